@@ -205,11 +205,7 @@ def demo(
     ] = None,
 ) -> None:
     """Try everything on this machine without an account: simulated WeChat, broker and bridge."""
-    from wx2mqtt.demo.environment import (  # noqa: PLC0415
-        DemoOptions,
-        broker_login,
-        run_demo,
-    )
+    from wx2mqtt.demo.environment import DemoOptions, broker_login, run_demo  # noqa: PLC0415
 
     if broker is not None and (once or mqtt_port is not None):
         raise typer.BadParameter("--broker goes with neither --once nor --mqtt-port")

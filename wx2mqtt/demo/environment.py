@@ -202,7 +202,10 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
         if options.broker is not None:
             client = mqtt_options(loaded.settings, DEMO_ACCOUNT, Topics(DEMO_BASE), None)
             await _refuse_second_bridge(client, DEMO_BASE)
-            stack.push_async_callback(_clear_demo, client, _retained_topics(loaded.settings))
+            names = loaded.settings.accounts[DEMO_ACCOUNT].contacts
+            announcement = config_topic(loaded.settings.homeassistant.prefix, DEMO_ACCOUNT)
+            topics = (*Topics(DEMO_BASE).retained(names), announcement)
+            stack.push_async_callback(_clear_demo, client, topics)
         app = await stack.enter_async_context(open_application(loaded, run_environment))
         assert app.web is not None
         addresses = DemoAddresses(
@@ -273,15 +276,6 @@ def _check_ports(options: DemoOptions) -> None:
             busy_ports[option] = port
     if busy_ports:
         raise DemoPortsInUse(busy_ports, options.language)
-
-
-def _retained_topics(settings: Settings) -> tuple[str, ...]:
-    """Returns the topics of the demo that a broker keeps."""
-    levels = settings.accounts[DEMO_ACCOUNT].contacts
-    return (
-        *Topics(DEMO_BASE).retained(levels),
-        config_topic(settings.homeassistant.prefix, DEMO_ACCOUNT),
-    )
 
 
 def _demo_settings(

@@ -43,16 +43,11 @@ class ScriptListener(ConnectionWaiter):
 
     async def publish(self, topic: str, payload: str) -> None:
         """Publishes and waits for the PUBACK."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def acknowledged(error: Exception | None) -> None:
-            if error is None:
-                done.set_result(None)
-            else:
-                done.set_exception(error)
-
-        self.client.publish(Publication(topic=topic, payload=payload.encode()), acknowledged)
-        await done
+        done: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.client.publish(Publication(topic=topic, payload=payload.encode()), done.set_result)
+        error = await done
+        if error is not None:
+            raise error
 
     async def wait_for_message(self, topic: str, **expected_fields: Json) -> dict[str, Json]:
         """Waits for a JSON payload on `topic` that has these fields, and returns it; drops the others."""
@@ -75,14 +70,14 @@ async def play_script(simulator: str, broker: str, backend: str) -> None:
             httpx.AsyncClient(base_url=simulator, trust_env=False) as phone,
         ):
             await listener.wait_connected(None)
-            await (_converse_with_bot if backend == "ilink" else _converse)(listener, phone)
+            await _converse(listener, phone, is_bot=backend == "ilink")
     except TimeoutError:
         raise Wx2MqttError(
             f"The conversation did not finish within {CONVERSATION_TIMEOUT_SECONDS:g} s."
         ) from None
 
 
-async def _log_in(listener: ScriptListener, phone: httpx.AsyncClient, control_prefix: str = "") -> None:
+async def _log_in(listener: ScriptListener, phone: httpx.AsyncClient, control_prefix: str) -> None:
     """Scans and confirms; `control_prefix` is the path of the backend in the simulator's control API."""
     steps = (("waiting_for_scan", "scan"), ("waiting_for_confirm", "confirm"), ("online", ""))
     for state, action in steps:
@@ -92,21 +87,16 @@ async def _log_in(listener: ScriptListener, phone: httpx.AsyncClient, control_pr
             await _post(phone, f"{control_prefix}{action}")
 
 
-async def _converse(listener: ScriptListener, phone: httpx.AsyncClient) -> None:
-    await _log_in(listener, phone)
-    await _post(phone, "say", {"from": "wife", "to": "me", "text": QUESTION})
-    await _answer(listener, "wife")
-    sent = (await phone.get("/sim/sent", params={"after": 0, "wait": SENT_POLL_SECONDS})).json()
-    print(f"phone   ←  from the owner:  {sent[-1]['text']}", flush=True)
-
-
-async def _converse_with_bot(listener: ScriptListener, phone: httpx.AsyncClient) -> None:
-    """Lets the owner write first: before that iLink does not let the bot send (ilink 10.1.1)."""
-    await _log_in(listener, phone, "ilink/")
-    await _post(phone, "ilink/say", {"from": "me", "text": QUESTION})
-    await _answer(listener, "me")
-    sent = (await phone.get("/sim/ilink/sent", params={"after": 0, "wait": SENT_POLL_SECONDS})).json()
-    print(f"phone   ←  from the bot:    {sent[-1]['text']}", flush=True)
+async def _converse(listener: ScriptListener, phone: httpx.AsyncClient, *, is_bot: bool) -> None:
+    """With a bot the owner writes first: before that iLink does not let it send (ilink 10.1.1)."""
+    prefix, person = ("ilink/", "me") if is_bot else ("", "wife")
+    await _log_in(listener, phone, prefix)
+    message = {"from": person, "text": QUESTION}
+    await _post(phone, f"{prefix}say", message if is_bot else {**message, "to": "me"})
+    await _answer(listener, person)
+    sent = (await phone.get(f"/sim/{prefix}sent", params={"after": 0, "wait": SENT_POLL_SECONDS})).json()
+    sender = "from the bot:    " if is_bot else "from the owner:  "
+    print(f"phone   ←  {sender}{sent[-1]['text']}", flush=True)
 
 
 async def _answer(listener: ScriptListener, user: str) -> None:

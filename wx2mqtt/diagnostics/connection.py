@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -85,14 +85,18 @@ class ConnectionCheck:
             return None
         if self._address.tls and not await self._check_tls():
             return None
-        return await self._check_login()
+        try:
+            return await self._check_login()
+        except ProbeClosed as closed:
+            self._report_login_failure(closed)
+            return None
 
     # name and TCP
 
     async def _check_tcp(self) -> bool:
         try:
             if not self._address.unix:
-                self._warn_if_public(await self._resolve())
+                await self._check_name()
             seconds = await connect_tcp(self._address)
         except OSError as error:
             self._report_unreachable(error)
@@ -100,13 +104,10 @@ class ConnectionCheck:
         self._report.ok("tcp", self._subject, "tcp_ok", ms=_milliseconds(seconds))
         return True
 
-    async def _resolve(self) -> tuple[str, ...]:
+    async def _check_name(self) -> None:
         addresses = await resolve_host(self._address)
         if addresses != (self._address.host,):
             self._report.ok("name", self._subject, "name_ok", addresses=", ".join(addresses))
-        return addresses
-
-    def _warn_if_public(self, addresses: Iterable[str]) -> None:
         is_local = all(ipaddress.ip_address(address.partition("%")[0]).is_private for address in addresses)
         if not is_local and not self._address.tls:
             self._report.warning("tls", self._subject, "tls_none", "tls_none_cure")
@@ -136,7 +137,10 @@ class ConnectionCheck:
             self._report.failed("tls", self._subject, "tls_silent", "tls_silent_cure")
             return False
         except (OSError, ValueError) as error:
-            self._report_tls_error(error)
+            ssl_reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
+            reason = ssl_reason or getattr(error, "strerror", None) or type(error).__name__
+            why = reason.replace("_", " ").lower()
+            self._report.failed("tls", self._subject, "tls_not_there", "tls_not_there_cure", why=why)
             return False
         self._report.ok("tls", self._subject, "tls_ok", version=handshake.version)
         self._check_dates(certificate)
@@ -145,11 +149,6 @@ class ConnectionCheck:
         now = time.time()
         is_valid = certificate.not_before <= now < certificate.not_after
         return is_valid and certificate.matches(self._address.host) and handshake.untrusted is None
-
-    def _report_tls_error(self, error: OSError | ValueError) -> None:
-        reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
-        why = (reason or getattr(error, "strerror", None) or type(error).__name__).replace("_", " ").lower()
-        self._report.failed("tls", self._subject, "tls_not_there", "tls_not_there_cure", why=why)
 
     def _check_dates(self, certificate: Certificate) -> None:
         now = time.time()
@@ -181,13 +180,6 @@ class ConnectionCheck:
     # MQTT
 
     async def _check_login(self) -> ConnectedBroker | None:
-        try:
-            return await self._connect_by_version()
-        except ProbeClosed as closed:
-            self._report_login_failure(closed)
-            return None
-
-    async def _connect_by_version(self) -> ConnectedBroker | None:
         """Connects with MQTT 5, or with 3.1.1 if the broker and the settings require it.
 
         Raises `ProbeClosed`.

@@ -92,15 +92,11 @@ class PermissionCheck:
         for topic_filter in self._account.topics.subscriptions:
             await self._check_subscription(topic_filter, is_conclusive=all_returned or rejects_subscriptions)
         if self._target.discovery_prefix:
-            await self._check_home_assistant(rejects_subscriptions=rejects_subscriptions)
-
-    async def _check_home_assistant(self, *, rejects_subscriptions: bool) -> None:
-        probe = await self._probe(discovery_class(self._target, self._account))
-        returned = await self._wait_for_returns([probe])
-        self._report_publish(probe, is_returned=bool(returned))
-        await self._check_subscription(
-            birth_topic(self._target.discovery_prefix), is_conclusive=bool(returned) or rejects_subscriptions
-        )
+            probe = await self._probe(discovery_class(self._target, self._account))
+            is_returned = bool(await self._wait_for_returns([probe]))
+            self._report_publish(probe, is_returned=is_returned)
+            topic = birth_topic(self._target.discovery_prefix)
+            await self._check_subscription(topic, is_conclusive=is_returned or rejects_subscriptions)
 
     # publishing
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from wx2mqtt.errors import BrokerError
 from wx2mqtt.mqtt.broker import Delivery, Publication
@@ -39,7 +39,6 @@ from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
 from wx2mqtt.values import frozen
 
-T = TypeVar("T")
 PROBE_CONNECT_TIMEOUT_SECONDS = 10.0
 """Time for name resolution, TCP, TLS and WebSocket together."""
 PROBE_ANSWER_TIMEOUT_SECONDS = 5.0
@@ -163,21 +162,17 @@ class ProbeConnection:
             await asyncio.wait_for(self._transport.open(), PROBE_CONNECT_TIMEOUT_SECONDS)
         except OSError as error:  # TimeoutError is one
             raise ProbeClosed(self._texts.unreachable(error), EndReason.UNREACHABLE) from None
-        self.limits = await self._wait_unless_closed(self._connack, PROBE_ANSWER_TIMEOUT_SECONDS)
-
-    async def _wait_unless_closed(self, awaited: asyncio.Future[T], seconds: float) -> T:
-        """Returns the result; raises `ProbeClosed` if the connection is closed first or the time is over."""
         version_probe = asyncio.create_task(self._probe_version())
         try:
-            await _wait_for_any(seconds, awaited, self._closed)
+            await self._wait_for(self._connack)
         finally:
             version_probe.cancel()
-        if awaited.done():
-            return awaited.result()
-        if self._closed.done():
+        if self._connack.done():
+            self.limits = self._connack.result()
+        elif self._closed.done():
             raise self._closed.result()
-        silence = self._texts.silent(answered=self._connack.done())
-        raise ProbeClosed(silence, EndReason.UNREACHABLE, TIMED_OUT_CODE)
+        else:
+            raise ProbeClosed(self._texts.silent(answered=False), EndReason.UNREACHABLE, TIMED_OUT_CODE)
 
     async def _probe_version(self) -> None:
         """Closes the connection if the broker refuses MQTT 5; amqtt leaves such a CONNECT unanswered."""
@@ -195,7 +190,7 @@ class ProbeConnection:
         self._transport.send(packet)
         answer: asyncio.Future[PubackPacket] = self._loop.create_future()
         self._answers[mid] = answer
-        await _wait_for_any(PROBE_ANSWER_TIMEOUT_SECONDS, answer, self._closed)
+        await self._wait_for(answer)
         seconds = time.monotonic() - start
         if answer.done():
             code, reason_string = answer.result().code, answer.result().reason_string
@@ -205,6 +200,11 @@ class ProbeConnection:
         if self._closed.done():
             raise self._closed.result()
         return ProbeAnswer(TIMED_OUT_CODE, self._texts.text("does_not_answer"), seconds)
+
+    async def _wait_for(self, answer: asyncio.Future[Any]) -> None:
+        """Waits for an answer of the broker, for the end of the connection, or until the time is over."""
+        either, timeout = {answer, self._closed}, PROBE_ANSWER_TIMEOUT_SECONDS
+        await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     # packets from the broker (`packet_reader.PacketHandler`)
 
@@ -245,10 +245,6 @@ class ProbeConnection:
         if not self._closed.done():
             self._closed.set_result(closed)
         self._received_event.set()
-
-
-async def _wait_for_any(seconds: float, *futures: asyncio.Future[Any]) -> None:
-    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 class ProbeClient:

@@ -74,10 +74,8 @@ def parse_broker_url(url: str) -> BrokerAddress:
     if parts.scheme not in SCHEMES:
         schemes = ", ".join(SCHEMES)
         raise ValueError(f"a broker's URL begins with one of {schemes} and ://, as mqtt://localhost:1883")
-    return _unix_address(parts) if parts.scheme == "unix" else _network_address(parts, port)
-
-
-def _unix_address(parts: SplitResult) -> BrokerAddress:
+    if parts.scheme != "unix":
+        return _network_address(parts, port)
     path = unquote(parts.path)
     if parts.netloc or not path.startswith("/"):
         raise ValueError("a unix socket is given with its whole path, as unix:///run/mosquitto.sock")

@@ -110,7 +110,9 @@ class PacketReader:
                 first_byte, body_end = data[start], body_start + body_size
                 is_cut = False
                 if body_size > self._max_control_bytes:
-                    is_cut = self._is_too_large(first_byte, body_end - start)
+                    if first_byte & PACKET_TYPE_MASK != PUBLISH:
+                        raise MalformedPacket
+                    is_cut = body_end - start > self._packet_limit
                 if body_end <= len(data) and not is_cut:
                     yield first_byte, data[body_start:body_end], False
                     start = body_end
@@ -121,12 +123,6 @@ class PacketReader:
             if self._begun.missing_bytes == 0:
                 begun, self._begun = self._begun, None
                 yield begun.first_byte, begun.body, begun.is_cut
-
-    def _is_too_large(self, first_byte: int, packet_size: int) -> bool:
-        """Returns True for a PUBLISH that is too large. Raises MalformedPacket for another such packet."""
-        if first_byte & PACKET_TYPE_MASK == PUBLISH:
-            return packet_size > self._packet_limit
-        raise MalformedPacket
 
     def handle(self, first_byte: int, body: bytes | bytearray, is_cut: bool) -> None:
         """Calls the handler with what a packet says.

@@ -170,7 +170,10 @@ class ReconnectPolicy:
     ) -> PolicyDecision:
         """Returns the next policy and the delay; `now` is of any monotonic clock, `chance` in [0, 1)."""
         is_stable = ended.connected_seconds >= STABLE_CONNECTION_SECONDS
-        policy = _without_failures(self) if is_stable else self
+        policy = self
+        if is_stable:  # the failures before do not count any more
+            quick, slow = self.quick.reset(), self.slow.reset()
+            policy = replace(self, quick=quick, slow=slow, failed_count=0, redirect_count=0)
         match ended.end:
             case EndReason.LOST if is_stable and not ended.server_leaving:
                 return _same_address(policy, ended, chance)  # most often the broker has only restarted
@@ -191,16 +194,10 @@ class ReconnectPolicy:
 PolicyDecision = tuple[ReconnectPolicy, Delay]
 
 
-def _without_failures(policy: ReconnectPolicy) -> ReconnectPolicy:
-    """Forgets the failures before a stable connection."""
-    return replace(
-        policy, quick=policy.quick.reset(), slow=policy.slow.reset(), failed_count=0, redirect_count=0
-    )
-
-
 def _same_address(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
-    policy = replace(policy, quick=policy.quick.after_failure())
-    return policy, Delay(_delay_seconds(policy.quick, ended, chance))
+    backoff = policy.quick.after_failure()
+    cap = min(backoff.cap, MAX_LOCAL_DELAY_SECONDS) if ended.is_local else backoff.cap
+    return replace(policy, quick=backoff), Delay(replace(backoff, cap=cap).wait(chance))
 
 
 def _next_address(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
@@ -264,8 +261,3 @@ def _after_takeover(
         return _same_address(replace(policy, takeovers=recent), ended, chance)
     # The takeover counts again at the end of the standby: one more is then enough to stand by again.
     return replace(policy, takeovers=(now + STANDBY_SECONDS,)), Delay(STANDBY_SECONDS, standby=True)
-
-
-def _delay_seconds(backoff: Backoff, ended: ConnectionEnd, chance: float) -> float:
-    cap = min(backoff.cap, MAX_LOCAL_DELAY_SECONDS) if ended.is_local else backoff.cap
-    return replace(backoff, cap=cap).wait(chance)

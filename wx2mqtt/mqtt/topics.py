@@ -97,11 +97,21 @@ class RequestTopic:
 ParsedTopic = TextTopic | FileTopic | UnknownTopic | RequestTopic
 
 
-@frozen(kw_only=False)
 class Topics:
     """The topics of one account, below its base."""
 
-    base: str
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.login_state = f"{base}/login/state"
+        self.login_qr = f"{base}/login/qr"
+        self.login_url = f"{base}/login/url"
+        self.contacts = f"{base}/contacts"
+        self.last = f"{base}/last"
+        self.state = f"{base}/bridge/state"
+        self.info = f"{base}/bridge/info"
+        self.health = f"{base}/bridge/health"
+        #: Filters for the topics on which people send to the bridge.
+        self.subscriptions = (f"{base}/out/#", f"{base}/bridge/request/#")
 
     def message(self, user: str) -> str:
         return f"{self.base}/in/{user}"
@@ -123,57 +133,20 @@ class Topics:
     def text(self, user: str) -> str:
         return f"{self.base}/text/{user}"
 
+    def window(self, user: str) -> str:
+        return f"{self.base}/window/{user}"
+
     def request(self, name: str) -> str:
         return f"{self.base}/bridge/request/{name}"
 
     def response(self, name: str) -> str:
         return f"{self.base}/bridge/response/{name}"
 
-    @property
-    def login_state(self) -> str:
-        return f"{self.base}/login/state"
-
-    @property
-    def login_qr(self) -> str:
-        return f"{self.base}/login/qr"
-
-    @property
-    def login_url(self) -> str:
-        return f"{self.base}/login/url"
-
-    @property
-    def contacts(self) -> str:
-        return f"{self.base}/contacts"
-
-    def window(self, user: str) -> str:
-        return f"{self.base}/window/{user}"
-
-    @property
-    def last(self) -> str:
-        return f"{self.base}/last"
-
-    @property
-    def state(self) -> str:
-        return f"{self.base}/bridge/state"
-
-    @property
-    def info(self) -> str:
-        return f"{self.base}/bridge/info"
-
-    @property
-    def health(self) -> str:
-        return f"{self.base}/bridge/health"
-
     def retained(self, users: Iterable[str]) -> tuple[str, ...]:
         """Returns every topic that may be retained; `users` are all topic names that were ever in use."""
         retained = [topic.pattern for topic in TOPIC_TABLE if topic.retained]
         fixed = [f"{self.base}/{pattern}" for pattern in retained if "<" not in pattern]
         return (*fixed, *(self.window(user) for user in users))
-
-    @property
-    def subscriptions(self) -> tuple[str, str]:
-        """Filters for the topics on which people send to the bridge."""
-        return f"{self.base}/out/#", f"{self.base}/bridge/request/#"
 
     def may_publish(self, topic: str) -> bool:
         """Returns whether the topic is one of those that the bridge publishes, and that are not retained."""

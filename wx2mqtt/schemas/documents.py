@@ -12,6 +12,7 @@ from wx2mqtt.model import JSON_TYPE, Json
 from wx2mqtt.mqtt.topics import QOS, TOPIC_TABLE, Topic
 from wx2mqtt.schemas import messages, requests, status
 from wx2mqtt.schemas.examples import EXAMPLES, with_examples
+from wx2mqtt.values import frozen
 
 EXAMPLE_BASE = "wx"
 BINARY_TYPE = "application/octet-stream"
@@ -77,137 +78,127 @@ def messages_document() -> Schema:
 
 def topics_document() -> Schema:
     """Returns an AsyncAPI 3.0 document. The application that it describes is the bridge."""
+    schemas = all_definitions()
     channels: dict[str, Json] = {}
     operations: dict[str, Json] = {}
-    for topic in _topics():
-        for name in _names(topic):
-            channels[_channel_id(topic, name)] = _channel(topic, name)
-            operations[_operation_id(topic, name)] = _operation(topic, name)
+    payloads: dict[str, Json] = {}
+    for channel in _channels():
+        channels[channel.id] = channel.description()
+        operations[f"{'publish' if channel.topic.by_bridge else 'take'}_{channel.id}"] = channel.operation()
+        for name in channel.messages():
+            payloads.setdefault(name, _message(channel.topic, name, schemas))
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "wx2mqtt",
             "version": __version__,
             "description": "A bridge between a personal WeChat account and MQTT. Topics lie below the base "
-            f"topic of the account, {EXAMPLE_BASE} for the first one. All are QoS 1.",
+            f"topic of the account, {EXAMPLE_BASE} for the first one. All are QoS {QOS}.",
             "license": {"name": "MIT"},
         },
         "defaultContentType": JSON_TYPE,
         "servers": {"broker": {"host": "localhost:1883", "protocol": "mqtt", "description": "see mqtt.url"}},
         "channels": channels,
         "operations": operations,
-        "components": {"messages": _components(), "schemas": _with_component_refs(all_definitions())},
+        "components": {"messages": payloads, "schemas": _with_component_refs(schemas)},
     }
 
 
-def _topics() -> Iterator[Topic]:
+@frozen(kw_only=False)
+class _Channel:
+    """A topic; of requests and their answers one for each request, whose name it has."""
+
+    topic: Topic
+    name: str = ""
+
+    @property
+    def id(self) -> str:
+        topic_id = re.sub(r"/<(\w+)>", "", self.topic.pattern).replace("/", "_")
+        return f"{topic_id}_{self.name}" if self.name else topic_id
+
+    def messages(self) -> list[str]:
+        """Returns the names of the payloads that it has."""
+        pattern = self.topic.pattern
+        if self.name:
+            return [f"{_PREFIXES[pattern]}_{self.name}"]
+        if pattern == "out/<user>":
+            return ["text", "command"]
+        if pattern == "in/<user>":
+            return [name for name in messages.message_definitions() if name.startswith("message_")]
+        if pattern == "event/<kind>":
+            return [f"event_{event}" for event in messages.EVENT_SCHEMAS]
+        return [TOPIC_SCHEMAS.get(pattern) or self.id]
+
+    def description(self) -> Schema:
+        pattern, meaning = self.topic.pattern, self.topic.meaning
+        if self.name:
+            pattern = pattern.replace("<name>", self.name)
+            meaning = requests.REQUEST_SCHEMAS[self.name].description
+        description: Schema = {
+            "address": f"{EXAMPLE_BASE}/{pattern.replace('<', '{').replace('>', '}')}",
+            "description": meaning,
+            "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in self.messages()},
+        }
+        if parameters := re.findall(r"<(\w+)>", pattern):
+            description["parameters"] = {name: _PARAMETERS[name] for name in parameters}
+        return description
+
+    def operation(self) -> Schema:
+        operation: Schema = {
+            "action": "send" if self.topic.by_bridge else "receive",
+            "channel": {"$ref": f"#/channels/{self.id}"},
+            "summary": self.topic.meaning,
+            "bindings": {"mqtt": {"qos": QOS, "retain": self.topic.retained, "bindingVersion": "0.2.0"}},
+        }
+        if self.topic.pattern == _REQUEST:
+            operation["reply"] = {
+                "address": {
+                    "location": "$message.header#/responseTopic",
+                    "description": "the MQTT 5 response topic too",
+                },
+                "channel": {"$ref": f"#/channels/bridge_response_{self.name}"},
+            }
+        return operation
+
+
+_PARAMETERS: Mapping[str, Schema] = {
+    "kind": {"description": "the name of the event", "enum": [*messages.EVENT_SCHEMAS]},
+    "name": {"description": "the name of the file, as the receiver sees it"},
+    "user": {"description": "the topic name of a person or group, as in contacts"},
+}
+
+
+def _channels() -> Iterator[_Channel]:
     """Yields the topic table, with the topics for files after the topic that they are below."""
     for topic in TOPIC_TABLE:
-        yield topic
+        if topic.pattern in _PREFIXES:
+            yield from (_Channel(topic, name) for name in requests.REQUEST_SCHEMAS)
+            continue
+        yield _Channel(topic)
         for pattern in FILE_TOPICS:
             if pattern.startswith(f"{topic.pattern}/"):
-                kind = pattern.split("/")[2]
-                yield replace(
-                    topic, pattern=pattern, content_type=BINARY_TYPE, meaning=f"the bytes of a {kind} to send"
-                )
+                meaning = f"the bytes of a {pattern.split('/')[2]} to send"
+                yield _Channel(replace(topic, pattern=pattern, content_type=BINARY_TYPE, meaning=meaning))
 
 
-def _names(topic: Topic) -> list[str]:
-    """Returns the names of the channels of a topic: requests and answers have one for each request."""
-    return list(requests.REQUEST_SCHEMAS) if topic.pattern in _PREFIXES else [""]
-
-
-def _channel_id(topic: Topic, name: str) -> str:
-    channel_id = re.sub(r"/<(\w+)>", "", topic.pattern).replace("/", "_")
-    return f"{channel_id}_{name}" if name else channel_id
-
-
-def _channel(topic: Topic, name: str) -> Schema:
-    address = topic.pattern.replace("<name>", name) if name else topic.pattern
-    meaning = requests.REQUEST_SCHEMAS[name].description if name else topic.meaning
-    channel: Schema = {
-        "address": f"{EXAMPLE_BASE}/{address.replace('<', '{').replace('>', '}')}",
-        "description": meaning,
-        "messages": {
-            message: {"$ref": f"#/components/messages/{message}"} for message in _messages(topic, name)
-        },
-    }
-    if parameters := re.findall(r"<(\w+)>", address):
-        channel["parameters"] = {parameter: _parameter(parameter) for parameter in parameters}
-    return channel
-
-
-def _parameter(name: str) -> Schema:
-    if name == "kind":
-        return {"description": "the name of the event", "enum": [*messages.EVENT_SCHEMAS]}
-    if name == "name":
-        return {"description": "the name of the file, as the receiver sees it"}
-    return {"description": "the topic name of a person or group, as in contacts"}
-
-
-def _messages(topic: Topic, name: str) -> list[str]:
-    if name:
-        return [f"{_PREFIXES[topic.pattern]}_{name}"]
-    if topic.pattern == "out/<user>":
-        return ["text", "command"]
-    if topic.pattern == "in/<user>":
-        return [name for name in messages.message_definitions() if name.startswith("message_")]
-    if topic.pattern == "event/<kind>":
-        return [f"event_{event}" for event in messages.EVENT_SCHEMAS]
-    return [TOPIC_SCHEMAS.get(topic.pattern) or _channel_id(topic, "")]
-
-
-def _operation_id(topic: Topic, name: str) -> str:
-    return f"{'publish' if topic.by_bridge else 'take'}_{_channel_id(topic, name)}"
-
-
-def _operation(topic: Topic, name: str) -> Schema:
-    channel = {"$ref": f"#/channels/{_channel_id(topic, name)}"}
-    operation: Schema = {
-        "action": "send" if topic.by_bridge else "receive",
-        "channel": {**channel},
-        "summary": topic.meaning,
-        "bindings": {"mqtt": {"qos": QOS, "retain": topic.retained, "bindingVersion": "0.2.0"}},
-    }
-    if topic.pattern == _REQUEST:
-        operation["reply"] = {
-            "address": {
-                "location": "$message.header#/responseTopic",
-                "description": "the MQTT 5 response topic too",
-            },
-            "channel": {"$ref": f"#/channels/bridge_response_{name}"},
-        }
-    return operation
-
-
-def _components() -> Schema:
-    """Returns every payload as a message, with its content type."""
-    components: Schema = {}
-    for topic in _topics():
-        for name in _names(topic):
-            for message in _messages(topic, name):
-                components.setdefault(message, _message(topic, message))
-    return components
-
-
-def _message(topic: Topic, name: str) -> Schema:
-    schemas = all_definitions()
-    if name in schemas:
-        message: Schema = {
+def _message(topic: Topic, name: str, schemas: Mapping[str, Schema]) -> Schema:
+    """Returns a payload as a message, with its content type."""
+    if name not in schemas:
+        return {
             "name": name,
-            "title": str(schemas[name].get("title", name)),
-            "contentType": topic.content_type if topic.by_bridge else JSON_TYPE,
-            "payload": {"$ref": f"#/components/schemas/{name}"},
+            "title": topic.meaning,
+            "contentType": topic.content_type,
+            "payload": {"type": "string"},
         }
-        if name in EXAMPLES:
-            message["examples"] = [{"payload": example} for example in EXAMPLES[name]]
-        return message
-    return {
+    message: Schema = {
         "name": name,
-        "title": topic.meaning,
-        "contentType": topic.content_type,
-        "payload": {"type": "string"},
+        "title": str(schemas[name].get("title", name)),
+        "contentType": topic.content_type if topic.by_bridge else JSON_TYPE,
+        "payload": {"$ref": f"#/components/schemas/{name}"},
     }
+    if name in EXAMPLES:
+        message["examples"] = [{"payload": example} for example in EXAMPLES[name]]
+    return message
 
 
 def _with_component_refs(schemas: Mapping[str, Schema]) -> Schema:

@@ -43,38 +43,103 @@ from wx2mqtt.values import frozen
 
 _NOT_BLANK = {"pattern": r"\S"}
 
+# Of all commands.
+_COMMAND_KEYS: Mapping[str, Schema] = {
+    "id": any_of(
+        string("", minLength=1, maxLength=MAX_COMMAND_ID_CHARACTERS),
+        {"type": "number"},
+        description="sent once however often it is published; remembered for 7 days",
+    ),
+    "ttl": number("seconds that it may wait", exclusiveMinimum=0),
+    "hold": boolean("it may wait for a chance to be sent (iLink)"),
+    "priority": enumeration(PRIORITIES),
+    "urgent": boolean("it may go another way when WeChat takes too long"),
+    "also_wechat": boolean("and to WeChat all the same"),
+    "name": string("of the file, as the receiver sees it"),
+    "message_id": string("of what is to be withdrawn"),
+}
 
-def command_keys() -> dict[str, Schema]:
-    """Returns the optional keys of all commands."""
-    return {
-        "id": any_of(
-            string("", minLength=1, maxLength=MAX_COMMAND_ID_CHARACTERS),
-            {"type": "number"},
-            description="sent once however often it is published; remembered for 7 days",
+# Keys that a command without a text may have, but only empty.
+_NO_TEXT: Mapping[str, Schema] = {"text": constant(""), "mention": {"type": "array", "maxItems": 0}}
+
+_TEXT = object_of(
+    "a text",
+    {"text": string("", **_NOT_BLANK)},
+    {
+        "kind": constant("text"),
+        "mention": array(
+            string(maxLength=MAX_MENTION_CHARACTERS),
+            "in a group: topic names, or names as the group shows them",
+            maxItems=MAX_MENTIONS,
         ),
-        "ttl": number("seconds that it may wait", exclusiveMinimum=0),
-        "hold": boolean("it may wait for a chance to be sent (iLink)"),
-        "priority": enumeration(PRIORITIES),
-        "urgent": boolean("it may go another way when WeChat takes too long"),
-        "also_wechat": boolean("and to WeChat all the same"),
-        "name": string("of the file, as the receiver sees it"),
-        "message_id": string("of what is to be withdrawn"),
-    }
+        **_COMMAND_KEYS,
+    },
+)
+
+_FILE = object_of(
+    "a picture, a video or a file",
+    {"kind": enumeration(FILE_KINDS)},
+    {
+        "path": string("on the bridge's machine, below a folder of media.send_from", **_NOT_BLANK),
+        "url": string("http or https", **_NOT_BLANK),
+        "data": string("base64", contentEncoding="base64", **_NOT_BLANK),
+        **_NO_TEXT,
+        **_COMMAND_KEYS,
+    },
+)
+
+_RECALL = object_of(
+    "withdraw a message",
+    {
+        "kind": constant("recall"),
+        "message_id": nonempty_string("of a result, or of an own message"),
+    },
+    {
+        **{key: value for key, value in _COMMAND_KEYS.items() if key != "message_id"},
+        **_NO_TEXT,
+        **{source: string() for source in FILE_SOURCES},
+    },
+)
+
+# The shapes of a command by name. They allow further keys.
+_COMMAND_SHAPES: Mapping[str, Schema] = {
+    "command_text": _TEXT,
+    "command_file": {**_FILE, "oneOf": [{"required": [source]} for source in FILE_SOURCES]},
+    "command_recall": _RECALL,
+}
+
+_RESULT = object_of(
+    "the one result of a command; equal (account, id) is the same result",
+    {
+        "schema": constant(1),
+        "account": nonempty_string("of the configuration"),
+        "id": string("of the command"),
+        "user": string("as it was written"),
+        "status": enumeration(Status),
+        "code": enumeration(sorted(RESULT_CODES)),
+        "message": string("in words"),
+        "message_id": nullable(nonempty_string("WeChat's")),
+        "time": timestamp(""),
+        "retry_after": nullable(number("seconds", minimum=0)),
+        "duplicate_possible": boolean("an attempt was never answered: it may have arrived twice"),
+    },
+    {
+        "parts": integer("messages that a long text became", 1),
+        "parts_sent": nullable(integer("of them")),
+        "bundled": integer("commands that this message carried together", 2),
+        "fallback": nonempty_string("what became of the other way"),
+        "summarized": integer("urgent commands of the summary that went the other way", 2),
+    },
+)
 
 
 def command_definitions() -> dict[str, Schema]:
     """Returns `command` (one of all shapes), the shapes, and `result`."""
-    shapes = command_shapes()
     return {
-        "command": {"title": "a command", "anyOf": [ref(name) for name in shapes]},
-        **{name: closed_shape(shape) for name, shape in shapes.items()},
-        "result": {"title": "a result", **_result()},
+        "command": {"title": "a command", "anyOf": [ref(name) for name in _COMMAND_SHAPES]},
+        **{name: closed_shape(shape) for name, shape in _COMMAND_SHAPES.items()},
+        "result": {"title": "a result", **_RESULT},
     }
-
-
-def command_shapes() -> dict[str, Schema]:
-    """Returns the shapes of a command by name. They allow further keys."""
-    return {"command_text": _text(), "command_file": _file(), "command_recall": _recall()}
 
 
 def closed_shape(shape: Schema) -> Schema:
@@ -93,71 +158,6 @@ def with_keys(shape: Schema, extra_keys: Mapping[str, Schema], *extra_required: 
     if required or extra_required:
         extended["required"] = [*required, *extra_required]
     return extended
-
-
-def _text() -> Schema:
-    optional = {
-        "kind": constant("text"),
-        "mention": array(
-            string(maxLength=MAX_MENTION_CHARACTERS),
-            "in a group: topic names, or names as the group shows them",
-            maxItems=MAX_MENTIONS,
-        ),
-    }
-    return object_of("a text", {"text": string("", **_NOT_BLANK)}, {**optional, **command_keys()})
-
-
-def _file() -> Schema:
-    sources = {
-        "path": string("on the bridge's machine, below a folder of media.send_from", **_NOT_BLANK),
-        "url": string("http or https", **_NOT_BLANK),
-        "data": string("base64", contentEncoding="base64", **_NOT_BLANK),
-    }
-    empty: dict[str, Schema] = {"text": constant(""), "mention": {"type": "array", "maxItems": 0}}
-    shape = object_of(
-        "a picture, a video or a file",
-        {"kind": enumeration(FILE_KINDS)},
-        {**sources, **empty, **command_keys()},
-    )
-    return {**shape, "oneOf": [{"required": [source]} for source in FILE_SOURCES]}
-
-
-def _recall() -> Schema:
-    required = {
-        "kind": constant("recall"),
-        "message_id": nonempty_string("of a result, or of an own message"),
-    }
-    optional = {key: value for key, value in command_keys().items() if key != "message_id"}
-    empty: dict[str, Schema] = {"text": constant(""), "mention": {"type": "array", "maxItems": 0}}
-    return object_of(
-        "withdraw a message", required, {**optional, **empty, **{source: string() for source in FILE_SOURCES}}
-    )
-
-
-def _result() -> Schema:
-    return object_of(
-        "the one result of a command; equal (account, id) is the same result",
-        {
-            "schema": constant(1),
-            "account": nonempty_string("of the configuration"),
-            "id": string("of the command"),
-            "user": string("as it was written"),
-            "status": enumeration(Status),
-            "code": enumeration(sorted(RESULT_CODES)),
-            "message": string("in words"),
-            "message_id": nullable(nonempty_string("WeChat's")),
-            "time": timestamp(""),
-            "retry_after": nullable(number("seconds", minimum=0)),
-            "duplicate_possible": boolean("an attempt was never answered: it may have arrived twice"),
-        },
-        {
-            "parts": integer("messages that a long text became", 1),
-            "parts_sent": nullable(integer("of them")),
-            "bundled": integer("commands that this message carried together", 2),
-            "fallback": nonempty_string("what became of the other way"),
-            "summarized": integer("urgent commands of the summary that went the other way", 2),
-        },
-    )
 
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -183,22 +183,13 @@ class RequestSchema:
     allows_other_keys: bool = False
 
 
-def _group() -> RequestSchema:
-    shapes = (
-        object_of("the members", dict(_USER_KEY), {"action": constant("members"), **_PAGING}),
-        object_of("a new group", {"action": constant("create"), "members": _MEMBERS}, {"name": _ONE_LINE}),
-        object_of("more members", {"action": constant("add"), **_USER_KEY, "members": _MEMBERS}),
-        object_of("fewer members", {"action": constant("remove"), **_USER_KEY, "members": _MEMBERS}),
-        object_of(
-            "another name",
-            {"action": constant("rename"), **_USER_KEY, "name": {**_ONE_LINE, "pattern": r"\S"}},
-        ),
-    )
-    member = object_of(
-        "", {"name": string(), "self": boolean("the owner")}, {"user": nonempty_string("the topic name")}
-    )
-    answers = (
-        object_of("", {**_USER_KEY, "count": integer("all of them"), "members": array(member)}),
+_MEMBER = object_of(
+    "", {"name": string(), "self": boolean("the owner")}, {"user": nonempty_string("the topic name")}
+)
+_GROUP = RequestSchema(
+    "the members of a group, and what can be done to it",
+    any_of(
+        object_of("", {**_USER_KEY, "count": integer("all of them"), "members": array(_MEMBER)}),
         object_of(
             "",
             {"name": string(), "refused": _TOPIC_NAMES},
@@ -207,18 +198,27 @@ def _group() -> RequestSchema:
         object_of("", {**_USER_KEY, "added": _TOPIC_NAMES, "refused": _TOPIC_NAMES}),
         object_of("", {**_USER_KEY, "removed": _MEMBERS}),
         object_of("", {**_USER_KEY, "name": string()}),
-    )
-    return RequestSchema(
-        "the members of a group, and what can be done to it", any_of(*answers), shapes=shapes
-    )
+    ),
+    shapes=(
+        object_of("the members", dict(_USER_KEY), {"action": constant("members"), **_PAGING}),
+        object_of("a new group", {"action": constant("create"), "members": _MEMBERS}, {"name": _ONE_LINE}),
+        object_of("more members", {"action": constant("add"), **_USER_KEY, "members": _MEMBERS}),
+        object_of("fewer members", {"action": constant("remove"), **_USER_KEY, "members": _MEMBERS}),
+        object_of(
+            "another name",
+            {"action": constant("rename"), **_USER_KEY, "name": {**_ONE_LINE, **_NOT_BLANK}},
+        ),
+    ),
+)
 
-
-def _media() -> RequestSchema:
-    options = {"thumbnail": boolean("the small picture"), "inline": boolean("the bytes too, up to 1 MB")}
-    some_id: Schema = {"anyOf": [nonempty_string(), {"type": "integer"}]}
-    shapes = tuple(object_of("", {key: some_id}, options) for key in ("message_id", "id", "avatar"))
-    media_keys = {key: value for key, value in MEDIA_KEYS.items() if key not in ("state", "name")}
-    data = object_of(
+_SOME_ID: Schema = {"anyOf": [nonempty_string(), {"type": "integer"}]}
+_MEDIA_OPTIONS = {
+    "thumbnail": boolean("the small picture"),
+    "inline": boolean("the bytes too, up to 1 MB"),
+}
+_MEDIA = RequestSchema(
+    "the bytes of a message, or somebody's picture",
+    object_of(
         "where the bytes are and what they are",
         {
             "media_id": nonempty_string(),
@@ -226,10 +226,13 @@ def _media() -> RequestSchema:
             "mime": MEDIA_KEYS["mime"],
             "size": MEDIA_KEYS["size"],
         },
-        {**media_keys, "sha256": MEDIA_KEYS["sha256"], "message_id": string()},
-    )
-    return RequestSchema("the bytes of a message, or somebody's picture", data, shapes=shapes)
-
+        {
+            **{key: value for key, value in MEDIA_KEYS.items() if key not in ("state", "name")},
+            "message_id": string(),
+        },
+    ),
+    shapes=tuple(object_of("", {key: _SOME_ID}, _MEDIA_OPTIONS) for key in ("message_id", "id", "avatar")),
+)
 
 REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
     "login": RequestSchema(
@@ -255,7 +258,7 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
     "send": RequestSchema(
         "send, and answer with the result",
         ref("result"),
-        shapes=tuple(with_keys(shape, _USER_KEY, "user") for shape in command_shapes().values()),
+        shapes=tuple(with_keys(shape, _USER_KEY, "user") for shape in _COMMAND_SHAPES.values()),
     ),
     "recall": RequestSchema(
         "withdraw an own message within two minutes, and answer with the result",
@@ -289,7 +292,7 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
             "stream": string("refuse if the store is another one"),
         },
     ),
-    "media": _media(),
+    "media": _MEDIA,
     "mark_read": RequestSchema(
         "the chat is read, on the phone too", object_of("", dict(_USER_KEY)), required=dict(_USER_KEY)
     ),
@@ -303,7 +306,7 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
         object_of("", {"id": nonempty_string("of the event")}),
         required={"id": nonempty_string("of the event")},
     ),
-    "group": _group(),
+    "group": _GROUP,
     "health": RequestSchema("what bridge/health says, as of now", ref("health"), allows_other_keys=True),
     "log_level": RequestSchema(
         "how much is logged, until the next start",
@@ -325,11 +328,20 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
 }
 
 _TRANSACTION: Mapping[str, Schema] = {"transaction": any_value("echoed in the answer")}
+_ERROR = object_of(
+    "why it was not carried out",
+    {
+        "status": constant("error"),
+        "code": enumeration(sorted(REQUEST_CODES)),
+        "error": string("in words"),
+    },
+    {"retry_after": number("seconds", minimum=0), **_TRANSACTION},
+)
 
 
 def request_definitions() -> dict[str, Schema]:
     """Returns `request_<name>` and `response_<name>`, and `error`, the answer to a failed request."""
-    definitions: dict[str, Schema] = {"error": _error()}
+    definitions: dict[str, Schema] = {"error": {"title": "an answer that says no", **_ERROR}}
     for name, request in REQUEST_SCHEMAS.items():
         definitions[f"request_{name}"] = {"title": f"request {name}", **_request(request)}
         definitions[f"response_{name}"] = {
@@ -340,16 +352,6 @@ def request_definitions() -> dict[str, Schema]:
             ],
         }
     return definitions
-
-
-def _error() -> Schema:
-    required = {
-        "status": constant("error"),
-        "code": enumeration(sorted(REQUEST_CODES)),
-        "error": string("in words"),
-    }
-    optional = {"retry_after": number("seconds", minimum=0), **_TRANSACTION}
-    return {"title": "an answer that says no", **object_of("why it was not carried out", required, optional)}
 
 
 def _request(request: RequestSchema) -> Schema:
