@@ -38,7 +38,6 @@ from wx2mqtt.web.middleware import (
 from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.page.handlers import PageHandlers
 from wx2mqtt.web.page.page import LOGOUT_QUESTION, NEW_OWNER_QUESTION
-from wx2mqtt.web.page.sections import NEW_OWNER_PATH, QR_IMAGE_NAME
 from wx2mqtt.web.request import context_of
 from wx2mqtt.web.responses import text_response
 
@@ -76,11 +75,11 @@ def web_application(
         Route("/events", page.events, methods=["GET"]),
         Route(f"{STATIC_PATH}{{name}}", page.static, methods=["GET"]),
         Route("/language", page.set_language, methods=["POST"]),
-        Route(f"{account}/{QR_IMAGE_NAME}", page.qr_image, methods=["GET"]),
+        Route(f"{account}/qr.png", page.qr_image, methods=["GET"]),
         Route(f"{account}/contacts", of_account(page.contacts), methods=["GET"]),
         Route(f"{account}/login", of_account(page.request_login), methods=["POST"]),
-        Route(f"{account}/{NEW_OWNER_PATH}", of_account(page.ask(NEW_OWNER_QUESTION)), methods=["GET"]),
-        Route(f"{account}/{NEW_OWNER_PATH}", of_account(page.request_new_owner), methods=["POST"]),
+        Route(f"{account}/new-owner", of_account(page.ask(NEW_OWNER_QUESTION)), methods=["GET"]),
+        Route(f"{account}/new-owner", of_account(page.request_new_owner), methods=["POST"]),
         Route(f"{account}/number", of_account(page.enter_verification_code), methods=["POST"]),
         Route(f"{account}/logout", of_account(page.ask(LOGOUT_QUESTION)), methods=["GET"]),
         Route(f"{account}/logout", of_account(page.log_out), methods=["POST"]),

@@ -86,20 +86,20 @@ def test_every_key_in_a_table_of_the_page_has_its_sentence():
         *(key for key, _ in RESULT_STATUSES.values()),
         *NOTICES.values(),
         *CHAT_KIND_MARKS.values(),
-        *PIN_PROBLEM_MARKS.values(),
+        *PIN_PROBLEM_MARKS,
     }
     assert keys <= PAGE_MESSAGES.keys()
-    assert {state.remedy for state in LOGIN_STATES.values() if state.remedy} <= REMEDIES.keys()
+    assert {f"login_{state}" for state in LoginState if state is not LoginState.ONLINE} <= REMEDIES.keys()
     assert {*LOGIN_STATES} == {*LoginState}
     assert {*RESULT_STATUSES} == {*Status}
 
 
 def test_every_problem_of_a_pin_has_a_sentence():
-    assert PIN_PROBLEM_MARKS.keys() == {
+    assert {
         pins.REASON_FITS_SEVERAL,
         pins.REASON_HAS_ANOTHER,
         pins.REASON_BELONGS_TO_ANOTHER,
-    }
+    } == PIN_PROBLEM_MARKS
 
 
 def test_every_kind_of_message_and_command_has_a_name_on_the_page():

@@ -13,7 +13,7 @@ from wx2mqtt.model import ChatKind
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.values import frozen
 from wx2mqtt.web.html import PageText, card, join_html, tag
-from wx2mqtt.web.page.forms import SearchField, search_form
+from wx2mqtt.web.page.forms import MAX_QUERY_CHARACTERS, one_field_form
 
 PEOPLE_PER_PAGE = 20
 MAX_OFFSET = 1_000_000
@@ -26,21 +26,26 @@ CHAT_KIND_MARKS: Mapping[ChatKind, str] = {
 }
 """Keys of `PAGE_MESSAGES`; a friend has no mark."""
 
-PIN_PROBLEM_MARKS: Mapping[str, str] = {
-    "pin_fits_several": "pin_fits_several",
-    "person_has_another_pin": "person_has_another_pin",
-    "pin_belongs_to_another": "pin_belongs_to_another",
-}
-"""Keys of `PAGE_MESSAGES` by problem of a pin, as the topic `contacts` names it."""
+PIN_PROBLEM_MARKS = frozenset({"pin_fits_several", "person_has_another_pin", "pin_belongs_to_another"})
+"""Problems of a pin, as the topic `contacts` names them, and their keys of `PAGE_MESSAGES`."""
 
 
 def contacts_card(account: str, query: str, people: Markup, page_text: PageText) -> Markup:
     """Returns the section with the search form and `people`, the result of `people_section`."""
     card_id = f"{account}-contacts"
-    form = search_form(
-        SearchField(field_id=f"{card_id}-q", name="q", value=query, label=page_text("search_label")),
-        page_text,
+    form = one_field_form(
+        page_text("search_label"),
+        {
+            "id": f"{card_id}-q",
+            "name": "q",
+            "type": "search",
+            "value": query,
+            "maxlength": MAX_QUERY_CHARACTERS,
+        },
+        tag("button", page_text("search")),
         hidden={"account": account},
+        method="get",
+        role="search",
         action=f"./#{card_id}",
         aria_labelledby=f"{card_id}-title",
     )
@@ -70,66 +75,60 @@ class PeopleSearch:
 
 def people_section(people_page: PeoplePage, search: PeopleSearch, page_text: PageText) -> Markup:
     """Returns one page of the people found, and links to the others."""
-    query, offset = search.query, search.offset
-    if not people_page.entries:
-        return tag("p", page_text("nobody" if query else "nobody_yet"), class_="soft")
-    end = offset + len(people_page.entries)
+    people, offset = people_page.entries, search.offset
+    if not people:
+        return tag("p", page_text("nobody" if search.query else "nobody_yet"), class_="soft")
+    end = offset + len(people)
     count = tag("p", page_text("found", first=offset + 1, last=end, count=people_page.count), class_="soft")
-    items = tag(
-        "ul", *(_person_item(entry, search, page_text) for entry in people_page.entries), class_="people"
-    )
+    items = (_person_item(person, search, page_text) for person in people)
     links: list[Markup] = []
     if offset:
-        links.append(
-            _page_link("earlier", max(0, offset - PEOPLE_PER_PAGE), query, search.account, page_text)
-        )
+        links.append(_page_link(page_text("earlier"), max(0, offset - PEOPLE_PER_PAGE), search))
     if end < people_page.count:
-        links.append(_page_link("later", end, query, search.account, page_text))
-    return join_html([count, items, tag("p", *links, class_="pages") if links else None])
+        links.append(_page_link(page_text("later"), end, search))
+    pages = tag("p", *links, class_="pages") if links else None
+    return join_html([count, tag("ul", *items, class_="people"), pages])
 
 
-def _page_link(message_key: str, offset: int, query: str, account: str, page_text: PageText) -> Markup:
-    parameters = urlencode({"account": account, "q": query, "from": offset})
-    return tag(
-        "a",
-        page_text(message_key),
-        href=f"./?{parameters}#{account}-contacts",
-        data_from=f"{offset}",
-        class_="button",
-    )
+def _page_link(label: str, offset: int, search: PeopleSearch) -> Markup:
+    parameters = urlencode({"account": search.account, "q": search.query, "from": offset})
+    href = f"./?{parameters}#{search.account}-contacts"
+    return tag("a", label, href=href, data_from=f"{offset}", class_="button")
 
 
-def _person_item(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Markup:
-    marks = tag("span", *_marks(entry, page_text), class_="marks")
-    if entry.closed or entry.removed:
-        return tag("li", tag("bdi", entry.name), marks, tag("p", tag("code", entry.user)))
-    write_link = None
+def _person_item(person: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Markup:
+    name = tag("bdi", person.name)
+    marks = tag("span", *_marks(person, page_text), class_="marks")
+    if person.closed or person.removed:
+        return tag("li", name, marks, tag("p", tag("code", person.user)))
+    topics = [
+        join_html([page_text("reads_from"), " ", tag("code", search.topics.message(person.user))]),
+        join_html([page_text("write_to"), " ", tag("code", search.topics.out(person.user))]),
+    ]
     if search.can_send:
         link = tag(
             "a",
             page_text("write"),
-            href=f"./?{urlencode({'account': search.account, 'to': entry.user})}#{search.account}-send",
-            data_to=entry.user,
-            aria_label=page_text("write_to_person", name=entry.name),
+            href=f"./?{urlencode({'account': search.account, 'to': person.user})}#{search.account}-send",
+            data_to=person.user,
+            aria_label=page_text("write_to_person", name=person.name),
         )
-        write_link = join_html([" · ", link])
-    reads_from = join_html([page_text("reads_from"), " ", tag("code", search.topics.message(entry.user))])
-    write_to = join_html([page_text("write_to"), " ", tag("code", search.topics.out(entry.user))])
-    return tag("li", tag("bdi", entry.name), marks, tag("p", reads_from, " · ", write_to, write_link))
+        topics.append(link)
+    return tag("li", name, marks, tag("p", Markup(" · ").join(topics)))
 
 
-def _marks(entry: DirectoryEntry, page_text: PageText) -> Iterator[Markup]:
+def _marks(person: DirectoryEntry, page_text: PageText) -> Iterator[Markup]:
     """Yields what is special about a person."""
-    kind_key = CHAT_KIND_MARKS.get(entry.kind)
-    pin_key = PIN_PROBLEM_MARKS.get(entry.problem)
-    labels = (
-        (entry.trusted, page_text("is_trusted"), "good"),
-        (kind_key, page_text(kind_key) if kind_key else "", "soft"),
-        (entry.stranger, page_text("is_stranger"), "soft"),
-        (entry.removed, page_text("is_removed"), "bad"),
-        (entry.closed, page_text("is_closed"), "bad"),
-        (entry.problem, page_text(pin_key) if pin_key else entry.problem, "bad"),
-    )
-    for is_shown, label, style in labels:
-        if is_shown:
-            yield tag("span", label, class_=f"mark {style}")
+    if person.trusted:
+        yield tag("span", page_text("is_trusted"), class_="mark good")
+    if person.kind in CHAT_KIND_MARKS:
+        yield tag("span", page_text(CHAT_KIND_MARKS[person.kind]), class_="mark soft")
+    if person.stranger:
+        yield tag("span", page_text("is_stranger"), class_="mark soft")
+    if person.removed:
+        yield tag("span", page_text("is_removed"), class_="mark bad")
+    if person.closed:
+        yield tag("span", page_text("is_closed"), class_="mark bad")
+    if person.problem:
+        problem = page_text(person.problem) if person.problem in PIN_PROBLEM_MARKS else person.problem
+        yield tag("span", problem, class_="mark bad")

@@ -29,28 +29,25 @@ def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     health = snapshot.health
     if health is None or health.stats.messages:
         return Markup()
-    view, reason = snapshot.view, health.counters.broker_reason
-    configuration_hint = remark = None
-    if command := snapshot.setup_command:  # without a file it has the settings that need none
-        configuration_hint = tag(
-            "p", page_text.html("step_configuration_default", command=tag("code", command))
-        )
+    view, login, language = snapshot.view, snapshot.login, page_text.language
+    configuration_hint = reason = remark = None
+    if snapshot.setup_command:  # without a file it has the settings that need none
+        command = tag("code", snapshot.setup_command)
+        configuration_hint = tag("p", page_text.html("step_configuration_default", command=command))
+    if health.counters.broker_reason:
+        reason = tag("p", isolated(health.counters.broker_reason), class_="soft")
+    broker_hint = join_html([reason, tag("p", remedy_for("broker_away", language)[1])])
+    if login.needs is Needs.CODE:
+        login_hint = tag("p", page_text("number_todo"))
+    else:
+        login_hint = tag("p", remedy_for(f"login_{login.state}", language)[1])
     if view.missing_safeguards:  # nothing helps while WeChat takes no message
-        remark = tag("p", bridge_text(page_text.language, view.missing_safeguards), class_="soft")
-    broker_hint = join_html(
-        [
-            tag("p", isolated(reason), class_="soft") if reason else None,
-            tag("p", remedy_for("broker_away", page_text.language)[1]),
-        ]
-    )
+        remark = tag("p", bridge_text(language, view.missing_safeguards), class_="soft")
+    is_online = login.state is LoginState.ONLINE
     steps = (
         FirstStep(title="step_configuration", is_done=True, hint=configuration_hint),
         FirstStep(title="step_broker", is_done=bool(health.broker), hint=broker_hint),
-        FirstStep(
-            title="step_login",
-            is_done=snapshot.login.state is LoginState.ONLINE,
-            hint=_login_hint(snapshot, page_text),
-        ),
+        FirstStep(title="step_login", is_done=is_online, hint=login_hint),
         FirstStep(title="step_message", is_done=False, hint=_message_hint(view, page_text)),
     )
     return _steps_card(steps, f"{view.name}-steps", "h3", page_text, remark)
@@ -58,9 +55,9 @@ def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
 
 def no_configuration_section(setup_command: str, page_text: PageText) -> Markup:
     """Returns the steps of a bridge that does not run, because there is no configuration file yet."""
-    configuration = tag("p", page_text.html("step_configuration_now", command=tag("code", setup_command)))
+    hint = tag("p", page_text.html("step_configuration_now", command=tag("code", setup_command)))
     steps = (
-        FirstStep(title="step_configuration", is_done=False, hint=configuration),
+        FirstStep(title="step_configuration", is_done=False, hint=hint),
         FirstStep(title="step_broker", is_done=False),
         FirstStep(title="step_login", is_done=False),
         FirstStep(title="step_message", is_done=False),
@@ -84,13 +81,6 @@ def no_commands_hint(view: AccountView, page_text: PageText) -> Markup:
         return join_html([nothing_yet, tag("p", page_text("nobody_to_write_to"), class_="soft")])
     command = f"mosquitto_pub -q 1 -t '{view.topics.out(view.test_recipient)}' -m 'hello'"
     return join_html([nothing_yet, tag("p", page_text.html("how_to_send", command=tag("code", command)))])
-
-
-def _login_hint(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
-    if snapshot.login.needs is Needs.CODE:
-        return tag("p", page_text("number_todo"))
-    _, remedy = remedy_for(f"login_{snapshot.login.state}", page_text.language)
-    return tag("p", remedy)
 
 
 def _message_hint(view: AccountView, page_text: PageText) -> Markup:

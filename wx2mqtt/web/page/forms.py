@@ -1,7 +1,7 @@
 """The forms of an account: a text to anybody, a test to oneself, the number that a login asks for. Pure.
 
-Only a viewer who gave the password, or whose browser runs on the machine of the bridge, may send texts to
-anybody (`may_send_to_anybody`). Every other viewer can send a test to the owner.
+Which of the first two a viewer sees, `PageHandlers` decides. All forms with one field, the searches too, look
+alike: see `one_field_form`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from markupsafe import Markup
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
-from wx2mqtt.values import frozen
 from wx2mqtt.web.html import Attribute, PageText, tag
 
 # Of the text of a form. Each Chinese character takes nine bytes of the body, which has `MAX_BODY_BYTES`.
@@ -26,15 +25,6 @@ MAX_QUERY_CHARACTERS = 100
 SUGGESTED_PEOPLE = 20
 
 
-def may_send_to_anybody(*, requires_password: bool, is_local: bool) -> bool:
-    """Returns whether a viewer, who may see the page, may send texts to everybody.
-
-    Home Assistant's Ingress and a reverse proxy without a password of ours let people through whom the bridge
-    cannot tell from each other.
-    """
-    return requires_password or is_local
-
-
 def send_form(
     view: AccountView,
     recipient: str,
@@ -44,7 +34,6 @@ def send_form(
 ) -> Markup:
     """Returns the form that sends a text to anybody; `recipient` is chosen already, or empty."""
     name = view.name
-    options = (tag("option", entry.name, value=entry.user) for entry in suggestions)
     recipient_field = tag(
         "input",
         id=f"{name}-send-user",
@@ -56,6 +45,7 @@ def send_form(
         required=True,
         autocomplete="off",
     )
+    people = (tag("option", entry.name, value=entry.user) for entry in suggestions)
     text_field = tag(
         "textarea",
         id=f"{name}-send-text",
@@ -69,7 +59,7 @@ def send_form(
         "form",
         tag("label", page_text("send_to"), for_=f"{name}-send-user"),
         recipient_field,
-        tag("datalist", *options, id=f"{name}-send-people"),
+        tag("datalist", *people, id=f"{name}-send-people"),
         tag("label", page_text("send_text"), for_=f"{name}-send-text"),
         text_field,
         tag("input", type="hidden", name="token", value=token),
@@ -84,81 +74,50 @@ def test_form(view: AccountView, token: str, page_text: PageText) -> Markup:
     """Returns the form that sends a test; empty while no recipient is known."""
     if not view.test_recipient:
         return Markup()
-    field_id = f"{view.name}-test"
-    field = tag(
-        "input",
-        id=field_id,
-        name="text",
-        type="text",
-        value=page_text("test_text"),
-        maxlength=MAX_FORM_TEXT_CHARACTERS,
-        required=True,
-        autocomplete="off",
-    )
-    return tag(
-        "form",
-        tag("label", page_text("test_label", user=view.test_recipient), for_=field_id),
-        tag("input", type="hidden", name="token", value=token),
-        tag("div", field, tag("button", page_text("send")), class_="row"),
-        method="post",
-        action=f"accounts/{view.name}/test",
-        class_="after",
+    field: dict[str, Attribute] = {
+        "id": f"{view.name}-test",
+        "name": "text",
+        "type": "text",
+        "value": page_text("test_text"),
+        "maxlength": MAX_FORM_TEXT_CHARACTERS,
+        "required": True,
+    }
+    label = page_text("test_label", user=view.test_recipient)
+    button = tag("button", page_text("send"))
+    action = f"accounts/{view.name}/test"
+    return one_field_form(
+        label, field, button, hidden={"token": token}, method="post", action=action, class_="after"
     )
 
 
 def verification_code_form(account: str, page_text: PageText) -> Markup:
-    field_id = f"{account}-number"
-    field = tag(
-        "input",
-        id=field_id,
-        name="number",
-        type="text",
-        inputmode="numeric",
-        pattern="[0-9]*",
-        maxlength=MAX_CODE_DIGITS,
-        required=True,
-        autocomplete="off",
-    )
-    return tag(
-        "form",
-        tag("label", page_text("number_label"), for_=field_id),
-        tag("div", field, tag("button", page_text("send"), class_="main"), class_="row"),
-        method="post",
-        action=f"accounts/{account}/number",
-    )
+    field: dict[str, Attribute] = {
+        "id": f"{account}-number",
+        "name": "number",
+        "type": "text",
+        "inputmode": "numeric",
+        "pattern": "[0-9]*",
+        "maxlength": MAX_CODE_DIGITS,
+        "required": True,
+    }
+    button = tag("button", page_text("send"), class_="main")
+    action = f"accounts/{account}/number"
+    return one_field_form(page_text("number_label"), field, button, method="post", action=action)
 
 
-@frozen
-class SearchField:
-    """What somebody types into a form that searches."""
-
-    field_id: str
-    name: str
-    value: str
-    label: str
-    is_required: bool = False
-
-
-def search_form(
-    search: SearchField, page_text: PageText, hidden: Mapping[str, str], **attributes: Attribute
+def one_field_form(
+    label: str,
+    field: Mapping[str, Attribute],
+    button: Markup,
+    *,
+    hidden: Mapping[str, str] | None = None,
+    **attributes: Attribute,
 ) -> Markup:
-    """Returns a form that searches; `hidden` are further values that it sends."""
-    field = tag(
-        "input",
-        id=search.field_id,
-        name=search.name,
-        type="search",
-        value=search.value,
-        maxlength=MAX_QUERY_CHARACTERS,
-        required=search.is_required,
-        autocomplete="off",
-    )
+    """Returns a form with one input that a person fills in; `hidden` are further values that it sends."""
     return tag(
         "form",
-        tag("label", search.label, for_=search.field_id),
-        *(tag("input", type="hidden", name=name, value=value) for name, value in hidden.items()),
-        tag("div", field, tag("button", page_text("search")), class_="row"),
-        method="get",
-        role="search",
+        tag("label", label, for_=field["id"]),
+        *(tag("input", type="hidden", name=name, value=value) for name, value in (hidden or {}).items()),
+        tag("div", tag("input", **field, autocomplete="off"), button, class_="row"),
         **attributes,
     )

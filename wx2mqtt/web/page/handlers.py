@@ -37,7 +37,6 @@ from wx2mqtt.web.page.forms import (
     MAX_FORM_TEXT_CHARACTERS,
     MAX_QUERY_CHARACTERS,
     SUGGESTED_PEOPLE,
-    may_send_to_anybody,
 )
 from wx2mqtt.web.page.live import EventStreamResponse, LiveUpdates
 from wx2mqtt.web.page.messages import MESSAGES_PER_PAGE, MessageSearch
@@ -61,6 +60,8 @@ from wx2mqtt.web.responses import OUTAGE_HEADERS, PAGE_HEADERS, PRIVATE_HEADERS,
 
 log = structlog.get_logger(__name__)
 
+AccountHandler = Callable[[Request, AccountView], Awaitable[Response]]
+
 LANGUAGE_COOKIE_SECONDS = 365 * 86_400
 LOGOUT_WAIT_SECONDS = 10.0  # until the page is shown again; a logout that takes longer goes on
 RETRY_AFTER_SECONDS = 15  # for a viewer when there are too many
@@ -70,8 +71,6 @@ MAX_SEQ_DIGITS = 15
 SEARCH_TIMEOUT_SECONDS = 10.0  # of the messages that the search index does not have yet, each is read
 
 _PAGE_COMMAND_ID = re.compile(rf"page-[0-9a-f]{{{COMMAND_ID_HASH_CHARACTERS}}}", re.ASCII)
-
-AccountHandler = Callable[[Request, AccountView], Awaitable[Response]]
 
 IMMUTABLE_HEADERS = {"cache-control": "public, max-age=31536000, immutable"}
 
@@ -169,10 +168,7 @@ class PageHandlers:
 
     async def enter_verification_code(self, request: Request, view: AccountView) -> Response:
         """POST /accounts/<account>/number with `number`, the verification code that the phone shows."""
-        try:
-            number = (await read_form(request)).get("number", "").strip()
-        except (FormTooLargeError, FormTooSlowError):
-            number = ""
+        number = (await _form_field(request, "number")).strip()
         if _number(number, MAX_CODE_DIGITS) is None or not view.enter_verification_code(number):
             return _redirect_to_page("no_number", view.name, "wechat")
         return _redirect_to_page("number", view.name, "wechat")
@@ -215,16 +211,16 @@ class PageHandlers:
         return await _send_text(request, view)
 
     def _can_send(self, request: Request) -> bool:
-        return may_send_to_anybody(
-            requires_password=self._authenticator.requires_password, is_local=is_local(request)
-        )
+        """Returns whether a viewer, who may see the page, may send texts to everybody.
+
+        Home Assistant's Ingress and a reverse proxy without a password of ours let people through whom the
+        bridge cannot tell from each other.
+        """
+        return self._authenticator.requires_password or is_local(request)
 
     async def set_language(self, request: Request) -> Response:
         """POST /language with `language`, en or zh: stores it in a cookie."""
-        try:
-            chosen = (await read_form(request)).get("language", "")
-        except (FormTooLargeError, FormTooSlowError):
-            chosen = ""
+        chosen = await _form_field(request, "language")
         response = RedirectResponse("./", HTTPStatus.SEE_OTHER)
         if chosen in LANGUAGE_TAGS:
             client = context_of(request.scope).client
@@ -244,6 +240,14 @@ class PageHandlers:
         if asset is None:
             return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "nothing_here")
         return Response(asset.data, headers={**IMMUTABLE_HEADERS, "content-type": asset.content_type})
+
+
+async def _form_field(request: Request, name: str) -> str:
+    """Returns a field of the form; empty without it, or where the form cannot be read."""
+    try:
+        return (await read_form(request)).get(name, "")
+    except (FormTooLargeError, FormTooSlowError):
+        return ""
 
 
 def _page_options(request: Request) -> PageOptions:
@@ -283,8 +287,8 @@ async def _message_search(request: Request, view: AccountView) -> MessageSearch 
 async def _send_text(request: Request, view: AccountView, recipient: str = "") -> Response:
     """Stores a command with the `text` of the form, for `recipient` or else for its `user`.
 
-    The bridge refuses a user whom it does not know, as in every command, with a result. Only what is no level
-    of a topic is refused here, since its result could not be published.
+    The bridge refuses a user whom it does not know, as in every command, with a result. Only a user who
+    cannot be in a topic is refused here, since the result could not be published.
     """
     context = context_of(request.scope)
     try:
@@ -293,7 +297,9 @@ async def _send_text(request: Request, view: AccountView, recipient: str = "") -
         if not is_topic_name(user):
             return _redirect_to_page("no_recipient", view.name, "send")
         text = fields.get("text", "")[:MAX_FORM_TEXT_CHARACTERS].replace("\r\n", "\n")
-        command_id = _command_id(fields.get("token", ""), f"{user}:{text}")
+        # The same id for a form that is sent twice, another one for another text.
+        form = f"{fields.get('token', '')}:{user}:{text}".encode("utf-8", "replace")
+        command_id = f"page-{hashlib.sha256(form).hexdigest()[:COMMAND_ID_HASH_CHARACTERS]}"
         await view.send(user, text, command_id)
     except FormTooLargeError:
         return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
@@ -329,12 +335,6 @@ def _people(view: AccountView, query: str, offset: int, page_text: PageText, *, 
         account=view.name, topics=view.topics, query=query, offset=offset, can_send=can_send
     )
     return people_section(people_page, search, page_text)
-
-
-def _command_id(token: str, text: str) -> str:
-    """Returns the same id for a form that is sent twice, and another one for another text."""
-    digest = hashlib.sha256(f"{token}:{text}".encode("utf-8", "replace")).hexdigest()
-    return f"page-{digest[:COMMAND_ID_HASH_CHARACTERS]}"
 
 
 def _redirect_to_page(notice: str, account: str, card: str) -> Response:

@@ -89,18 +89,31 @@ class LiveUpdates:
     ) -> AsyncGenerator[bytes, None]:
         """Yields the events for one viewer: first all sections, then those that have changed.
 
-        Ends when `is_allowed` returns false, as after a logout.
+        Ends when `is_allowed` returns false, as after a logout, and after `MAX_STREAM_SECONDS`.
         """
+        deadline = loop_time() + MAX_STREAM_SECONDS
+        sent: Mapping[str, Markup] = {}
         self._viewers[options] += 1
         try:
-            async for event in self._events(options, is_allowed):
-                yield event
+            yield f"retry: {RECONNECT_DELAY_MS}\n\n".encode()
+            while loop_time() < deadline and is_allowed():
+                change_count, sections = await self.sections(options)
+                if not is_allowed():  # rendering takes time, in which the viewer may have logged out
+                    return
+                if changed := {name: html for name, html in sections.items() if sent.get(name) != html}:
+                    yield f"data: {json.dumps(changed, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
+                sent = sections
+                async for heartbeat in self._heartbeats_until_change(change_count, deadline, is_allowed):
+                    yield heartbeat
         finally:
-            self._viewers[options] -= 1
-            if self._viewers[options] <= 0:  # without viewers nothing is kept
-                del self._viewers[options]
-                self._renderings.pop(options, None)
-                self._render_locks.pop(options, None)
+            self._remove_viewer(options)
+
+    def _remove_viewer(self, options: PageOptions) -> None:
+        self._viewers[options] -= 1
+        if self._viewers[options] <= 0:  # without viewers nothing is kept
+            del self._viewers[options]
+            self._renderings.pop(options, None)
+            self._render_locks.pop(options, None)
 
     async def sections(self, options: PageOptions) -> tuple[int, Mapping[str, Markup]]:
         """Returns the sections by `<account>.<section>`, and the change count that they are as new as."""
@@ -116,22 +129,6 @@ class LiveUpdates:
             rendering = _Rendering(change_count, time, await self._render(options))
             self._renderings[options] = rendering
             return rendering.change_count, rendering.sections
-
-    async def _events(
-        self, options: PageOptions, is_allowed: Callable[[], bool]
-    ) -> AsyncGenerator[bytes, None]:
-        deadline = loop_time() + MAX_STREAM_SECONDS
-        sent: dict[str, Markup] = {}
-        yield f"retry: {RECONNECT_DELAY_MS}\n\n".encode()
-        while loop_time() < deadline and is_allowed():
-            change_count, sections = await self.sections(options)
-            if not is_allowed():  # rendering takes time, in which the viewer may have logged out
-                return
-            if changed := {name: html for name, html in sections.items() if sent.get(name) != html}:
-                yield f"data: {json.dumps(changed, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
-            sent = dict(sections)
-            async for heartbeat in self._heartbeats_until_change(change_count, deadline, is_allowed):
-                yield heartbeat
 
     async def _heartbeats_until_change(
         self, change_count: int, deadline: float, is_allowed: Callable[[], bool]

@@ -9,9 +9,9 @@ from markupsafe import Markup
 from wx2mqtt.bridge.view import FoundMessages, MessageLine
 from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import AccountSnapshot
-from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, timestamp_tag
+from wx2mqtt.web.html import PageText, isolated, kind_label, tag, timestamp_tag
 from wx2mqtt.web.page.first_steps import no_messages_hint
-from wx2mqtt.web.page.forms import SearchField, search_form
+from wx2mqtt.web.page.forms import MAX_QUERY_CHARACTERS, one_field_form
 
 MESSAGES_PER_PAGE = 20
 THUMBNAIL_PIXELS = 96
@@ -40,16 +40,20 @@ def messages_section(snapshot: AccountSnapshot, page_text: PageText, *, show_tex
 
 def message_search_form(account: str, search: MessageSearch | None, page_text: PageText) -> Markup:
     """Returns the form that searches; who searches asks to see the texts."""
-    return search_form(
-        SearchField(
-            field_id=f"{account}-find",
-            name="find",
-            value=search.text if search else "",
-            label=page_text("find_label"),
-            is_required=True,
-        ),
-        page_text,
+    return one_field_form(
+        page_text("find_label"),
+        {
+            "id": f"{account}-find",
+            "name": "find",
+            "type": "search",
+            "value": search.text if search else "",
+            "maxlength": MAX_QUERY_CHARACTERS,
+            "required": True,
+        },
+        tag("button", page_text("search")),
         hidden={"account": account, "texts": "1"},
+        method="get",
+        role="search",
         action=f"./#{account}-found",
         aria_labelledby=f"{account}-last_messages-title",
         class_="after",
@@ -58,22 +62,21 @@ def message_search_form(account: str, search: MessageSearch | None, page_text: P
 
 def found_section(account: str, search: MessageSearch, page_text: PageText) -> Markup:
     """Returns what was found, the newest first, and links to older messages and out of the search."""
-    back = tag("a", page_text("end_search"), href=f"./?texts=1#{account}-last_messages", class_="button")
-    links = [back]
-    if search.matches is None:
+    links = [tag("a", page_text("end_search"), href=f"./?texts=1#{account}-last_messages", class_="button")]
+    matches = search.matches
+    if matches is None:
         content = [tag("p", page_text("not_known"), role="status")]
+    elif not matches.lines:
+        nothing = page_text.html("found_no_messages", text=isolated(search.text))
+        content = [tag("p", nothing, role="status")]
     else:
-        lines = search.matches.lines
-        key = "found_messages" if lines else "found_no_messages"
-        count = tag(
-            "p", page_text.html(key, count=f"{len(lines)}", text=isolated(search.text)), role="status"
-        )
-        items = (_message_item(line, page_text, show_texts=True) for line in lines)
-        content = [count, tag("ol", *items, class_="lines")] if lines else [count]
-        if search.matches.has_more and lines:
-            query = {"texts": 1, "account": account, "find": search.text, "before": lines[-1].seq}
-            href = f"./?{urlencode(query)}#{account}-found"
-            links.insert(0, tag("a", page_text("older"), href=href, class_="button"))
+        count = page_text.html("found_messages", count=f"{len(matches.lines)}", text=isolated(search.text))
+        items = (_message_item(line, page_text, show_texts=True) for line in matches.lines)
+        content = [tag("p", count, role="status"), tag("ol", *items, class_="lines")]
+        if matches.has_more:
+            query = {"texts": 1, "account": account, "find": search.text, "before": matches.lines[-1].seq}
+            older = f"./?{urlencode(query)}#{account}-found"
+            links.insert(0, tag("a", page_text("older"), href=older, class_="button"))
     return tag("div", *content, tag("p", *links, class_="pages"), id=f"{account}-found", class_="after")
 
 
@@ -93,14 +96,10 @@ def _message_item(line: MessageLine, page_text: PageText, *, show_texts: bool) -
 
 
 def _file_link(line: MessageLine, page_text: PageText) -> Markup:
-    """Returns the link to the file, with a small picture of it where there is one.
-
-    A picture that is pruned meanwhile is not waited for: a browser has few connections to one server.
-    """
+    """Returns the link to the file, with a small picture of it where there is one."""
     picture = None
     if line.preview:
+        # A picture that is pruned meanwhile is not waited for: a browser has few connections to one server.
         source = f"media/{line.preview}?wait=0"
         picture = tag("img", src=source, alt="", height=THUMBNAIL_PIXELS, loading="lazy", class_="thumbnail")
-    return tag(
-        "a", join_html([picture, page_text("open_file")]), href=f"media/{line.media}", class_="file-link"
-    )
+    return tag("a", picture, page_text("open_file"), href=f"media/{line.media}", class_="file-link")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -90,9 +91,8 @@ def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: 
     return html_document(body, "wx2mqtt", page_text.language, assets, script=True)
 
 
-@frozen
-class Question:
-    """A question before something that cannot be undone; the fields are keys of `PAGE_MESSAGES`."""
+class Question(NamedTuple):
+    """A question before something that cannot be undone. The fields are keys of `PAGE_MESSAGES`."""
 
     title: str
     text: str
@@ -100,10 +100,8 @@ class Question:
     no: str
 
 
-LOGOUT_QUESTION = Question(title="ask_title", text="ask_text", yes="ask_yes", no="ask_no")
-NEW_OWNER_QUESTION = Question(
-    title="ask_owner_title", text="ask_owner_text", yes="ask_owner_yes", no="ask_owner_no"
-)
+LOGOUT_QUESTION = Question("ask_title", "ask_text", "ask_yes", "ask_no")
+NEW_OWNER_QUESTION = Question("ask_owner_title", "ask_owner_text", "ask_owner_yes", "ask_owner_no")
 
 
 def render_question(question: Question, account: str, page_text: PageText, assets: Assets) -> bytes:

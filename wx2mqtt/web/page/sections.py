@@ -1,11 +1,11 @@
-"""The sections of an account that update themselves, each the content of one element. Pure.
+"""The sections of the page that update themselves, each the content of one element. Pure.
 
 A section renders to the same text as long as nothing that it shows has changed: only changed text is sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from markupsafe import Markup
 
@@ -25,23 +25,11 @@ from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_sect
 from wx2mqtt.web.page.forms import verification_code_form
 from wx2mqtt.web.page.messages import messages_section
 
-STYLE_GOOD = "good"
-STYLE_WAITING = "waits"
-STYLE_BAD = "bad"
-
 # Keys that the page names of each instance that differs.
 SHOWN_KEYS = 5
 
-QR_IMAGE_NAME = "qr.png"
-"""The last part of the path of the QR code; its type is `PNG_TYPE`."""
-
-NEW_OWNER_PATH = "new-owner"
-"""The last part of the path of the question whether another account is to take over."""
-
 QR_IMAGE_PIXELS = 290
 MAX_WINDOWS_SHOWN = 10
-
-_SIZE_UNITS = ("B", "kB", "MB")
 
 
 @frozen(kw_only=False)
@@ -53,61 +41,8 @@ class PageOptions:
     show_texts: bool = False
 
 
-@frozen
-class LoginStateView:
-    """The appearance of a login state on the page."""
-
-    #: A key of `PAGE_MESSAGES`.
-    title: str
-    #: A key of `REMEDIES`.
-    remedy: str
-    style: str
-    #: A key of `PAGE_MESSAGES`; empty where no login can be requested.
-    login_button: str = ""
-    can_log_out: bool = False
-
-
-LOGIN_STATES: Mapping[LoginState, LoginStateView] = {
-    LoginState.STARTING: LoginStateView(title="state_starting", remedy="login_starting", style=STYLE_WAITING),
-    LoginState.WAITING_FOR_SCAN: LoginStateView(
-        title="state_waiting_for_scan",
-        remedy="login_waiting_for_scan",
-        style=STYLE_WAITING,
-        login_button="new_code",
-    ),
-    LoginState.WAITING_FOR_CONFIRM: LoginStateView(
-        title="state_waiting_for_confirm", remedy="login_waiting_for_confirm", style=STYLE_WAITING
-    ),
-    LoginState.ONLINE: LoginStateView(title="state_online", remedy="", style=STYLE_GOOD, can_log_out=True),
-    LoginState.INTERRUPTED: LoginStateView(
-        title="state_interrupted", remedy="login_interrupted", style=STYLE_BAD, can_log_out=True
-    ),
-    LoginState.LOGGED_OUT: LoginStateView(
-        title="state_logged_out", remedy="login_logged_out", style=STYLE_BAD, login_button="log_in"
-    ),
-    LoginState.REFUSED: LoginStateView(
-        title="state_refused", remedy="login_refused", style=STYLE_BAD, login_button="log_in"
-    ),
-    LoginState.STOPPED: LoginStateView(title="state_stopped", remedy="login_stopped", style=STYLE_BAD),
-}
-
-RESULT_STATUSES: Mapping[Status, tuple[str, str]] = {
-    Status.SENT: ("status_sent", STYLE_GOOD),
-    Status.FAILED: ("status_failed", STYLE_BAD),
-    Status.EXPIRED: ("status_expired", STYLE_BAD),
-    Status.REJECTED: ("status_rejected", STYLE_BAD),
-    Status.UNCERTAIN: ("status_uncertain", STYLE_BAD),
-}
-"""The key of `PAGE_MESSAGES` and the style for each status of a result."""
-
-_OMITTED_REASONS = {
-    bridge_text(language, key) for language in ("en", "zh") for key in ("scan", "confirm", "starting")
-}
-"""Reasons of the login that the remedy already gives, in the language of the viewer."""
-
-
 def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, Markup]:
-    """Returns the sections by name, in the order of the page."""
+    """Returns the sections of an account by name, in the order of the page."""
     page_text = PageText(options.language)
     return {
         "steps": steps_section(snapshot, page_text),
@@ -119,6 +54,40 @@ def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, 
         "messages": messages_section(snapshot, page_text, show_texts=options.show_texts),
         "commands": commands_section(snapshot, page_text, show_texts=options.show_texts),
     }
+
+
+# The login
+
+
+@frozen
+class LoginStateView:
+    """The appearance of a login state on the page."""
+
+    #: A key of `PAGE_MESSAGES`.
+    title: str
+    style: str
+    #: A key of `PAGE_MESSAGES`; empty where no login can be requested.
+    login_button: str = ""
+    can_log_out: bool = False
+
+
+LOGIN_STATES: Mapping[LoginState, LoginStateView] = {
+    LoginState.STARTING: LoginStateView(title="state_starting", style="waits"),
+    LoginState.WAITING_FOR_SCAN: LoginStateView(
+        title="state_waiting_for_scan", style="waits", login_button="new_code"
+    ),
+    LoginState.WAITING_FOR_CONFIRM: LoginStateView(title="state_waiting_for_confirm", style="waits"),
+    LoginState.ONLINE: LoginStateView(title="state_online", style="good", can_log_out=True),
+    LoginState.INTERRUPTED: LoginStateView(title="state_interrupted", style="bad", can_log_out=True),
+    LoginState.LOGGED_OUT: LoginStateView(title="state_logged_out", style="bad", login_button="log_in"),
+    LoginState.REFUSED: LoginStateView(title="state_refused", style="bad", login_button="log_in"),
+    LoginState.STOPPED: LoginStateView(title="state_stopped", style="bad"),
+}
+
+_OMITTED_REASONS = {
+    bridge_text(language, key) for language in ("en", "zh") for key in ("scan", "confirm", "starting")
+}
+"""Reasons of the login that the remedy already gives, in the language of the viewer."""
 
 
 def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
@@ -134,13 +103,12 @@ def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     if login.needs is Needs.CODE:
         problem, remedy = page_text("number_what"), page_text("number_todo")
     else:
-        problem, remedy = remedy_for(state.remedy, page_text.language)
+        problem, remedy = remedy_for(f"login_{login.state}", page_text.language)
+    reason = None
+    if login.reason not in _OMITTED_REASONS:
+        quoted = page_text.html("said_by_bridge", reason=isolated(login.reason))
+        reason = tag("p", quoted, class_="soft")
     separator = "" if page_text.language == "zh" else " "
-    reason = (
-        None
-        if login.reason in _OMITTED_REASONS
-        else tag("p", page_text.html("said_by_bridge", reason=isolated(login.reason)), class_="soft")
-    )
     return join_html([title, tag("p", problem, separator, remedy), reason, since])
 
 
@@ -150,7 +118,7 @@ def qr_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
         return Markup()
     login = snapshot.login
     # The query is another one for each code, so that a browser does not show the one before.
-    source = f"accounts/{snapshot.view.name}/{QR_IMAGE_NAME}?{login.qr_expires or login.since}"
+    source = f"accounts/{snapshot.view.name}/qr.png?{login.qr_expires or login.since}"
     image = tag("img", src=source, alt=page_text("code"), width=QR_IMAGE_PIXELS, height=QR_IMAGE_PIXELS)
     if login.qr_expires is None:
         return image
@@ -167,40 +135,36 @@ def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     state = LOGIN_STATES[snapshot.login.state]
     if snapshot.login.needs is Needs.CODE:
         return verification_code_form(account, page_text)
-    if state.login_button:
-        style = "main" if state.login_button == "log_in" else None
-        button = tag("button", page_text(state.login_button), class_=style)
-        form = tag("form", button, method="post", action=f"accounts/{account}/login")
-        if not snapshot.view.has_owner:
-            return form
-        new_owner = tag("a", page_text("new_owner"), href=f"accounts/{account}/{NEW_OWNER_PATH}")
-        return join_html([form, tag("p", new_owner)])
     if state.can_log_out:
         return tag("a", page_text("log_out"), href=f"accounts/{account}/logout", class_="button")
-    return Markup()
+    if not state.login_button:
+        return Markup()
+    style = "main" if state.login_button == "log_in" else None
+    button = tag("button", page_text(state.login_button), class_=style)
+    form = tag("form", button, method="post", action=f"accounts/{account}/login")
+    if not snapshot.view.has_owner:
+        return form
+    new_owner = tag("a", page_text("new_owner"), href=f"accounts/{account}/new-owner")
+    return join_html([form, tag("p", new_owner)])
+
+
+# Problems and figures
 
 
 def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
-    """Returns the problems besides the login, with their remedies."""
+    """Returns the problems besides the login, with details and remedies."""
     health = snapshot.health
     if health is None:
-        return _problem_list([("store_trouble", "")], page_text)
-    problems = [
-        (problem, _problem_detail(problem, health))
-        for problem in active_problems(health)
-        if not problem.startswith("login_")  # the state section shows it
-    ]
-    if health.unresolved:
-        problems.append(("unresolved_people", ""))
-    return _problem_list(problems, page_text)
-
-
-def _problem_list(problems: Sequence[tuple[str, str]], page_text: PageText) -> Markup:
-    """Returns each problem, its detail and its remedy."""
+        problems = {"store_trouble": ""}
+    else:
+        problems = {problem: _problem_detail(problem, health) for problem in active_problems(health)}
+        problems.pop(f"login_{health.login.state}", None)  # the state section shows it
+        if health.unresolved:
+            problems["unresolved_people"] = ""
     if not problems:
         return tag("p", page_text("none_wrong"), class_="soft")
     items: list[Markup] = []
-    for problem, detail in problems:
+    for problem, detail in problems.items():
         sentence, remedy = remedy_for(problem, page_text.language)
         detail_line = tag("p", isolated(detail), class_="soft") if detail else None
         items.append(tag("li", tag("strong", sentence), detail_line, tag("p", remedy)))
@@ -271,6 +235,26 @@ def _queue_value(depth: int, oldest: int | None, page_text: PageText) -> str:
     return page_text.html("waiting", count=f"{depth}", time=time_tag(oldest))
 
 
+def _size(size_bytes: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 999.5:  # above it the number would be rounded to 1000
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} GB"
+
+
+# Commands
+
+RESULT_STATUSES: Mapping[Status, tuple[str, str]] = {
+    Status.SENT: ("status_sent", "good"),
+    Status.FAILED: ("status_failed", "bad"),
+    Status.EXPIRED: ("status_expired", "bad"),
+    Status.REJECTED: ("status_rejected", "bad"),
+    Status.UNCERTAIN: ("status_uncertain", "bad"),
+}
+"""The key of `PAGE_MESSAGES` and the style for each status of a result."""
+
+
 def commands_section(snapshot: AccountSnapshot, page_text: PageText, *, show_texts: bool) -> Markup:
     """Returns the last commands with their results, the newest first; their texts only with `show_texts`."""
     if snapshot.commands is None:
@@ -288,7 +272,7 @@ def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> 
         key, style = RESULT_STATUSES[result.status]
         result_line = tag("p", tag("code", result.code), " ", isolated(result.message), class_="soft")
     else:
-        key, style = "status_sending" if row.attempt_open else "status_waiting", STYLE_WAITING
+        key, style = "status_sending" if row.attempt_open else "status_waiting", "waits"
     return tag(
         "li",
         tag("span", page_text.html("to_whom", user=isolated(command.user)), class_="who"),
@@ -301,36 +285,27 @@ def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> 
     )
 
 
+# The whole process
+
+
 def file_section(bridge: BridgeState, page_text: PageText) -> Markup:
-    """Returns what is wrong with the whole process: with the database, and with the configuration file."""
-    outage, problems = bridge.outage(), bridge.problems()
+    """Returns what is wrong with the database, and with the configuration file."""
+    outage, problems, setup_command = bridge.outage(), bridge.problems(), bridge.setup_command()
     sections: list[Markup] = []
     if outage is not None:
-        sections.append(
-            tag(
-                "section",
-                tag("h2", page_text("outage_title")),
-                tag("p", page_text.html("outage_text", time=time_tag(outage.since))),
-                tag("p", isolated(outage.reason), class_="soft"),
-                class_="card file",
-                role="alert",
-            )
-        )
-    if problems and bridge.setup_command() and not bridge.is_running:
-        sections.append(no_configuration_section(bridge.setup_command(), page_text))
+        title = tag("h2", page_text("outage_title"))
+        since = tag("p", page_text.html("outage_text", time=time_tag(outage.since)))
+        reason = tag("p", isolated(outage.reason), class_="soft")
+        sections.append(tag("section", title, since, reason, class_="card file", role="alert"))
+    if problems and setup_command and not bridge.is_running:
+        sections.append(no_configuration_section(setup_command, page_text))
     elif problems:
-        title, explanation = "file_title", "file_text"
+        title_key, text_key = "file_title", "file_text"
         if bridge.is_running:
-            title, explanation = "reload_title", "reload_text"
-        sections.append(
-            tag(
-                "section",
-                tag("h2", page_text(title)),
-                tag("p", page_text(explanation)),
-                tag("ul", *(_file_problem(problem, page_text) for problem in problems), class_="wrong"),
-                class_="card file",
-            )
-        )
+            title_key, text_key = "reload_title", "reload_text"
+        title, text = tag("h2", page_text(title_key)), tag("p", page_text(text_key))
+        items = (_file_problem(problem, page_text) for problem in problems)
+        sections.append(tag("section", title, text, tag("ul", *items, class_="wrong"), class_="card file"))
     return join_html(sections)
 
 
@@ -368,11 +343,3 @@ def _instance_item(instance: InstanceState, page_text: PageText) -> Markup:
         parts.append(page_text("cluster_drains"))
     accounts = ", ".join(instance.accounts) or page_text("cluster_none")
     return tag("li", join_html(parts), ": ", accounts, " ", tag("small", instance.version, class_="soft"))
-
-
-def _size(size_bytes: float) -> str:
-    for unit in _SIZE_UNITS:
-        if size_bytes < 999.5:  # above it the number would be rounded to 1000
-            return f"{size_bytes:.3g} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.3g} GB"
