@@ -14,14 +14,13 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.file_server import leads, ok, says, server
 from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge, TemporarilyUnavailable, TransferBroken
 from wx2mqtt.external import url_fetch
-from wx2mqtt.external.pinned_http import PinnedHttpClient
 from wx2mqtt.external.url_fetch import (
     GATHERED_BYTES,
     MAX_REDIRECTS,
     MinimumRate,
     UrlFetcher,
-    check_url,
     filename_in,
+    parse_url,
 )
 from wx2mqtt.i18n.bridge import rejection_text
 
@@ -46,7 +45,7 @@ async def refused(url: str, **how) -> tuple[type, str, str]:
 def book(**names: str) -> url_fetch.ResolveHost:
     """A name service that knows these; `asked` counts."""
 
-    async def look_up(host: str, port: int) -> list[str]:
+    async def look_up(host: str) -> list[str]:
         return names[host.replace(".", "_")].split()
 
     return look_up
@@ -80,7 +79,7 @@ async def test_however_a_server_ends_its_answer(body):
 async def test_the_name_is_asked_for_once_and_goes_into_host_though_the_connection_is_made_to_the_address():
     lookups = []
 
-    async def changes_its_mind(host: str, port: int) -> list[str]:
+    async def changes_its_mind(host: str) -> list[str]:
         lookups.append(host)
         return ["127.0.0.1"] if len(lookups) == 1 else ["127.0.0.2"]
 
@@ -103,7 +102,7 @@ async def test_the_certificate_is_checked_for_the_name_and_not_for_the_address()
     names: list[str] = []
     serving.sni_callback = lambda _socket, name, _context: names.append(name)
     fetcher = UrlFetcher(resolve=book(camera_home="127.0.0.1", other_home="127.0.0.1"))
-    fetcher._http = PinnedHttpClient(idle_timeout=5.0, ssl_context=trusting)
+    fetcher._tls_context = trusting
     async with server(ok(b"picture"), serving) as house:
         port = house.url.rpartition(":")[2]
         allowed = ("camera.home", "other.home", "127.0.0.1")
@@ -260,7 +259,7 @@ async def test_after_five_redirects_it_is_enough():
 async def test_what_is_no_http_address_is_refused(url):
     assert await refused(url) == (BadCommand, "bad_command", "fetch_bad_url")
     with pytest.raises(BadCommand):
-        check_url(url)
+        parse_url(url)
 
 
 # servers that misbehave

@@ -93,7 +93,7 @@ def test_what_is_no_chunk_is_refused(line):
     assert isinstance(read(CHUNKED, line + b"\r\nabc\r\n0\r\n\r\n")[-1], h11.RemoteProtocolError)
 
 
-@pytest.mark.parametrize("module", ["external.pinned_http", "mqtt.websocket"])
+@pytest.mark.parametrize("module", ["external.url_fetch", "mqtt.websocket"])
 def test_who_uses_h11_replaces_its_patterns(module):
     code = f"import h11._readers as readers, wx2mqtt.{module}; print(readers.header_field_re.pattern)"
     python = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.docs.limit_rows import Limit
@@ -258,24 +259,22 @@ def transfer_of_file(seconds: int, _: Path) -> bool:
     now, ahead = loop.time, 0.0
     loop.time = lambda: now() + ahead  # type: ignore[method-assign]
 
-    async def pieces() -> AsyncIterator[bytes]:
-        nonlocal ahead
-        yield b"x"
-        ahead = seconds - 0.5
-        await asyncio.sleep(0.001)  # lets the loop see what is due by now
+    class Body(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            nonlocal ahead
+            yield b"x"
+            ahead = seconds - 0.5
+            await asyncio.sleep(0.001)  # lets the loop see what is due by now
 
-    async def get(*_: Any) -> Any:
-        async def close() -> None:
-            pass
-
-        return SimpleNamespace(status=200, header=lambda _: "", iter_bytes=pieces, close=close)
+    async def get(*_: Any) -> httpx.Response:
+        return httpx.Response(200, stream=Body())
 
     async def resolve(*_: Any) -> list[str]:
         return ["93.184.216.34"]
 
     async def fetch() -> bytes:
         fetcher = UrlFetcher(minimum_rate=MinimumRate(window_seconds=1e9), resolve=resolve)
-        fetcher._http = SimpleNamespace(get=get)  # type: ignore[assignment]
+        fetcher._get = get  # type: ignore[assignment, method-assign]
         file = fetcher.fetch("http://h/x", max_bytes=9, allowed_hosts=["h"], timeout_seconds=1e9)
         return b"".join([piece async for piece in file])
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 from structlog.testing import capture_logs
 
 from tests.support.fake_link import FakeLink
@@ -177,16 +178,16 @@ def stored_quote(size: int, _: Path) -> bool:
 def redirects(count: int, _: Path) -> bool:
     async def story() -> bool:
         fetcher = UrlFetcher()
-        answers = [SimpleNamespace(status=302, header=lambda _name: "http://a/b", close=_nothing)] * count
-        last = SimpleNamespace(status=200, header=lambda _name: "")
-        queue: deque[Any] = deque([*answers, last])
+        answers = [httpx.Response(302, headers={"Location": "http://a/b"}) for _ in range(count)]
+        last = httpx.Response(200)
+        queue = deque([*answers, last])
 
-        async def request(*_: object) -> Any:
+        async def request(*_: object) -> httpx.Response:
             return queue.popleft()
 
         fetcher._request = request  # type: ignore[method-assign, assignment]
         try:
-            answer: Any = await fetcher._follow_redirects("http://a/", ())
+            answer = await fetcher._follow_redirects("http://a/", ())
         except BadCommand as bad:
             assert bad.code == "fetch_failed"
             return False

@@ -345,7 +345,7 @@ TARGETS = (
             "bridge.commands.validation:payload_fingerprint",
             "mqtt.commands:pop_transaction",
             "mqtt.commands:transaction_echo",
-            "external.url_fetch:check_url",
+            "external.url_fetch:parse_url",
         ),
         seeds=(*_COMMANDS, *_TEXTS),
         generate=either(mutated_json(_COMMANDS, _KEYS), mutated(_TEXTS, _KEYS)),

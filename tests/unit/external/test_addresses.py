@@ -19,8 +19,7 @@ from wx2mqtt.external.addresses import (
     read_local_networks,
     same_host,
 )
-from wx2mqtt.external.pinned_http import UrlParts
-from wx2mqtt.external.url_fetch import UrlFetcher
+from wx2mqtt.external.url_fetch import UrlFetcher, host_of, parse_url
 
 PUBLIC = ("1.1.1.1", "8.8.8.8", "93.184.216.34", "172.32.0.1", "100.128.0.1", "223.255.255.254")
 NOT_PUBLIC = (
@@ -115,8 +114,8 @@ def test_another_host_is_another(one, other):
 
 def test_a_host_of_the_settings_is_compared_as_a_url_names_it():
     """The codec `idna` of Python makes `strasse.example` of it, which may be somebody else's."""
-    assert same_host(UrlParts.parse("https://straße.example/").host, "straße.example")
-    assert not same_host(UrlParts.parse("https://strasse.example/").host, "straße.example")
+    assert same_host(host_of(parse_url("https://straße.example/")), "straße.example")
+    assert not same_host(host_of(parse_url("https://strasse.example/")), "straße.example")
 
 
 # Local networks
@@ -228,7 +227,7 @@ def test_an_address_is_local_in_every_way_to_write_it(address: str, local: bool)
 
 @pytest.mark.parametrize("addresses", [["93.184.216.7"], ["1.1.1.1", "2a02:1:2:3::9"]])
 async def test_a_file_is_not_fetched_from_a_global_address_in_the_house(addresses: list[str]):
-    async def resolve(_host: str, _port: int) -> list[str]:
+    async def resolve(_host: str) -> list[str]:
         return addresses
 
     networks = (ip_network("93.184.216.0/24"), ip_network("2a02:1:2:3::/64"))

@@ -1,8 +1,14 @@
-"""A server that sends byte by byte is given up, a slow connection is not."""
+"""A server that sends byte by byte is given up, a slow connection is not; what is a URL of a file.
+
+The fetcher is `scenarios/test_outside.py`.
+"""
 
 from __future__ import annotations
 
-from wx2mqtt.external.url_fetch import MinimumRate
+import pytest
+
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.external.url_fetch import MinimumRate, parse_url, redirect_target
 
 RATE = MinimumRate(window_seconds=10.0, min_bytes=1000).start(0.0)
 
@@ -20,3 +26,9 @@ def test_enough_begins_another_window():
 
 def test_what_the_disk_takes_does_not_count():
     assert RATE.received(10, 1.0).extended(30.0).deadline == 40.0
+
+
+@pytest.mark.parametrize("location", ["http://////u@[", "http://////user:pw@evil.example/"])
+def test_a_redirect_whose_path_would_become_a_host_with_a_password_is_no_url(location: str) -> None:
+    with pytest.raises(BadCommand):
+        redirect_target(parse_url("https://example.org/a"), location)

@@ -32,7 +32,7 @@ from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.external.url_fetch import check_url
+from wx2mqtt.external.url_fetch import parse_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import COMMAND_JSON
 from wx2mqtt.model import FILEHELPER, Blob, ChatKind, Command, Json, Recall, Remark, Status
@@ -271,7 +271,7 @@ class CommandValidator:
             if command.name:
                 check_filename(command.name)
             if command.url:
-                check_url(command.url)
+                parse_url(command.url)
         elif command.kind != "recall" or Recall not in able.actions:
             raise BadCommand("unsupported", "unsupported_kind", kind=command.kind)
 
