@@ -14,8 +14,7 @@ from typing import Generic, ParamSpec, TypeVar
 
 import structlog
 
-from wx2mqtt.backoff import Backoff
-from wx2mqtt.clock import boot_time
+from wx2mqtt.clock import Backoff, boot_time
 from wx2mqtt.errors import StoreError
 
 log = structlog.get_logger(__name__)

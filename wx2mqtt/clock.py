@@ -1,4 +1,4 @@
-"""The clocks, and how a time is written on topics and in HTTP.
+"""The clocks, how a time is written on topics and in HTTP, and how long to wait after failures (`Backoff`).
 
 `now_ms` is the time of day and may jump. `loop_time` measures within one run of the event loop. `boot_time`
 also counts the time for which the machine slept. `Clock` holds clocks that tests replace.
@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -19,8 +20,11 @@ from wx2mqtt.values import frozen
 # On Linux it goes on while the machine sleeps.
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
+# 9999-12-31T23:59:59.999Z, the last time that a calendar can write.
 LAST_MS = 253_402_300_799_999
-"""9999-12-31T23:59:59.999Z, the last time that a calendar can write."""
+
+# Of a back-off: beyond any `cap`. It keeps the power a finite number after years of failures.
+MAX_DOUBLINGS = 32
 
 
 def now_ms() -> int:
@@ -119,3 +123,30 @@ def parse_http_date(header: str) -> float | None:
         return parsedate_to_datetime(header).timestamp()
     except (ValueError, OverflowError, IndexError):
         return None
+
+
+@frozen(kw_only=False)
+class Backoff:
+    """Delays in seconds that double from `first` to `cap`.
+
+    With the defaults a single failure costs at most half a second, and two in a row less than two seconds.
+    A delay lies in the upper half of its step, so that clients that have lost the same server do not all
+    come back at the same moment, and none at once.
+    """
+
+    first: float = 0.5
+    cap: float = 60.0
+    failures: int = 0
+
+    def after_failure(self) -> Backoff:
+        return replace(self, failures=self.failures + 1)
+
+    def reset(self) -> Backoff:
+        return replace(self, failures=0)
+
+    def wait(self, chance: float) -> float:
+        """Returns the seconds until the next attempt; 0 without a failure. `chance` lies in [0, 1)."""
+        if not self.failures:
+            return 0.0
+        step = min(self.cap, self.first * 2.0 ** min(self.failures - 1, MAX_DOUBLINGS))
+        return step * (0.5 + chance / 2)

@@ -20,8 +20,7 @@ from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
 from wx2mqtt.app.configuration import running_web_server, secret_value
 from wx2mqtt.app.stores import StoreLost
-from wx2mqtt.backoff import Backoff
-from wx2mqtt.clock import now_ms, rfc3339
+from wx2mqtt.clock import Backoff, now_ms, rfc3339
 from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.memory import pause_collection

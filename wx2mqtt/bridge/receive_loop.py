@@ -12,12 +12,11 @@ from dataclasses import replace
 from typing import NoReturn
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login import LoginStateTracker
 from wx2mqtt.bridge.owner import CommandsOfLogin
-from wx2mqtt.clock import loop_time
+from wx2mqtt.clock import Backoff, loop_time
 from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Cursor, LoginState, Owner
 from wx2mqtt.values import frozen

@@ -31,7 +31,6 @@ from typing import NoReturn
 import structlog
 
 from wx2mqtt.aio import cancel_and_wait
-from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login import (
@@ -52,7 +51,7 @@ from wx2mqtt.bridge.receive_loop import (
     ReceivePosition,
     retry_delay,
 )
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import Backoff, now_ms
 from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, Throttled, Unreachable
 from wx2mqtt.model import Contact, Cursor, LoginState, Needs
 from wx2mqtt.wechat.backend import LoggedIn

@@ -20,8 +20,7 @@ from typing import Literal, Self
 
 import structlog
 
-from wx2mqtt.backoff import Backoff
-from wx2mqtt.clock import loop_time
+from wx2mqtt.clock import Backoff, loop_time
 from wx2mqtt.errors import BrokerError
 
 log = structlog.get_logger(__name__)

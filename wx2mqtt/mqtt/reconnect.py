@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 
-from wx2mqtt.backoff import Backoff
+from wx2mqtt.clock import Backoff
 from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import BrokerAddress, ProtocolChoice
 from wx2mqtt.mqtt.packets import (

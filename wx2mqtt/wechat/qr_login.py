@@ -6,8 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
-from wx2mqtt.backoff import Backoff
-from wx2mqtt.clock import Clock
+from wx2mqtt.clock import Backoff, Clock
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import LoggedIn, LoginStep, QrExpired, ShowQr
 

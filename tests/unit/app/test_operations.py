@@ -172,7 +172,7 @@ async def test_what_has_its_result_or_is_being_sent_is_not_dropped(outgoing, do)
 
 
 async def test_dropping_what_may_have_arrived_says_uncertain(outgoing, do, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.backoff.Backoff.wait", lambda *_: 60.0)
+    monkeypatch.setattr("wx2mqtt.clock.Backoff.wait", lambda *_: 60.0)
     outgoing.wechat.answer("x", OutcomeUnknown())
     await send(outgoing, "x", "a")
     await outgoing.sent(1)

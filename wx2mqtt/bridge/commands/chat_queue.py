@@ -16,9 +16,8 @@ from dataclasses import replace
 from itertools import takewhile
 from operator import attrgetter, itemgetter
 
-from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.resolver import ChatKey, has_file, needs_fetch
-from wx2mqtt.clock import boot_time, now_ms
+from wx2mqtt.clock import Backoff, boot_time, now_ms
 from wx2mqtt.model import Result, is_own_text
 from wx2mqtt.store.command_records import CommandRow, NewCommand, Recipient
 from wx2mqtt.values import frozen

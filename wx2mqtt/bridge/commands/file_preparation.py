@@ -22,14 +22,13 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important, stays_first
 from wx2mqtt.bridge.commands.progress import CommandProgress
 from wx2mqtt.bridge.commands.resolver import CommandResolver, has_file, needs_fetch
 from wx2mqtt.bridge.commands.send_limits import SendLimits
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
-from wx2mqtt.clock import boot_time, loop_time
+from wx2mqtt.clock import Backoff, boot_time, loop_time
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,

@@ -18,14 +18,13 @@ from functools import partial
 import structlog
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
-from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.inline import WATCHDOG_LIMIT_SECONDS, WaitingMessages
 from wx2mqtt.bridge.media.library import MediaLibrary, MediaRequest
 from wx2mqtt.bridge.media.payloads import MEDIA_EVENT, media_event
 from wx2mqtt.bridge.publisher import Publisher
-from wx2mqtt.clock import loop_time, now_ms
+from wx2mqtt.clock import Backoff, loop_time, now_ms
 from wx2mqtt.errors import (
     LoggedOut,
     NoContentYet,

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import structlog
 
-from wx2mqtt.backoff import Backoff
+from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import LoginRefused, Unreachable
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CodeRequired, PollFailing, PollRecovered, Scanned

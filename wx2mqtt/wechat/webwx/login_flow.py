@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import structlog
 
-from wx2mqtt.backoff import Backoff
+from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import BackendError, LoginRefused, Unreachable
 from wx2mqtt.wechat.backend import (
     ConfirmOnPhone,

@@ -8,9 +8,9 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.outgoing import PEOPLE, person, running
-from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.results import make_result
 from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import LoggedOut, OutcomeUnknown, ProtocolViolation, Rejected, Throttled, Unreachable
 from wx2mqtt.model import ChatKind, Handle, Kind, Message, Receipt, Status
 
