@@ -8,7 +8,7 @@ once (`save_if_possible`).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
@@ -39,19 +39,11 @@ MAX_RECORDED_OFFERS = 10
 
 HTTP_SERVER_ERROR = 500
 
-# Returns the new state of a chat.
-ChatUpdate = Callable[[ChatWindow], ChatWindow]
-
 
 class ApiClient:
     """Holds the logins of the account and the states of their chats."""
 
-    def __init__(
-        self,
-        http: ILinkHttp,
-        options: BackendOptions,
-        hosts: TrustedHosts,
-    ) -> None:
+    def __init__(self, http: ILinkHttp, options: BackendOptions, hosts: TrustedHosts) -> None:
         self.http = http
         self.hosts = hosts
         self.language = options.language
@@ -150,21 +142,13 @@ class ApiClient:
             return window
         return replace(window, until=self.server_clock.to_local(window.until))
 
-    def update_chat(self, user: Handle, update: ChatUpdate) -> None:
-        """Replaces the state of a chat by what `update` returns for it."""
-        self.update_chats([(user, update)])
-
-    def update_chats(self, updates: Iterable[tuple[Handle, ChatUpdate]]) -> None:
-        """Replaces the states of several chats; too many new chats displace the oldest ones."""
+    def store_chats(self, chats: Mapping[Handle, ChatWindow]) -> None:
+        """Stores the new states of some chats; too many new chats displace the oldest ones."""
         bot = self.bot
-        chats = dict(bot.chats)
-        for user, update in updates:
-            before = chats.get(user, ChatWindow())
-            after = update(before)
-            if after != before:
-                chats[user] = after
-        if chats != bot.chats:
-            self._update_bot(replace(bot, chats=session.newest_chats(chats, bot.user)))
+        changed = {user: chat for user, chat in chats.items() if chat != self.chat(user)}
+        if changed:
+            chats = session.newest_chats({**bot.chats, **changed}, bot.user)
+            self._update_bot(replace(bot, chats=chats))
 
     def store_cursor(self, cursor: str) -> None:
         """Records that all messages before this cursor are stored."""
@@ -220,7 +204,8 @@ class ApiClient:
         try:
             return await read_json(body)
         except UnreadableJson:
-            raise self.unreadable_error(request.endpoint) from None
+            error = OutcomeUnknown if request.endpoint.is_delivery else BadAnswer
+            raise error(self.text("unreadable", call=request.endpoint.name)) from None
 
     async def is_login_valid(self, bot: Bot) -> bool:
         """Returns whether WeChat still accepts a login, by the call that announces a client.
@@ -270,8 +255,3 @@ class ApiClient:
                 self.text("too_often", ret=ret, call=endpoint.name), retry_after=THROTTLED_RETRY_SECONDS
             )
         return BadAnswer(self.text("failed", ret=ret, call=endpoint.name))
-
-    def unreadable_error(self, endpoint: Endpoint) -> BackendError:
-        """Returns the exception for an unreadable answer, after which a message may have been delivered."""
-        message = self.text("unreadable", call=endpoint.name)
-        return OutcomeUnknown(message) if endpoint.is_delivery else BadAnswer(message)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain
 
 import structlog
@@ -20,14 +19,13 @@ from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import Throttled
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Message
 from wx2mqtt.wechat.backend import Batch, MessageMarks, QuoteLookup, fatal_message_event
-from wx2mqtt.wechat.ilink.client import ApiClient, ChatUpdate
+from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError
 from wx2mqtt.wechat.ilink.protocol import responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
 from wx2mqtt.wechat.ilink.protocol.identity import hash_entry, read_id
 from wx2mqtt.wechat.ilink.protocol.messages import ReceivedItem, ReceivedMessage, read_message
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
-from wx2mqtt.wechat.ilink.protocol.requests import JsonBody
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor, Updates
 from wx2mqtt.wechat.json_reader import JsonObject
 
@@ -88,9 +86,11 @@ class Receiver:
         """
         client = self._client
         position = SyncCursor.from_cursor(cursor)
-        client.update_chats(
-            (user, partial(ChatWindow.with_message, time=chat.last_wrote, token=chat.token))
-            for user, chat in position.chats.items()
+        client.store_chats(
+            {
+                user: client.chat(user).with_message(chat.last_wrote, chat.token)
+                for user, chat in position.chats.items()
+            }
         )
         client.store_cursor(cursor)
         if self._has_received:  # and the bridge has stored it, since it asks for what follows
@@ -106,7 +106,7 @@ class Receiver:
         self._record_poll(received_messages, poll_seconds)
         if not (received_messages or entries.events) and updates.buf in {"", position.buf}:
             return Batch(cursor=cursor, unreadable_count=unreadable_count)
-        self._update_chats(received_messages)
+        self._open_windows(received_messages)
         self._has_received |= bool(received_messages)
         items = await self._items(received_messages)
         return Batch(
@@ -127,32 +127,24 @@ class Receiver:
                 items[item.message.key] = await self._with_quote(item)
         return list(items.values())
 
-    async def _poll(self, position: SyncCursor) -> Updates:
-        limit = self._hold_seconds + POLL_GRACE_SECONDS
-        answer = await self._fetch_updates({"get_updates_buf": position.buf}, limit)
-        updates = responses.read_updates(answer)
-        # Not every answer contains the time that the server will hold the next poll.
-        self._hold_seconds = updates.hold_seconds or max(POLL_HOLD_SECONDS, self._hold_seconds)
-        return updates
-
-    def _update_chats(self, received_messages: list[ReceivedMessage]) -> None:
+    def _open_windows(self, received_messages: list[ReceivedMessage]) -> None:
         """Opens the reply windows of those who wrote."""
         now = self._client.server_clock.now()
-        updates: list[tuple[Handle, ChatUpdate]] = []
+        chats: dict[Handle, ChatWindow] = {}
         for received in received_messages:
             wrote = received.time if 0 < received.time < now + CLOCK_TOLERANCE_MS else now
-            updates.append(
-                (received.sender, partial(ChatWindow.with_message, time=wrote, token=received.token))
-            )
-        self._client.update_chats(updates)
+            chat = chats.get(received.sender) or self._client.chat(received.sender)
+            chats[received.sender] = chat.with_message(wrote, received.token)
+        self._client.store_chats(chats)
 
-    async def _fetch_updates(self, fields: JsonBody, limit: float) -> JsonObject:
-        """Makes the poll. Raises `Throttled` where another poll is open.
+    async def _poll(self, position: SyncCursor) -> Updates:
+        """Makes one poll. Raises `Throttled` where another poll is open.
 
         WeChat answers 403 then. The other poll may be that of another program, or one from before a crash.
         """
+        limit = self._hold_seconds + POLL_GRACE_SECONDS
         try:
-            answer = await self._client.call(GET_UPDATES, fields, limit=limit)
+            answer = await self._client.call(GET_UPDATES, {"get_updates_buf": position.buf}, limit=limit)
         except HttpStatusError as why:
             if why.status != HTTP_FORBIDDEN:
                 raise
@@ -160,7 +152,10 @@ class Receiver:
             pause = self._second_poller_backoff.wait(1.0)
             raise Throttled(self._client.text("second_poller"), retry_after=pause) from None
         self._second_poller_backoff = self._second_poller_backoff.reset()
-        return answer
+        updates = responses.read_updates(answer)
+        # Not every answer contains the time that the server will hold the next poll.
+        self._hold_seconds = updates.hold_seconds or max(POLL_HOLD_SECONDS, self._hold_seconds)
+        return updates
 
     async def _wait_if_empty_polls(self) -> None:
         """Waits before the next poll where the server keeps answering at once without news."""

@@ -84,7 +84,12 @@ class Sender:
         self._require_own_login()
         await self._client.announce_after_end()
         if draft.kind is Kind.TEXT:
-            self._check_text(draft.text)
+            size = len(draft.text.encode("utf-8", "replace"))
+            if not draft.text:
+                raise Rejected(self._client.text("empty_text"), code="empty")
+            if size > CAPABILITIES.text_limit:
+                message = self._client.text("text_too_long", size=size, limit=CAPABILITIES.text_limit)
+                raise Rejected(message, code="too_long")
             async with self._typing_indicator.typing(draft.chat):
                 return await self._send_item(draft.chat, requests.text_item(draft.text), key)
         require_attachment(draft, CAPABILITIES, self._client.text)
@@ -95,13 +100,6 @@ class Sender:
             except Rejected:
                 self._uploader.invalidate(draft)  # the cause may be that WeChat has removed the upload
                 raise
-
-    def _check_text(self, text: str) -> None:
-        size = len(text.encode("utf-8", "replace"))
-        if not text:
-            raise self._rejected("empty", "empty_text")
-        if size > CAPABILITIES.text_limit:
-            raise self._rejected("too_long", "text_too_long", size=size, limit=CAPABILITIES.text_limit)
 
     async def _send_item(
         self, user: Handle, item: JsonBody, key: SendKey, *, has_file: bool = False
@@ -116,7 +114,7 @@ class Sender:
             try:
                 answer = await client.call_unchecked(SEND, requests.message_request(user, item, key, token))
             except UnicodeEncodeError:
-                raise self._rejected("bad_command", "bad_characters") from None
+                raise Rejected(client.text("bad_characters"), code="bad_command") from None
             ret = responses.error_code(answer)
             errmsg = responses.error_text(answer)
             if not ret:
@@ -141,12 +139,10 @@ class Sender:
         """
         if not self._client.is_current(self._bot_id):
             return  # the login has ended before the answer; the message is sent nevertheless
-
-        def update(chat: ChatWindow) -> ChatWindow:
-            # A stale token is one with which WeChat refuses replies that it accepts without it.
-            return (replace(chat, token="") if token_is_stale else chat).with_sent(sent_at)
-
-        self._client.update_chat(user, update)
+        chat = self._client.chat(user).with_sent(sent_at)
+        if token_is_stale:  # WeChat refuses replies with it that it accepts without it
+            chat = replace(chat, token="")
+        self._client.store_chats({user: chat})
 
     def _error_for(
         self, user: Handle, chat_at_send: ChatWindow, meaning: RefusalMeaning, ret: int, errmsg: str
@@ -159,29 +155,22 @@ class Sender:
         match meaning:
             case RefusalMeaning.LOGGED_OUT:
                 return client.error_for(ret, SEND)
-            case RefusalMeaning.WINDOW:
-                self._close_window(user, chat_at_send, TOO_LONG_AGO)
-                return WindowClosed(client.text("window_closed"), code="window_closed")
-            case RefusalMeaning.QUOTA:
-                self._close_window(user, chat_at_send, QUOTA_USED)
-                return WindowClosed(client.text("quota_used"), code="quota_used")
+            case RefusalMeaning.WINDOW | RefusalMeaning.QUOTA:
+                chat = client.chat(user)
+                if chat.last_wrote == chat_at_send.last_wrote:  # else the person has opened a new window
+                    reason = TOO_LONG_AGO if meaning is RefusalMeaning.WINDOW else QUOTA_USED
+                    client.store_chats({user: chat.with_refusal(reason)})
+                return WindowClosed(client.text(meaning), code=str(meaning))
             case RefusalMeaning.OFTEN:
                 now = client.server_clock.now()
-                client.update_chat(user, lambda chat: chat.with_throttling(now))
-                pause = (client.chat(user).throttled_until - now) / 1000
+                chat = client.chat(user).with_throttling(now)
+                client.store_chats({user: chat})
+                pause = (chat.throttled_until - now) / 1000
                 return Throttled(client.text("rate_limited"), retry_after=pause)
             case RefusalMeaning.LATER:
                 return BadAnswer(client.text("failed", ret=ret, call=SEND.name))
         message = client.text("not_taken", ret=ret)
         return Rejected(f"{message}: {errmsg}" if errmsg else message)
-
-    def _close_window(self, user: Handle, chat_at_send: ChatWindow, reason: str) -> None:
-        """Records that WeChat refuses replies until the person writes, unless that has happened since."""
-        if self._client.chat(user).last_wrote == chat_at_send.last_wrote:
-            self._client.update_chat(user, lambda chat: chat.with_refusal(reason))
-
-    def _rejected(self, code: str, message_key: str, /, **facts: object) -> Rejected:
-        return Rejected(self._client.text(message_key, **facts), code=code)
 
 
 # The typing indicator
