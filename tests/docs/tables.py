@@ -11,13 +11,13 @@ import typer
 
 from tests import architecture, limits_table
 from tests.docs.code_help import CODE_HELP
+from tests.docs.kind_help import KIND_HELP
 from wx2mqtt.cli import operations
 from wx2mqtt.cli.main import app
 from wx2mqtt.i18n import Language, translation
 from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.i18n.web import REMEDIES
-from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
 from wx2mqtt.settings.key_tree import BRANCH_KINDS, ConfigKey, keys_of, walk
@@ -105,11 +105,11 @@ def kinds(language: Language) -> str:
         (
             f"`{kind}`",
             said(row.about, language),
-            " ".join(f"`{key}`" for key in row.documented_keys),
-            said(row.bytes_note, language),
-            said(row.send_note, language),
+            " ".join(f"`{key}`" for key in row.keys),
+            said(row.files, language),
+            said(row.sent_as, language),
         )
-        for kind, row in MESSAGE_KINDS.items()
+        for kind, row in KIND_HELP.items()
     )
     return table("kinds", rows, language)
 

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from tests.docs.kind_help import KIND_HELP, KindHelp
 from tests.docs.tables import kinds
 from tests.unit.wechat.webwx.entries import app_of_type, entry, roster
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
@@ -28,13 +29,13 @@ UNREAD = Kind.UNSUPPORTED
 
 
 def test_every_kind_has_a_row_in_the_order_of_the_enumeration() -> None:
-    assert list(MESSAGE_KINDS) == list(Kind)
+    assert list(MESSAGE_KINDS) == list(KIND_HELP) == list(Kind)
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_every_documented_key_has_a_schema(kind: Kind) -> None:
     row = MESSAGE_KINDS[kind]
-    assert set(row.documented_keys) <= set(kind_keys(row))
+    assert set(KIND_HELP[kind].keys) <= set(kind_keys(row))
     assert not row.has_media or not set(row.keys) & set(MEDIA_KEYS)
 
 
@@ -49,19 +50,18 @@ def test_what_a_command_can_send_is_what_a_backend_takes() -> None:
     taken = {kind for backend in BACKENDS.values() for kind in backend.capabilities.media}
     assert {kind for kind, row in MESSAGE_KINDS.items() if row.is_attachment} <= taken
     assert {kind for kind, row in MESSAGE_KINDS.items() if row.is_attachment} < set(COMMAND_KINDS)
-    assert {kind for kind in taken if not MESSAGE_KINDS[Kind(kind)].send_note} == set()
+    assert {kind for kind in taken if not KIND_HELP[Kind(kind)].sent_as} == set()
 
 
 def test_a_new_kind_is_a_row_and_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     poll = cast("Kind", "poll")
-    row = MessageKind(
-        about="a vote", page_name=("poll", "投票"), label=("[poll]", "[投票]"), keys={"question": string()}
-    )
+    row = MessageKind(page_name=("poll", "投票"), label=("[poll]", "[投票]"), keys={"question": string()})
 
     def read(app: AppMessage) -> Content:
         return app.to_content(poll, app.title, content_facts(question=app.title))
 
     monkeypatch.setitem(MESSAGE_KINDS, poll, row)
+    monkeypatch.setitem(KIND_HELP, poll, KindHelp(about="a vote"))
     monkeypatch.setitem(APP_READERS, 4711, AppReader(poll, read))
 
     assert app_of_type(4711).text == "[poll] T"
