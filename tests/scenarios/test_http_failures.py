@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from tests.support.backend_options import backend_options
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.http_server import (
     HEAD,
@@ -33,7 +34,6 @@ from tests.support.http_server import (
 )
 from tests.unit.wechat.webwx.server import ManualClock, MemoryVault
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
-from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.http_client import HttpClient, TimeLimits
 
 LIMIT_BYTES = 1000
@@ -135,7 +135,7 @@ class Caller:
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self.outcomes: list[str] = []
-        options = BackendOptions(
+        options = backend_options(
             credentials=MemoryVault(),
             clock=ManualClock().as_clock(),
             observe=lambda _call, outcome, _seconds: self.outcomes.append(outcome),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.backend_options import backend_options
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ilink_home import BotPhone
 from tests.support.pauseless_loop import PauseClock
@@ -27,7 +28,7 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, ReplyWindow, SendKey
 from wx2mqtt.simulator.server import Simulator
-from wx2mqtt.wechat.backend import BackendOptions, LoggedIn, QrExpired, Scanned, ShowQr
+from wx2mqtt.wechat.backend import LoggedIn, QrExpired, Scanned, ShowQr
 from wx2mqtt.wechat.ilink.backend import ILinkBackend
 from wx2mqtt.wechat.ilink.ilink_http import ILinkHttp
 from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
@@ -88,7 +89,7 @@ class Bot:
         self._keys = 0
 
     def again(self, **more: Any) -> ILinkBackend:
-        options = BackendOptions(credentials=self.vault, endpoint=self._url, clock=PauseClock().clock)
+        options = backend_options(credentials=self.vault, endpoint=self._url, clock=PauseClock().clock)
         self.gateway = ILinkBackend(options, ILinkHttp(options, timeouts=QUICK), **more)
         return self.gateway
 

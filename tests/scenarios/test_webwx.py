@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.backend_options import backend_options
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Phone
 from tests.support.pauseless_loop import PauseClock
@@ -42,7 +43,6 @@ from wx2mqtt.simulator.message_kinds import all_kinds
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.wechat.backend import (
-    BackendOptions,
     Batch,
     ConfirmOnPhone,
     LoggedIn,
@@ -97,7 +97,7 @@ class Account:
 
     def fresh(self, language: Language = "en") -> WebWxBackend:
         """A gateway as after a start, on the same vault; the old one is left as a killed one would be."""
-        options = BackendOptions(
+        options = backend_options(
             credentials=self.vault, endpoint=self.sim.url, language=language, clock=self.pauses.clock
         )
         self.gateway = WebWxBackend(options, WebWxHttp(options, timeouts=QUICK))
@@ -640,7 +640,7 @@ async def test_sends_go_on_beside_a_poll(online: Account) -> None:
 
 
 async def test_nothing_answers_where_nobody_listens(tmp_path: Path, unused_tcp_port: int) -> None:
-    options = BackendOptions(credentials=MemoryCredentials(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
+    options = backend_options(credentials=MemoryCredentials(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
     gateway = WebWxBackend(options, WebWxHttp(options))
     with pytest.raises(Unreachable, match="no connection"):
         async for _ in gateway.login(resume=True):
@@ -706,7 +706,7 @@ async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         sim.wechat.settings.change({"autoscan": True})
-        options = BackendOptions(credentials=MemoryCredentials())
+        options = backend_options(credentials=MemoryCredentials())
         gateway = WebWxBackend(options, WebWxHttp(options, timeouts=QUICK))
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             (*_, login) = [step async for step in gateway.login(resume=False)]

@@ -59,23 +59,13 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Returns whether the address is public; False for a text that is not an address."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    """Returns whether the address is public; False for one with a zone, and for any other text."""
+    parsed = plain_address(address)
+    if parsed is None or "%" in address:
         return False
-    return _is_public(parsed)
-
-
-def _is_public(address: IpAddress) -> bool:
-    if isinstance(address, IPv4Address):
-        return not any(address in network for network in _SPECIAL_IPV4)
-    embedded = _embedded_ipv4(address)
-    if embedded is not None:
-        return _is_public(embedded)
-    if address.scope_id is not None:
-        return False
-    return address in _GLOBAL_IPV6 and not any(address in network for network in _SPECIAL_IPV6)
+    if isinstance(parsed, IPv4Address):
+        return not any(parsed in network for network in _SPECIAL_IPV4)
+    return parsed in _GLOBAL_IPV6 and not any(parsed in network for network in _SPECIAL_IPV6)
 
 
 def plain_address(address: str) -> IpAddress | None:
@@ -84,13 +74,11 @@ def plain_address(address: str) -> IpAddress | None:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return None
-    return parsed if isinstance(parsed, IPv4Address) else _embedded_ipv4(parsed) or parsed
-
-
-def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
-    if address not in _NAT64:
-        return address.ipv4_mapped
-    return IPv4Address(int(address) & 0xFFFF_FFFF)
+    if isinstance(parsed, IPv4Address):
+        return parsed
+    if parsed in _NAT64:
+        return IPv4Address(int(parsed) & 0xFFFF_FFFF)
+    return parsed.ipv4_mapped or parsed
 
 
 def same_host(first: str, second: str) -> bool:
@@ -146,11 +134,7 @@ def read_local_networks() -> tuple[IpNetwork, ...]:
 def is_local(address: str, networks: Collection[IpNetwork]) -> bool:
     """Returns whether an address is in one of the networks, also an IPv4 address that IPv6 only writes."""
     parsed = plain_address(address)
-    return parsed is not None and any(_contains(network, parsed) for network in networks)
-
-
-def _contains(network: IpNetwork, address: IpAddress) -> bool:
-    return network.version == address.version and address in network
+    return parsed is not None and any(parsed in network for network in networks)
 
 
 def ipv4_networks(fib_trie: str) -> Iterator[IPv4Network]:

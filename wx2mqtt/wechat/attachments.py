@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from errno import EIO
+from math import inf
 from pathlib import Path
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
@@ -46,36 +48,37 @@ def require_attachment(draft: Draft, capabilities: Capabilities, text: Callable[
 
 
 class UploadCache(Generic[Key, Item]):
-    """WeChat's answers to uploads; beyond `max_entries` it drops the least recently used.
+    """WeChat's answers to uploads, used for `max_age_seconds` of the clock `now`.
 
-    Two tasks that ask for the same key at the same time make one upload.
+    Beyond `max_entries` the least recently used goes. Two tasks that ask for the same key at the same time
+    make one upload.
     """
 
-    def __init__(self, max_entries: int) -> None:
+    def __init__(
+        self, max_entries: int, max_age_seconds: float = inf, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._max_entries = max_entries
-        self._items: OrderedDict[Key, Item] = OrderedDict()
+        self._max_age_seconds = max_age_seconds
+        self._now = now
+        #: With the time when each was stored.
+        self._items: OrderedDict[Key, tuple[Item, float]] = OrderedDict()
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
-    async def get_or_upload(
-        self,
-        key: Key,
-        upload: Callable[[], Awaitable[Item]],
-        is_fresh: Callable[[Item], bool] = lambda _: True,
-    ) -> Item:
-        """Returns the stored answer if it `is_fresh`, else that of `upload`. Raises what `upload` raises."""
+    async def get_or_upload(self, key: Key, upload: Callable[[], Awaitable[Item]]) -> Item:
+        """Returns the stored answer, else that of `upload`. Raises what `upload` raises."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             stored = self._items.get(key)
-            if stored is not None and is_fresh(stored):
+            if stored is not None and self._now() - stored[1] < self._max_age_seconds:
                 self._items.move_to_end(key)
-                return stored
+                return stored[0]
             uploaded = await upload()
             self.store(key, uploaded)
             return uploaded
 
     def store(self, key: Key, item: Item) -> None:
         """Stores an answer in place of an earlier one."""
-        self._items[key] = item
+        self._items[key] = item, self._now()
         self._items.move_to_end(key)
         if len(self._items) > self._max_entries:
             self._items.popitem(last=False)

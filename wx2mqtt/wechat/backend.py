@@ -19,7 +19,7 @@ All errors are subclasses of `BackendError`. No method logs a secret or puts one
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import field
 from typing import Any, Protocol
 
@@ -216,16 +216,6 @@ class MessageMarks(Protocol):
         """Marks a message in a block without `await`."""
 
 
-class NoMarks:
-    """Marks nothing."""
-
-    def is_fatal(self, _key: str) -> bool:
-        return False
-
-    def processing(self, _key: str) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
 # The event about a message that is skipped, since it has ended the process three times.
 FATAL_MESSAGE_EVENT = "unreadable"
 
@@ -255,22 +245,14 @@ def any_login(_owner: Owner) -> bool:
     return True
 
 
-def _observe_nothing(_call: str, _outcome: str, _seconds: float) -> None:
-    """Ignores the exchange."""
-
-
-async def _know_no_quotes(_message_id: str, _chat: Handle) -> QuotedMessage | None:
-    return None
-
-
 @frozen
 class BackendOptions:
-    """What every backend is made of. The defaults are for tests."""
+    """What every backend is made of."""
 
     credentials: CredentialStore
-    observe: CallObserver = _observe_nothing
-    quote_lookup: QuoteLookup = _know_no_quotes
-    marks: MessageMarks = NoMarks()
+    observe: CallObserver
+    quote_lookup: QuoteLookup
+    marks: MessageMarks
     #: A base URL that replaces all of WeChat's hosts, as a simulator does.
     endpoint: str | None = None
     language: Language = "en"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
-from wx2mqtt.wechat.backend import NoMarks
 
-
-class FakeMarks(NoMarks):
+class FakeMarks:
     """Notes which messages are processed; those in `fatal` have ended the process three times."""
 
     def __init__(self) -> None:

@@ -51,15 +51,16 @@ class Uploads:
 
     def __init__(self) -> None:
         self.keys: list[str] = []
-        self.cache = UploadCache[str, str](2)
+        self.now = 0.0
+        self.cache = UploadCache[str, str](2, 600.0, lambda: self.now)
 
-    async def get(self, key: str, *, fresh: bool = True) -> str:
+    async def get(self, key: str) -> str:
         async def upload() -> str:
             await asyncio.sleep(0)
             self.keys.append(key)
             return f"{key}{len(self.keys)}"
 
-        return await self.cache.get_or_upload(key, upload, lambda _: fresh)
+        return await self.cache.get_or_upload(key, upload)
 
 
 async def test_only_so_many_uploads_are_remembered_and_the_longest_unused_goes_first() -> None:
@@ -77,7 +78,11 @@ async def test_two_who_want_the_same_make_one_upload() -> None:
 
 async def test_what_is_stale_or_forgotten_is_uploaded_again() -> None:
     uploads = Uploads()
-    assert [await uploads.get("a"), await uploads.get("a", fresh=False)] == ["a1", "a2"]
+    assert await uploads.get("a") == "a1"
+    uploads.now = 599.0
+    assert await uploads.get("a") == "a1"
+    uploads.now = 600.0
+    assert await uploads.get("a") == "a2"
     uploads.cache.invalidate("a")
     assert await uploads.get("a") == "a3"
 

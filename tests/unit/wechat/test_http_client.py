@@ -12,11 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.backend_options import backend_options
 from tests.support.loop_turns import turns_during
 from tests.unit.wechat.webwx.server import ManualClock, MemoryVault
 from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.errors import Unreachable
-from wx2mqtt.wechat.backend import BackendOptions, CallObserver
+from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.http_client import HttpClient, TimeLimits
 
 REQUEST: dict[str, Any] = {"headers": {}, "body": None, "limits": TimeLimits.for_whole(5)}
@@ -56,7 +57,7 @@ def client(
     lease: Lease | None = None,
 ) -> HttpClient:
     clock = replace(ManualClock().as_clock(), lease=lease or Lease())
-    options = BackendOptions(credentials=MemoryVault(), clock=clock, observe=observe)
+    options = backend_options(credentials=MemoryVault(), clock=clock, observe=observe)
     return HttpClient(options, {"Connection": "keep-alive"}, lambda key, _: key, transport)
 
 

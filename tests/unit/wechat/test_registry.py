@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from tests.unit.wechat.marks import FakeMarks
 from wx2mqtt.app.configuration import backend_section
 from wx2mqtt.clock import Clock
 from wx2mqtt.diagnostics import wechat
@@ -17,7 +18,7 @@ from wx2mqtt.model import Handle
 from wx2mqtt.schemas.status import status_definitions
 from wx2mqtt.settings.rules import rule_findings
 from wx2mqtt.settings.schema import Account, BackendName, Expect, Pin, Settings, WebWx
-from wx2mqtt.wechat.backend import BackendOptions, Capabilities, NoMarks
+from wx2mqtt.wechat.backend import BackendOptions, Capabilities
 from wx2mqtt.wechat.registry import BACKENDS, backend_entry
 
 
@@ -41,7 +42,7 @@ def create(settings: Settings) -> Any:
         credentials=Vault(),
         observe=lambda *_: None,
         quote_lookup=nothing_said,
-        marks=NoMarks(),
+        marks=FakeMarks(),
         endpoint=account.endpoint,
         language=settings.language,
         section=backend_section(account),

@@ -58,7 +58,12 @@ class ILinkHttp:
         self.server_clock = ServerClock(options.clock)
         self._clock = options.clock
         self._timeouts = timeouts or {}
-        self._http = HttpClient(options, ILINK_HEADERS, self._failure_text, transport)
+        self._http = HttpClient(
+            options,
+            ILINK_HEADERS,
+            lambda failure, call: ilink_text(self.language, failure, call=call),
+            transport,
+        )
 
     async def call(self, request: Request, *, limit: float | None = None) -> bytes:
         """Makes one exchange within `limit` seconds, by default the timeout of the endpoint.
@@ -73,7 +78,9 @@ class ILinkHttp:
         ) as response:
             body = await response.read(request.endpoint.limit)
         self.server_clock.update(response.header("date"), requested_at)
-        self._check_status(request.endpoint, response.status)
+        if not 200 <= response.status < 300:  # the protocol has no redirects (ilink 1.4)
+            message = ilink_text(self.language, "status", status=response.status, call=request.endpoint.name)
+            raise HttpStatusError(message, response.status)
         return body
 
     @asynccontextmanager
@@ -103,18 +110,8 @@ class ILinkHttp:
         """Closes all connections."""
         await self._http.close()
 
-    def _failure_text(self, failure: str, call: str) -> str:
-        return ilink_text(self.language, failure, call=call)
-
     def _timeout_for(self, endpoint: Endpoint, requested: float | None = None) -> float:
         return self._timeouts.get(endpoint.name, requested or endpoint.timeout)
-
-    def _check_status(self, endpoint: Endpoint, status: int) -> None:
-        """Raises `HttpStatusError` unless the status is 2xx. The protocol has no redirects (ilink 1.4)."""
-        if not 200 <= status < 300:
-            raise HttpStatusError(
-                ilink_text(self.language, "status", status=status, call=endpoint.name), status
-            )
 
 
 class ServerClock:

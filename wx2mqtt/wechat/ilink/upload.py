@@ -41,30 +41,22 @@ UPLOAD_CACHE_SECONDS = 600.0
 # SHA-256 of the file, kind, recipient, file name.
 _UploadKey = tuple[str, Kind, Handle, str]
 
-# The item that sends the file, and when it expires on the monotonic clock.
-_TimedItem = tuple[JsonBody, float]
-
 
 class Uploader:
     """Uploads files for one login, and remembers recent uploads."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
-        self._cache = UploadCache[_UploadKey, _TimedItem](UPLOAD_CACHE_SIZE)
+        self._cache = UploadCache[_UploadKey, JsonBody](
+            UPLOAD_CACHE_SIZE, UPLOAD_CACHE_SECONDS, client.clock.monotonic
+        )
 
     async def ensure_uploaded(self, draft: Draft) -> JsonBody:
         """Returns the item that sends the attachment of a draft, uploaded now or recently.
 
         Raises `Rejected` with code `bad_file` when the file cannot be read.
         """
-        now = self._client.clock.monotonic
-
-        async def upload() -> _TimedItem:
-            item = await self._upload(draft)
-            return item, now() + UPLOAD_CACHE_SECONDS
-
-        item, _ = await self._cache.get_or_upload(_key(draft), upload, lambda timed: now() < timed[1])
-        return item
+        return await self._cache.get_or_upload(_key(draft), lambda: self._upload(draft))
 
     def invalidate(self, draft: Draft) -> None:
         """Removes the upload of this draft: WeChat may not have it any more."""

@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl
 
 import httpx
 
+from tests.support.backend_options import backend_options
 from tests.unit.wechat.marks import FakeMarks
 from tests.unit.wechat.webwx.entries import ME, OWNER
 from wx2mqtt.clock import Clock
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
-from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
 from wx2mqtt.wechat.webwx.protocol.session import DesktopClient
 from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
@@ -205,7 +205,7 @@ class BackendHarness:
         self.vault = MemoryVault()
         self.seen: list[tuple[str, str]] = []
         self.marks = FakeMarks()
-        self._options = BackendOptions(
+        self._options = backend_options(
             credentials=self.vault,
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
             marks=self.marks,

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.backend_options import backend_options
 from tests.unit.wechat.webwx.server import ENDPOINT, ManualClock, MemoryVault, text
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
-from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.webwx.protocol import endpoints
 from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
 from wx2mqtt.wechat.webwx.protocol.requests import Request
@@ -35,7 +35,7 @@ def http_with(
         return response
 
     SEEN.clear()
-    options = BackendOptions(
+    options = backend_options(
         credentials=MemoryVault(),
         endpoint=endpoint,
         clock=ManualClock().as_clock(),

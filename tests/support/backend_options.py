@@ -1,0 +1,23 @@
+"""What a backend is made of in a test that does not look at all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.wechat.marks import FakeMarks
+from wx2mqtt.model import Handle
+from wx2mqtt.wechat.backend import BackendOptions
+
+
+async def know_no_quotes(_message_id: str, _chat: Handle) -> None:
+    """A lookup of quoted messages in an empty store."""
+
+
+def backend_options(**options: Any) -> BackendOptions:
+    """Returns options of which the test names some; nobody observes the calls."""
+    unnamed: dict[str, Any] = {
+        "observe": lambda _call, _outcome, _seconds: None,
+        "quote_lookup": know_no_quotes,
+        "marks": FakeMarks(),
+    }
+    return BackendOptions(**{**unnamed, **options})
