@@ -186,7 +186,7 @@ def _alarm(here: ILinkSenderHarness, number: int, now: int) -> NewCommand:
 def _is_busy(here: ILinkSenderHarness, turned: TurnedClock) -> bool:
     """Whether the sender still does something before the next event."""
     waits, policy = here.sender.window_wait, here.sender._policy
-    for queue in here.sender._waiting.queues():
+    for queue in here.sender.waiting.queues():
         if queue and (stays_first(queue.first) or waits.closed_window(policy.next_row(queue)) is None):
             return True
         if any(not row.window_reason or queue.expires_at(row) <= turned.boot_time() for row in queue):

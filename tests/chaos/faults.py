@@ -181,9 +181,9 @@ def _repeat_after_answer() -> None:
 
 
 def _commands_swapped() -> None:
-    from wx2mqtt.bridge.commands.acceptance import Acceptance
+    from wx2mqtt.bridge.commands.sender import CommandSender
 
-    add = Acceptance.add
+    add = CommandSender.add
 
     def add_some_later(self: Any, row: Any, *, is_begun: bool = False) -> None:
         if row.id % 4:
@@ -191,7 +191,7 @@ def _commands_swapped() -> None:
         else:
             asyncio.get_running_loop().call_later(5 * GAP_SECONDS, add, self, row)
 
-    _put(Acceptance, "add", add_some_later)
+    _put(CommandSender, "add", add_some_later)
 
 
 # WeChat to MQTT

@@ -76,7 +76,7 @@ EXEMPT: dict[str, frozenset[str]] = {
                 "wechat.aiohttp_transport:MAX_CONNECTIONS",
             ),
             *(
-                "bridge.commands.acceptance:MAX_CONCURRENT_SENDS",
+                "bridge.commands.sender:MAX_CONCURRENT_SENDS",
                 "bridge.commands.file_preparation:MAX_CONCURRENT_UPLOADS",
                 "bridge.commands.sender:MAX_CONCURRENT_FILE_SENDS",
             ),

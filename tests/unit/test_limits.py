@@ -305,7 +305,7 @@ def unfetched_commands(count: int, folder: Path) -> bool:
             house.deliver("other", "mom")
             await house.in_thread("wx/result/mom")
             async with asyncio.timeout(MAX_WAIT_SECONDS):
-                while len(house.sender._waiting.queues()[0]) > limit + 1:  # noqa: ASYNC110 - nothing tells
+                while len(house.sender.waiting.queues()[0]) > limit + 1:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(0)
             refused = house.received("wx/result/wife")
             assert {result["code"] for result in refused} <= {"rate_limited"}

@@ -179,7 +179,7 @@ class AccountOperations:
         if not await self._components.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
         queued = await self._journal.commands.retry(row.command_id, now_ms(), new_key())
-        self._components.sender.acceptance.add(queued)
+        self._components.sender.add(queued)
         return _command_body(queued)
 
     async def _drop(self, fields: Mapping[str, Json]) -> Json:

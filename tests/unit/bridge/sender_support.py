@@ -15,6 +15,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.address_book import AddressBook
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.outgoing import CAPABILITIES
+from wx2mqtt.bridge.commands.intake import Acceptance
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
@@ -131,6 +132,7 @@ class SenderHarness:
         self.calls = WeChatCalls(ctx)
         results = ResultPublications("home", Topics("wx"))
         self.sender = CommandSender(ctx, self.calls, resolver, self.echoes, results)
+        self.acceptance = Acceptance(self.journal, self.sender)
         self.sender.set_online(online=online)
         running = asyncio.create_task(self.sender.run())
         try:
@@ -162,7 +164,7 @@ class SenderHarness:
 
     async def accept(self, *commands: NewCommand) -> None:
         """As `CommandIntake` does it."""
-        await self.sender.acceptance.accept(commands)
+        await self.acceptance.accept(commands)
 
     async def result(self, command_id: str) -> Result:
         """The result, once there is one."""

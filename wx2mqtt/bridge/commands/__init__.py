@@ -1,7 +1,7 @@
 """Commands: messages that clients ask the bridge to send, from the MQTT delivery to the published result.
 
 Intake: `intake.py` accepts a delivery, `validation.py` checks it, `attachment_intake.py` stores its file and
-keeps the order, `acceptance.py` stores the command. Sending: `sender.py` is the loop over the chats and asks
+keeps the order. Sending: `sender.py` is the loop over the chats and asks
 `next_step.py` what to do, `resolver.py` finds recipient and content, `file_preparation.py` fetches and
 uploads files, `attempts.py` asks WeChat. The end: `progress.py` stores it, `results.py` makes the results.
 

@@ -2,9 +2,9 @@
 
     out/wife "home at six"   ->  one commit  ->  PUBACK  ->  `sender.py` does everything that follows
 
-The PUBACK is sent only after the command is committed to the journal, in the order of receipt. Deliveries
-without a file are committed in batches; a command with a file is completed beside them
-(`attachment_intake.py`). Requests that are no commands go to `requests/dispatcher.py`.
+Deliveries without a file are committed in batches, in the order of receipt; a command with a file is
+completed beside them (`attachment_intake.py`). A command that can be sent at once begins its attempt in the
+commit that accepts it (`Acceptance`). Requests that are no commands go to `requests/dispatcher.py`.
 """
 
 from __future__ import annotations
@@ -12,22 +12,25 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wx2mqtt.aio import retry_until_stored, yield_after_long_work
 from wx2mqtt.bridge.commands.attachment_intake import AcceptOrder, AcceptTicket, AttachmentIntake
+from wx2mqtt.bridge.commands.resolver import ChatKey, is_simple
 from wx2mqtt.bridge.commands.results import ResultPublications
-from wx2mqtt.bridge.commands.sender import CommandSender
+from wx2mqtt.bridge.commands.sender import MAX_CONCURRENT_SENDS, CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
 from wx2mqtt.bridge.retained_commands import RetainedCommands
+from wx2mqtt.clock import now_ms
 from wx2mqtt.limits import MAX_PENDING_BYTES
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Connected, Delivery
 from wx2mqtt.mqtt.topics import RequestTopic
-from wx2mqtt.store.command_records import AcceptOutcome, AcceptResult, NewCommand
+from wx2mqtt.store.command_records import AcceptOutcome, AcceptResult, CommandState, NewCommand
+from wx2mqtt.store.journal import Journal
 
 # The largest number of deliveries that are accepted in one commit.
 MAX_ACCEPT_BATCH = 100
@@ -38,7 +41,7 @@ SESSION_ID_BITS = 52
 
 @dataclass(slots=True)
 class PendingDelivery:
-    """A delivery without a PUBACK. PUBACKs are sent in the order of receipt (MQTT 5, 4.6)."""
+    """A delivery without a PUBACK."""
 
     delivery: Delivery
     #: It needs a PUBACK, and on this connection.
@@ -48,7 +51,10 @@ class PendingDelivery:
 
 
 class CommandIntake:
-    """Accepts the commands of one account and dispatches its requests."""
+    """Accepts the commands of one account and dispatches its requests.
+
+    PUBACKs are sent in the order of receipt (MQTT 5, 4.6), each after the commit.
+    """
 
     def __init__(
         self,
@@ -69,6 +75,7 @@ class CommandIntake:
         self._attachment_intake = attachment_intake
         self._retained_commands = retained_commands
         self._sender = sender
+        self._acceptance = Acceptance(ctx.journal, sender)
         self._requests = requests
         self._results = results
         self._accept_order = AcceptOrder()
@@ -178,7 +185,7 @@ class CommandIntake:
         """Stores commands and hands them to the sender. Raises `StoreError`."""
         await self.store_session()
         self._ctx.counters.commands += len(new)
-        results = await self._sender.acceptance.accept(new)
+        results = await self._acceptance.accept(new)
         for accepted in results:
             self._ctx.signals.outbox_changed.emit(accepted.outbox)
         for command, accepted in zip(new, results, strict=True):
@@ -228,3 +235,79 @@ class CommandIntake:
             delivery = self._unacknowledged.popleft().delivery
             self._track_memory(-delivery.held_bytes)
             self._broker.acknowledge(delivery)
+
+
+class Acceptance:
+    """Stores new commands and hands them to their queues.
+
+    Where nothing of its chat waits and the window is open, a command is stored together with the begin of its
+    attempt: so it waits for one commit before its request, instead of two.
+    """
+
+    def __init__(self, journal: Journal, sender: CommandSender) -> None:
+        self._journal = journal
+        self._sender = sender
+        self._resolver = sender.resolver
+
+    async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
+        """Stores new commands, as `JournaledCommands.accept`, and queues those that wait."""
+        begun_count = 0
+        if not self._sender.slots.locked():
+            new, begun_count = self._begin_at_once(new)
+        if not begun_count:
+            accepted = await self._journal.commands.accept(new)
+            self._add_waiting(accepted)
+            return accepted
+        async with self._sender.slots:  # a stop waits for it, and then knows the attempts that have begun
+            try:
+                accepted = await self._journal.commands.accept(new)
+                begun_count -= self._add_waiting(accepted)
+            finally:  # what repeats an earlier command is not sent, and what is not stored is selected again
+                self._sender.limits.return_tokens(begun_count)
+        return accepted
+
+    def _begin_at_once(self, new: Sequence[NewCommand]) -> tuple[Sequence[NewCommand], int]:
+        """Returns the commands, some with `starts`, and how many; takes their tokens."""
+        chats: set[ChatKey] = set()
+        selected = list(new)
+        free_slots = MAX_CONCURRENT_SENDS - len(self._sender.waiting.queues())
+        begun_count = 0
+        for index, command in enumerate(new):
+            if begun_count >= free_slots:
+                break
+            if command.result is not None:
+                continue
+            chat = self._resolver.chat_key(command)
+            if chat not in chats and self._can_begin_at_once(command, chat):
+                self._sender.limits.consume_token()
+                selected[index] = replace(command, starts=True)
+                begun_count += 1
+            chats.add(chat)
+        return selected, begun_count
+
+    def _can_begin_at_once(self, new: NewCommand, chat: ChatKey) -> bool:
+        is_repeat = new.delivery is not None and new.delivery.dup
+        return (
+            not is_repeat
+            and not new.command.urgent  # the fallback may have to send it
+            and (new.expires is None or new.expires > now_ms())
+            and is_simple(new)
+            and self._resolver.chat_of(new) is not None
+            and self._sender.waiting.would_be_first(chat)
+            and self._sender.limits.seconds_until_allowed(new) <= 0
+            and self._sender.window_wait.messages_left(new) != 1  # others may have to share the last message
+        )
+
+    def _add_waiting(self, accepted: Sequence[AcceptResult]) -> int:
+        """Queues the commands that wait; returns at how many the attempt has begun in this commit."""
+        begun_count = 0
+        for result in accepted:
+            row = result.row
+            is_new = result.outcome is AcceptOutcome.NEW
+            is_kept = is_new or result.outcome is AcceptOutcome.REPEAT
+            if row is not None and is_kept and row.state is CommandState.WAITING:
+                is_begun = is_new and row.attempt_open
+                self._sender.add(row, is_begun=is_begun)
+                if is_begun:
+                    begun_count += 1
+        return begun_count

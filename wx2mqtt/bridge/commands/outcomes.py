@@ -1,14 +1,9 @@
 """Records how the commands of one account ended: counts, the log, and to whom nothing was sent.
 
-A command ends, `record` is called once after its result is stored:
-
-1. It is counted by status and code, a sent one also by kind.
-2. One that did not end in `sent` is written to the log, without its content (`FailureLog`).
-3. Its user is *failing* from then on, until a later command to the same user is sent, at most for a day.
-   `failing_users` is the problem `COMMANDS_FAILED` of the health.
-
-The number of commands that were not sent (`failed_today`) is no matter of this file: `store/retention.py`
-counts rows. Texts of the bridge's own are counted and logged, and make nobody failing.
+`record` is called once for each command, after its result is stored. A user whose command was not sent is
+*failing* until a later command to the same user is sent, at most for a day: `failing_users` is the problem
+`COMMANDS_FAILED` of the health. Texts of the bridge's own are counted and logged, and make nobody failing.
+How many commands were not sent (`failed_today`) is counted from rows, by `store/retention.py`.
 """
 
 from __future__ import annotations
@@ -41,7 +36,8 @@ class CommandOutcomes:
         self._ctx = ctx
         self._failure_log = FailureLog(ctx.name)
         self._failed_at: dict[str, int] = {}  # in ms, by user; who failed last is last
-        self._sent_to: set[str] | None = set()  # users to whom something was sent before `_load`
+        self._sent_to: set[str] = set()  # users to whom something was sent before the journal was read
+        self._is_loaded = False
 
     def record(self, kind: str, result: Result) -> None:
         """Records that a command of this kind has ended, right after its result was stored."""
@@ -52,18 +48,29 @@ class CommandOutcomes:
             self._failure_log.write(result)
         if is_own_text(result.id):
             return
-        if result.status is Status.SENT:
-            self._end_failing(shortened(result.user))
-        else:
-            self._begin_failing(shortened(result.user))
+        user = shortened(result.user)
+        was_empty = not self._failed_at
+        self._failed_at.pop(user, None)
+        if result.status is not Status.SENT:
+            self._failed_at[user] = now_ms()
+            if len(self._failed_at) > MAX_FAILING_USERS:
+                del self._failed_at[next(iter(self._failed_at))]
+        elif not self._is_loaded:
+            self._sent_to.add(user)
+        if was_empty != (not self._failed_at):
+            self._ctx.signals.health_changed.emit()
 
     async def failing_users(self) -> tuple[str, ...]:
         """Returns the users to whom the last command of this day was not sent. Raises `StoreError`.
 
         The first call reads those of an earlier process, or of the instance that ran the account before.
         """
-        if self._sent_to is not None:
-            await self._load()
+        if not self._is_loaded:
+            stored = await self._ctx.journal.commands.list_failing_users(now_ms() - DAY_MS, MAX_FAILING_USERS)
+            loaded = {shortened(user): failed_at for user, failed_at in stored if user not in self._sent_to}
+            self._failed_at = {**loaded, **self._failed_at}
+            self._is_loaded = True
+            self._sent_to.clear()
         oldest = now_ms() - DAY_MS
         for user in [user for user, failed_at in self._failed_at.items() if failed_at <= oldest]:
             del self._failed_at[user]
@@ -72,27 +79,6 @@ class CommandOutcomes:
     def close(self) -> None:
         """Writes to the log what it still has to say; nothing may be recorded afterwards."""
         self._failure_log.end_period()
-
-    async def _load(self) -> None:
-        stored = await self._ctx.journal.commands.list_failing_users(now_ms() - DAY_MS, MAX_FAILING_USERS)
-        sent_to, self._sent_to = self._sent_to or (), None
-        loaded = {shortened(user): failed_at for user, failed_at in stored if user not in sent_to}
-        self._failed_at = {**loaded, **self._failed_at}
-
-    def _begin_failing(self, user: str) -> None:
-        is_first = not self._failed_at
-        self._failed_at.pop(user, None)
-        self._failed_at[user] = now_ms()
-        if len(self._failed_at) > MAX_FAILING_USERS:
-            del self._failed_at[next(iter(self._failed_at))]
-        if is_first:
-            self._ctx.signals.health_changed.emit()
-
-    def _end_failing(self, user: str) -> None:
-        if self._sent_to is not None:
-            self._sent_to.add(user)
-        if self._failed_at.pop(user, None) is not None and not self._failed_at:
-            self._ctx.signals.health_changed.emit()
 
 
 class FailureLog:

@@ -47,11 +47,10 @@ def own_text(
 
 
 def own_picture(purpose: OwnText, user: str, person: PersonId | None, *, ttl: float) -> NewCommand:
-    """Returns a picture of the bridge's own, as `own_text`; its bytes come with `accept_own_text`."""
+    """Returns a picture to a person; its bytes come with `accept_own_text`."""
     command_id = own_id(purpose, secrets.token_hex(_ID_BYTES))
-    command = Command(
-        user=user, kind=str(Kind.IMAGE), id=command_id, name=f"{purpose}.png", ttl=ttl, priority="high"
-    )
+    kind, name = str(Kind.IMAGE), f"{purpose}.png"
+    command = Command(user=user, kind=kind, id=command_id, name=name, ttl=ttl, priority="high")
     return _own_command(command, person, ttl)
 
 

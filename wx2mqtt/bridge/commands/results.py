@@ -53,8 +53,29 @@ class ResultPublications:
         )
 
     def publications(self, result: Result, replies: Iterable[ReplyTarget]) -> tuple[NewPublication, ...]:
-        """Returns one publication for each reply target."""
-        return tuple(self._publication(result, reply) for reply in replies)
+        """Returns one publication for each reply target.
+
+        A request gets its answer, which is an error if the command was rejected.
+        """
+        body = result_body(result, self.account)
+        publications = []
+        for reply in replies:
+            if reply.shape != "response":
+                payload = encode(body)
+            elif result.status is Status.REJECTED:
+                payload = answer_error(result.code, result.message, reply.transaction)
+            else:
+                payload = answer_ok(body, reply.transaction)
+            publications.append(
+                NewPublication(
+                    topic=reply.topic,
+                    payload=payload,
+                    category=reply.shape,
+                    content_type=JSON_TYPE,
+                    correlation=reply.correlation,
+                )
+            )
+        return tuple(publications)
 
     def event_publication(
         self, name: str, user: str, event_id: str, time: int, fields: Mapping[str, Json]
@@ -63,23 +84,6 @@ class ResultPublications:
         body = event_body(name, event_id=event_id, account=self.account, time=time, user=user, fields=fields)
         return NewPublication(
             topic=self._topics.event(name), payload=encode(body), category="event", content_type=JSON_TYPE
-        )
-
-    def _publication(self, result: Result, reply: ReplyTarget) -> NewPublication:
-        """Returns a result; for a request its answer, which is an error if the command was rejected."""
-        is_response = reply.shape == "response"
-        if is_response and result.status is Status.REJECTED:
-            payload = answer_error(result.code, result.message, reply.transaction)
-        elif is_response:
-            payload = answer_ok(result_body(result, self.account), reply.transaction)
-        else:
-            payload = encode(result_body(result, self.account))
-        return NewPublication(
-            topic=reply.topic,
-            payload=payload,
-            category="response" if is_response else "result",
-            content_type=JSON_TYPE,
-            correlation=reply.correlation,
         )
 
 
@@ -142,10 +146,7 @@ def result_of_parts(row: CommandRow, result: Result, parts: int) -> Result:
 
 
 def results_of_members(members: Sequence[CommandRow], result: Result) -> list[tuple[CommandRow, Result]]:
-    """Returns each command of a combined message with its result; `result` is that of the leading one.
-
-    A command that is in none is the only member.
-    """
+    """Returns the members of an attempt with their results; `result` is that of the leading one."""
     if len(members) == 1:
         return [(members[0], result)]
     is_uncertain = result.status is Status.UNCERTAIN

@@ -38,7 +38,6 @@ class TokenBucket:
 
     @classmethod
     def full(cls, per_minute: float, burst: int, now: float) -> TokenBucket:
-        """Returns a full bucket."""
         return cls(per_minute=per_minute, burst=max(1, burst), tokens=float(max(1, burst)), updated_at=now)
 
     def seconds_until_token(self, now: float) -> float:
@@ -51,10 +50,6 @@ class TokenBucket:
     def consume(self, now: float) -> TokenBucket:
         """Returns the bucket with one token less, but never less than none."""
         return replace(self, tokens=max(0.0, self._refilled_tokens(now) - 1.0), updated_at=now)
-
-    def with_returned(self, tokens: int) -> TokenBucket:
-        """Returns the bucket with tokens put back that were taken for messages that are not sent."""
-        return replace(self, tokens=min(float(self.burst), self.tokens + tokens))
 
     def resized(self, per_minute: float, burst: int, now: float) -> TokenBucket:
         """Returns the bucket with other limits; its tokens are kept up to the new `burst`."""
@@ -91,7 +86,8 @@ class SendLimits:
 
     def return_tokens(self, tokens: int) -> None:
         """Takes back what `consume_token` counted for messages that are not sent."""
-        self._bucket = self._bucket.with_returned(tokens)
+        kept = min(float(self._bucket.burst), self._bucket.tokens + tokens)
+        self._bucket = replace(self._bucket, tokens=kept)
 
     def resize(self) -> None:
         """Applies the rate limit of the settings; unused tokens are kept."""
@@ -99,19 +95,13 @@ class SendLimits:
         self._bucket = self._bucket.resized(send.per_minute, send.burst, loop_time())
 
     def seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
-        """Returns the seconds until a command of a queue may be sent.
-
-        0 means now, `FOREVER` that only a change of the conditions helps.
-        """
+        """Returns the seconds until a command of a queue may be sent: 0 now, `FOREVER` after some change."""
         if row.id == queue.begun_id and not self._calls.stopping:
             return 0.0
         return max(self.seconds_until_allowed(row), queue.paused_until - loop_time())
 
     def seconds_until_allowed(self, command: AnyCommand) -> float:
-        """As `seconds_until_sendable`, without the pause of a chat: of a command that is in no queue yet.
-
-        Each attempt asks this first, whether it starts from a queue or with the acceptance of its command.
-        """
+        """Returns the same without the pause of a chat, for a command that is in no queue yet."""
         if not self._calls.may_send or self._resolver.is_person_pending(command):
             return FOREVER
         window = self._window_wait.closed_window(command)
@@ -119,8 +109,9 @@ class SendLimits:
             if window.until is None:
                 return FOREVER  # only the person can open it
             return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
-        rate_limit_seconds = 0.0 if is_recall(command) else self.rate_limit_seconds
-        return max(self._calls.throttled_seconds, rate_limit_seconds)
+        if is_recall(command):
+            return self._calls.throttled_seconds
+        return max(self._calls.throttled_seconds, self.rate_limit_seconds)
 
 
 def back_off(queue: ChatQueue) -> None:

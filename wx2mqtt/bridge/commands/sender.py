@@ -1,20 +1,9 @@
 """Sends accepted commands to WeChat until each has its result: the loop over the chats.
 
-The begin of an attempt is stored before its request is written. After a crash it says that WeChat may have
-the message already; a command without it was certainly not sent.
+    a chat has a command  ->  `next_step.py` says what to do  ->  its attempt  ->  its result, or again
 
-Chats are sent to in parallel, each by one task (`_run_queue`), which repeats: it asks `next_step.py` what
-must happen to its queue now, and does that. To send a command takes four steps (`_send`):
-
-1. Decide which texts go with it (`combined_messages.py`): the *members* of the attempt, the leading one
-   first.
-2. Make the request. It may fail, which ends the command.
-3. Store the begin of the attempt, if the members still may be sent.
-4. Make the attempt (`attempts.py`), and finish the members or keep them for the next attempt.
-
-Step 3 is often a part of the commit that accepts the command (`acceptance.py`), or of the one that finishes
-the command before (`_take_next`). Only its attempt is missing then (`ChatQueue.begun_id`); a stop takes the
-begin back.
+The begin of an attempt is stored before its request is written: after a crash it says that WeChat may have
+the message already. A command without it was certainly not sent. `_send` has the steps of an attempt.
 """
 
 from __future__ import annotations
@@ -27,7 +16,6 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
-from wx2mqtt.bridge.commands.acceptance import MAX_CONCURRENT_SENDS, Acceptance
 from wx2mqtt.bridge.commands.attempts import SendAttempts
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, CombinedMessages, with_texts_of
@@ -84,16 +72,15 @@ from wx2mqtt.store.records import NewPublication
 
 log = structlog.get_logger(__name__)
 
-# The largest number of chats to which files are sent in parallel. They are counted separately: an attempt
-# repeats an upload that WeChat has dropped.
+# The largest number of chats to which texts are sent in parallel.
+MAX_CONCURRENT_SENDS = 4
+
+# The same for files, which are counted separately: an attempt repeats an upload that WeChat has dropped.
 MAX_CONCURRENT_FILE_SENDS = 3
 
 
 class CommandSender:
-    """Sends the accepted commands of one account.
-
-    `recheck` wakes the queues that wait: call it after a change of anything that may have held them back.
-    """
+    """Sends the accepted commands of one account. Each chat is sent to by one task (`_run_queue`)."""
 
     def __init__(
         self,
@@ -106,32 +93,43 @@ class CommandSender:
         self._ctx = ctx
         self._journal = ctx.journal
         self._calls = calls
-        self._resolver = resolver
+        self.resolver = resolver
         self._echoes = echoes
 
         # What waits, and what keeps it from being sent
-        self._waiting = WaitingCommands(resolver, by_priority=ctx.backend.capabilities.has_reply_window)
-        self.window_wait = WindowWait(ctx, resolver, self._waiting, results)
+        self.waiting = WaitingCommands(resolver, by_priority=ctx.backend.capabilities.has_reply_window)
+        self.window_wait = WindowWait(ctx, resolver, self.waiting, results)
         self.limits = SendLimits(ctx, calls, resolver, self.window_wait)
+        #: Each attempt takes one.
+        self.slots = asyncio.Semaphore(MAX_CONCURRENT_SENDS)
         self._file_slots = asyncio.Semaphore(MAX_CONCURRENT_FILE_SENDS)
 
         # What becomes of a command
         self.outcomes = CommandOutcomes(ctx)
-        self._progress = CommandProgress(ctx, resolver, self._waiting, results, self.outcomes)
-        self.fallback = FallbackDelivery(ctx, resolver, self._waiting)
+        self._progress = CommandProgress(ctx, resolver, self.waiting, results, self.outcomes)
+        self.fallback = FallbackDelivery(ctx, resolver, self.waiting)
         self.attempts = SendAttempts(ctx, calls, resolver, echoes)
         self._files = FilePreparation(ctx, resolver, calls, self.limits, self._progress)
         self._policy = NextStepPolicy(ctx, calls, self.limits, self.window_wait, self.fallback, self._files)
         self._messages = CombinedMessages(ctx, self.window_wait)
-
-        self.acceptance = Acceptance(
-            ctx.journal, resolver, self._waiting, self.window_wait, self.limits, self.fallback
-        )
-        self._slots, self._wake_event = self.acceptance.slots, self.acceptance.added
+        self._queue_added = asyncio.Event()
         self.fallback.delivered.connect(self.recheck)
         echoes.require_recovery()
 
     # Called by other components
+
+    def add(self, row: CommandRow, *, is_begun: bool = False) -> None:
+        """Queues an accepted command; `is_begun` says that its attempt has begun with its acceptance."""
+        self.waiting.add(row, is_begun=is_begun)
+        if row.command.urgent:
+            self.fallback.schedule(row)
+        self._queue_added.set()
+        if self.waiting.by_priority:  # it may overtake others, or must wait for the window too
+            self.recheck()
+
+    def recheck(self) -> None:
+        """Makes the chats look for their next step: what held them back may have changed."""
+        self.waiting.recheck()
 
     def set_online(self, online: bool) -> None:
         """Commands are only sent while the account is online."""
@@ -144,10 +142,6 @@ class CommandSender:
             self._calls.try_after_login_end()
             self.recheck()
         self.fallback.report_login_end(reason)
-
-    def recheck(self) -> None:
-        """Makes all queues check again whether their first command may be sent."""
-        self._waiting.recheck()
 
     def remove(self, row: CommandRow, result: Result) -> None:
         """Removes a command that the owner dropped; the journal has its result and has no open attempt."""
@@ -187,13 +181,13 @@ class CommandSender:
             await retry_until_stored(self._recover)
             async with asyncio.TaskGroup() as tasks:
                 while True:
-                    if self._waiting.can_load:
-                        await retry_until_stored(lambda: self._waiting.load(self._journal.commands.list_due))
+                    if self.waiting.can_load:
+                        await retry_until_stored(lambda: self.waiting.load(self._journal.commands.list_due))
                         self.fallback.update_queues()
-                    for queue in self._waiting.take_new_queues():
+                    for queue in self.waiting.take_new_queues():
                         tasks.create_task(self._run_queue(queue, tasks))
-                    await self._wake_event.wait()
-                    self._wake_event.clear()
+                    await self._queue_added.wait()
+                    self._queue_added.clear()
         finally:
             self.fallback.close()
             self.outcomes.close()
@@ -207,7 +201,10 @@ class CommandSender:
         await self.attempts.recover()
 
     async def drain(self, seconds: float) -> None:
-        """Starts no further attempt, and gives those under way `seconds` to end."""
+        """Starts no further attempt, and gives those under way `seconds` to end.
+
+        The begin of an attempt that was not made is taken back: its command was certainly not sent.
+        """
         self._calls.stopping = True
         self.fallback.stop()
         self.recheck()
@@ -216,23 +213,19 @@ class CommandSender:
                 if self.fallback.deliveries:
                     await asyncio.wait(self.fallback.deliveries)
                 for _ in range(MAX_CONCURRENT_SENDS):
-                    await self._slots.acquire()
+                    await self.slots.acquire()
                 for _ in range(MAX_CONCURRENT_FILE_SENDS):
                     await self._file_slots.acquire()
         except TimeoutError:
             log.warning("attempts were under way at the stop; they are in doubt at the next start")
         try:
-            await self._take_back_begun()
+            for queue in self.waiting.queues():
+                row_id, queue.begun_id = queue.begun_id, None
+                if row_id is not None:
+                    with suppress(AlreadyFinished):
+                        await self._journal.commands.end_undelivered(row_id)
         except StoreError as error:
             log.warning("attempts stay open; they are in doubt at the next start", problem=str(error))
-
-    async def _take_back_begun(self) -> None:
-        """Takes the begin of attempts back that were not made. Raises `StoreError`."""
-        for queue in self._waiting.queues():
-            row_id, queue.begun_id = queue.begun_id, None
-            if row_id is not None:
-                with suppress(AlreadyFinished):
-                    await self._journal.commands.end_undelivered(row_id)
 
     # One chat
 
@@ -253,15 +246,15 @@ class CommandSender:
                 case SendStep(row=row):
                     await self._send_in_slot(queue, row)
         self._files.cancel_removed(queue)
-        self._waiting.remove_empty(queue)
-        self._wake_event.set()
+        self.waiting.remove_empty(queue)
+        self._queue_added.set()
 
     async def _send_in_slot(self, queue: ChatQueue, row: CommandRow) -> None:
         """Sends a command, in a free slot. After a wait for one the next step is decided again.
 
         It waits no longer than until a command of the chat expires.
         """
-        slots = self._file_slots if has_file(row) else self._slots
+        slots = self._file_slots if has_file(row) else self.slots
         must_wait = slots.locked()
         try:
             async with asyncio.timeout(queue.next_expiry - boot_time()):
@@ -279,6 +272,14 @@ class CommandSender:
             slots.release()
 
     async def _send(self, queue: ChatQueue, row: CommandRow) -> None:
+        """Makes an attempt.
+
+        1. Decides which texts go with it: the *members* of the attempt, the leading one first.
+        2. Makes the request. It may fail, which ends the command.
+        3. Stores the begin of the attempt, unless the commit that accepted the command has done that, or the
+           one that finished the command before (`_take_next`).
+        4. Calls WeChat, and finishes the members or keeps them for the next attempt.
+        """
         plan = self._messages.plan(queue, row)
         request = await self._make_request(queue, row)
         if request is None:
@@ -287,8 +288,8 @@ class CommandSender:
         if not members:
             return
         outcome: Receipt | ActionResult | BackendError = Unreachable()
-        # The recipient has the same handle in the login that there is now
-        if self._calls.online and self._resolver.chat_of(members[0]) == request.chat:
+        is_same_login = self.resolver.chat_of(members[0]) == request.chat  # a handle is valid in one login
+        if self._calls.online and is_same_login:
             outcome = await self.attempts.attempt(with_texts_of(request, members), members[0])
         try:
             await self._apply_outcome(queue, members, outcome)
@@ -299,7 +300,7 @@ class CommandSender:
     async def _make_request(self, queue: ChatQueue, row: CommandRow) -> BackendRequest | None:
         """Returns the request of a command; None after an error, which ends the command or delays it."""
         try:
-            return await self._resolver.resolve(row, self._resolver.require_chat(row))
+            return await self.resolver.resolve(row, self.resolver.require_chat(row))
         except (BadCommand, Rejected) as error:
             await self._finish(queue, row, rejected_result(row, error, self._ctx.language))
         except BackendError as error:
@@ -331,7 +332,7 @@ class CommandSender:
         members: Sequence[CommandRow],
         outcome: Receipt | ActionResult | BackendError,
     ) -> None:
-        """Applies the outcome of an attempt. Raises `AlreadyFinished`."""
+        """Finishes the members of an attempt, or keeps them for the next one. Raises `AlreadyFinished`."""
         row = members[0]
         match outcome:
             case ActionResult():
@@ -363,7 +364,7 @@ class CommandSender:
         Without a message id it is not certain that the recipient sees it: the code is `unconfirmed`.
         """
         queue.backoff = queue.backoff.reset()
-        if row.parts_sent + 1 < len(self._resolver.parts_of(row)):
+        if row.parts_sent + 1 < len(self.resolver.parts_of(row)):
             await self._progress.end_part_sent(queue, row, message_id)
             return
         code = "ok" if message_id else "unconfirmed"
@@ -390,7 +391,7 @@ class CommandSender:
         """
         members = queue.members_of(row)
         results = results_of_members(members, result)
-        waits = [self.fallback.must_wait_for(row, result) for row, result in results]
+        waits = [self.fallback.must_wait_for(row, result) for row, result in results]  # ask for each of them
         if any(waits):
             queue.set_ending(members, result)
             return
@@ -404,12 +405,12 @@ class CommandSender:
         Its attempt begins in the commit that finishes the other one, which saves a commit. With a reply
         window it is decided at each attempt which commands go together.
         """
-        if self._waiting.by_priority or queue.waiting_count < 2:
+        if self.waiting.by_priority or queue.waiting_count < 2:
             return None
         row = next(row for row in queue if row.id != finished.id)
         if self.limits.seconds_until_sendable(queue, row) > 0 or not is_simple(row):
             return None
-        if self._resolver.chat_of(row) is None or self._policy.result_if_expired(queue, row) is not None:
+        if self.resolver.chat_of(row) is None or self._policy.result_if_expired(queue, row) is not None:
             return None
         self.limits.consume_token()
         return row

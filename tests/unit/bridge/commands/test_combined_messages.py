@@ -65,10 +65,10 @@ async def test_no_attempt_at_the_last_message_begins_before_it_is_known_what_sha
     here: ILinkSenderHarness,
 ):
     here.leave(2)
-    async with here.running() as sender:
+    async with here.running():
         await here.accept(here.command("mom", accepted=now_ms()))
         await here.result("c1")  # so all that waits is in memory
-        await sender.acceptance.accept([here.asked("a"), here.asked("b")])
+        await here.acceptance.accept([here.asked("a"), here.asked("b")])
         await here.results("c2", "c3")
     assert [draft.text for draft in here.wire.drafts] == ["c1", "a\n\nb"]
 

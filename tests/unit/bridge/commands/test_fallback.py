@@ -138,13 +138,13 @@ async def test_a_row_that_is_older_than_its_delivery_starts_no_second_one(
     async with here.running(online=False) as sender:
         delivered = asyncio.Event()
         sender.fallback.delivered.connect(delivered.set)
-        await here.until(lambda: not sender._waiting.can_load)
+        await here.until(lambda: not sender.waiting.can_load)
         accepted = await here.journal.commands.accept([asked(here)])
         row = accepted[0].row
         assert row is not None
         sender.fallback.schedule(row)  # as the start does with a command that is not in its queue yet
         await asyncio.wait_for(delivered.wait(), MAX_WAIT_SECONDS)
-        sender.acceptance.add(row)
+        sender.add(row)
         result = await here.result("c1")
     assert (result.status, result.fallback) == (Status.EXPIRED, "sent")
     assert len(services.told) == 1

@@ -152,7 +152,7 @@ def _rejected(row):
 async def loaded(harness):
     """Waits until the sender has read the journal: from then on each command goes straight into its queue."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while harness.sender._waiting.can_load:  # noqa: ASYNC110 - nothing else tells
+        while harness.sender.waiting.can_load:  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0)
 
 
@@ -237,7 +237,7 @@ async def test_more_slow_files_than_a_chat_has_in_memory_do_not_hold_what_is_beh
         assert await harness.sent(1) == ["alarm"]
         results = await harness.in_thread("wx/result/wife", 21)
         assert sorted(result["code"] for result in results) == ["ok", *["rate_limited"] * 20]
-        assert len(harness.sender._waiting.queues()[0]) == MAX_UNFETCHED_COMMANDS
+        assert len(harness.sender.waiting.queues()[0]) == MAX_UNFETCHED_COMMANDS
 
 
 async def test_a_command_expires_while_its_file_is_fetched_and_while_one_before_it_is(tmp_path, pass_time):
@@ -374,7 +374,7 @@ async def test_a_file_that_was_uploaded_long_ago_is_offered_again_before_its_att
         harness.deliver("quick", "mom")
         await harness.in_thread("wx/result/mom")
         harness.wechat.uploads.set()
-        (queue,) = harness.sender._waiting.queues()
+        (queue,) = harness.sender.waiting.queues()
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not harness.sender._files.is_ready(queue, queue.first):  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0)

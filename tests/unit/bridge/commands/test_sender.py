@@ -12,8 +12,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands import attempts, chat_queue
-from wx2mqtt.bridge.commands.acceptance import MAX_CONCURRENT_SENDS
 from wx2mqtt.bridge.commands.next_step import expiry_grace_seconds
+from wx2mqtt.bridge.commands.sender import MAX_CONCURRENT_SENDS
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.model import Command, SendKey, Status
@@ -184,7 +184,7 @@ async def test_a_command_that_was_settled_before_the_sender_got_it_is_not_sent_a
     assert accepted.row is not None
     async with here.running() as sender:
         await here.result(command.command_id)
-        sender.acceptance.add(accepted.row)
+        sender.add(accepted.row)
         other = here.command("wife", accepted=now(here))
         await here.accept(other)
         assert (await here.result(other.command_id)).status is Status.SENT
@@ -201,7 +201,7 @@ async def test_a_command_that_expires_while_it_waits_for_a_slot_is_not_sent(
         await here.sends(MAX_CONCURRENT_SENDS)
         last = here.command("wife", "dinner", accepted=now(here), ttl=600.0)
         await here.accept(last)
-        await here.until(lambda: sender._slots._waiters)
+        await here.until(lambda: sender.slots._waiters)
         pass_time(601.0)
         here.wire.gate.set()
         assert (await here.result(last.command_id)).status is Status.EXPIRED

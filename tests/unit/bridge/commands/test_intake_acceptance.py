@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.bridge.sender_support import SenderHarness, sender_harness
-from wx2mqtt.bridge.commands.acceptance import MAX_CONCURRENT_SENDS
-from wx2mqtt.bridge.commands.sender import CommandSender
+from wx2mqtt.bridge.commands.sender import MAX_CONCURRENT_SENDS, CommandSender
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Status
@@ -42,9 +41,9 @@ def fresh(here: SenderHarness, user: str) -> NewCommand:
     return here.command(user, accepted=now_ms())
 
 
-async def started(sender: CommandSender, *commands: NewCommand) -> list[str]:
+async def started(here: SenderHarness, *commands: NewCommand) -> list[str]:
     """The users whose command was marked as begun with its acceptance; nothing is sent."""
-    accepted = [one.row for one in await sender.acceptance.accept(commands)]
+    accepted = [one.row for one in await here.acceptance.accept(commands)]
     return [row.command.user for row in accepted if row is not None and row.attempt_open]
 
 
@@ -69,17 +68,17 @@ async def test_a_command_in_calm_is_begun_with_its_acceptance(
 
 
 async def test_only_the_first_of_a_chat_is_begun_and_no_more_chats_than_are_sent_to(here: SenderHarness):
-    async with in_calm(here) as sender:
+    async with in_calm(here):
         commands = [fresh(here, user) for user in (*FRIENDS, *FRIENDS)]
-        assert await started(sender, *commands) == FRIENDS[:MAX_CONCURRENT_SENDS]
+        assert await started(here, *commands) == FRIENDS[:MAX_CONCURRENT_SENDS]
 
 
 async def test_what_waits_behind_another_of_its_chat_is_not_begun(here: SenderHarness):
-    async with in_calm(here) as sender:
+    async with in_calm(here):
         here.wire.gate.clear()
         await here.accept(fresh(here, "wife"))
         await here.sends(1)
-        assert await started(sender, fresh(here, "wife"), fresh(here, "mom")) == ["mom"]
+        assert await started(here, fresh(here, "wife"), fresh(here, "mom")) == ["mom"]
 
 
 @pytest.mark.parametrize("reason", ["offline", "expired", "urgent", "redelivered"])
@@ -95,7 +94,7 @@ async def test_what_may_not_go_at_once_is_not_begun(here: SenderHarness, reason:
                 command = replace(command, command=replace(command.command, urgent=True))
             case "redelivered":
                 command = replace(command, delivery=redelivered())
-        assert await started(sender, command) == []
+        assert await started(here, command) == []
 
 
 def redelivered() -> DeliveryMark:
@@ -104,14 +103,14 @@ def redelivered() -> DeliveryMark:
 
 async def test_nothing_is_begun_before_the_journal_was_read(here: SenderHarness):
     """Commands of the last run of the process may come before this one."""
-    async with here.running() as sender:
-        assert await started(sender, fresh(here, "wife")) == []
+    async with here.running():
+        assert await started(here, fresh(here, "wife")) == []
 
 
 async def test_who_begins_counts_against_the_rate_limit(here: SenderHarness):
     here.per_minute, here.burst = 0.001, 3
-    async with in_calm(here) as sender:
-        assert await started(sender, *(fresh(here, user) for user in FRIENDS)) == FRIENDS[:2]
+    async with in_calm(here):
+        assert await started(here, *(fresh(here, user) for user in FRIENDS)) == FRIENDS[:2]
 
 
 async def test_what_is_not_stored_or_was_stored_before_gives_its_token_back(here: SenderHarness):
@@ -119,14 +118,14 @@ async def test_what_is_not_stored_or_was_stored_before_gives_its_token_back(here
     async with in_calm(here) as sender:
         known = (await here.journal.commands.list_page())[0]
         again = replace(fresh(here, "wife"), command_id=known.command_id, fingerprint=known.fingerprint)
-        (accepted,) = await sender.acceptance.accept([again])
+        (accepted,) = await here.acceptance.accept([again])
         assert accepted.outcome is AcceptOutcome.REPEAT
         with pytest.MonkeyPatch.context() as disk:
             disk.setattr(here.journal.commands, "accept", full)
             with pytest.raises(StoreFull):
-                await sender.acceptance.accept([fresh(here, "wife")])
+                await here.acceptance.accept([fresh(here, "wife")])
         assert sender.limits.rate_limit_seconds == 0
-        assert await started(sender, fresh(here, "wife")) == ["wife"]
+        assert await started(here, fresh(here, "wife")) == ["wife"]
         assert sender.limits.rate_limit_seconds > 0
 
 
