@@ -1,10 +1,8 @@
 """The commands of one chat that wait in memory, in the order in which they are sent.
 
 The order is that of acceptance; with `by_priority` the most important one is first. A command *stays first*
-if its last attempt got no answer, it is in a combined message, or parts of its long text are sent.
-
-A command that is *ending* has its result already, and waits for its fallback before that is stored. It is in
-the queue and no more in the order.
+if its last attempt got no answer, it is in a combined message, or parts of its long text are sent. One that
+is *ending* has its result, and waits for its fallback before that is stored: it is no more in the order.
 """
 
 from __future__ import annotations
@@ -62,11 +60,11 @@ class ChatQueue:
         # Those that wait, sorted by rank, and sorted by expiry
         self._commands: list[QueuedCommand] = []
         self._by_expiry: list[tuple[float, int]] = []
-        # Of these, by row id: those that may end before they expire, wait for no window, and must not wait
-        # for one
+        # Of these, by row id: those that may end before they expire
         self._may_end_early: dict[int, None] = {}
-        self._no_window_ids: set[int] = set()
-        self._impatient_ids: set[int] = set()
+        #: The row ids of those that do not wait for the reply window, and that must not (`hold: false`).
+        self.no_window_ids: set[int] = set()
+        self.impatient_ids: set[int] = set()
         # Of these, those that wait for the reply window: the first to give up is first
         self._by_importance: list[tuple[bool, int, int]] = []
         # By row id: those that wait and those that are ending
@@ -146,27 +144,15 @@ class ChatQueue:
         """The commands that wait for the window, the least important first, and of these the oldest."""
         return (self._by_id[row_id].row for *_, row_id in self._by_importance)
 
-    @property
-    def without_window(self) -> list[CommandRow]:
-        """The commands that do not wait for the window, in order."""
-        return self._ordered(self._no_window_ids)
-
-    @property
-    def impatient(self) -> list[CommandRow]:
-        """The commands that must not wait for the window (`hold: false`), in order."""
-        return self._ordered(self._impatient_ids)
-
-    def _ordered(self, row_ids: Iterable[int]) -> list[CommandRow]:
+    def in_order(self, row_ids: Iterable[int]) -> list[CommandRow]:
+        """Returns the commands with these row ids, the next one to send first."""
         commands = sorted((self._by_id[row_id] for row_id in row_ids), key=_rank_of)
         return [command.row for command in commands]
 
     # Expiry
 
     def may_have_ended(self, now: float) -> Iterator[CommandRow]:
-        """Returns the commands that may end at `now`, in seconds of `boot_time`, the earliest expiry first.
-
-        Change nothing meanwhile.
-        """
+        """Yields the commands that may end at `now`, in seconds of `boot_time`. Change nothing meanwhile."""
         for row_id in self._may_end_early:
             yield self._by_id[row_id].row
         for expires_at, row_id in self._by_expiry:
@@ -184,19 +170,14 @@ class ChatQueue:
     def expires_at(self, row: CommandRow) -> float:
         """Returns when a command of this queue expires, in seconds of `boot_time`.
 
-        A machine without a clock battery starts with a wrong time that is corrected by hours later: no
-        command may expire earlier or later because of that.
+        The system clock may be corrected by hours: no command expires earlier or later because of that.
         """
         return self._by_id[row.id].expires_at
 
     # Changes
 
     def append(self, row: CommandRow) -> None:
-        """Adds a command.
-
-        By the system clock, which survives a restart, it expires in so many seconds. They are never more than
-        its ttl, also if the clock was set back since the command was accepted.
-        """
+        """Adds a command. It lives no longer than its ttl, also if the system clock was set back since."""
         expires = row.accepted if row.expires is None else row.expires
         seconds = min(expires - now_ms(), expires - row.accepted) / 1000
         self._insert(row, boot_time() + seconds)
@@ -214,7 +195,6 @@ class ChatQueue:
             self.append(row)
 
     def remove(self, row_id: int) -> None:
-        """Removes a command."""
         self._take_out(row_id)
         self._endings.pop(row_id, None)
         if self.begun_id == row_id:
@@ -249,9 +229,9 @@ class ChatQueue:
         if row.window_reason:
             insort(self._by_importance, _importance(row))
         else:
-            self._no_window_ids.add(row.id)
+            self.no_window_ids.add(row.id)
         if not row.command.hold:
-            self._impatient_ids.add(row.id)
+            self.impatient_ids.add(row.id)
         self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else expires_at)
         self.wake.set()
 
@@ -271,11 +251,10 @@ class ChatQueue:
         if command.row.window_reason:
             del self._by_importance[bisect_left(self._by_importance, _importance(command.row))]
         self._may_end_early.pop(row_id, None)
-        self._no_window_ids.discard(row_id)
-        self._impatient_ids.discard(row_id)
+        self.no_window_ids.discard(row_id)
+        self.impatient_ids.discard(row_id)
 
     def _rank(self, row: CommandRow) -> Rank:
-        """Those that stay first are first, then those of high priority."""
         if not self._by_priority:
             return False, 0, 0, row.id
         priority = PRIORITY_RANKS.get(row.command.priority, 1)

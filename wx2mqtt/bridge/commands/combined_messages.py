@@ -1,27 +1,10 @@
 """Decides which texts go out together in one message.
 
-iLink's reply window takes few messages (`window_wait.py`). Where more texts wait for a person than it takes,
-one *combined message* carries several of them, a paragraph each, in the order in which they would go out one
-by one:
+    ten texts wait for a person, and iLink's reply window takes one more message: as many of them as fit are
+    one *combined message*, a paragraph each, in the order in which they would go out one by one
 
-- The last message of the window, apart from its reserve, carries as many of the waiting texts as fit.
-- A digest: if more texts that waited for the window come free than half of what it takes, each message
-  carries as many as fit. The bridge's own heading stands before the first.
-
-Files are never combined, nor is a long text that goes out in parts. An important text that can go alone does.
-
-A combined message is one attempt with the key of its leading command. All its commands have the same state:
-
-| in the journal | state | what follows |
-|---|---|---|
-| `bundle` is empty | waits on its own | it may be put into a combined message |
-| `bundle`, attempt open | the commit before the request | it is in doubt after a crash |
-| `bundle`, unanswered | in doubt | the same message with the same key is attempted once more |
-| `bundle` is empty again | certainly not delivered | the message is given up, and its heading removed |
-| `bundle`, finished | all have results, in one commit | all are sent, failed or uncertain |
-
-So a repeat never carries what was accepted meanwhile, and nobody can drop a single command of it. After
-WeChat refused a combined message its commands are sent one by one: the cause may be one of them.
+A combined message is one attempt with the key of its leading command: its commands are repeated and end
+together. After WeChat refused one they are sent one by one, since the cause may be one of them.
 """
 
 from __future__ import annotations
@@ -57,12 +40,21 @@ class AttemptPlan:
 
 
 class CombinedMessages:
-    """Plans the attempts of one account."""
+    """Plans the attempts of one account.
+
+    - The last message of the window, apart from its reserve, carries as many of the waiting texts as fit.
+    - A digest: if more texts that waited for the window come free than half of what it takes, each message
+      carries as many as fit. The bridge's own heading stands before the first.
+
+    Files are never combined, nor is a long text that goes out in parts. An important text that can go alone
+    does.
+    """
 
     def __init__(self, ctx: AccountContext, window_wait: WindowWait) -> None:
         self._ctx = ctx
         self._capabilities = ctx.backend.capabilities
         self._window_wait = window_wait
+        self._max_characters = ctx.backend.capabilities.part_limit or 0  # of a message
         # By chat: the commands of messages that WeChat refused, and the end of the reply window in which the
         # last digest was begun
         self._refused: WeakKeyDictionary[ChatQueue, set[int]] = WeakKeyDictionary()
@@ -110,28 +102,20 @@ class CombinedMessages:
         quota = self._capabilities.reply_quota
         if not quota or count <= quota // 2:
             return None
-        heading = self._heading(row, len(texts))
+        heading = own_text(
+            OwnText.DIGEST,
+            row.command.user,
+            row.person,
+            bridge_text(self._ctx.language, "digest_heading", count=len(texts)),
+            ttl=self._ctx.settings.account.hold.ttl,
+            priority="high" if is_important(row) else "normal",
+        )
         room = self._max_characters - len(heading.command.text) - len(COMBINED_TEXT_SEPARATOR)
         plan = _plan_of(texts, room)
         if plan is None:
             return None
         self._digest_until[queue] = window.until
         return replace(plan, heading=heading)
-
-    def _heading(self, row: CommandRow, count: int) -> NewCommand:
-        return own_text(
-            OwnText.DIGEST,
-            row.command.user,
-            row.person,
-            bridge_text(self._ctx.language, "digest_heading", count=count),
-            ttl=self._ctx.settings.account.hold.ttl,
-            priority="high" if is_important(row) else "normal",
-        )
-
-    @property
-    def _max_characters(self) -> int:
-        """The largest number of characters of a message."""
-        return self._capabilities.part_limit or 0
 
     def _combinable(self, queue: ChatQueue) -> list[CommandRow]:
         return [row for row in queue if self._is_combinable(queue, row)]

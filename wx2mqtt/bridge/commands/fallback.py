@@ -1,35 +1,22 @@
 """Sends urgent commands by apprise when WeChat did not accept them within `after_seconds`, each once.
 
-1. The timer of a command ends, or the command ends without WeChat: it is *due* (`alert_queue.py`).
-2. An alert goes out for it, or one summary for many. A few alerts go out at a time.
-3. Its queue ends it, with the outcome in its result. It does not wait for that in its turn: the chat goes on
-   (`must_wait_for`, `ChatQueue.set_ending`).
+1. The timer of a command ends, or the command ends without WeChat: it is *due*.
+2. An alert goes out for it, or one summary for many (`AlertQueue`).
+3. Its queue ends it, with the outcome in its result. The chat goes on meanwhile (`ChatQueue.set_ending`).
 
-The state of a fallback is stored with its command:
-
-| state | meaning |
-|---|---|
-| (empty) | not needed yet |
-| `begun` | stored before the alert is sent; after a crash in between it is sent again, and ends `uncertain` |
-| `sent`, `failed`, `uncertain` | how it ended |
-| the same and a number, as in `sent 17` | how the summary of so many commands ended |
-
-That WeChat has ended the login is one alert as well, without a command and not stored (`report_login_end`).
-
-An alarm twice is better than none. A command that ends because another account becomes the owner was not
-accepted by WeChat either: `deliver_due` sends it before.
+An alarm twice is better than none. The end of the login is one alert as well (`report_login_end`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
 from wx2mqtt.aio import ChangeNotifier, Signal, retry_until_stored
-from wx2mqtt.bridge.commands.alert_queue import AlertQueue, alert_text, summary_lines
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.context import AccountContext
@@ -39,12 +26,13 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result, Status
 from wx2mqtt.settings.schema import Fallback
-from wx2mqtt.store.command_records import CommandRow
-from wx2mqtt.values import frozen
+from wx2mqtt.store.command_records import CommandRow, Recipient
 
 log = structlog.get_logger(__name__)
 
-# The stored state of a fallback whose outcome is not known yet; the other states are those of `AlertOutcome`.
+# The state of the fallback of a command, as it is stored: empty before it is needed, then this, from before
+# the alert is sent (after a crash it is sent again, and ends `uncertain`), then the outcome. Of a summary the
+# outcome has the number of its commands: `failed 17`.
 FALLBACK_STARTED = "begun"
 
 # Alerts about the end of one and the same login are so far apart: WeChat may take it again and end it again.
@@ -53,32 +41,19 @@ LOGIN_ALERT_INTERVAL_SECONDS = 86_400.0
 # The largest number of alerts on their way; each takes at most `ALERT_TIMEOUT_SECONDS`.
 MAX_CONCURRENT_ALERTS = 4
 
+# A text message may cost money, and a phone that does not stop ringing is put away.
+MAX_ALERTS_PER_MINUTE = 10
+PERIOD_SECONDS = 60.0
+
+# Of a summary: some services cut longer texts. It names each command by the beginning of its text.
+MAX_SUMMARY_CHARACTERS = 1000
+SUMMARY_LINE_CHARACTERS = 100
+
 _MESSAGE_KEYS = {
     AlertOutcome.SENT: "fallback_sent",
     AlertOutcome.FAILED: "fallback_failed",
     AlertOutcome.UNCERTAIN: "fallback_uncertain",
 }
-
-
-@frozen(kw_only=False)
-class FallbackState:
-    """How a fallback stands, as it is stored."""
-
-    outcome: str
-    #: The number of commands of its summary.
-    summarized: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> FallbackState:
-        outcome, _, count = text.partition(" ")
-        return cls(outcome, int(count) if count else None)
-
-    @property
-    def has_ended(self) -> bool:
-        return self.outcome not in ("", FALLBACK_STARTED)
-
-    def __str__(self) -> str:
-        return self.outcome if self.summarized is None else f"{self.outcome} {self.summarized}"
 
 
 class FallbackDue(Exception):
@@ -95,15 +70,15 @@ class FallbackDelivery:
         self._waiting = waiting
         self._timers: dict[int, asyncio.TimerHandle] = {}  # by row id
         self._due = AlertQueue()
-        self._alerts: set[asyncio.Task[None]] = set()
         self._running: set[int] = set()  # row ids
         self._ended: dict[int, str] = {}  # states by row id, empty where the command had its result already
         self._limit_timer: asyncio.TimerHandle | None = None
         self._is_stopped = False
-        self._login_alerts: set[asyncio.Task[AlertOutcome]] = set()
         self._alerted_logins: dict[str, float] = {}  # by login id, when on the loop's clock
         self._due_at_end: set[int] = set()  # row ids: `deliver_due` sends these, and its caller finishes them
         self._progress = ChangeNotifier()
+        #: The alerts under way.
+        self.deliveries: set[asyncio.Task[object]] = set()
         self.delivered: Signal[[]] = Signal()
 
     @property
@@ -145,7 +120,7 @@ class FallbackDelivery:
         for timer in (*self._timers.values(), *filter(None, [self._limit_timer])):
             timer.cancel()
         self._timers.clear()
-        self._due.clear()
+        self._due = AlertQueue()
 
     def close(self) -> None:
         """Cancels the alerts under way; they are repeated at the next start."""
@@ -153,28 +128,25 @@ class FallbackDelivery:
         for task in self.deliveries:
             task.cancel()
 
-    @property
-    def deliveries(self) -> tuple[asyncio.Task[None] | asyncio.Task[AlertOutcome], ...]:
-        """The alerts under way."""
-        return (*self._alerts, *self._login_alerts)
-
     def report_login_end(self, reason: str) -> None:
         """Sends that the login has ended, once for each login, with the address of the page and no code."""
-        login_id, now = self._ctx.registry.login_id, loop_time()
-        alerted_at = self._alerted_logins.get(login_id, float("-inf"))
-        ends_by_itself = self._ctx.backend.capabilities.login_seconds is not None  # others end on the phone
+        ctx, now = self._ctx, loop_time()
+        alerted_at = self._alerted_logins.get(ctx.registry.login_id, float("-inf"))
+        ends_by_itself = ctx.backend.capabilities.login_seconds is not None  # others end on the phone
         if not (self._rules.urls and ends_by_itself) or now - alerted_at < LOGIN_ALERT_INTERVAL_SECONDS:
             return
-        self._alerted_logins = {login_id: now}
-        task = asyncio.get_running_loop().create_task(self._send(login_alert(self._ctx, reason)))
-        self._login_alerts.add(task)
-        task.add_done_callback(self._login_alerts.discard)
+        self._alerted_logins = {ctx.registry.login_id: now}
+        page = ctx.settings.page_url
+        message_key = "login_ended" if page else "login_ended_no_page"
+        body = bridge_text(ctx.language, message_key, why=reason.removesuffix("."), page=page)
+        title = bridge_text(ctx.language, "login_ended_title", account=ctx.name)
+        self._start(self._send(Alert(title=title, body=body)))
 
     # What becomes of a command
 
     def is_due(self, row: CommandRow) -> bool:
         """Returns whether the fallback is to send this command, and has not yet."""
-        is_open = row.id not in self._ended and not FallbackState.parse(row.fallback).has_ended
+        is_open = row.id not in self._ended and not _has_ended(row.fallback)
         return row.command.urgent and bool(self._rules.urls) and is_open
 
     def is_pending(self, row_id: int) -> bool:
@@ -186,7 +158,7 @@ class FallbackDelivery:
 
         A command that `deliver_due` sends does not: the reason why it ends is another one.
         """
-        is_sent = FallbackState.parse(row.fallback).has_ended and not row.command.also_wechat
+        is_sent = _has_ended(row.fallback) and not row.command.also_wechat
         return is_sent and row.id not in self._due_at_end
 
     def must_wait_for(self, row: CommandRow, result: Result) -> bool:
@@ -242,19 +214,25 @@ class FallbackDelivery:
 
     def _start_alerts(self) -> None:
         """Starts as many alerts as may go out now."""
-        while len(self._due) and len(self._alerts) < MAX_CONCURRENT_ALERTS and not self._is_stopped:
-            loop = asyncio.get_running_loop()
+        while len(self._due) and len(self.deliveries) < MAX_CONCURRENT_ALERTS and not self._is_stopped:
             seconds = self._due.seconds_until_allowed(loop_time())
             if seconds > 0:
                 if self._limit_timer is not None:
                     self._limit_timer.cancel()
-                self._limit_timer = loop.call_later(seconds, self._start_alerts)
+                self._limit_timer = asyncio.get_running_loop().call_later(seconds, self._start_alerts)
                 return
             rows = self._due.take(loop_time())
             self._running.update(row.id for row in rows)
-            task = loop.create_task(self._deliver(rows))
-            self._alerts.add(task)
-            task.add_done_callback(self._alerts.discard)
+            self._start(self._deliver(rows))
+
+    def _start(self, delivery: Coroutine[object, object, object]) -> None:
+        task = asyncio.get_running_loop().create_task(delivery)
+        self.deliveries.add(task)
+        task.add_done_callback(self._on_delivered)
+
+    def _on_delivered(self, task: asyncio.Task[object]) -> None:
+        self.deliveries.discard(task)
+        self._start_alerts()
 
     async def _deliver(self, rows: Sequence[CommandRow]) -> None:
         """Sends the alert for these commands, a summary for several, and stores its begin and its outcome."""
@@ -264,33 +242,33 @@ class FallbackDelivery:
             # A row may be older than the end of its fallback, or of its command
             current = [row for row in rows if before.get(row.id, "gone") in ("", FALLBACK_STARTED)]
             if current:
-                await self._send_alert(current, before)
+                outcome = await self._send(await self._alert_of(current))
+                first_id = current[0].command_id
+                log.info("fallback used", commands=len(current), command=first_id, outcome=str(outcome))
+                states = {}
+                for row in current:
+                    is_repeated = before[row.id] == FALLBACK_STARTED  # an earlier process may have sent it
+                    state = AlertOutcome.UNCERTAIN if is_repeated else outcome
+                    states[row.id] = str(state) if len(current) == 1 else f"{state} {len(current)}"
+                stored = await self._store_states(states)
+                self._ended |= {row_id: state for row_id, state in states.items() if row_id in stored}
             self.update_queues()
         finally:
             self._running.difference_update(row.id for row in rows)
             self._progress.notify()
-            asyncio.get_running_loop().call_soon(self._start_alerts)
         self.delivered.emit()
 
-    async def _send_alert(self, rows: Sequence[CommandRow], before: Mapping[int, str]) -> None:
-        """Sends the alert, and stores its outcome; `before` are the states of the commands."""
-        if len(rows) > 1:
-            alert = summary_alert(self._ctx, rows)
-        else:
-            (row,) = rows
-            user = row.command.user
-            title = bridge_text(self._ctx.language, "fallback_title", account=self._ctx.name, user=user)
-            alert = Alert(title=title, body=alert_text(row), file=await self._resolver.file_of(row))
-        outcome = await self._send(alert)
-        log.info("fallback used", commands=len(rows), command=rows[0].command_id, outcome=str(outcome))
-        summarized = len(rows) if len(rows) > 1 else None
-        states = {}
-        for row in rows:
-            is_repeated = before[row.id] == FALLBACK_STARTED  # by an earlier process, with an unknown outcome
-            known = AlertOutcome.UNCERTAIN if is_repeated else outcome
-            states[row.id] = str(FallbackState(str(known), summarized))
-        stored = await self._store_states(states)
-        self._ended |= {row_id: state for row_id, state in states.items() if row_id in stored}
+    async def _alert_of(self, rows: Sequence[CommandRow]) -> Alert:
+        """Returns the alert for a command, or a summary: how many they are, and the first and the last."""
+        ctx = self._ctx
+        if len(rows) == 1:
+            title = bridge_text(ctx.language, "fallback_title", account=ctx.name, user=rows[0].command.user)
+            return Alert(title=title, body=alert_text(rows[0]), file=await self._resolver.file_of(rows[0]))
+        lines = summary_lines(rows)
+        if len(lines) < len(rows):
+            lines.append(bridge_text(ctx.language, "fallback_summary_rest", count=len(rows) - len(lines)))
+        title = bridge_text(ctx.language, "fallback_summary_title", account=ctx.name, count=len(rows))
+        return Alert(title=title, body="\n".join(lines))
 
     async def _store_states(self, states: Mapping[int, str]) -> Mapping[int, str]:
         """Stores states by row id; returns those before, without those of commands that have their result."""
@@ -307,29 +285,103 @@ class FallbackDelivery:
         return await send_alert(urls, alert)
 
 
-def summary_alert(ctx: AccountContext, rows: Sequence[CommandRow]) -> Alert:
-    """Returns one alert for many commands: how many they are, and the first and the last of them."""
-    lines = summary_lines(rows)
-    title = bridge_text(ctx.language, "fallback_summary_title", account=ctx.name, count=len(rows))
-    if len(lines) < len(rows):
-        lines.append(bridge_text(ctx.language, "fallback_summary_rest", count=len(rows) - len(lines)))
-    return Alert(title=title, body="\n".join(lines))
+def _has_ended(state: str) -> bool:
+    return state not in ("", FALLBACK_STARTED)
 
 
-def login_alert(ctx: AccountContext, reason: str) -> Alert:
-    """Returns the alert that the login has ended."""
-    page = ctx.settings.page_url
-    message_key = "login_ended" if page else "login_ended_no_page"
-    body = bridge_text(ctx.language, message_key, why=reason.removesuffix("."), page=page)
-    return Alert(title=bridge_text(ctx.language, "login_ended_title", account=ctx.name), body=body)
-
-
-def with_fallback(result: Result, state_text: str, language: Language) -> Result:
+def with_fallback(result: Result, state: str, language: Language) -> Result:
     """Returns a result that says how the fallback ended; the result itself while it has not."""
-    state = FallbackState.parse(state_text)
-    if not state.has_ended:
+    if not _has_ended(state):
         return result
-    message = f"{result.message}; {bridge_text(language, _MESSAGE_KEYS[AlertOutcome(state.outcome)])}"
-    if state.summarized is not None:
-        message += "; " + bridge_text(language, "fallback_summarized", count=state.summarized)
-    return replace(result, fallback=state.outcome, summarized=state.summarized, message=message)
+    outcome, _, count = state.partition(" ")
+    message = f"{result.message}; {bridge_text(language, _MESSAGE_KEYS[AlertOutcome(outcome)])}"
+    if not count:
+        return replace(result, fallback=outcome, message=message)
+    message += "; " + bridge_text(language, "fallback_summarized", count=int(count))
+    return replace(result, fallback=outcome, summarized=int(count), message=message)
+
+
+class AlertQueue:
+    """The urgent commands of one account that are due and not begun. `now` is in seconds.
+
+        5 commands come due at once: one alert each. 20 come due at once: one summary of them all, since they
+        are more than a minute allows.
+
+    Alerts go to each chat in turn, and in a chat the oldest first.
+    """
+
+    def __init__(self) -> None:
+        self._by_chat: OrderedDict[Recipient, deque[CommandRow]] = OrderedDict()  # the next chat first
+        self._ids: set[int] = set()
+        self._alerted_at: deque[float] = deque()  # within the last minute, summaries among them
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, row_id: int) -> bool:
+        return row_id in self._ids
+
+    def add(self, row: CommandRow) -> None:
+        """Adds a command behind the others of its chat."""
+        self._ids.add(row.id)
+        self._by_chat.setdefault(row.recipient, deque()).append(row)
+
+    def discard(self, row_id: int) -> None:
+        """Removes a command that needs no alert any more."""
+        self._ids.discard(row_id)
+
+    def seconds_until_allowed(self, now: float) -> float:
+        """Returns the seconds until the limit of a minute allows another alert; 0 if it does."""
+        while self._alerted_at and self._alerted_at[0] <= now - PERIOD_SECONDS:
+            self._alerted_at.popleft()
+        if len(self._alerted_at) < MAX_ALERTS_PER_MINUTE:
+            return 0.0
+        return self._alerted_at[0] + PERIOD_SECONDS - now
+
+    def take(self, now: float) -> Sequence[CommandRow]:
+        """Removes and returns the commands of the next alert, several for a summary. Counts the alert.
+
+        Call it when there are commands and an alert is allowed.
+        """
+        allowed_count = MAX_ALERTS_PER_MINUTE - len(self._alerted_at)
+        self._alerted_at.append(now)
+        if len(self) > allowed_count:
+            return [*self._take_all()]
+        return [next(self._take_all())]
+
+    def _take_all(self) -> Iterator[CommandRow]:
+        """Removes commands one by one, from each chat in turn."""
+        while self._by_chat:
+            chat, rows = self._by_chat.popitem(last=False)
+            row = rows.popleft()
+            if rows:
+                self._by_chat[chat] = rows
+            if row.id in self._ids:
+                self._ids.remove(row.id)
+                yield row
+
+
+def summary_lines(rows: Sequence[CommandRow]) -> list[str]:
+    """Returns lines that name as many of these commands as a summary has room for.
+
+    They come by turns from the beginning and from the end, so that neither a flood before an alarm nor one
+    behind it hides it.
+    """
+    lines: list[str] = []
+    room = MAX_SUMMARY_CHARACTERS
+    for number in range(len(rows)):
+        row = rows[number // 2] if number % 2 == 0 else rows[-1 - number // 2]
+        text = f"{row.command.user}: {alert_text(row)}"
+        line = " ".join(text[: 2 * SUMMARY_LINE_CHARACTERS].split())  # it may be large
+        if len(line) > SUMMARY_LINE_CHARACTERS:
+            line = f"{line[: SUMMARY_LINE_CHARACTERS - 1]}…"
+        room -= len(line) + 1
+        if room < 0:
+            break
+        lines.append(line)
+    return lines
+
+
+def alert_text(row: CommandRow) -> str:
+    """Returns the text of a command; of a file what it is."""
+    return row.command.text or f"[{row.command.kind}] {row.command.name}".rstrip()

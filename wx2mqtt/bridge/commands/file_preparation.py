@@ -3,14 +3,9 @@
     out/me {"kind": "image", "url": "http://door/snapshot.jpg"}
     1. `NextStepPolicy` finds that it may be prepared now (`find_startable`), and `sender.py` starts a task.
     2. The task fetches the `url` into the store, then uploads the file to WeChat, where nobody sees it yet.
-    3. The command is *ready* (`is_ready`), and is sent when it is its turn.
+    3. The command is *ready* (`is_ready`), and is sent when it is its turn. The chat goes on meanwhile.
 
-The chat goes on meanwhile. Where the first command is not ready, the others wait for it so long that an
-ordinary file keeps its place (`seconds_until_overtaking`); an important one does not wait at all.
-
-After a failure that may pass the file is prepared again, until the ttl of its command is over; another one
-ends the command (`failed`). A task ends with its command (`cancel_removed`). No attempt is open meanwhile, so
-that after a crash a file is simply prepared again.
+No attempt is open meanwhile, so that after a crash a file is simply prepared again.
 """
 
 from __future__ import annotations
@@ -113,7 +108,10 @@ class ChatFiles:
 
 
 class FilePreparation:
-    """Prepares the files of one account's commands."""
+    """Prepares the files of one account's commands.
+
+    After a failure that may pass a file is prepared again, until the ttl of its command is over.
+    """
 
     def __init__(
         self,
@@ -197,11 +195,10 @@ class FilePreparation:
         if queue not in self._chats:
             return float("inf")
         files = self._files_of(queue)
-        idle = [state for state in files.states.values() if state.task is None]
-        times = [
-            files.paused_until,
-            *(time for state in idle for time in (state.retry_at, state.ready_until)),
-        ]
+        times = [files.paused_until]
+        for state in files.states.values():
+            if state.task is None:
+                times += (state.retry_at, state.ready_until)
         return min((time for time in times if time > loop_time()), default=float("inf")) - loop_time()
 
     def seconds_until_overtaking(self, queue: ChatQueue, row: CommandRow) -> float:
@@ -231,7 +228,6 @@ class FilePreparation:
     # What `sender.py` does
 
     def start(self, queue: ChatQueue, row: CommandRow, tasks: asyncio.TaskGroup) -> None:
-        """Starts the preparation of the file of a command."""
         states = self._files_of(queue).states
         state = states.setdefault(row.id, FileState())
         state.ready_for = None
@@ -262,7 +258,10 @@ class FilePreparation:
         """Fetches and uploads a file, or records in `state` why not."""
         try:
             if needs_fetch(row):
-                row = await self._fetch(queue, row)
+                async with self._fetch_places:
+                    row = await self._resolver.fetch(row, queue.expires_at(row) - boot_time())
+                if (current := queue.find(row.id)) is not None:
+                    queue.replace_row(replace(current, blob=row.blob))
                 state.backoff, state.error = state.backoff.reset(), None
             await self._upload(row, state)
         except AlreadyFinished:
@@ -273,14 +272,6 @@ class FilePreparation:
         finally:
             state.task = None
             queue.wake.set()
-
-    async def _fetch(self, queue: ChatQueue, row: CommandRow) -> CommandRow:
-        """Fetches the url of a command; returns its row with the file. Raises as `CommandResolver.fetch`."""
-        async with self._fetch_places:
-            fetched = await self._resolver.fetch(row, queue.expires_at(row) - boot_time())
-        if (current := queue.find(row.id)) is not None:
-            queue.replace_row(replace(current, blob=fetched.blob))
-        return fetched
 
     async def _upload(self, row: CommandRow, state: FileState) -> None:
         """Uploads the file of a command, which delivers nothing yet. Raises `BadCommand`, `BackendError`."""

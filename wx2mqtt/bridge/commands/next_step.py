@@ -1,23 +1,9 @@
 """Decides what must happen next to the commands of a chat. `sender.py` does it.
 
-    EndStep      a command ends without being sent: the table below
-    WindowStep   the reply window is closed: let commands wait for it that do not yet (`window_wait.py`)
-    PrepareStep  start to fetch and upload a file, beside the queue (`file_preparation.py`)
-    WaitStep     nothing may be sent yet (login, window, limits, file): wait, at most until a change
-    SendStep     send a command, if a slot is free
+    a chat with one text, nothing holds it back   SendStep
+    the same, while WeChat throttles the account  WaitStep, until the throttling or the ttl is over
 
-| a command ends | result |
-|---|---|
-| its time is over (`ttl`) | `expired`, with the cause: `_expiry_cause` |
-| the fallback has sent it in place of WeChat | `expired` |
-| one of these, after an attempt without an answer | `uncertain` |
-| two attempts without an answer | `uncertain` |
-| its file can never be fetched, or uploaded | `rejected`, or `failed` |
-| the reply window is closed, and the command has `hold: false` | `failed` |
-| more commands wait for the window than `hold.max_commands` | `expired`, code `displaced` |
-
-The commands of a combined message end together, `uncertain`, when the last one would. An attempt without an
-answer may still be repeated for some time after the ttl (`expiry_grace_seconds`).
+`NextStepPolicy.next_step` has the order of the decisions.
 """
 
 from __future__ import annotations
@@ -53,7 +39,7 @@ MAX_EXPIRY_GRACE_SECONDS = 600.0
 
 @frozen
 class EndStep:
-    """A command that ends, or the leading one of a combined message, and its result."""
+    """A command ends without being sent; of a combined message it is the leading one."""
 
     row: CommandRow
     result: Result
@@ -61,22 +47,30 @@ class EndStep:
 
 @frozen
 class WindowStep:
+    """The reply window is closed: these commands begin to wait for it (`window_wait.py`)."""
+
     rows: list[CommandRow]
     window: ReplyWindow
 
 
 @frozen
 class WaitStep:
+    """Nothing may be sent yet: wait so long, or until something changes."""
+
     seconds: float
 
 
 @frozen
 class PrepareStep:
+    """Fetch and upload the file of a command, beside the queue (`file_preparation.py`)."""
+
     row: CommandRow
 
 
 @frozen
 class SendStep:
+    """Send a command, if a slot is free."""
+
     row: CommandRow
 
 
@@ -84,7 +78,20 @@ NextStep = EndStep | WindowStep | PrepareStep | WaitStep | SendStep
 
 
 class NextStepPolicy:
-    """Decides the next step of each chat of one account; changes nothing."""
+    """Decides the next step of each chat of one account; changes nothing.
+
+    | a command ends | result |
+    |---|---|
+    | its time is over (`ttl`) | `expired`, with the cause: `_expiry_cause` |
+    | the fallback has sent it in place of WeChat | `expired` |
+    | one of these, after an attempt without an answer | `uncertain` |
+    | two attempts without an answer | `uncertain` |
+    | its file can never be fetched, or uploaded | `rejected`, or `failed` |
+    | the reply window is closed, and the command has `hold: false` | `failed` |
+    | more commands wait for the window than `hold.max_commands` | `expired`, code `displaced` |
+
+    The commands of a combined message end together, `uncertain`, when the last one would.
+    """
 
     def __init__(
         self,
@@ -231,7 +238,7 @@ class NextStepPolicy:
             code, text = WINDOW_REASONS[window.reason].code, self._window_reason(row, window)
             return EndStep(row=row, result=final_result(row, Status.FAILED, code, text))
         if (row := self._window_wait.find_excess(queue)) is not None:
-            facts = {"most": self._window_wait.max_commands}
+            facts = {"most": self._ctx.settings.account.hold.max}
             cause = ExpiryCause(code="displaced", message_key="displaced", facts=facts)
             return EndStep(row=row, result=expired_result(row, self._ctx.language, cause))
         new = self._window_wait.find_new(queue)

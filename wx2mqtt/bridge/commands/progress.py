@@ -85,7 +85,6 @@ class CommandProgress:
             self._waiting.separate(queue.members_of(row))
 
     async def end_unanswered(self, queue: ChatQueue, row: CommandRow) -> None:
-        """Stores the end of an attempt without an answer."""
         await retry_until_stored(lambda: self._journal.commands.end_unanswered(row.id))
         for member in queue.members_of(row):
             if (current := queue.find(member.id)) is not None:
@@ -169,7 +168,7 @@ class CommandProgress:
         return result, self._results.publications(result, row.replies)
 
     def forget(self, row: CommandRow, result: Result) -> None:
-        """Removes a command whose result is stored, and records its end."""
+        """Removes a command whose result is stored."""
         self._waiting.remove(row.id)
         self._outcomes.record(row.command.kind, result)
         if row.window_reason:

@@ -1,18 +1,10 @@
 """The commands that wait in memory, in a queue for each chat; further commands wait in the journal.
 
 A command comes: it is added to the queue of its chat (`add`). The process starts, or a queue was full and is
-empty: the journal is read (`load`).
+empty: the journal is read (`load`), in order, without the commands of the chats that have a queue.
 
-- A chat to which nothing can be sent fills only its own queue (`chat_queue.py`), up to
-  `MAX_COMMANDS_PER_CHAT`. Its further commands stay in the journal until the queue is empty. Those whose file
-  must be fetched first do not count: what stands behind them must not wait for them (`file_preparation.py`).
-- The journal is read in order, without the commands of the chats that have a queue. It knows a command by its
-  stored recipient; several of these may be one chat, such as a user and the person that it turned out to be.
-  So the oldest commands of a chat are read first, whatever waits for others.
-- A new command makes a queue for its chat only while the journal has no command of a chat without one
-  (`LoadState.COMPLETE`).
-
-Nothing is sent (`sender.py`) or written here.
+So a chat to which nothing can be sent fills only its own queue (`chat_queue.py`), and the oldest commands of
+a chat are read first, whatever waits for others. Nothing is sent (`sender.py`) or written here.
 """
 
 from __future__ import annotations
@@ -26,7 +18,8 @@ from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver, needs_fet
 from wx2mqtt.model import PersonId, is_own_text
 from wx2mqtt.store.command_records import CommandRow, Recipient
 
-# The largest number of commands of one chat in memory.
+# The largest number of commands of one chat in memory; the further ones wait until its queue is empty. Those
+# whose file must be fetched first do not count: what stands behind them must not wait for them.
 MAX_COMMANDS_PER_CHAT = 50
 
 # From so many commands in memory on, no further chat is loaded from the journal.
@@ -67,7 +60,6 @@ class WaitingCommands:
     # Queues
 
     def queues(self) -> list[ChatQueue]:
-        """Returns all queues."""
         return [*self._queues.values()]
 
     def take_new_queues(self) -> list[ChatQueue]:
@@ -76,10 +68,9 @@ class WaitingCommands:
         return queues
 
     def remove_empty(self, queue: ChatQueue) -> None:
-        """Removes a queue without commands."""
         del self._queues[queue.key]
         if queue.has_backlog:
-            self._leave_in_journal()
+            self._load_state = LoadState.INCOMPLETE
 
     def recheck(self) -> None:
         """Makes all chats look for their next step, under their current key."""
@@ -103,11 +94,6 @@ class WaitingCommands:
     # Commands
 
     @property
-    def chat_count(self) -> int:
-        """Number of chats with commands in memory."""
-        return len(self._queues)
-
-    @property
     def count(self) -> int:
         """Number of commands in memory."""
         return len(self._queues_by_row)
@@ -119,7 +105,7 @@ class WaitingCommands:
     def add(self, row: CommandRow, *, is_begun: bool = False) -> None:
         """Adds an accepted command; one that is in a queue already gets its new reply targets.
 
-        `is_begun` says that its attempt has begun with its acceptance.
+        It makes a queue for its chat only while no command of a chat without one is in the journal.
         """
         known = self.find(row.id)
         if known is not None:
@@ -128,7 +114,7 @@ class WaitingCommands:
         key = self._resolver.chat_key(row)
         queue = self._find_queue(key)
         if queue is None and self._load_state is not LoadState.COMPLETE and not self.by_priority:
-            self._leave_in_journal()  # it is loaded after the commands before it
+            self._load_state = LoadState.INCOMPLETE  # it is loaded after the commands before it
             return
         if queue is None:
             queue = self._add_queue(key)
@@ -147,7 +133,6 @@ class WaitingCommands:
             queue.replace_row(row)
 
     def remove(self, row_id: int) -> None:
-        """Removes a command, if it is in memory."""
         if (queue := self._queues_by_row.pop(row_id, None)) is not None:
             queue.remove(row_id)
 
@@ -180,20 +165,20 @@ class WaitingCommands:
     async def load(self, load_due: LoadDueCommands) -> None:
         """Loads commands from the journal while there is room in memory. Raises `StoreError`."""
         self._load_state = LoadState.LOADING
-        load = self._load_all if self.by_priority else self._load_chats
-        is_complete = await load(load_due) and self._load_state is LoadState.LOADING
+        if self.by_priority:
+            rows = await load_due(MAX_SCANNED_ROWS, ())
+            self._append_rows(rows)
+            has_all = len(rows) < MAX_SCANNED_ROWS
+        else:
+            has_all = await self._load_chats(load_due)
+        is_complete = has_all and self._load_state is LoadState.LOADING
         self._load_state = LoadState.COMPLETE if is_complete else LoadState.INCOMPLETE
-
-    async def _load_all(self, load_due: LoadDueCommands) -> bool:
-        """Returns whether the journal has no further command."""
-        rows = await load_due(MAX_SCANNED_ROWS, ())
-        self._append_rows(rows)
-        return len(rows) < MAX_SCANNED_ROWS
 
     async def _load_chats(self, load_due: LoadDueCommands) -> bool:
         """Reads the first commands of the chats without a queue, until each has one or memory is full.
 
-        Returns whether each chat with commands in the journal has a queue now.
+        Returns whether each chat with commands in the journal has a queue now. The journal knows a command by
+        its stored recipient: several of these may be one chat, such as a user who became a known person.
         """
         while self.count < MAX_COMMANDS_IN_MEMORY:
             recipients = {recipient for queue in self.queues() for recipient in queue.recipients}
@@ -207,10 +192,6 @@ class WaitingCommands:
             if is_last:
                 return True
         return False
-
-    def _leave_in_journal(self) -> None:
-        """Records that a command of a chat without a queue stays in the journal."""
-        self._load_state = LoadState.INCOMPLETE
 
     def _append_rows(self, rows: Iterable[CommandRow]) -> None:
         for row in rows:

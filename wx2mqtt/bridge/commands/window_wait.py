@@ -1,14 +1,9 @@
-"""Lets commands wait while the reply window of their recipient is closed: WeChat takes them when the
-recipient has written again.
+"""Lets commands wait while the reply window of their recipient is closed (iLink).
 
 1. `sender.py` finds the window closed and calls `begin`: the journal stores that the commands wait. They get
    the ttl `hold.ttl` unless they have their own, and are announced by `event/held`, once each.
 2. What has `hold: false`, or is too much, is given up (`find_impatient`, `find_excess`).
-3. When the window opens, they are sent, the most important one first, or several in one message
-   (`combined_messages.py`).
-
-The last messages of an open window are reserved (`ilink.reserve`): to a command that is not important it is
-then closed, with the reason `RESERVED`. A backend without reply windows has no closed window.
+3. When the recipient has written, the window opens, and they are sent, the most important one first.
 """
 
 from __future__ import annotations
@@ -32,7 +27,8 @@ from wx2mqtt.values import frozen
 # The only reason for which a window opens without a message of the recipient.
 RATE_LIMITED = "rate_limited"
 
-# The reason for which an open window is closed to commands that are not important.
+# The reason for which an open window is closed to commands that are not important: its last messages are
+# reserved (`ilink.reserve`).
 RESERVED = "reserved"
 
 
@@ -107,11 +103,6 @@ class WindowWait:
     # The commands that wait for it
 
     @property
-    def max_commands(self) -> int:
-        """The largest number of commands of one chat that wait."""
-        return self._ctx.settings.account.hold.max
-
-    @property
     def count(self) -> int | None:
         """Number of commands that wait; None for a backend without reply windows."""
         if not self._backend.capabilities.has_reply_window:
@@ -119,15 +110,14 @@ class WindowWait:
         return sum(queue.window_count for queue in self._waiting.queues())
 
     def count_of(self, person: PersonId) -> int:
-        """Returns the number of commands for one person that wait."""
         return self._waiting.window_count_of(person)
 
     def find_new(self, queue: ChatQueue) -> list[CommandRow]:
         """Returns the commands of a chat that may wait for its window, and do not yet."""
-        return [row for row in queue.without_window if row.command.hold and row.id != queue.begun_id]
+        rows = queue.in_order(queue.no_window_ids)
+        return [row for row in rows if row.command.hold and row.id != queue.begun_id]
 
     async def begin(self, queue: ChatQueue, rows: Sequence[CommandRow], window: ReplyWindow) -> None:
-        """Lets these commands wait until the window opens."""
         rows = [replace(row, window_reason=window.reason, expires=self._expires_at(row)) for row in rows]
         changes = [(row.id, row.window_reason, row.expires or 0) for row in rows]
         notices = [self._notification(row, window) for row in rows]
@@ -144,12 +134,13 @@ class WindowWait:
         """Returns a command with `hold: false`; None where the window soon opens by itself."""
         if window.reason == RATE_LIMITED:
             return None
-        return next((row for row in queue.impatient if _may_end(queue, row)), None)
+        impatient = queue.in_order(queue.impatient_ids)
+        return next((row for row in impatient if _may_end(queue, row)), None)
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
         """Returns a command to give up where too many wait: the oldest of the lowest priority."""
         stay = sum(bool(row.window_reason) and not _may_end(queue, row) for row in queue.kept_first)
-        if queue.window_count - stay <= self.max_commands:
+        if queue.window_count - stay <= self._ctx.settings.account.hold.max:
             return None
         return next(row for row in queue.least_important if _may_end(queue, row))
 

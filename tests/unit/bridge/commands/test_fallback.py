@@ -15,8 +15,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands import fallback
-from wx2mqtt.bridge.commands.alert_queue import MAX_ALERTS_PER_MINUTE
-from wx2mqtt.bridge.commands.fallback import MAX_CONCURRENT_ALERTS
+from wx2mqtt.bridge.commands.fallback import MAX_ALERTS_PER_MINUTE, MAX_CONCURRENT_ALERTS
 from wx2mqtt.clock import Lease, boot_time, now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.external.alerts import Alert, AlertOutcome
@@ -510,7 +509,7 @@ async def test_without_services_the_end_of_a_login_is_no_alert(here: SenderHarne
     here.wire.capabilities = BOT_CAPABILITIES
     async with here.running(online=False) as sender:
         sender.fallback.report_login_end("the login has ended.")
-        assert sender.fallback.deliveries == ()
+        assert not sender.fallback.deliveries
     assert services.told == []
 
 
