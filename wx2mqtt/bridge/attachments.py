@@ -9,7 +9,7 @@ Each file is checked while it is stored (`attachment_checks.py`): a refused one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from pathlib import PurePosixPath
 
@@ -30,7 +30,6 @@ from wx2mqtt.external.local_files import read_file
 from wx2mqtt.external.url_fetch import UrlFetcher, filename_in
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Attachment, Blob, Command, Kind
-from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.blobs import SizeLimitExceeded
 
 log = structlog.get_logger(__name__)
@@ -51,22 +50,20 @@ class Attachments:
         self._limits = ctx.backend.capabilities.media
         self._fetcher = fetcher
 
-    @property
-    def _sources(self) -> Media:
-        return self._ctx.settings.account.media
-
     async def store(self, command: Command, payload: bytes) -> Blob:
         """Stores the file at `path` or in `data` of the command, else its payload.
 
         Raises `BadCommand`, and leaves no file then.
         """
         if command.path:
-            chunks = read_file(command.path, self._sources.send_from, max_bytes(command.kind, self._limits))
+            folders = self._ctx.settings.account.media.send_from
+            chunks = read_file(command.path, folders, max_bytes(command.kind, self._limits))
         elif command.data:
-            chunks = _decoded_chunks(command.data)
+            chunks = _yield_chunks(decode_base64(command.data))
         else:
             reject_text_as_bytes(command.kind, payload, self._ctx.topics.out(command.user))
-            chunks = _payload_chunks(payload)
+            starts = range(0, len(payload), READ_CHUNK_BYTES)
+            chunks = _yield_chunks(payload[start : start + READ_CHUNK_BYTES] for start in starts)
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 return await self._store_chunks(command.kind, chunks)
@@ -81,7 +78,7 @@ class Attachments:
         chunks = self._fetcher.fetch(
             command.url,
             max_bytes=max_bytes(command.kind, self._limits),
-            allowed_hosts=self._sources.allow_hosts,
+            allowed_hosts=self._ctx.settings.account.media.allow_hosts,
             timeout_seconds=seconds,
         )
         return await self._store_chunks(command.kind, chunks)
@@ -126,12 +123,7 @@ class Attachments:
                 raise full_error from None
 
 
-async def _payload_chunks(payload: bytes) -> AsyncGenerator[bytes, None]:
-    for start in range(0, len(payload), READ_CHUNK_BYTES):
-        yield payload[start : start + READ_CHUNK_BYTES]
-
-
-async def _decoded_chunks(data: str) -> AsyncGenerator[bytes, None]:
-    for chunk in decode_base64(data):
+async def _yield_chunks(chunks: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+    for chunk in chunks:
         yield chunk
         await asyncio.sleep(0)  # lets other tasks run

@@ -56,29 +56,25 @@ class Recipients:
 
     # On whom a request acts
 
-    def known_target(self, user: str) -> ActionTarget:
-        """Returns a known person or group, on which `send.allow` need not permit actions."""
+    def target(self, user: str, *, must_be_allowed: bool = True) -> ActionTarget:
+        """Returns a known person or group on which `send.allow` permits actions, or need not."""
         person = self.find(user)
         if person.handle is None:
             raise BadCommand("unresolved_user", "unresolved_user", user=user)
+        if must_be_allowed:
+            self.require_allowed(user, person)
         return ActionTarget(person=person, handle=person.handle)
-
-    def allowed_target(self, user: str) -> ActionTarget:
-        """Returns a person or group on which `send.allow` permits actions."""
-        target = self.known_target(user)
-        self.require_allowed(user, target.person)
-        return target
 
     def contact_target(self, user: str) -> ActionTarget:
         """Returns a friend on whom `send.allow` permits actions."""
-        target = self.allowed_target(user)
+        target = self.target(user)
         if target.person.kind is not ChatKind.FRIEND or target.person.stranger:
             raise BadCommand("bad_request", "no_friend", user=user)
         return target
 
     def group_target(self, user: str, *, must_be_allowed: bool = True) -> ActionTarget:
         """Returns a group on which `send.allow` permits actions."""
-        target = self.allowed_target(user) if must_be_allowed else self.known_target(user)
+        target = self.target(user, must_be_allowed=must_be_allowed)
         if target.person.kind is not ChatKind.GROUP:
             raise BadCommand("bad_request", "no_group", user=user)
         return target

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.commands.intake import CommandIntake
@@ -55,21 +55,18 @@ def reminder_time(window_end: int, now: int, rules: Remind, zone: tzinfo | None 
 
 
 def _quiet_span(at: int, rules: Remind, zone: tzinfo | None) -> tuple[int, int] | None:
-    """Returns begin and end of the quiet hours in which a time lies, else None."""
+    """Returns begin and end of the quiet hours, by the clock on the wall, in which a time lies; else None."""
     if rules.quiet is None:
         return None
-    hours = parse_quiet_hours(rules.quiet)
+    first, last = parse_quiet_hours(rules.quiet)
     today = datetime.fromtimestamp(at / 1000, zone).date()
-    spans = (_quiet_hours(day, hours, zone) for day in (today - timedelta(days=1), today))
-    return next((span for span in spans if span[0] <= at < span[1]), None)
-
-
-def _quiet_hours(day: date, hours: tuple[time, time], zone: tzinfo | None) -> tuple[int, int]:
-    """Returns begin and end of the quiet hours that begin on a day, by the clock on the wall."""
-    begin, end = hours
-    last_day = day + timedelta(days=1) if end <= begin else day
-    begins, ends = datetime.combine(day, begin, zone), datetime.combine(last_day, end, zone)
-    return int(begins.timestamp() * 1000), int(ends.timestamp() * 1000)
+    for day in (today - timedelta(days=1), today):
+        last_day = day + timedelta(days=1) if last <= first else day
+        begin = int(datetime.combine(day, first, zone).timestamp() * 1000)
+        end = int(datetime.combine(last_day, last, zone).timestamp() * 1000)
+        if begin <= at < end:
+            return begin, end
+    return None
 
 
 @frozen
@@ -117,7 +114,6 @@ class Reminders:
             self._wake_event.clear()
 
     async def remind_due(self) -> None:
-        """Reminds everybody who is to be reminded now."""
         now = now_ms()
         for reminder in [reminder for reminder in self._planned(now) if reminder.due <= now]:
             self._finished.add(reminder.command_id)
@@ -158,20 +154,16 @@ class Reminders:
             "reminded", person.topic_name, reminder.command_id, now, {"until": rfc3339(closes)}
         )
         await retry_until_stored(lambda: ctx.publish([event]))
-        ttl = (closes - now) / 1000
-        reminding = own_text(
+        at = datetime.fromtimestamp(closes / 1000, self._zone)
+        text = self._rules.text or bridge_text(ctx.language, "reminder", time=f"{at:%H:%M}")
+        own = own_text(
             OwnText.REMINDER,
             person.topic_name,
             person.id,
-            self._text(closes),
-            ttl=ttl,
+            text,
+            ttl=(closes - now) / 1000,
             command_id=reminder.command_id,
         )
-        await retry_until_stored(lambda: self._intake.accept_own_text(reminding))
+        await retry_until_stored(lambda: self._intake.accept_own_text(own))
         self._ctx.counters.reminders += 1
         ctx.signals.health_changed.emit()
-
-    def _text(self, closes: int) -> str:
-        """Returns the text of the settings, else the usual one with the local time of the end."""
-        at = datetime.fromtimestamp(closes / 1000, self._zone)
-        return self._rules.text or bridge_text(self._ctx.language, "reminder", time=f"{at:%H:%M}")

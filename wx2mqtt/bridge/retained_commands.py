@@ -69,9 +69,8 @@ class RetainedCommands:
     async def _is_live(self, delivery: Delivery) -> bool:
         if self._receives_own_publishes:
             return False
-        await self._retained.wait_until_acknowledged(
-            OWN_TOPICS_TIMEOUT_SECONDS
-        )  # the probe needs two of them
+        # The probe needs two of them
+        await self._retained.wait_until_acknowledged(OWN_TOPICS_TIMEOUT_SECONDS)
         is_shown = await self._broker.honours_retain_handling(self._probe_topics)
         connection = self._broker.connection
         is_current = connection is not None and connection.connection_number == delivery.connection_number
@@ -80,19 +79,16 @@ class RetainedCommands:
     def _clear(self, topic: str) -> None:
         is_expected = self._receives_own_publishes
         if is_expected:
-            self._expect_clear(topic)
+            self._pending_clears[topic] = self._pending_clears.pop(topic, 0) + 1
+            if len(self._pending_clears) > MAX_PENDING_CLEARS:
+                # The empty payload of the oldest is then taken for one of a user.
+                del self._pending_clears[next(iter(self._pending_clears))]
         clear = Publication(topic=topic, payload=b"", retain=True)
         self._inflight.publish_first(clear, partial(self._on_cleared, topic, is_expected=is_expected))
 
     def _on_cleared(self, topic: str, error: Exception | None, *, is_expected: bool) -> None:
         if error is not None and is_expected:
             self._forget_clear(topic)
-
-    def _expect_clear(self, topic: str) -> None:
-        """Of too many the oldest is forgotten: its empty payload is then taken for one of a user."""
-        self._pending_clears[topic] = self._pending_clears.pop(topic, 0) + 1
-        if len(self._pending_clears) > MAX_PENDING_CLEARS:
-            del self._pending_clears[next(iter(self._pending_clears))]
 
     def _forget_clear(self, topic: str) -> None:
         count = self._pending_clears.pop(topic, 0) - 1

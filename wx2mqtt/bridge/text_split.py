@@ -10,6 +10,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import takewhile
 from string import ascii_letters, digits
 
 _CLOSING = "\"'”’」』)》】)\\]"
@@ -40,21 +41,19 @@ def split_text(text: str, limit: int | None) -> tuple[str, ...]:
 
 @lru_cache(maxsize=_CACHED_TEXTS)
 def _split(text: str, limit: int) -> tuple[str, ...]:
-    return tuple(_parts(text, limit))
-
-
-def _parts(text: str, limit: int) -> Iterator[str]:
+    parts = []
     addresses = list(_addresses(text))
     start = 0
     while len(text) - start > limit:
         end = _end(text, start, start + limit, addresses)
         if part := text[start:end].rstrip():
-            yield part
+            parts.append(part)
         # The white space at the border may go on.
         blanks = _BLANKS.match(text, end) if end == start + limit else None
         start = blanks.end() if blanks else end
     if text[start:].strip():
-        yield text[start:]
+        parts.append(text[start:])
+    return tuple(parts)
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
@@ -134,7 +133,7 @@ def _end_without_border(text: str, start: int, limit: int, addresses: list[tuple
     address_begin = _address_around(limit, start, addresses)
     if address_begin is not None and address_begin > start:
         return address_begin
-    for is_within_unit in (_is_within_word, _is_within_grapheme):
+    for is_within_unit in (_is_within_word, is_within_character):
         for index in range(limit, max(start, limit - _MAX_UNIT_CHARACTERS), -1):
             if not is_within_unit(text, start, index):
                 return index
@@ -143,37 +142,32 @@ def _end_without_border(text: str, start: int, limit: int, addresses: list[tuple
 
 def _is_within_word(text: str, start: int, index: int) -> bool:
     """Returns whether an index is within a word of letters, or before punctuation that begins no line."""
-    if index >= len(text) or _is_within_grapheme(text, start, index):
-        return index < len(text)
-    before = text[index - 1]
-    after = text[index]
+    if index >= len(text):
+        return False
+    if is_within_character(text, start, index):
+        return True
+    before, after = text[index - 1], text[index]
     are_letters = all(character.isalnum() and character < _FIRST_IDEOGRAPH for character in (before, after))
     return are_letters or after in _NEVER_FIRST
 
 
-def _is_within_grapheme(text: str, start: int, index: int) -> bool:
-    """Returns whether the characters before and after an index are shown as one."""
-    if index >= len(text):
+def is_within_character(text: str, start: int, index: int) -> bool:
+    """Returns whether the characters before and after an index are shown as one.
+
+    Only the text from `start` on counts, which is before `index`.
+    """
+    if not start < index < len(text):
         return False
-    before = text[index - 1]
-    after = text[index]
+    before, after = text[index - 1], text[index]
     if _ZERO_WIDTH_JOINER in (before, after) or (before, after) == ("\r", "\n"):
         return True
     if unicodedata.category(after) in {"Mn", "Me", "Mc"} or "\U0001f3fb" <= after <= "\U0001f3ff":
         return True
-    if _is_regional_indicator(before) and _is_regional_indicator(after):
-        return _count_regional_indicators(text, start, index) % 2 == 1
+    if _is_flag_half(before) and _is_flag_half(after):
+        halves = takewhile(_is_flag_half, reversed(text[start:index]))
+        return len(list(halves)) % 2 == 1
     return "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff"
 
 
-def _is_regional_indicator(character: str) -> bool:
-    """Returns whether a character is one half of a flag."""
+def _is_flag_half(character: str) -> bool:
     return "\U0001f1e6" <= character <= "\U0001f1ff"
-
-
-def _count_regional_indicators(text: str, start: int, index: int) -> int:
-    """Returns how many halves of flags stand directly before an index, in the part that begins at `start`."""
-    count = 0
-    while count < index - start and _is_regional_indicator(text[index - 1 - count]):
-        count += 1
-    return count

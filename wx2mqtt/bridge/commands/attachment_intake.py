@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from wx2mqtt.bridge.attachments import Attachments
-from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file, payload_fingerprint
+from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file, fingerprint, payload_fingerprint
 from wx2mqtt.bridge.requests.dispatcher import delivery_mark
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Command
@@ -113,7 +114,8 @@ class AttachmentIntake:
             content = await asyncio.to_thread(_checksum, new.command, delivery.payload)
             rejected = self._validator.reject(new, error, content)
             return replace(rejected, fingerprint=await self._stored_fingerprint(new) or rejected.fingerprint)
-        return self._validator.with_file(new, blob)
+        command = replace(new.command, data="")  # the file is in the store
+        return replace(new, command=command, blob=blob, fingerprint=fingerprint(command, blob.sha256))
 
     async def with_own_file(self, new: NewCommand, content: bytes) -> NewCommand:
         """Returns a command of the bridge's own with its stored file, or rejected; raises nothing."""
@@ -135,8 +137,7 @@ class AttachmentIntake:
         return ""
 
 
-def _path_identity(command: Command) -> tuple[str, ...]:
-    return command.user, command.kind, command.path, command.name
+_path_identity = attrgetter("user", "kind", "path", "name")
 
 
 def _checksum(command: Command, payload: bytes) -> str:

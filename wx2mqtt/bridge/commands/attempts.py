@@ -6,8 +6,6 @@ before (`file_preparation.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from wx2mqtt.bridge.commands.combined_messages import by_message
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
 from wx2mqtt.bridge.context import AccountContext
@@ -74,26 +72,21 @@ class SendAttempts:
 
     async def recover_echoes(self) -> None:
         """Expects the echoes of attempts without an answer of the previous process. Raises `StoreError`."""
-        for members in by_message(await self._journal.commands.list_unanswered(now_ms() - ECHO_DEADLINE_MS)):
-            # `unanswered` lacks the last attempt of an uncertain command
-            for _ in range(members[0].attempts):
-                self._expect_late_echo(members)
-
-    def _expect_late_echo(self, members: Sequence[CommandRow]) -> None:
-        """Makes the echo filter drop the echo of an attempt of the previous process, which may still arrive.
-
-        `members` are the command, or those of its combined message in order. When the attempt was made is not
-        stored: after the acceptance of its command, and before its result.
-        """
-        row = members[0]
-        chat = self._resolver.chat_of(row)
-        echo = self._resolver.expected_echo(row)
-        if len(members) > 1:
-            echo = Kind.TEXT, combined_text(member.command.text for member in members)
-        if chat is not None and echo is not None:
+        unanswered = await self._journal.commands.list_unanswered(now_ms() - ECHO_DEADLINE_MS)
+        for members in by_message(unanswered):
+            row = members[0]
+            chat = self._resolver.chat_of(row)
+            echo = self._resolver.expected_echo(row)
+            if len(members) > 1:
+                echo = Kind.TEXT, combined_text(member.command.text for member in members)
+            if chat is None or echo is None:
+                continue
+            # When an attempt was made is not stored: it was between acceptance and result
             ended = row.result.time if row.result else now_ms()
             size = row.blob.size if row.blob else None
-            self._echoes.add_unanswered(chat, *echo, row.accepted, ended, size=size)
+            # `unanswered` lacks the last attempt of an uncertain command
+            for _ in range(row.attempts):
+                self._echoes.add_unanswered(chat, *echo, row.accepted, ended, size=size)
 
     async def recover(self) -> None:
         """Restores `is_muted` from the stored results. Raises `StoreError`."""

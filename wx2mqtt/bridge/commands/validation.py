@@ -35,7 +35,7 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import parse_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import COMMAND_JSON
-from wx2mqtt.model import FILEHELPER, Blob, ChatKind, Command, Json, Recall, Remark, Status
+from wx2mqtt.model import FILEHELPER, ChatKind, Command, Json, Recall, Remark, Status
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import (
     COMMAND_KEYS,
@@ -101,7 +101,8 @@ class CommandValidator:
         source = self._source_of(delivery, session, self._results.result_topic_reply(topic.user))
         command = Command(user=topic.user)
         try:
-            _require_not_retained(delivery)
+            if delivery.retain:
+                raise BadCommand("retained", "retained")
             match topic:
                 case TextTopic(user):
                     command = await self._read_text_topic(user, delivery)
@@ -135,7 +136,8 @@ class CommandValidator:
         result_replies: tuple[ReplyTarget, ...] = ()
         failure: Exception | None = None
         try:
-            _require_not_retained(delivery)
+            if delivery.retain:
+                raise BadCommand("retained", "retained")
             payload = delivery.payload
             fields = await run_by_size(len(payload), lambda: read_request(payload, COMMAND_JSON))
             transaction = transaction_echo(fields)
@@ -257,13 +259,6 @@ class CommandValidator:
         is_missing = is_expected and self._registry.by_topic_name(user) is None
         person = None if is_missing else self._recipients.find(user)
         self._recipients.require_allowed(command.user, person)
-        self._require_valid_content(command, person)
-        if self._ctx.shared.exceeded_limit(for_commands=True):
-            limit = f"{self._ctx.settings.whole.storage.max_size / 1_000_000:g} MB"
-            raise BadCommand("storage_full", "storage_full", limit=limit)
-        return person
-
-    def _require_valid_content(self, command: Command, person: Person | None) -> None:
         able = self._capabilities
         if command.kind == "text":
             self._require_valid_text(command, person)
@@ -274,6 +269,10 @@ class CommandValidator:
                 parse_url(command.url)
         elif command.kind != "recall" or Recall not in able.actions:
             raise BadCommand("unsupported", "unsupported_kind", kind=command.kind)
+        if self._ctx.shared.exceeded_limit(for_commands=True):
+            limit = f"{self._ctx.settings.whole.storage.max_size / 1_000_000:g} MB"
+            raise BadCommand("storage_full", "storage_full", limit=limit)
+        return person
 
     def _require_valid_text(self, command: Command, person: Person | None) -> None:
         text, able = command.text, self._capabilities
@@ -329,11 +328,6 @@ class CommandValidator:
 
     # Rejections after the validation
 
-    def with_file(self, new: NewCommand, blob: Blob) -> NewCommand:
-        """Returns the command with its stored file in place of `data`; it is part of the fingerprint."""
-        command = replace(new.command, data="")
-        return replace(new, command=command, blob=blob, fingerprint=fingerprint(command, blob.sha256))
-
     def reject(self, new: NewCommand, error: Exception, content: str) -> NewCommand:
         """Returns the command rejected because its file cannot be stored.
 
@@ -352,11 +346,6 @@ class CommandValidator:
         rejected = self._with_result(new, Status.REJECTED, "id_reused", sentence)
         row_id = f"{new.command_id}~reused-{secrets.token_hex(COMMAND_ID_BYTES)}"
         return replace(rejected, command_id=row_id, blob=None)
-
-
-def _require_not_retained(delivery: Delivery) -> None:
-    if delivery.retain:
-        raise BadCommand("retained", "retained")
 
 
 def _reject_unknown_keys(fields: Mapping[str, Json]) -> None:

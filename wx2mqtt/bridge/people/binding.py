@@ -19,12 +19,7 @@ _MATCHED_WITHOUT_DIRECTORY = frozenset({MatchedBy.MESSAGE, MatchedBy.ID})  # kno
 
 
 class ContactBinder:
-    """The state of the current login.
-
-    `is_complete`: its directory is fully known; before, contacts with candidates wait in `pending`.
-    `is_first_directory`: no directory was ever read, so that nobody counts as added. `unnamed` are new people
-    without a topic name.
-    """
+    """The state of the current login."""
 
     def __init__(self, table: PeopleTable, pin_resolver: PinResolver) -> None:
         self._table = table
@@ -32,11 +27,15 @@ class ContactBinder:
         self.owner: Owner | None = None
         bound = (person.login_id for person in table.persons.values() if person.handle is not None)
         self.login_id = next(bound, "")
+        #: Its directory is fully known.
         self.is_complete = False
+        #: No directory was ever read, so that nobody counts as added.
         self.is_first_directory = all(
             person.matched_by in _MATCHED_WITHOUT_DIRECTORY for person in table.persons.values()
         )
+        #: Contacts with candidates, until the directory is complete or they write.
         self.pending: dict[Handle, ContactFacts] = {}
+        #: New people without a topic name.
         self.unnamed: list[PersonId] = []
 
     @property
@@ -45,7 +44,6 @@ class ContactBinder:
         return None if self.owner is None else self.owner.handle
 
     def facts_of(self, contact: Contact) -> ContactFacts:
-        """Returns a contact of this login in normalised form."""
         return contact_facts(contact, owner=self.own_handle, uin=self.owner.uin if self.owner else "")
 
     def merge_by_handle(self, contacts: Iterable[Contact]) -> dict[Handle, ContactFacts]:
@@ -95,7 +93,9 @@ class ContactBinder:
             if index in result.matches:
                 self.bind(*result.matches[index], contact, now, full=full)
             elif candidates and not self.is_complete:
-                self._postpone(contact, now, full=full)
+                self.pending[contact.handle] = contact
+                if (provisional := self._table.by_handle(contact.handle)) is not None:
+                    self.update_person(provisional, contact, now, full=full)
             else:
                 newcomer = self.add_newcomer(
                     contact, now, MatchedBy.UNSURE if candidates else MatchedBy.NEW, full=full
@@ -128,13 +128,6 @@ class ContactBinder:
         self.pending.pop(facts.handle, None)
         known = self._table.persons[person]
         self.update_person(known, facts, now, full=full, matched_by=matched_by, closed=False)
-
-    def _postpone(self, facts: ContactFacts, now: int, *, full: bool) -> None:
-        """Keeps a contact until the directory is complete or it writes."""
-        self.pending[facts.handle] = facts
-        provisional = self._table.by_handle(facts.handle)
-        if provisional is not None:
-            self.update_person(provisional, facts, now, full=full)
 
     def add_newcomer(
         self, facts: ContactFacts, now: int, matched_by: MatchedBy, *, full: bool = False
@@ -200,7 +193,6 @@ class ContactBinder:
     def update_person(
         self, person: Person, facts: ContactFacts, now: int, *, full: bool, **more: Any
     ) -> Person:
-        """Applies a contact's facts to the person."""
         values = {**_updated_values(person, facts, full=full), "login_id": self.login_id, **more}
         if all(getattr(person, name) == value for name, value in values.items()):
             return person

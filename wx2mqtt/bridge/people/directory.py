@@ -82,14 +82,10 @@ def search_payload(entries: Iterable[DirectoryEntry], fields: Mapping[str, Json]
 def matching_entries(entries: Iterable[DirectoryEntry], query: str, kind: str = "") -> list[DirectoryEntry]:
     """Returns the entries of a kind that have the query in one of their names; an empty query matches all."""
     folded_query = query.casefold()
-    return [
-        entry
-        for entry in entries
-        if (not kind or entry.kind == kind) and (not folded_query or _has_name(entry, folded_query))
-    ]
-
-
-def _has_name(entry: DirectoryEntry, query: str) -> bool:
-    return any(
-        query in name.casefold() for name in (entry.user, entry.name, entry.remark, entry.nickname) if name
-    )
+    matches = []
+    for entry in entries:
+        names = (entry.user, entry.name, entry.remark, entry.nickname)
+        has_name = not folded_query or any(folded_query in name.casefold() for name in names)
+        if has_name and (not kind or entry.kind == kind):
+            matches.append(entry)
+    return matches

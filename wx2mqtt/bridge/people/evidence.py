@@ -95,18 +95,16 @@ class ContactPin:
 
     def matches(self, traits: Traits, owner: Handle | None) -> bool:
         """Returns whether this pin stands for the person; `owner` is the account's own handle."""
-        return all(self._checks(traits, owner)) and self != ContactPin()
-
-    def _checks(self, traits: Traits, owner: Handle | None) -> tuple[bool, ...]:
-        person, group = traits.kind is not ChatKind.GROUP, traits.kind is ChatKind.GROUP
-        return (
-            not self.remark or (person and traits.remark == normalize_text(self.remark)),
-            not self.alias or (person and traits.alias == normalize_text(self.alias)),
-            not self.nickname or (person and traits.nickname == normalize_text(self.nickname)),
-            not self.group or (group and normalize_text(self.group) in {traits.nickname, traits.remark}),
+        is_group = traits.kind is ChatKind.GROUP
+        checks = (
+            not self.remark or (not is_group and traits.remark == normalize_text(self.remark)),
+            not self.alias or (not is_group and traits.alias == normalize_text(self.alias)),
+            not self.nickname or (not is_group and traits.nickname == normalize_text(self.nickname)),
+            not self.group or (is_group and normalize_text(self.group) in {traits.nickname, traits.remark}),
             not self.ilink or traits.permanent_id == self.ilink,
             not self.owner or (owner is not None and owner in {traits.handle, traits.permanent_id}),
         )
+        return all(checks) and self != ContactPin()
 
 
 def contact_facts(contact: Contact, *, owner: Handle | None, uin: str) -> ContactFacts:
@@ -114,6 +112,7 @@ def contact_facts(contact: Contact, *, owner: Handle | None, uin: str) -> Contac
     permanent_id = contact.permanent_id
     if contact.handle == owner and not permanent_id and uin:
         permanent_id = f"uin:{uin}"
+    profile = ((key, normalize_text(contact.profile[key])) for key in sorted(contact.profile))
     return ContactFacts(
         handle=contact.handle,
         kind=ChatKind.SELF if permanent_id == FILEHELPER else contact.kind,
@@ -122,7 +121,7 @@ def contact_facts(contact: Contact, *, owner: Handle | None, uin: str) -> Contac
         remark=normalize_text(contact.remark),
         nickname=normalize_text(contact.nickname),
         avatar="" if contact.avatar == "0" else contact.avatar,  # all default pictures share 0 (webwx 4.2.2)
-        profile=_profile(contact.profile),
+        profile=shared_profile((key, value) for key, value in profile if value not in {"", "0"}),
         members=checksums(contact.members or (), owner),
         listed=contact.listed,
     )
@@ -150,8 +149,3 @@ def checksums(members: tuple[Member, ...], owner: Handle | None) -> bytes:
 def member_set(members: bytes) -> frozenset[int]:
     """Returns the checksums as numbers; comparable within this process only."""
     return frozenset(memoryview(members).cast("I"))
-
-
-def _profile(profile: Mapping[str, str]) -> Mapping[str, str]:
-    known = ((key, normalize_text(profile[key])) for key in sorted(profile))
-    return shared_profile((key, value) for key, value in known if value not in {"", "0"})

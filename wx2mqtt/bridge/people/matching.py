@@ -20,18 +20,15 @@ from wx2mqtt.model import ChatKind, Handle, PersonId
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
+# Returns the value that must be equal and unique on both sides; None if unknown.
 TraitKey = Callable[[Traits], Hashable]
-"""Returns the value that must be equal and unique on both sides; None if unknown."""
 
+# Returns whether a contact and a person with the same unique key are the same.
 PairPredicate = Callable[[int, int], bool]
-"""Returns whether a contact and a person with the same unique key are the same."""
 
 RENAMED_GROUP_OVERLAP = 0.8  # share of the larger member list: the same group under another name
-
 SAME_NAME_SMALLER_OVERLAP = 0.5  # share of the smaller list: the same group under the same name …
-
 SAME_NAME_LARGER_OVERLAP = 0.25  # … and of the larger: strangers may copy the names of a few members
-
 MIN_COMMON_MEMBERS = 3  # common members that prove a renamed group
 
 # The work of comparing groups by their members: one unit for each pair of groups, and for each pair of about
@@ -220,10 +217,8 @@ class _Matcher:
         theirs = member_set(self._persons[person].members)
         if not ours or not theirs:
             return False
-        common = len(ours & theirs)
-        return common >= SAME_NAME_SMALLER_OVERLAP * min(
-            len(ours), len(theirs)
-        ) and common >= SAME_NAME_LARGER_OVERLAP * max(len(ours), len(theirs))
+        common, smaller, larger = len(ours & theirs), min(len(ours), len(theirs)), max(len(ours), len(theirs))
+        return common >= max(SAME_NAME_SMALLER_OVERLAP * smaller, SAME_NAME_LARGER_OVERLAP * larger)
 
     def _avatar_agrees(self, contact: int, person: int) -> bool:
         ours, theirs = self._contacts[contact], self._persons[person]
@@ -398,11 +393,8 @@ def _claims(
     claims: dict[int, int] = {}
     for key, fitting in pin_resolver.matches_by_pin(contacts, owner).items():
         holder = holders.get(table.topic_names.get(key, PersonId(0)))
-        if (
-            len(fitting) == 1
-            and holder is not None
-            and persons[holder].pin == key
-            and pin_resolver.pins[key].is_strong
-        ):
+        if holder is None or persons[holder].pin != key:
+            continue
+        if len(fitting) == 1 and pin_resolver.pins[key].is_strong:
             claims[contact_indexes[id(fitting[0])]] = holder
     return claims

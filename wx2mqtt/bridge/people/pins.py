@@ -72,7 +72,10 @@ class PinResolver:
             self._assign_topic_name(table, key, person_id, make_name)
         pinned = {person_id: key for key, person_id in chosen.items()}
         for person in list(table.persons.values()):
-            pin = pinned.get(person.id) or self._retained_pin(table, person)
+            pin = pinned.get(person.id, "")
+            keeps_pin = person.pin in self.pins and table.topic_names.get(person.pin) == person.id
+            if not pin and person.handle is None and keeps_pin:
+                pin = person.pin  # it identifies them when they return
             is_strong = person.id in pinned and self.pins[pin].is_strong
             trusted = person.kind is ChatKind.SELF or is_strong or _has_scanned(person, owner)
             if (person.pin, person.trusted) != (pin, trusted):
@@ -84,9 +87,8 @@ class PinResolver:
         ]
         fitting = self.matches_by_pin(present, owner)
         if owner is None:  # between start and login: the stored owner stays
-            trusted = [person for person in present if person.pin and person.trusted]
-            for person in trusted:
-                if person.pin in self.pins and self.pins[person.pin].owner:
+            for person in present:
+                if person.trusted and person.pin in self.pins and self.pins[person.pin].owner:
                     fitting[person.pin] = [person]
         chosen: dict[str, PersonId] = {}
         problems: dict[str, PinProblem] = {}
@@ -132,13 +134,6 @@ class PinResolver:
             table.set_topic_name(displaced.id, earlier_names[0] if earlier_names else make_name(displaced))
             new_name = table.persons[displaced.id].topic_name
             table.add_event("topic_changed", displaced.id, {"from": key, "to": new_name})
-
-    def _retained_pin(self, table: PeopleTable, person: Person) -> str:
-        """A person without a handle keeps the pin, so that it identifies them when they return."""
-        is_kept = person.pin in self.pins and table.topic_names.get(person.pin) == person.id
-        if person.handle is None and is_kept:
-            return person.pin
-        return ""
 
 
 def _has_scanned(person: Person, owner: Handle | None) -> bool:

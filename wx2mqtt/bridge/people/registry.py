@@ -1,13 +1,6 @@
 """The registry of people: a person or group keeps one topic name, though handles change with every login.
 
-    handle     WeChat's id of a contact; web WeChat gives a new one at each login
-    topic name `wife` in `in/wife`; a former topic name still leads to its person
-    facts      what WeChat says about a contact, in normalised form (`evidence.py`)
-    pin        a name in the configuration, and how to recognise the person who gets it (`pins.py`)
-    newcomer   a person made from a contact that matches nobody who is known
-    closed     a known person who may be a newcomer: gets no messages until the owner decides (`assign`)
-    stranger   a person who is not among the contacts
-    removed    a person who is no contact any more
+    a contact comes with a new handle  ->  it is the known `wife`, a newcomer, or the owner must decide
 
 `matching.py` decides who is who, `binding.py` applies that to the people in `table.py`. Everything is in
 memory, without I/O and clock. Changes are returned as `PeopleUpdate`; the caller stores them before it relies
@@ -155,11 +148,26 @@ class PeopleRegistry:
         if topic_names is None:
             persons: Iterable[Person] = self._table.persons.values()
         else:
-            owners = {topic_name: self._table.by_topic_name(topic_name) for topic_name in topic_names}
+            owners = {name: self._table.by_topic_name(name) for name in topic_names}
             persons = [
                 person for topic_name, person in owners.items() if person and person.topic_name == topic_name
             ]
-        entries = [_entry(person, problems.get(person.id, "")) for person in persons]
+        entries = [
+            DirectoryEntry(
+                user=person.topic_name,
+                kind=person.kind,
+                name=display_name(person) or person.topic_name,
+                remark=person.remark,
+                nickname=person.nickname,
+                matched_by=MatchedBy.PIN if person.pin else person.matched_by,
+                trusted=person.trusted,
+                removed=person.removed,
+                closed=person.closed,
+                stranger=person.stranger,
+                problem=problems.get(person.id, ""),
+            )
+            for person in persons
+        ]
         return sorted(entries, key=lambda entry: entry.user)
 
     # Updates from WeChat
@@ -211,7 +219,12 @@ class PeopleRegistry:
         if self._table.by_handle(handle) is not None:
             return self._collect_update()
         binder = self._binder
-        facts = binder.pending.pop(handle, None) or self._facts_from_name(handle, kind, name, permanent_id)
+        facts = binder.pending.pop(handle, None)
+        if facts is None:
+            if kind in _KINDS_WITH_PERMANENT_NAMES and handle != binder.own_handle:  # (webwx 4.3.2)
+                permanent_id = permanent_id or handle
+            contact = Contact(handle=handle, kind=kind, nickname=name, permanent_id=permanent_id)
+            facts = binder.facts_of(contact)
         known = self._table.by_permanent_id(facts.permanent_id)
         match = binder.recognize([facts]).matches.get(0)
         if known is not None:
@@ -331,29 +344,6 @@ class PeopleRegistry:
         if person is None:
             raise BadCommand("unknown_user", "assign_unknown", user=topic_name)
         return person
-
-    def _facts_from_name(self, handle: Handle, kind: ChatKind, name: str, permanent_id: str) -> ContactFacts:
-        """Returns facts from a message; special accounts have permanent names (webwx 4.3.2)."""
-        if kind in _KINDS_WITH_PERMANENT_NAMES and handle != self._binder.own_handle:
-            permanent_id = permanent_id or handle
-        contact = Contact(handle=handle, kind=kind, nickname=name, permanent_id=permanent_id)
-        return self._binder.facts_of(contact)
-
-
-def _entry(person: Person, problem: str) -> DirectoryEntry:
-    return DirectoryEntry(
-        user=person.topic_name,
-        kind=person.kind,
-        name=display_name(person) or person.topic_name,
-        remark=person.remark,
-        nickname=person.nickname,
-        matched_by=MatchedBy.PIN if person.pin else person.matched_by,
-        trusted=person.trusted,
-        removed=person.removed,
-        closed=person.closed,
-        stranger=person.stranger,
-        problem=problem,
-    )
 
 
 def _is_present(person: Person) -> bool:

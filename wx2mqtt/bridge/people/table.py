@@ -82,7 +82,6 @@ class PeopleTable:
             yield from (version for version in (before, self.persons.get(person)) if version is not None)
 
     def by_handle(self, handle: Handle) -> Person | None:
-        """Returns the person who has this handle in the current login."""
         person_id = self._by_handle.get(handle)
         return None if person_id is None else self.persons[person_id]
 
@@ -179,21 +178,20 @@ class PeopleTable:
             topic_names=tuple(self._assigned_topic_names.items()),
             removed=tuple(self._removed),
         )
-        update = PeopleUpdate(people, tuple(map(self._resolve_event, self._pending_events)))
-        self._originals, self._assigned_topic_names, self._removed, self._pending_events = {}, {}, [], []
-        return update
-
-    def _resolve_event(self, pending: _PendingEvent) -> PeopleEvent:
-        fields = dict(pending.fields)
-        if pending.candidates:
-            fields["candidates"] = [
-                person.topic_name for person in map(self.get, pending.candidates) if person is not None
-            ]
-        user = pending.user
-        if not isinstance(user, str):
-            person = self.get(user)
-            user = "" if person is None else person.topic_name
-        return PeopleEvent(name=pending.name, user=user, fields=fields)
+        events = []
+        for pending in self._pending_events:
+            fields = dict(pending.fields)
+            if pending.candidates:
+                candidates = filter(None, map(self.get, pending.candidates))
+                fields["candidates"] = [person.topic_name for person in candidates]
+            user = pending.user
+            if not isinstance(user, str):
+                person = self.get(user)
+                user = "" if person is None else person.topic_name
+            events.append(PeopleEvent(name=pending.name, user=user, fields=fields))
+        self._originals, self._assigned_topic_names = {}, {}
+        self._removed, self._pending_events = [], []
+        return PeopleUpdate(people, tuple(events))
 
     def _link(self, new: Person, old: Person | None) -> None:
         if old is not None and (old.handle, old.permanent_id) != (new.handle, new.permanent_id):

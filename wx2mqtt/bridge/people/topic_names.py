@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Literal
 
+from wx2mqtt.bridge.text_split import is_within_character
 from wx2mqtt.limits import MAX_CHOSEN_TOPIC_NAME_BYTES
 from wx2mqtt.model import FILEHELPER, ChatKind
 from wx2mqtt.names import composed
 
 NameStyle = Literal["unicode", "pinyin"]
-
 
 _REPLACED = frozenset("/+#.*>$")  # some brokers and bridges interpret these
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn"})  # controls, direction marks, surrogates, unassigned
@@ -118,13 +118,11 @@ def cut_topic_name(topic_name: str, limit: int) -> str:
     """Returns the start of a topic name in at most `limit` bytes of UTF-8; splits no visible character."""
     if len(topic_name.encode()) <= limit:
         return topic_name
-    kept, size = "", 0
-    for cluster in _clusters(topic_name):
-        size += len(cluster.encode())
-        if size > limit:
-            break
-        kept += cluster
-    return kept or topic_name.encode()[:limit].decode(errors="ignore")
+    start = topic_name.encode()[:limit].decode(errors="ignore")
+    end = len(start)
+    while is_within_character(topic_name, 0, end):
+        end -= 1
+    return topic_name[:end] or start
 
 
 def _visible(name: str) -> Iterator[str]:
@@ -147,29 +145,6 @@ def _visible(name: str) -> Iterator[str]:
 
 def _is_picture(mark: str) -> bool:
     return bool(mark) and mark not in _REPLACED and unicodedata.category(mark) in {"So", "Sk", "Sm"}
-
-
-def _clusters(text: str) -> Iterator[str]:
-    cluster = ""
-    for mark in text:
-        if cluster and not _belongs_to_cluster(cluster, mark):
-            yield cluster
-            cluster = ""
-        cluster += mark
-    yield cluster
-
-
-def _belongs_to_cluster(cluster: str, mark: str) -> bool:
-    """Returns whether `mark` belongs to `cluster`: accents, skin tones, joined emoji, flag halves."""
-    if mark == _JOINER or cluster[-1] == _JOINER or unicodedata.category(mark) in {"Mn", "Me", "Mc"}:
-        return True
-    if "\U0001f3fb" <= mark <= "\U0001f3ff":
-        return True
-    return len(cluster) == 1 and _is_flag_half(cluster) and _is_flag_half(mark)
-
-
-def _is_flag_half(mark: str) -> bool:
-    return "\U0001f1e6" <= mark <= "\U0001f1ff"
 
 
 def _in_pinyin(name: str) -> str:

@@ -73,7 +73,7 @@ class ActionRequests:
     async def _mark_read(self, request: BridgeRequest) -> Json:
         read.reject_unknown_fields(request.fields, "user")
         login = self._registry.login_id
-        target = self._recipients.allowed_target(read.read_topic_name(request.fields, "user"))
+        target = self._recipients.target(read.read_topic_name(request.fields, "user"))
         action = MarkRead(chat=target.handle)
         await self.runner.run(request, action, login_id=login, repeatable=True)
         return {"user": target.topic_name}

@@ -120,10 +120,16 @@ class HistoryRequest:
         kind = read.read_text(fields, "kind", "")
         if kind and kind not in list(Kind):
             raise BadCommand("bad_request", "unknown_kind", kind=kind, known=", ".join(Kind))
+        users: tuple[str, ...] = ()
+        if user := read.read_text(fields, "user", ""):
+            person = self._registry.by_topic_name(user)
+            if person is None:
+                raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._contacts_topic)
+            users = self._registry.topic_names_of(person.id)  # a message is stored with the name of its time
         return HistoryQuery(
             since=since,
             before=read.read_integer(fields, "before"),
-            users=self._all_topic_names(read.read_text(fields, "user", "")),
+            users=users,
             kind=kind,
             text=read.read_text(fields, "text", ""),
             limit=min(
@@ -132,12 +138,3 @@ class HistoryRequest:
                 or DEFAULT_HISTORY_MESSAGES,
             ),
         )
-
-    def _all_topic_names(self, user: str) -> tuple[str, ...]:
-        """Returns all topic names that a person had: a message is stored with the topic name of its time."""
-        if not user:
-            return ()
-        person = self._registry.by_topic_name(user)
-        if person is None:
-            raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._contacts_topic)
-        return self._registry.topic_names_of(person.id)

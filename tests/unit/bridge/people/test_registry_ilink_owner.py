@@ -26,7 +26,7 @@ class Bridge:
 
     def keep(self, changes):
         self.persons |= {one.id: one for one in changes.people.persons}
-        self.levels |= dict(changes.people.levels)
+        self.levels |= dict(changes.people.topic_names)
 
     def log_in(self, user, login, *others):
         owner = Owner(handle=user, nickname="")
