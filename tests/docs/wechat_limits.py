@@ -23,7 +23,6 @@ from wx2mqtt.wechat.webwx.protocol import (
     app_messages,
     markup,
     membership_texts,
-    money_texts,
     system_texts,
 )
 from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
@@ -92,7 +91,7 @@ WECHAT_AND_STORE_LIMITS = (
     ),
     limit(
         "a text of WeChat that may be about money",
-        money_texts.MAX_SENTENCE_CHARACTERS,
+        system_texts.MAX_SENTENCE_CHARACTERS,
         "characters",
         "is published as text only",
     ),

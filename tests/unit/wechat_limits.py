@@ -34,7 +34,6 @@ from wx2mqtt.wechat.webwx.protocol import (
     app_messages,
     markup,
     membership_texts,
-    money_texts,
     system_texts,
 )
 from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
@@ -108,7 +107,7 @@ def group_news(size: int, _: Path) -> bool:
 
 def money_news(size: int, _: Path) -> bool:
     sentence = "收到转账1.00元"
-    return money_texts.money_notice(sentence + " " * (size - len(sentence))) is not None
+    return system_texts.money_notice(sentence + " " * (size - len(sentence))) is not None
 
 
 def articles(count: int, _: Path) -> bool:

@@ -31,7 +31,6 @@ from wx2mqtt.model import (
     Cursor,
     Kind,
     MarkRead,
-    Owner,
     Recall,
     SendKey,
     SetRemark,
@@ -80,15 +79,13 @@ def _run_answer(data: bytes) -> None:
     message = responses.read_error_message(answer)
     assert len(message) <= markup.MAX_LINE_CHARACTERS + 1
     init = responses.read_init(answer)
-    handle, nickname, uin = contacts.read_owner(init.user)
-    owner = Owner(handle=handle, nickname=nickname, uin=uin)
+    owner = contacts.read_owner(init.user)
     contacts.owner_contact(owner)
     page = responses.read_contact_page(answer)
     batch, _ = read_objects(answer, "ContactList")
     update = responses.read_sync(answer)
     contacts.new_nickname(update.profile)
     contacts.read_contacts((*init.contacts, *page.contacts, *batch, *update.changed), owner.handle)
-    contacts.handles_in(update.deleted)
     responses.read_refused_members(answer)
     _check_position(update.position_after(SyncCursor()))
     session.read_sync_keys(answer, "SyncKey")
@@ -228,7 +225,6 @@ TARGETS = (
                 "read_contact",
                 "read_contacts",
                 "new_nickname",
-                "handles_in",
                 "chat_kind_of",
                 "is_group",
             ),

@@ -39,17 +39,16 @@ from wx2mqtt.model import (
 from wx2mqtt.mqtt.payloads import cut_payload, encode, event_body, last_body, message_body, without_attachment
 from wx2mqtt.simulator.system_texts import SYSTEM_TEXTS
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
-from wx2mqtt.wechat.webwx import group_changes
 from wx2mqtt.wechat.webwx.protocol import (
     app_messages,
     content,
     events,
+    group_members,
     markup,
     media_messages,
     media_requests,
     membership_texts,
     messages,
-    money_texts,
     responses,
     system_texts,
 )
@@ -66,7 +65,7 @@ def _run_messages(data: bytes) -> None:
         return
     members = roster()
     items: list[Message | Event | None] = []
-    notices: group_changes.NoticedMessages = []
+    notices: group_members.NoticedMessages = []
     for fields in answer.messages:
         messages.recent_chats(fields)
         messages.entry_key(fields)
@@ -80,7 +79,7 @@ def _run_messages(data: bytes) -> None:
                 notices += [(item, notice)] if notice else []
     for item in items:
         check_item(item)
-    for event in group_changes.GroupChanges(members).events(Cursor("c"), notices, NOW_MS):
+    for event in group_members.GroupChanges(members).events(Cursor("c"), notices, NOW_MS):
         check_item(event)
 
 
@@ -179,9 +178,7 @@ def _run_content(data: bytes) -> None:
     _check_content(app_messages.app_message(fields, source, "en"))
     _check_content(content.unsupported_message(fields, source, "en", app.title, app.type))
     sysmsg = system_texts.parse_system_xml(source)
-    recall = events.read_recall(sysmsg)
-    if recall is not None:
-        check_item(events.recall_event(recall, Handle(WIFE), None, OWNER, "1", NOW_MS))
+    check_item(events.recall_event(sysmsg, Handle(WIFE), None, OWNER, "1", NOW_MS))
     _check_content(system_texts.system_xml_content(sysmsg))
     check_item(events.friend_request_event(fields, source, "1", NOW_MS))
 
@@ -209,8 +206,7 @@ def _run_markup(data: bytes) -> None:
         markup.system_text,
         markup.server_message,
         markup.extract_xml,
-        markup.undo_breaks,
-        markup.undo_emoji,
+        markup.undo_tags,
         markup.undo_entities,
     ):
         read(text).encode()
@@ -229,7 +225,7 @@ def _run_system_text(data: bytes) -> None:
     if notice is not None:
         people = (*notice.added, *notice.removed, notice.by)
         assert all(len(name) <= membership_texts.MAX_NOTICE_CHARACTERS for name in people)
-    _check_content(money_texts.money_notice(text))
+    _check_content(system_texts.money_notice(text))
     _check_content(system_texts.system_notice(entry(), text, "zh"))
     messages.mentions(text, ("王小明", "Papa W"))
 
@@ -238,10 +234,10 @@ def _run_name_in_system_text(data: bytes) -> None:
     """Puts a name into each sentence of WeChat in which people stand; the sentence keeps its meaning."""
     name = data.decode("utf-8", "replace").replace("{", "(").strip() or "x"
     for sentence in _SENTENCES_OF_FRIENDS:
-        assert money_texts.money_notice(sentence.format(name=name)) is None, sentence
+        assert system_texts.money_notice(sentence.format(name=name)) is None, sentence
     for sentence in _SENTENCES_OF_GROUPS:
         text = sentence.format(name=name)
-        assert money_texts.money_notice(text) is None, text
+        assert system_texts.money_notice(text) is None, text
         notice = membership_texts.group_notice(text)
         if len(text) > membership_texts.MAX_NOTICE_CHARACTERS:
             continue
@@ -361,7 +357,7 @@ TARGETS = (
             *names("messages", "read_notice", "known_names"),
             *names("content", "read_message_id", "message_locator", "content_facts"),
             *names("system_texts", "system_notice", "system_xml_content", "has_text_of_people"),
-            *names("events", "read_recall", "recall_event", "friend_request_event", "call_event"),
+            *names("events", "recall_event", "friend_request_event", "call_event"),
             *("mqtt.payloads:message_body", "mqtt.payloads:event_body", "mqtt.payloads:encode"),
             *("mqtt.payloads:last_body", "mqtt.payloads:without_attachment", "mqtt.payloads:cut_payload"),
         ),
@@ -390,7 +386,7 @@ TARGETS = (
             *names("app_messages", "app_message", "quote_message", "chat_history_message"),
             *names("app_messages", "read_app", "AppMessage.to_content"),
             *names("system_texts", "parse_system_xml", "system_xml_content"),
-            *names("events", "read_recall", "recall_event", "friend_request_event"),
+            *names("events", "recall_event", "friend_request_event"),
             *names("media_requests", "fetch_request"),
         ),
         seeds=_XML_SEEDS,
@@ -416,7 +412,7 @@ TARGETS = (
                 "server_message",
                 "extract_xml",
             ),
-            *("undo_breaks", "undo_emoji", "undo_entities", "parse_xml", "parse_plain_xml"),
+            *("undo_tags", "undo_entities", "parse_xml", "parse_plain_xml"),
             *("XmlNode.find", "XmlNode.text", "XmlNode.attribute", "XmlNode.find_all"),
         ),
         seeds=_XML_SEEDS,
@@ -435,7 +431,7 @@ TARGETS = (
         parsers=(
             *names("membership_texts", "group_notice"),
             *names("system_texts", "system_notice"),
-            *names("money_texts", "money_notice", "transfer_detail", "read_amount"),
+            *names("system_texts", "money_notice", "transfer_detail", "read_amount"),
             *names("messages", "mentions"),
         ),
         seeds=_SYSTEM_TEXTS,
@@ -445,7 +441,7 @@ TARGETS = (
     Target(
         name="webwx.names_in_texts",
         run=_run_name_in_system_text,
-        parsers=(*names("membership_texts", "group_notice"), *names("money_texts", "money_notice")),
+        parsers=(*names("membership_texts", "group_notice"), *names("system_texts", "money_notice")),
         seeds=('x"将你移出群聊'.encode(), "收到转账9999.00元".encode(), "修改群名为".encode()),
         generate=_system_small,
         grow=_system_large,

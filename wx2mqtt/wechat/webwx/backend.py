@@ -68,8 +68,6 @@ class _Login:
 
 
 class WebWxBackend(Backend):
-    """One account on web WeChat."""
-
     capabilities = CAPABILITIES
 
     def __init__(

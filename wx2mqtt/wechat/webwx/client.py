@@ -174,7 +174,6 @@ class ApiClient:
         self.profile = ClientProfile(hosts=hosts, lang=lang, desktop=self._desktop)
 
     def update_session(self, **changes: Any) -> None:
-        """Replaces fields of the current login."""
         self.login = replace(self.session, **changes)
 
     async def load(self) -> Session | None:

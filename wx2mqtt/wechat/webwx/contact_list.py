@@ -91,7 +91,8 @@ class ContactList:
                     groups[contact.handle] = contact
                 else:
                     people.append(contact)
-            yield self._store(people)
+            self._group_members.update(people)
+            yield tuple(people)
             on_progress(len(seen))
         for handle in self._client.session.chats:
             if is_group(handle) and handle not in seen:
@@ -100,18 +101,22 @@ class ContactList:
         for handles in self._batches(groups):
             fetched = {contact.handle: contact for contact in await self._fetch_batch(handles)}
             with_members = [fetched.get(Handle(handle)) or groups[handle] for handle in handles]
-            yield self._store([contact for contact in with_members if contact is not None])
+            listed = [contact for contact in with_members if contact is not None]
+            self._group_members.update(listed)
+            yield tuple(listed)
             on_progress(len(seen))
 
     def mark_stale(self, groups: Iterable[str]) -> None:
         """Marks groups whose name or members have changed; the next `look_up` requests them too."""
-        self._refreshes_left.update((group, MAX_GROUP_REFRESHES) for group in groups)
+        self._refreshes_left.update(dict.fromkeys(groups, MAX_GROUP_REFRESHES))
 
-    async def look_up(self, handles: Iterable[str]) -> tuple[Contact, ...]:
+    async def look_up(self, handles: Sequence[str]) -> tuple[Contact, ...]:
         """Requests these people and groups and the stale groups, in one call of at most `MAX_NAMES_PER_CALL`.
 
         Skips handles that were requested recently. Returns nothing when the call fails.
         """
+        if not handles and not self._refreshes_left:
+            return ()
         now = self._clock.monotonic()
         due = self._due_handles(handles, now)
         if not due:
@@ -128,7 +133,8 @@ class ContactList:
             return ()
         for contact in contacts:
             self._refreshes_left.pop(contact.handle, None)
-        return self._store(contacts)
+        self._group_members.update(contacts)
+        return tuple(contacts)
 
     def _due_handles(self, handles: Iterable[str], now: float) -> list[str]:
         """Returns these handles and the stale groups, without those that were requested recently."""
@@ -240,7 +246,3 @@ class ContactList:
         for entry in entries:
             if is_group(read_text(entry, "UserName")):
                 self._group_sizes[read_text(entry, "UserName")] = read_number(entry, "MemberCount")
-
-    def _store(self, contacts: list[Contact]) -> tuple[Contact, ...]:
-        self._group_members.update(contacts)
-        return tuple(contacts)

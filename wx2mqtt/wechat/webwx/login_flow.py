@@ -206,13 +206,13 @@ class LoginFlow:
         )
         init = await self._with_retries(lambda: self._initialize(session))
         self.initial_contacts = init.contacts
-        handle, nickname, uin = read_owner(init.user)
+        owner = read_owner(init.user)
         session = replace(
             session,
             skey=init.skey or session.skey,
-            handle=handle,
-            nickname=nickname,
-            uin=session.uin or uin,
+            handle=owner.handle,
+            nickname=owner.nickname,
+            uin=session.uin or owner.uin,
             position=SyncCursor(sync=init.keys, check=init.keys),
             chats=init.chats,
         )
@@ -247,8 +247,7 @@ class LoginFlow:
     async def _initialize(self, session: Session) -> InitAnswer:
         request = requests.init_request(session, self._clock.now)
         init = responses.read_init(await self._client.call(request))
-        handle, _, _ = read_owner(init.user)
-        if not handle:
+        if not read_owner(init.user).handle:
             raise self._client.unreadable_error(request.endpoint)
         return init
 

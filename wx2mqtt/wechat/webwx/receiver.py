@@ -15,20 +15,18 @@ import structlog
 from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Message
 from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
-from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
+from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.contact_list import ContactList
-from wx2mqtt.wechat.webwx.group_changes import GroupChanges, NoticedMessages
 from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import Ret
 from wx2mqtt.wechat.webwx.protocol.contacts import (
-    handles_in,
     new_nickname,
     owner_contact,
     read_contacts,
 )
 from wx2mqtt.wechat.webwx.protocol.content import read_message_id
-from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupChanges, GroupMembers, NoticedMessages
 from wx2mqtt.wechat.webwx.protocol.membership_texts import OWNER_MARK
 from wx2mqtt.wechat.webwx.protocol.messages import (
     entry_key,
@@ -187,7 +185,8 @@ class Receiver:
 
     def _store_contacts(self, answer: SyncAnswer) -> tuple[list[Contact], tuple[Handle, ...]]:
         """Stores changed contacts and the phone's recent chats. Returns the changed and the deleted ones."""
-        removed = handles_in(answer.deleted)
+        handles = [read_text(entry, "UserName") for entry in answer.deleted]
+        removed = tuple([Handle(handle) for handle in handles if handle])
         for handle in removed:
             self._group_members.remove(handle)
         contacts = read_contacts(answer.changed, self._group_members.owner.handle)

@@ -61,7 +61,6 @@ class Sender:
             await self._uploader.prepare(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """Sends a draft once."""
         if draft.kind is Kind.TEXT:
             return await self._send_text(draft, key)
         require_attachment(draft, CAPABILITIES, self._client.text)
@@ -114,7 +113,6 @@ class Sender:
         return Receipt(message_id=read_text(answer, "MsgID"))
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
-        """Performs an action once."""
         self._check_action(action)
         try:
             request = self._build_request(action, key)

@@ -93,7 +93,6 @@ class WebWxHttp:
             yield response, stale
 
     async def close(self) -> None:
-        """Closes all connections."""
         await self._http.close()
 
     def _failure_text(self, failure: str, call: str) -> str:

@@ -299,7 +299,11 @@ async def test_keys_alone_are_not_saved_with_each_batch_but_at_the_end(
 async def test_changed_and_deleted_contacts_come_with_the_batch(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    news(harness, ModContactList=[person(BOB, "Bob")], DelContactList=[{"UserName": WIFE, "ContactFlag": 0}])
+    news(
+        harness,
+        ModContactList=[person(BOB, "Bob")],
+        DelContactList=[{"UserName": WIFE, "ContactFlag": 0}, {}, {"UserName": 5.5}],
+    )
     batch = await harness.backend.receive(cursor)
     assert [(contact.handle, contact.nickname) for contact in batch.contacts] == [(BOB, "Bob")]
     assert batch.removed == (WIFE,)

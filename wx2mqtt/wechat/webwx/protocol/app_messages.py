@@ -18,7 +18,7 @@ from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind, MediaRef
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_text
-from wx2mqtt.wechat.webwx.protocol import content, money_texts
+from wx2mqtt.wechat.webwx.protocol import content, system_texts
 from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import (
     Content,
@@ -51,7 +51,6 @@ _TRANSFER_STATES = {"1": "pending", "3": "accepted", "4": "returned", "8": "acce
 
 
 def app_message(entry: JsonObject, content: str, language: Language) -> Content:
-    """Returns the content of an app message."""
     app = read_app(entry, content, language)
     if content and not app.xml and app.root.tag != "mmreader":
         return unsupported_message(entry, content, language)
@@ -126,10 +125,7 @@ def read_app(entry: JsonObject, content: str, language: Language) -> AppMessage:
 
 
 def _text(app: AppMessage) -> Content:
-    return Content(kind=Kind.TEXT, text=app.title)
-
-
-def _announcement(app: AppMessage) -> Content:
+    # An announcement has its text in an element of its own.
     return Content(kind=Kind.TEXT, text=app.xml.text("textannouncement") or app.title)
 
 
@@ -250,9 +246,9 @@ def transfer_message(app: AppMessage) -> Content:
     fee = pay_info.text("feedesc")
     state = _TRANSFER_STATES.get(pay_info.text("paysubtype"), "")
     amount = (
-        money_texts.read_amount(fee)
-        or money_texts.transfer_detail(app.description)
-        or money_texts.transfer_detail(app.title)
+        system_texts.read_amount(fee)
+        or system_texts.transfer_detail(app.description)
+        or system_texts.transfer_detail(app.title)
         or {}
     )
     detail = amount | content_facts(note=pay_info.text("pay_memo"), state=state)
@@ -260,7 +256,6 @@ def transfer_message(app: AppMessage) -> Content:
 
 
 def red_packet_message(app: AppMessage) -> Content:
-    """Returns a red packet."""
     pay_info = app.xml.find("wcpayinfo")
     note = pay_info.text("sendertitle") or pay_info.text("receivertitle") or app.title
     return _money_content(app, Kind.RED_PACKET, note, content_facts(note=note))
@@ -401,7 +396,7 @@ APP_READERS: dict[int, AppReader] = {
     AppType.QUOTE: AppReader(Kind.QUOTE, quote_message),
     AppType.PAT: AppReader(Kind.SYSTEM, _pat),
     AppType.CHANNELS_LIVE: AppReader(Kind.LINK, channels_message),
-    AppType.ANNOUNCEMENT: AppReader(Kind.TEXT, _announcement),
+    AppType.ANNOUNCEMENT: AppReader(Kind.TEXT, _text),
     AppType.GIFT: AppReader(Kind.LINK, link_message),
     AppType.TRANSFER: AppReader(Kind.TRANSFER, transfer_message),
     AppType.RED_PACKET: AppReader(Kind.RED_PACKET, red_packet_message),

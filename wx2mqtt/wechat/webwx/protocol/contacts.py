@@ -36,7 +36,6 @@ _SEQ = re.compile(r"[?&]seq=([0-9]{1,20})")
 
 
 def is_group(handle: str) -> bool:
-    """Returns whether a handle (UserName) is that of a group."""
     return handle.startswith("@@") or handle.endswith("@chatroom")
 
 
@@ -77,19 +76,15 @@ def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
 
 
 def read_contacts(entries: Iterable[JsonObject], owner: Handle) -> list[Contact]:
-    """Returns the contacts of all entries that are to be shown."""
-    contacts = (read_contact(entry, owner) for entry in entries)
+    contacts = [read_contact(entry, owner) for entry in entries]
     return [contact for contact in contacts if contact is not None]
 
 
-def read_owner(user: JsonObject) -> tuple[Handle, str, str]:
-    """Returns handle, nickname and uin of the account itself from `User` of webwxinit; uin may be empty."""
+def read_owner(user: JsonObject) -> Owner:
+    """Returns the account itself from `User` of webwxinit; its uin may be empty."""
     uin = read_number(user, "Uin")
-    return (
-        Handle(read_text(user, "UserName")),
-        _name(user, "NickName"),
-        str(uin) if uin else "",
-    )
+    handle = Handle(read_text(user, "UserName"))
+    return Owner(handle=handle, nickname=_name(user, "NickName"), uin=str(uin) if uin else "")
 
 
 def new_nickname(profile: JsonObject) -> str:
@@ -100,13 +95,7 @@ def new_nickname(profile: JsonObject) -> str:
 
 
 def owner_contact(owner: Owner) -> Contact:
-    """Returns the account itself as a contact."""
     return Contact(handle=owner.handle, kind=ChatKind.SELF, nickname=owner.nickname)
-
-
-def handles_in(entries: list[JsonObject]) -> tuple[Handle, ...]:
-    """Returns the handles in a list of entries."""
-    return tuple(Handle(handle) for entry in entries if (handle := read_text(entry, "UserName")))
 
 
 def _name(entry: JsonObject, key: str) -> str:

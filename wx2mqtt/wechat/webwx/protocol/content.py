@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from enum import StrEnum
+from functools import partial
 from urllib.parse import quote
 
 from wx2mqtt.i18n import Language
@@ -92,14 +93,13 @@ _EXTENSIONS = {
 
 def title_filename(name: str, kind: Kind, mime: str) -> str:
     """Returns the file name that the receiver sees; never empty, with an extension that fits `mime`."""
-    whole = _with_extension(name, kind, mime)
-    return _never_empty(cut_filename(whole), whole, kind)
+    return _sendable_name(name, kind, mime, cut_filename)
 
 
 def upload_filename(name: str, kind: Kind, mime: str) -> str:
     """Returns the file name that is sent with an upload, which has to be shorter."""
-    whole = _with_extension(name, kind, mime)
-    return _never_empty(cut_filename(whole, MAX_UPLOAD_NAME_CHARACTERS, _percent_encoded_size), whole, kind)
+    cut = partial(cut_filename, limit=MAX_UPLOAD_NAME_CHARACTERS, size=_percent_encoded_size)
+    return _sendable_name(name, kind, mime, cut)
 
 
 def received_filename(name: str) -> str:
@@ -107,19 +107,19 @@ def received_filename(name: str) -> str:
     return cut_filename(clean_filename(name))
 
 
-def _with_extension(name: str, kind: Kind, mime: str) -> str:
-    """Returns a clean name; pictures and videos get an extension by which WeChat recognizes them."""
-    clean = clean_filename(name) or str(kind)
+def _sendable_name(name: str, kind: Kind, mime: str, cut: Callable[[str], str]) -> str:
+    """Returns a clean name that is short enough.
+
+    Pictures and videos get an extension by which WeChat recognizes them. The kind stands in front where only
+    an ending is left.
+    """
+    whole = clean_filename(name) or str(kind)
     extensions = () if kind is Kind.FILE else _EXTENSIONS.get(mime, ())
-    if not extensions or extension_of(clean).lower() in extensions:
-        return clean
-    return f"{clean}.{extensions[0]}"
-
-
-def _never_empty(name: str, whole: str, kind: Kind) -> str:
-    """Returns a name that was cut from `whole`; the kind stands in front where only an ending is left."""
-    has_stem = name == whole or bool(name.removesuffix(f".{extension_of(name)}"))
-    return name if has_stem else f"{kind}{name}"
+    if extensions and extension_of(whole).lower() not in extensions:
+        whole = f"{whole}.{extensions[0]}"
+    short = cut(whole)
+    has_stem = short == whole or bool(short.removesuffix(f".{extension_of(short)}"))
+    return short if has_stem else f"{kind}{short}"
 
 
 def _percent_encoded_size(name: str) -> int:

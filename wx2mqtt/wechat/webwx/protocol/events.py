@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 
 from wx2mqtt.model import Event, Handle, Owner
-from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_object, read_text
 from wx2mqtt.wechat.webwx.protocol.codes import CALL_STATES, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import content_facts
@@ -33,48 +32,29 @@ _OWNER_RECALLED = re.compile(rf"(?:[你您]|You(?: have|'ve)?) ?(?:{_RECALLED_WO
 _REQUEST_SOURCES = {3: "search", 14: "group", 15: "phone_number", 17: "card", 30: "qr_code"}
 
 
-@frozen
-class RecallNotice:
-    """A withdrawn message."""
-
-    message_id: str
-    #: The sentence that WeChat shows in its place.
-    text: str
-    #: The name in the text, which identifies nobody; empty where the owner withdrew it.
-    by: str
-    #: The owner withdrew it.
-    own: bool
-
-
 def recall_event(
-    recall: RecallNotice, chat: Handle, sender: Handle | None, owner: Owner, key: str, time: int
-) -> Event:
-    """Returns the event of a recall.
+    sysmsg: XmlNode, chat: Handle, sender: Handle | None, owner: Owner, key: str, time: int
+) -> Event | None:
+    """Returns the event of a recall that a system XML reports, or None when it reports none.
 
     A recall by the owner's phone may look as if the peer had sent it, so the text decides (webwx 3.11.3).
     """
-    by = owner.nickname if recall.own else recall.by
+    if sysmsg.attribute("type") != "revokemsg":
+        return None
+    xml = sysmsg.find("revokemsg")
+    text = system_text(xml.text("replacemsg"))
+    is_own = bool(_OWNER_RECALLED.match(text.strip()))
+    by = owner.nickname if is_own else clean_name(_recalling_name(text[:MAX_LINE_CHARACTERS]))
+    ids = (xml.text(tag) for tag in ("msgid", "newmsgid"))
+    message_id = next((id_ for id_ in ids if id_.isascii() and id_.isdigit() and id_.strip("0")), "")
     return Event(
         key=key,
         name="recall",
         time=time,
         chat=chat,
-        actor=owner.handle if recall.own else sender,
-        fields=content_facts(id=recall.message_id, message_id=recall.message_id, by=by, text=recall.text),
+        actor=owner.handle if is_own else sender,
+        fields=content_facts(id=message_id, message_id=message_id, by=by, text=text),
     )
-
-
-def read_recall(sysmsg: XmlNode) -> RecallNotice | None:
-    """Returns the recall that a system XML reports, or None when it reports none."""
-    if sysmsg.attribute("type") != "revokemsg":
-        return None
-    xml = sysmsg.find("revokemsg")
-    text = system_text(xml.text("replacemsg"))
-    own = bool(_OWNER_RECALLED.match(text.strip()))
-    by = "" if own else clean_name(_recalling_name(text[:MAX_LINE_CHARACTERS]))
-    ids = (xml.text(tag) for tag in ("msgid", "newmsgid"))
-    message_id = next((id_ for id_ in ids if id_.isascii() and id_.isdigit() and id_.strip("0")), "")
-    return RecallNotice(message_id=message_id, text=text, by=by, own=own)
 
 
 def _recalling_name(text: str) -> str:

@@ -28,7 +28,7 @@ _COMMON_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'
 # Markup of system texts; anything else between angle brackets was typed by a person.
 _MARKUP = re.compile(r"</?(?:a|img|_wc_custom_link_)\b[^<>]*>", re.IGNORECASE)
 
-_BLANKS = re.compile(r"\s*")
+_NO_BLANK = re.compile(r"\S")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,10};)")
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
@@ -58,7 +58,7 @@ OWNER_WORDS = ("你", "您", "You", "you")
 def plain_text(content: str) -> str:
     """Returns the text that a person wrote, with line breaks, emoji and entities decoded."""
     if "<" in content:
-        content = undo_emoji(undo_breaks(content))
+        content = undo_tags(content)
     return undo_entities(content) if "&" in content else content
 
 
@@ -87,20 +87,16 @@ def server_message(message: str) -> str:
 
 def extract_xml(content: str) -> str:
     """Returns the XML in a message's content: escaped, with `<br/>` between lines (webwx 3.3.2)."""
-    content = undo_emoji(undo_breaks(content)) if "<" in content else content
-    stripped = content.lstrip()
+    stripped = undo_tags(content).lstrip()
     # Some servers send it unescaped; then the entities inside it must stay.
     return stripped if stripped.startswith("<") else undo_entities(stripped)
 
 
-def undo_breaks(content: str) -> str:
-    """Replaces `<br/>` by a line break."""
+def undo_tags(content: str) -> str:
+    """Replaces `<br/>` by a line break, and emoji spans by characters."""
     content = content.replace("<br/>", "\n")
-    return _BREAK.sub("\n", content) if "<br" in content else content
-
-
-def undo_emoji(content: str) -> str:
-    """Replaces emoji spans by characters."""
+    if "<br" in content:
+        content = _BREAK.sub("\n", content)
     return _EMOJI.sub(_emoji_of, content) if "<span" in content else content
 
 
@@ -116,27 +112,23 @@ def undo_entities(content: str) -> str:
 
 
 def _emoji_of(span: re.Match[str]) -> str:
-    return "".join(_character(digits) for digits in _code_points(span[1].lower()))
-
-
-def _code_points(digits: str) -> list[str]:
-    """Splits digits: 4 or 5 are one code point, 6 are 2+4 (keycaps), 10 are 5+5 (flags) (webwx 3.4.1.2).
+    """Returns the characters: 6 digits are 2+4 (keycaps), 10 are 5+5 (flags) (webwx 3.4.1.2).
 
     Other lengths are not described, and are split in the same way from the left.
     """
-    if len(digits) <= 5:
-        return [digits]
-    if len(digits) == 6:
-        return [digits[:2], digits[2:]]
-    size = 5 if digits.startswith("1f") else 4
-    return [digits[:size], *(_code_points(digits[size:]) if digits[size:] else [])]
-
-
-def _character(digits: str) -> str:
-    code = int(digits, 16)
-    if not 0x20 <= code <= 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-        return "\ufffd"
-    return chr(_CODE_POINT_CORRECTIONS.get(code, code))
+    digits = span[1].lower()
+    characters = ""
+    while digits:
+        size = len(digits)
+        if size == 6:
+            size = 2
+        elif size > 5:
+            size = 5 if digits.startswith("1f") else 4
+        code = int(digits[:size], 16)
+        is_character = 0x20 <= code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF
+        characters += chr(_CODE_POINT_CORRECTIONS.get(code, code)) if is_character else "\ufffd"
+        digits = digits[size:]
+    return characters
 
 
 class XmlNode:
@@ -165,11 +157,9 @@ class XmlNode:
         return (text or "").strip()
 
     def attribute(self, key: str) -> str:
-        """Returns the stripped value of an attribute."""
         return "" if self._element is None else self._element.get(key, "").strip()
 
     def find_all(self, path: str) -> Iterator[XmlNode]:
-        """Yields all elements at a path."""
         return iter(()) if self._element is None else map(XmlNode, self._element.iterfind(path))
 
 
@@ -203,20 +193,19 @@ def _try_parse(source: str) -> XmlNode:
 
 def _begins_with_dtd(source: str) -> bool:
     """Returns whether nothing but a byte order mark, blanks, instructions and comments precedes a DTD."""
-    begin = 1 if source.startswith("\ufeff") else 0
-    while begin >= 0:
-        match = _BLANKS.match(source, begin)
-        begin = match.end() if match else begin
-        if source.startswith("<?", begin):
-            begin = _index_after(source, "?>", begin + 2)
-        elif source.startswith("<!--", begin):
-            begin = _index_after(source, "-->", begin + 4)
+    rest = source.removeprefix("\ufeff")
+    begin = 0
+    while True:
+        sign = _NO_BLANK.search(rest, begin)
+        if sign is None:
+            return False
+        begin = sign.start()
+        if rest.startswith("<?", begin):
+            end = rest.find("?>", begin + 2)
+        elif rest.startswith("<!--", begin):
+            end = rest.find("-->", begin + 4)
         else:
-            return source.startswith("<!DOCTYPE", begin)
-    return False
-
-
-def _index_after(source: str, mark: str, begin: int) -> int:
-    """Returns the index behind the first `mark` from `begin` on, or -1 without it."""
-    index = source.find(mark, begin)
-    return -1 if index < 0 else index + len(mark)
+            return rest.startswith("<!DOCTYPE", begin)
+        if end < 0:
+            return False
+        begin = rest.index(">", end) + 1

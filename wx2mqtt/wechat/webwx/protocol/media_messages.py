@@ -116,7 +116,6 @@ def voice_message(entry: JsonObject, content: str, language: Language) -> Conten
 
 
 def video_message(entry: JsonObject, content: str, language: Language) -> Content:
-    """Returns a video or a micro video."""
     seconds = max(0, read_number(entry, "PlayLength")) or _first_number(_PLAY_SECONDS, content)
     return Content(
         kind=Kind.VIDEO,

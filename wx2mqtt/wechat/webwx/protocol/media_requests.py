@@ -38,7 +38,9 @@ MENTION_END = "\u2005"
 # A compressed answer could grow without bound while it is unpacked.
 NO_COMPRESSION = "identity"
 
+# As a browser in China formats a time; the server does not check it (webwx 2.14.2).
 _CHINA_OFFSET = timedelta(hours=8)
+_BROWSER_DATE = "%a %b %d %Y %H:%M:%S GMT+0800 (China Standard Time)"
 
 # FileType of webwxcheckupload.
 _FILE_TYPE = 7
@@ -149,8 +151,12 @@ def send_text_request(session: Session, draft: Draft, key: SendKey) -> Request:
 
     Raises `UnicodeEncodeError` for a text with lone surrogates.
     """
-    mentions = {"MsgSource": _mention_xml(draft)} if draft.mention else {}
-    return _send_request(session, draft, key, {"Content": draft.text, **mentions})
+    fields = {"Content": draft.text}
+    if draft.mention:
+        members = f"<atusername>{escape(','.join(draft.mention))}</atusername>"
+        group = f"<atchatroomname>{escape(draft.chat)}</atchatroomname>"
+        fields["MsgSource"] = f"<msgsource>{members}{group}</msgsource>"
+    return _send_request(session, draft, key, fields)
 
 
 def send_media_request(session: Session, draft: Draft, key: SendKey, uploaded: Uploaded) -> Request:
@@ -181,12 +187,13 @@ def upload_part_request(
     session: Session, upload: Upload, index: int, content: bytes, data_ticket: str
 ) -> Request:
     """Uploads one part, counted from 0; fields in the official client's order (webwx 2.14.2)."""
+    time_in_china = datetime.fromtimestamp(upload.started_ms / 1000, UTC) + _CHINA_OFFSET
     part_fields = [("chunks", str(upload.part_count)), ("chunk", str(index))] if upload.part_count > 1 else []
     fields = [
         ("id", f"WU_FILE_{upload.number}"),
         ("name", upload.name),
         ("type", upload.mime),
-        ("lastModifiedDate", _browser_date(upload.started_ms)),
+        ("lastModifiedDate", f"{time_in_china:{_BROWSER_DATE}}"),
         ("size", str(upload.size)),
         *part_fields,
         ("mediatype", _MEDIA_TYPES.get(upload.kind, "doc")),
@@ -235,14 +242,6 @@ def _send_request(session: Session, draft: Draft, key: SendKey, fields: Mapping[
     return signed_request(session, method.endpoint, {"Msg": message, "Scene": 0}, query)
 
 
-def _mention_xml(draft: Draft) -> str:
-    members = escape(",".join(draft.mention))
-    group = escape(draft.chat)
-    return (
-        f"<msgsource><atusername>{members}</atusername><atchatroomname>{group}</atchatroomname></msgsource>"
-    )
-
-
 def _file_xml(session: Session, draft: Draft, uploaded: Uploaded) -> str:
     """Returns the XML that shows an uploaded file as a message, on one line (webwx 2.12.10)."""
     attachment = draft.attachment
@@ -276,12 +275,6 @@ def _media_request(session: Session, upload: Upload) -> str:
     if upload.signature:
         request |= {"AESKey": upload.aes_key, "Signature": upload.signature}
     return json_body(request)
-
-
-def _browser_date(milliseconds: int) -> str:
-    """Formats a time as a browser in China does; the server does not check it (webwx 2.14.2)."""
-    time_in_china = datetime.fromtimestamp(milliseconds / 1000, UTC) + _CHINA_OFFSET
-    return time_in_china.strftime("%a %b %d %Y %H:%M:%S GMT+0800 (China Standard Time)")
 
 
 def encode_form(

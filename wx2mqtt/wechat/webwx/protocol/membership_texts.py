@@ -41,7 +41,6 @@ class GroupNotice:
 
     @property
     def concerns_owner(self) -> bool:
-        """Whether the owner joined or left."""
         return OWNER_MARK in self.added or OWNER_MARK in self.removed
 
 

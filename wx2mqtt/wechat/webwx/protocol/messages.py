@@ -105,9 +105,9 @@ def read_message(
         return events.call_event(msg_type, frame.chat, frame.sender, key, time)
     if msg_type == MsgType.SYSTEM_XML:
         sysmsg = parse_system_xml(frame.content)
-        recall = events.read_recall(sysmsg)
+        recall = events.recall_event(sysmsg, frame.chat, frame.sender, group_members.owner, key, time)
         if recall is not None:
-            return events.recall_event(recall, frame.chat, frame.sender, group_members.owner, key, time)
+            return recall
         content = system_xml_content(sysmsg)
         frame = replace(frame, sender=None)  # WeChat itself wrote it
     else:

@@ -158,15 +158,14 @@ _CDATA_END = "]]>"
 
 
 def read_qr_code(body: bytes) -> QrCode:
-    """Reads the answer of jslogin."""
-    script = _text(body)
+    script = body.decode("utf-8", "replace")
     uuid = _QR_UUID.search(script)
     return QrCode(code=_number(_QR_CODE, script), uuid=uuid[1] if uuid else "")
 
 
 def read_scan_answer(body: bytes) -> ScanAnswer:
     """Reads the answer of a login poll. An unknown code ends the QR code (webwx 2.3.3)."""
-    script = _text(body)
+    script = body.decode("utf-8", "replace")
     code = _number(_SCAN_CODE, script)
     if code is None:
         return ScanAnswer(scan=None)
@@ -180,7 +179,7 @@ def read_scan_answer(body: bytes) -> ScanAnswer:
 
 def read_new_login(body: bytes) -> NewLogin:
     """Reads the XML of webwxnewloginpage, or the page that replaces it (webwx 2.4.3.5, 2.4.3.8)."""
-    source = _text(body)
+    source = body.decode("utf-8", "replace")
     values = {name: _element(name, source) for name in _ELEMENTS}
     return NewLogin(
         ret=read_integer(values["ret"]),
@@ -202,11 +201,9 @@ def read_push_login(body: bytes) -> str:
 
 def read_sync_check(body: bytes) -> SyncCheckAnswer:
     """Reads `window.synccheck={retcode:"0",selector:"2"}`: JavaScript, not JSON (webwx 2.10.4)."""
-    match = _SYNC_CHECK.search(_text(body))
-    if match is None:
-        raise UnreadableJson
-    retcode = _number(_RETCODE, match[1])
-    if retcode is None:
+    match = _SYNC_CHECK.search(body.decode("utf-8", "replace"))
+    retcode = _number(_RETCODE, match[1]) if match else None
+    if match is None or retcode is None:
         raise UnreadableJson
     return SyncCheckAnswer(ret=retcode, selector=_number(_SELECTOR, match[1]) or 0)
 
@@ -226,7 +223,6 @@ def read_error_message(answer: JsonObject) -> str:
 
 
 def read_init(answer: JsonObject) -> InitAnswer:
-    """Reads the answer of webwxinit."""
     return InitAnswer(
         user=read_object(answer, "User"),
         skey=read_text(answer, "SKey"),
@@ -237,7 +233,6 @@ def read_init(answer: JsonObject) -> InitAnswer:
 
 
 def read_contact_page(answer: JsonObject) -> ContactPage:
-    """Reads the answer of webwxgetcontact."""
     contacts, unreadable_count = read_objects(answer, "MemberList")
     return ContactPage(
         contacts=contacts, next_seq=read_number(answer, "Seq"), unreadable_count=unreadable_count
@@ -257,7 +252,6 @@ def read_refused_members(answer: JsonObject) -> tuple[Handle, ...]:
 
 
 def read_sync(answer: JsonObject) -> SyncAnswer:
-    """Reads the answer of webwxsync."""
     messages, bad_messages = read_objects(answer, "AddMsgList")
     changed, bad_changed = read_objects(answer, "ModContactList")
     deleted, bad_deleted = read_objects(answer, "DelContactList")
@@ -318,10 +312,6 @@ def login_refusal(answer: NewLogin, language: Language) -> LoginRefused:
     if answer.ret != Ret.OK:
         return LoginRefused(webwx_text(language, "refused_silently", ret=answer.ret))
     return LoginRefused(webwx_text(language, "refused_by_page" if answer.page else "refused_without_key"))
-
-
-def _text(body: bytes) -> str:
-    return body.decode("utf-8", "replace")
 
 
 def _number(pattern: re.Pattern[str], script: str) -> int | None:

@@ -96,7 +96,6 @@ class Session:
 
     @property
     def owner(self) -> Owner:
-        """The owner of the account."""
         return Owner(handle=self.handle, nickname=self.nickname, uin=self.uin)
 
 
@@ -184,7 +183,6 @@ class Cookies:
 
     @classmethod
     def empty(cls, *, any_host: bool) -> Cookies:
-        """Returns an empty collection."""
         return cls({}, any_host)
 
     def with_response(self, host: str, set_cookie_lines: Iterable[str], now: float) -> Cookies:

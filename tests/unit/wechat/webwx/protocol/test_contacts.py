@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.wechat.test_json_reader import ANYTHING
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, OWNER, WIFE
-from wx2mqtt.model import ChatKind, Contact, Member
+from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
 from wx2mqtt.wechat.webwx.protocol import contacts
 
 SEED = {
@@ -118,8 +118,8 @@ def test_hollow_and_partial_lists_are_no_lists() -> None:
 
 def test_the_owner() -> None:
     user = {"UserName": ME, "NickName": "王&amp;", "Uin": 211722515}
-    assert contacts.read_owner(user) == (ME, "王&", "211722515")
-    assert contacts.read_owner({}) == ("", "", "")
+    assert contacts.read_owner(user) == Owner(handle=ME, nickname="王&", uin="211722515")
+    assert contacts.read_owner({}) == Owner(handle=Handle(""), nickname="", uin="")
     assert contacts.owner_contact(OWNER).kind is ChatKind.SELF
 
 
@@ -134,10 +134,6 @@ def test_the_file_helper_is_the_chat_with_oneself() -> None:
         ChatKind.SELF,
         "filehelper",
     )
-
-
-def test_handles_of_the_deleted() -> None:
-    assert contacts.handles_in([{"UserName": "@a"}, {}, {"UserName": 5.5}]) == ("@a",)
 
 
 @given(st.dictionaries(st.sampled_from([*SEED, "DisplayName"]), ANYTHING))
@@ -178,7 +174,7 @@ def test_a_name_of_a_megabyte_does_not_stand_in_each_message() -> None:
     shown = [contact.nickname, contact.remark, contact.alias, *contact.profile.values()]
     shown += [contact.members[0].nickname, contact.members[0].display_name]
     shown += [
-        contacts.read_owner(long)[1],
+        contacts.read_owner(long).nickname,
         contacts.new_nickname({"BitFlag": 1, "NickName": {"Buff": long["City"]}}),
     ]
     assert {len(name) for name in shown} == {contacts.MAX_CONTACT_NAME_CHARACTERS}

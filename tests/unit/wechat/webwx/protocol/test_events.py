@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.wechat.webwx.entries import OWNER, WIFE, entry, escaped
-from wx2mqtt.model import Handle
+from wx2mqtt.model import Event, Handle
 from wx2mqtt.wechat.webwx.protocol import events
 from wx2mqtt.wechat.webwx.protocol.system_texts import parse_system_xml
 
 
-def recall(inside: str) -> events.RecallNotice:
+def recall(inside: str) -> Event:
     xml = escaped(f'<sysmsg type="revokemsg"><revokemsg>{inside}</revokemsg></sysmsg>')
-    found = events.read_recall(parse_system_xml(xml))
-    assert found is not None
-    return found
+    event = events.recall_event(parse_system_xml(xml), Handle(WIFE), Handle(WIFE), OWNER, "1", 1)
+    assert event is not None
+    return event
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def recall(inside: str) -> events.RecallNotice:
     ],
 )
 def test_which_message_was_withdrawn(ids: str, message_id: str) -> None:
-    assert recall(ids).message_id == message_id
+    assert recall(ids).fields.get("message_id", "") == message_id
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,13 @@ def test_which_message_was_withdrawn(ids: str, message_id: str) -> None:
     ],
 )
 def test_who_withdrew_a_message(text: str, by: str, own: bool) -> None:
-    notice = recall(f"<msgid>5</msgid><replacemsg><![CDATA[{text}]]></replacemsg>")
-    assert (notice.by, notice.own) == (by, own)
+    event = recall(f"<msgid>5</msgid><replacemsg><![CDATA[{text}]]></replacemsg>")
+    assert event.actor == (OWNER.handle if own else WIFE)
+    assert event.fields.get("by", "") == (OWNER.nickname if own else by)
 
 
 def test_a_recall_without_anything_known() -> None:
-    event = events.recall_event(recall(""), Handle(WIFE), Handle(WIFE), OWNER, "1", 1)
+    event = recall("")
     assert (event.fields, event.actor) == ({}, WIFE)
 
 

@@ -18,7 +18,7 @@ from wx2mqtt.wechat.webwx.protocol import content, markup, messages
 from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import Content
 from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
-from wx2mqtt.wechat.webwx.protocol.money_texts import money_notice
+from wx2mqtt.wechat.webwx.protocol.system_texts import money_notice
 
 # What readers look for, in any order and nesting.
 TAGS = (

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.wechat.webwx.entries import app
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol.content import Content
-from wx2mqtt.wechat.webwx.protocol.money_texts import money_notice
+from wx2mqtt.wechat.webwx.protocol.system_texts import money_notice
 
 
 @pytest.mark.parametrize(
