@@ -355,6 +355,7 @@ TARGETS = (
             *names("responses", "read_sync"),
             *names("messages", "read_message", "read_frame", "recent_chats", "entry_key"),
             *names("messages", "read_notice", "known_names"),
+            *names("group_members", "GroupChanges.events"),
             *names("content", "read_message_id", "message_locator", "content_facts"),
             *names("system_texts", "system_notice", "system_xml_content", "has_text_of_people"),
             *names("events", "recall_event", "friend_request_event", "call_event"),
