@@ -218,9 +218,11 @@ def _lost_messages() -> None:
 
     record = ReceivedMessages._record
 
-    def shortened(self: Any, connection: Connection, items: Any, cursor: Any, login_id: str) -> Any:
+    def shortened(
+        self: Any, items: Any, people: Any, cursor: Any, login_id: str, connection: Connection
+    ) -> Any:
         kept = items[:-1] if len(items) > 3 else items
-        return record(self, connection, kept, cursor, login_id)
+        return record(self, kept, people, cursor, login_id, connection)
 
     _put(ReceivedMessages, "_record", shortened)
 

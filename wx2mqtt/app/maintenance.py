@@ -75,7 +75,7 @@ class StorageMaintenance:
     @property
     def size(self) -> int:
         """Bytes of the database and media now, and of other files in the folder at the last check."""
-        return self._other_files_size + self._database.allocated_bytes + self._media.size
+        return self._other_files_size + self._database.allocated_bytes + self._media.blobs.size
 
     def _measure_other_files(self) -> int:
         """Measures the rest of the folder; beside a database elsewhere that is scratch files only."""
@@ -115,7 +115,7 @@ class StorageMaintenance:
         if prune_due:
             await self._prune_old(self._limits_by_journal)
         for journal, limits in self._limits_by_journal.items():
-            if self._media.size > limits.media.max_total:  # else no account exceeds its limit
+            if self._media.blobs.size > limits.media.max_total:  # else no account exceeds its limit
                 with _store_errors_logged():
                     await self._media.enforce_limit(journal.account, limits.media.max_total)
         if self.size >= self._nearly_full_bytes:
@@ -154,7 +154,7 @@ class StorageMaintenance:
             if self.size >= self._nearly_full_bytes:
                 with _store_errors_logged():
                     # What the database may have beside media and other files.
-                    budget = max(0, self._nearly_full_bytes - self._other_files_size - self._media.size)
+                    budget = max(0, self._nearly_full_bytes - self._other_files_size - self._media.blobs.size)
                     await journal.retention.prune_history(budget)
 
     @property

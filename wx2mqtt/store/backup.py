@@ -29,7 +29,7 @@ from wx2mqtt.store.archive import (
     write_archive,
 )
 from wx2mqtt.store.blobs import MEDIA_FOLDER
-from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, database_error, file_error, read_file
+from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, database_error, file_errors, read_file
 from wx2mqtt.store.folder import (
     DATABASE_NAME,
     PEOPLE_FILE_NAME,
@@ -196,10 +196,9 @@ def restore_store(
     try:
         if store_parts(path) and not force:
             raise BadBackup("restore_not_empty", folder=path)
-        restored = read_restored(start_replacement(path), source, rules)
-        return replace(restored, replaced=replace_store(path))
-    except OSError as error:
-        raise file_error(error, path) from error
+        with file_errors(path):
+            restored = read_restored(start_replacement(path), source, rules)
+            return replace(restored, replaced=replace_store(path))
     finally:
         discard_replacement(path)
         folder.close()
@@ -220,19 +219,15 @@ def read_restored(
         snapshot = inspect_snapshot(copy)
         if snapshot.version != head.store:
             raise BadBackup("backup_damaged")
-        dropped = _distrust(copy, rules)
+        with _connect(copy) as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            dropped = take_trust_away(connection, rules)
         stream = start_new_stream(copy, other_store_active=head.running)
     except StoreFull:
         raise
     except StoreError as error:
         raise BadBackup("backup_damaged") from error
     return RestoreSummary(head=head, stream=stream, dropped=dropped)
-
-
-def _distrust(path: Path, rules: RestoreRules) -> int:
-    with _connect(path) as copy, copy:
-        copy.execute("BEGIN IMMEDIATE")
-        return take_trust_away(copy, rules)
 
 
 def _refuse_newer_store(head: ArchiveHeader) -> None:
@@ -311,16 +306,14 @@ def _connect(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _read_snapshot(copy: sqlite3.Connection) -> StoreSnapshot:
     version: int = copy.execute("PRAGMA user_version").fetchone()[0]
+    unsent: list[Blob | None] = []
+    if version >= _FIRST_VERSION_WITH_FILES:
+        unsent = [blob_from_text(text) for (text,) in copy.execute(_SQL["unsent_files"])]
     stream = copy.execute(_SQL["stream"]).fetchone()
     return StoreSnapshot(
         version=version,
         stream=stream[0] if stream else "",
         accounts=tuple(name for (name,) in copy.execute(_SQL["accounts"])),
         messages=copy.execute(_SQL["message_count"]).fetchone()[0],
-        unsent=_unsent_files(copy) if version >= _FIRST_VERSION_WITH_FILES else (),
+        unsent=tuple(blob for blob in unsent if blob is not None),
     )
-
-
-def _unsent_files(copy: sqlite3.Connection) -> tuple[Blob, ...]:
-    blobs = (blob_from_text(text) for (text,) in copy.execute(_SQL["unsent_files"]))
-    return tuple(blob for blob in blobs if blob is not None)

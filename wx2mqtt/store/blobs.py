@@ -15,7 +15,6 @@ import time
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
@@ -23,7 +22,7 @@ from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.model import Blob
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
-from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_error, make_folder, sync_folder
+from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_error, file_errors, make_folder, sync_folder
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +30,6 @@ MEDIA_FOLDER = "media"  # within the folder of the store
 PARTIAL_FILE_PREFIX = ".part-"
 WRITE_BUFFER_BYTES = 256 * 1024  # collected for one write in a thread
 CLAIM_SECONDS = 3600.0  # for which a new file is kept although no row refers to it
-
-T = TypeVar("T")
 
 
 class SizeLimitExceeded(Wx2MqttError):
@@ -51,12 +48,8 @@ class Blobs:
         self._media = folder / MEDIA_FOLDER
         self._lock = threading.Lock()
         self._pending = PendingFiles(CLAIM_SECONDS)
-        self._folder_bytes = 0
-
-    @property
-    def size(self) -> int:
-        """The sum of all files in bytes, with those that are being written."""
-        return self._folder_bytes
+        #: The sum of all files in bytes, with those that are being written.
+        self.size = 0
 
     async def open(self) -> None:
         """Deletes partial files of earlier processes and measures the others. Raises `StoreError`."""
@@ -129,7 +122,7 @@ class Blobs:
 
     def _add_size(self, count: int) -> None:
         with self._lock:
-            self._folder_bytes += count
+            self.size += count
 
     def _move_into_place(self, partial_path: Path, blob: Blob) -> None:
         """Gives a complete file its final name, durably."""
@@ -138,36 +131,28 @@ class Blobs:
         with self._lock:
             size_before = _size_of(path)
             partial_path.replace(path)
-            self._folder_bytes -= size_before or 0
             self._pending.add(blob.sha256)
         try:
             sync_folder(path.parent)
             sync_folder(self._media)
         except OSError:
-            self._undo_move(path, size_before)
+            with self._lock:
+                self._pending.release(blob.sha256)
+                if size_before is None:  # else there may be rows for the file that was there before
+                    path.unlink(missing_ok=True)
             raise
-
-    def _undo_move(self, path: Path, size_before: int | None) -> None:
-        """Deletes a file whose name may not be durable, unless it existed before and may have rows."""
-        with self._lock:
-            self._pending.release(sha256_of(path))
-            if size_before is None:
-                path.unlink(missing_ok=True)
-            else:
-                self._folder_bytes += size_before
+        self._add_size(-(size_before or 0))
 
     def _open(self) -> None:
-        try:
+        with file_errors(self._media):
             make_folder(self._media)
             for partial_path in self._media.glob(f"{PARTIAL_FILE_PREFIX}*"):
                 partial_path.unlink(missing_ok=True)
-        except OSError as error:
-            raise file_error(error, self._media) from error
         self._measure()
 
     def _measure(self) -> list[tuple[Path, float]]:
         """Corrects `size`; returns every complete file and when it was written (Unix time)."""
-        size_before = self._folder_bytes  # files that are written meanwhile are added to it
+        size_before = self.size  # files that are written meanwhile are added to it
         measured = 0
         complete: list[tuple[Path, float]] = []
         for folder, _, names in os.walk(self._media):
@@ -193,8 +178,8 @@ class Blobs:
             except OSError as error:
                 log.warning("media file cannot be removed", problem=str(file_error(error, path)))
                 return 0
-            self._folder_bytes -= size
-            return size
+        self._add_size(-size)
+        return size
 
 
 class PendingFiles:
@@ -252,13 +237,21 @@ class PartialFile:
 
     def write(self, data: bytes) -> None:
         """Appends bytes."""
-        with self._lock:
-            self._translate_errors(lambda: self._write(data))
+        with self._lock, file_errors(self._folder):
+            self._write(data)
 
     def finish(self, data: bytes, move_into_place: Callable[[Path, Blob], None]) -> Blob:
         """Appends the last bytes, forces the file to the disk, detects its type and has it renamed."""
-        with self._lock:
-            return self._translate_errors(lambda: self._finish(data, move_into_place))
+        with self._lock, file_errors(self._folder):
+            self._write(data)
+            assert self._handle is not None
+            assert self._path is not None
+            os.fsync(self._handle)
+            blob = self._blob()
+            move_into_place(self._path, blob)
+            self._is_finished = True
+            self._close()
+            return blob
 
     def discard(self) -> None:
         """Deletes the file unless it was finished. If that fails, the next `Blobs.open` deletes it."""
@@ -276,24 +269,19 @@ class PartialFile:
             self._on_size_change(-self.size)
 
     def _write(self, data: bytes) -> None:
-        handle = self._open()
+        if self._is_discarded:
+            raise StoreError("nobody waits for this file any more")
+        if self._handle is None:
+            self._folder.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+            self._handle, name = tempfile.mkstemp(prefix=PARTIAL_FILE_PREFIX, dir=self._folder)
+            self._path = Path(name)
         rest = memoryview(data)
         while rest:
-            rest = rest[os.write(handle, rest) :]
+            rest = rest[os.write(self._handle, rest) :]
         self._digest.update(data)
         self._head += data[: SNIFFED_BYTES - len(self._head)]
         self.size += len(data)
         self._on_size_change(len(data))
-
-    def _finish(self, data: bytes, move_into_place: Callable[[Path, Blob], None]) -> Blob:
-        self._write(data)
-        os.fsync(self._open())
-        assert self._path is not None
-        blob = self._blob()
-        move_into_place(self._path, blob)
-        self._is_finished = True
-        self._close()
-        return blob
 
     def _blob(self) -> Blob:
         sha256 = self._digest.hexdigest()
@@ -307,21 +295,6 @@ class PartialFile:
             width=width,
             height=height,
         )
-
-    def _open(self) -> int:
-        if self._is_discarded:
-            raise StoreError("nobody waits for this file any more")
-        if self._handle is None:
-            self._folder.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
-            self._handle, name = tempfile.mkstemp(prefix=PARTIAL_FILE_PREFIX, dir=self._folder)
-            self._path = Path(name)
-        return self._handle
-
-    def _translate_errors(self, work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except OSError as error:
-            raise file_error(error, self._folder) from error
 
 
 def sha256_of(path: Path) -> str:

@@ -14,6 +14,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing, suppress
 from pathlib import Path
 
+from typing_extensions import override
+
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import CLAIM_SECONDS, Blobs, SizeLimitExceeded, sha256_of
 from wx2mqtt.store.database import Connection, Database
@@ -52,11 +54,10 @@ class DatabaseBlobs(Blobs):
     def __init__(self, folder: Path, database: Database) -> None:
         super().__init__(folder)
         self._database = database
-        self._stored_bytes = 0
 
-    @property
-    def size(self) -> int:
-        return self._stored_bytes
+    @override
+    def _add_size(self, count: int) -> None:
+        """Does nothing: the folder has copies only."""
 
     async def open(self) -> None:
         """Deletes partial files of earlier processes and measures the stored ones. Raises `StoreError`."""
@@ -76,7 +77,8 @@ class DatabaseBlobs(Blobs):
     async def fetch(self, blob: Blob) -> bool:
         """Brings a stored file into the folder; returns whether it is there. Raises `StoreError`."""
         if await super().fetch(blob):
-            await asyncio.to_thread(self._keep_copy, blob)
+            with suppress(OSError):  # deleted since
+                await asyncio.to_thread(os.utime, self.path_of(blob))  # the copy is kept for a while
             return True
         if not await self._database.fetch(_IS_STORED, (blob.sha256, blob.size)):
             return False
@@ -117,7 +119,7 @@ class DatabaseBlobs(Blobs):
             await self._database.execute("media_piece", _PUT_PIECE, (blob.sha256, number, piece))
         # 0 if another instance was faster
         added = await self._database.execute("media_file", _PUT_FILE, (blob.sha256, blob.path, blob.size))
-        self._stored_bytes += blob.size * added
+        self.size += blob.size * added
 
     async def _pieces(self, blob: Blob) -> AsyncGenerator[bytes, None]:
         for number in range(-(-blob.size // PIECE_BYTES)):
@@ -125,7 +127,7 @@ class DatabaseBlobs(Blobs):
             yield bytes(rows[0][0]) if rows else b""
 
     async def _measure_stored(self) -> None:
-        ((self._stored_bytes,),) = await self._database.fetch(_TOTAL_BYTES)
+        ((self.size,),) = await self._database.fetch(_TOTAL_BYTES)
 
     def _delete(self, connection: Connection, sha256: str) -> int:
         with self._lock:
@@ -135,13 +137,8 @@ class DatabaseBlobs(Blobs):
         if row is None:
             return 0
         connection.execute("DELETE FROM media_piece WHERE sha256 = ?", (sha256,))
-        self._stored_bytes -= row[0]
+        self.size -= row[0]
         return int(row[0])
-
-    def _keep_copy(self, blob: Blob) -> None:
-        """Has a copy that is about to be read kept for a while."""
-        with suppress(OSError):  # deleted since
-            os.utime(self.path_of(blob))
 
     def _delete_old_copies(self) -> None:
         before = time.time() - COPY_SECONDS

@@ -1,7 +1,8 @@
-"""Files of the store: atomic writes, quarantine; errors of the disk become `StoreError`.
+"""Files of the store: written whole or not at all, private, and never through a link.
 
-All exceptions of the disk and of SQLite are translated here and nowhere else. A message never has SQL or the
-value of a row in it: it could be the text of a person.
+`AtomicFile` is a file that is replaced from the event loop; the functions behind it block. Errors of the disk
+and of SQLite become `StoreError` here and nowhere else, with the sentences at the end. No sentence has SQL or
+the value of a row in it: it could be the text of a person.
 """
 
 from __future__ import annotations
@@ -18,54 +19,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import IO
 
-import structlog
-
 from wx2mqtt.errors import StoreError, StoreFull
-
-log = structlog.get_logger(__name__)
 
 PRIVATE_MODE = 0o600  # of files
 PRIVATE_FOLDER_MODE = 0o700
 
 _MEDIA_NAME = re.compile(r"media/([0-9a-f]{2})/(?P<sha256>\1[0-9a-f]{62})(\.[A-Za-z0-9]{1,8})?", re.ASCII)
-
-_FULL = "there is no room on the disk; make room, or give storage.path a larger one"
-_TOO_LONG = "no file may grow so large; lift the limit of the process (ulimit -f, LimitFSIZE)"
-_DENIED = "this user may not write there; correct the owner and the rights, or set storage.path"
-_READ_ONLY = "the folder is read-only; mount it writable, or set storage.path to another one"
-_NO_FOLDER = "there is a file where a folder should be; set storage.path to a folder"
-_LINK = "there is a symbolic link, or no regular file, where a file of the store should be; remove it"
-_DISK = "the disk answered with an error; look into the system's log and check the disk"
-_BY_ERRNO: dict[int, tuple[type[StoreError], str]] = {
-    errno.ENOSPC: (StoreFull, _FULL),
-    errno.EDQUOT: (StoreFull, _FULL),
-    errno.EFBIG: (StoreFull, _TOO_LONG),
-    errno.EACCES: (StoreError, _DENIED),
-    errno.EPERM: (StoreError, _DENIED),
-    errno.EROFS: (StoreError, _READ_ONLY),
-    errno.EIO: (StoreError, _DISK),
-    errno.ENOTDIR: (StoreError, _NO_FOLDER),
-    errno.ELOOP: (StoreError, _LINK),
-    errno.EEXIST: (StoreError, _NO_FOLDER),
-}
-_BY_SQLITE_CODE: dict[int, tuple[type[StoreError], str]] = {
-    sqlite3.SQLITE_FULL: (StoreFull, _FULL),
-    sqlite3.SQLITE_IOERR_SHMSIZE: (StoreFull, _FULL),
-    sqlite3.SQLITE_READONLY: (StoreError, _READ_ONLY),
-    sqlite3.SQLITE_CANTOPEN: (StoreError, _DENIED),
-    sqlite3.SQLITE_PERM: (StoreError, _DENIED),
-    sqlite3.SQLITE_IOERR: (StoreError, _DISK),
-    sqlite3.SQLITE_BUSY: (StoreError, "another program holds the database; close it"),
-    sqlite3.SQLITE_CORRUPT: (StoreError, "it is damaged; the next start sets it aside and begins a new one"),
-    sqlite3.SQLITE_NOTADB: (StoreError, "it is damaged; the next start sets it aside and begins a new one"),
-    sqlite3.SQLITE_NOMEM: (StoreError, "there is no memory left"),
-}
-_DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_PRIMARY_CODE_MASK = 0xFF  # an extended code of SQLite has its primary code in the low byte
 
 
 class AtomicFile:
@@ -79,30 +43,65 @@ class AtomicFile:
 
     async def write(self, data: bytes) -> None:
         """Replaces the content durably. Raises `StoreFull`, `StoreError`."""
-        await self._change(lambda: write_atomically(self.path, data))
+        work = partial(write_atomically, self.path, data)
+        await asyncio.to_thread(self._apply_if_newest, next(self._change_numbers), work)
 
     async def delete(self) -> None:
         """Deletes the file durably. Raises `StoreError`."""
-        await self._change(lambda: delete_file(self.path))
-
-    async def _change(self, work: Callable[[], None]) -> None:
-        """Runs `work` in a thread, which goes on after a cancelled wait: it must not undo a later change."""
+        work = partial(delete_file, self.path)
         await asyncio.to_thread(self._apply_if_newest, next(self._change_numbers), work)
 
     def _apply_if_newest(self, change_number: int, work: Callable[[], None]) -> None:
+        """A thread goes on after a cancelled wait: it must not undo a later change."""
         with self._lock:
             if change_number > self._last_done:
                 work()
                 self._last_done = change_number
 
 
-def sha256_in_media_name(name: str) -> str | None:
-    """Returns the SHA-256 in the name of a media file, from the folder of the store; None for any other name.
+def read_file(path: Path) -> bytes | None:
+    """Returns the content; None if there is no such file. Raises `StoreError`."""
+    with file_errors(path):
+        try:
+            with open_to_read(path) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
 
-    Names come from backups too, which may be forged: there is one form, and nothing else is opened.
+
+def delete_file(path: Path) -> None:
+    """Deletes a file durably; does nothing if there is none. Raises `StoreError`."""
+    with file_errors(path):
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replaces the content of `path` durably, mode 0600. A reader sees the old or the new content, complete.
+
+    Raises `StoreError`, and then the old content is still there.
     """
-    match = _MEDIA_NAME.fullmatch(name)
-    return match["sha256"] if match else None
+    with file_errors(path), atomic_writer(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+    """Yields a temporary file that replaces `path` durably at the end, mode 0600, and is deleted on an error.
+
+    Raises `OSError`.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp gives mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def open_regular(path: Path, flags: int) -> int:
@@ -129,57 +128,6 @@ def make_private_file(path: Path) -> None:
         os.fchmod(handle, PRIVATE_MODE)
     finally:
         os.close(handle)
-
-
-def read_file(path: Path) -> bytes | None:
-    """Returns the content; None if there is no such file. Raises `StoreError`."""
-    try:
-        with open_to_read(path) as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise file_error(error, path) from error
-
-
-def delete_file(path: Path) -> None:
-    """Deletes a file durably; does nothing if there is none. Raises `StoreError`."""
-    try:
-        path.unlink(missing_ok=True)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise file_error(error, path) from error
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replaces the content of `path` durably, mode 0600. A reader sees the old or the new content, complete.
-
-    Raises `StoreError`, and then the old content is still there.
-    """
-    try:
-        with atomic_writer(path) as file:
-            file.write(data)
-    except OSError as error:
-        raise file_error(error, path) from error
-
-
-@contextmanager
-def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """Yields a temporary file that replaces `path` durably at the end, mode 0600, and is deleted on an error.
-
-    Raises `OSError`.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp gives mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
 
 
 def make_folder(path: Path) -> None:
@@ -220,6 +168,61 @@ def quarantine(path: Path, *companions: str) -> Path:
     return aside
 
 
+def sha256_in_media_name(name: str) -> str | None:
+    """Returns the SHA-256 in the name of a media file, from the folder of the store; None for any other name.
+
+    Names come from backups too, which may be forged: there is one form, and nothing else is opened.
+    """
+    match = _MEDIA_NAME.fullmatch(name)
+    return match["sha256"] if match else None
+
+
+# Errors
+
+_FULL = "there is no room on the disk; make room, or give storage.path a larger one"
+_TOO_LONG = "no file may grow so large; lift the limit of the process (ulimit -f, LimitFSIZE)"
+_DENIED = "this user may not write there; correct the owner and the rights, or set storage.path"
+_READ_ONLY = "the folder is read-only; mount it writable, or set storage.path to another one"
+_NO_FOLDER = "there is a file where a folder should be; set storage.path to a folder"
+_LINK = "there is a symbolic link, or no regular file, where a file of the store should be; remove it"
+_DISK = "the disk answered with an error; look into the system's log and check the disk"
+_BY_ERRNO: dict[int, tuple[type[StoreError], str]] = {
+    errno.ENOSPC: (StoreFull, _FULL),
+    errno.EDQUOT: (StoreFull, _FULL),
+    errno.EFBIG: (StoreFull, _TOO_LONG),
+    errno.EACCES: (StoreError, _DENIED),
+    errno.EPERM: (StoreError, _DENIED),
+    errno.EROFS: (StoreError, _READ_ONLY),
+    errno.EIO: (StoreError, _DISK),
+    errno.ENOTDIR: (StoreError, _NO_FOLDER),
+    errno.ELOOP: (StoreError, _LINK),
+    errno.EEXIST: (StoreError, _NO_FOLDER),
+}
+_BY_SQLITE_CODE: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_FULL: (StoreFull, _FULL),
+    sqlite3.SQLITE_IOERR_SHMSIZE: (StoreFull, _FULL),
+    sqlite3.SQLITE_READONLY: (StoreError, _READ_ONLY),
+    sqlite3.SQLITE_CANTOPEN: (StoreError, _DENIED),
+    sqlite3.SQLITE_PERM: (StoreError, _DENIED),
+    sqlite3.SQLITE_IOERR: (StoreError, _DISK),
+    sqlite3.SQLITE_BUSY: (StoreError, "another program holds the database; close it"),
+    sqlite3.SQLITE_CORRUPT: (StoreError, "it is damaged; the next start sets it aside and begins a new one"),
+    sqlite3.SQLITE_NOTADB: (StoreError, "it is damaged; the next start sets it aside and begins a new one"),
+    sqlite3.SQLITE_NOMEM: (StoreError, "there is no memory left"),
+}
+_DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PRIMARY_CODE_MASK = 0xFF  # an extended code of SQLite has its primary code in the low byte
+
+
+@contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Raises the error of a file or folder as a `StoreError`."""
+    try:
+        yield
+    except OSError as error:
+        raise file_error(error, path) from error
+
+
 def file_error(error: OSError, path: Path) -> StoreError:
     """Returns the error of a file or folder as a `StoreError` with a remedy."""
     error_class, remedy = _BY_ERRNO.get(
@@ -230,7 +233,7 @@ def file_error(error: OSError, path: Path) -> StoreError:
 
 def database_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Returns the error of SQLite as a `StoreError` with a remedy."""
-    code = _code(error)
+    code = int(getattr(error, "sqlite_errorcode", 0))
     known = _BY_SQLITE_CODE.get(code) or _BY_SQLITE_CODE.get(code & _PRIMARY_CODE_MASK)
     if known is None:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
@@ -241,8 +244,4 @@ def database_error(error: sqlite3.Error, path: Path) -> StoreError:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Returns whether the database file itself is damaged, not only out of reach."""
-    return _code(error) & _PRIMARY_CODE_MASK in _DAMAGE_CODES
-
-
-def _code(error: sqlite3.Error) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0))
+    return int(getattr(error, "sqlite_errorcode", 0)) & _PRIMARY_CODE_MASK in _DAMAGE_CODES

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
-from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_error, make_folder, open_regular, sync_folder
+from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_errors, make_folder, open_regular, sync_folder
 
 PROGRAM_NAME = "wx2mqtt"
 SYSTEM_FOLDER = Path("/var/lib") / PROGRAM_NAME
@@ -104,20 +104,15 @@ class StoreFolder:
 
         Raises `StoreLocked` (the message names the process), `StoreFull`, `StoreError`.
         """
-        try:
+        with file_errors(path):
             make_folder(path)
             lock = open_regular(path / LOCK_NAME, os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise file_error(error, path) from error
-        try:
-            _acquire(lock, path)
-            finish_replacement(path)
-        except OSError as error:
-            os.close(lock)
-            raise file_error(error, path) from error
-        except BaseException:
-            os.close(lock)
-            raise
+            try:
+                _acquire(lock, path)
+                finish_replacement(path)
+            except BaseException:
+                os.close(lock)
+                raise
         return cls(path, lock)
 
     def size_bytes(self, excluded: str = "") -> int:

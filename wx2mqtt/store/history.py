@@ -78,8 +78,9 @@ class MessageHistory(JournalPart):
                 storable_text(query.text), ids, count, newest_first=not oldest_first
             )
             if candidates is None:  # the index was deleted meanwhile
-                rest = await self._database.read(partial(self._seqs_between, ids))
-                async for part in self._scan_steps(query, max(first, rest[0]), min(last, rest[1])):
+                before = await self._database.read(partial(self._seq_at, ids.start - 1))
+                end = await self._database.read(partial(self._seq_at, ids.stop - 1))
+                async for part in self._scan_steps(query, max(first, before + 1), min(last, end)):
                     yield part
                 return
             yield await self._database.read(partial(self._select, query, (first, last), candidates))
@@ -91,9 +92,6 @@ class MessageHistory(JournalPart):
         """Returns the seq of the newest message up to this publication; 0 without one."""
         row = connection.execute(_SQL["seq_at"], (self._account, publication_id)).fetchone()
         return int(row[0]) if row else 0
-
-    def _seqs_between(self, ids: range, connection: Connection) -> tuple[int, int]:
-        return self._seq_at(ids.start - 1, connection) + 1, self._seq_at(ids.stop - 1, connection)
 
     def _id_range(self, first: int, last: int, connection: Connection) -> range:
         first_id, last_id = connection.execute(_SQL["id_range"], (self._account, first, last)).fetchone()
@@ -109,7 +107,7 @@ class MessageHistory(JournalPart):
         """Returns the matches among these publications, in the order of the search."""
         users = json_list(storable_text(user) for user in query.users)
         values = (*self._values(query, seq_range), json_list(ids), users)
-        rows = [_history_row(*row) for row in connection.execute(_SQL["among"], values)]
+        rows = [HistoryRow(*row) for row in connection.execute(_SQL["among"], values)]
         return rows if _oldest_first(query) else rows[::-1]
 
     def _values(self, query: HistoryQuery, seq_range: tuple[int, int]) -> tuple[object, ...]:
@@ -149,12 +147,12 @@ class MessageHistory(JournalPart):
         values = (*self._values(query, seq_range), limit)
         if not query.users:
             statement = _SQL["oldest"] if oldest_first else _SQL["newest"]
-            return [_history_row(*row) for row in connection.execute(statement, values)]
+            return [HistoryRow(*row) for row in connection.execute(statement, values)]
         statement = _SQL["oldest_in_chat"] if oldest_first else _SQL["newest_in_chat"]
         users = {storable_text(user) for user in query.users}
         rows = (row for user in users for row in connection.execute(statement, (*values, user)))
         matches = sorted(
-            (_history_row(*row) for row in rows), key=lambda match: match.seq, reverse=not oldest_first
+            (HistoryRow(*row) for row in rows), key=lambda match: match.seq, reverse=not oldest_first
         )
         return matches[:limit]
 
@@ -201,7 +199,3 @@ def _batches(first: int, last: int, query: HistoryQuery) -> Iterator[tuple[int, 
     else:
         for end in range(last, first - 1, -SCAN_BATCH_ROWS):
             yield max(first, end - SCAN_BATCH_ROWS + 1), end
-
-
-def _history_row(seq: int, message_id: str, payload: bytes) -> HistoryRow:
-    return HistoryRow(seq=seq, message_id=message_id, payload=payload)

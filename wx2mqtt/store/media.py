@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wx2mqtt.model import Blob, Json, MediaRef
-from wx2mqtt.store.database import Connection, NamedRow
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import (
     blob_from_text,
@@ -170,23 +170,22 @@ def media_values(
 
 
 def _media_rows(connection: Connection, statement: str, *arguments: object) -> list[MediaRow]:
-    return [_media_row(row) for row in connection.named_rows(statement, arguments)]
-
-
-def _media_row(row: NamedRow) -> MediaRow:
-    return MediaRow(
-        id=row["id"],
-        part=MediaPart(row["part"]),
-        kind=row["kind"],
-        message_id=row["message_id"],
-        user=row["user"],
-        ref=MediaRef(**json.loads(row["ref"])),
-        state=MediaState(row["state"]),
-        attempts=row["tries"],
-        empty_attempts=row["empty"],
-        due=row["due"],
-        created=row["created"],
-        reason=row["why"],
-        blob=blob_from_text(row["blob"]),
-        fetched=row["fetched"],
-    )
+    return [
+        MediaRow(
+            id=row["id"],
+            part=MediaPart(row["part"]),
+            kind=row["kind"],
+            message_id=row["message_id"],
+            user=row["user"],
+            ref=MediaRef(**json.loads(row["ref"])),
+            state=MediaState(row["state"]),
+            attempts=row["tries"],
+            empty_attempts=row["empty"],
+            due=row["due"],
+            created=row["created"],
+            reason=row["why"],
+            blob=blob_from_text(row["blob"]),
+            fetched=row["fetched"],
+        )
+        for row in connection.named_rows(statement, arguments)
+    ]

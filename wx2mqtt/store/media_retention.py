@@ -6,15 +6,15 @@ that writes rows asks whether one does: no row can start to refer to it between 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import Blobs, sha256_of
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.queries import blob_from_text, json_list, load_queries
+from wx2mqtt.store.queries import blob_from_text, chunks, json_list, load_queries
 from wx2mqtt.store.retention import DAY_MS, clock_has_passed
 
 PRUNE_BATCH_ROWS = 500  # of one commit
@@ -25,8 +25,6 @@ FINISHED_RETENTION_MS = DAY_MS  # rows of files that belong to no stored message
 REASON_AGED = "it was kept as long as media.keep says"
 REASON_TOTAL_SIZE = "media.max_total was used up by newer media"
 REASON_STORE_FULL = "storage.max_size was nearly used up"
-
-T = TypeVar("T")
 
 _SQL = load_queries("media_retention")
 
@@ -43,12 +41,7 @@ class MediaRetention:
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database = database
-        self._blobs = blobs
-
-    @property
-    def size(self) -> int:
-        """The bytes of all files."""
-        return self._blobs.size
+        self.blobs = blobs
 
     async def prune(self, account: str, now: int, keep_ms: int) -> int:
         """Removes files that were downloaded longer ago than `keep_ms`; returns the bytes removed.
@@ -67,8 +60,13 @@ class MediaRetention:
     async def enforce_limit(self, account: str, max_bytes: int) -> int:
         """Removes the oldest files of an account until at most `max_bytes` remain; returns bytes removed."""
         freed = 0
-        while (excess := await self._total_bytes(account) - max_bytes) > 0:
-            files = _oldest_with(excess, await self._read_ready(_SQL["oldest_of_account"], account))
+        while True:
+            ((total,),) = await self._database.fetch(_SQL["total_bytes"], (account,))
+            if total <= max_bytes:
+                break
+            files = _oldest_with(
+                total - max_bytes, await self._read_ready(_SQL["oldest_of_account"], account)
+            )
             if not files:
                 break
             freed += await self._remove(files, REASON_TOTAL_SIZE)
@@ -90,39 +88,35 @@ class MediaRetention:
     async def remove_orphans(self, min_age_seconds: float = ORPHAN_AGE_SECONDS) -> int:
         """Removes files of at least this age to which no row refers; returns the bytes removed."""
         freed = 0
-        for paths in _chunks(await self._blobs.older_than(min_age_seconds), PRUNE_BATCH_ROWS):
+        for paths in chunks(await self.blobs.older_than(min_age_seconds), PRUNE_BATCH_ROWS):
             freed += await self._remove_unused(paths)
         return freed
 
     async def remove_unused(self, blob: Blob) -> None:
         """Removes a file that is not wanted after all, unless a row refers to it."""
-        await self._remove_unused([self._blobs.path_of(blob)])
+        await self._remove_unused([self.blobs.path_of(blob)])
 
     async def _read_ready(self, statement: str, *arguments: object) -> list[_ReadyFile]:
         rows = await self._database.fetch(statement, (*arguments, PRUNE_BATCH_ROWS))
         return [_ReadyFile(media_id, _readable_blob(text)) for media_id, _, text in rows]
 
-    async def _total_bytes(self, account: str) -> int:
-        ((total,),) = await self._database.fetch(_SQL["total_bytes"], (account,))
-        return int(total)
-
     async def _remove(self, files: Sequence[_ReadyFile], why: str) -> int:
         """Marks rows as gone, then removes their files; the orphan of an unreadable row is removed later."""
         ids = json_list(file.id for file in files)
         await self._database.execute("media_prune", _SQL["mark_gone"], (ids, why))
-        paths = {self._blobs.path_of(file.blob) for file in files if file.blob}
+        paths = {self.blobs.path_of(file.blob) for file in files if file.blob}
         return await self._remove_unused(list(paths))
 
     async def _remove_unused(self, paths: Sequence[Path]) -> int:
         """Removes files to which no row refers. Reads first, which delays no commit."""
         freed = 0
-        for chunk in _chunks(await self._database.read(partial(_unused, paths)), PRUNE_BATCH_FILES):
+        for chunk in chunks(await self._database.read(partial(_unused, paths)), PRUNE_BATCH_FILES):
             freed += await self._database.write("media_remove", partial(self._remove_now, chunk))
         return freed
 
     def _remove_now(self, paths: Sequence[Path], connection: Connection) -> int:
         # Asked again: a row may have come to refer to a file since.
-        return self._blobs.remove(_unused(paths, connection), connection)
+        return self.blobs.remove(_unused(paths, connection), connection)
 
     async def _delete_finished(self, account: str, before_ms: int) -> None:
         statement, after_id = _SQL["finished_page"], ""
@@ -154,7 +148,3 @@ def _oldest_with(wanted_bytes: int, files: Sequence[_ReadyFile]) -> list[_ReadyF
         chosen.append(file)
         wanted_bytes -= file.blob.size if file.blob else 0
     return chosen
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Json, PersonId
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person, shared_profile
-from wx2mqtt.store.queries import compact, insert_rows, json_list, load_queries, storable_text
-
-T = TypeVar("T")
+from wx2mqtt.store.queries import chunks, compact, insert_rows, json_list, load_queries, storable_text
 
 # Rows that are built and inserted at a time.
 CHUNK_ROWS = 250
@@ -47,11 +45,7 @@ class StoredPeople:
 
     async def save(self, changes: PeopleChanges) -> None:
         """Stores changes in a commit of their own. Raises `StoreError` if a level would have two owners."""
-        await self._database.write("people", lambda connection: self.apply(connection, changes))
-
-    def apply(self, connection: Connection, changes: PeopleChanges) -> None:
-        """Stores changes as a part of a write job. Raises like `save`."""
-        apply_changes(connection, self._account, changes)
+        await self._database.write("people", lambda db: apply_changes(db, self._account, changes))
 
     def _load(self, connection: Connection) -> tuple[list[Person], dict[str, PersonId], PersonId]:
         rows = connection.execute(_SQL["persons"], (self._account, 0, _ALL_PERSONS))
@@ -75,29 +69,20 @@ def apply_changes(connection: Connection, account: str, changes: PeopleChanges) 
     if changes == NO_CHANGES:
         return
     removed = [(account, person_id) for person_id in changes.removed]
-    for persons in _chunks(changes.persons):
+    for persons in chunks(changes.persons, CHUNK_ROWS):
         rows = [(account, *person_columns(person)) for person in persons]
         insert_rows(connection, _SQL["put_person"], rows)
-    for levels in _chunks(changes.topic_names):
+    for levels in chunks(changes.topic_names, CHUNK_ROWS):
         insert_rows(connection, _SQL["put_level"], [(account, *level) for level in levels])
-    for persons in _chunks(changes.persons):
+    for persons in chunks(changes.persons, CHUNK_ROWS):
         own_levels = [(account, person.topic_name, person.id) for person in persons]
         insert_rows(connection, _SQL["put_own_level"], own_levels)
     connection.executemany(_SQL["delete_levels"], removed)
     connection.executemany(_SQL["delete_person"], removed)
-    _raise_next_id(connection, account, changes)
-    _refuse_two_owners(connection, account, changes)
-
-
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yields parts of a sequence: the rows of all people at once would be memory that the process keeps."""
-    return (items[start : start + CHUNK_ROWS] for start in range(0, len(items), CHUNK_ROWS))
-
-
-def _raise_next_id(connection: Connection, account: str, changes: PeopleChanges) -> None:
     ids = [*(person.id for person in changes.persons), *(owner for _, owner in changes.topic_names)]
     if ids:
         connection.execute(_SQL["raise_next_id"], (account, max(ids) + 1))
+    _refuse_two_owners(connection, account, changes)
 
 
 def _refuse_two_owners(connection: Connection, account: str, changes: PeopleChanges) -> None:

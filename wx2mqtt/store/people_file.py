@@ -93,15 +93,12 @@ class PeopleFile:
             self._outdated.clear()
             self._wanted_soon.clear()
             try:
-                await self._write_all()
+                names = await self._database.read(_accounts_with_people)
+                parts = [await self._account_json(name) for name in names]
+                await self._file.write(b'{"schema":1,"accounts":{\n' + b",\n".join(parts) + b"\n}}\n")
             except BaseException:
                 self._outdated.set()
                 raise
-
-    async def _write_all(self) -> None:
-        names = await self._database.read(_accounts_with_people)
-        parts = [await self._account_json(name) for name in names]
-        await self._file.write(b'{"schema":1,"accounts":{\n' + b",\n".join(parts) + b"\n}}\n")
 
     async def restore(self, accounts: Iterable[str]) -> dict[str, int]:
         """Copies people back into every account that has none; returns how many by account.

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from itertools import chain, count
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from wx2mqtt.model import Blob, Json
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.files import sha256_in_media_name
+
+T = TypeVar("T")
 
 ROWS_PER_STATEMENT = (32, 8, 1)  # few sizes, so that SQLite reuses its compiled statements
 
@@ -89,7 +91,11 @@ def load_queries(module: str) -> Mapping[str, Statement]:
 def read_statements(path: Path) -> dict[str, str]:
     """Returns the statements of a file by name."""
     parts = _NAME_LINE.split(path.read_text(encoding="utf-8"))[1:]
-    return {name: _statement(body) for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    statements: dict[str, str] = {}
+    for name, body in zip(parts[::2], parts[1::2], strict=True):
+        lines = [line for line in body.splitlines() if line and not line.startswith("--")]
+        statements[name] = "\n".join(lines).rstrip(";")
+    return statements
 
 
 @cache
@@ -107,11 +113,6 @@ def for_postgresql(text: str) -> str:
     if changed.startswith(_INSERT_OR_IGNORE):
         return f"INSERT{changed.removeprefix(_INSERT_OR_IGNORE)} ON CONFLICT DO NOTHING"
     return changed
-
-
-def _statement(body: str) -> str:
-    lines = (line for line in body.splitlines() if line and not line.startswith("--"))
-    return "\n".join(lines).rstrip(";")
 
 
 def insert_rows(connection: Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:
@@ -138,6 +139,11 @@ def with_rows(statement: str, row_count: int) -> str:
 
 def _with_rows(text: str, row_count: int) -> str:
     return _ONE_ROW.sub(lambda match: "VALUES " + ", ".join([match[1]] * row_count), text)
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yields parts of a sequence: the rows of all items at once would be memory that the process keeps."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 # Returns a value as JSON without spaces.

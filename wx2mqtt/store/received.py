@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 
@@ -67,20 +68,17 @@ class ReceivedMessages(JournalPart):
 
         An item whose key was stored before is a repeat: it is left out and takes no seq.
         """
-
-        def job(connection: Connection) -> RecordResult:
-            apply_changes(connection, self._account, people)
-            return self._record(connection, items, cursor, login_id)
-
-        return await self._database.write("record", job)
+        return await self._database.write("record", partial(self._record, items, people, cursor, login_id))
 
     def _record(
         self,
-        connection: Connection,
         items: Sequence[Item],
+        people: PeopleChanges,
         cursor: Cursor | None,
         login_id: str,
+        connection: Connection,
     ) -> RecordResult:
+        apply_changes(connection, self._account, people)
         new_items = self._without_repeats(connection, items)
         messages = [item for item in new_items if isinstance(item, NewMessage)]
         (stored_seq,) = connection.execute(_SQL["newest_seq"], (self._account,)).fetchone()

@@ -231,7 +231,7 @@ class HistoryQuery:
     limit: int = 100
 
 
-@frozen
+@frozen(kw_only=False)
 class HistoryRow:
     """A message of the history; `payload` is as first published."""
 

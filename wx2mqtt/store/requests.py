@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
 
 from wx2mqtt.store.command_records import DeliveryMark, JournaledRequest, RequestState
 from wx2mqtt.store.database import Connection
@@ -26,7 +26,19 @@ class JournaledRequests(JournalPart):
         `FRESH`: the mark is on the disk when this returns. `IN_DOUBT`: the request was started, by this
         process or an earlier one, and has no answer. `ANSWERED`: with the stored answer.
         """
-        return await self._database.write("request_begin", lambda db: self._start_request(db, mark))
+
+        def job(connection: Connection) -> JournaledRequest:
+            key = self._key_of(mark)
+            known = connection.execute(_SQL["known"], key).fetchone() if mark.dup else None
+            if known is None:
+                connection.execute(_SQL["start"], (*key, self._rows.now()))
+                return JournaledRequest(state=RequestState.FRESH)
+            (answer,) = known
+            if answer is None:
+                return JournaledRequest(state=RequestState.IN_DOUBT)
+            return JournaledRequest(state=RequestState.ANSWERED, answer=_answer_from_text(answer))
+
+        return await self._database.write("request_begin", job)
 
     async def finish(self, mark: DeliveryMark, publications: Sequence[NewPublication]) -> OutboxBatch:
         """Stores the answer for redeliveries and enqueues its publications, in one commit.
@@ -40,47 +52,26 @@ class JournaledRequests(JournalPart):
 
         return await self._database.write("request_end", job)
 
-    def _start_request(self, connection: Connection, mark: DeliveryMark) -> JournaledRequest:
-        key = self._key_of(mark)
-        known = connection.execute(_SQL["known"], key).fetchone() if mark.dup else None
-        if known is None:
-            connection.execute(_SQL["start"], (*key, self._rows.now()))
-            return JournaledRequest(state=RequestState.FRESH)
-        (answer,) = known
-        if answer is None:
-            return JournaledRequest(state=RequestState.IN_DOUBT)
-        return JournaledRequest(state=RequestState.ANSWERED, answer=_answer_from_text(answer))
-
     def _key_of(self, mark: DeliveryMark) -> tuple[object, ...]:
         return self._account, mark.broker_session, mark.packet_id, storable_text(mark.topic), mark.digest
 
 
 def _answer_to_text(publications: Sequence[NewPublication]) -> str:
-    return storable_text(compact([_publication_to_json(publication) for publication in publications]))
-
-
-def _publication_to_json(publication: NewPublication) -> dict[str, Any]:
-    return {
-        "topic": publication.topic,
-        "payload": base64.b64encode(publication.payload).decode(),
-        "sort": publication.category,
-        "content_type": publication.content_type,
-        "correlation": None if publication.correlation is None else publication.correlation.hex(),
-        "expiry": publication.expiry,
-    }
+    """Returns publications as JSON: bytes in base64 or hex, the category as `sort`."""
+    answer = [asdict(publication) for publication in publications]
+    for fields in answer:
+        fields["sort"] = fields.pop("category")
+        fields["payload"] = base64.b64encode(fields["payload"]).decode()
+        if fields["correlation"] is not None:
+            fields["correlation"] = fields["correlation"].hex()
+    return storable_text(compact(answer))
 
 
 def _answer_from_text(text: str) -> tuple[NewPublication, ...]:
-    return tuple(_publication_from_json(fields) for fields in json.loads(text))
-
-
-def _publication_from_json(fields: dict[str, Any]) -> NewPublication:
-    correlation = fields["correlation"]
-    return NewPublication(
-        topic=fields["topic"],
-        payload=base64.b64decode(fields["payload"]),
-        category=fields["sort"],
-        content_type=fields["content_type"],
-        correlation=None if correlation is None else bytes.fromhex(correlation),
-        expiry=fields["expiry"],
-    )
+    answer = json.loads(text)
+    for fields in answer:
+        fields["category"] = fields.pop("sort")
+        fields["payload"] = base64.b64decode(fields["payload"])
+        if fields["correlation"] is not None:
+            fields["correlation"] = bytes.fromhex(fields["correlation"])
+    return tuple(NewPublication(**fields) for fields in answer)

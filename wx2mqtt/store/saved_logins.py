@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
+from typing_extensions import override
 
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.limits import SAVED_LOGIN_JSON
-from wx2mqtt.store.files import AtomicFile, delete_file, file_error, make_folder, quarantine, read_file
+from wx2mqtt.store.files import AtomicFile, delete_file, file_errors, make_folder, quarantine, read_file
 
 log = structlog.get_logger(__name__)
 
@@ -53,19 +54,27 @@ class SavedLogins(ABC):
 
 
 class SavedLoginFile(SavedLogin):
-    """The saved login of one account: secrets, in a file of mode 0600. Only the backend knows the content."""
+    """The saved login of one account in a file of mode 0600."""
 
     def __init__(self, path: Path) -> None:
         self._file = AtomicFile(path)
 
+    @override
     async def load(self) -> Mapping[str, object] | None:
         """Returns the saved session, or None. A damaged file is set aside and counts as none."""
-        return await asyncio.to_thread(_load, self._file.path)
+        path = self._file.path
+        data = await asyncio.to_thread(read_file, path)
+        session = None if data is None else _parse(data)
+        if data is not None and session is None:
+            aside = await asyncio.to_thread(quarantine, path)
+            log.warning("saved login damaged, set aside", set_aside=str(aside))
+        return session
 
+    @override
     async def save(self, session: Mapping[str, object]) -> None:
-        """Replaces the saved session durably. Raises `StoreFull`, `StoreError`."""
         await self._file.write(json.dumps(dict(session)).encode())
 
+    @override
     async def clear(self) -> None:
         await self._file.delete()
 
@@ -76,23 +85,21 @@ class SavedLoginFolder(SavedLogins):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    @override
     def of(self, account: str) -> SavedLogin:
-        try:
+        with file_errors(self._folder):
             make_folder(self._folder)
-        except OSError as error:
-            raise file_error(error, self._folder) from error
-        return SavedLoginFile(_file_of(self._folder, account))
+        return SavedLoginFile(self._folder / f"{account}.json")
 
+    @override
     async def accounts(self) -> set[str]:
-        return {_account_of(file) for file in self._files()}
+        return {_account_of(file) for file in self._folder.glob("*.json*")}
 
+    @override
     async def delete(self, account: str) -> None:
-        for file in self._files():
+        for file in sorted(self._folder.glob("*.json*")):
             if _account_of(file) == account:
                 delete_file(file)
-
-    def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.json*"))
 
 
 def _account_of(file: Path) -> str:
@@ -104,18 +111,8 @@ def read_saved_login(folder: Path, account: str) -> Mapping[str, object]:
 
     For a look before the store is opened. Raises `StoreError`.
     """
-    data = read_file(_file_of(folder, account))
+    data = read_file(folder / f"{account}.json")
     return (None if data is None else _parse(data)) or {}
-
-
-def _load(path: Path) -> Mapping[str, object] | None:
-    data = read_file(path)
-    if data is None:
-        return None
-    session = _parse(data)
-    if session is None:
-        log.warning("saved login damaged, set aside", set_aside=str(quarantine(path)))
-    return session
 
 
 def _parse(data: bytes) -> Mapping[str, object] | None:
@@ -125,7 +122,3 @@ def _parse(data: bytes) -> Mapping[str, object] | None:
     except ValueError:
         return None
     return session if isinstance(session, dict) else None
-
-
-def _file_of(folder: Path, account: str) -> Path:
-    return folder / f"{account}.json"

@@ -219,7 +219,7 @@ async def test_the_retention_removes_what_no_row_needs(
     assert await retention.remove_orphans() == 0
     await _age(database, 3601)
     await there.older_than(0)
-    assert retention.size == len(PNG)
+    assert retention.blobs.size == len(PNG)
     assert await retention.remove_orphans() == len(PNG)
-    assert retention.size == 0
+    assert retention.blobs.size == 0
     assert not await there.fetch(blob)

@@ -91,7 +91,7 @@ async def test_what_was_kept_long_enough_goes(
     assert (row.state, row.reason, row.blob, row.due) == (MediaState.GONE, REASON_AGED, None, None)
     assert await _states(journal, "b") == ["ready"]
     assert (blobs.exists(old), blobs.exists(young)) == (False, True)
-    assert retention.size == 10
+    assert retention.blobs.size == 10
 
 
 async def test_nothing_goes_while_the_clock_is_behind_the_newest_row(
@@ -203,7 +203,7 @@ async def test_space_is_freed_from_orphans_first_and_then_from_the_oldest_files_
     assert row is not None
     assert row.reason == REASON_STORE_FULL
     assert await retention.free_space(MUCH) == 10
-    assert retention.size == 0
+    assert retention.blobs.size == 0
 
 
 async def test_what_is_just_being_taken_is_no_orphan(
@@ -321,7 +321,7 @@ async def test_more_than_fits_in_one_commit_goes_too(
     await journal.retention.prune(clock.now, WEEK, WEEK)
     await retention.prune("home", clock.now, WEEK)
     assert await _states(journal, *ids) == [None] * 11
-    assert retention.size == 0
+    assert retention.blobs.size == 0
 
 
 async def _make_unreadable(database: Database, text: str | None, *ids: str) -> None:
