@@ -113,7 +113,8 @@ class AccountTakeover:
         started_at = boot_time()
         deadline = started_at + NAME_WAIT_SECONDS
         name = self.identity.name
-        while not await self._database.on_write_connection(partial(tables.try_lock_name, name=name)):
+        lock = partial(tables.try_lock, namespace=tables.INSTANCE_NAMESPACE, key=tables.lock_key(name))
+        while not await self._database.on_write_connection(lock):
             if boot_time() >= deadline:
                 raise StoreLocked(
                     f"An instance with the name {name} uses this database already; set cluster.instance."
@@ -159,11 +160,15 @@ class AccountTakeover:
 
     async def drain(self) -> None:
         """Lets the other instances have all accounts, until `end_drain`. Raises `StoreError`."""
-        await self._database.write("drain", partial(tables.drain, name=self.identity.name))
+        await self._database.write(
+            "drain", partial(tables.set_drained, name=self.identity.name, is_drained=True)
+        )
 
     async def end_drain(self) -> None:
         """Takes accounts again. Raises `StoreError`."""
-        await self._database.write("drain", partial(tables.end_drain, name=self.identity.name))
+        await self._database.write(
+            "drain", partial(tables.set_drained, name=self.identity.name, is_drained=False)
+        )
 
     async def _beat(self) -> None:
         """Stores heartbeats. Each proves that this instance can commit, and so holds its locks."""
@@ -257,7 +262,7 @@ class AccountTakeover:
             if row.name != self.identity.name and await tables.end_session(listener, row):
                 log.warning("instance without a heartbeat ended", instance=row.name)
         for row in self._observer.forgotten:
-            await self._database.write("forget", partial(tables.forget, row=row))
+            await self._database.execute("forget", tables.FORGET, (row.name, row.pid, row.heartbeat))
 
     async def _compare_configurations(self, listener: PostgresqlListener) -> None:
         """Logs once in which keys another instance differs."""
@@ -317,7 +322,5 @@ class AccountTakeover:
     async def _release(self, name: str) -> None:
         self.owned.discard(name)
         with suppress(StoreError):  # the connection is lost, and with it the lock
-            await self._database.write(
-                "release", partial(tables.record_released, name=name, instance=self.identity.name)
-            )
+            await self._database.execute("release", tables.RELEASE, (name, self.identity.name))
             await self._database.on_write_connection(partial(tables.unlock_account, key=self.keys[name]))

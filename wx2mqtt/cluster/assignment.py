@@ -95,7 +95,7 @@ def target_loads(count: int, members: Collection[ClusterMember]) -> Mapping[str,
         limited = by_limit.pop(0)
         targets[limited.name] = _limit_of(limited, count)
         remaining -= targets[limited.name]
-    for index, member in enumerate(sorted(by_limit, key=_busiest_first)):
+    for index, member in enumerate(sorted(by_limit, key=lambda member: (-member.load, member.name))):
         share, rest = divmod(remaining, len(by_limit))
         targets[member.name] = share + (index < rest)
     return targets
@@ -105,10 +105,6 @@ def _limit_of(member: ClusterMember, count: int) -> int:
     if member.is_draining:
         return 0
     return count if member.max_accounts is None else min(member.max_accounts, count)
-
-
-def _busiest_first(member: ClusterMember) -> tuple[int, str]:
-    return -member.load, member.name
 
 
 def _assign_free(view: ClusterView, me: ClusterMember, targets: Mapping[str, int]) -> dict[str, str]:

@@ -1,16 +1,11 @@
-"""The rows and locks of instances in the database.
+"""The rows and locks of instances in the database. `AccountTakeover` runs the jobs below.
 
-instance     one row for each instance, with its heartbeat; it is live while its session holds the lock on
-             its name
+instance     one row for each instance, with its heartbeat; it is live while its session locks its name
 ownership    one row for each account: who ran it last, since when, and whether it was given up in order
 drained      the instances that take no accounts until somebody tells them otherwise
 
-An advisory lock has two keys of 32 bits. The first one is `LOCK_NAMESPACE` for an account and one more for
-the name of an instance; the second one is `lock_key` of the name. `AccountTakeover` runs the jobs
-below on the connection that writes.
-
-Each instance stores a digest of every setting that must be the same in all of them. It is made with the key
-that encrypts the saved logins, which no reader of the database has: so nobody can guess a password from it.
+An advisory lock has two keys of 32 bits: `LOCK_NAMESPACE` for an account and one more for an instance, and
+`lock_key` of the name.
 """
 
 from __future__ import annotations
@@ -56,14 +51,14 @@ _DRAIN = "INSERT INTO drained (instance) VALUES (?1) ON CONFLICT DO NOTHING"
 _END_DRAIN = "DELETE FROM drained WHERE instance = ?1"
 _IS_DRAINED = "SELECT EXISTS (SELECT 1 FROM drained WHERE instance = ?1)"
 _LEAVE = "DELETE FROM instance WHERE name = ?1 AND pid = pg_backend_pid()"
-_FORGET = "DELETE FROM instance WHERE name = ?1 AND pid = ?2 AND heartbeat = ?3::timestamptz"
+FORGET = "DELETE FROM instance WHERE name = ?1 AND pid = ?2 AND heartbeat = ?3::timestamptz"
 _PREVIOUS_OWNER = "SELECT instance, released IS NOT NULL FROM ownership WHERE account = ?1"
 _TAKE = """
 INSERT INTO ownership (account, instance) VALUES (?1, ?2)
 ON CONFLICT (account) DO UPDATE SET
     instance = excluded.instance, since = excluded.since, released = NULL
 """
-_RELEASE = "UPDATE ownership SET released = clock_timestamp() WHERE account = ?1 AND instance = ?2"
+RELEASE = "UPDATE ownership SET released = clock_timestamp() WHERE account = ?1 AND instance = ?2"
 _NOTIFY = "SELECT pg_notify(?1, ?2)"
 _SNAPSHOT = """
 WITH held AS MATERIALIZED (
@@ -122,24 +117,25 @@ class InstanceIdentity:
 
 @frozen
 class ConfigurationDigest:
-    """The digests of an instance: of each value by its key, and of all of them."""
+    """The digests of what must be the same in all instances."""
 
+    #: That of each value by its key.
     by_key: Mapping[str, str]
-
-    @property
-    def text(self) -> str:
-        """The digests by key, as JSON."""
-        return json.dumps(self.by_key, sort_keys=True, separators=(",", ":"))
-
-    @property
-    def whole(self) -> str:
-        """One digest for all."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+    #: The same as JSON.
+    text: str
+    #: One digest for all.
+    whole: str
 
 
 def digest_of(settings: Mapping[str, object], key: bytes) -> ConfigurationDigest:
-    """Returns the digests of nested values; those that are None or empty are left out, as their defaults."""
-    return ConfigurationDigest(by_key={path: _digest(value, key) for path, value in _leaves("", settings)})
+    """Returns the digests of nested values; those that are None or empty are left out, as their defaults.
+
+    They are made with the key that encrypts the saved logins, which no reader of the database has: so nobody
+    can guess a password from them.
+    """
+    by_key = {path: _digest(value, key) for path, value in _leaves("", settings)}
+    text = json.dumps(by_key, sort_keys=True, separators=(",", ":"))
+    return ConfigurationDigest(by_key=by_key, text=text, whole=hashlib.sha256(text.encode()).hexdigest())
 
 
 def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
@@ -183,18 +179,15 @@ def account_keys(accounts: Sequence[str], file: str) -> dict[str, int]:
 # Jobs for the connection that writes. Locks belong to the session, the rows to a transaction.
 
 
-def try_lock_name(connection: Connection, name: str) -> bool:
-    return _lock(connection, INSTANCE_NAMESPACE, lock_key(name))
+def try_lock(connection: Connection, namespace: int, key: int) -> bool:
+    """Takes a lock, unless somebody else has it."""
+    (is_taken,) = connection.execute(_LOCK, (namespace, key)).fetchone()
+    return bool(is_taken)
 
 
 def try_lock_accounts(connection: Connection, keys: Mapping[str, int]) -> list[str]:
     """Takes the locks of accounts that nobody holds; returns the names of these."""
-    return [name for name, key in keys.items() if _lock(connection, LOCK_NAMESPACE, key)]
-
-
-def _lock(connection: Connection, namespace: int, key: int) -> bool:
-    (is_taken,) = connection.execute(_LOCK, (namespace, key)).fetchone()
-    return bool(is_taken)
+    return [name for name, key in keys.items() if try_lock(connection, LOCK_NAMESPACE, key)]
 
 
 def unlock_account(connection: Connection, key: int) -> None:
@@ -232,16 +225,10 @@ def set_draining(connection: Connection, name: str, *, is_draining: bool) -> Non
     connection.execute(_NOTIFY, (CHANNEL, ""))
 
 
-def drain(connection: Connection, name: str) -> None:
-    """Lets an instance take no accounts until `end_drain`, however often it is started meanwhile."""
-    connection.execute(_DRAIN, (name,))
-    set_draining(connection, name, is_draining=True)
-
-
-def end_drain(connection: Connection, name: str) -> None:
-    """Lets an instance take accounts again."""
-    connection.execute(_END_DRAIN, (name,))
-    set_draining(connection, name, is_draining=False)
+def set_drained(connection: Connection, name: str, *, is_drained: bool) -> None:
+    """Lets an instance take no accounts, or take some again, however often it is started meanwhile."""
+    connection.execute(_DRAIN if is_drained else _END_DRAIN, (name,))
+    set_draining(connection, name, is_draining=is_drained)
 
 
 def leave(connection: Connection, name: str) -> None:
@@ -256,11 +243,6 @@ def instances_without_key(connection: Connection, key_id: str) -> list[str]:
     return [name for (name,) in connection.execute(_WITHOUT_KEY, values)]
 
 
-def forget(connection: Connection, row: InstanceRow) -> None:
-    """Deletes the row of an instance that has been gone for long."""
-    connection.execute(_FORGET, (row.name, row.pid, row.heartbeat))
-
-
 def record_taken(connection: Connection, names: Sequence[str], instance: str) -> list[str]:
     """Stores who runs accounts now; returns those that another instance ran and did not give up in order."""
     failovers = []
@@ -271,10 +253,6 @@ def record_taken(connection: Connection, names: Sequence[str], instance: str) ->
         connection.execute(_TAKE, (name, instance))
     connection.execute(_NOTIFY, (CHANNEL, ""))  # so that a previous owner looks whether it has its session
     return failovers
-
-
-def record_released(connection: Connection, name: str, instance: str) -> None:
-    connection.execute(_RELEASE, (name, instance))
 
 
 # Statements of the listening connection

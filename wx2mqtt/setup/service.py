@@ -21,7 +21,7 @@ from pathlib import Path
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import setup_text
-from wx2mqtt.store.owner import DYNAMIC_IDS, ROOT, User, become, open_program, user_of
+from wx2mqtt.store.owner import DYNAMIC_IDS, ROOT, User, become, open_the_way, user_of
 from wx2mqtt.values import frozen
 
 UNIT_FOLDERS = tuple(
@@ -79,7 +79,7 @@ def become_service(name: str, env: MutableMapping[str, str], language: Language)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    open_program(user)
+    open_the_way(user)
     become(user)
 
 

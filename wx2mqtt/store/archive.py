@@ -16,7 +16,6 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -134,16 +133,19 @@ def read_archive(source: IO[bytes], folder: Path, check: Callable[[ArchiveHeader
     Raises `BadBackup`, `StoreFull`, `StoreError`, and what `check` raises.
     """
     packed = _CountedReader(source)
-    with _damage_as_bad_backup(), gzip.GzipFile(fileobj=packed, mode="rb") as unpacked:
-        stream = _BoundedReader(unpacked, packed)
-        members = _read_members(stream)
-        head = _read_header(next(members, None))
-        check(head)
-        missing = dict(head.files)
-        for member in members:
-            _extract(member, folder, missing)
-        while stream.read(_CHUNK_BYTES):  # gzip checks its checksum at the end
-            pass
+    try:
+        with gzip.GzipFile(fileobj=packed, mode="rb") as unpacked:
+            stream = _BoundedReader(unpacked, packed)
+            members = _read_members(stream)
+            head = _read_header(next(members, None))
+            check(head)
+            missing = dict(head.files)
+            for member in members:
+                _extract(member, folder, missing)
+            while stream.read(_CHUNK_BYTES):  # gzip checks its checksum at the end
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
+        raise BadBackup("backup_damaged") from error
     if missing:
         raise BadBackup("backup_incomplete", name=next(iter(missing)))
     return head
@@ -215,14 +217,6 @@ def _read_members(stream: _BoundedReader) -> Iterator[_Member]:
 def _strange_member(name: str) -> BadBackup:
     shown = "".join(sign if sign.isprintable() else "?" for sign in name[:_MAX_SHOWN_CHARACTERS])
     return BadBackup("backup_strange", name=shown)
-
-
-@contextmanager
-def _damage_as_bad_backup() -> Iterator[None]:
-    try:
-        yield
-    except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
-        raise BadBackup("backup_damaged") from error
 
 
 def _read_header(member: _Member | None) -> ArchiveHeader:

@@ -136,7 +136,8 @@ def _write_backup(path: Path, out: IO[bytes], work: Path, *, media: bool, runnin
         # The saved logins are copied after the database: a login is never older than its cursor.
         files = {DATABASE_NAME: copy, **_copy_small_files(path, work_folder)}
         head = archive_header(snapshot, files, media=media, running=running)
-        media_files = _all_media(path) if media else _unsent_media(path, snapshot)
+        unsent = {blob.path: path / blob.path for blob in snapshot.unsent}
+        media_files = _all_media(path) if media else unsent.items()
         count = write_archive(out, head, files, media_files)
     return BackupSummary(head=head, messages=snapshot.messages, media=count)
 
@@ -177,11 +178,6 @@ def _all_media(path: Path) -> Iterator[tuple[str, Path]]:
         name = str(file.relative_to(path))
         if belongs_to_store(name) and file.is_file():
             yield name, file
-
-
-def _unsent_media(path: Path, snapshot: StoreSnapshot) -> Iterator[tuple[str, Path]]:
-    for blob in {blob.path: blob for blob in snapshot.unsent}.values():
-        yield blob.path, path / blob.path
 
 
 def restore_store(

@@ -60,6 +60,8 @@ class AlreadyFinished(Wx2MqttError):
 
 
 class JournaledCommands(JournalPart):
+    """The commands of one account. A method that takes publications returns their rows."""
+
     async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
         """Stores new commands, in order and in one commit; afterwards the deliveries may be acknowledged.
 
@@ -125,7 +127,7 @@ class JournaledCommands(JournalPart):
         next_row_id: int | None = None,
         others: Sequence[tuple[int, Result]] = (),
     ) -> OutboxBatch:
-        """Stores the result of a command and enqueues its publications, in one commit; returns their rows.
+        """Stores the result of a command and enqueues its publications, in one commit.
 
         `others` are the other commands of its combined message with their results. The same commit begins an
         attempt at the command `next_row_id`. Raises `AlreadyFinished`, and then nothing is changed.
@@ -144,11 +146,7 @@ class JournaledCommands(JournalPart):
     async def wait_for_window(
         self, rows: Sequence[tuple[int, str, int]], publications: Sequence[NewPublication]
     ) -> OutboxBatch:
-        """Lets commands wait for the window (row id, reason, expiry in ms) and enqueues publications, in one
-        commit.
-
-        Returns the rows of the publications.
-        """
+        """Lets commands wait for the window: row id, reason, expiry in ms. Enqueues the publications."""
 
         def job(connection: Connection) -> OutboxBatch:
             values = ((self._account, row_id, why, expires) for row_id, why, expires in rows)
@@ -259,7 +257,7 @@ class JournaledCommands(JournalPart):
     async def drop(
         self, command_id: str, result: Result, publications: Sequence[NewPublication]
     ) -> OutboxBatch:
-        """Settles a command by the owner's decision; returns the rows of the publications.
+        """Finishes a command by the owner's decision.
 
         Raises `BadCommand`, also while it is being sent.
         """

@@ -174,13 +174,7 @@ async def _upload_media(database: PostgresqlDatabase, gathered: Path) -> None:
 # The rows, which are the same in both kinds of database
 
 
-def _add_nothing(_target: Connection) -> None:
-    """For a store whose saved logins are files."""
-
-
-async def copy_store(
-    source: Database, target: Database, add_more: Job[None] = _add_nothing
-) -> dict[str, int]:
+async def copy_store(source: Database, target: Database, add_more: Job[None] | None = None) -> dict[str, int]:
     """Replaces all rows of `target` by those of `source` in one commit; returns how many by table.
 
     `add_more` runs in the same commit. `source` may be in use: its rows are those of one moment. Raises
@@ -192,7 +186,8 @@ async def copy_store(
         # The thread of the source writes to the target as well, while that of the target waits here.
         copying = source.read_snapshot(lambda connection: _replace_rows(connection, target_connection))
         copied = asyncio.run_coroutine_threadsafe(copying, loop).result()
-        add_more(target_connection)
+        if add_more is not None:
+            add_more(target_connection)
         return copied
 
     return await target.write("copy", job)

@@ -1,14 +1,11 @@
-"""The saved logins of a store in PostgreSQL: encrypted rows, in place of the files of `saved_logins.py`.
+"""The saved logins of a store in PostgreSQL: rows that are encrypted with `storage.key`.
 
-Everybody with rights on the database could read them; `storage.key` encrypts them, which only the instances
-have. The row of an account has AES-GCM with the account and the number of the login as associated data:
-
-login          what was saved
+login          what was saved: AES-GCM, with the account and the number of the login as associated data
 login_number   the number of the login that was saved or deleted last, written in the same commit
 login_key      a constant that is encrypted with the key: whoever cannot open it has another key
 
-The keys are `storage.key`'s: the one in use, or a new one and then the one before. Which of them is in use
-says `login_key` alone, so that all instances change at the same moment (`rotate_key`).
+An instance has the key in use, or a new one and then the one before. `login_key` alone says which of them is
+in use, so that all instances change at the same moment (`rotate_key`).
 """
 
 from __future__ import annotations
@@ -48,9 +45,9 @@ _ADD_KEY = "INSERT INTO login_key (sealed) VALUES (?) ON CONFLICT DO NOTHING"
 _SET_KEY = (
     'INSERT INTO login_key (sealed) VALUES (?) ON CONFLICT ("only") DO UPDATE SET sealed = excluded.sealed'
 )
-_READ_LOGIN = (
-    "SELECT sealed, (SELECT number FROM login_number WHERE login_number.account = login.account)"
-    " FROM login WHERE account = ?"
+_READ_LOGINS = (
+    "SELECT account, sealed, (SELECT number FROM login_number WHERE login_number.account = login.account)"
+    " FROM login"
 )
 _SAVE_LOGIN = (
     "INSERT INTO login (account, sealed) VALUES (?, ?)"
@@ -118,11 +115,12 @@ class EncryptedLogin(SavedLogin):
         return await self._logins.database.read(self._load)
 
     def _load(self, connection: Connection) -> Mapping[str, object] | None:
-        row = connection.execute(_READ_LOGIN, (self._account,)).fetchone()
+        row = connection.execute(f"{_READ_LOGINS} WHERE account = ?", (self._account,)).fetchone()
         if row is None:
             return None
+        _, sealed, number = row
         keys = self._logins.keys
-        data, problem = _open_login(self._account, bytes(row[0]), row[1], keys)
+        data, problem = _open_login(self._account, bytes(sealed), number, keys)
         if data is None:
             if not key_fits(connection, keys):
                 raise WrongStoreKey
@@ -168,11 +166,6 @@ def key_fits(connection: Connection, keys: Keys) -> bool:
     row = connection.execute(_READ_KEY).fetchone()
     if row is not None:
         return _key_of(bytes(row[0]), keys) is not None
-    return opens_logins(connection, keys)
-
-
-def opens_logins(connection: Connection, keys: Keys) -> bool:
-    """Returns whether one of the keys opens half of the stored logins at least. Changes nothing."""
     try:
         _best_key(connection, keys)
     except WrongStoreKey:
@@ -218,18 +211,18 @@ def rotate_key(connection: Connection, keys: Keys) -> list[str] | None:
 
 
 def _best_key(connection: Connection, keys: Keys) -> bytes:
+    """Returns the key that opens most of the logins. Raises `WrongStoreKey` if that is the lesser part."""
     logins = _all_logins(connection)
-    opened = {key: sum(_opens(*login, key) for login in logins) for key in keys}
-    best = max(keys, key=lambda key: opened[key])
-    if opened[best] * 2 < len(logins):
+    opened = {key: [login for login in logins if _open_login(*login, [key])[0] is not None] for key in keys}
+    best = max(keys, key=lambda key: len(opened[key]))
+    if len(opened[best]) * 2 < len(logins):
         raise WrongStoreKey
     return best
 
 
 def _all_logins(connection: Connection) -> list[tuple[str, bytes, int | None]]:
-    rows = connection.execute("SELECT account FROM login ORDER BY account").fetchall()
-    logins = [(account, *connection.execute(_READ_LOGIN, (account,)).fetchone()) for (account,) in rows]
-    return [(account, bytes(sealed), number) for account, sealed, number in logins]
+    rows = connection.execute(f"{_READ_LOGINS} ORDER BY account")
+    return [(account, bytes(sealed), number) for account, sealed, number in rows]
 
 
 def _seal_check(key: bytes) -> bytes:
@@ -289,10 +282,6 @@ def _open_login(account: str, sealed: bytes, number: int | None, keys: Keys) -> 
     opened = (_decrypted(key, body, associated) for key in keys)
     data = next((data for data in opened if data is not None), None)
     return data, "" if data is not None else "it was not saved with this key, or it is damaged"
-
-
-def _opens(account: str, sealed: bytes, number: int | None, key: bytes) -> bool:
-    return _open_login(account, sealed, number, [key])[0] is not None
 
 
 def _decrypted(key: bytes, sealed: bytes, associated: bytes) -> bytes | None:

@@ -55,6 +55,7 @@ class Journal:
         search_index: SearchIndex | None = None,
     ) -> None:
         rows = AccountRows(database, account, now, on_referenced)
+        self.account = account
         self._database = database
         self._rows = rows
         #: Messages and events from WeChat.
@@ -73,10 +74,6 @@ class Journal:
         self.requests = JournaledRequests(rows)
         #: What is deleted by age and size.
         self.retention = JournalRetention(rows)
-
-    @property
-    def account(self) -> str:
-        return self._rows.account
 
     @property
     def stream(self) -> str:

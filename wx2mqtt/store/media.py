@@ -83,10 +83,7 @@ class MediaJobs(JournalPart):
     async def mark_ready(
         self, media_id: str, blob: Blob, publications: Sequence[NewPublication]
     ) -> OutboxBatch:
-        """Stores the downloaded file and enqueues the publications, unless the row was ready before.
-
-        Returns the rows of the publications.
-        """
+        """Stores the downloaded file and enqueues the publications, unless the row was ready before."""
         values = (self._rows.now(), blob.sha256, blob.size, blob_to_text(blob))
         statement = MEDIA_SQL["mark_ready"]
         stored = await self._finish_media("media_ready", statement, media_id, values, publications)
@@ -96,10 +93,7 @@ class MediaJobs(JournalPart):
     async def mark_unavailable(
         self, media_id: str, state: MediaState, why: str, publications: Sequence[NewPublication]
     ) -> OutboxBatch:
-        """Stores why there is no file and enqueues the publications, unless the row was given up before.
-
-        Returns the rows of the publications.
-        """
+        """Stores why there is no file and enqueues the publications, unless the row was given up before."""
         values = (str(state), storable_text(why))
         statement = MEDIA_SQL["mark_unavailable"]
         return await self._finish_media("media_over", statement, media_id, values, publications)

@@ -2,16 +2,8 @@
 
 `sudo wx2mqtt backup` works in a folder of the service's user, who may put links, FIFOs and other folders into
 it at any moment. Root would follow them. So a command that is root becomes the owner before it opens anything
-there, and can do no more than the owner could do without it:
-
-1. `find_owner` walks from `/` to the folder and returns the first user on the way that is not root
-2. `become` takes over groups, group and user, for good
-
-`run_as_owner` does that in a process of its own, for one step of a command that stays root: `wx2mqtt backup`
-reads the store, and gives its file a name in a folder that may be root's alone.
-
-Where nobody but root owns the way, or the command is not root, nothing changes. Files outside of the store
-that only root may open, such as the file of a backup, are opened before.
+there (`become_owner`), or lets a process of the owner do one step of it (`run_as_owner`). Then it can do no
+more than the owner. Where nobody but root owns the way to the folder, nothing changes.
 """
 
 from __future__ import annotations
@@ -24,7 +16,7 @@ import signal
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from wx2mqtt.errors import StoreError, Wx2MqttError
@@ -72,7 +64,7 @@ def become_owner(folder: Path) -> User | None:
         return None
     owner = find_owner(folder)
     if owner is not None:
-        _open_the_way(owner, folder)
+        open_the_way(owner, folder)
         become(owner)
     return owner
 
@@ -168,7 +160,13 @@ def find_owner(folder: Path) -> User | None:
     The folder need not exist. Where its way is root's alone, the files of the store count: a group may have
     made them. Raises `StoreError` if two users may: each could set a trap for the other.
     """
-    owner = _other_user(_walk(folder)) or _other_user(_parts(folder))
+    owner = _other_user(_walk(folder))
+    if owner is None:
+        parts: list[tuple[Path, os.stat_result]] = []
+        for path in store_parts(folder):
+            with suppress(OSError):  # deleted meanwhile
+                parts.append((path, path.lstat()))
+        owner = _other_user(parts)
     return None if owner is None else _user(owner)
 
 
@@ -217,17 +215,6 @@ def _walk(folder: Path) -> list[tuple[Path, os.stat_result]]:
     return steps
 
 
-def _parts(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    """Returns the files and folders of the store."""
-    steps = []
-    for path in store_parts(folder):
-        try:
-            steps.append((path, path.lstat()))
-        except OSError:  # deleted meanwhile
-            continue
-    return steps
-
-
 def _user(status: os.stat_result) -> User:
     try:
         return user_of(pwd.getpwuid(status.st_uid))
@@ -236,21 +223,21 @@ def _user(status: os.stat_result) -> User:
         return User(uid=status.st_uid, gid=gid, groups=(gid,))
 
 
-def open_program(user: User) -> None:
-    """Lets a user whom this process is about to become read this program. Raises `StoreError`. Needs root."""
-    _open_the_way(user, None)
-
-
-def _open_the_way(owner: User, folder: Path | None) -> None:
+def open_the_way(owner: User, folder: Path | None = None) -> None:
     """Lets the owner reach the store and this program, in a view of the file system that only we have.
+
+    Call it as root, before `become`. Raises `StoreError`.
 
     systemd keeps the folder of a service with `DynamicUser=` in /var/lib/private, which lets nobody but root
     in, and the service sees its folder through a mount. So does this process. The same is done for a program
     in the home of root, since Python loads many modules only when they are needed.
     """
     store = None if folder is None else folder.resolve()
+    needed = [Path(text).resolve() for text in (sys.prefix, sys.base_prefix, *sys.path) if text]
+    if store is not None:
+        needed.append(store)
     behind: dict[Path, list[Path]] = {}  # the folders behind each one that the owner may not enter
-    for path in dict.fromkeys([*_program_folders(), *([] if store is None else [store])]):
+    for path in dict.fromkeys(needed):
         closed = next((parent for parent in reversed(path.parents) if not _may_enter(owner, parent)), None)
         if closed is not None and path.is_dir():
             behind.setdefault(closed, []).append(path)
@@ -283,10 +270,6 @@ def _opened(paths: Iterable[Path]) -> Iterator[dict[Path, int]]:
             handles[path] = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY)
             stack.callback(os.close, handles[path])
         yield handles
-
-
-def _program_folders() -> list[Path]:
-    return [Path(text).resolve() for text in (sys.prefix, sys.base_prefix, *sys.path) if text]
 
 
 def _may_enter(user: User, folder: Path) -> bool:

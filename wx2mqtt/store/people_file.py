@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -93,12 +92,15 @@ class PeopleFile:
             self._outdated.clear()
             self._wanted_soon.clear()
             try:
-                names = await self._database.read(_accounts_with_people)
-                parts = [await self._account_json(name) for name in names]
-                await self._file.write(b'{"schema":1,"accounts":{\n' + b",\n".join(parts) + b"\n}}\n")
+                await self._write_all()
             except BaseException:
                 self._outdated.set()
                 raise
+
+    async def _write_all(self) -> None:
+        names = await self._database.read(_accounts_with_people)
+        parts = [await self._account_json(name) for name in names]
+        await self._file.write(b'{"schema":1,"accounts":{\n' + b",\n".join(parts) + b"\n}}\n")
 
     async def restore(self, accounts: Iterable[str]) -> dict[str, int]:
         """Copies people back into every account that has none; returns how many by account.
@@ -153,19 +155,16 @@ def _read(path: Path) -> dict[str, CopiedPeople]:
     data = read_file(path)
     if data is None:
         return {}
+    copied: dict[str, CopiedPeople] = {}
     try:
-        return {
-            account: _people_of(part)
-            for account, part in load_json(data, PEOPLE_FILE_JSON)["accounts"].items()
-        }
+        for account, part in load_json(data, PEOPLE_FILE_JSON)["accounts"].items():
+            names = part["levels"].items()
+            changes = PeopleChanges(
+                persons=tuple(person_from_json(fields) for fields in part["persons"]),
+                topic_names=tuple((str(name), PersonId(int(owner))) for name, owner in names),
+            )
+            copied[account] = int(part["next_id"]), changes
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         log.error("copy of people damaged, set aside", set_aside=str(quarantine(path)))
         return {}
-
-
-def _people_of(part: dict[str, Any]) -> CopiedPeople:
-    changes = PeopleChanges(
-        persons=tuple(person_from_json(fields) for fields in part["persons"]),
-        topic_names=tuple((str(level), PersonId(int(owner))) for level, owner in part["levels"].items()),
-    )
-    return int(part["next_id"]), changes
+    return copied

@@ -30,7 +30,14 @@ from wx2mqtt.store.database import (
     QueuedJob,
     ignore_commit_point,
 )
-from wx2mqtt.store.queries import POSTGRESQL_FOLDER, ROWS_PER_STATEMENT, JsonList, Statement, for_postgresql
+from wx2mqtt.store.queries import (
+    POSTGRESQL_FOLDER,
+    ROWS_PER_STATEMENT,
+    JsonList,
+    Statement,
+    for_postgresql,
+    with_rows,
+)
 
 # Advisory locks have two keys of 32 bits; this is the first one of all locks of wx2mqtt ("wx2m").
 LOCK_NAMESPACE = 0x7778326D
@@ -67,6 +74,26 @@ _SENTENCES = {
     "25006": "the server accepts no changes: it is a standby, or set to read-only",
     "57P01": "the server has ended the connection",
 }
+
+
+_OTHER_SESSIONS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid NOT IN ($1, $2)"
+    " AND application_name = current_setting('application_name')"
+)
+_ALLOCATED_BYTES = (
+    "SELECT sum(pg_total_relation_size(name))"
+    " FROM unnest('{publication,command,person,media,seen}'::regclass[]) AS name"
+)
+# What a row needs beside its long columns, about: its header, numbers, indices.
+_ROW_BYTES = 400
+_USED_BYTES = (
+    "SELECT (SELECT coalesce(sum(octet_length(payload) + coalesce(octet_length(text), 0)), 0)"
+    " + count(*) * $1 FROM publication)"
+    " + (SELECT coalesce(sum(octet_length(command) + octet_length(replies)), 0)"
+    " + count(*) * $1 FROM command)"
+    " + (SELECT count(*) * $1 FROM person) + (SELECT count(*) * $1 FROM media)"
+    " + (SELECT count(*) * $1 FROM seen)"
+)
 
 
 class _TextDumper(StrDumperUnknown):
@@ -168,8 +195,7 @@ class PostgresqlConnection:
         for row_count in ROWS_PER_STATEMENT:
             while len(rows) - len(ids) >= row_count:
                 chunk = rows[len(ids) : len(ids) + row_count]
-                assert isinstance(statement, Statement)
-                text = f"{statement.with_rows(row_count).postgresql} RETURNING id"
+                text = f"{with_rows(statement, row_count).postgresql} RETURNING id"
                 cursor = RawCursor(self.raw).execute(text, [value for row in chunk for value in row])
                 ids += sorted(row_id for (row_id,) in cursor)
         return ids
@@ -224,11 +250,13 @@ class PostgresqlDatabase(Database):
 
     async def measure(self, enough: int) -> None:
         """Measures on the connection that commits, so that its loss is noticed where nothing is written."""
-        allocated = await self.on_write_connection(_allocated_bytes)
-        self._allocated_bytes = allocated if allocated <= enough else await self.used_bytes()
+        (allocated,) = await self.on_write_connection(lambda db: db.execute(_ALLOCATED_BYTES).fetchone())
+        self._allocated_bytes = int(allocated) if allocated <= enough else await self.used_bytes()
 
     async def used_bytes(self) -> int:
-        return await self.read(_used_bytes)
+        """Returns about how much the rows need: the server's files keep their size when rows are deleted."""
+        ((used,),) = await self.fetch(_USED_BYTES, (_ROW_BYTES,))
+        return int(used)
 
     async def shrink(self, spare_pages: int) -> None:
         """Does nothing: the server vacuums."""
@@ -405,35 +433,3 @@ def _schema_version(connection: psycopg.Connection[Any]) -> int:
         return 0
     row = connection.execute("SELECT value FROM meta WHERE name = %s", (_SCHEMA_VERSION,)).fetchone()
     return int(row[0]) if row else 0
-
-
-def _allocated_bytes(connection: Connection) -> int:
-    (size,) = connection.execute(
-        "SELECT sum(pg_total_relation_size(name)) FROM unnest($1::regclass[]) AS name", (_BIG_TABLES,)
-    ).fetchone()
-    return int(size)
-
-
-_OTHER_SESSIONS = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid NOT IN ($1, $2)"
-    " AND application_name = current_setting('application_name')"
-)
-
-_BIG_TABLES = "{publication,command,person,media,seen}"
-
-# What a row needs beside its long columns, about: its header, numbers, indices.
-_ROW_BYTES = 400
-
-
-def _used_bytes(connection: Connection) -> int:
-    """Returns about how much the rows need. The files of the server keep their size when rows are deleted."""
-    (used,) = connection.execute(
-        "SELECT (SELECT coalesce(sum(octet_length(payload) + coalesce(octet_length(text), 0)), 0)"
-        " + count(*) * $1 FROM publication)"
-        " + (SELECT coalesce(sum(octet_length(command) + octet_length(replies)), 0)"
-        " + count(*) * $1 FROM command)"
-        " + (SELECT count(*) * $1 FROM person) + (SELECT count(*) * $1 FROM media)"
-        " + (SELECT count(*) * $1 FROM seen)",
-        (_ROW_BYTES,),
-    ).fetchone()
-    return int(used)

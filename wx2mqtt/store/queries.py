@@ -1,7 +1,9 @@
-"""Helpers for SQL: named statements from `sql/*.sql`, inserts of many rows, values as text for columns.
+"""Named statements from `sql/*.sql`, inserts of many rows, values as text for columns.
 
-In `sql/*.sql` each statement starts with `-- name --`, mostly followed by a comment that describes it. These
-are the statements of SQLite. PostgreSQL gets the same, with `$1` for `?1` and some other words
+    _SQL = load_queries("outbox")
+    connection.execute(_SQL["mark_published"], (account, json_list(ids)))
+
+The files have the statements of SQLite. PostgreSQL gets the same, with `$1` for `?1` and some other words
 (`for_postgresql`); where that is not enough, `sql/postgresql/*.sql` has a statement of the same name.
 """
 
@@ -28,56 +30,10 @@ SQL_FOLDER = Path(__file__).with_name("sql")
 POSTGRESQL_FOLDER = SQL_FOLDER / "postgresql"
 
 _NAME_LINE = re.compile(r"^-- (\w+) --$", re.MULTILINE)
-_LITERAL = re.compile(r"('[^']*')")
-_PLACEHOLDER = re.compile(r"\?(\d*)")
-_USER = re.compile(r'(?<!")\buser\b(?!")')
 _ONE_ROW = re.compile(r"VALUES (\([?, ]+\))")
-_INSERT_OR_IGNORE = "INSERT OR IGNORE"
-# Functions of SQLite, and those of PostgreSQL that return the same.
-_FUNCTIONS = (
-    (
-        re.compile(r"CAST\(value AS INTEGER\) FROM json_each\((\?\d)\)"),
-        r"value::bigint FROM jsonb_array_elements_text(\1::jsonb) AS value",
-    ),
-    (
-        re.compile(r"value FROM json_each\((\?\d)\)"),
-        r"value FROM jsonb_array_elements_text(\1::jsonb) AS value",
-    ),
-    (re.compile(r"\binstr\("), "strpos("),
-    # Before a column, keeps SQLite from using its index.
-    (re.compile(r"(?<=[ (])\+(?=[a-z])"), ""),
-)
 _MIME_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
 _MAX_SQLITE_INTEGER = 2**63 - 1
 _BLOB_FIELDS = tuple(item.name for item in fields(Blob))
-
-
-class Statement(str):
-    """A statement as SQLite gets it; `postgresql` is the same statement for PostgreSQL."""
-
-    __slots__ = ("_twin",)
-
-    _twin: str
-
-    def __new__(cls, text: str, twin: str) -> Self:
-        """`twin` is the text for PostgreSQL, still with the placeholders of SQLite."""
-        statement = super().__new__(cls, text)
-        statement._twin = twin
-        return statement
-
-    @property
-    def postgresql(self) -> str:
-        return for_postgresql(self._twin)
-
-    def with_rows(self, row_count: int) -> Statement:
-        """Returns an INSERT of one row as one of several rows."""
-        return Statement(_with_rows(self, row_count), _with_rows(self._twin, row_count))
-
-
-class JsonList(str):
-    """The argument of `json_each`: a JSON array in a text."""
-
-    __slots__ = ()
 
 
 def load_queries(module: str) -> Mapping[str, Statement]:
@@ -88,6 +44,30 @@ def load_queries(module: str) -> Mapping[str, Statement]:
     return {name: Statement(text, different.get(name, text)) for name, text in common.items()}
 
 
+class Statement(str):
+    """A statement as SQLite gets it; `postgresql` is the same statement for PostgreSQL."""
+
+    __slots__ = ("twin",)
+
+    twin: str
+
+    def __new__(cls, text: str, twin: str) -> Self:
+        """`twin` is the text for PostgreSQL, still with the placeholders of SQLite."""
+        statement = super().__new__(cls, text)
+        statement.twin = twin
+        return statement
+
+    @property
+    def postgresql(self) -> str:
+        return for_postgresql(self.twin)
+
+
+class JsonList(str):
+    """The argument of `json_each`: a JSON array in a text."""
+
+    __slots__ = ()
+
+
 def read_statements(path: Path) -> dict[str, str]:
     """Returns the statements of a file by name."""
     parts = _NAME_LINE.split(path.read_text(encoding="utf-8"))[1:]
@@ -96,23 +76,6 @@ def read_statements(path: Path) -> dict[str, str]:
         lines = [line for line in body.splitlines() if line and not line.startswith("--")]
         statements[name] = "\n".join(lines).rstrip(";")
     return statements
-
-
-@cache
-def for_postgresql(text: str) -> str:
-    """Returns a statement with the placeholders and the words of PostgreSQL, where `user` has a meaning."""
-    numbers = count(1)
-    pieces = _LITERAL.split(text)
-    for index in range(0, len(pieces), 2):  # every second one is a literal
-        piece = pieces[index]
-        for function, replacement in _FUNCTIONS:
-            piece = function.sub(replacement, piece)
-        piece = _PLACEHOLDER.sub(lambda match: f"${match[1] or next(numbers)}", piece)
-        pieces[index] = _USER.sub('"user"', piece)
-    changed = "".join(pieces)
-    if changed.startswith(_INSERT_OR_IGNORE):
-        return f"INSERT{changed.removeprefix(_INSERT_OR_IGNORE)} ON CONFLICT DO NOTHING"
-    return changed
 
 
 def insert_rows(connection: Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:
@@ -130,15 +93,14 @@ def insert_rows(connection: Connection, statement: str, rows: Sequence[Sequence[
 
 
 @cache
-def with_rows(statement: str, row_count: int) -> str:
+def with_rows(statement: str, row_count: int) -> Statement:
     """Returns an INSERT of one row as one of several rows."""
-    if isinstance(statement, Statement):
-        return statement.with_rows(row_count)
-    return _with_rows(statement, row_count)
-
-
-def _with_rows(text: str, row_count: int) -> str:
-    return _ONE_ROW.sub(lambda match: "VALUES " + ", ".join([match[1]] * row_count), text)
+    twin = statement.twin if isinstance(statement, Statement) else statement
+    texts = (
+        _ONE_ROW.sub(lambda match: "VALUES " + ", ".join([match[1]] * row_count), text)
+        for text in (statement, twin)
+    )
+    return Statement(*texts)
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -184,3 +146,42 @@ def blob_from_text(text: str | None) -> Blob | None:
     blob = Blob(**{name: value for name, value in json.loads(text).items() if name in _BLOB_FIELDS})
     is_own = sha256_in_media_name(blob.path) == blob.sha256 and _MIME_TYPE.fullmatch(blob.mime)
     return blob if is_own and blob.size >= 0 else None
+
+
+# The statements of PostgreSQL
+
+_LITERAL = re.compile(r"('[^']*')")
+_PLACEHOLDER = re.compile(r"\?(\d*)")
+_USER = re.compile(r'(?<!")\buser\b(?!")')
+_INSERT_OR_IGNORE = "INSERT OR IGNORE"
+# Functions of SQLite, and those of PostgreSQL that return the same.
+_FUNCTIONS = (
+    (
+        re.compile(r"CAST\(value AS INTEGER\) FROM json_each\((\?\d)\)"),
+        r"value::bigint FROM jsonb_array_elements_text(\1::jsonb) AS value",
+    ),
+    (
+        re.compile(r"value FROM json_each\((\?\d)\)"),
+        r"value FROM jsonb_array_elements_text(\1::jsonb) AS value",
+    ),
+    (re.compile(r"\binstr\("), "strpos("),
+    # Before a column, keeps SQLite from using its index.
+    (re.compile(r"(?<=[ (])\+(?=[a-z])"), ""),
+)
+
+
+@cache
+def for_postgresql(text: str) -> str:
+    """Returns a statement with the placeholders and the words of PostgreSQL, where `user` has a meaning."""
+    numbers = count(1)
+    pieces = _LITERAL.split(text)
+    for index in range(0, len(pieces), 2):  # every second one is a literal
+        piece = pieces[index]
+        for function, replacement in _FUNCTIONS:
+            piece = function.sub(replacement, piece)
+        piece = _PLACEHOLDER.sub(lambda match: f"${match[1] or next(numbers)}", piece)
+        pieces[index] = _USER.sub('"user"', piece)
+    changed = "".join(pieces)
+    if changed.startswith(_INSERT_OR_IGNORE):
+        return f"INSERT{changed.removeprefix(_INSERT_OR_IGNORE)} ON CONFLICT DO NOTHING"
+    return changed

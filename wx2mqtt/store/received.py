@@ -128,13 +128,11 @@ class ReceivedMessages(JournalPart):
             topic=item.topic,
             created=now,
             user=item.user,
-            content_type=JSON_TYPE,
             key=storable_text(item.key),
             seq=seq,
             message_id=storable_text(item.id),
             kind=item.kind,
             time=bounded_integer(item.time),
-            private=None,
             text=storable_text(item.text),
             payload=encode_payload(
                 {"schema": MESSAGE_SCHEMA_VERSION, "stream": self._rows.stream, "seq": seq, **item.body}
@@ -149,14 +147,10 @@ class ReceivedMessages(JournalPart):
             topic=item.topic,
             created=now,
             user=item.user,
-            content_type=JSON_TYPE,
             key=storable_text(item.key),
-            seq=None,
-            message_id=None,
             kind=item.name,
             time=bounded_integer(item.time),
             private=storable_text(compact(dict(item.private))) if item.private else None,
-            text=None,
             payload=encode_payload(item.body),
         )
 
@@ -176,7 +170,19 @@ class ReceivedMessages(JournalPart):
             if row.state is PublicationState.HELD:
                 held_topics.add(row.topic)
             if row.topic not in held_topics:
-                ready.append(row.outbox_row(row_id))
+                ready.append(
+                    OutboxRow(
+                        id=row_id,
+                        topic=row.topic,
+                        payload=row.payload,
+                        category=row.category,
+                        created=row.created,
+                        content_type=row.content_type,
+                        correlation=None,
+                        expiry=None,
+                        user=row.user,
+                    )
+                )
         return self._rows.outbox_batch(ids, ready)
 
     def _media_rows(self, messages: Sequence[NewMessage], first_seq: int) -> list[tuple[object, ...]]:
@@ -203,26 +209,12 @@ class _PublicationRow(NamedTuple):
     topic: str
     created: int
     user: str
-    content_type: str
     key: str
-    seq: int | None
-    message_id: str | None
     kind: str
     time: int
-    private: str | None
-    text: str | None
     payload: bytes
-
-    def outbox_row(self, row_id: int) -> OutboxRow:
-        """Returns what the publisher needs of this row."""
-        return OutboxRow(
-            id=row_id,
-            topic=self.topic,
-            payload=self.payload,
-            category=self.category,
-            created=self.created,
-            content_type=self.content_type,
-            correlation=None,
-            expiry=None,
-            user=self.user,
-        )
+    content_type: str = JSON_TYPE
+    seq: int | None = None
+    message_id: str | None = None
+    text: str | None = None
+    private: str | None = None

@@ -41,10 +41,7 @@ class JournaledRequests(JournalPart):
         return await self._database.write("request_begin", job)
 
     async def finish(self, mark: DeliveryMark, publications: Sequence[NewPublication]) -> OutboxBatch:
-        """Stores the answer for redeliveries and enqueues its publications, in one commit.
-
-        Returns the rows of the publications.
-        """
+        """Stores the answer for redeliveries and enqueues its publications, in one commit."""
 
         def job(connection: Connection) -> OutboxBatch:
             connection.execute(_SQL["finish"], (*self._key_of(mark), _answer_to_text(publications)))

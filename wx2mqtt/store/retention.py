@@ -27,9 +27,12 @@ MIN_KEY_RETENTION_MS = 7 * DAY_MS
 TRANSIENT_RETENTION_MS = DAY_MS
 
 # How long the answers to requests are kept, for a broker that redelivers a request.
-REFUSED_RETENTION_MS = 600_000  # refused commands and their results, in a store that is nearly full
-MIN_REFUSED_RETENTION_MS = 30_000  # the same where that is not enough, for a broker that delivers again
 REQUEST_RETENTION_MS = DAY_MS
+
+# How long refused commands and their results are kept in a store that is nearly full, and where that is not
+# enough: a broker may deliver them again.
+REFUSED_RETENTION_MS = 600_000
+MIN_REFUSED_RETENTION_MS = 30_000
 
 # Of one commit.
 PRUNE_BATCH_ROWS = 500

@@ -80,12 +80,9 @@ class SqliteDatabase(Database):
 
     async def used_bytes(self) -> int:
         """Returns the size of the database without its free pages."""
-
-        def used(connection: Connection) -> int:
-            page_size = _pragma(connection, "page_size")
-            return (_pragma(connection, "page_count") - _pragma(connection, "freelist_count")) * page_size
-
-        return await self.read(used)
+        statement = "SELECT * FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
+        ((pages, free, page_size),) = await self.fetch(statement)
+        return int((pages - free) * page_size)
 
     async def measure(self, enough: int) -> None:
         """Does nothing: the files tell it."""
@@ -96,9 +93,9 @@ class SqliteDatabase(Database):
         def vacuum(_: Connection) -> int:
             # `executescript` runs the PRAGMA to its end; `execute` would stop after the first page.
             self._writing.executescript(f"PRAGMA incremental_vacuum({min(excess, VACUUM_BATCH_PAGES)})")
-            return _pragma(self._writing, "freelist_count")
+            return int(self._writing.execute("PRAGMA freelist_count").fetchone()[0])
 
-        free = await self.read(lambda connection: _pragma(connection, "freelist_count"))
+        ((free,),) = await self.fetch("PRAGMA freelist_count")
         excess = free - spare_pages
         has_shrunk = False
         while excess > 0:
@@ -128,10 +125,6 @@ class SqliteDatabase(Database):
         store_error = database_error(error, self.path)
         store_error.__cause__ = error
         return store_error
-
-
-def _pragma(connection: Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -188,7 +181,9 @@ def _open(path: Path) -> OpenDatabase:
             _configure(writer, path)
         fresh = _migrate(writer) == 0
         _suspect_mark(path).unlink(missing_ok=True)
-        reader = _open_reader(path)
+        reader = _connect(path)
+        reader.execute("PRAGMA query_only = ON")
+        reader.execute("PRAGMA cache_size = -1000")
     except BaseException:
         writer.close()
         raise
@@ -281,13 +276,6 @@ def _open_writer(path: Path) -> SqliteConnection:
         if os.path.lexists(file):
             make_private_file(file)
     return _connect(path)
-
-
-def _open_reader(path: Path) -> SqliteConnection:
-    connection = _connect(path)
-    connection.execute("PRAGMA query_only = ON")
-    connection.execute("PRAGMA cache_size = -1000")
-    return connection
 
 
 def _connect(path: Path) -> SqliteConnection:

@@ -179,7 +179,7 @@ async def test_a_download_that_is_cancelled_leaves_nothing(blobs: Blobs, tmp_pat
     assert blobs.size == 0
 
 
-@pytest.mark.parametrize("place", ["_write", "_finish"])
+@pytest.mark.parametrize("place", ["_write", "_blob"])
 async def test_cancelled_while_a_thread_writes_leaves_no_half_file(
     blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

@@ -30,6 +30,7 @@ from wx2mqtt.store.queries import (
     load_queries,
     read_statements,
     storable_text,
+    with_rows,
 )
 from wx2mqtt.store.sqlite_database import SqliteConnection, SqliteDatabase, newest_version
 
@@ -214,9 +215,10 @@ def test_more_rows_of_an_insert_are_numbered_on() -> None:
     statement = Statement(
         "INSERT INTO a VALUES (?, ?)", "INSERT INTO a VALUES (?, ?)\nON CONFLICT DO NOTHING"
     )
-    assert statement.with_rows(2) == "INSERT INTO a VALUES (?, ?), (?, ?)"
+    assert with_rows(statement, 2) == "INSERT INTO a VALUES (?, ?), (?, ?)"
     assert (
-        statement.with_rows(2).postgresql == "INSERT INTO a VALUES ($1, $2), ($3, $4)\nON CONFLICT DO NOTHING"
+        with_rows(statement, 2).postgresql
+        == "INSERT INTO a VALUES ($1, $2), ($3, $4)\nON CONFLICT DO NOTHING"
     )
 
 

@@ -15,8 +15,8 @@ SELECT DISTINCT topic FROM publication WHERE account = ? AND state = 4;
 -- Adds a message or an event, waiting for the broker or held. `sort` is its category; the column `sender` has no use any
 -- more.
 INSERT INTO publication
-    (account, state, sort, topic, created, user, content_type, key, seq, message_id, kind, time, private,
-     text, payload)
+    (account, state, sort, topic, created, user, key, kind, time, payload, content_type, seq, message_id,
+     text, private)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- advance --
