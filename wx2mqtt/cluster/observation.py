@@ -108,7 +108,11 @@ class Observer:
         self._updated_at = now
         live = [row for row in snapshot.instances if row.has_session]
         gone = [row for row in snapshot.instances if not row.has_session]
-        self._heartbeats = {row.name: self._since(row, now) for row in live}
+        known = self._heartbeats
+        self._heartbeats = {row.name: (row.heartbeat, now) for row in live}
+        for row in live:
+            if row.name in known and known[row.name][0] == row.heartbeat:
+                self._heartbeats[row.name] = known[row.name]
         self._gone_since = {row.name: self._gone_since.get(row.name, now) for row in gone}
         self._free_since = {account: self._free_since.get(account, now) for account in free}
         self.silent = tuple(row for row in live if now - self._heartbeats[row.name][1] >= SILENT_SECONDS)
@@ -116,10 +120,6 @@ class Observer:
         self.must_wait = any(
             not row.is_of_this_server and now - self._gone_since[row.name] < LEASE_SECONDS for row in gone
         )
-
-    def _since(self, row: InstanceRow, now: float) -> tuple[str, float]:
-        heartbeat, since = self._heartbeats.get(row.name, ("", now))
-        return (heartbeat, since) if heartbeat == row.heartbeat else (row.heartbeat, now)
 
     def neglected(self, now: float) -> frozenset[str]:
         """Returns the accounts that nobody has run for too long: any instance may take them."""

@@ -133,7 +133,10 @@ def digest_of(settings: Mapping[str, object], key: bytes) -> ConfigurationDigest
     They are made with the key that encrypts the saved logins, which no reader of the database has: so nobody
     can guess a password from them.
     """
-    by_key = {path: _digest(value, key) for path, value in _leaves("", settings)}
+    by_key: dict[str, str] = {}
+    for path, value in _leaves("", settings):
+        data = json.dumps(value, ensure_ascii=False, default=str, sort_keys=True).encode()
+        by_key[path] = hmac.new(key, data, hashlib.sha256).hexdigest()[:_DIGEST_CHARACTERS]
     text = json.dumps(by_key, sort_keys=True, separators=(",", ":"))
     return ConfigurationDigest(by_key=by_key, text=text, whole=hashlib.sha256(text.encode()).hexdigest())
 
@@ -144,11 +147,6 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
             yield from _leaves(f"{path}.{name}" if path else str(name), item)
     elif value not in (None, (), [], ""):
         yield path, value
-
-
-def _digest(value: object, key: bytes) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:_DIGEST_CHARACTERS]
 
 
 def named_keys(keys: Sequence[str]) -> str:

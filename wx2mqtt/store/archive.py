@@ -63,19 +63,21 @@ class ArchiveEntry:
 
 @frozen
 class ArchiveHeader:
-    """The header of a backup. `made` is RFC 3339; `running` says that the bridge ran while it was made.
+    """The header of a backup."""
 
-    `store` is the version of the database. `media` says that all media are included, not only those that
-    commands have still to send. `files` are all files but the media, whose names contain their SHA-256.
-    """
-
+    #: Of wx2mqtt.
     version: str
+    #: The version of the database.
     store: int
     stream: str
+    #: When it was made (RFC 3339).
     made: str
+    #: The bridge ran while it was made.
     running: bool
     accounts: tuple[str, ...]
+    #: All media are included, not only those that commands have still to send.
     media: bool
+    #: All files but the media, whose names contain their SHA-256.
     files: Mapping[str, ArchiveEntry]
 
 

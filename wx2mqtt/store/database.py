@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from wx2mqtt.errors import StoreError
+from wx2mqtt.errors import StoreError, StoreTooNew
 from wx2mqtt.values import frozen
 
 # A row whose values are found by the names of the columns.
@@ -90,6 +90,14 @@ MAX_JOBS_PER_COMMIT = 256
 
 def ignore_commit_point(_point: str) -> None:
     """For a database without a crash test."""
+
+
+def refuse_newer(version: int, newest: int) -> None:
+    """Raises `StoreTooNew` for a store of a newer wx2mqtt; this one creates stores of version `newest`."""
+    if version > newest:
+        raise StoreTooNew(
+            f"The store has version {version}, this wx2mqtt knows {newest}; install the newer one again."
+        )
 
 
 @frozen(kw_only=False)

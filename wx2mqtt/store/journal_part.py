@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from wx2mqtt.model import Blob
@@ -54,17 +55,7 @@ class AccountRows:
         ]
         ids = connection.insert_returning_ids(_OUTBOX_SQL["add"], values)
         rows = [
-            OutboxRow(
-                id=row_id,
-                topic=publication.topic,
-                payload=publication.payload,
-                category=publication.category,
-                created=now,
-                content_type=publication.content_type,
-                correlation=publication.correlation,
-                expiry=publication.expiry,
-                user="",
-            )
+            OutboxRow(id=row_id, created=now, user="", **asdict(publication))
             for row_id, publication in zip(ids, added, strict=True)
         ]
         return self.outbox_batch(ids, rows)

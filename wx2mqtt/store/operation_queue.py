@@ -13,7 +13,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import structlog
 
@@ -51,14 +50,6 @@ _TAKE_FREE = (
 _SET_ANSWER = "UPDATE operation SET answer = ? WHERE id = ?"
 
 RunOperation = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
-
-
-class QueuedOperation(NamedTuple):
-    """A row that an instance has taken; `fields` is JSON."""
-
-    id: int
-    name: str
-    fields: str
 
 
 class OperationQueue:
@@ -107,30 +98,30 @@ class OperationQueue:
         """Does the operations of the accounts that run here, until cancelled."""
         while True:
             try:
-                for operation in await self._take(accounts()):
-                    answer = await _answer(operation, run)
-                    await self._database.execute("operation_answer", _SET_ANSWER, (answer, operation.id))
+                for operation_id, name, fields in await self._take(accounts()):
+                    answer = await _answer(name, json.loads(fields), run)
+                    await self._database.execute("operation_answer", _SET_ANSWER, (answer, operation_id))
             except StoreError as error:
                 log.warning("operations of other instances wait", problem=str(error))
             await asyncio.sleep(QUEUE_POLL_SECONDS)
 
-    async def _take(self, accounts: Sequence[str]) -> list[QueuedOperation]:
+    async def _take(self, accounts: Sequence[str]) -> list[tuple[int, str, str]]:
+        """Returns id, name and fields of the operations that wait; nobody else does them."""
         values = (json_list(accounts), TAKEN_WITHIN_SECONDS)
         if not await self._database.fetch(_FIND_FREE, values):
             return []
-        rows = await self._database.write(
-            "operation_take", lambda db: db.execute(_TAKE_FREE, values).fetchall()
+        return await self._database.write(
+            "operation_take", lambda db: sorted(db.execute(_TAKE_FREE, values).fetchall())
         )
-        return sorted(QueuedOperation(*row) for row in rows)
 
 
-async def _answer(operation: QueuedOperation, run: RunOperation) -> str:
+async def _answer(name: str, fields: Mapping[str, Json], run: RunOperation) -> str:
     try:
-        outcome: dict[str, Json] = {"answer": await run(operation.name, json.loads(operation.fields))}
+        outcome: dict[str, Json] = {"answer": await run(name, fields)}
     except Wx2MqttError as error:
         outcome = {"error": str(error)}
     except Exception:  # a bug in one operation must not end the process
-        log.exception("operation failed", operation=operation.name)
+        log.exception("operation failed", operation=name)
         outcome = {"error": "The operation failed; the log of the other instance says why."}
     return json.dumps(outcome)
 

@@ -167,7 +167,13 @@ def find_owner(folder: Path) -> User | None:
             with suppress(OSError):  # deleted meanwhile
                 parts.append((path, path.lstat()))
         owner = _other_user(parts)
-    return None if owner is None else _user(owner)
+    if owner is None:
+        return None
+    try:
+        return user_of(pwd.getpwuid(owner.st_uid))
+    except KeyError:
+        gid = owner.st_gid or owner.st_uid  # never the group of root
+        return User(uid=owner.st_uid, gid=gid, groups=(gid,))
 
 
 def _other_user(steps: Iterable[tuple[Path, os.stat_result]]) -> os.stat_result | None:
@@ -213,14 +219,6 @@ def _walk(folder: Path) -> list[tuple[Path, os.stat_result]]:
             way = [Path("/")]
         pending += reversed([part for part in target.parts if part != "/"])
     return steps
-
-
-def _user(status: os.stat_result) -> User:
-    try:
-        return user_of(pwd.getpwuid(status.st_uid))
-    except KeyError:
-        gid = status.st_gid or status.st_uid  # never the group of root
-        return User(uid=status.st_uid, gid=gid, groups=(gid,))
 
 
 def open_the_way(owner: User, folder: Path | None = None) -> None:

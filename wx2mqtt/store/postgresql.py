@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumper, StrDumperUnknown, TextLoader
 
-from wx2mqtt.errors import StoreError, StoreFull, StoreTooNew
+from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.store.database import (
     Connection,
     Cursor,
@@ -29,14 +29,14 @@ from wx2mqtt.store.database import (
     OnCommitPoint,
     QueuedJob,
     ignore_commit_point,
+    refuse_newer,
 )
 from wx2mqtt.store.queries import (
     POSTGRESQL_FOLDER,
-    ROWS_PER_STATEMENT,
     JsonList,
     Statement,
     for_postgresql,
-    with_rows,
+    insert_batches,
 )
 
 # Advisory locks have two keys of 32 bits; this is the first one of all locks of wx2mqtt ("wx2m").
@@ -192,12 +192,9 @@ class PostgresqlConnection:
 
     def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
         ids: list[int] = []
-        for row_count in ROWS_PER_STATEMENT:
-            while len(rows) - len(ids) >= row_count:
-                chunk = rows[len(ids) : len(ids) + row_count]
-                text = f"{with_rows(statement, row_count).postgresql} RETURNING id"
-                cursor = RawCursor(self.raw).execute(text, [value for row in chunk for value in row])
-                ids += sorted(row_id for (row_id,) in cursor)
+        for several, values in insert_batches(statement, rows):
+            cursor = RawCursor(self.raw).execute(f"{several.postgresql} RETURNING id", values)
+            ids += sorted(row_id for (row_id,) in cursor)
         return ids
 
     def continue_ids(self, table: str) -> None:
@@ -411,11 +408,7 @@ def _migrate(connection: psycopg.Connection[Any]) -> int:
             )
             version = _schema_version(connection)
             first_version = version if first_version is None else first_version
-            if version > newest_schema_version():
-                raise StoreTooNew(
-                    f"The store has version {version}, this wx2mqtt knows {newest_schema_version()}; "
-                    "install the newer one again."
-                )
+            refuse_newer(version, newest_schema_version())
             if version == newest_schema_version():
                 return first_version
             number = max(version + 1, _FIRST_VERSION)

@@ -133,11 +133,12 @@ ANSWER_CATEGORIES = frozenset({"result", "response"})
 
 @frozen
 class OutboxRow:
-    """A publication that waits for the broker. `category` is message, event, plain, result or response."""
+    """A publication that waits for the broker."""
 
     id: int
     topic: str
     payload: bytes
+    #: Message, event, plain, result or response.
     category: str
     created: int
     content_type: str
@@ -218,15 +219,19 @@ class RecordResult:
 
 @frozen
 class HistoryQuery:
-    """Selects messages with `since` < seq < `before`, of these users, of this kind, with this text in them.
+    """Selects messages; None and empty match every message.
 
-    None and empty match every message. With `since` the oldest `limit` matches, otherwise the newest.
+    With `since` the oldest `limit` matches are selected, otherwise the newest.
     """
 
+    #: Only messages with a larger seq.
     since: int | None = None
+    #: Only messages with a smaller seq.
     before: int | None = None
+    #: Only messages of one of these chats.
     users: tuple[str, ...] = ()
     kind: str = ""
+    #: Only messages that contain this text.
     text: str = ""
     limit: int = 100
 
@@ -249,17 +254,18 @@ class PruneCounts:
 
 @frozen
 class JournalStats:
-    """The figures of one account. The `oldest_...` are creation times, None if nothing waits.
-
-    `messages` and `dropped` never fall.
-    """
+    """The figures of one account."""
 
     waiting_publications: int
+    #: When it was created; None if none waits.
     oldest_publication: int | None
     waiting_commands: int
+    #: When it was accepted; None if none waits.
     oldest_command: int | None
     set_aside: int
+    #: Never falls.
     dropped: int
+    #: Never falls.
     messages: int
     failed_today: int
     #: Files that are still to be downloaded.

@@ -54,7 +54,9 @@ def take_trust_away(copy: sqlite3.Connection, rules: RestoreRules) -> int:
 
     Raises `BadBackup` for a base topic that only the owner can know, and for names that are no topic level.
     """
-    _check_levels(copy)
+    names = copy.execute("SELECT level FROM level UNION SELECT level FROM person")
+    if any(not isinstance(name, str) or _NO_TOPIC_LEVEL.search(name) for (name,) in names):
+        raise BadBackup("backup_damaged")
     bases = _checked_bases(copy, rules)
     copy.execute("UPDATE person SET trusted = 0")
     copy.create_function("untrusted", 1, _untrusted, deterministic=True)
@@ -66,12 +68,6 @@ def take_trust_away(copy: sqlite3.Connection, rules: RestoreRules) -> int:
     if version >= _FIRST_VERSION_WITH_ANNOUNCED:
         _limit_announced(copy, rules)
     return _drop_foreign(copy, bases, rules)
-
-
-def _check_levels(copy: sqlite3.Connection) -> None:
-    levels = copy.execute("SELECT level FROM level UNION SELECT level FROM person")
-    if any(not isinstance(level, str) or _NO_TOPIC_LEVEL.search(level) for (level,) in levels):
-        raise BadBackup("backup_damaged")
 
 
 def _checked_bases(copy: sqlite3.Connection, rules: RestoreRules) -> dict[str, set[str]]:

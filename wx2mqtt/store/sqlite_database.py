@@ -15,8 +15,15 @@ from pathlib import Path
 
 import structlog
 
-from wx2mqtt.errors import StoreError, StoreTooNew
-from wx2mqtt.store.database import Connection, Database, NamedRow, OnCommitPoint, ignore_commit_point
+from wx2mqtt.errors import StoreError
+from wx2mqtt.store.database import (
+    Connection,
+    Database,
+    NamedRow,
+    OnCommitPoint,
+    ignore_commit_point,
+    refuse_newer,
+)
 from wx2mqtt.store.files import (
     database_error,
     file_error,
@@ -198,15 +205,7 @@ def _refuse_newer(path: Path) -> None:
     except FileNotFoundError:
         return
     if len(header) == _HEADER_BYTES and header.startswith(_MAGIC):
-        _refuse_newer_version(int.from_bytes(header[_USER_VERSION], "big"))
-
-
-def _refuse_newer_version(version: int) -> None:
-    if version > newest_version():
-        raise StoreTooNew(
-            f"The store has version {version}, this wx2mqtt knows {newest_version()}; "
-            "install the newer one again."
-        )
+        refuse_newer(int.from_bytes(header[_USER_VERSION], "big"), newest_version())
 
 
 def _set_aside_orphaned_wal(path: Path) -> Path | None:
@@ -340,7 +339,7 @@ def _tokens(statement: str) -> tuple[str, ...]:
 def _migrate(connection: sqlite3.Connection) -> int:
     """Runs each missing migration in a transaction that stores its number too; returns the old version."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    _refuse_newer_version(version)
+    refuse_newer(version, newest_version())
     for number, script in enumerate(_migrations()[version:], version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
     # The version must be in the file itself, not in the log: an older wx2mqtt reads it without SQLite.
