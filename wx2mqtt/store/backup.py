@@ -99,47 +99,42 @@ def create_backup(path: Path, out: IO[bytes], work: Path, *, media: bool) -> Bac
     Without `media` only the files that commands have still to send are included. Raises `BadBackup`,
     `StoreError`, and `OSError` if `out` or `work` is full.
     """
-    folder = _lock_unless_in_use(path) if path.is_dir() else None
-    try:
+    with _locked_unless_in_use(path) as is_running:
         if not (path / DATABASE_NAME).is_file():
             raise BadBackup("backup_no_store", folder=path)
-        return _write_backup(path, out, work, media=media, running=folder is None)
-    finally:
-        if folder is not None:
-            folder.close()
+        with tempfile.TemporaryDirectory(prefix=".wx2mqtt-", dir=work) as name:
+            copy = Path(name) / DATABASE_NAME
+            copy.touch(mode=PRIVATE_MODE)
+            snapshot = take_snapshot(path / DATABASE_NAME, copy)
+            # The saved logins are copied after the database: a login is never older than its cursor.
+            files = {DATABASE_NAME: copy, **_copy_small_files(path, Path(name))}
+            head = archive_header(snapshot, files, media=media, running=is_running)
+            unsent = {blob.path: path / blob.path for blob in snapshot.unsent}
+            count = write_archive(out, head, files, _all_media(path) if media else unsent.items())
+    return BackupSummary(head=head, messages=snapshot.messages, media=count)
 
 
 def record_backup(path: Path, made: int) -> None:
     """Stores when the last backup of the store at `path` was made (ms). Raises `StoreError`."""
-    folder = _lock_unless_in_use(path)
+    with _locked_unless_in_use(path), _connect(path / DATABASE_NAME) as database:
+        database.execute(_SQL["set_last_backup"], (str(made),))
+
+
+@contextmanager
+def _locked_unless_in_use(path: Path) -> Iterator[bool]:
+    """Locks the store at `path`, if there is one; yields whether a running bridge has it instead."""
+    folder: StoreFolder | None = None
+    is_running = False
+    if path.is_dir():
+        try:
+            folder = StoreFolder.open(path)
+        except StoreLocked:
+            is_running = True
     try:
-        with _connect(path / DATABASE_NAME) as database:
-            database.execute(_SQL["set_last_backup"], (str(made),))
+        yield is_running
     finally:
         if folder is not None:
             folder.close()
-
-
-def _lock_unless_in_use(path: Path) -> StoreFolder | None:
-    try:
-        return StoreFolder.open(path)
-    except StoreLocked:
-        return None
-
-
-def _write_backup(path: Path, out: IO[bytes], work: Path, *, media: bool, running: bool) -> BackupSummary:
-    with tempfile.TemporaryDirectory(prefix=".wx2mqtt-", dir=work) as name:
-        work_folder = Path(name)
-        copy = work_folder / DATABASE_NAME
-        copy.touch(mode=PRIVATE_MODE)
-        snapshot = take_snapshot(path / DATABASE_NAME, copy)
-        # The saved logins are copied after the database: a login is never older than its cursor.
-        files = {DATABASE_NAME: copy, **_copy_small_files(path, work_folder)}
-        head = archive_header(snapshot, files, media=media, running=running)
-        unsent = {blob.path: path / blob.path for blob in snapshot.unsent}
-        media_files = _all_media(path) if media else unsent.items()
-        count = write_archive(out, head, files, media_files)
-    return BackupSummary(head=head, messages=snapshot.messages, media=count)
 
 
 def archive_header(

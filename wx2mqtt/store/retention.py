@@ -1,14 +1,13 @@
 """Deletes rows: finished rows by age and size, and everything of an account that is removed.
 
-A step (`PruneStep`) deletes one batch in one commit, and is repeated while it finds rows: so messages and
-commands are stored in between. Nothing that waits is pruned. The key of a deleted message is remembered for
-some days, since WeChat may deliver the message again.
+Each commit deletes one batch, as long as there are rows: so messages and commands are stored in between.
+Nothing that waits is pruned. The key of a deleted message is remembered for some days, since WeChat may
+deliver the message again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -39,9 +38,6 @@ PRUNE_BATCH_ROWS = 500
 
 # Pages that `prune` leaves free for new rows.
 MIN_FREE_PAGES = 256
-
-# Deletes one batch; returns how many rows were deleted and whether there may be more.
-PruneStep = Callable[[Connection], tuple[int, bool]]
 
 
 class _MessageAge(NamedTuple):
@@ -90,8 +86,7 @@ class JournalRetention(JournalPart):
         while after_seq is not None:
             deleted, after_seq = await self._prune_messages(after_seq, now - history_keep_ms)
             messages += deleted
-        transient = (now - TRANSIENT_RETENTION_MS, now - MIN_KEY_RETENTION_MS)
-        publications = await self._run_steps(partial(self._delete_transient, transient))
+        publications = await self._delete_transient(now - TRANSIENT_RETENTION_MS, now - MIN_KEY_RETENTION_MS)
         commands = await self._delete_before(_SQL["delete_commands"], now - command_keep_ms)
         await self._delete_before(_SQL["delete_keys"], now - max(MIN_KEY_RETENTION_MS, history_keep_ms))
         await self._delete_before(_SQL["delete_requests"], now - REQUEST_RETENTION_MS)
@@ -107,8 +102,7 @@ class JournalRetention(JournalPart):
         if not await self._database.read(lambda db: clock_has_passed(db, now)):
             return 0
         deleted = await self._delete_before(_SQL["delete_refused"], now - keep_ms)
-        transient = (now - keep_ms, now - MIN_KEY_RETENTION_MS)
-        await self._run_steps(partial(self._delete_transient, transient))
+        await self._delete_transient(now - keep_ms, now - MIN_KEY_RETENTION_MS)
         await self._database.shrink(0)
         return deleted
 
@@ -139,26 +133,31 @@ class JournalRetention(JournalPart):
 
     async def _delete_before(self, statement: str, before: int) -> int:
         """Deletes rows from before a time (ms); returns how many."""
-
-        def delete_batch(connection: Connection) -> tuple[int, bool]:
-            deleted = connection.execute(statement, (self._account, before, PRUNE_BATCH_ROWS)).rowcount
-            return deleted, deleted == PRUNE_BATCH_ROWS
-
-        return await self._run_steps(delete_batch)
-
-    async def _run_steps(self, step: PruneStep) -> int:
         total = 0
-        more = True
-        while more:
-            deleted, more = await self._database.write("prune", step)
+        deleted = PRUNE_BATCH_ROWS
+        while deleted == PRUNE_BATCH_ROWS:
+            values = (self._account, before, PRUNE_BATCH_ROWS)
+            deleted = await self._database.execute("prune", statement, values)
             total += deleted
         return total
 
-    def _delete_transient(self, limits: tuple[int, int], connection: Connection) -> tuple[int, bool]:
-        """`limits` are times (ms): older rows go, those without and those with fields for a later request."""
-        rows = connection.execute(_SQL["finished_transient"], (self._account, *limits, PRUNE_BATCH_ROWS))
-        ids = [row_id for (row_id,) in rows]
-        return self._delete_rows(connection, ids), len(ids) == PRUNE_BATCH_ROWS
+    async def _delete_transient(self, before: int, before_with_fields: int) -> int:
+        """Deletes results, responses and events from before a time (ms); returns how many.
+
+        Events with fields for a later request go by another time.
+        """
+        values = (self._account, before, before_with_fields, PRUNE_BATCH_ROWS)
+
+        def job(connection: Connection) -> tuple[int, int]:
+            ids = [row_id for (row_id,) in connection.execute(_SQL["finished_transient"], values)]
+            return len(ids), self._delete_rows(connection, ids)
+
+        total = 0
+        found = PRUNE_BATCH_ROWS
+        while found == PRUNE_BATCH_ROWS:
+            found, deleted = await self._database.write("prune", job)
+            total += deleted
+        return total
 
     def _delete_rows(self, connection: Connection, ids: list[int]) -> int:
         """Deletes publications, but remembers their keys."""
