@@ -170,12 +170,12 @@ class ClusterNode:
         others = [item.name for item in state.instances if not (item.is_here or item.is_draining)]
         if not others:
             raise Wx2MqttError("no other instance could take the accounts; start one first")
-        await self.takeover.drain()
+        await self.takeover.set_drained(is_drained=True)
         return {"draining": [*sorted(state.own_accounts)], "others": [*others]}
 
     async def end_drain(self) -> Json:
         """Takes accounts again."""
-        await self.takeover.end_drain()
+        await self.takeover.set_drained(is_drained=False)
         return {"draining": False}
 
     @property

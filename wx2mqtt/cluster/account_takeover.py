@@ -158,17 +158,10 @@ class AccountTakeover:
         await asyncio.gather(*(self._begin_give_up(name) for name in sorted(self.owned)))
         await self._database.write("leave", partial(tables.leave, name=name))
 
-    async def drain(self) -> None:
-        """Lets the other instances have all accounts, until `end_drain`. Raises `StoreError`."""
-        await self._database.write(
-            "drain", partial(tables.set_drained, name=self.identity.name, is_drained=True)
-        )
-
-    async def end_drain(self) -> None:
-        """Takes accounts again. Raises `StoreError`."""
-        await self._database.write(
-            "drain", partial(tables.set_drained, name=self.identity.name, is_drained=False)
-        )
+    async def set_drained(self, *, is_drained: bool) -> None:
+        """Lets the other instances have all accounts, or takes accounts again. Raises `StoreError`."""
+        job = partial(tables.set_drained, name=self.identity.name, is_drained=is_drained)
+        await self._database.write("drain", job)
 
     async def _beat(self) -> None:
         """Stores heartbeats. Each proves that this instance can commit, and so holds its locks."""

@@ -206,7 +206,7 @@ async def test_an_account_that_is_still_being_begun_is_given_up_only_after_that(
     await until(lambda: one.takeover.owned == set(ACCOUNTS))
     await two.join()
     await until(lambda: len(two.takeover.snapshot.instances) == 2)
-    await one.takeover.drain()
+    await one.takeover.set_drained(is_drained=True)
     await until(lambda: any(row.is_draining for row in one.takeover.snapshot.instances))
     assert two.running == set()
     one.may_start.set()
@@ -219,7 +219,7 @@ async def test_a_drained_instance_runs_nothing_and_takes_nothing(cluster):
     await one.join()
     await two.join()
     await until(lambda: shared_out(one, two) and len(two.running) == 2)
-    await one.takeover.drain()
+    await one.takeover.set_drained(is_drained=True)
     await until(lambda: two.running == set(ACCOUNTS))
     assert one.running == set()
     drained = {row.name: row.is_draining for row in two.takeover.snapshot.instances}
