@@ -26,169 +26,11 @@ from typing import Any, Protocol, TypeVar
 from wx2mqtt.errors import StoreError, StoreTooNew
 from wx2mqtt.values import frozen
 
-# A row whose values are found by the names of the columns.
-NamedRow = Mapping[str, Any]
-
-
-class Cursor(Protocol):
-    """The rows of one statement. `rowcount` is how many rows a change was made to."""
-
-    @property
-    def rowcount(self) -> int: ...
-
-    def fetchone(self) -> Any: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-class Connection(Protocol):
-    """What a job may use of a connection, whichever database is behind it.
-
-    The statements are those of `load_queries`, with `?` or `?1` for the values. Texts are `str`, bytes are
-    `bytes`, whole numbers and flags are `int`. Each method raises the errors of its database.
-    """
-
-    def execute(self, statement: str, values: Sequence[object] = (), /) -> Cursor: ...
-
-    def executemany(self, statement: str, rows: Iterable[Sequence[object]], /) -> object:
-        """Runs a statement for each row of values."""
-
-    def named_rows(self, statement: str, values: Sequence[object]) -> Sequence[NamedRow]:
-        """Returns the rows of a statement."""
-
-    def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
-        """Runs `statement`, which ends with `VALUES (?, …)`, for all rows; returns their ids in order."""
-
-    def continue_ids(self, table: str) -> None:
-        """Has the next ids follow the highest one, after rows were inserted with their ids."""
-
-
-class DatabaseConnection(Connection, Protocol):
-    """What only `Database` uses of a connection."""
-
-    @property
-    def in_transaction(self) -> bool: ...
-
-    def commit(self) -> None:
-        """Makes the changes of the transaction durable. Raises an error where there is none any more."""
-
-    def rollback(self) -> None:
-        """Rolls back the transaction, if there is one."""
-
-    def close(self) -> None: ...
-
-
 T = TypeVar("T")
-Job = Callable[[Connection], T]
 OnCommitPoint = Callable[[str], None]
 
 # A commit that fails must not fail all that waits.
 MAX_JOBS_PER_COMMIT = 256
-
-
-def ignore_commit_point(_point: str) -> None:
-    """For a database without a crash test."""
-
-
-def refuse_newer(version: int, newest: int) -> None:
-    """Raises `StoreTooNew` for a store of a newer wx2mqtt; this one creates stores of version `newest`."""
-    if version > newest:
-        raise StoreTooNew(
-            f"The store has version {version}, this wx2mqtt knows {newest}; install the newer one again."
-        )
-
-
-@frozen(kw_only=False)
-class QueuedJob:
-    name: str
-    job: Job[Any]
-    future: asyncio.Future[Any]
-    outside_transaction: bool = False
-
-
-@frozen(kw_only=False)
-class JobOutcome:
-    future: asyncio.Future[Any]
-    value: object = None
-    error: Exception | None = None
-
-
-RunJobs = Callable[[Sequence[QueuedJob]], list[JobOutcome]]
-
-
-class _Worker:
-    """A thread that runs all waiting jobs together and reports their outcomes to the event loop at once."""
-
-    def __init__(self, name: str, run_jobs: RunJobs, close: Callable[[], None]) -> None:
-        #: No more jobs are taken.
-        self.is_closed = False
-        self._run_jobs = run_jobs
-        self._close = close
-        self._loop = asyncio.get_running_loop()
-        self._waiting: deque[QueuedJob] = deque()
-        # True for each waiting job; False ends the thread.
-        self._signals: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        # Daemon: a process that fails before it closes the store must still exit; commits are durable.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._ended: asyncio.Future[Any] = self._loop.create_future()
-        self._thread.start()
-
-    def submit(
-        self, name: str, job: Job[T], *, outside_transaction: bool = False, urgent: bool = False
-    ) -> asyncio.Future[T]:
-        """Adds a job; an urgent one is the first of the next group, whatever waits."""
-        if self.is_closed:
-            raise StoreError("The store is closed.")
-        future: asyncio.Future[T] = self._loop.create_future()
-        queued = QueuedJob(name, job, future, outside_transaction)
-        if urgent:
-            self._waiting.appendleft(queued)
-        else:
-            self._waiting.append(queued)
-        self._signals.put(True)
-        return future
-
-    async def end(self) -> None:
-        """Runs the waiting jobs, then ends the thread."""
-        self._signals.put(False)
-        await asyncio.shield(self._ended)
-        self._thread.join()
-
-    def _run(self) -> None:
-        more = True
-        try:
-            while more:
-                jobs, more = self._next_jobs()
-                if jobs:
-                    self._deliver(self._run_jobs(jobs))
-            self._close()
-        finally:
-            self._deliver([JobOutcome(self._ended)])
-
-    def _next_jobs(self) -> tuple[list[QueuedJob], bool]:
-        """Returns waiting jobs, blocking until there is one, and False once the worker is to end."""
-        jobs: list[QueuedJob] = []
-        while self._signals.get():
-            jobs.append(self._waiting.popleft())
-            if len(jobs) >= MAX_JOBS_PER_COMMIT or self._signals.empty():
-                return jobs, True
-        return jobs, False
-
-    def _deliver(self, outcomes: list[JobOutcome]) -> None:
-        with suppress(RuntimeError):  # the loop was closed before the store: nobody awaits the outcomes
-            self._loop.call_soon_threadsafe(_resolve, outcomes)
-
-
-def _resolve(outcomes: list[JobOutcome]) -> None:
-    for outcome in outcomes:
-        if outcome.future.done():  # the caller was cancelled
-            continue
-        if outcome.error is not None:
-            outcome.future.set_exception(outcome.error)
-        else:
-            outcome.future.set_result(outcome.value)
 
 
 class Database(ABC):
@@ -337,3 +179,168 @@ class Database(ABC):
     @abstractmethod
     def _translate(self, error: Exception) -> Exception:
         """Returns an error of the database as a `StoreError`, any other as it is."""
+
+
+def ignore_commit_point(_point: str) -> None:
+    """For a database without a crash test."""
+
+
+def refuse_newer(version: int, newest: int) -> None:
+    """Raises `StoreTooNew` for a store of a newer wx2mqtt; this one creates stores of version `newest`."""
+    if version > newest:
+        raise StoreTooNew(
+            f"The store has version {version}, this wx2mqtt knows {newest}; install the newer one again."
+        )
+
+
+# Connections
+
+# A row whose values are found by the names of the columns.
+NamedRow = Mapping[str, Any]
+
+
+class Cursor(Protocol):
+    """The rows of one statement. `rowcount` is how many rows a change was made to."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """What a job may use of a connection, whichever database is behind it.
+
+    The statements are those of `load_queries`, with `?` or `?1` for the values. Texts are `str`, bytes are
+    `bytes`, whole numbers and flags are `int`. Each method raises the errors of its database.
+    """
+
+    def execute(self, statement: str, values: Sequence[object] = (), /) -> Cursor: ...
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[object]], /) -> object:
+        """Runs a statement for each row of values."""
+
+    def named_rows(self, statement: str, values: Sequence[object]) -> Sequence[NamedRow]:
+        """Returns the rows of a statement."""
+
+    def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
+        """Runs `statement`, which ends with `VALUES (?, …)`, for all rows; returns their ids in order."""
+
+    def continue_ids(self, table: str) -> None:
+        """Has the next ids follow the highest one, after rows were inserted with their ids."""
+
+
+class DatabaseConnection(Connection, Protocol):
+    """What only `Database` uses of a connection."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+
+    def commit(self) -> None:
+        """Makes the changes of the transaction durable. Raises an error where there is none any more."""
+
+    def rollback(self) -> None:
+        """Rolls back the transaction, if there is one."""
+
+    def close(self) -> None: ...
+
+
+Job = Callable[[Connection], T]
+
+
+# The threads
+
+
+@frozen(kw_only=False)
+class QueuedJob:
+    name: str
+    job: Job[Any]
+    future: asyncio.Future[Any]
+    outside_transaction: bool = False
+
+
+@frozen(kw_only=False)
+class JobOutcome:
+    future: asyncio.Future[Any]
+    value: object = None
+    error: Exception | None = None
+
+
+RunJobs = Callable[[Sequence[QueuedJob]], list[JobOutcome]]
+
+
+class _Worker:
+    """A thread that runs all waiting jobs together and reports their outcomes to the event loop at once."""
+
+    def __init__(self, name: str, run_jobs: RunJobs, close: Callable[[], None]) -> None:
+        #: No more jobs are taken.
+        self.is_closed = False
+        self._run_jobs = run_jobs
+        self._close = close
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[QueuedJob] = deque()
+        # True for each waiting job; False ends the thread.
+        self._signals: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        # Daemon: a process that fails before it closes the store must still exit; commits are durable.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._ended: asyncio.Future[Any] = self._loop.create_future()
+        self._thread.start()
+
+    def submit(
+        self, name: str, job: Job[T], *, outside_transaction: bool = False, urgent: bool = False
+    ) -> asyncio.Future[T]:
+        """Adds a job; an urgent one is the first of the next group, whatever waits."""
+        if self.is_closed:
+            raise StoreError("The store is closed.")
+        future: asyncio.Future[T] = self._loop.create_future()
+        queued = QueuedJob(name, job, future, outside_transaction)
+        if urgent:
+            self._waiting.appendleft(queued)
+        else:
+            self._waiting.append(queued)
+        self._signals.put(True)
+        return future
+
+    async def end(self) -> None:
+        """Runs the waiting jobs, then ends the thread."""
+        self._signals.put(False)
+        await asyncio.shield(self._ended)
+        self._thread.join()
+
+    def _run(self) -> None:
+        more = True
+        try:
+            while more:
+                jobs, more = self._next_jobs()
+                if jobs:
+                    self._deliver(self._run_jobs(jobs))
+            self._close()
+        finally:
+            self._deliver([JobOutcome(self._ended)])
+
+    def _next_jobs(self) -> tuple[list[QueuedJob], bool]:
+        """Returns waiting jobs, blocking until there is one, and False once the worker is to end."""
+        jobs: list[QueuedJob] = []
+        while self._signals.get():
+            jobs.append(self._waiting.popleft())
+            if len(jobs) >= MAX_JOBS_PER_COMMIT or self._signals.empty():
+                return jobs, True
+        return jobs, False
+
+    def _deliver(self, outcomes: list[JobOutcome]) -> None:
+        with suppress(RuntimeError):  # the loop was closed before the store: nobody awaits the outcomes
+            self._loop.call_soon_threadsafe(_resolve, outcomes)
+
+
+def _resolve(outcomes: list[JobOutcome]) -> None:
+    for outcome in outcomes:
+        if outcome.future.done():  # the caller was cancelled
+            continue
+        if outcome.error is not None:
+            outcome.future.set_exception(outcome.error)
+        else:
+            outcome.future.set_result(outcome.value)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from string import ascii_uppercase
@@ -173,13 +172,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     make_private_file(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        for statement in (
-            "PRAGMA journal_mode = WAL",
-            "PRAGMA synchronous = NORMAL",
-            "PRAGMA cache_size = -500",
-        ):
-            with closing(connection.execute(statement)):
-                pass
         connection.executescript(_SQL["create"])
     except BaseException:  # a damaged file is deleted next
         connection.close()

@@ -1,5 +1,8 @@
 -- create --
 -- In the file of the index. The first character of a pair may be any but a space; the tokens are compared as they are.
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+PRAGMA cache_size = -500;
 CREATE VIRTUAL TABLE IF NOT EXISTS text_pair USING fts5 (pairs, content = '', columnsize = 0, detail = none, tokenize = 'ascii');
 CREATE TABLE IF NOT EXISTS state (stream TEXT NOT NULL, first_id INTEGER NOT NULL, indexed_id INTEGER NOT NULL);
 
