@@ -22,7 +22,7 @@ from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.limits import STORED_JSON
 from wx2mqtt.model import Json
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.queries import json_list
+from wx2mqtt.store.queries import json_list, load_queries
 
 log = structlog.get_logger(__name__)
 
@@ -36,18 +36,7 @@ ANSWERED_WITHIN_SECONDS = 30.0
 # Rows of a command line that was killed are deleted then.
 FORGOTTEN_AFTER_SECONDS = 600.0
 
-_FREE = "taken = 0 AND asked > now() - make_interval(secs => ?2)"
-_OF_ACCOUNTS = "account IN (SELECT jsonb_array_elements_text(?1::jsonb))"
-
-_ADD = "INSERT INTO operation (account, name, fields) VALUES (?, ?, ?) RETURNING id"
-_STATE = "SELECT taken, answer FROM operation WHERE id = ?"
-_DELETE_FREE = "DELETE FROM operation WHERE id = ? AND taken = 0"
-_FIND_FREE = f"SELECT 1 FROM operation WHERE {_FREE} AND {_OF_ACCOUNTS} LIMIT 1"  # noqa: S608
-_TAKE_FREE = (
-    f"UPDATE operation SET taken = 1 WHERE {_FREE} AND {_OF_ACCOUNTS}"  # noqa: S608
-    " RETURNING id, name, fields"
-)
-_SET_ANSWER = "UPDATE operation SET answer = ? WHERE id = ?"
+_SQL = load_queries("operation_queue")
 
 RunOperation = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
 
@@ -65,7 +54,7 @@ class OperationQueue:
         """
         values = (account, name, json.dumps({**fields, "account": account}))
         operation_id = await self._database.write(
-            "operation_ask", lambda db: int(db.execute(_ADD, values).fetchone()[0])
+            "operation_ask", lambda db: int(db.execute(_SQL["add"], values).fetchone()[0])
         )
         try:
             answer = await self._wait(operation_id)
@@ -82,13 +71,13 @@ class OperationQueue:
         asked_at = loop_time()
         is_taken = False
         while loop_time() - asked_at < ANSWERED_WITHIN_SECONDS:
-            rows = await self._database.fetch(_STATE, (operation_id,))
+            rows = await self._database.fetch(_SQL["state"], (operation_id,))
             taken, answer = rows[0] if rows else (0, None)
             if answer is not None:
                 return str(answer)
             is_taken = is_taken or bool(taken)
             if not is_taken and loop_time() - asked_at > TAKEN_WITHIN_SECONDS:
-                if await self._database.execute("operation_end", _DELETE_FREE, (operation_id,)):
+                if await self._database.execute("operation_end", _SQL["delete_free"], (operation_id,)):
                     return None
                 is_taken = True
             await asyncio.sleep(ANSWER_POLL_SECONDS)
@@ -100,7 +89,9 @@ class OperationQueue:
             try:
                 for operation_id, name, fields in await self._take(accounts()):
                     answer = await _answer(name, json.loads(fields), run)
-                    await self._database.execute("operation_answer", _SET_ANSWER, (answer, operation_id))
+                    await self._database.execute(
+                        "operation_answer", _SQL["set_answer"], (answer, operation_id)
+                    )
             except StoreError as error:
                 log.warning("operations of other instances wait", problem=str(error))
             await asyncio.sleep(QUEUE_POLL_SECONDS)
@@ -108,10 +99,10 @@ class OperationQueue:
     async def _take(self, accounts: Sequence[str]) -> list[tuple[int, str, str]]:
         """Returns id, name and fields of the operations that wait; nobody else does them."""
         values = (json_list(accounts), TAKEN_WITHIN_SECONDS)
-        if not await self._database.fetch(_FIND_FREE, values):
+        if not await self._database.fetch(_SQL["find_free"], values):
             return []
         return await self._database.write(
-            "operation_take", lambda db: sorted(db.execute(_TAKE_FREE, values).fetchall())
+            "operation_take", lambda db: sorted(db.execute(_SQL["take_free"], values).fetchall())
         )
 
 
@@ -127,7 +118,5 @@ async def _answer(name: str, fields: Mapping[str, Json], run: RunOperation) -> s
 
 
 def _delete(operation_id: int, connection: Connection) -> None:
-    connection.execute("DELETE FROM operation WHERE id = ?", (operation_id,))
-    connection.execute(
-        "DELETE FROM operation WHERE asked < now() - make_interval(secs => ?)", (FORGOTTEN_AFTER_SECONDS,)
-    )
+    connection.execute(_SQL["delete"], (operation_id,))
+    connection.execute(_SQL["delete_old"], (FORGOTTEN_AFTER_SECONDS,))

@@ -37,30 +37,15 @@ from wx2mqtt.store.queries import (
     Statement,
     for_postgresql,
     insert_batches,
+    load_queries,
 )
 
 # Advisory locks have two keys of 32 bits; this is the first one of all locks of wx2mqtt ("wx2m").
 LOCK_NAMESPACE = 0x7778326D
 MIGRATION_LOCK = 0
 
-_OTHER_SESSIONS = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid NOT IN ($1, $2)"
-    " AND application_name = current_setting('application_name')"
-)
-_ALLOCATED_BYTES = (
-    "SELECT sum(pg_total_relation_size(name))"
-    " FROM unnest('{publication,command,person,media,seen}'::regclass[]) AS name"
-)
-# What a row needs beside its long columns, about: its header, numbers, indices.
-_ROW_BYTES = 400
-_USED_BYTES = (
-    "SELECT (SELECT coalesce(sum(octet_length(payload) + coalesce(octet_length(text), 0)), 0)"
-    " + count(*) * $1 FROM publication)"
-    " + (SELECT coalesce(sum(octet_length(command) + octet_length(replies)), 0)"
-    " + count(*) * $1 FROM command)"
-    " + (SELECT count(*) * $1 FROM person) + (SELECT count(*) * $1 FROM media)"
-    " + (SELECT count(*) * $1 FROM seen)"
-)
+_SQL = load_queries("postgresql")
+_ROW_BYTES = 400  # of headers, numbers and indices, about
 
 
 class PostgresqlDatabase(Database):
@@ -109,12 +94,14 @@ class PostgresqlDatabase(Database):
 
     async def measure(self, enough: int) -> None:
         """Measures on the connection that commits, so that its loss is noticed where nothing is written."""
-        (allocated,) = await self.on_write_connection(lambda db: db.execute(_ALLOCATED_BYTES).fetchone())
+        (allocated,) = await self.on_write_connection(
+            lambda db: db.execute(_SQL["allocated_bytes"]).fetchone()
+        )
         self._allocated_bytes = int(allocated) if allocated <= enough else await self.used_bytes()
 
     async def used_bytes(self) -> int:
         """Returns about how much the rows need: the server's files keep their size when rows are deleted."""
-        ((used,),) = await self.fetch(_USED_BYTES, (_ROW_BYTES,))
+        ((used,),) = await self.fetch(_SQL["used_bytes"], (_ROW_BYTES,))
         return int(used)
 
     async def shrink(self, spare_pages: int) -> None:
@@ -128,7 +115,7 @@ class PostgresqlDatabase(Database):
         statement = "SELECT pg_backend_pid()"
         (writer,) = await self.on_write_connection(lambda db: db.execute(statement).fetchone())
         ((reader,),) = await self.fetch(statement)
-        ((count,),) = await self.fetch(_OTHER_SESSIONS, (writer, reader))
+        ((count,),) = await self.fetch(_SQL["other_sessions"], (writer, reader))
         return int(count)
 
     def _run_writes(self, jobs: Sequence[QueuedJob]) -> list[JobOutcome]:

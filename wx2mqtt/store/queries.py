@@ -37,10 +37,13 @@ _BLOB_FIELDS = tuple(item.name for item in fields(Blob))
 
 
 def load_queries(module: str) -> Mapping[str, Statement]:
-    """Returns the statements of `sql/<module>.sql` by name, each in both dialects."""
-    common = read_statements(SQL_FOLDER / f"{module}.sql")
-    path = POSTGRESQL_FOLDER / f"{module}.sql"
+    """Returns the statements of `sql/<module>.sql` by name, each in both dialects.
+
+    What is stored in PostgreSQL only has its statements in `sql/postgresql` only.
+    """
+    common_path, path = SQL_FOLDER / f"{module}.sql", POSTGRESQL_FOLDER / f"{module}.sql"
     different = read_statements(path) if path.exists() else {}
+    common = read_statements(common_path) if common_path.exists() else different
     return {name: Statement(text, different.get(name, text)) for name, text in common.items()}
 
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wx2mqtt
 from tests.unit.store.make import blob, on_postgresql, on_sqlite
-from wx2mqtt import store
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.database_backup import TABLES
 from wx2mqtt.store.postgresql import newest_schema_version
@@ -108,7 +108,18 @@ MODULES = sorted(
 )
 
 
-CODE = "".join(path.read_text() for path in Path(store.__file__).parent.glob("*.py"))
+POSTGRESQL_MODULES = sorted(
+    path.stem for path in (FOLDER / "postgresql").glob("[a-z]*.sql") if path.stem not in MODULES
+)
+"""Those of what is stored in PostgreSQL only."""
+
+
+SOURCES = [
+    path for folder in ("store", "cluster") for path in (Path(wx2mqtt.__file__).parent / folder).glob("*.py")
+]
+
+
+CODE = "".join(path.read_text() for path in SOURCES)
 
 
 def _plan(connection: Connection, statement: str) -> list[str]:
@@ -126,7 +137,9 @@ async def test_sqlite_understands_every_statement(database: Database, module: st
 
 
 @on_postgresql
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "search_index"])
+@pytest.mark.parametrize(
+    "module", [*(module for module in MODULES if module != "search_index"), *POSTGRESQL_MODULES]
+)
 async def test_postgresql_prepares_every_statement(database: Database, module: str) -> None:
     for name, statement in load_queries(module).items():
         await database.read(partial(_prepare, name=f"{module}_{name}", statement=statement.postgresql))
@@ -144,12 +157,11 @@ async def test_postgresql_prepares_what_the_search_index_reads_in_the_database(d
         await database.read(partial(_prepare, name=name, statement=statement))
 
 
-@pytest.mark.parametrize(
-    "path", sorted((FOLDER / "postgresql").glob("[a-z]*.sql")), ids=lambda path: path.stem
-)
-def test_each_statement_for_postgresql_has_one_for_sqlite_that_differs(path: Path) -> None:
-    common = load_queries(path.stem)
-    for name, text in read_statements(path).items():
+@pytest.mark.parametrize("module", MODULES)
+def test_each_statement_for_postgresql_has_one_for_sqlite_that_differs(module: str) -> None:
+    path = FOLDER / "postgresql" / f"{module}.sql"
+    common = load_queries(module)
+    for name, text in (read_statements(path) if path.exists() else {}).items():
         assert name in common
         assert for_postgresql(text) != for_postgresql(str(common[name])), f"{name} needs no twin"
 
@@ -222,7 +234,7 @@ def test_more_rows_of_an_insert_are_numbered_on() -> None:
     )
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, *POSTGRESQL_MODULES])
 def test_every_statement_is_used(module: str) -> None:
     for name in load_queries(module):
         assert f'"{name}"' in CODE, f"{module}: {name}"
@@ -230,7 +242,7 @@ def test_every_statement_is_used(module: str) -> None:
 
 def test_every_statement_that_is_named_exists() -> None:
     """A typing error would show when the line runs only."""
-    for path in Path(store.__file__).parent.glob("*.py"):
+    for path in SOURCES:
         code = path.read_text()
         for variable, module in re.findall(r'^(\w+) = load_queries\("(\w+)"\)$', code, re.MULTILINE):
             named = set(re.findall(rf'\b{variable}\["(\w+)"\]', code))
