@@ -153,9 +153,9 @@ class JournalRetention(JournalPart):
             return len(ids), self._delete_rows(connection, ids)
 
         total = 0
-        found = PRUNE_BATCH_ROWS
-        while found == PRUNE_BATCH_ROWS:
-            found, deleted = await self._database.write("prune", job)
+        selected = PRUNE_BATCH_ROWS
+        while selected == PRUNE_BATCH_ROWS:
+            selected, deleted = await self._database.write("prune", job)
             total += deleted
         return total
 
