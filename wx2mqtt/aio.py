@@ -167,12 +167,8 @@ async def yield_after_long_work(started_at: float, now: Callable[[], float]) -> 
     return now()
 
 
-def ignore_store_error(_error: StoreError) -> None:
-    """Does nothing: `retry_until_stored` has logged the error already."""
-
-
 async def retry_until_stored(
-    work: Callable[[], Awaitable[T]], on_failure: Callable[[StoreError], None] = ignore_store_error
+    work: Callable[[], Awaitable[T]], on_failure: Callable[[StoreError], None] = lambda _error: None
 ) -> T:
     """Returns the result of `work`; repeats it with back-off (0.2 to 30 s) while it raises `StoreError`.
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from wx2mqtt.limits import MAX_FILENAME_BYTES, MAX_MARKS_IN_A_ROW
 
+# A longer text after the last dot is no extension.
 MAX_EXTENSION_CHARACTERS = 12
-"""A longer text after the last dot is no extension."""
 
 _SEPARATORS = re.compile(r"[\\/]")
 _EXTENSION = re.compile(rf"\.([0-9A-Za-z]{{1,{MAX_EXTENSION_CHARACTERS}}})$")
@@ -55,7 +55,11 @@ def clean_filename(name: str) -> str:
     """Returns the name with `_` for path separators and no harmful character; empty if nothing is visible."""
     # What goes may have stood between a letter and its accent.
     cleaned = composed("".join(filter(is_harmless, composed(_SEPARATORS.sub("_", name))))).strip()
-    return cleaned if any(map(_is_visible, cleaned)) else ""
+    is_visible = any(
+        character != "." and unicodedata.category(character) not in _INVISIBLE_CATEGORIES
+        for character in cleaned
+    )
+    return cleaned if is_visible else ""
 
 
 def extension_of(name: str) -> str:
@@ -80,7 +84,3 @@ def cut_filename(name: str, limit: int = MAX_FILENAME_BYTES, size: Callable[[str
     while stem and size(stem + ending) > limit:
         stem = stem[:-1]
     return stem.rstrip(f". {_JOINERS}") + ending
-
-
-def _is_visible(character: str) -> bool:
-    return character != "." and unicodedata.category(character) not in _INVISIBLE_CATEGORIES

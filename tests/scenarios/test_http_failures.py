@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -34,18 +33,19 @@ from tests.support.http_server import (
 )
 from tests.unit.wechat.webwx.server import ManualClock, MemoryVault
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat.backend import CallSpec
 from wx2mqtt.wechat.http_client import HttpClient, TimeLimits
 
 LIMIT_BYTES = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A call as `HttpClient` sees it."""
+@frozen
+class Call(CallSpec):
+    """A call that delivers a message, unless a test says otherwise."""
 
     name: str = "send"
     is_delivery: bool = True
-    is_long_poll: bool = False
 
 
 async def closes(_: Peer) -> None:

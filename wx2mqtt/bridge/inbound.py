@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from wx2mqtt.aio import ignore_store_error, retry_until_stored, yield_after_long_work
+from wx2mqtt.aio import retry_until_stored, yield_after_long_work
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, StoredQuotes
@@ -87,7 +87,7 @@ class InboundMessages:
         self._commit_lock = media.waiting.commit_lock
 
     async def apply_people(
-        self, changes: PeopleUpdate, on_failure: Callable[[StoreError], None] = ignore_store_error
+        self, changes: PeopleUpdate, on_failure: Callable[[StoreError], None] = lambda _error: None
     ) -> None:
         """Stores changes of people that no batch has brought: of the contacts or of the settings.
 

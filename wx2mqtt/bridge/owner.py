@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from wx2mqtt.aio import ignore_store_error, retry_until_stored
+from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
@@ -98,7 +98,7 @@ class AccountOwner:
         owner: Owner,
         *,
         new_owner: bool = False,
-        on_store_failure: Callable[[StoreError], None] = ignore_store_error,
+        on_store_failure: Callable[[StoreError], None] = lambda _error: None,
     ) -> None:
         """Checks the account of a login, and remembers the first one; with `new_owner` also another one.
 

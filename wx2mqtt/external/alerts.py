@@ -24,14 +24,14 @@ log = structlog.get_logger(__name__)
 # Threads that are sending, by URL; those of alerts that nobody waits for any more as well.
 _threads: Counter[str] = Counter()
 
+# For all services together.
 ALERT_TIMEOUT_SECONDS = 30.0
-"""Seconds for all services together."""
 
+# How much longer the others are waited for when one service has accepted an alert.
 AFTER_ACCEPTED_SECONDS = 2.0
-"""How much longer the others are waited for when one service has accepted an alert."""
 
+# A service that does not answer keeps the thread of each alert: with so many it is asked no more.
 MAX_THREADS_PER_SERVICE = 8
-"""A service that does not answer keeps the thread of each alert: with so many it is asked no more."""
 
 
 class AlertOutcome(StrEnum):
@@ -101,7 +101,10 @@ def _send(url: str, alert: Alert) -> bool:
     except ImportError:
         log.error("apprise is not installed; install deploy/fallback.lock")
         return False
-    _disable_logs()
+    for name in ("apprise", "requests", "urllib3"):  # they log URLs with their tokens
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        logger.disabled = True
     try:
         service = apprise.Apprise()
         if not service.add(url):
@@ -112,11 +115,3 @@ def _send(url: str, alert: Alert) -> bool:
     except Exception as error:  # noqa: BLE001 - a plugin may raise any error, with the URL in its text
         log.error("a fallback service failed", kind=type(error).__name__)
         return False
-
-
-def _disable_logs() -> None:
-    """Apprise and its HTTP libraries log URLs with their tokens."""
-    for name in ("apprise", "requests", "urllib3"):
-        logger = logging.getLogger(name)
-        logger.propagate = False
-        logger.disabled = True

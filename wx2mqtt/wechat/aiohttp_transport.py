@@ -19,6 +19,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import SimpleNamespace
+from typing import ClassVar
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
@@ -155,9 +156,8 @@ class _Connector(aiohttp.TCPConnector):
     aiohttp itself would take bytes that nobody asked for as the answer to the next request.
     """
 
-    def __init__(self, *, ssl: ssl.SSLContext, limit: int, keepalive_timeout: float) -> None:
-        super().__init__(ssl=ssl, limit=limit, keepalive_timeout=keepalive_timeout)
-        self._used = WeakSet[ResponseHandler]()
+    #: The connections, of all accounts, that were given out before.
+    _used: ClassVar[WeakSet[ResponseHandler]] = WeakSet()
 
     @override
     async def connect(
@@ -261,18 +261,18 @@ def tls_context(endpoint: str | None) -> ssl.SSLContext:
 
     It has none for an endpoint without TLS. All accounts share one context, since it takes a megabyte.
     """
-    if endpoint is not None and endpoint.startswith("http:"):
-        return _empty_context()
-    return _context_with(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    needs_certificates = endpoint is None or not endpoint.startswith("http:")
+    return _create_context(
+        needs_certificates, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    )
 
 
-@lru_cache(maxsize=1)
-def _empty_context() -> ssl.SSLContext:
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-@lru_cache(maxsize=1)
-def _context_with(cert_file: str | None, cert_folder: str | None) -> ssl.SSLContext:
+@lru_cache(maxsize=2)
+def _create_context(
+    needs_certificates: bool, cert_file: str | None, cert_folder: str | None
+) -> ssl.SSLContext:
+    if not needs_certificates:
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if cert_file:
         return ssl.create_default_context(cafile=cert_file)
     if cert_folder:

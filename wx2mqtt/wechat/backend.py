@@ -47,6 +47,17 @@ from wx2mqtt.values import frozen
 
 
 @frozen
+class CallSpec:
+    """What an exchange over HTTP must know of a call of a backend."""
+
+    name: str
+    #: A lost answer leaves the outcome unknown.
+    is_delivery: bool = False
+    #: The server holds it until there is news.
+    is_long_poll: bool = False
+
+
+@frozen
 class MediaLimits:
     """The files that can be sent as one kind."""
 

@@ -22,7 +22,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, cast
+from typing import cast
 
 import httpx
 
@@ -32,7 +32,7 @@ from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.limits import HTTP_CONNECT_SECONDS
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, tls_context
-from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.backend import BackendOptions, CallSpec
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
 
 # What is decompressed at once: a kilobyte may become a megabyte.
@@ -98,7 +98,7 @@ class HttpClient:
                 raise outcome.failed(_failure_of(error)) from None
             outcome.value = str(response.status_code)
             try:
-                yield StreamedResponse(response, outcome, limits.idle, deadline)
+                yield StreamedResponse(response.status_code, response, outcome, limits.idle, deadline)
             finally:
                 # Gives the connection back, or closes it where the body was not read to its end.
                 await response.aclose()
@@ -106,7 +106,6 @@ class HttpClient:
             self._observe(call.name, outcome.value, self._clock.monotonic() - started_at)
 
     async def close(self) -> None:
-        """Closes all connections."""
         await self._transport.aclose()
 
 
@@ -117,15 +116,12 @@ class StreamedResponse:
     Each failure to read it raises the `BackendError` of the table above.
     """
 
+    status: int
     _response: httpx.Response
     _outcome: _Outcome
     _idle_seconds: float
     #: When `read` must have ended, by the clock of the event loop; None: at any time.
     _deadline: float | None
-
-    @property
-    def status(self) -> int:
-        return self._response.status_code
 
     def header(self, name: str) -> str:
         """Returns the stripped value of a header, empty where it is missing."""
@@ -218,21 +214,6 @@ async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> Jso
 
 
 # What an exchange needs
-
-
-class CallSpec(Protocol):
-    """What `exchange` must know of a call.
-
-    After an `is_delivery` call a lost answer leaves the outcome unknown. The server holds an `is_long_poll`
-    call until there is news.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def is_delivery(self) -> bool: ...
-    @property
-    def is_long_poll(self) -> bool: ...
 
 
 @frozen

@@ -10,26 +10,24 @@ from wx2mqtt.clock import Backoff, Clock
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import LoggedIn, LoginStep, QrExpired, ShowQr
 
+# Between the starts of two polls without news (webwx 5.1.2).
 MIN_POLL_INTERVAL_SECONDS = 1.0
-"""Between the starts of two polls without news (webwx 5.1.2)."""
 
+# How long a person who has scanned has to confirm, at least.
 CONFIRM_TIMEOUT_SECONDS = 120.0
-"""How long a person who has scanned has to confirm, at least."""
 
+# Between two polls that fail.
 MAX_POLL_BACKOFF_SECONDS = 10.0
-"""Between two polls that fail."""
 
+# Of failing polls, until they are reported.
 OUTAGE_AFTER_SECONDS = 5.0
-"""Of failing polls, until they are reported."""
 
+# After a code that expires at once; doubles with each further one.
 FIRST_QR_PAUSE_SECONDS = 1.0
-"""After a code that expires at once; doubles with each further one."""
 
 
 @frozen
 class LoginCode:
-    """A QR code of WeChat."""
-
     #: Its id in polls.
     handle: str
     #: Its content.

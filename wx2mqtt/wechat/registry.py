@@ -29,8 +29,6 @@ class SetupContacts(StrEnum):
 
 @frozen
 class BackendEntry:
-    """One backend."""
-
     #: The value of `accounts.<account>.backend`, and the name of its section of the configuration.
     name: str
     #: Its name in sentences.
@@ -58,7 +56,6 @@ class BackendEntry:
 
     @property
     def has_reply_window(self) -> bool:
-        """Whether WeChat accepts messages only for some time after a person wrote."""
         return self.capabilities.has_reply_window
 
 

@@ -6,7 +6,7 @@ import gzip
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -17,19 +17,18 @@ from tests.support.loop_turns import turns_during
 from tests.unit.wechat.webwx.server import ManualClock, MemoryVault
 from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.errors import Unreachable
-from wx2mqtt.wechat.backend import CallObserver
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat.backend import CallObserver, CallSpec
 from wx2mqtt.wechat.http_client import HttpClient, TimeLimits
 
 REQUEST: dict[str, Any] = {"headers": {}, "body": None, "limits": TimeLimits.for_whole(5)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A call as `HttpClient` sees it."""
+@frozen
+class Call(CallSpec):
+    """A call."""
 
     name: str = "call"
-    is_delivery: bool = False
-    is_long_poll: bool = False
 
 
 class Recorder(httpx.AsyncBaseTransport):

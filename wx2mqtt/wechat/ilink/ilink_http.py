@@ -107,7 +107,6 @@ class ILinkHttp:
         )
 
     async def close(self) -> None:
-        """Closes all connections."""
         await self._http.close()
 
     def _timeout_for(self, endpoint: Endpoint, requested: float | None = None) -> float:

@@ -72,7 +72,6 @@ class Sender:
         self._uploader = Uploader(client)
 
     async def prepare(self, draft: Draft) -> None:
-        """Uploads the attachment of a draft."""
         self._require_own_login()
         await self._client.announce_after_end()
         if draft.attachment is not None:
@@ -80,7 +79,6 @@ class Sender:
             await self._uploader.ensure_uploaded(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """Sends a draft once."""
         self._require_own_login()
         await self._client.announce_after_end()
         if draft.kind is Kind.TEXT:

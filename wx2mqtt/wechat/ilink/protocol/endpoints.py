@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from wx2mqtt import __version__
 from wx2mqtt.model import Kind
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import Capabilities, MediaLimits
+from wx2mqtt.wechat.backend import CallSpec, Capabilities, MediaLimits
 
 # Of a file that is sent. WeChat publishes no limit; other clients use this one (ilink 8.4.5).
 MAX_FILE_BYTES = 100 << 20
@@ -126,19 +126,14 @@ POLL_GRACE_SECONDS = 8.0
 
 
 @frozen
-class Endpoint:
+class Endpoint(CallSpec):
     """One call of the API."""
 
-    name: str
     path: str
     #: In seconds for the whole exchange; of uploads and downloads the longest pause without a byte.
     timeout: float
     #: Of the answer, in bytes.
     limit: int = MEGABYTE
-    #: A lost answer leaves the outcome unknown.
-    is_delivery: bool = False
-    #: The server holds it until there is news.
-    is_long_poll: bool = False
 
 
 def _call(name: str, path: str = "", timeout: float = 10.0, **properties: Any) -> Endpoint:

@@ -88,7 +88,6 @@ def _post(base: str, endpoint: Endpoint, body: JsonBody, headers: Mapping[str, s
 
 
 def text_item(text: str) -> JsonBody:
-    """Builds the item of a text message."""
     return {"type": int(ItemType.TEXT), "text_item": {"text": text}}
 
 
@@ -110,8 +109,6 @@ def message_request(to: str, item: JsonBody, key: SendKey, token: str) -> JsonBo
 
 @frozen
 class Upload:
-    """One upload to the CDN."""
-
     kind: Kind
     to: str
     name: str

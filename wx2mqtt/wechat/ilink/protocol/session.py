@@ -176,7 +176,6 @@ def _bot_from(entry: JsonObject) -> Bot:
 
 
 def chat_from(entry: JsonObject) -> ChatWindow:
-    """Reads the saved state of one chat."""
     refused_reason = read_text(entry, "shut")
     return ChatWindow(
         token=read_text(entry, "token"),

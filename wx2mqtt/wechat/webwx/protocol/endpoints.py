@@ -19,7 +19,7 @@ from wx2mqtt.model import (
     SetRemark,
 )
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import Capabilities, MediaLimits
+from wx2mqtt.wechat.backend import CallSpec, Capabilities, MediaLimits
 from wx2mqtt.wechat.webwx.protocol.contacts import CONTACT_KEYS
 
 MEGABYTE = 1 << 20
@@ -85,20 +85,15 @@ class Role(StrEnum):
 
 
 @frozen
-class Endpoint:
+class Endpoint(CallSpec):
     """One call."""
 
-    name: str
     role: Role
     path: str
     #: Of the whole exchange, in seconds; of a download (`WebWxHttp.stream`) the time without a byte.
     timeout: float
     #: Of the answer, in bytes. A download has none.
     limit: int = 4 * MEGABYTE
-    #: A lost answer leaves the outcome unknown.
-    is_delivery: bool = False
-    #: The server delays the answer.
-    is_long_poll: bool = False
     #: The answer may have a redirect status, which is never followed.
     allows_redirect: bool = False
     #: Of the objects in the answer only these members are kept; None: all.
