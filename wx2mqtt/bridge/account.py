@@ -20,7 +20,6 @@ from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.components import AccountComponents
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.watchdog import AccountTasks
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
@@ -56,6 +55,8 @@ class Account:
         self.ctx = ctx
         self.name = ctx.name
         self.components = AccountComponents(ctx)
+        #: Finds the stored files of messages.
+        self.media_library = self.components.media.library
         self.counters = ctx.counters
         self.connect_attempted = asyncio.Event()
         self._receiving_tasks: list[asyncio.Task[None]] = []
@@ -221,11 +222,6 @@ class Account:
     def login(self) -> LoginStatus:
         """The state of the login."""
         return self.components.session.login
-
-    @property
-    def media_library(self) -> MediaLibrary:
-        """Gives access to the stored bytes of messages."""
-        return self.components.media.library
 
     @property
     def broker_connected(self) -> bool:

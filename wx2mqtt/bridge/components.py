@@ -152,7 +152,7 @@ class AccountComponents:
     def _on_received(self, result: RecordResult) -> None:
         if result.messages or result.events:
             self.ctx.shared.changes.notify()
-        if self.windows.supported:  # a received message opens the reply window of its sender
+        if self.windows.is_supported:  # a received message opens the reply window of its sender
             self.sender.recheck()
             self.windows.refresh()
 
@@ -187,8 +187,8 @@ class AccountComponents:
             failing=await self.sender.outcomes.failing_users(),
             throttled=round(self.calls.throttled_seconds, 1),
             refused=(
-                *self.retained.refused_topics,
-                *self.publisher.refused_topics,
+                *self.retained.refused.paused,
+                *self.publisher.refused.paused,
                 *(connection.refused_filters if connection else ()),
             ),
             broker="" if connection is None else connection.protocol,
@@ -197,7 +197,7 @@ class AccountComponents:
             stuck=shared.watchdog.overdue(self.ctx.name),
             unresolved=self.ctx.registry.closed_count,
             discovery_cut=self.home_assistant.is_truncated,
-            media_stored=self.media.stored_bytes,
+            media_stored=shared.blobs.size,
             muted=self.sender.attempts.is_muted,
             held=self.sender.window_wait.count,
             login_age=login_age,

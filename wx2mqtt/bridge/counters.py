@@ -8,7 +8,7 @@ changes the field through `ctx.counters`. Where automations need it, too, `healt
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -44,14 +44,14 @@ class CallStatistics:
 
     def __init__(self) -> None:
         self.outcome_counts: Counter[tuple[str, str]] = Counter()
-        self.latencies: dict[str, LatencyHistogram] = {}
+        self.latencies: defaultdict[str, LatencyHistogram] = defaultdict(LatencyHistogram)
 
     def observe(self, call: str, outcome: str, seconds: float) -> None:
         """Counts an exchange that has ended."""
         if outcome.isdecimal() and outcome not in _HTTP_STATUSES:
             outcome = "other_status"  # bounds the number of time series, whatever the server sends
         self.outcome_counts[call, outcome] += 1
-        histogram = self.latencies.setdefault(call, LatencyHistogram())
+        histogram = self.latencies[call]
         histogram.bucket_counts[bisect_left(BUCKET_BOUNDS_SECONDS, seconds)] += 1
         histogram.total_seconds += seconds
 

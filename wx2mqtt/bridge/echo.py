@@ -42,19 +42,12 @@ class EchoFilter:
     """Knows the recent sends of one account: answered ones by message id, open ones, and unanswered ones."""
 
     def __init__(self) -> None:
-        self._sent_ids: OrderedDict[str, None] = OrderedDict()
+        #: The message ids with which recent sends were answered.
+        self.sent_ids: OrderedDict[str, None] = OrderedDict()
         self._open_attempts: dict[tuple[Handle, Kind], set[asyncio.Event]] = {}
         self._unanswered: dict[tuple[Handle, Kind], list[_UnansweredSend]] = {}
-        self._recovered = asyncio.Event()
-        self._recovered.set()
-
-    def require_recovery(self) -> None:
-        """Lets `wait_for_open_attempts` wait until the attempts of the previous process are added."""
-        self._recovered.clear()
-
-    def mark_recovered(self) -> None:
-        """Records that all unanswered attempts of the previous process were added with `add_unanswered`."""
-        self._recovered.set()
+        #: Set when all unanswered attempts of the previous process were added with `add_unanswered`.
+        self.recovered = asyncio.Event()
 
     def mark_started(self, chat: Handle, kind: Kind) -> asyncio.Event:
         """Records that a send begins. Returns the event to pass to `mark_finished`."""
@@ -88,7 +81,7 @@ class EchoFilter:
 
         These are the sends of its kind to its chat, whatever their text: WeChat may have changed it.
         """
-        await self._recovered.wait()
+        await self.recovered.wait()
         for finished in tuple(self._open_attempts.get((message.chat, message.kind), ())):
             try:
                 async with asyncio.timeout(ECHO_WAIT_SECONDS):
@@ -96,13 +89,9 @@ class EchoFilter:
             except TimeoutError:
                 return
 
-    def is_answered(self, message_id: str) -> bool:
-        """Returns whether a recent send was answered with this message id."""
-        return message_id in self._sent_ids
-
     def is_echo(self, message: Message) -> bool:
         """Returns whether the bridge has sent a message; an unanswered send accounts for one message only."""
-        if self.is_answered(message.id):
+        if message.id in self.sent_ids:
             return True
         size = None if message.media is None else message.media.size
         content = _echo_content(message.kind, message.text, size)
@@ -116,9 +105,9 @@ class EchoFilter:
         return False
 
     def _add_sent_id(self, message_id: str) -> None:
-        self._sent_ids[message_id] = None
-        while len(self._sent_ids) > SENT_CACHE_SIZE:
-            self._sent_ids.popitem(last=False)
+        self.sent_ids[message_id] = None
+        while len(self.sent_ids) > SENT_CACHE_SIZE:
+            self.sent_ids.popitem(last=False)
 
 
 def _echo_content(kind: Kind, text: str, size: int | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
@@ -43,12 +43,9 @@ log = structlog.get_logger(__name__)
 GATHER_SECONDS = 2.0
 
 BIRTH_PAYLOAD = b"online"
+# An answer to a birth message comes at random within these times: all devices answer it (mqtt 2.5.3).
+BIRTH_DELAY_SECONDS = (1.0, 10.0)
 _FILEHELPER_NAMES: Mapping[Language, str] = {"en": "File helper", "zh": "文件传输助手"}
-
-
-def birth_delay_seconds() -> float:
-    """Returns a random delay of the answer to a birth message, which all devices answer (mqtt 2.5.3)."""
-    return random.uniform(1, 10)
 
 
 class HomeAssistantDiscovery:
@@ -64,7 +61,6 @@ class HomeAssistantDiscovery:
         retained: RetainedPublisher,
         inflight: InflightWindow,
         windows: ReplyWindowTopics,
-        birth_delay: Callable[[], float] = birth_delay_seconds,
     ) -> None:
         self._ctx = ctx
         self._account = ctx.name
@@ -75,7 +71,6 @@ class HomeAssistantDiscovery:
         self._retained = retained
         self._inflight = inflight
         self._windows = windows
-        self._birth_delay = birth_delay
         # A reload does not change these: the birth topic is already subscribed to.
         settings = ctx.settings.whole.homeassistant
         self._config_topic = config_topic(settings.prefix, ctx.name) if settings.enabled else ""
@@ -121,7 +116,7 @@ class HomeAssistantDiscovery:
         """Handles a message on the birth topic: repeat the announcement after Home Assistant has started."""
         if payload == BIRTH_PAYLOAD and not self._republish_timer:
             self._republish_timer = asyncio.get_running_loop().call_later(
-                self._birth_delay(), self._republish
+                random.uniform(*BIRTH_DELAY_SECONDS), self._republish
             )
 
     def _republish(self) -> None:
@@ -189,7 +184,7 @@ class HomeAssistantDiscovery:
         ids = dict(self._record.ids)
         targets = self._notify_targets(self._exposed_people(), ids)
         window_names: dict[str, str] = {}
-        for user in self._windows.users:
+        for user in sorted(self._windows.forecasts):
             person = self._registry.by_topic_name(user)
             window_names[user] = "" if person is None else person.remark or person.nickname
         windows = self._notify_targets(window_names, ids)

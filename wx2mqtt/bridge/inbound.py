@@ -166,7 +166,7 @@ class InboundMessages:
     async def _is_echo(self, message: Message) -> bool:
         await self._echoes.wait_for_open_attempts(message)
         # The journal is asked before an unanswered send is matched: that accounts for one message only.
-        is_answered = self._echoes.is_answered(message.id)
+        is_answered = message.id in self._echoes.sent_ids
         if not is_answered and await self._journal.commands.is_sent_message(message.id):
             return True
         return self._echoes.is_echo(message)

@@ -64,9 +64,10 @@ class Publisher:
         self._ctx = ctx
         self._topics = ctx.topics
         self._inflight = inflight
-        self._refused = RefusedTopics()
+        #: The topics that the broker refuses.
+        self.refused = RefusedTopics()
         #: What there is to publish.
-        self.outbox = OutboxReader(ctx.journal, self._refused.paused)
+        self.outbox = OutboxReader(ctx.journal, self.refused.paused)
         self._rows = PublishedRows(ctx, self.outbox)
         self._suspect: SuspectRow | None = None
         self._shortened: dict[int, bytes] = {}  # what is published instead of the payload of a row
@@ -75,12 +76,7 @@ class Publisher:
         #: Rows that the broker does not take.
         self.rejected_count = 0
         inflight.capacity.connect(self._wake_for_next_row)
-        self._refused.retry_due.connect(self.outbox.reread_topic)
-
-    @property
-    def refused_topics(self) -> tuple[str, ...]:
-        """Topics that the broker refuses."""
-        return tuple(self._refused.paused)
+        self.refused.retry_due.connect(self.outbox.reread_topic)
 
     # What there is to publish
 
@@ -100,7 +96,7 @@ class Publisher:
     def on_disconnected(self) -> None:
         """Waits for the next connection; open rows were answered with `NotConnected` before."""
         self.outbox.expect_rows()
-        self._refused.on_disconnected()
+        self.refused.on_disconnected()
         if self._suspect is not None and self._suspect.disconnects >= MAX_HEAD_DISCONNECTS:
             self._shorten_or_reject(self._suspect.row)
             self._suspect = None
@@ -160,7 +156,7 @@ class Publisher:
             if self._rows.must_wait(self.outbox.rows[0]):
                 break
             row = self.outbox.rows.popleft()
-            if row.topic in self._refused.paused or row.id in self._rows:
+            if row.topic in self.refused.paused or row.id in self._rows:
                 continue  # much may have happened since it was read
             if row.expiry is not None and row.is_expired(now_ms()):
                 self._rows.drop_expired(row.id)
@@ -219,7 +215,7 @@ class Publisher:
             error = None
         if error is None:
             self._rows.acknowledge(row)
-            self._refused.forget(row.topic)
+            self.refused.forget(row.topic)
             self._shortened.pop(row.id, None)
             self._suspect = None
             self._ctx.counters.published += 1
@@ -247,11 +243,11 @@ class Publisher:
 
     def _on_refused(self, row: OutboxRow, reason: str) -> None:
         """Pauses a topic, or drops its rows when it was refused for `REFUSED_GIVE_UP_SECONDS`."""
-        if self._refused.seconds_refused(row.topic) > REFUSED_GIVE_UP_SECONDS:
-            self._refused.forget(row.topic)  # rows that are committed later have the full time again
+        if self.refused.seconds_refused(row.topic) > REFUSED_GIVE_UP_SECONDS:
+            self.refused.forget(row.topic)  # rows that are committed later have the full time again
             self._rows.drop_topic(row.topic, DROP_REASON)
         else:
-            self._refused.add(row.topic, reason)
+            self.refused.add(row.topic, reason)
 
     def _publish_truncated(self, row: OutboxRow, refused_bytes: int) -> None:
         """Publishes a row with a payload that fits; without a known limit, with half of the refused size.

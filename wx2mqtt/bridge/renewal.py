@@ -31,7 +31,6 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, StoreError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import LoginState, Needs
-from wx2mqtt.store.person_records import Person
 from wx2mqtt.store.records import RecordResult
 from wx2mqtt.wechat.backend import CodeRequired, LoggedIn, LoginAge, LoginStep, Scanned, ShowQr
 
@@ -66,11 +65,6 @@ class LoginRenewal:
         self._requested = False
         self._offer_task: asyncio.Task[None] | None = None
 
-    @property
-    def is_supported(self) -> bool:
-        """Whether the logins of this backend end after some time."""
-        return self._ctx.backend.capabilities.login_seconds is not None
-
     def request(self) -> None:
         """Offers a code now, unless one is offered; without a login as `LoginSession.request_login`."""
         if self._session.login.state not in _RENEWABLE_STATES:
@@ -91,7 +85,8 @@ class LoginRenewal:
 
     async def run(self) -> None:
         """Offers codes until cancelled."""
-        while self.is_supported:
+        do_logins_end = self._ctx.backend.capabilities.login_seconds is not None
+        while do_logins_end:
             await self._wake_event.wait()
             self._wake_event.clear()
             requested, self._requested = self._requested, False
@@ -154,19 +149,14 @@ class LoginRenewal:
 
     async def _send_code(self, url: str, lifetime: float) -> None:
         """Sends the code into the chat with the owner if WeChat takes messages there. Raises `StoreError`."""
-        person = self._owner_in_chat()
-        if person is None:
+        handle = self._ctx.registry.owner_handle
+        if handle is None:
+            return
+        window, person = self._ctx.backend.reply_window(handle), self._ctx.registry.by_handle(handle)
+        if person is None or window is None or not window.open:
             return
         hint = bridge_text(self._ctx.language, "renew_hint")
         user, person_id = person.topic_name, person.id
         await self._intake.accept_own_text(own_text(OwnText.RENEWAL, user, person_id, hint, ttl=lifetime))
         picture = own_picture(OwnText.RENEWAL, user, person_id, ttl=lifetime)
         await self._intake.accept_own_text(picture, qr_picture(url))
-
-    def _owner_in_chat(self) -> Person | None:
-        """Returns the owner while the reply window is open, else None."""
-        handle = self._ctx.registry.owner_handle
-        if handle is None:
-            return None
-        window = self._ctx.backend.reply_window(handle)
-        return self._ctx.registry.by_handle(handle) if window is not None and window.open else None

@@ -39,13 +39,9 @@ class RetainedPublisher:
         self._connected = False
         self._retain_available = True
         self._answered = asyncio.Event()
-        self._refused = RefusedTopics()
-        self._refused.retry_due.connect(self.republish)
-
-    @property
-    def refused_topics(self) -> tuple[str, ...]:
-        """Retained topics that the broker refuses."""
-        return tuple(self._refused.paused)
+        #: The retained topics that the broker refuses.
+        self.refused = RefusedTopics()
+        self.refused.retry_due.connect(self.republish)
 
     def set(self, topic: str, payload: bytes, content_type: str, expires: int | None = None) -> None:
         """Sets the payload of a topic; an unchanged one is not published again."""
@@ -66,7 +62,7 @@ class RetainedPublisher:
     def discard_state(self, topic: str) -> None:
         """Stops publishing a topic until it is set again; the broker keeps its last payload."""
         self._topics.pop(topic, None)
-        self._refused.discard(topic)
+        self.refused.discard(topic)
 
     def value_of(self, topic: str) -> bytes | None:
         """Returns the payload of a topic; None if it is not set."""
@@ -85,7 +81,7 @@ class RetainedPublisher:
     def on_disconnected(self) -> None:
         """Publishes nothing until the next connection."""
         self._connected = False
-        self._refused.on_disconnected()
+        self.refused.on_disconnected()
 
     async def wait_until_acknowledged(self, seconds: float) -> None:
         """Waits until the broker has acknowledged everything, at most `seconds`."""
@@ -96,7 +92,7 @@ class RetainedPublisher:
                     await self._answered.wait()
 
     def _publish(self, topic: str) -> None:
-        if topic in self._refused.paused:
+        if topic in self.refused.paused:
             return
         retained = self._topics[topic]
         publication = retained.publication
@@ -112,7 +108,7 @@ class RetainedPublisher:
             case None:
                 retained.acknowledged = True
                 retained.disconnect_count = 0
-                self._refused.forget(topic)
+                self.refused.forget(topic)
             case ConnectionDropped():
                 current = self._topics.get(topic)
                 if current is None:
@@ -127,4 +123,4 @@ class RetainedPublisher:
 
     def _refuse(self, topic: str, reason: str) -> None:
         if topic in self._topics:
-            self._refused.add(topic, reason)
+            self.refused.add(topic, reason)

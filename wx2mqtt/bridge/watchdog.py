@@ -6,7 +6,6 @@ In the watchdog the name of a loop is `<loop>:<account>`.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Coroutine
 
 from wx2mqtt.aio import cancel_and_wait
@@ -65,40 +64,35 @@ class AccountTasks:
 
 
 class Watchdog:
-    """The deadlines of all loops of the process, by account and name. `clock` returns monotonic seconds."""
+    """The deadlines of all loops of the process, by name. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        # By account, so that one account can be checked without a look at all others.
-        self._deadlines: defaultdict[str, dict[str, Callable[[], float] | float]] = defaultdict(dict)
+        self._deadlines: dict[str, Callable[[], float] | float] = {}
 
     def heartbeat(self, name: str, limit: float) -> None:
         """Records that a loop has made progress, and must again within `limit` seconds."""
-        self._deadlines[_account_of(name)][name] = self._clock() + limit
+        self._deadlines[name] = self._clock() + limit
 
     def watch(self, name: str, progress_deadline: Callable[[], float]) -> None:
         """Watches a loop that computes its deadline itself, on the same clock."""
-        self._deadlines[_account_of(name)][name] = progress_deadline
+        self._deadlines[name] = progress_deadline
 
     def idle(self, name: str) -> None:
         """Records that a loop waits for an event and has no deadline."""
-        self._deadlines[_account_of(name)].pop(name, None)
+        self._deadlines.pop(name, None)
 
     def remove(self, account: str) -> None:
         """Removes all loops of an account."""
-        self._deadlines.pop(account, None)
+        for name in [name for name in self._deadlines if name.endswith(f":{account}")]:
+            del self._deadlines[name]
 
     def overdue(self, account: str = "") -> tuple[str, ...]:
         """Returns the loops past their deadline, of one account or of all."""
         now = self._clock()
-        accounts = [account] if account else list(self._deadlines)
+        ending = f":{account}" if account else ""
         return tuple(
             name
-            for account_name in accounts
-            for name, deadline in self._deadlines[account_name].items()
-            if (deadline() if callable(deadline) else deadline) < now
+            for name, deadline in self._deadlines.items()
+            if name.endswith(ending) and (deadline() if callable(deadline) else deadline) < now
         )
-
-
-def _account_of(name: str) -> str:
-    return name.rpartition(":")[2]

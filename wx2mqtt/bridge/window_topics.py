@@ -87,39 +87,27 @@ class ReplyWindowTopics:
         self._account = ctx.name
         self._topics = ctx.topics
         self._backend = ctx.backend
+        #: Whether the backend has reply windows.
+        self.is_supported = ctx.backend.capabilities.has_reply_window
         self._registry = ctx.registry
         self._changed = ctx.signals.reply_windows_changed
         self._retained = retained
         self._login = login
         self._waiting_commands = waiting_commands
-        self._published: dict[str, WindowForecast] = {}
+        #: What is published, by the topic name of the person.
+        self.forecasts: Mapping[str, WindowForecast] = {}
         self._backend_loaded = False
         self._refresh_event = asyncio.Event()
 
-    @property
-    def supported(self) -> bool:
-        """Whether the backend has reply windows."""
-        return self._backend.capabilities.has_reply_window
-
-    @property
-    def users(self) -> tuple[str, ...]:
-        """The people whose window is published, sorted."""
-        return tuple(sorted(self._published))
-
-    @property
-    def forecasts(self) -> Mapping[str, WindowForecast]:
-        """What is published, by the topic name of the person."""
-        return self._published
-
     def refresh(self) -> None:
         """Computes the windows soon: a message was received or sent, a command waits, the login changed."""
-        if self.supported:
+        if self.is_supported:
             self._refresh_event.set()
 
     def directory_entries(self, topic_names: Collection[str] | None = None) -> list[DirectoryEntry]:
         """Returns the directory, or the part of it with these topic names, with the window of each person."""
         entries = self._registry.directory(topic_names)
-        published = self._published
+        published = self.forecasts
         return [
             replace(entry, window=published[entry.user].body()) if entry.user in published else entry
             for entry in entries
@@ -127,7 +115,7 @@ class ReplyWindowTopics:
 
     async def run(self) -> None:
         """Publishes changes until cancelled."""
-        while self.supported:
+        while self.is_supported:
             await wait_at_most(self._refresh_event, self._seconds_until_change())
             self._refresh_event.clear()
             self.publish_changes()
@@ -138,21 +126,21 @@ class ReplyWindowTopics:
         """Publishes the windows that have changed, and clears the topics of people without a window."""
         state = self._login.status.state
         self._backend_loaded |= state is LoginState.ONLINE
-        if not self.supported or not self._is_decided(state):
+        if not self.is_supported or not self._is_decided(state):
             return
         windows = {
             person.topic_name: self._forecast_of(person, state)
             for person in self._registry.reachable()
             if person.kind is ChatKind.FRIEND and not person.removed
         }
-        if windows == self._published:
+        if windows == self.forecasts:
             return
         for user, window in windows.items():
-            if self._published.get(user) != window:
+            if self.forecasts.get(user) != window:
                 self._publish(user, window)
-        for user in self._published.keys() - windows.keys():
+        for user in self.forecasts.keys() - windows.keys():
             self._retained.set(self._topics.window(user), b"", JSON_TYPE)
-        self._published = windows
+        self.forecasts = windows
         self._changed.emit()
 
     def _is_decided(self, state: LoginState) -> bool:
@@ -185,7 +173,7 @@ class ReplyWindowTopics:
         now = now_ms()
         waits = [
             max(MIN_WAIT_SECONDS, (forecast.window.until - now) / 1000 + END_MARGIN_SECONDS)
-            for forecast in self._published.values()
+            for forecast in self.forecasts.values()
             if forecast.window.until is not None
         ]
         return min([RECHECK_INTERVAL_SECONDS, *waits])

@@ -336,6 +336,7 @@ class SessionHarness:
         signals.people_changed.connect(self._people_changed)
         signals.login_changed.connect(self._show)
         self.echoes = EchoFilter()
+        self.echoes.recovered.set()
         publisher: Any = SimpleNamespace(add=self.published.append)
         status: Any = SimpleNamespace(show_last=lambda _payload: None)
         media: Any = SimpleNamespace(

@@ -37,7 +37,9 @@ def own(message_id, text="开灯", *, chat=CHAT, time=NOW, kind=TEXT, size=None)
 
 @pytest.fixture
 def echoes():
-    return EchoFilter()
+    echoes = EchoFilter()
+    echoes.recovered.set()
+    return echoes
 
 
 def send(echoes, message_id, chat=CHAT):
@@ -119,12 +121,12 @@ def test_an_echo_that_was_known_by_its_text_is_known_when_it_is_handed_over_agai
     assert not echoes.is_echo(own("m2"))
 
 
-async def test_nothing_is_decided_before_the_attempts_of_the_previous_process_are_known(echoes):
-    echoes.require_recovery()
+async def test_nothing_is_decided_before_the_attempts_of_the_previous_process_are_known():
+    echoes = EchoFilter()
     waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m1")))
     await asyncio.sleep(0)
     assert not waiting.done()
-    echoes.mark_recovered()
+    echoes.recovered.set()
     await asyncio.wait_for(waiting, MAX_WAIT_SECONDS)
 
 

@@ -22,7 +22,7 @@ from tests.support.fake_link import FakeLink, Sent
 from tests.unit.bridge.contexts import changed, context, settings
 from tests.unit.bridge.outgoing import OWNER, person
 from wx2mqtt.bridge import homeassistant
-from wx2mqtt.bridge.homeassistant import HomeAssistantDiscovery, birth_delay_seconds
+from wx2mqtt.bridge.homeassistant import BIRTH_DELAY_SECONDS, HomeAssistantDiscovery
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
@@ -51,6 +51,7 @@ PEOPLE = (
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two announcements follow each other without the pause that the real Home Assistant needs."""
     monkeypatch.setattr(homeassistant, "GATHER_SECONDS", 0)
+    monkeypatch.setattr(homeassistant, "BIRTH_DELAY_SECONDS", (0, 0))
 
 
 class Stage:
@@ -69,7 +70,7 @@ class Stage:
     ) -> AsyncIterator[None]:
         inflight = InflightWindow(self.link)
         self.announcer = RetainedPublisher(inflight, "wx/bridge/state")
-        windows: Any = SimpleNamespace(users=())
+        windows: Any = SimpleNamespace(forecasts={})
         self.ctx = context(
             backend=SimpleNamespace(capabilities=BACKENDS[backend].capabilities),
             journal=self.journal,
@@ -77,9 +78,7 @@ class Stage:
             settings=settings(homeassistant=exposure),
         )
         self.ctx.signals.health_changed.connect(partial(self.news.append, True))
-        self.home = HomeAssistantDiscovery(
-            self.ctx, self.announcer, inflight, windows, birth_delay=lambda: 0.0
-        )
+        self.home = HomeAssistantDiscovery(self.ctx, self.announcer, inflight, windows)
         self.connect(**broker)
         task = asyncio.create_task(self.home.run())
         try:
@@ -323,8 +322,17 @@ async def test_an_answer_to_a_birth_waits_while_nobody_is_there(stage: Stage) ->
         assert len(stage.link.sent) == 1
 
 
-def test_the_answer_to_a_birth_comes_within_ten_seconds() -> None:
-    assert {1 <= birth_delay_seconds() <= 10 for _ in range(200)} == {True}
+async def test_the_answer_to_a_birth_comes_within_ten_seconds(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(homeassistant, "BIRTH_DELAY_SECONDS", BIRTH_DELAY_SECONDS)
+    async with stage.runs():
+        await stage.announced()
+        stage.deliver(birth())
+        timer = stage.home._republish_timer
+        assert timer is not None
+        assert 0.9 <= timer.when() - asyncio.get_running_loop().time() <= 10
+        timer.cancel()
 
 
 async def test_a_broker_that_refuses_stops_the_announcing_and_nothing_else(stage: Stage) -> None:
@@ -334,7 +342,7 @@ async def test_a_broker_that_refuses_stops_the_announcing_and_nothing_else(stage
         with capture_logs() as logs:
             stage.link.refuse(sent)
         assert [one["event"] for one in logs] == ["broker refuses topic"]
-        assert stage.announcer.refused_topics == (TOPIC,)
+        assert tuple(stage.announcer.refused.paused) == (TOPIC,)
         stage.deliver(birth())
         stage.people(PEOPLE[:1])
         stage.announcer.set("wx/last", b"x", "text/plain")

@@ -588,7 +588,7 @@ async def test_a_refused_topic_waits_and_the_others_go_on(harness: PublisherHarn
     harness.link.take(second)
     await harness.publish("a", "b", "a", "b")
     assert await harness.numbers(4) == [1, 2, 4, 6]
-    assert harness.publisher.refused_topics == ("a",)
+    assert tuple(harness.publisher.refused.paused) == ("a",)
     harness.link.take()
     await harness.journal.outbox.drop_topic("a", "for the test")
     await harness.all_settled()
@@ -605,7 +605,7 @@ async def test_what_is_refused_on_a_response_topic_is_given_up(harness: Publishe
     harness.link.refuse(second)
     await harness.publish("their/topic", category=category)
     assert await harness.numbers(3) == [1, 2, 3]
-    assert harness.publisher.refused_topics == ("wx/result/wife",)
+    assert tuple(harness.publisher.refused.paused) == ("wx/result/wife",)
     harness.link.take()
     await harness.journal.outbox.drop_topic("wx/result/wife", "for the test")
     await harness.all_settled()
@@ -617,7 +617,7 @@ async def test_what_a_response_topic_cannot_get_now_waits(harness: PublisherHarn
     harness.link.refuse(*await harness.link.came(1), code=QUOTA_EXCEEDED)
     await harness.publish("wx/in/wife")
     assert await harness.numbers(2) == [1, 2]
-    assert harness.publisher.refused_topics == ("their/topic",)
+    assert tuple(harness.publisher.refused.paused) == ("their/topic",)
     harness.link.take()
     await harness.journal.outbox.drop_topic("their/topic", "for the test")
     await harness.all_settled()
@@ -635,7 +635,7 @@ async def test_a_topic_that_is_taken_again_catches_up_in_order(harness: Publishe
     await harness.all_settled()
     assert on(harness.link.sent[6:], "a") == [1, 3, 5, 8, 10]
     assert on(harness.link.sent, "b") == [2, 4, 6, 7, 9]
-    assert harness.publisher.refused_topics == ()
+    assert tuple(harness.publisher.refused.paused) == ()
 
 
 async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order(
@@ -665,7 +665,7 @@ async def test_a_reconnect_tries_at_once_what_was_refused_long_before(harness: P
     harness.link.takes = True
     harness.connect()
     await harness.all_settled()
-    assert harness.publisher.refused_topics == ()
+    assert tuple(harness.publisher.refused.paused) == ()
 
 
 async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(harness: PublisherHarness):
@@ -684,7 +684,7 @@ async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(har
     harness.link.take()
     await harness.link.until(lambda: harness.link.topics[-3:] == ["a", "b", "a"] and not harness.link.open)
     assert harness.link.topics.count("forbidden") == 1
-    assert harness.publisher.refused_topics == ("forbidden",)
+    assert tuple(harness.publisher.refused.paused) == ("forbidden",)
     assert harness.publisher.rejected_count == 0
 
 
@@ -697,7 +697,7 @@ async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_pas
     harness.link.refuse(harness.link.sent[0])
     await harness.publish("b")
     await harness.link.came(2)
-    harness.journal.after["list_waiting"] = lambda: harness.publisher._refused.retry(
+    harness.journal.after["list_waiting"] = lambda: harness.publisher.refused.retry(
         "a"
     )  # the read passed over `a`
     harness.link.takes = True
@@ -726,7 +726,7 @@ async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
     harness.link.refuse(first)
     harness.journal.after[statement] = anew
     if statement == "list_waiting_in_topic":
-        harness.publisher._refused.retry("a")
+        harness.publisher.refused.retry("a")
     harness.link.take(second)
     await harness.publish("b")
     await harness.all_settled()
@@ -822,7 +822,7 @@ async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(harness: Pu
     row, why = await harness.one_aside()
     assert (row.topic, why) == ("a", "larger than the broker takes")
     assert harness.publisher.rejected_count == 1
-    assert harness.publisher.refused_topics == ()
+    assert tuple(harness.publisher.refused.paused) == ()
 
 
 async def test_what_was_set_aside_and_is_brought_back_is_published(harness: PublisherHarness):
@@ -1000,7 +1000,7 @@ async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is
     harness.connect()
     await harness.link.came(2)
     harness.link.refuse(harness.link.sent[0])
-    assert harness.publisher.refused_topics == ("a",)
+    assert tuple(harness.publisher.refused.paused) == ("a",)
     assert len(await harness.journal.outbox.list_waiting(0, 10)) == 2
 
 
@@ -1201,9 +1201,9 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(
         harness.connect()
     else:
         harness.link.refuse(first)
-        await harness.link.until(lambda: harness.publisher.refused_topics)
+        await harness.link.until(lambda: harness.publisher.refused.paused)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while harness.publisher.refused_topics:  # noqa: ASYNC110 - there is no event for the end of a pause
+            while harness.publisher.refused.paused:  # noqa: ASYNC110 - there is no event for the end of a pause
                 await asyncio.sleep(0.01)
     harness.link.takes = True
     harness.publisher.outbox.finish_release(
@@ -1388,7 +1388,7 @@ async def test_a_refused_topic_is_not_handed_over_and_catches_up(harness: Publis
     await harness.link.came(3)
     harness.link.takes = True
     harness.link.take()
-    harness.publisher._refused.retry("a")
+    harness.publisher.refused.retry("a")
     await harness.all_settled()
     assert [(one.topic, one.payload) for one in harness.link.sent[2:]] == [
         ("b", b"2"),

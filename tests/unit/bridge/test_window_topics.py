@@ -154,7 +154,7 @@ async def test_an_answer_to_request_contacts_is_not_older_than_the_messages_that
 
 
 async def test_where_a_backend_has_none_there_is_none(desk: Desk):
-    desk.capabilities = CAPABILITIES
+    desk.windows.is_supported = CAPABILITIES.has_reply_window
     desk.windows.publish_changes()
     assert not desk.said
     assert desk.windows.directory_entries() == desk.address_book.identity.directory()

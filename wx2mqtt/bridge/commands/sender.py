@@ -114,7 +114,6 @@ class CommandSender:
         self._messages = CombinedMessages(ctx, self.window_wait)
         self._queue_added = asyncio.Event()
         self.fallback.delivered.connect(self.recheck)
-        echoes.require_recovery()
 
     # Called by other components
 
@@ -196,7 +195,7 @@ class CommandSender:
         """Makes attempts that the last run of the process left open uncertain, and expects their echoes."""
         await self._journal.commands.recover_attempts()
         await self.attempts.recover_echoes()
-        self._echoes.mark_recovered()
+        self._echoes.recovered.set()
         await self.fallback.recover()
         await self.attempts.recover()
 

@@ -79,11 +79,6 @@ class MediaDownloader:
         self._failures = 0  # failed downloads in a row, of any job
         self._disk_failures = 0  # files in a row that the disk refused
 
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes of all stored files of all accounts."""
-        return self._blobs.size
-
     def enqueue(self, messages: Sequence[NewMessage]) -> None:
         """Starts the downloads of messages right after their commit, in `waiting.commit_lock`."""
         self.waiting.add(messages)
@@ -234,7 +229,13 @@ class MediaDownloader:
     async def _finish(self, row: MediaRow) -> None:
         """Stores that a job has ended, and announces it: thumbnails and avatars have no event."""
         await self.waiting.on_media_finished(row)  # the message is published before its event
-        events = [self._event_of(row)] if row.part is MediaPart.WHOLE else []
+        events: list[NewPublication] = []
+        if row.part is MediaPart.WHOLE:
+            body = media_event(row, self._ctx.settings, self._ctx.name, now_ms())
+            topic = self._ctx.topics.event(MEDIA_EVENT)
+            events.append(
+                NewPublication(topic=topic, payload=encode(body), category="event", content_type=JSON_TYPE)
+            )
         jobs = self._jobs
         if row.blob is not None and row.state is MediaState.READY:
             work = partial(jobs.mark_ready, row.id, row.blob, events)
@@ -245,11 +246,6 @@ class MediaDownloader:
         self._failures = 0
         self._ctx.counters.media[row.state] += 1
         self.library.on_media_finished(row.id)
-
-    def _event_of(self, row: MediaRow) -> NewPublication:
-        body = media_event(row, self._ctx.settings, self._ctx.name, now_ms())
-        topic = self._ctx.topics.event(MEDIA_EVENT)
-        return NewPublication(topic=topic, payload=encode(body), category="event", content_type=JSON_TYPE)
 
     def _pause(self, seconds: float) -> None:
         self._not_before = max(self._not_before, loop_time() + seconds)

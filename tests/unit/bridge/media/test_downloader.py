@@ -437,7 +437,7 @@ async def test_it_is_counted_what_became_of_each_file(harness: MediaHarness):
     await harness.is_in("2", GONE)
     await harness.published(4)
     assert harness.ctx.counters.media == {READY: 1, GONE: 1}
-    assert harness.downloader.stored_bytes == 34
+    assert harness.blobs.size == 34
 
 
 async def test_the_watchdog_gets_heartbeats_and_expects_none_while_the_downloader_is_idle(
