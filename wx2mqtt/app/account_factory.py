@@ -134,6 +134,7 @@ class AccountFactory:
         return AccountSettings(
             whole=loaded.settings,
             name=name,
+            account=loaded.settings.accounts[name],
             base_topics=tuple(self.base_topics.values()),
             media_base_url=media_base_url(self._loaded_at_start.settings.web),
             warnings=tuple(map(str, loaded.warnings)),

@@ -130,7 +130,7 @@ class AccountOperations:
         return await self._account.health()
 
     async def _log_in(self, fields: Mapping[str, Json]) -> Json:
-        self._components.session.request_login(new_owner=fields.get("new_owner") is True)
+        self._account.ctx.login_requests.request_login(new_owner=fields.get("new_owner") is True)
         return self._account.login_details()
 
     async def _enter_code(self, fields: Mapping[str, Json]) -> Json:

@@ -30,8 +30,9 @@ class AccountSettings:
 
     #: The whole file.
     whole: Settings
-    #: The account's name in the file.
+    #: The account's name in the file, and its section.
     name: str
+    account: Account
     #: The base topics of all accounts.
     base_topics: tuple[str, ...]
     #: The beginning of the URLs of media: an address, or empty for a URL that is relative to the bridge's own
@@ -41,11 +42,6 @@ class AccountSettings:
     warnings: tuple[str, ...] = ()
     #: The key of the sentence about an account that nothing helps while WeChat takes no message; else empty.
     missing_safeguards: str = ""
-
-    @property
-    def account(self) -> Account:
-        """The account's section of the file."""
-        return self.whole.accounts[self.name]
 
     @property
     def language(self) -> Language:

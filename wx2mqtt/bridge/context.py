@@ -21,7 +21,6 @@ from wx2mqtt.bridge.health import ReloadStatus
 from wx2mqtt.bridge.login_requests import LoginRequests
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.clock import ENDLESS_LEASE, Lease, now_ms
 from wx2mqtt.i18n import Language
 from wx2mqtt.limits import MAX_COMMAND_STORE_SHARE
@@ -49,6 +48,44 @@ class StorageQuota(Protocol):
     def size(self) -> int: ...
     @property
     def limit(self) -> int: ...
+
+
+class Watchdog:
+    """Notices a loop of the process that makes no progress, by its deadline.
+
+    The name of a loop is `<loop>:<account>`; `clock` returns monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._deadlines: dict[str, Callable[[], float] | float] = {}
+
+    def heartbeat(self, name: str, limit: float) -> None:
+        """Records that a loop has made progress, and must again within `limit` seconds."""
+        self._deadlines[name] = self._clock() + limit
+
+    def watch(self, name: str, progress_deadline: Callable[[], float]) -> None:
+        """Watches a loop that computes its deadline itself, on the same clock."""
+        self._deadlines[name] = progress_deadline
+
+    def idle(self, name: str) -> None:
+        """Records that a loop waits for an event and has no deadline."""
+        self._deadlines.pop(name, None)
+
+    def remove(self, account: str) -> None:
+        """Removes all loops of an account."""
+        for name in [name for name in self._deadlines if name.endswith(f":{account}")]:
+            del self._deadlines[name]
+
+    def overdue(self, account: str = "") -> tuple[str, ...]:
+        """Returns the loops past their deadline, of one account or of all."""
+        now = self._clock()
+        ending = f":{account}" if account else ""
+        return tuple(
+            name
+            for name, deadline in self._deadlines.items()
+            if name.endswith(ending) and (deadline() if callable(deadline) else deadline) < now
+        )
 
 
 @frozen

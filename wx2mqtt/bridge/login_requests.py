@@ -57,7 +57,10 @@ class LoginRequests:
     # Called by components that want something
 
     def request_login(self, *, new_owner: bool = False) -> None:
-        """Asks for a new QR code; without effect while logged in, unless `new_owner`."""
+        """Asks for a new QR code; without effect while logged in.
+
+        With `new_owner` it ends a login, and lets another account become the owner.
+        """
         if self._logout_pending or new_owner or not self.login_accepted:
             self._queue.put_nowait(LoginRequested(new_owner=new_owner))
 
@@ -67,7 +70,7 @@ class LoginRequests:
             self.request_login()
 
     async def request_logout(self) -> None:
-        """Asks for the end of the login; returns when the session is idle."""
+        """Asks for the end of the login at WeChat; returns when that is done and the session is idle."""
         self._logout_pending = True
         self._idle.clear()
         self._queue.put_nowait(LogoutRequested())

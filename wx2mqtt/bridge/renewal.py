@@ -66,9 +66,9 @@ class LoginRenewal:
         self._offer_task: asyncio.Task[None] | None = None
 
     def request(self) -> None:
-        """Offers a code now, unless one is offered; without a login as `LoginSession.request_login`."""
+        """Offers a code now, unless one is offered; without a login as `LoginRequests.request_login`."""
         if self._session.login.state not in _RENEWABLE_STATES:
-            self._session.request_login()
+            self._ctx.login_requests.request_login()
             return
         self._requested = True
         self._wake_event.set()

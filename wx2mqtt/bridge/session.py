@@ -281,14 +281,7 @@ class LoginSession:
         )
         await self._inbound.apply_people(changes, self.state.on_store_failure)
 
-    # What people and other components request
-
-    def request_login(self, *, new_owner: bool = False) -> None:
-        """Shows a new QR code now; without effect while logged in.
-
-        With `new_owner` it ends a login, and lets another account become the owner.
-        """
-        self._requests.request_login(new_owner=new_owner)
+    # Called by other components
 
     def enter_verification_code(self, code: str) -> bool:
         """Passes on the number that the phone shows; returns False when WeChat has not asked for one."""
@@ -296,10 +289,6 @@ class LoginSession:
             return False
         self._ctx.backend.enter_verification_code(code)
         return True
-
-    async def log_out(self) -> None:
-        """Ends the login at WeChat; returns when that is done and the session is idle."""
-        await self._requests.request_logout()
 
     def on_message_processed(self) -> None:
         """Reports that a batch moves on, however long its messages take."""

@@ -161,7 +161,7 @@ class AccountView:
     def request_login(self, *, new_owner: bool = False) -> None:
         """Shows a new QR code, like `request/login`; without effect while logged in, unless `new_owner`."""
         with self._ctx.in_log():
-            self._session.request_login(new_owner=new_owner)
+            self._ctx.login_requests.request_login(new_owner=new_owner)
 
     def enter_verification_code(self, code: str) -> bool:
         """Passes on the number that the phone shows; returns False when WeChat has not asked for one."""
@@ -171,7 +171,7 @@ class AccountView:
     async def log_out(self) -> None:
         """Ends the login, like `request/logout`; returns when that is done."""
         with self._ctx.in_log():
-            await self._session.log_out()
+            await self._ctx.login_requests.request_logout()
 
 
 def _rank(entry: DirectoryEntry) -> int:

@@ -8,9 +8,8 @@ from typing import Any
 
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.context import AccountContext, SharedServices
+from wx2mqtt.bridge.context import AccountContext, SharedServices, Watchdog
 from wx2mqtt.bridge.counters import AccountCounters
-from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.schema import Account, Send, Settings
 from wx2mqtt.store.records import AccountState
@@ -44,8 +43,10 @@ class FakeWatchdog(Watchdog):
 
 def settings(**sections: Any) -> AccountSettings:
     """Settings of an account without limits; see `changed`."""
-    whole = Settings(accounts={"home": Account(send=NO_LIMITS)})
-    return changed(AccountSettings(whole=whole, name="home", base_topics=("wx", "other")), **sections)
+    account = Account(send=NO_LIMITS)
+    whole = Settings(accounts={"home": account})
+    plain = AccountSettings(whole=whole, name="home", account=account, base_topics=("wx", "other"))
+    return changed(plain, **sections)
 
 
 def changed(settings: AccountSettings, **sections: Any) -> AccountSettings:
@@ -55,7 +56,7 @@ def changed(settings: AccountSettings, **sections: Any) -> AccountSettings:
     others = {key: value for key, value in sections.items() if key not in in_account | in_file}
     account = settings.account.model_copy(update=in_account)
     whole = settings.whole.model_copy(update={"accounts": {settings.name: account}, **in_file})
-    return replace(settings, whole=whole, **others)
+    return replace(settings, whole=whole, account=account, **others)
 
 
 def shared(**services: Any) -> SharedServices:

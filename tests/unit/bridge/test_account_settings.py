@@ -86,7 +86,9 @@ WHOLE = {
 
 def of_file(name: str = "home", **values: object) -> AccountSettings:
     whole = Settings.model_validate({**WHOLE, **values})
-    return AccountSettings(whole=whole, name=name, base_topics=("wx", "wx/work"))
+    return AccountSettings(
+        whole=whole, name=name, account=whole.accounts[name], base_topics=("wx", "wx/work")
+    )
 
 
 def test_pins_are_taken_as_they_stand():

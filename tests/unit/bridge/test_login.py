@@ -214,7 +214,7 @@ def test_ten_codes_are_shown_and_then_it_rests_until_somebody_asks():
         assert session_harness.gateway.asked == [True]
         assert session_harness.silence(24 * 3600) == []  # who rests is not stuck
         session_harness.gateway.logins.append([CODE])
-        session_harness.session.request_login()
+        session_harness.ctx.login_requests.request_login()
         await session_harness.after(1)
         assert session_harness.state == S.WAITING_FOR_SCAN
         assert session_harness.gateway.asked == [True, False]
@@ -227,7 +227,7 @@ def test_a_request_while_a_code_is_shown_gives_a_new_one_and_ten_more():
         session_harness.gateway.logins.append([step for n in range(9) for step in (code(n), Wait(300))])
         await session_harness.after(8.5 * 300)
         session_harness.gateway.logins.append([step for n in range(10, 40) for step in (code(n), Wait(300))])
-        session_harness.session.request_login()
+        session_harness.ctx.login_requests.request_login()
         await session_harness.after(24 * 3600)
         assert sum(bool(one.url) for one in session_harness.shown) == 9 + MAX_QR_CODES
 

@@ -75,7 +75,7 @@ def test_whenever_a_logout_is_asked_for_it_rests_and_the_request_is_answered(ste
         await session_harness.after(30)
         assert session_harness.state == state
         async with asyncio.timeout(1):
-            await session_harness.session.log_out()
+            await session_harness.ctx.login_requests.request_logout()
         assert session_harness.session.login.needs in (Needs.RELOGIN, Needs.OTHER_BACKEND)
         assert not session_harness.sender.is_online
         tries = len(session_harness.gateway.asked)
@@ -89,9 +89,9 @@ def test_a_login_that_was_confirmed_is_not_thrown_away_for_a_new_code():
     async def story(session_harness: SessionHarness) -> None:
         session_harness.gateway.logins.append([CODE, Scanned(), logged_in()])
         await session_harness.after(30)
-        session_harness.session.request_login()  # somebody finds that it takes long
+        session_harness.ctx.login_requests.request_login()  # somebody finds that it takes long
         await session_harness.after(60)
-        session_harness.session.request_login()
+        session_harness.ctx.login_requests.request_login()
         await session_harness.after(60)
         assert session_harness.state == S.ONLINE
         assert session_harness.gateway.asked == [True]
@@ -103,8 +103,8 @@ def test_asking_twice_gives_one_new_code():
     async def story(session_harness: SessionHarness) -> None:
         session_harness.gateway.logins += [[code(1), LONG], [code(2), LONG], [code(3), LONG]]
         await session_harness.after(10)
-        session_harness.session.request_login()
-        session_harness.session.request_login()
+        session_harness.ctx.login_requests.request_login()
+        session_harness.ctx.login_requests.request_login()
         await session_harness.after(10)
         assert [one.url for one in session_harness.shown if one.url] == [code(1).url, code(2).url]
 
@@ -116,7 +116,10 @@ def test_asking_for_two_logouts_at_once_ends_one_login_and_answers_both():
         session_harness.gateway.logins.append([CODE, logged_in()])
         await session_harness.after(10)
         async with asyncio.timeout(1):
-            await asyncio.gather(session_harness.session.log_out(), session_harness.session.log_out())
+            await asyncio.gather(
+                session_harness.ctx.login_requests.request_logout(),
+                session_harness.ctx.login_requests.request_logout(),
+            )
         assert (session_harness.state, session_harness.gateway.logouts) == (S.LOGGED_OUT, 1)
 
     run_story(story)
@@ -126,12 +129,12 @@ def test_all_that_is_asked_for_during_a_logout_is_done_in_its_order():
     async def story(session_harness: SessionHarness) -> None:
         session_harness.gateway.logins += [[CODE, logged_in()], [code(2), LONG], [code(3), LONG]]
         await session_harness.after(10)
-        logouts = [asyncio.create_task(session_harness.session.log_out())]
+        logouts = [asyncio.create_task(session_harness.ctx.login_requests.request_logout())]
         await session_harness.after(1)
-        session_harness.session.request_login()
-        logouts.append(asyncio.create_task(session_harness.session.log_out()))
+        session_harness.ctx.login_requests.request_login()
+        logouts.append(asyncio.create_task(session_harness.ctx.login_requests.request_logout()))
         await session_harness.after(1)
-        session_harness.session.request_login()
+        session_harness.ctx.login_requests.request_login()
         await session_harness.after(60)
         await asyncio.gather(*logouts)
         assert session_harness.states[-1] == "waiting_for_scan"
@@ -143,8 +146,8 @@ def test_a_login_that_is_asked_for_right_behind_a_logout_follows_it():
     async def story(session_harness: SessionHarness) -> None:
         session_harness.gateway.logins += [[CODE, logged_in()], [code(2), LONG]]
         await session_harness.after(10)
-        out = asyncio.create_task(session_harness.session.log_out())
-        asyncio.get_running_loop().call_soon(session_harness.session.request_login)
+        out = asyncio.create_task(session_harness.ctx.login_requests.request_logout())
+        asyncio.get_running_loop().call_soon(session_harness.ctx.login_requests.request_login)
         await session_harness.after(10)
         await out
         assert session_harness.gateway.logouts == 1
@@ -157,9 +160,9 @@ def test_a_logout_that_is_asked_for_right_behind_a_login_wins():
     async def story(session_harness: SessionHarness) -> None:
         session_harness.gateway.logins += [[code(1), LONG], [code(2), LONG]]
         await session_harness.after(10)
-        session_harness.session.request_login()
+        session_harness.ctx.login_requests.request_login()
         async with asyncio.timeout(1):
-            await session_harness.session.log_out()
+            await session_harness.ctx.login_requests.request_logout()
         await session_harness.after(3600)
         assert session_harness.state == S.LOGGED_OUT
 
@@ -173,10 +176,10 @@ def test_a_logout_right_after_a_refusal_and_a_new_request_stops_nothing():
         session_harness.gateway.logins += [[CODE, LoginRefused("not you")], [LONG]]
         await session_harness.after(10)
         assert session_harness.state == S.REFUSED
-        session_harness.session.request_login()
+        session_harness.ctx.login_requests.request_login()
         await session_harness.after(1)
         async with asyncio.timeout(1):
-            await session_harness.session.log_out()
+            await session_harness.ctx.login_requests.request_logout()
         assert session_harness.state == S.LOGGED_OUT
 
     run_story(story)
@@ -262,9 +265,9 @@ def test_whatever_is_asked_for_whenever_the_session_goes_on_and_every_logout_is_
             session_harness.gateway.answers.append(answer())  # type: ignore[arg-type]
             match dice.randrange(5):
                 case 0:
-                    session_harness.session.request_login()
+                    session_harness.ctx.login_requests.request_login()
                 case 1:
-                    logouts.append(asyncio.create_task(session_harness.session.log_out()))
+                    logouts.append(asyncio.create_task(session_harness.ctx.login_requests.request_logout()))
                 case 2:
                     session_harness.ctx.login_requests.on_logged_out(LoggedOut("answer to a send"))
                 case 3:

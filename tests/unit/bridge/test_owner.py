@@ -50,7 +50,7 @@ def test_the_first_account_is_remembered_and_another_one_refused_under_its_name(
         assert not session_harness.session.logged_in
         assert not session_harness.sender.is_online
         scans(session_harness, OWNER)
-        session_harness.session.request_login()
+        session_harness.ctx.login_requests.request_login()
         await session_harness.after(5)
         assert session_harness.session.login.state is S.ONLINE
         assert session_harness.sender.owner_changes == []
@@ -72,13 +72,13 @@ def test_who_is_asked_for_as_a_new_owner_becomes_it_in_one_commit():
     async def story(session_harness: SessionHarness) -> None:
         scans(session_harness, OWNER, OTHER)
         await session_harness.after(5)
-        session_harness.session.request_login(new_owner=True)
+        session_harness.ctx.login_requests.request_login(new_owner=True)
         await session_harness.after(5)
         assert session_harness.session.login.state is S.ONLINE
         assert session_harness.sender.owner_changes == [OTHER.uin]
         assert session_harness.gateway.logouts == 1  # of the owner before, at once
         assert session_harness.gateway.asked == [True, False]
-        session_harness.session.request_login()  # without effect: a login stands
+        session_harness.ctx.login_requests.request_login()  # without effect: a login stands
         session_harness.ctx.login_requests.on_logged_out(LoggedOut("over"))
         scans(session_harness, OWNER)
         await session_harness.after(5)
@@ -91,7 +91,7 @@ def test_the_permission_for_another_account_is_used_up_by_a_login():
     async def story(session_harness: SessionHarness) -> None:
         scans(session_harness, OWNER, OWNER, OTHER)
         await session_harness.after(5)
-        session_harness.session.request_login(new_owner=True)
+        session_harness.ctx.login_requests.request_login(new_owner=True)
         await session_harness.after(5)
         assert session_harness.sender.owner_changes == []
         session_harness.ctx.login_requests.on_logged_out(LoggedOut("over"))

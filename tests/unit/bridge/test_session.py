@@ -44,7 +44,7 @@ def test_a_request_does_not_wait_for_the_next_try():
         tries = len(session_harness.gateway.asked)
         session_harness.gateway.logins.clear()
         session_harness.gateway.logins.append([CODE])
-        session_harness.session.request_login()
+        session_harness.ctx.login_requests.request_login()
         await session_harness.after(0.5)
         assert session_harness.gateway.asked[tries:] == [False]
         assert session_harness.state == S.WAITING_FOR_SCAN
@@ -57,7 +57,7 @@ def test_a_logout_does_not_wait_for_the_next_try():
         session_harness.gateway.logins += [[Unreachable("no answer")] for _ in range(20)]
         await session_harness.after(200)
         async with asyncio.timeout(1):
-            await session_harness.session.log_out()
+            await session_harness.ctx.login_requests.request_logout()
         assert session_harness.state == S.LOGGED_OUT
         assert session_harness.gateway.logouts == 1
 
@@ -70,9 +70,9 @@ def test_a_request_in_the_moment_of_the_login_leaves_the_login_alone(when: float
         session_harness.gateway.logins.append([CODE, Wait(10), logged_in()])
         session_harness.start()
         loop = asyncio.get_running_loop()
-        loop.call_at(10 - when, session_harness.session.request_login)
-        loop.call_at(10.0, session_harness.session.request_login)
-        loop.call_at(10.015, session_harness.session.request_login)
+        loop.call_at(10 - when, session_harness.ctx.login_requests.request_login)
+        loop.call_at(10.0, session_harness.ctx.login_requests.request_login)
+        loop.call_at(10.015, session_harness.ctx.login_requests.request_login)
         session_harness.gateway.logins.append([CODE])
         await session_harness.after(60)
         assert session_harness.state in (S.ONLINE, S.WAITING_FOR_SCAN)
@@ -84,7 +84,7 @@ def test_a_request_while_online_changes_nothing():
     async def story(session_harness: SessionHarness) -> None:
         online(session_harness)
         await session_harness.after(10)
-        session_harness.session.request_login()
+        session_harness.ctx.login_requests.request_login()
         await session_harness.after(10)
         assert session_harness.state == S.ONLINE
         assert session_harness.gateway.asked == [True]
@@ -148,11 +148,13 @@ def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in():
         online(session_harness)
         session_harness.gateway.logins.append([CODE])
         await session_harness.after(10)
-        await session_harness.session.log_out()
+        await session_harness.ctx.login_requests.request_logout()
         assert (session_harness.state, session_harness.gateway.logouts) == (S.LOGGED_OUT, 1)
         await session_harness.after(24 * 3600)
         assert session_harness.gateway.asked == [True]
-        await session_harness.session.log_out()  # once more: there is nothing to end, and it returns
+        await (
+            session_harness.ctx.login_requests.request_logout()
+        )  # once more: there is nothing to end, and it returns
         session_harness.ctx.login_requests.request_login_if_idle()
         await session_harness.after(1)
         assert session_harness.state == S.WAITING_FOR_SCAN
@@ -204,7 +206,7 @@ async def test_who_is_ended_while_a_conversation_ends_has_ended(monkeypatch):
     monkeypatch.setattr(session_harness.session, "_log_in_and_receive", conversation)
     ending = asyncio.create_task(session_harness.session._run_until_request(LoginAttempt()))
     await asyncio.sleep(0)
-    session_harness.session.request_login()
+    session_harness.ctx.login_requests.request_login()
     for _ in range(5):
         await asyncio.sleep(0)
     ending.cancel()

@@ -25,15 +25,9 @@ class Session:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def request_login(self, *, new_owner: bool) -> None:
-        self.asked.append("new_owner" if new_owner else "login")
-
     def enter_verification_code(self, code: str) -> bool:
         self.asked.append(code)
         return True
-
-    async def log_out(self) -> None:
-        self.asked.append("logout")
 
 
 @pytest.fixture
@@ -185,12 +179,24 @@ async def test_what_was_sent_is_counted_by_kind(harness: CommandsHarness, view: 
     assert harness.ctx.counters.sent == {"text": 1}
 
 
-async def test_the_login_is_asked_for_and_ended_as_by_request(view: AccountView):
+async def test_the_login_is_asked_for_and_ended_as_by_request(
+    harness: CommandsHarness, view: AccountView, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[str] = view._session.asked  # type: ignore[attr-defined]
+
+    def request_login(*, new_owner: bool) -> None:
+        asked.append("new_owner" if new_owner else "login")
+
+    async def request_logout() -> None:
+        asked.append("logout")
+
+    monkeypatch.setattr(harness.ctx.login_requests, "request_login", request_login)
+    monkeypatch.setattr(harness.ctx.login_requests, "request_logout", request_logout)
     view.request_login()
     view.request_login(new_owner=True)
     await view.log_out()
     assert view.enter_verification_code("123456")
-    assert view._session.asked == ["login", "new_owner", "logout", "123456"]  # type: ignore[attr-defined]
+    assert asked == ["login", "new_owner", "logout", "123456"]
     assert view.login is Session.login
     assert view.qr_image == b"png"
     assert view.owner_name == ""

@@ -35,6 +35,7 @@ class AccountRequests:
         self._account = ctx.name
         self._registry = ctx.registry
         self._session = session
+        self._login_requests = ctx.login_requests
         self._can_renew = ctx.backend.capabilities.login_seconds is not None
         self._renewal_requested = ctx.signals.renewal_requested
         self._inbound = inbound
@@ -68,7 +69,7 @@ class AccountRequests:
                 raise BadCommand("unsupported", "unsupported_action", name="renew")
             self._renewal_requested.emit()
         elif "code" not in fields:
-            self._session.request_login(new_owner=new_owner)
+            self._login_requests.request_login(new_owner=new_owner)
         elif new_owner:
             raise BadCommand("bad_request", "code_or_new_owner")
         elif not self._session.enter_verification_code(read.read_digits(fields, "code")):
@@ -77,7 +78,7 @@ class AccountRequests:
 
     async def _log_out(self, fields: dict[str, Json]) -> Json:
         read.reject_unknown_fields(fields)
-        await self._session.log_out()
+        await self._login_requests.request_logout()
         return self._session.login.body(self._account)
 
     async def _search_contacts(self, fields: dict[str, Json]) -> Json:

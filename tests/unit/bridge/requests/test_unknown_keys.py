@@ -105,8 +105,8 @@ async def test_a_request_refuses_an_unknown_key(
     async def log_out() -> None:
         done.append("logout")
 
-    monkeypatch.setattr(account.components.session, "request_login", lambda: done.append("login"))
-    monkeypatch.setattr(account.components.session, "log_out", log_out)
+    monkeypatch.setattr(account.ctx.login_requests, "request_login", lambda: done.append("login"))
+    monkeypatch.setattr(account.ctx.login_requests, "request_logout", log_out)
     monkeypatch.setattr(account.ctx.registry, "assign", lambda *_: done.append("assign"))
     fields: dict[str, Json] = {**(ACCOUNT_REQUESTS[name] if complete else {}), "bogus": 1}
     with pytest.raises(BadCommand) as refused:
