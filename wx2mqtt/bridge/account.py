@@ -79,7 +79,7 @@ class Account:
         self.ctx.signals.login_changed.emit(self.login)
         if saved.last_payload is not None:
             components.status.show_last(saved.last_payload)
-        components.reporter.request_directory()
+        components.reporter.directory_changed.set()
 
     async def run(self) -> None:
         """Runs all components until cancelled.
@@ -204,15 +204,15 @@ class Account:
         components.home_assistant.on_connected(connection)
         components.status.on_connected(connection)
         components.publisher.on_connected()
-        components.reporter.request_directory()
-        components.reporter.request_health()
+        components.reporter.directory_changed.set()
+        components.reporter.health_changed.set()
 
     def on_disconnected(self, disconnect: Disconnected) -> None:
         self.connect_attempted.set()
         self.counters.record_disconnect(disconnect)
         self.components.retained.on_disconnected()
         self.components.publisher.on_disconnected()
-        self.components.reporter.request_health()
+        self.components.reporter.health_changed.set()
 
     def on_delivery(self, delivery: Delivery) -> None:
         """Hands over a delivery; the intake acknowledges every one, in order."""
@@ -255,8 +255,14 @@ class Account:
             self.ctx.settings = settings
             pin_changes = self.ctx.registry.set_pins(settings.pins, now_ms())
             await self.components.inbound.apply_people(pin_changes)
-            self.components.apply_settings()
-            self.ctx.signals.people_changed.emit()  # the settings name people, and say who is exposed
+            components = self.components
+            self.ctx.backend.set_language(self.ctx.language)
+            components.media.wake()
+            components.sender.limits.resize()
+            components.reminders.recheck_requested.set()
+            components.reporter.publish_info()
+            # The settings name people, and say who is exposed. The sender and the windows follow this, too.
+            self.ctx.signals.people_changed.emit()
 
 
 class TasksStalled(Exception):

@@ -123,51 +123,41 @@ class AccountComponents:
         signals.received.connect(self._on_received, self.renewal.on_received)
         signals.outbox_changed.connect(self.publisher.add, self._on_outbox_changed)
         signals.people_changed.connect(
-            self.reporter.request_directory,
-            self.home_assistant.refresh,
+            self.reporter.directory_changed.set,
+            self.home_assistant.refresh_requested.set,
             self.sender.recheck,
-            self.windows.refresh,
+            self.windows.refresh_requested.set,
         )
         if self.ctx.people_file is not None:
             signals.people_changed.connect(self.ctx.people_file.request_soon)
         signals.reply_windows_changed.connect(
             self.reporter.publish_directory,
-            self.home_assistant.refresh,
+            self.home_assistant.refresh_requested.set,
             self.sender.recheck,
-            self.reminders.recheck,
+            self.reminders.recheck_requested.set,
             self.ctx.shared.changes.notify,
         )
-        signals.sending_changed.connect(self.windows.refresh)
+        signals.sending_changed.connect(self.windows.refresh_requested.set)
         signals.renewal_requested.connect(self.renewal.request)
-        signals.health_changed.connect(self.reporter.request_health)
+        signals.health_changed.connect(self.reporter.health_changed.set)
         self.ctx.marks.progressed.connect(self.session.on_message_processed)
 
     def _on_login_changed(self, login: LoginStatus) -> None:
-        self.reporter.request_health()
+        self.reporter.health_changed.set()
         self.ctx.shared.changes.notify()
         self.actions.runner.wake()
-        self.windows.refresh()
+        self.windows.refresh_requested.set()
         self.ctx.shared.login_reported.emit(self.ctx.name, login, login.qr_url)
 
     def _on_received(self, result: RecordResult) -> None:
         if result.messages or result.events:
             self.ctx.shared.changes.notify()
-        if self.windows.is_supported:  # a received message opens the reply window of its sender
+        if self.windows.is_supported:  # a received message opens the window of its sender
             self.sender.recheck()
-            self.windows.refresh()
+            self.windows.refresh_requested.set()
 
     def _on_outbox_changed(self, _batch: OutboxBatch) -> None:
         self.ctx.shared.changes.notify()
-
-    def apply_settings(self) -> None:
-        """Lets the components follow settings that a reload has replaced."""
-        self.ctx.backend.set_language(self.ctx.language)
-        self.media.wake()
-        self.sender.limits.resize()
-        self.sender.recheck()
-        self.windows.refresh()
-        self.reminders.recheck()
-        self.reporter.publish_info()
 
     # Health
 

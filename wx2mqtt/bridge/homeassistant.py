@@ -76,8 +76,9 @@ class HomeAssistantDiscovery:
         self._config_topic = config_topic(settings.prefix, ctx.name) if settings.enabled else ""
         self.birth_topic = birth_topic(settings.prefix) if settings.enabled else ""
         self._record = DiscoveryRecord()
-        self._refresh_requested = asyncio.Event()
-        self._refresh_requested.set()
+        #: Set when the exposed people or their names may have changed, to announce soon.
+        self.refresh_requested = asyncio.Event()
+        self.refresh_requested.set()
         self._republish_timer: asyncio.TimerHandle | None = None
         self._retain_available = False
         self._clearing: set[str] = set()  # old topics that this connection has been asked to clear
@@ -92,14 +93,10 @@ class HomeAssistantDiscovery:
         own_topics = [topic for topic in record.topics if is_config_topic(self._account, topic)]
         self._record = replace(record, topics=tuple(own_topics))
         while True:
-            await self._refresh_requested.wait()
-            self._refresh_requested.clear()
+            await self.refresh_requested.wait()
+            self.refresh_requested.clear()
             await self._update()
             await asyncio.sleep(GATHER_SECONDS)
-
-    def refresh(self) -> None:
-        """Announces soon: the exposed people or their names may have changed."""
-        self._refresh_requested.set()
 
     def on_connected(self, connection: Connected) -> None:
         """Announces what this broker accepts. Call it before `RetainedPublisher.on_connected`."""
@@ -110,7 +107,7 @@ class HomeAssistantDiscovery:
         is_too_large = limit is not None and payload is not None and len(payload) > limit
         if is_too_large or self._left_out:  # the payload for this broker must be the only one it gets
             self._retained.discard_state(self._config_topic)
-        self.refresh()
+        self.refresh_requested.set()
 
     def on_birth(self, payload: bytes) -> None:
         """Handles a message on the birth topic: repeat the announcement after Home Assistant has started."""
@@ -169,7 +166,7 @@ class HomeAssistantDiscovery:
         def on_acknowledged(error: Exception | None) -> None:
             if error is None:
                 self._cleared.add(topic)
-                self.refresh()
+                self.refresh_requested.set()
             elif not isinstance(error, NotConnected):
                 log.warning("broker refuses to take back", topic=topic, reason=str(error))
 

@@ -95,23 +95,20 @@ class Reminders:
         self._intake = intake
         self._results = results
         self._zone = zone
-        self._wake_event = asyncio.Event()
+        #: Set when a window, or a setting, has changed.
+        self.recheck_requested = asyncio.Event()
         self._finished: set[str] = set()  # the ids of windows that need no further look
 
     @property
     def _rules(self) -> Remind:
         return self._ctx.settings.account.ilink.remind
 
-    def recheck(self) -> None:
-        """Looks at the windows again: one of them, or a setting, has changed."""
-        self._wake_event.set()
-
     async def run(self) -> None:
         """Reminds people until cancelled."""
         while True:
             await self.remind_due()
-            await wait_at_most(self._wake_event, self._seconds_until_due())
-            self._wake_event.clear()
+            await wait_at_most(self.recheck_requested, self._seconds_until_due())
+            self.recheck_requested.clear()
 
     async def remind_due(self) -> None:
         now = now_ms()

@@ -123,16 +123,10 @@ class StatusReporter:
         self._inflight = inflight
         self._windows = windows
         self._source = source
-        self._directory_changed = asyncio.Event()
-        self._health_changed = asyncio.Event()
-
-    def request_directory(self) -> None:
-        """Publishes the directory soon."""
-        self._directory_changed.set()
-
-    def request_health(self) -> None:
-        """Publishes the health soon."""
-        self._health_changed.set()
+        #: Set it to have the directory published soon.
+        self.directory_changed = asyncio.Event()
+        #: Set it to have the health published soon.
+        self.health_changed = asyncio.Event()
 
     async def run(self) -> None:
         """Publishes until cancelled."""
@@ -182,15 +176,15 @@ class StatusReporter:
 
     async def _publish_directories(self) -> None:
         while True:
-            await self._directory_changed.wait()
-            self._directory_changed.clear()
+            await self.directory_changed.wait()
+            self.directory_changed.clear()
             self.publish_directory()
-            self.request_health()
+            self.health_changed.set()
             await asyncio.sleep(DIRECTORY_GATHER_SECONDS)
 
     async def _publish_healths(self) -> None:
         while True:
-            self._health_changed.clear()
+            self.health_changed.clear()
             try:
                 await self.publish_health()
             except StoreError as error:
@@ -198,7 +192,7 @@ class StatusReporter:
             else:
                 self._ctx.heartbeat("store", 4 * HEALTH_INTERVAL_SECONDS)
             self._ctx.shared.changes.notify()
-            await wait_at_most(self._health_changed, HEALTH_INTERVAL_SECONDS)
+            await wait_at_most(self.health_changed, HEALTH_INTERVAL_SECONDS)
             await asyncio.sleep(HEALTH_GATHER_SECONDS)
 
 

@@ -17,7 +17,7 @@ from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.model import FILEHELPER, ChatKind, Json
 from wx2mqtt.store.command_records import CommandRow
-from wx2mqtt.store.records import MediaState
+from wx2mqtt.store.records import HistoryQuery, MediaState
 from wx2mqtt.values import frozen
 
 # A larger picture is shown only when somebody opens it: a list of messages may have many.
@@ -128,15 +128,12 @@ class AccountView:
 
     async def recent_messages(self, limit: int) -> list[MessageLine]:
         """Returns the newest messages, the newest first. Raises `StoreError`."""
-        return [*(await self._find_messages({"limit": limit})).lines]
+        return [*(await self.search_messages("", None, limit)).lines]
 
     async def search_messages(self, text: str, before: int | None, limit: int) -> FoundMessages:
         """Returns the newest messages with this text, of those before the seq. Raises `StoreError`."""
-        older: dict[str, Json] = {} if before is None else {"before": before}
-        return await self._find_messages({"text": text, "limit": limit, **older})
-
-    async def _find_messages(self, fields: dict[str, Json]) -> FoundMessages:
-        bodies, has_more = await self._history.find(fields)
+        query = HistoryQuery(text=text, before=before, limit=limit)
+        bodies, has_more = await self._history.find(query)
         return FoundMessages(lines=[_line(body) for body in reversed(bodies)], has_more=has_more)
 
     async def recent_commands(self, limit: int) -> list[CommandRow]:

@@ -97,12 +97,8 @@ class ReplyWindowTopics:
         #: What is published, by the topic name of the person.
         self.forecasts: Mapping[str, WindowForecast] = {}
         self._backend_loaded = False
-        self._refresh_event = asyncio.Event()
-
-    def refresh(self) -> None:
-        """Computes the windows soon: a message was received or sent, a command waits, the login changed."""
-        if self.is_supported:
-            self._refresh_event.set()
+        #: Set when a message was received or sent, a command waits, or the login has changed.
+        self.refresh_requested = asyncio.Event()
 
     def directory_entries(self, topic_names: Collection[str] | None = None) -> list[DirectoryEntry]:
         """Returns the directory, or the part of it with these topic names, with the window of each person."""
@@ -116,8 +112,8 @@ class ReplyWindowTopics:
     async def run(self) -> None:
         """Publishes changes until cancelled."""
         while self.is_supported:
-            await wait_at_most(self._refresh_event, self._seconds_until_change())
-            self._refresh_event.clear()
+            await wait_at_most(self.refresh_requested, self._seconds_until_change())
+            self.refresh_requested.clear()
             self.publish_changes()
             await asyncio.sleep(GATHER_SECONDS)
         await asyncio.Event().wait()

@@ -95,7 +95,7 @@ class Stage:
     def apply(self, exposure: HomeAssistant) -> None:
         """The owner changes the settings."""
         self.ctx.settings = changed(self.ctx.settings, homeassistant=exposure)
-        self.home.refresh()
+        self.home.refresh_requested.set()
 
     def deliver(self, delivery: Delivery) -> None:
         """As `Account.on_delivery` does it."""
@@ -109,7 +109,7 @@ class Stage:
     def people(self, persons: Iterable[Person], levels: dict[str, PersonId] | None = None) -> None:
         """The people are others; `levels` are earlier names of theirs."""
         self.identity = self.home._registry = PeopleRegistry(persons, levels or {}, {})
-        self.home.refresh()
+        self.home.refresh_requested.set()
 
     async def announced(self, count: int = 1, topic: str = TOPIC) -> Sent:
         """What was said `count`th on the topic."""
@@ -370,7 +370,7 @@ async def test_a_name_that_nobody_has_is_reported_once_people_are_known_and_the_
             assert await stage.people_shown() == {"wx/out/filehelper": "File helper"}
             assert stage.home.health_fields()["homeassistant"]["problems"] == {}  # type: ignore[call-overload, index]
             login(stage.identity, contact(1, remark="wife"))
-            stage.home.refresh()
+            stage.home.refresh_requested.set()
             assert await stage.people_shown(2) == {"wx/out/filehelper": "File helper", "wx/out/wife": "wife"}
             assert stage.home.health_fields() == {
                 "homeassistant": {"exposed": 2, "problems": {"nobody": "unknown"}, "left_out": 0}
@@ -408,7 +408,7 @@ async def test_who_was_shown_before_stays_until_it_is_certain_that_nobody_is_cal
     async with stage.runs():
         assert set(await stage.people_shown(2)) == {"wx/out/filehelper", "wx/out/wife", "wx/out/张三"}
         login(stage.identity, contact(1, remark="张三"))
-        stage.home.refresh()
+        stage.home.refresh_requested.set()
         assert set(await stage.people_shown(3)) == {"wx/out/filehelper", "wx/out/张三"}
 
 
@@ -460,7 +460,7 @@ async def test_the_health_is_published_anew_when_other_people_are_left_out_and_o
     async with stage.runs(ON.model_copy(update={"expose": names}), packet_limit=20_000):
         await stage.announced()
         assert len(stage.news) == 1
-        stage.home.refresh()
+        stage.home.refresh_requested.set()
         stage.hang_up()
         stage.connect(packet_limit=20_000)
         await stage.announced(2)

@@ -110,7 +110,7 @@ def test_requests_that_come_close_together_lead_to_one_publication_of_the_health
         running = asyncio.create_task(reporter.run())
         await asyncio.sleep(1)
         for _ in range(3):
-            reporter.request_health()
+            reporter.health_changed.set()
             await asyncio.sleep(0.05)
         await asyncio.sleep(1)
         running.cancel()

@@ -120,7 +120,7 @@ async def test_an_interruption_changes_nothing(desk: Desk):
 async def test_it_closes_by_itself_at_its_time(desk: Desk):
     desk.now = ReplyWindow(open=True, until=now_ms() + 100, remaining=9)
     running = asyncio.create_task(desk.windows.run())
-    desk.windows.refresh()
+    desk.windows.refresh_requested.set()
     try:
         await asyncio.wait_for(desk.told.wait(), MAX_WAIT_SECONDS)
         desk.told.clear()
@@ -147,7 +147,7 @@ async def test_an_answer_to_request_contacts_is_not_older_than_the_messages_that
     desk.now = ReplyWindow(
         open=True, until=OPEN.until, remaining=8
     )  # a command was sent, and its result published
-    desk.windows.refresh()
+    desk.windows.refresh_requested.set()
     answer: Any = await contacts({"query": "wife"})
     assert answer["contacts"][0]["window"]["left"] == 8
     assert desk.bodies()[-1]["left"] == 8

@@ -75,10 +75,10 @@ class HistoryRequest:
         messages: list[Json] = list(page.bodies)
         return {"messages": messages, "more": more, "stream": stream}
 
-    async def find(self, fields: dict[str, Json]) -> tuple[list[MessageBody], bool]:
+    async def find(self, query: HistoryQuery) -> tuple[list[MessageBody], bool]:
         """Returns the same messages for the page, and whether there are further ones."""
         page = _HistoryPage(MAX_HISTORY_ANSWER_BYTES, is_exact=False)
-        more = await self._fill(page, self._parse_query(fields))
+        more = await self._fill(page, query)
         return page.bodies, more
 
     async def _fill(self, page: _HistoryPage, query: HistoryQuery) -> bool:
