@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from enum import StrEnum
 from typing import Any
 
@@ -187,7 +187,8 @@ def command_values(new: NewCommand, now: int) -> tuple[object, ...]:
 
 def replies_text(replies: Iterable[ReplyTarget]) -> str:
     """Returns reply targets as JSON, the correlation data in hex."""
-    targets = [asdict(reply) for reply in replies]
+    # Not `asdict`, which copies a transaction: a decimal number in it cannot be copied.
+    targets = [{item.name: getattr(reply, item.name) for item in fields(reply)} for reply in replies]
     for target in targets:
         correlation = target["correlation"]
         target["correlation"] = None if correlation is None else correlation.hex()
