@@ -390,7 +390,7 @@ def test_a_restore_of_root_gives_a_new_store_to_the_user_of_the_service(machine:
     backup = good_backup(machine)
     prepare = as_on_a_fresh_machine(machine, machine.secrets / "home", has_service=True)
     prepare += (
-        "import pwd, wx2mqtt.cli.restore as command\n"
+        "import pwd, wx2mqtt.cli.backup as command\n"
         "command.SYSTEM_FOLDER = folder.SYSTEM_FOLDER\n"
         "entry = pwd.getpwnam('nobody')\n"
         "pwd.getpwnam = lambda name: entry if name == 'wx2mqtt' else (_ for _ in ()).throw(KeyError(name))\n"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -62,7 +61,7 @@ class Accounts:
         self.changed: Signal[[]] = Signal()
         #: In the order of the configuration; changes in place.
         self.media_libraries: list[MediaLibrary] = []
-        self._entries: list[_Entry] = []
+        self._entries: dict[str, _Entry] = {}
         self._factory = factory
         self._watchdog = watchdog
         self._group: asyncio.TaskGroup | None = None
@@ -70,15 +69,13 @@ class Accounts:
     @property
     def accounts(self) -> list[Account]:
         """The current accounts, in the order of the configuration."""
-        return [entry.account for entry in self._entries]
+        order = self._factory.base_topics
+        return [self._entries[name].account for name in order if name in self._entries]
 
     async def add(self, name: str) -> None:
         """Builds an account; raises `StoreError`."""
         with bound_contextvars(account=name):
-            account = await self._factory.create(name)
-        order = list(self._factory.base_topics)
-        self._entries.append(_Entry(account))
-        self._entries.sort(key=lambda entry: order.index(entry.account.name))
+            self._entries[name] = _Entry(await self._factory.create(name))
         self._on_change()
 
     async def run(self) -> None:
@@ -86,7 +83,7 @@ class Accounts:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                for entry in self._entries:
+                for entry in self._entries.values():
                     entry.task = group.create_task(self._run_again_and_again(entry))
                 await asyncio.Event().wait()
         finally:
@@ -96,29 +93,33 @@ class Accounts:
         """Builds an account and runs it; raises `StoreError`."""
         await self.add(name)
         if self._group is not None:  # else the process ends, and it is not run any more
-            entry = self._find(name)
-            assert entry is not None
+            entry = self._entries[name]
             entry.task = self._group.create_task(self._run_again_and_again(entry))
 
     async def stop_account(self, name: str) -> None:
         """Stops an account in order and forgets it. Does nothing where it does not run."""
-        entry = self._find(name)
+        entry = self._entries.get(name)
         if entry is None:
             return
         try:
-            await self._stop([entry], GIVEN_UP_REASON)
+            with bound_contextvars(account=name):
+                await entry.account.stop(GIVEN_UP_REASON)
         except Exception:  # whatever fails, another process is to run the account
             log.exception("account did not stop in order", account=name)
         if entry.task is not None:
             await cancel_and_wait([entry.task])
-        self._entries.remove(entry)
+        del self._entries[name]
         self._on_change()
-        await self._close([entry])
+        with bound_contextvars(account=name):
+            await entry.account.close()
         self._watchdog.remove(name)
 
     async def stop(self) -> None:
-        """Stops all accounts in order, at the same time."""
-        await self._stop(self._entries, "stopped")
+        """Stops all accounts in order, at the same time; at once where one has just failed."""
+        async with asyncio.TaskGroup() as tasks:
+            for account in self.accounts:
+                with bound_contextvars(account=account.name):  # the task keeps it
+                    tasks.create_task(account.stop("stopped"))
 
     def abort(self) -> None:
         """Publishes nothing more: another process may run the accounts."""
@@ -128,7 +129,9 @@ class Accounts:
 
     async def close(self) -> None:
         """Closes all connections to WeChat."""
-        await self._close(self._entries)
+        for account in self.accounts:
+            with bound_contextvars(account=account.name):
+                await account.close()
 
     async def _run_again_and_again(self, entry: _Entry) -> None:
         """Runs one account until cancelled, with its name in each line of the log of all its tasks."""
@@ -163,21 +166,6 @@ class Accounts:
         entry.account = account
         self._on_change()
         self._watchdog.idle(f"begin:{name}")
-
-    async def _stop(self, entries: Iterable[_Entry], reason_key: str) -> None:
-        """Stops accounts in order; at once where one has just failed."""
-        async with asyncio.TaskGroup() as tasks:
-            for entry in entries:
-                with bound_contextvars(account=entry.account.name):  # the task keeps it
-                    tasks.create_task(entry.account.stop(reason_key))
-
-    async def _close(self, entries: Iterable[_Entry]) -> None:
-        for entry in entries:
-            with bound_contextvars(account=entry.account.name):
-                await entry.account.close()
-
-    def _find(self, name: str) -> _Entry | None:
-        return next((entry for entry in self._entries if entry.account.name == name), None)
 
     def _on_change(self) -> None:
         self.media_libraries[:] = [account.media_library for account in self.accounts]

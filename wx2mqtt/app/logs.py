@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import threading
+from functools import partialmethod
 from types import NoneType
 from typing import TextIO
 
@@ -81,31 +82,18 @@ def set_level(level: str) -> None:
 class BoundLogger(structlog.BoundLoggerBase):
     """A logger to which `set_level` applies at once, also where it was bound before."""
 
-    def debug(self, event: str, **values: object) -> None:
-        """Logs a detail for the search for a fault."""
-        self._write(logging.DEBUG, "debug", event, values)
-
-    def info(self, event: str, **values: object) -> None:
-        """Logs normal operation."""
-        self._write(logging.INFO, "info", event, values)
-
-    def warning(self, event: str, **values: object) -> None:
-        """Logs something that the owner should check at some time."""
-        self._write(logging.WARNING, "warning", event, values)
-
-    def error(self, event: str, **values: object) -> None:
-        """Logs a failure."""
-        self._write(logging.ERROR, "error", event, values)
-
-    def exception(self, event: str, **values: object) -> None:
-        """Logs a failure with the traceback of the exception that is being handled."""
-        self._write(logging.ERROR, "error", event, {"exc_info": True, **values})
-
-    critical = error
-
-    def _write(self, level: int, name: str, event: str, values: dict[str, object]) -> None:
+    def _write(self, level: int, name: str, event: str, /, **values: object) -> None:
         if level >= _Threshold.level:
             self._proxy_to_logger(name, event, **values)
+
+    # A detail for the search for a fault, normal operation, something that the owner should check at some
+    # time, a failure, and a failure with the traceback of the exception that is being handled.
+    debug = partialmethod(_write, logging.DEBUG, "debug")
+    info = partialmethod(_write, logging.INFO, "info")
+    warning = partialmethod(_write, logging.WARNING, "warning")
+    error = partialmethod(_write, logging.ERROR, "error")
+    exception = partialmethod(_write, logging.ERROR, "error", exc_info=True)
+    critical = error
 
 
 class _Sink:

@@ -173,9 +173,11 @@ class AccountOperations:
             self._components.publisher.on_connected()
             return {"row": row_id}
         row = await self._require_row(fields)
-        if row.result is not None and not _has_content(row):
+        command = row.command
+        has_content = command.text or command.path or command.url or command.message_id or row.blob
+        if row.result is not None and not has_content:  # of what was refused at once nothing is kept
             raise BadCommand("bad_request", "command_refused", id=row.command_id)
-        self._components.validator.check(row.command)
+        self._components.validator.check(command)
         if not await self._components.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
         queued = await self._journal.commands.retry(row.command_id, now_ms(), new_key())
@@ -221,12 +223,6 @@ class AccountOperations:
     async def _change_people(self, changes: PeopleUpdate) -> Json:
         await self._components.inbound.apply_people(changes)
         return {"changed": [person.topic_name for person in changes.people.persons]}
-
-
-def _has_content(row: CommandRow) -> bool:
-    """Returns whether there is something to send: of a command that was refused at once nothing is kept."""
-    command = row.command
-    return bool(command.text or command.path or command.url or command.message_id or row.blob)
 
 
 def _command_body(row: CommandRow) -> dict[str, Json]:

@@ -1,4 +1,7 @@
-"""`wx2mqtt backup`: writes the whole store into one file, also while the bridge runs."""
+"""`wx2mqtt backup` writes the whole store into one file; `wx2mqtt restore` makes such a file the store.
+
+A backup may be made while the bridge runs. `store.backup` has the work on the store itself.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,15 @@ import stat
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from wx2mqtt.app.configuration import restore_rules
 from wx2mqtt.app.stores import encrypted_logins, open_database, wrong_key_error
-from wx2mqtt.cli.operations import exit_code, store_path
+from wx2mqtt.cli.operations import enter_store, exit_code, store_path
 from wx2mqtt.cli.terminal import complain
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
@@ -29,7 +33,8 @@ from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import backup
 from wx2mqtt.store.archive import BadBackup
 from wx2mqtt.store.files import PRIVATE_MODE
-from wx2mqtt.store.owner import run_as_owner
+from wx2mqtt.store.folder import PROGRAM_NAME, SYSTEM_FOLDER, StoreFolder, data_folder, store_parts
+from wx2mqtt.store.owner import ROOT, create_for_service, run_as_owner
 from wx2mqtt.values import frozen
 
 if TYPE_CHECKING:
@@ -55,10 +60,10 @@ def write_backup(
     """
     language = loaded.settings.language
     store = store_path(loaded, env)
-    with translated_errors(language), clean_up_on_signal():
+    with _translated_errors(language), _clean_up_on_signal():
         target = backup_file(file, store.name, keep=keep, force=force)
         made = now_ms()
-        with _written_errors(target.path, language), open_backup_file(target) as out:
+        with _file_errors("backup_not_written", target.path, language), open_backup_file(target) as out:
             summary = _write_store(loaded, store, out, target.path, media=media)
         _run_on_store(loaded, store, partial(_record_backup, loaded, store, made))
     complain(
@@ -80,7 +85,8 @@ def _write_store(
     """Writes the store to `out`; returns what `backup_done` says of it."""
 
     def work() -> Json:
-        with translated_errors(loaded.settings.language), _written_errors(file, loaded.settings.language):
+        language = loaded.settings.language
+        with _translated_errors(language), _file_errors("backup_not_written", file, language):
             folder = _work_folder(file)
             if loaded.settings.storage.url is None:
                 summary = backup.create_backup(store, out, folder, media=media)
@@ -117,7 +123,7 @@ def _record_backup(loaded: LoadedSettings, store: Path, made: int) -> None:
 async def _record_in_database(loaded: LoadedSettings, made: int) -> None:
     from wx2mqtt.store.database_backup import record_database_backup  # noqa: PLC0415 - needs psycopg
 
-    async with opened_database(loaded) as (database, _):
+    async with _opened_database(loaded) as (database, _):
         await record_database_backup(database, made)
 
 
@@ -136,7 +142,7 @@ async def _back_up_database(
 ) -> backup.BackupSummary:
     from wx2mqtt.store.database_backup import back_up_database  # noqa: PLC0415 - needs psycopg
 
-    async with opened_database(loaded) as (database, logins):
+    async with _opened_database(loaded) as (database, logins):
         try:
             await logins.check_keys()
         except WrongStoreKey:
@@ -144,8 +150,55 @@ async def _back_up_database(
         return await back_up_database(database, logins, out, work_folder, media=media)
 
 
+def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *, force: bool) -> None:
+    """Replaces the store with the one in `file`. Raises `Wx2MqttError`; then nothing was changed."""
+    language, is_folder = loaded.settings.language, loaded.settings.storage.url is None
+    store = store_path(loaded, env)
+    is_chosen = loaded.settings.storage.path is not None or store != data_folder(env)
+    if os.geteuid() == ROOT and not is_chosen and not store_parts(store):  # no service would find it there
+        raise Wx2MqttError(bridge_text(language, "restore_whose", folder=store))
+    with _translated_errors(language), _clean_up_on_signal(), ExitStack() as stack:
+        with _file_errors("backup_not_read", file, language):
+            is_stdin = file == STANDARD_STREAM
+            source = sys.stdin.buffer if is_stdin else stack.enter_context(file.open("rb"))
+        if store == SYSTEM_FOLDER:
+            create_for_service(SYSTEM_FOLDER, PROGRAM_NAME)
+        enter_store(loaded, env)
+        if is_folder:
+            summary = backup.restore_store(store, source, force=force, rules=restore_rules(loaded.settings))
+        else:
+            summary = asyncio.run(_restore_database(loaded, store, source, force=force))
+    head, done = summary.head, "restore_done" if is_folder else "restore_database_done"
+    complain(bridge_text(language, done, folder=store, made=head.made, stream=summary.stream))
+    if head.running:
+        complain(bridge_text(language, "restore_doubt"))
+    if summary.dropped:
+        complain(bridge_text(language, "restore_dropped", count=summary.dropped))
+    if summary.replaced is not None:
+        complain(bridge_text(language, "restore_aside", replaced=summary.replaced))
+    if os.geteuid() == ROOT and is_folder:
+        complain(bridge_text(language, "restore_root", folder=store))
+
+
+async def _restore_database(
+    loaded: LoadedSettings, store: Path, source: IO[bytes], *, force: bool
+) -> backup.RestoreSummary:
+    from wx2mqtt.store.database_backup import restore_database  # noqa: PLC0415 - needs psycopg
+
+    folder = StoreFolder.open(store)
+    try:
+        async with _opened_database(loaded) as (database, logins):
+            rules = restore_rules(loaded.settings)
+            return await restore_database(database, logins, store, source, force=force, rules=rules)
+    finally:
+        folder.close()
+
+
+# What both share: a database, errors as sentences, and a clean end.
+
+
 @asynccontextmanager
-async def opened_database(
+async def _opened_database(
     loaded: LoadedSettings,
 ) -> AsyncGenerator[tuple[PostgresqlDatabase, EncryptedLogins], None]:
     """Opens the database of `storage.url`; the keys of saved logins are not compared with it yet."""
@@ -157,7 +210,7 @@ async def opened_database(
 
 
 @contextmanager
-def translated_errors(language: Language) -> Iterator[None]:
+def _translated_errors(language: Language) -> Iterator[None]:
     """Turns `BadBackup` into a `Wx2MqttError` with its sentence in `language`."""
     try:
         yield
@@ -166,7 +219,7 @@ def translated_errors(language: Language) -> Iterator[None]:
 
 
 @contextmanager
-def clean_up_on_signal() -> Iterator[None]:
+def _clean_up_on_signal() -> Iterator[None]:
     """Turns SIGTERM and SIGHUP into `SystemExit`, so that no copy of the store with its secrets is left."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in handlers.items():
@@ -180,13 +233,13 @@ def clean_up_on_signal() -> Iterator[None]:
 
 
 @contextmanager
-def _written_errors(file: Path, language: Language) -> Iterator[None]:
+def _file_errors(text_key: str, file: Path, language: Language) -> Iterator[None]:
     """Turns an `OSError` of the file into a `Wx2MqttError` that names it."""
     try:
         yield
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise Wx2MqttError(bridge_text(language, "backup_not_written", file=file, why=why)) from error
+        raise Wx2MqttError(bridge_text(language, text_key, file=file, why=why)) from error
 
 
 # The file: a name, a dated name in a folder, or standard output. It is opened before the store is, by the

@@ -55,7 +55,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def _run_operation(config: Path | None, operation: str, fields: Mapping[str, Json], account: str) -> Json:
     """Runs one operation of the running bridge, or on the store if none runs; drops empty fields."""
-    loaded = run.load_settings(config, log_to_terminal=True)
+    loaded = run.load_settings(config)
     given = {key: value for key, value in {**fields, "account": account}.items() if value != ""}
     return asyncio.run(run_operation(loaded, RunEnvironment(env=os.environ), operation, given))
 
@@ -136,7 +136,7 @@ def cluster_show(context: typer.Context, config: ConfigOption = None, as_json: J
     """Show the instances that share one database, and where each account runs."""
     if context.invoked_subcommand is not None:
         return
-    loaded = run.load_settings(config, log_to_terminal=True)
+    loaded = run.load_settings(config)
     if loaded.settings.storage.url is None:
         raise Wx2MqttError(NOT_SHARED)
     from wx2mqtt.app.cluster_node import cluster_report  # noqa: PLC0415 - it needs psycopg
@@ -181,5 +181,5 @@ def cluster_rotate_key(
     """Encrypt the saved logins with the first key of `storage.key_file`; the second line has the old one."""
     from wx2mqtt.app.cluster_node import replace_key  # noqa: PLC0415 - it needs psycopg
 
-    loaded = run.load_settings(config, log_to_terminal=True)
+    loaded = run.load_settings(config)
     print(asyncio.run(replace_key(loaded, forget=forget)))

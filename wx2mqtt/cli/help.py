@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
 
 from wx2mqtt.cli.terminal import command_language, text_width
 
@@ -28,19 +29,19 @@ _CLOSING_SIGNS = "，。；：！？、）”"
 class TranslatedCommand(TyperCommand):
     """A command whose help is in the language of the terminal or the configuration."""
 
+    @override
     def get_help(self, ctx: Any) -> str:
-        if command_language(None, os.environ) == "en":
-            return super().get_help(ctx)
-        return "\n".join(chinese_help(self, ctx))
+        is_english = command_language(None, os.environ) == "en"
+        return super().get_help(ctx) if is_english else "\n".join(_chinese_help(self, ctx))
 
 
 class TranslatedGroup(TyperGroup):
     """A group of commands with such a help."""
 
+    @override
     def get_help(self, ctx: Any) -> str:
-        if command_language(None, os.environ) == "en":
-            return super().get_help(ctx)
-        return "\n".join(chinese_help(self, ctx))
+        is_english = command_language(None, os.environ) == "en"
+        return super().get_help(ctx) if is_english else "\n".join(_chinese_help(self, ctx))
 
 
 def translate_help(*apps: typer.Typer) -> None:
@@ -58,7 +59,7 @@ def chinese_text(english: str) -> str:
     return HELP_TEXTS.get(english) or REFERENCE_TEXTS.get(english, english)
 
 
-def chinese_help(command: TyperCommand | TyperGroup, ctx: Any) -> Iterator[str]:
+def _chinese_help(command: TyperCommand | TyperGroup, ctx: Any) -> Iterator[str]:
     """Yields the lines of the help of a command or a group."""
     pieces = (chinese_text(piece) for piece in command.collect_usage_pieces(ctx))
     yield f"用法：{ctx.command_path} {' '.join(pieces)}"
@@ -66,27 +67,20 @@ def chinese_help(command: TyperCommand | TyperGroup, ctx: Any) -> Iterator[str]:
     yield from _wrapped(chinese_text((command.help or "").strip()), indent=2)
     parameters = command.get_params(ctx)
     for kind, heading in (("argument", "参数："), ("option", "选项：")):
-        rows = [_parameter_row(each, ctx) for each in parameters if each.param_type_name == kind]
-        yield from _table(heading, [row for row in rows if row is not None])
+        shown = [each for each in parameters if each.param_type_name == kind and each.get_help_record(ctx)]
+        yield from _table(heading, [_parameter_row(each, ctx) for each in shown])
     if isinstance(command, TyperGroup):
-        names = command.list_commands(ctx)
-        yield from _table("命令：", [(name, _summary(command.get_command(ctx, name))) for name in names])
+        commands = {name: command.get_command(ctx, name) for name in command.list_commands(ctx)}
+        helps = {name: chinese_text((each.help or "").strip()) for name, each in commands.items() if each}
+        yield from _table("命令：", [(name, text.partition("。")[0]) for name, text in helps.items()])
 
 
-def _parameter_row(parameter: Any, ctx: Any) -> tuple[str, str] | None:
+def _parameter_row(parameter: Any, ctx: Any) -> tuple[str, str]:
     """Returns the names of a parameter, and its help with what typer adds, such as a range."""
-    record = parameter.get_help_record(ctx)
-    if record is None:
-        return None
-    names, english = record
+    names, english = parameter.get_help_record(ctx)
     own = parameter.help or ""
     added = english.removeprefix(own).strip().replace("[required]", "[必需]")
     return names, f"{chinese_text(own)} {added}".strip()
-
-
-def _summary(command: Any) -> str:
-    """Returns the first sentence of a command's help."""
-    return chinese_text((command.help or "").strip()).partition("。")[0]
 
 
 def _table(heading: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -107,17 +101,12 @@ def _table(heading: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 def _wrapped(text: str, *, indent: int) -> Iterator[str]:
     """Yields the lines of a text; Chinese may be broken between any two characters."""
-    columns = min(shutil.get_terminal_size().columns, LINE_COLUMNS) - text_width(_CLOSING_SIGNS[0]) - indent
-    for line in _lines(_UNIT.findall(text), columns):
-        yield " " * indent + line
-
-
-def _lines(units: Iterable[str], columns: int) -> Iterator[str]:
-    line = ""
-    for unit in units:
-        if line and text_width(line + unit.rstrip()) > columns and unit not in _CLOSING_SIGNS:
+    columns = min(shutil.get_terminal_size().columns, LINE_COLUMNS) - text_width(_CLOSING_SIGNS[0])
+    margin = line = " " * indent
+    for unit in _UNIT.findall(text):
+        if line != margin and text_width(line + unit.rstrip()) > columns and unit not in _CLOSING_SIGNS:
             yield line.rstrip()
-            line = ""
-        line += unit if line else unit.lstrip()
-    if line:
+            line = margin
+        line += unit if line != margin else unit.lstrip()
+    if line != margin:
         yield line.rstrip()

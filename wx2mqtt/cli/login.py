@@ -152,6 +152,7 @@ class _VerificationCodeInput:
 
 
 async def _log_in_here(account: Account, out: TextIO, language: Language, *, new_owner: bool) -> None:
+    """Logs in and stores the login. Logs out and raises `WrongAccount` if it is not the owner's account."""
     qr_count = 0
     await account.components.owner.adopt_saved_login()
     usable = partial(account.components.owner.may_resume, new_owner=new_owner)
@@ -166,8 +167,14 @@ async def _log_in_here(account: Account, out: TextIO, language: Language, *, new
                         raise Wx2MqttError(
                             bridge_text(language, "no_terminal", topic=account.ctx.topics.login_qr)
                         )
-                case LoggedIn():
-                    await _save_login(account, step, new_owner=new_owner)
+                case LoggedIn(owner=owner):  # the backend has saved the session itself
+                    try:
+                        await account.components.owner.accept(owner, new_owner=new_owner)
+                    except WrongAccount:
+                        await account.ctx.backend.logout()
+                        raise
+                    if not step.resumed:
+                        await account.ctx.journal.received.set_cursor(step.login_id, step.cursor)
             _print(out, _step_text(step, language))
             if isinstance(step, CodeRequired):
                 if not sys.stdin.isatty():
@@ -189,20 +196,6 @@ def _step_text(step: LoginStep, language: Language) -> str:
         case LoggedIn():
             return bridge_text(language, "online_unnamed")
     return ""
-
-
-async def _save_login(account: Account, step: LoggedIn, *, new_owner: bool) -> None:
-    """Stores the sync cursor of a new login; the backend has saved the session itself.
-
-    Logs out and raises `WrongAccount` if it is not the owner's account.
-    """
-    try:
-        await account.components.owner.accept(step.owner, new_owner=new_owner)
-    except WrongAccount:
-        await account.ctx.backend.logout()
-        raise
-    if not step.resumed:
-        await account.ctx.journal.received.set_cursor(step.login_id, step.cursor)
 
 
 def _print(out: TextIO, sentence: str) -> None:

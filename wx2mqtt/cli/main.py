@@ -118,7 +118,7 @@ def check(
         become_service(service, os.environ, command_language(config, os.environ))
     from wx2mqtt.cli.check import check_connections, urgent_without_fallback  # noqa: PLC0415
 
-    loaded = run.load_with_warnings(config, explain=explain, log_to_terminal=True)
+    loaded = run.load_with_warnings(config, explain=explain)
     language = loaded.settings.language
     run.print_warnings(urgent_without_fallback(loaded, os.environ), language)
     if not as_json:
@@ -143,7 +143,7 @@ def login(
     """Log in at the terminal, save the session and exit."""
     from wx2mqtt.cli.login import login as log_in  # noqa: PLC0415
 
-    loaded = run.load_settings(config, log_to_terminal=True)
+    loaded = run.load_settings(config)
     asyncio.run(log_in(loaded, RunEnvironment(env=os.environ), account, new_owner=new_owner))
 
 
@@ -289,7 +289,7 @@ def backup(
     """Write the store into one file, also while the bridge runs. It holds the saved login: a secret."""
     from wx2mqtt.cli.backup import write_backup  # noqa: PLC0415
 
-    loaded = run.load_settings(config, log_to_terminal=True)
+    loaded = run.load_settings(config)
     write_backup(loaded, os.environ, file, media=media, force=force, keep=keep)
 
 
@@ -303,9 +303,9 @@ def restore(
     ] = False,
 ) -> None:
     """Make a backup the store. The bridge must not run."""
-    from wx2mqtt.cli.restore import restore_backup  # noqa: PLC0415
+    from wx2mqtt.cli.backup import restore_backup  # noqa: PLC0415
 
-    restore_backup(run.load_settings(config, log_to_terminal=True), os.environ, file, force=force)
+    restore_backup(run.load_settings(config), os.environ, file, force=force)
 
 
 @app.command()
@@ -321,7 +321,7 @@ def purge(
     """Delete a removed account: retained topics, discovery, broker session, stored data, login, media."""
     from wx2mqtt.cli.purge import purge_account  # noqa: PLC0415
 
-    loaded = run.load_settings(config, log_to_terminal=True)
+    loaded = run.load_settings(config)
     purge_account(loaded, RunEnvironment(env=os.environ), account, yes=yes, include_broker=not no_broker)
 
 

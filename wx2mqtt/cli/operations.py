@@ -56,8 +56,7 @@ def exit_code(error: Wx2MqttError, write_line: Callable[[str], None], language: 
 
 def store_path(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:
     """Returns the folder of the store: `storage.path`, or the default for this environment."""
-    path = loaded.settings.storage.path
-    return resolve_store_path(None if path is None else Path(path), env)[0]
+    return resolve_store_path(loaded.settings.storage.path, env)[0]
 
 
 def enter_store(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:

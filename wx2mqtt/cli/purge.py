@@ -55,7 +55,9 @@ def purge_account(
     for line in describe_plan(plan, language, include_broker=include_broker):
         show(line)
     if not yes:
-        _require_confirmation(language)
+        if not sys.stdin.isatty():
+            raise Wx2MqttError(bridge_text(language, "purge_unasked"))
+        typer.confirm(bridge_text(language, "purge_ask"), abort=True)
     asyncio.run(_execute(loaded, environment, plan, include_broker=include_broker))
     show(bridge_text(language, "purge_done", account=account))
     for folder in sorted(enter_store(loaded, environment.env).glob(f"{REPLACED_PREFIX}*")):
@@ -75,32 +77,20 @@ def former_clients(settings: Settings, account: str) -> tuple[str, ...]:
 def describe_plan(plan: PurgePlan, language: Language, *, include_broker: bool) -> list[str]:
     """Returns lines that say what will be deleted."""
     stored = plan.stored_data
-    lines = [
-        bridge_text(
-            language,
-            "purge_store",
-            messages=stored["messages"],
-            commands=stored["commands"],
-            people=stored["people"],
-            media=stored["media"],
-            login="✓" if stored["login"] else "-",
-        )
-    ]
-    return [*lines, *_broker_lines(plan, language)] if include_broker else lines
-
-
-def _broker_lines(plan: PurgePlan, language: Language) -> list[str]:
-    base, clients = plan.stored_data["base"], ", ".join(plan.client_ids)
-    count = len(plan.topics) - len(plan.discovery_topics)
-    lines = [
-        bridge_text(language, "purge_broker", count=count, base=base, clients=clients)
-        if count
-        else bridge_text(language, "purge_session", clients=clients)
-    ]
+    counts = {name: stored[name] for name in ("messages", "commands", "people", "media")}
+    login = "✓" if stored["login"] else "-"
+    lines = [bridge_text(language, "purge_store", **counts, login=login)]
+    if not include_broker:
+        return lines
+    base, clients = stored["base"], ", ".join(plan.client_ids)
+    if count := len(plan.topics) - len(plan.discovery_topics):
+        lines.append(bridge_text(language, "purge_broker", count=count, base=base, clients=clients))
+    else:
+        lines.append(bridge_text(language, "purge_session", clients=clients))
     if plan.discovery_topics:
         lines.append(bridge_text(language, "purge_device", topics=", ".join(plan.discovery_topics)))
-    if plan.stored_data["taken_by"]:
-        lines.append(bridge_text(language, "purge_taken", base=base, other=plan.stored_data["taken_by"]))
+    if stored["taken_by"]:
+        lines.append(bridge_text(language, "purge_taken", base=base, other=stored["taken_by"]))
     return lines
 
 
@@ -116,36 +106,26 @@ async def _make_plan(loaded: LoadedSettings, environment: RunEnvironment, accoun
     )
 
 
-def _require_confirmation(language: Language) -> None:
-    """Asks at the terminal; aborts the command on "no", and raises `Wx2MqttError` without a terminal."""
-    if not sys.stdin.isatty():
-        raise Wx2MqttError(bridge_text(language, "purge_unasked"))
-    typer.confirm(bridge_text(language, "purge_ask"), abort=True)
-
-
 async def _execute(
     loaded: LoadedSettings, environment: RunEnvironment, plan: PurgePlan, *, include_broker: bool
 ) -> None:
-    """Clears the broker first: only the store knows which topics are there."""
+    """Clears the broker first: only the store knows which topics are there.
+
+    Raises `Wx2MqttError` where the broker is away or refuses to clear a topic.
+    """
     language = loaded.settings.language
     if include_broker:
         try:
-            refused = await _clear_broker(loaded, environment, plan)
+            async with _broker_options(loaded, environment) as options:
+                first, *others = plan.client_ids
+                refused = await clear_client(replace(options, client_id=first), plan.topics)
+                for client in others:
+                    await clear_client(replace(options, client_id=client), ())
         except NotConnected as error:
             raise Wx2MqttError(bridge_text(language, "purge_no_broker", why=error)) from None
         if refused:
             raise Wx2MqttError(bridge_text(language, "purge_refused", topics=", ".join(refused)))
     await run_operation(loaded, environment, "purge", {"account": plan.stored_data["account"]})
-
-
-async def _clear_broker(loaded: LoadedSettings, environment: RunEnvironment, plan: PurgePlan) -> list[str]:
-    """Clears retained topics and ends the sessions; returns the topics that the broker refused to clear."""
-    async with _broker_options(loaded, environment) as options:
-        first, *others = plan.client_ids
-        refused = await clear_client(replace(options, client_id=first), plan.topics)
-        for client in others:
-            await clear_client(replace(options, client_id=client), ())
-    return refused
 
 
 @asynccontextmanager

@@ -51,9 +51,8 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
     """Runs the bridge until it is stopped, and returns the exit code. Raises `Wx2MqttError`."""
     tune_malloc()
     with pause_collection():
-        loaded = load_with_warnings(config, explain=explain)
+        loaded = load_with_warnings(config, explain=explain, is_run=True)
         enter_store(loaded, os.environ)
-
     _show_safeguards(loaded.settings)
 
     async def bridge() -> None:
@@ -97,15 +96,18 @@ def setup_command(loaded: LoadedSettings, env: Mapping[str, str]) -> str:
     return SETUP_COMMAND if is_default and not has_accounts else ""
 
 
-def load_settings(config: Path | None, *, log_to_terminal: bool = False) -> LoadedSettings:
-    """Loads the settings and configures the log by them; raises `SettingsError`."""
+def load_settings(config: Path | None, *, is_run: bool = False) -> LoadedSettings:
+    """Loads the settings and configures the log by them; raises `SettingsError`.
+
+    But for `run` the log shows only warnings: it stands among the answers at the terminal.
+    """
     path = config or find_config(Path.cwd())
     if config is not None and not config.exists():
         raise SettingsError((Problem(str(config), 1, "file", "there is no such file; name another with -c"),))
     loaded = load_configuration(path, os.environ)
     settings = loaded.settings.log
     logs.configure(
-        level="warning" if log_to_terminal else settings.level,
+        level=settings.level if is_run else "warning",
         format=settings.format,
         stream=sys.stderr,
         message_text=settings.message_text,
@@ -119,20 +121,18 @@ def load_for_running_bridge(config: Path | None) -> tuple[LoadedSettings, Settin
     A running bridge goes on with the settings before such a file.
     """
     try:
-        return load_settings(config, log_to_terminal=True), None
+        return load_settings(config), None
     except SettingsError as error:
         return load_valid_settings(config or find_config(Path.cwd()), os.environ, BACKENDS), error
 
 
-def load_with_warnings(
-    config: Path | None, *, explain: bool, log_to_terminal: bool = False
-) -> LoadedSettings:
+def load_with_warnings(config: Path | None, *, explain: bool, is_run: bool = False) -> LoadedSettings:
     """As `load_settings`, and prints the warnings, also where the file has problems.
 
     With `explain` a file with problems is shown on the page until it has none.
     """
     try:
-        loaded = load_settings(config, log_to_terminal=log_to_terminal)
+        loaded = load_settings(config, is_run=is_run)
     except SettingsError as error:
         print_warnings(error.warnings, command_language(config, os.environ))
         if not explain:
@@ -140,7 +140,7 @@ def load_with_warnings(
         from wx2mqtt.cli.check import wait_until_usable  # noqa: PLC0415
 
         wait_until_usable(config or find_config(Path.cwd()), error, complain)
-        loaded = load_settings(config, log_to_terminal=log_to_terminal)
+        loaded = load_settings(config, is_run=is_run)
     print_warnings(loaded.warnings, loaded.settings.language)
     return loaded
 

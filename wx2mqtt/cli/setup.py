@@ -140,7 +140,7 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     _check_options(host, backend, person or (), owner, embedded=embedded, wants_window=bool(remind or renew))
     is_from_stdin = password_file == STDIN_PATH
     options = SetupOptions(
-        host=_bare_host(host),
+        host=host and _checked_host("--host", host, "; the port goes into --port").strip("[]"),
         port=port,
         tls=tls,
         ca_file=_readable_file("--ca-file", ca_file),
@@ -249,11 +249,6 @@ def _checked_host(option: str, host: str, cure: str = "") -> str:
         return validate_host_name(host)
     except ValueError as fault:
         raise typer.BadParameter(f"{option}: {host!r} {fault}{cure}") from None
-
-
-def _bare_host(host: str | None) -> str | None:
-    """Returns the host without brackets; raises `typer.BadParameter` if it is none."""
-    return None if host is None else _checked_host("--host", host, "; the port goes into --port").strip("[]")
 
 
 def _readable_file(option: str, path: Path | None) -> Path | None:
