@@ -116,7 +116,7 @@ def accepts_control_request(text: bytes, _: Path) -> bool:
     async def done(_name: str, _fields: object) -> Json:
         return "done"
 
-    return b"done" in asyncio.run(control_socket._answer(text, done))
+    return "done" in str(asyncio.run(control_socket._answer(text, done)))
 
 
 def accepts_control_answer(text: bytes, folder: Path) -> bool:

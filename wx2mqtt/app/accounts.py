@@ -39,8 +39,6 @@ _FIRST_DELAY = Backoff(first=FIRST_RESTART_DELAY_SECONDS, cap=MAX_RESTART_DELAY_
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """One account of `Accounts`."""
-
     #: A failed account is replaced by the one that was built after it.
     account: Account
     backoff: Backoff = _FIRST_DELAY

@@ -1,4 +1,7 @@
-"""The whole bridge in one process: opens the store, builds the accounts, runs and stops them in order."""
+"""One open bridge: its store, its accounts, its web server. It ends when the store is lost.
+
+`process` opens the first one, and another one each time when the connection to a database was lost.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +135,6 @@ class Application:
 
     @property
     def loaded(self) -> LoadedSettings:
-        """The current settings."""
         return self._factory.loaded
 
     def join_cluster(self) -> None:
@@ -166,7 +168,6 @@ class Application:
         self._store_lost.set()
 
     async def close(self) -> None:
-        """Closes all connections to WeChat."""
         if self.cluster is not None:
             await self.cluster.takeover.close()
         await self.running.close()

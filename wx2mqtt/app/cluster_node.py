@@ -27,19 +27,12 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.encrypted_logins import (
-    EncryptedLogins,
-    forget_logins,
-    hold_key_alone,
-    key_id,
-    rotate_key,
-)
+from wx2mqtt.store.encrypted_logins import EncryptedLogins, forget_logins, hold_key_alone, key_id, rotate_key
 from wx2mqtt.store.postgresql import PostgresqlDatabase, PostgresqlListener
 from wx2mqtt.web.bridge_state import ClusterState, InstanceState
 
 
 def instance_identity(loaded: LoadedSettings) -> InstanceIdentity:
-    """Returns what this instance says about itself."""
     settings = loaded.settings
     keys = login_keys(settings.storage)
     digest = digest_of(shared_settings(settings), keys[0])
@@ -174,7 +167,6 @@ class ClusterNode:
         return {"draining": [*sorted(state.own_accounts)], "others": [*others]}
 
     async def end_drain(self) -> Json:
-        """Takes accounts again."""
         await self.takeover.set_drained(is_drained=False)
         return {"draining": False}
 

@@ -29,14 +29,7 @@ from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
 from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics, response_topic_allowed
 from wx2mqtt.settings.addresses import split_listen_address
 from wx2mqtt.settings.loader import LoadedSettings, load, load_valid_settings
-from wx2mqtt.settings.schema import (
-    DEFAULT_ACCOUNT,
-    DEFAULT_BASE_TOPIC,
-    Account,
-    BackendName,
-    Settings,
-    Web,
-)
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, DEFAULT_BASE_TOPIC, Account, BackendName, Settings, Web
 from wx2mqtt.store.folder import SESSIONS_FOLDER, resolve_store_path
 from wx2mqtt.store.owner import run_as_owner
 from wx2mqtt.store.records import ANSWER_CATEGORIES

@@ -78,29 +78,25 @@ async def _serve(
             answer = await _answer(line.removesuffix(b"\n"), run_operation)
         except asyncio.LimitOverrunError:
             limit = CONTROL_REQUEST_JSON.max_bytes
-            answer = _encode({"error": f"The request has more than {limit} bytes."})
-        writer.write(answer + b"\n")
+            answer = {"error": f"The request has more than {limit} bytes."}
+        writer.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         await writer.drain()
 
 
-async def _answer(line: bytes, run_operation: RunOperation) -> bytes:
+async def _answer(line: bytes, run_operation: RunOperation) -> dict[str, Json]:
     try:
         fields = load_json(line, CONTROL_REQUEST_JSON)
     except ValueError as error:
-        return _encode({"error": f"The request cannot be read: {error}."})
+        return {"error": f"The request cannot be read: {error}."}
     if not isinstance(fields, dict):
-        return _encode({"error": "The request is no JSON object."})
+        return {"error": "The request is no JSON object."}
     try:
-        return _encode({"ok": await run_operation(str(fields.pop("do", "")), fields)})
+        return {"ok": await run_operation(str(fields.pop("do", "")), fields)}
     except Wx2MqttError as error:
-        return _encode({"error": str(error)})
+        return {"error": str(error)}
     except Exception:  # a bug must not end the bridge or leave the caller without an answer
         log.exception("operation failed")
-        return _encode({"error": "the bridge could not do it; its log says why"})
-
-
-def _encode(answer: dict[str, Json]) -> bytes:
-    return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
+        return {"error": "the bridge could not do it; its log says why"}
 
 
 async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None = None) -> Json:

@@ -173,9 +173,7 @@ def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
 
 def _console_renderer(*, colors: bool) -> Processor:
     renderer = structlog.dev.ConsoleRenderer(
-        colors=colors,
-        timestamp_key="time",
-        exception_formatter=structlog.dev.plain_traceback,
+        colors=colors, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
     )
 
     def render(logger: WrappedLogger, name: str, event: EventDict) -> str:

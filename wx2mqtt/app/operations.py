@@ -55,14 +55,17 @@ class Operations:
         self._media = media
 
     async def run(self, name: str, fields: Mapping[str, Json]) -> Json:
-        """Runs an operation and returns its answer."""
         try:
             match name:
                 case "accounts":
                     return [account.name for account in self._running.accounts]
+                case "cluster.drain" if self.cluster is not None:
+                    return await self.cluster.drain()
+                case "cluster.undrain" if self.cluster is not None:
+                    return await self.cluster.end_drain()
                 case "cluster.drain" | "cluster.undrain":
-                    cluster = self._require_cluster()
-                    return await (cluster.drain() if name == "cluster.drain" else cluster.end_drain())
+                    is_shared = self._factory.loaded.settings.storage.url is not None
+                    raise Wx2MqttError("no bridge runs on this machine" if is_shared else NOT_SHARED)
                 case "purge.look" | "purge":
                     purge = PurgeOperations(self._stores, self._media, self._factory.base_topics)
                     return await (purge.inspect(fields) if name == "purge.look" else purge.purge(fields))
@@ -96,16 +99,8 @@ class Operations:
             raise Wx2MqttError(f"no instance runs the account {name or known[0]} now; try again later")
         raise Wx2MqttError(f"there is no account '{name}'; the configuration has {', '.join(known)}")
 
-    def _require_cluster(self) -> ClusterNode:
-        if self.cluster is not None:
-            return self.cluster
-        is_shared = self._factory.loaded.settings.storage.url is not None
-        raise Wx2MqttError("no bridge runs on this machine" if is_shared else NOT_SHARED)
-
 
 class AccountOperations:
-    """The operations on one account: its login, its health, its journal and its people."""
-
     def __init__(self, account: Account) -> None:
         self._account = account
         self._ctx = account.ctx

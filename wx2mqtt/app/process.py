@@ -1,7 +1,8 @@
-"""Runs the bridge as a process: its signals, and what follows when the connection to a database is lost.
+"""The process: takes signals, and opens one `Application` after another until it is to stop.
 
-While the database is away no account runs, and another instance may have them: nothing goes to WeChat or to
-the broker. What is left of the bridge says so (`DatabaseWait`): page, control socket, STATUS and watchdog.
+There is one for a store in a folder. With a database there is another one each time when its connection was
+lost. In between no account runs, and another instance may have them: nothing goes to WeChat or to the broker.
+What is left of the bridge says so (`DatabaseWait`): page, control socket, STATUS and watchdog.
 """
 
 from __future__ import annotations
@@ -47,10 +48,7 @@ STATUS_INTERVAL_SECONDS = 5.0
 
 
 async def run(loaded: LoadedSettings, environment: RunEnvironment) -> None:
-    """Runs the bridge until SIGTERM or SIGINT; SIGHUP reloads the configuration.
-
-    When the connection to a database is lost, everything is closed and opened again.
-    """
+    """Runs the bridge until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):  # before opening, which may take some time
         loop.add_signal_handler(signal_number, environment.stop_requested.set)

@@ -52,7 +52,6 @@ class SystemdNotifier:
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """Reports that the orderly stop begins."""
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
@@ -60,7 +59,6 @@ class SystemdNotifier:
         self._send(f"STATUS={' '.join(text.split())[:MAX_STATUS_CHARACTERS]}")
 
     def watchdog(self) -> None:
-        """Feeds the watchdog."""
         self._send("WATCHDOG=1")
 
     def _send(self, *assignments: str) -> None:

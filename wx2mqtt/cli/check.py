@@ -87,33 +87,21 @@ def wait_until_usable(path: Path | None, error: SettingsError, write_line: Calla
     Exits with 78 when stopped; raises `error` if there is no page to show it on.
     """
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
-    language = command_language(path, os.environ)
-    is_shown = False
-
-    def on_url(url: str) -> None:
-        nonlocal is_shown
-        is_shown = True
-        for problem in error.problems:
-            write_line(problem_text(problem, language))
-        write_line(bridge_text(language, "check_shown", url=url))
-
     try:
-        is_usable = asyncio.run(_serve_problems(path, error, on_url))
+        is_usable = asyncio.run(_serve_problems(path, error, write_line))
     except CannotListen as failure:
         write_line(str(failure))
         raise error from None
-    if not is_usable and not is_shown:
-        raise error
     if not is_usable:
         raise SystemExit(EXIT_CONFIGURATION)
 
 
-async def _serve_problems(path: Path | None, error: SettingsError, on_url: Callable[[str], None]) -> bool:
+async def _serve_problems(path: Path | None, error: SettingsError, write_line: Callable[[str], None]) -> bool:
     """Serves the page with the problems, as the file changes; returns True when there are none left.
 
-    Returns False at SIGTERM and SIGINT, and at once if the settings of the page itself have a problem. Calls
-    `on_url` with the page's URL. Notifies a service manager that it is ready and alive, but that no bridge
-    runs. Raises `CannotListen`.
+    Returns False at SIGTERM and SIGINT. Writes the problems and the page's URL to the terminal. Notifies a
+    service manager that it is ready and alive, but that no bridge runs. Raises `CannotListen`, and `error` if
+    the settings of the page itself have a problem.
     """
     stop, env = asyncio.Event(), os.environ
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -121,7 +109,7 @@ async def _serve_problems(path: Path | None, error: SettingsError, on_url: Calla
     is_missing = _is_missing(path)
     settings = load_web_settings(None if is_missing else path, env, BACKENDS)
     if settings is None:
-        return False
+        raise error
     problems = error.problems
     changes = ChangeNotifier()
     notifier = SystemdNotifier(env)
@@ -133,7 +121,10 @@ async def _serve_problems(path: Path | None, error: SettingsError, on_url: Calla
     )
     async with running_web_server(settings, [], state) as server:
         assert server is not None
-        on_url(server.url)
+        language = command_language(path, env)
+        for problem in problems:
+            write_line(problem_text(problem, language))
+        write_line(bridge_text(language, "check_shown", url=server.url))
         notifier.ready()
         while problems:
             notifier.status(f"the file has {len(problems)} problems; no bridge runs: see {server.url}/")

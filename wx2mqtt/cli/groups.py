@@ -85,8 +85,7 @@ def journal_show(command_id: str, config: ConfigOption = None, account: AccountO
 @journal.command("retry")
 def journal_retry(
     command_id: Annotated[
-        str,
-        typer.Argument(help="The id of a command; with --row the row of a message that was set aside."),
+        str, typer.Argument(help="The id of a command; with --row the row of a message that was set aside.")
     ],
     config: ConfigOption = None,
     account: AccountOption = "",
@@ -109,9 +108,7 @@ def journal_drop(command_id: str, config: ConfigOption = None, account: AccountO
 
 @people.command("list")
 def people_list(
-    config: ConfigOption = None,
-    account: AccountOption = "",
-    as_json: JsonOption = False,
+    config: ConfigOption = None, account: AccountOption = "", as_json: JsonOption = False
 ) -> None:
     """List who has which topic, and how each was matched."""
     columns = ("user", "kind", "name", "matched_by", "trusted", "removed", "unresolved")

@@ -60,7 +60,6 @@ def chinese_text(english: str) -> str:
 
 
 def _chinese_help(command: TyperCommand | TyperGroup, ctx: Any) -> Iterator[str]:
-    """Yields the lines of the help of a command or a group."""
     pieces = (chinese_text(piece) for piece in command.collect_usage_pieces(ctx))
     yield f"用法：{ctx.command_path} {' '.join(pieces)}"
     yield ""

@@ -23,8 +23,10 @@ from wx2mqtt.cli.help import TranslatedGroup, translate_help
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code, health_report
 from wx2mqtt.cli.setup import setup
 from wx2mqtt.cli.terminal import command_language, complain, preferred_language, show
-from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.errors import SettingsError, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.settings.loader import find_config, load_valid_settings
+from wx2mqtt.wechat.registry import BACKENDS
 
 app = typer.Typer(
     help="A bridge between a personal WeChat account and MQTT.",
@@ -49,22 +51,16 @@ ExplainOption = Annotated[
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
-    """Runs one command line and returns its exit code."""
     try:
         app(list(arguments), prog_name="wx2mqtt")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else EXIT_UNEXPECTED
     except Wx2MqttError as error:
-        return exit_code(error, complain, command_language(_config_of(arguments), os.environ))
+        # The configuration file that the command line names: its language is that of errors, too.
+        files = [value for option, value in pairwise(arguments) if option in {"-c", "--config"}]
+        config = Path(files[0]) if files else None
+        return exit_code(error, complain, command_language(config, os.environ))
     return EXIT_OK
-
-
-def _config_of(arguments: Sequence[str]) -> Path | None:
-    """Returns the configuration file that a command line names: its language is that of errors, too."""
-    for option, value in pairwise(arguments):
-        if option in {"-c", "--config"}:
-            return Path(value)
-    return None
 
 
 def _print_version(requested: bool) -> None:
@@ -93,8 +89,7 @@ def run_bridge(config: ConfigOption = None, explain: ExplainOption = False) -> N
 def check(
     config: ConfigOption = None,
     connect: Annotated[
-        bool,
-        typer.Option("--connect", help="Also test the broker and the way to WeChat."),
+        bool, typer.Option("--connect", help="Also test the broker and the way to WeChat.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="With --connect: print the results as JSON.")
@@ -151,15 +146,19 @@ def login(
 def healthcheck(
     config: ConfigOption = None,
     live: Annotated[
-        bool,
-        typer.Option("--live", help="Only check that the bridge is alive; it may wait for a scan."),
+        bool, typer.Option("--live", help="Only check that the bridge is alive; it may wait for a scan.")
     ] = False,
     account: Annotated[
         str, typer.Option("--account", help="Check only this account; by default all are checked.")
     ] = "",
 ) -> None:
     """Exit with 0 if the running bridge is well, else print its problems and exit with 1."""
-    loaded, settings_error = run.load_for_running_bridge(config)
+    settings_error: SettingsError | None = None
+    try:
+        loaded = run.load_settings(config)
+    except SettingsError as error:  # a running bridge goes on with the settings before such a file
+        settings_error = error
+        loaded = load_valid_settings(config or find_config(Path.cwd()), os.environ, BACKENDS)
     try:
         is_well, text = asyncio.run(health_report(loaded, os.environ, live=live, account=account))
     except BridgeNotRunning as error:
@@ -181,8 +180,7 @@ def demo(
         typer.Option(min=0, max=65535, help="Port of the simulated phone, else 8070; 0 finds a free port."),
     ] = None,
     mqtt_port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port of the broker, else 1883; 0 finds a free port."),
+        int | None, typer.Option(min=0, max=65535, help="Port of the broker, else 1883; 0 finds a free port.")
     ] = None,
     web_port: Annotated[
         int | None,
@@ -230,8 +228,7 @@ def simulate(
         int, typer.Option(min=0, max=65535, help="The port to listen on; 0 finds a free port.")
     ] = 8070,
     tls: Annotated[
-        Path | None,
-        typer.Option(help="Serve HTTPS, with a CA and certificates in this folder."),
+        Path | None, typer.Option(help="Serve HTTPS, with a CA and certificates in this folder.")
     ] = None,
     friends: Annotated[int, typer.Option(help="The number of additional friends.")] = 0,
     autoscan: Annotated[

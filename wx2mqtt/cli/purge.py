@@ -75,7 +75,6 @@ def former_clients(settings: Settings, account: str) -> tuple[str, ...]:
 
 
 def describe_plan(plan: PurgePlan, language: Language, *, include_broker: bool) -> list[str]:
-    """Returns lines that say what will be deleted."""
     stored = plan.stored_data
     counts = {name: stored[name] for name in ("messages", "commands", "people", "media")}
     login = "✓" if stored["login"] else "-"

@@ -28,9 +28,8 @@ from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.memory import pause_collection, tune_malloc
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.environment import ENVIRONMENT_PREFIX
-from wx2mqtt.settings.loader import LoadedSettings, find_config, load_valid_settings
+from wx2mqtt.settings.loader import LoadedSettings, find_config
 from wx2mqtt.settings.schema import Settings
-from wx2mqtt.wechat.registry import BACKENDS
 
 log = structlog.get_logger(__name__)
 
@@ -115,17 +114,6 @@ def load_settings(config: Path | None, *, is_run: bool = False) -> LoadedSetting
     return loaded
 
 
-def load_for_running_bridge(config: Path | None) -> tuple[LoadedSettings, SettingsError | None]:
-    """Returns the settings with which a running bridge is found, and what is wrong with the file, or None.
-
-    A running bridge goes on with the settings before such a file.
-    """
-    try:
-        return load_settings(config), None
-    except SettingsError as error:
-        return load_valid_settings(config or find_config(Path.cwd()), os.environ, BACKENDS), error
-
-
 def load_with_warnings(config: Path | None, *, explain: bool, is_run: bool = False) -> LoadedSettings:
     """As `load_settings`, and prints the warnings, also where the file has problems.
 
@@ -146,6 +134,5 @@ def load_with_warnings(config: Path | None, *, explain: bool, is_run: bool = Fal
 
 
 def print_warnings(warnings: Iterable[Problem], language: Language) -> None:
-    """Writes warnings to the terminal, one a line."""
     for warning in warnings:
         complain(bridge_text(language, "warning_line", problem=problem_text(warning, language)))

@@ -33,13 +33,11 @@ ConfigPathOption = Annotated[
 ]
 HostOption = Annotated[str | None, typer.Option(help="The broker's host name or address.")]
 PortOption = Annotated[
-    int | None,
-    typer.Option(min=1, max=65535, help="The broker's port; by default 1883, with --tls 8883."),
+    int | None, typer.Option(min=1, max=65535, help="The broker's port; by default 1883, with --tls 8883.")
 ]
 TlsOption = Annotated[bool, typer.Option("--tls", help="Connect to the broker with TLS.")]
 CaFileOption = Annotated[
-    Path | None,
-    typer.Option(help="The certificate of the authority that signed the broker's certificate."),
+    Path | None, typer.Option(help="The certificate of the authority that signed the broker's certificate.")
 ]
 UserOption = Annotated[str | None, typer.Option(help="The user name at the broker.")]
 PasswordFileOption = Annotated[
@@ -66,8 +64,7 @@ OwnerOption = Annotated[
 PersonOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--person",
-        help="webwx: NAME=REMARK, a topic name for the contact with this remark. May be repeated.",
+        "--person", help="webwx: NAME=REMARK, a topic name for the contact with this remark. May be repeated."
     ),
 ]
 RemindOption = Annotated[
@@ -140,7 +137,7 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     _check_options(host, backend, person or (), owner, embedded=embedded, wants_window=bool(remind or renew))
     is_from_stdin = password_file == STDIN_PATH
     options = SetupOptions(
-        host=host and _checked_host("--host", host, "; the port goes into --port").strip("[]"),
+        host=_bare_host(host),
         port=port,
         tls=tls,
         ca_file=_readable_file("--ca-file", ca_file),
@@ -163,7 +160,6 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 
 
 def _paths(config: Path | None, unit: Path | None, *, no_unit: bool, overwrite: bool) -> SetupPaths:
-    """Returns the files to write."""
     from wx2mqtt.setup.output import SYSTEMD_RUNTIME, UNIT_PATH  # noqa: PLC0415
     from wx2mqtt.setup.wizard import SetupPaths  # noqa: PLC0415
 
@@ -249,6 +245,11 @@ def _checked_host(option: str, host: str, cure: str = "") -> str:
         return validate_host_name(host)
     except ValueError as fault:
         raise typer.BadParameter(f"{option}: {host!r} {fault}{cure}") from None
+
+
+def _bare_host(host: str | None) -> str | None:
+    """Returns the host without brackets; raises `typer.BadParameter` if it is none."""
+    return None if host is None else _checked_host("--host", host, "; the port goes into --port").strip("[]")
 
 
 def _readable_file(option: str, path: Path | None) -> Path | None:

@@ -87,7 +87,6 @@ def validate_network(text: str) -> str:
 
 
 def validate_address(text: str) -> str:
-    """Checks one IP address."""
     if not _is_address(text):
         raise ValueError("is no IP address such as 172.30.32.2")
     return text

@@ -142,7 +142,6 @@ def _split_name(known_names: Mapping[str, object], rest: str) -> tuple[str, str]
 
 
 def _unknown_variable(name: str) -> Problem:
-    """Returns the problem of a name that no key has."""
     if not is_encodable(name):  # Python reads bytes that are not UTF-8 as surrogates
         message = "the name has bytes that are not UTF-8, and no key has such a name; remove it"
         return Problem(FROM_ENVIRONMENT, 0, printable(name), message)

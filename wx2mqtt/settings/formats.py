@@ -29,7 +29,6 @@ _UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def account_fault(name: str) -> str:
-    """Checks the name of an account."""
     if not _ACCOUNT.fullmatch(name):
         return "an account's name has 1 to 32 characters of a-z, 0-9 and _"
     if name in RESERVED_ACCOUNTS:

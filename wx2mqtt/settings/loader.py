@@ -31,12 +31,7 @@ from wx2mqtt.settings.environment import (
 )
 from wx2mqtt.settings.key_tree import KeyKind, KeyPath, locate
 from wx2mqtt.settings.rules import BackendRules, SettingsFinding, rule_findings
-from wx2mqtt.settings.schema import (
-    DEFAULT_ACCOUNT,
-    FIRST_BACKEND,
-    BackendName,
-    Settings,
-)
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, BackendName, Settings
 from wx2mqtt.settings.validation import validate
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, key_text, parse
 from wx2mqtt.values import frozen

@@ -53,7 +53,6 @@ BackendRules = Mapping[str, KnownKeys]
 def rule_findings(settings: Settings, backends: BackendRules) -> Iterator[SettingsFinding]:
     """Yields every broken rule, and a warning for every key that has no effect."""
     yield from _broker_findings(settings.mqtt)
-    yield from _tls_findings(settings.mqtt)
     for name, account in settings.accounts.items():
         yield from _account_findings(name, account, backends)
     yield from _base_topic_findings(settings)
@@ -72,10 +71,10 @@ def _account_findings(name: str, account: Account, backends: BackendRules) -> It
     yield from _contact_findings((*path, "contacts"), account, backends[account.backend])
     if not account.fallback.urls and not account.fallback.urls_file and account.fallback != Fallback():
         message = "has no effect without urls: an urgent command has no other way"
-        yield SettingsFinding((*path, "fallback"), message, is_warning=True)
+        yield _warning((*path, "fallback"), message)
     if account.fallback.urls and find_spec("apprise") is None:
         message = f"these need apprise, which is not installed: {install_command('fallback')}"
-        yield SettingsFinding((*path, "fallback", "urls"), message, is_warning=True)
+        yield _warning((*path, "fallback", "urls"), message)
     desktop = account.webwx.desktop
     if (desktop.client_version is None) != (desktop.extspam is None):
         given_key = "extspam" if desktop.client_version is None else "client_version"
@@ -116,7 +115,7 @@ def _contact_findings(
         if first_name != name:
             yield SettingsFinding(pin_path, f"names the same {kind} as '{first_name}'; keep one of the two")
         if kind not in backend.pin_keys:
-            yield SettingsFinding(pin_path, backend.foreign_pin.format(kind=kind), is_warning=True)
+            yield _warning(pin_path, backend.foreign_pin.format(kind=kind))
 
 
 def _foreign_keys(
@@ -130,15 +129,11 @@ def _foreign_keys(
             yield SettingsFinding((*path, "expect", key), message)
     if not backend.has_reply_window and account.hold != Hold():
         windowed = ", ".join(other.title for other in backends.values() if other.has_reply_window)
-        yield SettingsFinding(
-            (*path, "hold"), f"has no effect: only {windowed} has a window", is_warning=True
-        )
+        yield _warning((*path, "hold"), f"has no effect: only {windowed} has a window")
     for name in backends:
         section = getattr(account, name)
         if name != account.backend and section != type(section)():
-            yield SettingsFinding(
-                (*path, name), f"has no effect: the backend is {account.backend}", is_warning=True
-            )
+            yield _warning((*path, name), f"has no effect: the backend is {account.backend}")
 
 
 def _broker_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
@@ -152,12 +147,7 @@ def _broker_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
             ("mqtt", "password"), "a password needs mqtt.username: MQTT 3.1.1 sends none without it"
         )
     if mqtt.username is not None and mqtt.url == (EMBEDDED,):
-        yield SettingsFinding(
-            ("mqtt", "username"), "has no effect: the embedded broker needs no login", is_warning=True
-        )
-
-
-def _tls_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
+        yield _warning(("mqtt", "username"), "has no effect: the embedded broker needs no login")
     tls, path = mqtt.tls, ("mqtt", "tls")
     if (tls.cert_file is None) != (tls.key_file is None):
         given, missing = ("key_file", "cert_file") if tls.cert_file is None else ("cert_file", "key_file")
@@ -166,7 +156,7 @@ def _tls_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
         )
     encrypted = any(url.startswith(tuple(f"{scheme}:" for scheme in TLS_SCHEMES)) for url in mqtt.url)
     if not encrypted and any(file is not None for _, file in tls):
-        yield SettingsFinding(path, "has no effect: no mqtt.url is mqtts or wss", is_warning=True)
+        yield _warning(path, "has no effect: no mqtt.url is mqtts or wss")
 
 
 def _web_findings(web: Web) -> Iterator[SettingsFinding]:
@@ -181,17 +171,12 @@ def _web_findings(web: Web) -> Iterator[SettingsFinding]:
             "others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)",
         )
     if web.token is not None and not has_password:
-        yield SettingsFinding(
-            ("web", "token"),
-            "has no effect: without web.password_file nobody is asked for it",
-            is_warning=True,
-        )
+        yield _warning(("web", "token"), "has no effect: without web.password_file nobody is asked for it")
     if web.url is not None and (path := urlsplit(web.url).path or "/") != web.base_path:
-        yield SettingsFinding(
+        yield _warning(
             ("web", "base_path"),
             f"is {web.base_path}, and web.url leads to {path}; unless your proxy sends X-Forwarded-Prefix,"
             f" write {path}",
-            is_warning=True,
         )
 
 
@@ -200,10 +185,10 @@ def _storage_findings(settings: Settings) -> Iterator[SettingsFinding]:
     if storage.url is None:
         for key in ("password", "key"):
             if getattr(storage, key) is not None:
-                yield SettingsFinding(("storage", key), "has no effect without storage.url", is_warning=True)
+                yield _warning(("storage", key), "has no effect without storage.url")
         if settings.cluster != Cluster():
             message = "has no effect without storage.url: only a database is shared by several instances"
-            yield SettingsFinding(("cluster",), message, is_warning=True)
+            yield _warning(("cluster",), message)
         return
     if find_spec("psycopg") is None:
         message = f"needs psycopg, which is not installed: {install_command('postgresql')}"
@@ -224,14 +209,18 @@ def _exposed_findings(settings: Settings) -> Iterator[SettingsFinding]:
         account, slash, user = name.rpartition("/")
         if slash and account not in settings.accounts:
             message = f"names nobody: there is no account '{account}', only {known}"
-            yield SettingsFinding(path, message, is_warning=True)
+            yield _warning(path, message)
         elif not slash and len(settings.accounts) > 1:
             example = f"{next(iter(settings.accounts))}/{user}"
             message = (
                 f"is ambiguous: write it with its account, such as {example}; until then each"
                 " account exposes its own"
             )
-            yield SettingsFinding(path, message, is_warning=True)
+            yield _warning(path, message)
+
+
+def _warning(path: KeyPath, message: str) -> SettingsFinding:
+    return SettingsFinding(path, message, is_warning=True)
 
 
 def install_command(extra: str) -> str:

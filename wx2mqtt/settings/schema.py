@@ -12,14 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from wx2mqtt import REPOSITORY
 from wx2mqtt.settings.field_types import (
@@ -107,8 +100,7 @@ class Mqtt(Section):
     )
     tls: Tls = Field(default_factory=Tls)
     response_topics: Live[TopicFilters] = Field(
-        ("#",),
-        description="filters that a response topic must match; topics of the bridge never do",
+        ("#",), description="filters that a response topic must match; topics of the bridge never do"
     )
 
 
@@ -138,10 +130,7 @@ class Remind(Section):
     """iLink: one text before the window closes, so that alarms can still be sent"""
 
     before: Duration | None = Field(None, description="how long before, such as 2h; null: never")
-    quiet: QuietHours | None = Field(
-        "22:00-07:00",
-        description="local hours without reminders; null: none",
-    )
+    quiet: QuietHours | None = Field("22:00-07:00", description="local hours without reminders; null: none")
     text: Text | None = Field(None, description="the text of the reminder; null: the usual one")
 
 
@@ -345,8 +334,7 @@ class Storage(Section):
         2 * _GB, description="limit for everything below path, or in the database"
     )
     url: DatabaseUrl | None = Field(
-        None,
-        description="a PostgreSQL database in place of a file, such as postgresql://wx2mqtt@db/wx2mqtt",
+        None, description="a PostgreSQL database in place of a file, such as postgresql://wx2mqtt@db/wx2mqtt"
     )
     password: Secret | None = Field(None, description="better in password_file")
     password_file: FilePath | None = Field(None, description="a file that holds the password of the database")

@@ -130,7 +130,6 @@ def _refuse_flags(tree: YamlTree, path: KeyPath, value: YamlValue) -> None:
 
 
 def _fault_text(fault: ErrorDetails, path: KeyPath) -> str:
-    """Returns what is wrong at `path`, and how to fix it."""
     kind = fault["type"]
     if kind == "extra_forbidden":
         return _unknown_key_text(path)

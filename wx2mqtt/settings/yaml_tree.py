@@ -190,8 +190,6 @@ def _check_depth(text: str) -> None:
 
 @dataclass(slots=True)
 class _YamlReader:
-    """Turns YAML nodes into values."""
-
     tree: YamlTree
     #: Limits what aliases can multiply.
     remaining_values: int = MAX_CONFIG_VALUES
@@ -265,8 +263,7 @@ class _YamlReader:
         self.merge_depth += 1
         if self.merge_depth > MAX_CONFIG_LEVELS:
             raise _DocumentTooLargeError(
-                _line(node),
-                f"merges over {MAX_CONFIG_LEVELS} mappings into each other, or one into itself",
+                _line(node), f"merges over {MAX_CONFIG_LEVELS} mappings into each other, or one into itself"
             )
         values = self.read_mapping(node, path)
         self.merge_depth -= 1

@@ -281,7 +281,8 @@ async def _run_operation(name: str, fields: Mapping[str, Json]) -> Json:
 
 
 def _run_control(data: bytes) -> None:
-    answer = json.loads(_LOOP.run_until_complete(control_socket._answer(data, _run_operation)))
+    answer = _LOOP.run_until_complete(control_socket._answer(data, _run_operation))
+    json.dumps(answer)
     assert set(answer) in ({"ok"}, {"error"})
     if "error" in answer:
         assert isinstance(answer["error"], str)
