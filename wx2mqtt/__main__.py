@@ -22,23 +22,15 @@ def main() -> None:
 def _load_command(arguments: Sequence[str]) -> Callable[[Sequence[str]], int]:
     """Returns what runs these arguments; only what it needs is imported."""
     with pause_collection():
-        if _is_plain_run(arguments):
-            with block_imports("click"):  # httpx would load it for a command of its own
-                from wx2mqtt.cli.run import run_plain  # noqa: PLC0415
+        match arguments:
+            case ["run"] | ["run", "-c" | "--config", _] if not arguments[-1].startswith("-"):
+                with block_imports("click"):  # httpx would load it for a command of its own
+                    from wx2mqtt.cli.run import run_plain  # noqa: PLC0415
 
-            return run_plain
+                return run_plain
         from wx2mqtt.cli.main import run_command_line  # noqa: PLC0415
 
         return run_command_line
-
-
-def _is_plain_run(arguments: Sequence[str]) -> bool:
-    match arguments:
-        case ["run"]:
-            return True
-        case ["run", "-c" | "--config", file]:
-            return not file.startswith("-")
-    return False
 
 
 if __name__ == "__main__":

@@ -267,7 +267,7 @@ async def test_a_body_of_another_length_than_announced_is_not_sent_as_a_request(
         received.append(await peer.reader.read())
 
     async with Server(script).run() as server, calling(make_transport()) as caller:
-        limits = TimeLimits.for_whole(MAX_WAIT_SECONDS)
+        limits = TimeLimits(idle=MAX_WAIT_SECONDS, head=MAX_WAIT_SECONDS, whole=MAX_WAIT_SECONDS)
         headers = {"Content-Length": "4"}
         with pytest.raises(OutcomeUnknown):
             async with caller.client.exchange(

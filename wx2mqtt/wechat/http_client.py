@@ -218,24 +218,14 @@ async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> Jso
 
 @frozen
 class TimeLimits:
-    """The seconds that an exchange may take.
+    """The seconds that an exchange may take. A server that sends a byte now and then never exceeds `idle`."""
 
-    idle   between two chunks of the request or of the answer
-    head   until the head of the answer has arrived
-    whole  until the body has been read; None where only the other two count
-    """
-
+    #: Between two chunks of the request or of the answer.
     idle: float
+    #: Until the head of the answer has arrived.
     head: float
+    #: Until the body has been read; None where only the other two count.
     whole: float | None = None
-
-    @classmethod
-    def for_whole(cls, seconds: float) -> TimeLimits:
-        """Returns the limits of an exchange that ends within `seconds`.
-
-        A server that sends a byte now and then never exceeds `idle`.
-        """
-        return cls(idle=seconds, head=seconds, whole=seconds)
 
 
 # Failures

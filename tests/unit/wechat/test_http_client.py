@@ -21,7 +21,7 @@ from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CallObserver, CallSpec
 from wx2mqtt.wechat.http_client import HttpClient, TimeLimits
 
-REQUEST: dict[str, Any] = {"headers": {}, "body": None, "limits": TimeLimits.for_whole(5)}
+REQUEST: dict[str, Any] = {"headers": {}, "body": None, "limits": TimeLimits(idle=5, head=5, whole=5)}
 
 
 @frozen
@@ -61,7 +61,7 @@ def client(
 
 
 async def make_call(used: HttpClient, url: str) -> None:
-    limits = TimeLimits.for_whole(5)
+    limits = TimeLimits(idle=5, head=5, whole=5)
     async with used.exchange(Call(), url, headers={"A": "b"}, body=b"{}", limits=limits) as response:
         assert await response.read(10) == b"ok"
 

@@ -1,8 +1,8 @@
 """The API client of one iLink account: makes calls with its token, checks their answers, saves its logins.
 
 Login flow, receiver and sender use it and never see a token. The logins of the account (`Bot`) hold the state
-of each chat. They are values: a change replaces one, and is saved within seconds (`save_throttled`) or at
-once (`save_if_possible`).
+of each chat. They are values: a change replaces one, and is saved at once (`save_if_possible`) or within
+seconds (`record_stored`).
 """
 
 from __future__ import annotations
@@ -108,12 +108,6 @@ class ApiClient:
         self._update_bot(replace(bot, offers=(*bot.offers, self.clock.now)[-MAX_RECORDED_OFFERS:]))
         await self.save_if_possible()
 
-    def forget_earlier(self) -> None:
-        """Removes the login that was kept until the current one has received."""
-        if self.bot.keeps_earlier:
-            self._bots = session.with_bot(self._bots, replace(self.bot, keeps_earlier=False))
-            self._unsaved = True
-
     async def mark_logged_out(self) -> None:
         """Marks the current login as logged out, or all saved ones without a current one, and saves them.
 
@@ -150,19 +144,22 @@ class ApiClient:
             chats = session.newest_chats({**bot.chats, **changed}, bot.user)
             self._update_bot(replace(bot, chats=chats))
 
-    def store_cursor(self, cursor: str) -> None:
-        """Records that all messages before this cursor are stored."""
+    async def record_stored(self, cursor: str, *, has_received: bool) -> None:
+        """Records that all messages before this cursor are stored. Saves changes every few seconds.
+
+        The login that was kept until the current one `has_received` is removed.
+        """
         if cursor != self.bot.cursor:
             self._update_bot(replace(self.bot, cursor=cursor))
+        if has_received and self.bot.keeps_earlier:
+            self._bots = session.with_bot(self._bots, replace(self.bot, keeps_earlier=False))
+            self._unsaved = True
+        if self.clock.monotonic() - self._saved_at >= SAVE_INTERVAL_SECONDS:
+            await self.save_if_possible()
 
     def _update_bot(self, bot: Bot) -> None:
         self._bots = session.with_changed_bot(self._bots, bot)
         self._unsaved = True
-
-    async def save_throttled(self) -> None:
-        """Saves changes, unless the last save was less than `SAVE_INTERVAL_SECONDS` ago."""
-        if self._unsaved and self.clock.monotonic() - self._saved_at >= SAVE_INTERVAL_SECONDS:
-            await self.save_if_possible()
 
     async def save_if_possible(self) -> None:
         """Saves changes. A failure is logged, and the next call tries again."""

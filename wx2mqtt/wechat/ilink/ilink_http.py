@@ -71,7 +71,8 @@ class ILinkHttp:
         Raises `Unreachable`; `HttpStatusError` for a status other than 2xx; `OutcomeUnknown` where a message
         may have been delivered.
         """
-        limits = TimeLimits.for_whole(self._timeout_for(request.endpoint, limit))
+        seconds = self._timeout_for(request.endpoint, limit)
+        limits = TimeLimits(idle=seconds, head=seconds, whole=seconds)
         requested_at = self._clock.boot_time()
         async with self._http.exchange(
             request.endpoint, request.url, headers=request.headers, body=request.body, limits=limits

@@ -80,7 +80,7 @@ class LoginFlow:
     async def renewal_steps(self, *, requested: bool) -> AsyncGenerator[LoginStep, None]:
         """Yields the steps of `Backend.renew`."""
         client = self._client
-        code = await self._fetch_code(())
+        code = await self.fetch_code(with_tokens=False)
         if not requested:
             await client.record_offer()
         yield ShowQr(url=code.url, lifetime=code.lifetime_seconds)
@@ -113,16 +113,13 @@ class LoginFlow:
         """Returns the usable logins that WeChat has not refused after a scan, newest first."""
         return [bot for bot in self._usable_bots() if bot.id not in self._refused_ids]
 
-    async def fetch_code(self) -> LoginCode:
+    async def fetch_code(self, *, with_tokens: bool = True) -> LoginCode:
         """Asks WeChat for a new code.
 
-        The request contains the tokens of saved logins: WeChat may answer that one of them is still valid
-        (ilink 3.1.2).
+        By the tokens of saved logins WeChat may find out that one of them is still valid (ilink 3.1.2).
         """
-        return await self._fetch_code(tuple(bot.token for bot in self._bots_for_codes()))
-
-    async def _fetch_code(self, tokens: tuple[str, ...]) -> LoginCode:
         client = self._client
+        tokens = tuple(bot.token for bot in self._bots_for_codes()) if with_tokens else ()
         request = requests.qr_code_request(client.hosts.login, tokens, secrets.randbits(32))
         code = responses.read_qr_code(await client.call_json(request))
         if not code.handle:

@@ -92,10 +92,7 @@ class Receiver:
                 for user, chat in position.chats.items()
             }
         )
-        client.store_cursor(cursor)
-        if self._has_received:  # and the bridge has stored it, since it asks for what follows
-            client.forget_earlier()
-        await client.save_throttled()
+        await client.record_stored(cursor, has_received=self._has_received)
         await self._wait_if_empty_polls()
         started_at = client.clock.monotonic()
         updates = await self._poll(position)

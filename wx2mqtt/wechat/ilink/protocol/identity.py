@@ -1,15 +1,8 @@
 """The id of a message, and the key by which a second delivery of it is recognised (ilink 4.5).
 
-WeChat may deliver a message twice, seconds apart and under two ids. Its sender, time and content stay the
-same. So each item of a message, which is published as a message of its own, has an id and a key:
-
-    delivery                                         id             key
-    first, message_id "7500", a text and a picture   "7500"         "3f0c…"
-                                                     "7500.2"       "a91e…"
-    second, message_id "7501", the same items        "7501"         "3f0c…"
-                                                     "7501.2"       "a91e…"
-
-The id is published; replies name a message by it. The journal stores the key, and takes each key once.
+WeChat may deliver a message twice, seconds apart and under two ids: "7500" and "7501". Its sender, time and
+content stay the same. Each item of a message is published as a message of its own: that of the second one is
+"7500.2". The id is published; replies name a message by it. The journal stores the key, and takes each once.
 """
 
 from __future__ import annotations
