@@ -64,29 +64,6 @@ async def resolve_host(host: str) -> list[str]:
     return [str(sockaddr[0]) for *_, sockaddr in entries]
 
 
-@frozen
-class MinimumRate:
-    """At least `min_bytes` within each window; `deadline` is the end of the current one. A value."""
-
-    window_seconds: float = 10.0
-    min_bytes: int = 10_000
-    received_bytes: int = 0
-    deadline: float = 0.0
-
-    def start(self, now: float) -> MinimumRate:
-        """Returns the value at the beginning of a window."""
-        return replace(self, received_bytes=0, deadline=now + self.window_seconds)
-
-    def extended(self, pause_seconds: float) -> MinimumRate:
-        """Returns a later deadline, after a pause in which nobody read."""
-        return replace(self, deadline=self.deadline + pause_seconds)
-
-    def received(self, count: int, now: float) -> MinimumRate:
-        """Returns the value after `count` more bytes; enough of them begin another window."""
-        received = self.received_bytes + count
-        return self.start(now) if received >= self.min_bytes else replace(self, received_bytes=received)
-
-
 class UrlFetcher:
     """Downloads files for commands.
 
@@ -236,6 +213,29 @@ class UrlFetcher:
             resumed_at = await yield_after_long_work(resumed_at, loop_time)
         if gathered:
             yield bytes(gathered)
+
+
+@frozen
+class MinimumRate:
+    """At least `min_bytes` within each window; `deadline` is the end of the current one. A value."""
+
+    window_seconds: float = 10.0
+    min_bytes: int = 10_000
+    received_bytes: int = 0
+    deadline: float = 0.0
+
+    def start(self, now: float) -> MinimumRate:
+        """Returns the value at the beginning of a window."""
+        return replace(self, received_bytes=0, deadline=now + self.window_seconds)
+
+    def extended(self, pause_seconds: float) -> MinimumRate:
+        """Returns a later deadline, after a pause in which nobody read."""
+        return replace(self, deadline=self.deadline + pause_seconds)
+
+    def received(self, count: int, now: float) -> MinimumRate:
+        """Returns the value after `count` more bytes; enough of them begin another window."""
+        received = self.received_bytes + count
+        return self.start(now) if received >= self.min_bytes else replace(self, received_bytes=received)
 
 
 def parse_url(text: str) -> httpx.URL:

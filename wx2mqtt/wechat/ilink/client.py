@@ -61,7 +61,6 @@ class ApiClient:
         self._saved_at = float("-inf")
 
     def text(self, message_key: str, /, **facts: object) -> str:
-        """Returns a sentence in the current language."""
         return ilink_text(self.language, message_key, **facts)
 
     @property
@@ -73,7 +72,6 @@ class ApiClient:
         return current
 
     def is_current(self, bot_id: str) -> bool:
-        """Returns whether the current login is that of this bot."""
         return self._current_id == bot_id
 
     def saved_bots(self) -> tuple[Bot, ...]:

@@ -125,7 +125,6 @@ class Receiver:
         return list(items.values())
 
     def _open_windows(self, received_messages: list[ReceivedMessage]) -> None:
-        """Opens the reply windows of those who wrote."""
         now = self._client.server_clock.now()
         chats: dict[Handle, ChatWindow] = {}
         for received in received_messages:

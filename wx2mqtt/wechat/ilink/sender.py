@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import structlog
 
+from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.errors import BackendError, LoggedOut, Rejected, Throttled, WindowClosed
 from wx2mqtt.model import Draft, Handle, Kind, Receipt, SendKey
 from wx2mqtt.values import frozen
@@ -212,10 +213,7 @@ class TypingIndicator:
 
     async def close(self) -> None:
         """Cancels the calls that hide the indicator."""
-        for task in tuple(self._stop_tasks):
-            task.cancel()
-        if self._stop_tasks:
-            await asyncio.wait(self._stop_tasks)
+        await cancel_and_wait(tuple(self._stop_tasks))
 
     async def _start(self, user: Handle) -> TypingTicket | None:
         """Shows the indicator; returns the ticket that was used, None where this failed."""

@@ -112,7 +112,6 @@ def error_code(answer: JsonObject) -> int:
 
 
 def error_text(answer: JsonObject) -> str:
-    """Returns the server's error text as one short line."""
     return printable_error(read_text(answer, "errmsg"))
 
 

@@ -106,7 +106,6 @@ def newest_chats(chats: Mapping[Handle, ChatWindow], owner: Handle) -> Mapping[H
 
 
 def bots_to_saved(bots: Iterable[Bot]) -> dict[str, object]:
-    """Returns the logins as a JSON object."""
     return {"version": BOTS_FORMAT_VERSION, "bots": [_bot_to_saved(bot) for bot in bots]}
 
 
