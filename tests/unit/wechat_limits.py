@@ -133,9 +133,7 @@ def address_book_pages(count: int, _: Path) -> bool:
         pages = ContactList(client, members, ())
 
         async def fetch(seq: int) -> Any:
-            return SimpleNamespace(
-                unreadable_count=0, contacts=(), next_seq=seq + 1 if seq + 1 < count else 0
-            )
+            return {"MemberList": [], "Seq": seq + 1 if seq + 1 < count else 0}
 
         pages._fetch_page = fetch  # type: ignore[method-assign]
         return (

@@ -81,11 +81,11 @@ def _run_answer(data: bytes) -> None:
     init = responses.read_init(answer)
     owner = contacts.read_owner(init.user)
     contacts.owner_contact(owner)
-    page = responses.read_contact_page(answer)
+    page, _ = read_objects(answer, "MemberList")
     batch, _ = read_objects(answer, "ContactList")
     update = responses.read_sync(answer)
     contacts.new_nickname(update.profile)
-    contacts.read_contacts((*init.contacts, *page.contacts, *batch, *update.changed), owner.handle)
+    contacts.read_contacts((*init.contacts, *page, *batch, *update.changed), owner.handle)
     responses.read_refused_members(answer)
     _check_position(update.position_after(SyncCursor()))
     session.read_sync_keys(answer, "SyncKey")
@@ -141,9 +141,9 @@ def _check_requests(made: Session) -> None:
         requests.logout_request(made),
         requests.push_login_request(made, {"wxloadtime": "1_expired"}),
         requests.batch_get_request(made, made.chats[:3], NOW_MS),
-        requests.recall_request(made, Recall(chat=WIFE, message_id="1"), key),
-        requests.mark_read_request(made, MarkRead(chat=WIFE), key),
-        requests.set_remark_request(made, SetRemark(person=WIFE, remark="x")),
+        requests.chat_request(made, Recall(chat=WIFE, message_id="1"), key),
+        requests.chat_request(made, MarkRead(chat=WIFE), key),
+        requests.chat_request(made, SetRemark(person=WIFE, remark="x"), key),
     )
     for request in built:
         check_url(request.url)
@@ -217,7 +217,7 @@ TARGETS = (
         name="webwx.answers",
         run=_run_answer,
         parsers=(
-            *names("responses", "read_ret", "read_error_message", "read_init", "read_contact_page"),
+            *names("responses", "read_ret", "read_error_message", "read_init"),
             *names("responses", "read_refused_members", "read_sync"),
             *names(
                 "contacts",

@@ -20,10 +20,9 @@ from wx2mqtt.model import (
     Handle,
 )
 from wx2mqtt.store.people import person_from_json, person_to_json
-from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
+from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json, read_objects
 from wx2mqtt.wechat.webwx.protocol import (
     contacts,
-    responses,
 )
 
 # Contacts: names to levels, and no trust without a pin
@@ -43,7 +42,7 @@ def _run_contacts(data: bytes) -> None:
     except UnreadableJson:
         return
     books = [
-        [contact for fields in responses.read_contact_page({"MemberList": answer.get(key)}).contacts
+        [contact for fields in read_objects(answer, key)[0]
          if (contact := contacts.read_contact(fields, ME)) is not None]
         for key in ("before", "after")
     ]  # fmt: skip

@@ -14,11 +14,10 @@ from wx2mqtt.wechat.backend import OnProgress
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient
-from wx2mqtt.wechat.webwx.protocol import requests, responses
+from wx2mqtt.wechat.webwx.protocol import requests
 from wx2mqtt.wechat.webwx.protocol.contacts import FILE_HELPER_CONTACT, is_group, owner_contact, read_contacts
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.requests import MAX_NAMES_PER_CALL
-from wx2mqtt.wechat.webwx.protocol.responses import ContactPage
 
 log = structlog.get_logger(__name__)
 
@@ -171,24 +170,25 @@ class ContactList:
         seq = 0
         fetched = {seq}
         for _ in range(MAX_CONTACT_PAGES):
-            page = await self._fetch_page(seq)
-            self._unreadable_count += page.unreadable_count
-            yield await self._parse(page.contacts)
-            seq = page.next_seq
+            answer = await self._fetch_page(seq)
+            entries, unreadable_count = read_objects(answer, "MemberList")
+            self._unreadable_count += unreadable_count
+            yield await self._parse(entries)
+            seq = read_number(answer, "Seq")  # 0 on the last page
             if seq in fetched:
                 break
             fetched.add(seq)
         yield [*self._initial, owner_contact(self._client.session.owner), FILE_HELPER_CONTACT]
 
-    async def _fetch_page(self, seq: int) -> ContactPage:
+    async def _fetch_page(self, seq: int) -> JsonObject:
         client = self._client
         for attempt in range(1, MAX_EMPTY_ATTEMPTS + 1):
-            request = requests.get_contact_request(client.session, seq, self._clock.now)
-            page = responses.read_contact_page(await client.call(request))
-            if page.contacts or seq or attempt == MAX_EMPTY_ATTEMPTS:
+            answer = await client.call(requests.get_contact_request(client.session, seq, self._clock.now))
+            entries, _ = read_objects(answer, "MemberList")
+            if entries or seq or attempt == MAX_EMPTY_ATTEMPTS:
                 break
             await self._clock.sleep(EMPTY_RETRY_SECONDS)
-        return page
+        return answer
 
     def _batches(self, handles: Iterable[str]) -> Iterator[list[str]]:
         """Splits groups into batches that bound the number of groups and, for memory, of their members."""

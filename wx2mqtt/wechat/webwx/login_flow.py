@@ -217,7 +217,11 @@ class LoginFlow:
             chats=init.chats,
         )
         client.login = session
-        await self._notify_phone(session)
+        request = requests.status_notify_request(session, self._clock.now)
+        try:
+            await client.call(request)
+        except BackendError as error:  # which does not end the session (webwx 2.7.3)
+            log.info("status notify failed", reason=str(error))
         await client.save_if_possible()
         return session
 
@@ -250,14 +254,6 @@ class LoginFlow:
         if not read_owner(init.user).handle:
             raise self._client.unreadable_error(request.endpoint)
         return init
-
-    async def _notify_phone(self, session: Session) -> None:
-        """Informs the phone of the login; a failure does not end the session (webwx 2.7.3)."""
-        request = requests.status_notify_request(session, self._clock.now)
-        try:
-            await self._client.call(request)
-        except BackendError as error:
-            log.info("status notify failed", reason=str(error))
 
     async def _with_retries(self, attempt: Callable[[], Awaitable[T]]) -> T:
         for _ in range(MAX_SETUP_ATTEMPTS - 1):

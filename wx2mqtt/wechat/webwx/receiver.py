@@ -119,13 +119,13 @@ class Receiver:
         request = requests.sync_check_request(client.session, position, self._clock.now)
         reply = await client.http.call(request)
         try:
-            check = responses.read_sync_check(reply.body)
+            ret, selector = responses.read_sync_check(reply.body)
         except UnreadableJson:
             raise client.unreadable_error(request.endpoint) from None
-        client.observe_ret(check.ret, request.endpoint, stale=reply.stale)
-        if check.ret != Ret.OK:
-            raise client.error_for(check.ret, request.endpoint)
-        if check.selector:
+        client.observe_ret(ret, request.endpoint, stale=reply.stale)
+        if ret != Ret.OK:
+            raise client.error_for(ret, request.endpoint)
+        if selector:
             return True
         self._is_quiet = True
         self._useless_syncs = 0

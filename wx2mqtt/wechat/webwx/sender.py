@@ -145,12 +145,8 @@ class Sender:
         client = self._client
         session = client.require_login(self._login_id)
         match action:
-            case Recall():
-                return requests.recall_request(session, action, key)
-            case MarkRead():
-                return requests.mark_read_request(session, action, key)
-            case SetRemark():
-                return requests.set_remark_request(session, action)
+            case Recall() | MarkRead() | SetRemark():
+                return requests.chat_request(session, action, key)
             case AcceptFriend():
                 return requests.accept_friend_request(session, action, client.clock.now)
             case CreateGroup():

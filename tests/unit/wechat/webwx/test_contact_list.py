@@ -47,7 +47,7 @@ def handles(pages: list[tuple[Contact, ...]]) -> list[str]:
 async def test_pages_follow_each_other_until_seq_is_0(harness: BackendHarness, cursor: Cursor) -> None:
     harness.server.put(
         "webwxgetcontact",
-        answer(MemberList=[person(ME), person(WIFE)], Seq=688),
+        answer(MemberList=[person(ME), person(WIFE)], Seq="688"),
         answer(MemberList=[person(BOB)], Seq=0),
     )
     counts: list[int] = []

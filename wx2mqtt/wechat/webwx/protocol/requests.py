@@ -178,27 +178,19 @@ def logout_request(session: Session) -> Request:
     return build_request(session.profile, endpoints.LOGOUT, query, form.encode(), headers)
 
 
-def recall_request(session: Session, action: Recall, key: SendKey) -> Request:
-    """Withdraws a message of the owner (webwx 2.15.1)."""
-    rest = {"SvrMsgId": action.message_id, "ToUserName": action.chat, "ClientMsgId": key}
-    return signed_request(session, endpoints.REVOKE, rest)
-
-
-def mark_read_request(session: Session, action: MarkRead, key: SendKey) -> Request:
-    """Marks a chat as read on the phone (webwx 2.7.1)."""
-    rest = {
-        "Code": int(NotifyCode.READ),
-        "FromUserName": session.handle,
-        "ToUserName": action.chat,
-        "ClientMsgId": int(key),
-    }
-    return signed_request(session, endpoints.MARK_READ, rest)
-
-
-def set_remark_request(session: Session, action: SetRemark) -> Request:
-    """Changes the remark of a contact (webwx 2.18.1)."""
-    rest = {"CmdId": _SET_REMARK_COMMAND, "UserName": action.person, "RemarkName": action.remark}
-    return signed_request(session, endpoints.OP_LOG, rest)
+def chat_request(session: Session, action: Recall | MarkRead | SetRemark, key: SendKey) -> Request:
+    """Withdraws a message, marks a chat as read on the phone, or changes the remark of a contact."""
+    match action:
+        case Recall(chat=chat, message_id=message_id):  # (webwx 2.15.1)
+            rest = {"SvrMsgId": message_id, "ToUserName": chat, "ClientMsgId": key}
+            return signed_request(session, endpoints.REVOKE, rest)
+        case MarkRead(chat=chat):  # (webwx 2.7.1)
+            handles = {"FromUserName": session.handle, "ToUserName": chat}
+            read = {"Code": int(NotifyCode.READ), **handles, "ClientMsgId": int(key)}
+            return signed_request(session, endpoints.MARK_READ, read)
+        case SetRemark(person=person, remark=remark):  # (webwx 2.18.1)
+            named = {"CmdId": _SET_REMARK_COMMAND, "UserName": person, "RemarkName": remark}
+            return signed_request(session, endpoints.OP_LOG, named)
 
 
 def accept_friend_request(session: Session, action: AcceptFriend, now: int) -> Request:

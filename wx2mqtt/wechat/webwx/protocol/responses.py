@@ -79,14 +79,6 @@ class NewLogin:
 
 
 @frozen
-class SyncCheckAnswer:
-    """The answer of synccheck, the long poll."""
-
-    ret: int
-    selector: int
-
-
-@frozen
 class InitAnswer:
     """The answer of webwxinit: the owner, the first keys for a sync, and the phone's recent chats."""
 
@@ -95,17 +87,6 @@ class InitAnswer:
     keys: SyncKeys
     chats: tuple[str, ...]
     contacts: list[JsonObject]
-
-
-@frozen
-class ContactPage:
-    """One page of the address book."""
-
-    contacts: list[JsonObject]
-    #: 0 on the last page.
-    next_seq: int
-    #: Of elements that are no JSON objects.
-    unreadable_count: int
 
 
 @frozen
@@ -199,13 +180,13 @@ def read_push_login(body: bytes) -> str:
     return read_text(answer, "uuid") if "ret" in answer and read_number(answer, "ret") == 0 else ""
 
 
-def read_sync_check(body: bytes) -> SyncCheckAnswer:
-    """Reads `window.synccheck={retcode:"0",selector:"2"}`: JavaScript, not JSON (webwx 2.10.4)."""
+def read_sync_check(body: bytes) -> tuple[int, int]:
+    """Returns retcode and selector of `window.synccheck={retcode:"0",selector:"2"}` (webwx 2.10.4)."""
     match = _SYNC_CHECK.search(body.decode("utf-8", "replace"))
     retcode = _number(_RETCODE, match[1]) if match else None
     if match is None or retcode is None:
         raise UnreadableJson
-    return SyncCheckAnswer(ret=retcode, selector=_number(_SELECTOR, match[1]) or 0)
+    return retcode, _number(_SELECTOR, match[1]) or 0
 
 
 def read_ret(answer: JsonObject) -> int:
@@ -229,13 +210,6 @@ def read_init(answer: JsonObject) -> InitAnswer:
         keys=read_sync_keys(answer, "SyncKey"),
         chats=tuple(filter(None, read_text(answer, "ChatSet").split(","))),
         contacts=read_objects(answer, "ContactList")[0],
-    )
-
-
-def read_contact_page(answer: JsonObject) -> ContactPage:
-    contacts, unreadable_count = read_objects(answer, "MemberList")
-    return ContactPage(
-        contacts=contacts, next_seq=read_number(answer, "Seq"), unreadable_count=unreadable_count
     )
 
 

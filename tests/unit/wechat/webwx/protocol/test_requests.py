@@ -53,13 +53,13 @@ def rest(request: Request) -> dict[str, object]:
 
 
 def test_recall() -> None:
-    request = requests.recall_request(SESSION, Recall(chat=GROUP, message_id="76152829"), KEY)
+    request = requests.chat_request(SESSION, Recall(chat=GROUP, message_id="76152829"), KEY)
     assert (base_url(request), query(request)) == (f"{B}/webwxrevokemsg", SIGNED)
     assert rest(request) == {"SvrMsgId": "76152829", "ToUserName": GROUP, "ClientMsgId": KEY}
 
 
 def test_mark_read() -> None:
-    request = requests.mark_read_request(SESSION, MarkRead(chat=GROUP), KEY)
+    request = requests.chat_request(SESSION, MarkRead(chat=GROUP), KEY)
     assert (base_url(request), query(request)) == (f"{B}/webwxstatusnotify", SIGNED)
     assert rest(request) == {
         "Code": 1,
@@ -71,7 +71,7 @@ def test_mark_read() -> None:
 
 @pytest.mark.parametrize("remark", ["老婆 🌸", ""])
 def test_set_remark(remark: str) -> None:
-    request = requests.set_remark_request(SESSION, SetRemark(person=Handle("@mom"), remark=remark))
+    request = requests.chat_request(SESSION, SetRemark(person=Handle("@mom"), remark=remark), KEY)
     assert (base_url(request), query(request)) == (f"{B}/webwxoplog", SIGNED)
     assert rest(request) == {"CmdId": 2, "UserName": "@mom", "RemarkName": remark}
 
@@ -127,9 +127,9 @@ def test_rename_group() -> None:
 
 def test_each_may_have_been_done_when_its_answer_is_lost() -> None:
     made = [
-        requests.recall_request(SESSION, Recall(chat=GROUP, message_id="1"), KEY),
-        requests.mark_read_request(SESSION, MarkRead(chat=GROUP), KEY),
-        requests.set_remark_request(SESSION, SetRemark(person=Handle("@mom"), remark="")),
+        requests.chat_request(SESSION, Recall(chat=GROUP, message_id="1"), KEY),
+        requests.chat_request(SESSION, MarkRead(chat=GROUP), KEY),
+        requests.chat_request(SESSION, SetRemark(person=Handle("@mom"), remark=""), KEY),
         requests.accept_friend_request(SESSION, AcceptFriend(request={}), NOW),
         requests.create_group_request(SESSION, CreateGroup(members=TWO), NOW),
         requests.change_group_request(SESSION, RenameGroup(group=GROUP, name="x")),
