@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 from tests.fuzz.mutators import (
     encode_json,
@@ -62,11 +63,9 @@ def _run_script(data: bytes) -> None:
         responses.read_push_login(data)
     login = responses.read_new_login(data)
     with suppress(LoginRefused):
-        made = responses.session_from_answer(
-            login, COOKIES, base="wx2.qq.com", profile=PROFILE, login_id="1", device_id="e1", language="zh"
-        )
+        sid, uin = responses.require_sid_and_uin(login, COOKIES, "zh")
+        made = replace(SESSION, sid=sid, uin=uin, skey=login.skey, pass_ticket=login.pass_ticket)
         _check_requests(made)
-    str(responses.login_refusal(login, "en"))
 
 
 def _run_answer(data: bytes) -> None:
@@ -203,7 +202,7 @@ TARGETS = (
         run=_run_script,
         parsers=(
             *names("responses", "read_qr_code", "read_scan_answer", "read_sync_check", "read_push_login"),
-            *names("responses", "read_new_login", "session_from_answer"),
+            *names("responses", "read_new_login", "require_sid_and_uin"),
             *names("endpoints", "host_of"),
             *names("session", "Cookies.value"),
         ),

@@ -43,7 +43,7 @@ from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import endpoints, requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import SESSION_ENDED, Ret, ScanStatus
 from wx2mqtt.wechat.webwx.protocol.contacts import read_owner
-from wx2mqtt.wechat.webwx.protocol.responses import InitAnswer, NewLogin, session_from_answer
+from wx2mqtt.wechat.webwx.protocol.responses import InitAnswer, NewLogin, require_sid_and_uin
 from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 log = structlog.get_logger(__name__)
@@ -195,14 +195,16 @@ class LoginFlow:
         # The server may send the client to another cluster (webwx 2.4.3.5).
         if not answer.skey and answer.redirect:
             answer = await self._exchange_ticket(answer.redirect)
-        session = session_from_answer(
-            answer,
-            client.http.cookies,
+        sid, uin = require_sid_and_uin(answer, client.http.cookies, client.language)
+        session = Session(
+            login_id=secrets.token_hex(8),
             base=client.base,
             profile=client.profile,
-            login_id=secrets.token_hex(8),
+            uin=uin,
+            sid=sid,
+            skey=answer.skey,
+            pass_ticket=answer.pass_ticket,
             device_id=f"e{int(client.clock.chance() * 10**15):015d}",
-            language=client.language,
         )
         init = await self._with_retries(lambda: self._initialize(session))
         self.initial_contacts = init.contacts
@@ -212,7 +214,6 @@ class LoginFlow:
             skey=init.skey or session.skey,
             handle=owner.handle,
             nickname=owner.nickname,
-            uin=session.uin or owner.uin,
             position=SyncCursor(sync=init.keys, check=init.keys),
             chats=init.chats,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -116,13 +115,11 @@ LOGOUT = _call("webwxlogout", 10, allows_redirect=True)
 
 # Contacts: what is read of the answer itself, and of the entries in it.
 CONTACT_ANSWER_KEYS = CONTACT_KEYS | {"BaseResponse", "Ret", "ErrMsg", "Str", "ContactList", "Seq"}
-_CONTACT_ANSWER: dict[str, Any] = {
-    "limit": 64 * MEGABYTE,
-    "kept_keys": CONTACT_ANSWER_KEYS,
-}
+_CONTACTS_LIMIT = 64 * MEGABYTE
 
-GET_CONTACT = _call("webwxgetcontact", 180, **_CONTACT_ANSWER)  # slow for large accounts (webwx 2.8.4)
-BATCH_GET = _call("webwxbatchgetcontact", 60, **_CONTACT_ANSWER)
+# It is slow for large accounts (webwx 2.8.4).
+GET_CONTACT = _call("webwxgetcontact", 180, limit=_CONTACTS_LIMIT, kept_keys=CONTACT_ANSWER_KEYS)
+BATCH_GET = _call("webwxbatchgetcontact", 60, limit=_CONTACTS_LIMIT, kept_keys=CONTACT_ANSWER_KEYS)
 
 # Receiving. The server answers a synccheck after 25 s at the latest; the official client waits 35 s
 # (webwx 2.10.3).
@@ -219,13 +216,8 @@ def is_wechat(url: str) -> bool:
 
 def host_of(url: str) -> str:
     """Returns the host name of a URL; empty when it has none."""
-    return _host_of_base(url.partition("?")[0])
-
-
-@lru_cache(maxsize=32)  # each request asks, and requests of one call differ behind the `?` only
-def _host_of_base(base: str) -> str:
     try:
-        return urlsplit(base).hostname or ""
+        return urlsplit(url.partition("?")[0]).hostname or ""  # urlsplit caches what is in front of the query
     except ValueError:
         return ""
 

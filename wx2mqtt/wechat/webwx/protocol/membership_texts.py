@@ -53,7 +53,13 @@ def group_notice(text: str) -> GroupNotice | None:
     if len(text) > MAX_NOTICE_CHARACTERS:
         return None
     text = _without_ending(text)
-    readings = [names for sentence in _SENTENCES if (names := sentence.names_in(text))]
+    readings = []
+    for sentence in _SENTENCES:
+        names = sentence.names_in(text)
+        if not names and sentence.or_else is not None:
+            names = sentence.or_else.names_in(text)
+        if names:
+            readings.append(names)
     # Names without quotes are the usual case. Where there are such, any other reading is a coincidence.
     plain_readings = [
         names for names in readings if not any(_QUOTES.intersection(name[1:-1]) for name in names.values())
@@ -100,16 +106,10 @@ class _Sentence:
         self._roles: tuple[str, ...] = roles
         self._words_between: list[re.Pattern[str]] = words_between
         self._ending: re.Pattern[str] = ending
-        self._or_else = or_else
+        self.or_else = or_else
 
     def names_in(self, text: str) -> _Names:
         """Returns the names in a text; empty when the text is another sentence."""
-        names = self._own_names_in(text)
-        if not names and self._or_else is not None:
-            return self._or_else.names_in(text)
-        return names
-
-    def _own_names_in(self, text: str) -> _Names:
         endings = list(self._ending.finditer(text))
         if not endings or endings[-1].end() < len(text):
             return {}

@@ -194,7 +194,11 @@ def known_names(
         # The names of the owner cost a look-up, so texts without `@` are sorted out first.
         if sender != group_members.owner.handle and "@" in text and kind in {Kind.TEXT, Kind.QUOTE}:
             mentioned = mentions(text, group_members.own_names(chat))
-    return {"chat_kind": chat_kind, "sender_name": sender_name, "mentioned": mentioned}
+    return {
+        "chat_kind": chat_kind,
+        "sender_name": sender_name,
+        "mentioned": mentioned,
+    }
 
 
 def mentions(text: str, names: tuple[str, ...]) -> bool:

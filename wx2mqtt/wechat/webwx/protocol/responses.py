@@ -28,9 +28,7 @@ from wx2mqtt.wechat.json_reader import (
 from wx2mqtt.wechat.webwx.protocol.codes import SCAN_CODES, MemberStatus, Ret, ScanStatus
 from wx2mqtt.wechat.webwx.protocol.markup import server_message, undo_entities
 from wx2mqtt.wechat.webwx.protocol.session import (
-    ClientProfile,
     Cookies,
-    Session,
     SyncCursor,
     SyncKeys,
     read_sync_keys,
@@ -243,54 +241,29 @@ def read_sync(answer: JsonObject) -> SyncAnswer:
     )
 
 
-def session_from_answer(
-    answer: NewLogin,
-    cookies: Cookies,
-    *,
-    base: str,
-    profile: ClientProfile,
-    login_id: str,
-    device_id: str,
-    language: Language,
-) -> Session:
-    """Returns the session in an answer. In desktop mode sid and uin may be in cookies only (webwx 2.4.3.6).
+def require_sid_and_uin(answer: NewLogin, cookies: Cookies, language: Language) -> tuple[str, str]:
+    """Returns sid and uin of a new login. In desktop mode they may be in cookies only (webwx 2.4.3.6).
 
-    Raises `LoginRefused` when the answer grants no session, or does not name the account: only the uin shows
-    whose login it is.
+    Raises `LoginRefused`, with WeChat's own message if it sent one, when the answer grants no session or does
+    not name the account: only the uin shows whose login it is.
     """
     sid = answer.sid or cookies.value("wxsid")
-    uin = _named_uin(answer.uin) or _named_uin(cookies.value("wxuin"))
-    if answer.ret != Ret.OK or not (answer.skey and sid and uin):
-        raise login_refusal(answer, language)
-    return Session(
-        login_id=login_id,
-        base=base,
-        profile=profile,
-        uin=uin,
-        sid=sid,
-        skey=answer.skey,
-        pass_ticket=answer.pass_ticket,
-        device_id=device_id,
-    )
-
-
-def _named_uin(uin: str) -> str:
-    """Returns the uin, or an empty text for 0, which names no account (webwx 2.4.3.8)."""
-    return uin if uin.strip("0") else ""
-
-
-def login_refusal(answer: NewLogin, language: Language) -> LoginRefused:
-    """Returns the error for a refused login, with WeChat's own message if it sent one."""
-    if answer.ret != Ret.OK and answer.message:
-        return LoginRefused(webwx_text(language, "refused", ret=answer.ret, message=answer.message))
-    if answer.ret != Ret.OK:
-        return LoginRefused(webwx_text(language, "refused_silently", ret=answer.ret))
-    return LoginRefused(webwx_text(language, "refused_by_page" if answer.page else "refused_without_key"))
+    # A uin of 0 names no account (webwx 2.4.3.8).
+    uin = answer.uin if answer.uin.strip("0") else cookies.value("wxuin")
+    if answer.ret == Ret.OK:
+        if answer.skey and sid and uin.strip("0"):
+            return sid, uin
+        reason = webwx_text(language, "refused_by_page" if answer.page else "refused_without_key")
+    elif answer.message:
+        reason = webwx_text(language, "refused", ret=answer.ret, message=answer.message)
+    else:
+        reason = webwx_text(language, "refused_silently", ret=answer.ret)
+    raise LoginRefused(reason)
 
 
 def _number(pattern: re.Pattern[str], script: str) -> int | None:
     match = pattern.search(script)
-    return read_integer(match[1]) if match else None
+    return int(match[1]) if match else None
 
 
 def _element(name: str, source: str) -> str:

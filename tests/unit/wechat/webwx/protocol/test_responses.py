@@ -18,8 +18,8 @@ from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.json_reader import UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import ScanStatus
-from wx2mqtt.wechat.webwx.protocol.responses import LARGE_ANSWER_MESSAGES, session_from_answer
-from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, Cookies, Session, SyncCursor
+from wx2mqtt.wechat.webwx.protocol.responses import LARGE_ANSWER_MESSAGES, require_sid_and_uin
+from wx2mqtt.wechat.webwx.protocol.session import Cookies, SyncCursor
 
 AVATAR = b"window.code=201;window.userAvatar = 'data:img/jpg;base64,/9j/4AAQ';"
 
@@ -309,32 +309,17 @@ def test_no_shape_makes_a_reader_fail(answer: dict[str, object]) -> None:
 COOKIES = Cookies({(".qq.com", "wxsid"): "cookie-sid", (".qq.com", "wxuin"): "987"})
 
 
-def session(body: bytes, language: Language = "en") -> Session:
-    return session_from_answer(
-        responses.read_new_login(body),
-        COOKIES,
-        base="wx2.qq.com",
-        profile=ClientProfile(),
-        login_id="l",
-        device_id="e1",
-        language=language,
-    )
-
-
 def test_a_session_from_the_xml() -> None:
-    found = session(GOOD_LOGIN)
-    assert (found.skey, found.sid, found.uin, found.pass_ticket) == (
-        "@crypt_1a2b3c4d_0123",
-        "AbCdEf123",
-        "123456789",
-        "aB%2Bc%3D",
-    )
-    assert (found.base, found.login_id, found.device_id) == ("wx2.qq.com", "l", "e1")
+    found = responses.read_new_login(GOOD_LOGIN)
+    assert (found.skey, found.pass_ticket) == ("@crypt_1a2b3c4d_0123", "aB%2Bc%3D")
+    assert require_sid_and_uin(found, COOKIES, "en") == ("AbCdEf123", "123456789")
 
 
-def test_sid_and_uin_may_come_as_cookies() -> None:
-    found = session(b"<error><ret>0</ret><skey>k</skey><pass_ticket>p</pass_ticket></error>")
-    assert (found.sid, found.uin) == ("cookie-sid", "987")
+@pytest.mark.parametrize("uin", ["", "0"])
+def test_sid_and_uin_may_come_as_cookies(uin: str) -> None:
+    body = f"<error><ret>0</ret><skey>k</skey><wxuin>{uin}</wxuin><pass_ticket>p</pass_ticket></error>"
+    found = responses.read_new_login(body.encode())
+    assert require_sid_and_uin(found, COOKIES, "en") == ("cookie-sid", "987")
 
 
 @pytest.mark.parametrize(
@@ -350,20 +335,14 @@ def test_sid_and_uin_may_come_as_cookies() -> None:
 )
 def test_refusals_say_why(body: bytes, language: Language, reason: str) -> None:
     with pytest.raises(LoginRefused, match=reason.replace("(", r"\(").replace(")", r"\)")):
-        session(body, language)
+        require_sid_and_uin(responses.read_new_login(body), COOKIES, language)
 
 
-def test_a_session_without_sid_is_none() -> None:
+@pytest.mark.parametrize("cookies", [{}, {("", "wxsid"): "s", ("", "wxuin"): "0"}])
+def test_a_session_without_sid_or_uin_is_none(cookies: dict[tuple[str, str], str]) -> None:
+    answer = responses.read_new_login(b"<ret>0</ret><skey>k</skey>")
     with pytest.raises(LoginRefused):
-        session_from_answer(
-            responses.read_new_login(b"<ret>0</ret><skey>k</skey>"),
-            Cookies({}),
-            base="b",
-            profile=ClientProfile(),
-            login_id="l",
-            device_id="e",
-            language="en",
-        )
+        require_sid_and_uin(answer, Cookies(cookies), "en")
 
 
 @pytest.mark.parametrize(
