@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from contextvars import copy_context
-from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
 import structlog
@@ -47,30 +46,36 @@ class LogInterval:
         return True
 
 
-async def run_in_daemon_thread(work: Callable[[], T], on_abandoned: Callable[[], None] = lambda: None) -> T:
+async def run_in_daemon_thread(work: Callable[[], T], undo: Callable[[T], None] = lambda _result: None) -> T:
     """Runs blocking work in a daemon thread and returns its result or raises its error.
 
-    On cancellation the thread goes on; `on_abandoned` is called when it has finished, to undo what it did. It
-    is no executor, since the process would wait at its end for a name server or a disk that does not answer.
+    On cancellation the thread goes on; `undo` then gets the result that nobody takes any more. It is no
+    executor, since the process would wait at its end for a name server or a disk that does not answer.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
-    def settle(set_outcome: Callable[[], None]) -> None:
+    def succeed(result: T) -> None:
         if future.cancelled():
-            on_abandoned()
+            undo(result)
         else:
-            set_outcome()
+            future.set_result(result)
+
+    def fail(error: BaseException) -> None:
+        if not future.cancelled():
+            future.set_exception(error)
 
     def run() -> None:
         try:
-            set_outcome = partial(future.set_result, work())
+            result = work()
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
-            set_outcome = partial(future.set_exception, error)
+            with suppress(RuntimeError):  # the loop is closed: the process ends
+                loop.call_soon_threadsafe(fail, error)
+            return
         try:
-            loop.call_soon_threadsafe(settle, set_outcome)
-        except RuntimeError:  # the loop is closed: the process ends
-            on_abandoned()
+            loop.call_soon_threadsafe(succeed, result)
+        except RuntimeError:
+            undo(result)
 
     # A log line of the thread names the same account as one of the caller.
     threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from itertools import pairwise
 
 import pytest
 from structlog.contextvars import bound_contextvars, get_contextvars
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.pauseless_loop import run_without_pauses
 from wx2mqtt import aio
 from wx2mqtt.aio import (
@@ -149,3 +151,25 @@ async def test_a_thread_has_what_its_caller_has_bound_for_the_log():
     with bound_contextvars(account="home"):
         assert await run_in_daemon_thread(get_contextvars) == {"account": "home"}
     assert await run_in_daemon_thread(get_contextvars) == {}
+
+
+async def test_what_a_thread_returns_to_nobody_is_undone():
+    goes_on, undone = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    results: list[str] = []
+
+    def work() -> str:
+        goes_on.wait(MAX_WAIT_SECONDS)
+        return "opened"
+
+    def undo(result: str) -> None:
+        results.append(result)
+        undone.set()
+
+    task = asyncio.create_task(run_in_daemon_thread(work, undo))
+    loop.call_soon(task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    goes_on.set()
+    await asyncio.wait_for(undone.wait(), MAX_WAIT_SECONDS)
+    assert results == ["opened"]

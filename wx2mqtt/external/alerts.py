@@ -85,12 +85,12 @@ async def send_alert(
 async def _send_to(url: str, alert: Alert) -> bool:
     """Sends to one service, in a thread that goes on where nobody waits for it any more."""
 
-    def end() -> None:
+    def end(_accepted: bool) -> None:
         _threads[url] -= 1
 
     _threads[url] += 1
-    accepted = await run_in_daemon_thread(partial(_send, url, alert), on_abandoned=end)
-    end()
+    accepted = await run_in_daemon_thread(partial(_send, url, alert), undo=end)
+    end(accepted)
     return accepted
 
 

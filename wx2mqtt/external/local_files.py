@@ -16,21 +16,21 @@ from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge
 
 READ_CHUNK_BYTES = 256 * 1024
+# Linux opens no longer path. To resolve one takes a time that grows with the square of its length.
 MAX_PATH_BYTES = 4096
-"""Linux opens no longer path. To resolve one takes a time that grows with the square of its length."""
 
 _FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: a pipe without a writer, or a device, would block the thread for ever.
 _FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_MESSAGE_KEY_BY_TYPE = (
-    (stat.S_ISDIR, "path_folder"),
-    (stat.S_ISFIFO, "path_pipe"),
-    (stat.S_ISSOCK, "path_socket"),
-    (stat.S_ISCHR, "path_device"),
-    (stat.S_ISBLK, "path_device"),
-    (stat.S_ISLNK, "path_changed"),  # the path was resolved before: somebody has made a link since
-)
+_MESSAGE_KEY_BY_TYPE = {
+    stat.S_IFDIR: "path_folder",
+    stat.S_IFIFO: "path_pipe",
+    stat.S_IFSOCK: "path_socket",
+    stat.S_IFCHR: "path_device",
+    stat.S_IFBLK: "path_device",
+    stat.S_IFLNK: "path_changed",  # the path was resolved before: somebody has made a link since
+}
 
 
 async def read_file(path: str, folders: Sequence[Path], limit: int) -> AsyncGenerator[bytes, None]:
@@ -38,7 +38,7 @@ async def read_file(path: str, folders: Sequence[Path], limit: int) -> AsyncGene
 
     Raises DeclaredSizeTooLarge if the file has more than `limit` bytes when it is opened; it may grow later.
     """
-    descriptor = await _open_in_thread(path, folders)
+    descriptor = await run_in_daemon_thread(lambda: open_file(path, folders), undo=os.close)
     try:
         if os.fstat(descriptor).st_size > limit:
             raise DeclaredSizeTooLarge
@@ -48,20 +48,6 @@ async def read_file(path: str, folders: Sequence[Path], limit: int) -> AsyncGene
         raise _os_error(error, path) from None
     finally:
         os.close(descriptor)
-
-
-async def _open_in_thread(path: str, folders: Sequence[Path]) -> int:
-    descriptors: list[int] = []
-
-    def work() -> int:
-        descriptors.append(open_file(path, folders))
-        return descriptors[0]
-
-    def undo() -> None:
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-    return await run_in_daemon_thread(work, undo)
 
 
 def open_file(path: str, folders: Sequence[Path]) -> int:
@@ -111,9 +97,9 @@ def _open_regular(name: str, folder: int, path: str) -> int:
 
 
 def _check_regular(status: os.stat_result, path: str) -> None:
-    for is_type, message_key in _MESSAGE_KEY_BY_TYPE:
-        if is_type(status.st_mode):
-            raise BadCommand("bad_file", message_key, path=path)
+    message_key = _MESSAGE_KEY_BY_TYPE.get(stat.S_IFMT(status.st_mode))
+    if message_key is not None:
+        raise BadCommand("bad_file", message_key, path=path)
 
 
 def _os_error(error: OSError, path: str) -> BadCommand:

@@ -40,7 +40,6 @@ async def open_stream(
     When it is cancelled, a socket that opens later is closed.
     """
     clock = asyncio.get_running_loop().time
-    opened: list[BufferedSocket] = []
 
     def connect() -> BufferedSocket:
         context = tls_context(tls) if address.tls else None
@@ -53,14 +52,9 @@ async def open_stream(
         except BaseException:
             connected.close()
             raise
-        opened.append(stream)
         return stream
 
-    def close() -> None:
-        for stream in opened:
-            stream.close()
-
-    return await run_in_daemon_thread(connect, on_abandoned=close)
+    return await run_in_daemon_thread(connect, undo=BufferedSocket.close)
 
 
 async def shake_hands(stream: BufferedSocket) -> bytes:

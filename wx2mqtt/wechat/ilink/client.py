@@ -224,9 +224,12 @@ class ApiClient:
 
         What WeChat answers does not count: the send says it (ilink 4.7.2, 10.4.3).
         """
-        if not self.polls_refused:
-            return
-        self.polls_refused = False
+        if self.polls_refused:
+            self.polls_refused = False
+            await self.announce()
+
+    async def announce(self) -> None:
+        """Announces this client to WeChat. Errors are only logged."""
         try:
             await self.is_login_valid(self.bot)
         except BackendError as why:

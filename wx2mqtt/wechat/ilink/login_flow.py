@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.errors import BackendError, LoginRefused, Unreachable
+from wx2mqtt.errors import LoginRefused, Unreachable
 from wx2mqtt.model import Cursor, Handle
 from wx2mqtt.wechat.backend import LoggedIn, LoginFilter, LoginStep, QrExpired, ShowQr, any_login
 from wx2mqtt.wechat.ilink.client import ApiClient
@@ -150,10 +150,7 @@ class LoginFlow:
         client = self._client
         client.set_current(self._new_bot(answer))
         await client.save_if_possible()
-        try:
-            await client.is_login_valid(client.bot)
-        except BackendError as why:  # the call only announces this client
-            log.info("presence not told", reason=str(why))
+        await client.announce()
         return _logged_in(client.bot, resumed=False)
 
     def _new_bot(self, answer: ScanAnswer) -> Bot:
