@@ -55,7 +55,8 @@ class Database(ABC):
         self._reading = reading
         self._on_commit_point = on_commit_point
         self._writer = _Worker("store-write", self._run_writes, writing.close)
-        self._reader = _Worker("store-read", self._run_reads, lambda: self._reading.close())  # noqa: PLW0108 - by then another one, maybe
+        # PostgreSQL may have another connection to read by then.
+        self._reader = _Worker("store-read", self._run_reads, lambda: self._reading.close())  # noqa: PLW0108
 
     async def write(self, name: str, job: Job[T], *, urgent: bool = False) -> T:
         """Runs `job` in a transaction; when this returns, its changes are durable.

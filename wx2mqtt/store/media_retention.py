@@ -53,7 +53,7 @@ class MediaRetention:
             return 0
         freed = 0
         while files := await self._read_ready(_SQL["downloaded_before"], account, now - keep_ms):
-            freed += await self._remove(files, REASON_AGED)
+            freed += await self._give_up(files, REASON_AGED)
         await self._delete_finished(account, now - FINISHED_RETENTION_MS)
         return freed
 
@@ -64,12 +64,11 @@ class MediaRetention:
             ((total,),) = await self._database.fetch(_SQL["total_bytes"], (account,))
             if total <= max_bytes:
                 break
-            files = _oldest_with(
-                total - max_bytes, await self._read_ready(_SQL["oldest_of_account"], account)
-            )
+            oldest = await self._read_ready(_SQL["oldest_of_account"], account)
+            files = _oldest_with(total - max_bytes, oldest)
             if not files:
                 break
-            freed += await self._remove(files, REASON_TOTAL_SIZE)
+            freed += await self._give_up(files, REASON_TOTAL_SIZE)
         return freed
 
     async def free_space(self, wanted_bytes: int) -> int:
@@ -82,41 +81,41 @@ class MediaRetention:
             files = _oldest_with(wanted_bytes - freed, await self._read_ready(_SQL["oldest"]))
             if not files:
                 break
-            freed += await self._remove(files, REASON_STORE_FULL)
+            freed += await self._give_up(files, REASON_STORE_FULL)
         return freed
 
     async def remove_orphans(self, min_age_seconds: float = ORPHAN_AGE_SECONDS) -> int:
         """Removes files of at least this age to which no row refers; returns the bytes removed."""
         freed = 0
         for paths in chunks(await self.blobs.older_than(min_age_seconds), PRUNE_BATCH_ROWS):
-            freed += await self._remove_unused(paths)
+            freed += await self._delete_files(paths)
         return freed
 
     async def remove_unused(self, blob: Blob) -> None:
         """Removes a file that is not wanted after all, unless a row refers to it."""
-        await self._remove_unused([self.blobs.path_of(blob)])
+        await self._delete_files([self.blobs.path_of(blob)])
 
     async def _read_ready(self, statement: str, *arguments: object) -> list[_ReadyFile]:
         rows = await self._database.fetch(statement, (*arguments, PRUNE_BATCH_ROWS))
         return [_ReadyFile(media_id, _readable_blob(text)) for media_id, _, text in rows]
 
-    async def _remove(self, files: Sequence[_ReadyFile], why: str) -> int:
+    async def _give_up(self, files: Sequence[_ReadyFile], why: str) -> int:
         """Marks rows as gone, then removes their files; the orphan of an unreadable row is removed later."""
         ids = json_list(file.id for file in files)
         await self._database.execute("media_prune", _SQL["mark_gone"], (ids, why))
         paths = {self.blobs.path_of(file.blob) for file in files if file.blob}
-        return await self._remove_unused(list(paths))
+        return await self._delete_files(list(paths))
 
-    async def _remove_unused(self, paths: Sequence[Path]) -> int:
-        """Removes files to which no row refers. Reads first, which delays no commit."""
+    async def _delete_files(self, paths: Sequence[Path]) -> int:
+        """Deletes those of these files to which no row refers. Reads first, which delays no commit."""
         freed = 0
-        for chunk in chunks(await self._database.read(partial(_unused, paths)), PRUNE_BATCH_FILES):
-            freed += await self._database.write("media_remove", partial(self._remove_now, chunk))
+        for chunk in chunks(await self._database.read(partial(_without_row, paths)), PRUNE_BATCH_FILES):
+            freed += await self._database.write("media_remove", partial(self._delete_within, chunk))
         return freed
 
-    def _remove_now(self, paths: Sequence[Path], connection: Connection) -> int:
+    def _delete_within(self, paths: Sequence[Path], connection: Connection) -> int:
         # Asked again: a row may have come to refer to a file since.
-        return self.blobs.remove(_unused(paths, connection), connection)
+        return self.blobs.remove(_without_row(paths, connection), connection)
 
     async def _delete_finished(self, account: str, before_ms: int) -> None:
         statement, after_id = _SQL["finished_page"], ""
@@ -133,7 +132,7 @@ def _readable_blob(text: str | None) -> Blob | None:
         return None
 
 
-def _unused(paths: Sequence[Path], connection: Connection) -> list[Path]:
+def _without_row(paths: Sequence[Path], connection: Connection) -> list[Path]:
     hashes = json_list(sha256_of(path) for path in paths)
     used = {sha256 for (sha256,) in connection.execute(_SQL["used"], (hashes,))}
     return [path for path in paths if sha256_of(path) not in used]
