@@ -40,79 +40,12 @@ class MessageHistory(JournalPart):
     async def find(self, query: HistoryQuery) -> tuple[list[HistoryRow], bool]:
         """Returns matches, the oldest first, and whether there are more: newer with `since`, else older."""
         matches: list[HistoryRow] = []
-        async for part in self._find(query):
+        async for part in self._matches(query):
             matches += part
             if len(matches) > query.limit:  # one more than asked for: there are more
                 break
         page = matches[: query.limit]
         return (page if _oldest_first(query) else page[::-1]), len(matches) > query.limit
-
-    async def _find(self, query: HistoryQuery) -> AsyncIterator[list[HistoryRow]]:
-        """Yields matches in the order of the search."""
-        first, last = await self._database.read(lambda db: self._seq_range(db, query))
-        index = self._search_index
-        indexed_id = index.indexed_id if index is not None and query.text else 0
-        indexed = await self._database.read(partial(self._seq_at, indexed_id)) if indexed_id else 0
-        ranges = [(first, min(last, indexed), True), (max(first, indexed + 1), last, False)]
-        for range_first, range_last, is_indexed in ranges if _oldest_first(query) else ranges[::-1]:
-            search = self._search if is_indexed else self._scan_steps
-            async for part in search(query, range_first, range_last):
-                yield part
-
-    async def _scan_steps(
-        self, query: HistoryQuery, first: int, last: int
-    ) -> AsyncIterator[list[HistoryRow]]:
-        """Yields the matches among all messages of a range."""
-        for batch in _batches(first, last, query):
-            yield await self._database.read(partial(self._scan, query, batch, query.limit + 1))
-
-    async def _search(self, query: HistoryQuery, first: int, last: int) -> AsyncIterator[list[HistoryRow]]:
-        """Yields the matches in a range whose messages are in the search index."""
-        if first > last or self._search_index is None:
-            return
-        oldest_first = _oldest_first(query)
-        ids = await self._database.read(partial(self._id_range, first, last))
-        count = CANDIDATES_PER_MATCH * (query.limit + 1)
-        while ids:
-            candidates = await self._search_index.candidates(
-                storable_text(query.text), ids, count, newest_first=not oldest_first
-            )
-            if candidates is None:  # the index was deleted meanwhile
-                before = await self._database.read(partial(self._seq_at, ids.start - 1))
-                end = await self._database.read(partial(self._seq_at, ids.stop - 1))
-                async for part in self._scan_steps(query, max(first, before + 1), min(last, end)):
-                    yield part
-                return
-            yield await self._database.read(partial(self._select, query, (first, last), candidates))
-            if len(candidates) < count:
-                return
-            ids = range(candidates[-1] + 1, ids.stop) if oldest_first else range(ids.start, candidates[-1])
-
-    def _seq_at(self, publication_id: int, connection: Connection) -> int:
-        """Returns the seq of the newest message up to this publication; 0 without one."""
-        row = connection.execute(_SQL["seq_at"], (self._account, publication_id)).fetchone()
-        return int(row[0]) if row else 0
-
-    def _id_range(self, first: int, last: int, connection: Connection) -> range:
-        first_id, last_id = connection.execute(_SQL["id_range"], (self._account, first, last)).fetchone()
-        return range(first_id, last_id + 1) if first_id and last_id else range(0)
-
-    def _select(
-        self,
-        query: HistoryQuery,
-        seq_range: tuple[int, int],
-        ids: Sequence[int],
-        connection: Connection,
-    ) -> list[HistoryRow]:
-        """Returns the matches among these publications, in the order of the search."""
-        users = json_list(storable_text(user) for user in query.users)
-        values = (*self._values(query, seq_range), json_list(ids), users)
-        rows = [HistoryRow(*row) for row in connection.execute(_SQL["among"], values)]
-        return rows if _oldest_first(query) else rows[::-1]
-
-    def _values(self, query: HistoryQuery, seq_range: tuple[int, int]) -> tuple[object, ...]:
-        text = storable_text(query.text).translate(_ASCII_LOWER)
-        return (self._account, *seq_range, storable_text(query.kind), text)
 
     async def quoted_message(self, message_id: str) -> QuotedMessage | None:
         """Returns the content of a message, received or sent; None if it is unknown or was pruned."""
@@ -130,6 +63,20 @@ class MessageHistory(JournalPart):
         sender = json.loads(rows[0][0]).get("sender", {}) if rows else {}
         return str(sender.get("user", ""))
 
+    # The search; methods that take a connection are read jobs
+
+    async def _matches(self, query: HistoryQuery) -> AsyncIterator[list[HistoryRow]]:
+        """Yields matches in the order of the search."""
+        first, last = await self._database.read(lambda db: self._seq_range(db, query))
+        index = self._search_index
+        indexed_id = index.indexed_id if index is not None and query.text else 0
+        indexed = await self._database.read(partial(self._seq_at, indexed_id)) if indexed_id else 0
+        ranges = [(first, min(last, indexed), True), (max(first, indexed + 1), last, False)]
+        for range_first, range_last, is_indexed in ranges if _oldest_first(query) else ranges[::-1]:
+            search = self._ask_index if is_indexed else self._compare_all
+            async for part in search(query, range_first, range_last):
+                yield part
+
     def _seq_range(self, connection: Connection, query: HistoryQuery) -> tuple[int, int]:
         """Returns the first and the last seq that may match; the first is larger if there are none."""
         first, last = connection.execute(_SQL["seq_range"], (self._account,)).fetchone()
@@ -139,7 +86,14 @@ class MessageHistory(JournalPart):
         last_match = last if query.before is None else min(last, query.before - 1)
         return first_match, last_match
 
-    def _scan(
+    async def _compare_all(
+        self, query: HistoryQuery, first: int, last: int
+    ) -> AsyncIterator[list[HistoryRow]]:
+        """Yields the matches among all messages of a range."""
+        for batch in _batches(first, last, query):
+            yield await self._database.read(partial(self._compare_batch, query, batch, query.limit + 1))
+
+    def _compare_batch(
         self, query: HistoryQuery, seq_range: tuple[int, int], limit: int, connection: Connection
     ) -> list[HistoryRow]:
         """Returns up to `limit` matches within a range of seq, in the order of the search."""
@@ -155,6 +109,56 @@ class MessageHistory(JournalPart):
             (HistoryRow(*row) for row in rows), key=lambda match: match.seq, reverse=not oldest_first
         )
         return matches[:limit]
+
+    async def _ask_index(self, query: HistoryQuery, first: int, last: int) -> AsyncIterator[list[HistoryRow]]:
+        """Yields the matches in a range whose messages are in the search index."""
+        if first > last or self._search_index is None:
+            return
+        oldest_first = _oldest_first(query)
+        ids = await self._database.read(partial(self._id_range, first, last))
+        count = CANDIDATES_PER_MATCH * (query.limit + 1)
+        while ids:
+            candidates = await self._search_index.candidates(
+                storable_text(query.text), ids, count, newest_first=not oldest_first
+            )
+            if candidates is None:  # the index was deleted meanwhile
+                before = await self._database.read(partial(self._seq_at, ids.start - 1))
+                end = await self._database.read(partial(self._seq_at, ids.stop - 1))
+                async for part in self._compare_all(query, max(first, before + 1), min(last, end)):
+                    yield part
+                return
+            yield await self._database.read(
+                partial(self._compare_candidates, query, (first, last), candidates)
+            )
+            if len(candidates) < count:
+                return
+            ids = range(candidates[-1] + 1, ids.stop) if oldest_first else range(ids.start, candidates[-1])
+
+    def _id_range(self, first: int, last: int, connection: Connection) -> range:
+        first_id, last_id = connection.execute(_SQL["id_range"], (self._account, first, last)).fetchone()
+        return range(first_id, last_id + 1) if first_id and last_id else range(0)
+
+    def _compare_candidates(
+        self,
+        query: HistoryQuery,
+        seq_range: tuple[int, int],
+        ids: Sequence[int],
+        connection: Connection,
+    ) -> list[HistoryRow]:
+        """Returns the matches among these publications, in the order of the search."""
+        users = json_list(storable_text(user) for user in query.users)
+        values = (*self._values(query, seq_range), json_list(ids), users)
+        rows = [HistoryRow(*row) for row in connection.execute(_SQL["among"], values)]
+        return rows if _oldest_first(query) else rows[::-1]
+
+    def _values(self, query: HistoryQuery, seq_range: tuple[int, int]) -> tuple[object, ...]:
+        text = storable_text(query.text).translate(_ASCII_LOWER)
+        return (self._account, *seq_range, storable_text(query.kind), text)
+
+    def _seq_at(self, publication_id: int, connection: Connection) -> int:
+        """Returns the seq of the newest message up to this publication; 0 without one."""
+        row = connection.execute(_SQL["seq_at"], (self._account, publication_id)).fetchone()
+        return int(row[0]) if row else 0
 
 
 def _quoted_message(connection: Connection, values: tuple[str, str]) -> QuotedMessage | None:

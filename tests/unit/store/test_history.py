@@ -154,13 +154,13 @@ async def test_a_search_through_many_lets_others_read_in_between(
     monkeypatch.setattr(history, "SCAN_BATCH_ROWS", 10)
     await _record(journal, *(message(f"k{n}", text="needle" if n in {4, 95} else "hay") for n in range(100)))
     reads = []
-    found = MessageHistory._scan
+    found = MessageHistory._compare_batch
 
     def counted(messages: MessageHistory, *arguments: object) -> list[HistoryRow]:
         reads.append(arguments)
         return found(messages, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(MessageHistory, "_scan", counted)
+    monkeypatch.setattr(MessageHistory, "_compare_batch", counted)
     assert await _seqs(journal, text="needle", since=since) == ([5, 96], False)
     assert len(reads) == 10
     reads.clear()

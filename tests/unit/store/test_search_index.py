@@ -6,6 +6,7 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.records import HistoryQuery
+from wx2mqtt.store.records import HistoryQuery, HistoryRow
 from wx2mqtt.store.search_index import SearchIndex, pairs
 
 ALPHABET = "你好吗aB-. é\U0001f600\x00\ud800"
@@ -105,8 +106,13 @@ async def test_a_text_that_nobody_wrote_costs_no_reading_of_messages(
     await store(journal, ["今天晚上回家吃饭吗"] * 100)
     await index.extend()
     scanned: list[object] = []
-    scan = MessageHistory._scan
-    monkeypatch.setattr(MessageHistory, "_scan", lambda *values: scanned.append(values) or scan(*values))  # type: ignore[func-returns-value]
+    scan = MessageHistory._compare_batch
+
+    def counted(*values: Any) -> list[HistoryRow]:
+        scanned.append(values)
+        return scan(*values)
+
+    monkeypatch.setattr(MessageHistory, "_compare_batch", counted)
     assert await seqs(journal, text="没有人写过这个") == ([], False)
     assert scanned == []
 
