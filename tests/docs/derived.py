@@ -20,6 +20,7 @@ from tests.docs.code_help import CODE_HELP
 from tests.docs.limit_texts import LIMIT_TEXTS
 from tests.docs.manual import MANUAL, manual_text
 from tests.docs.markdown import ROOT
+from tests.docs.table_texts import TABLE_TEXTS
 from tests.unit.test_limit_constants import limits_without_row
 from wx2mqtt.cli.main import app
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
@@ -78,23 +79,24 @@ def missing_parts() -> Iterator[str]:
 
 def _missing_texts() -> Iterator[str]:
     """Makes all Chinese tables with the English texts, and yields those that have no Chinese."""
-    needed: dict[str, set[str]] = {"reference": set(), "limits": set()}
+    needed: dict[str, set[str]] = {"tables": set(), "limits": set()}
 
     def note(file: str, english: str) -> str:
         needed[file].add(english)
         return english
 
     with (
-        patch.object(tables, "said", lambda english, _: note("reference", english)),
+        patch.object(tables, "said", lambda english, _: note("tables", english)),
         patch.object(limits_table, "said", lambda english, _: note("limits", english)),
     ):
         for name, make_table in tables.TABLES.items():
             # A code without cause and cure is reported as such.
             if not name.endswith("-codes"):
                 make_table("zh")
-    for file, known in {"reference": REFERENCE_TEXTS, "limits": LIMIT_TEXTS}.items():
-        for english in sorted(needed[file] - known.keys() - {""}):
-            yield f"no Chinese for {english!r}: wx2mqtt/i18n/{file}.py"
+    for english in sorted(needed["tables"] - TABLE_TEXTS.keys() - REFERENCE_TEXTS.keys() - {""}):
+        yield f"no Chinese for {english!r}: wx2mqtt/i18n/reference.py or tests/docs/table_texts.py"
+    for english in sorted(needed["limits"] - LIMIT_TEXTS.keys() - {""}):
+        yield f"no Chinese for {english!r}: tests/docs/limit_texts.py"
 
 
 def _missing_descriptions() -> Iterator[str]:

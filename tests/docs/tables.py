@@ -12,6 +12,7 @@ import typer
 from tests import architecture, limits_table
 from tests.docs.code_help import CODE_HELP
 from tests.docs.kind_help import KIND_HELP
+from tests.docs.table_texts import TABLE_TEXTS
 from wx2mqtt.cli import operations
 from wx2mqtt.cli.main import app
 from wx2mqtt.i18n import Language, translation
@@ -68,9 +69,10 @@ def said(english: str, language: Language) -> str:
     """Returns a text of the reference in a language. Raises `KeyError` where the Chinese one is missing."""
     if not english:
         return ""
-    if english not in REFERENCE_TEXTS:
-        raise KeyError(f"wx2mqtt/i18n/reference.py has no Chinese for {english!r}")
-    return translation((english, REFERENCE_TEXTS[english]), language)
+    chinese = TABLE_TEXTS.get(english) or REFERENCE_TEXTS.get(english)
+    if chinese is None:
+        raise KeyError(f"neither tests/docs/table_texts.py nor wx2mqtt/i18n/reference.py has {english!r}")
+    return translation((english, chinese), language)
 
 
 def table(head: str, rows: Iterable[Sequence[str]], language: Language) -> str:

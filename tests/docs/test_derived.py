@@ -15,6 +15,7 @@ from tests.docs.code_help import CODE_HELP
 from tests.docs.derived import derived_files, missing_parts, schema_text, write_files
 from tests.docs.limit_texts import LIMIT_TEXTS
 from tests.docs.markdown import ROOT
+from tests.docs.table_texts import TABLE_TEXTS
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.settings.key_tree import dotted, walk
 
@@ -50,11 +51,18 @@ def test_today_nothing_is_missing():
     assert list(missing_parts()) == []
 
 
-@pytest.mark.parametrize(("texts", "file"), [(REFERENCE_TEXTS, "reference"), (LIMIT_TEXTS, "limits")])
-def test_a_text_without_chinese_is_named_with_its_place(monkeypatch, texts, file):
+IN_TABLES = "wx2mqtt/i18n/reference.py or tests/docs/table_texts.py"
+
+
+@pytest.mark.parametrize(
+    ("texts", "place"),
+    [(REFERENCE_TEXTS, IN_TABLES), (TABLE_TEXTS, IN_TABLES), (LIMIT_TEXTS, "tests/docs/limit_texts.py")],
+    ids=["reference", "tables", "limits"],
+)
+def test_a_text_without_chinese_is_named_with_its_place(monkeypatch, texts, place):
     english = next(iter(texts))
     monkeypatch.delitem(texts, english)
-    assert list(missing_parts()) == [f"no Chinese for {english!r}: wx2mqtt/i18n/{file}.py"]
+    assert list(missing_parts()) == [f"no Chinese for {english!r}: {place}"]
 
 
 def test_a_code_without_cause_and_cure_is_named(monkeypatch):

@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from tests.docs.kind_help import KIND_HELP, KindHelp
+from tests.docs.table_texts import TABLE_TEXTS
 from tests.docs.tables import kinds
 from tests.unit.wechat.webwx.entries import app_of_type, entry, roster
-from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.i18n.web_page import KIND_NAMES
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.json_schema import string
@@ -73,7 +73,7 @@ def test_a_new_kind_is_a_row_and_a_reader(monkeypatch: pytest.MonkeyPatch) -> No
     schema = message_definitions()["message_poll"]
     assert "Tea?" not in json.dumps(schema)
     assert '"question"' in json.dumps(schema)
-    monkeypatch.setattr("tests.docs.tables.REFERENCE_TEXTS", {**REFERENCE_TEXTS, "a vote": "投票"})
+    monkeypatch.setattr("tests.docs.tables.TABLE_TEXTS", {**TABLE_TEXTS, "a vote": "投票"})
     assert "| `poll` | a vote |" in kinds("en")
     assert "| `poll` | 投票 |" in kinds("zh")
 

@@ -1,7 +1,6 @@
-"""Chinese for the descriptions that stand in the code: topics, kinds, configuration, command line, metrics.
+"""Chinese for the descriptions of the configuration and of the command line.
 
-The English text is the key, as it stands in the code, so a change of one without the other fails a test. The tables
-of the documentation are made from these pairs.
+The English text is the key, as it stands in the code, so a change of one without the other fails a test.
 """
 
 from __future__ import annotations
@@ -9,51 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 REFERENCE_TEXTS: Mapping[str, str] = {
-    # topics
-    "a message that came in": "收到的消息",
-    "a text to send as it is, or a JSON object (a command)": "要原样发送的文字，或 JSON 对象（命令）",
-    "the one result of each command": "每条命令唯一的结果",
-    "what happened and is no message": "不是消息的事件",
-    "with plain: what somebody trusted wrote just now, as bare text": "设置 plain 时：受信任的人刚刚所写的纯文本",
-    "the login, and what a person must do": "登录状态，以及需要人做的事",
-    "the QR code to scan, else a placeholder": "要扫描的二维码，否则为占位图",
-    "the text in the QR code": "二维码中的文字",
-    "the directory of topic names": "主题名的通讯录",
-    "iLink: whether WeChat would take a message to them now": "iLink：微信现在是否接受发给此人的消息",
-    "the newest message": "最新的消息",
-    "online or offline (will)": "在线或离线（遗嘱消息）",
-    "versions, stream, settings without secrets": "版本、stream、不含机密的设置",
-    "counters, queues, ages": "计数、队列、等待时间",
-    "a request to the bridge": "给桥接程序的请求",
-    "its answer": "请求的回答",
-    # kinds
-    "what somebody typed; also texts of apps, group lists (接龙) and announcements": "输入的文字；也包括应用的文字、接龙和群公告",
-    "yes": "可以",
-    "a picture": "图片",
-    "whole and `thumbnail`": "原件和 `thumbnail`",
-    "JPEG, PNG, BMP; iLink: WebP, GIF, too": "JPEG、PNG、BMP；iLink 还有 WebP、GIF",
-    "a voice message": "语音消息",
-    "MP3, on iLink SILK": "MP3，iLink 为 SILK",
-    "as a file": "作为文件",
-    "a video": "视频",
-    "MP4": "MP4",
-    "a sticker, also dice (`result` 1 to 6) and `rock_paper_scissors`": "表情，也包括骰子（`result` 为 1 到 6）和猜拳 `rock_paper_scissors`",
-    "whole": "原件",
-    "GIF": "GIF",
-    "a file": "文件",
-    "any": "任意格式",
-    "an article, a song (`audio`), a video, something from a shop, a coupon, a gift, a post of Channels (视频号)": "文章、歌曲（`audio`）、视频、商品、卡券、礼物、视频号内容",
-    "`thumbnail`": "`thumbnail`",
-    "a mini program": "小程序",
-    "a place; or that somebody shares where they are (`live`)": "位置；或有人正在共享实时位置（`live`）",
-    "a map as `thumbnail`": "地图作为 `thumbnail`",
-    "somebody's contact card": "名片",
-    "a reply: `text` is what was written now, the object what it answers": "引用回复：`text` 是这次写的内容，对象是被引用的内容",
-    "a forwarded conversation, or a note": "转发的聊天记录，或笔记",
-    "money for one person": "转账",
-    "a red packet; what is in it nobody is told": "红包；金额不会告知",
-    "WeChat's own words: who joined, an end of sharing; and a pat, with its sender": "微信的系统提示：谁加入、共享结束；以及拍一拍（带发送者）",
-    "what WeChat does not show here, or newer than this program": "微信在此不显示的内容，或比本程序更新的类型",
     # configuration
     "The broker": "代理服务器",
     'mqtt mqtts ws wss unix, or "embedded"; a list is one cluster, tried in turn': "mqtt mqtts ws wss unix，或 “embedded”；列表表示一个集群，依次尝试",
@@ -246,57 +200,5 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "Print the JSON Schema of the configuration file.": "输出配置文件的 JSON Schema。",
     "Print the JSON Schemas of all payloads, by name.": "按名称输出所有消息内容的 JSON Schema。",
     "Print the topics as an AsyncAPI 3 document.": "以 AsyncAPI 3 文档输出所有主题。",
-    "it worked": "成功",
-    "it failed; for check --connect and healthcheck: something is not well": "失败；对于 check --connect 和 healthcheck：有问题",
-    "the command line is wrong": "命令行有误",
-    "try again later: a port is in use, or the store is locked or full": "稍后再试：端口被占用，或存储被锁定或已满",
-    "the configuration, or the version of the store, cannot be used": "配置或存储的版本无法使用",
-    # metrics
-    "1 for the state that the login is in": "登录当前所处的状态为 1",
-    "1 while a person must do something, such as scan a code": "需要人操作（例如扫码）时为 1",
-    "1 for what is wrong besides the login, as in bridge/health": "登录以外的问题为 1，与 bridge/health 相同",
-    "Messages that came in, and that were sent, since the start": "启动以来收到和发送的消息数",
-    "Messages that were not published: filtered, repeated, our own echoes, not to be read": "未发布的消息：被过滤、重复、自己的回显、无法读取",
-    "Results of commands since the start": "启动以来的命令结果数",
-    "Commands that were accepted since the start": "启动以来接受的命令数",
-    "Messages, results, answers and events that the broker acknowledged since the start": "启动以来代理服务器确认的消息、结果、回答和事件数",
-    "How much waits for the broker, for WeChat, and to be fetched": "等待代理服务器、等待微信、等待下载的数量",
-    "For how long the oldest of them has been waiting": "其中最旧的已等待多久",
-    "Messages on which the broker hangs up, put aside for a person to look at": "代理服务器遇到就断开、已搁置待人查看的消息数",
-    "Messages that were given up since the broker refused their topic for 7 days, ever": "因主题被代理服务器拒绝 7 天而放弃的消息总数",
-    "Commands of the last 24 hours that did not end in sent": "最近 24 小时未能发送（结果不是 sent）的命令数",
-    "Users whose last command of the last 24 hours was not sent": "最近 24 小时内最后一条命令未能发送的收件人数",
-    "1 while the broker is there": "与代理服务器连接时为 1",
-    "Connections to the broker since the start": "启动以来与代理服务器建立的连接数",
-    "Connections to the broker that were lost since the start": "启动以来与代理服务器断开的连接数",
-    "Sessions that the broker forgot since the start": "启动以来被代理服务器遗忘的会话数",
-    "When WeChat last answered; 0 before the first time": "微信上次应答的时间；首次之前为 0",
-    "For how long WeChat wants not to be asked": "微信要求多长时间内不再请求",
-    "People of whom it is not certain who they are since the last login": "上次登录后无法确定身份的联系人数",
-    "What became of the bytes of messages since the start": "启动以来消息文件的下载结果",
-    "Bytes of messages that were fetched since the start": "启动以来下载的消息文件字节数",
-    "1 where this instance runs the account (storage.url)": "本实例运行该账号时为 1（storage.url）",
-    "1 if the configuration file was accepted the last time that it was read": "上次读取配置文件时被接受则为 1",
-    "When the configuration file was accepted last": "上次接受配置文件的时间",
-    "1 while the database answers (storage.url); while it is away no account runs here": "数据库有应答时为 1（storage.url）；无法使用期间这里没有账号在运行",
-    "Live instances that share the database": "共享该数据库的在线实例数",
-    "Accounts that no instance runs": "没有任何实例运行的账号数",
-    "How long the last heartbeat took to be stored": "最近一次心跳写入所用的时间",
-    "How long the last look at the locks of all accounts took": "最近一次查看全部账号锁所用的时间",
-    "Accounts taken from an instance that did not give them up in order, since the start": (
-        "启动以来从未正常交出账号的实例那里接管的账号数"
-    ),
-    "How often the connection that holds the locks was lost since the start": "启动以来持有锁的连接丢失的次数",
-    "Everything in the store": "存储的总字节数",
-    "What the store may hold (storage.max_size)": "存储的上限（storage.max_size）",
-    "Bytes of messages and commands on the disk": "磁盘上消息和命令的文件字节数",
-    "When wx2mqtt backup last wrote the store into a file; absent before the first time": "wx2mqtt backup 上次把存储写入文件的时间；第一次之前没有",
-    "When the bridge was started": "桥接程序的启动时间",
-    "The version": "版本",
-    "Loops of the bridge that do not move": "停止运转的循环数",
-    "1 where the store tells how an account does": "能从存储得知账号状况时为 1",
-    "Requests to WeChat by how they ended: an HTTP status, or a word": "对微信的请求，按结果：HTTP 状态码或一个词",
-    "How long requests to WeChat took; synccheck and login wait for news": "对微信的请求耗时；synccheck 和 login 会等待新消息",
-    # renewal and reminders of iLink
 }
 """English as it stands in the code, and Chinese."""
