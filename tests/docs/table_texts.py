@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+# English as it stands in the code, and Chinese.
 TABLE_TEXTS: Mapping[str, str] = {
     # topics
     "a message that came in": "收到的消息",
@@ -107,4 +108,3 @@ TABLE_TEXTS: Mapping[str, str] = {
     "Requests to WeChat by how they ended: an HTTP status, or a word": "对微信的请求，按结果：HTTP 状态码或一个词",
     "How long requests to WeChat took; synccheck and login wait for news": "对微信的请求耗时；synccheck 和 login 会等待新消息",
 }
-"""English as it stands in the code, and Chinese."""

@@ -14,12 +14,12 @@ from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.client import ConnectionWaiter, MqttClient, running
 from wx2mqtt.mqtt.options import MqttOptions
 
+# Time for the whole conversation.
 CONVERSATION_TIMEOUT_SECONDS = 9.0
-"""Time for the whole conversation."""
 QUESTION, ANSWER = "我快到家了，开灯 ☀", "灯已打开。欢迎回家！"
 
+# Seconds that the simulator waits for a sent message before it answers.
 SENT_POLL_SECONDS = 5
-"""Seconds that the simulator waits for a sent message before it answers."""
 
 
 class ScriptListener(ConnectionWaiter):

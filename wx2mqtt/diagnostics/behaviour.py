@@ -14,15 +14,18 @@ from wx2mqtt.diagnostics.target import DiagnosticTarget
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.options import SECONDS_PER_WEEK, MqttOptions
 
+# Time for a message to come back to the client that published it.
 MESSAGE_TIMEOUT_SECONDS = 2.0
-"""Time for a message to come back to the client that published it."""
+
+# A longer delay gives a warning.
 SLOW_DELAY_SECONDS = 0.5
-"""A longer delay gives a warning."""
 SECONDS_PER_DAY = 86400
+
+# Payload of probes that need one: subscribers of all topics expect JSON there.
 PROBE_PAYLOAD = b"{}"
-"""Payload of probes that need one: subscribers of all topics expect JSON there."""
+
+# A topic level that brokers which map topics to routing keys change (mqtt 5.2.4).
 UNUSUAL_LEVEL = "a.b*c"
-"""A topic level that brokers which map topics to routing keys change (mqtt 5.2.4)."""
 
 
 class BehaviourCheck:

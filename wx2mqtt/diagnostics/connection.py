@@ -25,6 +25,13 @@ from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import DiagnosticTarget
 from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
+from wx2mqtt.mqtt.packets import (
+    BAD_AUTHENTICATION_METHOD,
+    BAD_CREDENTIALS,
+    BANNED,
+    CLIENT_ID_NOT_VALID,
+    NOT_AUTHORIZED,
+)
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason
 from wx2mqtt.mqtt.sockets import open_socket, tls_context
@@ -32,36 +39,39 @@ from wx2mqtt.values import frozen
 
 T = TypeVar("T")
 
-# The resolver's own timeout is longer if its server is away.
-RESOLVE_TIMEOUT_SECONDS = 10.0
-
-# For TCP, and again for TLS.
-TCP_TIMEOUT_SECONDS = 10.0
+# For each step below MQTT: the name (the resolver itself waits longer if its server is away), TCP, and TLS.
+STEP_TIMEOUT_SECONDS = 10.0
 
 # X509_V_FLAG_NO_CHECK_TIME, for which Python has no name: dates are checked apart from the signature.
 NO_CHECK_TIME = 0x200000
 
 SECONDS_PER_DAY = 86400.0
+
+# A certificate that expires sooner gives a warning.
 EXPIRY_WARNING_SECONDS = 14 * SECONDS_PER_DAY
-"""A certificate that expires sooner gives a warning."""
+
+# With a smaller packet limit the contact directory of a large account is incomplete.
 DIRECTORY_PACKET_BYTES = 256_000
-"""With a smaller packet limit the contact directory of a large account is incomplete."""
+
+# With fewer messages in flight the bridge is slow.
 MIN_RECEIVE_MAXIMUM = 4
-"""With fewer messages in flight the bridge is slow."""
-SELF_SIGNED_CODES = frozenset({18, 19})
-UNKNOWN_AUTHORITY_CODES = frozenset({2, 20, 21})
-"""Both are error codes of OpenSSL's certificate verification."""
+
+# By error code of OpenSSL's certificate verification.
 AUTHORITY_MESSAGE_KEYS = {
-    **dict.fromkeys(SELF_SIGNED_CODES, "authority_self_signed"),
-    **dict.fromkeys(UNKNOWN_AUTHORITY_CODES, "authority_unknown"),
+    **dict.fromkeys((18, 19), "authority_self_signed"),
+    **dict.fromkeys((2, 20, 21), "authority_unknown"),
 }
-LOGIN_REFUSAL_CODES = frozenset({0x86, 0x87, 0x8C})
-"""CONNACK reason codes that refuse the user or the password."""
-LOGIN_REMEDY_KEYS = {0x85: "login_client_cure", 0x8A: "login_banned_cure"}
-"""By CONNACK reason code: client identifier not valid, banned."""
+
+# Reason codes of CONNACK that refuse the user or the password.
+LOGIN_REFUSAL_CODES = frozenset({BAD_CREDENTIALS, NOT_AUTHORIZED, BAD_AUTHENTICATION_METHOD})
+
+# By reason code of CONNACK.
+LOGIN_REMEDY_KEYS = {CLIENT_ID_NOT_VALID: "login_client_cure", BANNED: "login_banned_cure"}
+
 MAX_SHOWN_NAMES = 10
+
+# The end of the year 9999, the last that can be formatted.
 MAX_TIMESTAMP_SECONDS = 253402300799.0
-"""The end of the year 9999, the last that can be formatted."""
 
 
 @frozen
@@ -130,9 +140,11 @@ class ConnectionCheck:
     # TLS
 
     async def _check_tls(self) -> bool:
+        files = self._target.options.tls
         try:
-            handshake = await tls_handshake(self._address, self._target.options.tls)
-            certificate = parse_certificate(handshake.certificate)
+            version, der = await _run_in_thread(partial(_version_and_certificate, self._address, files))
+            untrusted = await _run_in_thread(partial(_authority_error, self._address, files))
+            certificate = parse_certificate(der)
         except TimeoutError:
             self._report.failed("tls", self._subject, "tls_silent", "tls_silent_cure")
             return False
@@ -142,13 +154,13 @@ class ConnectionCheck:
             why = reason.replace("_", " ").lower()
             self._report.failed("tls", self._subject, "tls_not_there", "tls_not_there_cure", why=why)
             return False
-        self._report.ok("tls", self._subject, "tls_ok", version=handshake.version)
+        self._report.ok("tls", self._subject, "tls_ok", version=version)
         self._check_dates(certificate)
         self._check_names(certificate)
-        self._check_authority(handshake.untrusted)
+        self._check_authority(untrusted)
         now = time.time()
         is_valid = certificate.not_before <= now < certificate.not_after
-        return is_valid and certificate.matches(self._address.host) and handshake.untrusted is None
+        return is_valid and certificate.matches(self._address.host) and untrusted is None
 
     def _check_dates(self, certificate: Certificate) -> None:
         now = time.time()
@@ -262,43 +274,22 @@ def _format_day(timestamp: float) -> str:
 # the steps below MQTT
 
 
-@frozen
-class TlsHandshake:
-    """The TLS version and the certificate (DER) of a server.
-
-    `untrusted` is OpenSSL's code and text if the authority is not accepted, regardless of dates and names;
-    None if it is accepted.
-    """
-
-    version: str
-    certificate: bytes
-    untrusted: tuple[int, str] | None
-
-
 async def resolve_host(address: BrokerAddress) -> tuple[str, ...]:
     """Returns the addresses of the host, without duplicates. Raises OSError (`gaierror`, `TimeoutError`)."""
     resolve = partial(socket.getaddrinfo, address.host, address.port, type=socket.SOCK_STREAM)
-    entries = await _run_in_thread(RESOLVE_TIMEOUT_SECONDS, resolve)
+    entries = await _run_in_thread(resolve)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 async def connect_tcp(address: BrokerAddress) -> float:
     """Connects and closes; returns the seconds that it took. Raises OSError."""
     start = time.monotonic()
-    await _run_in_thread(TCP_TIMEOUT_SECONDS, lambda: open_socket(address, None).close())
+    await _run_in_thread(lambda: open_socket(address, None).close())
     return time.monotonic() - start
 
 
-async def tls_handshake(address: BrokerAddress, files: TlsFiles | None) -> TlsHandshake:
-    """Does the TLS handshake with any certificate. Raises OSError (`ssl.SSLError` if it fails)."""
-    version, certificate = await _run_in_thread(
-        TCP_TIMEOUT_SECONDS, lambda: _version_and_certificate(address, files)
-    )
-    untrusted = await _run_in_thread(TCP_TIMEOUT_SECONDS, lambda: _authority_error(address, files))
-    return TlsHandshake(version=version, certificate=certificate, untrusted=untrusted)
-
-
 def _version_and_certificate(address: BrokerAddress, files: TlsFiles | None) -> tuple[str, bytes]:
+    """Returns the TLS version of a server, and its certificate (DER), whatever that is."""
     context = tls_context(files)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # nothing is sent over it
@@ -308,7 +299,10 @@ def _version_and_certificate(address: BrokerAddress, files: TlsFiles | None) -> 
 
 
 def _authority_error(address: BrokerAddress, files: TlsFiles | None) -> tuple[int, str] | None:
-    """Returns OpenSSL's code and text if the certificate's authority is not accepted."""
+    """Returns OpenSSL's code and text if the certificate's authority is not accepted; else None.
+
+    Dates and names do not count here.
+    """
     context = tls_context(files)
     context.check_hostname = False
     context.verify_flags |= NO_CHECK_TIME
@@ -319,10 +313,10 @@ def _authority_error(address: BrokerAddress, files: TlsFiles | None) -> tuple[in
     return None
 
 
-async def _run_in_thread(timeout_seconds: float, work: Callable[[], T]) -> T:
+async def _run_in_thread(work: Callable[[], T]) -> T:
     """Runs blocking work in a thread, for a limited time. Raises OSError."""
     try:
-        return await asyncio.wait_for(run_in_daemon_thread(work), timeout_seconds)
+        return await asyncio.wait_for(run_in_daemon_thread(work), STEP_TIMEOUT_SECONDS)
     except ValueError as error:  # from idna and ssl; SSLCertVerificationError is an OSError first
         if isinstance(error, OSError):
             raise

@@ -15,8 +15,8 @@ from wx2mqtt.mqtt.discovery import birth_topic, config_topic
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
 from wx2mqtt.values import frozen
 
+# Time for the probes to come back to the client that published them.
 MESSAGE_RETURN_TIMEOUT_SECONDS = 2.0
-"""Time for the probes to come back to the client that published them."""
 
 
 @frozen

@@ -39,16 +39,20 @@ from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
 from wx2mqtt.values import frozen
 
+# Time for name resolution, TCP, TLS and WebSocket together.
 PROBE_CONNECT_TIMEOUT_SECONDS = 10.0
-"""Time for name resolution, TCP, TLS and WebSocket together."""
+
+# Time for the answer to each packet.
 PROBE_ANSWER_TIMEOUT_SECONDS = 5.0
-"""Time for the answer to each packet."""
+
+# The `code` of a request that got no answer.
 TIMED_OUT_CODE = -2
-"""The `code` of a request that got no answer."""
+
+# After so many requests without an answer none is sent any more: each costs its timeout.
 MAX_UNANSWERED_REQUESTS = 2
-"""After so many requests without an answer none is sent any more: each costs its timeout."""
+
+# Number of times that the broker may close the connection; some brokers do so for each refused request.
 MAX_CONNECTION_LOSSES = 12
-"""Number of times that the broker may close the connection; some brokers do so for each refused request."""
 
 
 class ProbeClosed(BrokerError):

@@ -20,10 +20,11 @@ from wx2mqtt.settings.schema import Settings
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import backend_entry
 
+# The topic level below which the checks publish; no contact has it as a name.
 PROBE_LEVEL = "wx2mqtt-probe"
-"""The topic level below which the checks publish; no contact has it as a name."""
+
+# Longer than any pause between two packets of the checks.
 KEEPALIVE_SECONDS = 60
-"""Longer than any pause between two packets of the checks."""
 EMBEDDED_BROKER_URL = "mqtt://127.0.0.1"
 
 

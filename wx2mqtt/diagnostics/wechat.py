@@ -21,10 +21,11 @@ from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, tls_context
 from wx2mqtt.wechat.backend import HostCheck
 from wx2mqtt.wechat.registry import backend_entry
 
+# Time for one host, with name resolution and TLS.
 HOST_CHECK_TIMEOUT_SECONDS = 10.0
-"""Time for one host, with name resolution and TLS."""
+
+# By how much a Date header is behind on average: it has whole seconds.
 DATE_OFFSET_SECONDS = 0.5
-"""By how much a Date header is behind on average: it has whole seconds."""
 
 
 async def check_hosts(
@@ -94,10 +95,11 @@ def _classify_failure(error: Exception) -> tuple[str, str]:
     return "broken_answer", ""
 
 
+# A smaller difference counts as correct.
 CLOCK_TOLERANCE_SECONDS = 5.0
-"""A smaller difference counts as correct."""
+
+# From this difference on expiry of commands, certificates and times of messages go wrong.
 CLOCK_ERROR_SECONDS = 60.0
-"""From this difference on expiry of commands, certificates and times of messages go wrong."""
 REMEDY_KEYS = {"certificate": "host_certificate_cure", "no_name": "name_cure"}
 
 

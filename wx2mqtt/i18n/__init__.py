@@ -12,8 +12,8 @@ from typing import Literal
 
 Language = Literal["en", "zh"]
 
+# One sentence in English and in Chinese.
 Translations = tuple[str, str]
-"""One sentence in English and in Chinese."""
 
 Catalogue = Mapping[str, Translations]
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from wx2mqtt.i18n import Catalogue, Translations, text
 
+# By reason code of MQTT 5.
 REASON_TEXTS: Mapping[int, Translations] = {
     0x00: ("the broker closed the connection", "代理服务器关闭了连接"),
     0x04: (
@@ -69,7 +70,6 @@ REASON_TEXTS: Mapping[int, Translations] = {
     0xA1: ("the broker knows no subscription identifiers", "代理服务器不支持订阅标识符"),
     0xA2: ("the broker knows no wildcard subscriptions", "代理服务器不支持通配符订阅"),
 }
-"""By reason code of MQTT 5."""
 
 BROKER_MESSAGES: Catalogue = {
     "unknown_code": ("the broker answered with code {code}", "代理服务器返回代码 {code}"),

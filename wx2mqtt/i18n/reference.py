@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+# English as it stands in the code, and Chinese.
 REFERENCE_TEXTS: Mapping[str, str] = {
     # configuration
     "The broker": "代理服务器",
@@ -201,4 +202,3 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "Print the JSON Schemas of all payloads, by name.": "按名称输出所有消息内容的 JSON Schema。",
     "Print the topics as an AsyncAPI 3 document.": "以 AsyncAPI 3 文档输出所有主题。",
 }
-"""English as it stands in the code, and Chinese."""

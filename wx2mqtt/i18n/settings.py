@@ -223,8 +223,8 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "must be {names}": "必须是 {names}",
 }
 
+# What stands in the place of a file or a key.
 _SOURCES: Mapping[str, str] = {"environment": "环境变量", "credential": "systemd 凭据", "file": "文件"}
-"""What stands in the place of a file or a key."""
 
 _FACT = re.compile(r"\{(\w+)\}")
 _SHOWN_VALUE = re.compile(r"'([^']*)' (.+)", re.DOTALL)

@@ -7,6 +7,7 @@ from functools import partial
 
 from wx2mqtt.i18n import Catalogue, text
 
+# Chinese by the English text, as it stands in the code and in typer.
 HELP_TEXTS: Mapping[str, str] = {
     "[OPTIONS]": "[选项]",
     "COMMAND [ARGS]...": "命令 [参数]...",
@@ -19,7 +20,6 @@ HELP_TEXTS: Mapping[str, str] = {
     "Install completion for the current shell.": "为当前 shell 安装补全。",
     "Show completion for the current shell, to copy it or customize the installation.": "显示当前 shell 的补全，以便复制或自定义安装。",
 }
-"""Chinese by the English text, as it stands in the code and in typer."""
 
 SETUP_MESSAGES: Catalogue = {
     # questions

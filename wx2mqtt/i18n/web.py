@@ -20,6 +20,7 @@ class Remedy:
         return translation(self.problem, language), translation(self.remedy, language)
 
 
+# By problem, as `bridge/health` names it; the page shows those of `login_<state>` in its login section.
 REMEDIES: Mapping[str, Remedy] = {
     "login_starting": Remedy(
         ("The bridge talks to WeChat.", "正在连接微信。"),
@@ -186,7 +187,6 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
     ),
 }
-"""By problem, as `bridge/health` names it; the page shows those of `login_<state>` in its login section."""
 
 
 def remedy_for(problem: str, language: Language) -> tuple[str, str]:

@@ -230,8 +230,8 @@ PAGE_MESSAGES: Catalogue = {
     ),
 }
 
+# By kind of a message or command.
 KIND_NAMES: Catalogue = {
     **{str(kind): row.page_name for kind, row in MESSAGE_KINDS.items()},
     "recall": ("recall", "撤回"),
 }
-"""By kind of a message or command."""

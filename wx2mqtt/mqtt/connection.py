@@ -1,16 +1,7 @@
-"""One connection to a broker, from CONNECT to its end.
+"""One connection to a broker, from CONNECT to its end (`ConnectionState`).
 
-`MqttConnection` goes through these states (`ConnectionState`); each of them can also end at once, with a
-reason (`_finish`), which `run` returns:
-
-    OPENING      `run` opens the socket and sends CONNECT; a CONNACK that accepts ends this state
-    SUBSCRIBING  the listener stores that a new session begins, SUBSCRIBE is sent; its SUBACK ends this state,
-                 or so many deliveries of a kept session that the listener must be able to pause them
-    CONNECTED    messages go in both directions; PINGREQ is sent while there are none
-    CLOSING      `run` was cancelled: DISCONNECT is sent, and the broker closes the connection
-    ENDED        the socket is closed, and what waited for an acknowledgement has failed
-
-The client calls the public methods, the transport the `on_…` methods, and a timer `_check`.
+`run` opens the socket, waits for the end and returns its reason. The client calls the public methods, the
+transport the `on_…` methods, and a timer `_check`. Each of them can end the connection by `_finish`.
 """
 
 from __future__ import annotations
@@ -82,10 +73,18 @@ WATCHDOG_SLACK_SECONDS = 10.0
 
 
 class ConnectionState(Enum):
+    """In this order; each state can also be followed by ENDED."""
+
+    #: `run` opens the socket and sends CONNECT; a CONNACK that accepts ends this state.
     OPENING = auto()
+    #: The listener stores that a new session begins, SUBSCRIBE is sent. Its SUBACK ends this state, or so
+    #: many deliveries of a kept session that the listener must be able to pause them.
     SUBSCRIBING = auto()
+    #: Messages go in both directions; PINGREQ is sent while there are none.
     CONNECTED = auto()
+    #: `run` was cancelled: DISCONNECT is sent, and the broker closes the connection.
     CLOSING = auto()
+    #: The socket is closed, and what waited for an acknowledgement has failed.
     ENDED = auto()
 
 

@@ -362,6 +362,8 @@ class _Reader:
         """
         data = self.read_bytes(self.read_varint())
         properties: dict[int, bytes] = {}
+        if not data:
+            return properties
         reader = _Reader(data)
         for _ in range(MAX_PROPERTIES):
             if reader.position == len(data):

@@ -86,30 +86,22 @@ def connect_packet(options: MqttOptions, target: ConnectTarget) -> bytes:
 
 
 def _connect_properties(options: MqttOptions) -> bytes:
-    properties = _properties(PacketTypes.CONNECT)
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no annotations
     properties.SessionExpiryInterval = options.session_expiry
     properties.ReceiveMaximum = options.receive_maximum
     properties.MaximumPacketSize = options.packet_limit
     properties.RequestProblemInformation = 1
-    return _packed(properties)
+    return bytes(properties.pack())  # type: ignore[no-untyped-call]
 
 
 def _will_properties(content_type: str) -> bytes:
-    properties = _properties(PacketTypes.WILLMESSAGE)
+    properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
     properties.WillDelayInterval = 0
     if content_type:
         properties.ContentType = content_type
     if is_text(content_type):
         properties.PayloadFormatIndicator = 1
-    return _packed(properties)
-
-
-def _properties(packet_type: int) -> Properties:
-    return Properties(packet_type)  # type: ignore[no-untyped-call]  # paho does not annotate it
-
-
-def _packed(properties: Properties) -> bytes:
-    return bytes(properties.pack())  # type: ignore[no-untyped-call]  # as above
+    return bytes(properties.pack())  # type: ignore[no-untyped-call]
 
 
 def read_connack(body: bytes | bytearray, *, v5: bool) -> ConnackLimits | BrokerReason:

@@ -9,6 +9,7 @@ from wx2mqtt.clock import rfc3339
 from wx2mqtt.limits import MAX_LAST_TEXT_CHARACTERS, MAX_PLAIN_TEXT_BYTES
 from wx2mqtt.model import Json, Kind, Message, Result
 
+# Every `code` of a result (docs/en/reference/results.md).
 RESULT_CODES = frozenset(
     {
         *("ok", "unconfirmed", "unknown_user", "unresolved_user", "bad_command", "empty", "too_long"),
@@ -19,12 +20,11 @@ RESULT_CODES = frozenset(
         *("bad_file", "fetch_failed", "unknown_message", "too_late"),
     }
 )
-"""Every `code` of a result (docs/en/reference/results.md)."""
 
+# Every `code` of an answer to a request (docs/en/reference/results.md).
 REQUEST_CODES = RESULT_CODES | {
     *("unknown_request", "bad_request", "stream_changed", "unknown_id", "gone", "not_ready")
 }
-"""Every `code` of an answer to a request (docs/en/reference/results.md)."""
 
 
 def encode(value: Mapping[str, Json]) -> bytes:

@@ -1,14 +1,7 @@
 """The reconnect policy: where to connect next, with which version of MQTT, after which delay. Pure.
 
 `ReconnectPolicy` is the state, `target` the next attempt. When an attempt or a connection has ended, `after`
-returns the next state and a delay:
-
-    unreachable         the next address at once; after all of them a delay of 0.5 to 30 s
-    lost                the same address after such a delay, if the connection was stable; else as unreachable
-    version, retain     the same address at once, with MQTT 3.1.1 or without a retained will
-    credentials, unfit  the next address at once; after all of them a delay of 60 to 300 s
-    moved               the server that the broker names, at once
-    taken_over          the same address after a delay; the second time within a minute after 300 s
+returns the next state and a delay: `EndReason` says what follows from each reason.
 """
 
 from __future__ import annotations
@@ -51,15 +44,22 @@ MAX_REDIRECTS = 5
 
 
 class EndReason(StrEnum):
-    """The reason for the end of an attempt or a connection; `ReconnectPolicy.after` acts on it."""
+    """The reason for the end of an attempt or a connection, and what `ReconnectPolicy.after` does then."""
 
+    #: The next address at once; after all of them a delay of 0.5 to 30 s.
     UNREACHABLE = "unreachable"
+    #: The same address after such a delay, if the connection was stable; else as unreachable.
     LOST = "lost"
+    #: The same address at once, with MQTT 3.1.1.
     VERSION = "version"
+    #: The next address at once; after all of them a delay of 60 to 300 s.
     CREDENTIALS = "credentials"
     UNFIT = "unfit"
+    #: The same address at once, without a retained will.
     RETAIN = "retain"
+    #: The same address after a delay; the second time within a minute after 300 s.
     TAKEN_OVER = "taken_over"
+    #: The server that the broker names, at once.
     MOVED = "moved"
 
 
@@ -180,11 +180,11 @@ class ReconnectPolicy:
             case EndReason.UNREACHABLE | EndReason.LOST:
                 return _next_address(policy, ended, chance)
             case EndReason.VERSION:
-                return _other_version(policy, chance)
+                return _other_version(policy, ended, chance)
             case EndReason.RETAIN:
-                return _without_retained_will(policy, chance)
+                return _without_retained_will(policy, ended, chance)
             case EndReason.CREDENTIALS | EndReason.UNFIT:
-                return _wait_for_owner(policy, chance)
+                return _next_address(policy, ended, chance, needs_owner=True)
             case EndReason.MOVED:
                 return _redirected(policy, ended, chance)
             case EndReason.TAKEN_OVER:
@@ -200,44 +200,36 @@ def _same_address(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) 
     return replace(policy, quick=backoff), Delay(replace(backoff, cap=cap).wait(chance))
 
 
-def _next_address(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
-    """Tries the next address at once; after all of them there is a delay."""
-    policy = _with_next_address(policy)
+def _next_address(
+    policy: ReconnectPolicy, ended: ConnectionEnd, chance: float, *, needs_owner: bool = False
+) -> PolicyDecision:
+    """Tries the next address at once; after all of them there is a delay, a long one for the owner."""
+    if policy.redirects[1:]:
+        return replace(policy, redirects=policy.redirects[1:]), Delay(0.0)
+    index = (policy.index + 1) % len(policy.addresses)
+    policy = replace(policy, redirects=(), index=index, failed_count=policy.failed_count + 1)
     if policy.failed_count < len(policy.addresses):
         return policy, Delay(0.0)
+    if needs_owner:
+        slow = policy.slow.after_failure()
+        return replace(policy, failed_count=0, slow=slow), Delay(slow.wait(chance))
     return _same_address(replace(policy, failed_count=0, redirect_count=0), ended, chance)
 
 
-def _wait_for_owner(policy: ReconnectPolicy, chance: float) -> PolicyDecision:
-    """Tries the next address at once; after all of them there is a long delay (`SLOW_BACKOFF`)."""
-    policy = _with_next_address(policy)
-    if policy.failed_count < len(policy.addresses):
-        return policy, Delay(0.0)
-    policy = replace(policy, failed_count=0, slow=policy.slow.after_failure())
-    return policy, Delay(policy.slow.wait(chance))
-
-
-def _with_next_address(policy: ReconnectPolicy) -> ReconnectPolicy:
-    if policy.redirects[1:]:
-        return replace(policy, redirects=policy.redirects[1:])
-    index = (policy.index + 1) % len(policy.addresses)
-    return replace(policy, redirects=(), index=index, failed_count=policy.failed_count + 1)
-
-
-def _other_version(policy: ReconnectPolicy, chance: float) -> PolicyDecision:
+def _other_version(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
     """Tries MQTT 3.1.1 at once; a broker that refuses that, too, needs a person."""
     address = policy.current_address
     if policy.protocol == "auto" and address not in policy.mqtt_3_addresses:
         fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses | {address})
         return fallback, Delay(0.0, silent=True)
     without_fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses - {address})
-    return _wait_for_owner(without_fallback, chance)
+    return _next_address(without_fallback, ended, chance, needs_owner=True)
 
 
-def _without_retained_will(policy: ReconnectPolicy, chance: float) -> PolicyDecision:
+def _without_retained_will(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
     address = policy.current_address
     if address in policy.no_retain_addresses:
-        return _wait_for_owner(policy, chance)
+        return _next_address(policy, ended, chance, needs_owner=True)
     without_retain = replace(policy, no_retain_addresses=policy.no_retain_addresses | {address})
     return without_retain, Delay(0.0, silent=True)
 

@@ -1,22 +1,13 @@
 """Shows whether a broker honours Retain Handling 2, by two retained topics that this client has published.
 
-A subscription to `out/#` has Retain As Published and Retain Handling 2. So what comes with the retain flag
-was published just now, unless the broker ignores Retain Handling and redelivers what it keeps. The probe:
-
-    1. SUBSCRIBE to the probed topic with Retain Handling 2     an honest broker delivers nothing
-    2. SUBSCRIBE to the control topic with Retain Handling 0    its copy comes behind that of step 1
-    3. SUBSCRIBE to the probed topic with Retain Handling 0     its copy comes: there is one to be had
-    4. UNSUBSCRIBE from both
-
-Without the copies of steps 2 and 3 nothing is shown: the client may lack the right to read these topics. The
-subscriptions have QoS 0, so that the copies do not wait until earlier deliveries are acknowledged.
+What comes with the retain flag was then published just now. A broker that ignores Retain Handling redelivers
+what it keeps, and an old command would look like a new one.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum, auto
 from functools import partial
 
 from wx2mqtt.mqtt.broker import Delivery, ProbeTopics
@@ -31,26 +22,28 @@ from wx2mqtt.mqtt.packets import (
 PROBE_TIMEOUT_SECONDS = 3.0
 
 
-class _Step(Enum):
-    EXPECT_CONTROL = auto()
-    EXPECT_PROBED = auto()
-
-
 class RetainProbe:
     """One probe on one connection of MQTT 5. `send` writes a packet, `next_packet_id` gives an unused id.
 
-    `verdict` is True where the broker has shown that it honours Retain Handling 2.
+    1. SUBSCRIBE to the probed topic with Retain Handling 2: an honest broker delivers nothing.
+    2. SUBSCRIBE to the control topic with Retain Handling 0: its copy comes behind that of step 1.
+    3. SUBSCRIBE to the probed topic with Retain Handling 0: its copy comes, so there is one to be had.
+    4. UNSUBSCRIBE from both.
+
+    Without the copies of steps 2 and 3 nothing is shown: the client may lack the right to read these topics.
+    The subscriptions have QoS 0, so that the copies do not wait until earlier deliveries are acknowledged.
     """
 
     def __init__(
         self, topics: ProbeTopics, send: Callable[[bytes], None], next_packet_id: Callable[[], int]
     ) -> None:
         loop = asyncio.get_running_loop()
+        #: True where the broker has shown that it honours Retain Handling 2.
         self.verdict: asyncio.Future[bool] = loop.create_future()
         self._topics = topics
         self._send = send
         self._next_packet_id = next_packet_id
-        self._step = _Step.EXPECT_CONTROL
+        self._has_control_come = False
         self._timer = loop.call_later(PROBE_TIMEOUT_SECONDS, partial(self._conclude, verdict=False))
         self._subscribe(topics.probed, UNLESS_RETAINED)
         self._subscribe(topics.control, RETAINED_COPIES)
@@ -62,9 +55,9 @@ class RetainProbe:
         if self.verdict.done() or not is_probe:
             return False
         if delivery.topic == topics.probed:
-            self._conclude(verdict=self._step is _Step.EXPECT_PROBED)
-        elif self._step is _Step.EXPECT_CONTROL:
-            self._step = _Step.EXPECT_PROBED
+            self._conclude(verdict=self._has_control_come)
+        elif not self._has_control_come:
+            self._has_control_come = True
             self._subscribe(topics.probed, RETAINED_COPIES)
         return True
 

@@ -112,6 +112,8 @@ class Topics:
         self.health = f"{base}/bridge/health"
         #: Filters for the topics on which people send to the bridge.
         self.subscriptions = (f"{base}/out/#", f"{base}/bridge/request/#")
+        self._out_prefix = f"{base}/out/"
+        self._request_prefix = f"{base}/bridge/request/"
 
     def message(self, user: str) -> str:
         return f"{self.base}/in/{user}"
@@ -159,27 +161,19 @@ class Topics:
 
         The filters of `subscriptions` match `out` and `bridge/request` without a further level, too.
         """
-        request_prefix = self.request("")
-        if f"{topic}/".startswith(request_prefix):
-            return RequestTopic(topic[len(request_prefix) :])
-        out_prefix = self.out("")
-        if not f"{topic}/".startswith(out_prefix):
+        if f"{topic}/".startswith(self._request_prefix):
+            return RequestTopic(topic[len(self._request_prefix) :])
+        if not f"{topic}/".startswith(self._out_prefix):
             return None
-        return _parse_command_topic(topic[len(out_prefix) :])
-
-
-def _parse_command_topic(levels: str) -> TextTopic | FileTopic | UnknownTopic:
-    """Parses what stands behind `out/`."""
-    match levels.split("/"):
-        case [user] if user:
-            return TextTopic(user)
-        case [user, "image" | "video" as kind] if user:
-            return FileTopic(user, kind)
-        case [user, "file", name] if user and name:
-            return FileTopic(user, "file", name)
-        case [user, *_]:
-            return UnknownTopic(user)
-    raise AssertionError("a topic has a level")
+        match topic[len(self._out_prefix) :].split("/"):
+            case [user] if user:
+                return TextTopic(user)
+            case [user, "image" | "video" as kind] if user:
+                return FileTopic(user, kind)
+            case [user, "file", name] if user and name:
+                return FileTopic(user, "file", name)
+            case levels:
+                return UnknownTopic(levels[0])
 
 
 def is_publishable(topic: str) -> bool:

@@ -3,9 +3,8 @@
     in   the socket is readable -> `BufferedSocket.receive`, a chunk -> `PacketReader` -> `PacketHandler`
     out  `send` -> `BufferedSocket.send` -> `flush`, once per turn of the event loop
 
-Only the connecting blocks, so `open` does it in a thread; the handshake of a WebSocket does not. A packet
-that cannot be read ends the connection. So does the end of `MqttOptions.lease`: not a byte is written then,
-also no DISCONNECT, so that the broker publishes the will.
+A packet that cannot be read ends the connection. So does the end of `MqttOptions.lease`: not a byte is
+written then, also no DISCONNECT, so that the broker publishes the will.
 """
 
 from __future__ import annotations
@@ -41,7 +40,6 @@ MAX_CHUNKS_PER_TURN = 8
 
 # Keepalives after which the kernel ends a connection whose bytes are not acknowledged (Linux).
 UNACKNOWLEDGED_AFTER_KEEPALIVES = 1.25
-
 
 # Parts of the keepalive. The broker is found dead before 1.5 of it, with the interval of the checks.
 PING_AFTER_KEEPALIVES = 0.5
@@ -82,17 +80,6 @@ class SocketTransport:
         """
         if not self._options.lease.is_valid:
             raise OSError(0, broker_text(self._options.language, "lease_ended"))
-        await self._connect()
-        received = await shake_hands(self.socket)
-        self._attached = True
-        self._loop.add_reader(self.socket.fileno(), self._on_readable)
-        self.send(connect_packet(self._options, self._target))
-        self.flush()
-        self._packets = self._reader.packets(received)
-        self._schedule_reading()
-
-    async def _connect(self) -> None:
-        """Opens the socket, with TLS where the address asks for it. Raises OSError."""
         address = self._target.address
         timeout = self._options.keepalive * UNACKNOWLEDGED_AFTER_KEEPALIVES
         try:
@@ -104,6 +91,13 @@ class SocketTransport:
             raise OSError(0, "the host name is not valid") from error
         self._has_socket = True
         self.is_local = self.socket.is_local
+        received = await shake_hands(self.socket)
+        self._attached = True
+        self._loop.add_reader(self.socket.fileno(), self._on_readable)
+        self.send(connect_packet(self._options, self._target))
+        self.flush()
+        self._packets = self._reader.packets(received)
+        self._schedule_reading()
 
     # out
 

@@ -16,6 +16,9 @@ from wx2mqtt.values import frozen
 
 EXAMPLE_BASE = "wx"
 BINARY_TYPE = "application/octet-stream"
+
+# The schema of the payloads of a topic, by the pattern of the topic.
+# Topics that are missing hold bytes or plain text, or have a schema for each request.
 TOPIC_SCHEMAS: Mapping[str, str] = {
     "in/<user>": "message",
     "result/<user>": "result",
@@ -29,18 +32,15 @@ TOPIC_SCHEMAS: Mapping[str, str] = {
     "bridge/health": "health",
     "out/<user>": "command",
 }
-"""The schema of the payloads of a topic, by the pattern of the topic.
 
-Topics that are missing hold bytes or plain text, or have a schema for each request.
-"""
-
+# Topics for files, below one of the topic table.
 FILE_TOPICS = ("out/<user>/image", "out/<user>/video", "out/<user>/file/<name>")
-"""Topics for files, below one of the topic table."""
 
 _REQUEST = "bridge/request/<name>"
 _RESPONSE = "bridge/response/<name>"
+
+# Topics with a schema for each request, and the prefix of the schema's name.
 _PREFIXES = {_REQUEST: "request", _RESPONSE: "response"}
-"""Topics with a schema for each request, and the prefix of the schema's name."""
 
 
 def all_definitions() -> dict[str, Schema]:

@@ -58,6 +58,7 @@ def _event(name: str, keys: Mapping[str, Json]) -> Json:
     return {"schema": 1, "event": name, "id": "e-1", "account": "home", "time": _TIME, **keys}
 
 
+# The keys of one example of each event, besides those that all events have.
 EVENT_EXAMPLES: Mapping[str, Mapping[str, Json]] = {
     "recall": {"user": "wife", "by": "wife", "message_id": "7615282929538795099"},
     "friend_request": {"name": "小李", "text": "我是小李", "source": "group"},
@@ -90,7 +91,6 @@ EVENT_EXAMPLES: Mapping[str, Mapping[str, Json]] = {
     "session_lost": {"broker": "mqtt://192.168.1.10:1883"},
     "dropped": {"topic": "wx/in/wife", "count": 12, "reason": "refused by the broker for 7 days"},
 }
-"""The keys of one example of each event, besides those that all events have."""
 
 EXAMPLES: Mapping[str, Sequence[Json]] = {
     "message": [{**_TEXT}, {**_IMAGE}],

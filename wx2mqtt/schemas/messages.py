@@ -23,6 +23,7 @@ from wx2mqtt.model import ChatKind, Kind
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.values import frozen
 
+# The keys of an object that describes a file, in messages, events and answers.
 MEDIA_KEYS: Mapping[str, Schema] = {
     "state": enumeration(MediaState, "whether the bytes are there; `event/media` tells when that changes"),
     "url": nonempty_string("where they are on the bridge's web server; a whole address with web.url"),
@@ -35,7 +36,6 @@ MEDIA_KEYS: Mapping[str, Schema] = {
     "height": integer("pixels", 1),
     "data": string("base64 of small ones (media.inline_below)", contentEncoding="base64"),
 }
-"""The keys of an object that describes a file, in messages, events and answers."""
 
 _MESSAGE_KEYS: Mapping[str, Schema] = {
     "schema": constant(1),
