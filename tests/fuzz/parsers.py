@@ -155,6 +155,7 @@ EXCUSED: Mapping[str, str] = {
     "mqtt.discovery:birth_topic": "joins a prefix of the settings",
     "mqtt.packets:subscribe_packet": "writes the filters of the bridge",
     "mqtt.packet_reader:PacketHandler.*": "an interface",
+    "mqtt.connection_errors:ConnectionTexts.*": "fills sentences; what a broker states passes reason_text",
     "mqtt.packets:counted": "writes",
     "bridge.attachment_checks:kind_for": "takes a kind and a type that were checked",
     "bridge.attachment_checks:wrong_kind_error": "makes an error of a kind that was checked",

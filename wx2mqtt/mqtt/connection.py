@@ -115,7 +115,7 @@ class MqttConnection:
         self._paused = False
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[ConnectionEnd] = self._loop.create_future()
-        self._transport = SocketTransport(options, target, self)
+        self._transport = SocketTransport(options, target, self, connection_number)
         #: Writes what was published in this turn of the event loop.
         self.flush = self._transport.flush
         self._limits = ConnackLimits(session_present=False)  # of the CONNACK, once there is one
@@ -302,7 +302,6 @@ class MqttConnection:
     def on_publish(self, delivery: Delivery) -> None:
         if self._state in {ConnectionState.CLOSING, ConnectionState.ENDED}:
             return
-        delivery = replace(delivery, connection_number=self._connection_number)
         if self._retain_probe is not None and self._retain_probe.takes(delivery):
             self.acknowledge(delivery)  # for a broker that raises the QoS
             return

@@ -82,7 +82,13 @@ class PacketReader:
     """Reads the packets of one connection; `send` sends a packet to the broker."""
 
     def __init__(
-        self, handler: PacketHandler, send: Callable[[bytes], None], packet_limit: int, *, v5: bool
+        self,
+        handler: PacketHandler,
+        send: Callable[[bytes], None],
+        packet_limit: int,
+        *,
+        v5: bool,
+        connection_number: int = 0,
     ) -> None:
         self._handler = handler
         self._send = send
@@ -90,6 +96,7 @@ class PacketReader:
         # Behind the fixed header; only a PUBLISH may have more.
         self._max_control_bytes = min(packet_limit - 1 - MAX_VARINT_BYTES, MAX_CONTROL_PACKET_BYTES)
         self._v5 = v5
+        self._connection_number = connection_number
         self._header_start = b""  # the last bytes of a chunk that ended within a fixed header
         self._begun: _BegunPacket | None = None  # the packet within whose body a chunk ended
 
@@ -157,7 +164,8 @@ class PacketReader:
             self._handler.on_malformed_publish(head.mid, qos, "too large")
             return
         try:
-            delivery = read_publish(first_byte, body, v5=self._v5)
+            number = self._connection_number
+            delivery = read_publish(first_byte, body, v5=self._v5, connection_number=number)
         except MalformedPacket as error:
             if not error.mid:
                 raise

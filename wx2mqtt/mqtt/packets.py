@@ -269,7 +269,9 @@ def counted(data: bytes) -> bytes:
 # --- packets that the broker sends ---
 
 
-def read_publish(first_byte: int, body: bytes | bytearray, *, v5: bool) -> Delivery:
+def read_publish(
+    first_byte: int, body: bytes | bytearray, *, v5: bool, connection_number: int = 0
+) -> Delivery:
     """Reads a PUBLISH without its fixed header. Raises MalformedPacket.
 
     An impossible topic is read as "". Damaged properties give an error with the packet id, so that the packet
@@ -293,6 +295,7 @@ def read_publish(first_byte: int, body: bytes | bytearray, *, v5: bool) -> Deliv
         qos=qos,
         dup=bool(first_byte & DUP_FLAG),
         retain=bool(first_byte & RETAIN_FLAG),
+        connection_number=connection_number,
         content_type=_text(properties.get(Property.CONTENT_TYPE, b"")),
         response_topic=_text(properties.get(Property.RESPONSE_TOPIC, b"")),
         correlation=properties.get(Property.CORRELATION_DATA),

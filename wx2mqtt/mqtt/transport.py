@@ -56,7 +56,13 @@ class SocketTransport:
     #: Set by `open`.
     socket: BufferedSocket
 
-    def __init__(self, options: MqttOptions, target: ConnectTarget, handler: PacketHandler) -> None:
+    def __init__(
+        self,
+        options: MqttOptions,
+        target: ConnectTarget,
+        handler: PacketHandler,
+        connection_number: int = 0,
+    ) -> None:
         #: The broker is on this machine or in a private network.
         self.is_local = False
         self._pinged_at = 0.0  # when the last PINGREQ was sent
@@ -65,7 +71,13 @@ class SocketTransport:
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._has_socket = False
-        self._reader = PacketReader(handler, self.send, options.packet_limit, v5=target.is_mqtt_5)
+        self._reader = PacketReader(
+            handler,
+            self.send,
+            options.packet_limit,
+            v5=target.is_mqtt_5,
+            connection_number=connection_number,
+        )
         self._packets: Iterator[ReceivedPacket] = iter(())  # what was received and is not handled yet
         self._attached = False  # the event loop watches the socket
         self._reading = True
