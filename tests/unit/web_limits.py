@@ -26,7 +26,7 @@ from wx2mqtt.web.http_limits import MAX_CONNECTIONS, Admission, ConnectionLimite
 from wx2mqtt.web.page.handlers import _contacts_query
 from wx2mqtt.web.page.live import LiveUpdates
 from wx2mqtt.web.page.sections import PageOptions
-from wx2mqtt.web.request import FormTooLargeError, read_form
+from wx2mqtt.web.request import BadForm, read_form
 
 Driver = Callable[[Any, Path], bool]
 
@@ -104,7 +104,8 @@ def _form(body: bytes) -> bool:
     async def story() -> bool:
         try:
             await read_form(Request({"type": "http", "method": "POST", "headers": []}, receive))
-        except FormTooLargeError:
+        except BadForm as bad:
+            assert bad.status == 413
             return False
         return True
 

@@ -97,18 +97,18 @@ class BrowserSessions:
     def create(self) -> str:
         """Creates a session and returns its key, which only the browser's cookie holds."""
         key = secrets.token_urlsafe(32)
-        self._expiries[_session_digest(key)] = self._clock() + SESSION_SECONDS
+        self._expiries[_digest(key)] = self._clock() + SESSION_SECONDS
         while len(self._expiries) > MAX_SESSIONS:
             self._expiries.popitem(last=False)
         return key
 
     def is_valid(self, key: str) -> bool:
         """Returns whether the session exists and has not expired."""
-        expiry = self._expiries.get(_session_digest(key))
+        expiry = self._expiries.get(_digest(key))
         return expiry is not None and self._clock() < expiry
 
     def delete(self, key: str) -> None:
-        self._expiries.pop(_session_digest(key), None)
+        self._expiries.pop(_digest(key), None)
 
 
 @dataclass(slots=True)
@@ -172,7 +172,3 @@ def _check_secret(
 def _digest(secret: str) -> bytes:
     """Returns a hash: comparing secrets in constant time would still reveal their length."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
-
-
-def _session_digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "replace")).digest()

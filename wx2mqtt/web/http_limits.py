@@ -65,7 +65,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._is_new = True  # no request yet
         self._is_lost = False
         self._is_request_open = False
-        self._is_answer_begun = False
+        self.is_answer_begun = False  # set by `RequestWatch`
         self.is_muted = False  # uvicorn may not write now
         self._head_timer = _Timer(self._close_gracefully)
         self._stall_timer = _Timer(self.abort)
@@ -88,13 +88,12 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._unread_bytes += nbytes
-        self.is_muted = self._is_answer_begun  # a 400 for what is malformed must not stand amid an answer
+        self.is_muted = self.is_answer_begun  # a 400 for what is malformed must not stand amid an answer
         self._http.data_received(bytes(self._buffer[:nbytes]))
         self.is_muted = False
         if self._unread_bytes > MAX_HEAD_BYTES:
-            asyncio.get_running_loop().call_soon(
-                self._check_unread
-            )  # after the start of a request that is complete now
+            # Later: a request that is complete now begins before.
+            asyncio.get_running_loop().call_soon(self._check_unread)
 
     def eof_received(self) -> None:
         self._http.eof_received()
@@ -128,12 +127,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Notes that the application has read a part of the body; chunk sizes may take as much again."""
         self._unread_bytes = max(0, self._unread_bytes - 2 * size)
 
-    def begin_answer(self) -> None:
-        self._is_answer_begun = True
-
     def end_request(self) -> None:
         self._is_request_open = False
-        self._is_answer_begun = False
+        self.is_answer_begun = False
         self._unread_bytes = 0
         self._limiter.mark_idle(self)
         if not self._is_lost:
@@ -226,11 +222,13 @@ class RequestWatch:
             return message
 
         async def send_answer(message: Message) -> None:
-            connection.begin_answer()
+            connection.is_answer_begun = True
             await send(message)
 
         app: ASGIApp = self._app
-        if not _has_valid_host(scope):
+        host_count = len(Headers(scope=scope).getlist("host"))
+        may_lack_host = scope["http_version"] != "1.1"
+        if host_count > 1 or (host_count == 0 and not may_lack_host):  # RFC 9112, 3.2
             headers = {"connection": "close"}
             app = PlainTextResponse("Invalid HTTP request received.", HTTPStatus.BAD_REQUEST, headers)
         connection.begin_request()
@@ -238,12 +236,6 @@ class RequestWatch:
             await app(scope, receive_body, send_answer)
         finally:
             connection.end_request()
-
-
-def _has_valid_host(scope: Scope) -> bool:
-    """Returns whether there is exactly one Host (RFC 9112, 3.2); before HTTP/1.1 there may be none."""
-    count = len(Headers(scope=scope).getlist("host"))
-    return count == 1 or (count == 0 and scope["http_version"] != "1.1")
 
 
 class Admission(Enum):
@@ -319,18 +311,14 @@ class ConnectionLimiter:
 
     def _crowd(self, registration: _Registration) -> list[HttpConnection] | None:
         """Returns the connections of which one must go for a new one; None while there is room."""
-        same = [
-            other for other, its in self._registrations.items() if its.admission is registration.admission
-        ]
-        if registration.admission is Admission.HEALTH:
-            return same if len(same) >= self._reserved else None
-        if registration.network:
-            neighbours = [
-                other for other in same if self._registrations[other].network == registration.network
-            ]
-            if len(neighbours) >= self._max_per_address:
-                return neighbours
-        return same if len(same) >= self._max_connections else None
+        admission, network = registration.admission, registration.network
+        same = {other: its for other, its in self._registrations.items() if its.admission is admission}
+        if admission is Admission.HEALTH:
+            return [*same] if len(same) >= self._reserved else None
+        neighbours = [other for other, its in same.items() if its.network == network]
+        if network and len(neighbours) >= self._max_per_address:
+            return neighbours
+        return [*same] if len(same) >= self._max_connections else None
 
     def _abort_longest_idle(self, connections: Collection[HttpConnection]) -> bool:
         """Returns whether one of these was idle, so that it could be aborted."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -14,29 +13,27 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from wx2mqtt.i18n.web import server_text
-from wx2mqtt.web.auth import SESSION_SECONDS, AuthDecision, Authenticator, AuthResult
+from wx2mqtt.web.auth import SESSION_SECONDS, AuthDecision, Authenticator
 from wx2mqtt.web.hosts import client_network
 from wx2mqtt.web.html import Assets, html_document, join_html, tag
 from wx2mqtt.web.middleware import LOGIN_PATH
 from wx2mqtt.web.request import (
     FORM_TIMEOUT_SECONDS,
     SESSION_COOKIE,
-    FormTooLargeError,
-    FormTooSlowError,
+    BadForm,
     RequestContext,
     context_of,
     read_form,
 )
-from wx2mqtt.web.responses import AUTHENTICATE_HEADERS, PAGE_HEADERS, text_response
+from wx2mqtt.web.responses import AUTHENTICATE_HEADERS, PAGE_HEADERS, set_cookie, text_response
 
 log = structlog.get_logger(__name__)
 
-_LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9_.~%=&?-][A-Za-z0-9_.~%=&?/-]{0,500})?", re.ASCII)
-"""A path with its query on this server: a second slash after the first would begin a host name."""
-
-
 # Forms of one address that are read at the same time.
 MAX_OPEN_FORMS = 5
+
+_LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9_.~%=&?-][A-Za-z0-9_.~%=&?/-]{0,500})?", re.ASCII)
+"""A path with its query on this server: a second slash after the first would begin a host name."""
 
 
 class LoginPage:
@@ -67,8 +64,7 @@ class LoginPage:
             return self._render(context, message_key="no_password")
         address = context.client.address
         if wait_seconds := self._authenticator.login_wait(address):
-            throttled = AuthResult(decision=AuthDecision.THROTTLED, wait_seconds=wait_seconds)
-            return self._render_failure(context, throttled, "/")
+            return self._render_wait(context, wait_seconds, "/")
         network = client_network(address)
         if self._open_forms[network] >= MAX_OPEN_FORMS:
             retry = {"retry-after": f"{FORM_TIMEOUT_SECONDS:.0f}"}
@@ -76,44 +72,41 @@ class LoginPage:
         self._open_forms[network] += 1
         try:
             fields = await read_form(request)
-        except FormTooLargeError:
-            return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
-        except FormTooSlowError:
-            return text_response(context, HTTPStatus.REQUEST_TIMEOUT, "body_too_slow")
+        except BadForm as bad:
+            return text_response(context, bad.status, bad.message_key)
         finally:
             self._open_forms[network] -= 1
             if not self._open_forms[network]:
                 del self._open_forms[network]
-        return self._check_password(context, fields)
+        return self._check_password(context, fields.get("password", ""), _local_path(fields.get("next", "")))
 
-    def _check_password(self, context: RequestContext, fields: Mapping[str, str]) -> Response:
-        next_path = _local_path(fields.get("next", ""))
-        result = self._authenticator.log_in(fields.get("password", ""), context.client.address)
-        if result.decision is not AuthDecision.ALLOWED:
-            return self._render_failure(context, result, next_path)
-        response = RedirectResponse(f"{context.client.prefix}{next_path}", HTTPStatus.SEE_OTHER)
-        _set_session_cookie(response, context, result.session_key, int(SESSION_SECONDS))
+    def _check_password(self, context: RequestContext, password: str, next_path: str) -> Response:
+        result = self._authenticator.log_in(password, context.client.address)
+        if result.decision is AuthDecision.ALLOWED:
+            response: Response = RedirectResponse(f"{context.client.prefix}{next_path}", HTTPStatus.SEE_OTHER)
+            set_cookie(response, context, SESSION_COOKIE, result.session_key, int(SESSION_SECONDS))
+            return response
+        if result.decision is AuthDecision.THROTTLED:
+            return self._render_wait(context, result.wait_seconds, next_path)
+        log.warning("wrong password for the page", address=context.client.address)
+        form = _login_form(context, next_path)
+        response = self._render(context, form, HTTPStatus.UNAUTHORIZED, message_key="wrong_password")
+        response.headers.update(AUTHENTICATE_HEADERS)
         return response
 
     async def log_out(self, request: Request) -> Response:
         context = context_of(request.scope)
         self._authenticator.log_out(context.session_key)
         response = RedirectResponse(f"{context.client.prefix}{LOGIN_PATH}", HTTPStatus.SEE_OTHER)
-        _set_session_cookie(response, context, "", 0)
+        set_cookie(response, context, SESSION_COOKIE, "", 0)
         return response
 
-    def _render_failure(self, context: RequestContext, result: AuthResult, next_path: str) -> Response:
-        form = _login_form(context, next_path)
-        if result.decision is AuthDecision.THROTTLED:
-            wait = math.ceil(result.wait_seconds)
-            response = self._render(
-                context, form, HTTPStatus.TOO_MANY_REQUESTS, message_key="wait_first", seconds=wait
-            )
-            response.headers["retry-after"] = str(wait)
-            return response
-        log.warning("wrong password for the page", address=context.client.address)
-        response = self._render(context, form, HTTPStatus.UNAUTHORIZED, message_key="wrong_password")
-        response.headers.update(AUTHENTICATE_HEADERS)
+    def _render_wait(self, context: RequestContext, wait_seconds: float, next_path: str) -> Response:
+        seconds, form = math.ceil(wait_seconds), _login_form(context, next_path)
+        response = self._render(
+            context, form, HTTPStatus.TOO_MANY_REQUESTS, message_key="wait_first", seconds=seconds
+        )
+        response.headers["retry-after"] = f"{seconds}"
         return response
 
     def _render(
@@ -125,11 +118,10 @@ class LoginPage:
         message_key: str = "",
         **facts: object,
     ) -> Response:
-        notice = (
-            tag("p", server_text(context.language, message_key, **facts), role="alert", class_="notice")
-            if message_key
-            else None
-        )
+        notice = None
+        if message_key:
+            sentence = server_text(context.language, message_key, **facts)
+            notice = tag("p", sentence, role="alert", class_="notice")
         main = tag("main", tag("h1", "wx2mqtt"), notice, content, class_="alone card")
         title = f"wx2mqtt · {server_text(context.language, 'title')}"
         document = html_document(tag("body", main), title, context.language, self._assets)
@@ -161,17 +153,3 @@ def _login_form(context: RequestContext, next_path: str) -> Markup:
 def _local_path(path: str) -> str:
     """Returns `path` if it leads to this server, else `/`: a link to our login must not lead elsewhere."""
     return path if _LOCAL_PATH.fullmatch(path) else "/"
-
-
-def _set_session_cookie(
-    response: Response, context: RequestContext, session_key: str, max_age_seconds: int
-) -> None:
-    response.set_cookie(
-        SESSION_COOKIE,
-        session_key,
-        max_age=max_age_seconds,
-        path=context.client.prefix or "/",
-        secure=context.client.is_https,
-        httponly=True,
-        samesite="lax",
-    )

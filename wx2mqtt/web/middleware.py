@@ -26,6 +26,7 @@ from wx2mqtt.web.hosts import AllowedHosts, parse_address
 from wx2mqtt.web.http_limits import HEALTH_ONLY_KEY
 from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.request import (
+    CONTEXT_KEY,
     LANGUAGE_COOKIE,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
@@ -34,7 +35,6 @@ from wx2mqtt.web.request import (
     client_info,
     has_ingress_path,
     preferred_language,
-    store_context,
 )
 from wx2mqtt.web.responses import AUTHENTICATE_HEADERS, OUTAGE_HEADERS, text_response
 
@@ -142,8 +142,10 @@ class SecurityMiddleware:
             await response(scope, receive, send_with_headers)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hands a request that passes every check to the endpoints; the first check that fails answers."""
         context = self._request_context(scope)
-        inner_scope = {**scope, "path": self._path_without_prefix(scope["path"], context), "root_path": ""}
+        path = self._path_without_prefix(scope["path"], context)
+        inner_scope = {**scope, "path": path, "root_path": ""}
         refusal = self._check_request(inner_scope, context)
         if refusal is None:
             auth_result = self._authenticator.authenticate(
@@ -153,9 +155,12 @@ class SecurityMiddleware:
             )
             context = replace(context, is_allowed=auth_result.decision is AuthDecision.ALLOWED)
             refusal = _check_access(inner_scope, context, auth_result)
-            refusal = refusal or _redirect_to_slash(scope["path"], inner_scope)
-            refusal = refusal or self._check_outage(inner_scope, context)
-        store_context(inner_scope, context)
+        if refusal is None and not path:  # the prefix itself: relative addresses in the page need a slash
+            with_slash = f"{scope['path']}/{_query_suffix(scope)}"
+            refusal = RedirectResponse(with_slash, HTTPStatus.TEMPORARY_REDIRECT)
+        if refusal is None and self._bridge.outage() is not None and not rule_of(path).needs_no_account:
+            refusal = text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "database_away", OUTAGE_HEADERS)
+        inner_scope[CONTEXT_KEY] = context
         app = self._app if refusal is None else refusal
         await app(inner_scope, receive, send)
 
@@ -195,7 +200,9 @@ class SecurityMiddleware:
             )
         if _head_bytes(scope) > MAX_HEAD_BYTES:
             return text_response(context, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
-        if _is_body_too_large(headers.get("content-length", "0")):
+        length = headers.get("content-length", "0")
+        is_number = length.isdecimal() and len(length) <= _MAX_LENGTH_DIGITS
+        if not is_number or int(length) > MAX_BODY_BYTES:
             return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
         if fault := self._foreign_source(scope, headers):
             return text_response(context, HTTPStatus.FORBIDDEN, fault)
@@ -221,12 +228,6 @@ class SecurityMiddleware:
         if not peer or parse_address(peer[0]) != parse_address(self._options.ingress):
             return False
         return has_ingress_path(headers) or rule_of(scope["path"]).is_health
-
-    def _check_outage(self, scope: Scope, context: RequestContext) -> Response | None:
-        """Refuses what needs an account while the database is away."""
-        if self._bridge.outage() is None or rule_of(scope["path"]).needs_no_account:
-            return None
-        return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "database_away", OUTAGE_HEADERS)
 
     def _is_same_origin(self, headers: Headers) -> bool:
         """Returns false if a page of another site sent the request.
@@ -256,30 +257,19 @@ def _check_access(scope: Scope, context: RequestContext, auth_result: AuthResult
 
 
 def _login_required(scope: Scope, context: RequestContext) -> Response:
-    if not _is_navigation(scope, Headers(scope=scope)):
+    """Returns the way to the login for a person who opens the address in a browser, else the refusal."""
+    headers = Headers(scope=scope)
+    mode = headers.get("sec-fetch-mode")
+    is_navigation = mode == "navigate" if mode is not None else "text/html" in headers.get("accept", "")
+    if scope["method"] != "GET" or not is_navigation:
         return text_response(context, HTTPStatus.UNAUTHORIZED, "log_in_first", AUTHENTICATE_HEADERS)
     next_path = quote(scope["path"] + _query_suffix(scope), safe="/")
     return RedirectResponse(f"{context.client.prefix}{LOGIN_PATH}?next={next_path}", HTTPStatus.SEE_OTHER)
 
 
-def _redirect_to_slash(original_path: str, scope: Scope) -> Response | None:
-    """Redirects from the prefix itself to `<prefix>/`: relative addresses in the page need the slash."""
-    if scope["path"]:
-        return None
-    return RedirectResponse(f"{original_path}/{_query_suffix(scope)}", HTTPStatus.TEMPORARY_REDIRECT)
-
-
 def _query_suffix(scope: Scope) -> str:
     query = scope["query_string"].decode("latin-1")
     return f"?{query}" if query else ""
-
-
-def _is_navigation(scope: Scope, headers: Headers) -> bool:
-    """Returns whether a person opens this address in a browser, and so needs a page."""
-    mode = headers.get("sec-fetch-mode")
-    return scope["method"] == "GET" and (
-        mode == "navigate" if mode is not None else "text/html" in headers.get("accept", "")
-    )
 
 
 def _bearer_token(scope: Scope, headers: Headers) -> str | None:
@@ -303,10 +293,3 @@ def _head_bytes(scope: Scope) -> int:
     """Returns the size of request line and headers; `HttpConnection` refuses those that are far larger."""
     target = len(scope["raw_path"]) + len(scope["query_string"])
     return target + sum(len(name) + len(value) + _HEADER_OVERHEAD_BYTES for name, value in scope["headers"])
-
-
-def _is_body_too_large(content_length: str) -> bool:
-    """Returns whether the announced size is above the limit, or no number."""
-    if not content_length.isdecimal() or len(content_length) > _MAX_LENGTH_DIGITS:
-        return True
-    return int(content_length) > MAX_BODY_BYTES

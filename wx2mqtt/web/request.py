@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect, Request
@@ -26,7 +27,7 @@ MAX_BODY_BYTES = 16 * 1024  # far more than any form of the page has
 MAX_FORM_FIELDS = 10
 FORM_TIMEOUT_SECONDS = 10.0
 
-_CONTEXT_KEY = "wx2mqtt.context"
+CONTEXT_KEY = "wx2mqtt.context"  # in the scope: where the middleware puts the `RequestContext`
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~-]+){1,10}/?", re.ASCII)
 _INGRESS_HEADER = "x-ingress-path"
 _FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", _INGRESS_HEADER)
@@ -59,43 +60,41 @@ class RequestContext:
     is_allowed: bool = False
 
 
-def store_context(scope: Scope, context: RequestContext) -> None:
-    """Stores the context in the scope, for the endpoints."""
-    scope[_CONTEXT_KEY] = context
-
-
 def context_of(scope: Scope) -> RequestContext:
-    """Returns the context that the middleware stored."""
-    context = scope[_CONTEXT_KEY]
+    """Returns what the middleware has found out about a request."""
+    context = scope[CONTEXT_KEY]
     assert isinstance(context, RequestContext)
     return context
 
 
-class FormTooSlowError(Exception):
-    """The form was not complete within its time, or the client disconnected."""
+class BadForm(Exception):
+    """A form that cannot be read, with what answers it: a status, and a key of `SERVER_MESSAGES`."""
 
-
-class FormTooLargeError(Exception):
-    """The form has more bytes or fields than any form of the page."""
+    def __init__(self, status: HTTPStatus, message_key: str) -> None:
+        super().__init__(message_key)
+        self.status = status
+        self.message_key = message_key
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Returns the fields, of each name the first. Raises `FormTooLargeError` and `FormTooSlowError`."""
+    """Returns the fields, of each name the first.
+
+    Raises `BadForm` where it has more bytes or fields than any form of the page, or is not complete in time.
+    """
     body = b""
     try:
         async with asyncio.timeout(FORM_TIMEOUT_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
-                    raise FormTooLargeError
+                    raise BadForm(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
     except (TimeoutError, ClientDisconnect):
-        raise FormTooSlowError from None
+        raise BadForm(HTTPStatus.REQUEST_TIMEOUT, "body_too_slow") from None
+    text = body.decode("utf-8", "replace")
     try:
-        fields = parse_qs(
-            body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS
-        )
+        fields = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
-        raise FormTooLargeError from None
+        raise BadForm(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large") from None
     return {name: values[0] for name, values in fields.items()}
 
 

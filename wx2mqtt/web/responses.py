@@ -45,6 +45,21 @@ def text_response(
     return PlainTextResponse(f"{sentence}\n", status, {**NO_STORE, **(headers or {})})
 
 
+def set_cookie(
+    response: Response, context: RequestContext, name: str, value: str, max_age_seconds: int
+) -> None:
+    """Adds a cookie for our own pages, which their scripts cannot read."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=max_age_seconds,
+        path=context.client.prefix or "/",
+        secure=context.client.is_https,
+        httponly=True,
+        samesite="lax",
+    )
+
+
 T = TypeVar("T")
 
 

@@ -137,7 +137,7 @@ def _run_form(data: bytes) -> None:
         return {"type": "http.request", "body": body, "more_body": bool(chunks)}
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    with suppress(request.FormTooLargeError, request.FormTooSlowError):
+    with suppress(request.BadForm):
         fields = _LOOP.run_until_complete(request.read_form(Request(scope, receive)))
         assert len(fields) <= request.MAX_FORM_FIELDS
         for value in fields.values():

@@ -50,13 +50,12 @@ from wx2mqtt.web.page.page import (
 from wx2mqtt.web.page.sections import PageOptions, cluster_section, file_section
 from wx2mqtt.web.request import (
     LANGUAGE_COOKIE,
-    FormTooLargeError,
-    FormTooSlowError,
+    BadForm,
     context_of,
     is_local,
     read_form,
 )
-from wx2mqtt.web.responses import OUTAGE_HEADERS, PAGE_HEADERS, PRIVATE_HEADERS, text_response
+from wx2mqtt.web.responses import OUTAGE_HEADERS, PAGE_HEADERS, PRIVATE_HEADERS, set_cookie, text_response
 
 log = structlog.get_logger(__name__)
 
@@ -223,16 +222,8 @@ class PageHandlers:
         chosen = await _form_field(request, "language")
         response = RedirectResponse("./", HTTPStatus.SEE_OTHER)
         if chosen in LANGUAGE_TAGS:
-            client = context_of(request.scope).client
-            response.set_cookie(
-                LANGUAGE_COOKIE,
-                chosen,
-                max_age=LANGUAGE_COOKIE_SECONDS,
-                path=client.prefix or "/",
-                secure=client.is_https,
-                httponly=True,
-                samesite="lax",
-            )
+            context = context_of(request.scope)
+            set_cookie(response, context, LANGUAGE_COOKIE, chosen, LANGUAGE_COOKIE_SECONDS)
         return response
 
     async def static(self, request: Request) -> Response:
@@ -246,7 +237,7 @@ async def _form_field(request: Request, name: str) -> str:
     """Returns a field of the form; empty without it, or where the form cannot be read."""
     try:
         return (await read_form(request)).get(name, "")
-    except (FormTooLargeError, FormTooSlowError):
+    except BadForm:
         return ""
 
 
@@ -301,10 +292,8 @@ async def _send_text(request: Request, view: AccountView, recipient: str = "") -
         form = f"{fields.get('token', '')}:{user}:{text}".encode("utf-8", "replace")
         command_id = f"page-{hashlib.sha256(form).hexdigest()[:COMMAND_ID_HASH_CHARACTERS]}"
         await view.send(user, text, command_id)
-    except FormTooLargeError:
-        return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
-    except FormTooSlowError:
-        return text_response(context, HTTPStatus.REQUEST_TIMEOUT, "body_too_slow")
+    except BadForm as bad:
+        return text_response(context, bad.status, bad.message_key)
     except StoreError as error:
         log.error("message of the page cannot be stored", account=view.name, problem=str(error))
         return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "not_stored")
