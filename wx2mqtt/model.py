@@ -13,23 +13,23 @@ from typing import NewType
 
 from wx2mqtt.values import frozen
 
+# The id of a chat or person at a backend. On web WeChat it changes at every login. It is never published.
 Handle = NewType("Handle", str)
-"""The id of a chat or person at a backend. On web WeChat it changes at every login. It is never published."""
 
+# The position up to which a backend has received: opaque text of the backend, stored by the journal.
 Cursor = NewType("Cursor", str)
-"""The position up to which a backend has received: opaque text of the backend, stored by the journal."""
 
+# Decimal digits that identify a command at WeChat, equal on each attempt (webwx 2.12.1, 2.12.2).
 SendKey = NewType("SendKey", str)
-"""Decimal digits that identify a command at WeChat, equal on each attempt (webwx 2.12.1, 2.12.2)."""
 
+# The id of a person or group in the store. It never changes.
 PersonId = NewType("PersonId", int)
-"""The id of a person or group in the store. It never changes."""
 
+# The content type of most of what is published.
 JSON_TYPE = "application/json"
-"""The content type of most of what is published."""
 
+# The handle and the topic name of the chat with oneself that every account of web WeChat has.
 FILEHELPER = "filehelper"
-"""The handle and the topic name of the chat with oneself that every account of web WeChat has."""
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -85,107 +85,105 @@ class Member:
 
 @frozen
 class Contact:
-    """A person, group or account as a backend reports it in the current login.
-
-    `permanent_id` never changes and cannot be chosen by anybody: `filehelper` and the other special
-    accounts of web WeChat, the id of a person on iLink; empty without one. `avatar` is the number of the
-    picture (webwx 4.1.1: equal at the next login, another one for another picture); empty if unknown.
-    `profile` has further facts (`sex`, `province`, `city`, `attributes`), without empty ones. `members` is
-    None while those of a group are unknown. `listed` is true for the owner's contacts, false for people
-    only seen in a group or chat, None if the backend does not report it.
-    """
+    """A person, group or account as a backend reports it in the current login."""
 
     handle: Handle
     kind: ChatKind
     nickname: str = ""
     remark: str = ""
     alias: str = ""
+    #: Never changes, and nobody can choose it: `filehelper` and the other special accounts of web WeChat, the
+    #: id of a person on iLink. Empty without one.
     permanent_id: str = ""
+    #: The number of the picture (webwx 4.1.1: equal at the next login, another one for another picture).
     avatar: str = ""
+    #: Further facts that are not empty: `sex`, `province`, `city`, `attributes`.
     profile: Mapping[str, str] = field(default_factory=dict)
+    #: Of a group; None while they are unknown.
     members: tuple[Member, ...] | None = None
+    #: True for the owner's contacts, false for people only seen in a group or chat, None where unknown.
     listed: bool | None = None
 
 
 @frozen
 class Owner:
-    """The account that is logged in. `uin` is a number as text, empty if the backend has none."""
+    """The account that is logged in."""
 
     handle: Handle
     nickname: str
+    #: A number as text, empty if the backend has none.
     uin: str = ""
 
 
 @frozen
 class MediaRef:
-    """The reference by which a backend downloads a file. `locator` is secret, and opaque to all other parts.
+    """The reference by which a backend downloads a file; size and type are announced, the file may differ."""
 
-    `size` (bytes) and `mime` are only announced by the sender: the file may differ.
-    """
-
+    #: Secret, and opaque to all but the backend.
     locator: Mapping[str, str] = field(repr=False)
     mime: str = ""
+    #: In bytes.
     size: int | None = None
     name: str = ""
 
 
 @frozen
 class Blob:
-    """A complete file in the store, addressed by its content.
+    """A complete file in the store, addressed by its content."""
 
-    `sha256` in hex, `size` in bytes, `mime` by content. `path` is relative to the folder of the store.
-    `width` and `height` in pixels, for images only.
-    """
-
+    #: In hex.
     sha256: str
+    #: In bytes.
     size: int
+    #: By its content.
     mime: str
+    #: Relative to the folder of the store.
     path: str
+    #: In pixels, for images only.
     width: int | None = None
     height: int | None = None
 
 
 @frozen
 class Message:
-    """A received message.
+    """A received message."""
 
-    `key` is equal when WeChat delivers the same message again. `sender` is None for system texts.
-    `sender_name` is the name that the group shows, else empty. `time` in milliseconds since 1970. `detail`
-    is published as the object named after the kind (`image`, `location`, …). `media` is the file,
-    `thumbnail` a small image of it, which links and locations have, too.
-    """
-
+    #: Equal when WeChat delivers the same message again.
     key: str
     id: str
     chat: Handle
     chat_kind: ChatKind
+    #: None for system texts.
     sender: Handle | None
+    #: The name that the group shows, else empty.
     sender_name: str = ""
     from_self: bool = False
     kind: Kind
     text: str
     mentioned: bool = False
+    #: In milliseconds since 1970.
     time: int
+    #: Published as the object named after the kind (`image`, `location`, …).
     detail: Mapping[str, Json] = field(default_factory=dict)
     media: MediaRef | None = None
+    #: A small image; links and locations have one, too.
     thumbnail: MediaRef | None = None
 
 
 @frozen
 class QuotedMessage:
-    """The stored message that a reply quotes.
-
-    `chat` is the topic level of the chat that it is in, `user` that of its sender; it is empty where the
-    sender has none. `from_self` is true for a message of the owner or of the bridge; `command_id` is the id
-    of the command that sent it (of a combined message the first one), empty for a message that the owner
-    wrote on the phone and for a text of the bridge's own.
-    """
+    """The stored message that a reply quotes."""
 
     kind: Kind
     text: str
+    #: The topic name of the chat that it is in.
     chat: str
+    #: The topic name of its sender; empty where the sender has none.
     user: str = ""
+    #: It is a message of the owner or of the bridge.
     from_self: bool = False
+    #: Of the command that sent it, of a combined message the first one; empty for a message that the owner
+    #: wrote on the phone, and for a text of the bridge's own.
     command_id: str = ""
 
     def author(self) -> dict[str, Json]:
@@ -197,46 +195,41 @@ class QuotedMessage:
 
 @frozen
 class Event:
-    """A received event, such as a recall, a friend request or a call (docs/en/reference/events.md).
-
-    `chat` and `actor` are None if they are unknown. `fields` are published. `people` are published as topic
-    levels, those without one by the name that WeChat shows (their `handle` may be empty). `private` is
-    stored and never published: the backend needs it to act on the event later, such as the ticket of a
-    friend request.
-    """
+    """A received event, such as a recall, a friend request or a call (docs/en/reference/events.md)."""
 
     key: str
     name: str
     time: int
+    #: None where it is not known, as `actor`.
     chat: Handle | None = None
     actor: Handle | None = None
+    #: Published.
     fields: Mapping[str, Json] = field(default_factory=dict)
+    #: Published as topic names; those without one by the name that WeChat shows (their handle may be empty).
     people: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)
+    #: Stored and never published: what the backend needs to act on the event, as the ticket of a request.
     private: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
 class Attachment:
-    """A file to send. `file` is absolute and exists until the attempt has ended.
+    """A file to send."""
 
-    `name` is shown to the receiver. It is never empty and never a path.
-    """
-
+    #: Absolute; it exists until the attempt has ended.
     file: Path
+    #: Is shown to the receiver; never empty and never a path.
     name: str
     blob: Blob
 
 
 @frozen
 class Draft:
-    """One message to send: a text, or an attachment of the given kind.
-
-    `mention` are members of the group `chat` to mention in a text; the backend inserts their names.
-    """
+    """One message to send: a text, or an attachment of the given kind."""
 
     chat: Handle
     kind: Kind
     text: str = ""
+    #: Members of the group to mention in a text; the backend inserts their names.
     mention: tuple[Handle, ...] = ()
     attachment: Attachment | None = None
 
@@ -297,8 +290,8 @@ class RenameGroup:
     name: str
 
 
+# Everything that a backend can do besides sending.
 Action = Recall | MarkRead | SetRemark | AcceptFriend | CreateGroup | AddMembers | RemoveMembers | RenameGroup
-"""Everything that a backend can do besides sending."""
 
 
 @frozen
@@ -318,19 +311,17 @@ class Receipt:
 
 @frozen
 class ReplyWindow:
-    """Whether WeChat accepts messages to a person now (ilink 10.1).
-
-    `until`, in milliseconds since 1970, is when an open window closes or a closed one opens by itself; None
-    if unknown. `remaining` is the number of messages that are still accepted, None if unknown. `reason` is
-    why it is closed: never_wrote, too_long_ago, quota_used, rate_limited (only this one opens by itself) or
-    new_binding; empty while it is open. `opened` is when the person wrote what opened it, by WeChat's clock:
-    it names the window.
-    """
+    """Whether WeChat accepts messages to a person now (ilink 10.1)."""
 
     open: bool
+    #: When an open window closes, or a closed one opens by itself: milliseconds since 1970, None if unknown.
     until: int | None = None
+    #: How many messages are still accepted; None if unknown.
     remaining: int | None = None
+    #: Why it is closed: never_wrote, too_long_ago, quota_used, new_binding, or rate_limited, which opens by
+    #: itself. Empty while it is open.
     reason: str = ""
+    #: When the person wrote what opened it, by WeChat's clock: it names the window.
     opened: int | None = field(default=None, compare=False)
 
 
@@ -343,14 +334,13 @@ class Remark(StrEnum):
 
 @frozen
 class Command:
-    """A command from `out/<user>` that has passed the checks of its form only.
+    """A command from `out/<user>` that has passed the checks of its form only."""
 
-    `user` is the topic level exactly as received. `kind` is text, image, video, file or recall. `ttl` in
-    seconds. The bridge makes an `id` if the command has none. `remarks` are of how it was published.
-    """
-
+    #: The topic name exactly as received.
     user: str
+    #: text, image, video, file or recall.
     kind: str = "text"
+    #: The bridge makes one where it is empty.
     id: str = ""
     text: str = ""
     path: str = ""
@@ -359,11 +349,13 @@ class Command:
     name: str = ""
     message_id: str = ""
     mention: tuple[str, ...] = ()
+    #: In seconds.
     ttl: float | None = None
     hold: bool = True
     priority: str = "normal"
     urgent: bool = False
     also_wechat: bool = False
+    #: On how it was published.
     remarks: tuple[Remark, ...] = ()
 
 
@@ -396,27 +388,27 @@ class Status(StrEnum):
 
 @frozen
 class Result:
-    """The single result of a command. `code` is one of `RESULT_CODES` in `mqtt/payloads.py`.
-
-    `time` in milliseconds since 1970. `parts` and `parts_sent` count the messages of a text that was split,
-    None if it was not. `fallback` is the outcome of the fallback delivery: sent, failed or uncertain; empty
-    without; `summarized` is the number of commands of its summary, None without one. `bundled` is the number
-    of commands that one message carried, None if it carried only this one.
-    """
+    """The single result of a command."""
 
     id: str
     user: str
     status: Status
+    #: One of `RESULT_CODES` in `mqtt/payloads.py`.
     code: str
     message: str = ""
     message_id: str | None = None
+    #: In milliseconds since 1970.
     time: int
     retry_after: float | None = None
     duplicate_possible: bool = False
+    #: Of a text that was split: its messages, and how many were sent; else None.
     parts: int | None = None
     parts_sent: int | None = None
+    #: How the fallback ended: sent, failed or uncertain; empty without one.
     fallback: str = ""
+    #: How many commands one message carried; None if it carried only this one.
     bundled: int | None = None
+    #: How many commands the summary of the fallback has; None without one.
     summarized: int | None = None
 
 

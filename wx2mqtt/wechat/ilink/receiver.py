@@ -53,11 +53,11 @@ CLOCK_TOLERANCE_MS = 60_000
 
 @dataclass(slots=True)
 class _ReadEntries:
-    """The messages of an answer, the events about skipped ones, and how many could not be read."""
+    """The messages of an answer, the events about skipped ones, and the entries that could not be read."""
 
     received: list[ReceivedMessage] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    unreadable_count: int = 0
+    unreadable: list[JsonObject] = field(default_factory=list)
 
 
 class Receiver:
@@ -99,7 +99,7 @@ class Receiver:
         poll_seconds = client.clock.monotonic() - started_at
         entries = await self._read_entries(updates.messages)
         received_messages = entries.received
-        unreadable_count = entries.unreadable_count + updates.unreadable_count
+        unreadable_count = len(entries.unreadable) + updates.unreadable_count
         self._record_poll(received_messages, poll_seconds)
         if not (received_messages or entries.events) and updates.buf in {"", position.buf}:
             return Batch(cursor=cursor, unreadable_count=unreadable_count)
@@ -175,7 +175,6 @@ class Receiver:
         result = _ReadEntries()
         loop_clock = asyncio.get_running_loop().time
         started_at = loop_clock()
-        unreadable: list[JsonObject] = []
         for entry in entries:
             started_at = await yield_after_long_work(started_at, loop_clock)
             try:
@@ -191,14 +190,13 @@ class Receiver:
                 with self._marks.processing(key):
                     received = read_message(entry, bot_id, language, now)
             except Exception:  # noqa: BLE001 - no entry, whatever it contains, stops the others
-                unreadable.append(entry)
+                result.unreadable.append(entry)
                 continue
             if received is not None:
                 result.received.append(received)
-        result.unreadable_count = len(unreadable)
-        if unreadable:
-            type_of_first = str(unreadable[0].get("message_type"))[:20]
-            log.warning("message cannot be read", type=type_of_first, count=len(unreadable))
+        if result.unreadable:
+            type_of_first = str(result.unreadable[0].get("message_type"))[:20]
+            log.warning("message cannot be read", type=type_of_first, count=len(result.unreadable))
         return result
 
     def _next_cursor(self, buf: str) -> Cursor:
