@@ -257,7 +257,7 @@ def listed_commands(count: int, _: Path) -> bool:
         journal = SimpleNamespace(commands=commands, outbox=SimpleNamespace(list_rejected=nothing))
         ctx = SimpleNamespace(journal=journal, registry=None)
         account: Any = SimpleNamespace(ctx=ctx, components=None)
-        listed: Any = await AccountOperations(account).by_name["journal.list"]({})
+        listed: Any = await AccountOperations(account).run("journal.list", {})
         return len(listed["commands"]) == count
 
     return _run(story())

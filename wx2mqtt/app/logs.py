@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import threading
-from functools import partialmethod
+from functools import partial, partialmethod
 from types import NoneType
 from typing import TextIO
 
@@ -48,14 +48,17 @@ def configure(*, level: str, format: str, stream: TextIO, message_text: bool) ->
     is_terminal = stream.isatty()
     is_console = format == "console" or (format == "auto" and is_terminal)
     has_colors = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    console = structlog.dev.ConsoleRenderer(
+        colors=has_colors, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+    )
     sink = _Sink(stream)
     chain: list[Processor] = [  # turns an event into a line
         structlog.processors.TimeStamper(
             fmt="%H:%M:%S" if is_console else "iso", utc=not is_console, key="time"
         ),
         structlog.processors.format_exc_info,
-        _redactor(message_text=message_text),
-        _console_renderer(colors=has_colors) if is_console else _render_json,
+        partial(_redact_event, message_text),
+        partial(_render_console, console) if is_console else _render_json,
     ]
     structlog.configure(
         processors=[
@@ -155,15 +158,12 @@ def _add_logger_name(logger: WrappedLogger, _: str, event: EventDict) -> EventDi
     return event
 
 
-def _redactor(*, message_text: bool) -> Processor:
-    def redact_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        traceback = event.pop("exception", None)
-        cleaned = {key: redact_value(key, value, message_text=message_text) for key, value in event.items()}
-        if traceback is not None:
-            cleaned["exception"] = clean_traceback(str(traceback))
-        return cleaned
-
-    return redact_event
+def _redact_event(message_text: bool, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    traceback = event.pop("exception", None)
+    cleaned = {key: redact_value(key, value, message_text=message_text) for key, value in event.items()}
+    if traceback is not None:
+        cleaned["exception"] = clean_traceback(str(traceback))
+    return cleaned
 
 
 def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
@@ -171,18 +171,13 @@ def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
     return json.dumps(first_fields | dict(event), ensure_ascii=False, default=str).translate(_LINE_ENDS)
 
 
-def _console_renderer(*, colors: bool) -> Processor:
-    renderer = structlog.dev.ConsoleRenderer(
-        colors=colors, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
-    )
-
-    def render(logger: WrappedLogger, name: str, event: EventDict) -> str:
-        traceback = event.pop("exception", "")
-        for key, value in event.items():
-            if not isinstance(value, (bool, int, float, NoneType)):
-                event[key] = printable(str(value))
-        # A traceback keeps its lines. The mark distinguishes them from lines of the log.
-        trace_lines = [f"    | {printable(trace_line)}" for trace_line in str(traceback).splitlines()]
-        return "\n".join([renderer(logger, name, event).rstrip(), *trace_lines])
-
-    return render
+def _render_console(
+    console: structlog.dev.ConsoleRenderer, logger: WrappedLogger, name: str, event: EventDict
+) -> str:
+    traceback = event.pop("exception", "")
+    for key, value in event.items():
+        if not isinstance(value, (bool, int, float, NoneType)):
+            event[key] = printable(str(value))
+    # A traceback keeps its lines. The mark distinguishes them from lines of the log.
+    trace_lines = [f"    | {printable(trace_line)}" for trace_line in str(traceback).splitlines()]
+    return "\n".join([console(logger, name, event).rstrip(), *trace_lines])

@@ -7,7 +7,7 @@ asked for there, through the database (`OperationQueue`).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from wx2mqtt.app.account_factory import AccountFactory
@@ -16,7 +16,6 @@ from wx2mqtt.app.stores import NOT_SHARED, Stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.commands.results import with_remarks
 from wx2mqtt.bridge.people.directory import entry_body
-from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.errors import BadCommand, Wx2MqttError
@@ -83,11 +82,8 @@ class Operations:
                 raise Wx2MqttError(f"the account {account_name} moves; it was on {owner}: try again")
             return answer[0]
         account = self.account_named(requested)
-        operation = AccountOperations(account).by_name.get(name)
-        if operation is None:
-            raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
         with account.ctx.in_log():
-            return await operation(fields)
+            return await AccountOperations(account).run(name, fields)
 
     def account_named(self, name: str | None) -> Account:
         """Returns the account with this name, the first one without a name. Raises `Wx2MqttError`."""
@@ -107,32 +103,33 @@ class AccountOperations:
         self._components = account.components
         self._journal = account.ctx.journal
         self._registry = account.ctx.registry
-        self.by_name: dict[str, Callable[[Mapping[str, Json]], Awaitable[Json]]] = {
-            "health": self._report_health,
-            "login": self._log_in,
-            "login.code": self._enter_code,
-            "login.state": self._report_login,
-            "journal.list": self._list,
-            "journal.show": self._show,
-            "journal.retry": self._retry,
-            "journal.drop": self._drop,
-            "people.list": self._list_people,
-            "people.assign": self._assign,
-            "people.merge": self._merge,
-        }
 
-    async def _report_health(self, _fields: Mapping[str, Json]) -> Json:
-        return await self._account.health()
+    async def run(self, name: str, fields: Mapping[str, Json]) -> Json:  # noqa: PLR0911 - one for each
+        match name:
+            case "health":
+                return await self._account.health()
+            case "login" | "login.code" | "login.state":
+                return self._log_in(name, fields)
+            case "journal.list":
+                return await self._list(fields)
+            case "journal.show":
+                row = await self._require_row(fields)
+                return {**_command_body(row), "kind": row.command.kind, "text": row.command.text}
+            case "journal.retry":
+                return await self._retry(fields)
+            case "journal.drop":
+                return await self._drop(fields)
+            case "people.list":
+                return {"people": [entry_body(entry) for entry in self._registry.directory()]}
+            case "people.assign" | "people.merge":
+                return await self._change_people(name, fields)
+        raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
 
-    async def _log_in(self, fields: Mapping[str, Json]) -> Json:
-        self._account.ctx.login_requests.request_login(new_owner=fields.get("new_owner") is True)
-        return self._account.login_details()
-
-    async def _enter_code(self, fields: Mapping[str, Json]) -> Json:
-        self._components.session.enter_verification_code(str(fields.get("code") or ""))
-        return self._account.login_details()
-
-    async def _report_login(self, _fields: Mapping[str, Json]) -> Json:
+    def _log_in(self, name: str, fields: Mapping[str, Json]) -> Json:
+        if name == "login":
+            self._ctx.login_requests.request_login(new_owner=fields.get("new_owner") is True)
+        elif name == "login.code":
+            self._components.session.enter_verification_code(str(fields.get("code") or ""))
         return self._account.login_details()
 
     async def _list(self, fields: Mapping[str, Json]) -> Json:
@@ -156,10 +153,6 @@ class AccountOperations:
         ]
         commands: list[Json] = [_command_body(row) for row in (*waiting, *finished)]
         return {"commands": commands, "set_aside": set_aside}
-
-    async def _show(self, fields: Mapping[str, Json]) -> Json:
-        row = await self._require_row(fields)
-        return {**_command_body(row), "kind": row.command.kind, "text": row.command.text}
 
     async def _retry(self, fields: Mapping[str, Json]) -> Json:
         if isinstance(row_id := fields.get("row"), int):
@@ -204,20 +197,14 @@ class AccountOperations:
             raise BadCommand("bad_request", "command_unknown", id=command_id)
         return row
 
-    async def _list_people(self, _fields: Mapping[str, Json]) -> Json:
-        return {"people": [entry_body(entry) for entry in self._registry.directory()]}
-
-    async def _assign(self, fields: Mapping[str, Json]) -> Json:
-        user, to = str(fields.get("user", "")), str(fields.get("to", ""))
-        return await self._change_people(self._registry.assign(user, to, now_ms()))
-
-    async def _merge(self, fields: Mapping[str, Json]) -> Json:
-        user, other = str(fields.get("user", "")), str(fields.get("other", ""))
-        return await self._change_people(self._registry.merge(user, other, now_ms()))
-
-    async def _change_people(self, changes: PeopleUpdate) -> Json:
-        await self._components.inbound.apply_people(changes)
-        return {"changed": [person.topic_name for person in changes.people.persons]}
+    async def _change_people(self, name: str, fields: Mapping[str, Json]) -> Json:
+        user = str(fields.get("user", ""))
+        if name == "people.assign":
+            update = self._registry.assign(user, str(fields.get("to", "")), now_ms())
+        else:
+            update = self._registry.merge(user, str(fields.get("other", "")), now_ms())
+        await self._components.inbound.apply_people(update)
+        return {"changed": [person.topic_name for person in update.people.persons]}
 
 
 def _command_body(row: CommandRow) -> dict[str, Json]:

@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import typer
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
@@ -42,13 +41,6 @@ class TranslatedGroup(TyperGroup):
     def get_help(self, ctx: Any) -> str:
         is_english = command_language(None, os.environ) == "en"
         return super().get_help(ctx) if is_english else "\n".join(_chinese_help(self, ctx))
-
-
-def translate_help(*apps: typer.Typer) -> None:
-    """Makes all commands of these groups translated ones; the groups themselves name their class."""
-    for app in apps:
-        for registered in app.registered_commands:
-            registered.cls = TranslatedCommand
 
 
 def chinese_text(english: str) -> str:

@@ -19,7 +19,7 @@ from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.control_socket import BridgeNotRunning
 from wx2mqtt.cli import run
 from wx2mqtt.cli.groups import FIRST_ACCOUNT_HELP, ConfigOption, cluster, journal, people
-from wx2mqtt.cli.help import TranslatedGroup, translate_help
+from wx2mqtt.cli.help import TranslatedCommand, TranslatedGroup
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code, health_report
 from wx2mqtt.cli.setup import setup
 from wx2mqtt.cli.terminal import command_language, complain, preferred_language, show
@@ -322,4 +322,7 @@ def purge(
     purge_account(loaded, RunEnvironment(env=os.environ), account, yes=yes, include_broker=not no_broker)
 
 
-translate_help(app, journal, people, cluster, schema)
+# Typer has no class for all commands of a group.
+for group in (app, journal, people, cluster, schema):
+    for registered in group.registered_commands:
+        registered.cls = TranslatedCommand

@@ -120,18 +120,14 @@ async def health_report(
             return live, str(names["outage"])
         for name in [account] if account else names if isinstance(names, list) else []:
             health = await control_socket.ask_bridge(folder, "health", {"account": name})
-            problems += _problems_of(health, live=live)
+            if not isinstance(health, dict):
+                problems.append("the bridge does not report its health")
+                continue
+            reported = health["stuck"] if live else health["problems"]
+            operational = operational_problems(map(str, reported)) if isinstance(reported, list) else ()
+            problems += [f"{health['account']}: {problem}" for problem in operational]
     except control_socket.BridgeNotRunning:
         raise
     except (Wx2MqttError, OSError, ValueError) as error:
         return False, str(error)
     return not problems, "; ".join(problems)
-
-
-def _problems_of(health: Json, *, live: bool) -> list[str]:
-    if not isinstance(health, dict):
-        return ["the bridge does not report its health"]
-    problems = health["stuck"] if live else health["problems"]
-    if not isinstance(problems, list):
-        return []
-    return [f"{health['account']}: {problem}" for problem in operational_problems(map(str, problems))]

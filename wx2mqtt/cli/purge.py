@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import cast
 
 import typer
 
@@ -96,9 +97,10 @@ def describe_plan(plan: PurgePlan, language: Language, *, include_broker: bool) 
 async def _make_plan(loaded: LoadedSettings, environment: RunEnvironment, account: str) -> PurgePlan:
     stored = await run_operation(loaded, environment, "purge.look", {"account": account})
     assert isinstance(stored, dict)
-    discovery_topics = _texts(stored["announced"])
+    announced, topics = cast("list[str]", stored["announced"]), cast("list[str]", stored["topics"])
+    discovery_topics = tuple(announced)
     return PurgePlan(
-        topics=(*_texts(stored["topics"]), *discovery_topics),
+        topics=(*topics, *discovery_topics),
         discovery_topics=discovery_topics,
         client_ids=former_clients(loaded.settings, account),
         stored_data=stored,
@@ -144,7 +146,3 @@ async def _broker_options(loaded: LoadedSettings, environment: RunEnvironment) -
     else:
         url = f"mqtt://127.0.0.1:{environment.embedded_port}"
         yield mqtt_options(settings, name, Topics(base), (url, "auto"))
-
-
-def _texts(value: Json) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list) else ()

@@ -252,22 +252,18 @@ class _YamlReader:
                 continue
             for source in value.value if isinstance(value, yaml.SequenceNode) else (value,):
                 self.remaining_values -= 1
-                if isinstance(source, yaml.MappingNode) and self.remaining_values > 0:
-                    merged = self.read_merged_mapping(source, path) | merged
-                else:
+                if not isinstance(source, yaml.MappingNode) or self.remaining_values <= 0:
                     self.add_problem(path, _line(key), "<< merges a mapping that has an anchor: <<: *name")
+                    continue
+                self.merge_depth += 1  # `path` does not grow by a merge
+                if self.merge_depth > MAX_CONFIG_LEVELS:
+                    raise _DocumentTooLargeError(
+                        _line(source),
+                        f"merges over {MAX_CONFIG_LEVELS} mappings into each other, or one into itself",
+                    )
+                merged = self.read_mapping(source, path) | merged
+                self.merge_depth -= 1
         return merged
-
-    def read_merged_mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, YamlValue]:
-        """Returns a mapping that another one merges in. Counts the depth: `path` does not grow by that."""
-        self.merge_depth += 1
-        if self.merge_depth > MAX_CONFIG_LEVELS:
-            raise _DocumentTooLargeError(
-                _line(node), f"merges over {MAX_CONFIG_LEVELS} mappings into each other, or one into itself"
-            )
-        values = self.read_mapping(node, path)
-        self.merge_depth -= 1
-        return values
 
 
 def _line(node: yaml.Node | yaml.Event) -> int:

@@ -45,7 +45,7 @@ def do(outgoing):
     operations = AccountOperations(account)
 
     async def do(name, **fields):
-        return await operations.by_name[f"journal.{name}"](fields)
+        return await operations.run(f"journal.{name}", fields)
 
     return do
 
