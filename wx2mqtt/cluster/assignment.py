@@ -1,14 +1,7 @@
 """Which accounts an instance takes and gives up: a function of what it sees of the database. Pure.
 
 Each instance decides for itself, from the same rows and locks. Two that see different moments may want the
-same account; the lock decides then. The rules:
-
-1. `target_loads` spreads the accounts evenly; an instance with `max_accounts` gets at most that many, and one
-   that drains gets none. Where they do not divide, those that run most keep one more, so that nothing moves.
-2. A free account goes to the instance that runs least. One that stays free for long is taken by any.
-3. An instance takes at most one account more than its share: it may be wrong about the others.
-4. One that runs more than its target gives accounts up while another one runs less than its own: one at a
-   time, or an eighth of what is too much, and none while accounts are free that somebody is about to take.
+same account; the lock decides then. `decide` has the rules.
 """
 
 from __future__ import annotations
@@ -71,7 +64,16 @@ class Decision:
 
 
 def decide(view: ClusterView) -> Decision:
-    """Returns what the instance of this view does next."""
+    """Returns what the instance of this view does next.
+
+    1. `target_loads` spreads the accounts evenly; an instance with `max_accounts` gets at most that many, and
+       one that drains gets none. Where they do not divide, those that run most keep one more, so that nothing
+       moves.
+    2. A free account goes to the instance that runs least. One that stays free for long is taken by any.
+    3. An instance takes at most one account more than its share: it may be wrong about the others.
+    4. One that runs more than its target gives accounts up while another one runs less than its own: one at
+       a time, or an eighth of what is too much, and none while free accounts are about to be taken.
+    """
     me = next((member for member in view.members if member.name == view.name), None)
     if me is None:
         return Decision()

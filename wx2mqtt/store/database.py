@@ -1,14 +1,9 @@
 """Access to a database: one thread writes, one thread reads; the event loop never waits for the disk.
 
-A job is a function of a connection. `Database.write` puts it into the writer's queue:
+    await database.write("publish", lambda connection: connection.execute(statement, values))
 
-1. the writer takes all jobs that wait, at most `MAX_JOBS_PER_COMMIT`, and begins a transaction,
-2. each of several jobs runs in a savepoint: one that fails is undone alone,
-3. one COMMIT makes all of them durable,
-4. one callback into the event loop resolves the futures of all of them.
-
-`Database.read` does the same without a transaction, in a thread and on a connection of its own.
-`SqliteDatabase` and `PostgresqlDatabase` are the two databases; neither they nor this file know the tables.
+A job is a function of a connection. `SqliteDatabase` and `PostgresqlDatabase` are the two databases; neither
+they nor this file know the tables.
 """
 
 from __future__ import annotations
@@ -34,7 +29,17 @@ MAX_JOBS_PER_COMMIT = 256
 
 
 class Database(ABC):
-    """An open database. All methods are called on the event loop on which it was opened."""
+    """An open database. All methods are called on the event loop on which it was opened.
+
+    `write` puts a job into the writer's queue:
+
+    1. the writer takes all jobs that wait, at most `MAX_JOBS_PER_COMMIT`, and begins a transaction,
+    2. each of several jobs runs in a savepoint: one that fails is undone alone,
+    3. one COMMIT makes all of them durable,
+    4. one callback into the event loop resolves the futures of all of them.
+
+    `read` does the same without a transaction, in a thread and on a connection of its own.
+    """
 
     _begin_write = "BEGIN"
     _begin_snapshot = "BEGIN"

@@ -1,14 +1,5 @@
 """The way to the broker: publications in the order in which they were stored, and what became of them.
 
-    state       method              next state (`PublicationState`)
-    -           record, add         WAITING, or HELD for a message whose file is downloaded first
-    HELD        release_message     WAITING
-    WAITING     mark_published      PUBLISHED: the broker has acknowledged it
-    WAITING     mark_rejected       REJECTED: the broker refused it, and the rows behind it go on
-    REJECTED    requeue_rejected    WAITING
-    WAITING     drop_topic          DROPPED
-    WAITING     drop_expired        DROPPED
-
 Also the record of what Home Assistant discovery has published, so that it can be cleared after a restart.
 """
 
@@ -32,6 +23,18 @@ _ROW_FIELDS = tuple(item.name for item in fields(OutboxRow))
 
 
 class Outbox(JournalPart):
+    """The publications of one account.
+
+    state       method              next state (`PublicationState`)
+    -           record, add         WAITING, or HELD for a message whose file is downloaded first
+    HELD        release_message     WAITING
+    WAITING     mark_published      PUBLISHED: the broker has acknowledged it
+    WAITING     mark_rejected       REJECTED: the broker refused it, and the rows behind it go on
+    REJECTED    requeue_rejected    WAITING
+    WAITING     drop_topic          DROPPED
+    WAITING     drop_expired        DROPPED
+    """
+
     async def list_waiting(self, after: int, limit: int, skip: Collection[str] = ()) -> list[OutboxRow]:
         """Returns the next rows after the id `after`, in order of id, without the topics `skip`."""
         return [_row(row) for row in await self._fetch(_SQL["waiting"], after, json_list(skip), limit)]

@@ -1,13 +1,5 @@
 """Stores what WeChat delivers, together with the cursor that says how far it was received, in one commit.
 
-`record` takes messages and events (items), changed people and the cursor. In its commit it
-
-1. stores the changed people,
-2. leaves out items whose key is stored already: WeChat delivers some twice,
-3. gives each message its `seq`, a number without gaps per account, and builds its payload,
-4. adds a row for each item, for each file to download, and for each text to publish beside a message,
-5. stores the newest `seq` and the cursor.
-
 It returns the rows that may be published at once, so that the publisher need not read them again. A message
 may be held until its file is downloaded; it and the later rows of its topic are not among them.
 """
@@ -64,9 +56,13 @@ class ReceivedMessages(JournalPart):
         cursor: Cursor | None,
         login_id: str,
     ) -> RecordResult:
-        """Stores items, people and cursor in one commit. Without a cursor the stored one stays.
+        """Stores messages and events (items), people and cursor in one commit. In it
 
-        An item whose key was stored before is a repeat: it is left out and takes no seq.
+        1. the changed people are stored,
+        2. items whose key is stored already are left out: WeChat delivers some twice,
+        3. each message gets its `seq`, a number without gaps per account, and its payload is built,
+        4. a row is added for each item, for each file to download, and for each text beside a message,
+        5. the newest `seq` and the cursor are stored; without a cursor the stored one stays.
         """
         return await self._database.write("record", partial(self._record, items, people, cursor, login_id))
 

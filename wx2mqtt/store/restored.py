@@ -1,14 +1,8 @@
 """What a restore believes of a backup: what was said and who has which topic, but neither trust nor topics.
 
 A backup may be forged. Its rows would be published with the rights of the bridge, and automations act on
-`trusted`. So the configuration of the owner decides both again:
-
-base topic    one that the configuration names, or the default of the account
-publications  what waits is published below that base, or is a result on a response topic that is allowed
-trusted       false in every message and for every person; the next login decides again who is trusted
-announced     topics of this account's discovery, which alone are cleared
-
-Blocking, on the copy of the database, before it becomes a store.
+`trusted`. So the configuration of the owner decides both again (`take_trust_away`). Blocking, on the copy of
+the database, before it becomes a store.
 """
 
 from __future__ import annotations
@@ -51,6 +45,11 @@ NO_CONFIGURATION = RestoreRules()
 
 def take_trust_away(copy: sqlite3.Connection, rules: RestoreRules) -> int:
     """Applies `rules` to a copy within a transaction of the caller; returns how many rows it drops.
+
+    base topic    one that the configuration names, or the default of the account
+    publications  what waits is published below that base, or is a result on a response topic that is allowed
+    trusted       false in every message and for every person; the next login decides again who is trusted
+    announced     topics of this account's discovery, which alone are cleared
 
     Raises `BadBackup` for a base topic that only the owner can know, and for names that are no topic level.
     """

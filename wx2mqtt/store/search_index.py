@@ -1,9 +1,8 @@
-"""An index of the texts of messages, so that a search does not read all of them.
+"""An index of the texts of messages in a file of its own, so that a search does not read all of them.
 
-It holds the characters of each text and the pairs of neighbouring ones, in a file of its own beside the
-database: words of Chinese have mostly two characters, and SQLite's own index of substrings needs three. A
-search asks it for the messages that have all pairs of the text, and compares these with the text itself: so
-the result is the same as without an index.
+It holds the characters of each text and the pairs of neighbouring ones: words of Chinese have mostly two
+characters, and SQLite's own index of substrings needs three. A search asks it for the messages that have all
+pairs, and compares these with the text itself: so the result is the same as without an index.
 
 It follows in the background, when enough messages are new; those are searched one by one until then. It can
 be deleted at any time. Where SQLite has no FTS5, every search reads all messages.
