@@ -41,18 +41,17 @@ RELEASE = _SQL["release"]
 
 @frozen
 class InstanceIdentity:
-    """What an instance says about itself.
-
-    `configuration` is a digest of all that must be the same everywhere, `settings` a JSON object with one of
-    each key. `keys` identify the keys of saved logins that it has, the first one that of the digests.
-    """
+    """What an instance says about itself."""
 
     name: str
     version: str
     url: str
     max_accounts: int | None
+    #: A digest of all that must be the same everywhere.
     configuration: str = ""
+    #: A JSON object with a digest of each key.
     settings: str = "{}"
+    #: What identifies its keys of saved logins; the digests are made with the first one.
     keys: tuple[str, ...] = ()
 
 

@@ -62,34 +62,37 @@ _BUSY_TIMEOUT_SECONDS = 10.0
 
 @frozen
 class BackupSummary:
-    """A backup that was made; `messages` and `media` are counts."""
+    """A backup that was made."""
 
     head: ArchiveHeader
+    #: How many are in it.
     messages: int
+    #: How many files are in it.
     media: int
 
 
 @frozen
 class RestoreSummary:
-    """A restore that was done: the new stream id, and the new path of the old store, if there was one.
-
-    `dropped` counts what waited for topics that are not the bridge's.
-    """
+    """A restore that was done."""
 
     head: ArchiveHeader
+    #: The new id of the store.
     stream: str
+    #: How many publications waited for topics that are not the bridge's.
     dropped: int = 0
+    #: The new path of the old store, if there was one.
     replaced: Path | None = None
 
 
 @frozen
 class StoreSnapshot:
-    """The content of a database copy. `unsent` are the files that waiting commands need."""
+    """The content of a database copy."""
 
     version: int
     stream: str
     accounts: tuple[str, ...]
     messages: int
+    #: The files that waiting commands need.
     unsent: tuple[Blob, ...]
 
 
