@@ -25,6 +25,7 @@ from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected
+from wx2mqtt.mqtt.reconnect import EndReason
 
 log = structlog.get_logger(__name__)
 
@@ -195,7 +196,9 @@ class Account:
         saved_session = self.ctx.saved_state.broker_session
         had_session = bool(saved_session or self.counters.connects)
         self.connect_attempted.set()
-        self.counters.record_connect()
+        self.counters.connects += 1
+        self.counters.standby = False
+        self.counters.broker_reason = ""
         if had_session and not connection.session_present:
             self.counters.sessions_lost += 1
             self.ctx.publish_event("session_lost", {"broker": connection.url})
@@ -209,7 +212,10 @@ class Account:
 
     def on_disconnected(self, disconnect: Disconnected) -> None:
         self.connect_attempted.set()
-        self.counters.record_disconnect(disconnect)
+        if disconnect.code == EndReason.LOST:
+            self.counters.disconnects += 1
+        self.counters.standby = disconnect.standby
+        self.counters.broker_reason = disconnect.reason
         self.components.retained.on_disconnected()
         self.components.publisher.on_disconnected()
         self.components.reporter.health_changed.set()

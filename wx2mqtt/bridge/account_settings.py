@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any
 
 from wx2mqtt.bridge.people.evidence import ContactPin
-from wx2mqtt.i18n import Language
 from wx2mqtt.model import FILEHELPER, ChatKind, Json, Message
 from wx2mqtt.mqtt.topics import response_topic_allowed
 from wx2mqtt.settings.schema import Account, Settings
@@ -42,10 +41,6 @@ class AccountSettings:
     warnings: tuple[str, ...] = ()
     #: The key of the sentence about an account that nothing helps while WeChat takes no message; else empty.
     missing_safeguards: str = ""
-
-    @property
-    def language(self) -> Language:
-        return self.whole.language
 
     @property
     def exposed_users(self) -> tuple[str, ...]:

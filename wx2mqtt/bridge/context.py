@@ -183,7 +183,7 @@ class AccountContext:
     @property
     def language(self) -> Language:
         """The language of all texts for people."""
-        return self.settings.language
+        return self.settings.whole.language
 
     def in_log(self) -> AbstractContextManager[None]:
         """Names the account in each line of the log that is written inside the block.

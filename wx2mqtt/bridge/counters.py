@@ -12,8 +12,6 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from wx2mqtt.mqtt.broker import Disconnected
-from wx2mqtt.mqtt.reconnect import EndReason
 from wx2mqtt.store.records import MediaState
 
 # The upper bounds of the histogram; a long poll without messages takes 25 s (webwx 2.10.3).
@@ -102,16 +100,3 @@ class AccountCounters:
 
     #: The calls to WeChat.
     calls: CallStatistics = field(default_factory=CallStatistics)
-
-    def record_connect(self) -> None:
-        """Records that a connection to the broker is established."""
-        self.connects += 1
-        self.standby = False
-        self.broker_reason = ""
-
-    def record_disconnect(self, disconnect: Disconnected) -> None:
-        """Records that a connection ended, or could not be opened, and why."""
-        if disconnect.code == EndReason.LOST:
-            self.disconnects += 1
-        self.standby = disconnect.standby
-        self.broker_reason = disconnect.reason

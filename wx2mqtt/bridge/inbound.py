@@ -1,8 +1,6 @@
 """WeChat to MQTT: stores received messages, changes of people and the cursor in one commit.
 
-For each batch:
-
-1. The contacts in it are merged into the known people.
+1. The contacts in a batch are merged into the known people.
 2. Each message and event becomes a row (`inbound_rows.py`), unless it is the echo of an own send (`echo.py`)
    or `receive` filters it.
 3. One commit stores the rows, the changed people and the cursor.

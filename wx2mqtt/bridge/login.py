@@ -1,14 +1,8 @@
 """Logs one account in: with the saved login, or with a QR code that somebody scans.
 
-`Backend.login` yields the steps of a login, `AccountLogin.log_in` shows each of them in `login/state`:
-
-| step | state |
-|---|---|
-| `ShowQr` | `waiting_for_scan`; a person scans the QR code with the phone |
-| `Scanned`, `ConfirmOnPhone`, `CodeRequired` | `waiting_for_confirm`; they confirm, or enter a number |
-| `QrExpired` | `starting`; the next `ShowQr` has a new code |
-| `PollFailing`, `PollRecovered` | `interrupted`, then the state before it; the QR code stays valid |
-| `LoggedIn` | the account is checked (`owner.py`); `log_in` returns |
+`Backend.login` yields the steps of a login: there is a QR code, it was scanned, the person must confirm, the
+account is logged in. `AccountLogin.log_in` shows each of them in `login/state`; `owner.py` checks whose login
+it is.
 """
 
 from __future__ import annotations
@@ -160,7 +154,8 @@ class AccountLogin:
         self._owner = owner
         self._requests = ctx.login_requests
         self._state = state
-        self._qr_codes_shown = 0  # in a row, without a login
+        #: QR codes shown in a row without a login; 0 again when somebody has requested one.
+        self.qr_codes_shown = 0
         #: Whether a saved login has asked for a confirmation on the phone.
         self.phone_asked = False
 
@@ -195,13 +190,9 @@ class AccountLogin:
                         return step
         raise ProtocolViolation
 
-    def reset_qr_code_count(self) -> None:
-        """Allows `MAX_QR_CODES` codes again: somebody has requested a login."""
-        self._qr_codes_shown = 0
-
     def _show_qr(self, url: str, lifetime: float, previous_reason: str) -> None:
         self._require_code_left()
-        self._qr_codes_shown += 1
+        self.qr_codes_shown += 1
         text = self._state.text
         if self._state.status.state is LoginState.ONLINE:  # WeChat has refused the login after a renewal
             self._state.set(LoginState.LOGGED_OUT, text("renewal_refused"))
@@ -210,7 +201,7 @@ class AccountLogin:
         self._state.set(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, qr_url=url)
 
     def _require_code_left(self) -> None:
-        if self._qr_codes_shown >= MAX_QR_CODES:
+        if self.qr_codes_shown >= MAX_QR_CODES:
             raise TooManyQrCodes
 
     def _show_outage(self, cause: str) -> None:
@@ -235,4 +226,4 @@ class AccountLogin:
             step.owner, new_owner=self._requests.new_owner, on_store_failure=self._state.on_store_failure
         )
         self._requests.new_owner = False
-        self._qr_codes_shown = 0
+        self.qr_codes_shown = 0

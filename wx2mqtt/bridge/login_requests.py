@@ -1,13 +1,6 @@
 """Requests that end the current login, or the current attempt to log in, of an account.
 
-They are queued for `LoginSession`, which alone decides what follows from each:
-
-| request | while logging in | once WeChat has accepted the login | while idle |
-|---|---|---|---|
-| login | begins the attempt again | has no effect | begins an attempt |
-| login of a new owner | begins the attempt again | ends the login | begins an attempt |
-| logout | ends the attempt | ends the login | is answered at once |
-| `LoggedOut` | | ends the login | has no effect |
+They are queued for `LoginSession`, which alone decides what follows from each.
 """
 
 from __future__ import annotations
@@ -39,7 +32,15 @@ SessionRequest = LoginRequested | LogoutRequested | LoggedOut | LoginRenewed
 
 
 class LoginRequests:
-    """The queue of requests of one account. The session sets the first two attributes."""
+    """The queue of requests of one account. The session sets the first two attributes.
+
+    | request | while logging in | once WeChat has accepted the login | while idle |
+    |---|---|---|---|
+    | login | begins the attempt again | has no effect | begins an attempt |
+    | login of a new owner | begins the attempt again | ends the login | begins an attempt |
+    | logout | ends the attempt | ends the login | is answered at once |
+    | `LoggedOut` | | ends the login | has no effect |
+    """
 
     def __init__(self) -> None:
         #: WeChat has accepted a login that has not ended; only before does a login request restart it.

@@ -1,13 +1,9 @@
 """Publishes the committed rows of the outbox, in the order of each topic, until the broker has them.
 
 A commit hands its rows to `add`, which publishes them at once; the PUBACK is stored some milliseconds later.
-What the broker does instead is answered so:
-
-- refused: the topic waits `REFUSED_RETRY_SECONDS`, and other topics go on,
-- too large: the row is published again, shorter,
-- disconnected: the row is published again after the reconnect,
-- a row that cannot be shortened, or on which the broker disconnects `MAX_HEAD_DISCONNECTS` times in a row, is
-  *rejected*: it stays in the journal, and blocks no other row.
+A topic that the broker refuses waits, and other topics go on. A row that is too large is published again,
+shorter. All open rows are published again after a disconnect. A row that the broker takes in no form is
+*rejected*: it stays in the journal, and blocks no other row.
 """
 
 from __future__ import annotations

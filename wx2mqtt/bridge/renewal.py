@@ -1,14 +1,7 @@
 """Renews a login before it ends: offers the QR code of the next login while the current one goes on.
 
-1. A renewal is due when the login is older than `ilink.renew.after`, or when somebody requests it. What is
-   due by age is offered when the owner has just written: the phone is in their hand, and the chat is open.
-2. The code goes into the chat as a picture with a line what to do, and to `login/qr`. The state of the login
-   stays `online`, with `needs: renew`.
-3. When the owner has confirmed it, `LoginSession` goes on with the new login: the backend has saved it. The
-   commands wait until the owner writes to the new login for the first time.
-4. A code that nobody confirms expires. It is offered again a day later, at most `MAX_OFFERS` times.
-
-Another account that scans the code changes nothing: only the remembered owner renews a login.
+A renewal is due when the login is older than `ilink.renew.after`, or when somebody requests it. What is due
+by age is offered when the owner has just written: the phone is in their hand, and the chat is open.
 """
 
 from __future__ import annotations
@@ -52,7 +45,16 @@ def is_renewal_due(age: LoginAge, after_seconds: float, now: int) -> bool:
 
 
 class LoginRenewal:
-    """The renewal of the login of one account."""
+    """The renewal of the login of one account (`run`).
+
+    1. The code goes into the chat as a picture with a line what to do, and to `login/qr`. The state of the
+       login stays `online`, with `needs: renew`.
+    2. When the owner has confirmed it, `LoginSession` goes on with the new login: the backend has saved it.
+       The commands wait until the owner writes to the new login for the first time.
+    3. A code that nobody confirms expires. It is offered again a day later, at most `MAX_OFFERS` times.
+
+    Another account that scans the code changes nothing: only the remembered owner renews a login.
+    """
 
     def __init__(
         self, ctx: AccountContext, owner: AccountOwner, session: LoginSession, intake: CommandIntake

@@ -115,12 +115,8 @@ class RetainedPublisher:
                     return
                 current.disconnect_count += 1
                 if current.disconnect_count >= MAX_HEAD_DISCONNECTS:
-                    self._refuse(topic, "the broker hangs up on it")
+                    self.refused.add(topic, "the broker hangs up on it")
             case NotConnected():
                 pass  # it is published again at the next connect
-            case _:
-                self._refuse(topic, str(error))
-
-    def _refuse(self, topic: str, reason: str) -> None:
-        if topic in self._topics:
-            self.refused.add(topic, reason)
+            case _ if topic in self._topics:
+                self.refused.add(topic, str(error))

@@ -1,22 +1,10 @@
 """The session of one account with WeChat: logs in, receives until the login ends, and logs in again.
 
-One task (`LoginSession.run`) repeats three steps, so that no error can lead to a storm of logins:
+One task (`LoginSession.run`) repeats three steps:
 
 1. `login.py` resumes the saved login, or shows QR codes until somebody scans one.
 2. The contacts of a new login are fetched; those of a resumed one are updated meanwhile.
 3. `receive_loop.py` receives and stores messages.
-
-These steps never return: an exception ends them, raised by a step or by `_run_until_request` for a request
-from outside (`login_requests.py`). What follows is decided in `run` and `_handle_end` only:
-
-| exception | raised by | what follows |
-|---|---|---|
-| one of `RETRIED_ERRORS` | a step | state `interrupted`; the same again after a pause, which grows |
-| `LoggedOut` | a step, a request | a QR code |
-| `LoginRequested` | a request | a QR code; for a new owner after a logout at WeChat |
-| `LoginRenewed` | a request | the new login, which is saved (`renewal.py`) |
-| `LogoutRequested` | a request | a logout at WeChat, then nothing until a login is requested |
-| `LoginRefused`, `WrongAccount`, `TooManyQrCodes` | step 1 | nothing until a login is requested |
 """
 
 from __future__ import annotations
@@ -80,7 +68,15 @@ RENEWAL_GRACE_SECONDS = 15.0
 
 
 class LoginSession:
-    """Keeps one account logged in and receives its messages."""
+    """Keeps one account logged in and receives its messages (`run`).
+
+    The steps never return. An exception ends them, raised by a step or by `_run_until_request` for a request
+    from outside (`login_requests.py`):
+
+    - After one of `RETRIED_ERRORS` the same is tried again after a pause, which grows.
+    - After one of `LOGIN_ENDS` comes what `_handle_end` says: the next login at once, or none until somebody
+      requests it. So no error can lead to a storm of logins.
+    """
 
     def __init__(
         self,
@@ -185,7 +181,7 @@ class LoginSession:
             case LoginRenewed():
                 return LoginAttempt(resume=True)
             case LoginRequested():
-                self._account_login.reset_qr_code_count()
+                self._account_login.qr_codes_shown = 0
                 if end.new_owner:
                     await self._end_login_of_owner()
             case LogoutRequested():
@@ -215,7 +211,7 @@ class LoginSession:
         self.state.set(state, reason, needs=needs)
         self._ctx.idle("receive")
         await self._requests.wait_for_login_request()
-        self._account_login.reset_qr_code_count()
+        self._account_login.qr_codes_shown = 0
 
     def stop(self, reason_key: str = "stopped") -> None:
         """Sets the state `stopped`; `reason_key` names the text. The next start resumes the login."""

@@ -133,7 +133,9 @@ class ReplyWindowTopics:
             return
         for user, window in windows.items():
             if self.forecasts.get(user) != window:
-                self._publish(user, window)
+                body = {"schema": 1, "account": self._account, "user": user, **window.body()}
+                payload = encode({**body, "time": rfc3339(now_ms())})
+                self._retained.set(self._topics.window(user), payload, JSON_TYPE)
         for user in self.forecasts.keys() - windows.keys():
             self._retained.set(self._topics.window(user), b"", JSON_TYPE)
         self.forecasts = windows
@@ -158,11 +160,6 @@ class ReplyWindowTopics:
             reserved=None if window.remaining is None else self._waiting_commands.reserved(window),
             waiting=self._waiting_commands.count_of(person.id),
         )
-
-    def _publish(self, user: str, forecast: WindowForecast) -> None:
-        body: dict[str, Json] = {"schema": 1, "account": self._account, "user": user}
-        body |= {**forecast.body(), "time": rfc3339(now_ms())}
-        self._retained.set(self._topics.window(user), encode(body), JSON_TYPE)
 
     def _seconds_until_change(self) -> float:
         """Returns the seconds until the next window ends, at most `RECHECK_INTERVAL_SECONDS`."""

@@ -132,17 +132,12 @@ def with_current_media(payload: bytes, rows: Sequence[MediaRow]) -> dict[str, Js
     media_object = body.get(kind)
     if not rows or not isinstance(media_object, dict):
         return body
-    return {**body, kind: _updated_object(media_object, rows)}
-
-
-def _updated_object(media_object: Mapping[str, Json], rows: Sequence[MediaRow]) -> dict[str, Json]:
-    updated = dict(media_object)
     for row in rows:
         if row.part is MediaPart.WHOLE:
-            updated = _with_current_fields(updated, row)
-        elif isinstance(thumbnail := updated.get("thumbnail"), dict):
-            updated["thumbnail"] = _with_current_fields(thumbnail, row)
-    return updated
+            media_object = _with_current_fields(media_object, row)
+        elif isinstance(thumbnail := media_object.get("thumbnail"), dict):
+            media_object = {**media_object, "thumbnail": _with_current_fields(thumbnail, row)}
+    return {**body, kind: media_object}
 
 
 def _with_current_fields(published: Mapping[str, Json], row: MediaRow) -> dict[str, Json]:
