@@ -120,7 +120,9 @@ class AccountComponents:
             self.renewal.on_login_changed,
             self._on_login_changed,
         )
-        signals.received.connect(self._on_received, self.renewal.on_received)
+        signals.received.connect(self._on_received)
+        if self.ctx.backend.capabilities.login_seconds is not None:
+            signals.received.connect(self.renewal.on_received)
         signals.outbox_changed.connect(self.publisher.add, self._on_outbox_changed)
         signals.people_changed.connect(
             self.reporter.directory_changed.set,

@@ -19,7 +19,6 @@ from wx2mqtt.limits import MAX_INLINE_FILE_BYTES
 from wx2mqtt.model import Blob, Json
 from wx2mqtt.mqtt.commands import read_flag, reject_unknown_fields
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
-from wx2mqtt.values import frozen
 
 # A failed download that a caller waits for is tried again after this time.
 REQUESTED_RETRY_DELAY_MS = 5_000
@@ -133,17 +132,6 @@ def retry_time_when_requested(row: MediaRow, now: int) -> int | None:
     return now + REQUESTED_RETRY_DELAY_MS
 
 
-@frozen
-class MediaQuery:
-    """The fields of a request: `message_id` with `part`, or `media_id`, or the topic name `avatar`."""
-
-    message_id: str
-    media_id: str
-    avatar: str
-    part: MediaPart
-    inline: bool
-
-
 class MediaRequest:
     """Answers the requests of one account."""
 
@@ -157,19 +145,28 @@ class MediaRequest:
     async def answer(self, fields: dict[str, Json], max_bytes: int | None) -> Json:
         """Returns url, path and facts of a stored file; with `inline` also its bytes as base64.
 
-        The answer has at most `max_bytes`, None: no limit. Raises `BadCommand` and `StoreError`.
+        The file is that of a message (`message_id`, with `thumbnail` the small one), that with the media id
+        `id`, or the `avatar` of a topic name. The answer has at most `max_bytes`, None: no limit. Raises
+        `BadCommand` and `StoreError`.
         """
-        query = read_media_query(fields)
-        row = await (self._find_avatar(query.avatar) if query.avatar else self._find_file(query))
+        reject_unknown_fields(fields, *QUERY_FIELDS, "thumbnail", "inline")
+        message_id, media_id, avatar = (_text(fields, key) for key in QUERY_FIELDS)
+        if [bool(message_id), bool(media_id), bool(avatar)].count(True) != 1:
+            raise BadCommand("bad_request", "media_which")
+        part = MediaPart.THUMBNAIL if read_flag(fields, "thumbnail") else MediaPart.WHOLE
+        inline = read_flag(fields, "inline")
+        if avatar:
+            row = await self._find_avatar(avatar)
+        else:
+            row = await self._find_file(media_id or await self._media_id_of(message_id, part))
         blob = _require_ready(row)
         answer = media_answer(row, blob, self._ctx.settings)
-        if query.inline:
+        if inline:
             _require_fitting(blob, answer, max_bytes)
             answer["data"] = await read_as_base64(self._library.file(row))
         return answer
 
-    async def _find_file(self, query: MediaQuery) -> MediaRow:
-        media_id = query.media_id or await self._media_id_of(query.message_id, query.part)
+    async def _find_file(self, media_id: str) -> MediaRow:
         row = await self._library.find(media_id, MEDIA_WAIT_TIMEOUT_SECONDS)
         if row is None:
             raise BadCommand("unknown_message", "media_unknown", id=media_id)
@@ -202,21 +199,6 @@ class MediaRequest:
         if row is None:
             raise BadCommand("gone", "no_avatar", user=user)
         return row
-
-
-def read_media_query(fields: Mapping[str, Json]) -> MediaQuery:
-    """Returns the parsed fields of a request. Raises `BadCommand`."""
-    reject_unknown_fields(fields, *QUERY_FIELDS, "thumbnail", "inline")
-    values = {key: _text(fields, key) for key in QUERY_FIELDS}
-    if sum(map(bool, values.values())) != 1:
-        raise BadCommand("bad_request", "media_which")
-    return MediaQuery(
-        message_id=values["message_id"],
-        media_id=values["id"],
-        avatar=values["avatar"],
-        part=MediaPart.THUMBNAIL if read_flag(fields, "thumbnail") else MediaPart.WHOLE,
-        inline=read_flag(fields, "inline"),
-    )
 
 
 def _text(fields: Mapping[str, Json], key: str) -> str:
