@@ -61,6 +61,8 @@ class Account:
         self.ctx = ctx
         self.name = ctx.name
         self.components = AccountComponents(ctx)
+        #: Returns the body of `bridge/health` as of now. Raises `StoreError`.
+        self.health = self.components.reporter.health
         #: Finds the stored files of messages.
         self.media_library = self.components.media.library
         self.counters = ctx.counters
@@ -238,10 +240,6 @@ class Account:
     def broker_connected(self) -> bool:
         """Whether there is a connection to the broker."""
         return self.ctx.broker.connection is not None
-
-    async def health(self) -> dict[str, Json]:
-        """Returns the body of `bridge/health` as of now. Raises `StoreError`."""
-        return await self.components.reporter.health()
 
     def login_details(self) -> Json:
         """Returns the body of `login/state` with the text of the QR code and the topic of its picture."""

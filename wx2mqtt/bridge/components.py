@@ -188,7 +188,7 @@ class AccountComponents:
             store_limit=shared.quota.limit,
             stuck=shared.watchdog.overdue(self.ctx.name),
             unresolved=self.ctx.registry.closed_count,
-            discovery_cut=self.home_assistant.is_truncated,
+            discovery_cut=bool(self.home_assistant.left_out),
             media_stored=shared.blobs.size,
             muted=self.sender.attempts.is_muted,
             held=self.sender.window_wait.count,

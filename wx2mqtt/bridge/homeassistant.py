@@ -84,7 +84,9 @@ class HomeAssistantDiscovery:
         self._clearing: set[str] = set()  # old topics that this connection has been asked to clear
         self._cleared: set[str] = set()  # those of them that the broker has acknowledged
         self._problems: Mapping[str, str] = {}
-        self._left_out: tuple[str, ...] = ()
+        #: People who are left out because the broker does not accept a larger payload.
+        self.left_out: tuple[str, ...] = ()
+        self._announced_bytes = 0
         self._exposed_count = 0
 
     async def run(self) -> None:
@@ -103,9 +105,8 @@ class HomeAssistantDiscovery:
         self._retain_available = connection.retain_available
         self._clearing.clear()
         limit = self._inflight.payload_limit(self._config_topic)
-        payload = self._retained.value_of(self._config_topic)
-        is_too_large = limit is not None and payload is not None and len(payload) > limit
-        if is_too_large or self._left_out:  # the payload for this broker must be the only one it gets
+        is_too_large = limit is not None and self._announced_bytes > limit
+        if is_too_large or self.left_out:  # the payload for this broker must be the only one it gets
             self._retained.discard_state(self._config_topic)
         self.refresh_requested.set()
 
@@ -127,14 +128,9 @@ class HomeAssistantDiscovery:
         fields: dict[str, Json] = {
             "exposed": self._exposed_count,
             "problems": dict(self._problems),
-            "left_out": len(self._left_out),
+            "left_out": len(self.left_out),
         }
         return {"homeassistant": fields}
-
-    @property
-    def is_truncated(self) -> bool:
-        """Whether people are left out because the broker does not accept a larger payload."""
-        return bool(self._left_out)
 
     # Announcements
 
@@ -147,6 +143,7 @@ class HomeAssistantDiscovery:
             topics = (*stale, self._config_topic)
             await self._store_record(DiscoveryRecord(topics=topics, components=config.components, ids=ids))
             self._retained.set(self._config_topic, config.payload, JSON_TYPE)
+            self._announced_bytes = len(config.payload)
             self._report_left_out(config.omitted)
         for topic in stale:
             self._clear_topic(topic)
@@ -264,12 +261,12 @@ class HomeAssistantDiscovery:
         self._problems = problems
 
     def _report_left_out(self, left_out: tuple[str, ...]) -> None:
-        if left_out and left_out != self._left_out:
+        if left_out and left_out != self.left_out:
             log.warning(
                 "the broker takes no larger announcement: fewer people are shown to Home Assistant",
                 left_out=len(left_out),
                 limit=self._inflight.payload_limit(self._config_topic),
             )
-        if left_out != self._left_out:
+        if left_out != self.left_out:
             self._ctx.signals.health_changed.emit()
-        self._left_out = left_out
+        self.left_out = left_out

@@ -65,7 +65,8 @@ class ReceiveLoop:
         self._inbound = inbound
         self._commands = commands
         self._state = state
-        self._store_lock = asyncio.Lock()  # held while a received batch is being stored
+        #: Locked while a received batch is being stored: it would be lost with its login.
+        self.store_lock = asyncio.Lock()
         self.position = ReceivePosition(login_id="", cursor=Cursor(""))
 
     async def start_login(self, step: LoggedIn) -> None:
@@ -92,7 +93,7 @@ class ReceiveLoop:
             try:
                 batch = await self._ctx.backend.receive(self.position.cursor)
                 self._state.on_answer()
-                async with self._store_lock:
+                async with self.store_lock:
                     await self._inbound.store(batch, self.position.login_id)
                     self.position = replace(self.position, cursor=batch.cursor)
             except RETRIED_ERRORS as error:
@@ -110,11 +111,6 @@ class ReceiveLoop:
                 backoff = backoff.reset()
                 if self._state.status.state is not LoginState.ONLINE:
                     self._set_online(owner)
-
-    async def wait_until_stored(self) -> None:
-        """Waits for the batch that is being stored; it would be lost with its login."""
-        async with self._store_lock:
-            pass
 
     def _set_online(self, owner: Owner) -> None:
         name, text = owner.nickname, self._state.text

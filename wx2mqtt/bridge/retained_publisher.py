@@ -64,11 +64,6 @@ class RetainedPublisher:
         self._topics.pop(topic, None)
         self.refused.discard(topic)
 
-    def value_of(self, topic: str) -> bytes | None:
-        """Returns the payload of a topic; None if it is not set."""
-        retained = self._topics.get(topic)
-        return None if retained is None else retained.publication.payload
-
     def on_connected(self, connection: Connected) -> None:
         """Publishes all topics again: this broker, or this node of it, may not have them (mqtt 0.6.3)."""
         self._connected = True

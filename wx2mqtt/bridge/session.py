@@ -140,8 +140,8 @@ class LoginSession:
         try:
             await asyncio.wait([login_task, request_task], return_when=asyncio.FIRST_COMPLETED)
             if request_task.done():
-                await self._receive_loop.wait_until_stored()
-                raise request_task.result()
+                async with self._receive_loop.store_lock:
+                    raise request_task.result()
             await login_task  # raises its error
         finally:
             await cancel_and_wait([login_task, request_task])

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.bridge.people.registry import DirectoryEntry
@@ -77,6 +76,10 @@ class AccountView:
         self.name = ctx.name
         self.topics = ctx.topics
         self.calls = ctx.counters.calls
+        #: Whether the backend knows contacts; without them the owner alone writes.
+        self.has_contacts = ctx.backend.capabilities.has_contacts
+        #: Returns all facts about the health of the account. Raises `StoreError`.
+        self.snapshot = account.components.snapshot
         self._ctx = ctx
         self._components = account.components
         self._session = account.components.session
@@ -96,7 +99,7 @@ class AccountView:
     @property
     def test_recipient(self) -> str:
         """The topic name for test messages: the file helper, else the owner; empty if not known yet."""
-        if self._ctx.backend.capabilities.has_contacts:
+        if self.has_contacts:
             return FILEHELPER
         handle = self._ctx.registry.owner_handle
         person = None if handle is None else self._ctx.registry.by_handle(handle)
@@ -108,11 +111,6 @@ class AccountView:
         return self._ctx.settings.missing_safeguards
 
     @property
-    def has_contacts(self) -> bool:
-        """Whether the backend knows contacts; without them the owner alone writes."""
-        return self._ctx.backend.capabilities.has_contacts
-
-    @property
     def qr_image(self) -> bytes:
         """The PNG of the QR code to scan; empty without one."""
         return self._components.status.qr_image
@@ -121,10 +119,6 @@ class AccountView:
     def forecasts(self) -> Mapping[str, WindowForecast]:
         """The reply windows and what can be sent in them, by topic name."""
         return self._components.windows.forecasts
-
-    async def snapshot(self) -> HealthSnapshot:
-        """Returns all facts about the health of the account. Raises `StoreError`."""
-        return await self._components.snapshot()
 
     async def recent_messages(self, limit: int) -> list[MessageLine]:
         """Returns the newest messages, the newest first. Raises `StoreError`."""

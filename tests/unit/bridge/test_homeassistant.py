@@ -422,7 +422,7 @@ async def test_as_many_as_the_broker_takes_are_announced_and_the_rest_is_reporte
         async with stage.runs(ON.model_copy(update={"expose": names}), packet_limit=20_000):
             sent = await stage.announced()
             assert len(sent.payload) + len(TOPIC) < 20_000
-            assert stage.home.is_truncated
+            assert stage.home.left_out
             left_out = 101 - len(await stage.people_shown())
             assert stage.home.health_fields()["homeassistant"]["left_out"] == left_out > 0  # type: ignore[call-overload, index]
             stage.hang_up()
@@ -431,7 +431,7 @@ async def test_as_many_as_the_broker_takes_are_announced_and_the_rest_is_reporte
             stage.hang_up()
             stage.connect()
             assert len(await stage.people_shown(3)) == 101
-            assert not stage.home.is_truncated
+            assert not stage.home.left_out
     assert [one["log_level"] for one in logs] == ["warning", "warning"]
 
 
