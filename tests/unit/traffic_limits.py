@@ -40,7 +40,7 @@ from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.local_files import open_file
 from wx2mqtt.external.url_fetch import UrlFetcher
-from wx2mqtt.model import ChatKind, Handle, Kind, Message, PersonId, Result, Status
+from wx2mqtt.model import ChatKind, Handle, Kind, Message, Result, Status
 from wx2mqtt.mqtt import packets
 from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.connection_errors import reason_text
@@ -165,9 +165,8 @@ def stored_quote(size: int, _: Path) -> bool:
         async def find(*_: object) -> Any:
             return quoted
 
-        talk_quotes._find = find  # type: ignore[method-assign, assignment]
-        person: Any = SimpleNamespace(id=PersonId(1))
-        return len(str((await talk_quotes.with_stored_quote(message, person)).detail["text"])) == size
+        talk_quotes.lookup = find  # type: ignore[method-assign, assignment]
+        return len(str((await talk_quotes.with_stored_quote(message)).detail["text"])) == size
 
     return _run(story())
 

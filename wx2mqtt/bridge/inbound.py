@@ -80,7 +80,7 @@ class InboundMessages:
         self._left_out = ctx.counters.left_out
         self._quotes = StoredQuotes(ctx.journal.history, ctx.registry)
         self._message_rows = MessageRows(ctx)
-        self._event_rows = EventRows(ctx, self._left_out)
+        self._event_rows = EventRows(ctx)
         self._unsaved: list[PeopleBatch] = []  # changes that the registry has, and the database not yet
         self._commit_lock = media.waiting.commit_lock
 
@@ -157,7 +157,7 @@ class InboundMessages:
         if not person.wrote:
             self._add_unsaved(self._registry.mark_wrote(person))
         if message.kind is Kind.QUOTE:
-            message = await self._quotes.with_stored_quote(message, person)
+            message = await self._quotes.with_stored_quote(message)
         with self._ctx.marks.processing(message.key, is_last=True):
             return self._message_rows.row(message, person, self.owner)
 

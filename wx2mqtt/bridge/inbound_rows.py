@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -13,7 +12,7 @@ from wx2mqtt.bridge.media.payloads import media_in_message, media_jobs, waits_fo
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import ChatKind, Event, Handle, Json, Kind, Message, Owner, QuotedMessage
+from wx2mqtt.model import ChatKind, Event, Handle, Json, Message, Owner, QuotedMessage
 from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
 from wx2mqtt.mqtt.topics import TEXT_TYPE
 from wx2mqtt.store.history import MessageHistory
@@ -21,52 +20,6 @@ from wx2mqtt.store.person_records import Person
 from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication
 
 log = structlog.get_logger(__name__)
-
-# Of the text of a quoted message.
-MAX_QUOTE_CHARACTERS = 1000
-
-
-class StoredQuotes:
-    """Looks up quoted messages in the journal, within the chat in which they are quoted.
-
-    A reply names a message by its id, and repeats its text as the sender of the reply likes. Elsewhere the id
-    could vouch for words that its author never wrote.
-    """
-
-    def __init__(self, history: MessageHistory, registry: PeopleRegistry) -> None:
-        self._history = history
-        self._registry = registry
-
-    async def lookup(self, message_id: str, chat: Handle) -> QuotedMessage | None:
-        """Returns the message with this id in a chat, or None. Raises `StoreError`."""
-        person = self._registry.by_handle(chat)
-        return None if person is None else await self._find(message_id, person)
-
-    async def with_stored_quote(self, message: Message, chat: Person) -> Message:
-        """Returns the message; a quote with the text and the author of the quoted message, if it is known.
-
-        A backend that has looked it up has named the author already. Raises `StoreError`.
-        """
-        detail = message.detail
-        message_id = str(detail.get("id", "")) if message.kind is Kind.QUOTE else ""
-        if not message_id or "user" in detail or "self" in detail:
-            return message
-        quoted = await self._find(message_id, chat)
-        if quoted is None:
-            return message
-        text = " ".join(quoted.text.split())[:MAX_QUOTE_CHARACTERS]
-        claimed = {key: value for key, value in detail.items() if key != "text"}
-        stored: dict[str, Json] = {"kind": str(quoted.kind), **({"text": text} if text else {})}
-        return replace(message, detail={**claimed, **stored, **quoted.author()})
-
-    async def _find(self, message_id: str, chat: Person) -> QuotedMessage | None:
-        quoted = await self._history.quoted_message(message_id)
-        person = None if quoted is None else self._registry.by_topic_name(quoted.chat)
-        if quoted is None or person is None or person.id != chat.id:
-            return None
-        author = self._registry.by_topic_name(quoted.user)
-        return replace(quoted, user="" if author is None else author.topic_name)
-
 
 # The key in the private facts of an event for the id of the login in which it was received.
 LOGIN_EVENT = "login"
@@ -154,12 +107,11 @@ class MessageRows:
 
 
 class EventRows:
-    """Converts events to rows. Counts filtered events in `counts`."""
+    """Converts events to rows, and counts those that are filtered."""
 
-    def __init__(self, ctx: AccountContext, counts: Counter[str]) -> None:
+    def __init__(self, ctx: AccountContext) -> None:
         self._ctx = ctx
         self._registry = ctx.registry
-        self._counts = counts
 
     async def actor(self, event: Event) -> str:
         """Returns the topic name of the person who caused an event, else their name, else an empty string.
@@ -209,7 +161,7 @@ class EventRows:
     def _is_filtered(self, person: Person) -> bool:
         if self._ctx.settings.publishes_chat(person.topic_name, person.kind, listed=bool(person.pin)):
             return False
-        self._counts["filtered"] += 1
+        self._ctx.counters.left_out["filtered"] += 1
         return True
 
     def _new_event(
@@ -234,3 +186,48 @@ class EventRows:
             body=body,
             private=private,
         )
+
+
+# Of the text of a quoted message.
+MAX_QUOTE_CHARACTERS = 1000
+
+
+class StoredQuotes:
+    """Looks up quoted messages in the journal, within the chat in which they are quoted.
+
+    A reply names a message by its id, and repeats its text as the sender of the reply likes. Elsewhere the id
+    could vouch for words that its author never wrote.
+    """
+
+    def __init__(self, history: MessageHistory, registry: PeopleRegistry) -> None:
+        self._history = history
+        self._registry = registry
+
+    async def lookup(self, message_id: str, chat: Handle) -> QuotedMessage | None:
+        """Returns the message with this id in a chat, or None. Raises `StoreError`."""
+        person = self._registry.by_handle(chat)
+        quoted = None if person is None else await self._history.quoted_message(message_id)
+        if person is None or quoted is None:
+            return None
+        quoted_chat = self._registry.by_topic_name(quoted.chat)
+        if quoted_chat is None or quoted_chat.id != person.id:
+            return None
+        author = self._registry.by_topic_name(quoted.user)
+        return replace(quoted, user="" if author is None else author.topic_name)
+
+    async def with_stored_quote(self, message: Message) -> Message:
+        """Returns a quote with the text and the author of the quoted message, if that is known.
+
+        A backend that has looked it up has named the author already. Raises `StoreError`.
+        """
+        detail = message.detail
+        message_id = str(detail.get("id", ""))
+        if not message_id or "user" in detail or "self" in detail:
+            return message
+        quoted = await self.lookup(message_id, message.chat)
+        if quoted is None:
+            return message
+        text = " ".join(quoted.text.split())[:MAX_QUOTE_CHARACTERS]
+        claimed = {key: value for key, value in detail.items() if key != "text"}
+        stored: dict[str, Json] = {"kind": str(quoted.kind), **({"text": text} if text else {})}
+        return replace(message, detail={**claimed, **stored, **quoted.author()})
