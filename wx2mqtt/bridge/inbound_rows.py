@@ -12,12 +12,12 @@ from wx2mqtt.bridge.media.payloads import media_in_message, media_jobs, waits_fo
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import ChatKind, Event, Handle, Json, Message, Owner, QuotedMessage
+from wx2mqtt.model import ChatKind, Event, Handle, Json, Kind, Message, Owner, QuotedMessage
 from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
 from wx2mqtt.mqtt.topics import TEXT_TYPE
 from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.person_records import Person
-from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication
+from wx2mqtt.store.records import NewEvent, NewMedia, NewMessage, NewPublication
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,11 @@ class MessageRows:
         """Returns the row of a message of the chat with `person`; `owner` is that of the login."""
         settings = self._ctx.settings
         sender, trusted = self._sender(message, person, owner)
-        jobs = media_jobs(message, settings, now_ms())
+        jobs: tuple[NewMedia, ...] = ()
+        media: dict[str, Json] = {}
+        if message.kind is not Kind.TEXT:  # the JSON of a text has no object for the state of a file
+            jobs = media_jobs(message, settings, now_ms())
+            media = media_in_message(message, jobs, settings)
         body = message_body(
             message,
             account=self._ctx.name,
@@ -46,7 +50,7 @@ class MessageRows:
             chat_name=person.remark or person.nickname or person.topic_name,
             sender=sender,
             trusted=trusted,
-            media=media_in_message(message, jobs, settings),
+            media=media,
         )
         return NewMessage(
             key=message.key,

@@ -37,7 +37,7 @@ class PublishedRows:
     - `add` when it is published, then `acknowledge`, or `remove` where the broker did not take it,
     - `reject`, `drop_expired` and `drop_topic` for what is never published.
 
-    It waits while `must_wait` says so, and while `count` is `max_rows`; `store_due` makes room.
+    It waits while `must_wait` says so, and while it has `max_rows`; `store_due` makes room.
     """
 
     def __init__(self, ctx: AccountContext, outbox: OutboxReader) -> None:
@@ -47,7 +47,8 @@ class PublishedRows:
         self._outbox = outbox
         #: The rows that wait for their PUBACK, by id.
         self.open: dict[int, OutboxRow] = {}
-        self._acknowledged: dict[int, OutboxRow] = {}
+        #: The rows with a PUBACK that the journal does not have yet.
+        self.acknowledged: dict[int, OutboxRow] = {}
         self._acknowledged_at_connect: frozenset[int] = frozenset()
         self._repeated_messages: set[int] = set()  # those that a kill would repeat
         self._rejected: dict[int, str] = {}  # row ids with the reason
@@ -62,19 +63,14 @@ class PublishedRows:
         """Returns whether a row that was read from the journal needs no more publishing."""
         return (
             row_id in self.open  # the broker has not answered yet
-            or row_id in self._acknowledged  # the journal does not say so yet
+            or row_id in self.acknowledged  # the journal does not say so yet
             or row_id in self._acknowledged_at_connect  # it may say so only since the row was read
             or row_id in self._rejected
         )
 
     @property
-    def count(self) -> int:
-        """How many rows are published, and not yet stored as that."""
-        return len(self.open) + len(self._acknowledged)
-
-    @property
     def max_rows(self) -> int:
-        """How many rows may be published before others are stored."""
+        """How many rows may be open or acknowledged before some of them are stored."""
         return MAX_PUBACK_RECORDS if self._puback_log.is_usable else MAX_UNACKED_PUBLISHES
 
     def must_wait(self, row: OutboxRow) -> bool:
@@ -85,7 +81,7 @@ class PublishedRows:
 
     def on_connected(self) -> None:
         """Follows the publisher, which begins to read again with the oldest row that is not published."""
-        self._acknowledged_at_connect = frozenset(self._acknowledged)
+        self._acknowledged_at_connect = frozenset(self.acknowledged)
 
     def add(self, row: OutboxRow) -> None:
         """Adds a row that is published."""
@@ -101,7 +97,7 @@ class PublishedRows:
     def acknowledge(self, row: OutboxRow) -> None:
         """Records the PUBACK of a row; it is stored soon, at once where publishing waits for it."""
         del self.open[row.id]
-        self._acknowledged[row.id] = row
+        self.acknowledged[row.id] = row
         if self._puback_log.add(row.id, row.created):
             self._repeated_messages.discard(row.id)
         self._store_soon()
@@ -145,7 +141,7 @@ class PublishedRows:
         # again, now without the rows of this commit.
         self._is_due.clear()
         self._is_urgent.clear()
-        if self._rejected or self._dropped_topics or self._expired or self._acknowledged:
+        if self._rejected or self._dropped_topics or self._expired or self.acknowledged:
             self._store_soon()
 
     async def store(self) -> None:
@@ -163,20 +159,20 @@ class PublishedRows:
         if expired := list(self._expired):
             await self._journal.drop_expired(expired)
             self._expired.difference_update(expired)
-        if row_ids := list(self._acknowledged):
+        if row_ids := list(self.acknowledged):
             await self._journal.mark_published(row_ids)
             if self._ctx.shared.exceeded_limit(for_commands=True):
                 await self._journal.delete_published(row_ids)
             for row_id in row_ids:
-                self._acknowledged.pop(row_id, None)  # `finish` of the publisher may store meanwhile as well
+                self.acknowledged.pop(row_id, None)  # `finish` of the publisher may store meanwhile as well
             self._repeated_messages.difference_update(row_ids)
-            self._puback_log.replace((row.id, row.created) for row in self._acknowledged.values())
+            self._puback_log.replace((row.id, row.created) for row in self.acknowledged.values())
 
     def _store_soon(self) -> None:
         """Makes `store_due` store: at once if publishing has to wait for the commit, now or soon."""
         self._is_due.set()
         is_final = bool(self._rejected or self._dropped_topics or self._expired)
-        is_half_full = len(self._acknowledged) >= self.max_rows // 2
+        is_half_full = len(self.acknowledged) >= self.max_rows // 2
         repeated = self._repeated_messages
         # Open messages are awaited: one commit stores all of a window, however slow the disk is.
         repeats_many = len(repeated) >= MAX_REPEATED_MESSAGES // 2 and repeated.isdisjoint(self.open)

@@ -171,8 +171,9 @@ class Publisher:
         """
         if self._finishing:
             return 0
-        max_rows = self._rows.max_rows if self._suspect is None else 1
-        return min(self._inflight.free_slots, max_rows - self._rows.count)
+        rows = self._rows
+        max_rows = rows.max_rows if self._suspect is None else 1
+        return min(self._inflight.free_slots, max_rows - len(rows.open) - len(rows.acknowledged))
 
     def _is_permitted(self, row: OutboxRow) -> bool:
         """Returns whether the bridge may publish a row on its topic; gives up a row that it may not.

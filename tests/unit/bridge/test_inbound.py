@@ -547,6 +547,17 @@ def test_a_message_with_bytes_says_where_they_will_be_and_has_them_fetched():
     at_home(story)
 
 
+def test_a_text_has_no_file_whatever_a_backend_says():
+    async def story(harness: InboundHarness) -> None:
+        body = await harness.body(message("7", media=PICTURE["media"]))
+        assert body.keys().isdisjoint({"state", "url"})
+        assert isinstance(body["text"], str)
+        assert [one.media for one in harness.journal.messages()] == [()]
+        assert harness.session_harness.to_fetch == []
+
+    at_home(story)
+
+
 def test_what_is_filtered_or_not_stored_is_not_fetched():
     async def story(harness: InboundHarness) -> None:
         await harness.process(message("7", **PICTURE))
@@ -561,7 +572,7 @@ def test_what_is_filtered_or_not_stored_is_not_fetched():
     at_home(story, Receive(deny=("wife",)))
 
 
-def test_where_small_ones_stand_in_the_message_it_is_held():
+def test_where_small_ones_stand_in_the_message_it_waits():
     async def story(harness: InboundHarness) -> None:
         harness.session_harness.ctx.settings = changed(
             harness.session_harness.ctx.settings, media=Media(inline_below=1000)

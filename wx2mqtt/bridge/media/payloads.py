@@ -33,11 +33,8 @@ def new_media_id() -> str:
 def media_jobs(message: Message, settings: AccountSettings, now: int) -> tuple[NewMedia, ...]:
     """Returns the download jobs of a message: its file first, then its thumbnail; `now` in milliseconds.
 
-    A text has none, since its JSON has no object for the state of a file. A job is not due (None) without
-    `media.download`.
+    A job is not due (None) without `media.download`.
     """
-    if message.kind is Kind.TEXT:
-        return ()
     parts = (
         (MediaPart.WHOLE, message.media, now),
         (MediaPart.THUMBNAIL, message.thumbnail, now + THUMBNAIL_DELAY_MS),

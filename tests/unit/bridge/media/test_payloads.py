@@ -90,11 +90,6 @@ def test_a_sticker_without_any_bytes_has_no_url():
     assert shown(picture(kind=Kind.STICKER, media=None, thumbnail=None)) == {"state": "gone"}
 
 
-def test_a_text_has_nothing_of_the_kind_whatever_a_backend_says():
-    assert shown(message("1")) == {}
-    assert media_jobs(message("1", media=REF), SETTINGS, NOW) == ()
-
-
 @pytest.mark.parametrize(
     ("rules", "media", "waits"),
     [
