@@ -77,7 +77,7 @@ class AccountComponents:
         # Retained topics that are made from several components
         self.windows = ReplyWindowTopics(ctx, self.retained, self.session.state, self.sender.window_wait)
         self.home_assistant = HomeAssistantDiscovery(ctx, self.retained, inflight, self.windows)
-        self.reporter = StatusReporter(ctx, self.retained, inflight, self.windows, self)
+        self.reporter = StatusReporter(ctx, self.retained, inflight, self.windows, self.snapshot)
 
         # From MQTT
         recipients = Recipients(ctx)

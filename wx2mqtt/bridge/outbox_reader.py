@@ -38,7 +38,6 @@ class Coverage(Enum):
 class SkippedRows:
     """Rows of one topic that reading has left out: those behind the id `after_id`, up to `last_id`."""
 
-    topic: str
     after_id: int
     last_id: int
 
@@ -64,7 +63,7 @@ class OutboxReader:
         self.rows: deque[OutboxRow] = deque()
         #: Set when there may be other rows to publish.
         self.changed = asyncio.Event()
-        self._skipped: deque[SkippedRows] = deque()
+        self._skipped: dict[str, SkippedRows] = {}  # by topic
         self._releases: dict[str, PendingRelease] = {}
         self._last_id = 0  # the last row that was read or handed over
         self._coverage = Coverage.BEHIND  # of the rows behind `_last_id`
@@ -134,21 +133,23 @@ class OutboxReader:
 
     async def read(self) -> None:
         """Reads the next rows into `rows`: skipped ones first. Raises `StoreError`."""
-        if self._skipped:
-            await self._read_skipped(self._skipped[0])
-        else:
+        skipped_topic = next(iter(self._skipped), None)
+        if skipped_topic is None:
             await self._read_next()
+        else:
+            await self._read_skipped(skipped_topic)
 
-    async def _read_skipped(self, skipped: SkippedRows) -> None:
-        generation = self._generation
+    async def _read_skipped(self, topic: str) -> None:
+        generation, skipped = self._generation, self._skipped[topic]
         rows = await self._journal.outbox.list_waiting_in_topic(
-            skipped.topic, skipped.after_id, skipped.last_id, READ_BATCH_ROWS
+            topic, skipped.after_id, skipped.last_id, READ_BATCH_ROWS
         )
         if self._is_outdated(generation):
             return
-        del self._skipped[0]
         if rows:
-            self._skipped.appendleft(replace(skipped, after_id=rows[-1].id))
+            self._skipped[topic] = replace(skipped, after_id=rows[-1].id)
+        else:
+            del self._skipped[topic]
         self.rows.extend(rows)
 
     async def _read_next(self) -> None:
@@ -176,12 +177,9 @@ class OutboxReader:
         self._generation += 1
         self.expect_rows()
         if after_id < self._last_id:
-            self._skipped.append(SkippedRows(topic=topic, after_id=after_id, last_id=self._last_id))
+            self._skipped[topic] = SkippedRows(after_id=after_id, last_id=self._last_id)
 
     def _pop_skipped(self, topic: str) -> int:
         """Removes the skipped rows of a topic, and returns the id behind which it is unread."""
-        skipped = next((skipped for skipped in self._skipped if skipped.topic == topic), None)
-        if skipped is None:
-            return self._last_id
-        self._skipped.remove(skipped)
-        return skipped.after_id
+        skipped = self._skipped.pop(topic, None)
+        return self._last_id if skipped is None else skipped.after_id

@@ -25,7 +25,6 @@ from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import NOT_AUTHORIZED, TOPIC_NAME_INVALID
 from wx2mqtt.mqtt.payloads import cut_payload, without_attachment
 from wx2mqtt.store.records import ANSWER_CATEGORIES, OutboxBatch, OutboxRow
-from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -37,14 +36,6 @@ CUTTABLE_CATEGORY = "message"
 REFUSED_GIVE_UP_DAYS = 7
 REFUSED_GIVE_UP_SECONDS = REFUSED_GIVE_UP_DAYS * 86_400.0
 DROP_REASON = f"refused by the broker for {REFUSED_GIVE_UP_DAYS} days"
-
-
-@frozen
-class SuspectRow:
-    """A row on which the broker has disconnected `disconnects` times in a row, perhaps because of it."""
-
-    row: OutboxRow
-    disconnects: int
 
 
 class Publisher:
@@ -65,7 +56,8 @@ class Publisher:
         #: What there is to publish.
         self.outbox = OutboxReader(ctx.journal, self.refused.paused)
         self._rows = PublishedRows(ctx, self.outbox)
-        self._suspect: SuspectRow | None = None
+        self._suspect: OutboxRow | None = None  # the broker has disconnected on it, perhaps because of it
+        self._suspect_disconnects = 0  # so many times in a row
         self._shortened: dict[int, bytes] = {}  # what is published instead of the payload of a row
         self._finishing = False
         self._answered = asyncio.Event()  # wakes `finish`
@@ -93,8 +85,8 @@ class Publisher:
         """Waits for the next connection; open rows were answered with `NotConnected` before."""
         self.outbox.expect_rows()
         self.refused.on_disconnected()
-        if self._suspect is not None and self._suspect.disconnects >= MAX_HEAD_DISCONNECTS:
-            self._shorten_or_reject(self._suspect.row)
+        if self._suspect is not None and self._suspect_disconnects >= MAX_HEAD_DISCONNECTS:
+            self._shorten_or_reject(self._suspect)
             self._suspect = None
 
     async def run(self) -> None:
@@ -224,9 +216,9 @@ class Publisher:
             case PublishRefused():
                 self._on_refused(row, str(error))
             case ConnectionDropped():  # the other open rows get `NotConnected`
-                earlier = self._suspect
-                disconnects = earlier.disconnects if earlier is not None and earlier.row.id == row.id else 0
-                self._suspect = SuspectRow(row=row, disconnects=disconnects + 1)
+                is_same = self._suspect is not None and self._suspect.id == row.id
+                self._suspect_disconnects = self._suspect_disconnects + 1 if is_same else 1
+                self._suspect = row
 
     def _is_refused_for_good(self, row: OutboxRow, refusal: PublishRefused) -> bool:
         """Returns whether a row is given up: the topic that only its publisher has named is not allowed.

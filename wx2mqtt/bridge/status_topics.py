@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -99,13 +99,6 @@ class StatusTopics:
             loop.call_later(STATE_REPEAT_SECONDS, self._retained.republish, self._topics.state)
 
 
-class SnapshotSource(Protocol):
-    """Knows all facts about the health of an account; `AccountComponents` implements it."""
-
-    async def snapshot(self) -> HealthSnapshot:
-        """Returns all facts as of now. Raises `StoreError`."""
-
-
 class StatusReporter:
     """Publishes directory, health, information and events of one account."""
 
@@ -115,14 +108,14 @@ class StatusReporter:
         retained: RetainedPublisher,
         inflight: InflightWindow,
         windows: ReplyWindowTopics,
-        source: SnapshotSource,
+        snapshot: Callable[[], Awaitable[HealthSnapshot]],
     ) -> None:
         self._ctx = ctx
         self._topics = ctx.topics
         self._retained = retained
         self._inflight = inflight
         self._windows = windows
-        self._source = source
+        self._snapshot = snapshot
         #: Set it to have the directory published soon.
         self.directory_changed = asyncio.Event()
         #: Set it to have the health published soon.
@@ -154,7 +147,7 @@ class StatusReporter:
 
     async def health(self) -> dict[str, Json]:
         """Returns the body of `bridge/health` as of now. Raises `StoreError`."""
-        return health_body(await self._source.snapshot(), self._ctx.name)
+        return health_body(await self._snapshot(), self._ctx.name)
 
     async def publish_health(self) -> None:
         """Publishes the health now. Raises `StoreError`."""

@@ -106,7 +106,7 @@ def test_requests_that_come_close_together_lead_to_one_publication_of_the_health
         health = HealthTimes()
         retained: Any = health
         unused: Any = None
-        reporter = StatusReporter(context(), retained, unused, unused, health)
+        reporter = StatusReporter(context(), retained, unused, unused, health.snapshot)
         running = asyncio.create_task(reporter.run())
         await asyncio.sleep(1)
         for _ in range(3):
