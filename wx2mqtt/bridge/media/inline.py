@@ -47,9 +47,7 @@ class WaitingMessages:
         self.commit_lock = asyncio.Lock()
         #: The waiting messages by the id of their file.
         self.by_media: dict[str, NewMessage] = {}
-        self._late: asyncio.Queue[tuple[float, str]] = (
-            asyncio.Queue()
-        )  # when a file is late, by the loop's clock
+        self._late: asyncio.Queue[tuple[float, str]] = asyncio.Queue()  # when each file is late, and its id
 
     def add(self, messages: Iterable[NewMessage]) -> None:
         """Lets those of these messages wait that are stored as waiting."""
@@ -62,16 +60,22 @@ class WaitingMessages:
 
     async def run(self) -> None:
         """Releases each message whose file is late, until cancelled; those of an earlier process at once."""
-        async with self.commit_lock:
-            stored = await retry_until_stored(self._journal.waiting_messages)
-            own_keys = {message.key for message in self.by_media.values()}
-        for key, topic, _ in stored:
-            if key not in own_keys:
-                await self._release(key, topic, {})
+        for key, topic in await retry_until_stored(self._earlier_messages):
+            await self._release(key, topic, {})
         while True:
             late_at, media_id = await self._late.get()
             await asyncio.sleep(late_at - loop_time())
             await self._release_for(media_id, {})
+
+    async def _earlier_messages(self) -> list[tuple[str, str]]:
+        """Returns key and topic of the messages that an earlier process left waiting. Raises `StoreError`."""
+        async with self.commit_lock:
+            own_keys = {message.key for message in self.by_media.values()}
+            return [
+                (key, topic)
+                for key, topic, _ in await self._journal.waiting_messages()
+                if key not in own_keys
+            ]
 
     async def on_media_finished(self, row: MediaRow) -> None:
         """Releases the message that waits for a downloaded or given up file; returns when that is stored."""
