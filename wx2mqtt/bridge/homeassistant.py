@@ -63,10 +63,7 @@ class HomeAssistantDiscovery:
         windows: ReplyWindowTopics,
     ) -> None:
         self._ctx = ctx
-        self._account = ctx.name
-        self._topics = ctx.topics
         self._capabilities = ctx.backend.capabilities
-        self._journal = ctx.journal
         self._registry = ctx.registry
         self._retained = retained
         self._inflight = inflight
@@ -91,8 +88,8 @@ class HomeAssistantDiscovery:
 
     async def run(self) -> None:
         """Publishes and clears announcements until cancelled."""
-        record = await retry_until_stored(self._journal.discovery.load)
-        own_topics = [topic for topic in record.topics if is_config_topic(self._account, topic)]
+        record = await retry_until_stored(self._ctx.journal.discovery.load)
+        own_topics = [topic for topic in record.topics if is_config_topic(self._ctx.name, topic)]
         self._record = replace(record, topics=tuple(own_topics))
         while True:
             await self.refresh_requested.wait()
@@ -152,7 +149,7 @@ class HomeAssistantDiscovery:
         """Stores what is announced before it is published: an unknown announcement could not be withdrawn."""
         record = record if record.topics else DiscoveryRecord(ids=record.ids)
         if record != self._record:
-            await retry_until_stored(lambda: self._journal.discovery.save(record))
+            await retry_until_stored(lambda: self._ctx.journal.discovery.save(record))
             self._record = record
 
     def _clear_topic(self, topic: str) -> None:
@@ -184,8 +181,8 @@ class HomeAssistantDiscovery:
         windows = self._notify_targets(window_names, ids)
         self._exposed_count = len(targets)
         device = Device(
-            account=self._account,
-            topics=self._topics,
+            account=self._ctx.name,
+            topics=self._ctx.topics,
             model=self._capabilities.product_name,
             version=__version__,
             language=self._ctx.language,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
 from typing import NoReturn
 
 from wx2mqtt.aio import retry_until_stored
@@ -19,7 +18,6 @@ from wx2mqtt.bridge.owner import CommandsOfLogin
 from wx2mqtt.clock import Backoff, loop_time
 from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Cursor, LoginState, Owner
-from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import LoggedIn
 
 # Errors must last this long before `login/state` says `interrupted`; a single lost answer is not reported.
@@ -43,14 +41,6 @@ def retry_delay(error: Exception, backoff: Backoff, chance: float) -> float:
     return max(backoff.wait(chance), getattr(error, "retry_after", 0.0))
 
 
-@frozen
-class ReceivePosition:
-    """What is received next: what comes after the cursor. A cursor is valid within its own login only."""
-
-    login_id: str
-    cursor: Cursor
-
-
 class ReceiveLoop:
     """Receives and stores one batch after the other."""
 
@@ -67,17 +57,19 @@ class ReceiveLoop:
         self._state = state
         #: Locked while a received batch is being stored: it would be lost with its login.
         self.store_lock = asyncio.Lock()
-        self.position = ReceivePosition(login_id="", cursor=Cursor(""))
+        #: What is received next: what comes after the cursor, which is valid in this login only.
+        self.cursor = Cursor("")
+        self.login_id = ""
 
     async def start_login(self, step: LoggedIn) -> None:
         """Stores where a new login begins. A resumed one goes on where it was."""
-        if step.login_id == self.position.login_id:
+        if step.login_id == self.login_id:
             return
         await retry_until_stored(
             lambda: self._ctx.journal.received.set_cursor(step.login_id, step.cursor),
             self._state.on_store_failure,
         )
-        self.position = ReceivePosition(login_id=step.login_id, cursor=step.cursor)
+        self.login_id, self.cursor = step.login_id, step.cursor
 
     async def run(self, owner: Owner) -> NoReturn:
         """Receives until the login ends: `LoggedOut` is raised, or the task is cancelled."""
@@ -91,11 +83,11 @@ class ReceiveLoop:
                 await self._pause(STORE_FULL_POLL_SECONDS)
                 continue
             try:
-                batch = await self._ctx.backend.receive(self.position.cursor)
+                batch = await self._ctx.backend.receive(self.cursor)
                 self._state.on_answer()
                 async with self.store_lock:
-                    await self._inbound.store(batch, self.position.login_id)
-                    self.position = replace(self.position, cursor=batch.cursor)
+                    await self._inbound.store(batch, self.login_id)
+                    self.cursor = batch.cursor
             except RETRIED_ERRORS as error:
                 failing_since = loop_time() if failing_since is None else failing_since
                 backoff = backoff.after_failure()

@@ -36,7 +36,6 @@ from wx2mqtt.bridge.receive_loop import (
     POLL_WATCHDOG_SECONDS,
     RETRIED_ERRORS,
     ReceiveLoop,
-    ReceivePosition,
     retry_delay,
 )
 from wx2mqtt.clock import Backoff, now_ms
@@ -109,7 +108,8 @@ class LoginSession:
 
     def restore(self, cursor: Cursor | None, login_id: str, *, contacts_known: bool) -> None:
         """Continues from what the previous run stored."""
-        self._receive_loop.position = ReceivePosition(login_id=login_id, cursor=cursor or Cursor(""))
+        self._receive_loop.login_id = login_id
+        self._receive_loop.cursor = cursor or Cursor("")
         self.contacts_known = contacts_known
 
     async def run(self) -> None:
@@ -226,7 +226,7 @@ class LoginSession:
         """
         has_handles = (
             accepted.resumed
-            and accepted.login_id == self._receive_loop.position.login_id
+            and accepted.login_id == self._receive_loop.login_id
             and self._ctx.registry.is_current_login(accepted.login_id)
         )
         if not has_handles:

@@ -84,13 +84,11 @@ class ReplyWindowTopics:
         login: LoginStateTracker,
         waiting_commands: WaitingForWindow,
     ) -> None:
-        self._account = ctx.name
-        self._topics = ctx.topics
+        self._ctx = ctx
         self._backend = ctx.backend
         #: Whether the backend has reply windows.
         self.is_supported = ctx.backend.capabilities.has_reply_window
         self._registry = ctx.registry
-        self._changed = ctx.signals.reply_windows_changed
         self._retained = retained
         self._login = login
         self._waiting_commands = waiting_commands
@@ -133,13 +131,13 @@ class ReplyWindowTopics:
             return
         for user, window in windows.items():
             if self.forecasts.get(user) != window:
-                body = {"schema": 1, "account": self._account, "user": user, **window.body()}
+                body = {"schema": 1, "account": self._ctx.name, "user": user, **window.body()}
                 payload = encode({**body, "time": rfc3339(now_ms())})
-                self._retained.set(self._topics.window(user), payload, JSON_TYPE)
+                self._retained.set(self._ctx.topics.window(user), payload, JSON_TYPE)
         for user in self.forecasts.keys() - windows.keys():
-            self._retained.set(self._topics.window(user), b"", JSON_TYPE)
+            self._retained.set(self._ctx.topics.window(user), b"", JSON_TYPE)
         self.forecasts = windows
-        self._changed.emit()
+        self._ctx.signals.reply_windows_changed.emit()
 
     def _is_decided(self, state: LoginState) -> bool:
         """Returns whether the windows are known in this state of the login."""

@@ -52,7 +52,7 @@ class MediaLibrary:
     """The media of one account."""
 
     def __init__(self, ctx: AccountContext) -> None:
-        self._journal = ctx.journal
+        self._journal = ctx.journal.media
         self._blobs = ctx.shared.blobs
         #: Set when a caller waits for a download.
         self.download_requested = asyncio.Event()
@@ -76,7 +76,7 @@ class MediaLibrary:
                     while row is not None and row.state is MediaState.PENDING:
                         await finished.wait()
                         finished.clear()  # perhaps an earlier attempt ended, not the requested one
-                        row = await self._journal.media.get(media_id)
+                        row = await self._journal.get(media_id)
             return row
         finally:
             waiters.remove(finished)
@@ -97,10 +97,10 @@ class MediaLibrary:
 
     async def _request(self, media_id: str) -> MediaRow | None:
         self.requested_ids.add(media_id)  # before the read: else the downloader could unschedule it meanwhile
-        row = await self._journal.media.get(media_id)
+        row = await self._journal.get(media_id)
         if row is not None and await self._request_download(row):
             self.download_requested.set()
-            row = await self._journal.media.get(media_id)
+            row = await self._journal.get(media_id)
         if row is None or row.state is not MediaState.PENDING:
             self.requested_ids.discard(media_id)
         return row
@@ -109,11 +109,11 @@ class MediaLibrary:
         """Makes the download of a row due, also of a deleted file. Returns whether it did."""
         match row.state:
             case MediaState.READY if row.blob is None or not await self._blobs.fetch(row.blob):
-                await self._journal.media.mark_lost(row.id, 0)
+                await self._journal.mark_lost(row.id, 0)
             case MediaState.PENDING | MediaState.FAILED if (
                 due := retry_time_when_requested(row, now_ms())
             ) is not None:
-                await self._journal.media.request(row.id, due)
+                await self._journal.request(row.id, due)
             case _:
                 return False
         return True
@@ -137,9 +137,7 @@ class MediaRequest:
 
     def __init__(self, ctx: AccountContext, library: MediaLibrary) -> None:
         self._ctx = ctx
-        self._journal = ctx.journal
-        self._backend = ctx.backend
-        self._registry = ctx.registry
+        self._journal = ctx.journal.media
         self._library = library
 
     async def answer(self, fields: dict[str, Json], max_bytes: int | None) -> Json:
@@ -173,26 +171,26 @@ class MediaRequest:
         return row
 
     async def _media_id_of(self, message_id: str, part: MediaPart) -> str:
-        for row in await self._journal.media.of_messages([message_id]):
+        for row in await self._journal.of_messages([message_id]):
             if row.part is part:
                 return row.id
         raise BadCommand("unknown_message", "media_unknown", id=message_id)
 
     async def _find_avatar(self, user: str) -> MediaRow:
         """Returns the current avatar, fetched if need be; if that fails, the last one that was fetched."""
-        person = self._registry.by_topic_name(user)
+        person = self._ctx.registry.by_topic_name(user)
         if person is None:
             raise BadCommand("unknown_user", "media_nobody", user=user)
-        stored = await self._journal.media.newest_avatar(person.topic_name)
+        stored = await self._journal.newest_avatar(person.topic_name)
         if stored is not None:
             max_age = AVATAR_REFRESH_MS if stored.state is MediaState.READY else AVATAR_RETRY_MS
             if 0 <= now_ms() - stored.created < max_age:
                 return await self._library.find(stored.id, MEDIA_WAIT_TIMEOUT_SECONDS) or stored
-        ref = None if person.handle is None else self._backend.avatar(person.handle)
+        ref = None if person.handle is None else self._ctx.backend.avatar(person.handle)
         row = stored
         if ref is not None:
             new = NewMedia(id=new_media_id(), part=MediaPart.AVATAR, kind="image", ref=ref, due=0)
-            added = await self._journal.media.add(new, person.topic_name)
+            added = await self._journal.add(new, person.topic_name)
             row = await self._library.find(added.id, MEDIA_WAIT_TIMEOUT_SECONDS)
         if stored is not None and (row is None or row.blob is None):
             row = await self._library.find(stored.id, 0)
