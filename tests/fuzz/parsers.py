@@ -115,7 +115,7 @@ EXCUSED_MODULES: Mapping[str, str] = {
     "cli*": "talks to the owner at a terminal",
     "setup*": "asks the owner, and the supervisor of the same machine",
     "bridge.media.payloads": "reads payloads that the journal holds, which the bridge has made",
-    "bridge.requests.history": "reads payloads that the journal holds; its fields are read by mqtt.commands",
+    "bridge.requests.handlers": "reads payloads that the journal holds; its fields are read by mqtt.commands",
     "mqtt.embedded": "the embedded broker, whose packets amqtt reads",
     "mqtt.sockets": "moves bytes; packets reads them",
     "app.configuration": "maps settings that were checked",

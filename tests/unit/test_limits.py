@@ -31,7 +31,7 @@ from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.commands import file_preparation
 from wx2mqtt.bridge.commands.fallback import AlertQueue, summary_lines
 from wx2mqtt.bridge.media.library import _require_fitting
-from wx2mqtt.bridge.requests.history import HistoryRequest
+from wx2mqtt.bridge.requests.handlers import HistoryRequest
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.url_fetch import MinimumRate, UrlFetcher
 from wx2mqtt.i18n.bridge import rejection_text

@@ -107,10 +107,7 @@ def filename_of(path: str) -> str:
 
 
 def choose_filename(requested: str, derived: str, kind: str, extension: str) -> str:
-    """Returns the name of a file: the requested one, else that of the path or URL, else its kind.
-
-    A name without extension gets `extension`. `requested` has passed `check_filename`.
-    """
+    """Returns the name of a file: the requested one, else that of the path or URL, else its kind."""
     name = requested.strip() or filename_of(derived)
     if name and (extension_of(name) or extension == UNKNOWN_EXTENSION):
         return name
@@ -121,10 +118,7 @@ def choose_filename(requested: str, derived: str, kind: str, extension: str) -> 
 
 
 def kind_for(requested_kind: str, mime: str, limits: LimitsByKind) -> Kind:
-    """Returns the kind as which a file is sent: the requested one, or a sticker for an animated image.
-
-    Raises `BadCommand` if WeChat does not accept the file as that kind.
-    """
+    """Returns the kind as which a file is sent: an animated image is a sticker. Raises `BadCommand`."""
     limit = limits.get(requested_kind)
     if limit is None:
         raise BadCommand("unsupported", "unsupported_kind", kind=requested_kind)
@@ -132,25 +126,16 @@ def kind_for(requested_kind: str, mime: str, limits: LimitsByKind) -> Kind:
         return Kind(requested_kind)
     if requested_kind == Kind.IMAGE and Kind.STICKER in limits and mime in limits[Kind.STICKER].mime_types:
         return Kind.STICKER
-    if mime.startswith(f"{requested_kind}/"):
-        raise BadCommand(
-            "unsupported",
-            "unsupported_sort",
-            kind=requested_kind,
-            mime=mime,
-            known=_accepted_types(requested_kind, limits),
-        )
-    raise wrong_kind_error(requested_kind, mime, limits)
+    if not mime.startswith(f"{requested_kind}/"):
+        raise wrong_kind_error(requested_kind, mime, limits)
+    known = ", ".join(sorted(limit.mime_types))
+    raise BadCommand("unsupported", "unsupported_sort", kind=requested_kind, mime=mime, known=known)
 
 
 def wrong_kind_error(requested_kind: str, mime: str, limits: LimitsByKind) -> BadCommand:
     """Returns the error for a file that is no image, or no video, at all."""
-    known = _accepted_types(requested_kind, limits)
+    known = ", ".join(sorted(limits[requested_kind].mime_types))
     return BadCommand("bad_file", "not_that_kind", kind=requested_kind, mime=mime, known=known)
-
-
-def _accepted_types(kind: str, limits: LimitsByKind) -> str:
-    return ", ".join(sorted(limits[kind].mime_types))
 
 
 def max_bytes(requested_kind: str, limits: LimitsByKind) -> int:

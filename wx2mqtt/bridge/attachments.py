@@ -42,8 +42,6 @@ READ_CHUNK_BYTES = 256 * 1024
 
 
 class Attachments:
-    """The files of one account's commands."""
-
     def __init__(self, ctx: AccountContext, fetcher: UrlFetcher) -> None:
         self._ctx = ctx
         self._blobs = ctx.shared.blobs
@@ -51,10 +49,7 @@ class Attachments:
         self._fetcher = fetcher
 
     async def store(self, command: Command, payload: bytes) -> Blob:
-        """Stores the file at `path` or in `data` of the command, else its payload.
-
-        Raises `BadCommand`, and leaves no file then.
-        """
+        """Stores the file of a command, wherever it is. Raises `BadCommand`, and leaves no file then."""
         if command.path:
             folders = self._ctx.settings.account.media.send_from
             chunks = read_file(command.path, folders, max_bytes(command.kind, self._limits))
@@ -104,7 +99,6 @@ class Attachments:
         return kind_for(command.kind, blob.mime, self._limits)
 
     def attachment_for(self, command: Command, blob: Blob) -> Attachment:
-        """Returns the file as the backend sends it."""
         derived = filename_in(command.url) if command.url else command.path
         name = choose_filename(command.name, derived, command.kind, PurePosixPath(blob.path).suffix)
         return Attachment(file=self._blobs.path_of(blob).absolute(), name=name, blob=blob)

@@ -27,7 +27,6 @@ class ActionTarget:
 
     @property
     def topic_name(self) -> str:
-        """The topic name."""
         return self.person.topic_name
 
 

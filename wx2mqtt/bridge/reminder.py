@@ -80,8 +80,6 @@ class DueReminder:
 
 
 class Reminders:
-    """The reminders of one account."""
-
     def __init__(
         self,
         ctx: AccountContext,
@@ -104,10 +102,14 @@ class Reminders:
         return self._ctx.settings.account.ilink.remind
 
     async def run(self) -> None:
-        """Reminds people until cancelled."""
         while True:
             await self.remind_due()
-            await wait_at_most(self.recheck_requested, self._seconds_until_due())
+            seconds = None
+            if self._rules.before is not None:
+                now = now_ms()
+                waits = [max(0.0, (reminder.due - now) / 1000) for reminder in self._planned(now)]
+                seconds = min([RECHECK_INTERVAL_SECONDS, *waits])
+            await wait_at_most(self.recheck_requested, seconds)
             self.recheck_requested.clear()
 
     async def remind_due(self) -> None:
@@ -115,14 +117,6 @@ class Reminders:
         for reminder in [reminder for reminder in self._planned(now) if reminder.due <= now]:
             self._finished.add(reminder.command_id)
             await self._remind(reminder)
-
-    def _seconds_until_due(self) -> float | None:
-        """Returns the seconds until the next reminder, at most `RECHECK_INTERVAL_SECONDS`; None: off."""
-        if self._rules.before is None:
-            return None
-        now = now_ms()
-        waits = [max(0.0, (reminder.due - now) / 1000) for reminder in self._planned(now)]
-        return min([RECHECK_INTERVAL_SECONDS, *waits])
 
     def _planned(self, now: int) -> Iterator[DueReminder]:
         """Yields the reminders of all open windows that had none in this run of the process."""

@@ -55,7 +55,14 @@ class RetainedCommands:
         """
         if not delivery.payload:
             return replace(delivery, retain=False)
-        is_live = await self._is_live(delivery)
+        is_live = False
+        if not self._receives_own_publishes:
+            # The probe needs two of them
+            await self._retained.wait_until_acknowledged(OWN_TOPICS_TIMEOUT_SECONDS)
+            is_shown = await self._broker.honours_retain_handling(self._probe_topics)
+            connection = self._broker.connection
+            number = None if connection is None else connection.connection_number
+            is_live = is_shown and number == delivery.connection_number
         self._clear(delivery.topic)
         return replace(delivery, retain=False, cleared=True) if is_live else delivery
 
@@ -65,16 +72,6 @@ class RetainedCommands:
             return False
         self._forget_clear(delivery.topic)
         return True
-
-    async def _is_live(self, delivery: Delivery) -> bool:
-        if self._receives_own_publishes:
-            return False
-        # The probe needs two of them
-        await self._retained.wait_until_acknowledged(OWN_TOPICS_TIMEOUT_SECONDS)
-        is_shown = await self._broker.honours_retain_handling(self._probe_topics)
-        connection = self._broker.connection
-        is_current = connection is not None and connection.connection_number == delivery.connection_number
-        return is_shown and is_current
 
     def _clear(self, topic: str) -> None:
         is_expected = self._receives_own_publishes

@@ -60,21 +60,15 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
     """Yields where each address with a scheme, such as `https://`, begins and ends."""
     end = 0
     while (colon := text.find(_SCHEME_END, end)) >= 0:
-        begin = _scheme_begin(text, end, colon)
+        begin = index = colon  # of the scheme, which begins with a letter
+        while index > end and text[index - 1] in _SCHEME_CHARACTERS:
+            index -= 1
+            if text[index] in ascii_letters:
+                begin = index
         end = colon + len(_SCHEME_END)
         if begin < colon and (rest := _ADDRESS_REST.match(text, end)):
             end = rest.end()
             yield begin, end
-
-
-def _scheme_begin(text: str, start: int, colon: int) -> int:
-    """Returns the index of the first letter of the scheme that ends at `colon`; `colon` without a scheme."""
-    begin = index = colon
-    while index > start and text[index - 1] in _SCHEME_CHARACTERS:
-        index -= 1
-        if text[index] in ascii_letters:
-            begin = index
-    return begin
 
 
 def _end(text: str, start: int, limit: int, addresses: list[tuple[int, int]]) -> int:
@@ -117,10 +111,7 @@ _BORDERS = (_paragraphs, _lines, _sentences, _words)
 
 
 def _address_around(index: int, start: int, addresses: list[tuple[int, int]]) -> int | None:
-    """Returns where the address begins that an index is within; None without one.
-
-    An address that begins before `start` was split, and does not count.
-    """
+    """Returns where the address begins that an index is within, if it is not before `start`."""
     before = bisect_left(addresses, (index, 0)) - 1
     if before < 0:
         return None
@@ -152,10 +143,7 @@ def _is_within_word(text: str, start: int, index: int) -> bool:
 
 
 def is_within_character(text: str, start: int, index: int) -> bool:
-    """Returns whether the characters before and after an index are shown as one.
-
-    Only the text from `start` on counts, which is before `index`.
-    """
+    """Returns whether the characters of `text[start:]` before and after an index are shown as one."""
     if not start < index < len(text):
         return False
     before, after = text[index - 1], text[index]

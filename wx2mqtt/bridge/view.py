@@ -12,7 +12,7 @@ from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.bridge.people.registry import DirectoryEntry
-from wx2mqtt.bridge.requests.history import HistoryRequest
+from wx2mqtt.bridge.requests.handlers import HistoryRequest
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.model import FILEHELPER, ChatKind, Json
 from wx2mqtt.store.command_records import CommandRow

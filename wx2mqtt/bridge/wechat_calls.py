@@ -28,8 +28,6 @@ AnswerT = TypeVar("AnswerT")
 
 
 class WeChatCalls:
-    """Makes the calls of one account."""
-
     def __init__(self, ctx: AccountContext) -> None:
         self._ctx = ctx
         self._throttled_until = 0.0  # a time of the loop's clock
@@ -40,11 +38,9 @@ class WeChatCalls:
         self.stopping = False
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt | BackendError:
-        """Sends a message, and returns the outcome."""
         return await _outcome_of(self._ctx.backend.send(draft, key), "send failed", draft.kind)
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult | BackendError:
-        """Carries out an action, and returns the outcome."""
         return await _outcome_of(self._ctx.backend.perform(action, key), "act failed", type(action).__name__)
 
     # Whether one may be made

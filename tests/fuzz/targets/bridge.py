@@ -372,7 +372,10 @@ TARGETS = (
     Target(
         name="bridge.text_split",
         run=_run_split,
-        parsers=("bridge.text_split:split_text", "mqtt.payloads:plain_text"),
+        parsers=(
+            *("bridge.text_split:split_text", "bridge.text_split:is_within_character"),
+            "mqtt.payloads:plain_text",
+        ),
         seeds=(_LONG_TEXT.encode(), (_LONG_TEXT * 20).encode()),
         generate=_text,
         grow=either(_large_text, grown((_LONG_TEXT.encode(),), _SPLIT_WORDS)),

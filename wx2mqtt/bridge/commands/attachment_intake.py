@@ -38,11 +38,6 @@ class AcceptTicket:
     earlier: list[asyncio.Event]
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def wait(self) -> None:
-        """Waits until all earlier commands are finished."""
-        for event in self.earlier:
-            await event.wait()
-
 
 class AcceptOrder:
     """The tickets of the commands of one account that are not accepted yet."""
@@ -55,10 +50,7 @@ class AcceptOrder:
         return bool(self._last_tickets) and any(key in self._last_tickets for key in _keys(new))
 
     def enqueue(self, new: NewCommand, batch_finished: asyncio.Event) -> AcceptTicket:
-        """Returns a ticket behind all earlier commands of the same chat or id.
-
-        It also waits for `batch_finished`, since the batch may contain such commands that need no ticket.
-        """
+        """Returns a ticket behind all earlier commands of the same chat or id, also those of this batch."""
         keys = _keys(new)
         earlier = {self._last_tickets[key] for key in keys if key in self._last_tickets}
         new_ticket = AcceptTicket(keys, [batch_finished, *(ticket.finished for ticket in earlier)])
@@ -96,10 +88,7 @@ class AttachmentIntake:
         return new.delivery is None or (new.result is None and brings_file(new.command))
 
     async def complete(self, new: NewCommand, delivery: Delivery, session: int) -> NewCommand:
-        """Returns the command with its stored file, or rejected because the file cannot be stored.
-
-        Raises only `StoreError`, from reads of the journal.
-        """
+        """Returns the command with its stored file, or rejected. Raises only `StoreError`, from reads."""
         if new.delivery is None:
             new = replace(new, delivery=await asyncio.to_thread(delivery_mark, delivery, session))
         if not new.fingerprint:
@@ -125,10 +114,7 @@ class AttachmentIntake:
             return self._validator.reject(new, error, "")
 
     async def _stored_fingerprint(self, new: NewCommand) -> str:
-        """Returns the fingerprint of the stored command that this one repeats, else an empty text.
-
-        Its file at `path` may be gone since then.
-        """
+        """Returns that of the stored command that this one repeats, whose file may be gone since; else ""."""
         if not (new.command.path and new.command.id):
             return ""
         known = await self._journal.commands.get(new.command_id)

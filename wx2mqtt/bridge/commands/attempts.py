@@ -70,8 +70,8 @@ class SendAttempts:
 
     # At the start of the process
 
-    async def recover_echoes(self) -> None:
-        """Expects the echoes of attempts without an answer of the previous process. Raises `StoreError`."""
+    async def recover(self) -> None:
+        """Expects the echoes of the previous process, and restores `is_muted`. Raises `StoreError`."""
         unanswered = await self._journal.commands.list_unanswered(now_ms() - ECHO_DEADLINE_MS)
         for members in by_message(unanswered):
             row = members[0]
@@ -87,9 +87,6 @@ class SendAttempts:
             # `unanswered` lacks the last attempt of an uncertain command
             for _ in range(row.attempts):
                 self._echoes.add_unanswered(chat, *echo, row.accepted, ended, size=size)
-
-    async def recover(self) -> None:
-        """Restores `is_muted` from the stored results. Raises `StoreError`."""
         if not self._has_reply_window:
             return
         codes = await self._journal.commands.last_result_codes(UNCONFIRMED_WARNING_COUNT)

@@ -29,8 +29,6 @@ Rank = tuple[bool, int, int, int]
 
 @frozen
 class QueuedCommand:
-    """A command in its queue."""
-
     row: CommandRow
     rank: Rank
     #: In seconds of `boot_time`.
@@ -49,10 +47,7 @@ class Ending:
 
 
 class ChatQueue:
-    """The commands of one chat; iterating gives the rows of those that wait, the next one to send first.
-
-    `len` counts those that are ending as well.
-    """
+    """The commands of one chat. `len` counts all; iterating gives those that wait, the next one first."""
 
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
         self.key = key
@@ -168,10 +163,7 @@ class ChatQueue:
         self.next_expiry = min(times, default=float("inf"))
 
     def expires_at(self, row: CommandRow) -> float:
-        """Returns when a command of this queue expires, in seconds of `boot_time`.
-
-        The system clock may be corrected by hours: no command expires earlier or later because of that.
-        """
+        """Returns when a command expires, in seconds of `boot_time`: the system clock may jump."""
         return self._by_id[row.id].expires_at
 
     # Changes
@@ -202,7 +194,6 @@ class ChatQueue:
 
     @property
     def endings(self) -> list[Ending]:
-        """The commands that are ending."""
         return [ending for row_id, ending in self._endings.items() if row_id == ending.rows[0].id]
 
     def set_ending(self, rows: Sequence[CommandRow], result: Result) -> None:
@@ -215,7 +206,11 @@ class ChatQueue:
             self._endings[row.id] = ending
 
     def _insert(self, row: CommandRow, expires_at: float) -> None:
-        command = QueuedCommand(row=row, rank=self._rank(row), expires_at=expires_at)
+        rank: Rank = (False, 0, 0, row.id)
+        if self._by_priority:
+            priority = PRIORITY_RANKS.get(row.command.priority, 1)
+            rank = not stays_first(row), row.combined_position, priority, row.id
+        command = QueuedCommand(row=row, rank=rank, expires_at=expires_at)
         insort(self._commands, command, key=_rank_of)
         insort(self._by_expiry, (expires_at, row.id))
         self._by_id[row.id] = command
@@ -253,12 +248,6 @@ class ChatQueue:
         self._may_end_early.pop(row_id, None)
         self.no_window_ids.discard(row_id)
         self.impatient_ids.discard(row_id)
-
-    def _rank(self, row: CommandRow) -> Rank:
-        if not self._by_priority:
-            return False, 0, 0, row.id
-        priority = PRIORITY_RANKS.get(row.command.priority, 1)
-        return not stays_first(row), row.combined_position, priority, row.id
 
 
 def _importance(row: CommandRow) -> tuple[bool, int, int]:

@@ -26,17 +26,10 @@ from wx2mqtt.values import frozen
 
 @frozen
 class AttemptPlan:
-    """The commands of the next attempt."""
-
     #: The leading one first.
     rows: tuple[CommandRow, ...]
     #: The bridge's own text before them, in a combined message that is new.
     heading: NewCommand | None = None
-
-    @property
-    def is_new_message(self) -> bool:
-        """Whether the commands are no combined message in the journal yet."""
-        return len(self.rows) > 1 and self.rows[0].leader is None
 
 
 class CombinedMessages:
@@ -127,10 +120,7 @@ class CombinedMessages:
 
 
 def _plan_of(rows: Iterable[CommandRow], max_characters: int) -> AttemptPlan | None:
-    """Returns the plan of the first commands whose texts fit together; None where it would be a single text.
-
-    A shorter one behind does not overtake.
-    """
+    """Returns the plan of the first commands whose texts fit together; None for a single one."""
     fitting: list[CommandRow] = []
     room = max_characters + len(COMBINED_TEXT_SEPARATOR)
     for row in rows:

@@ -213,7 +213,6 @@ class FallbackDelivery:
         asyncio.get_running_loop().call_soon(self._start_alerts)
 
     def _start_alerts(self) -> None:
-        """Starts as many alerts as may go out now."""
         while len(self._due) and len(self.deliveries) < MAX_CONCURRENT_ALERTS and not self._is_stopped:
             seconds = self._due.seconds_until_allowed(loop_time())
             if seconds > 0:
@@ -322,12 +321,10 @@ class AlertQueue:
         return row_id in self._ids
 
     def add(self, row: CommandRow) -> None:
-        """Adds a command behind the others of its chat."""
         self._ids.add(row.id)
         self._by_chat.setdefault(row.recipient, deque()).append(row)
 
     def discard(self, row_id: int) -> None:
-        """Removes a command that needs no alert any more."""
         self._ids.discard(row_id)
 
     def seconds_until_allowed(self, now: float) -> float:
@@ -339,10 +336,7 @@ class AlertQueue:
         return self._alerted_at[0] + PERIOD_SECONDS - now
 
     def take(self, now: float) -> Sequence[CommandRow]:
-        """Removes and returns the commands of the next alert, several for a summary. Counts the alert.
-
-        Call it when there are commands and an alert is allowed.
-        """
+        """Removes and returns the commands of an alert that is allowed now, several for a summary."""
         allowed_count = MAX_ALERTS_PER_MINUTE - len(self._alerted_at)
         self._alerted_at.append(now)
         if len(self) > allowed_count:

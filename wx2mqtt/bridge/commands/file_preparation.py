@@ -202,11 +202,7 @@ class FilePreparation:
         return min((time for time in times if time > loop_time()), default=float("inf")) - loop_time()
 
     def seconds_until_overtaking(self, queue: ChatQueue, row: CommandRow) -> float:
-        """Returns the seconds for which a command that may be sent now waits for files before it.
-
-        A chat waits once, until its first command is ready again: a hundred slow files delay the texts behind
-        them no longer than one.
-        """
+        """Returns how long a command that may be sent waits for files before it; a chat waits once."""
         files, first = self._files_of(queue), queue.first
         if row.id == first.id or self.is_ready(queue, first):
             files.blocked_since = None
@@ -255,7 +251,6 @@ class FilePreparation:
     # One file
 
     async def _prepare(self, queue: ChatQueue, row: CommandRow, state: FileState) -> None:
-        """Fetches and uploads a file, or records in `state` why not."""
         try:
             if needs_fetch(row):
                 async with self._fetch_places:
@@ -275,8 +270,7 @@ class FilePreparation:
 
     async def _upload(self, row: CommandRow, state: FileState) -> None:
         """Uploads the file of a command, which delivers nothing yet. Raises `BadCommand`, `BackendError`."""
-        chat = self._resolver.require_chat(row)
-        draft = await self._resolver.resolve(row, chat)
+        draft = await self._resolver.resolve(row)
         assert isinstance(draft, Draft)
         size = 0 if row.blob is None else row.blob.size
         async with self._upload_places:
@@ -286,7 +280,7 @@ class FilePreparation:
             except TimeoutError:
                 raise Unreachable(bridge_text(self._ctx.language, "upload_slow")) from None
         state.backoff = state.backoff.reset()
-        state.ready_for, state.ready_until = chat, loop_time() + READY_SECONDS
+        state.ready_for, state.ready_until = draft.chat, loop_time() + READY_SECONDS
 
     def _on_failure(self, state: FileState, error: BadCommand | StoreError | BackendError) -> None:
         """Records a failure; a throttling or a logout stops the whole account."""

@@ -51,10 +51,7 @@ class PendingDelivery:
 
 
 class CommandIntake:
-    """Accepts the commands of one account and dispatches its requests.
-
-    PUBACKs are sent in the order of receipt (MQTT 5, 4.6), each after the commit.
-    """
+    """Accepts the commands of one account and dispatches its requests; PUBACKs go out in order."""
 
     def __init__(
         self,
@@ -130,7 +127,6 @@ class CommandIntake:
         await self._commit([new])
 
     async def run(self) -> None:
-        """Accepts queued deliveries until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await self._wake_event.wait()
@@ -177,7 +173,8 @@ class CommandIntake:
         with self._accept_order.finish_after(ticket):
             new = await self._attachment_intake.complete(new, pending.delivery, session)
             self._release_payload(pending)  # the wait may be long
-            await ticket.wait()
+            for earlier in ticket.earlier:
+                await earlier.wait()
             await retry_until_stored(lambda: self._commit([new]))
         self._acknowledge(pending)
 

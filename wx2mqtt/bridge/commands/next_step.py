@@ -208,7 +208,6 @@ class NextStepPolicy:
         return expired_result(row, self._ctx.language, self._expiry_cause(queue, row), lifetime)
 
     def _expiry_cause(self, queue: ChatQueue, row: CommandRow) -> ExpiryCause:
-        """Returns what has kept a command from being sent."""
         if (error := self._files.error_of(queue, row)) is not None:
             facts = {"why": rejection_text(self._ctx.language, error)}
             return ExpiryCause(code=error.code, message_key="expired_fetch", facts=facts)
@@ -225,7 +224,6 @@ class NextStepPolicy:
         return ExpiryCause(code="expired", message_key="expired")
 
     def _find_failed(self, queue: ChatQueue) -> EndStep | None:
-        """Returns a command whose file can never be sent."""
         failed = self._files.find_failed(queue) if queue.with_file else None
         if failed is None:
             return None

@@ -29,8 +29,6 @@ LOG_PERIOD_SECONDS = 60.0
 
 
 class CommandOutcomes:
-    """The ends of the commands of one account."""
-
     def __init__(self, ctx: AccountContext) -> None:
         self._counters = ctx.counters
         self._ctx = ctx
@@ -61,10 +59,7 @@ class CommandOutcomes:
             self._ctx.signals.health_changed.emit()
 
     async def failing_users(self) -> tuple[str, ...]:
-        """Returns the users to whom the last command of this day was not sent. Raises `StoreError`.
-
-        The first call reads those of an earlier process, or of the instance that ran the account before.
-        """
+        """Returns those to whom the last command of this day was not sent. Raises `StoreError`, at first."""
         if not self._is_loaded:
             stored = await self._ctx.journal.commands.list_failing_users(now_ms() - DAY_MS, MAX_FAILING_USERS)
             loaded = {shortened(user): failed_at for user, failed_at in stored if user not in self._sent_to}
@@ -93,7 +88,6 @@ class FailureLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, result: Result) -> None:
-        """Writes the line of a command, or counts it."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(LOG_PERIOD_SECONDS, self.end_period)

@@ -8,6 +8,7 @@ accepts one that is a message of its own; the heading of a digest is stored toge
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from enum import StrEnum
 
 from wx2mqtt.bridge.wechat_calls import new_key
@@ -43,31 +44,25 @@ def own_text(
     id of `own_id`; without it the text has one of its own.
     """
     command_id = command_id or own_id(purpose, secrets.token_hex(_ID_BYTES))
-    return _own_command(Command(user=user, id=command_id, text=text, ttl=ttl, priority=priority), person, ttl)
-
-
-def own_picture(purpose: OwnText, user: str, person: PersonId | None, *, ttl: float) -> NewCommand:
-    """Returns a picture to a person; its bytes come with `accept_own_text`."""
-    command_id = own_id(purpose, secrets.token_hex(_ID_BYTES))
-    kind, name = str(Kind.IMAGE), f"{purpose}.png"
-    command = Command(user=user, kind=kind, id=command_id, name=name, ttl=ttl, priority="high")
-    return _own_command(command, person, ttl)
-
-
-def own_id(purpose: OwnText, occasion: str) -> str:
-    """Returns the id of an own text. One with the id of a stored one is not sent again."""
-    return f"{OWN_TEXT_ID_PREFIX}{purpose}-{occasion}"
-
-
-def _own_command(command: Command, person: PersonId | None, ttl: float) -> NewCommand:
     now = now_ms()
     return NewCommand(
-        command=command,
-        command_id=command.id,
-        fingerprint=command.id,
+        command=Command(user=user, id=command_id, text=text, ttl=ttl, priority=priority),
+        command_id=command_id,
+        fingerprint=command_id,
         person=person,
         key=new_key(),
         accepted=now,
         expires=now + int(ttl * 1000),
         replies=(),
     )
+
+
+def own_picture(purpose: OwnText, user: str, person: PersonId | None, *, ttl: float) -> NewCommand:
+    """Returns a picture to a person; its bytes come with `accept_own_text`."""
+    new = own_text(purpose, user, person, "", ttl=ttl)
+    return replace(new, command=replace(new.command, kind=str(Kind.IMAGE), name=f"{purpose}.png"))
+
+
+def own_id(purpose: OwnText, occasion: str) -> str:
+    """Returns the id of an own text. One with the id of a stored one is not sent again."""
+    return f"{OWN_TEXT_ID_PREFIX}{purpose}-{occasion}"

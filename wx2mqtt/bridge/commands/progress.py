@@ -64,7 +64,7 @@ class CommandProgress:
     async def begin(self, plan: AttemptPlan) -> CommandRow:
         """Stores the begin of an attempt, before its request is written; returns the leading command."""
         row = plan.rows[0]
-        if not plan.is_new_message:
+        if len(plan.rows) == 1 or row.leader is not None:
             await retry_until_stored(lambda: self._journal.commands.begin_attempt(row.id))
             return row
         row_ids = [row.id for row in plan.rows]
@@ -154,10 +154,7 @@ class CommandProgress:
         return with_remarks(result, row.command, self._ctx.language, has_window=has_window)
 
     def other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
-        """Returns the result of a command that waited for another owner, and its publications.
-
-        It is `uncertain` where an attempt for that owner got no answer.
-        """
+        """Returns the result of a command that waited for another owner, and its publications."""
         is_uncertain = row.attempt_open or row.unanswered > 0
         status = Status.UNCERTAIN if is_uncertain else Status.FAILED
         sentence = bridge_text(self._ctx.language, "other_account")
@@ -175,10 +172,7 @@ class CommandProgress:
             self._ctx.signals.sending_changed.emit()
 
     async def drop_finished(self, rows: Sequence[CommandRow]) -> None:
-        """Removes commands that have their result already, since the owner dropped them or came late.
-
-        One without a result stays: another one of its combined message has one.
-        """
+        """Removes the commands that have their result already: the owner dropped them, or came late."""
         for command_id, row in {row.command_id: row for row in rows}.items():
             stored = await retry_until_stored(partial(self._journal.commands.get, command_id))
             if stored is not None and stored.result is None:

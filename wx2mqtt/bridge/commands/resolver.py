@@ -35,8 +35,6 @@ AnyCommand = CommandRow | NewCommand
 
 
 class CommandResolver:
-    """Resolves the commands of one account."""
-
     def __init__(self, ctx: AccountContext, attachments: Attachments) -> None:
         self._journal = ctx.journal
         self._backend = ctx.backend
@@ -61,13 +59,6 @@ class CommandResolver:
         """Returns the handle of the recipient, None if the recipient is not known for certain."""
         person = self._find_person(command)
         return None if person is None or person.closed else person.handle
-
-    def require_chat(self, command: AnyCommand) -> Handle:
-        """As `chat_of`, but raises `BadCommand` in place of None."""
-        chat = self.chat_of(command)
-        if chat is None:
-            raise BadCommand("unresolved_user", "unresolved_user", user=command.command.user)
-        return chat
 
     def _find_person(self, command: AnyCommand) -> Person | None:
         """Returns the recipient; None for a pinned name that no login has brought yet."""
@@ -102,8 +93,11 @@ class CommandResolver:
             return row.key
         return SendKey(f"{row.key}{row.parts_sent + 1:02d}")
 
-    async def resolve(self, row: CommandRow, chat: Handle) -> BackendRequest:
+    async def resolve(self, row: CommandRow) -> BackendRequest:
         """Returns the request for the backend. Raises `BadCommand`; `BackendError` for a mention."""
+        chat = self.chat_of(row)
+        if chat is None:
+            raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
         if is_recall(row):
             return await self._recall_action(row, chat)
         if has_file(row):
@@ -118,10 +112,7 @@ class CommandResolver:
         return Draft(chat=chat, kind=Kind.TEXT, text=text, mention=mention)
 
     async def fetch(self, row: CommandRow, seconds: float) -> CommandRow:
-        """Fetches the url of a command and returns its row with the file.
-
-        Raises `BadCommand`, `StoreError` and `AlreadyFinished`.
-        """
+        """Returns the row with its fetched file. Raises `BadCommand`, `StoreError` and `AlreadyFinished`."""
         try:
             blob = await self._attachments.fetch(row.command, seconds)
         except (BadCommand, StoreError):
@@ -137,7 +128,6 @@ class CommandResolver:
         return replace(row, blob=blob)
 
     async def file_of(self, row: CommandRow) -> Path | None:
-        """Returns the path of the stored file of a command, None if there is none."""
         if row.blob is None or not await self.is_complete(row):
             return None
         return self._attachments.attachment_for(row.command, row.blob).file

@@ -40,8 +40,6 @@ class ExpiryCause:
 
 
 class ResultPublications:
-    """Makes the publications of the results of one account."""
-
     def __init__(self, account: str, topics: Topics) -> None:
         self.account = account
         self._topics = topics
@@ -53,10 +51,7 @@ class ResultPublications:
         )
 
     def publications(self, result: Result, replies: Iterable[ReplyTarget]) -> tuple[NewPublication, ...]:
-        """Returns one publication for each reply target.
-
-        A request gets its answer, which is an error if the command was rejected.
-        """
+        """Returns a publication for each reply target; to a request a rejected command is an error."""
         body = result_body(result, self.account)
         publications = []
         for reply in replies:
@@ -93,10 +88,7 @@ def make_result(command: Command, command_id: str, status: Status, code: str, me
 
 
 def with_remarks(result: Result, command: Command, language: Language, *, has_window: bool = False) -> Result:
-    """Returns the result with the remarks on its command in words; one that is `ok` may get another code.
-
-    Says of a text that was sent in parts how many messages it took; with `has_window` each one counts.
-    """
+    """Returns the result with remarks in words; with `has_window` each message of a text counts."""
     sentences = [bridge_text(language, REMARK_TEXTS[remark]) for remark in command.remarks]
     if result.parts is not None and result.status is Status.SENT:
         parts_key = "remark_parts_in_window" if has_window else "remark_parts"
@@ -120,10 +112,7 @@ def uncertain_result(row: CommandRow, language: Language) -> Result:
 
 
 def rejected_result(row: CommandRow, error: BadCommand | Rejected, language: Language) -> Result:
-    """Returns the result of a command that cannot be sent.
-
-    It is `uncertain` where an earlier attempt may have arrived, unless WeChat itself refuses it now.
-    """
+    """Returns the result of a command that cannot be sent; an earlier attempt may have arrived."""
     if isinstance(error, Rejected):
         return final_result(row, Status.FAILED, error.code, str(error))
     if row.unanswered:
@@ -132,10 +121,7 @@ def rejected_result(row: CommandRow, error: BadCommand | Rejected, language: Lan
 
 
 def result_of_parts(row: CommandRow, result: Result, parts: int) -> Result:
-    """Returns the result with the counts of a text in several parts.
-
-    A text of which only some parts were sent is `failed`, not `expired` or `rejected`.
-    """
+    """Returns the result with the counts of parts; a text of which only some were sent is `failed`."""
     if parts < 2:
         return result
     sent = parts if result.status is Status.SENT else row.parts_sent

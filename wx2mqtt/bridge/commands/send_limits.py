@@ -26,10 +26,7 @@ FOREVER = float("inf")
 
 @frozen
 class TokenBucket:
-    """A token bucket as a value: gains `per_minute` tokens, keeps at most `burst`; each send takes one.
-
-    0 per minute means no limit.
-    """
+    """Gains `per_minute` tokens (0: no limit), keeps at most `burst`; each message takes one. A value."""
 
     per_minute: float
     burst: int
@@ -41,7 +38,6 @@ class TokenBucket:
         return cls(per_minute=per_minute, burst=max(1, burst), tokens=float(max(1, burst)), updated_at=now)
 
     def seconds_until_token(self, now: float) -> float:
-        """Returns the seconds until there is a token; 0 when there is one."""
         if self.per_minute <= 0:
             return 0.0
         missing = 1.0 - self._refilled_tokens(now)
@@ -63,8 +59,6 @@ class TokenBucket:
 
 
 class SendLimits:
-    """The limits of one account."""
-
     def __init__(
         self, ctx: AccountContext, calls: WeChatCalls, resolver: CommandResolver, window_wait: WindowWait
     ) -> None:

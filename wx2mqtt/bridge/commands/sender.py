@@ -112,70 +112,12 @@ class CommandSender:
         self._files = FilePreparation(ctx, resolver, calls, self.limits, self._progress)
         self._policy = NextStepPolicy(ctx, calls, self.limits, self.window_wait, self.fallback, self._files)
         self._messages = CombinedMessages(ctx, self.window_wait)
-        self._queue_added = asyncio.Event()
+        self._queues_changed = asyncio.Event()
         self.fallback.delivered.connect(self.recheck)
-
-    # Called by other components
-
-    def add(self, row: CommandRow, *, is_begun: bool = False) -> None:
-        """Queues an accepted command; `is_begun` says that its attempt has begun with its acceptance."""
-        self.waiting.add(row, is_begun=is_begun)
-        if row.command.urgent:
-            self.fallback.schedule(row)
-        self._queue_added.set()
-        if self.waiting.by_priority:  # it may overtake others, or must wait for the window too
-            self.recheck()
-
-    def recheck(self) -> None:
-        """Makes the chats look for their next step: what held them back may have changed."""
-        self.waiting.recheck()
-
-    def set_online(self, online: bool) -> None:
-        """Commands are only sent while the account is online."""
-        self._calls.set_online(online)
-        self.recheck()
-
-    def on_login_ended(self, reason: str) -> None:
-        """WeChat has ended the login, and no renewal follows; `reason` is a sentence."""
-        if self._ctx.backend.capabilities.sends_after_login_end:
-            self._calls.try_after_login_end()
-            self.recheck()
-        self.fallback.report_login_end(reason)
-
-    def remove(self, row: CommandRow, result: Result) -> None:
-        """Removes a command that the owner dropped; the journal has its result and has no open attempt."""
-        self._progress.forget(row, result)
-        self.recheck()
-
-    async def change_owner(self, backend: str, owner_id: str) -> None:
-        """Stores the new owner of the store, who sends none of the commands that wait.
-
-        Urgent ones go out by the fallback before, which takes seconds: one may be accepted meanwhile.
-        """
-        while True:
-            try:
-                finished, stored = await self._journal.commands.change_owner(
-                    backend, owner_id, self._other_account_result
-                )
-                break
-            except FallbackDue:
-                await self.fallback.deliver_due()
-        self._ctx.signals.outbox_changed.emit(stored)
-        for row in finished:
-            assert row.result is not None
-            self._progress.forget(row, row.result)
-        self.recheck()
-
-    def _other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
-        """Returns what ends a command of the previous owner. Raises `FallbackDue`. In the writer thread."""
-        if self.fallback.is_due(row):
-            raise FallbackDue
-        return self._progress.other_account_result(row)
 
     # The life of the sender
 
     async def run(self) -> None:
-        """Sends commands until cancelled."""
         try:
             await retry_until_stored(self._recover)
             async with asyncio.TaskGroup() as tasks:
@@ -185,8 +127,8 @@ class CommandSender:
                         self.fallback.update_queues()
                     for queue in self.waiting.take_new_queues():
                         tasks.create_task(self._run_queue(queue, tasks))
-                    await self._queue_added.wait()
-                    self._queue_added.clear()
+                    await self._queues_changed.wait()
+                    self._queues_changed.clear()
         finally:
             self.fallback.close()
             self.outcomes.close()
@@ -194,10 +136,9 @@ class CommandSender:
     async def _recover(self) -> None:
         """Makes attempts that the last run of the process left open uncertain, and expects their echoes."""
         await self._journal.commands.recover_attempts()
-        await self.attempts.recover_echoes()
+        await self.attempts.recover()
         self._echoes.recovered.set()
         await self.fallback.recover()
-        await self.attempts.recover()
 
     async def drain(self, seconds: float) -> None:
         """Starts no further attempt, and gives those under way `seconds` to end.
@@ -246,13 +187,10 @@ class CommandSender:
                     await self._send_in_slot(queue, row)
         self._files.cancel_removed(queue)
         self.waiting.remove_empty(queue)
-        self._queue_added.set()
+        self._queues_changed.set()
 
     async def _send_in_slot(self, queue: ChatQueue, row: CommandRow) -> None:
-        """Sends a command, in a free slot. After a wait for one the next step is decided again.
-
-        It waits no longer than until a command of the chat expires.
-        """
+        """Sends a command in a free slot, for which it waits until a command of the chat expires."""
         slots = self._file_slots if has_file(row) else self.slots
         must_wait = slots.locked()
         try:
@@ -299,7 +237,7 @@ class CommandSender:
     async def _make_request(self, queue: ChatQueue, row: CommandRow) -> BackendRequest | None:
         """Returns the request of a command; None after an error, which ends the command or delays it."""
         try:
-            return await self.resolver.resolve(row, self.resolver.require_chat(row))
+            return await self.resolver.resolve(row)
         except (BadCommand, Rejected) as error:
             await self._finish(queue, row, rejected_result(row, error, self._ctx.language))
         except BackendError as error:
@@ -358,10 +296,7 @@ class CommandSender:
                 self._on_undelivered(queue, outcome)
 
     async def _on_receipt(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
-        """WeChat accepted a message: the whole command, or the next part of a long text.
-
-        Without a message id it is not certain that the recipient sees it: the code is `unconfirmed`.
-        """
+        """WeChat accepted the command or a part of it; without an id the recipient may not see it."""
         queue.backoff = queue.backoff.reset()
         if row.parts_sent + 1 < len(self.resolver.parts_of(row)):
             await self._progress.end_part_sent(queue, row, message_id)
@@ -371,10 +306,7 @@ class CommandSender:
         await self._finish(queue, row, replace(sent, message_id=message_id or None))
 
     def _on_undelivered(self, queue: ChatQueue, error: BackendError) -> None:
-        """Applies an error of an attempt that certainly delivered nothing: the command stays in its queue.
-
-        Throttling and a logout stop the whole account, a closed window or another error only this chat.
-        """
+        """Applies an error of an attempt that certainly delivered nothing: the command stays in its queue."""
         match error:
             case Throttled() | LoggedOut():
                 self._calls.hold_back(error)
@@ -384,10 +316,7 @@ class CommandSender:
                 back_off(queue)
 
     async def _finish(self, queue: ChatQueue, row: CommandRow, result: Result) -> None:
-        """Ends a command, or the combined message that it leads, with this result.
-
-        Where the fallback of one is due or under way, the result is stored when that has ended.
-        """
+        """Ends the commands of an attempt with this result, or when the fallback of one has ended."""
         members = queue.members_of(row)
         results = results_of_members(members, result)
         waits = [self.fallback.must_wait_for(row, result) for row, result in results]  # ask for each of them
@@ -413,3 +342,60 @@ class CommandSender:
             return None
         self.limits.consume_token()
         return row
+
+    # Called by other components
+
+    def add(self, row: CommandRow, *, is_begun: bool = False) -> None:
+        """Queues an accepted command; `is_begun` says that its attempt has begun with its acceptance."""
+        self.waiting.add(row, is_begun=is_begun)
+        if row.command.urgent:
+            self.fallback.schedule(row)
+        self._queues_changed.set()
+        if self.waiting.by_priority:  # it may overtake others, or must wait for the window too
+            self.recheck()
+
+    def recheck(self) -> None:
+        """Makes the chats look for their next step: what held them back may have changed."""
+        self.waiting.recheck()
+
+    def set_online(self, online: bool) -> None:
+        """Commands are only sent while the account is online."""
+        self._calls.set_online(online)
+        self.recheck()
+
+    def on_login_ended(self, reason: str) -> None:
+        """WeChat has ended the login, and no renewal follows; `reason` is a sentence."""
+        if self._ctx.backend.capabilities.sends_after_login_end:
+            self._calls.try_after_login_end()
+            self.recheck()
+        self.fallback.report_login_end(reason)
+
+    def remove(self, row: CommandRow, result: Result) -> None:
+        """Removes a command that the owner dropped; the journal has its result and has no open attempt."""
+        self._progress.forget(row, result)
+        self.recheck()
+
+    async def change_owner(self, backend: str, owner_id: str) -> None:
+        """Stores the new owner of the store, who sends none of the commands that wait.
+
+        Urgent ones go out by the fallback before, which takes seconds: one may be accepted meanwhile.
+        """
+        while True:
+            try:
+                finished, stored = await self._journal.commands.change_owner(
+                    backend, owner_id, self._other_account_result
+                )
+                break
+            except FallbackDue:
+                await self.fallback.deliver_due()
+        self._ctx.signals.outbox_changed.emit(stored)
+        for row in finished:
+            assert row.result is not None
+            self._progress.forget(row, row.result)
+        self.recheck()
+
+    def _other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
+        """Returns what ends a command of the previous owner. Raises `FallbackDue`. In the writer thread."""
+        if self.fallback.is_due(row):
+            raise FallbackDue
+        return self._progress.other_account_result(row)

@@ -194,10 +194,7 @@ class CommandValidator:
         )
 
     async def _pop_recalled_user(self, fields: dict[str, Json]) -> Json:
-        """Returns the `user` of a recall, else to whom the message was sent; sets its kind.
-
-        Raises `BadCommand`.
-        """
+        """Returns the `user` of a recall, else to whom the message was sent. Raises `BadCommand`."""
         kind = fields.setdefault("kind", "recall")
         message_id = fields.get("message_id")
         if "user" in fields:
@@ -248,10 +245,7 @@ class CommandValidator:
         )
 
     def check(self, command: Command) -> Person | None:
-        """Returns the recipient of a command, None where that is known only after the first login.
-
-        Raises `BadCommand` for a command that must not be sent.
-        """
+        """Returns the recipient, None where only the first login brings it. Raises `BadCommand`."""
         user = command.user
         is_expected = not self._session.contacts_known and (
             user == FILEHELPER or self._registry.is_pinned(user)
@@ -329,19 +323,13 @@ class CommandValidator:
     # Rejections after the validation
 
     def reject(self, new: NewCommand, error: Exception, content: str) -> NewCommand:
-        """Returns the command rejected because its file cannot be stored.
-
-        `content` is the checksum of the bytes that it brought.
-        """
+        """Returns the command rejected: its file cannot be stored. `content` is the checksum of its bytes."""
         bad = _rejection_of(error)
         new = replace(new, fingerprint=fingerprint(new.command, content))
         return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
 
     def reject_reused_id(self, new: NewCommand) -> NewCommand:
-        """Returns the command rejected because an earlier command has its id and another content.
-
-        Its result has that id; its row gets one of its own.
-        """
+        """Returns the command rejected for its id, which its result has; its row gets one of its own."""
         sentence = bridge_text(self._ctx.language, "id_reused")
         rejected = self._with_result(new, Status.REJECTED, "id_reused", sentence)
         row_id = f"{new.command_id}~reused-{secrets.token_hex(COMMAND_ID_BYTES)}"
@@ -362,10 +350,7 @@ def _reject_unknown_keys(fields: Mapping[str, Json]) -> None:
 
 
 def _rejection_of(error: Exception) -> BadCommand:
-    """Returns the reason of a rejection.
-
-    A bug in the bridge rejects only this command: without a PUBACK the broker would redeliver it for ever.
-    """
+    """Returns why; a bug rejects this command: without a PUBACK it would be redelivered for ever."""
     if isinstance(error, BadCommand):
         return error
     log.error("command cannot be judged", exc_info=error)

@@ -44,10 +44,7 @@ class LoadState(Enum):
 
 
 class WaitingCommands:
-    """The commands of one account that wait, by the chat (`CommandResolver.chat_key`).
-
-    With `by_priority` the most important command of a chat is first, and all commands are in memory.
-    """
+    """The commands of one account that wait, by chat; with `by_priority` all of them are in memory."""
 
     def __init__(self, resolver: CommandResolver, *, by_priority: bool = False) -> None:
         self._resolver = resolver

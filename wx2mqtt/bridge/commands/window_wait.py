@@ -21,7 +21,6 @@ from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json, PersonId, ReplyWindow
 from wx2mqtt.store.command_records import CommandRow
-from wx2mqtt.store.records import NewPublication
 from wx2mqtt.values import frozen
 
 # The only reason for which a window opens without a message of the recipient.
@@ -120,7 +119,17 @@ class WindowWait:
     async def begin(self, queue: ChatQueue, rows: Sequence[CommandRow], window: ReplyWindow) -> None:
         rows = [replace(row, window_reason=window.reason, expires=self._expires_at(row)) for row in rows]
         changes = [(row.id, row.window_reason, row.expires or 0) for row in rows]
-        notices = [self._notification(row, window) for row in rows]
+        notices = []
+        for row in rows:
+            user = row.command.user
+            fields: dict[str, Json] = {
+                "command_id": row.command_id,
+                "until": rfc3339(row.expires or 0),
+                "why": window.reason,
+                "hint": bridge_text(self._ctx.language, WINDOW_REASONS[window.reason].hint_key, user=user),
+            }
+            event_id = f"held:{row.command_id}"
+            notices.append(self._results.event_publication("held", user, event_id, now_ms(), fields))
         stored = await retry_until_stored(
             lambda: self._ctx.journal.commands.wait_for_window(changes, notices)
         )
@@ -149,18 +158,6 @@ class WindowWait:
         if row.command.ttl is not None and row.expires is not None:
             return row.expires
         return row.accepted + int(self._ctx.settings.account.hold.ttl * 1000)
-
-    def _notification(self, row: CommandRow, window: ReplyWindow) -> NewPublication:
-        hint_key = WINDOW_REASONS[window.reason].hint_key
-        fields: dict[str, Json] = {
-            "command_id": row.command_id,
-            "until": rfc3339(row.expires or 0),
-            "why": window.reason,
-            "hint": bridge_text(self._ctx.language, hint_key, user=row.command.user),
-        }
-        return self._results.event_publication(
-            "held", row.command.user, f"held:{row.command_id}", now_ms(), fields
-        )
 
 
 def _may_end(queue: ChatQueue, row: CommandRow) -> bool:

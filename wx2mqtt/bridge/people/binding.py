@@ -170,10 +170,7 @@ class ContactBinder:
         )
 
     def mark_missing(self, present: Collection[Handle]) -> None:
-        """Handles people missing in a complete directory.
-
-        Friends are removed; groups may only be inactive (webwx 4.5.2).
-        """
+        """Removes friends who are missing in a complete directory; groups may be inactive (webwx 4.5.2)."""
         for person in list(self._table.persons.values()):
             if person.handle in present or person.permanent_id:
                 continue

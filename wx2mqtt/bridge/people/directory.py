@@ -64,10 +64,7 @@ def _payload(entries: list[DirectoryEntry], count: int) -> bytes:
 
 
 def search_payload(entries: Iterable[DirectoryEntry], fields: Mapping[str, Json]) -> Json:
-    """Returns the answer to `request/contacts`, selected by `query`, `kind`, `limit` and `offset`.
-
-    Raises `BadCommand`.
-    """
+    """Returns the answer to `request/contacts`. Raises `BadCommand`."""
     read.reject_unknown_fields(fields, "query", "kind", "limit", "offset")
     query, kind = read.read_text(fields, "query", ""), read.read_text(fields, "kind", "")
     if kind and kind not in list(ChatKind):

@@ -63,7 +63,6 @@ class MatchResult:
 
 
 def match(query: MatchQuery) -> MatchResult:
-    """Applies all rules."""
     matcher = _Matcher(query)
     matcher.run()
     return MatchResult(matcher.matches, matcher.candidates())
@@ -80,7 +79,10 @@ class _Matcher:
 
     def run(self) -> None:
         self._match_by_key(MatchedBy.ALIAS, _alias)
-        self._match_by_pin()
+        for contact, person in self._query.claims.items():
+            is_open = contact in self._unmatched_contacts and person in self._unmatched_persons
+            if is_open and not self._is_another(contact, person):
+                self._record_match(contact, person, MatchedBy.PIN)
         self._match_by_key(MatchedBy.REMARK, _remark, self._remark_agrees)
         self._match_by_key(MatchedBy.AVATAR_AND_NICKNAME, _avatar_and_nickname)
         if self._query.is_complete:
@@ -139,15 +141,6 @@ class _Matcher:
         self.matches[contact] = (person, matched_by)
         del self._unmatched_contacts[contact], self._unmatched_persons[person]
 
-    def _match_by_pin(self) -> None:
-        for contact, person in self._query.claims.items():
-            if (
-                contact in self._unmatched_contacts
-                and person in self._unmatched_persons
-                and not self._is_another(contact, person)
-            ):
-                self._record_match(contact, person, MatchedBy.PIN)
-
     def _remark_agrees(self, contact: int, person: int) -> bool:
         """Accepts a remark, which the owner set, unless the owner has moved it to somebody else."""
         ours, theirs = self._contacts[contact], self._persons[person]
@@ -181,10 +174,7 @@ class _Matcher:
         return rivals
 
     def _facts_agree(self, contact: int, person: int, rivals: set[Hashable]) -> bool:
-        """Compares profiles.
-
-        A copied nickname can come with a copied sex and city; attributes cannot be copied.
-        """
+        """Compares profiles. A copied nickname can come with a copied sex and city, not with attributes."""
         ours, theirs = self._contacts[contact], self._persons[person]
         if theirs.remark or person in self._query.removed_persons or _aliases_differ(ours, theirs):
             return False
@@ -192,19 +182,15 @@ class _Matcher:
             return False
         if len(ours.profile) < 2:
             return False  # a single fact proves nothing: every second person shares the sex
-        if self._avatar_belongs_to_another(ours, theirs):
-            return False
+        has_bearer = self._person_avatars[_avatar(ours)] == 1 or self._contact_avatars[_avatar(theirs)] == 1
+        if ours.avatar != theirs.avatar and has_bearer:
+            return False  # one of the pictures belongs to another
         is_copyable = "attributes" not in ours.profile
         if ours.avatar and theirs.avatar:
             contacts, persons = self._profile_counts  # unique on both sides, since the pictures differ
             is_unique = contacts[_profile(ours)] == persons[_profile(ours)] == 1
             return not is_copyable and not rivals and is_unique
         return not rivals if is_copyable else _profile(ours) not in rivals
-
-    def _avatar_belongs_to_another(self, contact: Traits, person: Traits) -> bool:
-        return contact.avatar != person.avatar and (
-            self._person_avatars[_avatar(contact)] == 1 or self._contact_avatars[_avatar(person)] == 1
-        )
 
     def _is_another(self, contact: int, person: int) -> bool:
         """Returns whether picture and nickname identify this contact as another known person."""
@@ -336,10 +322,7 @@ def match_contacts(
     pending: Iterable[ContactFacts] = (),
     is_complete: bool,
 ) -> MatchedContact:
-    """Matches unknown contacts to the people who have no contact in this login.
-
-    `pending` are further unmatched contacts; `is_complete` says that no contact is missing.
-    """
+    """Matches unknown contacts to people without a contact; `pending` are further unmatched contacts."""
     if not any(
         contact.alias or contact.remark or contact.nickname or contact.avatar or contact.members
         for contact in unknown

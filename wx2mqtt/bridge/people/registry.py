@@ -31,8 +31,6 @@ _KINDS_WITH_PERMANENT_NAMES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
 
 @frozen
 class DirectoryEntry:
-    """One entry of the directory."""
-
     user: str
     kind: ChatKind
     name: str
@@ -89,7 +87,6 @@ class PeopleRegistry:
 
     @property
     def owner_handle(self) -> Handle | None:
-        """The account's own handle; None before a login."""
         return self._binder.own_handle
 
     def topic_name_or(self, handle: Handle | None, name: str) -> str:
@@ -103,7 +100,6 @@ class PeopleRegistry:
         return name if person is None else person.topic_name
 
     def is_current_login(self, login_id: str) -> bool:
-        """Returns whether the known handles belong to this login."""
         return bool(login_id) and login_id == self._binder.login_id
 
     @property
@@ -275,10 +271,7 @@ class PeopleRegistry:
         return self._collect_update()
 
     def assign(self, closed_name: str, newcomer_name: str, now: int) -> PeopleUpdate:
-        """Applies the owner's decision that `newcomer_name` in this login is the old `closed_name`.
-
-        Both topic names lead to the old person afterwards. Raises `BadCommand`.
-        """
+        """Applies the owner's decision that `newcomer_name` is the old `closed_name`. Raises `BadCommand`."""
         old, newcomer = self._require_person(closed_name), self._require_person(newcomer_name)
         if _is_present(old) or not _is_present(newcomer):
             present = closed_name if _is_present(old) else newcomer_name

@@ -26,13 +26,11 @@ class PeopleEvent:
 
 @frozen(kw_only=False)
 class PeopleUpdate:
-    """The changes to store, and the events to publish once they are stored.
-
-    `is_visible` says that the directory may look different afterwards.
-    """
+    """The changes to store, and the events to publish once they are stored."""
 
     people: PeopleChanges = NO_CHANGES
     events: tuple[PeopleEvent, ...] = ()
+    #: The directory may look different afterwards.
     is_visible: bool = True
 
 

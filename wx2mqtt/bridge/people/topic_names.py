@@ -93,10 +93,7 @@ def base_topic_name(names: Iterable[str], kind: ChatKind, style: NameStyle) -> s
 
 
 def numbered_topic_name(base: str, number: int) -> str:
-    """Returns `base`, or `base-2` and so on, within the limit.
-
-    Only the file helper is called `filehelper`.
-    """
+    """Returns `base`, or `base-2` and so on; only the file helper is called `filehelper`."""
     if base == FILEHELPER:
         number += 1
     suffix = "" if number == 1 else f"-{number}"

@@ -41,8 +41,6 @@ MIN_OTHER_MEMBERS = 2
 
 
 class ActionRequests:
-    """The requests of one account that change something at WeChat."""
-
     def __init__(
         self,
         ctx: AccountContext,
@@ -59,7 +57,6 @@ class ActionRequests:
         self.runner = ActionRunner(ctx, calls, session)
 
     def handlers(self) -> dict[str, ActionHandler]:
-        """Returns the handlers by the name of their request."""
         able = self._backend.capabilities
         return {
             "mark_read": ActionHandler(self._mark_read, MarkRead in able.actions),
@@ -135,7 +132,13 @@ class ActionRequests:
         group = self._recipients.group_target(user, must_be_allowed=False)
         members = await self._members_of(request, group, login)
         end = None if limit is None else offset + limit
-        shown: list[Json] = [self._member_body(member) for member in members[offset:end]]
+        shown: list[Json] = []
+        for member in members[offset:end]:  # in the form of the sender of a message
+            is_owner = member.handle == self._registry.owner_handle
+            person = None if is_owner else self._registry.by_handle(member.handle)
+            name = (person.remark if person else "") or member.shown_name
+            known: dict[str, Json] = {} if person is None else {"user": person.topic_name}
+            shown.append({**known, "name": name, "self": is_owner})
         return {"user": group.topic_name, "count": len(members), "members": shown}
 
     async def _create(self, request: BridgeRequest) -> Json:
@@ -203,13 +206,6 @@ class ActionRequests:
         if not members:
             raise BadCommand("refused_by_wechat", "members_unknown", user=group.topic_name)
         return members
-
-    def _member_body(self, member: Member) -> Json:
-        """Returns the JSON of a member, in the form of the sender of a message."""
-        is_owner = member.handle == self._registry.owner_handle
-        person = None if is_owner else self._registry.by_handle(member.handle)
-        name = (person.remark if person else "") or member.shown_name
-        return {**({"user": person.topic_name} if person else {}), "name": name, "self": is_owner}
 
     def _contacts_in(self, fields: dict[str, Json]) -> list[ActionTarget]:
         return [self._recipients.contact_target(user) for user in read.read_names(fields, "members")]

@@ -62,8 +62,6 @@ Handler = PlainHandler | SizedHandler | ActionHandler
 
 
 class RequestDispatcher:
-    """Answers the requests of one account."""
-
     def __init__(self, ctx: AccountContext, inflight: InflightWindow) -> None:
         self._ctx = ctx
         self._inflight = inflight
@@ -72,7 +70,6 @@ class RequestDispatcher:
         self._in_progress: dict[tuple[int, int, str, bytes], asyncio.Event] = {}
 
     def register(self, handlers: Mapping[str, Handler]) -> None:
-        """Adds handlers by the name of their request."""
         self._handlers.update(handlers)
 
     async def dispatch(self, name: str, delivery: Delivery, session: int) -> None:
@@ -105,10 +102,7 @@ class RequestDispatcher:
 
     @asynccontextmanager
     async def _exclusive(self, delivery: Delivery, session: int) -> AsyncIterator[None]:
-        """Waits until an earlier run of the same delivery ends: a reconnect may deliver it again.
-
-        At QoS 0 nothing is delivered again: equal deliveries are several requests.
-        """
+        """Waits until an earlier run of the same delivery ends; at QoS 0 equal ones are several requests."""
         if not delivery.mid:
             yield
             return

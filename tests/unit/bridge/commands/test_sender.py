@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
+from tests.unit.bridge.rows import row_of
 from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands import attempts, chat_queue
 from wx2mqtt.bridge.commands.next_step import expiry_grace_seconds
 from wx2mqtt.bridge.commands.sender import MAX_CONCURRENT_SENDS
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
-from wx2mqtt.model import Command, SendKey, Status
-from wx2mqtt.store.command_records import CommandRow, CommandState
+from wx2mqtt.model import Status
+from wx2mqtt.store.command_records import CommandRow
 
 HOUR = 3_600_000
 
@@ -29,23 +31,8 @@ async def here(tmp_path: Path) -> AsyncIterator[SenderHarness]:
 
 
 def unanswered_row(*, accepted: int, expires: int) -> CommandRow:
-    return CommandRow(
-        id=1,
-        command=Command(user="wife", text="hi"),
-        command_id="c1",
-        fingerprint="",
-        person=None,
-        key=SendKey("1"),
-        accepted=accepted,
-        expires=expires,
-        replies=(),
-        attempt_open=False,
-        unanswered=1,
-        attempts=1,
-        duplicate_possible=True,
-        state=CommandState.WAITING,
-        result=None,
-    )
+    row = row_of(1, "wife", "hi")
+    return replace(row, accepted=accepted, expires=expires, unanswered=1, attempts=1, duplicate_possible=True)
 
 
 def now(here: SenderHarness, *, ahead: int = 0) -> int:

@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.effort import effort
+from tests.unit.bridge.rows import row_of
 from wx2mqtt.bridge.commands import waiting_commands
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.resolver import ChatKey
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
-from wx2mqtt.model import Command, PersonId, SendKey
-from wx2mqtt.store.command_records import CommandRow, CommandState, Recipient
+from wx2mqtt.model import PersonId
+from wx2mqtt.store.command_records import CommandRow, Recipient
 
 USERS = ("wife", "mom", "boss")
 
@@ -35,23 +36,7 @@ SMALL_LIMITS = {"MAX_COMMANDS_PER_CHAT": 2, "READ_BATCH_ROWS": 3, "MAX_COMMANDS_
 
 
 def row(number: int, user: str = "wife", person: PersonId | None = None) -> CommandRow:
-    return CommandRow(
-        id=number,
-        command=Command(user=user, text=str(number)),
-        command_id=str(number),
-        fingerprint="",
-        person=person,
-        key=SendKey("1"),
-        accepted=0,
-        expires=None,
-        replies=(),
-        attempt_open=False,
-        unanswered=0,
-        attempts=0,
-        duplicate_possible=False,
-        state=CommandState.WAITING,
-        result=None,
-    )
+    return row_of(number, user, str(number), person=person)
 
 
 class SimulatedJournal:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.contexts import context, settings
+from tests.unit.bridge.rows import row_of
 from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.next_step import NextStepPolicy
@@ -25,9 +26,9 @@ from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
-from wx2mqtt.model import Command, PersonId, Receipt, ReplyWindow, SendKey, Status
+from wx2mqtt.model import PersonId, Receipt, ReplyWindow, Status
 from wx2mqtt.settings.schema import Hold
-from wx2mqtt.store.command_records import CommandRow, CommandState
+from wx2mqtt.store.command_records import CommandRow
 
 SHUT = ReplyWindow(open=False, remaining=0, reason="too_long_ago")
 USED = ReplyWindow(open=False, remaining=0, reason="quota_used")
@@ -287,24 +288,8 @@ async def test_above_the_limit_the_oldest_of_the_least_important_give_way(here: 
 
 
 def _row(number: int, priority: str) -> CommandRow:
-    return CommandRow(
-        id=number,
-        command=Command(user="wife", text="x", priority=priority),
-        command_id=str(number),
-        fingerprint="",
-        person=PersonId(1),
-        key=SendKey("1"),
-        accepted=0,
-        expires=None,
-        replies=(),
-        attempt_open=False,
-        unanswered=0,
-        attempts=0,
-        duplicate_possible=False,
-        state=CommandState.WAITING,
-        result=None,
-        window_reason="too_long_ago",
-    )
+    row = row_of(number, "wife", "x", person=PersonId(1), priority=priority)
+    return replace(row, window_reason="too_long_ago")
 
 
 @given(st.lists(st.sampled_from(["high", "normal", "low"]), max_size=30), st.integers(0, 10))
