@@ -9,7 +9,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import takewhile
 from string import ascii_letters, digits
 
@@ -92,8 +92,8 @@ def _paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
             yield first, last + 1
 
 
-def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    return (match.span() for match in _LINE.finditer(text, start, end))
+def _spans(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    return (match.span() for match in pattern.finditer(text, start, end))
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -101,13 +101,9 @@ def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     return (match.span() for match in _SENTENCE.finditer(text, start, end) if match["blanks"] != "")
 
 
-def _words(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    return (match.span() for match in _WORD.finditer(text, start, end))
-
-
 # Where a text may be split, the best first. Borders in the first half of a part are not used: the parts would
 # be many and small.
-_BORDERS = (_paragraphs, _lines, _sentences, _words)
+_BORDERS = (_paragraphs, partial(_spans, _LINE), _sentences, partial(_spans, _WORD))
 
 
 def _address_around(index: int, start: int, addresses: list[tuple[int, int]]) -> int | None:

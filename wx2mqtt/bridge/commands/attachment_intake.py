@@ -16,7 +16,6 @@ from operator import attrgetter
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file, fingerprint, payload_fingerprint
 from wx2mqtt.bridge.requests.dispatcher import delivery_mark
-from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Command
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.names import composed
@@ -105,13 +104,6 @@ class AttachmentIntake:
             return replace(rejected, fingerprint=await self._stored_fingerprint(new) or rejected.fingerprint)
         command = replace(new.command, data="")  # the file is in the store
         return replace(new, command=command, blob=blob, fingerprint=fingerprint(command, blob.sha256))
-
-    async def with_own_file(self, new: NewCommand, content: bytes) -> NewCommand:
-        """Returns a command of the bridge's own with its stored file, or rejected; raises nothing."""
-        try:
-            return replace(new, blob=await self.attachments.store(new.command, content))
-        except BadCommand as error:  # the store is full
-            return self._validator.reject(new, error, "")
 
     async def _stored_fingerprint(self, new: NewCommand) -> str:
         """Returns that of the stored command that this one repeats, whose file may be gone since; else ""."""

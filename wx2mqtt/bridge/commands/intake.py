@@ -25,6 +25,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
 from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import BadCommand
 from wx2mqtt.limits import MAX_PENDING_BYTES
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Connected, Delivery
@@ -123,7 +124,10 @@ class CommandIntake:
     async def accept_own_text(self, new: NewCommand, picture: bytes = b"") -> None:
         """Accepts a text or a picture of the bridge's own (`own_texts.py`). Raises `StoreError`."""
         if picture:
-            new = await self._attachment_intake.with_own_file(new, picture)
+            try:
+                new = replace(new, blob=await self._attachment_intake.attachments.store(new.command, picture))
+            except BadCommand as error:  # the store is full
+                new = self._validator.reject(new, error, "")
         await self._commit([new])
 
     async def run(self) -> None:

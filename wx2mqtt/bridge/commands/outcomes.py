@@ -77,10 +77,7 @@ class CommandOutcomes:
 
 
 class FailureLog:
-    """Writes a line for each command that was not sent, without its content.
-
-    Of many in one period the rest is only counted: one line at its end says how many there were.
-    """
+    """Writes a line for each command that was not sent; of too many in a period only their number."""
 
     def __init__(self, account: str) -> None:
         self._account = account

@@ -94,10 +94,7 @@ class CommandValidator:
     async def validate_command(
         self, delivery: Delivery, topic: TextTopic | FileTopic | UnknownTopic, session: int
     ) -> NewCommand:
-        """Returns the command of a delivery on `out/…`, accepted or rejected.
-
-        `session` is the bridge's id of the broker session. A large payload is parsed in a thread.
-        """
+        """Returns the command of a delivery on `out/…`; `session` is the id of the broker session."""
         source = self._source_of(delivery, session, self._results.result_topic_reply(topic.user))
         command = Command(user=topic.user)
         try:

@@ -135,10 +135,7 @@ def normalize_text(text: str) -> str:
 
 
 def checksums(members: tuple[Member, ...], owner: Handle | None) -> bytes:
-    """Returns the sorted 4-byte crc32 of the nicknames, big-endian.
-
-    The owner is left out: they are in every group, so they prove nothing.
-    """
+    """Returns the sorted 4-byte crc32 of the nicknames; the owner, who is in every group, is left out."""
     names = {member.nickname for member in members if member.nickname and member.handle != owner}
     sums = array("I", sorted({crc32(name.encode(errors="surrogatepass")) for name in names}))
     if sys.byteorder == "little":

@@ -137,10 +137,7 @@ class PinResolver:
 
 
 def _has_scanned(person: Person, owner: Handle | None) -> bool:
-    """Returns whether this is the owner, who writes to their own bot.
-
-    Between start and login the owner is unknown; the stored trust then decides.
-    """
+    """Returns whether this is the owner of a bot; before the login the stored trust decides."""
     if owner is None:
         return person.trusted and not person.pin and bool(person.permanent_id)
     return person.permanent_id == owner

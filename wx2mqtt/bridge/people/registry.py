@@ -90,10 +90,7 @@ class PeopleRegistry:
         return self._binder.own_handle
 
     def topic_name_or(self, handle: Handle | None, name: str) -> str:
-        """Returns the topic name of the handle, or else the name.
-
-        A name that is another person's topic name is put in quotes, so that a list of both is unambiguous.
-        """
+        """Returns the topic name of the handle, else the name, in quotes where it is a topic name."""
         person = self._table.by_handle(handle) if handle else None
         while person is None and self._table.by_topic_name(name) is not None:
             name = f"“{name}”"
@@ -279,12 +276,7 @@ class PeopleRegistry:
         return self.merge(closed_name, newcomer_name, now)
 
     def merge(self, topic_name: str, other_name: str, now: int) -> PeopleUpdate:
-        """Applies the owner's decision that two people are one; all topic names lead to the first.
-
-        Refuses two people who are both contacts of this login, and a person with a group.
-
-        Raises `BadCommand`.
-        """
+        """Applies the owner's decision that two people are one, not both contacts. Raises `BadCommand`."""
         person, other = self._require_person(topic_name), self._require_person(other_name)
         both_present = _is_present(person) and _is_present(other)
         permanent = person.permanent_id or other.permanent_id

@@ -123,10 +123,7 @@ def cut_topic_name(topic_name: str, limit: int) -> str:
 
 
 def _visible(name: str) -> Iterator[str]:
-    """Yields the visible characters of a name, and the marks that join an emoji.
-
-    Elsewhere such a mark would make two names look alike.
-    """
+    """Yields the visible characters, and marks that join an emoji: others make two names look alike."""
     is_after_emoji = False
     for index, mark in enumerate(name):
         if mark in _BLANK or mark.isspace():
