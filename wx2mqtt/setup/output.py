@@ -120,24 +120,15 @@ class SetupAnswers:
     allow_hosts: Sequence[str] = ()
     password_file: Path | None = None
 
-    @property
-    def known_names(self) -> list[str]:
-        """The topic names of contacts that are known before the first login."""
-        if BACKENDS[self.backend].setup_contacts is SetupContacts.OWNER:
-            return [self.owner or DEFAULT_OWNER_TOPIC_NAME]
-        return [*self.people]
-
 
 def config_text(answers: SetupAnswers) -> str:
     """Returns the text of the configuration file; the password goes into a file beside it."""
-    return compose(_chosen_values(answers), CONFIG_HEADERS[answers.language], answers.language)
-
-
-def _chosen_values(answers: SetupAnswers) -> dict[KeyPath, object]:
-    """Returns the values of the keys that the answers set."""
     broker, account = answers.broker, ("accounts", DEFAULT_ACCOUNT)
     typed_password_file = PASSWORD_FILE_NAME if broker.password else None
     typed_fallback_file = FALLBACK_FILE_NAME if answers.fallback_url else None
+    known_names = [*answers.people]  # before the first login
+    if BACKENDS[answers.backend].setup_contacts is SetupContacts.OWNER:
+        known_names = [answers.owner or DEFAULT_OWNER_TOPIC_NAME]
     values: dict[KeyPath, object] = {
         ("mqtt", "url"): broker.url,
         ("mqtt", "username"): broker.username or None,
@@ -152,10 +143,11 @@ def _chosen_values(answers: SetupAnswers) -> dict[KeyPath, object]:
         (*account, "fallback", "urls_file"): answers.fallback_file or typed_fallback_file,
         (*account, "media", "allow_hosts"): answers.allow_hosts or None,
         ("homeassistant", "enabled"): answers.home_assistant,
-        ("homeassistant", "expose"): (answers.known_names or None) if answers.home_assistant else None,
+        ("homeassistant", "expose"): (known_names or None) if answers.home_assistant else None,
     }
     texts = {path: str(value) if isinstance(value, Path) else value for path, value in values.items()}
-    return {path: value for path, value in texts.items() if value is not None}
+    chosen = {path: value for path, value in texts.items() if value is not None}
+    return compose(chosen, CONFIG_HEADERS[answers.language], answers.language)
 
 
 class CannotWrite(Wx2MqttError):
@@ -165,17 +157,27 @@ class CannotWrite(Wx2MqttError):
 def write_file(path: Path, text: str, mode: int, *, keep_old: bool = True) -> Path | None:
     """Writes a file; returns the new name of the file that was there, or None. Raises `CannotWrite`.
 
-    A secret that root writes is also for the group of the user `wx2mqtt`, where there is one: its service.
+    A secret that root writes is also for the group of the service, where its user stays. The user of a unit
+    with `DynamicUser=` is in no list: it goes at the stop, and its group is another one's later.
     """
-    group = _service_group() if mode == PRIVATE_MODE else None
+    is_root = os.geteuid() == ROOT
+    service_user = listed_user(PROGRAM) if is_root and mode == PRIVATE_MODE else None
+    kept_file = None
     try:
-        _make_folder(path.parent)
-        kept_file = _keep_old_file(path) if keep_old else None
+        for folder in reversed([path.parent, *path.parent.parents]):
+            if not folder.exists():
+                folder.mkdir()
+                if is_root:  # the service is another user, which must enter it whatever the umask
+                    folder.chmod(PUBLIC_FOLDER_MODE)
+        if keep_old and path.exists():
+            kept_file = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+            os.link(path, kept_file)
         descriptor, temporary_name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            if group is not None:
-                os.fchown(file.fileno(), ROOT, group)
-            os.fchmod(file.fileno(), mode if group is None else mode | stat.S_IRGRP)
+            os.fchmod(file.fileno(), mode)
+            if service_user is not None:
+                os.fchown(file.fileno(), ROOT, service_user.gid)
+                os.fchmod(file.fileno(), mode | stat.S_IRGRP)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -183,33 +185,6 @@ def write_file(path: Path, text: str, mode: int, *, keep_old: bool = True) -> Pa
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise CannotWrite(f"{path} cannot be written: {reason}; name another file with -c") from None
-    return kept_file
-
-
-def _make_folder(folder: Path) -> None:
-    """Creates a folder with its parents. Others may enter what root creates: the service is another user."""
-    for parent in reversed([folder, *folder.parents]):
-        if not parent.exists():
-            parent.mkdir()
-            if os.geteuid() == ROOT:
-                parent.chmod(PUBLIC_FOLDER_MODE)  # whatever the umask
-
-
-def _service_group() -> int | None:
-    """Returns the group of the service, if this is root and the service has a user that stays.
-
-    The user of a unit with `DynamicUser=` has the same name while it runs; its group is another one's later.
-    """
-    user = listed_user(PROGRAM) if os.geteuid() == ROOT else None
-    return None if user is None else user.gid
-
-
-def _keep_old_file(path: Path) -> Path | None:
-    """Gives an existing file a second name with the time in it."""
-    if not path.exists():
-        return None
-    kept_file = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
-    os.link(path, kept_file)
     return kept_file
 
 

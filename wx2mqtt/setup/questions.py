@@ -17,12 +17,11 @@ from wx2mqtt.settings.addresses import is_loopback, validate_broker_url, validat
 from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.loader import check_readable
 from wx2mqtt.settings.schema import FIRST_BACKEND, BackendName
-from wx2mqtt.setup.discover import FoundBroker
+from wx2mqtt.setup.discover import DEFAULT_PORT, FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
-DEFAULT_PORT = 1883
 DEFAULT_TLS_PORT = 8883
 MAX_PORT = 65535
 
@@ -216,21 +215,20 @@ class Questions:
             return self._with_credentials(
                 BrokerAnswers(host=options.host, port=port, tls=options.tls, ca_file=options.ca_file)
             )
-        found_brokers = [candidate.broker for candidate in self._found_brokers]
+        brokers = [candidate.broker for candidate in self._found_brokers]
         labels = [
-            self._text(f"found_{each.source}", host=each.broker.host, port=each.broker.port)
-            for each in self._found_brokers
+            self._text(f"found_{candidate.source}", host=candidate.broker.host, port=candidate.broker.port)
+            for candidate in self._found_brokers
         ]
-        index = self._prompt.choose(
-            self._text("which_broker"), [*labels, self._text("other_broker"), self._text("no_broker")]
-        )
-        if index < len(found_brokers):
-            chosen = found_brokers[index]
-            has_login = chosen.username and options.username is None
-            return chosen if has_login else self._with_credentials(chosen)
-        if index == len(found_brokers):
+        choices = [*labels, self._text("other_broker"), self._text("no_broker")]
+        index = self._prompt.choose(self._text("which_broker"), choices)
+        if index == len(brokers) + 1:
+            return BrokerAnswers()
+        if index == len(brokers):
             return self._ask_broker(BrokerAnswers(host="localhost"))
-        return BrokerAnswers()
+        chosen = brokers[index]
+        has_login = chosen.username and options.username is None
+        return chosen if has_login else self._with_credentials(chosen)
 
     def _ask_broker(self, defaults: BrokerAnswers) -> BrokerAnswers:
         prompt = self._prompt
@@ -276,22 +274,24 @@ class Questions:
         )
 
     def _ask_allow_hosts(self, answers: SetupAnswers) -> Sequence[str]:
-        """Returns the hosts from which pictures may be sent by address; Home Assistant's are proposed."""
+        """Returns the hosts from which pictures may be sent by address.
+
+        Proposed are the names of Home Assistant's machine: its usual one, and that of a broker elsewhere.
+        """
         if self._options.allow_hosts is not None:
             return self._options.allow_hosts
-        proposed = " ".join(self._home_assistant_hosts(answers)) or NO_HOSTS
-        hosts = self._prompt.ask_text(self._text("allow_hosts"), proposed, self._hosts_fault)
-        return tuple(host for host in hosts.split() if host != NO_HOSTS)
-
-    def _home_assistant_hosts(self, answers: SetupAnswers) -> Sequence[str]:
-        """Returns the names of Home Assistant's machine: its usual one, and that of a broker elsewhere."""
-        if not answers.home_assistant:
-            return ()
-        if self._is_supervisors(answers.broker):
-            return (SUPERVISED_HOST, USUAL_HOST)
         broker_host = answers.broker.host
-        is_elsewhere = broker_host not in {"", USUAL_HOST} and not is_loopback(broker_host)
-        return (USUAL_HOST, broker_host) if is_elsewhere else (USUAL_HOST,)
+        proposed: list[str] = []
+        if answers.home_assistant:
+            proposed = [USUAL_HOST]
+            if self._is_supervisors(answers.broker):
+                proposed = [SUPERVISED_HOST, USUAL_HOST]
+            elif broker_host not in {"", USUAL_HOST} and not is_loopback(broker_host):
+                proposed.append(broker_host)
+        hosts = self._prompt.ask_text(
+            self._text("allow_hosts"), " ".join(proposed) or NO_HOSTS, self._hosts_fault
+        )
+        return tuple(host for host in hosts.split() if host != NO_HOSTS)
 
     def _hosts_fault(self, hosts: str) -> str:
         for host in hosts.split():

@@ -65,9 +65,8 @@ class SetupWizard:
         self._language = options.language or self._language
         if not self._may_write(self._paths.config):
             raise SetupAborted(self._text("not_overwritten", path=self._paths.config))
-        answers = Questions(
-            options, self._prompt, self._language, [*found_brokers], self._try_broker
-        ).ask_all()
+        questions = Questions(options, self._prompt, self._language, [*found_brokers], self._try_broker)
+        answers = questions.ask_all()
         if answers is None:
             raise SetupAborted(self._text("broker_bad"))
         self._language = answers.language

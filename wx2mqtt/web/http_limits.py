@@ -273,14 +273,10 @@ class ConnectionLimiter:
         self._max_per_address = max_per_address
         self._reserved = reserved
         self._proxies = proxies
-        self._registrations: dict[HttpConnection, _Registration] = {}
+        self.connections: dict[HttpConnection, _Registration] = {}
         self._idle: dict[HttpConnection, None] = {}  # in the order in which they became idle
         self.empty = asyncio.Event()
         self.empty.set()
-
-    @property
-    def connections(self) -> list[HttpConnection]:
-        return [*self._registrations]
 
     def add(self, connection: HttpConnection, address: str) -> Admission:
         """Adds a connection, as idle, unless the result is `NOTHING`: it must be closed then."""
@@ -289,7 +285,7 @@ class ConnectionLimiter:
             registration = _Registration(network, admission)
             crowd = self._crowd(registration)
             if crowd is None or self._abort_longest_idle(crowd):
-                self._registrations[connection] = registration
+                self.connections[connection] = registration
                 self._idle[connection] = None
                 self.empty.clear()
                 return admission
@@ -300,19 +296,19 @@ class ConnectionLimiter:
 
     def mark_idle(self, connection: HttpConnection) -> None:
         """Puts it behind all that are idle; one that is idle already keeps its place in the order."""
-        if connection in self._registrations:
+        if connection in self.connections:
             self._idle.setdefault(connection)
 
     def remove(self, connection: HttpConnection) -> None:
         self._idle.pop(connection, None)
-        self._registrations.pop(connection, None)
-        if not self._registrations:
+        self.connections.pop(connection, None)
+        if not self.connections:
             self.empty.set()
 
     def _crowd(self, registration: _Registration) -> list[HttpConnection] | None:
         """Returns the connections of which one must go for a new one; None while there is room."""
         admission, network = registration.admission, registration.network
-        same = {other: its for other, its in self._registrations.items() if its.admission is admission}
+        same = {other: its for other, its in self.connections.items() if its.admission is admission}
         if admission is Admission.HEALTH:
             return [*same] if len(same) >= self._reserved else None
         neighbours = [other for other, its in same.items() if its.network == network]

@@ -17,7 +17,7 @@ from starlette.types import Scope
 from wx2mqtt.i18n import Language
 from wx2mqtt.values import frozen
 from wx2mqtt.web.hosts import host_of_header, is_in_networks, parse_address
-from wx2mqtt.web.options import IpNetwork, WebOptions
+from wx2mqtt.web.options import WebOptions
 
 SESSION_COOKIE = "wx2mqtt"
 LANGUAGE_COOKIE = "wx2mqtt_language"  # set when a person chooses a language on the page
@@ -100,27 +100,21 @@ async def read_form(request: Request) -> dict[str, str]:
 
 def client_info(peer: str, headers: Mapping[str, str], options: WebOptions) -> ClientInfo:
     """Returns the client behind a connection from the address `peer`; names in `headers` in lower case."""
+    address = _normalized_address(peer)
     if not is_in_networks(peer, options.proxies):
-        return ClientInfo(address=_normalized_address(peer), is_https=False, prefix=options.prefix)
+        return ClientInfo(address=address, is_https=False, prefix=options.prefix)
+    # The last address that is no trusted proxy's counts: those before it may be made up by the client.
+    for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
+        hop_address = _normalized_address(hop.strip())
+        if not hop_address:
+            break
+        address = hop_address
+        if not is_in_networks(address, options.proxies):
+            break
     scheme = headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
-    return ClientInfo(
-        address=_client_address(peer, headers.get("x-forwarded-for", ""), options.proxies),
-        is_https=scheme == "https",
-        prefix=_prefix(headers, options.prefix),
-    )
-
-
-def _client_address(peer: str, forwarded_for: str, proxies: tuple[IpNetwork, ...]) -> str:
-    """Returns the last address that is no trusted proxy's: those before it may be made up by the client."""
-    nearest = _normalized_address(peer)
-    for hop in reversed(forwarded_for.split(",")):
-        address = _normalized_address(hop.strip())
-        if not address:
-            break
-        nearest = address
-        if not is_in_networks(address, proxies):
-            break
-    return nearest
+    prefixes = (headers.get(name, "") for name in _PREFIX_HEADERS)
+    prefix = next((prefix.rstrip("/") for prefix in prefixes if _is_plain_path(prefix)), options.prefix)
+    return ClientInfo(address=address, is_https=scheme == "https", prefix=prefix)
 
 
 def is_local(request: Request) -> bool:
@@ -139,14 +133,6 @@ def is_local(request: Request) -> bool:
 def has_ingress_path(headers: Mapping[str, str]) -> bool:
     """Returns whether Home Assistant's Ingress says below which path the browser sees the page."""
     return _is_plain_path(headers.get(_INGRESS_HEADER, ""))
-
-
-def _prefix(headers: Mapping[str, str], default: str) -> str:
-    for name in _PREFIX_HEADERS:
-        prefix = headers.get(name, "")
-        if _is_plain_path(prefix):
-            return prefix.rstrip("/")
-    return default
 
 
 def _is_plain_path(path: str) -> bool:

@@ -132,7 +132,7 @@ class HttpService:
     async def finish_responses(self) -> None:
         """Closes connections when their responses finish, at most `STOP_GRACE_SECONDS` later."""
         self._closing.set()
-        for connection in self._limiter.connections:
+        for connection in [*self._limiter.connections]:
             connection.close_after_response()
         try:
             async with asyncio.timeout(STOP_GRACE_SECONDS):

@@ -91,24 +91,20 @@ def _message_hint(view: AccountView, page_text: PageText) -> Markup:
 def _steps_card(
     steps: Sequence[FirstStep], card_id: str, heading: str, page_text: PageText, remark: Markup | None = None
 ) -> Markup:
+    """Returns the steps. The next one has its hint, and a finished one what is worth knowing about it."""
     current = next((step for step in steps if not step.is_done), None)
-    items = (_step_item(step, page_text, is_current=step is current) for step in steps)
+    items: list[Markup] = []
+    for step in steps:
+        name, later = tag("strong", page_text(step.title)), None
+        hint = step.hint
+        if step.is_done:
+            mark = tag("span", page_text("step_done"), class_="mark good")
+            hint = step.hint if step.title == "step_configuration" else None
+        elif step is current:
+            mark = tag("span", page_text("step_now"), class_="mark waits")
+        else:
+            mark, hint, later = tag("span", page_text("step_later"), class_="mark soft"), None, "soft"
+        here = "step" if step is current else None
+        items.append(tag("li", name, " ", mark, hint, class_=later, aria_current=here))
     ordered = tag("ol", *items, class_="steps")
     return card(card_id, page_text("steps_title"), ordered, remark, heading=heading, style="first")
-
-
-def _step_item(step: FirstStep, page_text: PageText, *, is_current: bool) -> Markup:
-    """Returns one step; only the next one, and what is worth knowing about a finished one, has its hint."""
-    if step.is_done:
-        state, style = "step_done", "good"
-    else:
-        state, style = ("step_now", "waits") if is_current else ("step_later", "soft")
-    return tag(
-        "li",
-        tag("strong", page_text(step.title)),
-        " ",
-        tag("span", page_text(state), class_=f"mark {style}"),
-        step.hint if is_current or (step.is_done and step.title == "step_configuration") else None,
-        class_=None if step.is_done or is_current else "soft",
-        aria_current="step" if is_current else None,
-    )

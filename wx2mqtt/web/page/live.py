@@ -106,14 +106,11 @@ class LiveUpdates:
                 async for heartbeat in self._heartbeats_until_change(change_count, deadline, is_allowed):
                     yield heartbeat
         finally:
-            self._remove_viewer(options)
-
-    def _remove_viewer(self, options: PageOptions) -> None:
-        self._viewers[options] -= 1
-        if self._viewers[options] <= 0:  # without viewers nothing is kept
-            del self._viewers[options]
-            self._renderings.pop(options, None)
-            self._render_locks.pop(options, None)
+            self._viewers[options] -= 1
+            if self._viewers[options] <= 0:  # without viewers nothing is kept
+                del self._viewers[options]
+                self._renderings.pop(options, None)
+                self._render_locks.pop(options, None)
 
     async def sections(self, options: PageOptions) -> tuple[int, Mapping[str, Markup]]:
         """Returns the sections by `<account>.<section>`, and the change count that they are as new as."""
