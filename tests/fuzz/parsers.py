@@ -206,7 +206,6 @@ EXCUSED: Mapping[str, str] = {
     "settings.yaml_tree:YamlTree.set": "stores a value that was read",
     "settings.yaml_tree:YamlTree.replace": "stores a value that was read",
     # web WeChat's requests: each is built and checked by `_check_requests` or takes values of the bridge
-    "wechat.webwx.protocol.media_requests:mentioned_text": "joins names and a text of the bridge",
     "wechat.webwx.protocol.media_requests:upload_part_request": "encodes its form with encode_form, which is fuzzed",
     "wechat.webwx.protocol.group_members:GroupMembers.*": "stores contacts that were read",
     "wechat.webwx.protocol.content:avatar_locator": "holds a handle and a number that were read",

@@ -203,7 +203,7 @@ def candidates(count: int, _: Path) -> bool:
 
 
 def jar(*lines: str) -> webwx_session.Cookies:
-    return webwx_session.Cookies.empty(any_host=True).with_response("wx.qq.com", lines, 0)
+    return webwx_session.Cookies({}, any_host=True).with_response("wx.qq.com", lines, 0)
 
 
 def cookies(count: int, _: Path) -> bool:

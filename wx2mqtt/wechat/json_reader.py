@@ -85,11 +85,6 @@ def parse_json(body: bytes, kept_keys: frozenset[str] | None = None) -> JsonObje
     return answer
 
 
-def well_formed_text(text: str) -> str:
-    """Replaces lone surrogates, which cannot be encoded as UTF-8, by U+FFFD."""
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-
-
 def _read_float(text: str) -> float | None:
     """Reads a number that is too large as null."""
     try:
@@ -118,10 +113,11 @@ _DECODER = _decoder(None)
 
 
 def _without_surrogates(value: Any) -> Any:
+    """Replaces lone surrogates, which cannot be encoded as UTF-8, by U+FFFD."""
     if isinstance(value, str):
-        return well_formed_text(value)
+        return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
         return [_without_surrogates(element) for element in value]
     if isinstance(value, dict):
-        return {well_formed_text(key): _without_surrogates(element) for key, element in value.items()}
+        return {_without_surrogates(key): _without_surrogates(element) for key, element in value.items()}
     return value

@@ -153,10 +153,10 @@ def _check_requests(made: Session) -> None:
 
 
 def _run_cookies(data: bytes) -> None:
-    cookies = Cookies.empty(any_host=False)
+    cookies = Cookies({})
     lines = data.decode("latin-1").split("\n")
     for any_host in (False, True):
-        cookies = Cookies.empty(any_host=any_host).with_response("wx2.qq.com", lines, 1.7e9)
+        cookies = Cookies({}, any_host).with_response("wx2.qq.com", lines, 1.7e9)
         header = "; ".join(f"{name}={value}" for name, value in cookies.for_host("wx2.qq.com").items())
         assert header.isascii()
         assert not header or header.isprintable()
@@ -191,9 +191,6 @@ def _run_filename(data: bytes) -> None:
         assert uploaded
         content_type, body = encode_form([("name", name)], uploaded, mime, data, "abcdef0123456789")
         assert body.count(content_type.partition("boundary=")[2].encode()) == 3
-    received = content.received_filename(name)
-    assert "/" not in received
-    assert len(received.encode()) <= 255
 
 
 TARGETS = (
@@ -236,7 +233,6 @@ TARGETS = (
                     "read_integer",
                     "read_object",
                     "read_objects",
-                    "well_formed_text",
                 )
             ),
         ),
@@ -328,7 +324,7 @@ TARGETS = (
         name="webwx.file_names",
         run=_run_filename,
         parsers=(
-            *names("content", "title_filename", "upload_filename", "received_filename"),
+            *names("content", "title_filename", "upload_filename"),
             *names("media_requests", "encode_form"),
             *("names:clean_filename", "names:cut_filename", "names:extension_of"),
             "names:composed",

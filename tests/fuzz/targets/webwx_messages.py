@@ -358,7 +358,7 @@ TARGETS = (
             *names("group_members", "GroupChanges.events"),
             *names("content", "read_message_id", "message_locator", "content_facts"),
             *names("system_texts", "system_notice", "system_xml_content", "has_text_of_people"),
-            *names("events", "recall_event", "friend_request_event", "call_event"),
+            *names("events", "recall_event", "friend_request_event"),
             *("mqtt.payloads:message_body", "mqtt.payloads:event_body", "mqtt.payloads:encode"),
             *("mqtt.payloads:last_body", "mqtt.payloads:without_attachment", "mqtt.payloads:cut_payload"),
         ),

@@ -178,7 +178,7 @@ CONTACT_PAGES = [
 ]
 
 
-COOKIES = Cookies.empty(any_host=False).with_response(
+COOKIES = Cookies({}).with_response(
     "wx2.qq.com", ["wxuin=211722515; Domain=wx2.qq.com; Path=/", "wxsid=S; Domain=.qq.com"], 0.0
 )
 PROFILE = ClientProfile(hosts=endpoints.hosts_of("wx2.qq.com"))

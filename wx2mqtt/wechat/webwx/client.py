@@ -163,7 +163,7 @@ class ApiClient:
     def reset_session(self) -> None:
         """Forgets the login and its cookies before another one begins. The saved login stays."""
         self.login = None
-        self.http.start_login(Cookies.empty(any_host=self.endpoint is not None))
+        self.http.start_login(Cookies({}, any_host=self.endpoint is not None))
         self.set_base(FIRST_BASE)
 
     def set_base(self, base: str) -> None:

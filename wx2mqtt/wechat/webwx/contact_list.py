@@ -122,7 +122,14 @@ class ContactList:
             return ()
         requested = due[:MAX_NAMES_PER_CALL]
         for handle in requested:
-            self._record_request(handle, now)
+            self._requested_at.pop(handle, None)
+            self._requested_at[handle] = now
+            if len(self._requested_at) > LOOKUP_CACHE_SIZE:
+                self._requested_at.popitem(last=False)
+            if handle in self._refreshes_left:
+                self._refreshes_left[handle] -= 1
+                if not self._refreshes_left[handle]:
+                    del self._refreshes_left[handle]
         try:
             async with asyncio.timeout(NAME_LOOKUP_TIMEOUT_SECONDS):
                 contacts = await self._request_contacts(requested)
@@ -144,16 +151,6 @@ class ContactList:
             if handle != FILEHELPER and now - requested_at >= interval:
                 due.append(handle)
         return due
-
-    def _record_request(self, handle: str, now: float) -> None:
-        self._requested_at.pop(handle, None)
-        self._requested_at[handle] = now
-        if len(self._requested_at) > LOOKUP_CACHE_SIZE:
-            self._requested_at.popitem(last=False)
-        if handle in self._refreshes_left:
-            self._refreshes_left[handle] -= 1
-            if not self._refreshes_left[handle]:
-                del self._refreshes_left[handle]
 
     async def list_members(self, group: Handle) -> tuple[Member, ...]:
         """Fetches the members of a group; empty when the answer lacks them.

@@ -89,7 +89,8 @@ class Sender:
             names = [current_names.get(member, "") for member in members]
         if not all(names):
             raise self._rejected("bad_command", "no_member")
-        text = media_requests.mentioned_text(names, draft.text)
+        mentions = "".join([f"@{name}{media_requests.MENTION_END}" for name in names])
+        text = mentions + draft.text
         if len(text.encode("utf-8", "replace")) > CAPABILITIES.text_limit:
             raise self._rejected("too_long", "text_too_long", limit=CAPABILITIES.text_limit)
         return replace(draft, text=text, mention=members)

@@ -62,9 +62,22 @@ class Uploader:
         self._cache.invalidate(_key(draft))
 
     async def _upload(self, draft: Draft) -> Uploaded:
-        upload = await self._prepare_upload(draft)
+        attachment = draft.attachment
+        assert attachment is not None
+        client, blob = self._client, attachment.blob
+        # WeChat identifies the parts of an upload by its time, so this is unique.
+        self._last_started_ms = max(client.clock.now, self._last_started_ms + 1)
+        upload = Upload(
+            number=next(self._upload_numbers),
+            started_ms=self._last_started_ms,
+            kind=draft.kind,
+            name=content.upload_filename(attachment.name, draft.kind, blob.mime),
+            mime=blob.mime,
+            size=blob.size,
+            md5=await attachments.read_md5(attachment.file, client.text("bad_file")),
+            to=draft.chat,
+        )
         if upload.size > UPLOAD_CHECK_BYTES:
-            client = self._client
             session = client.require_login(self._login_id)
             request = media_requests.check_upload_request(session, upload)
             answer = await client.call_or_reject(request, "not_uploaded")
@@ -75,23 +88,6 @@ class Uploader:
                 log.info("WeChat has this file already", size=upload.size)
                 return Uploaded(media_id=read_text(answer, "MediaId"), signature=upload.signature)
         return await self._send_parts(draft, upload)
-
-    async def _prepare_upload(self, draft: Draft) -> Upload:
-        attachment = draft.attachment
-        assert attachment is not None
-        blob = attachment.blob
-        # WeChat identifies the parts of an upload by its time, so this is unique.
-        self._last_started_ms = max(self._client.clock.now, self._last_started_ms + 1)
-        return Upload(
-            number=next(self._upload_numbers),
-            started_ms=self._last_started_ms,
-            kind=draft.kind,
-            name=content.upload_filename(attachment.name, draft.kind, blob.mime),
-            mime=blob.mime,
-            size=blob.size,
-            md5=await attachments.read_md5(attachment.file, self._client.text("bad_file")),
-            to=draft.chat,
-        )
 
     async def _send_parts(self, draft: Draft, upload: Upload) -> Uploaded:
         """Uploads all parts in order; the answer to the last one holds the media id."""

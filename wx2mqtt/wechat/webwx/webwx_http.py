@@ -41,7 +41,7 @@ class WebWxHttp:
         timeouts: Mapping[str, float] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.cookies = Cookies.empty(any_host=options.endpoint is not None)
+        self.cookies = Cookies({}, any_host=options.endpoint is not None)
         self._login_number = 0
         self.language = options.language
         self._clock = options.clock

@@ -168,7 +168,7 @@ async def test_the_next_login_gets_no_cookie_of_a_call_that_was_made_before() ->
         http.start_login(new)
         return text("", cookies=("a=old",))
 
-    new = Cookies.empty(any_host=True).with_response(httpx.URL(ENDPOINT).host, ["a=new"], 0)
+    new = Cookies({}, any_host=True).with_response(httpx.URL(ENDPOINT).host, ["a=new"], 0)
     http = http_with(answer)
     await http.call(request(endpoints.SYNC))
     assert http.cookies.value("a") == "new"

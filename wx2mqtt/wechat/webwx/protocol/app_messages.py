@@ -16,9 +16,10 @@ from wx2mqtt.clock import rfc3339
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind, MediaRef
+from wx2mqtt.names import clean_filename, cut_filename
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_text
-from wx2mqtt.wechat.webwx.protocol import content, system_texts
+from wx2mqtt.wechat.webwx.protocol import system_texts
 from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import (
     Content,
@@ -149,7 +150,7 @@ def _sticker(app: AppMessage) -> Content:
 
 def _file(app: AppMessage) -> Content:
     size = read_number(app.entry, "FileSize") or read_integer(app.xml.find("appattach").text("totallen"))
-    title = content.received_filename(clean_name(read_text(app.entry, "FileName")) or app.title)
+    title = cut_filename(clean_filename(clean_name(read_text(app.entry, "FileName")) or app.title))
     return Content(
         kind=Kind.FILE,
         text=webwx_placeholder(app.language, Kind.FILE, clean_line(title)),

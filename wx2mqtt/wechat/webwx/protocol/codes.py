@@ -145,23 +145,14 @@ class NotifyCode(IntEnum):
     SYNC_CONV = 4
 
 
-class ContactFlag(IntEnum):
-    """Bits of a contact's `ContactFlag` (webwx 4.1.2)."""
+# Bit of the `ContactFlag` of a contact that the address book lists (webwx 4.1.2).
+LISTED_FLAG = 1
 
-    LISTED = 1
+# Bit of the `VerifyFlag` of an official account (webwx 4.1.3).
+OFFICIAL_FLAG = 8
 
-
-class MemberStatus(IntEnum):
-    """`MemberStatus` of people in the answer to a group change (webwx 2.19.4)."""
-
-    DELETED_YOU = 4
-
-
-class VerifyFlag(IntEnum):
-    """Bits of a contact's `VerifyFlag` (webwx 4.1.3)."""
-
-    OFFICIAL = 8
-
+# `MemberStatus` of somebody who deleted the owner, in the answer to a group change (webwx 2.19.4).
+DELETED_OWNER_STATUS = 4
 
 # Accounts whose handle is the same in every login (webwx 4.3.2). Nobody can choose one of these names.
 SPECIAL_ACCOUNTS = frozenset(

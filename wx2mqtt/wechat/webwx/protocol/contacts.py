@@ -12,9 +12,9 @@ from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Member, Owner
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 from wx2mqtt.wechat.webwx.protocol.codes import (
     HIDDEN_SUFFIXES,
+    LISTED_FLAG,
+    OFFICIAL_FLAG,
     SPECIAL_ACCOUNTS,
-    ContactFlag,
-    VerifyFlag,
 )
 from wx2mqtt.wechat.webwx.protocol.markup import clean_name
 
@@ -58,8 +58,8 @@ def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
     handle = read_text(entry, "UserName")
     if not handle or handle.endswith(HIDDEN_SUFFIXES):
         return None
-    is_official = read_number(entry, "VerifyFlag") & VerifyFlag.OFFICIAL or handle.startswith("gh_")
-    is_listed = bool(read_number(entry, "ContactFlag") & ContactFlag.LISTED)
+    is_official = read_number(entry, "VerifyFlag") & OFFICIAL_FLAG or handle.startswith("gh_")
+    is_listed = bool(read_number(entry, "ContactFlag") & LISTED_FLAG)
     avatar = _SEQ.search(read_text(entry, "HeadImgUrl"))
     return Contact(
         handle=Handle(handle),

@@ -102,11 +102,6 @@ def upload_filename(name: str, kind: Kind, mime: str) -> str:
     return _sendable_name(name, kind, mime, cut)
 
 
-def received_filename(name: str) -> str:
-    """Returns the cleaned name of a received file; may be empty."""
-    return cut_filename(clean_filename(name))
-
-
 def _sendable_name(name: str, kind: Kind, mime: str, cut: Callable[[str], str]) -> str:
     """Returns a clean name that is short enough.
 

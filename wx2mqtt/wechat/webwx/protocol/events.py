@@ -10,7 +10,6 @@ import re
 
 from wx2mqtt.model import Event, Handle, Owner
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_object, read_text
-from wx2mqtt.wechat.webwx.protocol.codes import CALL_STATES, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import content_facts
 from wx2mqtt.wechat.webwx.protocol.markup import (
     CLOSING_QUOTES,
@@ -88,9 +87,3 @@ def friend_request_event(entry: JsonObject, content: str, key: str, time: int) -
         "username": read_text(info, "UserName") or xml.attribute("encryptusername"),
     }
     return Event(key=key, name="friend_request", time=time, fields=fields, private=private)
-
-
-def call_event(msg_type: int, chat: Handle, sender: Handle | None, key: str, time: int) -> Event:
-    """Returns the event of a call, whose `msg_type` is one of `CALL_STATES`."""
-    state = CALL_STATES[MsgType(msg_type)]
-    return Event(key=key, name="call", time=time, chat=chat, actor=sender, fields={"state": state})

@@ -141,11 +141,6 @@ class Uploaded:
     reused: bool = False
 
 
-def mentioned_text(names: Sequence[str], text: str) -> str:
-    """Returns a text with mentions of these names in front (webwx 3.4.3.1)."""
-    return "".join(f"@{name}{MENTION_END}" for name in names) + text
-
-
 def send_text_request(session: Session, draft: Draft, key: SendKey) -> Request:
     """Sends a text (webwx 2.12.6), which already holds the names of mentioned members.
 

@@ -102,7 +102,8 @@ def read_message(
     if msg_type == MsgType.FRIEND_REQUEST:
         return events.friend_request_event(entry, frame.content, key, time)
     if msg_type in CALL_STATES:
-        return events.call_event(msg_type, frame.chat, frame.sender, key, time)
+        fields = {"state": CALL_STATES[MsgType(msg_type)]}
+        return Event(key=key, name="call", time=time, chat=frame.chat, actor=frame.sender, fields=fields)
     if msg_type == MsgType.SYSTEM_XML:
         sysmsg = parse_system_xml(frame.content)
         recall = events.recall_event(sysmsg, frame.chat, frame.sender, group_members.owner, key, time)

@@ -25,7 +25,7 @@ from wx2mqtt.wechat.json_reader import (
     read_objects,
     read_text,
 )
-from wx2mqtt.wechat.webwx.protocol.codes import SCAN_CODES, MemberStatus, Ret, ScanStatus
+from wx2mqtt.wechat.webwx.protocol.codes import DELETED_OWNER_STATUS, SCAN_CODES, Ret, ScanStatus
 from wx2mqtt.wechat.webwx.protocol.markup import server_message, undo_entities
 from wx2mqtt.wechat.webwx.protocol.session import (
     Cookies,
@@ -217,7 +217,7 @@ def read_refused_members(answer: JsonObject) -> tuple[Handle, ...]:
     deleted_owner = [
         read_text(member, "UserName")
         for member in members
-        if read_number(member, "MemberStatus") == MemberStatus.DELETED_YOU
+        if read_number(member, "MemberStatus") == DELETED_OWNER_STATUS
     ]
     blocked_owner = read_text(answer, "BlackList").split(",")
     return tuple(Handle(handle) for handle in dict.fromkeys([*deleted_owner, *blocked_owner]) if handle)

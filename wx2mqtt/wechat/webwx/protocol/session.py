@@ -181,10 +181,6 @@ class Cookies:
     #: The domain of a cookie is ignored: one endpoint serves all hosts.
     any_host: bool = False
 
-    @classmethod
-    def empty(cls, *, any_host: bool) -> Cookies:
-        return cls({}, any_host)
-
     def with_response(self, host: str, set_cookie_lines: Iterable[str], now: float) -> Cookies:
         """Returns the cookies after `Set-Cookie` lines of `host`; `now` is the server's time in seconds.
 

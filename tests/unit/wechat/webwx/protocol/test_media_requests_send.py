@@ -75,8 +75,7 @@ def test_text_that_is_no_unicode_is_not_sent() -> None:
 
 
 def test_a_mention_is_a_name_in_the_text_and_a_handle_beside_it() -> None:
-    text = media_requests.mentioned_text(["老妈", "Bob B"], "吃饭了")
-    assert text == "@老妈\u2005@Bob B\u2005吃饭了"
+    text = "@老妈\u2005@Bob B\u2005吃饭了"
     both = Draft(chat=TO, kind=Kind.TEXT, text=text, mention=(Handle("@mom"), Handle("@bob")))
     assert message(media_requests.send_text_request(SESSION, both, KEY)) == {
         "Type": 1,

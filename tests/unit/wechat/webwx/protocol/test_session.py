@@ -25,7 +25,7 @@ NOW = 1_700_000_000.0
 
 
 def jar(*lines: str, host: str = "wx2.qq.com") -> Cookies:
-    return Cookies.empty(any_host=False).with_response(host, lines, NOW)
+    return Cookies({}).with_response(host, lines, NOW)
 
 
 def test_a_cookie_of_the_domain_reaches_all_its_hosts_and_no_other() -> None:
@@ -91,7 +91,7 @@ def test_a_date_that_is_longer_than_any_is_not_parsed() -> None:
 
 def test_the_age_is_judged_by_the_servers_clock() -> None:
     line = "a=1; Expires=Tue, 14-Nov-2023 22:13:00 GMT"
-    assert Cookies.empty(any_host=False).with_response("wx.qq.com", [line], NOW - 3600).value("a") == "1"
+    assert Cookies({}).with_response("wx.qq.com", [line], NOW - 3600).value("a") == "1"
 
 
 @pytest.mark.parametrize("line", ["", ";", "novalue", "=x", "a=b\r\nX: y", "a=\u4e2d", "a\x00=b"])
@@ -104,7 +104,7 @@ def test_values_stay_as_they_are() -> None:
 
 
 def test_one_address_for_all_hosts_takes_any_domain() -> None:
-    held = Cookies.empty(any_host=True).with_response(
+    held = Cookies({}, any_host=True).with_response(
         "127.0.0.1", ["a=1; Domain=.qq.com; Path=/x", "b=2; Domain=evil"], NOW
     )
     assert held.for_host("127.0.0.1") == {"a": "1", "b": "2"}
