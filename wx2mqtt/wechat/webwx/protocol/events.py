@@ -1,6 +1,6 @@
-"""Reads the entries that become events: a recall, a friend request, a call (webwx 3.10, 3.11).
+"""Reads the entries that become events: a recall, a friend request (webwx 3.10, 3.11).
 
-`messages.py` calls these functions with what it has read of every entry: its content without sender prefix,
+`messages.py` calls them with what it has read of every entry: its content without sender prefix,
 the `key` of the event, and its `time` in milliseconds.
 """
 

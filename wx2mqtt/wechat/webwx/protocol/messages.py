@@ -3,8 +3,8 @@
     {"MsgId": "76…", "FromUserName": "@@family", "ToUserName": "@me", "MsgType": 1, "Content": "@a:<br/>hi"}
 
 1. `read_frame` finds chat, sender and content.
-2. By MsgType `events.py` makes an event, or a reader of `MESSAGE_READERS` the content of a message.
-3. `_message` adds who it is from, and whether it mentions the owner.
+2. By MsgType it becomes an event (`events.py`), or a reader of `MESSAGE_READERS` reads its content.
+3. `_message` adds who it is from, and whether it mentions the owner (`known_names`).
 
 Entries do not depend on each other.
 """
