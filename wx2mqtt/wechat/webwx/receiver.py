@@ -150,7 +150,7 @@ class Receiver:
         self._contact_list.mark_stale(changed - refreshed)
         looked_up = await self._contact_list.look_up(self._unknown_chats(news.items))
         if looked_up:
-            self._add_names(news.items, {contact.handle for contact in looked_up})
+            await self._add_names(news.items, {contact.handle for contact in looked_up})
         events = self._group_changes.events(cursor, news.notices, self._clock.now)
         after = answer.position_after(position)
         if answer.is_empty and not is_polled:
@@ -247,9 +247,12 @@ class Receiver:
                 unknown.append(item.chat)
         return unknown
 
-    def _add_names(self, items: list[Message | Event], chats: set[Handle]) -> None:
+    async def _add_names(self, items: list[Message | Event], chats: set[Handle]) -> None:
         """Replaces the messages in these chats, of which more is known now."""
+        loop_clock = asyncio.get_running_loop().time
+        started_at = loop_clock()
         for index, item in enumerate(items):
+            started_at = await yield_after_long_work(started_at, loop_clock)
             if isinstance(item, Message) and item.chat in chats:
                 names = known_names(item.chat, item.sender, item.kind, item.text, self._group_members)
                 items[index] = replace(item, **names)
