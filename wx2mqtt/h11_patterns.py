@@ -1,20 +1,17 @@
 """Makes h11 read heads and chunks in a time that grows with their size, and not with the square of it.
 
 In two patterns of h11 0.16 two parts can take the same blanks. A line of 32 KB of blanks that ends in what no
-header may have takes two seconds of the event loop, and one of 250 KB two minutes: from whoever connects to
-the web server, and from whichever server a client asks. h11 has no setting for its patterns.
-
-The modules that use h11, directly or below httpx and uvicorn, call `replace_h11_patterns` when they are
-imported.
+header may have takes two seconds of the event loop, and one of 250 KB two minutes: from whichever server a
+client asks. h11 has no setting for its patterns, so `external/url_fetch.py` (httpx) and `mqtt/websocket.py`
+(wsproto) replace them when they are imported.
 """
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Mapping
 
-_READERS_MODULE = "h11._readers"
+from h11 import _readers
 
 # What a part has taken, no other part gets (`++`, `*+`). h11 matches whole lines: `\A` changes nothing.
 _PATTERN_BY_NAME: Mapping[str, re.Pattern[bytes]] = {
@@ -32,7 +29,6 @@ _PATTERN_BY_NAME: Mapping[str, re.Pattern[bytes]] = {
 
 def replace_h11_patterns() -> None:
     """Replaces the patterns in the whole process. A version of h11 without them stays as it is."""
-    readers = importlib.import_module(_READERS_MODULE)
     for name, pattern in _PATTERN_BY_NAME.items():
-        if hasattr(readers, name):
-            setattr(readers, name, pattern)
+        if hasattr(_readers, name):
+            setattr(_readers, name, pattern)
