@@ -170,7 +170,7 @@ def cookie_date(size: int, _: Path) -> bool:
 
 
 def file_parameter(size: int, _: Path) -> bool:
-    return crypto._empty_if_too_long("x" * size) != ""
+    return crypto.picture_locator({"media": {"encrypt_query_param": "x" * size}}) is not None
 
 
 def quoted_occurrence(number: int, _: Path) -> bool:

@@ -103,15 +103,14 @@ class LoginFlow:
 
         Nobody has logged out from them.
         """
-        bots = [bot for bot in self._usable_bots() if not bot.over]
+        saved = self._client.saved_bots()
+        bots = [bot for bot in saved if self._usable(bot.owner) and not bot.over]
         return [bot for bot in bots if bot.user == bots[0].user]
-
-    def _usable_bots(self) -> list[Bot]:
-        return [bot for bot in self._client.saved_bots() if self._usable(bot.owner)]
 
     def _bots_for_codes(self) -> list[Bot]:
         """Returns the usable logins that WeChat has not refused after a scan, newest first."""
-        return [bot for bot in self._usable_bots() if bot.id not in self._refused_ids]
+        saved = self._client.saved_bots()
+        return [bot for bot in saved if self._usable(bot.owner) and bot.id not in self._refused_ids]
 
     async def fetch_code(self, *, with_tokens: bool = True) -> LoginCode:
         """Asks WeChat for a new code.

@@ -178,8 +178,12 @@ def parse_locator(locator: Mapping[str, str]) -> MediaLocation | None:
 
 
 def _media_ref(media: JsonObject, key: bytes | None, declared: DeclaredMedia) -> MediaRef | None:
-    url = _empty_if_too_long(read_text(media, "full_url").strip())
-    param = _empty_if_too_long(read_text(media, "encrypt_query_param"))
+    url = read_text(media, "full_url").strip()
+    if len(url) > MAX_PARAMETER_CHARACTERS:
+        url = ""
+    param = read_text(media, "encrypt_query_param")
+    if len(param) > MAX_PARAMETER_CHARACTERS:
+        param = ""
     if not (url or param):
         return None
     facts = {
@@ -195,7 +199,3 @@ def _media_ref(media: JsonObject, key: bytes | None, declared: DeclaredMedia) ->
         size=declared.size if declared.size > 0 else None,
         name=declared.name,
     )
-
-
-def _empty_if_too_long(parameter: str) -> str:
-    return parameter if len(parameter) <= MAX_PARAMETER_CHARACTERS else ""
