@@ -1,17 +1,9 @@
 """HTTP for every backend: one exchange with WeChat, its limits of size and time, and the error for a failure.
 
 `HttpClient.exchange` sends the request, waits for the head of the answer, lets the backend read the body,
-closes the answer, and reports the outcome:
-
-    outcome        why                                    error           of a call that delivers a message
-    no_connection  the request was certainly not sent     Unreachable     Unreachable
-    no_answer      none in time                           Unreachable     OutcomeUnknown
-    broken_answer  the answer was cut off or is no HTTP   Unreachable     OutcomeUnknown
-    too_large      it is larger than the call allows      BadAnswer       OutcomeUnknown
-    a status       of HTTP; the backend judges the answer
-    cancelled      the caller gave up before there was a status
-
-It follows no redirect, and puts no secret into a log or an error. The network is `aiohttp_transport.py`.
+closes the answer, and reports the outcome: the status, whatever it is, an `ExchangeFailure`, or `cancelled`
+where the caller gave up before there was a status. It follows no redirect, and puts no secret into a log or
+an error. The network is `aiohttp_transport.py`.
 """
 
 from __future__ import annotations
@@ -113,7 +105,7 @@ class HttpClient:
 class StreamedResponse:
     """An answer whose body has not been read yet. It can be read once, whole or in chunks.
 
-    Each failure to read it raises the `BackendError` of the table above.
+    Each failure to read it raises the `BackendError` of an `ExchangeFailure`.
     """
 
     status: int
@@ -236,11 +228,18 @@ class BadAnswer(Unreachable):
 
 
 class ExchangeFailure(StrEnum):
-    """The outcome of an exchange without a usable answer, and the key of its sentence."""
+    """The outcome of an exchange without a usable answer, and the key of its sentence.
 
+    Its error is `Unreachable`, or `OutcomeUnknown` after a call that delivers a message.
+    """
+
+    #: The request was certainly not sent: always `Unreachable`.
     NO_CONNECTION = "no_connection"
+    #: There was none in time.
     NO_ANSWER = "no_answer"
+    #: It was cut off, or is no HTTP.
     BROKEN_ANSWER = "broken_answer"
+    #: It is larger than the call allows: `BadAnswer` in place of `Unreachable`.
     TOO_LARGE = "too_large"
 
 
