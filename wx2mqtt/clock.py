@@ -85,18 +85,17 @@ ENDLESS_LEASE = Lease()
 
 @frozen
 class Clock:
-    """The clocks of a backend, and chance, as one value that tests replace.
+    """The clocks of a backend, in seconds, and chance, as one value that tests replace."""
 
-    `wall` returns seconds since 1970 and may jump. `monotonic` and `boot_time` return seconds and never jump;
-    only `boot_time` goes on while the machine sleeps. `sleep` waits for seconds. `chance` returns a number in
-    [0, 1), which spreads the lengths of pauses. Without a valid `lease` no request is sent.
-    """
-
+    #: Since 1970; it may jump.
     wall: Callable[[], float] = time.time
+    #: It never jumps, as `boot_time`, which also goes on while the machine sleeps.
     monotonic: Callable[[], float] = time.monotonic
     boot_time: Callable[[], float] = boot_time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    #: Returns a number in [0, 1), which spreads the lengths of pauses.
     chance: Callable[[], float] = random.random
+    #: Without a valid one no request is sent.
     lease: Lease = ENDLESS_LEASE
 
     @property

@@ -42,17 +42,15 @@ class Wx2MqttError(Exception):
 
 @frozen(kw_only=False)
 class Problem:
-    """One mistake in the configuration: its position, what is wrong, and how to correct it.
+    """One mistake in the configuration: its position, what is wrong, and how to correct it."""
 
-    `line` is 0 for a value that is not in a file; `file` then names its source, such as the environment.
-    `key` is the key for people, such as `WX2MQTT_WEB__PORT (web.port)`. `path` is the same key part by part,
-    empty for the whole file and None where no key of the configuration is concerned.
-    """
-
+    #: Or another source, such as the environment; then `line` is 0.
     file: str
     line: int
+    #: For people, such as `WX2MQTT_WEB__PORT (web.port)`.
     key: str
     message: str
+    #: The key part by part; empty for the whole file, None where no key of the configuration is concerned.
     path: tuple[str | int, ...] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
