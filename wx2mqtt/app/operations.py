@@ -8,6 +8,7 @@ asked for there, through the database (`OperationQueue`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wx2mqtt.app.account_factory import AccountFactory
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 MAX_LISTED_COMMANDS = 1000
 
 
+@dataclass(eq=False)
 class Operations:
     """The operations of this process.
 
@@ -43,41 +45,38 @@ class Operations:
     3. Those of an account that runs here; the field `account` names it, by default the first one.
     """
 
-    def __init__(
-        self, running: Accounts, factory: AccountFactory, stores: Stores, media: MediaRetention
-    ) -> None:
-        #: This process in its cluster.
-        self.cluster: ClusterNode | None = None
-        self._running = running
-        self._factory = factory
-        self._stores = stores
-        self._media = media
+    running: Accounts
+    factory: AccountFactory
+    stores: Stores
+    media: MediaRetention
+    #: This process in its cluster.
+    cluster: ClusterNode | None = None
 
     async def run(self, name: str, fields: Mapping[str, Json]) -> Json:
         try:
             match name:
                 case "accounts":
-                    return [account.name for account in self._running.accounts]
+                    return [account.name for account in self.running.accounts]
                 case "cluster.drain" if self.cluster is not None:
                     return await self.cluster.drain()
                 case "cluster.undrain" if self.cluster is not None:
                     return await self.cluster.end_drain()
                 case "cluster.drain" | "cluster.undrain":
-                    is_shared = self._factory.loaded.settings.storage.url is not None
+                    is_shared = self.factory.loaded.settings.storage.url is not None
                     raise Wx2MqttError("no bridge runs on this machine" if is_shared else NOT_SHARED)
                 case "purge.look" | "purge":
-                    purge = PurgeOperations(self._stores, self._media, self._factory.base_topics)
+                    purge = PurgeOperations(self.stores, self.media, self.factory.base_topics)
                     return await (purge.inspect(fields) if name == "purge.look" else purge.purge(fields))
                 case _:
                     return await self._run_on_account(str(fields.get("account") or ""), name, fields)
         except BadCommand as error:
-            raise Wx2MqttError(rejection_text(self._factory.loaded.settings.language, error)) from None
+            raise Wx2MqttError(rejection_text(self.factory.loaded.settings.language, error)) from None
 
     async def _run_on_account(self, requested: str, name: str, fields: Mapping[str, Json]) -> Json:
-        account_name = requested or next(iter(self._factory.base_topics))
-        runs_here = any(account.name == account_name for account in self._running.accounts)
+        account_name = requested or next(iter(self.factory.base_topics))
+        runs_here = any(account.name == account_name for account in self.running.accounts)
         if self.cluster is not None and not runs_here and (owner := self.cluster.owner_of(account_name)):
-            answer = await OperationQueue(self._stores.database).ask(account_name, name, fields)
+            answer = await OperationQueue(self.stores.database).ask(account_name, name, fields)
             if answer is None:
                 raise Wx2MqttError(f"the account {account_name} moves; it was on {owner}: try again")
             return answer[0]
@@ -87,8 +86,8 @@ class Operations:
 
     def account_named(self, name: str | None) -> Account:
         """Returns the account with this name, the first one without a name. Raises `Wx2MqttError`."""
-        known = list(self._factory.base_topics)
-        for account in self._running.accounts:
+        known = list(self.factory.base_topics)
+        for account in self.running.accounts:
             if account.name == (name or known[0]):
                 return account
         if not name or name in known:

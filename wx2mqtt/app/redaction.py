@@ -134,14 +134,13 @@ def clean_traceback(text: str) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, BaseException):
-        return f"{type(value).__name__}: {value}"
+    match value:
+        case Enum():
+            return str(value.value)
+        case bytes() | bytearray() | memoryview():
+            return f"<{len(value)} bytes>"
+        case BaseException():
+            return f"{type(value).__name__}: {value}"
     return str(value)
 
 

@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -82,57 +83,50 @@ def _watchdog_interval(env: Mapping[str, str]) -> float | None:
     return limit_us / 2_000_000 if limit_us > 0 else None
 
 
+@dataclass(eq=False)
 class SystemdWatchdog:
     """Feeds systemd's watchdog as long as every loop makes progress, and updates STATUS after changes.
 
-    `notes` returns what STATUS says besides the accounts. Without a service manager nothing wakes it up after
-    the start.
+    Without a service manager nothing wakes it up after the start.
     """
 
-    def __init__(
-        self,
-        notifier: SystemdNotifier,
-        watchdog: Watchdog,
-        accounts: Accounts,
-        changes: ChangeNotifier,
-        notes: Callable[[], list[str]] = list,
-    ) -> None:
-        self._notifier = notifier
-        self._watchdog = watchdog
-        self._accounts = accounts
-        self._changes = changes
-        self._notes = notes
+    notifier: SystemdNotifier
+    watchdog: Watchdog
+    accounts: Accounts
+    changes: ChangeNotifier
+    #: Returns what STATUS says besides the accounts.
+    notes: Callable[[], list[str]] = list
 
     async def run(self) -> None:
         """Reports READY, then feeds the watchdog until cancelled."""
-        for account in self._accounts.accounts:  # after the first attempt of each to reach the broker
+        for account in self.accounts.accounts:  # after the first attempt of each to reach the broker
             await account.connect_attempted.wait()
-        self._notifier.ready()
-        if not self._notifier.is_listening:
+        self.notifier.ready()
+        if not self.notifier.is_listening:
             return
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._update_status())
-            if self._notifier.watchdog_interval is not None:
-                tasks.create_task(self._feed_watchdog(self._notifier.watchdog_interval))
+            if self.notifier.watchdog_interval is not None:
+                tasks.create_task(self._feed_watchdog(self.notifier.watchdog_interval))
 
     async def _feed_watchdog(self, interval: float) -> None:
         """Feeds the watchdog, unless a loop is overdue; then checks each second whether it moves again."""
         while True:
-            overdue = self._watchdog.overdue()
+            overdue = self.watchdog.overdue()
             if overdue:
                 log.error("loops do not move; the watchdog is not fed", loops=list(overdue))
             else:
-                self._notifier.watchdog()
+                self.notifier.watchdog()
             await asyncio.sleep(min(interval, OVERDUE_CHECK_SECONDS) if overdue else interval)
 
     async def _update_status(self) -> None:
-        shown, seen_changes = "", self._changes.count
+        shown, seen_changes = "", self.changes.count
         while True:
-            if (status := status_line(self._accounts.accounts, self._notes())) != shown:
+            if (status := status_line(self.accounts.accounts, self.notes())) != shown:
                 shown = status
-                self._notifier.status(status)
+                self.notifier.status(status)
             await asyncio.sleep(STATUS_INTERVAL_SECONDS)
-            seen_changes = await self._changes.wait(seen_changes)
+            seen_changes = await self.changes.wait(seen_changes)
 
 
 def status_line(accounts: list[Account], notes: Sequence[str] = ()) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self, TextIO
@@ -125,12 +126,12 @@ async def _log_in_by_bridge(
             await asyncio.sleep(LOGIN_POLL_SECONDS)
 
 
+@dataclass(eq=False)
 class _VerificationCodeInput:
     """Reads the verification code from the terminal while one is needed; it may be entered elsewhere, too."""
 
-    def __init__(self, bridge: _RunningBridge) -> None:
-        self._bridge = bridge
-        self._read_task: asyncio.Task[str] | None = None
+    bridge: _RunningBridge
+    _read_task: asyncio.Task[str] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -143,7 +144,7 @@ class _VerificationCodeInput:
         read_task = self._read_task
         if read_task is not None and read_task.done():
             self._read_task = None
-            await self._bridge.ask("login.code", code=read_task.result())
+            await self.bridge.ask("login.code", code=read_task.result())
         elif read_task is not None and not is_code_required:
             self._read_task = None
             read_task.cancel()

@@ -1,12 +1,11 @@
 """Builds `Settings` from the configuration file, systemd's credentials, the environment and secret files.
 
+`load` reports all problems at once, each with its file and line:
     1. `yaml_tree.parse` reads the file into a tree of texts; each value knows its line
     2. `environment` sets the values of credentials and of variables in it, which take precedence
     3. relative paths are made absolute, and the content of each `…_file` becomes the secret itself
     4. `validate` makes `Settings` of the tree; a value that has a problem is left out
     5. `rule_findings` compares the values that are left with each other
-
-No step stops at a problem: `load` reports all of them at once, each with its file and line.
 """
 
 from __future__ import annotations

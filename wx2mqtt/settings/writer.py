@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import yaml
 
@@ -44,13 +45,13 @@ def compose(chosen_values: Mapping[KeyPath, object], header: str, language: Lang
     return header + "\n".join(writer.lines) + "\n"
 
 
+@dataclass(eq=False)
 class _Writer:
     """Collects the lines of the file; `depth` is the indentation in steps."""
 
-    def __init__(self, chosen_values: Mapping[KeyPath, object], language: Language) -> None:
-        self.lines: list[str] = []
-        self._chosen_values = chosen_values
-        self._language = language
+    chosen_values: Mapping[KeyPath, object]
+    language: Language
+    lines: list[str] = field(default_factory=list)
 
     def add_section(self, model: type[Section], parent_path: KeyPath, depth: int) -> None:
         for key in keys_of(model).values():
@@ -73,9 +74,9 @@ class _Writer:
     def _add_contacts(self, path: KeyPath, key: ConfigKey, depth: int) -> None:
         """Adds the chosen contacts, and an example of each kind as a comment."""
         comment = self._translated(key.description)
-        introduction = f"{comment}，例如：" if self._language == "zh" else f"{comment}, as in:"
+        introduction = f"{comment}，例如：" if self.language == "zh" else f"{comment}, as in:"
         self._add_key(path, f"{key.name}:", introduction, depth)
-        for chosen, value in self._chosen_values.items():
+        for chosen, value in self.chosen_values.items():
             if chosen[:-2] == path:
                 name, kind = chosen[-2:]
                 self._add_line(f"{_scalar_text(name)}: {_flow_text({kind: value})}", "", depth + 1)
@@ -86,7 +87,7 @@ class _Writer:
 
     def _add_key(self, path: KeyPath, text: str, comment: str, depth: int) -> None:
         """Adds a key, as a comment unless it is chosen, or is a section that holds a chosen key."""
-        is_chosen = any(chosen[: len(path)] == path for chosen in self._chosen_values)
+        is_chosen = any(chosen[: len(path)] == path for chosen in self.chosen_values)
         self._add_line(text if is_chosen else f"# {text}", comment, depth)
 
     def _add_line(self, text: str, comment: str, depth: int) -> None:
@@ -101,10 +102,10 @@ class _Writer:
             self.lines += [f"{indent}# {comment}", f"{indent}{text}"]
 
     def _translated(self, comment: str) -> str:
-        return REFERENCE_TEXTS[comment] if comment and self._language == "zh" else comment
+        return REFERENCE_TEXTS[comment] if comment and self.language == "zh" else comment
 
     def _value_text(self, path: KeyPath, key: ConfigKey) -> str:
-        value = self._chosen_values.get(path, key.default)
+        value = self.chosen_values.get(path, key.default)
         if value == key.default:
             return default_text(key)
         return _flow_text(value) if isinstance(value, (list, tuple)) else _scalar_text(value)

@@ -1,13 +1,10 @@
 """Reads a YAML file into a tree of texts, lists and mappings that knows the line of each value.
 
-Every scalar stays the text that was written; the schema decides what it means, so that `0123` in a text field
-stays `0123`. Of these two lines the tree holds
-
     mqtt:               data       {"mqtt": {"username": "0123"}}
       username: 0123    positions  {("mqtt",): line 1, tag "map"; ("mqtt", "username"): line 2, tag "int"}
 
-Depth and number of values are limited, as aliases can multiply them. No message quotes a value: it may be a
-password.
+Every scalar stays the text that was written; the schema decides what it means. Depth and number of values are
+limited, as aliases can multiply them. No message quotes a value: it may be a password.
 """
 
 from __future__ import annotations
