@@ -192,6 +192,7 @@ EXCUSED: Mapping[str, str] = {
     "store.people_file:PeopleFile.restore": "fuzzed as its reader, with store.saved_files",
     "store.queries:load_queries": "reads a file of the package",
     "store.queries:insert_rows": "writes rows",
+    "store.queries:insert_batches": "writes rows",
     "store.queries:encode_payload": "writes JSON",
     "store.queries:json_list": "writes JSON",
     "store.files:AtomicFile.write": "writes a file",
