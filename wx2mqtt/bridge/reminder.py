@@ -1,11 +1,9 @@
-"""Reminds a person to write before their reply window closes, so that alarms still arrive (`ilink.remind`).
+"""Reminds a person to write before their reply window closes, so that alarms still arrive.
 
-1. The reminder is due `before` the window closes; not in quiet hours, but before they begin, or after them if
-   enough time is left then (`reminder_time`).
+1. The reminder is due so long before the end as the settings say (`Remind`, `ilink.remind`); not in quiet
+   hours, but before them, or after them if enough time is left then (`reminder_time`).
 2. There is one in each window at most: its id names the window, and a stored command is not accepted again.
 3. Nobody is reminded to whom nothing was sent in the last seven days.
-
-It is a text of the bridge's own (`own_texts.py`), which may use the reserved messages of the window.
 """
 
 from __future__ import annotations

@@ -4,9 +4,7 @@
     bridge/request/send            {"user": "wife", "text": …} `validate_request`, `recall` as well
     no MQTT, as from the page      {"text": …}                 `validate_fields`
 
-A command that must not be sent becomes a `NewCommand` that has its result already (`rejected`, `expired`).
-Stores nothing; `intake.py` does. `mqtt/commands.py` reads the fields, `send_limits.py` decides when it is
-sent.
+A command that must not be sent has its result already (`rejected`, `expired`). Nothing is stored here.
 """
 
 from __future__ import annotations

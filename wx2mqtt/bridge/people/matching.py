@@ -87,7 +87,11 @@ class _Matcher:
         self._match_by_key(MatchedBy.AVATAR_AND_NICKNAME, _avatar_and_nickname)
         if self._query.is_complete:
             self._match_by_key(MatchedBy.AVATAR_AND_PROFILE, _avatar, self._profile_agrees)
-            self._match_by_nickname()
+            pairs = self._pairs_by(_nickname)
+            rivals = self._rival_profiles(pairs) if pairs else {}
+            for contact, person in pairs:
+                if self._facts_agree(contact, person, rivals.get(self._persons[person].kind, set())):
+                    self._record_match(contact, person, MatchedBy.NICKNAME_AND_PROFILE)
         self._match_by_key(MatchedBy.NAME_AND_MEMBERS, _group_name, self._members_agree)
         self._match_by_key(MatchedBy.NAME_AND_AVATAR, _group_name, self._avatar_agrees)
         self._match_by_members()
@@ -152,13 +156,6 @@ class _Matcher:
     def _profile_agrees(self, contact: int, person: int) -> bool:
         ours, theirs = self._contacts[contact], self._persons[person]
         return ours.profile == theirs.profile and not _aliases_differ(ours, theirs)
-
-    def _match_by_nickname(self) -> None:
-        pairs = self._pairs_by(_nickname)
-        rivals = self._rival_profiles(pairs) if pairs else {}
-        for contact, person in pairs:
-            if self._facts_agree(contact, person, rivals.get(self._persons[person].kind, set())):
-                self._record_match(contact, person, MatchedBy.NICKNAME_AND_PROFILE)
 
     def _rival_profiles(self, pairs: list[tuple[int, int]]) -> dict[ChatKind, set[Hashable]]:
         """Returns, by kind, the profiles of contacts and people without a counterpart.

@@ -1,6 +1,9 @@
 """Makes topic names from names that people chose. The registry decides whose a topic name is.
 
-A name may be anything: empty, `$SYS/#`, emoji, characters that reverse the writing direction, 200 characters.
+    Lily/#1    ->  Lily__1, and Lily__1-2 for the next one who is called so
+    $SYS/#     ->  _SYS__
+
+A name may be anything: empty, emoji, characters that reverse the writing direction, 200 characters.
 """
 
 from __future__ import annotations
