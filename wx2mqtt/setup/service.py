@@ -24,16 +24,13 @@ from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.store.owner import DYNAMIC_IDS, ROOT, User, become, open_the_way, user_of
 from wx2mqtt.values import frozen
 
-UNIT_FOLDERS = tuple(
-    Path(folder)
-    for folder in (
-        "/etc/systemd/system",
-        "/run/systemd/system",
-        "/usr/local/lib/systemd/system",
-        "/usr/lib/systemd/system",
-    )
+UNIT_FOLDERS = (
+    Path("/etc/systemd/system"),
+    Path("/run/systemd/system"),
+    Path("/usr/local/lib/systemd/system"),
+    Path("/usr/lib/systemd/system"),
 )
-CREDENTIAL_STORES = tuple(Path(folder) / "credstore" for folder in ("/etc", "/run", "/usr/lib"))
+CREDENTIAL_STORES = (Path("/etc/credstore"), Path("/run/credstore"), Path("/usr/lib/credstore"))
 
 _TRUE = frozenset({"1", "yes", "true", "on"})
 
@@ -97,12 +94,12 @@ def find_unit(name: str) -> ServiceUnit | None:
         for file in names
         for path in sorted((folder / f"{file}.d").glob("*.conf"))
     }
-    settings = [pair for path in (files[0], *map(drop_ins.get, sorted(drop_ins))) for pair in _settings(path)]
-    return ServiceUnit(name=name, settings=settings)
+    paths = [files[0], *(drop_ins[file] for file in sorted(drop_ins))]
+    return ServiceUnit(name=name, settings=[pair for path in paths for pair in _settings(path)])
 
 
-def _settings(path: Path | None) -> Iterable[tuple[str, str]]:
-    assert path is not None
+def _settings(path: Path) -> Iterable[tuple[str, str]]:
+    """Yields the keys and values of the section [Service]."""
     section = ""
     for line in path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ").splitlines():
         text = line.strip()

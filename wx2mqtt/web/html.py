@@ -123,7 +123,8 @@ class Assets:
     """The files of `static/`, each served under a name with a hash of its content, so that caches keep it."""
 
     def __init__(self) -> None:
-        self._served_names: dict[str, str] = {}
+        #: For `page.css` it is `page.<hash>.css`.
+        self.served_names: dict[str, str] = {}
         self.by_served_name: dict[str, Asset] = {}
         for file in files("wx2mqtt.web").joinpath("static").iterdir():
             path = PurePosixPath(file.name)
@@ -131,12 +132,8 @@ class Assets:
                 data = file.read_bytes()
                 digest = hashlib.sha256(data).hexdigest()[:_HASH_CHARACTERS]
                 served_name = f"{path.stem}.{digest}{path.suffix}"
-                self._served_names[file.name] = served_name
+                self.served_names[file.name] = served_name
                 self.by_served_name[served_name] = Asset(data, ASSET_TYPES[path.suffix])
-
-    def served_name(self, file_name: str) -> str:
-        """Returns the name with the hash: for `page.css` it is `page.<hash>.css`."""
-        return self._served_names[file_name]
 
 
 def html_document(
@@ -149,9 +146,9 @@ def html_document(
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", title),
-        tag("link", rel="icon", href=static + assets.served_name("icon.svg")),
-        tag("link", rel="stylesheet", href=static + assets.served_name("page.css")),
-        tag("script", src=static + assets.served_name("page.js"), defer=True) if script else None,
+        tag("link", rel="icon", href=static + assets.served_names["icon.svg"]),
+        tag("link", rel="stylesheet", href=static + assets.served_names["page.css"]),
+        tag("script", src=static + assets.served_names["page.js"], defer=True) if script else None,
     )
     page = join_html([Markup("<!doctype html>\n"), tag("html", head, body, lang=LANGUAGE_TAGS[language])])
     return page.encode("utf-8", "replace")

@@ -194,11 +194,12 @@ class SecurityMiddleware:
         """Returns the refusal of a request that is refused whoever sent it."""
         headers = Headers(scope=scope)
         if scope.get("state", {}).get(HEALTH_ONLY_KEY) and not rule_of(scope["path"]).is_health:
-            busy_headers = {"retry-after": str(RETRY_AFTER_SECONDS), "connection": "close"}
-            return text_response(
-                context, HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", busy_headers
-            )
-        if _head_bytes(scope) > MAX_HEAD_BYTES:
+            retry = {"retry-after": f"{RETRY_AFTER_SECONDS}", "connection": "close"}
+            return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", retry)
+        # `HttpConnection` refuses a head that is far larger.
+        head_bytes = len(scope["raw_path"]) + len(scope["query_string"])
+        head_bytes += sum(len(name) + len(value) + _HEADER_OVERHEAD_BYTES for name, value in scope["headers"])
+        if head_bytes > MAX_HEAD_BYTES:
             return text_response(context, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
         length = headers.get("content-length", "0")
         is_number = length.isdecimal() and len(length) <= _MAX_LENGTH_DIGITS
@@ -287,9 +288,3 @@ def _cookie(headers: Headers, cookie_name: str) -> str:
         if name == cookie_name:
             return value
     return ""
-
-
-def _head_bytes(scope: Scope) -> int:
-    """Returns the size of request line and headers; `HttpConnection` refuses those that are far larger."""
-    target = len(scope["raw_path"]) + len(scope["query_string"])
-    return target + sum(len(name) + len(value) + _HEADER_OVERHEAD_BYTES for name, value in scope["headers"])

@@ -147,18 +147,16 @@ def _normalized_address(address: str) -> str:
 
 def preferred_language(accept_language: str, default: Language) -> Language:
     """Returns the available language that Accept-Language prefers (RFC 9110, 12.5.4), else `default`."""
-    choices: list[tuple[float, Language]] = []
+    best_quality, language = 0.0, default
     for part in accept_language[:_MAX_ACCEPT_LANGUAGE_CHARACTERS].split(","):
         match = _LANGUAGE_RANGE.fullmatch(part)
         primary_tag = match[1].lower().partition("-")[0] if match else ""
-        if match and primary_tag in {"en", "zh"}:
-            choices.append((_quality(match[2]), "zh" if primary_tag == "zh" else "en"))
-    quality, language = max(choices, key=lambda choice: choice[0], default=(0.0, default))
-    return language if quality > 0 else default
-
-
-def _quality(written: str | None) -> float:
-    try:
-        return 1.0 if written is None else float(written)
-    except ValueError:
-        return 0.0
+        if not match or primary_tag not in {"en", "zh"}:
+            continue
+        try:
+            quality = float(match[2] or 1)
+        except ValueError:
+            continue
+        if quality > best_quality:
+            best_quality, language = quality, "zh" if primary_tag == "zh" else "en"
+    return language

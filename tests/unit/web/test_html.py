@@ -22,7 +22,7 @@ ASSETS = Assets()
 
 @pytest.mark.parametrize("file", ["page.css", "page.js", "icon.svg"])
 async def test_a_file_is_served_under_a_name_that_changes_with_it_and_kept_for_ever(file):
-    name = ASSETS.served_name(file)
+    name = ASSETS.served_names[file]
     async with faked([]) as http:
         answer = await http.get(f"/static/{name}")
     assert answer.status_code == 200

@@ -85,7 +85,7 @@ def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: 
             *(_account_section(account, page_query, page_text) for account in accounts),
             id="content",
         ),
-        data_events=f"events{_query_suffix(page_query.options)}",
+        data_events=f"events{page_query.options.query}",
         data_now=page_query.now,
     )
     return html_document(body, "wx2mqtt", page_text.language, assets, script=True)
@@ -188,10 +188,6 @@ def _texts_link(account: str, page_query: PageQuery, page_text: PageText) -> Mar
     link = tag(
         "a",
         page_text("hide_text" if options.show_texts else "show_text"),
-        href=f"./{_query_suffix(toggled)}#{account}-last_messages",
+        href=f"./{toggled.query}#{account}-last_messages",
     )
     return tag("p", hidden, " " if hidden else None, link, class_="after")
-
-
-def _query_suffix(options: PageOptions) -> str:
-    return "?texts=1" if options.show_texts else ""

@@ -40,6 +40,11 @@ class PageOptions:
     #: Whether the texts of messages and commands are shown.
     show_texts: bool = False
 
+    @property
+    def query(self) -> str:
+        """The query of an address that keeps the choice; empty for the default."""
+        return "?texts=1" if self.show_texts else ""
+
 
 def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, Markup]:
     """Returns the sections of an account by name, in the order of the page."""
