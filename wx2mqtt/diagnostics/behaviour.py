@@ -11,11 +11,7 @@ from wx2mqtt.diagnostics.connection import ConnectedBroker
 from wx2mqtt.diagnostics.probe import ProbeClient, ProbeClosed, ProbeConnection
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import DiagnosticTarget
-from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.options import SECONDS_PER_WEEK, MqttOptions
-
-# Time for a message to come back to the client that published it.
-MESSAGE_TIMEOUT_SECONDS = 2.0
 
 # A longer delay gives a warning.
 SLOW_DELAY_SECONDS = 0.5
@@ -72,10 +68,9 @@ class BehaviourCheck:
             if self.is_unresponsive:
                 return False
             if not receives:
+                topic = self._parent_topic
                 for check in ("rewriting", "retained", "wildcard"):
-                    self._report.not_known(
-                        check, self._subject, "deaf", "deaf_cure", topic=self._parent_topic
-                    )
+                    self._report.not_known(check, self._subject, "deaf", "deaf_cure", topic=topic)
                 return False
             self._current_check = "rewriting"
             await self._check_rewriting(connection)
@@ -109,7 +104,7 @@ class BehaviourCheck:
     async def _check_rewriting(self, connection: ProbeConnection) -> None:
         topic, since = self._probe_topic(UNUSUAL_LEVEL), len(connection.received)
         await connection.publish(topic)
-        returned = await connection.wait_for_message(lambda _: True, MESSAGE_TIMEOUT_SECONDS, since)
+        returned = await connection.wait_for_message(lambda _: True, since)
         facts = {"sent": topic, "came": "" if returned is None else returned.topic}
         if returned is None:
             self._report.warning("rewriting", self._subject, "rewriting_lost", "rewriting_cure", **facts)
@@ -152,12 +147,10 @@ class BehaviourCheck:
         """Returns whether a new subscription brings the retained message."""
         topic, since = self._probe_topic("retained"), len(connection.received)
         await connection.subscribe(topic_filter)
-
-        def is_retained_probe(packet: Delivery) -> bool:
-            return packet.retain and packet.topic == topic and bool(packet.payload)
-
-        packet = await connection.wait_for_message(is_retained_probe, MESSAGE_TIMEOUT_SECONDS, since)
-        return packet is not None
+        copy = await connection.wait_for_message(
+            lambda packet: packet.retain and packet.topic == topic and bool(packet.payload), since
+        )
+        return copy is not None
 
     async def _clear_retained(self) -> None:
         """Clears the retained message, on a connection of its own: the first may be closed."""
@@ -187,25 +180,14 @@ class BehaviourCheck:
         finally:  # replaces the kept session with a clean one, which ends with its connection
             async with ProbeConnection(self._client_options(), broker):
                 pass
-        self._report_session(
-            session_present=is_present,
-            message_received=is_received,
-            receives=receives,
-            session_expiry=session_expiry,
-        )
-
-    def _report_session(
-        self, *, session_present: bool, message_received: bool, receives: bool, session_expiry: int | None
-    ) -> None:
         report, subject = self._report, self._subject
-        if not session_present:
+        if not is_present:
             report.failed("session", subject, "session_lost", "session_cure")
-        elif receives and not message_received:
+        elif receives and not is_received:
             report.failed("session", subject, "session_empty", "session_cure")
         elif session_expiry is not None and session_expiry < SECONDS_PER_DAY:
-            report.warning(
-                "session", subject, "session_short", "session_short_cure", minutes=session_expiry // 60
-            )
+            minutes = session_expiry // 60
+            report.warning("session", subject, "session_short", "session_short_cure", minutes=minutes)
         elif receives:
             report.ok("session", subject, "session_ok")
         else:
@@ -213,7 +195,4 @@ class BehaviourCheck:
 
 
 async def _receives(connection: ProbeConnection, topic: str) -> bool:
-    packet = await connection.wait_for_message(
-        lambda received: received.topic == topic, MESSAGE_TIMEOUT_SECONDS
-    )
-    return packet is not None
+    return await connection.wait_for_message(lambda packet: packet.topic == topic) is not None

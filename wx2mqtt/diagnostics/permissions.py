@@ -15,9 +15,6 @@ from wx2mqtt.mqtt.discovery import birth_topic, config_topic
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
 from wx2mqtt.values import frozen
 
-# Time for the probes to come back to the client that published them.
-MESSAGE_RETURN_TIMEOUT_SECONDS = 2.0
-
 
 @frozen
 class TopicClass:
@@ -111,7 +108,7 @@ class PermissionCheck:
 
     async def _wait_for_returns(self, probes: Sequence[ProbeResult]) -> set[str]:
         topics = [probe.topic for probe in probes if probe.answer is not None and probe.answer.is_success]
-        return await self._client.wait_for_topics(topics, MESSAGE_RETURN_TIMEOUT_SECONDS)
+        return await self._client.wait_for_topics(topics)
 
     def _report_publish(self, probe: ProbeResult, *, is_returned: bool) -> None:
         report, topic_class, answer = self._report, probe.topic_class, probe.answer

@@ -45,6 +45,9 @@ PROBE_CONNECT_TIMEOUT_SECONDS = 10.0
 # Time for the answer to each packet.
 PROBE_ANSWER_TIMEOUT_SECONDS = 5.0
 
+# Time for a message to come back to the client that published it.
+MESSAGE_TIMEOUT_SECONDS = 2.0
+
 # The `code` of a request that got no answer.
 TIMED_OUT_CODE = -2
 
@@ -136,15 +139,13 @@ class ProbeConnection:
         head = publish_head(Publication(topic=topic, payload=payload), mid, retain=retain, v5=v5)
         return await self._request(mid, head + payload)
 
-    async def wait_for_message(
-        self, matches: Callable[[Delivery], bool], timeout_seconds: float, since: int = 0
-    ) -> Delivery | None:
+    async def wait_for_message(self, matches: Callable[[Delivery], bool], since: int = 0) -> Delivery | None:
         """Returns the first message that matches; None if the time is over or the connection is closed.
 
         `since` is the index in `received` from which on messages count.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_seconds):
+            async with asyncio.timeout(MESSAGE_TIMEOUT_SECONDS):
                 while True:
                     for packet in self.received[since:]:
                         if matches(packet):
@@ -323,13 +324,11 @@ class ProbeClient:
         self._unanswered_count += answer.timed_out
         return answer
 
-    async def wait_for_topics(self, topics: Collection[str], timeout_seconds: float) -> set[str]:
+    async def wait_for_topics(self, topics: Collection[str]) -> set[str]:
         """Waits for messages on all of these topics; returns the topics on which some came in time."""
         connection = self._connection
         if connection is not None and not self.received_topics.issuperset(topics):
-            await connection.wait_for_message(
-                lambda _: self.received_topics.issuperset(topics), timeout_seconds
-            )
+            await connection.wait_for_message(lambda _: self.received_topics.issuperset(topics))
         return self.received_topics.intersection(topics)
 
     @property

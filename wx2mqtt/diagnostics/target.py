@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
+from typing import Any
 
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import EMBEDDED_PORT
 from wx2mqtt.app.configuration import mqtt_options
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.model import Json
 from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.addresses import EMBEDDED
@@ -104,12 +104,12 @@ def diagnostic_target(
 
 def _unused_topics(account: AccountConfig) -> frozenset[str]:
     """Returns patterns that the account does not use: a missing right to publish there is no failure."""
-    return frozenset(
-        [
-            *([] if account.plain.max_age is not None else ["text/<user>"]),
-            *([] if backend_entry(account.backend).has_reply_window else ["window/<user>"]),
-        ]
-    )
+    unused = set()
+    if account.plain.max_age is None:
+        unused.add("text/<user>")
+    if not backend_entry(account.backend).has_reply_window:
+        unused.add("window/<user>")
+    return frozenset(unused)
 
 
 @frozen
@@ -124,20 +124,11 @@ class RunningBridgeStatus:
 async def running_bridge_status(folder: Path, account: str) -> RunningBridgeStatus | None:
     """Asks the bridge that runs on this store; returns None if none runs or none answers."""
     try:
-        health = await control_socket.ask_bridge(folder, "health", {"account": account})
-    except (Wx2MqttError, OSError, ValueError):
+        health: Any = await control_socket.ask_bridge(folder, "health", {"account": account})
+        return RunningBridgeStatus(
+            connected=health["broker"]["connected"] is True,
+            refused_topics=frozenset(map(str, health["broker"]["refused_topics"])),
+            command_count=int(health["commands"]["accepted"]),
+        )
+    except (Wx2MqttError, OSError, ValueError, LookupError, TypeError):  # also of another version
         return None
-    if not isinstance(health, dict):
-        return None
-    broker, commands = _section(health, "broker"), _section(health, "commands")
-    refused, accepted = broker.get("refused_topics"), commands.get("accepted")
-    return RunningBridgeStatus(
-        connected=broker.get("connected") is True,
-        refused_topics=frozenset(map(str, refused)) if isinstance(refused, list) else frozenset(),
-        command_count=accepted if isinstance(accepted, int) else 0,
-    )
-
-
-def _section(health: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    section = health.get(name)
-    return section if isinstance(section, dict) else {}

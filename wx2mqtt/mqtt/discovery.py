@@ -280,18 +280,18 @@ class _Components:
 
     def add_buttons(self) -> None:
         bridge, wechat = self._bridge_availability, self._wechat_availability
-        self._add_button("log_in", "login", ("Log in", "登录"), [bridge])
-        self._add_button("log_out", "logout", ("Log out", "退出登录"), [bridge, wechat])
-
-    def _add_button(self, key: str, request: str, names: Translations, availability: list[Json]) -> None:
-        button: Component = {
-            "command_topic": self._topics.request(request),
-            "payload_press": "{}",
-            "entity_category": "config",
-            "availability": availability,
-            "icon": f"mdi:{request}",
-        }
-        self._add(key, "button", names, button)
+        for key, request, names, availability in (
+            ("log_in", "login", ("Log in", "登录"), [bridge]),
+            ("log_out", "logout", ("Log out", "退出登录"), [bridge, wechat]),
+        ):
+            button: Component = {
+                "command_topic": self._topics.request(request),
+                "payload_press": "{}",
+                "entity_category": "config",
+                "availability": [*availability],
+                "icon": f"mdi:{request}",
+            }
+            self._add(key, "button", names, button)
 
     def add_diagnostics(self) -> None:
         depth = "{{ value_json.queues.to_mqtt.depth + value_json.queues.to_wechat.depth }}"

@@ -15,8 +15,7 @@ RESULT_CODES = frozenset(
         *("ok", "unconfirmed", "unknown_user", "unresolved_user", "bad_command", "empty", "too_long"),
         *("too_large", "retained", "not_allowed", "unsupported", "rate_limited", "window_closed"),
         *("quota_used", "displaced", "logged_out", "expired", "refused_by_wechat", "no_answer"),
-        *("id_reused", "bad_response_topic", "storage_full", "dropped", "internal"),
-        "other_account",
+        *("id_reused", "bad_response_topic", "storage_full", "dropped", "internal", "other_account"),
         *("bad_file", "fetch_failed", "unknown_message", "too_late"),
     }
 )

@@ -11,7 +11,7 @@ from wx2mqtt.json_schema import DIALECT, Schema, ref
 from wx2mqtt.model import JSON_TYPE, Json
 from wx2mqtt.mqtt.topics import QOS, TOPIC_TABLE, Topic
 from wx2mqtt.schemas import messages, requests, status
-from wx2mqtt.schemas.examples import EXAMPLES, with_examples
+from wx2mqtt.schemas.examples import EXAMPLES
 from wx2mqtt.values import frozen
 
 EXAMPLE_BASE = "wx"
@@ -66,13 +66,16 @@ def payload_names() -> list[str]:
 
 def messages_document() -> Schema:
     """Returns a JSON Schema (2020-12) that matches every payload. `$defs` has the schemas by name."""
+    definitions = all_definitions()
+    for name, examples in EXAMPLES.items():
+        definitions[name] = {**definitions[name], "examples": [*examples]}
     return {
         "$schema": DIALECT,
         "$id": f"{REPOSITORY}/schemas/messages/{__version__}",
         "title": "wx2mqtt: payloads",
         "description": f"What wx2mqtt {__version__} publishes and takes. Ignore keys that are not here.",
         "anyOf": [ref(name) for name in payload_names()],
-        "$defs": {**with_examples(all_definitions())},
+        "$defs": {**definitions},
     }
 
 

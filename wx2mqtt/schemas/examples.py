@@ -165,11 +165,3 @@ EXAMPLES: Mapping[str, Sequence[Json]] = {
     "request_log_level": [{"level": "debug"}],
     "request_reload": [{}],
 }
-
-
-def with_examples(definitions: Mapping[str, Mapping[str, Json]]) -> dict[str, dict[str, Json]]:
-    """Returns the definitions, each that has examples with them."""
-    return {
-        name: {**schema, **({"examples": [*EXAMPLES[name]]} if name in EXAMPLES else {})}
-        for name, schema in definitions.items()
-    }
