@@ -77,9 +77,16 @@ def former_clients(settings: Settings, account: str) -> tuple[str, ...]:
 
 def describe_plan(plan: PurgePlan, language: Language, *, include_broker: bool) -> list[str]:
     stored = plan.stored_data
-    counts = {name: stored[name] for name in ("messages", "commands", "people", "media")}
-    login = "✓" if stored["login"] else "-"
-    lines = [bridge_text(language, "purge_store", **counts, login=login)]
+    store = bridge_text(
+        language,
+        "purge_store",
+        messages=stored["messages"],
+        commands=stored["commands"],
+        people=stored["people"],
+        media=stored["media"],
+        login="✓" if stored["login"] else "-",
+    )
+    lines = [store]
     if not include_broker:
         return lines
     base, clients = stored["base"], ", ".join(plan.client_ids)

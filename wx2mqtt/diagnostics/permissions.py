@@ -16,51 +16,6 @@ from wx2mqtt.mqtt.topics import TOPIC_TABLE
 from wx2mqtt.values import frozen
 
 
-@frozen
-class TopicClass:
-    """Topics that one ACL rule covers. The probe goes below `parent_topic`; `acl_topic` is for the rule.
-
-    `exact_topics` are the topics themselves if they have no levels below: a rule may name just them.
-    """
-
-    parent_topic: str
-    acl_topic: str
-    exact_topics: tuple[str, ...] = ()
-
-
-def published_classes(account: AccountTarget) -> Iterator[TopicClass]:
-    """Yields a class for all topics of the table that the bridge publishes."""
-    exact_topics: dict[str, list[str]] = {}
-    for topic in TOPIC_TABLE:
-        parent, _, last = topic.pattern.rpartition("/")
-        if not topic.by_bridge or topic.pattern in account.unused_topics:
-            continue
-        if last.startswith("<"):
-            parent_topic = f"{account.topics.base}/{parent}"
-            yield TopicClass(parent_topic=parent_topic, acl_topic=f"{parent_topic}/#")
-        else:
-            exact_topics.setdefault(parent or last, []).append(f"{account.topics.base}/{topic.pattern}")
-    for parent, topics in exact_topics.items():
-        parent_topic = f"{account.topics.base}/{parent}"
-        acl_topic = topics[0] if len(topics) == 1 else f"{parent_topic}/#"
-        yield TopicClass(parent_topic=parent_topic, acl_topic=acl_topic, exact_topics=tuple(topics))
-
-
-def discovery_class(target: DiagnosticTarget, account: AccountTarget) -> TopicClass:
-    """Returns the class of the topic that announces the account to Home Assistant."""
-    topic = config_topic(target.discovery_prefix, account.name)
-    return TopicClass(parent_topic=target.discovery_prefix, acl_topic=topic, exact_topics=(topic,))
-
-
-@frozen
-class ProbeResult:
-    """A class of topics, the topic of its probe, and the answer; None if it was not published."""
-
-    topic_class: TopicClass
-    topic: str
-    answer: ProbeAnswer | None
-
-
 class PermissionCheck:
     """Tests the permissions for one account. `bridge_status` is None if no bridge runs."""
 
@@ -192,3 +147,48 @@ class PermissionCheck:
         else:
             facts = {"rule": topic_filter}
             report.not_known("receive", topic_filter, "receive_filtered", "receive_filtered_cure", **facts)
+
+
+@frozen
+class TopicClass:
+    """Topics that one ACL rule covers. The probe goes below `parent_topic`; `acl_topic` is for the rule.
+
+    `exact_topics` are the topics themselves if they have no levels below: a rule may name just them.
+    """
+
+    parent_topic: str
+    acl_topic: str
+    exact_topics: tuple[str, ...] = ()
+
+
+def published_classes(account: AccountTarget) -> Iterator[TopicClass]:
+    """Yields a class for all topics of the table that the bridge publishes."""
+    exact_topics: dict[str, list[str]] = {}
+    for topic in TOPIC_TABLE:
+        parent, _, last = topic.pattern.rpartition("/")
+        if not topic.by_bridge or topic.pattern in account.unused_topics:
+            continue
+        if last.startswith("<"):
+            parent_topic = f"{account.topics.base}/{parent}"
+            yield TopicClass(parent_topic=parent_topic, acl_topic=f"{parent_topic}/#")
+        else:
+            exact_topics.setdefault(parent or last, []).append(f"{account.topics.base}/{topic.pattern}")
+    for parent, topics in exact_topics.items():
+        parent_topic = f"{account.topics.base}/{parent}"
+        acl_topic = topics[0] if len(topics) == 1 else f"{parent_topic}/#"
+        yield TopicClass(parent_topic=parent_topic, acl_topic=acl_topic, exact_topics=tuple(topics))
+
+
+def discovery_class(target: DiagnosticTarget, account: AccountTarget) -> TopicClass:
+    """Returns the class of the topic that announces the account to Home Assistant."""
+    topic = config_topic(target.discovery_prefix, account.name)
+    return TopicClass(parent_topic=target.discovery_prefix, acl_topic=topic, exact_topics=(topic,))
+
+
+@frozen
+class ProbeResult:
+    """A class of topics, the topic of its probe, and the answer; None if it was not published."""
+
+    topic_class: TopicClass
+    topic: str
+    answer: ProbeAnswer | None

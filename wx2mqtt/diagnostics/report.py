@@ -51,7 +51,13 @@ class CheckResult:
 
 
 class CheckReport:
-    """Collects results; calls `on_result` with each as it is added."""
+    """Collects results, and calls `on_result` with each.
+
+    ok         it works
+    warning    it works, but not as well as it could
+    failed     it does not work
+    not_known  it could not be checked; the remedy says how a person can
+    """
 
     def __init__(
         self, language: Language, on_result: Callable[[CheckResult], None] = lambda _result: None
@@ -61,24 +67,20 @@ class CheckReport:
         self._on_result = on_result
 
     def ok(self, check: str, subject: str, message_key: str, /, **facts: object) -> None:
-        """Adds a result: it works."""
-        self._add(check, subject, CheckStatus.OK, message_key, "", facts)
+        self._add(CheckStatus.OK, check, subject, message_key, "", facts)
 
     def warning(
         self, check: str, subject: str, message_key: str, remedy_key: str, /, **facts: object
     ) -> None:
-        """Adds a result: it works, but not as well as it could."""
-        self._add(check, subject, CheckStatus.WARNING, message_key, remedy_key, facts)
+        self._add(CheckStatus.WARNING, check, subject, message_key, remedy_key, facts)
 
     def failed(self, check: str, subject: str, message_key: str, remedy_key: str, /, **facts: object) -> None:
-        """Adds a result: it does not work."""
-        self._add(check, subject, CheckStatus.FAILED, message_key, remedy_key, facts)
+        self._add(CheckStatus.FAILED, check, subject, message_key, remedy_key, facts)
 
     def not_known(
         self, check: str, subject: str, message_key: str, remedy_key: str, /, **facts: object
     ) -> None:
-        """Adds a result: it could not be checked; the remedy says how a person can."""
-        self._add(check, subject, CheckStatus.NOT_KNOWN, message_key, remedy_key, facts)
+        self._add(CheckStatus.NOT_KNOWN, check, subject, message_key, remedy_key, facts)
 
     @property
     def is_passed(self) -> bool:
@@ -86,9 +88,9 @@ class CheckReport:
 
     def _add(
         self,
+        status: CheckStatus,
         check: str,
         subject: str,
-        status: CheckStatus,
         message_key: str,
         remedy_key: str,
         facts: dict[str, object],
