@@ -1,35 +1,17 @@
 """The bridge as the web server sees it: a view of each account, and facts of the whole process.
 
-A page, for example, calls `read_account` for each of `BridgeState.accounts()`. What the store does not return
-in time is missing there: a disk that hangs must not delay the QR code.
+`page/account_data.py` has what the page reads of an account.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from functools import partial
-from typing import TypeVar
-
-import structlog
-from structlog.contextvars import bound_contextvars
 
 from wx2mqtt.aio import ChangeNotifier
-from wx2mqtt.bridge.health import HealthSnapshot
-from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.view import AccountView, MessageLine
-from wx2mqtt.errors import Problem, StoreError
-from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.bridge.view import AccountView
+from wx2mqtt.errors import Problem
 from wx2mqtt.values import frozen
-
-log = structlog.get_logger(__name__)
-
-MAX_MESSAGES_SHOWN = 10
-MAX_COMMANDS_SHOWN = 10
-STORE_TIMEOUT_SECONDS = 3.0
-
-T = TypeVar("T")
 
 
 @frozen
@@ -105,50 +87,3 @@ class ClusterState:
         return frozenset(
             account for instance in self.instances if instance.is_here for account in instance.accounts
         )
-
-
-@frozen
-class AccountSnapshot:
-    """One account as the page shows it. What the store did not return in time is None."""
-
-    view: AccountView
-    login: LoginStatus
-    has_qr_code: bool
-    health: HealthSnapshot | None
-    messages: Sequence[MessageLine] | None
-    commands: Sequence[CommandRow] | None
-    #: As in `BridgeState`.
-    setup_command: str = ""
-
-
-async def read_account(view: AccountView, setup_command: str = "") -> AccountSnapshot:
-    """Returns the account as it is now. Errors of the store are logged, not raised."""
-    with bound_contextvars(account=view.name):
-        health, messages, commands = await asyncio.gather(
-            value_or_none(view.snapshot),
-            value_or_none(partial(view.recent_messages, MAX_MESSAGES_SHOWN)),
-            value_or_none(partial(view.recent_commands, MAX_COMMANDS_SHOWN)),
-        )
-    return AccountSnapshot(
-        view=view,
-        login=view.login,
-        has_qr_code=bool(view.qr_image),
-        health=health,
-        messages=messages,
-        commands=commands,
-        setup_command=setup_command,
-    )
-
-
-async def value_or_none(read: Callable[[], Awaitable[T]], seconds: float | None = None) -> T | None:
-    """Returns what `read` returns; None for an error of the store, or after `seconds`.
-
-    `read` is no coroutine, since a viewer may leave before it is called. By default it has
-    `STORE_TIMEOUT_SECONDS`.
-    """
-    try:
-        async with asyncio.timeout(STORE_TIMEOUT_SECONDS if seconds is None else seconds):
-            return await read()
-    except (StoreError, TimeoutError) as error:
-        log.warning("page shows less", problem=str(error) or "the store does not answer")
-        return None

@@ -11,8 +11,8 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import AccountSnapshot
 from wx2mqtt.web.html import PageText, card, isolated, join_html, tag
+from wx2mqtt.web.page.account_data import AccountSnapshot
 
 
 @frozen

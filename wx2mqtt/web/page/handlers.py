@@ -25,21 +25,18 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.mqtt.topics import PNG_TYPE, is_topic_name
 from wx2mqtt.web.auth import Authenticator
-from wx2mqtt.web.bridge_state import AccountSnapshot, BridgeState, read_account, value_or_none
+from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText
-from wx2mqtt.web.page.contacts import (
-    MAX_OFFSET,
-    PEOPLE_PER_PAGE,
-    PeopleSearch,
-    people_section,
+from wx2mqtt.web.page.account_data import (
+    FOUND_MESSAGES_PER_PAGE,
+    AccountSnapshot,
+    read_account,
+    value_or_none,
 )
-from wx2mqtt.web.page.forms import (
-    MAX_FORM_TEXT_CHARACTERS,
-    MAX_QUERY_CHARACTERS,
-    SUGGESTED_PEOPLE,
-)
+from wx2mqtt.web.page.contacts import MAX_OFFSET, PEOPLE_PER_PAGE, PeopleSearch, people_section
+from wx2mqtt.web.page.forms import MAX_FORM_TEXT_CHARACTERS, MAX_QUERY_CHARACTERS, SUGGESTED_PEOPLE
 from wx2mqtt.web.page.live import EventStreamResponse, LiveUpdates
-from wx2mqtt.web.page.messages import MESSAGES_PER_PAGE, MessageSearch
+from wx2mqtt.web.page.messages import MessageSearch
 from wx2mqtt.web.page.page import (
     PageAccount,
     PageQuery,
@@ -270,7 +267,7 @@ async def _message_search(request: Request, view: AccountView) -> MessageSearch 
         return None
     before = _number(request.query_params.get("before", ""), MAX_SEQ_DIGITS)
     matches = await value_or_none(
-        partial(view.search_messages, text, before, MESSAGES_PER_PAGE), SEARCH_TIMEOUT_SECONDS
+        partial(view.search_messages, text, before, FOUND_MESSAGES_PER_PAGE), SEARCH_TIMEOUT_SECONDS
     )
     return MessageSearch(text=text, before=before, matches=matches)
 

@@ -17,8 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from wx2mqtt.clock import loop_time
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import BridgeState, read_account
+from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.html import PageText
+from wx2mqtt.web.page.account_data import read_account
 from wx2mqtt.web.page.sections import PageOptions, cluster_section, file_section, live_sections
 from wx2mqtt.web.responses import NO_STORE, WaitInterrupted, disconnected, run_unless
 

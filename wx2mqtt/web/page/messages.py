@@ -1,4 +1,7 @@
-"""The messages of an account on the page: the last ones, the search form, and what was found. Pure."""
+"""The messages of an account on the page: the last ones, the search form, and what was found. Pure.
+
+`account_data.py` says how many there are.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,11 @@ from markupsafe import Markup
 
 from wx2mqtt.bridge.view import FoundMessages, MessageLine
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import AccountSnapshot
 from wx2mqtt.web.html import PageText, isolated, kind_label, tag, timestamp_tag
+from wx2mqtt.web.page.account_data import AccountSnapshot
 from wx2mqtt.web.page.first_steps import no_messages_hint
 from wx2mqtt.web.page.forms import MAX_QUERY_CHARACTERS, one_field_form
 
-MESSAGES_PER_PAGE = 20
 THUMBNAIL_PIXELS = 96
 
 

@@ -12,8 +12,8 @@ from wx2mqtt import __version__
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.i18n import Language
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import AccountSnapshot
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText, card, html_document, tag
+from wx2mqtt.web.page.account_data import AccountSnapshot
 from wx2mqtt.web.page.contacts import contacts_card
 from wx2mqtt.web.page.forms import send_form, test_form
 from wx2mqtt.web.page.messages import MessageSearch, found_section, message_search_form

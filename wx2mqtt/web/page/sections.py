@@ -19,8 +19,9 @@ from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import AccountSnapshot, BridgeState, ClusterState, InstanceState
+from wx2mqtt.web.bridge_state import BridgeState, ClusterState, InstanceState
 from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, time_tag
+from wx2mqtt.web.page.account_data import AccountSnapshot
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
 from wx2mqtt.web.page.forms import verification_code_form
 from wx2mqtt.web.page.messages import messages_section

@@ -556,7 +556,7 @@ async def test_a_bridge_that_does_not_run_for_its_file_says_why():
 
 
 async def test_a_store_that_hangs_keeps_nobody_from_the_code(view, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.web.bridge_state.STORE_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("wx2mqtt.web.page.account_data.STORE_TIMEOUT_SECONDS", 0.01)
     view.login, view.qr_image = login(LoginState.WAITING_FOR_SCAN), PNG
     view.hangs = never
     async with faked([], bridge=bridge(view)) as http:

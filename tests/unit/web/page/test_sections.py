@@ -14,8 +14,8 @@ from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n.bridge import bridge_text as bridge_says
 from wx2mqtt.model import Command, LoginState, Needs, ReplyWindow, Status
-from wx2mqtt.web.bridge_state import AccountSnapshot
 from wx2mqtt.web.html import PageText, time_tag
+from wx2mqtt.web.page.account_data import AccountSnapshot
 from wx2mqtt.web.page.sections import LOGIN_STATES, PageOptions, file_section, live_sections
 
 EN, ZH = PageText("en"), PageText("zh")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.page import FakeView
-from wx2mqtt.web.bridge_state import read_account
+from wx2mqtt.web.page.account_data import read_account
 
 
 async def test_a_viewer_who_leaves_before_the_store_was_asked_leaves_no_read_behind():
