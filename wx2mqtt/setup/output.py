@@ -98,8 +98,6 @@ class BrokerAnswers:
 
 @frozen
 class SetupAnswers:
-    """All answers."""
-
     broker: BrokerAnswers
     language: Language
     home_assistant: bool

@@ -53,7 +53,6 @@ class Prompt:
         return ""
 
     def confirm(self, question: str, *, default: bool) -> bool:  # noqa: ARG002
-        """Asks for yes or no."""
         return default
 
     def choose(self, question: str, choices: Sequence[str]) -> int:  # noqa: ARG002
@@ -267,7 +266,6 @@ class Questions:
     # Home Assistant, pictures and people
 
     def _is_supervisors(self, broker: BrokerAnswers) -> bool:
-        """Returns whether Home Assistant's Supervisor named this broker."""
         return any(
             candidate.source == "supervisor" and candidate.broker.host == broker.host
             for candidate in self._found_brokers

@@ -38,8 +38,6 @@ class AuthDecision(Enum):
 
 @frozen
 class AuthResult:
-    """How a request or a login was judged."""
-
     decision: AuthDecision
     #: Set for THROTTLED.
     wait_seconds: float = 0.0
@@ -133,7 +131,6 @@ class FailureThrottle:
         return min(MAX_WAIT_SECONDS, max(0.0, record.blocked_until - self._clock()))
 
     def record_failure(self, address: str) -> None:
-        """Counts a wrong attempt."""
         now = self._clock()
         key = client_network(address)
         record = self._records.pop(key, None)
@@ -149,7 +146,6 @@ class FailureThrottle:
             self._records.popitem(last=False)
 
     def record_success(self, address: str) -> None:
-        """Drops the failures of the address."""
         self._records.pop(client_network(address), None)
 
 

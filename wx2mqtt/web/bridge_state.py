@@ -52,8 +52,6 @@ class DatabaseOutage:
 
 @frozen
 class InstanceState:
-    """One instance of a cluster."""
-
     name: str
     #: Where its page is; empty if unknown.
     url: str
@@ -83,7 +81,6 @@ class ClusterState:
 
     @property
     def own_accounts(self) -> frozenset[str]:
-        """The accounts that this instance runs."""
         return frozenset(
             account for instance in self.instances if instance.is_here for account in instance.accounts
         )

@@ -75,8 +75,6 @@ def card(
 
 
 class PageText:
-    """The sentences of the page in one language."""
-
     def __init__(self, language: Language) -> None:
         self.language = language
 

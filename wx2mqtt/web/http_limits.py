@@ -248,8 +248,6 @@ class Admission(Enum):
 
 @dataclass(slots=True)
 class _Registration:
-    """A connection in the limiter."""
-
     #: The network of its client; empty for a proxy.
     network: str
     admission: Admission

@@ -61,7 +61,6 @@ class RequestContext:
 
 
 def context_of(scope: Scope) -> RequestContext:
-    """Returns what the middleware has found out about a request."""
     context = scope[CONTEXT_KEY]
     assert isinstance(context, RequestContext)
     return context

@@ -86,6 +86,5 @@ async def run_unless(work: Coroutine[Any, Any, T], *interrupts: Coroutine[Any, A
 
 
 async def disconnected(receive: Receive) -> None:
-    """Returns when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -125,7 +125,6 @@ class HttpService:
         self._application.default_language = language
 
     def connection(self) -> HttpConnection:
-        """Returns the protocol of a new connection."""
         language = self._application.default_language
         return HttpConnection(self._config, self._state, self._limiter, language)
 

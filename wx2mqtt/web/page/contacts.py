@@ -62,8 +62,6 @@ def contacts_card(account: str, query: str, people: Markup, page_text: PageText)
 
 @frozen
 class PeopleSearch:
-    """A search among the contacts of `account`."""
-
     account: str
     topics: Topics
     query: str = ""

@@ -82,7 +82,6 @@ class LiveUpdates:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are `MAX_VIEWERS`."""
         return self._viewers.total() >= MAX_VIEWERS
 
     async def stream(

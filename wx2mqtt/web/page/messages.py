@@ -21,8 +21,6 @@ THUMBNAIL_PIXELS = 96
 
 @frozen
 class MessageSearch:
-    """A search in the messages of one account."""
-
     text: str
     #: The seq before which messages are older; None for the newest ones.
     before: int | None = None

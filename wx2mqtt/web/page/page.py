@@ -34,8 +34,6 @@ NOTICES: Mapping[str, str] = {
 
 @frozen
 class PageAccount:
-    """One account on the page."""
-
     snapshot: AccountSnapshot
     #: The people found among its contacts.
     contacts: Markup

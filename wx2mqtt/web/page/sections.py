@@ -193,7 +193,6 @@ def _problem_detail(problem: str, health: HealthSnapshot) -> str:
 
 
 def figures_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
-    """Returns queues, connections and sizes."""
     health = snapshot.health
     if health is None:
         return tag("p", page_text("not_known"), class_="soft")
