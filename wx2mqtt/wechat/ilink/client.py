@@ -20,7 +20,8 @@ from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.http_client import BadAnswer, read_json
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError, ILinkHttp
 from wx2mqtt.wechat.ilink.protocol import endpoints, requests, responses, session
-from wx2mqtt.wechat.ilink.protocol.endpoints import ERR_LOGGED_OUT, ERR_TOO_OFTEN, Endpoint, TrustedHosts
+from wx2mqtt.wechat.ilink.protocol.codes import ERR_LOGGED_OUT, ERR_TOO_OFTEN
+from wx2mqtt.wechat.ilink.protocol.endpoints import Endpoint, TrustedHosts
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow, chat_after_rebinding
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody, Request
 from wx2mqtt.wechat.ilink.protocol.session import Bot

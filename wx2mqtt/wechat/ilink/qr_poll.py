@@ -26,7 +26,8 @@ from wx2mqtt.wechat.backend import CodeRequired, PollFailing, PollRecovered, Sca
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError
 from wx2mqtt.wechat.ilink.protocol import requests, responses
-from wx2mqtt.wechat.ilink.protocol.endpoints import ScanStatus, host_of
+from wx2mqtt.wechat.ilink.protocol.codes import ScanStatus
+from wx2mqtt.wechat.ilink.protocol.endpoints import host_of
 from wx2mqtt.wechat.ilink.protocol.responses import ScanAnswer
 from wx2mqtt.wechat.qr_login import (
     CONFIRM_TIMEOUT_SECONDS,

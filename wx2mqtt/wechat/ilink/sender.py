@@ -25,14 +25,8 @@ from wx2mqtt.wechat.attachments import require_attachment
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
-from wx2mqtt.wechat.ilink.protocol.endpoints import (
-    CAPABILITIES,
-    GET_CONFIG,
-    SEND,
-    SEND_TYPING,
-    TYPING_STARTED,
-    TYPING_STOPPED,
-)
+from wx2mqtt.wechat.ilink.protocol.codes import TYPING_STARTED, TYPING_STOPPED
+from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES, GET_CONFIG, SEND, SEND_TYPING
 from wx2mqtt.wechat.ilink.protocol.identity import read_id
 from wx2mqtt.wechat.ilink.protocol.reply_window import (
     QUOTA_USED,

@@ -18,14 +18,9 @@ from wx2mqtt.wechat.attachments import UploadCache
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
+from wx2mqtt.wechat.ilink.protocol.codes import ERR_BUSY, ERR_LOGGED_OUT, ERR_TOO_OFTEN
 from wx2mqtt.wechat.ilink.protocol.crypto import Encryptor
-from wx2mqtt.wechat.ilink.protocol.endpoints import (
-    ERR_BUSY,
-    ERR_LOGGED_OUT,
-    ERR_TOO_OFTEN,
-    GET_UPLOAD_URL,
-    UPLOAD,
-)
+from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPLOAD_URL, UPLOAD
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody, Upload
 
 log = structlog.get_logger(__name__)

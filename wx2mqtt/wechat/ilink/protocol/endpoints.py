@@ -1,4 +1,4 @@
-"""The endpoints, codes and limits of the iLink API, and the hosts that are trusted (ilink 1, 3-10).
+"""The endpoints and limits of the iLink API, and the hosts that are trusted (ilink 1, 3-10).
 
 A token may be sent only to Tencent's hosts, to hosts that the owner allows, or to the owner's own endpoint,
 whatever an answer says.
@@ -7,7 +7,6 @@ whatever an answer says.
 from __future__ import annotations
 
 import re
-from enum import IntEnum, StrEnum
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -56,61 +55,6 @@ ILINK_HEADERS = {
     "Accept-Encoding": "gzip, deflate",
     "Connection": "keep-alive",
 }
-
-# Error codes (ilink 10.3).
-ERR_LOGGED_OUT = -14
-ERR_REFUSED = -2
-ERR_BUSY = -1
-ERR_TOO_OFTEN = -12
-
-# `status` of `sendtyping`.
-TYPING_STARTED = 1
-TYPING_STOPPED = 2
-
-# `message_state` of every message that is sent.
-STATE_FINISHED = 2
-
-
-class ScanStatus(StrEnum):
-    """`status` of a login poll, spelled as the server spells it."""
-
-    WAIT = "wait"
-    SCANNED = "scaned"
-    REDIRECT = "scaned_but_redirect"
-    NEED_CODE = "need_verifycode"
-    BLOCKED = "verify_code_blocked"
-    EXPIRED = "expired"
-    BOUND = "binded_redirect"
-    CONFIRMED = "confirmed"
-
-
-class SenderType(IntEnum):
-    """`message_type` of a message: who wrote it."""
-
-    NONE = 0
-    USER = 1
-    BOT = 2
-
-
-class ItemType(IntEnum):
-    """`type` of an item."""
-
-    TEXT = 1
-    IMAGE = 2
-    VOICE = 3
-    FILE = 4
-    VIDEO = 5
-
-
-ITEM_OF_KIND: dict[Kind, ItemType] = {
-    Kind.IMAGE: ItemType.IMAGE,
-    Kind.VIDEO: ItemType.VIDEO,
-    Kind.FILE: ItemType.FILE,
-}
-
-# `media_type` of an upload. These are not the numbers of `ItemType`; with those the phone shows nothing
-# (ilink 5.2.3).
-UPLOAD_TYPES: dict[Kind, int] = {Kind.IMAGE: 1, Kind.VIDEO: 2, Kind.FILE: 3}
 
 MEGABYTE = 1 << 20
 

@@ -19,8 +19,8 @@ from wx2mqtt.model import ChatKind, Handle, Json, Kind, MediaRef, Message
 from wx2mqtt.names import clean_filename, cut_filename
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol import crypto
+from wx2mqtt.wechat.ilink.protocol.codes import ItemType, SenderType
 from wx2mqtt.wechat.ilink.protocol.crypto import DeclaredMedia
-from wx2mqtt.wechat.ilink.protocol.endpoints import ItemType, SenderType
 from wx2mqtt.wechat.ilink.protocol.identity import ids_and_keys, read_id
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 

@@ -12,13 +12,8 @@ from enum import StrEnum
 
 from wx2mqtt.model import ReplyWindow
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.ilink.protocol.endpoints import (
-    ERR_BUSY,
-    ERR_LOGGED_OUT,
-    ERR_REFUSED,
-    ERR_TOO_OFTEN,
-    MAX_REPLIES_PER_MESSAGE,
-)
+from wx2mqtt.wechat.ilink.protocol.codes import ERR_BUSY, ERR_LOGGED_OUT, ERR_REFUSED, ERR_TOO_OFTEN
+from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE
 
 # A message of the person opens the window for so long.
 WINDOW_OPEN_MS = 24 * 3_600_000

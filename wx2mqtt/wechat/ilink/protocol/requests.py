@@ -12,15 +12,15 @@ from wx2mqtt import __version__
 from wx2mqtt.model import Kind, SendKey
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol import endpoints
-from wx2mqtt.wechat.ilink.protocol.crypto import key_to_base64, padded_size
-from wx2mqtt.wechat.ilink.protocol.endpoints import (
+from wx2mqtt.wechat.ilink.protocol.codes import (
     ITEM_OF_KIND,
     STATE_FINISHED,
     UPLOAD_TYPES,
-    Endpoint,
     ItemType,
     SenderType,
 )
+from wx2mqtt.wechat.ilink.protocol.crypto import key_to_base64, padded_size
+from wx2mqtt.wechat.ilink.protocol.endpoints import Endpoint
 
 # The version of Tencent's client whose protocol this package implements.
 UPSTREAM_VERSION = (2, 4, 9)

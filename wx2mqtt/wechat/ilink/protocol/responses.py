@@ -13,7 +13,8 @@ from dataclasses import field
 
 from wx2mqtt.model import Cursor, Handle
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.ilink.protocol.endpoints import ERR_LOGGED_OUT, MAX_POLL_HOLD_SECONDS, ScanStatus
+from wx2mqtt.wechat.ilink.protocol.codes import ERR_LOGGED_OUT, ScanStatus
+from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_POLL_HOLD_SECONDS
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.protocol.session import chat_from
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.wechat.test_json_reader import ANYTHING
 from wx2mqtt.wechat.ilink.protocol import responses
-from wx2mqtt.wechat.ilink.protocol.endpoints import ScanStatus
+from wx2mqtt.wechat.ilink.protocol.codes import ScanStatus
 from wx2mqtt.wechat.ilink.protocol.identity import read_id
 
 
