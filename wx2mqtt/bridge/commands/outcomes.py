@@ -30,7 +30,6 @@ LOG_PERIOD_SECONDS = 60.0
 
 class CommandOutcomes:
     def __init__(self, ctx: AccountContext) -> None:
-        self._counters = ctx.counters
         self._ctx = ctx
         self._failure_log = FailureLog(ctx.name)
         self._failed_at: dict[str, int] = {}  # in ms, by user; who failed last is last
@@ -39,24 +38,18 @@ class CommandOutcomes:
 
     def record(self, kind: str, result: Result) -> None:
         """Records that a command of this kind has ended, right after its result was stored."""
-        self._counters.results[str(result.status), result.code] += 1
-        if result.status is Status.SENT:
-            self._counters.sent[kind] += 1
+        is_sent = result.status is Status.SENT
+        self._ctx.counters.results[str(result.status), result.code] += 1
+        if is_sent:
+            self._ctx.counters.sent[kind] += 1
         else:
             self._failure_log.write(result)
         if is_own_text(result.id):
             return
-        user = shortened(result.user)
-        was_empty = not self._failed_at
-        self._failed_at.pop(user, None)
-        if result.status is not Status.SENT:
-            self._failed_at[user] = now_ms()
-            if len(self._failed_at) > MAX_FAILING_USERS:
-                del self._failed_at[next(iter(self._failed_at))]
-        elif not self._is_loaded:
-            self._sent_to.add(user)
-        if was_empty != (not self._failed_at):
-            self._ctx.signals.health_changed.emit()
+        if is_sent:
+            self._end_failing(shortened(result.user))
+        else:
+            self._begin_failing(shortened(result.user))
 
     async def failing_users(self) -> tuple[str, ...]:
         """Returns those to whom the last command of this day was not sent. Raises `StoreError`, at first."""
@@ -66,10 +59,25 @@ class CommandOutcomes:
             self._failed_at = {**loaded, **self._failed_at}
             self._is_loaded = True
             self._sent_to.clear()
-        oldest = now_ms() - DAY_MS
-        for user in [user for user, failed_at in self._failed_at.items() if failed_at <= oldest]:
-            del self._failed_at[user]
+        day_ago = now_ms() - DAY_MS
+        self._failed_at = {user: time for user, time in self._failed_at.items() if time > day_ago}
         return tuple(self._failed_at)
+
+    def _begin_failing(self, user: str) -> None:
+        is_first = not self._failed_at
+        self._failed_at.pop(user, None)  # so that it is the last one when it is added
+        self._failed_at[user] = now_ms()
+        if len(self._failed_at) > MAX_FAILING_USERS:
+            del self._failed_at[next(iter(self._failed_at))]
+        if is_first:
+            self._ctx.signals.health_changed.emit()
+
+    def _end_failing(self, user: str) -> None:
+        if not self._is_loaded:
+            self._sent_to.add(user)
+        was_failing = self._failed_at.pop(user, None) is not None
+        if was_failing and not self._failed_at:
+            self._ctx.signals.health_changed.emit()
 
     def close(self) -> None:
         """Writes to the log what it still has to say; nothing may be recorded afterwards."""
@@ -86,8 +94,7 @@ class FailureLog:
 
     def write(self, result: Result) -> None:
         if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(LOG_PERIOD_SECONDS, self.end_period)
+            self._timer = asyncio.get_running_loop().call_later(LOG_PERIOD_SECONDS, self.end_period)
         self._count += 1
         if self._count <= MAX_LOG_LINES:
             log.warning(
@@ -106,9 +113,9 @@ class FailureLog:
             return
         self._timer.cancel()
         self._timer = None
-        left_out = max(0, self._count - MAX_LOG_LINES)
+        left_out = self._count - MAX_LOG_LINES
         self._count = 0
-        if left_out:
+        if left_out > 0:
             log.warning(
                 "more commands were not sent; their lines are left out",
                 account=self._account,
