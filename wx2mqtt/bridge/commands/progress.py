@@ -1,8 +1,9 @@
 """Stores what becomes of commands: the begin and the end of each attempt, and their results.
 
-    begin             before the request is written: after a crash the attempt is in doubt
-    end_…             the command is not finished: it was not delivered, not answered, or a part of it was
-    sent finish            it has its result, which is published
+    begin    before the request is written: after a crash the attempt is in doubt
+    end_…    an attempt has ended and its command has not: nothing was delivered, nothing was answered, or
+             the next part of a long text was sent
+    finish   the command has its result, which is published
 
 Each is one commit, and brings the queue of the chat up to date. `sender.py` decides which one it is.
 """
@@ -52,7 +53,7 @@ class CommandProgress:
         results: ResultPublications,
         outcomes: CommandOutcomes,
     ) -> None:
-        self._journal = ctx.journal
+        self._commands = ctx.journal.commands
         self._ctx = ctx
         self._resolver = resolver
         self._waiting = waiting
@@ -65,27 +66,27 @@ class CommandProgress:
         """Stores the begin of an attempt, before its request is written; returns the leading command."""
         row = plan.rows[0]
         if len(plan.rows) == 1 or row.leader is not None:
-            await retry_until_stored(lambda: self._journal.commands.begin_attempt(row.id))
+            await retry_until_stored(lambda: self._commands.begin_attempt(row.id))
             return row
         row_ids = [row.id for row in plan.rows]
-        stored = await retry_until_stored(
-            lambda: self._journal.commands.begin_combined(row_ids, plan.heading)
-        )
+        stored = await retry_until_stored(lambda: self._commands.begin_combined(row_ids, plan.heading))
         self._waiting.combine(stored)
         return stored[0]
 
     async def end_undelivered(self, queue: ChatQueue, row: CommandRow) -> None:
-        """Stores the end of an attempt that certainly delivered nothing."""
-        is_given_up = row.leader is not None and not row.unanswered
-        has_heading = is_given_up and is_heading(row)
-        await retry_until_stored(
-            lambda: self._journal.commands.end_undelivered(row.id, is_heading=has_heading)
-        )
-        if is_given_up:
+        """Stores the end of an attempt that certainly delivered nothing.
+
+        The commands of a combined message wait on their own again, without its heading. After an unanswered
+        attempt they stay together: WeChat may have delivered that message.
+        """
+        separates = row.leader is not None and not row.unanswered
+        removes_heading = separates and is_heading(row)
+        await retry_until_stored(lambda: self._commands.end_undelivered(row.id, is_heading=removes_heading))
+        if separates:
             self._waiting.separate(queue.members_of(row))
 
     async def end_unanswered(self, queue: ChatQueue, row: CommandRow) -> None:
-        await retry_until_stored(lambda: self._journal.commands.end_unanswered(row.id))
+        await retry_until_stored(lambda: self._commands.end_unanswered(row.id))
         for member in queue.members_of(row):
             if (current := queue.find(member.id)) is not None:
                 unanswered = row.unanswered + 1
@@ -93,7 +94,7 @@ class CommandProgress:
 
     async def end_part_sent(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
         """Stores the end of an attempt that delivered the next part of a long text."""
-        await retry_until_stored(lambda: self._journal.commands.end_part_sent(row.id, message_id))
+        await retry_until_stored(lambda: self._commands.end_part_sent(row.id, message_id))
         if (current := queue.find(row.id)) is not None:
             queue.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
 
@@ -105,25 +106,23 @@ class CommandProgress:
         """Stores the result of a command, or those of a combined message, and begins the next attempt.
 
         1. One commit holds the results, their publications and the begin of the attempt at `next_row`.
-        2. Where the owner has dropped that command meanwhile, it holds the results alone.
-        3. Where these commands have their results already, nothing is stored.
+        2. Where that fails, since the owner may have dropped `next_row`, one holds the results alone.
+        3. Where that fails, too, the commands have their results already, and nothing is stored.
         """
         finished = []
         for row, result in results:
             current = self._waiting.find(row.id) or row  # it may have more reply targets
             finished.append((replace(row, replies=current.replies), self._whole_result(row, result)))
-        is_stored = await self._store_results(finished, next_row)
-        if not is_stored and next_row is not None:
-            next_row = None
-            is_stored = await self._store_results(finished, None)
-        if not is_stored:
+        if await self._store_results(finished, next_row):
+            if next_row is not None and queue.find(next_row.id) is not None:
+                queue.begun_id = next_row.id
+            for row, result in finished:
+                await self._publish_late_answers(row, result)
+                self.forget(row, result)
+        elif next_row is not None:
+            await self.finish(queue, results, None)
+        else:
             await self.drop_finished([row for row, _ in finished])
-            return
-        if next_row is not None and queue.find(next_row.id) is not None:
-            queue.begun_id = next_row.id
-        for row, result in finished:
-            await self._publish_late_answers(row, result)
-            self.forget(row, result)
 
     async def _store_results(
         self, results: Sequence[tuple[CommandRow, Result]], next_row: CommandRow | None
@@ -139,7 +138,7 @@ class CommandProgress:
         ]
         try:
             stored = await retry_until_stored(
-                lambda: self._journal.commands.finish(
+                lambda: self._commands.finish(
                     leading.id, leading_result, publications, next_id, other_results
                 )
             )
@@ -174,19 +173,18 @@ class CommandProgress:
     async def drop_finished(self, rows: Sequence[CommandRow]) -> None:
         """Removes the commands that have their result already: the owner dropped them, or came late."""
         for command_id, row in {row.command_id: row for row in rows}.items():
-            stored = await retry_until_stored(partial(self._journal.commands.get, command_id))
+            stored = await retry_until_stored(partial(self._commands.get, command_id))
             if stored is not None and stored.result is None:
-                continue
+                continue  # another one of its combined message has a result
             log.info("command has its result already", command=command_id)
             if stored is not None and stored.result is not None:
                 await self._publish_late_answers(replace(row, replies=()), stored.result)
             self._waiting.remove(row.id)
 
     async def _publish_late_answers(self, row: CommandRow, result: Result) -> None:
-        """Publishes the result to reply targets that were added while it was stored: those not in `row`."""
-        current = self._waiting.find(row.id)
-        if current is None or current.replies == row.replies:
-            return
+        """Publishes the result to the reply targets that `row` lacks: they came while it was stored."""
+        current = self._waiting.find(row.id) or row
         late = [reply for reply in current.replies if reply not in row.replies]
-        publications = self._results.publications(result, late)
-        await retry_until_stored(lambda: self._ctx.publish(publications))
+        if late:
+            publications = self._results.publications(result, late)
+            await retry_until_stored(lambda: self._ctx.publish(publications))
