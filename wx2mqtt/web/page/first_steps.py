@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from wx2mqtt.bridge.health import HealthSnapshot
+from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.web import remedy_for
@@ -17,10 +19,10 @@ from wx2mqtt.web.page.account_data import AccountSnapshot
 
 @frozen
 class FirstStep:
-    """One step; `title` is a key of `PAGE_MESSAGES`, `hint` says what a person does."""
-
+    #: A key of `PAGE_MESSAGES`.
     title: str
-    is_done: bool
+    is_done: bool = False
+    #: What a person does; of a step that is done, what is worth knowing.
     hint: Markup | None = None
 
 
@@ -29,39 +31,49 @@ def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     health = snapshot.health
     if health is None or health.stats.messages:
         return Markup()
-    view, login, language = snapshot.view, snapshot.login, page_text.language
-    configuration_hint = reason = remark = None
-    if snapshot.setup_command:  # without a file it has the settings that need none
-        command = tag("code", snapshot.setup_command)
-        configuration_hint = tag("p", page_text.html("step_configuration_default", command=command))
-    if health.counters.broker_reason:
-        reason = tag("p", isolated(health.counters.broker_reason), class_="soft")
-    broker_hint = join_html([reason, tag("p", remedy_for("broker_away", language)[1])])
-    if login.needs is Needs.CODE:
-        login_hint = tag("p", page_text("number_todo"))
-    else:
-        login_hint = tag("p", remedy_for(f"login_{login.state}", language)[1])
+    view, remark = snapshot.view, None
     if view.missing_safeguards:  # nothing helps while WeChat takes no message
-        remark = tag("p", bridge_text(language, view.missing_safeguards), class_="soft")
-    is_online = login.state is LoginState.ONLINE
+        remark = tag("p", bridge_text(page_text.language, view.missing_safeguards), class_="soft")
     steps = (
-        FirstStep(title="step_configuration", is_done=True, hint=configuration_hint),
-        FirstStep(title="step_broker", is_done=bool(health.broker), hint=broker_hint),
-        FirstStep(title="step_login", is_done=is_online, hint=login_hint),
-        FirstStep(title="step_message", is_done=False, hint=_message_hint(view, page_text)),
+        _configuration_step(snapshot.setup_command, page_text),
+        _broker_step(health, page_text),
+        _login_step(snapshot.login, page_text),
+        FirstStep(title="step_message", hint=_message_hint(view, page_text)),
     )
     return _steps_card(steps, f"{view.name}-steps", "h3", page_text, remark)
+
+
+def _configuration_step(setup_command: str, page_text: PageText) -> FirstStep:
+    if not setup_command:
+        return FirstStep(title="step_configuration", is_done=True)
+    # There is no file: the bridge runs with the settings that need none.
+    hint = tag("p", page_text.html("step_configuration_default", command=tag("code", setup_command)))
+    return FirstStep(title="step_configuration", is_done=True, hint=hint)
+
+
+def _broker_step(health: HealthSnapshot, page_text: PageText) -> FirstStep:
+    if health.broker:
+        return FirstStep(title="step_broker", is_done=True)
+    reason = health.counters.broker_reason
+    remedy = tag("p", remedy_for("broker_away", page_text.language)[1])
+    hint = join_html([tag("p", isolated(reason), class_="soft") if reason else None, remedy])
+    return FirstStep(title="step_broker", hint=hint)
+
+
+def _login_step(login: LoginStatus, page_text: PageText) -> FirstStep:
+    if login.state is LoginState.ONLINE:
+        return FirstStep(title="step_login", is_done=True)
+    if login.needs is Needs.CODE:
+        return FirstStep(title="step_login", hint=tag("p", page_text("number_todo")))
+    hint = tag("p", remedy_for(f"login_{login.state}", page_text.language)[1])
+    return FirstStep(title="step_login", hint=hint)
 
 
 def no_configuration_section(setup_command: str, page_text: PageText) -> Markup:
     """Returns the steps of a bridge that does not run, because there is no configuration file yet."""
     hint = tag("p", page_text.html("step_configuration_now", command=tag("code", setup_command)))
-    steps = (
-        FirstStep(title="step_configuration", is_done=False, hint=hint),
-        FirstStep(title="step_broker", is_done=False),
-        FirstStep(title="step_login", is_done=False),
-        FirstStep(title="step_message", is_done=False),
-    )
+    later = (FirstStep(title=title) for title in ("step_broker", "step_login", "step_message"))
+    steps = (FirstStep(title="step_configuration", hint=hint), *later)
     return _steps_card(steps, "steps", "h2", page_text)
 
 
@@ -91,20 +103,18 @@ def _message_hint(view: AccountView, page_text: PageText) -> Markup:
 def _steps_card(
     steps: Sequence[FirstStep], card_id: str, heading: str, page_text: PageText, remark: Markup | None = None
 ) -> Markup:
-    """Returns the steps. The next one has its hint, and a finished one what is worth knowing about it."""
     current = next((step for step in steps if not step.is_done), None)
-    items: list[Markup] = []
-    for step in steps:
-        name, later = tag("strong", page_text(step.title)), None
-        hint = step.hint
-        if step.is_done:
-            mark = tag("span", page_text("step_done"), class_="mark good")
-            hint = step.hint if step.title == "step_configuration" else None
-        elif step is current:
-            mark = tag("span", page_text("step_now"), class_="mark waits")
-        else:
-            mark, hint, later = tag("span", page_text("step_later"), class_="mark soft"), None, "soft"
-        here = "step" if step is current else None
-        items.append(tag("li", name, " ", mark, hint, class_=later, aria_current=here))
-    ordered = tag("ol", *items, class_="steps")
-    return card(card_id, page_text("steps_title"), ordered, remark, heading=heading, style="first")
+    items = [_step_item(step, page_text, is_current=step is current) for step in steps]
+    content = tag("ol", *items, class_="steps"), remark
+    return card(card_id, page_text("steps_title"), *content, heading=heading, style="first")
+
+
+def _step_item(step: FirstStep, page_text: PageText, *, is_current: bool) -> Markup:
+    """Returns one step, without its hint if it comes after the current one."""
+    name = tag("strong", page_text(step.title))
+    if step.is_done:
+        return tag("li", name, " ", tag("span", page_text("step_done"), class_="mark good"), step.hint)
+    if is_current:
+        mark = tag("span", page_text("step_now"), class_="mark waits")
+        return tag("li", name, " ", mark, step.hint, aria_current="step")
+    return tag("li", name, " ", tag("span", page_text("step_later"), class_="mark soft"), class_="soft")
