@@ -1,7 +1,9 @@
-"""Removes secrets and line breaks from values before they are logged.
+"""Removes secrets from what is logged.
 
-Uses two methods, since neither is enough alone: keys whose value is never shown, and patterns of secrets
-inside any text, for example a URL in an exception. Performs no I/O.
+    redact_value("skey", "abc")            ***, for the key: the value of a secret's name is never shown
+    redact_value("url", "/x?skey=abc")     /x?skey=***, for the text: it has the pattern of a secret
+
+Neither is enough alone. Sizes are limited, too; line breaks are left to `logs.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ MAX_TRACEBACK_CHARACTERS = 20_000
 MAX_TRACEBACK_LINES = 500
 MAX_DEPTH = 5
 
+# Keys whose value is never shown, in lower case without `-` and `_`.
 SECRET_KEYS = frozenset(
     {
         # web WeChat's login (webwx 2.4.3.5, 2.6.2)
@@ -32,12 +35,67 @@ SECRET_KEYS = frozenset(
         *("credentials", "session", "apikey", "privatekey"),
     }
 )
-"""Keys whose value is never shown, in lower case without `-` and `_`."""
-
 _SECRET_ENDINGS = ("password", "token", "ticket", "secret", "cookie", "cookies", "skey")
 
+# Keys that hold the texts of messages; shown only with `log.message_text`.
 TEXT_KEYS = frozenset({"text", "content", "body", "payload", "quote", "digest"})
-"""Keys that hold the texts of messages; shown only with `log.message_text`."""
+
+
+def redact_value(key: str, value: object, *, message_text: bool, depth: int = 0) -> object:
+    """Returns a value of plain types and limited size, without secrets; texts only with `message_text`."""
+    if value is None or value == "" or isinstance(value, bool):
+        return value
+    if _is_secret(key):
+        return REDACTED
+    if key.lower() in TEXT_KEYS and not message_text:
+        return f"<{len(value)} long>" if isinstance(value, (str, bytes)) else "<hidden>"
+    if isinstance(value, (int, float)):
+        return value
+    return _redact_content(value, message_text=message_text, depth=depth + 1)
+
+
+def _is_secret(key: str) -> bool:
+    normalized = key.lower().replace("-", "").replace("_", "")
+    return normalized in SECRET_KEYS or normalized.endswith(_SECRET_ENDINGS)
+
+
+def _redact_content(value: object, *, message_text: bool, depth: int) -> object:
+    if depth > MAX_DEPTH:
+        return "…"
+    if isinstance(value, Mapping):
+        return {
+            str(key): redact_value(str(key), element, message_text=message_text, depth=depth)
+            for key, element in list(value.items())
+        }
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [redact_value("", element, message_text=message_text, depth=depth) for element in value]
+    return redact(_truncate(_text(value)))
+
+
+def clean_traceback(text: str) -> str:
+    """Returns a traceback without secrets; of a long one only the end, which contains the reason."""
+    lines = text[-MAX_TRACEBACK_CHARACTERS:].splitlines()[-MAX_TRACEBACK_LINES:]
+    return "\n".join(redact(_truncate(line)) for line in lines)
+
+
+def _text(value: object) -> str:
+    match value:
+        case Enum():
+            return str(value.value)
+        case bytes() | bytearray() | memoryview():
+            return f"<{len(value)} bytes>"
+        case BaseException():
+            return f"{type(value).__name__}: {value}"
+    return str(value)
+
+
+def _truncate(text: str) -> str:
+    if len(text) <= MAX_TEXT_CHARACTERS:
+        return text
+    return f"{text[:MAX_TEXT_CHARACTERS]}… ({len(text)} characters)"
+
+
+# Patterns of secrets inside a text
 
 _NAME_PATTERN = (
     r"(?<![a-z])(skey|sid|uin|wxsid|wxuin|pass_?ticket|webwx_data_ticket|webwx_auth_ticket|webwxuvid|ticket|uuid"
@@ -81,10 +139,7 @@ def redact(text: str) -> str:
 
 
 def _redact_tickets(text: str) -> str:
-    """Replaces the tickets of QR codes.
-
-    They are found by their end. A pattern for the whole ticket would be tried from each character before it.
-    """
+    """Replaces the tickets of QR codes. A pattern of a whole one would be tried from each character."""
     parts: list[str] = []
     end = 0
     for match in _TICKET_END.finditer(text):
@@ -95,59 +150,6 @@ def _redact_tickets(text: str) -> str:
             parts += [text[end:begin], REDACTED]
             end = match.end()
     return "".join([*parts, text[end:]])
-
-
-def redact_value(key: str, value: object, *, message_text: bool, depth: int = 0) -> object:
-    """Returns a value for the log: of plain types, limited in size, without secrets.
-
-    Texts of messages are hidden without `message_text`.
-    """
-    if value is None or value == "" or isinstance(value, bool):
-        return value
-    normalized_key = key.lower().replace("-", "").replace("_", "")
-    if normalized_key in SECRET_KEYS or normalized_key.endswith(_SECRET_ENDINGS):
-        return REDACTED
-    if key.lower() in TEXT_KEYS and not message_text:
-        return f"<{len(value)} long>" if isinstance(value, (str, bytes)) else "<hidden>"
-    if isinstance(value, (int, float)):
-        return value
-    return _redact_content(value, message_text=message_text, depth=depth + 1)
-
-
-def _redact_content(value: object, *, message_text: bool, depth: int) -> object:
-    if depth > MAX_DEPTH:
-        return "…"
-    if isinstance(value, Mapping):
-        return {
-            str(key): redact_value(str(key), element, message_text=message_text, depth=depth)
-            for key, element in list(value.items())
-        }
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [redact_value("", element, message_text=message_text, depth=depth) for element in value]
-    return redact(_truncate(_text(value)))
-
-
-def clean_traceback(text: str) -> str:
-    """Returns a traceback without secrets; of a long one only the end, which contains the reason."""
-    lines = text[-MAX_TRACEBACK_CHARACTERS:].splitlines()[-MAX_TRACEBACK_LINES:]
-    return "\n".join(redact(_truncate(line)) for line in lines)
-
-
-def _text(value: object) -> str:
-    match value:
-        case Enum():
-            return str(value.value)
-        case bytes() | bytearray() | memoryview():
-            return f"<{len(value)} bytes>"
-        case BaseException():
-            return f"{type(value).__name__}: {value}"
-    return str(value)
-
-
-def _truncate(text: str) -> str:
-    if len(text) <= MAX_TEXT_CHARACTERS:
-        return text
-    return f"{text[:MAX_TEXT_CHARACTERS]}… ({len(text)} characters)"
 
 
 def _hide_if_mixed(run: re.Match[str]) -> str:
