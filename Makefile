@@ -13,7 +13,7 @@ JOBS ?= 4
 # files go in their order: the long ones (crash, scenarios) come before the short ones.
 WORKERS ?= 8
 ROBUSTNESS := tests/chaos tests/cluster tests/crash tests/fuzz tests/power_cut
-EXTERNAL := browser or client
+EXTERNAL := browser or client or rabbitmq
 # What `make test` leaves to words of their own, unless TESTS names it.
 ELSEWHERE := $(patsubst %,--ignore=%,$(ROBUSTNESS) tests/node_red) -m "not ($(EXTERNAL))"
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -104,7 +104,7 @@ fuzz-corpus: .venv/ready  ## grows and minimises tests/fuzz/corpus; CASES=… AR
 coverage: .venv/ready  ## all tests, and what they did not reach (a third slower)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term $(TESTS) $(ARGS)
 
-test-external: .venv/ready  ## the page in Chromium; published clients of WeChat at the simulator; ESPHome (npm and PyPI, once)
+test-external: .venv/ready  ## the page in Chromium, published clients of WeChat, ESPHome, RabbitMQ
 	@$(BIN)/python -m tests.support.clients
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "$(EXTERNAL)" tests/scenarios tests/docs $(ARGS)
 

@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "in_folder: needs a store in a folder, also in `make test-postgresql`")
     config.addinivalue_line("markers", "browser: needs Chromium (`make test-external`)")
     config.addinivalue_line("markers", "client: runs a published client or ESPHome (`make test-external`)")
+    config.addinivalue_line("markers", "rabbitmq: starts RabbitMQ (`make test-external`)")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

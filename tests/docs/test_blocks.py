@@ -28,6 +28,7 @@ from jsonschema import Draft202012Validator
 from tests.docs.markdown import ROOT, SHOWN_ONLY, Block, block_counts, blocks, pages
 from tests.docs.sandbox import Sandbox, sandbox
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.rows import every_row
 from tests.unit.store.test_backup import living
 from wx2mqtt.cli.main import app
 from wx2mqtt.schemas.documents import messages_document
@@ -142,7 +143,7 @@ def unknown_word(line: str, known: dict[str, set[str]]) -> str:
     return next((option for option in options if option not in known[name]), "")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("line", "word"),
     [
         ("check --connect", ""),
@@ -186,7 +187,7 @@ def with_secrets(text: str, folder: Path) -> str:
     return re.sub(r"(?m)(^ *key_file: *)[^\s,}]+", rf"\g<1>{key}", text)
 
 
-@pytest.mark.parametrize("block", of("json"), ids=name_of)
+@every_row("block", of("json"))
 def test_json_is_what_its_schema_says(block):
     body = json.loads(block.text)
     if block.check == "parsed":
@@ -197,7 +198,7 @@ def test_json_is_what_its_schema_says(block):
     assert [error.message for error in validator.iter_errors(body)] == []
 
 
-@pytest.mark.parametrize("block", of("python"), ids=name_of)
+@every_row("block", of("python"))
 def test_python_is_python(block):
     assert ast.parse(block.text).body
 

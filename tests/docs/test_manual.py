@@ -15,6 +15,7 @@ import typer
 from tests.docs.manual import MANUAL, manual_text, roff
 from tests.docs.markdown import ROOT
 from tests.docs.tables import leaf_commands
+from tests.support.rows import every_row
 from wx2mqtt.cli.main import app
 
 
@@ -31,9 +32,7 @@ def test_every_command_and_option_is_in_it():
                 assert option in text or option == "--help", option
 
 
-@pytest.mark.parametrize(
-    ("text", "written"), [("a-b", "a\\-b"), (".x", "\\&.x"), ("'x", "\\&'x"), ("\\", "\\e")]
-)
+@every_row(("text", "written"), [("a-b", "a\\-b"), (".x", "\\&.x"), ("'x", "\\&'x"), ("\\", "\\e")])
 def test_no_text_is_a_command_of_groff(text, written):
     assert roff(text) == written
 

@@ -15,6 +15,7 @@ from tests.docs.table_texts import TABLE_TEXTS
 from tests.docs.tables import TABLE, TABLES, page_with_tables, said
 from tests.docs.tables import pages as pages_with_tables
 from tests.support.chinese import OTHER_WORDS, half_width_signs
+from tests.support.rows import every_row
 from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
@@ -195,7 +196,7 @@ def commands(text: str) -> list[str]:
     return [word for word in words if word != "language"]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("heading", "expected"),
     [
         ("What it promises", "what-it-promises"),

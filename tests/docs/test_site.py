@@ -9,11 +9,12 @@ import pytest
 
 from tests.docs.markdown import ROOT
 from tests.docs.site import SECTIONS, broken_anchors, prepared, search_language
+from tests.support.rows import every_row
 
 DOCS = ROOT / "docs" / "en"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "expected"),
     [
         ("[topics](topics.md#topics)", "[topics](topics.md#topics)"),

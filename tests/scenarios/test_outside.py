@@ -12,6 +12,7 @@ import trustme
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.file_server import leads, ok, says, server
+from tests.support.rows import every_row
 from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge, TemporarilyUnavailable, TransferBroken
 from wx2mqtt.external import url_fetch
 from wx2mqtt.external.url_fetch import (
@@ -440,7 +441,7 @@ async def test_where_one_address_is_dead_the_next_one_is_tried():
 # names
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("url", "name"),
     [
         ("http://h/a/b.jpg?x=1#y", "b.jpg"),

@@ -26,6 +26,7 @@ from tests.support import postgresql
 from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.process import BridgeProcess
+from tests.support.rows import every_row
 from wx2mqtt.errors import StoreError
 from wx2mqtt.settings.key_tree import KeyKind, dotted, walk
 from wx2mqtt.settings.loader import load
@@ -69,7 +70,7 @@ def test_it_has_two_bridges_two_databases_and_three_brokers():
     assert nodes == BROKERS
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@every_row("name", SERVICES)
 def test_each_container_may_do_as_little_as_it_can(name):
     service = SERVICES[name]
     assert service["read_only"] is True

@@ -20,6 +20,8 @@ from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.guest import Guest
 
+pytestmark = pytest.mark.rabbitmq
+
 FOLDER = Path(__file__).parents[2] / "deploy" / "postgresql"
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 """Those of Debian in /usr/sbin change the user and the folders; these take them from the environment."""

@@ -37,6 +37,7 @@ class Package:
 Lookup = Callable[[str], Package | None]
 
 
+@cache
 def installed(name: str) -> Package | None:
     """Returns the package in this Python, or None."""
     try:

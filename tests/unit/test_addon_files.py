@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from PIL import Image, ImageChops
 
 import wx2mqtt
+from tests.support.rows import every_row
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -126,7 +127,7 @@ def test_the_configuration_of_the_add_on_keeps_the_documented_schema():
     Draft202012Validator(ADDON_SCHEMA).validate(CONFIG)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "change",
     [
         {"privileged": ["NET_ADMIN"]},

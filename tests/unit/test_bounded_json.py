@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.bounded_json import (
     MAX_NUMBER_CHARACTERS,
     MAX_SIGNS_FOR_LEVELS,
@@ -29,7 +30,7 @@ def nested(levels: int) -> bytes:
     return b"[" * levels + b"]" * levels
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         nested(5),
@@ -51,7 +52,7 @@ def test_what_is_within_the_bounds_is_read_as_json_reads_it(text):
         assert load_json(text, SMALL) == json.loads(text)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "problem"),
     [
         (nested(6), "it has more than 5 levels"),
@@ -215,8 +216,8 @@ def test_a_thread_that_counts_a_long_string_lets_others_run():
         other.join()
 
 
-@pytest.mark.parametrize("escape", [b"", b'\\"', b"\\\\"])
-@pytest.mark.parametrize("length", [254, 255, 256, 257, 65_534, 65_535, 65_536, 65_537])
+@every_row("escape", [b"", b'\\"', b"\\\\"])
+@every_row("length", [254, 255, 256, 257, 65_534, 65_535, 65_536, 65_537])
 def test_a_string_ends_where_the_parser_sees_its_end(length, escape):
     bounds = JsonBounds(max_bytes=MEGABYTE, max_depth=1, max_values=3)
     text = b'["' + b"a" * length + escape + b",[,[,[,[" * 2 + b'", ""'

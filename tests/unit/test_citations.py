@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.support.rows import every_row
+
 ROOT = Path(__file__).parents[2]
 DEVELOPMENT = ROOT / "docs" / "en" / "development"
 NOTES = {
@@ -117,7 +119,7 @@ def test_no_document_outside_of_the_repository_is_cited():
     assert lines == []
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "numbers"),
     [
         ("why (webwx 2.12)", ["2.12"]),

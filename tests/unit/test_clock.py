@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.rows import every_row
 from wx2mqtt.clock import Backoff, Lease, boot_time, now_ms, rfc3339
 
 LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("milliseconds", "written"),
     [
         (0, "1970-01-01T00:00:00.000Z"),

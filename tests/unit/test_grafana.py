@@ -17,6 +17,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.page import NOW, FakeView, bridge, seen
+from tests.support.rows import every_row
 from tests.unit.web.test_cluster import STATE
 from wx2mqtt import REPOSITORY
 from wx2mqtt.bridge.counters import AccountCounters
@@ -155,7 +156,7 @@ def test_people_can_read_it_in_both_languages():
         assert rule["labels"]["severity"] in {"warning", "critical"}
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+@every_row("rule", RULES)
 def test_each_alert_leads_to_what_to_do(rule):
     page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
     assert page == f"{REPOSITORY}/blob/main/deploy/grafana/README.md"

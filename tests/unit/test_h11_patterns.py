@@ -10,6 +10,7 @@ import pytest
 from h11 import _readers as readers
 
 from tests.support.cost import cpu_seconds, is_in_proportion
+from tests.support.rows import every_row
 from wx2mqtt.h11_patterns import replace_h11_patterns
 
 # What one reading of a socket may bring.
@@ -50,7 +51,7 @@ def read(begin: bytes, line: bytes) -> list[object]:
     return events
 
 
-@pytest.mark.parametrize("name", LINES)
+@every_row("name", LINES)
 def test_a_line_of_blanks_costs_no_more_than_in_proportion(name):
     begin, line, part = LINES[name]
     for length in LENGTHS:
@@ -59,7 +60,7 @@ def test_a_line_of_blanks_costs_no_more_than_in_proportion(name):
     assert isinstance(read(begin, line % (part * 10))[-1], h11.RemoteProtocolError)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("line", "value"),
     [
         (b"a:b", b"b"),
@@ -76,19 +77,19 @@ def test_the_value_of_a_header_is_what_stands_between_blanks(line, value):
     assert dict(response.headers)[b"a"] == value
 
 
-@pytest.mark.parametrize("line", [b"a :b", b" a:b", b":b", b"a", b"a:b\0", b"a:b\rc", b"a:\x0bb"])
+@every_row("line", [b"a :b", b" a:b", b":b", b"a", b"a:b\0", b"a:b\rc", b"a:\x0bb"])
 def test_what_is_no_header_is_refused(line):
     assert isinstance(read(HEAD, line + b"\r\n\r\n")[-1], h11.RemoteProtocolError)
 
 
-@pytest.mark.parametrize("line", [b"3", b"03", b"3 ", b"3;a=b", b"3;a=b \t", b"3;a"])
+@every_row("line", [b"3", b"03", b"3 ", b"3;a=b", b"3;a=b \t", b"3;a"])
 def test_a_chunk_is_read_with_its_extensions(line):
     events = read(CHUNKED, line + b"\r\nabc\r\n0\r\n\r\n")
     assert [bytes(event.data) for event in events if isinstance(event, h11.Data)] == [b"abc"]
     assert isinstance(events[-1], h11.EndOfMessage)
 
 
-@pytest.mark.parametrize("line", [b"x", b"", b"1" * 21, b"1 1", b"-1"])
+@every_row("line", [b"x", b"", b"1" * 21, b"1 1", b"-1"])
 def test_what_is_no_chunk_is_refused(line):
     assert isinstance(read(CHUNKED, line + b"\r\nabc\r\n0\r\n\r\n")[-1], h11.RemoteProtocolError)
 

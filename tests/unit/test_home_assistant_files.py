@@ -14,6 +14,7 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
+from tests.support.rows import every_row
 from wx2mqtt import REPOSITORY
 from wx2mqtt.mqtt.discovery import Device, NotifyTarget, discovery_config
 from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topics
@@ -213,7 +214,7 @@ def shown(expression: str, text: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@every_row("text", HOSTILE)
 def test_what_people_write_is_shown_in_the_card_as_they_wrote_it(text: str) -> None:
     contents = markdown(yaml.safe_load((FOLDER / "dashboard.yaml").read_text(encoding="utf-8")))
     expressions = [expression for content in contents for expression in EXPRESSION.findall(content)]

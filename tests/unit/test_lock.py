@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from tests.support.axe import AXE
 from tests.support.clients import CLIENTS, npm
 from tests.support.lock import Closure, Package, Pin, applies, parsed, read_lock
+from tests.support.rows import every_row
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -104,7 +105,7 @@ def test_every_install_of_a_lock_takes_it_as_it_is_and_only_wheels_with_their_ha
     assert not lacking
 
 
-@pytest.mark.parametrize("client", [*CLIENTS.values(), AXE], ids=lambda client: client.name)
+@every_row("client", [*CLIENTS.values(), AXE])
 def test_clients_of_other_people_are_installed_from_a_lock_in_the_same_way(client):
     command = client.command(client.folder)
     if client.command is npm:
@@ -116,7 +117,7 @@ def test_clients_of_other_people_are_installed_from_a_lock_in_the_same_way(clien
         assert all(pin.hashes for pin in read_lock(lock).values())
 
 
-@pytest.mark.parametrize("lock", NPM_LOCKS, ids=lambda lock: lock.parent.name)
+@every_row("lock", NPM_LOCKS)
 def test_npm_packages_are_pinned_with_their_hashes_and_match_what_is_asked_for(lock):
     content = json.loads(lock.read_text(encoding="utf-8"))
     root, *packages = content["packages"].values()
@@ -179,7 +180,7 @@ PACKAGES = {
 }
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("pins", "python", "problems"),
     [
         (["cov==7.1", "coverage==7.17", "tomli==2.0"], "3.11", []),

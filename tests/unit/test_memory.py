@@ -13,6 +13,7 @@ from unittest.mock import patch
 import certifi
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.__main__ import _load_command
 from wx2mqtt.memory import block_imports, hide_certificates, pause_collection, return_free_memory, tune_malloc
 
@@ -62,9 +63,7 @@ def test_the_bridge_runs_without_the_library_of_the_command_line(
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["run", "--help"], ["run", "-c", "--explain"], ["run", "-c", "x", "--explain"]]
-)
+@every_row("arguments", [[], ["run", "--help"], ["run", "-c", "--explain"], ["run", "-c", "x", "--explain"]])
 def test_whatever_needs_it_loads_it(arguments: list[str]) -> None:
     assert _load_command(arguments).__name__ == "run_command_line"
 

@@ -10,6 +10,7 @@ import pytest
 from tests.docs.kind_help import KIND_HELP, KindHelp
 from tests.docs.table_texts import TABLE_TEXTS
 from tests.docs.tables import kinds
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import app_of_type, entry, roster
 from wx2mqtt.i18n.web_page import KIND_NAMES
 from wx2mqtt.i18n.wechat import webwx_placeholder
@@ -32,7 +33,7 @@ def test_every_kind_has_a_row_in_the_order_of_the_enumeration() -> None:
     assert list(MESSAGE_KINDS) == list(KIND_HELP) == list(Kind)
 
 
-@pytest.mark.parametrize("kind", Kind)
+@every_row("kind", Kind)
 def test_every_documented_key_has_a_schema(kind: Kind) -> None:
     row = MESSAGE_KINDS[kind]
     assert set(KIND_HELP[kind].keys) <= set(kind_keys(row))
@@ -78,6 +79,6 @@ def test_a_new_kind_is_a_row_and_a_reader(monkeypatch: pytest.MonkeyPatch) -> No
     assert "| `poll` | 投票 |" in kinds("zh")
 
 
-@pytest.mark.parametrize("kind", Kind)
+@every_row("kind", Kind)
 def test_the_page_names_every_kind(kind: Kind) -> None:
     assert KIND_NAMES[kind] == MESSAGE_KINDS[kind].page_name

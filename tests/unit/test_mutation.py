@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.mutation import mutants_of
+from tests.support.rows import every_row
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +18,7 @@ def changed(text: str) -> dict[str, list[str]]:
     return results
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("before", "operator", "after"),
     [
         ("a == b", "comparison", "a != b"),
@@ -78,7 +77,7 @@ def test_positions_are_right_behind_chinese_characters_comments_and_over_lines()
     ]
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         '"""A docstring."""',

@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 import unicodedata
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.cost import cpu_seconds, is_in_proportion, repeated
+from tests.support.rows import every_row
 from wx2mqtt.limits import MAX_FILENAME_BYTES
 from wx2mqtt.names import clean_filename, composed, cut_filename, extension_of, utf8_size
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=400)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "name",
     [
         '12:30 *what?* "a" <b> | c & d.pdf',
@@ -32,7 +32,7 @@ def test_every_harmless_character_stays(name: str) -> None:
     assert clean_filename(name) == name
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "cleaned"),
     [
         ("../../etc/passwd", ".._.._etc_passwd"),
@@ -63,7 +63,7 @@ def test_a_cleaned_name_is_clean(name: str) -> None:
     assert cut_filename(clean_filename(cleaned)) == cleaned
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "extension"),
     [("a.pdf", "pdf"), ("a.tar.gz", "gz"), ("a", ""), ("a.b c", ""), ("a.报告", ""), ("a." + "x" * 13, "")],
 )
@@ -79,8 +79,8 @@ def test_a_control_character_before_an_accent_does_not_leave_it_apart() -> None:
 MARKS_OUT_OF_ORDER = ("\u0301\u0327", "\u0f73", "\u0344\u0327", "\u0316\u0301\u0334", "\U0001d165\U0001d16d")
 
 
-@pytest.mark.parametrize("marks", MARKS_OUT_OF_ORDER)
-@pytest.mark.parametrize("function", [composed, clean_filename])
+@every_row("marks", MARKS_OUT_OF_ORDER)
+@every_row("function", [composed, clean_filename])
 def test_marks_in_a_row_cost_no_more_than_in_proportion(function, marks: str) -> None:
     assert is_in_proportion(lambda size: function("a" + repeated(marks, size)), 20_000)
     assert cpu_seconds(lambda: function("a" + repeated(marks, 20_000))) < 0.1

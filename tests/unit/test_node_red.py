@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "node-red"
@@ -62,7 +63,7 @@ def test_there_are_at_least_seven():
     assert len(FLOWS) >= 7
 
 
-@pytest.mark.parametrize("path", FILES, ids=FLOWS)
+@every_row("path", FILES)
 def test_a_file_is_written_as_node_red_exports_it(path):
     text = path.read_text()
     assert text == json.dumps(json.loads(text), indent=4, ensure_ascii=False) + "\n"

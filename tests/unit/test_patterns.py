@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import pytest
-
 from tests.support import cost
 from tests.support.ambiguity import MANY_REPEATS, Automaton, analyse, literal_runs
 from tests.support.cost import is_in_proportion, repeated
@@ -18,6 +16,7 @@ from tests.support.patterns import (
     other_imports_of_re,
     product_patterns,
 )
+from tests.support.rows import every_row
 
 # Short ones first: for a long text a pattern that costs more than in proportion would take minutes.
 LENGTHS = (500, 4_000, 20_000)
@@ -88,7 +87,7 @@ MATCH = {"search": False}
 FULL = {"search": False, "full": True}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("pattern", "use"),
     [
         (r"\w+@", SEARCH),
@@ -114,7 +113,7 @@ def test_the_analysis_sees_what_is_slow(pattern, use):
     assert analyse(re.compile(pattern), **use)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("pattern", "use"),
     [
         (r"\w+", SEARCH),

@@ -17,6 +17,7 @@ import yaml
 
 import wx2mqtt
 from tests.release import UNPUBLISHED, image_of, main, release_problems, renamed, tracked_files
+from tests.support.rows import every_row
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -54,9 +55,7 @@ def test_the_files_that_name_the_project_name_one_address():
     assert named >= NAMED
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "README.zh.md", "docs/en/install/pip.md", "docs/zh/install/pip.md"]
-)
+@every_row("page", ["README.md", "README.zh.md", "docs/en/install/pip.md", "docs/zh/install/pip.md"])
 def test_a_newcomer_is_told_what_to_clone(page):
     assert f"git clone {wx2mqtt.REPOSITORY}" in (ROOT / page).read_text()
 
@@ -115,7 +114,7 @@ def test_a_release_whose_files_agree_lacks_nothing():
     assert release_problems("v1.2.3", **READY) == []
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("change", "word"),
     [
         ({"version": "1.2.4"}, "tag"),

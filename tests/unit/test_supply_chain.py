@@ -22,6 +22,7 @@ from license_expression import get_spdx_licensing  # type: ignore[import-untyped
 
 from tests import supply_chain
 from tests.support.lock import read_lock
+from tests.support.rows import every_row
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = read_lock(supply_chain.LOCK)
@@ -60,7 +61,7 @@ def test_each_locked_package_has_a_licence_and_no_other_has():
     assert LICENCES["packages"].keys() == ALL_PINS.keys()
 
 
-@pytest.mark.parametrize("name", sorted(ALL_PINS))
+@every_row("name", sorted(ALL_PINS))
 def test_the_listed_licence_is_allowed_and_is_the_one_that_the_package_states(name):
     listed = LICENCES["packages"][name]
     assert SPDX.validate(listed).errors == []
@@ -103,7 +104,7 @@ def test_a_package_without_a_licence_is_not_listed_silently():
         supply_chain.bill_of_materials({"httpx": PINS["httpx"]}, {}, {})
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("output", "errors", "code", "words"),
     [
         ({"dependencies": [{"name": "a", "version": "1", "vulns": []}]}, "", 0, "no known vulnerability"),

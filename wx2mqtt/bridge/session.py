@@ -260,6 +260,7 @@ class LoginSession:
                 backoff = backoff.after_failure()
                 await asyncio.sleep(backoff.wait(random.random()))
                 continue
+            await asyncio.sleep(0)  # to read the last page, and to compare thousands, takes a turn each
             await self._store_contacts(contacts, accepted, complete=True)
             stale = self._ctx.registry.remove_stale(now_ms())
             await self._inbound.apply_people(stale, self.state.on_store_failure)

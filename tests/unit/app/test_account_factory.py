@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.app.account_factory import AccountFactory, resolve_base_topics
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.settings.loader import LoadedSettings
@@ -25,7 +26,7 @@ def test_at_the_beginning_the_first_one_has_wx_and_the_others_their_names():
     assert bases({"home": "house", "office": None}) == {"home": "house", "office": "wx/office"}
 
 
-@pytest.mark.parametrize(
+@every_row(
     "order", [("home", "office"), ("office", "home"), ("office", "home", "club"), ("club", "office", "home")]
 )
 def test_who_comes_later_moves_nobody_wherever_it_stands_in_the_file(order):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.app.configuration import (
     load_configuration,
     media_base_url,
@@ -107,7 +108,7 @@ RENEW = {"ilink": {"renew": {"after": "25d"}}}
 FALLBACK = {"fallback": {"urls": ["json://localhost"]}}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("backend", "on", "key"),
     [
         ("ilink", {}, "no_safeguards"),
@@ -175,7 +176,7 @@ def test_by_default_it_is_on_loopback_and_asks_nobody():
     assert options.ingress == ""
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("web", "base"),
     [
         ({}, ""),

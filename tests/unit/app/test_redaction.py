@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cost import is_in_proportion, repeated
+from tests.support.rows import every_row
 from wx2mqtt.app.redaction import (
     MAX_TEXT_CHARACTERS,
     MAX_TRACEBACK_LINES,
@@ -24,7 +25,7 @@ from wx2mqtt.settings.formats import printable
 SECRET = "Geheim0815"
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "@crypt_Geheim0815_abc",
@@ -74,7 +75,7 @@ def test_a_secret_inside_a_text_is_hidden(text):
     assert "eheim" not in clean_traceback(f"Traceback\n  x\nValueError: {text}")
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "WeChat does not answer (HTTP 502)",
@@ -92,9 +93,7 @@ def test_what_is_no_secret_stays_readable(text):
     assert redact(text) == text
 
 
-@pytest.mark.parametrize(
-    "key", [*sorted(SECRET_KEYS), "Skey", "PASS_TICKET", "Set-Cookie", "web_password", "botToken"]
-)
+@every_row("key", [*sorted(SECRET_KEYS), "Skey", "PASS_TICKET", "Set-Cookie", "web_password", "botToken"])
 def test_the_value_of_a_secret_s_key_is_never_shown(key):
     for value in (SECRET, 815, SECRET.encode(), [SECRET], {"a": SECRET}):
         assert redact_value(key, value, message_text=True) == "***"
@@ -109,7 +108,7 @@ def test_that_a_secret_is_missing_is_shown():
     ]
 
 
-@pytest.mark.parametrize("key", ["text", "content", "payload", "Text"])
+@every_row("key", ["text", "content", "payload", "Text"])
 def test_what_people_write_is_shown_only_when_allowed(key):
     assert redact_value(key, "开灯", message_text=False) == "<2 long>"
     assert redact_value(key, {"a": "开灯"}, message_text=False) == "<hidden>"
@@ -178,7 +177,7 @@ def test_redacting_twice_is_redacting_once_as_far_as_secrets_go(text):
     assert not re.search(r"://[^\s/@]+@(?<!\*\*\*@)", redact(redact(text)))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "redacted"),
     [
         ("a ticket Ge.h%40-1=@qrticket_0 b", "a ticket *** b"),

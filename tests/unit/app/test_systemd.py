@@ -13,6 +13,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.support.pauseless_loop import run_without_pauses
+from tests.support.rows import every_row
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog, status_line
 from wx2mqtt.bridge.context import Watchdog
@@ -99,7 +100,7 @@ def test_ready_waits_for_the_first_attempt_of_every_account():
     played(story)
 
 
-@pytest.mark.parametrize("interval", [0.25, 0.5, 1.0, 5.0, 30.0])
+@every_row("interval", [0.25, 0.5, 1.0, 5.0, 30.0])
 def test_the_watchdog_is_fed_at_half_its_time_and_never_later(interval: float):
     async def story() -> None:
         stage = Stage(interval, tried())
@@ -181,7 +182,7 @@ def test_the_status_line_names_each_account_and_a_broker_that_is_away():
     played(story)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("env", "interval"),
     [
         ({}, None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.bridge.contexts import settings
 from tests.unit.bridge.session_harness import message
 from wx2mqtt.bridge.account_settings import AccountSettings
@@ -14,7 +15,7 @@ from wx2mqtt.settings.schema import Receive, Settings
 GROUP = {"chat": Handle("@@g"), "chat_kind": ChatKind.GROUP}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("filters", "user", "passes"),
     [
         (Receive(), "wife", True),
@@ -33,7 +34,7 @@ def test_names_and_globs_choose_whose_messages_are_published(filters: Receive, u
     assert settings(receive=filters).publishes_chat(user, ChatKind.FRIEND, listed=False) is passes
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("groups", "plain", "mentioned", "listed", "event"),
     [
         ("all", True, True, True, True),

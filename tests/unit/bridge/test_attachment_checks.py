@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from tests.unit.bridge.outgoing import CAPABILITIES
 from wx2mqtt.bridge import attachment_checks
 from wx2mqtt.bridge.attachment_checks import (
@@ -76,7 +77,7 @@ def test_whatever_comes_is_read_or_refused(text):
         assert bad.message_key == "bad_base64"
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "A",
@@ -120,7 +121,7 @@ def is_good(name):
     return True
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("found", "name"),
     [
         ("/home/me/图.png", "图.png"),
@@ -144,8 +145,8 @@ def test_what_is_found_at_the_end_of_a_path_is_made_good(found, name):
     assert filename_of(found) == name
 
 
-@pytest.mark.parametrize("stem", ["x" * 300, "图" * 300, "👨\u200d👩" * 60, "x. " * 100])
-@pytest.mark.parametrize("ending", [".jpg", ".tar", ".JPEG", ""])
+@every_row("stem", ["x" * 300, "图" * 300, "👨\u200d👩" * 60, "x. " * 100])
+@every_row("ending", [".jpg", ".tar", ".JPEG", ""])
 def test_one_that_is_too_long_is_cut_and_keeps_its_extension(stem, ending):
     name = filename_of(stem + ending)
     assert MAX_FILENAME_BYTES - 16 < len(name.encode()) <= MAX_FILENAME_BYTES
@@ -177,7 +178,7 @@ def test_every_file_has_a_name(found, ending, kind):
     assert is_good(name)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("given_name", "found", "kind", "ending", "name"),
     [
         ("", "", "image", ".jpg", "image.jpg"),
@@ -199,7 +200,7 @@ def test_a_name_that_is_given_wins_and_an_extension_is_added_where_there_is_none
     assert choose_filename(given_name, found, kind, ending) == name
 
 
-@pytest.mark.parametrize(
+@every_row(
     "name",
     [
         "a.pdf",
@@ -217,7 +218,7 @@ def test_a_plain_name_is_taken_as_it_is(name):
     assert is_good(name)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "name",
     [
         "a/b",
@@ -244,7 +245,7 @@ def test_one_that_hides_something_is_refused(name):
 MEDIA = CAPABILITIES.media
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("asked", "mime", "kind"),
     [
         ("image", "image/jpeg", Kind.IMAGE),
@@ -262,7 +263,7 @@ def test_what_wechat_takes(asked, mime, kind):
     assert kind_for(asked, mime, MEDIA) is kind
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("asked", "mime", "code"),
     [
         ("image", "image/webp", "unsupported"),

@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import wx2mqtt
+from tests.support.rows import every_row
 from wx2mqtt.bridge.counters import BUCKET_BOUNDS_SECONDS, AccountCounters, CallStatistics
 from wx2mqtt.bridge.health import (
     HealthSnapshot,
@@ -111,12 +111,12 @@ def test_when_all_is_well_it_says_so():
     assert json.loads(encode(body)) == body
 
 
-@pytest.mark.parametrize("state", [one for one in LoginState if one is not LoginState.ONLINE])
+@every_row("state", [one for one in LoginState if one is not LoginState.ONLINE])
 def test_a_login_that_does_not_stand_is_a_problem(state: LoginState):
     assert active_problems(seen(login=LoginStatus(state=state, since=1))) == (f"login_{state}",)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("more", "problem"),
     [
         ({"broker": ""}, "broker_away"),

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.cost import is_in_proportion
 from tests.support.pauseless_loop import PauselessLoop, run_without_pauses
+from tests.support.rows import every_row
 from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.session_harness import OWNER, WIFE, FakeJournal, SessionHarness, batch, message
 from wx2mqtt.bridge import inbound_rows
@@ -494,7 +495,7 @@ def test_what_is_needed_to_answer_a_friend_request_is_stored_and_not_published()
     at_home(story)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("filters", "arrived"),
     [
         (Receive(), 2),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.rows import every_row
 from tests.unit.bridge.session_harness import CODE, OWNER, SessionHarness, Wait, code, logged_in, run_story
 from wx2mqtt.bridge.login import MAX_QR_CODES
 from wx2mqtt.bridge.login_state import required_of_person
@@ -123,15 +124,13 @@ def test_only_the_account_that_the_file_names_may_log_in():
     assert mismatched_key(Expect(ilink="o9cq80me@im.wechat"), NAMELESS) == ""
 
 
-@pytest.mark.parametrize("code", ["", " ", "12a", "١٢", "1" * 13, -5, 1.5, True, None, [], {}])
+@every_row("code", ["", " ", "12a", "١٢", "1" * 13, -5, 1.5, True, None, [], {}])
 def test_what_is_no_number_is_said_to_be_none(code):
     with pytest.raises(BadCommand, match="bad_value"):
         commands.read_digits({"code": code}, "code")
 
 
-@pytest.mark.parametrize(
-    ("code", "typed"), [("0", "0"), (" 123456\n", "123456"), (7, "7"), ("0" * 12, "0" * 12)]
-)
+@every_row(("code", "typed"), [("0", "0"), (" 123456\n", "123456"), (7, "7"), ("0" * 12, "0" * 12)])
 def test_digits_are_taken_as_they_are_typed(code, typed):
     assert commands.read_digits({"code": code}, "code") == typed
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.pauseless_loop import run_without_pauses
+from tests.support.rows import every_row
 from tests.unit.bridge.session_harness import (
     CODE,
     WIFE,
@@ -56,7 +57,7 @@ def run_story(story: Callable[[SessionHarness], Awaitable[None]], gateway: FakeG
     run_without_pauses(whole())
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("steps", "state"),
     [
         ([LONG], S.STARTING),
@@ -67,7 +68,6 @@ def run_story(story: Callable[[SessionHarness], Awaitable[None]], gateway: FakeG
         ([Unreachable("no answer")], S.INTERRUPTED),
         ([LoginRefused("not you")], S.REFUSED),
     ],
-    ids=["before anything", "code shown", "scanned", "phone asked", "confirmed", "unreachable", "refused"],
 )
 def test_whenever_a_logout_is_asked_for_it_rests_and_the_request_is_answered(steps, state):
     async def story(session_harness: SessionHarness) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.bridge.login_state import NEEDS, TRANSITIONS, LoginStatus
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.model import Needs
@@ -16,7 +17,7 @@ def test_every_state_has_a_row_and_a_need():
     assert all(S.STOPPED in following for state, following in TRANSITIONS.items() if state is not S.STOPPED)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("state", "needs"),
     [
         (S.WAITING_FOR_SCAN, Needs.SCAN),
@@ -31,7 +32,7 @@ def test_a_state_says_what_a_person_must_do(state: S, needs: Needs):
     assert LoginStatus(since=1).transition(state, "why", NOW).needs is needs
 
 
-@pytest.mark.parametrize("state", list(S))
+@every_row("state", list(S))
 def test_only_what_stands_in_the_table_follows(state: S):
     for following in S:
         login = LoginStatus(state=state, since=1)

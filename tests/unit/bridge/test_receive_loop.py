@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.support.rows import every_row
 from tests.unit.bridge.session_harness import (
     CODE,
     SessionHarness,
@@ -19,7 +18,7 @@ from wx2mqtt.model import LoginState as S
 from wx2mqtt.model import Needs
 
 
-@pytest.mark.parametrize(
+@every_row(
     "trouble",
     [
         Unreachable("503"),
@@ -27,7 +26,6 @@ from wx2mqtt.model import Needs
         Throttled("too often", retry_after=5),
         Unreachable(poll_timed_out=True),
     ],
-    ids=repr,
 )
 def test_answers_that_fail_are_published_within_45_seconds_and_an_answer_ends_it(trouble: Exception):
     async def story(session_harness: SessionHarness) -> None:

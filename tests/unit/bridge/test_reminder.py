@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.outgoing import CommandsHarness
 from wx2mqtt.bridge import reminder
@@ -37,7 +38,7 @@ def reminded_at(end: str, *, now: str = "", quiet: str | None = NIGHT, hours: fl
     return "" if due is None else f"{datetime.fromtimestamp(due / 1000, BERLIN):%Y-%m-%dT%H:%M}"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("end", "due"),
     [
         ("2026-05-10T18:00", "2026-05-10T16:00"),
@@ -64,7 +65,7 @@ def test_quiet_hours_may_lie_within_a_day(end: str, due: str):
     assert reminded_at(end, quiet=AFTERNOON) == due
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("end", "due"),
     [
         # The night of the change to summer time has an hour less, that of the change back one more.
@@ -83,7 +84,7 @@ def test_without_quiet_hours_it_comes_at_night_too():
     assert reminded_at("2026-05-10T03:00", quiet=None) == "2026-05-10T01:00"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("now", "due"),
     [
         ("2026-05-10T20:00", "2026-05-10T21:45"),

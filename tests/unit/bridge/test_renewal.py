@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.session_harness import (
     CODE,
@@ -34,7 +35,7 @@ AFTER = 25 * 86_400.0
 OFFER = ShowQr(url="https://liteapp.weixin.qq.com/q/next", lifetime=300.0)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("offers", "age", "due"),
     [
         ((), 25 * DAY - 1, False),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cost import is_in_proportion, repeated
+from tests.support.rows import every_row
 from wx2mqtt.bridge.text_split import _split, split_text
 
 SIGNS = st.sampled_from(
@@ -66,7 +67,7 @@ def test_what_fits_is_one_part_as_it_was():
     assert split_text("x" * 5000, None) == ("x" * 5000,)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "limit", "parts"),
     [
         (
@@ -98,7 +99,7 @@ def test_the_two_halves_of_a_surrogate_pair_stay_in_one_part():
     assert split_text("a" * 9 + "\ud83d\ude00" + "b", 10) == ("a" * 9, "\ud83d\ude00b")
 
 
-@pytest.mark.parametrize("skin_tone", "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
+@every_row("skin_tone", "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
 def test_a_hand_stays_in_one_part_with_each_of_its_skin_tones(skin_tone):
     assert split_text("a" * 9 + "👍" + skin_tone, 10) == ("a" * 9, "👍" + skin_tone)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.support.rows import every_row
 from wx2mqtt.cli.operations import exit_code
 from wx2mqtt.demo.environment import DemoPortsInUse
 from wx2mqtt.errors import (
@@ -19,7 +18,7 @@ from wx2mqtt.errors import (
 from wx2mqtt.mqtt.embedded import PortInUse
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("error", "code"),
     [
         (SettingsError((Problem("a.yaml", 3, "key", "is wrong"),)), 78),
@@ -32,7 +31,6 @@ from wx2mqtt.mqtt.embedded import PortInUse
         (LoginRefused(), 1),
         (Wx2MqttError("something"), 1),
     ],
-    ids=lambda value: type(value).__name__,
 )
 def test_each_error_has_its_exit_code_and_one_sentence(error, code):
     said: list[str] = []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.support.rows import every_row
 from wx2mqtt.cli.purge import PurgePlan, describe_plan, former_clients
 from wx2mqtt.model import Json
 from wx2mqtt.settings.schema import Settings
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("client_id", "accounts", "clients"),
     [
         (None, ["home"], ("wx2mqtt-old",)),

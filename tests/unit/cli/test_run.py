@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.support.rows import every_row
 from wx2mqtt.cli.run import setup_command
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("env", "expected"),
     [
         ({}, "wx2mqtt setup"),

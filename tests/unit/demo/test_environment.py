@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.demo.environment import BrokerLogin, DemoAddresses, broker_login, client_options, explanation
 
 ADDRESSES = DemoAddresses(
@@ -19,7 +20,7 @@ ADDRESSES = DemoAddresses(
 )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("url", "options"),
     [
         ("mqtt://broker.lan", "-h broker.lan -p 1883"),

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.rows import every_row
 from wx2mqtt.diagnostics.connection import Certificate, parse_certificate
 
 BEGINS, ENDS = datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,7 +44,7 @@ def test_what_is_no_certificate_is_a_value_error(raw):
         parse_certificate(raw)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "host", "fits"),
     [
         ("broker.lan", "broker.lan", True),

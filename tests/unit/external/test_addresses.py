@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.addresses import (
     ipv4_networks,
@@ -30,12 +31,12 @@ NOT_PUBLIC = (
 )
 
 
-@pytest.mark.parametrize("address", [*PUBLIC, "2606:4700:4700::1111", "2a00:1450::1"])
+@every_row("address", [*PUBLIC, "2606:4700:4700::1111", "2a00:1450::1"])
 def test_what_everybody_can_reach_is_public(address):
     assert is_public(address)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "address",
     [
         *NOT_PUBLIC,
@@ -57,8 +58,8 @@ def test_local_private_and_special_addresses_are_not_public(address):
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", NOT_PUBLIC)
-@pytest.mark.parametrize("form", ["::ffff:{0}", "64:ff9b::{0}", "2002:{1}::", "::{0}", "::ffff:0:{0}"])
+@every_row("address", NOT_PUBLIC)
+@every_row("form", ["::ffff:{0}", "64:ff9b::{0}", "2002:{1}::", "::{0}", "::ffff:0:{0}"])
 def test_nor_does_an_ipv6_address_that_holds_one_hide_it(address, form):
     number = int(ipaddress.IPv4Address(address))
     assert not is_public(form.format(address, f"{number >> 16:x}:{number & 0xFFFF:x}"))
@@ -69,9 +70,7 @@ def test_an_ipv4_address_as_ipv6_writes_it_is_public_when_it_is():
     assert is_public("64:ff9b::1.1.1.1")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "localhost", "127.1", "0x7f000001", "2130706433", "1.1.1.1:80", "[::1]", "a\0"]
-)
+@every_row("text", ["", "localhost", "127.1", "0x7f000001", "2130706433", "1.1.1.1:80", "[::1]", "a\0"])
 def test_what_is_no_address_is_not_public(text):
     assert not is_public(text)
 
@@ -91,7 +90,7 @@ def test_an_address_is_judged_alike_in_both_writings(address):
     assert is_public(f"::ffff:{address}") == is_public(str(address))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("one", "other"),
     [
         ("Camera.Local", "camera.local."),
@@ -104,7 +103,7 @@ def test_a_host_is_the_same_however_it_is_written(one, other):
     assert same_host(one, other)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("one", "other"),
     [("camera", "camera2"), ("a.b", "b"), ("127.0.0.1", "127.1"), ("", "x"), ("x" * 70, "x" * 71)],
 )
@@ -208,7 +207,7 @@ def test_every_address_of_this_machine_is_local():
     assert [address for address in addresses if not is_local(address, networks)] == []
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("address", "local"),
     [
         ("93.184.216.7", True),

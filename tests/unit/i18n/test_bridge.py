@@ -10,6 +10,7 @@ from string import Formatter
 import pytest
 
 import wx2mqtt
+from tests.support.rows import every_row
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import BRIDGE_MESSAGES, bridge_text, rejection_text
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
@@ -63,7 +64,7 @@ def test_the_language_chooses_the_sentence_and_facts_fill_it():
     assert bridge_text("zh", "removed_user", user="老婆") == "“老婆”已不是联系人"
 
 
-@pytest.mark.parametrize("user", ["{user}", "{0}", "%s", "{", "}"])
+@every_row("user", ["{user}", "{0}", "%s", "{", "}"])
 def test_what_strangers_chose_is_put_in_as_it_is(user):
     assert user in bridge_text("en", "removed_user", user=user)
 

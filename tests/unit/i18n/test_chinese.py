@@ -6,10 +6,9 @@ import ast
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 import wx2mqtt
 from tests.support.chinese import OTHER_WORDS, half_width_signs, is_chinese
+from tests.support.rows import every_row
 
 PACKAGE = Path(wx2mqtt.__file__).parent
 DEPLOY = PACKAGE.parent / "deploy"
@@ -40,14 +39,14 @@ def test_no_text_has_a_word_outside_of_the_glossary():
     assert {where: text for where, text in chinese_texts().items() if OTHER_WORDS.search(text)} == {}
 
 
-@pytest.mark.parametrize("path", sorted(DEPLOY.rglob("*.yaml")), ids=lambda path: path.name)
+@every_row("path", sorted(DEPLOY.rglob("*.yaml")))
 def test_no_file_for_other_programs_has_either(path):
     text = path.read_text(encoding="utf-8")
     assert half_width_signs(text) == []
     assert OTHER_WORDS.findall(text) == []
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "expected"),
     [
         ("好,的\n好，的\n[好](a.md)\n用 pip,git\n(好)", ["好,的", "(好)"]),

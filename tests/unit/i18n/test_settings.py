@@ -6,9 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import wx2mqtt.settings
+from tests.support.rows import every_row
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n.settings import PROBLEM_TEXTS, chinese_sentence, problem_text, sentence_text
 from wx2mqtt.wechat.registry import BACKENDS
@@ -78,7 +77,7 @@ def test_every_sentence_of_the_settings_has_a_chinese_one():
     assert {text for text in SENTENCES if chinese_sentence(text) == text} == PARTS
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("english", "chinese"),
     [
         ("must be webwx or ilink, did you mean 'ilink'?", "必须是 webwx 或 ilink，是否想写“ilink”？"),

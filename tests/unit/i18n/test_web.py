@@ -9,10 +9,9 @@ from functools import cache
 from pathlib import Path
 from string import Formatter
 
-import pytest
-
 import wx2mqtt.web
 from tests.support.page import login, seen
+from tests.support.rows import every_row
 from wx2mqtt.bridge.health import active_problems, health_problems
 from wx2mqtt.bridge.people import pins
 from wx2mqtt.i18n.web import REMEDIES, SERVER_MESSAGES, remedy_for, server_text
@@ -37,7 +36,7 @@ def test_the_table_has_every_problem_and_no_other():
     assert set(REMEDIES) == CAN_BE
 
 
-@pytest.mark.parametrize("name", REMEDIES)
+@every_row("name", REMEDIES)
 def test_both_languages_say_what_is_wrong_and_what_to_do(name):
     english, chinese = REMEDIES[name].in_language("en"), REMEDIES[name].in_language("zh")
     for text in english:
@@ -128,7 +127,7 @@ def test_what_others_are_called_is_text_in_a_sentence_too():
     assert PageText("en")("to_whom", user="{user}") == "to {user}"
 
 
-@pytest.mark.parametrize("word", SERVER_MESSAGES)
+@every_row("word", SERVER_MESSAGES)
 def test_both_languages_of_the_server_say_the_same_facts(word):
     english, chinese = (
         {name for _, name, _, _ in string.Formatter().parse(text) if name} for text in SERVER_MESSAGES[word]

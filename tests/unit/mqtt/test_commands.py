@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.limits import MAX_TTL_SECONDS
@@ -56,7 +57,7 @@ def sentence(payload, content_type=""):
 # text
 
 
-@pytest.mark.parametrize("text", ["开灯 ☀", " two\nlines \n", "[1]", '"{"', "a{", "&lt;br/&gt;", "0"])
+@every_row("text", ["开灯 ☀", " two\nlines \n", "[1]", '"{"', "a{", "&lt;br/&gt;", "0"])
 def test_what_does_not_begin_with_a_brace_is_text_as_it_is(text):
     assert read(text) == Command(user="wife", text=text)
 
@@ -67,14 +68,12 @@ def test_text_plain_makes_anything_a_text(content_type):
     assert read("{no json", content_type).text == "{no json"
 
 
-@pytest.mark.parametrize(
-    "payload", ["", " ", "\n\t", "\u3000", '{"text": ""}', '{"text": " \\n"}', '{"kind": "text"}']
-)
+@every_row("payload", ["", " ", "\n\t", "\u3000", '{"text": ""}', '{"text": " \\n"}', '{"kind": "text"}'])
 def test_nothing_to_say_is_empty(payload):
     assert refused(payload)[0] == "empty"
 
 
-@pytest.mark.parametrize("payload", [b"\xff", b"\xe4\xbd", b"{\xff}", b'{"text": "\xe4"}'])
+@every_row("payload", [b"\xff", b"\xe4\xbd", b"{\xff}", b'{"text": "\xe4"}'])
 def test_what_is_not_utf_8_is_a_bad_command(payload):
     assert refused(payload)[:2] == ("bad_command", "not_utf8")
 
@@ -97,8 +96,8 @@ def test_a_byte_order_mark_is_no_part_of_a_text_a_command_or_a_request():
 # commands
 
 
-@pytest.mark.parametrize("payload", ['{"text": "x"}', ' \r\n\t{"text": "x"} \n'])
-@pytest.mark.parametrize("content_type", ["", "application/json", "application/octet-stream"])
+@every_row("payload", ['{"text": "x"}', ' \r\n\t{"text": "x"} \n'])
+@every_row("content_type", ["", "application/json", "application/octet-stream"])
 def test_what_begins_with_a_brace_is_a_command(payload, content_type):
     assert read(payload, content_type) == Command(user="wife", text="x")
 
@@ -127,16 +126,14 @@ def test_a_command_holds_what_was_asked():
     )
 
 
-@pytest.mark.parametrize(
-    "payload", ["{", "{no json", '{"text": "x"', '{"text": "x"} y', '{"a": NaN}', "{" * 9]
-)
+@every_row("payload", ["{", "{no json", '{"text": "x"', '{"text": "x"} y', '{"a": NaN}', "{" * 9])
 def test_a_brace_that_does_not_parse_gets_the_hint_how_to_send_it_as_text(payload):
     assert refused(payload)[:2] == ("bad_command", "bad_json")
     assert '{"text": "…"}' in sentence(payload)
     assert "text/plain" in sentence(payload)
 
 
-@pytest.mark.parametrize("payload", ["[]", "1", '"text"', "null", "", "x"])
+@every_row("payload", ["[]", "1", '"text"', "null", "", "x"])
 def test_application_json_must_be_an_object(payload):
     assert refused(payload, "application/json")[:2] == ("bad_command", "bad_json")
 
@@ -169,21 +166,19 @@ WHOLE = [
 ]
 
 
-@pytest.mark.parametrize("body", WHOLE)
+@every_row("body", WHOLE)
 def test_other_kinds_need_no_text(body):
     command = read(json.dumps({**body, "id": "a"}))
     assert (command.kind, command.text) == (body["kind"], "")
 
 
-@pytest.mark.parametrize("kind", FILE_KINDS)
-@pytest.mark.parametrize(
-    "given", [{}, {"path": "/a", "url": "b"}, {"data": "", "path": "/a"}, {"path": "", "url": ""}]
-)
+@every_row("kind", FILE_KINDS)
+@every_row("given", [{}, {"path": "/a", "url": "b"}, {"data": "", "path": "/a"}, {"path": "", "url": ""}])
 def test_a_file_comes_in_exactly_one_way(kind, given):
     assert refused(json.dumps({"kind": kind, **given}))[:2] == ("bad_command", "one_source")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("body", "code", "word"),
     [
         ({"kind": "image", "data": ""}, "empty", "no_bytes"),
@@ -223,7 +218,7 @@ BAD_VALUES: list[tuple[str, list[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD_VALUES for value in values])
+@every_row(("key", "value"), [(key, value) for key, values in BAD_VALUES for value in values])
 def test_a_value_that_does_not_fit_names_its_key(key, value):
     code, _, facts = refused(json.dumps({"text": "x", key: value}))
     assert code == "bad_command"
@@ -236,7 +231,7 @@ def test_a_refusal_carries_the_id_wherever_there_is_one():
     assert caught.value.command_id == "a"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "taken"),
     [
         ("7", "7"),
@@ -274,9 +269,7 @@ def test_an_empty_request_has_no_fields(payload):
     assert read_request(payload) == {}
 
 
-@pytest.mark.parametrize(
-    "payload", [b"[]", b"x", b"\xff", b"{", b'"a"', b"{" * 3000, b'{"transaction": 1e999}']
-)
+@every_row("payload", [b"[]", b"x", b"\xff", b"{", b'"a"', b"{" * 3000, b'{"transaction": 1e999}'])
 def test_a_request_must_be_a_json_object(payload):
     with pytest.raises(BadCommand) as caught:
         read_request(payload)
@@ -284,7 +277,7 @@ def test_a_request_must_be_a_json_object(payload):
     assert rejection_text("en", caught.value)
 
 
-@pytest.mark.parametrize("depth", [50, 150, 400, 900, 2000, 100_000])
+@every_row("depth", [50, 150, 400, 900, 2000, 100_000])
 def test_what_is_nested_so_deep_that_it_could_not_be_written_again_is_refused(depth):
     payload = b'{"transaction": ' + b"[" * depth + b"]" * depth + b"}"
     if depth <= 50:

@@ -6,10 +6,10 @@ import socket
 import ssl
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.i18n.broker import REASON_TEXTS
 from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.connection_errors import ConnectionTexts, reason_text, scrub_reason
@@ -31,7 +31,7 @@ CERTIFICATE = ssl.SSLCertVerificationError(1, "x")
 CERTIFICATE.verify_message = "self-signed certificate"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("error", "sentence"),
     [
         (ConnectionRefusedError(111, "Connection refused"), "nobody listens on broker:1883"),
@@ -58,7 +58,7 @@ def test_a_lost_connection_says_who_ended_it():
     assert AT.broken(reset) == "the connection to broker:1883 broke: connection reset by peer"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("url", "protocol", "hint"),
     [
         ("mqtt://broker", V5, "; it may want TLS (mqtts or wss) or MQTT 3.1.1 (mqtt.protocol: '3.1.1')"),
@@ -102,7 +102,7 @@ def test_a_reason_of_the_broker_has_no_password_in_it():
 # what a broker states as the reason
 
 
-@pytest.mark.parametrize("code", sorted(REASON_TEXTS))
+@every_row("code", sorted(REASON_TEXTS))
 def test_every_code_has_a_text(code):
     assert reason_text("en", code).startswith("the broker ")
 

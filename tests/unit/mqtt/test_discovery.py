@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.discovery_rules import faults
+from tests.support.rows import every_row
 from wx2mqtt.model import Kind, LoginState, Status
 from wx2mqtt.mqtt.discovery import (
     MAX_DISPLAY_NAME_CHARACTERS,
@@ -39,8 +40,8 @@ def body(one: Device, room: int | None = None) -> dict[str, Any]:
     return value
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("url", ["", "https://house.example/wx/"])
+@every_row("language", ["en", "zh"])
+@every_row("url", ["", "https://house.example/wx/"])
 def test_home_assistant_has_nothing_to_complain_about(language: str, url: str) -> None:
     one = device(
         WIFE, ZHANG, language=language, url=url, previous_components={"to_gone": "notify", "old": "sensor"}
@@ -139,7 +140,7 @@ def test_a_plain_level_is_its_own_id() -> None:
     assert entity_id("friend_1") == "friend_1"
 
 
-@pytest.mark.parametrize("level", ["Wife", "a-b", "a.b", "_a", "a__b", "😀", "  ", "张三", "é", "\ud83d"])
+@every_row("level", ["Wife", "a-b", "a.b", "_a", "a__b", "😀", "  ", "张三", "é", "\ud83d"])
 def test_any_other_level_gets_digits_of_its_own(level: str) -> None:
     made = entity_id(level)
     assert made != level

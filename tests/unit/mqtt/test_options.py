@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.mqtt.options import (
     MAX_SERVER_REFERENCES,
     BrokerAddress,
@@ -15,7 +16,7 @@ from wx2mqtt.mqtt.options import (
 )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("url", "host", "port", "path"),
     [
         ("mqtt://broker", "broker", 1883, ""),
@@ -35,7 +36,7 @@ def test_a_url_of_each_scheme_is_read(url, host, port, path):
     assert (address.host, address.port, address.path) == (host, port, path)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "url",
     ["", "broker", "http://broker", "mqtt://", "mqtt://broker:x", "mqtt://broker:0", "mqtt://broker:70000",
      "mqtt://broker/path", "unix://relative", "unix:relative", "mqtt://[::1"],
@@ -80,7 +81,7 @@ def test_an_ipv6_address_is_shown_in_brackets():
 AT = parse_broker_url("mqtts://user:geheim@first:8883")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("reference", "places"),
     [
         ("second", [("second", 8883)]),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cost import cpu_seconds
+from tests.support.rows import every_row
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.packet_reader import ClosedByBroker, PacketReader
@@ -120,7 +121,7 @@ def test_a_connack_that_refuses_ends_the_connection_with_its_reason():
     assert peer.calls == [("on_closed", BrokerReason(0x86))]
 
 
-@pytest.mark.parametrize(
+@every_row(
     "packet",
     [
         b"\x36\x08\x00\x01t\x00\x07\x00hi",  # QoS 3
@@ -166,9 +167,7 @@ def packet_of_properties(first_byte, head, size):
     return bytes((first_byte,)) + pack_varint(len(body)) + body
 
 
-@pytest.mark.parametrize(
-    ("first_byte", "head"), [(0x20, b"\0\0"), (0x90, b"\0\1"), (0xE0, b"\x8b"), (0xB0, b"\0\1")]
-)
+@every_row(("first_byte", "head"), [(0x20, b"\0\0"), (0x90, b"\0\1"), (0xE0, b"\x8b"), (0xB0, b"\0\1")])
 def test_properties_without_end_end_the_connection_and_cost_nothing(first_byte, head):
     peer = Peer()
     if first_byte != CONNACK[0]:

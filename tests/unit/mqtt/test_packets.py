@@ -12,6 +12,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.support.rows import every_row
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import (
     MAX_PROPERTIES,
@@ -82,7 +83,7 @@ def test_a_number_has_the_length_that_mqtt_gives_it(value):
     assert len(packed) == 1 + (value > 127) + (value > 16383) + (value > 2097151)
 
 
-@pytest.mark.parametrize("payload", [0, 1, 120, 127, 128, 16380, 20000])
+@every_row("payload", [0, 1, 120, 127, 128, 16380, 20000])
 def test_the_header_and_the_payload_are_the_whole_packet(payload):
     publication = Publication(topic="wx/in/a", payload=b"x" * payload, content_type="text/plain")
     properties = b"\x01\x01\x03" + counted(b"text/plain")
@@ -166,7 +167,7 @@ def test_a_subscribe_for_own_and_retained_messages_sets_no_option():
     assert subscribe_packet(["a"], 7, v5=True, options=OWN_AND_RETAINED) == b"\x82\x07\0\7\0\0\1a\1"
 
 
-@pytest.mark.parametrize("topic", ["", "a/+", "a/#", "a\0b", "\ud800", "x" * 65_536])
+@every_row("topic", ["", "a/+", "a/#", "a\0b", "\ud800", "x" * 65_536])
 def test_a_topic_that_nobody_may_publish_to_is_refused(topic):
     publication = Publication(topic=topic, payload=b"")
     with pytest.raises(ValueError, match=r"topic|surrogates|65,535"):
@@ -187,13 +188,13 @@ def test_text_that_is_no_utf8_counts_as_absent():
     assert (packet.content_type, packet.response_topic, packet.payload) == ("", "", b"hi")
 
 
-@pytest.mark.parametrize("topic", [b"wx/\xff", b"", b"a\0b", b"\xed\xa0\x80"])
+@every_row("topic", [b"wx/\xff", b"", b"a\0b", b"\xed\xa0\x80"])
 def test_an_impossible_topic_is_empty(topic):
     packet = read_publish(0x32, publish(topic, 5, b"", b""), v5=True)
     assert (packet.topic, packet.mid) == ("", 5)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "body",
     [
         publish(b"t", 5, b"\x7e\x01", b""),
@@ -210,8 +211,8 @@ def test_damaged_properties_leave_the_packet_id(body):
     assert caught.value.mid == 5
 
 
-@pytest.mark.parametrize("prop", [b"\x26\0\0\0\0", b"\x0b\1", b"\x03\0\1t"])
-@pytest.mark.parametrize("first_byte", [0x30, 0x32])
+@every_row("prop", [b"\x26\0\0\0\0", b"\x0b\1", b"\x03\0\1t"])
+@every_row("first_byte", [0x30, 0x32])
 def test_properties_without_end_change_nothing_but_that_the_last_ones_are_not_read(first_byte, prop):
     """A packet at QoS 0 has no id by which it could be refused: it would end the connection."""
     for count in (MAX_PROPERTIES, MAX_PROPERTIES + 1, 10 * MAX_PROPERTIES):
@@ -260,7 +261,7 @@ FIXED_SIZE_PROPERTIES = [
 ]
 
 
-@pytest.mark.parametrize(("identifier", "size_bytes"), FIXED_SIZE_PROPERTIES)
+@every_row(("identifier", "size_bytes"), FIXED_SIZE_PROPERTIES)
 def test_a_property_of_fixed_size_has_the_size_that_it_has_for_paho(identifier, size_bytes):
     content_type = b"\x03" + counted(b"text/plain")
     properties = bytes((identifier, *[1] * size_bytes)) + content_type

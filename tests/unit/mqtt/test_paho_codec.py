@@ -14,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.support.rows import every_row
 from wx2mqtt.mqtt import paho_codec
 from wx2mqtt.mqtt.broker import ProtocolVersion, Publication
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
@@ -88,9 +89,9 @@ def connect_of_paho(options: MqttOptions, target: ConnectTarget, *, is_retained:
 WILL = Publication(topic="wx/微", payload=b"offline", retain=True, content_type="text/plain")
 
 
-@pytest.mark.parametrize("protocol", ProtocolVersion)
-@pytest.mark.parametrize("may_be_retained", [True, False])
-@pytest.mark.parametrize(
+@every_row("protocol", ProtocolVersion)
+@every_row("may_be_retained", [True, False])
+@every_row(
     "given",
     [
         {},
@@ -133,13 +134,13 @@ def test_a_connack_of_3_1_1_that_refuses_the_version_is_reported(v5):
     assert read_connack(b"\0\1", v5=v5) == BrokerReason(0x84)
 
 
-@pytest.mark.parametrize(("code", "reason"), [(2, 0x85), (3, 0x88), (4, 0x86), (5, 0x87)])
+@every_row(("code", "reason"), [(2, 0x85), (3, 0x88), (4, 0x86), (5, 0x87)])
 def test_a_code_of_3_1_1_is_read_as_that_of_mqtt_5(code, reason):
     assert read_connack(bytes((0, code)), v5=False) == BrokerReason(reason)
 
 
-@pytest.mark.parametrize("read", [read_connack, read_suback])
-@pytest.mark.parametrize("body", [b"", b"\0", b"\0\0\x7f", b"\0\0\x05\x11\0", b"\0\0\2\x7e\1"])
+@every_row("read", [read_connack, read_suback])
+@every_row("body", [b"", b"\0", b"\0\0\x7f", b"\0\0\x05\x11\0", b"\0\0\2\x7e\1"])
 def test_a_damaged_answer_is_malformed(read, body):
     with pytest.raises(MalformedPacket):
         read(body, v5=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.limits import MAX_LAST_TEXT_CHARACTERS, MAX_PLAIN_TEXT_BYTES
 from wx2mqtt.model import ChatKind, Handle, Json, Kind, Message, Result, Status
 from wx2mqtt.mqtt.payloads import (
@@ -124,7 +125,7 @@ def test_a_result_has_all_its_keys_with_null_where_nothing_is_known():
     }
 
 
-@pytest.mark.parametrize("transaction", ["t", 1, 0, "", False, [1], {"a": None}])
+@every_row("transaction", ["t", 1, 0, "", False, [1], {"a": None}])
 def test_a_transaction_comes_back_as_it_was(transaction):
     assert json.loads(answer_ok([1], transaction)) == {
         "status": "ok",

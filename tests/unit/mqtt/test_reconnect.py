@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.mqtt.options import parse_broker_url
 from wx2mqtt.mqtt.reconnect import (
     MAX_LOCAL_DELAY_SECONDS,
@@ -51,7 +51,7 @@ def test_a_refused_version_is_followed_by_the_older_one_at_once_and_remembered_f
     assert (policy.target.address, policy.target.protocol) == (B, "5")
 
 
-@pytest.mark.parametrize("end", sorted(set(EndReason) - {EndReason.VERSION}))
+@every_row("end", sorted(set(EndReason) - {EndReason.VERSION}))
 def test_nothing_but_a_refusal_of_the_version_leads_to_the_older_one(end):
     policy, _ = follow(ReconnectPolicy(addresses=(A,)), *[end] * 10)
     assert policy.target.protocol == "5"
@@ -178,7 +178,7 @@ def test_a_broker_without_retained_messages_gets_a_will_that_is_not_retained():
     assert waits[0] > 30
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("code", "stood", "end"),
     [
         (0x84, False, EndReason.VERSION),

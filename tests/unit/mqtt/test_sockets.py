@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.mqtt.sockets import READ_CHUNK_BYTES, BufferedSocket
 
 
@@ -82,7 +83,7 @@ def test_an_error_in_writing_is_the_end_and_the_first_one_counts():
     assert isinstance(stream.error, BrokenPipeError)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("given_chunk", "pending", "has_more"),
     [
         (b"x" * READ_CHUNK_BYTES, 0, True),

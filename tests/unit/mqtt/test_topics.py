@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.limits import MAX_TOPIC_NAME_BYTES
 from wx2mqtt.mqtt.topics import (
     QOS,
@@ -64,7 +64,7 @@ def test_all_that_may_be_retained_is_known_by_name():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("topic", "meant"),
     [
         ("wx/out/wife", TextTopic("wife")),
@@ -117,7 +117,7 @@ def test_a_name_of_a_level_is_one_unless_it_is_too_long(name):
     assert is_topic_name(name) is (len(name.encode()) <= MAX_TOPIC_NAME_BYTES)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "+", "a#", "\0", "\ud83d", "x" * (MAX_TOPIC_NAME_BYTES + 1)])
+@every_row("name", ["", "a/b", "+", "a#", "\0", "\ud83d", "x" * (MAX_TOPIC_NAME_BYTES + 1)])
 def test_what_can_be_no_level(name):
     assert not is_topic_name(name)
 
@@ -125,7 +125,7 @@ def test_what_can_be_no_level(name):
 # response topics
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("topic", "allowed"),
     [
         ("reply/to/me", True),
@@ -179,7 +179,7 @@ def test_these_topics_are_retained_and_no_others():
     }
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("topic", "filters", "allowed"),
     [
         ("reply/me", ("#",), True),

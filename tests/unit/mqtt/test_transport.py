@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.rows import every_row
 from wx2mqtt.mqtt import connection, sockets, transport
 from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.client import MqttClient
@@ -260,7 +261,7 @@ def test_an_answer_ends_the_question() -> None:
     assert check(KeepAlive(30), 31, received=16, pinged=15.0, sent=15.0) is KeepAliveAction.PING
 
 
-@pytest.mark.parametrize("keepalive", [1, 2, 5, 10, 30, 60, 600])
+@every_row("keepalive", [1, 2, 5, 10, 30, 60, 600])
 def test_a_dead_broker_is_seen_within_one_and_a_half_keepalives(keepalive: float) -> None:
     values = KeepAlive(keepalive)
     now = 0.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytest
 from structlog.testing import capture_logs
 
+from tests.support.rows import every_row
 from wx2mqtt.errors import ConnectionDropped, NotConnected, PublishRefused
 from wx2mqtt.mqtt.unacked import (
     PUBACK_TIMEOUT_SECONDS,
@@ -57,7 +57,7 @@ def test_the_end_of_the_connection_fails_all_in_the_order_of_sending():
     assert order == [(3, ConnectionDropped), (1, NotConnected), (2, NotConnected)]
 
 
-@pytest.mark.parametrize(("broker", "size"), [(1, 1), (3, 3), (4, 3), (20, 18), (100, 92), (65535, 65527)])
+@every_row(("broker", "size"), [(1, 1), (3, 3), (4, 3), (20, 18), (100, 92), (65535, 65527)])
 def test_a_part_of_receive_maximum_is_reserved_for_what_is_never_acknowledged(broker, size):
     assert UnackedPublishes(broker).size == size
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cost import is_in_proportion
+from tests.support.rows import every_row
 from tests.support.websocket import (
     BINARY,
     CLOSE,
@@ -97,7 +98,7 @@ def lines(request: bytes) -> list[str]:
     return request.decode("ascii").split("\r\n")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("url", "first", "host"),
     [
         ("ws://broker:9001", "GET /mqtt HTTP/1.1", "broker:9001"),
@@ -134,7 +135,7 @@ def test_the_answer_may_come_in_any_pieces_and_frames_right_behind_it(sizes):
     assert received == b"onetwo"
 
 
-@pytest.mark.parametrize("status", [200, 301, 400, 401, 404, 503])
+@every_row("status", [200, 301, 400, 401, 404, 503])
 def test_a_status_is_a_refusal_and_a_redirect_is_followed_nowhere(status: int):
     websocket, _ = requested()
     websocket.receive(b"HTTP/1.1 %d Any\r\nLocation: ws://elsewhere/\r\nContent-Length: 0\r\n\r\n" % status)
@@ -149,7 +150,7 @@ def test_a_server_that_does_not_choose_the_subprotocol_speaks_no_mqtt():
     assert error_of(websocket) == ("websocket_without_mqtt", {})
 
 
-@pytest.mark.parametrize(
+@every_row(
     "wrong",
     [
         lambda request: acceptance(request, key=b"bm90IHRoZSByaWdodCBrZXk="),
@@ -219,7 +220,7 @@ def test_of_a_frame_without_end_nothing_is_kept():
     assert kept < 1 << 20
 
 
-@pytest.mark.parametrize(
+@every_row(
     "data",
     [
         frame(b"x", BINARY, reserved=4),
@@ -252,9 +253,7 @@ def test_empty_frames_and_pongs_are_nothing():
     assert not (websocket.is_closed or websocket.has_output)
 
 
-@pytest.mark.parametrize(
-    ("code", "error"), [(1000, None), (1001, None), (1008, 1008), (1011, 1011), (4000, 4000)]
-)
+@every_row(("code", "error"), [(1000, None), (1001, None), (1008, 1008), (1011, 1011), (4000, 4000)])
 def test_a_close_frame_is_answered_and_its_code_of_a_failure_is_told(code: int, error: int | None):
     websocket = opened()
     payload = code.to_bytes(2, "big")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from weakref import WeakSet
 
-import pytest
-
 from tests.support.conform import MOST, faults_since_last_time, row
+from tests.support.rows import every_row
 from tests.support.subscriber import ReceivedMessage, Subscriber
 from wx2mqtt.model import Result, Status
 from wx2mqtt.mqtt.payloads import answer_ok, event_body, result_body
@@ -32,7 +31,7 @@ def test_what_is_as_described_passes():
     assert faults(received("wx/bridge/state", b"online", "text/plain")) == []
 
 
-@pytest.mark.parametrize(
+@every_row(
     "said",
     [
         received("wx/result/wife", {**RESULT, "surprise": 1}),

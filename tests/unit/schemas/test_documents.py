@@ -11,6 +11,7 @@ from unittest.mock import MagicMock
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.support.rows import every_row
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import Application
 from wx2mqtt.bridge.components import AccountComponents
@@ -148,7 +149,7 @@ def test_no_text_of_a_schema_is_left_empty():
     assert all(descriptions(messages_document()))
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@every_row("name", EXAMPLES)
 def test_each_example_is_a_payload_of_its_schema_to_the_last_key(name):
     document: dict[str, Any] = messages_document()
     assert document["$defs"][name]["examples"] == EXAMPLES[name]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.conform import of
+from tests.support.rows import every_row
 from tests.unit.bridge.test_health import seen
 from wx2mqtt.bridge.health import health_body, info_body
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -81,7 +82,7 @@ def message(kind: Kind, **more: Any) -> dict[str, Any]:
     return {"schema": 1, "stream": "abc", "seq": 1, **body}
 
 
-@pytest.mark.parametrize("kind", Kind)
+@every_row("kind", Kind)
 def test_a_message_of_every_kind(kind):
     whole = message(kind)
     assert of(f"message_{kind}", whole) == []
@@ -102,7 +103,7 @@ def test_a_message_without_what_it_must_have_is_noticed(kind):
     assert of(f"message_{kind}", {**whole, "time": "2026-11-25T08:00:00Z"})
 
 
-@pytest.mark.parametrize("name", EVENT_SCHEMAS)
+@every_row("name", EVENT_SCHEMAS)
 def test_every_event(name):
     event = EVENT_SCHEMAS[name]
     fields = {key: sample(schema) for key, schema in {**event.required, **event.optional}.items()}
@@ -130,7 +131,7 @@ def test_a_result_has_all_its_keys():
         assert of("result", {name: value for name, value in body.items() if name != key}), key
 
 
-@pytest.mark.parametrize("state", LoginState)
+@every_row("state", LoginState)
 def test_every_state_of_the_login(state):
     login = LoginStatus(state=state, since=NOW)
     assert of("login", login.body("home")) == []
@@ -162,7 +163,7 @@ def test_health_and_info():
     assert of("info", info) == []
 
 
-@pytest.mark.parametrize("matched_by", MatchedBy)
+@every_row("matched_by", MatchedBy)
 def test_the_directory(matched_by):
     entry = DirectoryEntry(
         user="wife",
@@ -185,7 +186,7 @@ def test_the_directory(matched_by):
     )
 
 
-@pytest.mark.parametrize("transaction", [None, 7, "x", {"a": [1]}])
+@every_row("transaction", [None, 7, "x", {"a": [1]}])
 def test_an_answer_that_says_no(transaction):
     for later in (None, 1.5):
         body = json.loads(answer_error("unknown_request", "words", transaction, later))

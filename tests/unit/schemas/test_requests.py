@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.conform import of
+from tests.support.rows import every_row
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.mqtt.commands import COMMAND_KEYS, COMMAND_KINDS, FILE_KINDS, read_command
 
@@ -68,7 +68,7 @@ def test_the_schema_and_the_program_agree(fields):
     assert (of("request_send", asked) == []) is taken(fields), "request/send takes what out/<user> takes"
 
 
-@pytest.mark.parametrize(
+@every_row(
     "fields",
     [
         {"text": "hi"},

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.settings import addresses
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "used"),
     [
         ("embedded", "embedded"),
@@ -27,7 +28,7 @@ def test_a_broker_may_be_this(written, used):
     assert addresses.validate_broker_url(written) == used
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "words"),
     [
         ("localhost", "no scheme"),
@@ -83,7 +84,7 @@ def test_a_base_url_loses_its_last_slash(written, used):
     assert addresses.validate_base_url(written) == used
 
 
-@pytest.mark.parametrize("written", ["a", "ftp://a", "http://u:p@a", "http://", "http://a?b", "http://a:x"])
+@every_row("written", ["a", "ftp://a", "http://u:p@a", "http://", "http://a?b", "http://a:x"])
 def test_what_is_no_base_url_is_refused(written):
     with pytest.raises(ValueError, match=r"\w"):
         addresses.validate_base_url(written)
@@ -106,7 +107,7 @@ def test_where_to_listen_is_an_address_and_a_port():
     assert addresses.validate_listen_address("localhost:1") == "localhost:1"
 
 
-@pytest.mark.parametrize(
+@every_row(
     "written",
     [
         "8099",
@@ -124,12 +125,12 @@ def test_what_is_no_place_to_listen_is_refused(written):
         addresses.validate_listen_address(written)
 
 
-@pytest.mark.parametrize("host", ["example.org", "127.0.0.1", "::1", "[::1]"])
+@every_row("host", ["example.org", "127.0.0.1", "::1", "[::1]"])
 def test_a_host_is_a_name_or_an_address(host):
     assert addresses.validate_host_name(host) == host
 
 
-@pytest.mark.parametrize("host", ["]::1[", "[::1", "::1]", "[[::1]]", "http://a", "a:1", ""])
+@every_row("host", ["]::1[", "[::1", "::1]", "[[::1]]", "http://a", "a:1", ""])
 def test_what_is_no_host_is_refused(host):
     with pytest.raises(ValueError, match="is no host name"):
         addresses.validate_host_name(host)
@@ -144,13 +145,13 @@ def test_the_path_of_a_page_begins_with_a_slash_and_ends_without():
     assert [addresses.validate_url_path(p) for p in ("/", "/a", "/a/b/")] == ["/", "/a", "/a/b"]
 
 
-@pytest.mark.parametrize("written", ["", "a", "//a", "/a b", "/a?b", "/../a", "/a\\b"])
+@every_row("written", ["", "a", "//a", "/a b", "/a?b", "/../a", "/a\\b"])
 def test_what_is_no_path_of_a_page_is_refused(written):
     with pytest.raises(ValueError, match="must be a path"):
         addresses.validate_url_path(written)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "written",
     [
         "postgresql://wx2mqtt@db.example.com/wx2mqtt",
@@ -164,7 +165,7 @@ def test_the_url_of_a_database_is_used_as_it_stands(written):
     assert addresses.validate_database_url(written) == written
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "sentence"),
     [
         ("mysql://db/wx2mqtt", "must begin with postgresql://"),

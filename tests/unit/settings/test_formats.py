@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.mqtt import topics
 from wx2mqtt.settings import formats
 from wx2mqtt.settings.formats import (
@@ -24,12 +25,12 @@ from wx2mqtt.settings.formats import (
 )
 
 
-@pytest.mark.parametrize("name", ["home", "a", "0", "_", "a_b_9", "x" * 32])
+@every_row("name", ["home", "a", "0", "_", "a_b_9", "x" * 32])
 def test_an_account_may_have_this_name(name):
     assert formats.account_fault(name) == ""
 
 
-@pytest.mark.parametrize(
+@every_row(
     "name", ["", "Home", "a-b", "a b", "家", "x" * 33, "a/b", "home\n", "٣", *sorted(topics.RESERVED_LEVELS)]
 )
 def test_an_account_may_not_have_this_name(name):
@@ -40,12 +41,12 @@ def test_the_reserved_names_are_the_levels_that_the_topics_use():
     assert formats.RESERVED_ACCOUNTS == topics.RESERVED_LEVELS
 
 
-@pytest.mark.parametrize("name", ["wife", "老婆", "👨‍👩‍👧", "a-b", "é", "x" * 64, "Öl", "a:b", "a@b"])
+@every_row("name", ["wife", "老婆", "👨‍👩‍👧", "a-b", "é", "x" * 64, "Öl", "a:b", "a@b"])
 def test_a_contact_may_have_this_name(name):
     assert formats.topic_name_fault(name) == ""
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "words"),
     [
         ("", "empty"),
@@ -74,18 +75,18 @@ def test_a_name_that_passes_is_one_clean_topic_level(name):
         assert not set(name) & set("/+#.*>$\x00 ")
 
 
-@pytest.mark.parametrize("topic", ["wx", "wx/home", "家/微信", "a b", "wx/in"])
+@every_row("topic", ["wx", "wx/home", "家/微信", "a b", "wx/in"])
 def test_a_base_topic_may_be_this(topic):
     assert formats.validate_topic(topic) == topic
 
 
-@pytest.mark.parametrize("topic", ["", "/wx", "wx/", "a//b", "wx/+", "#", "$SYS/x", "a\x00", "x" * 201])
+@every_row("topic", ["", "/wx", "wx/", "a//b", "wx/+", "#", "$SYS/x", "a\x00", "x" * 201])
 def test_a_base_topic_may_not_be_this(topic):
     with pytest.raises(ValueError, match=r"\w"):
         formats.validate_topic(topic)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("topic", "base", "meets"),
     [
         ("wx", "wx", True),
@@ -108,7 +109,7 @@ def test_what_is_printable_stays_and_the_rest_is_escaped(text):
     assert not text.isprintable() or formats.printable(text) == text
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "amount"),
     [
         ("25MB", 25_000_000),
@@ -128,7 +129,7 @@ def test_a_size_is_read_as_people_write_it(written, amount):
     assert parse_size(written) == amount
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "seconds"),
     [
         ("30s", 30),
@@ -148,7 +149,7 @@ def test_a_duration_is_read_as_people_write_it(written, seconds):
     assert parse_duration(written) == seconds
 
 
-@pytest.mark.parametrize(
+@every_row(
     "wrong",
     ["", "MB", "-1", "1 2", "25 XB", "1e3", "١MB", True, -1, float("nan"), float("inf"), None, [], "9" * 30],
 )
@@ -157,9 +158,7 @@ def test_what_is_no_size_is_refused_in_words(wrong):
         parse_size(wrong)
 
 
-@pytest.mark.parametrize(
-    "wrong", ["", "s", "-1s", "5 minutes", "10:00", "5M", True, None, float("nan"), "101000w"]
-)
+@every_row("wrong", ["", "s", "-1s", "5 minutes", "10:00", "5M", True, None, float("nan"), "101000w"])
 def test_what_is_no_duration_is_refused_in_words(wrong):
     with pytest.raises(
         ValueError, match=r"^(is not a duration|'.*' is no unit|is longer|can be read in two ways)"
@@ -167,8 +166,8 @@ def test_what_is_no_duration_is_refused_in_words(wrong):
         parse_duration(wrong)
 
 
-@pytest.mark.parametrize("digits", [100, 310, 400, 5000])
-@pytest.mark.parametrize("read", [parse_size, parse_duration])
+@every_row("digits", [100, 310, 400, 5000])
+@every_row("read", [parse_size, parse_duration])
 def test_a_number_with_hundreds_of_digits_is_too_large(read, digits):
     for wrong in ("9" * digits, "9" * digits + ".5", 10**digits):
         with pytest.raises(ValueError, match=r"^is (larger than any disk|longer than a hundred years)$"):
@@ -203,14 +202,12 @@ def test_the_shortest_form_is_written():
     ]
 
 
-@pytest.mark.parametrize("name", ["#", "a", "a/#", "+", "+/a", "a/+/b/#", "/", "a//b", "老婆/#"])
+@every_row("name", ["#", "a", "a/#", "+", "+/a", "a/+/b/#", "/", "a//b", "老婆/#"])
 def test_this_is_a_filter_for_responses(name):
     assert formats.validate_topic_filter(name) == name
 
 
-@pytest.mark.parametrize(
-    "name", ["", "$SYS/#", "$share/a/b", "a#", "a/#/b", "#/a", "##", "a+", "+a/b", "a\0", "x" * 1001]
-)
+@every_row("name", ["", "$SYS/#", "$share/a/b", "a#", "a/#/b", "#/a", "##", "a+", "+a/b", "a\0", "x" * 1001])
 def test_this_is_no_filter_for_responses(name):
     with pytest.raises(ValueError, match=r"\w"):
         formats.validate_topic_filter(name)
@@ -228,7 +225,7 @@ def test_quiet_hours_are_two_times_of_the_day(written, span):
     assert parse_quiet_hours(written) == span
 
 
-@pytest.mark.parametrize(
+@every_row(
     "written",
     ["", "22-7", "22:00", "24:00-07:00", "22:60-07:00", "22:00-22:00", "22:00 - 07:00", "٢2:00-07:00"],
 )

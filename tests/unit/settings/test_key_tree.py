@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.support.cost import is_in_proportion
+from tests.support.rows import every_row
 from wx2mqtt.settings.key_tree import reload_diff, suggest
 from wx2mqtt.settings.schema import Settings
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("wrong", "meant"),
     [
         ("mqtt.usrname", ["mqtt.username"]),
@@ -40,7 +39,7 @@ def test_an_unchanged_file_changes_nothing():
     assert reload_diff(of(), of()) == ([], [])
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("changed", "applied"),
     [
         ({"log": {"level": "debug"}}, ["log.level"]),
@@ -77,7 +76,7 @@ def test_these_keys_count_at_once(changed, applied):
     assert reload_diff(of(**changed), of()) == (applied, [])
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("changed", "restart"),
     [
         ({"mqtt": {"url": "mqtt://a"}}, ["mqtt.url"]),

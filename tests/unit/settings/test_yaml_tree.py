@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cost import is_in_proportion
+from tests.support.rows import every_row
 from wx2mqtt.limits import MAX_CONFIG_LEVELS
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, parse, parse_value
 
@@ -98,7 +99,7 @@ def test_merges_that_multiply_are_cut_off():
     assert parse(merge_bomb(8), "f").problems
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "&x\n  d:\n  <<: *x\n  e: x",
@@ -157,7 +158,7 @@ def test_deep_nesting_is_refused_before_anything_recursive_reads_it(text):
     assert f"deeper than {MAX_CONFIG_LEVELS} levels" in said(text)[0] or "is no YAML" in said(text)[0]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "line", "advice"),
     [
         ("a: 1\n\tb: 2", 2, "never with tabs"),

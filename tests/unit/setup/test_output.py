@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.setup import output
 from wx2mqtt.setup.output import PRIVATE_MODE, PUBLIC_MODE, CannotWrite, write_file
 
@@ -88,7 +89,7 @@ def test_the_program_is_printed_by_name_where_the_shell_finds_it_and_else_by_its
     assert output.printed_program() == f"{shlex.quote(sys.executable)} -m wx2mqtt"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("paths", "seen"),
     [
         (["/etc/wx2mqtt/a.yaml", "/opt/w/bin/wx2mqtt"], None),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.docs.derived import example_text
+from tests.support.rows import every_row
 from wx2mqtt.bridge.people import registry
 from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.loader import load
@@ -182,9 +183,7 @@ def test_whatever_people_are_called_it_is_read_as_it_was_meant(name, remark, use
     assert data["homeassistant"]["expose"] == [name]
 
 
-@pytest.mark.parametrize(
-    "value", ["yes", "1", "a, b", "a: b", "# x", "[x]", "{x", '"', "'", "- x", "null", "~"]
-)
+@every_row("value", ["yes", "1", "a, b", "a: b", "# x", "[x]", "{x", '"', "'", "- x", "null", "~"])
 def test_a_text_that_yaml_would_read_otherwise_is_quoted(value):
     text = compose({("mqtt", "username"): value, ("homeassistant", "expose"): [value]}, "", "en")
     data = yaml.safe_load(text)

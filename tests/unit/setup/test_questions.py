@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.i18n.setup import SETUP_MESSAGES, setup_text
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
@@ -172,7 +173,7 @@ def test_another_way_for_urgent_alarms_is_asked_for_on_every_backend(backend):
     assert setup_text("en", "fallback") not in asker.asked
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("found", "given", "hosts"),
     [
         ((SUPERVISOR,), {}, ("homeassistant", "homeassistant.local")),
@@ -219,7 +220,7 @@ def test_ilink_is_proposed_first_with_a_name_and_on_webwx_the_owner_is_not_asked
     assert setup_text("en", "owner") not in asker.asked
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("given", "backend"),
     [
         ({"people": {"wife": "老婆"}}, "webwx"),
@@ -309,7 +310,7 @@ def test_it_is_written_untried_where_that_is_wanted():
     assert found.broker.host == "away"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("given", "missing"),
     [
         ({}, ["--backend", "--host", "--home-assistant", "--language"]),

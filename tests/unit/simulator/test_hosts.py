@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.support.rows import every_row
 from wx2mqtt.simulator import hosts
 from wx2mqtt.simulator.hosts import Role
 
 
-@pytest.mark.parametrize(
-    "base", ["wx.qq.com", "wx2.qq.com", "wx8.qq.com", "web.wechat.com", "web2.wechat.com"]
-)
+@every_row("base", ["wx.qq.com", "wx2.qq.com", "wx8.qq.com", "web.wechat.com", "web2.wechat.com"])
 def test_every_cluster_has_its_four_hosts(base: str):
     names = {
         Role.BASE: base,
@@ -35,7 +32,7 @@ def test_names_that_are_not_wechats_and_unknown_clusters_fit_everything():
     assert hosts.serves_role("anything.qq.com", Role.BASE, "wx77.qq.com")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("header", "name"),
     [
         ("wx.qq.com", "wx.qq.com"),

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.simulator import media, samples
 from wx2mqtt.simulator.media import PIECE_BYTES, ByteSource, GeneratedBytes, GivenBytes, UploadedBytes
 
@@ -63,7 +64,7 @@ def test_a_gigabyte_takes_no_memory():
     assert peak < 1024 * 1024
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "mime"),
     [
         ("image", "image/jpeg"),

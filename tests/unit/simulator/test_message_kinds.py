@@ -9,6 +9,7 @@ from defusedxml import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.simulator import message_kinds
 from wx2mqtt.simulator.app_message_kinds import APP_MESSAGE_KINDS
 from wx2mqtt.simulator.message_kinds import UnknownKind, build, is_system
@@ -45,14 +46,14 @@ XML_KINDS = sorted(
 )
 
 
-@pytest.mark.parametrize("kind", XML_KINDS)
+@every_row("kind", XML_KINDS)
 def test_xml_is_well_formed_whatever_was_written(kind: str):
     for language in ("zh_CN", "en_US"):
         for text in ("", "a < b & \"c\" 'd'"):
             xml_of(build(kind, text, 77, AUTHOR, MessageDetails(language=language)))
 
 
-@pytest.mark.parametrize("kind", sorted(APP_MESSAGE_KINDS))
+@every_row("kind", sorted(APP_MESSAGE_KINDS))
 def test_an_app_message_has_its_title_in_the_xml_and_in_the_entry(kind: str):
     fields = build(kind, "a & <b>", 77, AUTHOR, MessageDetails(language="zh_CN"))
     assert fields["FileName"] == "a &amp; &lt;b&gt;"

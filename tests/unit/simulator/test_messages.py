@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.simulator import messages
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("written", "sent"),
     [
         ("", ""),

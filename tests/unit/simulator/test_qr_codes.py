@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.simulator.qr_codes import (
     OPEN_STATES,
     ActionNotPossible,
@@ -33,7 +34,7 @@ def test_scan_confirm_use():
         assert code.current_state() is state
 
 
-@pytest.mark.parametrize(
+@every_row(
     "acts",
     [
         [CodeAction.CONFIRM],

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
+from tests.support.rows import every_row
 from wx2mqtt.simulator.server import SimulatorOptions, startup_text
 
 
@@ -17,9 +16,7 @@ def test_the_page_and_the_endpoint_are_named():
     assert "hosts" not in text
 
 
-@pytest.mark.parametrize(
-    ("host", "warned"), [("0.0.0.0", True), ("mybox", True), ("localhost", False), ("::1", False)]
-)
+@every_row(("host", "warned"), [("0.0.0.0", True), ("mybox", True), ("localhost", False), ("::1", False)])
 def test_an_address_that_others_reach_is_warned_of(host: str, warned: bool):
     assert ("no password" in startup_text("http://x", SimulatorOptions(host=host))) is warned
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.simulator import uploads
 from wx2mqtt.simulator.uploads import (
     PART_BYTES,
@@ -49,7 +50,7 @@ def test_a_quoted_boundary_and_names_without_quotes_are_read():
     assert parse_form('multipart/form-data; boundary="x1"', body)["a"].filename == "b.jpg"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("content_type", "body", "what"),
     [
         ("text/plain", form(), "no multipart/form-data"),
@@ -137,7 +138,7 @@ def test_parts_that_say_other_things_are_refused():
         all_of_it.accept_part(announced(name="b.bin"), 1, PARTS[1])
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "media_type", "fits"),
     [
         ("a.JPG", "pic", True),

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.support.rows import every_row
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
 
 
@@ -23,7 +24,7 @@ def mime(data: bytes) -> str:
     return file_type_of(data[:SNIFFED_BYTES], len(data)).mime
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("data", "sort", "ending"),
     [
         (picture("JPEG"), "image/jpeg", ".jpg"),
@@ -49,7 +50,7 @@ def test_formats_are_known_by_their_signature(data: bytes, sort: str, ending: st
     assert (found.mime, found.extension) == (sort, ending)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "sort"),
     [
         ("hello", "text/plain"),
@@ -90,7 +91,7 @@ def test_a_control_character_makes_it_no_text() -> None:
     assert mime(b"hello\x00") == "application/octet-stream"
 
 
-@pytest.mark.parametrize("sort", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+@every_row("sort", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
 def test_the_size_of_a_picture_is_read(sort: str) -> None:
     data = picture(sort, 33, 21)
     assert image_size(data, mime(data)) == (33, 21)
@@ -109,7 +110,7 @@ def test_a_size_behind_a_long_remark_is_found() -> None:
     assert image_size(data[:2] + remark * 3 + data[2:], "image/jpeg") == (40, 30)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "data",
     [
         picture("PNG")[:20],

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.store.conftest import unprivileged
 from tests.unit.store.make import names
 from wx2mqtt.errors import StoreError, StoreFull
@@ -28,7 +29,7 @@ from wx2mqtt.store.saved_logins import SavedLoginFile
 PATH = Path("/store/wx2mqtt.db")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("number", "kind", "words"),
     [
         (errno.ENOSPC, StoreFull, "no room"),
@@ -60,7 +61,7 @@ def _error(code: int, name: str = "SQLITE") -> sqlite3.Error:
     return error
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("code", "kind", "words"),
     [
         (sqlite3.SQLITE_FULL, StoreFull, "no room"),

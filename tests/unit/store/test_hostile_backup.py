@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from tests.unit.store.make import names
 from tests.unit.store.test_archive import crafted, telling
 from tests.unit.store.test_backup import OpenStore, living, opened, packed
@@ -312,7 +313,7 @@ def test_the_one_form_of_a_file_is_read() -> None:
     assert blob_from_text(blob_to_text(bare)) == bare
 
 
-@pytest.mark.parametrize(
+@every_row(
     "changes",
     [
         {"path": f"media/cd/{SHA256}.jpg"},
@@ -324,7 +325,6 @@ def test_the_one_form_of_a_file_is_read() -> None:
         {"mime": "image"},
         {"size": -1},
     ],
-    ids=str,
 )
 def test_any_other_form_is_no_file(changes: dict[str, Any]) -> None:
     assert blob_from_text(blob_to_text(replace(GOOD, **changes))) is None

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import wx2mqtt
+from tests.support.rows import every_row
 from tests.unit.store.make import blob, on_postgresql, on_sqlite
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.database_backup import TABLES
@@ -157,7 +158,7 @@ async def test_postgresql_prepares_what_the_search_index_reads_in_the_database(d
         await database.read(partial(_prepare, name=name, statement=statement))
 
 
-@pytest.mark.parametrize("module", MODULES)
+@every_row("module", MODULES)
 def test_each_statement_for_postgresql_has_one_for_sqlite_that_differs(module: str) -> None:
     path = FOLDER / "postgresql" / f"{module}.sql"
     common = load_queries(module)
@@ -210,7 +211,7 @@ def _sqlite_columns(connection: Connection, table: str) -> set[str]:
     return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "translated"),
     [
         ("SELECT ?, ?", "SELECT $1, $2"),
@@ -234,7 +235,7 @@ def test_more_rows_of_an_insert_are_numbered_on() -> None:
     )
 
 
-@pytest.mark.parametrize("module", [*MODULES, *POSTGRESQL_MODULES])
+@every_row("module", [*MODULES, *POSTGRESQL_MODULES])
 def test_every_statement_is_used(module: str) -> None:
     for name in load_queries(module):
         assert f'"{name}"' in CODE, f"{module}: {name}"

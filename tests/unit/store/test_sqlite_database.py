@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import blob, command, contents, mark, media, message, picture
 from wx2mqtt.errors import StoreTooNew
@@ -141,7 +142,7 @@ def test_comments_and_blanks_make_no_other_schema(statement: str, other: str) ->
     assert sqlite_database._tokens(statement) == sqlite_database._tokens(other)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "other",
     ["a TEXT DEFAULT '--' CHECK (a = '\n')", "a TEXT DEFAULT ''''", "a TEXT DEFAULT '  '", "a TEXT DEFAULT"],
 )

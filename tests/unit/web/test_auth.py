@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hmac
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from tests.support.web import Hand, options
 from wx2mqtt.web.auth import (
     FAILURE_MEMORY_SECONDS,
@@ -71,7 +71,7 @@ def test_of_too_many_sessions_the_oldest_ends():
     assert decision_for(authenticator, session=keys[1]) is AuthDecision.ALLOWED
 
 
-@pytest.mark.parametrize("guess", ["", "秘密", "秘密 pass ", "t0ken", "\udcff", "x" * 10_000])
+@every_row("guess", ["", "秘密", "秘密 pass ", "t0ken", "\udcff", "x" * 10_000])
 def test_no_other_word_does(guess):
     assert new_authenticator().log_in(guess, HERE).decision is AuthDecision.WRONG_SECRET
 

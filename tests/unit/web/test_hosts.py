@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from tests.support.web import options
 from wx2mqtt.web.hosts import AllowedHosts, host_of_header, normalized_host
 
@@ -29,7 +29,7 @@ names = st.lists(labels, min_size=1, max_size=4).map(".".join)
 ports = st.one_of(st.just(""), st.integers(0, 65535).map(lambda port: f":{port}"))
 
 
-@pytest.mark.parametrize(
+@every_row(
     "header",
     [
         *("127.0.0.1", "127.0.0.1:8099", "127.0.0.2", "[::1]", "[::1]:8099", "[::ffff:127.0.0.1]:1"),
@@ -41,7 +41,7 @@ def test_a_server_on_loopback_answers_to_its_own_names(header):
     assert LOOPBACK.is_allowed(header)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "header",
     [
         *("", "evil.example", "localhost.evil.example", "evil-localhost", "wx.example.org.evil.example"),
@@ -73,7 +73,7 @@ def test_it_answers_to_no_other(header):
         assert not LOOPBACK.is_allowed(header)
 
 
-@pytest.mark.parametrize("header", ["192.168.1.5:8099", "10.0.0.1", "[2001:db8::1]", "localhost"])
+@every_row("header", ["192.168.1.5:8099", "10.0.0.1", "[2001:db8::1]", "localhost"])
 def test_on_all_addresses_each_of_them_is_its_own_and_no_name_is(header):
     assert EVERYWHERE.is_allowed(header)
     assert not EVERYWHERE.is_allowed("bridge.lan")
@@ -113,7 +113,7 @@ def test_an_address_has_one_form(address):
     assert host_of_header(f"{written}:80") == str(mapped or address)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("origin", "host"),
     [
         ("http://127.0.0.1:8099", "127.0.0.1:8099"),
@@ -129,7 +129,7 @@ def test_a_form_of_our_own_page_is_taken(origin, host):
     assert LOOPBACK.is_same_origin(origin, host)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "origin",
     [
         *("http://evil.example", "https://evil.example", "null", "", "file://", "http://", "http://["),

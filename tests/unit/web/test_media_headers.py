@@ -6,10 +6,10 @@ import re
 from email.message import Message
 from urllib.parse import unquote
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.web.media import (
     INLINE_TYPES,
     MAX_NAME_BYTES,
@@ -19,14 +19,12 @@ from wx2mqtt.web.media import (
 )
 
 
-@pytest.mark.parametrize(
-    "mime", ["image/png", "image/jpeg", "image/gif", "audio/mpeg", "video/mp4", "application/pdf"]
-)
+@every_row("mime", ["image/png", "image/jpeg", "image/gif", "audio/mpeg", "video/mp4", "application/pdf"])
 def test_pixels_sound_video_and_pdf_are_shown(mime):
     assert content_disposition(mime, "a").startswith("inline;")
 
 
-@pytest.mark.parametrize(
+@every_row(
     "mime",
     [
         *("text/html", "image/svg+xml", "application/xhtml+xml", "text/xml", "application/xml", "text/plain"),
@@ -48,7 +46,7 @@ def test_nothing_that_can_run_is_on_the_list():
     assert not [mime for mime in INLINE_TYPES if re.search("xml|html|script|text|svg", mime)]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("told", "name"),
     [
         ("report.pdf", "report.pdf"),
@@ -107,9 +105,7 @@ def test_what_compatibility_makes_of_a_wide_quotation_mark_ends_nothing():
     )
 
 
-@pytest.mark.parametrize(
-    "bad", ["", "image", "image/png; x", "image/png\r\nx: y", "IMAGE/PNG", "a/b/c", "text/ html"]
-)
+@every_row("bad", ["", "image", "image/png; x", "image/png\r\nx: y", "IMAGE/PNG", "a/b/c", "text/ html"])
 def test_a_type_that_is_none_is_bytes(bad):
     assert content_type(bad) == "application/octet-stream"
 

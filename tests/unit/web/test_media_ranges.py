@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.web.media import (
     RangeNotSatisfiable,
     is_not_modified,
@@ -21,7 +22,7 @@ def part(header, size=100, **more):
     return requested_range({"range": header, **more}, size, ETAG, CHANGED)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("header", "span"),
     [
         ("bytes=0-0", range(1)),
@@ -37,7 +38,7 @@ def test_one_part_is_given(header, span):
     assert part(header) == span
 
 
-@pytest.mark.parametrize(
+@every_row(
     "header",
     [
         *("", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-4", "bytes=1", "items=0-1", "bytes=0-1,5-6"),
@@ -48,9 +49,7 @@ def test_what_is_no_single_part_means_the_whole(header):
     assert part(header) is None
 
 
-@pytest.mark.parametrize(
-    ("header", "size"), [("bytes=100-", 100), ("bytes=-0", 100), ("bytes=0-", 0), ("bytes=-5", 0)]
-)
+@every_row(("header", "size"), [("bytes=100-", 100), ("bytes=-0", 100), ("bytes=0-", 0), ("bytes=-5", 0)])
 def test_a_part_that_does_not_exist_is_refused(header, size):
     with pytest.raises(RangeNotSatisfiable):
         part(header, size)
@@ -79,7 +78,7 @@ def test_a_part_lies_within_the_file_whatever_is_asked(header, size):
         assert len(span) == span.stop - span.start
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("headers", "has"),
     [
         ({}, False),

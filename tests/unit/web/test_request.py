@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from tests.support.web import options
 from wx2mqtt.web.request import client_info, preferred_language
 
@@ -31,12 +31,12 @@ def test_a_trusted_proxy_is_believed():
     assert (seen.address, seen.is_https, seen.prefix) == ("203.0.113.9", True, "/wechat")
 
 
-@pytest.mark.parametrize("peer", ["10.1.2.3", "::ffff:10.1.2.3", "::1", "::1%lo"])
+@every_row("peer", ["10.1.2.3", "::ffff:10.1.2.3", "::1", "::1%lo"])
 def test_a_proxy_is_known_in_every_way_of_writing_its_address(peer):
     assert client_info(peer, TOLD, TRUSTING).address == "203.0.113.9"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("chain", "client"),
     [
         ("203.0.113.9, 10.9.9.9", "203.0.113.9"),  # two trusted proxies in a row
@@ -53,7 +53,7 @@ def test_the_client_is_the_last_address_that_is_no_trusted_proxy(chain, client):
     assert client_info("10.1.2.3", {"x-forwarded-for": chain}, TRUSTING).address == client
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("header", "prefix"),
     [
         ("/api/hassio_ingress/Zm9v_b-r", "/api/hassio_ingress/Zm9v_b-r"),
@@ -82,7 +82,7 @@ def test_nothing_that_somebody_writes_breaks_it(peer, chain, scheme, prefix):
         assert "//" not in seen.prefix
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("header", "language"),
     [
         ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.errors import Rejected
 from wx2mqtt.model import Attachment, Blob, Draft, Handle, Kind
 from wx2mqtt.wechat.attachments import UploadCache, read_piece, require_attachment
@@ -24,8 +25,8 @@ def draft(kind: Kind = Kind.IMAGE, *, size: int = 1, mime: str = "image/png") ->
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(
+@every_row("backend", BACKENDS)
+@every_row(
     ("refused", "code"),
     [
         (draft(size=0), "empty"),

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.json_reader import UnreadableJson
 
 
-@pytest.mark.parametrize(
+@every_row(
     "body",
     [
         b"",
@@ -58,7 +59,7 @@ ANYTHING = st.recursive(
 )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("value", "text", "number"),
     [
         ("abc", "abc", 0),

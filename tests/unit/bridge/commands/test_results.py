@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
 from wx2mqtt.model import Command, Remark, Result, Status
 from wx2mqtt.mqtt.topics import Topics
@@ -42,7 +43,7 @@ def test_each_place_gets_one_publication_with_its_correlation_data():
     assert json.loads(publications[0].payload)["account"] == "home"
 
 
-@pytest.mark.parametrize("status", [Status.SENT, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN])
+@every_row("status", [Status.SENT, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN])
 def test_a_request_to_send_is_answered_with_the_result_however_it_ended(status):
     (one,) = RESULTS.publications(result(status), [reply("response", transaction="t")])
     body = json.loads(one.payload)
@@ -89,7 +90,7 @@ def test_a_remark_is_in_the_words_and_in_the_code_only_where_all_went_well(statu
     assert with_remarks(ended, Command(user="wife"), "en") == ended
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("remark", Remark)
+@every_row("language", ["en", "zh"])
+@every_row("remark", Remark)
 def test_each_remark_has_its_words(remark, language):
     assert with_remarks(result(), Command(user="wife", remarks=(remark,)), language).message

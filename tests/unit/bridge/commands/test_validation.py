@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.support.cost import is_in_proportion, repeated
+from tests.support.rows import every_row
 from tests.unit.bridge.contexts import NO_LIMITS
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, person
 from tests.unit.bridge.validation_harness import ValidationHarness
@@ -89,7 +90,7 @@ def test_before_the_first_login_only_pinned_names_are_accepted():
 # may they
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("allow", "allowed"),
     [
         (("*",), True),
@@ -150,7 +151,7 @@ def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(validation
     assert [one.topic for one in new.publications] == ["wx/result/wife"]
 
 
-@pytest.mark.parametrize(
+@every_row(
     "body",
     [
         {"kind": "image", "url": "https://h/x"},

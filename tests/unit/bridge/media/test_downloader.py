@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.rows import every_row
 from tests.unit.bridge.media.harness import PNG, MediaHarness, trouble, working
 from tests.unit.bridge.media.rows import NOW, row
 from wx2mqtt.bridge.media import downloader as module
@@ -468,9 +469,7 @@ def follows(one: MediaRow, trouble: Exception, now: int = NOW, chance: float = 0
     return next_attempt(one, trouble, now=now, chance=chance, language="en")
 
 
-@pytest.mark.parametrize(
-    ("tries", "seconds"), [(0, 1), (1, 2), (2, 4), (3, 8), (7, 128), (8, 256), (9, 300), (500, 300)]
-)
+@every_row(("tries", "seconds"), [(0, 1), (1, 2), (2, 4), (3, 8), (7, 128), (8, 256), (9, 300), (500, 300)])
 def test_waits_double_up_to_five_minutes_and_have_jitter(tries, seconds):
     longest = follows(row(attempts=tries), Unreachable())
     shortest = follows(row(attempts=tries), Unreachable(), chance=0.0)
@@ -497,7 +496,7 @@ def test_wechat_says_itself_for_how_long_it_is_too_often():
     assert follows(row(attempts=20), Throttled(retry_after=1)).due == pytest.approx(NOW + 300_000, rel=0.001)
 
 
-@pytest.mark.parametrize("kind", ["image", "voice", "sticker", "link"])
+@every_row("kind", ["image", "voice", "sticker", "link"])
 def test_bytes_that_are_not_there_are_asked_for_four_times_more(kind):
     waits = [follows(row(kind=kind, empty_attempts=empty), NoContentYet()).due - NOW for empty in range(4)]
     assert waits == [1_000, 3_000, 9_000, 27_000]
@@ -525,7 +524,7 @@ def test_what_wechat_refuses_is_not_asked_for_again():
     assert over == GiveUp(MediaState.FAILED, "WeChat refused to hand it over: not for you")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "mime", "wrong"),
     [
         ("image", "image/jpeg", False),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
+from tests.support.rows import every_row
 from tests.unit.bridge.contexts import settings
 from tests.unit.bridge.media.rows import BLOB, NOW, REF, row
 from tests.unit.bridge.session_harness import message
@@ -90,7 +89,7 @@ def test_a_sticker_without_any_bytes_has_no_url():
     assert shown(picture(kind=Kind.STICKER, media=None, thumbnail=None)) == {"state": "gone"}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("rules", "media", "waits"),
     [
         (Media(inline_below=100), REF, True),
@@ -187,9 +186,7 @@ def test_a_file_that_is_there_no_longer_has_no_path_any_more():
     assert body["image"] == {"state": "gone", "url": "/media/m1"}
 
 
-@pytest.mark.parametrize(
-    "body", [{"kind": "text", "text": "x"}, {"kind": "image"}, {"kind": "image", "image": 5}, {}]
-)
+@every_row("body", [{"kind": "text", "text": "x"}, {"kind": "image"}, {"kind": "image", "image": 5}, {}])
 def test_a_message_without_such_an_object_stays_as_it_is(body):
     assert with_current_media(encode(body), [row()]) == body
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.bridge.people.directory import (
     MAX_DIRECTORY_BYTES,
     MIN_ENTRY_BYTES,
@@ -111,7 +112,7 @@ def test_a_request_finds_by_name_kind_and_place():
     assert (part["count"], [one["user"] for one in part["contacts"]]) == (3, ["family"])
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("key", "value"),
     [("query", 5), ("kind", None), ("limit", "all"), ("limit", -1), ("limit", True), ("offset", 1.5)],
 )

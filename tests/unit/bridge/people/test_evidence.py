@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
+from tests.support.rows import every_row
 from wx2mqtt.bridge.people.evidence import (
     ContactFacts,
     ContactPin,
@@ -70,7 +69,7 @@ def test_members_are_kept_in_ascending_order_on_any_machine() -> None:
     assert numbers == sorted(numbers)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("pin", "one", "fits"),
     [
         (ContactPin(remark="老婆"), facts(remark="老婆"), True),
@@ -101,7 +100,7 @@ def test_an_owner_pin_means_nobody_before_the_owner_is_known() -> None:
     assert not ContactPin(owner=True).matches(facts(handle=ME), None)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "pin",
     [ContactPin(nickname="x"), ContactPin(group="x"), ContactPin(nickname="x", group="y"), ContactPin()],
 )
@@ -109,7 +108,7 @@ def test_what_strangers_choose_gives_no_trust(pin: ContactPin) -> None:
     assert not pin.is_strong
 
 
-@pytest.mark.parametrize(
+@every_row(
     "pin", [ContactPin(remark="x"), ContactPin(alias="x"), ContactPin(ilink="x"), ContactPin(owner=True)]
 )
 def test_the_owners_word_gives_trust(pin: ContactPin) -> None:

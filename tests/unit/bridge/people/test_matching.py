@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.bridge.people.evidence import ContactFacts, MatchedBy, contact_facts
 from wx2mqtt.bridge.people.matching import MatchQuery, match
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
@@ -107,38 +108,38 @@ NOT_ENOUGH = [
 ]
 
 
-@pytest.mark.parametrize(("why", "contact", "person"), ENOUGH)
+@every_row(("why", "contact", "person"), ENOUGH)
 def test_enough(why: MatchedBy, contact: ContactFacts, person: ContactFacts) -> None:
     assert climb([contact], [person]) == {0: (0, why)}
 
 
-@pytest.mark.parametrize(("what", "contact", "person"), NOT_ENOUGH, ids=[case[0] for case in NOT_ENOUGH])
+@every_row(("what", "contact", "person"), NOT_ENOUGH)
 def test_not_enough(what: str, contact: ContactFacts, person: ContactFacts) -> None:
     assert climb([contact], [person]) == {}
 
 
-@pytest.mark.parametrize(("why", "contact", "person"), ENOUGH)
+@every_row(("why", "contact", "person"), ENOUGH)
 def test_where_two_contacts_fit_none_is_chosen(
     why: MatchedBy, contact: ContactFacts, person: ContactFacts
 ) -> None:
     assert climb([contact, contact], [person]) == {}
 
 
-@pytest.mark.parametrize(("why", "contact", "person"), ENOUGH)
+@every_row(("why", "contact", "person"), ENOUGH)
 def test_where_two_persons_fit_none_is_chosen(
     why: MatchedBy, contact: ContactFacts, person: ContactFacts
 ) -> None:
     assert climb([contact], [person, person]) == {}
 
 
-@pytest.mark.parametrize(("why", "contact", "person"), ENOUGH)
+@every_row(("why", "contact", "person"), ENOUGH)
 def test_those_who_are_known_already_count_too(
     why: MatchedBy, contact: ContactFacts, person: ContactFacts
 ) -> None:
     assert climb([contact, contact], [person, person], open_contacts=[0], open_persons=[0]) == {}
 
 
-@pytest.mark.parametrize(("why", "contact", "person"), ENOUGH)
+@every_row(("why", "contact", "person"), ENOUGH)
 def test_in_part_of_a_directory_being_the_only_one_means_little(
     why: MatchedBy, contact: ContactFacts, person: ContactFacts
 ) -> None:
@@ -229,7 +230,7 @@ def test_the_owners_pin_does_not_make_one_known_person_of_another() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("contact", "person"),
     [
         (one("A"), one("A", remark="老婆")),

@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from tests.support.cost import cpu_seconds, is_in_proportion, repeated
+from tests.support.rows import every_row
 from tests.unit.bridge.address_book import DAY, AddressBook, events
 from wx2mqtt.bridge.people import matching
 from wx2mqtt.bridge.people.evidence import MAX_CANDIDATES, ContactPin
@@ -530,7 +531,7 @@ def test_the_owner_decides_and_both_names_lead_to_the_person() -> None:
     assert [e.matched_by for e in address_book.identity.directory() if e.user == "Bob"] == ["owner_decided"]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("closed", "newcomer", "code"),
     [
         ("nobody", "Bob-3", "unknown_user"),

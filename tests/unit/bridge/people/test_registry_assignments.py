@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.support.rows import every_row
 from tests.unit.bridge.address_book import AddressBook, events
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.table import PeopleUpdate
@@ -107,7 +106,7 @@ def test_every_name_of_somebody_is_known() -> None:
     assert set(address_book.identity.topic_names_of(address_book.person("bobby").id)) == {"Bob", "bobby"}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("handle", "name", "shown"),
     [
         ("bob", "Robert", "Bob"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.bridge.address_book import AddressBook, events
 from wx2mqtt.bridge.people.evidence import ContactPin
 
@@ -32,9 +33,7 @@ def test_taking_the_nickname_in_a_running_login_changes_nothing() -> None:
     assert (address_book.level("eve"), address_book.reaches("Lily")) == ("Eve", "lily")
 
 
-@pytest.mark.parametrize(
-    "facts", [{}, {"remark": "老婆"}, {"alias": "lily_1"}, {"profile": HOME}, {"avatar": ""}]
-)
+@every_row("facts", [{}, {"remark": "老婆"}, {"alias": "lily_1"}, {"profile": HOME}, {"avatar": ""}])
 def test_taking_the_nickname_before_a_new_login_gives_nothing(facts: dict[str, Any]) -> None:
     address_book = couple(**facts)
     topic = lilys_topic(address_book)
@@ -44,9 +43,7 @@ def test_taking_the_nickname_before_a_new_login_gives_nothing(facts: dict[str, A
     assert address_book.reaches(topic) in {"lily", None}
 
 
-@pytest.mark.parametrize(
-    "facts", [{}, {"remark": "老婆"}, {"alias": "lily_1"}, {"profile": HOME}, {"avatar": ""}]
-)
+@every_row("facts", [{}, {"remark": "老婆"}, {"alias": "lily_1"}, {"profile": HOME}, {"avatar": ""}])
 def test_taking_the_nickname_of_a_friend_who_was_deleted_gives_nothing(facts: dict[str, Any]) -> None:
     address_book = couple(**facts)
     topic = lilys_topic(address_book)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.bridge.people.topic_names import (
     base_topic_name,
     clean_topic_name,
@@ -29,7 +30,7 @@ def level(
     return unique_topic_name(names, kind, style, (taken or set()).__contains__, {})
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "expected"),
     [
         ("老婆", "老婆"),
@@ -63,7 +64,7 @@ def test_a_name_becomes_one_level(name: str, expected: str) -> None:
     assert level(name) == expected
 
 
-@pytest.mark.parametrize(
+@every_row(
     "name",
     [
         "Li\u200dly",
@@ -78,7 +79,7 @@ def test_marks_that_nobody_sees_do_not_make_another_name(name: str) -> None:
     assert clean_topic_name(name) == "Lily"
 
 
-@pytest.mark.parametrize("name", ["a+\ufe0f", "a+\ufe0f\ufe0f", "a+\u200d", "a>\ufe0f"])
+@every_row("name", ["a+\ufe0f", "a+\ufe0f\ufe0f", "a+\u200d", "a>\ufe0f"])
 def test_a_sign_that_is_replaced_leaves_no_mark_that_nobody_sees(name: str) -> None:
     assert clean_topic_name(name) == "a_"
 
@@ -88,8 +89,8 @@ def test_a_level_is_its_own_level(name: str) -> None:
     assert clean_topic_name(clean_topic_name(name)) == clean_topic_name(name)
 
 
-@pytest.mark.parametrize("name", ["", " ", "\u200b", "\u202e", "\u3164", "\u2800\u115f", "\ufe0f", "\x00"])
-@pytest.mark.parametrize(
+@every_row("name", ["", " ", "\u200b", "\u202e", "\u3164", "\u2800\u115f", "\ufe0f", "\x00"])
+@every_row(
     ("kind", "expected"),
     [
         (ChatKind.FRIEND, "friend"),
@@ -188,7 +189,7 @@ def test_whatever_the_name_the_level_is_one_that_a_broker_takes(
     assert base_topic_name([made], kind, "unicode") == made or made == "filehelper-2"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "expected"),
     [
         ("老婆", "laopo"),

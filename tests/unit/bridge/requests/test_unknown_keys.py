@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.fake_link import FakeLink
+from tests.support.rows import every_row
 from tests.unit.bridge.contexts import context, shared
 from tests.unit.bridge.outgoing import PEOPLE
 from tests.unit.bridge.requests.support import ALL
@@ -134,8 +135,8 @@ async def test_a_request_to_the_process_refuses_an_unknown_key(
     assert (refused.value.code, refused.value.facts["key"], done) == ("bad_request", "bogus", [])
 
 
-@pytest.mark.parametrize("name", COMMAND_REQUESTS)
-@pytest.mark.parametrize("complete", [False, True], ids=["alone", "beside the others"])
+@every_row("name", COMMAND_REQUESTS)
+@every_row("complete", [False, True])
 def test_a_command_as_request_refuses_an_unknown_key(name: str, complete: bool):
     fields = COMMAND_REQUESTS[name] if complete else {}
     new = ValidationHarness().ask(name, **fields, id="a", bogus=1, transaction=7)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.simulator.ilink.aes import BadPadding, EncryptedBytes, ciphertext_size, decrypt
 from wx2mqtt.simulator.media import PIECE_BYTES, GeneratedBytes, GivenBytes
 
@@ -16,9 +17,7 @@ def whole(content, *span):
     return b"".join(content.pieces(*span))
 
 
-@pytest.mark.parametrize(
-    ("size", "sealed"), [(0, 16), (15, 16), (16, 32), (31, 32), (32, 48), (100_000, 100_016)]
-)
+@every_row(("size", "sealed"), [(0, 16), (15, 16), (16, 32), (31, 32), (32, 48), (100_000, 100_016)])
 def test_the_size_of_the_ciphertext(size, sealed):
     assert ciphertext_size(size) == sealed
     assert len(whole(EncryptedBytes(GivenBytes(bytes(size)), KEY))) == sealed
@@ -53,7 +52,7 @@ def test_any_part_is_the_same_as_that_part_of_the_whole(size, start, length):
     assert whole(back, start, start + length) == whole(plain)[start : start + length]
 
 
-@pytest.mark.parametrize("data", [b"", b"x", bytes(17), bytes(16)])
+@every_row("data", [b"", b"x", bytes(17), bytes(16)])
 def test_what_was_not_encrypted_so_is_refused(data):
     with pytest.raises(BadPadding):
         decrypt(GivenBytes(data), KEY)

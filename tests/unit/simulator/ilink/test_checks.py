@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.simulator.hosts import ALL_HOSTS, ILINK_API, ILINK_CDN, ILINK_LANDING, ILINK_OTHER
 from wx2mqtt.simulator.ilink import checks, hosts
 from wx2mqtt.simulator.ilink.settings import ILinkSettings
 from wx2mqtt.simulator.settings import BadSetting
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("version", "number"),
     [
         ("2.4.9", "132105"),
@@ -26,7 +27,7 @@ def test_a_version_as_a_number(version, number):
     assert checks.client_version(version) == number
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "number"),
     [
         ("MzA1NDE5ODk2", 305419896),
@@ -42,16 +43,12 @@ def test_the_random_number_of_a_call(text, number):
     assert checks.parse_uin(text) == number
 
 
-@pytest.mark.parametrize(
-    "text", ["OpenClaw", "wx2mqtt/0.1", "A/1 (x, y) B-b/2.0+c", "A/1 B/2", "x" * 32 + "/" + "1" * 32]
-)
+@every_row("text", ["OpenClaw", "wx2mqtt/0.1", "A/1 (x, y) B-b/2.0+c", "A/1 B/2", "x" * 32 + "/" + "1" * 32])
 def test_names_of_programs(text):
     assert checks.is_bot_agent(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "A", "A/", "/1", "A/1 ", "A/1 (", "A/1 ()", "A/1 (ä)", "A/1 " * 70 + "A/1"]
-)
+@every_row("text", ["", "A", "A/", "/1", "A/1 ", "A/1 (", "A/1 ()", "A/1 (ä)", "A/1 " * 70 + "A/1"])
 def test_no_names_of_programs(text):
     assert not checks.is_bot_agent(text)
 
@@ -80,9 +77,7 @@ def test_settings_take_only_what_they_can_have():
     assert (settings.quota, settings.hold_updates) == (3, 1.0)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"quota": "3"}, {"answer": "maybe"}, {"colour": 1}, {"quota": 5, "verify_code": 1}]
-)
+@every_row("wrong", [{"quota": "3"}, {"answer": "maybe"}, {"colour": 1}, {"quota": 5, "verify_code": 1}])
 def test_a_setting_that_cannot_be_changes_nothing(wrong):
     settings = ILinkSettings()
     with pytest.raises(BadSetting):

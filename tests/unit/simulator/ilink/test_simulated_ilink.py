@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.simulator.ilink.file_from_person import BadDetail
 from wx2mqtt.simulator.ilink.message_injection import CannotSend, MessageOrder, inject, inject_raw
 from wx2mqtt.simulator.ilink.message_kinds import partial_text
@@ -94,7 +95,7 @@ def test_a_message_is_found_by_its_id_or_as_the_newest(ilink):
     assert bot.find("5") is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("part", "occurrence", "relative", "result"),
     [
         ("offen", 0, False, ("of", "en", 0, 1)),

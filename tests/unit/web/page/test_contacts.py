@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.page import Elements, entry
+from tests.support.rows import every_row
 from wx2mqtt.bridge.view import PeoplePage
 from wx2mqtt.model import ChatKind
 from wx2mqtt.mqtt.topics import Topics
@@ -26,7 +27,7 @@ def test_everybody_stands_there_with_their_topics():
     assert page.text("p", class_="soft") == "1 to 1 of 1"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("facts", "marks"),
     [
         ({}, []),

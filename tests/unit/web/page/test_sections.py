@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.page import NOW, Elements, FakeView, bridge, command, line, login, result, seen
+from tests.support.rows import every_row
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
@@ -45,8 +45,8 @@ def text(part):
     )
 
 
-@pytest.mark.parametrize("state", LoginState)
-@pytest.mark.parametrize("language", ["en", "zh"])
+@every_row("state", LoginState)
+@every_row("language", ["en", "zh"])
 def test_every_state_says_what_it_is_and_what_to_do(state, language):
     part = shown(PageOptions(language), login=login(state))["state"]
     page = Elements(f"<main>{part}</main>")
@@ -85,7 +85,7 @@ def test_a_code_without_a_known_end_is_shown_all_the_same():
     assert shown(login=login(LoginState.INTERRUPTED), has_qr_code=True)["code"].startswith("<img")
 
 
-@pytest.mark.parametrize("state", LoginState)
+@every_row("state", LoginState)
 def test_the_buttons_are_those_that_mean_something(state):
     page = Elements(f"<main>{shown(login=login(state))['acts']}</main>")
     forms, links = page.all("form"), page.all("a")
@@ -363,7 +363,7 @@ def test_a_part_stays_the_same_as_long_as_nothing_is_different():
     assert shown() == shown(health=later)
 
 
-@pytest.mark.parametrize("time", [0, NOW, 2**62, -5])
+@every_row("time", [0, NOW, 2**62, -5])
 def test_any_moment_can_be_written(time):
     ((attributes, told),) = Elements(time_tag(time)).all("time")
     assert str(attributes["datetime"]).endswith("Z")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from email.utils import formatdate
 
-import pytest
-
+from tests.support.rows import every_row
 from wx2mqtt.clock import Clock
 from wx2mqtt.wechat.ilink.ilink_http import ServerClock
 
@@ -48,7 +47,7 @@ def test_an_answer_sets_it_and_from_there_on_it_ticks() -> None:
     assert machine.time.now() == (T + 110.5) * 1000
 
 
-@pytest.mark.parametrize("ahead", [0.0, 0.3, 0.5, 0.999])
+@every_row("ahead", [0.0, 0.3, 0.5, 0.999])
 def test_each_answer_narrows_it_and_its_earliest_is_never_ahead(ahead: float) -> None:
     """WeChat's clock is `ahead` of the second in which the first answer came."""
     machine = Machine()
@@ -70,7 +69,7 @@ def test_an_answer_that_was_long_in_coming_does_not_widen_it() -> None:
     assert machine.time.now() == (T + 35.5) * 1000
 
 
-@pytest.mark.parametrize("seconds", [-7200, -2, 2, 7200])
+@every_row("seconds", [-7200, -2, 2, 7200])
 def test_an_answer_that_contradicts_it_sets_it_anew(seconds: int) -> None:
     machine = Machine()
     machine.answer(T)
@@ -78,7 +77,7 @@ def test_an_answer_that_contradicts_it_sets_it_anew(seconds: int) -> None:
     assert machine.time.now() == (T + seconds + 0.5) * 1000
 
 
-@pytest.mark.parametrize("date", ["", "x", "Tue, 99 Foo 2023", "Tue, 14 Nov 99999 22:13:00 GMT"])
+@every_row("date", ["", "x", "Tue, 99 Foo 2023", "Tue, 14 Nov 99999 22:13:00 GMT"])
 def test_an_unreadable_date_is_ignored(date: str) -> None:
     machine = Machine()
     machine.time.update(date, machine.ticks)

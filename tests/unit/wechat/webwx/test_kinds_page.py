@@ -6,8 +6,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-import pytest
-
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import WIFE, entry, roster
 from wx2mqtt.model import Kind, Message
 from wx2mqtt.simulator.message_kinds import all_kinds, build
@@ -59,7 +58,7 @@ def test_every_kind_has_a_row_and_comes() -> None:
     assert set(table()) == set(Kind) == {message.kind for message in ALL}
 
 
-@pytest.mark.parametrize("kind", Kind)
+@every_row("kind", Kind)
 def test_the_detail_of_each_kind_has_the_documented_keys(kind: Kind) -> None:
     documented = set(re.findall(r"`(\w+)`", table()[kind][2]))
     known: set[str] = set()
@@ -69,7 +68,7 @@ def test_the_detail_of_each_kind_has_the_documented_keys(kind: Kind) -> None:
     assert known == {key for key in documented if (kind, key) not in FROM_THE_BRIDGE | FROM_ILINK}
 
 
-@pytest.mark.parametrize("kind", Kind)
+@every_row("kind", Kind)
 def test_the_kinds_with_media_are_documented(kind: Kind) -> None:
     cell = table()[kind][3]
     whole = {message.media is not None for message in ALL if message.kind is kind}
@@ -78,7 +77,7 @@ def test_the_kinds_with_media_are_documented(kind: Kind) -> None:
     assert (True in small) is ("`thumbnail`" in cell)
 
 
-@pytest.mark.parametrize("kind", Kind)
+@every_row("kind", Kind)
 def test_the_kinds_that_can_be_sent_are_documented(kind: Kind) -> None:
     cell = table()[kind][4]
     sendable = kind is Kind.TEXT or kind in CAPABILITIES.media

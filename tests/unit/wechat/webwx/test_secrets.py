@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.effort import effort
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry, escaped, roster
 from tests.unit.wechat.webwx.server import BackendHarness, answer
 from tests.unit.wechat.webwx.test_receiver import know, news
@@ -158,8 +158,8 @@ def test_no_message_and_no_event_carries_one(sample: tuple[int, str], writer: st
     must_be_clean(messages.read_message(hostile(sort, xml, writer, plain=plain), roster(), "en", 0))
 
 
-@pytest.mark.parametrize("writer", [WIFE, FAMILY, ME])
-@pytest.mark.parametrize("number", AppType)
+@every_row("writer", [WIFE, FAMILY, ME])
+@every_row("number", AppType)
 def test_every_app_type_with_ids_everywhere(number: int, writer: str) -> None:
     everything = elements(list(IDS), ["title", "nickname"])
     parts = "".join(f"<{part}>{everything}</{part}>" for part in ("refermsg", "weappinfo", "wcpayinfo"))

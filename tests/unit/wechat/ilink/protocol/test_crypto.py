@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.wechat.ilink.protocol.crypto import (
     Decryptor,
     Encryptor,
@@ -67,7 +68,7 @@ def test_however_it_is_cut_it_is_the_same(plain: bytes, there: list[int], back: 
     assert decrypted(cut(whole, back)) == plain
 
 
-@pytest.mark.parametrize("size", [0, 1, 15, 17, 31])
+@every_row("size", [0, 1, 15, 17, 31])
 def test_what_is_no_whole_block_was_cut_short(size: int) -> None:
     with pytest.raises(TruncatedCiphertext):
         decrypted([bytes(size)])
@@ -96,7 +97,7 @@ def test_it_is_written_as_phones_take_it() -> None:
     assert key_to_base64(KEY) == "MDAxMTIyMzM0NDU1NjY3Nzg4OTlhYWJiY2NkZGVlZmY="
 
 
-@pytest.mark.parametrize(
+@every_row(
     "bad",
     ["", "0", "zz112233445566778899aabbccddeeff", "00 12233445566778899aabbccddeef", "é" * 32, "0" * 34],
 )
@@ -104,7 +105,7 @@ def test_what_is_no_hex_key_is_none(bad: str) -> None:
     assert key_from_hex(bad) is None
 
 
-@pytest.mark.parametrize("bad", ["", "=", "====", "a", "ABEi", "bm8ga2V5", "ABEiM0RVZneImaq7zN3u/w==x", "密"])
+@every_row("bad", ["", "=", "====", "a", "ABEi", "bm8ga2V5", "ABEiM0RVZneImaq7zN3u/w==x", "密"])
 def test_what_is_no_base64_key_is_none(bad: str) -> None:
     assert key_from_base64(bad) is None
 
@@ -130,8 +131,6 @@ def test_no_text_fails(text: str) -> None:
     key_from_base64(text)
 
 
-@pytest.mark.parametrize(
-    ("size", "encrypted"), [(0, 16), (15, 16), (16, 32), (31, 32), (32, 48), (100_000, 100_016)]
-)
+@every_row(("size", "encrypted"), [(0, 16), (15, 16), (16, 32), (31, 32), (32, 48), (100_000, 100_016)])
 def test_there_is_always_padding(size: int, encrypted: int) -> None:
     assert padded_size(size) == encrypted

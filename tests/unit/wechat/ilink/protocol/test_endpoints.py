@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.wechat.ilink.protocol import endpoints
 from wx2mqtt.wechat.ilink.protocol.endpoints import CDN_ORIGIN, LOGIN_ORIGIN, TrustedHosts, host_of
 
@@ -13,7 +13,7 @@ TENCENT = TrustedHosts()
 OWN = TrustedHosts(endpoint="http://127.0.0.1:8070/")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("address", "base"),
     [
         ("", LOGIN_ORIGIN),
@@ -55,9 +55,7 @@ def test_the_owner_may_allow_others_and_what_is_below_them() -> None:
     assert hosts.base_url("https://ilinkai.weixin.qq.com") == LOGIN_ORIGIN
 
 
-@pytest.mark.parametrize(
-    "address", ["evil.example", "a.weixin.qq.com:80", "me@a.weixin.qq.com", "a.weixin.qq.com/x", ""]
-)
+@every_row("address", ["evil.example", "a.weixin.qq.com:80", "me@a.weixin.qq.com", "a.weixin.qq.com/x", ""])
 def test_a_login_is_sent_on_to_a_bare_host_only(address: str) -> None:
     assert TENCENT.polling_url(address) is None
 
@@ -85,7 +83,7 @@ def test_with_an_endpoint_everything_goes_there() -> None:
     assert OWN.media_url("http://127.0.0.1:8070/c2c/download?a=b") == "http://127.0.0.1:8070/c2c/download?a=b"
 
 
-@pytest.mark.parametrize(
+@every_row(
     "address",
     [
         *("@evil.example/a", ".evil.example/a", "evil.example/a", "//evil.example/a", "ftp://evil.example/a"),

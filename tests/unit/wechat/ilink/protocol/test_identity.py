@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.support.cost import is_in_proportion
+from tests.support.rows import every_row
 from tests.unit.wechat.ilink.entries import (
     KEY24,
     WROTE,
@@ -23,7 +22,7 @@ from wx2mqtt.model import Kind
 from wx2mqtt.wechat.ilink.protocol.identity import read_id
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("value", "message_id"),
     [(7_500_000_000_000_000_201, "7500000000000000201"), ("5", "5"), (0, ""), (None, ""), ([], "")],
 )
@@ -66,7 +65,7 @@ REDELIVERED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("item", [text(), image(), voice(), file(), video()])
+@every_row("item", [text(), image(), voice(), file(), video()])
 def test_a_message_that_comes_again_under_a_new_id_has_its_old_key(item: dict[str, Any]) -> None:
     assert key(entry(item)) == key(entry(item, **REDELIVERED))
 
@@ -76,7 +75,7 @@ def test_the_address_of_bytes_may_be_another_when_it_comes_again() -> None:
     assert key(entry(image())) == key(entry(image(media=again), **REDELIVERED))
 
 
-@pytest.mark.parametrize(
+@every_row(
     "changes",
     [
         {"create_time_ms": WROTE + 1},

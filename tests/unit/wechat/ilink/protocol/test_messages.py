@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from tests.unit.wechat.ilink.entries import (
     BOT,
     KEY,
@@ -90,7 +91,7 @@ def test_a_file_has_its_name_and_size() -> None:
     assert message.media.locator["md5"] == "5d41402abc4b2a76b9719d911017c592"
 
 
-@pytest.mark.parametrize(("length", "seconds"), [(12_000, 12.0), (1, 1.0), (999, 999.0), (1000, 1.0)])
+@every_row(("length", "seconds"), [(12_000, 12.0), (1, 1.0), (999, 999.0), (1000, 1.0)])
 def test_the_length_of_a_video_is_read_in_either_unit(length: int, seconds: float) -> None:
     assert only(entry(video(play_length=length))).detail == {"duration": seconds}
 
@@ -103,14 +104,14 @@ def test_a_picture_and_a_video_have_small_pictures() -> None:
     assert only(entry(image())).thumbnail is None
 
 
-@pytest.mark.parametrize("number", [0, 11, 12, 99, -1, "x", None])
+@every_row("number", [0, 11, 12, 99, -1, "x", None])
 def test_an_unknown_item_becomes_an_unsupported_message(number: object) -> None:
     message = only(entry({"type": number, "new_item": {"a": 1}}))
     assert message.kind is Kind.UNSUPPORTED
     assert message.text == "[a message that a bot is not shown]"
 
 
-@pytest.mark.parametrize("items", [[], None, "x", [None], [5]])
+@every_row("items", [[], None, "x", [None], [5]])
 def test_a_message_without_items_is_not_lost(items: object) -> None:
     assert only(entry(item_list=items)).kind is Kind.UNSUPPORTED
 
@@ -131,7 +132,7 @@ def test_nobody_wrote_it_is_an_error() -> None:
         read_message(entry(from_user_id=""), BOT, "en", NOW)
 
 
-@pytest.mark.parametrize("time", [0, -5, 1 << 60, "x", None, 1.5])
+@every_row("time", [0, -5, 1 << 60, "x", None, 1.5])
 def test_a_time_that_is_none_is_now(time: object) -> None:
     result = read(entry(create_time_ms=time))
     assert result.time == 0
@@ -225,7 +226,7 @@ def test_no_item_makes_it_fail(number: int, sub: dict[str, Any]) -> None:
 KINDS = (Path(__file__).parents[5] / "docs/en/reference/kinds.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("item", "keys"),
     [
         (voice(), {"duration", "transcript"}),
@@ -274,7 +275,7 @@ def test_newer_ones_bring_its_id_alone() -> None:
     assert (result.kind, result.text) == (None, "")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("item", "kind", "said"),
     [
         (image(), "image", "[image]"),
@@ -296,7 +297,7 @@ def test_what_was_answered_is_cut() -> None:
     assert len(str(read_quotes(message_item=text("x" * 5000)).detail()["text"])) == 1000
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("wanted", "said"),
     [
         (part("one", "two", 0, 0), "one two"),
@@ -313,7 +314,7 @@ def test_a_part_is_found_either_way_the_end_is_counted(wanted: QuotePart, said: 
     assert selected_text(WHOLE, wanted) == said
 
 
-@pytest.mark.parametrize(
+@every_row(
     "wanted",
     [
         part("four", "two", 0, 0),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.model import ReplyWindow
 from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE
 from wx2mqtt.wechat.ilink.protocol.reply_window import (
@@ -39,7 +39,7 @@ def means(
     return meaning_of_refusal(ret, words, chat, T, with_token=token, has_file=file)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("ret", "words", "chat", "found"),
     [
         (-14, "session timeout", NEW, RefusalMeaning.LOGGED_OUT),

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from tests.unit.wechat.test_json_reader import ANYTHING
 from wx2mqtt.wechat.ilink.protocol import responses
 from wx2mqtt.wechat.ilink.protocol.codes import ScanStatus
 from wx2mqtt.wechat.ilink.protocol.identity import read_id
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("answer", "code"),
     [
         ({}, 0),
@@ -44,7 +44,7 @@ def test_what_the_server_says_is_one_short_line() -> None:
 GOOD = {"ret": 0, "qrcode": "5f1c", "qrcode_img_content": "https://liteapp.weixin.qq.com/q/7?qrcode=5f1c"}
 
 
-@pytest.mark.parametrize(
+@every_row(
     "secret",
     [
         "0123456789ab@im.bot:06aa5e07f11d4ab0",
@@ -67,7 +67,7 @@ def test_a_code() -> None:
     assert "5f1c" not in repr(result)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "changes",
     [
         {"ret": 2},
@@ -83,7 +83,7 @@ def test_what_is_no_code_is_none(changes: dict[str, Any]) -> None:
     assert (result.handle, result.content) == ("", "")
 
 
-@pytest.mark.parametrize("scan", ScanStatus)
+@every_row("scan", ScanStatus)
 def test_every_status_is_known(scan: ScanStatus) -> None:
     assert responses.read_scan_answer({"status": str(scan)}).scan is scan
 
@@ -101,7 +101,7 @@ def test_a_confirmed_login_shows_no_secret() -> None:
     assert "SECRET" not in repr(result)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("value", "hold"),
     [(35_000, 35.0), (1, 0.001), (0, None), (-5, None), (10**9, 60.0), ("x", None), (None, None)],
 )

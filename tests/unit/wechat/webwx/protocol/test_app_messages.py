@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import app, app_of_type, bare_app, entry, escaped
 from tests.unit.wechat.webwx.protocol.test_markup import BOMB
 from wx2mqtt.model import Json, Kind
@@ -46,7 +47,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("number", AppType)
+@every_row("number", AppType)
 def test_each_type_has_its_kind_and_says_its_title(number: AppType) -> None:
     found = app_of_type(number)
     assert found.kind is KINDS[number]
@@ -147,14 +148,14 @@ def test_without_content_the_fields_of_the_entry_count() -> None:
     assert found.detail == {"title": "N & M", "url": "http://a/?x=1&y=2"}
 
 
-@pytest.mark.parametrize("content", ["no xml", BOMB, escaped(BOMB), "<msg><other/></msg>", "&lt;msg&gt;"])
+@every_row("content", ["no xml", BOMB, escaped(BOMB), "<msg><other/></msg>", "&lt;msg&gt;"])
 def test_what_cannot_be_read_is_unsupported_with_its_length(content: str) -> None:
     found = bare_app(content, AppMsgType=5)
     assert found.kind is Kind.UNSUPPORTED
     assert found.detail == {"type": 49, "length": len(content)}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("inside", "fields"),
     [
         ("", {"ImgStatus": 2}),
@@ -162,7 +163,7 @@ def test_what_cannot_be_read_is_unsupported_with_its_length(content: str) -> Non
         ("<appattach><cdnthumburl>30</cdnthumburl></appattach>", {"ImgStatus": 1}),
     ],
 )
-@pytest.mark.parametrize("number", [5, 3, 33, 51, 19, 4711])
+@every_row("number", [5, 3, 33, 51, 19, 4711])
 def test_what_says_that_there_is_a_thumbnail_has_one(
     number: int, inside: str, fields: dict[str, Any]
 ) -> None:
@@ -203,7 +204,7 @@ def app_xml(number: int, title: str) -> str:
     )
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "said", "answered", "line"),
     [
         (3, "&lt;msg&gt;&lt;img/&gt;&lt;/msg&gt;", "image", "[image]"),
@@ -260,7 +261,7 @@ def test_who_said_what_when() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("number", "kind"),
     [
         ("2", "image"),

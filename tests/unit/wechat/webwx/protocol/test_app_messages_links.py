@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import app, app_of_type, bare_app, entry, escaped
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol.app_messages import MAX_ARTICLES, reader_message
@@ -73,7 +74,7 @@ def test_music() -> None:
     }
 
 
-@pytest.mark.parametrize("app_type", [4, 7, 10, 13, 15, 16, 115])
+@every_row("app_type", [4, 7, 10, 13, 15, 16, 115])
 def test_videos_shops_gifts_and_the_like_are_links(app_type: int) -> None:
     content = app_of_type(app_type, "<url>http://x</url>")
     assert (content.kind, content.detail) == (Kind.LINK, {"title": "T", "url": "http://x"})
@@ -93,8 +94,8 @@ def test_a_mini_program(app_type: int) -> None:
     assert content.detail == {"title": "T", "url": "http://u", "app": "App", "page": "p/x"}
 
 
-@pytest.mark.parametrize("app_type", [51, 63])
-@pytest.mark.parametrize("tag", ["finderFeed", "finderLive"])
+@every_row("app_type", [51, 63])
+@every_row("tag", ["finderFeed", "finderLive"])
 def test_channels_have_the_text_of_the_feed_in_place_of_the_title(app_type: int, tag: str) -> None:
     content = app_of_type(app_type, f"<{tag}><nickname>N</nickname><desc>D</desc></{tag}>")
     assert (content.kind, content.text, content.detail) == (

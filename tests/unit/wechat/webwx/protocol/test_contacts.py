@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from tests.unit.wechat.test_json_reader import ANYTHING
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, OWNER, WIFE
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
@@ -48,16 +49,14 @@ def test_a_friend() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("flags", "listed"), [(3, True), (2051, True), (0, False), (2, False), (None, None), ("x", False)]
-)
+@every_row(("flags", "listed"), [(3, True), (2051, True), (0, False), (2, False), (None, None), ("x", False)])
 def test_whether_somebody_is_a_contact_or_was_only_met(flags: object, listed: bool | None) -> None:
     found = read(ContactFlag=flags)
     assert found is not None
     assert found.listed is listed
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("fields", "kind", "permanent"),
     [
         ({"UserName": FAMILY}, ChatKind.GROUP, ""),
@@ -80,12 +79,12 @@ def test_kinds(fields: dict[str, Any], kind: ChatKind, permanent: str) -> None:
     assert (found.kind, found.permanent_id) == (kind, permanent)
 
 
-@pytest.mark.parametrize("name", ["", None, 7.5, "x@lbsroom", "x@talkroom"])
+@every_row("name", ["", None, 7.5, "x@lbsroom", "x@talkroom"])
 def test_who_is_nobody(name: object) -> None:
     assert read(UserName=name) is None
 
 
-@pytest.mark.parametrize("url", ["", "/webwxgeticon?seq=0&username=x", "/webwxgeticon?username=seq", None])
+@every_row("url", ["", "/webwxgeticon?seq=0&username=x", "/webwxgeticon?username=seq", None])
 def test_no_avatar(url: object) -> None:
     found = read(HeadImgUrl=url)
     assert found is not None

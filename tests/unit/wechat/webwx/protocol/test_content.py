@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import app, entry, escaped
 from wx2mqtt.i18n.wechat import game_outcome, webwx_placeholder
 from wx2mqtt.limits import MAX_FILENAME_BYTES
@@ -100,12 +101,12 @@ def test_every_name_that_comes_in_becomes_one_that_leads_nowhere(name: str) -> N
     assert made not in {".", ".."}
 
 
-@pytest.mark.parametrize("name", ["季度报告 (1) & <x>.pdf", ".hidden", "Makefile", "é?.txt", ""])
+@every_row("name", ["季度报告 (1) & <x>.pdf", ".hidden", "Makefile", "é?.txt", ""])
 def test_a_name_that_does_no_harm_comes_in_as_it_is(name: str) -> None:
     assert received(name) == name
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "made"),
     [
         ("季度报告.pdf", "季度报告.pdf"),
@@ -124,7 +125,7 @@ def test_what_becomes_of_a_name(name: str, made: str) -> None:
     assert content.title_filename(name, Kind.FILE, "application/octet-stream") == made
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("name", "kind", "mime", "made"),
     [
         ("photo", Kind.IMAGE, "image/jpeg", "photo.jpg"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
+from tests.support.rows import every_row
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol import endpoints
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("base", "login", "push", "file"),
     [
         ("wx.qq.com", "login.wx.qq.com", "webpush.wx.qq.com", "file.wx.qq.com"),
@@ -40,7 +39,7 @@ def test_a_sticker_of_five_megabytes_is_the_largest() -> None:
     assert limits.mime_types == {"image/gif"}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("url", "ours"),
     [
         ("https://wx2.qq.com/cgi-bin/x", True),
@@ -60,7 +59,7 @@ def test_keys_go_to_wechat_only(url: str, ours: bool) -> None:
     assert endpoints.is_wechat(url) is ours
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("url", "rest"),
     [
         ("https://wx2.qq.com/cgi-bin/mmwebwx-bin/webwxnewloginpage?ticket=A@q_0&scan=1#x", None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import OWNER, WIFE, entry, escaped
 from wx2mqtt.model import Event, Handle
 from wx2mqtt.wechat.webwx.protocol import events
@@ -17,7 +18,7 @@ def recall(inside: str) -> Event:
     return event
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("ids", "message_id"),
     [
         ("<msgid>5</msgid><newmsgid>6</newmsgid>", "5"),
@@ -31,7 +32,7 @@ def test_which_message_was_withdrawn(ids: str, message_id: str) -> None:
     assert recall(ids).fields.get("message_id", "") == message_id
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "by", "own"),
     [
         ('"小梅" 撤回了一条消息', "小梅", False),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.limits import MAX_XML_CHARACTERS
 from wx2mqtt.wechat.webwx.protocol import markup
 
@@ -14,7 +14,7 @@ def span(code: str) -> str:
     return f'<span class="emoji emoji{code}"></span>'
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("content", "meant"),
     [
         ("hello", "hello"),
@@ -58,7 +58,7 @@ def test_fragments_of_markup_never_fail(content: str) -> None:
     assert isinstance(markup.system_text(content), str)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("raw", "name"),
     [
         ("", ""),
@@ -124,7 +124,7 @@ def test_what_is_missing_is_empty() -> None:
     assert not missing.find("more")
 
 
-@pytest.mark.parametrize(
+@every_row(
     "source",
     [
         "",

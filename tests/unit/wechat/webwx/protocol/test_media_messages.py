@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import entry, escaped
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol import media_messages
@@ -74,7 +75,7 @@ def read_recordings(reader: ContentReader, said: str = "", **fields: Any) -> Con
     return reader(entry(Content=said, **fields), said, "en")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("said", "size"), [("@crypt_abc", None), (escaped(IMAGE), 68210), (IMAGE, 68210), ("<img length", None)]
 )
 def test_an_image_and_its_thumbnail_are_found_by_its_id(said: str, size: int | None) -> None:
@@ -88,7 +89,7 @@ def test_an_image_and_its_thumbnail_are_found_by_its_id(said: str, size: int | N
     assert found.thumbnail.locator == {"call": "thumbnail", "msgid": ID}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("said", "length", "duration"),
     [
         ("@token", 1500, {"duration": 1.5}),
@@ -147,7 +148,7 @@ def test_of_a_sticker_from_the_store_there_are_no_bytes() -> None:
     assert sticker('md5="x"', HasProductId=1).media is not None
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("game", "detail", "text"),
     [
         ('type="2" content="4"', {"game": "dice", "result": "1"}, "[sticker] dice: 1"),
@@ -184,7 +185,7 @@ def test_a_game_in_chinese() -> None:
     assert media_messages.sticker_message(entry(), said, "zh").text == "[表情] 骰子: 5"
 
 
-@pytest.mark.parametrize(
+@every_row(
     "reader",
     [
         media_messages.image_message,

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import FAMILY, SESSION, WIFE, entry
 from wx2mqtt.model import MediaRef
 from wx2mqtt.wechat.webwx.protocol import content
@@ -27,7 +28,7 @@ def query(request: Request) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("call", "path", "fields"),
     [
         (MediaCall.IMAGE, "webwxgetmsgimg", {"MsgID": ID, "skey": SESSION.skey}),

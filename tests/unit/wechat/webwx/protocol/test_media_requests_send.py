@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.forms import read_form
 from tests.unit.wechat.webwx.request_parts import (
     BASE_REQUEST,
@@ -129,9 +130,7 @@ def test_a_file_is_an_app_message_on_one_line() -> None:
     assert xml.text("appattach/fileext") == "gz"
 
 
-@pytest.mark.parametrize(
-    ("name", "ending"), [("a", ""), ("a.报告", "报告"), ("v1.2 & more", "2 & more"), ("a.PDF", "PDF")]
-)
+@every_row(("name", "ending"), [("a", ""), ("a.报告", "报告"), ("v1.2 & more", "2 & more"), ("a.PDF", "PDF")])
 def test_the_extension_is_what_the_official_client_takes_for_it(name: str, ending: str) -> None:
     uploaded = Uploaded(media_id="@crypt_M")
     request = media_requests.send_media_request(SESSION, draft(Kind.FILE, name, "a/b"), KEY, uploaded)
@@ -218,7 +217,7 @@ def test_a_file_of_one_part_is_not_said_to_have_parts() -> None:
     assert "chunks" not in form
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("size", "parts"),
     [
         (1, 1),
@@ -232,7 +231,7 @@ def test_parts_are_as_many_as_are_needed(size: int, parts: int) -> None:
     assert replace(UPLOAD, size=size).part_count == parts
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("kind", "media_type"),
     [(Kind.IMAGE, "pic"), (Kind.VIDEO, "video"), (Kind.FILE, "doc"), (Kind.STICKER, "doc")],
 )

@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.support.cost import NOTICEABLE_SECONDS, cpu_seconds, is_in_proportion, repeated
+from tests.support.rows import every_row
 from wx2mqtt.wechat.webwx.protocol.membership_texts import (
     MAX_NOTICE_CHARACTERS,
     OWNER_MARK,
@@ -25,7 +26,7 @@ def removed(*names: str, by: str = "") -> GroupNotice:
     return GroupNotice(removed=names, by=by)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("said", "news"),
     [
         ('"A"邀请"B"加入了群聊', added("B", by="A")),
@@ -69,7 +70,7 @@ def test_what_is_said(said: str, news: GroupNotice) -> None:
     assert group_notice(said) == news
 
 
-@pytest.mark.parametrize(
+@every_row(
     "said",
     [
         '"A" 拍了拍 "B"',
@@ -95,7 +96,7 @@ def test_quotes_in_names() -> None:
     assert group_notice('"A"B"邀请"C"D"加入了群聊') == added('C"D', by='A"B')
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("said", "news"),
     [
         ('"x"将你移出群聊"加入了群聊', added('x"将你移出群聊')),

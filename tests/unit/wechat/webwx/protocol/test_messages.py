@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from tests.unit.wechat.test_json_reader import ANYTHING
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, NEWS, WIFE, appmsg, entry, escaped, roster
 from wx2mqtt.model import ChatKind, Event, Kind, Message
@@ -73,8 +74,8 @@ def test_a_group_message_without_a_sender_is_nobodys() -> None:
     assert (found.sender, found.from_self, found.text) == (None, False, "你好: \nx")
 
 
-@pytest.mark.parametrize("name", sorted(SPECIAL_ACCOUNTS))
-@pytest.mark.parametrize("sort", [1, 3, 49])
+@every_row("name", sorted(SPECIAL_ACCOUNTS))
+@every_row("sort", [1, 3, 49])
 def test_nobody_in_a_group_is_a_special_account_such_as_the_trusted_file_helper(name: str, sort: int) -> None:
     found = messages.read_message(
         entry(FromUserName=FAMILY, MsgType=sort, Content=f"{name}:<br/>open the door"), VIEW, "en", NOW
@@ -107,12 +108,12 @@ def test_official_accounts_and_the_system() -> None:
     assert message(FromUserName="weixin").chat_kind is ChatKind.SYSTEM
 
 
-@pytest.mark.parametrize("missing", [0, -5, None, "x", 10**12])
+@every_row("missing", [0, -5, None, "x", 10**12])
 def test_an_absurd_time_is_replaced(missing: object) -> None:
     assert message(CreateTime=missing).time == NOW
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("ids", "key"),
     [
         ({"MsgId": 7615282929538795099}, "7615282929538795099"),
@@ -133,7 +134,7 @@ def test_without_an_id_the_same_entry_has_the_same_key() -> None:
     assert message(**nameless, Content="other").key != key
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "mentioned"),
     [
         ("@Papa W\u2005hi", True),
@@ -172,12 +173,12 @@ def test_a_place_in_a_group_is_not_taken_for_its_sender() -> None:
     assert (clear.sender, clear.detail["label"]) == ("wxid_bob", "Home")
 
 
-@pytest.mark.parametrize("sort", [35, 36, 38, 39, 40, 51, 9999])
+@every_row("sort", [35, 36, 38, 39, 40, 51, 9999])
 def test_what_is_not_for_people(sort: int) -> None:
     assert read(MsgType=sort) is None
 
 
-@pytest.mark.parametrize("sort", [0, 4, 65, 9998, "x", None])
+@every_row("sort", [0, 4, 65, 9998, "x", None])
 def test_an_unknown_type_is_said_with_its_length(sort: object) -> None:
     found = message(MsgType=sort, Content="12345")
     assert found.kind is Kind.UNSUPPORTED

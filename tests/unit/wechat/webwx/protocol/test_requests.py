@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.request_parts import (
     BASE_REQUEST,
     DESKTOP,
@@ -298,9 +299,7 @@ def test_a_ticket_that_is_not_encoded_does_not_end_the_query() -> None:
     assert body(request)["BaseRequest"] == {"Uin": "x&y", "Sid": "s", "Skey": "k", "DeviceID": "e1"}
 
 
-@pytest.mark.parametrize(
-    ("now", "inverted"), [(0, -1), (1700000000123, 807049092), (2**31, 2147483647), (2**32 + 5, -6)]
-)
+@every_row(("now", "inverted"), [(0, -1), (1700000000123, 807049092), (2**31, 2147483647), (2**32 + 5, -6)])
 def test_inverted_time_is_as_javascript_has_it(now: int, inverted: int) -> None:
     assert requests.inverted_time(now) == inverted
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cost import is_in_proportion, repeated
+from tests.support.rows import every_row
 from wx2mqtt.errors import LoginRefused
 from wx2mqtt.i18n import Language
 from wx2mqtt.wechat import json_reader
@@ -42,12 +43,12 @@ def test_qr_code() -> None:
     assert (code.code, code.uuid) == (200, "gZbA1kXyTQ==")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"window.QRLogin.uuid = 'a b'", b"\xff\xfe"])
+@every_row("body", [b"", b"<html>", b"window.QRLogin.uuid = 'a b'", b"\xff\xfe"])
 def test_no_qr_code(body: bytes) -> None:
     assert responses.read_qr_code(body).uuid == ""
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("body", "scan"),
     [
         (b"window.code=408;", ScanStatus.WAITING),
@@ -80,7 +81,7 @@ def test_extras_of_the_poll() -> None:
     ).redirect == ("https://x/?a=1&b=2")
 
 
-@pytest.mark.parametrize("picture", [b"****", b"A", b"A" * (responses.MAX_AVATAR_CHARACTERS + 1), b"abc=def"])
+@every_row("picture", [b"****", b"A", b"A" * (responses.MAX_AVATAR_CHARACTERS + 1), b"abc=def"])
 def test_a_strange_avatar_is_none(picture: bytes) -> None:
     answer = responses.read_scan_answer(
         b"window.code=201;window.userAvatar = 'data:img/jpg;base64," + picture + b"'"
@@ -120,7 +121,7 @@ def test_a_login_that_goes_on_elsewhere() -> None:
     assert responses.read_new_login(body).redirect == "https://wx8.qq.com/x?a=1&b=2"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("body", "uuid"),
     [
         (b'{"ret":"0","msg":"all ok","uuid":"gZbA1kXyTQ=="}', "gZbA1kXyTQ=="),
@@ -134,7 +135,7 @@ def test_push_login(body: bytes, uuid: str) -> None:
     assert responses.read_push_login(body) == uuid
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("body", "retcode", "selector"),
     [
         (b'window.synccheck={retcode:"0",selector:"2"}', 0, 2),
@@ -148,7 +149,7 @@ def test_check(body: bytes, retcode: int, selector: int) -> None:
     assert responses.read_sync_check(body) == (retcode, selector)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "body",
     [b"", b"HTTP status 0", b"<html>", b"window.synccheck={}", b'window.synccheck={retcode:"' + b"9" * 40],
 )
@@ -162,9 +163,7 @@ def test_ret(ret: object, value: int) -> None:
     assert responses.read_ret({"BaseResponse": {"Ret": ret}}) == value
 
 
-@pytest.mark.parametrize(
-    "answer", [{}, {"BaseResponse": 5}, {"BaseResponse": {}}, {"BaseResponse": {"Ret": None}}]
-)
+@every_row("answer", [{}, {"BaseResponse": 5}, {"BaseResponse": {}}, {"BaseResponse": {"Ret": None}}])
 def test_without_ret_it_is_no_answer(answer: dict[str, object]) -> None:
     with pytest.raises(UnreadableJson):
         responses.read_ret(answer)
@@ -322,7 +321,7 @@ def test_sid_and_uin_may_come_as_cookies(uin: str) -> None:
     assert require_sid_and_uin(found, COOKIES, "en") == ("cookie-sid", "987")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("body", "language", "reason"),
     [
         (b"<error><ret>1203</ret><message>not safe</message></error>", "en", "(1203): not safe"),
@@ -345,7 +344,7 @@ def test_a_session_without_sid_or_uin_is_none(cookies: dict[tuple[str, str], str
         require_sid_and_uin(answer, Cookies(cookies), "en")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("begin", "part", "end", "read"),
     [
         ("", "<ret>", "", responses.read_new_login),
@@ -370,7 +369,7 @@ def test_a_hostile_answer_costs_no_more_than_in_proportion(
     assert is_in_proportion(work, 100_000)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("message", "text"),
     [
         ("<![CDATA[a]]>b<![CDATA[c]]>", "abc"),

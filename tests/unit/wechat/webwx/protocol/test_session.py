@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rows import every_row
 from wx2mqtt.model import Cursor, Handle
 from wx2mqtt.wechat.webwx.protocol.session import (
     MAX_COOKIES,
@@ -45,7 +46,7 @@ def test_a_cookie_of_a_narrower_domain_wins() -> None:
     assert held.for_host("login.wx.qq.com") == {"a": "wide"}
 
 
-@pytest.mark.parametrize("domain", ["wechat.com", "com", ".com", "evil.example", "x.wx2.qq.com"])
+@every_row("domain", ["wechat.com", "com", ".com", "evil.example", "x.wx2.qq.com"])
 def test_a_host_sets_no_cookie_for_others(domain: str) -> None:
     assert jar(f"a=1; Domain={domain}").values == {}
 
@@ -63,7 +64,7 @@ def test_an_answer_that_changes_nothing_leaves_the_same_value() -> None:
     assert held.with_response("wx2.qq.com", ["a=1"], NOW) is held
 
 
-@pytest.mark.parametrize(
+@every_row(
     "end",
     [
         "Max-Age=0",
@@ -76,9 +77,7 @@ def test_an_order_to_delete_is_obeyed(end: str) -> None:
     assert jar("a=1").with_response("wx2.qq.com", [f"a=; {end}"], NOW).values == {}
 
 
-@pytest.mark.parametrize(
-    "end", ["Max-Age=60", "Max-Age=x", "Expires=whenever", "Expires=Thu, 99 Foo 2099", "Expires="]
-)
+@every_row("end", ["Max-Age=60", "Max-Age=x", "Expires=whenever", "Expires=Thu, 99 Foo 2099", "Expires="])
 def test_dates_that_cannot_be_read_delete_nothing(end: str) -> None:
     assert jar(f"a=1; {end}").value("a") == "1"
 
@@ -94,7 +93,7 @@ def test_the_age_is_judged_by_the_servers_clock() -> None:
     assert Cookies({}).with_response("wx.qq.com", [line], NOW - 3600).value("a") == "1"
 
 
-@pytest.mark.parametrize("line", ["", ";", "novalue", "=x", "a=b\r\nX: y", "a=\u4e2d", "a\x00=b"])
+@every_row("line", ["", ";", "novalue", "=x", "a=b\r\nX: y", "a=\u4e2d", "a\x00=b"])
 def test_lines_that_could_not_be_sent_are_left_out(line: str) -> None:
     assert jar(line).values == {}
 
@@ -126,7 +125,7 @@ def test_saved_and_read_again() -> None:
     assert Cookies.from_saved(held.to_saved(), any_host=False) == held
 
 
-@pytest.mark.parametrize("rows", [None, "x", [1], [["a", "b"]], [["a", "b", 3]]])
+@every_row("rows", [None, "x", [1], [["a", "b"]], [["a", "b", 3]]])
 def test_saved_rows_that_cannot_be_read_are_left_out(rows: object) -> None:
     assert Cookies.from_saved(rows, any_host=True).values == {}
 
@@ -144,7 +143,7 @@ def test_a_cursor_brings_its_position_back(sync: object, check: object, more: bo
     assert SyncCursor.from_cursor(position.to_cursor()) == position
 
 
-@pytest.mark.parametrize(
+@every_row(
     "cursor",
     [
         "",
@@ -166,7 +165,7 @@ def test_keys_are_read_from_an_answer() -> None:
     assert read_sync_keys(answer, "SyncKey") == ((1, 5), (2, 6))
 
 
-@pytest.mark.parametrize(
+@every_row(
     "key",
     [
         *(None, 5, {}, {"Count": 0, "List": []}, {"List": "x"}, {"List": [5]}),
@@ -208,7 +207,7 @@ def test_keys_are_not_taken_to_another_endpoint(endpoint: str | None) -> None:
     assert session_from_saved(session_to_saved(SESSION, COOKIES, ENDPOINT), endpoint) is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     "change", [{"version": 99}, {"skey": ""}, {"sid": None}, {"handle": 5}, {"login_id": ""}, {"base": []}]
 )
 def test_what_cannot_be_used_is_no_login(change: dict[str, object]) -> None:

@@ -6,6 +6,7 @@ import tracemalloc
 
 import pytest
 
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import entry, escaped
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol import system_texts
@@ -90,7 +91,7 @@ def test_an_announcement_of_the_group_is_read() -> None:
     assert sysmsg("x", "<x><content>for phones</content></x>") is None
 
 
-@pytest.mark.parametrize("inside", ["", "<x/>", "<x><y><plain>p</plain></y></x>", "plain"])
+@every_row("inside", ["", "<x/>", "<x><y><plain>p</plain></y></x>", "plain"])
 def test_system_xml_without_a_text_gives_nothing(inside: str) -> None:
     assert sysmsg("x", inside) is None
 

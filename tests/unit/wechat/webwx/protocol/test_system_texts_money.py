@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
+from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import app
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol.content import Content
 from wx2mqtt.wechat.webwx.protocol.system_texts import money_notice
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("fee", "sub", "detail"),
     [
         ("￥0.10", "1", {"amount": "0.10", "currency": "CNY", "state": "pending"}),
@@ -33,10 +32,8 @@ def test_a_transfer(fee: str, sub: str, detail: dict[str, str]) -> None:
     assert content.detail == {**detail, "note": "rent"}
 
 
-@pytest.mark.parametrize("tag", ["title", "des"])
-@pytest.mark.parametrize(
-    "words", ["收到转账1.00元。如需收钱，请点此升级至最新版本", "Received transfer of ¥1.00"]
-)
+@every_row("tag", ["title", "des"])
+@every_row("words", ["收到转账1.00元。如需收钱，请点此升级至最新版本", "Received transfer of ¥1.00"])
 def test_a_transfer_without_a_fee_has_the_amount_in_its_text(tag: str, words: str) -> None:
     content = app(f"<type>2000</type><{tag}>{words}</{tag}>")
     assert content.detail == {"amount": "1.00", "currency": "CNY"}
@@ -50,7 +47,7 @@ def test_a_red_packet() -> None:
     assert content.detail == {"note": "恭喜发财"}
 
 
-@pytest.mark.parametrize(
+@every_row(
     "words",
     [
         "收到红包，请在手机上查看",
@@ -68,7 +65,7 @@ def test_red_packets_in_system_texts(words: str) -> None:
     assert money_notice(words) == Content(kind=Kind.RED_PACKET, text=words)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("words", "detail"),
     [
         ("收到转账0.01元，请在手机上查看", {"amount": "0.01", "currency": "CNY"}),
@@ -90,7 +87,7 @@ def test_transfers_in_system_texts(words: str, detail: dict[str, str]) -> None:
     assert money_notice(words) == Content(kind=Kind.TRANSFER, text=words, detail=detail)
 
 
-@pytest.mark.parametrize(
+@every_row(
     "words",
     [
         '"A"领取了你的红包',
@@ -120,9 +117,7 @@ def test_other_texts_are_not_about_money(words: str) -> None:
     assert money_notice(words) is None
 
 
-@pytest.mark.parametrize(
-    "words", ["red packet " * 100_000, "收" * 1_000_000, "sent " * 200_000, "向" * 1_000_000]
-)
+@every_row("words", ["red packet " * 100_000, "收" * 1_000_000, "sent " * 200_000, "向" * 1_000_000])
 def test_very_long_texts_are_matched_in_short_time(words: str) -> None:
     started_at = time.process_time()
     assert money_notice(words) is None
