@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.docs.derived import example_text
 from tests.support.rows import every_row
-from wx2mqtt.bridge.people import registry
+from wx2mqtt.bridge.people import topic_names
 from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings
@@ -63,7 +63,7 @@ def test_all_answers_are_in_it(tmp_path):
     assert settings.language == "zh"
 
 
-@pytest.mark.parametrize(("name", "topic"), [("me", "me"), ("", registry.OWNER_TOPIC_NAME)])
+@pytest.mark.parametrize(("name", "topic"), [("me", "me"), ("", topic_names.OWNER_TOPIC_NAME)])
 def test_on_ilink_the_owner_alone_is_known(tmp_path, name, topic):
     settings = loaded(tmp_path, answers(backend="ilink", people={}, owner=name))
     account = settings.accounts["home"]

@@ -16,14 +16,13 @@ from wx2mqtt.bridge.people.binding import ContactBinder, display_name
 from wx2mqtt.bridge.people.evidence import ContactFacts, ContactPin, MatchedBy, normalize_text
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleTable, PeopleUpdate
-from wx2mqtt.bridge.people.topic_names import NameStyle, unique_topic_name
+from wx2mqtt.bridge.people.topic_names import NameStyle, topic_name_candidates, unique_topic_name
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.names import composed
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
-OWNER_TOPIC_NAME = "owner"  # the topic name of the account's owner when they have no name
 NEWCOMER_RETENTION_MS = 30 * 24 * 3600 * 1000
 
 _KINDS_WITH_PERMANENT_NAMES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
@@ -317,8 +316,7 @@ class PeopleRegistry:
     def _new_topic_name(self, person: Person) -> str:
         if person.permanent_id == FILEHELPER:
             return FILEHELPER
-        owner = OWNER_TOPIC_NAME if person.permanent_id == self._binder.own_handle else ""
-        names = (person.remark, person.nickname, owner)
+        names = topic_name_candidates(person, is_owner=person.permanent_id == self._binder.own_handle)
         return unique_topic_name(names, person.kind, self._name_style, self._is_taken, self._topic_name_hints)
 
     def _is_taken(self, topic_name: str) -> bool:

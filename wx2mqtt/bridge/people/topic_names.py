@@ -1,4 +1,4 @@
-"""Makes topic names from names that people chose. The registry decides whose a topic name is.
+"""Makes topic names: chooses one of the names of a person, and cleans it. `registry.py`: whose each one is.
 
     Lily/#1    ->  Lily__1, and Lily__1-2 for the next one who is called so
     $SYS/#     ->  _SYS__
@@ -18,8 +18,11 @@ from wx2mqtt.bridge.text_split import is_within_character
 from wx2mqtt.limits import MAX_CHOSEN_TOPIC_NAME_BYTES
 from wx2mqtt.model import FILEHELPER, ChatKind
 from wx2mqtt.names import composed
+from wx2mqtt.store.person_records import Person
 
 NameStyle = Literal["unicode", "pinyin"]
+
+OWNER_TOPIC_NAME = "owner"  # the topic name of the account's owner when they have no name
 
 _REPLACED = frozenset("/+#.*>$")  # some brokers and bridges interpret these
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn"})  # controls, direction marks, surrogates, unassigned
@@ -59,6 +62,11 @@ _WORDS = (
 )
 _WORD_READINGS = dict(entry.split("=") for entry in _WORDS.split())
 _WORD_PATTERN = re.compile("|".join(_WORD_READINGS))
+
+
+def topic_name_candidates(person: Person, *, is_owner: bool) -> tuple[str, ...]:
+    """Returns the names of a person, any of them empty; the first of which something is left counts."""
+    return (person.remark, person.nickname, OWNER_TOPIC_NAME if is_owner else "")
 
 
 def unique_topic_name(

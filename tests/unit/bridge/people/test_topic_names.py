@@ -16,10 +16,12 @@ from wx2mqtt.bridge.people.topic_names import (
     base_topic_name,
     clean_topic_name,
     cut_topic_name,
+    topic_name_candidates,
     unique_topic_name,
 )
 from wx2mqtt.limits import MAX_CHOSEN_TOPIC_NAME_BYTES
-from wx2mqtt.model import ChatKind
+from wx2mqtt.model import ChatKind, PersonId
+from wx2mqtt.store.person_records import Person
 
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"
 
@@ -28,6 +30,30 @@ def level(
     *names: str, kind: ChatKind = ChatKind.FRIEND, taken: set[str] | None = None, style="unicode"
 ) -> str:
     return unique_topic_name(names, kind, style, (taken or set()).__contains__, {})
+
+
+@every_row(
+    ("remark", "nickname", "is_owner", "expected"),
+    [
+        ("老婆", "Lily", False, "老婆"),
+        ("", "Lily", False, "Lily"),
+        ("", "Lily", True, "Lily"),
+        ("", "", True, "owner"),
+        ("", "", False, "friend"),
+    ],
+)
+def test_the_remark_counts_then_the_nickname(remark, nickname, is_owner, expected) -> None:
+    person = Person(
+        id=PersonId(1),
+        topic_name="",
+        kind=ChatKind.FRIEND,
+        handle=None,
+        login_id="1",
+        matched_by="new",
+        remark=remark,
+        nickname=nickname,
+    )
+    assert level(*topic_name_candidates(person, is_owner=is_owner)) == expected
 
 
 @every_row(
