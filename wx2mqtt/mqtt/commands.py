@@ -5,8 +5,9 @@
     out/wife             {"kind": "image", "path": "door.jpg"}        a command with a file
     bridge/request/send  {"user": "wife", "text": "…"}                a request: `read_request`, `read_…`
 
-Everything that does not fit raises `BadCommand` with the key that is wrong. A byte order mark at the
-beginning, as PowerShell writes it, is no part of a payload.
+This file refuses what the payload alone shows: `BadCommand` with `bad_json`, `bad_command`, `bad_request`,
+`empty`, `too_long` or `too_large`. `bridge/commands/validation.py` refuses what recipient, backend or store
+decide. A byte order mark, as PowerShell writes it, is no part of a payload.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ FILE_KINDS = tuple(map(str, attachment_kinds()))
 COMMAND_KINDS = ("text", *FILE_KINDS, "recall")
 FILE_SOURCES = ("path", "url", "data")
 PRIORITIES = ("high", "normal", "low")
-# `model.Command` holds them, `schemas/requests.py` describes each. `bridge/commands/validation.py` accepts or
-# refuses a command, `send_limits.py` beside it decides when one may be sent (`seconds_until_allowed`).
+# `model.Command` holds them, `schemas/requests.py` describes each. `bridge/commands/send_limits.py` decides
+# when a command may be sent (`seconds_until_allowed`).
 COMMAND_KEYS = (
     *("text", "kind", "path", "url", "data", "name", "message_id"),
     *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat"),

@@ -4,7 +4,8 @@
     bridge/request/send            {"user": "wife", "text": …} `validate_request`, `recall` as well
     no MQTT, as from the page      {"text": …}                 `validate_fields`
 
-A command that must not be sent has its result already (`rejected`, `expired`). Nothing is stored here.
+`mqtt/commands.py` refuses what the payload alone shows; what recipient, backend, store and delivery decide is
+refused here. What must not be sent has its result already (`rejected`, `expired`). Nothing is stored here.
 """
 
 from __future__ import annotations
