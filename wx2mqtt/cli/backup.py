@@ -1,6 +1,7 @@
 """`wx2mqtt backup` writes the whole store into one file; `wx2mqtt restore` makes such a file the store.
 
-A backup may be made while the bridge runs. `store.backup` has the work on the store itself.
+A backup may be made while the bridge runs. `store.backup` has the work on the store itself, `cli/main.py` the
+options of both commands.
 """
 
 from __future__ import annotations

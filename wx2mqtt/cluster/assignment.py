@@ -1,7 +1,8 @@
 """Which accounts an instance takes and gives up: a function of what it sees of the database. Pure.
 
 Each instance decides for itself, from the same rows and locks. Two that see different moments may want the
-same account; the lock decides then. `decide` has the rules.
+same account; the lock decides then. `decide` has the rules. The commands, such as `cluster drain`, and their
+options are in `cli/groups.py`.
 """
 
 from __future__ import annotations
