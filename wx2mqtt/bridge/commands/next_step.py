@@ -126,14 +126,10 @@ class NextStepPolicy:
         window = self._window_wait.closed_window(row) if self._calls.may_send else None
         if window is not None and (step := self._step_while_closed(queue, window)) is not None:
             return step
-        seconds = self._limits.seconds_until_sendable(queue, row)
-        if queue.with_file or self._files.knows(queue):
-            if (unprepared := self._files.find_startable(queue)) is not None:
-                return PrepareStep(row=unprepared)
-            if not self._files.is_ready(queue, row):
-                seconds = FOREVER
-            elif seconds <= 0:
-                seconds = self._files.seconds_until_overtaking(queue, row)
+        has_files = bool(queue.with_file) or self._files.knows(queue)
+        if has_files and (unprepared := self._files.find_startable(queue)) is not None:
+            return PrepareStep(row=unprepared)
+        seconds = self._seconds_until_sendable(queue, row, has_files=has_files)
         if seconds <= 0:
             return SendStep(row=row)
         latest = min(queue.next_expiry - boot_time(), self._files.seconds_until_retry(queue))
@@ -142,9 +138,12 @@ class NextStepPolicy:
     # What is sent next
 
     def next_row(self, queue: ChatQueue) -> CommandRow:
-        """Returns the command to send next: that whose attempt has begun, else the first whose file is ready.
+        """Returns the command to send next.
 
-        Where the rest of the window is reserved, or it would wait for a file before it, an important one.
+        1. That whose attempt has begun.
+        2. Else the first that is ready: it has no file, or its file is uploaded. Where none is, the first.
+        3. In place of that the first *important* one that is ready: where the rest of the reply window is
+           reserved for such, or where the other one overtakes a command that waits for its file.
         """
         begun = None if queue.begun_id is None else queue.find(queue.begun_id)
         if begun is not None:
@@ -157,6 +156,15 @@ class NextStepPolicy:
         if is_reserved or row.id != queue.first.id:
             return self._first_ready(queue, important_only=True) or row
         return row
+
+    def _seconds_until_sendable(self, queue: ChatQueue, row: CommandRow, *, has_files: bool) -> float:
+        """Returns how long a command waits: for its file, then for the limits, then for files before it."""
+        if not self._files.is_ready(queue, row):
+            return FOREVER
+        seconds = self._limits.seconds_until_sendable(queue, row)
+        if seconds > 0 or not has_files:
+            return seconds
+        return self._files.seconds_until_overtaking(queue, row)
 
     def _first_ready(self, queue: ChatQueue, *, important_only: bool) -> CommandRow | None:
         for row in queue:
