@@ -3,8 +3,7 @@
 - A commit hands its rows over in memory (`add`), as long as nothing in the journal waits before them.
 - The journal is read after a start, a connect, a refusal or the release of a message that has waited for its
   file, when a batch is missing, and when more rows wait than memory should hold.
-- Rows of one topic come in the order of their ids; topics do not wait for each other. What is skipped in a
-  topic, because the broker refuses it or one of its messages is being released, is read later.
+- Rows of one topic come in the order of their ids; topics do not wait for each other.
 """
 
 from __future__ import annotations
@@ -53,8 +52,15 @@ class PendingRelease:
 class OutboxReader:
     """Keeps the rows that are due in `rows`; the publisher takes them from the left.
 
-    Rows of `refused_topics`, or of a topic in which a waiting message is being released, are skipped and
-    read again later.
+    What else waits in the journal is read later. Of each row one of these is true:
+
+    - it is behind `_last_id`, where reading goes on;
+    - it is in the range that `_skipped` has for its topic; these ranges are read first;
+    - its topic is in `_releases`, or a message before it waits for its file: until `finish_release`;
+    - its topic is in `refused_topics`: until `reread_topic`.
+
+    A topic is never in both `_skipped` and `_releases`. Each change of these begins a new `_generation`: a
+    read that began before is repeated.
     """
 
     def __init__(self, journal: Journal, refused_topics: Collection[str]) -> None:
@@ -67,7 +73,7 @@ class OutboxReader:
         self._releases: dict[str, PendingRelease] = {}
         self._last_id = 0  # the last row that was read or handed over
         self._coverage = Coverage.BEHIND  # of the rows behind `_last_id`
-        self._generation = 0  # a read that began in an earlier generation is discarded
+        self._generation = 0
 
     @property
     def is_exhausted(self) -> bool:
