@@ -4,6 +4,9 @@ Messages are searched from `since` on towards newer ones, or from `before` (or t
 An index finds them by seq and chat, another one (`SearchIndex`) the older ones by text. For a kind, and for a
 text among the newest messages, every message in the range is read, in batches of `SCAN_BATCH_ROWS`, until the
 page is full.
+
+Callers know a message by its seq, which counts in its account. The search index knows it by the id of its
+publication, which counts in the whole store. Within an account both have the same order.
 """
 
 from __future__ import annotations
@@ -66,16 +69,20 @@ class MessageHistory(JournalPart):
     # The search; methods that take a connection are read jobs
 
     async def _matches(self, query: HistoryQuery) -> AsyncIterator[list[HistoryRow]]:
-        """Yields matches in the order of the search."""
+        """Yields matches in the order of the search: older ones from the index, newer ones by comparing."""
         first, last = await self._database.read(lambda db: self._seq_range(db, query))
-        index = self._search_index
-        indexed_id = index.indexed_id if index is not None and query.text else 0
-        indexed = await self._database.read(partial(self._seq_at, indexed_id)) if indexed_id else 0
-        ranges = [(first, min(last, indexed), True), (max(first, indexed + 1), last, False)]
-        for range_first, range_last, is_indexed in ranges if _oldest_first(query) else ranges[::-1]:
-            search = self._ask_index if is_indexed else self._compare_all
-            async for part in search(query, range_first, range_last):
+        last_indexed = await self._last_indexed_seq(query)
+        older = self._ask_index(query, first, min(last, last_indexed))
+        newer = self._compare_all(query, max(first, last_indexed + 1), last)
+        for matches in (older, newer) if _oldest_first(query) else (newer, older):
+            async for part in matches:
                 yield part
+
+    async def _last_indexed_seq(self, query: HistoryQuery) -> int:
+        """Returns the seq of the newest message in the search index; 0 where the index is not to be asked."""
+        if self._search_index is None or not self._search_index.indexed_id or not query.text:
+            return 0
+        return await self._seq_at(self._search_index.indexed_id)
 
     def _seq_range(self, connection: Connection, query: HistoryQuery) -> tuple[int, int]:
         """Returns the first and the last seq that may match; the first is larger if there are none."""
@@ -104,11 +111,8 @@ class MessageHistory(JournalPart):
             return [HistoryRow(*row) for row in connection.execute(statement, values)]
         statement = _SQL["oldest_in_chat"] if oldest_first else _SQL["newest_in_chat"]
         users = {storable_text(user) for user in query.users}
-        rows = (row for user in users for row in connection.execute(statement, (*values, user)))
-        matches = sorted(
-            (HistoryRow(*row) for row in rows), key=lambda match: match.seq, reverse=not oldest_first
-        )
-        return matches[:limit]
+        rows = (HistoryRow(*row) for user in users for row in connection.execute(statement, (*values, user)))
+        return sorted(rows, key=lambda row: row.seq, reverse=not oldest_first)[:limit]
 
     async def _ask_index(self, query: HistoryQuery, first: int, last: int) -> AsyncIterator[list[HistoryRow]]:
         """Yields the matches in a range whose messages are in the search index."""
@@ -121,10 +125,10 @@ class MessageHistory(JournalPart):
             candidates = await self._search_index.candidates(
                 storable_text(query.text), ids, count, newest_first=not oldest_first
             )
-            if candidates is None:  # the index was deleted meanwhile
-                before = await self._database.read(partial(self._seq_at, ids.start - 1))
-                end = await self._database.read(partial(self._seq_at, ids.stop - 1))
-                async for part in self._compare_all(query, max(first, before + 1), min(last, end)):
+            if candidates is None:  # the index was deleted meanwhile: the rest is compared
+                rest_first = max(first, await self._seq_at(ids.start - 1) + 1)
+                rest_last = min(last, await self._seq_at(ids.stop - 1))
+                async for part in self._compare_all(query, rest_first, rest_last):
                     yield part
                 return
             yield await self._database.read(
@@ -135,15 +139,12 @@ class MessageHistory(JournalPart):
             ids = range(candidates[-1] + 1, ids.stop) if oldest_first else range(ids.start, candidates[-1])
 
     def _id_range(self, first: int, last: int, connection: Connection) -> range:
+        """Returns the range of ids in which the messages of this range of seq lie."""
         first_id, last_id = connection.execute(_SQL["id_range"], (self._account, first, last)).fetchone()
         return range(first_id, last_id + 1) if first_id and last_id else range(0)
 
     def _compare_candidates(
-        self,
-        query: HistoryQuery,
-        seq_range: tuple[int, int],
-        ids: Sequence[int],
-        connection: Connection,
+        self, query: HistoryQuery, seq_range: tuple[int, int], ids: Sequence[int], connection: Connection
     ) -> list[HistoryRow]:
         """Returns the matches among these publications, in the order of the search."""
         users = json_list(storable_text(user) for user in query.users)
@@ -155,10 +156,10 @@ class MessageHistory(JournalPart):
         text = storable_text(query.text).translate(_ASCII_LOWER)
         return (self._account, *seq_range, storable_text(query.kind), text)
 
-    def _seq_at(self, publication_id: int, connection: Connection) -> int:
+    async def _seq_at(self, publication_id: int) -> int:
         """Returns the seq of the newest message up to this publication; 0 without one."""
-        row = connection.execute(_SQL["seq_at"], (self._account, publication_id)).fetchone()
-        return int(row[0]) if row else 0
+        rows = await self._fetch(_SQL["seq_at"], publication_id)
+        return int(rows[0][0]) if rows else 0
 
 
 def _quoted_message(connection: Connection, values: tuple[str, str]) -> QuotedMessage | None:
