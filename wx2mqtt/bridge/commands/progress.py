@@ -89,8 +89,7 @@ class CommandProgress:
         await retry_until_stored(lambda: self._commands.end_unanswered(row.id))
         for member in queue.members_of(row):
             if (current := queue.find(member.id)) is not None:
-                unanswered = row.unanswered + 1
-                queue.replace_row(replace(current, unanswered=unanswered, duplicate_possible=True))
+                queue.replace_row(replace(current, unanswered=row.unanswered + 1, duplicate_possible=True))
 
     async def end_part_sent(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
         """Stores the end of an attempt that delivered the next part of a long text."""
