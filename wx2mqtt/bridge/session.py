@@ -32,12 +32,7 @@ from wx2mqtt.bridge.login import (
 from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LogoutRequested
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.owner import AccountOwner, CommandsOfLogin, WrongAccount
-from wx2mqtt.bridge.receive_loop import (
-    POLL_WATCHDOG_SECONDS,
-    RETRIED_ERRORS,
-    ReceiveLoop,
-    retry_delay,
-)
+from wx2mqtt.bridge.receive_loop import POLL_WATCHDOG_SECONDS, RETRIED_ERRORS, ReceiveLoop, retry_delay
 from wx2mqtt.clock import Backoff, now_ms
 from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, Throttled, Unreachable
 from wx2mqtt.model import Contact, Cursor, LoginState, Needs

@@ -18,11 +18,7 @@ from typing import Any, Self
 from wx2mqtt.errors import BrokerError
 from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.connection import DISCONNECT_TIMEOUT_SECONDS
-from wx2mqtt.mqtt.connection_errors import (
-    VERSION_PROBE_DELAY_SECONDS,
-    ConnectionTexts,
-    refuses_mqtt_5,
-)
+from wx2mqtt.mqtt.connection_errors import VERSION_PROBE_DELAY_SECONDS, ConnectionTexts, refuses_mqtt_5
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
     FIRST_FAILURE_CODE,

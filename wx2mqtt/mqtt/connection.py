@@ -18,19 +18,8 @@ from wx2mqtt.aio import notify, raised_at
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.limits import MAX_PENDING_BYTES
-from wx2mqtt.mqtt.broker import (
-    BrokerListener,
-    Connected,
-    Delivery,
-    ProbeTopics,
-    Publication,
-    PublishCallback,
-)
-from wx2mqtt.mqtt.connection_errors import (
-    VERSION_PROBE_DELAY_SECONDS,
-    ConnectionTexts,
-    refuses_mqtt_5,
-)
+from wx2mqtt.mqtt.broker import BrokerListener, Connected, Delivery, ProbeTopics, Publication, PublishCallback
+from wx2mqtt.mqtt.connection_errors import VERSION_PROBE_DELAY_SECONDS, ConnectionTexts, refuses_mqtt_5
 from wx2mqtt.mqtt.options import MqttOptions, parse_server_references
 from wx2mqtt.mqtt.packets import (
     FIRST_FAILURE_CODE,

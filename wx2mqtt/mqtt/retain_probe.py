@@ -11,12 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from wx2mqtt.mqtt.broker import Delivery, ProbeTopics
-from wx2mqtt.mqtt.packets import (
-    RETAINED_COPIES,
-    UNLESS_RETAINED,
-    subscribe_packet,
-    unsubscribe_packet,
-)
+from wx2mqtt.mqtt.packets import RETAINED_COPIES, UNLESS_RETAINED, subscribe_packet, unsubscribe_packet
 
 # Seconds for all steps. Until they are over, a command with the retain flag waits.
 PROBE_TIMEOUT_SECONDS = 3.0

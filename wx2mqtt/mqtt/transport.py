@@ -22,13 +22,7 @@ from wx2mqtt.clock import loop_time
 from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packet_reader import ClosedByBroker, PacketHandler, PacketReader, ReceivedPacket
-from wx2mqtt.mqtt.packets import (
-    DISCONNECT,
-    PINGREQ,
-    BrokerReason,
-    MalformedPacket,
-    short_packet,
-)
+from wx2mqtt.mqtt.packets import DISCONNECT, PINGREQ, BrokerReason, MalformedPacket, short_packet
 from wx2mqtt.mqtt.paho_codec import connect_packet
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, is_local_address, open_stream, shake_hands

@@ -32,11 +32,7 @@ from wx2mqtt.limits import (
     MAX_NAME_CHARACTERS,
 )
 from wx2mqtt.model import ChatKind, Json, Kind, Status
-from wx2mqtt.mqtt.commands import (
-    FILE_KINDS,
-    FILE_SOURCES,
-    PRIORITIES,
-)
+from wx2mqtt.mqtt.commands import FILE_KINDS, FILE_SOURCES, PRIORITIES
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
 from wx2mqtt.schemas.messages import MEDIA_KEYS
 from wx2mqtt.values import frozen

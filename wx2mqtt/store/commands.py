@@ -29,14 +29,7 @@ from wx2mqtt.store.command_records import (
 )
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import AccountRows, JournalPart
-from wx2mqtt.store.queries import (
-    blob_to_text,
-    compact,
-    insert_rows,
-    json_list,
-    load_queries,
-    storable_text,
-)
+from wx2mqtt.store.queries import blob_to_text, compact, insert_rows, json_list, load_queries, storable_text
 from wx2mqtt.store.records import NewPublication, OutboxBatch
 
 _SQL = load_queries("commands")

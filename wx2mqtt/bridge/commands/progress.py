@@ -22,12 +22,7 @@ from wx2mqtt.bridge.commands.combined_messages import AttemptPlan
 from wx2mqtt.bridge.commands.fallback import with_fallback
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.resolver import CommandResolver
-from wx2mqtt.bridge.commands.results import (
-    ResultPublications,
-    final_result,
-    result_of_parts,
-    with_remarks,
-)
+from wx2mqtt.bridge.commands.results import ResultPublications, final_result, result_of_parts, with_remarks
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.i18n.bridge import bridge_text

@@ -32,13 +32,7 @@ from wx2mqtt.bridge.commands.next_step import (
 )
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.progress import CommandProgress
-from wx2mqtt.bridge.commands.resolver import (
-    BackendRequest,
-    CommandResolver,
-    has_file,
-    is_recall,
-    is_simple,
-)
+from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, has_file, is_recall, is_simple
 from wx2mqtt.bridge.commands.results import (
     ResultPublications,
     final_result,

@@ -20,11 +20,7 @@ from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.contact_list import ContactList
 from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import Ret
-from wx2mqtt.wechat.webwx.protocol.contacts import (
-    new_nickname,
-    owner_contact,
-    read_contacts,
-)
+from wx2mqtt.wechat.webwx.protocol.contacts import new_nickname, owner_contact, read_contacts
 from wx2mqtt.wechat.webwx.protocol.content import read_message_id
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupChanges, GroupMembers, NoticedMessages
 from wx2mqtt.wechat.webwx.protocol.membership_texts import OWNER_MARK

@@ -10,12 +10,7 @@ from collections.abc import Iterable
 
 from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Member, Owner
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
-from wx2mqtt.wechat.webwx.protocol.codes import (
-    HIDDEN_SUFFIXES,
-    LISTED_FLAG,
-    OFFICIAL_FLAG,
-    SPECIAL_ACCOUNTS,
-)
+from wx2mqtt.wechat.webwx.protocol.codes import HIDDEN_SUFFIXES, LISTED_FLAG, OFFICIAL_FLAG, SPECIAL_ACCOUNTS
 from wx2mqtt.wechat.webwx.protocol.markup import clean_name
 
 # All fields of the entries of contacts and members that this module reads.

@@ -19,13 +19,7 @@ from wx2mqtt.names import clean_filename, cut_filename, extension_of
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
 from wx2mqtt.wechat.webwx.protocol.contacts import is_group
-from wx2mqtt.wechat.webwx.protocol.markup import (
-    NO_NODE,
-    clean_line,
-    clean_name,
-    parse_xml,
-    plain_text,
-)
+from wx2mqtt.wechat.webwx.protocol.markup import NO_NODE, clean_line, clean_name, parse_xml, plain_text
 
 
 @frozen

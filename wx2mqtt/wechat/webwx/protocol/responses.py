@@ -27,12 +27,7 @@ from wx2mqtt.wechat.json_reader import (
 )
 from wx2mqtt.wechat.webwx.protocol.codes import DELETED_OWNER_STATUS, SCAN_CODES, Ret, ScanStatus
 from wx2mqtt.wechat.webwx.protocol.markup import server_message, undo_entities
-from wx2mqtt.wechat.webwx.protocol.session import (
-    Cookies,
-    SyncCursor,
-    SyncKeys,
-    read_sync_keys,
-)
+from wx2mqtt.wechat.webwx.protocol.session import Cookies, SyncCursor, SyncKeys, read_sync_keys
 
 # Behind an answer with so many messages more of them wait, most likely: WeChat is asked for these at once.
 LARGE_ANSWER_MESSAGES = 20

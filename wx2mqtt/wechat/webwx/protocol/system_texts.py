@@ -13,13 +13,7 @@ from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind
 from wx2mqtt.wechat.json_reader import JsonObject
 from wx2mqtt.wechat.webwx.protocol.content import Content
-from wx2mqtt.wechat.webwx.protocol.markup import (
-    OPENING_QUOTES,
-    OWNER_WORDS,
-    XmlNode,
-    parse_xml,
-    system_text,
-)
+from wx2mqtt.wechat.webwx.protocol.markup import OPENING_QUOTES, OWNER_WORDS, XmlNode, parse_xml, system_text
 
 _SYSMSG = re.compile(r"(?:<|&lt;)sysmsg\b")
 _VARIABLE = re.compile(r"\$\{[^{}]*\}|\$(\w+)\$")
