@@ -120,11 +120,7 @@ def encode_metrics(samples: Iterable[MetricSamples], accept: str) -> tuple[bytes
 
 def _family(samples: MetricSamples) -> MetricFamily:
     """Returns the values as prometheus_client wants them."""
-    from prometheus_client.core import (  # noqa: PLC0415
-        CounterMetricFamily,
-        GaugeMetricFamily,
-        HistogramMetricFamily,
-    )
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily  # noqa: PLC0415
 
     metric = samples.metric
     name = METRIC_PREFIX + metric.name

@@ -37,21 +37,9 @@ from wx2mqtt.web.page.contacts import MAX_OFFSET, PEOPLE_PER_PAGE, PeopleSearch,
 from wx2mqtt.web.page.forms import MAX_FORM_TEXT_CHARACTERS, MAX_QUERY_CHARACTERS, SUGGESTED_PEOPLE
 from wx2mqtt.web.page.live import EventStreamResponse, LiveUpdates
 from wx2mqtt.web.page.messages import MessageSearch
-from wx2mqtt.web.page.page import (
-    PageAccount,
-    PageQuery,
-    Question,
-    render_page,
-    render_question,
-)
+from wx2mqtt.web.page.page import PageAccount, PageQuery, Question, render_page, render_question
 from wx2mqtt.web.page.sections import PageOptions, cluster_section, file_section
-from wx2mqtt.web.request import (
-    LANGUAGE_COOKIE,
-    BadForm,
-    context_of,
-    is_local,
-    read_form,
-)
+from wx2mqtt.web.request import LANGUAGE_COOKIE, BadForm, context_of, is_local, read_form
 from wx2mqtt.web.responses import OUTAGE_HEADERS, PAGE_HEADERS, PRIVATE_HEADERS, set_cookie, text_response
 
 log = structlog.get_logger(__name__)
