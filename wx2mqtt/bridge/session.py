@@ -73,11 +73,7 @@ class LoginSession:
     """
 
     def __init__(
-        self,
-        ctx: AccountContext,
-        inbound: InboundMessages,
-        owner: AccountOwner,
-        commands: CommandsOfLogin,
+        self, ctx: AccountContext, inbound: InboundMessages, owner: AccountOwner, commands: CommandsOfLogin
     ) -> None:
         self._ctx = ctx
         self._inbound = inbound

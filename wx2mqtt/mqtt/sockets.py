@@ -115,9 +115,7 @@ async def _wait_until_ready(stream: BufferedSocket) -> None:
 
 
 def open_socket(
-    address: BrokerAddress,
-    context: ssl.SSLContext | None,
-    timeout: float = ADDRESS_CONNECT_TIMEOUT_SECONDS,
+    address: BrokerAddress, context: ssl.SSLContext | None, timeout: float = ADDRESS_CONNECT_TIMEOUT_SECONDS
 ) -> socket.socket:
     """Returns a connected socket, with TLS if there is a context. Blocks. Raises OSError (also those of ssl).
 

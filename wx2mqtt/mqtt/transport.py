@@ -51,11 +51,7 @@ class SocketTransport:
     socket: BufferedSocket
 
     def __init__(
-        self,
-        options: MqttOptions,
-        target: ConnectTarget,
-        handler: PacketHandler,
-        connection_number: int = 0,
+        self, options: MqttOptions, target: ConnectTarget, handler: PacketHandler, connection_number: int = 0
     ) -> None:
         #: The broker is on this machine or in a private network.
         self.is_local = False
@@ -66,11 +62,7 @@ class SocketTransport:
         self._loop = asyncio.get_running_loop()
         self._has_socket = False
         self._reader = PacketReader(
-            handler,
-            self.send,
-            options.packet_limit,
-            v5=target.is_mqtt_5,
-            connection_number=connection_number,
+            handler, self.send, options.packet_limit, v5=target.is_mqtt_5, connection_number=connection_number
         )
         self._packets: Iterator[ReceivedPacket] = iter(())  # what was received and is not handled yet
         self._attached = False  # the event loop watches the socket

@@ -38,11 +38,7 @@ FRAME_BYTES = 64 * 1024
 TARGET_CHARACTERS = "%/?:@!$&'()*+,;=-._~"
 
 # Codes of a close frame that say nothing more than the end of a TCP connection does.
-PLAIN_CLOSE_CODES = {
-    CloseReason.NORMAL_CLOSURE,
-    CloseReason.GOING_AWAY,
-    CloseReason.NO_STATUS_RCVD,
-}
+PLAIN_CLOSE_CODES = {CloseReason.NORMAL_CLOSURE, CloseReason.GOING_AWAY, CloseReason.NO_STATUS_RCVD}
 
 # wsproto makes events of bytes and bytes of events. It reads the answer to the request with h11.
 replace_h11_patterns()

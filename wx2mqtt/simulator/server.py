@@ -82,12 +82,7 @@ class Simulator:
     """
 
     def __init__(
-        self,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        *,
-        tls: Path | None = None,
-        seed: int | None = None,
+        self, host: str = "127.0.0.1", port: int = 0, *, tls: Path | None = None, seed: int | None = None
     ) -> None:
         self.wechat = WeChat(seed=seed)
         self._host = host

@@ -309,11 +309,7 @@ class JournaledCommands(JournalPart):
             raise AlreadyFinished
 
     def _finish(
-        self,
-        connection: Connection,
-        row_id: int,
-        result: Result,
-        publications: Iterable[NewPublication],
+        self, connection: Connection, row_id: int, result: Result, publications: Iterable[NewPublication]
     ) -> OutboxBatch:
         values = (self._rows.now(), str(result.status), result.message_id, result_text(result))
         self._change_row(connection, _SQL["finish"], row_id, *values)

@@ -18,11 +18,7 @@ class AccountRows:
     """The rows of one account in one database."""
 
     def __init__(
-        self,
-        database: Database,
-        account: str,
-        now: Callable[[], int],
-        on_referenced: Callable[[Blob], None],
+        self, database: Database, account: str, now: Callable[[], int], on_referenced: Callable[[Blob], None]
     ) -> None:
         self.database = database
         self.account = account

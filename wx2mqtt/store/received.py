@@ -50,11 +50,7 @@ class ReceivedMessages(JournalPart):
         await self.record((), NO_CHANGES, cursor, login_id)
 
     async def record(
-        self,
-        items: Sequence[Item],
-        people: PeopleChanges,
-        cursor: Cursor | None,
-        login_id: str,
+        self, items: Sequence[Item], people: PeopleChanges, cursor: Cursor | None, login_id: str
     ) -> RecordResult:
         """Stores messages and events (items), people and cursor in one commit. In it
 

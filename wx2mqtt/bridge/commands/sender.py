@@ -258,10 +258,7 @@ class CommandSender:
     # What follows from an attempt
 
     async def _apply_outcome(
-        self,
-        queue: ChatQueue,
-        members: Sequence[CommandRow],
-        outcome: Receipt | ActionResult | BackendError,
+        self, queue: ChatQueue, members: Sequence[CommandRow], outcome: Receipt | ActionResult | BackendError
     ) -> None:
         """Finishes the members of an attempt, or keeps them for the next one. Raises `AlreadyFinished`."""
         row = members[0]

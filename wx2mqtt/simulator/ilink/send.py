@@ -142,11 +142,7 @@ def _refusal_answer(call: Call, errmsg: str) -> SimulatedAnswer:
 
 
 def _repeat_answer(call: Call, bot: Bot, message: _Message, first: BotMessage) -> SimulatedAnswer:
-    if (first.kind, first.text, first.sha256) != (
-        message.item.kind,
-        message.item.text,
-        message.item.sha256,
-    ):
+    if (first.kind, first.text, first.sha256) != (message.item.kind, message.item.text, message.item.sha256):
         call.record_violation("client_id is that of another message")
     return _record_message(call, bot, message, delivered=False, confirmed=first.confirmed, first=first)
 

@@ -71,11 +71,7 @@ class WebWxBackend(Backend):
     capabilities = CAPABILITIES
 
     def __init__(
-        self,
-        options: BackendOptions,
-        http: WebWxHttp,
-        *,
-        desktop: DesktopClient | None = None,
+        self, options: BackendOptions, http: WebWxHttp, *, desktop: DesktopClient | None = None
     ) -> None:
         self._http = http
         self._client = ApiClient(self._http, options, desktop)
@@ -95,10 +91,7 @@ class WebWxBackend(Backend):
 
     @override
     async def login(
-        self,
-        *,
-        resume: bool,
-        usable: LoginFilter = any_login,
+        self, *, resume: bool, usable: LoginFilter = any_login
     ) -> AsyncGenerator[LoginStep, None]:
         """Also raises `LoggedOut`, where WeChat ends a new login at once (webwx 5.1.1)."""
         login_flow = LoginFlow(self._client)

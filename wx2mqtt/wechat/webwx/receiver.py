@@ -51,11 +51,7 @@ class Receiver:
     """Receives for one login."""
 
     def __init__(
-        self,
-        client: ApiClient,
-        group_members: GroupMembers,
-        contact_list: ContactList,
-        marks: MessageMarks,
+        self, client: ApiClient, group_members: GroupMembers, contact_list: ContactList, marks: MessageMarks
     ) -> None:
         self._client = client
         self._marks = marks
