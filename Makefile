@@ -12,7 +12,11 @@ JOBS ?= 4
 # Most tests wait for something, so eight run side by side on two cores; the tests of one file stay together, and
 # files go in their order: the long ones (crash, scenarios) come before the short ones.
 WORKERS ?= 8
-ROBUSTNESS := tests/chaos tests/cluster tests/crash tests/fuzz tests/power_cut
+# What attacks and overloads it, each to the limit.
+HOSTILE := tests/scenarios/simulator/test_hostile.py tests/scenarios/test_broker_chaos.py \
+	tests/scenarios/test_hostile_commands.py tests/unit/store/test_hostile_backup.py tests/unit/test_limits.py \
+	tests/unit/test_patterns.py tests/unit/wechat/webwx/protocol/test_markup_hostile.py
+ROBUSTNESS := tests/chaos tests/cluster tests/crash tests/fuzz tests/power_cut $(HOSTILE)
 EXTERNAL := browser or client or rabbitmq
 # What `make test` leaves to words of their own, unless TESTS names it.
 ELSEWHERE := $(patsubst %,--ignore=%,$(ROBUSTNESS) tests/node_red) -m "not ($(EXTERNAL))"
@@ -66,7 +70,7 @@ test-changed: .venv/ready  ## the unit tests that belong to what was changed; BA
 test-postgresql: .venv/ready  ## all scenarios and crash tests with the store in PostgreSQL (ten minutes)
 	@TESTED_STORE=postgresql $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),tests/scenarios tests/crash,$(TESTS)) $(ARGS)
 
-test-robustness: .venv/ready  ## kills at each commit, and a bounded share of make chaos, test-cluster, fuzz and power-cut
+test-robustness: .venv/ready  ## kills at each commit, hostile input, and a bounded share of make chaos, test-cluster, fuzz and power-cut
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ROBUSTNESS) $(ARGS)
 
 # Kills, failures of both ends and generated input at random: the two above do a bounded share of each.
