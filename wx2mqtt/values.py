@@ -47,6 +47,17 @@ def frozen(
     return decorate if cls is None else decorate(cls)
 
 
+def changed(value: T, **changes: Any) -> T:
+    """As `dataclasses.replace`, for an instance of a `frozen` class, in half of its time.
+
+    The names are not checked.
+    """
+    made = object.__new__(type(value))
+    for name in value.__dataclass_fields__:  # type: ignore[attr-defined]
+        object.__setattr__(made, name, changes[name] if name in changes else getattr(value, name))
+    return made
+
+
 def _equals(self: Any, other: Any) -> bool:
     if other.__class__ is not self.__class__:
         return NotImplemented  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.values import frozen
+from wx2mqtt.values import changed, frozen
 
 
 @frozen
@@ -83,6 +83,12 @@ def test_the_functions_of_dataclasses_work_with_it() -> None:
     assert asdict(Pair("a", "b")) == {"first": "a", "second": "b"}
     assert [item.name for item in fields(Point3)] == ["x", "y", "note", "z"]
     assert copy.copy(Point(x=1)) == pickle.loads(pickle.dumps(Point(x=1))) == Point(x=1)
+
+
+def test_a_changed_instance_is_that_of_replace() -> None:
+    for value in (Point(x=1), Point3(x=1, z=2)):
+        assert changed(value, y=5) == replace(value, y=5)
+        assert changed(value) == value
 
 
 def test_an_instance_cannot_be_changed_and_has_slots_only() -> None:

@@ -32,10 +32,11 @@ from wx2mqtt.bridge.login import (
 from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LogoutRequested
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.owner import AccountOwner, CommandsOfLogin, WrongAccount
+from wx2mqtt.bridge.people.evidence import ContactFacts, contact_facts
 from wx2mqtt.bridge.receive_loop import POLL_WATCHDOG_SECONDS, RETRIED_ERRORS, ReceiveLoop, retry_delay
 from wx2mqtt.clock import Backoff, now_ms
 from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, Throttled, Unreachable
-from wx2mqtt.model import Contact, Cursor, LoginState, Needs
+from wx2mqtt.model import Cursor, LoginState, Needs
 from wx2mqtt.wechat.backend import LoggedIn
 
 log = structlog.get_logger(__name__)
@@ -239,12 +240,14 @@ class LoginSession:
         """Fetches and stores all contacts; returns False if WeChat refuses them. Raises `LoggedOut`."""
         backoff = Backoff()
         for _ in range(MAX_FETCH_ATTEMPTS):
-            contacts: list[Contact] = []
+            owner = accepted.owner
+            contacts: list[ContactFacts] = []
             pages = self._ctx.backend.list_contacts(self._ctx.shared.contacts_fetched.emit)
             try:
                 async with aclosing(pages):
                     async for page in pages:
-                        contacts.extend(page)
+                        # Page by page: to read thousands in the turn that compares them takes too long.
+                        contacts += [contact_facts(contact, owner.handle, owner.uin) for contact in page]
                         self.state.on_answer()
             except (Unreachable, Throttled, ProtocolViolation) as error:
                 log.warning("contacts cannot be fetched yet", problem=str(error))
@@ -261,7 +264,7 @@ class LoginSession:
         return False
 
     async def _store_contacts(
-        self, contacts: Sequence[Contact], accepted: LoggedIn, *, complete: bool
+        self, contacts: Sequence[ContactFacts], accepted: LoggedIn, *, complete: bool
     ) -> None:
         """Compares contacts with the known people, and stores the changes; retries while the store fails."""
         changes = self._ctx.registry.apply_directory(

@@ -44,12 +44,13 @@ class ContactBinder:
         return None if self.owner is None else self.owner.handle
 
     def facts_of(self, contact: Contact) -> ContactFacts:
-        return contact_facts(contact, owner=self.own_handle, uin=self.owner.uin if self.owner else "")
+        return contact_facts(contact, self.own_handle, self.owner.uin if self.owner else "")
 
-    def merge_by_handle(self, contacts: Iterable[Contact]) -> dict[Handle, ContactFacts]:
+    def merge_by_handle(self, contacts: Iterable[Contact | ContactFacts]) -> dict[Handle, ContactFacts]:
         """Returns facts by handle; merges a contact that is listed twice (webwx 2.6.3)."""
         merged: dict[Handle, ContactFacts] = {}
-        for facts in map(self.facts_of, contacts):
+        for contact in contacts:
+            facts = contact if isinstance(contact, ContactFacts) else self.facts_of(contact)
             earlier = merged.get(facts.handle)
             merged[facts.handle] = facts if earlier is None else earlier.merged_with(facts)
         return merged

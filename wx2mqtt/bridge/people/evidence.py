@@ -107,7 +107,7 @@ class ContactPin:
         return all(checks) and self != ContactPin()
 
 
-def contact_facts(contact: Contact, *, owner: Handle | None, uin: str) -> ContactFacts:
+def contact_facts(contact: Contact, owner: Handle | None, uin: str) -> ContactFacts:
     """Returns a contact in normalised form. The account's own entry has its `uin` as permanent id."""
     permanent_id = contact.permanent_id
     if contact.handle == owner and not permanent_id and uin:

@@ -165,7 +165,12 @@ class PeopleRegistry:
     # Updates from WeChat
 
     def apply_directory(
-        self, contacts: Iterable[Contact], login_id: str, owner: Owner, now: int, complete: bool = True
+        self,
+        contacts: Iterable[Contact | ContactFacts],
+        login_id: str,
+        owner: Owner,
+        now: int,
+        complete: bool = True,
     ) -> PeopleUpdate:
         """Applies the directory of a login, or a part of it; a known `login_id` means a refresh.
 

@@ -6,13 +6,13 @@ Knows no rule about who is who.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any
 
 from wx2mqtt.model import Handle, Json, PersonId
 from wx2mqtt.names import composed
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
-from wx2mqtt.values import frozen
+from wx2mqtt.values import changed, frozen
 
 
 @frozen
@@ -111,7 +111,7 @@ class PeopleTable:
         old = self.persons[person]
         if all(getattr(old, name) == value for name, value in values.items()):
             return old
-        new = replace(old, **values)
+        new = changed(old, **values)  # of thousands, at the first login
         self._originals.setdefault(person, old)
         self._link(new, old)
         return new
