@@ -60,6 +60,7 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
         added = home_assistant.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": broker})
         assert added["type"] == "create_entry"
         home_assistant.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
+        home_assistant.until("states('image.wechat_home_login_qr') not in ('unknown', 'unavailable')")
         assert home_assistant.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"
         for step in ("scan", "confirm"):
             assert http.post(f"/sim/ilink/{step}", json={}).status_code == 200
@@ -108,4 +109,5 @@ def test_where_home_assistant_has_mqtt_already_the_demo_comes_to_its_broker(tmp_
         assert address == "mqtt://name:password@192.168.1.10:1883"
         with run_demo(option, broker.url):
             home_assistant.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
+            home_assistant.until("states('image.wechat_home_login_qr') not in ('unknown', 'unavailable')")
             assert home_assistant.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"
