@@ -48,7 +48,7 @@ def frozen(
 
 
 def changed(value: T, **changes: Any) -> T:
-    """As `dataclasses.replace`, for an instance of a `frozen` class, in half of its time.
+    """As `dataclasses.replace`, for an instance of a `frozen` class, in two thirds of its time.
 
     The names are not checked.
     """

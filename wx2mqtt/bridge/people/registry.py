@@ -176,7 +176,8 @@ class PeopleRegistry:
 
         Call it without contacts and with `complete=False` as soon as a new login exists: from then on handles
         of earlier logins are invalid. `complete` says that every friend is among the contacts; only then does
-        a unique name prove anything, and only then are missing people removed.
+        a unique name prove anything, and only then are missing people removed. Contacts may be given as the
+        facts of them (`contact_facts`), so that these are not read twice.
         """
         binder = self._binder
         binder.owner = owner
