@@ -194,6 +194,35 @@ class QuotedMessage:
 
 
 @frozen
+class Button:
+    """A button of a question: what is shown, and how an answer names it."""
+
+    #: 1 to 10 characters.
+    text: str
+    #: 1 to 128 characters; differs from those of the other buttons.
+    key: str
+
+
+@frozen
+class ButtonPress:
+    """Somebody pressed a button of a card that the bridge sent."""
+
+    #: Equal when WeChat delivers the same press again.
+    key: str
+    chat: Handle
+    #: The person who pressed it.
+    sender: Handle
+    #: `Draft.card_id` of the card.
+    card_id: str
+    #: `Button.key` of the pressed button.
+    button: str
+    #: In milliseconds since 1970.
+    time: int
+    #: Never published: what the backend needs to update the card.
+    private: Mapping[str, str] = field(default_factory=dict)
+
+
+@frozen
 class Event:
     """A received event, such as a recall, a friend request or a call (docs/en/reference/events.md)."""
 
@@ -232,6 +261,11 @@ class Draft:
     #: Members of the group to mention in a text; the backend inserts their names.
     mention: tuple[Handle, ...] = ()
     attachment: Attachment | None = None
+    #: Of a card: only where `Capabilities.has_button_cards`, in a single chat. Elsewhere `text` lists them.
+    buttons: tuple[Button, ...] = ()
+    #: Names the card in the presses of its buttons: at most 128 characters of `[0-9A-Za-z_@-]`, never used
+    #: before. Empty without buttons.
+    card_id: str = ""
 
 
 @frozen

@@ -147,7 +147,7 @@ class Account:
                     continue
                 self.cursor = batch.cursor
                 assert batch.unreadable_count == 0
-                found += batch.items
+                found += (item for item in batch.items if isinstance(item, Message | Event))
         return found
 
     async def texts(self, count: int = 1) -> list[str]:

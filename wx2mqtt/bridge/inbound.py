@@ -24,7 +24,7 @@ from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.status_topics import StatusTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
-from wx2mqtt.model import Cursor, Event, Kind, Message, Owner
+from wx2mqtt.model import ButtonPress, Cursor, Event, Kind, Message, Owner
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
 from wx2mqtt.store.records import NewEvent, NewMessage, RecordResult
 from wx2mqtt.values import frozen
@@ -115,13 +115,16 @@ class InboundMessages:
 
     # From an item to its row
 
-    async def _row_of(self, item: Message | Event) -> NewMessage | NewEvent | None:
+    async def _row_of(self, item: Message | ButtonPress | Event) -> NewMessage | NewEvent | None:
         """Returns the row of an item; None for one that is not published. Raises only `StoreError`."""
         try:
             if self._ctx.marks.is_fatal(item.key):
                 return self._row_of_fatal(item)
             if isinstance(item, Message):
                 return await self._row_of_message(item)
+            if isinstance(item, ButtonPress):  # no question is open: nothing to answer
+                log.info("a button of an unknown question was pressed")
+                return None
             return await self._row_of_event(item)
         except StoreError:  # the message is not at fault: the batch must be received again
             raise
@@ -130,7 +133,7 @@ class InboundMessages:
             log.exception("message skipped", kind=getattr(item, "kind", "event"))
             return None
 
-    def _row_of_fatal(self, item: Message | Event) -> NewEvent | None:
+    def _row_of_fatal(self, item: Message | ButtonPress | Event) -> NewEvent | None:
         """Counts a message that has ended the process three times; returns the event that reports it."""
         self._left_out["unreadable"] += 1
         message_id = item.id if isinstance(item, Message) else ""

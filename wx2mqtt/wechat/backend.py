@@ -28,6 +28,8 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.model import (
     Action,
     ActionResult,
+    Button,
+    ButtonPress,
     Contact,
     Cursor,
     Draft,
@@ -98,6 +100,8 @@ class Capabilities:
     product_name: str = "WeChat"
     #: The chat `filehelper` always exists.
     has_filehelper: bool = False
+    #: `send` shows the buttons of a draft to a single person as a card.
+    has_button_cards: bool = False
 
 
 # The steps of a login
@@ -179,7 +183,7 @@ class Batch:
 
     #: The position after this batch.
     cursor: Cursor
-    items: tuple[Message | Event, ...] = ()
+    items: tuple[Message | ButtonPress | Event, ...] = ()
     #: New or changed; they must be applied before the items.
     contacts: tuple[Contact, ...] = ()
     #: Do not exist any more.
@@ -369,6 +373,20 @@ class Backend(Protocol):
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
         """Performs an action once, without retries."""
+
+    async def update_card(
+        self,
+        press: ButtonPress,  # noqa: ARG002 - the signature is for backends
+        text: str,  # noqa: ARG002
+        buttons: tuple[Button, ...],  # noqa: ARG002
+        chosen: str,  # noqa: ARG002
+    ) -> None:
+        """Shows the answer on the card of a press: `text` and `buttons` are those of the question.
+
+        `chosen` is the text of the button that counts; empty where the press came too late. The caller gives
+        it up after 5 seconds, and ignores every `BackendError`: the answer is stored whatever the card shows.
+        """
+        return
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:  # noqa: ARG002 - as above
         """Returns whether WeChat would accept a message to this person, or None where it always does.

@@ -189,4 +189,5 @@ async def test_news_of_groups_name_nobody_by_an_id(harness: BackendHarness, curs
     items = (await harness.backend.receive(cursor)).items
     assert [type(item) for item in items] == [Event, Message]
     for item in items:
+        assert isinstance(item, Message | Event)
         must_be_clean(item)
