@@ -13,6 +13,8 @@ TABLE_TEXTS: Mapping[str, str] = {
     # topics
     "a message that came in": "收到的消息",
     "a text to send as it is, or a JSON object (a command)": "要原样发送的文字，或 JSON 对象（命令）",
+    "the same with urgent set, for who sends only text": "同上，并设置 urgent；供只能发送文字的程序使用",
+    "the same with priority high": "同上，优先级为 high",
     "the one result of each command": "每条命令唯一的结果",
     "what happened and is no message": "不是消息的事件",
     "with plain: what somebody trusted wrote just now, as bare text": "设置 plain 时：受信任的人刚刚所写的纯文本",

@@ -70,6 +70,8 @@ ELSEWHERE = {
     "zigbee2mqtt/lamp/set": (set(), set()),
     "other/wx/in/wife": (set(), set()),
     "wx/out/me": ({"bridge", "homeassistant", "node-red", "device"}, {"bridge"}),
+    "wx/out/me/urgent": ({"bridge", "homeassistant", "node-red", "device"}, {"bridge"}),
+    "wx/out/me/high": ({"bridge", "homeassistant", "node-red", "device"}, {"bridge"}),
     "wx/out/me/image": ({"bridge", "homeassistant", "node-red"}, {"bridge"}),
     "wx/out/men": ({"bridge", "homeassistant", "node-red"}, {"bridge"}),
     "wx/text/me": ({"bridge"}, {"bridge", "homeassistant", "node-red", "reader"}),

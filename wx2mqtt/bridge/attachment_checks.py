@@ -55,11 +55,11 @@ def decode_base64(data: str) -> Iterator[bytes]:
 # Bytes on the topic of texts, and the other way round
 
 
-def bytes_as_text_error(payload: bytes, topics: tuple[str, ...]) -> BadCommand:
-    """Returns the error for a payload on `out/<user>` that is no text. `topics` are `Topics.commands_to`."""
+def bytes_as_text_error(payload: bytes, topics: tuple[str, str, str]) -> BadCommand:
+    """Returns the error for a payload on `out/<user>` that is no text. `topics` are `Topics.files_to`."""
     if payload.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return BadCommand("bad_command", "utf16")
-    _, image_topic, video_topic, file_topic = topics
+    image_topic, video_topic, file_topic = topics
     mime = file_type_of(payload[:SNIFFED_BYTES], len(payload)).mime
     if mime == UNKNOWN_TYPE:  # it may be a text in another encoding
         return BadCommand("bad_command", "not_utf8")

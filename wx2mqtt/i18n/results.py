@@ -187,6 +187,10 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "unknown_kind": ("kind '{kind}' is unknown; known are {known}", "未知的类型“{kind}”；可用的有 {known}"),
     "empty": ("there is no text to send", "没有要发送的文字"),
+    "differs_from_topic": (
+        "'{key}' differs from the topic, which says {value}; leave it out, or publish on out/<user>",
+        "“{key}”与主题不一致，主题表示 {value}；请去掉它，或发布到 out/<user>",
+    ),
     "value_too_long": ("'{key}' may have at most {limit} characters", "“{key}”最多 {limit} 个字符"),
     "too_many_values": ("'{key}' may have at most {limit} values", "“{key}”最多 {limit} 项"),
     "transaction_too_large": (

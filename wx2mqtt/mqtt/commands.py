@@ -16,6 +16,7 @@ import json
 import unicodedata
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from wx2mqtt.bounded_json import JsonBounds, JsonDecimal, JsonOutOfBounds, is_encodable, load_json
@@ -64,21 +65,37 @@ FieldsCheck = Callable[[Fields], None]
 
 
 def read_command(
-    user: str, payload: bytes, content_type: str, check_fields: FieldsCheck | None = None
+    user: str,
+    payload: bytes,
+    content_type: str,
+    check_fields: FieldsCheck | None = None,
+    preset: Fields = MappingProxyType({}),
 ) -> Command:
     """Parses a payload on `out/<user>`: a JSON object, or a text that is sent as it is.
 
+    `preset` are the keys that the topic sets: the object has them with the same value, or not at all.
     Raises BadCommand, with the id of the command if it has one.
     """
     payload = payload.removeprefix(BOM_UTF8)
     media_type = content_type.partition(";")[0].strip().lower()
     is_object = media_type == "application/json" or payload.lstrip()[:1] == b"{"
     if media_type == "text/plain" or not is_object:
-        return _text_command(user, payload)
-    return command_from_fields(user, _read_object(payload, "bad_json", COMMAND_JSON), check_fields)
+        return command_from_fields(user, {"text": _read_bare_text(payload), **preset})
+    fields = _read_object(payload, "bad_json", COMMAND_JSON)
+    _reject_other_values(fields, preset)
+    return command_from_fields(user, {**fields, **preset}, check_fields)
 
 
-def _text_command(user: str, payload: bytes) -> Command:
+def _reject_other_values(fields: Fields, preset: Fields) -> None:
+    """Raises BadCommand where a command says something else than its topic."""
+    for key, value in preset.items():
+        if key in fields and fields[key] != value:
+            bad = BadCommand("bad_command", "differs_from_topic", key=key, value=json.dumps(value))
+            bad.command_id = read_command_id(fields)
+            raise bad
+
+
+def _read_bare_text(payload: bytes) -> str:
     if len(payload) > MAX_TEXT_PAYLOAD_BYTES:
         raise BadCommand("too_long", "too_large", size=len(payload), limit=MAX_TEXT_PAYLOAD_BYTES)
     try:
@@ -87,7 +104,7 @@ def _text_command(user: str, payload: bytes) -> Command:
         raise BadCommand("bad_command", "not_utf8") from None
     if not text.strip():
         raise BadCommand("empty", "empty")
-    return Command(user=user, text=text)
+    return text
 
 
 def command_from_fields(user: str, fields: Fields, check_fields: FieldsCheck | None = None) -> Command:

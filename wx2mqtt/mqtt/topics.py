@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from wx2mqtt.bounded_json import is_encodable
 from wx2mqtt.limits import MAX_TOPIC_NAME_BYTES
-from wx2mqtt.model import JSON_TYPE
+from wx2mqtt.model import JSON_TYPE, Json
 from wx2mqtt.values import frozen
 
 # Of all that is published and subscribed to. At QoS 0 a message may get lost without anybody knowing. QoS 2
@@ -32,6 +32,10 @@ class Topic:
 TOPIC_TABLE: tuple[Topic, ...] = (
     Topic("in/<user>", JSON_TYPE, "a message that came in"),
     Topic("out/<user>", TEXT_TYPE, "a text to send as it is, or a JSON object (a command)", by_bridge=False),
+    Topic(
+        "out/<user>/urgent", TEXT_TYPE, "the same with urgent set, for who sends only text", by_bridge=False
+    ),
+    Topic("out/<user>/high", TEXT_TYPE, "the same with priority high", by_bridge=False),
     Topic("result/<user>", JSON_TYPE, "the one result of each command"),
     Topic("event/<kind>", JSON_TYPE, "what happened and is no message"),
     Topic("text/<user>", TEXT_TYPE, "with plain: what somebody trusted wrote just now, as bare text"),
@@ -64,11 +68,20 @@ _PUBLISHED_PREFIXES = tuple(
 )
 
 
+# The keys that a topic sets in its command, by its level behind the user.
+KEYS_OF_LEVELS: Mapping[str, Mapping[str, Json]] = {
+    "": {},
+    "urgent": {"urgent": True},
+    "high": {"priority": "high"},
+}
+
+
 @frozen(kw_only=False)
 class TextTopic:
-    """`out/<user>`: text or a command."""
+    """`out/<user>`, `/urgent`, `/high`: text or a command. `level` is one of `KEYS_OF_LEVELS`."""
 
     user: str
+    level: str = ""
 
 
 @frozen(kw_only=False)
@@ -124,7 +137,13 @@ class Topics:
     def commands_to(self, user: str) -> tuple[str, ...]:
         """Returns all topics that `parse` takes for a command to this user."""
         out = self.out(user)
-        return out, f"{out}/image", f"{out}/video", f"{out}/file/<name>"
+        texts = [f"{out}/{level}" for level in KEYS_OF_LEVELS if level]
+        return (out, *texts, *self.files_to(user))
+
+    def files_to(self, user: str) -> tuple[str, str, str]:
+        """Returns the topics for the bytes of pictures, of videos, and of any files."""
+        out = self.out(user)
+        return f"{out}/image", f"{out}/video", f"{out}/file/<name>"
 
     def result(self, user: str) -> str:
         return f"{self.base}/result/{user}"
@@ -165,15 +184,22 @@ class Topics:
             return RequestTopic(topic[len(self._request_prefix) :])
         if not f"{topic}/".startswith(self._out_prefix):
             return None
-        match topic[len(self._out_prefix) :].split("/"):
-            case [user] if user:
-                return TextTopic(user)
-            case [user, "image" | "video" as kind] if user:
-                return FileTopic(user, kind)
-            case [user, "file", name] if user and name:
-                return FileTopic(user, "file", name)
-            case levels:
-                return UnknownTopic(levels[0])
+        return _command_topic(topic[len(self._out_prefix) :].split("/"))
+
+
+def _command_topic(levels: list[str]) -> ParsedTopic:
+    """Returns what the levels below `out` ask for."""
+    match levels:
+        case [user] if user:
+            return TextTopic(user)
+        case [user, "urgent" | "high" as level] if user:
+            return TextTopic(user, level)
+        case [user, "image" | "video" as kind] if user:
+            return FileTopic(user, kind)
+        case [user, "file", name] if user and name:
+            return FileTopic(user, "file", name)
+        case _:
+            return UnknownTopic(levels[0])
 
 
 def is_publishable(topic: str) -> bool:

@@ -31,6 +31,8 @@ TOPIC_SCHEMAS: Mapping[str, str] = {
     "bridge/info": "info",
     "bridge/health": "health",
     "out/<user>": "command",
+    "out/<user>/urgent": "command",
+    "out/<user>/high": "command",
 }
 
 # Topics for files, below one of the topic table.
@@ -124,7 +126,7 @@ class _Channel:
         pattern = self.topic.pattern
         if self.name:
             return [f"{_PREFIXES[pattern]}_{self.name}"]
-        if pattern == "out/<user>":
+        if TOPIC_SCHEMAS.get(pattern) == "command":
             return ["text", "command"]
         if pattern == "in/<user>":
             return [name for name in messages.message_definitions() if name.startswith("message_")]

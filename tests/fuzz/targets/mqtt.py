@@ -353,7 +353,7 @@ def _run_topics(data: bytes) -> None:
     table = topics.Topics("wx")
     parsed = table.parse(text)
     if isinstance(parsed, topics.TextTopic):
-        assert table.out(parsed.user) == text
+        assert "/".join(filter(None, (table.out(parsed.user), parsed.level))) == text
     if isinstance(parsed, topics.RequestTopic):
         assert table.request(parsed.name) == text
     if topics.is_topic_name(text):
@@ -367,7 +367,7 @@ def _run_topics(data: bytes) -> None:
             table.response(text),
         ):
             _pack_topic(topic)
-        for topic in table.commands_to(text):
+        for topic in (*table.commands_to(text), *table.files_to(text)):
             assert table.parse(topic) is not None
         assert table.retained([text])
     assert topics.is_publishable(text) or not table.may_publish(text)
@@ -571,7 +571,7 @@ TARGETS = (
             "topics",
             *("Topics.parse", "Topics.message", "Topics.out", "Topics.result", "Topics.event"),
             *("Topics.text", "Topics.request", "Topics.response", "Topics.window", "Topics.retained"),
-            "Topics.commands_to",
+            *("Topics.commands_to", "Topics.files_to"),
             "Topics.may_publish",
             *("is_topic_name", "is_publishable", "response_topic_allowed", "matches_filter"),
         )

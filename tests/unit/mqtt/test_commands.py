@@ -22,6 +22,7 @@ from wx2mqtt.mqtt.commands import (
     read_request,
 )
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES, answer_error, answer_ok, encode, result_body
+from wx2mqtt.mqtt.topics import KEYS_OF_LEVELS
 
 TYPES = ("", "text/plain", "application/json", "application/octet-stream", "text/plain; charset=utf-8")
 json_values = st.recursive(
@@ -196,6 +197,42 @@ def test_a_file_comes_in_exactly_one_way(kind, given):
 )
 def test_what_would_be_left_out_in_silence_is_refused(body, code, word):
     assert refused(json.dumps({**body, "id": "a"}))[:2] == (code, word)
+
+
+URGENT, HIGH = KEYS_OF_LEVELS["urgent"], KEYS_OF_LEVELS["high"]
+
+
+@every_row(
+    ("preset", "payload", "urgent", "priority"),
+    [
+        (URGENT, b"water", True, "normal"),
+        (HIGH, b"water", False, "high"),
+        (URGENT, b'{"text": "water"}', True, "normal"),
+        (HIGH, b'{"text": "water"}', False, "high"),
+        (URGENT, b'{"text": "water", "urgent": true, "priority": "low"}', True, "low"),
+        (HIGH, b'{"text": "water", "urgent": true, "priority": "high"}', True, "high"),
+    ],
+)
+def test_a_topic_sets_a_key(preset, payload, urgent, priority):
+    command = read_command("wife", payload, "", preset=preset)
+    assert (command.text, command.urgent, command.priority) == ("water", urgent, priority)
+
+
+@every_row(
+    ("preset", "payload", "key"),
+    [
+        (URGENT, b'{"text": "water", "id": "a", "urgent": false}', "urgent"),
+        (URGENT, b'{"text": "water", "id": "a", "urgent": 1.5}', "urgent"),
+        (HIGH, b'{"text": "water", "id": "a", "priority": "low"}', "priority"),
+        (HIGH, b'{"text": "water", "id": "a", "priority": null}', "priority"),
+    ],
+)
+def test_a_command_must_not_differ_from_its_topic(preset, payload, key):
+    with pytest.raises(BadCommand) as caught:
+        read_command("wife", payload, "", preset=preset)
+    bad = caught.value
+    assert (bad.code, bad.command_id, bad.facts["key"]) == ("bad_command", "a", key)
+    assert "out/<user>" in rejection_text("en", bad)
 
 
 def test_a_caption_is_refused_with_a_hint():

@@ -20,7 +20,7 @@ from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS
 from wx2mqtt.json_schema import strict
 from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.model import JSON_TYPE, Kind
-from wx2mqtt.mqtt.topics import TOPIC_TABLE, FileTopic, Topics
+from wx2mqtt.mqtt.topics import KEYS_OF_LEVELS, TOPIC_TABLE, FileTopic, Topics
 from wx2mqtt.schemas.documents import (
     FILE_TOPICS,
     TOPIC_SCHEMAS,
@@ -111,6 +111,11 @@ def test_the_topics_for_bytes_are_those_that_the_program_reads():
     for pattern in FILE_TOPICS:
         topic = f"wx/{pattern}".replace("<user>", "wife").replace("<name>", "a.pdf")
         assert isinstance(Topics("wx").parse(topic), FileTopic)
+
+
+def test_the_topics_that_set_a_key_are_described_and_read():
+    levels = {pattern.rpartition("/")[2] for pattern in TOPIC_SCHEMAS if pattern.startswith("out/<user>/")}
+    assert levels == set(filter(None, KEYS_OF_LEVELS))
 
 
 def test_every_kind_and_every_request_is_described():

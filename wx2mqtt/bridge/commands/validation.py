@@ -47,7 +47,7 @@ from wx2mqtt.mqtt.commands import (
     transaction_echo,
 )
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_name
+from wx2mqtt.mqtt.topics import KEYS_OF_LEVELS, FileTopic, TextTopic, UnknownTopic, is_topic_name
 from wx2mqtt.names import composed
 from wx2mqtt.store.command_records import DeliveryMark, NewCommand, ReplyTarget
 from wx2mqtt.store.person_records import Person
@@ -100,8 +100,8 @@ class CommandValidator:
             if delivery.retain:
                 raise BadCommand("retained", "retained")
             match topic:
-                case TextTopic(user):
-                    command = await self._read_text_topic(user, delivery)
+                case TextTopic():
+                    command = await self._read_text_topic(topic, delivery)
                 case FileTopic(user, kind, name):
                     command = Command(user=user, kind=kind, name=name)
                     if not delivery.payload:
@@ -113,16 +113,16 @@ class CommandValidator:
             return self._rejected(command, source, error)
         return self._validated(command, source)
 
-    async def _read_text_topic(self, user: str, delivery: Delivery) -> Command:
-        payload = delivery.payload
+    async def _read_text_topic(self, topic: TextTopic, delivery: Delivery) -> Command:
+        user, payload, preset = topic.user, delivery.payload, KEYS_OF_LEVELS[topic.level]
         try:
             return await run_by_size(
                 len(payload),
-                lambda: read_command(user, payload, delivery.content_type, self._require_supported),
+                lambda: read_command(user, payload, delivery.content_type, self._require_supported, preset),
             )
         except BadCommand as bad:
             if bad.message_key == "not_utf8":
-                raise bytes_as_text_error(payload, self._topics.commands_to(user)) from None
+                raise bytes_as_text_error(payload, self._topics.files_to(user)) from None
             raise
 
     async def validate_request(self, name: str, delivery: Delivery, session: int) -> NewCommand:

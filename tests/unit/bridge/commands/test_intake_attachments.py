@@ -80,14 +80,38 @@ async def test_a_topic_that_does_not_exist_is_answered_with_those_that_do(harnes
     harness.deliver("x", topic=topic)
     (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["code"]) == ("rejected", "bad_command")
-    assert "wx/out/wife, wx/out/wife/image, wx/out/wife/video, wx/out/wife/file/<name>" in result["message"]
+    levels = ("", "/urgent", "/high", "/image", "/video", "/file/<name>")
+    assert ", ".join(f"wx/out/wife{level}" for level in levels) in result["message"]
+
+
+@pytest.mark.parametrize(
+    ("level", "payload", "keys"),
+    [
+        ("urgent", "water", (True, "normal")),
+        ("high", "water", (False, "high")),
+        ("high", '{"text": "water", "urgent": true}', (True, "high")),
+    ],
+)
+async def test_a_topic_sets_what_a_text_cannot_say(harness, level, payload, keys):
+    harness.deliver(payload, f"wife/{level}")
+    (result,) = await harness.in_thread("wx/result/wife")
+    assert result["status"] == "sent"
+    row = await harness.journal.commands.get(result["id"])
+    assert (row.command.text, row.command.urgent, row.command.priority) == ("water", *keys)
+
+
+async def test_a_command_that_differs_from_its_topic_is_refused_with_its_id(harness):
+    harness.deliver('{"text": "water", "id": "w", "priority": "low"}', "wife/high")
+    (result,) = await harness.in_thread("wx/result/wife")
+    assert (result["id"], result["status"], result["code"]) == ("w", "rejected", "bad_command")
+    assert "priority" in result["message"]
 
 
 @pytest.mark.parametrize("topic", ["wx/out", "wx/out/", "wx/out//image"])
 async def test_a_topic_without_a_user_is_answered_too(harness, topic):
     harness.deliver("x", topic=topic)
     (result,) = await harness.in_thread("wx/result/")
-    assert "wx/out/<user>, wx/out/<user>/image" in result["message"]
+    assert "wx/out/<user>, wx/out/<user>/urgent" in result["message"]
 
 
 @pytest.mark.parametrize(
