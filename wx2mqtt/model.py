@@ -468,4 +468,5 @@ class Needs(StrEnum):
     CODE = "code"
     RELOGIN = "relogin"
     RENEW = "renew"
+    OWNER = "owner"
     OTHER_BACKEND = "other_backend"

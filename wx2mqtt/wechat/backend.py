@@ -30,6 +30,7 @@ from wx2mqtt.model import (
     ActionResult,
     Button,
     ButtonPress,
+    ChatKind,
     Contact,
     Cursor,
     Draft,
@@ -102,6 +103,8 @@ class Capabilities:
     has_filehelper: bool = False
     #: `send` shows the buttons of a draft to a single person as a card.
     has_button_cards: bool = False
+    #: `LoggedIn.owner` is a bot that says of nobody that they are its owner: the operator names the person.
+    owner_is_named: bool = False
 
 
 # The steps of a login
@@ -162,6 +165,9 @@ class LoggedIn:
     resumed: bool
     #: Where a new login begins to receive.
     cursor: Cursor
+    #: With `Capabilities.owner_is_named`: the configuration has the credentials of this bot. A scanned one
+    #: may be anybody's, and needs the word of the operator.
+    is_configured: bool = False
 
 
 LoginStep = (
@@ -330,6 +336,18 @@ class Backend(Protocol):
 
     def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """Yields the whole address book of this login in pages, groups with their members."""
+
+    def contact_of_id(
+        self,
+        permanent_id: str,  # noqa: ARG002 - as above
+        kind: ChatKind | None = None,  # noqa: ARG002
+    ) -> Contact | None:
+        """Returns the person or group whose id the configuration names, also before they have written.
+
+        With `Capabilities.owner_is_named` the id alone says how to write to them. Without `kind` the form of
+        the id decides whether it is a group's. None on the other backends: a login brings the contacts.
+        """
+        return None
 
     async def receive(self, cursor: Cursor) -> Batch:
         """Waits for news after `cursor`. The same cursor returns the same news again.
