@@ -35,6 +35,7 @@ from wx2mqtt.store import mapped_files
 from wx2mqtt.web import auth, http_limits, login_page, media
 from wx2mqtt.web import request as web_request
 from wx2mqtt.web.page import contacts, forms, live
+from wx2mqtt.web.senders import interface
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 
@@ -268,6 +269,7 @@ _WEB_LIMITS = (
     ),
     limit("the body of a request to the web server", web_request.MAX_BODY_BYTES, "bytes", "status 413"),
     limit("fields of a form", web_request.MAX_FORM_FIELDS, "fields", "status 413"),
+    limit("fields of a form or a query from a sender", interface.MAX_FORM_FIELDS, "fields", "status 400"),
     limit("connections to the web server at a time", http_limits.MAX_CONNECTIONS, "connections", IDLE_CLOSED),
     limit(
         "connections to the web server from one address (IPv6: one /64)",

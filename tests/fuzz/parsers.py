@@ -171,6 +171,7 @@ EXCUSED: Mapping[str, str] = {
     "external.local_files:read_file": "opens with open_file and hands the bytes on",
     "external.url_fetch:resolve_host": "asks the system",
     "external.url_fetch:UrlFetcher.fetch": "sends requests; httpx reads the answers",
+    "web.senders.interface:json_answer": "writes an answer",
     "web.auth:FailureThrottle.*": "counts by address",
     "web.media:MediaEndpoint.handle": "looks up ids that fit one bounded pattern",
     "web.page.handlers:PageHandlers.*": "reads its fields with web.request; a text that is sent is a command",

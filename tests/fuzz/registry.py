@@ -9,6 +9,7 @@ from tests.fuzz.targets import (
     bridge,
     ilink,
     mqtt,
+    senders,
     settings,
     store,
     web,
@@ -27,6 +28,7 @@ TARGETS: tuple[Target, ...] = (
     *store.TARGETS,
     *settings.TARGETS,
     *web.TARGETS,
+    *senders.TARGETS,
 )
 
 KNOWN_HOLES: Mapping[str, str] = {}

@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 from tests.support.page import FakeView, bridge
 from tests.support.web import FakeShelf, faked, options
 from wx2mqtt.bridge.view import _preview_id
+from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
 from wx2mqtt.web import media
 from wx2mqtt.web.auth import FREE_ATTEMPTS, BrowserSessions, FailureThrottle
@@ -27,6 +28,7 @@ from wx2mqtt.web.page.handlers import _contacts_query
 from wx2mqtt.web.page.live import LiveUpdates
 from wx2mqtt.web.page.sections import PageOptions
 from wx2mqtt.web.request import BadForm, read_form
+from wx2mqtt.web.senders.interface import form_fields
 
 Driver = Callable[[Any, Path], bool]
 
@@ -95,6 +97,13 @@ def request_head(size: int, _: Path) -> bool:
 
 def unread_bytes(size: int, _: Path) -> bool:
     return _sent(b"GET / HTTP/1.1\r\nhost: x\r\nx: ", size, in_request=True) is None
+
+
+def _sender_form(count: int) -> bool:
+    try:
+        return len(form_fields("&".join(f"{number}=x" for number in range(count)))) == count
+    except BadCommand:
+        return False
 
 
 def _form(body: bytes) -> bool:
@@ -234,6 +243,7 @@ WEB_DRIVERS: dict[str, Driver] = {
     "pages that are kept up to date at a time": open_pages,
     "browsers that are logged in": browsers,
     "addresses whose wrong passwords or tokens are counted": failed_addresses,
+    "fields of a form or a query from a sender": lambda count, _: _sender_form(count),
     "login forms of one address that are read at a time": login_forms,
     "a search on the page": lambda size, _: len(_contacts_request(q="x" * size)[0]) == size,
     "the first contact that the page shows": lambda value, _: (

@@ -175,6 +175,39 @@ RESULT_MESSAGES: Catalogue = {
         'it begins with {{ and is no JSON object ({problem}); as text send it as {{"text": "…"}} or text/plain',
         '以 {{ 开头，但不是 JSON 对象（{problem}）；要作为文字发送请用 {{"text": "…"}} 或 text/plain',
     ),
+    # commands over HTTP
+    "bad_body_json": (
+        "the body is no JSON object ({problem}); a text is sent with Content-Type: text/plain",
+        "请求内容不是 JSON 对象（{problem}）；发送文字请用 Content-Type: text/plain",
+    ),
+    "form_is_no_text": (
+        "a urlencoded form is no text: send it with -H 'Content-Type: text/plain', as curl does with --json '{{\"text\": \"…\"}}' or -F text=…",
+        "urlencoded 表单不是文字：请加上 -H 'Content-Type: text/plain'；curl 也可用 --json '{{\"text\": \"…\"}}' 或 -F text=…",
+    ),
+    "type_needs_name": (
+        "this is {mime}: a file needs its name, as in ?name=plan.pdf; a text is sent with Content-Type: text/plain",
+        "内容类型为 {mime}：文件需要名字，例如 ?name=plan.pdf；发送文字请用 Content-Type: text/plain",
+    ),
+    "bytes_as_text": (
+        "the body is not valid UTF-8, so it is no text; a picture is sent with Content-Type: image/jpeg, a file with ?name=plan.pdf",
+        "请求内容不是有效的 UTF-8，不是文字；图片请用 Content-Type: image/jpeg，文件请加 ?name=plan.pdf",
+    ),
+    "unknown_query_key": (
+        "'{key}' is unknown in the query of this body; known are {known}",
+        "地址中的“{key}”不适用于此内容；可用的有 {known}",
+    ),
+    "query_beside_command": (
+        "'{key}' belongs into the body here; in the query only {known} is known",
+        "“{key}”在这里应写在内容里；地址中只能用 {known}",
+    ),
+    "two_ids": (
+        "Idempotency-Key and the id of the command differ; give one of them",
+        "Idempotency-Key 与命令的 id 不同；请只写一个",
+    ),
+    "too_many_form_fields": (
+        "a form may have at most {limit} fields",
+        "表单最多 {limit} 个字段",
+    ),
     "no_text_no_kind": (
         'the JSON object has neither text nor kind; to send JSON use {{"text": "…"}} or content type text/plain',
         'JSON 对象没有 text 也没有 kind；要把 JSON 作为文字发送请用 {{"text": "…"}} 或内容类型 text/plain',
