@@ -16,10 +16,14 @@ WORKERS ?= 8
 HOSTILE := tests/scenarios/simulator/test_hostile.py tests/scenarios/test_broker_chaos.py \
 	tests/scenarios/test_hostile_commands.py tests/unit/store/test_hostile_backup.py tests/unit/test_limits.py \
 	tests/unit/test_patterns.py tests/unit/wechat/webwx/protocol/test_markup_hostile.py
+# What a person types and installs: most of them start many processes.
+COMMANDS := $(patsubst %,tests/scenarios/test_%.py,addon check_as command_line container demo explain ilink_terminal \
+	makefile mosquitto_page postgresql_deployment root_commands run_without_file service setup systemd_notify \
+	systemd_unit terminal_login) tests/docs/test_blocks.py
 ROBUSTNESS := tests/chaos tests/cluster tests/crash tests/fuzz tests/power_cut $(HOSTILE)
 EXTERNAL := browser or client or rabbitmq
 # What `make test` leaves to words of their own, unless TESTS names it.
-ELSEWHERE := $(patsubst %,--ignore=%,$(ROBUSTNESS) tests/node_red) -m "not ($(EXTERNAL))"
+ELSEWHERE := $(patsubst %,--ignore=%,$(ROBUSTNESS) $(COMMANDS) tests/node_red) -m "not ($(EXTERNAL))"
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What was asked for, as a shell takes it: to be repeated after something was installed.
@@ -28,7 +32,7 @@ AGAIN = $(MAKECMDGOALS)$(if $(ARGS), ARGS='$(ARGS)')
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test test-changed test-postgresql test-robustness coverage test-chaos chaos test-cluster fuzz fuzz-long fuzz-corpus test-home test-external test-node-red unit lint shape mutants docs screenshots site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
+.PHONY: help venv demo run test test-changed test-postgresql test-commands test-robustness coverage test-chaos chaos test-cluster fuzz fuzz-long fuzz-corpus test-home test-external test-node-red unit lint shape mutants docs screenshots site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -69,6 +73,9 @@ test-changed: .venv/ready  ## the unit tests that belong to what was changed; BA
 # `make test` has a share of them: tests/scenarios/test_postgresql.py and the kills at every commit.
 test-postgresql: .venv/ready  ## all scenarios and crash tests with the store in PostgreSQL (ten minutes)
 	@TESTED_STORE=postgresql $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),tests/scenarios tests/crash,$(TESTS)) $(ARGS)
+
+test-commands: .venv/ready  ## the commands, set-up, demo, add-on, image, units, and the blocks of the pages
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not ($(EXTERNAL))" $(COMMANDS) $(ARGS)
 
 test-robustness: .venv/ready  ## kills at each commit, hostile input, and a bounded share of make chaos, test-cluster, fuzz and power-cut
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ROBUSTNESS) $(ARGS)
@@ -244,7 +251,7 @@ add-on:  ## the add-on for Home Assistant with all that its image is built from,
 address: .venv/ready  ## writes where this repository is into every file that says it; URL=https://github.com/OWNER/NAME
 	@$(BIN)/python -m tests.release address $(URL)
 
-check: lint test test-robustness test-external test-node-red  ## what CI does
+check: lint test test-commands test-robustness test-external test-node-red  ## what CI does
 
 # uv has an environment of its own: it is a program that resolves, and the project does not import it.
 UV := .venv-uv/bin/uv

@@ -91,14 +91,15 @@ def pytest_commands(make, *arguments):
 
 def test_the_tests_that_take_long_have_words_of_their_own_and_a_check_does_all(make):
     (everyday,), (robustness,) = pytest_commands(make, "test"), pytest_commands(make, "test-robustness")
+    (commands,) = pytest_commands(make, "test-commands")
     (external,), (node_red,) = pytest_commands(make, "test-external"), pytest_commands(make, "test-node-red")
     elsewhere = {word.removeprefix("--ignore=") for word in everyday if word.startswith("--ignore=")}
-    assert elsewhere == {word for word in (*robustness, *node_red) if word.startswith("tests/")}
+    assert elsewhere == {word for word in (*robustness, *commands, *node_red) if word.startswith("tests/")}
     assert elsewhere > {"tests/chaos", "tests/cluster", "tests/crash", "tests/fuzz", "tests/power_cut"}
     assert all((ROOT / path).exists() for path in elsewhere)
     assert "tests" in everyday
     assert everyday[everyday.index("-m", 3) + 1] == f"not ({external[external.index('-m', 3) + 1]})"
-    assert pytest_commands(make, "check") == [everyday, robustness, external, node_red]
+    assert pytest_commands(make, "check") == [everyday, commands, robustness, external, node_red]
 
 
 def test_who_names_tests_gets_all_of_them(make):

@@ -192,6 +192,7 @@ class Scripted:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+            self._writers.remove(writer)  # asyncio fails to abort one that was closed while it still wrote
 
     async def done(self) -> None:
         """Until a script has come to its `until_closed` or said `reached`, or failed."""
