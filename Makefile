@@ -14,7 +14,8 @@ JOBS ?= 4
 WORKERS ?= 8
 # What attacks and overloads it, each to the limit.
 HOSTILE := tests/scenarios/simulator/test_hostile.py tests/scenarios/test_broker_chaos.py \
-	tests/scenarios/test_hostile_commands.py tests/unit/store/test_hostile_backup.py tests/unit/test_limits.py \
+	tests/scenarios/test_hostile_commands.py tests/unit/store/test_hostile_backup.py \
+	tests/unit/store/test_processing_marks.py tests/unit/test_limits.py tests/unit/test_memory.py \
 	tests/unit/test_patterns.py tests/unit/wechat/webwx/protocol/test_markup_hostile.py
 # What a person types and installs: most of them start many processes.
 COMMANDS := $(patsubst %,tests/scenarios/test_%.py,addon check_as command_line container demo explain ilink_terminal \

@@ -148,7 +148,7 @@ def raw_deflate(data: bytes) -> bytes:
     return compressor.compress(data) + compressor.flush()
 
 
-PLAIN = bytes(range(256)) * 1000
+PLAIN = bytes(range(256)) * 100  # byte by byte these are 25,600 chunks
 BOMB = gzip.compress(bytes(16 << 20))
 
 
