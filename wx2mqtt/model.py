@@ -266,6 +266,8 @@ class Draft:
     #: Names the card in the presses of its buttons: at most 128 characters of `[0-9A-Za-z_@-]`, never used
     #: before. Empty without buttons.
     card_id: str = ""
+    #: `text` is markdown: only where `Capabilities.has_markdown`.
+    markdown: bool = False
 
 
 @frozen
@@ -338,9 +340,10 @@ class ActionResult:
 
 @frozen
 class Receipt:
-    """WeChat accepted a message. `message_id` is empty if WeChat returned none (code `unconfirmed`)."""
+    """WeChat accepted a message."""
 
-    message_id: str
+    #: Empty if WeChat should have returned one and did not (code `unconfirmed`); None where it never does.
+    message_id: str | None
 
 
 @frozen

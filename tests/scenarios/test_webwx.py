@@ -158,7 +158,7 @@ class Account:
         receipt = await self.gateway.send(
             Draft(chat=chat, kind=Kind.TEXT, text=text), SendKey(f"1700000000000{key:04d}")
         )
-        return receipt.message_id
+        return receipt.message_id or ""
 
 
 @asynccontextmanager

@@ -88,7 +88,8 @@ async def send(
     chat = (await account.names())[to]
     draft = Draft(chat=chat, kind=kind, attachment=attachment)
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        return (await account.gateway.send(draft, SendKey(f"1700000000000{key:04d}"))).message_id
+        receipt = await account.gateway.send(draft, SendKey(f"1700000000000{key:04d}"))
+    return receipt.message_id or ""
 
 
 async def calls(account: Account, endpoint: str) -> int:

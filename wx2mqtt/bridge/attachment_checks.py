@@ -117,17 +117,24 @@ def choose_filename(requested: str, derived: str, kind: str, extension: str) -> 
 # Content
 
 
-def kind_for(requested_kind: str, mime: str, limits: LimitsByKind) -> Kind:
-    """Returns the kind as which a file is sent: an animated image is a sticker. Raises `BadCommand`."""
+def kind_for(requested_kind: str, mime: str, limits: LimitsByKind, size: int = 0) -> Kind:
+    """Returns the kind as which a file is sent. Raises `BadCommand`.
+
+    An animated image is a sticker. Where the backend says so, a picture or a video that it refuses for its
+    type or its size is a file.
+    """
     limit = limits.get(requested_kind)
     if limit is None:
         raise BadCommand("unsupported", "unsupported_kind", kind=requested_kind)
     if not limit.mime_types or mime in limit.mime_types:
-        return Kind(requested_kind)
+        is_larger = limit.else_as_file and size > limit.max_bytes
+        return Kind.FILE if is_larger else Kind(requested_kind)
     if requested_kind == Kind.IMAGE and Kind.STICKER in limits and mime in limits[Kind.STICKER].mime_types:
         return Kind.STICKER
     if not mime.startswith(f"{requested_kind}/"):
         raise wrong_kind_error(requested_kind, mime, limits)
+    if limit.else_as_file:
+        return Kind.FILE
     known = ", ".join(sorted(limit.mime_types))
     raise BadCommand("unsupported", "unsupported_sort", kind=requested_kind, mime=mime, known=known)
 
@@ -140,13 +147,18 @@ def wrong_kind_error(requested_kind: str, mime: str, limits: LimitsByKind) -> Ba
 
 def max_bytes(requested_kind: str, limits: LimitsByKind) -> int:
     """Returns the largest size of a file that is requested as this kind; 0 if it is not supported."""
-    kinds = (requested_kind, Kind.STICKER) if requested_kind == Kind.IMAGE else (requested_kind,)
+    kinds = [requested_kind]
+    if requested_kind == Kind.IMAGE:
+        kinds.append(Kind.STICKER)
+    if requested_kind in limits and limits[requested_kind].else_as_file:
+        kinds.append(Kind.FILE)
     return max((limits[kind].max_bytes for kind in kinds if kind in limits), default=0)
 
 
 def file_too_large_error(kind: str, limits: LimitsByKind) -> BadCommand:
     """Returns the error for a file that is too large for WeChat."""
-    return BadCommand("too_large", "file_too_large", kind=kind, limit=limits[kind].max_bytes)
+    as_kind = Kind.FILE if limits[kind].else_as_file else kind
+    return BadCommand("too_large", "file_too_large", kind=as_kind, limit=limits[as_kind].max_bytes)
 
 
 async def screen_content(
@@ -177,7 +189,10 @@ async def screen_content(
     if not size:
         raise BadCommand("empty", "no_bytes")
     if kind is None:
-        _check_size(size, _kind(head, requested_kind, limits, is_complete=True), limits)
+        kind = _kind(head, requested_kind, limits, is_complete=True)
+        _check_size(size, kind, limits)
+        if size < limits[kind].min_bytes:
+            raise BadCommand("bad_file", "file_too_small", size=size, limit=limits[kind].min_bytes)
         yield head
 
 
@@ -190,5 +205,6 @@ def _kind(head: bytes, requested_kind: str, limits: LimitsByKind, *, is_complete
 
 
 def _check_size(size: int, kind: Kind, limits: LimitsByKind) -> None:
-    if size > limits[kind].max_bytes:
-        raise file_too_large_error(kind, limits)
+    as_kind = Kind.FILE if limits[kind].else_as_file else kind
+    if size > limits[as_kind].max_bytes:
+        raise file_too_large_error(as_kind, limits)

@@ -96,7 +96,7 @@ class Attachments:
 
     def kind_of(self, command: Command, blob: Blob) -> Kind:
         """Returns the kind as which a stored file is sent. Raises `BadCommand`."""
-        return kind_for(command.kind, blob.mime, self._limits)
+        return kind_for(command.kind, blob.mime, self._limits, blob.size)
 
     def attachment_for(self, command: Command, blob: Blob) -> Attachment:
         derived = filename_in(command.url) if command.url else command.path

@@ -1,6 +1,8 @@
 """Splits a text that is too long for one message, if possible where a reader would pause. Pure.
 
-Only white space between two parts is lost, and no part is blank.
+Only white space between two parts is lost, and no part is blank. The size of a part is that of its text as it
+is sent, which the backend knows (`Capabilities.part_size`): one that escapes markdown sends more than was
+written.
 """
 
 from __future__ import annotations
@@ -8,10 +10,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from itertools import takewhile
 from string import ascii_letters, digits
+
+from wx2mqtt.wechat.backend import Capabilities
 
 _CLOSING = "\"'”’」』)》】)\\]"
 _BLANKS = re.compile(r"\s+")
@@ -32,28 +36,51 @@ _NEVER_FIRST = frozenset("。!?;…,、:”’」』)》】")
 _ZERO_WIDTH_JOINER = "\u200d"
 
 
-def split_text(text: str, limit: int | None) -> tuple[str, ...]:
-    """Returns the parts of a text, each of at most `limit` characters; with None the text is not split."""
-    if limit is None or len(text) <= limit:
+# Returns the size of a text as it is sent; each character counts 1 at least.
+TextSize = Callable[[str], int]
+
+
+def split_text(text: str, limit: int | None, size: TextSize = len) -> tuple[str, ...]:
+    """Returns the parts of a text, each of at most `limit` in `size`; with None the text is not split."""
+    if limit is None or (len(text) <= limit and size(text) <= limit):
         return (text,)
-    return _split(text, limit)
+    return _split(text, limit, size)
+
+
+def split_for(capabilities: Capabilities, text: str, *, markdown: bool = False) -> tuple[str, ...]:
+    """Returns the parts in which a backend sends a text, or one in markdown."""
+    size = capabilities.markdown_size if markdown else capabilities.part_size
+    return split_text(text, capabilities.part_limit, size)
 
 
 @lru_cache(maxsize=_CACHED_TEXTS)
-def _split(text: str, limit: int) -> tuple[str, ...]:
+def _split(text: str, limit: int, size: TextSize) -> tuple[str, ...]:
     parts = []
     addresses = list(_addresses(text))
     start = 0
-    while len(text) - start > limit:
-        end = _end(text, start, start + limit, addresses)
+    while (most := _fitting(text, start, limit, size)) < len(text):
+        end = _end(text, start, most, addresses)
+        while size(text[start:end].rstrip()) > limit:  # what stood behind a sign changed how it is sent
+            end = _end(text, start, end - 1, addresses)
         if part := text[start:end].rstrip():
             parts.append(part)
         # The white space at the border may go on.
-        blanks = _BLANKS.match(text, end) if end == start + limit else None
+        blanks = _BLANKS.match(text, end) if end == most else None
         start = blanks.end() if blanks else end
     if text[start:].strip():
         parts.append(text[start:])
     return tuple(parts)
+
+
+def _fitting(text: str, start: int, limit: int, size: TextSize) -> int:
+    """Returns an index up to which the text from `start` fits, near the last one of these.
+
+    It begins with as many characters as fit at most, and shortens them by how much they exceed the limit.
+    """
+    end = min(start + limit, len(text))
+    while (needed := size(text[start:end])) > limit:
+        end = start + max(1, (end - start) * limit // needed)
+    return end
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:

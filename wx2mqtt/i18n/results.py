@@ -67,6 +67,10 @@ RESULT_MESSAGES: Catalogue = {
         "not sent within its time ({ttl} s): WeChat says this is too often",
         "未能在时限（{ttl} 秒）内发送：微信提示操作过于频繁",
     ),
+    "expired_chat_limit": (
+        "not sent within its time ({ttl} s): WeChat takes no more messages to this chat in a minute and an hour",
+        "未能在时限（{ttl} 秒）内发送：微信每分钟和每小时接受的发往该聊天的消息已达上限",
+    ),
     "expired_shut": (
         "not sent within its time ({ttl} s): {why}",
         "未能在时限（{ttl} 秒）内发送：{why}",
@@ -300,6 +304,10 @@ RESULT_MESSAGES: Catalogue = {
     "file_too_large": (
         "it is larger than the {limit} bytes that WeChat takes as {kind}; make it smaller",
         "超过微信对 {kind} 的上限 {limit} 字节；请缩小",
+    ),
+    "file_too_small": (
+        "the file has {size} bytes, and WeChat takes none with fewer than {limit}; send what is in it as a text",
+        "文件只有 {size} 字节，而微信不接受小于 {limit} 字节的文件；请把内容作为文字发送",
     ),
     "file_too_slow": (
         "the file could not be read in time; look after the disk it is on",

@@ -201,6 +201,10 @@ class JournaledCommands(JournalPart):
         """Returns commands with an unanswered attempt: waiting, or finished after `since` (ms)."""
         return await self._read(_SQL["unanswered"], since)
 
+    async def list_attempted(self, since: int) -> list[CommandRow]:
+        """Returns commands with an attempt: waiting, or finished after `since` (ms)."""
+        return await self._read(_SQL["attempted"], since)
+
     async def is_sent_message(self, message_id: str) -> bool:
         """Returns whether WeChat gave this id to the message of a command."""
         return bool(await self._fetch(_SQL["is_sent_message"], message_id))

@@ -67,6 +67,9 @@ class MediaLimits:
     max_bytes: int
     #: Empty: any.
     mime_types: frozenset[str] = frozenset()
+    min_bytes: int = 1
+    #: A picture or video of another type, or a larger one, goes as `Kind.FILE` within the limits of that.
+    else_as_file: bool = False
 
 
 @frozen
@@ -91,8 +94,14 @@ class Capabilities:
     has_reply_window: bool = False
     #: How many messages it accepts in that time.
     reply_quota: int = 0
-    #: The number of characters above which a text must be split.
+    #: The size above which a text must be split, as `part_size` counts it.
     part_limit: int | None = None
+    #: Returns the size of a text as it is sent, and that of one in markdown: by default in characters. Each
+    #: character counts 1 at least. Pure and for ever the same, since a stored command is split again.
+    part_size: Callable[[str], int] = len
+    markdown_size: Callable[[str], int] = len
+    #: A chat gets no more than so many messages in so many seconds, whatever the settings say.
+    chat_limits: tuple[tuple[int, float], ...] = ()
     #: How long a login that can be renewed probably lasts (`Backend.renew`).
     login_seconds: float | None = None
     #: WeChat may accept messages after a poll says that the login has ended.
@@ -105,6 +114,10 @@ class Capabilities:
     has_button_cards: bool = False
     #: `LoggedIn.owner` is a bot that says of nobody that they are its owner: the operator names the person.
     owner_is_named: bool = False
+    #: It sends the texts of drafts with `markdown`.
+    has_markdown: bool = False
+    #: A text in a group can mention its members.
+    has_mentions: bool = True
 
 
 # The steps of a login

@@ -19,11 +19,13 @@ from wx2mqtt.bridge.attachment_checks import (
     filename_of,
     kind_for,
     max_bytes,
+    screen_content,
 )
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.limits import MAX_FILENAME_BYTES
 from wx2mqtt.model import Kind
+from wx2mqtt.wechat.backend import MediaLimits
 
 
 def read(data):
@@ -297,3 +299,52 @@ def test_the_largest_is_that_of_whatever_it_may_turn_out_to_be():
     assert max_bytes("image", MEDIA) == 2000
     assert max_bytes("image", {**MEDIA, "sticker": MEDIA["file"]}) == 1_000_000
     assert max_bytes("voice", MEDIA) == 0
+
+
+# A backend that takes as a file what it refuses as a picture or a video
+
+ELSE_FILES = {
+    "image": MediaLimits(max_bytes=10, mime_types=frozenset({"image/png"}), min_bytes=5, else_as_file=True),
+    "video": MediaLimits(max_bytes=10, mime_types=frozenset({"video/mp4"}), min_bytes=5, else_as_file=True),
+    "file": MediaLimits(max_bytes=20, min_bytes=5),
+}
+
+
+@every_row(
+    ("asked", "mime", "size", "kind"),
+    [
+        ("image", "image/png", 10, Kind.IMAGE),
+        ("image", "image/png", 11, Kind.FILE),
+        ("image", "image/webp", 10, Kind.FILE),
+        ("video", "video/mp4", 11, Kind.FILE),
+        ("video", "video/quicktime", 5, Kind.FILE),
+        ("file", "image/png", 11, Kind.FILE),
+    ],
+)
+def test_what_is_refused_as_a_picture_goes_as_a_file(asked, mime, size, kind):
+    assert kind_for(asked, mime, ELSE_FILES, size) is kind
+
+
+def test_what_is_no_picture_at_all_does_not():
+    with pytest.raises(BadCommand, match="bad_file"):
+        kind_for("image", "text/plain", ELSE_FILES)
+    assert max_bytes("image", ELSE_FILES) == 20
+
+
+async def screened(size: int, kind: str = "file") -> bytes:
+    async def chunks():
+        yield b"x" * size
+
+    error = BadCommand("storage_full", "no_room_for_file")
+    return b"".join([chunk async for chunk in screen_content(chunks(), kind, ELSE_FILES, 10**6, error)])
+
+
+async def test_a_file_is_neither_too_large_nor_too_small():
+    assert [len(await screened(size)) for size in (5, 20)] == [5, 20]
+    with pytest.raises(BadCommand) as large:
+        await screened(21)
+    assert (large.value.code, large.value.facts["limit"]) == ("too_large", 20)
+    with pytest.raises(BadCommand) as small:
+        await screened(4)
+    assert small.value.code == "bad_file"
+    assert "fewer than 5" in rejection_text("en", small.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.support.cost import is_in_proportion, repeated
 from tests.support.rows import every_row
-from wx2mqtt.bridge.text_split import _split, split_text
+from tests.unit.bridge.outgoing import CAPABILITIES
+from wx2mqtt.bridge.text_split import _split, split_for, split_text
 
 SIGNS = st.sampled_from(
     [
@@ -156,3 +158,37 @@ def test_the_parts_of_a_text_are_computed_once():
 )
 def test_an_address_is_not_split_before_what_follows_its_scheme(text, limit, parts):
     assert split_text(text, limit) == parts
+
+
+# The size of a text as it is sent
+
+
+def sent_size(text: str) -> int:
+    """Every sign of markdown goes with a backslash; an `a` at the end does, too."""
+    return len(re.sub(r"([!.,])|a$", r"\\\1", text).encode())
+
+
+@given(TEXTS, st.integers(min_value=40, max_value=80))
+def test_each_part_fits_as_it_is_sent(text, limit):
+    parts = split_text(text, limit, sent_size)
+    assert bare("".join(parts)) == bare(text)
+    assert all(sent_size(part) <= limit and part.strip() for part in parts)
+    assert parts == split_text(text, limit, sent_size)
+
+
+def test_a_text_that_fits_as_it_is_sent_is_one_part():
+    assert split_text("家" * 10, 30, sent_size) == ("家" * 10,)
+    assert split_text("家" * 11, 30, sent_size) == ("家" * 10, "家")
+    assert split_text("!" * 15, 30, sent_size) == ("!" * 15,)
+    assert [len(part) for part in split_text("!" * 31, 30, sent_size)] == [15, 15, 1]
+
+
+def test_parts_are_nearly_full_where_the_signs_come_late():
+    parts = split_text("b" * 50 + "!" * 75, 100, sent_size)
+    assert len(parts) <= 3
+
+
+def test_a_text_in_markdown_has_a_size_of_its_own():
+    able = replace(CAPABILITIES, part_limit=10, part_size=sent_size, markdown_size=len)
+    assert split_for(able, "!" * 10, markdown=True) == ("!" * 10,)
+    assert split_for(able, "!" * 10) == ("!" * 5, "!" * 5)

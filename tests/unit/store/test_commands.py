@@ -353,6 +353,20 @@ async def test_what_was_not_sent_is_listed_however_much_was_sent_since(
     assert [row.command_id for row in await journal.commands.list_unsent(2)] == list("dc")
 
 
+async def test_commands_with_an_attempt_are_listed_that_wait_or_ended_lately(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
+    rows = await _accept(journal, *(command(name) for name in "abcd"))
+    for row in rows[:3]:
+        await journal.commands.begin_attempt(row.id)
+    await journal.commands.finish(rows[0].id, result("a"), [])
+    clock.now += 10
+    since = clock.now - 5
+    await journal.commands.finish(rows[1].id, result("b"), [])
+    assert [row.command_id for row in await journal.commands.list_attempted(since)] == ["b", "c"]
+    assert await Journal(database, "work").commands.list_attempted(0) == []
+
+
 async def test_failing_users_are_those_whose_last_command_was_not_sent(
     database: Database, journal: Journal, clock: Clock
 ) -> None:

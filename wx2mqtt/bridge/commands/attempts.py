@@ -52,9 +52,9 @@ class SendAttempts:
         try:
             outcome = await self._calls.send(request, key)
             if isinstance(outcome, Receipt):
-                message_id = outcome.message_id
-                self._unconfirmed_in_a_row = 0 if message_id else self._unconfirmed_in_a_row + 1
-            if isinstance(outcome, OutcomeUnknown) or (isinstance(outcome, Receipt) and not message_id):
+                message_id = outcome.message_id or ""
+                self._unconfirmed_in_a_row = self._unconfirmed_in_a_row + 1 if is_unconfirmed(outcome) else 0
+            if isinstance(outcome, OutcomeUnknown) or is_unconfirmed(outcome):
                 size = row.blob.size if row.blob else None
                 self._echoes.add_unanswered(
                     request.chat, request.kind, request.text, started_at, now_ms(), size=size
@@ -92,3 +92,8 @@ class SendAttempts:
         codes = await self._journal.commands.last_result_codes(UNCONFIRMED_WARNING_COUNT)
         unconfirmed = (index for index, code in enumerate(codes) if code == "ok")
         self._unconfirmed_in_a_row = next(unconfirmed, len(codes))
+
+
+def is_unconfirmed(outcome: Receipt | ActionResult | BackendError) -> bool:
+    """Returns whether WeChat took a message without the id that it otherwise gives."""
+    return isinstance(outcome, Receipt) and outcome.message_id == ""

@@ -227,9 +227,15 @@ class NextStepPolicy:
             facts = {"why": self._window_reason(row, window)}
             code = WINDOW_REASONS[window.reason].code
             return ExpiryCause(code=code, message_key="expired_shut", facts=facts)
+        return self._limit_cause(row) or ExpiryCause(code="expired", message_key="expired")
+
+    def _limit_cause(self, row: CommandRow) -> ExpiryCause | None:
+        """Returns the limit that kept a command from being sent, if one did."""
+        if (seconds := self._limits.chat_limit_seconds(row)) > 0:
+            return ExpiryCause(code="rate_limited", message_key="expired_chat_limit", retry_after=seconds)
         if (seconds := self._limits.rate_limit_seconds) > 0:
             return ExpiryCause(code="rate_limited", message_key="expired_own_limit", retry_after=seconds)
-        return ExpiryCause(code="expired", message_key="expired")
+        return None
 
     def _find_failed(self, queue: ChatQueue) -> EndStep | None:
         failed = self._files.find_failed(queue) if queue.with_file else None

@@ -15,7 +15,7 @@ from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.attachments import FILE_KINDS, Attachments
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.recipients import GroupMemberIndex
-from wx2mqtt.bridge.text_split import split_text
+from wx2mqtt.bridge.text_split import split_for
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Draft, Handle, Kind, PersonId, Recall, SendKey
@@ -85,7 +85,7 @@ class CommandResolver:
 
     def parts_of(self, row: CommandRow) -> tuple[str, ...]:
         """Returns the texts of its messages: several for a long text on a backend that must split it."""
-        return split_text(row.command.text, self._backend.capabilities.part_limit)
+        return split_for(self._backend.capabilities, row.command.text)
 
     def send_key(self, row: CommandRow) -> SendKey:
         """Returns the key of the next message; each part of a text has its own key."""

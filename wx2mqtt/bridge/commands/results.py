@@ -26,6 +26,9 @@ REMARK_TEXTS = {
     Remark.BAD_RESPONSE_TOPIC: "remark_bad_response_topic",
 }
 
+# Codes of a refusal by WeChat whose result is `rejected`: the command could not be carried out at all.
+CODES_OF_REJECTIONS = frozenset({"no_chat"})
+
 
 @frozen
 class ExpiryCause:
@@ -114,7 +117,8 @@ def uncertain_result(row: CommandRow, language: Language) -> Result:
 def rejected_result(row: CommandRow, error: BadCommand | Rejected, language: Language) -> Result:
     """Returns the result of a command that cannot be sent; an earlier attempt may have arrived."""
     if isinstance(error, Rejected):
-        return final_result(row, Status.FAILED, error.code, str(error))
+        status = Status.REJECTED if error.code in CODES_OF_REJECTIONS else Status.FAILED
+        return final_result(row, status, error.code, str(error))
     if row.unanswered:
         return uncertain_result(row, language)
     return final_result(row, Status.REJECTED, error.code, rejection_text(language, error))

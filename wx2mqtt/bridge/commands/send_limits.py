@@ -1,5 +1,5 @@
 """When a command may be sent: the login and a throttling by WeChat (`wechat_calls.py`), the rate limit of the
-settings, the reply window (`window_wait.py`), and the pause of a chat after a failure.
+settings, that of a chat, the reply window (`window_wait.py`), and the pause of a chat after a failure.
 
 Times are seconds of the loop's clock.
 """
@@ -7,14 +7,23 @@ Times are seconds of the loop's clock.
 from __future__ import annotations
 
 import random
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
-from wx2mqtt.bridge.commands.resolver import AnyCommand, CommandResolver, is_recall
+from wx2mqtt.bridge.commands.resolver import (
+    AnyCommand,
+    BackendRequest,
+    ChatKey,
+    CommandResolver,
+    is_recall,
+)
 from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import loop_time, now_ms
+from wx2mqtt.model import Draft
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 
@@ -58,6 +67,39 @@ class TokenBucket:
         return min(float(self.burst), self.tokens + max(0.0, now - self.updated_at) * self.per_minute / 60.0)
 
 
+class ChatLimits:
+    """How many messages the backend lets a chat have (`Capabilities.chat_limits`): counts those of each chat.
+
+    Every attempt counts from its end on, whatever came of it: WeChat may count it, too.
+    """
+
+    def __init__(self, limits: Sequence[tuple[int, float]]) -> None:
+        self._limits = limits
+        self.longest_seconds = max((seconds for _, seconds in limits), default=0.0)
+        #: When messages went to each chat, the oldest first: as many as the largest limit needs.
+        self._times: dict[ChatKey, deque[float]] = {}
+        self._most = max((count for count, _ in limits), default=0)
+
+    def seconds_until_allowed(self, chat: ChatKey, now: float) -> float:
+        """Returns the seconds until the chat may get another message."""
+        times = self._times.get(chat, ())
+        waits = [times[-count] + seconds - now for count, seconds in self._limits if len(times) >= count]
+        return max(0.0, max(waits, default=0.0))
+
+    def record(self, chat: ChatKey, messages: int, now: float) -> None:
+        """Counts messages of an attempt that ends now, or ended then; call it in the order of time."""
+        if not self._limits:
+            return
+        if chat not in self._times:
+            self._forget_idle(now)
+        times = self._times.setdefault(chat, deque(maxlen=self._most))
+        times.extend([now] * messages)
+
+    def _forget_idle(self, now: float) -> None:
+        oldest = now - self.longest_seconds
+        self._times = {chat: times for chat, times in self._times.items() if times[-1] > oldest}
+
+
 class SendLimits:
     def __init__(
         self, ctx: AccountContext, calls: WeChatCalls, resolver: CommandResolver, window_wait: WindowWait
@@ -68,6 +110,26 @@ class SendLimits:
         self._window_wait = window_wait
         send = ctx.settings.account.send
         self._bucket = TokenBucket.full(send.per_minute, send.burst, loop_time())
+        chat_limits = ctx.backend.capabilities.chat_limits
+        self._chat_limits = ChatLimits(chat_limits)
+        self._is_recovered = not chat_limits
+
+    async def recover(self) -> None:
+        """At start: counts the messages of the last process that the limits of a chat still count.
+
+        When an attempt ended is not stored: that of a finished command counts from its result on, that of
+        another one from now on. Nothing is sent before. Raises `StoreError`.
+        """
+        if self._is_recovered:
+            return
+        now, loop_now = now_ms(), loop_time()
+        since = now - int(self._chat_limits.longest_seconds * 1000)
+        rows = await self._ctx.journal.commands.list_attempted(since)
+        ended = {row.id: now if row.result is None else min(now, row.result.time) for row in rows}
+        for row in sorted(rows, key=lambda row: ended[row.id]):
+            age_seconds = (now - ended[row.id]) / 1000
+            self._chat_limits.record(self._resolver.chat_key(row), row.attempts, loop_now - age_seconds)
+        self._is_recovered = True
 
     @property
     def rate_limit_seconds(self) -> float:
@@ -82,6 +144,17 @@ class SendLimits:
         """Takes back what `consume_token` counted for messages that are not sent."""
         kept = min(float(self._bucket.burst), self._bucket.tokens + tokens)
         self._bucket = replace(self._bucket, tokens=kept)
+
+    def record_attempt(self, row: CommandRow, request: BackendRequest) -> None:
+        """Counts an attempt that has ended for its chat; a long question is a text and a card."""
+        is_question = isinstance(request, Draft) and bool(request.buttons)
+        self._chat_limits.record(self._resolver.chat_key(row), 2 if is_question else 1, loop_time())
+
+    def chat_limit_seconds(self, command: AnyCommand) -> float:
+        """Returns the seconds until the backend lets the chat of a command have another message."""
+        if not self._is_recovered:
+            return FOREVER
+        return self._chat_limits.seconds_until_allowed(self._resolver.chat_key(command), loop_time())
 
     def resize(self) -> None:
         """Applies the rate limit of the settings; unused tokens are kept."""
@@ -105,7 +178,7 @@ class SendLimits:
             return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
         if is_recall(command):
             return self._calls.throttled_seconds
-        return max(self._calls.throttled_seconds, self.rate_limit_seconds)
+        return max(self._calls.throttled_seconds, self.rate_limit_seconds, self.chat_limit_seconds(command))
 
 
 def back_off(queue: ChatQueue) -> None:

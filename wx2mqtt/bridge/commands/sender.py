@@ -16,7 +16,7 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
-from wx2mqtt.bridge.commands.attempts import SendAttempts
+from wx2mqtt.bridge.commands.attempts import SendAttempts, is_unconfirmed
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, CombinedMessages, with_texts_of
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
@@ -131,6 +131,7 @@ class CommandSender:
         """Makes attempts that the last run of the process left open uncertain, and expects their echoes."""
         await self._journal.commands.recover_attempts()
         await self.attempts.recover()
+        await self.limits.recover()
         self._echoes.recovered.set()
         await self.fallback.recover()
 
@@ -222,6 +223,7 @@ class CommandSender:
         is_same_login = self.resolver.chat_of(members[0]) == request.chat  # a handle is valid in one login
         if self._calls.online and is_same_login:
             outcome = await self.attempts.attempt(with_texts_of(request, members), members[0])
+            self.limits.record_attempt(members[0], request)
         try:
             await self._apply_outcome(queue, members, outcome)
         except AlreadyFinished:  # another owner came meanwhile
@@ -267,14 +269,14 @@ class CommandSender:
                 queue.backoff = queue.backoff.reset()
                 recalled = bridge_text(self._ctx.language, "recalled")
                 await self._finish(queue, row, final_result(row, Status.SENT, "ok", recalled))
-            case Receipt(message_id=message_id):
-                await self._on_receipt(queue, row, message_id)
+            case Receipt():
+                await self._on_receipt(queue, row, outcome)
             case Rejected() if row.leader is not None and not row.unanswered:
                 log.warning("a combined message was refused; its texts go one by one", problem=str(outcome))
                 self._messages.on_refused(queue, members)
                 await self._progress.end_undelivered(queue, row)
-            case Rejected(code=code):
-                await self._finish(queue, row, final_result(row, Status.FAILED, code, str(outcome)))
+            case Rejected():
+                await self._finish(queue, row, rejected_result(row, outcome, self._ctx.language))
             case OutcomeUnknown() if row.unanswered + 1 >= MAX_UNANSWERED_ATTEMPTS:
                 await self._finish(queue, row, uncertain_result(row, self._ctx.language))
             case OutcomeUnknown():
@@ -286,15 +288,15 @@ class CommandSender:
                 await self._progress.end_undelivered(queue, row)
                 self._on_undelivered(queue, outcome)
 
-    async def _on_receipt(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
-        """WeChat accepted the command or a part of it; without an id the recipient may not see it."""
+    async def _on_receipt(self, queue: ChatQueue, row: CommandRow, receipt: Receipt) -> None:
+        """WeChat accepted the command or a part of it; without the usual id the recipient may not see it."""
         queue.backoff = queue.backoff.reset()
         if row.parts_sent + 1 < len(self.resolver.parts_of(row)):
-            await self._progress.end_part_sent(queue, row, message_id)
+            await self._progress.end_part_sent(queue, row, receipt.message_id or "")
             return
-        code = "ok" if message_id else "unconfirmed"
+        code = "unconfirmed" if is_unconfirmed(receipt) else "ok"
         sent = final_result(row, Status.SENT, code, bridge_text(self._ctx.language, code))
-        await self._finish(queue, row, replace(sent, message_id=message_id or None))
+        await self._finish(queue, row, replace(sent, message_id=receipt.message_id or None))
 
     def _on_undelivered(self, queue: ChatQueue, error: BackendError) -> None:
         """Applies an error of an attempt that certainly delivered nothing: the command stays in its queue."""

@@ -27,7 +27,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.dispatcher import delivery_mark
 from wx2mqtt.bridge.session import LoginSession
-from wx2mqtt.bridge.text_split import split_text
+from wx2mqtt.bridge.text_split import split_for
 from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
@@ -214,7 +214,7 @@ class CommandValidator:
         offered = {*able.media, *(["recall"] if Recall in able.actions else [])}
         if isinstance(kind, str) and kind in {*FILE_KINDS, "recall"} - offered:
             raise BadCommand("unsupported", "unsupported_kind", kind=kind)
-        if "mention" in fields and not able.has_groups:
+        if "mention" in fields and not (able.has_groups and able.has_mentions):
             raise BadCommand("unsupported", "unsupported_action", name="mention")
 
     # The command that was read
@@ -268,11 +268,12 @@ class CommandValidator:
         text, able = command.text, self._capabilities
         if not text.strip():
             raise BadCommand("empty", "empty")
-        size, limit, fits = len(text.encode()), able.text_limit, False
+        size, limit = len(text.encode()), able.text_limit
+        fits = size <= limit
         if able.part_limit is not None:  # the backend splits it
             limit = MAX_TEXT_PARTS * able.part_limit
-            fits = len(text) <= limit and len(split_text(text, able.part_limit)) <= MAX_TEXT_PARTS
-        if size > limit and not fits:
+            fits = len(text) <= limit and len(split_for(able, text)) <= MAX_TEXT_PARTS
+        if not fits:
             raise BadCommand("too_long", "too_long", size=size, limit=limit)
         if command.mention and person is not None and person.kind is not ChatKind.GROUP:
             raise BadCommand("bad_command", "mention_no_group", user=command.user)

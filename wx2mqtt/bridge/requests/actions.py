@@ -62,7 +62,7 @@ class ActionRequests:
             "mark_read": ActionHandler(self._mark_read, MarkRead in able.actions),
             "set_remark": ActionHandler(self._set_remark, SetRemark in able.actions),
             "accept_friend": ActionHandler(self._accept_friend, AcceptFriend in able.actions),
-            "group": ActionHandler(self._group, able.has_groups),
+            "group": ActionHandler(self._group, able.has_groups and AddMembers in able.actions),
         }
 
     # Contacts

@@ -140,6 +140,11 @@ SELECT * FROM command WHERE account = ? AND status IS NULL AND unknown > 0 ORDER
 SELECT * FROM command
 WHERE account = ?1 AND unknown > 0 AND (status IS NULL OR settled > ?2) ORDER BY id;
 
+-- attempted --
+-- Commands with an attempt that wait, or were finished after ?2.
+SELECT * FROM command
+WHERE account = ?1 AND attempts > 0 AND (status IS NULL OR settled > ?2) ORDER BY id;
+
 -- is_sent_message --
 SELECT 1 FROM command WHERE account = ? AND message_id = ? LIMIT 1;
 

@@ -47,6 +47,7 @@ class Flood:
             closed_window=lambda _: None,
             throttled_seconds=0.0,
             rate_limit_seconds=0.0,
+            chat_limit_seconds=lambda _: 0.0,
             online=True,
             stopping=False,
         )

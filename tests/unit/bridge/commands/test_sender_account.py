@@ -57,6 +57,27 @@ async def test_taken_without_a_number_is_sent_but_unconfirmed_and_its_echo_is_kn
     assert harness.echoes.is_echo(echo)
 
 
+async def test_a_backend_that_has_no_numbers_confirms_without_one(harness):
+    harness.wechat.answer("x", Receipt(message_id=None))
+    harness.say(text="x", id="a")
+    result = await harness.result("a")
+    assert (*outcome(result), result["message_id"]) == ("sent", "ok", False, None)
+    row = await harness.journal.commands.get("a")
+    assert not harness.echoes.is_echo(own_message("unknown", "x", row.result.time))
+
+
+async def test_where_the_bot_has_no_chat_the_command_is_rejected(harness):
+    harness.wechat.answer("x", Rejected("let them write to the bot", code="no_chat"))
+    harness.say(text="x", id="a")
+    result = await harness.result("a")
+    assert (*outcome(result), result["message"]) == (
+        "rejected",
+        "no_chat",
+        False,
+        "let them write to the bot",
+    )
+
+
 def own_message(message_id, text, time):
     return Message(
         key=message_id,
