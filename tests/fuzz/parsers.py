@@ -157,6 +157,7 @@ EXCUSED: Mapping[str, str] = {
     "mqtt.packet_reader:PacketHandler.*": "an interface",
     "mqtt.connection_errors:ConnectionTexts.*": "fills sentences; what a broker states passes reason_text",
     "mqtt.packets:counted": "writes",
+    "bridge.text_split:split_for": "calls split_text with the limits of a backend",
     "bridge.attachment_checks:kind_for": "takes a kind and a type that were checked",
     "bridge.attachment_checks:wrong_kind_error": "makes an error of a kind that was checked",
     "bridge.attachment_checks:max_bytes": "looks a kind up",
