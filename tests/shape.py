@@ -5,8 +5,9 @@ Everything is counted from the files with `ast`, `tokenize` and `tomllib`; nothi
 "Product" is `wx2mqtt` without `wx2mqtt/simulator`. The rules, in the order of the table:
 
 - Class names in two or more modules: classes of the product at any depth. `settings/schema.py` is left out, because
-  its section classes name parts of the published JSON Schema. A name that stands once below `wechat/webwx` and
-  once below `wechat/ilink`, and nowhere else, is allowed. The next row counts `settings/schema.py` as well.
+  its section classes name parts of the published JSON Schema. A name that stands once in each of two or more backends
+  (`wechat/webwx`, `wechat/ilink`, `wechat/wecom`), and nowhere else, is allowed. The next row counts
+  `settings/schema.py` as well.
 - Function-typed constructor parameters: parameters of `__init__` and dataclass fields in `wx2mqtt/bridge` and
   `wx2mqtt/app` that are annotated with `Callable`, with a module-level alias of it (also an imported alias), or with
   a protocol that has `__call__`; alone, in a union or in `Optional`. Clocks and randomness do not count: functions
@@ -49,7 +50,7 @@ from typing import Any, NamedTuple, TypeVar
 PACKAGE = "wx2mqtt"
 SIMULATOR = f"{PACKAGE}/simulator/"
 SCHEMA = f"{PACKAGE}/settings/schema.py"
-TWIN_FOLDERS = (f"{PACKAGE}/wechat/webwx/", f"{PACKAGE}/wechat/ilink/")
+TWIN_FOLDERS = tuple(f"{PACKAGE}/wechat/{backend}/" for backend in ("webwx", "ilink", "wecom"))
 WIRED_FOLDERS = (f"{PACKAGE}/bridge/", f"{PACKAGE}/app/")
 
 LARGE_CONSTRUCTOR_PARAMETERS = 8
@@ -234,9 +235,8 @@ def _duplicate_classes(sources: Iterable[Source]) -> Items:
 
 
 def _are_twins(paths: list[str]) -> bool:
-    return len(paths) == len(TWIN_FOLDERS) and all(
-        any(path.startswith(folder) for path in paths) for folder in TWIN_FOLDERS
-    )
+    folders = [folder for path in paths for folder in TWIN_FOLDERS if path.startswith(folder)]
+    return len(folders) == len(paths) == len(set(folders))
 
 
 class Annotations:

@@ -28,6 +28,13 @@ from wx2mqtt.wechat.webwx.protocol import (
 from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
 from wx2mqtt.wechat.webwx.protocol import responses as webwx_responses
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
+from wx2mqtt.wechat.wecom import connection as wecom_connection
+from wx2mqtt.wechat.wecom.protocol import media as wecom_media
+from wx2mqtt.wechat.wecom.protocol import messages as wecom_messages
+from wx2mqtt.wechat.wecom.protocol import qr as wecom_qr
+from wx2mqtt.wechat.wecom.protocol import session as wecom_session
+
+WECOM_CLOSED = "the connection is closed, state `interrupted`, until the store takes messages again"
 
 WECHAT_AND_STORE_LIMITS = (
     limit(
@@ -157,6 +164,34 @@ WECHAT_AND_STORE_LIMITS = (
         "chats",
         "the newest are kept",
     ),
+    limit(
+        "a message of WeCom, without its files",
+        wecom_connection.MAX_FRAME_BYTES,
+        "bytes",
+        "the connection is closed and made anew",
+    ),
+    limit(
+        "messages of WeCom that wait to be stored",
+        wecom_connection.MAX_WAITING_CALLBACKS,
+        "messages",
+        WECOM_CLOSED,
+    ),
+    limit(
+        "size of the messages of WeCom that wait to be stored",
+        wecom_connection.MAX_WAITING_BYTES,
+        "bytes",
+        WECOM_CLOSED,
+    ),
+    limit(
+        "an id of WeCom", wecom_messages.MAX_ID_CHARACTERS, "characters", "counts as a message without one"
+    ),
+    limit("parts of a message (WeCom)", wecom_messages.MAX_PARTS, "parts", LEFT_OUT),
+    limit(
+        "the text of a quoted message (WeCom)", wecom_messages.MAX_QUOTE_CHARACTERS, "characters", "is cut"
+    ),
+    limit("the address of a file (WeCom)", wecom_media.MAX_URL_CHARACTERS, "characters", "counts as none"),
+    limit("the content of a QR code (WeCom)", wecom_qr.MAX_URL_CHARACTERS, "characters", "counts as no code"),
+    limit("chats of a saved login (WeCom)", wecom_session.MAX_CHATS, "chats", OLDEST_FORGOTTEN),
     limit(
         "the answer of Home Assistant to `wx2mqtt setup`",
         limits.MAX_SUPERVISOR_ANSWER_BYTES,

@@ -23,6 +23,7 @@ import wx2mqtt
 SCOPES = (
     "wechat.webwx.protocol.*",
     "wechat.ilink.protocol.*",
+    "wechat.wecom.protocol.*",
     "wechat.json_reader",
     *("wechat.http_client", "wechat.aiohttp_transport"),
     *(
@@ -212,6 +213,7 @@ EXCUSED: Mapping[str, str] = {
     "wechat.webwx.protocol.media_requests:upload_part_request": "encodes its form with encode_form, which is fuzzed",
     "wechat.webwx.protocol.group_members:GroupMembers.*": "stores contacts that were read",
     "wechat.webwx.protocol.content:avatar_locator": "holds a handle and a number that were read",
+    "wechat.aiohttp_transport:proxy_for": "takes scheme and host of a server that the bridge knows",
     # iLink's requests
     "wechat.ilink.protocol.requests:media_item": "holds the parameter of an upload; JSON writes it",
     "wechat.ilink.protocol.reply_window:ChatWindow.with_refusal": "takes a reason of its own table",

@@ -16,6 +16,7 @@ from tests.fuzz.targets import (
     webwx_login,
     webwx_messages,
     webwx_people,
+    wecom,
 )
 
 TARGETS: tuple[Target, ...] = (
@@ -23,6 +24,7 @@ TARGETS: tuple[Target, ...] = (
     *webwx_people.TARGETS,
     *webwx_login.TARGETS,
     *ilink.TARGETS,
+    *wecom.TARGETS,
     *mqtt.TARGETS,
     *bridge.TARGETS,
     *store.TARGETS,

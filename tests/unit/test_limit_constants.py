@@ -60,6 +60,28 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("app.control_socket:MAX_PATH_BYTES", "settings.formats:MAX_LOGIN_KEYS"),
         }
     ),
+    "what WeCom takes; the bridge splits, cuts or waits": frozenset(
+        {
+            *(
+                "wechat.wecom.protocol.cards:MAX_TITLE_CHARACTERS",
+                "wechat.wecom.protocol.cards:MAX_BODY_CHARACTERS",
+            ),
+            *("wechat.wecom.protocol.cards:MAX_BUTTONS", "wechat.wecom.protocol.cards:MAX_TASK_ID_BYTES"),
+            *(
+                "wechat.wecom.protocol.endpoints:MAX_PER_MINUTE",
+                "wechat.wecom.protocol.endpoints:MAX_PER_HOUR",
+            ),
+            "wechat.wecom.protocol.endpoints:MAX_RECEIPTS_PER_MINUTE",
+            "wechat.wecom.protocol.endpoints:MAX_RECEIPTS_PER_HOUR",
+            *("wechat.wecom.protocol.markdown:MAX_TEXT_BYTES", "wechat.wecom.protocol.media:MAX_PIECES"),
+            "wechat.wecom.protocol.media:MAX_UPLOAD_BYTES",
+            "wechat.wecom.protocol.requests:MAX_FILENAME_BYTES",
+            "wechat.wecom.protocol.requests:MAX_VIDEO_TITLE_BYTES",
+        }
+    ),
+    "parts of a frame, which is bounded whole": frozenset(
+        {"wechat.wecom.protocol.frames:MAX_REQUEST_ID_CHARACTERS"}
+    ),
     "parts of a request head, which is bounded whole": frozenset(
         {
             *("web.media:_MAX_DECLARED_CHARACTERS", "web.metrics:MAX_ACCEPT_CHARACTERS"),
@@ -100,6 +122,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("clock:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.mapped_files:MAX_KILLS"),
             *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.client:MAX_ATTEMPTS_PER_TOPIC"),
             *("diagnostics.probe:MAX_CONNECTION_LOSSES", "diagnostics.probe:MAX_UNANSWERED_REQUESTS"),
+            "wechat.wecom.protocol.endpoints:MAX_UNANSWERED_HEARTBEATS",
             *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.receiver:MAX_EMPTY_SYNCS"),
             *(
                 "wechat.webwx.contact_list:MAX_CONSECUTIVE_FAILURES",

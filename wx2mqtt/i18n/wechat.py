@@ -1,6 +1,6 @@
 """Sentences of the WeChat backends: errors, refusals, and the text that stands for a message without one.
 
-`COMMON_SENTENCES` belong to both backends; each backend adds its own and may replace a common one.
+`COMMON_SENTENCES` belong to all backends; each backend adds its own and may replace a common one.
 """
 
 from __future__ import annotations
@@ -120,6 +120,69 @@ ilink_text = partial(text, _ILINK_CATALOGUE)
 def ilink_placeholder(language: Language, kind: Kind, detail: str = "") -> str:
     """Returns the text of a message whose kind has none of its own, such as `[file] report.pdf`."""
     return _placeholder(language, kind, detail, _ILINK_UNSUPPORTED)
+
+
+_WECOM_UNSUPPORTED = ("[a message that a bot is not shown]", "[机器人无法显示的消息]")
+
+WECOM_MESSAGES: Catalogue = {
+    "no_login": ("there is no login at WeCom", "尚未登录企业微信"),
+    "no_renewal": ("a login of WeCom is not renewed", "企业微信的登录无需续期"),
+    # why there is no connection (wecom 2)
+    "no_connection": ("no connection to WeCom", "无法连接企业微信"),
+    "closed": ("the bridge closed the connection to WeCom", "桥接程序已关闭与企业微信的连接"),
+    "closed_by_wecom": ("the connection to WeCom broke off", "与企业微信的连接中断"),
+    "no_heartbeat": ("WeCom answered no heartbeat any more", "企业微信不再回应心跳"),
+    "too_many_waiting": (
+        "more messages came than could be stored, so the connection to WeCom was closed",
+        "收到的消息多于能存储的数量，已关闭与企业微信的连接",
+    ),
+    "no_answer": ("WeCom did not answer in time ({call})", "企业微信未在时限内回应（{call}）"),
+    "answered_already": ("this message is being answered already", "此消息正在回应中"),
+    "too_late": ("the connection of this message has ended", "此消息所属的连接已结束"),
+    # why a login is over or does not come about (wecom 2.4, 2.6, 3, 6)
+    "taken_over": (
+        "another program uses this bot now, and WeCom lets only one connect; stop the other one, then log in again",
+        "另有程序在使用此机器人，而企业微信只允许一个连接；请先停止另一程序，再重新登录",
+    ),
+    "refused": (
+        "WeCom refuses bot id or secret ({ret}: {message}); correct wecom.bot_id and wecom.secret, or scan again",
+        "企业微信拒绝此机器人 ID 或密钥（{ret}：{message}）；请更正 wecom.bot_id 和 wecom.secret，或重新扫码",
+    ),
+    "not_now": (
+        "WeCom does not let the bot connect now ({ret}: {message})",
+        "企业微信暂不允许机器人连接（{ret}：{message}）",
+    ),
+    "no_code": ("WeCom gives no QR code ({ret})", "企业微信没有给出二维码（{ret}）"),
+    "scan_failed": ("WeCom made no bot from this scan ({ret})", "此次扫码后企业微信没有创建机器人（{ret}）"),
+    # why a message was not taken (wecom 6)
+    "not_subscribed": (
+        "WeCom had lost the subscription of the bot (846609); it is made anew",
+        "企业微信丢失了机器人的订阅（846609）；正在重新订阅",
+    ),
+    "no_chat": (
+        "WeCom does not let the bot write here ({ret}: {message}); a person must write to the bot first, and a group must have it as a member",
+        "企业微信不允许机器人在此发言（{ret}：{message}）；对方需先给机器人发一条消息，群聊需先加入机器人",
+    ),
+    "too_often": (
+        "WeCom says that this was too often ({ret}, {call})",
+        "企业微信提示操作过于频繁（{ret}，{call}）",
+    ),
+    "not_taken": ("WeCom refused it ({ret}: {message})", "企业微信拒绝了此请求（{ret}：{message}）"),
+    "no_action": ("a bot cannot do this", "机器人无法执行此操作"),
+    # why there are no bytes (wecom 4.4)
+    "wrong_key": ("the bytes cannot be decrypted with their key", "无法用给出的密钥解密此内容"),
+}
+
+_WECOM_CATALOGUE: Catalogue = {**COMMON_SENTENCES, **WECOM_MESSAGES}
+
+
+# Returns a sentence of `WECOM_MESSAGES` or `COMMON_SENTENCES`: `wecom_text(language, key, **facts)`.
+wecom_text = partial(text, _WECOM_CATALOGUE)
+
+
+def wecom_placeholder(language: Language, kind: Kind, detail: str = "") -> str:
+    """Returns the text of a message whose kind has none of its own, such as `[picture]`."""
+    return _placeholder(language, kind, detail, _WECOM_UNSUPPORTED)
 
 
 _WEBWX_UNSUPPORTED = ("[a message that web WeChat cannot show]", "[网页版微信无法显示的消息]")

@@ -141,13 +141,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
     def _proxy_for(self, url: httpx.URL) -> str | None:
-        if not self._uses_proxies:
-            return None
-        proxies = getproxies()
-        proxy = proxies.get(url.scheme) or proxies.get("all")
-        if not proxy or proxy_bypass(url.host):
-            return None
-        return proxy if "://" in proxy else f"http://{proxy}"
+        return proxy_for(url.scheme, url.host) if self._uses_proxies else None
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -254,6 +248,15 @@ class _ReceivedBody(httpx.AsyncByteStream):
     @override
     async def aclose(self) -> None:
         self._response.close()
+
+
+def proxy_for(scheme: str, host: str) -> str | None:
+    """Returns the URL of the proxy that the environment names for a server; None without one."""
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def tls_context(endpoint: str | None) -> ssl.SSLContext:

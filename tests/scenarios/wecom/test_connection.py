@@ -1,0 +1,198 @@
+"""The socket to WeCom against a real WebSocket server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.wecom_gateway import Gateway, answer_nothing, close_socket
+from wx2mqtt.clock import Clock, Lease, boot_time
+from wx2mqtt.errors import OutcomeUnknown, Unreachable
+from wx2mqtt.i18n.wechat import wecom_text
+from wx2mqtt.wechat.wecom import connection as connection_module
+from wx2mqtt.wechat.wecom.connection import ConnectionOptions, WeComConnection
+from wx2mqtt.wechat.wecom.protocol.frames import Callback, FrameCommand
+
+CALLBACK = {"cmd": "aibot_msg_callback", "headers": {"req_id": "r"}, "body": {}}
+
+
+def text(key: str, /, **facts: object) -> str:
+    return wecom_text("en", key, **facts)
+
+
+@asynccontextmanager
+async def connected(gateway: Gateway, **options: Any) -> AsyncIterator[WeComConnection]:
+    unnamed = {"clock": Clock(), "text": text, "observe": lambda *_: None, "endpoint": gateway.endpoint}
+    connection = await WeComConnection.open(ConnectionOptions(**{**unnamed, **options}))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def taken(connection: WeComConnection, count: int) -> list[Callback]:
+    callbacks: list[Callback] = []
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        while len(callbacks) < count:
+            callbacks += await connection.next_callbacks(count)
+    return callbacks
+
+
+async def end_of(connection: WeComConnection) -> str:
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        with pytest.raises(Unreachable) as caught:
+            while True:
+                await connection.next_callbacks(100)
+    return str(caught.value)
+
+
+async def test_an_answer_finds_its_request(gateway):
+    observed = []
+    async with connected(gateway, observe=lambda *call: observed.append(call[:2])) as connection:
+        answers = await asyncio.gather(*(connection.request(FrameCommand.SEND, {"n": n}) for n in range(20)))
+    assert {answer.errcode for answer in answers} == {0}
+    sent = [request["headers"]["req_id"] for request in gateway.requests]
+    assert sorted(answer.request_id for answer in answers) == sorted(sent)
+    assert len(set(sent)) == 20
+    assert observed == [("aibot_send_msg", "0")] * 20
+
+
+async def test_callbacks_come_in_their_order_and_what_cannot_be_read_is_counted(gateway):
+    async with connected(gateway) as connection:
+        await connection.request(FrameCommand.PING)
+        for number in range(3):
+            await gateway.send({**CALLBACK, "headers": {"req_id": f"r{number}"}})
+            await gateway.send("no frame")
+        await gateway.send(b"\xff\xfe")
+        callbacks = await taken(connection, 3)
+        assert [callback.request_id for callback in callbacks] == ["r0", "r1", "r2"]
+        await connection.request(FrameCommand.PING)
+        assert connection.unreadable_count == 4
+
+
+async def test_a_frame_that_is_no_utf_8_does_not_end_the_connection(gateway):
+    async with connected(gateway) as connection:
+        await connection.request(FrameCommand.PING)
+        await gateway.sockets[0].send(b'{"cmd": "x\xff", "headers": {}}', text=True)
+        assert [callback.command for callback in await taken(connection, 1)] == ["x\N{REPLACEMENT CHARACTER}"]
+        await connection.request(FrameCommand.PING)
+
+
+async def test_without_an_answer_in_time_the_outcome_is_unknown(gateway, monkeypatch):
+    monkeypatch.setattr(connection_module, "ANSWER_SECONDS", 0.05)
+    gateway.behave = answer_nothing
+    async with connected(gateway) as connection:
+        with pytest.raises(OutcomeUnknown, match="aibot_send_msg"):
+            await connection.request(FrameCommand.SEND, {})
+        assert connection.end_reason is None
+
+
+async def test_a_connection_that_ends_under_a_request_leaves_its_outcome_unknown(gateway):
+    gateway.behave = close_socket
+    async with connected(gateway) as connection:
+        with pytest.raises(OutcomeUnknown):
+            await connection.request(FrameCommand.SEND, {})
+        with pytest.raises(Unreachable):
+            await connection.request(FrameCommand.SEND, {})
+        assert await end_of(connection) == "the connection to WeCom broke off"
+
+
+async def test_what_came_before_the_end_is_taken(gateway):
+    async with connected(gateway) as connection:
+        await connection.request(FrameCommand.PING)
+        await gateway.send(CALLBACK)
+        await gateway.sockets[0].close()
+        await gateway.until(lambda: not gateway.sockets)
+        assert len(await taken(connection, 1)) == 1
+        assert await end_of(connection) == "the connection to WeCom broke off"
+
+
+async def test_nobody_listens():
+    options = ConnectionOptions(
+        clock=Clock(), text=text, observe=lambda *_: None, endpoint="http://127.0.0.1:1"
+    )
+    with pytest.raises(Unreachable, match="no connection to WeCom"):
+        await WeComConnection.open(options)
+
+
+async def test_without_a_lease_nothing_is_sent(gateway):
+    lease = Lease(seconds=60.0)
+    lease.renew(boot_time())
+    async with connected(gateway, clock=Clock(lease=lease)) as connection:
+        await connection.request(FrameCommand.PING)
+        lease.revoke()
+        with pytest.raises(Unreachable):
+            await connection.request(FrameCommand.SEND, {})
+        with pytest.raises(Unreachable):
+            async with connected(gateway, clock=Clock(lease=lease)):
+                pass
+    assert [request["cmd"] for request in gateway.requests] == ["ping"]
+
+
+async def test_two_heartbeats_without_an_answer_end_it(gateway, monkeypatch):
+    monkeypatch.setattr(connection_module, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(connection_module, "HEARTBEAT_SECONDS", 0.06)
+    gateway.behave = answer_nothing
+    async with connected(gateway) as connection:
+        assert await end_of(connection) == "WeCom answered no heartbeat any more"
+    assert [request["cmd"] for request in gateway.requests] == ["ping", "ping"]
+
+
+async def test_an_answered_heartbeat_is_an_empty_list_of_callbacks(gateway, monkeypatch):
+    monkeypatch.setattr(connection_module, "HEARTBEAT_SECONDS", 0.01)
+    async with connected(gateway) as connection:
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            assert await connection.next_callbacks(10) == []
+            assert await connection.next_callbacks(10) == []
+    assert len(gateway.sent("ping")) >= 2
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_WAITING_CALLBACKS", 2), ("MAX_WAITING_BYTES", 150)])
+async def test_messages_that_nobody_takes_end_it(gateway, monkeypatch, limit, value):
+    monkeypatch.setattr(connection_module, limit, value)
+    async with connected(gateway) as connection:
+        await connection.request(FrameCommand.PING)
+        for _ in range(3):
+            await gateway.send(CALLBACK)
+        await gateway.until(lambda: not gateway.sockets)
+        assert len(await taken(connection, 3)) == 3
+        assert "more messages came than could be stored" in await end_of(connection)
+
+
+async def test_another_program_took_the_bot_over(gateway):
+    async with connected(gateway) as connection:
+        await connection.request(FrameCommand.PING)
+        assert not connection.is_taken_over
+        await gateway.tell("disconnected_event")
+        await taken(connection, 1)
+        assert connection.is_taken_over
+
+
+async def longest_turn(until: asyncio.Task[Any]) -> float:
+    """Returns the longest CPU time of a turn of the event loop until a task is done, in seconds."""
+    longest = 0.0
+    while not until.done():
+        before = time.thread_time()
+        await asyncio.sleep(0)
+        longest = max(longest, time.thread_time() - before)
+    return longest
+
+
+async def test_a_piece_of_a_file_does_not_hold_the_loop(gateway):
+    """The gateway reads in the same loop, so it only counts what comes, and answers nothing in between."""
+    body = {"base64_data": "A" * 700_000}
+    async with connected(gateway) as connection:
+        await connection.request(FrameCommand.UPLOAD_PIECE, body)  # what is done only once
+        turns = []
+        for _ in range(5):
+            work = asyncio.create_task(connection.request(FrameCommand.UPLOAD_PIECE, body))
+            turns.append(await longest_turn(work))
+            await work
+    assert min(turns) < 0.02
+    assert len(gateway.requests[-1]["body"]["base64_data"]) == 700_000

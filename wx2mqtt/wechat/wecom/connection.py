@@ -1,0 +1,265 @@
+"""One WebSocket to WeCom: requests and their answers, callbacks, heartbeats (wecom 2).
+
+    connection = await WeComConnection.open(options)
+    answer = await connection.request(FrameCommand.SUBSCRIBE, body)
+    callbacks = await connection.next_callbacks(limit)
+    await connection.close()
+
+The socket is read all the time, since answers and heartbeats come over it, too. Callbacks that nobody has
+taken yet wait here up to `MAX_WAITING_CALLBACKS` and `MAX_WAITING_BYTES`; beyond these the connection ends,
+because WeCom keeps nothing for a bridge that does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import structlog
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.protocol import State
+
+from wx2mqtt import __version__
+from wx2mqtt.clock import Clock
+from wx2mqtt.errors import OutcomeUnknown, Unreachable
+from wx2mqtt.limits import HTTP_CONNECT_SECONDS, MIB
+from wx2mqtt.model import Json
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat.aiohttp_transport import proxy_for, tls_context
+from wx2mqtt.wechat.backend import CallObserver
+from wx2mqtt.wechat.json_reader import UnreadableJson
+from wx2mqtt.wechat.wecom.protocol.endpoints import (
+    ANSWER_SECONDS,
+    HEARTBEAT_SECONDS,
+    MAX_UNANSWERED_HEARTBEATS,
+    SOCKET_HOST,
+    socket_url,
+)
+from wx2mqtt.wechat.wecom.protocol.events import is_taken_over
+from wx2mqtt.wechat.wecom.protocol.frames import (
+    Answer,
+    Callback,
+    FrameCommand,
+    new_request_id,
+    read_frame,
+    request_frame,
+)
+
+log = structlog.get_logger(__name__)
+
+# A callback is a few kilobytes: files come over HTTP.
+MAX_FRAME_BYTES = 1 * MIB
+
+# Of callbacks that wait to be taken.
+MAX_WAITING_CALLBACKS = 1000
+MAX_WAITING_BYTES = 8 * MIB
+
+# How long a polite end may take.
+CLOSE_SECONDS = 2.0
+
+# Its lines at the level debug quote frames, and with them the secret of the bot.
+logging.getLogger("websockets").setLevel(logging.CRITICAL)
+
+
+@frozen
+class ConnectionOptions:
+    """How to connect."""
+
+    clock: Clock
+    #: Returns a sentence for people: `wecom_text` in the language of the account.
+    text: Callable[..., str]
+    #: Is told of each exchange.
+    observe: CallObserver
+    #: One base URL that replaces WeCom's hosts. None: the real ones, through the proxy that the environment
+    #: names.
+    endpoint: str | None = None
+
+
+class WeComConnection:
+    """An open connection. After its end every method raises `Unreachable` with the reason."""
+
+    def __init__(self, socket: ClientConnection, options: ConnectionOptions) -> None:
+        self._socket = socket
+        self._options = options
+        self._clock = options.clock
+        self._pending: dict[str, asyncio.Future[Answer]] = {}
+        self._callbacks: deque[tuple[Callback, int]] = deque()
+        self._waiting_bytes = 0
+        self._news = asyncio.Event()
+        #: Why the connection has ended; None while it is open.
+        self.end_reason: str | None = None
+        #: Frames that could not be read; `next_callbacks` hands the count on.
+        self.unreadable_count = 0
+        #: Whether WeCom has said that another program uses the bot now (wecom 2.6).
+        self.is_taken_over = False
+        self._tasks = (asyncio.create_task(self._read()), asyncio.create_task(self._send_heartbeats()))
+
+    @classmethod
+    async def open(cls, options: ConnectionOptions) -> WeComConnection:
+        """Connects. Raises `Unreachable`."""
+        url = socket_url(options.endpoint)
+        if not options.clock.lease.is_valid:
+            raise Unreachable(options.text("no_connection"))
+        try:
+            socket = await connect(
+                url,
+                ssl=tls_context(options.endpoint) if url.startswith("wss:") else None,
+                proxy=proxy_for("https", SOCKET_HOST) if options.endpoint is None else None,
+                open_timeout=HTTP_CONNECT_SECONDS,
+                close_timeout=CLOSE_SECONDS,
+                ping_interval=None,  # WeCom has heartbeats of its own
+                max_size=MAX_FRAME_BYTES,
+                compression=None,  # of a piece of a file it would hold the event loop for too long
+                write_limit=0,  # so `send` returns when the last byte has left
+                user_agent_header=f"wx2mqtt/{__version__}",
+            )
+        except (
+            OSError,
+            TimeoutError,
+            WebSocketException,
+            ImportError,
+        ) as why:  # a SOCKS proxy needs a library
+            log.info("no connection to WeCom", reason=type(why).__name__)
+            raise Unreachable(options.text("no_connection")) from None
+        return cls(socket, options)
+
+    async def request(self, command: FrameCommand, body: Mapping[str, Json] | None = None) -> Answer:
+        """Sends a request and returns WeCom's answer, whatever its code.
+
+        Raises `Unreachable` where nothing of it was written, and `OutcomeUnknown` where no answer came within
+        `ANSWER_SECONDS` after its last byte left.
+        """
+        request_id = new_request_id(command, self._clock.now, os.urandom(4))
+        return await self._exchange(command, request_id, request_frame(command, request_id, body))
+
+    async def respond(self, request_id: str, command: FrameCommand, body: Mapping[str, Json]) -> Answer:
+        """Answers a callback with its own id, and returns WeCom's answer to that. Raises as `request`."""
+        return await self._exchange(command, request_id, request_frame(command, request_id, body))
+
+    async def next_callbacks(self, limit: int) -> list[Callback]:
+        """Waits for callbacks, and takes those that are there, at most so many.
+
+        Returns none after a heartbeat was answered: the connection is alive and there is no news. Raises
+        `Unreachable` after the end of the connection, when all are taken.
+        """
+        if not self._callbacks:
+            self._require_open()
+            self._news.clear()
+            await self._news.wait()
+        taken: list[Callback] = []
+        while self._callbacks and len(taken) < limit:
+            callback, size = self._callbacks.popleft()
+            self._waiting_bytes -= size
+            taken.append(callback)
+        if not taken:
+            self._require_open()
+        return taken
+
+    async def close(self, message_key: str = "closed") -> None:
+        """Ends the connection; a second call does nothing more. `message_key` names the reason."""
+        self._end(message_key, abort=False)
+        await self._socket.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _exchange(self, command: FrameCommand, request_id: str, frame: str) -> Answer:
+        """Sends a frame and waits for the answer with its id; tells `observe` how that ended."""
+        self._require_open()
+        if request_id in self._pending:
+            raise Unreachable(self._options.text("answered_already"))
+        started_at = self._clock.monotonic()
+        outcome = "cancelled"
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._pending[request_id] = answer
+        try:
+            await self._send(frame)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                received = await answer
+            outcome = str(received.errcode)
+        except TimeoutError:
+            outcome = "no_answer"
+            raise OutcomeUnknown(self._options.text("no_answer", call=command)) from None
+        except OutcomeUnknown:
+            outcome = "broken_answer"
+            raise
+        finally:
+            del self._pending[request_id]
+            self._options.observe(command, outcome, self._clock.monotonic() - started_at)
+        return received
+
+    async def _send(self, frame: str) -> None:
+        """Writes a frame. Once that began, nobody knows how much of it has arrived."""
+        if self._socket.state is not State.OPEN or not self._clock.lease.is_valid:
+            raise Unreachable(self._options.text("no_connection"))
+        try:
+            await self._socket.send(frame)
+        except ConnectionClosed:
+            self._end("closed_by_wecom")
+            raise OutcomeUnknown(self.end_reason) from None
+
+    async def _read(self) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                self._take(await self._socket.recv(decode=False))
+        self._end("closed_by_wecom")
+
+    def _take(self, data: bytes) -> None:
+        """Hands a frame on to who waits for it."""
+        try:
+            frame = read_frame(data)
+        except UnreadableJson:
+            self.unreadable_count += 1
+            self._news.set()
+            return
+        if isinstance(frame, Answer):
+            answer = self._pending.get(frame.request_id)
+            if answer is not None and not answer.done():
+                answer.set_result(frame)
+            return
+        self.is_taken_over |= is_taken_over(frame)
+        self._callbacks.append((frame, len(data)))
+        self._waiting_bytes += len(data)
+        self._news.set()
+        if len(self._callbacks) > MAX_WAITING_CALLBACKS or self._waiting_bytes > MAX_WAITING_BYTES:
+            self._end("too_many_waiting")
+
+    async def _send_heartbeats(self) -> None:
+        """Sends one every `HEARTBEAT_SECONDS`; two in a row without an answer end the connection."""
+        unanswered = 0
+        while unanswered < MAX_UNANSWERED_HEARTBEATS:
+            started_at = self._clock.monotonic()
+            await self._clock.sleep(HEARTBEAT_SECONDS)
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):  # it may wait behind a piece of a file
+                    await self.request(FrameCommand.PING)
+            except (OutcomeUnknown, TimeoutError):
+                unanswered += 1
+            except Unreachable:
+                return
+            else:
+                unanswered = 0
+                self._news.set()
+            log.debug("heartbeat", unanswered=unanswered, seconds=self._clock.monotonic() - started_at)
+        self._end("no_heartbeat")
+
+    def _require_open(self) -> None:
+        if self.end_reason is not None:
+            raise Unreachable(self.end_reason)
+
+    def _end(self, message_key: str, *, abort: bool = True) -> None:
+        """Ends the connection for everybody who waits; what was written has an unknown outcome."""
+        if self.end_reason is not None:
+            return
+        self.end_reason = self._options.text(message_key)
+        self._news.set()
+        for answer in self._pending.values():
+            if not answer.done():
+                answer.set_exception(OutcomeUnknown(self.end_reason))
+        if abort:
+            self._socket.transport.abort()

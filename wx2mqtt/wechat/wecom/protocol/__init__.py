@@ -1,0 +1,1 @@
+"""The protocol of WeCom's long connection as pure functions: frames, messages, cards, files. No I/O."""

@@ -1,0 +1,60 @@
+"""Where WeCom is, how much it takes, and what the backend can do (wecom 2, 5)."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from wx2mqtt.limits import MIB
+from wx2mqtt.model import Kind
+from wx2mqtt.wechat.backend import Capabilities, MediaLimits
+from wx2mqtt.wechat.wecom.protocol.markdown import MAX_TEXT_BYTES
+
+SOCKET_HOST = "openws.work.weixin.qq.com"
+SOCKET_URL = f"wss://{SOCKET_HOST}"
+QR_HOST = "https://work.weixin.qq.com"
+
+HEARTBEAT_SECONDS = 30.0
+MAX_UNANSWERED_HEARTBEATS = 2
+
+# After the last byte of a request has left; without an answer its outcome is unknown.
+ANSWER_SECONDS = 5.0
+
+# An answer to a message or a press must come so soon.
+RESPOND_SECONDS = 5.0
+
+# What WeCom takes for a chat, receipts included.
+MAX_PER_MINUTE = 30
+MAX_PER_HOUR = 1000
+MAX_RECEIPTS_PER_MINUTE = 10
+MAX_RECEIPTS_PER_HOUR = 300
+
+CAPABILITIES = Capabilities(
+    backend="wecom",
+    product_name="Tencent WeCom bot",
+    has_contacts=False,
+    has_groups=True,
+    can_start_chat=False,
+    handles_change_at_login=False,
+    text_limit=MAX_TEXT_BYTES,
+    media={
+        Kind.IMAGE: MediaLimits(
+            max_bytes=10 * MIB, mime_types=frozenset({"image/png", "image/jpeg", "image/gif"})
+        ),
+        Kind.VIDEO: MediaLimits(max_bytes=10 * MIB, mime_types=frozenset({"video/mp4"})),
+        Kind.FILE: MediaLimits(max_bytes=20 * MIB),
+    },
+)
+
+
+def socket_url(endpoint: str | None) -> str:
+    """Returns the address of the long connection; that of an `endpoint` with http is ws, with https wss."""
+    if endpoint is None:
+        return SOCKET_URL
+    parts = urlsplit(endpoint)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/"
+
+
+def qr_base(endpoint: str | None) -> str:
+    """Returns the address below which the calls of a scan are."""
+    return QR_HOST if endpoint is None else endpoint.rstrip("/")

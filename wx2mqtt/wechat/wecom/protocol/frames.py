@@ -1,0 +1,103 @@
+"""Frames of the long connection: a JSON object in each WebSocket message (wecom 2.2).
+
+{"cmd": "aibot_msg_callback", "headers": {"req_id": "r1"}, "body": {…}}     a callback of WeCom
+{"cmd": "ping", "headers": {"req_id": "ping_1790000000000_0a1b2c3d"}}       a request of the bridge
+{"headers": {"req_id": "ping_1790…"}, "errcode": 0, "errmsg": "ok"}         WeCom's answer to it
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import field
+from enum import StrEnum
+
+from wx2mqtt.model import Json
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat.json_reader import (
+    JsonObject,
+    UnreadableJson,
+    parse_json,
+    read_number,
+    read_object,
+    read_text,
+)
+
+# Frames with raw control characters do come; all but tab and line feed are dropped (wecom 2.3).
+_CONTROL_BYTES = bytes({*range(0x20)} - {0x09, 0x0A})
+
+# A longer id of a request is none of ours, and is not repeated in an answer.
+MAX_REQUEST_ID_CHARACTERS = 256
+
+
+class FrameCommand(StrEnum):
+    """What a frame asks for, in its `cmd`."""
+
+    SUBSCRIBE = "aibot_subscribe"
+    PING = "ping"
+    SEND = "aibot_send_msg"
+    RESPOND = "aibot_respond_msg"
+    UPDATE_CARD = "aibot_respond_update_msg"
+    UPLOAD_BEGIN = "aibot_upload_media_init"
+    UPLOAD_PIECE = "aibot_upload_media_chunk"
+    UPLOAD_END = "aibot_upload_media_finish"
+
+
+class CallbackKind(StrEnum):
+    """What WeCom sends by itself, in the `cmd` of the frame."""
+
+    MESSAGE = "aibot_msg_callback"
+    EVENT = "aibot_event_callback"
+
+
+@frozen
+class Answer:
+    """WeCom's answer to the request with this id; `errcode` 0 means that it was done."""
+
+    request_id: str
+    errcode: int
+    errmsg: str = ""
+    body: JsonObject = field(default_factory=dict, repr=False)
+
+
+@frozen
+class Callback:
+    """A message or an event. `request_id` is what an answer to it must carry."""
+
+    #: One of `CallbackKind`, or a command that this version does not know.
+    command: str
+    request_id: str
+    body: JsonObject = field(repr=False)
+
+
+def read_frame(data: bytes) -> Answer | Callback:
+    """Reads one frame. Raises `UnreadableJson` for anything that is neither an answer nor a callback."""
+    frame = parse_json(data.translate(None, _CONTROL_BYTES))
+    request_id = read_text(read_object(frame, "headers"), "req_id")[:MAX_REQUEST_ID_CHARACTERS]
+    body = read_object(frame, "body")
+    command = read_text(frame, "cmd")
+    if command:
+        return Callback(command=command, request_id=request_id, body=body)
+    if not request_id or "errcode" not in frame:
+        raise UnreadableJson
+    return Answer(
+        request_id=request_id,
+        errcode=read_number(frame, "errcode"),
+        errmsg=read_text(frame, "errmsg"),
+        body=body,
+    )
+
+
+def request_frame(command: FrameCommand, request_id: str, body: Mapping[str, Json] | None = None) -> str:
+    """Returns the frame of a request. Raises `UnicodeEncodeError` for a lone surrogate in a text."""
+    frame: dict[str, Json] = {"cmd": str(command), "headers": {"req_id": request_id}}
+    if body is not None:
+        frame["body"] = dict(body)
+    text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+    text.encode()
+    return text
+
+
+def new_request_id(command: FrameCommand, now: int, random: bytes) -> str:
+    """Returns an id in the form of Tencent's own client. `now` is in milliseconds since 1970."""
+    return f"{command}_{now}_{random.hex()[:8]}"

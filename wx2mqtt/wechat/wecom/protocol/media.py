@@ -1,0 +1,145 @@
+"""Files: where those of a message are and how they are decrypted, and how ours are cut for an upload.
+
+Each file of a message has an address that is good for five minutes and a key of its own: AES-256-CBC, whose
+IV is the begin of the key, with PKCS#7 padding to 32 bytes (wecom 4.4). An upload goes over the socket in
+pieces (wecom 5.9). The cryptography library takes ten megabytes, so it is loaded with the first file.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import field
+from email.message import Message as MailMessage
+from email.utils import collapse_rfc2231_value
+from typing import Any
+from urllib.parse import unquote
+
+from wx2mqtt.limits import MIB
+from wx2mqtt.model import MediaRef
+from wx2mqtt.names import clean_filename, cut_filename
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_text
+
+KEY_BYTES = 32
+IV_BYTES = 16
+BLOCK_BYTES = 16
+PADDED_TO_BYTES = 32
+
+# How long the address of a file is good, from the time of its message.
+ADDRESS_SECONDS = 300
+
+# A longer address is ignored.
+MAX_URL_CHARACTERS = 4096
+
+# Of an upload: what WeCom takes.
+PIECE_BYTES = 512 * 1024
+MAX_PIECES = 100
+MIN_UPLOAD_BYTES = 5
+MAX_UPLOAD_BYTES = 20 * MIB
+
+
+class WrongKey(Exception):
+    """The padding is wrong: the bytes were not encrypted with this key, or they are cut off."""
+
+
+@frozen
+class MediaLocation:
+    """Where a file is."""
+
+    url: str = field(repr=False)
+    #: None: the message has no key, so the file is not encrypted.
+    key: bytes | None = field(default=None, repr=False)
+    #: When the address ends, in milliseconds since 1970.
+    until: int
+
+
+def media_ref(part: JsonObject, time: int, name: str = "") -> MediaRef | None:
+    """Returns the locator of the file in a part of a message; None without an address or with a broken key.
+
+    `time` is that of the message, in milliseconds since 1970.
+    """
+    url, key_text = read_text(part, "url").strip(), read_text(part, "aeskey").strip()
+    if not url or len(url) > MAX_URL_CHARACTERS:
+        return None
+    key = read_key(key_text) if key_text else None
+    if key_text and key is None:
+        return None
+    locator = {"url": url, "until": str(time + ADDRESS_SECONDS * 1000)}
+    if key is not None:
+        locator["key"] = key.hex()
+    return MediaRef(locator=locator, name=name)
+
+
+def parse_locator(locator: Mapping[str, str]) -> MediaLocation | None:
+    """Reads a locator of `media_ref`; returns None for one of another version."""
+    try:
+        key = bytes.fromhex(locator.get("key", ""))
+    except ValueError:
+        return None
+    if not locator.get("url") or len(key) not in {0, KEY_BYTES}:
+        return None
+    return MediaLocation(url=locator["url"], key=key or None, until=read_integer(locator.get("until", "")))
+
+
+def read_key(text: str) -> bytes | None:
+    """Reads a key of 32 bytes in base64, whose `=` may be missing; returns None for anything else."""
+    bare = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        key = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except ValueError:
+        return None
+    return key if len(key) == KEY_BYTES else None
+
+
+class Decryptor:
+    """Decrypts one file. Holds the last 32 bytes back until the end, since they end with the padding."""
+
+    def __init__(self, key: bytes) -> None:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
+
+        self._cipher: Any = Cipher(algorithms.AES(key), modes.CBC(key[:IV_BYTES])).decryptor()
+        self._held = b""
+        self._size = 0
+
+    def update(self, chunk: bytes) -> bytes:
+        """Decrypts the next bytes; returns all but the last 32."""
+        self._size += len(chunk)
+        decrypted: bytes = self._held + self._cipher.update(chunk)
+        end = max(0, len(decrypted) - PADDED_TO_BYTES)
+        self._held = decrypted[end:]
+        return decrypted[:end]
+
+    def finish(self) -> bytes:
+        """Returns the rest of the file without its padding. Raises `WrongKey`."""
+        if not self._size or self._size % BLOCK_BYTES:
+            raise WrongKey
+        padding = self._held[-1]
+        is_padded = 1 <= padding <= min(PADDED_TO_BYTES, len(self._held))
+        if not is_padded or self._held[-padding:] != bytes([padding]) * padding:
+            raise WrongKey
+        return self._held[:-padding]
+
+
+def filename_of(content_disposition: str) -> str:
+    """Returns the name of a file in a `Content-Disposition`, or an empty text.
+
+    `filename*` counts first; a plain `filename` may be percent-encoded all the same (wecom 4.4, 6.1).
+    """
+    header = MailMessage()
+    try:
+        header["Content-Disposition"] = content_disposition
+        values = [
+            value for key, value in header.get_params([], "Content-Disposition") if key.lower() == "filename"
+        ]
+        # The value of `filename*` is a tuple of its encoding, its language and itself.
+        extended = next((value for value in values if isinstance(value, tuple)), None)
+        name = collapse_rfc2231_value(extended or (values[0] if values else ""))
+    except (ValueError, LookupError):
+        return ""
+    return cut_filename(clean_filename(name if extended else unquote(name)))
+
+
+def piece_count(size: int) -> int:
+    """Returns in how many pieces a file of this size is uploaded."""
+    return -(-size // PIECE_BYTES)

@@ -1,0 +1,193 @@
+"""Reads the callbacks of messages (wecom 4).
+
+    {"msgid": "m1", "chattype": "group", "chatid": "wrk…", "from": {"userid": "zhangsan"}, "msgtype": "text",
+     "text": {"content": "@Bot open"}}
+
+becomes a text message of `zhangsan` in that group. A `mixed` message becomes one message a part.
+`PART_READERS` has a function for each type of part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import field, replace
+
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.wechat import wecom_placeholder
+from wx2mqtt.model import ChatKind, Handle, Json, Kind, MediaRef, Message
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
+from wx2mqtt.wechat.wecom.protocol.chats import group_handle, person_handle
+from wx2mqtt.wechat.wecom.protocol.media import media_ref
+
+# A message whose time (in seconds) is later counts as one without a time.
+MAX_TIME_SECONDS = 1 << 33
+
+# Of an id, which is stored and published.
+MAX_ID_CHARACTERS = 256
+
+# People send a few; more than these are not read.
+MAX_PARTS = 100
+
+# How much of a quoted text is published.
+MAX_QUOTE_CHARACTERS = 1000
+
+
+@frozen
+class PartContent:
+    """What a part says, without the sender and the time of its message."""
+
+    kind: Kind
+    text: str
+    detail: Mapping[str, Json] = field(default_factory=dict)
+    media: MediaRef | None = None
+
+
+@frozen
+class _PartContext:
+    """What the readers of parts need besides the part."""
+
+    #: Of the message, in milliseconds since 1970.
+    time: int
+    language: Language
+
+
+def read_messages(body: JsonObject, bot_name: str, language: Language, now: int) -> tuple[Message, ...]:
+    """Reads one callback; a mixed message has several.
+
+    `bot_name` is the name by which a group addresses the bot, empty where it has no blanks. `now`
+    (milliseconds since 1970) becomes the time of a message without one. Raises `ValueError` for a message
+    without an id, a sender or a chat.
+    """
+    message_id, sender, chat, chat_kind = _read_origin(body)
+    seconds = read_number(body, "create_time")
+    time = seconds * 1000 if 0 < seconds < MAX_TIME_SECONDS else now
+    context = _PartContext(time=time, language=language)
+    contents = [_read_part(part, context) for part in _parts(body)]
+    if chat_kind is ChatKind.GROUP:
+        contents = _without_address(contents, bot_name)
+    quote = _read_quote(read_object(body, "quote"), context)
+    if quote and contents[0].kind is Kind.TEXT:
+        contents[0] = replace(contents[0], kind=Kind.QUOTE, detail=quote)
+    messages = []
+    for number, content in enumerate(contents, start=1):
+        part_id = message_id if number == 1 else f"{message_id}-{number}"
+        messages.append(
+            Message(
+                key=part_id,
+                id=part_id,
+                chat=chat,
+                chat_kind=chat_kind,
+                sender=sender,
+                kind=content.kind,
+                text=content.text,
+                time=time,
+                detail=content.detail,
+                media=content.media,
+                mentioned=chat_kind is ChatKind.GROUP,
+            )
+        )
+    return tuple(messages)
+
+
+def _read_origin(body: JsonObject) -> tuple[str, Handle, Handle, ChatKind]:
+    """Returns the id of a message, its sender, its chat and the kind of this. Raises `ValueError`."""
+    message_id = read_text(body, "msgid").strip()
+    user_id = read_text(read_object(body, "from"), "userid")
+    if not message_id or len(message_id) > MAX_ID_CHARACTERS or not 0 < len(user_id) <= MAX_ID_CHARACTERS:
+        raise ValueError
+    sender = person_handle(user_id)
+    if read_text(body, "chattype") != "group":
+        return message_id, sender, sender, ChatKind.FRIEND
+    chat_id = read_text(body, "chatid")
+    if not 0 < len(chat_id) <= MAX_ID_CHARACTERS:
+        raise ValueError
+    return message_id, sender, group_handle(chat_id), ChatKind.GROUP
+
+
+def _parts(body: JsonObject) -> list[JsonObject]:
+    """Returns the parts of a message; one that is not `mixed` is a part itself."""
+    if read_text(body, "msgtype") != "mixed":
+        return [body]
+    return read_objects(read_object(body, "mixed"), "msg_item")[0][:MAX_PARTS] or [{}]
+
+
+def _read_part(part: JsonObject, context: _PartContext) -> PartContent:
+    part_type = read_text(part, "msgtype")
+    reader = PART_READERS.get(part_type)
+    if reader is not None:
+        return reader(read_object(part, part_type), context)
+    text = wecom_placeholder(context.language, Kind.UNSUPPORTED)
+    detail: dict[str, Json] = {"type": part_type[:MAX_ID_CHARACTERS]} if part_type else {}
+    return PartContent(kind=Kind.UNSUPPORTED, text=text, detail=detail)
+
+
+def _without_address(contents: list[PartContent], bot_name: str) -> list[PartContent]:
+    """Removes `@Bot`, with which a message of a group begins, from its first text."""
+    for index, content in enumerate(contents):
+        if content.kind is Kind.TEXT:
+            contents[index] = replace(content, text=text_without_address(content.text, bot_name))
+            break
+    return contents
+
+
+def text_without_address(text: str, bot_name: str) -> str:
+    """Returns a text without the first word where that begins with `@`; with `bot_name` that is one word."""
+    stripped = text.lstrip()
+    if not stripped.startswith("@"):
+        return text
+    address = f"@{bot_name}"
+    if bot_name and stripped.startswith(address):
+        return stripped[len(address) :].lstrip()
+    return stripped.partition(" ")[2].lstrip()
+
+
+# Parts: one function for each type.
+
+
+def _text_content(part: JsonObject, _context: _PartContext) -> PartContent:
+    return PartContent(kind=Kind.TEXT, text=read_text(part, "content"))
+
+
+def _image_content(part: JsonObject, context: _PartContext) -> PartContent:
+    return _file_content(Kind.IMAGE, part, context)
+
+
+def _video_content(part: JsonObject, context: _PartContext) -> PartContent:
+    return _file_content(Kind.VIDEO, part, context)
+
+
+def _document_content(part: JsonObject, context: _PartContext) -> PartContent:
+    return _file_content(Kind.FILE, part, context)
+
+
+def _file_content(kind: Kind, part: JsonObject, context: _PartContext) -> PartContent:
+    """Reads a file; its name comes with its bytes (`filename_of`)."""
+    text = wecom_placeholder(context.language, kind)
+    return PartContent(kind=kind, text=text, media=media_ref(part, context.time))
+
+
+def _voice_content(part: JsonObject, context: _PartContext) -> PartContent:
+    """Reads a voice message: WeCom sends its transcript, and no sound."""
+    text = read_text(part, "content").strip()
+    detail: dict[str, Json] = {"transcript": True} if text else {}
+    placeholder = wecom_placeholder(context.language, Kind.VOICE)
+    return PartContent(kind=Kind.VOICE, text=text or placeholder, detail=detail)
+
+
+PART_READERS: dict[str, Callable[[JsonObject, _PartContext], PartContent]] = {
+    "text": _text_content,
+    "image": _image_content,
+    "voice": _voice_content,
+    "file": _document_content,
+    "video": _video_content,
+}
+
+
+def _read_quote(quote: JsonObject, context: _PartContext) -> dict[str, Json]:
+    """Returns kind and text of the quoted message, or nothing without one; WeCom sends no id of it."""
+    if not quote:
+        return {}
+    contents = [_read_part(part, context) for part in _parts(quote)]
+    text = " ".join(content.text for content in contents)
+    return {"kind": str(contents[0].kind), "text": text[:MAX_QUOTE_CHARACTERS]}

@@ -1,0 +1,121 @@
+"""What is saved of a login: which bot it is, why its use has ended, and who has written to it.
+
+    {"backend": "wecom", "bot_id": "aibK…", "secret": "…", "ended": "taken_over", "chats": ["user:zhangsan"]}
+
+Only the secret of a bot that a scan made is saved. Of a configured one it is a digest, so that another secret
+in the configuration is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+from enum import StrEnum
+
+from wx2mqtt.model import Handle
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat.json_reader import JsonObject, read_text
+from wx2mqtt.wechat.wecom.protocol.endpoints import QR_HOST, SOCKET_URL
+
+NAME = "wecom"
+
+# Chats that are remembered; the newest ones.
+MAX_CHATS = 2000
+
+
+class End(StrEnum):
+    """Why the bot is not used until a person asks, or the credentials change.
+
+    It is saved, so that two programs never end each other's connections in a loop (wecom 2.6).
+    """
+
+    NOT_ENDED = ""
+    TAKEN_OVER = "taken_over"
+    REFUSED = "refused"
+    #: Somebody logged out.
+    LOGGED_OUT = "logged_out"
+
+
+@frozen
+class BotCredentials:
+    """What subscribes."""
+
+    bot_id: str
+    secret: str = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """Tells these credentials from others, and gives none of them away."""
+        return hashlib.sha256(f"wx2mqtt\0{self.bot_id}\0{self.secret}".encode("utf-8", "replace")).hexdigest()
+
+
+@frozen
+class SavedBot:
+    """The saved state of one bot."""
+
+    bot_id: str
+    #: Of a bot that a scan made; empty for a configured one.
+    secret: str = field(default="", repr=False)
+    #: `BotCredentials.digest` of a configured bot.
+    digest: str = field(default="", repr=False)
+    #: The configured endpoint for which it is; empty for WeCom itself.
+    endpoint: str = ""
+    ended: End = End.NOT_ENDED
+    #: A sentence about `ended`, with WeCom's words.
+    reason: str = ""
+    #: Those in which somebody has written, the newest last.
+    chats: tuple[Handle, ...] = ()
+
+    @property
+    def is_scanned(self) -> bool:
+        return bool(self.secret)
+
+    def to_saved(self) -> dict[str, object]:
+        return {
+            "backend": NAME,
+            "bot_id": self.bot_id,
+            "secret": self.secret,
+            "digest": self.digest,
+            "endpoint": self.endpoint,
+            "ended": str(self.ended),
+            "reason": self.reason,
+            "chats": list(self.chats),
+        }
+
+
+def is_saved_login(saved: Mapping[str, object]) -> bool:
+    """Returns whether a saved session is one of this backend."""
+    return saved.get("backend") == NAME and bool(saved.get("bot_id"))
+
+
+def read_saved_bot(saved: JsonObject) -> SavedBot | None:
+    """Reads a saved session; returns None for one that is not this backend's."""
+    bot_id = read_text(saved, "bot_id")
+    if not is_saved_login(saved) or not bot_id:
+        return None
+    ended = read_text(saved, "ended")
+    chats = saved.get("chats")
+    return SavedBot(
+        bot_id=bot_id,
+        secret=read_text(saved, "secret"),
+        digest=read_text(saved, "digest"),
+        endpoint=read_text(saved, "endpoint"),
+        ended=End(ended) if ended in {*End} else End.NOT_ENDED,
+        reason=read_text(saved, "reason"),
+        chats=with_newest((), (chat for chat in chats if isinstance(chat, str)))
+        if isinstance(chats, list)
+        else (),
+    )
+
+
+def with_newest(chats: Iterable[Handle], written: Iterable[str]) -> tuple[Handle, ...]:
+    """Returns the chats with those in which somebody has written now; too many displace the oldest."""
+    return tuple(dict.fromkeys((*chats, *map(Handle, written))))[-MAX_CHATS:]
+
+
+def host_origins(endpoint: str | None, _saved: Mapping[str, object]) -> Iterable[str]:
+    """Returns the origins that are requested over HTTP: those of a scan and of the long connection."""
+    if endpoint is not None:
+        return (endpoint,)
+    return (QR_HOST, SOCKET_URL.replace("wss:", "https:"))
