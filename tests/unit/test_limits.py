@@ -25,6 +25,7 @@ from tests.unit.mqtt.test_packet_reader import Peer
 from tests.unit.traffic_limits import TRAFFIC_DRIVERS
 from tests.unit.web_limits import WEB_DRIVERS
 from tests.unit.wechat_limits import WECHAT_DRIVERS
+from tests.unit.wecom_limits import WECOM_DRIVERS
 from wx2mqtt.app import control_socket
 from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
 from wx2mqtt.bridge.attachment_checks import check_filename
@@ -545,7 +546,14 @@ OTHER_DRIVERS: dict[str, Driver] = {
     "size of an unpacked backup, in sizes of the packed one": unpacked_backup,
     "share of `storage.max_size` that commands may fill": store_share,
 }
-DRIVERS = {**JSON_DRIVERS, **OTHER_DRIVERS, **WEB_DRIVERS, **TRAFFIC_DRIVERS, **WECHAT_DRIVERS}
+DRIVERS = {
+    **JSON_DRIVERS,
+    **OTHER_DRIVERS,
+    **WEB_DRIVERS,
+    **TRAFFIC_DRIVERS,
+    **WECHAT_DRIVERS,
+    **WECOM_DRIVERS,
+}
 BY_NAME = {limit.bounded: limit for limit in LIMITS}
 
 

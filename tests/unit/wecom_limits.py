@@ -1,0 +1,112 @@
+"""Drivers of the limits of what WeCom sends: see `test_limits.py`.
+
+Each gets a value of the limit and a folder, and returns whether that much is still within the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from tests.support.backend_options import backend_options
+from wx2mqtt.model import Message
+from wx2mqtt.wechat.wecom.client import WeComClient
+from wx2mqtt.wechat.wecom.connection import MAX_FRAME_BYTES, WeComConnection
+from wx2mqtt.wechat.wecom.protocol import media, messages, qr, session
+
+Driver = Callable[[Any, Path], bool]
+
+
+class SilentSocket:
+    """A socket that nothing comes from."""
+
+    state = State.OPEN
+
+    async def recv(self, **_: object) -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def close(self) -> None: ...
+
+    @property
+    def transport(self) -> Any:
+        return self
+
+    def abort(self) -> None: ...
+
+
+def frame_of_wecom(size: int, _: Path) -> bool:
+    protocol = ClientProtocol(parse_uri("ws://a/"), max_size=MAX_FRAME_BYTES, state=State.OPEN)
+    protocol.receive_data(Frame(Opcode.TEXT, b"x" * size).serialize(mask=False))
+    return protocol.parser_exc is None
+
+
+def is_open_after(*frames: bytes) -> bool:
+    """Whether a connection is still open when these frames wait to be taken."""
+
+    async def story() -> bool:
+        client = WeComClient(backend_options(credentials=None))
+        connection = WeComConnection(SilentSocket(), client._connection_options)  # type: ignore[arg-type]
+        for frame in frames:
+            connection._take(frame)
+        is_open = connection.end_reason is None
+        await connection.close()
+        return is_open
+
+    return asyncio.run(story())
+
+
+def waiting_callbacks(count: int, _: Path) -> bool:
+    return is_open_after(*[b'{"cmd": "x"}'] * count)
+
+
+def waiting_bytes(size: int, _: Path) -> bool:
+    pieces = [size // 8] * 7 + [size - size // 8 * 7]
+    return is_open_after(*(b'{"cmd": "x"}'.ljust(piece) for piece in pieces))
+
+
+def read(**body: object) -> tuple[Message, ...]:
+    whole = {"msgid": "m", "from": {"userid": "u"}, "msgtype": "text", **body}
+    return messages.read_messages(whole, "", "en", 0)
+
+
+def id_of_wecom(size: int, _: Path) -> bool:
+    try:
+        return bool(read(msgid="x" * size))
+    except ValueError:
+        return False
+
+
+def parts(count: int, _: Path) -> bool:
+    return len(read(msgtype="mixed", mixed={"msg_item": [{"msgtype": "text"}] * count})) == count
+
+
+def quoted_text(size: int, _: Path) -> bool:
+    (message,) = read(quote={"msgtype": "text", "text": {"content": "x" * size}})
+    return len(str(message.detail["text"])) == size
+
+
+def scan_code(size: int, _: Path) -> bool:
+    return qr.read_scan_code({"data": {"scode": "s", "auth_url": "https://a/".ljust(size, "x")}}) is not None
+
+
+WECOM_DRIVERS: dict[str, Driver] = {
+    "a message of WeCom, without its files": frame_of_wecom,
+    "messages of WeCom that wait to be stored": waiting_callbacks,
+    "size of the messages of WeCom that wait to be stored": waiting_bytes,
+    "an id of WeCom": id_of_wecom,
+    "parts of a message (WeCom)": parts,
+    "the text of a quoted message (WeCom)": quoted_text,
+    "the address of a file (WeCom)": lambda size, _: media.media_ref({"url": "x" * size}, 0) is not None,
+    "the content of a QR code (WeCom)": scan_code,
+    "chats of a saved login (WeCom)": lambda count, _: (
+        len(session.with_newest((), map(str, range(count)))) == count
+    ),
+}
