@@ -141,7 +141,7 @@ class Addon:
             if response.status_code == httpx.codes.BAD_REQUEST:  # the service is not enabled
                 raise AddonError(
                     "There is no broker: install the add-on Mosquitto broker, or fill in the option mqtt_url."
-                    " 没有 MQTT 代理服务器：请安装 Mosquitto broker 加载项，或填写选项 mqtt_url。"
+                    " 没有 MQTT 服务器：请安装 Mosquitto broker 加载项，或填写选项 mqtt_url。"
                 )
             response.raise_for_status()
             service = answer["data"]
@@ -154,7 +154,7 @@ class Addon:
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise AddonError(
                 f"The Supervisor does not say which broker there is ({type(error).__name__})."
-                " Supervisor 没有给出 MQTT 代理服务器。"
+                " Supervisor 没有给出 MQTT 服务器。"
             ) from error
 
     def _run_bridge(

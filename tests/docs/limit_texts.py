@@ -64,7 +64,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "the name of a topic level in a request": "请求中主题一级的名字",
     "the name of a file": "文件名",
     "marks in a row in a long name": "长名字中连续的附加符号",
-    "a packet from the broker": "来自代理服务器的报文",
+    "a packet from the broker": "来自 MQTT 服务器的报文",
     "deliveries in memory that are not stored yet, with 4 KiB for each": "内存中尚未存储的投递，每条另计 4 KiB",
     "the fetch or the upload of a command's file, and a second more for each 100 kB": (
         "下载或上传一条命令的文件所用的时间，每 100 kB 另加一秒"
@@ -87,7 +87,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "depth of an answer on the control socket": "控制套接字上回答的嵌套深度",
     "values in an answer on the control socket": "控制套接字上回答中的值",
     "connections to the control socket at a time": "同时与控制套接字的连接",
-    "publishes that wait for the broker's acknowledgement": "等待代理服务器确认的发布",
+    "publishes that wait for the broker's acknowledgement": "等待 MQTT 服务器确认的发布",
     "publishes in memory that are due": "内存中待发的发布",
     "commands for one chat in memory": "内存中同一聊天的命令",
     "commands in memory": "内存中的命令",
@@ -100,11 +100,11 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "the last messages that died three times with the process": "最近使进程连续终止三次的消息",
     "redirects of a `url`": "`url` 的重定向",
     "`path` of a command, as the system opens it": "命令的 `path`，以系统打开时为准",
-    "a packet of the broker without message": "代理服务器发来的不含消息的报文",
+    "a packet of the broker without message": "MQTT 服务器发来的不含消息的报文",
     "properties of an MQTT 5 packet": "MQTT 5 报文的属性",
-    "other servers that a broker names": "代理服务器指出的其他服务器",
+    "other servers that a broker names": "MQTT 服务器指出的其他服务器",
     "such servers that are followed in a row": "连续转向的此类服务器",
-    "the reason that a broker states": "代理服务器说明的原因",
+    "the reason that a broker states": "MQTT 服务器说明的原因",
     "each list of `wx2mqtt journal list`": "`wx2mqtt journal list` 显示的命令，等待的和已结束的分别计算",
     "users in health who got nothing": "健康信息记住的未能送达的收件人",
     "commands that were not sent, in the log of a minute": "日志中每分钟记录的未能发送的命令",
@@ -210,7 +210,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "error `rate_limited`": "错误 `rate_limited`",
     "error `bad_request`": "错误 `bad_request`",
     "MQTT 5: the broker does not send it; else it is acknowledged and dropped, with a warning in the log": (
-        "MQTT 5：代理服务器不会发送；否则确认并丢弃，并在日志中警告"
+        "MQTT 5：MQTT 服务器不会发送；否则确认并丢弃，并在日志中警告"
     ),
     "reading from the other side pauses": "暂停读取对方的数据",
     "is cut, with `truncated`": "截短，并带有 `truncated`",
@@ -231,7 +231,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     ),
     "result `rejected`, code `fetch_failed`": "结果为 `rejected`，代码 `fetch_failed`",
     "result `rejected`, code `bad_file`": "结果为 `rejected`，代码 `bad_file`",
-    "the connection to the broker is closed": "关闭与代理服务器的连接",
+    "the connection to the broker is closed": "关闭与 MQTT 服务器的连接",
     "the rest is ignored": "忽略其余的",
     "the next address of `mqtt.url` is tried": "尝试 `mqtt.url` 中的下一个地址",
     "the newest are shown": "显示最新的",

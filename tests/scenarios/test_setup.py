@@ -74,7 +74,7 @@ def test_all_by_options_writes_a_file_that_passes_its_check(start_mosquitto, tmp
     options = f"--host 127.0.0.1 --port {broker.port} --user bridge --password-file secret --language zh"
     done = here.run("setup", "-c", "a.yaml", *options.split(), "--home-assistant", "--person", "wife=老婆")
     assert (done.code, done.err) == (0, "")
-    assert "代理服务器满足桥接程序的全部需要" in done.out
+    assert "MQTT 服务器满足桥接程序的全部需要" in done.out
     checked = here.run("check", "-c", "a.yaml")
     assert (checked.code, checked.err) == (0, "")
     assert f"password_file: {secret}" in (tmp_path / "a.yaml").read_text()

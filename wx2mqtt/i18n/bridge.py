@@ -23,7 +23,7 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "answer_too_large": (
         "the answer has {size} bytes and the broker takes {limit}; ask for less (limit, offset)",
-        "回答有 {size} 字节，代理服务器最多接受 {limit}；请缩小范围（limit、offset）",
+        "回答有 {size} 字节，MQTT 服务器最多接受 {limit}；请缩小范围（limit、offset）",
     ),
     "request_failed": ("the bridge could not do it; the log says why", "桥接程序出错；原因见日志"),
     "assign_closed": ("'{user}' is not waiting for a decision", "“{user}”不需要指定"),
@@ -256,9 +256,9 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "purge_broker": (
         "at the broker: {count} retained topics below {base}, and the session of {clients}",
-        "代理服务器上：{base} 下的 {count} 个保留主题，以及 {clients} 的会话",
+        "MQTT 服务器上：{base} 下的 {count} 个保留主题，以及 {clients} 的会话",
     ),
-    "purge_session": ("at the broker: the session of {clients}", "代理服务器上：{clients} 的会话"),
+    "purge_session": ("at the broker: the session of {clients}", "MQTT 服务器上：{clients} 的会话"),
     "purge_device": (
         "at Home Assistant: the device that {topics} announces",
         "Home Assistant 中：由 {topics} 声明的设备",
@@ -277,11 +277,11 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "purge_refused": (
         "the broker does not let us clear {topics}; give the bridge's user the right, or leave the broker as it is with --no-broker",
-        "代理服务器不允许清除 {topics}；请授予桥接程序的用户权限，或用 --no-broker 跳过代理服务器",
+        "MQTT 服务器不允许清除 {topics}；请授予桥接程序的用户权限，或用 --no-broker 跳过 MQTT 服务器",
     ),
     "purge_no_broker": (
         "the broker cannot be reached ({why}), and nothing was taken away; try again, or leave the broker as it is with --no-broker",
-        "无法连接代理服务器（{why}），未删除任何内容；请重试，或用 --no-broker 跳过代理服务器",
+        "无法连接 MQTT 服务器（{why}），未删除任何内容；请重试，或用 --no-broker 跳过 MQTT 服务器",
     ),
     "purge_done": ("account '{account}' is gone", "账号“{account}”已清除"),
     "purge_aside": (

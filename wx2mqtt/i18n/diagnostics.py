@@ -142,11 +142,11 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "tcp_nobody": ("no program listens there", "没有程序在监听"),
     "tcp_nobody_cure": (
         "start the broker, or correct host and port in mqtt.url; mosquitto listens beyond its own machine only with a 'listener' line",
-        "请启动代理服务器，或更正 mqtt.url 中的主机和端口；mosquitto 需有 listener 行才会在本机以外监听",
+        "请启动 MQTT 服务器，或更正 mqtt.url 中的主机和端口；mosquitto 需有 listener 行才会在本机以外监听",
     ),
     "tcp_not_yet": (
         "no program listens yet: the embedded broker runs only while the bridge runs",
-        "尚无程序监听：内置代理服务器只在桥接程序运行时运行",
+        "尚无程序监听：内置 MQTT 服务器只在桥接程序运行时运行",
     ),
     "tcp_not_yet_cure": (
         "start the bridge (wx2mqtt run) and check again",
@@ -162,7 +162,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "tls_ok": ("{version}", "{version}"),
     "tls_none": (
         "not used, and the broker is outside your own network: anybody on the way can read messages and password",
-        "未使用，而代理服务器不在你自己的网络内：途中任何人都能读到消息和密码",
+        "未使用，而 MQTT 服务器不在你自己的网络内：途中任何人都能读到消息和密码",
     ),
     "tls_none_cure": ("use mqtts or wss in mqtt.url", "请在 mqtt.url 中使用 mqtts 或 wss"),
     "tls_silent": ("no answer to the TLS handshake", "对方没有回应"),
@@ -180,7 +180,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "dates_over": ("expired on {ends}", "已于 {ends} 过期"),
     "dates_over_cure": (
         "renew the broker's certificate and make the broker read it again (mosquitto: restart)",
-        "请更新代理服务器的证书并让代理服务器重新读取（mosquitto：重启）",
+        "请更新 MQTT 服务器的证书并让 MQTT 服务器重新读取（mosquitto：重启）",
     ),
     "dates_not_yet": ("valid only from {begins} on", "自 {begins} 起才有效"),
     "dates_not_yet_cure": (
@@ -208,37 +208,37 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "login_nobody": ("refused without a user name", "没有用户名不能登录"),
     "login_cure": (
         "check mqtt.username and mqtt.password_file; at the broker: mosquitto_passwd FILE USER, then reload it",
-        "请检查 mqtt.username 和 mqtt.password_file；代理服务器端：mosquitto_passwd 文件 用户，然后重新加载",
+        "请检查 mqtt.username 和 mqtt.password_file；MQTT 服务器端：mosquitto_passwd 文件 用户，然后重新加载",
     ),
     "login_nobody_cure": (
         "the broker requires a user: set mqtt.username and mqtt.password_file",
-        "代理服务器要求用户名：请设置 mqtt.username 和 mqtt.password_file",
+        "MQTT 服务器要求用户名：请设置 mqtt.username 和 mqtt.password_file",
     ),
     "login_client_cure": (
         "the broker accepts only client ids that it knows; allow {client}, or set mqtt.client_id",
-        "代理服务器只接受已知的客户端编号；请允许 {client}，或设置 mqtt.client_id",
+        "MQTT 服务器只接受已知的客户端编号；请允许 {client}，或设置 mqtt.client_id",
     ),
     "login_banned_cure": (
         "the broker has banned this client or address; its log says why and for how long",
-        "代理服务器已封禁此客户端或地址；原因和时长见代理服务器日志",
+        "MQTT 服务器已封禁此客户端或地址；原因和时长见 MQTT 服务器日志",
     ),
     "login_other": ("{why}", "{why}"),
     "login_other_cure": (
         "look at the broker's log for this moment; is it an MQTT broker, and is this the right port?",
-        "请查看代理服务器此刻的日志；确认它是 MQTT 代理服务器且端口正确",
+        "请查看 MQTT 服务器此刻的日志；确认它是 MQTT 服务器且端口正确",
     ),
     "version_ok": ("MQTT 5", "MQTT 5"),
     "version_old": (
         "only 3.1.1: messages do not expire at the broker, there are no response topics, and refusals are not reported",
-        "仅 3.1.1：消息不会在代理服务器过期，没有响应主题，也不会告知拒绝",
+        "仅 3.1.1：消息不会在 MQTT 服务器过期，没有响应主题，也不会告知拒绝",
     ),
     "version_old_cure": (
         "use a broker that speaks MQTT 5, such as mosquitto 2",
-        "请使用支持 MQTT 5 的代理服务器，例如 mosquitto 2",
+        "请使用支持 MQTT 5 的 MQTT 服务器，例如 mosquitto 2",
     ),
     "version_set_cure": (
         "set mqtt.protocol to auto, or use a broker that speaks MQTT 5, such as mosquitto 2",
-        "请将 mqtt.protocol 设为 auto，或使用支持 MQTT 5 的代理服务器，例如 mosquitto 2",
+        "请将 mqtt.protocol 设为 auto，或使用支持 MQTT 5 的 MQTT 服务器，例如 mosquitto 2",
     ),
     "version_chosen": ("3.1.1, as mqtt.protocol says", "3.1.1（由 mqtt.protocol 指定）"),
     "version_chosen_cure": (
@@ -246,11 +246,11 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "请去掉 mqtt.protocol：使用 MQTT 5 时消息会过期，拒绝也会告知",
     ),
     "qos_none": ("only QoS 0: delivery cannot be guaranteed", "仅 QoS 0：无法保证送达"),
-    "qos_none_cure": ("use a broker that supports QoS 1", "请使用支持 QoS 1 的代理服务器"),
+    "qos_none_cure": ("use a broker that supports QoS 1", "请使用支持 QoS 1 的 MQTT 服务器"),
     "limit_not_told": ("MQTT 3.1.1 does not report it", "MQTT 3.1.1 不提供"),
     "limit_not_told_cure": (
         "see the broker's configuration (mosquitto: max_inflight_messages, max_packet_size)",
-        "请查看代理服务器配置（mosquitto：max_inflight_messages、max_packet_size）",
+        "请查看 MQTT 服务器配置（mosquitto：max_inflight_messages、max_packet_size）",
     ),
     "in_flight_ok": ("{count} messages may be in flight", "可同时发送 {count} 条消息"),
     "in_flight_few": (
@@ -274,7 +274,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "delay_none": ("a message was not acknowledged at all", "消息未得到确认"),
     "delay_cure": (
         "check how busy the broker and the network in between are",
-        "请检查代理服务器和中间网络是否繁忙",
+        "请检查 MQTT 服务器和中间网络是否繁忙",
     ),
     "deaf": (
         "what is published below {topic} does not come back, so this cannot be tested",
@@ -292,7 +292,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "RabbitMQ 会这样：基础主题中不要用 . 或 *，文件请用带“name”的命令发送，而不是 out/<user>/file/<name>",
     ),
     "retained_ok": ("kept and delivered", "已保留并送达"),
-    "retained_refused": ("the broker does not support them", "代理服务器不保留"),
+    "retained_refused": ("the broker does not support them", "MQTT 服务器不保留"),
     "retained_not": ("not accepted: {why}", "未被接受：{why}"),
     "retained_lost": ("accepted, but not delivered to later subscribers", "已接受，但未送达后来的订阅者"),
     "retained_cure": (
@@ -316,11 +316,11 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "session_ok": ("with the messages that came meanwhile", "包括期间的消息"),
     "session_present": (
         "according to the broker; whether it keeps messages too cannot be tested without reading them",
-        "据代理服务器所述；未能读取，无法测试消息是否也保留",
+        "据 MQTT 服务器所述；未能读取，无法测试消息是否也保留",
     ),
     "session_lost": (
         "the broker dropped it at once: commands that come while the bridge is away are lost",
-        "代理服务器立即遗忘：桥接程序不在时的命令会丢失",
+        "MQTT 服务器立即遗忘：桥接程序不在时的命令会丢失",
     ),
     "session_empty": (
         "the session is kept, but not the messages that came meanwhile: commands are lost while the bridge is away",
@@ -329,14 +329,14 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "session_short": ("only for {minutes} minutes", "仅保留 {minutes} 分钟"),
     "session_cure": (
         "let the broker keep sessions (mosquitto: persistence true, autosave_interval 1)",
-        "请让代理服务器保留会话（mosquitto：persistence true、autosave_interval 1）",
+        "请让 MQTT 服务器保留会话（mosquitto：persistence true、autosave_interval 1）",
     ),
     "session_short_cure": (
         "raise it (mosquitto: persistent_client_expiration 14d)",
         "请调大（mosquitto：persistent_client_expiration 14d）",
     ),
     "lost": ("the connection ended during this check: {why}", "连接在此中断：{why}"),
-    "lost_cure": ("the broker's log says why", "原因见代理服务器日志"),
+    "lost_cure": ("the broker's log says why", "原因见 MQTT 服务器日志"),
     # permissions
     "publish_back": ("tested: the message came back", "已测试：收到回传"),
     "publish_ok": ("tested: accepted", "已测试：已接受"),
@@ -344,7 +344,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "publish_no": ("refused: {why}", "未被接受：{why}"),
     "publish_no_bridge": (
         "the broker refused it to the running bridge",
-        "代理服务器拒绝了运行中的桥接程序",
+        "MQTT 服务器拒绝了运行中的桥接程序",
     ),
     "publish_cure": (
         "let the bridge's user write {rule} (mosquitto's acl_file: topic write {rule})",
@@ -366,12 +366,12 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "make sure that the bridge's user may write {rule}, or use MQTT 5, which reports it",
         "请确认桥接程序的用户可以写 {rule}，或使用会告知的 MQTT 5",
     ),
-    "no_answer": ("no answer from the broker", "代理服务器没有应答"),
+    "no_answer": ("no answer from the broker", "MQTT 服务器没有应答"),
     "no_answer_cure": (
         "the broker hangs; its log may say why (RabbitMQ: a classic queue whose node is gone)",
-        "代理服务器没有反应；原因可能在其日志中（RabbitMQ：经典队列所在节点已离开）",
+        "MQTT 服务器没有反应；原因可能在其日志中（RabbitMQ：经典队列所在节点已离开）",
     ),
-    "given_up": ("not tested: the broker no longer answers", "未测试：代理服务器不再应答"),
+    "given_up": ("not tested: the broker no longer answers", "未测试：MQTT 服务器不再应答"),
     "given_up_cure": ("fix what failed above first", "请先解决上面失败的项目"),
     "receive_ok": ("granted", "已授予"),
     "receive_bridge": ("commands have come in", "已收到过命令"),
@@ -382,7 +382,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "receive_filtered": (
         "granted, but this broker may grant every subscription and filter messages afterwards",
-        "已授予，但此代理服务器可能一律授予而之后再过滤",
+        "已授予，但此 MQTT 服务器可能一律授予而之后再过滤",
     ),
     "receive_filtered_cure": (
         "make sure that the bridge's user may read {rule}: a message to out/filehelper must bring a result",

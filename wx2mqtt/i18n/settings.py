@@ -56,7 +56,7 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "write it in composed form (Unicode NFC)": "请以组合形式书写（Unicode NFC）",
     "is longer than {limit} bytes of UTF-8": "超过 {limit} 字节（UTF-8）",
     "is empty; leave the key out for the default": "是空的；去掉此键则使用默认值",
-    "topics that begin with $ belong to the broker; choose another": "以 $ 开头的主题属于代理服务器；请换一个",
+    "topics that begin with $ belong to the broker; choose another": "以 $ 开头的主题属于 MQTT 服务器；请换一个",
     "holds a wildcard (+ or #); a topic for publishing must be concrete": "含有通配符（+ 或 #）；用于发布的主题必须是具体的",
     "has an empty level; remove the / at the start or at the end, or one of two in a row": (
         "有空的一级；请去掉开头或结尾的 /，或连续两个中的一个"
@@ -120,10 +120,10 @@ PROBLEM_TEXTS: Mapping[str, str] = {
         "请写套接字的绝对路径：unix:///run/mosquitto/mosquitto.sock"
     ),
     # broker, page, Home Assistant
-    "embedded cannot be one of several: it is no broker of a cluster": "embedded 不能是多个之一：它不是集群中的代理服务器",
-    "names the same broker twice; remove one": "同一个代理服务器写了两次；请去掉一个",
+    "embedded cannot be one of several: it is no broker of a cluster": "embedded 不能是多个之一：它不是集群中的 MQTT 服务器",
+    "names the same broker twice; remove one": "同一个 MQTT 服务器写了两次；请去掉一个",
     "a password needs mqtt.username: MQTT 3.1.1 sends none without it": "密码需要 mqtt.username：没有它时 MQTT 3.1.1 不发送密码",
-    "has no effect: the embedded broker needs no login": "没有作用：内嵌的代理服务器不需要登录",
+    "has no effect: the embedded broker needs no login": "没有作用：内嵌的 MQTT 服务器不需要登录",
     "needs {name} beside it: a certificate and its key belong together": "旁边还需要 {name}：证书和密钥要一起使用",
     "has no effect: no mqtt.url is mqtts or wss": "没有作用：mqtt.url 中没有 mqtts 或 wss",
     "others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)": (

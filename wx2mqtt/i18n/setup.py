@@ -30,25 +30,25 @@ SETUP_MESSAGES: Catalogue = {
         "自己收告警、给家里下命令，请选 ilink：风险低，但只能发给你一人，且只在你最后一条消息之后的一天内能送达。需要好友和群聊，请选 webwx：它违反微信规则，且只有少数账号能登录。",
     ),
     "which_backend": ("Which backend?", "使用哪种后端？"),
-    "which_broker": ("Which MQTT broker?", "使用哪个 MQTT 代理服务器？"),
+    "which_broker": ("Which MQTT broker?", "使用哪个 MQTT 服务器？"),
     "found_supervisor": (
         "Home Assistant's own, {host}:{port}, with its user and password",
         "Home Assistant 自带的 {host}:{port}（含用户名和密码）",
     ),
     "found_here": ("the one on this machine, {host}:{port}", "本机上的 {host}:{port}"),
-    "other_broker": ("another one", "其他代理服务器"),
+    "other_broker": ("another one", "其他 MQTT 服务器"),
     "no_broker": (
         "none: use the one that comes with the bridge, for this machine only",
         "没有：由桥接程序自带，仅限本机使用",
     ),
-    "host": ("Host name or address of the broker", "代理服务器的主机名或地址"),
+    "host": ("Host name or address of the broker", "MQTT 服务器的主机名或地址"),
     "no_host": ("that is no host name or address (write it without port)", "这不是主机名或地址（不含端口）"),
     "tls": ("Connect with TLS?", "使用 TLS？"),
     "port": ("Port", "端口"),
     "no_port": ("a port is a number from 1 to 65535", "端口是 1 到 65535 的数字"),
     "ca_file": (
         "File with the CA certificate of the broker (empty: it is signed by a public CA)",
-        "代理服务器的 CA 证书文件（留空：由公认机构签发）",
+        "MQTT 服务器的 CA 证书文件（留空：由公认机构签发）",
     ),
     "user": ("User name (empty: none)", "用户名（留空：无）"),
     "password": ("Password (not shown)", "密码（不显示）"),
@@ -96,10 +96,10 @@ SETUP_MESSAGES: Catalogue = {
     "write_unit": ("Write a systemd service to {path}?", "把 systemd 服务写入 {path}？"),
     # messages
     "trying": ("trying {url} …", "正在测试 {url} …"),
-    "broker_good": ("the broker does everything that the bridge needs", "代理服务器满足桥接程序的全部需要"),
+    "broker_good": ("the broker does everything that the bridge needs", "MQTT 服务器满足桥接程序的全部需要"),
     "broker_bad": (
         "the broker cannot be used with these answers; nothing was written (--no-try skips the test)",
-        "代理服务器无法这样使用；未写入任何文件（--no-try 可不测试直接写入）",
+        "MQTT 服务器无法这样使用；未写入任何文件（--no-try 可不测试直接写入）",
     ),
     "broker_lacks": (
         "setup can go on, but some things will not work until this is fixed",
@@ -115,7 +115,7 @@ SETUP_MESSAGES: Catalogue = {
     ),
     "no_broker_found": (
         "no broker was found: give --host, or --embedded",
-        "没有找到代理服务器：请给出 --host 或 --embedded",
+        "没有找到 MQTT 服务器：请给出 --host 或 --embedded",
     ),
     "wrote": ("wrote {path}", "已写入 {path}"),
     "kept": ("the old file is {path}", "旧文件为 {path}"),
@@ -166,8 +166,8 @@ DEMO_MESSAGES: Catalogue = {
         """no WeChat account is involved; your broker keeps nothing of it afterwards.
 Whoever may use that broker sees these messages, and may write to the simulated WeChat.
 The phone and the page are for this machine alone.""",
-        """不涉及任何微信账号；结束后不会在你的代理服务器上留下任何内容。
-凡是能使用该代理服务器的人都能看到这些消息，也能向模拟的微信发消息。
+        """不涉及任何微信账号；结束后不会在你的 MQTT 服务器上留下任何内容。
+凡是能使用该 MQTT 服务器的人都能看到这些消息，也能向模拟的微信发消息。
 手机和状态页只在本机可用。""",
     ),
     "action_ilink": (
@@ -214,9 +214,9 @@ Stop with Ctrl-C.""",
         """wx2mqtt 演示：{scope}
 
   手机            {phone}/      {action}
-  代理服务器      {broker}{password}
+  MQTT 服务器      {broker}{password}
   状态页          {page}/      二维码、桥接程序的状态、联系人及其主题
-  Home Assistant  在它的 MQTT 集成中填写这个代理服务器，见 deploy/home-assistant/README.zh.md
+  Home Assistant  在它的 MQTT 集成中填写这个 MQTT 服务器，见 deploy/home-assistant/README.zh.md
   查看消息        mosquitto_sub {options} -t 'wx/+/+' -T wx/login/qr -F '%t  %p'
   发到微信        mosquitto_pub {options} -q 1 -t wx/out/{user} -m '开饭了'
 

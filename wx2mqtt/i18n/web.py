@@ -65,15 +65,15 @@ REMEDIES: Mapping[str, Remedy] = {
     "broker_away": Remedy(
         (
             "The MQTT broker cannot be reached. What comes from WeChat is kept until it can.",
-            "无法连接 MQTT 代理服务器。微信消息会保留，直到恢复连接。",
+            "无法连接 MQTT 服务器。微信消息会保留，直到恢复连接。",
         ),
         (
             "See that it runs, and that mqtt.url and its password fit; 'wx2mqtt check --connect' tries.",
-            "请确认代理服务器正在运行，并且 mqtt.url 及其密码正确；可用“wx2mqtt check --connect”测试。",
+            "请确认 MQTT 服务器正在运行，并且 mqtt.url 及其密码正确；可用“wx2mqtt check --connect”测试。",
         ),
     ),
     "broker_refuses_topics": Remedy(
-        ("The broker refuses topics of the bridge.", "MQTT 代理服务器拒绝了部分主题。"),
+        ("The broker refuses topics of the bridge.", "MQTT 服务器拒绝了部分主题。"),
         (
             "Let the bridge's user publish and subscribe below its base; it tries again every 5 minutes.",
             "请允许桥接程序的用户在其基础主题下发布和订阅。每 5 分钟自动重试一次。",
@@ -159,7 +159,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "messages_set_aside": Remedy(
         (
             "The broker hangs up on some messages, so they were set aside.",
-            "MQTT 代理服务器遇到某些消息会断开，这些消息已被搁置。",
+            "MQTT 服务器遇到某些消息会断开，这些消息已被搁置。",
         ),
         (
             "'wx2mqtt journal list' shows them, 'wx2mqtt journal retry --row' publishes one again.",
@@ -169,11 +169,11 @@ REMEDIES: Mapping[str, Remedy] = {
     "discovery_too_large": Remedy(
         (
             "What Home Assistant is to know is more than the broker takes, so people are left out.",
-            "给 Home Assistant 的配置超过 MQTT 代理服务器的上限，部分联系人未包含在内。",
+            "给 Home Assistant 的配置超过 MQTT 服务器的上限，部分联系人未包含在内。",
         ),
         (
             "Name fewer people in homeassistant.expose, or raise the broker's packet limit.",
-            "请减少 homeassistant.expose 中的联系人，或调大代理服务器的数据包上限。",
+            "请减少 homeassistant.expose 中的联系人，或调大 MQTT 服务器的数据包上限。",
         ),
     ),
     "unresolved_people": Remedy(

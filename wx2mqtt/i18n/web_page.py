@@ -50,9 +50,9 @@ PAGE_MESSAGES: Catalogue = {
     ),
     "step_configuration_default": (
         "There is no configuration file, so the broker is for this machine only. {command} writes a file, for your own broker and for Home Assistant; then start the bridge again.",
-        "没有配置文件，因此 MQTT 代理服务器仅限本机使用。如需使用自己的 MQTT 服务器或 Home Assistant，请用 {command} 写入配置文件，然后重新启动桥接程序。",
+        "没有配置文件，因此 MQTT 服务器仅限本机使用。如需使用自己的 MQTT 服务器或 Home Assistant，请用 {command} 写入配置文件，然后重新启动桥接程序。",
     ),
-    "step_broker": ("The MQTT broker", "MQTT 代理服务器"),
+    "step_broker": ("The MQTT broker", "MQTT 服务器"),
     "step_login": ("The login to WeChat", "登录微信"),
     "step_message": ("The first message", "第一条消息"),
     "step_message_bot": (
@@ -116,7 +116,7 @@ PAGE_MESSAGES: Catalogue = {
     ),
     # figures
     "figures": ("Queues and connections", "队列与连接"),
-    "broker": ("Broker", "MQTT 代理服务器"),
+    "broker": ("Broker", "MQTT 服务器"),
     "broker_here": ("connected, MQTT {protocol}", "已连接，MQTT {protocol}"),
     "broker_away": ("not connected", "未连接"),
     "connects": (", reconnected {count} times since the start", "，启动以来重连 {count} 次"),
@@ -221,7 +221,7 @@ PAGE_MESSAGES: Catalogue = {
     "outage_title": ("The database cannot be used", "数据库无法使用"),
     "outage_text": (
         "Since {time} no account runs here: nothing is received and nothing is sent. What comes in waits at WeChat and at the broker. The bridge goes on by itself when the database is back.",
-        "自 {time} 起这里没有账号在运行：不接收，也不发送。到来的内容在微信和 MQTT 代理服务器上等待。数据库恢复后桥接程序会自动继续。",
+        "自 {time} 起这里没有账号在运行：不接收，也不发送。到来的内容在微信和 MQTT 服务器上等待。数据库恢复后桥接程序会自动继续。",
     ),
     "reload_title": ("The changed configuration cannot be used", "修改后的配置无法使用"),
     "reload_text": (

@@ -56,7 +56,7 @@ CONFIG_HEADERS: Mapping[Language, str] = {
 # 要设置其中一个，请去掉它和它上面的段前面的 #。
 #
 # 每个键也可以来自环境变量：mqtt.url 为 WX2MQTT_MQTT__URL。大小：256kB、25MB、1GiB。
-# 时长：30s、10m、24h、7d。`wx2mqtt check` 一次找出所有问题，加上 --connect 还会检查代理服务器。
+# 时长：30s、10m、24h、7d。`wx2mqtt check` 一次找出所有问题，加上 --connect 还会检查 MQTT 服务器。
 """,
 }
 

@@ -127,5 +127,5 @@ def test_secrets_are_taken_out_of_a_sentence():
 
 
 def test_a_reason_is_said_in_the_language_of_the_owner():
-    assert reason_text("zh", 0x87) == "代理服务器不允许：用户没有权限"
-    assert reason_text("zh", 0xEE, "why") == "代理服务器返回代码 0xEE（why）"
+    assert reason_text("zh", 0x87) == "MQTT 服务器不允许：用户没有权限"
+    assert reason_text("zh", 0xEE, "why") == "MQTT 服务器返回代码 0xEE（why）"
