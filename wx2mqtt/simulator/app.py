@@ -1,4 +1,7 @@
-"""The ASGI application of the simulator: routes requests to endpoints, the control API or the phone page."""
+"""The ASGI application of the simulator: routes requests to endpoints, the control API or the phone page.
+
+WebSockets go to the gateway of WeCom.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from wx2mqtt.simulator.http_messages import (
 )
 from wx2mqtt.simulator.routes import Endpoint, find_endpoint, run_endpoint
 from wx2mqtt.simulator.wechat import WeChat
+from wx2mqtt.simulator.wecom import gateway
 
 
 class SimulatorApp:
@@ -37,6 +41,9 @@ class SimulatorApp:
             return  # the simulator stops; uvicorn would log the cancellation as a failure
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await gateway.serve(self.wechat.wecom, scope, receive, send)
+            return
         request = await read_request(scope, receive)
         if request is None:
             return
@@ -58,8 +65,7 @@ class SimulatorApp:
 
     async def _call(self, endpoint: Endpoint, request: Request, receive: Receive) -> SimulatedAnswer | None:
         wechat = self.wechat
-        wechat.calls[endpoint.name] += 1
-        wechat.notify_changed()
+        wechat.count_call(endpoint.name)
         call = Call(endpoint.name, request, wechat)
         fault = wechat.faults.next_fault(endpoint.name)
         if fault is None:

@@ -24,9 +24,11 @@ from wx2mqtt.simulator.qr_codes import (
     LoginQrCode,
     OtherAccount,
 )
-from wx2mqtt.simulator.routes import ENDPOINTS
+from wx2mqtt.simulator.routes import FAULTY_NAMES
 from wx2mqtt.simulator.settings import BadSetting
 from wx2mqtt.simulator.wechat import WeChat
+from wx2mqtt.simulator.wecom import control as wecom_control
+from wx2mqtt.simulator.wecom import orders as wecom_orders
 from wx2mqtt.simulator.world import BadPerson, UnknownPerson
 
 Fields = dict[str, object]
@@ -43,8 +45,19 @@ class Conflict(ValueError):
     """The order is not possible in the current state (HTTP 409)."""
 
 
-_CONFLICT_ERRORS = (ActionNotPossible, CannotSend, Conflict, *ilink_control.CONFLICT_ERRORS)
-_NOT_FOUND_ERRORS = (UnknownPerson, UnknownMessage, ilink_control.UnknownMessage)
+_CONFLICT_ERRORS = (
+    ActionNotPossible,
+    CannotSend,
+    Conflict,
+    *ilink_control.CONFLICT_ERRORS,
+    *wecom_control.CONFLICT_ERRORS,
+)
+_NOT_FOUND_ERRORS = (
+    UnknownPerson,
+    UnknownMessage,
+    ilink_control.UnknownMessage,
+    *wecom_control.NOT_FOUND_ERRORS,
+)
 _BAD_ORDER_ERRORS = (
     BadOrder,
     BadMedia,
@@ -53,6 +66,7 @@ _BAD_ORDER_ERRORS = (
     BadPerson,
     message_kinds.UnknownKind,
     *ilink_control.BAD_ORDER_ERRORS,
+    *wecom_control.BAD_ORDER_ERRORS,
 )
 
 
@@ -72,7 +86,7 @@ async def carry_out(wechat: WeChat, request: Request, handler: Handler) -> Simul
 def find_handler(request: Request) -> Handler | None:
     if request.path.startswith(control_media.PREFIX):
         return control_media.get_file
-    for prefix, handler in _ILINK_PREFIX_HANDLERS:
+    for prefix, handler in _PREFIX_HANDLERS:
         if request.path.startswith(prefix):
             return handler
     return HANDLERS.get((request.method, request.path))
@@ -180,6 +194,7 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
         "faults": [asdict(fault) for fault in wechat.faults.list()],
         "settings": wechat.settings.values(),
         "ilink": ilink_control.overview(wechat.ilink),
+        "wecom": wecom_control.overview(wechat.wecom),
     }
 
 
@@ -331,7 +346,7 @@ async def settings(wechat: WeChat, _: Request, order: Fields) -> Fields:
 
 
 async def fault(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    wechat.faults.add(order, frozenset(ENDPOINTS))
+    wechat.faults.add(order, FAULTY_NAMES)
     return {}
 
 
@@ -352,13 +367,23 @@ def _ilink_handler(handler: ilink_control.Handler) -> Handler:
     return carried_out
 
 
-_ILINK_PREFIX_HANDLERS = (
+def _wecom_handler(handler: wecom_orders.Handler) -> Handler:
+    async def carried_out(wechat: WeChat, request: Request, order: Fields) -> object:
+        return await handler(wechat.wecom, request, order)
+
+    return carried_out
+
+
+_PREFIX_HANDLERS = (
     (ilink_control.MEDIA_PREFIX, _ilink_handler(ilink_control.get_file)),
     ("/sim/ilink/qrcode/", _ilink_handler(ilink_control.qrcode)),
+    (wecom_control.MEDIA_PREFIX, _wecom_handler(wecom_control.get_file)),
+    (wecom_control.QRCODE_PREFIX, _wecom_handler(wecom_control.qrcode)),
 )
 
 HANDLERS: dict[tuple[str, str], Handler] = {
     **{route: _ilink_handler(handler) for route, handler in ilink_control.HANDLERS.items()},
+    **{route: _wecom_handler(handler) for route, handler in wecom_control.HANDLERS.items()},
     ("GET", "/sim/state"): state,
     ("GET", "/sim/wait"): wait,
     ("GET", "/sim/sent"): sent,

@@ -1,4 +1,4 @@
-"""The table of all calls of web WeChat and iLink: path, handler, and form of an error answer."""
+"""The table of all calls of web WeChat, iLink and WeCom over HTTP: path, handler, form of an error answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from wx2mqtt.simulator.http_messages import SimulatedAnswer
 from wx2mqtt.simulator.ilink import answers as ilink_answers
 from wx2mqtt.simulator.ilink import checks as ilink_checks
 from wx2mqtt.simulator.ilink import routes as ilink_routes
+from wx2mqtt.simulator.wecom import gateway as wecom_gateway
+from wx2mqtt.simulator.wecom import http_calls as wecom_calls
 
 PREFIX = "/cgi-bin/mmwebwx-bin/"
 
@@ -117,7 +119,23 @@ def _ilink_endpoint(name: str, handler: ilink_routes.Handler) -> Endpoint:
 
 _ILINK = {path: _ilink_endpoint(*name_and_handler) for path, name_and_handler in ilink_routes.PATHS.items()}
 
-ENDPOINTS = {endpoint.name: endpoint for endpoint in (*_TABLE, *_ILINK.values())}
+
+def _wecom_handler(name: str, handler: wecom_calls.Handler) -> Handler:
+    async def carried_out(call: Call) -> SimulatedAnswer:
+        return await handler(wecom_calls.HttpCall(name, call.request, call.wechat.wecom))
+
+    return carried_out
+
+
+_WECOM = {
+    name: Endpoint(name=name, handler=_wecom_handler(name, handler), error_answer=wecom_calls.error_answer)
+    for name, handler in wecom_calls.HANDLERS.items()
+}
+
+ENDPOINTS = {endpoint.name: endpoint for endpoint in (*_TABLE, *_ILINK.values(), *_WECOM.values())}
+
+FAULTY_NAMES = frozenset({*ENDPOINTS, *wecom_gateway.NAMES})
+"""What faults can be ordered for: calls over HTTP, and commands over the WebSocket."""
 
 _WITHOUT_PREFIX = frozenset({"jslogin", "qrcode"})
 """The only calls outside the prefix (webwx 1.2.1)."""
@@ -139,4 +157,6 @@ async def run_endpoint(endpoint: Endpoint, call: Call) -> SimulatedAnswer:
 def find_endpoint(path: str) -> Endpoint | None:
     if path.startswith("/qrcode/"):
         return ENDPOINTS["qrcode"]
+    if (name := wecom_calls.find_name(path)) is not None:
+        return _WECOM[name]
     return _PATHS.get(path)

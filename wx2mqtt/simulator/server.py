@@ -69,6 +69,10 @@ class _Protocol(H11Protocol):
         self.app_state = {"transport": transport}
 
 
+_MAX_FRAME_BYTES = 4 * 1024 * 1024
+"""Above this a frame is not read to its end; the gateway refuses smaller ones, too, and says so."""
+
+
 class Simulator:
     """WeChat's servers, the phone page and the control API on one port.
 
@@ -109,7 +113,9 @@ class Simulator:
             log_config=None,
             access_log=False,
             http="h11",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=_MAX_FRAME_BYTES,
+            ws_per_message_deflate=False,
             proxy_headers=False,
             server_header=False,
             date_header=False,
@@ -180,6 +186,7 @@ async def _run(options: SimulatorOptions) -> None:
     async with Simulator(options.host, options.port, tls=options.tls) as simulator:
         simulator.wechat.settings.autoscan = options.autoscan
         simulator.wechat.ilink.settings.autoscan = OWNER if options.autoscan else ""
+        simulator.wechat.wecom.settings.autoscan = OWNER if options.autoscan else ""
         simulator.wechat.world.populate(friends=options.friends)
         sys.stdout.write(startup_text(simulator.url, options))
         sys.stdout.flush()

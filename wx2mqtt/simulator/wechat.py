@@ -17,6 +17,7 @@ from wx2mqtt.simulator.session import EntryKind, SimulatedSession
 from wx2mqtt.simulator.settings import SimulatorSettings
 from wx2mqtt.simulator.violations import Violations
 from wx2mqtt.simulator.waiting_condition import LastMinute, WaitingCondition
+from wx2mqtt.simulator.wecom.simulated_wecom import SimulatedWeCom
 from wx2mqtt.simulator.world import WorldContact, fresh_world
 
 MAX_KNOWN_FILES = 1000
@@ -67,12 +68,26 @@ class WeChat:
             shared_settings=self.settings,
             seed=self._seed,
         )
+        self.wecom = SimulatedWeCom(
+            world=self.world,
+            violations=self.violations,
+            faults=self.faults,
+            shared_settings=self.settings,
+            count_call=self.count_call,
+            seed=self._seed,
+        )
+
+    def count_call(self, name: str) -> None:
+        """Counts a call of a client by the name of its endpoint or command."""
+        self.calls[name] += 1
+        self.notify_changed()
 
     def reset(self) -> None:
         """Restores the initial state with default settings; ends and drops all logins."""
         for session in self.sessions.values():
             session.end_with(1100)
         self.ilink.end_all_bots()
+        self.wecom.close_all()
         phone = self.phone
         self.settings = SimulatorSettings()
         self._create_state()

@@ -9,6 +9,7 @@ import pytest
 from tests.support.chromium import Chromium
 from tests.support.ilink_client import ILinkClient
 from tests.support.web_client import WebClient
+from tests.support.wecom_client import WeComClient
 from wx2mqtt.simulator.server import Simulator
 
 
@@ -57,6 +58,20 @@ async def talking(bound: ILinkClient) -> ILinkClient:
     await bound.control("say", text="hi")
     assert [message["item_list"][0]["text_item"]["text"] for message in await bound.new()] == ["hi"]
     return bound
+
+
+@pytest.fixture
+async def stranger(sim: Simulator) -> AsyncIterator[WeComClient]:
+    """A program of WeCom that has not connected yet."""
+    async with WeComClient(sim.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def bot(stranger: WeComClient) -> WeComClient:
+    """A program that has subscribed with the bot that is there from the start."""
+    assert (await stranger.log_in())["errcode"] == 0
+    return stranger
 
 
 @pytest.fixture(params=[(360, "zh"), (1000, "en")], ids=["phone-zh", "desk-en"])

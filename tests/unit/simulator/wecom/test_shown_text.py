@@ -1,0 +1,68 @@
+"""Markdown as people read it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from wx2mqtt.simulator.wecom.shown_text import shown_text
+
+MARKS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+@pytest.mark.parametrize(
+    ("markdown", "shown"),
+    [
+        ("hello", "hello"),
+        ("# Title", "Title"),
+        ("### Title ###", "Title"),
+        ("#no title", "#no title"),
+        ("a **bold** and *italic* and ~~gone~~", "a bold and italic and gone"),
+        ("***both***", "both"),
+        ("snake_case_name and __bold__", "snake_case_name and bold"),
+        ("5 * 3 * 2", "5 * 3 * 2"),
+        ("> quoted", "｜quoted"),
+        ("- one\n* two\n+ three", "• one\n• two\n• three"),
+        ("1. one\n2. two", "1. one\n2. two"),
+        ("[name](https://a.example)", "name (https://a.example)"),
+        ("![picture](https://a.example/p.png)", "picture (https://a.example/p.png)"),
+        ("<https://a.example>", "https://a.example"),
+        ("<b>x</b>", "x"),
+        ("`a * b`", "a * b"),
+        ("```\n# a\n*b*\n```\nafter", "# a\n*b*\nafter"),
+        ("---", "———"),
+        ("Title\n===", "Title"),
+        ("a | b\n--|--\n1 | 2", "a | b\n1 | 2"),
+        ("&lt;b&gt; &#9728; &nothing;", "<b> ☀ &nothing;"),
+        ("one\ntwo", "one\ntwo"),
+        ("  two spaces", "two spaces"),
+    ],
+)
+def test_marks_are_not_shown(markdown: str, shown: str):
+    assert shown_text(markdown) == shown
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_an_escaped_mark_is_shown(mark: str):
+    assert shown_text(f"\\{mark}a\\{mark} \\{mark}\\{mark}b") == f"{mark}a{mark} {mark}{mark}b"
+
+
+@given(st.text(st.sampled_from(MARKS + "ab 1灯"), min_size=1, max_size=30))
+def test_a_line_whose_marks_are_escaped_is_read_as_it_was_written(text: str):
+    escaped = "x" + "".join(f"\\{one}" if one in MARKS else one for one in text) + "x"
+    assert shown_text(escaped) == f"x{text}x"
+
+
+@given(st.text(st.sampled_from(MARKS + "ab \n灯"), min_size=1, max_size=60))
+def test_any_text_can_be_shown(text: str):
+    shown_text(text)
+
+
+@given(st.text(st.sampled_from("ab *_~灯1."), min_size=1, max_size=12))
+def test_emphasis_is_as_a_library_finds_it_in_plain_words(words: str):
+    """Between letters and spaces, bold and italic are where CommonMark has them, if the marks come in pairs."""
+    text = f"x **{words.translate({ord(mark): None for mark in '*_~'}).strip() or 'y'}** x"
+    html = MarkdownIt("commonmark").renderInline(text)
+    assert ("<strong>" in html) == ("**" not in shown_text(text))
