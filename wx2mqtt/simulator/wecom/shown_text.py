@@ -1,125 +1,132 @@
 r"""Markdown as people read it: the text without its marks (wecom 5.4).
 
-`**on** \*` is shown as `on *`. Rules as in CommonMark for what the notes list: headings, bold, italic, lists,
-quotes, links, pictures, rules, code and tables; a backslash keeps a punctuation mark, and an entity such as
-`&lt;` is the character that it names. A line break stays a line break.
+`**on** \*` is shown as `on *`. What a mark is, CommonMark says, with tables and strikethrough. HTML is not
+shown. Lines stay where they are in the source, so that a text without marks comes out as it went in.
 """
 
 from __future__ import annotations
 
-import html
+import functools
 import re
-from collections.abc import Callable
-from html.entities import html5
+from typing import TYPE_CHECKING
 
-_FENCE = re.compile(r" {0,3}(```+|~~~+)[^`]*$")
-_RULE = re.compile(r" {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$")
-_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
-_HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+|$)(.*?)(?:[ \t]+#+)?[ \t]*$")
-_QUOTE = re.compile(r" {0,3}> ?")
-_BULLET = re.compile(r"( *)[-*+](?:[ \t]+|$)")
-_TABLE_RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+_TAG = re.compile(r"<[^<>]*>")
+_CELL_BORDER = " | "
+
+_LEAVES = frozenset(
+    {"paragraph_open", "table_open", "heading_open", "fence", "code_block", "html_block", "hr"}
+)
+"""Blocks that have text of their own."""
+
+_AT_THEIR_LINE = _LEAVES | {"bullet_list_open", "ordered_list_open", "list_item_open", "blockquote_open"}
+"""Tokens that know at which line of the source they begin."""
 
 
 def shown_text(markdown: str) -> str:
     """Returns what people read of a message in markdown."""
-    lines: list[str] = []
-    fence = ""
-    for line in markdown.replace("\r\n", "\n").split("\n"):
-        mark = _FENCE.match(line)
-        if fence:
-            if mark and mark[1].startswith(fence) and line.strip() == mark[1]:
-                fence = ""
-            else:
-                lines.append(line)
-        elif mark:
-            fence = mark[1]
-        else:
-            _add_line(lines, line)
-    return "\n".join(lines)
+    writer = _Writer()
+    for token in _parser().parse(markdown):
+        writer.take(token)
+    return "\n".join(writer.lines)
 
 
-def _add_line(lines: list[str], line: str) -> None:
-    if _RULE.match(line):
-        lines.append("———")
-    elif lines and lines[-1].strip() and _UNDERLINE.match(line):
-        return  # the line before it is a heading
-    elif "|" in line and _TABLE_RULE.match(line):
-        return  # between the head of a table and its rows
-    else:
-        lines.append(_shown_line(line))
+@functools.cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - rarely needed
+
+    return MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
-def _shown_line(line: str) -> str:
-    if heading := _HEADING.match(line):
-        return _inline(heading[1])
-    if quote := _QUOTE.match(line):
-        return "｜" + _shown_line(line[quote.end() :])
-    if bullet := _BULLET.match(line):
-        return f"{bullet[1]}• {_inline(line[bullet.end() :])}"
-    if not line.startswith("    "):
-        line = line.lstrip(" ")
-    return _inline(line.rstrip(" "))
+class _Writer:
+    """Writes the blocks of a text, each at the line at which it begins in the source.
+
+    `_prefixes`: of each list and quote around the block, what stands before its first line and the others.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._prefixes: list[tuple[str, str]] = []
+        self._source_line = 0
+        self._row: list[str] | None = None
+
+    def take(self, token: Token) -> None:
+        """Takes the next token of the parser."""
+        if token.type in _AT_THEIR_LINE:
+            self._go_to(token)
+        match token.type:
+            case "blockquote_open":
+                self._prefixes.append(("｜", "｜"))
+            case "list_item_open":
+                mark = f"{token.info}{token.markup} " if token.info else "• "
+                self._prefixes.append((mark, " " * len(mark)))
+            case "blockquote_close" | "list_item_close":
+                self._prefixes.pop()
+            case "tr_open":
+                self._row = []
+            case "tr_close":
+                self._write(_CELL_BORDER.join(self._row or []))
+                self._row = None
+            case _:
+                self._take_text(token)
+
+    def _take_text(self, token: Token) -> None:
+        match token.type:
+            case "inline" if self._row is not None:
+                self._row.append(_inline_text(token))
+            case "inline":
+                self._write(_inline_text(token))
+            case "fence" | "code_block":
+                self._write(token.content.removesuffix("\n"))
+            case "html_block":
+                self._write(_TAG.sub("", token.content.removesuffix("\n")))
+            case "hr":
+                self._write("———")
+
+    def _go_to(self, token: Token) -> None:
+        """Adds the blank lines that the source has before a block."""
+        if token.map is None:
+            return
+        begin, end = token.map
+        blank = begin - self._source_line
+        self.lines += [""] * (blank if self.lines or blank > 0 else 0)
+        self._source_line = max(begin, self._source_line)
+        if token.type in _LEAVES:
+            self._source_line = end
+
+    def _write(self, text: str) -> None:
+        first = "".join(first for first, _ in self._prefixes)
+        others = "".join(other for _, other in self._prefixes)
+        self._prefixes = [(other, other) for _, other in self._prefixes]
+        begin, *rest = text.split("\n")
+        self.lines += [first + begin, *(others + line for line in rest)]
 
 
-_TOKENS = re.compile(
-    r"\\(?P<escaped>[!-/:-@\[-`{-~])"
-    r"|(?P<ticks>`+)(?P<code>.+?)(?<!`)(?P=ticks)(?!`)"
-    r"|!?\[(?P<label>(?:\\.|[^\[\]\\])*)\]\((?P<target>[^()\s]*)(?:[ \t]+\"[^\"]*\")?\)"
-    r"|<(?P<address>[A-Za-z][A-Za-z0-9+.-]{1,31}:[^<>\s]*)>"
-    r"|(?P<tag></?[A-Za-z][A-Za-z0-9-]*(?:[ \t][^<>]*)?/?>)"
-    r"|(?P<entity>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});)"
-)
-
-_KEPT = "\ue000{}\ue001"  # private characters stand for what no mark may change any more
-_KEPT_PLACE = re.compile("\ue000([0-9]+)\ue001")
-_EMPHASIS = (
-    re.compile(r"(?<![*\w])\*\*\*(?=\S)(.+?)(?<=\S)\*\*\*"),
-    re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*"),
-    re.compile(r"(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)"),
-    re.compile(r"\*(?=[^\s*])(.+?)(?<=[^\s*])\*"),
-    re.compile(r"(?<!\w)_(?=[^\s_])(.+?)(?<=[^\s_])_(?!\w)"),
-    re.compile(r"~~(?=\S)(.+?)(?<=\S)~~"),
-)
-
-
-def _inline(line: str) -> str:
-    """Returns a line without the marks inside of it."""
-    kept: list[str] = []
-
-    def keep(text: str) -> str:
-        kept.append(text)
-        return _KEPT.format(len(kept) - 1)
-
-    text = _TOKENS.sub(lambda match: keep(_token_text(match)), line)
-    for emphasis in _EMPHASIS:
-        text = emphasis.sub(r"\1", text)
-    return _KEPT_PLACE.sub(lambda match: kept[int(match[1])] if int(match[1]) < len(kept) else "", text)
+def _inline_text(token: Token) -> str:
+    parts: list[str] = []
+    targets: list[str] = []
+    for child in token.children or ():
+        match child.type:
+            case "softbreak" | "hardbreak":
+                parts.append("\n")
+            case "link_open":
+                targets.append(str(child.attrs.get("href", "")))
+            case "link_close":
+                _add_target(parts, targets.pop())
+            case "image":
+                parts.append(child.content)
+                _add_target(parts, str(child.attrs.get("src", "")))
+            case "html_inline":
+                continue
+            case _:
+                parts.append(child.content)
+    return "".join(parts)
 
 
-def _token_text(match: re.Match[str]) -> str:
-    for name, shown in _TOKEN_TEXTS.items():
-        if (found := match[name]) is not None:
-            return shown(found, match)
-    return ""
-
-
-def _link(label: str, match: re.Match[str]) -> str:
-    target = match["target"]
-    text = _inline(label)
-    return text if text == target or not target else f"{text} ({target})"
-
-
-def _entity(text: str) -> str:
-    """Returns the character of an entity; a name that is not known stays as it is."""
-    return html.unescape(text) if text[1] == "#" or text[1:] in html5 else text
-
-
-_TOKEN_TEXTS: dict[str, Callable[[str, re.Match[str]], str]] = {
-    "escaped": lambda text, _: text,
-    "code": lambda text, _: text,
-    "label": _link,
-    "address": lambda text, _: text,
-    "tag": lambda _, __: "",
-    "entity": lambda text, _: _entity(text),
-}
+def _add_target(parts: list[str], target: str) -> None:
+    """Adds where a link leads, if its text is not that already."""
+    if target and not "".join(parts).endswith(target):
+        parts.append(f" ({target})")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
 from wx2mqtt.simulator.wecom.shown_text import shown_text
 
@@ -34,9 +33,15 @@ MARKS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
         ("```\n# a\n*b*\n```\nafter", "# a\n*b*\nafter"),
         ("---", "———"),
         ("Title\n===", "Title"),
-        ("a | b\n--|--\n1 | 2", "a | b\n1 | 2"),
+        ("a | b\n--|--\n1 | 2\n\nc", "a | b\n1 | 2\n\nc"),
+        ("1. a\n2. b", "1. a\n2. b"),
         ("&lt;b&gt; &#9728; &nothing;", "<b> ☀ &nothing;"),
         ("one\ntwo", "one\ntwo"),
+        ("one\n\n\ntwo", "one\n\n\ntwo"),
+        ("one\n\n- a\n- b\n\ntwo", "one\n\n• a\n• b\n\ntwo"),
+        ("> a\n> b\n\nc", "｜a\n｜b\n\nc"),
+        ("<div>\nx\n</div>", "\nx\n"),
+        ("a <font color='info'>b</font>", "a b"),
         ("  two spaces", "two spaces"),
     ],
 )
@@ -58,11 +63,3 @@ def test_a_line_whose_marks_are_escaped_is_read_as_it_was_written(text: str):
 @given(st.text(st.sampled_from(MARKS + "ab \n灯"), min_size=1, max_size=60))
 def test_any_text_can_be_shown(text: str):
     shown_text(text)
-
-
-@given(st.text(st.sampled_from("ab *_~灯1."), min_size=1, max_size=12))
-def test_emphasis_is_as_a_library_finds_it_in_plain_words(words: str):
-    """Between letters and spaces, bold and italic are where CommonMark has them, if the marks come in pairs."""
-    text = f"x **{words.translate({ord(mark): None for mark in '*_~'}).strip() or 'y'}** x"
-    html = MarkdownIt("commonmark").renderInline(text)
-    assert ("<strong>" in html) == ("**" not in shown_text(text))
