@@ -22,6 +22,7 @@ DEVELOPMENT = ROOT / "docs" / "en" / "development"
 NOTES = {
     "webwx": DEVELOPMENT / "webwx-protocol.md",
     "ilink": DEVELOPMENT / "ilink-protocol.md",
+    "wecom": DEVELOPMENT / "wecom-protocol.md",
     "mqtt": DEVELOPMENT / "mqtt.md",
 }
 SEARCHED = ("wx2mqtt", "tests", "config", "deploy", "docs")
@@ -38,7 +39,7 @@ GAP = r"(?:[ \t]+|[ \t]*\n[ \t]*(?:#[ \t]*|//[ \t]*)?)"
 NUMBER = r"\d+(?:\.\d+)*"
 RANGE = rf"{NUMBER}(?:(?:{GAP}to{GAP}|[-–]){NUMBER})?"
 CITATION = re.compile(
-    rf"\((?P<note>webwx|ilink|mqtt){GAP}"
+    rf"\((?P<note>webwx|ilink|wecom|mqtt){GAP}"
     rf"(?P<numbers>{RANGE}(?:(?:,(?:{GAP}and)?|{GAP}and|{GAP}or){GAP}{RANGE})*)(?![\w.]*\w)"
 )
 
