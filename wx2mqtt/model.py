@@ -379,6 +379,7 @@ class Command:
     kind: str = "text"
     #: The bridge makes one where it is empty.
     id: str = ""
+    #: Of a picture, a video or a file it is the caption, a message of its own before the file.
     text: str = ""
     path: str = ""
     url: str = ""
@@ -392,6 +393,8 @@ class Command:
     priority: str = "normal"
     urgent: bool = False
     also_wechat: bool = False
+    #: The text is markdown (`format`).
+    markdown: bool = False
     #: On how it was published.
     remarks: tuple[Remark, ...] = ()
 
@@ -438,7 +441,7 @@ class Result:
     time: int
     retry_after: float | None = None
     duplicate_possible: bool = False
-    #: Of a text that was split: its messages, and how many were sent; else None.
+    #: Of a long text, or a file with a caption: its messages, and how many certainly went out; else None.
     parts: int | None = None
     parts_sent: int | None = None
     #: How the fallback ended: sent, failed or uncertain; empty without one.

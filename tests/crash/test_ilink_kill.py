@@ -14,6 +14,9 @@ from tests.support.broker import DURABLE
 from tests.support.ilink_home import ILinkHome, at_ilink_home
 from tests.support.receiver import Receiver
 
+# In base64.
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
 LONG = ("A sentence of the text. " * 100 + "\n\n") * 2
 
 
@@ -74,6 +77,24 @@ async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto
         assert (result["status"], result["parts_sent"]) == ("sent", result["parts"])
         sent = [one for one in await home.bot.bot_sent(result["parts"]) if one["delivered"]]
         assert "".join("".join(one["text"].split()) for one in sent) == "".join(LONG.split())
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["after:accept", "before:begin", "after:begin", "before:part_sent", "after:part_sent", "before:finish"],
+)
+async def test_killed_between_a_caption_and_its_file(tmp_path: Path, with_mosquitto: None, point: str):
+    async with house(tmp_path) as (home, lives):
+        await live(home, lives)
+        await home.bot.write("hello")
+        await home.body("wx/window/me", open=True)
+        lives.kill()
+        await dies_with(home, lives, point, {"kind": "image", "data": PNG, "text": "who is it", "id": "a"})
+        await live(home, lives)
+        result = await home.body("wx/result/me", id="a")
+        assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 2)
+        sent = [one for one in await home.bot.bot_sent(2) if one["delivered"]]
+        assert [(one["kind"], one["text"]) for one in sent] == [("text", "who is it"), ("image", "")]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,15 @@ RESULT_MESSAGES: Catalogue = {
         "it went out as {parts} messages, each of which counts in the window; as a file it is one",
         "分成 {parts} 条消息发出，每条都计入窗口；以文件发送只算一条",
     ),
+    "remark_caption": ("caption and file went out as {parts} messages", "说明和文件共 {parts} 条消息"),
+    "remark_caption_in_window": (
+        "caption and file went out as {parts} messages, each of which counts in the window",
+        "说明和文件共 {parts} 条消息，每条都计入窗口",
+    ),
+    "remark_caption_lost": (
+        "the file went out, its caption perhaps not: WeChat refused it or did not answer",
+        "文件已发出，其说明可能没有：微信拒绝了它或没有回答",
+    ),
     "remark_retained": (
         "the copy that the broker kept was cleared: publish without the retain flag",
         "MQTT 服务器保留的副本已清除：请不带 retain 标志发布",
@@ -91,6 +100,10 @@ RESULT_MESSAGES: Catalogue = {
         "WeChat takes about ten messages for each one that '{user}' writes, and they are used up",
         "“{user}”每发来一条消息，微信大约只接受十条，现已用完",
     ),
+    "shut_too_few_left": (
+        "WeChat takes fewer messages to '{user}' than caption and file need",
+        "微信现在对“{user}”接受的消息不够发送说明和文件",
+    ),
     "shut_reserved": (
         "the messages that WeChat still takes for '{user}' are kept for what is urgent (ilink.reserve)",
         "微信还能接受的发给“{user}”的消息留给紧急内容（ilink.reserve）",
@@ -118,6 +131,10 @@ RESULT_MESSAGES: Catalogue = {
     "hint_quota_used": (
         "WeChat takes no more until '{user}' writes to the bot again; then it is sent",
         "在“{user}”再给机器人发一条消息之前，微信不再接受；发来后即会发送",
+    ),
+    "hint_too_few_left": (
+        "'{user}' must write a message; then caption and file are sent",
+        "需要“{user}”先写一条消息；然后发送说明和文件",
     ),
     "hint_reserved": (
         "the last messages are kept for what is urgent until '{user}' writes to the bot again; then it is sent",
@@ -249,12 +266,25 @@ RESULT_MESSAGES: Catalogue = {
     "high, normal or low": ("high, normal or low", "high、normal 或 low"),
     # files to send
     "text_with_file": (
-        "'{key}' goes with kind image, video or file, and WeChat has no captions; send text and file as two commands",
-        "“{key}”需要 kind 为 image、video 或 file；微信没有图片说明，文字和文件请分两条命令发送",
+        "'{key}' goes with kind image, video or file; add 'kind', and the text is the caption",
+        "“{key}”需要 kind 为 image、video 或 file；请加上“kind”，文字就是说明",
     ),
     "text_and_kind": (
-        "kind '{kind}' takes no text (WeChat has no captions); send the text as a command of its own",
-        "类型“{kind}”不能带文字（微信没有图片说明）；文字请另发一条命令",
+        "kind '{kind}' takes no text; send the text as a command of its own",
+        "类型“{kind}”不能带文字；文字请另发一条命令",
+    ),
+    "format_without_text": (
+        "'format' is that of a text, and there is none; leave it out",
+        "“format”是文字的格式，而这里没有文字；请去掉",
+    ),
+    "text or markdown": ("text or markdown", "text 或 markdown"),
+    "unsupported_format": (
+        "this backend shows no markdown; leave out 'format', and the text arrives as it is written",
+        "此后端不能显示 markdown；请去掉“format”，文字会原样送达",
+    ),
+    "caption_too_long": (
+        "caption and file are {parts} messages, and WeChat takes {limit} of such a command; shorten the caption",
+        "说明和文件共 {parts} 条消息，而微信对这样的命令最多接受 {limit} 条；请缩短说明",
     ),
     "mention_without_text": (
         "only a text can mention people; send one with 'mention' as a command of its own",

@@ -46,11 +46,12 @@ FILE_KINDS = tuple(map(str, attachment_kinds()))
 COMMAND_KINDS = ("text", *FILE_KINDS, "recall")
 FILE_SOURCES = ("path", "url", "data")
 PRIORITIES = ("high", "normal", "low")
+FORMATS = ("text", "markdown")
 # `model.Command` holds them, `schemas/requests.py` describes each. `bridge/commands/send_limits.py` decides
 # when a command may be sent (`seconds_until_allowed`).
 COMMAND_KEYS = (
     *("text", "kind", "path", "url", "data", "name", "message_id"),
-    *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat"),
+    *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat", "format"),
 )
 
 # Unicode categories of control characters, line ends and surrogates.
@@ -132,7 +133,7 @@ def _build(user: str, command_id: str, fields: Fields) -> Command:
         raise BadCommand("bad_command", "unknown_kind", kind=kind, known=", ".join(COMMAND_KINDS))
     _check_completeness(kind, fields)
     values = {key: read(fields, key) for key, read in _READERS.items() if key in fields}
-    return Command(user=user, kind=kind, id=command_id, **values)
+    return Command(user=user, kind=kind, id=command_id, markdown=_is_markdown(fields), **values)
 
 
 def _check_completeness(kind: str, fields: Fields) -> None:
@@ -143,14 +144,16 @@ def _check_completeness(kind: str, fields: Fields) -> None:
             raise BadCommand("bad_command", "text_with_file", key=sources[0])
         if not _read_string(fields, "text").strip():
             raise BadCommand("empty", "empty")
-    elif _read_string(fields, "text"):
-        raise BadCommand("bad_command", "text_and_kind", kind=kind)
     elif _read_mention(fields, "mention"):
         raise BadCommand("bad_command", "mention_without_text")
     elif kind in FILE_KINDS:
         _check_file_source(kind, sources, fields)
+    elif _read_string(fields, "text"):
+        raise BadCommand("bad_command", "text_and_kind", kind=kind)
     elif not _read_string(fields, "message_id"):
         raise _bad_value("message_id", "the id of a message")
+    if _is_markdown(fields) and not _read_string(fields, "text").strip():
+        raise BadCommand("bad_command", "format_without_text")
 
 
 def _check_file_source(kind: str, sources: list[str], fields: Fields) -> None:
@@ -199,6 +202,13 @@ def _read_short_string(fields: Fields, key: str) -> str:
     if len(value) > MAX_FIELD_CHARACTERS:
         raise BadCommand("bad_command", "value_too_long", key=key, limit=MAX_FIELD_CHARACTERS)
     return value
+
+
+def _is_markdown(fields: Fields) -> bool:
+    value = fields.get("format", "text")
+    if value not in FORMATS:
+        raise _bad_value("format", "text or markdown")
+    return value == "markdown"
 
 
 def _read_switch(fields: Fields, key: str) -> bool:

@@ -32,7 +32,7 @@ from wx2mqtt.limits import (
     MAX_NAME_CHARACTERS,
 )
 from wx2mqtt.model import ChatKind, Json, Kind, Status
-from wx2mqtt.mqtt.commands import FILE_KINDS, FILE_SOURCES, PRIORITIES
+from wx2mqtt.mqtt.commands import FILE_KINDS, FILE_SOURCES, FORMATS, PRIORITIES
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
 from wx2mqtt.schemas.messages import MEDIA_KEYS
 from wx2mqtt.values import frozen
@@ -51,6 +51,7 @@ _COMMAND_KEYS: Mapping[str, Schema] = {
     "priority": enumeration(PRIORITIES),
     "urgent": boolean("it may go another way when WeChat takes too long"),
     "also_wechat": boolean("and to WeChat all the same"),
+    "format": enumeration(FORMATS, "of the text; markdown only where the backend shows it (WeCom)"),
     "name": string("of the file, as the receiver sees it"),
     "message_id": string("of what is to be withdrawn"),
 }
@@ -80,6 +81,7 @@ _FILE = object_of(
         "url": string("http or https", **_NOT_BLANK),
         "data": string("base64", contentEncoding="base64", **_NOT_BLANK),
         **_NO_TEXT,
+        "text": string("its caption, a message of its own before it"),
         **_COMMAND_KEYS,
     },
 )
@@ -120,7 +122,7 @@ _RESULT = object_of(
         "duplicate_possible": boolean("an attempt was never answered: it may have arrived twice"),
     },
     {
-        "parts": integer("messages that a long text became", 1),
+        "parts": integer("messages that a long text, or a file with its caption, became", 1),
         "parts_sent": nullable(integer("of them")),
         "bundled": integer("commands that this message carried together", 2),
         "fallback": nonempty_string("what became of the other way"),

@@ -71,6 +71,9 @@ class CommandState(StrEnum):
     FINISHED = "settled"
 
 
+# Stands in place of the message id of a part that perhaps did not arrive.
+LOST_PART = "?"
+
 # For whom a command was accepted: a person, or the user on the topic where no person was known at that time.
 Recipient = PersonId | str
 
@@ -90,7 +93,7 @@ class CommandRow:
     replies: tuple[ReplyTarget, ...]
     #: An attempt has begun, and its outcome is not known.
     attempt_open: bool
-    #: Attempts without an answer; of a long text those at the next part.
+    #: Attempts without an answer; of a long text, or a file with a caption, those at the next part.
     unanswered: int
     #: All attempts.
     attempts: int
@@ -100,8 +103,10 @@ class CommandRow:
     blob: Blob | None = None
     #: Why WeChat accepted no message when the command was due; empty if it never waited for the window.
     window_reason: str = ""
-    #: The sent parts of a long text.
+    #: The parts of a long text, or of a caption, that were sent.
     parts_sent: int = 0
+    #: How many of these perhaps did not arrive: of a caption, before its file.
+    parts_lost: int = 0
     #: Begun, sent, failed or uncertain; empty if no fallback was needed.
     fallback: str = ""
     #: The row id of the command that leads the combined message in which this one is; None outside of one.
@@ -219,6 +224,7 @@ def command_row(row: NamedRow) -> CommandRow:
         blob=blob_from_text(row["blob"]),
         window_reason=row["held"],
         parts_sent=row["parts_sent"],
+        parts_lost=row["part_ids"].split().count(LOST_PART),
         fallback=row["fallback"],
         leader=row["bundle"],
         combined_position=row["bundle_position"],

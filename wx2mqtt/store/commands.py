@@ -15,6 +15,7 @@ from itertools import count
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
 from wx2mqtt.store.command_records import (
+    LOST_PART,
     AcceptOutcome,
     AcceptResult,
     CommandRow,
@@ -149,9 +150,16 @@ class JournaledCommands(JournalPart):
         return await self._database.write("hold", job)
 
     async def end_part_sent(self, row_id: int, message_id: str) -> None:
-        """Stores that the next part of a long text was sent, with an id or none. Raises `AlreadyFinished`."""
+        """Stores that the next part of a text was sent, with an id or none. Raises `AlreadyFinished`."""
         part_id = f"{message_id} " if message_id else ""
         await self._change("part_sent", _SQL["mark_part_sent"], row_id, part_id)
+
+    async def end_part_lost(self, row_id: int, *, is_uncertain: bool) -> None:
+        """Stores that the next part of a caption is not tried again, though it perhaps did not arrive.
+
+        Raises `AlreadyFinished`.
+        """
+        await self._change("part_lost", _SQL["mark_part_lost"], row_id, f"{LOST_PART} ", int(is_uncertain))
 
     async def set_fallback_states(self, states: Mapping[int, str]) -> dict[int, str]:
         """Stores states of the fallback by row id, `begun` before anything is sent; one that has ended stays.

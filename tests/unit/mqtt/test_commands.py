@@ -188,7 +188,12 @@ def test_a_file_comes_in_exactly_one_way(kind, given):
         ({"kind": "image", "url": ""}, "bad_command", "bad_value"),
         ({"kind": "recall"}, "bad_command", "bad_value"),
         ({"kind": "recall", "message_id": ""}, "bad_command", "bad_value"),
-        ({"kind": "image", "path": "/a", "text": "look"}, "bad_command", "text_and_kind"),
+        ({"kind": "image", "path": "/a", "format": "markdown"}, "bad_command", "format_without_text"),
+        (
+            {"kind": "image", "path": "/a", "text": "x", "mention": ["a"]},
+            "bad_command",
+            "mention_without_text",
+        ),
         ({"kind": "recall", "message_id": "1", "text": "x"}, "bad_command", "text_and_kind"),
         ({"kind": "file", "path": "/a", "mention": ["mom"]}, "bad_command", "mention_without_text"),
         ({"text": "look", "path": "/a"}, "bad_command", "text_with_file"),
@@ -235,9 +240,10 @@ def test_a_command_must_not_differ_from_its_topic(preset, payload, key):
     assert "out/<user>" in rejection_text("en", bad)
 
 
-def test_a_caption_is_refused_with_a_hint():
-    assert "two commands" in sentence('{"text": "look", "path": "/a"}')
-    assert "captions" in sentence('{"kind": "image", "path": "/a", "text": "look"}')
+def test_a_text_beside_a_file_is_its_caption():
+    command = read('{"kind": "image", "path": "/a", "text": "look", "format": "markdown"}')
+    assert (command.kind, command.path, command.text, command.markdown) == ("image", "/a", "look", True)
+    assert "caption" in sentence('{"text": "look", "path": "/a"}')
 
 
 BAD_VALUES: list[tuple[str, list[Any]]] = [
@@ -249,6 +255,7 @@ BAD_VALUES: list[tuple[str, list[Any]]] = [
     ("hold", [1, "true", None]),
     ("priority", ["now", 1, None, [], {}]),
     ("urgent", [0, "no"]),
+    ("format", ["html", 1, None, [], {}]),
     ("also_wechat", [1]),
     ("name", [1]),
     ("message_id", [7615282929538795099]),

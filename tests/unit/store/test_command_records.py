@@ -55,8 +55,18 @@ def _read(new: NewCommand) -> NamedRow:
     """The row as SQLite would give it back."""
     connection = sqlite3.connect(":memory:", factory=SqliteConnection)
     names = [name.strip() for name in COLUMNS]
-    more = ["open", "unknown", "attempts", "held", "parts_sent", "fallback", "bundle", "bundle_position"]
-    row = (1, "home", *command_values(new, 5000), 0, 0, 0, "", 0, "", None, 0)
+    more = [
+        "open",
+        "unknown",
+        "attempts",
+        "held",
+        "parts_sent",
+        "fallback",
+        "bundle",
+        "bundle_position",
+        "part_ids",
+    ]
+    row = (1, "home", *command_values(new, 5000), 0, 0, 0, "", 0, "", None, 0, " ")
     marks = ", ".join(f"? AS {name}" for name in [*names, *more])
     (found,) = connection.named_rows(f"SELECT {marks}", row)
     connection.close()

@@ -84,8 +84,8 @@ class SendAttempts:
             # When an attempt was made is not stored: it was between acceptance and result
             ended = row.result.time if row.result else now_ms()
             size = row.blob.size if row.blob else None
-            # `unanswered` lacks the last attempt of an uncertain command
-            for _ in range(row.attempts):
+            # `unanswered` lacks the last attempt of an uncertain command. A part that was sent took one, too
+            for _ in range(row.attempts - row.parts_sent):
                 self._echoes.add_unanswered(chat, *echo, row.accepted, ended, size=size)
         if not self._has_reply_window:
             return

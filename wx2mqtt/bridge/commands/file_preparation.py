@@ -37,7 +37,7 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.limits import transfer_seconds
-from wx2mqtt.model import Draft, Handle
+from wx2mqtt.model import Handle
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.commands import AlreadyFinished
 
@@ -270,8 +270,7 @@ class FilePreparation:
 
     async def _upload(self, row: CommandRow, state: FileState) -> None:
         """Uploads the file of a command, which delivers nothing yet. Raises `BadCommand`, `BackendError`."""
-        draft = await self._resolver.resolve(row)
-        assert isinstance(draft, Draft)
+        draft = await self._resolver.resolve_file(row)
         size = 0 if row.blob is None else row.blob.size
         async with self._upload_places:
             try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.file_preparation import FilePreparation
+from wx2mqtt.bridge.commands.resolver import is_caption_next
 from wx2mqtt.bridge.commands.results import (
     ExpiryCause,
     expired_result,
@@ -19,7 +20,7 @@ from wx2mqtt.bridge.commands.results import (
     uncertain_result,
 )
 from wx2mqtt.bridge.commands.send_limits import FOREVER, SendLimits
-from wx2mqtt.bridge.commands.window_wait import RESERVED, WINDOW_REASONS, WindowWait
+from wx2mqtt.bridge.commands.window_wait import RESERVED, TOO_FEW_LEFT, WINDOW_REASONS, WindowWait
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import boot_time
@@ -90,6 +91,7 @@ class NextStepPolicy:
     | the reply window is closed, and the command has `hold: false` | `failed` |
     | more commands wait for the window than `hold.max_commands` | `expired`, code `displaced` |
 
+    A file is not lost with its caption: where that got no answer, or was refused, the file follows alone.
     The commands of a combined message end together, `uncertain`, when the last one would.
     """
 
@@ -142,16 +144,20 @@ class NextStepPolicy:
 
         1. That whose attempt has begun.
         2. Else the first that is ready: it has no file, or its file is uploaded. Where none is, the first.
-        3. In place of that the first *important* one that is ready: where the rest of the reply window is
+        3. Where the reply window takes fewer messages than that needs with its caption, the first ready one
+           that it takes.
+        4. In place of that the first *important* one that is ready: where the rest of the reply window is
            reserved for such, or where the other one overtakes a command that waits for its file.
         """
         begun = None if queue.begun_id is None else queue.find(queue.begun_id)
         if begun is not None:
             return begun
         row = self._first_ready(queue, important_only=False) or queue.first
+        window = self._window_wait.closed_window(row)
+        if window is not None and window.reason == TOO_FEW_LEFT:
+            return self._first_allowed(queue) or row
         if is_important(row):
             return row
-        window = self._window_wait.closed_window(row)
         is_reserved = window is not None and window.reason == RESERVED
         if is_reserved or row.id != queue.first.id:
             return self._first_ready(queue, important_only=True) or row
@@ -169,6 +175,12 @@ class NextStepPolicy:
     def _first_ready(self, queue: ChatQueue, *, important_only: bool) -> CommandRow | None:
         for row in queue:
             if (is_important(row) or not important_only) and self._files.is_ready(queue, row):
+                return row
+        return None
+
+    def _first_allowed(self, queue: ChatQueue) -> CommandRow | None:
+        for row in queue:
+            if self._files.is_ready(queue, row) and self._window_wait.closed_window(row) is None:
                 return row
         return None
 
@@ -205,7 +217,10 @@ class NextStepPolicy:
 
     def result_if_expired(self, queue: ChatQueue, row: CommandRow) -> Result | None:
         """Returns the result of a command that must not be sent any more, None while it may be sent."""
-        if row.unanswered >= MAX_UNANSWERED_ATTEMPTS:  # only after a crash: else `sender.py` has ended it
+        is_given_up = (
+            row.unanswered >= MAX_UNANSWERED_ATTEMPTS
+        )  # after a crash: else `sender.py` has ended it
+        if is_given_up and not is_caption_next(row, self._ctx.backend.capabilities):
             return uncertain_result(row, self._ctx.language)
         is_replaced = self._fallback.replaces_wechat(row)
         if not is_replaced and _expires_at(queue, row) > boot_time():

@@ -2,7 +2,7 @@
 
     begin    before the request is written: after a crash the attempt is in doubt
     end_…    an attempt has ended and its command has not: nothing was delivered, nothing was answered, or
-             the next part of a long text was sent
+             the next part of a long text was sent, or the caption of a file
     finish   the command has its result, which is published
 
 Each is one commit, and brings the queue of the chat up to date. `sender.py` decides which one it is.
@@ -87,10 +87,24 @@ class CommandProgress:
                 queue.replace_row(replace(current, unanswered=row.unanswered + 1, duplicate_possible=True))
 
     async def end_part_sent(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
-        """Stores the end of an attempt that delivered the next part of a long text."""
+        """Stores the end of an attempt that delivered the next part of a long text, or of a caption."""
         await retry_until_stored(lambda: self._commands.end_part_sent(row.id, message_id))
         if (current := queue.find(row.id)) is not None:
             queue.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
+
+    async def end_part_lost(self, queue: ChatQueue, row: CommandRow, *, is_uncertain: bool) -> None:
+        """Stores the end of an attempt at a part of a caption, which is not tried again: its file follows."""
+        await retry_until_stored(lambda: self._commands.end_part_lost(row.id, is_uncertain=is_uncertain))
+        if (current := queue.find(row.id)) is not None:
+            queue.replace_row(
+                replace(
+                    current,
+                    parts_sent=row.parts_sent + 1,
+                    parts_lost=row.parts_lost + 1,
+                    unanswered=0,
+                    duplicate_possible=current.duplicate_possible or is_uncertain,
+                )
+            )
 
     # Results
 

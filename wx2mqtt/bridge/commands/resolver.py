@@ -18,10 +18,11 @@ from wx2mqtt.bridge.recipients import GroupMemberIndex
 from wx2mqtt.bridge.text_split import split_for
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import Draft, Handle, Kind, PersonId, Recall, SendKey
+from wx2mqtt.model import Command, Draft, Handle, Kind, PersonId, Recall, SendKey
 from wx2mqtt.store.command_records import CommandRow, NewCommand
 from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.person_records import Person
+from wx2mqtt.wechat.backend import Capabilities
 
 log = structlog.get_logger(__name__)
 
@@ -79,13 +80,29 @@ class CommandResolver:
         """Returns kind and text of the echo of this command; None for a command without an echo."""
         if is_recall(row) or needs_fetch(row):
             return None
+        if self.is_caption_next(row):
+            return Kind.TEXT, self.parts_of(row)[row.parts_sent]
         if row.blob is None:
             return Kind.TEXT, row.command.text
         return self._attachments.kind_of(row.command, row.blob), ""
 
-    def parts_of(self, row: CommandRow) -> tuple[str, ...]:
-        """Returns the texts of its messages: several for a long text on a backend that must split it."""
-        return split_for(self._backend.capabilities, row.command.text)
+    def parts_of(self, command: AnyCommand) -> tuple[str, ...]:
+        """Returns the texts of its messages: several for a long text on a backend that must split it.
+
+        A file is the last message, with an empty text, behind those of its caption.
+        """
+        return message_texts(command.command, self._backend.capabilities)
+
+    def is_caption_next(self, row: CommandRow) -> bool:
+        """Returns whether the next message of a file is its caption, or a part of it."""
+        return is_caption_next(row, self._backend.capabilities)
+
+    def messages_needed(self, command: AnyCommand) -> int:
+        """Returns how many messages WeChat must take before the next is sent: those of a file all at once."""
+        if not has_file(command):
+            return 1
+        parts_sent = command.parts_sent if isinstance(command, CommandRow) else 0
+        return len(self.parts_of(command)) - parts_sent
 
     def send_key(self, row: CommandRow) -> SendKey:
         """Returns the key of the next message; each part of a text has its own key."""
@@ -100,16 +117,23 @@ class CommandResolver:
             raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
         if is_recall(row):
             return await self._recall_action(row, chat)
-        if has_file(row):
-            if row.blob is None or not await self.is_complete(row):
-                raise BadCommand("bad_file", "file_lost")
-            attachment = self._attachments.attachment_for(row.command, row.blob)
-            kind = self._attachments.kind_of(row.command, row.blob)
-            return Draft(chat=chat, kind=kind, attachment=attachment)
+        if has_file(row) and not self.is_caption_next(row):
+            return await self.resolve_file(row)
         mention = await self._mentioned_members(row, chat) if row.command.mention else ()
         parts = self.parts_of(row)
         text = parts[min(row.parts_sent, len(parts) - 1)]
-        return Draft(chat=chat, kind=Kind.TEXT, text=text, mention=mention)
+        return Draft(chat=chat, kind=Kind.TEXT, text=text, mention=mention, markdown=row.command.markdown)
+
+    async def resolve_file(self, row: CommandRow) -> Draft:
+        """Returns the message that is the file of a command, without its caption. Raises `BadCommand`."""
+        chat = self.chat_of(row)
+        if chat is None:
+            raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
+        if row.blob is None or not await self.is_complete(row):
+            raise BadCommand("bad_file", "file_lost")
+        attachment = self._attachments.attachment_for(row.command, row.blob)
+        kind = self._attachments.kind_of(row.command, row.blob)
+        return Draft(chat=chat, kind=kind, attachment=attachment)
 
     async def fetch(self, row: CommandRow, seconds: float) -> CommandRow:
         """Returns the row with its fetched file. Raises `BadCommand`, `StoreError` and `AlreadyFinished`."""
@@ -168,8 +192,21 @@ def is_recall(command: AnyCommand) -> bool:
     return command.command.kind == "recall"
 
 
-def has_file(row: CommandRow) -> bool:
-    return row.command.kind in FILE_KINDS
+def has_file(command: AnyCommand) -> bool:
+    return command.command.kind in FILE_KINDS
+
+
+def is_caption_next(row: CommandRow, able: Capabilities) -> bool:
+    """Returns whether the next message of a file is its caption, as `CommandResolver.is_caption_next`."""
+    return has_file(row) and row.parts_sent + 1 < len(message_texts(row.command, able))
+
+
+def message_texts(command: Command, able: Capabilities) -> tuple[str, ...]:
+    """Returns the text of each message of a command, as `CommandResolver.parts_of`."""
+    if command.kind not in FILE_KINDS:
+        return split_for(able, command.text, markdown=command.markdown)
+    caption = split_for(able, command.text, markdown=command.markdown) if command.text.strip() else ()
+    return (*caption, "")
 
 
 def needs_fetch(row: CommandRow) -> bool:

@@ -94,12 +94,20 @@ def with_remarks(result: Result, command: Command, language: Language, *, has_wi
     """Returns the result with remarks in words; with `has_window` each message of a text counts."""
     sentences = [bridge_text(language, REMARK_TEXTS[remark]) for remark in command.remarks]
     if result.parts is not None and result.status is Status.SENT:
-        parts_key = "remark_parts_in_window" if has_window else "remark_parts"
+        parts_key = _parts_remark(result, command, has_window=has_window)
         sentences.insert(0, bridge_text(language, parts_key, parts=result.parts))
     if Remark.BAD_RESPONSE_TOPIC in command.remarks and result.code == "ok":
         result = replace(result, code="bad_response_topic")
     separator = "；" if language == "zh" else "; "
     return replace(result, message=separator.join([result.message, *sentences]))
+
+
+def _parts_remark(result: Result, command: Command, *, has_window: bool) -> str:
+    """Returns the text that says in how many messages a command went out."""
+    if result.parts_sent != result.parts:
+        return "remark_caption_lost"
+    name = "remark_parts" if command.kind == "text" else "remark_caption"
+    return f"{name}_in_window" if has_window else name
 
 
 def final_result(row: CommandRow, status: Status, code: str, message: str) -> Result:
@@ -125,12 +133,15 @@ def rejected_result(row: CommandRow, error: BadCommand | Rejected, language: Lan
 
 
 def result_of_parts(row: CommandRow, result: Result, parts: int) -> Result:
-    """Returns the result with the counts of parts; a text of which only some were sent is `failed`."""
+    """Returns the result with the counts of parts; a text of which only some were sent is `failed`.
+
+    With a caption the status stays that of the file.
+    """
     if parts < 2:
         return result
-    sent = parts if result.status is Status.SENT else row.parts_sent
+    sent = (parts if result.status is Status.SENT else row.parts_sent) - row.parts_lost
     status = result.status
-    if sent and status in (Status.EXPIRED, Status.REJECTED):
+    if sent and row.command.kind == "text" and status in (Status.EXPIRED, Status.REJECTED):
         status = Status.FAILED
     return replace(result, status=status, parts=parts, parts_sent=sent)
 

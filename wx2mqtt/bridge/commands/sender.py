@@ -212,6 +212,9 @@ class CommandSender:
            one that finished the command before (`_take_next`).
         4. Calls WeChat, and finishes the members or keeps them for the next attempt.
         """
+        if row.unanswered >= MAX_UNANSWERED_ATTEMPTS:  # a caption, after a crash
+            await self._give_up_caption(queue, row, OutcomeUnknown())
+            return
         plan = self._messages.plan(queue, row)
         request = await self._make_request(queue, row)
         if request is None:
@@ -275,6 +278,8 @@ class CommandSender:
                 log.warning("a combined message was refused; its texts go one by one", problem=str(outcome))
                 self._messages.on_refused(queue, members)
                 await self._progress.end_undelivered(queue, row)
+            case Rejected() | OutcomeUnknown() if self._gives_up_caption(row, outcome):
+                await self._give_up_caption(queue, row, outcome)
             case Rejected():
                 await self._finish(queue, row, rejected_result(row, outcome, self._ctx.language))
             case OutcomeUnknown() if row.unanswered + 1 >= MAX_UNANSWERED_ATTEMPTS:
@@ -287,6 +292,19 @@ class CommandSender:
                 self._files.require_again(queue, row)
                 await self._progress.end_undelivered(queue, row)
                 self._on_undelivered(queue, outcome)
+
+    def _gives_up_caption(self, row: CommandRow, outcome: Rejected | OutcomeUnknown) -> bool:
+        """Returns whether the file of a command follows without its caption, or without a part of it."""
+        is_last_attempt = isinstance(outcome, Rejected) or row.unanswered + 1 >= MAX_UNANSWERED_ATTEMPTS
+        return is_last_attempt and self.resolver.is_caption_next(row)
+
+    async def _give_up_caption(
+        self, queue: ChatQueue, row: CommandRow, outcome: Rejected | OutcomeUnknown
+    ) -> None:
+        """Stores that a part of a caption perhaps did not arrive. Raises `AlreadyFinished`."""
+        log.warning("caption not sent for certain", command=row.command_id, problem=str(outcome))
+        is_uncertain = isinstance(outcome, OutcomeUnknown)
+        await self._progress.end_part_lost(queue, row, is_uncertain=is_uncertain)
 
     async def _on_receipt(self, queue: ChatQueue, row: CommandRow, receipt: Receipt) -> None:
         """WeChat accepted the command or a part of it; without the usual id the recipient may not see it."""

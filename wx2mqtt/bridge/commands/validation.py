@@ -22,6 +22,7 @@ import structlog
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP, retry_until_stored, run_by_size
 from wx2mqtt.bridge.attachment_checks import bytes_as_text_error, check_filename
 from wx2mqtt.bridge.attachments import FILE_KINDS
+from wx2mqtt.bridge.commands.resolver import message_texts
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.recipients import Recipients
@@ -214,6 +215,8 @@ class CommandValidator:
         offered = {*able.media, *(["recall"] if Recall in able.actions else [])}
         if isinstance(kind, str) and kind in {*FILE_KINDS, "recall"} - offered:
             raise BadCommand("unsupported", "unsupported_kind", kind=kind)
+        if fields.get("format") == "markdown" and not able.has_markdown:
+            raise BadCommand("unsupported", "unsupported_format")
         if "mention" in fields and not (able.has_groups and able.has_mentions):
             raise BadCommand("unsupported", "unsupported_action", name="mention")
 
@@ -257,6 +260,9 @@ class CommandValidator:
                 check_filename(command.name)
             if command.url:
                 parse_url(command.url)
+            if command.text.strip():
+                self._require_valid_text(command, person)
+                self._require_room_in_window(command)
         elif command.kind != "recall" or Recall not in able.actions:
             raise BadCommand("unsupported", "unsupported_kind", kind=command.kind)
         if self._ctx.shared.exceeded_limit(for_commands=True):
@@ -272,11 +278,25 @@ class CommandValidator:
         fits = size <= limit
         if able.part_limit is not None:  # the backend splits it
             limit = MAX_TEXT_PARTS * able.part_limit
-            fits = len(text) <= limit and len(split_for(able, text)) <= MAX_TEXT_PARTS
+            fits = (
+                len(text) <= limit and len(split_for(able, text, markdown=command.markdown)) <= MAX_TEXT_PARTS
+            )
         if not fits:
             raise BadCommand("too_long", "too_long", size=size, limit=limit)
         if command.mention and person is not None and person.kind is not ChatKind.GROUP:
             raise BadCommand("bad_command", "mention_no_group", user=command.user)
+
+    def _require_room_in_window(self, command: Command) -> None:
+        """Raises `BadCommand` for caption and file that no window of this backend takes together."""
+        able = self._capabilities
+        if not able.has_reply_window or not able.reply_quota:
+            return
+        reserve = (
+            0 if command.urgent or command.priority == "high" else self._ctx.settings.account.ilink.reserve
+        )
+        parts, limit = len(message_texts(command, able)), able.reply_quota - reserve
+        if parts > limit:
+            raise BadCommand("too_long", "caption_too_long", parts=parts, limit=limit)
 
     def _rejected(self, command: Command, source: CommandSource, error: Exception) -> NewCommand:
         """Returns a command with the result `rejected`."""
@@ -371,5 +391,6 @@ def fingerprint(command: Command, content: str = "") -> str:
     """
     user = composed(command.user)
     fields = (command.kind, command.text, command.path, command.url, content, command.name)
-    text = json.dumps([user, *fields, command.message_id, *command.mention])
+    markdown = ["markdown", True] if command.markdown else []
+    text = json.dumps([user, *fields, command.message_id, *command.mention, *markdown])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

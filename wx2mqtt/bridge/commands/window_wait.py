@@ -30,6 +30,9 @@ RATE_LIMITED = "rate_limited"
 # reserved (`ilink.reserve`).
 RESERVED = "reserved"
 
+# The same to a file with a caption: the window takes fewer messages than both need.
+TOO_FEW_LEFT = "too_few_left"
+
 
 @frozen
 class WindowReason:
@@ -50,6 +53,7 @@ WINDOW_REASONS = {
     "too_long_ago": WindowReason(text_key="shut_too_long_ago", hint_key="hint_too_long_ago"),
     "quota_used": WindowReason(text_key="shut_quota_used", hint_key="hint_quota_used", code="quota_used"),
     RESERVED: WindowReason(text_key="shut_reserved", hint_key="hint_reserved", code="quota_used"),
+    TOO_FEW_LEFT: WindowReason(text_key="shut_too_few_left", hint_key="hint_too_few_left", code="quota_used"),
     RATE_LIMITED: WindowReason(text_key="shut_rate_limited", hint_key="hint_rate_limited", code=RATE_LIMITED),
 }
 
@@ -84,7 +88,10 @@ class WindowWait:
         window = self.window_of(command)
         if window is None or not window.open:
             return window
-        if is_important(command) or not self.reserved(window) or self.messages_left(command):
+        left, needed = self.messages_left(command), self._resolver.messages_needed(command)
+        if needed > 1 and left is not None and left < needed:
+            return replace(window, open=False, until=None, reason=TOO_FEW_LEFT)
+        if is_important(command) or not self.reserved(window) or left:
             return None
         return replace(window, open=False, until=None, reason=RESERVED)
 

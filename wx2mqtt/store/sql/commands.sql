@@ -107,8 +107,14 @@ WHERE id IN (SELECT ?2 UNION ALL SELECT id FROM command WHERE account = ?1 AND b
 UPDATE command SET held = ?3, expires = ?4 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
 -- mark_part_sent --
--- One part of a long text was sent, as the message ?3. The counter of unanswered attempts starts anew for the next part.
+-- One part of a long text or of a caption was sent, as the message ?3. The counter of unanswered attempts starts anew for the next part.
 UPDATE command SET open = 0, unknown = 0, parts_sent = parts_sent + 1, part_ids = part_ids || ?3
+WHERE account = ?1 AND id = ?2 AND status IS NULL;
+
+-- mark_part_lost --
+-- One part of a caption, which perhaps did not arrive, is not tried again: ?3 stands for its message.
+UPDATE command SET open = 0, unknown = 0, parts_sent = parts_sent + 1, part_ids = part_ids || ?3,
+    duplicate_possible = CASE WHEN ?4 = 1 THEN 1 ELSE duplicate_possible END
 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
 -- fallback --

@@ -523,12 +523,6 @@ async def test_a_file_larger_than_what_the_store_has_for_commands_is_rejected(ha
     assert (first["code"], second["status"]) == ("storage_full", "sent")
 
 
-async def test_a_caption_is_refused_with_a_hint(harness):
-    harness.say(kind="image", data=encoded(PNG), text="look", id="a")
-    result = await harness.result("a")
-    assert (result["code"], "captions" in result["message"]) == ("bad_command", True)
-
-
 # what the attempts come to
 
 

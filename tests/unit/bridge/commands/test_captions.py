@@ -1,0 +1,249 @@
+"""The text beside a picture, a video or a file: a message of its own before the file, and one result for both."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.bridge.outgoing import CAPABILITIES, WeChat, running
+from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
+from wx2mqtt.model import Draft, Handle, Kind, ReplyWindow
+
+PNG = base64.b64decode(
+    b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+PICTURE = {"kind": "image", "data": base64.b64encode(PNG).decode(), "name": "door.png"}
+CAPTION = {**PICTURE, "text": "somebody rang"}
+
+# What an attempt at the caption that brought nothing is, and whether it may have arrived.
+LOST = [([OutcomeUnknown(), OutcomeUnknown()], True), ([Rejected("no")], False)]
+
+
+@pytest.fixture
+async def harness(tmp_path):
+    async with running(tmp_path) as harness:
+        yield harness
+
+
+@pytest.fixture
+def window(monkeypatch):
+    """WeChat takes ten messages after each of hers, of 20 characters each."""
+    able = replace(CAPABILITIES, has_reply_window=True, reply_quota=10, part_limit=20, has_markdown=True)
+    monkeypatch.setattr(WeChat, "capabilities", able)
+
+
+def opens(harness, remaining):
+    harness.wechat.windows[Handle("@wife")] = ReplyWindow(open=True, remaining=remaining)
+    harness.sender.recheck()
+
+
+async def test_the_caption_goes_before_its_file_once_that_is_uploaded(harness):
+    harness.wechat.uploads.clear()
+    harness.say(**CAPTION, id="a")
+    await harness.news.until(lambda: harness.wechat.prepared)
+    assert harness.wechat.sent == []
+    harness.wechat.uploads.set()
+    result = await harness.result("a")
+    assert harness.wechat.texts() == ["somebody rang", "door.png"]
+    assert [draft.kind for draft in harness.wechat.drafts] == [Kind.TEXT, Kind.IMAGE]
+    keys = [key for *_, key in harness.wechat.sent]
+    assert keys[0] != keys[1]
+    assert (result["status"], result["message_id"]) == ("sent", "m2")
+    assert (result["parts"], result["parts_sent"]) == (2, 2)
+    assert "caption and file" in result["message"]
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_a_blank_caption_is_none(harness, text):
+    harness.say(**PICTURE, text=text, id="a")
+    result = await harness.result("a")
+    assert harness.wechat.texts() == ["door.png"]
+    assert (result["status"], "parts" in result) == ("sent", False)
+
+
+async def test_a_file_that_cannot_be_sent_sends_no_caption(harness):
+    harness.wechat.refusals.append(Rejected("no"))
+    harness.say(**CAPTION, id="a")
+    result = await harness.result("a")
+    assert (result["status"], result["parts"], result["parts_sent"]) == ("failed", 2, 0)
+    assert harness.wechat.sent == []
+
+
+@pytest.mark.parametrize("trouble", [Unreachable(), OutcomeUnknown()])
+async def test_the_caption_is_not_repeated_for_the_sake_of_its_file(harness, trouble):
+    harness.wechat.answer("door.png", trouble)
+    harness.say(**CAPTION, id="a")
+    result = await harness.result("a")
+    assert harness.wechat.texts() == ["somebody rang", "door.png", "door.png"]
+    assert (result["status"], result["parts_sent"]) == ("sent", 2)
+    assert result["duplicate_possible"] is isinstance(trouble, OutcomeUnknown)
+
+
+@pytest.mark.parametrize("trouble", [Unreachable(), OutcomeUnknown()])
+async def test_a_caption_is_tried_again_under_its_key_before_the_file(harness, trouble):
+    harness.wechat.answer("somebody rang", trouble)
+    harness.say(**CAPTION, id="a")
+    result = await harness.result("a")
+    assert harness.wechat.texts() == ["somebody rang", "somebody rang", "door.png"]
+    assert len({key for *_, key in harness.wechat.sent}) == 2
+    assert (result["status"], result["parts_sent"]) == ("sent", 2)
+
+
+@pytest.mark.parametrize(("outcomes", "is_uncertain"), LOST, ids=["no answer", "refused"])
+async def test_a_file_follows_without_its_caption_and_the_status_is_its_own(harness, outcomes, is_uncertain):
+    harness.wechat.answer("somebody rang", *outcomes)
+    harness.say(**CAPTION, id="a")
+    result = await harness.result("a")
+    assert harness.wechat.texts() == ["somebody rang"] * len(outcomes) + ["door.png"]
+    assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 1)
+    assert result["duplicate_possible"] is is_uncertain
+    assert "caption perhaps not" in result["message"]
+
+
+async def test_a_caption_that_is_given_up_is_not_tried_again_by_the_next_process(tmp_path):
+    async with running(tmp_path) as harness:
+        harness.wechat.answer("somebody rang", OutcomeUnknown(), OutcomeUnknown())
+        harness.wechat.hold("door.png")
+        harness.say(**CAPTION, id="a")
+        await harness.sent(3)
+    async with running(tmp_path) as harness:
+        result = await harness.result("a")
+        assert harness.wechat.texts() == ["door.png"]
+    assert (result["status"], result["parts_sent"], result["duplicate_possible"]) == ("sent", 1, True)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_process_that_ends_within_a_caption_makes_it_uncertain(tmp_path, times):
+    for _ in range(times):
+        async with running(tmp_path) as harness:
+            harness.wechat.hold("somebody rang")
+            if not await harness.rows():
+                harness.say(**CAPTION, id="a")
+            await harness.sent(1)
+    async with running(tmp_path) as harness:
+        result = await harness.result("a")
+        expected = ["somebody rang", "door.png"] if times == 1 else ["door.png"]
+        assert harness.wechat.texts() == expected
+    assert (result["status"], result["parts_sent"]) == ("sent", len(expected))
+    assert result["duplicate_possible"] is True
+
+
+async def test_the_next_process_sends_the_file_alone_after_its_caption(tmp_path):
+    async with running(tmp_path) as harness:
+        harness.wechat.hold("door.png")
+        harness.say(**CAPTION, id="a")
+        await harness.sent(2)
+    async with running(tmp_path) as harness:
+        result = await harness.result("a")
+        assert harness.wechat.texts() == ["door.png"]
+    assert (result["status"], result["parts_sent"], result["duplicate_possible"]) == ("sent", 2, True)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [([Rejected("no")], "failed"), ([OutcomeUnknown(), OutcomeUnknown()], "uncertain")],
+)
+async def test_the_status_is_that_of_the_file(harness, outcomes, status):
+    harness.wechat.answer("door.png", *outcomes)
+    harness.say(**CAPTION, id="a")
+    result = await harness.result("a")
+    assert (result["status"], result["parts"], result["parts_sent"]) == (status, 2, 1)
+
+
+async def test_a_file_that_expires_after_its_caption_is_expired(harness):
+    harness.wechat.answer("door.png", *[Unreachable()] * 20)
+    harness.say(**CAPTION, id="a", ttl=0.5)
+    result = await harness.result("a")
+    assert (result["status"], result["parts_sent"]) == ("expired", 1)
+
+
+async def test_the_same_id_with_another_caption_is_another_command(harness):
+    harness.say(**CAPTION, id="a")
+    await harness.result("a")
+    harness.say(**{**CAPTION, "text": "nobody rang"}, id="a")
+    _, second = await harness.in_thread("wx/result/wife", 2)
+    assert (second["status"], second["code"]) == ("rejected", "id_reused")
+
+
+async def test_a_caption_that_is_too_long_for_wechat_is_refused(harness):
+    harness.say(**{**PICTURE, "text": "x" * 101}, id="a")
+    assert (await harness.result("a"))["code"] == "too_long"
+
+
+async def test_a_caption_mentions_nobody(harness):
+    harness.say(**CAPTION, mention=["mom"], id="a")
+    assert (await harness.result("a"))["code"] == "bad_command"
+
+
+# With a reply window
+
+
+async def test_a_window_that_takes_one_message_more_sends_neither_and_holds_up_no_text(tmp_path, window):
+    async with running(tmp_path) as harness:
+        opens(harness, 1)
+        harness.say(**CAPTION, priority="high", id="a")
+        (event,) = await harness.in_thread("wx/event/held")
+        assert (event["command_id"], event["why"]) == ("a", "too_few_left")
+        harness.say(text="fire", priority="high", id="b")
+        assert (await harness.result("b"))["status"] == "sent"
+        assert harness.wechat.texts() == ["fire"]
+        opens(harness, 2)
+        assert (await harness.result("a"))["status"] == "sent"
+        assert harness.wechat.texts() == ["fire", "somebody rang", "door.png"]
+
+
+async def test_what_is_reserved_is_for_an_important_caption_only(tmp_path, window):
+    async with running(tmp_path) as harness:
+        opens(harness, 2)
+        harness.say(**CAPTION, id="a")
+        await harness.in_thread("wx/event/held")
+        harness.say(**{**CAPTION, "text": "smoke"}, urgent=True, id="b")
+        result = await harness.result("b")
+        assert (result["status"], "counts in the window" in result["message"]) == ("sent", True)
+        assert harness.wechat.texts() == ["smoke", "door.png"]
+
+
+async def test_a_long_caption_takes_several_messages(tmp_path, window):
+    async with running(tmp_path) as harness:
+        opens(harness, 10)
+        harness.say(**{**PICTURE, "text": "The bell rang. Somebody is there."}, id="a")
+        result = await harness.result("a")
+        assert harness.wechat.texts() == ["The bell rang.", "Somebody is there.", "door.png"]
+        assert (result["parts"], result["parts_sent"]) == (3, 3)
+
+
+@pytest.mark.parametrize(("priority", "parts", "status"), [("normal", 9, "rejected"), ("high", 9, "sent")])
+async def test_a_caption_that_no_window_takes_is_refused(tmp_path, window, priority, parts, status):
+    async with running(tmp_path) as harness:
+        opens(harness, 10)
+        harness.say(**{**PICTURE, "text": "x" * 20 * parts}, priority=priority, id="a")
+        result = await harness.result("a")
+        assert result["status"] == status
+        assert (result["code"] == "too_long") is (status == "rejected")
+
+
+# Markdown
+
+
+async def test_markdown_is_refused_where_it_would_be_shown_as_signs(harness):
+    harness.say(text="*fire*", format="markdown", id="a")
+    harness.say(text="*fire*", format="text", id="b")
+    refused, sent = await asyncio.gather(harness.result("a"), harness.result("b"))
+    assert (refused["status"], refused["code"]) == ("rejected", "unsupported")
+    assert sent["status"] == "sent"
+
+
+async def test_a_backend_that_shows_markdown_is_told_what_is(tmp_path, window):
+    async with running(tmp_path) as harness:
+        opens(harness, 10)
+        harness.say(text="*fire*", format="markdown", id="a")
+        harness.say(**CAPTION, format="markdown", id="b")
+        harness.say(text="*fire*", id="c")
+        for command_id in "abc":
+            await harness.result(command_id)
+        drafts = [draft for draft in harness.wechat.drafts if isinstance(draft, Draft)]
+        marked = [(draft.text, draft.markdown) for draft in drafts]
+        assert sorted(marked) == [("", False), ("*fire*", False), ("*fire*", True), ("somebody rang", True)]
