@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
@@ -44,3 +45,13 @@ async def turns_during(work: Awaitable[T]) -> tuple[T, int]:
     with pauses_at_each_part():
         async with counted_turns() as turns:
             return await work, turns[0]
+
+
+async def longest_turn(until: asyncio.Task[object]) -> float:
+    """Returns the longest CPU time of a turn of the event loop until a task is done, in seconds."""
+    longest = 0.0
+    while not until.done():
+        before = time.thread_time()
+        await asyncio.sleep(0)
+        longest = max(longest, time.thread_time() - before)
+    return longest

@@ -65,6 +65,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *(
                 "wechat.wecom.protocol.cards:MAX_TITLE_CHARACTERS",
                 "wechat.wecom.protocol.cards:MAX_BODY_CHARACTERS",
+                "wechat.wecom.protocol.cards:MAX_DESCRIPTION_CHARACTERS",
             ),
             *("wechat.wecom.protocol.cards:MAX_BUTTONS", "wechat.wecom.protocol.cards:MAX_TASK_ID_BYTES"),
             *(
@@ -74,7 +75,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             "wechat.wecom.protocol.endpoints:MAX_RECEIPTS_PER_MINUTE",
             "wechat.wecom.protocol.endpoints:MAX_RECEIPTS_PER_HOUR",
             *("wechat.wecom.protocol.markdown:MAX_TEXT_BYTES", "wechat.wecom.protocol.media:MAX_PIECES"),
-            "wechat.wecom.protocol.media:MAX_UPLOAD_BYTES",
+            *("wechat.wecom.protocol.media:MAX_UPLOAD_BYTES", "wechat.wecom.protocol.endpoints:MAX_UPLOADS"),
             "wechat.wecom.protocol.requests:MAX_FILENAME_BYTES",
             "wechat.wecom.protocol.requests:MAX_VIDEO_TITLE_BYTES",
         }
@@ -111,6 +112,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             "store.search_index:MAX_SEARCHED_PAIRS",
             "bridge.text_split:_MAX_UNIT_CHARACTERS",
             *("mqtt.sockets:MAX_UNSENT_BYTES", "wechat.ilink.protocol.messages:MAX_TIME_MS"),
+            "wechat.wecom.connection:MAX_UNSENT_BYTES",
             *(
                 "wechat.ilink.protocol.responses:MAX_ERROR_CHARACTERS_READ",
                 "wechat.aiohttp_transport:MAX_PIECE_BYTES",
@@ -123,6 +125,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.client:MAX_ATTEMPTS_PER_TOPIC"),
             *("diagnostics.probe:MAX_CONNECTION_LOSSES", "diagnostics.probe:MAX_UNANSWERED_REQUESTS"),
             "wechat.wecom.protocol.endpoints:MAX_UNANSWERED_HEARTBEATS",
+            "wechat.wecom.upload:MAX_REQUESTS",
             *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.receiver:MAX_EMPTY_SYNCS"),
             *(
                 "wechat.webwx.contact_list:MAX_CONSECUTIVE_FAILURES",

@@ -44,6 +44,10 @@ COMMON_SENTENCES: Catalogue = {
         "the file has {size} bytes; WeChat takes at most {limit} as '{kind}'",
         "文件有 {size} 字节；微信作为“{kind}”最多接受 {limit} 字节",
     ),
+    "file_too_small": (
+        "the file has {size} bytes; WeChat takes none with fewer than {limit}",
+        "文件有 {size} 字节；微信不接受小于 {limit} 字节的文件",
+    ),
     "file_unsupported": (
         "WeChat takes no '{mime}' as '{kind}'; send it as a file",
         "微信不接受以“{kind}”发送“{mime}”；请作为文件发送",
@@ -168,6 +172,16 @@ WECOM_MESSAGES: Catalogue = {
         "企业微信提示操作过于频繁（{ret}，{call}）",
     ),
     "not_taken": ("WeCom refused it ({ret}: {message})", "企业微信拒绝了此请求（{ret}：{message}）"),
+    "text_too_long": (
+        "the text has {size} bytes as it is sent; WeCom takes {limit}",
+        "文字按发送时计有 {size} 字节；企业微信最多 {limit}",
+    ),
+    "empty_text": ("there is no text to send", "没有要发送的文字"),
+    "too_many_uploads": (
+        "WeCom takes 30 files a minute and 1,000 an hour from a bot; the next one waits",
+        "企业微信每分钟接受机器人上传 30 个文件，每小时 1000 个；后面的文件需等待",
+    ),
+    "answered_too_late": ("answered already, or too late", "已回答，或已过期"),
     "no_action": ("a bot cannot do this", "机器人无法执行此操作"),
     # why there are no bytes (wecom 4.4)
     "wrong_key": ("the bytes cannot be decrypted with their key", "无法用给出的密钥解密此内容"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from errno import EIO
@@ -38,6 +39,9 @@ def require_attachment(draft: Draft, capabilities: Capabilities, text: Callable[
     blob = attachment.blob
     if not blob.size:
         raise Rejected(text("empty_file"), code="empty")
+    if blob.size < limits.min_bytes:
+        message = text("file_too_small", size=blob.size, limit=limits.min_bytes)
+        raise Rejected(message, code="bad_file")
     if blob.size > limits.max_bytes:
         message = text("file_too_large", size=blob.size, limit=limits.max_bytes, kind=draft.kind)
         raise Rejected(message, code="too_large")
@@ -103,17 +107,22 @@ async def read_piece(file: Path, start: int, size: int, max_bytes: int, error_te
 
     Raises `Rejected` with code `bad_file` where it cannot be read, or is shorter.
     """
+    return await _in_thread(lambda: _read_piece(file, start, size, max_bytes), error_text)
 
-    def read() -> bytes:
-        expected = min(max_bytes, size - start)
-        with file.open("rb") as opened:
-            opened.seek(start)
-            content = opened.read(expected)
-        if len(content) != expected:
-            raise OSError(EIO, "it is shorter than it was")
-        return content
 
-    return await _in_thread(read, error_text)
+async def read_base64_piece(file: Path, start: int, size: int, max_bytes: int, error_text: str) -> str:
+    """Returns the base64 of what `read_piece` returns; the event loop is not held meanwhile."""
+    return await _in_thread(lambda: b64encode(_read_piece(file, start, size, max_bytes)).decode(), error_text)
+
+
+def _read_piece(file: Path, start: int, size: int, max_bytes: int) -> bytes:
+    expected = min(max_bytes, size - start)
+    with file.open("rb") as opened:
+        opened.seek(start)
+        content = opened.read(expected)
+    if len(content) != expected:
+        raise OSError(EIO, "it is shorter than it was")
+    return content
 
 
 async def _in_thread(read: Callable[[], Result], error_text: str) -> Result:

@@ -115,8 +115,9 @@ def _check_url(url: str) -> None:
 def _run_texts(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     escaped = markdown.escaped(text)
-    assert escaped.replace("\\", "") == text.replace("\\", "")
-    assert markdown.size_in_bytes(text) >= len(text.encode())
+    assert _without_blanks(escaped) == _without_blanks(text)
+    assert markdown.size_in_bytes(text) >= max(len(text), len(escaped.encode()))
+    assert markdown.markdown_size_in_bytes(text) == len(text.encode())
     assert text.endswith(messages.text_without_address(text, "Bot"))
     _check_url(qr.generate_url("https://a", text))
     name = media.filename_of(text)
@@ -128,7 +129,7 @@ def _run_texts(data: bytes) -> None:
         requests.file_message(chat, Kind.VIDEO, text, text),
         requests.receipt(text, text),
         requests.upload_begin(Kind.FILE, text, 5, 1, "0"),
-        requests.upload_piece(text, 0, data),
+        requests.upload_piece(text, 0, text),
         requests.upload_end(text),
         *_card_bodies(text),
     ):
@@ -139,18 +140,25 @@ def _run_texts(data: bytes) -> None:
     assert len(requests.cut_to_bytes(text, 64).encode()) <= 64
 
 
+def _without_blanks(text: str) -> str:
+    return "".join(text.replace("\\", "").split())
+
+
 def _card_bodies(text: str) -> list[requests.JsonBody]:
     texts = cards.card_texts(text)
     title = cards.short_title(text)
-    assert len(title) <= cards.MAX_TITLE_CHARACTERS
+    assert _utf16_size(title) <= cards.MAX_TITLE_CHARACTERS
     if texts is None:
         texts = cards.CardTexts(title=title)
-    assert len(texts.title) <= cards.MAX_TITLE_CHARACTERS
-    assert len(texts.body) <= cards.MAX_BODY_CHARACTERS
-    return [
-        cards.card(texts, [Button(text="Yes", key="y")], "q1"),
-        cards.answered_card(texts, text[:30], "q1"),
-    ]
+    assert _utf16_size(texts.title) <= cards.MAX_TITLE_CHARACTERS
+    assert _utf16_size(texts.body) <= cards.MAX_BODY_CHARACTERS
+    answered = cards.answered_card(texts, text[:30], "q1")
+    assert _utf16_size(str(answered.get("sub_title_text", ""))) <= cards.MAX_BODY_CHARACTERS
+    return [cards.card(texts, [Button(text="Yes", key="y")], "q1"), answered]
+
+
+def _utf16_size(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
 
 
 _SAVED = [
@@ -241,7 +249,7 @@ TARGETS = (
         name="wecom.texts",
         run=_run_texts,
         parsers=(
-            *_names("markdown", "escaped", "size_in_bytes"),
+            *_names("markdown", "escaped", "size_in_bytes", "markdown_size_in_bytes"),
             *_names("messages", "text_without_address"),
             *_names("qr", "generate_url"),
             *_names("media", "filename_of"),

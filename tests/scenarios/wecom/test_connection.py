@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.loop_turns import longest_turn
 from tests.support.wecom_gateway import Gateway, answer_nothing, close_socket
 from wx2mqtt.clock import Clock, Lease, boot_time
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
@@ -172,16 +172,6 @@ async def test_another_program_took_the_bot_over(gateway):
         await gateway.tell("disconnected_event")
         await taken(connection, 1)
         assert connection.is_taken_over
-
-
-async def longest_turn(until: asyncio.Task[Any]) -> float:
-    """Returns the longest CPU time of a turn of the event loop until a task is done, in seconds."""
-    longest = 0.0
-    while not until.done():
-        before = time.thread_time()
-        await asyncio.sleep(0)
-        longest = max(longest, time.thread_time() - before)
-    return longest
 
 
 async def test_a_piece_of_a_file_does_not_hold_the_loop(gateway):

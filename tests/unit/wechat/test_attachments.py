@@ -10,7 +10,7 @@ import pytest
 from tests.support.rows import every_row
 from wx2mqtt.errors import Rejected
 from wx2mqtt.model import Attachment, Blob, Draft, Handle, Kind
-from wx2mqtt.wechat.attachments import UploadCache, read_piece, require_attachment
+from wx2mqtt.wechat.attachments import UploadCache, read_base64_piece, read_piece, require_attachment
 from wx2mqtt.wechat.registry import BACKENDS
 
 
@@ -92,5 +92,6 @@ async def test_a_file_that_shrank_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"12345")
     assert await read_piece(file, 3, 5, 100, "cannot be read") == b"45"
+    assert await read_base64_piece(file, 3, 5, 100, "cannot be read") == "NDU="
     with pytest.raises(Rejected, match="cannot be read"):
         await read_piece(file, 3, 6, 100, "cannot be read")

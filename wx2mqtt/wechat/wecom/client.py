@@ -89,6 +89,8 @@ class WeComClient:
         match reaction_to(answer.errcode):
             case Reaction.SUBSCRIBE_AGAIN:
                 return Unreachable(self.text("not_subscribed"))
+            case Reaction.SEND_UNASKED:
+                return Unreachable(self.text("not_taken", **facts))
             case Reaction.NO_CHAT:
                 return Rejected(self.text("no_chat", **facts), code="no_chat")
             case Reaction.SLOW_DOWN:

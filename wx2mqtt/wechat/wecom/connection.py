@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -27,7 +28,7 @@ from websockets.protocol import State
 from wx2mqtt import __version__
 from wx2mqtt.clock import Clock
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
-from wx2mqtt.limits import HTTP_CONNECT_SECONDS, MIB
+from wx2mqtt.limits import HTTP_CONNECT_SECONDS, KIB, MIB
 from wx2mqtt.model import Json
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.aiohttp_transport import proxy_for, tls_context
@@ -58,6 +59,9 @@ MAX_FRAME_BYTES = 1 * MIB
 # Of callbacks that wait to be taken.
 MAX_WAITING_CALLBACKS = 1000
 MAX_WAITING_BYTES = 8 * MIB
+
+# Of a connection in the kernel's memory.
+MAX_UNSENT_BYTES = 32 * KIB
 
 # How long a polite end may take.
 CLOSE_SECONDS = 2.0
@@ -91,6 +95,8 @@ class WeComConnection:
         self._callbacks: deque[tuple[Callback, int]] = deque()
         self._waiting_bytes = 0
         self._news = asyncio.Event()
+        #: Names it in `ButtonPress.private`.
+        self.id = os.urandom(8).hex()
         #: Why the connection has ended; None while it is open.
         self.end_reason: str | None = None
         #: Frames that could not be read; `next_callbacks` hands the count on.
@@ -126,6 +132,7 @@ class WeComConnection:
         ) as why:  # a SOCKS proxy needs a library
             log.info("no connection to WeCom", reason=type(why).__name__)
             raise Unreachable(options.text("no_connection")) from None
+        _bound_unsent_bytes(socket)
         return cls(socket, options)
 
     async def request(self, command: FrameCommand, body: Mapping[str, Json] | None = None) -> Answer:
@@ -263,3 +270,13 @@ class WeComConnection:
                 answer.set_exception(OutcomeUnknown(self.end_reason))
         if abort:
             self._socket.transport.abort()
+
+
+def _bound_unsent_bytes(connection: ClientConnection) -> None:
+    """Lets the kernel take little more than the line does, so that what was written has nearly left.
+
+    Otherwise it holds a whole piece of a file, and the answer to what is written next seems to be late.
+    """
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        connection.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, option, MAX_UNSENT_BYTES)

@@ -14,7 +14,10 @@ from wx2mqtt.model import Button, Json
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_object, read_text
 
+# WeCom calls these advice; a card that keeps to them is taken by everybody (wecom 5.8, 6.1). They are counted
+# in the units of UTF-16, of which an emoji has two.
 MAX_TITLE_CHARACTERS = 26
+MAX_DESCRIPTION_CHARACTERS = 30
 MAX_BODY_CHARACTERS = 112
 MAX_BUTTONS = 6
 MAX_TASK_ID_BYTES = 128
@@ -46,17 +49,14 @@ def card_texts(text: str) -> CardTexts | None:
 
     The title ends at the first line break, else at the last blank that it has place for.
     """
-    text = text.strip()
-    if len(text) <= MAX_TITLE_CHARACTERS and "\n" not in text:
-        return CardTexts(title=text)
-    title, body = _cut_title(text)
-    return CardTexts(title=title, body=body) if len(body) <= MAX_BODY_CHARACTERS else None
+    title, body = _cut_title(text.strip())
+    return CardTexts(title=title, body=body) if _size(body) <= MAX_BODY_CHARACTERS else None
 
 
 def short_title(text: str) -> str:
     """Returns the title of a card whose text went before it as a message of its own."""
     title, rest = _cut_title(text.strip())
-    return f"{title[: MAX_TITLE_CHARACTERS - 1]}…" if rest else title
+    return f"{title[: _fitting(title, MAX_TITLE_CHARACTERS - 1)]}…" if rest else title
 
 
 def card(texts: CardTexts, buttons: Sequence[Button], task_id: str) -> dict[str, Json]:
@@ -73,8 +73,9 @@ def card(texts: CardTexts, buttons: Sequence[Button], task_id: str) -> dict[str,
 
 
 def answered_card(texts: CardTexts, choice: str, task_id: str) -> dict[str, Json]:
-    """Returns the card that replaces one after a press: the question, and what was chosen."""
-    body = "\n".join(filter(None, (texts.body, choice)))[:MAX_BODY_CHARACTERS]
+    """Returns the card that replaces one after a press: the question, and `choice`, a few words about it."""
+    body_end = _fitting(texts.body, MAX_BODY_CHARACTERS - _size(choice) - 1)
+    body = "\n".join(filter(None, (texts.body[:body_end], choice)))
     return {
         "card_type": "text_notice",
         **_head(CardTexts(title=texts.title, body=body)),
@@ -91,18 +92,33 @@ def read_press(event: JsonObject) -> Press | None:
 
 
 def _head(texts: CardTexts) -> dict[str, Json]:
-    head: dict[str, Json] = {"main_title": {"title": texts.title}}
-    if texts.body:
-        head["sub_title_text"] = texts.body
-    return head
+    if not texts.body:
+        return {"main_title": {"title": texts.title}}
+    if _size(texts.body) <= MAX_DESCRIPTION_CHARACTERS and "\n" not in texts.body:
+        return {"main_title": {"title": texts.title, "desc": texts.body}}
+    return {"main_title": {"title": texts.title}, "sub_title_text": texts.body}
 
 
 def _cut_title(text: str) -> tuple[str, str]:
     """Cuts a text behind its title; only white space between the two is lost."""
     first_line, _, other_lines = text.partition("\n")
-    if len(first_line) <= MAX_TITLE_CHARACTERS:
+    if _size(first_line) <= MAX_TITLE_CHARACTERS:
         return first_line.rstrip(), other_lines.lstrip("\n")
-    end = text.rfind(" ", 1, MAX_TITLE_CHARACTERS + 1)
+    most = _fitting(text, MAX_TITLE_CHARACTERS)
+    end = text.rfind(" ", 1, most + 1)
     if end < 0:
-        end = MAX_TITLE_CHARACTERS
+        end = most
     return text[:end], text[end:].lstrip(" ")
+
+
+def _size(text: str) -> int:
+    """Returns the length of a text in units of UTF-16."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def _fitting(text: str, limit: int) -> int:
+    """Returns the index up to which a text has at most so many units of UTF-16."""
+    end = min(len(text), max(0, limit))
+    while _size(text[:end]) > limit:
+        end -= 1
+    return end

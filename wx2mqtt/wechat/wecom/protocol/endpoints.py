@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from wx2mqtt.limits import MIB
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
-from wx2mqtt.wechat.wecom.protocol.markdown import MAX_TEXT_BYTES
+from wx2mqtt.wechat.wecom.protocol.markdown import MAX_TEXT_BYTES, markdown_size_in_bytes, size_in_bytes
+from wx2mqtt.wechat.wecom.protocol.media import MAX_UPLOAD_BYTES, MIN_UPLOAD_BYTES
 
 SOCKET_HOST = "openws.work.weixin.qq.com"
 SOCKET_URL = f"wss://{SOCKET_HOST}"
@@ -28,6 +29,14 @@ MAX_PER_HOUR = 1000
 MAX_RECEIPTS_PER_MINUTE = 10
 MAX_RECEIPTS_PER_HOUR = 300
 
+# What WeCom takes for a bot: uploads that begin, in so many seconds.
+MAX_UPLOADS = ((30, 60.0), (1000, 3600.0))
+
+# An upload must end so soon after it began. What it made is good for three days; an hour of these is left
+# for the message that sends it.
+UPLOAD_SECONDS = 1800.0
+MEDIA_ID_SECONDS = 71 * 3600.0
+
 CAPABILITIES = Capabilities(
     backend="wecom",
     product_name="Tencent WeCom bot",
@@ -35,13 +44,32 @@ CAPABILITIES = Capabilities(
     has_groups=True,
     can_start_chat=False,
     handles_change_at_login=False,
+    has_mentions=False,
+    has_markdown=True,
+    has_button_cards=True,
     text_limit=MAX_TEXT_BYTES,
+    part_limit=MAX_TEXT_BYTES,
+    part_size=size_in_bytes,
+    markdown_size=markdown_size_in_bytes,
+    # what receipts leave
+    chat_limits=(
+        (MAX_PER_MINUTE - MAX_RECEIPTS_PER_MINUTE, 60.0),
+        (MAX_PER_HOUR - MAX_RECEIPTS_PER_HOUR, 3600.0),
+    ),
     media={
         Kind.IMAGE: MediaLimits(
-            max_bytes=10 * MIB, mime_types=frozenset({"image/png", "image/jpeg", "image/gif"})
+            min_bytes=MIN_UPLOAD_BYTES,
+            max_bytes=10 * MIB,
+            mime_types=frozenset({"image/png", "image/jpeg", "image/gif"}),
+            else_as_file=True,
         ),
-        Kind.VIDEO: MediaLimits(max_bytes=10 * MIB, mime_types=frozenset({"video/mp4"})),
-        Kind.FILE: MediaLimits(max_bytes=20 * MIB),
+        Kind.VIDEO: MediaLimits(
+            min_bytes=MIN_UPLOAD_BYTES,
+            max_bytes=10 * MIB,
+            mime_types=frozenset({"video/mp4"}),
+            else_as_file=True,
+        ),
+        Kind.FILE: MediaLimits(min_bytes=MIN_UPLOAD_BYTES, max_bytes=MAX_UPLOAD_BYTES),
     },
 )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-
 from wx2mqtt.model import Handle, Json, Kind
 from wx2mqtt.wechat.wecom.protocol.chats import receiver
 from wx2mqtt.wechat.wecom.protocol.session import BotCredentials
@@ -64,13 +62,9 @@ def upload_begin(kind: Kind, name: str, size: int, pieces: int, md5: str) -> Jso
     }
 
 
-def upload_piece(upload_id: str, index: int, data: bytes) -> JsonBody:
+def upload_piece(upload_id: str, index: int, base64_data: str) -> JsonBody:
     """Returns one piece; `index` counts from 0."""
-    return {
-        "upload_id": upload_id,
-        "chunk_index": index,
-        "base64_data": base64.b64encode(data).decode("ascii"),
-    }
+    return {"upload_id": upload_id, "chunk_index": index, "base64_data": base64_data}
 
 
 def upload_end(upload_id: str) -> JsonBody:

@@ -23,6 +23,9 @@ LONG = "word " * 40
         ("Garage\nOpen it?", CardTexts(title="Garage", body="Open it?")),
         ("Shall I open the garage door now?", CardTexts(title="Shall I open the garage", body="door now?")),
         ("字" * 30, CardTexts(title="字" * 26, body="字" * 4)),
+        ("字" * 26 + "😀" * 56, CardTexts(title="字" * 26, body="😀" * 56)),
+        ("😀" * 20, CardTexts(title="😀" * 13, body="😀" * 7)),
+        ("字" * 26 + "😀" * 57, None),
         (LONG, None),
     ],
 )
@@ -33,6 +36,7 @@ def test_the_text_of_a_question_is_title_and_body_or_too_long(text, texts):
 def test_a_card_whose_text_went_before_has_its_begin_as_title():
     assert short_title(LONG) == "word word word word word…"
     assert short_title("short") == "short"
+    assert short_title("😀" * 14) == "😀" * 12 + "…"
 
 
 def test_a_card_asks_with_its_buttons():
@@ -58,3 +62,15 @@ def test_a_press_names_its_card_and_its_button():
     }
     assert read_press(event) == Press(task_id="q1", key="y")
     assert read_press({"eventtype": "template_card_event", "event_key": "y", "task_id": "q1"}) is None
+
+
+def test_a_short_body_is_the_description_and_a_longer_one_the_sub_title():
+    short: dict[str, Any] = card(CardTexts(title="Open?", body="x" * 30), [], "q1")
+    assert short["main_title"] == {"title": "Open?", "desc": "x" * 30}
+    long: dict[str, Any] = card(CardTexts(title="Open?", body="x" * 31), [], "q1")
+    assert (long["main_title"], long["sub_title_text"]) == ({"title": "Open?"}, "x" * 31)
+
+
+def test_a_choice_is_shown_whatever_the_body_has():
+    shown = answered_card(CardTexts(title="Open?", body="x" * 112), "✓ Yes", "q1")
+    assert shown["sub_title_text"] == "x" * 106 + "\n✓ Yes"

@@ -1,0 +1,57 @@
+"""What sends in the tests of this folder: a sender over a real socket, and files to send."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.backend_options import backend_options
+from tests.support.wecom_gateway import Gateway
+from wx2mqtt.clock import Clock
+from wx2mqtt.model import Attachment, Blob, Draft, Handle, Kind
+from wx2mqtt.wechat.wecom.client import WeComClient
+
+ANNA = Handle("user:Anna")
+FAMILY = Handle("group:wrkFamily")
+
+MIMES = {Kind.IMAGE: "image/png", Kind.VIDEO: "video/mp4", Kind.FILE: "application/pdf"}
+
+
+class SetClock:
+    """A clock of the machine's time that a test puts forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        real = Clock()
+        self.clock = Clock(
+            monotonic=lambda: real.monotonic() + self.ahead, boot_time=lambda: real.boot_time() + self.ahead
+        )
+
+
+@asynccontextmanager
+async def connected_client(gateway: Gateway, **options: Any) -> AsyncIterator[WeComClient]:
+    """A client with an open connection. Nothing of it needs a subscription."""
+    unnamed: dict[str, Any] = {"credentials": None, "endpoint": gateway.endpoint}
+    client = WeComClient(backend_options(**{**unnamed, **options}))
+    try:
+        await client.open()
+        yield client
+    finally:
+        await client.disconnect()
+
+
+def text_draft(text: str, chat: Handle = ANNA, **more: Any) -> Draft:
+    return Draft(chat=chat, kind=Kind.TEXT, text=text, **more)
+
+
+def file_draft(folder: Path, data: bytes, kind: Kind = Kind.FILE, **more: Any) -> Draft:
+    """A draft with a file of these bytes; `mime` and `name` may be named, and fields of the draft."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    file = folder / sha256
+    file.write_bytes(data)
+    blob = Blob(sha256=sha256, size=len(data), mime=more.pop("mime", "") or MIMES[kind], path="x")
+    attachment = Attachment(file=file, name=more.pop("name", "门.pdf"), blob=blob)
+    return Draft(**{"chat": ANNA, "kind": kind, "attachment": attachment, **more})

@@ -1,0 +1,214 @@
+"""Uploads files to WeCom in pieces, over the socket that carries everything else (wecom 5.9).
+
+1. `aibot_upload_media_init` announces the file and gets an upload id, which is good for 30 minutes.
+2. Each piece is a request of its own; the next one is read when it is answered. So at most one piece of the
+   account is on its way, and texts and heartbeats go between two.
+3. `aibot_upload_media_finish` returns the `media_id`, with which messages send the file for three days.
+
+A piece without an answer is repeated, since WeCom ignores what it has already. After a lost connection the
+next call goes on where this one stopped. What WeCom refuses as a picture or a video is uploaded as a file.
+
+No failure here leaves an outcome unknown: nobody sees an uploaded file before a message with it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+import structlog
+
+from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
+from wx2mqtt.model import Attachment, Draft, Kind
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat import attachments
+from wx2mqtt.wechat.attachments import UploadCache
+from wx2mqtt.wechat.json_reader import JsonObject, read_text
+from wx2mqtt.wechat.wecom.client import WeComClient
+from wx2mqtt.wechat.wecom.protocol import requests
+from wx2mqtt.wechat.wecom.protocol.endpoints import (
+    CAPABILITIES,
+    MAX_UPLOADS,
+    MEDIA_ID_SECONDS,
+    UPLOAD_SECONDS,
+)
+from wx2mqtt.wechat.wecom.protocol.frames import FrameCommand
+from wx2mqtt.wechat.wecom.protocol.media import PIECE_BYTES, piece_count
+from wx2mqtt.wechat.wecom.protocol.requests import JsonBody
+
+log = structlog.get_logger(__name__)
+
+# How often a request of an upload is made that gets no answer.
+MAX_REQUESTS = 3
+
+# Uploads that are used again, and uploads that may go on.
+UPLOAD_CACHE_SIZE = 32
+
+# SHA-256 of the file, kind, file name.
+UploadKey = tuple[str, Kind, str]
+
+
+@frozen
+class UploadedMedia:
+    """What a message sends."""
+
+    media_id: str
+    #: As which it was uploaded: `Kind.FILE` for a picture that WeCom refused as one.
+    kind: Kind
+
+
+@dataclass(slots=True, kw_only=True)
+class UnfinishedUpload:
+    """An upload that has begun."""
+
+    upload_id: str
+    #: Of the clock that goes on while the machine sleeps, in seconds.
+    begun_at: float
+    #: How many pieces WeCom has.
+    pieces_done: int = 0
+
+
+class Uploader:
+    """Uploads files for one bot, and remembers recent uploads."""
+
+    def __init__(self, client: WeComClient) -> None:
+        self._client = client
+        self._clock = client.clock
+        self._cache = UploadCache[UploadKey, UploadedMedia](
+            UPLOAD_CACHE_SIZE, MEDIA_ID_SECONDS, client.clock.boot_time
+        )
+        self._unfinished: OrderedDict[UploadKey, UnfinishedUpload] = OrderedDict()
+        self._piece_lock = asyncio.Lock()
+        #: When uploads began, of those that count for the limits.
+        self._begun_at: deque[float] = deque(maxlen=max(count for count, _ in MAX_UPLOADS))
+
+    async def ensure_uploaded(self, draft: Draft) -> UploadedMedia:
+        """Returns the attachment of a draft as a message sends it, uploaded now or in the last three days.
+
+        Raises `Rejected` where WeCom takes it in no form, with code `bad_file` when it cannot be read;
+        `Unreachable` where a later call may do it; `Throttled`.
+        """
+        assert draft.attachment is not None
+        attachment, kind = draft.attachment, draft.kind
+        return await self._cache.get_or_upload(
+            _key(attachment, kind), lambda: self._upload_in_any_kind(attachment, kind)
+        )
+
+    async def upload_as_file(self, draft: Draft) -> UploadedMedia:
+        """Uploads the attachment of a draft as a file, since WeCom refused the message with it as a picture.
+
+        The draft is remembered with this upload. Raises as `ensure_uploaded`.
+        """
+        assert draft.attachment is not None
+        uploaded = await self._upload(draft.attachment, Kind.FILE)
+        self._cache.store(_key(draft.attachment, draft.kind), uploaded)
+        return uploaded
+
+    def invalidate(self, draft: Draft) -> None:
+        """Removes the upload of this draft: WeCom may not have it any more."""
+        assert draft.attachment is not None
+        self._cache.invalidate(_key(draft.attachment, draft.kind))
+
+    async def _upload_in_any_kind(self, attachment: Attachment, kind: Kind) -> UploadedMedia:
+        """Uploads a file as this kind; a picture or a video that WeCom refuses is uploaded as a file."""
+        try:
+            return await self._upload(attachment, kind)
+        except Rejected as why:
+            if why.code == "bad_file" or not CAPABILITIES.media[kind].else_as_file:
+                raise
+            log.info("refused as this kind, uploaded as a file", kind=str(kind), reason=str(why))
+            return await self._upload(attachment, Kind.FILE)
+
+    async def _upload(self, attachment: Attachment, kind: Kind) -> UploadedMedia:
+        """Uploads a file as this kind. One that was begun goes on; if WeCom refuses that, it begins anew."""
+        key = _key(attachment, kind)
+        started_at = self._clock.monotonic()
+        is_continued = self._find_unfinished(key) is not None
+        try:
+            media_id = await self._continue(attachment, kind)
+        except Rejected:
+            self._unfinished.pop(key, None)
+            if not is_continued:
+                raise
+            media_id = await self._continue(attachment, kind)
+        self._unfinished.pop(key, None)
+        seconds = round(self._clock.monotonic() - started_at, 1)
+        log.info("file uploaded", kind=str(kind), size=attachment.blob.size, seconds=seconds)
+        return UploadedMedia(media_id=media_id, kind=kind)
+
+    async def _continue(self, attachment: Attachment, kind: Kind) -> str:
+        """Uploads all that WeCom does not have yet; returns the `media_id`."""
+        upload = self._find_unfinished(_key(attachment, kind)) or await self._begin(attachment, kind)
+        while upload.pieces_done < piece_count(attachment.blob.size):
+            await self._send_piece(upload, attachment)
+            upload.pieces_done += 1
+        answer = await self._request(FrameCommand.UPLOAD_END, requests.upload_end(upload.upload_id))
+        return self._require_text(answer, "media_id")
+
+    def _find_unfinished(self, key: UploadKey) -> UnfinishedUpload | None:
+        upload = self._unfinished.get(key)
+        if upload is None or self._clock.boot_time() - upload.begun_at < UPLOAD_SECONDS:
+            return upload
+        del self._unfinished[key]
+        return None
+
+    async def _begin(self, attachment: Attachment, kind: Kind) -> UnfinishedUpload:
+        """Announces a file."""
+        blob = attachment.blob
+        md5 = await attachments.read_md5(attachment.file, self._client.text("bad_file"))
+        self._count_upload()
+        begun_at = self._clock.boot_time()
+        body = requests.upload_begin(kind, attachment.name, blob.size, piece_count(blob.size), md5)
+        answer = await self._request(FrameCommand.UPLOAD_BEGIN, body)
+        upload = UnfinishedUpload(upload_id=self._require_text(answer, "upload_id"), begun_at=begun_at)
+        self._unfinished[_key(attachment, kind)] = upload
+        if len(self._unfinished) > UPLOAD_CACHE_SIZE:
+            self._unfinished.popitem(last=False)
+        return upload
+
+    def _count_upload(self) -> None:
+        """Counts an upload that begins. Raises `Unreachable` where WeCom takes no further one yet."""
+        now = self._clock.boot_time()
+        for count, seconds in MAX_UPLOADS:
+            if len(self._begun_at) >= count and now - self._begun_at[-count] < seconds:
+                raise Unreachable(self._client.text("too_many_uploads"))
+        self._begun_at.append(now)
+
+    async def _send_piece(self, upload: UnfinishedUpload, attachment: Attachment) -> None:
+        async with self._piece_lock:
+            data = await attachments.read_base64_piece(
+                attachment.file,
+                upload.pieces_done * PIECE_BYTES,
+                attachment.blob.size,
+                PIECE_BYTES,
+                self._client.text("bad_file"),
+            )
+            body = requests.upload_piece(upload.upload_id, upload.pieces_done, data)
+            await self._request(FrameCommand.UPLOAD_PIECE, body)
+
+    async def _request(self, command: FrameCommand, body: JsonBody) -> JsonObject:
+        """Makes a request, and repeats one without an answer: none of these does any harm twice.
+
+        Raises the errors of `WeComClient.request`, and `Unreachable` in place of `OutcomeUnknown`.
+        """
+        for _ in range(MAX_REQUESTS - 1):
+            try:
+                return await self._client.request(command, body)
+            except OutcomeUnknown:
+                log.info("no answer, repeated", call=command)
+        try:
+            return await self._client.request(command, body)
+        except OutcomeUnknown as why:
+            raise Unreachable(str(why)) from None
+
+    def _require_text(self, answer: JsonObject, key: str) -> str:
+        """Returns a text of an answer. Raises `Unreachable` without it."""
+        value = read_text(answer, key)
+        if not value:
+            raise Unreachable(self._client.text("no_media_id"))
+        return value
+
+
+def _key(attachment: Attachment, kind: Kind) -> UploadKey:
+    return attachment.blob.sha256, kind, attachment.name
