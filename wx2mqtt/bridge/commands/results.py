@@ -106,8 +106,9 @@ def _parts_remark(result: Result, command: Command, *, has_window: bool) -> str:
     """Returns the text that says in how many messages a command went out."""
     if result.parts_sent != result.parts:
         return "remark_caption_lost"
-    name = "remark_parts" if command.kind == "text" else "remark_caption"
-    return f"{name}_in_window" if has_window else name
+    if command.kind == "text":
+        return "remark_parts_in_window" if has_window else "remark_parts"
+    return "remark_caption_in_window" if has_window else "remark_caption"
 
 
 def final_result(row: CommandRow, status: Status, code: str, message: str) -> Result:
