@@ -128,6 +128,13 @@ class ChangeNotifier:
             await self._notified.wait()
         return self.count
 
+    async def wait_until(self, holds: Callable[[], bool], seconds: float) -> None:
+        """Waits until a condition holds, which is asked at each notification, and at most `seconds`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not holds():
+                    await self.wait(self.count)
+
 
 class Signal(Generic[P]):
     """Calls its receivers when it is emitted, synchronously and in the order in which they were connected.

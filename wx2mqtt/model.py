@@ -446,6 +446,8 @@ class Result:
     parts_sent: int | None = None
     #: How the fallback ended: sent, failed or uncertain; empty without one.
     fallback: str = ""
+    #: The account that took it, or was in doubt last, as `account/user`; empty where none was.
+    fallback_account: str = ""
     #: How many commands one message carried; None if it carried only this one.
     bundled: int | None = None
     #: How many commands the summary of the fallback has; None without one.

@@ -26,7 +26,7 @@ from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, limits
 from wx2mqtt.app import operations, redaction
 from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained_commands, view
-from wx2mqtt.bridge.commands import fallback, file_preparation, outcomes, validation, waiting_commands
+from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, validation, waiting_commands
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import connection_errors, packets, reconnect
@@ -102,13 +102,13 @@ _BRIDGE_LIMITS = (
     ),
     limit(
         "alerts of the fallback in a minute",
-        fallback.MAX_ALERTS_PER_MINUTE,
+        alert_queue.MAX_ALERTS_PER_MINUTE,
         "alerts",
         "all that wait go out in one summary",
     ),
     limit(
         "the text of a summary of the fallback",
-        fallback.MAX_SUMMARY_CHARACTERS,
+        alert_queue.MAX_SUMMARY_CHARACTERS,
         "characters",
         COUNTED,
     ),

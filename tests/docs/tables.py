@@ -131,7 +131,9 @@ def configuration(language: Language) -> str:
     for name, top in keys_of(Settings).items():
         rows = [] if top.model else [_key_row((name,), top, language)]
         about = f"{said(top.description, language)}\n\n" if top.kind in BRANCH_KINDS else ""
-        rows += [_key_row(path, key, language) for path, key in walk(Settings) if path[0] == name != path[-1]]
+        rows += [
+            _key_row(path, key, language) for path, key in walk(Settings) if path[0] == name and len(path) > 1
+        ]
         parts.append(f"## {name}\n\n{about}{table('configuration', rows, language)}")
     return "\n".join(parts)
 

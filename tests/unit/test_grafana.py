@@ -101,6 +101,7 @@ async def test_nothing_of_ours_is_counted_that_nobody_can_see(counted):
     ours = {name.removesuffix("_count").removesuffix("_sum") for name in hidden}
     assert ours - {"wx2mqtt_wechat_request_seconds"} == {
         "wx2mqtt_commands_total",
+        "wx2mqtt_fallbacks_total",
         "wx2mqtt_config_last_reload_success_timestamp_seconds",
         "wx2mqtt_login_age_seconds",
         "wx2mqtt_published_total",

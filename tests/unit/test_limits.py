@@ -30,7 +30,7 @@ from wx2mqtt.app import control_socket
 from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
 from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.commands import file_preparation
-from wx2mqtt.bridge.commands.fallback import AlertQueue, summary_lines
+from wx2mqtt.bridge.commands.alert_queue import AlertQueue, summary_lines
 from wx2mqtt.bridge.media.library import _require_fitting
 from wx2mqtt.bridge.requests.handlers import HistoryRequest
 from wx2mqtt.errors import BadCommand, Wx2MqttError

@@ -79,7 +79,7 @@ def missing_safeguards(account: Account) -> str:
 
     `ilink.remind`, `ilink.renew` and `fallback` help while WeChat takes no message. All are off by default.
     """
-    if account.fallback.urls:
+    if account.fallback.urls or account.fallback.accounts:
         return ""
     if not backend_entry(account.backend).has_reply_window:
         return "no_fallback"

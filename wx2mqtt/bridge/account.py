@@ -83,6 +83,7 @@ class Account:
         if saved.last_payload is not None:
             components.status.show_last(saved.last_payload)
         components.reporter.directory_changed.set()
+        self.ctx.shared.fallback_accounts.add(self.name, components.fallback_receiver)
 
     async def run(self) -> None:
         """Runs all components until cancelled.
@@ -151,6 +152,7 @@ class Account:
         components, requests = self.components, self.components.actions.runner
 
         # Nothing new begins, and nothing is received any more.
+        self.ctx.shared.fallback_accounts.remove(self.name, components.fallback_receiver)
         requests.stop()
         await cancel_and_wait(self._receiving_tasks)
 
@@ -158,6 +160,7 @@ class Account:
         await asyncio.gather(
             components.sender.drain(DRAIN_TIMEOUT_SECONDS), requests.drain(DRAIN_TIMEOUT_SECONDS)
         )
+        components.fallback_receiver.stop()
 
         # The retained topics say that the account is offline.
         components.session.stop(reason_key)

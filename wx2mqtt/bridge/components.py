@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
+from wx2mqtt.bridge.commands.fallback_receiver import FallbackReceiver
 from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
@@ -95,6 +96,7 @@ class AccountComponents:
             requests=requests,
             results=self.results,
         )
+        self.fallback_receiver = FallbackReceiver(ctx, self.session, self.validator, self.sender, self.intake)
         self.renewal = LoginRenewal(ctx, self.owner, self.session, self.intake)
         self.reminders = Reminders(ctx, self.windows, self.intake, self.results)
 
@@ -149,6 +151,7 @@ class AccountComponents:
         self.ctx.shared.changes.notify()
         self.actions.runner.wake()
         self.windows.refresh_requested.set()
+        self.fallback_receiver.on_login_changed()
         self.ctx.shared.login_reported.emit(self.ctx.name, login, login.qr_url)
 
     def _on_received(self, result: RecordResult) -> None:

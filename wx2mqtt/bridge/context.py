@@ -17,6 +17,7 @@ from structlog.contextvars import bound_contextvars
 from wx2mqtt.aio import ChangeNotifier, Signal
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.counters import AccountCounters
+from wx2mqtt.bridge.fallback_accounts import FallbackAccounts
 from wx2mqtt.bridge.health import ReloadStatus
 from wx2mqtt.bridge.login_requests import LoginRequests
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -103,6 +104,8 @@ class SharedServices:
     instance: str = ""
     #: Nothing goes out without it.
     lease: Lease = ENDLESS_LEASE
+    #: The accounts that send an urgent command in place of another one.
+    fallback_accounts: FallbackAccounts = field(default_factory=FallbackAccounts)
     #: Whether the configuration file is refused.
     reload_status: ReloadStatus = field(default_factory=ReloadStatus)
     #: The number of contacts fetched so far.

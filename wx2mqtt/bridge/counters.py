@@ -90,6 +90,8 @@ class AccountCounters:
     results: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: Sent commands, by kind.
     sent: Counter[str] = field(default_factory=Counter)
+    #: What was asked of the ways of the fallback: `account` or `services`, and what became of it.
+    fallbacks: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: Reminders of windows that close.
     reminders: int = 0
 

@@ -59,11 +59,11 @@ def urgent_without_fallback(loaded: LoadedSettings, env: Mapping[str, str]) -> l
         Problem(
             str(loaded.path or "the store"),
             0,
-            f"accounts.{name}.fallback.urls",
-            "urgent commands are given, but there is no other way for them; name apprise URLs",
+            f"accounts.{name}.fallback",
+            "urgent commands are given, but there is no other way; name apprise URLs or another account",
         )
         for name, account in loaded.settings.accounts.items()
-        if name in urgent and not account.fallback.urls
+        if name in urgent and not (account.fallback.urls or account.fallback.accounts)
     ]
 
 

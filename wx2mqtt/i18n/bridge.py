@@ -109,6 +109,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "命令“{id}”已被拒绝，其内容未保存；请重新发布",
     ),
     "command_sent": ("command '{id}' was sent", "命令“{id}”已发送"),
+    "command_fallback": (
+        "'{id}' is the fallback of a command of the account {account}; retry that one, with --account {account}",
+        "“{id}”是账号 {account} 的一条命令的备用发送；请用 --account {account} 重试原来的命令",
+    ),
     "row_unknown": ("no message {row} was set aside", "没有被搁置的消息 {row}"),
     # backup, restore, purge
     "login_elsewhere": (

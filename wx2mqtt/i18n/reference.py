@@ -72,6 +72,7 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "how long one without a ttl of its own waits": "没有自己 ttl 的命令等待多久",
     "Another channel for commands that WeChat does not deliver in time": "微信未及时送达的命令改用的备用途径",
     "how long WeChat may take before it is used": "给微信多长时间，之后启用备用途径",
+    "others that send it instead, in turn, as account/user; before urls": "改由哪些其他账号发送，写作 账号/用户；按顺序尝试，先于 urls",
     "apprise URLs; better in urls_file": "apprise 网址；建议写在 urls_file 中",
     "a file with one apprise URL a line": "每行一个 apprise 网址的文件",
     "which commands: urgent": "哪些命令：urgent",

@@ -154,6 +154,11 @@ RESULT_MESSAGES: Catalogue = {
         "it went by the other way (fallback), and whether it arrived, once or twice, is not known",
         "已尝试备用途径（fallback），但不确定是否送达，也可能送达两次",
     ),
+    "fallback_account": ("the other account was {account}", "另一账号为 {account}"),
+    "fallback_too_late": (
+        "it was to go at once, for another account, and could not",
+        "这是另一账号的备用发送，需要立即发出，但未能做到",
+    ),
     "fallback_summarized": (
         "it was one of {count} urgent commands in one summary",
         "它是一份摘要所含 {count} 条紧急命令之一",

@@ -76,11 +76,19 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "{backend} does not tell it, so everybody would be refused; take it away": "{backend} 不告知它，所有人都会被拒绝；请去掉",
     "has no effect: only {names} has a window": "没有作用：只有 {names} 有窗口",
     "has no effect: the backend is {backend}": "没有作用：后端为 {backend}",
-    "has no effect without urls: an urgent command has no other way": "没有 urls 就没有作用：紧急命令没有其他途径",
+    "has no effect without accounts or urls: an urgent command has no other way": "没有 accounts 或 urls 就没有作用：紧急命令没有其他途径",
+    "write the account and who it is there, as account/user, such as office/zhangsan": (
+        "请写明账号和其中的用户，形式为 账号/用户，例如 office/zhangsan"
+    ),
+    "is this account itself; name a user of another one": "就是这个账号本身；请写另一个账号的用户",
+    "names the same one twice; remove one": "同一个写了两次；请去掉一个",
+    "is less than the {count} accounts that fallback.accounts joins, which only run together": (
+        "少于 fallback.accounts 所连接的 {count} 个账号，它们只能一起运行"
+    ),
     "these need apprise, which is not installed: {command}": "需要 apprise，但没有安装：{command}",
     "client_version and extspam belong together: give both or none": "client_version 和 extspam 要一起使用：都写或都不写",
-    "urgent commands are given, but there is no other way for them; name apprise URLs": (
-        "有紧急命令，但没有其他途径；请写明 apprise 网址"
+    "urgent commands are given, but there is no other way; name apprise URLs or another account": (
+        "有紧急命令，但没有其他途径；请写明 apprise 网址或另一个账号"
     ),
     # sizes and durations
     "is not a size such as 25MB, 256kB or 1GiB (or a number of bytes)": "不是 25MB、256kB 或 1GiB 这样的大小（或字节数）",

@@ -96,6 +96,8 @@ def result_body(result: Result, account: str) -> dict[str, Json]:
         body["bundled"] = result.bundled
     if result.fallback:
         body["fallback"] = result.fallback
+    if result.fallback_account:
+        body["fallback_account"] = result.fallback_account
     if result.summarized is not None:
         body["summarized"] = result.summarized
     return body

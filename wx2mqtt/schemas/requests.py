@@ -126,6 +126,7 @@ _RESULT = object_of(
         "parts_sent": nullable(integer("of them")),
         "bundled": integer("commands that this message carried together", 2),
         "fallback": nonempty_string("what became of the other way"),
+        "fallback_account": nonempty_string("account/user that took it, or was in doubt last"),
         "summarized": integer("urgent commands of the summary that went the other way", 2),
     },
 )

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from wx2mqtt.model import FILEHELPER
 from wx2mqtt.settings import formats
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
 from wx2mqtt.settings.key_tree import KeyPath
@@ -55,6 +56,7 @@ def rule_findings(settings: Settings, backends: BackendRules) -> Iterator[Settin
     yield from _broker_findings(settings.mqtt)
     for name, account in settings.accounts.items():
         yield from _account_findings(name, account, backends)
+        yield from _fallback_findings(name, settings)
     yield from _base_topic_findings(settings)
     yield from _web_findings(settings.web)
     yield from _storage_findings(settings)
@@ -69,12 +71,6 @@ def _account_findings(name: str, account: Account, backends: BackendRules) -> It
         yield SettingsFinding(path, fault)
     yield from _foreign_keys(path, account, backends)
     yield from _contact_findings((*path, "contacts"), account, backends[account.backend])
-    if not account.fallback.urls and not account.fallback.urls_file and account.fallback != Fallback():
-        message = "has no effect without urls: an urgent command has no other way"
-        yield _warning((*path, "fallback"), message)
-    if account.fallback.urls and find_spec("apprise") is None:
-        message = f"these need apprise, which is not installed: {install_command('fallback')}"
-        yield _warning((*path, "fallback", "urls"), message)
     desktop = account.webwx.desktop
     if (desktop.client_version is None) != (desktop.extspam is None):
         given_key = "extspam" if desktop.client_version is None else "client_version"
@@ -82,6 +78,34 @@ def _account_findings(name: str, account: Account, backends: BackendRules) -> It
             (*path, "webwx", "desktop", given_key),
             "client_version and extspam belong together: give both or none",
         )
+
+
+def _fallback_findings(name: str, settings: Settings) -> Iterator[SettingsFinding]:
+    """Checks the other ways of one account. Whether a user exists, only the running bridge knows."""
+    path, fallback = ("accounts", name, "fallback"), settings.accounts[name].fallback
+    has_way = fallback.accounts or fallback.urls or fallback.urls_file
+    if not has_way and fallback != Fallback():
+        yield _warning(path, "has no effect without accounts or urls: an urgent command has no other way")
+    if fallback.urls and find_spec("apprise") is None:
+        message = f"these need apprise, which is not installed: {install_command('fallback')}"
+        yield _warning((*path, "urls"), message)
+    for index, recipient in enumerate(fallback.accounts):
+        if fault := _recipient_fault(recipient, name, settings):
+            yield SettingsFinding((*path, "accounts", index), fault)
+        elif recipient in fallback.accounts[:index]:
+            yield SettingsFinding((*path, "accounts", index), "names the same one twice; remove one")
+
+
+def _recipient_fault(recipient: str, name: str, settings: Settings) -> str:
+    """Returns what is wrong with `account/user` as a fallback of the account `name`; empty if nothing is."""
+    account, slash, user = recipient.partition("/")
+    if not slash:
+        return "write the account and who it is there, as account/user, such as office/zhangsan"
+    if account == name:
+        return "is this account itself; name a user of another one"
+    if account not in settings.accounts:
+        return f"names nobody: there is no account '{account}', only {', '.join(settings.accounts)}"
+    return "" if user == FILEHELPER else formats.topic_name_fault(user)
 
 
 def _base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:
@@ -190,6 +214,13 @@ def _storage_findings(settings: Settings) -> Iterator[SettingsFinding]:
             message = "has no effect without storage.url: only a database is shared by several instances"
             yield _warning(("cluster",), message)
         return
+    most = settings.cluster.max_accounts
+    joined = max(map(len, settings.joined_accounts()), default=0)
+    if most is not None and joined > most:
+        yield SettingsFinding(
+            ("cluster", "max_accounts"),
+            f"is less than the {joined} accounts that fallback.accounts joins, which only run together",
+        )
     if find_spec("psycopg") is None:
         message = f"needs psycopg, which is not installed: {install_command('postgresql')}"
         yield SettingsFinding(("storage", "url"), message)

@@ -203,6 +203,10 @@ class Fallback(Section):
     """Another channel for commands that WeChat does not deliver in time"""
 
     after: Duration = Field(30.0, description="how long WeChat may take before it is used")
+    accounts: Texts = Field(
+        (),
+        description="others that send it instead, in turn, as account/user; before urls",
+    )
     urls: Secrets = Field((), description="apprise URLs; better in urls_file")
     urls_file: FilePath | None = Field(None, description="a file with one apprise URL a line")
     for_: Literal["urgent"] = Field("urgent", alias="for", description="which commands: urgent")
@@ -393,6 +397,16 @@ class Settings(Section):
             name: account.base_topic or (DEFAULT_BASE_TOPIC if index == 0 else f"{DEFAULT_BASE_TOPIC}/{name}")
             for index, (name, account) in enumerate(self.accounts.items())
         }
+
+    def joined_accounts(self) -> tuple[frozenset[str], ...]:
+        """Returns the groups of accounts that `fallback.accounts` joins, directly or through others."""
+        groups: list[frozenset[str]] = []
+        for name, account in self.accounts.items():
+            others = (recipient.partition("/")[0] for recipient in account.fallback.accounts)
+            group = frozenset({name, *others})
+            joined = group.union(*(known for known in groups if known & group))
+            groups = [*(known for known in groups if not known & group), joined]
+        return tuple(group for group in groups if len(group) > 1)
 
     def client_ids(self) -> dict[str, str]:
         if self.mqtt.client_id and len(self.accounts) == 1:

@@ -64,6 +64,8 @@ class NewCommand:
     starts: bool = False
     #: Otherwise the row has none of `replies`.
     keeps_replies: bool = True
+    #: The account for whose command this is the fallback; empty for all others.
+    fallback_of: str = ""
 
 
 class CommandState(StrEnum):
@@ -107,12 +109,14 @@ class CommandRow:
     parts_sent: int = 0
     #: How many of these perhaps did not arrive: of a caption, before its file.
     parts_lost: int = 0
-    #: Begun, sent, failed or uncertain; empty if no fallback was needed.
+    #: How far its fallback is (`bridge/commands/fallback_states.py`); empty if none was needed.
     fallback: str = ""
     #: The row id of the command that leads the combined message in which this one is; None outside of one.
     leader: int | None = None
     #: The place in the text of the combined message, 0 for the leader.
     combined_position: int = 0
+    #: The account for whose command this is the fallback; empty for all others.
+    fallback_of: str = ""
 
     @property
     def recipient(self) -> Recipient:
@@ -187,6 +191,7 @@ def command_values(new: NewCommand, now: int) -> tuple[object, ...]:
         replies_text(new.replies),
         result_text(result) if result else None,
         _text({name: getattr(new.command, name) for name in _COMMAND_FIELDS}),
+        new.fallback_of,
     )
 
 
@@ -228,6 +233,7 @@ def command_row(row: NamedRow) -> CommandRow:
         fallback=row["fallback"],
         leader=row["bundle"],
         combined_position=row["bundle_position"],
+        fallback_of=row["fallback_of"],
     )
 
 
@@ -250,6 +256,7 @@ def new_row(row_id: int, new: NewCommand) -> CommandRow:
         state=CommandState.FINISHED if new.result else CommandState.WAITING,
         result=new.result,
         blob=new.blob,
+        fallback_of=new.fallback_of,
     )
 
 

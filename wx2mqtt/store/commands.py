@@ -339,6 +339,8 @@ class JournaledCommands(JournalPart):
             raise BadCommand("bad_request", "command_waits", id=command_id)
         if row.result.status is Status.SENT:
             raise BadCommand("bad_request", "command_sent", id=command_id)
+        if row.fallback_of:
+            raise BadCommand("bad_request", "command_fallback", id=command_id, account=row.fallback_of)
         for number in count(1):
             new_id = f"{command_id}~{number}"
             if not _rows(connection, _SQL["by_id"], self._account, storable_text(new_id)):

@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 from wx2mqtt import __version__
 from wx2mqtt.bridge.counters import CallStatistics, LatencyHistogram
 from wx2mqtt.bridge.health import HealthSnapshot, health_problems
+from wx2mqtt.external.alerts import AlertOutcome
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Kind, LoginState, Needs
 from wx2mqtt.store.records import MediaState
@@ -75,6 +76,13 @@ def _messages(health: HealthSnapshot) -> LabelledValues:
     sent: dict[str, int] = {**dict.fromkeys(SENDABLE_KINDS, 0), **health.counters.sent}
     yield from ((("in", kind), count) for kind, count in received.items())
     yield from ((("out", kind), count) for kind, count in sent.items())
+
+
+def _fallbacks(health: HealthSnapshot) -> LabelledValues:
+    """Includes all combinations, as `_messages`."""
+    for way in ("account", "services"):
+        for outcome in AlertOutcome:
+            yield (way, str(outcome)), health.counters.fallbacks[way, str(outcome)]
 
 
 def _queue_depths(health: HealthSnapshot) -> LabelledValues:
@@ -160,6 +168,13 @@ ACCOUNT_METRICS: tuple[Metric[HealthSnapshot], ...] = (
         help="Results of commands since the start",
         labels=("status", "code"),
         values=lambda health: {("sent", "ok"): 0, **health.counters.results}.items(),
+    ),
+    Metric(
+        name="fallbacks",
+        type="counter",
+        help="Alerts that were given to another account or to the services of the fallback since the start",
+        labels=("way", "outcome"),
+        values=_fallbacks,
     ),
     counter(
         "commands", "Commands that were accepted since the start", lambda health: health.counters.commands

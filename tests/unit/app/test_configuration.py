@@ -106,6 +106,7 @@ def test_a_file_that_names_no_backend_means_what_it_always_meant(tmp_path, env):
 REMIND = {"ilink": {"remind": {"before": "2h"}}}
 RENEW = {"ilink": {"renew": {"after": "25d"}}}
 FALLBACK = {"fallback": {"urls": ["json://localhost"]}}
+ACCOUNT_FALLBACK = {"fallback": {"accounts": ["office/me"]}}
 
 
 @every_row(
@@ -119,6 +120,8 @@ FALLBACK = {"fallback": {"urls": ["json://localhost"]}}
         ("webwx", {}, "no_fallback"),
         ("webwx", REMIND, "no_fallback"),
         ("webwx", FALLBACK, ""),
+        ("webwx", ACCOUNT_FALLBACK, ""),
+        ("ilink", ACCOUNT_FALLBACK, ""),
     ],
 )
 def test_one_of_them_is_enough_where_the_backend_has_it(backend, on, key):

@@ -68,6 +68,7 @@ def test_the_process_shares_services_and_each_signal_of_an_account_is_its_own():
         "reload_status",
         "instance",
         "lease",
+        "fallback_accounts",
         "contacts_fetched",
         "login_reported",
     }

@@ -334,7 +334,7 @@ def test_warnings_name_what_has_no_effect(loaded):
         (4, "accounts.home.hold", "has no effect"),
         (5, "accounts.home.contacts.me", "owner exists only on iLink; on webwx nobody will match"),
         (6, "accounts.home.ilink", "has no effect"),
-        (7, "accounts.home.fallback", "has no effect without urls"),
+        (7, "accounts.home.fallback", "has no effect without accounts or urls"),
     ]
 
 
@@ -534,6 +534,30 @@ def test_whatever_a_file_holds_loads_or_says_what_is_wrong(tmp_path, value):
     except SettingsError as error:
         assert error.problems
         assert all(problem.message and "\n" not in str(problem) for problem in error.problems)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "fault"),
+    [
+        ("[zhangsan]", "write the account and who it is there, as account/user, such as office/zhangsan"),
+        ("[home/me]", "is this account itself; name a user of another one"),
+        ("[offce/me]", "names nobody: there is no account 'offce', only home, office"),
+        ("[office/a+b]", "a topic level cannot hold +; write 'a_b'"),
+        ("[office/]", "the name is empty"),
+        ("[office/me, office/me]", "names the same one twice; remove one"),
+    ],
+)
+def test_other_accounts_are_named_by_account_and_user(faults, accounts, fault):
+    text = f"accounts:\n  home: {{fallback: {{accounts: {accounts}}}}}\n  office: {{}}\n"
+    (problem,) = faults(text)
+    index = accounts.count(",")
+    assert problem == f"wx2mqtt.yaml:2: accounts.home.fallback.accounts[{index}]: {fault}"
+
+
+def test_another_account_alone_is_a_fallback(loaded):
+    got = loaded("accounts:\n  home: {fallback: {accounts: office/filehelper}}\n  office: {}\n")
+    assert got.settings.accounts["home"].fallback.accounts == ("office/filehelper",)
+    assert not got.warnings
 
 
 def test_a_fallback_without_apprise_is_reported_and_its_addresses_are_not(loaded, monkeypatch):

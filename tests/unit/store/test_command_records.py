@@ -88,7 +88,8 @@ def test_a_command_that_is_settled_at_once_is_settled() -> None:
 
 
 def test_every_field_of_a_command_is_written() -> None:
-    written = json.loads(str(command_values(command("a"), 0)[-1]))
+    values = dict(zip([name.strip() for name in COLUMNS[2:]], command_values(command("a"), 0), strict=True))
+    written = json.loads(str(values["command"]))
     assert set(written) == {item.name for item in fields(Command)}
 
 

@@ -438,5 +438,8 @@ async def test_the_figures_are_of_what_waits(database: Database, journal: Journa
     refused = command("wx2mqtt", settled=result("wx2mqtt", Status.REJECTED))
     await journal.commands.accept([own, refused])
     assert (await journal.stats()).failed_today == 4, "texts of the bridge itself do not count"
+    fallback = command("x~fallback", settled=result("x~fallback", Status.FAILED))
+    await journal.commands.accept([replace(fallback, fallback_of="office")])
+    assert (await journal.stats()).failed_today == 4, "nor do fallbacks of another account's commands"
     clock.now += DAY + 1
     assert (await journal.stats()).failed_today == 0

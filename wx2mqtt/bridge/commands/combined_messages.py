@@ -114,9 +114,12 @@ class CombinedMessages:
         return [row for row in queue if self._is_combinable(queue, row)]
 
     def _is_combinable(self, queue: ChatQueue, row: CommandRow) -> bool:
-        """Returns whether a command may be in a new combined message: a text without an attempt so far."""
+        """Returns whether a command may be in a new combined message: a text without an attempt so far.
+
+        The fallback of another account's command has one attempt only, and goes alone.
+        """
         is_begun = stays_first(row) or row.id == queue.begun_id or row.id in self._refused.get(queue, ())
-        return not is_begun and is_simple(row)
+        return not is_begun and is_simple(row) and not row.fallback_of
 
 
 def _plan_of(rows: Iterable[CommandRow], max_characters: int) -> AttemptPlan | None:

@@ -130,6 +130,17 @@ class CommandIntake:
                 new = self._validator.reject(new, error, "")
         await self._commit([new])
 
+    async def accept_fallback(self, new: NewCommand) -> AcceptResult:
+        """Accepts the fallback of another account's command. Raises `StoreError`.
+
+        With an id that another command has nothing is stored (`AcceptOutcome.REUSED`).
+        """
+        self._ctx.counters.commands += 1
+        (accepted,) = await self._acceptance.accept([new])
+        if accepted.outcome is AcceptOutcome.NEW and new.result is not None:
+            self._sender.outcomes.record(new.command.kind, new.result, is_fallback=True)
+        return accepted
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             while True:

@@ -217,9 +217,7 @@ class NextStepPolicy:
 
     def result_if_expired(self, queue: ChatQueue, row: CommandRow) -> Result | None:
         """Returns the result of a command that must not be sent any more, None while it may be sent."""
-        is_given_up = (
-            row.unanswered >= MAX_UNANSWERED_ATTEMPTS
-        )  # after a crash: else `sender.py` has ended it
+        is_given_up = row.unanswered >= max_unanswered_attempts(row)  # after a crash: else `sender.py` did it
         if is_given_up and not is_caption_next(row, self._ctx.backend.capabilities):
             return uncertain_result(row, self._ctx.language)
         is_replaced = self._fallback.replaces_wechat(row)
@@ -280,6 +278,14 @@ def _expires_at(queue: ChatQueue, row: CommandRow) -> float:
     """Returns until when an attempt may start, in seconds of `boot_time`."""
     grace_seconds = expiry_grace_seconds(row) if row.unanswered else 0.0
     return queue.expires_at(row) + grace_seconds
+
+
+def max_unanswered_attempts(row: CommandRow) -> int:
+    """Returns after how many attempts without an answer a command ends.
+
+    The fallback of another account's command is not repeated: that account has other ways.
+    """
+    return 1 if row.fallback_of else MAX_UNANSWERED_ATTEMPTS
 
 
 def expiry_grace_seconds(row: CommandRow) -> float:

@@ -2,7 +2,8 @@
 
 `record` is called once for each command, after its result is stored. A user whose command was not sent is
 *failing* until a later command to the same user is sent, at most for a day: `failing_users` is the problem
-`COMMANDS_FAILED` of the health. Texts of the bridge's own are counted and logged, and make nobody failing.
+`COMMANDS_FAILED` of the health. Texts of the bridge's own and fallbacks of other accounts' commands are
+counted and logged, and make nobody failing.
 How many commands were not sent (`failed_today`) is counted from rows, by `store/retention.py`.
 """
 
@@ -12,6 +13,7 @@ import asyncio
 
 import structlog
 
+from wx2mqtt.aio import Signal
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import now_ms
 from wx2mqtt.limits import MAX_FACT_CHARACTERS
@@ -31,20 +33,26 @@ LOG_PERIOD_SECONDS = 60.0
 class CommandOutcomes:
     def __init__(self, ctx: AccountContext) -> None:
         self._ctx = ctx
+        #: Emitted for each result, right after it was stored.
+        self.ended: Signal[[Result]] = Signal()
         self._failure_log = FailureLog(ctx.name)
         self._failed_at: dict[str, int] = {}  # in ms, by user; who failed last is last
         self._sent_to: set[str] = set()  # users to whom something was sent before the journal was read
         self._is_loaded = False
 
-    def record(self, kind: str, result: Result) -> None:
-        """Records that a command of this kind has ended, right after its result was stored."""
+    def record(self, kind: str, result: Result, *, is_fallback: bool = False) -> None:
+        """Records that a command of this kind has ended, right after its result was stored.
+
+        `is_fallback` says that it was the fallback of another account's command: it makes nobody failing.
+        """
         is_sent = result.status is Status.SENT
         self._ctx.counters.results[str(result.status), result.code] += 1
         if is_sent:
             self._ctx.counters.sent[kind] += 1
         else:
             self._failure_log.write(result)
-        if is_own_text(result.id):
+        self.ended.emit(result)
+        if is_fallback or is_own_text(result.id):
             return
         if is_sent:
             self._end_failing(shortened(result.user))

@@ -19,7 +19,7 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.combined_messages import AttemptPlan
-from wx2mqtt.bridge.commands.fallback import with_fallback
+from wx2mqtt.bridge.commands.fallback_states import with_fallback
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, result_of_parts, with_remarks
@@ -174,7 +174,7 @@ class CommandProgress:
     def forget(self, row: CommandRow, result: Result) -> None:
         """Removes a command whose result is stored."""
         self._waiting.remove(row.id)
-        self._outcomes.record(row.command.kind, result)
+        self._outcomes.record(row.command.kind, result, is_fallback=bool(row.fallback_of))
         if row.window_reason:
             self._ctx.signals.sending_changed.emit()
 

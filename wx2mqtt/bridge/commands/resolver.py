@@ -7,7 +7,6 @@ checks commands before they are accepted.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
@@ -18,7 +17,7 @@ from wx2mqtt.bridge.recipients import GroupMemberIndex
 from wx2mqtt.bridge.text_split import split_for
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import Command, Draft, Handle, Kind, PersonId, Recall, SendKey
+from wx2mqtt.model import Attachment, Command, Draft, Handle, Kind, PersonId, Recall, SendKey
 from wx2mqtt.store.command_records import CommandRow, NewCommand
 from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.person_records import Person
@@ -151,10 +150,11 @@ class CommandResolver:
             raise
         return replace(row, blob=blob)
 
-    async def file_of(self, row: CommandRow) -> Path | None:
+    async def attachment_of(self, row: CommandRow) -> Attachment | None:
+        """Returns the stored file of a command; None without one."""
         if row.blob is None or not await self.is_complete(row):
             return None
-        return self._attachments.attachment_for(row.command, row.blob).file
+        return self._attachments.attachment_for(row.command, row.blob)
 
     async def _recall_action(self, row: CommandRow, chat: Handle) -> Recall:
         """Returns the recall of an own, recent message in this chat (webwx 2.15.2). Raises `BadCommand`."""

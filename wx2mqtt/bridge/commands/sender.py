@@ -22,13 +22,13 @@ from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, CombinedMessa
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
 from wx2mqtt.bridge.commands.file_preparation import FilePreparation
 from wx2mqtt.bridge.commands.next_step import (
-    MAX_UNANSWERED_ATTEMPTS,
     EndStep,
     NextStepPolicy,
     PrepareStep,
     SendStep,
     WaitStep,
     WindowStep,
+    max_unanswered_attempts,
 )
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.progress import CommandProgress
@@ -86,7 +86,7 @@ class CommandSender:
     ) -> None:
         self._ctx = ctx
         self._journal = ctx.journal
-        self._calls = calls
+        self.calls = calls
         self.resolver = resolver
         self._echoes = echoes
 
@@ -140,7 +140,7 @@ class CommandSender:
 
         The begin of an attempt that was not made is taken back: its command was certainly not sent.
         """
-        self._calls.stopping = True
+        self.calls.stopping = True
         self.fallback.stop()
         self.recheck()
         try:
@@ -212,7 +212,7 @@ class CommandSender:
            one that finished the command before (`_take_next`).
         4. Calls WeChat, and finishes the members or keeps them for the next attempt.
         """
-        if row.unanswered >= MAX_UNANSWERED_ATTEMPTS:  # a caption, after a crash
+        if row.unanswered >= max_unanswered_attempts(row):  # a caption, after a crash
             await self._give_up_caption(queue, row, OutcomeUnknown())
             return
         plan = self._messages.plan(queue, row)
@@ -224,7 +224,7 @@ class CommandSender:
             return
         outcome: Receipt | ActionResult | BackendError = Unreachable()
         is_same_login = self.resolver.chat_of(members[0]) == request.chat  # a handle is valid in one login
-        if self._calls.online and is_same_login:
+        if self.calls.online and is_same_login:
             outcome = await self.attempts.attempt(with_texts_of(request, members), members[0])
             self.limits.record_attempt(members[0], request)
         try:
@@ -282,7 +282,7 @@ class CommandSender:
                 await self._give_up_caption(queue, row, outcome)
             case Rejected():
                 await self._finish(queue, row, rejected_result(row, outcome, self._ctx.language))
-            case OutcomeUnknown() if row.unanswered + 1 >= MAX_UNANSWERED_ATTEMPTS:
+            case OutcomeUnknown() if row.unanswered + 1 >= max_unanswered_attempts(row):
                 await self._finish(queue, row, uncertain_result(row, self._ctx.language))
             case OutcomeUnknown():
                 self._files.require_again(queue, row)
@@ -295,7 +295,7 @@ class CommandSender:
 
     def _gives_up_caption(self, row: CommandRow, outcome: Rejected | OutcomeUnknown) -> bool:
         """Returns whether the file of a command follows without its caption, or without a part of it."""
-        is_last_attempt = isinstance(outcome, Rejected) or row.unanswered + 1 >= MAX_UNANSWERED_ATTEMPTS
+        is_last_attempt = isinstance(outcome, Rejected) or row.unanswered + 1 >= max_unanswered_attempts(row)
         return is_last_attempt and self.resolver.is_caption_next(row)
 
     async def _give_up_caption(
@@ -320,7 +320,7 @@ class CommandSender:
         """Applies an error of an attempt that certainly delivered nothing: the command stays in its queue."""
         match error:
             case Throttled() | LoggedOut():
-                self._calls.hold_back(error)
+                self.calls.hold_back(error)
             case WindowClosed() if queue and self.window_wait.closed_window(self._policy.next_row(queue)):
                 pass  # the next step of the queue is a WindowStep
             case _:
@@ -371,13 +371,13 @@ class CommandSender:
 
     def set_online(self, online: bool) -> None:
         """Commands are only sent while the account is online."""
-        self._calls.set_online(online)
+        self.calls.set_online(online)
         self.recheck()
 
     def on_login_ended(self, reason: str) -> None:
         """WeChat has ended the login, and no renewal follows; `reason` is a sentence."""
         if self._ctx.backend.capabilities.sends_after_login_end:
-            self._calls.try_after_login_end()
+            self.calls.try_after_login_end()
             self.recheck()
         self.fallback.report_login_end(reason)
 

@@ -20,7 +20,12 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP, retry_until_stored, run_by_size
-from wx2mqtt.bridge.attachment_checks import bytes_as_text_error, check_filename
+from wx2mqtt.bridge.attachment_checks import (
+    bytes_as_text_error,
+    check_filename,
+    file_too_large_error,
+    max_bytes,
+)
 from wx2mqtt.bridge.attachments import FILE_KINDS
 from wx2mqtt.bridge.commands.resolver import message_texts
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
@@ -35,7 +40,7 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import parse_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import COMMAND_JSON
-from wx2mqtt.model import FILEHELPER, ChatKind, Command, Json, Recall, Remark, Status
+from wx2mqtt.model import FILEHELPER, Blob, ChatKind, Command, Json, Recall, Remark, Status
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import (
     COMMAND_KEYS,
@@ -170,6 +175,21 @@ class CommandValidator:
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
             return self._rejected(Command(user=user), replace(source, payload=encode(fields)), error)
         return self._validated(command, source)
+
+    def validate_fallback(
+        self, command: Command, account: str, fingerprint: str, blob: Blob | None
+    ) -> NewCommand:
+        """Returns the fallback of a command of another account, accepted or rejected. It has no result topic.
+
+        `blob` is its file, which is stored already.
+        """
+        source = CommandSource(replies=())
+        limits = self._capabilities.media
+        if blob is not None and command.kind in limits and blob.size > max_bytes(command.kind, limits):
+            new = self._rejected(command, source, file_too_large_error(command.kind, limits))
+        else:
+            new = self._validated(command, source)
+        return replace(new, fingerprint=fingerprint, blob=blob, fallback_of=account)
 
     def _source_of(self, delivery: Delivery, session: int, reply: ReplyTarget) -> CommandSource:
         """Returns what a delivery says besides its command; the response topic gets the same as `reply`."""

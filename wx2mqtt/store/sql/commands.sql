@@ -32,8 +32,8 @@ UPDATE command SET replies = ?3 WHERE account = ?1 AND id = ?2 AND status IS NUL
 -- add --
 INSERT INTO command
     (id, account, command_id, fingerprint, person, key, accepted, expires, open, attempts, duplicate_possible,
-     settled, status, message_id, session, mid, topic, digest, sha256, blob, replies, result, command)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+     settled, status, message_id, session, mid, topic, digest, sha256, blob, replies, result, command, fallback_of)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- by_id --
 SELECT * FROM command WHERE account = ? AND command_id = ?;
@@ -185,6 +185,7 @@ SELECT user, failed FROM (
         max(settled) FILTER (WHERE status <> 'sent') AS failed
     FROM command
     WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND substr(command_id, 1, 8) <> 'wx2mqtt-'
+        AND fallback_of = ''
     GROUP BY 1
     HAVING max(settled) FILTER (WHERE status <> 'sent')
         >= coalesce(max(settled) FILTER (WHERE status = 'sent'), 0)

@@ -32,7 +32,8 @@ SELECT payload FROM publication WHERE account = ? AND seq IS NOT NULL ORDER BY s
 
 -- stats --
 -- The columns are the fields of `JournalStats`, in their order. The commands that were not sent are counted in the index
--- `command_settled`, and those of the bridge itself, which do not count, in `command_known`: neither reads a row.
+-- `command_settled`. Those of the bridge itself and the fallbacks of other accounts' commands do not count: they are
+-- counted in `command_known` and `command_fallback`. None of this reads a row.
 SELECT
     (SELECT count(*) FROM publication WHERE account = ?1 AND state = 0),
     (SELECT created FROM publication WHERE account = ?1 AND state = 0 ORDER BY id LIMIT 1),
@@ -45,7 +46,9 @@ SELECT
      WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND status <> 'sent')
     - (SELECT count(*) FROM command
        WHERE account = ?1 AND command_id >= 'wx2mqtt-' AND command_id < 'wx2mqtt.'
-          AND settled > ?2 AND status <> 'sent'),
+          AND settled > ?2 AND status <> 'sent')
+    - (SELECT count(*) FROM command
+       WHERE account = ?1 AND fallback_of <> '' AND status IS NOT NULL AND settled > ?2 AND status <> 'sent'),
     (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL),
     (SELECT value FROM meta WHERE name = 'last_backup')
 FROM account WHERE name = ?1;

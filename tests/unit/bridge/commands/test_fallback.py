@@ -14,12 +14,14 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.sender_support import SenderHarness, sender_harness
-from wx2mqtt.bridge.commands import fallback
-from wx2mqtt.bridge.commands.fallback import MAX_ALERTS_PER_MINUTE, MAX_CONCURRENT_ALERTS
+from wx2mqtt.bridge.commands import fallback, fallback_ways
+from wx2mqtt.bridge.commands.alert_queue import MAX_ALERTS_PER_MINUTE
+from wx2mqtt.bridge.commands.fallback import MAX_CONCURRENT_ALERTS
+from wx2mqtt.bridge.fallback_accounts import FallbackMessage
 from wx2mqtt.clock import Lease, boot_time, now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.external.alerts import Alert, AlertOutcome
-from wx2mqtt.model import ReplyWindow, Status
+from wx2mqtt.model import Receipt, ReplyWindow, Status
 from wx2mqtt.settings.schema import Fallback, Web
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as BOT_CAPABILITIES
 
@@ -59,7 +61,7 @@ async def here(tmp_path: Path) -> AsyncIterator[SenderHarness]:
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> Services:
     made = Services()
-    monkeypatch.setattr(fallback, "send_alert", made)
+    monkeypatch.setattr(fallback_ways, "send_alert", made)
     return made
 
 
@@ -502,6 +504,145 @@ async def test_the_end_of_a_login_is_an_alert_once_for_each_login_and_day(
         "the login has ended; log in again: https://house.example/wx",
     ]
     assert {one.title for one in services.told} == {"wx2mqtt home: log in again"}
+
+
+# other accounts
+
+
+class Others:
+    """What stands for the other accounts: keeps what they are asked, and answers by account."""
+
+    def __init__(self, **answers: AlertOutcome) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, FallbackMessage]] = []
+
+    async def deliver(self, recipient: str, message: FallbackMessage) -> AlertOutcome:
+        self.asked.append((recipient, message))
+        return self.answers[recipient.partition("/")[0]]
+
+
+SENT, FAILED, UNCERTAIN = AlertOutcome.SENT, AlertOutcome.FAILED, AlertOutcome.UNCERTAIN
+
+
+@pytest.mark.parametrize(
+    ("office", "shop", "services_say", "said"),
+    [
+        (SENT, SENT, None, ("sent", "office/me")),
+        (FAILED, SENT, None, ("sent", "shop/me")),
+        (UNCERTAIN, SENT, None, ("sent", "shop/me")),
+        (FAILED, FAILED, SENT, ("sent", "")),
+        (UNCERTAIN, FAILED, SENT, ("sent", "")),
+        (FAILED, FAILED, FAILED, ("failed", "")),
+        (FAILED, FAILED, UNCERTAIN, ("uncertain", "")),
+        (UNCERTAIN, FAILED, FAILED, ("uncertain", "office/me")),
+        (UNCERTAIN, UNCERTAIN, FAILED, ("uncertain", "shop/me")),
+    ],
+)
+async def test_accounts_are_asked_in_their_order_and_then_the_services(
+    here: SenderHarness,
+    services: Services,
+    office: AlertOutcome,
+    shop: AlertOutcome,
+    services_say: AlertOutcome | None,
+    said: tuple[str, str],
+):
+    here.fallback = Fallback(after=SOON, accounts=("office/me", "shop/me"), urls=(URL,))
+    services.outcomes += [services_say] if services_say else []
+    async with here.running(online=False):
+        others = ask_others(here, Others(office=office, shop=shop))
+        await here.accept(asked(here))
+        result = await here.result("c1")
+    assert (result.fallback, result.fallback_account) == said
+    assert [recipient for recipient, _ in others.asked] == ["office/me", "shop/me"][
+        : 1 + (office is not SENT)
+    ]
+    assert len(services.told) == bool(services_say)
+
+
+def ask_others(here: SenderHarness, others: Others) -> Others:
+    here.ctx.shared = replace(here.ctx.shared, fallback_accounts=others)  # type: ignore[arg-type]
+    return others
+
+
+async def test_an_account_alone_is_a_fallback_and_gets_the_text_as_it_is(
+    here: SenderHarness, services: Services
+):
+    here.fallback = Fallback(after=SOON, accounts=("office/me",))
+    async with here.running(online=False):
+        others = ask_others(here, Others(office=SENT))
+        await here.accept(asked(here))
+        result = await here.result("c1")
+    assert (result.fallback, result.fallback_account, result.summarized) == ("sent", "office/me", None)
+    ((_, message),) = others.asked
+    assert (message.account, message.command_id, message.kind, message.text) == (
+        "home",
+        "c1",
+        "text",
+        "smoke",
+    )
+    assert not services.told
+
+
+async def test_after_a_crash_an_account_is_asked_for_the_same_and_its_word_counts(
+    here: SenderHarness, services: Services
+):
+    here.fallback = Fallback(after=SOON, accounts=("office/me",))
+    reached, never = asyncio.Event(), asyncio.Event()
+    messages: list[FallbackMessage] = []
+
+    class Hanging(Others):
+        async def deliver(self, recipient: str, message: FallbackMessage) -> AlertOutcome:
+            messages.append(message)
+            reached.set()
+            await never.wait()
+            raise AssertionError
+
+    async with here.running(online=False):
+        ask_others(here, Hanging())
+        await here.accept(asked(here))
+        await asyncio.wait_for(reached.wait(), MAX_WAIT_SECONDS)
+    here.fallback = Fallback(after=3600, accounts=("office/me",), urls=(URL,))
+    async with here.running(online=False):
+        others = ask_others(here, Others(office=SENT))
+        result = await here.result("c1")
+    assert (result.fallback, result.fallback_account) == ("sent", "office/me")
+    assert [message for _, message in others.asked] == messages
+    assert not services.told
+
+
+async def test_a_summary_goes_to_an_account_with_its_title(here: SenderHarness, services: Services):
+    here.fallback = Fallback(after=0, accounts=("office/me",))
+    count = MAX_ALERTS_PER_MINUTE + 1
+    async with here.running(online=False):
+        others = ask_others(here, Others(office=SENT))
+        await here.accept(*(asked(here, f"flood {number}") for number in range(count)))
+        results = [await here.result(f"c{number}") for number in range(1, count + 1)]
+    assert {(result.fallback, result.fallback_account) for result in results} == {("sent", "office/me")}
+    assert {result.summarized for result in results} == {count}
+    ((_, message),) = others.asked
+    assert message.text.startswith(f"wx2mqtt home: {count} urgent messages\nwife: flood 0\n")
+    assert message.command_id == "c1"
+
+
+async def test_what_wechat_took_without_an_id_goes_the_other_way_as_well(
+    here: SenderHarness, services: Services
+):
+    here.wire.receipts.append(Receipt(message_id=""))
+    here.fallback = Fallback(after=600, urls=(URL,))
+    async with here.running():
+        await here.accept(asked(here))
+        result = await here.result("c1")
+    assert (result.status, result.code, result.fallback) == (Status.SENT, "unconfirmed", "sent")
+    assert len(here.wire.drafts) == 1
+
+
+async def test_the_ways_are_counted(here: SenderHarness, services: Services):
+    here.fallback = Fallback(after=SOON, accounts=("office/me",), urls=(URL,))
+    async with here.running(online=False):
+        ask_others(here, Others(office=FAILED))
+        await here.accept(asked(here))
+        await here.result("c1")
+        assert here.ctx.counters.fallbacks == {("account", "failed"): 1, ("services", "sent"): 1}
 
 
 async def test_without_services_the_end_of_a_login_is_no_alert(here: SenderHarness, services: Services):

@@ -28,6 +28,7 @@ SELECT user, failed FROM (
         max(settled) FILTER (WHERE status <> 'sent') AS failed
     FROM command
     WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND substr(command_id, 1, 8) <> 'wx2mqtt-'
+        AND fallback_of = ''
     GROUP BY 1
     HAVING max(settled) FILTER (WHERE status <> 'sent')
         >= coalesce(max(settled) FILTER (WHERE status = 'sent'), 0)

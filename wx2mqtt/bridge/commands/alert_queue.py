@@ -1,0 +1,97 @@
+"""Which urgent commands an alert of the fallback is for, and what it says (`fallback.py` sends it)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+
+from wx2mqtt.store.command_records import CommandRow, Recipient
+
+# A text message may cost money, and a phone that does not stop ringing is put away.
+MAX_ALERTS_PER_MINUTE = 10
+PERIOD_SECONDS = 60.0
+
+# Of a summary: some services cut longer texts. It names each command by the beginning of its text.
+MAX_SUMMARY_CHARACTERS = 1000
+SUMMARY_LINE_CHARACTERS = 100
+
+
+class AlertQueue:
+    """The urgent commands of one account that are due and not begun. `now` is in seconds.
+
+        5 commands come due at once: one alert each. 20 come due at once: one summary of them all, since they
+        are more than a minute allows.
+
+    Alerts go to each chat in turn, and in a chat the oldest first.
+    """
+
+    def __init__(self) -> None:
+        self._by_chat: OrderedDict[Recipient, deque[CommandRow]] = OrderedDict()  # the next chat first
+        self._ids: set[int] = set()
+        self._alerted_at: deque[float] = deque()  # within the last minute, summaries among them
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, row_id: int) -> bool:
+        return row_id in self._ids
+
+    def add(self, row: CommandRow) -> None:
+        self._ids.add(row.id)
+        self._by_chat.setdefault(row.recipient, deque()).append(row)
+
+    def discard(self, row_id: int) -> None:
+        self._ids.discard(row_id)
+
+    def seconds_until_allowed(self, now: float) -> float:
+        """Returns the seconds until the limit of a minute allows another alert; 0 if it does."""
+        while self._alerted_at and self._alerted_at[0] <= now - PERIOD_SECONDS:
+            self._alerted_at.popleft()
+        if len(self._alerted_at) < MAX_ALERTS_PER_MINUTE:
+            return 0.0
+        return self._alerted_at[0] + PERIOD_SECONDS - now
+
+    def take(self, now: float) -> Sequence[CommandRow]:
+        """Removes and returns the commands of an alert that is allowed now, several for a summary."""
+        allowed_count = MAX_ALERTS_PER_MINUTE - len(self._alerted_at)
+        self._alerted_at.append(now)
+        if len(self) > allowed_count:
+            return [*self._take_all()]
+        return [next(self._take_all())]
+
+    def _take_all(self) -> Iterator[CommandRow]:
+        """Removes commands one by one, from each chat in turn."""
+        while self._by_chat:
+            chat, rows = self._by_chat.popitem(last=False)
+            row = rows.popleft()
+            if rows:
+                self._by_chat[chat] = rows
+            if row.id in self._ids:
+                self._ids.remove(row.id)
+                yield row
+
+
+def summary_lines(rows: Sequence[CommandRow]) -> list[str]:
+    """Returns lines that name as many of these commands as a summary has room for.
+
+    They come by turns from the beginning and from the end, so that neither a flood before an alarm nor one
+    behind it hides it.
+    """
+    lines: list[str] = []
+    room = MAX_SUMMARY_CHARACTERS
+    for number in range(len(rows)):
+        row = rows[number // 2] if number % 2 == 0 else rows[-1 - number // 2]
+        text = f"{row.command.user}: {alert_text(row)}"
+        line = " ".join(text[: 2 * SUMMARY_LINE_CHARACTERS].split())  # it may be large
+        if len(line) > SUMMARY_LINE_CHARACTERS:
+            line = f"{line[: SUMMARY_LINE_CHARACTERS - 1]}…"
+        room -= len(line) + 1
+        if room < 0:
+            break
+        lines.append(line)
+    return lines
+
+
+def alert_text(row: CommandRow) -> str:
+    """Returns the text of a command; of a file what it is."""
+    return row.command.text or f"[{row.command.kind}] {row.command.name}".rstrip()

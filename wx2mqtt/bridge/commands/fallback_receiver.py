@@ -1,0 +1,192 @@
+"""Sends what another account asks for as its fallback: a command of this account, without a result topic.
+
+    home asks to tell zhangsan "fire"  ->  the command `<id>~fallback`  ->  its result is the answer to home
+
+Such a command does not wait: what would, has failed, since home has other ways. It has one attempt. After a
+crash home asks again, and gets the result of the same command: nothing is sent twice without a word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from itertools import count
+
+import structlog
+
+from wx2mqtt.aio import ChangeNotifier, retry_until_stored
+from wx2mqtt.bridge.commands.intake import CommandIntake
+from wx2mqtt.bridge.commands.results import final_result
+from wx2mqtt.bridge.commands.sender import CommandSender
+from wx2mqtt.bridge.commands.validation import CommandValidator
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.fallback_accounts import START_WAIT_SECONDS, FallbackMessage
+from wx2mqtt.bridge.session import LoginSession
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.external.alerts import ALERT_TIMEOUT_SECONDS, AlertOutcome
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.model import Command, LoginState, Result, Status
+from wx2mqtt.store.command_records import AcceptOutcome, CommandRow, NewCommand
+
+log = structlog.get_logger(__name__)
+
+# Within so many seconds its attempt begins; a file is uploaded before.
+TEXT_WAIT_SECONDS = 10.0
+FILE_WAIT_SECONDS = ALERT_TIMEOUT_SECONDS
+
+_FINGERPRINT_SEPARATOR = "\0"
+
+
+class FallbackReceiver:
+    """What other accounts ask of this one (`FallbackTarget`)."""
+
+    def __init__(
+        self,
+        ctx: AccountContext,
+        session: LoginSession,
+        validator: CommandValidator,
+        sender: CommandSender,
+        intake: CommandIntake,
+    ) -> None:
+        self._ctx = ctx
+        self._session = session
+        self._validator = validator
+        self._sender = sender
+        self._intake = intake
+        self._answers: dict[str, asyncio.Future[Result | None]] = {}  # by command id
+        self._login_changed = ChangeNotifier()
+        self._is_stopped = False
+        sender.outcomes.ended.connect(self._on_ended)
+
+    async def deliver(self, user: str, message: FallbackMessage) -> AlertOutcome:
+        """Sends a message and returns what became of it; takes about half a minute at most. Never raises.
+
+        1. The command of an earlier request, before a crash, is looked for: its result is the answer.
+        2. An account that cannot send now is not asked. One that has just started is waited for.
+        3. The command is stored, sent, and its result awaited. What is late is given up.
+        """
+        with self._ctx.in_log():
+            try:
+                return await self._deliver(user, message)
+            except Exception:  # whatever fails here, the other ways are to be tried
+                log.exception("fallback for another account failed")
+                return AlertOutcome.UNCERTAIN
+
+    def on_login_changed(self) -> None:
+        self._login_changed.notify()
+
+    def stop(self) -> None:
+        """Gives up what still waits; the attempts under way have ended."""
+        self._is_stopped = True
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_result(None)
+
+    async def _deliver(self, user: str, message: FallbackMessage) -> AlertOutcome:
+        fingerprint = _fingerprint_of(user, message)
+        for number in count(1):
+            command_id = f"{message.command_id}~fallback{'' if number == 1 else f'-{number}'}"
+            if command_id in self._answers:
+                continue  # another account's command has the same id
+            known = await retry_until_stored(lambda: self._ctx.journal.commands.get(command_id))  # noqa: B023
+            if known is not None and (known.fingerprint != fingerprint or _was_too_late(known)):
+                continue
+            if known is None and not await self._can_send():
+                log.info("asked as a fallback, and cannot send now", by=message.account)
+                return AlertOutcome.FAILED
+            new = self._new_command(command_id, fingerprint, user, message)
+            result = await self._result_of(known, new)
+            if result is None or (known is not None and result.status is Status.EXPIRED):
+                continue  # its id was taken meanwhile, or its time was over with the process before
+            return _outcome_of(result)
+        raise AssertionError
+
+    async def _can_send(self) -> bool:
+        """Returns whether a message could be sent at once, as far as that is known for all chats."""
+        calls, session = self._sender.calls, self._session
+        await self._login_changed.wait_until(
+            lambda: calls.may_send or self._is_stopped or session.login.state is not LoginState.STARTING,
+            START_WAIT_SECONDS,
+        )
+        is_throttled = calls.throttled_seconds > TEXT_WAIT_SECONDS
+        return calls.may_send and not is_throttled and not self._is_stopped
+
+    def _new_command(
+        self, command_id: str, fingerprint: str, user: str, message: FallbackMessage
+    ) -> NewCommand:
+        """Returns the command: it neither waits for a window nor has a fallback of its own."""
+        command = Command(
+            user=user,
+            id=command_id,
+            kind=message.kind,
+            text=message.text,
+            name=message.name,
+            markdown=message.markdown and self._ctx.backend.capabilities.has_markdown,
+            ttl=TEXT_WAIT_SECONDS if message.blob is None else FILE_WAIT_SECONDS,
+            hold=False,
+            priority="high",
+        )
+        return self._validator.validate_fallback(command, message.account, fingerprint, message.blob)
+
+    async def _result_of(self, known: CommandRow | None, new: NewCommand) -> Result | None:
+        """Returns the result of a stored or a new command; None where its id was taken meanwhile."""
+        answer = self._answers[new.command_id] = asyncio.get_running_loop().create_future()
+        try:
+            row = known
+            if row is None:
+                accepted = await retry_until_stored(lambda: self._intake.accept_fallback(new))
+                if accepted.outcome is AcceptOutcome.REUSED:
+                    return None
+                row = accepted.row
+            assert row is not None
+            if row.result is not None:
+                return row.result
+            try:
+                async with asyncio.timeout(ALERT_TIMEOUT_SECONDS):
+                    result = await answer
+            except TimeoutError:
+                result = None
+            return result or await self._give_up(row)
+        finally:
+            del self._answers[new.command_id]
+
+    async def _give_up(self, row: CommandRow) -> Result:
+        """Ends a command that was not sent in time. One that is being sent is in doubt; it ends by itself."""
+        current = await retry_until_stored(lambda: self._ctx.journal.commands.get(row.command_id)) or row
+        if current.result is not None:
+            return current.result
+        sentence = bridge_text(self._ctx.language, "fallback_too_late")
+        result = final_result(current, Status.FAILED, "expired", sentence)
+        in_doubt = final_result(current, Status.UNCERTAIN, "no_answer", sentence)
+        if current.unanswered:
+            return in_doubt
+        try:
+            await retry_until_stored(lambda: self._ctx.journal.commands.drop(row.command_id, result, ()))
+        except BadCommand:
+            return in_doubt
+        self._sender.remove(current, result)
+        return result
+
+    def _on_ended(self, result: Result) -> None:
+        answer = self._answers.get(result.id)
+        if answer is not None and not answer.done():
+            answer.set_result(result)
+
+
+def _fingerprint_of(user: str, message: FallbackMessage) -> str:
+    parts = (message.account, message.fingerprint, user)
+    return hashlib.sha256(_FINGERPRINT_SEPARATOR.join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _was_too_late(row: CommandRow) -> bool:
+    """Returns whether a command of before a crash expired without an attempt: nothing was sent."""
+    return row.result is not None and row.result.status is Status.EXPIRED and row.attempts == 0
+
+
+def _outcome_of(result: Result) -> AlertOutcome:
+    """Returns what a result means for the account that asks; an unconfirmed message may not be seen."""
+    if result.status is Status.SENT and result.code != "unconfirmed":
+        return AlertOutcome.SENT
+    if result.status in (Status.SENT, Status.UNCERTAIN):
+        return AlertOutcome.UNCERTAIN
+    return AlertOutcome.FAILED

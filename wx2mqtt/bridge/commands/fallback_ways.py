@@ -1,0 +1,103 @@
+"""The ways that an alert of the fallback may take: other accounts in their order, then apprise.
+
+    fallback: {accounts: [office/me], urls: [tgram://…]}   office took it: apprise is not asked
+
+`FallbackWays.send` has the order. What an account is asked for, and what it answers, is in
+`bridge/fallback_accounts.py`.
+"""
+
+from __future__ import annotations
+
+from wx2mqtt.bridge.commands.fallback_states import FallbackEnd
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.fallback_accounts import FallbackMessage
+from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
+from wx2mqtt.model import Attachment
+from wx2mqtt.settings.schema import Fallback
+from wx2mqtt.values import frozen
+
+
+@frozen
+class FallbackAlert:
+    """What goes out: a command, a summary of several, or that the login has ended."""
+
+    #: The id of the command, or of the first one of a summary.
+    command_id: str
+    #: Equal when the same is sent again after a crash, and for nothing else.
+    fingerprint: str
+    #: Shown above the body by a service.
+    title: str
+    body: str
+    #: What another account writes.
+    text: str
+    #: The kind of the file, or text.
+    kind: str = "text"
+    attachment: Attachment | None = None
+    #: The text is markdown.
+    markdown: bool = False
+    #: How many commands it is for.
+    count: int = 1
+
+
+class FallbackWays:
+    """The ways of one account, as its settings name them."""
+
+    def __init__(self, ctx: AccountContext) -> None:
+        self._ctx = ctx
+
+    @property
+    def _rules(self) -> Fallback:
+        return self._ctx.settings.account.fallback
+
+    @property
+    def has_any(self) -> bool:
+        return bool(self._rules.urls or self._rules.accounts)
+
+    async def send(self, alert: FallbackAlert) -> FallbackEnd:
+        """Sends an alert. Never raises.
+
+        1. Each account is asked in turn, until one took it. One that would have to wait has failed.
+        2. Where none took it, all services are asked at once.
+        3. Where none of these took it, it is in doubt if one of all was.
+        """
+        account_in_doubt = ""
+        for account in self._rules.accounts:
+            outcome = await self._ask(account, alert)
+            if outcome is AlertOutcome.SENT:
+                return FallbackEnd(outcome=outcome, account=account, count=alert.count)
+            if outcome is AlertOutcome.UNCERTAIN:
+                account_in_doubt = account
+        asks_services = bool(self._rules.urls)
+        outcome = await self._ask_services(alert) if asks_services else AlertOutcome.FAILED
+        if outcome is AlertOutcome.SENT:
+            account_in_doubt = ""
+        elif account_in_doubt:
+            outcome = AlertOutcome.UNCERTAIN
+        return FallbackEnd(
+            outcome=outcome, account=account_in_doubt, count=alert.count, asked_services=asks_services
+        )
+
+    async def _ask(self, account: str, alert: FallbackAlert) -> AlertOutcome:
+        attachment = alert.attachment
+        message = FallbackMessage(
+            account=self._ctx.name,
+            command_id=alert.command_id,
+            fingerprint=alert.fingerprint,
+            text=alert.text,
+            markdown=alert.markdown,
+            kind="text" if attachment is None else alert.kind,
+            name="" if attachment is None else attachment.name,
+            blob=None if attachment is None else attachment.blob,
+        )
+        await self._ctx.shared.lease.wait()  # without it another process sends the alert
+        outcome = await self._ctx.shared.fallback_accounts.deliver(account, message)
+        self._ctx.counters.fallbacks["account", str(outcome)] += 1
+        return outcome
+
+    async def _ask_services(self, alert: FallbackAlert) -> AlertOutcome:
+        urls = tuple(url.get_secret_value() for url in self._rules.urls)
+        file = None if alert.attachment is None else alert.attachment.file
+        await self._ctx.shared.lease.wait()
+        outcome = await send_alert(urls, Alert(title=alert.title, body=alert.body, file=file))
+        self._ctx.counters.fallbacks["services", str(outcome)] += 1
+        return outcome

@@ -1,0 +1,83 @@
+"""How an account asks another one of this process to send in its place (`fallback.accounts`).
+
+    home cannot send "fire"  ->  asks `office/zhangsan`  ->  office sends it, or answers that it cannot
+
+The account that asks is in `commands/fallback_ways.py`, the one that is asked in
+`commands/fallback_receiver.py`. An account can be asked from when it is built until it stops.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+
+from wx2mqtt.aio import ChangeNotifier
+from wx2mqtt.external.alerts import AlertOutcome
+from wx2mqtt.model import Blob
+from wx2mqtt.values import frozen
+
+log = structlog.get_logger(__name__)
+
+# After the start an account is waited for so long: until it is built, then until it is logged in.
+START_WAIT_SECONDS = 10.0
+
+
+@frozen
+class FallbackMessage:
+    """What another account is asked to send."""
+
+    #: The account that asks.
+    account: str
+    #: Its command, or the first one of a summary.
+    command_id: str
+    #: Equal when the same is asked for again after a crash, and for nothing else.
+    fingerprint: str
+    text: str
+    #: text, image, video or file.
+    kind: str = "text"
+    #: Of the file.
+    name: str = ""
+    blob: Blob | None = None
+    #: The text is markdown; an account that has none sends it as it is.
+    markdown: bool = False
+
+
+class FallbackTarget(Protocol):
+    """An account that can be asked."""
+
+    async def deliver(self, user: str, message: FallbackMessage) -> AlertOutcome:
+        """Sends it to `user`, a topic name, and returns what became of it. Never raises."""
+
+
+class FallbackAccounts:
+    """The accounts of this process that can be asked, by name."""
+
+    def __init__(self) -> None:
+        self._targets: dict[str, FallbackTarget] = {}
+        self._stopped: set[str] = set()
+        self._added = ChangeNotifier()
+
+    def add(self, name: str, target: FallbackTarget) -> None:
+        """Lets an account be asked; it replaces an earlier one of this name."""
+        self._targets[name] = target
+        self._stopped.discard(name)
+        self._added.notify()
+
+    def remove(self, name: str, target: FallbackTarget) -> None:
+        """Lets an account be asked no more, unless another one has replaced it."""
+        if self._targets.get(name) is target:
+            del self._targets[name]
+            self._stopped.add(name)
+
+    async def deliver(self, recipient: str, message: FallbackMessage) -> AlertOutcome:
+        """Asks the account of `account/user`; `FAILED` at once where it has stopped. Never raises."""
+        account, _, user = recipient.partition("/")
+        await self._added.wait_until(
+            lambda: account in self._targets or account in self._stopped, START_WAIT_SECONDS
+        )
+        target = self._targets.get(account)
+        if target is None:
+            log.warning("the account of a fallback does not run here", other=account)
+            return AlertOutcome.FAILED
+        return await target.deliver(user, message)
