@@ -139,6 +139,13 @@ class ClusterNode:
             check_key=self._logins.check_key,
         )
         self._statistics = statistics
+        self._join_accounts(loaded)
+
+    def _join_accounts(self, loaded: LoadedSettings) -> None:
+        """Keeps accounts together that are each other's fallback: one is asked in the same process only."""
+        known = frozenset(self.takeover.keys)
+        groups = (group & known for group in loaded.settings.joined_accounts())
+        self.takeover.groups = tuple(group for group in groups if len(group) > 1)
 
     async def use_keys(self, loaded: LoadedSettings) -> None:
         """Uses the keys of saved logins of a file that is reloaded. Raises `SettingsError`."""
@@ -149,6 +156,7 @@ class ClusterNode:
 
     async def reload(self, loaded: LoadedSettings) -> None:
         """Lets the others know the settings after a reload, as far as the database answers."""
+        self._join_accounts(loaded)
         with suppress(StoreError):
             await self.takeover.update(instance_identity(loaded))
 

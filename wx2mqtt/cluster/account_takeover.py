@@ -80,6 +80,8 @@ class AccountTakeover:
         self.identity = identity
         #: The key of the lock of each account of the configuration.
         self.keys = keys
+        #: Its accounts that run on one instance together or not at all; a reload may change it.
+        self.groups: Sequence[frozenset[str]] = ()
         #: What the last look saw.
         self.snapshot = Snapshot(lock_holders={})
         #: Emitted when `snapshot` or `has_lease` has changed.
@@ -239,6 +241,7 @@ class AccountTakeover:
             snapshot,
             self.identity.name,
             self.keys,
+            groups=self.groups,
             leaving=frozenset(self._leaving),
             neglected=self._observer.neglected(now),
             avoided=frozenset(name for name, until in self._avoided_until.items() if until > now),
@@ -270,7 +273,10 @@ class AccountTakeover:
 
     async def _take(self, names: tuple[str, ...]) -> None:
         keys = {name: self.keys[name] for name in names if name not in self.owned}
-        taken = await self._database.on_write_connection(partial(tables.try_lock_accounts, keys=keys))
+        locked = await self._database.on_write_connection(partial(tables.try_lock_accounts, keys=keys))
+        taken = [name for name in locked if self._has_group_of(name, locked)]
+        for name in set(locked) - set(taken):  # another instance has the rest of its group
+            await self._database.on_write_connection(partial(tables.unlock_account, key=self.keys[name]))
         if not taken:
             return
         try:
@@ -286,6 +292,11 @@ class AccountTakeover:
         for name in taken:
             log.info("account taken", account=name, failover=name in failovers)
             self._starting[name] = asyncio.create_task(self._start(name))
+
+    def _has_group_of(self, name: str, locked: Sequence[str]) -> bool:
+        """Returns whether this instance has the locks of all accounts that run together with this one."""
+        group = next((group for group in self.groups if name in group), frozenset({name}))
+        return group <= self.owned.union(locked)
 
     async def _start(self, name: str) -> None:
         try:

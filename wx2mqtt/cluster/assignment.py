@@ -40,6 +40,8 @@ class ClusterView:
     name: str
     #: Those of its configuration.
     accounts: Sequence[str]
+    #: The accounts that run on one instance together or not at all; an account in none stands alone.
+    groups: Sequence[frozenset[str]] = ()
     #: The live instances, itself among them.
     members: Sequence[ClusterMember]
     #: Its accounts that are being given up.
@@ -50,10 +52,17 @@ class ClusterView:
     avoided: frozenset[str] = frozenset()
 
     @property
-    def free(self) -> list[str]:
-        """The accounts that no instance runs, in the order of their names."""
+    def units(self) -> list[frozenset[str]]:
+        """What moves as a whole, in the order of the names: the groups, and the accounts that are in none."""
+        grouped = frozenset[str]().union(*self.groups)
+        alone = (frozenset({account}) for account in self.accounts if account not in grouped)
+        return sorted([*self.groups, *alone], key=sorted)
+
+    @property
+    def free(self) -> list[frozenset[str]]:
+        """The units of which no instance runs an account."""
         owned = frozenset[str]().union(*(member.accounts for member in self.members))
-        return sorted(set(self.accounts) - owned)
+        return [unit for unit in self.units if not unit & owned]
 
 
 @frozen
@@ -74,19 +83,27 @@ def decide(view: ClusterView) -> Decision:
     3. An instance takes at most one account more than its share: it may be wrong about the others.
     4. One that runs more than its target gives accounts up while another one runs less than its own: one at
        a time, or an eighth of what is too much, and none while free accounts are about to be taken.
+    5. A group moves as a whole, if an instance that gives it up still runs as many accounts as it should.
+       Where instances have parts of it, the one with the largest part gets the others.
     """
     me = next((member for member in view.members if member.name == view.name), None)
     if me is None:
         return Decision()
     if me.is_draining:
         return Decision(give_up=tuple(sorted(me.accounts - view.leaving)))
+    joined = _join_parts(view, me)
+    if joined is not None:
+        return joined
     targets = target_loads(len(view.accounts), view.members)
     assigned = _assign_free(view, me, targets)
-    mine = [account for account, instance in assigned.items() if instance == me.name]
-    take = tuple(account for account in mine if account not in view.avoided)
-    if take:
-        return Decision(take=take)
-    return Decision(give_up=_accounts_to_give_up(view, me, targets, len(assigned)))
+    mine = [unit for unit, instance in assigned.items() if instance == me.name and not unit & view.avoided]
+    if mine:
+        return Decision(take=_names_of(mine))
+    return Decision(give_up=_accounts_to_give_up(view, me, targets, len(_names_of(assigned))))
+
+
+def _names_of(units: Collection[frozenset[str]]) -> tuple[str, ...]:
+    return tuple(sorted(frozenset[str]().union(*units)))
 
 
 def target_loads(count: int, members: Collection[ClusterMember]) -> Mapping[str, int]:
@@ -110,19 +127,48 @@ def _limit_of(member: ClusterMember, count: int) -> int:
     return count if member.max_accounts is None else min(member.max_accounts, count)
 
 
-def _assign_free(view: ClusterView, me: ClusterMember, targets: Mapping[str, int]) -> dict[str, str]:
-    """Returns which instance takes each free account, without those for which nobody has room."""
+def _join_parts(view: ClusterView, me: ClusterMember) -> Decision | None:
+    """Returns what this instance does about a group of which it runs a part; None where it runs none.
+
+    The instance with the largest part takes the accounts that nobody runs. It gives its part up where it has
+    no room for all of them, or cannot start one that another instance could. Every other one gives its up.
+    """
+    others = [member for member in view.members if member.name != me.name]
+    for unit in view.units:
+        part = unit & me.accounts
+        if not part or part == unit or part & view.leaving:
+            continue
+        largest = max(view.members, key=lambda member: (len(unit & member.accounts), member.name))
+        elsewhere = unit.intersection(frozenset[str]().union(*(member.accounts for member in others)))
+        missing = unit - part - elsewhere
+        has_room = me.load + len(missing) <= _limit_of(me, len(view.accounts))
+        is_taken_by_another = any(len(unit) <= _limit_of(other, len(view.accounts)) for other in others)
+        must_leave = largest != me or not has_room or (missing & view.avoided and is_taken_by_another)
+        if must_leave:
+            return Decision(give_up=_names_of([part]))
+        if takeable := missing - view.avoided:
+            return Decision(take=_names_of([takeable]))
+    return None
+
+
+def _assign_free(
+    view: ClusterView, me: ClusterMember, targets: Mapping[str, int]
+) -> dict[frozenset[str], str]:
+    """Returns which instance takes each free unit, without those for which nobody has room."""
     loads = {member.name: member.load for member in view.members}
-    limits = {member.name: _take_limit(view, member, targets) for member in view.members}
-    assigned: dict[str, str] = {}
-    for account in view.free:
-        candidates = [name for name in loads if loads[name] < limits[name]]
+    fair = {member.name: _take_limit(view, member, targets) for member in view.members}
+    limits = {member.name: _limit_of(member, len(view.accounts)) for member in view.members}
+    assigned: dict[frozenset[str], str] = {}
+    for unit in view.free:
+        candidates = [
+            name for name in loads if loads[name] < fair[name] and loads[name] + len(unit) <= limits[name]
+        ]
         if not candidates:
-            break
-        is_mine = account in view.neglected and me.name in candidates
+            continue
+        is_mine = unit <= view.neglected and me.name in candidates
         instance = me.name if is_mine else min(candidates, key=lambda name: (loads[name], name))
-        loads[instance] += 1
-        assigned[account] = instance
+        loads[instance] += len(unit)
+        assigned[unit] = instance
     return assigned
 
 
@@ -136,12 +182,19 @@ def _take_limit(view: ClusterView, member: ClusterMember, targets: Mapping[str, 
 def _accounts_to_give_up(
     view: ClusterView, me: ClusterMember, targets: Mapping[str, int], taken_count: int
 ) -> tuple[str, ...]:
-    staying = sorted(me.accounts - view.leaving)
+    staying = me.accounts - view.leaving
     excess = len(staying) - targets[me.name]
     is_over_limit = len(staying) > _limit_of(me, len(view.accounts))
     is_needed = any(member.load < targets[member.name] for member in view.members)
     if excess <= 0 or not (is_needed or is_over_limit):
         return ()
-    under_way = taken_count + len(view.leaving)
-    at_once = min(excess, max(1, int(excess * MOVES_AT_ONCE_RATIO)) - under_way)
-    return tuple(staying[-at_once:]) if at_once > 0 else ()
+    at_once = max(1, int(excess * MOVES_AT_ONCE_RATIO)) - taken_count - len(view.leaving)
+    given_up: list[frozenset[str]] = []
+    for unit in reversed(view.units):
+        if at_once <= 0 or excess <= 0:
+            break
+        if unit <= staying and (len(unit) <= excess or is_over_limit):
+            given_up.append(unit)
+            at_once -= len(unit)
+            excess -= len(unit)
+    return _names_of(given_up)

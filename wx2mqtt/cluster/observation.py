@@ -133,11 +133,12 @@ def view_of(
     name: str,
     keys: Mapping[str, int],
     *,
+    groups: Sequence[frozenset[str]] = (),
     leaving: frozenset[str] = frozenset(),
     neglected: frozenset[str] = frozenset(),
     avoided: frozenset[str] = frozenset(),
 ) -> ClusterView:
-    """Returns what the instance `name` sees; `keys` are the accounts of its configuration.
+    """Returns what the instance `name` sees; `keys` are the accounts of its configuration, some in `groups`.
 
     Accounts whose lock is held by a session without a row belong to a member of the name `?`, which takes
     nothing.
@@ -159,6 +160,7 @@ def view_of(
     return ClusterView(
         name=name,
         accounts=tuple(keys),
+        groups=groups,
         members=members,
         leaving=leaving,
         neglected=neglected,

@@ -20,7 +20,7 @@ from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.cluster.tables import InstanceIdentity, account_keys
 from wx2mqtt.errors import StoreError, StoreLocked, WrongStoreKey
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql import LOCK_NAMESPACE, PostgresqlDatabase
 
 ACCOUNTS = ("a", "b", "c", "d")
 POLL_SECONDS = 0.02
@@ -249,6 +249,36 @@ async def test_an_account_that_cannot_be_begun_here_is_begun_elsewhere(cluster):
     await until(lambda: one.running == {"a", "c", "d"})
     await two.join()
     await until(lambda: "b" in two.running)
+
+
+async def test_accounts_of_a_group_run_on_one_instance_and_come_together(cluster):
+    one, two = cluster("one"), cluster("two")
+    await one.join()
+    await until(lambda: len(one.running) == 4)
+    await two.join()
+    await until(lambda: len(one.running) == len(two.running) == 2)
+    pair = frozenset({min(one.running), min(two.running)})
+    for instance in (one, two):  # a reload joins two that run apart
+        instance.takeover.groups = (pair,)
+    await until(lambda: pair <= one.running or pair <= two.running)
+    await until(lambda: len(one.running | two.running) == 4)
+    keeper, other = (one, two) if pair <= one.running else (two, one)
+    await keeper.takeover.leave()
+    await until(lambda: len(other.running) == 4)
+
+
+async def test_a_group_of_which_somebody_has_a_lock_is_not_taken(cluster):
+    one = cluster("one")
+    async with await psycopg.AsyncConnection.connect(one.url, autocommit=True) as stranger:
+        keys = account_keys(ACCOUNTS, "the settings")
+        await stranger.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_NAMESPACE, keys["b"]))
+        await one.open()
+        one.takeover.groups = (frozenset({"a", "b"}),)
+        await one.takeover.join()
+        await one.takeover._take(("a", "b", "c"))
+        assert one.takeover.owned == {"c"}
+        locks = await stranger.execute("SELECT objid FROM pg_locks WHERE locktype = 'advisory'")
+        assert keys["a"] not in {key for (key,) in await locks.fetchall()}
 
 
 async def test_a_difference_of_the_configuration_is_named(cluster):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from wx2mqtt.cluster.assignment import ClusterMember, ClusterView, Decision, decide, target_loads
 
 NAMES = ("one", "two", "three", "four", "five")
+
+Groups = Sequence[frozenset[str]]
 
 
 def accounts(count: int) -> list[str]:
@@ -20,7 +23,7 @@ def member(name: str, owned: set[str], limit: int | None = None, *, draining: bo
     return ClusterMember(name=name, accounts=frozenset(owned), max_accounts=limit, is_draining=draining)
 
 
-def view(name: str, count: int, *members: ClusterMember, **more: frozenset[str]) -> ClusterView:
+def view(name: str, count: int, *members: ClusterMember, **more: Any) -> ClusterView:
     return ClusterView(name=name, accounts=accounts(count), members=members, **more)
 
 
@@ -38,15 +41,15 @@ def clusters(draw: st.DrawFn) -> tuple[int, list[ClusterMember]]:
     return count, [member(name, owned[name], draw(limits), draining=draw(st.booleans())) for name in names]
 
 
-def decisions(count: int, members: list[ClusterMember]) -> Mapping[str, Decision]:
-    return {item.name: decide(view(item.name, count, *members)) for item in members}
+def decisions(count: int, members: list[ClusterMember], groups: Groups = ()) -> Mapping[str, Decision]:
+    return {item.name: decide(view(item.name, count, *members, groups=groups)) for item in members}
 
 
-def play(count: int, members: list[ClusterMember]) -> tuple[list[ClusterMember], int]:
+def play(count: int, members: list[ClusterMember], groups: Groups = ()) -> tuple[list[ClusterMember], int]:
     """Lets all instances act on what they see until nothing changes; returns them and the moves needed."""
     moves = 0
     for _ in range(20 * count + 20):
-        made = decisions(count, members)
+        made = decisions(count, members, groups)
         if not any(decision.take or decision.give_up for decision in made.values()):
             return members, moves
         moves += sum(len(decision.give_up) for decision in made.values())
@@ -149,3 +152,92 @@ def test_an_instance_above_its_limit_gives_up_although_nobody_has_room():
 
 def test_who_is_not_among_the_live_instances_does_nothing():
     assert decide(view("one", 3, member("two", set()))) == Decision()
+
+
+# Accounts that are each other's fallback
+
+
+@st.composite
+def groups_of(draw: st.DrawFn, count: int) -> Groups:
+    """Some accounts in groups of two or three."""
+    names = draw(st.permutations(accounts(count)))
+    groups: list[frozenset[str]] = []
+    while len(names) > 1 and draw(st.booleans()):
+        size = draw(st.integers(2, 3))
+        group, names = frozenset(names[:size]), names[size:]
+        groups.append(group)
+    return tuple(groups)
+
+
+def together(unit: frozenset[str], members: list[ClusterMember]) -> bool:
+    """Whether one instance runs all of it, or nobody any."""
+    parts = [unit & item.accounts for item in members if unit & item.accounts]
+    return not parts or parts == [unit]
+
+
+@given(clusters(), st.data())
+def test_in_the_end_each_group_runs_on_one_instance_or_not_at_all(cluster, data):
+    count, members = cluster
+    groups = data.draw(groups_of(count))
+    rested, _ = play(count, members, groups)
+    assert all(together(group, rested) for group in groups)
+    active = [item for item in rested if not item.is_draining]
+    assert all(item.max_accounts is None or item.load <= item.max_accounts for item in active)
+    if any(item.max_accounts is None for item in active):
+        assert sum(item.load for item in active) == count
+
+
+@given(clusters(), st.data())
+def test_what_runs_together_is_never_taken_in_parts_from_a_free_group(cluster, data):
+    count, members = cluster
+    groups = data.draw(groups_of(count))
+    owned = frozenset[str]().union(*(item.accounts for item in members))
+    for decision in decisions(count, members, groups).values():
+        for group in groups:
+            if not group & owned:
+                assert group & set(decision.take) in (frozenset(), group)
+
+
+PAIR = (frozenset({"a000", "a001"}),)
+
+
+def test_a_group_is_taken_as_a_whole_although_it_is_more_than_a_share():
+    both = member("one", set()), member("two", set())
+    assert decide(view("one", 2, *both, groups=PAIR)) == Decision(take=("a000", "a001"))
+    assert decide(view("two", 2, *both, groups=PAIR)) == Decision()
+
+
+def test_a_group_for_which_nobody_has_room_stays_where_nobody_runs_it():
+    alone = member("one", set(), 1)
+    assert decide(view("one", 3, alone, groups=PAIR)) == Decision(take=("a002",))
+
+
+def test_a_group_moves_as_a_whole_and_only_where_it_is_too_much():
+    groups = (*PAIR, frozenset({"a002", "a003"}))
+    busy = member("one", {"a000", "a001", "a002", "a003"}), member("two", set())
+    assert decide(view("one", 4, *busy, groups=groups)) == Decision(give_up=("a002", "a003"))
+    even = member("one", {"a000", "a001"}), member("two", set())
+    assert decide(view("one", 2, *even, groups=PAIR)) == Decision()
+
+
+def test_parts_of_a_group_come_together_where_the_largest_is():
+    groups = (frozenset({"a000", "a001", "a002"}),)
+    apart = member("one", {"a000", "a001"}), member("two", {"a002"})
+    assert decide(view("one", 3, *apart, groups=groups)) == Decision()
+    assert decide(view("two", 3, *apart, groups=groups)) == Decision(give_up=("a002",))
+    freed = member("one", {"a000", "a001"}), member("two", set())
+    assert decide(view("one", 3, *freed, groups=groups)) == Decision(take=("a002",))
+    assert decide(view("two", 3, *freed, groups=groups)) == Decision()
+
+
+def test_one_that_cannot_be_begun_takes_its_group_to_an_instance_that_may():
+    avoided = frozenset({"a001"})
+    part = member("one", {"a000"})
+    assert decide(view("one", 2, part, groups=PAIR, avoided=avoided)) == Decision()
+    other = member("two", set())
+    assert decide(view("one", 2, part, other, groups=PAIR, avoided=avoided)) == Decision(give_up=("a000",))
+
+
+def test_a_group_that_is_being_given_up_is_not_taken_back():
+    leaving = view("one", 2, member("one", {"a000"}), groups=PAIR, leaving=frozenset({"a000"}))
+    assert decide(leaving) == Decision()

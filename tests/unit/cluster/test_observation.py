@@ -121,5 +121,5 @@ def test_a_view_says_who_runs_what_and_keeps_locks_of_unknown_sessions_occupied(
         "other": {"b"},
         "?": {"c"},
     }
-    assert seen.free == ["d"]
+    assert seen.free == [frozenset({"d"})]
     assert {item.name: item.max_accounts for item in seen.members} == {"me": 5, "other": None, "?": 0}

@@ -554,6 +554,26 @@ def test_other_accounts_are_named_by_account_and_user(faults, accounts, fault):
     assert problem == f"wx2mqtt.yaml:2: accounts.home.fallback.accounts[{index}]: {fault}"
 
 
+CHAIN = """\
+accounts:
+  home: {fallback: {accounts: office/me}}
+  lonely: {}
+  office: {}
+  shop: {fallback: {accounts: office/me}}
+"""
+
+
+def test_accounts_that_a_fallback_joins_are_a_group_also_through_others(loaded):
+    assert loaded(CHAIN).settings.joined_accounts() == (frozenset({"home", "office", "shop"}),)
+
+
+def test_an_instance_must_have_room_for_a_group(faults):
+    database = "storage: {url: postgresql://db/wx2mqtt, key_file: /etc/key}\n"
+    problems = faults(f"{CHAIN}{database}cluster: {{max_accounts: 2}}\n")
+    (problem,) = [text for text in problems if "cluster.max_accounts" in text]
+    assert problem.endswith("the 3 accounts that fallback.accounts joins, which only run together")
+
+
 def test_another_account_alone_is_a_fallback(loaded):
     got = loaded("accounts:\n  home: {fallback: {accounts: office/filehelper}}\n  office: {}\n")
     assert got.settings.accounts["home"].fallback.accounts == ("office/filehelper",)
