@@ -1,4 +1,4 @@
-"""Other people's clients of web WeChat and of iLink, and ESPHome, as they are published: installed once into `.cache/clients`.
+"""Other people's clients of web WeChat, iLink and WeCom, and ESPHome, as published: installed once into `.cache/clients`.
 
 The folder of each in `tests/scenarios/clients` has a lock with hashes, of the client and of all that it needs and this
 project does not. `python -m tests.support.clients` installs all of them beforehand; else a test does it when it needs one.
@@ -90,6 +90,9 @@ CLIENTS = {
         Client(name="openclaw-weixin", program="npm", command=npm),
         Client(name="weixin-ilink-client", program="python3", command=pip),
         Client(name="weixin-ilink", program="python3", command=pip),
+        Client(name="aibot-node-sdk", program="npm", command=npm),
+        Client(name="wecom-aibot-sdk", program="python3", command=pip),
+        Client(name="wecom-aibot-python-sdk", program="python3", command=pip),
     )
 }
 

@@ -1,0 +1,175 @@
+"""Other people's clients of WeCom's bots, as they are published, live on the simulator and do nothing wrong.
+
+They get its address as the address of the gateway, and trust its CA; nothing of them is changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.story import PROGRAMS, Start, Story, installed, starting
+from wx2mqtt.simulator.samples import sample
+from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.simulator.wecom.bot import Bot
+from wx2mqtt.simulator.wecom.message_injection import MessageOrder, Press, enter, inject, press
+from wx2mqtt.simulator.wecom.simulated_wecom import HOME_BOT_ID, HOME_BOT_SECRET
+
+pytestmark = pytest.mark.client
+
+ME = "WangXiaoMing"
+FILES = {
+    "图片 1.jpg": sample("image.jpg"),
+    "视频.mp4": sample("video.mp4"),
+    "声音.amr": b"#!AMR\n" + bytes(200),
+    "大.bin": bytes(range(256)) * 10_000,
+}
+TYPES = {".jpg": "image", ".mp4": "video", ".amr": "voice", ".bin": "file"}
+
+
+@pytest.fixture
+async def sim(tmp_path: Path) -> AsyncIterator[Simulator]:
+    """A simulator with TLS."""
+    async with Simulator(tls=tmp_path / "tls") as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a program that trusts the simulator; ends it with the test."""
+    for name, data in FILES.items():
+        (tmp_path / name).write_bytes(data)
+    async with starting(sim.port, tmp_path) as run:
+        yield run
+
+
+def arguments(sim: Simulator, *files: str) -> tuple[str, ...]:
+    url = f"wss://127.0.0.1:{sim.port}/"
+    return (url, HOME_BOT_ID, HOME_BOT_SECRET, ME, json.dumps(files))
+
+
+def say(sim: Simulator, **order: Any) -> str:
+    """The owner writes to the bot; the id of the message."""
+    wecom = sim.wechat.wecom
+    injected = inject(wecom, bot_of(sim), MessageOrder(sender="me", **order))
+    assert injected.delivered == 1
+    return injected.msg_ids[0]
+
+
+def bot_of(sim: Simulator) -> Bot:
+    return sim.wechat.wecom.bots[HOME_BOT_ID]
+
+
+async def receive_each_kind(sim: Simulator, story: Story, *file_kinds: str) -> None:
+    """Texts are answered by a stream of two frames, files are fetched, whatever the kind."""
+    for order, text in (
+        ({"text": "开灯 ☀"}, "开灯 ☀"),
+        ({"kind": "voice", "text": "关灯"}, "关灯"),
+        ({"group": "family", "text": "谁在家"}, "@家 谁在家"),
+    ):
+        msg_id = say(sim, **order)
+        message = await story.until("message")
+        assert (message["id"], message["texts"]) == (msg_id, [text])
+        await story.until("answered")
+        assert sim.wechat.wecom.chats.sent[-1].shown == f"{text} ✓"
+    say(sim, kind="quote", text="对")
+    assert (await story.until("message"))["quoted"] == "关灯 ✓"
+    await story.until("answered")
+    for kind in file_kinds:
+        msg_id = say(sim, kind=kind, bytes_of=100_001)
+        message = await story.until("message")
+        assert message["hashes"] == [sim.wechat.wecom.files.plain[msg_id].sha256]
+    say(sim, kind="mixed", detail={"parts": ["看", None, None]})
+    message = await story.until("message")
+    assert (message["texts"], len({*message["hashes"]})) == (["看"], 2)
+    await story.until("answered")
+
+
+async def greet(sim: Simulator, story: Story) -> None:
+    assert enter(sim.wechat.wecom, bot_of(sim), "me")
+    await story.until("welcomed")
+    assert sim.wechat.wecom.chats.sent[-1].text == "你好"
+
+
+async def send(sim: Simulator, story: Story, *files: str) -> None:
+    """A text, a card and files reach the phone."""
+    chats = sim.wechat.wecom.chats
+    before = len(chats.sent)
+    story.go_on()
+    await story.until("sent")
+    text, card, *media = chats.sent[before:]
+    assert (text.chat, text.shown) == ("me", "回家")
+    assert card.card is not None
+    assert [button.text for button in card.card.buttons] == ["开", "关"]
+    assert [one.kind for one in media] == [TYPES[Path(name).suffix] for name in files]
+    assert [one.sha256 for one in media] == [hashlib.sha256(FILES[name]).hexdigest() for name in files]
+
+
+async def press_and_replace(sim: Simulator, story: Story) -> None:
+    """A press leads to an update of the card; then another program takes over."""
+    wecom = sim.wechat.wecom
+    assert press(wecom, bot_of(sim), Press(person="me", key="off"))
+    pressed = await story.until("pressed")
+    assert (pressed["key"], pressed["task"]) == ("off", "task-1")
+    assert wecom.chats.sent[-1].command == "update"
+    assert wecom.take_over(bot_of(sim))
+
+
+async def stays_away(sim: Simulator) -> None:
+    """It does not come back after it was replaced, and has done nothing wrong."""
+    wecom = sim.wechat.wecom
+    assert await wecom.changes.wait_for(lambda: not wecom.connections, MAX_WAIT_SECONDS)
+    assert bot_of(sim).subscriptions == 1
+    assert sim.wechat.violations.list() == []
+
+
+async def test_the_official_client_for_node_lives_on_the_simulator(sim: Simulator, start: Start):
+    folder = installed("aibot-node-sdk")
+    program = str(PROGRAMS / "wecom_story.cjs")
+    module = str(folder / "node_modules" / "@wecom" / "aibot-node-sdk")
+    story = await start("node", "--no-warnings", program, module, *arguments(sim, *FILES))
+    await story.until("authenticated")
+    await receive_each_kind(sim, story, "image", "file", "video")
+    await greet(sim, story)
+    await send(sim, story, *FILES)
+    await press_and_replace(sim, story)
+    await story.until("replaced")
+    await stays_away(sim)
+
+
+async def test_wecom_aibot_sdk_lives_on_the_simulator(sim: Simulator, start: Start):
+    """It uploads pictures, videos and files; it knows no video that comes in."""
+    folder = installed("wecom-aibot-sdk")
+    files = [name for name in FILES if not name.endswith(".amr")]
+    program = str(PROGRAMS / "wecom_story.py")
+    story = await start(
+        *(sys.executable, program, "wecom_aibot_sdk", *arguments(sim, *files)), PYTHONPATH=str(folder)
+    )
+    await story.until("authenticated")
+    await receive_each_kind(sim, story, "image", "file")
+    await greet(sim, story)
+    await send(sim, story, *files)
+    await press_and_replace(sim, story)
+    await story.until("disconnected")
+    await stays_away(sim)
+
+
+async def test_the_official_client_for_python_lives_on_the_simulator(sim: Simulator, start: Start):
+    """It has no uploads, insists on TLS, and takes a clean close for the end."""
+    folder = installed("wecom-aibot-python-sdk")
+    program = str(PROGRAMS / "wecom_story.py")
+    story = await start(*(sys.executable, program, "aibot", *arguments(sim)), PYTHONPATH=str(folder))
+    await story.until("authenticated")
+    await receive_each_kind(sim, story, "image", "file")
+    await greet(sim, story)
+    await send(sim, story)
+    await press_and_replace(sim, story)
+    await story.until("replaced")
+    await stays_away(sim)
