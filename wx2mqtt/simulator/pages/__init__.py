@@ -12,6 +12,7 @@ _FILES = {
     "/sim/phone.css": ("phone.css", "text/css; charset=utf-8"),
     "/sim/kinds.js": ("kinds.js", "text/javascript; charset=utf-8"),
     "/sim/ilink.js": ("ilink.js", "text/javascript; charset=utf-8"),
+    "/sim/wecom.js": ("wecom.js", "text/javascript; charset=utf-8"),
     "/sim/phone.js": ("phone.js", "text/javascript; charset=utf-8"),
 }
 
@@ -31,9 +32,9 @@ _HEADERS = (
 def find_page(request: Request) -> SimulatedAnswer | None:
     """Returns a file of the page, or None.
 
-    `/`, `/sim/` and the paths in QR codes (`/l/<uuid>`, `/q/…`) are the page itself.
+    `/`, `/sim/` and the paths in QR codes (`/l/<uuid>`, `/q/…`, `/ai/qc/c`) are the page itself.
     """
-    itself = request.path in ("/", "/sim/") or request.path.startswith(("/l/", "/q/"))
+    itself = request.path in ("/", "/sim/", "/ai/qc/c") or request.path.startswith(("/l/", "/q/"))
     path = "/sim" if itself else request.path
     if request.method not in ("GET", "HEAD") or path not in _FILES:
         return None

@@ -86,7 +86,7 @@ function showBinding (code) {
   if (code && code.qrcode !== binding) $('bind-qr').src = `/sim/ilink/qrcode/${code.qrcode}`
   binding = code ? code.qrcode : null
   if (!code) return
-  if (!$('binder').options.length) showBinders()
+  if (!$('binder').options.length) $('binder').replaceChildren(...ableToScan())
   const waiting = code.status === 'wait'
   const text = waiting ? words.bindWaiting : code.number ? words.bindNumber : words.bindScanned
   $('bind-text').textContent = fill(text, { name: nameOf(code.person) })
@@ -96,10 +96,10 @@ function showBinding (code) {
   $('bind-confirm').hidden = waiting || Boolean(code.number)
 }
 
-function showBinders () {
+function ableToScan () {
   const able = [...people.values()].filter(one => one.id === 'me' || one.kind === 'friend')
   able.sort((a, b) => (b.id === 'me') - (a.id === 'me'))
-  $('binder').replaceChildren(...able.map(one => new Option(nameOf(one.id), one.id)))
+  return able.map(one => new Option(nameOf(one.id), one.id))
 }
 
 function showBot () {
@@ -123,16 +123,10 @@ async function watchBotLines () {
   for (;;) {
     try {
       const feed = await get(`/sim/ilink/feed?after=${seen}&wait=25`)
-      if (feed.count < seen) { forgetBotLines(); seen = 0; continue }
+      if (feed.count < seen) { forgetLines(line => line.path && !line.wecom, isBot); seen = 0; continue }
       feed.lines.map(botLine).forEach(add)
       seen = feed.count
       if (feed.lines.length) showChats()
     } catch { await new Promise(resolve => setTimeout(resolve, 2000)) }
   }
-}
-
-function forgetBotLines () {
-  for (const line of lines.splice(0).filter(one => !one.path)) lines.push(line)
-  for (const id of [...last.keys()]) if (isBot(id)) last.delete(id)
-  if (open && isBot(open)) openChat(open)
 }

@@ -23,7 +23,7 @@ const KINDS = {
   friend_request: { names: ['Friend request', '好友请求'] }
 }
 // Sent otherwise than by a button of its own, or only by the control.
-const OTHERS = { quote: ['Quote', '引用'], store_sticker: ['Store sticker', '商店表情'], app_red_packet: ['Red packet', '红包'] }
+const OTHERS = { quote: ['Quote', '引用'], mixed: ['Text and picture', '图文'], store_sticker: ['Store sticker', '商店表情'], app_red_packet: ['Red packet', '红包'] }
 const REFERS = { image: 3, voice: 34, video: 43, sticker: 47, location: 48, text: 1 }
 const LARGEST = 20 * 1024 * 1024
 
@@ -65,7 +65,7 @@ function player (tag, line) {
 
 function shown (line) {
   if (!line.media || line.recalled) return null
-  const type = line.media.mime === 'audio/silk' ? 'file' : line.media.mime.split('/')[0]
+  const type = ['audio/silk', 'audio/amr'].includes(line.media.mime) ? 'file' : line.media.mime.split('/')[0]
   if (type === 'audio' || type === 'video') return player(type, line)
   const link = element('a', 'media', type === 'image' ? undefined : `${line.media.name || kindName(line.kind)} · ${sizeText(line.media.size)}`)
   link.href = mediaPath(line)

@@ -14,7 +14,11 @@ const WORDS = {
     unbind: 'Bind elsewhere', bot: 'bot of {name}', bindWaiting: 'A program shows this code. Scan it with somebody’s phone.',
     bindNumber: 'Scanned by {name}. The program must be given this number:', bindScanned: 'Scanned by {name}. Connect them with the bot there?',
     bindQr: 'QR code of the bot', unbound: 'not connected any more', never: 'may not write before {name} has', closed: 'may not write until {name} does',
-    left: 'may write {n} more, until {time}', typing: 'is typing …', quotes: 'quotes', ofBot: 'by the bot'
+    left: 'may write {n} more, until {time}', typing: 'is typing …', quotes: 'quotes', ofBot: 'by the bot',
+    wecom: 'Make a bot of WeCom?', wecomWaiting: 'A program shows this code. Scan it with somebody’s WeCom.', wecomScanned: 'Scanned by {name}. Make the bot there?',
+    wecomMake: 'Make the bot', wecomQr: 'QR code of a bot of WeCom', wecomChat: '{name} with the bot {bot}', wecomBots: 'Connected with a bot of WeCom',
+    takeOver: 'Connect another program', wecomOnline: 'WeCom: a program is connected', wecomOffline: 'WeCom: no program is connected, messages are lost',
+    wecomElsewhere: 'WeCom: another program has taken the bot over', lost: 'lost: no program was connected'
   },
   zh: {
     title: '模拟微信', logout: '在手机上退出网页登录', login: '登录网页微信？', scan: '扫一扫', confirm: '确认登录', cancel: '取消',
@@ -26,7 +30,11 @@ const WORDS = {
     expire: '让它过期', unbind: '在别处绑定', bot: '{name} 的机器人', bindWaiting: '有程序显示了这个二维码，请用某人的手机扫描。',
     bindNumber: '{name} 已扫描，请在程序中输入这个数字：', bindScanned: '{name} 已扫描，要连接那里的机器人吗？',
     bindQr: '机器人的二维码', unbound: '已断开连接', never: '{name} 先发消息后机器人才能回复', closed: '{name} 再次发消息前不能回复',
-    left: '{time} 之前还能发 {n} 条', typing: '正在输入…', quotes: '引用', ofBot: '机器人发送'
+    left: '{time} 之前还能发 {n} 条', typing: '正在输入…', quotes: '引用', ofBot: '机器人发送',
+    wecom: '创建企业微信机器人？', wecomWaiting: '有程序显示了这个二维码，请用某人的企业微信扫描。', wecomScanned: '{name} 已扫描，要在那里创建机器人吗？',
+    wecomMake: '创建机器人', wecomQr: '企业微信机器人的二维码', wecomChat: '{name} 与机器人 {bot}', wecomBots: '已连接企业微信机器人',
+    takeOver: '连接另一个程序', wecomOnline: '企业微信：有程序已连接', wecomOffline: '企业微信：没有程序连接，消息会丢失',
+    wecomElsewhere: '企业微信：另一个程序接管了机器人', lost: '已丢失：没有程序连接'
   }
 }
 const SHOWN = 200
@@ -64,6 +72,7 @@ function translate () {
   for (const one of document.querySelectorAll('[data-t-label]')) one.setAttribute('aria-label', words[one.dataset.tLabel])
   $('qr').alt = words.qr
   $('bind-qr').alt = words.bindQr
+  $('wecom-qr').alt = words.wecomQr
   for (const kind of Object.keys(KINDS).filter(one => one !== 'text')) {
     const button = element('button', '', kindName(kind))
     button.dataset.kind = kind
@@ -77,6 +86,8 @@ const nameOf = id => {
   return person ? person.remark || person.nickname : id
 }
 const isBot = id => people.get(id)?.kind === 'bot'
+const isWeCom = id => people.get(id)?.kind === 'wecom'
+const isOfBots = id => isBot(id) || isWeCom(id)
 
 const element = (tag, className, text) => {
   const made = document.createElement(tag)
@@ -99,7 +110,7 @@ function showChats () {
   const all = [...people.values()].filter(one => (one.kind !== 'stranger' || last.has(one.id)) && one.id !== 'me')
   const found = all.filter(one => !looked || `${one.id} ${one.remark} ${one.nickname}`.toLowerCase().includes(looked))
   // Bots come first: who has just connected one writes to it next.
-  found.sort((a, b) => isBot(b.id) - isBot(a.id) || (last.get(b.id)?.n || 0) - (last.get(a.id)?.n || 0))
+  found.sort((a, b) => isOfBots(b.id) - isOfBots(a.id) || (last.get(b.id)?.n || 0) - (last.get(a.id)?.n || 0))
   $('chats').replaceChildren(...found.slice(0, SHOWN).map(chatItem))
   $('more').hidden = found.length <= SHOWN
   $('more').textContent = words.more.replace('{n}', found.length - SHOWN)
@@ -120,6 +131,7 @@ function chatItem (person) {
 
 function authors (chat) {
   if (chat.kind === 'bot') return [new Option(nameOf(chat.person), chat.person)]
+  if (chat.kind === 'wecom') return weComAuthors(chat)
   const options = chat.kind === 'group' ? chat.members.filter(id => id !== 'me') : chat.kind === 'special' ? [] : [chat.id]
   const made = options.map(id => new Option(nameOf(id), id))
   made.push(new Option(words.me, 'me'))
@@ -135,17 +147,23 @@ function openChat (id) {
   $('author').replaceChildren(...authors(people.get(id)))
   $('lines').replaceChildren(...lines.filter(line => line.chat === id).map(bubble))
   $('compose').hidden = false
-  for (const button of $('kinds').querySelectorAll('[data-kind], [data-bot-kind]')) button.hidden = 'botKind' in button.dataset !== isBot(id)
+  for (const button of $('kinds').querySelectorAll('[data-kind], [data-bot-kind], [data-wecom-kind]')) button.hidden = !isKindOf(id, button.dataset)
   showBot()
+  showWeComState()
   showEmpty()
   $('lines').scrollTop = $('lines').scrollHeight
   showChats()
   $('text').focus()
 }
 
+function isKindOf (id, data) {
+  if (isWeCom(id)) return 'wecomKind' in data && (!people.get(id).group || IN_GROUPS.includes(data.wecomKind))
+  return isBot(id) ? 'botKind' in data : 'kind' in data
+}
+
 function showEmpty () {
   $('empty').hidden = $('lines').childElementCount > 0
-  $('empty').textContent = !open ? words.choose : isBot(open) ? words.writeFirst : words.empty
+  $('empty').textContent = !open ? words.choose : isOfBots(open) ? words.writeFirst : words.empty
 }
 
 function bubble (line) {
@@ -154,11 +172,12 @@ function bubble (line) {
   item.dataset.id = line.msg_id
   if (line.recalled) item.classList.add('recalled')
   const said = { web: words.web, bot: words.ofBot }[line.via] ?? (mine ? '' : nameOf(line.sender))
-  if (line.via !== 'system') item.append(element('span', 'who', [said, clock(line.time), line.recalled ? words.recalled : ''].filter(Boolean).join(' · ')))
+  if (line.via !== 'system') item.append(element('span', 'who', [said, clock(line.time), line.recalled ? words.recalled : '', line.lost ? words.lost : ''].filter(Boolean).join(' · ')))
   const media = shown(line)
   if (media) item.append(media)
   if (line.quoted) item.append(element('span', 'quote', `${words.quotes}: ${line.quoted}`))
   if (!media || (line.text && line.kind !== 'file')) item.append(element('span', 'bubble', summary(line)))
+  if (line.card?.buttons.length) item.append(cardButtons(line))
   if (line.via !== 'system' && !line.recalled) item.append(acts(line))
   return item
 }
@@ -193,7 +212,23 @@ function recall (ids) {
   }
 }
 
+// A line that changes comes again: a card, or an answer that grows.
+function replace (line) {
+  const index = line.wecom ? lines.findIndex(one => one.wecom && one.msg_id === line.msg_id) : -1
+  if (index < 0) return false
+  lines[index] = line
+  for (const item of $('lines').children) if (item.dataset.id === line.msg_id) item.replaceWith(bubble(line))
+  return true
+}
+
+function forgetLines (isForgotten, isChat) {
+  for (const line of lines.splice(0).filter(one => !isForgotten(one))) lines.push(line)
+  for (const id of [...last.keys()]) if (isChat(id)) last.delete(id)
+  if (open && isChat(open)) openChat(open)
+}
+
 function add (line) {
+  if (replace(line)) return
   lines.push(line)
   last.set(line.chat, line)
   if (line.chat !== open) return
@@ -204,7 +239,7 @@ function add (line) {
 }
 
 const receiver = from => from === 'me' || people.get(open).kind === 'group' ? open : 'me'
-const say = values => isBot(open) ? sayToBot(values) : order('/sim/say', { from: $('author').value, to: receiver($('author').value), ...values })
+const say = values => isBot(open) ? sayToBot(values) : isWeCom(open) ? sayToWeCom(values) : order('/sim/say', { from: $('author').value, to: receiver($('author').value), ...values })
 
 function takeText () {
   const text = $('text').value.trim()
@@ -216,7 +251,8 @@ async function send (event) {
   event.preventDefault()
   const text = $('text').value
   if (!open || !text.trim()) return
-  const values = quoted ? (isBot(open) ? quoteToBot : quoteToSay)(quoted, text) : { kind: 'text', text }
+  const quoteBy = isBot(open) ? quoteToBot : isWeCom(open) ? quoteToWeCom : quoteToSay
+  const values = quoted ? quoteBy(quoted, text) : { kind: 'text', text }
   if (!await say(values)) return
   $('text').value = ''
   quote(null)
@@ -243,7 +279,7 @@ function showLogin (state) {
   if (chosen && chosen.uuid !== code) $('qr').src = `/qrcode/${chosen.uuid}`
   code = chosen ? chosen.uuid : null
   $('login').hidden = !chosen
-  const programs = [state.online && words.online, Object.keys(state.ilink.bots).length && words.bots].filter(Boolean)
+  const programs = [state.online && words.online, Object.keys(state.ilink.bots).length && words.bots, weComOnline() && words.wecomBots].filter(Boolean)
   $('web').classList.toggle('on', programs.length > 0)
   $('web-text').textContent = programs.join(' · ') || words.offline
   $('logout').hidden = !state.online
@@ -266,8 +302,9 @@ async function watchState () {
       const state = await get('/sim/state')
       showLogin(state)
       showUnread(state.unread)
-      if (state.people + 1 !== [...people.keys()].filter(id => !isBot(id)).length) await readPeople()
+      if (state.people + 1 !== [...people.keys()].filter(id => !isOfBots(id)).length) await readPeople()
       showBots(state.ilink)
+      showWeCom(state.wecom)
     } catch { $('web-text').textContent = words.gone }
     await new Promise(resolve => setTimeout(resolve, 1000))
   }
@@ -291,7 +328,7 @@ async function watchLines () {
 
 async function readPeople () {
   const found = await get('/sim/people')
-  for (const id of people.keys()) if (!isBot(id)) people.delete(id)
+  for (const id of people.keys()) if (!isOfBots(id)) people.delete(id)
   for (const person of found) people.set(person.id, person)
   showChats()
 }
@@ -320,11 +357,13 @@ async function start () {
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) event.preventDefault()
   })
   startBots()
+  startWeCom()
   await readPeople()
   if (wanted) await order('/sim/scan', { uuid: wanted })
   watchState()
   watchLines()
   watchBotLines()
+  watchWeComLines()
 }
 
 start()
