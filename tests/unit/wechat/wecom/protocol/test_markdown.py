@@ -6,7 +6,7 @@ import html
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -64,9 +64,10 @@ def shown(markdown: str) -> str:
 
 
 def as_seen(text: str) -> str:
-    """Returns a text without what nobody sees: other line ends, blanks around lines."""
+    """Returns a text without what nobody sees: other line ends, blanks around lines, any blank around paragraphs."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u00a0", " ").split("\n")
-    return "\n".join(line.strip(" \t") for line in lines).strip("\n")
+    paragraphs = "\n".join(line.strip(" \t") for line in lines).split("\n\n")
+    return "\n\n".join(paragraph.strip() for paragraph in paragraphs).strip()
 
 
 PIECES = st.sampled_from(
@@ -107,6 +108,8 @@ TEXTS = st.lists(PIECES, min_size=1, max_size=40).map("".join)
 
 
 @given(TEXTS)
+@example("\u3000")
+@example("a\n\n\u3000b\n\n\u3000")
 def test_a_text_is_shown_as_it_was_written(text):
     assert as_seen(shown(escaped(text))) == as_seen(text)
 
