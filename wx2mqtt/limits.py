@@ -16,6 +16,12 @@ MIB = 1024 * KIB
 COMMAND_JSON = JsonBounds(max_bytes=36 * MIB, max_depth=64, max_values=10_000)
 # A request has no file, apart from `send`, which is a command.
 REQUEST_JSON = JsonBounds(max_bytes=256 * KIB, max_depth=64, max_values=10_000)
+# What WeCom's group robot takes: a picture of 2 MB in base64.
+ROBOT_JSON = JsonBounds(max_bytes=3 * MIB, max_depth=64, max_values=10_000)
+# A group of 2,000 alerts of Alertmanager or Grafana.
+ALERTS_JSON = JsonBounds(max_bytes=4 * MIB, max_depth=64, max_values=100_000)
+# Of a body to ntfy's interface that is a text; a longer one is a file, as ntfy makes one.
+MAX_NTFY_TEXT_BYTES = 4096
 # Far more than 99 messages, the most into which a long text is split; in JSON it is the number of characters.
 MAX_TEXT_PAYLOAD_BYTES = 4 * MIB
 # Of `path`, `url`, `name` and `message_id`: they are stored with the command.

@@ -35,7 +35,7 @@ from wx2mqtt.store import mapped_files
 from wx2mqtt.web import auth, http_limits, login_page, media
 from wx2mqtt.web import request as web_request
 from wx2mqtt.web.page import contacts, forms, live
-from wx2mqtt.web.senders import interface
+from wx2mqtt.web.senders import alert_groups, interface
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 
@@ -270,6 +270,17 @@ _WEB_LIMITS = (
     limit("the body of a request to the web server", web_request.MAX_BODY_BYTES, "bytes", "status 413"),
     limit("fields of a form", web_request.MAX_FORM_FIELDS, "fields", "status 413"),
     limit("fields of a form or a query from a sender", interface.MAX_FORM_FIELDS, "fields", "status 400"),
+    *json_limits("a message to the imitated WeCom robot", limits.ROBOT_JSON, "status 400 or 413"),
+    *json_limits("alerts from Alertmanager or Grafana", limits.ALERTS_JSON, "status 400 or 413"),
+    limit(
+        "a body to ntfy's interface that is a text",
+        limits.MAX_NTFY_TEXT_BYTES,
+        "bytes",
+        "it is sent as a file",
+    ),
+    limit("alerts that one text names", alert_groups.MAX_NAMED_ALERTS, "alerts", "the rest is counted"),
+    limit("the line of an alert", alert_groups.MAX_LINE_CHARACTERS, "characters", "it is cut"),
+    limit("links in a text of alerts", alert_groups.MAX_LINKS, "links", "the others are left out"),
     limit("connections to the web server at a time", http_limits.MAX_CONNECTIONS, "connections", IDLE_CLOSED),
     limit(
         "connections to the web server from one address (IPv6: one /64)",

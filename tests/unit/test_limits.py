@@ -37,6 +37,7 @@ from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.url_fetch import MinimumRate, UrlFetcher
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.limits import (
+    ALERTS_JSON,
     BACKUP_HEAD_JSON,
     COMMAND_JSON,
     CONTROL_ANSWER_JSON,
@@ -44,6 +45,7 @@ from wx2mqtt.limits import (
     MAX_HISTORY_ANSWER_BYTES,
     PEOPLE_FILE_JSON,
     REQUEST_JSON,
+    ROBOT_JSON,
     SAVED_LOGIN_JSON,
     STORED_JSON,
     WECHAT_JSON,
@@ -61,6 +63,7 @@ from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, rea
 from wx2mqtt.store.backup import _is_within_bounds
 from wx2mqtt.store.people_file import _read as read_people_file
 from wx2mqtt.store.saved_logins import SavedLoginFile
+from wx2mqtt.web.senders.interface import json_object
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
 from wx2mqtt.wechat.webwx.protocol.markup import parse_plain_xml
 
@@ -162,6 +165,14 @@ def accepts_backup_head(text: bytes, folder: Path) -> bool:
     return True
 
 
+def accepts_for_robot(text: bytes, _: Path) -> bool:
+    return not refuses(lambda: json_object(text, ROBOT_JSON), BadCommand)
+
+
+def accepts_alerts(text: bytes, _: Path) -> bool:
+    return not refuses(lambda: json_object(text, ALERTS_JSON), BadCommand)
+
+
 def accepts_saved_login(text: bytes, folder: Path) -> bool:
     file = folder / "home.json"
     file.write_bytes(text)
@@ -182,6 +193,8 @@ def accepts_row(text: bytes, _: Path) -> bool:
 JSON_KINDS: dict[str, tuple[JsonBounds, Callable[[bytes, Path], bool], str]] = {
     "a command in JSON": (COMMAND_JSON, accepts_command, '"text": "x"'),
     "a request": (REQUEST_JSON, accepts_request, ""),
+    "a message to the imitated WeCom robot": (ROBOT_JSON, accepts_for_robot, ""),
+    "alerts from Alertmanager or Grafana": (ALERTS_JSON, accepts_alerts, ""),
     "a request on the control socket": (CONTROL_REQUEST_JSON, accepts_control_request, ""),
     "an answer on the control socket": (CONTROL_ANSWER_JSON, accepts_control_answer, '"ok": 1'),
     "an answer of WeChat": (WECHAT_JSON, accepts_answer_of_wechat, ""),

@@ -28,7 +28,9 @@ from wx2mqtt.web.page.handlers import _contacts_query
 from wx2mqtt.web.page.live import LiveUpdates
 from wx2mqtt.web.page.sections import PageOptions
 from wx2mqtt.web.request import BadForm, read_form
-from wx2mqtt.web.senders.interface import form_fields
+from wx2mqtt.web.senders.alert_groups import read_group, text_of
+from wx2mqtt.web.senders.interface import RequestHead, form_fields
+from wx2mqtt.web.senders.ntfy import NtfyInterface
 
 Driver = Callable[[Any, Path], bool]
 
@@ -104,6 +106,27 @@ def _sender_form(count: int) -> bool:
         return len(form_fields("&".join(f"{number}=x" for number in range(count)))) == count
     except BadCommand:
         return False
+
+
+def _ntfy_text_bytes() -> int:
+    return NtfyInterface().plan_body(RequestHead(method="PUT", path_names={"user": "me"})).max_bytes
+
+
+def _text_of_alerts(count: int, line: str) -> list[str]:
+    """The lines of a text: title, alerts, link."""
+    alerts: list[Json] = [
+        {"fingerprint": str(number), "annotations": {"summary": line}} for number in range(count)
+    ]
+    return text_of(read_group({"alerts": alerts, "externalURL": "http://am"}), "en").splitlines()
+
+
+def _link_count(count: int) -> int:
+    """The links in the text of an alert that has so many; an alert has two at most."""
+    keys = ("runbook_url", "generatorURL")[:count]
+    addresses: dict[str, Json] = {key: f"http://am/{key}" for key in keys}
+    return text_of(read_group({"alerts": [{**addresses, "annotations": addresses}]}), "en").count(
+        "http://am/"
+    )
 
 
 def _form(body: bytes) -> bool:
@@ -244,6 +267,10 @@ WEB_DRIVERS: dict[str, Driver] = {
     "browsers that are logged in": browsers,
     "addresses whose wrong passwords or tokens are counted": failed_addresses,
     "fields of a form or a query from a sender": lambda count, _: _sender_form(count),
+    "a body to ntfy's interface that is a text": lambda size, _: _ntfy_text_bytes() >= size,
+    "alerts that one text names": lambda count, _: _text_of_alerts(count, "x").count("x") == count,
+    "the line of an alert": lambda size, _: "x" * size in _text_of_alerts(1, "x" * size),
+    "links in a text of alerts": lambda count, _: _link_count(count) == count,
     "login forms of one address that are read at a time": login_forms,
     "a search on the page": lambda size, _: len(_contacts_request(q="x" * size)[0]) == size,
     "the first contact that the page shows": lambda value, _: (

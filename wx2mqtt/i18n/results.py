@@ -269,6 +269,28 @@ RESULT_MESSAGES: Catalogue = {
         "不超过 100 个字符的一行文字",
     ),
     "high, normal or low": ("high, normal or low", "high、normal 或 low"),
+    "an object": ("an object", "一个对象"),
+    # imitated services
+    "robot_type": (
+        "msgtype '{kind}' cannot be sent; send one of {known}",
+        "无法发送 msgtype “{kind}”；请使用 {known}",
+    ),
+    "robot_checksum": (
+        "'md5' is not that of the picture in 'base64'; compute it of the bytes before they are encoded",
+        "“md5”与“base64”中的图片不符；请用编码之前的字节计算",
+    ),
+    "no_alerts": (
+        "there is no list 'alerts' of at least one object; is this a webhook of Alertmanager or Grafana?",
+        "没有至少含一个对象的列表“alerts”；这是 Alertmanager 或 Grafana 的 webhook 吗？",
+    ),
+    "ntfy_delay": (
+        "a message cannot be sent later; send it when it is due",
+        "无法延迟发送；请在需要时再发送",
+    ),
+    "ntfy_priority": (
+        "priority '{priority}' is unknown; known are {known}",
+        "未知的优先级“{priority}”；可用的有 {known}",
+    ),
     # files to send
     "text_with_file": (
         "'{key}' goes with kind image, video or file; add 'kind', and the text is the caption",

@@ -272,3 +272,22 @@ SERVER_MESSAGES: Catalogue = {
 
 # Returns a sentence: `server_text(language, key, **facts)`.
 server_text = partial(text, SERVER_MESSAGES)
+
+
+# Words of the texts that the bridge makes of what Alertmanager and Grafana send.
+_ALERTS: Catalogue = {
+    "firing": ("FIRING", "告警"),
+    "resolved": ("RESOLVED", "已恢复"),
+    # several alerts of one state
+    "counted": ("{state} ({count})", "{state}（{count}）"),
+    "between_states": (", ", "，"),
+    "title": ("{states}: {name}", "{states}：{name}"),
+    "severity": (" ({severity})", "（{severity}）"),
+    # before a resolved alert among firing ones
+    "resolved_line": ("resolved: {line}", "已恢复：{line}"),
+    "rest": ("and {count} more", "另有 {count} 个"),
+    "nameless": ("alert", "告警"),
+}
+
+# Returns a phrase: `alert_text(language, key, **facts)`.
+alert_text = partial(text, _ALERTS)

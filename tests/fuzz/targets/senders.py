@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from tests.fuzz.mutators import grown, mutated
+from typing import get_args
+
+from tests.fuzz.mutators import grown, grown_json, mutated, mutated_json
+from tests.fuzz.oracles import JSON_MEMORY_FACTOR
 from tests.fuzz.target import Target
 from tests.fuzz.targets.mqtt import check_refusal
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.limits import COMMAND_JSON
-from wx2mqtt.web.senders import interface
+from wx2mqtt.i18n import Language
+from wx2mqtt.limits import ALERTS_JSON, COMMAND_JSON
+from wx2mqtt.web.senders import alert_groups, interface, service_texts
 from wx2mqtt.web.senders.interface import MAX_FORM_FIELDS, RequestBody, RequestHead
+from wx2mqtt.web.senders.interfaces import INTERFACES
 from wx2mqtt.web.senders.plain import MAX_WAIT_SECONDS, PlainInterface
 
 _TYPES = ("", "text/plain", "application/json", "multipart/form-data", "image/png", "application/pdf")
@@ -52,6 +57,89 @@ def _check(head: RequestHead, data: bytes) -> None:
         assert {*read.fields} - {"id"} == {*form} - {"id"}
 
 
+def _run_services(data: bytes) -> None:
+    """The first line is a header, the second the query; what follows is the body."""
+    header, _, rest = data.partition(b"\n")
+    query_line, _, body = rest.partition(b"\n")
+    text = header.decode("latin-1")
+    try:
+        query = interface.form_fields(query_line.decode("latin-1"))
+    except BadCommand:
+        query = {}
+    for service in INTERFACES:
+        if isinstance(service, PlainInterface):
+            continue
+        for name, media_type in (
+            ("title", "application/json"),
+            ("tags", "application/x-www-form-urlencoded"),
+        ):
+            headers = {"content-type": media_type, name: text, "authorization": text}
+            for names in ({}, {"user": "wife"}):
+                _check_service(
+                    service, RequestHead(method="POST", path_names=names, query=query, headers=headers), body
+                )
+    service_texts.plain_text_of(data.decode("utf-8", "replace"))
+
+
+def _check_service(service: interface.SenderInterface, head: RequestHead, body: bytes) -> None:
+    service.read_token(head)
+    try:
+        service.plan_body(head)
+        read = service.read_command(head, RequestBody(data=body))
+    except BadCommand as bad:
+        check_refusal(bad)
+        return
+    assert read.fields.get("text") or "kind" in read.fields
+    assert str(read.fields.get("text", "x")).strip()
+
+
+def _run_alerts(data: bytes) -> None:
+    try:
+        group = alert_groups.read_group(interface.json_object(data, ALERTS_JSON))
+    except BadCommand as bad:
+        check_refusal(bad)
+        return
+    assert len(group.content) == 64
+    for language in get_args(Language):
+        lines = alert_groups.text_of(group, language).splitlines()
+        assert 1 <= len(lines) <= 2 + alert_groups.MAX_NAMED_ALERTS + alert_groups.MAX_LINKS
+
+
+_SERVICES = (
+    (
+        b'Basic dTpw\nkey=abc&token=abc&auth=QmFzaWM&p=5\n{"title": "a", "message": "**b**", "priority": 8, "topic": "me",'
+        b' "extras": {"client::display": {"contentType": "text/markdown"}}, "tags": ["warning", "a"]}'
+    ),
+    b'=?UTF-8?B?5byA54Gv?=\na=https://x/a.jpg\n{"msgtype": "text", "text": {"content": "a", "mentioned_list": ["b"]}}',
+    b'a\n\n{"msgtype": "news", "news": {"articles": [{"title": "a", "url": "http://x"}]}}',
+    b'a\n\n{"msgtype": "image", "image": {"base64": "AAAA", "md5": "x"}}',
+)
+_ALERT_GROUPS = (
+    (
+        b'{"alerts": [{"status": "firing", "labels": {"alertname": "A", "severity": "critical", "instance": "i"},'
+        b' "annotations": {"summary": "x", "runbook_url": "http://r"}, "startsAt": "2026-11-30T10:00:00Z",'
+        b' "fingerprint": "f", "generatorURL": "http://p"}, {"status": "resolved"}], "externalURL": "http://a",'
+        b' "commonLabels": {"alertname": "A"}, "truncatedAlerts": 3}'
+    ),
+)
+_SERVICE_WORDS = (
+    "=?",
+    "?=",
+    "[",
+    "](",
+    "**",
+    "`",
+    "#",
+    "<font>",
+    "\n",
+    '"',
+    "{",
+    "}",
+    "delay=1",
+    "1e9",
+    "null",
+)
+
 _SEEDS = (
     b'wait=3\n"k1"\n{"text": "home", "id": "k1"}',
     b"ttl=600&urgent=1&id=7\nBearer abc\nhome at six",
@@ -77,6 +165,30 @@ _WORDS = (
 )
 
 TARGETS = (
+    Target(
+        name="web.senders.services",
+        run=_run_services,
+        parsers=(
+            *(f"web.senders.service_texts:{name}" for name in ("joined_text", "plain_text_of", "text_value")),
+            *(f"web.senders.service_texts:{name}" for name in ("object_value", "required_text")),
+            "web.senders.gotify:priority_keys",
+        ),
+        seeds=_SERVICES,
+        generate=mutated(_SERVICES, _SERVICE_WORDS),
+        grow=grown(_SERVICES, _SERVICE_WORDS),
+        cost_factor=20.0,
+        memory_factor=20.0,  # each body is read by five services, in two types
+    ),
+    Target(
+        name="web.senders.alerts",
+        run=_run_alerts,
+        parsers=("web.senders.alert_groups:read_group", "web.senders.alert_groups:text_of"),
+        seeds=_ALERT_GROUPS,
+        generate=mutated_json(_ALERT_GROUPS, ("alerts", "labels", "annotations", "status", "severity")),
+        grow=grown_json(_ALERT_GROUPS, ("alerts", "labels", "annotations", "status", "severity")),
+        cost_factor=4.0,
+        memory_factor=JSON_MEMORY_FACTOR,
+    ),
     Target(
         name="web.senders",
         run=_run,

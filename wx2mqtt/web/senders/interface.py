@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl
 
 from wx2mqtt.bounded_json import JsonBounds, JsonDecimal, JsonOutOfBounds, load_json
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import JSON_TYPE, Blob, Json
 from wx2mqtt.values import frozen
 
@@ -37,6 +38,8 @@ class RequestHead:
     """A request without its body."""
 
     method: str
+    #: Of the texts that the bridge makes itself.
+    language: Language = "en"
     #: The names in the path, such as `user`.
     path_names: Mapping[str, str] = field(default_factory=dict)
     #: Of each name the first value.
@@ -108,6 +111,9 @@ class SenderCommand:
     #: What the command sends, in place of its `path`, `url` or `data`. Without a `kind` among the fields it
     #: is sent as what it is: a picture, a video or a file.
     file: UploadedFile | None = None
+    #: The same within ten minutes is not sent again unless the first ended in anything but `sent`; empty: it
+    #: is. Any text.
+    content: str = ""
     #: How long the answer may wait for the result; 0: not at all.
     wait_seconds: float = 0.0
 
@@ -162,6 +168,8 @@ class SenderInterface:
     name: str
     #: As starlette writes paths: `/send/{user}`.
     paths: tuple[str, ...]
+    #: Besides, on `web.ntfy_listen`.
+    root_paths: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("POST",)
 
     def read_token(self, head: RequestHead) -> str:

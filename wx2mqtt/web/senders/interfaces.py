@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from wx2mqtt.web.senders.gotify import GotifyInterface
+from wx2mqtt.web.senders.hooks import AlertmanagerInterface, GrafanaInterface
 from wx2mqtt.web.senders.interface import SenderInterface
+from wx2mqtt.web.senders.ntfy import NtfyInterface
 from wx2mqtt.web.senders.plain import PlainInterface
+from wx2mqtt.web.senders.wecom_robot import WeComRobotInterface
 
-INTERFACES: tuple[SenderInterface, ...] = (PlainInterface(),)
+INTERFACES: tuple[SenderInterface, ...] = (
+    PlainInterface(),
+    GotifyInterface(),
+    NtfyInterface(),
+    WeComRobotInterface(),
+    AlertmanagerInterface(),
+    GrafanaInterface(),
+)

@@ -1,0 +1,177 @@
+"""The texts of alerts: short, the most important first, in both languages; and what is the same content."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+import pytest
+
+from tests.support.rows import every_row
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.web.senders.alert_groups import MAX_LINE_CHARACTERS, MAX_NAMED_ALERTS
+from wx2mqtt.web.senders.hooks import AlertmanagerInterface, GrafanaInterface
+from wx2mqtt.web.senders.interface import Refused, RequestBody, RequestHead
+
+ALERTMANAGER, GRAFANA = AlertmanagerInterface(), GrafanaInterface()
+
+
+def alert(number=1, status="firing", severity="warning", name="HighLoad", **more):
+    labels = {"alertname": name, "instance": f"db{number}", "severity": severity}
+    return {
+        "status": status,
+        "labels": {key: value for key, value in labels.items() if value},
+        "annotations": {"summary": f"load of db{number}"},
+        "startsAt": "2026-11-30T10:00:00Z",
+        "fingerprint": f"f{number}",
+        "generatorURL": f"http://prometheus/graph?{number}",
+        **more,
+    }
+
+
+def read(*alerts, interface=ALERTMANAGER, language="en", **more):
+    body = {"version": "4", "alerts": alerts, "externalURL": "http://am:9093", "receiver": "me", **more}
+    head = RequestHead(method="POST", language=language)
+    return interface.read_command(head, RequestBody(data=json.dumps(body).encode()))
+
+
+def text(*alerts, **how):
+    return read(*alerts, **how).fields["text"]
+
+
+@every_row(
+    "status, language, title",
+    [
+        ("firing", "en", "FIRING: HighLoad (warning)"),
+        ("resolved", "en", "RESOLVED: HighLoad (warning)"),
+        ("firing", "zh", "告警：HighLoad（warning）"),
+        ("resolved", "zh", "已恢复：HighLoad（warning）"),
+    ],
+)
+def test_one_alert(status, language, title):
+    assert text(alert(status=status), language=language) == f"{title}\nload of db1\nhttp://prometheus/graph?1"
+
+
+def test_firing_and_resolved_ones_together():
+    assert text(alert(1, "resolved"), alert(2, severity="critical"), alert(3)) == (
+        "FIRING (2), RESOLVED (1): HighLoad\n"
+        "load of db2 (critical)\n"
+        "load of db3 (warning)\n"
+        "resolved: load of db1 (warning)\n"
+        "http://am:9093"
+    )
+
+
+def test_five_are_named_and_the_rest_is_counted():
+    severities = ("info", "warning", "critical", "none", "page", "error", "warning")
+    alerts = [alert(number, severity=severity) for number, severity in enumerate(severities)]
+    lines = text(*alerts, truncatedAlerts=3).splitlines()
+    assert lines[0] == "FIRING (7): HighLoad"
+    assert lines[1 : 1 + MAX_NAMED_ALERTS] == [
+        "load of db2 (critical)",
+        "load of db5 (error)",
+        "load of db1 (warning)",
+        "load of db6 (warning)",
+        "load of db4 (page)",
+    ]
+    assert lines[6:] == ["and 5 more", "http://am:9093"]
+
+
+def test_alerts_of_several_names_say_theirs():
+    assert text(alert(1, name="A"), alert(2, name="B")).splitlines()[:3] == [
+        "FIRING (2): A, B (warning)",
+        "A: load of db1",
+        "B: load of db2",
+    ]
+
+
+def test_without_a_summary_the_labels_say_which_it_is():
+    one = alert(annotations={}, labels={"alertname": "Up", "job": "node", "disk": "sda"})
+    assert text(one, commonLabels={"job": "node"}).splitlines()[1] == "disk: sda"
+    assert text(alert(annotations={}, labels={})).splitlines()[0] == "FIRING: alert"
+
+
+def test_a_runbook_and_the_place_are_said():
+    one = alert(annotations={"description": "full", "runbook_url": "http://wiki/full"})
+    assert text(one).splitlines() == [
+        "FIRING: HighLoad (warning)",
+        "db1: full",
+        "http://wiki/full",
+        "http://prometheus/graph?1",
+    ]
+
+
+def test_a_long_summary_is_cut():
+    line = text(alert(annotations={"summary": "x y\n" * 10_000})).splitlines()[1]
+    assert (len(line), line[-1]) == (MAX_LINE_CHARACTERS, "…")
+
+
+def test_what_grafana_links_to_is_the_panel():
+    one = alert(panelURL="http://g/d/1?viewPanel=2", dashboardURL="http://g/d/1", values={"A": 1.5})
+    assert text(one, interface=GRAFANA).splitlines()[-1] == "http://g/d/1?viewPanel=2"
+    assert text(alert(dashboardURL="", panelURL=""), interface=GRAFANA).endswith("http://prometheus/graph?1")
+
+
+@every_row(
+    "alerts, urgent",
+    [
+        ([alert(severity="critical")], True),
+        ([alert(severity="Critical")], True),
+        ([alert(severity="critical", status="resolved")], False),
+        ([alert(severity="critical", status="resolved"), alert(2)], False),
+        ([alert(number) for number in range(10)] + [alert(11, severity="critical")], True),
+        ([alert(severity="warning")], False),
+    ],
+)
+def test_a_critical_alert_that_fires_is_urgent(alerts, urgent):
+    fields = read(*alerts).fields
+    assert (fields.get("urgent", False), fields.get("priority", "")) == (urgent, "high" if urgent else "")
+
+
+FIRST = read(alert(1), alert(2)).content
+
+
+@every_row(
+    "alerts, same",
+    [
+        ([alert(2), alert(1)], True),
+        ([alert(1, annotations={"summary": "load 13"}), alert(2)], True),
+        ([alert(1)], False),
+        ([alert(1), alert(2), alert(3)], False),
+        ([alert(1), alert(2, status="resolved")], False),
+        ([alert(1), alert(2, startsAt="2026-11-30T10:05:00Z")], False),
+        ([alert(1, fingerprint=""), alert(2)], False),
+    ],
+)
+def test_the_same_alerts_in_the_same_states_are_the_same_content(alerts, same):
+    assert (read(*alerts).content == FIRST) is same
+
+
+def test_without_fingerprints_the_labels_tell_alerts_apart():
+    one, other = alert(1, fingerprint=None), alert(2, fingerprint=None)
+    assert read(one).content == read(one).content != read(other).content
+
+
+@every_row(
+    "body",
+    [
+        b"{}",
+        b'{"alerts": []}',
+        b'{"alerts": [1]}',
+        b'{"alerts": {}}',
+        b"[]",
+        b"x",
+        b'{"alerts": [{"labels": []}]}',
+    ],
+)
+def test_what_is_no_group_of_alerts_is_refused(body):
+    with pytest.raises(BadCommand) as caught:
+        ALERTMANAGER.read_command(RequestHead(method="POST"), RequestBody(data=body))
+    assert caught.value.code == "bad_command"
+
+
+def test_what_others_answer_with_429_they_send_again_after_503():
+    too_many = Refused(status=HTTPStatus(429), code="rate_limited", message="slow", retry_after=5)
+    assert [interface.write_refusal(too_many).status for interface in (ALERTMANAGER, GRAFANA)] == [503, 503]
+    refused = Refused(status=HTTPStatus(400), code="bad_command", message="no")
+    assert ALERTMANAGER.write_refusal(refused).status == 400

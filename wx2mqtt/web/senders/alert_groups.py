@@ -1,0 +1,195 @@
+"""Makes one text of a group of alerts, as Alertmanager and Grafana send them. Pure.
+
+    FIRING (2): HighLoad          the states with their counts, and what the alerts have in common
+    db1: load 12 (critical)       up to five alerts: firing ones first, then by severity
+    db2: load 9
+    https://prometheus/…          links
+
+The same alerts in the same states, each begun at the same time, are the same content (`AlertGroup.content`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.web import alert_text
+from wx2mqtt.model import Json
+from wx2mqtt.values import frozen
+from wx2mqtt.web.senders.service_texts import joined_text, object_value, text_value
+
+# Alerts that are named; the rest is counted.
+MAX_NAMED_ALERTS = 5
+
+# Of one alert, on a phone two or three lines.
+MAX_LINE_CHARACTERS = 200
+
+# More are neither useful nor short.
+MAX_LINKS = 2
+
+# Lower is worse. Others are between a warning and what is only for information.
+_SEVERITY_RANKS = {"critical": 0, "error": 1, "high": 1, "warning": 2, "info": 4, "none": 5}
+_OTHER_RANK = 3
+
+# Annotations that say in one line what is wrong, the best first.
+_SUMMARY_KEYS = ("summary", "message", "description")
+
+# Labels that are said elsewhere, or are of no use to a person.
+_HIDDEN_LABELS = frozenset({"alertname", "severity", "grafana_folder", "monitor"})
+
+
+@frozen
+class ReportedAlert:
+    is_firing: bool
+    severity: str
+    name: str
+    #: What is wrong, and where, in one line; empty where only the name says it.
+    line: str
+    links: tuple[str, ...]
+    #: Equal for the same alert as long as it lasts.
+    identity: str
+
+
+@frozen
+class AlertGroup:
+    #: The most important first.
+    alerts: tuple[ReportedAlert, ...]
+    #: Alerts that the service left out.
+    left_out_count: int
+    #: Of all alerts; empty where they differ.
+    name: str
+    severity: str
+    #: Of the service, for the whole group.
+    link: str
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether an alert is critical that has not been resolved."""
+        return any(alert.is_firing and alert.severity == "critical" for alert in self.alerts)
+
+    @property
+    def content(self) -> str:
+        """A hash that is equal for the same alerts in the same states."""
+        states = sorted((alert.identity, alert.is_firing) for alert in self.alerts)
+        return hashlib.sha256(json.dumps([states, self.left_out_count]).encode()).hexdigest()
+
+
+# --- reading ---
+
+
+def read_group(fields: Mapping[str, Json], link_keys: Sequence[str] = ("generatorURL",)) -> AlertGroup:
+    """Returns the alerts of a webhook's body; `link_keys` are those of an alert. Raises `BadCommand`."""
+    listed = fields.get("alerts")
+    if not isinstance(listed, list) or not listed or not all(isinstance(alert, dict) for alert in listed):
+        raise BadCommand("bad_command", "no_alerts")
+    common = {**object_value(fields, "groupLabels"), **object_value(fields, "commonLabels")}
+    alerts = [_read_alert(alert, common, link_keys) for alert in listed if isinstance(alert, dict)]
+    alerts.sort(key=_rank)
+    left_out = fields.get("truncatedAlerts")
+    return AlertGroup(
+        alerts=tuple(alerts),
+        left_out_count=left_out if isinstance(left_out, int) and left_out > 0 else 0,
+        name=_common_value([alert.name for alert in alerts]),
+        severity=_common_value([alert.severity for alert in alerts]),
+        link=_address(fields, "externalURL"),
+    )
+
+
+def _read_alert(
+    fields: Mapping[str, Json], common: Mapping[str, Json], link_keys: Sequence[str]
+) -> ReportedAlert:
+    labels, annotations = object_value(fields, "labels"), object_value(fields, "annotations")
+    links = [
+        _address(annotations, "runbook_url"),
+        next(filter(None, (_address(fields, key) for key in link_keys)), ""),
+    ]
+    mark = text_value(fields, "fingerprint") or json.dumps(labels, sort_keys=True, default=str)
+    return ReportedAlert(
+        is_firing=text_value(fields, "status") != "resolved",
+        severity=text_value(labels, "severity").strip().lower(),
+        name=text_value(labels, "alertname").strip(),
+        line=_line_of(labels, annotations, common),
+        links=tuple(filter(None, links)),
+        identity=f"{mark} {text_value(fields, 'startsAt')}",
+    )
+
+
+def _line_of(labels: Mapping[str, Json], annotations: Mapping[str, Json], common: Mapping[str, Json]) -> str:
+    """Returns the summary of an alert; without one the labels by which it differs from the others."""
+    own = {key: text_value(labels, key) for key in labels if key not in _HIDDEN_LABELS}
+    line = next((text for key in _SUMMARY_KEYS if (text := text_value(annotations, key).strip())), "")
+    if not line:
+        differing = {key: value for key, value in own.items() if key not in common}
+        line = ", ".join(f"{key}: {value}" for key, value in (differing or own).items())
+    elif (instance := own.get("instance", "")) and instance not in line:
+        line = f"{instance}: {line}"
+    line = " ".join(line[: 4 * MAX_LINE_CHARACTERS].split())
+    return line if len(line) <= MAX_LINE_CHARACTERS else f"{line[: MAX_LINE_CHARACTERS - 1]}…"
+
+
+def _address(fields: Mapping[str, Json], key: str) -> str:
+    value = fields.get(key)
+    is_address = isinstance(value, str) and value.startswith(("http://", "https://"))
+    return value if is_address and isinstance(value, str) and len(value.split()) == 1 else ""
+
+
+def _rank(alert: ReportedAlert) -> tuple[bool, int]:
+    return not alert.is_firing, _SEVERITY_RANKS.get(alert.severity, _OTHER_RANK)
+
+
+def _common_value(values: Sequence[str]) -> str:
+    return values[0] if len(set(values)) == 1 else ""
+
+
+# --- writing ---
+
+
+def text_of(group: AlertGroup, language: Language) -> str:
+    """Returns the text for a person: title, alerts, links."""
+    lines = [_title_of(group, language)]
+    lines += [_line_in_group(group, alert, language) for alert in group.alerts[:MAX_NAMED_ALERTS]]
+    rest = len(group.alerts) - MAX_NAMED_ALERTS
+    rest_count = max(0, rest) + group.left_out_count
+    if rest_count:
+        lines.append(alert_text(language, "rest", count=rest_count))
+    return joined_text(*lines, links=_links_of(group))
+
+
+def _title_of(group: AlertGroup, language: Language) -> str:
+    counts = {"firing": sum(alert.is_firing for alert in group.alerts)}
+    counts["resolved"] = len(group.alerts) - counts["firing"]
+    is_single = len(group.alerts) + group.left_out_count == 1
+    states = []
+    for state, count in counts.items():
+        word = alert_text(language, state)
+        if count:
+            states.append(word if is_single else alert_text(language, "counted", state=word, count=count))
+    name = group.name or ", ".join(dict.fromkeys(alert.name for alert in group.alerts if alert.name))
+    name = name[:MAX_LINE_CHARACTERS] or alert_text(language, "nameless")
+    joined_states = alert_text(language, "between_states").join(states)
+    title = alert_text(language, "title", states=joined_states, name=name)
+    if group.severity:
+        title += alert_text(language, "severity", severity=group.severity)
+    return title
+
+
+def _line_in_group(group: AlertGroup, alert: ReportedAlert, language: Language) -> str:
+    """Returns the line of an alert, with what it has not in common with the others."""
+    line = alert.line
+    if not group.name and alert.name and alert.name not in line:
+        line = f"{alert.name}: {line}" if line else alert.name
+    if not group.severity and alert.severity:
+        line += alert_text(language, "severity", severity=alert.severity)
+    if not alert.is_firing and group.alerts[0].is_firing:
+        line = alert_text(language, "resolved_line", line=line)
+    return line
+
+
+def _links_of(group: AlertGroup) -> Sequence[str]:
+    """Returns the links of the alert if there is one, else of the group; a runbook goes first."""
+    first = group.alerts[0].links
+    links = first if len(group.alerts) == 1 else (*first[:-1], group.link)
+    return [link for link in (links or (group.link,)) if link][:MAX_LINKS]

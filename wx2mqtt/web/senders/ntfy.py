@@ -1,0 +1,288 @@
+"""ntfy's interface: `/ntfy/<user>`, or JSON to `/ntfy`; the same at the root of `ntfy_listen`. Pure.
+
+    POST /ntfy/me  Title: Door  Priority: 5  "somebody rang"      an urgent text
+    PUT  /ntfy/me  Filename: door.jpg        (bytes)              a picture; title and message are its caption
+    POST /ntfy     {"topic": "me", "message": "somebody rang"}    a text
+
+`_OPTIONS` has the names of what is read, each in a header, a short header or the query. The text is the body.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from contextlib import suppress
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from typing_extensions import override
+
+from wx2mqtt.bounded_json import JsonDecimal
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.limits import MAX_NTFY_TEXT_BYTES, REQUEST_JSON
+from wx2mqtt.model import Json
+from wx2mqtt.web.senders.interface import (
+    Accepted,
+    BodyForm,
+    BodyPlan,
+    Refused,
+    RequestBody,
+    RequestHead,
+    SenderCommand,
+    SenderInterface,
+    ServiceAnswer,
+    basic_password,
+    bearer_token,
+    json_answer,
+    json_object,
+)
+from wx2mqtt.web.senders.service_texts import joined_text, plain_text_of, text_value
+
+# What a publisher can say besides the text; by the name in JSON, with the names of headers and query keys.
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "title": ("x-title", "title", "ti", "t"),
+    "message": ("x-message", "message", "m"),
+    "priority": ("x-priority", "priority", "prio", "p"),
+    "tags": ("x-tags", "tags", "tag", "ta"),
+    "click": ("x-click", "click"),
+    "attach": ("x-attach", "attach", "a"),
+    "filename": ("x-filename", "filename", "file", "f"),
+    "markdown": ("x-markdown", "markdown", "md"),
+    "delay": ("x-delay", "delay", "x-at", "at", "x-in", "in"),
+}
+
+_LOW: Mapping[str, Json] = {"priority": "low"}
+_HIGH: Mapping[str, Json] = {"priority": "high"}
+_URGENT: Mapping[str, Json] = {"priority": "high", "urgent": True}
+_PRIORITIES: Mapping[str, Mapping[str, Json]] = {
+    "1": _LOW,
+    "min": _LOW,
+    "2": _LOW,
+    "low": _LOW,
+    "3": {},
+    "default": {},
+    "": {},
+    "4": _HIGH,
+    "high": _HIGH,
+    "5": _URGENT,
+    "max": _URGENT,
+    "urgent": _URGENT,
+}
+
+# Tags that ntfy shows as a sign before the title: those of its documentation that people use for alarms.
+_TAG_SIGNS: Mapping[str, str] = {
+    "+1": "👍",
+    "-1": "👎",
+    "bell": "🔔",
+    "computer": "💻",
+    "cd": "💿",
+    "door": "🚪",
+    "facepalm": "🤦",
+    "fire": "🔥",
+    "green_circle": "🟢",
+    "heavy_check_mark": "✔️",
+    "information_source": "ℹ️",
+    "loudspeaker": "📢",
+    "no_entry": "⛔",
+    "partying_face": "🥳",
+    "red_circle": "🔴",
+    "rotating_light": "🚨",
+    "skull": "💀",
+    "tada": "🎉",
+    "triangular_flag_on_post": "🚩",
+    "warning": "⚠️",
+    "white_check_mark": "✅",
+    "x": "❌",
+}
+
+_KINDS_BY_SUFFIX: Mapping[str, str] = {
+    **dict.fromkeys((".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"), "image"),
+    **dict.fromkeys((".mp4", ".mov", ".webm", ".mkv", ".avi"), "video"),
+}
+
+# The text of a message without one, as ntfy's.
+EMPTY_MESSAGE = "triggered"
+
+# What ntfy calls the file of a body that is no text, and has no name.
+DEFAULT_FILENAME = "attachment"
+
+_TRUE = frozenset({"1", "yes", "true"})
+
+
+class NtfyInterface(SenderInterface):
+    name = "ntfy"
+    paths = ("/ntfy", "/ntfy/{user}")
+    root_paths = ("/", "/{user}")
+    methods = ("POST", "PUT")
+
+    @override
+    def read_token(self, head: RequestHead) -> str:
+        return bearer_token(head) or basic_password(head) or _token_of_query(head)
+
+    @override
+    def read_recipient(self, head: RequestHead) -> str | None:
+        return head.path_names.get("user")
+
+    @override
+    def plan_body(self, head: RequestHead) -> BodyPlan:
+        if "user" not in head.path_names:
+            return BodyPlan(form=BodyForm.BYTES, max_bytes=REQUEST_JSON.max_bytes)
+        options = _read_options(head)
+        if options.get("filename") and not options.get("attach"):
+            return BodyPlan(form=BodyForm.FILE, max_bytes=0)
+        return BodyPlan(form=BodyForm.TEXT_OR_FILE, max_bytes=MAX_NTFY_TEXT_BYTES)
+
+    @override
+    def read_command(self, head: RequestHead, body: RequestBody) -> SenderCommand:
+        user = head.path_names.get("user", "")
+        if not user:
+            fields = json_object(body.data, REQUEST_JSON)
+            options = _options_of_json(fields)
+            return SenderCommand(fields=_command_fields(options, body), user=_read_topic(fields))
+        options = _read_options(head)
+        text = body.data.decode("utf-8", "replace").strip()
+        if text and body.file is None:
+            options["message"] = text
+        return SenderCommand(fields=_command_fields(options, body), user=user, file=body.file)
+
+    @override
+    def write_answer(self, accepted: Accepted) -> ServiceAnswer:
+        body: dict[str, Json] = {
+            "id": accepted.id,
+            "time": accepted.time // 1000,
+            "event": "message",
+            "topic": accepted.user,
+        }
+        return json_answer(HTTPStatus.OK, body)
+
+    @override
+    def write_refusal(self, refused: Refused) -> ServiceAnswer:
+        body: dict[str, Json] = {
+            "code": refused.status.value * 100 + 1,
+            "http": refused.status.value,
+            "error": refused.message,
+        }
+        return json_answer(refused.status, body)
+
+
+# --- reading ---
+
+
+def _token_of_query(head: RequestHead) -> str:
+    """Returns the token of `?auth=`: an Authorization header in base64 for addresses, without padding."""
+    code = head.query.get("auth", "").strip().replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        header = base64.b64decode(code + "=" * (-len(code) % 4), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""
+    inner = RequestHead(method=head.method, headers={"authorization": header})
+    return bearer_token(inner) or basic_password(inner)
+
+
+def _read_options(head: RequestHead) -> dict[str, str]:
+    """Returns what the headers say, else the query."""
+    options: dict[str, str] = {}
+    for option, names in _OPTIONS.items():
+        for name in names:
+            value = _decode_header(head.headers.get(name, "")) or head.query.get(name, "")
+            if value and not _is_http_priority(name, value):
+                options[option] = value.strip()
+                break
+    if "message" in options:  # a header has one line
+        options["message"] = options["message"].replace("\\n", "\n")
+    return options
+
+
+def _decode_header(value: str) -> str:
+    """Returns the text of a header, which may be UTF-8, or encoded words as in mail (RFC 2047)."""
+    with suppress(UnicodeError):
+        value = value.encode("latin-1").decode()
+    if "=?" not in value:
+        return value
+    try:
+        return str(make_header(decode_header(value)))
+    except (HeaderParseError, UnicodeError, LookupError, ValueError):
+        return value
+
+
+def _is_http_priority(name: str, value: str) -> bool:
+    """Returns whether a header is that of HTTP itself, which browsers and proxies send (RFC 9218)."""
+    return name == "priority" and (value.startswith("u=") or value == "i")
+
+
+def _options_of_json(fields: Mapping[str, Json]) -> dict[str, str]:
+    """Returns the same of a body in JSON. Raises `BadCommand`."""
+    options: dict[str, str] = {}
+    for option in _OPTIONS:
+        value = fields.get(option)
+        if option == "tags" and isinstance(value, list):
+            options[option] = ",".join(tag for tag in value if isinstance(tag, str))
+        elif isinstance(value, bool):
+            options[option] = str(value).lower()
+        elif isinstance(value, JsonDecimal):
+            options[option] = value.text
+        else:
+            options[option] = text_value(fields, option)
+    return options
+
+
+def _read_topic(fields: Mapping[str, Json]) -> str:
+    topic = text_value(fields, "topic")
+    if not topic:
+        raise BadCommand("bad_command", "bad_value", key="topic", expected="a topic level")
+    return topic
+
+
+# --- the command ---
+
+
+def _command_fields(options: Mapping[str, str], body: RequestBody) -> dict[str, Json]:
+    """Returns the keys of the command. Raises `BadCommand`."""
+    if options.get("delay"):
+        raise BadCommand("unsupported", "ntfy_delay")
+    fields = {**_priority_keys(options.get("priority", ""))}
+    filename, address = options.get("filename", ""), options.get("attach", "")
+    text = _text_of(options)
+    if address:
+        fields |= {"kind": _kind_of(filename or urlsplit(address).path), "url": address}
+    elif body.file is None:
+        return {**fields, "text": text or EMPTY_MESSAGE}
+    if text:
+        fields["text"] = text
+    if filename or (body.file is not None and not body.file.name):
+        fields["name"] = filename or DEFAULT_FILENAME
+    return fields
+
+
+def _priority_keys(text: str) -> Mapping[str, Json]:
+    keys = _PRIORITIES.get(text.strip().lower())
+    if keys is None:
+        known = ", ".join(filter(None, _PRIORITIES))
+        raise BadCommand("bad_command", "ntfy_priority", priority=text[:20], known=known)
+    return keys
+
+
+def _text_of(options: Mapping[str, str]) -> str:
+    """Returns title, message, tags and the link to click; of tags that are signs the signs, before them."""
+    message = options.get("message", "")
+    if options.get("markdown", "").lower() in _TRUE:
+        message = plain_text_of(message)
+    tags = [tag.strip() for tag in options.get("tags", "").split(",") if tag.strip()]
+    signs = "".join(_TAG_SIGNS[tag] for tag in tags if tag in _TAG_SIGNS)
+    words = ", ".join(tag for tag in tags if tag not in _TAG_SIGNS)
+    title = options.get("title", "")
+    first = f"{signs} {title or message}".strip()
+    return joined_text(
+        first,
+        message if title else "",
+        f"[{words}]" if words else "",
+        links=[options.get("click", "")],
+    )
+
+
+def _kind_of(path: str) -> str:
+    return _KINDS_BY_SUFFIX.get(PurePosixPath(path).suffix.lower(), "file")
