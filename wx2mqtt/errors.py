@@ -8,6 +8,7 @@
     │  │  └─ NoContentYet               a download without bytes; retry, they may never come
     │  ├─ Throttled(retry_after)        certainly not delivered; slow down all sends
     │  ├─ LoggedOut                     a person must log in
+    │  │  └─ LoginEnded                 nothing is tried until a person asks
     │  ├─ LoginRefused                  WeChat refuses this account on this backend; do not retry
     │  ├─ WindowClosed(code)            certainly not delivered; retry when the person has written
     │  ├─ Rejected(code)                certainly not delivered; do not retry
@@ -102,11 +103,15 @@ class Unreachable(BackendError):
     """WeChat does not answer.
 
     `poll_timed_out` is true when a long poll ended at its own time limit: the receive loop is not stuck then.
+    `retry_after` is the pause in seconds where the backend has a schedule of its own, else None.
     """
 
-    def __init__(self, message: str | None = None, *, poll_timed_out: bool = False) -> None:
+    def __init__(
+        self, message: str | None = None, *, poll_timed_out: bool = False, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.poll_timed_out = poll_timed_out
+        self.retry_after = retry_after
 
 
 class NoContentYet(Unreachable):
@@ -125,8 +130,19 @@ class LoggedOut(BackendError):
     """WeChat has ended the login."""
 
 
+class LoginEnded(LoggedOut):
+    """The login has ended, and no other one begins until a person asks."""
+
+
 class LoginRefused(BackendError):
-    """WeChat does not let this account in."""
+    """WeChat does not let this account in.
+
+    `is_correctable` is true where other credentials help, and not another backend.
+    """
+
+    def __init__(self, message: str | None = None, *, is_correctable: bool = False) -> None:
+        super().__init__(message)
+        self.is_correctable = is_correctable
 
 
 class Rejected(BackendError):

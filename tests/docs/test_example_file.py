@@ -65,6 +65,7 @@ def test_the_commented_contacts_work_when_the_mark_is_taken_away(tmp_path):
         "anna": "nickname",
         "family": "group",
         "friend": "ilink",
+        "colleague": "wecom",
         "me": "owner",
     }
 

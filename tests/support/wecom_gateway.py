@@ -16,7 +16,9 @@ from itertools import count
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 Behaviour = Callable[[ServerConnection, dict[str, Any]], Awaitable[None]]
 
@@ -29,6 +31,9 @@ class Gateway:
         #: Those that are open, the oldest first.
         self.sockets: list[ServerConnection] = []
         self.behave: Behaviour = answer_ok
+        #: Bodies by path (without query) of what is asked for over HTTP, used up one after the other but the last.
+        self.bodies: dict[str, list[bytes]] = {}
+        self.paths: list[str] = []
         self.endpoint = ""
         self._changed = asyncio.Event()
         self._numbers = count(1)
@@ -46,6 +51,22 @@ class Gateway:
         finally:
             self.sockets.remove(socket)
             self._changed.set()
+
+    def serve_http(self, _socket: ServerConnection, request: Request) -> Response | None:
+        """Answers a plain HTTP request; None for a WebSocket."""
+        if "Upgrade" in request.headers:
+            return None
+        self.paths.append(request.path)
+        self._changed.set()
+        bodies = self.bodies.get(request.path.partition("?")[0], [])
+        status, phrase = (200, "OK") if bodies else (404, "Not Found")
+        body = bodies.pop(0) if len(bodies) > 1 else next(iter(bodies), b"")
+        headers = Headers([("Content-Length", str(len(body))), ("Connection", "close")])
+        return Response(status, phrase, headers, body)
+
+    def answer_json(self, path: str, *answers: object) -> None:
+        """Answers requests of a path with these, the last one again and again."""
+        self.bodies[path] = [json.dumps(answer).encode() for answer in answers]
 
     def sent(self, command: str) -> list[dict[str, Any]]:
         """Returns the requests with this command, in their order."""
@@ -105,7 +126,8 @@ def refusing(errcode: int, *commands: str, errmsg: str = "no") -> Behaviour:
 @asynccontextmanager
 async def gateway_running() -> AsyncIterator[Gateway]:
     gateway = Gateway()
-    async with serve(gateway.handle, "127.0.0.1", 0, max_size=None) as server:
+    process = gateway.serve_http
+    async with serve(gateway.handle, "127.0.0.1", 0, max_size=None, process_request=process) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         gateway.endpoint = f"http://127.0.0.1:{port}"
         yield gateway

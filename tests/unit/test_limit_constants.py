@@ -135,11 +135,11 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("wechat.ilink.protocol.endpoints:MAX_REPLIES_PER_MESSAGE", "bridge.renewal:MAX_OFFERS"),
         }
     ),
-    "of a file that the bridge alone writes": frozenset(
+    "of what the bridge alone writes, or remembers for as long as it runs": frozenset(
         {
             "store.mapped_files:_MAX_READ_BYTES",
             *("store.folder:_MAX_LOCK_FILE_BYTES", "store.mapped_files:MAX_PUBACK_RECORDS"),
-            "wechat.ilink.client:MAX_RECORDED_OFFERS",
+            *("wechat.ilink.client:MAX_RECORDED_OFFERS", "wechat.wecom.receipts:MAX_ANSWERED"),
         }
     ),
 }

@@ -52,7 +52,7 @@ def is_open_after(*frames: bytes) -> bool:
     """Whether a connection is still open when these frames wait to be taken."""
 
     async def story() -> bool:
-        client = WeComClient(backend_options(credentials=None))
+        client = WeComClient(backend_options(credentials=None), http=None, configured=None)  # type: ignore[arg-type]
         connection = WeComConnection(SilentSocket(), client._connection_options)  # type: ignore[arg-type]
         for frame in frames:
             connection._take(frame)

@@ -36,9 +36,11 @@ RETRIED_ERRORS = (Unreachable, Throttled, ProtocolViolation, StoreError)
 def retry_delay(error: Exception, backoff: Backoff, chance: float) -> float:
     """Returns the seconds until the next attempt: the back-off, or what WeChat demands if that is longer.
 
-    `chance` is a random number from 0 to 1.
+    A backend with a schedule of its own says when. `chance` is a random number from 0 to 1.
     """
-    return max(backoff.wait(chance), getattr(error, "retry_after", 0.0))
+    if isinstance(error, Unreachable) and error.retry_after is not None:
+        return error.retry_after
+    return max(backoff.wait(chance), getattr(error, "retry_after", None) or 0.0)
 
 
 class ReceiveLoop:

@@ -35,7 +35,7 @@ from wx2mqtt.bridge.owner import AccountOwner, CommandsOfLogin, WrongAccount
 from wx2mqtt.bridge.people.evidence import ContactFacts, contact_facts
 from wx2mqtt.bridge.receive_loop import POLL_WATCHDOG_SECONDS, RETRIED_ERRORS, ReceiveLoop, retry_delay
 from wx2mqtt.clock import Backoff, now_ms
-from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, Throttled, Unreachable
+from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, ProtocolViolation, Throttled, Unreachable
 from wx2mqtt.model import Cursor, LoginState, Needs
 from wx2mqtt.wechat.backend import LoggedIn
 
@@ -164,6 +164,8 @@ class LoginSession:
         """
         text = self.state.text
         match end:
+            case LoginEnded() | LoginRefused():
+                await self._idle_after_end(end)
             case LoggedOut():
                 if await self._requests.renewal_confirmed(RENEWAL_GRACE_SECONDS):
                     return LoginAttempt(resume=True)
@@ -179,8 +181,6 @@ class LoginSession:
             case LogoutRequested():
                 await self._ctx.backend.logout()
                 await self._idle_until_requested(LoginState.LOGGED_OUT, text("logged_out_by_request"))
-            case LoginRefused():
-                await self._idle_until_requested(LoginState.REFUSED, str(end))
             case WrongAccount():
                 await self._ctx.backend.logout()
                 self._owner.report_refused(end.nickname)
@@ -197,6 +197,18 @@ class LoginSession:
             self.state.set(LoginState.LOGGED_OUT, self.state.text("logged_out_by_request"))
         await self._ctx.backend.logout()
         self.state.set(LoginState.STARTING, self.state.text("starting"))
+
+    async def _idle_after_end(self, end: LoginEnded | LoginRefused) -> None:
+        """Is idle after an end that no attempt may follow by itself."""
+        reason = str(end)
+        self._commands.on_login_ended(reason)
+        if isinstance(end, LoginEnded):
+            await self._idle_until_requested(LoginState.LOGGED_OUT, reason)
+            return
+        if self.login.state is LoginState.ONLINE:  # from there is no way to `refused`
+            self.state.set(LoginState.INTERRUPTED, reason)
+        needs = Needs.RELOGIN if end.is_correctable else None
+        await self._idle_until_requested(LoginState.REFUSED, reason, needs=needs)
 
     async def _idle_until_requested(self, state: LoginState, reason: str, needs: Needs | None = None) -> None:
         """Does nothing until a login is requested."""

@@ -148,6 +148,10 @@ WECOM_MESSAGES: Catalogue = {
         "another program uses this bot now, and WeCom lets only one connect; stop the other one, then log in again",
         "另有程序在使用此机器人，而企业微信只允许一个连接；请先停止另一程序，再重新登录",
     ),
+    "logged_out": (
+        "the bot was logged out here; log in to use it again",
+        "已在此处退出机器人；如需再用请登录",
+    ),
     "refused": (
         "WeCom refuses bot id or secret ({ret}: {message}); correct wecom.bot_id and wecom.secret, or scan again",
         "企业微信拒绝此机器人 ID 或密钥（{ret}：{message}）；请更正 wecom.bot_id 和 wecom.secret，或重新扫码",

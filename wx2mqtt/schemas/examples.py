@@ -87,6 +87,7 @@ EVENT_EXAMPLES: Mapping[str, Mapping[str, Json]] = {
     },
     "reminded": {"user": "me", "until": _LATER},
     "other_account": {"name": "小李"},
+    "gap": {"since": "2026-11-25T08:00:00.000Z", "until": "2026-11-25T08:00:31.000Z"},
     "unreadable": {"message_id": "7615282929538795101"},
     "session_lost": {"broker": "mqtt://192.168.1.10:1883"},
     "dropped": {"topic": "wx/in/wife", "count": 12, "reason": "refused by the broker for 7 days"},

@@ -179,6 +179,13 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
         "another account than the owner's scanned; it was logged out and gets nothing",
         optional={"name": string("of that account; iLink tells none")},
     ),
+    "gap": EventSchema(
+        "WeCom: there was no connection; what was written meanwhile did not come (WeCom keeps nothing)",
+        required={
+            "since": timestamp("when it was last alive"),
+            "until": timestamp("when it was there again"),
+        },
+    ),
     "unreadable": EventSchema(
         "a message was skipped: the process ended three times in a row while it was processed",
         optional={"message_id": nonempty_string("where it is known")},

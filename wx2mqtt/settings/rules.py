@@ -71,6 +71,7 @@ def _account_findings(name: str, account: Account, backends: BackendRules) -> It
         yield SettingsFinding(path, fault)
     yield from _foreign_keys(path, account, backends)
     yield from _contact_findings((*path, "contacts"), account, backends[account.backend])
+    yield from _wecom_findings((*path, "wecom"), account)
     desktop = account.webwx.desktop
     if (desktop.client_version is None) != (desktop.extspam is None):
         given_key = "extspam" if desktop.client_version is None else "client_version"
@@ -106,6 +107,16 @@ def _recipient_fault(recipient: str, name: str, settings: Settings) -> str:
     if account not in settings.accounts:
         return f"names nobody: there is no account '{account}', only {', '.join(settings.accounts)}"
     return "" if user == FILEHELPER else formats.topic_name_fault(user)
+
+
+def _wecom_findings(path: tuple[str, ...], account: Account) -> Iterator[SettingsFinding]:
+    """Checks that id and secret of a bot stand together. A file of the secret is read before."""
+    wecom = account.wecom
+    has_secret = wecom.secret is not None or wecom.secret_file is not None
+    if (wecom.bot_id is not None) is not has_secret:
+        given = "secret" if wecom.bot_id is None else "bot_id"
+        message = "bot_id and secret belong together: give both, or none to make a bot by a scan"
+        yield SettingsFinding((*path, given), message)
 
 
 def _base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:

@@ -110,6 +110,9 @@ class Expect(Section):
     uin: Digits | None = Field(None, description="web WeChat: the number of the account")
     nickname: Text | None = Field(None, description="web WeChat: the nickname of the account")
     ilink: Text | None = Field(None, description="iLink: the id of the person")
+    wecom: Text | None = Field(
+        None, description="WeCom: the userid of the owner, who need not be named otherwise"
+    )
 
 
 class Desktop(Section):
@@ -153,6 +156,19 @@ class ILink(Section):
     renew: Live[Renew] = Field(default_factory=Renew)
 
 
+class WeCom(Section):
+    """Tencent's official bot in WeCom; without bot_id and secret a scan makes one"""
+
+    bot_id: Text | None = Field(None, description="the id of a bot of your own")
+    secret: Secret | None = Field(None, description="better in secret_file")
+    secret_file: FilePath | None = Field(None, description="a file that holds the secret of that bot")
+    source: Text = Field("wx2mqtt", description="how a scan names this program to WeCom")
+    receipt: Text | None = Field("✓", description="the answer to each stored message; null: none")
+    bot_name: Text | None = Field(
+        None, description="the name of the bot in groups, where it has blanks: @name is no part of a text"
+    )
+
+
 class Pin(Section):
     """A name chosen by the owner and whom it means: exactly one of these"""
 
@@ -163,7 +179,8 @@ class Pin(Section):
     nickname: Text | None = Field(None, description="their own nickname; gives no trust")
     group: Text | None = Field(None, description="the name of a group; gives no trust")
     ilink: Text | None = Field(None, description="iLink: a person's id")
-    owner: bool = Field(default=False, description="iLink: the person who scanned")
+    wecom: Text | None = Field(None, description="WeCom: a person's userid, or a group's chatid")
+    owner: bool = Field(default=False, description="iLink: the person who scanned; WeCom: the named owner")
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -257,10 +274,10 @@ class Plain(Section):
     )
 
 
-BackendName = Literal["ilink", "webwx"]
+BackendName = Literal["ilink", "webwx", "wecom"]
 """Each has a section of its name, and an entry in the registry of backends."""
 
-FIRST_BACKEND: BackendName = "ilink"
+FIRST_BACKEND: Literal["ilink"] = "ilink"
 """With it a run without a file, the demo and `wx2mqtt setup` begin: WeChat offers its login to programs, and
 nobody loses an account over it. A file that names no backend means web WeChat, as it always did."""
 
@@ -268,7 +285,7 @@ nobody loses an account over it. A file that names no backend means web WeChat, 
 class Account(Section):
     """One WeChat account"""
 
-    backend: BackendName = Field("webwx", description="ilink | webwx; name it: a file without it means webwx")
+    backend: BackendName = Field("webwx", description="ilink | webwx | wecom; a file without it means webwx")
     base_topic: Topic | None = Field(
         None, description="null: wx for the first account, else wx/<account>; it keeps what it first had"
     )
@@ -278,6 +295,7 @@ class Account(Section):
     expect: Expect = Field(default_factory=Expect)
     webwx: WebWx = Field(default_factory=WebWx)
     ilink: ILink = Field(default_factory=ILink)
+    wecom: WeCom = Field(default_factory=WeCom)
     contacts: Live[Mapping[str, Pin]] = Field(
         default_factory=dict, description="the name (a topic level), and whom it means"
     )

@@ -31,6 +31,7 @@ _EXAMPLE_CONTACTS = {
     "nickname": ("anna", "Anna"),
     "group": ("family", "相亲相爱一家人"),
     "ilink": ("friend", "o9cq8…@im.wechat"),
+    "wecom": ("colleague", "zhangsan"),
     "owner": ("me", "true"),
 }
 

@@ -18,6 +18,8 @@ from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.ilink.protocol import session as ilink_session
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
+from wx2mqtt.wechat.wecom.protocol import endpoints as wecom_endpoints
+from wx2mqtt.wechat.wecom.protocol import session as wecom_session
 
 
 class SetupContacts(StrEnum):
@@ -90,7 +92,7 @@ _WEBWX = BackendEntry(
     host_origins=webwx_session.host_origins,
     http_headers=webwx_endpoints.WEBWX_HEADERS,
     pin_keys=frozenset({"remark", "alias", "nickname", "group"}),
-    foreign_pin="{kind} exists only on iLink; on webwx nobody will match",
+    foreign_pin="webwx tells no {kind}: nobody will match",
     expect_keys=frozenset({"uin", "nickname"}),
     setup_contacts=SetupContacts.PEOPLE,
     setup_choice=("webwx: web WeChat, your own account", "webwx：网页版微信，你自己的账号"),
@@ -125,5 +127,39 @@ _ILINK = BackendEntry(
     is_saved_login=ilink_session.is_saved_login,
 )
 
+# WeCom
+
+
+def _create_wecom(options: BackendOptions) -> Backend:
+    from wx2mqtt.wechat.wecom.backend import WeComBackend  # noqa: PLC0415 - loads no other backend
+    from wx2mqtt.wechat.wecom.wecom_http import WeComHttp  # noqa: PLC0415
+
+    section = options.section
+    return WeComBackend(
+        options,
+        WeComHttp(options),
+        bot_id=section["bot_id"] or "",
+        secret=section["secret"] or "",
+        source=section["source"],
+        receipt=section["receipt"] or "",
+        bot_name=section["bot_name"] or "",
+    )
+
+
+_WECOM = BackendEntry(
+    name="wecom",
+    title="WeCom",
+    capabilities=wecom_endpoints.CAPABILITIES,
+    create=_create_wecom,
+    host_origins=wecom_session.host_origins,
+    http_headers=wecom_endpoints.WECOM_HEADERS,
+    pin_keys=frozenset({"wecom", "owner"}),
+    foreign_pin="WeCom tells no {kind}; write wecom: <userid or chatid>, or owner: true",
+    expect_keys=frozenset({"wecom"}),
+    setup_contacts=SetupContacts.OWNER,
+    setup_choice=("wecom: a bot in the WeCom app, for an enterprise", "wecom：企业微信中的机器人，需要企业"),
+    is_saved_login=wecom_session.is_saved_login,
+)
+
 # By name. The first one is the default of the configuration.
-BACKENDS: dict[str, BackendEntry] = {entry.name: entry for entry in (_WEBWX, _ILINK)}
+BACKENDS: dict[str, BackendEntry] = {entry.name: entry for entry in (_WEBWX, _ILINK, _WECOM)}

@@ -82,6 +82,9 @@ def _run_frames(data: bytes) -> None:
     if isinstance(frame, frames.Answer):
         return
     assert events.is_taken_over(frame) == (events.event_type(frame) == "disconnected_event")
+    with suppress(ValueError):  # no press, or one without a chat
+        pressed = messages.read_button_press(frame, "c", NOW_MS)
+        require_json({**pressed.private, "card": pressed.card_id, "button": pressed.button})
     press = cards.read_press(frame.body)
     assert press is None or (press.task_id and press.key)
     with suppress(ValueError):  # a message without an id, a sender or a chat
@@ -123,6 +126,12 @@ def _run_texts(data: bytes) -> None:
     name = media.filename_of(text)
     assert name == clean_filename(name)
     chat = chats.person_handle(text)
+    assert chats.id_of(chats.handle_of_id(text)) == text
+    for endpoint in (None, "http://127.0.0.1:9"):
+        url = endpoints.file_url(endpoint, text)
+        assert url in {None, text}
+        if url is not None:
+            _check_url(url)
     assert (chats.id_of(chat), chats.id_of(chats.group_handle(text))) == (text, text)
     for body in (
         requests.text_message(chat, escaped),
@@ -235,7 +244,7 @@ TARGETS = (
         parsers=(
             *_names("frames", "read_frame"),
             *_names("cards", "read_press"),
-            *_names("messages", "read_messages"),
+            *_names("messages", "read_messages", "read_button_press"),
             *_names("qr", "query_url", "read_scan_code", "read_scan"),
             *_names("media", "media_ref", "parse_locator"),
         ),
@@ -253,7 +262,8 @@ TARGETS = (
             *_names("messages", "text_without_address"),
             *_names("qr", "generate_url"),
             *_names("media", "filename_of"),
-            *_names("chats", "person_handle", "group_handle"),
+            *_names("chats", "person_handle", "group_handle", "handle_of_id"),
+            *_names("endpoints", "file_url"),
             *_names("frames", "request_frame", "new_request_id"),
             *_names("requests", "text_message", "file_message", "receipt", "upload_begin"),
             *_names("requests", "upload_piece", "upload_end", "cut_to_bytes"),

@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.scenarios.wecom.logins import Vault
 from tests.support.backend_options import backend_options
 from tests.support.wecom_gateway import Gateway
 from wx2mqtt.clock import Clock
 from wx2mqtt.model import Attachment, Blob, Draft, Handle, Kind
 from wx2mqtt.wechat.wecom.client import WeComClient
+from wx2mqtt.wechat.wecom.protocol.session import SavedBot
+from wx2mqtt.wechat.wecom.wecom_http import WeComHttp
 
 ANNA = Handle("user:Anna")
 FAMILY = Handle("group:wrkFamily")
@@ -33,14 +36,19 @@ class SetClock:
 
 @asynccontextmanager
 async def connected_client(gateway: Gateway, **options: Any) -> AsyncIterator[WeComClient]:
-    """A client with an open connection. Nothing of it needs a subscription."""
-    unnamed: dict[str, Any] = {"credentials": None, "endpoint": gateway.endpoint}
-    client = WeComClient(backend_options(**{**unnamed, **options}))
+    """A client that has subscribed; what it sent for that is forgotten."""
+    unnamed: dict[str, Any] = {"credentials": Vault(), "endpoint": gateway.endpoint}
+    made_of = backend_options(**{**unnamed, **options})
+    http = WeComHttp(made_of)
+    client = WeComClient(made_of, http, None)
+    client.use(SavedBot(bot_id="aibK1", secret="geheim"))
     try:
-        await client.open()
+        await client.subscribe()
+        gateway.requests.clear()
         yield client
     finally:
         await client.disconnect()
+        await http.close()
 
 
 def text_draft(text: str, chat: Handle = ANNA, **more: Any) -> Draft:

@@ -263,7 +263,7 @@ async def test_the_answer_is_shown_on_the_card(gateway, client, sender, chosen: 
 
 async def test_a_press_of_another_connection_is_not_answered(gateway, client, sender):
     earlier = client.connection.id
-    await client.open()
+    await client.subscribe()
     with pytest.raises(Unreachable):
         await sender.update_card(press(earlier), "Open?", "Yes")
     assert not gateway.requests

@@ -110,7 +110,7 @@ async def test_a_gateway_that_closes_at_each_step_costs_no_piece_that_was_answer
     uploader, draft = Uploader(client), file_draft(tmp_path, THREE_PIECES)
     with pytest.raises(Unreachable):
         await uploaded(uploader, draft)
-    await client.open()
+    await client.subscribe()
     assert await uploaded(uploader, draft) == ("media-1", Kind.FILE)
     assert uploads.files["media-1"] == THREE_PIECES
     pieces = [index for sent, index in uploads.log if sent == PIECE]

@@ -78,6 +78,7 @@ OF_BACKENDS = {
     ("webwx", "desktop", "extspam"),
     ("ilink", "hosts"),
     ("ilink", "typing"),
+    *(("wecom", key) for key in ("bot_id", "secret", "source", "receipt", "bot_name")),
 }
 
 

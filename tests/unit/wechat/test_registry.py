@@ -91,8 +91,9 @@ async def test_secrets_of_a_section_reach_the_backend_as_texts(monkeypatch: pyte
 def test_an_unknown_backend_fails_with_a_sentence() -> None:
     with pytest.raises(SettingsError) as caught:
         create(configured(backend="telegram"))
-    assert "accounts.main.backend: 'telegram' is no backend of this program; it has webwx, ilink" in str(
-        caught.value
+    assert (
+        "accounts.main.backend: 'telegram' is no backend of this program; it has webwx, ilink, wecom"
+        in str(caught.value)
     )
     with pytest.raises(SettingsError):
         backend_entry("")

@@ -10,38 +10,174 @@ Login flow, receiver and sender use it:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.errors import BackendError, Rejected, Throttled, Unreachable
+from wx2mqtt.clock import Backoff
+from wx2mqtt.errors import (
+    BackendError,
+    LoggedOut,
+    LoginEnded,
+    LoginRefused,
+    OutcomeUnknown,
+    Rejected,
+    StoreError,
+    Throttled,
+    Unreachable,
+)
 from wx2mqtt.i18n.wechat import wecom_text
-from wx2mqtt.model import Json
+from wx2mqtt.model import Handle, Json
 from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.json_reader import JsonObject
 from wx2mqtt.wechat.wecom.connection import ConnectionOptions, WeComConnection
+from wx2mqtt.wechat.wecom.protocol import requests
 from wx2mqtt.wechat.wecom.protocol.codes import Reaction, reaction_to
 from wx2mqtt.wechat.wecom.protocol.frames import Answer, FrameCommand
+from wx2mqtt.wechat.wecom.protocol.session import (
+    BotCredentials,
+    End,
+    SavedBot,
+    read_saved_bot,
+    with_newest,
+)
+from wx2mqtt.wechat.wecom.wecom_http import WeComHttp
 
 log = structlog.get_logger(__name__)
 
 # How long the bridge waits after "too often".
 THROTTLED_RETRY_SECONDS = 60.0
 
+# The pauses after a connection that broke off, or did not come about: 1, 2, 4 … 30 seconds.
+RECONNECT = Backoff(first=1.0, cap=30.0)
+
+# A connection that lasted so long has ended the row of failures.
+STABLE_SECONDS = 30.0
+
+# The pauses after WeCom refused a subscription for another reason than its credentials, in seconds.
+REFUSED_PAUSES = (60.0, 300.0, 900.0, 3600.0)
+
+# A lost subscription is made anew at most once in so many seconds (wecom 2.8).
+RESUBSCRIBE_SECONDS = 30.0
+
+# How often it is saved that the connection is alive.
+ALIVE_INTERVAL_MS = 300_000
+
 
 class WeComClient:
-    """Holds the connection of one account."""
+    """Holds the login and the connection of one account.
 
-    def __init__(self, options: BackendOptions) -> None:
+    `configured` are the credentials of the configuration; None: a scan makes the bot.
+    """
+
+    def __init__(self, options: BackendOptions, http: WeComHttp, configured: BotCredentials | None) -> None:
+        self.http = http
         self.language = options.language
         self.clock = options.clock
+        self.endpoint = options.endpoint
+        self.configured = configured
+        self._credentials = options.credentials
         self._connection_options = ConnectionOptions(
             clock=options.clock, text=self.text, observe=options.observe, endpoint=options.endpoint
         )
         self._connection: WeComConnection | None = None
+        #: The saved login; None where there is none.
+        self.saved: SavedBot | None = None
+        self._loaded = False
+        #: The bot in use; None without a login.
+        self._current: SavedBot | None = None
+        self._reconnect = RECONNECT
+        self._refusals = 0
+        self._connected_at = float("-inf")
+        #: When WeCom last accepted a subscription, in milliseconds since 1970.
+        self.subscribed_at = 0
 
     def text(self, message_key: str, /, **facts: object) -> str:
         return wecom_text(self.language, message_key, **facts)
+
+    # The login
+
+    async def load(self) -> None:
+        """Loads the saved login, at the first call only. Raises `StoreError`."""
+        if self._loaded:
+            return
+        bot = read_saved_bot(await self._credentials.load() or {})
+        if bot is not None and bot.endpoint == (self.endpoint or ""):
+            self.saved = bot
+        self._loaded = True
+
+    @property
+    def bot(self) -> SavedBot:
+        """The bot in use. Raises `LoggedOut` when there is none."""
+        if self._current is None:
+            raise LoggedOut(self.text("no_login"))
+        return self._current
+
+    def use(self, bot: SavedBot) -> None:
+        """Makes a bot the one in use; nothing is saved or sent yet."""
+        self._current = bot
+
+    async def forget(self) -> None:
+        """Ends the login: the bot of a scan is forgotten, a configured one is not used until a person asks.
+
+        A bot that was never saved, as that of a stranger who scanned, leaves the saved login as it is.
+        Raises `StoreError`.
+        """
+        await self.disconnect()
+        await self.load()
+        ended, self._current = self._current or self.saved, None
+        if self.saved is None or ended is None or ended.bot_id != self.saved.bot_id:
+            return
+        if self.saved.is_scanned:
+            self.saved = None
+            await self._credentials.clear()
+        else:
+            await self._save(replace(self.saved, ended=End.LOGGED_OUT, reason=self.text("logged_out")))
+
+    async def record_end(self, ended: End, reason: str) -> None:
+        """Saves why the bot is not used any more. A failure is logged: until the next start it counts."""
+        if self.bot.ended is not ended:
+            await self._save_if_possible(replace(self.bot, ended=ended, reason=reason))
+
+    def require_usable(self, bot: SavedBot) -> None:
+        """Raises the error that says why a bot is not used until a person asks."""
+        match bot.ended:
+            case End.REFUSED:
+                raise LoginRefused(bot.reason, is_correctable=True)
+            case End.TAKEN_OVER | End.LOGGED_OUT:
+                raise LoginEnded(bot.reason)
+            case End.NOT_ENDED:
+                return
+
+    async def remember_chats(self, chats: Iterable[Handle]) -> None:
+        """Saves in which chats somebody has written. A failure is logged: they are only listed."""
+        known = self.bot.chats
+        newest = with_newest(known, chats)
+        if newest != known:
+            await self._save_if_possible(replace(self.bot, chats=newest))
+
+    async def record_alive(self, *, at_once: bool = False) -> None:
+        """Saves now and then that the connection is alive, from which the next gap is counted."""
+        if self._current is None or self._connection is None or self._connection.end_reason is not None:
+            return
+        if at_once or self.clock.now - self.bot.alive >= ALIVE_INTERVAL_MS:
+            await self._save_if_possible(replace(self.bot, alive=self.clock.now))
+
+    async def _save_if_possible(self, bot: SavedBot) -> None:
+        self._current = bot
+        try:
+            await self._save(bot)
+        except StoreError as why:
+            log.error("login not saved", reason=str(why))
+
+    async def _save(self, bot: SavedBot) -> None:
+        await self._credentials.save(bot.to_saved())
+        self.saved = bot
+        if self._current is not None:
+            self._current = bot
+
+    # The connection
 
     @property
     def connection(self) -> WeComConnection:
@@ -50,17 +186,81 @@ class WeComClient:
             raise Unreachable(self.text("no_connection"))
         return self._connection
 
-    async def open(self) -> WeComConnection:
-        """Closes the older connection, and opens another one. Raises `Unreachable`."""
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
+
+    async def subscribe(self) -> None:
+        """Connects the bot in use and subscribes, in this order:
+
+        1. The older connection is closed, so that two of one process never compete.
+        2. The login is saved. With a shared store this commit proves that this instance has the account.
+        3. The connection is opened, and WeCom answers the subscription with 0.
+
+        Raises `LoginRefused` for wrong credentials, which is saved; `Throttled` for another refusal;
+        `Unreachable` with the pause after it; `StoreError`.
+        """
         await self.disconnect()
-        self._connection = await WeComConnection.open(self._connection_options)
-        return self._connection
+        bot = self.bot
+        credentials = self._credentials_of(bot)
+        await self._save(replace(bot, ended=End.NOT_ENDED, reason=""))
+        try:
+            self._connection = await WeComConnection.open(self._connection_options)
+            answer = await self._connection.request(
+                FrameCommand.SUBSCRIBE, requests.subscription(credentials)
+            )
+        except (Unreachable, OutcomeUnknown) as why:
+            await self.disconnect()
+            raise self._broken(str(why)) from None
+        if answer.errcode:
+            await self.disconnect()
+            raise await self._refused(answer)
+        self._refusals = 0
+        self._connected_at = self.clock.monotonic()
+        self.subscribed_at = self.clock.now
+
+    def _credentials_of(self, bot: SavedBot) -> BotCredentials:
+        configured = self.configured
+        if configured is not None and configured.bot_id == bot.bot_id:
+            return configured
+        return BotCredentials(bot_id=bot.bot_id, secret=bot.secret)
+
+    async def _refused(self, answer: Answer) -> BackendError:
+        """Returns the error for a subscription that was refused; wrong credentials are saved as such."""
+        log.warning("subscription refused", ret=answer.errcode, errmsg=answer.errmsg)
+        facts = {"ret": answer.errcode, "message": answer.errmsg}
+        if reaction_to(answer.errcode) is Reaction.REFUSED:
+            reason = self.text("refused", **facts)
+            await self.record_end(End.REFUSED, reason)
+            return LoginRefused(reason, is_correctable=True)
+        pause = REFUSED_PAUSES[min(self._refusals, len(REFUSED_PAUSES) - 1)]
+        self._refusals += 1
+        return Throttled(self.text("not_now", **facts), retry_after=pause)
+
+    async def drop(self) -> Unreachable:
+        """Closes a connection that has ended; returns the error with the pause before the next one."""
+        connection = self.connection
+        lasted_seconds = self.clock.monotonic() - self._connected_at
+        await self.disconnect()
+        if lasted_seconds >= STABLE_SECONDS:
+            self._reconnect = self._reconnect.reset()
+        error = self._broken(connection.end_reason or self.text("closed"))
+        if connection.end_key == "not_subscribed":
+            return Unreachable(str(error), retry_after=max(1.0, RESUBSCRIBE_SECONDS - lasted_seconds))
+        return error
+
+    def _broken(self, reason: str) -> Unreachable:
+        """Returns the error of one more failure, with the pause after it."""
+        self._reconnect = self._reconnect.after_failure()
+        return Unreachable(reason, retry_after=self._reconnect.wait(1.0))
 
     async def disconnect(self) -> None:
         """Closes the connection; without one it does nothing."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    # Requests
 
     async def request(self, command: FrameCommand, body: Mapping[str, Json]) -> JsonObject:
         """Sends a request over the connection in use, and returns the body of WeCom's answer.

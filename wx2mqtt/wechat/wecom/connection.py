@@ -34,6 +34,7 @@ from wx2mqtt.values import frozen
 from wx2mqtt.wechat.aiohttp_transport import proxy_for, tls_context
 from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.json_reader import UnreadableJson
+from wx2mqtt.wechat.wecom.protocol.codes import Reaction, reaction_to
 from wx2mqtt.wechat.wecom.protocol.endpoints import (
     ANSWER_SECONDS,
     HEARTBEAT_SECONDS,
@@ -97,9 +98,12 @@ class WeComConnection:
         self._news = asyncio.Event()
         #: Names it in `ButtonPress.private`.
         self.id = os.urandom(8).hex()
-        #: Why the connection has ended; None while it is open.
+        #: Why the connection has ended, as a sentence; None while it is open. `end_key` is the key of it.
         self.end_reason: str | None = None
-        #: Frames that could not be read; `next_callbacks` hands the count on.
+        self.end_key = ""
+        #: When the last frame came, in milliseconds since 1970.
+        self.last_heard = options.clock.now
+        #: Frames that could not be read; who reads the callbacks takes them from here.
         self.unreadable_count = 0
         #: Whether WeCom has said that another program uses the bot now (wecom 2.6).
         self.is_taken_over = False
@@ -218,6 +222,7 @@ class WeComConnection:
 
     def _take(self, data: bytes) -> None:
         """Hands a frame on to who waits for it."""
+        self.last_heard = self._clock.now
         try:
             frame = read_frame(data)
         except UnreadableJson:
@@ -229,12 +234,14 @@ class WeComConnection:
             if answer is not None and not answer.done():
                 answer.set_result(frame)
             return
-        self.is_taken_over |= is_taken_over(frame)
         self._callbacks.append((frame, len(data)))
         self._waiting_bytes += len(data)
         self._news.set()
         if len(self._callbacks) > MAX_WAITING_CALLBACKS or self._waiting_bytes > MAX_WAITING_BYTES:
             self._end("too_many_waiting")
+        if is_taken_over(frame):
+            self.is_taken_over = True
+            self._end("taken_over")
 
     async def _send_heartbeats(self) -> None:
         """Sends one every `HEARTBEAT_SECONDS`; two in a row without an answer end the connection."""
@@ -244,12 +251,14 @@ class WeComConnection:
             await self._clock.sleep(HEARTBEAT_SECONDS)
             try:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):  # it may wait behind a piece of a file
-                    await self.request(FrameCommand.PING)
+                    answer = await self.request(FrameCommand.PING)
             except (OutcomeUnknown, TimeoutError):
                 unanswered += 1
             except Unreachable:
                 return
             else:
+                if reaction_to(answer.errcode) is Reaction.SUBSCRIBE_AGAIN:
+                    self._end("not_subscribed")
                 unanswered = 0
                 self._news.set()
             log.debug("heartbeat", unanswered=unanswered, seconds=self._clock.monotonic() - started_at)
@@ -263,7 +272,7 @@ class WeComConnection:
         """Ends the connection for everybody who waits; what was written has an unknown outcome."""
         if self.end_reason is not None:
             return
-        self.end_reason = self._options.text(message_key)
+        self.end_reason, self.end_key = self._options.text(message_key), message_key
         self._news.set()
         for answer in self._pending.values():
             if not answer.done():

@@ -44,10 +44,23 @@ def receiver(handle: Handle) -> dict[str, Json]:
     return {"chatid": id_of(handle), "chat_type": GROUP_CHAT if is_group(handle) else SINGLE_CHAT}
 
 
+# The id of a group begins so, and is longer than what anybody types as the id of a person.
+_GROUP_ID_BEGIN = "wr"
+_GROUP_ID_CHARACTERS = 24
+
+
+def handle_of_id(chat_id: str, kind: ChatKind | None = None) -> Handle:
+    """Returns the chat with this id; without `kind` its form says whether it is a group's."""
+    if kind is None:
+        looks_like_group = chat_id.startswith(_GROUP_ID_BEGIN) and len(chat_id) >= _GROUP_ID_CHARACTERS
+        kind = ChatKind.GROUP if looks_like_group else ChatKind.FRIEND
+    return group_handle(chat_id) if kind is ChatKind.GROUP else person_handle(chat_id)
+
+
 def contact_of(handle: Handle) -> Contact:
     """Returns a chat as a contact. WeCom tells no names (wecom 4.6)."""
     chat_id = id_of(handle)
     if is_group(handle):
         digest = hashlib.sha256(chat_id.encode()).hexdigest()[:GROUP_NAME_DIGITS]
-        return Contact(handle=handle, kind=ChatKind.GROUP, nickname=f"group-{digest}", permanent_id=chat_id)
-    return Contact(handle=handle, kind=ChatKind.FRIEND, nickname=chat_id, permanent_id=chat_id)
+        return Contact(handle=handle, kind=ChatKind.GROUP, nickname=f"group-{digest}", permanent_id=handle)
+    return Contact(handle=handle, kind=ChatKind.FRIEND, nickname=chat_id, permanent_id=handle)

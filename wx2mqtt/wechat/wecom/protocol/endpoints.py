@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from wx2mqtt.limits import MIB
+from wx2mqtt import __version__
+from wx2mqtt.limits import KIB, MIB
 from wx2mqtt.model import Kind
-from wx2mqtt.wechat.backend import Capabilities, MediaLimits
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat.backend import CallSpec, Capabilities, MediaLimits
 from wx2mqtt.wechat.wecom.protocol.markdown import MAX_TEXT_BYTES, markdown_size_in_bytes, size_in_bytes
 from wx2mqtt.wechat.wecom.protocol.media import MAX_UPLOAD_BYTES, MIN_UPLOAD_BYTES
 
 SOCKET_HOST = "openws.work.weixin.qq.com"
 SOCKET_URL = f"wss://{SOCKET_HOST}"
 QR_HOST = "https://work.weixin.qq.com"
+
+WECOM_HEADERS = {"User-Agent": f"wx2mqtt/{__version__}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
 HEARTBEAT_SECONDS = 30.0
 MAX_UNANSWERED_HEARTBEATS = 2
@@ -44,6 +48,7 @@ CAPABILITIES = Capabilities(
     has_groups=True,
     can_start_chat=False,
     handles_change_at_login=False,
+    owner_is_named=True,
     has_mentions=False,
     has_markdown=True,
     has_button_cards=True,
@@ -74,6 +79,21 @@ CAPABILITIES = Capabilities(
 )
 
 
+@frozen
+class HttpCall(CallSpec):
+    """One call over HTTP."""
+
+    #: In seconds for the whole exchange; of a file the longest pause without a byte.
+    timeout: float
+    #: Of the answer, in bytes.
+    limit: int = 64 * KIB
+
+
+GENERATE = HttpCall(name="qc_generate", timeout=15.0)
+QUERY_RESULT = HttpCall(name="qc_query_result", timeout=15.0)
+DOWNLOAD = HttpCall(name="download", timeout=30.0)
+
+
 def socket_url(endpoint: str | None) -> str:
     """Returns the address of the long connection; that of an `endpoint` with http is ws, with https wss."""
     if endpoint is None:
@@ -81,6 +101,29 @@ def socket_url(endpoint: str | None) -> str:
     parts = urlsplit(endpoint)
     scheme = "wss" if parts.scheme == "https" else "ws"
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/"
+
+
+def file_url(endpoint: str | None, url: str) -> str | None:
+    """Returns the address of a file if it may be requested, else None.
+
+    WeCom keeps files at an object storage whose hosts it does not name (wecom 4.4). So only what is certainly
+    none is refused: an address without TLS, an IP address, another port, a name without a dot. With an
+    `endpoint` the file must be there.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if not (url.isascii() and url.isprintable() and " " not in url) or parts.username is not None:
+        return None
+    if endpoint is not None:
+        own = urlsplit(endpoint)
+        return url if (parts.scheme, parts.netloc) == (own.scheme, own.netloc) else None
+    is_https = parts.scheme == "https" and port in {None, 443}
+    last_label = host.rstrip(".").rpartition(".")[2]
+    is_name = "." in host.strip(".") and not last_label.isdigit() and ":" not in host
+    return url if is_https and is_name else None
 
 
 def qr_base(endpoint: str | None) -> str:

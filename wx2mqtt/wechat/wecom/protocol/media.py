@@ -26,7 +26,7 @@ IV_BYTES = 16
 BLOCK_BYTES = 16
 PADDED_TO_BYTES = 32
 
-# How long the address of a file is good, from the time of its message.
+# How long the address of a file is good, from the receipt of its message.
 ADDRESS_SECONDS = 300
 
 # A longer address is ignored.
@@ -57,7 +57,7 @@ class MediaLocation:
 def media_ref(part: JsonObject, time: int, name: str = "") -> MediaRef | None:
     """Returns the locator of the file in a part of a message; None without an address or with a broken key.
 
-    `time` is that of the message, in milliseconds since 1970.
+    `time` is when the message was received, in milliseconds since 1970.
     """
     url, key_text = read_text(part, "url").strip(), read_text(part, "aeskey").strip()
     if not url or len(url) > MAX_URL_CHARACTERS:

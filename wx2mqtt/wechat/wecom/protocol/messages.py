@@ -14,10 +14,12 @@ from dataclasses import field, replace
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import wecom_placeholder
-from wx2mqtt.model import ChatKind, Handle, Json, Kind, MediaRef, Message
+from wx2mqtt.model import ButtonPress, ChatKind, Handle, Json, Kind, MediaRef, Message
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
+from wx2mqtt.wechat.wecom.protocol.cards import read_press
 from wx2mqtt.wechat.wecom.protocol.chats import group_handle, person_handle
+from wx2mqtt.wechat.wecom.protocol.frames import Callback
 from wx2mqtt.wechat.wecom.protocol.media import media_ref
 
 # A message whose time (in seconds) is later counts as one without a time.
@@ -47,8 +49,8 @@ class PartContent:
 class _PartContext:
     """What the readers of parts need besides the part."""
 
-    #: Of the message, in milliseconds since 1970.
-    time: int
+    #: When the message was received, in milliseconds since 1970.
+    received: int
     language: Language
 
 
@@ -62,7 +64,7 @@ def read_messages(body: JsonObject, bot_name: str, language: Language, now: int)
     message_id, sender, chat, chat_kind = _read_origin(body)
     seconds = read_number(body, "create_time")
     time = seconds * 1000 if 0 < seconds < MAX_TIME_SECONDS else now
-    context = _PartContext(time=time, language=language)
+    context = _PartContext(received=now, language=language)
     contents = [_read_part(part, context) for part in _parts(body)]
     if chat_kind is ChatKind.GROUP:
         contents = _without_address(contents, bot_name)
@@ -88,6 +90,27 @@ def read_messages(body: JsonObject, bot_name: str, language: Language, now: int)
             )
         )
     return tuple(messages)
+
+
+def read_button_press(callback: Callback, connection_id: str, now: int) -> ButtonPress:
+    """Reads the event `template_card_event` (wecom 4.5). Raises `ValueError` without a button or a chat.
+
+    `connection_id` names the connection that brought it: only there the card can be updated.
+    """
+    press_id, sender, chat, _ = _read_origin(callback.body)
+    press = read_press(read_object(callback.body, "event"))
+    if press is None:
+        raise ValueError
+    seconds = read_number(callback.body, "create_time")
+    return ButtonPress(
+        key=press_id,
+        chat=chat,
+        sender=sender,
+        card_id=press.task_id,
+        button=press.key,
+        time=seconds * 1000 if 0 < seconds < MAX_TIME_SECONDS else now,
+        private={"connection": connection_id, "request_id": callback.request_id},
+    )
 
 
 def _read_origin(body: JsonObject) -> tuple[str, Handle, Handle, ChatKind]:
@@ -164,7 +187,7 @@ def _document_content(part: JsonObject, context: _PartContext) -> PartContent:
 def _file_content(kind: Kind, part: JsonObject, context: _PartContext) -> PartContent:
     """Reads a file; its name comes with its bytes (`filename_of`)."""
     text = wecom_placeholder(context.language, kind)
-    return PartContent(kind=kind, text=text, media=media_ref(part, context.time))
+    return PartContent(kind=kind, text=text, media=media_ref(part, context.received))
 
 
 def _voice_content(part: JsonObject, context: _PartContext) -> PartContent:

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from wx2mqtt.model import Handle
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.json_reader import JsonObject, read_text
+from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
 from wx2mqtt.wechat.wecom.protocol.endpoints import QR_HOST, SOCKET_URL
 
 NAME = "wecom"
@@ -64,6 +64,8 @@ class SavedBot:
     ended: End = End.NOT_ENDED
     #: A sentence about `ended`, with WeCom's words.
     reason: str = ""
+    #: When the connection was last known to be alive, in milliseconds since 1970; 0 before the first one.
+    alive: int = 0
     #: Those in which somebody has written, the newest last.
     chats: tuple[Handle, ...] = ()
 
@@ -80,6 +82,7 @@ class SavedBot:
             "endpoint": self.endpoint,
             "ended": str(self.ended),
             "reason": self.reason,
+            "alive": self.alive,
             "chats": list(self.chats),
         }
 
@@ -96,6 +99,7 @@ def read_saved_bot(saved: JsonObject) -> SavedBot | None:
         return None
     ended = read_text(saved, "ended")
     chats = saved.get("chats")
+    written = (chat for chat in chats if isinstance(chat, str)) if isinstance(chats, list) else ()
     return SavedBot(
         bot_id=bot_id,
         secret=read_text(saved, "secret"),
@@ -103,9 +107,8 @@ def read_saved_bot(saved: JsonObject) -> SavedBot | None:
         endpoint=read_text(saved, "endpoint"),
         ended=End(ended) if ended in {*End} else End.NOT_ENDED,
         reason=read_text(saved, "reason"),
-        chats=with_newest((), (chat for chat in chats if isinstance(chat, str)))
-        if isinstance(chats, list)
-        else (),
+        alive=max(0, read_number(saved, "alive")),
+        chats=with_newest((), written),
     )
 
 

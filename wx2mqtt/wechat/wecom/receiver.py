@@ -1,0 +1,179 @@
+"""Receives the callbacks of one bot: messages, presses of buttons, and the gaps between two connections.
+
+WeCom keeps nothing. What came over the socket waits in `WeComConnection`, and after `receive` here, until the
+next `receive` with the new cursor says that it is stored. The same cursor returns the same batch again. A
+receipt goes out only when the message is stored (`receipts.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import structlog
+
+from wx2mqtt.aio import yield_after_long_work
+from wx2mqtt.clock import rfc3339
+from wx2mqtt.errors import Unreachable
+from wx2mqtt.model import ButtonPress, Contact, Cursor, Event, Handle, Json, Message
+from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
+from wx2mqtt.wechat.json_reader import read_text
+from wx2mqtt.wechat.wecom.client import WeComClient
+from wx2mqtt.wechat.wecom.protocol.chats import contact_of
+from wx2mqtt.wechat.wecom.protocol.events import IGNORED_EVENTS, EventType, event_type
+from wx2mqtt.wechat.wecom.protocol.frames import Callback, CallbackKind
+from wx2mqtt.wechat.wecom.protocol.messages import read_button_press, read_messages
+from wx2mqtt.wechat.wecom.protocol.session import End
+from wx2mqtt.wechat.wecom.receipts import AnswerableMessage, Receipts
+
+log = structlog.get_logger(__name__)
+
+# Of one batch; the rest comes with the next.
+CALLBACKS_PER_BATCH = 100
+
+GAP_EVENT = "gap"
+
+
+@dataclass(slots=True)
+class _ReadCallbacks:
+    """What some callbacks say."""
+
+    items: list[Message | ButtonPress | Event] = field(default_factory=list)
+    answerable: list[AnswerableMessage] = field(default_factory=list)
+    unreadable_count: int = 0
+
+
+@dataclass(slots=True)
+class _Unstored:
+    """The last batch, which is returned again for the cursor before it."""
+
+    cursor_before: Cursor
+    batch: Batch
+    answerable: list[AnswerableMessage]
+
+
+class Receiver:
+    """Receives for one login. `bot_name` is as in `read_messages`."""
+
+    def __init__(
+        self, client: WeComClient, marks: MessageMarks, receipts: Receipts, *, bot_name: str
+    ) -> None:
+        self._client = client
+        self._marks = marks
+        self._receipts = receipts
+        self._bot_name = bot_name
+        self._run = secrets.token_hex(4)
+        self._batch_number = 0
+        self._unstored: _Unstored | None = None
+        self._known: set[Handle] = set()
+        #: When the connection that has ended was last alive, in milliseconds since 1970; 0 without a gap.
+        self._last_heard = client.bot.alive
+
+    async def receive(self, cursor: Cursor) -> Batch:
+        """Waits for news after `cursor`, in this order:
+
+        1. A cursor of before says that the last batch is not stored: it is returned again.
+        2. Else its messages are stored, and their receipts go out.
+        3. Without a connection it connects, and returns at once, with the event about the gap.
+        4. It waits for callbacks, and reads them.
+
+        Raises `LoginEnded` when another program has taken the bot over, and the errors of `subscribe`.
+        """
+        unstored, self._unstored = self._unstored, None
+        if unstored is not None and unstored.cursor_before == cursor:
+            self._unstored = unstored
+            return unstored.batch
+        if unstored is not None:
+            self._receipts.send(unstored.answerable)
+        client = self._client
+        if not client.is_connected:
+            client.require_usable(client.bot)
+            await client.subscribe()
+        if self._last_heard:
+            gap = _gap_event(self._last_heard, client.subscribed_at)
+            self._last_heard = 0
+            return self._batch(cursor, _ReadCallbacks(items=[gap]))
+        await client.record_alive()
+        return self._batch(cursor, await self._next_callbacks())
+
+    async def _next_callbacks(self) -> _ReadCallbacks:
+        """Waits for callbacks and reads them. Raises when the connection has ended and all are read."""
+        client = self._client
+        connection = client.connection
+        try:
+            callbacks = await connection.next_callbacks(CALLBACKS_PER_BATCH)
+        except Unreachable:
+            self._last_heard = connection.last_heard
+            error = await client.drop()
+            client.require_usable(client.bot)  # another program has taken it over
+            raise error from None
+        if connection.is_taken_over:
+            await client.record_end(End.TAKEN_OVER, client.text("taken_over"))
+        read = await self._read(callbacks)
+        read.unreadable_count += connection.unreadable_count
+        connection.unreadable_count = 0
+        return read
+
+    def _batch(self, cursor: Cursor, read: _ReadCallbacks) -> Batch:
+        """Returns what was read. A batch with items has a new cursor, and is kept until it is stored."""
+        if not read.items:
+            return Batch(cursor=cursor, unreadable_count=read.unreadable_count)
+        self._batch_number += 1
+        batch = Batch(
+            cursor=Cursor(f"{self._run}.{self._batch_number}"),
+            items=tuple(read.items),
+            contacts=tuple(self._new_contacts(read.items)),
+            unreadable_count=read.unreadable_count,
+        )
+        self._unstored = _Unstored(cursor_before=cursor, batch=batch, answerable=read.answerable)
+        return batch
+
+    async def _read(self, callbacks: list[Callback]) -> _ReadCallbacks:
+        read = _ReadCallbacks()
+        loop_clock = asyncio.get_running_loop().time
+        started_at = loop_clock()
+        for callback in callbacks:
+            started_at = await yield_after_long_work(started_at, loop_clock)
+            try:
+                self._read_callback(callback, read)
+            except Exception as why:  # noqa: BLE001 - no callback, whatever it contains, stops the others
+                read.unreadable_count += 1
+                log.warning("callback cannot be read", kind=callback.command[:40], problem=type(why).__name__)
+        chats = [item.chat for item in read.items if isinstance(item, Message)]
+        await self._client.remember_chats(chats)
+        return read
+
+    def _read_callback(self, callback: Callback, read: _ReadCallbacks) -> None:
+        """Reads one callback. Raises `ValueError` for one that says not enough."""
+        key = read_text(callback.body, "msgid").strip()
+        now = self._client.clock.now
+        if callback.command == CallbackKind.MESSAGE and self._marks.is_fatal(key):
+            log.error("message skipped: the process ended three times while it was read", message_id=key)
+            read.items.append(fatal_message_event(key, key, now))
+        elif callback.command == CallbackKind.MESSAGE:
+            with self._marks.processing(key):
+                messages = read_messages(callback.body, self._bot_name, self._client.language, now)
+            read.items += messages
+            read.answerable.append(AnswerableMessage(self._client.connection, callback, messages[0].chat))
+        elif event_type(callback) == EventType.PRESS:
+            read.items.append(read_button_press(callback, self._client.connection.id, now))
+        elif event_type(callback) not in {EventType.DISCONNECTED, *IGNORED_EVENTS}:
+            read.unreadable_count += 1
+            log.warning("callback of an unknown kind", kind=(event_type(callback) or callback.command)[:40])
+
+    def _new_contacts(self, items: list[Message | ButtonPress | Event]) -> Iterator[Contact]:
+        """Yields chats and people that are seen for the first time in this run; WeCom sends only ids."""
+        for item in items:
+            handles = (item.chat, item.sender) if isinstance(item, Message | ButtonPress) else ()
+            for handle in handles:
+                if handle is not None and handle not in self._known:
+                    self._known.add(handle)
+                    yield contact_of(handle)
+
+
+def _gap_event(since: int, until: int) -> Event:
+    """Returns the event about a time without a connection; both times in milliseconds since 1970."""
+    fields: dict[str, Json] = {"since": rfc3339(since), "until": rfc3339(until)}
+    return Event(key=f"{GAP_EVENT}:{since}", name=GAP_EVENT, time=until, fields=fields)
