@@ -31,7 +31,6 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "web WeChat: the number of the account": "网页版微信：账号的编号",
     "web WeChat: the nickname of the account": "网页版微信：账号的昵称",
     "iLink: the id of the person": "iLink：此人的 id",
-    "WeCom: the userid of the owner, who need not be named otherwise": "企业微信：主人的 userid，设置后无需另行指定",
     "Tencent's official bot in WeCom; without bot_id and secret a scan makes one": "企业微信中的官方机器人；没有 bot_id 和 secret 时扫码创建",
     "the id of a bot of your own": "自己的机器人的 id",
     "better in secret_file": "建议写在 secret_file 中",

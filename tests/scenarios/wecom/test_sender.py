@@ -266,7 +266,7 @@ async def test_a_press_of_another_connection_is_not_answered(gateway, client, se
     await client.subscribe()
     with pytest.raises(Unreachable):
         await sender.update_card(press(earlier), "Open?", "Yes")
-    assert not gateway.requests
+    assert not gateway.sent("aibot_respond_update_msg")
 
 
 async def test_what_wecom_says_to_the_update_of_a_card_is_an_error(gateway, client, sender):

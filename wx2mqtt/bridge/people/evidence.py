@@ -86,12 +86,14 @@ class ContactPin:
     nickname: str = ""
     group: str = ""
     ilink: str = ""
+    #: The userid of a person or the chatid of a group; which of both it is, the person's handle says.
+    wecom: str = ""
     owner: bool = False
 
     @property
     def is_strong(self) -> bool:
         """Whether the pin uses only what no stranger can choose. Such a pin makes a person trusted."""
-        return bool(self.remark or self.alias or self.ilink or self.owner)
+        return bool(self.remark or self.alias or self.ilink or self.wecom or self.owner)
 
     def matches(self, traits: Traits, owner: Handle | None) -> bool:
         """Returns whether this pin stands for the person; `owner` is the account's own handle."""
@@ -102,9 +104,15 @@ class ContactPin:
             not self.nickname or (not is_group and traits.nickname == normalize_text(self.nickname)),
             not self.group or (is_group and normalize_text(self.group) in {traits.nickname, traits.remark}),
             not self.ilink or traits.permanent_id == self.ilink,
+            not self.wecom or id_without_kind(traits.permanent_id) == self.wecom,
             not self.owner or (owner is not None and owner in {traits.handle, traits.permanent_id}),
         )
         return all(checks) and self != ContactPin()
+
+
+def id_without_kind(permanent_id: str) -> str:
+    """Returns `zhangsan` for `user:zhangsan`, as a pin names it; empty for an id without a kind."""
+    return permanent_id.partition(":")[2]
 
 
 def contact_facts(contact: Contact, owner: Handle | None, uin: str) -> ContactFacts:

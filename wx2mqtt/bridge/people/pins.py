@@ -10,7 +10,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from wx2mqtt.bridge.people.evidence import MAX_CANDIDATES, ContactPin, Traits, normalize_text
+from wx2mqtt.bridge.people.evidence import (
+    MAX_CANDIDATES,
+    ContactPin,
+    Traits,
+    id_without_kind,
+    normalize_text,
+)
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.model import FILEHELPER, ChatKind, Handle, PersonId
 from wx2mqtt.names import composed
@@ -149,6 +155,7 @@ def _clue(pin: ContactPin) -> tuple[str, str]:
         ("remark", normalize_text(pin.remark)),
         ("alias", normalize_text(pin.alias)),
         ("ilink", pin.ilink),
+        ("wecom", pin.wecom),
         ("nickname", normalize_text(pin.nickname)),
         ("group", normalize_text(pin.group)),
         ("owner", "yes" if pin.owner else ""),
@@ -159,6 +166,8 @@ def _clue(pin: ContactPin) -> tuple[str, str]:
 def _clues(traits: Traits, owner: Handle | None) -> Iterable[tuple[str, str]]:
     if owner is not None and owner in {traits.handle, traits.permanent_id}:
         yield "owner", "yes"
+    if pinned_id := id_without_kind(traits.permanent_id):
+        yield "wecom", pinned_id
     if traits.kind is ChatKind.GROUP:
         yield "group", traits.nickname
         yield "group", traits.remark
