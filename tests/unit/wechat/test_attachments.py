@@ -18,7 +18,7 @@ def text(message_key: str, /, **_facts: object) -> str:
     return message_key
 
 
-def draft(kind: Kind = Kind.IMAGE, *, size: int = 1, mime: str = "image/png") -> Draft:
+def draft(kind: Kind = Kind.IMAGE, *, size: int = 100, mime: str = "image/png") -> Draft:
     blob = Blob(sha256="0" * 64, size=size, mime=mime, path="x")
     return Draft(
         chat=Handle("@1"), kind=kind, attachment=Attachment(file=Path("/x"), name="x.png", blob=blob)
