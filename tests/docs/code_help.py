@@ -89,8 +89,8 @@ CODE_HELP: Mapping[str, Remedy] = {
     ),
     "rate_limited": Remedy(
         (
-            "WeChat says that this is too often, or `send.per_minute` is used up.",
-            "微信提示操作过于频繁，或已达到 `send.per_minute`。",
+            "WeChat says that this is too often, `send.per_minute` is used up, or (WeCom) the chat got all that it may in a minute or an hour.",
+            "微信提示操作过于频繁，或已达到 `send.per_minute`，或（企业微信）该聊天每分钟或每小时的上限已用完。",
         ),
         (
             "Wait for `retry_after` seconds and send less; put several lines into one message.",
