@@ -213,6 +213,16 @@ CODE_HELP: Mapping[str, Remedy] = {
         ("A message can be recalled for two minutes only.", "消息只能在两分钟内撤回。"),
         ("Recall it on the phone, if the phone still allows it.", "如果手机仍允许，请在手机上撤回。"),
     ),
+    "no_chat": Remedy(
+        (
+            "WeCom: the bot may not write to this person or group: nobody has written to it there, or it is no member.",
+            "企业微信：机器人不能向此人或此群发消息：那里还没有人给它发过消息，或它不是群成员。",
+        ),
+        (
+            "The person writes to the bot once; a group gets the bot as a member. An `urgent` command goes to its fallback at once.",
+            "请此人先给机器人发一条消息；群聊先把机器人加为成员。`urgent` 的命令会立即走备用途径。",
+        ),
+    ),
     "unknown_request": Remedy(
         ("No request has this name.", "没有这个名称的请求。"),
         ("`error` lists those that exist.", "`error` 会列出可用的请求。"),

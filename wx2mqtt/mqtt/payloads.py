@@ -17,6 +17,7 @@ RESULT_CODES = frozenset(
         *("quota_used", "displaced", "logged_out", "expired", "refused_by_wechat", "no_answer"),
         *("id_reused", "bad_response_topic", "storage_full", "dropped", "internal", "other_account"),
         *("bad_file", "fetch_failed", "unknown_message", "too_late"),
+        "no_chat",
     }
 )
 

@@ -32,7 +32,7 @@ async def client(gateway: Gateway) -> AsyncIterator[WeComClient]:
 
 @pytest.fixture
 def sender(client: WeComClient) -> Sender:
-    return Sender(client)
+    return Sender(client, "aibK1")
 
 
 @pytest.fixture

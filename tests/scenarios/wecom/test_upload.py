@@ -185,7 +185,7 @@ async def test_texts_go_between_the_pieces_of_two_files_of_which_one_is_on_its_w
     client, uploads, tmp_path: Path
 ):
     """The first answer waits for a text, so the text went before the second piece."""
-    sender, text_came = Sender(client), asyncio.Event()
+    sender, text_came = Sender(client, "aibK1"), asyncio.Event()
 
     async def wait_for_text():
         async with asyncio.timeout(MAX_WAIT_SECONDS):

@@ -42,7 +42,7 @@ from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.download import download
 from wx2mqtt.wechat.wecom.login_flow import LoginFlow
 from wx2mqtt.wechat.wecom.protocol.chats import contact_of, handle_of_id
-from wx2mqtt.wechat.wecom.protocol.endpoints import CAPABILITIES
+from wx2mqtt.wechat.wecom.protocol.endpoints import CAPABILITIES, CAPABILITIES_WITHOUT_RECEIPTS
 from wx2mqtt.wechat.wecom.protocol.session import BotCredentials
 from wx2mqtt.wechat.wecom.receipts import Receipts
 from wx2mqtt.wechat.wecom.receiver import Receiver
@@ -77,8 +77,18 @@ class WeComBackend(Backend):
         self._bot_name = bot_name
         self._client = WeComClient(options, http, configured)
         self._receipts = Receipts(options.clock, receipt)
-        self._sender = Sender(self._client)
         self._receiver: Receiver | None = None
+        #: None also after a login of a bot that is not the remembered one.
+        self._current_sender: Sender | None = None
+        if not receipt:
+            self.capabilities = CAPABILITIES_WITHOUT_RECEIPTS
+
+    @property
+    def _sender(self) -> Sender:
+        """What sends for the bot in use. Raises `LoggedOut` when there is none."""
+        if self._current_sender is None:
+            raise LoggedOut(self._client.text("no_login"))
+        return self._current_sender
 
     @override
     async def saved_owner(self) -> Owner | None:
@@ -97,7 +107,16 @@ class WeComBackend(Backend):
                     self._receiver = Receiver(
                         self._client, self._options.marks, self._receipts, bot_name=self._bot_name
                     )
+                    self._use_sender(step.owner, usable)
                 yield step
+
+    def _use_sender(self, owner: Owner, usable: LoginFilter) -> None:
+        """Makes what sends for a bot. The same bot keeps its own, which knows what is uploaded."""
+        sender = self._current_sender
+        if not usable(owner):
+            self._current_sender = None  # commands that wait must not be sent by another bot
+        elif sender is None or sender.bot_id != owner.handle:
+            self._current_sender = Sender(self._client, owner.handle)
 
     @override
     async def renew(self, usable: LoginFilter, *, requested: bool) -> AsyncGenerator[LoginStep, None]:
@@ -108,6 +127,7 @@ class WeComBackend(Backend):
     async def logout(self) -> None:
         """WeCom has no such call: the connection is closed, and a scanned bot forgotten."""
         self._receiver = None
+        self._current_sender = None
         await self._client.forget()
 
     @override

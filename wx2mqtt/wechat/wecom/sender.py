@@ -35,8 +35,9 @@ SENT_TEXT_CACHE_SIZE = 200
 class Sender:
     """Sends for one bot, over whatever connection is in use."""
 
-    def __init__(self, client: WeComClient) -> None:
+    def __init__(self, client: WeComClient, bot_id: str) -> None:
         self._client = client
+        self.bot_id = bot_id
         self._uploader = Uploader(client)
         #: The cards whose text has been sent, and who are not sent yet.
         self._sent_texts: OrderedDict[str, None] = OrderedDict()

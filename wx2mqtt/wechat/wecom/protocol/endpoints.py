@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from wx2mqtt import __version__
@@ -76,6 +77,10 @@ CAPABILITIES = Capabilities(
         ),
         Kind.FILE: MediaLimits(min_bytes=MIN_UPLOAD_BYTES, max_bytes=MAX_UPLOAD_BYTES),
     },
+)
+
+CAPABILITIES_WITHOUT_RECEIPTS = replace(
+    CAPABILITIES, chat_limits=((MAX_PER_MINUTE, 60.0), (MAX_PER_HOUR, 3600.0))
 )
 
 

@@ -1,0 +1,214 @@
+"""From MQTT to WeCom on the whole bridge: every kind compared by its hash, texts as they were written, rates,
+outcomes that nobody knows, and a gateway that fails at each step.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.broker import DURABLE
+from tests.support.wecom_home import WeComHome, at_wecom_home
+from wx2mqtt.simulator.samples import sample
+from wx2mqtt.simulator.wecom.people import chatid_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PNG, JPEG, GIF, MP4, PDF = map(sample, ("image.png", "image.jpg", "sticker.gif", "video.mp4", "file.pdf"))
+WEBP = b"RIFF\x24\x00\x00\x00WEBPVP8 \x18\x00\x00\x000\x01\x00\x9d\x01*\x01\x00\x01\x00\x0f\xc0\xfe%\xa4\x00\x03p\x00\xfe\xfb\x94\x00\x00"
+
+SIGNS = """*bold* _italic_ `code` ~~struck~~ # no heading
+# a line of it
+> quoted? - listed?
+- [ ] task
+1. first
+1) first
+--- and ***
+===
+| a | b |
+|---|---|
+[link](https://example.org/a_b?c=*d*) ![picture](x) <b>tag</b> &amp; &copy; \\*
+    four blanks ``` fence
+living_room_1: 21.5 °C, 3 * 4 < 5, 家_中_"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WeComHome]:
+    folder = tmp_path_factory.mktemp("home")
+    async with at_wecom_home(folder, DURABLE) as home:
+        await home.log_in()
+        yield home
+
+
+async def last_sent(home: WeComHome, result: dict[str, Any]) -> dict[str, Any]:
+    """Returns what WeCom took last, for a command with this result."""
+    assert (result["status"], result["code"], result["message_id"]) == ("sent", "ok", None), result
+    return dict((await home.phone.get("wecom/sent"))[-1])
+
+
+@pytest.mark.parametrize(
+    ("topic", "data", "kind"),
+    [
+        ("me/image", PNG, "image"),
+        ("me/image", JPEG, "image"),
+        ("me/image", GIF, "image"),
+        ("me/video", MP4, "video"),
+        ("me/file/a.pdf", PDF, "file"),
+        ("family/file/门.bin", b"12345", "file"),
+    ],
+)
+async def test_each_kind_arrives_as_it_was(home: WeComHome, topic: str, data: bytes, kind: str):
+    line = await last_sent(home, await home.tell(topic, data))
+    assert (line["kind"], line["sha256"]) == (kind, hashlib.sha256(data).hexdigest())
+    assert line["chat"] == topic.partition("/")[0]
+
+
+async def test_what_is_no_picture_for_wecom_goes_as_a_file(home: WeComHome):
+    large = PNG + os.urandom(10 * 1024 * 1024)
+    for data in (WEBP, large):
+        line = await last_sent(home, await home.tell("me/image", data))
+        assert (line["kind"], line["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
+
+
+async def test_what_wecom_refuses_as_a_picture_goes_as_a_file(home: WeComHome):
+    await home.phone.post("wecom/settings", refuse_media="image")
+    data = PNG + b"another one"
+    line = await last_sent(home, await home.tell("me/image", data))
+    await home.phone.post("wecom/settings", refuse_media="")
+    assert (line["kind"], line["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize(("size", "code"), [(4, "bad_file"), (20 * 1024 * 1024 + 1, "too_large")])
+async def test_what_wecom_never_takes_is_rejected_with_the_reason(home: WeComHome, size: int, code: str):
+    result = await home.tell("me/file/a.bin", b"x" * size)
+    assert (result["status"], result["code"]) == ("rejected", code)
+
+
+@pytest.mark.parametrize("user", ["me", "family"])
+async def test_a_text_full_of_marks_reads_as_it_was_written(home: WeComHome, user: str):
+    line = await last_sent(home, await home.tell(user, {"text": SIGNS}))
+    shown = [text.replace("\u00a0", " ").strip() for text in line["shown"].splitlines()]
+    assert shown == [text.strip() for text in SIGNS.splitlines()]
+
+
+async def test_markdown_is_sent_as_markdown(home: WeComHome):
+    line = await last_sent(home, await home.tell("me", {"text": "**on** *now*", "format": "markdown"}))
+    assert (line["text"], line["shown"]) == ("**on** *now*", "on now")
+
+
+async def test_a_caption_goes_before_its_picture(home: WeComHome):
+    since = len(await home.phone.get("wecom/sent"))
+    picture = base64.b64encode(JPEG).decode()
+    result = await home.tell("me", {"kind": "image", "data": picture, "text": "*door*", "id": "caption"})
+    assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 2)
+    text, image = (await home.phone.get("wecom/sent"))[since:]
+    assert (text["shown"], image["kind"]) == ("*door*", "image")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {"kind": "recall", "message_id": "1", "id": "recall"},
+        {"text": "hi", "mention": ["me"], "id": "mention"},
+    ],
+)
+async def test_what_a_bot_cannot_do_is_unsupported(home: WeComHome, command: dict[str, Any]):
+    result = await home.tell("family", command)
+    assert (result["status"], result["code"]) == ("rejected", "unsupported")
+
+
+@pytest.mark.parametrize("name", ["group", "mark_read", "set_remark", "accept_friend"])
+async def test_so_are_all_actions(home: WeComHome, name: str):
+    answer = await home.ask(name, {"user": "family"})
+    assert (answer["status"], answer["code"]) == ("error", "unsupported")
+
+
+@pytest.mark.parametrize("errcode", [93001, 93006, 93008])
+async def test_where_the_bot_may_not_write_the_result_says_what_they_must_do(home: WeComHome, errcode: int):
+    await home.phone.post("fault", endpoint="aibot_send_msg", kind="ret", value=errcode)
+    result = await home.tell("me", {"text": "hi", "id": f"no-chat-{errcode}"})
+    assert (result["status"], result["code"], result["duplicate_possible"]) == ("rejected", "no_chat", False)
+    assert "must write to the bot" in result["message"]
+
+
+async def test_a_long_text_is_split_by_what_is_sent(home: WeComHome):
+    since = len(await home.phone.get("wecom/sent"))
+    text = "*a* line of the text_\n" * 2000
+    result = await home.tell("me", {"text": text, "id": "long"})
+    assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 3, 3), result
+    parts = (await home.phone.get("wecom/sent"))[since:]
+    assert all(len(part["text"].encode()) <= 20_480 for part in parts)
+    assert "".join("".join(part["shown"].split()) for part in parts) == "".join(text.split())
+
+
+@pytest.mark.parametrize("kind", ["drop_answer", "stall", "hang"])
+async def test_without_an_answer_it_is_sent_once_more_and_the_result_says_so(home: WeComHome, kind: str):
+    await home.phone.post("fault", endpoint="aibot_send_msg", kind=kind)
+    result = await home.tell("me", {"text": kind, "id": kind})
+    assert (result["status"], result["code"], result["duplicate_possible"]) == ("sent", "ok", True)
+    texts = [line["text"] for line in await home.phone.get("wecom/sent")]
+    assert texts.count(kind.replace("_", "\\_")) == (1 if kind == "hang" else 2)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["aibot_upload_media_init", "aibot_upload_media_chunk", "aibot_upload_media_finish"]
+)
+@pytest.mark.parametrize("kind", ["reset", "drop_answer"])
+async def test_an_upload_that_breaks_off_is_no_attempt(home: WeComHome, endpoint: str, kind: str):
+    await home.phone.post("fault", endpoint=endpoint, kind=kind)
+    data = os.urandom(1_200_000)
+    command_id = f"{endpoint}-{kind}"
+    command = {"kind": "file", "data": base64.b64encode(data).decode(), "name": "a.bin", "id": command_id}
+    result = await home.tell("family", command)
+    line = await last_sent(home, result)
+    assert not result["duplicate_possible"]
+    assert line["sha256"] == hashlib.sha256(data).hexdigest()
+    assert sum(one["sha256"] == line["sha256"] for one in await home.phone.get("wecom/sent")) == 1
+
+
+async def test_no_chat_gets_more_than_wecom_takes_in_a_minute(tmp_path: Path, with_mosquitto: None):
+    async with at_wecom_home(tmp_path, DURABLE) as home:
+        await home.log_in()
+        for number in range(32):
+            await home.publish("wx/out/me", {"text": f"text {number}", "id": f"t{number}", "ttl": 20})
+        await home.body("wx/result/me", id="t29", status="sent")
+        late = await home.body("wx/result/me", id="t31")
+        assert (late["status"], late["code"]) == ("expired", "rate_limited")
+        assert 0 < late["retry_after"] <= 60
+        state = await home.phone.get("wecom/state")
+        assert not state["refused"], state
+        assert (await home.tell("family", {"text": "others do not wait", "id": "f"}))["status"] == "sent"
+
+
+async def test_a_kill_in_an_attempt_is_in_doubt_and_sent_at_most_twice(tmp_path: Path, with_mosquitto: None):
+    async with at_wecom_home(tmp_path, DURABLE) as home:
+        await home.log_in()
+        await home.phone.post("fault", endpoint="aibot_send_msg", kind="stall")
+        await home.publish("wx/out/me", {"text": "killed", "id": "k"})
+        await home.bot.bot_sent(1)
+        await home.in_thread(home.bridge.kill)
+        await home.restart()
+        result = await home.body("wx/result/me", id="k")
+        assert (result["status"], result["duplicate_possible"]) == ("sent", True)
+        assert [line["text"] for line in await home.bot.bot_sent(2)] == ["killed", "killed"]
+
+
+async def test_a_lost_subscription_is_not_delivered_and_made_anew(tmp_path: Path, with_mosquitto: None):
+    async with at_wecom_home(tmp_path, DURABLE) as home:
+        await home.log_in()
+        await home.phone.post("wecom/lapse")
+        result = await home.tell("me", {"text": "after the lapse", "id": "lapse", "ttl": 120})
+        assert (result["status"], result["code"], result["duplicate_possible"]) == ("sent", "ok", False)
+        assert [line["text"] for line in await home.bot.bot_sent(1)] == ["after the lapse"]
+
+
+async def test_the_group_is_the_group(home: WeComHome):
+    handles = (await home.phone.get("wecom/state"))["handles"]
+    assert handles["family"] == chatid_of("family")

@@ -1,0 +1,95 @@
+"""A home whose account is a bot of WeCom: its simulated gateway, a real mosquitto, the bridge, a subscriber."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.broker import mosquitto
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.home import Home, Phone
+from tests.support.subscriber import Subscriber
+from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.simulator.wecom.people import chatid_of, userid_of
+from wx2mqtt.simulator.wecom.simulated_wecom import HOME_BOT_ID, HOME_BOT_SECRET
+
+PEOPLE = {"me": {"wecom": userid_of("me")}, "family": {"wecom": chatid_of("family")}}
+BOT = {"bot_id": HOME_BOT_ID, "secret": HOME_BOT_SECRET}
+
+
+class WeComPhone(Phone):
+    """The phones of those who talk with a bot; `wait`, `write` and `bot_sent` are of WeCom."""
+
+    async def wait(self, what: str, seconds: float = MAX_WAIT_SECONDS, **query: Any) -> None:
+        """Waits until WeCom's servers have seen it (`online`, `offline`, `subscriptions:<n>`, `answered:<n>` …)."""
+        ready = await self.get("wecom/wait", **{"for": what, "seconds": seconds, **query})
+        assert ready["ready"], f"the simulator never saw {what}"
+
+    async def write(self, text: str, **more: Any) -> str:
+        """A person writes to the bot, with `to` in a group; returns the message id."""
+        answer = await self.post("wecom/say", text=text, **more)
+        return str(answer["msg_ids"][0])
+
+    async def bot_sent(self, count: int, seconds: float = MAX_WAIT_SECONDS) -> list[dict[str, Any]]:
+        """Returns what the bot sent unasked and WeCom took, once there is so much of it."""
+        lines: list[dict[str, Any]] = []
+        after = 0
+        while len(lines) < count:
+            more = await self.get("wecom/sent", after=after, wait=seconds)
+            assert more, f"only {len(lines)} of {count} were sent"
+            after += len(more)
+            lines += [one for one in more if one["command"] == "send"]
+        return lines
+
+
+class WeComHome(Home):
+    """See the module; the account is `home`, its person `me`, its group `family`."""
+
+    def __init__(self, folder: Path, simulator: Simulator, broker: Any, subscriber: Subscriber) -> None:
+        super().__init__(folder, simulator, broker, subscriber)
+        self.bot = WeComPhone(simulator.url)
+
+    def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
+        """As `Home.settings`; without receipts, so that what was sent is what a test sent."""
+        wecom = {**BOT, "receipt": None}
+        usual = {"backend": "wecom", "contacts": PEOPLE, "wecom": wecom}
+        return super().settings({**usual, **(account or {})}, **top)
+
+    async def log_in(self) -> None:
+        """Starts the bridge; returns when it is online and everybody has written to the bot."""
+        await self.restart()
+        await self.bot.write("hello")
+        await self.bot.write("hello all", to="family")
+        await self.body("wx/in/me", text="hello")
+        await self.body("wx/in/family", user="family")
+
+    async def restart(self) -> None:
+        """Starts the bridge, again on its store; returns when it is online."""
+        since = self.subscriber.count
+        self.bridge.start()
+        await self.body("wx/login/state", state="online", since=since)
+        await self.bot.wait("online")
+
+    async def close(self) -> None:
+        await super().close()
+        await self.bot.close()
+
+
+@asynccontextmanager
+async def at_wecom_home(folder: Path, broker_config: str = "") -> AsyncIterator[WeComHome]:
+    """A home whose bridge does not run yet; WeCom is strict, and must have seen nothing wrong at the end."""
+    async with Simulator() as simulator:
+        with mosquitto(folder / "mosquitto", broker_config) as broker, Subscriber(broker.port) as subscriber:
+            home = WeComHome(folder, simulator, broker, subscriber)
+            await home.phone.post("settings", strict=True)
+            try:
+                yield home
+                violations = await home.phone.get("violations")
+                assert violations == [], violations
+            except BaseException:
+                print("\n".join(home.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure
+                raise
+            finally:
+                await home.close()
