@@ -395,6 +395,8 @@ class Command:
     also_wechat: bool = False
     #: The text is markdown (`format`).
     markdown: bool = False
+    #: The program that sent it over HTTP, by its name in `web.senders`; empty for one from MQTT or the page.
+    sender: str = ""
     #: On how it was published.
     remarks: tuple[Remark, ...] = ()
 
@@ -452,6 +454,8 @@ class Result:
     bundled: int | None = None
     #: How many commands the summary of the fallback has; None without one.
     summarized: int | None = None
+    #: That of the command.
+    sender: str = ""
 
 
 class LoginState(StrEnum):

@@ -35,7 +35,7 @@ from wx2mqtt.store import mapped_files
 from wx2mqtt.web import auth, http_limits, login_page, media
 from wx2mqtt.web import request as web_request
 from wx2mqtt.web.page import contacts, forms, live
-from wx2mqtt.web.senders import alert_groups, interface
+from wx2mqtt.web.senders import alert_groups, callers, interface
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 
@@ -269,6 +269,10 @@ _WEB_LIMITS = (
     ),
     limit("the body of a request to the web server", web_request.MAX_BODY_BYTES, "bytes", "status 413"),
     limit("fields of a form", web_request.MAX_FORM_FIELDS, "fields", "status 413"),
+    limit(
+        "commands of a sender over HTTP without a result", callers.MAX_UNFINISHED, "commands", "status 429"
+    ),
+    limit("lines of the log about calls of senders in a minute", callers.MAX_LOG_LINES, "lines", COUNTED),
     limit("fields of a form or a query from a sender", interface.MAX_FORM_FIELDS, "fields", "status 400"),
     *json_limits("a message to the imitated WeCom robot", limits.ROBOT_JSON, "status 400 or 413"),
     *json_limits("alerts from Alertmanager or Grafana", limits.ALERTS_JSON, "status 400 or 413"),

@@ -126,6 +126,8 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "what a client sends during a request besides the body that is read": "请求处理期间客户端发送的、除已读取正文以外的数据",
     "the body of a request to the web server": "发给网页服务器的请求的正文",
     "fields of a form": "表单的字段",
+    "commands of a sender over HTTP without a result": "一个发送方通过 HTTP 提交、尚无结果的命令",
+    "lines of the log about calls of senders in a minute": "每分钟关于发送方请求的日志行",
     "fields of a form or a query from a sender": "发送方的表单或地址中的字段",
     "size of a message to the imitated WeCom robot": "发给仿企业微信机器人接口的消息大小",
     "depth of a message to the imitated WeCom robot": "发给仿企业微信机器人接口的消息嵌套深度",

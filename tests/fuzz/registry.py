@@ -9,6 +9,7 @@ from tests.fuzz.targets import (
     bridge,
     ilink,
     mqtt,
+    sender_calls,
     senders,
     settings,
     store,
@@ -31,6 +32,7 @@ TARGETS: tuple[Target, ...] = (
     *settings.TARGETS,
     *web.TARGETS,
     *senders.TARGETS,
+    *sender_calls.TARGETS,
 )
 
 KNOWN_HOLES: Mapping[str, str] = {}

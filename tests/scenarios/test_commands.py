@@ -18,6 +18,7 @@ KEYS = {
     "time",
     "retry_after",
     "duplicate_possible",
+    "sender",
 }
 
 

@@ -86,7 +86,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     "parts of a request head, which is bounded whole": frozenset(
         {
             *("web.media:_MAX_DECLARED_CHARACTERS", "web.metrics:MAX_ACCEPT_CHARACTERS"),
-            "web.request:_MAX_ACCEPT_LANGUAGE_CHARACTERS",
+            *("web.request:_MAX_ACCEPT_LANGUAGE_CHARACTERS", "web.senders.multipart:MAX_BOUNDARY_BYTES"),
         }
     ),
     "work side by side or in one step; the rest waits in what is bounded in the table": frozenset(

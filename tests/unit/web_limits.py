@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from starlette.requests import Request
+from structlog.testing import capture_logs
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -24,11 +25,13 @@ from wx2mqtt.model import Json
 from wx2mqtt.web import media
 from wx2mqtt.web.auth import FREE_ATTEMPTS, BrowserSessions, FailureThrottle
 from wx2mqtt.web.http_limits import MAX_CONNECTIONS, Admission, ConnectionLimiter, HttpConnection
+from wx2mqtt.web.options import SenderOptions
 from wx2mqtt.web.page.handlers import _contacts_query
 from wx2mqtt.web.page.live import LiveUpdates
 from wx2mqtt.web.page.sections import PageOptions
 from wx2mqtt.web.request import BadForm, read_form
 from wx2mqtt.web.senders.alert_groups import read_group, text_of
+from wx2mqtt.web.senders.callers import SenderRegistry
 from wx2mqtt.web.senders.interface import RequestHead, form_fields
 from wx2mqtt.web.senders.ntfy import NtfyInterface
 
@@ -255,6 +258,25 @@ def page_text(size: int, _: Path) -> bool:
     return _run(story())
 
 
+def unfinished_commands(count: int, _: Path) -> bool:
+    """Returns whether a sender with one less may have so many."""
+
+    async def count_unfinished(_sender: str) -> int:
+        return count - 1
+
+    sender = SenderOptions(name="nas", token="t" * 32, to="me", users=("me",), rate=0)
+    account = SimpleNamespace(count_unfinished=count_unfinished)
+    return _run(SenderRegistry(lambda: 0.0).has_room(sender, [account]))
+
+
+def lines_about_calls(count: int, _: Path) -> bool:
+    registry = SenderRegistry(lambda: 0.0)
+    with capture_logs() as lines:
+        for _number in range(count):
+            registry.record("nas", "forbidden")
+    return len(lines) == count
+
+
 WEB_DRIVERS: dict[str, Driver] = {
     "the head of a request to the web server": request_head,
     "what a client sends during a request besides the body that is read": unread_bytes,
@@ -266,6 +288,8 @@ WEB_DRIVERS: dict[str, Driver] = {
     "pages that are kept up to date at a time": open_pages,
     "browsers that are logged in": browsers,
     "addresses whose wrong passwords or tokens are counted": failed_addresses,
+    "commands of a sender over HTTP without a result": unfinished_commands,
+    "lines of the log about calls of senders in a minute": lines_about_calls,
     "fields of a form or a query from a sender": lambda count, _: _sender_form(count),
     "a body to ntfy's interface that is a text": lambda size, _: _ntfy_text_bytes() >= size,
     "alerts that one text names": lambda count, _: _text_of_alerts(count, "x").count("x") == count,

@@ -24,6 +24,7 @@ from wx2mqtt.app.configuration import (
     instance_name,
     load_configuration,
     running_web_server,
+    sender_options,
 )
 from wx2mqtt.app.maintenance import StorageMaintenance
 from wx2mqtt.app.operations import Operations
@@ -51,11 +52,12 @@ from wx2mqtt.store.database import ignore_commit_point
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.bridge_state import BridgeState
+from wx2mqtt.web.senders.callers import SenderRegistry
 from wx2mqtt.wechat.backend import OnProgress
 
 if TYPE_CHECKING:
     from wx2mqtt.app.cluster_node import ClusterNode
-    from wx2mqtt.web.server import WebServer
+    from wx2mqtt.web.server import WebServers
 
 log = structlog.get_logger(__name__)
 
@@ -124,7 +126,10 @@ class Application:
         self.running = Accounts(self._factory, self.watchdog)
         self.running.changed.connect(self._update_retention, self.changes.notify)
         self.operations = Operations(self.running, self._factory, stores, self._media)
-        self.web: WebServer | None = None
+        self.web: WebServers | None = None
+        #: The programs that may send over HTTP.
+        self.senders = SenderRegistry(asyncio.get_running_loop().time)
+        self.senders.set_senders(sender_options(loaded.settings))
         #: This process in the cluster, where instances share the accounts.
         self.cluster: ClusterNode | None = None
 
@@ -316,6 +321,7 @@ class Application:
         self._factory.loaded = loaded
         logs.set_level(loaded.settings.log.level)
         self.maintenance.limit = loaded.settings.storage.max_size
+        self.senders.set_senders(sender_options(loaded.settings))
         if self.web is not None:
             self.web.set_language(loaded.settings.language)
         for account in self.accounts:
@@ -406,11 +412,13 @@ async def open_application(
                 overdue=app.watchdog.overdue,
                 problems=lambda: environment.reload_status.problems,
                 reload_accepted=lambda: environment.reload_status.accepted,
+                account_names=lambda: tuple(app.loaded.settings.accounts),
+                sender_calls=lambda: app.senders.calls,
                 setup_command=lambda: environment.setup_command,
                 cluster=lambda: None if app.cluster is None else app.cluster.state(),
             )
             app.web = await stack.enter_async_context(
-                running_web_server(settings, app.running.media_libraries, state)
+                running_web_server(settings, app.running.media_libraries, state, app.senders)
             )
         yield app
 

@@ -9,8 +9,9 @@ The bridge itself reads the settings as they are (`bridge.account_settings`).
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -29,18 +30,27 @@ from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
 from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics, response_topic_allowed
 from wx2mqtt.settings.addresses import split_listen_address
 from wx2mqtt.settings.loader import LoadedSettings, load, load_valid_settings
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, DEFAULT_BASE_TOPIC, Account, BackendName, Settings, Web
+from wx2mqtt.settings.schema import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_BASE_TOPIC,
+    Account,
+    BackendName,
+    Sender,
+    Settings,
+    Web,
+)
 from wx2mqtt.store.folder import SESSIONS_FOLDER, resolve_store_path
 from wx2mqtt.store.owner import run_as_owner
 from wx2mqtt.store.records import ANSWER_CATEGORIES
 from wx2mqtt.store.restored import RestoreRules
 from wx2mqtt.store.saved_logins import read_saved_login
-from wx2mqtt.web.options import WebOptions, listen_problem
+from wx2mqtt.web.options import SenderOptions, Serves, WebOptions, listen_problem
+from wx2mqtt.web.senders.callers import SenderRegistry
 from wx2mqtt.wechat.registry import BACKENDS, backend_entry
 
 if TYPE_CHECKING:
     from wx2mqtt.web.bridge_state import BridgeState
-    from wx2mqtt.web.server import WebServer
+    from wx2mqtt.web.server import WebServers
 
 
 def load_configuration(
@@ -190,16 +200,58 @@ def secret_value(secret: SecretStr | None) -> str | None:
 
 @asynccontextmanager
 async def running_web_server(
-    settings: Settings, media_sources: Sequence[MediaLibrary], bridge: BridgeState | None = None
-) -> AsyncGenerator[WebServer | None, None]:
-    """Runs the web server inside the block; yields None where it is disabled. Raises `CannotListen`."""
+    settings: Settings,
+    media_sources: Sequence[MediaLibrary],
+    bridge: BridgeState | None = None,
+    senders: SenderRegistry | None = None,
+) -> AsyncGenerator[WebServers | None, None]:
+    """Runs the web server inside the block; yields None where it is disabled. Raises `CannotListen`.
+
+    Without `senders` it serves none.
+    """
     if not settings.web.enabled:
         yield None
         return
-    from wx2mqtt.web.server import WebServer  # noqa: PLC0415 - only where it is enabled
+    from wx2mqtt.web.server import WebServer, WebServers  # noqa: PLC0415 - only where it is enabled
 
-    async with WebServer(web_options(settings), media_sources, bridge) as server:
-        yield server
+    main = web_options(settings)
+    addresses = [main, *(_sender_addresses(settings.web, main) if senders is not None else ())]
+    async with AsyncExitStack() as stack:
+        servers = [
+            await stack.enter_async_context(WebServer(options, media_sources, bridge, senders))
+            for options in addresses
+        ]
+        yield WebServers(servers)
+
+
+def _sender_addresses(web: Web, main: WebOptions) -> Iterator[WebOptions]:
+    """Yields the addresses that serve senders only."""
+    served = {
+        "senders_listen": (web.senders_listen, Serves.SENDERS),
+        "ntfy_listen": (web.ntfy_listen, Serves.ROOT_SENDERS),
+    }
+    for key, (address, serves) in served.items():
+        if address is not None:
+            host, port = split_listen_address(address)
+            yield replace(
+                main, host=host, port=port, serves=serves, key=f"web.{key}", ingress="", password="", token=""
+            )
+
+
+def sender_options(settings: Settings) -> list[SenderOptions]:
+    """Returns the programs that may send over HTTP."""
+    return [*map(_sender_options_of, settings.web.senders)] if settings.web.enabled else []
+
+
+def _sender_options_of(sender: Sender) -> SenderOptions:
+    to = sender.to or ""
+    return SenderOptions(
+        name=sender.name,
+        token=secret_value(sender.token) or "",
+        to=to,
+        users=sender.users or ((to,) if to else ()),
+        rate=sender.rate,
+    )
 
 
 def find_listen_problem(settings: Settings) -> str:
@@ -229,4 +281,5 @@ def web_options(settings: Settings) -> WebOptions:
         proxies=tuple(ip_network(proxy) for proxy in proxies),
         ingress=web.ingress or "",
         language=settings.language,
+        serves=Serves.EVERYTHING if web.senders_listen is None and web.ingress is None else Serves.PAGE,
     )

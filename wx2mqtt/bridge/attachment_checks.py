@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
 
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.limits import MAX_FILENAME_BYTES
-from wx2mqtt.model import Kind
+from wx2mqtt.model import Blob, Kind
 from wx2mqtt.names import clean_filename, cut_filename, extension_of, is_harmless, utf8_size
 from wx2mqtt.store.file_type import SNIFFED_BYTES, UNKNOWN_TYPE, file_type_of, image_size
 from wx2mqtt.wechat.backend import MediaLimits
@@ -143,6 +143,22 @@ def wrong_kind_error(requested_kind: str, mime: str, limits: LimitsByKind) -> Ba
     """Returns the error for a file that is no image, or no video, at all."""
     known = ", ".join(sorted(limits[requested_kind].mime_types))
     return BadCommand("bad_file", "not_that_kind", kind=requested_kind, mime=mime, known=known)
+
+
+def suggested_kind(mime: str, limits: LimitsByKind) -> Kind:
+    """Returns as what a file is sent whose sender names no kind: as a picture or a video where it can be."""
+    for kind in (Kind.IMAGE, Kind.VIDEO):
+        if kind in limits and mime in limits[kind].mime_types:
+            return kind
+    return Kind.FILE
+
+
+def check_stored_file(requested_kind: str, blob: Blob, limits: LimitsByKind) -> None:
+    """Raises `BadCommand` for a file that cannot be sent as this kind."""
+    kind = kind_for(requested_kind, blob.mime, limits)
+    _check_size(blob.size, kind, limits)
+    if requested_kind == Kind.IMAGE and blob.width is None:
+        raise wrong_kind_error(requested_kind, blob.mime, limits)
 
 
 def max_bytes(requested_kind: str, limits: LimitsByKind) -> int:

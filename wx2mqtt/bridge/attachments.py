@@ -65,6 +65,16 @@ class Attachments:
         except TimeoutError:
             raise BadCommand("bad_file", "file_too_slow") from None
 
+    async def store_upload(self, kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:
+        """Stores a file that comes in pieces, before its command is known. Raises `BadCommand`.
+
+        `kind` is the kind as which it will be sent, or file. It leaves no file when it raises, also what
+        `chunks` raises. Who does not store a command with the file calls `release`.
+        """
+        if kind not in self._limits:
+            raise BadCommand("unsupported", "unsupported_kind", kind=kind)
+        return await self._store_chunks(kind, chunks)
+
     async def fetch(self, command: Command, seconds: float) -> Blob:
         """Stores the file at `url` of the command.
 

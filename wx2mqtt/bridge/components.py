@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
+from wx2mqtt.bridge.commands.calls import CommandCalls
 from wx2mqtt.bridge.commands.fallback_receiver import FallbackReceiver
 from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.resolver import CommandResolver
@@ -97,6 +98,7 @@ class AccountComponents:
             results=self.results,
         )
         self.fallback_receiver = FallbackReceiver(ctx, self.session, self.validator, self.sender, self.intake)
+        self.command_calls = CommandCalls(ctx, self.validator, self.intake, self.sender.outcomes)
         self.renewal = LoginRenewal(ctx, self.owner, self.session, self.intake)
         self.reminders = Reminders(ctx, self.windows, self.intake, self.results)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.commands.calls import CommandCalls
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.bridge.people.registry import DirectoryEntry
@@ -143,6 +144,11 @@ class AccountView:
         """Sends a text like a command on `out/<user>`, with the same result topics. Raises `StoreError`."""
         with self._ctx.in_log():
             await self._components.intake.accept(user, {"text": text, "id": command_id})
+
+    @property
+    def command_calls(self) -> CommandCalls:
+        """Accepts commands from the programs of `web.senders`."""
+        return self._components.command_calls
 
     @property
     def has_owner(self) -> bool:

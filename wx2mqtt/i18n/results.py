@@ -226,6 +226,27 @@ RESULT_MESSAGES: Catalogue = {
         "'{key}' belongs into the body here; in the query only {known} is known",
         "“{key}”在这里应写在内容里；地址中只能用 {known}",
     ),
+    "upload_and_source": (
+        "'{key}' does not go with a file in the request; take it away",
+        "请求中已有文件，不能再写“{key}”；请去掉",
+    ),
+    "bad_multipart": (
+        "the form is not multipart/form-data as its boundary says; let the client write both, as curl -F does",
+        "表单与其 boundary 不符，不是有效的 multipart/form-data；请让客户端自动生成，例如 curl -F",
+    ),
+    "one_file": ("a form may have one file; send each file by itself", "表单只能有一个文件；请逐个发送"),
+    "body_over_limit": (
+        "the body may have at most {limit} bytes; a longer text is sent as a file, with ?name=log.txt",
+        "内容最多 {limit} 字节；更长的文字请作为文件发送，加上 ?name=log.txt",
+    ),
+    "body_too_slow": (
+        "the body came too slowly or broke off; send it again",
+        "内容传输过慢或中断；请重新发送",
+    ),
+    "bodies_in_memory": (
+        "too many large requests at a time; send it again in a few seconds",
+        "同时有太多大请求；请几秒后重试",
+    ),
     "two_ids": (
         "Idempotency-Key and the id of the command differ; give one of them",
         "Idempotency-Key 与命令的 id 不同；请只写一个",

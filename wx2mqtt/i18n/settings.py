@@ -44,6 +44,31 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "is empty; write a path, or leave the key out": "是空的；请写路径，或去掉此键",
     "holds control characters; take them out": "含有控制字符；请去掉",
     "holds half a character (a surrogate); write the whole one": "含有半个字符（代理项）；请写完整的字符",
+    # senders
+    "is shorter than {limit} characters; make one with: openssl rand -hex 32": "少于 {limit} 个字符；请生成一个：openssl rand -hex 32",
+    "must be printable ASCII, as it goes into a header; make one: openssl rand -hex 32": (
+        "必须是可打印的 ASCII 字符，因为它要写进请求头；请生成一个：openssl rand -hex 32"
+    ),
+    "must be 1 to 32 characters of a-z, 0-9, _ and -": "必须是 1 到 32 个字符，可用 a-z、0-9、_ 和 -",
+    "has no effect: web.enabled is false, so nothing is served": "不起作用：web.enabled 为 false，不提供任何服务",
+    "is the name of another sender, too; choose another": "与另一个发送方同名；请换一个",
+    "needs token_file: (umask 077; openssl rand -hex 32 > FILE) makes one": (
+        "需要 token_file：可用 (umask 077; openssl rand -hex 32 > FILE) 生成"
+    ),
+    "is a secret that stands elsewhere in this configuration, too; make one of its own": (
+        "与此配置中的另一个密码相同；请为它单独生成一个"
+    ),
+    "may send to nobody: give to, users, or both": "不能发给任何人：请写 to、users 或两者",
+    "needs web.senders: without them it would serve nobody": "需要 web.senders：没有发送方时它不为任何人服务",
+    "is the address of web.{name} already; choose another port": "已是 web.{name} 的地址；请换一个端口",
+    "are not served to Home Assistant's Ingress: give them an address with web.senders_listen": (
+        "不通过 Home Assistant 的 Ingress 提供：请用 web.senders_listen 指定地址"
+    ),
+    "others can reach this address, and the tokens of web.senders cross the network unencrypted: put a reverse"
+    " proxy with TLS before it and name it in web.trusted_proxies": (
+        "他人可以访问此地址，而 web.senders 的令牌在网络上未加密：请在前面加上带 TLS 的反向代理，并写入 web.trusted_proxies"
+    ),
+    "this is a list of sections: write [{key: value}]": "这是段的列表：请写作 [{key: value}]",
     # accounts, names, topics
     "an account's name has 1 to 32 characters of a-z, 0-9 and _": "账号名为 1 到 32 个字符，可用 a-z、0-9 和 _",
     "'{name}' is the name of a topic and cannot be an account; choose another": "“{name}”是主题的名字，不能作为账号；请换一个",

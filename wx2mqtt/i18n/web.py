@@ -251,6 +251,39 @@ SERVER_MESSAGES: Catalogue = {
     "no_password": ("No password is needed here.", "此处不需要密码。"),
     "to_page": ("To the page", "进入页面"),
     # the page
+    # calls of senders
+    "sender_without_token": (
+        "send the token of a sender of web.senders, as Authorization: Bearer …",
+        "请在 Authorization: Bearer … 中提供 web.senders 里某个发送方的令牌",
+    ),
+    "sender_forbidden": (
+        "this sender may not send to {user}; add them to its users in web.senders",
+        "此发送方不能发给 {user}；请在 web.senders 的 users 中加上",
+    ),
+    "sender_names_nobody": (
+        "this names nobody: write /send/<name>, or give the sender a 'to' in web.senders",
+        "没有写明收件人：请写 /send/<名字>，或在 web.senders 中为此发送方设置 to",
+    ),
+    "sender_too_fast": (
+        "{name} sends more than {rate} a minute (rate in web.senders); try again in {seconds} s",
+        "{name} 每分钟超过 {rate} 条（web.senders 的 rate）；请在 {seconds} 秒后重试",
+    ),
+    "sender_unfinished": (
+        "{limit} commands of {name} have no result yet; try again when some have",
+        "{name} 已有 {limit} 条命令尚无结果；请等其中一些完成后重试",
+    ),
+    "account_elsewhere": (
+        "account {account} runs on another instance: {instance}; send it there",
+        "账号 {account} 在另一个实例上运行：{instance}；请发往那里",
+    ),
+    "account_not_here": (
+        "account {account} does not run here now; try again later",
+        "账号 {account} 目前不在此运行；请稍后重试",
+    ),
+    "store_refuses": (
+        "the store does not take it now; try again later, with the same Idempotency-Key",
+        "存储目前无法写入；请稍后用相同的 Idempotency-Key 重试",
+    ),
     "unknown_account": ("there is no account of that name", "没有这个名称的账号"),
     "sending_off": (
         "texts to everybody can be sent only on this machine, or where web.password_file is set",

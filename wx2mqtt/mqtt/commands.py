@@ -45,6 +45,8 @@ Fields = Mapping[str, Json]
 FILE_KINDS = tuple(map(str, attachment_kinds()))
 COMMAND_KINDS = ("text", *FILE_KINDS, "recall")
 FILE_SOURCES = ("path", "url", "data")
+# Stands for a file that came beside the fields, as one source more.
+UPLOAD = "upload"
 PRIORITIES = ("high", "normal", "low")
 FORMATS = ("text", "markdown")
 # `model.Command` holds them, `schemas/requests.py` describes each. `bridge/commands/send_limits.py` decides
@@ -108,19 +110,24 @@ def _read_bare_text(payload: bytes) -> str:
     return text
 
 
-def command_from_fields(user: str, fields: Fields, check_fields: FieldsCheck | None = None) -> Command:
-    """Builds a command from the fields of a JSON object, also of the request `send`. Raises BadCommand."""
+def command_from_fields(
+    user: str, fields: Fields, check_fields: FieldsCheck | None = None, *, has_upload: bool = False
+) -> Command:
+    """Builds a command from the fields of a JSON object, also of the request `send`. Raises BadCommand.
+
+    With `has_upload` its file came beside the fields, which may name no other.
+    """
     command_id = read_command_id(fields)
     try:
         if check_fields is not None:
             check_fields(fields)
-        return _build(user, command_id, fields)
+        return _build(user, command_id, fields, has_upload=has_upload)
     except BadCommand as bad:
         bad.command_id = command_id
         raise
 
 
-def _build(user: str, command_id: str, fields: Fields) -> Command:
+def _build(user: str, command_id: str, fields: Fields, *, has_upload: bool) -> Command:
     if "text" not in fields and "kind" not in fields:
         raise BadCommand("bad_command", "no_text_no_kind")
     for key in fields:
@@ -131,14 +138,14 @@ def _build(user: str, command_id: str, fields: Fields) -> Command:
         raise _bad_value("kind", "a text")
     if kind not in COMMAND_KINDS:
         raise BadCommand("bad_command", "unknown_kind", kind=kind, known=", ".join(COMMAND_KINDS))
-    _check_completeness(kind, fields)
+    _check_completeness(kind, fields, has_upload=has_upload)
     values = {key: read(fields, key) for key, read in _READERS.items() if key in fields}
     return Command(user=user, kind=kind, id=command_id, markdown=_is_markdown(fields), **values)
 
 
-def _check_completeness(kind: str, fields: Fields) -> None:
+def _check_completeness(kind: str, fields: Fields, *, has_upload: bool) -> None:
     """Each kind has the fields that it needs, and none that would be ignored."""
-    sources = [key for key in FILE_SOURCES if key in fields]
+    sources = _file_sources(kind, fields, has_upload=has_upload)
     if kind == "text":
         if sources:
             raise BadCommand("bad_command", "text_with_file", key=sources[0])
@@ -156,9 +163,21 @@ def _check_completeness(kind: str, fields: Fields) -> None:
         raise BadCommand("bad_command", "format_without_text")
 
 
+def _file_sources(kind: str, fields: Fields, *, has_upload: bool) -> list[str]:
+    """Returns where its file is said to be; beside an upload nowhere else. Raises BadCommand."""
+    sources = [key for key in FILE_SOURCES if key in fields]
+    if not has_upload:
+        return sources
+    if sources or kind not in FILE_KINDS:
+        raise BadCommand("bad_command", "upload_and_source", key=next(iter(sources), "kind"))
+    return [UPLOAD]
+
+
 def _check_file_source(kind: str, sources: list[str], fields: Fields) -> None:
     if len(sources) != 1:
         raise BadCommand("bad_command", "one_source", kind=kind)
+    if sources == [UPLOAD]:
+        return
     if not _read_string(fields, sources[0]).strip():
         if sources == ["data"]:
             raise BadCommand("empty", "no_bytes")

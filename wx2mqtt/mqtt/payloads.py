@@ -90,6 +90,7 @@ def result_body(result: Result, account: str) -> dict[str, Json]:
         "time": rfc3339(result.time),
         "retry_after": result.retry_after,
         "duplicate_possible": result.duplicate_possible,
+        "sender": result.sender or None,
     }
     if result.parts is not None:
         body |= {"parts": result.parts, "parts_sent": result.parts_sent}

@@ -27,6 +27,7 @@ _RESULT: Mapping[str, Json] = {
     "time": _TIME,
     "retry_after": None,
     "duplicate_possible": False,
+    "sender": None,
 }
 _PERSON: Mapping[str, Json] = {
     "user": "me",

@@ -120,6 +120,7 @@ _RESULT = object_of(
         "time": timestamp(""),
         "retry_after": nullable(number("seconds", minimum=0)),
         "duplicate_possible": boolean("an attempt was never answered: it may have arrived twice"),
+        "sender": nullable(nonempty_string("the program of web.senders that sent it; null: it came by MQTT")),
     },
     {
         "parts": integer("messages that a long text, or a file with its caption, became", 1),

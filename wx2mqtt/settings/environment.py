@@ -1,7 +1,8 @@
 """Adds to the file's values those of systemd credentials and, with precedence, of the environment.
 
 `WX2MQTT_MQTT__URL` sets `mqtt.url`. A text is used as it is; a list may be one item or a YAML list
-(`[a, b]`), a whole section a YAML mapping (`{a: 1}`). An empty variable counts as not set.
+(`[a, b]`), a whole section a YAML mapping (`{a: 1}`), a list of sections `[{a: 1}]`. An empty variable counts
+as not set.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from wx2mqtt.settings.key_tree import (
     LIST_KINDS,
     ConfigKey,
     KeyKind,
+    KeyPath,
     dotted,
     entry_key,
     keys_of,
@@ -33,17 +35,29 @@ FROM_CREDENTIAL = "credential"
 FILE_SUFFIX = "_file"
 
 
-def paths_of(tree: YamlTree, *kinds: KeyKind) -> Iterator[tuple[str, ...]]:
-    """Yields the paths of all keys of these kinds, once for each account of the configuration."""
+def paths_of(tree: YamlTree, *kinds: KeyKind) -> Iterator[KeyPath]:
+    """Yields the paths of all keys of these kinds, once for each account and item of the configuration."""
     accounts = tree.data.get("accounts")
     account_names = list(accounts) if isinstance(accounts, dict) and accounts else [DEFAULT_ACCOUNT]
     for path, key in walk():
         if key.kind in kinds:
             for account in account_names if "*" in path else [""]:
-                yield tuple(account if part == "*" else part for part in path)
+                named_path = tuple(account if part == "*" else part for part in path)
+                yield from _paths_of_items(tree, named_path)
 
 
-def secret_paths(tree: YamlTree) -> Iterator[tuple[str, ...]]:
+def _paths_of_items(tree: YamlTree, path: tuple[str, ...]) -> Iterator[KeyPath]:
+    """Yields the path, with `[]` in it once for each item that the configuration has."""
+    if "[]" not in path:
+        yield path
+        return
+    position = path.index("[]")
+    items = tree.get(path[:position])
+    for index in range(len(items) if isinstance(items, list) else 0):
+        yield (*path[:position], index, *path[position + 1 :])
+
+
+def secret_paths(tree: YamlTree) -> Iterator[KeyPath]:
     """Yields the path of every secret that this configuration can have."""
     return paths_of(tree, KeyKind.SECRET, KeyKind.SECRETS)
 
@@ -54,7 +68,12 @@ def add_credentials(tree: YamlTree, folder: Path) -> None:
         file = folder / dotted(path)
         if file.exists():
             position = SourcePosition(FROM_CREDENTIAL, 0, name=dotted(path))
-            _override(tree, (*path[:-1], path[-1] + FILE_SUFFIX), str(file), position)
+            _override(tree, beside(path), str(file), position)
+
+
+def beside(path: KeyPath) -> KeyPath:
+    """Returns the path of the key that names the file of a secret."""
+    return (*path[:-1], f"{path[-1]}{FILE_SUFFIX}")
 
 
 def add_environment(tree: YamlTree, env: Mapping[str, str]) -> None:
@@ -80,6 +99,10 @@ def add_environment(tree: YamlTree, env: Mapping[str, str]) -> None:
 def _parse_variable(key: ConfigKey, text: str) -> YamlValue:
     if key.kind in LIST_KINDS:
         return parse_value(text) if text.startswith("[") else [text]
+    if key.kind is KeyKind.SECTIONS:
+        if not text.startswith("["):
+            raise ValueError("this is a list of sections: write [{key: value}]")
+        return parse_value(text)
     if key.kind in BRANCH_KINDS:
         value = parse_value(text)
         if key.model is Plain and isinstance(value, str):  # true or false
@@ -90,12 +113,12 @@ def _parse_variable(key: ConfigKey, text: str) -> YamlValue:
     return text
 
 
-def _override(tree: YamlTree, path: tuple[str, ...], value: YamlValue, position: SourcePosition) -> None:
+def _override(tree: YamlTree, path: KeyPath, value: YamlValue, position: SourcePosition) -> None:
     """Sets a value; a secret also replaces one that a lower layer gave by its other key.
 
     The other key of `password` is `password_file`, and the reverse.
     """
-    last = path[-1]
+    last = str(path[-1])
     other = last.removesuffix(FILE_SUFFIX) if last.endswith(FILE_SUFFIX) else last + FILE_SUFFIX
     other_path = (*path[:-1], other)
     other_value = tree.get(other_path)
@@ -128,6 +151,8 @@ def _locate_variable(tree: YamlTree, rest: str) -> tuple[tuple[str, ...], Config
             path = (*path, name)
             if not rest:
                 return path, entry_key(key, name)
+        if key.kind is KeyKind.SECTIONS:  # its items have no names
+            return None
         model = key.model
     return None
 

@@ -70,6 +70,31 @@ def _login_keys(value: SecretStr) -> SecretStr:
 LoginKey = Annotated[SecretStr, AfterValidator(_login_keys)]
 
 
+MIN_SENDER_TOKEN_CHARACTERS = 32
+
+
+def _sender_token(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < MIN_SENDER_TOKEN_CHARACTERS:
+        raise ValueError(
+            f"is shorter than {MIN_SENDER_TOKEN_CHARACTERS} characters; make one with: openssl rand -hex 32"
+        )
+    if not value.get_secret_value().isascii() or not value.get_secret_value().isprintable():
+        raise ValueError("must be printable ASCII, as it goes into a header; make one: openssl rand -hex 32")
+    return value
+
+
+SenderToken = Annotated[Secret, AfterValidator(_sender_token)]
+
+
+def _sender_name(value: str) -> str:
+    if not re.fullmatch("[a-z0-9_-]{1,32}", value, re.ASCII):
+        raise ValueError("must be 1 to 32 characters of a-z, 0-9, _ and -")
+    return value
+
+
+SenderName = Annotated[str, AfterValidator(_sender_name)]
+
+
 def _path(value: object) -> object:
     """Refuses an empty path: it would mean the working folder."""
     if value == "":

@@ -4,6 +4,7 @@ A `KeyPath` is a key part by part; `dotted` writes it for people:
 
     ("mqtt", "url", 0)                   mqtt.url[0]            an item of a list
     ("accounts", "home", "backend")      accounts.home.backend  `accounts` is a map, `home` an entry of it
+    ("web", "senders", 0, "token")       web.senders[0].token   `web.senders` is a list of sections
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ KeyPath = tuple[str | int, ...]
 class KeyKind(Enum):
     SECTION = auto()
     MAP = auto()
+    SECTIONS = auto()
     LIST = auto()
     PATHS = auto()
     SECRETS = auto()
@@ -58,7 +60,7 @@ class ConfigKey:
     optional: bool
     description: str
     default: object
-    #: The class of a section, or of the entries of a map.
+    #: The class of a section, of the entries of a map, or of the items of a list of sections.
     model: type[Section] | None = None
     #: Whether a reload changes it, and all below it, in the running program (`field_types.Live`).
     is_live: bool = False
@@ -79,7 +81,7 @@ def keys_of(model: type[Section]) -> dict[str, ConfigKey]:
             kind=kind,
             optional=type(None) in get_args(field.annotation),
             description=field.description or (inner.__doc__ if inner else "") or "",
-            default=field.get_default(call_default_factory=True),
+            default=None if field.is_required() else field.get_default(call_default_factory=True),
             model=inner,
             is_live=LIVE in field.metadata,
         )
@@ -87,13 +89,18 @@ def keys_of(model: type[Section]) -> dict[str, ConfigKey]:
 
 
 def locate(path: KeyPath) -> ConfigKey | None:
-    """Returns the key at a path, or None. An entry of a map is a section, an item of a list is its list."""
+    """Returns the key at a path, or None.
+
+    An entry of a map is a section, so is an item of a list of sections; any other item of a list is its list.
+    """
     key: ConfigKey | None = None
     known = keys_of(Settings)
     for name in path:
         if key is not None and key.kind in LIST_KINDS and isinstance(name, int):
             continue
-        if key is not None and key.kind is KeyKind.MAP:
+        if key is not None and (
+            key.kind is KeyKind.MAP or (key.kind is KeyKind.SECTIONS and isinstance(name, int))
+        ):
             key = entry_key(key, str(name))
         elif (key := known.get(str(name))) is None:
             return None
@@ -102,7 +109,7 @@ def locate(path: KeyPath) -> ConfigKey | None:
 
 
 def entry_key(map_key: ConfigKey, name: str) -> ConfigKey:
-    """Returns the entry `name` of a map as a section."""
+    """Returns the entry `name` of a map, or the item of a list of sections, as a section."""
     return replace(map_key, name=name, attribute=name, kind=KeyKind.SECTION, optional=False, default=None)
 
 
@@ -117,12 +124,18 @@ def children(path: KeyPath) -> dict[str, ConfigKey]:
 def walk(
     model: type[Section] = Settings, parent_path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], ConfigKey]]:
-    """Yields every key with its path; `*` stands for the name of an entry of a map."""
+    """Yields every key with its path.
+
+    `*` stands for the name of an entry of a map, `[]` for the index of an item of a list of sections.
+    """
     for name, key in keys_of(model).items():
         path = (*parent_path, name)
         yield path, key
         if key.model is not None:
-            yield from walk(key.model, (*path, "*") if key.kind is KeyKind.MAP else path)
+            yield from walk(key.model, (*path, *_ENTRY_SIGNS.get(key.kind, ())))
+
+
+_ENTRY_SIGNS = {KeyKind.MAP: ("*",), KeyKind.SECTIONS: ("[]",)}
 
 
 def dotted(path: KeyPath) -> str:
@@ -146,6 +159,7 @@ _LIST_KIND_BY_ITEM = {
     KeyKind.TEXT: KeyKind.LIST,
     KeyKind.PATH: KeyKind.PATHS,
     KeyKind.SECRET: KeyKind.SECRETS,
+    KeyKind.SECTION: KeyKind.SECTIONS,
 }
 
 
@@ -156,7 +170,8 @@ def _kind_of(annotation: Any) -> tuple[KeyKind, type[Section] | None]:
     if origin is Literal:
         return KeyKind.CHOICE, None
     if origin is tuple:
-        return _LIST_KIND_BY_ITEM[_kind_of(get_args(inner)[0])[0]], None
+        item_kind, item_model = _kind_of(get_args(inner)[0])
+        return _LIST_KIND_BY_ITEM[item_kind], item_model
     if origin is not None and issubclass(origin, Mapping):
         return KeyKind.MAP, get_args(inner)[1]
     if issubclass(inner, Section):
@@ -206,13 +221,14 @@ def _values_by_key(
 ) -> dict[str, tuple[object, bool]]:
     """Returns the value of every key by its dotted path, and whether a reload changes it.
 
-    `contacts` and `plain` of an account are one value each: most files have the short form of `plain`.
+    `contacts` and `plain` of an account are one value each: most files have the short form of `plain`. So is
+    a list of sections, whose items have no names.
     """
     values: dict[str, tuple[object, bool]] = {}
     for name, key in keys_of(type(section)).items():
         path, value = f"{parent_path}{name}", getattr(section, key.attribute)
         is_key_live = is_live or key.is_live
-        if key.model is None or key.model in {Pin, Plain}:
+        if key.model is None or key.model in {Pin, Plain} or key.kind is KeyKind.SECTIONS:
             values[path] = value, is_key_live
             continue
         sections = {path: value}

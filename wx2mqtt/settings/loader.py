@@ -21,15 +21,16 @@ from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.limits import MAX_CONFIG_BYTES, MAX_SECRET_BYTES
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.environment import (
-    FILE_SUFFIX,
     FROM_CREDENTIAL,
     add_credentials,
     add_environment,
+    beside,
     paths_of,
     secret_paths,
 )
+from wx2mqtt.settings.findings import SettingsFinding
 from wx2mqtt.settings.key_tree import KeyKind, KeyPath, locate
-from wx2mqtt.settings.rules import BackendRules, SettingsFinding, rule_findings
+from wx2mqtt.settings.rules import BackendRules, rule_findings
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, BackendName, Settings
 from wx2mqtt.settings.validation import validate
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, key_text, parse
@@ -209,7 +210,7 @@ def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 def _read_secrets(tree: YamlTree) -> None:
     """Reads each file that holds a secret: `password_file` becomes `password`."""
     for path in list(secret_paths(tree)):
-        file_path = (*path[:-1], path[-1] + FILE_SUFFIX)
+        file_path = beside(path)
         file_name = tree.get(file_path)
         if not isinstance(file_name, str) or not file_name:
             continue
@@ -228,7 +229,7 @@ def _read_secrets(tree: YamlTree) -> None:
             tree.warnings.append(tree.problem(file_path, advice))
 
 
-def _secret_in(path: tuple[str, ...], file: Path) -> YamlValue:
+def _secret_in(path: KeyPath, file: Path) -> YamlValue:
     """Returns the content of a secret's file: the text without its line end, or a list of lines."""
     text = read_text(file, MAX_SECRET_BYTES)
     key = locate(path)

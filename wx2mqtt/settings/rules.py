@@ -12,19 +12,9 @@ from urllib.parse import urlsplit
 from wx2mqtt.model import FILEHELPER
 from wx2mqtt.settings import formats
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
-from wx2mqtt.settings.key_tree import KeyPath
+from wx2mqtt.settings.findings import SettingsFinding, warning
 from wx2mqtt.settings.schema import Account, Cluster, Expect, Fallback, Hold, Mqtt, Pin, Settings, Web
-from wx2mqtt.values import frozen
-
-
-@frozen(kw_only=False)
-class SettingsFinding:
-    """A fault of the value at `path`, and how to fix it. A warning does not refuse the settings."""
-
-    path: KeyPath
-    message: str
-    is_warning: bool = False
-
+from wx2mqtt.settings.sender_rules import sender_findings
 
 PIN_KIND_NAMES = ", ".join(Pin.model_fields)
 
@@ -59,6 +49,7 @@ def rule_findings(settings: Settings, backends: BackendRules) -> Iterator[Settin
         yield from _fallback_findings(name, settings)
     yield from _base_topic_findings(settings)
     yield from _web_findings(settings.web)
+    yield from sender_findings(settings)
     yield from _storage_findings(settings)
     if settings.homeassistant.enabled:
         yield from _exposed_findings(settings)
@@ -86,10 +77,10 @@ def _fallback_findings(name: str, settings: Settings) -> Iterator[SettingsFindin
     path, fallback = ("accounts", name, "fallback"), settings.accounts[name].fallback
     has_way = fallback.accounts or fallback.urls or fallback.urls_file
     if not has_way and fallback != Fallback():
-        yield _warning(path, "has no effect without accounts or urls: an urgent command has no other way")
+        yield warning(path, "has no effect without accounts or urls: an urgent command has no other way")
     if fallback.urls and find_spec("apprise") is None:
         message = f"these need apprise, which is not installed: {install_command('fallback')}"
-        yield _warning((*path, "urls"), message)
+        yield warning((*path, "urls"), message)
     for index, recipient in enumerate(fallback.accounts):
         if fault := _recipient_fault(recipient, name, settings):
             yield SettingsFinding((*path, "accounts", index), fault)
@@ -150,7 +141,7 @@ def _contact_findings(
         if first_name != name:
             yield SettingsFinding(pin_path, f"names the same {kind} as '{first_name}'; keep one of the two")
         if kind not in backend.pin_keys:
-            yield _warning(pin_path, backend.foreign_pin.format(kind=kind))
+            yield warning(pin_path, backend.foreign_pin.format(kind=kind))
 
 
 def _foreign_keys(
@@ -164,11 +155,11 @@ def _foreign_keys(
             yield SettingsFinding((*path, "expect", key), message)
     if not backend.has_reply_window and account.hold != Hold():
         windowed = ", ".join(other.title for other in backends.values() if other.has_reply_window)
-        yield _warning((*path, "hold"), f"has no effect: only {windowed} has a window")
+        yield warning((*path, "hold"), f"has no effect: only {windowed} has a window")
     for name in backends:
         section = getattr(account, name)
         if name != account.backend and section != type(section)():
-            yield _warning((*path, name), f"has no effect: the backend is {account.backend}")
+            yield warning((*path, name), f"has no effect: the backend is {account.backend}")
 
 
 def _broker_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
@@ -182,7 +173,7 @@ def _broker_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
             ("mqtt", "password"), "a password needs mqtt.username: MQTT 3.1.1 sends none without it"
         )
     if mqtt.username is not None and mqtt.url == (EMBEDDED,):
-        yield _warning(("mqtt", "username"), "has no effect: the embedded broker needs no login")
+        yield warning(("mqtt", "username"), "has no effect: the embedded broker needs no login")
     tls, path = mqtt.tls, ("mqtt", "tls")
     if (tls.cert_file is None) != (tls.key_file is None):
         given, missing = ("key_file", "cert_file") if tls.cert_file is None else ("cert_file", "key_file")
@@ -191,7 +182,7 @@ def _broker_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
         )
     encrypted = any(url.startswith(tuple(f"{scheme}:" for scheme in TLS_SCHEMES)) for url in mqtt.url)
     if not encrypted and any(file is not None for _, file in tls):
-        yield _warning(path, "has no effect: no mqtt.url is mqtts or wss")
+        yield warning(path, "has no effect: no mqtt.url is mqtts or wss")
 
 
 def _web_findings(web: Web) -> Iterator[SettingsFinding]:
@@ -206,9 +197,9 @@ def _web_findings(web: Web) -> Iterator[SettingsFinding]:
             "others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)",
         )
     if web.token is not None and not has_password:
-        yield _warning(("web", "token"), "has no effect: without web.password_file nobody is asked for it")
+        yield warning(("web", "token"), "has no effect: without web.password_file nobody is asked for it")
     if web.url is not None and (path := urlsplit(web.url).path or "/") != web.base_path:
-        yield _warning(
+        yield warning(
             ("web", "base_path"),
             f"is {web.base_path}, and web.url leads to {path}; unless your proxy sends X-Forwarded-Prefix,"
             f" write {path}",
@@ -220,10 +211,10 @@ def _storage_findings(settings: Settings) -> Iterator[SettingsFinding]:
     if storage.url is None:
         for key in ("password", "key"):
             if getattr(storage, key) is not None:
-                yield _warning(("storage", key), "has no effect without storage.url")
+                yield warning(("storage", key), "has no effect without storage.url")
         if settings.cluster != Cluster():
             message = "has no effect without storage.url: only a database is shared by several instances"
-            yield _warning(("cluster",), message)
+            yield warning(("cluster",), message)
         return
     most = settings.cluster.max_accounts
     joined = max(map(len, settings.joined_accounts()), default=0)
@@ -251,18 +242,14 @@ def _exposed_findings(settings: Settings) -> Iterator[SettingsFinding]:
         account, slash, user = name.rpartition("/")
         if slash and account not in settings.accounts:
             message = f"names nobody: there is no account '{account}', only {known}"
-            yield _warning(path, message)
+            yield warning(path, message)
         elif not slash and len(settings.accounts) > 1:
             example = f"{next(iter(settings.accounts))}/{user}"
             message = (
                 f"is ambiguous: write it with its account, such as {example}; until then each"
                 " account exposes its own"
             )
-            yield _warning(path, message)
-
-
-def _warning(path: KeyPath, message: str) -> SettingsFinding:
-    return SettingsFinding(path, message, is_warning=True)
+            yield warning(path, message)
 
 
 def install_command(extra: str) -> str:

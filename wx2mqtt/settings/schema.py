@@ -39,6 +39,8 @@ from wx2mqtt.settings.field_types import (
     Reserve,
     Secret,
     Secrets,
+    SenderName,
+    SenderToken,
     Size,
     Text,
     Texts,
@@ -320,6 +322,19 @@ class HomeAssistant(Section):
     )
 
 
+class Sender(Section):
+    """A program that may send over HTTP"""
+
+    name: SenderName = Field(description="its name: 1 to 32 characters of a-z, 0-9, _ and -")
+    token: SenderToken | None = Field(None, description="better in token_file")
+    token_file: FilePath | None = Field(
+        None, description="a file with its Bearer token: 32 characters or more"
+    )
+    to: Text | None = Field(None, description="whom it means where it names nobody, such as me or office/me")
+    users: Texts = Field((), description="to whom it may send: names or globs (me, office/*); else only to")
+    rate: Count = Field(60, description="commands a minute, 30 at once; 0 = no limit")
+
+
 class Web(Section):
     """The web server: the page, the media of messages, /metrics, /livez and /healthz"""
 
@@ -339,6 +354,13 @@ class Web(Section):
         None, description="a file with the Bearer token for /media, /metrics and the reasons of /healthz"
     )
     trusted_proxies: Networks = Field((), description="addresses or networks whose X-Forwarded headers count")
+    senders_listen: Listen | None = Field(
+        None, description="an address of its own that serves only senders; null: web.listen"
+    )
+    ntfy_listen: Listen | None = Field(
+        None, description="an address of its own where ntfy stands at the root, for clients that know no path"
+    )
+    senders: Live[tuple[Sender, ...]] = Field((), description="programs that may send over HTTP")
     ingress: Address | None = Field(
         None,
         description="Home Assistant add-on: address of the Supervisor; it alone is served, without password",

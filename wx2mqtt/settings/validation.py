@@ -60,8 +60,8 @@ def _fault_path(tree: YamlTree, loc: KeyPath) -> KeyPath:
 
 
 def _remove_faulty(tree: YamlTree, paths: list[KeyPath]) -> None:
-    """Removes the faulty values; for a faulty item of a list the whole list."""
-    removed = [path for path in paths if tree.remove(_without_indexes(path))]
+    """Removes the faulty values; for anything faulty in a list the whole list."""
+    removed = [path for path in paths if tree.remove(_without_items(path))]
     assert removed, f"no faulty value is in the tree: {paths}"  # each round of `validate` must remove some
     for *parents, _ in removed:
         # A pin or a map that is empty only because of that would be reported as well.
@@ -71,10 +71,10 @@ def _remove_faulty(tree: YamlTree, paths: list[KeyPath]) -> None:
             tree.remove(parent)
 
 
-def _without_indexes(path: KeyPath) -> KeyPath:
-    while isinstance(path[-1], int):
-        path = path[:-1]
-    return path
+def _without_items(path: KeyPath) -> KeyPath:
+    """Returns the path of the list in which a path leads, else the path itself."""
+    indexes = [position for position, part in enumerate(path) if isinstance(part, int)]
+    return path[: indexes[0]] if indexes else path
 
 
 # What YAML leaves open.
@@ -94,6 +94,10 @@ def _normalize(tree: YamlTree, path: KeyPath, section: dict[str, YamlValue]) -> 
             _normalize_null(tree, key_path, key)
         elif isinstance(value, dict) and key.kind in BRANCH_KINDS:
             _normalize(tree, key_path, dict(value))
+        elif isinstance(value, list) and key.kind is KeyKind.SECTIONS:
+            for index, item in enumerate(value):
+                if isinstance(item, dict):
+                    _normalize(tree, (*key_path, index), dict(item))
         elif key.kind in _TEXT_KINDS:
             _refuse_flags(tree, key_path, value)
 
@@ -106,7 +110,8 @@ def _normalize_null(tree: YamlTree, path: KeyPath, key: ConfigKey) -> None:
     if key.kind is KeyKind.SECTION and not children(path[:-1]):  # an entry of a map: it exists
         tree.set(tuple(map(str, path)), {}, position)
     elif key.kind not in BRANCH_KINDS:
-        advice = "write [] for none" if key.kind in LIST_KINDS else "give one"
+        is_list = key.kind in LIST_KINDS or key.kind is KeyKind.SECTIONS
+        advice = "write [] for none" if is_list else "give one"
         tree.add_problem(path, f"has no value; {advice}, or remove the key for the default")
 
 

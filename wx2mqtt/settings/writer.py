@@ -36,6 +36,16 @@ _EXAMPLE_CONTACTS = {
 }
 
 
+_EXAMPLE_SENDER = {
+    "name": "grafana",
+    "token": "null",
+    "token_file": "grafana.token",
+    "to": "me",
+    "users": "[me, family]",
+    "rate": "60",
+}
+
+
 def compose(chosen_values: Mapping[KeyPath, object], header: str, language: Language) -> str:
     """Returns the text of the file; loading it gives just the chosen values.
 
@@ -67,6 +77,8 @@ class _Writer:
                 self.add_section(key.model, path, depth + 1)
             elif key.model is Pin:
                 self._add_contacts(path, key, depth)
+            elif key.kind is KeyKind.SECTIONS:
+                self._add_example_item(key, depth)
             else:
                 self._add_key(path, f"{key.name}:", "", depth)
                 self._add_key(path, f"{DEFAULT_ACCOUNT}:", comment, depth + 1)
@@ -85,6 +97,16 @@ class _Writer:
             name, value = _EXAMPLE_CONTACTS[pin.name]
             comment = self._translated(pin.description)
             self._add_line(f"# {name}: {{{pin.name}: {value}}}", comment, depth + 1)
+
+    def _add_example_item(self, key: ConfigKey, depth: int) -> None:
+        """Adds a list of sections with one example as comments; the file that is written has none."""
+        self._add_line(f"# {key.name}:", self._translated(key.description), depth)
+        sign = "-"
+        assert key.model is not None
+        for item_key in keys_of(key.model).values():
+            comment = self._translated(item_key.description)
+            self._add_line(f"#   {sign} {item_key.name}: {_EXAMPLE_SENDER[item_key.name]}", comment, depth)
+            sign = " "
 
     def _add_key(self, path: KeyPath, text: str, comment: str, depth: int) -> None:
         """Adds a key, as a comment unless it is chosen, or is a section that holds a chosen key."""

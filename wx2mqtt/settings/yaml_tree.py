@@ -73,31 +73,47 @@ class YamlTree:
     def get(self, path: KeyPath) -> YamlValue:
         value: YamlValue = self.data
         for name in path:
-            if not isinstance(value, dict) or not isinstance(name, str):
+            if isinstance(value, dict) and isinstance(name, str):
+                value = value.get(name)
+            elif isinstance(value, list) and isinstance(name, int) and name < len(value):
+                value = value[name]
+            else:
                 return None
-            value = value.get(name)
         return value
 
-    def set(self, path: tuple[str, ...], value: YamlValue, position: SourcePosition) -> bool:
-        """Sets a value and makes the sections above it; returns False if one of those is no mapping."""
-        section = self.data
-        for name in path[:-1]:
-            child = section.setdefault(name, {})
-            if child is None:
-                child = section[name] = {}
-            if not isinstance(child, dict):
-                return False
-            section = child
-        self.remove_positions(path, section.get(path[-1]))
-        section[path[-1]] = value
+    def set(self, path: KeyPath, value: YamlValue, position: SourcePosition) -> bool:
+        """Sets a value and makes the sections above it; returns False if one of those is no mapping.
+
+        An item of a list is never made.
+        """
+        section = self._make_section(path[:-1])
+        if section is None:
+            return False
+        last = str(path[-1])
+        self.remove_positions(path, section.get(last))
+        section[last] = value
         self.positions[path] = position
         return True
 
-    def replace(self, path: tuple[str, ...], value: YamlValue) -> None:
+    def _make_section(self, path: KeyPath) -> dict[str, YamlValue] | None:
+        """Returns the section at a path, made where there is none; None where something else is there."""
+        value: YamlValue = self.data
+        for name in path:
+            below: YamlValue = None
+            if isinstance(value, dict):
+                below = value.get(str(name))
+                if below is None:
+                    below = value[str(name)] = {}
+            elif isinstance(value, list) and isinstance(name, int) and name < len(value):
+                below = value[name]
+            value = below
+        return value if isinstance(value, dict) else None
+
+    def replace(self, path: KeyPath, value: YamlValue) -> None:
         """Replaces an existing value and keeps its position."""
         section = self.get(path[:-1])
         assert isinstance(section, dict), "only an existing value can be replaced"
-        section[path[-1]] = value
+        section[str(path[-1])] = value
 
     def remove(self, path: KeyPath) -> bool:
         """Removes a value; returns False if there is none."""

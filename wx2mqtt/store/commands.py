@@ -181,6 +181,11 @@ class JournaledCommands(JournalPart):
         """Returns waiting commands that may go out by the fallback service."""
         return await self._read(_SQL["urgent"])
 
+    async def count_waiting_of(self, sender: str) -> int:
+        """Returns how many commands of a program that sends over HTTP have no result yet."""
+        ((count,),) = await self._fetch(_SQL["count_waiting_of"], sender)
+        return int(count)
+
     async def last_command_for(self, person: PersonId, level: str) -> int | None:
         """Returns when somebody's last command to a person was accepted; `level` is their topic name."""
         rows = await self._fetch(_SQL["last_for"], person, storable_text(level))

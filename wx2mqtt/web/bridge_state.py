@@ -30,6 +30,10 @@ class BridgeState:
     reload_accepted: Callable[[], int] = int
     #: None while the database of `storage.url` is there, and without one.
     outage: Callable[[], DatabaseOutage | None] = lambda: None
+    #: The names of all accounts of the configuration, in its order; some may run elsewhere.
+    account_names: Callable[[], Sequence[str]] = tuple
+    #: Calls of senders since the start, by sender (empty: unknown) and `accepted` or the code of the refusal.
+    sender_calls: Callable[[], Mapping[tuple[str, str], int]] = dict
     #: The command that writes a configuration file; empty while there is one.
     setup_command: Callable[[], str] = str
     #: The instances that share one database; None without one.

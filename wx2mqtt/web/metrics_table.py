@@ -305,6 +305,13 @@ PROCESS_METRICS: tuple[Metric[BridgeState], ...] = (
         "1 while the database answers (storage.url); while it is away no account runs here",
         _database_up,
     ),
+    Metric(
+        name="sender_calls",
+        type="counter",
+        help="Calls of web.senders by sender (empty: wrong or no token) and code: accepted, or why not",
+        labels=("sender", "code"),
+        values=lambda bridge: ((labels, float(count)) for labels, count in bridge.sender_calls().items()),
+    ),
 )
 
 # Of the state of the cluster.

@@ -24,7 +24,7 @@ from wx2mqtt.web.auth import AuthDecision, Authenticator, AuthResult
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.hosts import AllowedHosts, parse_address
 from wx2mqtt.web.http_limits import HEALTH_ONLY_KEY
-from wx2mqtt.web.options import WebOptions
+from wx2mqtt.web.options import Serves, WebOptions
 from wx2mqtt.web.request import (
     CONTEXT_KEY,
     LANGUAGE_COOKIE,
@@ -46,6 +46,7 @@ LIVENESS_PATH = "/livez"
 HEALTH_PATH = "/healthz"
 METRICS_PATH = "/metrics"
 MEDIA_PATH = "/media/"
+SENDER_PATHS = ("/send/", "/gotify/", "/ntfy", "/wecom/", "/hook/")
 
 
 @frozen
@@ -59,6 +60,8 @@ class PathRule:
     takes_token: bool = False
     #: It is served while the database is away.
     needs_no_account: bool = False
+    #: Programs send commands to it, which its endpoint checks: their tokens, and the sizes of their bodies.
+    is_for_senders: bool = False
     #: Reserved connections may ask for it, and the Supervisor of Home Assistant without a person behind it.
     is_health: bool = False
 
@@ -72,6 +75,10 @@ PATH_RULES = (
     PathRule(path=f"{MEDIA_PATH}*", takes_token=True),
     PathRule(path=f"{STATIC_PATH}*", is_public=True, needs_no_account=True),
     PathRule(path=LOGIN_PATH, is_public=True, needs_no_account=True),
+    *(
+        PathRule(path=f"{path}*", is_public=True, needs_no_account=True, is_for_senders=True)
+        for path in SENDER_PATHS
+    ),
     PathRule(path="/logout", needs_no_account=True),
     PathRule(path="/language", needs_no_account=True),
     # The page itself says that the database is away.
@@ -146,23 +153,32 @@ class SecurityMiddleware:
         context = self._request_context(scope)
         path = self._path_without_prefix(scope["path"], context)
         inner_scope = {**scope, "path": path, "root_path": ""}
+        rule = self._rule_of(path)
         refusal = self._check_request(inner_scope, context)
         if refusal is None:
             auth_result = self._authenticator.authenticate(
                 session_key=context.session_key,
-                token=_bearer_token(inner_scope, Headers(scope=inner_scope)),
+                token=_bearer_token(inner_scope, rule),
                 address=context.client.address,
             )
             context = replace(context, is_allowed=auth_result.decision is AuthDecision.ALLOWED)
-            refusal = _check_access(inner_scope, context, auth_result)
-        if refusal is None and not path:  # the prefix itself: relative addresses in the page need a slash
+            refusal = _check_access(inner_scope, context, auth_result, rule)
+        if (
+            refusal is None and not path and not rule.is_for_senders
+        ):  # the prefix itself: relative addresses in the page need a slash
             with_slash = f"{scope['path']}/{_query_suffix(scope)}"
             refusal = RedirectResponse(with_slash, HTTPStatus.TEMPORARY_REDIRECT)
-        if refusal is None and self._bridge.outage() is not None and not rule_of(path).needs_no_account:
+        if refusal is None and self._bridge.outage() is not None and not rule.needs_no_account:
             refusal = text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "database_away", OUTAGE_HEADERS)
         inner_scope[CONTEXT_KEY] = context
         app = self._app if refusal is None else refusal
         await app(inner_scope, receive, send)
+
+    def _rule_of(self, path: str) -> PathRule:
+        """Returns the rule of a path on this address; where only senders are served, all paths are theirs."""
+        if self._options.serves in {Serves.SENDERS, Serves.ROOT_SENDERS}:
+            return PathRule(path=path, is_public=True, needs_no_account=True, is_for_senders=True)
+        return rule_of(path)
 
     def _request_context(self, scope: Scope) -> RequestContext:
         headers = Headers(scope=scope)
@@ -193,7 +209,7 @@ class SecurityMiddleware:
     def _check_request(self, scope: Scope, context: RequestContext) -> Response | None:
         """Returns the refusal of a request that is refused whoever sent it."""
         headers = Headers(scope=scope)
-        if scope.get("state", {}).get(HEALTH_ONLY_KEY) and not rule_of(scope["path"]).is_health:
+        if scope.get("state", {}).get(HEALTH_ONLY_KEY) and not self._rule_of(scope["path"]).is_health:
             retry = {"retry-after": f"{RETRY_AFTER_SECONDS}", "connection": "close"}
             return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", retry)
         # `HttpConnection` refuses a head that is far larger.
@@ -203,7 +219,8 @@ class SecurityMiddleware:
             return text_response(context, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
         length = headers.get("content-length", "0")
         is_number = length.isdecimal() and len(length) <= _MAX_LENGTH_DIGITS
-        if not is_number or int(length) > MAX_BODY_BYTES:
+        is_limited = not self._rule_of(scope["path"]).is_for_senders
+        if not is_number or (int(length) > MAX_BODY_BYTES and is_limited):
             return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
         if fault := self._foreign_source(scope, headers):
             return text_response(context, HTTPStatus.FORBIDDEN, fault)
@@ -228,7 +245,7 @@ class SecurityMiddleware:
         peer = scope.get("client")
         if not peer or parse_address(peer[0]) != parse_address(self._options.ingress):
             return False
-        return has_ingress_path(headers) or rule_of(scope["path"]).is_health
+        return has_ingress_path(headers) or self._rule_of(scope["path"]).is_health
 
     def _is_same_origin(self, headers: Headers) -> bool:
         """Returns false if a page of another site sent the request.
@@ -242,7 +259,9 @@ class SecurityMiddleware:
         return origin is None or self._hosts.is_same_origin(origin, headers.get("host", ""))
 
 
-def _check_access(scope: Scope, context: RequestContext, auth_result: AuthResult) -> Response | None:
+def _check_access(
+    scope: Scope, context: RequestContext, auth_result: AuthResult, rule: PathRule
+) -> Response | None:
     """Returns the refusal of a client that may not have this path."""
     if context.is_allowed:
         return None
@@ -254,7 +273,7 @@ def _check_access(scope: Scope, context: RequestContext, auth_result: AuthResult
         case AuthDecision.WRONG_SECRET:
             return text_response(context, HTTPStatus.UNAUTHORIZED, "wrong_token", AUTHENTICATE_HEADERS)
         case _:
-            return None if rule_of(scope["path"]).is_public else _login_required(scope, context)
+            return None if rule.is_public else _login_required(scope, context)
 
 
 def _login_required(scope: Scope, context: RequestContext) -> Response:
@@ -273,11 +292,11 @@ def _query_suffix(scope: Scope) -> str:
     return f"?{query}" if query else ""
 
 
-def _bearer_token(scope: Scope, headers: Headers) -> str | None:
+def _bearer_token(scope: Scope, rule: PathRule) -> str | None:
     """Returns the token of the Authorization header; None without one, or where tokens are not accepted."""
-    if scope["method"] not in _READING_METHODS or not rule_of(scope["path"]).takes_token:
+    if scope["method"] not in _READING_METHODS or not rule.takes_token:
         return None
-    scheme, _, token = headers.get("authorization", "").partition(" ")
+    scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import field
+from enum import Enum, auto
 from ipaddress import IPv4Network, IPv6Network
 
 from wx2mqtt.errors import Wx2MqttError
@@ -15,6 +16,19 @@ IpNetwork = IPv4Network | IPv6Network
 
 class CannotListen(Wx2MqttError):
     """The address of the web server cannot be had."""
+
+
+class Serves(Enum):
+    """What an address of the web server serves."""
+
+    #: The page, media, metrics, health; and senders.
+    EVERYTHING = auto()
+    #: All that, without senders.
+    PAGE = auto()
+    #: The interfaces of senders, and nothing else.
+    SENDERS = auto()
+    #: Those of them that stand at the root.
+    ROOT_SENDERS = auto()
 
 
 @frozen
@@ -39,13 +53,30 @@ class WebOptions:
     ingress: str = ""
     #: For clients that ask for none that is available.
     language: Language = "en"
+    serves: Serves = Serves.EVERYTHING
+    #: The key of the configuration that names the address.
+    key: str = "web.listen"
+
+
+@frozen
+class SenderOptions:
+    """A program that may send over HTTP."""
+
+    name: str
+    token: str = field(repr=False)
+    #: To whom it sends where it names nobody: a topic name, or `account/name`; empty without one.
+    to: str
+    #: To whom it may send: names or globs, with an account before them or for the first account.
+    users: tuple[str, ...]
+    #: Commands a minute; 0: no limit.
+    rate: int
 
 
 def listen_problem(options: WebOptions, error: OSError) -> str:
     """Returns why the address cannot be used, and what to change."""
     address = f"port {options.port} on {options.host}"
     if isinstance(error, PermissionError):
-        return f"web.listen: {address} may be opened by root only: choose one from 1024 on"
+        return f"{options.key}: {address} may be opened by root only: choose one from 1024 on"
     is_in_use = error.errno == errno.EADDRINUSE
     reason = "is in use" if is_in_use else f"cannot be had ({error.strerror or error})"
-    return f"web.listen: {address} {reason}: choose another, or set web.enabled to false"
+    return f"{options.key}: {address} {reason}: choose another, or set web.enabled to false"

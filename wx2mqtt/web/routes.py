@@ -35,11 +35,13 @@ from wx2mqtt.web.middleware import (
     STATIC_PATH,
     SecurityMiddleware,
 )
-from wx2mqtt.web.options import WebOptions
+from wx2mqtt.web.options import Serves, WebOptions
 from wx2mqtt.web.page.handlers import PageHandlers
 from wx2mqtt.web.page.page import LOGOUT_QUESTION, NEW_OWNER_QUESTION
 from wx2mqtt.web.request import context_of
 from wx2mqtt.web.responses import text_response
+from wx2mqtt.web.senders.callers import SenderRegistry
+from wx2mqtt.web.senders.endpoint import SenderEndpoint
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +54,26 @@ def web_application(
     closing: asyncio.Event,
     clock: Callable[[], float],
     bridge: BridgeState | None = None,
+    senders: SenderRegistry | None = None,
 ) -> SecurityMiddleware:
     """Returns the application. When `closing` is set, requests that wait end. `clock` in seconds."""
     bridge = bridge or BridgeState()
     authenticator = Authenticator(options, clock)
+    endpoint = SenderEndpoint(bridge, senders or SenderRegistry(clock), closing)
+    routes = endpoint.routes(options.serves)
+    if options.serves in {Serves.EVERYTHING, Serves.PAGE}:
+        routes += _page_routes(bridge, authenticator, media_libraries, closing)
+    router = Router(routes, redirect_slashes=False, default=_not_found)
+    return SecurityMiddleware(router, options, authenticator, bridge)
+
+
+def _page_routes(
+    bridge: BridgeState,
+    authenticator: Authenticator,
+    media_libraries: Sequence[MediaLibrary],
+    closing: asyncio.Event,
+) -> list[Route]:
+    """Returns the routes of everything but senders."""
     assets = Assets()
     health = HealthEndpoint(bridge)
     metrics = MetricsEndpoint(bridge)
@@ -63,7 +81,7 @@ def web_application(
     login = LoginPage(authenticator, assets)
     page = PageHandlers(bridge, authenticator, assets, closing)
     of_account, account = page.of_account, "/accounts/{account}"
-    routes = [  # starlette adds HEAD to GET
+    return [  # starlette adds HEAD to GET
         Route(LIVENESS_PATH, health.livez, methods=["GET"]),
         Route(HEALTH_PATH, health.healthz, methods=["GET"]),
         Route(METRICS_PATH, metrics.handle, methods=["GET"]),
@@ -86,8 +104,6 @@ def web_application(
         Route(f"{account}/test", of_account(page.send_test), methods=["POST"]),
         Route(f"{account}/send", of_account(page.send), methods=["POST"]),
     ]
-    router = Router(routes, redirect_slashes=False, default=_not_found)
-    return SecurityMiddleware(router, options, authenticator, bridge)
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,13 +115,17 @@ class HttpService:
     """All connections to the web server, without a task of its own."""
 
     def __init__(
-        self, options: WebOptions, media_libraries: Sequence[MediaLibrary], bridge: BridgeState | None
+        self,
+        options: WebOptions,
+        media_libraries: Sequence[MediaLibrary],
+        bridge: BridgeState | None,
+        senders: SenderRegistry | None = None,
     ) -> None:
         self._closing = asyncio.Event()
         self._limiter = ConnectionLimiter(proxies=options.proxies)
         self._state = ServerState()
         clock = asyncio.get_running_loop().time
-        self._application = web_application(options, media_libraries, self._closing, clock, bridge)
+        self._application = web_application(options, media_libraries, self._closing, clock, bridge, senders)
         self._config = Config(
             RequestWatch(self._application),
             http="httptools",

@@ -16,7 +16,8 @@ import structlog
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.options import CannotListen, WebOptions, listen_problem
+from wx2mqtt.web.options import CannotListen, Serves, WebOptions, listen_problem
+from wx2mqtt.web.senders.callers import SenderRegistry
 
 if TYPE_CHECKING:
     from wx2mqtt.bridge.media.library import MediaLibrary
@@ -40,11 +41,16 @@ class WebServer:
     """
 
     def __init__(
-        self, options: WebOptions, media_libraries: Sequence[MediaLibrary], bridge: BridgeState | None = None
+        self,
+        options: WebOptions,
+        media_libraries: Sequence[MediaLibrary],
+        bridge: BridgeState | None = None,
+        senders: SenderRegistry | None = None,
     ) -> None:
         self._options = options
         self._media_libraries = media_libraries
         self._bridge = bridge
+        self._senders = senders
         self._language = options.language
         self._server: asyncio.Server | None = None
         self._service: HttpService | None = None
@@ -80,7 +86,8 @@ class WebServer:
         for listener in self._server.sockets:
             loop.add_reader(listener.fileno(), self._on_first_connection)
         self.port = self._server.sockets[0].getsockname()[1]
-        log.info("web server runs", url=self.url)
+        is_for_people = self._options.serves in {Serves.EVERYTHING, Serves.PAGE}
+        log.info("web server runs" if is_for_people else "senders are served", url=self.url)
         return self
 
     async def __aexit__(
@@ -109,7 +116,7 @@ class WebServer:
         """Loads the service, and accepts connections from then on."""
         module = await asyncio.to_thread(importlib.import_module, SERVICE_MODULE)
         assert self._server is not None
-        self._service = module.HttpService(self._options, self._media_libraries, self._bridge)
+        self._service = module.HttpService(self._options, self._media_libraries, self._bridge, self._senders)
         self._service.set_language(self._language)
         await self._server.start_serving()
         self._listen()
@@ -134,3 +141,32 @@ class WebServer:
         self._stop_listening()
         if self._service is not None:
             await self._service.close()
+
+
+class WebServers:
+    """The web server and the addresses that serve senders only, as one."""
+
+    def __init__(self, servers: Sequence[WebServer]) -> None:
+        self._servers = servers
+        self._main = servers[0]
+
+    @property
+    def url(self) -> str:
+        return self._main.url
+
+    @property
+    def port(self) -> int:
+        return self._main.port
+
+    @property
+    def urls(self) -> list[str]:
+        """The addresses of all servers, that of the page first."""
+        return [server.url for server in self._servers]
+
+    def set_language(self, language: Language) -> None:
+        for server in self._servers:
+            server.set_language(language)
+
+    async def stop(self) -> None:
+        """Stops all of them as `WebServer.stop`, at the same time."""
+        await asyncio.gather(*(server.stop() for server in self._servers))

@@ -122,6 +122,7 @@ def test_a_result_has_all_its_keys_with_null_where_nothing_is_known():
         "time": "2026-11-25T09:46:40.123Z",
         "retry_after": None,
         "duplicate_possible": False,
+        "sender": None,
     }
 
 

@@ -21,7 +21,11 @@ PACKAGE = Path(wx2mqtt.__file__).parent
 
 # A section is recognised by the name of its key, of a variable to which it was assigned, or of its class.
 SECTIONS: dict[str, type[Section]] = {
-    **{path[-1]: key.model for path, key in walk() if key.model is not None and key.kind is KeyKind.SECTION},
+    **{
+        path[-1]: key.model
+        for path, key in walk()
+        if key.model is not None and key.kind in {KeyKind.SECTION, KeyKind.SECTIONS}
+    },
     "settings": Settings,
     "whole": Settings,
     "account": Account,
@@ -85,7 +89,7 @@ OF_BACKENDS = {
 def _model_of(path: tuple[str, ...]) -> type[Section]:
     model: type[Section] = Settings
     for name in path[:-1]:
-        if name != "*":
+        if name not in {"*", "[]"}:
             child = keys_of(model)[name].model
             assert child is not None
             model = child

@@ -93,13 +93,20 @@ class AttachmentIntake:
         if not new.fingerprint:
             digest = await asyncio.to_thread(payload_fingerprint, delivery.payload)
             new = replace(new, fingerprint=digest)
+        return await self._with_file(new, delivery.payload)
+
+    async def complete_call(self, new: NewCommand) -> NewCommand:
+        """Returns a command from HTTP with its stored file, or rejected. Raises only `StoreError`."""
+        return new if new.blob is not None else await self._with_file(new, b"")
+
+    async def _with_file(self, new: NewCommand, payload: bytes) -> NewCommand:
         if new.result is not None or not brings_file(new.command):
             return new
         try:
             async with self._slots:
-                blob = await self.attachments.store(new.command, delivery.payload)
+                blob = await self.attachments.store(new.command, payload)
         except Exception as error:  # noqa: BLE001 - a bug in the bridge rejects only this command
-            content = await asyncio.to_thread(_checksum, new.command, delivery.payload)
+            content = await asyncio.to_thread(_checksum, new.command, payload)
             rejected = self._validator.reject(new, error, content)
             return replace(rejected, fingerprint=await self._stored_fingerprint(new) or rejected.fingerprint)
         command = replace(new.command, data="")  # the file is in the store

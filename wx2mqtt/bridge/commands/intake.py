@@ -25,7 +25,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
 from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import BadCommand
+from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.limits import MAX_PENDING_BYTES
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Connected, Delivery
@@ -35,6 +35,9 @@ from wx2mqtt.store.journal import Journal
 
 # The largest number of deliveries that are accepted in one commit.
 MAX_ACCEPT_BATCH = 100
+
+# A call that nobody has begun to store by then is refused: its client would soon give up.
+CALL_TIMEOUT_SECONDS = 30.0
 
 # The length of a random session id; it fits into an integer of SQLite.
 SESSION_ID_BITS = 52
@@ -49,6 +52,23 @@ class PendingDelivery:
     in_order: bool
     #: It may get one.
     done: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class PendingCall:
+    """A command from HTTP that is not stored yet."""
+
+    new: NewCommand
+    #: Gets what became of it, or `StoreError`.
+    accepted: asyncio.Future[AcceptResult]
+
+    def refuse(self, error: StoreError) -> None:
+        if not self.accepted.done():
+            self.accepted.set_exception(error)
+            self.accepted.exception()  # the caller may have gone
+
+
+Pending = PendingDelivery | PendingCall
 
 
 class CommandIntake:
@@ -70,14 +90,15 @@ class CommandIntake:
         self._journal = ctx.journal
         self._broker = ctx.broker
         self._validator = validator
-        self._attachment_intake = attachment_intake
+        self.attachment_intake = attachment_intake
         self._retained_commands = retained_commands
         self._sender = sender
         self._acceptance = Acceptance(ctx.journal, sender)
         self._requests = requests
         self._results = results
         self._accept_order = AcceptOrder()
-        self._queue: deque[PendingDelivery] = deque()
+        self._queue: deque[Pending] = deque()
+        self._open_calls: set[PendingCall] = set()
         self._unacknowledged: deque[PendingDelivery] = deque()
         self._wake_event = asyncio.Event()
         self._session = 0
@@ -125,7 +146,7 @@ class CommandIntake:
         """Accepts a text or a picture of the bridge's own (`own_texts.py`). Raises `StoreError`."""
         if picture:
             try:
-                new = replace(new, blob=await self._attachment_intake.attachments.store(new.command, picture))
+                new = replace(new, blob=await self.attachment_intake.attachments.store(new.command, picture))
             except BadCommand as error:  # the store is full
                 new = self._validator.reject(new, error, "")
         await self._commit([new])
@@ -141,22 +162,53 @@ class CommandIntake:
             self._sender.outcomes.record(new.command.kind, new.result, is_fallback=True)
         return accepted
 
+    async def accept_call(self, new: NewCommand) -> AcceptResult:
+        """Accepts a command from HTTP together with the deliveries of the broker, in the order of receipt.
+
+        Raises `StoreError` where the store does not take it, or nothing accepts it in time: then it is not
+        stored. Only when the account ends meanwhile, it may be.
+        """
+        call = PendingCall(new, asyncio.get_running_loop().create_future())
+        self._open_calls.add(call)
+        self._queue.append(call)
+        self._wake_event.set()
+        try:
+            done, _ = await asyncio.wait([call.accepted], timeout=CALL_TIMEOUT_SECONDS)
+            if not done and call in self._queue:
+                self._queue.remove(call)
+                call.refuse(StoreError("the store does not take it now"))
+            await asyncio.wait([call.accepted])
+            return call.accepted.result()
+        finally:
+            self._open_calls.discard(call)
+
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                await self._wake_event.wait()
-                self._wake_event.clear()
-                while self._queue:
-                    await self._accept_batch(tasks)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    await self._wake_event.wait()
+                    self._wake_event.clear()
+                    while self._queue:
+                        await self._accept_batch(tasks)
+        finally:
+            for call in self._open_calls:
+                call.refuse(StoreError("the account is being stopped"))
 
     async def _accept_batch(self, tasks: asyncio.TaskGroup) -> None:
         batch = [self._queue.popleft() for _ in range(min(MAX_ACCEPT_BATCH, len(self._queue)))]
-        ready: list[tuple[PendingDelivery, NewCommand]] = []
+        ready: list[tuple[Pending, NewCommand]] = []
         batch_finished = asyncio.Event()
         now = asyncio.get_running_loop().time
         resumed_at = now()
         for pending in batch:
             resumed_at = await yield_after_long_work(resumed_at, now)
+            if isinstance(pending, PendingCall):
+                if self._accept_order.must_wait(pending.new):
+                    ticket = self._accept_order.enqueue(pending.new, batch_finished)
+                    tasks.create_task(self._accept_call_later(pending, ticket))
+                else:
+                    ready.append((pending, pending.new))
+                continue
             topic = self._topics.parse(pending.delivery.topic)
             if topic is None or self._retained_commands.is_own_clear(pending.delivery):
                 self._acknowledge(pending)
@@ -170,40 +222,69 @@ class CommandIntake:
                 new = await self._validator.validate_request(topic.name, pending.delivery, self._session)
             else:
                 new = await self._validator.validate_command(pending.delivery, topic, self._session)
-            if self._attachment_intake.is_needed(new) or self._accept_order.must_wait(new):
+            if self.attachment_intake.is_needed(new) or self._accept_order.must_wait(new):
                 ticket = self._accept_order.enqueue(new, batch_finished)
                 tasks.create_task(self._accept_later(pending, new, ticket, self._session))
             else:
                 ready.append((pending, new))
         if ready:
-            await retry_until_stored(lambda: self._commit([new for _, new in ready]))
-            for pending, _ in ready:
-                self._acknowledge(pending)
+            await self._commit_batch(ready)
         batch_finished.set()
+
+    async def _commit_batch(self, ready: Sequence[tuple[Pending, NewCommand]]) -> None:
+        """Stores commands, then acknowledges their deliveries and answers their calls.
+
+        When the store does not take them, calls are refused at once, and deliveries wait until it does.
+        """
+        calls = [pending for pending, _ in ready if isinstance(pending, PendingCall)]
+        try:
+            await self._commit([new for _, new in ready], calls)
+        except StoreError as error:
+            for call in calls:
+                call.refuse(error)
+            kept = [
+                new
+                for pending, new in ready
+                if isinstance(pending, PendingDelivery) or pending.accepted.exception() is None
+            ]
+            if kept:
+                await retry_until_stored(lambda: self._commit(kept))
+        for pending, _ in ready:
+            if isinstance(pending, PendingDelivery):
+                self._acknowledge(pending)
+
+    async def _accept_call_later(self, call: PendingCall, ticket: AcceptTicket) -> None:
+        with self._accept_order.finish_after(ticket):
+            for earlier in ticket.earlier:
+                await earlier.wait()
+            await self._commit_batch([(call, call.new)])
 
     async def _accept_later(
         self, pending: PendingDelivery, new: NewCommand, ticket: AcceptTicket, session: int
     ) -> None:
         """Completes a command, waits for its turn, then commits it; other chats overtake it meanwhile."""
         with self._accept_order.finish_after(ticket):
-            new = await self._attachment_intake.complete(new, pending.delivery, session)
+            new = await self.attachment_intake.complete(new, pending.delivery, session)
             self._release_payload(pending)  # the wait may be long
             for earlier in ticket.earlier:
                 await earlier.wait()
             await retry_until_stored(lambda: self._commit([new]))
         self._acknowledge(pending)
 
-    async def _commit(self, new: list[NewCommand]) -> None:
+    async def _commit(self, new: list[NewCommand], calls: Sequence[PendingCall] = ()) -> None:
         """Stores commands and hands them to the sender. Raises `StoreError`."""
         await self.store_session()
         self._ctx.counters.commands += len(new)
         results = await self._acceptance.accept(new)
+        outcomes = {id(command): accepted for command, accepted in zip(new, results, strict=True)}
+        for call in calls:
+            call.accepted.set_result(outcomes[id(call.new)])
         for accepted in results:
             self._ctx.signals.outbox_changed.emit(accepted.outbox)
         for command, accepted in zip(new, results, strict=True):
             await self._on_committed(command, accepted)
             if command.blob is not None and accepted.outcome is not AcceptOutcome.NEW:
-                await self._attachment_intake.attachments.release(command.blob)
+                await self.attachment_intake.attachments.release(command.blob)
 
     async def _on_committed(self, new: NewCommand, accepted: AcceptResult) -> None:
         """Does what a command needs that is not sent: it has its result, or its id is in use."""
@@ -213,6 +294,8 @@ class CommandIntake:
                 self._sender.outcomes.record(new.command.kind, new.result)
             case AcceptOutcome.REPEAT if row is not None and row.result is not None:
                 await self._ctx.publish(self._results.publications(row.result, new.replies))
+            case AcceptOutcome.REUSED if new.command.sender:
+                pass  # its caller is told so, and nothing is stored
             case AcceptOutcome.REUSED:  # the rejection gets an id of its own
                 rejected = self._validator.reject_reused_id(new)
                 (stored,) = await self._journal.commands.accept([rejected])

@@ -113,6 +113,7 @@ class FailureLog:
                 status=str(result.status),
                 code=result.code,
                 reason=result.message,
+                **({"sender": result.sender} if result.sender else {}),
             )
 
     def end_period(self) -> None:

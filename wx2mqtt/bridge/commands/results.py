@@ -87,7 +87,15 @@ class ResultPublications:
 
 def make_result(command: Command, command_id: str, status: Status, code: str, message: str) -> Result:
     """Returns the result of a command that is not stored yet."""
-    return Result(id=command_id, user=command.user, status=status, code=code, message=message, time=now_ms())
+    return Result(
+        id=command_id,
+        user=command.user,
+        status=status,
+        code=code,
+        message=message,
+        time=now_ms(),
+        sender=command.sender,
+    )
 
 
 def with_remarks(result: Result, command: Command, language: Language, *, has_window: bool = False) -> Result:
@@ -160,6 +168,7 @@ def results_of_members(members: Sequence[CommandRow], result: Result) -> list[tu
                 result,
                 id=row.command_id,
                 user=row.command.user,
+                sender=row.command.sender,
                 duplicate_possible=is_uncertain or row.duplicate_possible or row.unanswered > 0,
                 bundled=bundled,
             ),

@@ -23,8 +23,10 @@ from wx2mqtt.aio import MAX_BYTES_ON_LOOP, retry_until_stored, run_by_size
 from wx2mqtt.bridge.attachment_checks import (
     bytes_as_text_error,
     check_filename,
+    check_stored_file,
     file_too_large_error,
     max_bytes,
+    suggested_kind,
 )
 from wx2mqtt.bridge.attachments import FILE_KINDS
 from wx2mqtt.bridge.commands.resolver import message_texts
@@ -167,14 +169,32 @@ class CommandValidator:
             self._validated(command, source) if failure is None else self._rejected(command, source, failure)
         )
 
-    def validate_fields(self, user: str, fields: Mapping[str, Json]) -> NewCommand:
-        """Returns the command that came with these fields in another way than MQTT, accepted or rejected."""
+    def validate_fields(
+        self, user: str, fields: Mapping[str, Json], *, sender: str = "", upload: Blob | None = None
+    ) -> NewCommand:
+        """Returns the command that came with these fields in another way than MQTT, accepted or rejected.
+
+        `sender` is the program that sent it over HTTP, `upload` the file that it brought.
+        """
         source = CommandSource(replies=(self._results.result_topic_reply(user),))
         try:
-            command = command_from_fields(user, fields, self._require_supported)
+            command = self._read_fields(user, fields, upload)
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
             return self._rejected(Command(user=user), replace(source, payload=encode(fields)), error)
-        return self._validated(command, source)
+        new = self._validated(replace(command, sender=sender), source)
+        if upload is None or new.result is not None:
+            return new
+        return replace(new, blob=upload, fingerprint=fingerprint(new.command, upload.sha256))
+
+    def _read_fields(self, user: str, fields: Mapping[str, Json], upload: Blob | None) -> Command:
+        if upload is None:
+            return command_from_fields(user, fields, self._require_supported)
+        limits = self._capabilities.media
+        if "kind" not in fields:
+            fields = {**fields, "kind": str(suggested_kind(upload.mime, limits))}
+        command = command_from_fields(user, fields, self._require_supported, has_upload=True)
+        check_stored_file(command.kind, upload, limits)
+        return command
 
     def validate_fallback(
         self, command: Command, account: str, fingerprint: str, blob: Blob | None
@@ -412,5 +432,7 @@ def fingerprint(command: Command, content: str = "") -> str:
     user = composed(command.user)
     fields = (command.kind, command.text, command.path, command.url, content, command.name)
     markdown = ["markdown", True] if command.markdown else []
-    text = json.dumps([user, *fields, command.message_id, *command.mention, *markdown])
+    # An id belongs to its caller: the same command of another one has another hash.
+    caller = [{"sender": command.sender}] if command.sender else []
+    text = json.dumps([user, *fields, command.message_id, *command.mention, *markdown, *caller])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

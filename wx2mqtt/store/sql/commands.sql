@@ -178,6 +178,10 @@ SELECT * FROM command WHERE account = ?1 AND id < ?2 AND status IS NULL ORDER BY
 SELECT * FROM command
 WHERE account = ? AND status IS NOT NULL AND status <> 'sent' ORDER BY settled DESC LIMIT ?;
 
+-- count_waiting_of --
+SELECT count(*) FROM command
+WHERE account = ?1 AND status IS NULL AND json_extract(command, '$.sender') = ?2;
+
 -- failing_users --
 -- The users to whom no command was sent since another one, finished after ?2, was not: the last ?3, the oldest first.
 SELECT user, failed FROM (

@@ -104,7 +104,7 @@ class RequestBody:
 class SenderCommand:
     """A request that was read."""
 
-    #: The keys of a command (docs/en/reference/send.md), unchecked.
+    #: The keys of a command (docs/en/reference/sending.md), unchecked.
     fields: Mapping[str, Json] = field(repr=False)
     #: A topic name, or `account/name`; empty: the `to` of the sender.
     user: str = ""
@@ -138,7 +138,7 @@ class Refused:
     """A request that became no command; `write_refusal` answers with it."""
 
     status: HTTPStatus
-    #: As in results; `unauthorized`, `forbidden`, `elsewhere` and `busy` besides.
+    #: As in results; `unauthorized`, `forbidden` and `elsewhere` besides.
     code: str
     #: For people: what is wrong, and what to change.
     message: str

@@ -91,7 +91,10 @@ def _read_fields(head: RequestHead, body: RequestBody) -> dict[str, Json]:
         return json_object(body.data, COMMAND_JSON)
     if head.media_type == MULTIPART_TYPE:
         _reject_unknown_keys(head.query, (), "query_beside_command")
-        return {name: _field_value(name, value) for name, value in body.fields.items()}
+        values = {name: _field_value(name, value) for name, value in body.fields.items()}
+        if body.file is not None and body.file.name:
+            values.setdefault("name", body.file.name)
+        return values
     known = TEXT_QUERY_KEYS if body.file is None else FILE_QUERY_KEYS
     _reject_unknown_keys(head.query, known, "unknown_query_key")
     fields = {name: _field_value(name, value) for name, value in head.query.items() if name != "wait"}

@@ -22,6 +22,10 @@ SELECT * FROM command
 WHERE account = ? AND status IS NULL AND replace(command, '\u0000', '\ufffd')::json ->> 'urgent' = 'true'
 ORDER BY id;
 
+-- count_waiting_of --
+SELECT count(*) FROM command
+WHERE account = ?1 AND status IS NULL AND replace(command, '\u0000', '\ufffd')::json ->> 'sender' = ?2;
+
 -- failing_users --
 SELECT user, failed FROM (
     SELECT replace(command, '\u0000', '\ufffd')::json ->> 'user' AS user,

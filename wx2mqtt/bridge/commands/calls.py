@@ -1,0 +1,152 @@
+"""Commands that come over HTTP, from the programs of `web.senders`.
+
+    POST /send/wife "home at six"  ->  validate  ->  one commit, with deliveries of the broker  ->  202
+
+The command is the same as from MQTT: one validator, one journal, one result. Only what is refused differs:
+the caller is told so, and nothing is stored or published. Tokens, rates and forms of requests are in
+`web/senders/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from wx2mqtt.aio import cancel_and_wait
+from wx2mqtt.bridge.commands.intake import CommandIntake
+from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
+from wx2mqtt.bridge.commands.validation import CommandValidator
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.errors import BadCommand, Wx2MqttError
+from wx2mqtt.i18n.bridge import bridge_text, rejection_text
+from wx2mqtt.model import Blob, Json, Result
+from wx2mqtt.mqtt.payloads import result_body
+from wx2mqtt.store.command_records import AcceptOutcome
+from wx2mqtt.values import frozen
+
+
+class CallRefused(Wx2MqttError):
+    """The call became no command; `code` is that of a result, the message a sentence for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@frozen
+class AcceptedCall:
+    """A command that is stored."""
+
+    command_id: str
+    #: The number of its row in the journal.
+    row_id: int
+    #: In milliseconds.
+    time: int
+    #: As on `result/<user>`; None where there is none yet.
+    result: Mapping[str, Json] | None
+
+
+@frozen
+class ResultWait:
+    """How long a call waits for its result."""
+
+    seconds: float
+    #: Ends the wait when it is set.
+    interrupt: asyncio.Event
+
+    async def first_of(self, finished: asyncio.Future[Result]) -> Result | None:
+        interrupted = asyncio.create_task(self.interrupt.wait())
+        waits: list[asyncio.Future[Any]] = [finished, interrupted]
+        try:
+            await asyncio.wait(waits, timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancel_and_wait([interrupted])
+        return finished.result() if finished.done() else None
+
+
+class CommandCalls:
+    """The calls of one account."""
+
+    def __init__(
+        self,
+        ctx: AccountContext,
+        validator: CommandValidator,
+        intake: CommandIntake,
+        outcomes: CommandOutcomes,
+    ) -> None:
+        self._ctx = ctx
+        self._validator = validator
+        self._attachment_intake = intake.attachment_intake
+        self._attachments = intake.attachment_intake.attachments
+        self._intake = intake
+        self._waiters: dict[str, list[asyncio.Future[Result]]] = {}
+        outcomes.ended.connect(self._on_finished)
+
+    async def store_upload(self, kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:
+        """Stores the file of a call; who makes no command of it calls `release`. Raises `CallRefused`."""
+        try:
+            return await self._attachments.store_upload(kind, chunks)
+        except BadCommand as bad:
+            raise self._refusal(bad) from None
+
+    async def release(self, upload: Blob) -> None:
+        """Deletes the file of a call that became no command."""
+        await self._attachments.release(upload, never_referenced=True)
+
+    async def accept(
+        self,
+        user: str,
+        fields: Mapping[str, Json],
+        sender: str,
+        upload: Blob | None,
+        wait: ResultWait | None = None,
+    ) -> AcceptedCall:
+        """Accepts a command; with `wait` waits for its result.
+
+        Raises `CallRefused`, and `StoreError` where the store does not take it: nothing is stored then.
+        """
+        new = self._validator.validate_fields(user, fields, sender=sender, upload=upload)
+        new = await self._attachment_intake.complete_call(new)
+        if new.result is not None:
+            raise CallRefused(new.result.code, new.result.message)
+        async with self._waiting_for(new.command_id) as finished:
+            accepted = await self._intake.accept_call(new)
+            row = accepted.row
+            if accepted.outcome is AcceptOutcome.REUSED or row is None:
+                raise CallRefused("id_reused", bridge_text(self._ctx.language, "id_reused"))
+            result = row.result
+            if result is None and wait is not None:
+                result = await wait.first_of(finished)
+        return AcceptedCall(
+            command_id=row.command_id,
+            row_id=row.id,
+            time=row.accepted,
+            result=None if result is None else result_body(result, self._ctx.name),
+        )
+
+    async def count_unfinished(self, sender: str) -> int:
+        """Returns how many commands of a sender have no result yet. Raises `StoreError`."""
+        return await self._ctx.journal.commands.count_waiting_of(sender)
+
+    def _refusal(self, bad: BadCommand) -> CallRefused:
+        return CallRefused(bad.code, rejection_text(self._ctx.language, bad))
+
+    @asynccontextmanager
+    async def _waiting_for(self, command_id: str) -> AsyncIterator[asyncio.Future[Result]]:
+        """Yields what gets the result of a command, from before it is stored on."""
+        finished: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(command_id, [])
+        waiters.append(finished)
+        try:
+            yield finished
+        finally:
+            waiters.remove(finished)
+            if not waiters:
+                self._waiters.pop(command_id, None)
+
+    def _on_finished(self, result: Result) -> None:
+        for waiter in self._waiters.get(result.id, ()):
+            if not waiter.done():
+                waiter.set_result(result)

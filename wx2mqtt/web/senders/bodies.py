@@ -1,0 +1,159 @@
+"""Reads the bodies of senders: into memory within limits, or piece by piece into the store.
+
+`BodyReader.read` does what a `BodyPlan` says. A client must send a piece within `STALL_SECONDS`, and the
+whole within `transfer_seconds` of its size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from http import HTTPStatus
+
+from starlette.requests import ClientDisconnect, Request
+
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.limits import MAX_PENDING_BYTES, transfer_seconds
+from wx2mqtt.model import Blob
+from wx2mqtt.web.senders.interface import BodyForm, BodyPlan, RequestBody, RequestHead, UploadedFile
+from wx2mqtt.web.senders.multipart import MultipartBody
+
+# Within which the next piece of a body must come.
+STALL_SECONDS = 30.0
+
+# Stores a file: its kind, and its pieces. Raises `CallRefused` and `StoreError`.
+StoreUpload = Callable[[str, AsyncGenerator[bytes, None]], Awaitable[Blob]]
+
+
+class BadBody(Exception):
+    """A body that HTTP itself refuses, with a status of its own."""
+
+    def __init__(self, status: HTTPStatus, bad: BadCommand) -> None:
+        super().__init__(str(bad))
+        self.status = status
+        self.bad = bad
+
+
+class MemoryBudget:
+    """The bytes of all bodies that are in memory; a flood of large ones must not fill a small machine."""
+
+    def __init__(self, limit: int = MAX_PENDING_BYTES) -> None:
+        self._free = limit
+
+    def take(self, count: int) -> None:
+        if count > self._free:
+            raise BadBody(HTTPStatus.SERVICE_UNAVAILABLE, BadCommand("rate_limited", "bodies_in_memory"))
+        self._free -= count
+
+    def give_back(self, count: int) -> None:
+        self._free += count
+
+
+class BodyReader:
+    """Reads the body of one request. Call `release_memory` when the command of it is stored or refused."""
+
+    def __init__(self, request: Request, head: RequestHead, budget: MemoryBudget, store: StoreUpload) -> None:
+        self._request = request
+        self._head = head
+        self._budget = budget
+        self._store_file = store
+        self._held = 0
+        #: The file of the body; who makes no command of it releases it.
+        self.stored: Blob | None = None
+        self._pieces = _timely_pieces(request)
+
+    async def read(self, plan: BodyPlan) -> RequestBody:
+        """Returns the body. Raises `BadBody`, `BadCommand`, and what `store` raises."""
+        declared = int(self._request.headers.get("content-length", "0"))
+        async with aclosing(self._pieces):
+            match plan.form:
+                case BodyForm.BYTES:
+                    if declared > plan.max_bytes:
+                        raise too_large(plan.max_bytes)
+                    return RequestBody(data=await self._read_bytes(plan.max_bytes))
+                case BodyForm.FILE:
+                    blob = await self._store(plan.kind, self._pieces)
+                    return RequestBody(file=UploadedFile(name="", blob=blob))
+                case BodyForm.TEXT_OR_FILE:
+                    return await self._read_text_or_file(plan)
+                case BodyForm.MULTIPART:
+                    return await self._read_multipart(plan)
+
+    async def _store(self, kind: str, pieces: AsyncGenerator[bytes, None]) -> Blob:
+        self.stored = await self._store_file(kind, pieces)
+        return self.stored
+
+    def release_memory(self) -> None:
+        self._budget.give_back(self._held)
+        self._held = 0
+
+    def _hold(self, count: int) -> None:
+        self._budget.take(count)
+        self._held += count
+
+    async def _read_bytes(self, max_bytes: int) -> bytes:
+        data = bytearray()
+        async for piece in self._pieces:
+            self._hold(len(piece))
+            data += piece
+            if len(data) > max_bytes:
+                raise too_large(max_bytes)
+        return bytes(data)
+
+    async def _read_text_or_file(self, plan: BodyPlan) -> RequestBody:
+        head = bytearray()
+        async for piece in self._pieces:
+            self._hold(len(piece))
+            head += piece
+            if len(head) > plan.max_bytes:
+                break
+        else:
+            if _is_text(bytes(head)):
+                return RequestBody(data=bytes(head))
+        blob = await self._store(plan.kind, _after(bytes(head), self._pieces))
+        return RequestBody(file=UploadedFile(name="", blob=blob))
+
+    async def _read_multipart(self, plan: BodyPlan) -> RequestBody:
+        content_type = self._head.headers.get("content-type", "")
+        body = MultipartBody(content_type, self._pieces, plan.max_bytes, self._hold)
+        return await body.read(lambda pieces: self._store(plan.kind, pieces))
+
+
+def too_large(limit: int) -> BadBody:
+    return BadBody(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, BadCommand("too_large", "body_over_limit", limit=limit)
+    )
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in data
+
+
+async def _after(head: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield head
+    async for piece in pieces:
+        yield piece
+
+
+async def _timely_pieces(request: Request) -> AsyncGenerator[bytes, None]:
+    """Yields the pieces of a body. Raises `BadBody` for one that is too slow or breaks off."""
+    loop = asyncio.get_running_loop()
+    began, size = loop.time(), 0
+    stream = request.stream()
+    while True:
+        left = began + transfer_seconds(size) - loop.time()
+        try:
+            async with asyncio.timeout(min(STALL_SECONDS, left)):
+                piece = await anext(stream, None)
+        except (TimeoutError, ClientDisconnect):
+            raise BadBody(HTTPStatus.REQUEST_TIMEOUT, BadCommand("bad_command", "body_too_slow")) from None
+        if piece is None:
+            return
+        size += len(piece)
+        if piece:
+            yield piece
