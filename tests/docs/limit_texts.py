@@ -207,6 +207,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "a message of WeCom, without its files": "企业微信的一条消息（不含文件）",
     "messages of WeCom that wait to be stored": "等待存储的企业微信消息",
     "size of the messages of WeCom that wait to be stored": "等待存储的企业微信消息的大小",
+    "WeCom's words about an error that are shown": "显示的企业微信错误说明",
     "an id of WeCom": "企业微信的一个 id",
     "parts of a message (WeCom)": "一条消息的组成部分（企业微信）",
     "the text of a quoted message (WeCom)": "被引用消息的文字（企业微信）",

@@ -29,6 +29,7 @@ from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
 from wx2mqtt.wechat.webwx.protocol import responses as webwx_responses
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
 from wx2mqtt.wechat.wecom import connection as wecom_connection
+from wx2mqtt.wechat.wecom.protocol import frames as wecom_frames
 from wx2mqtt.wechat.wecom.protocol import media as wecom_media
 from wx2mqtt.wechat.wecom.protocol import messages as wecom_messages
 from wx2mqtt.wechat.wecom.protocol import qr as wecom_qr
@@ -181,6 +182,12 @@ WECHAT_AND_STORE_LIMITS = (
         wecom_connection.MAX_WAITING_BYTES,
         "bytes",
         WECOM_CLOSED,
+    ),
+    limit(
+        "WeCom's words about an error that are shown",
+        wecom_frames.MAX_ERROR_CHARACTERS,
+        "characters",
+        "is cut",
     ),
     limit(
         "an id of WeCom", wecom_messages.MAX_ID_CHARACTERS, "characters", "counts as a message without one"

@@ -6,6 +6,7 @@ Each gets a value of the limit and a folder, and returns whether that much is st
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tests.support.backend_options import backend_options
 from wx2mqtt.model import Message
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.connection import MAX_FRAME_BYTES, WeComConnection
-from wx2mqtt.wechat.wecom.protocol import media, messages, qr, session
+from wx2mqtt.wechat.wecom.protocol import frames, media, messages, qr, session
 
 Driver = Callable[[Any, Path], bool]
 
@@ -77,6 +78,12 @@ def read(**body: object) -> tuple[Message, ...]:
     return messages.read_messages(whole, "", "en", 0)
 
 
+def words_of_error(size: int, _: Path) -> bool:
+    frame = {"headers": {"req_id": "r"}, "errcode": 1, "errmsg": ("abc." * size)[:size]}
+    answer = frames.read_frame(json.dumps(frame).encode())
+    return isinstance(answer, frames.Answer) and len(answer.errmsg) == size
+
+
 def id_of_wecom(size: int, _: Path) -> bool:
     try:
         return bool(read(msgid="x" * size))
@@ -101,6 +108,7 @@ WECOM_DRIVERS: dict[str, Driver] = {
     "a message of WeCom, without its files": frame_of_wecom,
     "messages of WeCom that wait to be stored": waiting_callbacks,
     "size of the messages of WeCom that wait to be stored": waiting_bytes,
+    "WeCom's words about an error that are shown": words_of_error,
     "an id of WeCom": id_of_wecom,
     "parts of a message (WeCom)": parts,
     "the text of a quoted message (WeCom)": quoted_text,

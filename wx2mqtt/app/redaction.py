@@ -28,6 +28,8 @@ SECRET_KEYS = frozenset(
         *("bottoken", "contexttoken", "aeskey", "getupdatesbuf", "localtokenlist", "verifycode"),
         *("fullurl", "uploadfullurl", "uploadparam", "encryptqueryparam", "xencryptedparam", "filekey"),
         *("qrcodeimgcontent", "locator"),
+        # WeCom
+        *("scode", "authurl"),
         # the QR code's content
         *("qr", "qrcode", "qrurl", "loginurl"),
         # HTTP, MQTT, everybody
@@ -100,7 +102,7 @@ def _truncate(text: str) -> str:
 _NAME_PATTERN = (
     r"(?<![a-z])(skey|sid|uin|wxsid|wxuin|pass_?ticket|webwx_data_ticket|webwx_auth_ticket|webwxuvid|ticket|uuid"
     r"|extspam|deviceid|bot_?token|context_?token|access_?token|token|aes_?key|password|passwd|secret|api_?key"
-    r"|encrypt(?:ed)?_query_param|upload_param|filekey|taskid|get_updates_buf|verify_?code|qrcode|full_?url)"
+    r"|scode|encrypt(?:ed)?_query_param|upload_param|filekey|taskid|get_updates_buf|verify_?code|qrcode|full_?url)"
 )
 _VALUE_PATTERN = r"(?:\"[^\"]*\"|'[^']*'|[^\s\"'&;,<>)}\]]+)"
 
@@ -117,6 +119,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(@im\.bot:)[\w+/=.~-]+", re.ASCII), rf"\1{REDACTED}"),
     (re.compile(r"(/c2c/(?:down|up)load)\?[^\s\"'<>]+"), rf"\1?{REDACTED}"),
     (re.compile(r"(\bliteapp\.weixin\.qq\.com/q/)[^\s\"'<>]+"), rf"\1{REDACTED}"),
+    (re.compile(r"(\bwork\.weixin\.qq\.com/ai/qc/c\?)[^\s\"'<>]+"), rf"\1{REDACTED}"),
     (re.compile(r"://[^\s/@]+@"), f"://{REDACTED}@"),
     (re.compile(r"\b(Bearer|Basic)\s+[\w+/=.~-]{4,}", re.IGNORECASE), rf"\1 {REDACTED}"),
 )

@@ -18,7 +18,9 @@ from tests.unit.bridge.session_harness import (
     run_story,
 )
 from wx2mqtt.bridge.login import LoginAttempt
-from wx2mqtt.errors import LoggedOut, LoginRefused, StoreFull, Unreachable
+from wx2mqtt.bridge.receive_loop import retry_delay
+from wx2mqtt.clock import Backoff
+from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, StoreFull, Throttled, Unreachable
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.model import Needs
 
@@ -229,3 +231,37 @@ def test_after_the_end_of_a_login_its_people_are_not_asked_for_any_more():
         assert len(session_harness.gateway.directory) == left < 300
 
     run_story(story)
+
+
+def test_after_a_take_over_nothing_is_tried_until_a_person_asks():
+    async def story(session_harness: SessionHarness) -> None:
+        session_harness.gateway.logins += [[logged_in(resumed=True)], [CODE]]
+        session_harness.gateway.answers.append(LoginEnded("another program uses it"))
+        await session_harness.after(7200)
+        assert session_harness.states == ["online", "logged_out"]
+        assert session_harness.session.login.needs is Needs.RELOGIN
+        assert len(session_harness.gateway.asked) == 1
+        session_harness.ctx.login_requests.request_login()
+        await session_harness.after(1)
+        assert session_harness.gateway.asked[1:] == [False]
+
+    run_story(story)
+
+
+def test_credentials_that_are_refused_while_it_is_online_can_be_corrected():
+    async def story(session_harness: SessionHarness) -> None:
+        session_harness.gateway.logins.append([logged_in(resumed=True)])
+        session_harness.gateway.answers.append(LoginRefused("wrong secret", is_correctable=True))
+        await session_harness.after(7200)
+        assert session_harness.states == ["online", "interrupted", "refused"]
+        assert session_harness.session.login.needs is Needs.RELOGIN
+        assert len(session_harness.gateway.asked) == 1
+
+    run_story(story)
+
+
+def test_a_backend_with_a_schedule_of_its_own_says_when_it_is_tried_again():
+    failing = Backoff(failures=20)
+    assert retry_delay(Unreachable("x", retry_after=2.0), failing, 1.0) == 2.0
+    assert retry_delay(Unreachable("x"), failing, 1.0) == 60.0
+    assert retry_delay(Throttled("x", retry_after=900.0), failing, 1.0) == 900.0

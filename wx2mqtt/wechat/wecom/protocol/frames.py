@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
@@ -25,6 +26,12 @@ from wx2mqtt.wechat.json_reader import (
 
 # Frames with raw control characters do come; all but tab and line feed are dropped (wecom 2.3).
 _CONTROL_BYTES = bytes({*range(0x20)} - {0x09, 0x0A})
+
+# Of WeCom's words about an error.
+MAX_ERROR_CHARACTERS = 200
+
+# Longer than any word; a secret of a bot has 43 characters.
+_SECRET_LIKE = re.compile(r"[0-9A-Za-z_+/=-]{32,}")
 
 # A longer id of a request is none of ours, and is not repeated in an answer.
 MAX_REQUEST_ID_CHARACTERS = 256
@@ -83,9 +90,15 @@ def read_frame(data: bytes) -> Answer | Callback:
     return Answer(
         request_id=request_id,
         errcode=read_number(frame, "errcode"),
-        errmsg=read_text(frame, "errmsg"),
+        errmsg=_printable_error(read_text(frame, "errmsg")),
         body=body,
     )
+
+
+def _printable_error(text: str) -> str:
+    """Shortens WeCom's words to one line without anything that may be a secret."""
+    safe = _SECRET_LIKE.sub("…", text[:MAX_ERROR_CHARACTERS])
+    return "".join(char if char.isprintable() else " " for char in safe).strip()
 
 
 def request_frame(command: FrameCommand, request_id: str, body: Mapping[str, Json] | None = None) -> str:

@@ -18,6 +18,13 @@ def test_an_answer_has_no_command():
     assert read_frame(frame) == Answer(request_id="r1", errcode=846609, errmsg="not subscribed")
 
 
+def test_the_words_of_an_error_are_one_line_without_what_may_be_a_secret():
+    frame = {"headers": {"req_id": "r1"}, "errcode": 1, "errmsg": f"bad\nsecret {'aB3' * 15} given"}
+    answer = read_frame(json.dumps(frame).encode())
+    assert isinstance(answer, Answer)
+    assert answer.errmsg == "bad secret … given"
+
+
 def test_a_callback_has_a_command_and_what_it_says():
     frame = b'{"cmd": "aibot_msg_callback", "headers": {"req_id": "r1"}, "body": {"msgid": "m"}}'
     expected = Callback(command="aibot_msg_callback", request_id="r1", body={"msgid": "m"})
