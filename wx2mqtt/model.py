@@ -397,6 +397,8 @@ class Command:
     markdown: bool = False
     #: The program that sent it over HTTP, by its name in `web.senders`; empty for one from MQTT or the page.
     sender: str = ""
+    #: Of a webhook: a hash of what it reported. `CommandCalls` does not send the same again for some minutes.
+    content: str = ""
     #: On how it was published.
     remarks: tuple[Remark, ...] = ()
 

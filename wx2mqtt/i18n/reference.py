@@ -105,7 +105,6 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "The web server: the page, the media of messages, /metrics, /livez and /healthz": "网页服务器：状态页、消息的媒体、/metrics、/livez 和 /healthz",
     "Calls of web.senders by sender (empty: wrong or no token) and code: accepted, or why not": "web.senders 的请求数，按发送方（空：令牌错误或没有令牌）和代码：accepted，或拒绝的原因",
     "run the web server": "运行网页服务器",
-    "A program that may send over HTTP": "可以通过 HTTP 发送的程序",
     "programs that may send over HTTP": "可以通过 HTTP 发送的程序",
     "its name: 1 to 32 characters of a-z, 0-9, _ and -": "它的名字：1 到 32 个字符，可用 a-z、0-9、_ 和 -",
     "a file with its Bearer token: 32 characters or more": "存放其 Bearer 令牌的文件：至少 32 个字符",

@@ -186,6 +186,10 @@ class JournaledCommands(JournalPart):
         ((count,),) = await self._fetch(_SQL["count_waiting_of"], sender)
         return int(count)
 
+    async def list_with_content(self, sender: str, content: str, since: int) -> list[CommandRow]:
+        """Returns the commands of a webhook, accepted after `since` (ms), the newest first."""
+        return await self._read(_SQL["with_content"], since, sender, content)
+
     async def last_command_for(self, person: PersonId, level: str) -> int | None:
         """Returns when somebody's last command to a person was accepted; `level` is their topic name."""
         rows = await self._fetch(_SQL["last_for"], person, storable_text(level))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from wx2mqtt.aio import cancel_and_wait
@@ -19,12 +20,16 @@ from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
-from wx2mqtt.model import Blob, Json, Result
+from wx2mqtt.model import Blob, Command, Json, Result, Status
 from wx2mqtt.mqtt.payloads import result_body
-from wx2mqtt.store.command_records import AcceptOutcome
+from wx2mqtt.store.command_records import AcceptOutcome, CommandRow, NewCommand
 from wx2mqtt.values import frozen
+
+# The same content of a webhook is a repetition so long: those who send it repeat what is not resolved.
+REPETITION_SECONDS = 600
 
 
 class CallRefused(Wx2MqttError):
@@ -81,6 +86,8 @@ class CommandCalls:
         self._attachment_intake = intake.attachment_intake
         self._attachments = intake.attachment_intake.attachments
         self._intake = intake
+        #: Two equal webhooks at once must not both be the first.
+        self._repetitions = asyncio.Lock()
         self._waiters: dict[str, list[asyncio.Future[Result]]] = {}
         outcomes.ended.connect(self._on_finished)
 
@@ -102,12 +109,40 @@ class CommandCalls:
         sender: str,
         upload: Blob | None,
         wait: ResultWait | None = None,
+        content: str = "",
     ) -> AcceptedCall:
         """Accepts a command; with `wait` waits for its result.
 
+        A command with a `content` that a sender repeats is not accepted again: `_find_first`.
         Raises `CallRefused`, and `StoreError` where the store does not take it: nothing is stored then.
         """
-        new = self._validator.validate_fields(user, fields, sender=sender, upload=upload)
+        if not content:
+            return await self._accept(self._validated(user, fields, sender, upload), wait)
+        async with self._repetitions:
+            new = self._validated(user, fields, sender, upload)
+            command = replace(new.command, content=content)
+            first = await self._find_first(command)
+            return first or await self._accept(replace(new, command=command), wait)
+
+    def _validated(
+        self, user: str, fields: Mapping[str, Json], sender: str, upload: Blob | None
+    ) -> NewCommand:
+        return self._validator.validate_fields(user, fields, sender=sender, upload=upload)
+
+    async def _find_first(self, command: Command) -> AcceptedCall | None:
+        """Returns the command of which this one is a repetition, None where it is none.
+
+        One that ended in anything but `sent`, by WeChat or by the fallback, does not count.
+        """
+        since = now_ms() - REPETITION_SECONDS * 1000
+        rows = await self._ctx.journal.commands.list_with_content(command.sender, command.content, since)
+        for row in rows:
+            is_lost = row.result is not None and not _has_arrived(row.result)
+            if row.command.user == command.user and not is_lost:
+                return self._accepted_call(row, row.result)
+        return None
+
+    async def _accept(self, new: NewCommand, wait: ResultWait | None) -> AcceptedCall:
         new = await self._attachment_intake.complete_call(new)
         if new.result is not None:
             raise CallRefused(new.result.code, new.result.message)
@@ -119,6 +154,9 @@ class CommandCalls:
             result = row.result
             if result is None and wait is not None:
                 result = await wait.first_of(finished)
+        return self._accepted_call(row, result)
+
+    def _accepted_call(self, row: CommandRow, result: Result | None) -> AcceptedCall:
         return AcceptedCall(
             command_id=row.command_id,
             row_id=row.id,
@@ -150,3 +188,7 @@ class CommandCalls:
         for waiter in self._waiters.get(result.id, ()):
             if not waiter.done():
                 waiter.set_result(result)
+
+
+def _has_arrived(result: Result) -> bool:
+    return result.status is Status.SENT or result.fallback == str(Status.SENT)

@@ -182,6 +182,13 @@ WHERE account = ? AND status IS NOT NULL AND status <> 'sent' ORDER BY settled D
 SELECT count(*) FROM command
 WHERE account = ?1 AND status IS NULL AND json_extract(command, '$.sender') = ?2;
 
+-- with_content --
+-- The commands of the sender ?3 with the content ?4, accepted after ?2; only the newest commands are looked at.
+SELECT * FROM command
+WHERE account = ?1 AND accepted > ?2 AND id > (SELECT max(id) FROM command) - 20000
+    AND json_extract(command, '$.content') = ?4 AND json_extract(command, '$.sender') = ?3
+ORDER BY id DESC;
+
 -- failing_users --
 -- The users to whom no command was sent since another one, finished after ?2, was not: the last ?3, the oldest first.
 SELECT user, failed FROM (

@@ -155,6 +155,7 @@ class _Call:
             headers.setdefault(name, value)
         return RequestHead(
             method=self._request.method,
+            language=self._context.language,
             path_names=self._request.path_params,
             query=form_fields(self._request.scope["query_string"].decode("latin-1")),
             headers=headers,
@@ -245,7 +246,9 @@ class _Call:
         if command.wait_seconds > 0:
             wait = ResultWait(seconds=command.wait_seconds, interrupt=self._endpoint.closing)
         upload = None if command.file is None else command.file.blob
-        stored = await calls.accept(recipient.user, command.fields, sender.name, upload, wait)
+        stored = await calls.accept(
+            recipient.user, command.fields, sender.name, upload, wait, command.content
+        )
         return Accepted(
             id=stored.command_id,
             account=recipient.account,

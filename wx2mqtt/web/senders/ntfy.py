@@ -141,7 +141,7 @@ class NtfyInterface(SenderInterface):
         user = head.path_names.get("user", "")
         if not user:
             fields = json_object(body.data, REQUEST_JSON)
-            options = _options_of_json(fields)
+            options = {**_read_options(head), **_options_of_json(fields)}
             return SenderCommand(fields=_command_fields(options, body), user=_read_topic(fields))
         options = _read_options(head)
         text = body.data.decode("utf-8", "replace").strip()
@@ -215,7 +215,7 @@ def _is_http_priority(name: str, value: str) -> bool:
 
 
 def _options_of_json(fields: Mapping[str, Json]) -> dict[str, str]:
-    """Returns the same of a body in JSON. Raises `BadCommand`."""
+    """Returns what a body in JSON says; apprise sends headers besides. Raises `BadCommand`."""
     options: dict[str, str] = {}
     for option in _OPTIONS:
         value = fields.get(option)
@@ -227,7 +227,7 @@ def _options_of_json(fields: Mapping[str, Json]) -> dict[str, str]:
             options[option] = value.text
         else:
             options[option] = text_value(fields, option)
-    return options
+    return {option: text for option, text in options.items() if text}
 
 
 def _read_topic(fields: Mapping[str, Json]) -> str:

@@ -225,6 +225,12 @@ def test_ntfy_in_json_names_the_recipient_in_the_body():
     assert command.fields == {"text": "⚠️ Disk\nlow\n[nas]", **URGENT}
 
 
+def test_beside_json_headers_say_the_rest_as_apprise_sends_them():
+    headers = {"x-priority": "max", "x-tags": "warning", "title": "of the header"}
+    command = ntfy(headers, data=b'{"topic": "wife", "title": "Disk", "message": "full"}', user="")
+    assert command.fields == {"text": "⚠️ Disk\nfull", **URGENT}
+
+
 @every_row(
     "body, code",
     [

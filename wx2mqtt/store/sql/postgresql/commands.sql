@@ -26,6 +26,13 @@ ORDER BY id;
 SELECT count(*) FROM command
 WHERE account = ?1 AND status IS NULL AND replace(command, '\u0000', '\ufffd')::json ->> 'sender' = ?2;
 
+-- with_content --
+SELECT * FROM command
+WHERE account = ?1 AND accepted > ?2 AND id > (SELECT max(id) FROM command) - 20000
+    AND replace(command, '\u0000', '\ufffd')::json ->> 'content' = ?4
+    AND replace(command, '\u0000', '\ufffd')::json ->> 'sender' = ?3
+ORDER BY id DESC;
+
 -- failing_users --
 SELECT user, failed FROM (
     SELECT replace(command, '\u0000', '\ufffd')::json ->> 'user' AS user,
