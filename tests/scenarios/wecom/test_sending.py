@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.broker import DURABLE
-from tests.support.wecom_home import WeComHome, at_wecom_home
+from tests.support.wecom_home import BOT, WeComHome, at_wecom_home
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.wecom.people import chatid_of
 
@@ -185,6 +185,23 @@ async def test_no_chat_gets_more_than_wecom_takes_in_a_minute(tmp_path: Path, wi
         state = await home.phone.get("wecom/state")
         assert not state["refused"], state
         assert (await home.tell("family", {"text": "others do not wait", "id": "f"}))["status"] == "sent"
+
+
+async def test_receipts_and_messages_together_are_no_more_than_a_chat_may_have(
+    tmp_path: Path, with_mosquitto: None
+):
+    async with at_wecom_home(tmp_path, DURABLE) as home:
+        home.bridge.configure(home.settings({"wecom": BOT}))
+        await home.log_in()
+        for number in range(14):
+            await home.bot.write(f"message {number}")
+        for number in range(22):
+            await home.publish("wx/out/me", {"text": f"text {number}", "id": f"t{number}", "ttl": 10})
+        await home.body("wx/result/me", id="t19", status="sent")
+        late = await home.body("wx/result/me", id="t21")
+        assert (late["status"], late["code"]) == ("expired", "rate_limited")
+        state = await home.phone.get("wecom/state")
+        assert not state["refused"], state
 
 
 async def test_a_kill_in_an_attempt_is_in_doubt_and_sent_at_most_twice(tmp_path: Path, with_mosquitto: None):

@@ -122,10 +122,12 @@ class Decryptor:
 
 
 def filename_of(content_disposition: str) -> str:
-    """Returns the name of a file in a `Content-Disposition`, or an empty text.
+    """Returns the name of a file in a `Content-Disposition`, or an empty text; also for one that is too long.
 
     `filename*` counts first; a plain `filename` may be percent-encoded all the same (wecom 4.4, 6.1).
     """
+    if len(content_disposition) > MAX_URL_CHARACTERS:
+        return ""
     header = MailMessage()
     try:
         header["Content-Disposition"] = content_disposition

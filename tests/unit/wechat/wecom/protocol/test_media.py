@@ -82,3 +82,8 @@ def test_the_name_of_a_file_stands_in_its_header(header, name):
 
 def test_a_file_is_cut_into_pieces_of_half_a_megabyte():
     assert [piece_count(size) for size in (1, PIECE_BYTES, PIECE_BYTES + 1)] == [1, 1, 2]
+
+
+def test_a_header_that_is_too_long_names_no_file():
+    assert filename_of("attachment; filename=" + "a" * 5000) == ""
+    assert filename_of("attachment" + ";" * 5000) == ""
