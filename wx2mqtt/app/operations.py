@@ -181,6 +181,7 @@ class AccountOperations:
             message=bridge_text(self._ctx.language, "dropped"),
             time=now_ms(),
             duplicate_possible=row.duplicate_possible,
+            sender=row.command.sender,
         )
         result = with_remarks(result, row.command, self._ctx.language)
         publications = self._components.results.publications(result, row.replies)
@@ -215,6 +216,8 @@ def _command_body(row: CommandRow) -> dict[str, Json]:
         "accepted": rfc3339(row.accepted),
         "attempts": row.attempts,
     }
+    if row.command.sender:
+        body["sender"] = row.command.sender
     if row.result is not None:
         body |= {"code": row.result.code, "message": row.result.message}
     return body

@@ -70,7 +70,7 @@ def journal_list(
     """List commands that wait or were not sent, and messages that were set aside."""
     answer = _run_operation(config, "journal.list", {"all": show_all}, account)
     columns = {
-        "commands": ("id", "user", "state", "code", "accepted", "attempts", "message"),
+        "commands": ("id", "user", "sender", "state", "code", "accepted", "attempts", "message"),
         "set_aside": ("row", "topic", "sort", "since", "why"),
     }
     print_answer(answer, None if as_json else columns)

@@ -170,6 +170,7 @@ PAGE_MESSAGES: Catalogue = {
         "下一步，在终端中：{command}（如果 MQTT 服务器在另一台机器上，请加 -h 和主机名；如果它要求用户名和密码，请加 -u 和 -P）",
     ),
     "command_id": ("id {id}", "编号 {id}"),
+    "sent_by": ("sent by {sender}", "由 {sender} 发送"),
     "send_title": ("Send a message", "发送消息"),
     "send_note": (
         "It takes the way of a command over MQTT, and its result is in the list of the last commands.",

@@ -287,6 +287,9 @@ def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> 
         tag("p", tag("bdi", command.text), class_="text") if show_texts and command.text else None,
         result_line,
         tag("p", page_text.html("command_id", id=tag("code", row.command_id)), class_="soft id"),
+        tag("p", page_text.html("sent_by", sender=isolated(command.sender)), class_="soft")
+        if command.sender
+        else None,
     )
 
 

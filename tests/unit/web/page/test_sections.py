@@ -248,6 +248,12 @@ def test_each_command_has_its_id():
     assert "id c1" in text(shown(commands=[command(result())])["commands"])
 
 
+def test_a_command_over_http_names_its_sender():
+    over_http = replace(command(), command=Command(user="wife", sender="grafana"))
+    assert "sent by grafana" in text(shown(commands=[over_http])["commands"])
+    assert "sent by" not in text(shown(commands=[command()])["commands"])
+
+
 def test_commands_have_their_recipient_and_their_result():
     failed = result(Status.FAILED, "refused_by_wechat", "no <i>")
     some = [
