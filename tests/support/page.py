@@ -8,13 +8,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
+from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.counters import AccountCounters, CallStatistics
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import NEEDS, LoginStatus
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import FoundMessages, MessageLine, PeoplePage
 from wx2mqtt.bridge.window_topics import WindowForecast
-from wx2mqtt.errors import StoreError
+from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import ChatKind, Command, LoginState, Needs, Result, SendKey, Status
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.command_records import CommandRow, CommandState
@@ -107,6 +108,8 @@ class FakeView:
         self.missing_safeguards = ""
         self.matches: list[MessageLine] = []
         self.has_owner = True
+        self.owner_state: BotOwnerState | None = None
+        self.refusal: BadCommand | None = None
         self.qr_image = b""
         self.forecasts: dict[str, WindowForecast] = {}
         self.facts: HealthSnapshot | Exception = seen()
@@ -147,6 +150,18 @@ class FakeView:
 
     def request_login(self, *, new_owner: bool = False) -> None:
         self.done.append(("new_owner",) if new_owner else ("login",))
+
+    async def confirm_bot(self, bot_id: str) -> None:
+        await self._say("confirm", bot_id)
+
+    async def name_owner(self, user: str) -> None:
+        await self._say("owner", user)
+
+    async def _say(self, *said: str) -> None:
+        await self._read()
+        if self.refusal is not None:
+            raise self.refusal
+        self.done.append(said)
 
     def enter_verification_code(self, code: str) -> bool:
         self.done.append(("number", code))

@@ -109,6 +109,8 @@ class AccountOperations:
                 return await self._account.health()
             case "login" | "login.code" | "login.state":
                 return self._log_in(name, fields)
+            case "owner.show" | "owner.confirm" | "owner.name":
+                return await self._say_of_owner(name, fields)
             case "journal.list":
                 return await self._list(fields)
             case "journal.show":
@@ -130,6 +132,16 @@ class AccountOperations:
         elif name == "login.code":
             self._components.session.enter_verification_code(str(fields.get("code") or ""))
         return self._account.login_details()
+
+    async def _say_of_owner(self, name: str, fields: Mapping[str, Json]) -> Json:
+        """Confirms a bot or names its owner; returns what is said so far, nothing on other backends."""
+        naming = self._components.bot_owner
+        if name == "owner.confirm":
+            await naming.confirm(str(fields.get("bot", "")))
+        elif name == "owner.name":
+            await naming.name(str(fields.get("user", "")))
+        state = naming.state
+        return {} if state is None else state.body()
 
     async def _list(self, fields: Mapping[str, Json]) -> Json:
         """Lists commands that wait or were not sent (with `all` sent ones, too), and rows set aside."""

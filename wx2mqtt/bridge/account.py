@@ -260,8 +260,10 @@ class Account:
         """Replaces the settings of the running account, and lets the components follow."""
         with self.ctx.in_log():
             self.ctx.settings = settings
-            pin_changes = self.ctx.registry.set_pins(settings.pins, now_ms())
-            await self.components.inbound.apply_people(pin_changes)
+            registry, inbound = self.ctx.registry, self.components.inbound
+            await inbound.apply_people(registry.set_pins(settings.pins, now_ms()))
+            named = self.components.owner.known_contacts()
+            await inbound.apply_people(registry.apply_update(named, (), now_ms()))
             components = self.components
             self.ctx.backend.set_language(self.ctx.language)
             components.media.wake()

@@ -11,6 +11,7 @@ files of messages. `account.py` runs and stops all of them.
 from __future__ import annotations
 
 from wx2mqtt.bridge.attachments import Attachments
+from wx2mqtt.bridge.bot_owner import BotOwner
 from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
 from wx2mqtt.bridge.commands.calls import CommandCalls
 from wx2mqtt.bridge.commands.fallback_receiver import FallbackReceiver
@@ -75,6 +76,7 @@ class AccountComponents:
         self.inbound = InboundMessages(ctx, echoes, self.publisher, self.status, self.media)
         self.owner = AccountOwner(ctx, self.sender)
         self.session = LoginSession(ctx, self.inbound, self.owner, self.sender)
+        self.bot_owner = BotOwner(ctx, self.owner, self.session, self.inbound)
 
         # Retained topics that are made from several components
         self.windows = ReplyWindowTopics(ctx, self.retained, self.session.state, self.sender.window_wait)
@@ -111,6 +113,7 @@ class AccountComponents:
             **requests.handlers(),
             **self.actions.handlers(),
             "media": SizedHandler(self.media.request.answer),
+            "owner": self.bot_owner.answer_request,
             **self.ctx.shared.process_requests,
         }
 

@@ -71,11 +71,13 @@ class RenewalOffer:
 class LoginStateTracker:
     """Holds the state of the login as `status`; logs each change and emits `login_changed`.
 
-    While a renewal is offered, or the configuration file is refused, the state `online` says so.
+    While a renewal is offered, the configuration file is refused, or the operator has not said who the owner
+    is, the state `online` says so.
     """
 
-    def __init__(self, ctx: AccountContext) -> None:
+    def __init__(self, ctx: AccountContext, owner: AccountOwner) -> None:
         self._ctx = ctx
+        self._owner = owner
         #: When WeChat last answered, in milliseconds; None before the first answer.
         self.last_answer: int | None = None
         self._renewal: RenewalOffer | None = None
@@ -95,6 +97,8 @@ class LoginStateTracker:
         previous = self.status
         if state is LoginState.ONLINE:
             self._online_reason = reason
+            if owner_need := self._owner.need:
+                needs, reason = Needs.OWNER, self.text(owner_need, bot=self._owner.bot_id)
             if (offer := self._renewal) is not None:
                 reason, needs, qr_expires, qr_url = offer.reason, offer.needs, offer.qr_expires, offer.qr_url
             elif self._ctx.shared.reload_status.is_refused:
@@ -223,7 +227,13 @@ class AccountLogin:
     async def _accept(self, step: LoggedIn) -> None:
         """Checks and remembers whose login it is. Raises `WrongAccount`."""
         await self._owner.accept(
-            step.owner, new_owner=self._requests.new_owner, on_store_failure=self._state.on_store_failure
+            step.owner,
+            new_owner=self._requests.new_owner,
+            is_configured=step.is_configured,
+            on_store_failure=self._state.on_store_failure,
         )
         self._requests.new_owner = False
         self.qr_codes_shown = 0
+        if self._state.status.state in (LoginState.LOGGED_OUT, LoginState.REFUSED):
+            # Credentials of the configuration log in without a step that a person sees.
+            self._state.set(LoginState.STARTING, self._state.text("starting"))

@@ -85,11 +85,7 @@ class ReceiveLoop:
                 await self._pause(STORE_FULL_POLL_SECONDS)
                 continue
             try:
-                batch = await self._ctx.backend.receive(self.cursor)
-                self._state.on_answer()
-                async with self.store_lock:
-                    await self._inbound.store(batch, self.login_id)
-                    self.cursor = batch.cursor
+                await self.receive_once()
             except RETRIED_ERRORS as error:
                 failing_since = loop_time() if failing_since is None else failing_since
                 backoff = backoff.after_failure()
@@ -105,6 +101,14 @@ class ReceiveLoop:
                 backoff = backoff.reset()
                 if self._state.status.state is not LoginState.ONLINE:
                     self._set_online(owner)
+
+    async def receive_once(self) -> None:
+        """Waits for the next batch and stores it. Raises `LoggedOut` and `RETRIED_ERRORS`."""
+        batch = await self._ctx.backend.receive(self.cursor)
+        self._state.on_answer()
+        async with self.store_lock:
+            await self._inbound.store(batch, self.login_id)
+            self.cursor = batch.cursor
 
     def _set_online(self, owner: Owner) -> None:
         name, text = owner.nickname, self._state.text

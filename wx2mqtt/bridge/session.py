@@ -81,7 +81,7 @@ class LoginSession:
         self._owner = owner
         self._commands = commands
         #: What `login/state` says.
-        self.state = LoginStateTracker(ctx)
+        self.state = LoginStateTracker(ctx, owner)
         self._requests = ctx.login_requests
         self._account_login = AccountLogin(ctx, owner, self.state)
         self._receive_loop = ReceiveLoop(ctx, inbound, commands, self.state)
@@ -156,6 +156,17 @@ class LoginSession:
             self._commands.set_online(False)
             if contact_update is not None:
                 contact_update.cancel()
+
+    async def start_receiving(self, accepted: LoggedIn) -> None:
+        """Prepares `receive_once` for a command that has logged in while no bridge runs."""
+        self._inbound.owner = accepted.owner
+        update = await self._load_contacts(accepted)
+        if update is not None:
+            await update
+
+    async def receive_once(self) -> None:
+        """Receives and stores one batch. Raises `LoggedOut` and `RETRIED_ERRORS`."""
+        await self._receive_loop.receive_once()
 
     async def _handle_end(self, end: Exception) -> LoginAttempt:
         """Publishes why the login ended, and is idle unless the next attempt may follow at once.
@@ -253,7 +264,8 @@ class LoginSession:
         backoff = Backoff()
         for _ in range(MAX_FETCH_ATTEMPTS):
             owner = accepted.owner
-            contacts: list[ContactFacts] = []
+            known = self._owner.known_contacts()
+            contacts = [contact_facts(contact, owner.handle, owner.uin) for contact in known]
             pages = self._ctx.backend.list_contacts(self._ctx.shared.contacts_fetched.emit)
             try:
                 async with aclosing(pages):

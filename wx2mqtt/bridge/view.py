@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.commands.calls import CommandCalls
+from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.bridge.people.registry import DirectoryEntry
@@ -93,9 +94,28 @@ class AccountView:
 
     @property
     def owner_name(self) -> str:
-        """The name of the account's owner, else their topic name; empty before the first login."""
+        """The name of the account that is logged in, else a topic name or id; empty before a login."""
         owner = self._components.inbound.owner
-        return "" if owner is None else owner.nickname or self.test_recipient
+        if owner is None:
+            return ""
+        if self.owner_state is not None:  # the account is a bot, whoever its owner is
+            return owner.nickname or owner.handle
+        return owner.nickname or self.test_recipient
+
+    @property
+    def owner_state(self) -> BotOwnerState | None:
+        """What is said of the owner of a bot, and what is missing; None on other backends."""
+        return self._components.bot_owner.state
+
+    async def confirm_bot(self, bot_id: str) -> None:
+        """Stores that this bot is the operator's. Raises `BadCommand`, `StoreError`."""
+        with self._ctx.in_log():
+            await self._components.bot_owner.confirm(bot_id)
+
+    async def name_owner(self, user: str) -> None:
+        """Makes the person with this topic name the owner. Raises `BadCommand`, `StoreError`."""
+        with self._ctx.in_log():
+            await self._components.bot_owner.name(user)
 
     @property
     def test_recipient(self) -> str:

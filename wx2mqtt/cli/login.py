@@ -21,6 +21,7 @@ from wx2mqtt.bridge.login import MAX_QR_CODES
 from wx2mqtt.bridge.login_state import required_of_person
 from wx2mqtt.bridge.owner import WrongAccount
 from wx2mqtt.cli.operations import ask_other_instance, enter_store
+from wx2mqtt.cli.owner import OwnerByBridge, OwnerHere, ask_about_owner
 from wx2mqtt.cli.terminal import draw_qr, read_line
 from wx2mqtt.errors import LoginRefused, Wx2MqttError
 from wx2mqtt.i18n import Language
@@ -76,6 +77,7 @@ async def login(
                 await _log_in_by_bridge(bridge, state_before, out, language, new_owner=new_owner)
         except TimeoutError:
             raise Wx2MqttError(bridge_text(language, "nobody_came")) from None
+        await ask_about_owner(OwnerByBridge(bridge.ask), out, language)
     accounts = loaded.settings.accounts
     account = accounts.get(name or next(iter(accounts)))
     if account is not None:  # the running bridge may know an account that the file has no more
@@ -152,11 +154,28 @@ class _VerificationCodeInput:
             self._read_task = asyncio.create_task(read_line())
 
 
+async def _accept(account: Account, step: LoggedIn, *, new_owner: bool) -> None:
+    """Remembers whose login it is. Logs out and raises `WrongAccount` if it is not the owner's account."""
+    owner = account.components.owner
+    try:
+        await owner.accept(step.owner, new_owner=new_owner, is_configured=step.is_configured)
+    except WrongAccount:
+        await account.ctx.backend.logout()
+        raise
+    if owner.is_named_by_operator:
+        await account.components.session.start_receiving(step)
+    elif not step.resumed:
+        await account.ctx.journal.received.set_cursor(step.login_id, step.cursor)
+
+
 async def _log_in_here(account: Account, out: TextIO, language: Language, *, new_owner: bool) -> None:
-    """Logs in and stores the login. Logs out and raises `WrongAccount` if it is not the owner's account."""
+    """Logs in and stores the login. Raises what `_accept` raises."""
     qr_count = 0
-    await account.components.owner.adopt_saved_login()
-    usable = partial(account.components.owner.may_resume, new_owner=new_owner)
+    owner = account.components.owner
+    await owner.adopt_saved_login()
+    if new_owner and owner.is_named_by_operator:
+        await account.ctx.backend.logout()  # the bot of a scan is forgotten, so that another one can be made
+    usable = partial(owner.may_resume, new_owner=new_owner)
     async with aclosing(account.ctx.backend.login(resume=not new_owner, usable=usable)) as steps:
         async for step in steps:
             match step:
@@ -168,19 +187,15 @@ async def _log_in_here(account: Account, out: TextIO, language: Language, *, new
                         raise Wx2MqttError(
                             bridge_text(language, "no_terminal", topic=account.ctx.topics.login_qr)
                         )
-                case LoggedIn(owner=owner):  # the backend has saved the session itself
-                    try:
-                        await account.components.owner.accept(owner, new_owner=new_owner)
-                    except WrongAccount:
-                        await account.ctx.backend.logout()
-                        raise
-                    if not step.resumed:
-                        await account.ctx.journal.received.set_cursor(step.login_id, step.cursor)
+                case LoggedIn():  # the backend has saved the session itself
+                    await _accept(account, step, new_owner=new_owner)
             _print(out, _step_text(step, language))
             if isinstance(step, CodeRequired):
                 if not sys.stdin.isatty():
                     raise Wx2MqttError(bridge_text(language, "no_terminal_code"))
                 account.ctx.backend.enter_verification_code(await read_line())
+    if owner.need:
+        await ask_about_owner(OwnerHere(account), out, language)
 
 
 def _step_text(step: LoginStep, language: Language) -> str:

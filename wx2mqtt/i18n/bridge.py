@@ -6,11 +6,13 @@ from functools import partial
 
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n import Catalogue, Language, text
+from wx2mqtt.i18n.owner import OWNER_MESSAGES
 from wx2mqtt.i18n.results import RESULT_MESSAGES
 from wx2mqtt.limits import MAX_FACT_CHARACTERS
 
 BRIDGE_MESSAGES: Catalogue = {
     **RESULT_MESSAGES,
+    **OWNER_MESSAGES,
     # requests
     "bad_request": ("the request is no JSON object ({problem})", "请求不是 JSON 对象（{problem}）"),
     "unknown_request": (
@@ -349,22 +351,6 @@ BRIDGE_MESSAGES: Catalogue = {
         "logged out as asked; log in again with request/login",
         "已按请求退出登录；请用 request/login 重新登录",
     ),
-    "wrong_account": (
-        "another account scanned ({found}) than expect.{key} names; it was logged out again",
-        "扫码的账号（{found}）与配置中的 expect.{key} 不符；已退出该账号",
-    ),
-    "not_the_owner": (
-        "another account ({found}) scanned than the owner's; it was logged out again. request/login shows a new code",
-        "扫码的账号（{found}）不是此桥接程序的主人，已退出该账号。请用 request/login 获取新的二维码",
-    ),
-    "unknown_account": (
-        "WeChat did not say which account scanned; it was logged out again",
-        "微信未说明是哪个账号扫码，已退出该账号",
-    ),
-    "other_account": (
-        "another account is the owner of this bridge now; what waited for the one before was not sent",
-        "此桥接程序现已属于另一个账号；等待原账号发送的内容未发送",
-    ),
     "login_ended_title": ("wx2mqtt {account}: log in again", "wx2mqtt {account}：请重新登录"),
     "login_ended": ("{why}; log in again: {page}", "{why}；请重新登录：{page}"),
     "login_ended_no_page": (
@@ -390,10 +376,6 @@ BRIDGE_MESSAGES: Catalogue = {
     "renewal_refused": (
         "WeChat does not accept the renewed login",
         "微信不接受续期后的登录",
-    ),
-    "code_or_new_owner": (
-        "'code' and 'new_owner' do not go together",
-        "“code”与“new_owner”不能同时使用",
     ),
     "stopped": ("the bridge was stopped", "桥接程序已停止"),
     "given_up": (

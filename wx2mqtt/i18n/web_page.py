@@ -38,6 +38,12 @@ PAGE_MESSAGES: Catalogue = {
     "said_no_number": ("No number is asked for now.", "目前不需要输入数字。"),
     "said_login": ("A code was asked for.", "已请求新的二维码。"),
     "said_logout": ("The bridge logs out.", "正在退出微信登录。"),
+    "said_bot": ("The bot is confirmed.", "机器人已确认。"),
+    "said_owner": ("The owner is named.", "已指定主人。"),
+    "said_no_owner": (
+        "That was not stored: the bot or its owner is another one by now. Look again.",
+        "未保存：机器人或主人已发生变化。请重新查看。",
+    ),
     # the steps to the first message
     "steps_title": ("From here to the first message", "到第一条消息为止的步骤"),
     "step_done": ("done", "已完成"),
@@ -91,6 +97,23 @@ PAGE_MESSAGES: Catalogue = {
     "new_code": ("Another code", "换一个二维码"),
     "log_out": ("Log out of WeChat…", "退出微信登录…"),
     "new_owner": ("Log in with another account…", "改用其他账号登录…"),
+    # whose a bot of WeCom is
+    "bot_whose": (
+        "Nobody is trusted yet. The bot {bot} was made by a scan: is it yours? If somebody else may have scanned the code, log in anew.",
+        "目前不信任任何人。机器人 {bot} 由扫码创建：它是你的吗？如果可能是别人扫的码，请重新登录。",
+    ),
+    "bot_mine": ("This bot is mine", "这是我的机器人"),
+    "bot_not_mine": ("It is not: log in with another bot…", "不是：改用其他机器人登录…"),
+    "owner_who": (
+        "Who of these are you? Whoever is named is trusted.",
+        "你是哪一位？被指定的人会受到信任。",
+    ),
+    "owner_nobody": (
+        "Write to the bot in WeCom; then say here that it was you, so that you are trusted.",
+        "请在企业微信中给机器人发一条消息，然后在此指定自己，以获得信任。",
+    ),
+    "this_is_me": ("This is me", "这是我"),
+    "this_is_me_as": ("This is me: {name}", "这是我：{name}"),
     # before another account takes over
     "ask_owner_title": ("Another WeChat account?", "换成其他微信账号？"),
     "ask_owner_text": (

@@ -186,6 +186,9 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
             "until": timestamp("when it was there again"),
         },
     ),
+    "owner_named": EventSchema(
+        "the operator has named the owner of a bot, who is trusted once the bot is confirmed (WeCom)"
+    ),
     "unreadable": EventSchema(
         "a message was skipped: the process ended three times in a row while it was processed",
         optional={"message_id": nonempty_string("where it is known")},

@@ -272,6 +272,19 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
         required={"user": nonempty_string(), "to": nonempty_string()},
         allows_other_keys=True,
     ),
+    "owner": RequestSchema(
+        "WeCom: this person is the owner, where there is none; another one needs a new login",
+        object_of(
+            "",
+            {
+                **_USER_KEY,
+                "bot": nonempty_string("the id of the bot"),
+                "confirmed": boolean("the operator has said that the bot is theirs; else nobody is trusted"),
+                "trusted": boolean("their messages are"),
+            },
+        ),
+        required=dict(_USER_KEY),
+    ),
     "history": RequestSchema(
         "messages of before, in the order of seq",
         object_of(

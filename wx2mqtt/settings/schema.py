@@ -112,6 +112,9 @@ class Expect(Section):
     uin: Digits | None = Field(None, description="web WeChat: the number of the account")
     nickname: Text | None = Field(None, description="web WeChat: the nickname of the account")
     ilink: Text | None = Field(None, description="iLink: the id of the person")
+    wecom: Text | None = Field(
+        None, description="WeCom: the userid of the owner, who need not be named otherwise"
+    )
 
 
 class Desktop(Section):

@@ -50,7 +50,7 @@ _SQL = load_queries("backup")
 _FIRST_VERSION_WITH_FILES = 2  # of the store: older commands have no files
 # The columns with JSON, of which older stores have some only.
 _JSON_COLUMNS = {
-    "account": {"announced"},
+    "account": {"announced", "owner"},
     "publication": {"payload", "private"},
     "command": {"replies", "result", "command", "blob"},
     "person": {"profile"},

@@ -30,8 +30,9 @@ from wx2mqtt.store.command_records import (
 )
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import AccountRows, JournalPart
-from wx2mqtt.store.queries import blob_to_text, compact, insert_rows, json_list, load_queries, storable_text
-from wx2mqtt.store.records import NewPublication, OutboxBatch
+from wx2mqtt.store.people import forget_people
+from wx2mqtt.store.queries import blob_to_text, insert_rows, json_list, load_queries, storable_text
+from wx2mqtt.store.records import NOTHING_SAID, NamedOwner, NewPublication, OutboxBatch, read_owners
 
 _SQL = load_queries("commands")
 _MAX_ROW_ID = 2**63 - 1
@@ -286,21 +287,30 @@ class JournaledCommands(JournalPart):
 
         return await self._database.write("drop", job)
 
-    async def set_owner(self, backend: str, owner_id: str) -> None:
+    async def set_owner(self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID) -> None:
         """Stores the WeChat account to which the store belongs; waiting commands stay."""
-        await self._database.write("owner", lambda db: self._set_owner(db, backend, owner_id))
+        await self._database.write("owner", lambda db: self._set_owner(db, backend, owner_id, named))
 
     async def change_owner(
-        self, backend: str, owner_id: str, finish: FinishWaiting
+        self,
+        backend: str,
+        owner_id: str,
+        finish: FinishWaiting,
+        named: NamedOwner = NOTHING_SAID,
+        *,
+        forgets_people: bool = False,
     ) -> tuple[list[CommandRow], OutboxBatch]:
         """Stores another account in place of the previous one, and finishes all waiting commands.
 
-        Both are one commit: no command of the previous owner is left for the new one. `finish` runs in the
-        writer thread. Returns the finished commands and the rows of their publications.
+        Both are one commit: no command of the previous owner is left for the new one, and with
+        `forgets_people` nobody whom the previous one knew. `finish` runs in the writer thread. Returns the
+        finished commands and the rows of their publications.
         """
 
         def job(connection: Connection) -> tuple[list[CommandRow], OutboxBatch]:
-            self._set_owner(connection, backend, owner_id)
+            self._set_owner(connection, backend, owner_id, named)
+            if forgets_people:
+                forget_people(connection, self._account)
             finished: list[CommandRow] = []
             publications: list[NewPublication] = []
             for (row_id,) in connection.execute(_SQL["waiting_ids"], (self._account,)).fetchall():
@@ -313,10 +323,10 @@ class JournaledCommands(JournalPart):
 
         return await self._database.write("change_owner", job)
 
-    def _set_owner(self, connection: Connection, backend: str, owner_id: str) -> None:
+    def _set_owner(self, connection: Connection, backend: str, owner_id: str, named: NamedOwner) -> None:
         (stored,) = connection.execute(_SQL["owner"], (self._account,)).fetchone()
-        owner_ids = compact({**json.loads(stored), backend: owner_id})
-        connection.execute(_SQL["set_owner"], (self._account, storable_text(owner_ids)))
+        owners = read_owners(stored).with_owner(backend, owner_id, named)
+        connection.execute(_SQL["set_owner"], (self._account, storable_text(owners.to_json())))
 
     async def _read(self, statement: str, *arguments: object) -> list[CommandRow]:
         return await self._database.read(lambda db: _rows(db, statement, self._account, *arguments))

@@ -9,7 +9,6 @@ disk; when it raises, nothing was changed. SQL stays in the parts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
@@ -25,7 +24,7 @@ from wx2mqtt.store.media import MediaJobs
 from wx2mqtt.store.outbox import DiscoveryState, Outbox
 from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.received import ReceivedMessages
-from wx2mqtt.store.records import AccountState, JournalStats
+from wx2mqtt.store.records import AccountState, JournalStats, read_owners
 from wx2mqtt.store.requests import JournaledRequests
 from wx2mqtt.store.retention import DAY_MS, JournalRetention
 from wx2mqtt.store.search_index import SearchIndex
@@ -104,6 +103,7 @@ class Journal:
         (stream,) = connection.execute(_SQL["stream"]).fetchone()
         row = connection.execute(_SQL["account"], (self.account,)).fetchone()
         base, session, login_id, cursor, seq, owners = row
+        stored_owners = read_owners(owners)
         newest = connection.execute(_SQL["newest_payload"], (self.account,)).fetchone()
         state = AccountState(
             cursor=cursor,
@@ -112,7 +112,8 @@ class Journal:
             last_payload=newest[0] if newest else None,
             base_topic=base,
             broker_session=session,
-            owner_ids=json.loads(owners),
+            owner_ids=stored_owners.ids,
+            named_owners=stored_owners.named,
         )
         return stream, state
 

@@ -2,7 +2,8 @@
 
 Stores what `bridge/people` decided, mostly in the commit of the messages that led to it (`apply_changes`). It
 refuses one thing only: a level that would have two owners. Ids are never given again, nor is the level of a
-person who wrote once, also after the person has been removed.
+person who wrote once, also after the person has been removed, except when another bot brings others
+(`forget_people`).
 """
 
 from __future__ import annotations
@@ -83,6 +84,12 @@ def apply_changes(connection: Connection, account: str, changes: PeopleChanges) 
     if ids:
         connection.execute(_SQL["raise_next_id"], (account, max(ids) + 1))
     _refuse_two_owners(connection, account, changes)
+
+
+def forget_people(connection: Connection, account: str) -> None:
+    """Deletes all persons and levels, also those of persons who wrote: they were another bot's."""
+    connection.execute(_SQL["forget_persons"], (account,))
+    connection.execute(_SQL["forget_levels"], (account,))
 
 
 def _refuse_two_owners(connection: Connection, account: str, changes: PeopleChanges) -> None:

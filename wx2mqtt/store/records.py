@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import asdict, field, replace
 from enum import IntEnum, StrEnum
+from typing import Any
 
 from wx2mqtt.model import Blob, Cursor, Json, MediaRef
 from wx2mqtt.values import frozen
@@ -185,6 +187,76 @@ NO_PUBLICATIONS = OutboxBatch()
 
 
 @frozen
+class NamedOwner:
+    """What the operator has said of a bot whose logins name no owner (WeCom)."""
+
+    #: It is the right bot: whom the configuration or the operator names is trusted.
+    is_confirmed: bool = False
+    #: The handle of the person who is the owner; empty while the operator has named nobody.
+    person: str = ""
+
+
+NOTHING_SAID = NamedOwner()
+
+
+# What the operator has said, in the column `owner`; no backend is called so.
+_NAMED = "named"
+
+
+@frozen
+class RememberedOwners:
+    """The column `owner` of an account: the WeChat accounts to which the store belongs, by backend.
+
+    {"ilink": "o9cq…", "wecom": "aibK…", "named": {"wecom": {"is_confirmed": true, "person": "user:li"}}}
+    """
+
+    #: The ids of the accounts.
+    ids: Mapping[str, str] = field(default_factory=dict)
+    #: Without those of whom the operator has said nothing.
+    named: Mapping[str, NamedOwner] = field(default_factory=dict)
+
+    def with_owner(self, backend: str, owner_id: str, named: NamedOwner) -> RememberedOwners:
+        """Returns them with this account in place of another one of the backend."""
+        others = {name: said for name, said in self.named.items() if name != backend}
+        if named != NOTHING_SAID:
+            others[backend] = named
+        return RememberedOwners(ids={**self.ids, backend: owner_id}, named=others)
+
+    def unconfirmed(self) -> RememberedOwners:
+        """Returns them without the word of the operator that a bot is theirs."""
+        return replace(
+            self, named={backend: replace(said, is_confirmed=False) for backend, said in self.named.items()}
+        )
+
+    def to_json(self) -> str:
+        """Returns the text of the column."""
+        stored: dict[str, Any] = dict(self.ids)
+        if self.named:
+            stored[_NAMED] = {backend: asdict(named) for backend, named in self.named.items()}
+        return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_owners(column: str) -> RememberedOwners:
+    """Returns what the column has, without values that the bridge never writes: a backup may be forged."""
+    stored = json.loads(column)
+    if not isinstance(stored, dict):
+        return RememberedOwners()
+    said = stored.get(_NAMED)
+    named = {backend: _read_named(value) for backend, value in said.items()} if isinstance(said, dict) else {}
+    ids = {backend: owner_id for backend, owner_id in stored.items() if isinstance(owner_id, str)}
+    return RememberedOwners(ids=ids, named=named)
+
+
+def _read_named(value: object) -> NamedOwner:
+    if not isinstance(value, dict):
+        return NOTHING_SAID
+    person = value.get("person")
+    return NamedOwner(
+        is_confirmed=value.get("is_confirmed") is True, person=person if isinstance(person, str) else ""
+    )
+
+
+@frozen
 class AccountState:
     """The stored state of an account at start."""
 
@@ -198,6 +270,8 @@ class AccountState:
     broker_session: int = 0
     #: The id of the WeChat account to which the store belongs, by backend.
     owner_ids: Mapping[str, str] = field(default_factory=dict)
+    #: What the operator has said of that account, by backend.
+    named_owners: Mapping[str, NamedOwner] = field(default_factory=dict)
 
 
 @frozen

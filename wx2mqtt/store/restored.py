@@ -17,11 +17,13 @@ from wx2mqtt.bounded_json import load_json
 from wx2mqtt.limits import STORED_JSON
 from wx2mqtt.store.archive import BadBackup
 from wx2mqtt.store.queries import encode_payload
+from wx2mqtt.store.records import read_owners
 from wx2mqtt.values import frozen
 
 DROP_REASON = "restored, and not for a topic of this bridge"
 
 _FIRST_VERSION_WITH_ANNOUNCED = 3
+_FIRST_VERSION_WITH_OWNER = 6
 _NO_TOPIC_LEVEL = re.compile(r"[/+#\0]")
 
 
@@ -49,6 +51,7 @@ def take_trust_away(copy: sqlite3.Connection, rules: RestoreRules) -> int:
     base topic    one that the configuration names, or the default of the account
     publications  what waits is published below that base, or is a result on a response topic that is allowed
     trusted       false in every message and for every person; the next login decides again who is trusted
+    owner         a bot that a scan made must be confirmed again
     announced     topics of this account's discovery, which alone are cleared
 
     Raises `BadBackup` for a base topic that only the owner can know, and for names that are no topic level.
@@ -64,6 +67,9 @@ def take_trust_away(copy: sqlite3.Connection, rules: RestoreRules) -> int:
         " WHERE sort IN ('message', 'event') AND untrusted(payload) IS NOT NULL"
     )
     (version,) = copy.execute("PRAGMA user_version").fetchone()
+    if version >= _FIRST_VERSION_WITH_OWNER:
+        copy.create_function("unconfirmed", 1, lambda owner: read_owners(owner).unconfirmed().to_json())
+        copy.execute("UPDATE account SET owner = unconfirmed(owner)")
     if version >= _FIRST_VERSION_WITH_ANNOUNCED:
         _limit_announced(copy, rules)
     return _drop_foreign(copy, bases, rules)

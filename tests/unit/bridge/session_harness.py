@@ -40,7 +40,14 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.settings.schema import Expect, Media, Plain, Receive
 from wx2mqtt.store.person_records import PeopleChanges
-from wx2mqtt.store.records import NewEvent, NewMessage, OutboxBatch, RecordResult
+from wx2mqtt.store.records import (
+    NOTHING_SAID,
+    NamedOwner,
+    NewEvent,
+    NewMessage,
+    OutboxBatch,
+    RecordResult,
+)
 from wx2mqtt.wechat.backend import (
     Batch,
     Capabilities,
@@ -193,15 +200,17 @@ class FakeJournal:
         self.troubles: deque[StoreError | None] = deque()
         self.owner_troubles: deque[StoreError] = deque()
         self.owners: list[str] = []
+        self.said: list[NamedOwner] = []
         self.meanwhile: Callable[[], None] | None = None  # happens once, while messages are being stored
         self.seq = 0
         self.sent: dict[str, QuotedMessage] = {}
         self.received = self.commands = self.history = self
 
-    async def set_owner(self, backend: str, owner_id: str) -> None:
+    async def set_owner(self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID) -> None:
         if self.owner_troubles:
             raise self.owner_troubles.popleft()
         self.owners.append(owner_id)
+        self.said.append(named)
 
     async def set_cursor(self, login_id: str, cursor: Cursor) -> None:
         trouble = self.troubles.popleft() if self.troubles else None
@@ -273,6 +282,7 @@ class FakeSender:
         self.is_online = False
         self.ended: list[str] = []
         self.owner_changes: list[str] = []
+        self.forgotten = 0
 
     def set_online(self, online: bool) -> None:
         self.is_online = online
@@ -283,9 +293,12 @@ class FakeSender:
     def on_login_ended(self, reason: str) -> None:
         self.ended.append(reason)
 
-    async def change_owner(self, backend: str, owner_id: str) -> None:
-        await self._journal.commands.set_owner(backend, owner_id)
+    async def change_owner(
+        self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID, *, forgets_people: bool = False
+    ) -> None:
+        await self._journal.commands.set_owner(backend, owner_id, named)
         self.owner_changes.append(owner_id)
+        self.forgotten += forgets_people
 
 
 @dataclass

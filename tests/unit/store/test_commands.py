@@ -9,13 +9,14 @@ import pytest
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import blob, command, mark, message, picture, publication, reply, result
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
+from wx2mqtt.model import Blob, ChatKind, Handle, PersonId, Result, SendKey, Status
 from wx2mqtt.store.command_records import AcceptOutcome, CommandRow, CommandState, NewCommand, Recipient
 from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.records import NewPublication
+from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
+from wx2mqtt.store.records import NamedOwner, NewPublication
 from wx2mqtt.store.retention import AccountRemoval
 
 
@@ -562,6 +563,33 @@ async def test_a_change_of_the_owner_that_fails_changes_nothing(journal: Journal
         await journal.commands.change_owner("ilink", "wife", fail)
     assert (await journal.open()).owner_ids == {"ilink": "me"}
     assert len(await journal.commands.list_due(10)) == 1
+
+
+async def test_another_bot_finds_nobody_of_the_one_before_in_the_same_commit(
+    database: Database, journal: Journal
+) -> None:
+    await journal.open()
+    people = StoredPeople(database, journal.account)
+    person = Person(
+        id=PersonId(1),
+        topic_name="zhangsan",
+        kind=ChatKind.FRIEND,
+        handle=Handle("user:zhangsan"),
+        login_id="aib1",
+        matched_by="id",
+        wrote=True,
+    )
+    await people.save(PeopleChanges(persons=(person,), topic_names=(("me", PersonId(1)),)))
+    await journal.commands.set_owner("wecom", "aib1", NamedOwner(is_confirmed=True, person="user:zhangsan"))
+
+    def finish(row: CommandRow) -> tuple[Result, list[NewPublication]]:
+        raise AssertionError(row)
+
+    await journal.commands.change_owner("wecom", "aib2", finish, NamedOwner(), forgets_people=True)
+    state = await journal.open()
+    assert (state.owner_ids, state.named_owners) == ({"wecom": "aib2"}, {})
+    assert await people.load() == ([], {})
+    assert people.next_id == PersonId(2)
 
 
 async def test_each_backend_has_an_owner_and_a_removed_account_none(

@@ -220,3 +220,18 @@ def test_a_restored_store_has_a_new_stream_and_goes_on_with_its_numbers(
     summary, rows = restore(forged(tmp_path, forge), rules(), query)
     assert rows == [(41, summary.stream)]
     assert summary.stream != "before"
+
+
+def test_a_bot_is_not_the_owners_because_a_backup_says_so(tmp_path: Path, restore: Restore) -> None:
+    said = {"is_confirmed": True, "person": "user:mallory"}
+
+    def forge(database: sqlite3.Connection) -> None:
+        owner = json.dumps({"ilink": "o9", "wecom": "aib1", "named": {"wecom": said}})
+        database.execute("UPDATE account SET owner = ?", (owner,))
+
+    _, [(stored,)] = restore(forged(tmp_path, forge), rules(), "SELECT owner FROM account")
+    assert json.loads(stored) == {
+        "ilink": "o9",
+        "wecom": "aib1",
+        "named": {"wecom": {**said, "is_confirmed": False}},
+    }

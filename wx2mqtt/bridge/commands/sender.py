@@ -62,7 +62,7 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ActionResult, Receipt, Result, Status
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.commands import AlreadyFinished
-from wx2mqtt.store.records import NewPublication
+from wx2mqtt.store.records import NOTHING_SAID, NamedOwner, NewPublication
 
 log = structlog.get_logger(__name__)
 
@@ -386,7 +386,9 @@ class CommandSender:
         self._progress.forget(row, result)
         self.recheck()
 
-    async def change_owner(self, backend: str, owner_id: str) -> None:
+    async def change_owner(
+        self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID, *, forgets_people: bool = False
+    ) -> None:
         """Stores the new owner of the store, who sends none of the commands that wait.
 
         Urgent ones go out by the fallback before, which takes seconds: one may be accepted meanwhile.
@@ -394,7 +396,7 @@ class CommandSender:
         while True:
             try:
                 finished, stored = await self._journal.commands.change_owner(
-                    backend, owner_id, self._other_account_result
+                    backend, owner_id, self._other_account_result, named, forgets_people=forgets_people
                 )
                 break
             except FallbackDue:

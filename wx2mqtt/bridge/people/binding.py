@@ -6,7 +6,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from wx2mqtt.bridge.people.evidence import MAX_CANDIDATES, ContactFacts, MatchedBy, contact_facts
+from wx2mqtt.bridge.people.evidence import (
+    MAX_CANDIDATES,
+    ContactFacts,
+    MatchedBy,
+    OwnerTrust,
+    contact_facts,
+)
 from wx2mqtt.bridge.people.matching import MatchedContact, match_contacts
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import PeopleTable
@@ -25,6 +31,8 @@ class ContactBinder:
         self._table = table
         self.pin_resolver = pin_resolver
         self.owner: Owner | None = None
+        #: None where a login says who the owner is.
+        self.trust: OwnerTrust | None = None
         bound = (person.login_id for person in table.persons.values() if person.handle is not None)
         self.login_id = next(bound, "")
         #: Its directory is fully known.
@@ -40,7 +48,9 @@ class ContactBinder:
 
     @property
     def own_handle(self) -> Handle | None:
-        """The account's own handle; None before a login."""
+        """The owner's handle; None before a login, unless the operator names the owner."""
+        if self.trust is not None:
+            return self.trust.owner
         return None if self.owner is None else self.owner.handle
 
     def facts_of(self, contact: Contact) -> ContactFacts:

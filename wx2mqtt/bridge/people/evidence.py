@@ -110,6 +110,16 @@ class ContactPin:
         return all(checks) and self != ContactPin()
 
 
+@frozen
+class OwnerTrust:
+    """Who is trusted where the operator names the owner (`Capabilities.owner_is_named`)."""
+
+    #: The person who is the owner. While nobody is, the handle of the bot, which is no person's.
+    owner: Handle
+    #: False: nobody is trusted, whatever the pins say. Anybody may have made the bot.
+    is_confirmed: bool
+
+
 def id_without_kind(permanent_id: str) -> str:
     """Returns `zhangsan` for `user:zhangsan`, as a pin names it; empty for an id without a kind."""
     return permanent_id.partition(":")[2]

@@ -1,13 +1,14 @@
 """Pins: names in the configuration, the person each stands for, who is trusted, and problems.
 
-A pin by remark, alias, iLink id or owner is under the owner's control; its name goes to whoever matches now.
+A pin by remark, alias, id (iLink, WeCom) or owner is under the owner's control; its name goes to whoever
+matches now.
 A pin by nickname or group depends on what strangers choose; its name stays with the person who first got it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from wx2mqtt.bridge.people.evidence import (
@@ -53,6 +54,10 @@ class PinResolver:
     def __contains__(self, topic_name: str) -> bool:
         return composed(topic_name) in self.pins
 
+    def is_in_doubt(self, person: PersonId) -> bool:
+        """Returns whether a pin fits this person and others."""
+        return any(person in problem.people for problem in self.problems.values())
+
     def may_match(self, traits: Traits, owner: Handle | None) -> bool:
         """Returns whether a pin may match, or the person is the owner. Fast; may be wrongly true."""
         if owner is not None and traits.permanent_id == owner:
@@ -71,8 +76,18 @@ class PinResolver:
                     matches[key].append(person)
         return matches
 
-    def resolve(self, table: PeopleTable, owner: Handle | None, make_name: Callable[[Person], str]) -> None:
-        """Gives every pin's name to its person; `make_name` makes one for a person who loses theirs."""
+    def resolve(
+        self,
+        table: PeopleTable,
+        owner: Handle | None,
+        make_name: Callable[[Person], str],
+        *,
+        gives_trust: bool = True,
+    ) -> None:
+        """Gives every pin's name to its person; `make_name` makes one for a person who loses theirs.
+
+        Without `gives_trust` neither a pin nor being the owner makes anybody trusted.
+        """
         chosen = self._choose(table, owner)
         for key, person_id in chosen.items():
             self._assign_topic_name(table, key, person_id, make_name)
@@ -83,7 +98,9 @@ class PinResolver:
             if not pin and person.handle is None and keeps_pin:
                 pin = person.pin  # it identifies them when they return
             is_strong = person.id in pinned and self.pins[pin].is_strong
-            trusted = person.kind is ChatKind.SELF or is_strong or _has_scanned(person, owner)
+            is_named = gives_trust and (is_strong or _has_scanned(person, owner))
+            # In a group everybody speaks for themselves.
+            trusted = person.kind is ChatKind.SELF or (is_named and person.kind is not ChatKind.GROUP)
             if (person.pin, person.trusted) != (pin, trusted):
                 table.change(person.id, pin=pin, trusted=trusted)
 
@@ -99,7 +116,7 @@ class PinResolver:
         chosen: dict[str, PersonId] = {}
         problems: dict[str, PinProblem] = {}
         for key in self.pins:
-            people = tuple(person.id for person in fitting.get(key, ()))
+            people = tuple(person.id for person in self._likely(key, fitting.get(key, ())))
             if not people:
                 continue
             reason = self._problem_reason(table, key, people, chosen)
@@ -112,6 +129,15 @@ class PinResolver:
                 table.add_event("unresolved", key, {"reason": problem.reason, "pin": key}, problem.people)
         self.problems = problems
         return chosen
+
+    def _likely(self, key: str, fitting: Sequence[Person]) -> Sequence[Person]:
+        """Returns whom a pin means of those that it fits.
+
+        An id does not say whether it is a person's or a group's, so the bridge may have guessed wrong before
+        anybody wrote: of both, the one that has written.
+        """
+        wrote = [person for person in fitting if person.wrote]
+        return wrote if self.pins[key].wecom and wrote else fitting
 
     def _problem_reason(
         self, table: PeopleTable, key: str, people: tuple[PersonId, ...], chosen: Mapping[str, PersonId]

@@ -13,7 +13,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field, replace
 
 from wx2mqtt.bridge.people.binding import ContactBinder, display_name
-from wx2mqtt.bridge.people.evidence import ContactFacts, ContactPin, MatchedBy, normalize_text
+from wx2mqtt.bridge.people.evidence import (
+    ContactFacts,
+    ContactPin,
+    MatchedBy,
+    OwnerTrust,
+    normalize_text,
+)
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleTable, PeopleUpdate
 from wx2mqtt.bridge.people.topic_names import NameStyle, topic_name_candidates, unique_topic_name
@@ -258,7 +264,7 @@ class PeopleRegistry:
             return NO_UPDATE
         has_other_changes = self._table.is_dirty
         self._table.change(current.id, wrote=True)
-        if has_other_changes:
+        if has_other_changes or self._pin_resolver.is_in_doubt(current.id):
             return self._collect_update()
         return replace(self._table.collect_update(), is_visible=False)
 
@@ -271,6 +277,25 @@ class PeopleRegistry:
         self._pin_resolver.problems = problems
         self._resolve_pins()
         return self._collect_update()
+
+    def set_trust(self, trust: OwnerTrust) -> None:
+        """Says who is trusted on a backend where the operator names the owner.
+
+        The changes come with the next `PeopleUpdate`, as those of the constructor.
+        """
+        if trust != self._binder.trust:
+            self._binder.trust = trust
+            self._resolve_pins()
+
+    def forget_everybody(self) -> None:
+        """Removes all people and topic names, as the store has done already: another bot has others."""
+        for person_id in list(self._table.persons):
+            self._table.remove(person_id)
+        self._table.topic_names.clear()
+        self._binder.pending.clear()
+        self._binder.login_id, self._binder.is_complete = "", False
+        self._pin_resolver.problems = {}
+        self._table.collect_update()
 
     def assign(self, closed_name: str, newcomer_name: str, now: int) -> PeopleUpdate:
         """Applies the owner's decision that `newcomer_name` is the old `closed_name`. Raises `BadCommand`."""
@@ -317,7 +342,11 @@ class PeopleRegistry:
         return self._table.collect_update()
 
     def _resolve_pins(self) -> None:
-        self._pin_resolver.resolve(self._table, self._binder.own_handle, self._new_topic_name)
+        trust = self._binder.trust
+        gives_trust = trust is None or trust.is_confirmed
+        self._pin_resolver.resolve(
+            self._table, self._binder.own_handle, self._new_topic_name, gives_trust=gives_trust
+        )
 
     def _new_topic_name(self, person: Person) -> str:
         if person.permanent_id == FILEHELPER:

@@ -46,6 +46,13 @@ DELETE FROM level WHERE account = ?1 AND person = ?2
 -- delete_person --
 DELETE FROM person WHERE account = ? AND id = ?;
 
+-- forget_persons --
+-- Deletes everybody: another bot of WeCom has other people, whatever their ids.
+DELETE FROM person WHERE account = ?;
+
+-- forget_levels --
+DELETE FROM level WHERE account = ?;
+
 -- raise_next_id --
 -- Stores the highest id that was given plus one.
 INSERT INTO account (name, next_person) VALUES (?1, ?2)

@@ -1,19 +1,23 @@
 """The forms of an account: a text to anybody, a test to oneself, the number that a login asks for. Pure.
 
+A bot of WeCom has two more: whether it is the viewer's, and who of its people they are.
+
 Which of the first two a viewer sees, `PageHandlers` decides. All forms with one field, the searches too, look
 alike: see `one_field_form`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from markupsafe import Markup
 
+from wx2mqtt.bridge.bot_owner import BotOwnerState
+from wx2mqtt.bridge.owner import OwnerNeed
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
-from wx2mqtt.web.html import Attribute, PageText, tag
+from wx2mqtt.web.html import Attribute, PageText, isolated, join_html, tag
 
 # Of the text of a form. Each Chinese character takes nine bytes of the body, which has `MAX_BODY_BYTES`.
 MAX_FORM_TEXT_CHARACTERS = 1500
@@ -23,6 +27,9 @@ MAX_QUERY_CHARACTERS = 100
 
 # People who are offered while somebody types a recipient; every other name can be typed, too.
 SUGGESTED_PEOPLE = 20
+
+# People who are offered as the owner of a bot, the newest first. Others are named by `request/owner`.
+OFFERED_PEOPLE = 20
 
 
 def send_form(
@@ -103,6 +110,47 @@ def verification_code_form(account: str, page_text: PageText) -> Markup:
     button = tag("button", page_text("send"), class_="main")
     action = f"accounts/{account}/number"
     return one_field_form(page_text("number_label"), field, button, method="post", action=action)
+
+
+def owner_section(account: str, state: BotOwnerState | None, page_text: PageText) -> Markup:
+    """Returns the next question about the owner of an account; empty where there is none."""
+    if state is None or state.need is OwnerNeed.NOTHING:
+        return Markup()
+    if state.need is OwnerNeed.BOT:
+        return _confirmation(account, state.bot_id, page_text)
+    if not state.people:
+        return tag("p", page_text("owner_nobody"))
+    return join_html([tag("p", page_text("owner_who")), tag("ul", *_choices(account, state, page_text))])
+
+
+def _confirmation(account: str, bot_id: str, page_text: PageText) -> Markup:
+    """Returns the question whether the bot is the viewer's; its form names the bot that is meant."""
+    question = tag("p", page_text.html("bot_whose", bot=tag("code", bot_id)))
+    form = tag(
+        "form",
+        tag("input", type="hidden", name="bot", value=bot_id),
+        tag("button", page_text("bot_mine"), class_="main"),
+        method="post",
+        action=f"accounts/{account}/confirm-bot",
+    )
+    other = tag("a", page_text("bot_not_mine"), href=f"accounts/{account}/new-owner")
+    return join_html([question, form, tag("p", other)])
+
+
+def _choices(account: str, state: BotOwnerState, page_text: PageText) -> Iterator[Markup]:
+    """Yields a form for each person; one press names them."""
+    for person in state.people[:OFFERED_PEOPLE]:
+        form = tag(
+            "form",
+            tag("input", type="hidden", name="user", value=person.user),
+            isolated(person.name),
+            " ",
+            tag("button", page_text("this_is_me"), aria_label=page_text("this_is_me_as", name=person.name)),
+            method="post",
+            action=f"accounts/{account}/owner",
+            class_="row",
+        )
+        yield tag("li", form)
 
 
 def one_field_form(

@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import StoreError
+from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.mqtt.topics import PNG_TYPE, is_topic_name
 from wx2mqtt.web.auth import Authenticator
@@ -162,6 +162,16 @@ class PageHandlers:
         view.request_login(new_owner=True)
         return _redirect_to_page("new_owner", view.name, "wechat")
 
+    async def confirm_bot(self, request: Request, view: AccountView) -> Response:
+        """POST /accounts/<account>/confirm-bot with `bot`: the bot that the page showed is the operator's."""
+        bot_id = await _form_field(request, "bot")
+        return await _say_of_owner(request, view, "bot", partial(view.confirm_bot, bot_id))
+
+    async def name_owner(self, request: Request, view: AccountView) -> Response:
+        """POST /accounts/<account>/owner with `user`: this person is the owner of the bot."""
+        user = (await _form_field(request, "user"))[:MAX_TOPIC_NAME_BYTES]
+        return await _say_of_owner(request, view, "owner", partial(view.name_owner, user))
+
     def ask(self, question: Question) -> AccountHandler:
         """Returns the handler that asks before something that cannot be undone."""
 
@@ -224,6 +234,21 @@ async def _form_field(request: Request, name: str) -> str:
         return (await read_form(request)).get(name, "")
     except BadForm:
         return ""
+
+
+async def _say_of_owner(
+    request: Request, view: AccountView, notice: str, say: Callable[[], Awaitable[None]]
+) -> Response:
+    """Stores what the operator says; the page shows `notice`, or that it is not so any more."""
+    log.info("said on the page whose the bot is", account=view.name, said=notice)
+    try:
+        await say()
+    except BadCommand:
+        notice = "no_owner"
+    except StoreError as error:
+        log.error("owner cannot be stored", account=view.name, problem=str(error))
+        return text_response(context_of(request.scope), HTTPStatus.SERVICE_UNAVAILABLE, "not_stored")
+    return _redirect_to_page(notice, view.name, "wechat")
 
 
 def _page_options(request: Request) -> PageOptions:

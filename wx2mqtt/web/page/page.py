@@ -26,6 +26,9 @@ NOTICES: Mapping[str, str] = {
     "login": "said_login",
     "new_owner": "said_login",
     "logout": "said_logout",
+    "bot": "said_bot",
+    "owner": "said_owner",
+    "no_owner": "said_no_owner",
     "number": "said_number",
     "no_number": "said_no_number",
 }

@@ -23,7 +23,7 @@ from wx2mqtt.web.bridge_state import BridgeState, ClusterState, InstanceState
 from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, time_tag
 from wx2mqtt.web.page.account_data import AccountSnapshot
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
-from wx2mqtt.web.page.forms import verification_code_form
+from wx2mqtt.web.page.forms import owner_section, verification_code_form
 from wx2mqtt.web.page.messages import messages_section
 
 # Keys that the page names of each instance that differs.
@@ -136,13 +136,15 @@ def qr_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
 
 
 def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
-    """Returns the form or link that is of use in the login state; empty without one."""
+    """Returns the forms and links that are of use in the login state; empty without one."""
     account = snapshot.view.name
     state = LOGIN_STATES[snapshot.login.state]
     if snapshot.login.needs is Needs.CODE:
         return verification_code_form(account, page_text)
     if state.can_log_out:
-        return tag("a", page_text("log_out"), href=f"accounts/{account}/logout", class_="button")
+        question = owner_section(account, snapshot.view.owner_state, page_text)
+        log_out = tag("a", page_text("log_out"), href=f"accounts/{account}/logout", class_="button")
+        return join_html([question, log_out])
     if not state.login_button:
         return Markup()
     style = "main" if state.login_button == "log_in" else None

@@ -54,6 +54,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "contacts": ("query", "kind", "limit", "offset"),
     "assign": ("user", "to"),
     "health": (),
+    "owner": ("user",),
     "history": ("since", "before", "user", "kind", "text", "limit", "stream"),
     "media": ("message_id", "id", "avatar", "thumbnail", "inline"),
     "mark_read": ("user",),

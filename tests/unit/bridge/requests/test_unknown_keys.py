@@ -38,6 +38,7 @@ ACCOUNT_REQUESTS: dict[str, dict[str, Json]] = {
     "assign": {"user": "lost", "to": "mom"},
     "health": {},
     "history": {},
+    "owner": {"user": "wife"},
     "media": {"message_id": "1"},
     "mark_read": {"user": "wife"},
     "set_remark": {"user": "wife", "remark": "x"},

@@ -58,7 +58,7 @@ def handle_of_id(chat_id: str, kind: ChatKind | None = None) -> Handle:
 
 
 def contact_of(handle: Handle) -> Contact:
-    """Returns a chat as a contact. WeCom tells no names (wecom 4.6)."""
+    """Returns a chat as a contact. WeCom tells no names (wecom 4.6); a handle stays over logins."""
     chat_id = id_of(handle)
     if is_group(handle):
         digest = hashlib.sha256(chat_id.encode()).hexdigest()[:GROUP_NAME_DIGITS]

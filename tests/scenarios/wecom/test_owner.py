@@ -1,0 +1,304 @@
+"""Whose a bot is and who its owner is, with the bridge, a real mosquitto and the simulated gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.broker import Mosquitto, free_port, mosquitto
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.forks import program_with, run_program
+from tests.support.home import Home
+from tests.support.screen import Screen
+from tests.support.subscriber import Subscriber
+from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.simulator.wecom.simulated_wecom import HOME_BOT_ID, HOME_BOT_SECRET
+
+STATE = "wx/login/state"
+CONFIGURED = {"bot_id": HOME_BOT_ID, "secret": HOME_BOT_SECRET}
+ME, WIFE = "WangXiaoMing", "LiLi"
+
+
+class BotHome(Home):
+    """A home whose account is a bot, to which people on the phones write."""
+
+    def __init__(self, folder: Path, simulator: Simulator, broker: Mosquitto, subscriber: Subscriber) -> None:
+        #: The port of the page.
+        self.web = free_port()
+        super().__init__(folder, simulator, broker, subscriber)
+
+    def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
+        usual: dict[str, Any] = {"backend": "wecom", "contacts": {}}
+        web = {"listen": f"127.0.0.1:{self.web}"}
+        return super().settings({**usual, **(account or {})}, web=web, **top)
+
+    async def start(self, **account: Any) -> dict[str, Any]:
+        """Starts the bridge; returns its first state that is not on the way to one."""
+        self.bridge.configure(self.settings(account))
+        since = self.subscriber.count
+        self.bridge.start()
+        if "wecom" not in account:
+            await self.wait("code")
+            await self.phone.post("wecom/scan")
+            await self.phone.post("wecom/confirm")
+        state = await self.body(STATE, state="online", since=since)
+        await self.wait("any_online")
+        return state
+
+    async def wait(self, what: str) -> None:
+        ready = await self.phone.get("wecom/wait", **{"for": what, "seconds": MAX_WAIT_SECONDS})
+        assert ready["ready"], what
+
+    async def write(self, text: str, person: str = "me", *, user: str, to: str = "") -> dict[str, Any]:
+        """Somebody writes to the bot; returns what is published on the topic of the `user`."""
+        since = self.subscriber.count
+        bots = (await self.phone.get("wecom/state"))["bots"]
+        (bot_id,) = [bot_id for bot_id, bot in bots.items() if bot["online"]]
+        await self.phone.post("wecom/say", **{"bot": bot_id, "from": person, "text": text, "to": to})
+        return await self.body(f"wx/in/{user}", since=since)
+
+    async def press(self, path: str, **fields: str) -> str:
+        """Sends a form of the page; returns where it leads."""
+        async with httpx.AsyncClient() as browser:
+            answer = await browser.post(f"http://127.0.0.1:{self.web}/accounts/home/{path}", data=fields)
+        assert answer.status_code == 303, answer.text
+        return str(answer.headers["location"])
+
+
+@asynccontextmanager
+async def at_bot_home(folder: Path) -> AsyncIterator[BotHome]:
+    async with Simulator() as simulator:
+        with mosquitto(folder / "mosquitto") as broker, Subscriber(broker.port) as subscriber:
+            home = BotHome(folder, simulator, broker, subscriber)
+            try:
+                yield home
+                assert await home.phone.get("violations") == []
+            except BaseException:
+                print("\n".join(home.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure
+                raise
+            finally:
+                await home.close()
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[BotHome]:
+    async with at_bot_home(tmp_path) as home:
+        yield home
+
+
+async def test_a_configured_bot_asks_for_its_owner_and_trusts_whom_a_request_names(home: BotHome):
+    state = await home.start(wecom=CONFIGURED)
+    assert (state["needs"], "This is me" in state["reason"]) == ("owner", True)
+    assert (await home.write("open", user=ME))["trusted"] is False
+    since = home.subscriber.count
+    answer = await home.ask("owner", {"user": ME})
+    assert answer["data"] == {"user": ME, "bot": HOME_BOT_ID, "confirmed": True, "trusted": True}
+    assert (await home.body(STATE, since=since))["needs"] == "nothing"
+    assert (await home.body("wx/event/owner_named", since=since))["user"] == ME
+    assert (await home.write("open", user=ME))["trusted"] is True
+    assert (await home.write("open", "wife", user=WIFE))["trusted"] is False
+    refused = await home.ask("owner", {"user": WIFE})
+    assert (refused["status"], refused["code"]) == ("error", "bad_request")
+    assert "new_owner" in refused["error"]
+
+
+async def test_the_owner_outlives_a_restart_and_a_kill(home: BotHome):
+    await home.start(wecom=CONFIGURED)
+    await home.write("hello", user=ME)
+    await home.ask("owner", {"user": ME})
+    await home.in_thread(home.bridge.kill)
+    assert (await home.start(wecom=CONFIGURED))["needs"] == "nothing"
+    assert (await home.write("open", user=ME))["trusted"] is True
+
+
+async def test_a_scanned_bot_is_confirmed_on_the_page_before_a_pin_or_the_file_gives_trust(home: BotHome):
+    contacts = {"me": {"owner": True}, "wife": {"wecom": WIFE}}
+    state = await home.start(contacts=contacts, expect={"wecom": ME})
+    assert state["needs"] == "owner"
+    assert (await home.write("open", user="me"))["trusted"] is False
+    assert (await home.write("open", "wife", user="wife"))["trusted"] is False
+    (bot_id,) = [bot for bot in (await home.phone.get("wecom/state"))["bots"] if bot != HOME_BOT_ID]
+    since = home.subscriber.count
+    assert "said=no_owner" in await home.press("confirm-bot", bot=HOME_BOT_ID)
+    assert "said=bot" in await home.press("confirm-bot", bot=bot_id)
+    assert (await home.body(STATE, since=since))["needs"] == "nothing"
+    assert (await home.write("open", user="me"))["trusted"] is True
+    assert (await home.write("open", "wife", user="wife"))["trusted"] is True
+
+
+async def test_this_is_me_on_the_page(home: BotHome):
+    await home.start(wecom=CONFIGURED)
+    await home.write("hello", user=ME)
+    async with httpx.AsyncClient() as browser:
+        page = (await browser.get(f"http://127.0.0.1:{home.web}/")).text
+    assert f"This is me: {ME}" in page
+    assert "said=owner" in await home.press("owner", user=ME)
+    assert (await home.write("open", user=ME))["trusted"] is True
+
+
+async def test_a_group_is_called_by_its_digest_until_it_is_pinned_and_its_members_speak_for_themselves(
+    home: BotHome,
+):
+    await home.start(wecom=CONFIGURED, expect={"wecom": ME})
+    chat = (await home.phone.get("wecom/state"))["handles"]["family"]
+    digest = f"group-{sha256(chat.encode()).hexdigest()[:8]}"
+    heard = await home.write("open", to="family", user=digest)
+    assert (heard["text"], heard["sender"]["user"], heard["trusted"]) == ("open", ME, True)
+    assert (await home.write("open", "wife", to="family", user=digest))["trusted"] is False
+    await home.in_thread(home.bridge.stop)
+    await home.start(wecom=CONFIGURED, contacts={"family": {"wecom": chat}})
+    directory = await home.ask("contacts")
+    kinds = {one["user"]: (one["kind"], one["trusted"]) for one in directory["data"]["contacts"]}
+    assert kinds["family"] == ("group", False)
+
+
+async def test_to_whom_the_file_names_it_is_tried_and_nobody_else(home: BotHome):
+    await home.start(wecom=CONFIGURED, contacts={"wife": {"wecom": WIFE}})
+    result = await home.tell("wife", {"text": "hello", "id": "c1"})
+    assert (result["status"], result["code"]) == ("rejected", "no_chat")
+    result = await home.tell("stranger", {"text": "hello", "id": "c2"})
+    assert (result["status"], result["code"]) == ("rejected", "unknown_user")
+    await home.write("hello", "wife", user="wife")
+    assert (await home.tell("wife", {"text": "hello", "id": "c3"}))["status"] == "sent"
+
+
+async def test_another_bot_is_refused_and_as_a_new_owner_knows_nobody(home: BotHome):
+    await home.start()
+    await home.write("hello", user=ME)
+    await home.in_thread(home.bridge.stop)
+    home.bridge.configure(home.settings({"wecom": CONFIGURED}))
+    since = home.subscriber.count
+    home.bridge.start()
+    state = await home.body(STATE, state="refused", since=since)
+    assert state["needs"] == "relogin"
+    assert await home.body("wx/event/other_account", since=since)
+    since = home.subscriber.count
+    await home.ask("login", {"new_owner": True})
+    assert (await home.body(STATE, state="online", since=since))["needs"] == "owner"
+    assert (await home.ask("contacts"))["data"]["contacts"] == []
+
+
+@asynccontextmanager
+async def at_a_screen(home: BotHome, *arguments: str) -> AsyncIterator[Screen]:
+    """Somebody at a terminal runs `wx2mqtt login`."""
+    command = [*program_with(""), "login", "-c", str(home.bridge.config), *arguments]
+    screen = Screen(command)
+    await home.in_thread(screen.__enter__)
+    try:
+        yield screen
+    finally:
+        await home.in_thread(screen.__exit__, None, None, None)
+
+
+async def scanned_here(home: BotHome, screen: Screen) -> None:
+    await home.in_thread(screen.scan)
+    await home.wait("code")
+    await home.phone.post("wecom/scan")
+    await home.phone.post("wecom/confirm")
+
+
+async def test_at_the_terminal_a_scanned_bot_is_confirmed_and_who_writes_is_its_owner(home: BotHome):
+    home.bridge.configure(home.settings())
+    async with at_a_screen(home) as screen:
+        await scanned_here(home, screen)
+        await home.in_thread(screen.until, "Is it yours?")
+        screen.type("y")
+        await home.in_thread(screen.until, "Write to the bot in WeCom now")
+        bots = (await home.phone.get("wecom/state"))["bots"]
+        (bot_id,) = [bot for bot in bots if bot != HOME_BOT_ID]
+        await home.phone.post("wecom/say", **{"bot": bot_id, "from": "wife", "text": "not me"})
+        await home.in_thread(screen.until, f"{WIFE} is known to the bot")
+        screen.type("n")
+        await home.phone.post("wecom/say", **{"bot": bot_id, "from": "me", "text": "hello"})
+        await home.in_thread(screen.until, f"{ME} is known to the bot")
+        screen.type("y")
+        await home.in_thread(screen.until, f"{ME} is the owner")
+        assert await home.in_thread(screen.wait) == 0
+    since = home.subscriber.count
+    home.bridge.start()
+    assert (await home.body(STATE, state="online", since=since))["needs"] == "nothing"
+    assert (await home.body(f"wx/in/{WIFE}"))["text"] == "not me"  # what came meanwhile is published
+    await home.wait("any_online")
+    assert (await home.write("open", user=ME))["trusted"] is True
+
+
+async def test_at_the_terminal_the_running_bridge_is_told_the_same(home: BotHome):
+    await home.start()
+    await home.write("hello", user=ME)
+    async with at_a_screen(home) as screen:
+        await home.in_thread(screen.until, "Is it yours?")
+        screen.type("y")
+        await home.in_thread(screen.until, f"{ME} is known to the bot")
+        screen.type("y")
+        assert await home.in_thread(screen.wait) == 0
+    assert (await home.write("open", user=ME))["trusted"] is True
+
+
+async def test_who_does_not_say_yes_at_the_terminal_trusts_nobody(home: BotHome):
+    await home.start(contacts={"me": {"wecom": ME}})
+    async with at_a_screen(home) as screen:
+        await home.in_thread(screen.until, "Is it yours?")
+        screen.type("")
+        await home.in_thread(screen.until, "nobody is trusted")
+        assert await home.in_thread(screen.wait) == 0
+    assert (await home.write("open", user="me"))["trusted"] is False
+
+
+async def doctor(home: BotHome, *arguments: str) -> list[tuple[str, str]]:
+    """Returns what `check --connect` finds out about the bot."""
+    command = ["check", "-c", str(home.bridge.config), "--connect", "--json", *arguments]
+    done = await home.in_thread(
+        run_program, command, env=dict(os.environ), folder=home.folder, timeout=MAX_WAIT_SECONDS
+    )
+    rows = json.loads(done.stdout)["rows"]
+    return [(row["verdict"], row["found"]) for row in rows if row["check"] == "bot"]
+
+
+async def subscriptions(home: BotHome) -> int:
+    return int((await home.phone.get("wecom/state"))["bots"][HOME_BOT_ID]["subscriptions"])
+
+
+async def test_the_doctor_asks_the_running_bridge_and_ends_no_connection(home: BotHome):
+    await home.start(wecom=CONFIGURED)
+    before = await subscriptions(home)
+    found = await doctor(home, "--take-over")
+    assert found == [
+        ("ok", "the bridge is connected with it"),
+        ("warning", "nobody has written to it yet"),
+        ("warning", "it has no owner yet"),
+    ]
+    assert await subscriptions(home) == before
+
+
+async def test_without_a_bridge_the_doctor_says_what_happened_and_logs_in_only_when_it_may(home: BotHome):
+    await home.start(wecom=CONFIGURED)
+    since = home.subscriber.count
+    await home.phone.post("wecom/takeover", bot=HOME_BOT_ID)
+    await home.body(STATE, state="logged_out", since=since)
+    (verdict, text), *_ = await doctor(home)
+    assert verdict == "failed"
+    await home.in_thread(home.bridge.stop)
+    before = await subscriptions(home)
+    await home.phone.post("wecom/clock", forward=600)  # a person who asks has looked for the other program
+    assert await doctor(home) == [(verdict, text)]
+    assert await subscriptions(home) == before
+    ((verdict, text),) = await doctor(home, "--take-over")
+    assert (verdict, text.partition(";")[0]) == ("ok", "WeCom takes its Bot ID and Secret")
+    assert await subscriptions(home) == before + 1
+
+
+async def test_a_wrong_secret_is_found(home: BotHome):
+    home.bridge.configure(home.settings({"wecom": {**CONFIGURED, "secret": "wrong"}}))
+    since = home.subscriber.count
+    home.bridge.start()
+    assert (await home.body(STATE, state="refused", since=since))["needs"] == "relogin"
+    (verdict, text), *_ = await doctor(home)
+    assert (verdict, text.partition(":")[0]) == ("failed", "WeCom refuses it")

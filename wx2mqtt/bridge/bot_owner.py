@@ -1,0 +1,134 @@
+"""What the operator says of a WeCom bot: that it is theirs, and which of the people is its owner.
+
+    request/owner {"user": "li"}   ->   {"user": "li", "bot": "aibK…", "confirmed": true, "trusted": true}
+
+The page, `wx2mqtt login` and `wx2mqtt setup` come here, too. Only they confirm the bot: whoever can publish
+to the broker could read the code that was scanned, and may have made it. `owner.py` has the rules, and stores
+what is said.
+"""
+
+from __future__ import annotations
+
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.owner import AccountOwner, OwnerNeed
+from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.session import LoginSession
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.model import ChatKind, Json
+from wx2mqtt.mqtt import commands as read
+from wx2mqtt.store.person_records import Person
+from wx2mqtt.values import frozen
+
+# Published when the operator has named the owner.
+OWNER_NAMED_EVENT = "owner_named"
+
+
+@frozen
+class BotOwnerState:
+    """What the operator has said so far, and what is missing."""
+
+    need: OwnerNeed
+    #: The id of the bot.
+    bot_id: str
+    is_confirmed: bool
+    #: The topic name of the owner; empty while nobody is named, or the named one is not known yet.
+    user: str
+    #: Who can be named, the newest first: who has written, and whom the configuration names by an id.
+    people: tuple[DirectoryEntry, ...]
+
+    def body(self) -> dict[str, Json]:
+        """Returns it as the control socket answers it."""
+        people: list[Json] = [entry.user for entry in self.people]
+        return {
+            "need": str(self.need),
+            "bot": self.bot_id,
+            "confirmed": self.is_confirmed,
+            "user": self.user,
+            "people": people,
+        }
+
+
+class BotOwner:
+    """Names the owner of the bot of one account, and confirms the bot.
+
+    All raise `StoreError`, and `BadCommand` where it is not possible; then nothing is changed.
+    """
+
+    def __init__(
+        self, ctx: AccountContext, owner: AccountOwner, session: LoginSession, inbound: InboundMessages
+    ) -> None:
+        self._ctx = ctx
+        self._owner = owner
+        self._session = session
+        self._inbound = inbound
+
+    @property
+    def state(self) -> BotOwnerState | None:
+        """What is said and what is missing; None where the login itself says who the owner is."""
+        owner, registry = self._owner, self._ctx.registry
+        if not owner.is_named_by_operator or not owner.bot_id:
+            return None
+        person = None if owner.person is None else registry.by_handle(owner.person)
+        people = [entry for entry in registry.directory() if entry.kind is ChatKind.FRIEND]
+        people.sort(key=self._last_seen, reverse=True)
+        return BotOwnerState(
+            need=owner.need,
+            bot_id=owner.bot_id,
+            is_confirmed=owner.is_confirmed,
+            user="" if person is None else person.topic_name,
+            people=tuple(people),
+        )
+
+    async def answer_request(self, fields: dict[str, Json]) -> Json:
+        """Answers `request/owner`: names the owner, and does not confirm the bot."""
+        read.reject_unknown_fields(fields, "user")
+        user = read.read_text(fields, "user")
+        await self.name(user)
+        person = self._find(user)
+        return {
+            "user": person.topic_name,
+            "bot": self._owner.bot_id,
+            "confirmed": self._owner.is_confirmed,
+            "trusted": person.trusted,
+        }
+
+    async def name(self, user: str) -> None:
+        """Makes the person with this topic name the owner, if there is none."""
+        self._require_bot()
+        person = self._find(user)
+        assert person.handle is not None
+        await self._owner.name(person.handle)
+        await self._show_change()
+        self._ctx.publish_event(OWNER_NAMED_EVENT, {"user": person.topic_name})
+
+    async def confirm(self, bot_id: str) -> None:
+        """Stores that this bot is the operator's."""
+        self._require_bot()
+        await self._owner.confirm(bot_id)
+        await self._show_change()
+
+    async def _show_change(self) -> None:
+        """Stores who is trusted now, and publishes it."""
+        await self._inbound.apply_people(self._ctx.registry.apply_update((), (), now_ms()))
+        self._session.state.refresh()
+
+    def _last_seen(self, entry: DirectoryEntry) -> int:
+        person = self._ctx.registry.by_topic_name(entry.user)
+        return 0 if person is None else person.seen
+
+    def _require_bot(self) -> None:
+        if not self._owner.is_named_by_operator:
+            raise BadCommand("unsupported", "unsupported_action", name="owner")
+        if not self._owner.bot_id:
+            raise BadCommand("logged_out", "not_logged_in")
+
+    def _find(self, user: str) -> Person:
+        """Returns the person with this topic name, who has or may have a chat with the bot."""
+        person = self._ctx.registry.by_topic_name(user)
+        if person is None or person.handle is None:
+            raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._ctx.topics.contacts)
+        if person.kind is not ChatKind.FRIEND:
+            raise BadCommand("bad_request", "owner_no_person", user=user)
+        return person
