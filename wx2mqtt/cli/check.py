@@ -33,11 +33,17 @@ from wx2mqtt.web.options import CannotListen
 from wx2mqtt.wechat.registry import BACKENDS
 
 
-def check_connections(loaded: LoadedSettings, env: Mapping[str, str], *, as_json: bool) -> bool:
-    """Runs all checks and prints the results; returns whether none failed."""
+def check_connections(
+    loaded: LoadedSettings, env: Mapping[str, str], *, as_json: bool, take_over: bool = False
+) -> bool:
+    """Runs all checks and prints the results; returns whether none failed.
+
+    With `take_over` a bot that no bridge here uses is logged in, which ends another program's connection.
+    """
     # only a terminal gets a table: `rich` may be blocked elsewhere (see `__main__`)
     is_terminal = not as_json and sys.stdout.isatty() and sys.stderr.isatty()
-    report = asyncio.run(_run_with_progress(loaded, env) if is_terminal else run_checks(loaded, env))
+    run = _run_with_progress if is_terminal else run_checks
+    report = asyncio.run(run(loaded, env, take_over=take_over))
     if as_json:
         rows: list[Json] = [result.body() for result in report.results]
         print(format_json({"ok": report.is_passed, "file": str(loaded.path or ""), "rows": rows}))
@@ -67,14 +73,19 @@ def urgent_without_fallback(loaded: LoadedSettings, env: Mapping[str, str]) -> l
     ]
 
 
-async def _run_with_progress(loaded: LoadedSettings, env: Mapping[str, str]) -> CheckReport:
+async def _run_with_progress(
+    loaded: LoadedSettings, env: Mapping[str, str], *, take_over: bool
+) -> CheckReport:
     from rich.console import Console  # noqa: PLC0415 - 8 MB, only where a person watches
     from rich.text import Text  # noqa: PLC0415
 
     with Console(stderr=True).status("") as status:
         language = loaded.settings.language
         return await run_checks(
-            loaded, env, lambda result: status.update(Text(result_heading(result, language)))
+            loaded,
+            env,
+            lambda result: status.update(Text(result_heading(result, language))),
+            take_over=take_over,
         )
 
 

@@ -85,8 +85,20 @@ def run_bridge(config: ConfigOption = None, explain: ExplainOption = False) -> N
     raise typer.Exit(run.run_bridge(config, explain=explain))
 
 
+TakeOverOption = Annotated[
+    bool,
+    typer.Option(
+        "--take-over",
+        help="With --connect: log in a WeCom bot that no bridge uses; another program is cut off.",
+    ),
+]
+BackendsOption = Annotated[
+    bool, typer.Option("--backends", help="Show which backend suits whom, and check nothing.")
+]
+
+
 @app.command()
-def check(
+def check(  # noqa: PLR0917 - each is an option of the command line
     config: ConfigOption = None,
     connect: Annotated[
         bool, typer.Option("--connect", help="Also test the broker and the way to WeChat.")
@@ -94,6 +106,8 @@ def check(
     as_json: Annotated[
         bool, typer.Option("--json", help="With --connect: print the results as JSON.")
     ] = False,
+    take_over: TakeOverOption = False,
+    backends: BackendsOption = False,
     explain: ExplainOption = False,
     service: Annotated[
         str | None,
@@ -105,8 +119,13 @@ def check(
     ] = None,
 ) -> None:
     """Check the configuration file: all problems at once, each with its line and how to fix it."""
-    if as_json and not connect:
-        raise typer.BadParameter("--json goes with --connect")
+    if (as_json or take_over) and not connect:
+        raise typer.BadParameter("--json and --take-over go with --connect")
+    if backends:
+        from wx2mqtt.i18n.backends import backend_table  # noqa: PLC0415
+
+        print("\n".join(backend_table(command_language(config, os.environ))))
+        return
     if service is not None:
         from wx2mqtt.setup.service import become_service  # noqa: PLC0415
 
@@ -120,7 +139,7 @@ def check(
         file = loaded.path or bridge_text(language, "check_defaults")
         print(bridge_text(language, "check_good", file=file), flush=True)
     if connect:
-        passed = check_connections(loaded, os.environ, as_json=as_json)
+        passed = check_connections(loaded, os.environ, as_json=as_json, take_over=take_over)
         raise typer.Exit(EXIT_OK if passed else EXIT_UNEXPECTED)
 
 

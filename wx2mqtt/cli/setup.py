@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -56,10 +56,12 @@ HomeAssistantOption = Annotated[
 ]
 BackendOption = Annotated[
     BackendName | None,
-    typer.Option(help="ilink: Tencent's bot API, yourself alone; webwx: web WeChat, everybody."),
+    typer.Option(
+        help="ilink: Tencent's bot API, yourself alone; wecom: a bot in WeCom; webwx: web WeChat, everybody."
+    ),
 ]
 OwnerOption = Annotated[
-    str | None, typer.Option(help="ilink: the topic name for yourself; if empty, it is 'owner'.")
+    str | None, typer.Option(help="ilink, wecom: the topic name for yourself; if empty, it is 'owner'.")
 ]
 PersonOption = Annotated[
     list[str] | None,
@@ -88,6 +90,15 @@ AllowHostOption = Annotated[
         help="A host of your network from which pictures may be sent by url; by default Home Assistant's, if"
         " the account is shown there. May be repeated.",
     ),
+]
+BotIdOption = Annotated[
+    str | None, typer.Option(help="wecom: the Bot ID of a bot of yours; if empty, a scan makes one.")
+]
+SecretFileOption = Annotated[
+    Path | None, typer.Option(help="wecom: a file with the Secret of that bot; it stays where it is.")
+]
+UseridOption = Annotated[
+    str | None, typer.Option(help="wecom: the userid of the owner; if empty, they are named later.")
 ]
 LanguageOption = Annotated[
     Literal["en", "zh"] | None,
@@ -124,6 +135,9 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     renew: RenewOption = None,
     fallback_file: FallbackFileOption = None,
     allow_host: AllowHostOption = None,
+    bot_id: BotIdOption = None,
+    secret_file: SecretFileOption = None,
+    userid: UseridOption = None,
     language: LanguageOption = None,
     unit: UnitOption = None,
     no_unit: NoUnitOption = False,
@@ -135,15 +149,12 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     from wx2mqtt.setup.questions import SetupOptions  # noqa: PLC0415
 
     _check_options(host, backend, person or (), owner, embedded=embedded, wants_window=bool(remind or renew))
-    is_from_stdin = password_file == STDIN_PATH
     options = SetupOptions(
         host=_bare_host(host),
         port=port,
         tls=tls,
-        ca_file=_readable_file("--ca-file", ca_file),
-        username=user,
-        password=_password_from_stdin() if is_from_stdin else None,
-        password_file=_readable_file("--password-file", None if is_from_stdin else password_file),
+        **_login_options(user, password_file, ca_file),
+        **_bot_options(backend, bot_id, secret_file, userid),
         embedded=embedded,
         home_assistant=home_assistant,
         backend=backend,
@@ -189,13 +200,28 @@ def _run_wizard(options: SetupOptions, paths: SetupPaths, *, yes: bool) -> None:
     prompt = Prompt(show)
     if sys.stdin.isatty() and sys.stdout.isatty() and not yes:
         prompt = TerminalPrompt(show)
+    elif options.bot_id and options.secret_file is None:
+        raise typer.BadParameter("--bot-id needs --secret-file: they belong together")
     elif options.missing_options and not yes:
         missing = ", ".join(options.missing_options)
         raise typer.BadParameter(setup_text(language, "missing", options=missing))
     found_brokers = asyncio.run(find_brokers(os.environ))
     if yes and options.host is None and not options.embedded and not found_brokers:
         raise typer.BadParameter(setup_text(language, "no_broker_found"))
-    SetupWizard(paths, prompt, language).run(options, found_brokers)
+    answers = SetupWizard(paths, prompt, language).run(options, found_brokers)
+    if isinstance(prompt, TerminalPrompt) and BACKENDS[answers.backend].capabilities.owner_is_named:
+        question = setup_text(answers.language, "log_in_now")
+        if prompt.confirm(question, default=True):
+            _log_in(paths.config)
+
+
+def _log_in(config: Path) -> None:
+    """Logs the new account in at this terminal, and asks who its owner is."""
+    from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
+    from wx2mqtt.cli.login import login  # noqa: PLC0415
+    from wx2mqtt.cli.run import load_settings  # noqa: PLC0415
+
+    asyncio.run(login(load_settings(config), RunEnvironment(env=os.environ), None))
 
 
 def parse_people(pairs: Sequence[str]) -> dict[str, str] | None:
@@ -232,12 +258,39 @@ def _check_options(
     if people and (contacts is SetupContacts.OWNER or owner is not None):
         raise typer.BadParameter("--person needs the backend webwx: iLink knows its owner alone (--owner)")
     if owner is not None and contacts is SetupContacts.PEOPLE:
-        raise typer.BadParameter("--owner needs the backend ilink: on webwx name people by --person")
+        raise typer.BadParameter("--owner needs the backend ilink or wecom: on webwx name people by --person")
     has_window = not people if backend is None else BACKENDS[backend].has_reply_window
     if owner and (fault := topic_name_fault(owner)):
         raise typer.BadParameter(f"--owner {owner!r}: {fault}")
     if wants_window and not has_window:
         raise typer.BadParameter("--remind and --renew need the backend ilink: web WeChat has no window")
+
+
+def _login_options(user: str | None, password_file: Path | None, ca_file: Path | None) -> dict[str, Any]:
+    """Returns the login at the broker; the password comes from standard input where the file is `-`."""
+    login = {"username": user, "ca_file": _readable_file("--ca-file", ca_file)}
+    if password_file == STDIN_PATH:
+        return {**login, "password": _password_from_stdin()}
+    return {**login, "password_file": _readable_file("--password-file", password_file)}
+
+
+def _bot_options(
+    backend: str | None, bot_id: str | None, secret_file: Path | None, userid: str | None
+) -> dict[str, Any]:
+    """Returns the bot of WeCom and its owner.
+
+    Raises `typer.BadParameter` for options that do not go together, or with the backend.
+    """
+    is_bot = backend is not None and BACKENDS[backend].capabilities.owner_is_named
+    if not is_bot and (bot_id is not None or secret_file is not None or userid is not None):
+        raise typer.BadParameter("--bot-id, --secret-file and --userid need --backend wecom")
+    if secret_file is not None and not bot_id:
+        raise typer.BadParameter("--secret-file needs --bot-id: they belong together")
+    return {
+        "bot_id": bot_id,
+        "secret_file": _readable_file("--secret-file", secret_file),
+        "userid": userid,
+    }
 
 
 def _checked_host(option: str, host: str, cure: str = "") -> str:

@@ -9,13 +9,13 @@ import asyncio
 import json
 import re
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.backends import column_lines
 from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json
 from wx2mqtt.settings.formats import printable
@@ -109,25 +109,13 @@ def contacts_progress() -> OnProgress:
 def format_table(rows: Sequence[Json], columns: Iterable[str]) -> str:
     """Returns the rows as a table with a heading; a key that a row lacks gives an empty cell."""
     names = list(columns)
-    lines = [names, *([_cell(row, name) for name in names] for row in rows)]
-    widths = [max(map(text_width, cells)) for cells in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell + " " * (width - text_width(cell)) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+    return "\n".join(column_lines([names, *([_cell(row, name) for name in names] for row in rows)]))
 
 
 def format_json(value: Json) -> str:
     """Returns indented JSON in which control characters are escaped: a terminal would obey them."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def text_width(text: str) -> int:
-    """Returns the number of terminal columns; a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _cell(row: Json, name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.diagnostics.behaviour import BehaviourCheck
+from wx2mqtt.diagnostics.bot import check_bots
 from wx2mqtt.diagnostics.connection import ConnectionCheck
 from wx2mqtt.diagnostics.database import check_database
 from wx2mqtt.diagnostics.permissions import PermissionCheck
@@ -25,8 +26,13 @@ async def run_checks(
     loaded: LoadedSettings,
     env: Mapping[str, str],
     on_result: Callable[[CheckResult], None] = lambda _result: None,
+    *,
+    take_over: bool = False,
 ) -> CheckReport:
-    """Runs all checks; none disturbs a running bridge. Calls `on_result` with each result."""
+    """Runs all checks; none disturbs a running bridge. Calls `on_result` with each result.
+
+    With `take_over` a bot that no bridge uses is logged in once.
+    """
     storage = loaded.settings.storage.path
     folder = resolve_store_path(None if storage is None else Path(storage), env)[0]
     report = CheckReport(loaded.settings.language, on_result)
@@ -34,6 +40,7 @@ async def run_checks(
     await check_database(loaded.settings.storage, report)
     await _check_brokers(target, report, folder)
     await check_wechat(target, report)
+    await check_bots(loaded, target, report, folder, take_over=take_over)
     return report
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from wx2mqtt.i18n import Catalogue, text
+from wx2mqtt.i18n.owner import BOT_FINDINGS
 
 DIAGNOSTICS_MESSAGES: Catalogue = {
     # the checks
@@ -413,6 +414,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "let the network set the clock (timedatectl set-ntp true)",
         "请让时钟由网络校准（timedatectl set-ntp true）",
     ),
+    **BOT_FINDINGS,
 }
 
 

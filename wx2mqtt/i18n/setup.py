@@ -26,8 +26,23 @@ SETUP_MESSAGES: Catalogue = {
     "this_language": ("English", "中文"),
     "which_language": ("Which language should the bridge use?", "桥接程序使用哪种语言？"),
     "backends": (
-        "For alarms, and for commands to your home, choose ilink: low risk, but it reaches only you, and only for a day after your last message to it. For friends and groups choose webwx: it is against WeChat's rules, and few accounts can log in.",
-        "自己收告警、给家里下命令，请选 ilink：风险低，但只能发给你一人，且只在你最后一条消息之后的一天内能送达。需要好友和群聊，请选 webwx：它违反微信规则，且只有少数账号能登录。",
+        "For alarms, and for commands to your home, choose ilink: low risk, but it reaches only you, and only for a day after your last message to it. Without such a window, with groups and buttons, but in the WeCom app: choose wecom. For friends and groups choose webwx: it is against WeChat's rules, and few accounts can log in.",
+        "自己收告警、给家里下命令，请选 ilink：风险低，但只能发给你一人，且只在你最后一条消息之后的一天内能送达。不受此时限、有群和按钮，但要用企业微信：请选 wecom。需要好友和群聊，请选 webwx：它违反微信规则，且只有少数账号能登录。",
+    ),
+    "bot_ways": (
+        "A bot comes about in one of two ways: a scan with the WeCom app makes one, or you make it in WeCom by hand (API mode, long connection) and give its Bot ID and Secret here.",
+        "机器人有两种来源：用企业微信扫码创建；或者你在企业微信中手动创建（API 模式，使用长连接），并在此填写 Bot ID 和 Secret。",
+    ),
+    "bot_id": ("Bot ID; empty: a scan makes the bot", "Bot ID；留空则扫码创建"),
+    "bot_secret": ("Its Secret (not shown)", "它的 Secret（不显示）"),
+    "no_bot_secret": ("a Bot ID needs its Secret", "填写 Bot ID 时必须填写 Secret"),
+    "userid": (
+        "Your userid in WeCom, who is trusted then; empty: say later who you are",
+        "你在企业微信中的 userid，填写后即受信任；留空则以后再指定",
+    ),
+    "log_in_now": (
+        "Log in now, and say who you are?",
+        "现在登录，并指定你自己吗？",
     ),
     "which_backend": ("Which backend?", "使用哪种后端？"),
     "which_broker": ("Which MQTT broker?", "使用哪个 MQTT 服务器？"),
@@ -148,6 +163,18 @@ SETUP_MESSAGES: Catalogue = {
     "next_scan": (
         "then scan the QR code: the picture on the topic wx/login/qr, or at a terminal: {program} login -c {path}",
         "然后扫描二维码：主题 wx/login/qr 上的图片，或在终端中：{program} login -c {path}",
+    ),
+    "next_scan_wecom": (
+        "then scan the QR code with the WeCom app, on the topic wx/login/qr or at a terminal, and confirm there that the bot is yours: {program} login -c {path}",
+        "然后用企业微信扫描二维码（主题 wx/login/qr 上的图片，或在终端中），并在终端确认机器人是你的：{program} login -c {path}",
+    ),
+    "next_owner": (
+        "and write to the bot, then say who you are: 'This is me' on the page, or {program} login -c {path}",
+        "再给机器人发一条消息，然后指定你自己：在状态页上点“这是我”，或 {program} login -c {path}",
+    ),
+    "next_owner_known": (
+        "and write to the bot once: before that it cannot write to you",
+        "再给机器人发一条消息：在此之前它无法给你发消息",
     ),
     "next_write": (
         "and write to the bot once: before that it cannot write to you",

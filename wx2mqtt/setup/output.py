@@ -43,6 +43,9 @@ PASSWORD_FILE_NAME = "mqtt.password"  # noqa: S105 - the name of a file
 FALLBACK_FILE_NAME = "fallback.urls"
 """The file beside the configuration with the address of another service for urgent commands."""
 
+BOT_SECRET_FILE_NAME = "wecom.secret"  # noqa: S105 - the name of a file
+"""The file beside the configuration with the secret of a bot of WeCom."""
+
 CONFIG_HEADERS: Mapping[Language, str] = {
     "en": """\
 # The configuration of wx2mqtt, written by `wx2mqtt setup`: the answers, and every other key as a comment
@@ -75,6 +78,7 @@ SHIPPED_PROGRAM = "/opt/wx2mqtt/bin/wx2mqtt"
 SHIPPED_CONFIG = "/etc/wx2mqtt/wx2mqtt.yaml"
 SHIPPED_CREDENTIAL_LINE = "#LoadCredential=mqtt.password:/etc/wx2mqtt/mqtt.password"
 FALLBACK_CREDENTIAL = f"accounts.{DEFAULT_ACCOUNT}.fallback.urls"
+BOT_SECRET_CREDENTIAL = f"accounts.{DEFAULT_ACCOUNT}.wecom.secret"
 
 
 @frozen
@@ -117,6 +121,13 @@ class SetupAnswers:
     #: Hosts of the own network from which files may be sent by `url`.
     allow_hosts: Sequence[str] = ()
     password_file: Path | None = None
+    #: For WeCom: the bot; empty where a scan makes one.
+    bot_id: str = ""
+    #: A secret, which goes into a file, unless there is one already.
+    bot_secret: str = field(default="", repr=False)
+    bot_secret_file: Path | None = None
+    #: For WeCom: the userid of the owner; empty where they are named later.
+    userid: str = ""
 
 
 def config_text(answers: SetupAnswers) -> str:
@@ -124,6 +135,7 @@ def config_text(answers: SetupAnswers) -> str:
     broker, account = answers.broker, ("accounts", DEFAULT_ACCOUNT)
     typed_password_file = PASSWORD_FILE_NAME if broker.password else None
     typed_fallback_file = FALLBACK_FILE_NAME if answers.fallback_url else None
+    typed_secret_file = BOT_SECRET_FILE_NAME if answers.bot_secret else None
     known_names = [*answers.people]  # before the first login
     if BACKENDS[answers.backend].setup_contacts is SetupContacts.OWNER:
         known_names = [answers.owner or DEFAULT_OWNER_TOPIC_NAME]
@@ -138,6 +150,9 @@ def config_text(answers: SetupAnswers) -> str:
         (*account, "contacts", answers.owner, "owner"): True if answers.owner else None,
         (*account, "ilink", "remind", "before"): REMIND_BEFORE if answers.remind else None,
         (*account, "ilink", "renew", "after"): RENEW_AFTER if answers.renew else None,
+        (*account, "expect", "wecom"): answers.userid or None,
+        (*account, "wecom", "bot_id"): answers.bot_id or None,
+        (*account, "wecom", "secret_file"): answers.bot_secret_file or typed_secret_file,
         (*account, "fallback", "urls_file"): answers.fallback_file or typed_fallback_file,
         (*account, "media", "allow_hosts"): answers.allow_hosts or None,
         ("homeassistant", "enabled"): answers.home_assistant,
@@ -186,7 +201,16 @@ def write_file(path: Path, text: str, mode: int, *, keep_old: bool = True) -> Pa
     return kept_file
 
 
-def unit_text(config: Path, password_file: Path | None, fallback_file: Path | None, command: str) -> str:
+@frozen
+class SecretFiles:
+    """The files with secrets that a service gets as credentials; None for those that there are not."""
+
+    password: Path | None = None
+    fallback: Path | None = None
+    bot_secret: Path | None = None
+
+
+def unit_text(config: Path, secrets: SecretFiles, command: str) -> str:
     """Returns the text of the systemd unit for these paths.
 
     systemd creates the service's user at each start, so that user could not read the files with secrets:
@@ -194,11 +218,14 @@ def unit_text(config: Path, password_file: Path | None, fallback_file: Path | No
     """
     text = files("wx2mqtt.setup").joinpath("wx2mqtt.service").read_text(encoding="utf-8")
     text = text.replace(SHIPPED_PROGRAM, command).replace(SHIPPED_CONFIG, str(config))
-    if password_file is not None:
-        text = text.replace(SHIPPED_CREDENTIAL_LINE, f"LoadCredential=mqtt.password:{password_file}")
-    if fallback_file is not None:
+    if secrets.bot_secret is not None:
+        line = f"LoadCredential={BOT_SECRET_CREDENTIAL}:{secrets.bot_secret}"
+        text = text.replace(SHIPPED_CREDENTIAL_LINE, f"{SHIPPED_CREDENTIAL_LINE}\n{line}")
+    if secrets.password is not None:
+        text = text.replace(SHIPPED_CREDENTIAL_LINE, f"LoadCredential=mqtt.password:{secrets.password}")
+    if secrets.fallback is not None:
         (shipped_line,) = (line for line in text.splitlines() if f"={FALLBACK_CREDENTIAL}:" in line)
-        text = text.replace(shipped_line, f"LoadCredential={FALLBACK_CREDENTIAL}:{fallback_file}")
+        text = text.replace(shipped_line, f"LoadCredential={FALLBACK_CREDENTIAL}:{secrets.fallback}")
     return text
 
 

@@ -11,6 +11,7 @@ import typer
 from typing_extensions import override
 
 from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.backends import backend_table
 from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.addresses import is_loopback, validate_broker_url, validate_host_name
@@ -109,6 +110,9 @@ class SetupOptions:
     renew: bool | None = None
     fallback_file: Path | None = None
     allow_hosts: Sequence[str] | None = None
+    bot_id: str | None = None
+    secret_file: Path | None = None
+    userid: str | None = None
     language: Language | None = None
     try_broker: bool = True
 
@@ -178,6 +182,8 @@ class Questions:
             if owner is None:
                 owner = self._prompt.ask_text(self._text("owner"), DEFAULT_OWNER_NAME, self._name_fault)
             answers = replace(answers, owner=owner)
+            if BACKENDS[backend].capabilities.owner_is_named:
+                answers = self._ask_bot(answers)
         else:
             answers = replace(answers, people=self._ask_people())
         if BACKENDS[backend].has_reply_window:
@@ -199,6 +205,8 @@ class Questions:
     def _choose_backend(self) -> BackendName:
         backends = sorted(get_args(BackendName), key=lambda name: name != FIRST_BACKEND)
         self._prompt.show_line(self._text("backends"))
+        for line in backend_table(self._language):
+            self._prompt.show_line(line)
         names = [BACKENDS[name].setup_choice[self._language == "zh"] for name in backends]
         chosen: BackendName = backends[self._prompt.choose(self._text("which_backend"), names)]
         return chosen
@@ -311,6 +319,28 @@ class Questions:
         while (url := self._prompt.ask_secret(self._text("fallback_url")).strip()) and "://" not in url:
             self._prompt.show_line(self._text("no_fallback_url"))
         return url
+
+    def _ask_bot(self, answers: SetupAnswers) -> SetupAnswers:
+        """Asks for the credentials of a bot and who its owner is; both may be left to later."""
+        options = self._options
+        bot_id = options.bot_id
+        if bot_id is None:
+            self._prompt.show_line(self._text("bot_ways"))
+            bot_id = self._prompt.ask_text(self._text("bot_id"), "").strip()
+        secret = ""
+        if bot_id and options.secret_file is None:
+            while not (secret := self._prompt.ask_secret(self._text("bot_secret")).strip()):
+                self._prompt.show_line(self._text("no_bot_secret"))
+        userid = options.userid
+        if userid is None:
+            userid = self._prompt.ask_text(self._text("userid"), "").strip()
+        return replace(
+            answers,
+            bot_id=bot_id,
+            bot_secret=secret,
+            bot_secret_file=options.secret_file if bot_id else None,
+            userid=userid,
+        )
 
     def _ask_people(self) -> Mapping[str, str]:
         if self._options.people is not None:

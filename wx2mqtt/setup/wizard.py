@@ -21,10 +21,12 @@ from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Settings
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import (
+    BOT_SECRET_FILE_NAME,
     FALLBACK_FILE_NAME,
     PASSWORD_FILE_NAME,
     PRIVATE_MODE,
     PUBLIC_MODE,
+    SecretFiles,
     SetupAnswers,
     config_text,
     hidden_path,
@@ -60,8 +62,8 @@ class SetupWizard:
         self._prompt = prompt
         self._language = language
 
-    def run(self, options: SetupOptions, found_brokers: Iterable[FoundBroker]) -> None:
-        """Asks all questions, writes the files and shows what to do next."""
+    def run(self, options: SetupOptions, found_brokers: Iterable[FoundBroker]) -> SetupAnswers:
+        """Asks all questions, writes the files and shows what to do next. Returns the answers."""
         self._language = options.language or self._language
         if not self._may_write(self._paths.config):
             raise SetupAborted(self._text("not_overwritten", path=self._paths.config))
@@ -71,6 +73,7 @@ class SetupWizard:
             raise SetupAborted(self._text("broker_bad"))
         self._language = answers.language
         self._write_files(answers)
+        return answers
 
     def _text(self, message_key: str, /, **facts: object) -> str:
         return setup_text(self._language, message_key, **facts)
@@ -109,8 +112,14 @@ class SetupWizard:
         password_file = self._write_secret(
             PASSWORD_FILE_NAME, answers.broker.password, given_file=answers.password_file
         )
-        fallback_file = self._write_secret(
-            FALLBACK_FILE_NAME, answers.fallback_url, given_file=answers.fallback_file
+        secrets = SecretFiles(
+            password=password_file,
+            fallback=self._write_secret(
+                FALLBACK_FILE_NAME, answers.fallback_url, given_file=answers.fallback_file
+            ),
+            bot_secret=self._write_secret(
+                BOT_SECRET_FILE_NAME, answers.bot_secret, given_file=answers.bot_secret_file
+            ),
         )
         self._write_file(config, config_text(answers))
         loaded = load(config, {}, BACKENDS)  # raises what `check` would report
@@ -118,14 +127,18 @@ class SetupWizard:
             problem = problem_text(warning, answers.language)
             self._prompt.show_line(bridge_text(answers.language, "warning_line", problem=problem))
         self._show("passes")
-        has_unit = self._write_unit(password_file, fallback_file)
+        has_unit = self._write_unit(secrets)
         command = {"program": printed_program(), "path": shlex.quote(str(config))}
         if has_unit and self._paths.unit is not None:
             self._show("next_unit", unit=shlex.quote(self._paths.unit.stem))
         else:
             self._show("next_run", **command)
-        self._show("next_scan", **command)
-        if BACKENDS[answers.backend].has_reply_window:
+        backend = BACKENDS[answers.backend]
+        if not answers.bot_id:
+            self._show("next_scan_wecom" if backend.capabilities.owner_is_named else "next_scan", **command)
+        if backend.capabilities.owner_is_named:
+            self._show("next_owner_known" if answers.userid else "next_owner", **command)
+        if backend.has_reply_window:
             self._show("next_write")
         if line := safeguards_line(loaded.settings.accounts[DEFAULT_ACCOUNT], answers.language):
             self._prompt.show_line(line)
@@ -147,7 +160,7 @@ class SetupWizard:
         self._show("wrote", path=path)
         return path
 
-    def _write_unit(self, password_file: Path | None, fallback_file: Path | None) -> bool:
+    def _write_unit(self, secrets: SecretFiles) -> bool:
         """Writes the systemd unit if it is wanted and can work; returns whether it was written."""
         unit, config, command = self._paths.unit, self._paths.config, program_path()
         if unit is None:
@@ -163,7 +176,7 @@ class SetupWizard:
         if not self._may_write(unit):
             self._show("not_overwritten", path=unit)
             return False
-        self._write_file(unit, unit_text(config, password_file, fallback_file, command))
+        self._write_file(unit, unit_text(config, secrets, command))
         return True
 
 
@@ -173,6 +186,7 @@ def _settings(config: Path, answers: SetupAnswers) -> Settings:
         draft = Path(folder) / "wx2mqtt.yaml"
         write_file(draft.with_name(PASSWORD_FILE_NAME), answers.broker.password + "\n", PRIVATE_MODE)
         write_file(draft.with_name(FALLBACK_FILE_NAME), answers.fallback_url + "\n", PRIVATE_MODE)
+        write_file(draft.with_name(BOT_SECRET_FILE_NAME), answers.bot_secret + "\n", PRIVATE_MODE)
         write_file(draft, config_text(answers), PUBLIC_MODE)
         try:
             return load(draft, {}, BACKENDS).settings

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.rows import every_row
 from wx2mqtt.setup import output
-from wx2mqtt.setup.output import PRIVATE_MODE, PUBLIC_MODE, CannotWrite, write_file
+from wx2mqtt.setup.output import PRIVATE_MODE, PUBLIC_MODE, CannotWrite, SecretFiles, write_file
 
 SHIPPED = Path(__file__).parents[3] / "deploy" / "systemd" / "wx2mqtt.service"
 
@@ -54,10 +54,12 @@ def test_the_service_that_goes_along_is_the_one_in_deploy():
 
 def test_the_service_is_the_shipped_one_with_our_paths():
     password, urls = Path("/etc/w/mqtt.password"), Path("/etc/w/fallback.urls")
-    text = output.unit_text(Path("/etc/w/a.yaml"), password, urls, "/opt/w/bin/wx2mqtt")
+    secrets = SecretFiles(password=password, fallback=urls, bot_secret=Path("/etc/w/wecom.secret"))
+    text = output.unit_text(Path("/etc/w/a.yaml"), secrets, "/opt/w/bin/wx2mqtt")
     assert "ExecStart=/opt/w/bin/wx2mqtt run -c /etc/w/a.yaml\n" in text
     assert "\nLoadCredential=mqtt.password:/etc/w/mqtt.password\n" in text
     assert "\nLoadCredential=accounts.home.fallback.urls:/etc/w/fallback.urls\n" in text
+    assert "\nLoadCredential=accounts.home.wecom.secret:/etc/w/wecom.secret\n" in text
     assert "/opt/wx2mqtt/bin/wx2mqtt" not in text
 
     def lines(one):
@@ -71,7 +73,7 @@ def test_the_service_is_the_shipped_one_with_our_paths():
 
 
 def test_without_secrets_none_is_loaded():
-    text = output.unit_text(Path("/etc/w/a.yaml"), None, None, "/opt/w/bin/wx2mqtt")
+    text = output.unit_text(Path("/etc/w/a.yaml"), SecretFiles(), "/opt/w/bin/wx2mqtt")
     assert "\nLoadCredential=" not in text
 
 

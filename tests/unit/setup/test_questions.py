@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.rows import every_row
+from wx2mqtt.i18n.backends import backend_table
 from wx2mqtt.i18n.setup import SETUP_MESSAGES, setup_text
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
@@ -335,3 +336,39 @@ def test_every_word_is_used():
     )
     for word in SETUP_MESSAGES:
         assert code.count(f'"{word}"') > 1 or word.startswith(("found_", "is_")), word
+
+
+def test_before_a_backend_is_chosen_a_table_tells_them_apart():
+    asker = Scripted(which_backend="ilink", which_broker="none")
+    talk(asker)
+    table = backend_table("en")
+    assert [line for line in asker.told if line in table] == table
+    assert table[0].split() == ["ilink", "wecom", "webwx"]
+
+
+BOT: dict[str, Any] = {"backend": "wecom", "owner": "me", "embedded": True}
+
+
+def of_a_bot(asker: Scripted, **given: Any) -> SetupAnswers:
+    found = talk(asker, **{**BOT, **given})
+    assert found is not None
+    return found
+
+
+def test_a_bot_comes_from_a_scan_where_no_id_is_given():
+    found = of_a_bot(Scripted())
+    assert (found.bot_id, found.bot_secret, found.bot_secret_file, found.userid) == ("", "", None, "")
+
+
+def test_a_bot_has_a_secret_which_is_asked_for_until_it_is_there():
+    asker = Scripted(bot_id="aib1", bot_secret="|geheim", userid="ZhangSan")
+    found = of_a_bot(asker)
+    assert (found.bot_id, found.bot_secret, found.userid) == ("aib1", "geheim", "ZhangSan")
+    assert setup_text("en", "no_bot_secret") in asker.told
+
+
+def test_of_a_bot_nothing_is_asked_that_an_option_says():
+    asker = Scripted()
+    found = of_a_bot(asker, bot_id="aib1", secret_file=Path("/etc/w/secret"), userid="")
+    assert (found.bot_id, found.bot_secret, found.bot_secret_file) == ("aib1", "", Path("/etc/w/secret"))
+    assert not {setup_text("en", key) for key in ("bot_id", "bot_secret", "userid")} & {*asker.asked}
