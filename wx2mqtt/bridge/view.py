@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.commands.calls import CommandCalls
 from wx2mqtt.bridge.bot_owner import BotOwnerState
+from wx2mqtt.bridge.commands.calls import CommandCalls
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.bridge.people.registry import DirectoryEntry
