@@ -56,7 +56,6 @@ class AccountComponents:
 
     def __init__(self, ctx: AccountContext) -> None:
         self.ctx = ctx
-
         # To MQTT
         inflight = InflightWindow(ctx.broker)  # bounds how many publications wait for their PUBACK
         self.publisher = Publisher(ctx, inflight)
@@ -85,7 +84,6 @@ class AccountComponents:
 
         # From MQTT
         recipients = Recipients(ctx)
-        retained_commands = RetainedCommands(ctx, inflight, self.retained)
         self.validator = CommandValidator(ctx, self.session, recipients, self.results)
         self.actions = ActionRequests(ctx, self.calls, self.session, recipients, self.inbound)
         requests = RequestDispatcher(ctx, inflight)
@@ -94,7 +92,7 @@ class AccountComponents:
             ctx,
             validator=self.validator,
             attachment_intake=AttachmentIntake(self.validator, attachments, ctx.journal),
-            retained_commands=retained_commands,
+            retained_commands=RetainedCommands(ctx, inflight, self.retained),
             sender=self.sender,
             requests=requests,
             results=self.results,

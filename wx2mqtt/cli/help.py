@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
 from wx2mqtt.cli.terminal import command_language
-from wx2mqtt.i18n.backends import text_width
+from wx2mqtt.i18n.setup import text_width
 
 LINE_COLUMNS = 80
 NAME_COLUMNS = 30

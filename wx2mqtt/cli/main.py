@@ -122,7 +122,7 @@ def check(  # noqa: PLR0917 - each is an option of the command line
     if (as_json or take_over) and not connect:
         raise typer.BadParameter("--json and --take-over go with --connect")
     if backends:
-        from wx2mqtt.i18n.backends import backend_table  # noqa: PLC0415
+        from wx2mqtt.i18n.setup import backend_table  # noqa: PLC0415
 
         print("\n".join(backend_table(command_language(config, os.environ))))
         return

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.i18n import Language
-from wx2mqtt.i18n.backends import column_lines
+from wx2mqtt.i18n.setup import column_lines
 from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json
 from wx2mqtt.settings.formats import printable

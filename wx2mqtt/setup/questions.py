@@ -11,9 +11,8 @@ import typer
 from typing_extensions import override
 
 from wx2mqtt.i18n import Language
-from wx2mqtt.i18n.backends import backend_table
 from wx2mqtt.i18n.settings import sentence_text
-from wx2mqtt.i18n.setup import setup_text
+from wx2mqtt.i18n.setup import backend_table, setup_text
 from wx2mqtt.settings.addresses import is_loopback, validate_broker_url, validate_host_name
 from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.loader import check_readable

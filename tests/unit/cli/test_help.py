@@ -12,8 +12,7 @@ import typer
 from wx2mqtt.cli.help import chinese_text
 from wx2mqtt.cli.main import app, run_command_line
 from wx2mqtt.cli.terminal import LANGUAGE_VARIABLE, command_language
-from wx2mqtt.i18n.backends import text_width
-from wx2mqtt.i18n.setup import HELP_TEXTS
+from wx2mqtt.i18n.setup import HELP_TEXTS, text_width
 
 LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG", LANGUAGE_VARIABLE)
 

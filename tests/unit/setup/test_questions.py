@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.rows import every_row
-from wx2mqtt.i18n.backends import backend_table
-from wx2mqtt.i18n.setup import SETUP_MESSAGES, setup_text
+from wx2mqtt.i18n.setup import SETUP_MESSAGES, backend_table, setup_text
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
 from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions
