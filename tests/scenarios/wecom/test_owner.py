@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.crash.lives import Lives
 from tests.support.broker import Mosquitto, free_port, mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.forks import program_with, run_program
@@ -302,3 +303,23 @@ async def test_a_wrong_secret_is_found(home: BotHome):
     assert (await home.body(STATE, state="refused", since=since))["needs"] == "relogin"
     (verdict, text), *_ = await doctor(home)
     assert (verdict, text.partition(":")[0]) == ("failed", "WeCom refuses it")
+
+
+@pytest.mark.parametrize(("point", "owned"), [("before:change_owner", False), ("after:change_owner", True)])
+async def test_a_kill_around_the_commit_of_another_bot(home: BotHome, point: str, owned: bool):
+    """Either it is the bot and nobody of the one before is known, or neither."""
+    await home.start()
+    await home.write("hello", user=ME)
+    await home.in_thread(home.bridge.stop)
+    home.bridge.configure(home.settings({"wecom": CONFIGURED}))
+    lives = Lives(home.bridge.config, home.folder / "lives.log")
+    since = home.subscriber.count
+    lives.start(point)
+    await home.body(STATE, state="refused", since=since)
+    await home.publish("wx/bridge/request/login", {"new_owner": True})
+    assert await lives.dies(15)
+    since = home.subscriber.count
+    home.bridge.start()
+    await home.body(STATE, state="online" if owned else "refused", since=since)
+    people = (await home.ask("contacts"))["data"]["contacts"]
+    assert [one["user"] for one in people] == ([] if owned else [ME])
