@@ -108,6 +108,20 @@ async def test_a_gateway_that_starts_again_is_a_gap_and_then_everything_goes_on(
     assert (await home.tell("me", {"text": "answer"}))["status"] == "sent"
 
 
+async def test_while_wecom_is_away_the_state_says_so(home: WeComHome):
+    await home.log_in()
+    since = home.subscriber.count
+    await home.wechat_goes()
+    interrupted = await state(home, state="interrupted", since=since)
+    assert interrupted["needs"] == "nothing"
+    assert "WeCom" in interrupted["reason"]
+    await home.wechat_returns()
+    await state(home, state="online", since=since)
+    await home.body("wx/event/gap", since=since)
+    await home.bot.write("back")
+    await home.body("wx/in/me", text="back")
+
+
 async def test_a_kill_in_a_burst_loses_nothing_that_was_stored_and_tells_the_gap(home: WeComHome):
     await home.log_in()
     since = home.subscriber.count

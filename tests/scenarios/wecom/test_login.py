@@ -18,7 +18,7 @@ from tests.scenarios.wecom.logins import (
 )
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.wecom_gateway import answer_ok, close_socket, refusing
-from wx2mqtt.clock import Clock
+from wx2mqtt.clock import Clock, Lease, boot_time
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Cursor
 from wx2mqtt.wechat.backend import LoggedIn, Scanned, ShowQr
@@ -178,6 +178,22 @@ async def test_a_take_over_ends_the_login_until_a_person_asks(gateway):
         assert len(gateway.sent("aibot_subscribe")) == 1
         await logged_in(backend, resume=False)
     assert vault.saved["ended"] == ""
+
+
+async def test_an_instance_that_has_lost_the_account_says_nothing_about_the_one_that_has_it(gateway):
+    vault, lease = Vault(), Lease(seconds=600.0)
+    lease.renew(boot_time())
+    async with backend_at(gateway, vault, clock=Clock(lease=lease)) as backend:
+        await logged_in(backend)
+        saves = vault.saves
+        lease.revoke()
+        await gateway.tell("disconnected_event")
+        with pytest.raises(Unreachable):
+            await receive(backend)
+        with pytest.raises(Unreachable):
+            await receive(backend)
+    assert (vault.saved["ended"], vault.saves) == ("", saves)
+    assert len(gateway.sent("aibot_subscribe")) == 1
 
 
 async def test_messages_before_a_take_over_are_received(gateway):

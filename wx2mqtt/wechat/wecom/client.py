@@ -136,8 +136,11 @@ class WeComClient:
             await self._save(replace(self.saved, ended=End.LOGGED_OUT, reason=self.text("logged_out")))
 
     async def record_end(self, ended: End, reason: str) -> None:
-        """Saves why the bot is not used any more. A failure is logged: until the next start it counts."""
-        if self.bot.ended is not ended:
+        """Saves why the bot is not used any more. A failure is logged: until the next start it counts.
+
+        An instance that has lost the account does not: the other program is the instance that has it now.
+        """
+        if self.bot.ended is not ended and self.clock.lease.is_valid:
             await self._save_if_possible(replace(self.bot, ended=ended, reason=reason))
 
     def require_usable(self, bot: SavedBot) -> None:
@@ -165,7 +168,10 @@ class WeComClient:
             await self._save_if_possible(replace(self.bot, alive=self.clock.now))
 
     async def _save_if_possible(self, bot: SavedBot) -> None:
+        """Saves a change. An instance that has lost the account saves none: the login is another one's."""
         self._current = bot
+        if not self.clock.lease.is_valid:
+            return
         try:
             await self._save(bot)
         except StoreError as why:
@@ -203,6 +209,8 @@ class WeComClient:
         await self.disconnect()
         bot = self.bot
         credentials = self._credentials_of(bot)
+        if not self.clock.lease.is_valid:
+            raise self._broken(self.text("no_connection"))
         await self._save(replace(bot, ended=End.NOT_ENDED, reason=""))
         try:
             self._connection = await WeComConnection.open(self._connection_options)
