@@ -96,7 +96,7 @@ FIGURES = (
     Figure("files", "product files"),
     Figure("lines", "lines in them"),
     Figure("median_lines", "median lines of a file"),
-    Figure("small_files", "files under 100 lines", 40),
+    Figure("small_files", "files under 100 lines", 42),
     Figure("large_files", "files over 450 lines", 4),
     Figure("long_functions", "functions over 50 lines", 0),
     Figure("contracts", "import contracts", 7),

@@ -71,6 +71,8 @@ MAX_LAST_TEXT_CHARACTERS = 1000
 # Bytes on `text/<user>`, for devices with a small buffer.
 MAX_PLAIN_TEXT_BYTES = 200
 MAX_HISTORY_MESSAGES = 500
+# Of an answer to `questions`: the newest ones.
+MAX_LISTED_QUESTIONS = 100
 # The largest answer of `history`, also where the broker has no or a higher limit.
 MAX_HISTORY_ANSWER_BYTES = 1_000_000
 # The largest file that is part of an answer: several copies of it are in memory meanwhile.

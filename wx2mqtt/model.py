@@ -369,6 +369,10 @@ class Remark(StrEnum):
     BAD_RESPONSE_TOPIC = "bad_response_topic"
 
 
+# A day: how long an answer to a question counts.
+DEFAULT_BUTTONS_SECONDS = 86_400.0
+
+
 @frozen
 class Command:
     """A command from `out/<user>` that has passed the checks of its form only."""
@@ -399,6 +403,12 @@ class Command:
     sender: str = ""
     #: Of a webhook: a hash of what it reported. `CommandCalls` does not send the same again for some minutes.
     content: str = ""
+    #: Of a text that asks.
+    buttons: tuple[Button, ...] = ()
+    #: How long an answer counts, in seconds.
+    buttons_for: float = DEFAULT_BUTTONS_SECONDS
+    #: Whose answer counts: trusted or anyone.
+    buttons_from: str = "trusted"
     #: On how it was published.
     remarks: tuple[Remark, ...] = ()
 

@@ -93,10 +93,16 @@ def _attempt_not_marked() -> None:
         pass
 
     async def finish_only(
-        self: Any, row_id: int, result: Any, publications: Any, _next: Any = None, bundled: Any = ()
+        self: Any,
+        row_id: int,
+        result: Any,
+        publications: Any,
+        _next: Any = None,
+        bundled: Any = (),
+        **options: Any,
     ) -> Any:
         await asyncio.sleep(GAP_SECONDS)
-        return await finish(self, row_id, result, publications, None, bundled)
+        return await finish(self, row_id, result, publications, None, bundled, **options)
 
     _put(JournaledCommands, "begin_attempt", nothing)
     _put(JournaledCommands, "end_unanswered", nothing)

@@ -163,7 +163,7 @@ async def _two(path: Path) -> None:
 def rows(path: Path, account: str) -> int:
     """How many an account has in all tables."""
     columns = {"account": "name"}
-    tables = ("account", "publication", "command", "person", "level", "media", "deed")
+    tables = ("account", "publication", "command", "person", "level", "media", "question", "deed")
     counts = (
         f"(SELECT count(*) FROM {table} WHERE {columns.get(table, 'account')} = :account)" for table in tables
     )

@@ -23,7 +23,7 @@ from tests.docs.limit_rows import (
     limit,
 )
 from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
-from wx2mqtt import bounded_json, limits
+from wx2mqtt import bounded_json, buttons, limits
 from wx2mqtt.app import operations, redaction
 from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained_commands, view
 from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, validation, waiting_commands
@@ -63,6 +63,9 @@ _BRIDGE_LIMITS = (
     ),
     limit("names in `mention`", limits.MAX_MENTIONS, "names", BAD_COMMAND),
     limit("a name in `mention`", limits.MAX_MENTION_CHARACTERS, "characters", BAD_COMMAND),
+    limit("buttons of a question", buttons.MAX_BUTTONS, "buttons", BAD_COMMAND),
+    limit("the text of a button", buttons.MAX_BUTTON_CHARACTERS, "characters", BAD_COMMAND),
+    limit("the key of a button", buttons.MAX_BUTTON_KEY_CHARACTERS, "characters", BAD_COMMAND),
     limit("`ttl` of a command", limits.MAX_TTL_SECONDS, "seconds", "counts as the limit"),
     limit(
         "`transaction` of a request",
@@ -119,6 +122,12 @@ _BRIDGE_LIMITS = (
         "messages in an answer of `history`",
         limits.MAX_HISTORY_MESSAGES,
         "messages",
+        "the answer says `more`",
+    ),
+    limit(
+        "questions in an answer of `questions`",
+        limits.MAX_LISTED_QUESTIONS,
+        "questions",
         "the answer says `more`",
     ),
     limit(

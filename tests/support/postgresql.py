@@ -109,7 +109,7 @@ def empty_database() -> str:
             connection.execute("DROP TABLE IF EXISTS note, child")  # of tests/unit/store/test_database.py
             connection.execute("DELETE FROM meta WHERE name <> 'schema_version'")
             connection.execute(
-                "TRUNCATE account, publication, seen, command, person, level, media, deed, login, login_key, login_number, drained, operation, mark, media_file,"
+                "TRUNCATE account, publication, seen, command, person, level, media, question, deed, login, login_key, login_number, drained, operation, mark, media_file,"
                 " media_piece, instance, ownership RESTART IDENTITY"
             )
     return url

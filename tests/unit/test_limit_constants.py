@@ -104,12 +104,15 @@ EXEMPT: dict[str, frozenset[str]] = {
                 "bridge.commands.sender:MAX_CONCURRENT_FILE_SENDS",
             ),
             *("bridge.commands.intake:MAX_ACCEPT_BATCH", "store.database:MAX_JOBS_PER_COMMIT"),
+            "bridge.commands.questions:MAX_WAITING_UPDATES",
         }
     ),
     "from where on something is done in another way or in another thread; nothing is refused": frozenset(
         {
             *("bounded_json:MAX_SIGNS_FOR_LEVELS", "bounded_json:MAX_COPIED_BYTES", "aio:MAX_BYTES_ON_LOOP"),
             "store.search_index:MAX_SEARCHED_PAIRS",
+            *("buttons:MAX_ANSWER_CHARACTERS", "store.questions:MAX_QUOTABLE_QUESTIONS"),
+            "bridge.commands.questions:MAX_ANSWERED",
             "bridge.text_split:_MAX_UNIT_CHARACTERS",
             *("mqtt.sockets:MAX_UNSENT_BYTES", "wechat.ilink.protocol.messages:MAX_TIME_MS"),
             "wechat.wecom.connection:MAX_UNSENT_BYTES",

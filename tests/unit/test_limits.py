@@ -32,7 +32,7 @@ from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.commands import file_preparation
 from wx2mqtt.bridge.commands.alert_queue import AlertQueue, summary_lines
 from wx2mqtt.bridge.media.library import _require_fitting
-from wx2mqtt.bridge.requests.handlers import HistoryRequest
+from wx2mqtt.bridge.requests.handlers import HistoryRequest, QuestionsRequest
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.url_fetch import MinimumRate, UrlFetcher
 from wx2mqtt.i18n.bridge import rejection_text
@@ -50,7 +50,7 @@ from wx2mqtt.limits import (
     STORED_JSON,
     WECHAT_JSON,
 )
-from wx2mqtt.model import Blob, Json
+from wx2mqtt.model import Blob, Json, PersonId
 from wx2mqtt.mqtt import commands
 from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import MqttOptions
@@ -62,6 +62,7 @@ from wx2mqtt.settings.yaml_tree import parse
 from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, read_archive
 from wx2mqtt.store.backup import _is_within_bounds
 from wx2mqtt.store.people_file import _read as read_people_file
+from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.store.saved_logins import SavedLoginFile
 from wx2mqtt.web.senders.interface import json_object
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
@@ -390,6 +391,30 @@ def text_on_last(size: int, _: Path) -> bool:
     return "truncated" not in json.loads(last_body(json.dumps({"kind": "text", "text": "x" * size}).encode()))
 
 
+def listed_questions(count: int, _: Path) -> bool:
+    question = AskedQuestion(
+        id=1,
+        command=1,
+        command_id="a",
+        user="wife",
+        person=PersonId(1),
+        text="Lock?",
+        buttons=(),
+        anyone=False,
+        asked=0,
+        until=None,
+        closed=None,
+        answer="",
+    )
+
+    async def list_open(_now: int, most: int) -> list[AskedQuestion]:
+        return [question] * min(count, most)
+
+    ctx: Any = SimpleNamespace(journal=SimpleNamespace(questions=SimpleNamespace(list_open=list_open)))
+    answer: Any = asyncio.run(QuestionsRequest(ctx).answer({}))
+    return len(answer["questions"]) == count and not answer["more"]
+
+
 def history_messages(count: int, _: Path) -> bool:
     registry: Any = None
     journal: Any = SimpleNamespace(stream="")
@@ -518,6 +543,9 @@ OTHER_DRIVERS: dict[str, Driver] = {
     "the text of a command": text_of_command,
     "`id` of a command": lambda size, _: command_of(id="x" * size),
     "`path`, `url`, `name` and `message_id` of a command": field_of_command,
+    "buttons of a question": lambda count, _: command_of(buttons=[f"no {n}" for n in range(count)]),
+    "the text of a button": lambda size, _: command_of(buttons=["x" * size]),
+    "the key of a button": lambda size, _: command_of(buttons=[{"text": "x", "key": "y" * size}]),
     "names in `mention`": lambda count, _: command_of(mention=["x"] * count),
     "a name in `mention`": lambda size, _: command_of(mention=["x" * size]),
     "`ttl` of a command": ttl_of_command,
@@ -546,6 +574,7 @@ OTHER_DRIVERS: dict[str, Driver] = {
     "the text on `last`": text_on_last,
     "the text on `text/<user>`": lambda size, _: len(plain_text("x" * size)) == size,
     "messages in an answer of `history`": history_messages,
+    "questions in an answer of `questions`": listed_questions,
     "size of an answer of `history`": history_bytes,
     "a file in an answer of `media`": file_in_answer,
     "the configuration file": config_file,

@@ -113,6 +113,7 @@ class Account:
             components.windows,
             components.renewal,
             components.reminders,
+            components.sender.cards,
             components.reporter,
         ):
             tasks.start(component.run())

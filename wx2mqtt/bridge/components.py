@@ -160,6 +160,9 @@ class AccountComponents:
     def _on_received(self, result: RecordResult) -> None:
         if result.messages or result.events:
             self.ctx.shared.changes.notify()
+        if result.answers.proven:
+            self.sender.on_answered(result.answers.proven)
+        self.sender.cards.add(result.answers.updates)
         if self.windows.is_supported:  # a received message opens the window of its sender
             self.sender.recheck()
             self.windows.refresh_requested.set()

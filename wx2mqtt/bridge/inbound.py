@@ -26,6 +26,8 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ButtonPress, Cursor, Event, Kind, Message, Owner
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
+from wx2mqtt.store.question_records import NewPress
+from wx2mqtt.store.questions import Item
 from wx2mqtt.store.records import NewEvent, NewMessage, RecordResult
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import FATAL_MESSAGE_EVENT, Batch, fatal_message_event
@@ -98,7 +100,7 @@ class InboundMessages:
         """Stores a batch and its cursor. Raises `StoreError`; the same batch must be received again then."""
         self._left_out["unread"] += batch.unreadable_count
         self._add_unsaved(self._registry.apply_update(batch.contacts, batch.removed, now_ms()))
-        rows: list[NewMessage | NewEvent] = []
+        rows: list[Item] = []
         loop_clock = asyncio.get_running_loop().time
         started_at = stored_at = loop_clock()
         for item in batch.items:
@@ -115,16 +117,15 @@ class InboundMessages:
 
     # From an item to its row
 
-    async def _row_of(self, item: Message | ButtonPress | Event) -> NewMessage | NewEvent | None:
+    async def _row_of(self, item: Message | ButtonPress | Event) -> Item | None:
         """Returns the row of an item; None for one that is not published. Raises only `StoreError`."""
         try:
             if self._ctx.marks.is_fatal(item.key):
                 return self._row_of_fatal(item)
             if isinstance(item, Message):
                 return await self._row_of_message(item)
-            if isinstance(item, ButtonPress):  # no question is open: nothing to answer
-                log.info("a button of an unknown question was pressed")
-                return None
+            if isinstance(item, ButtonPress):
+                return self._row_of_press(item)
             return await self._row_of_event(item)
         except StoreError:  # the message is not at fault: the batch must be received again
             raise
@@ -164,6 +165,18 @@ class InboundMessages:
         with self._ctx.marks.processing(message.key, is_last=True):
             return self._message_rows.row(message, person, self.owner)
 
+    def _row_of_press(self, press: ButtonPress) -> NewPress | None:
+        person = self._registry.by_handle(press.chat)
+        if person is None:  # the bridge has sent nobody unknown a card
+            self._left_out["unreadable"] += 1
+            return None
+        listed = bool(person.pin)
+        if not self._ctx.settings.publishes_chat(person.topic_name, person.kind, listed=listed):
+            self._left_out["filtered"] += 1
+            return None
+        with self._ctx.marks.processing(press.key, is_last=True):
+            return self._message_rows.press_row(press, person)
+
     async def _is_echo(self, message: Message) -> bool:
         await self._echoes.wait_for_open_attempts(message)
         # The journal is asked before an unanswered send is matched: that accounts for one message only.
@@ -181,7 +194,7 @@ class InboundMessages:
 
     # The commit, and what follows from it
 
-    async def _commit(self, rows: list[NewMessage | NewEvent], cursor: Cursor | None, login_id: str) -> None:
+    async def _commit(self, rows: list[Item], cursor: Cursor | None, login_id: str) -> None:
         self._ctx.marks.clear()  # a commit that ends the process is not the fault of the last message
         async with self._commit_lock:
             # Merged here only: to merge with each message would copy all changes of the batch each time.

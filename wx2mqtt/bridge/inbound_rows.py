@@ -1,4 +1,4 @@
-"""Converts received messages and events to rows of the journal: sender, trust, `receive` filter, payload."""
+"""Converts what is received to rows of the journal: sender, trust, `receive` filter, payload."""
 
 from __future__ import annotations
 
@@ -7,16 +7,29 @@ from dataclasses import replace
 
 import structlog
 
+from wx2mqtt.bridge.answer_attempts import AnswerTarget, attempt_of_message, attempt_of_press, card_in
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.media.payloads import media_in_message, media_jobs, waits_for_file
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import ChatKind, Event, Handle, Json, Kind, Message, Owner, QuotedMessage
+from wx2mqtt.model import (
+    ButtonPress,
+    ChatKind,
+    Event,
+    Handle,
+    Json,
+    Kind,
+    Message,
+    Owner,
+    QuotedMessage,
+)
 from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
 from wx2mqtt.mqtt.topics import TEXT_TYPE
 from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.person_records import Person
+from wx2mqtt.store.question_records import AnswerAttempt, NewPress
+from wx2mqtt.store.questions import BUTTON_EVENT
 from wx2mqtt.store.records import NewEvent, NewMedia, NewMessage, NewPublication
 
 log = structlog.get_logger(__name__)
@@ -29,7 +42,7 @@ TOPIC_EVENTS = frozenset({"topic_changed", "unresolved"})
 
 
 class MessageRows:
-    """Converts messages to rows."""
+    """Converts messages and presses of buttons to rows."""
 
     def __init__(self, ctx: AccountContext) -> None:
         self._ctx = ctx
@@ -43,6 +56,9 @@ class MessageRows:
         if message.kind is not Kind.TEXT:  # the JSON of a text has no object for the state of a file
             jobs = media_jobs(message, settings, now_ms())
             media = media_in_message(message, jobs, settings)
+        answer: AnswerAttempt | None = None
+        if self._ctx.journal.questions.may_exist:
+            answer = attempt_of_message(self._answer_target(), message, person, sender, trusted=trusted)
         body = message_body(
             message,
             account=self._ctx.name,
@@ -64,7 +80,26 @@ class MessageRows:
             media=jobs,
             waits_for_file=bool(jobs) and waits_for_file(jobs, settings),
             plain=self._plain_publication(message, person) if trusted else None,
+            answer=answer,
         )
+
+    def press_row(self, press: ButtonPress, chat: Person) -> NewPress:
+        """Returns the row of a press in the chat with `chat`."""
+        person = self._ctx.registry.by_handle(press.sender)
+        trusted = person is not None and person.trusted
+        sender: dict[str, Json] = {"name": "", "self": False}
+        if person is not None:
+            name = person.remark or person.nickname or person.topic_name
+            sender = {"user": person.topic_name, "name": name, "self": False}
+        return NewPress(
+            press=press,
+            user=chat.topic_name,
+            card=card_in(press.card_id),
+            attempt=attempt_of_press(self._answer_target(), chat, sender, trusted=trusted, time=press.time),
+        )
+
+    def _answer_target(self) -> AnswerTarget:
+        return AnswerTarget(account=self._ctx.name, topic=self._ctx.topics.event(BUTTON_EVENT))
 
     def _sender(
         self, message: Message, chat: Person, owner: Owner | None

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import takewhile
 from string import ascii_letters, digits
 
+from wx2mqtt.buttons import button_lines, text_with_buttons
+from wx2mqtt.model import Button
 from wx2mqtt.wechat.backend import Capabilities
 
 _CLOSING = "\"'”’」』)》】)\\]"
@@ -51,6 +53,19 @@ def split_for(capabilities: Capabilities, text: str, *, markdown: bool = False) 
     """Returns the parts in which a backend sends a text, or one in markdown."""
     size = capabilities.markdown_size if markdown else capabilities.part_size
     return split_text(text, capabilities.part_limit, size)
+
+
+def split_question(
+    capabilities: Capabilities, text: str, buttons: Sequence[Button], *, markdown: bool = False
+) -> tuple[str, ...]:
+    """Returns the parts of a text that ends in a line for each button: the last part has all of these."""
+    *before, last = split_for(capabilities, text, markdown=markdown)
+    if not buttons:
+        return (*before, last)
+    whole = text_with_buttons(last, buttons)
+    if len(split_for(capabilities, whole, markdown=markdown)) == 1:
+        return (*before, whole)
+    return (*before, last, button_lines(buttons))
 
 
 @lru_cache(maxsize=_CACHED_TEXTS)

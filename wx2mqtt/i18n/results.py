@@ -290,6 +290,41 @@ RESULT_MESSAGES: Catalogue = {
         "不超过 100 个字符的一行文字",
     ),
     "high, normal or low": ("high, normal or low", "high、normal 或 low"),
+    "trusted or anyone": ("trusted or anyone", "trusted 或 anyone"),
+    # questions
+    "answered": (
+        "the question was answered, so WeChat has delivered it",
+        "提问已得到回答，说明微信已送达",
+    ),
+    "buttons_with_kind": (
+        "'{key}' goes with a text, not with kind '{kind}'; ask in a command of its own",
+        "“{key}”只能与文字一起使用，不能用于类型“{kind}”；提问请另发一条命令",
+    ),
+    "no_buttons": ("'{key}' needs 'buttons'", "使用“{key}”时必须有“buttons”"),
+    "bad_buttons": (
+        "'buttons' must be a list of 1 to {most}, each a text or an object with text and key",
+        "“buttons”必须是 1 到 {most} 项的列表，每项是文字，或含 text 和 key 的对象",
+    ),
+    "bad_button": (
+        "button {number} must be a text, or an object with text and perhaps key",
+        "第 {number} 个按钮必须是文字，或含 text（可有 key）的对象",
+    ),
+    "bad_button_text": (
+        "the text of button {number} must have 1 to {most} characters, no line break or control character, and not only digits",
+        "第 {number} 个按钮的文字必须为 1 到 {most} 个字符，不含换行和控制字符，且不能全是数字",
+    ),
+    "bad_button_key": (
+        "the key of button {number} must be a text of 1 to {most} characters",
+        "第 {number} 个按钮的 key 必须是 1 到 {most} 个字符的文字",
+    ),
+    "buttons_alike": (
+        "buttons {first} and {second} have the same {name}, apart from case and width",
+        "第 {first} 个和第 {second} 个按钮的 {name} 相同（不计大小写和全角半角）",
+    ),
+    "no_open_question": (
+        "no question with the command id '{id}' is open; request/questions lists those that are",
+        "没有命令 id 为“{id}”的未结提问；request/questions 列出所有未结提问",
+    ),
     "an object": ("an object", "一个对象"),
     # imitated services
     "robot_type": (

@@ -38,6 +38,7 @@ from wx2mqtt.limits import (
 )
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Command, Json
+from wx2mqtt.mqtt.command_buttons import BUTTON_KEYS, BUTTON_READERS, check_buttons_fit
 from wx2mqtt.mqtt.topics import is_topic_name
 
 Fields = Mapping[str, Json]
@@ -54,6 +55,7 @@ FORMATS = ("text", "markdown")
 COMMAND_KEYS = (
     *("text", "kind", "path", "url", "data", "name", "message_id"),
     *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat", "format"),
+    *BUTTON_KEYS,
 )
 
 # Unicode categories of control characters, line ends and surrogates.
@@ -145,6 +147,7 @@ def _build(user: str, command_id: str, fields: Fields, *, has_upload: bool) -> C
 
 def _check_completeness(kind: str, fields: Fields, *, has_upload: bool) -> None:
     """Each kind has the fields that it needs, and none that would be ignored."""
+    check_buttons_fit(kind, fields)
     sources = _file_sources(kind, fields, has_upload=has_upload)
     if kind == "text":
         if sources:
@@ -279,6 +282,7 @@ _READERS: Mapping[str, Callable[[Fields, str], Any]] = {
     "priority": _read_priority,
     "urgent": _read_switch,
     "also_wechat": _read_switch,
+    **BUTTON_READERS,
 }
 
 

@@ -53,6 +53,13 @@ _MESSAGE_KEYS: Mapping[str, Schema] = {
 
 _OPTIONAL_MESSAGE_KEYS: Mapping[str, Schema] = {
     "sender": ref("sender"),
+    "button": object_of(
+        "it answers a question; `event/button` has the rest",
+        {
+            "command_id": nonempty_string("of the command that asked"),
+            "key": nonempty_string("of the button"),
+        },
+    ),
     "truncated": constant(value=True, description="it was larger than the broker takes, and was cut"),
 }
 
@@ -170,6 +177,17 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
             "why": nonempty_string("what it waits for, in one word"),
             "hint": string("what a person can do"),
         },
+    ),
+    "button": EventSchema(
+        "a question was answered: one event for each question, and always the same id",
+        required={
+            "sender": ref("sender"),
+            "trusted": boolean("as in the message"),
+            "command_id": nonempty_string("of the command that asked"),
+            "key": nonempty_string("of the button that was chosen"),
+            "text": nonempty_string("of that button"),
+        },
+        optional={"message_id": nonempty_string("of the message; a press of a card has none")},
     ),
     "reminded": EventSchema(
         "a person was asked to write, before WeChat takes no more messages to them (iLink)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
+from wx2mqtt.buttons import MAX_BUTTON_CHARACTERS, MAX_BUTTON_KEY_CHARACTERS, MAX_BUTTONS
 from wx2mqtt.json_schema import (
     Schema,
     any_of,
@@ -32,10 +33,19 @@ from wx2mqtt.limits import (
     MAX_NAME_CHARACTERS,
 )
 from wx2mqtt.model import ChatKind, Json, Kind, Status
+from wx2mqtt.mqtt.command_buttons import ANSWERERS
 from wx2mqtt.mqtt.commands import FILE_KINDS, FILE_SOURCES, FORMATS, PRIORITIES
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
 from wx2mqtt.schemas.messages import MEDIA_KEYS
 from wx2mqtt.values import frozen
+
+
+def closed_shape(shape: Schema) -> Schema:
+    """Returns the shape without further keys: a misspelt key must be refused, not ignored."""
+    closed = strict(shape)
+    assert isinstance(closed, dict)
+    return closed
+
 
 _NOT_BLANK = {"pattern": r"\S"}
 
@@ -56,6 +66,9 @@ _COMMAND_KEYS: Mapping[str, Schema] = {
     "message_id": string("of what is to be withdrawn"),
 }
 
+_BUTTON_TEXT: dict[str, Json] = {"minLength": 1, "maxLength": MAX_BUTTON_CHARACTERS, **_NOT_BLANK}
+_BUTTON_KEY: dict[str, Json] = {"minLength": 1, "maxLength": MAX_BUTTON_KEY_CHARACTERS, **_NOT_BLANK}
+
 # Keys that a command without a text may have, but only empty.
 _NO_TEXT: Mapping[str, Schema] = {"text": constant(""), "mention": {"type": "array", "maxItems": 0}}
 
@@ -69,9 +82,24 @@ _TEXT = object_of(
             "in a group: topic names, or names as the group shows them",
             maxItems=MAX_MENTIONS,
         ),
+        "buttons": array(
+            any_of(
+                string("", **_BUTTON_TEXT),
+                closed_shape(
+                    object_of("", {"text": string("", **_BUTTON_TEXT)}, {"key": string("", **_BUTTON_KEY)})
+                ),
+            ),
+            "what the person may answer; texts and keys differ, and no text has only digits",
+            minItems=1,
+            maxItems=MAX_BUTTONS,
+        ),
+        "buttons_for": number("seconds in which an answer counts; a day without", exclusiveMinimum=0),
+        "buttons_from": enumeration(ANSWERERS, "whose answer counts; without: trusted"),
         **_COMMAND_KEYS,
     },
 )
+# Options of a question mean nothing without it.
+_TEXT["dependentRequired"] = {"buttons_for": ["buttons"], "buttons_from": ["buttons"]}
 
 _FILE = object_of(
     "a picture, a video or a file",
@@ -140,13 +168,6 @@ def command_definitions() -> dict[str, Schema]:
         **{name: closed_shape(shape) for name, shape in _COMMAND_SHAPES.items()},
         "result": {"title": "a result", **_RESULT},
     }
-
-
-def closed_shape(shape: Schema) -> Schema:
-    """Returns the shape without further keys: a misspelt key must be refused, not ignored."""
-    closed = strict(shape)
-    assert isinstance(closed, dict)
-    return closed
 
 
 def with_keys(shape: Schema, extra_keys: Mapping[str, Schema], *extra_required: str) -> Schema:
@@ -234,6 +255,19 @@ _MEDIA = RequestSchema(
     shapes=tuple(object_of("", {key: _SOME_ID}, _MEDIA_OPTIONS) for key in ("message_id", "id", "avatar")),
 )
 
+_QUESTION = object_of(
+    "a question that somebody may answer",
+    {
+        "command_id": nonempty_string("of the command that asks"),
+        "user": nonempty_string("who is asked, as in the command"),
+        "text": string("without the buttons"),
+        "buttons": array(object_of("", {"text": nonempty_string(), "key": nonempty_string()})),
+        "buttons_from": enumeration(ANSWERERS),
+        "asked": timestamp("when it was sent"),
+    },
+    {"until": timestamp("when its time ends; not known while its message is being sent")},
+)
+
 REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
     "login": RequestSchema(
         "show a QR code, or take the digits that the phone shows; when a login stands, just tell its state",
@@ -306,6 +340,14 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
         },
     ),
     "media": _MEDIA,
+    "questions": RequestSchema(
+        "the open questions (texts with buttons), or closes one",
+        any_of(
+            object_of("", {"questions": array(_QUESTION), "more": boolean("there are older ones")}),
+            object_of("", {"closed": nonempty_string("the id of its command")}),
+        ),
+        optional={"close": nonempty_string("the id of the command: nobody can answer it any more")},
+    ),
     "mark_read": RequestSchema(
         "the chat is read, on the phone too", object_of("", dict(_USER_KEY)), required=dict(_USER_KEY)
     ),

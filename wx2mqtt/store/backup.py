@@ -55,6 +55,7 @@ _JSON_COLUMNS = {
     "command": {"replies", "result", "command", "blob"},
     "person": {"profile"},
     "media": {"ref", "blob"},
+    "question": {"buttons"},
     "deed": {"answer"},
 }
 _BUSY_TIMEOUT_SECONDS = 10.0

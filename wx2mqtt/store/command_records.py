@@ -11,6 +11,7 @@ from typing import Any
 from wx2mqtt.model import Blob, Command, Json, PersonId, Remark, Result, SendKey, Status
 from wx2mqtt.store.database import NamedRow
 from wx2mqtt.store.queries import blob_from_text, blob_to_text, compact, storable_text
+from wx2mqtt.store.question_records import buttons_from_json, buttons_to_json
 from wx2mqtt.store.records import NO_PUBLICATIONS, NewPublication, OutboxBatch
 from wx2mqtt.values import frozen
 
@@ -165,6 +166,7 @@ class JournaledRequest:
 # The columns
 
 _COMMAND_FIELDS = tuple(item.name for item in fields(Command))
+_BUTTON_FIELDS = ("buttons", "buttons_for", "buttons_from")
 _REMARKS = frozenset(Remark)
 _RESULT_FIELDS = tuple(item.name for item in fields(Result))
 
@@ -190,9 +192,16 @@ def command_values(new: NewCommand, now: int) -> tuple[object, ...]:
         blob_to_text(new.blob),
         replies_text(new.replies),
         result_text(result) if result else None,
-        _text({name: getattr(new.command, name) for name in _COMMAND_FIELDS}),
+        _text(_command_fields(new.command)),
         new.fallback_of,
     )
+
+
+def _command_fields(command: Command) -> dict[str, Json]:
+    """Returns the fields of a command as JSON; those of buttons only where it has some."""
+    values = {name: getattr(command, name) for name in _COMMAND_FIELDS}
+    buttons = {name: values.pop(name) for name in _BUTTON_FIELDS}
+    return {**values, **buttons, "buttons": buttons_to_json(command.buttons)} if command.buttons else values
 
 
 def replies_text(replies: Iterable[ReplyTarget]) -> str:
@@ -268,7 +277,14 @@ def _command(text: str) -> Command:
     """Returns the command without fields that a newer version added; missing fields get their defaults."""
     known = {name: value for name, value in json.loads(text).items() if name in _COMMAND_FIELDS}
     remarks = tuple(Remark(remark) for remark in known.get("remarks", ()) if remark in _REMARKS)
-    return Command(**{**known, "mention": tuple(known.get("mention", ())), "remarks": remarks})
+    return Command(
+        **{
+            **known,
+            "mention": tuple(known.get("mention", ())),
+            "buttons": buttons_from_json(known.get("buttons", [])),
+            "remarks": remarks,
+        }
+    )
 
 
 def _result(text: str) -> Result:

@@ -32,6 +32,8 @@ from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import AccountRows, JournalPart
 from wx2mqtt.store.people import forget_people
 from wx2mqtt.store.queries import blob_to_text, insert_rows, json_list, load_queries, storable_text
+from wx2mqtt.store.question_records import NewQuestion
+from wx2mqtt.store.questions import end_question, give_up_questions, open_question, take_question_back
 from wx2mqtt.store.records import NOTHING_SAID, NamedOwner, NewPublication, OutboxBatch, read_owners
 
 _SQL = load_queries("commands")
@@ -72,12 +74,18 @@ class JournaledCommands(JournalPart):
         """Returns waiting commands in order, without those to the recipients `skip`."""
         return await self._read(_SQL["due"], json_list(skip), limit)
 
-    async def begin_attempt(self, row_id: int) -> None:
+    async def begin_attempt(self, row_id: int, question: NewQuestion | None = None) -> None:
         """Begins an attempt at a command, or at the combined message that it leads.
 
-        Call this before the request is written.
+        The same commit opens the question of a command with buttons. Call this before the request is written.
         """
-        await self._change("begin", _SQL["start_attempt"], row_id)
+
+        def job(connection: Connection) -> None:
+            self._change_row(connection, _SQL["start_attempt"], row_id)
+            if question is not None:
+                open_question(connection, self._rows, row_id, question)
+
+        await self._database.write("begin", job)
 
     async def begin_combined(self, row_ids: Sequence[int], heading: NewCommand | None) -> list[CommandRow]:
         """Makes one message of several commands and begins an attempt at it, in one commit.
@@ -97,16 +105,21 @@ class JournaledCommands(JournalPart):
 
         return await self._database.write("bundle", job)
 
-    async def end_undelivered(self, row_id: int, *, is_heading: bool = False) -> None:
+    async def end_undelivered(
+        self, row_id: int, *, is_heading: bool = False, is_question: bool = False
+    ) -> None:
         """Ends an attempt that certainly did not arrive.
 
-        Its combined message is given up if no attempt is in doubt; a heading is then removed with it.
+        Its combined message is given up if no attempt is in doubt; a heading is then removed with it. So is
+        the question of a command with buttons: nothing was asked.
         """
 
         def job(connection: Connection) -> None:
             self._change_row(connection, _SQL["mark_not_delivered"], row_id)
             if is_heading:
                 connection.execute(_SQL["remove_heading"], (self._account, row_id))
+            if is_question:
+                take_question_back(connection, self._rows, row_id)
 
         await self._database.write("not_delivered", job)
 
@@ -121,17 +134,22 @@ class JournaledCommands(JournalPart):
         publications: Sequence[NewPublication],
         next_row_id: int | None = None,
         others: Sequence[tuple[int, Result]] = (),
+        *,
+        is_question: bool = False,
     ) -> OutboxBatch:
         """Stores the result of a command and enqueues its publications, in one commit.
 
         `others` are the other commands of its combined message with their results. The same commit begins an
-        attempt at the command `next_row_id`. Raises `AlreadyFinished`, and then nothing is changed.
+        attempt at the command `next_row_id`, which is no question. Raises `AlreadyFinished`, and then nothing
+        is changed.
         """
 
         def job(connection: Connection) -> OutboxBatch:
             for other_id, other_result in others:
                 self._finish(connection, other_id, other_result, ())
             stored = self._finish(connection, row_id, result, publications)
+            if is_question:
+                end_question(connection, self._rows, row_id, result)
             if next_row_id is not None:
                 self._change_row(connection, _SQL["start_attempt"], next_row_id)
             return stored
@@ -283,6 +301,8 @@ class JournaledCommands(JournalPart):
                 raise BadCommand("bad_request", "command_settled", id=command_id)
             if row.attempt_open or row.leader is not None:  # a combined message is repeated as it was
                 raise BadCommand("bad_request", "command_in_flight", id=command_id)
+            if row.command.buttons:
+                end_question(connection, self._rows, row.id, result)
             return self._finish(connection, row.id, result, publications)
 
         return await self._database.write("drop", job)
@@ -302,13 +322,14 @@ class JournaledCommands(JournalPart):
     ) -> tuple[list[CommandRow], OutboxBatch]:
         """Stores another account in place of the previous one, and finishes all waiting commands.
 
-        Both are one commit: no command of the previous owner is left for the new one, and with
-        `forgets_people` nobody whom the previous one knew. `finish` runs in the writer thread. Returns the
-        finished commands and the rows of their publications.
+        Both are one commit, which forgets all questions as well, and with `forgets_people` everybody whom the
+        previous owner knew: nothing of them is left for the new one. `finish` runs in the writer thread.
+        Returns the finished commands and the rows of their publications.
         """
 
         def job(connection: Connection) -> tuple[list[CommandRow], OutboxBatch]:
             self._set_owner(connection, backend, owner_id, named)
+            give_up_questions(connection, self._rows)
             if forgets_people:
                 forget_people(connection, self._account)
             finished: list[CommandRow] = []

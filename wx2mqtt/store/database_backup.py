@@ -47,11 +47,12 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
     "person": ("account", "id"),
     "level": ("account", "level"),
     "media": ("id",),
+    "question": ("id",),
     "deed": ("account", "session", "mid"),
 }
 ROWS_PER_PAGE = 500
 
-_TABLES_WITH_NEW_IDS = ("publication", "command")
+_TABLES_WITH_NEW_IDS = ("publication", "command", "question")
 _SCHEMA_VERSION = "schema_version"  # a row of `meta` that belongs to the database and not to the store
 
 _COPY_NAME = "copy.db"

@@ -23,6 +23,7 @@ from wx2mqtt.store.journal_part import AccountRows
 from wx2mqtt.store.media import MediaJobs
 from wx2mqtt.store.outbox import DiscoveryState, Outbox
 from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.questions import JournaledQuestions
 from wx2mqtt.store.received import ReceivedMessages
 from wx2mqtt.store.records import AccountState, JournalStats, read_owners
 from wx2mqtt.store.requests import JournaledRequests
@@ -69,6 +70,8 @@ class Journal:
         self.history = MessageHistory(rows, search_index)
         #: Commands for WeChat, from the acceptance to exactly one result.
         self.commands = JournaledCommands(rows)
+        #: Texts with buttons, and whether they were answered.
+        self.questions = JournaledQuestions(rows)
         #: Requests that change something at WeChat.
         self.requests = JournaledRequests(rows)
         #: What is deleted by age and size.

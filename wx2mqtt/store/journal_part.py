@@ -28,6 +28,8 @@ class AccountRows:
         self.on_referenced = on_referenced
         #: The id of the store; empty before `Journal.open`.
         self.stream = ""
+        #: The account may have questions; used in write jobs only.
+        self.may_have_questions = True
         #: The newest publication that this object has stored; used in write jobs only.
         self._last_publication_id: int | None = None
 

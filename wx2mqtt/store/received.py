@@ -27,6 +27,7 @@ from wx2mqtt.store.queries import (
     load_queries,
     storable_text,
 )
+from wx2mqtt.store.questions import AnswerMatching, Item
 from wx2mqtt.store.records import (
     NO_PUBLICATIONS,
     NewEvent,
@@ -41,7 +42,7 @@ _SQL = load_queries("received")
 
 MESSAGE_SCHEMA_VERSION = 1
 
-Item = NewMessage | NewEvent
+Row = NewMessage | NewEvent
 
 
 class ReceivedMessages(JournalPart):
@@ -52,13 +53,14 @@ class ReceivedMessages(JournalPart):
     async def record(
         self, items: Sequence[Item], people: PeopleChanges, cursor: Cursor | None, login_id: str
     ) -> RecordResult:
-        """Stores messages and events (items), people and cursor in one commit. In it
+        """Stores messages, presses and events (items), people and cursor in one commit. In it
 
         1. the changed people are stored,
         2. items whose key is stored already are left out: WeChat delivers some twice,
-        3. each message gets its `seq`, a number without gaps per account, and its payload is built,
-        4. a row is added for each item, for each file to download, and for each text beside a message,
-        5. the newest `seq` and the cursor are stored; without a cursor the stored one stays.
+        3. questions are closed that messages or presses answer, and the event about each answer is added,
+        4. each message gets its `seq`, a number without gaps per account, and its payload is built,
+        5. a row is added for each item, for each file to download, and for each text beside a message,
+        6. the newest `seq` and the cursor are stored; without a cursor the stored one stays.
         """
         return await self._database.write("record", partial(self._record, items, people, cursor, login_id))
 
@@ -72,10 +74,12 @@ class ReceivedMessages(JournalPart):
     ) -> RecordResult:
         apply_changes(connection, self._account, people)
         new_items = self._without_repeats(connection, items)
-        messages = [item for item in new_items if isinstance(item, NewMessage)]
+        matching = AnswerMatching(connection, self._rows)
+        stored = matching.apply(new_items)
+        messages = [item for item in stored if isinstance(item, NewMessage)]
         (stored_seq,) = connection.execute(_SQL["newest_seq"], (self._account,)).fetchone()
         newest_seq = stored_seq + len(messages)
-        rows = self._publication_rows(new_items, stored_seq + 1)
+        rows = self._publication_rows(stored, stored_seq + 1)
         item_batch = self._insert_rows(connection, rows)
         insert_rows(connection, MEDIA_SQL["add"], self._media_rows(messages, stored_seq + 1))
         text_batch = self._rows.enqueue(connection, (message.plain for message in messages if message.plain))
@@ -83,12 +87,13 @@ class ReceivedMessages(JournalPart):
         payloads = [row.payload for row in rows if row.seq is not None]
         return RecordResult(
             messages=len(messages),
-            events=len(new_items) - len(messages),
+            events=len(stored) - len(messages),
             repeated=len(items) - len(new_items),
             last_payload=payloads[-1] if payloads else None,
             seq=newest_seq,
             kinds=Counter(message.kind for message in messages),
             outbox=item_batch.joined(text_batch),
+            answers=matching.batch,
         )
 
     def _without_repeats(self, connection: Connection, items: Sequence[Item]) -> list[Item]:
@@ -102,7 +107,7 @@ class ReceivedMessages(JournalPart):
         repeated = {key for (key,) in known}
         return [item for key, item in by_key.items() if key not in repeated]
 
-    def _publication_rows(self, items: Sequence[Item], first_seq: int) -> list[_PublicationRow]:
+    def _publication_rows(self, items: Sequence[Row], first_seq: int) -> list[_PublicationRow]:
         now = self._rows.now()
         seqs = count(first_seq)
         return [

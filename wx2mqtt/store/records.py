@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from wx2mqtt.model import Blob, Cursor, Json, MediaRef
+from wx2mqtt.store.question_records import NO_ANSWERS, AnswerAttempt, AnswerBatch
 from wx2mqtt.values import frozen
 
 
@@ -99,6 +100,8 @@ class NewMessage:
     waits_for_file: bool = False
     #: A second publication of the same commit, which never waits for a file.
     plain: NewPublication | None = None
+    #: It may answer a question; None for what cannot.
+    answer: AnswerAttempt | None = None
 
 
 @frozen
@@ -289,6 +292,8 @@ class RecordResult:
     kinds: Mapping[str, int] = field(default_factory=dict)
     #: The publications.
     outbox: OutboxBatch = NO_PUBLICATIONS
+    #: What it answers.
+    answers: AnswerBatch = NO_ANSWERS
 
 
 @frozen

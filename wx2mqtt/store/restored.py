@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 
 from wx2mqtt.bounded_json import load_json
-from wx2mqtt.limits import STORED_JSON
+from wx2mqtt.limits import MAX_TTL_SECONDS, STORED_JSON
 from wx2mqtt.store.archive import BadBackup
 from wx2mqtt.store.queries import encode_payload
 from wx2mqtt.store.records import read_owners
@@ -23,6 +23,7 @@ from wx2mqtt.values import frozen
 DROP_REASON = "restored, and not for a topic of this bridge"
 
 _FIRST_VERSION_WITH_ANNOUNCED = 3
+_FIRST_VERSION_WITH_QUESTIONS = 11
 _FIRST_VERSION_WITH_OWNER = 6
 _NO_TOPIC_LEVEL = re.compile(r"[/+#\0]")
 
@@ -51,6 +52,7 @@ def take_trust_away(copy: sqlite3.Connection, rules: RestoreRules) -> int:
     base topic    one that the configuration names, or the default of the account
     publications  what waits is published below that base, or is a result on a response topic that is allowed
     trusted       false in every message and for every person; the next login decides again who is trusted
+    questions     only trusted people may answer those that are open
     owner         a bot that a scan made must be confirmed again
     announced     topics of this account's discovery, which alone are cleared
 
@@ -72,6 +74,8 @@ def take_trust_away(copy: sqlite3.Connection, rules: RestoreRules) -> int:
         copy.execute("UPDATE account SET owner = unconfirmed(owner)")
     if version >= _FIRST_VERSION_WITH_ANNOUNCED:
         _limit_announced(copy, rules)
+    if version >= _FIRST_VERSION_WITH_QUESTIONS:
+        _limit_questions(copy)
     return _drop_foreign(copy, bases, rules)
 
 
@@ -111,6 +115,21 @@ def _limit_announced(copy: sqlite3.Connection, rules: RestoreRules) -> None:
             topics = [topic for topic in record["topics"] if rules.is_discovery_topic(account, topic)]
             text = json.dumps({**record, "topics": topics}, ensure_ascii=False)
             copy.execute("UPDATE account SET announced = ? WHERE name = ?", (text, account))
+
+
+def _limit_questions(copy: sqlite3.Connection) -> None:
+    """Lets only trusted people answer, and removes what is no question: each message is compared with it."""
+    copy.execute(
+        "DELETE FROM question WHERE"
+        " typeof(id) <> 'integer' OR typeof(command) <> 'integer' OR typeof(person) <> 'integer'"
+        " OR typeof(asked) <> 'integer' OR typeof(until) NOT IN ('integer', 'null')"
+        " OR typeof(closed) NOT IN ('integer', 'null')"
+        " OR typeof(lasts) <> 'integer' OR lasts NOT BETWEEN 0 AND ?"
+        " OR typeof(command_id) <> 'text' OR typeof(user) <> 'text' OR typeof(text) <> 'text'"
+        " OR typeof(buttons) <> 'text' OR typeof(answer) <> 'text'",
+        (MAX_TTL_SECONDS * 1000,),
+    )
+    copy.execute("UPDATE question SET anyone = 0")
 
 
 def _drop_foreign(copy: sqlite3.Connection, bases: Mapping[str, Iterable[str]], rules: RestoreRules) -> int:

@@ -57,6 +57,7 @@ _REMOVE_STATEMENTS = (
     "remove_keys",
     "remove_requests",
     "remove_media",
+    "remove_questions",
     "remove_levels",
     "remove_persons",
 )
@@ -88,6 +89,7 @@ class JournalRetention(JournalPart):
             messages += deleted
         publications = await self._delete_transient(now - TRANSIENT_RETENTION_MS, now - MIN_KEY_RETENTION_MS)
         commands = await self._delete_before(_SQL["delete_commands"], now - command_keep_ms)
+        await self._delete_before(_SQL["delete_questions"], now - command_keep_ms)
         await self._delete_before(_SQL["delete_keys"], now - max(MIN_KEY_RETENTION_MS, history_keep_ms))
         await self._delete_before(_SQL["delete_requests"], now - REQUEST_RETENTION_MS)
         await self._database.shrink(MIN_FREE_PAGES)

@@ -405,6 +405,10 @@ class Backend(Protocol):
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
         """Performs an action once, without retries."""
 
+    def earliest_server_time(self) -> int | None:
+        """Returns the earliest that WeChat's clock can show now (ms), None where that is not known."""
+        return None
+
     async def update_card(
         self,
         press: ButtonPress,  # noqa: ARG002 - the signature is for backends

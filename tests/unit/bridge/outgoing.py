@@ -186,6 +186,9 @@ class WeChat:
     def reply_window(self, handle: Handle) -> ReplyWindow | None:
         return self.windows.get(handle)
 
+    def earliest_server_time(self) -> int | None:
+        return None
+
     async def list_members(self, _group: Handle) -> tuple[Member, ...]:
         return self.people
 
@@ -258,10 +261,12 @@ class Slow(Journal):
         for name in ("accept", "list_due", "begin_attempt", "finish"):
             setattr(self.commands, name, partial(self._around, name, getattr(self.commands, name)))
 
-    async def _around(self, name: str, work: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    async def _around(
+        self, name: str, work: Callable[..., Awaitable[Any]], *args: Any, **options: Any
+    ) -> Any:
         if name in self.before:
             await self.before.pop(name)()
-        done = await work(*args)
+        done = await work(*args, **options)
         if name in self.after:
             await self.after.pop(name)()
         return done

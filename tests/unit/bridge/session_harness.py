@@ -204,7 +204,8 @@ class FakeJournal:
         self.meanwhile: Callable[[], None] | None = None  # happens once, while messages are being stored
         self.seq = 0
         self.sent: dict[str, QuotedMessage] = {}
-        self.received = self.commands = self.history = self
+        self.received = self.commands = self.history = self.questions = self
+        self.may_exist = False  # a question that somebody may answer
 
     async def set_owner(self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID) -> None:
         if self.owner_troubles:

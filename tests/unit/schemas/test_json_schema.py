@@ -44,7 +44,7 @@ def sample(schema: Any) -> Any:
     if "enum" in schema:
         return schema["enum"][0]
     if "$ref" in schema:
-        return {}
+        return {"name": "text", "self": False} if schema["$ref"].endswith("/sender") else {}
     if "pattern" in schema:
         return (
             "0" * 64

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.store.make import command, reply, result
-from wx2mqtt.model import Command, Status
+from wx2mqtt.model import Button, Command, Status
 from wx2mqtt.store.command_records import (
     CommandState,
     NewCommand,
@@ -48,6 +48,7 @@ commands = st.builds(
     mention=st.lists(st.text(), max_size=3).map(tuple),
     ttl=st.none() | st.floats(0, 1e6),
     urgent=st.booleans(),
+    buttons=st.lists(st.builds(Button, text=st.text(), key=st.text()), max_size=2).map(tuple),
 )
 
 
@@ -88,9 +89,15 @@ def test_a_command_that_is_settled_at_once_is_settled() -> None:
 
 
 def test_every_field_of_a_command_is_written() -> None:
-    values = dict(zip([name.strip() for name in COLUMNS[2:]], command_values(command("a"), 0), strict=True))
-    written = json.loads(str(values["command"]))
+    names = [name.strip() for name in COLUMNS[2:]]
+    new = command("a")
+    asking = replace(new, command=replace(new.command, buttons=(Button(text="Yes", key="yes"),)))
+    written, plain = (
+        json.loads(str(dict(zip(names, command_values(one, 0), strict=True))["command"]))
+        for one in (asking, new)
+    )
     assert set(written) == {item.name for item in fields(Command)}
+    assert set(written) - set(plain) == {"buttons", "buttons_for", "buttons_from"}
 
 
 def test_what_a_newer_version_wrote_is_left_out_and_what_is_missing_has_its_default() -> None:

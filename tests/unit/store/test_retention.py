@@ -39,6 +39,12 @@ from wx2mqtt.store.sqlite_database import SqliteDatabase
 MANY = 1234  # more than two commits take away
 
 
+ADD_QUESTION = (
+    'INSERT INTO question (account, command, command_id, "user", person, card, text, buttons, anyone, lasts, asked)'
+    " VALUES (?, 1, 'a', 'wife', 7, '17', 'Lock?', '[]', 1, 60000, 1)"
+)
+
+
 async def fill(database: Database, account: str, messages: int = 3) -> Journal:
     """Something in every table."""
     journal = Journal(database, account)
@@ -51,6 +57,7 @@ async def fill(database: Database, account: str, messages: int = 3) -> Journal:
     await journal.received.record([picture("p", media(f"m-{account}"))], NO_CHANGES, Cursor("c"), "login")
     await journal.media.mark_ready(f"m-{account}", blob(account), [publication()])
     await journal.commands.accept([replace(command("a"), blob=blob("x")), command("b", settled=result("b"))])
+    await database.write("question", lambda db: db.execute(ADD_QUESTION, (account,)))
     await journal.requests.start(mark(1))
     await journal.discovery.save(DiscoveryRecord(topics=(f"homeassistant/device/wx2mqtt_{account}/config",)))
     return journal
@@ -81,7 +88,7 @@ def _rows(database: Database, connection: Connection) -> dict[str, dict[str, int
         "login_number",
         "drained",
     }
-    assert len(names) == 8
+    assert len(names) == 9
     return {
         name: dict(
             connection.execute(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.file_preparation import FilePreparation
+from wx2mqtt.bridge.commands.questions import CommandQuestions
 from wx2mqtt.bridge.commands.resolver import is_caption_next
 from wx2mqtt.bridge.commands.results import (
     ExpiryCause,
@@ -83,6 +84,7 @@ class NextStepPolicy:
 
     | a command ends | result |
     |---|---|
+    | its question was answered, while the outcome of its attempt is not known | `sent` |
     | its time is over (`ttl`) | `expired`, with the cause: `_expiry_cause` |
     | the fallback has sent it in place of WeChat | `expired` |
     | one of these, after an attempt without an answer | `uncertain` |
@@ -103,6 +105,8 @@ class NextStepPolicy:
         window_wait: WindowWait,
         fallback: FallbackDelivery,
         files: FilePreparation,
+        *,
+        questions: CommandQuestions,
     ) -> None:
         self._ctx = ctx
         self._limits = limits
@@ -110,16 +114,19 @@ class NextStepPolicy:
         self._window_wait = window_wait
         self._fallback = fallback
         self._files = files
+        self._questions = questions
 
     def next_step(self, queue: ChatQueue) -> NextStep:
         """Returns the next step of a queue that is not empty.
 
-        1. A command that ends, anywhere in the queue: its fallback has ended, it expired, its file failed.
+        1. A command that ends, anywhere in the queue: its fallback has ended, it expired, its file failed; or
+           the first one, whose question was answered.
         2. Where the window is closed: what must not wait for it ends, and the others wait.
         3. A file that may be prepared.
         4. The next command is sent, or waits until it may be.
         """
-        ended = self._find_ended(queue) or self.find_expired(queue) or self._find_failed(queue)
+        ended = self._find_ended(queue) or self._find_answered(queue)
+        ended = ended or self.find_expired(queue) or self._find_failed(queue)
         if ended is not None:
             return ended
         if not queue.waiting_count:
@@ -193,6 +200,13 @@ class NextStepPolicy:
                 return EndStep(row=queue.find(ending.rows[0].id) or ending.rows[0], result=ending.result)
         return None
 
+    def _find_answered(self, queue: ChatQueue) -> EndStep | None:
+        """Returns the command in doubt whose question was answered; such a one stays first."""
+        row = queue.first if queue.waiting_count else None
+        if row is None or not row.unanswered or not self._questions.is_proven(row):
+            return None
+        return EndStep(row=row, result=self._questions.proven_result(row))
+
     def find_expired(self, queue: ChatQueue) -> EndStep | None:
         """Returns a command, anywhere in the queue, that must not be sent any more.
 
@@ -217,6 +231,8 @@ class NextStepPolicy:
 
     def result_if_expired(self, queue: ChatQueue, row: CommandRow) -> Result | None:
         """Returns the result of a command that must not be sent any more, None while it may be sent."""
+        if row.unanswered and self._questions.is_proven(row):
+            return self._questions.proven_result(row)
         is_given_up = row.unanswered >= max_unanswered_attempts(row)  # after a crash: else `sender.py` did it
         if is_given_up and not is_caption_next(row, self._ctx.backend.capabilities):
             return uncertain_result(row, self._ctx.language)

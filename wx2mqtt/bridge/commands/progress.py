@@ -21,6 +21,7 @@ from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.combined_messages import AttemptPlan
 from wx2mqtt.bridge.commands.fallback_states import with_fallback
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
+from wx2mqtt.bridge.commands.questions import CommandQuestions
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, result_of_parts, with_remarks
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
@@ -47,6 +48,7 @@ class CommandProgress:
         waiting: WaitingCommands,
         results: ResultPublications,
         outcomes: CommandOutcomes,
+        questions: CommandQuestions,
     ) -> None:
         self._commands = ctx.journal.commands
         self._ctx = ctx
@@ -54,14 +56,19 @@ class CommandProgress:
         self._waiting = waiting
         self._results = results
         self._outcomes = outcomes
+        self._questions = questions
 
     # Attempts. All these raise `AlreadyFinished`.
 
     async def begin(self, plan: AttemptPlan) -> CommandRow:
-        """Stores the begin of an attempt, before its request is written; returns the leading command."""
+        """Stores the begin of an attempt, before its request is written; returns the leading command.
+
+        The first attempt at a command with buttons opens its question in the same commit.
+        """
         row = plan.rows[0]
         if len(plan.rows) == 1 or row.leader is not None:
-            await retry_until_stored(lambda: self._commands.begin_attempt(row.id))
+            question = self._questions.new_question(row)
+            await retry_until_stored(lambda: self._commands.begin_attempt(row.id, question))
             return row
         row_ids = [row.id for row in plan.rows]
         stored = await retry_until_stored(lambda: self._commands.begin_combined(row_ids, plan.heading))
@@ -76,7 +83,12 @@ class CommandProgress:
         """
         separates = row.leader is not None and not row.unanswered
         removes_heading = separates and is_heading(row)
-        await retry_until_stored(lambda: self._commands.end_undelivered(row.id, is_heading=removes_heading))
+        is_question = bool(row.command.buttons)
+        await retry_until_stored(
+            lambda: self._commands.end_undelivered(
+                row.id, is_heading=removes_heading, is_question=is_question
+            )
+        )
         if separates:
             self._waiting.separate(queue.members_of(row))
 
@@ -147,7 +159,12 @@ class CommandProgress:
         try:
             stored = await retry_until_stored(
                 lambda: self._commands.finish(
-                    leading.id, leading_result, publications, next_id, other_results
+                    leading.id,
+                    leading_result,
+                    publications,
+                    next_id,
+                    other_results,
+                    is_question=bool(leading.command.buttons),
                 )
             )
         except AlreadyFinished:

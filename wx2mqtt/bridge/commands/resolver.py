@@ -11,13 +11,15 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.answer_attempts import card_id
 from wx2mqtt.bridge.attachments import FILE_KINDS, Attachments
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.recipients import GroupMemberIndex
-from wx2mqtt.bridge.text_split import split_for
+from wx2mqtt.bridge.text_split import split_for, split_question
+from wx2mqtt.buttons import text_with_buttons
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import Attachment, Command, Draft, Handle, Kind, PersonId, Recall, SendKey
+from wx2mqtt.model import Attachment, ChatKind, Command, Draft, Handle, Kind, PersonId, Recall, SendKey
 from wx2mqtt.store.command_records import CommandRow, NewCommand
 from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.person_records import Person
@@ -45,22 +47,22 @@ class CommandResolver:
 
     def chat_key(self, command: AnyCommand) -> ChatKey:
         """Returns the key of the chat of a command; all names of a person lead to the same one."""
-        person = self._find_person(command)
+        person = self.person_of(command)
         return command.command.user if person is None else person.id
 
     def is_person_pending(self, command: AnyCommand) -> bool:
         """Returns whether the recipient may be among the contacts that are not loaded yet."""
         if self._registry.is_complete:
             return False
-        person = self._find_person(command)
+        person = self.person_of(command)
         return person is None or not (person.closed or person.handle is not None)
 
     def chat_of(self, command: AnyCommand) -> Handle | None:
         """Returns the handle of the recipient, None if the recipient is not known for certain."""
-        person = self._find_person(command)
+        person = self.person_of(command)
         return None if person is None or person.closed else person.handle
 
-    def _find_person(self, command: AnyCommand) -> Person | None:
+    def person_of(self, command: AnyCommand) -> Person | None:
         """Returns the recipient; None for a pinned name that no login has brought yet."""
         person = None if command.person is None else self._registry.get(command.person)
         return person or self._registry.by_topic_name(command.command.user)
@@ -82,15 +84,31 @@ class CommandResolver:
         if self.is_caption_next(row):
             return Kind.TEXT, self.parts_of(row)[row.parts_sent]
         if row.blob is None:
-            return Kind.TEXT, row.command.text
+            return Kind.TEXT, self._shown_text(row)
         return self._attachments.kind_of(row.command, row.blob), ""
 
     def parts_of(self, command: AnyCommand) -> tuple[str, ...]:
         """Returns the texts of its messages: several for a long text on a backend that must split it.
 
-        A file is the last message, with an empty text, behind those of its caption.
+        A file is the last message, with an empty text, behind those of its caption. A question without a card
+        ends in its numbered buttons.
         """
-        return message_texts(command.command, self._backend.capabilities)
+        capabilities, asked = self._backend.capabilities, command.command
+        if asked.buttons and not self._has_card(command):
+            return split_question(capabilities, asked.text, asked.buttons, markdown=asked.markdown)
+        return message_texts(asked, capabilities)
+
+    def _shown_text(self, row: CommandRow) -> str:
+        """Returns the text of its messages as a whole."""
+        command = row.command
+        return command.text if self._has_card(row) else text_with_buttons(command.text, command.buttons)
+
+    def _has_card(self, command: AnyCommand) -> bool:
+        """Returns whether its buttons are a card: in a chat with one person, where there are cards."""
+        if not (command.command.buttons and self._backend.capabilities.has_button_cards):
+            return False
+        person = self.person_of(command)
+        return person is not None and person.kind is not ChatKind.GROUP
 
     def is_caption_next(self, row: CommandRow) -> bool:
         """Returns whether the next message of a file is its caption, or a part of it."""
@@ -120,8 +138,12 @@ class CommandResolver:
             return await self.resolve_file(row)
         mention = await self._mentioned_members(row, chat) if row.command.mention else ()
         parts = self.parts_of(row)
-        text = parts[min(row.parts_sent, len(parts) - 1)]
-        return Draft(chat=chat, kind=Kind.TEXT, text=text, mention=mention, markdown=row.command.markdown)
+        number = min(row.parts_sent, len(parts) - 1)
+        text = parts[number]
+        draft = Draft(chat=chat, kind=Kind.TEXT, text=text, mention=mention, markdown=row.command.markdown)
+        if number + 1 == len(parts) and self._has_card(row):
+            return replace(draft, buttons=row.command.buttons, card_id=card_id(row.key, row.unanswered + 1))
+        return draft
 
     async def resolve_file(self, row: CommandRow) -> Draft:
         """Returns the message that is the file of a command, without its caption. Raises `BadCommand`."""
@@ -162,7 +184,7 @@ class CommandResolver:
         user = row.command.user
         target = await retry_until_stored(lambda: self._journal.commands.sent_message_target(message_id))
         person = None if target is None else self._registry.by_topic_name(target[0])
-        if target is None or person is None or person != self._find_person(row):
+        if target is None or person is None or person != self.person_of(row):
             raise BadCommand("unknown_message", "unknown_message", user=user, message_id=message_id)
         age_seconds = (now_ms() - target[1]) / 1000
         max_age_seconds = self._backend.capabilities.recall_seconds
@@ -184,8 +206,11 @@ class CommandResolver:
 
 
 def is_simple(command: AnyCommand) -> bool:
-    """Returns whether `CommandResolver.resolve` needs neither WeChat nor the journal for this command."""
-    return command.command.kind == "text" and not command.command.mention
+    """Returns whether a command is a text that mentions nobody and asks nothing.
+
+    `CommandResolver.resolve` needs neither WeChat nor the journal for it, and its attempt opens no question.
+    """
+    return command.command.kind == "text" and not command.command.mention and not command.command.buttons
 
 
 def is_recall(command: AnyCommand) -> bool:

@@ -32,6 +32,7 @@ from wx2mqtt.bridge.commands.next_step import (
 )
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.progress import CommandProgress
+from wx2mqtt.bridge.commands.questions import CardUpdates, CommandQuestions
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, has_file, is_recall, is_simple
 from wx2mqtt.bridge.commands.results import (
     ResultPublications,
@@ -100,11 +101,16 @@ class CommandSender:
 
         # What becomes of a command
         self.outcomes = CommandOutcomes(ctx)
-        self._progress = CommandProgress(ctx, resolver, self.waiting, results, self.outcomes)
+        self.questions = CommandQuestions(ctx, resolver)
+        #: Shows on cards what their buttons were answered with.
+        self.cards = CardUpdates(ctx)
+        self._progress = CommandProgress(ctx, resolver, self.waiting, results, self.outcomes, self.questions)
         self.fallback = FallbackDelivery(ctx, resolver, self.waiting)
         self.attempts = SendAttempts(ctx, calls, resolver, echoes)
         self._files = FilePreparation(ctx, resolver, calls, self.limits, self._progress)
-        self._policy = NextStepPolicy(ctx, calls, self.limits, self.window_wait, self.fallback, self._files)
+        self._policy = NextStepPolicy(
+            ctx, calls, self.limits, self.window_wait, self.fallback, self._files, questions=self.questions
+        )
         self._messages = CombinedMessages(ctx, self.window_wait)
         self._queues_changed = asyncio.Event()
         self.fallback.delivered.connect(self.recheck)
@@ -130,6 +136,7 @@ class CommandSender:
     async def _recover(self) -> None:
         """Makes attempts that the last run of the process left open uncertain, and expects their echoes."""
         await self._journal.commands.recover_attempts()
+        await self.questions.recover()
         await self.attempts.recover()
         await self.limits.recover()
         self._echoes.recovered.set()
@@ -274,6 +281,8 @@ class CommandSender:
                 await self._finish(queue, row, final_result(row, Status.SENT, "ok", recalled))
             case Receipt():
                 await self._on_receipt(queue, row, outcome)
+            case BackendError() if self.questions.is_proven(row):
+                await self._finish(queue, row, self.questions.proven_result(row))
             case Rejected() if row.leader is not None and not row.unanswered:
                 log.warning("a combined message was refused; its texts go one by one", problem=str(outcome))
                 self._messages.on_refused(queue, members)
@@ -364,6 +373,11 @@ class CommandSender:
         self._queues_changed.set()
         if self.waiting.by_priority:  # it may overtake others, or must wait for the window too
             self.recheck()
+
+    def on_answered(self, row_ids: Sequence[int]) -> None:
+        """The questions of these commands were answered; one that is in doubt was sent."""
+        self.questions.add_answered(row_ids)
+        self.recheck()
 
     def recheck(self) -> None:
         """Makes the chats look for their next step: what held them back may have changed."""

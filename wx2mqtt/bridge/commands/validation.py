@@ -35,14 +35,15 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.dispatcher import delivery_mark
 from wx2mqtt.bridge.session import LoginSession
-from wx2mqtt.bridge.text_split import split_for
+from wx2mqtt.bridge.text_split import split_question
 from wx2mqtt.bridge.wechat_calls import new_key
+from wx2mqtt.buttons import text_with_buttons
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import parse_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import COMMAND_JSON
-from wx2mqtt.model import FILEHELPER, Blob, ChatKind, Command, Json, Recall, Remark, Status
+from wx2mqtt.model import FILEHELPER, Blob, Button, ChatKind, Command, Json, Recall, Remark, Status
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import (
     COMMAND_KEYS,
@@ -311,16 +312,17 @@ class CommandValidator:
         return person
 
     def _require_valid_text(self, command: Command, person: Person | None) -> None:
-        text, able = command.text, self._capabilities
-        if not text.strip():
+        able = self._capabilities
+        if not command.text.strip():
             raise BadCommand("empty", "empty")
+        has_card = able.has_button_cards and person is not None and person.kind is not ChatKind.GROUP
+        buttons = () if has_card else command.buttons
+        text = text_with_buttons(command.text, buttons)
         size, limit = len(text.encode()), able.text_limit
         fits = size <= limit
         if able.part_limit is not None:  # the backend splits it
             limit = MAX_TEXT_PARTS * able.part_limit
-            fits = (
-                len(text) <= limit and len(split_for(able, text, markdown=command.markdown)) <= MAX_TEXT_PARTS
-            )
+            fits = len(text) <= limit and self._count_parts(command, buttons) <= MAX_TEXT_PARTS
         if not fits:
             raise BadCommand("too_long", "too_long", size=size, limit=limit)
         if command.mention and person is not None and person.kind is not ChatKind.GROUP:
@@ -337,6 +339,10 @@ class CommandValidator:
         parts, limit = len(message_texts(command, able)), able.reply_quota - reserve
         if parts > limit:
             raise BadCommand("too_long", "caption_too_long", parts=parts, limit=limit)
+
+    def _count_parts(self, command: Command, buttons: tuple[Button, ...]) -> int:
+        able = self._capabilities
+        return len(split_question(able, command.text, buttons, markdown=command.markdown))
 
     def _rejected(self, command: Command, source: CommandSource, error: Exception) -> NewCommand:
         """Returns a command with the result `rejected`."""
@@ -434,5 +440,6 @@ def fingerprint(command: Command, content: str = "") -> str:
     markdown = ["markdown", True] if command.markdown else []
     # An id belongs to its caller: the same command of another one has another hash.
     caller = [{"sender": command.sender}] if command.sender else []
-    text = json.dumps([user, *fields, command.message_id, *command.mention, *markdown, *caller])
+    buttons = [[button.text, button.key] for button in command.buttons]
+    text = json.dumps([user, *fields, command.message_id, *command.mention, *markdown, *buttons, *caller])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""The handlers of the requests `login`, `logout`, `contacts`, `assign`, `health` and `history`.
+"""The handlers of the requests `login`, `logout`, `contacts`, `assign`, `health`, `history` and `questions`.
 
 `actions.py` has the requests that change something at WeChat, `bridge/media/library.py` has `media`,
 `app/application.py` those of the whole program (`log_level`, `reload`). A new request also needs its
@@ -21,13 +21,14 @@ from wx2mqtt.bridge.requests.dispatcher import Handler, SizedHandler
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.status_topics import StatusReporter
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.limits import MAX_HISTORY_ANSWER_BYTES, MAX_HISTORY_MESSAGES
+from wx2mqtt.limits import MAX_HISTORY_ANSWER_BYTES, MAX_HISTORY_MESSAGES, MAX_LISTED_QUESTIONS
 from wx2mqtt.model import Json, Kind
 from wx2mqtt.mqtt import commands as read
 from wx2mqtt.mqtt.payloads import cut_payload, encode
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.question_records import AskedQuestion, buttons_to_json
 from wx2mqtt.store.records import HistoryQuery, HistoryRow, MediaRow
 
 DEFAULT_HISTORY_MESSAGES = 100
@@ -59,6 +60,7 @@ class AccountRequests:
         self._windows = windows
         self._reporter = reporter
         self._history = HistoryRequest(ctx.journal, ctx.registry, ctx.topics.contacts)
+        self._questions = QuestionsRequest(ctx)
 
     def handlers(self) -> dict[str, Handler]:
         return {
@@ -68,6 +70,7 @@ class AccountRequests:
             "assign": self._assign,
             "health": self._report_health,
             "history": SizedHandler(self._history.answer),
+            "questions": self._questions.answer,
         }
 
     async def _log_in(self, fields: dict[str, Json]) -> Json:
@@ -217,3 +220,42 @@ class _HistoryPage:
             size = len(encode(body)) + 1
         self.bodies.append(body)
         self.free_bytes -= size
+
+
+class QuestionsRequest:
+    """The request `questions`: lists the open questions of an account, or closes one.
+
+    {}                   ->  {"questions": [{"command_id": "door-7", "text": "Lock the door?", …}], …}
+    {"close": "door-7"}  ->  {"closed": "door-7"}; nobody can answer it any more
+    """
+
+    def __init__(self, ctx: AccountContext) -> None:
+        self._questions = ctx.journal.questions
+
+    async def answer(self, fields: dict[str, Json]) -> Json:
+        """Returns the open questions, those that were asked last first. Raises `BadCommand`, `StoreError`."""
+        read.reject_unknown_fields(fields, "close")
+        if "close" in fields:
+            return await self._close(read.read_text(fields, "close"))
+        newest = await self._questions.list_open(now_ms(), MAX_LISTED_QUESTIONS + 1)
+        listed: list[Json] = [_question_body(question) for question in newest[:MAX_LISTED_QUESTIONS]]
+        return {"questions": listed, "more": len(newest) > MAX_LISTED_QUESTIONS}
+
+    async def _close(self, command_id: str) -> Json:
+        if not await self._questions.close(command_id, now_ms()):
+            raise BadCommand("unknown_id", "no_open_question", id=command_id)
+        return {"closed": command_id}
+
+
+def _question_body(question: AskedQuestion) -> dict[str, Json]:
+    """Returns a question as it is listed; without `until` its message is still being sent."""
+    until: dict[str, Json] = {} if question.until is None else {"until": rfc3339(question.until)}
+    return {
+        "command_id": question.command_id,
+        "user": question.user,
+        "text": question.text,
+        "buttons": buttons_to_json(question.buttons),
+        "buttons_from": "anyone" if question.anyone else "trusted",
+        "asked": rfc3339(question.asked),
+        **until,
+    }

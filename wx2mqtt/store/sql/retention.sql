@@ -65,7 +65,7 @@ SELECT
     (SELECT count(*) FROM media WHERE account = ?1 AND state = 'ready');
 
 -- remove_messages --
--- This and the next seven statements delete up to ?2 rows of an account, so that each commit stays small.
+-- This and the other `remove_…` statements of rows delete up to ?2 rows of an account, so that each commit stays small.
 DELETE FROM publication WHERE id IN (
     SELECT id FROM publication WHERE account = ? AND seq IS NOT NULL ORDER BY seq LIMIT ?
 );
@@ -101,3 +101,19 @@ UPDATE account SET next_person = 1 WHERE name = ?;
 
 -- remove_account --
 DELETE FROM account WHERE name = ?;
+
+-- delete_questions --
+-- Questions that were closed before ?2, by an answer or by time. One that was asked after an open one of the same person
+-- stays: a bare number must not mean the older one.
+DELETE FROM question WHERE id IN (
+    SELECT id FROM question AS old
+    WHERE account = ?1 AND (closed < ?2 OR until < ?2) AND NOT EXISTS (
+        SELECT 1 FROM question AS older
+        WHERE older.account = ?1 AND older.person = old.person AND older.id < old.id
+            AND older.closed IS NULL AND (older.until IS NULL OR older.until >= ?2)
+    )
+    LIMIT ?3
+);
+
+-- remove_questions --
+DELETE FROM question WHERE id IN (SELECT id FROM question WHERE account = ? ORDER BY id LIMIT ?);

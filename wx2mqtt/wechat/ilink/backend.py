@@ -170,5 +170,9 @@ class ILinkBackend(Backend):
         raise Rejected(self._client.text("no_action"), code="unsupported")
 
     @override
+    def earliest_server_time(self) -> int:
+        return self._client.server_clock.earliest_now()
+
+    @override
     def reply_window(self, handle: Handle) -> ReplyWindow:
         return self._client.reply_window(handle)

@@ -44,6 +44,7 @@ class Flood:
         nothing: Any = SimpleNamespace(
             replaces_wechat=lambda _: False,
             error_of=lambda *_: None,
+            is_proven=lambda _: False,
             closed_window=lambda _: None,
             throttled_seconds=0.0,
             rate_limit_seconds=0.0,
@@ -51,7 +52,7 @@ class Flood:
             online=True,
             stopping=False,
         )
-        self.policy = NextStepPolicy(ctx, nothing, nothing, nothing, nothing, nothing)
+        self.policy = NextStepPolicy(ctx, nothing, nothing, nothing, nothing, nothing, questions=nothing)
 
     def give_up_excess(self, most: int) -> None:
         """So many may be held."""

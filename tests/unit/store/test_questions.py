@@ -1,0 +1,388 @@
+"""Questions and answers in the journal: each is one commit with what it belongs to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.store.conftest import Clock
+from tests.unit.store.make import command, message, result
+from wx2mqtt.model import Button, ButtonPress, Handle, Json, PersonId, Status
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.question_records import AnswerAttempt, AskedQuestion, NewPress, NewQuestion
+from wx2mqtt.store.records import NewMessage, RecordResult
+
+BUTTONS = (Button(text="Yes", key="yes"), Button(text="Nö", key="no"))
+WIFE = PersonId(7)
+
+
+@pytest.fixture
+async def questions(journal: Journal, clock: Clock) -> Questions:
+    await journal.open()
+    return Questions(journal, clock)
+
+
+class Questions:
+    """Asks and answers, as the bridge does."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.rows: dict[str, int] = {}
+
+    async def accept(self, command_id: str) -> int:
+        new = command(command_id)
+        new = replace(new, command=replace(new.command, buttons=BUTTONS, mention=()))
+        (accepted,) = await self.journal.commands.accept([new])
+        assert accepted.row is not None
+        assert accepted.row.command.buttons == BUTTONS
+        self.rows[command_id] = accepted.row.id
+        return accepted.row.id
+
+    async def begin(self, command_id: str, **more: Any) -> None:
+        values: dict[str, Any] = {"person": WIFE, "anyone": False, "lasts": 60_000, **more}
+        question = NewQuestion(
+            command_id=command_id,
+            user="wife",
+            card=f"card {command_id}",
+            text=f"{command_id}?",
+            buttons=BUTTONS,
+            asked=self.clock.now,
+            **values,
+        )
+        await self.journal.commands.begin_attempt(self.rows[command_id], question)
+
+    async def finish(self, command_id: str, status: Status = Status.SENT, **more: Any) -> None:
+        end = replace(result(command_id, status, f"sent {command_id}"), **more)
+        await self.journal.commands.finish(self.rows[command_id], end, [], is_question=True)
+
+    async def ask(self, command_id: str, **more: Any) -> None:
+        await self.accept(command_id)
+        await self.begin(command_id, **more)
+        await self.finish(command_id)
+
+    async def write(self, key: str, words: str, **more: Any) -> RecordResult:
+        """Somebody writes; the message and the events that were stored are read with `stored`."""
+        return await self.journal.received.record(
+            [self.message(key, words, **more)], NO_CHANGES, None, "login"
+        )
+
+    def message(self, key: str, words: str, *, time: int | None = None, **more: Any) -> NewMessage:
+        return replace(
+            message(key, text=words), answer=self.attempt(words=words, time=time, message_id=key, **more)
+        )
+
+    def attempt(
+        self, *, words: str = "", time: int | None = None, message_id: str = "", **more: Any
+    ) -> AnswerAttempt:
+        values: dict[str, Any] = {"person": WIFE, "trusted": True, **more}
+        event: dict[str, Json] = {"event": "button", "id": "", "user": "wife"}
+        if message_id:
+            event["message_id"] = message_id
+        return AnswerAttempt(
+            time=self.clock.now if time is None else time,
+            words=words,
+            topic="wx/event/button",
+            event=event,
+            **values,
+        )
+
+    async def press(self, key: str, command_id: str, button: str, **more: Any) -> RecordResult:
+        press = ButtonPress(
+            key=key,
+            chat=Handle("wife"),
+            sender=Handle("wife"),
+            card_id="",
+            button=button,
+            time=self.clock.now,
+        )
+        item = NewPress(press=press, user="wife", card=f"card {command_id}", attempt=self.attempt(**more))
+        return await self.journal.received.record([item], NO_CHANGES, None, "login")
+
+    async def stored(self) -> tuple[list[Any], list[Any]]:
+        """Returns the bodies of messages and of events that wait for the broker."""
+        rows = await self.journal.outbox.list_waiting(0, 1000)
+        bodies: dict[str, list[Any]] = {"message": [], "event": []}
+        for row in rows:
+            bodies[row.category].append(json.loads(row.payload))
+        return bodies["message"], bodies["event"]
+
+    async def answers(self) -> list[tuple[str, str]]:
+        """Returns command id and key of each event about an answer."""
+        return [(event["command_id"], event["key"]) for event in (await self.stored())[1]]
+
+    async def get(self, command_id: str) -> AskedQuestion:
+        question = await self.journal.questions.get(command_id)
+        assert question is not None
+        return question
+
+    async def open_ids(self) -> list[str]:
+        return [one.command_id for one in await self.journal.questions.list_open(self.clock.now, 100)]
+
+
+async def test_a_question_opens_with_its_attempt_and_its_time_runs_from_the_end(questions: Questions) -> None:
+    await questions.accept("lock")
+    assert await questions.journal.questions.get("lock") is None
+    await questions.begin("lock")
+    asked_at = questions.clock.now
+    assert (await questions.get("lock")).until is None
+    questions.clock.now += 5000
+    await questions.finish("lock")
+    question = await questions.get("lock")
+    assert (question.asked, question.until) == (asked_at, questions.clock.now + 60_000)
+    assert (question.text, question.buttons, question.person) == ("lock?", BUTTONS, WIFE)
+    assert await questions.open_ids() == ["lock"]
+    questions.clock.now += 60_001
+    assert await questions.open_ids() == []
+
+
+async def test_an_answer_closes_it_and_is_stored_with_the_message(questions: Questions) -> None:
+    await questions.ask("lock")
+    recorded = await questions.write("m1", "1")
+    (body,), (event,) = await questions.stored()
+    assert body["button"] == {"command_id": "lock", "key": "yes"}
+    asked = (await questions.get("lock")).asked
+    assert event == {
+        "event": "button",
+        "id": f"button:lock:{asked}",
+        "user": "wife",
+        "message_id": "m1",
+        "command_id": "lock",
+        "key": "yes",
+        "text": "Yes",
+    }
+    assert recorded.answers.proven == (questions.rows["lock"],)
+    assert (recorded.messages, recorded.events) == (1, 1)
+    assert await questions.open_ids() == []
+    assert (await questions.get("lock")).answer_text == "Yes"
+
+
+async def test_only_the_first_answer_counts(questions: Questions) -> None:
+    await questions.ask("lock")
+    await questions.write("m1", "nö")
+    await questions.write("m2", "1")
+    bodies, _ = await questions.stored()
+    assert ["button" in body for body in bodies] == [True, False]
+    assert await questions.answers() == [("lock", "no")]
+
+
+async def test_of_one_batch_the_first_counts_too(questions: Questions) -> None:
+    await questions.ask("lock")
+    items = [questions.message("m1", "2"), questions.message("m2", "1")]
+    await questions.journal.received.record(items, NO_CHANGES, None, "login")
+    assert await questions.answers() == [("lock", "no")]
+
+
+async def test_what_wechat_hands_over_twice_counts_once(questions: Questions) -> None:
+    await questions.ask("lock")
+    await questions.write("m1", "1")
+    await questions.ask("heat")
+    again = await questions.write("m1", "1")
+    assert again.repeated == 1
+    await questions.press("p1", "heat", "no")
+    assert (await questions.press("p1", "heat", "no")).answers.updates == ()
+    assert await questions.answers() == [("lock", "yes"), ("heat", "no")]
+
+
+async def test_bare_words_mean_the_question_that_was_asked_last_open_or_not(questions: Questions) -> None:
+    await questions.ask("lock")
+    await questions.ask("heat")
+    await questions.write("m1", "1")
+    await questions.write("m2", "1")
+    assert await questions.answers() == [("heat", "yes")]
+    assert await questions.open_ids() == ["lock"]
+
+
+async def test_an_older_one_is_answered_by_a_quote(questions: Questions) -> None:
+    await questions.ask("lock")
+    await questions.ask("heat")
+    await questions.write("m1", "yes", is_quote=True, quoted_command_id="lock")
+    await questions.write("m2", "2", is_quote=True, quoted_text="heat? 1 Yes 2 Nö")
+    assert await questions.answers() == [("lock", "yes"), ("heat", "no")]
+
+
+async def test_a_quote_of_anything_else_answers_nothing(questions: Questions) -> None:
+    await questions.ask("lock")
+    await questions.write("m1", "1", is_quote=True, quoted_command_id="another")
+    await questions.write("m2", "1", is_quote=True)
+    await questions.write("m3", "1", is_quote=True, quoted_text="something else")
+    assert await questions.answers() == []
+
+
+async def test_nobody_answers_for_another_chat(questions: Questions) -> None:
+    await questions.ask("lock")
+    await questions.write("m1", "1", person=PersonId(8))
+    await questions.write("m2", "1", person=PersonId(8), is_quote=True, quoted_command_id="lock")
+    await questions.press("p1", "lock", "yes", person=PersonId(8))
+    assert await questions.answers() == []
+
+
+async def test_who_is_not_trusted_answers_only_what_anyone_may(questions: Questions) -> None:
+    await questions.ask("lock")
+    await questions.write("m1", "1", trusted=False)
+    pressed = await questions.press("p1", "lock", "yes", trusted=False)
+    assert pressed.answers.updates == ()
+    await questions.ask("heat", anyone=True)
+    await questions.write("m2", "1", trusted=False)
+    assert await questions.answers() == [("heat", "yes")]
+
+
+async def test_what_was_written_before_answers_nothing(questions: Questions) -> None:
+    await questions.ask("lock")
+    await questions.write("m1", "1", time=questions.clock.now - 5000)
+    assert await questions.answers() == []
+    await questions.write("m2", "1", time=questions.clock.now + 3000)
+    assert await questions.answers() == [("lock", "yes")]
+
+
+async def test_what_was_written_in_time_counts_however_late_it_comes(questions: Questions) -> None:
+    await questions.ask("lock")
+    written_at = questions.clock.now + 59_000
+    questions.clock.now += 3_600_000
+    await questions.write("m1", "1", time=questions.clock.now)
+    await questions.write("m2", "1", time=written_at)
+    assert await questions.answers() == [("lock", "yes")]
+
+
+async def test_a_press_becomes_the_event_and_updates_the_card(questions: Questions) -> None:
+    await questions.ask("lock")
+    recorded = await questions.press("p1", "lock", "no")
+    messages, (event,) = await questions.stored()
+    assert messages == []
+    assert "message_id" not in event
+    assert (event["key"], event["text"]) == ("no", "Nö")
+    (update,) = recorded.answers.updates
+    assert (update.press.key, update.chosen, update.question.command_id) == ("p1", "Nö", "lock")
+    assert recorded.answers.proven == (questions.rows["lock"],)
+
+
+async def test_a_late_press_changes_the_card_only(questions: Questions) -> None:
+    await questions.ask("lock")
+    await questions.write("m1", "1")
+    late = await questions.press("p1", "lock", "no")
+    assert [update.chosen for update in late.answers.updates] == ["Yes"]
+    await questions.ask("heat")
+    questions.clock.now += 60_001
+    late = await questions.press("p2", "heat", "yes")
+    assert [update.chosen for update in late.answers.updates] == [""]
+    assert await questions.answers() == [("lock", "yes")]
+
+
+async def test_presses_of_unknown_cards_and_buttons_mean_nothing(questions: Questions) -> None:
+    await questions.ask("lock")
+    for command_id, button in (("another", "yes"), ("lock", "maybe")):
+        recorded = await questions.press(f"{command_id} {button}", command_id, button)
+        assert (recorded.events, recorded.answers.updates) == (0, ())
+    assert await questions.open_ids() == ["lock"]
+
+
+# What becomes of an attempt
+
+
+async def test_what_certainly_did_not_arrive_asked_nothing(questions: Questions) -> None:
+    await questions.ask("lock")
+    row_id = await questions.accept("heat")
+    await questions.begin("heat")
+    await questions.journal.commands.end_undelivered(row_id, is_question=True)
+    await questions.write("m1", "1")  # they have seen the first one only
+    assert await questions.answers() == [("lock", "yes")]
+    await questions.begin("heat")
+    await questions.finish("heat")
+    assert await questions.open_ids() == ["heat"]
+
+
+async def test_after_an_attempt_in_doubt_the_question_stays(questions: Questions) -> None:
+    row_id = await questions.accept("lock")
+    await questions.begin("lock")
+    asked_at = questions.clock.now
+    await questions.journal.commands.end_unanswered(row_id)
+    questions.clock.now += 10_000
+    await questions.begin("lock")
+    await questions.journal.commands.end_undelivered(row_id, is_question=True)
+    assert (await questions.get("lock")).asked == asked_at
+    await questions.finish("lock", Status.UNCERTAIN, message_id=None, duplicate_possible=True)
+    assert await questions.open_ids() == ["lock"]
+    await questions.write("m1", "1")
+    assert await questions.answers() == [("lock", "yes")]
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED, Status.REJECTED])
+async def test_a_command_that_was_not_sent_leaves_no_question(questions: Questions, status: Status) -> None:
+    await questions.accept("lock")
+    await questions.begin("lock")
+    await questions.finish("lock", status, message_id=None)
+    assert await questions.journal.questions.get("lock") is None
+
+
+async def test_a_kill_in_an_attempt_leaves_the_question_open_and_knows_the_answer(
+    questions: Questions,
+) -> None:
+    row_id = await questions.accept("lock")
+    await questions.begin("lock")
+    assert await questions.journal.questions.proven_commands() == frozenset()
+    await questions.write("m1", "1")
+    await questions.journal.commands.recover_attempts()
+    assert await questions.journal.questions.proven_commands() == {row_id}
+    await questions.finish("lock")
+    assert await questions.journal.questions.proven_commands() == frozenset()
+
+
+async def test_a_retry_asks_anew_under_its_new_id(questions: Questions) -> None:
+    await questions.accept("lock")
+    await questions.begin("lock")
+    await questions.finish("lock", Status.UNCERTAIN, message_id=None, duplicate_possible=True)
+    row = await questions.journal.commands.retry("lock", questions.clock.now, command("x").key)
+    assert (row.command_id, row.command.buttons) == ("lock~1", BUTTONS)
+    questions.rows["lock~1"] = row.id
+    await questions.begin("lock~1")
+    await questions.finish("lock~1")
+    await questions.write("m1", "1")
+    assert await questions.answers() == [("lock~1", "yes")]
+
+
+# What ends questions
+
+
+async def test_a_request_closes_one(questions: Questions) -> None:
+    await questions.ask("lock")
+    assert await questions.journal.questions.close("lock", questions.clock.now)
+    assert not await questions.journal.questions.close("lock", questions.clock.now)
+    assert not await questions.journal.questions.close("another", questions.clock.now)
+    await questions.write("m1", "1")
+    assert await questions.answers() == []
+
+
+async def test_another_owner_leaves_none(questions: Questions) -> None:
+    await questions.ask("lock")
+    await questions.journal.commands.change_owner("webwx", "other", lambda row: (result(row.command_id), ()))
+    assert await questions.open_ids() == []
+    await questions.write("m1", "1")
+    assert await questions.answers() == []
+
+
+async def test_old_ones_are_deleted_but_not_behind_an_open_one(questions: Questions) -> None:
+    await questions.ask("lock", lasts=10**12)
+    await questions.ask("heat")
+    await questions.ask("other", person=PersonId(8))
+    questions.clock.now += 8 * 86_400_000
+    await questions.write("m0", "good morning")  # the clock has passed the newest row
+    questions.clock.now += 1
+    await questions.journal.retention.prune(questions.clock.now, 86_400_000, 7 * 86_400_000)
+    assert await questions.journal.questions.get("other") is None
+    assert (await questions.get("heat")).closed is None
+    await questions.write("m1", "1")  # means the newer one, whose time is over
+    assert await questions.answers() == []
+
+
+async def test_an_account_without_questions_looks_for_none(journal: Journal) -> None:
+    await journal.open()
+    assert journal.questions.may_exist
+    asking = Questions(journal, Clock())
+    await asking.write("m1", "1")
+    assert not journal.questions.may_exist
+    await asking.ask("lock")
+    assert journal.questions.may_exist

@@ -1,0 +1,57 @@
+-- open --
+-- Opens a question with its first attempt. Of a further attempt it stays as it is.
+INSERT INTO question
+    (account, command, command_id, user, person, card, text, buttons, anyone, lasts, asked)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+ON CONFLICT (account, command) DO NOTHING;
+
+-- take_back --
+-- The attempt certainly did not arrive: nothing was asked, unless an earlier attempt is in doubt.
+DELETE FROM question
+WHERE account = ?1 AND command = ?2 AND closed IS NULL
+    AND command IN (SELECT id FROM command WHERE id = ?2 AND unknown = 0);
+
+-- discard --
+-- The command ended, and no attempt can have arrived.
+DELETE FROM question WHERE account = ?1 AND command = ?2 AND closed IS NULL;
+
+-- start_time --
+-- The last attempt ended at ?3: from now on the time for an answer runs.
+UPDATE question SET until = ?3 + lasts WHERE account = ?1 AND command = ?2;
+
+-- give_up --
+-- The questions of an owner who is the owner no more.
+DELETE FROM question WHERE account = ?;
+
+-- exists --
+SELECT 1 FROM question WHERE account = ? LIMIT 1;
+
+-- newest_of_person --
+-- The question that a person or group was asked last, open or not.
+SELECT * FROM question WHERE account = ? AND person = ? ORDER BY id DESC LIMIT 1;
+
+-- of_person --
+-- The newest questions of a person or group.
+SELECT * FROM question WHERE account = ?1 AND person = ?2 ORDER BY id DESC LIMIT ?3;
+
+-- by_command_id --
+SELECT * FROM question WHERE account = ?1 AND command_id = ?2 ORDER BY id DESC LIMIT 1;
+
+-- by_card --
+SELECT * FROM question WHERE account = ? AND card = ?;
+
+-- answer --
+UPDATE question SET closed = ?3, answer = ?4 WHERE account = ?1 AND id = ?2 AND closed IS NULL;
+
+-- close --
+UPDATE question SET closed = ?3
+WHERE account = ?1 AND command_id = ?2 AND closed IS NULL AND (until IS NULL OR until > ?3);
+
+-- list_open --
+SELECT * FROM question
+WHERE account = ?1 AND closed IS NULL AND (until IS NULL OR until > ?2) ORDER BY id DESC LIMIT ?3;
+
+-- proven_commands --
+-- Commands without a result whose message has arrived, since its question was answered.
+SELECT command FROM question
+WHERE account = ? AND answer <> '' AND command IN (SELECT id FROM command WHERE status IS NULL);
