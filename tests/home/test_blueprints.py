@@ -49,6 +49,10 @@ def automations(environment: HomeAssistantEnvironment) -> list[dict[str, Any]]:
         "on_yes": [{"action": "switch.turn_off", **lamp}],
         "on_no": [{"action": "switch.turn_on", **lamp}],
     }
+    answered: dict[str, Any] = {
+        name: [{"action": "mqtt.publish", "data": {"topic": "house/answered", "payload": name}}]
+        for name in ("on_1", "on_2", "on_3", "on_silence", "undelivered")
+    }
     return [
         automation(
             "doorbell",
@@ -70,6 +74,15 @@ def automations(environment: HomeAssistantEnvironment) -> list[dict[str, Any]]:
             times=3,
         ),
         automation("presence-question", **question),
+        automation(
+            "ask-with-buttons",
+            when=[{"trigger": "mqtt", "topic": "house/door"}],
+            person="wife",
+            question="Open?",
+            button_3="Later 稍后",
+            patience={"seconds": 15},
+            **answered,
+        ),
         automation(
             "login-qr",
             login="sensor.wechat_home_login_state",
@@ -172,7 +185,7 @@ async def test_each_of_them_is_loaded(environment: HomeAssistantEnvironment) -> 
         for path in BLUEPRINTS.glob("*.yaml")
     }
     assert loaded == names
-    assert len(names) == 7
+    assert len(names) == 8
     assert complaints(environment) == []
 
 
@@ -276,6 +289,49 @@ async def test_a_question_is_asked_and_the_answer_is_done(
     await environment.home.phone.say("wife", answer)
     await environment.until(f"states('switch.house_lamp') == '{lamp}'")
     await ended(environment, "presence-question", 1)
+
+
+SHOWN = "Open?\n1 Yes 是\n2 No 否\n3 Later 稍后"
+
+
+@pytest.mark.parametrize(("answer", "done"), [("1", "on_1"), ("later 稍后", "on_3"), ("", "on_silence")])
+async def test_a_question_with_buttons_does_what_belongs_to_its_answer(
+    environment: HomeAssistantEnvironment, answer: str, done: str
+) -> None:
+    await environment.until("state_attr('automation.ask_with_buttons', 'current') == 0")
+    before, since = await so_far(environment), environment.home.subscriber.count
+    await environment.publish("house/door", "open")
+    assert await sent(environment, 1, before) == [("wife", SHOWN)]
+    if answer:
+        await environment.listens("wx/event/button")
+        await environment.home.phone.say("wife", answer)
+    answered = await environment.home.in_thread(
+        environment.home.subscriber.wait, "house/answered", since=since
+    )
+    assert answered.payload.decode() == done
+    await ended(environment, "ask-with-buttons", 1)
+
+
+async def test_a_question_that_is_refused_is_told_and_then_counts_as_unanswered(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    await environment.until("state_attr('automation.ask_with_buttons', 'current') == 0")
+    since = environment.home.subscriber.count
+    await environment.home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
+    await environment.publish("house/door", "open")
+    await environment.home.body("wx/result/wife", status="failed", since=since)
+    await environment.home.in_thread(
+        environment.home.subscriber.wait,
+        "house/answered",
+        lambda one: one.payload == b"on_silence",
+        since=since,
+    )
+    heard = [
+        one.payload.decode()
+        for one in environment.home.subscriber.received[since:]
+        if one.topic == "house/answered"
+    ]
+    assert heard == ["undelivered", "on_silence"]
 
 
 async def test_only_a_trusted_person_switches_the_light(environment: HomeAssistantEnvironment) -> None:

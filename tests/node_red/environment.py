@@ -28,6 +28,7 @@ CONTACTS = {"wife": {"remark": "老婆"}, "mom": {"remark": "妈妈"}, "family":
 
 WEB_WECHAT = {
     "alarm": {"FIRST": "wife"},
+    "ask": {"PERSON": "wife"},
     "camera": {"PERSON": "wife"},
     "echo": {"PERSON": "filehelper"},
     "notify": {"PERSON": "wife"},

@@ -52,6 +52,34 @@ async def test_only_texts_of_this_person_come_back_and_only_if_they_are_trusted(
     await environment.sent("wife: asked", since=before)
 
 
+# a question with buttons
+
+
+async def test_each_answer_to_a_question_has_an_exit_of_its_own(environment: NodeRedEnvironment):
+    await environment.load("ask", QUESTION="Open?", BUTTONS="Yes, No，Later")
+    for answer, exit_, text in (("1", "first", "Yes"), ("no", "second", "No"), ("３", "another", "Later")):
+        before, since = await environment.count(), len(environment.red.told)
+        await environment.press("try it")
+        await environment.sent("wife: Open?\n1 Yes\n2 No\n3 Later", since=before)
+        await environment.home.phone.say("wife", answer)
+        shown = json.loads(await environment.shown(f"{exit_} button", text, since=since))
+        assert (shown["text"], shown["user"]) == (text, "wife")
+
+
+async def test_nobody_answers_a_question(environment: NodeRedEnvironment):
+    since = len(environment.red.told)
+    await environment.load("ask", every=1.0, WAIT=3)
+    await environment.press("try it")
+    await environment.shown("no answer", "Nobody has answered", since=since)
+
+
+async def test_a_question_that_is_refused_says_why(environment: NodeRedEnvironment):
+    since = len(environment.red.told)
+    await environment.load("ask", BUTTONS="1, 2")
+    await environment.press("try it")
+    await environment.shown("no answer", "The question was not sent: the text of button 1", since=since)
+
+
 # notification
 
 

@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parents[2] / "deploy/home-assistant"
 BLUEPRINTS = sorted((FOLDER / "blueprints").glob("*.yaml"))
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # What waits for the results of its commands, and does something where they did not arrive.
-AWAITS_RESULTS = {"doorbell", "water-alarm", "presence-question"}
+AWAITS_RESULTS = {"doorbell", "water-alarm", "presence-question", "ask-with-buttons"}
 ENTITY = re.compile(r"\b(?:image|sensor|binary_sensor|event|button|notify)\.wechat_home_\w+")
 
 
@@ -81,12 +81,13 @@ def announced() -> set[str]:
     return {one["default_entity_id"] for one in components.values()}
 
 
-def test_there_are_the_seven_of_which_the_readme_speaks() -> None:
+def test_there_are_the_eight_of_which_the_readme_speaks() -> None:
     names = {path.stem for path in BLUEPRINTS}
     assert names == {
         "doorbell",
         "water-alarm",
         "presence-question",
+        "ask-with-buttons",
         "login-qr",
         "login-ended",
         "window-closes",
@@ -140,7 +141,7 @@ class TestBlueprint:
         assert ("undelivered" in asked) == (path.stem in AWAITS_RESULTS)
         assert ("deadline" in asked) == (path.stem in {"doorbell", "water-alarm"})
         if "undelivered" in asked:
-            assert "'id': ids[" in text or "'id': texts[" in text
+            assert "'id': ids[" in text or "'id': texts[" in text or "{'id': id," in text
             assert asked["undelivered"]["default"][0]["action"] == "persistent_notification.create"
         if "deadline" in asked:
             longest = asked["deadline"]["selector"]["number"]["max"]
@@ -165,6 +166,9 @@ class TestBlueprint:
         assert set(topics) <= {
             "{{ base }}/out/{{ repeat.item }}",
             "{{ base }}/out/{{ trigger.to_state.attributes.user }}",
+            "{{ base }}/out/{{ person }}",
+            "{{ base }}/event/button",
+            "{{ base }}/result/{{ person }}",
         }
         assert any(row.pattern == "out/<user>" and not row.by_bridge for row in TOPIC_TABLE)
 

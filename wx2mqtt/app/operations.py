@@ -120,6 +120,8 @@ class AccountOperations:
                 return await self._retry(fields)
             case "journal.drop":
                 return await self._drop(fields)
+            case "ask" | "ask.state" | "ask.close":
+                return await QuestionOperations(self._account).run(name, fields)
             case "people.list":
                 return {"people": [entry_body(entry) for entry in self._registry.directory()]}
             case "people.assign" | "people.merge":
@@ -217,6 +219,52 @@ class AccountOperations:
             update = self._registry.merge(user, str(fields.get("other", "")), now_ms())
         await self._components.inbound.apply_people(update)
         return {"changed": [person.topic_name for person in update.people.persons]}
+
+
+class QuestionOperations:
+    """What `wx2mqtt ask` needs: a question is sent as any other command, and looked after by its id."""
+
+    def __init__(self, account: Account) -> None:
+        self._journal = account.ctx.journal
+        self._intake = account.components.intake
+
+    async def run(self, name: str, fields: Mapping[str, Json]) -> Json:
+        """Sends, closes, or only looks; returns in which state the question is then."""
+        command_id = str(fields.get("id", ""))
+        if name == "ask":
+            await self._intake.accept(str(fields.get("user", "")), _question_fields(command_id, fields))
+        elif name == "ask.close":
+            await self._journal.questions.close(command_id, now_ms())
+        return await self._state(command_id)
+
+    async def _state(self, command_id: str) -> dict[str, Json]:
+        """Returns waiting, answered (with `key`), refused or unanswered, the latter with a `reason`."""
+        question = await self._journal.questions.get(command_id)
+        if question is not None and question.answer:
+            return {"state": "answered", "key": question.answer}
+        row = await self._journal.commands.get(command_id)
+        result = None if row is None else row.result
+        if result is not None and result.status is Status.REJECTED:
+            return {"state": "refused", "reason": result.message}
+        if result is not None and question is None:
+            return {"state": "unanswered", "reason": result.message}
+        is_over = question is not None and question.until is not None and question.until < now_ms()
+        if question is not None and (is_over or question.closed is not None):
+            return {"state": "unanswered"}
+        return {"state": "waiting"}
+
+
+def _question_fields(command_id: str, fields: Mapping[str, Json]) -> dict[str, Json]:
+    """Returns the command: it waits, and its answers count, as long as the caller waits."""
+    seconds = fields.get("seconds")
+    return {
+        "id": command_id,
+        "text": fields.get("text"),
+        "buttons": fields.get("buttons"),
+        "buttons_for": seconds,
+        "buttons_from": "anyone" if fields.get("anyone") is True else "trusted",
+        "ttl": seconds,
+    }
 
 
 def _command_body(row: CommandRow) -> dict[str, Json]:

@@ -18,7 +18,7 @@ from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.control_socket import BridgeNotRunning
 from wx2mqtt.cli import run
-from wx2mqtt.cli.groups import FIRST_ACCOUNT_HELP, ConfigOption, cluster, journal, people
+from wx2mqtt.cli.groups import FIRST_ACCOUNT_HELP, AccountOption, ConfigOption, cluster, journal, people
 from wx2mqtt.cli.help import TranslatedCommand, TranslatedGroup
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code, health_report
 from wx2mqtt.cli.setup import setup
@@ -159,6 +159,34 @@ def login(
 
     loaded = run.load_settings(config)
     asyncio.run(log_in(loaded, RunEnvironment(env=os.environ), account, new_owner=new_owner))
+
+
+@app.command()
+def ask(  # noqa: PLR0917 - each is an argument or an option of the command line
+    user: Annotated[str, typer.Argument(help="The topic name of the person or group.")],
+    text: Annotated[str, typer.Argument(help="The question.")],
+    buttons: Annotated[list[str], typer.Argument(help="One to six answers, each of 1 to 10 characters.")],
+    config: ConfigOption = None,
+    account: AccountOption = "",
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1.0, help="How many seconds to wait for an answer.")
+    ] = 300.0,
+    anyone: Annotated[
+        bool,
+        typer.Option(
+            "--anyone", help="Accept the answer of anybody in the chat, not only of trusted people."
+        ),
+    ] = False,
+) -> None:
+    """Ask somebody, wait for the answer and print it. Exit code 1: nobody has answered."""
+    from wx2mqtt.cli.ask import QuestionClient, ShellQuestion  # noqa: PLC0415
+
+    question = ShellQuestion(
+        user=user, text=text, buttons=buttons, seconds=timeout, anyone=anyone, account=account
+    )
+    loaded = run.load_settings(config)
+    client = QuestionClient(loaded, RunEnvironment(env=os.environ), account)
+    raise typer.Exit(asyncio.run(client.ask(question)))
 
 
 @app.command()

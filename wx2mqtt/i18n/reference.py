@@ -176,6 +176,16 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "Check the configuration file: all problems at once, each with its line and how to fix it.": "检查配置文件：一次列出所有问题，每个都带行号和修正办法。",
     "Also test the broker and the way to WeChat.": "同时测试 MQTT 服务器以及到微信的连接。",
     "With --connect: print the results as JSON.": "与 --connect 一起使用：以 JSON 输出结果。",
+    "Ask somebody, wait for the answer and print it. Exit code 1: nobody has answered.": (
+        "提问，等待回答并打印出来。退出码 1：无人回答。"
+    ),
+    "The topic name of the person or group.": "此人或群的主题名。",
+    "The question.": "问题。",
+    "One to six answers, each of 1 to 10 characters.": "一到六个回答，每个 1 到 10 个字符。",
+    "How many seconds to wait for an answer.": "等待回答的秒数。",
+    "Accept the answer of anybody in the chat, not only of trusted people.": (
+        "接受聊天中任何人的回答，而不仅是受信任的人。"
+    ),
     "Log in at the terminal, save the session and exit.": "在终端登录，保存会话后退出。",
     "The account; by default the first of the configuration.": "账号；默认为配置中的第一个。",
     "Let another WeChat account take over; what waits to be sent fails.": "让另一个微信账号接管；等待发送的内容会失败。",

@@ -1,0 +1,70 @@
+"""`wx2mqtt ask` beside the running bridge: prints the key of the answer, or ends with 1."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.home import Home
+from tests.support.terminal import Done, Terminal
+
+Ask = Callable[..., Coroutine[Any, Any, Done]]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    (folder := tmp_path / "terminal").mkdir()
+    return Terminal(folder)
+
+
+@pytest.fixture
+def ask(home: Home, terminal: Terminal) -> Ask:
+    """`await ask("wife", "Lock?", "yes", "no")` on the configuration of the home."""
+
+    async def ask(*arguments: str) -> Done:
+        return await home.in_thread(terminal.run, "ask", *arguments, "-c", str(home.bridge.config))
+
+    return ask
+
+
+async def test_it_prints_the_answer_and_ends_with_0(home: Home, ask: Ask) -> None:
+    await home.log_in()
+    asking = asyncio.create_task(ask("wife", "Lock?", "yes", "no", "--timeout", "60"))
+    (sent,) = await home.phone.sent(1)
+    assert sent["text"] == "Lock?\n1 yes\n2 no"
+    await home.phone.say("wife", "2")
+    done = await asking
+    assert (done.code, done.out, done.err) == (0, "no\n", "")
+    event = await home.body("wx/event/button")
+    assert event["key"] == "no"
+
+
+async def test_without_an_answer_it_ends_with_1_and_the_question_is_closed(home: Home, ask: Ask) -> None:
+    await home.log_in()
+    done = await ask("wife", "Lock?", "yes", "--timeout", "1")
+    assert (done.code, done.out, done.err) == (1, "", "nobody has answered\n")
+    since = home.subscriber.count
+    await home.phone.say("wife", "1")
+    assert "button" not in await home.body("wx/in/wife", text="1", since=since)
+
+
+async def test_what_the_bridge_refuses_is_said(home: Home, ask: Ask) -> None:
+    await home.log_in()
+    done = await ask("nobody", "Lock?", "yes")
+    assert done.code == 2
+    assert "nobody is called 'nobody'" in done.err
+    done = await ask("wife", "Lock?", "1")
+    assert done.code == 2
+    assert "the text of button 1" in done.err
+
+
+async def test_without_a_bridge_nothing_is_asked(home: Home, ask: Ask) -> None:
+    await home.log_in()
+    await home.in_thread(home.bridge.kill)
+    done = await ask("wife", "Lock?", "yes")
+    assert done.code == 1
+    assert "no bridge runs" in done.err

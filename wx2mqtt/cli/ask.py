@@ -1,0 +1,114 @@
+"""`wx2mqtt ask`: asks somebody, waits for the answer, and prints which button it was.
+
+    $ wx2mqtt ask me "Restart the server?" yes no --timeout 60
+    yes
+
+The running bridge sends the question, on this machine or on another one that shares its database. Here it is
+only looked, until it is answered or its time is over; then it is closed, so that no later answer counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from wx2mqtt.app import control_socket
+from wx2mqtt.app.application import RunEnvironment
+from wx2mqtt.cli.operations import EXIT_OK, ask_other_instance, enter_store
+from wx2mqtt.clock import boot_time
+from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.model import Json
+from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.values import frozen
+
+EXIT_NO_ANSWER = 1
+EXIT_USAGE = 2
+
+# How often the bridge is asked for the answer.
+POLL_SECONDS = 0.5
+
+# Random bytes of the id of a question.
+ID_BYTES = 8
+
+
+@frozen
+class ShellQuestion:
+    """What the command line asks."""
+
+    user: str
+    text: str
+    buttons: Sequence[str]
+    #: How long an answer is awaited.
+    seconds: float
+    #: Not only trusted people may answer.
+    anyone: bool
+    #: Empty: the first one of the configuration.
+    account: str
+
+
+class QuestionClient:
+    """Asks through the running bridge."""
+
+    def __init__(self, loaded: LoadedSettings, environment: RunEnvironment, account: str) -> None:
+        self._loaded = loaded
+        self._folder: Path = enter_store(loaded, environment.env)
+        self._account: Mapping[str, Json] = {"account": account} if account else {}
+
+    async def ask(self, question: ShellQuestion) -> int:
+        """Returns the exit code.
+
+        1. The bridge accepts the question as a command.
+        2. It is asked until there is an answer, the question was not sent, or the time is over.
+        3. A question without an answer is closed. An answer that came before that counts.
+        """
+        command_id = f"ask-{secrets.token_hex(ID_BYTES)}"
+        ends_at = boot_time() + question.seconds
+        state = await self._run("ask", id=command_id, **_fields(question))
+        while state["state"] == "waiting" and boot_time() < ends_at:
+            await asyncio.sleep(min(POLL_SECONDS, max(0.0, ends_at - boot_time())))
+            state = await self._run("ask.state", id=command_id)
+        if state["state"] == "waiting":
+            state = await self._run("ask.close", id=command_id)
+        return _report(state)
+
+    async def _run(self, operation: str, **fields: Json) -> dict[str, Any]:
+        """Lets the bridge that runs the account do one operation. Raises `Wx2MqttError`."""
+        given = {**fields, **self._account}
+        try:
+            answer = await control_socket.ask_bridge(self._folder, operation, given)
+        except control_socket.BridgeNotRunning:
+            other = await ask_other_instance(self._loaded, operation, given)
+            if other is None:
+                raise Wx2MqttError("no bridge runs: start it, then ask again") from None
+            answer = other[0]
+        assert isinstance(answer, dict)
+        return answer
+
+
+def _fields(question: ShellQuestion) -> dict[str, Json]:
+    return {
+        "user": question.user,
+        "text": question.text,
+        "buttons": [*question.buttons],
+        "seconds": question.seconds,
+        "anyone": question.anyone,
+    }
+
+
+def _report(state: Mapping[str, Any]) -> int:
+    """Prints the key of the answer, or why there is none; returns the exit code."""
+    match state["state"]:
+        case "answered":
+            typer.echo(state["key"])
+            return EXIT_OK
+        case "refused":
+            typer.echo(state["reason"], err=True)
+            return EXIT_USAGE
+        case _:
+            typer.echo(state.get("reason") or "nobody has answered", err=True)
+            return EXIT_NO_ANSWER
