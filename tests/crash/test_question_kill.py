@@ -1,0 +1,70 @@
+"""The bridge is killed at every commit of a question and of its answer: one event, and never another's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.lives import Lives
+from tests.crash.test_ilink_kill import dies_with, house, live
+from tests.support.ilink_home import ILinkHome
+
+QUESTION = {"id": "lock", "text": "lock?", "buttons": [{"text": "Yes", "key": "yes"}, "No"]}
+SHOWN = "lock?\n1 Yes\n2 No"
+
+
+async def begin(home: ILinkHome, lives: Lives) -> None:
+    """The window is open, and no life is there."""
+    await live(home, lives)
+    await home.bot.write("hello")
+    await home.body("wx/window/me", open=True)
+    lives.kill()
+
+
+def answers(home: ILinkHome) -> list[tuple[str, str, str]]:
+    """Id, command and key of each answer; what was published again counts once."""
+    found = [one.body for one in home.subscriber.on("wx/event/button")]
+    return sorted({(body["id"], body["command_id"], body["key"]) for body in found})
+
+
+@pytest.mark.parametrize(
+    "point", ["before:accept", "after:accept", "before:begin", "after:begin", "before:finish", "after:finish"]
+)
+async def test_killed_while_it_asks(tmp_path: Path, with_mosquitto: None, point: str):
+    async with house(tmp_path) as (home, lives):
+        await begin(home, lives)
+        await dies_with(home, lives, point, QUESTION)
+        await live(home, lives)
+        assert (await home.body("wx/result/me", id="lock"))["status"] == "sent"
+        assert {one["text"] for one in await home.bot.bot_sent(1)} == {SHOWN}
+        message_id = await home.bot.write("1")
+        event = await home.body("wx/event/button")
+        assert (event["command_id"], event["key"], event["message_id"]) == ("lock", "yes", message_id)
+        assert len(answers(home)) == 1
+
+
+@pytest.mark.parametrize("point", ["before:record", "after:record"])
+async def test_killed_when_the_answer_comes(tmp_path: Path, with_mosquitto: None, point: str):
+    async with house(tmp_path) as (home, lives):
+        await begin(home, lives)
+        await live(home, lives)
+        for command_id in ("heat", "lock"):
+            await home.tell("me", {**QUESTION, "id": command_id})
+        lives.kill()
+        since = home.subscriber.count
+        lives.start(point, 2)  # the login is the first commit of this name
+        await home.body("wx/login/state", state="online", since=since)
+        await home.bot.wait("polling")
+        message_id = await home.bot.write("1")
+        assert await lives.dies()
+        await live(home, lives)
+        event = await home.body("wx/event/button")
+        assert (event["command_id"], event["message_id"]) == ("lock", message_id)
+        body = await home.body("wx/in/me", id=message_id)
+        assert body["button"] == {"command_id": "lock", "key": "yes"}
+        later = await home.bot.write("2")
+        assert "button" not in await home.body("wx/in/me", id=later)
+        assert [answer[1:] for answer in answers(home)] == [("lock", "yes")]
+        listed = (await home.ask("questions"))["data"]["questions"]
+        assert [one["command_id"] for one in listed] == ["heat"]
