@@ -49,6 +49,15 @@ def test_once_on_web_wechat_shows_a_conversation_with_a_friend(terminal: Termina
     assert list(terminal.temporary.iterdir()) == []
 
 
+def test_once_on_wecom_shows_a_conversation_with_the_owner(terminal: Terminal):
+    done = terminal.run("demo", "--once", "--backend", "wecom")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert [line.split()[0] for line in lines] == [who for who, _, _ in CONVERSATION_ON_WEBWX]
+    assert "from the bot" in lines[-1]
+    assert "灯已打开" in lines[-1]
+
+
 def test_it_shows_the_code_on_the_phone_page_and_says_how_to_go_on(terminal: Terminal):
     with terminal.running("demo", *FREE) as demo:
         phone = re.search(r"http://[\d.:]+", demo.until("http://"))
@@ -78,7 +87,7 @@ def test_it_speaks_the_language_of_the_terminal_unless_told_another(
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize(("backend", "user"), [("ilink", "me"), ("webwx", "wife")])
+@pytest.mark.parametrize(("backend", "user"), [("ilink", "me"), ("webwx", "wife"), ("wecom", "me")])
 def test_every_printed_command_works_as_it_is_printed(
     terminal: Terminal, backend: str, user: str, language: str
 ):
@@ -131,7 +140,7 @@ def _commands_work(
         process.stdin.close()
         return process
 
-    prefix = "ilink/" if backend == "ilink" else ""
+    prefix = "" if backend == "webwx" else f"{backend}/"
     message = (
         {"from": user, "to": "me", "text": "开灯"} if backend == "webwx" else {"from": "me", "text": "开灯"}
     )
@@ -141,8 +150,9 @@ def _commands_work(
     ):
         received = ReceivedMessage(listening)
         received.until("wx/login/state", "waiting_for_scan")
-        for step in ("scan", "confirm"):
-            phone.post(f"/sim/{prefix}{step}", json={}).raise_for_status()
+        phone.post(f"/sim/{prefix}scan", json={}).raise_for_status()
+        received.until("wx/login/state", "waiting_for_confirm")
+        phone.post(f"/sim/{prefix}confirm", json={}).raise_for_status()
         received.until("wx/login/state", '"online"')
         phone.post(f"/sim/{prefix}say", json=message).raise_for_status()
         received.until(f"wx/in/{user}", "开灯")

@@ -32,6 +32,10 @@ class WeComPhone(Phone):
         answer = await self.post("wecom/say", text=text, **more)
         return str(answer["msg_ids"][0])
 
+    async def press(self, key: str = "", **more: Any) -> None:
+        """A person presses a button of the newest card; a program must be connected."""
+        assert await self.post("wecom/press", key=key, **more) == {"delivered": True}
+
     async def bot_sent(self, count: int, seconds: float = MAX_WAIT_SECONDS) -> list[dict[str, Any]]:
         """Returns what the bot sent unasked and WeCom took, once there is so much of it."""
         lines: list[dict[str, Any]] = []
@@ -71,6 +75,18 @@ class WeComHome(Home):
         self.bridge.start()
         await self.body("wx/login/state", state="online", since=since)
         await self.bot.wait("online")
+
+    async def scan(self, person: str = "me") -> None:
+        """Starts the bridge without credentials, scans and confirms; returns when it is online."""
+        since = self.subscriber.count
+        self.bridge.configure(self.settings({"wecom": {}}))
+        self.bridge.start()
+        await self.bot.wait("code")
+        await self.bot.post("wecom/scan", person=person)
+        await self.body("wx/login/state", state="waiting_for_confirm", since=since)
+        await self.bot.post("wecom/confirm")
+        await self.body("wx/login/state", state="online", since=since)
+        await self.bot.wait("any_online")
 
     async def close(self) -> None:
         await super().close()

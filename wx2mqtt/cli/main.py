@@ -238,7 +238,8 @@ def demo(
         typer.Option(help="The language of messages for people, else that of the terminal."),
     ] = None,
     backend: Annotated[
-        Literal["ilink", "webwx"], typer.Option(help="iLink: a bot of one's own; or web WeChat.")
+        Literal["ilink", "webwx", "wecom"],
+        typer.Option(help="iLink: a bot of one's own; web WeChat; or a bot in WeCom."),
     ] = "ilink",
     broker: Annotated[
         str | None,

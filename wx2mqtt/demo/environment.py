@@ -52,6 +52,7 @@ from wx2mqtt.settings.schema import (
     Web,
 )
 from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.simulator.wecom.people import chatid_of, userid_of
 from wx2mqtt.values import frozen
 
 # Seconds for the connection to a broker that others use, too.
@@ -72,11 +73,12 @@ class DemoPortsInUse(PortInUse):
         BrokerError.__init__(self, message)
 
 
-DemoBackend = Literal["webwx", "ilink"]
+DemoBackend = Literal["webwx", "ilink", "wecom"]
 
 DEMO_PINS: dict[DemoBackend, dict[str, Pin]] = {
     "webwx": {"wife": Pin(remark="老婆"), "family": Pin(group="相亲相爱一家人")},
     "ilink": {"me": Pin(owner=True)},
+    "wecom": {"me": Pin(wecom=userid_of("me")), "family": Pin(wecom=chatid_of("family"))},
 }
 
 
@@ -297,12 +299,18 @@ def _demo_settings(
             client_id=None if options.broker is None else DEMO_CLIENT_ID,
         ),
         accounts={DEMO_ACCOUNT: account},
-        homeassistant=HomeAssistant(enabled=True, expose=tuple(contacts)),
+        homeassistant=HomeAssistant(enabled=True, expose=_exposed(options.backend)),
         web=Web(listen=web_address, url=f"http://{web_address}"),
         storage=Storage(path=str(folder / "store")),
         language=options.language,
     )
     return LoadedSettings(settings=settings, path=None)
+
+
+def _exposed(backend: DemoBackend) -> tuple[str, ...]:
+    """Returns who is shown in Home Assistant; a group of WeCom is known once somebody has written in it."""
+    names = tuple(DEMO_PINS[backend])
+    return names[:1] if backend == "wecom" else names
 
 
 def explanation(addresses: DemoAddresses, language: Language) -> str:

@@ -13,13 +13,36 @@ from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.client import ConnectionWaiter, MqttClient, running
 from wx2mqtt.mqtt.options import MqttOptions
+from wx2mqtt.values import frozen
 
-# Time for the whole conversation.
-CONVERSATION_TIMEOUT_SECONDS = 9.0
 QUESTION, ANSWER = "我快到家了，开灯 ☀", "灯已打开。欢迎回家！"
 
 # Seconds that the simulator waits for a sent message before it answers.
 SENT_POLL_SECONDS = 5
+
+
+@frozen
+class Conversation:
+    """How the conversation goes on a backend."""
+
+    #: The path of the backend in the simulator's control API.
+    prefix: str
+    #: Who writes, and is answered.
+    person: str
+    #: To whom it is written; empty where there is only the bot.
+    to: str
+    #: Who is seen to answer on the phone.
+    sender: str
+    #: For the whole conversation. On WeCom the state of the code is asked for every 3 s.
+    seconds: float = 9.0
+
+
+# To a bot the owner writes first: before that iLink and WeCom let it send nothing (ilink 10.1.1, wecom 5.2).
+CONVERSATIONS = {
+    "webwx": Conversation(prefix="", person="wife", to="me", sender="from the owner:  "),
+    "ilink": Conversation(prefix="ilink/", person="me", to="", sender="from the bot:    "),
+    "wecom": Conversation(prefix="wecom/", person="me", to="", sender="from the bot:    ", seconds=20.0),
+}
 
 
 class ScriptListener(ConnectionWaiter):
@@ -62,19 +85,17 @@ class ScriptListener(ConnectionWaiter):
 
 async def play_script(simulator: str, broker: str, backend: str) -> None:
     """Plays the conversation; raises `Wx2MqttError` if it does not finish in time."""
-    listener = ScriptListener(broker)
+    listener, conversation = ScriptListener(broker), CONVERSATIONS[backend]
     try:
         async with (
             running(listener.client, listener),
-            asyncio.timeout(CONVERSATION_TIMEOUT_SECONDS),
+            asyncio.timeout(conversation.seconds),
             httpx.AsyncClient(base_url=simulator, trust_env=False) as phone,
         ):
             await listener.wait_connected(None)
-            await _converse(listener, phone, is_bot=backend == "ilink")
+            await _converse(listener, phone, conversation)
     except TimeoutError:
-        raise Wx2MqttError(
-            f"The conversation did not finish within {CONVERSATION_TIMEOUT_SECONDS:g} s."
-        ) from None
+        raise Wx2MqttError(f"The conversation did not finish within {conversation.seconds:g} s.") from None
 
 
 async def _log_in(listener: ScriptListener, phone: httpx.AsyncClient, control_prefix: str) -> None:
@@ -87,16 +108,27 @@ async def _log_in(listener: ScriptListener, phone: httpx.AsyncClient, control_pr
             await _post(phone, f"{control_prefix}{action}")
 
 
-async def _converse(listener: ScriptListener, phone: httpx.AsyncClient, *, is_bot: bool) -> None:
-    """With a bot the owner writes first: before that iLink does not let it send (ilink 10.1.1)."""
-    prefix, person = ("ilink/", "me") if is_bot else ("", "wife")
-    await _log_in(listener, phone, prefix)
-    message = {"from": person, "text": QUESTION}
-    await _post(phone, f"{prefix}say", message if is_bot else {**message, "to": "me"})
-    await _answer(listener, person)
-    sent = (await phone.get(f"/sim/{prefix}sent", params={"after": 0, "wait": SENT_POLL_SECONDS})).json()
-    sender = "from the bot:    " if is_bot else "from the owner:  "
-    print(f"phone   ←  {sender}{sent[-1]['text']}", flush=True)
+async def _converse(listener: ScriptListener, phone: httpx.AsyncClient, conversation: Conversation) -> None:
+    await _log_in(listener, phone, conversation.prefix)
+    message = {"from": conversation.person, "text": QUESTION}
+    if conversation.to:
+        message["to"] = conversation.to
+    await _post(phone, f"{conversation.prefix}say", message)
+    await _answer(listener, conversation.person)
+    text = await _wait_for_sent_text(phone, conversation.prefix)
+    print(f"phone   ←  {conversation.sender}{text}", flush=True)
+
+
+async def _wait_for_sent_text(phone: httpx.AsyncClient, prefix: str) -> str:
+    """Waits for what arrives on the phone; WeCom's receipt of a message (`respond`) does not count."""
+    seen = 0
+    while True:
+        path, query = f"/sim/{prefix}sent", {"after": seen, "wait": SENT_POLL_SECONDS}
+        sent = (await phone.get(path, params=query)).json()
+        seen += len(sent)
+        texts = [one.get("shown", one["text"]) for one in sent if one.get("command") != "respond"]
+        if texts:
+            return str(texts[-1])
 
 
 async def _answer(listener: ScriptListener, user: str) -> None:

@@ -197,7 +197,7 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "Port of the simulated phone, else 8070; 0 finds a free port.": "模拟手机的端口，默认 8070；0 表示自动选择空闲端口。",
     "Port of the broker, else 1883; 0 finds a free port.": "MQTT 服务器的端口，默认 1883；0 表示自动选择空闲端口。",
     "Port of the bridge's web page, else 8099; 0 finds a free port.": "状态页的端口，默认 8099；0 表示自动选择空闲端口。",
-    "iLink: a bot of one's own; or web WeChat.": "iLink：自己的机器人；或网页版微信。",
+    "iLink: a bot of one's own; web WeChat; or a bot in WeCom.": "iLink：自己的机器人；网页版微信；或企业微信中的机器人。",
     "A broker that runs already, such as mqtt://name:password@192.168.1.10:1883, in place of the embedded one. Whoever may use it sees the demo and may write to it.": "已经在运行的 MQTT 服务器，例如 mqtt://name:password@192.168.1.10:1883，用来代替内置的 MQTT 服务器。凡是能使用它的人都能看到演示并向它写入。",
     "Run only the WeChat simulator, to test other clients against it.": "只运行微信模拟器，用来测试其他客户端。",
     "The address to listen on; other addresses than loopback let others in.": "监听的地址；回环以外的地址会让他人也能访问。",

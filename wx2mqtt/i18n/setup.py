@@ -205,6 +205,10 @@ The phone and the page are for this machine alone.""",
         "press Scan, then Connect, and write to the bot",
         "点“扫一扫”，再点“连接”，然后给机器人写一句话",
     ),
+    "action_wecom": (
+        "press Scan, then Make the bot, and write as one of the people",
+        "点“扫一扫”，再点“创建机器人”，然后以某个人的身份写一句话",
+    ),
     "action_webwx": (
         "press Scan, then Confirm, and write as one of the people",
         "点“扫一扫”，再点“确认登录”，然后以某个人的身份写一句话",

@@ -1,0 +1,95 @@
+"""The whole bridge on the simulated WeCom: logins, messages both ways, a restart, another program."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.wecom_home import BOT, WeComHome, at_wecom_home
+from wx2mqtt.simulator.wecom.simulated_wecom import HOME_BOT_ID
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[WeComHome]:
+    async with at_wecom_home(tmp_path) as at_home:
+        yield at_home
+
+
+async def test_a_configured_bot_writes_and_answers(home: WeComHome):
+    home.bridge.configure(home.settings({"wecom": BOT}))
+    await home.restart()
+    msg_id = await home.bot.write("开灯 *now*")
+    message = await home.body("wx/in/me", text="开灯 *now*")
+    assert (message["id"], message["kind"]) == (msg_id, "text")
+    await home.bot.wait("answered:1")
+    text = "灯 **on** # > `x`\n1. _a_ <b> &lt; [x](y) \\ ~~z~~"
+    result = await home.tell("me", {"id": "c1", "text": text})
+    assert (result["status"], result["id"]) == ("sent", "c1")
+    [sent] = await home.bot.bot_sent(1)
+    assert sent["shown"] == text
+
+
+async def test_a_group_is_written_to_and_read(home: WeComHome):
+    await home.log_in()
+    await home.bot.write("谁在家", **{"from": "wife", "to": "family"})
+    message = await home.body("wx/in/family", text="谁在家")
+    assert message["sender"]["name"]
+    result = await home.tell("family", {"text": "me"})
+    assert result["status"] == "sent"
+    [sent] = await home.bot.bot_sent(1)
+    assert (sent["chat"], sent["shown"]) == ("family", "me")
+
+
+async def test_a_bot_is_made_by_a_scan_and_stays_after_a_restart(home: WeComHome):
+    await home.scan()
+    await home.bot.write("hi")
+    await home.body("wx/in/me", text="hi")
+    await home.in_thread(home.bridge.stop)
+    await home.restart()
+    result = await home.tell("me", {"text": "again"})
+    assert result["status"] == "sent"
+
+
+async def test_files_go_both_ways(home: WeComHome):
+    await home.log_in()
+    data = bytes(range(256)) * 5_000
+    message_id = await home.bot.write("账单.bin", kind="file", bytes_of=700_001)
+    event = await home.body("wx/event/media", message_id=message_id)
+    truth = home.simulator.wechat.wecom.files.plain[message_id]
+    assert (event["state"], event["size"], event["sha256"]) == ("ready", 700_001, truth.sha256)
+    content = base64.b64encode(data).decode()
+    result = await home.tell("me", {"id": "f1", "kind": "file", "data": content, "name": "back.bin"})
+    assert result["status"] == "sent", result
+    [sent] = await home.bot.bot_sent(1)
+    assert (sent["kind"], sent["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
+
+
+async def test_another_program_ends_the_login_and_is_left_alone(home: WeComHome):
+    await home.log_in()
+    since = home.subscriber.count
+    await home.bot.post("wecom/takeover")
+    state = await home.body("wx/login/state", state="logged_out", since=since)
+    assert state["needs"] == "relogin"
+    state = await home.bot.get("wecom/state")
+    assert state["bots"][HOME_BOT_ID]["subscriptions"] == 1
+
+
+async def test_wrong_credentials_are_told_and_not_tried_again(home: WeComHome):
+    home.bridge.configure(home.settings({"wecom": {**BOT, "secret": "wrong" * 10}}))
+    home.bridge.start()
+    state = await home.body("wx/login/state", state="refused")
+    assert state["needs"] == "relogin"
+    assert (await home.bot.get("wecom/state"))["refused"] == {"93019": 1}
+
+
+async def test_a_dead_subscription_is_made_anew(home: WeComHome):
+    await home.log_in()
+    await home.bot.post("wecom/lapse")
+    result = await home.tell("me", {"text": "late"})
+    assert result["status"] == "sent"
+    [sent] = await home.bot.bot_sent(1)
+    assert sent["text"] == "late"
