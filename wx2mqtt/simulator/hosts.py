@@ -49,9 +49,12 @@ ILINK_LANDING = "liteapp.weixin.qq.com"
 ILINK_OTHER = "ilinkai2.weixin.qq.com"
 """A second data centre of iLink. The name is invented: no real one is public (ilink 1.7, 16.8)."""
 
+WECOM_GATEWAY, WECOM_SITE = "openws.work.weixin.qq.com", "work.weixin.qq.com"
+"""The hosts of WeCom's long connection and of its login by scan (wecom 2.1, 3.1)."""
+
 ALL_HOSTS = (
     *sorted({_DEFAULT_PUSH_HOST, *LOGIN_HOSTS, *(c.host(role) for c in CLUSTERS.values() for role in Role)}),
-    *(ILINK_API, ILINK_CDN, ILINK_LANDING, ILINK_OTHER),
+    *(ILINK_API, ILINK_CDN, ILINK_LANDING, ILINK_OTHER, WECOM_GATEWAY, WECOM_SITE),
 )
 """Every name that a client may resolve: for certificates and for host mapping."""
 

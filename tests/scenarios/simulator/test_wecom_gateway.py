@@ -178,6 +178,33 @@ async def test_a_restart_breaks_all_connections(sim: Simulator, bot: WeComClient
         assert (await again.log_in())["errcode"] == 0
 
 
+async def test_the_servers_go_and_return_with_what_they_know(sim: Simulator, bot: WeComClient):
+    await bot.control("say", text="hi")
+    await sim.__aexit__(None, None, None)
+    assert await bot.end() == 1006
+    await sim.__aenter__()
+    async with WeComClient(sim.url) as again:
+        assert (await again.log_in())["errcode"] == 0
+        assert await again.send(ME, "back") == 0
+        assert await again.violations() == []
+
+
+async def test_the_log_of_each_connection_says_what_went_there(sim: Simulator, bot: WeComClient):
+    first, second = (await bot.control("say", text="{n}", count=2))["msg_ids"]
+    assert await bot.answer(await bot.next(), "✓") == 0
+    await bot.disconnect()
+    await bot.seen("wait", **{"for": "offline", "seconds": MAX_WAIT_SECONDS})
+    await bot.control("say", text="lost")
+    async with WeComClient(sim.url) as again:
+        await again.log_in()
+        [third] = (await again.control("say", text="3"))["msg_ids"]
+        logs = await again.seen("logs")
+    assert [(log["active"], log["messages"], log["answered"]) for log in logs] == [
+        (False, [first, second], [first]),
+        (True, [third], []),
+    ]
+
+
 async def test_a_kick_closes_with_its_code(bot: WeComClient):
     await bot.control("kick", code=4321)
     assert await bot.end() == 4321

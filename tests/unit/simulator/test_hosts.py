@@ -21,6 +21,10 @@ def test_every_cluster_has_its_four_hosts(base: str):
         assert name in hosts.ALL_HOSTS
 
 
+def test_the_hosts_of_wecom_are_known():
+    assert {hosts.WECOM_GATEWAY, hosts.WECOM_SITE} <= {*hosts.ALL_HOSTS}
+
+
 def test_any_login_host_works_and_no_other_clusters_push_host():
     assert hosts.serves_role("login.weixin.qq.com", Role.LOGIN, "web.wechat.com")
     assert not hosts.serves_role("wx2.qq.com", Role.LOGIN, "wx2.qq.com")

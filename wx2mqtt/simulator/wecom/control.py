@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 
 from wx2mqtt.simulator import qr_image
 from wx2mqtt.simulator.file_answer import file_answer
 from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
 from wx2mqtt.simulator.wecom import control_actions as actions
 from wx2mqtt.simulator.wecom import message_kinds, people
-from wx2mqtt.simulator.wecom.bot import Bot
+from wx2mqtt.simulator.wecom.bot import Bot, Expects
 from wx2mqtt.simulator.wecom.message_injection import CannotSend
 from wx2mqtt.simulator.wecom.message_kinds import BadDetail
 from wx2mqtt.simulator.wecom.orders import (
@@ -185,6 +185,37 @@ async def sent(wecom: SimulatedWeCom, request: Request, _: Fields) -> list[Field
     return [asdict(message) for message in chats.sent[after:]]
 
 
+@dataclass(slots=True, kw_only=True)
+class _ConnectionLog:
+    """The messages that went to one connection, by id in order, and which of them have a finished answer."""
+
+    bot: str
+    active: bool
+    messages: dict[str, bool] = field(default_factory=dict)
+
+    def values(self) -> Fields:
+        answered = [msg_id for msg_id, is_answered in self.messages.items() if is_answered]
+        return {"bot": self.bot, "active": self.active, "messages": [*self.messages], "answered": answered}
+
+
+async def logs(wecom: SimulatedWeCom, _: Request, __: Fields) -> list[Fields]:
+    """Returns the log of each connection that got messages.
+
+    What was written while no program was connected is in none of them: in the feed it is `lost`.
+    """
+    found: dict[int, _ConnectionLog] = {}
+    for bot in wecom.bots.values():
+        for callback in bot.callbacks.values():
+            if callback.expects is Expects.RESPOND:
+                connection = callback.connection
+                log = found.setdefault(
+                    connection.number,
+                    _ConnectionLog(bot=bot.bot_id, active=connection is bot.connection),
+                )
+                log.messages[callback.msgid] = callback.msgid in bot.answered
+    return [log.values() for log in found.values()]
+
+
 async def feed(wecom: SimulatedWeCom, request: Request, _: Fields) -> Fields:
     """Returns the phones' lines after number `after`; with `wait`, waits that many seconds for more."""
     after = int(number_of(request, "after", 0))
@@ -209,6 +240,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "/sim/wecom/wait"): wait,
     ("GET", "/sim/wecom/sent"): sent,
     ("GET", "/sim/wecom/feed"): feed,
+    ("GET", "/sim/wecom/logs"): logs,
     ("POST", "/sim/wecom/scan"): scan,
     ("POST", "/sim/wecom/confirm"): confirm,
     ("POST", "/sim/wecom/expire"): _end_code(CodeStatus.EXPIRED),
