@@ -126,7 +126,7 @@ async def _wait_for_sent_text(phone: httpx.AsyncClient, prefix: str) -> str:
         path, query = f"/sim/{prefix}sent", {"after": seen, "wait": SENT_POLL_SECONDS}
         sent = (await phone.get(path, params=query)).json()
         seen += len(sent)
-        texts = [one.get("shown", one["text"]) for one in sent if one.get("command") != "respond"]
+        texts = [line.get("shown", line["text"]) for line in sent if line.get("command") != "respond"]
         if texts:
             return str(texts[-1])
 
