@@ -128,6 +128,16 @@ async def test_a_command_says_where_the_bytes_are(shared_home, way, kind, data, 
     assert (line["kind"], line["sha256"]) == (sent_as, sha256(data))
 
 
+async def test_a_caption_is_a_text_right_before_its_picture(shared_home):
+    command = {"kind": "image", "data": encoded(PNG + b"caption"), "text": "who is it", "id": "caption"}
+    result = await shared_home.tell("wife", command)
+    picture = await arrived(shared_home, result)
+    assert (picture["kind"], result["parts"], result["parts_sent"]) == ("image", 2, 2)
+    sent = [line for line in await shared_home.phone.get("sent") if line["to"] == "wife"]
+    place = [line["msg_id"] for line in sent].index(picture["msg_id"])
+    assert (sent[place - 1]["kind"], sent[place - 1]["text"]) == ("text", "who is it")
+
+
 async def test_ten_megabytes_and_the_text_behind_them_arrive_in_order(shared_home):
     data = os.urandom(10 * MEGABYTE)
     await shared_home.publish("wx/out/wife/file/large.bin", data)
