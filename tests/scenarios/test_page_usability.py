@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from tests.support import usability
 from tests.support.chromium import Chromium
 from tests.support.page import NOW, FakeView, bridge, command, entry, line, login, result, seen
 from tests.support.web import PNG, FakeShelf, served
+from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.counters import AccountCounters
+from wx2mqtt.bridge.owner import OwnerNeed
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.web.bridge_state import BridgeState
@@ -68,6 +71,17 @@ def beginning(state: LoginState = LoginState.WAITING_FOR_SCAN, **more: Any) -> B
     return bridge(view, setup_command=lambda: "wx2mqtt setup")
 
 
+def of_a_bot(need: OwnerNeed) -> BridgeState:
+    """Online with a bot of WeCom, of which the operator has not said everything."""
+    view = FakeView()
+    view.login = login(LoginState.ONLINE, needs=Needs.OWNER, reason=LONG)
+    people = (entry("ZhangSan"), entry("x" * 64, name=LONG))
+    view.owner_state = BotOwnerState(
+        need=need, bot_id="aib" + "K" * 40, is_confirmed=False, user="", people=people
+    )
+    return bridge(view)
+
+
 def without_file() -> BridgeState:
     """No configuration yet."""
     problem = Problem("wx2mqtt.yaml", 1, "file", "there is no such file")
@@ -91,6 +105,8 @@ STATES: dict[str, tuple[Callable[[], BridgeState], str, dict[str, Any]]] = {
     "no configuration": (without_file, "/", {}),
     "the question before a logout": (busy, "/accounts/home/logout", {}),
     "the question before a new owner": (busy, "/accounts/home/new-owner", {}),
+    "a bot that may be somebody else's": (partial(of_a_bot, OwnerNeed.BOT), "/", {}),
+    "a bot without an owner": (partial(of_a_bot, OwnerNeed.PERSON), "/", {}),
     "the form for the password": (busy, "/login", GUARDED),
 }
 
