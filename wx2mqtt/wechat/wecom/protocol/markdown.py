@@ -83,7 +83,9 @@ def _separator(empty_count: int) -> str:
 
 
 def _escaped_line(line: str) -> str:
-    """Returns one line, which has no blanks at its end."""
+    """Returns one line, which is not empty and has no blanks at its end."""
+    if line[0].isalpha() and _SCHEME_END not in line and "&" not in line:
+        return line.translate(_ESCAPES)  # as most lines: there is nothing else to look at
     words = line.lstrip(_BLANKS)
     indent = line[: len(line) - len(words)].replace("\t", " " * _TAB_BLANKS)
     has_address = _SCHEME_END in words
