@@ -39,6 +39,7 @@ ACCOUNT_REQUESTS: dict[str, dict[str, Json]] = {
     "health": {},
     "history": {},
     "owner": {"user": "wife"},
+    "questions": {"close": "lock"},
     "media": {"message_id": "1"},
     "mark_read": {"user": "wife"},
     "set_remark": {"user": "wife", "remark": "x"},
