@@ -30,7 +30,7 @@ from wx2mqtt.store.question_records import NewPress
 from wx2mqtt.store.questions import Item
 from wx2mqtt.store.records import NewEvent, NewMessage, RecordResult
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import FATAL_MESSAGE_EVENT, Batch, fatal_message_event
+from wx2mqtt.wechat.backend import SKIPPED_MESSAGE_EVENT, Batch, fatal_message_event
 
 log = structlog.get_logger(__name__)
 
@@ -142,7 +142,7 @@ class InboundMessages:
         return self._event_rows.row(fatal_message_event(item.key, message_id, now_ms()), "")
 
     async def _row_of_event(self, event: Event) -> NewEvent | None:
-        if event.name == FATAL_MESSAGE_EVENT:
+        if event.name == SKIPPED_MESSAGE_EVENT:
             self._left_out["unreadable"] += 1
         actor = await self._event_rows.actor(event)
         with self._ctx.marks.processing(event.key, is_last=True):

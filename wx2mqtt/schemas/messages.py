@@ -208,8 +208,11 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
         "the operator has named the owner of a bot, who is trusted once the bot is confirmed (WeCom)"
     ),
     "unreadable": EventSchema(
-        "a message was skipped: the process ended three times in a row while it was processed",
-        optional={"message_id": nonempty_string("where it is known")},
+        "a message was skipped: the process ended three times in a row while it was processed, or `reason`",
+        optional={
+            "message_id": nonempty_string("where it is known"),
+            "reason": enumeration(["group"]),
+        },
     ),
     "session_lost": EventSchema(
         "the broker forgot our session: commands that it had not delivered are gone",

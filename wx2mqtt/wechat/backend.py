@@ -250,14 +250,19 @@ class MessageMarks(Protocol):
         """Marks a message in a block without `await`."""
 
 
-# The event about a message that is skipped, since it has ended the process three times.
-FATAL_MESSAGE_EVENT = "unreadable"
+# The event about a message that is skipped.
+SKIPPED_MESSAGE_EVENT = "unreadable"
 
 
 def fatal_message_event(key: str, message_id: str, now: int) -> Event:
+    """Returns the event about a message that has ended the process three times."""
+    return skipped_message_event(key, message_id, now, {})
+
+
+def skipped_message_event(key: str, message_id: str, now: int, reason: Mapping[str, Json]) -> Event:
     """Returns the event about a skipped message. `now` is in milliseconds since 1970."""
-    fields: dict[str, Json] = {"message_id": message_id} if message_id else {}
-    return Event(key=f"{FATAL_MESSAGE_EVENT}:{key}", name=FATAL_MESSAGE_EVENT, time=now, fields=fields)
+    fields = {**({"message_id": message_id} if message_id else {}), **reason}
+    return Event(key=f"{SKIPPED_MESSAGE_EVENT}:{key}", name=SKIPPED_MESSAGE_EVENT, time=now, fields=fields)
 
 
 # Returns the message with this id in the chat with this handle, received or sent; None where it is not in the

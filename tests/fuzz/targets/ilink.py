@@ -103,6 +103,7 @@ def _run_updates(data: bytes) -> None:
     for fields in updates.messages[:100]:
         _check_identity(fields)
     for fields in updates.messages:
+        messages.is_of_group(fields)
         try:
             received = messages.read_message(fields, BOT, "en", NOW_MS)
         except ValueError:  # a message without a sender
@@ -325,7 +326,7 @@ TARGETS = (
                 "read_updates",
                 "SyncCursor.from_cursor",
             ),
-            *_names("messages", "read_message", "read_quote", "read_part", "selected_text"),
+            *_names("messages", "read_message", "is_of_group", "read_quote", "read_part", "selected_text"),
             *_names("identity", "read_id", "hash_entry", "ids_and_keys"),
             *_names(
                 "crypto",

@@ -18,13 +18,24 @@ from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import Throttled
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Message
-from wx2mqtt.wechat.backend import Batch, MessageMarks, QuoteLookup, fatal_message_event
+from wx2mqtt.wechat.backend import (
+    Batch,
+    MessageMarks,
+    QuoteLookup,
+    fatal_message_event,
+    skipped_message_event,
+)
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError
 from wx2mqtt.wechat.ilink.protocol import responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
 from wx2mqtt.wechat.ilink.protocol.identity import hash_entry, read_id
-from wx2mqtt.wechat.ilink.protocol.messages import ReceivedItem, ReceivedMessage, read_message
+from wx2mqtt.wechat.ilink.protocol.messages import (
+    ReceivedItem,
+    ReceivedMessage,
+    is_of_group,
+    read_message,
+)
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor, Updates
 from wx2mqtt.wechat.json_reader import JsonObject
@@ -186,6 +197,10 @@ class Receiver:
                         message_id=message_id,
                     )
                     result.events.append(fatal_message_event(key, message_id, now))
+                    continue
+                if is_of_group(entry):
+                    log.warning("message of a group skipped: iLink has none", message_id=message_id)
+                    result.events.append(skipped_message_event(key, message_id, now, {"reason": "group"}))
                     continue
                 with self._marks.processing(key):
                     received = read_message(entry, bot_id, language, now)

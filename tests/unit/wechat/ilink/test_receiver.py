@@ -107,6 +107,32 @@ async def test_a_batch_of_skipped_messages_alone_moves_the_cursor(
     assert [item.key for item in batch.items] == ["unreadable:71"]
 
 
+async def test_a_message_of_a_group_is_nobodys_and_opens_no_window(
+    harness: BackendHarness, cursor: Cursor
+) -> None:
+    group = {
+        **entry(text("of a group")),
+        "message_id": 71,
+        "group_id": "r1@im.group",
+        "context_token": "AARz9",
+    }
+    batch = await harness.receive(cursor, group, buf="C2")
+    (event,) = batch.items
+    assert isinstance(event, Event)
+    assert (event.name, event.fields) == ("unreadable", {"message_id": "71", "reason": "group"})
+    assert (event.chat, event.actor, batch.contacts) == (None, None, ())
+    assert "AARz9" not in batch.cursor
+    window = harness.gateway.reply_window(Handle(group["from_user_id"]))
+    assert window is not None
+    assert not window.open
+
+
+@pytest.mark.parametrize("empty", ["", None, 0])
+async def test_an_empty_group_is_none(harness: BackendHarness, cursor: Cursor, empty: object) -> None:
+    batch = await harness.receive(cursor, entry(text("a"), group_id=empty))
+    assert [item.text for item in batch.items if isinstance(item, Message)] == ["a"]
+
+
 async def test_what_the_bot_wrote_itself_is_no_message(harness: BackendHarness, cursor: Cursor) -> None:
     batch = await harness.receive(cursor, entry(message_type=2))
     assert (batch.items, batch.unreadable_count) == ((), 0)

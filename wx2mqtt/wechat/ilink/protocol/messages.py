@@ -81,6 +81,11 @@ def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> R
     return ReceivedMessage(sender=sender, token=token, time=time, items=tuple(items))
 
 
+def is_of_group(entry: JsonObject) -> bool:
+    """Returns whether a message names a group: it is no person's (ilink 5.1.4)."""
+    return bool(entry.get("group_id"))
+
+
 @frozen
 class ReceivedItem:
     """One item of a message."""
