@@ -243,6 +243,21 @@ async def test_a_new_kind_of_item_is_told_as_one(shared: ILinkHome):
     assert (body["unsupported"], body["trusted"]) == ({"type": 99}, False)
 
 
+@of_module
+async def test_a_message_of_a_group_is_told_and_is_nobodys(shared: ILinkHome):
+    since = shared.subscriber.count
+    group = {**_raw({"type": 1, "text_item": {"text": "of a group"}}), "group_id": "r1@im.group"}
+    stranger = {**group, "message_id": 7_500_000_000_000_000_777, "from_user_id": "o9stranger@im.wechat"}
+    await shared.bot.post("ilink/raw", messages=[stranger])
+    event = await shared.body("wx/event/unreadable", reason="group", since=since)
+    assert event["message_id"] == "7500000000000000777"
+    await shared.bot.write("after it")
+    await shared.body("wx/in/me", text="after it", since=since)
+    later = shared.subscriber.received[since:]
+    assert not [one for one in later if one.topic.startswith("wx/in/") and b"of a group" in one.payload]
+    assert not [one for one in later if one.topic == "wx/contacts" and b"o9stranger" in one.payload]
+
+
 def _raw(item: dict[str, Any]) -> dict[str, Any]:
     return {"message_type": 1, "message_state": 2, "item_list": [item], "from_user_id": "o9cq80x@im.wechat"}
 

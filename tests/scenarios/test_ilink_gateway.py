@@ -206,6 +206,14 @@ async def test_a_login_is_taken_up_after_a_restart(talking: Bot):
     assert (await talking.phone.bot_sent(1))[0]["token"] == "newest"
 
 
+async def test_a_newer_version_of_the_client_is_named_from_the_code_to_the_messages(bot: Bot):
+    bot.again(client_version="2.5.0")
+    await bot.log_in()
+    await bot.said()
+    assert (await bot.send("with 2.5.0")).message_id
+    assert [line["text"] for line in await bot.phone.bot_sent(1)] == ["with 2.5.0"]
+
+
 async def test_bound_elsewhere_is_a_logout_and_a_new_scan_a_new_bot(talking: Bot):
     await talking.phone.post("ilink/kill")
     for work in (talking.gateway.receive(talking.cursor), talking.send()):

@@ -10,7 +10,7 @@ from typing import Any
 
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import EMBEDDED_PORT
-from wx2mqtt.app.configuration import mqtt_options
+from wx2mqtt.app.configuration import backend_section, mqtt_options
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.topics import Topics
@@ -41,6 +41,8 @@ class AccountTarget:
     endpoint: str | None
     saved_login: Mapping[str, object] | None = field(default=None, repr=False)
     unused_topics: frozenset[str] = frozenset()
+    #: The version of Tencent's client that its requests name; empty where they name none.
+    client_version: str = ""
 
 
 @frozen
@@ -93,6 +95,7 @@ def diagnostic_target(
                 endpoint=account.endpoint,
                 saved_login=saved_logins.get(name),
                 unused_topics=_unused_topics(account),
+                client_version=_client_version(account),
             )
             for name, account in settings.accounts.items()
         ),
@@ -100,6 +103,11 @@ def diagnostic_target(
         discovery_prefix=settings.homeassistant.prefix if settings.homeassistant.enabled else "",
         embedded=embedded,
     )
+
+
+def _client_version(account: AccountConfig) -> str:
+    configured = backend_section(account).get("client_version")
+    return str(configured or backend_entry(account.backend).client_version)
 
 
 def _unused_topics(account: AccountConfig) -> frozenset[str]:

@@ -104,8 +104,11 @@ REMEDY_KEYS = {"certificate": "host_certificate_cure", "no_name": "name_cure"}
 
 
 async def check_wechat(target: DiagnosticTarget, report: CheckReport) -> None:
-    """Adds a result for each host, once even if several accounts use it, and one for the clock."""
+    """Adds a result for the version that an account names, for each host once, and for the clock."""
     checks_by_host: dict[str, HostCheck] = {}
+    for account in target.accounts:
+        if account.client_version:
+            report.ok("wechat", account.name, "client_version", version=account.client_version)
     for account in target.accounts:
         backend = backend_entry(account.backend)
         origins = backend.host_origins(account.endpoint, account.saved_login or {})

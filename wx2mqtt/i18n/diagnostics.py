@@ -406,6 +406,10 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "set this machine's clock, and update its certificates (Debian: ca-certificates); for a proxy that decrypts TLS put its CA certificate into SSL_CERT_FILE",
         "请校准本机时钟并更新证书（Debian：ca-certificates）；会解密 TLS 的代理需在 SSL_CERT_FILE 中加入其机构证书",
     ),
+    "client_version": (
+        "names version {version} of Tencent's client; where the phone asks for a newer one, set ilink.client_version",
+        "使用腾讯客户端的版本号 {version}；如果手机要求更新的版本，请设置 ilink.client_version",
+    ),
     "clock_ok": ("correct", "准确"),
     "clock_ahead": ("{seconds} s ahead of {host}", "比 {host} 快 {seconds} 秒"),
     "clock_behind": ("{seconds} s behind {host}", "比 {host} 慢 {seconds} 秒"),

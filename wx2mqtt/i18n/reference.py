@@ -46,6 +46,7 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "a file that holds extspam": "存放 extspam 的文件",
     "Tencent's official bot API": "腾讯官方的机器人接口",
     "further hosts to which WeChat may redirect the bridge": "微信可以把桥接程序转到的其他主机",
+    "of Tencent's client, where WeChat wants a newer one; null: the built-in one": "腾讯客户端的版本号，用于微信要求更新版本时；null：内置的版本号",
     "show 'typing' before a message": "发送消息前显示“正在输入”",
     "several texts in one message where WeChat takes fewer than wait": "等待的文字多于微信可接受的条数时，合并成一条消息",
     "messages of a window that are kept for urgent commands": "每个窗口中为紧急命令保留的消息数",

@@ -117,6 +117,8 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "urgent commands are given, but there is no other way; name apprise URLs or another account": (
         "有紧急命令，但没有其他途径；请写明 apprise 网址或另一个账号"
     ),
+    "is not a version; write three numbers, such as 2.4.9": "不是版本号；请写三个数，例如 2.4.9",
+    "has a number above 255; WeChat has no such version": "其中有大于 255 的数；微信没有这样的版本",
     # sizes and durations
     "is not a size such as 25MB, 256kB or 1GiB (or a number of bytes)": "不是 25MB、256kB 或 1GiB 这样的大小（或字节数）",
     "is not a duration such as 30s, 10m, 24h or 7d (or a number of seconds)": "不是 30s、10m、24h 或 7d 这样的时长（或秒数）",

@@ -189,6 +189,18 @@ def _wechat_number(value: str) -> str:
 
 Digits = Annotated[str, AfterValidator(_wechat_number), WithJsonSchema({"type": ["string", "integer"]})]
 
+
+def _client_version(value: str) -> str:
+    numbers = value.split(".")
+    if len(numbers) != 3 or not all(re.fullmatch(r"0|[1-9][0-9]{0,2}", number) for number in numbers):
+        raise ValueError("is not a version; write three numbers, such as 2.4.9")
+    if max(map(int, numbers)) > 255:
+        raise ValueError("has a number above 255; WeChat has no such version")
+    return value
+
+
+ClientVersion = Annotated[str, AfterValidator(_client_version)]
+
 # topics and addresses
 
 Topic = Annotated[str, AfterValidator(formats.validate_topic)]

@@ -20,6 +20,7 @@ from wx2mqtt.settings.field_types import (
     BaseUrl,
     Brokers,
     ClientId,
+    ClientVersion,
     Count,
     DatabaseUrl,
     Digits,
@@ -150,6 +151,9 @@ class ILink(Section):
 
     hosts: Hosts = Field((), description="further hosts to which WeChat may redirect the bridge")
     typing: bool = Field(default=False, description="show 'typing' before a message")
+    client_version: ClientVersion | None = Field(
+        None, description="of Tencent's client, where WeChat wants a newer one; null: the built-in one"
+    )
     bundle: Live[bool] = Field(
         default=True, description="several texts in one message where WeChat takes fewer than wait"
     )

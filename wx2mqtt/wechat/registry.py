@@ -15,6 +15,7 @@ from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Backend, BackendOptions, Capabilities
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
+from wx2mqtt.wechat.ilink.protocol import requests as ilink_requests
 from wx2mqtt.wechat.ilink.protocol import session as ilink_session
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
@@ -55,6 +56,8 @@ class BackendEntry:
     setup_choice: tuple[str, str]
     #: Returns whether a saved session is a login of this backend.
     is_saved_login: Callable[[Mapping[str, object]], bool]
+    #: The version of Tencent's client that requests name unless its section says another; empty without one.
+    client_version: str = ""
 
     @property
     def has_reply_window(self) -> bool:
@@ -109,7 +112,13 @@ def _create_ilink(options: BackendOptions) -> Backend:
 
     section = options.section
     http = ILinkHttp(options)
-    return ILinkBackend(options, http, hosts=section["hosts"], show_typing=section["typing"])
+    return ILinkBackend(
+        options,
+        http,
+        hosts=section["hosts"],
+        show_typing=section["typing"],
+        client_version=section["client_version"],
+    )
 
 
 _ILINK = BackendEntry(
@@ -125,6 +134,7 @@ _ILINK = BackendEntry(
     setup_contacts=SetupContacts.OWNER,
     setup_choice=("ilink: Tencent's bot API, a bot of your own", "ilink：腾讯的机器人接口，你自己的机器人"),
     is_saved_login=ilink_session.is_saved_login,
+    client_version=ilink_requests.UPSTREAM_VERSION,
 )
 
 # WeCom

@@ -15,7 +15,7 @@ from wx2mqtt.diagnostics import wechat
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import diagnostic_target
 from wx2mqtt.model import Handle
-from wx2mqtt.settings.schema import Settings
+from wx2mqtt.settings.schema import Account, ILink, Settings
 from wx2mqtt.wechat.backend import HostCheck
 from wx2mqtt.wechat.ilink.protocol.session import Bot, bots_to_saved, host_origins
 from wx2mqtt.wechat.registry import BACKENDS
@@ -90,3 +90,20 @@ def test_what_is_over_or_of_another_endpoint_is_not_asked() -> None:
 
 def test_an_endpoint_stands_for_all() -> None:
     assert set(host_origins(OWN, {})) == {"http://127.0.0.1:8070"}
+
+
+@pytest.mark.parametrize(("configured", "named"), [(None, "2.4.9"), ("2.5.0", "2.5.0")])
+async def test_the_version_that_ilink_names_is_told_with_the_cure_for_an_old_one(
+    monkeypatch, configured, named
+):
+    async def check_hosts(_origins, **_more):
+        return ()
+
+    monkeypatch.setattr(wechat, "check_hosts", check_hosts)
+    account = Account(backend="ilink", ilink=ILink(client_version=configured))
+    report = CheckReport("en")
+    await wechat.check_wechat(diagnostic_target(Settings(accounts={"bot": account}), {}), report)
+    (row,) = report.results
+    assert (row.status, row.subject) == ("ok", "bot")
+    assert f"version {named} " in row.finding
+    assert "ilink.client_version" in row.finding

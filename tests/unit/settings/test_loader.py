@@ -554,6 +554,20 @@ def test_other_accounts_are_named_by_account_and_user(faults, accounts, fault):
     assert problem == f"wx2mqtt.yaml:2: accounts.home.fallback.accounts[{index}]: {fault}"
 
 
+@pytest.mark.parametrize(
+    ("version", "fault"),
+    [
+        ("2.5", "is not a version; write three numbers, such as 2.4.9"),
+        ("2.5.0-beta", "is not a version; write three numbers, such as 2.4.9"),
+        ("02.5.0", "is not a version; write three numbers, such as 2.4.9"),
+        ("2.5.256", "has a number above 255; WeChat has no such version"),
+    ],
+)
+def test_the_version_of_tencents_client_is_three_bytes(faults, version, fault):
+    (problem,) = faults(f"accounts: {{home: {{backend: ilink, ilink: {{client_version: '{version}'}}}}}}")
+    assert problem == f"wx2mqtt.yaml:1: accounts.home.ilink.client_version: {fault}"
+
+
 CHAIN = """\
 accounts:
   home: {fallback: {accounts: office/me}}

@@ -42,6 +42,7 @@ from wx2mqtt.wechat.ilink.download import download
 from wx2mqtt.wechat.ilink.ilink_http import ILinkHttp
 from wx2mqtt.wechat.ilink.login_flow import LoginFlow
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES, TrustedHosts
+from wx2mqtt.wechat.ilink.protocol.requests import UPSTREAM, ClientVersion
 from wx2mqtt.wechat.ilink.qr_poll import VerificationCode
 from wx2mqtt.wechat.ilink.receiver import Receiver, contact_of
 from wx2mqtt.wechat.ilink.sender import Sender, TypingIndicator
@@ -50,7 +51,8 @@ from wx2mqtt.wechat.ilink.sender import Sender, TypingIndicator
 class ILinkBackend(Backend):
     """The bot of one person.
 
-    `hosts` are trusted besides Tencent's. `show_typing` enables the typing indicator.
+    `hosts` are trusted besides Tencent's. `show_typing` enables the typing indicator. Requests name the
+    `client_version` in place of `UPSTREAM_VERSION`.
     """
 
     capabilities = CAPABILITIES
@@ -62,10 +64,12 @@ class ILinkBackend(Backend):
         *,
         hosts: tuple[str, ...] = (),
         show_typing: bool = False,
+        client_version: str | None = None,
     ) -> None:
         trusted_hosts = TrustedHosts(endpoint=options.endpoint, extra=hosts)
+        version = ClientVersion(client_version) if client_version else UPSTREAM
         self._http = http
-        self._client = ApiClient(self._http, options, trusted_hosts)
+        self._client = ApiClient(self._http, options, trusted_hosts, version)
         self._options = options
         self._typing_indicator = TypingIndicator(self._client, enabled=show_typing)
         self._verification_code = VerificationCode()

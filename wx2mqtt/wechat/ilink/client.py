@@ -23,7 +23,7 @@ from wx2mqtt.wechat.ilink.protocol import endpoints, requests, responses, sessio
 from wx2mqtt.wechat.ilink.protocol.codes import ERR_LOGGED_OUT, ERR_TOO_OFTEN
 from wx2mqtt.wechat.ilink.protocol.endpoints import Endpoint, TrustedHosts
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow, chat_after_rebinding
-from wx2mqtt.wechat.ilink.protocol.requests import JsonBody, Request
+from wx2mqtt.wechat.ilink.protocol.requests import ClientVersion, JsonBody, Request
 from wx2mqtt.wechat.ilink.protocol.session import Bot
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 
@@ -44,8 +44,11 @@ HTTP_SERVER_ERROR = 500
 class ApiClient:
     """Holds the logins of the account and the states of their chats."""
 
-    def __init__(self, http: ILinkHttp, options: BackendOptions, hosts: TrustedHosts) -> None:
+    def __init__(
+        self, http: ILinkHttp, options: BackendOptions, hosts: TrustedHosts, version: ClientVersion
+    ) -> None:
         self.http = http
+        self.version = version
         self.hosts = hosts
         self.language = options.language
         self.clock = options.clock
@@ -189,7 +192,8 @@ class ApiClient:
         `OutcomeUnknown`; `UnicodeEncodeError` for text that UTF-8 cannot represent.
         """
         bot = bot or self.bot
-        request = requests.call_request(bot.base, endpoint, fields, bot.token, secrets.randbits(32))
+        uin = secrets.randbits(32)
+        request = requests.call_request(bot.base, endpoint, fields, bot.token, uin, self.version)
         return await self.call_json(request, limit=limit)
 
     async def call_json(self, request: Request, *, limit: float | None = None) -> JsonObject:

@@ -119,7 +119,7 @@ class LoginFlow:
         """
         client = self._client
         tokens = tuple(bot.token for bot in self._bots_for_codes()) if with_tokens else ()
-        request = requests.qr_code_request(client.hosts.login, tokens, secrets.randbits(32))
+        request = requests.qr_code_request(client.hosts.login, tokens, secrets.randbits(32), client.version)
         code = responses.read_qr_code(await client.call_json(request))
         if not code.handle:
             raise Unreachable(client.text("no_code", ret=code.ret))

@@ -168,7 +168,7 @@ class QrPoll:
     async def _poll(self) -> ScanAnswer:
         code = self._verification_code
         number = code.number if code.state is NumberState.SENT else ""
-        request = requests.status_request(self._base, self._handle, number)
+        request = requests.status_request(self._base, self._handle, number, self._client.version)
         return responses.read_scan_answer(await self._client.call_json(request))
 
     async def _pause(self, seconds: float) -> None:

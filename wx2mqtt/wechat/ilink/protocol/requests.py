@@ -23,15 +23,31 @@ from wx2mqtt.wechat.ilink.protocol.crypto import key_to_base64, padded_size
 from wx2mqtt.wechat.ilink.protocol.endpoints import Endpoint
 
 # The version of Tencent's client whose protocol this package implements.
-UPSTREAM_VERSION = (2, 4, 9)
-CHANNEL_VERSION = ".".join(map(str, UPSTREAM_VERSION))
-CLIENT_VERSION = str(UPSTREAM_VERSION[0] << 16 | UPSTREAM_VERSION[1] << 8 | UPSTREAM_VERSION[2])
-BASE_INFO = {"channel_version": CHANNEL_VERSION, "bot_agent": f"wx2mqtt/{__version__}"[:40]}
-
-# Without these headers WeChat refuses a valid token (ilink 2.1.2).
-APP_HEADERS = {"iLink-App-Id": "bot", "iLink-App-ClientVersion": CLIENT_VERSION}
+UPSTREAM_VERSION = "2.4.9"
+BOT_AGENT = f"wx2mqtt/{__version__}"[:40]
 
 JsonBody = Mapping[str, object]
+
+
+@frozen(kw_only=False)
+class ClientVersion:
+    """The version of Tencent's client that requests name, such as `2.4.9`; each number is below 256."""
+
+    text: str = UPSTREAM_VERSION
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers without which WeChat refuses a valid token (ilink 2.1.2)."""
+        major, minor, patch = map(int, self.text.split("."))
+        return {"iLink-App-Id": "bot", "iLink-App-ClientVersion": str(major << 16 | minor << 8 | patch)}
+
+    @property
+    def base_info(self) -> JsonBody:
+        """What the body of a call says of the client (ilink 2.2)."""
+        return {"channel_version": self.text, "bot_agent": BOT_AGENT}
+
+
+UPSTREAM = ClientVersion()
 
 
 @frozen
@@ -44,31 +60,41 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
 
 
-def call_request(base: str, endpoint: Endpoint, fields: JsonBody, token: str, uin: int) -> Request:
+def call_request(
+    base: str,
+    endpoint: Endpoint,
+    fields: JsonBody,
+    token: str,
+    uin: int,
+    version: ClientVersion = UPSTREAM,
+) -> Request:
     """Builds a call of a bot.
 
     `uin` is a new random number below 2^32. Raises `UnicodeEncodeError` for text that UTF-8 cannot represent.
     """
-    body = {**fields, "base_info": BASE_INFO}
-    return _post(base, endpoint, body, {"Authorization": f"Bearer {token}"}, uin)
+    body = {**fields, "base_info": version.base_info}
+    headers = {**version.headers, "Authorization": f"Bearer {token}"}
+    return _post(base, endpoint, body, headers, uin)
 
 
-def qr_code_request(base: str, tokens: tuple[str, ...], uin: int) -> Request:
+def qr_code_request(
+    base: str, tokens: tuple[str, ...], uin: int, version: ClientVersion = UPSTREAM
+) -> Request:
     """Builds the request for a new QR code.
 
     `tokens` are those of the saved logins; from them WeChat recognises a bot that exists already.
     """
-    return _post(base, endpoints.GET_QR, {"local_token_list": list(tokens)}, {}, uin)
+    return _post(base, endpoints.GET_QR, {"local_token_list": list(tokens)}, version.headers, uin)
 
 
-def status_request(base: str, qrcode: str, code: str) -> Request:
+def status_request(base: str, qrcode: str, code: str, version: ClientVersion = UPSTREAM) -> Request:
     """Builds the poll of a QR code. `code` is the number that the phone shows, or empty."""
     query = {"qrcode": qrcode, **({"verify_code": code} if code else {})}
     endpoint = endpoints.GET_STATUS
     return Request(
         endpoint=endpoint,
         url=f"{base}{endpoint.path}?{urlencode(query, quote_via=quote)}",
-        headers=APP_HEADERS,
+        headers=version.headers,
     )
 
 
@@ -77,7 +103,6 @@ def _post(base: str, endpoint: Endpoint, body: JsonBody, headers: Mapping[str, s
         endpoint=endpoint,
         url=f"{base}{endpoint.path}",
         headers={
-            **APP_HEADERS,
             "Content-Type": "application/json",
             "AuthorizationType": "ilink_bot_token",
             "X-WECHAT-UIN": base64.b64encode(str(uin).encode()).decode(),

@@ -64,7 +64,7 @@ def test_a_code_is_requested_without_authorization_and_with_the_saved_tokens() -
 def test_a_status_is_asked_for_with_nothing_but_the_app_s_headers() -> None:
     request = requests.status_request(BASE, "5f/1c&x", "")
     assert request.url == f"{BASE}/ilink/bot/get_qrcode_status?qrcode=5f%2F1c%26x"
-    assert request.headers == requests.APP_HEADERS
+    assert request.headers == {"iLink-App-Id": "bot", "iLink-App-ClientVersion": "132105"}
     assert request.body is None
     assert requests.status_request(BASE, "a", "123456").url.endswith("?qrcode=a&verify_code=123456")
 
@@ -144,3 +144,14 @@ def test_nothing_secret_is_shown() -> None:
     assert "SECRET" not in repr(shown)
     assert KEY.hex() not in repr(shown)
     assert base64.b64encode(KEY).decode() not in repr(shown)
+
+
+def test_another_version_is_in_headers_and_body() -> None:
+    version = requests.ClientVersion("3.10.255")
+    number = str(3 << 16 | 10 << 8 | 255)
+    call = requests.call_request(BASE, endpoints.SEND, {}, "t", 1, version)
+    code = requests.qr_code_request(BASE, (), 1, version)
+    poll = requests.status_request(BASE, "a", "", version)
+    assert {request.headers["iLink-App-ClientVersion"] for request in (call, code, poll)} == {number}
+    assert call.body is not None
+    assert json.loads(call.body)["base_info"]["channel_version"] == "3.10.255"
