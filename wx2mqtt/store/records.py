@@ -8,6 +8,8 @@ from dataclasses import asdict, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from wx2mqtt.bounded_json import load_json
+from wx2mqtt.limits import STORED_JSON
 from wx2mqtt.model import Blob, Cursor, Json, MediaRef
 from wx2mqtt.store.question_records import NO_ANSWERS, AnswerAttempt, AnswerBatch
 from wx2mqtt.values import frozen
@@ -241,7 +243,11 @@ class RememberedOwners:
 
 def read_owners(column: str) -> RememberedOwners:
     """Returns what the column has, without values that the bridge never writes: a backup may be forged."""
-    stored = json.loads(column)
+    try:
+        stored = load_json(column.encode("utf-8", "replace"), STORED_JSON)
+        json.dumps(stored, ensure_ascii=False).encode()  # else it could not be stored again
+    except ValueError:
+        stored = None
     if not isinstance(stored, dict):
         return RememberedOwners()
     said = stored.get(_NAMED)

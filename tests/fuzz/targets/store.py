@@ -34,6 +34,7 @@ from wx2mqtt.store.backup import restore_store
 from wx2mqtt.store.mapped_files import MAX_KILLS, PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
 from wx2mqtt.store.people import person_from_json
 from wx2mqtt.store.queries import blob_from_text, storable_text
+from wx2mqtt.store.records import NOTHING_SAID, read_owners
 from wx2mqtt.store.saved_logins import SavedLoginFile, read_saved_login
 
 # Backups
@@ -185,6 +186,18 @@ _PEOPLE = (
     b'{"sha256": "00", "size": 1, "mime": "image/jpeg", "path": "media/00/00.jpg", "name": "a"}',
     b'{"version": 1, "bots": []}',
 )
+
+
+_OWNERS = (
+    b'{"ilink": "o9@im.wechat", "wecom": "aibK1"}',
+    b'{"wecom": "aibK1", "named": {"wecom": {"is_confirmed": true, "person": "user:zhangsan"}}}',
+)
+
+
+def _run_owners(data: bytes) -> None:
+    owners = read_owners(data.decode("utf-8", "replace"))
+    assert read_owners(owners.to_json()) == owners
+    assert owners.with_owner("wecom", "b", NOTHING_SAID).ids["wecom"] == "b"
 
 
 def _run_store_files(data: bytes) -> None:
@@ -368,6 +381,16 @@ TARGETS = (
         cost_factor=3.0,
         memory_factor=JSON_MEMORY_FACTOR,
         writes_files=True,
+    ),
+    Target(
+        name="store.owners",
+        run=_run_owners,
+        parsers=_store("records:read_owners", "records:RememberedOwners.with_owner"),
+        seeds=_OWNERS,
+        generate=mutated_json(_OWNERS, ("named", "wecom", "person", "is_confirmed")),
+        grow=grown_json(_OWNERS, ("named", "wecom", "person")),
+        cost_factor=2.0,  # what was read is written and read again
+        memory_factor=JSON_MEMORY_FACTOR,
     ),
     Target(
         name="store.processing_marks",
