@@ -41,6 +41,7 @@ def view(harness: CommandsHarness) -> AccountView:
         components=SimpleNamespace(
             session=Session(),
             inbound=SimpleNamespace(owner=None),
+            bot_owner=SimpleNamespace(state=None),
             status=SimpleNamespace(qr_image=b"png"),
             windows=SimpleNamespace(directory_entries=harness.identity.directory),
             intake=harness.outbound,
