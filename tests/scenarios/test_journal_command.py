@@ -73,7 +73,7 @@ async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sen
     assert await listed(run) == BAD
     assert await listed(run, "--all") == {**BAD, "sent": "sent"}
     table = (await run("journal", "list")).out.splitlines()
-    assert table[0].split() == ["id", "user", "state", "code", "accepted", "attempts", "message"]
+    assert table[0].split() == ["id", "user", "sender", "state", "code", "accepted", "attempts", "message"]
     assert "秘密" not in "\n".join(table), "texts are shown one at a time"
 
     shown = json.loads((await run("journal", "show", "waiting")).out)

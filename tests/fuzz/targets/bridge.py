@@ -19,12 +19,14 @@ from tests.fuzz.targets.mqtt import _COMMANDS, _KEYS, _TEXTS, _large_command, ch
 from tests.unit.bridge.validation_harness import ValidationHarness
 from wx2mqtt.app import control_socket, redaction
 from wx2mqtt.bridge import attachment_checks
+from wx2mqtt.bridge.answer_attempts import card_id, card_in
 from wx2mqtt.bridge.people import directory, evidence, topic_names
-from wx2mqtt.bridge.text_split import split_text
+from wx2mqtt.bridge.text_split import split_question, split_text
+from wx2mqtt.buttons import MAX_ANSWER_CHARACTERS, answer_form, button_lines
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.local_files import open_file
 from wx2mqtt.limits import COMMAND_JSON, MAX_FILENAME_BYTES
-from wx2mqtt.model import ChatKind, Json, Status
+from wx2mqtt.model import Button, ChatKind, Json, Status
 from wx2mqtt.mqtt.commands import read_request
 from wx2mqtt.mqtt.discovery import display_names, entity_id
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode, plain_text, result_body
@@ -38,6 +40,8 @@ from wx2mqtt.names import (
 )
 from wx2mqtt.settings.formats import printable
 from wx2mqtt.store.command_records import replies_text, result_text
+from wx2mqtt.store.question_records import buttons_from_json
+from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES
 
 _LOOP = asyncio.new_event_loop()
 _BENCH = ValidationHarness()
@@ -103,6 +107,26 @@ def _run_split(data: bytes) -> None:
     assert len(plain_text(text)) <= 200
 
 
+def _run_questions(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    card = card_in(text)
+    assert not card or card_in(card_id(card, 1)) == card
+    answer = text[:MAX_ANSWER_CHARACTERS]
+    assert answer_form(answer_form(answer)) == answer_form(answer)
+    with suppress(ValueError, RecursionError):
+        buttons = buttons_from_json(json.loads(data))
+        assert all(isinstance(button.text, str) and isinstance(button.key, str) for button in buttons)
+    parts = split_question(CAPABILITIES, text, (_YES, _NO))
+    assert parts[-1].endswith(button_lines((_YES, _NO)))
+
+
+_YES, _NO = Button(text="Yes", key="yes"), Button(text="No", key="no")
+_QUESTION_SEEDS = (
+    b"wx2mqtt-12345-1",
+    "\uff11".encode(),
+    b" YES ",
+    b'[{"text": "Yes", "key": "yes"}, {"text": "No", "key": "no"}]',
+)
 _LONG_TEXT = (
     "Heating is on. 温度是21度。See https://example.org/a?b=c#d, and more…\n\nSecond paragraph: “quoted.” Next! "
     "👨‍👩‍👧 🇩🇪🇫🇷 e\u0301 end."
@@ -385,6 +409,18 @@ TARGETS = (
         seeds=(_LONG_TEXT.encode(), (_LONG_TEXT * 20).encode()),
         generate=_text,
         grow=either(_large_text, grown((_LONG_TEXT.encode(),), _SPLIT_WORDS)),
+        cost_factor=4.0,
+    ),
+    Target(
+        name="bridge.questions",
+        run=_run_questions,
+        parsers=(
+            *("bridge.answer_attempts:card_id", "bridge.answer_attempts:card_in"),
+            *("bridge.text_split:split_question", "store.question_records:buttons_from_json"),
+        ),
+        seeds=_QUESTION_SEEDS,
+        generate=mutated(_QUESTION_SEEDS, ("1", "wx2mqtt-", "-", "\uff12", "yes", '"', "{", "[", "e\u0301")),
+        grow=grown(_QUESTION_SEEDS, ("1", "yes", '{"text": "a", "key": "b"},', "\uff12", "e\u0301")),
         cost_factor=4.0,
     ),
     Target(

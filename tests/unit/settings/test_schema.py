@@ -80,6 +80,7 @@ KEYS = [(path, key) for path, key in walk() if key.kind not in BRANCH_KINDS]
 OF_BACKENDS = {
     ("webwx", "desktop", "client_version"),
     ("webwx", "desktop", "extspam"),
+    ("ilink", "client_version"),
     ("ilink", "hosts"),
     ("ilink", "typing"),
     *(("wecom", key) for key in ("bot_id", "secret", "source", "receipt", "bot_name")),

@@ -215,7 +215,7 @@ async def test_damage_that_a_running_bridge_meets_is_set_aside_at_the_next_start
     await _written(path)
     # as with a file too large to be checked each time
     monkeypatch.setattr(sqlite_database, "QUICK_CHECK_MAX_BYTES", 0)
-    for page in range(45, 65):
+    for page in range(50, 70):
         _overwrite(path, page * PAGE, PAGE)
     database = await SqliteDatabase.open(path)
     assert database.set_aside is None

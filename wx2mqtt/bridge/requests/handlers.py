@@ -230,19 +230,19 @@ class QuestionsRequest:
     """
 
     def __init__(self, ctx: AccountContext) -> None:
-        self._questions = ctx.journal.questions
+        self._ctx = ctx
 
     async def answer(self, fields: dict[str, Json]) -> Json:
         """Returns the open questions, those that were asked last first. Raises `BadCommand`, `StoreError`."""
         read.reject_unknown_fields(fields, "close")
         if "close" in fields:
             return await self._close(read.read_text(fields, "close"))
-        newest = await self._questions.list_open(now_ms(), MAX_LISTED_QUESTIONS + 1)
+        newest = await self._ctx.journal.questions.list_open(now_ms(), MAX_LISTED_QUESTIONS + 1)
         listed: list[Json] = [_question_body(question) for question in newest[:MAX_LISTED_QUESTIONS]]
         return {"questions": listed, "more": len(newest) > MAX_LISTED_QUESTIONS}
 
     async def _close(self, command_id: str) -> Json:
-        if not await self._questions.close(command_id, now_ms()):
+        if not await self._ctx.journal.questions.close(command_id, now_ms()):
             raise BadCommand("unknown_id", "no_open_question", id=command_id)
         return {"closed": command_id}
 

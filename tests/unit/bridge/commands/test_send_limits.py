@@ -138,7 +138,8 @@ async def test_a_chat_waits_for_its_limit_and_the_others_do_not(tmp_path: Path, 
         await here.result("w4")
         assert here.wechat.texts("wife") == ["w0", "w1", "w2", "w3", "w4"]  # of the hour no more
         here.say(text="late", id="late", ttl=5)
-        await here.news.until(lambda: here.sender.waiting.count == 2)
+        here.say(user="mom", text="after it", id="after it")
+        await here.result("after it", "mom")
         pass_time(6)
         here.sender.recheck()
         result = await here.result("late")

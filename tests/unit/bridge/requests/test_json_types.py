@@ -55,6 +55,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "assign": ("user", "to"),
     "health": (),
     "owner": ("user",),
+    "questions": ("close",),
     "history": ("since", "before", "user", "kind", "text", "limit", "stream"),
     "media": ("message_id", "id", "avatar", "thumbnail", "inline"),
     "mark_read": ("user",),
