@@ -154,7 +154,7 @@ def test_urgent_commands_without_another_way_are_a_warning(forked: Terminal, tmp
     assert (done.code, done.out) == (0, f"{file}: no problems\n")
     assert done.err == (
         f"warning: {file}: accounts.home.fallback: urgent commands are given, but there is no other way"
-        " for them; name apprise URLs\n"
+        "; name apprise URLs or another account\n"
     )
 
 
