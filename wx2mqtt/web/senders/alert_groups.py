@@ -109,8 +109,8 @@ def _read_alert(
     mark = text_value(fields, "fingerprint") or json.dumps(labels, sort_keys=True, default=str)
     return ReportedAlert(
         is_firing=text_value(fields, "status") != "resolved",
-        severity=text_value(labels, "severity").strip().lower(),
-        name=text_value(labels, "alertname").strip(),
+        severity=_in_one_line(text_value(labels, "severity")).lower(),
+        name=_in_one_line(text_value(labels, "alertname")),
         line=_line_of(labels, annotations, common),
         links=tuple(filter(None, links)),
         identity=f"{mark} {text_value(fields, 'startsAt')}",
@@ -126,14 +126,20 @@ def _line_of(labels: Mapping[str, Json], annotations: Mapping[str, Json], common
         line = ", ".join(f"{key}: {value}" for key, value in (differing or own).items())
     elif (instance := own.get("instance", "")) and instance not in line:
         line = f"{instance}: {line}"
-    line = " ".join(line[: 4 * MAX_LINE_CHARACTERS].split())
+    line = _in_one_line(line)
     return line if len(line) <= MAX_LINE_CHARACTERS else f"{line[: MAX_LINE_CHARACTERS - 1]}…"
 
 
+def _in_one_line(text: str) -> str:
+    return " ".join(text[: 4 * MAX_LINE_CHARACTERS].split())
+
+
 def _address(fields: Mapping[str, Json], key: str) -> str:
+    """Returns the address in a field; empty for anything else, and for one with blanks or line breaks."""
     value = fields.get(key)
-    is_address = isinstance(value, str) and value.startswith(("http://", "https://"))
-    return value if is_address and isinstance(value, str) and len(value.split()) == 1 else ""
+    if not isinstance(value, str) or value.split() != [value]:
+        return ""
+    return value if value.startswith(("http://", "https://")) else ""
 
 
 def _rank(alert: ReportedAlert) -> tuple[bool, int]:

@@ -10,6 +10,7 @@ python-multipart finds parts and headers and bounds the headers; this file bound
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_BOUNDARY_BYTES = 70  # RFC 2046, 5.1.1
+
+# It writes a warning about every wrong byte; the call that is refused has its own line.
+logging.getLogger(MultipartParser.__module__).setLevel(logging.CRITICAL)
 
 
 @frozen

@@ -52,6 +52,11 @@ def test_one_alert(status, language, title):
     assert text(alert(status=status), language=language) == f"{title}\nload of db1\nhttp://prometheus/graph?1"
 
 
+def test_line_breaks_in_a_name_or_an_address_make_no_lines():
+    broken = alert(name="High\n\nLoad", generatorURL="http://prometheus\n\n")
+    assert text(broken, externalURL="http://am\n") == "FIRING: High Load (warning)\nload of db1"
+
+
 def test_firing_and_resolved_ones_together():
     assert text(alert(1, "resolved"), alert(2, severity="critical"), alert(3)) == (
         "FIRING (2), RESOLVED (1): HighLoad\n"

@@ -139,7 +139,8 @@ def filename_of(content_disposition: str) -> str:
         name = collapse_rfc2231_value(extended or (values[0] if values else ""))
     except (ValueError, LookupError):
         return ""
-    return cut_filename(clean_filename(name if extended else unquote(name)))
+    # What was cut may end in what a name must not end in.
+    return clean_filename(cut_filename(clean_filename(name if extended else unquote(name))))
 
 
 def piece_count(size: int) -> int:

@@ -4,6 +4,7 @@ import os
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from wx2mqtt.names import clean_filename
 from wx2mqtt.wechat.wecom.protocol.media import (
     PIECE_BYTES,
     Decryptor,
@@ -78,6 +79,12 @@ def test_without_an_address_or_with_a_broken_key_there_is_none(part):
 )
 def test_the_name_of_a_file_stands_in_its_header(header, name):
     assert filename_of(header) == name
+
+
+def test_a_name_that_is_cut_does_not_end_in_blanks():
+    name = filename_of('attachment; filename="a.pdf' + "a" * 232 + '\u00a0\u00a0a"')
+    assert name == name.strip()
+    assert clean_filename(name) == name
 
 
 def test_a_file_is_cut_into_pieces_of_half_a_megabyte():
