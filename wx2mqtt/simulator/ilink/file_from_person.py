@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from wx2mqtt.simulator import samples
 from wx2mqtt.simulator.ilink import hosts
-from wx2mqtt.simulator.ilink.aes import EncryptedBytes
+from wx2mqtt.simulator.ilink.aes import BLOCK_BYTES, BadPadding, EncryptedBytes, decrypt
 from wx2mqtt.simulator.ilink.bot import Bot
 from wx2mqtt.simulator.ilink.cdn_storage import CdnFile
 from wx2mqtt.simulator.ilink.simulated_ilink import SimulatedILink
@@ -22,7 +22,6 @@ KEY_FORMS = ("hex", "24", "44", "both", "none", "wrong", "bad")
 
 _SAMPLE_OF_KIND = {"image": "image", "file": "file", "video": "video", "voice": "silk"}
 _UNIQUE_TAIL_BYTES = 64
-_WRONG_KEY = bytes(range(16))
 
 
 class BadDetail(ValueError):
@@ -63,7 +62,8 @@ def store_on_cdn(
     file = CdnFile(content=plain if key_form == "none" else EncryptedBytes(plain, aes_key))
     param = ilink.storage.put(file)
     media: Fields = {"encrypt_query_param": param, "encrypt_type": 0}
-    text, aeskey = _key_fields(aes_key, key_form)
+    shown_key = key_of_another_file(file.content) if key_form == "wrong" else aes_key
+    text, aeskey = _key_fields(shown_key, key_form)
     if text:
         media["aes_key"] = text
     if (url := _full_url(ilink, bot, param, detail)) is not None:
@@ -74,20 +74,30 @@ def store_on_cdn(
     )
 
 
-def _key_fields(aes_key: bytes, form: str) -> tuple[str, str]:
+def key_of_another_file(cipher: ByteSource) -> bytes:
+    """Returns a key with which a ciphertext ends in no padding: one in 256 would seem to be the right one."""
+    for number in range(256):
+        key = bytes([number]) * BLOCK_BYTES
+        try:
+            decrypt(cipher, key)
+        except BadPadding:
+            return key
+    raise AssertionError("every key fits")  # 256 keys in a row: never
+
+
+def _key_fields(shown_key: bytes, form: str) -> tuple[str, str]:
     """Returns `media.aes_key` and `image_item.aeskey` in that form; empty texts are left out.
 
-    `wrong` gives the key of another file, `bad` gives text that is no key.
+    `wrong` is for the key of another file, `bad` gives text that is no key.
     """
     if form == "none":
         return "", ""
     if form == "bad":
         return base64.b64encode(b"no key").decode(), ""
-    shown = _WRONG_KEY if form == "wrong" else aes_key
     if form == "24":
-        return base64.b64encode(shown).decode(), ""
-    text = base64.b64encode(shown.hex().encode()).decode()
-    return ("" if form == "hex" else text), (shown.hex() if form in ("hex", "both") else "")
+        return base64.b64encode(shown_key).decode(), ""
+    text = base64.b64encode(shown_key.hex().encode()).decode()
+    return ("" if form == "hex" else text), (shown_key.hex() if form in ("hex", "both") else "")
 
 
 def _full_url(ilink: SimulatedILink, bot: Bot, param: str, detail: Mapping[str, object]) -> str | None:
