@@ -1,0 +1,50 @@
+"""A gateway that fails while the bridge sends to WeCom: the pauses before each reconnect take these tests minutes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.scenarios.wecom.test_sending import last_sent
+from tests.support.broker import DURABLE
+from tests.support.wecom_home import WeComHome, at_wecom_home
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WeComHome]:
+    async with at_wecom_home(tmp_path_factory.mktemp("home"), DURABLE) as home:
+        await home.log_in()
+        yield home
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["aibot_upload_media_init", "aibot_upload_media_chunk", "aibot_upload_media_finish"]
+)
+@pytest.mark.parametrize("kind", ["reset", "drop_answer"])
+async def test_an_upload_that_breaks_off_is_no_attempt(home: WeComHome, endpoint: str, kind: str):
+    await home.phone.post("fault", endpoint=endpoint, kind=kind)
+    data = os.urandom(1_200_000)
+    command_id = f"{endpoint}-{kind}"
+    command = {"kind": "file", "data": base64.b64encode(data).decode(), "name": "a.bin", "id": command_id}
+    result = await home.tell("family", command)
+    line = await last_sent(home, result)
+    assert not result["duplicate_possible"]
+    assert line["sha256"] == hashlib.sha256(data).hexdigest()
+    assert sum(one["sha256"] == line["sha256"] for one in await home.phone.get("wecom/sent")) == 1
+
+
+async def test_a_lost_subscription_is_not_delivered_and_made_anew(tmp_path: Path, with_mosquitto: None):
+    async with at_wecom_home(tmp_path, DURABLE) as home:
+        await home.log_in()
+        await home.phone.post("wecom/lapse")
+        result = await home.tell("me", {"text": "after the lapse", "id": "lapse", "ttl": 120})
+        assert (result["status"], result["code"], result["duplicate_possible"]) == ("sent", "ok", False)
+        assert [line["text"] for line in await home.bot.bot_sent(1)] == ["after the lapse"]
