@@ -80,7 +80,7 @@ def automations(environment: HomeAssistantEnvironment) -> list[dict[str, Any]]:
             person="wife",
             question="Open?",
             button_3="Later 稍后",
-            patience={"seconds": 15},
+            patience={"seconds": 40},  # a busy machine takes its time from the question to the answer
             **answered,
         ),
         automation(
