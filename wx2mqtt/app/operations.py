@@ -239,10 +239,12 @@ class QuestionOperations:
 
     async def _state(self, command_id: str) -> dict[str, Json]:
         """Returns waiting, answered (with `key`), refused or unanswered, the latter with a `reason`."""
-        question = await self._journal.questions.get(command_id)
+        row = await self._journal.commands.get(command_id)
+        question = await self._journal.questions.get(
+            command_id
+        )  # behind it: who has a result was asked before
         if question is not None and question.answer:
             return {"state": "answered", "key": question.answer}
-        row = await self._journal.commands.get(command_id)
         result = None if row is None else row.result
         if result is not None and result.status is Status.REJECTED:
             return {"state": "refused", "reason": result.message}
