@@ -176,8 +176,8 @@ async def test_many_alarms_are_few_messages_there_and_a_summary(town: Town):
     lines = [line["text"] for line in await town.phone.sent(1)]
     assert len(lines) <= ALERTS_PER_MINUTE
     assert len(summarized) + len(lines) > count
-    (summary,) = [line for line in lines if line.startswith("wx2mqtt bot:")]
-    assert "smoke 39" in summary
+    summaries = [line for line in lines if line.startswith("wx2mqtt bot:")]  # two where some come due later
+    assert any("smoke 39" in summary for summary in summaries)
 
 
 async def test_the_end_of_a_login_is_told_by_the_other_account(town: Town):
