@@ -62,14 +62,13 @@ class GotifyInterface(SenderInterface):
     @override
     def read_command(self, head: RequestHead, body: RequestBody) -> SenderCommand:
         message = _read_message(head, body)
-        text, links = text_value(message, "message"), []
+        text = text_value(message, "message")
         extras = object_value(message, "extras")
         if text_value(object_value(extras, "client::display"), "contentType") == "text/markdown":
             text = plain_text_of(text)
         click = object_value(object_value(extras, "client::notification"), "click")
-        links.append(text_value(click, "url"))
-        title = text_value(message, "title")
-        fields: dict[str, Json] = {"text": joined_text(title, required_text(text), links=links)}
+        link, title = text_value(click, "url"), text_value(message, "title")
+        fields: dict[str, Json] = {"text": joined_text(title, required_text(text), links=[link])}
         return SenderCommand(fields={**fields, **priority_keys(message.get("priority"))})
 
     @override
