@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from tests.support.web_client import system_trust
 from wx2mqtt.simulator.server import Simulator
 
 T = TypeVar("T")
+HomeKind = TypeVar("HomeKind", bound="Home")
 
 PEOPLE = {"wife": {"remark": "老婆"}, "family": {"group": "相亲相爱一家人"}}
 
@@ -152,12 +153,19 @@ class Home:
 
 
 @asynccontextmanager
-async def at_home(folder: Path, broker_config: str = "") -> AsyncIterator[Home]:
-    """A home whose bridge does not run yet; WeChat is strict, and must have seen nothing wrong at the end."""
+async def at_home_of(
+    kind: type[HomeKind], folder: Path, broker_config: str = "", **simulated: Any
+) -> AsyncIterator[HomeKind]:
+    """A home whose bridge does not run yet; WeChat is strict, and must have seen nothing wrong at the end.
+
+    `simulated` are settings of the simulated iLink.
+    """
     async with Simulator() as simulator:
         with mosquitto(folder / "mosquitto", broker_config) as broker, Subscriber(broker.port) as subscriber:
-            home = Home(folder, simulator, broker, subscriber)
+            home = kind(folder, simulator, broker, subscriber)
             await home.phone.post("settings", strict=True)
+            if simulated:
+                await home.phone.post("ilink/settings", **simulated)
             try:
                 yield home
                 violations = await home.phone.get("violations")
@@ -167,3 +175,8 @@ async def at_home(folder: Path, broker_config: str = "") -> AsyncIterator[Home]:
                 raise
             finally:
                 await home.close()
+
+
+def at_home(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[Home]:
+    """As `at_home_of`, on web WeChat."""
+    return at_home_of(Home, folder, broker_config)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from tests.support.broker import mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.home import Home, Phone
+from tests.support.home import Home, Phone, at_home_of
 from tests.support.subscriber import Subscriber
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.world import OWNER
@@ -81,20 +79,6 @@ class ILinkHome(Home):
         await self.bot.close()
 
 
-@asynccontextmanager
-async def at_ilink_home(folder: Path, broker_config: str = "") -> AsyncIterator[ILinkHome]:
-    """A home whose bridge does not run yet; WeChat is strict, and must have seen nothing wrong at the end."""
-    async with Simulator() as simulator:
-        with mosquitto(folder / "mosquitto", broker_config) as broker, Subscriber(broker.port) as subscriber:
-            home = ILinkHome(folder, simulator, broker, subscriber)
-            await home.phone.post("settings", strict=True)
-            await home.phone.post("ilink/settings", hold_updates=5.0, hold_status=5.0)
-            try:
-                yield home
-                violations = await home.phone.get("violations")
-                assert violations == [], violations
-            except BaseException:
-                print("\n".join(home.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure
-                raise
-            finally:
-                await home.close()
+def at_ilink_home(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[ILinkHome]:
+    """As `at_home_of`, on iLink."""
+    return at_home_of(ILinkHome, folder, broker_config, hold_updates=5.0, hold_status=5.0)
