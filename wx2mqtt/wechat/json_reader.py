@@ -6,6 +6,7 @@ The results contain no lone surrogate, no NaN and no infinity. Any body that is 
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping
@@ -45,6 +46,18 @@ def read_integer(digits: str) -> int:
     if not (unsigned.isascii() and unsigned.isdigit() and len(unsigned) <= MAX_DIGITS):
         return 0
     return int(digits)
+
+
+def read_base64(text: str) -> bytes | None:
+    """Returns the bytes of a text in base64, whose `=` may be missing; None for anything else.
+
+    The alphabet for addresses counts as well.
+    """
+    bare = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except ValueError:
+        return None
 
 
 def read_object(entry: JsonObject, key: str) -> JsonObject:

@@ -291,7 +291,10 @@ TARGETS = (
     Target(
         name="wecom.crypto",
         run=_run_crypto,
-        parsers=_names("media", "read_key", "media_ref", "parse_locator", "Decryptor.update"),
+        parsers=(
+            *_names("media", "read_key", "media_ref", "parse_locator", "Decryptor.update"),
+            "wechat.json_reader:read_base64",
+        ),
         seeds=_CRYPTO,
         generate=mutated(_CRYPTO, (KEY_TEXT, "=", "\n", '"')),
         grow=grown(_CRYPTO, ("=", "\n", "A", "0")),

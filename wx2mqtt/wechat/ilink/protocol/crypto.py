@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from wx2mqtt.model import MediaRef
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_object, read_text
+from wx2mqtt.wechat.json_reader import JsonObject, read_base64, read_integer, read_object, read_text
 
 BLOCK_BYTES = 16
 
@@ -36,12 +36,8 @@ def key_from_hex(text: str) -> bytes | None:
 
 def key_from_base64(text: str) -> bytes | None:
     """Reads a key in base64, of its 16 bytes or of its 32 hex digits; returns None for anything else."""
-    bare = text.strip().rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        decoded = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-    except ValueError:
-        return None
-    if len(decoded) == BLOCK_BYTES:
+    decoded = read_base64(text.strip())
+    if decoded is None or len(decoded) == BLOCK_BYTES:
         return decoded
     return key_from_hex(decoded.decode("latin-1"))
 

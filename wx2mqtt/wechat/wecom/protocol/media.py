@@ -7,7 +7,6 @@ pieces (wecom 5.9). The cryptography library takes ten megabytes, so it is loade
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import field
 from email.message import Message as MailMessage
@@ -19,7 +18,7 @@ from wx2mqtt.limits import MIB
 from wx2mqtt.model import MediaRef
 from wx2mqtt.names import clean_filename, cut_filename
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_text
+from wx2mqtt.wechat.json_reader import JsonObject, read_base64, read_integer, read_text
 
 KEY_BYTES = 32
 IV_BYTES = 16
@@ -84,12 +83,8 @@ def parse_locator(locator: Mapping[str, str]) -> MediaLocation | None:
 
 def read_key(text: str) -> bytes | None:
     """Reads a key of 32 bytes in base64, whose `=` may be missing; returns None for anything else."""
-    bare = text.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        key = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-    except ValueError:
-        return None
-    return key if len(key) == KEY_BYTES else None
+    key = read_base64(text)
+    return key if key is not None and len(key) == KEY_BYTES else None
 
 
 class Decryptor:
