@@ -59,12 +59,15 @@ class BotHome(Home):
         assert ready["ready"], what
 
     async def write(self, text: str, person: str = "me", *, user: str, to: str = "") -> dict[str, Any]:
-        """Somebody writes to the bot; returns what is published on the topic of the `user`."""
+        """Somebody writes to the bot; returns what is published on the topic of the `user`.
+
+        Of what the same person wrote before, a message may still be on its way; so the text is compared.
+        """
         since = self.subscriber.count
         bots = (await self.phone.get("wecom/state"))["bots"]
         (bot_id,) = [bot_id for bot_id, bot in bots.items() if bot["online"]]
         await self.phone.post("wecom/say", **{"bot": bot_id, "from": person, "text": text, "to": to})
-        return await self.body(f"wx/in/{user}", since=since)
+        return await self.body(f"wx/in/{user}", text=text, since=since)
 
     async def press(self, path: str, **fields: str) -> str:
         """Sends a form of the page; returns where it leads."""
