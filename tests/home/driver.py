@@ -13,11 +13,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from homeassistant import bootstrap, config, core, loader
 from homeassistant.components import image, persistent_notification
+from homeassistant.components.mqtt import schemas
 from homeassistant.components.websocket_api import commands
 from homeassistant.helpers import device_registry, entity_registry, template
 from homeassistant.helpers.json import json_bytes
@@ -44,6 +45,19 @@ class LogForwarder(logging.Handler):
         """One line."""
         trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
         say(log={"level": record.levelname, "name": record.name, "text": record.getMessage(), "trace": trace})
+
+
+class HalfBuilt(list[Any]):
+    """The steps of an `All`: all of them for the announcement as a whole, the first one for its first component."""
+
+    def __init__(self, steps: list[Any]) -> None:
+        super().__init__(steps)
+        self._uses = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        """The steps that are there now."""
+        self._uses += 1
+        return iter(self[:1]) if self._uses == 2 else super().__iter__()
 
 
 class HomeAssistantOrders:
@@ -112,6 +126,16 @@ class HomeAssistantOrders:
         for entry in self.hass.config_entries.async_entries(order["domain"]):
             await self.hass.config_entries.async_reload(entry.entry_id)
         await self.hass.async_block_till_done()
+
+    async def half_built(self, _order: dict[str, Any]) -> Any:
+        """Let the first component of the next announcement meet shared validators that are half built.
+
+        voluptuous builds an `All` anew, in place, for each schema that contains it, and Home Assistant loads the
+        modules of platforms in a thread: what the event loop checks at that moment misses the later steps.
+        """
+        shared = schemas.MQTT_ENTITY_COMMON_SCHEMA.schema
+        for validator in (shared["device"], shared["availability"]):
+            validator._compiled = HalfBuilt(validator._compiled)
 
     async def devices(self, _order: dict[str, Any]) -> Any:
         """The registry of devices."""

@@ -81,6 +81,21 @@ async def test_what_was_announced_keeps_the_rules_and_was_one_message_at_a_time(
         assert faults(DISCOVERY, one.payload) == []
 
 
+async def test_an_announcement_is_taken_while_home_assistant_loads_another_platform(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    announced = environment.home.subscriber.on(DISCOVERY)[-1].body
+    qr = {**announced["components"]["qr"], "unique_id": "copy_qr", "default_entity_id": "image.copy_qr"}
+    description = {**announced["device"], "identifiers": ["copy"], "name": "Copy"}
+    topic = "homeassistant/device/copy/config"
+    await environment.do("half_built")
+    await environment.publish(topic, {**announced, "device": description, "components": {"qr": qr}})
+    await environment.lives("image.copy_qr")
+    await environment.publish(topic, "")
+    await environment.until("expand('image.copy_qr') | list | count == 0")
+    assert complaints(environment) == []
+
+
 async def test_a_message_is_an_event_with_all_that_automations_need(
     environment: HomeAssistantEnvironment,
 ) -> None:

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 TOP = {"device", "origin", "components", "availability", "availability_mode"}
-DEVICE = {"identifiers", "name", "manufacturer", "model", "sw_version", "configuration_url"}
+DEVICE = {"identifiers", "connections", "name", "manufacturer", "model", "sw_version", "configuration_url"}
 ORIGIN = {"name", "sw_version", "support_url"}
 COMMON = {
     *("platform", "unique_id", "default_entity_id", "name", "qos", "icon", "entity_category"),
     *("enabled_by_default", "availability", "availability_mode"),
 }
+AVAILABILITY = {"topic", "value_template", "payload_available", "payload_not_available"}
 STATE = {"state_topic", "value_template"}
 ATTRIBUTES = {"json_attributes_topic", "json_attributes_template"}
 FIGURE = {"device_class", "state_class", "unit_of_measurement", "suggested_display_precision", "options"}
@@ -124,7 +125,7 @@ def _topics(one: dict[str, Any], platform: str) -> Iterator[str]:
 
 def _availability(one: dict[str, Any]) -> Iterator[str]:
     for entry in one.get("availability", []):
-        yield from _only(entry, {"topic", "value_template"}, {"topic"})
+        yield from _only(entry, AVAILABILITY, {"topic"})
     if one.get("availability_mode", "all") not in {"all", "any", "latest"}:
         yield "availability_mode"
 

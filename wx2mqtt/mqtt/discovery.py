@@ -152,8 +152,11 @@ def discovery_config(device: Device, max_bytes: int | None = None) -> DiscoveryC
 
 
 def _payload(device: Device, components: Mapping[str, Component]) -> bytes:
+    # Home Assistant's schema would fill in `connections` and the two payloads. Now and then it misses them while
+    # it loads another platform (mqtt 2.3.8), and drops the entity then.
     description: dict[str, Json] = {
         "identifiers": [device.id],
+        "connections": [],
         "name": f"{'微信' if device.language == 'zh' else 'WeChat'} {device.account}",
         "manufacturer": ORIGIN_NAME,
         "model": device.model,
@@ -165,7 +168,9 @@ def _payload(device: Device, components: Mapping[str, Component]) -> bytes:
         {
             "device": description,
             "origin": {"name": ORIGIN_NAME, "sw_version": device.version},
-            "availability": [{"topic": device.topics.state}],
+            "availability": [
+                {"topic": device.topics.state, "payload_available": "online", "payload_not_available": "offline"}
+            ],
             "availability_mode": "all",
             "components": dict(components),
         }

@@ -105,7 +105,12 @@ def test_what_needs_wechat_is_there_only_while_one_may_send() -> None:
         bridge, wechat = components[key]["availability"]
         assert (bridge, wechat["topic"]) == ({"topic": "wx/bridge/state"}, "wx/login/state")
     assert "availability" not in components["qr"]  # that of the whole device
-    assert body(device())["availability"] == [{"topic": "wx/bridge/state"}]
+    (whole,) = body(device())["availability"]
+    assert whole == {
+        "topic": "wx/bridge/state",
+        "payload_available": "online",
+        "payload_not_available": "offline",
+    }
 
 
 def test_a_text_goes_out_as_a_command_with_an_expiry() -> None:
