@@ -238,16 +238,21 @@ FAULTS ?=
 power-cut: .venv/ready  ## is what was acknowledged on the disk after a power cut: CUTS=1000 random ones; FAULTS=1 plants faults
 	@$(BIN)/python -m tests.power_cut --cuts $(CUTS) $(if $(FAULTS),--faults) $(ARGS)
 
-# The Supervisor builds an add-on from its own folder alone, and from the image of a release where it names one.
+# IMAGES= and PACKAGES= name mirrors of Docker Hub and PyPI. The ZIP is what a release has for the folder `addons`; like
+# `make package` it has the time of the commit, so that two of one commit are equal.
 ADDON := dist/home-assistant-addon
-add-on:  ## the add-on for Home Assistant with all that its image is built from, in dist/home-assistant-addon
-	@rm -rf $(ADDON)
-	@mkdir -p $(ADDON)/program
-	@cp -r deploy/home-assistant-addon/. deploy/requirements.lock deploy/fallback.lock deploy/docker/wx2mqtt $(ADDON)
-	@cp -r wx2mqtt $(ADDON)/program
-	@find $(ADDON) -name __pycache__ -prune -exec rm -rf {} +
-	@sed -i '/^image: /d' $(ADDON)/config.yaml
+ADDON_ZIP = $(dir $(ADDON))wx2mqtt-addon.zip
+export IMAGES PACKAGES
+add-on:  ## the add-on for Home Assistant with all that its image is built from: dist/home-assistant-addon, wx2mqtt-addon.zip
+	@sh deploy/home-assistant-addon/pack.sh $(ADDON)
+	@rm -rf $(ADDON).zipped $(ADDON_ZIP)
+	@mkdir $(ADDON).zipped
+	@cp -r $(ADDON) $(ADDON).zipped/wx2mqtt
+	@find $(ADDON).zipped -exec touch -d "@$$(git log -1 --format=%ct 2>/dev/null || date +%s)" {} +
+	@TZ=UTC $(PYTHON) -m zipfile -c $(ADDON_ZIP) $(ADDON).zipped/wx2mqtt
+	@rm -rf $(ADDON).zipped
 	@echo "$(ADDON)"
+	@echo "$(ADDON_ZIP)"
 
 address: .venv/ready  ## writes where this repository is into every file that says it; URL=https://github.com/OWNER/NAME
 	@$(BIN)/python -m tests.release address $(URL)

@@ -144,6 +144,19 @@ def test_a_release_publishes_what_the_configuration_of_the_add_on_names():
     assert "make add-on" in text
 
 
+def test_a_release_has_the_add_on_as_a_zip_signed_like_the_other_files():
+    jobs = load(GITHUB / "workflows/release.yml")["jobs"]
+    uploads = [step["with"] for step in jobs["build"]["steps"] if "upload-artifact@" in step.get("uses", "")]
+    assert {"name": "addon", "path": "dist/wx2mqtt-addon.zip", "if-no-files-found": "error"} in uploads
+    # PyPI takes nothing but wheels and source archives: their artifact is made before the ZIP is there.
+    assert [one["name"] for one in uploads] == ["dist", "addon"]
+    for job in ("attest", "release"):
+        (download,) = (
+            step["with"] for step in jobs[job]["steps"] if "download-artifact@" in step.get("uses", "")
+        )
+        assert "addon" in re.split(r"[{,}]", download["pattern"]), job
+
+
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
 def test_a_form_is_one_that_github_shows(path):
     form = load(path)

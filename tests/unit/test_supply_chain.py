@@ -241,7 +241,7 @@ def test_a_release_is_built_with_provenance_and_the_list_of_components():
     assert push["with"]["sbom"] is True
     assert push["with"]["provenance"] == "mode=max"
     assert "make audit" in commands_of(jobs["check"])
-    assert commands_of(jobs["build"]) == "make package"
+    assert commands_of(jobs["build"]) == "make package\nmake add-on"
     # Nothing is published that was not checked, built and signed.
     assert jobs["build"]["needs"] == "check"
     assert jobs["attest"]["needs"] == "build"

@@ -25,6 +25,7 @@ from wx2mqtt.mqtt.topics import QOS, Topics, is_publishable
 from wx2mqtt.values import frozen
 
 ORIGIN_NAME = "wx2mqtt"
+_ONLINE = {"payload_available": "online", "payload_not_available": "offline"}
 
 # Characters of a text in an attribute: the recorder drops the attributes of an entity above 16 kB.
 MAX_ATTRIBUTE_CHARACTERS = 2000
@@ -152,8 +153,7 @@ def discovery_config(device: Device, max_bytes: int | None = None) -> DiscoveryC
 
 
 def _payload(device: Device, components: Mapping[str, Component]) -> bytes:
-    # Home Assistant's schema would fill in `connections` and the two payloads. Now and then it misses them while
-    # it loads another platform (mqtt 2.3.8), and drops the entity then.
+    # `connections` and `_ONLINE` are defaults that Home Assistant may fail to fill in (mqtt 2.3.8).
     description: dict[str, Json] = {
         "identifiers": [device.id],
         "connections": [],
@@ -168,9 +168,7 @@ def _payload(device: Device, components: Mapping[str, Component]) -> bytes:
         {
             "device": description,
             "origin": {"name": ORIGIN_NAME, "sw_version": device.version},
-            "availability": [
-                {"topic": device.topics.state, "payload_available": "online", "payload_not_available": "offline"}
-            ],
+            "availability": [{"topic": device.topics.state, **_ONLINE}],
             "availability_mode": "all",
             "components": dict(components),
         }
