@@ -1,6 +1,7 @@
 """What a release needs to be true: `python -m tests.release`.
 
-- `address https://github.com/OWNER/NAME` writes where this repository is into every file that says it.
+- `address https://github.com/OWNER/NAME` writes where this repository is into every file that says it, and prints
+  those files and the link that adds the repository to somebody's Home Assistant.
   `wx2mqtt.REPOSITORY` is the address; wherever else it stands, it is the same. The images are named after it.
 - `check v1.2.3` says what is missing for a release with that tag; exit code 0: nothing, 1: something.
 """
@@ -29,6 +30,12 @@ def image_of(address: str) -> str:
     return f"ghcr.io/{found[1].lower()}" if found else "registry.invalid/wx2mqtt"
 
 
+def store_link(address: str) -> str:
+    """Returns the link that offers this repository to the store of whoever follows it, in their Home Assistant."""
+    redirect = "https://my.home-assistant.io/redirect/supervisor_add_addon_repository/"
+    return f"{redirect}?repository_url={quote(address, safe='')}"
+
+
 def renamed(text: str, old: str, new: str) -> str:
     """Returns the text with the new address, also where it is a part of another one or the name of an image."""
     pairs = [(old, new), (quote(old, safe=""), quote(new, safe="")), (image_of(old), image_of(new))]
@@ -49,6 +56,7 @@ def write_address(address: str) -> None:
         if (changed := renamed(text, REPOSITORY, address)) != text:
             file.write_text(changed, encoding="utf-8")
             sys.stdout.write(f"{file.relative_to(ROOT)}\n")
+    sys.stdout.write(f"{store_link(address)}\n")
 
 
 def release_problems(

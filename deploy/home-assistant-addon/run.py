@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,16 @@ SUPERVISOR_TIMEOUT_SECONDS = 10.0
 BRIDGE_USER = BRIDGE_GROUP = 10001
 
 REMIND_BEFORE, RENEW_AFTER = "2h", "25d"
+DEFAULT_LANGUAGE = "en"
+
+# The ports of config.yaml, closed at first: for programs that send over HTTP, and for clients of ntfy.
+SENDERS_LISTEN, NTFY_LISTEN = "0.0.0.0:8098", "0.0.0.0:8097"
+
+# The first account, and the other one if the form has one.
+FIRST, SECOND = "home", "second"
+
+# How a backend finds people, the surest way first; iLink has its owner only.
+PINS: dict[str, tuple[str, ...]] = {"ilink": (), "webwx": ("remark", "alias", "group"), "wecom": ("wecom",)}
 # Its name in the Supervisor's network, and the one under which others in the house find it.
 HOME_ASSISTANT_HOSTS = ["homeassistant", "homeassistant.local"]
 
@@ -72,7 +83,8 @@ class Addon:
         self.store.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._give_to_bridge(self.store)
         if self.configuration == self._written_file:
-            text = yaml.safe_dump(configuration_of(options), allow_unicode=True, sort_keys=False)
+            written = configuration_of(options, self._language(options))
+            text = yaml.safe_dump(written, allow_unicode=True, sort_keys=False)
             self._written_file.write_text(f"# Written at each start from the options of the add-on.\n{text}")
         environment = {**self._environment, **self._broker_settings(options)}
         if self.configuration == self._written_file:
@@ -109,6 +121,34 @@ class Addon:
                 self._run_bridge("restore", "-", stdin=file, environment=environment)
         self.remove_archive()
 
+    def _language(self, options: Mapping[str, Any]) -> str:
+        """Returns the language of the form; `auto` is that of Home Assistant, else the last one it had."""
+        chosen = str(options.get("language", "auto"))
+        if chosen != "auto":
+            return chosen
+        try:
+            response = self._ask_supervisor("core/api/config")
+            response.raise_for_status()
+            found = str(response.json()["language"])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return self._last_language()
+        return "zh" if found.startswith("zh") else DEFAULT_LANGUAGE
+
+    def _last_language(self) -> str:
+        try:
+            return str(yaml.safe_load(self._written_file.read_text(encoding="utf-8"))["language"])
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):  # it is the first start
+            return DEFAULT_LANGUAGE
+
+    def _ask_supervisor(self, path: str) -> httpx.Response:
+        token = self._environment.get("SUPERVISOR_TOKEN", "")
+        return httpx.get(
+            f"{self._supervisor_url}/{path}",
+            headers={"authorization": f"Bearer {token}"},
+            timeout=SUPERVISOR_TIMEOUT_SECONDS,
+            trust_env=False,
+        )
+
     def _broker_settings(self, options: Mapping[str, Any]) -> dict[str, str]:
         """Returns the broker as variables of the environment; none if the owner's file names one."""
         if self._names_broker():
@@ -129,19 +169,13 @@ class Addon:
 
     def _broker_of_supervisor(self) -> dict[str, str]:
         """Asks the Supervisor for the broker that an add-on provides."""
-        token = self._environment.get("SUPERVISOR_TOKEN", "")
         try:
-            response = httpx.get(
-                f"{self._supervisor_url}/services/mqtt",
-                headers={"authorization": f"Bearer {token}"},
-                timeout=SUPERVISOR_TIMEOUT_SECONDS,
-                trust_env=False,
-            )
+            response = self._ask_supervisor("services/mqtt")
             answer = response.json()
             if response.status_code == httpx.codes.BAD_REQUEST:  # the service is not enabled
                 raise AddonError(
-                    "There is no broker: install the add-on Mosquitto broker, or fill in the option mqtt_url."
-                    " 没有 MQTT 服务器：请安装 Mosquitto broker 加载项，或填写选项 mqtt_url。"
+                    "There is no broker: install the app (add-on) Mosquitto broker, or fill in mqtt_url."
+                    " 没有 MQTT 服务器：请安装应用（加载项）Mosquitto broker，或填写 mqtt_url。"
                 )
             response.raise_for_status()
             service = answer["data"]
@@ -180,42 +214,99 @@ class Addon:
             shutil.chown(folder, BRIDGE_USER, BRIDGE_GROUP)
 
 
-def configuration_of(options: Mapping[str, Any]) -> dict[str, Any]:
+def configuration_of(options: Mapping[str, Any], language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
     """Returns the configuration file that says what the options say, but for the broker and secrets."""
-    backend = options.get("backend", "ilink")
-    people = {"me": {"owner": True}} if backend == "ilink" else _people(options.get("contacts") or [])
-    account: dict[str, Any] = {"backend": backend, "contacts": people}
-    if backend == "ilink" and options.get("remind"):
-        account["ilink"] = {"remind": {"before": REMIND_BEFORE}}
-    if backend == "ilink" and options.get("renew"):
-        account.setdefault("ilink", {})["renew"] = {"after": RENEW_AFTER}
-    account["media"] = {"allow_hosts": options.get("allow_hosts", HOME_ASSISTANT_HOSTS)}
+    backends = backends_of(options)
+    people = _people(options.get("contacts") or [], backends)
+    accounts = {name: _account(backend, people[name], options) for name, backend in backends.items()}
+    others = _fallback_accounts(options, people)
+    if others:
+        accounts[FIRST]["fallback"] = {"accounts": others}
+    exposed = [f"{account}/{name}" for account, named in people.items() for name in named]
     return {
-        "accounts": {"home": account},
-        "homeassistant": {"enabled": True, "expose": list(people)},
-        "language": options.get("language", "en"),
+        "accounts": accounts,
+        "homeassistant": {"enabled": True, "expose": exposed if SECOND in backends else list(people[FIRST])},
+        "language": language,
         "log": {"level": options.get("log_level", "info")},
     }
 
 
+def backends_of(options: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the backend of each account, the first one first."""
+    backends = {FIRST: options.get("backend", "ilink")}
+    if options.get("second", "none") != "none":
+        backends[SECOND] = options["second"]
+    return backends
+
+
 def secrets_of(options: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the secrets of the form as variables of the environment, so that no file holds them."""
-    urls = options.get("fallback") or []
-    return {"WX2MQTT_ACCOUNTS__HOME__FALLBACK__URLS": json.dumps(urls)} if urls else {}
+    """Returns what holds secrets of the form as variables of the environment, so that no file holds them."""
+    found = {}
+    if urls := options.get("fallback"):
+        found[f"WX2MQTT_ACCOUNTS__{FIRST.upper()}__FALLBACK__URLS"] = json.dumps(urls)
+    wecom = next((name for name, backend in backends_of(options).items() if backend == "wecom"), None)
+    if wecom is not None and options.get("wecom_secret"):
+        found[f"WX2MQTT_ACCOUNTS__{wecom.upper()}__WECOM__SECRET"] = options["wecom_secret"]
+    if senders := options.get("senders"):
+        found["WX2MQTT_WEB__SENDERS"] = json.dumps([_sender(one) for one in senders])
+        found["WX2MQTT_WEB__SENDERS_LISTEN"] = SENDERS_LISTEN
+        found["WX2MQTT_WEB__NTFY_LISTEN"] = NTFY_LISTEN
+    return found
 
 
-def _people(contacts: list[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Returns the pins of these people; of several ways in which one is named the surest counts."""
-    people = {}
+def _account(backend: str, people: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    account: dict[str, Any] = {"backend": backend, "contacts": people}
+    ilink: dict[str, Any] = {}
+    if options.get("remind"):
+        ilink["remind"] = {"before": REMIND_BEFORE}
+    if options.get("renew"):
+        ilink["renew"] = {"after": RENEW_AFTER}
+    if backend == "ilink" and ilink:
+        account["ilink"] = ilink
+    if backend == "wecom" and options.get("wecom_bot_id"):
+        account["wecom"] = {"bot_id": options["wecom_bot_id"]}
+    account["media"] = {"allow_hosts": options.get("allow_hosts", HOME_ASSISTANT_HOSTS)}
+    return account
+
+
+def _people(contacts: list[dict[str, str]], backends: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Returns the pins of each account: the owner of a bot as `me`, and whom its backend finds by the form.
+
+    A contact belongs to the first account whose backend knows one of the ways in which it is named.
+    """
+    people: dict[str, dict[str, Any]] = {
+        account: {} if backend == "webwx" else {"me": {"owner": True}}
+        for account, backend in backends.items()
+    }
     for contact in contacts:
-        pin = next(((key, contact[key]) for key in ("remark", "alias", "group") if contact.get(key)), None)
-        if pin is None:
+        if not any(contact.get(key) for keys in PINS.values() for key in keys):
             raise AddonError(
-                f"{contact['name']} needs a remark, an alias or a group in the options."
-                f" 选项中的 {contact['name']} 需要填写备注、微信号或群名。"
+                f"{contact['name']} needs a remark, an alias, a group or a WeCom id in the options."
+                f" 选项中的 {contact['name']} 需要填写备注、微信号、群名或企业微信 ID。"
             )
-        people[contact["name"]] = dict([pin])
+        for account, backend in backends.items():
+            pin = next(((key, contact[key]) for key in PINS[backend] if contact.get(key)), None)
+            if pin is not None:
+                people[account][contact["name"]] = dict([pin])
+                break
     return people
+
+
+def _fallback_accounts(options: Mapping[str, Any], people: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Returns who takes urgent alarms of the first account; by default the first person of the second."""
+    chosen = list(options.get("fallback_accounts") or [])
+    if chosen or SECOND not in people:
+        return chosen
+    return [f"{SECOND}/{name}" for name in people[SECOND]][:1]
+
+
+def _sender(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns one entry of `web.senders`; the form has its users in one line."""
+    users = re.split(r"[\s,，、]+", (fields.get("users") or "").strip())
+    sender = {
+        key: fields[key] for key in ("name", "token", "to", "rate") if fields.get(key) not in {None, ""}
+    }
+    return {**sender, "users": [user for user in users if user]}
 
 
 def main(arguments: list[str], addon: Addon) -> int:

@@ -26,6 +26,8 @@ from tests.support.broker import Mosquitto, free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.simulator.wecom.people import userid_of
+from wx2mqtt.simulator.wecom.simulated_wecom import HOME_BOT_ID, HOME_BOT_SECRET
 
 FOLDER = Path(__file__).parents[2] / "deploy/home-assistant-addon"
 TOKEN = "the-supervisor-token"
@@ -37,6 +39,7 @@ from pathlib import Path
 sys.path.insert(0, {folder!r})
 import run
 run.BRIDGE_USER = run.BRIDGE_GROUP = {user!r} or os.geteuid()
+run.SENDERS_LISTEN, run.NTFY_LISTEN = {ports!r}
 data = Path({data!r})
 addon = run.Addon(bridge=Path({bridge!r}), data=data, own_file=data / "config/wx2mqtt.yaml", supervisor_url={url!r})
 sys.exit(run.main(sys.argv[1:], addon))
@@ -44,10 +47,14 @@ sys.exit(run.main(sys.argv[1:], addon))
 
 
 class Supervisor:
-    """`GET /services/mqtt` of the Supervisor, for who has the token. `service` None: no add-on provides a broker."""
+    """What it answers to who has the token: the broker, and the settings of Home Assistant.
+
+    `service` None: no add-on provides a broker. `language` None: Home Assistant is starting.
+    """
 
     def __init__(self, service: dict[str, Any] | None) -> None:
         self.service = service
+        self.language: str | None = "en"
         self.broken = False
         outer = self
 
@@ -71,6 +78,8 @@ class Supervisor:
     def answer(self, path: str, authorization: str) -> tuple[int, dict[str, Any] | None]:
         if authorization != f"Bearer {TOKEN}":
             return 401, {"result": "error", "message": "Unauthorized"}
+        if path == "/core/api/config":
+            return (200, {"language": self.language}) if self.language else (502, None)
         if path != "/services/mqtt":
             return 404, {"result": "error", "message": "Service does not exist"}
         if self.broken:
@@ -126,7 +135,7 @@ class Container:
         self.data = folder / "data"
         (self.data / "config").mkdir(parents=True)
         self.options(**OPTIONS)
-        self.page_port = free_port()
+        self.page_port, self.senders_port, self.ntfy_port = free_port(), free_port(), free_port()
         self.variables = {
             "SUPERVISOR_TOKEN": TOKEN,
             "WX2MQTT_STORAGE__PATH": str(self.data / "store"),
@@ -140,8 +149,9 @@ class Container:
         self.write_launcher(bridge, supervisor.url)
 
     def write_launcher(self, bridge: Path, url: str, user: int = 0) -> None:
+        ports = [f"127.0.0.1:{port}" for port in (self.senders_port, self.ntfy_port)]
         text = LAUNCHER.format(
-            folder=str(FOLDER), user=user, data=str(self.data), bridge=str(bridge), url=url
+            folder=str(FOLDER), user=user, data=str(self.data), bridge=str(bridge), url=url, ports=ports
         )
         (self.data / "launcher.py").write_text(text)
 
@@ -373,6 +383,27 @@ def test_what_it_wrote_says_where_it_comes_from_and_holds_no_secret(tmp_path: Pa
     assert yaml.safe_load(text)["accounts"]["home"]["backend"] == "ilink"
 
 
+@pytest.mark.parametrize(
+    ("found", "written"), [("en", "en"), ("zh-Hans", "zh"), ("zh-Hant", "zh"), ("de", "en"), (None, "en")]
+)
+def test_texts_are_in_the_language_of_home_assistant(tmp_path, supervisor, found, written):
+    addon = Container(tmp_path, supervisor)
+    addon.options(**{**OPTIONS, "language": "auto"})
+    supervisor.language = found
+    prepared(addon)
+    assert yaml.safe_load((addon.data / "wx2mqtt.yaml").read_text())["language"] == written
+
+
+def test_a_language_that_was_chosen_counts_and_the_last_one_while_home_assistant_starts(tmp_path, supervisor):
+    addon = Container(tmp_path, supervisor)
+    addon.options(**{**OPTIONS, "language": "zh"})
+    prepared(addon)
+    addon.options(**{**OPTIONS, "language": "auto"})
+    supervisor.language = None
+    prepared(addon)
+    assert yaml.safe_load((addon.data / "wx2mqtt.yaml").read_text())["language"] == "zh"
+
+
 FALLBACK = "WX2MQTT_ACCOUNTS__HOME__FALLBACK__URLS"
 
 
@@ -463,6 +494,69 @@ def answering(broker: Mosquitto, topic: str) -> Iterator[Callable[[], str]]:
         assert stream is not None
         assert any("received SUBACK" in line for line in iter(stream.readline, ""))
         yield cache(lambda: next(line for line in stream if line.startswith("{")))
+
+
+SENDER_TOKEN = "a-token-of-32-characters-or-more-1"
+
+
+async def test_a_house_with_everything_of_the_form(tmp_path: Path, broker: Mosquitto, supervisor: Supervisor):
+    """Two logins, an alarm that the second one takes, programs that send over HTTP, Home Assistant in Chinese."""
+    supervisor.language = "zh-Hans"
+    async with Simulator(port=0) as simulator:
+        endpoints = {f"WX2MQTT_ACCOUNTS__{name}__ENDPOINT": simulator.url for name in ("HOME", "SECOND")}
+        addon = Container(tmp_path, supervisor, **endpoints)
+        form = yaml.safe_load((FOLDER / "config.yaml").read_text())["options"]
+        chosen = {
+            "contacts": [{"name": "boss", "wecom": userid_of("me")}],
+            "remind": True,
+            "renew": True,
+            "fallback": ["json://127.0.0.1:9"],
+            "second": "wecom",
+            "fallback_accounts": ["second/boss"],
+            "senders": [{"name": "nas", "token": SENDER_TOKEN, "to": "me"}],
+            "wecom_bot_id": HOME_BOT_ID,
+            "wecom_secret": HOME_BOT_SECRET,
+        }
+        assert chosen.keys() <= yaml.safe_load((FOLDER / "config.yaml").read_text())["schema"].keys()
+        addon.options(**form | chosen)
+        await asyncio.to_thread(_live_with_everything, addon, broker, simulator.url)
+
+
+def _live_with_everything(addon: Container, broker: Mosquitto, phone: str) -> None:
+    written = addon.data / "wx2mqtt.yaml"
+    with addon.started(), httpx.Client(base_url=phone, timeout=MAX_WAIT_SECONDS, trust_env=False) as people:
+        published(broker, "wx/second/login/state", '"online"')
+        assert not any(secret in written.read_text() for secret in (SENDER_TOKEN, HOME_BOT_SECRET, "json:"))
+        published(broker, "wx/login/state", "waiting_for_scan")
+        with answering(broker, "wx/second/in/boss") as heard:
+            people.post("/sim/wecom/say", json={"text": "hello"}).raise_for_status()
+            assert '"hello"' in heard()
+        for step in ("scan", "confirm"):
+            people.post(f"/sim/ilink/{step}", json={}).raise_for_status()
+        published(broker, "wx/login/state", '"online"')
+        assert "微信 home" in published(broker, "homeassistant/device/wx2mqtt_home/config", "notify")
+        # Nobody has written to the first bot yet: its window is shut.
+        alarm = send(addon.senders_port, "/send/me?urgent=1&wait=60", "漏水")
+        assert (alarm.status_code, alarm.json()["fallback"]) == (200, "sent")
+        assert alarm.json()["fallback_account"] == "second/boss"
+        people.post("/sim/ilink/say", json={"text": "hello"}).raise_for_status()
+        published(broker, "wx/window/me", '"open":true')
+        assert send(addon.ntfy_port, "/me", "备份完成").status_code == 200
+        sent = people.get("/sim/ilink/sent", params={"after": 0, "wait": MAX_WAIT_SECONDS}).json()
+        assert "备份完成" in sent[0]["text"]
+        assert addon.page("/").status_code == 200
+        for port in (addon.senders_port, addon.ntfy_port):
+            assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code in {
+                404,
+                405,
+            }  # no page
+
+
+def send(port: int, path: str, text: str) -> httpx.Response:
+    """Sends as a program of the house does."""
+    headers = {"authorization": f"Bearer {SENDER_TOKEN}", "content-type": "text/plain"}
+    url = f"http://127.0.0.1:{port}{path}"
+    return httpx.post(url, content=text.encode(), headers=headers, timeout=MAX_WAIT_SECONDS, trust_env=False)
 
 
 def test_another_word_is_a_mistake_of_the_caller(tmp_path: Path, supervisor: Supervisor):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,12 @@ ADDON_SCHEMA: dict[str, Any] = {
                 },
             },
         },
+        "ports": {
+            "type": "object",
+            "patternProperties": {r"^\d{2,5}/tcp$": {"type": "null"}},  # closed until the owner opens it
+            "additionalProperties": False,
+        },
+        "homeassistant_api": FLAG,
         "ingress": FLAG,
         "ingress_port": {"type": "integer", "minimum": 0, "maximum": 65535},
         "ingress_entry": TEXT,
@@ -106,7 +114,7 @@ ADDON_SCHEMA: dict[str, Any] = {
     },
 }
 """The keys that an add-on of ours may have, as the documentation describes them. Those that give rights over the
-machine (`privileged`, `full_access`, `host_network`, `docker_api`, …) and `ports` are left out."""
+machine (`privileged`, `full_access`, `host_network`, `docker_api`, …) are left out."""
 
 
 def script(name: str) -> Any:
@@ -168,8 +176,9 @@ def test_the_supervisor_finds_one_add_on_in_the_repository():
 @pytest.mark.parametrize("language", ["en", "zh-Hans"])
 def test_every_option_is_explained_in_the_languages_of_home_assistant(language):
     words = yaml.safe_load((FOLDER / f"translations/{language}.yaml").read_text())
-    assert words.keys() == {"configuration"}
+    assert words.keys() == {"configuration", "network"}
     assert words["configuration"].keys() == CONFIG["schema"].keys()
+    assert words["network"].keys() == CONFIG["ports"].keys()
     for one in words["configuration"].values():
         assert one.keys() == {"name", "description"}
         assert bool(re.search("[\u4e00-\u9fff]", one["name"] + one["description"])) == (language == "zh-Hans")
@@ -216,9 +225,16 @@ def test_its_variables_keep_the_page_for_the_supervisor_and_the_store_in_data(tm
     assert CONFIG["ingress_port"] == 8099
 
 
+def put_together(folder: Path, **mirrors: str) -> Path:
+    """`make add-on` into this folder."""
+    environment = {**os.environ, **mirrors}
+    command = ["make", "-s", "add-on", f"ADDON={folder}", f"PYTHON={sys.executable}"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
+    return folder
+
+
 def test_what_is_put_together_has_all_that_the_image_copies(tmp_path):
-    folder = tmp_path / "addon"
-    subprocess.run(["make", "-s", "add-on", f"ADDON={folder}"], cwd=ROOT, check=True, capture_output=True)
+    folder = put_together(tmp_path / "addon")
     copied = re.findall(r"^COPY (?:--chmod=\d+ )?((?!--from).+) \S+$", DOCKERFILE, re.MULTILINE)
     sources = " ".join(copied).split()
     assert {"program", "run.py", "wx2mqtt"} <= set(sources)
@@ -227,9 +243,42 @@ def test_what_is_put_together_has_all_that_the_image_copies(tmp_path):
     assert list(folder.rglob("__pycache__")) == []
     local = yaml.safe_load((folder / "config.yaml").read_text())
     assert local == {key: value for key, value in CONFIG.items() if key != "image"}
+    assert (folder / "Dockerfile").read_text() == DOCKERFILE
+    beside = ROOT / "deploy/home-assistant"
+    for path in (*beside.glob("blueprints/*.yaml"), beside / "dashboard.yaml"):
+        assert (folder / "home-assistant" / path.relative_to(beside)).read_bytes() == path.read_bytes()
+
+
+def test_the_zip_of_a_release_is_one_folder_with_the_same_files_twice_the_same(tmp_path):
+    folder = put_together(tmp_path / "addon")
+    archive = (tmp_path / "wx2mqtt-addon.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "wx2mqtt-addon.zip") as zipped:
+        packed = {name: zipped.read(name) for name in zipped.namelist() if not name.endswith("/")}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert packed == {f"wx2mqtt/{path.relative_to(folder)}": path.read_bytes() for path in files}
+    put_together(folder)
+    assert (tmp_path / "wx2mqtt-addon.zip").read_bytes() == archive
+
+
+def test_mirrors_stand_in_for_docker_hub_and_pypi_and_what_is_checked_stays_checked(tmp_path):
+    mirrors = {"IMAGES": "mirror.example/library", "PACKAGES": "https://mirror.example/simple"}
+    text = (put_together(tmp_path / "addon", **mirrors) / "Dockerfile").read_text()
+    base = re.search(r"^FROM (\S+@sha256:\S+) AS base$", DOCKERFILE, re.MULTILINE)
+    assert base
+    assert f"FROM mirror.example/library/{base[1]} AS base\n" in text
+    assert "ENV PIP_INDEX_URL=https://mirror.example/simple PIP_" in text
+    assert "--require-hashes" in text
 
 
 # the options
+
+TOKEN = "a-token-of-32-characters-or-more-1"
+
+
+def secret_of(options: dict[str, Any]) -> dict[str, str]:
+    """The secrets that these options ask for."""
+    return RUN.secrets_of({**options, "wecom_secret": "s"})  # type: ignore[no-any-return]
+
 
 MEDIA = {"media": {"allow_hosts": ["homeassistant", "homeassistant.local"]}}
 
@@ -284,6 +333,52 @@ MEDIA = {"media": {"allow_hosts": ["homeassistant", "homeassistant.local"]}}
             ["wife", "family"],
         ),
         (
+            {"backend": "wecom", "contacts": [{"name": "office", "wecom": "g1"}], "wecom_bot_id": "b"},
+            {
+                "home": {
+                    "backend": "wecom",
+                    "contacts": {"me": {"owner": True}, "office": {"wecom": "g1"}},
+                    "wecom": {"bot_id": "b"},
+                    **MEDIA,
+                }
+            },
+            ["me", "office"],
+        ),
+        (
+            {
+                "second": "webwx",
+                "contacts": [{"name": "wife", "remark": "老婆"}, {"name": "boss", "wecom": "x"}],
+            },
+            {
+                "home": {
+                    "backend": "ilink",
+                    "contacts": {"me": {"owner": True}},
+                    **MEDIA,
+                    "fallback": {"accounts": ["second/wife"]},
+                },
+                "second": {"backend": "webwx", "contacts": {"wife": {"remark": "老婆"}}, **MEDIA},
+            },
+            ["home/me", "second/wife"],
+        ),
+        (
+            {"backend": "webwx", "second": "ilink", "renew": True, "fallback_accounts": ["second/me"]},
+            {
+                "home": {
+                    "backend": "webwx",
+                    "contacts": {},
+                    **MEDIA,
+                    "fallback": {"accounts": ["second/me"]},
+                },
+                "second": {
+                    "backend": "ilink",
+                    "contacts": {"me": {"owner": True}},
+                    "ilink": {"renew": {"after": "25d"}},
+                    **MEDIA,
+                },
+            },
+            ["second/me"],
+        ),
+        (
             {"backend": "webwx", "contacts": [], "remind": True, "renew": True},
             {"home": {"backend": "webwx", "contacts": {}, **MEDIA}},
             [],
@@ -291,11 +386,11 @@ MEDIA = {"media": {"allow_hosts": ["homeassistant", "homeassistant.local"]}}
     ],
 )
 def test_the_options_become_a_configuration_that_the_bridge_takes(tmp_path, options, accounts, expose):
-    written = RUN.configuration_of({"language": "zh", "log_level": "debug", **options})
+    written = RUN.configuration_of({"log_level": "debug", **options}, "zh")
     assert written["accounts"] == accounts
     assert written["homeassistant"] == {"enabled": True, "expose": expose}
     (file := tmp_path / "wx2mqtt.yaml").write_text(yaml.safe_dump(written, allow_unicode=True))
-    loaded = load(file, {"WX2MQTT_MQTT__URL": "mqtt://core-mosquitto:1883"}, BACKENDS)
+    loaded = load(file, {"WX2MQTT_MQTT__URL": "mqtt://core-mosquitto:1883", **secret_of(options)}, BACKENDS)
     assert (loaded.settings.language, loaded.settings.log.level) == ("zh", "debug")
     assert loaded.warnings == ()
 
@@ -306,7 +401,10 @@ def test_the_form_begins_with_ilink_and_with_home_assistant_as_the_host_of_pictu
     assert CONFIG["options"]["backend"] == "ilink"
     assert CONFIG["options"]["allow_hosts"] == RUN.HOME_ASSISTANT_HOSTS == MEDIA["media"]["allow_hosts"]
     assert (CONFIG["options"]["remind"], CONFIG["options"]["renew"]) == (False, False)
-    assert CONFIG["options"]["fallback"] == []
+    assert CONFIG["options"]["fallback"] == CONFIG["options"]["senders"] == []
+    assert (CONFIG["options"]["language"], CONFIG["options"]["second"]) == ("auto", "none")
+    backends = set(CONFIG["schema"]["backend"][5:-1].split("|"))
+    assert backends == set(RUN.PINS) == set(BACKENDS)
 
 
 def test_the_other_way_for_alarms_goes_to_the_bridge_and_into_no_file(tmp_path):
@@ -317,6 +415,34 @@ def test_the_other_way_for_alarms_goes_to_the_bridge_and_into_no_file(tmp_path):
     urls = load(file, env, BACKENDS).settings.accounts["home"].fallback.urls
     assert [url.get_secret_value() for url in urls] == options["fallback"]
     assert RUN.secrets_of({"fallback": []}) == RUN.secrets_of({}) == {}
+
+
+def test_programs_that_send_over_http_get_ports_that_are_closed_at_first(tmp_path):
+    sender = {"name": "nas", "token": TOKEN, "to": "me", "users": "me, family", "rate": 10}
+    options = {"senders": [sender, {"name": "ups", "token": f"{TOKEN}2", "to": "me"}]}
+    (file := tmp_path / "wx2mqtt.yaml").write_text(yaml.safe_dump(RUN.configuration_of(options)))
+    assert TOKEN not in file.read_text()
+    env = {"WX2MQTT_MQTT__URL": "mqtt://core-mosquitto:1883", **RUN.secrets_of(options)}
+    web = load(file, env, BACKENDS).settings.web
+    assert [(one.name, one.to, one.users, one.rate) for one in web.senders] == [
+        ("nas", "me", ("me", "family"), 10),
+        ("ups", "me", (), 60),
+    ]
+    assert web.senders[0].token is not None
+    assert web.senders[0].token.get_secret_value() == TOKEN
+    ports = {
+        f"{address.rpartition(':')[2]}/tcp" for address in (web.senders_listen, web.ntfy_listen) if address
+    }
+    assert ports == CONFIG["ports"].keys()
+
+
+def test_the_secret_of_a_bot_belongs_to_the_account_that_is_on_wecom():
+    secret = {"wecom_secret": "s"}
+    first = RUN.secrets_of({"backend": "wecom", **secret})
+    second = RUN.secrets_of({"backend": "ilink", "second": "wecom", **secret})
+    assert first == {"WX2MQTT_ACCOUNTS__HOME__WECOM__SECRET": "s"}
+    assert second == {"WX2MQTT_ACCOUNTS__SECOND__WECOM__SECRET": "s"}
+    assert RUN.secrets_of({"backend": "ilink", **secret}) == {}
 
 
 def test_somebody_without_a_way_to_find_them_is_named():

@@ -16,7 +16,15 @@ import pytest
 import yaml
 
 import wx2mqtt
-from tests.release import UNPUBLISHED, image_of, main, release_problems, renamed, tracked_files
+from tests.release import (
+    UNPUBLISHED,
+    image_of,
+    main,
+    release_problems,
+    renamed,
+    store_link,
+    tracked_files,
+)
 from tests.support.rows import every_row
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +98,22 @@ def test_what_only_begins_like_the_address_stays():
 def test_only_the_address_of_a_repository_is_written(wrong, capsys):
     assert main(["address", *wrong]) == 2
     assert "URL=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("page", ["start/home-assistant.md", "install/add-on.md"])
+def test_the_store_of_home_assistant_is_one_click_away(language, page):
+    text = (ROOT / "docs" / language / page).read_text(encoding="utf-8")
+    assert f"]({store_link(wx2mqtt.REPOSITORY)})" in text
+    assert renamed(store_link(UNPUBLISHED), UNPUBLISHED, "https://github.com/a/b").endswith(
+        "=https%3A%2F%2Fgithub.com%2Fa%2Fb"
+    )
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_zip_of_the_add_on_is_where_a_release_puts_it(language):
+    text = (ROOT / "docs" / language / "install/add-on.md").read_text(encoding="utf-8")
+    assert f"({wx2mqtt.REPOSITORY}/releases/latest/download/wx2mqtt-addon.zip)" in text
 
 
 def test_the_images_are_those_of_the_address():
