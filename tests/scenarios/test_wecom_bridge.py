@@ -61,11 +61,27 @@ async def test_files_go_both_ways(home: WeComHome):
     event = await home.body("wx/event/media", message_id=message_id)
     truth = home.simulator.wechat.wecom.files.plain[message_id]
     assert (event["state"], event["size"], event["sha256"]) == ("ready", 700_001, truth.sha256)
+    assert event["name"] == "账单.bin"
     content = base64.b64encode(data).decode()
     result = await home.tell("me", {"id": "f1", "kind": "file", "data": content, "name": "back.bin"})
     assert result["status"] == "sent", result
     [sent] = await home.bot.bot_sent(1)
     assert (sent["kind"], sent["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize("form", ["both", "star", "plain", "none"])
+async def test_the_name_of_a_file_comes_with_its_bytes(home: WeComHome, form: str):
+    await home.log_in()
+    message_id = await home.bot.write("账单 12.pdf", kind="file", bytes_of=1_000, detail={"name": form})
+    message = await home.body("wx/in/me", id=message_id)
+    assert "name" not in message["file"]
+    event = await home.body("wx/event/media", message_id=message_id)
+    expected = None if form == "none" else "账单 12.pdf"
+    assert (event["state"], event.get("name")) == ("ready", expected)
+    media = await home.ask("media", {"message_id": message_id})
+    assert media["data"].get("name") == expected
+    history = await home.ask("history", {"kind": "file"})
+    assert history["data"]["messages"][-1]["file"].get("name") == expected
 
 
 async def test_another_program_ends_the_login_and_is_left_alone(home: WeComHome):

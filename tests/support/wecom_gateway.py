@@ -33,6 +33,8 @@ class Gateway:
         self.behave: Behaviour = answer_ok
         #: Bodies by path (without query) of what is asked for over HTTP, used up one after the other but the last.
         self.bodies: dict[str, list[bytes]] = {}
+        #: The `Content-Disposition` of the answers, by path.
+        self.names: dict[str, str] = {}
         self.paths: list[str] = []
         self.endpoint = ""
         self._changed = asyncio.Event()
@@ -58,10 +60,13 @@ class Gateway:
             return None
         self.paths.append(request.path)
         self._changed.set()
-        bodies = self.bodies.get(request.path.partition("?")[0], [])
+        path = request.path.partition("?")[0]
+        bodies = self.bodies.get(path, [])
         status, phrase = (200, "OK") if bodies else (404, "Not Found")
         body = bodies.pop(0) if len(bodies) > 1 else next(iter(bodies), b"")
         headers = Headers([("Content-Length", str(len(body))), ("Connection", "close")])
+        if path in self.names:
+            headers["Content-Disposition"] = self.names[path]
         return Response(status, phrase, headers, body)
 
     def answer_json(self, path: str, *answers: object) -> None:

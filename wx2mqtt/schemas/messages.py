@@ -29,7 +29,7 @@ MEDIA_KEYS: Mapping[str, Schema] = {
     "url": nonempty_string("where they are on the bridge's web server; a whole address with web.url"),
     "mime": nonempty_string("what they are: by their content once they are there, as announced before"),
     "size": integer("bytes; announced until they are there"),
-    "name": string("of the file"),
+    "name": string("of the file; on WeCom it comes with the bytes"),
     "path": nonempty_string("where they lie below the folder of the store"),
     "sha256": string("in hex", pattern="^[0-9a-f]{64}$"),
     "width": integer("pixels", 1),
@@ -165,7 +165,7 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
             "state": MEDIA_KEYS["state"],
         },
         optional={
-            **{key: value for key, value in MEDIA_KEYS.items() if key not in ("state", "name", "data")},
+            **{key: value for key, value in MEDIA_KEYS.items() if key not in ("state", "data")},
             "reason": string("why there are none"),
         },
     ),

@@ -248,7 +248,7 @@ _MEDIA = RequestSchema(
             "size": MEDIA_KEYS["size"],
         },
         {
-            **{key: value for key, value in MEDIA_KEYS.items() if key not in ("state", "name")},
+            **{key: value for key, value in MEDIA_KEYS.items() if key != "state"},
             "message_id": string(),
         },
     ),

@@ -81,10 +81,19 @@ class MediaJobs(JournalPart):
         await self._execute("media_postpone", MEDIA_SQL["postpone"], *values)
 
     async def mark_ready(
-        self, media_id: str, blob: Blob, publications: Sequence[NewPublication]
+        self,
+        media_id: str,
+        blob: Blob,
+        publications: Sequence[NewPublication],
+        *,
+        ref: MediaRef | None = None,
     ) -> OutboxBatch:
-        """Stores the downloaded file and enqueues the publications, unless the row was ready before."""
-        values = (self._rows.now(), blob.sha256, blob.size, blob_to_text(blob))
+        """Stores the downloaded file and enqueues the publications, unless the row was ready before.
+
+        `ref` replaces that of the row: it has a name that came with the file.
+        """
+        ref_text = None if ref is None else _ref_to_text(ref)
+        values = (self._rows.now(), blob.sha256, blob.size, blob_to_text(blob), ref_text)
         statement = MEDIA_SQL["mark_ready"]
         stored = await self._finish_media("media_ready", statement, media_id, values, publications)
         self._rows.on_referenced(blob)
@@ -153,14 +162,13 @@ def media_values(
     account: str, new: NewMedia, now: int, *, message_id: str, user: str, seq: int | None
 ) -> tuple[object, ...]:
     """Returns the columns of a new row, in the order of the statement `add`."""
-    ref = {
-        "locator": dict(new.ref.locator),
-        "mime": new.ref.mime,
-        "size": new.ref.size,
-        "name": new.ref.name,
-    }
     head = (new.id, account, str(new.part), new.kind, message_id, seq, user)
-    return (*head, storable_text(compact(ref)), str(MediaState.PENDING), new.due, now)
+    return (*head, _ref_to_text(new.ref), str(MediaState.PENDING), new.due, now)
+
+
+def _ref_to_text(ref: MediaRef) -> str:
+    fields = {"locator": dict(ref.locator), "mime": ref.mime, "size": ref.size, "name": ref.name}
+    return storable_text(compact(fields))
 
 
 def _media_rows(connection: Connection, statement: str, *arguments: object) -> list[MediaRow]:

@@ -275,6 +275,9 @@ CallObserver = Callable[[str, str, float], None]
 # Called with the number of contacts so far.
 OnProgress = Callable[[int], None]
 
+# Called with the name of a file that WeChat tells only with the bytes, before the first of them.
+OnFileName = Callable[[str], None]
+
 # Returns whether a saved login of this account may be used.
 LoginFilter = Callable[[Owner], bool]
 
@@ -282,6 +285,10 @@ LoginFilter = Callable[[Owner], bool]
 def any_login(_owner: Owner) -> bool:
     """The filter that allows every saved login."""
     return True
+
+
+def ignore_name(_name: str) -> None:
+    """For callers of `Backend.download` that need no name."""
 
 
 @frozen
@@ -374,8 +381,8 @@ class Backend(Protocol):
         Raises `LoggedOut`, `Unreachable`, `Throttled`, `ProtocolViolation`.
         """
 
-    def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
-        """Yields the file of a message in chunks.
+    def download(self, media: MediaRef, on_name: OnFileName = ignore_name) -> AsyncGenerator[bytes, None]:
+        """Yields the file of a message in chunks. Calls `on_name` where its name comes with it.
 
         Raises `NoContentYet` where WeChat has no file (yet), `Rejected` with code `gone` where it has been
         removed, `LoggedOut`, `Unreachable`, `Throttled`.

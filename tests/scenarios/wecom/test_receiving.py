@@ -222,6 +222,17 @@ async def test_a_file_is_downloaded_and_decrypted(gateway, size):
         assert await downloaded(backend, media) == data
 
 
+async def test_the_name_of_a_file_is_told_before_its_bytes(gateway):
+    names: list[str] = []
+    gateway.bodies["/files/1"] = [encrypted(b"whole")]
+    gateway.names["/files/1"] = "attachment; filename*=UTF-8''%E6%8A%A5.pdf"
+    async with backend_at(gateway) as backend:
+        await logged_in(backend)
+        media = await media_of(gateway, backend, f"{gateway.endpoint}/files/1")
+        chunks = [(chunk, list(names)) async for chunk in backend.download(media, names.append)]
+    assert chunks == [(b"whole", ["报.pdf"])]
+
+
 @pytest.mark.parametrize("body", [b"", b"short", bytes(64), encrypted(b"whole")[:-1]])
 async def test_a_file_with_another_key_or_cut_off_fails_at_its_end(gateway, body):
     gateway.bodies["/files/1"] = [body]

@@ -55,10 +55,12 @@ from wx2mqtt.wechat.backend import (
     LoginAge,
     LoginFilter,
     LoginStep,
+    OnFileName,
     OnProgress,
     Scanned,
     ShowQr,
     any_login,
+    ignore_name,
 )
 
 OWNER = Owner(handle=Handle("@me"), nickname="王小明", uin="211722515")
@@ -175,7 +177,7 @@ class FakeGateway:
     def avatar(self, handle: Handle) -> MediaRef | None:
         raise NotImplementedError
 
-    def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
+    def download(self, media: MediaRef, on_name: OnFileName = ignore_name) -> AsyncGenerator[bytes, None]:
         raise NotImplementedError
 
     async def logout(self) -> None:

@@ -43,6 +43,7 @@ from wx2mqtt.store.blobs import SizeLimitExceeded
 from wx2mqtt.store.file_type import UNKNOWN_TYPE
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMessage, NewPublication
 from wx2mqtt.values import frozen
+from wx2mqtt.wechat.backend import OnFileName
 
 log = structlog.get_logger(__name__)
 
@@ -144,8 +145,9 @@ class MediaDownloader:
         return self._ctx.settings.account.media.download or is_requested
 
     async def _fetch(self, row: MediaRow) -> None:
+        names: list[str] = []
         try:
-            async with aclosing(self._download(row)) as pieces:
+            async with aclosing(self._download(row, names.append)) as pieces:
                 blob = await self._blobs.store(pieces, self._ctx.settings.account.media.max_size)
             if is_wrong_content(row, blob):
                 raise ProtocolViolation(
@@ -167,13 +169,15 @@ class MediaDownloader:
         else:
             log.debug("media fetched", media=row.id, kind=row.kind, size=blob.size, mime=blob.mime)
             self._disk_failures = 0
-            await self._finish(replace(row, state=MediaState.READY, blob=blob, reason=""))
+            name = row.ref.name or "".join(names)
+            ref = replace(row.ref, name=name)
+            await self._finish(replace(row, state=MediaState.READY, blob=blob, reason="", ref=ref))
             self._ctx.counters.media_bytes += blob.size
 
-    async def _download(self, row: MediaRow) -> AsyncGenerator[bytes, None]:
+    async def _download(self, row: MediaRow, on_name: OnFileName) -> AsyncGenerator[bytes, None]:
         """Yields the pieces of a download. Raises `Unreachable` on a timeout, `NoContentYet` for no byte."""
         count, ends = 0, loop_time() + DOWNLOAD_TIMEOUT_SECONDS
-        async with aclosing(self._ctx.backend.download(row.ref)) as pieces:
+        async with aclosing(self._ctx.backend.download(row.ref, on_name)) as pieces:
             while (piece := await self._next_piece(pieces)) is not None:
                 if loop_time() > ends:
                     raise Unreachable(bridge_text(self._ctx.language, "media_slow"))
@@ -238,7 +242,7 @@ class MediaDownloader:
             )
         jobs = self._jobs
         if row.blob is not None and row.state is MediaState.READY:
-            work = partial(jobs.mark_ready, row.id, row.blob, events)
+            work = partial(jobs.mark_ready, row.id, row.blob, events, ref=row.ref)
         else:
             work = partial(jobs.mark_unavailable, row.id, row.state, row.reason, events)
         stored = await retry_until_stored(work, self.waiting.on_store_failure)

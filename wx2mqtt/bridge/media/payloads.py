@@ -98,8 +98,12 @@ def file_fields(blob: Blob) -> dict[str, Json]:
 
 
 def media_fields(row: MediaRow) -> dict[str, Json]:
-    """Returns the state of a download, and the fields of the file if it is stored."""
-    return {"state": str(row.state), **(file_fields(row.blob) if row.blob is not None else {})}
+    """Returns the state of a download, and the fields of the file if it is stored.
+
+    The name is known here at the latest: WeCom sends it with the file.
+    """
+    file = {} if row.blob is None else {**_name(row), **file_fields(row.blob)}
+    return {"state": str(row.state), **file}
 
 
 def media_event(row: MediaRow, settings: AccountSettings, account: str, now: int) -> dict[str, Json]:
@@ -119,7 +123,7 @@ def media_event(row: MediaRow, settings: AccountSettings, account: str, now: int
 def media_answer(row: MediaRow, blob: Blob, settings: AccountSettings) -> dict[str, Json]:
     """Returns the answer of the request `media` for a stored file."""
     message = {"message_id": row.message_id} if row.message_id else {}
-    return {**_url(row.id, settings), **file_fields(blob), "media_id": row.id, **message}
+    return {**_url(row.id, settings), **_name(row), **file_fields(blob), "media_id": row.id, **message}
 
 
 def with_current_media(payload: bytes, rows: Sequence[MediaRow]) -> dict[str, Json]:
@@ -140,6 +144,10 @@ def with_current_media(payload: bytes, rows: Sequence[MediaRow]) -> dict[str, Js
 def _with_current_fields(published: Mapping[str, Json], row: MediaRow) -> dict[str, Json]:
     """Returns the published fields with those of the row; `path` is dropped if the file was deleted."""
     return {**{key: value for key, value in published.items() if key != "path"}, **media_fields(row)}
+
+
+def _name(row: MediaRow) -> dict[str, Json]:
+    return {"name": row.ref.name} if row.ref.name else {}
 
 
 def _url(media_id: str, settings: AccountSettings) -> dict[str, Json]:

@@ -38,7 +38,8 @@ UPDATE media SET due = ?3, empty = ?4, why = ?5, tries = tries + 1
 WHERE account = ?1 AND id = ?2 AND state = 'pending';
 
 -- mark_ready --
-UPDATE media SET state = 'ready', due = NULL, why = '', fetched = ?3, sha256 = ?4, size = ?5, blob = ?6
+UPDATE media SET state = 'ready', due = NULL, why = '', fetched = ?3, sha256 = ?4, size = ?5, blob = ?6,
+    ref = COALESCE(?7, ref)
 WHERE account = ?1 AND id = ?2 AND state <> 'ready';
 
 -- mark_unavailable --

@@ -34,8 +34,10 @@ from wx2mqtt.wechat.backend import (
     LoginAge,
     LoginFilter,
     LoginStep,
+    OnFileName,
     OnProgress,
     any_login,
+    ignore_name,
 )
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.download import download
@@ -158,7 +160,11 @@ class ILinkBackend(Backend):
         return await self._receiver.receive(cursor)
 
     @override
-    def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
+    def download(
+        self,
+        media: MediaRef,
+        on_name: OnFileName = ignore_name,
+    ) -> AsyncGenerator[bytes, None]:
         return download(self._client, media)
 
     @override

@@ -35,8 +35,10 @@ from wx2mqtt.wechat.backend import (
     LoginFilter,
     LoginStep,
     MessageMarks,
+    OnFileName,
     OnProgress,
     any_login,
+    ignore_name,
 )
 from wx2mqtt.wechat.json_reader import JsonObject
 from wx2mqtt.wechat.webwx.client import ApiClient
@@ -139,7 +141,11 @@ class WebWxBackend(Backend):
         return await self._login.receiver.receive(cursor)
 
     @override
-    def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
+    def download(
+        self,
+        media: MediaRef,
+        on_name: OnFileName = ignore_name,
+    ) -> AsyncGenerator[bytes, None]:
         return download(self._client, media)
 
     @override

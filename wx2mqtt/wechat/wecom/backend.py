@@ -35,8 +35,10 @@ from wx2mqtt.wechat.backend import (
     LoggedIn,
     LoginFilter,
     LoginStep,
+    OnFileName,
     OnProgress,
     any_login,
+    ignore_name,
 )
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.download import download
@@ -162,8 +164,8 @@ class WeComBackend(Backend):
         return await self._receiver.receive(cursor)
 
     @override
-    def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
-        return download(self._client, media)
+    def download(self, media: MediaRef, on_name: OnFileName = ignore_name) -> AsyncGenerator[bytes, None]:
+        return download(self._client, media, on_name)
 
     @override
     async def prepare(self, draft: Draft) -> None:

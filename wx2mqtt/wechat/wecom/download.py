@@ -7,20 +7,32 @@ from contextlib import aclosing
 
 from wx2mqtt.errors import NoContentYet, Rejected
 from wx2mqtt.model import MediaRef
+from wx2mqtt.wechat.backend import OnFileName
 from wx2mqtt.wechat.http_client import BadAnswer, StreamedResponse
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.protocol.endpoints import DOWNLOAD, file_url
-from wx2mqtt.wechat.wecom.protocol.media import Decryptor, MediaLocation, WrongKey, parse_locator
+from wx2mqtt.wechat.wecom.protocol.media import (
+    Decryptor,
+    MediaLocation,
+    WrongKey,
+    filename_of,
+    parse_locator,
+)
 
 
-async def download(client: WeComClient, media: MediaRef) -> AsyncGenerator[bytes, None]:
-    """Yields the file in chunks (`Backend.download`). After five minutes its address leads to nothing."""
+async def download(client: WeComClient, media: MediaRef, on_name: OnFileName) -> AsyncGenerator[bytes, None]:
+    """Yields the file in chunks (`Backend.download`). After five minutes its address leads to nothing.
+
+    A message does not say the name of its file: it is in the head of this answer.
+    """
     location = parse_locator(media.locator)
     url = None if location is None else file_url(client.endpoint, location.url)
     if location is None or url is None:
         raise Rejected(client.text("no_locator"), code="gone")
     async with client.http.download(url) as answer:
         _check_status(client, answer, location)
+        if name := filename_of(answer.header("Content-Disposition")):
+            on_name(name)
         async with aclosing(_decrypted_chunks(client, location, answer)) as chunks:
             async for chunk in chunks:
                 yield chunk

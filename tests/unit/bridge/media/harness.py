@@ -34,6 +34,7 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.records import MediaRow, MediaState, NewMessage
 from wx2mqtt.store.sqlite_database import SqliteDatabase
+from wx2mqtt.wechat.backend import OnFileName, ignore_name
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308020000006ef8d1b1")
 Step = bytes | Exception | asyncio.Event
@@ -48,6 +49,7 @@ class FakeFiles:
     def __init__(self) -> None:
         self.answers: dict[str, list[Sequence[Step]]] = {}
         self.asked: list[str] = []
+        self.names: dict[str, str] = {}  # of files whose name comes with their bytes
         self.avatars: dict[str, MediaRef] = {}
         self.open = self.most_open = 0
         self.stuck = False  # some download has come to a place where it waits
@@ -56,8 +58,12 @@ class FakeFiles:
     def answer(self, name: str, *answers: Sequence[Step]) -> None:
         self.answers[name] = list(answers)
 
-    async def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
+    async def download(
+        self, media: MediaRef, on_name: OnFileName = ignore_name
+    ) -> AsyncGenerator[bytes, None]:
         name = media.locator["msgid"]
+        if name in self.names:
+            on_name(self.names[name])
         self.asked.append(name)
         self.open += 1
         self.most_open = max(self.most_open, self.open)

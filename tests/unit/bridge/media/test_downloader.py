@@ -67,6 +67,24 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, 0.02)
 
 
+async def test_a_name_that_comes_with_the_bytes_is_announced_and_stays(harness: MediaHarness):
+    harness.files.names["a"] = "报告.pdf"
+    await harness.comes("a", kind=Kind.FILE)
+    (_, message), (topic, event) = await harness.published(2)
+    assert "name" not in message["file"]
+    assert (topic, event["name"]) == ("event/media", "报告.pdf")
+    assert (await harness.row("a")).ref.name == "报告.pdf"
+    assert (await harness.ask(message_id="a"))["name"] == "报告.pdf"
+
+
+async def test_the_name_in_the_message_counts_more_than_one_that_comes_with_the_bytes(harness: MediaHarness):
+    harness.files.names["a"] = "download.bin"
+    ref = MediaRef(locator={"msgid": "a"}, name="a.pdf")
+    await harness.comes("a", kind=Kind.FILE, media=ref)
+    (_, message), (_, event) = await harness.published(2)
+    assert (message["file"]["name"], event["name"]) == ("a.pdf", "a.pdf")
+
+
 async def test_a_message_is_published_at_once_and_its_file_announced_when_it_is_stored(harness: MediaHarness):
     still = asyncio.Event()
     harness.files.answer("77", [PNG, still, b"more"])

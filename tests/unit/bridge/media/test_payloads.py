@@ -120,6 +120,7 @@ def test_the_event_of_a_stored_file_has_all_its_facts():
         "media_id": "m1",
         "url": "/media/m1",
         "state": "ready",
+        "name": "a.jpg",
         "path": "media/ab/ab12.png",
         "mime": "image/png",
         "size": 1234,
@@ -144,6 +145,7 @@ def test_an_answer_names_no_message_where_there_is_none():
     )
     assert answer == {
         "url": "/media/m1",
+        "name": "a.jpg",
         "path": "media/ab/ab12.png",
         "mime": "image/png",
         "size": 1234,

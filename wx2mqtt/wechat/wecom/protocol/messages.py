@@ -185,7 +185,7 @@ def _document_content(part: JsonObject, context: _PartContext) -> PartContent:
 
 
 def _file_content(kind: Kind, part: JsonObject, context: _PartContext) -> PartContent:
-    """Reads a file; its name comes with its bytes (`filename_of`)."""
+    """Reads a file; its name comes with its bytes (`Backend.download`)."""
     text = wecom_placeholder(context.language, kind)
     return PartContent(kind=kind, text=text, media=media_ref(part, context.received))
 
