@@ -1,0 +1,151 @@
+"""A bridge is killed around each commit of a command that came over HTTP: it has one result, whoever repeats it.
+
+WeChat takes repeated messages, so that each attempt is seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.crash.lives import Lives
+from tests.support.broker import DURABLE, free_port
+from tests.support.deadlines import MAX_REQUEST_SECONDS
+from tests.support.home import Home, at_home
+
+TOKEN = "nas-" + "0123456789abcdef" * 3
+KEY = {"idempotency-key": "k-1"}
+
+POINTS = [
+    # the point, how often WeChat is asked, and whether the result says that it may have been twice
+    ("before:accept", 1, False),
+    ("after:accept", 1, True),  # the attempt has begun with this commit
+    ("before:finish", 2, True),
+    ("after:finish", 1, False),
+]
+
+
+class House:
+    """A home with a sender whose bridge dies where the test says."""
+
+    def __init__(self, home: Home, lives: Lives, http: httpx.AsyncClient) -> None:
+        self.home = home
+        self.lives = lives
+        self.http = http
+
+    async def live(self, point: str = "") -> None:
+        since = self.home.subscriber.count
+        self.lives.start(point)
+        await self.home.body("wx/login/state", state="online", since=since)
+
+    async def post(self, text: str, headers: dict[str, str], *, wait: int = 0) -> httpx.Response:
+        own = {"authorization": f"Bearer {TOKEN}", "content-type": "text/plain", **headers}
+        return await self.http.post(f"/send/wife?wait={wait}", content=text, headers=own)
+
+    async def dies_of(self, text: str, headers: dict[str, str]) -> httpx.Response | None:
+        """Posts to a bridge that dies of it; returns its answer where that came before."""
+        answer = None
+        with contextlib.suppress(httpx.TransportError):
+            answer = await self.post(text, headers)
+        assert await self.lives.dies()
+        return answer
+
+    async def texts(self) -> list[str]:
+        return [line["text"] for line in await self.home.phone.get("sent")]
+
+    async def results(self) -> list[dict[str, Any]]:
+        """Returns the different results so far; all that was published before `tell` was answered counts."""
+        assert (await self.home.tell("family", {"text": "the end", "id": "end"}))["status"] == "sent"
+        bodies: list[dict[str, Any]] = []
+        for message in self.home.subscriber.on("wx/result/wife"):
+            if message.body not in bodies:
+                bodies.append(message.body)
+        return bodies
+
+
+@contextlib.asynccontextmanager
+async def house(folder: Path, **account: Any) -> AsyncIterator[House]:
+    address = f"127.0.0.1:{free_port()}"
+    senders = [{"name": "nas", "token": TOKEN, "to": "wife", "rate": 0}]
+    async with at_home(folder, DURABLE) as home:
+        settings = home.settings(account, web={"listen": address, "senders": senders})
+        home.bridge.configure(settings)
+        await home.phone.post("settings", autoscan=True, drop_repeats=False)
+        client = httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=MAX_REQUEST_SECONDS)
+        with contextlib.closing(Lives(home.bridge.config, folder / "log")) as lives:
+            async with client as http:
+                yield House(home, lives, http)
+
+
+@pytest.mark.parametrize(("point", "times", "doubtful"), POINTS)
+async def test_a_repeat_with_its_key_is_answered_with_the_one_result(
+    tmp_path: Path, with_mosquitto: None, point: str, times: int, doubtful: bool
+):
+    async with house(tmp_path) as here:
+        await here.live(point)
+        answer = await here.dies_of("smoke", KEY)
+        if answer is not None:
+            assert (answer.status_code, answer.json()["id"]) == (202, "k-1")
+        await here.live()
+        again = await here.post("smoke", KEY, wait=30)
+        assert (again.status_code, again.json()["id"], again.json()["status"]) == (200, "k-1", "sent")
+        once_more = await here.post("smoke", KEY)
+        assert once_more.json()["id"] == "k-1"
+        assert await here.results() == [again.json()]
+        assert again.json()["duplicate_possible"] is doubtful
+        assert (await here.texts()).count("smoke") == times
+
+
+@pytest.mark.parametrize(("point", "times", "doubtful"), POINTS[1:])
+async def test_without_a_key_what_was_stored_has_one_result(
+    tmp_path: Path, with_mosquitto: None, point: str, times: int, doubtful: bool
+):
+    async with house(tmp_path) as here:
+        await here.live(point)
+        answer = await here.dies_of("smoke", {})
+        await here.live()
+        result = await here.home.body("wx/result/wife")
+        assert (result["status"], result["sender"]) == ("sent", "nas")
+        assert result["duplicate_possible"] is doubtful
+        if answer is not None:
+            assert result["id"] == answer.json()["id"]
+        assert await here.results() == [result]
+        assert (await here.texts()).count("smoke") == times
+
+
+async def test_without_a_key_nothing_remains_of_what_was_not_stored(tmp_path: Path, with_mosquitto: None):
+    async with house(tmp_path) as here:
+        await here.live("before:accept")
+        assert await here.dies_of("smoke", {}) is None
+        await here.live()
+        assert await here.results() == []
+        again = await here.post("smoke", {}, wait=30)
+        assert again.json()["status"] == "sent"
+        assert (await here.texts()).count("smoke") == 1
+
+
+@pytest.mark.parametrize("headers", [KEY, {}], ids=["key", "no key"])
+async def test_what_was_answered_and_waits_is_sent_once_in_the_next_life(
+    tmp_path: Path, with_mosquitto: None, headers: dict[str, str]
+):
+    """The second of two texts waits for the rate of the chat: it dies between its answer and its attempt."""
+    async with house(tmp_path, send={"per_minute": 60, "burst": 1}) as here:
+        await here.live("before:begin")
+        await here.post("first", {}, wait=30)
+        answer = await here.dies_of("smoke", headers)
+        assert answer is not None
+        assert answer.status_code == 202
+        await here.live()
+        result = await here.home.body("wx/result/wife", id=answer.json()["id"])
+        assert (result["status"], result["duplicate_possible"]) == ("sent", False)
+        if headers:
+            again = await here.post("smoke", headers, wait=30)
+            assert again.json() == result
+        first, second = await here.results()
+        assert (first["sender"], second) == ("nas", result)
+        assert await here.texts() == ["first", "smoke", "the end"]
