@@ -254,6 +254,14 @@ def test_a_file_that_the_configuration_names_and_that_is_missing_ends_with_78(te
     assert_one_clear_line(done, "wx2mqtt.yaml:3: mqtt.password_file:", "/nowhere/secret")
 
 
+def sender_of(terminal: Terminal) -> str:
+    """Lines of `web` with a program that may send."""
+    token = terminal.folder / "token"
+    token.write_text("0123456789abcdef" * 3)
+    token.chmod(0o600)
+    return f"  senders: [{{name: nas, token_file: {token}, to: wife}}]\n"
+
+
 def embedded(terminal: Terminal, store: Path | str = "store") -> None:
     terminal.file(f"mqtt: {{url: embedded}}\nstorage: {{path: {store}}}\n")
 
@@ -274,9 +282,10 @@ def test_the_port_of_the_embedded_broker_in_use_ends_with_75(tmp_path: Path):
     assert_one_clear_line(done, f"port {port}", "in use", "mqtt.url")
 
 
-def test_both_ports_of_the_bridge_in_use_are_named_at_once(tmp_path: Path):
-    with socket.create_server(("127.0.0.1", 0)) as broker, socket.create_server(("127.0.0.1", 0)) as page:
-        ports = [str(one.getsockname()[1]) for one in (broker, page)]
+def test_the_ports_of_broker_and_web_server_in_use_are_named_at_once(tmp_path: Path):
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        ports = [str(one.getsockname()[1]) for one in servers]
         program = (
             "from wx2mqtt.app.application import RunEnvironment\n"
             f"RunEnvironment.__init__.__kwdefaults__['embedded_port'] = {ports[0]}\n"
@@ -284,10 +293,35 @@ def test_both_ports_of_the_bridge_in_use_are_named_at_once(tmp_path: Path):
         )
         terminal = Terminal(tmp_path, (sys.executable, "-c", program))
         terminal.env["WX2MQTT_WEB__LISTEN"] = f"127.0.0.1:{ports[1]}"
-        embedded(terminal)
+        terminal.file(
+            "mqtt: {url: embedded}\nstorage: {path: store}\nweb:\n"
+            f"  senders_listen: 127.0.0.1:{ports[2]}\n"
+            f"{sender_of(terminal)}"
+        )
         done = terminal.run("run")
     assert done.code == 75
-    assert_one_clear_line(done, f"port {ports[0]}", "mqtt.url", f"port {ports[1]}", "web.listen")
+    page, own = f"port {ports[1]}", f"port {ports[2]}"
+    assert_one_clear_line(done, f"port {ports[0]}", "mqtt.url", page, "web.listen", own, "web.senders_listen")
+
+
+def test_all_ports_of_the_web_server_in_use_are_named_at_once(forked: Terminal):
+    keys = ("listen", "senders_listen", "ntfy_listen")
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in keys]
+        ports = [other.getsockname()[1] for other in others]
+        addresses = "".join(f"  {key}: 127.0.0.1:{port}\n" for key, port in zip(keys, ports, strict=True))
+        senders = sender_of(forked)
+        broker = f"mqtt: {{url: mqtt://127.0.0.1:{free_port()}}}\n"
+        forked.file(f"{broker}storage: {{path: store}}\nweb:\n{senders}{addresses}")
+        del forked.env["WX2MQTT_WEB__LISTEN"]
+        done = forked.run("run")
+        others[0].close()
+        without_first = forked.run("run")
+    assert (done.code, without_first.code) == (75, 75)
+    words = "in use: choose another, or set web.enabled to false"
+    said = [f"web.{key}: port {port} on 127.0.0.1 is {words}" for key, port in zip(keys, ports, strict=True)]
+    assert_one_clear_line(done, "; ".join(said))
+    assert_one_clear_line(without_first, "; ".join(said[1:]))
 
 
 def test_the_port_of_the_web_server_in_use_ends_with_75(forked: Terminal):

@@ -20,7 +20,7 @@ from wx2mqtt.app import control_socket, logs
 from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.app.accounts import Accounts
 from wx2mqtt.app.configuration import (
-    find_listen_problem,
+    find_listen_problems,
     instance_name,
     load_configuration,
     running_web_server,
@@ -426,11 +426,10 @@ async def open_application(
 async def _start_broker(stack: AsyncExitStack, settings: Settings, folder: Path, port: int) -> EmbeddedBroker:
     """Starts the embedded broker.
 
-    Raises `PortInUse`; its text also says when the port of the web server is in use.
+    Raises `PortInUse`; its text also says which ports of the web server are in use.
     """
     try:
         return await stack.enter_async_context(EmbeddedBroker(folder, port=port))
     except PortInUse as error:
-        if web_problem := find_listen_problem(settings):
-            error.args = (f"{error}; {web_problem}",)
+        error.args = ("; ".join([str(error), *find_listen_problems(settings)]),)
         raise

@@ -44,7 +44,7 @@ from wx2mqtt.store.owner import run_as_owner
 from wx2mqtt.store.records import ANSWER_CATEGORIES
 from wx2mqtt.store.restored import RestoreRules
 from wx2mqtt.store.saved_logins import read_saved_login
-from wx2mqtt.web.options import SenderOptions, Serves, WebOptions, listen_problem
+from wx2mqtt.web.options import CannotListen, SenderOptions, Serves, WebOptions, listen_problem
 from wx2mqtt.web.senders.callers import SenderRegistry
 from wx2mqtt.wechat.registry import BACKENDS, backend_entry
 
@@ -205,23 +205,47 @@ async def running_web_server(
     bridge: BridgeState | None = None,
     senders: SenderRegistry | None = None,
 ) -> AsyncGenerator[WebServers | None, None]:
-    """Runs the web server inside the block; yields None where it is disabled. Raises `CannotListen`.
+    """Runs the web server inside the block; yields None where it is disabled.
 
-    Without `senders` it serves none.
+    Without `senders` it serves none. Raises `CannotListen` with all addresses that cannot be had.
     """
     if not settings.web.enabled:
         yield None
         return
     from wx2mqtt.web.server import WebServer, WebServers  # noqa: PLC0415 - only where it is enabled
 
-    main = web_options(settings)
-    addresses = [main, *(_sender_addresses(settings.web, main) if senders is not None else ())]
+    addresses = _web_addresses(settings, with_senders=senders is not None)
     async with AsyncExitStack() as stack:
-        servers = [
-            await stack.enter_async_context(WebServer(options, media_sources, bridge, senders))
-            for options in addresses
-        ]
+        servers: list[WebServer] = []
+        for number, options in enumerate(addresses, start=1):
+            server = WebServer(options, media_sources, bridge, senders)
+            try:
+                servers.append(await stack.enter_async_context(server))
+            except CannotListen as error:
+                problems = [str(error), *_listen_problems(addresses[number:])]
+                raise CannotListen("; ".join(problems)) from error
         yield WebServers(servers)
+
+
+def find_listen_problems(settings: Settings) -> list[str]:
+    """Returns why the web server cannot listen, a text for each address; none where it is disabled."""
+    return _listen_problems(_web_addresses(settings, with_senders=True)) if settings.web.enabled else []
+
+
+def _listen_problems(addresses: Sequence[WebOptions]) -> list[str]:
+    problems = []
+    for options in addresses:
+        try:
+            available_port(options.host, options.port)
+        except PortInUse as error:
+            problems.append(listen_problem(options, cast("OSError", error.__cause__)))
+    return problems
+
+
+def _web_addresses(settings: Settings, *, with_senders: bool) -> list[WebOptions]:
+    """Returns the address of the page, then those that serve senders only."""
+    main = web_options(settings)
+    return [main, *(_sender_addresses(settings.web, main) if with_senders else ())]
 
 
 def _sender_addresses(web: Web, main: WebOptions) -> Iterator[WebOptions]:
@@ -252,18 +276,6 @@ def _sender_options_of(sender: Sender) -> SenderOptions:
         users=sender.users or ((to,) if to else ()),
         rate=sender.rate,
     )
-
-
-def find_listen_problem(settings: Settings) -> str:
-    """Returns why the web server cannot listen on its address; empty if it can, or is disabled."""
-    if not settings.web.enabled:
-        return ""
-    options = web_options(settings)
-    try:
-        available_port(options.host, options.port)
-    except PortInUse as error:
-        return listen_problem(options, cast("OSError", error.__cause__))
-    return ""
 
 
 def web_options(settings: Settings) -> WebOptions:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import product
 
 from pydantic import BaseModel, SecretStr
 
@@ -89,8 +91,8 @@ def _listen_findings(web: Web) -> Iterator[SettingsFinding]:
         path = ("web", key)
         if not web.senders:
             yield SettingsFinding(path, "needs web.senders: without them it would serve nobody")
-        other = next((name for name, listen in addresses.items() if listen == address), None)
-        if other is not None and not address.endswith(":0"):
+        other = next((name for name, listen in addresses.items() if _exclude(listen, address)), None)
+        if other is not None:
             yield SettingsFinding(path, f"is the address of web.{other} already; choose another port")
         addresses[key] = address
     if not web.senders:
@@ -108,3 +110,21 @@ def _listen_findings(web: Web) -> Iterator[SettingsFinding]:
                 " put a reverse proxy with TLS before it and name it in web.trusted_proxies"
             )
             yield warning(("web", key), message)
+
+
+def _exclude(first: str, second: str) -> bool:
+    """Returns whether only one server can listen on these addresses.
+
+    0.0.0.0 and :: mean each address of their own family.
+    """
+    (host, port), (other_host, other_port) = split_listen_address(first), split_listen_address(second)
+    if port != other_port or port == 0:
+        return False
+    return any(
+        ip.version == other_ip.version and (ip == other_ip or ip.is_unspecified or other_ip.is_unspecified)
+        for ip, other_ip in product(_ip_addresses(host), _ip_addresses(other_host))
+    )
+
+
+def _ip_addresses(host: str) -> list[IPv4Address | IPv6Address]:
+    return [ip_address(text) for text in (("127.0.0.1", "::1") if host == "localhost" else (host,))]

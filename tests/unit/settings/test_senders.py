@@ -110,6 +110,31 @@ def test_an_address_of_its_own_needs_senders_and_is_its_own(faults, text, said):
     assert any(said in one for one in faults(f"web: {{{text}}}"))
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "clash"),
+    [
+        ("127.0.0.1:8099", "0.0.0.0:8099", True),
+        ("localhost:8099", "127.0.0.1:8099", True),
+        ("localhost:8099", "[::]:8099", True),
+        ("[::1]:8099", "[0:0::1]:8099", True),
+        ("127.0.0.1:8099", "127.0.0.2:8099", False),
+        ("0.0.0.0:8099", "[::]:8099", False),  # each server takes one family only
+        ("127.0.0.1:8099", "127.0.0.1:8098", False),
+        ("127.0.0.1:0", "127.0.0.1:0", False),
+    ],
+)
+def test_addresses_on_which_only_one_server_can_listen(config, first, second, clash):
+    token = "password: geheim, trusted_proxies: [10.0.0.1]"
+    text = config(f"web: {{listen: '{first}', senders_listen: '{second}', {token}, senders: [{ONE}]}}")
+    try:
+        load(text, {}, BACKENDS)
+    except SettingsError as error:
+        assert clash
+        assert "is the address of web.listen already" in str(error)
+    else:
+        assert not clash
+
+
 def test_a_reload_changes_senders_and_no_address(loaded):
     before = loaded().settings
     after = loaded(f"web: {{senders_listen: '127.0.0.1:8098', senders: [{ONE}]}}").settings
