@@ -103,13 +103,47 @@ async def test_markdown_is_sent_as_markdown(home: WeComHome):
     assert (line["text"], line["shown"]) == ("**on** *now*", "on now")
 
 
-async def test_a_caption_goes_before_its_picture(home: WeComHome):
+@pytest.mark.parametrize(
+    ("user", "kind", "data", "caption"),
+    [
+        ("me", "image", JPEG, {"text": "*door* <now>"}),
+        ("me", "video", MP4, {"text": SIGNS}),
+        ("family", "file", os.urandom(700_001), {"text": "账单 12"}),
+        ("me", "image", PNG, {"text": "**on** *now*", "format": "markdown"}),
+    ],
+)
+async def test_a_caption_goes_before_its_file(
+    home: WeComHome, user: str, kind: str, data: bytes, caption: dict[str, str]
+):
     since = len(await home.phone.get("wecom/sent"))
-    picture = base64.b64encode(JPEG).decode()
-    result = await home.tell("me", {"kind": "image", "data": picture, "text": "*door*", "id": "caption"})
+    content = base64.b64encode(data + b"caption").decode()
+    result = await home.tell(user, {"kind": kind, "data": content, "name": "a", **caption})
     assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 2)
-    text, image = (await home.phone.get("wecom/sent"))[since:]
-    assert (text["shown"], image["kind"]) == ("*door*", "image")
+    text, file = (await home.phone.get("wecom/sent"))[since:]
+    if "format" in caption:
+        assert (text["text"], text["shown"]) == (caption["text"], "on now")
+    else:
+        assert _digest_of_lines(text["shown"]) == _digest_of_lines(caption["text"])
+    assert (file["kind"], file["sha256"]) == (kind, hashlib.sha256(data + b"caption").hexdigest())
+    assert (text["chat"], file["chat"]) == (user, user)
+
+
+def _digest_of_lines(text: str) -> str:
+    """Returns the hash of a text without the blanks around its lines, which markdown does not show."""
+    lines = [line.replace("\u00a0", " ").strip() for line in text.splitlines()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+async def test_a_file_without_its_caption_is_sent_and_the_result_says_so(home: WeComHome):
+    """WeCom answers the caption with a refusal that is final: its file follows."""
+    since = len(await home.phone.get("wecom/sent"))
+    await home.phone.post("fault", endpoint="aibot_send_msg", kind="ret", value=40008)
+    data = PNG + b"lost caption"
+    command = {"kind": "image", "data": base64.b64encode(data).decode(), "text": "who is it", "id": "lost"}
+    result = await home.tell("me", command)
+    assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 1)
+    [image] = (await home.phone.get("wecom/sent"))[since:]
+    assert (image["kind"], image["sha256"]) == ("image", hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,26 @@ async def test_the_same_id_and_content_is_a_repeat_of_the_row(journal: Journal) 
     assert len(await journal.commands.list_due(10)) == 1
 
 
+@pytest.mark.parametrize("is_uncertain", [False, True])
+async def test_a_caption_that_is_given_up_counts_as_a_part_that_was_lost(
+    journal: Journal, *, is_uncertain: bool
+) -> None:
+    (row, other) = await _accept(journal, command("a"), command("b"))
+    await journal.commands.begin_attempt(row.id)
+    await journal.commands.end_unanswered(row.id)
+    await journal.commands.begin_attempt(row.id)
+    await journal.commands.end_part_lost(row.id, is_uncertain=is_uncertain)
+    lost = await _row(journal, "a")
+    assert (lost.parts_sent, lost.parts_lost, lost.unanswered, lost.attempt_open) == (1, 1, 0, False)
+    assert lost.duplicate_possible is True  # its first attempt got no answer
+    await journal.commands.end_part_lost(other.id, is_uncertain=is_uncertain)
+    assert (await _row(journal, "b")).duplicate_possible is is_uncertain
+    await journal.commands.finish(row.id, result("a", message_id="77"), [])
+    with pytest.raises(AlreadyFinished):
+        await journal.commands.end_part_lost(row.id, is_uncertain=is_uncertain)
+    assert (await _row(journal, "a")).parts_lost == 1
+
+
 async def test_a_repeat_of_a_settled_command_brings_its_result(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
     await journal.commands.finish(row.id, result("a", message_id="77"), [])
