@@ -1,4 +1,4 @@
-"""TLS to WeChat, of both backends. Without an endpoint the real names are used, through the proxy of the environment
+"""TLS to WeChat, of all backends. Without an endpoint the real names are used, through the proxy of the environment
 (HTTPS_PROXY, SSL_CERT_FILE). With one the bridge connects to it itself, and has another transport for most calls.
 """
 
@@ -14,12 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.broker import mosquitto
+from tests.support.broker import free_port, mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Home
 from tests.support.ilink_home import ILinkHome
 from tests.support.subscriber import Subscriber
 from tests.support.tunnel import Tunnel, tunnel
+from tests.support.wecom_home import BOT, WeComHome
 from wx2mqtt.simulator.server import Simulator
 
 
@@ -99,6 +100,67 @@ async def test_web_wechat_by_its_real_names(tmp_path: Path):
         assert (await home.tell("wife", "on"))["status"] == "sent"
         assert all(host.endswith((".qq.com", ".wechat.com")) for host in proxy.hosts)
         assert len(set(proxy.hosts)) >= 3
+
+
+async def assert_talks(home: WeComHome) -> None:
+    """A text and a file go both ways."""
+    await home.bot.write("开灯")
+    await home.body("wx/in/me", text="开灯")
+    message_id = await home.bot.write("a.pdf", kind="file", bytes_of=70_001)
+    event = await home.body("wx/event/media", message_id=message_id)
+    truth = home.simulator.wechat.wecom.files.plain[message_id]
+    assert (event["state"], event["sha256"]) == ("ready", truth.sha256)
+    assert (await home.tell("me", "seen"))["status"] == "sent"
+    data = b"hello " * 100_000  # two pieces
+    assert (await home.tell("me/file/a.txt", data))["status"] == "sent"
+    text, file = await home.bot.bot_sent(2)
+    assert (text["shown"], file["sha256"]) == ("seen", hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+@pytest.mark.parametrize("by_proxy", [True, False], ids=["by the proxy", "directly"])
+async def test_wecom_by_tls(tmp_path: Path, by_proxy: bool):
+    async with far_away(tmp_path, WeComHome, by_proxy=by_proxy) as (home, proxy, env):
+        assert isinstance(home, WeComHome)
+        home.bridge.start(**env)
+        await home.body("wx/login/state", state="online")
+        await assert_talks(home)
+        assert set(proxy.hosts) == ({"openws.work.weixin.qq.com"} if by_proxy else set())
+        assert len(proxy.hosts) > 1 or not by_proxy  # the file comes by the proxy as well
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+async def test_a_bot_of_wecom_is_made_by_a_scan_through_the_proxy(tmp_path: Path):
+    async with far_away(tmp_path, WeComHome) as (home, proxy, env):
+        assert isinstance(home, WeComHome)
+        settings = home.settings({"wecom": {"receipt": None}})
+        del settings["accounts"]["home"]["endpoint"]
+        home.bridge.configure(settings)
+        home.bridge.start(**env)
+        await home.bot.wait("code")
+        await home.bot.post("wecom/scan", person="me")
+        await home.bot.post("wecom/confirm")
+        await home.body("wx/login/state", state="online")
+        await assert_talks(home)
+        assert set(proxy.hosts) == {"work.weixin.qq.com", "openws.work.weixin.qq.com"}
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+async def test_a_bot_of_wecom_tells_its_secret_to_nobody_without_the_right_certificate(tmp_path: Path):
+    async with far_away(tmp_path, WeComHome) as (home, proxy, env):
+        home.bridge.start(**{**env, "SSL_CERT_FILE": ""})
+        state = await home.body("wx/login/state", state="interrupted")
+        assert "no connection to WeCom" in state["reason"]
+        assert set(proxy.hosts) == {"openws.work.weixin.qq.com"}
+        assert (await home.phone.get("wecom/state"))["bots"][BOT["bot_id"]]["subscriptions"] == 0
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+async def test_without_a_proxy_that_answers_wecom_is_away(tmp_path: Path):
+    async with far_away(tmp_path, WeComHome) as (home, _, env):
+        home.bridge.start(**{**env, "HTTPS_PROXY": f"http://127.0.0.1:{free_port()}"})
+        state = await home.body("wx/login/state", state="interrupted")
+        assert "no connection to WeCom" in state["reason"]
 
 
 @pytest.mark.usefixtures("with_mosquitto")
