@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from tests.support.broker import DURABLE
 from tests.support.home import Home, at_home
 from tests.support.postgresql import TESTED_STORE
 from tests.support.process import BridgeProcess
+from tests.support.wecom_home import BOT, WeComHome, at_wecom_home
 from wx2mqtt.cli.operations import EXIT_TEMPORARY
 
 
@@ -26,6 +28,24 @@ async def home(with_mosquitto: None, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(TESTED_STORE, "postgresql")
     async with at_home(tmp_path, DURABLE) as home:
         yield home
+
+
+@pytest_asyncio.fixture
+async def bot_home(
+    with_mosquitto: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[WeComHome]:
+    """The same on WeCom."""
+    monkeypatch.setenv(TESTED_STORE, "postgresql")
+    async with at_wecom_home(tmp_path, DURABLE) as home:
+        yield home
+
+
+def on_another_machine(home: Home, folder: Path) -> BridgeProcess:
+    """Another configuration with the same database, and a folder of its own."""
+    elsewhere = BridgeProcess(folder, home.settings())
+    elsewhere.storage = {**home.bridge.storage, "path": str(folder / "store")}
+    elsewhere.configure(home.settings())
+    return elsewhere
 
 
 async def test_a_killed_bridge_goes_on_from_the_database_alone(home: Home) -> None:
@@ -120,10 +140,7 @@ async def test_the_command_line_works_from_a_machine_that_runs_no_bridge(home: H
     await home.log_in()
     await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
     assert (await home.tell("wife", {"id": "c1", "text": "hello"}))["status"] == "failed"
-    elsewhere = BridgeProcess(tmp_path / "elsewhere", home.settings())
-    elsewhere.storage = {**home.bridge.storage, "path": str(tmp_path / "elsewhere" / "store")}
-    elsewhere.configure(home.settings())
-
+    elsewhere = on_another_machine(home, tmp_path / "elsewhere")
     code, listed, _ = await wx2mqtt(elsewhere, "journal", "list", "--json")
     assert (code, [row["id"] for row in json.loads(listed)["commands"]]) == (0, ["c1"])
     code, _, said = await wx2mqtt(elsewhere, "journal", "retry", "c1")
@@ -146,3 +163,68 @@ async def test_the_command_line_works_from_a_machine_that_runs_no_bridge(home: H
     code, _, said = await wx2mqtt(elsewhere, "purge", "home", "--yes")
     assert code == 0, said
     assert (await wx2mqtt(elsewhere, "purge", "home", "--yes"))[0] == 1
+
+
+async def test_a_bot_of_wecom_goes_on_from_the_database_alone(bot_home: WeComHome) -> None:
+    """A scanned bot with its credentials, people, an open question, files, commands: nothing is in the folder."""
+    home = bot_home
+    await home.scan()
+    await home.bot.write("早")
+    first = await home.body("wx/in/me", text="早")
+    file_id = await home.bot.write("账单.pdf", kind="file", bytes_of=70_001)
+    event = await home.body("wx/event/media", message_id=file_id)
+    assert (event["state"], event["name"]) == ("ready", "账单.pdf")
+    question = {
+        "text": "开门吗",
+        "buttons": ["开", "不开"],
+        "buttons_from": "anyone",
+    }  # nobody is trusted yet
+    asked = await home.tell("me", {"id": "c1", **question})
+    assert asked["status"] == "sent"
+    home.bridge.kill()
+    shutil.rmtree(home.bridge.store)
+
+    since = home.subscriber.count
+    home.bridge.start()
+    await home.body("wx/login/state", state="online", since=since)
+    await home.bot.wait("any_online")
+    await home.bot.write("晚")
+    later = await home.body("wx/in/me", text="晚")
+    assert (later["stream"], later["seq"]) == (first["stream"], first["seq"] + 2)
+    gap = await home.body("wx/event/gap")
+    assert gap["since"] < gap["until"]
+    await home.bot.press()
+    assert (await home.body("wx/event/button"))["command_id"] == "c1"
+    media = await home.ask("media", {"message_id": file_id, "inline": True})
+    digest = hashlib.sha256(base64.b64decode(media["data"]["data"])).hexdigest()
+    assert (digest, media["data"]["name"]) == (event["sha256"], "账单.pdf")
+    data = base64.b64encode(b"a file").decode()
+    command = {"kind": "file", "data": data, "name": "a.txt", "text": "its caption", "id": "c2"}
+    result = await home.tell("me", command)
+    assert (result["status"], result["parts_sent"]) == ("sent", 2)
+    assert home.bridge.stop() == 0
+
+
+async def test_the_doctor_leaves_a_bot_alone_that_another_instance_uses(
+    bot_home: WeComHome, tmp_path: Path
+) -> None:
+    home = bot_home
+    await home.log_in()
+    elsewhere = on_another_machine(home, tmp_path / "elsewhere")
+
+    async def doctor() -> list[tuple[str, str]]:
+        _, output, _ = await wx2mqtt(elsewhere, "check", "--connect", "--json", "--take-over")
+        return [(row["verdict"], row["found"]) for row in json.loads(output)["rows"] if row["check"] == "bot"]
+
+    async def subscriptions() -> int:
+        return int((await home.bot.get("wecom/state"))["bots"][BOT["bot_id"]]["subscriptions"])
+
+    instance = (await home.body("wx/bridge/info"))["instance"]
+    ((verdict, text),) = await doctor()
+    assert (verdict, instance in text) == ("not_known", True), text
+    assert await subscriptions() == 1
+    assert (await home.tell("me", "still here"))["status"] == "sent"
+    assert home.bridge.stop() == 0
+    ((verdict, text),) = await doctor()
+    assert verdict == "ok", text
+    assert await subscriptions() == 2
