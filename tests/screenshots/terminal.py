@@ -30,9 +30,12 @@ ANSWERS = {
     ),
 }  # fmt: skip
 
+# Each has one width for Latin letters, and the second one twice that for Chinese characters.
+FONTS = {"en": '"DejaVu Sans Mono", "Noto Sans Mono CJK SC"', "zh": '"Noto Sans Mono CJK SC"'}
+
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; background: #1b1f1d; color: #e8ecea; }}
-pre {{ margin: 0; padding: 1.2rem; white-space: pre-wrap; font: 15px/1.5 "DejaVu Sans Mono", "Noto Sans Mono CJK SC", monospace; }}
+pre {{ margin: 0; padding: 1.2rem; white-space: pre-wrap; font: 15px/1.5 {font}, monospace; }}
 b {{ color: #4fd08a; }}
 </style><pre><b>$</b> {command}
 {code}</pre>"""
@@ -43,7 +46,8 @@ def make(folder: Path) -> None:
     for language in ANSWERS:
         with tempfile.TemporaryDirectory() as place:
             page = Path(place) / "terminal.html"
-            page.write_text(PAGE.format(command=SHOWN, code=_as_html(_recorded(place, language))))
+            code = _as_html(_recorded(place, language))
+            page.write_text(PAGE.format(font=FONTS[language], command=SHOWN, code=code))
             with Chromium(WIDTH, 400) as browser:
                 browser.open(page.as_uri())
                 browser.whole()

@@ -271,43 +271,43 @@ Texts = tuple[str, str]
 # column more. These are the heads of the columns after the first one.
 _BACKENDS = ("ilink", "wecom", "webwx")
 
-# Label, then a cell for each backend.
+# Label, then a cell for each backend. A line fits into the 80 columns of a terminal.
 _ROWS: tuple[tuple[Texts, Texts, Texts, Texts], ...] = (
     (
         ("who reads it", "谁能读到"),
         ("you, in WeChat", "你自己，在微信里"),
-        ("your enterprise, in WeCom", "企业成员，在企业微信里"),
-        ("friends and groups, in WeChat", "好友和群，在微信里"),
+        ("colleagues, in WeCom", "同事，在企业微信里"),
+        ("friends and groups", "好友和群"),
     ),
     (
         ("window", "发送窗口"),
-        ("24 h, about 10 messages", "24 小时，约 10 条"),
-        ("none after their first message", "对方发过一次消息后没有"),
-        ("none", "没有"),
+        ("24 h, 10 messages", "24 小时，约 10 条"),
+        ("none; they write first", "无，对方先发一次即可"),
+        ("none", "无"),
     ),
     (
         ("groups", "群"),
         ("no", "不支持"),
-        ("internal ones, with @bot", "内部群，需要 @机器人"),
+        ("internal, with @bot", "内部群，需 @机器人"),
         ("yes", "支持"),
     ),
     (
         ("buttons", "按钮"),
-        ("numbered lines", "编号的文字"),
-        ("cards; in groups numbered lines", "卡片；群里为编号的文字"),
-        ("numbered lines", "编号的文字"),
+        ("numbered lines", "带编号的文字"),
+        ("cards; groups: lines", "卡片（群里为文字）"),
+        ("numbered lines", "带编号的文字"),
     ),
     (
         ("risk of a ban", "封号风险"),
-        ("low: Tencent's own interface", "低：腾讯官方接口"),
-        ("low: Tencent's own interface", "低：腾讯官方接口"),
-        ("high: against WeChat's rules", "高：违反微信规则"),
+        ("low: official", "低：官方接口"),
+        ("low: official", "低：官方接口"),
+        ("high: against rules", "高：违反微信规则"),
     ),
     (
         ("you need", "需要"),
         ("WeChat on a phone", "手机微信"),
-        ("an enterprise (free) and the WeCom app", "一个企业（免费注册）和企业微信应用"),
-        ("an account that may log in on the web", "能登录网页版的账号"),
+        ("enterprise (free), app", "企业（免费注册）和应用"),
+        ("login on the web", "能登录网页版的账号"),
     ),
 )
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.rows import every_row
-from wx2mqtt.i18n.setup import SETUP_MESSAGES, backend_table, setup_text
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.setup import SETUP_MESSAGES, backend_table, setup_text, text_width
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
 from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions
@@ -343,6 +344,11 @@ def test_before_a_backend_is_chosen_a_table_tells_them_apart():
     table = backend_table("en")
     assert [line for line in asker.told if line in table] == table
     assert table[0].split() == ["ilink", "wecom", "webwx"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_table_of_backends_fits_into_a_terminal(language: Language):
+    assert max(map(text_width, backend_table(language))) <= 80
 
 
 BOT: dict[str, Any] = {"backend": "wecom", "owner": "me", "embedded": True}
