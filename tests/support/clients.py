@@ -1,4 +1,5 @@
-"""Other people's clients of web WeChat, iLink and WeCom, and ESPHome, as published: installed once into `.cache/clients`.
+"""Other people's clients of web WeChat, iLink, WeCom, ntfy and Gotify, and ESPHome, as published: installed once into
+`.cache/clients`.
 
 The folder of each in `tests/scenarios/clients` has a lock with hashes, of the client and of all that it needs and this
 project does not. `python -m tests.support.clients` installs all of them beforehand; else a test does it when it needs one.
@@ -93,6 +94,8 @@ CLIENTS = {
         Client(name="aibot-node-sdk", program="npm", command=npm),
         Client(name="wecom-aibot-sdk", program="python3", command=pip),
         Client(name="wecom-aibot-python-sdk", program="python3", command=pip),
+        Client(name="senders-python", program="python3", command=pip),
+        Client(name="senders-node", program="npm", command=npm),
     )
 }
 

@@ -1,0 +1,150 @@
+"""Other people's clients of ntfy and Gotify, as they are published, send through the running bridge.
+
+They get its address as that of their server, and its sender's token; nothing of them is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.scenarios.test_sender_services import PICTURE, TOKEN, Services
+from tests.support.broker import DURABLE, free_port
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.home import at_home
+from tests.support.story import PROGRAMS, installed
+
+pytestmark = [pytest.mark.client, pytest.mark.asyncio(loop_scope="module")]
+
+# A wrong token; after a few an address must wait.
+REFUSED = {401, 429}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def services(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
+    addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    sender = {"name": "clients", "token": TOKEN, "to": "wife", "rate": 0}
+    web = {"listen": addresses[0], "ntfy_listen": addresses[1], "senders": [sender]}
+    folder = tmp_path_factory.mktemp("clients")
+    async with at_home(folder, DURABLE) as home:
+        (folder / "door.png").write_bytes(PICTURE)
+        home.bridge.configure(home.settings(web=web))
+        await home.log_in()
+        made = Services(home, *(f"http://{address}" for address in addresses))
+        yield made
+        await made.http.aclose()
+
+
+async def told_by(services: Services, *command: str, **environment: str) -> list[dict[str, Any]]:
+    """Runs a client to its end; returns what it told."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        str(services.home.folder),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "no_proxy": "*", **environment},
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), MAX_WAIT_SECONDS)
+    assert process.returncode == 0, errors.decode()
+    return [json.loads(line) for line in output.splitlines() if line.startswith(b"{")]
+
+
+async def of_python(services: Services, name: str, url: str) -> list[dict[str, Any]]:
+    folder = installed("senders-python")
+    program = str(PROGRAMS / "senders_story.py")
+    return await told_by(services, sys.executable, program, name, url, TOKEN, PYTHONPATH=str(folder))
+
+
+async def of_node(services: Services, name: str, url: str) -> list[dict[str, Any]]:
+    folder = installed("senders-node")
+    program = str(PROGRAMS / "senders_story.mjs")
+    return await told_by(services, "node", "--no-warnings", program, str(folder), name, url, TOKEN)
+
+
+async def new_lines(services: Services, before: int, count: int) -> list[dict[str, Any]]:
+    """Returns what WeChat got since, once it is so much."""
+    return (await services.home.phone.sent(before + count))[before:]
+
+
+def is_picture(line: dict[str, Any]) -> bool:
+    return (line["kind"], line["sha256"]) == ("image", hashlib.sha256(PICTURE).hexdigest())
+
+
+async def test_ntfy_api(services: Services):
+    before = len(await services.sent())
+    *answers, refused = await of_python(services, "ntfy_api", services.root_url)
+    assert [one["answer"]["event"] for one in answers] == ["message"] * 3
+    assert refused["refused"] in REFUSED
+    assert refused["answer"]["code"] in {40101, 42901}
+    text, caption, picture, plain = await new_lines(services, before, 4)
+    assert text["text"] == "⚠️ NAS\ndisk full\n95 %\n[disk]\nhttp://nas/"
+    assert (caption["text"], is_picture(picture)) == ("somebody rang", True)
+    assert plain["text"] == "磁盘\n满了"
+
+
+async def test_python_ntfy(services: Services):
+    before = len(await services.sent())
+    *answers, refused = await of_python(services, "python_ntfy", services.root_url)
+    assert [one["answer"]["event"] for one in answers] == ["message"] * 3
+    assert refused["refused"] in REFUSED
+    text, button, caption, picture = await new_lines(services, before, 4)
+    assert text["text"] == "⚠️ NAS\n磁盘满了"
+    assert button["text"].startswith("with a button")
+    assert (caption["text"], is_picture(picture)) == ("Door", True)
+
+
+async def test_ntfpy(services: Services):
+    before = len(await services.sent())
+    *answers, refused = await of_python(services, "ntfpy", services.root_url)
+    assert [one["answer"]["topic"] for one in answers] == ["wife"] * 2
+    assert refused["refused"] in REFUSED
+    text, button = await new_lines(services, before, 2)
+    assert text["text"] == "⚠️ NAS ⚠\n磁盘满了\nhttp://nas/"
+    assert button["text"].startswith("with a button")
+
+
+async def test_gotify_for_python(services: Services):
+    before = len(await services.sent())
+    *answers, refused = await of_python(services, "gotify", f"{services.url}/gotify")
+    ids = [one["answer"]["id"] for one in answers]
+    assert (len({*ids}), all(isinstance(one, int) for one in ids)) == (3, True)
+    assert refused["refused"] in REFUSED
+    texts = [line["text"] for line in await new_lines(services, before, 3)]
+    assert texts == ["NAS\n磁盘满了", "without a title", "NAS\nlater"]
+
+
+async def test_gotipy(services: Services):
+    before = len(await services.sent())
+    answer, refused = await of_python(services, "gotipy", f"{services.url}/gotify")
+    assert isinstance(answer["answer"]["id"], int)
+    assert refused["refused"] in REFUSED
+    [line] = await new_lines(services, before, 1)
+    assert line["text"] == "NAS\n磁盘满了"
+
+
+async def test_ntfy_for_node(services: Services):
+    before = len(await services.sent())
+    *answers, refused = await of_node(services, "ntfy", services.root_url)
+    assert [one["answer"]["event"] for one in answers] == ["message"] * 2
+    assert refused["refused"].endswith(("Unauthorized", "Too Many Requests"))
+    text, caption, picture = await new_lines(services, before, 3)
+    assert text["text"].startswith("⚠️ NAS\n磁盘满了")
+    assert (caption["text"], is_picture(picture)) == ("Door", True)
+
+
+@pytest.mark.parametrize("name", ["gotify", "gotify-client"])
+async def test_gotify_for_node(services: Services, name: str):
+    before = len(await services.sent())
+    answer, refused = await of_node(services, name, f"{services.url}/gotify")
+    assert isinstance(answer["answer"]["id"], int)
+    assert refused["refused"] in REFUSED
+    [line] = await new_lines(services, before, 1)
+    assert line["text"] == "NAS\n磁盘满了"

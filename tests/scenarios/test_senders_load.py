@@ -1,0 +1,89 @@
+"""A thousand posts from ten senders beside commands over MQTT: each has one result, and nobody waits for all others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from tests.scenarios.test_senders import Caller, calling
+from tests.support.home import Home
+from wx2mqtt.web.senders.callers import BURST
+
+NAMES = [f"s{number}" for number in range(10)]
+POSTS = 100
+TOKENS = {name: f"{name}-" + "0123456789abcdef" * 3 for name in (*NAMES, "usual")}
+SENDERS: list[dict[str, Any]] = [
+    *(
+        {"name": name, "token": TOKENS[name], "to": "wife", "users": ["wife", "family"], "rate": 0}
+        for name in NAMES
+    ),
+    {"name": "usual", "token": TOKENS["usual"], "to": "wife"},
+]
+COMMANDS = 100
+
+
+async def posts_of(caller: Caller, name: str) -> None:
+    """One sender posts one after the other, to both chats in turn."""
+    for number in range(POSTS):
+        user = ("wife", "family")[number % 2]
+        answer = await caller.post(
+            f"/send/{user}?id={name}-{number}", f"{name} {number}", type="text/plain", token=TOKENS[name]
+        )
+        assert answer.status_code == 202, answer.text
+
+
+async def commands_over_mqtt(home: Home) -> None:
+    """Somebody waits for each result: in a chat of their own, beside what the senders have piled up in theirs."""
+    for number in range(COMMANDS):
+        result = await home.tell("filehelper", {"text": f"mqtt {number}", "id": f"mqtt-{number}"})
+        assert result["status"] == "sent"
+
+
+async def too_many(caller: Caller) -> list[int]:
+    """A sender with the usual rate posts at once what it may post in two minutes; the statuses."""
+    statuses = []
+    for number in range(2 * 60):
+        answer = await caller.post("/send/wife", f"usual {number}", type="text/plain", token=TOKENS["usual"])
+        statuses.append(answer.status_code)
+        if answer.status_code == 429:
+            assert int(answer.headers["retry-after"]) >= 1
+    return statuses
+
+
+async def test_a_thousand_posts_of_ten_senders_beside_mqtt(home: Home):
+    home.bridge.configure(home.settings(web={"senders": SENDERS}))
+    await home.log_in()
+    since = home.subscriber.count
+    async with calling(home) as caller, asyncio.TaskGroup() as tasks:
+        for name in NAMES:
+            tasks.create_task(posts_of(caller, name))
+        tasks.create_task(commands_over_mqtt(home))
+        usual = tasks.create_task(too_many(caller))
+    wanted = {f"{name}-{number}" for name in NAMES for number in range(POSTS)}
+    wanted |= {f"mqtt-{number}" for number in range(COMMANDS)}
+    for command_id in sorted(wanted):
+        await home.body("wx/result/#", id=command_id, since=since)
+    results = [message.body for message in home.subscriber.received[since:] if "/result/" in message.topic]
+    assert_one_result_each(results, wanted)
+    assert_nobody_starved([result for result in results if result["id"] in wanted])
+    texts = Counter(line["text"] for line in await home.phone.get("sent"))
+    assert all(texts[command_id.replace("-", " ")] == 1 for command_id in wanted)
+    # The rate of the eleventh: its burst, then 429 at once, while the others are served.
+    allowed = usual.result().count(202)
+    assert set(usual.result()) == {202, 429}
+    assert BURST <= allowed < 2 * BURST
+    assert usual.result()[:BURST] == [202] * BURST
+
+
+def assert_one_result_each(results: list[dict[str, Any]], wanted: set[str]) -> None:
+    counts = Counter(result["id"] for result in results)
+    assert {command_id: count for command_id, count in counts.items() if count > 1} == {}
+    assert wanted <= counts.keys()
+    assert {result["status"] for result in results} == {"sent"}
+
+
+def assert_nobody_starved(results: list[dict[str, Any]]) -> None:
+    """When half of all have their result, each has a fifth of its own at least."""
+    half = Counter(result["sender"] for result in results[: len(results) // 2])
+    assert {name: count for name in (*NAMES, None) if (count := half[name]) < POSTS // 5} == {}
