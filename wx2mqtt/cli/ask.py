@@ -22,6 +22,8 @@ from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.cli.operations import EXIT_OK, ask_other_instance, enter_store
 from wx2mqtt.clock import boot_time
 from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.values import frozen
@@ -74,7 +76,7 @@ class QuestionClient:
             state = await self._run("ask.state", id=command_id)
         if state["state"] == "waiting":
             state = await self._run("ask.close", id=command_id)
-        return _report(state)
+        return _report(state, self._loaded.settings.language)
 
     async def _run(self, operation: str, **fields: Json) -> dict[str, Any]:
         """Lets the bridge that runs the account do one operation. Raises `Wx2MqttError`."""
@@ -100,7 +102,7 @@ def _fields(question: ShellQuestion) -> dict[str, Json]:
     }
 
 
-def _report(state: Mapping[str, Any]) -> int:
+def _report(state: Mapping[str, Any], language: Language) -> int:
     """Prints the key of the answer, or why there is none; returns the exit code."""
     match state["state"]:
         case "answered":
@@ -110,5 +112,5 @@ def _report(state: Mapping[str, Any]) -> int:
             typer.echo(state["reason"], err=True)
             return EXIT_USAGE
         case _:
-            typer.echo(state.get("reason") or "nobody has answered", err=True)
+            typer.echo(state.get("reason") or sentence_text("nobody has answered", language), err=True)
             return EXIT_NO_ANSWER

@@ -29,6 +29,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import backup
@@ -239,7 +240,7 @@ def _file_errors(text_key: str, file: Path, language: Language) -> Iterator[None
     try:
         yield
     except OSError as error:
-        why = error.strerror or type(error).__name__
+        why = sentence_text(error.strerror or type(error).__name__, language)
         raise Wx2MqttError(bridge_text(language, text_key, file=file, why=why)) from error
 
 

@@ -20,7 +20,7 @@ from wx2mqtt.app.stores import NOT_SHARED
 from wx2mqtt.cli import run
 from wx2mqtt.cli.help import TranslatedGroup
 from wx2mqtt.cli.operations import run_operation
-from wx2mqtt.cli.terminal import print_answer
+from wx2mqtt.cli.terminal import command_language, print_answer
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.model import Json
 
@@ -73,7 +73,7 @@ def journal_list(
         "commands": ("id", "user", "sender", "state", "code", "accepted", "attempts", "message"),
         "set_aside": ("row", "topic", "sort", "since", "why"),
     }
-    print_answer(answer, None if as_json else columns)
+    print_answer(answer, None if as_json else columns, command_language(config, os.environ))
 
 
 @journal.command("show")
@@ -113,7 +113,8 @@ def people_list(
     """List who has which topic, and how each was matched."""
     columns = ("user", "kind", "name", "matched_by", "trusted", "removed", "unresolved")
     answer = _run_operation(config, "people.list", {}, account)
-    print_answer(answer, None if as_json else {"people": columns})
+    tables = None if as_json else {"people": columns}
+    print_answer(answer, tables, command_language(config, os.environ))
 
 
 @people.command("assign")
@@ -141,7 +142,7 @@ def cluster_show(context: typer.Context, config: ConfigOption = None, as_json: J
     columns = ("instance", "state", "accounts", "max_accounts", "lag", "version", "url")
     answer = asyncio.run(cluster_report(loaded))
     tables = {"instances": columns, "accounts": ("account", "instance")}
-    print_answer(answer, None if as_json else tables)
+    print_answer(answer, None if as_json else tables, loaded.settings.language)
 
 
 @cluster.command("drain")

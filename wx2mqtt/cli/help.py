@@ -1,4 +1,4 @@
-"""`--help` in Chinese: for a Chinese locale, and where the configuration says so.
+"""`--help` and usage errors in Chinese: for a Chinese locale, and where the configuration says so.
 
 The texts are those of the reference (`wx2mqtt.i18n.reference`); options and names stay as they are typed.
 """
@@ -8,17 +8,23 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
 from wx2mqtt.cli.terminal import command_language
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import text_width
 
 LINE_COLUMNS = 80
 NAME_COLUMNS = 30
+
+# What typer raises for a command line that it cannot understand; it names only this one of its subclasses.
+UsageError: Any = typer.BadParameter.__bases__[0]
 
 # A word of ASCII signs, or one other character.
 _UNIT = re.compile(r"[!-~]+|[^!-~]")
@@ -44,6 +50,34 @@ class TranslatedGroup(TyperGroup):
         return super().get_help(ctx) if is_english else "\n".join(_chinese_help(self, ctx))
 
 
+def show_usage_error(error: Any, write_line: Callable[[str], None], language: Language) -> int:
+    """Writes how a command is used and what is wrong with this use; returns the exit code.
+
+    A group without a command shows its help, which has its language already.
+    """
+    is_help = type(error).show is not UsageError.show
+    if language == "en" or is_help:
+        error.show()
+    else:
+        for line in _usage_error_lines(error):
+            write_line(line)
+    return int(error.exit_code)
+
+
+def _usage_error_lines(error: Any) -> Iterator[str]:
+    ctx = error.ctx
+    if ctx is not None:
+        yield _usage_line(ctx.command, ctx)
+        yield f"用 {ctx.command_path} --help 查看说明。"
+        yield ""
+    yield f"错误：{sentence_text(error.format_message(), 'zh')}"
+
+
+def _usage_line(command: Any, ctx: Any) -> str:
+    pieces = (chinese_text(piece) for piece in command.collect_usage_pieces(ctx))
+    return f"用法：{ctx.command_path} {' '.join(pieces)}"
+
+
 def chinese_text(english: str) -> str:
     """Returns the Chinese of a help text; the English one where there is none."""
     from wx2mqtt.i18n.reference import REFERENCE_TEXTS  # noqa: PLC0415 - only a help needs them
@@ -53,8 +87,7 @@ def chinese_text(english: str) -> str:
 
 
 def _chinese_help(command: TyperCommand | TyperGroup, ctx: Any) -> Iterator[str]:
-    pieces = (chinese_text(piece) for piece in command.collect_usage_pieces(ctx))
-    yield f"用法：{ctx.command_path} {' '.join(pieces)}"
+    yield _usage_line(command, ctx)
     yield ""
     yield from _wrapped(chinese_text((command.help or "").strip()), indent=2)
     parameters = command.get_params(ctx)

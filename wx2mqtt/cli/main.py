@@ -19,12 +19,14 @@ from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.control_socket import BridgeNotRunning
 from wx2mqtt.cli import run
 from wx2mqtt.cli.groups import FIRST_ACCOUNT_HELP, AccountOption, ConfigOption, cluster, journal, people
-from wx2mqtt.cli.help import TranslatedCommand, TranslatedGroup
+from wx2mqtt.cli.help import TranslatedCommand, TranslatedGroup, UsageError, show_usage_error
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code, health_report
 from wx2mqtt.cli.setup import setup
 from wx2mqtt.cli.terminal import command_language, complain, preferred_language, show
 from wx2mqtt.errors import SettingsError, Wx2MqttError
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.settings.loader import find_config, load_valid_settings
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -52,15 +54,26 @@ ExplainOption = Annotated[
 
 def run_command_line(arguments: Sequence[str]) -> int:
     try:
-        app(list(arguments), prog_name="wx2mqtt")
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else EXIT_UNEXPECTED
+        ended = app(list(arguments), prog_name="wx2mqtt", standalone_mode=False)
+    except SystemExit as exited:
+        return exited.code if isinstance(exited.code, int) else EXIT_UNEXPECTED
+    except typer.Abort:
+        complain(sentence_text("Aborted!", _language_of(arguments)))
+        return EXIT_UNEXPECTED
+    except UsageError as error:
+        return show_usage_error(error, complain, _language_of(arguments))
     except Wx2MqttError as error:
-        # The configuration file that the command line names: its language is that of errors, too.
-        files = [value for option, value in pairwise(arguments) if option in {"-c", "--config"}]
-        config = Path(files[0]) if files else None
-        return exit_code(error, complain, command_language(config, os.environ))
-    return EXIT_OK
+        return exit_code(error, complain, _language_of(arguments))
+    return ended if isinstance(ended, int) else EXIT_OK
+
+
+def _language_of(arguments: Sequence[str]) -> Language:
+    """Returns the language of errors: of `--language`, of the configuration file, or of the terminal."""
+    given = dict(pairwise(arguments))
+    if given.get("--language") in {"en", "zh"}:
+        return "zh" if given["--language"] == "zh" else "en"
+    file = given.get("-c") or given.get("--config")
+    return command_language(Path(file) if file else None, os.environ)
 
 
 def _print_version(requested: bool) -> None:
@@ -212,7 +225,7 @@ def healthcheck(
         if settings_error is not None:
             raise settings_error from None
         is_well, text = False, str(error)
-    show(text or "well")
+    show(sentence_text(text or "well", loaded.settings.language))
     raise typer.Exit(EXIT_OK if is_well else EXIT_UNEXPECTED)
 
 
@@ -288,7 +301,13 @@ def simulate(
 
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
     options = SimulatorOptions(host=host, port=port, tls=tls, friends=friends, autoscan=autoscan)
-    raise typer.Exit(run_simulator(options))
+    language = preferred_language(os.environ)
+    exit_status = run_simulator(
+        options,
+        lambda line: show(sentence_text(line, language)),
+        lambda line: complain(sentence_text(line, language)),
+    )
+    raise typer.Exit(exit_status)
 
 
 @schema.command("config")

@@ -14,7 +14,7 @@ from wx2mqtt.app.stores import open_database
 from wx2mqtt.bridge.health import operational_problems
 from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew, WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n import Language
-from wx2mqtt.i18n.settings import problem_text
+from wx2mqtt.i18n.settings import problem_text, sentence_text
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.embedded import PortInUse
 from wx2mqtt.settings.loader import LoadedSettings
@@ -44,14 +44,13 @@ def exit_code(error: Wx2MqttError, write_line: Callable[[str], None], language: 
                 write_line(problem_text(problem, language))
             return EXIT_CONFIGURATION
         case StoreTooNew() | WrongStoreKey():
-            write_line(str(error))
-            return EXIT_CONFIGURATION
+            code = EXIT_CONFIGURATION
         case StoreError() | PortInUse() | CannotListen():
-            write_line(str(error))
-            return EXIT_TEMPORARY
+            code = EXIT_TEMPORARY
         case _:
-            write_line(str(error))
-            return EXIT_UNEXPECTED
+            code = EXIT_UNEXPECTED
+    write_line(sentence_text(str(error), language))
+    return code
 
 
 def store_path(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:

@@ -58,7 +58,7 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
         environment = RunEnvironment(
             env=os.environ,
             notifier=SystemdNotifier(os.environ),
-            on_progress=contacts_progress(),
+            on_progress=contacts_progress(loaded.settings.language),
             on_login_status=show_login,
             setup_command=setup_command(loaded, os.environ),
         )

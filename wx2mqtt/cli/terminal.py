@@ -15,6 +15,7 @@ from typing import TextIO
 
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import column_lines
 from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json
@@ -81,7 +82,7 @@ async def read_line() -> str:
         loop.remove_reader(fd)
 
 
-def contacts_progress() -> OnProgress:
+def contacts_progress(language: Language) -> OnProgress:
     """Returns a callback that shows the number of loaded contacts; it does nothing without a terminal."""
     if not sys.stderr.isatty():
         return lambda _count: None
@@ -90,7 +91,7 @@ def contacts_progress() -> OnProgress:
 
     progress = Progress(
         SpinnerColumn(),
-        TextColumn("contacts: {task.completed:.0f}"),
+        TextColumn(sentence_text("contacts: {task.completed:.0f}", language)),
         console=Console(stderr=True),
         transient=True,
     )
@@ -151,7 +152,9 @@ def _language_of_file(path: Path | None) -> str:
     return line[1] if line else ""
 
 
-def print_answer(answer: Json, tables: Mapping[str, Sequence[str]] | None = None) -> None:
+def print_answer(
+    answer: Json, tables: Mapping[str, Sequence[str]] | None = None, language: Language = "en"
+) -> None:
     """Prints an answer as JSON, or the lists that `tables` names as tables with these columns."""
     if tables is None or not isinstance(answer, dict):
         print(format_json(answer))
@@ -161,4 +164,4 @@ def print_answer(answer: Json, tables: Mapping[str, Sequence[str]] | None = None
         if isinstance(rows, list) and rows:
             print(format_table(rows, columns))
         elif name != "set_aside":
-            print(f"no {name}")
+            print(sentence_text(f"no {name}", language))

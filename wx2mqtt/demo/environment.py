@@ -30,6 +30,7 @@ from wx2mqtt.app.configuration import mqtt_options
 from wx2mqtt.demo.script import play_script
 from wx2mqtt.errors import BrokerError, NotConnected, Wx2MqttError
 from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import demo_text
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.client import ConnectionWaiter, MqttClient, clear_client, running
@@ -147,7 +148,7 @@ async def _run(options: DemoOptions) -> None:
             run_task = asyncio.create_task(environment.app.run())
             try:
                 if options.once:
-                    await _play(environment, run_task)
+                    await _play(environment, run_task, options.language)
                     environment.stop_requested.set()
                 else:
                     print(explanation(environment.addresses, options.language), flush=True)
@@ -157,10 +158,10 @@ async def _run(options: DemoOptions) -> None:
                 await asyncio.wait({run_task})
 
 
-async def _play(environment: DemoEnvironment, run_task: asyncio.Task[None]) -> None:
+async def _play(environment: DemoEnvironment, run_task: asyncio.Task[None], language: Language) -> None:
     """Plays the conversation; raises `Wx2MqttError` if the bridge ends, or is stopped, before its end."""
     addresses = environment.addresses
-    script = play_script(addresses.phone, addresses.broker.url, addresses.backend)
+    script = play_script(addresses.phone, addresses.broker.url, addresses.backend, language)
     script_task = asyncio.create_task(script)
     await asyncio.wait({script_task, run_task}, return_when=asyncio.FIRST_COMPLETED)
     if script_task.done():
@@ -207,7 +208,7 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
             names = loaded.settings.accounts[DEMO_ACCOUNT].contacts
             announcement = config_topic(loaded.settings.homeassistant.prefix, DEMO_ACCOUNT)
             topics = (*Topics(DEMO_BASE).retained(names), announcement)
-            stack.push_async_callback(_clear_demo, client, topics)
+            stack.push_async_callback(_clear_demo, client, topics, options.language)
         app = await stack.enter_async_context(open_application(loaded, run_environment))
         assert app.web is not None
         addresses = DemoAddresses(
@@ -255,14 +256,15 @@ async def _refuse_second_bridge(options: MqttOptions, base: str) -> None:
         )
 
 
-async def _clear_demo(options: MqttOptions, topics: Sequence[str]) -> None:
+async def _clear_demo(options: MqttOptions, topics: Sequence[str], language: Language) -> None:
     """Removes what the broker keeps of the demo; says so where that is not possible."""
     try:
         left = await clear_client(options, topics)
     except NotConnected:
         left = [*topics]
     if left:
-        print(f"The broker keeps these topics of the demo: {', '.join(left)}", file=sys.stderr)
+        kept = f"The broker keeps these topics of the demo: {', '.join(left)}"
+        print(sentence_text(kept, language), file=sys.stderr)
 
 
 def _check_ports(options: DemoOptions) -> None:

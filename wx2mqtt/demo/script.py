@@ -9,6 +9,8 @@ import httpx
 from typing_extensions import override
 
 from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.setup import demo_text, text_width
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.client import ConnectionWaiter, MqttClient, running
@@ -16,6 +18,9 @@ from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.values import frozen
 
 QUESTION, ANSWER = "我快到家了，开灯 ☀", "灯已打开。欢迎回家！"
+
+# The widths of the first two columns that are printed.
+WHO_COLUMNS, WHERE_COLUMNS = 7, 15
 
 # Seconds that the simulator waits for a sent message before it answers.
 SENT_POLL_SECONDS = 5
@@ -31,7 +36,7 @@ class Conversation:
     person: str
     #: To whom it is written; empty where there is only the bot.
     to: str
-    #: Who is seen to answer on the phone.
+    #: Who is seen to answer on the phone: a key of `demo_text`.
     sender: str
     #: For the whole conversation. On WeCom the state of the code is asked for every 3 s.
     seconds: float = 9.0
@@ -39,9 +44,9 @@ class Conversation:
 
 # To a bot the owner writes first: before that iLink and WeCom let it send nothing (ilink 10.1.1, wecom 5.2).
 CONVERSATIONS = {
-    "webwx": Conversation(prefix="", person="wife", to="me", sender="from the owner:  "),
-    "ilink": Conversation(prefix="ilink/", person="me", to="", sender="from the bot:    "),
-    "wecom": Conversation(prefix="wecom/", person="me", to="", sender="from the bot:    ", seconds=20.0),
+    "webwx": Conversation(prefix="", person="wife", to="me", sender="from_owner"),
+    "ilink": Conversation(prefix="ilink/", person="me", to="", sender="from_bot"),
+    "wecom": Conversation(prefix="wecom/", person="me", to="", sender="from_bot", seconds=20.0),
 }
 
 
@@ -83,7 +88,7 @@ class ScriptListener(ConnectionWaiter):
                 return body
 
 
-async def play_script(simulator: str, broker: str, backend: str) -> None:
+async def play_script(simulator: str, broker: str, backend: str, language: Language) -> None:
     """Plays the conversation; raises `Wx2MqttError` if it does not finish in time."""
     listener, conversation = ScriptListener(broker), CONVERSATIONS[backend]
     try:
@@ -93,30 +98,34 @@ async def play_script(simulator: str, broker: str, backend: str) -> None:
             httpx.AsyncClient(base_url=simulator, trust_env=False) as phone,
         ):
             await listener.wait_connected(None)
-            await _converse(listener, phone, conversation)
+            await _converse(listener, phone, conversation, language)
     except TimeoutError:
         raise Wx2MqttError(f"The conversation did not finish within {conversation.seconds:g} s.") from None
 
 
-async def _log_in(listener: ScriptListener, phone: httpx.AsyncClient, control_prefix: str) -> None:
+async def _log_in(
+    listener: ScriptListener, phone: httpx.AsyncClient, control_prefix: str, language: Language
+) -> None:
     """Scans and confirms; `control_prefix` is the path of the backend in the simulator's control API."""
     steps = (("waiting_for_scan", "scan"), ("waiting_for_confirm", "confirm"), ("online", ""))
     for state, action in steps:
         message = await listener.wait_for_message("wx/login/state", state=state)
-        _print_message("bridge", "wx/login/state", message)
+        _print_line(language, "bridge", "wx/login/state", _shown(message))
         if action:
             await _post(phone, f"{control_prefix}{action}")
 
 
-async def _converse(listener: ScriptListener, phone: httpx.AsyncClient, conversation: Conversation) -> None:
-    await _log_in(listener, phone, conversation.prefix)
+async def _converse(
+    listener: ScriptListener, phone: httpx.AsyncClient, conversation: Conversation, language: Language
+) -> None:
+    await _log_in(listener, phone, conversation.prefix, language)
     message = {"from": conversation.person, "text": QUESTION}
     if conversation.to:
         message["to"] = conversation.to
     await _post(phone, f"{conversation.prefix}say", message)
-    await _answer(listener, conversation.person)
+    await _answer(listener, conversation.person, language)
     text = await _wait_for_sent_text(phone, conversation.prefix)
-    print(f"phone   ←  {conversation.sender}{text}", flush=True)
+    _print_line(language, "phone", demo_text(language, conversation.sender), text, arrow="←")
 
 
 async def _wait_for_sent_text(phone: httpx.AsyncClient, prefix: str) -> str:
@@ -131,12 +140,14 @@ async def _wait_for_sent_text(phone: httpx.AsyncClient, prefix: str) -> str:
             return str(texts[-1])
 
 
-async def _answer(listener: ScriptListener, user: str) -> None:
+async def _answer(listener: ScriptListener, user: str, language: Language) -> None:
     """Waits for the message of a person, answers it, and waits for the result."""
-    _print_message("WeChat", f"wx/in/{user}", await listener.wait_for_message(f"wx/in/{user}"))
+    message = await listener.wait_for_message(f"wx/in/{user}")
+    _print_line(language, "wechat", f"wx/in/{user}", _shown(message))
     await listener.publish(f"wx/out/{user}", ANSWER)
-    print(f"you     →  {f'wx/out/{user}':<15}  {ANSWER}")
-    _print_message("bridge", f"wx/result/{user}", await listener.wait_for_message(f"wx/result/{user}"))
+    _print_line(language, "you", f"wx/out/{user}", ANSWER)
+    result = await listener.wait_for_message(f"wx/result/{user}")
+    _print_line(language, "bridge", f"wx/result/{user}", _shown(result))
 
 
 async def _post(phone: httpx.AsyncClient, action: str, body: dict[str, str] | None = None) -> None:
@@ -144,9 +155,15 @@ async def _post(phone: httpx.AsyncClient, action: str, body: dict[str, str] | No
     response.raise_for_status()
 
 
-def _print_message(sender: str, topic: str, body: dict[str, Json]) -> None:
-    shown = {
-        key: body[key] for key in ("state", "needs", "seq", "kind", "text", "status", "code") if key in body
-    }
-    text = json.dumps(shown, ensure_ascii=False)
-    print(f"{sender:<7} →  {topic:<15}  {text}", flush=True)
+def _shown(body: dict[str, Json]) -> str:
+    """Returns what of a message is shown."""
+    keys = ("state", "needs", "seq", "kind", "text", "status", "code")
+    return json.dumps({key: body[key] for key in keys if key in body}, ensure_ascii=False)
+
+
+def _print_line(language: Language, who: str, where: str, text: str, arrow: str = "→") -> None:
+    """Prints who said what, in columns."""
+    name = demo_text(language, f"who_{who}")
+    name += " " * (WHO_COLUMNS - text_width(name))
+    where += " " * (WHERE_COLUMNS - text_width(where))
+    print(f"{name} {arrow}  {where}  {text}", flush=True)

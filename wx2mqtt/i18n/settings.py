@@ -1,4 +1,4 @@
-"""Chinese for what is wrong with a configuration.
+"""Chinese for what is wrong with a configuration, and the look-up of sentences that errors keep in English.
 
 The English text is the key, as it stands in the code, with `{name}` where the code puts a fact in. A test holds every
 sentence of the settings against these keys. Sentences are made in many places and kept by problems, warnings and
@@ -13,6 +13,7 @@ from functools import cache, partial
 
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.errors import DEMO_TEXTS, ERROR_TEXTS, USAGE_TEXTS
 
 PROBLEM_TEXTS: Mapping[str, str] = {
     # any value
@@ -264,6 +265,7 @@ PROBLEM_TEXTS: Mapping[str, str] = {
 _SOURCES: Mapping[str, str] = {"environment": "环境变量", "credential": "systemd 凭据", "file": "文件"}
 
 _FACT = re.compile(r"\{(\w+)\}")
+_SENTENCE_FACTS = {"advice", "why"}
 _SHOWN_VALUE = re.compile(r"'([^']*)' (.+)", re.DOTALL)
 
 
@@ -277,7 +279,7 @@ def problem_text(problem: Problem, language: Language) -> str:
 
 
 def sentence_text(english: str, language: Language) -> str:
-    """Returns a sentence about a value in a language."""
+    """Returns a sentence about a value, or that of an error, in a language."""
     return chinese_sentence(english) if language == "zh" else english
 
 
@@ -294,7 +296,8 @@ def chinese_sentence(english: str) -> str:
 @cache
 def _templates() -> list[tuple[list[str], str]]:
     """Returns each English sentence as its literal parts with the names of facts between them."""
-    return [(_FACT.split(english), chinese) for english, chinese in PROBLEM_TEXTS.items()]
+    texts = {**PROBLEM_TEXTS, **USAGE_TEXTS, **ERROR_TEXTS, **DEMO_TEXTS}
+    return [(_FACT.split(english), chinese) for english, chinese in texts.items()]
 
 
 def _facts_of(english: str, parts: Sequence[str]) -> dict[str, str] | None:
@@ -320,4 +323,4 @@ def _chinese_fact(facts: Mapping[str, str], name: re.Match[str]) -> str:
     fact = facts[name[1]]
     if name[1] == "names":
         return fact.replace("' or '", "”或“").replace(" or ", " 或 ").replace(", ", "、")
-    return chinese_sentence(fact) if name[1] == "advice" else fact
+    return chinese_sentence(fact) if name[1] in _SENTENCE_FACTS else fact

@@ -192,6 +192,12 @@ setup_text = partial(text, SETUP_MESSAGES)
 
 
 DEMO_MESSAGES: Catalogue = {
+    "who_bridge": ("bridge", "桥接"),
+    "who_wechat": ("WeChat", "微信"),
+    "who_you": ("you", "你"),
+    "who_phone": ("phone", "手机"),
+    "from_bot": ("from the bot:", "机器人："),
+    "from_owner": ("from the owner:", "主人："),
     "local": ("nothing leaves this machine.", "任何内容都不会离开本机。"),
     "shared": (
         """no WeChat account is involved; your broker keeps nothing of it afterwards.

@@ -199,7 +199,9 @@ class Questions:
     def _choose_language(self) -> Language:
         languages: list[Language] = ["zh", "en"] if self._language == "zh" else ["en", "zh"]
         names = [setup_text(language, "this_language") for language in languages]
-        return languages[self._prompt.choose(self._text("which_language"), names)]
+        # Nobody has said yet which of them the person reads.
+        question = " / ".join(setup_text(language, "which_language") for language in languages)
+        return languages[self._prompt.choose(question, names)]
 
     def _choose_backend(self) -> BackendName:
         backends = sorted(get_args(BackendName), key=lambda name: name != FIRST_BACKEND)

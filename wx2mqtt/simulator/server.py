@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import signal
 import ssl
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -158,16 +158,21 @@ class Simulator:
 _EXIT_ADDRESS_IN_USE, _EXIT_BAD_FOLDER = 75, 78
 
 
-def run_simulator(options: SimulatorOptions) -> int:
-    """Runs until SIGINT or SIGTERM; returns the exit code and writes the reason of a failure to stderr."""
+def run_simulator(
+    options: SimulatorOptions, show: Callable[[str], None], complain: Callable[[str], None]
+) -> int:
+    """Runs until SIGINT or SIGTERM and shows its addresses, by lines; complains in one line of a failure.
+
+    Returns the exit code.
+    """
     if options.tls is not None and (problem := _certificate_problem(options.tls)):
-        sys.stderr.write(f"{options.tls}: {problem}; give --tls a folder that can be written\n")
+        complain(f"{options.tls}: {problem}; give --tls a folder that can be written")
         return _EXIT_BAD_FOLDER
     try:
-        asyncio.run(_run(options))
+        asyncio.run(_run(options, show))
     except OSError as error:
         address = f"{options.host}:{options.port}"
-        sys.stderr.write(f"cannot listen on {address}: {error.strerror}; choose another --host or --port\n")
+        complain(f"cannot listen on {address}: {error.strerror}; choose another --host or --port")
         return _EXIT_ADDRESS_IN_USE
     return 0
 
@@ -182,14 +187,14 @@ def _certificate_problem(folder: Path) -> str:
     return ""
 
 
-async def _run(options: SimulatorOptions) -> None:
+async def _run(options: SimulatorOptions, show: Callable[[str], None]) -> None:
     async with Simulator(options.host, options.port, tls=options.tls) as simulator:
         simulator.wechat.settings.autoscan = options.autoscan
         simulator.wechat.ilink.settings.autoscan = OWNER if options.autoscan else ""
         simulator.wechat.wecom.settings.autoscan = OWNER if options.autoscan else ""
         simulator.wechat.world.populate(friends=options.friends)
-        sys.stdout.write(startup_text(simulator.url, options))
-        sys.stdout.flush()
+        for line in startup_text(simulator.url, options).splitlines():
+            show(line)
         await _wait_for_stop_signal()
 
 

@@ -175,22 +175,24 @@ async def test_a_reset_gives_a_fresh_world(online: WebClient):
     assert state["people"] == 15
 
 
-def test_the_command_says_in_one_line_what_it_cannot_have(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_the_command_says_in_one_line_what_it_cannot_have(tmp_path: Path):
+    lines: list[str] = []
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert run_simulator(SimulatorOptions(port=port)) == 75
-    assert capsys.readouterr().err.startswith(f"cannot listen on 127.0.0.1:{port}: ")
+        assert run_simulator(SimulatorOptions(port=port), lines.append, lines.append) == 75
+    assert lines.pop().startswith(f"cannot listen on 127.0.0.1:{port}: ")
     (tmp_path / "file").write_text("")
-    assert run_simulator(SimulatorOptions(tls=tmp_path / "file")) == 78
-    assert capsys.readouterr().err.count("\n") == 1
+    assert run_simulator(SimulatorOptions(tls=tmp_path / "file"), lines.append, lines.append) == 78
+    assert len(lines) == 1
 
 
 async def test_the_command_tells_where_it_is_and_stops_when_told(tmp_path: Path):
     code = (
-        "from pathlib import Path; from wx2mqtt.simulator.server import SimulatorOptions, run_simulator; "
-        f"run_simulator(SimulatorOptions(port=0, friends=2, autoscan=True, tls=Path({str(tmp_path)!r})))"
+        "from functools import partial; from pathlib import Path; from wx2mqtt.simulator.server import SimulatorOptions, run_simulator; "
+        "show = partial(print, flush=True); "
+        f"run_simulator(SimulatorOptions(port=0, friends=2, autoscan=True, tls=Path({str(tmp_path)!r})), show, print)"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=-1, env={**os.environ})
     assert process.stdout is not None

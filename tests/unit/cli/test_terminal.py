@@ -69,11 +69,12 @@ def test_the_bridge_tells_a_person_at_a_terminal_what_to_do(monkeypatch, termina
     assert bool(out.getvalue()) is terminal
 
 
+@pytest.mark.parametrize(("language", "text"), [("en", "contacts: 500"), ("zh", "联系人：500")])
 @pytest.mark.parametrize("terminal", [True, False])
-def test_the_contacts_are_counted_for_a_person_at_a_terminal(monkeypatch, terminal):
+def test_the_contacts_are_counted_for_a_person_at_a_terminal(monkeypatch, terminal, language, text):
     out = Screen() if terminal else io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
-    show = contacts_progress()
+    show = contacts_progress(language)
     show(500)
     show(0)
-    assert ("contacts: 500" in out.getvalue()) is terminal
+    assert (text in out.getvalue()) is terminal
