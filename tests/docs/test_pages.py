@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.docs.code_help import CODE_HELP
-from tests.docs.markdown import ROOT, anchor, anchors, blocks, links, pages, prose
+from tests.docs.markdown import ROOT, Block, anchor, anchors, blocks, links, pages, prose
 from tests.docs.table_texts import TABLE_TEXTS
 from tests.docs.tables import TABLE, TABLES, page_with_tables, said
 from tests.docs.tables import pages as pages_with_tables
@@ -182,17 +182,20 @@ def form(path: Path) -> dict[str, object]:
     text = path.read_text(encoding="utf-8")
     return {
         "headings": [len(level) for level in re.findall(r"^(#+) ", text, re.MULTILINE)],
-        "blocks": [(block.language, commands(block.text)) for block in blocks(path)],
+        "blocks": [(block.language, commands(block)) for block in blocks(path)],
         "tables": [line.count("|") - line.count("\\|") for line in text.splitlines() if line.startswith("|")],
     }
 
 
-def commands(text: str) -> list[str]:
+def commands(block: Block) -> list[str]:
     """Returns the first words of each line of a block: what people type, without their own sentences.
 
-    A configuration for Chinese readers also says `language: zh`.
+    A configuration for Chinese readers also says `language: zh`. A block of text shows what is printed, in the
+    language of the page: of it the lines count.
     """
-    words = [word[0] for line in text.splitlines() if (word := re.findall(r"^\s*[\w./-]+", line))]
+    if block.language == "text":
+        return ["" for _ in block.text.splitlines()]
+    words = [word[0] for line in block.text.splitlines() if (word := re.findall(r"^\s*[\w./-]+", line))]
     return [word for word in words if word != "language"]
 
 
