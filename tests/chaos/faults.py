@@ -277,13 +277,13 @@ def _settled_before_puback() -> None:
 
 
 def _nothing_again_after_reconnect() -> None:
-    from wx2mqtt.bridge.outbox_reader import OutboxReader
+    from wx2mqtt.bridge.outbox_rows import OutboxReader
 
     _put(OutboxReader, "restart", lambda _: None)
 
 
 def _messages_swapped() -> None:
-    from wx2mqtt.bridge.outbox_reader import OutboxReader
+    from wx2mqtt.bridge.outbox_rows import OutboxReader
 
     add = OutboxReader.add
 

@@ -25,7 +25,7 @@ from tests.docs.limit_rows import (
 from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, buttons, limits
 from wx2mqtt.app import operations, redaction
-from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained_commands, view
+from wx2mqtt.bridge import inbound_rows, inflight, outbox_rows, retained_commands, view
 from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, validation, waiting_commands
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
@@ -172,7 +172,7 @@ _BRIDGE_LIMITS = (
         "publishes",
         WAITS,
     ),
-    limit("publishes in memory that are due", outbox_reader.MAX_ROWS_IN_MEMORY, "publishes", WAITS),
+    limit("publishes in memory that are due", outbox_rows.MAX_ROWS_IN_MEMORY, "publishes", WAITS),
     limit("commands for one chat in memory", waiting_commands.MAX_COMMANDS_PER_CHAT, "commands", WAITS),
     limit("commands in memory", waiting_commands.MAX_COMMANDS_IN_MEMORY, "commands", WAITS),
     limit(

@@ -132,7 +132,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.receiver:MAX_EMPTY_SYNCS"),
             *(
                 "wechat.webwx.contact_list:MAX_CONSECUTIVE_FAILURES",
-                "bridge.published_rows:MAX_REPEATED_MESSAGES",
+                "bridge.outbox_rows:MAX_REPEATED_MESSAGES",
             ),
             *("wechat.webwx.contact_list:MAX_GROUP_REFRESHES", "wechat.webwx.login_flow:MAX_STRANGE_ANSWERS"),
             *("wechat.ilink.protocol.endpoints:MAX_REPLIES_PER_MESSAGE", "bridge.renewal:MAX_OFFERS"),

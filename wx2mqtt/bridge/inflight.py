@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 # Publishes that wait for a PUBACK; mosquitto queues 1000, and most brokers allow at least 100. How many
 # messages may be published twice after a kill is another limit: `MAX_REPEATED_MESSAGES` in
-# `published_rows.py`.
+# `outbox_rows.py`.
 MAX_UNACKED_PUBLISHES = 100
 
 # The most that an MQTT 5 PUBLISH needs besides topic and payload.

@@ -17,8 +17,7 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, InflightWindow, RefusedTopics
-from wx2mqtt.bridge.outbox_reader import OutboxReader
-from wx2mqtt.bridge.published_rows import PublishedRows
+from wx2mqtt.bridge.outbox_rows import OutboxReader, PublishedRows
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
@@ -41,9 +40,9 @@ DROP_REASON = f"refused by the broker for {REFUSED_GIVE_UP_DAYS} days"
 class Publisher:
     """Publishes the outbox of one account.
 
-    1. A row is handed over by `add`, or read from the journal after a reconnect (`outbox_reader.py`).
+    1. A row is handed over by `add`, or read from the journal after a reconnect (`outbox_rows.py`).
     2. It is published when a slot of the window is free (`inflight.py`). A message also waits while a kill
-       would repeat too many others (`published_rows.py`). A row whose expiry is over is dropped instead.
+       would repeat too many others (`outbox_rows.py`). A row whose expiry is over is dropped instead.
     3. `_on_answer` takes the answer of the broker; `PublishedRows` stores it.
     """
 

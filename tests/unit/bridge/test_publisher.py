@@ -21,13 +21,13 @@ from tests.support.fake_link import FakeLink, Sent
 from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
-from wx2mqtt.bridge import inflight, outbox_reader, published_rows, publisher
+from wx2mqtt.bridge import inflight, outbox_rows, publisher
 from wx2mqtt.bridge.inflight import (
     MAX_HEAD_DISCONNECTS,
     MAX_UNACKED_PUBLISHES,
     InflightWindow,
 )
-from wx2mqtt.bridge.published_rows import MAX_REPEATED_MESSAGES
+from wx2mqtt.bridge.outbox_rows import MAX_REPEATED_MESSAGES
 from wx2mqtt.bridge.publisher import REFUSED_GIVE_UP_SECONDS, Publisher
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import StoreFull
@@ -312,7 +312,7 @@ async def test_what_the_broker_did_not_acknowledge_is_not_published_again_when_i
 async def test_more_expired_rows_than_memory_holds_keep_nothing_back(
     harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(outbox_reader, "READ_BATCH_ROWS", 7)
+    monkeypatch.setattr(outbox_rows, "READ_BATCH_ROWS", 7)
     harness.clock.now -= 61_000
     await harness.publish(*["t"] * 100, expiry=60)
     await harness.publish("a")
@@ -454,7 +454,7 @@ async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(
     harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
     """In a burst that is so at most answers, and each would cost a turn of the publishing loop."""
-    monkeypatch.setattr(published_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    monkeypatch.setattr(outbox_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     looked = 0
     publish_waiting = harness.publisher._publish_waiting
 
@@ -482,7 +482,7 @@ async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(
 async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_it_is_acknowledged(
     harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(published_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    monkeypatch.setattr(outbox_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     marked: list[int] = []
     mark_published = harness.journal.outbox.mark_published
 
@@ -505,7 +505,7 @@ async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_i
 async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_window(
     harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(published_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    monkeypatch.setattr(outbox_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     held, let_go, marked = asyncio.Event(), asyncio.Event(), list[int]()
     mark_published = harness.journal.outbox.mark_published
 
@@ -1348,7 +1348,7 @@ async def test_batches_that_come_in_the_wrong_order_go_out_in_that_of_their_comm
 
 
 async def test_more_than_memory_should_hold_waits_in_the_journal(harness: PublisherHarness, monkeypatch):
-    monkeypatch.setattr(outbox_reader, "MAX_ROWS_IN_MEMORY", 3)
+    monkeypatch.setattr(outbox_rows, "MAX_ROWS_IN_MEMORY", 3)
     await caught_up(harness)
     harness.link.takes = False
     assert harness.link.connection is not None
