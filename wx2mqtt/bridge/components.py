@@ -25,7 +25,7 @@ from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.homeassistant import HomeAssistantDiscovery
 from wx2mqtt.bridge.inbound import InboundMessages
-from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.downloader import MediaDownloader
 from wx2mqtt.bridge.owner import AccountOwner
@@ -37,7 +37,6 @@ from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher, SizedHandler
 from wx2mqtt.bridge.requests.handlers import AccountRequests
 from wx2mqtt.bridge.retained_commands import RetainedCommands
-from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.status_topics import StatusReporter, StatusTopics
 from wx2mqtt.bridge.wechat_calls import WeChatCalls

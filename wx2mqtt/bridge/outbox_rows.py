@@ -2,7 +2,7 @@
 
     commit -> `OutboxReader.rows` -> published -> PUBACK -> commit -> no longer in memory
 
-`publisher.py` takes a row from the first register, `OutboxReader`, and adds it to the second, `PublishedRows`.
+`publisher.py` takes a row from the first register, `OutboxReader`, and adds it to the other, `PublishedRows`.
 """
 
 from __future__ import annotations
@@ -214,9 +214,9 @@ class PublishedRows:
 
         published -> open -> PUBACK -> acknowledged -> commit -> published in the journal, no longer here
 
-    A kill now would repeat the open rows. It would not repeat an acknowledged one: its PUBACK is in the PUBACK
-    log (`store/mapped_files.py`), which a power cut may destroy. Where there is no log, since the store is not
-    on this machine, acknowledged rows would be repeated too, and are stored sooner.
+    A kill now would repeat the open rows. It would not repeat an acknowledged one: its PUBACK is in the
+    PUBACK log (`store/mapped_files.py`), which a power cut may destroy. Where there is no log, since the
+    store is not on this machine, acknowledged rows would be repeated too, and are stored sooner.
 
     The publisher reports each step of a row:
 
