@@ -26,7 +26,7 @@ from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, buttons, limits
 from wx2mqtt.app import operations, redaction
 from wx2mqtt.bridge import inbound_rows, inflight, outbox_rows, retained_commands, view
-from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, validation, waiting_commands
+from wx2mqtt.bridge.commands import alert_queue, file_preparation, results, validation, waiting_commands
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import connection_errors, packets, reconnect
@@ -245,8 +245,8 @@ _BRIDGE_LIMITS = (
         "topics",
         OLDEST_FORGOTTEN,
     ),
-    limit("users in health who got nothing", outcomes.MAX_FAILING_USERS, "users", OLDEST_FORGOTTEN),
-    limit("commands that were not sent, in the log of a minute", outcomes.MAX_LOG_LINES, "lines", COUNTED),
+    limit("users in health who got nothing", results.MAX_FAILING_USERS, "users", OLDEST_FORGOTTEN),
+    limit("commands that were not sent, in the log of a minute", results.MAX_LOG_LINES, "lines", COUNTED),
     limit("a text in a line of the log", redaction.MAX_TEXT_CHARACTERS, "characters", "is cut"),
     limit(
         "a traceback in the log",

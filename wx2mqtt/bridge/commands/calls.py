@@ -17,7 +17,7 @@ from typing import Any
 
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.bridge.commands.intake import CommandIntake
-from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
+from wx2mqtt.bridge.commands.results import CommandOutcomes
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import now_ms

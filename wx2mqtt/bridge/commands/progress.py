@@ -20,10 +20,15 @@ from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.combined_messages import AttemptPlan
 from wx2mqtt.bridge.commands.fallback_states import with_fallback
-from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.questions import CommandQuestions
 from wx2mqtt.bridge.commands.resolver import CommandResolver
-from wx2mqtt.bridge.commands.results import ResultPublications, final_result, result_of_parts, with_remarks
+from wx2mqtt.bridge.commands.results import (
+    CommandOutcomes,
+    ResultPublications,
+    final_result,
+    result_of_parts,
+    with_remarks,
+)
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.i18n.bridge import bridge_text

@@ -30,11 +30,11 @@ from wx2mqtt.bridge.commands.next_step import (
     WindowStep,
     max_unanswered_attempts,
 )
-from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.progress import CommandProgress
 from wx2mqtt.bridge.commands.questions import CardUpdates, CommandQuestions
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, has_file, is_recall, is_simple
 from wx2mqtt.bridge.commands.results import (
+    CommandOutcomes,
     ResultPublications,
     final_result,
     rejected_result,
