@@ -146,7 +146,7 @@ def _early_result() -> None:
 
 
 def _second_result() -> None:
-    from wx2mqtt.bridge.commands.progress import CommandProgress
+    from wx2mqtt.bridge.commands.attempts import CommandProgress
     from wx2mqtt.model import Status
 
     store = CommandProgress._store_results

@@ -1,20 +1,48 @@
-"""Makes single attempts to send a message or to recall one, and tells the echo filter of each.
+"""Makes the attempts at commands, and stores what becomes of them.
 
-`sender.py` decides when an attempt is made and what follows from its outcome. A file is fetched and uploaded
-before (`file_preparation.py`).
+    CommandProgress.begin     before the request is written: after a crash the attempt is in doubt
+    SendAttempts.attempt      the call of WeChat
+    CommandProgress.end_…     an attempt has ended and its command has not: nothing was delivered, nothing was
+                              answered, or the next part of a long text was sent, or the caption of a file
+    CommandProgress.finish    the command has its result, which is published
+
+`sender.py` decides which of them comes next. A file is fetched and uploaded before (`file_preparation.py`).
 """
 
 from __future__ import annotations
 
-from wx2mqtt.bridge.commands.combined_messages import by_message
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
+from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, by_message
+from wx2mqtt.bridge.commands.fallback_states import with_fallback
+from wx2mqtt.bridge.commands.questions import CommandQuestions
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
+from wx2mqtt.bridge.commands.results import (
+    CommandOutcomes,
+    ResultPublications,
+    final_result,
+    result_of_parts,
+    with_remarks,
+)
+from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, OutcomeUnknown
-from wx2mqtt.model import ActionResult, Draft, Kind, Receipt, combined_text
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.model import ActionResult, Draft, Kind, Receipt, Result, Status, combined_text
 from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.store.commands import AlreadyFinished
+from wx2mqtt.store.records import NewPublication
+
+log = structlog.get_logger(__name__)
 
 # After so many messages in a row without a message id the recipients may not see them (ilink 10.1.5).
 UNCONFIRMED_WARNING_COUNT = 3
@@ -23,8 +51,188 @@ UNCONFIRMED_WARNING_COUNT = 3
 ECHO_DEADLINE_MS = 86_400_000
 
 
+class CommandProgress:
+    """Stores the attempts and the results of one account's commands.
+
+    Each method is one commit, and brings the queue of the chat up to date. The row that a method takes is that of a command, or of the leading one of a combined message.
+    """
+
+    def __init__(
+        self,
+        ctx: AccountContext,
+        resolver: CommandResolver,
+        waiting: WaitingCommands,
+        results: ResultPublications,
+        outcomes: CommandOutcomes,
+        questions: CommandQuestions,
+    ) -> None:
+        self._commands = ctx.journal.commands
+        self._ctx = ctx
+        self._resolver = resolver
+        self._waiting = waiting
+        self._results = results
+        self._outcomes = outcomes
+        self._questions = questions
+
+    # Attempts. All these raise `AlreadyFinished`.
+
+    async def begin(self, plan: AttemptPlan) -> CommandRow:
+        """Stores the begin of an attempt, before its request is written; returns the leading command.
+
+        The first attempt at a command with buttons opens its question in the same commit.
+        """
+        row = plan.rows[0]
+        if len(plan.rows) == 1 or row.leader is not None:
+            question = self._questions.new_question(row)
+            await retry_until_stored(lambda: self._commands.begin_attempt(row.id, question))
+            return row
+        row_ids = [row.id for row in plan.rows]
+        stored = await retry_until_stored(lambda: self._commands.begin_combined(row_ids, plan.heading))
+        self._waiting.combine(stored)
+        return stored[0]
+
+    async def end_undelivered(self, queue: ChatQueue, row: CommandRow) -> None:
+        """Stores the end of an attempt that certainly delivered nothing.
+
+        The commands of a combined message wait on their own again, without its heading. After an unanswered
+        attempt they stay together: WeChat may have delivered that message.
+        """
+        separates = row.leader is not None and not row.unanswered
+        removes_heading = separates and is_heading(row)
+        is_question = bool(row.command.buttons)
+        await retry_until_stored(
+            lambda: self._commands.end_undelivered(
+                row.id, is_heading=removes_heading, is_question=is_question
+            )
+        )
+        if separates:
+            self._waiting.separate(queue.members_of(row))
+
+    async def end_unanswered(self, queue: ChatQueue, row: CommandRow) -> None:
+        await retry_until_stored(lambda: self._commands.end_unanswered(row.id))
+        for member in queue.members_of(row):
+            if (current := queue.find(member.id)) is not None:
+                queue.replace_row(replace(current, unanswered=row.unanswered + 1, duplicate_possible=True))
+
+    async def end_part_sent(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
+        """Stores the end of an attempt that delivered the next part of a long text, or of a caption."""
+        await retry_until_stored(lambda: self._commands.end_part_sent(row.id, message_id))
+        if (current := queue.find(row.id)) is not None:
+            queue.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
+
+    async def end_part_lost(self, queue: ChatQueue, row: CommandRow, *, is_uncertain: bool) -> None:
+        """Stores the end of an attempt at a part of a caption, which is not tried again: its file follows."""
+        await retry_until_stored(lambda: self._commands.end_part_lost(row.id, is_uncertain=is_uncertain))
+        if (current := queue.find(row.id)) is not None:
+            queue.replace_row(
+                replace(
+                    current,
+                    parts_sent=row.parts_sent + 1,
+                    parts_lost=row.parts_lost + 1,
+                    unanswered=0,
+                    duplicate_possible=current.duplicate_possible or is_uncertain,
+                )
+            )
+
+    # Results
+
+    async def finish(
+        self, queue: ChatQueue, results: Sequence[tuple[CommandRow, Result]], next_row: CommandRow | None
+    ) -> None:
+        """Stores the result of a command, or those of a combined message, and begins the next attempt.
+
+        1. One commit holds the results, their publications and the begin of the attempt at `next_row`.
+        2. Where that fails, since the owner may have dropped `next_row`, one holds the results alone.
+        3. Where that fails, too, the commands have their results already, and nothing is stored.
+        """
+        finished = []
+        for row, result in results:
+            current = self._waiting.find(row.id) or row  # it may have more reply targets
+            finished.append((replace(row, replies=current.replies), self._whole_result(row, result)))
+        if await self._store_results(finished, next_row):
+            if next_row is not None and queue.find(next_row.id) is not None:
+                queue.begun_id = next_row.id
+            for row, result in finished:
+                await self._publish_late_answers(row, result)
+                self.forget(row, result)
+        elif next_row is not None:
+            await self.finish(queue, results, None)
+        else:
+            await self.drop_finished([row for row, _ in finished])
+
+    async def _store_results(
+        self, results: Sequence[tuple[CommandRow, Result]], next_row: CommandRow | None
+    ) -> bool:
+        """Returns False where one of these commands or the next one has its result already."""
+        (leading, leading_result), *others = results
+        other_results = [(row.id, result) for row, result in others]
+        next_id = None if next_row is None else next_row.id
+        publications = [
+            publication
+            for row, result in results
+            for publication in self._results.publications(result, row.replies)
+        ]
+        try:
+            stored = await retry_until_stored(
+                lambda: self._commands.finish(
+                    leading.id,
+                    leading_result,
+                    publications,
+                    next_id,
+                    other_results,
+                    is_question=bool(leading.command.buttons),
+                )
+            )
+        except AlreadyFinished:
+            return False
+        self._ctx.signals.outbox_changed.emit(stored)
+        return True
+
+    def _whole_result(self, row: CommandRow, result: Result) -> Result:
+        result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
+        has_window = self._ctx.backend.capabilities.has_reply_window
+        return with_remarks(result, row.command, self._ctx.language, has_window=has_window)
+
+    def other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
+        """Returns the result of a command that waited for another owner, and its publications."""
+        is_uncertain = row.attempt_open or row.unanswered > 0
+        status = Status.UNCERTAIN if is_uncertain else Status.FAILED
+        sentence = bridge_text(self._ctx.language, "other_account")
+        result = final_result(row, status, "other_account", sentence)
+        if is_uncertain:
+            result = replace(result, duplicate_possible=True)
+        result = self._whole_result(row, with_fallback(result, row.fallback, self._ctx.language))
+        return result, self._results.publications(result, row.replies)
+
+    def forget(self, row: CommandRow, result: Result) -> None:
+        """Removes a command whose result is stored."""
+        self._waiting.remove(row.id)
+        self._outcomes.record(row.command.kind, result, is_fallback=bool(row.fallback_of))
+        if row.window_reason:
+            self._ctx.signals.sending_changed.emit()
+
+    async def drop_finished(self, rows: Sequence[CommandRow]) -> None:
+        """Removes the commands that have their result already: the owner dropped them, or came late."""
+        for command_id, row in {row.command_id: row for row in rows}.items():
+            stored = await retry_until_stored(partial(self._commands.get, command_id))
+            if stored is not None and stored.result is None:
+                continue  # another one of its combined message has a result
+            log.info("command has its result already", command=command_id)
+            if stored is not None and stored.result is not None:
+                await self._publish_late_answers(replace(row, replies=()), stored.result)
+            self._waiting.remove(row.id)
+
+    async def _publish_late_answers(self, row: CommandRow, result: Result) -> None:
+        """Publishes the result to the reply targets that `row` lacks: they came while it was stored."""
+        current = self._waiting.find(row.id) or row
+        late = [reply for reply in current.replies if reply not in row.replies]
+        if late:
+            publications = self._results.publications(result, late)
+            await retry_until_stored(lambda: self._ctx.publish(publications))
+
+
 class SendAttempts:
-    """Makes the attempts of one account."""
+    """Makes single attempts to send a message or to recall one, and tells the echo filter of each."""
 
     def __init__(
         self, ctx: AccountContext, calls: WeChatCalls, resolver: CommandResolver, echoes: EchoFilter

@@ -16,7 +16,7 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
-from wx2mqtt.bridge.commands.attempts import SendAttempts, is_unconfirmed
+from wx2mqtt.bridge.commands.attempts import CommandProgress, SendAttempts, is_unconfirmed
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, CombinedMessages, with_texts_of
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
@@ -30,7 +30,6 @@ from wx2mqtt.bridge.commands.next_step import (
     WindowStep,
     max_unanswered_attempts,
 )
-from wx2mqtt.bridge.commands.progress import CommandProgress
 from wx2mqtt.bridge.commands.questions import CardUpdates, CommandQuestions
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, has_file, is_recall, is_simple
 from wx2mqtt.bridge.commands.results import (
