@@ -19,7 +19,6 @@ import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
-from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, by_message
 from wx2mqtt.bridge.commands.fallback_states import with_fallback
 from wx2mqtt.bridge.commands.questions import CommandQuestions
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
@@ -31,6 +30,7 @@ from wx2mqtt.bridge.commands.results import (
     with_remarks,
 )
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
+from wx2mqtt.bridge.commands.window_wait import AttemptPlan, by_message
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
@@ -54,7 +54,8 @@ ECHO_DEADLINE_MS = 86_400_000
 class CommandProgress:
     """Stores the attempts and the results of one account's commands.
 
-    Each method is one commit, and brings the queue of the chat up to date. The row that a method takes is that of a command, or of the leading one of a combined message.
+    Each method is one commit, and brings the queue of the chat up to date. The row that it takes is that of a
+    command, or of the leading one of a combined message.
     """
 
     def __init__(
