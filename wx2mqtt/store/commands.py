@@ -29,7 +29,7 @@ from wx2mqtt.store.command_records import (
     result_text,
 )
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import AccountRows, JournalPart
+from wx2mqtt.store.outbox import AccountRows, JournalPart
 from wx2mqtt.store.people import forget_people
 from wx2mqtt.store.queries import blob_to_text, insert_rows, json_list, load_queries, storable_text
 from wx2mqtt.store.question_records import NewQuestion

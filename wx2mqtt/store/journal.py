@@ -19,9 +19,8 @@ from wx2mqtt.store.commands import JournaledCommands
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.folder import new_stream_id
 from wx2mqtt.store.history import MessageHistory
-from wx2mqtt.store.journal_part import AccountRows
 from wx2mqtt.store.media import MediaJobs
-from wx2mqtt.store.outbox import DiscoveryState, Outbox
+from wx2mqtt.store.outbox import AccountRows, DiscoveryState, Outbox
 from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.questions import JournaledQuestions
 from wx2mqtt.store.received import ReceivedMessages

@@ -11,7 +11,7 @@ from typing import Any
 
 from wx2mqtt.model import Blob, Json, MediaRef
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.queries import (
     blob_from_text,
     blob_to_text,

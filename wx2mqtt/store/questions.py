@@ -16,7 +16,7 @@ from dataclasses import replace
 from wx2mqtt.buttons import find_button, text_with_buttons
 from wx2mqtt.model import Button, Json, PersonId, Result, Status
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import AccountRows, JournalPart
+from wx2mqtt.store.outbox import AccountRows, JournalPart
 from wx2mqtt.store.queries import load_queries, storable_text
 from wx2mqtt.store.question_records import (
     AnswerAttempt,

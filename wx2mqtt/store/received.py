@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from wx2mqtt.model import JSON_TYPE, Cursor
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.media import MEDIA_SQL, media_values
+from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.people import apply_changes
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
 from wx2mqtt.store.queries import (

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from wx2mqtt.store.command_records import DeliveryMark, JournaledRequest, RequestState
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.queries import compact, load_queries, storable_text
 from wx2mqtt.store.records import NewPublication, OutboxBatch
 

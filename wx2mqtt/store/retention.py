@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries
 from wx2mqtt.store.records import PruneCounts
 from wx2mqtt.values import frozen

@@ -1,7 +1,7 @@
 """Lets commands wait while the reply window of their recipient is closed, and combines their texts (iLink).
 
-1. `sender.py` finds the window closed and calls `WindowWait.begin`: the journal stores that the commands wait.
-   They get the ttl `hold.ttl` unless they have their own, and are announced by `event/held`, once each.
+1. `sender.py` finds the window closed and calls `WindowWait.begin`: the journal stores that they wait. They
+   get the ttl `hold.ttl` unless they have their own, and are announced by `event/held`, once each.
 2. What has `hold: false`, or is too much, is given up (`find_impatient`, `find_excess`).
 3. When the recipient has written, the window opens, and they are sent, the most important one first.
 4. Where it takes fewer messages than wait, `CombinedMessages` says which texts share one.
