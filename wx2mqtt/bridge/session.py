@@ -4,7 +4,7 @@ One task (`LoginSession.run`) repeats three steps:
 
 1. `login.py` resumes the saved login, or shows QR codes until somebody scans one.
 2. The contacts of a new login are fetched; those of a resumed one are updated meanwhile.
-3. `receive_loop.py` receives and stores messages.
+3. `inbound.py` receives and stores messages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ import structlog
 
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.inbound import (
+    POLL_WATCHDOG_SECONDS,
+    RETRIED_ERRORS,
+    InboundMessages,
+    ReceiveLoop,
+    retry_delay,
+)
 from wx2mqtt.bridge.login import (
     MAX_QR_CODES,
     STEP_WATCHDOG_SECONDS,
@@ -33,7 +39,6 @@ from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LogoutRe
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.owner import AccountOwner, CommandsOfLogin, WrongAccount
 from wx2mqtt.bridge.people.evidence import ContactFacts, contact_facts
-from wx2mqtt.bridge.receive_loop import POLL_WATCHDOG_SECONDS, RETRIED_ERRORS, ReceiveLoop, retry_delay
 from wx2mqtt.clock import Backoff, now_ms
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, ProtocolViolation, Throttled, Unreachable
 from wx2mqtt.model import Cursor, LoginState, Needs
