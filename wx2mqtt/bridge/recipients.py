@@ -49,8 +49,9 @@ class Recipients:
 
     def require_allowed(self, user: str, person: Person | None) -> None:
         """Raises `BadCommand` unless `send.allow` matches `user` or the topic name of the person."""
-        names = {composed(user), *((person.topic_name,) if person else ())}
-        if not any(matches_any(name, self._ctx.settings.account.send.allow) for name in names):
+        allow = self._ctx.settings.account.send.allow
+        is_person_allowed = person is not None and matches_any(person.topic_name, allow)
+        if not is_person_allowed and not matches_any(composed(user), allow):
             raise BadCommand("not_allowed", "not_allowed", user=user)
 
     # On whom a request acts

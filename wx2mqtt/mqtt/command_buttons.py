@@ -25,14 +25,15 @@ _NOT_IN_A_LINE = frozenset({"Cc", "Zl", "Zp", "Cs"})
 
 
 def check_buttons_fit(kind: str, fields: Mapping[str, Json]) -> None:
-    """Raises `BadCommand` for buttons beside anything but a text, and for their options without buttons."""
-    present = [key for key in BUTTON_KEYS if key in fields]
-    if not present:
-        return
+    """Raises `BadCommand` for buttons beside anything but a text, and for their options without buttons.
+
+    The fields have one of `BUTTON_KEYS` at least.
+    """
+    first = next(key for key in BUTTON_KEYS if key in fields)
     if kind != "text":
-        raise BadCommand("bad_command", "buttons_with_kind", key=present[0], kind=kind)
+        raise BadCommand("bad_command", "buttons_with_kind", key=first, kind=kind)
     if "buttons" not in fields:
-        raise BadCommand("bad_command", "no_buttons", key=present[0])
+        raise BadCommand("bad_command", "no_buttons", key=first)
 
 
 def read_buttons(fields: Mapping[str, Json], key: str) -> tuple[Button, ...]:

@@ -142,12 +142,14 @@ def _build(user: str, command_id: str, fields: Fields, *, has_upload: bool) -> C
         raise BadCommand("bad_command", "unknown_kind", kind=kind, known=", ".join(COMMAND_KINDS))
     _check_completeness(kind, fields, has_upload=has_upload)
     values = {key: read(fields, key) for key, read in _READERS.items() if key in fields}
-    return Command(user=user, kind=kind, id=command_id, markdown=_is_markdown(fields), **values)
+    markdown = "format" in fields and _is_markdown(fields)
+    return Command(user=user, kind=kind, id=command_id, markdown=markdown, **values)
 
 
 def _check_completeness(kind: str, fields: Fields, *, has_upload: bool) -> None:
     """Each kind has the fields that it needs, and none that would be ignored."""
-    check_buttons_fit(kind, fields)
+    if not fields.keys().isdisjoint(BUTTON_KEYS):
+        check_buttons_fit(kind, fields)
     sources = _file_sources(kind, fields, has_upload=has_upload)
     if kind == "text":
         if sources:
@@ -162,7 +164,7 @@ def _check_completeness(kind: str, fields: Fields, *, has_upload: bool) -> None:
         raise BadCommand("bad_command", "text_and_kind", kind=kind)
     elif not _read_string(fields, "message_id"):
         raise _bad_value("message_id", "the id of a message")
-    if _is_markdown(fields) and not _read_string(fields, "text").strip():
+    if "format" in fields and _is_markdown(fields) and not _read_string(fields, "text").strip():
         raise BadCommand("bad_command", "format_without_text")
 
 
@@ -227,7 +229,7 @@ def _read_short_string(fields: Fields, key: str) -> str:
 
 
 def _is_markdown(fields: Fields) -> bool:
-    value = fields.get("format", "text")
+    value = fields["format"]
     if value not in FORMATS:
         raise _bad_value("format", "text or markdown")
     return value == "markdown"

@@ -148,13 +148,15 @@ class CommandProgress:
         """
         finished = []
         for row, result in results:
-            current = self._waiting.find(row.id) or row  # it may have more reply targets
+            current = queue.find(row.id) or row  # it may have more reply targets
             finished.append((replace(row, replies=current.replies), self._whole_result(row, result)))
         if await self._store_results(finished, next_row):
             if next_row is not None and queue.find(next_row.id) is not None:
                 queue.begun_id = next_row.id
             for row, result in finished:
-                await self._publish_late_answers(row, result)
+                latest = queue.find(row.id)
+                if latest is not None and latest.replies != row.replies:
+                    await self._publish_late_answers(row, result)
                 self.forget(row, result)
         elif next_row is not None:
             await self.finish(queue, results, None)
@@ -166,24 +168,22 @@ class CommandProgress:
     ) -> bool:
         """Returns False where one of these commands or the next one has its result already."""
         (leading, leading_result), *others = results
-        other_results = [(row.id, result) for row, result in others]
-        next_id = None if next_row is None else next_row.id
-        publications = [
-            publication
-            for row, result in results
-            for publication in self._results.publications(result, row.replies)
-        ]
+        other_results = []
+        publications = [*self._results.publications(leading_result, leading.replies)]
+        for row, result in others:
+            other_results.append((row.id, result))
+            publications += self._results.publications(result, row.replies)
+        store = partial(
+            self._commands.finish,
+            leading.id,
+            leading_result,
+            publications,
+            None if next_row is None else next_row.id,
+            other_results,
+            is_question=bool(leading.command.buttons),
+        )
         try:
-            stored = await retry_until_stored(
-                lambda: self._commands.finish(
-                    leading.id,
-                    leading_result,
-                    publications,
-                    next_id,
-                    other_results,
-                    is_question=bool(leading.command.buttons),
-                )
-            )
+            stored = await retry_until_stored(store)
         except AlreadyFinished:
             return False
         self._ctx.signals.outbox_changed.emit(stored)

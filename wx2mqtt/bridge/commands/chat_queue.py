@@ -64,7 +64,8 @@ class ChatQueue:
         self._by_importance: list[tuple[bool, int, int]] = []
         # By row id: those that wait and those that are ending
         self._by_id: dict[int, QueuedCommand] = {}
-        self._endings: dict[int, Ending] = {}
+        #: Those that are ending, by row id: each member of an attempt has the ending of all of them.
+        self.endings: dict[int, Ending] = {}
 
         #: The row id of the command whose attempt has begun in the journal, and is not made yet. It is sent
         #: next.
@@ -83,6 +84,8 @@ class ChatQueue:
         #: The row ids of commands with a file, and of those whose `url` is not fetched yet.
         self.with_file: set[int] = set()
         self.unfetched: set[int] = set()
+        #: Whether a command with a file was ever in this queue; else there is nothing to prepare.
+        self.had_file = False
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -112,13 +115,13 @@ class ChatQueue:
 
     def is_current(self, row: CommandRow) -> bool:
         """Returns whether a command waits in this queue and its row has not changed."""
-        return self.find(row.id) == row and row.id not in self._endings
+        return self.find(row.id) == row and row.id not in self.endings
 
     def members_of(self, row: CommandRow) -> tuple[CommandRow, ...]:
         """Returns the commands of the combined message of this one, in order; else only itself."""
         if row.leader is None:
             return (row,)
-        if (ending := self._endings.get(row.id)) is not None:
+        if (ending := self.endings.get(row.id)) is not None:
             return tuple(self._by_id[member.id].row for member in ending.rows if member.id in self._by_id)
         return tuple(member for member in self.kept_first if member.leader == row.leader)
 
@@ -176,7 +179,7 @@ class ChatQueue:
 
     def replace_row(self, row: CommandRow) -> None:
         """Replaces the row of a command, which may change its position and its expiry."""
-        if row.id in self._endings:
+        if row.id in self.endings:
             self._by_id[row.id] = replace(self._by_id[row.id], row=row)
             self.wake.set()
             return
@@ -188,22 +191,18 @@ class ChatQueue:
 
     def remove(self, row_id: int) -> None:
         self._take_out(row_id)
-        self._endings.pop(row_id, None)
+        self.endings.pop(row_id, None)
         if self.begun_id == row_id:
             self.begun_id = None
-
-    @property
-    def endings(self) -> list[Ending]:
-        return [ending for row_id, ending in self._endings.items() if row_id == ending.rows[0].id]
 
     def set_ending(self, rows: Sequence[CommandRow], result: Result) -> None:
         """Records that these commands end with this result, that of the first one."""
         ending = Ending(rows=tuple(rows), result=result)
         for row in rows:
-            if row.id not in self._endings:
+            if row.id not in self.endings:
                 self._take_from_order(self._by_id[row.id])
                 self.unfetched.discard(row.id)
-            self._endings[row.id] = ending
+            self.endings[row.id] = ending
 
     def _insert(self, row: CommandRow, expires_at: float) -> None:
         rank: Rank = (False, 0, 0, row.id)
@@ -215,6 +214,7 @@ class ChatQueue:
         insort(self._by_expiry, (expires_at, row.id))
         self._by_id[row.id] = command
         if has_file(row):
+            self.had_file = True
             self.with_file.add(row.id)
             if needs_fetch(row):
                 self.unfetched.add(row.id)
@@ -235,7 +235,7 @@ class ChatQueue:
         command = self._by_id.pop(row_id)
         self.with_file.discard(row_id)
         self.unfetched.discard(row_id)
-        if row_id not in self._endings:
+        if row_id not in self.endings:
             self._take_from_order(command)
         return command
 

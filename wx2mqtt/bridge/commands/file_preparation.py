@@ -132,10 +132,6 @@ class FilePreparation:
 
     # What the next step of a chat depends on
 
-    def knows(self, queue: ChatQueue) -> bool:
-        """Returns whether the chat has, or had, a file that was prepared."""
-        return queue in self._chats
-
     def is_ready(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Returns whether a command has no file, or one that is stored and uploaded."""
         if not has_file(row):

@@ -210,7 +210,8 @@ class CommandIntake:
                     ready.append((pending, pending.new))
                 continue
             topic = self._topics.parse(pending.delivery.topic)
-            if topic is None or self._retained_commands.is_own_clear(pending.delivery):
+            may_be_clear = not pending.delivery.payload
+            if topic is None or (may_be_clear and self._retained_commands.is_own_clear(pending.delivery)):
                 self._acknowledge(pending)
                 continue
             if pending.delivery.retain:
@@ -236,9 +237,14 @@ class CommandIntake:
 
         When the store does not take them, calls are refused at once, and deliveries wait until it does.
         """
-        calls = [pending for pending, _ in ready if isinstance(pending, PendingCall)]
+        commands: list[NewCommand] = []
+        calls: list[PendingCall] = []
+        for pending, new in ready:
+            commands.append(new)
+            if isinstance(pending, PendingCall):
+                calls.append(pending)
         try:
-            await self._commit([new for _, new in ready], calls)
+            await self._commit(commands, calls)
         except StoreError as error:
             for call in calls:
                 call.refuse(error)
@@ -276,9 +282,10 @@ class CommandIntake:
         await self.store_session()
         self._ctx.counters.commands += len(new)
         results = await self._acceptance.accept(new)
-        outcomes = {id(command): accepted for command, accepted in zip(new, results, strict=True)}
-        for call in calls:
-            call.accepted.set_result(outcomes[id(call.new)])
+        if calls:
+            outcomes = {id(command): accepted for command, accepted in zip(new, results, strict=True)}
+            for call in calls:
+                call.accepted.set_result(outcomes[id(call.new)])
         for accepted in results:
             self._ctx.signals.outbox_changed.emit(accepted.outbox)
         for command, accepted in zip(new, results, strict=True):
@@ -322,10 +329,12 @@ class CommandIntake:
         pending.delivery = replace(pending.delivery, payload=b"")
 
     def _acknowledge(self, pending: PendingDelivery) -> None:
-        self._release_payload(pending)
+        """Sends the PUBACK of a delivery, behind those of all earlier ones, for which it may have to wait."""
         pending.done = True
         if not pending.in_order:
             self._track_memory(-pending.delivery.held_bytes)
+        elif pending is not self._unacknowledged[0]:
+            self._release_payload(pending)  # the wait may be long
         while self._unacknowledged and self._unacknowledged[0].done:
             delivery = self._unacknowledged.popleft().delivery
             self._track_memory(-delivery.held_bytes)
@@ -358,7 +367,8 @@ class Acceptance:
                 accepted = await self._journal.commands.accept(new)
                 begun_count -= self._add_waiting(accepted)
             finally:  # what repeats an earlier command is not sent, and what is not stored is selected again
-                self._sender.limits.return_tokens(begun_count)
+                if begun_count:
+                    self._sender.limits.return_tokens(begun_count)
         return accepted
 
     def _begin_at_once(self, new: Sequence[NewCommand]) -> tuple[Sequence[NewCommand], int]:

@@ -125,8 +125,9 @@ class NextStepPolicy:
         3. A file that may be prepared.
         4. The next command is sent, or waits until it may be.
         """
-        ended = self._find_ended(queue) or self._find_answered(queue)
-        ended = ended or self.find_expired(queue) or self._find_failed(queue)
+        ended = self._find_ended(queue) or self._find_answered(queue) or self.find_expired(queue)
+        if ended is None and queue.with_file:
+            ended = self._find_failed(queue)
         if ended is not None:
             return ended
         if not queue.waiting_count:
@@ -135,10 +136,9 @@ class NextStepPolicy:
         window = self._window_wait.closed_window(row) if self._calls.may_send else None
         if window is not None and (step := self._step_while_closed(queue, window)) is not None:
             return step
-        has_files = bool(queue.with_file) or self._files.knows(queue)
-        if has_files and (unprepared := self._files.find_startable(queue)) is not None:
+        if queue.had_file and (unprepared := self._files.find_startable(queue)) is not None:
             return PrepareStep(row=unprepared)
-        seconds = self._seconds_until_sendable(queue, row, has_files=has_files)
+        seconds = self._seconds_until_sendable(queue, row)
         if seconds <= 0:
             return SendStep(row=row)
         latest = min(queue.next_expiry - boot_time(), self._files.seconds_until_retry(queue))
@@ -170,12 +170,12 @@ class NextStepPolicy:
             return self._first_ready(queue, important_only=True) or row
         return row
 
-    def _seconds_until_sendable(self, queue: ChatQueue, row: CommandRow, *, has_files: bool) -> float:
+    def _seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
         """Returns how long a command waits: for its file, then for the limits, then for files before it."""
-        if not self._files.is_ready(queue, row):
+        if queue.had_file and not self._files.is_ready(queue, row):
             return FOREVER
         seconds = self._limits.seconds_until_sendable(queue, row)
-        if seconds > 0 or not has_files:
+        if seconds > 0 or not queue.had_file:
             return seconds
         return self._files.seconds_until_overtaking(queue, row)
 
@@ -195,7 +195,9 @@ class NextStepPolicy:
 
     def _find_ended(self, queue: ChatQueue) -> EndStep | None:
         """Returns a command that waited for its fallback, which has ended."""
-        for ending in queue.endings:
+        for row_id, ending in queue.endings.items():
+            if row_id != ending.rows[0].id:
+                continue  # the leading command of its attempt stands for it
             if not any(self._fallback.is_pending(row.id) for row in ending.rows):
                 return EndStep(row=queue.find(ending.rows[0].id) or ending.rows[0], result=ending.result)
         return None
@@ -267,7 +269,7 @@ class NextStepPolicy:
         return None
 
     def _find_failed(self, queue: ChatQueue) -> EndStep | None:
-        failed = self._files.find_failed(queue) if queue.with_file else None
+        failed = self._files.find_failed(queue)
         if failed is None:
             return None
         row, error = failed

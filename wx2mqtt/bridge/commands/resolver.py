@@ -229,6 +229,8 @@ def is_caption_next(row: CommandRow, able: Capabilities) -> bool:
 def message_texts(command: Command, able: Capabilities) -> tuple[str, ...]:
     """Returns the text of each message of a command, as `CommandResolver.parts_of`."""
     if command.kind not in FILE_KINDS:
+        if able.part_limit is None:  # the backend takes a text whole
+            return (command.text,)
         return split_for(able, command.text, markdown=command.markdown)
     caption = split_for(able, command.text, markdown=command.markdown) if command.text.strip() else ()
     return (*caption, "")

@@ -116,6 +116,8 @@ def make_result(command: Command, command_id: str, status: Status, code: str, me
 
 def with_remarks(result: Result, command: Command, language: Language, *, has_window: bool = False) -> Result:
     """Returns the result with remarks in words; with `has_window` each message of a text counts."""
+    if not command.remarks and result.parts is None:
+        return result
     sentences = [bridge_text(language, REMARK_TEXTS[remark]) for remark in command.remarks]
     if result.parts is not None and result.status is Status.SENT:
         parts_key = _parts_remark(result, command, has_window=has_window)

@@ -111,8 +111,8 @@ class SendLimits:
         send = ctx.settings.account.send
         self._bucket = TokenBucket.full(send.per_minute, send.burst, loop_time())
         chat_limits = ctx.backend.capabilities.chat_limits
-        self._chat_limits = ChatLimits(chat_limits)
-        self._is_recovered = not chat_limits
+        self._chat_limits = ChatLimits(chat_limits) if chat_limits else None
+        self._is_recovered = False
 
     async def recover(self) -> None:
         """At start: counts the messages of the last process that the limits of a chat still count.
@@ -120,7 +120,7 @@ class SendLimits:
         When an attempt ended is not stored: that of a finished command counts from its result on, that of
         another one from now on. Nothing is sent before. Raises `StoreError`.
         """
-        if self._is_recovered:
+        if self._chat_limits is None:
             return
         now, loop_now = now_ms(), loop_time()
         since = now - int(self._chat_limits.longest_seconds * 1000)
@@ -147,11 +147,15 @@ class SendLimits:
 
     def record_attempt(self, row: CommandRow, request: BackendRequest) -> None:
         """Counts an attempt that has ended for its chat; a long question is a text and a card."""
+        if self._chat_limits is None:
+            return
         is_question = isinstance(request, Draft) and bool(request.buttons)
         self._chat_limits.record(self._resolver.chat_key(row), 2 if is_question else 1, loop_time())
 
     def chat_limit_seconds(self, command: AnyCommand) -> float:
         """Returns the seconds until the backend lets the chat of a command have another message."""
+        if self._chat_limits is None:
+            return 0.0
         if not self._is_recovered:
             return FOREVER
         return self._chat_limits.seconds_until_allowed(self._resolver.chat_key(command), loop_time())

@@ -173,7 +173,8 @@ class CommandSender:
         """Takes the steps of a chat until no command is left."""
         while queue:
             queue.wake.clear()
-            self._files.cancel_removed(queue)
+            if queue.had_file:
+                self._files.cancel_removed(queue)
             match self._policy.next_step(queue):
                 case EndStep(row=row, result=result):
                     await self._finish(queue, row, result)
@@ -185,7 +186,8 @@ class CommandSender:
                     await wait_at_most(queue.wake, seconds)
                 case SendStep(row=row):
                     await self._send_in_slot(queue, row)
-        self._files.cancel_removed(queue)
+        if queue.had_file:
+            self._files.cancel_removed(queue)
         self.waiting.remove_empty(queue)
         self._queues_changed.set()
 
@@ -227,11 +229,15 @@ class CommandSender:
         members = await self._begin_attempt(queue, plan)
         if not members:
             return
-        outcome: Receipt | ActionResult | BackendError = Unreachable()
+        if len(members) > 1:
+            request = with_texts_of(request, members)
+        outcome: Receipt | ActionResult | BackendError
         is_same_login = self.resolver.chat_of(members[0]) == request.chat  # a handle is valid in one login
         if self.calls.online and is_same_login:
-            outcome = await self.attempts.attempt(with_texts_of(request, members), members[0])
+            outcome = await self.attempts.attempt(request, members[0])
             self.limits.record_attempt(members[0], request)
+        else:
+            outcome = Unreachable()
         try:
             await self._apply_outcome(queue, members, outcome)
         except AlreadyFinished:  # another owner came meanwhile
@@ -337,13 +343,20 @@ class CommandSender:
         """Ends the commands of an attempt with this result, or when the fallback of one has ended."""
         members = queue.members_of(row)
         results = results_of_members(members, result)
-        waits = [self.fallback.must_wait_for(row, result) for row, result in results]  # ask for each of them
-        if any(waits):
+        must_wait = False
+        for member, member_result in results:  # each is asked: that makes its fallback due
+            if member.command.urgent and self.fallback.must_wait_for(member, member_result):
+                must_wait = True
+        if must_wait:
             queue.set_ending(members, result)
             return
-        results = [(row, self.fallback.complete_result(row, result)) for row, result in results]
+        completed = []
+        for member, member_result in results:
+            is_urgent = member.command.urgent
+            whole = self.fallback.complete_result(member, member_result) if is_urgent else member_result
+            completed.append((member, whole))
         next_row = self._take_next(queue, row) if result.status is Status.SENT else None
-        await self._progress.finish(queue, results, next_row)
+        await self._progress.finish(queue, completed, next_row)
 
     def _take_next(self, queue: ChatQueue, finished: CommandRow) -> CommandRow | None:
         """Returns the command behind `finished` if it may be sent now, and takes its token of the rate limit.

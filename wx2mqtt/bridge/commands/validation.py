@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -125,10 +126,10 @@ class CommandValidator:
     async def _read_text_topic(self, topic: TextTopic, delivery: Delivery) -> Command:
         user, payload, preset = topic.user, delivery.payload, KEYS_OF_LEVELS[topic.level]
         try:
-            return await run_by_size(
-                len(payload),
-                lambda: read_command(user, payload, delivery.content_type, self._require_supported, preset),
+            read = partial(
+                read_command, user, payload, delivery.content_type, self._require_supported, preset
             )
+            return await run_by_size(len(payload), read)
         except BadCommand as bad:
             if bad.message_key == "not_utf8":
                 raise bytes_as_text_error(payload, self._topics.files_to(user)) from None
@@ -274,8 +275,9 @@ class CommandValidator:
             sentence = bridge_text(self._ctx.language, "expired_delivery")
             return self._with_result(new, Status.EXPIRED, "expired", sentence)
         new = self._new_command(command, source)
-        limits = [seconds for seconds in (command.ttl, source.expiry) if seconds is not None]
-        own_ttl = min(limits, default=None)
+        own_ttl = command.ttl
+        if source.expiry is not None and (own_ttl is None or source.expiry < own_ttl):
+            own_ttl = source.expiry
         ttl = self._ctx.settings.account.send.ttl if own_ttl is None else own_ttl
         return replace(
             new,

@@ -115,8 +115,8 @@ class WaitingCommands:
             return
         if queue is None:
             queue = self._add_queue(key)
-        self._append(queue, row)
-        if is_begun and queue.find(row.id) is not None:
+        is_added = self._append(queue, row)
+        if is_added and is_begun:
             queue.begun_id = row.id
 
     def find(self, row_id: int) -> CommandRow | None:
@@ -197,19 +197,23 @@ class WaitingCommands:
                 queue = self._find_queue(key)
                 self._append(self._add_queue(key) if queue is None else queue, row)
 
-    def _append(self, queue: ChatQueue, row: CommandRow) -> None:
-        """Adds a command to a queue, or leaves it in the journal behind the others of its chat."""
+    def _append(self, queue: ChatQueue, row: CommandRow) -> bool:
+        """Adds a command to a queue, and returns True.
+
+        Or leaves it in the journal, behind the others of its chat.
+        """
         queue.recipients.add(row.recipient)
         is_full = queue.waiting_count - len(queue.unfetched) >= MAX_COMMANDS_PER_CHAT
         if not self.by_priority and (queue.has_backlog or (is_full and not needs_fetch(row))):
             queue.has_backlog = True
-            return
+            return False
         queue.append(row)
         self._queues_by_row[row.id] = queue
+        return True
 
     def _find_queue(self, key: ChatKey) -> ChatQueue | None:
         """Returns the queue of a chat. Where no queue has its key, all queues get their current key first."""
-        if key not in self._queues:
+        if key not in self._queues and self._queues:
             self.update_keys()
         return self._queues.get(key)
 

@@ -80,14 +80,14 @@ class WindowWait:
     # The window
 
     def window_of(self, command: AnyCommand) -> ReplyWindow | None:
-        """Returns the reply window of the recipient; None without one."""
-        if not self._backend.capabilities.has_reply_window:
-            return None
+        """Returns the reply window of the recipient, on a backend with reply windows; None without one."""
         chat = self._resolver.chat_of(command)
         return None if chat is None else self._backend.reply_window(chat)
 
     def closed_window(self, command: AnyCommand) -> ReplyWindow | None:
         """Returns the reply window of the recipient while it is closed to this command, else None."""
+        if not self._backend.capabilities.has_reply_window:
+            return None
         window = self.window_of(command)
         if window is None or not window.open:
             return window
@@ -100,6 +100,8 @@ class WindowWait:
 
     def messages_left(self, command: AnyCommand) -> int | None:
         """Returns how many messages the window takes for commands such as this one; None if unknown."""
+        if not self._backend.capabilities.has_reply_window:
+            return None
         window = self.window_of(command)
         if window is None or window.remaining is None:
             return None
@@ -301,6 +303,6 @@ def by_message(rows: Iterable[CommandRow]) -> list[list[CommandRow]]:
 
 def with_texts_of(request: BackendRequest, members: Sequence[CommandRow]) -> BackendRequest:
     """Returns the request of the leading command with the texts of all commands of its message."""
-    if len(members) < 2 or not isinstance(request, Draft):
+    if not isinstance(request, Draft):
         return request
     return replace(request, text=combined_text(row.command.text for row in members))
