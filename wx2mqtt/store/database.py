@@ -50,6 +50,8 @@ class Database(ABC):
     is_new = False
     #: It is not in the folder of the store.
     is_elsewhere = False
+    #: How much the store takes on the disk, also where rows were deleted; costs no query.
+    allocated_bytes = 0
 
     def __init__(
         self, writing: DatabaseConnection, reading: DatabaseConnection, on_commit_point: OnCommitPoint
@@ -101,18 +103,13 @@ class Database(ABC):
         """Runs `job` on the connection that commits, outside of a transaction."""
         return await self._writer.submit("session", job, outside_transaction=True)
 
-    @property
-    @abstractmethod
-    def allocated_bytes(self) -> int:
-        """How much the store takes on the disk, also where rows were deleted; costs no query."""
-
     @abstractmethod
     async def used_bytes(self) -> int:
         """Returns how much the rows of the store need."""
 
     @abstractmethod
     async def measure(self, enough: int) -> None:
-        """Corrects `allocated_bytes`, where that needs a query; above `enough` without free space."""
+        """Corrects `allocated_bytes`; above `enough`, where that needs a query, without free space."""
 
     @abstractmethod
     async def shrink(self, spare_pages: int) -> None:

@@ -70,7 +70,6 @@ class PostgresqlDatabase(Database):
         self.url = url
         self._on_lost = on_lost
         self._is_lost = False
-        self._allocated_bytes = 0
         super().__init__(writer, reader, on_commit_point)
 
     @classmethod
@@ -88,16 +87,12 @@ class PostgresqlDatabase(Database):
         writer, reader, version = await asyncio.to_thread(_open, url)
         return cls(url, writer, reader, is_new=version == 0, on_commit_point=on_commit_point, on_lost=on_lost)
 
-    @property
-    def allocated_bytes(self) -> int:
-        return self._allocated_bytes
-
     async def measure(self, enough: int) -> None:
         """Measures on the connection that commits, so that its loss is noticed where nothing is written."""
         (allocated,) = await self.on_write_connection(
             lambda db: db.execute(_SQL["allocated_bytes"]).fetchone()
         )
-        self._allocated_bytes = int(allocated) if allocated <= enough else await self.used_bytes()
+        self.allocated_bytes = int(allocated) if allocated <= enough else await self.used_bytes()
 
     async def used_bytes(self) -> int:
         """Returns about how much the rows need: the server's files keep their size when rows are deleted."""

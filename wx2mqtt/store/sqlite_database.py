@@ -14,13 +14,16 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import structlog
+from typing_extensions import override
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.database import (
     Connection,
     Database,
+    JobOutcome,
     NamedRow,
     OnCommitPoint,
+    QueuedJob,
     ignore_commit_point,
     refuse_newer,
 )
@@ -66,6 +69,7 @@ class SqliteDatabase(Database):
         self._files = [f"{path}{suffix}" for suffix in ("", *WAL_SUFFIXES)]
         self.set_aside = opened.set_aside
         self.is_new = opened.fresh
+        self.allocated_bytes = self._file_bytes()
         super().__init__(opened.writer, opened.reader, on_commit_point)
 
     @classmethod
@@ -77,12 +81,18 @@ class SqliteDatabase(Database):
         """
         return cls(path, await asyncio.to_thread(open_file, path), on_commit_point)
 
-    @property
-    def allocated_bytes(self) -> int:
+    @override
+    def _run_writes(self, jobs: Sequence[QueuedJob]) -> list[JobOutcome]:
+        """Measures the files as well, in the writer thread: the size is asked for with each message."""
+        outcomes = super()._run_writes(jobs)
+        self.allocated_bytes = self._file_bytes()
+        return outcomes
+
+    def _file_bytes(self) -> int:
         size = 0
         for path in self._files:
             with suppress(OSError):  # SQLite creates and removes the last two
-                size += os.stat(path).st_size  # noqa: PTH116 - twice as fast, and called for each message
+                size += os.stat(path).st_size  # noqa: PTH116 - twice as fast, and called for each commit
         return size
 
     async def used_bytes(self) -> int:
@@ -91,8 +101,10 @@ class SqliteDatabase(Database):
         ((pages, free, page_size),) = await self.fetch(statement)
         return int((pages - free) * page_size)
 
+    @override
     async def measure(self, enough: int) -> None:
-        """Does nothing: the files tell it."""
+        """Measures the files: another process may have written."""
+        self.allocated_bytes = self._file_bytes()
 
     async def shrink(self, spare_pages: int) -> None:
         """Returns free pages in batches, so that jobs run in between, then empties the write-ahead log."""
