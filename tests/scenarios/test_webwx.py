@@ -54,8 +54,8 @@ from wx2mqtt.wechat.backend import (
     ShowQr,
 )
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
+from wx2mqtt.wechat.webwx.client import WebWxHttp
 from wx2mqtt.wechat.webwx.receiver import MIN_POLL_INTERVAL_SECONDS
-from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 IN_BETWEEN = (
     QrExpired,

@@ -97,7 +97,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     headers=[(name.decode("ascii"), value.decode()) for name, value in request.headers.raw],
                     data=None if request.method == "GET" else sending.body(),
                     allow_redirects=False,
-                    proxy=self._proxy_for(request.url),
+                    proxy=proxy_for(request.url.scheme, request.url.host) if self._uses_proxies else None,
                     timeout=aiohttp.ClientTimeout(
                         connect=timeouts["pool"], sock_connect=timeouts["connect"], sock_read=timeouts["read"]
                     ),
@@ -139,9 +139,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             middlewares=[_send_once],
             trace_configs=[tracing],
         )
-
-    def _proxy_for(self, url: httpx.URL) -> str | None:
-        return proxy_for(url.scheme, url.host) if self._uses_proxies else None
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import cast
 
 import httpx
@@ -202,7 +203,7 @@ async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> Jso
 
     Raises `UnreadableJson`.
     """
-    return await run_by_size(len(body), lambda: parse_json(body, kept_keys))
+    return await run_by_size(len(body), partial(parse_json, body, kept_keys))
 
 
 # What an exchange needs

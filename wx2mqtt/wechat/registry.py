@@ -78,7 +78,7 @@ def backend_entry(name: str, *, key: str = "backend") -> BackendEntry:
 
 def _create_webwx(options: BackendOptions) -> Backend:
     from wx2mqtt.wechat.webwx.backend import WebWxBackend  # noqa: PLC0415 - loads no other backend
-    from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp  # noqa: PLC0415
+    from wx2mqtt.wechat.webwx.client import WebWxHttp  # noqa: PLC0415
 
     desktop = options.section["desktop"]
     version, extspam = desktop["client_version"], desktop["extspam"]

@@ -41,7 +41,7 @@ from wx2mqtt.wechat.backend import (
     ignore_name,
 )
 from wx2mqtt.wechat.json_reader import JsonObject
-from wx2mqtt.wechat.webwx.client import ApiClient
+from wx2mqtt.wechat.webwx.client import ApiClient, WebWxHttp
 from wx2mqtt.wechat.webwx.contact_list import ContactList
 from wx2mqtt.wechat.webwx.download import download
 from wx2mqtt.wechat.webwx.login_flow import LoginFlow
@@ -52,7 +52,6 @@ from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.session import DesktopClient
 from wx2mqtt.wechat.webwx.receiver import Receiver
 from wx2mqtt.wechat.webwx.sender import Sender
-from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 log = structlog.get_logger(__name__)
 

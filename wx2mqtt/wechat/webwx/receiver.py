@@ -136,10 +136,11 @@ class Receiver:
         answer = await self._sync(position)
         contacts, removed = self._store_contacts(answer)
         news = await self._read(answer.messages)
-        # A group that the owner was removed from cannot be looked up.
-        changed = {message.chat for message, notice in news.notices if OWNER_MARK not in notice.removed}
-        refreshed = {contact.handle for contact in contacts if contact.members is not None}
-        self._contact_list.mark_stale(changed - refreshed)
+        if news.notices:
+            # A group that the owner was removed from cannot be looked up.
+            changed = {message.chat for message, notice in news.notices if OWNER_MARK not in notice.removed}
+            refreshed = {contact.handle for contact in contacts if contact.members is not None}
+            self._contact_list.mark_stale(changed - refreshed)
         looked_up = await self._contact_list.look_up(self._unknown_chats(news.items))
         if looked_up:
             await self._add_names(news.items, {contact.handle for contact in looked_up})
@@ -177,10 +178,11 @@ class Receiver:
 
     def _store_contacts(self, answer: SyncAnswer) -> tuple[list[Contact], tuple[Handle, ...]]:
         """Stores changed contacts and the phone's recent chats. Returns the changed and the deleted ones."""
-        handles = [read_text(entry, "UserName") for entry in answer.deleted]
-        removed = tuple([Handle(handle) for handle in handles if handle])
-        for handle in removed:
-            self._group_members.remove(handle)
+        removed = []
+        for entry in answer.deleted:
+            if handle := Handle(read_text(entry, "UserName")):
+                removed.append(handle)
+                self._group_members.remove(handle)
         contacts = read_contacts(answer.changed, self._group_members.owner.handle)
         nickname = new_nickname(answer.profile)
         if nickname:
@@ -189,7 +191,7 @@ class Receiver:
             contacts.insert(0, owner_contact(self._group_members.owner))
         self._group_members.update(contacts)
         self._record_recent_chats(answer.messages)
-        return contacts, removed
+        return contacts, tuple(removed)
 
     async def _read(self, entries: Iterable[JsonObject]) -> _News:
         """Reads each entry once. One that cannot be read is counted, and does not stop the others."""
@@ -260,12 +262,14 @@ class Receiver:
 
         Each `receive` does this once, with at most one call.
         """
-        unknown = [handle for handle in self._pending_chats if not self._group_members.contains(handle)]
-        handles = unknown[: requests.MAX_NAMES_PER_CALL]
-        if not handles:
-            self._pending_chats.clear()
-        for handle in handles:
-            del self._pending_chats[handle]
+        handles = []
+        if self._pending_chats:
+            unknown = [handle for handle in self._pending_chats if not self._group_members.contains(handle)]
+            handles = unknown[: requests.MAX_NAMES_PER_CALL]
+            if not handles:
+                self._pending_chats.clear()
+            for handle in handles:
+                del self._pending_chats[handle]
         return await self._contact_list.look_up(handles)
 
 

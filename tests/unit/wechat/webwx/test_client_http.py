@@ -13,11 +13,11 @@ import pytest
 from tests.support.backend_options import backend_options
 from tests.unit.wechat.webwx.server import ENDPOINT, ManualClock, MemoryVault, text
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
+from wx2mqtt.wechat.webwx.client import WebWxHttp
 from wx2mqtt.wechat.webwx.protocol import endpoints
 from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import Cookies
-from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 SEEN: list[tuple[str, str]] = []
 

@@ -71,8 +71,12 @@ def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
 
 
 def read_contacts(entries: Iterable[JsonObject], owner: Handle) -> list[Contact]:
-    contacts = [read_contact(entry, owner) for entry in entries]
-    return [contact for contact in contacts if contact is not None]
+    contacts = []
+    for entry in entries:
+        contact = read_contact(entry, owner)
+        if contact is not None:
+            contacts.append(contact)
+    return contacts
 
 
 def read_owner(user: JsonObject) -> Owner:
