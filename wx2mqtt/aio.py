@@ -116,8 +116,8 @@ class ChangeNotifier:
         self.count = 0
         self._notified = asyncio.Event()
 
-    def notify(self) -> None:
-        """Wakes all waiters. Call it on the event loop."""
+    def notify(self, *_: object) -> None:
+        """Wakes all waiters; what a signal is emitted with does not matter. Call it on the event loop."""
         self.count += 1
         self._notified.set()
 

@@ -43,7 +43,7 @@ from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.external.url_fetch import UrlFetcher
-from wx2mqtt.store.records import OutboxBatch, RecordResult
+from wx2mqtt.store.records import RecordResult
 
 
 class AccountComponents:
@@ -127,7 +127,7 @@ class AccountComponents:
         signals.received.connect(self._on_received)
         if self.ctx.backend.capabilities.login_seconds is not None:
             signals.received.connect(self.renewal.on_received)
-        signals.outbox_changed.connect(self.publisher.add, self._on_outbox_changed)
+        signals.outbox_changed.connect(self.publisher.add, self.ctx.shared.changes.notify)
         signals.people_changed.connect(
             self.reporter.directory_changed.set,
             self.home_assistant.refresh_requested.set,
@@ -165,9 +165,6 @@ class AccountComponents:
         if self.windows.is_supported:  # a received message opens the window of its sender
             self.sender.recheck()
             self.windows.refresh_requested.set()
-
-    def _on_outbox_changed(self, _batch: OutboxBatch) -> None:
-        self.ctx.shared.changes.notify()
 
     # Health
 

@@ -112,8 +112,8 @@ class ReceiveLoop:
                     self._state.set_interrupted(error)
                 await self._pause(pause)
             else:
-                failing_since = None
-                backoff = backoff.reset()
+                if failing_since is not None:
+                    failing_since, backoff = None, backoff.reset()
                 if self._state.status.state is not LoginState.ONLINE:
                     self._set_online(owner)
 
