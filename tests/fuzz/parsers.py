@@ -202,7 +202,6 @@ EXCUSED: Mapping[str, str] = {
     "store.queries:insert_rows": "writes rows",
     "store.queries:insert_batches": "writes rows",
     "store.queries:encode_payload": "writes JSON",
-    "store.queries:json_list": "writes JSON",
     "store.people:forget_people": "deletes the rows of an account",
     "store.files:AtomicFile.write": "writes a file",
     "store.saved_logins:SavedLogin.save": "an interface",

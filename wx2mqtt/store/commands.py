@@ -28,10 +28,10 @@ from wx2mqtt.store.command_records import (
     replies_text,
     result_text,
 )
-from wx2mqtt.store.database import Connection
+from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import AccountRows, JournalPart
 from wx2mqtt.store.people import forget_people
-from wx2mqtt.store.queries import blob_to_text, insert_rows, json_list, load_queries, storable_text
+from wx2mqtt.store.queries import blob_to_text, insert_rows, load_queries, storable_text
 from wx2mqtt.store.question_records import NewQuestion
 from wx2mqtt.store.questions import end_question, give_up_questions, open_question, take_question_back
 from wx2mqtt.store.records import NOTHING_SAID, NamedOwner, NewPublication, OutboxBatch, read_owners

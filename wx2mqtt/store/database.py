@@ -9,6 +9,7 @@ they nor this file know the tables.
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 import threading
 from abc import ABC, abstractmethod
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from wx2mqtt.errors import StoreError, StoreTooNew
+from wx2mqtt.model import Json
 from wx2mqtt.values import frozen
 
 T = TypeVar("T")
@@ -219,7 +221,8 @@ class Connection(Protocol):
     """What a job may use of a connection, whichever database is behind it.
 
     The statements are those of `load_queries`, with `?` or `?1` for the values. Texts are `str`, bytes are
-    `bytes`, whole numbers and flags are `int`. Each method raises the errors of its database.
+    `bytes`, whole numbers and flags are `int`, many values are a `json_list`. Each method raises the
+    errors of its database.
     """
 
     def execute(self, statement: str, values: Sequence[object] = (), /) -> Cursor: ...
@@ -250,6 +253,17 @@ class DatabaseConnection(Connection, Protocol):
         """Rolls back the transaction, if there is one."""
 
     def close(self) -> None: ...
+
+
+class JsonList(str):
+    """The argument of `json_each`: a JSON array in a text."""
+
+    __slots__ = ()
+
+
+def json_list(values: Iterable[Json]) -> JsonList:
+    """Returns the argument of `json_each`, with which one statement takes any number of values."""
+    return JsonList(json.dumps(list(values)))
 
 
 Job = Callable[[Connection], T]

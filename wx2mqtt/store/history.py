@@ -17,9 +17,9 @@ from functools import partial
 from string import ascii_lowercase, ascii_uppercase
 
 from wx2mqtt.model import Kind, QuotedMessage, combined_text, is_own_text
-from wx2mqtt.store.database import Connection
+from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import AccountRows, JournalPart
-from wx2mqtt.store.queries import json_list, load_queries, storable_text
+from wx2mqtt.store.queries import load_queries, storable_text
 from wx2mqtt.store.records import HistoryQuery, HistoryRow
 from wx2mqtt.store.search_index import SearchIndex
 

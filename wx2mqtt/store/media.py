@@ -10,14 +10,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wx2mqtt.model import Blob, Json, MediaRef
-from wx2mqtt.store.database import Connection
+from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.queries import (
     blob_from_text,
     blob_to_text,
     compact,
     encode_payload,
-    json_list,
     load_queries,
     storable_text,
 )

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import Blobs, sha256_of
-from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.queries import blob_from_text, chunks, json_list, load_queries
+from wx2mqtt.store.database import Connection, Database, json_list
+from wx2mqtt.store.queries import blob_from_text, chunks, load_queries
 from wx2mqtt.store.retention import DAY_MS, clock_has_passed
 
 PRUNE_BATCH_ROWS = 500  # of one commit

@@ -21,8 +21,8 @@ from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.limits import STORED_JSON
 from wx2mqtt.model import Json
-from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.queries import json_list, load_queries
+from wx2mqtt.store.database import Connection, Database, json_list
+from wx2mqtt.store.queries import load_queries
 
 log = structlog.get_logger(__name__)
 

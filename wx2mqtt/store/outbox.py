@@ -12,8 +12,8 @@ from dataclasses import asdict, field, fields
 from typing import Any
 
 from wx2mqtt.model import Blob
-from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.queries import json_list, load_queries, storable_text
+from wx2mqtt.store.database import Connection, Database, json_list
+from wx2mqtt.store.queries import load_queries, storable_text
 from wx2mqtt.store.records import NO_PUBLICATIONS, NewPublication, OutboxBatch, OutboxRow
 from wx2mqtt.values import frozen
 

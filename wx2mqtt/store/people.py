@@ -16,9 +16,9 @@ from typing import Any
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Json, PersonId
-from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.database import Connection, Database, json_list
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person, shared_profile
-from wx2mqtt.store.queries import chunks, compact, insert_rows, json_list, load_queries, storable_text
+from wx2mqtt.store.queries import chunks, compact, insert_rows, load_queries, storable_text
 
 # Rows that are built and inserted at a time.
 CHUNK_ROWS = 250

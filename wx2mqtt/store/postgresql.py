@@ -25,20 +25,14 @@ from wx2mqtt.store.database import (
     Cursor,
     Database,
     JobOutcome,
+    JsonList,
     NamedRow,
     OnCommitPoint,
     QueuedJob,
     ignore_commit_point,
     refuse_newer,
 )
-from wx2mqtt.store.queries import (
-    POSTGRESQL_FOLDER,
-    JsonList,
-    Statement,
-    for_postgresql,
-    insert_batches,
-    load_queries,
-)
+from wx2mqtt.store.queries import POSTGRESQL_FOLDER, Statement, for_postgresql, insert_batches, load_queries
 
 # Advisory locks have two keys of 32 bits; this is the first one of all locks of wx2mqtt ("wx2m").
 LOCK_NAMESPACE = 0x7778326D

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from itertools import chain, count
@@ -63,12 +63,6 @@ class Statement(str):
     @property
     def postgresql(self) -> str:
         return for_postgresql(self.twin)
-
-
-class JsonList(str):
-    """The argument of `json_each`: a JSON array in a text."""
-
-    __slots__ = ()
 
 
 def read_statements(path: Path) -> dict[str, str]:
@@ -136,11 +130,6 @@ def storable_text(text: str) -> str:
 def bounded_integer(number: int) -> int:
     """Returns the nearest integer that a column can hold; times from WeChat may be absurd."""
     return min(max(number, -_MAX_SQLITE_INTEGER), _MAX_SQLITE_INTEGER)
-
-
-def json_list(values: Iterable[Json]) -> JsonList:
-    """Returns the argument of `json_each`, with which one statement takes any number of values."""
-    return JsonList(json.dumps(list(values)))
 
 
 def blob_to_text(blob: Blob | None) -> str | None:

@@ -13,7 +13,7 @@ from itertools import count
 from typing import NamedTuple
 
 from wx2mqtt.model import JSON_TYPE, Cursor
-from wx2mqtt.store.database import Connection
+from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.media import MEDIA_SQL, media_values
 from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.people import apply_changes
@@ -23,7 +23,6 @@ from wx2mqtt.store.queries import (
     compact,
     encode_payload,
     insert_rows,
-    json_list,
     load_queries,
     storable_text,
 )

@@ -11,9 +11,9 @@ import json
 from functools import partial
 from typing import NamedTuple
 
-from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.database import Connection, Database, json_list
 from wx2mqtt.store.outbox import JournalPart
-from wx2mqtt.store.queries import json_list, load_queries
+from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.records import PruneCounts
 from wx2mqtt.values import frozen
 

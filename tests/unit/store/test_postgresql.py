@@ -14,7 +14,7 @@ from tests.support.postgresql import address, empty_database, new_database
 from tests.unit.store.make import command, message, publication
 from wx2mqtt.errors import StoreError, StoreFull, StoreTooNew
 from wx2mqtt.model import Cursor
-from wx2mqtt.store.database import Connection
+from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.postgresql import (
@@ -23,7 +23,6 @@ from wx2mqtt.store.postgresql import (
     newest_schema_version,
     postgresql_error,
 )
-from wx2mqtt.store.queries import json_list
 
 
 class Losses:

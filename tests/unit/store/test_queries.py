@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import wx2mqtt
 from tests.support.rows import every_row
 from tests.unit.store.make import blob, on_postgresql, on_sqlite
-from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.database import Connection, Database, json_list
 from wx2mqtt.store.database_backup import TABLES
 from wx2mqtt.store.postgresql import newest_schema_version
 from wx2mqtt.store.queries import (
@@ -27,7 +27,6 @@ from wx2mqtt.store.queries import (
     encode_payload,
     for_postgresql,
     insert_rows,
-    json_list,
     load_queries,
     read_statements,
     storable_text,
