@@ -21,7 +21,6 @@ from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.homeassistant import HomeAssistantDiscovery
 from wx2mqtt.bridge.inbound import InboundMessages
@@ -39,7 +38,7 @@ from wx2mqtt.bridge.requests.handlers import AccountRequests
 from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.status_topics import StatusReporter, StatusTopics
-from wx2mqtt.bridge.wechat_calls import WeChatCalls
+from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.external.url_fetch import UrlFetcher

@@ -5,8 +5,8 @@ was received last. So an error, or the end of the process, loses nothing: WeChat
 again. `InboundMessages` stores a batch:
 
 1. The contacts in a batch are merged into the known people.
-2. Each message and event becomes a row (`inbound_rows.py`), unless it is the echo of an own send (`echo.py`)
-   or `receive` filters it.
+2. Each message and event becomes a row (`inbound_rows.py`), unless it is the echo of an own send
+   (`wechat_calls.py`), or `receive` filters it.
 3. One commit stores the rows, the changed people and the cursor.
 4. What is stored is published (`publisher.py`), its files are fetched (`media/`), and others hear of it.
 """
@@ -22,7 +22,6 @@ import structlog
 
 from wx2mqtt.aio import retry_until_stored, yield_after_long_work
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, StoredQuotes
 from wx2mqtt.bridge.login import LoginStateTracker
 from wx2mqtt.bridge.media.downloader import MediaDownloader
@@ -30,6 +29,7 @@ from wx2mqtt.bridge.owner import CommandsOfLogin
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleUpdate
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.status_topics import StatusTopics
+from wx2mqtt.bridge.wechat_calls import EchoFilter
 from wx2mqtt.clock import Backoff, loop_time, now_ms
 from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.model import ButtonPress, Cursor, Event, Kind, LoginState, Message, Owner
@@ -113,7 +113,8 @@ class ReceiveLoop:
                 await self._pause(pause)
             else:
                 if failing_since is not None:
-                    failing_since, backoff = None, backoff.reset()
+                    failing_since = None
+                    backoff = backoff.reset()
                 if self._state.status.state is not LoginState.ONLINE:
                     self._set_online(owner)
 

@@ -52,10 +52,10 @@ class CommandResolver:
 
     def is_person_pending(self, command: AnyCommand) -> bool:
         """Returns whether the recipient may be among the contacts that are not loaded yet."""
-        if self._registry.is_complete:
-            return False
         person = self.person_of(command)
-        return person is None or not (person.closed or person.handle is not None)
+        if person is not None and (person.closed or person.handle is not None):
+            return False
+        return not self._registry.is_complete
 
     def chat_of(self, command: AnyCommand) -> Handle | None:
         """Returns the handle of the recipient, None if the recipient is not known for certain."""

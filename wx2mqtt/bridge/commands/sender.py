@@ -43,8 +43,7 @@ from wx2mqtt.bridge.commands.send_limits import SendLimits, back_off
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.commands.window_wait import AttemptPlan, CombinedMessages, WindowWait, with_texts_of
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.bridge.wechat_calls import WeChatCalls
+from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.clock import boot_time
 from wx2mqtt.errors import (
     BackendError,

@@ -156,8 +156,9 @@ class WaitingCommands:
     @property
     def can_load(self) -> bool:
         """Whether the journal may have commands for which there is room in memory."""
-        has_room = self.by_priority or self.count < MAX_COMMANDS_IN_MEMORY
-        return has_room and self._load_state is not LoadState.COMPLETE
+        if self._load_state is LoadState.COMPLETE:
+            return False
+        return self.by_priority or self.count < MAX_COMMANDS_IN_MEMORY
 
     async def load(self, load_due: LoadDueCommands) -> None:
         """Loads commands from the journal while there is room in memory. Raises `StoreError`."""
