@@ -125,7 +125,8 @@ class NextStepPolicy:
         3. A file that may be prepared.
         4. The next command is sent, or waits until it may be.
         """
-        ended = self._find_ended(queue) or self._find_answered(queue) or self.find_expired(queue)
+        ended = self._find_ended(queue) if queue.endings else None
+        ended = ended or self._find_answered(queue) or self.find_expired(queue)
         if ended is None and queue.with_file:
             ended = self._find_failed(queue)
         if ended is not None:
