@@ -160,7 +160,8 @@ class AccountComponents:
             self.ctx.shared.changes.notify()
         if result.answers.proven:
             self.sender.on_answered(result.answers.proven)
-        self.sender.cards.add(result.answers.updates)
+        if result.answers.updates:
+            self.sender.cards.add(result.answers.updates)
         if self.windows.is_supported:  # a received message opens the window of its sender
             self.sender.recheck()
             self.windows.refresh_requested.set()

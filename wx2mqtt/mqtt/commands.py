@@ -87,8 +87,10 @@ def read_command(
     if media_type == "text/plain" or not is_object:
         return command_from_fields(user, {"text": _read_bare_text(payload), **preset})
     fields = _read_object(payload, "bad_json", COMMAND_JSON)
-    _reject_other_values(fields, preset)
-    return command_from_fields(user, {**fields, **preset}, check_fields)
+    if preset:
+        _reject_other_values(fields, preset)
+        fields = {**fields, **preset}
+    return command_from_fields(user, fields, check_fields)
 
 
 def _reject_other_values(fields: Fields, preset: Fields) -> None:

@@ -10,8 +10,7 @@ the caller is told so, and nothing is stored or published. Tokens, rates and for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -88,8 +87,7 @@ class CommandCalls:
         self._intake = intake
         #: Two equal webhooks at once must not both be the first.
         self._repetitions = asyncio.Lock()
-        self._waiters: dict[str, list[asyncio.Future[Result]]] = {}
-        outcomes.ended.connect(self._on_finished)
+        self._outcomes = outcomes
 
     async def store_upload(self, kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:
         """Stores the file of a call; who makes no command of it calls `release`. Raises `CallRefused`."""
@@ -146,7 +144,7 @@ class CommandCalls:
         new = await self._attachment_intake.complete_call(new)
         if new.result is not None:
             raise CallRefused(new.result.code, new.result.message)
-        async with self._waiting_for(new.command_id) as finished:
+        with self._outcomes.awaiting(new.command_id) as finished:
             accepted = await self._intake.accept_call(new)
             row = accepted.row
             if accepted.outcome is AcceptOutcome.REUSED or row is None:
@@ -170,24 +168,6 @@ class CommandCalls:
 
     def _refusal(self, bad: BadCommand) -> CallRefused:
         return CallRefused(bad.code, rejection_text(self._ctx.language, bad))
-
-    @asynccontextmanager
-    async def _waiting_for(self, command_id: str) -> AsyncIterator[asyncio.Future[Result]]:
-        """Yields what gets the result of a command, from before it is stored on."""
-        finished: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        waiters = self._waiters.setdefault(command_id, [])
-        waiters.append(finished)
-        try:
-            yield finished
-        finally:
-            waiters.remove(finished)
-            if not waiters:
-                self._waiters.pop(command_id, None)
-
-    def _on_finished(self, result: Result) -> None:
-        for waiter in self._waiters.get(result.id, ()):
-            if not waiter.done():
-                waiter.set_result(result)
 
 
 def _has_arrived(result: Result) -> bool:

@@ -141,7 +141,7 @@ class CommandResolver:
         number = min(row.parts_sent, len(parts) - 1)
         text = parts[number]
         draft = Draft(chat=chat, kind=Kind.TEXT, text=text, mention=mention, markdown=row.command.markdown)
-        if number + 1 == len(parts) and self._has_card(row):
+        if row.command.buttons and number + 1 == len(parts) and self._has_card(row):
             return replace(draft, buttons=row.command.buttons, card_id=card_id(row.key, row.unanswered + 1))
         return draft
 

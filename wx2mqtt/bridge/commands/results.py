@@ -7,7 +7,8 @@ A result goes to `result/<user>`, to the response topic of the command, and to `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import field, replace
 
 import structlog
@@ -218,8 +219,9 @@ class CommandOutcomes:
 
     def __init__(self, ctx: AccountContext) -> None:
         self._ctx = ctx
-        #: Emitted for each result, right after it was stored.
+        #: Emitted for each result of another account's command, right after it was stored.
         self.ended: Signal[[Result]] = Signal()
+        self._waiters: dict[str, list[asyncio.Future[Result]]] = {}  # by command id
         self._failure_log = FailureLog(ctx.name)
         self._failed_at: dict[str, int] = {}  # in ms, by user; who failed last is last
         self._sent_to: set[str] = set()  # users to whom something was sent before the journal was read
@@ -236,13 +238,31 @@ class CommandOutcomes:
             self._ctx.counters.sent[kind] += 1
         else:
             self._failure_log.write(result)
-        self.ended.emit(result)
-        if is_fallback or is_own_text(result.id):
+        for waiter in self._waiters.get(result.id, ()):
+            if not waiter.done():
+                waiter.set_result(result)
+        if is_fallback:
+            self.ended.emit(result)
+            return
+        if is_own_text(result.id):
             return
         if is_sent:
             self._end_failing(shortened(result.user))
         else:
             self._begin_failing(shortened(result.user))
+
+    @contextmanager
+    def awaiting(self, command_id: str) -> Iterator[asyncio.Future[Result]]:
+        """Yields what gets the result of a command; begin the block before the command is stored."""
+        finished: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(command_id, [])
+        waiters.append(finished)
+        try:
+            yield finished
+        finally:
+            waiters.remove(finished)
+            if not waiters:
+                self._waiters.pop(command_id, None)
 
     async def failing_users(self) -> tuple[str, ...]:
         """Returns those to whom the last command of this day was not sent. Raises `StoreError`, at first."""

@@ -319,7 +319,7 @@ class CommandValidator:
             raise BadCommand("empty", "empty")
         has_card = able.has_button_cards and person is not None and person.kind is not ChatKind.GROUP
         buttons = () if has_card else command.buttons
-        text = text_with_buttons(command.text, buttons)
+        text = text_with_buttons(command.text, buttons) if buttons else command.text
         size, limit = len(text.encode()), able.text_limit
         fits = size <= limit
         if able.part_limit is not None:  # the backend splits it
@@ -442,6 +442,6 @@ def fingerprint(command: Command, content: str = "") -> str:
     markdown = ["markdown", True] if command.markdown else []
     # An id belongs to its caller: the same command of another one has another hash.
     caller = [{"sender": command.sender}] if command.sender else []
-    buttons = [[button.text, button.key] for button in command.buttons]
+    buttons = [[button.text, button.key] for button in command.buttons] if command.buttons else []
     text = json.dumps([user, *fields, command.message_id, *command.mention, *markdown, *buttons, *caller])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
