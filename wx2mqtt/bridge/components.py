@@ -42,6 +42,7 @@ from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.external.url_fetch import UrlFetcher
+from wx2mqtt.store.question_records import AnswerBatch
 from wx2mqtt.store.records import RecordResult
 
 
@@ -123,7 +124,9 @@ class AccountComponents:
             self.renewal.on_login_changed,
             self._on_login_changed,
         )
-        signals.received.connect(self._on_received)
+        if self.windows.is_supported:
+            signals.received.connect(self._on_received)
+        signals.answered.connect(self._on_answered)
         if self.ctx.backend.capabilities.login_seconds is not None:
             signals.received.connect(self.renewal.on_received)
         signals.outbox_changed.connect(self.publisher.add, self.ctx.shared.changes.notify)
@@ -155,16 +158,15 @@ class AccountComponents:
         self.fallback_receiver.on_login_changed()
         self.ctx.shared.login_reported.emit(self.ctx.name, login, login.qr_url)
 
-    def _on_received(self, result: RecordResult) -> None:
-        if result.messages or result.events:
-            self.ctx.shared.changes.notify()
-        if result.answers.proven:
-            self.sender.on_answered(result.answers.proven)
-        if result.answers.updates:
-            self.sender.cards.add(result.answers.updates)
-        if self.windows.is_supported:  # a received message opens the window of its sender
-            self.sender.recheck()
-            self.windows.refresh_requested.set()
+    def _on_received(self, _result: RecordResult) -> None:
+        """A received message opens the reply window of its sender."""
+        self.sender.recheck()
+        self.windows.refresh_requested.set()
+
+    def _on_answered(self, answers: AnswerBatch) -> None:
+        if answers.proven:
+            self.sender.on_answered(answers.proven)
+        self.sender.cards.add(answers.updates)
 
     # Health
 

@@ -34,6 +34,7 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.mapped_files import ProcessingMarks, PubackLog
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_file import PeopleFile
+from wx2mqtt.store.question_records import AnswerBatch
 from wx2mqtt.store.records import AccountState, NewPublication, OutboxBatch, RecordResult
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Backend
@@ -137,6 +138,9 @@ class AccountSignals:
 
     #: A batch of messages, events or a cursor is stored, and handed to the publisher.
     received: Signal[[RecordResult]] = field(default_factory=Signal)
+
+    #: Questions were answered by what is stored.
+    answered: Signal[[AnswerBatch]] = field(default_factory=Signal)
 
     #: Other publications were committed; the batch may be empty. Emit it right after the commit, with no
     #: `await` in between: batches must arrive in the order of commits.

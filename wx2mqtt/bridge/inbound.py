@@ -333,6 +333,10 @@ class InboundMessages:
         if recorded.last_payload is not None:
             self._status.show_last(recorded.last_payload)
         ctx.broker.flush()
+        if recorded.messages or recorded.events:
+            ctx.shared.changes.notify()
+        if recorded.answers.proven or recorded.answers.updates:
+            ctx.signals.answered.emit(recorded.answers)
         ctx.signals.received.emit(recorded)
         self._left_out["repeated"] += recorded.repeated
         ctx.counters.received.update(recorded.kinds)

@@ -244,6 +244,8 @@ class CommandOutcomes:
         if is_fallback:
             self.ended.emit(result)
             return
+        if is_sent and self._is_loaded and not self._failed_at:
+            return  # nobody is failing
         if is_own_text(result.id):
             return
         if is_sent:
