@@ -55,11 +55,11 @@ class WeChatCalls:
         #: Nothing new is begun any more.
         self.stopping = False
 
-    async def send(self, draft: Draft, key: SendKey) -> Receipt | BackendError:
-        return await _outcome_of(self._ctx.backend.send(draft, key), "send failed", draft.kind)
+    def send(self, draft: Draft, key: SendKey) -> Awaitable[Receipt | BackendError]:
+        return _outcome_of(self._ctx.backend.send(draft, key), "send failed", draft.kind)
 
-    async def perform(self, action: Action, key: SendKey) -> ActionResult | BackendError:
-        return await _outcome_of(self._ctx.backend.perform(action, key), "act failed", type(action).__name__)
+    def perform(self, action: Action, key: SendKey) -> Awaitable[ActionResult | BackendError]:
+        return _outcome_of(self._ctx.backend.perform(action, key), "act failed", type(action).__name__)
 
     # Whether one may be made
 

@@ -189,7 +189,9 @@ class CommandProgress:
         return True
 
     def _whole_result(self, row: CommandRow, result: Result) -> Result:
-        result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
+        parts = len(self._resolver.parts_of(row))
+        if parts > 1:
+            result = result_of_parts(row, result, parts)
         has_window = self._ctx.backend.capabilities.has_reply_window
         return with_remarks(result, row.command, self._ctx.language, has_window=has_window)
 
@@ -259,10 +261,12 @@ class SendAttempts:
         message_id = ""
         try:
             outcome = await self._calls.send(request, key)
+            may_be_echoed = isinstance(outcome, OutcomeUnknown)
             if isinstance(outcome, Receipt):
                 message_id = outcome.message_id or ""
-                self._unconfirmed_in_a_row = self._unconfirmed_in_a_row + 1 if is_unconfirmed(outcome) else 0
-            if isinstance(outcome, OutcomeUnknown) or is_unconfirmed(outcome):
+                may_be_echoed = is_unconfirmed(outcome)
+                self._unconfirmed_in_a_row = self._unconfirmed_in_a_row + 1 if may_be_echoed else 0
+            if may_be_echoed:
                 size = row.blob.size if row.blob else None
                 self._echoes.add_unanswered(
                     request.chat, request.kind, request.text, started_at, now_ms(), size=size

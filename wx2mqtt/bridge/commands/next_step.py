@@ -125,13 +125,16 @@ class NextStepPolicy:
         3. A file that may be prepared.
         4. The next command is sent, or waits until it may be.
         """
+        first = queue.first if queue.waiting_count else None
         ended = self._find_ended(queue) if queue.endings else None
-        ended = ended or self._find_answered(queue) or self.find_expired(queue)
+        if ended is None and first is not None and first.unanswered:
+            ended = self._find_answered(first)
+        ended = ended or self.find_expired(queue)
         if ended is None and queue.with_file:
             ended = self._find_failed(queue)
         if ended is not None:
             return ended
-        if not queue.waiting_count:
+        if first is None:
             return WaitStep(seconds=FOREVER)
         row = self.next_row(queue)
         window = self._window_wait.closed_window(row) if self._calls.may_send else None
@@ -203,10 +206,9 @@ class NextStepPolicy:
                 return EndStep(row=queue.find(ending.rows[0].id) or ending.rows[0], result=ending.result)
         return None
 
-    def _find_answered(self, queue: ChatQueue) -> EndStep | None:
-        """Returns the command in doubt whose question was answered; such a one stays first."""
-        row = queue.first if queue.waiting_count else None
-        if row is None or not row.unanswered or not self._questions.is_proven(row):
+    def _find_answered(self, row: CommandRow) -> EndStep | None:
+        """Returns the first command, which is in doubt, if its question was answered."""
+        if not self._questions.is_proven(row):
             return None
         return EndStep(row=row, result=self._questions.proven_result(row))
 

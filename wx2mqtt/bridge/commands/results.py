@@ -165,8 +165,6 @@ def result_of_parts(row: CommandRow, result: Result, parts: int) -> Result:
 
     With a caption the status stays that of the file.
     """
-    if parts < 2:
-        return result
     sent = (parts if result.status is Status.SENT else row.parts_sent) - row.parts_lost
     status = result.status
     if sent and row.command.kind == "text" and status in (Status.EXPIRED, Status.REJECTED):
