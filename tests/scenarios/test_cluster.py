@@ -343,8 +343,10 @@ async def test_an_instance_with_another_key_takes_no_account_and_ends_with_78(ho
     code, out, _ = await wx2mqtt(home.west, "check", "--connect", "--json")
     rows = {row["check"]: row for row in json.loads(out)["rows"]}
     assert (code, rows["key"]["verdict"]) == (1, "failed")
+    back = home.subscriber.count
     home.east.start()
-    await home.runs("one", "east", since)
+    for account in BASES:
+        await home.runs(account, "east", back)
     home.no_scan(since)
 
 

@@ -79,12 +79,14 @@ async def test_a_bridge_whose_connection_is_lost_stops_at_once(home: Home) -> No
     Then it opens the database again.
     """
     await home.log_in()
+    await home.in_thread(home.subscriber.wait, "wx/contacts", lambda contacts: contacts.body["count"] > 0)
+    await home.ask("health")  # what follows a login has been published
     with psycopg.connect(home.bridge.storage["url"], autocommit=True) as connection:
+        since = home.subscriber.count
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    since = home.subscriber.count
     await home.phone.say("wife", "lost for now")
     await home.body("wx/in/wife", text="lost for now", since=since)
     await home.body("wx/login/state", state="online", since=since)

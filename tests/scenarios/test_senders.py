@@ -30,7 +30,7 @@ SENDERS: list[dict[str, Any]] = [
         "rate": 0,
     },
     {"name": "nas", "token": TOKENS["nas"], "to": "family", "rate": 0},
-    {"name": "slow", "token": TOKENS["slow"], "to": "wife", "rate": 60},
+    {"name": "slow", "token": TOKENS["slow"], "to": "wife", "rate": 1},
     {"name": "flood", "token": TOKENS["flood"], "to": "wife", "rate": 0},
 ]
 KEYS = {"id", "account", "user"}

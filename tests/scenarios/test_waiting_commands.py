@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from tests.scenarios.signing_in import calls
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Home
 from tests.support.subscriber import Subscriber
 
@@ -110,11 +112,9 @@ async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home)
     await home.log_in()
     await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
     await home.publish("wx/out/wife", {"text": "patient", "id": "patient"})
-    await home.in_thread(  # the call alone does not say that its answer has arrived
-        home.subscriber.wait,
-        "wx/bridge/health",
-        lambda health: health.body["wechat"].get("throttled", 0) > 30,
-    )
+    async with asyncio.timeout(MAX_WAIT_SECONDS):  # the call alone does not say that its answer has arrived
+        while (await home.ask("health"))["data"]["wechat"]["throttled"] <= 30:
+            pass
     late = await home.tell("妈妈", {"text": "impatient", "id": "impatient", "ttl": 0.3})
     assert outcome(late) == ("expired", "rate_limited", False)
     assert 30 < late["retry_after"] <= 60

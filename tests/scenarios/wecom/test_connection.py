@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -114,11 +115,14 @@ async def test_what_came_before_the_end_is_taken(gateway):
 
 
 async def test_nobody_listens():
-    options = ConnectionOptions(
-        clock=Clock(), text=text, observe=lambda *_: None, endpoint="http://127.0.0.1:1"
-    )
-    with pytest.raises(Unreachable, match="no connection to WeCom"):
-        await WeComConnection.open(options)
+    with socket.socket() as reserved:  # bound, so that nobody else can listen there
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        options = ConnectionOptions(
+            clock=Clock(), text=text, observe=lambda *_: None, endpoint=f"http://127.0.0.1:{port}"
+        )
+        with pytest.raises(Unreachable, match="no connection to WeCom"):
+            await WeComConnection.open(options)
 
 
 async def test_without_a_lease_nothing_is_sent(gateway):
