@@ -116,7 +116,7 @@ fuzz-corpus: .venv/ready  ## grows and minimises tests/fuzz/corpus; CASES=… AR
 coverage: .venv/ready  ## all tests, and what they did not reach (a third slower)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term $(TESTS) $(ARGS)
 
-test-external: .venv/ready  ## the page in Chromium, published clients of WeChat, ESPHome, RabbitMQ
+test-external: .venv/ready  ## the page in Chromium, published clients of WeChat, ntfy and Gotify, ESPHome, RabbitMQ
 	@$(BIN)/python -m tests.support.clients
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "$(EXTERNAL)" tests/scenarios tests/docs $(ARGS)
 

@@ -180,3 +180,103 @@ def test_what_others_answer_with_429_they_send_again_after_503():
     assert [interface.write_refusal(too_many).status for interface in (ALERTMANAGER, GRAFANA)] == [503, 503]
     refused = Refused(status=HTTPStatus(400), code="bad_command", message="no")
     assert ALERTMANAGER.write_refusal(refused).status == 400
+
+
+# What Grafana writes, as its sources name the fields (github.com/grafana/alerting):
+# `webhookMessage` of receivers/webhook/v1/webhook.go around `ExtendedData` of templates/template_data.go
+GRAFANA_FIELDS = {
+    *("receiver", "status", "alerts", "groupLabels", "commonLabels", "commonAnnotations", "externalURL"),
+    *("version", "groupKey", "truncatedAlerts", "orgId", "title", "state", "message"),
+}
+# `ExtendedAlert` of templates/template_data.go; the last three are left out where they are empty
+GRAFANA_ALERT_FIELDS = {
+    *("status", "labels", "annotations", "startsAt", "endsAt", "generatorURL", "fingerprint"),
+    *("silenceURL", "dashboardURL", "panelURL", "values", "valueString"),
+    *("imageURL", "embeddedImage", "orgId"),
+}
+
+
+def of_grafana(*, seen_at: int, status="firing", truncated=0):
+    """The body of one alert of a dashboard: its links end with the time of the notification while it fires."""
+    shown = f"http://grafana/d/abc?from=1795600000000&orgId=1&to={seen_at}"
+    one = {
+        "status": status,
+        "labels": {"alertname": "Disk", "grafana_folder": "home", "instance": "nas", "severity": "critical"},
+        "annotations": {"summary": "95 % full"},
+        "startsAt": "2026-11-30T10:00:00+08:00",
+        "endsAt": "0001-01-01T00:00:00Z" if status == "firing" else "2026-11-30T10:05:00+08:00",
+        "generatorURL": "http://grafana/alerting/grafana/abc/view?orgId=1",
+        "fingerprint": "c6eadffa33fcdf37",
+        "silenceURL": "http://grafana/alerting/silence/new?alertmanager=grafana&matcher=instance%3Dnas",
+        "dashboardURL": shown,
+        "panelURL": f"{shown}&viewPanel=2",
+        "values": {"A": 95.5},
+        "valueString": "[ var='A' labels={instance=nas} value=95.5 ]",
+        "imageURL": "http://grafana/public/img/1.png",
+        "embeddedImage": "",
+        "orgId": 1,
+    }
+    return {
+        "receiver": "wechat",
+        "status": status,
+        "alerts": [one],
+        "groupLabels": {"alertname": "Disk"},
+        "commonLabels": one["labels"],
+        "commonAnnotations": one["annotations"],
+        "externalURL": "http://grafana/",
+        "version": "1",
+        "groupKey": '{}:{alertname="Disk"}',
+        "truncatedAlerts": truncated,
+        "orgId": 1,
+        "title": "[FIRING:1] Disk (home nas critical)",
+        "state": "alerting" if status == "firing" else "ok",
+        "message": "**Firing**",
+    }
+
+
+def of_hook(body, interface=GRAFANA):
+    head = RequestHead(method="POST")
+    return interface.read_command(head, RequestBody(data=json.dumps(body).encode()))
+
+
+def test_a_body_with_the_fields_of_grafanas_sources():
+    body = of_grafana(seen_at=1)
+    assert body.keys() == GRAFANA_FIELDS
+    assert body["alerts"][0].keys() == GRAFANA_ALERT_FIELDS
+    command = of_hook(body)
+    assert command.fields == {
+        "text": f"FIRING: Disk (critical)\nnas: 95 % full\n{body['alerts'][0]['panelURL']}",
+        "priority": "high",
+        "urgent": True,
+    }
+    resolved = of_hook(of_grafana(seen_at=1, status="resolved"))
+    assert resolved.fields["text"].startswith("RESOLVED: Disk (critical)\nnas: 95 % full")
+    assert "urgent" not in resolved.fields
+    assert of_hook(of_grafana(seen_at=1, truncated=7)).fields["text"].startswith("FIRING (1): Disk")
+
+
+def test_a_repetition_of_grafana_has_other_links_and_the_same_content():
+    first, again = of_hook(of_grafana(seen_at=1)), of_hook(of_grafana(seen_at=2))
+    assert first.fields != again.fields
+    assert first.content == again.content != of_hook(of_grafana(seen_at=1, status="resolved")).content
+
+
+# github.com/prometheus/alertmanager: `Message` of notify/webhook/webhook.go around `Data` of template/template.go
+ALERTMANAGER_FIELDS = {
+    *("receiver", "status", "alerts", "groupLabels", "commonLabels", "commonAnnotations", "externalURL"),
+    *("version", "groupKey", "truncatedAlerts"),
+}
+# `Alert` of template/template.go
+ALERTMANAGER_ALERT_FIELDS = {
+    *("status", "labels", "annotations", "startsAt", "endsAt", "generatorURL", "fingerprint"),
+}
+
+
+def test_alertmanagers_fields_are_among_those_of_grafana():
+    assert ALERTMANAGER_FIELDS < GRAFANA_FIELDS
+    assert ALERTMANAGER_ALERT_FIELDS < GRAFANA_ALERT_FIELDS
+    body = of_grafana(seen_at=1)
+    own = {key: body[key] for key in ALERTMANAGER_FIELDS}
+    own["alerts"] = [{key: one[key] for key in ALERTMANAGER_ALERT_FIELDS} for one in body["alerts"]]
+    text = of_hook(own, ALERTMANAGER).fields["text"]
+    assert text == f"FIRING: Disk (critical)\nnas: 95 % full\n{body['alerts'][0]['generatorURL']}"

@@ -225,6 +225,60 @@ def test_ntfy_in_json_names_the_recipient_in_the_body():
     assert command.fields == {"text": "⚠️ Disk\nlow\n[nas]", **URGENT}
 
 
+# What Uptime Kuma 2 writes, by the event; github.com/louislam/uptime-kuma: server/notification-providers/ntfy.js
+# (`data`, `ntfyTestData`) and gotify.js; `msg` is made in server/model/monitor.js
+KUMA_FIELDS = {"topic", "message", "priority", "title", "tags", "actions", "icon"}
+KUMA_TEST_FIELDS = {"topic", "title", "message", "priority", "tags"}
+KUMA_GOTIFY_FIELDS = {"message", "priority", "title"}
+
+
+def of_kuma(name="Router", **more):
+    return {
+        "topic": "me",
+        "title": f"{name} Down [Uptime-Kuma]",
+        "message": "timeout of 48000ms exceeded",
+        "priority": 5,
+        "tags": ["red_circle"],
+        **more,
+    }
+
+
+@every_row(
+    "body, fields",
+    [
+        (of_kuma(), {"text": "🔴 Router Down [Uptime-Kuma]\ntimeout of 48000ms exceeded", **URGENT}),
+        (
+            of_kuma(
+                tags=["red_circle", "site: home", "nas"],  # the monitor has tags, one with a value
+                actions=[{"action": "view", "label": "Open Router", "url": "http://router/"}],
+                icon="https://kuma/icon.svg",
+            ),
+            {
+                "text": "🔴 Router Down [Uptime-Kuma]\ntimeout of 48000ms exceeded\n[site: home, nas]",
+                **URGENT,
+            },
+        ),
+        (
+            of_kuma(title="Router Up [Uptime-Kuma]", message="200 - OK", priority=4, tags=["green_circle"]),
+            {"text": "🟢 Router Up [Uptime-Kuma]\n200 - OK", "priority": "high"},
+        ),
+        (
+            of_kuma(title="me [Uptime-Kuma]", message="My ntfy Alert Testing", tags=["test_tube"]),
+            {"text": "me [Uptime-Kuma]\nMy ntfy Alert Testing\n[test_tube]", **URGENT},
+        ),
+    ],
+)
+def test_uptime_kuma_as_ntfy(body, fields):
+    assert KUMA_TEST_FIELDS <= body.keys() <= KUMA_FIELDS
+    assert ntfy(data=json.dumps(body).encode(), user="").fields == fields
+
+
+def test_uptime_kuma_as_gotify():
+    body = {"message": "[Router] [🔴 Down] timeout", "priority": 8, "title": "Uptime-Kuma"}
+    assert body.keys() == KUMA_GOTIFY_FIELDS
+    assert gotify(body) == {"text": "Uptime-Kuma\n[Router] [🔴 Down] timeout", **URGENT}
+
+
 def test_beside_json_headers_say_the_rest_as_apprise_sends_them():
     headers = {"x-priority": "max", "x-tags": "warning", "title": "of the header"}
     command = ntfy(headers, data=b'{"topic": "wife", "title": "Disk", "message": "full"}', user="")
