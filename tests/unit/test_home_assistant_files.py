@@ -188,6 +188,19 @@ def test_the_card_is_yaml_that_shows_the_code_only_while_one_is_wanted() -> None
     assert conditional["conditions"][0]["state"] == ["waiting_for_scan", "waiting_for_confirm"]
 
 
+@pytest.mark.parametrize(("language", "readme"), [("en", "README.md"), ("zh", "README.zh.md")])
+def test_card_and_table_have_the_words_of_the_window_and_of_the_login(language: str, readme: str) -> None:
+    words = {
+        "en": ("May send", "Left", "Until", "Login ends in", "Failed today"),
+        "zh": ("现在可发送", "剩余条数", "可发送至", "登录剩余", "今日失败"),
+    }[language]
+    card = (FOLDER / "dashboard.yaml").read_text(encoding="utf-8")
+    names = re.findall(r"^ +name: (\S.*)$", card, re.MULTILINE)
+    assert [word for word in words if not any(word in name for name in names)] == []
+    table = (FOLDER / readme).read_text(encoding="utf-8")
+    assert [word for word in words if f"*{word.lower()}*" not in table] == []
+
+
 HOSTILE = [
     "*a* _b_ **c** ~~d~~ `e`",
     "[x](http://evil.example) ![y](http://evil.example/seen.png)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -126,9 +127,11 @@ def test_the_page_is_named_only_when_it_has_an_address() -> None:
 
 
 def test_names_are_in_the_owners_language_and_ids_are_not() -> None:
-    english, chinese = (body(device(ZHANG, language=one))["components"] for one in ("en", "zh"))
+    everything = {"has_login_age": True, "windows": [WIFE]}
+    english, chinese = (body(device(ZHANG, language=one, **everything))["components"] for one in ("en", "zh"))
     assert (english["qr"]["name"], chinese["qr"]["name"]) == ("Login QR", "登录二维码")
     for key, one in english.items():
+        assert re.search("[\u4e00-\u9fff]", chinese[key]["name"]), key
         assert one["unique_id"] == chinese[key]["unique_id"]
         assert one["default_entity_id"] == chinese[key]["default_entity_id"]
 
