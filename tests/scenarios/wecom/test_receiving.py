@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from itertools import count
 
 import pytest
 
@@ -170,6 +172,71 @@ async def test_the_time_without_a_process_is_a_gap_too(gateway):
         await logged_in(backend)
         (gap,) = (await receive(backend)).items
     assert gap.name == "gap"
+
+
+def ticking():
+    """A clock that is a second later at each look."""
+    seconds = count(int(time.time()))
+    return Clock(wall=lambda: float(next(seconds)))
+
+
+async def killed_after_a_message(gateway, vault):
+    """A process on a saved login, which is killed when it has stored a message: its gap, and what is saved then."""
+    async with backend_at(gateway, vault) as backend:
+        await logged_in(backend)
+        batch = await receive(backend)
+        await gateway.say(text_of("hello", f"after {batch.items[0].key}"))
+        await receive(backend, batch.cursor)
+        saved = dict(vault.saved)  # what is written at the end, a kill does not write
+    return batch.items[0], Vault(saved)
+
+
+async def test_each_kill_has_a_gap_of_its_own(gateway):
+    vault = Vault()
+    async with backend_at(gateway, vault) as backend:
+        await logged_in(backend)
+    first, vault = await killed_after_a_message(gateway, vault)
+    second, _ = await killed_after_a_message(gateway, vault)
+    assert first.key != second.key
+    assert str(first.fields["until"]) <= str(second.fields["since"]) <= str(second.fields["until"])
+
+
+async def test_a_gap_that_was_stored_but_not_saved_as_over_is_told_again_with_its_new_end(gateway):
+    vault = Vault()
+    async with backend_at(gateway, vault) as backend:
+        await logged_in(backend)
+    clock, saved, gaps = ticking(), dict(vault.saved), []
+    for _ in range(2):  # killed right after the commit of the event
+        async with backend_at(gateway, Vault(saved), clock=clock) as backend:
+            await logged_in(backend)
+            gaps += (await receive(backend)).items
+    assert gaps[0].fields["since"] == gaps[1].fields["since"]
+    assert gaps[0].key != gaps[1].key
+
+
+async def test_a_kill_soon_after_the_first_login_is_a_gap_too(gateway):
+    vault = Vault()
+    async with backend_at(gateway, vault) as backend:
+        await logged_in(backend)
+        saved = dict(vault.saved)  # killed before it asked for anything
+        await gateway.say(text_of("lost"))
+        assert [item.key for item in (await receive(backend)).items] == ["m1"]
+    async with backend_at(gateway, Vault(saved)) as backend:
+        await logged_in(backend)
+        (gap,) = (await receive(backend)).items
+    assert gap.name == "gap"
+
+
+async def test_what_came_and_was_not_stored_at_an_orderly_end_lies_in_the_gap(gateway):
+    vault = Vault()
+    async with backend_at(gateway, vault, clock=ticking()) as backend:
+        await logged_in(backend)
+        await gateway.say(text_of("one"))
+        batch = await receive(backend)
+        await gateway.say(text_of("two", "m2"))
+        await backend._client.connection.request("ping")  # it waits now
+    assert texts(batch.items) == ["one"]
+    assert vault.saved["alive"] <= batch.items[0].time
 
 
 async def test_a_lost_subscription_is_made_anew_after_half_a_minute(gateway):

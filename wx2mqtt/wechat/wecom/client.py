@@ -87,6 +87,8 @@ class WeComClient:
         self._loaded = False
         #: The bot in use; None without a login.
         self._current: SavedBot | None = None
+        #: When the bot in use was last known to be alive before this process used it; 0 where it never was.
+        self.last_alive = 0
         self._reconnect = RECONNECT
         self._refusals = 0
         self._connected_at = float("-inf")
@@ -117,6 +119,7 @@ class WeComClient:
     def use(self, bot: SavedBot) -> None:
         """Makes a bot the one in use; nothing is saved or sent yet."""
         self._current = bot
+        self.last_alive = bot.alive
 
     async def forget(self) -> None:
         """Ends the login: the bot of a scan is forgotten, a configured one is not used until a person asks.
@@ -161,11 +164,14 @@ class WeComClient:
             await self._save_if_possible(replace(self.bot, chats=newest))
 
     async def record_alive(self, *, at_once: bool = False) -> None:
-        """Saves now and then that the connection is alive, from which the next gap is counted."""
+        """Saves now and then that the connection is alive, from which the next gap is counted.
+
+        What came and is not stored yet lies in that gap.
+        """
         if self._current is None or self._connection is None or self._connection.end_reason is not None:
             return
         if at_once or self.clock.now - self.bot.alive >= ALIVE_INTERVAL_MS:
-            await self._save_if_possible(replace(self.bot, alive=self.clock.now))
+            await self._save_if_possible(replace(self.bot, alive=self._connection.stored_until))
 
     async def _save_if_possible(self, bot: SavedBot) -> None:
         """Saves a change. An instance that has lost the account saves none: the login is another one's."""
@@ -200,7 +206,8 @@ class WeComClient:
         """Connects the bot in use and subscribes, in this order:
 
         1. The older connection is closed, so that two of one process never compete.
-        2. The login is saved. With a shared store this commit proves that this instance has the account.
+        2. The login is saved. With a shared store this commit proves that this instance has the account. The
+           first one begins the time of which a process that is killed loses what is not stored.
         3. The connection is opened, and WeCom answers the subscription with 0.
 
         Raises `LoginRefused` for wrong credentials, which is saved; `Throttled` for another refusal;
@@ -211,7 +218,7 @@ class WeComClient:
         credentials = self._credentials_of(bot)
         if not self.clock.lease.is_valid:
             raise self._broken(self.text("no_connection"))
-        await self._save(replace(bot, ended=End.NOT_ENDED, reason=""))
+        await self._save(replace(bot, ended=End.NOT_ENDED, reason="", alive=bot.alive or self.clock.now))
         try:
             self._connection = await WeComConnection.open(self._connection_options)
             answer = await self._connection.request(

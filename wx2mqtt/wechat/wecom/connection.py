@@ -93,7 +93,10 @@ class WeComConnection:
         self._options = options
         self._clock = options.clock
         self._pending: dict[str, asyncio.Future[Answer]] = {}
-        self._callbacks: deque[tuple[Callback, int]] = deque()
+        #: Each with its size and when it came, in milliseconds since 1970.
+        self._callbacks: deque[tuple[Callback, int, int]] = deque()
+        #: When the oldest callback came that was taken and is not stored; None where all are stored.
+        self._unstored_since: int | None = None
         self._waiting_bytes = 0
         self._news = asyncio.Event()
         #: Names it in `ButtonPress.private`.
@@ -164,12 +167,25 @@ class WeComConnection:
             await self._news.wait()
         taken: list[Callback] = []
         while self._callbacks and len(taken) < limit:
-            callback, size = self._callbacks.popleft()
+            callback, size, came_at = self._callbacks.popleft()
             self._waiting_bytes -= size
+            if self._unstored_since is None:
+                self._unstored_since = came_at
             taken.append(callback)
         if not taken:
             self._require_open()
         return taken
+
+    def confirm_stored(self) -> None:
+        """Says that all that was taken is stored."""
+        self._unstored_since = None
+
+    @property
+    def stored_until(self) -> int:
+        """Up to when all that came is stored, in milliseconds since 1970; who ends loses the rest."""
+        if self._unstored_since is not None:
+            return self._unstored_since
+        return self._callbacks[0][2] if self._callbacks else self._clock.now
 
     async def close(self, message_key: str = "closed") -> None:
         """Ends the connection; a second call does nothing more. `message_key` names the reason."""
@@ -234,7 +250,7 @@ class WeComConnection:
             if answer is not None and not answer.done():
                 answer.set_result(frame)
             return
-        self._callbacks.append((frame, len(data)))
+        self._callbacks.append((frame, len(data), self.last_heard))
         self._waiting_bytes += len(data)
         self._news.set()
         if len(self._callbacks) > MAX_WAITING_CALLBACKS or self._waiting_bytes > MAX_WAITING_BYTES:

@@ -69,7 +69,9 @@ class Receiver:
         self._unstored: _Unstored | None = None
         self._known: set[Handle] = set()
         #: When the connection that has ended was last alive, in milliseconds since 1970; 0 without a gap.
-        self._last_heard = client.bot.alive
+        self._last_heard = client.last_alive
+        #: Whether the last batch was the event about a gap.
+        self._has_told_gap = False
 
     async def receive(self, cursor: Cursor) -> Batch:
         """Waits for news after `cursor`, in this order:
@@ -94,8 +96,11 @@ class Receiver:
         if self._last_heard:
             gap = _gap_event(self._last_heard, client.subscribed_at)
             self._last_heard = 0
+            self._has_told_gap = True
             return self._batch(cursor, _ReadCallbacks(items=[gap]))
-        await client.record_alive()
+        client.connection.confirm_stored()
+        await client.record_alive(at_once=self._has_told_gap)
+        self._has_told_gap = False
         return self._batch(cursor, await self._next_callbacks())
 
     async def _next_callbacks(self) -> _ReadCallbacks:
@@ -174,6 +179,11 @@ class Receiver:
 
 
 def _gap_event(since: int, until: int) -> Event:
-    """Returns the event about a time without a connection; both times in milliseconds since 1970."""
+    """Returns the event about a time without a connection; both times in milliseconds since 1970.
+
+    The next process may tell one with the same beginning, which has another end. A clock that was set back
+    may end one before it began.
+    """
+    since = min(since, until)
     fields: dict[str, Json] = {"since": rfc3339(since), "until": rfc3339(until)}
-    return Event(key=f"{GAP_EVENT}:{since}", name=GAP_EVENT, time=until, fields=fields)
+    return Event(key=f"{GAP_EVENT}:{since}:{until}", name=GAP_EVENT, time=until, fields=fields)
