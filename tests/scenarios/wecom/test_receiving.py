@@ -13,6 +13,7 @@ from tests.scenarios.wecom.logins import (
     GROUP,
     SECTION,
     SINGLE,
+    START,
     Vault,
     backend_at,
     logged_in,
@@ -118,11 +119,11 @@ async def test_a_receipt_goes_out_after_the_commit_and_once(gateway):
     assert first["body"]["stream"]["content"] == "✓"
 
 
-async def answered(gateway, backend, count):
-    """Receives so many messages of one chat in one burst; returns how many receipts went out."""
+async def answered(gateway, backend, count, cursor=START):
+    """Receives so many messages of one chat in one burst; returns how many receipts went out so far."""
     for number in range(count):
         await gateway.say(text_of("x", f"m{number}"))
-    cursor, received = Cursor(""), 0
+    received = 0
     while received < count:
         batch = await receive(backend, cursor)
         cursor, received = batch.cursor, received + len(batch.items)
@@ -137,6 +138,24 @@ async def test_receipts_take_a_third_of_the_rate_of_a_chat(gateway):
     async with backend_at(gateway) as backend:
         await logged_in(backend)
         assert await answered(gateway, backend, 15) == 10
+
+
+async def test_the_receipts_of_the_process_before_count_for_a_minute_too(gateway):
+    vault, boot = Vault(), [0.0]
+    clock = Clock(monotonic=lambda: boot[0])
+    async with backend_at(gateway, vault, clock=clock) as backend:
+        await logged_in(backend)
+        assert await answered(gateway, backend, 15) == 10
+    async with backend_at(gateway, vault, clock=clock) as backend:
+        await logged_in(backend)
+        gap = await receive(backend)
+        assert await answered(gateway, backend, 15, gap.cursor) == 10
+    boot[0] = 60.0
+    async with backend_at(gateway, vault, clock=clock) as backend:
+        await logged_in(backend)
+        gap = await receive(backend)
+        boot[0] = 121.0
+        assert await answered(gateway, backend, 3, gap.cursor) == 13
 
 
 async def test_without_a_text_there_is_no_receipt(gateway):

@@ -106,6 +106,8 @@ class WeComBackend(Backend):
         async with aclosing(login_flow.steps(resume=resume)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
+                    if self._receiver is None and self._client.was_used_lately:
+                        self._receipts.wait_for_rate()
                     self._receiver = Receiver(
                         self._client, self._options.marks, self._receipts, bot_name=self._bot_name
                     )

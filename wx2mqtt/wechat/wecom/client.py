@@ -64,6 +64,9 @@ RESUBSCRIBE_SECONDS = 30.0
 # How often it is saved that the connection is alive.
 ALIVE_INTERVAL_MS = 300_000
 
+# Within the rate of a chat, and the next heartbeat, at which that is saved.
+LATELY_MS = 120_000
+
 
 class WeComClient:
     """Holds the login and the connection of one account.
@@ -120,6 +123,11 @@ class WeComClient:
         """Makes a bot the one in use; nothing is saved or sent yet."""
         self._current = bot
         self.last_alive = bot.alive
+
+    @property
+    def was_used_lately(self) -> bool:
+        """Whether another process may have used the bot within the last minute."""
+        return self.clock.now - self.last_alive < ALIVE_INTERVAL_MS + LATELY_MS
 
     async def forget(self) -> None:
         """Ends the login: the bot of a scan is forgotten, a configured one is not used until a person asks.

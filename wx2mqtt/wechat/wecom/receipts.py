@@ -54,6 +54,12 @@ class Receipts:
             lambda: deque(maxlen=MAX_RECEIPTS_PER_HOUR)
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        #: When the minute of the process before is over, on the monotonic clock.
+        self._first_at = float("-inf")
+
+    def wait_for_rate(self) -> None:
+        """Sends none for a minute: a process before this one may just have sent as many as a chat takes."""
+        self._first_at = self._clock.monotonic() + _MINUTE
 
     def send(self, messages: Iterable[AnswerableMessage]) -> None:
         """Sends receipts for messages that are stored now; returns at once."""
@@ -82,6 +88,8 @@ class Receipts:
 
     def _has_rate(self, chat: Handle) -> bool:
         now = self._clock.monotonic()
+        if now < self._first_at:
+            return False
         times = self._times[chat]
         in_an_hour = sum(now - sent < _HOUR for sent in times)
         in_a_minute = sum(now - sent < _MINUTE for sent in times)
