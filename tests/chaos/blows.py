@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos.line import Direction, Line
+from tests.chaos.wecom import WeComDriver
 from tests.support.forks import run_program
 
 if TYPE_CHECKING:
-    from tests.chaos.environment import AccountDriver, Environment
+    from tests.chaos.account import AccountDriver
+    from tests.chaos.environment import Environment
 
 Blow = Callable[["Environment", random.Random], Awaitable[None]]
 
@@ -34,6 +36,11 @@ ILINK_ENDPOINTS = (
     *("getupdates",) * 4, *("sendmessage",) * 4,
     "getconfig", "sendtyping", "notifystart", "getuploadurl", "cdn_upload", "cdn_download",
 )  # fmt: skip
+WECOM_ENDPOINTS = (
+    *("aibot_send_msg",) * 4, *("aibot_respond_msg",) * 2, *("aibot_respond_update_msg",) * 2,
+    "aibot_upload_media_init", "aibot_upload_media_chunk", "aibot_upload_media_finish", "wecom_file",
+)  # fmt: skip
+ENDPOINTS = {"webwx": WEBWX_ENDPOINTS, "ilink": ILINK_ENDPOINTS, "wecom": WECOM_ENDPOINTS}
 STOP_ENDPOINTS = ("notifystop",)
 LOGOUT_ENDPOINTS = ("webwxlogout",)
 LOGIN_ENDPOINTS = {
@@ -47,7 +54,10 @@ LOGIN_ENDPOINTS = {
         "webwxstatusnotify",
     ),
     "ilink": ("get_bot_qrcode", "get_qrcode_status", "notifystart"),
+    "wecom": ("wecom_connect", "aibot_subscribe"),
 }
+SCAN_ENDPOINTS = {"wecom": ("qc_generate", "qc_query_result")}
+"""Of a login by scan, where the usual one needs none."""
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "reset"},
     {"kind": "truncate"},
@@ -118,6 +128,7 @@ async def full_disk(environment: Environment, dice: random.Random) -> None:
 
 async def clock_jump(environment: Environment, dice: random.Random) -> None:
     environment.control.clock_offset_ms += dice.choice(CLOCK_JUMPS_MS)
+    environment.clock_moved = True
     environment.clock_was_wrong |= abs(environment.control.clock_offset_ms) >= CLOCK_TOLERANCE_MS
 
 
@@ -231,8 +242,7 @@ async def wechat_away(environment: Environment, dice: random.Random) -> None:
 async def wechat_fault(environment: Environment, dice: random.Random) -> None:
     """Some calls fail, each in its own way; the blow is over when they have failed."""
     account = dice.choice(environment.accounts)
-    endpoints = ILINK_ENDPOINTS if account.is_bot else WEBWX_ENDPOINTS
-    chosen = [dice.choice(endpoints) for _ in range(dice.choice((1, 1, 2, 3)))]
+    chosen = [dice.choice(ENDPOINTS[account.backend]) for _ in range(dice.choice((1, 1, 2, 3)))]
     await _order_faults(account, dice, chosen)
     for endpoint in chosen:
         await environment.provoke(account, endpoint)
@@ -252,6 +262,9 @@ async def _faults_met(account: AccountDriver) -> None:
 
 FAULT_SECONDS = 0.8
 """A call that is not made in this time does not fail."""
+FAILING_LOGIN_SECONDS = 3.0
+"""The same after a connection to WeCom has ended, whose successor comes after a second or more."""
+SCAN_SHARE = 0.6
 LOGOUT_SECONDS = 5.0
 """So long an automation waits for the end of a login before it asks for the next one."""
 
@@ -264,20 +277,59 @@ async def logout(environment: Environment, dice: random.Random) -> None:
 async def failing_login(environment: Environment, dice: random.Random) -> None:
     """The same, with failures in the login that follows."""
     account = dice.choice(environment.accounts)
+    if isinstance(account, WeComDriver):
+        await _failing_subscription(account, dice)
+        return
     await account.log_out(1101)
     await _order_faults(account, dice, [dice.choice(LOGIN_ENDPOINTS[account.backend])])
     await _faults_met(account)
 
 
+async def _failing_subscription(account: WeComDriver, dice: random.Random) -> None:
+    """A connection ends, and its successor fails; or somebody logs out, and the scan fails."""
+    is_scan = account.scanned and dice.random() < SCAN_SHARE
+    endpoints = SCAN_ENDPOINTS if is_scan else LOGIN_ENDPOINTS
+    await _order_faults(account, dice, [dice.choice(endpoints[account.backend])])
+    if is_scan:
+        await account.ask("logout", {"transaction": f"logout {dice.random()}"})
+        await account.until(lambda: account.state != "online", LOGOUT_SECONDS)
+        await account.ask_for_login()
+    else:
+        await account.end_connection()
+    await account.phone.pending_faults_met(FAILING_LOGIN_SECONDS)
+    await account.phone.post("fault/clear")
+
+
 async def requested_logout(environment: Environment, dice: random.Random) -> None:
     """An automation ends the login, sometimes with a call that fails, and asks for the next one."""
     account = dice.choice(environment.accounts)
-    if not account.is_bot:
+    if account.backend == "webwx":
         await _order_faults(account, dice, LOGOUT_ENDPOINTS[: dice.randrange(2)])
     await account.ask("logout", {"transaction": f"logout {dice.random()}"})
     await environment.wait(lambda: account.state != "online", LOGOUT_SECONDS)
     await account.phone.post("fault/clear")
-    await account.ask("login", {"transaction": f"login {dice.random()}"})
+    if isinstance(account, WeComDriver):
+        await account.ask_for_login()
+    else:
+        await account.ask("login", {"transaction": f"login {dice.random()}"})
+
+
+async def refused(environment: Environment, dice: random.Random) -> None:
+    """WeCom refuses the credentials of a bot; where there is none, a login ends."""
+    bots = [account for account in environment.accounts if isinstance(account, WeComDriver)]
+    if bots:
+        await dice.choice(bots).refuse()
+    else:
+        await logout(environment, dice)
+
+
+async def gateway_restart(environment: Environment, dice: random.Random) -> None:
+    """WeCom's gateway starts again, and forgets what was being uploaded; where there is no bot, WeChat is away."""
+    bots = [account for account in environment.accounts if isinstance(account, WeComDriver)]
+    if bots:
+        await dice.choice(bots).phone.post("wecom/restart")
+    else:
+        await wechat_away(environment, dice)
 
 
 BLOWS: dict[str, tuple[Blow, int]] = {
@@ -302,5 +354,7 @@ BLOWS: dict[str, tuple[Blow, int]] = {
     "logout": (logout, 2),
     "failing login": (failing_login, 2),
     "requested logout": (requested_logout, 1),
+    "credentials refused": (refused, 1),
+    "gateway restart": (gateway_restart, 1),
 }
 """All blows, and how often each is chosen."""

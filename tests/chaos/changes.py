@@ -14,7 +14,7 @@ from tests.chaos.evidence import GivenChange
 from tests.chaos.traffic import paused
 
 if TYPE_CHECKING:
-    from tests.chaos.environment import AccountDriver
+    from tests.chaos.account import AccountDriver
 
 CHANGE_SECONDS = 0.5
 """Between two changes of an account, on average."""
@@ -28,7 +28,7 @@ class Changes:
     """The changes of one run. Each has a transaction of its own; names of groups and people occur once."""
 
     def __init__(self, accounts: Sequence[AccountDriver], dice: random.Random) -> None:
-        self._accounts = [account for account in accounts if not account.is_bot]
+        self._accounts = [account for account in accounts if account.backend == "webwx"]
         self._dice = dice
         self._number = 0
         self._strangers: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)

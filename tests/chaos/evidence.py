@@ -65,6 +65,31 @@ class GivenChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenAnswer:
+    """An answer to a question: the button's key, and the message that said it; empty for a press."""
+
+    key: str
+    message_id: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class GivenQuestion:
+    """A command with buttons: `text` is its first line, `keys` those of its buttons by their texts.
+
+    `choice` is the button that somebody means who answers it, `way` how: `press`, `number` or `text`.
+    `answers` are in the order in which they were given.
+    """
+
+    command_id: str
+    user: str
+    text: str
+    keys: Mapping[str, str]
+    choice: str
+    way: str
+    answers: list[GivenAnswer] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlowRecord:
     """A blow: its kind, when it began and ended (monotonic clock), and how long the recovery took.
 
@@ -89,6 +114,9 @@ class AccountEvidence:
     - `groups`: the names of all groups at WeChat, `friends`: the ids of all friends there.
     - `event_ids`: messages of WeChat that become events.
     - `files`: by message id, the SHA-256 that the bridge served and that of WeChat.
+    - `questions`: those that were asked; `gaps`: the times without a connection that the bridge told.
+    - `connections`, `said`: of a service that keeps nothing, what went to each connection, and all that was said.
+    - `clock_moved`: the clock of the bridge was moved at all.
     - `broker_forgot`: the broker lost what it had acknowledged.
     - `clock_was_wrong`: the clock of the bridge was further from WeChat's than the bridge tolerates.
     - `reason`: what the last `login/state` said.
@@ -110,6 +138,11 @@ class AccountEvidence:
     friends: Collection[str] = ()
     event_ids: Collection[str] = ()
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    questions: Sequence[GivenQuestion] = ()
+    gaps: Sequence[Any] = ()
+    connections: Sequence[Any] = ()
+    said: Sequence[Any] | None = None
+    clock_moved: bool = False
     broker_forgot: bool = False
     clock_was_wrong: bool = False
     reason: str = ""

@@ -23,13 +23,14 @@ Plant = Callable[[], None]
 class PlantedFault:
     """A bug: what it does, the kind of finding that it leads to, how it is planted.
 
-    `blows` are those under which it shows; empty: all.
+    `blows` are those under which it shows, `accounts` those at which; empty: all.
     """
 
     text: str
     finding: str
     plant: Plant
     blows: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
 
 
 def plant(name: str) -> None:
@@ -362,6 +363,85 @@ def _refusal_kept() -> None:
     _put(ReloadStatus, "record_accepted", lambda _: None)
 
 
+# WeCom
+
+
+def _gap_untold() -> None:
+    """The event about a time without a connection says that there was none."""
+    from wx2mqtt.wechat.wecom import receiver
+
+    gap_event = receiver._gap_event
+    receiver._gap_event = lambda since, until: gap_event(until + 60_000, until + 60_000)
+
+
+def _receipt_first() -> None:
+    from wx2mqtt.store.received import ReceivedMessages
+    from wx2mqtt.wechat.wecom.receiver import Receiver
+
+    batch, record = Receiver._batch, ReceivedMessages.record
+
+    def answered(self: Any, cursor: Any, read: Any) -> Any:
+        self._receipts.send(read.answerable)
+        return batch(self, cursor, read)
+
+    async def record_late(self: Any, *arguments: Any) -> Any:
+        await asyncio.sleep(GAP_SECONDS)
+        return await record(self, *arguments)
+
+    _put(Receiver, "_batch", answered)
+    _put(ReceivedMessages, "record", record_late)
+
+
+def _callback_left_out() -> None:
+    """One of several callbacks that came together is not read."""
+    from wx2mqtt.wechat.wecom.receiver import Receiver
+
+    read = Receiver._read
+
+    async def some(self: Any, callbacks: Any) -> Any:
+        return await read(self, callbacks[:-1] if len(callbacks) > 3 else callbacks)
+
+    _put(Receiver, "_read", some)
+
+
+# Questions
+
+
+def _answered_twice() -> None:
+    """A question stays open after its answer."""
+    from wx2mqtt.store.questions import AnswerMatching
+
+    _put(AnswerMatching, "_close", lambda *_: None)
+
+
+def _answer_of_another() -> None:
+    """What is said in one chat answers the question of another one."""
+    from wx2mqtt.store.questions import _SQL, AnswerMatching
+
+    def newest(self: Any, attempt: Any) -> Any:
+        found = self._find(_SQL["list_open"], 0, 1)
+        return found[0] if found else None
+
+    _put(AnswerMatching, "_question_of", newest)
+
+
+def _answer_without_event() -> None:
+    """A question is closed, and nobody is told of its answer."""
+    from wx2mqtt.store.questions import AnswerMatching
+
+    match_message, match_press = AnswerMatching._match_message, AnswerMatching._match_press
+
+    def message_alone(self: Any, message: Any, attempt: Any) -> Any:
+        return match_message(self, message, attempt)[:1]
+
+    def nothing(self: Any, item: Any) -> Any:
+        match_press(self, item)
+        return []
+
+    _put(AnswerMatching, "_match_message", message_alone)
+    _put(AnswerMatching, "_match_press", nothing)
+
+
 def _put(holder: object, name: str, function: Callable[..., Any] | Awaitable[Any]) -> None:
     assert hasattr(holder, name), f"{holder} has no {name} any more"
     setattr(holder, name, function)
@@ -460,5 +540,45 @@ FAULTS: Mapping[str, PlantedFault] = {
     ),
     "change_done_again": PlantedFault(
         text="a group is created again after a kill", finding="change", plant=_change_done_again, blows=KILLS
+    ),
+    "gap_untold": PlantedFault(
+        text="WeCom: a time without a connection is not told",
+        finding="lost",
+        plant=_gap_untold,
+        blows=("WeChat away", "gateway restart"),
+        accounts=("team",),
+    ),
+    "receipt_first": PlantedFault(
+        text="WeCom: a message is answered before it is stored",
+        finding="receipt",
+        plant=_receipt_first,
+        blows=KILLS,
+        accounts=("team",),
+    ),
+    "callback_left_out": PlantedFault(
+        text="WeCom: one of several messages that come at once is left out",
+        finding="lost",
+        plant=_callback_left_out,
+        blows=("WeChat fault", "SIGSTOP"),
+        accounts=("team",),
+    ),
+    "answered_twice": PlantedFault(
+        text="a question stays open after its answer",
+        finding="button",
+        plant=_answered_twice,
+        blows=("kill", "WeChat fault"),
+    ),
+    "answer_of_another": PlantedFault(
+        text="an answer in one chat counts for the question of another one",
+        finding="button",
+        plant=_answer_of_another,
+        blows=("kill", "WeChat fault"),
+        accounts=("home", "team"),
+    ),
+    "answer_without_event": PlantedFault(
+        text="a question is closed without an event about its answer",
+        finding="button",
+        plant=_answer_without_event,
+        blows=("kill", "WeChat fault"),
     ),
 }

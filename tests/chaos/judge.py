@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tests.chaos.evidence import KILLS, AccountEvidence, BlowRecord, GivenCommand, JsonBody, Publication
+from tests.chaos.handed_over import answered_too_early, left_out
+from tests.chaos.question_judge import QuestionJudge
 
 MAX_REPEATED_MESSAGES = 20
 """So many messages of an account may be published again after a kill."""
@@ -40,6 +42,7 @@ def judge(accounts: Iterable[AccountEvidence], blows: Sequence[BlowRecord] = ())
             *messages.findings(),
             *messages.too_many_repeats(blows),
             *commands.findings(),
+            *(Finding("button", text) for text in QuestionJudge(account, commands.sent_ids()).problems()),
             *_refused_for_ever(account),
         )
         findings += [Finding(finding.kind, f"{account.name}: {finding.text}") for finding in of_account]
@@ -130,6 +133,9 @@ class _Messages:
     def _lost(self) -> Iterator[Finding]:
         """What WeChat handed over was published; what a forgetful broker dropped is in the history."""
         seen = {str(publication.body["id"]) for publication in self.firsts.values()}
+        if self._account.said is not None:
+            yield from self._left_out(seen)
+            return
         owed = [message_id for log in self._account.logs for message_id in _owed(log)]
         for message_id in owed:
             if message_id in self._own or message_id in self._account.event_ids:
@@ -137,6 +143,21 @@ class _Messages:
             if message_id not in self._seq_of_id:
                 yield Finding("lost", f"message {message_id} is not in the history")
             if message_id not in seen and not self._account.broker_forgot:
+                yield Finding("lost", f"message {message_id} was never published")
+
+    def _left_out(self, seen: set[str]) -> Iterator[Finding]:
+        """Of a service that keeps nothing: what it handed over, and what was lost without a word."""
+        account = self._account
+        logs, stored = account.connections, self._seq_of_id.keys()
+        moved = account.clock_moved
+        for one in left_out(account.said or (), logs, account.gaps, stored, clock_moved=moved):
+            # An event about a gap may be among what the broker forgot.
+            if not (account.broker_forgot and "no gap" in one.why):
+                yield Finding("lost", f"message {one.id} {one.why}")
+        for message_id in answered_too_early(logs, stored):
+            yield Finding("receipt", f"message {message_id} was answered and is not in the history")
+        if not account.broker_forgot:
+            for message_id in stored - seen:
                 yield Finding("lost", f"message {message_id} was never published")
 
     def _gaps(self) -> Iterator[Finding]:
@@ -218,7 +239,9 @@ class _Commands:
         for reply in account.replies:
             self._by_correlation[reply.correlation] = reply.body
         contents = {command.content for command in account.commands}
-        self._lines = [part for line in account.sent for part in _texts_of_bundle(line, contents)]
+        questions = {question.text: question.keys for question in account.questions}
+        shown = [_without_choices(line, questions) for line in account.sent]
+        self._lines = [part for line in shown for part in _texts_of_bundle(line, contents)]
         for line in self._lines:
             self._sent[_content(line)].append(line)
 
@@ -263,6 +286,10 @@ class _Commands:
             and (result["duplicate_possible"] or result["status"] == "uncertain")
             for line in self._sent[command.content]
         }
+
+    def sent_ids(self) -> set[str]:
+        """Returns the ids of the commands that were sent."""
+        return {name for name, one in self._results.items() if one.body.get("status") == "sent"}
 
     def _result(self, command: GivenCommand) -> JsonBody | None:
         if command.transaction:
@@ -336,7 +363,7 @@ class _Commands:
             if command.may_repeat or (not command.id and self._account.broker_forgot)
         }
         for content, lines in self._sent.items():
-            keys = {_client_id(line) for line in lines}
+            keys = {_client_id(line) for line in lines} - {""}
             for key in keys:
                 contents[key].add(content)
             if len(keys) > 1 and content not in repeating:
@@ -348,10 +375,11 @@ class _Commands:
     def _disorder(self) -> Iterator[Finding]:
         """Commands of one publisher to one chat arrive in the order in which they were published.
 
-        A bundle has texts only, so it may overtake a file.
+        A bundle has texts only, and no question, so it may overtake a file or a question.
         """
         bundled = {_content(line) for line in self._lines if "bundled" in line}
-        files = {str(line["sha256"]) for line in self._lines if line["sha256"]}
+        alone = {str(line["sha256"]) for line in self._lines if line["sha256"]}
+        alone |= {question.text for question in self._account.questions}
         first_place: dict[str, int] = {}
         for place, line in enumerate(self._lines):
             if line["delivered"]:
@@ -363,7 +391,7 @@ class _Commands:
                 lanes[command.publisher, command.user, ""].append(command)
         for (publisher, user, _), commands in lanes.items():
             for command, later in pairwise(commands):
-                if command.content in files and later.content in bundled:
+                if command.content in alone and later.content in bundled:
                     continue
                 if first_place[command.content] > first_place[later.content]:
                     yield Finding(
@@ -379,7 +407,16 @@ def _texts_of_bundle(line: JsonBody, contents: Collection[str]) -> list[JsonBody
     if _content(line) in contents or not texts or not all(text in contents for text in texts):
         return [line]
     key = "client_msg_id" if "client_msg_id" in line else "client_id"
-    return [{**line, "text": text, key: f"{line[key]} {text}", "bundled": len(texts)} for text in texts]
+    return [
+        {**line, "text": text, key: f"{_client_id(line)} {text}", "bundled": len(texts)} for text in texts
+    ]
+
+
+def _without_choices(line: JsonBody, questions: Mapping[str, Mapping[str, str]]) -> JsonBody:
+    """Returns a question without its buttons if all of them are shown; any other line as it is."""
+    text, _, shown = str(line["text"]).partition("\n")
+    is_whole = text in questions and all(button in shown for button in questions[text])
+    return {**line, "text": text} if is_whole else line
 
 
 def _content(line: Mapping[str, object]) -> str:
@@ -387,4 +424,5 @@ def _content(line: Mapping[str, object]) -> str:
 
 
 def _client_id(line: Mapping[str, object]) -> str:
-    return str(line["client_msg_id"] if "client_msg_id" in line else line["client_id"])
+    """Returns the id that WeChat got with a message; empty where a service knows none."""
+    return str(line["client_msg_id"] if "client_msg_id" in line else line.get("client_id", ""))

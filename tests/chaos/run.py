@@ -12,20 +12,21 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests.chaos.account import AccountDriver
 from tests.chaos.blows import BLOWS
 from tests.chaos.changes import Changes
-from tests.chaos.environment import AccountDriver, Environment, open_environment
+from tests.chaos.environment import Environment, open_environment
 from tests.chaos.evidence import AccountEvidence, BlowRecord
 from tests.chaos.faults import FAULTS
 from tests.chaos.judge import Finding, judge, repeats_by_kind
+from tests.chaos.questions import Questions
 from tests.chaos.traffic import Traffic
 
 RUN_SECONDS = 240.0
 """A run that takes longer has failed."""
-RECOVERY_SECONDS = 30.0
 FAULT_SEEDS = 8
 """So many seeds are tried until the judge has seen a planted fault."""
 TOLERATED = {"tolerated, but: context_token is not the newest"}
@@ -35,7 +36,10 @@ PROBE_SECONDS = 0.2
 AGAIN_SECONDS = 0.5
 """After this time a command is given again to a broker that may have forgotten it."""
 
-ACCOUNT_SETS = (("home",), ("home",), ("bot",), ("home", "bot"), ("home", "bot"), ("home", "bot", "office"))
+ACCOUNT_SETS = (
+    *(("home",), ("home",), ("bot",), ("home", "bot"), ("home", "bot"), ("home", "bot", "office")),
+    *(("desk",), ("team",), ("team",), ("home", "team"), ("bot", "desk")),
+)
 PROTOCOLS = ("auto", "auto", "5", "3.1.1")
 BLOW_COUNTS = (2, 3, 3, 4)
 DOUBLE_SHARE = 0.15
@@ -88,7 +92,10 @@ def plan_of(seed: int, kinds: Sequence[str] = ()) -> Plan:
 def see_fault(first: int, name: str) -> Outcome | None:
     """Returns the first run in which the judge sees a planted fault; None when it does not see it."""
     for seed in range(first, first + FAULT_SEEDS):
-        outcome = run(plan_of(seed, FAULTS[name].blows), fault=name)
+        plan = plan_of(seed, FAULTS[name].blows)
+        if FAULTS[name].accounts:
+            plan = replace(plan, accounts=FAULTS[name].accounts)
+        outcome = run(plan, fault=name)
         outcome.findings = [one for one in outcome.findings if one.kind == FAULTS[name].finding]
         if outcome.findings:
             return outcome
@@ -137,9 +144,11 @@ async def _carry_out(plan: Plan, environment: Environment, outcome: Outcome) -> 
     dice = random.Random(plan.seed + 1)
     traffic = Traffic(environment, random.Random(plan.seed + 2))
     changes = Changes(environment.accounts, random.Random(plan.seed + 3))
+    questions = Questions(environment, random.Random(plan.seed + 4))
     environment.provocations = (traffic.provoke, changes.provoke)
+    environment.reminders.append(questions.remind)
     await environment.log_in()
-    async with traffic.flowing(), changes.flowing():
+    async with traffic.flowing(), changes.flowing(), questions.flowing():
         for kinds in plan.blows:
             await asyncio.sleep(dice.uniform(0.1, 0.4))
             outcome.blows.append(await _inflict(kinds, environment, dice, traffic))
@@ -165,8 +174,8 @@ async def _inflict(
     )
     worst = {name: max(one[name] for one in recoveries) for name in recoveries[0]}
     for name, seconds in worst.items():
-        if seconds >= RECOVERY_SECONDS:
-            environment.wrong.append(f"no {name} within {RECOVERY_SECONDS:g} s after {' and '.join(kinds)}")
+        if seconds == math.inf:
+            environment.wrong.append(f"no {name} within the time after {' and '.join(kinds)}")
     return BlowRecord(
         kind=kinds[0] if len(kinds) == 1 else "two at once",
         began=began,
@@ -183,24 +192,24 @@ async def _recovery(
 
     async def message() -> float:
         probes: set[str] = set()
-        while (seconds := time.monotonic() - since) < RECOVERY_SECONDS:
+        while (seconds := time.monotonic() - since) < account.recovery_seconds:
             text = f"probe {account.name} {seconds:.6f}"
             if await account.say(account.writers[0], text):
                 probes.add(text)
             if await environment.wait(lambda: not probes.isdisjoint(account.texts), PROBE_SECONDS):
                 return time.monotonic() - since
-        return RECOVERY_SECONDS
+        return math.inf
 
     async def command() -> float:
         given = await traffic.plain_command(account)
-        until = since + RECOVERY_SECONDS
+        until = since + account.recovery_seconds
         while (
             not await environment.wait(lambda: given.id in account.results, AGAIN_SECONDS)
             and time.monotonic() < until
         ):
             if environment.forgot:  # it may have come before the bridge had subscribed again
                 await account.give_again(given)
-        return min(RECOVERY_SECONDS, time.monotonic() - since)
+        return time.monotonic() - since if given.id in account.results else math.inf
 
     message_seconds, command_seconds = await asyncio.gather(message(), command())
     return {"message": message_seconds, "command": command_seconds}

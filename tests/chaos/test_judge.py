@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.evidence import AccountEvidence, BlowRecord, GivenChange, GivenCommand, Publication
+from tests.chaos.evidence import (
+    AccountEvidence,
+    BlowRecord,
+    GivenAnswer,
+    GivenChange,
+    GivenCommand,
+    GivenQuestion,
+    Publication,
+)
+from tests.chaos.handed_over import ConnectionLog, Gap, Said
 from tests.chaos.judge import MAX_REPEATED_MESSAGES, judge, repeats_by_kind
 
 KILL = BlowRecord(kind="kill", began=10.0, ended=10.1, single=True)
@@ -218,3 +227,107 @@ def test_a_refusal_that_is_said_for_ever_is_a_finding():
     assert judge([replace(well(), reason="logged in as 王小明")]) == []
     said = "the configuration file was refused at the last reload, so the settings of before hold"
     assert [finding.kind for finding in judge([replace(well(), reason=said)])] == ["reload"]
+
+
+# WeCom, which acknowledges nothing and keeps nothing
+
+
+def on_wecom(
+    *stored: str, logs: tuple[ConnectionLog, ...], lost: tuple[str, ...] = (), gap: Gap | None = None
+) -> AccountEvidence:
+    """Somebody wrote m1, m2 … to a bot, one a minute; these are stored, and this gap was told."""
+    names = sorted({name for log in logs for name in log.messages} | {*lost})
+    return replace(
+        well(),
+        logs=[{"active": log.active, "messages": log.messages, "confirmed": 0} for log in logs],
+        connections=logs,
+        said=[Said(id=name, at=60.0 * int(name[1:]), lost=name in lost) for name in names],
+        gaps=[] if gap is None else [gap],
+        seen=[*(message(seq, id=name) for seq, name in enumerate(stored, 1)), *RESULTS],
+        lines=[
+            {"msg_id": name, "chat": "wife", "kind": "text", "text": f"text {seq}"}
+            for seq, name in enumerate(stored, 1)
+        ],
+        history=[{"seq": seq, "id": name} for seq, name in enumerate(stored, 1)],
+    )
+
+
+BEFORE = ConnectionLog(active=False, messages=("m1", "m2", "m3"), answered=("m1",))
+NOW = ConnectionLog(active=True, messages=("m5", "m6"))
+ALL = ("m1", "m2", "m3", "m5", "m6")
+AFTER_THE_FIRST = Gap(since=110.0, until=250.0)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "kinds"),
+    [
+        (on_wecom(*ALL, logs=(BEFORE, NOW)), set()),
+        (on_wecom("m1", "m5", "m6", logs=(BEFORE, NOW), gap=AFTER_THE_FIRST), set()),
+        (on_wecom(*ALL, logs=(BEFORE, NOW), lost=("m4",), gap=AFTER_THE_FIRST), set()),
+        (on_wecom(*ALL, logs=(BEFORE, NOW), lost=("m4",)), {"lost"}),
+        (on_wecom(*ALL, logs=(BEFORE, NOW), lost=("m4",), gap=Gap(since=110.0, until=200.0)), {"lost"}),
+        (on_wecom("m1", "m5", "m6", logs=(BEFORE, NOW)), {"lost"}),
+        (on_wecom("m1", "m3", "m5", "m6", logs=(BEFORE, NOW), gap=AFTER_THE_FIRST), {"lost"}),
+        (on_wecom("m1", "m2", "m3", "m5", logs=(BEFORE, NOW)), {"lost"}),
+        (on_wecom("m5", "m6", logs=(BEFORE, NOW), gap=Gap(since=0.0, until=250.0)), {"receipt"}),
+    ],
+)
+def test_of_a_service_that_keeps_nothing_a_gap_excuses_what_was_not_stored_and_nothing_else(evidence, kinds):
+    assert {finding.kind for finding in judge([evidence])} == kinds
+
+
+# Questions
+
+
+def answered(message_id: str = "m3", *, key: str = "yes", **more: Any) -> Publication:
+    body = {
+        "id": "button:c1",
+        "command_id": "c1",
+        "user": "wife",
+        "key": key,
+        "message_id": message_id,
+        **more,
+    }
+    return Publication(topic="wx/event/button", payload=json.dumps(body).encode())
+
+
+def asked(*publications: Publication) -> AccountEvidence:
+    """The command c1 was a question, whose answer was the message m3, and the subscriber saw these."""
+    question = GivenQuestion(
+        command_id="c1", user="wife", text="do c1", keys={"Yes": "yes", "No": "no"}, choice="Yes", way="text",
+        answers=[GivenAnswer(key="yes", message_id="m3")],
+    )  # fmt: skip
+    shown = [delivery(1, "c1", text="do c1\n1 Yes\n2 No"), delivery(2, "c2")]
+    return replace(well(), questions=[question], sent=shown, seen=[*MESSAGES[:2], *RESULTS, *publications])
+
+
+MARKED = message(3, button={"command_id": "c1", "key": "yes"})
+
+
+def test_one_answer_to_a_question_is_well_also_when_it_is_published_again():
+    assert judge([asked(MARKED, answered(), answered())]) == []
+    assert judge([replace(asked(message(3)), broker_forgot=True)]) == []
+
+
+@pytest.mark.parametrize(
+    "publications",
+    [
+        (message(3),),
+        (MARKED, answered(), answered(id="button:c1:2")),
+        (MARKED, answered(key="no")),
+        (MARKED, answered("m2")),
+        (MARKED, answered(user="mom")),
+        (MARKED, answered(), answered("m1", command_id="c2", id="button:c2")),
+        (message(3), answered()),
+        (MARKED,),
+    ],
+)
+def test_a_wrong_answer_to_a_question_is_seen(publications):
+    assert {finding.kind for finding in judge([asked(*publications)])} == {"button"}
+
+
+def test_a_question_whose_buttons_are_not_shown_is_what_nobody_asked_for():
+    account = replace(
+        asked(MARKED, answered()), sent=[delivery(1, "c1", text="do c1\n1 Yes"), delivery(2, "c2")]
+    )
+    assert "strange" in {finding.kind for finding in judge([account])}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tests.chaos.evidence import GivenCommand
 
 if TYPE_CHECKING:
-    from tests.chaos.environment import AccountDriver
+    from tests.chaos.account import AccountDriver
 
 MESSAGE_SECONDS, REQUEST_SECONDS = 0.05, 0.6
 """Between two messages or requests of an account, on average."""
@@ -32,9 +32,14 @@ REQUESTS = ("health", "contacts", "history")
 RECEIVED_FILES = {
     "webwx": ("image", "image", "voice", "video", "sticker", "file", "location"),
     "ilink": ("image", "image", "voice", "video", "file"),
+    "wecom": ("image", "image", "video", "file"),
 }
 """The kinds of messages with a file; a location has a map."""
-SENT_FILES = {"webwx": ("png", "png", "gif", "mp4", "bin"), "ilink": ("png", "png", "mp4", "bin")}
+SENT_FILES = {
+    "webwx": ("png", "png", "gif", "mp4", "bin"),
+    "ilink": ("png", "png", "mp4", "bin"),
+    "wecom": ("png", "png", "mp4", "bin"),
+}
 HEADS = {
     "png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x10\x00\x00\x00\x10\x08\x02\x00\x00\x00",
     "gif": b"GIF89a\x10\x00\x10\x00\x80\x00\x00",
@@ -50,6 +55,7 @@ RECEIVED_THROUGH = {
     "webwxgetmedia": "file",
     "webwxgetpubliclinkimg": "location",
     "cdn_download": "video",
+    "wecom_file": "video",
 }
 """The kind of a message whose file is fetched by an endpoint."""
 SENT_THROUGH = {
@@ -61,6 +67,9 @@ SENT_THROUGH = {
     "webwxsendemoticon": "gif",
     "getuploadurl": "png",
     "cdn_upload": "mp4",
+    "aibot_upload_media_init": "png",
+    "aibot_upload_media_chunk": "mp4",
+    "aibot_upload_media_finish": "bin",
 }
 """The extension of a file that is sent by an endpoint."""
 AVATARS_THROUGH = {"webwxgeticon": ("wife", "mom", "lilei"), "webwxgetheadimg": ("family", "work")}

@@ -16,7 +16,7 @@ from tests.cluster.environment import BROKER, DATABASE, MAX_INSTANCES, SERVERS
 from tests.support.deadlines import allowed
 
 if TYPE_CHECKING:
-    from tests.chaos.environment import AccountDriver
+    from tests.chaos.account import AccountDriver
     from tests.cluster.environment import ClusterEnvironment, Instance
 
 MOVE_SECONDS = 10.0

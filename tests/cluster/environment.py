@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
+from tests.chaos.account import AccountDriver, Phone
 from tests.chaos.client import Client
-from tests.chaos.environment import AccountDriver, Phone
 from tests.chaos.evidence import AccountEvidence, Publication
 from tests.chaos.launcher import Child, ControlBlock, start_bridge
 from tests.cluster.brokers import BrokerCluster
@@ -161,6 +161,7 @@ class ClusterEnvironment:
         self.folder = folder
         self.size = size
         self.clock_was_wrong = False
+        self.clock_moved = False
         self.wrong: list[str] = []
         self.changed = asyncio.Event()
         self.logged_in = 0.0

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.environment import AccountDriver
+from tests.chaos.account import AccountDriver
 from tests.chaos.judge import Finding
 from tests.chaos.traffic import Traffic
 from tests.cluster.blows import BLOWS
