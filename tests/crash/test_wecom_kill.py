@@ -1,0 +1,243 @@
+"""A bridge with a bot of WeCom is killed at every commit, in and out: what was stored stays, the rest lies in a gap."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from base64 import b64decode
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.lives import Lives
+from tests.crash.test_ilink_kill import PNG
+from tests.support.broker import DURABLE
+from tests.support.wecom_home import BOT, WeComHome, at_wecom_home
+from wx2mqtt.simulator.wecom.people import userid_of
+
+LONG = "a sentence of the text. " * 1000
+QUESTION = {"id": "lock", "text": "lock?", "buttons": [{"text": "Yes", "key": "yes"}, "No"]}
+
+
+@contextlib.asynccontextmanager
+async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[WeComHome, Lives]]:
+    """A home whose bridge dies where the test says; each message gets a receipt."""
+    async with at_wecom_home(folder, DURABLE) as home:
+        home.bridge.configure(home.settings({"wecom": BOT, **account}))
+        await home.bot.post("wecom/settings", needs_first_message=False)
+        with contextlib.closing(Lives(home.bridge.config, folder / "log")) as lives:
+            yield home, lives
+
+
+async def live(home: WeComHome, lives: Lives, point: str = "", at: int = 1, *, again: bool = True) -> int:
+    """Begins a life; returns when it is online, and again has told its gap, how much was received before."""
+    since = home.subscriber.count
+    lives.start(point, at)
+    await home.body("wx/login/state", state="online", since=since)
+    await home.bot.wait("online")
+    if again:
+        await home.body("wx/event/gap", since=since)
+    return since
+
+
+async def begin(home: WeComHome, lives: Lives) -> None:
+    """The bot is known, a message has come, and no life is there."""
+    await live(home, lives, again=False)
+    await home.bot.write("hello")
+    await home.body("wx/in/me", text="hello")
+    lives.kill()
+
+
+async def dies_with(home: WeComHome, lives: Lives, point: str, command: dict[str, Any], at: int = 1) -> None:
+    """A life gets the command and ends at this point."""
+    await live(home, lives, point, at)
+    await home.publish("wx/out/me", command)
+    assert await lives.dies()
+
+
+async def arrivals(home: WeComHome) -> list[dict[str, Any]]:
+    """Returns what the bot sent unasked."""
+    return [line for line in await home.phone.get("wecom/sent") if line["command"] == "send"]
+
+
+RECORDED_AT = 2
+"""The commit of a message in a second life; the first one of its name is that of the gap."""
+
+
+async def test_killed_before_a_message_is_stored_it_lies_in_the_gap_and_got_no_receipt(
+    tmp_path: Path, with_mosquitto: None
+):
+    async with house(tmp_path) as (home, lives):
+        await begin(home, lives)
+        await live(home, lives, "before:record", RECORDED_AT)
+        message_id = await home.bot.write("lost")
+        assert await lives.dies()
+        since = await live(home, lives)
+        gap = await home.body("wx/event/gap", since=since)
+        lines = (await home.phone.get("wecom/feed"))["lines"]
+        (written,) = [line["time"] for line in lines if line["msg_id"] == message_id]
+        begun, ended = (datetime.fromisoformat(gap[name]).timestamp() for name in ("since", "until"))
+        assert begun <= written <= ended
+        await home.bot.write("after")
+        await home.body("wx/in/me", text="after", since=since)
+        assert [one.body["text"] for one in home.subscriber.on("wx/in/me")][-1] == "after"
+        assert "lost" not in {one.body["text"] for one in home.subscriber.on("wx/in/me")}
+        answered = [name for log in await home.phone.get("wecom/logs") for name in log["answered"]]
+        assert message_id not in answered
+
+
+async def test_killed_after_a_message_is_stored_it_comes_once(tmp_path: Path, with_mosquitto: None):
+    async with house(tmp_path) as (home, lives):
+        await begin(home, lives)
+        await live(home, lives, "after:record", RECORDED_AT)
+        message_id = await home.bot.write("stored")
+        assert await lives.dies()
+        await live(home, lives)
+        body = await home.body("wx/in/me", text="stored")
+        assert body["id"] == message_id
+        await home.bot.write("after")
+        await home.body("wx/in/me", text="after")
+        seqs = {one.body["seq"] for one in home.subscriber.on("wx/in/me") if one.body["text"] == "stored"}
+        assert len(seqs) == 1
+
+
+@pytest.mark.parametrize("point", ["before:record", "after:record"])
+async def test_killed_when_a_gap_is_told_it_is_told_by_the_next_life(
+    tmp_path: Path, with_mosquitto: None, point: str
+):
+    async with house(tmp_path) as (home, lives):
+        await begin(home, lives)
+        await home.bot.write("while nobody was there")
+        lives.start(point)
+        assert await lives.dies()
+        await home.bot.write("again nobody")
+        await live(home, lives)
+        await home.in_thread(home.subscriber.wait_count, "wx/event/gap", 1 if point == "before:record" else 2)
+        lines = (await home.phone.get("wecom/feed"))["lines"]
+        lost = [line["time"] for line in lines if line["lost"]]
+        gaps = [one.body for one in home.subscriber.on("wx/event/gap")]
+        times = [
+            [datetime.fromisoformat(gap[name]).timestamp() for name in ("since", "until")] for gap in gaps
+        ]
+        assert len(lost) == 2
+        assert all(any(since <= at <= until for since, until in times) for at in lost)
+
+
+@pytest.mark.parametrize(
+    ("point", "counts", "is_doubtful"),
+    [
+        ("before:accept", {1}, {False}),
+        ("after:accept", {1}, {False, True}),
+        ("before:finish", {2}, {True}),
+        ("after:finish", {1}, {False}),
+    ],
+)
+async def test_killed_while_it_sends(
+    tmp_path: Path, with_mosquitto: None, point: str, counts: set[int], is_doubtful: set[bool]
+):
+    async with house(tmp_path) as (home, lives):
+        await begin(home, lives)
+        await dies_with(home, lives, point, {"text": "once", "id": "a"})
+        await live(home, lives)
+        result = await home.body("wx/result/me", id="a")
+        assert result["status"] == "sent"
+        assert result["duplicate_possible"] in is_doubtful
+        sent = await arrivals(home)
+        assert [line["text"] for line in sent] == ["once"] * len(sent)
+        assert len(sent) in counts
+
+
+@pytest.mark.parametrize("point", ["before:part_sent", "after:part_sent", "before:finish"])
+async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto: None, point: str):
+    async with house(tmp_path) as (home, lives):
+        await begin(home, lives)
+        await dies_with(home, lives, point, {"text": LONG, "id": "a"})
+        await live(home, lives)
+        result = await home.body("wx/result/me", id="a")
+        assert (result["status"], result["parts_sent"]) == ("sent", result["parts"])
+        sent = [line["shown"] for line in await arrivals(home)]
+        assert result["duplicate_possible"] or len(sent) == result["parts"]
+        assert "".join("".join(dict.fromkeys(sent)).split()) == "".join(LONG.split())
+
+
+@pytest.mark.parametrize("point", ["after:accept", "after:begin", "before:finish"])
+async def test_killed_while_it_sends_a_file(tmp_path: Path, with_mosquitto: None, point: str):
+    async with house(tmp_path) as (home, lives):
+        await begin(home, lives)
+        await dies_with(home, lives, point, {"kind": "image", "data": PNG, "id": "a"})
+        await live(home, lives)
+        result = await home.body("wx/result/me", id="a")
+        sent = await arrivals(home)
+        assert result["status"] == "sent"
+        assert {line["sha256"] for line in sent} == {hashlib.sha256(b64decode(PNG)).hexdigest()}
+        assert result["duplicate_possible"] or len(sent) == 1
+
+
+def answers(home: WeComHome) -> list[tuple[str, str]]:
+    """Returns command and key of each answer; what was published again counts once."""
+    events = {one.body["id"]: one.body for one in home.subscriber.on("wx/event/button")}
+    return [(event["command_id"], event["key"]) for event in events.values()]
+
+
+@pytest.mark.parametrize("point", ["before:begin", "after:begin", "before:finish", "after:finish"])
+async def test_killed_while_it_asks_two_cards_are_one_question(
+    tmp_path: Path, with_mosquitto: None, point: str
+):
+    async with house(tmp_path) as (home, lives):
+        await begin(home, lives)
+        await dies_with(home, lives, point, QUESTION)
+        await live(home, lives)
+        assert (await home.body("wx/result/me", id="lock"))["status"] == "sent"
+        cards = [line["card"]["task_id"] for line in await arrivals(home)]
+        assert len(cards) == len({*cards}) == (2 if point == "before:finish" else 1)
+        for card, key in zip(cards, ("yes", "No"), strict=False):
+            await home.bot.press(key, task_id=card)
+            await home.body("wx/event/button")
+        await home.bot.write("after")
+        await home.body("wx/in/me", text="after")
+        assert answers(home) == [("lock", "yes")]
+
+
+@pytest.mark.parametrize("point", ["before:record", "after:record"])
+async def test_killed_when_a_button_is_pressed(tmp_path: Path, with_mosquitto: None, point: str):
+    async with house(tmp_path) as (home, lives):
+        await begin(home, lives)
+        await live(home, lives)
+        assert (await home.tell("me", QUESTION))["status"] == "sent"
+        lives.kill()
+        await live(home, lives, point, RECORDED_AT)
+        await home.bot.press("yes")
+        assert await lives.dies()
+        await live(home, lives)
+        if point == "before:record":  # WeCom brings no press again, so the card can still be pressed
+            assert answers(home) == []
+            await home.bot.press("yes")
+        await home.body("wx/event/button", command_id="lock", key="yes")
+        await home.bot.press("No")
+        await home.bot.write("after")
+        await home.body("wx/in/me", text="after")
+        assert answers(home) == [("lock", "yes")]
+
+
+@pytest.mark.parametrize("point", ["before:owner", "after:owner"])
+async def test_killed_when_the_operator_names_the_owner(tmp_path: Path, with_mosquitto: None, point: str):
+    async with house(tmp_path, contacts={}) as (home, lives):
+        await live(home, lives, again=False)
+        await home.bot.write("hello")
+        user = userid_of("me")
+        await home.body(f"wx/in/{user}", text="hello")
+        lives.kill()
+        await live(home, lives, point)
+        await home.publish("wx/bridge/request/owner", {"user": user})
+        assert await lives.dies()
+        since = await live(home, lives)
+        if point == "before:owner":
+            state = await home.body("wx/login/state", state="online", since=since)
+            assert state["needs"] == "owner"
+            await home.ask("owner", {"user": user})
+        await home.body("wx/login/state", state="online", needs="nothing", since=since)
+        await home.bot.write("me")
+        assert (await home.body(f"wx/in/{user}", text="me"))["trusted"] is True
