@@ -49,14 +49,14 @@ RESULT_MESSAGES: Catalogue = {
         "it went out as {parts} messages, each of which counts in the window; as a file it is one",
         "分成 {parts} 条消息发出，每条都计入窗口；以文件发送只算一条",
     ),
-    "remark_caption": ("caption and file went out as {parts} messages", "说明和文件共 {parts} 条消息"),
+    "remark_caption": ("caption and file went out as {parts} messages", "配文和文件共 {parts} 条消息"),
     "remark_caption_in_window": (
         "caption and file went out as {parts} messages, each of which counts in the window",
-        "说明和文件共 {parts} 条消息，每条都计入窗口",
+        "配文和文件共 {parts} 条消息，每条都计入窗口",
     ),
     "remark_caption_lost": (
         "the file went out, its caption perhaps not: WeChat refused it or did not answer",
-        "文件已发出，其说明可能没有：微信拒绝了它或没有回答",
+        "文件已发出，配文可能没有：微信拒绝了它，或者没有应答",
     ),
     "remark_retained": (
         "the copy that the broker kept was cleared: publish without the retain flag",
@@ -102,7 +102,7 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "shut_too_few_left": (
         "WeChat takes fewer messages to '{user}' than caption and file need",
-        "微信现在对“{user}”接受的消息不够发送说明和文件",
+        "微信现在能发给“{user}”的条数，不够发配文和文件",
     ),
     "shut_reserved": (
         "the messages that WeChat still takes for '{user}' are kept for what is urgent (ilink.reserve)",
@@ -134,7 +134,7 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "hint_too_few_left": (
         "'{user}' must write a message; then caption and file are sent",
-        "需要“{user}”先写一条消息；然后发送说明和文件",
+        "请“{user}”先发一条消息，随后即会发送配文和文件",
     ),
     "hint_reserved": (
         "the last messages are kept for what is urgent until '{user}' writes to the bot again; then it is sent",
@@ -350,7 +350,7 @@ RESULT_MESSAGES: Catalogue = {
     # files to send
     "text_with_file": (
         "'{key}' goes with kind image, video or file; add 'kind', and the text is the caption",
-        "“{key}”需要 kind 为 image、video 或 file；请加上“kind”，文字就是说明",
+        "“{key}”需要 kind 为 image、video 或 file；请加上“kind”，文字就是配文",
     ),
     "text_and_kind": (
         "kind '{kind}' takes no text; send the text as a command of its own",
@@ -367,7 +367,7 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "caption_too_long": (
         "caption and file are {parts} messages, and WeChat takes {limit} of such a command; shorten the caption",
-        "说明和文件共 {parts} 条消息，而微信对这样的命令最多接受 {limit} 条；请缩短说明",
+        "配文和文件共 {parts} 条消息，而微信对这样的命令最多接受 {limit} 条；请缩短配文",
     ),
     "mention_without_text": (
         "only a text can mention people; send one with 'mention' as a command of its own",
