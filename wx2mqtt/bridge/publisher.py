@@ -148,7 +148,7 @@ class Publisher:
             if row.expiry is not None and row.is_expired(now_ms()):
                 self._rows.drop_expired(row.id)
                 continue
-            if not self._is_permitted(row):
+            if not self._topics.may_publish(row.topic) and self._is_forbidden(row):
                 continue
             self._publish(row, self._shortened.get(row.id, row.payload))
             slots_left -= 1
@@ -166,22 +166,20 @@ class Publisher:
         max_rows = rows.max_rows if self._suspect is None else 1
         return min(self._inflight.free_slots, max_rows - len(rows.open) - len(rows.acknowledged))
 
-    def _is_permitted(self, row: OutboxRow) -> bool:
-        """Returns whether the bridge may publish a row on its topic; gives up a row that it may not.
+    def _is_forbidden(self, row: OutboxRow) -> bool:
+        """Returns whether a topic that is not one of the bridge's is forbidden; gives up the row then.
 
         A row may come from a restored backup, or be a result for a topic that a reload has forbidden.
         """
-        if self._topics.may_publish(row.topic):
-            return True
         if row.category not in ANSWER_CATEGORIES:
             self._reject(row.id, "its topic is not one of the bridge's")
-            return False
-        if self._ctx.settings.allows_response_topic(row.topic):
             return True
+        if self._ctx.settings.allows_response_topic(row.topic):
+            return False
         log.warning("response topic is not allowed", topic=row.topic)
         self._rows.add(row)
         self._rows.acknowledge(row)
-        return False
+        return True
 
     def _publish(self, row: OutboxRow, payload: bytes) -> None:
         self._rows.add(row)

@@ -289,8 +289,10 @@ class CommandIntake:
         for accepted in results:
             self._ctx.signals.outbox_changed.emit(accepted.outbox)
         for command, accepted in zip(new, results, strict=True):
-            await self._on_committed(command, accepted)
-            if command.blob is not None and accepted.outcome is not AcceptOutcome.NEW:
+            is_new = accepted.outcome is AcceptOutcome.NEW
+            if not is_new or command.result is not None:  # else the sender has it
+                await self._on_committed(command, accepted)
+            if command.blob is not None and not is_new:
                 await self.attachment_intake.attachments.release(command.blob)
 
     async def _on_committed(self, new: NewCommand, accepted: AcceptResult) -> None:
@@ -309,7 +311,7 @@ class CommandIntake:
                 self._ctx.signals.outbox_changed.emit(stored.outbox)
                 await self._on_committed(rejected, stored)
             case _:
-                pass  # the sender has it, or the same delivery came again
+                pass  # the same delivery came again
 
     async def _answer_request(self, name: str, pending: PendingDelivery) -> None:
         await retry_until_stored(self.store_session)
