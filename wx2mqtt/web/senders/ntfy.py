@@ -13,7 +13,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from contextlib import suppress
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from http import HTTPStatus
 from pathlib import PurePosixPath
@@ -205,7 +205,7 @@ def _decode_header(value: str) -> str:
         return value
     try:
         return str(make_header(decode_header(value)))
-    except (HeaderParseError, UnicodeError, LookupError, ValueError):
+    except (MessageError, UnicodeError, LookupError, ValueError):
         return value
 
 

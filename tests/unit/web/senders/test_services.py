@@ -150,6 +150,7 @@ def ntfy(headers=None, query=None, data=b"", file=None, user="me"):
         ({"x-title": "é".encode().decode("latin-1")}, {}, b"x", {"text": "é\nx"}),
         ({"title": "=?UTF-8?B?5byA54Gv?="}, {}, b"x", {"text": "开灯\nx"}),
         ({"title": "=?nothing?B?x?="}, {}, b"x", {"text": "=?nothing?B?x?=\nx"}),
+        ({"title": "=?é?B?eA==?="}, {}, b"x", {"text": "=?é?B?eA==?=\nx"}),
         ({"priority": "u=4, i"}, {}, b"x", {"text": "x"}),
         ({"priority": "u=4", "x-priority": "5"}, {}, b"x", {"text": "x", **URGENT}),
         ({"priority": "High"}, {}, b"x", {"text": "x", "priority": "high"}),
