@@ -232,7 +232,8 @@ class SecurityMiddleware:
             return "only_ingress"
         if not self._options.ingress and not self._hosts.is_allowed(headers.get("host", "")):
             return "foreign_host"
-        if scope["method"] not in _SAFE_METHODS and not self._is_same_origin(headers):
+        is_safe = scope["method"] in _SAFE_METHODS and not self._rule_of(scope["path"]).is_for_senders
+        if not is_safe and not self._is_same_origin(headers):
             return "foreign_origin"
         return ""
 

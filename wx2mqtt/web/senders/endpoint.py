@@ -78,10 +78,16 @@ class SenderEndpoint:
         """Returns the routes of an address that serves this."""
         if serves is Serves.PAGE:
             return []
+        is_root = serves is Serves.ROOT_SENDERS
+        return [route for interface in INTERFACES for route in self._routes_of(interface, is_root=is_root)]
+
+    def _routes_of(self, interface: SenderInterface, *, is_root: bool) -> list[Route]:
+        handler = self._handler(interface)
+        paths = interface.root_paths if is_root else interface.paths
+        get_paths = interface.root_get_paths if is_root else interface.get_paths
         return [
-            Route(path, self._handler(interface), methods=[*interface.methods])
-            for interface in INTERFACES
-            for path in (interface.root_paths if serves is Serves.ROOT_SENDERS else interface.paths)
+            *(Route(path, handler, methods=[*interface.methods]) for path in paths),
+            *(_get_route(path, handler) for path in get_paths),
         ]
 
     def _handler(self, interface: SenderInterface) -> Callable[[Request], Awaitable[Response]]:
@@ -92,6 +98,13 @@ class SenderEndpoint:
             return await _Call(self, interface, request, context).answer()
 
         return handle
+
+
+def _get_route(path: str, handler: Callable[[Request], Awaitable[Response]]) -> Route:
+    """Returns a route for GET alone: starlette adds HEAD, which must not send."""
+    route = Route(path, handler, methods=["GET"])
+    route.methods = {"GET"}
+    return route
 
 
 class _RefusedCall(Exception):

@@ -171,6 +171,10 @@ class SenderInterface:
     #: Besides, on `web.ntfy_listen`.
     root_paths: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("POST",)
+    #: With GET, which sends as well: for programs that know an address and nothing else.
+    get_paths: tuple[str, ...] = ()
+    #: Besides, on `web.ntfy_listen`.
+    root_get_paths: tuple[str, ...] = ()
 
     def read_token(self, head: RequestHead) -> str:
         """Returns the token of the caller; empty without one."""

@@ -3,6 +3,7 @@
     POST /ntfy/me  Title: Door  Priority: 5  "somebody rang"      an urgent text
     PUT  /ntfy/me  Filename: door.jpg        (bytes)              a picture; title and message are its caption
     POST /ntfy     {"topic": "me", "message": "somebody rang"}    a text
+    GET  /ntfy/me/publish?message=somebody+rang&priority=5        an urgent text
 
 `_OPTIONS` has the names of what is read, each in a header, a short header or the query. The text is the body.
 """
@@ -110,6 +111,9 @@ EMPTY_MESSAGE = "triggered"
 # What ntfy calls the file of a body that is no text, and has no name.
 DEFAULT_FILENAME = "attachment"
 
+# Behind the topic, where a message is published with GET.
+_GET_WORDS = ("publish", "send", "trigger")
+
 _TRUE = frozenset({"1", "yes", "true"})
 
 
@@ -118,6 +122,8 @@ class NtfyInterface(SenderInterface):
     paths = ("/ntfy", "/ntfy/{user}")
     root_paths = ("/", "/{user}")
     methods = ("POST", "PUT")
+    get_paths = tuple(f"/ntfy/{{user}}/{word}" for word in _GET_WORDS)
+    root_get_paths = tuple(f"/{{user}}/{word}" for word in _GET_WORDS)
 
     @override
     def read_token(self, head: RequestHead) -> str:
@@ -131,6 +137,8 @@ class NtfyInterface(SenderInterface):
     def plan_body(self, head: RequestHead) -> BodyPlan:
         if "user" not in head.path_names:
             return BodyPlan(form=BodyForm.BYTES, max_bytes=REQUEST_JSON.max_bytes)
+        if head.method == "GET":
+            return BodyPlan(form=BodyForm.BYTES, max_bytes=0)
         options = _read_options(head)
         if options.get("filename") and not options.get("attach"):
             return BodyPlan(form=BodyForm.FILE, max_bytes=0)

@@ -17,6 +17,7 @@ from wx2mqtt.web.senders.gotify import GotifyInterface
 from wx2mqtt.web.senders.interface import (
     Accepted,
     BodyForm,
+    BodyPlan,
     Refused,
     RequestBody,
     RequestHead,
@@ -206,6 +207,21 @@ def test_a_body_that_is_a_file(headers, fields):
 def test_a_name_makes_the_body_a_file(headers, form):
     head = RequestHead(method="PUT", path_names={"user": "me"}, headers=headers)
     assert NTFY.plan_body(head).form is form
+
+
+def test_ntfy_with_get_has_all_in_the_query_and_no_body():
+    query = {
+        "message": "rang",
+        "title": "Door",
+        "priority": "5",
+        "filename": "a.txt",
+        "auth": "x",
+        "to": "+86",
+    }
+    head = RequestHead(method="GET", path_names={"user": "me"}, query=query)
+    assert NTFY.plan_body(head) == BodyPlan(form=BodyForm.BYTES, max_bytes=0)
+    command = NTFY.read_command(head, RequestBody())
+    assert (command.user, command.fields) == ("me", {"text": "Door\nrang", **URGENT})
 
 
 def test_ntfy_in_json_names_the_recipient_in_the_body():
