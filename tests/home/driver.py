@@ -24,8 +24,12 @@ from homeassistant.helpers import device_registry, entity_registry, template
 from homeassistant.helpers.json import json_bytes
 from homeassistant.util import yaml as ha_yaml
 
-# What a house always has, without what needs a page, a database or the network around it.
-bootstrap.DEFAULT_INTEGRATIONS = {"automation", "script", "input_boolean", "input_text", "timer", "zone"}
+# What a house always has, without what needs a page, a database or the network around it. `network` is its own
+# addresses, which must be known before the first integration with a client of HTTP.
+bootstrap.DEFAULT_INTEGRATIONS = {
+    *("automation", "script", "input_boolean", "input_text", "timer", "zone"),
+    "network",
+}
 bootstrap.CRITICAL_INTEGRATIONS = set()
 
 
