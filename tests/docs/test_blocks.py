@@ -38,7 +38,7 @@ from wx2mqtt.wechat.registry import BACKENDS
 
 ALL_BLOCKS = [block for path in pages() for block in blocks(path)]
 MIN_REASON_CHARACTERS = 8
-TESTS = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+TESTS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
 
 
 RUN = [block for block in ALL_BLOCKS if block.is_run]
@@ -163,7 +163,7 @@ def test_an_unknown_command_or_option_is_recognized(line, word):
 
 @pytest.mark.parametrize("block", of("yaml"), ids=name_of)
 def test_yaml_is_loaded_as_a_configuration_or_parsed(block, tmp_path):
-    content = yaml.safe_load(block.text)
+    content = yaml.load(block.text, YamlLoader)
     assert content
     if block.check in {"parsed", "tested"} or not is_configuration(content):
         assert block.check in {"parsed", "tested"} or block.path.is_relative_to(ROOT / "deploy")
@@ -171,6 +171,13 @@ def test_yaml_is_loaded_as_a_configuration_or_parsed(block, tmp_path):
     (file := tmp_path / "wx2mqtt.yaml").write_text(with_secrets(block.text, tmp_path))
     loaded = load(file, {}, BACKENDS)
     assert loaded.warnings == ()
+
+
+class YamlLoader(yaml.SafeLoader):
+    """Knows `!secret`, which a file of Home Assistant may have."""
+
+
+YamlLoader.add_multi_constructor("!secret", lambda loader, _tag, node: loader.construct_scalar(node))
 
 
 def is_configuration(content: object) -> bool:

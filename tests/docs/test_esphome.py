@@ -64,12 +64,16 @@ def test_esphome_takes_the_device(page, tmp_path):
     ] * 4
     assert mqtt["clean_session"]
     assert {received["topic"] for received in mqtt["on_message"]} == {"wx/text/me"}
-    (sensor,) = taken["binary_sensor"]
-    (action,) = sensor["on_press"][0]["then"]
-    published = action["mqtt.publish"]
-    assert (published["topic"], published["qos"], published["retain"]) == ("wx/out/me", 1, False)
-    command = json.loads(published["payload"])
-    assert (command["priority"], command["ttl"]) == ("high", 60)
+    commands = []
+    for sensor in taken["binary_sensor"]:
+        (action,) = sensor["on_press"][0]["then"]
+        published = action["mqtt.publish"]
+        assert (published["topic"], published["qos"], published["retain"]) == ("wx/out/me", 1, False)
+        commands.append(json.loads(published["payload"]))
+    assert [(one["priority"], one["ttl"], one.get("urgent", False)) for one in commands] == [
+        ("high", 60, False),
+        ("high", 3600, True),
+    ]
 
 
 def test_esphome_refuses_what_is_wrong(tmp_path):

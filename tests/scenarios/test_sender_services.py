@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKEN = "services-" + "0123456789abcdef" * 3
 BASIC = base64.b64encode(f"any:{TOKEN}".encode()).decode()
-PAGE = Path(__file__).parents[2] / "docs/en/reference/services.md"
+PAGE = Path(__file__).parents[2] / "docs/en/examples/alertmanager.md"
 ALERTMANAGER = shutil.which("prometheus-alertmanager")
 # A picture of one pixel.
 PICTURE = base64.b64decode(
@@ -283,19 +283,12 @@ async def test_grafana_fires_repeats_and_resolves_also_after_kill_9(services):
 def alertmanager(folder: Path, url: str) -> Iterator[str]:
     """A running Alertmanager that sends to the bridge as the documentation says; its address."""
     assert ALERTMANAGER is not None
-    (folder / "alerts.token").write_text(TOKEN)
-    (receivers,) = re.findall(r"^```yaml\n(receivers:.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    receivers = receivers.replace("http://127.0.0.1:8099", url)
-    receivers = receivers.replace("/etc/wx2mqtt/alerts.token", str(folder / "alerts.token"))
-    config = {
-        "route": {
-            "receiver": "wechat",
-            "group_by": ["alertname"],
-            "group_wait": "1s",
-            "group_interval": "1s",
-        },
-        **yaml.safe_load(receivers),
-    }
+    (folder / "wechat.token").write_text(TOKEN)
+    (text,) = re.findall(r"^```yaml\n(route:.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    text = text.replace("http://192.168.1.10:8098", url)
+    text = text.replace("/etc/alertmanager/wechat.token", str(folder / "wechat.token"))
+    config = yaml.safe_load(text)
+    config["route"] |= {"group_wait": "1s", "group_interval": "1s"}
     file = folder / "alertmanager.yml"
     file.write_text(json.dumps(config))  # JSON is YAML
     address = f"127.0.0.1:{free_port()}"
@@ -339,6 +332,9 @@ async def test_a_real_alertmanager_fires_and_resolves(services, tmp_path):
         ended = [{**alert, "endsAt": now} for alert in alerts]
         assert (await services.http.post(f"{url}/api/v2/alerts", json=ended)).is_success
         await _arrives_with(services, "RESOLVED (2): HighLoad\nload of db1 is 12 (critical)\n")
+        (test,) = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+        await services.run("bash", "-eu", "-c", test.replace("http://127.0.0.1:9093", url))
+        await _arrives_with(services, "FIRING: Test (critical)\na test")
 
 
 async def _arrives_with(services, beginning):
