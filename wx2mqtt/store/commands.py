@@ -234,8 +234,12 @@ class JournaledCommands(JournalPart):
         return await self._database.write("recover", job)
 
     async def list_unanswered(self, since: int) -> list[CommandRow]:
-        """Returns commands with an unanswered attempt: waiting, or finished after `since` (ms)."""
-        return await self._read(_SQL["unanswered"], since)
+        """Returns commands with an unanswered attempt: waiting, or finished after `since` (ms).
+
+        Among them are those whose caption perhaps did not arrive, before their file.
+        """
+        rows = await self._read(_SQL["unanswered"], since)
+        return [row for row in rows if row.unanswered or row.parts_lost]
 
     async def list_attempted(self, since: int) -> list[CommandRow]:
         """Returns commands with an attempt: waiting, or finished after `since` (ms)."""

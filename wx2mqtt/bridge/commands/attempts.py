@@ -36,7 +36,7 @@ from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, OutcomeUnknown
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import ActionResult, Draft, Kind, Receipt, Result, Status, combined_text
+from wx2mqtt.model import ActionResult, Draft, Handle, Kind, Receipt, Result, Status, combined_text
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.records import NewPublication
@@ -288,13 +288,16 @@ class SendAttempts:
         for members in by_message(unanswered):
             row = members[0]
             chat = self._resolver.chat_of(row)
-            echo = self._resolver.expected_echo(row)
-            if len(members) > 1:
-                echo = Kind.TEXT, combined_text(member.command.text for member in members)
-            if chat is None or echo is None:
+            if chat is None:
                 continue
             # When an attempt was made is not stored: it was between acceptance and result
             ended = row.result.time if row.result else now_ms()
+            self._expect_lost_caption(row, chat, ended)
+            echo = self._resolver.expected_echo(row) if row.unanswered else None
+            if len(members) > 1:
+                echo = Kind.TEXT, combined_text(member.command.text for member in members)
+            if echo is None:
+                continue
             size = row.blob.size if row.blob else None
             # `unanswered` lacks the last attempt of an uncertain command. A part that was sent took one, too
             for _ in range(row.attempts - row.parts_sent):
@@ -304,6 +307,17 @@ class SendAttempts:
         codes = await self._journal.commands.last_result_codes(UNCONFIRMED_WARNING_COUNT)
         unconfirmed = (index for index, code in enumerate(codes) if code == "ok")
         self._unconfirmed_in_a_row = next(unconfirmed, len(codes))
+
+    def _expect_lost_caption(self, row: CommandRow, chat: Handle, ended: int) -> None:
+        """Expects the echoes of a caption that perhaps did not arrive; its file follows, or has followed.
+
+        How many attempts were made at it is not stored; those at the file are counted with them.
+        """
+        if not (row.parts_lost and row.duplicate_possible):  # without an attempt in doubt it was refused
+            return
+        for text in self._resolver.parts_of(row)[: row.parts_sent]:
+            for _ in range(row.attempts - row.unanswered):
+                self._echoes.add_unanswered(chat, Kind.TEXT, text, row.accepted, ended)
 
 
 def is_unconfirmed(outcome: Receipt | ActionResult | BackendError) -> bool:

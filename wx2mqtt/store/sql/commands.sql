@@ -142,9 +142,10 @@ WHERE account = ? AND open = 1 AND status IS NULL;
 SELECT * FROM command WHERE account = ? AND status IS NULL AND unknown > 0 ORDER BY id;
 
 -- unanswered --
--- Commands with an unanswered attempt that wait, or were finished after ?2.
+-- Commands with an unanswered attempt that wait, or were finished after ?2. That of a caption counts no more once its file
+-- follows: it is among the parts.
 SELECT * FROM command
-WHERE account = ?1 AND unknown > 0 AND (status IS NULL OR settled > ?2) ORDER BY id;
+WHERE account = ?1 AND (unknown > 0 OR part_ids <> ' ') AND (status IS NULL OR settled > ?2) ORDER BY id;
 
 -- attempted --
 -- Commands with an attempt that wait, or were finished after ?2.
@@ -152,7 +153,11 @@ SELECT * FROM command
 WHERE account = ?1 AND attempts > 0 AND (status IS NULL OR settled > ?2) ORDER BY id;
 
 -- is_sent_message --
-SELECT 1 FROM command WHERE account = ? AND message_id = ? LIMIT 1;
+-- Also as a caption, or a part of a long text.
+SELECT 1 FROM command WHERE account = ?1 AND message_id = ?2
+UNION ALL
+SELECT 1 FROM command WHERE account = ?1 AND part_ids <> ' ' AND instr(part_ids, ' ' || ?2 || ' ') > 0
+LIMIT 1;
 
 -- sent_command --
 -- The command that sent the message ?2, and when.

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.unit.bridge.commands.test_sender_account import own_message
 from tests.unit.bridge.outgoing import CAPABILITIES, WeChat, running
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.model import Draft, Handle, Kind, ReplyWindow
@@ -113,6 +114,41 @@ async def test_a_caption_that_is_given_up_is_not_tried_again_by_the_next_process
         result = await harness.result("a")
         assert harness.wechat.texts() == ["door.png"]
     assert (result["status"], result["parts_sent"], result["duplicate_possible"]) == ("sent", 1, True)
+
+
+async def test_after_a_restart_the_echo_of_a_caption_that_was_given_up_is_known(tmp_path):
+    async with running(tmp_path) as harness:
+        harness.wechat.answer("somebody rang", OutcomeUnknown(), OutcomeUnknown())
+        harness.say(**CAPTION, id="a")
+        await harness.result("a")
+        (row,) = await harness.rows()
+    async with running(tmp_path) as harness:
+        echoes = [own_message(f"late-{number}", "somebody rang", row.accepted) for number in range(2)]
+        for echo in echoes:
+            await harness.echoes.wait_for_open_attempts(echo)
+            assert harness.echoes.is_echo(echo)
+        assert not harness.echoes.is_echo(own_message("phone", "another text", row.accepted))
+
+
+async def test_the_echo_of_a_caption_that_was_refused_is_none(tmp_path):
+    async with running(tmp_path) as harness:
+        harness.wechat.answer("somebody rang", Rejected("no"))
+        harness.say(**CAPTION, id="a")
+        await harness.result("a")
+        (row,) = await harness.rows()
+    async with running(tmp_path) as harness:
+        typed = own_message("phone", "somebody rang", row.accepted)
+        await harness.echoes.wait_for_open_attempts(typed)
+        assert not harness.echoes.is_echo(typed)
+
+
+async def test_after_a_restart_a_caption_is_known_by_the_id_that_wechat_gave(tmp_path):
+    async with running(tmp_path) as harness:
+        harness.say(**CAPTION, id="a")
+        assert (await harness.result("a"))["message_id"] == "m2"
+    async with running(tmp_path) as harness:
+        known = [await harness.journal.commands.is_sent_message(name) for name in ("m1", "m2", "m", "m3")]
+        assert known == [True, True, False, False]
 
 
 @pytest.mark.parametrize("times", [1, 2])
