@@ -374,6 +374,18 @@ DEFAULT_BUTTONS_SECONDS = 86_400.0
 
 
 @frozen
+class AskingCommand:
+    """A command with buttons of another account, whose question goes along with its fallback."""
+
+    account: str
+    #: The id of its row.
+    row_id: int
+    command_id: str
+    #: The topic name in that command.
+    user: str
+
+
+@frozen
 class Command:
     """A command from `out/<user>` that has passed the checks of its form only."""
 
@@ -409,6 +421,8 @@ class Command:
     buttons_for: float = DEFAULT_BUTTONS_SECONDS
     #: Whose answer counts: trusted or anyone.
     buttons_from: str = "trusted"
+    #: Of a fallback with buttons: the command whose question this is.
+    asked_by: AskingCommand | None = None
     #: On how it was published.
     remarks: tuple[Remark, ...] = ()
 

@@ -1,4 +1,7 @@
-"""A bridge is killed at every commit while one account sends for another: the alarm comes once, or is in doubt."""
+"""A bridge is killed at every commit while one account sends for another: the alarm comes once, or is in doubt.
+
+A question that goes along is answered once, and the answer is that of the account that asks.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from tests.support.broker import DURABLE
 from tests.support.town import Town, running_town
 
 SMOKE = {"text": "smoke", "id": "a", "urgent": True}
+QUESTION = {**SMOKE, "text": "open the window?", "buttons": [{"text": "Yes", "key": "yes"}, "No"]}
+ASKED = "open the window?\n1 Yes\n2 No"
 
 
 @contextlib.asynccontextmanager
@@ -79,3 +84,62 @@ async def test_an_attempt_there_that_may_have_arrived_is_in_doubt_and_not_made_a
         sent, result = await texts_after(here, lives, point, at)
         assert sent == texts
         assert (result["fallback"], result["fallback_account"]) == ("uncertain", "home/wife")
+
+
+async def answer(town: Town, words: str, message_id: str = "") -> None:
+    """The wife answers where she was asked, unless she has already (`message_id`); one event tells the bot's."""
+    if not message_id:
+        (message_id,) = await town.phone.say("wife", words)
+    body = await town.body("wx/in/wife", id=message_id)
+    assert body["button"] == {"account": "bot", "command_id": "a", "key": "yes"}
+    event = await town.body("wx/bot/event/button")
+    assert (event["account"], event["user"], event["command_id"]) == ("bot", "me", "a")
+    assert (event["pressed_on"], event["message_id"]) == ("home/wife", message_id)
+    await town.phone.say("wife", "2")
+    assert "button" not in await town.body("wx/in/wife", text="2")
+    events = {one.body["id"] for one in town.subscriber.on("wx/bot/event/button")}
+    assert (len(events), town.subscriber.on("wx/event/button")) == (1, [])
+    assert (await town.asked("bot", "questions"))["questions"] == []
+
+
+@pytest.mark.parametrize(
+    ("point", "at"),
+    [
+        ("before:fallback", 1),
+        ("after:accept", 2),  # by home
+        ("before:begin", 1),
+        ("after:begin", 1),  # home does not know whether it was sent
+        ("before:finish", 1),
+        ("after:finish", 1),
+        ("after:fallback", 2),
+        ("after:finish", 2),
+    ],
+)
+async def test_killed_while_the_other_account_asks(tmp_path: Path, with_mosquitto: None, point: str, at: int):
+    async with town(tmp_path) as (here, lives):
+        await live(here, lives, point, at)
+        await here.publish("wx/bot/out/me", QUESTION)
+        assert await lives.dies()
+        await live(here, lives)
+        result = await here.body("wx/bot/result/me", id="a")
+        assert result["fallback"] in ("sent", "uncertain")
+        texts = [line["text"] for line in await here.phone.get("sent")]
+        assert texts in ([[ASKED]] if result["fallback"] == "sent" else [[ASKED], []])
+        await answer(here, "1")
+
+
+@pytest.mark.parametrize("point", ["before:record", "after:record"])
+@pytest.mark.parametrize("at", [1, 2, 3])  # each of both accounts stores its login, in whatever order
+async def test_killed_when_the_answer_comes_to_the_other_account(
+    tmp_path: Path, with_mosquitto: None, point: str, at: int
+):
+    async with town(tmp_path) as (here, lives):
+        await live(here, lives)
+        await here.publish("wx/bot/out/me", QUESTION)
+        await here.body("wx/bot/result/me", id="a")
+        lives.kill()
+        (message_id,) = await here.phone.say("wife", "yes")
+        lives.start(point, at)
+        assert await lives.dies()
+        await live(here, lives)
+        await answer(here, "yes", message_id)

@@ -16,9 +16,10 @@ from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import FoundMessages, MessageLine, PeoplePage
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import ChatKind, Command, LoginState, Needs, Result, SendKey, Status
+from wx2mqtt.model import Button, ChatKind, Command, LoginState, Needs, PersonId, Result, SendKey, Status
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.command_records import CommandRow, CommandState
+from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.store.records import JournalStats
 from wx2mqtt.web.bridge_state import BridgeState
 
@@ -78,6 +79,16 @@ def command(result: Result | None = None, text: str = "Dinner is ready", **more:
     return CommandRow(**{**values, **more})
 
 
+def question(**more: Any) -> AskedQuestion:
+    """An open one, to 老婆."""
+    values: dict[str, Any] = {
+        "id": 1, "account": "home", "command": 1, "command_id": "door-7", "user": "wife", "person": PersonId(1),
+        "text": "Lock the <b>door</b>?", "buttons": (Button(text="Yes", key="yes"), Button(text="No", key="no")),
+        "anyone": False, "asked": NOW - 5000, "until": NOW + 60_000, "closed": None, "answer": "",
+    }  # fmt: skip
+    return AskedQuestion(**{**values, **more})
+
+
 def result(
     status: Status = Status.SENT, code: str = "ok", message: str = "WeChat took the message"
 ) -> Result:
@@ -115,6 +126,7 @@ class FakeView:
         self.facts: HealthSnapshot | Exception = seen()
         self.messages: list[MessageLine] = []
         self.rows: list[CommandRow] = []
+        self.questions: list[AskedQuestion] = []
         self.everybody: list[DirectoryEntry] = []
         self.done: list[tuple[str, ...]] = []
         self.reads = 0
@@ -139,6 +151,15 @@ class FakeView:
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         await self._read()
         return self.rows[:limit]
+
+    async def open_questions(self, limit: int) -> list[AskedQuestion]:
+        await self._read()
+        return self.questions[:limit]
+
+    async def close_question(self, command_id: str) -> bool:
+        await self._read()
+        self.done.append(("close", command_id))
+        return any(one.asking_id == command_id for one in self.questions)
 
     def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         found = [one for one in self.everybody if query.casefold() in one.name.casefold()]

@@ -394,6 +394,7 @@ def text_on_last(size: int, _: Path) -> bool:
 def listed_questions(count: int, _: Path) -> bool:
     question = AskedQuestion(
         id=1,
+        account="home",
         command=1,
         command_id="a",
         user="wife",

@@ -14,13 +14,26 @@ import structlog
 
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.external.alerts import AlertOutcome
-from wx2mqtt.model import Blob
+from wx2mqtt.model import AskingCommand, Blob, Button
+from wx2mqtt.store.records import OutboxBatch
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
 # After the start an account is waited for so long: until it is built, then until it is logged in.
 START_WAIT_SECONDS = 10.0
+
+
+@frozen
+class FallbackQuestion:
+    """The buttons of a command; they go along, and it stays one question of the account that asks."""
+
+    asked_by: AskingCommand
+    buttons: tuple[Button, ...]
+    #: How long an answer counts, in seconds.
+    buttons_for: float
+    #: Whose answer counts: trusted or anyone.
+    buttons_from: str
 
 
 @frozen
@@ -41,6 +54,7 @@ class FallbackMessage:
     blob: Blob | None = None
     #: The text is markdown; an account that has none sends it as it is.
     markdown: bool = False
+    question: FallbackQuestion | None = None
 
 
 class FallbackTarget(Protocol):
@@ -48,6 +62,9 @@ class FallbackTarget(Protocol):
 
     async def deliver(self, user: str, message: FallbackMessage) -> AlertOutcome:
         """Sends it to `user`, a topic name, and returns what became of it. Never raises."""
+
+    def on_answered(self, batch: OutboxBatch) -> None:
+        """Publishes that another account got the answer to its question; call it right after the commit."""
 
 
 class FallbackAccounts:
@@ -81,3 +98,9 @@ class FallbackAccounts:
             log.warning("the account of a fallback does not run here", other=account)
             return AlertOutcome.FAILED
         return await target.deliver(user, message)
+
+    def on_answered(self, account: str, batch: OutboxBatch) -> None:
+        """Lets the account that asks publish an answer; one that has stopped does it when it runs again."""
+        target = self._targets.get(account)
+        if target is not None:
+            target.on_answered(batch)

@@ -337,6 +337,8 @@ class InboundMessages:
             ctx.shared.changes.notify()
         if recorded.answers.proven or recorded.answers.updates:
             ctx.signals.answered.emit(recorded.answers)
+            for account, batch in recorded.elsewhere.items():
+                ctx.shared.fallback_accounts.on_answered(account, batch)
         ctx.signals.received.emit(recorded)
         self._left_out["repeated"] += recorded.repeated
         ctx.counters.received.update(recorded.kinds)

@@ -16,8 +16,10 @@ from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.requests.handlers import HistoryRequest
 from wx2mqtt.bridge.window_topics import WindowForecast
+from wx2mqtt.clock import now_ms
 from wx2mqtt.model import FILEHELPER, ChatKind, Json
 from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.store.records import HistoryQuery, MediaState
 from wx2mqtt.values import frozen
 
@@ -154,6 +156,16 @@ class AccountView:
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         """Returns the newest commands, the newest first. Raises `StoreError`."""
         return await self._ctx.journal.commands.list_page(limit=limit)
+
+    async def open_questions(self, limit: int) -> list[AskedQuestion]:
+        """Returns the open questions of its commands, those asked last first. Raises `StoreError`."""
+        return await self._ctx.journal.questions.list_open(now_ms(), limit)
+
+    async def close_question(self, command_id: str) -> bool:
+        """Lets nobody answer a question any more; returns False if it is not open. Raises `StoreError`."""
+        is_closed = await self._ctx.journal.questions.close(command_id, now_ms())
+        self._ctx.shared.changes.notify()
+        return is_closed
 
     def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         """Returns people who match a query: those who need a decision first, removed ones last."""

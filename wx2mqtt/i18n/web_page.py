@@ -44,6 +44,11 @@ PAGE_MESSAGES: Catalogue = {
         "That was not stored: the bot or its owner is another one by now. Look again.",
         "未保存：机器人或主人已发生变化。请重新查看。",
     ),
+    "said_closed": (
+        "The question is closed: nobody can answer it any more.",
+        "提问已结束，之后谁也不能再回答。",
+    ),
+    "said_no_question": ("That question is not open any more.", "这个提问已经结束。"),
     # the steps to the first message
     "steps_title": ("From here to the first message", "到第一条消息为止的步骤"),
     "step_done": ("done", "已完成"),
@@ -194,6 +199,11 @@ PAGE_MESSAGES: Catalogue = {
     ),
     "command_id": ("id {id}", "编号 {id}"),
     "sent_by": ("sent by {sender}", "由 {sender} 发送"),
+    "open_questions": ("Open questions", "未结束的提问"),
+    "question_until": ("answers count until {time}", "{time} 之前的回答有效"),
+    "question_fallback": ("asked by {account}, as the fallback", "由备用账号 {account} 发出"),
+    "question_close": ("Close", "结束"),
+    "question_close_as": ("Close the question {id}", "结束提问 {id}"),
     "send_title": ("Send a message", "发送消息"),
     "send_note": (
         "It takes the way of a command over MQTT, and its result is in the list of the last commands.",

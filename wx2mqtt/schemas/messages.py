@@ -59,6 +59,7 @@ _OPTIONAL_MESSAGE_KEYS: Mapping[str, Schema] = {
             "command_id": nonempty_string("of the command that asked"),
             "key": nonempty_string("of the button"),
         },
+        {"account": nonempty_string("of that command, where it is another account's (`fallback.accounts`)")},
     ),
     "truncated": constant(value=True, description="it was larger than the broker takes, and was cut"),
 }
@@ -187,7 +188,10 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
             "key": nonempty_string("of the button that was chosen"),
             "text": nonempty_string("of that button"),
         },
-        optional={"message_id": nonempty_string("of the message; a press of a card has none")},
+        optional={
+            "message_id": nonempty_string("of the message; a press of a card has none"),
+            "pressed_on": nonempty_string("account/user of the fallback where it was answered"),
+        },
     ),
     "reminded": EventSchema(
         "a person was asked to write, before WeChat takes no more messages to them (iLink)",

@@ -265,7 +265,10 @@ _QUESTION = object_of(
         "buttons_from": enumeration(ANSWERERS),
         "asked": timestamp("when it was sent"),
     },
-    {"until": timestamp("when its time ends; not known while its message is being sent")},
+    {
+        "until": timestamp("when its time ends; not known while its message is being sent"),
+        "fallback_account": nonempty_string("account/user that has asked it in place of this account"),
+    },
 )
 
 REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {

@@ -11,7 +11,12 @@ from typing import Any
 from wx2mqtt.model import Blob, Command, Json, PersonId, Remark, Result, SendKey, Status
 from wx2mqtt.store.database import NamedRow
 from wx2mqtt.store.queries import blob_from_text, blob_to_text, compact, storable_text
-from wx2mqtt.store.question_records import buttons_from_json, buttons_to_json
+from wx2mqtt.store.question_records import (
+    asking_from_json,
+    asking_to_json,
+    buttons_from_json,
+    buttons_to_json,
+)
 from wx2mqtt.store.records import NO_PUBLICATIONS, NewPublication, OutboxBatch
 from wx2mqtt.values import frozen
 
@@ -166,7 +171,7 @@ class JournaledRequest:
 # The columns
 
 _COMMAND_FIELDS = tuple(item.name for item in fields(Command))
-_BUTTON_FIELDS = ("buttons", "buttons_for", "buttons_from")
+_BUTTON_FIELDS = ("buttons", "buttons_for", "buttons_from", "asked_by")
 _REMARKS = frozenset(Remark)
 _RESULT_FIELDS = tuple(item.name for item in fields(Result))
 
@@ -201,7 +206,10 @@ def _command_fields(command: Command) -> dict[str, Json]:
     """Returns the fields of a command as JSON; those of buttons only where it has some."""
     values = {name: getattr(command, name) for name in _COMMAND_FIELDS}
     buttons = {name: values.pop(name) for name in _BUTTON_FIELDS}
-    return {**values, **buttons, "buttons": buttons_to_json(command.buttons)} if command.buttons else values
+    if not command.buttons:
+        return values
+    asked_by = None if command.asked_by is None else asking_to_json(command.asked_by)
+    return {**values, **buttons, "buttons": buttons_to_json(command.buttons), "asked_by": asked_by}
 
 
 def replies_text(replies: Iterable[ReplyTarget]) -> str:
@@ -282,6 +290,7 @@ def _command(text: str) -> Command:
             **known,
             "mention": tuple(known.get("mention", ())),
             "buttons": buttons_from_json(known.get("buttons", [])),
+            "asked_by": asking_from_json(known.get("asked_by")),
             "remarks": remarks,
         }
     )

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 
-from wx2mqtt.model import Button, ButtonPress, Json, PersonId
+from wx2mqtt.model import AskingCommand, Button, ButtonPress, Json, PersonId
 from wx2mqtt.store.database import NamedRow
 from wx2mqtt.store.queries import compact, storable_text
 from wx2mqtt.values import frozen
@@ -35,6 +36,8 @@ class NewQuestion:
     #: How long an answer counts after the end of the attempt, in milliseconds.
     lasts: int
     asked: int
+    #: The other account's command whose question this is; None for a question of its own.
+    asked_by: AskingCommand | None = None
 
 
 @frozen
@@ -42,6 +45,8 @@ class AskedQuestion:
     """A stored question."""
 
     id: int
+    #: The account that has sent it.
+    account: str
     #: The row id of its command.
     command: int
     command_id: str
@@ -59,6 +64,23 @@ class AskedQuestion:
     closed: int | None
     #: The key of the button that was chosen; empty without an answer.
     answer: str
+    #: The other account's command whose question this is; None for a question of its own.
+    asked_by: AskingCommand | None = None
+
+    @property
+    def asking_id(self) -> str:
+        """The id of the command whose question it is."""
+        return self.command_id if self.asked_by is None else self.asked_by.command_id
+
+    @property
+    def asked_user(self) -> str:
+        """Whom that command names."""
+        return self.user if self.asked_by is None else self.asked_by.user
+
+    @property
+    def fallback_account(self) -> str:
+        """The `account/user` that has sent it in place of the account that asks; empty for its own."""
+        return "" if self.asked_by is None else f"{self.account}/{self.user}"
 
     @property
     def answer_text(self) -> str:
@@ -129,6 +151,7 @@ NO_ANSWERS = AnswerBatch()
 def question_from_row(row: NamedRow) -> AskedQuestion:
     return AskedQuestion(
         id=row["id"],
+        account=row["account"],
         command=row["command"],
         command_id=row["command_id"],
         user=row["user"],
@@ -140,6 +163,16 @@ def question_from_row(row: NamedRow) -> AskedQuestion:
         until=row["until"],
         closed=row["closed"],
         answer=row["answer"],
+        asked_by=_asking_command(row) if row["asker"] != row["account"] else None,
+    )
+
+
+def _asking_command(row: NamedRow) -> AskingCommand:
+    return AskingCommand(
+        account=row["asker"],
+        row_id=row["asker_command"],
+        command_id=row["asker_command_id"],
+        user=row["asker_user"],
     )
 
 
@@ -160,3 +193,19 @@ def buttons_from_json(values: Json) -> tuple[Button, ...]:
     return tuple(
         Button(text=text, key=key) for text, key in pairs if isinstance(text, str) and isinstance(key, str)
     )
+
+
+def asking_to_json(asked_by: AskingCommand) -> dict[str, Json]:
+    return asdict(asked_by)
+
+
+def asking_from_json(value: Json) -> AskingCommand | None:
+    """Returns a stored reference to the asking command; None for what a forged backup has in its place."""
+    if not isinstance(value, dict):
+        return None
+    account, row_id = value.get("account"), value.get("row_id")
+    command_id, user = value.get("command_id"), value.get("user")
+    texts = (account, command_id, user)
+    if not isinstance(row_id, int) or not all(isinstance(text, str) for text in texts):
+        return None
+    return AskingCommand(account=str(account), row_id=row_id, command_id=str(command_id), user=str(user))

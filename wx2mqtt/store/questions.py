@@ -5,6 +5,9 @@
     a message or a press        ->  `AnswerMatching`, in the commit that stores it
 
 So a kill at any moment leaves a question either asked or not, and either answered, with its event, or open.
+
+A question that goes along with a fallback has a row of each account that sends it. It is one question, of the
+command that asks (`asked_by`): an answer closes all rows, and its event is that of the account that asks.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wx2mqtt.buttons import find_button, text_with_buttons
-from wx2mqtt.model import Button, Json, PersonId, Result, Status
+from wx2mqtt.model import AskingCommand, Button, Json, PersonId, Result, Status
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.outbox import AccountRows, JournalPart
 from wx2mqtt.store.queries import load_queries, storable_text
@@ -55,15 +58,18 @@ class JournaledQuestions(JournalPart):
         return self._rows.may_have_questions
 
     async def list_open(self, now: int, limit: int) -> list[AskedQuestion]:
-        """Returns open questions, those that were asked last first."""
+        """Returns the open questions of its commands, those that were asked last first."""
         return await self._database.read(
             lambda db: _questions(db, _SQL["list_open"], self._account, now, limit)
         )
 
     async def get(self, command_id: str) -> AskedQuestion | None:
-        """Returns the question of a command; None if it was not asked (yet), or is forgotten."""
+        """Returns the question of a command; None if it was not asked (yet), or is forgotten.
+
+        Where only other accounts have sent it, it is the row of one of these.
+        """
         values = self._account, storable_text(command_id)
-        rows = await self._database.read(lambda db: _questions(db, _SQL["by_command_id"], *values))
+        rows = await self._database.read(lambda db: _questions(db, _SQL["of_asker"], *values))
         return rows[0] if rows else None
 
     async def close(self, command_id: str, now: int) -> bool:
@@ -83,6 +89,8 @@ class JournaledQuestions(JournalPart):
 def open_question(connection: Connection, rows: AccountRows, row_id: int, new: NewQuestion) -> None:
     """Opens the question of a command whose first attempt begins; of a further attempt it stays."""
     rows.may_have_questions = True
+    own = AskingCommand(account=rows.account, row_id=row_id, command_id=new.command_id, user=new.user)
+    asker = new.asked_by or own
     connection.execute(
         _SQL["open"],
         (
@@ -97,6 +105,10 @@ def open_question(connection: Connection, rows: AccountRows, row_id: int, new: N
             int(new.anyone),
             new.lasts,
             new.asked,
+            asker.account,
+            asker.row_id,
+            storable_text(asker.command_id),
+            storable_text(asker.user),
         ),
     )
 
@@ -125,6 +137,7 @@ class AnswerMatching:
 
     1. A message or press that answers an open question closes it, in this commit.
     2. The message gets `button`, and behind it stands the event about the answer; a press becomes the event.
+       The event about another account's question is that account's: `elsewhere`.
     3. What a press does to its card, and which commands it proves as sent, is for the bridge: `batch`.
     """
 
@@ -133,6 +146,8 @@ class AnswerMatching:
         self._rows = rows
         self._proven: list[int] = []
         self._updates: list[CardUpdate] = []
+        #: The events that other accounts publish, each with its account.
+        self.elsewhere: list[tuple[str, NewEvent]] = []
 
     @property
     def batch(self) -> AnswerBatch:
@@ -165,13 +180,9 @@ class AnswerMatching:
             return [message]
         if not (may_answer(question, attempt) and is_in_time(question, attempt)):
             return [message]
-        self._close(question, button)
-        body: dict[str, Json] = {
-            **message.body,
-            "button": {"command_id": question.command_id, "key": button.key},
-        }
-        event = _button_event(f"{BUTTON_EVENT}:{message.key}", message.user, attempt, question, button)
-        return [replace(message, body=body), event]
+        body: dict[str, Json] = {**message.body, "button": _button_of_message(question, button)}
+        key = f"{BUTTON_EVENT}:{message.key}"
+        return [replace(message, body=body), *self._answer(question, button, attempt, key, message.user)]
 
     def _question_of(self, attempt: AnswerAttempt) -> AskedQuestion | None:
         if not attempt.is_quote:
@@ -192,18 +203,34 @@ class AnswerMatching:
             update = CardUpdate(press=item.press, question=question, chosen=question.answer_text)
             self._updates.append(update)
             return []
-        self._close(question, button)
         self._updates.append(CardUpdate(press=item.press, question=question, chosen=button.text))
-        return [_button_event(item.key, item.user, item.attempt, question, button)]
+        return self._answer(question, button, item.attempt, item.key, item.user)
 
     def _question_of_card(self, card: str, person: PersonId) -> AskedQuestion | None:
         questions = self._find(_SQL["by_card"], storable_text(card))
         return next((question for question in questions if question.person == person), None)
 
-    def _close(self, question: AskedQuestion, button: Button) -> None:
-        values = self._rows.account, question.id, self._rows.now(), storable_text(button.key)
+    def _answer(
+        self, question: AskedQuestion, button: Button, attempt: AnswerAttempt, key: str, user: str
+    ) -> list[NewEvent]:
+        """Closes a question; returns the event about the answer, unless another account publishes it."""
+        asked_by = question.asked_by
+        asker, row_id = (
+            (self._rows.account, question.command)
+            if asked_by is None
+            else (asked_by.account, asked_by.row_id)
+        )
+        values = asker, row_id, self._rows.now(), storable_text(button.key)
         self._connection.execute(_SQL["answer"], values)
         self._proven.append(question.command)
+        if asked_by is None:
+            return [_button_event(key, user, attempt, question, button)]
+        row = self._connection.execute(_SQL["base_topic"], (asked_by.account,)).fetchone()
+        if row is not None and row[0]:  # an account that was removed publishes nothing
+            topic = f"{row[0]}/event/{BUTTON_EVENT}"
+            event = _button_event_elsewhere(key, topic, asked_by, attempt, question, button)
+            self.elsewhere.append((asked_by.account, event))
+        return []
 
     def _find(self, statement: str, *values: object) -> list[AskedQuestion]:
         return _questions(self._connection, statement, self._rows.account, *values)
@@ -228,6 +255,33 @@ def _button_event(
         "text": button.text,
     }
     return NewEvent(key=key, topic=attempt.topic, user=user, name=BUTTON_EVENT, time=attempt.time, body=body)
+
+
+def _button_event_elsewhere(
+    key: str,
+    topic: str,
+    asked_by: AskingCommand,
+    attempt: AnswerAttempt,
+    question: AskedQuestion,
+    button: Button,
+) -> NewEvent:
+    """Returns the event of the account that asks; its key is unlike that of anything that it has received."""
+    event = _button_event(f"{question.account}:{key}", asked_by.user, attempt, question, button)
+    body: dict[str, Json] = {
+        **event.body,
+        "id": f"{BUTTON_EVENT}:{asked_by.command_id}:{question.asked}",
+        "account": asked_by.account,
+        "user": asked_by.user,
+        "command_id": asked_by.command_id,
+        "pressed_on": question.fallback_account,
+    }
+    return replace(event, topic=topic, body=body)
+
+
+def _button_of_message(question: AskedQuestion, button: Button) -> dict[str, Json]:
+    """Returns the key `button` of a message; it names the account of a command that is another one's."""
+    account: dict[str, Json] = {} if question.asked_by is None else {"account": question.asked_by.account}
+    return {**account, "command_id": question.asking_id, "key": button.key}
 
 
 # Which question an answer means, and whether it counts. Pure.

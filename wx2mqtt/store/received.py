@@ -56,7 +56,8 @@ class ReceivedMessages(JournalPart):
 
         1. the changed people are stored,
         2. items whose key is stored already are left out: WeChat delivers some twice,
-        3. questions are closed that messages or presses answer, and the event about each answer is added,
+        3. questions are closed that messages or presses answer, and the event about each answer is added: to
+           the rows of the account whose command asks,
         4. each message gets its `seq`, a number without gaps per account, and its payload is built,
         5. a row is added for each item, for each file to download, and for each text beside a message,
         6. the newest `seq` and the cursor are stored; without a cursor the stored one stays.
@@ -93,6 +94,7 @@ class ReceivedMessages(JournalPart):
             kinds=Counter(message.kind for message in messages),
             outbox=item_batch.joined(text_batch),
             answers=matching.batch,
+            elsewhere=self._insert_elsewhere(connection, matching.elsewhere),
         )
 
     def _without_repeats(self, connection: Connection, items: Sequence[Item]) -> list[Item]:
@@ -135,9 +137,9 @@ class ReceivedMessages(JournalPart):
             ),
         )
 
-    def _event_row(self, item: NewEvent, now: int) -> _PublicationRow:
+    def _event_row(self, item: NewEvent, now: int, account: str = "") -> _PublicationRow:
         return _PublicationRow(
-            account=self._account,
+            account=account or self._account,
             state=PublicationState.WAITING,
             category="event",
             topic=item.topic,
@@ -180,6 +182,17 @@ class ReceivedMessages(JournalPart):
                     )
                 )
         return self._rows.outbox_batch(ids, ready)
+
+    def _insert_elsewhere(
+        self, connection: Connection, events: Sequence[tuple[str, NewEvent]]
+    ) -> dict[str, OutboxBatch]:
+        """Inserts events of other accounts; their publishers read the rows from the journal."""
+        batches: dict[str, OutboxBatch] = {}
+        for account, event in events:
+            row = self._event_row(event, self._rows.now(), account)
+            (row_id,) = connection.insert_returning_ids(_SQL["add"], [row])
+            batches[account] = OutboxBatch(last_id=row_id)
+        return batches
 
     def _media_rows(self, messages: Sequence[NewMessage], first_seq: int) -> list[tuple[object, ...]]:
         """Returns a row for each file to download, with the seq of its message."""

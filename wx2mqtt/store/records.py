@@ -300,6 +300,8 @@ class RecordResult:
     outbox: OutboxBatch = NO_PUBLICATIONS
     #: What it answers.
     answers: AnswerBatch = NO_ANSWERS
+    #: The publications of other accounts, by account: events about answers to their questions.
+    elsewhere: Mapping[str, OutboxBatch] = field(default_factory=dict)
 
 
 @frozen

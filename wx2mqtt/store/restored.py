@@ -24,6 +24,7 @@ DROP_REASON = "restored, and not for a topic of this bridge"
 
 _FIRST_VERSION_WITH_ANNOUNCED = 3
 _FIRST_VERSION_WITH_QUESTIONS = 11
+_FIRST_VERSION_WITH_ASKERS = 12
 _FIRST_VERSION_WITH_OWNER = 6
 _NO_TOPIC_LEVEL = re.compile(r"[/+#\0]")
 
@@ -76,6 +77,8 @@ def take_trust_away(copy: sqlite3.Connection, rules: RestoreRules) -> int:
         _limit_announced(copy, rules)
     if version >= _FIRST_VERSION_WITH_QUESTIONS:
         _limit_questions(copy)
+    if version >= _FIRST_VERSION_WITH_ASKERS:
+        _remove_questions_without_asker(copy)
     return _drop_foreign(copy, bases, rules)
 
 
@@ -130,6 +133,13 @@ def _limit_questions(copy: sqlite3.Connection) -> None:
         (MAX_TTL_SECONDS * 1000,),
     )
     copy.execute("UPDATE question SET anyone = 0")
+
+
+def _remove_questions_without_asker(copy: sqlite3.Connection) -> None:
+    copy.execute(
+        "DELETE FROM question WHERE typeof(asker) <> 'text' OR typeof(asker_command) <> 'integer'"
+        " OR typeof(asker_command_id) <> 'text' OR typeof(asker_user) <> 'text'"
+    )
 
 
 def _drop_foreign(copy: sqlite3.Connection, bases: Mapping[str, Iterable[str]], rules: RestoreRules) -> int:

@@ -100,6 +100,7 @@ def _page_routes(
         Route(f"{account}/new-owner", of_account(page.request_new_owner), methods=["POST"]),
         Route(f"{account}/confirm-bot", of_account(page.confirm_bot), methods=["POST"]),
         Route(f"{account}/owner", of_account(page.name_owner), methods=["POST"]),
+        Route(f"{account}/close-question", of_account(page.close_question), methods=["POST"]),
         Route(f"{account}/number", of_account(page.enter_verification_code), methods=["POST"]),
         Route(f"{account}/logout", of_account(page.ask(LOGOUT_QUESTION)), methods=["GET"]),
         Route(f"{account}/logout", of_account(page.log_out), methods=["POST"]),

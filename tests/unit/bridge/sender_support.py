@@ -89,6 +89,9 @@ class FakeGateway:
     def reply_window(self, handle: Handle) -> ReplyWindow | None:
         return self.windows.get(handle)
 
+    def earliest_server_time(self) -> int | None:
+        return None
+
 
 class SenderHarness:
     """The sender of one account and what it needs."""

@@ -8,6 +8,7 @@ from tests.support.pauseless_loop import run_without_pauses
 from wx2mqtt.bridge.fallback_accounts import START_WAIT_SECONDS, FallbackAccounts, FallbackMessage
 from wx2mqtt.clock import loop_time
 from wx2mqtt.external.alerts import AlertOutcome
+from wx2mqtt.store.records import OutboxBatch
 
 MESSAGE = FallbackMessage(account="home", command_id="a", fingerprint="f", text="smoke")
 
@@ -17,10 +18,14 @@ class Account:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.answers: list[OutboxBatch] = []
 
     async def deliver(self, user: str, message: FallbackMessage) -> AlertOutcome:
         self.asked.append((user, message.text))
         return AlertOutcome.SENT
+
+    def on_answered(self, batch: OutboxBatch) -> None:
+        self.answers.append(batch)
 
 
 def test_an_account_is_asked_for_one_of_its_users() -> None:
@@ -64,3 +69,13 @@ def test_one_that_has_stopped_is_not_waited_for_until_it_begins_again() -> None:
         assert await accounts.deliver("office/me", MESSAGE) is AlertOutcome.SENT
 
     run_without_pauses(story())
+
+
+def test_an_answer_is_told_to_the_account_that_asks_while_it_runs() -> None:
+    accounts, home = FallbackAccounts(), Account()
+    accounts.add("home", home)
+    accounts.on_answered("home", OutboxBatch(last_id=7))
+    accounts.on_answered("office", OutboxBatch(last_id=8))
+    accounts.remove("home", home)
+    accounts.on_answered("home", OutboxBatch(last_id=9))
+    assert home.answers == [OutboxBatch(last_id=7)]

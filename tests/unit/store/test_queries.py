@@ -294,6 +294,11 @@ FREQUENT = [
     ("requests", "known"),
     ("people", "level_conflict"),
     ("people", "delete_levels"),
+    ("questions", "answer"),
+    ("questions", "of_asker"),
+    ("questions", "close"),
+    ("questions", "newest_of_person"),
+    ("questions", "by_card"),
 ]
 
 

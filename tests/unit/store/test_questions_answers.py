@@ -14,6 +14,7 @@ ASKED = 1_795_600_000_400
 
 LOCK = AskedQuestion(
     id=1,
+    account="home",
     command=11,
     command_id="lock",
     user="wife",

@@ -25,10 +25,11 @@ from wx2mqtt.bridge.commands.fallback_ways import FallbackAlert, FallbackWays
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.fallback_accounts import FallbackQuestion
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.external.alerts import AlertOutcome
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import Result, Status
+from wx2mqtt.model import AskingCommand, Result, Status
 from wx2mqtt.store.command_records import CommandRow
 
 log = structlog.get_logger(__name__)
@@ -267,6 +268,7 @@ class FallbackDelivery:
                 kind=first.command.kind,
                 attachment=attachment,
                 markdown=first.command.markdown,
+                question=_question_of(first, ctx.name),
             )
         lines = summary_lines(rows)
         if len(lines) < len(rows):
@@ -295,6 +297,19 @@ class FallbackDelivery:
 def _fingerprint_of(row: CommandRow) -> str:
     """Returns what tells a command from every other one, also from a later one with the same id."""
     return hashlib.sha256(f"{row.id} {row.accepted} {row.key} {row.fingerprint}".encode()).hexdigest()
+
+
+def _question_of(row: CommandRow, account: str) -> FallbackQuestion | None:
+    """Returns what goes along with the fallback of a command with buttons; None without any."""
+    command = row.command
+    if not command.buttons:
+        return None
+    return FallbackQuestion(
+        asked_by=AskingCommand(account=account, row_id=row.id, command_id=row.command_id, user=command.user),
+        buttons=command.buttons,
+        buttons_for=command.buttons_for,
+        buttons_from=command.buttons_from,
+    )
 
 
 def _end_of(end: FallbackEnd, state_before: str) -> FallbackEnd:

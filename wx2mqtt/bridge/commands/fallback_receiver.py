@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from itertools import count
 
 import structlog
@@ -27,6 +28,7 @@ from wx2mqtt.external.alerts import ALERT_TIMEOUT_SECONDS, AlertOutcome
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Command, LoginState, Result, Status
 from wx2mqtt.store.command_records import AcceptOutcome, CommandRow, NewCommand
+from wx2mqtt.store.records import OutboxBatch
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +76,10 @@ class FallbackReceiver:
 
     def on_login_changed(self) -> None:
         self._login_changed.notify()
+
+    def on_answered(self, batch: OutboxBatch) -> None:
+        """Publishes the answer to a question of this account that another one has sent (`FallbackTarget`)."""
+        self._ctx.signals.outbox_changed.emit(batch)
 
     def stop(self) -> None:
         """Gives up what still waits; the attempts under way have ended."""
@@ -126,6 +132,14 @@ class FallbackReceiver:
             hold=False,
             priority="high",
         )
+        if (question := message.question) is not None:
+            command = replace(
+                command,
+                buttons=question.buttons,
+                buttons_for=question.buttons_for,
+                buttons_from=question.buttons_from,
+                asked_by=question.asked_by,
+            )
         return self._validator.validate_fallback(command, message.account, fingerprint, message.blob)
 
     async def _result_of(self, known: CommandRow | None, new: NewCommand) -> Result | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from wx2mqtt.bridge.commands.fallback_states import FallbackEnd
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.fallback_accounts import FallbackMessage
+from wx2mqtt.bridge.fallback_accounts import FallbackMessage, FallbackQuestion
 from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
 from wx2mqtt.model import Attachment
 from wx2mqtt.settings.schema import Fallback
@@ -37,6 +37,8 @@ class FallbackAlert:
     markdown: bool = False
     #: How many commands it is for.
     count: int = 1
+    #: Of a command with buttons. A service has none.
+    question: FallbackQuestion | None = None
 
 
 class FallbackWays:
@@ -88,6 +90,7 @@ class FallbackWays:
             kind="text" if attachment is None else alert.kind,
             name="" if attachment is None else attachment.name,
             blob=None if attachment is None else attachment.blob,
+            question=alert.question,
         )
         await self._ctx.shared.lease.wait()  # without it another process sends the alert
         outcome = await self._ctx.shared.fallback_accounts.deliver(account, message)

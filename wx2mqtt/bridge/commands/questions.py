@@ -71,6 +71,7 @@ class CommandQuestions:
             anyone=command.buttons_from == "anyone",
             lasts=int(command.buttons_for * 1000),
             asked=now_ms() if asked is None else asked,
+            asked_by=command.asked_by,
         )
 
     def is_proven(self, row: CommandRow) -> bool:

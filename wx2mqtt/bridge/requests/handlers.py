@@ -250,12 +250,15 @@ class QuestionsRequest:
 def _question_body(question: AskedQuestion) -> dict[str, Json]:
     """Returns a question as it is listed; without `until` its message is still being sent."""
     until: dict[str, Json] = {} if question.until is None else {"until": rfc3339(question.until)}
+    other = question.fallback_account
+    by_other: dict[str, Json] = {"fallback_account": other} if other else {}
     return {
-        "command_id": question.command_id,
-        "user": question.user,
+        "command_id": question.asking_id,
+        "user": question.asked_user,
         "text": question.text,
         "buttons": buttons_to_json(question.buttons),
         "buttons_from": "anyone" if question.anyone else "trusted",
         "asked": rfc3339(question.asked),
         **until,
+        **by_other,
     }

@@ -1,8 +1,12 @@
 -- open --
--- Opens a question with its first attempt. Of a further attempt it stays as it is.
+-- Opens a question with its first attempt. Of a further attempt it stays as it is. One that another account has sent for
+-- the same command may be answered already: then nobody can answer this one.
 INSERT INTO question
-    (account, command, command_id, user, person, card, text, buttons, anyone, lasts, asked)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    (account, command, command_id, user, person, card, text, buttons, anyone, lasts, asked,
+     asker, asker_command, asker_command_id, asker_user, closed, answer)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+    (SELECT max(closed) FROM question WHERE asker = ?12 AND asker_command = ?13),
+    coalesce((SELECT max(answer) FROM question WHERE asker = ?12 AND asker_command = ?13), ''))
 ON CONFLICT (account, command) DO NOTHING;
 
 -- take_back --
@@ -20,8 +24,8 @@ DELETE FROM question WHERE account = ?1 AND command = ?2 AND closed IS NULL;
 UPDATE question SET until = ?3 + lasts WHERE account = ?1 AND command = ?2;
 
 -- give_up --
--- The questions of an owner who is the owner no more.
-DELETE FROM question WHERE account = ?;
+-- The questions of an owner who is the owner no more, also those that other accounts have sent.
+DELETE FROM question WHERE account = ?1 OR asker = ?1;
 
 -- exists --
 SELECT 1 FROM question WHERE account = ? LIMIT 1;
@@ -41,15 +45,27 @@ SELECT * FROM question WHERE account = ?1 AND command_id = ?2 ORDER BY id DESC L
 SELECT * FROM question WHERE account = ? AND card = ?;
 
 -- answer --
-UPDATE question SET closed = ?3, answer = ?4 WHERE account = ?1 AND id = ?2 AND closed IS NULL;
+-- Answers the question of a command, whichever accounts have sent it.
+UPDATE question SET closed = ?3, answer = ?4 WHERE asker = ?1 AND asker_command = ?2 AND closed IS NULL;
+
+-- of_asker --
+-- The question of a command; where several accounts have sent it, the one that is answered, else the newest.
+SELECT * FROM question WHERE asker = ?1 AND asker_command_id = ?2 ORDER BY asker_command DESC, answer DESC, id DESC LIMIT 1;
 
 -- close --
 UPDATE question SET closed = ?3
-WHERE account = ?1 AND command_id = ?2 AND closed IS NULL AND (until IS NULL OR until > ?3);
+WHERE asker = ?1 AND asker_command_id = ?2 AND closed IS NULL AND (until IS NULL OR until > ?3);
 
 -- list_open --
-SELECT * FROM question
-WHERE account = ?1 AND closed IS NULL AND (until IS NULL OR until > ?2) ORDER BY id DESC LIMIT ?3;
+-- Where several accounts have sent a question, the first of them that is open.
+SELECT * FROM question WHERE id IN (
+    SELECT min(id) FROM question
+    WHERE asker = ?1 AND closed IS NULL AND (until IS NULL OR until > ?2) GROUP BY asker_command
+)
+ORDER BY id DESC LIMIT ?3;
+
+-- base_topic --
+SELECT base_topic FROM account WHERE name = ?;
 
 -- proven_commands --
 -- Commands without a result whose message has arrived, since its question was answered.

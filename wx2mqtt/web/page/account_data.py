@@ -19,6 +19,7 @@ from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.view import AccountView, MessageLine
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 # The newest ones, in the lists that update themselves.
 MAX_MESSAGES_SHOWN = 10
 MAX_COMMANDS_SHOWN = 10
+MAX_QUESTIONS_SHOWN = 10
 # On each page of the result of a search.
 FOUND_MESSAGES_PER_PAGE = 20
 
@@ -44,6 +46,8 @@ class AccountSnapshot:
     health: HealthSnapshot | None
     messages: Sequence[MessageLine] | None
     commands: Sequence[CommandRow] | None
+    #: Those that are open.
+    questions: Sequence[AskedQuestion] | None
     #: As in `BridgeState`.
     setup_command: str = ""
 
@@ -51,10 +55,11 @@ class AccountSnapshot:
 async def read_account(view: AccountView, setup_command: str = "") -> AccountSnapshot:
     """Returns the account as it is now. Errors of the store are logged, not raised."""
     with bound_contextvars(account=view.name):
-        health, messages, commands = await asyncio.gather(
+        health, messages, commands, questions = await asyncio.gather(
             value_or_none(view.snapshot),
             value_or_none(partial(view.recent_messages, MAX_MESSAGES_SHOWN)),
             value_or_none(partial(view.recent_commands, MAX_COMMANDS_SHOWN)),
+            value_or_none(partial(view.open_questions, MAX_QUESTIONS_SHOWN)),
         )
     return AccountSnapshot(
         view=view,
@@ -63,6 +68,7 @@ async def read_account(view: AccountView, setup_command: str = "") -> AccountSna
         health=health,
         messages=messages,
         commands=commands,
+        questions=questions,
         setup_command=setup_command,
     )
 

@@ -1,6 +1,7 @@
 """The forms of an account: a text to anybody, a test to oneself, the number that a login asks for. Pure.
 
-A bot of WeCom has two more: whether it is the viewer's, and who of its people they are.
+A bot of WeCom has two more: whether it is the viewer's, and who of its people they are. An open question has
+one that closes it.
 
 Which of the first two a viewer sees, `PageHandlers` decides. All forms with one field, the searches too, look
 alike: see `one_field_form`.
@@ -17,7 +18,9 @@ from wx2mqtt.bridge.owner import OwnerNeed
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
-from wx2mqtt.web.html import Attribute, PageText, isolated, join_html, tag
+from wx2mqtt.store.question_records import AskedQuestion
+from wx2mqtt.web.html import Attribute, PageText, isolated, join_html, tag, time_tag
+from wx2mqtt.web.page.account_data import AccountSnapshot
 
 # Of the text of a form. Each Chinese character takes nine bytes of the body, which has `MAX_BODY_BYTES`.
 MAX_FORM_TEXT_CHARACTERS = 1500
@@ -151,6 +154,48 @@ def _choices(account: str, state: BotOwnerState, page_text: PageText) -> Iterato
             class_="row",
         )
         yield tag("li", form)
+
+
+def questions_section(snapshot: AccountSnapshot, page_text: PageText, *, show_texts: bool) -> Markup:
+    """Returns the open questions, each with a form that closes it; empty where none is open, or known."""
+    if not snapshot.questions:
+        return Markup()
+    account = snapshot.view.name
+    items = (
+        tag(
+            "li",
+            *_question_lines(question, page_text, show_texts=show_texts),
+            _close_form(account, question, page_text),
+        )
+        for question in snapshot.questions
+    )
+    return join_html([tag("h4", page_text("open_questions")), tag("ol", *items, class_="lines")])
+
+
+def _question_lines(question: AskedQuestion, page_text: PageText, *, show_texts: bool) -> Iterator[Markup]:
+    yield tag("span", page_text.html("to_whom", user=isolated(question.asked_user)), class_="who")
+    yield time_tag(question.asked)
+    if show_texts:
+        buttons = " · ".join(button.text for button in question.buttons)
+        yield tag("p", tag("bdi", question.text), class_="text")
+        yield tag("p", tag("bdi", buttons), class_="text soft")
+    if question.until is not None:
+        yield tag("p", page_text.html("question_until", time=time_tag(question.until)), class_="soft")
+    if question.fallback_account:
+        where = isolated(question.fallback_account)
+        yield tag("p", page_text.html("question_fallback", account=where), class_="soft")
+    yield tag("p", page_text.html("command_id", id=tag("code", question.asking_id)), class_="soft id")
+
+
+def _close_form(account: str, question: AskedQuestion, page_text: PageText) -> Markup:
+    label = page_text("question_close_as", id=question.asking_id)
+    return tag(
+        "form",
+        tag("input", type="hidden", name="question", value=question.asking_id),
+        tag("button", page_text("question_close"), aria_label=label),
+        method="post",
+        action=f"accounts/{account}/close-question",
+    )
 
 
 def one_field_form(

@@ -172,6 +172,17 @@ class PageHandlers:
         user = (await _form_field(request, "user"))[:MAX_TOPIC_NAME_BYTES]
         return await _say_of_owner(request, view, "owner", partial(view.name_owner, user))
 
+    async def close_question(self, request: Request, view: AccountView) -> Response:
+        """POST /accounts/<account>/close-question with `question`, the id of the command that asks."""
+        command_id = await _form_field(request, "question")
+        log.info("question closed on the page", account=view.name)
+        try:
+            is_closed = await view.close_question(command_id)
+        except StoreError as error:
+            log.error("question cannot be closed", account=view.name, problem=str(error))
+            return text_response(context_of(request.scope), HTTPStatus.SERVICE_UNAVAILABLE, "not_stored")
+        return _redirect_to_page("closed" if is_closed else "no_question", view.name, "last_commands")
+
     def ask(self, question: Question) -> AccountHandler:
         """Returns the handler that asks before something that cannot be undone."""
 

@@ -29,6 +29,8 @@ NOTICES: Mapping[str, str] = {
     "bot": "said_bot",
     "owner": "said_owner",
     "no_owner": "said_no_owner",
+    "closed": "said_closed",
+    "no_question": "said_no_question",
     "number": "said_number",
     "no_number": "said_no_number",
 }
@@ -173,7 +175,12 @@ def _account_section(account: PageAccount, page_query: PageQuery, page_text: Pag
             message_search_form(name, search, page_text),
             None if search is None else found_section(name, search, page_text),
         ),
-        tag("div", send, live_card("last_commands", live("commands"), test), class_="column"),
+        tag(
+            "div",
+            send,
+            live_card("last_commands", live("questions"), live("commands"), test),
+            class_="column",
+        ),
         contacts_card(name, account.query, account.contacts, page_text),
     )
     heading = tag("h2", name, id=f"{name}-title")

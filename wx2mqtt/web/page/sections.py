@@ -23,7 +23,7 @@ from wx2mqtt.web.bridge_state import BridgeState, ClusterState, InstanceState
 from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, time_tag
 from wx2mqtt.web.page.account_data import AccountSnapshot
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
-from wx2mqtt.web.page.forms import owner_section, verification_code_form
+from wx2mqtt.web.page.forms import owner_section, questions_section, verification_code_form
 from wx2mqtt.web.page.messages import messages_section
 
 # Keys that the page names of each instance that differs.
@@ -58,6 +58,7 @@ def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, 
         "problems": problems_section(snapshot, page_text),
         "figures": figures_section(snapshot, page_text),
         "messages": messages_section(snapshot, page_text, show_texts=options.show_texts),
+        "questions": questions_section(snapshot, page_text, show_texts=options.show_texts),
         "commands": commands_section(snapshot, page_text, show_texts=options.show_texts),
     }
 

@@ -17,11 +17,11 @@ from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands import fallback, fallback_ways
 from wx2mqtt.bridge.commands.alert_queue import MAX_ALERTS_PER_MINUTE
 from wx2mqtt.bridge.commands.fallback import MAX_CONCURRENT_ALERTS
-from wx2mqtt.bridge.fallback_accounts import FallbackMessage
+from wx2mqtt.bridge.fallback_accounts import FallbackMessage, FallbackQuestion
 from wx2mqtt.clock import Lease, boot_time, now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.external.alerts import Alert, AlertOutcome
-from wx2mqtt.model import Receipt, ReplyWindow, Status
+from wx2mqtt.model import AskingCommand, Button, Receipt, ReplyWindow, Status
 from wx2mqtt.settings.schema import Fallback, Web
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as BOT_CAPABILITIES
 
@@ -622,6 +622,29 @@ async def test_a_summary_goes_to_an_account_with_its_title(here: SenderHarness, 
     ((_, message),) = others.asked
     assert message.text.startswith(f"wx2mqtt home: {count} urgent messages\nwife: flood 0\n")
     assert message.command_id == "c1"
+
+
+async def test_buttons_go_along_to_an_account_and_not_in_a_summary(here: SenderHarness, services: Services):
+    here.fallback = Fallback(after=0, accounts=("office/me",))
+    buttons = (Button(text="Yes", key="yes"),)
+    async with here.running(online=False):
+        others = ask_others(here, Others(office=SENT))
+        await here.accept(asked(here, "lock?", buttons=buttons, buttons_for=60.0, buttons_from="anyone"))
+        await here.result("c1")
+        flood = [asked(here, "lock?", buttons=buttons) for _ in range(MAX_ALERTS_PER_MINUTE)]
+        await here.accept(*flood)
+        await here.result("c2")
+        row = await here.journal.commands.get("c1")
+    (_, alone), (_, summary) = others.asked
+    assert row is not None
+    assert alone.text == "lock?"
+    assert alone.question == FallbackQuestion(
+        asked_by=AskingCommand(account="home", row_id=row.id, command_id="c1", user="wife"),
+        buttons=buttons,
+        buttons_for=60.0,
+        buttons_from="anyone",
+    )
+    assert (summary.command_id, summary.question) == ("c2", None)
 
 
 async def test_what_wechat_took_without_an_id_goes_the_other_way_as_well(

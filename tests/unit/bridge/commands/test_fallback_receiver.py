@@ -18,14 +18,16 @@ from wx2mqtt.bridge.commands import fallback_receiver
 from wx2mqtt.bridge.commands.fallback_receiver import FallbackReceiver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.validation import CommandValidator
-from wx2mqtt.bridge.fallback_accounts import FallbackMessage
+from wx2mqtt.bridge.fallback_accounts import FallbackMessage, FallbackQuestion
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.external.alerts import AlertOutcome
-from wx2mqtt.model import LoginState, Receipt, ReplyWindow, Result, Status
+from wx2mqtt.model import AskingCommand, Button, LoginState, Receipt, ReplyWindow, Result, Status
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.command_records import AcceptResult, NewCommand
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import OutboxBatch
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as BOT_CAPABILITIES
 
 SMOKE = FallbackMessage(account="office", command_id="a", fingerprint="office's", text="smoke")
@@ -206,6 +208,30 @@ async def test_a_stop_takes_back_what_waits(here: SenderHarness):
         await here.until(lambda: here.sender.waiting.count == 2)
         account.receiver.stop()
         assert await delivery is AlertOutcome.FAILED
+
+
+async def test_a_question_goes_along_and_is_that_of_the_account_that_asks(here: SenderHarness):
+    asked_by = AskingCommand(account="office", row_id=11, command_id="a", user="me")
+    buttons = (Button(text="Yes", key="yes"),)
+    question = FallbackQuestion(asked_by=asked_by, buttons=buttons, buttons_for=60.0, buttons_from="anyone")
+    async with asked(here) as account:
+        assert await account.deliver(replace(SMOKE, question=question)) is AlertOutcome.SENT
+        stored = await Journal(here.journal._database, "office", now_ms).questions.get("a")
+        assert await here.journal.questions.list_open(now_ms(), 10) == []
+    assert texts(here) == ["smoke\n1 Yes"]
+    assert stored is not None
+    assert (stored.account, stored.command_id, stored.user) == (here.ctx.name, "a~fallback", "wife")
+    assert (stored.asked_by, stored.buttons, stored.anyone) == (asked_by, buttons, True)
+    assert stored.until is not None
+    assert stored.until - now_ms() <= 60_000
+
+
+async def test_an_answer_that_another_account_got_is_read_from_the_journal(here: SenderHarness):
+    async with asked(here) as account:
+        batches: list[OutboxBatch] = []
+        here.ctx.signals.outbox_changed.connect(batches.append)
+        account.receiver.on_answered(OutboxBatch(last_id=7))
+        assert batches == [OutboxBatch(last_id=7)]
 
 
 # Asked again after a crash

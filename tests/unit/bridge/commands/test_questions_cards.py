@@ -16,6 +16,7 @@ from wx2mqtt.store.question_records import AskedQuestion, CardUpdate
 
 QUESTION = AskedQuestion(
     id=1,
+    account="home",
     command=1,
     command_id="lock",
     user="wife",

@@ -29,6 +29,7 @@ def facts(**more):
         "health": seen(),
         "messages": [],
         "commands": [],
+        "questions": [],
     }
     return AccountSnapshot(**{**values, **more})
 

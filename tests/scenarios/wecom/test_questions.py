@@ -1,0 +1,146 @@
+"""Questions through the whole bridge on WeCom: a card in a single chat, numbered lines in a group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+
+from tests.support.broker import DURABLE
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.wecom_home import PEOPLE, WeComHome, at_wecom_home
+from wx2mqtt.simulator.wecom.people import userid_of
+
+YES_NO = [{"text": "Yes", "key": "yes"}, "No"]
+WIFE = userid_of("wife")
+
+
+@pytest_asyncio.fixture
+async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[WeComHome]:
+    async with at_wecom_home(tmp_path, DURABLE) as made:
+        await made.log_in()
+        yield made
+
+
+async def ask(home: WeComHome, command_id: str, user: str = "me", **more: Any) -> dict[str, Any]:
+    """Asks; returns what WeCom took."""
+    after = len(await home.phone.get("wecom/sent"))
+    command = {"id": command_id, "text": f"{command_id}?", "buttons": YES_NO, **more}
+    result = await home.tell(user, command)
+    assert result["status"] == "sent"
+    (line,) = await home.phone.get("wecom/sent", after=after)
+    return dict(line)
+
+
+async def shown(home: WeComHome, count: int) -> str:
+    """What the newest of so many updated cards shows."""
+    updates: list[dict[str, Any]] = []
+    seen = 0
+    while len(updates) < count:
+        more = await home.phone.get("wecom/sent", after=seen, wait=MAX_WAIT_SECONDS)
+        assert more, f"only {len(updates)} of {count} cards were updated"
+        seen += len(more)
+        updates += [line for line in more if line["command"] == "update"]
+    return str(updates[-1]["card"])
+
+
+def answers(home: WeComHome) -> list[tuple[str, str]]:
+    """Command id and key of each answer so far; one that was published again counts once."""
+    events = {one.body["id"]: one.body for one in home.subscriber.on("wx/event/button")}
+    return [(event["command_id"], event["key"]) for event in events.values()]
+
+
+async def test_a_press_of_the_card_is_the_answer_and_the_card_shows_it(home: WeComHome):
+    card = await ask(home, "lock")
+    assert card["kind"] == "template_card"
+    await home.bot.press("yes")
+    event = await home.body("wx/event/button", command_id="lock")
+    assert (event["user"], event["key"], event["text"], event["trusted"]) == ("me", "yes", "Yes", True)
+    assert event["sender"]["user"] == "me"
+    assert "message_id" not in event
+    assert "pressed_on" not in event
+    assert "✓ Yes" in await shown(home, 1)
+    await home.bot.press("No")  # too late: another one is answered
+    assert "✓ Yes" in await shown(home, 2)
+    assert answers(home) == [("lock", "yes")]
+
+
+async def test_a_card_is_answered_by_words_as_well(home: WeComHome):
+    await ask(home, "lock")
+    message_id = await home.bot.write("no")
+    event = await home.body("wx/event/button", command_id="lock")
+    assert (event["key"], event["message_id"]) == ("No", message_id)
+    assert (await home.body("wx/in/me", id=message_id))["button"] == {"command_id": "lock", "key": "No"}
+
+
+async def test_of_an_older_card_the_press_means_that_question(home: WeComHome):
+    lock = await ask(home, "lock")
+    await ask(home, "heat")
+    await home.bot.press("yes", task_id=lock["card"]["task_id"])
+    await home.body("wx/event/button", command_id="lock")
+    await home.bot.press("No")
+    await home.body("wx/event/button", command_id="heat")
+    assert answers(home) == [("lock", "yes"), ("heat", "No")]
+
+
+async def test_who_pressed_counts(home: WeComHome):
+    await home.bot.post("wecom/say", **{"from": "wife", "text": "hello"})
+    await home.body(f"wx/in/{WIFE}", text="hello")
+    await ask(home, "trusted", user=WIFE)
+    await home.bot.press("yes", **{"from": "wife"})  # nobody has pinned her
+    await ask(home, "anyone", user=WIFE, buttons_from="anyone")
+    await home.bot.press("yes", **{"from": "wife"})
+    event = await home.body("wx/event/button")
+    assert (event["command_id"], event["user"], event["trusted"]) == ("anyone", WIFE, False)
+    assert event["sender"]["user"] == WIFE
+    listed = (await home.ask("questions"))["data"]["questions"]
+    assert [one["command_id"] for one in listed] == ["trusted"]
+
+
+async def test_a_press_after_its_time_changes_the_card_only(home: WeComHome):
+    await home.bot.post("wecom/settings", heartbeat=10_000)
+    await ask(home, "lock", buttons_for=60)
+    await home.bot.post("wecom/clock", forward=600)
+    await home.bot.press("yes")
+    assert "too late" in await shown(home, 1)
+    assert answers(home) == []
+
+
+async def test_a_closed_question_takes_no_press(home: WeComHome):
+    await ask(home, "lock")
+    assert (await home.ask("questions", {"close": "lock"}))["data"] == {"closed": "lock"}
+    await home.bot.press("yes")
+    assert "too late" in await shown(home, 1)
+    assert answers(home) == []
+
+
+async def test_a_press_while_the_bridge_is_away_is_lost_and_the_question_stays_open(home: WeComHome):
+    await ask(home, "lock")
+    await home.in_thread(home.bridge.kill)
+    await home.bot.wait("offline")
+    assert await home.bot.post("wecom/press", key="yes") == {"delivered": False}
+    await home.restart()
+    await home.bot.press("yes")
+    await home.body("wx/event/button", command_id="lock")
+    assert answers(home) == [("lock", "yes")]
+
+
+async def test_in_a_group_they_are_numbered_lines(home: WeComHome):
+    people = {**PEOPLE, "wife": {"wecom": WIFE}}
+    home.bridge.configure(home.settings({"contacts": people}))
+    assert (await home.ask("reload"))["status"] == "ok"
+    line = await ask(home, "pizza", user="family")
+    assert (line["kind"], line["shown"]) == ("markdown", "pizza?\n1 Yes\n2 No")
+    await home.bot.write("1", to="family", **{"from": "mom"})  # nobody has pinned her
+    await home.body("wx/in/family", text="1")
+    message_id = await home.bot.write("２", to="family", **{"from": "wife"})
+    event = await home.body("wx/event/button", command_id="pizza")
+    assert (event["user"], event["sender"]["user"], event["key"]) == ("family", "wife", "No")
+    assert event["message_id"] == message_id
+    await ask(home, "when", user="family", buttons_from="anyone")
+    await home.bot.write("yes", to="family", **{"from": "mom"})
+    event = await home.body("wx/event/button", command_id="when")
+    assert (event["trusted"], event["key"]) == (False, "yes")
+    assert answers(home) == [("pizza", "No"), ("when", "yes")]

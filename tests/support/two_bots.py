@@ -1,0 +1,75 @@
+"""One person's two bots in one bridge: `home` on iLink, with its window, and `office` on WeCom, without one."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from tests.support.home import at_home_of
+from tests.support.ilink_home import ILinkHome
+from tests.support.subscriber import Subscriber
+from tests.support.wecom_home import BOT, WeComPhone
+from tests.support.wecom_home import PEOPLE as WECOM_PEOPLE
+from wx2mqtt.simulator.server import Simulator
+
+OFFICE = "wx/office"
+
+
+class TwoBots(ILinkHome):
+    """What `ILinkHome` does is of the account `home`; `office` is the phone of WeCom."""
+
+    def __init__(self, folder: Path, simulator: Simulator, broker: Any, subscriber: Subscriber) -> None:
+        super().__init__(folder, simulator, broker, subscriber)
+        self.office = WeComPhone(simulator.url)
+
+    def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
+        """As `Home.settings`: `account` is laid over that of `home`. Each is the fallback of the other."""
+        fallback = {"after": "200ms", "accounts": ["office/me"]}
+        settings = super().settings({"fallback": fallback, **(account or {})}, **top)
+        settings["accounts"]["office"] = {
+            "backend": "wecom",
+            "endpoint": self.simulator.url,
+            "contacts": WECOM_PEOPLE,
+            "send": {"per_minute": 0},
+            "wecom": {**BOT, "receipt": None},
+            "fallback": {"after": "200ms", "accounts": ["home/me"]},
+        }
+        return settings
+
+    async def log_in(self) -> None:
+        await super().log_in()
+        await self.office_online()
+
+    async def restart(self) -> None:
+        await super().restart()
+        await self.office_online()
+
+    async def office_online(self) -> None:
+        await self.body(f"{OFFICE}/login/state", state="online")
+        await self.office.wait("online")
+
+    async def open_window(self) -> None:
+        """The person writes to the bot of iLink."""
+        await self.bot.write("hello")
+        await self.body("wx/window/me", open=True)
+
+    async def open_office(self) -> None:
+        """The person writes to the bot of WeCom, which may write to nobody else."""
+        await self.office.write("hello")
+        await self.body(f"{OFFICE}/in/me", text="hello")
+
+    async def alarm(self, topic: str, command: dict[str, Any]) -> dict[str, Any]:
+        """Publishes an urgent command; its result."""
+        since = self.subscriber.count
+        await self.publish(topic, {"urgent": True, **command})
+        return await self.body(topic.replace("/out/", "/result/"), id=command["id"], since=since)
+
+    async def close(self) -> None:
+        await super().close()
+        await self.office.close()
+
+
+def at_two_bots(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[TwoBots]:
+    """As `at_home_of`, on iLink and WeCom."""
+    return at_home_of(TwoBots, folder, broker_config, hold_updates=5.0, hold_status=5.0)
