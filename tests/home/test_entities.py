@@ -45,8 +45,10 @@ async def test_every_entity_is_there_with_the_right_state(environment: HomeAssis
     assert picture.startswith("20")
     assert now == {
         "sensor.wechat_home_login_state": "online",
+        "sensor.wechat_home_login_needs": "nothing",
         "binary_sensor.wechat_home_connected": "on",
         "event.wechat_home_message": "unknown",
+        "event.wechat_home_answer": "unknown",
         "sensor.wechat_home_last_message": "unknown",
         "event.wechat_home_result": "unknown",
         "binary_sensor.wechat_home_problem": "off",
@@ -166,6 +168,20 @@ async def test_a_result_is_an_event_with_its_words(environment: HomeAssistantEnv
     assert said["event_type"] == said["status"] == "rejected"
     assert (said["user"], said["code"], said["message"]) == ("wife", received["code"], received["message"])
     assert said["fallback"] is None
+
+
+async def test_an_answer_is_an_event_with_its_button(environment: HomeAssistantEnvironment) -> None:
+    question = {"id": "lock", "text": "lock?", "buttons": [{"text": "Yes", "key": "yes"}, "No"]}
+    await environment.publish("wx/out/wife", question, retain=False)
+    await environment.home.body("wx/result/wife", id="lock")
+    await environment.home.phone.say("wife", "1")
+    await environment.until("state_attr('event.wechat_home_answer', 'command_id') == 'lock'")
+    said = (await environment.state("event.wechat_home_answer"))["attributes"]
+    received = await environment.home.body("wx/event/button", command_id="lock")
+    assert (said["event_type"], said["key"], said["button"]) == ("answered", "yes", "Yes")
+    assert (said["user"], said["sender"], said["trusted"]) == ("wife", "wife", True)
+    assert (said["id"], said["time"], said["pressed_on"]) == (received["id"], received["time"], None)
+    assert complaints(environment) == []
 
 
 async def test_the_newest_results_are_remembered_each_once(environment: HomeAssistantEnvironment) -> None:

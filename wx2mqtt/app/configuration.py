@@ -24,10 +24,15 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.mqtt.broker import Publication
-from wx2mqtt.mqtt.discovery import birth_topic, is_config_topic
 from wx2mqtt.mqtt.embedded import PortInUse, available_port
 from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
-from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics, response_topic_allowed
+from wx2mqtt.mqtt.topics import (
+    TEXT_TYPE,
+    Topics,
+    birth_topic,
+    is_config_topic,
+    response_topic_allowed,
+)
 from wx2mqtt.settings.addresses import split_listen_address
 from wx2mqtt.settings.loader import LoadedSettings, load, load_valid_settings
 from wx2mqtt.settings.schema import (

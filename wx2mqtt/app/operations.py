@@ -22,8 +22,7 @@ from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import Json, Result, Status
-from wx2mqtt.mqtt.discovery import is_config_topic
-from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.mqtt.topics import Topics, is_config_topic
 from wx2mqtt.store.command_records import CommandRow, CommandState
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue

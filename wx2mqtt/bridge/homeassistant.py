@@ -26,13 +26,11 @@ from wx2mqtt.mqtt.discovery import (
     Device,
     DiscoveryConfig,
     NotifyTarget,
-    birth_topic,
-    config_topic,
     discovery_config,
     display_names,
     entity_id,
-    is_config_topic,
 )
+from wx2mqtt.mqtt.topics import birth_topic, config_topic, is_config_topic
 from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.person_records import Person
 

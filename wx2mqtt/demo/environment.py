@@ -34,10 +34,9 @@ from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import demo_text
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.client import ConnectionWaiter, MqttClient, clear_client, running
-from wx2mqtt.mqtt.discovery import config_topic
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
-from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.mqtt.topics import Topics, config_topic
 from wx2mqtt.settings.addresses import EMBEDDED, validate_broker_url
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import (

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from wx2mqtt.diagnostics.probe import ProbeAnswer, ProbeClient
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import AccountTarget, DiagnosticTarget, RunningBridgeStatus
-from wx2mqtt.mqtt.discovery import birth_topic, config_topic
-from wx2mqtt.mqtt.topics import TOPIC_TABLE
+from wx2mqtt.mqtt.topics import TOPIC_TABLE, birth_topic, config_topic
 from wx2mqtt.values import frozen
 
 

@@ -19,12 +19,11 @@ from dataclasses import field
 from itertools import islice
 
 from wx2mqtt.i18n import Language, Translations, translation
-from wx2mqtt.model import Json, Kind, LoginState, Status
+from wx2mqtt.model import Json, Kind, LoginState, Needs, Status
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import QOS, Topics, is_publishable
+from wx2mqtt.mqtt.topics import ORIGIN_NAME, QOS, Topics, device_id
 from wx2mqtt.values import frozen
 
-ORIGIN_NAME = "wx2mqtt"
 _ONLINE = {"payload_available": "online", "payload_not_available": "offline"}
 
 # Characters of a text in an attribute: the recorder drops the attributes of an entity above 16 kB.
@@ -81,7 +80,7 @@ class Device:
 
     @property
     def id(self) -> str:
-        return _device_id(self.account)
+        return device_id(self.account)
 
 
 @frozen
@@ -91,28 +90,6 @@ class DiscoveryConfig:
     payload: bytes
     components: Mapping[str, str]
     omitted: tuple[str, ...] = ()
-
-
-# topics
-
-
-def _device_id(account: str) -> str:
-    return f"{ORIGIN_NAME}_{account}"
-
-
-def config_topic(prefix: str, account: str) -> str:
-    return f"{prefix}/device/{_device_id(account)}/config"
-
-
-def is_config_topic(account: str, topic: str) -> bool:
-    """Returns whether an account announces itself on this topic, with whatever prefix."""
-    end = config_topic("", account)
-    return topic.endswith(end) and len(topic) > len(end) and is_publishable(topic)
-
-
-def birth_topic(prefix: str) -> str:
-    """The topic on which Home Assistant publishes `online` when it has started."""
-    return f"{prefix}/status"
 
 
 # the payload
@@ -208,6 +185,14 @@ _RESULT = (
     f"[:{MAX_RECENT_RESULTS}]) | to_json }}}}"
 )
 
+# The keys of buttons are as their questions say, and Home Assistant knows a fixed list of types only.
+_ANSWER = (
+    "{{ {'event_type': 'answered', 'command_id': value_json.command_id, 'key': value_json.key, "
+    "'button': value_json.text, 'user': value_json.user, 'sender': value_json.sender.get('user'), "
+    "'name': value_json.sender.name, 'trusted': value_json.trusted, 'id': value_json.id, "
+    "'time': value_json.time, 'pressed_on': value_json.get('pressed_on')} | to_json }}"
+)
+
 # Availability: WeChat's also during a start or an interruption, which end by themselves; messages wait then.
 _WECHAT_IS_AVAILABLE = (
     "{{ 'online' if value_json.state in ('online', 'interrupted', 'starting') else 'offline' }}"
@@ -248,6 +233,14 @@ class _Components:
             "icon": "mdi:login-variant",
         }
         self._add("login", "sensor", ("Login state", "登录状态"), login)
+        needs: Component = {
+            "state_topic": state,
+            "value_template": "{{ value_json.needs }}",
+            "device_class": "enum",
+            "options": [str(needs) for needs in Needs],
+            "icon": "mdi:account-alert",
+        }
+        self._add("needs", "sensor", ("Login needs", "登录所需操作"), needs)
         connected: Component = {
             "state_topic": state,
             "value_template": "{{ 'ON' if value_json.state == 'online' else 'OFF' }}",
@@ -280,6 +273,13 @@ class _Components:
             "icon": "mdi:message-reply-text",
         }
         self._add("result", "event", ("Result", "发送结果"), result)
+        answer: Component = {
+            "state_topic": self._topics.event("button"),
+            "event_types": ["answered"],
+            "value_template": _ANSWER,
+            "icon": "mdi:comment-check",
+        }
+        self._add("answer", "event", ("Answer", "提问的回答"), answer)
 
     def add_buttons(self) -> None:
         bridge, wechat = self._bridge_availability, self._wechat_availability

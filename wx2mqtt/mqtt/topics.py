@@ -16,6 +16,9 @@ QOS = 1
 TEXT_TYPE = "text/plain"
 PNG_TYPE = "image/png"
 
+# The program, for Home Assistant; the beginning of the id of each device.
+ORIGIN_NAME = "wx2mqtt"
+
 
 @frozen(kw_only=False)
 class Topic:
@@ -239,3 +242,25 @@ def response_topic_allowed(
     if any(topic == base or topic.startswith(f"{base}/") for base in (*bases, discovery_prefix)):
         return False
     return any(matches_filter(topic, allowed) for allowed in filters)
+
+
+# Home Assistant's (mqtt 2)
+
+
+def device_id(account: str) -> str:
+    return f"{ORIGIN_NAME}_{account}"
+
+
+def config_topic(prefix: str, account: str) -> str:
+    return f"{prefix}/device/{device_id(account)}/config"
+
+
+def is_config_topic(account: str, topic: str) -> bool:
+    """Returns whether an account announces itself on this topic, with whatever prefix."""
+    end = config_topic("", account)
+    return topic.endswith(end) and len(topic) > len(end) and is_publishable(topic)
+
+
+def birth_topic(prefix: str) -> str:
+    """The topic on which Home Assistant publishes `online` when it has started."""
+    return f"{prefix}/status"

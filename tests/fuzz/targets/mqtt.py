@@ -20,7 +20,6 @@ from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.mqtt import commands, connection_errors, options, packets, topics
 from wx2mqtt.mqtt.broker import Delivery, Publication
-from wx2mqtt.mqtt.discovery import is_config_topic
 from wx2mqtt.mqtt.packets import FIXED_VALUE_BYTES, MalformedPacket, Property
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode
 from wx2mqtt.mqtt.websocket import WebSocket
@@ -376,7 +375,7 @@ def _run_topics(data: bytes) -> None:
         assert table.parse(text) is None
         with suppress(ValueError):  # longer than MQTT carries
             _pack_topic(text)
-    if is_config_topic("home", text):
+    if topics.is_config_topic("home", text):
         assert text.endswith("/device/wx2mqtt_home/config")
     if topics.response_topic_allowed(text, ("wx", "other"), "homeassistant"):
         assert not text.startswith(("wx/", "other/", "homeassistant/", "$"))
@@ -574,8 +573,8 @@ TARGETS = (
             *("Topics.commands_to", "Topics.files_to"),
             "Topics.may_publish",
             *("is_topic_name", "is_publishable", "response_topic_allowed", "matches_filter"),
-        )
-        + _names("discovery", "is_config_topic"),
+            "is_config_topic",
+        ),
         seeds=_TOPICS,
         generate=mutated(_TOPICS, _TOPIC_WORDS),
         grow=grown(_TOPICS, _TOPIC_WORDS),

@@ -13,18 +13,16 @@ from hypothesis import strategies as st
 
 from tests.support.discovery_rules import faults
 from tests.support.rows import every_row
-from wx2mqtt.model import Kind, LoginState, Status
+from wx2mqtt.model import Kind, LoginState, Needs, Status
 from wx2mqtt.mqtt.discovery import (
     MAX_DISPLAY_NAME_CHARACTERS,
     Device,
     NotifyTarget,
-    birth_topic,
-    config_topic,
     discovery_config,
     display_names,
     entity_id,
 )
-from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.mqtt.topics import Topics, birth_topic, config_topic
 
 TOPIC = config_topic("homeassistant", "home")
 WIFE = NotifyTarget(user="wife", id="wife", name="老婆")
@@ -73,10 +71,12 @@ def test_every_entity_of_the_issue_is_there() -> None:
     assert found == {
         ("qr", "image"),
         ("login", "sensor"),
+        ("needs", "sensor"),
         ("connected", "binary_sensor"),
         ("message", "event"),
         ("last", "sensor"),
         ("result", "event"),
+        ("answer", "event"),
         ("log_in", "button"),
         ("log_out", "button"),
         ("queue", "sensor"),
@@ -91,6 +91,7 @@ def test_every_entity_of_the_issue_is_there() -> None:
 def test_every_login_state_and_kind_of_message_is_known() -> None:
     components = body(device())["components"]
     assert components["login"]["options"] == list(LoginState)
+    assert components["needs"]["options"] == list(Needs)
     assert components["message"]["event_types"] == list(Kind)
 
 
