@@ -199,7 +199,7 @@ PAGE_MESSAGES: Catalogue = {
     ),
     "command_id": ("id {id}", "编号 {id}"),
     "sent_by": ("sent by {sender}", "由 {sender} 发送"),
-    "open_questions": ("Open questions", "未结束的提问"),
+    "open_questions": ("Open questions", "没结束的提问"),
     "question_until": ("answers count until {time}", "{time} 之前的回答有效"),
     "question_fallback": ("asked by {account}, as the fallback", "由备用账号 {account} 发出"),
     "question_close": ("Close", "结束"),

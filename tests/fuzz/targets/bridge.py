@@ -40,7 +40,7 @@ from wx2mqtt.names import (
 )
 from wx2mqtt.settings.formats import printable
 from wx2mqtt.store.command_records import replies_text, result_text
-from wx2mqtt.store.question_records import buttons_from_json
+from wx2mqtt.store.question_records import asking_from_json, asking_to_json, buttons_from_json
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES
 
 _LOOP = asyncio.new_event_loop()
@@ -114,8 +114,11 @@ def _run_questions(data: bytes) -> None:
     answer = text[:MAX_ANSWER_CHARACTERS]
     assert answer_form(answer_form(answer)) == answer_form(answer)
     with suppress(ValueError, RecursionError):
-        buttons = buttons_from_json(json.loads(data))
+        value = json.loads(data)
+        buttons = buttons_from_json(value)
         assert all(isinstance(button.text, str) and isinstance(button.key, str) for button in buttons)
+        asked_by = asking_from_json(value)
+        assert asked_by is None or asking_from_json(asking_to_json(asked_by)) == asked_by
     parts = split_question(CAPABILITIES, text, (_YES, _NO))
     assert parts[-1].endswith(button_lines((_YES, _NO)))
 
@@ -126,6 +129,7 @@ _QUESTION_SEEDS = (
     "\uff11".encode(),
     b" YES ",
     b'[{"text": "Yes", "key": "yes"}, {"text": "No", "key": "no"}]',
+    b'{"account": "home", "row_id": 7, "command_id": "door-7", "user": "me"}',
 )
 _LONG_TEXT = (
     "Heating is on. 温度是21度。See https://example.org/a?b=c#d, and more…\n\nSecond paragraph: “quoted.” Next! "
@@ -417,6 +421,7 @@ TARGETS = (
         parsers=(
             *("bridge.answer_attempts:card_id", "bridge.answer_attempts:card_in"),
             *("bridge.text_split:split_question", "store.question_records:buttons_from_json"),
+            "store.question_records:asking_from_json",
         ),
         seeds=_QUESTION_SEEDS,
         generate=mutated(_QUESTION_SEEDS, ("1", "wx2mqtt-", "-", "\uff12", "yes", '"', "{", "[", "e\u0301")),

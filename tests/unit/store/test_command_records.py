@@ -97,7 +97,7 @@ def test_every_field_of_a_command_is_written() -> None:
         for one in (asking, new)
     )
     assert set(written) == {item.name for item in fields(Command)}
-    assert set(written) - set(plain) == {"buttons", "buttons_for", "buttons_from"}
+    assert set(written) - set(plain) == {"buttons", "buttons_for", "buttons_from", "asked_by"}
 
 
 def test_what_a_newer_version_wrote_is_left_out_and_what_is_missing_has_its_default() -> None:

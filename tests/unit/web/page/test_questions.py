@@ -79,7 +79,7 @@ async def test_one_that_another_account_has_asked_is_that_of_this_command(
 async def test_in_chinese(http: httpx.AsyncClient, view: FakeView):
     view.questions = [ELSEWHERE]
     told = await section(http, language="zh")
-    assert told.startswith("未结束的提问发给 wife")
+    assert told.startswith("没结束的提问发给 wife")
     assert "2026-11-25 10:01:00 UTC 之前的回答有效" in told
     assert "由备用账号 office/zhangsan 发出" in told
     assert told.endswith("结束")
