@@ -245,8 +245,10 @@ def secrets_of(options: Mapping[str, Any]) -> dict[str, str]:
     if urls := options.get("fallback"):
         found[f"WX2MQTT_ACCOUNTS__{FIRST.upper()}__FALLBACK__URLS"] = json.dumps(urls)
     wecom = next((name for name, backend in backends_of(options).items() if backend == "wecom"), None)
-    if wecom is not None and options.get("wecom_secret"):
-        found[f"WX2MQTT_ACCOUNTS__{wecom.upper()}__WECOM__SECRET"] = options["wecom_secret"]
+    if wecom is not None:  # id and secret together: a backup reads the file without these variables
+        bot = {key: options.get(f"wecom_{key}") for key in ("bot_id", "secret")}
+        prefix = f"WX2MQTT_ACCOUNTS__{wecom.upper()}__WECOM__"
+        found |= {f"{prefix}{key.upper()}": value for key, value in bot.items() if value}
     if senders := options.get("senders"):
         found["WX2MQTT_WEB__SENDERS"] = json.dumps([_sender(one) for one in senders])
         found["WX2MQTT_WEB__SENDERS_LISTEN"] = SENDERS_LISTEN
@@ -263,8 +265,6 @@ def _account(backend: str, people: dict[str, Any], options: Mapping[str, Any]) -
         ilink["renew"] = {"after": RENEW_AFTER}
     if backend == "ilink" and ilink:
         account["ilink"] = ilink
-    if backend == "wecom" and options.get("wecom_bot_id"):
-        account["wecom"] = {"bot_id": options["wecom_bot_id"]}
     account["media"] = {"allow_hosts": options.get("allow_hosts", HOME_ASSISTANT_HOSTS)}
     return account
 

@@ -545,11 +545,11 @@ def _live_with_everything(addon: Container, broker: Mosquitto, phone: str) -> No
         sent = people.get("/sim/ilink/sent", params={"after": 0, "wait": MAX_WAIT_SECONDS}).json()
         assert "备份完成" in sent[0]["text"]
         assert addon.page("/").status_code == 200
-        for port in (addon.senders_port, addon.ntfy_port):
-            assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code in {
-                404,
-                405,
-            }  # no page
+        for port in (addon.senders_port, addon.ntfy_port):  # they serve no page
+            page = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+            assert page.status_code in {404, 405}
+        done = addon.run("backup")
+        assert done.returncode == 0, done.stderr
 
 
 def send(port: int, path: str, text: str) -> httpx.Response:

@@ -275,11 +275,6 @@ def test_mirrors_stand_in_for_docker_hub_and_pypi_and_what_is_checked_stays_chec
 TOKEN = "a-token-of-32-characters-or-more-1"
 
 
-def secret_of(options: dict[str, Any]) -> dict[str, str]:
-    """The secrets that these options ask for."""
-    return RUN.secrets_of({**options, "wecom_secret": "s"})  # type: ignore[no-any-return]
-
-
 MEDIA = {"media": {"allow_hosts": ["homeassistant", "homeassistant.local"]}}
 
 
@@ -333,12 +328,16 @@ MEDIA = {"media": {"allow_hosts": ["homeassistant", "homeassistant.local"]}}
             ["wife", "family"],
         ),
         (
-            {"backend": "wecom", "contacts": [{"name": "office", "wecom": "g1"}], "wecom_bot_id": "b"},
+            {
+                "backend": "wecom",
+                "contacts": [{"name": "office", "wecom": "g1"}],
+                "wecom_bot_id": "b",
+                "wecom_secret": "s",
+            },
             {
                 "home": {
                     "backend": "wecom",
                     "contacts": {"me": {"owner": True}, "office": {"wecom": "g1"}},
-                    "wecom": {"bot_id": "b"},
                     **MEDIA,
                 }
             },
@@ -390,7 +389,9 @@ def test_the_options_become_a_configuration_that_the_bridge_takes(tmp_path, opti
     assert written["accounts"] == accounts
     assert written["homeassistant"] == {"enabled": True, "expose": expose}
     (file := tmp_path / "wx2mqtt.yaml").write_text(yaml.safe_dump(written, allow_unicode=True))
-    loaded = load(file, {"WX2MQTT_MQTT__URL": "mqtt://core-mosquitto:1883", **secret_of(options)}, BACKENDS)
+    loaded = load(
+        file, {"WX2MQTT_MQTT__URL": "mqtt://core-mosquitto:1883", **RUN.secrets_of(options)}, BACKENDS
+    )
     assert (loaded.settings.language, loaded.settings.log.level) == ("zh", "debug")
     assert loaded.warnings == ()
 
@@ -436,12 +437,13 @@ def test_programs_that_send_over_http_get_ports_that_are_closed_at_first(tmp_pat
     assert ports == CONFIG["ports"].keys()
 
 
-def test_the_secret_of_a_bot_belongs_to_the_account_that_is_on_wecom():
-    secret = {"wecom_secret": "s"}
+def test_id_and_secret_of_a_bot_belong_to_the_account_that_is_on_wecom():
+    secret = {"wecom_bot_id": "b", "wecom_secret": "s"}
     first = RUN.secrets_of({"backend": "wecom", **secret})
     second = RUN.secrets_of({"backend": "ilink", "second": "wecom", **secret})
-    assert first == {"WX2MQTT_ACCOUNTS__HOME__WECOM__SECRET": "s"}
-    assert second == {"WX2MQTT_ACCOUNTS__SECOND__WECOM__SECRET": "s"}
+    for account, variables in (("HOME", first), ("SECOND", second)):
+        prefix = f"WX2MQTT_ACCOUNTS__{account}__WECOM__"
+        assert variables == {f"{prefix}BOT_ID": "b", f"{prefix}SECRET": "s"}
     assert RUN.secrets_of({"backend": "ilink", **secret}) == {}
 
 
