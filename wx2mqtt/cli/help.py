@@ -105,6 +105,7 @@ def _parameter_row(parameter: Any, ctx: Any) -> tuple[str, str]:
     names, english = parameter.get_help_record(ctx)
     own = parameter.help or ""
     added = english.removeprefix(own).strip().replace("[required]", "[必需]")
+    added = added.replace("[default: ", "[默认：")
     return names, f"{chinese_text(own)} {added}".strip()
 
 

@@ -27,6 +27,7 @@ from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import PROGRAM, Settings
+from wx2mqtt.setup.questions import confirm
 from wx2mqtt.store.folder import REPLACED_PREFIX
 from wx2mqtt.values import frozen
 
@@ -58,7 +59,8 @@ def purge_account(
     if not yes:
         if not sys.stdin.isatty():
             raise Wx2MqttError(bridge_text(language, "purge_unasked"))
-        typer.confirm(bridge_text(language, "purge_ask"), abort=True)
+        if not confirm(bridge_text(language, "purge_ask"), default=False):
+            raise typer.Abort
     asyncio.run(_execute(loaded, environment, plan, include_broker=include_broker))
     show(bridge_text(language, "purge_done", account=account))
     for folder in sorted(enter_store(loaded, environment.env).glob(f"{REPLACED_PREFIX}*")):

@@ -34,6 +34,8 @@ USUAL_HOST = "homeassistant.local"
 NO_HOSTS = "-"
 """The answer of who wants none of the proposed hosts."""
 
+YES, NO = {"y", "yes", "是"}, {"n", "no", "否"}
+
 TryBroker = Callable[[SetupAnswers], bool]
 """Tests the broker of these answers and shows the results; returns whether setup can go on with it."""
 
@@ -60,6 +62,17 @@ class Prompt:
         return 0
 
 
+def confirm(question: str, *, default: bool) -> bool:
+    """Asks until the answer is yes or no, in English or Chinese; the empty one is the default."""
+    choice = "[Y/n]" if default else "[y/N]"
+    while True:
+        answer = str(typer.prompt(f"{question} {choice}", default="", show_default=False)).strip().lower()
+        if not answer:
+            return default
+        if answer in YES | NO:
+            return answer in YES
+
+
 class TerminalPrompt(Prompt):
     """Asks a person at a terminal; repeats a question until its answer is valid."""
 
@@ -78,7 +91,7 @@ class TerminalPrompt(Prompt):
 
     @override
     def confirm(self, question: str, *, default: bool) -> bool:
-        return typer.confirm(question, default=default)
+        return confirm(question, default=default)
 
     @override
     def choose(self, question: str, choices: Sequence[str]) -> int:

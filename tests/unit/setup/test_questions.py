@@ -13,7 +13,7 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import SETUP_MESSAGES, backend_table, setup_text, text_width
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
-from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions
+from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions, confirm
 
 SUPERVISOR = FoundBroker(
     source="supervisor", broker=BrokerAnswers(host="core-mosquitto", username="addons", password="geheim")
@@ -377,3 +377,21 @@ def test_of_a_bot_nothing_is_asked_that_an_option_says():
     found = of_a_bot(asker, bot_id="aib1", secret_file=Path("/etc/w/secret"), userid="")
     assert (found.bot_id, found.bot_secret, found.bot_secret_file) == ("aib1", "", Path("/etc/w/secret"))
     assert not {setup_text("en", key) for key in ("bot_id", "bot_secret", "userid")} & {*asker.asked}
+
+
+@pytest.mark.parametrize(
+    ("answers", "default", "expected"),
+    [
+        ([""], True, True),
+        ([""], False, False),
+        (["是"], False, True),
+        ([" Y "], False, True),
+        (["否"], True, False),
+        (["what?", "no"], True, False),
+    ],
+)
+def test_yes_and_no_are_understood_in_both_languages(monkeypatch, answers, default, expected):
+    left = list(answers)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: left.pop(0))
+    assert confirm("sure?", default=default) is expected
+    assert not left
