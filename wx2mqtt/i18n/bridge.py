@@ -189,7 +189,7 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "restore_base": (
         "the backup has the base topic '{base}' for the account {account}, and the configuration names none: if that is right, write it there as accounts.{account}.base_topic, and restore again",
-        "备份中账号 {account} 的基础主题是“{base}”，而配置中没有写明：如果正确，请在配置中写为 accounts.{account}.base_topic，然后重新恢复",
+        "备份里账号 {account} 的主题前缀是“{base}”，配置里没有写：如果没错，请在配置里写上 accounts.{account}.base_topic，再重新恢复",
     ),
     "restore_dropped": (
         "{count} publications that wait in the backup are left out: they are for topics that are not this bridge's",

@@ -46,7 +46,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "line": ("{status}: {heading}: {finding}", "{status}：{heading}：{finding}"),
     "cure": ("→ {cure}", "→ {cure}"),
     "all_well": ("nothing failed", "没有失败的项目"),
-    "some_failed": ("failed: {count}", "失败：{count}"),
+    "some_failed": ("failed: {count}", "失败 {count} 项"),
     # the database
     "database_away": ("no connection: {why}", "无法连接：{why}"),
     "database_away_cure": (
@@ -71,7 +71,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "database_read_only": (
         "the server takes no changes: it is a standby, or read-only",
-        "服务器不接受更改：它是备库，或为只读",
+        "服务器不接受改动：它是备库，或者被设成了只读",
     ),
     "database_read_only_cure": (
         "name the primary; with several hosts in storage.url add target_session_attrs=read-write",
@@ -101,32 +101,32 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "database_key_ok": ("is that of the database", "与数据库的密钥一致"),
     "database_key_wrong": (
         "the saved logins in this database are encrypted with another key; an instance with this one takes no account",
-        "此数据库中所存的登录是用另一个密钥加密的；使用此密钥的实例不会接管任何账号",
+        "这个数据库里的登录是用另一个密钥加密的；用这个密钥的实例不会接管任何账号",
     ),
     "database_key_wrong_cure": (
         "copy storage.key_file from an instance that runs; where the key is lost: wx2mqtt cluster rotate-key --forget-logins",
-        "请从正在运行的实例复制 storage.key_file；密钥已丢失时：wx2mqtt cluster rotate-key --forget-logins",
+        "请从正在运行的实例复制 storage.key_file；密钥丢了的话：wx2mqtt cluster rotate-key --forget-logins",
     ),
     "database_delay_ok": ("answers within {ms} ms", "{ms} 毫秒内应答"),
     "database_slow": (
         "answers within {ms} ms, and each commit takes longer",
-        "{ms} 毫秒内应答，每次提交更慢",
+        "应答要 {ms} 毫秒，每次提交比这更慢",
     ),
-    "database_slow_cure": ("run the bridge near the database", "请在数据库附近运行桥接程序"),
+    "database_slow_cure": ("run the bridge near the database", "请把桥接程序放到离数据库近的地方"),
     "database_durable": ("commits are on the disk", "提交会写入磁盘"),
     "database_volatile": (
         "a commit may be lost when the server crashes: synchronous_commit or fsync is off",
-        "服务器崩溃时可能丢失提交：synchronous_commit 或 fsync 已关闭",
+        "服务器一崩溃就可能丢提交：synchronous_commit 或 fsync 关着",
     ),
     "database_volatile_cure": (
         "set synchronous_commit and fsync to on: else acknowledged messages and commands may be lost",
-        "请将 synchronous_commit 和 fsync 设为 on，否则可能丢失已确认的消息和命令",
+        "请把 synchronous_commit 和 fsync 设为 on，否则已确认的消息和命令可能会丢",
     ),
     "pooler_none": ("they hold", "有效"),
     "pooler_ok": ("they hold, through a pooler", "有效（经过连接池）"),
     "pooler_breaks_locks": (
         "they do not hold: a pooler shares sessions among clients (PgBouncer in transaction mode), so two instances could run one account",
-        "无效：连接池让多个客户端共用会话（事务模式的 PgBouncer），两个实例可能同时运行一个账号",
+        "不起作用：连接池让几个客户端共用一个会话（事务模式的 PgBouncer），两个实例可能同时运行一个账号",
     ),
     "pooler_breaks_locks_cure": (
         "let storage.url lead to the server itself, or set pool_mode = session in the pooler",
@@ -143,11 +143,11 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "tcp_nobody": ("no program listens there", "没有程序在监听"),
     "tcp_nobody_cure": (
         "start the broker, or correct host and port in mqtt.url; mosquitto listens beyond its own machine only with a 'listener' line",
-        "请启动 MQTT 服务器，或更正 mqtt.url 中的主机和端口；mosquitto 需有 listener 行才会在本机以外监听",
+        "请启动 MQTT 服务器，或改正 mqtt.url 里的主机和端口；mosquitto 要有 listener 行，别的机器才连得上",
     ),
     "tcp_not_yet": (
         "no program listens yet: the embedded broker runs only while the bridge runs",
-        "尚无程序监听：内置 MQTT 服务器只在桥接程序运行时运行",
+        "还没有程序在监听：自带的 MQTT 服务器随桥接程序一起运行",
     ),
     "tcp_not_yet_cure": (
         "start the bridge (wx2mqtt run) and check again",
@@ -163,7 +163,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "tls_ok": ("{version}", "{version}"),
     "tls_none": (
         "not used, and the broker is outside your own network: anybody on the way can read messages and password",
-        "未使用，而 MQTT 服务器不在你自己的网络内：途中任何人都能读到消息和密码",
+        "没有用 TLS，而 MQTT 服务器不在你自己的网络里：路上谁都能看到消息和密码",
     ),
     "tls_none_cure": ("use mqtts or wss in mqtt.url", "请在 mqtt.url 中使用 mqtts 或 wss"),
     "tls_silent": ("no answer to the TLS handshake", "对方没有回应"),
@@ -183,20 +183,20 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "renew the broker's certificate and make the broker read it again (mosquitto: restart)",
         "请更新 MQTT 服务器的证书并让 MQTT 服务器重新读取（mosquitto：重启）",
     ),
-    "dates_not_yet": ("valid only from {begins} on", "自 {begins} 起才有效"),
+    "dates_not_yet": ("valid only from {begins} on", "要到 {begins} 才生效"),
     "dates_not_yet_cure": (
         "set this machine's clock; if it is right, the certificate is wrong",
-        "请校准本机时钟；如果时钟正确，则证书有误",
+        "请校准本机时钟；时钟没错的话，就是证书错了",
     ),
     "names_ok": ("issued for {host}", "适用于 {host}"),
-    "names_other": ("issued for {names}, not for {host}", "适用于 {names}，而不是 {host}"),
+    "names_other": ("issued for {names}, not for {host}", "证书上写的是 {names}，不是 {host}"),
     "names_cure": (
         "use one of its names in mqtt.url, or have a certificate issued for {host}",
-        "请在 mqtt.url 中使用证书上的名称，或为 {host} 签发证书",
+        "请把 mqtt.url 改成证书上的名称，或者给 {host} 签发证书",
     ),
     "authority_ok": ("is trusted", "受信任"),
     "authority_self_signed": ("self-signed", "自签名"),
-    "authority_unknown": ("signed by an authority that is not known here", "由本机未知的机构签发"),
+    "authority_unknown": ("signed by an authority that is not known here", "签发机构本机不认识"),
     "authority_other": ("not accepted: {why}", "不被接受：{why}"),
     "authority_cure": (
         "set mqtt.tls.ca_file to the certificate of the authority that signed it",
@@ -205,8 +205,8 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     # login, version, limits
     "login_ok": ("as {user}, after {ms} ms", "用户 {user}，{ms} 毫秒"),
     "login_anonymous": ("without a user name, after {ms} ms", "无需用户名，{ms} 毫秒"),
-    "login_refused": ("user name or password are not accepted", "用户名或密码未被接受"),
-    "login_nobody": ("refused without a user name", "没有用户名不能登录"),
+    "login_refused": ("user name or password are not accepted", "用户名或密码不对"),
+    "login_nobody": ("refused without a user name", "不给用户名就登录不了"),
     "login_cure": (
         "check mqtt.username and mqtt.password_file; at the broker: mosquitto_passwd FILE USER, then reload it",
         "请检查 mqtt.username 和 mqtt.password_file；MQTT 服务器端：mosquitto_passwd 文件 用户，然后重新加载",
@@ -217,21 +217,21 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "login_client_cure": (
         "the broker accepts only client ids that it knows; allow {client}, or set mqtt.client_id",
-        "MQTT 服务器只接受已知的客户端编号；请允许 {client}，或设置 mqtt.client_id",
+        "MQTT 服务器只认登记过的客户端 id；请放行 {client}，或设置 mqtt.client_id",
     ),
     "login_banned_cure": (
         "the broker has banned this client or address; its log says why and for how long",
-        "MQTT 服务器已封禁此客户端或地址；原因和时长见 MQTT 服务器日志",
+        "MQTT 服务器封了这个客户端或地址；原因和时长看它的日志",
     ),
     "login_other": ("{why}", "{why}"),
     "login_other_cure": (
         "look at the broker's log for this moment; is it an MQTT broker, and is this the right port?",
-        "请查看 MQTT 服务器此刻的日志；确认它是 MQTT 服务器且端口正确",
+        "请看 MQTT 服务器此刻的日志；也请确认那里真是 MQTT 服务器，端口也对",
     ),
     "version_ok": ("MQTT 5", "MQTT 5"),
     "version_old": (
         "only 3.1.1: messages do not expire at the broker, there are no response topics, and refusals are not reported",
-        "仅 3.1.1：消息不会在 MQTT 服务器过期，没有响应主题，也不会告知拒绝",
+        "只有 3.1.1：消息在服务器上不会过期，没有响应主题，被拒绝了也不知道",
     ),
     "version_old_cure": (
         "use a broker that speaks MQTT 5, such as mosquitto 2",
@@ -244,14 +244,14 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "version_chosen": ("3.1.1, as mqtt.protocol says", "3.1.1（由 mqtt.protocol 指定）"),
     "version_chosen_cure": (
         "remove mqtt.protocol: with MQTT 5 messages expire and refusals are reported",
-        "请去掉 mqtt.protocol：使用 MQTT 5 时消息会过期，拒绝也会告知",
+        "请去掉 mqtt.protocol：用 MQTT 5，消息会过期，被拒绝也会知道",
     ),
-    "qos_none": ("only QoS 0: delivery cannot be guaranteed", "仅 QoS 0：无法保证送达"),
+    "qos_none": ("only QoS 0: delivery cannot be guaranteed", "只有 QoS 0：不能保证送到"),
     "qos_none_cure": ("use a broker that supports QoS 1", "请使用支持 QoS 1 的 MQTT 服务器"),
     "limit_not_told": ("MQTT 3.1.1 does not report it", "MQTT 3.1.1 不提供"),
     "limit_not_told_cure": (
         "see the broker's configuration (mosquitto: max_inflight_messages, max_packet_size)",
-        "请查看 MQTT 服务器配置（mosquitto：max_inflight_messages、max_packet_size）",
+        "请看 MQTT 服务器的配置（mosquitto：max_inflight_messages、max_packet_size）",
     ),
     "in_flight_ok": ("{count} messages may be in flight", "可同时发送 {count} 条消息"),
     "in_flight_few": (
@@ -266,7 +266,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "packet_ok": ("{size} bytes", "{size} 字节"),
     "packet_small": (
         "{size} bytes: large messages are cut, and the contact directory is incomplete",
-        "{size} 字节：较大的消息会被截断，通讯录不完整",
+        "{size} 字节：大的消息会截断，通讯录也不完整",
     ),
     "packet_cure": ("raise it (mosquitto: max_packet_size)", "请调大（mosquitto：max_packet_size）"),
     # behaviour of the broker
@@ -279,35 +279,35 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "deaf": (
         "what is published below {topic} does not come back, so this cannot be tested",
-        "发布到 {topic} 之下的内容收不到，因此无法测试",
+        "发布到 {topic} 下面的内容收不回来，没法测试",
     ),
     "deaf_cure": (
         "the bridge itself does not need this right; for the test, let its user read {topic}/wx2mqtt-probe/#",
-        "桥接程序本身不需要该权限；如要测试，请允许其用户读取 {topic}/wx2mqtt-probe/#",
+        "桥接程序自己用不到这个权限；要测试的话，请让它的用户能读 {topic}/wx2mqtt-probe/#",
     ),
     "rewriting_ok": ("also with . and *", "含 . 和 * 的也是"),
     "rewriting_other": ("{sent} was delivered as {came}", "{sent} 变成了 {came}"),
     "rewriting_lost": ("{sent} did not come back", "{sent} 没有收到"),
     "rewriting_cure": (
         "RabbitMQ does this: use no . or * in base topics, and send files as commands with 'name' instead of on out/<user>/file/<name>",
-        "RabbitMQ 会这样：基础主题中不要用 . 或 *，文件请用带“name”的命令发送，而不是 out/<user>/file/<name>",
+        "RabbitMQ 会这样：主题前缀里不要用 . 或 *；发文件请在命令里写“name”，不要用 out/<user>/file/<name>",
     ),
     "retained_ok": ("kept and delivered", "已保留并送达"),
-    "retained_refused": ("the broker does not support them", "MQTT 服务器不保留"),
+    "retained_refused": ("the broker does not support them", "MQTT 服务器不存保留消息"),
     "retained_not": ("not accepted: {why}", "未被接受：{why}"),
     "retained_lost": ("accepted, but not delivered to later subscribers", "已接受，但未送达后来的订阅者"),
     "retained_cure": (
         "without them no client finds QR code, state and people; allow them (mosquitto: retain_available true)",
-        "没有保留消息就找不到二维码、状态和联系人；请启用（mosquitto：retain_available true）",
+        "没有保留消息，就找不到二维码、状态和联系人；请打开（mosquitto：retain_available true）",
     ),
     "wildcard_ok": ("delivered", "已送达"),
     "wildcard_lost": (
         "not delivered to subscriptions with + or #",
-        "不会送达带 + 或 # 的订阅",
+        "订阅里带 + 或 # 就收不到",
     ),
     "wildcard_cure": (
         "RabbitMQ does this: subscribe to the exact topics; the bridge announces everything again when Home Assistant starts",
-        "RabbitMQ 会这样：请订阅确切主题；Home Assistant 启动时会重新通知",
+        "RabbitMQ 会这样：请订阅完整的主题；Home Assistant 启动时会再通知一遍",
     ),
     "left_over": ("{topic} could not be cleared", "无法清除 {topic}"),
     "left_over_cure": (
@@ -321,13 +321,13 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "session_lost": (
         "the broker dropped it at once: commands that come while the bridge is away are lost",
-        "MQTT 服务器立即遗忘：桥接程序不在时的命令会丢失",
+        "MQTT 服务器马上就忘：桥接程序不在线时的命令会丢",
     ),
     "session_empty": (
         "the session is kept, but not the messages that came meanwhile: commands are lost while the bridge is away",
-        "会话仍在，但期间的消息丢失：桥接程序不在时的命令会丢失",
+        "会话还在，但这段时间的消息没了：桥接程序不在线时的命令会丢",
     ),
-    "session_short": ("only for {minutes} minutes", "仅保留 {minutes} 分钟"),
+    "session_short": ("only for {minutes} minutes", "只留 {minutes} 分钟"),
     "session_cure": (
         "let the broker keep sessions (mosquitto: persistence true, autosave_interval 1)",
         "请让 MQTT 服务器保留会话（mosquitto：persistence true、autosave_interval 1）",
@@ -336,7 +336,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "raise it (mosquitto: persistent_client_expiration 14d)",
         "请调大（mosquitto：persistent_client_expiration 14d）",
     ),
-    "lost": ("the connection ended during this check: {why}", "连接在此中断：{why}"),
+    "lost": ("the connection ended during this check: {why}", "连接到这里就断了：{why}"),
     "lost_cure": ("the broker's log says why", "原因见 MQTT 服务器日志"),
     # permissions
     "publish_back": ("tested: the message came back", "已测试：收到回传"),
@@ -353,24 +353,24 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "publish_below": (
         "topics below it are refused ({why}); the topic itself cannot be tested without overwriting it",
-        "其下的主题不被接受（{why}）；主题本身不覆盖就无法测试",
+        "下一级的主题不被接受（{why}）；这个主题本身，不覆盖内容就没法测试",
     ),
     "publish_below_cure": (
         "make sure that the bridge's user may write {rule}; or check again while the bridge runs, which knows it",
-        "请确认桥接程序的用户可以写 {rule}；在桥接程序运行时再检查即可得知",
+        "请确认桥接程序的用户能写 {rule}；桥接程序运行时再检查一次就知道了",
     ),
     "publish_not_told": (
         "MQTT 3.1.1 does not report it, and the message did not come back",
-        "MQTT 3.1.1 不会告知，且没有收到回传",
+        "MQTT 3.1.1 不说，也没有收到回传",
     ),
     "publish_not_told_cure": (
         "make sure that the bridge's user may write {rule}, or use MQTT 5, which reports it",
-        "请确认桥接程序的用户可以写 {rule}，或使用会告知的 MQTT 5",
+        "请确认桥接程序的用户能写 {rule}，或者改用会告知的 MQTT 5",
     ),
     "no_answer": ("no answer from the broker", "MQTT 服务器没有应答"),
     "no_answer_cure": (
         "the broker hangs; its log may say why (RabbitMQ: a classic queue whose node is gone)",
-        "MQTT 服务器没有反应；原因可能在其日志中（RabbitMQ：经典队列所在节点已离开）",
+        "MQTT 服务器没反应；原因可能在它的日志里（RabbitMQ：经典队列所在的节点停了）",
     ),
     "given_up": ("not tested: the broker no longer answers", "未测试：MQTT 服务器不再应答"),
     "given_up_cure": ("fix what failed above first", "请先解决上面失败的项目"),
@@ -383,11 +383,11 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "receive_filtered": (
         "granted, but this broker may grant every subscription and filter messages afterwards",
-        "已授予，但此 MQTT 服务器可能一律授予而之后再过滤",
+        "答应了，但这个 MQTT 服务器可能对谁都答应，之后再过滤",
     ),
     "receive_filtered_cure": (
         "make sure that the bridge's user may read {rule}: a message to out/filehelper must bring a result",
-        "请确认桥接程序的用户可读 {rule}；向 out/filehelper 发消息应有结果返回",
+        "请确认桥接程序的用户能读 {rule}；往 out/filehelper 发一条消息，应该有结果",
     ),
     # WeChat
     "host_ok": ("answers after {ms} ms", "{ms} 毫秒内应答"),
@@ -404,7 +404,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "host_certificate_cure": (
         "set this machine's clock, and update its certificates (Debian: ca-certificates); for a proxy that decrypts TLS put its CA certificate into SSL_CERT_FILE",
-        "请校准本机时钟并更新证书（Debian：ca-certificates）；会解密 TLS 的代理需在 SSL_CERT_FILE 中加入其机构证书",
+        "请校准本机时钟、更新证书（Debian：ca-certificates）；代理会解密 TLS 的话，要把它的机构证书加到 SSL_CERT_FILE 里",
     ),
     "client_version": (
         "names version {version} of Tencent's client; where the phone asks for a newer one, set ilink.client_version",
@@ -413,10 +413,10 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "clock_ok": ("correct", "准确"),
     "clock_ahead": ("{seconds} s ahead of {host}", "比 {host} 快 {seconds} 秒"),
     "clock_behind": ("{seconds} s behind {host}", "比 {host} 慢 {seconds} 秒"),
-    "clock_unknown": ("no host reported its time", "没有主机告知时间"),
+    "clock_unknown": ("no host reported its time", "哪台主机都没给出时间"),
     "clock_cure": (
         "let the network set the clock (timedatectl set-ntp true)",
-        "请让时钟由网络校准（timedatectl set-ntp true）",
+        "请打开网络校时（timedatectl set-ntp true）",
     ),
     **BOT_FINDINGS,
 }

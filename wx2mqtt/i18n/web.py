@@ -34,19 +34,19 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
     ),
     "login_waiting_for_confirm": Remedy(
-        ("WeChat asks the phone.", "微信正在手机上询问。"),
+        ("WeChat asks the phone.", "微信在手机上等你确认。"),
         ("Tap “Log in” on the phone.", "请在手机上点“登录”。"),
     ),
     "login_interrupted": Remedy(
-        ("WeChat does not answer, or the bridge cannot store.", "微信没有响应，或桥接程序无法存储。"),
+        ("WeChat does not answer, or the bridge cannot store.", "微信没有响应，或者桥接程序存不了数据。"),
         (
             "The bridge tries again by itself. If it lasts, look at this machine's network, clock and disk.",
-            "桥接程序会自动重试。若持续存在，请检查本机的网络、时钟和磁盘。",
+            "桥接程序会自动重试。一直这样的话，请检查本机的网络、时钟和磁盘。",
         ),
     ),
     "login_logged_out": Remedy(
         ("Nobody is logged in.", "没有登录。"),
-        ("Ask for a code and scan it with the phone.", "请获取二维码并用手机扫描。"),
+        ("Ask for a code and scan it with the phone.", "请获取二维码，用微信扫一扫。"),
     ),
     "login_refused": Remedy(
         (
@@ -55,7 +55,7 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
         (
             "Not every account may use WeChat on the web. Was it the owner's, or that of accounts.<name>.expect?",
-            "并非所有账号都能使用网页版微信。扫码的是否为主人的账号，或 accounts.<name>.expect 中指定的账号？",
+            "网页版微信不是所有账号都能用。扫码的是主人的账号，或者 accounts.<name>.expect 里指定的账号吗？",
         ),
     ),
     "login_stopped": Remedy(
@@ -76,13 +76,13 @@ REMEDIES: Mapping[str, Remedy] = {
         ("The broker refuses topics of the bridge.", "MQTT 服务器拒绝了部分主题。"),
         (
             "Let the bridge's user publish and subscribe below its base; it tries again every 5 minutes.",
-            "请允许桥接程序的用户在其基础主题下发布和订阅。每 5 分钟自动重试一次。",
+            "请让桥接程序的用户能在它的主题前缀下发布和订阅。每 5 分钟会自动重试。",
         ),
     ),
     "standby": Remedy(
         (
             "Another client took over our client id twice, so this bridge stands by.",
-            "另一个客户端两次占用了同一客户端 id，此桥接程序转为待命。",
+            "另一个客户端两次用了同样的客户端 id，这个桥接程序转为待命。",
         ),
         (
             "Stop the other bridge, or give this one another mqtt.client_id.",
@@ -92,7 +92,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "store_trouble": Remedy(
         (
             "The store cannot be written; nothing is acknowledged meanwhile.",
-            "存储无法写入；期间不会确认任何消息。",
+            "存储写不进去；这期间什么都不确认。",
         ),
         (
             "Look at the disk: is it full, read-only or broken, and whose are the files?",
@@ -112,21 +112,21 @@ REMEDIES: Mapping[str, Remedy] = {
     "muted_suspected": Remedy(
         (
             "WeChat takes messages but gives them no number: perhaps it delivers none of them.",
-            "微信接收了消息但没有返回编号：可能一条都没有送达。",
+            "微信收了消息却没给编号：可能一条都没送到。",
         ),
         (
             "Look at the phone. If nothing arrives, give alarms another way: accounts.<name>.fallback.",
-            "请查看手机。如果什么也没收到，请为告警设置另一条途径：accounts.<name>.fallback。",
+            "请看看手机。什么也没收到的话，请为告警设备用途径：accounts.<name>.fallback。",
         ),
     ),
     "commands_failed": Remedy(
         (
             "A command was not sent, and nothing has been sent to the same user since.",
-            "有命令未能发送，此后也没有命令成功发给同一收件人。",
+            "有命令没发出去，之后也没有命令成功发给同一个人。",
         ),
         (
             "The last commands below, the log and 'wx2mqtt journal list' say why. It goes with the next command that is sent to the user, or after 24 hours.",
-            "原因见下方的最近命令、日志或“wx2mqtt journal list”。下一条命令成功发给该收件人后，或 24 小时后，此问题消失。",
+            "原因看下方的最近命令、日志或“wx2mqtt journal list”。下一条成功发给这个人之后，或者过了 24 小时，这个问题就消失。",
         ),
     ),
     "account_failed": Remedy(
@@ -136,14 +136,14 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
         (
             "It is begun again by itself, at the latest after five minutes. Please report what the log says.",
-            "它会自动重新启动，最迟五分钟后。请反馈日志中的内容。",
+            "最迟五分钟会自动重新启动。请把日志里的内容反馈给我们。",
         ),
     ),
     "loops_stuck": Remedy(
         ("A part of the bridge does not move any more.", "桥接程序的某一部分停止了运转。"),
         (
             "Start it anew; under systemd the watchdog does. The log says what it last did.",
-            "请重新启动；在 systemd 下看门狗会自动重启。日志中有最后的操作。",
+            "请重新启动；用 systemd 的话看门狗会自动重启。日志里有最后做的事。",
         ),
     ),
     "reload_refused": Remedy(
@@ -159,7 +159,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "messages_set_aside": Remedy(
         (
             "The broker hangs up on some messages, so they were set aside.",
-            "MQTT 服务器遇到某些消息会断开，这些消息已被搁置。",
+            "有些消息一发布，MQTT 服务器就断开，已把它们搁到一边。",
         ),
         (
             "'wx2mqtt journal list' shows them, 'wx2mqtt journal retry --row' publishes one again.",
@@ -169,7 +169,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "discovery_too_large": Remedy(
         (
             "What Home Assistant is to know is more than the broker takes, so people are left out.",
-            "给 Home Assistant 的配置超过 MQTT 服务器的上限，部分联系人未包含在内。",
+            "给 Home Assistant 的配置超过了 MQTT 服务器的上限，有些联系人没放进去。",
         ),
         (
             "Name fewer people in homeassistant.expose, or raise the broker's packet limit.",
@@ -179,11 +179,11 @@ REMEDIES: Mapping[str, Remedy] = {
     "unresolved_people": Remedy(
         (
             "Since the last login it is not certain who some people are; their topics are closed.",
-            "上次登录后无法确定部分联系人是谁；他们的主题已关闭。",
+            "上次登录后，有些联系人分不清是谁，他们的主题已关闭。",
         ),
         (
             "Find them among the contacts below and decide with 'wx2mqtt people assign'.",
-            "请在下方联系人中找到他们，并用“wx2mqtt people assign”指定。",
+            "请在下方联系人里找到他们，用“wx2mqtt people assign”指定。",
         ),
     ),
 }

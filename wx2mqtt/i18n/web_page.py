@@ -183,7 +183,7 @@ PAGE_MESSAGES: Catalogue = {
     "show_text": ("Show what they say", "显示内容"),
     "hide_text": ("Hide what they say", "隐藏内容"),
     "hidden": ("The texts are hidden.", "内容已隐藏。"),
-    "in_group": ("{sender} in {chat}", "{sender}，于 {chat}"),
+    "in_group": ("{sender} in {chat}", "{chat} 里的 {sender}"),
     "me": ("me", "我"),
     "open_file": ("open", "打开"),
     # commands
