@@ -48,6 +48,8 @@ class PendingDelivery:
     """A delivery without a PUBACK."""
 
     delivery: Delivery
+    #: How much memory it takes still.
+    held_bytes: int
     #: It needs a PUBACK, and on this connection.
     in_order: bool
     #: It may get one.
@@ -122,7 +124,7 @@ class CommandIntake:
         for pending in self._unacknowledged:
             pending.in_order = False
             if pending.done:
-                self._track_memory(-pending.delivery.held_bytes)
+                self._track_memory(-pending.held_bytes)
         self._unacknowledged.clear()
         self._retained_commands.on_connected(connection)
         self._session = self._session or session
@@ -131,8 +133,8 @@ class CommandIntake:
 
     def on_delivery(self, delivery: Delivery) -> None:
         """Queues a delivery; the MQTT connection calls this on the loop."""
-        pending = PendingDelivery(delivery, in_order=delivery.mid > 0)
-        self._track_memory(delivery.held_bytes)
+        pending = PendingDelivery(delivery, delivery.held_bytes, in_order=delivery.mid > 0)
+        self._track_memory(pending.held_bytes)
         if pending.in_order:
             self._unacknowledged.append(pending)
         self._queue.append(pending)
@@ -327,20 +329,22 @@ class CommandIntake:
             self._broker.set_paused(paused=is_full)
 
     def _release_payload(self, pending: PendingDelivery) -> None:
-        self._track_memory(-len(pending.delivery.payload))
+        payload_bytes = len(pending.delivery.payload)
         pending.delivery = replace(pending.delivery, payload=b"")
+        pending.held_bytes -= payload_bytes
+        self._track_memory(-payload_bytes)
 
     def _acknowledge(self, pending: PendingDelivery) -> None:
         """Sends the PUBACK of a delivery, behind those of all earlier ones, for which it may have to wait."""
         pending.done = True
         if not pending.in_order:
-            self._track_memory(-pending.delivery.held_bytes)
+            self._track_memory(-pending.held_bytes)
         elif pending is not self._unacknowledged[0]:
             self._release_payload(pending)  # the wait may be long
         while self._unacknowledged and self._unacknowledged[0].done:
-            delivery = self._unacknowledged.popleft().delivery
-            self._track_memory(-delivery.held_bytes)
-            self._broker.acknowledge(delivery)
+            first = self._unacknowledged.popleft()
+            self._track_memory(-first.held_bytes)
+            self._broker.acknowledge(first.delivery)
 
 
 class Acceptance:

@@ -96,6 +96,8 @@ class CommandResolver:
         capabilities, asked = self._backend.capabilities, command.command
         if asked.buttons and not self._has_card(command):
             return split_question(capabilities, asked.text, asked.buttons, markdown=asked.markdown)
+        if capabilities.part_limit is None and asked.kind not in FILE_KINDS:
+            return (asked.text,)  # the backend takes a text whole
         return message_texts(asked, capabilities)
 
     def _shown_text(self, row: CommandRow) -> str:
@@ -229,8 +231,6 @@ def is_caption_next(row: CommandRow, able: Capabilities) -> bool:
 def message_texts(command: Command, able: Capabilities) -> tuple[str, ...]:
     """Returns the text of each message of a command, as `CommandResolver.parts_of`."""
     if command.kind not in FILE_KINDS:
-        if able.part_limit is None:  # the backend takes a text whole
-            return (command.text,)
         return split_for(able, command.text, markdown=command.markdown)
     caption = split_for(able, command.text, markdown=command.markdown) if command.text.strip() else ()
     return (*caption, "")
