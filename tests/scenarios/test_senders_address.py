@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
+
+import pytest
 
 from tests.scenarios.test_senders import SENDERS, TOKENS, Caller, calling
 from tests.support.broker import free_port
@@ -37,15 +41,31 @@ async def test_an_address_of_their_own_serves_senders_and_nothing_else(home: Hom
     assert [line["text"] for line in await home.phone.sent(1)] == ["on its own"]
 
 
-async def test_a_file_of_20_mb_comes_in_while_memory_rises_by_10_mb_at_most(home: Home):
+async def pieces_of(data: bytes) -> AsyncIterator[bytes]:
+    """A body without a length: it goes out in chunks."""
+    for start in range(0, len(data), 65536):
+        yield data[start : start + 65536]
+
+
+@pytest.mark.parametrize("body", ["form", "raw", "chunked", "ntfy"])
+async def test_a_file_of_20_mb_comes_in_while_memory_rises_by_10_mb_at_most(home: Home, body: str):
     await started(home)
     async with calling(home) as caller:
         assert (await caller.post("/send/wife?wait=30&name=a.bin", os.urandom(MB))).status_code == 200
         before = _peak_kb(home.bridge.pid, reset=True)
-        form = {"file": ("b.bin", os.urandom(20 * MB), "application/octet-stream")}
-        answer = await caller.post("/send/wife", files=form)
-        assert answer.status_code == 202, answer.text
+        data = os.urandom(20 * MB)
+        if body == "form":
+            form = {"file": ("b.bin", data, "application/octet-stream")}
+            answer = await caller.post("/send/wife", files=form)
+        elif body == "ntfy":
+            answer = await caller.post("/ntfy/wife", data, headers={"filename": "b.bin"})
+        else:
+            content = data if body == "raw" else pieces_of(data)
+            answer = await caller.post("/send/wife?name=b.bin", content)
+        assert answer.status_code == (200 if body == "ntfy" else 202), answer.text
         assert _peak_kb(home.bridge.pid) - before < 10_000
+        line = (await home.phone.sent(2))[-1]
+        assert line["sha256"] == hashlib.sha256(data).hexdigest()
 
 
 def _peak_kb(pid: int, *, reset: bool = False) -> int:

@@ -44,6 +44,13 @@ async def test_a_message_contains_its_small_file_and_precedes_the_event(harness:
     assert "data" not in event
 
 
+async def test_a_message_that_waits_has_the_name_that_came_with_its_file(harness: MediaHarness):
+    harness.files.names["1"] = "报告.pdf"
+    await harness.comes("1", kind=Kind.FILE)
+    (_, body), (_, event) = await harness.published(2)
+    assert (body["file"]["name"], event["name"]) == ("报告.pdf", "报告.pdf")
+
+
 async def test_a_file_that_is_fetched_before_its_commit_is_known_stands_in_its_message(
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
