@@ -12,6 +12,7 @@ from tests.home.conftest import HomeAssistantEnvironment, automation
 from tests.home.test_alarms import LOGIN, TELL, bot, enable, notes_since, notified, so_far, write
 from tests.home.test_blueprints import HOUSE, MESSAGE, THINGS
 from tests.home.test_entities import complaints
+from tests.support.receiver import Receiver
 from wx2mqtt.simulator.samples import sample
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -46,6 +47,17 @@ async def house(ilink_environment: HomeAssistantEnvironment) -> HomeAssistantEnv
             text="Ding",
             house=environment.home_assistant.url,
             quiet=0,
+            undelivered=TELL,
+        ),
+        automation(
+            "doorbell",
+            "watch",
+            doorbell="event.house_bell",
+            camera="camera.house_door",
+            text="Somebody!",
+            house=environment.home_assistant.url,
+            quiet=0,
+            urgent=True,
             undelivered=TELL,
         ),
         automation(
@@ -180,6 +192,23 @@ async def test_a_question_is_answered_or_is_told_and_ends_as_silence(
     assert heard.payload.decode() == ("yes" if state == "open" else "silence")
     await ended(house, name)
     assert (notes_since(house, since) == []) == (state == "open")
+
+
+async def test_a_ring_that_must_arrive_goes_by_the_other_way_where_the_window_is_shut(
+    house: HomeAssistantEnvironment,
+) -> None:
+    with Receiver() as receiver:
+        fallback = {"fallback": {"after": "1s", "urls": [receiver.url]}}
+        house.home.bridge.configure(house.settings("me", account=fallback))
+        assert (await house.home.ask("reload"))["status"] == "ok"
+        await bring_window(house, "used")
+        since = house.home.subscriber.count
+        await enable(house, "watch")
+        await house.publish("house/bell", {"event_type": "ring"}, retain=False)
+        alerts = await house.home.in_thread(receiver.wait, 2)
+        assert {"Somebody!", "[image] door.jpg"} <= {one["message"] for one in alerts}
+        await ended(house, "watch")
+        assert notes_since(house, since) == []
 
 
 async def test_the_code_of_the_next_login_comes_by_another_notifier(house: HomeAssistantEnvironment) -> None:
