@@ -23,7 +23,7 @@ import pytest_asyncio
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.docs.markdown import ROOT, Block, blocks
+from tests.docs.markdown import ROOT, Block, blocks, links
 from tests.scenarios.test_sender_services import grafana
 from tests.support.broker import DURABLE, free_port
 from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS
@@ -35,6 +35,7 @@ from wx2mqtt.wechat.registry import BACKENDS
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LANGUAGES = ("en", "zh")
+MAX_PAGE_LINES = 42  # a screen, without empty lines
 BRIDGE, NTFY = "192.168.1.10:8098", "192.168.1.10:8097"
 OUTSIDE = "https://wechat.example.org"
 PICTURE = (ROOT / "docs" / "images" / "phone.png").read_bytes()
@@ -232,6 +233,25 @@ async def test_the_sender_is_made_as_the_page_says(language, tmp_path):
     (finding,) = load(file, {}, BACKENDS).warnings
     assert "unencrypted" in str(finding)
     assert BRIDGE.rpartition(":")[2] == web["senders_listen"].rpartition(":")[2]
+
+
+@both_languages
+async def test_each_page_is_short_sets_urgent_and_says_how_one_sees_that_it_failed(language):
+    overview = ROOT / "docs" / language / "start" / "alarms.md"
+    pages = {target.partition("#")[0] for target in links(overview) if "examples/" in target} - {
+        "../examples/alarms.md"
+    }
+    assert len(pages) > 10
+    for target in pages:
+        page = (overview.parent / target).resolve()
+        text = page.read_text(encoding="utf-8")
+        assert re.search(r"urgent|紧急", text), page
+        if page.stem != "tasmota":  # it says so in a sentence of its own
+            assert {"en": "**How you see that it failed:**", "zh": "**怎样看出没有送达：**"}[
+                language
+            ] in text, page
+        lines = [line for line in text.splitlines() if line]
+        assert len(lines) <= MAX_PAGE_LINES or page.stem == "esphome", page  # the file of a device is longer
 
 
 @both_languages
