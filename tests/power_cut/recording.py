@@ -18,6 +18,7 @@ from tests.soak.arrangement import Arrangement, arrange
 from tests.soak.ledger import Ledger, poll_until
 from wx2mqtt.simulator import samples
 
+ACCOUNTS = ("home", "bot", "desk1")
 PICTURE_BYTES = 30_000
 UPLOAD_BYTES = 20_000
 MESSAGES = 4  # of a round, for each account
@@ -56,24 +57,26 @@ async def record(folder: Path, rounds: int, fault: str = "") -> list[TracedCall]
 
 
 async def _load(here: Arrangement, ledger: Ledger, number: int) -> None:
-    """Messages, files and commands of both accounts at once; returns when all arrived."""
+    """Messages, files and commands of all accounts at once; returns when all arrived."""
     phone = here.phone
     files = ledger.counts["media ready"]
     for index in range(MESSAGES):
         await phone.say(f"friend{1 + (number + index) % 20}", ledger.new_message("home"))
         await phone.write(ledger.new_message("bot"))
-        for topic in ("wx/out/wife", "wx/bot/out/me"):
+        await phone.write_to("desk1", text=ledger.new_message("desk1"))
+        for topic in ("wx/out/wife", "wx/bot/out/me", "wx/desk1/out/me"):
             command_id, text = ledger.new_command()
             here.client.publish(topic, json.dumps({"id": command_id, "text": text}))
     await phone.say("wife", kind="image", bytes_of=PICTURE_BYTES)
     await phone.write(kind="image", bytes_of=PICTURE_BYTES)
+    await phone.write_to("desk1", kind="image", bytes_of=PICTURE_BYTES)
     picture = samples.sample("image.jpg") + str(number).encode() * UPLOAD_BYTES
     here.client.publish("wx/out/wife/image", picture)
     here.client.publish("wx/bot/out/me/image", picture)
     here.client.publish("wx/bridge/request/history", "")
     await phone.post("people", rename={"id": "friend1", "nickname": f"好友 {number}"})
     await poll_until(
-        lambda: not any(ledger.missing.values()) and ledger.counts["media ready"] >= files + 2, WAIT_SECONDS
+        lambda: not any(ledger.missing.values()) and ledger.counts["media ready"] >= files + 3, WAIT_SECONDS
     )
     if number % ROUNDS_PER_LOGIN == ROUNDS_PER_LOGIN - 1:
         await _lose_logins(here, ledger)
@@ -111,16 +114,20 @@ async def _lose_logins(here: Arrangement, ledger: Ledger) -> None:
     before = _sessions(ledger)
     await here.phone.post("logout", retcode=1100)
     await here.phone.post("ilink/kill")
+    await here.phone.post("wecom/takeover", bot=here.phone.desks["desk1"])
+    await poll_until(lambda: not ledger.session("desk1"), WAIT_SECONDS)
+    await here.phone.post("wecom/settings", takeover_pause=0)  # a person asks, and no loop
+    here.client.publish("wx/desk1/bridge/request/login", "")
     await _wait_online(here, ledger, before)
 
 
 def _sessions(ledger: Ledger) -> dict[str, str]:
-    return {account: ledger.session(account) for account in ("home", "bot")}
+    return {account: ledger.session(account) for account in ACCOUNTS}
 
 
 async def _wait_online(here: Arrangement, ledger: Ledger, before: dict[str, str]) -> None:
-    """Waits until both accounts are online by another login than before, and poll."""
-    for account in ("home", "bot"):
+    """Waits until all accounts are online by another login than before, and poll."""
+    for account in ACCOUNTS:
         earlier = ("", before.get(account, ""))
         await poll_until(partial(_is_other, ledger, account, earlier), WAIT_SECONDS)
         await here.phone.wait_polling(account)

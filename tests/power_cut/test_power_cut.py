@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.power_cut.judge import BridgeJudge
-from tests.power_cut.recording import missing, record
+from tests.power_cut.recording import ACCOUNTS, missing, record
 from tests.power_cut.restore import restored
 from tests.support.broker import PROGRAM
 from tests.support.effort import effort
@@ -30,7 +30,8 @@ async def test_what_was_acknowledged_is_there_after_a_power_cut_at_any_moment(tm
     calls = await record(tmp_path, ROUNDS)
     judge = BridgeJudge(tmp_path / "bridge", calls)
     assert len(judge.marks.commits) > 100
-    assert set(judge.marks.files) == {"people.json", "sessions/home.json", "sessions/bot.json"}
+    logins = {f"sessions/{account}.json" for account in ACCOUNTS}
+    assert set(judge.marks.files) == {"people.json", *logins}
     assert judge.check_at_random(CUTS, seed) == []
     restore = restored(tmp_path, judge, (len(calls) // 2, len(calls)))
     assert restore.check_at_random(CUTS // 2, seed) == []

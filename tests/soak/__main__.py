@@ -68,15 +68,16 @@ def _size_mb(folder: Path) -> float:
     return total / 1e6
 
 
-async def soak(folder: Path, hours: float, seed: int, write_sample: Write) -> bool:
+async def soak(folder: Path, hours: float, seed: int, desks: int, write_sample: Write) -> bool:
     """Returns whether everything was well."""
     ledger = Ledger()
     samples: list[Sample] = []
-    async with arrange(folder, ledger.received) as here:
+    async with arrange(folder, ledger.received, desks=desks) as here:
         traffic = Traffic(here, ledger, seed)
         await traffic.log_in()
         await _run_traffic(traffic, Probe(here, ledger), hours * 3600, samples, write_sample)
         missing = await _drain(traffic, ledger)
+        violations = await here.phone.get("violations")
         code = await asyncio.to_thread(here.bridge.stop)
         log = here.bridge.log
     verdicts = judge(samples)
@@ -84,8 +85,9 @@ async def soak(folder: Path, hours: float, seed: int, write_sample: Write) -> bo
     print(render(verdicts))
     print("\n" + "\n".join(f"{count:>9,} {what}" for what, count in sorted(ledger.counts.items())))
     print("\nwarnings in the bridge's log:\n" + _summary(log))
-    print(f"\nmissing: {missing}; exit code of the bridge: {code}")
-    return all(verdict.is_well for verdict in verdicts) and not any(missing.values()) and code == 0
+    print(f"\nmissing: {missing}; violations: {violations[:5]}; exit code of the bridge: {code}")
+    is_whole = not any(missing.values()) and not violations and code == 0
+    return is_whole and all(verdict.is_well for verdict in verdicts)
 
 
 async def _run_traffic(
@@ -135,6 +137,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--desks", type=int, default=1, help="bots of WeCom")
     parser.add_argument("--samples", type=Path, help="writes one sample a line")
     parser.add_argument("--judge", type=Path, help="runs nothing, judges these samples")
     options = parser.parse_args()
@@ -149,7 +152,7 @@ def main() -> int:
             if file is not None:
                 print(line, file=file, flush=True)
 
-        is_well = asyncio.run(soak(folder, options.hours, options.seed, write_sample))
+        is_well = asyncio.run(soak(folder, options.hours, options.seed, options.desks, write_sample))
     print("\nwell" if is_well else "\nNOT well")
     return 0 if is_well else 1
 

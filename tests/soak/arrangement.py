@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 import psutil
@@ -18,6 +19,7 @@ from paho.mqtt.properties import Properties
 
 from tests.benchmarks.measures import RemoteSimulator
 from tests.support.broker import Mosquitto, mosquitto
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Phone
 from tests.support.ilink_home import BotPhone
 from tests.support.process import BridgeProcess
@@ -63,14 +65,25 @@ class Client:
         self._client.loop_stop()
 
 
-class PhoneOfBoth(BotPhone):
-    """The simulator's control for both accounts."""
+class PhoneOfAll(BotPhone):
+    """The simulator's control for all accounts. `desks` are the bots of WeCom, by account, as `wecom.bot_id`."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.desks: dict[str, str] = {}
 
     async def wait_polling(self, account: str) -> None:
         if account == "home":
             await Phone.wait(self, "polling")
+        elif account in self.desks:
+            query = {"for": "online", "bot": self.desks[account], "seconds": MAX_WAIT_SECONDS}
+            assert (await self.get("wecom/wait", **query))["ready"], account
         else:
             await self.wait("polling")
+
+    async def write_to(self, account: str, **message: Any) -> None:
+        """A person writes to a bot of WeCom."""
+        await self.post("wecom/say", bot=self.desks[account], **message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +92,7 @@ class Arrangement:
 
     broker: Mosquitto
     bridge: BridgeProcess
-    phone: PhoneOfBoth
+    phone: PhoneOfAll
     client: Client
 
     @property
@@ -98,21 +111,27 @@ async def arrange(
     program: Sequence[str] = (sys.executable, "-m", "tests.soak.bridge", "run"),
     env: Mapping[str, str] | None = None,
     keep: str = "10m",
+    desks: int = 1,
 ) -> AsyncIterator[Arrangement]:
     """Starts everything; the bridge is started, and people scan as soon as it shows a QR code.
 
-    The bridge runs as `program` with `env`; messages and files are kept as long as `keep` says.
+    The bridge runs as `program` with `env`; messages and files are kept as long as `keep` says. Beside an account
+    on web WeChat and one on iLink it has so many `desks`, which are bots of WeCom.
     """
     simulator = RemoteSimulator()
-    phone = PhoneOfBoth(simulator.url)
+    phone = PhoneOfAll(simulator.url)
     try:
         await phone.post("settings", autoscan=True)
         await phone.post("people", friends=FRIENDS, groups=5)
         await phone.post("ilink/settings", autoscan="me", quota=10_000_000)
+        await phone.post("wecom/settings", needs_first_message=False)
+        bots = {f"desk{number}": await phone.post("wecom/bot") for number in range(1, desks + 1)}
+        phone.desks = {name: str(bot["bot"]) for name, bot in bots.items()}
+        userid = (await phone.get("wecom/state"))["handles"]["me"]
         with mosquitto(folder / "broker", BROKER, log="information") as broker:
             bridge = BridgeProcess(
                 folder / "bridge",
-                _settings(simulator.url, broker.url, keep),
+                _settings(simulator.url, broker.url, keep, bots, userid),
                 env=dict(env or {}),
                 program=[*program],
             )
@@ -128,7 +147,9 @@ async def arrange(
         simulator.close()
 
 
-def _settings(simulator: str, broker: str, keep: str) -> dict[str, object]:
+def _settings(
+    simulator: str, broker: str, keep: str, bots: Mapping[str, Mapping[str, str]], userid: str
+) -> dict[str, object]:
     account = {
         "endpoint": simulator,
         "send": {"per_minute": 0},
@@ -140,6 +161,15 @@ def _settings(simulator: str, broker: str, keep: str) -> dict[str, object]:
         "accounts": {
             "home": {**account, "contacts": {"wife": {"remark": "老婆"}}},
             "bot": {**account, "backend": "ilink", "contacts": {"me": {"owner": True}}},
+            **{
+                name: {
+                    **account,
+                    "backend": "wecom",
+                    "contacts": {"me": {"wecom": userid}},
+                    "wecom": {"bot_id": bot["bot"], "secret": bot["secret"]},
+                }
+                for name, bot in bots.items()
+            },
         },
         "log": {"level": "warning", "format": "json"},
     }

@@ -14,6 +14,8 @@ from collections.abc import Callable
 _MESSAGE = re.compile(r"\bm(\d+)\b")
 _COMMAND = re.compile(r"\bc(\d+)\b")
 _PROBE_TOPIC = "soak"
+# The first account has no level of its own.
+_TOPIC = re.compile(r"wx/(?:(bot|desk\d+)/)?(.*)")
 
 
 async def poll_until(condition: Callable[[], bool], seconds: float) -> None:
@@ -78,13 +80,16 @@ class Ledger:
             if topic == _PROBE_TOPIC:
                 self._latencies["machine"].append(now - float(payload))
                 return
-            match topic.removeprefix("wx/").removeprefix("bot/").split("/"):
+            found = _TOPIC.fullmatch(topic)
+            if found is None:
+                return
+            match found[2].split("/"):
                 case ["in", _]:
                     self._message_arrived(json.loads(payload), now)
                 case ["result", _]:
                     self._result_arrived(json.loads(payload))
                 case ["login", "state"]:
-                    self._login_changed("bot" if topic.startswith("wx/bot/") else "home", json.loads(payload))
+                    self._login_changed(found[1] or "home", json.loads(payload))
                 case ["event", "media"]:
                     self.counts[f"media {json.loads(payload)['state']}"] += 1
                 case ["bridge", "response", _]:

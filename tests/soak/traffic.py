@@ -1,6 +1,6 @@
 """Traffic at 50 times the usual, and what goes wrong in a house: lost logins, a broker that restarts, failures.
 
-The usual day of one account, with two accounts on the bridge (`USUAL_PER_DAY`), is the one of a busy household.
+The usual day of one account (`USUAL_PER_DAY`) is the one of a busy household.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ LOGIN_SECONDS = 120.0
 SECONDS_PER_DAY = 86_400
 
 WEBWX_FAULTS = (("synccheck", "reset"), ("webwxsync", "drop_answer"), ("webwxsync", "html"))
+WECOM_FAULTS = (("aibot_send_msg", "drop_answer"), ("aibot_respond_msg", "reset"), ("wecom_connect", "reset"))
 ILINK_FAULTS = (("getupdates", "reset"), ("getupdates", "drop_answer"), ("getupdates", "html"))
 REQUESTS: tuple[tuple[str, dict[str, object]], ...] = (
     ("history", {"limit": 100}),
@@ -63,13 +64,13 @@ class Traffic:
         self._here = here
         self._ledger = ledger
         self._rng = random.Random(seed)
-        self._online = {"home": asyncio.Event(), "bot": asyncio.Event()}
+        self._online = {name: asyncio.Event() for name in ("home", "bot", *here.phone.desks)}
         self._recent_ids: list[str] = []
         self._page = httpx.AsyncClient(trust_env=False, timeout=30)
         self._file = samples.sample("image.jpg").ljust(COMMAND_FILE_BYTES, b"\0")
 
     async def log_in(self) -> None:
-        """Waits until both accounts are online for the first time."""
+        """Waits until all accounts are online for the first time."""
         for account in self._online:
             await self._wait_online(account)
         self._page.base_url = httpx.URL(self._here.page)
@@ -90,6 +91,7 @@ class Traffic:
             group.create_task(self._every(FAULT_SECONDS, self._break_wechat))
             group.create_task(self._watch_sent("sent"))
             group.create_task(self._watch_sent("ilink/sent"))
+            group.create_task(self._watch_sent("wecom/sent"))
 
     def _actions(self) -> dict[str, dict[str, Action]]:
         return {
@@ -110,6 +112,17 @@ class Traffic:
                 "command": partial(self._command, "wx/bot/out/me"),
                 "file command": partial(self._command_file, "wx/bot/out/me/image"),
                 "request": partial(self._request, "wx/bot"),
+            },
+            **{
+                desk: {
+                    "message": partial(self._write_to, desk),
+                    "picture": partial(self._write_file_to, desk, "image", PICTURE_BYTES),
+                    "video": partial(self._write_file_to, desk, "video", VIDEO_BYTES),
+                    "command": partial(self._command, f"wx/{desk}/out/me"),
+                    "file command": partial(self._command_file, f"wx/{desk}/out/me/image"),
+                    "request": partial(self._request, f"wx/{desk}"),
+                }
+                for desk in self._here.phone.desks
             },
         }
 
@@ -168,6 +181,18 @@ class Traffic:
         self._ledger.counts["files of people"] += 1
         await self._here.phone.write(kind=kind, bytes_of=size)
 
+    async def _write_to(self, desk: str) -> None:
+        text = self._ledger.new_message(desk)
+        try:
+            await self._here.phone.write_to(desk, text=text)
+        except BaseException:
+            self._ledger.forget(text)
+            raise
+
+    async def _write_file_to(self, desk: str, kind: str, size: int) -> None:
+        self._ledger.counts["files of people"] += 1
+        await self._here.phone.write_to(desk, kind=kind, bytes_of=size)
+
     async def _recall(self) -> None:
         if self._recent_ids:
             self._ledger.counts["recalls"] += 1
@@ -212,17 +237,28 @@ class Traffic:
     # What goes wrong
 
     async def _lose_login(self, number: int) -> None:
-        account = "home" if number % 2 == 0 else "bot"
+        accounts = ["home", "bot", *self._here.phone.desks]
+        account = accounts[number % len(accounts)]
         before = self._ledger.session(account)
         if not self._online[account].is_set() or not before:
             return
         self._online[account].clear()
         if account == "home":
             await self._here.phone.post("logout", retcode=1100 if number % 4 else 1101)
+        elif account in self._here.phone.desks:
+            await self._take_over(account)
         else:
             await self._here.phone.post("ilink/kill")
         self._ledger.login_lost(account)
         await self._wait_online(account, before)
+
+    async def _take_over(self, desk: str) -> None:
+        """Another program takes a bot of WeCom over, and a person asks for it again."""
+        phone = self._here.phone
+        await phone.post("wecom/takeover", bot=phone.desks[desk])
+        await poll_until(lambda: not self._ledger.session(desk), LOGIN_SECONDS)
+        await phone.post("wecom/settings", takeover_pause=0)
+        self._here.client.publish(f"wx/{desk}/bridge/request/login", "")
 
     async def _wait_online(self, account: str, before: str = "") -> None:
         """Waits until the bridge is online by another login and polls; then the account's traffic goes on."""
@@ -238,7 +274,7 @@ class Traffic:
 
     async def _break_wechat(self, number: int) -> None:
         self._ledger.counts["failures of WeChat"] += 1
-        endpoint, kind = (WEBWX_FAULTS + ILINK_FAULTS)[number % 6]
+        endpoint, kind = (WEBWX_FAULTS + ILINK_FAULTS + WECOM_FAULTS)[number % 9]
         await self._here.phone.post("fault", endpoint=endpoint, kind=kind)
 
     async def _watch_sent(self, what: str) -> None:
@@ -251,5 +287,6 @@ class Traffic:
                 self._ledger.counts[f"trouble with {what}: {type(error).__name__}"] += 1
                 continue
             for line in lines:
-                self._ledger.sent(line["text"])
+                if line.get("command", "send") == "send":  # no receipt of a bot of WeCom
+                    self._ledger.sent(line["text"])
             after += len(lines)
