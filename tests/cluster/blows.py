@@ -111,7 +111,7 @@ async def clock_jump(environment: ClusterEnvironment, dice: random.Random) -> As
     """The time of day of one machine is wrong: who owns what goes by the time of the database and by durations."""
     victim, accounts = _victim(environment, dice)
     victim.control.clock_offset_ms = dice.choice(CLOCK_JUMPS_MS)
-    environment.clock_was_wrong = True
+    environment.clock_was_wrong = environment.clock_moved = True
     yield Strike(probed=accounts)
     await asyncio.sleep(dice.uniform(*CLOCK_SECONDS))
     victim.control.clock_offset_ms = 0

@@ -24,6 +24,8 @@ from wx2mqtt.simulator.app import SimulatorApp
 from wx2mqtt.simulator.http_messages import Receive, Request
 from wx2mqtt.simulator.routes import Endpoint
 from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.simulator.wecom import gateway
+from wx2mqtt.simulator.wecom.commands import Call as GatewayCall
 
 
 async def start_simulators(names: Sequence[str], seed: int, record: Path) -> tuple[Child, dict[str, int]]:
@@ -67,7 +69,7 @@ async def _serve(names: Sequence[str], seed: int, record: Path, writer: Connecti
             ports: dict[str, int] = {}
             for number, name in enumerate(names):
                 simulator = Simulator(seed=seed + number)
-                recorder.names[id(simulator.wechat)] = name
+                recorder.names[id(simulator.wechat)] = recorder.names[id(simulator.wechat.wecom)] = name
                 await stack.enter_async_context(simulator)
                 ports[name] = simulator.port
             writer.send(ports)
@@ -76,7 +78,7 @@ async def _serve(names: Sequence[str], seed: int, record: Path, writer: Connecti
 
 
 class _Recorder:
-    """Writes down what the servers are asked; `names` are the accounts by the id of their simulated WeChat."""
+    """Writes down what the servers are asked; `names` are the accounts by the ids of their simulated services."""
 
     def __init__(self, file: IO[str]) -> None:
         self.names: dict[int, str] = {}
@@ -109,5 +111,17 @@ class _Recorder:
                 recorder._write(lost=self._peer)
                 super().connection_lost(exc)
 
+        answer = gateway._answer
+
+        async def recorded_answer(call: GatewayCall) -> None:
+            number = next(recorder._numbers)
+            peer = call.connection.transport.get_extra_info("peername")
+            recorder._write(n=number, account=recorder.names[id(call.wecom)], name=call.name, peer=peer)
+            try:
+                await answer(call)
+            finally:
+                recorder._write(n=number)
+
+        vars(gateway)["_answer"] = recorded_answer
         vars(server)["SimulatorApp"] = RecordingApp
         vars(server)["_Protocol"] = RecordingProtocol

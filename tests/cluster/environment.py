@@ -21,6 +21,7 @@ import yaml
 
 from tests.chaos.account import AccountDriver, Phone
 from tests.chaos.client import Client
+from tests.chaos.environment import driver_of
 from tests.chaos.evidence import AccountEvidence, Publication
 from tests.chaos.launcher import Child, ControlBlock, start_bridge
 from tests.cluster.brokers import BrokerCluster
@@ -46,6 +47,10 @@ RESTART_SECONDS = 1.0
 MAX_INSTANCES = 4
 """Three, and one that joins and leaves."""
 
+CONFIGURED_DESK = "d0"
+LOOP_SECONDS = 5.0
+"""Instances that take a bot from each other so soon one after the other are in a loop."""
+
 BROKER, DATABASE, WECHAT = "broker", "database", "wechat"
 SERVERS = (BROKER, DATABASE, WECHAT)
 """What a machine can be cut off from."""
@@ -57,6 +62,7 @@ OBSERVED = (
     "bridge/state",
     "bridge/info",
     "login/state",
+    "event/gap",
 )
 
 
@@ -64,12 +70,13 @@ OBSERVED = (
 class RunSize:
     """How large a run is; `pace` 40 is one fortieth of the traffic of a chaos run for each account.
 
-    Without `shared` there is one instance with a file in place of the database, for comparisons. `hold_seconds` is how
+    Of the `desks`, bots of WeCom, the first one is configured and a scan makes the others. Without `shared` there is one instance with a file in place of the database, for comparisons. `hold_seconds` is how
     long WeChat keeps a poll without news. `direct`: no line of the tests is in between, which figures would count.
     """
 
     bots: int = 60
     webs: int = 3
+    desks: int = 3
     instances: int = 3
     pace: float = 40.0
     shared: bool = True
@@ -194,6 +201,7 @@ class ClusterEnvironment:
         """Starts everything but the instances."""
         names = {f"a{number:02}": "ilink" for number in range(self.size.bots)}
         names |= {f"w{number}": "webwx" for number in range(self.size.webs)}
+        names |= {f"d{number}": "wecom" for number in range(self.size.desks)}
         (self._simulators, ports), *_ = await asyncio.gather(
             start_simulators([*names], self._seed, self._calls_file),
             asyncio.to_thread(self.brokers.open),
@@ -204,10 +212,12 @@ class ClusterEnvironment:
         for name, backend in names.items():
             line = await self._line_to(WECHAT, ports[name])
             phone = Phone(ports[name], endpoint=f"http://127.0.0.1:{line}")
-            account = AccountDriver(self, name, phone, backend=backend, base=f"wx/{name}")
+            account = driver_of(
+                self, name, phone, backend=backend, base=f"wx/{name}", scanned=name != CONFIGURED_DESK
+            )
             self.accounts.append(account)
             self._by_base[account.base] = account
-        await asyncio.gather(*(self._prepare(account.phone) for account in self.accounts))
+        await asyncio.gather(*(self._prepare(account) for account in self.accounts))
         await self._open_clients()
         self._configure()
         self._supervision = asyncio.create_task(self._supervise())
@@ -215,7 +225,9 @@ class ClusterEnvironment:
     async def _line_to(self, server: str, port: int) -> int:
         return port if self.size.direct else await self.network.line_to(server, port)
 
-    async def _prepare(self, phone: Phone) -> None:
+    async def _prepare(self, account: AccountDriver) -> None:
+        phone = account.phone
+        await account.prepare()
         await phone.post(
             "settings",
             strict=True,
@@ -231,6 +243,9 @@ class ClusterEnvironment:
             hold_updates=self.size.hold_seconds,
             second_poll="share",  # that of a stopped process stays open
         )
+        # The subscription of the next instance ends the connection of one that stands still. Two moves of an
+        # account may follow each other; a loop would be faster.
+        await phone.post("wecom/settings", takeover_pause=LOOP_SECONDS)
 
     async def _open_clients(self) -> None:
         """An observer and a publisher for each node; observers stay with theirs, publishers go to the next."""

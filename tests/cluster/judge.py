@@ -15,7 +15,7 @@ from tests.chaos.judge import Finding, judge
 from tests.cluster.evidence import Call, ClusterBlow, ClusterEvidence, Session
 
 POLLS = frozenset({"getupdates", "synccheck"})
-SCANS = frozenset({"get_bot_qrcode", "jslogin"})
+SCANS = frozenset({"get_bot_qrcode", "jslogin", "qc_generate"})
 ANNOUNCEMENT = "notifystart"
 """The call with which iLink learns that a program begins to serve an account."""
 SETTLED_SECONDS = 0.5

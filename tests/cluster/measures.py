@@ -127,7 +127,9 @@ async def accounts(folder: Path) -> list[Row]:
     """What an account costs an instance that has many, on PostgreSQL with a standby."""
     sizes: list[float] = []
     for count in (FEW_ACCOUNTS, MANY_ACCOUNTS):
-        size = RunSize(bots=count, webs=0, instances=1, pace=TRAFFIC_PACE, hold_seconds=35.0, direct=True)
+        size = RunSize(
+            bots=count, webs=0, desks=0, instances=1, pace=TRAFFIC_PACE, hold_seconds=35.0, direct=True
+        )
         own = folder / f"accounts{count}"
         own.mkdir()
         async with open_cluster(own, 1, size) as environment:

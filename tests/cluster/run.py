@@ -35,6 +35,7 @@ TOLERATED = {
 EXPECTED = ("TasksStalled", "The database cannot be used")
 """What an instance says after it stood still, or on a machine that is very busy, and while the database is away."""
 PAUSE_SECONDS = (0.5, 3.0)
+AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +171,18 @@ async def _recovery(
     limit = allowed(RECOVERY_SECONDS)
 
     async def message(account: AccountDriver) -> float:
-        text = f"probe {time.monotonic():.6f}"
-        await account.say(account.writers[0], text)
-        return await until(account, lambda: text in account.texts, "message")
+        begun = time.monotonic()
+        texts: set[str] = set()
+
+        def is_through() -> bool:
+            return not texts.isdisjoint(account.texts)
+
+        while not is_through() and time.monotonic() < begun + limit:
+            texts.add(text := f"probe {time.monotonic():.6f}")
+            await account.say(account.writers[0], text)
+            # WeCom keeps nothing for a bot without a connection, so people say it again.
+            await environment.wait(is_through, AGAIN_SECONDS if account.backend == "wecom" else limit)
+        return await until(account, is_through, "message")
 
     async def command(account: AccountDriver) -> float:
         given = await traffic.plain_command(account)
