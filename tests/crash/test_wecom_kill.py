@@ -216,7 +216,8 @@ async def test_killed_when_a_button_is_pressed(tmp_path: Path, with_mosquitto: N
             assert answers(home) == []
             await home.bot.press("yes")
         await home.body("wx/event/button", command_id="lock", key="yes")
-        await home.bot.press("No")
+        if point == "after:record":  # the connection that brought the press has ended, so the card still asks
+            await home.bot.press("No")
         await home.bot.write("after")
         await home.body("wx/in/me", text="after")
         assert answers(home) == [("lock", "yes")]
@@ -233,11 +234,8 @@ async def test_killed_when_the_operator_names_the_owner(tmp_path: Path, with_mos
         await live(home, lives, point)
         await home.publish("wx/bridge/request/owner", {"user": user})
         assert await lives.dies()
+        # The broker hands over again what was not acknowledged before the kill.
         since = await live(home, lives)
-        if point == "before:owner":
-            state = await home.body("wx/login/state", state="online", since=since)
-            assert state["needs"] == "owner"
-            await home.ask("owner", {"user": user})
         await home.body("wx/login/state", state="online", needs="nothing", since=since)
         await home.bot.write("me")
         assert (await home.body(f"wx/in/{user}", text="me"))["trusted"] is True
