@@ -108,9 +108,10 @@ class StorageMaintenance:
 
     async def check_size(self, *, prune_due: bool) -> bool:
         """Measures the folder, and prunes where `prune_due` or nearly full; returns whether it pruned."""
-        self._other_files_size = await asyncio.to_thread(self._measure_other_files)
         with _store_errors_logged():
             await self._database.measure(self._nearly_full_bytes)
+        # Behind the database: what a commit under way has written would count twice else.
+        self._other_files_size = await asyncio.to_thread(self._measure_other_files)
         prune_due = prune_due or self.size >= self._nearly_full_bytes
         if prune_due:
             await self._prune_old(self._limits_by_journal)

@@ -148,3 +148,14 @@ def test_comments_and_blanks_make_no_other_schema(statement: str, other: str) ->
 )
 def test_a_text_with_a_comment_in_it_stays(other: str) -> None:
     assert sqlite_database._tokens(other) != sqlite_database._tokens("a TEXT DEFAULT ' '")
+
+
+async def test_each_commit_tells_what_the_files_take(tmp_path: Path) -> None:
+    database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
+    before = database.allocated_bytes
+    assert before > 0
+    await database.write(
+        "more", lambda db: db.execute("CREATE TABLE filler AS SELECT zeroblob(200000) AS data")
+    )
+    assert database.allocated_bytes >= before + 200_000
+    await database.close()
