@@ -53,6 +53,41 @@ async def end_of(connection: WeComConnection) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5://127.0.0.1:9",  # needs a library that is not here
+        "gopher://127.0.0.1:9",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "http://",
+        "127.0.0.1:9",
+    ],
+)
+async def test_a_proxy_that_cannot_be_used_is_no_connection(monkeypatch: pytest.MonkeyPatch, proxy: str):
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    options = ConnectionOptions(clock=Clock(), text=text, observe=lambda *_: None)
+    with pytest.raises(Unreachable, match="no connection to WeCom"):
+        await WeComConnection.open(options)
+
+
+async def test_a_proxy_that_refuses_is_no_connection(monkeypatch: pytest.MonkeyPatch):
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"CONNECT openws.work.weixin.qq.com:443 ")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        options = ConnectionOptions(clock=Clock(), text=text, observe=lambda *_: None)
+        with pytest.raises(Unreachable, match="no connection to WeCom"):
+            await WeComConnection.open(options)
+
+
 async def test_an_answer_finds_its_request(gateway):
     observed = []
     async with connected(gateway, observe=lambda *call: observed.append(call[:2])) as connection:

@@ -131,12 +131,8 @@ class WeComConnection:
                 write_limit=0,  # so `send` returns when the last byte has left
                 user_agent_header=f"wx2mqtt/{__version__}",
             )
-        except (
-            OSError,
-            TimeoutError,
-            WebSocketException,
-            ImportError,
-        ) as why:  # a SOCKS proxy needs a library
+        # A SOCKS proxy needs a library, and what the environment names as a proxy may be no address.
+        except (OSError, WebSocketException, ImportError, ValueError) as why:
             log.info("no connection to WeCom", reason=type(why).__name__)
             raise Unreachable(options.text("no_connection")) from None
         _bound_unsent_bytes(socket)
