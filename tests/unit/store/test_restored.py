@@ -235,3 +235,30 @@ def test_a_bot_is_not_the_owners_because_a_backup_says_so(tmp_path: Path, restor
         "wecom": "aib1",
         "named": {"wecom": {**said, "is_confirmed": False}},
     }
+
+
+ADD_QUESTION = (
+    "INSERT INTO question (account, command, command_id, user, person, card, text, buttons, anyone, lasts, asked,"
+    " asker, asker_command, asker_command_id, asker_user)"
+    " VALUES ('home', ?, ?, 'wife', 1, 'c', 'Lock?', '[]', 1, ?, 1, ?, ?, 'lock', ?)"
+)
+
+
+def test_of_open_questions_only_trusted_people_answer_and_what_is_none_is_removed(
+    tmp_path: Path, restore: Restore
+) -> None:
+    questions = [
+        (1, "own", 60_000, "home", 1, "wife"),
+        (2, "of another", 60_000, "office", 7, "me"),
+        (3, "endless", 10**15, "home", 3, "wife"),
+        (4, "of bytes", 60_000, b"home", 4, "wife"),
+        (5, "of no row", 60_000, "home", "five", "wife"),
+        (6, "to bytes", 60_000, "home", 6, b"wife"),
+    ]
+
+    def add(database: sqlite3.Connection) -> None:
+        database.executemany(ADD_QUESTION, questions)
+
+    query = "SELECT command_id, anyone, asker FROM question ORDER BY id"
+    _, rows = restore(forged(tmp_path, add), rules(), query)
+    assert rows == [("own", 0, "home"), ("of another", 0, "office")]
