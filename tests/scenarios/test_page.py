@@ -203,6 +203,28 @@ async def test_whoever_must_log_in_can(home: Home, with_axe: None, tmp_path: Pat
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(("width", "language"), SIZES)
+async def test_an_open_question_is_shown_and_closed(home: Home, with_axe: None, width: int, language: str):
+    url = await started(home)
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.phone.wait("polling")
+    part = '[data-part="home.questions"]'
+    async with looking(url, width, language) as page:
+        await has(page, WORDS[language]["online"])
+        question = {"id": "door-7", "text": "Lock?", "buttons": ["Yes", "No"]}
+        assert (await home.tell("filehelper", question))["status"] == "sent"
+        await has(page, "door-7", part)
+        assert "Lock?" not in await do(page.run, f"return document.querySelector({part!r}).textContent")
+        await must_be_usable_by_all(page)
+        await click(page, f"{part} button")
+        await do(page.until, f"document.querySelector({part!r})?.textContent === ''")
+        await do(page.until, "document.querySelector('.notice[role=status]')")
+    await home.phone.say("me", "1", to="filehelper")
+    assert "button" not in await home.body("wx/in/filehelper", text="1")
+
+
+@pytest.mark.browser
 async def test_axe_would_find_it(home: Home, with_axe: None):
     url = await started(home)
     with await do(Chromium, 500, 500) as page:

@@ -89,6 +89,17 @@ async def test_a_line_says_who_wrote_what_where(harness, view):
     assert (system.kind, system.sender, system.chat) == ("system", "", "")
 
 
+async def test_open_questions_are_told_and_closed_once(harness, view):
+    for command_id in ("heat", "lock"):
+        harness.say(text=f"{command_id}?", id=command_id, buttons=["Yes", "No"])
+        await harness.result(command_id)
+    assert [one.command_id for one in await view.open_questions(10)] == ["lock", "heat"]
+    assert [one.command_id for one in await view.open_questions(1)] == ["lock"]
+    assert await view.close_question("lock")
+    assert not await view.close_question("lock")
+    assert [one.command_id for one in await view.open_questions(10)] == ["heat"]
+
+
 @pytest.mark.parametrize(
     ("shown", "media"),
     [
