@@ -178,7 +178,7 @@ def _account_section(account: PageAccount, page_query: PageQuery, page_text: Pag
         tag(
             "div",
             send,
-            live_card("last_commands", live("questions"), live("commands"), test),
+            live_card("last_commands", live("commands"), live("questions"), test),
             class_="column",
         ),
         contacts_card(name, account.query, account.contacts, page_text),

@@ -49,7 +49,7 @@ async def test_all_accounts_stand_on_the_page_in_their_order(http):
 async def test_every_part_has_its_place(http):
     page = await page_of(http)
     parts = [one["data-part"] for one, _ in page.all("div") if "data-part" in one]
-    names = ("steps", "state", "code", "acts", "problems", "figures", "messages", "questions", "commands")
+    names = ("steps", "state", "code", "acts", "problems", "figures", "messages", "commands", "questions")
     assert parts == ["file", *(f"{account}.{name}" for account in ("home", "office") for name in names)]
 
 
