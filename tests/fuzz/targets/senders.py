@@ -74,10 +74,9 @@ def _run_services(data: bytes) -> None:
             ("tags", "application/x-www-form-urlencoded"),
         ):
             headers = {"content-type": media_type, name: text, "authorization": text}
-            for names in ({}, {"user": "wife"}):
-                _check_service(
-                    service, RequestHead(method="POST", path_names=names, query=query, headers=headers), body
-                )
+            for method, names in (("POST", {}), ("POST", {"user": "wife"}), ("GET", {"user": "wife"})):
+                head = RequestHead(method=method, path_names=names, query=query, headers=headers)
+                _check_service(service, head, body)
     service_texts.plain_text_of(data.decode("utf-8", "replace"))
 
 
