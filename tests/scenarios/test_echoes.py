@@ -100,3 +100,21 @@ async def test_an_echo_that_comes_after_a_restart_is_no_message(shared_home):
     await shared_home.phone.post("fault/clear")
     await shared_home.restart()
     assert "echoed to the next life" not in await published(shared_home, "filehelper")
+
+
+@pytest.mark.parametrize("answers_lost", [0, 2])
+async def test_nor_is_that_of_a_caption_though_its_answers_were_lost(shared_home, answers_lost):
+    """Its file follows: then the caption is a part of a command that was sent."""
+    text = f"a caption, {answers_lost} answers lost"
+    await shared_home.phone.post("fault", endpoint="synccheck", kind="hang", value=0.3)
+    await shared_home.phone.post("fault", endpoint="webwxsync", kind="stuck", times=0)
+    if answers_lost:
+        await shared_home.phone.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=answers_lost)
+    file = {"kind": "file", "data": "YWJj", "name": f"{answers_lost}.txt"}
+    result = await shared_home.tell("filehelper", {**file, "text": text, "id": f"caption-{answers_lost}"})
+    assert (result["status"], result["parts_sent"]) == ("sent", 1 if answers_lost else 2)
+    await shared_home.in_thread(shared_home.bridge.kill)
+    await shared_home.phone.post("fault/clear")
+    await shared_home.restart()
+    found = await published(shared_home, "filehelper")
+    assert [one for one in found if text in one or ".txt" in one] == []
