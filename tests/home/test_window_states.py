@@ -183,8 +183,6 @@ async def test_a_question_is_answered_or_is_told_and_ends_as_silence(
     await house.publish(topic, "OFF", retain=False)
     if state == "open":
         await bot(house).bot.bot_sent(before + 1)
-        if name == "ask_with_buttons":  # it waits for the answer
-            await house.listens("wx/event/button", since=lines)
         await bot(house).bot.write(word)
     else:
         assert (await notified(house, "not delivered", since)).endswith(f"({CODES[state]})")

@@ -167,8 +167,6 @@ class TestBlueprint:
             "{{ base }}/out/{{ repeat.item }}",
             "{{ base }}/out/{{ trigger.to_state.attributes.user }}",
             "{{ base }}/out/{{ person }}",
-            "{{ base }}/event/button",
-            "{{ base }}/result/{{ person }}",
         }
         assert any(row.pattern == "out/<user>" and not row.by_bridge for row in TOPIC_TABLE)
 
