@@ -216,7 +216,7 @@ bench: .venv/ready  ## speed and size, as a table
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 # Other people's clients come with locks and hashes into .cache/clients, as for the tests that let them live on the simulator.
-bench-peers: .venv/ready  ## the same work by itchat-uos and itchat in turns with the bridge, as ratios (pip, once)
+bench-peers: .venv/ready  ## the same work by itchat-uos, itchat and wecom-aibot-sdk in turns with the bridge, as ratios (pip, once)
 	@$(BIN)/python -m tests.benchmarks.peers $(ARGS)
 
 # py-spy has an environment of its own: it is a program that the project does not import.

@@ -21,6 +21,7 @@ from tests.benchmarks.ilink import ilink
 from tests.benchmarks.measures import Row, burst, calm_command, command_burst, idle, killed, latency, start
 from tests.benchmarks.media import pictures, video
 from tests.benchmarks.page import page
+from tests.benchmarks.posts import posts
 
 MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "decoding": decoding,
@@ -34,6 +35,7 @@ MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "pictures": pictures,
     "video": video,
     "page": page,
+    "posts": posts,
     "accounts": accounts,
     "ilink": ilink,
     **GROWTH,

@@ -140,7 +140,7 @@ async def command_burst(folder: Path) -> list[Row]:
         await here.log_in()
         friends = [f"friend{number}" for number in range(1, CHATS + 1)]
         for what, users in (("to one chat", ["wife"]), (f"to {CHATS} chats", friends)):
-            names = await _names(here, users)
+            names = await topic_names(here, users)
             done = len(subscriber.on("wx/result/#"))
             began = time.monotonic()
             await asyncio.to_thread(
@@ -240,7 +240,7 @@ async def killed(folder: Path) -> list[Row]:
     ]
 
 
-async def _names(here: Home, users: list[str]) -> list[str]:
+async def topic_names(here: Home, users: list[str]) -> list[str]:
     """Topic names of simulated friends."""
     if users == ["wife"]:
         return users

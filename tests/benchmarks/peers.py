@@ -1,4 +1,4 @@
-"""`make bench-peers`: the bridge beside itchat-uos and itchat, in turns on one machine, as ratios.
+"""`make bench-peers`: the bridge beside itchat-uos, itchat and wecom-aibot-sdk, in turns on one machine, as ratios.
 
 Each peer is the bare client as it is published, with the shortest program that does the same work: what comes is
 published with QoS 1 by paho, what is ordered over MQTT is sent. It keeps no journal, so that it promises less.
@@ -13,14 +13,12 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks import wecom
 from tests.benchmarks.measures import (
     PLAIN,
     STARTED_PROGRAM,
@@ -30,6 +28,7 @@ from tests.benchmarks.measures import (
     process_seconds,
     rss,
 )
+from tests.benchmarks.turns import PATIENCE, PRODUCT, SUBSCRIPTIONS_LOG, Measure, Runner, compare
 from tests.support.broker import Mosquitto, mosquitto
 from tests.support.clients import CLIENTS
 from tests.support.home import PEOPLE, Phone
@@ -37,31 +36,15 @@ from tests.support.process import BridgeProcess
 from tests.support.story import PROGRAMS
 from tests.support.subscriber import Subscriber
 
-PRODUCT = "wx2mqtt"
-PEERS = ("itchat-uos", "itchat")
+WEB_PEERS = ("itchat-uos", "itchat")
+PEERS = (*WEB_PEERS, wecom.PEER)
 BURST = 3_000
 ONE_BY_ONE = 100
 COMMANDS = 200
 CHATS = 10
 CALM_COMMANDS = 60
 FRIENDS = 500
-PATIENCE = 120.0
 PROGRAM = Path(__file__).with_name("itchat_peer.py")
-SUBSCRIPTIONS_LOG = "information\nlog_type notice\nlog_type subscribe"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runner:
-    """A program that is logged in. `incoming` and `outgoing` are its topics; `person` fills the second one."""
-
-    pid: int
-    phone: Phone
-    broker: Mosquitto
-    incoming: str
-    outgoing: str
-
-
-Measure = Callable[[Runner], Awaitable[float]]
 
 
 async def burst(runner: Runner) -> float:
@@ -115,15 +98,6 @@ async def calm_command(runner: Runner) -> float:
             await runner.phone.get("sent", after=before + number - 1, wait=PATIENCE)
             took.append(time.monotonic() - began)
     return 1 / statistics.median(took)
-
-
-MEASURES: dict[str, Measure] = {
-    f"burst of {BURST:,} texts to a subscriber, rate": burst,
-    "the same, per second of the program's CPU": burst_cpu,
-    "one message, phone to subscriber, 1 / p50": one_message,
-    f"{COMMANDS} commands at once over {CHATS} chats, rate": commands,
-    "a command in calm, publish to WeChat, 1 / p50": calm_command,
-}
 
 
 async def _chats(runner: Runner) -> list[str]:
@@ -200,31 +174,19 @@ def _peer(name: str, folder: Path, simulator: RemoteSimulator, broker: Mosquitto
         process.wait(10)
 
 
-async def compare(peers: Sequence[str], turns: int) -> None:
-    """Prints the rates of each turn's programs, and the ratios of product and peer: medians and ranges."""
-    rates: dict[tuple[str, str], list[float]] = defaultdict(list)
-    memory: dict[str, list[float]] = defaultdict(list)
-    for turn in range(turns):
-        for name in (PRODUCT, *peers):
-            with tempfile.TemporaryDirectory(prefix="wx2mqtt-peers-") as folder:
-                async with _running(name, Path(folder)) as runner:
-                    memory[name].append(rss(runner.pid))
-                    for what, measure in MEASURES.items():
-                        rates[what, name].append(await measure(runner))
-            print(f"turn {turn + 1} of {turns}: {name} done", file=sys.stderr)
-    print(f"{'':<52} {PRODUCT:>10}" + "".join(f" {name:>10} {'ratio':>18}" for name in peers))
-    for what in MEASURES:
-        _print_row(what, rates[what, PRODUCT], [rates[what, name] for name in peers])
-    _print_row("resident after the login, MB", memory[PRODUCT], [memory[name] for name in peers])
+async def memory(runner: Runner) -> float:
+    """Returns the resident megabytes after the login."""
+    return rss(runner.pid)
 
 
-def _print_row(what: str, product: Sequence[float], peers: Sequence[Sequence[float]]) -> None:
-    cells = f"{what:<52} {statistics.median(product):>10,.1f}"
-    for peer in peers:
-        ratios = sorted(ours / theirs for ours, theirs in zip(product, peer, strict=True))
-        spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
-        cells += f" {statistics.median(peer):>10,.1f} {spread:>18}"
-    print(cells, flush=True)
+MEASURES: dict[str, Measure] = {
+    "resident after the login, MB": memory,
+    f"burst of {BURST:,} texts to a subscriber, rate": burst,
+    "the same, per second of the program's CPU": burst_cpu,
+    "one message, phone to subscriber, 1 / p50": one_message,
+    f"{COMMANDS} commands at once over {CHATS} chats, rate": commands,
+    "a command in calm, publish to WeChat, 1 / p50": calm_command,
+}
 
 
 def read_arguments(arguments: Sequence[str]) -> tuple[Sequence[str], int]:
@@ -244,7 +206,15 @@ def main(arguments: Sequence[str]) -> None:
     missing = [problem for name in peers if (problem := CLIENTS[name].install())]
     if missing:
         sys.exit("\n".join(missing))
-    asyncio.run(compare(peers, turns))
+    asyncio.run(_compare(peers, turns))
+
+
+async def _compare(peers: Sequence[str], turns: int) -> None:
+    """Prints a table for each service of which a peer was named."""
+    if web_peers := [name for name in peers if name in WEB_PEERS]:
+        await compare(web_peers, turns, _running, MEASURES)
+    if wecom.PEER in peers:
+        await compare([wecom.PEER], turns, wecom.running, wecom.MEASURES)
 
 
 if __name__ == "__main__":

@@ -20,4 +20,4 @@ def test_without_names_all_peers_take_turns(
 def test_an_unknown_peer_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read_arguments(["wechaty"])
-    assert "unknown peer: wechaty; there are itchat-uos, itchat" in capsys.readouterr().err
+    assert "unknown peer: wechaty; there are itchat-uos, itchat, wecom-aibot-sdk" in capsys.readouterr().err

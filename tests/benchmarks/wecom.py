@@ -1,0 +1,190 @@
+"""The bridge beside wecom-aibot-sdk at the simulated gateway of WeCom; `peers.py` runs both in turns.
+
+A burst stays below what the bridge takes while its store waits, and commands go to several chats, since WeCom takes 30
+a minute for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from tests.benchmarks.measures import (
+    PLAIN,
+    STARTED_PROGRAM,
+    Counter,
+    Publisher,
+    RemoteSimulator,
+    process_seconds,
+    rss,
+)
+from tests.benchmarks.turns import PATIENCE, PRODUCT, SUBSCRIPTIONS_LOG, Measure, Runner
+from tests.support.broker import Mosquitto, mosquitto
+from tests.support.clients import CLIENTS
+from tests.support.process import BridgeProcess
+from tests.support.subscriber import Subscriber
+from tests.support.wecom_home import BOT, WeComPhone
+from wx2mqtt.simulator.wecom.people import userid_of
+
+PEER = "wecom-aibot-sdk"
+BURST = 900
+ONE_BY_ONE = 100
+COMMANDS = 150
+CALM_COMMANDS = 60
+CHATS = 10
+IDLE_SECONDS = 20.0
+PROGRAM = Path(__file__).with_name("wecom_peer.py")
+PEOPLE = [userid_of(f"friend{number}") for number in range(1, CHATS + 1)]
+
+
+async def burst(runner: Runner) -> float:
+    """Returns texts a second, from the first to the last one at a subscriber."""
+    with Counter(runner.broker, BURST, runner.incoming) as counter:
+        await runner.phone.post("wecom/say", **{"from": "friend1", "text": "{n}", "count": BURST})
+        await asyncio.wait_for(asyncio.to_thread(counter.wait), PATIENCE)
+    return (BURST - 1) / counter.seconds
+
+
+async def burst_cpu(runner: Runner) -> float:
+    """Returns texts a second of the program's own CPU."""
+    before = process_seconds(runner.pid)
+    await burst(runner)
+    return BURST / (process_seconds(runner.pid) - before)
+
+
+async def one_message(runner: Runner) -> float:
+    """Returns how often a second a text could go from the phone to a subscriber, one by one (median)."""
+    took: list[float] = []
+    with Subscriber(runner.broker.port, runner.incoming) as subscriber:
+        for number in range(ONE_BY_ONE):
+            since, began = subscriber.count, time.monotonic()
+            await runner.phone.post("wecom/say", **{"from": "friend1", "text": f"{number}"})
+            received = await asyncio.to_thread(subscriber.wait, runner.incoming, since=since)
+            took.append(received.at - began)
+    return 1 / statistics.median(took)
+
+
+async def commands(runner: Runner) -> float:
+    """Returns commands a second, of many at once to several chats, from the first publish to WeCom's acceptance."""
+    before = len(await runner.phone.get("wecom/sent"))
+    began = time.monotonic()
+    with Publisher(runner.broker) as publisher:
+        for number in range(COMMANDS):
+            publisher.client.publish(f"{runner.outgoing}/{PEOPLE[number % CHATS]}", f"{number}", qos=1)
+        await _wait_sent(runner, before + COMMANDS)
+    return COMMANDS / (time.monotonic() - began)
+
+
+async def calm_command(runner: Runner) -> float:
+    """Returns how often a second a command could go from its publish to WeCom, one by one (median)."""
+    took: list[float] = []
+    before = len(await runner.phone.get("wecom/sent"))
+    with Publisher(runner.broker) as publisher:
+        for number in range(1, CALM_COMMANDS + 1):
+            began = time.monotonic()
+            publisher.client.publish(f"{runner.outgoing}/{PEOPLE[number % CHATS]}", f"{number}", qos=1)
+            await _wait_sent(runner, before + number)
+            took.append(time.monotonic() - began)
+    return 1 / statistics.median(took)
+
+
+async def _wait_sent(runner: Runner, count: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while count > (known := len(await runner.phone.get("wecom/sent"))):
+            await runner.phone.get("wecom/sent", after=known, wait=PATIENCE)
+
+
+async def start(runner: Runner) -> float:
+    """Returns how often a second it could start: from the start of the process to online."""
+    return 1 / runner.start_seconds
+
+
+async def idle_memory(runner: Runner) -> float:
+    """Returns the resident megabytes after a while without anything to do."""
+    await asyncio.sleep(IDLE_SECONDS)  # a measure, not a test
+    return rss(runner.pid)
+
+
+MEASURES: dict[str, Measure] = {
+    "start of the process to online, 1 / s": start,
+    "resident and idle, MB": idle_memory,
+    f"burst of {BURST:,} texts to a subscriber, rate": burst,
+    "the same, per second of the program's CPU": burst_cpu,
+    "one message, phone to subscriber, 1 / p50": one_message,
+    f"{COMMANDS} commands at once over {CHATS} chats, rate": commands,
+    "a command in calm, publish to WeCom, 1 / p50": calm_command,
+}
+
+
+@asynccontextmanager
+async def running(name: str, folder: Path) -> AsyncIterator[Runner]:
+    """A simulated gateway with people, a broker, and the program, online."""
+    is_product = name == PRODUCT
+    simulator = RemoteSimulator()
+    phone = WeComPhone(simulator.url)
+    try:
+        with (
+            mosquitto(folder / "broker", PLAIN, log=SUBSCRIPTIONS_LOG) as broker,
+            Subscriber(broker.port, "wx/login/#", "peer/state") as subscriber,
+        ):
+            await phone.post("people", friends=CHATS)
+            await phone.post("wecom/settings", needs_first_message=False)
+            program = _product if is_product else _peer
+            began = time.monotonic()
+            with program(folder, simulator.url, broker) as pid:
+                state = "wx/login/state" if is_product else "peer/state"
+                await asyncio.to_thread(subscriber.wait_body, state, state="online", timeout=PATIENCE)
+                seconds = time.monotonic() - began
+                await phone.wait("online")
+                yield Runner(
+                    pid=pid,
+                    phone=phone,
+                    broker=broker,
+                    incoming=f"wx/in/{PEOPLE[0]}" if is_product else "peer/in",
+                    outgoing="wx/out" if is_product else "peer/out",
+                    start_seconds=seconds,
+                )
+    finally:
+        await phone.close()
+        simulator.close()
+
+
+@contextmanager
+def _product(folder: Path, url: str, broker: Mosquitto) -> Iterator[int]:
+    """The bridge without receipts, which the peer does not send either."""
+    account = {
+        "backend": "wecom",
+        "endpoint": url,
+        "wecom": {**BOT, "receipt": None},
+        "contacts": {userid: {"wecom": userid} for userid in PEOPLE},
+        "send": {"per_minute": 0},
+    }
+    settings = {
+        "mqtt": {"url": broker.url},
+        "accounts": {"home": account},
+        "log": {"level": "warning", "format": "json"},
+    }
+    with BridgeProcess(folder / "bridge", settings, program=STARTED_PROGRAM) as bridge:
+        yield bridge.pid
+
+
+@contextmanager
+def _peer(folder: Path, url: str, broker: Mosquitto) -> Iterator[int]:
+    socket_url = f"ws{url.removeprefix('http')}/"
+    arguments = [str(broker.port), socket_url, BOT["bot_id"], BOT["secret"]]
+    environment = {**os.environ, "PYTHONPATH": str(CLIENTS[PEER].folder), "PYTHONWARNINGS": "ignore"}
+    process = subprocess.Popen(
+        [sys.executable, str(PROGRAM), *arguments], env=environment, cwd=folder, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait(10)

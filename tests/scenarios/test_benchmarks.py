@@ -1,0 +1,43 @@
+"""The benchmarks that compare ways and programs run, on small numbers; what they measure is not judged here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import measures, posts, wecom
+from tests.benchmarks.turns import PRODUCT, compare
+from tests.support.story import installed
+
+SMALL = {"BURST": 20, "ONE_BY_ONE": 3, "COMMANDS": 20, "CALM_COMMANDS": 3, "IDLE_SECONDS": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (wecom, posts, measures):
+        for name, value in SMALL.items():
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(posts, "TURNS", 1)
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+async def test_posts_are_measured_beside_commands_over_mqtt(tmp_path: Path) -> None:
+    rows = await posts.posts(tmp_path)
+    assert [row.what.strip().partition(" ")[0] for row in rows] == ["20", "of", "one", "of"]
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+async def test_the_bridge_is_measured_on_wecom(tmp_path: Path) -> None:
+    async with wecom.running(PRODUCT, tmp_path) as runner:
+        for what, measure in wecom.MEASURES.items():
+            assert await measure(runner) > 0, what
+
+
+@pytest.mark.client
+@pytest.mark.usefixtures("with_mosquitto")
+async def test_it_takes_turns_with_wecom_aibot_sdk(capsys: pytest.CaptureFixture[str]) -> None:
+    installed(wecom.PEER)
+    await compare([wecom.PEER], 1, wecom.running, wecom.MEASURES)
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(wecom.MEASURES)
