@@ -102,7 +102,8 @@ def _run_frames(data: bytes) -> None:
 def _check_scan(data: bytes) -> None:
     answer = parse_json(data)
     code = qr.read_scan_code(answer)
-    assert code is None or code.url.startswith(("http://", "https://", "HTTP"))
+    assert code is None or code.url.lower().startswith(("http://", "https://"))
+    assert code is None or code.url.isprintable()
     if code is not None:
         _check_url(qr.query_url("https://a", code.scode))
     scan = qr.read_scan(answer)

@@ -11,6 +11,7 @@ from tests.support.backend_options import backend_options
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.wecom_gateway import Gateway
 from wx2mqtt.clock import Clock
+from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Cursor, Message
 from wx2mqtt.wechat.backend import LoggedIn, LoginStep
 from wx2mqtt.wechat.registry import backend_entry
@@ -45,11 +46,15 @@ class Vault:
     def __init__(self, saved: Mapping[str, object] | None = None) -> None:
         self.saved: Any = saved
         self.saves = 0
+        #: Each save raises it.
+        self.failure: StoreError | None = None
 
     async def load(self) -> Any:
         return self.saved
 
     async def save(self, session: Mapping[str, object]) -> None:
+        if self.failure is not None:
+            raise self.failure
         self.saved = dict(session)
         self.saves += 1
 

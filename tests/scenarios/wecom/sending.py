@@ -30,7 +30,9 @@ class SetClock:
         self.ahead = 0.0
         real = Clock()
         self.clock = Clock(
-            monotonic=lambda: real.monotonic() + self.ahead, boot_time=lambda: real.boot_time() + self.ahead
+            wall=lambda: real.wall() + self.ahead,
+            monotonic=lambda: real.monotonic() + self.ahead,
+            boot_time=lambda: real.boot_time() + self.ahead,
         )
 
 
@@ -41,7 +43,8 @@ async def connected_client(gateway: Gateway, **options: Any) -> AsyncIterator[We
     made_of = backend_options(**{**unnamed, **options})
     http = WeComHttp(made_of)
     client = WeComClient(made_of, http, None)
-    client.use(SavedBot(bot_id="aibK1", secret="geheim"))
+    await client.load()
+    client.use(client.saved or SavedBot(bot_id="aibK1", secret="geheim", endpoint=gateway.endpoint))
     try:
         await client.subscribe()
         gateway.requests.clear()

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.wecom.logins import Vault
 from tests.scenarios.wecom.sending import FAMILY, SetClock, connected_client, file_draft, text_draft
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.loop_turns import longest_turn
 from tests.support.wecom_gateway import Gateway
 from tests.support.wecom_uploads import FINISH, INIT, PIECE, SEND, Uploads
-from wx2mqtt.errors import Rejected, Throttled, Unreachable
+from wx2mqtt.errors import Rejected, StoreFull, Throttled, Unreachable
 from wx2mqtt.model import Draft, Kind
 from wx2mqtt.wechat.wecom import connection as connection_module
 from wx2mqtt.wechat.wecom.client import WeComClient
@@ -170,6 +171,47 @@ async def test_thirty_uploads_a_minute_and_the_next_one_later(gateway, uploads, 
         assert [command for command, _ in uploads.log].count(INIT) == 30
         clock.ahead = 61
         await uploaded(uploader, late)
+
+
+async def test_uploads_of_the_process_before_count_too(gateway, uploads, tmp_path: Path):
+    clock, vault = SetClock(), Vault()
+    async with connected_client(gateway, clock=clock.clock, credentials=vault) as client:
+        uploader = Uploader(client)
+        for number in range(20):
+            await uploaded(uploader, file_draft(tmp_path, b"hello %d" % number))
+    clock.ahead = 30
+    async with connected_client(gateway, clock=clock.clock, credentials=vault) as client:
+        uploader = Uploader(client)
+        for number in range(10):
+            await uploaded(uploader, file_draft(tmp_path, b"more %d" % number))
+    async with connected_client(gateway, clock=clock.clock, credentials=vault) as client:
+        late = file_draft(tmp_path, b"late one")
+        with pytest.raises(Unreachable, match="30 files a minute"):
+            await uploaded(Uploader(client), late)
+        assert [command for command, _ in uploads.log].count(INIT) == 30
+        clock.ahead = 61
+        await uploaded(Uploader(client), late)
+
+
+async def test_an_upload_that_cannot_be_saved_does_not_begin(gateway, uploads, tmp_path: Path):
+    vault = Vault()
+    async with connected_client(gateway, credentials=vault) as client:
+        uploader, draft = Uploader(client), file_draft(tmp_path, b"hello")
+        vault.failure = StoreFull()
+        with pytest.raises(Unreachable):
+            await uploaded(uploader, draft)
+        assert INIT not in [command for command, _ in uploads.log]
+        vault.failure = None
+        assert await uploaded(uploader, draft) == ("media-1", Kind.FILE)
+
+
+@pytest.mark.usefixtures("short_answers")
+async def test_a_begin_that_is_repeated_counts_each_time(gateway, uploads, tmp_path: Path):
+    vault = Vault()
+    async with connected_client(gateway, credentials=vault) as client:
+        uploads.faults[INIT].append(None)
+        await uploaded(Uploader(client), file_draft(tmp_path, b"hello"))
+    assert len(vault.saved["uploads"]) == 2
 
 
 async def test_a_file_that_has_become_shorter_is_a_bad_file(client, uploads, tmp_path: Path):

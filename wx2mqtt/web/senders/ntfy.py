@@ -256,7 +256,7 @@ def _command_fields(options: Mapping[str, str], body: RequestBody) -> dict[str, 
     filename, address = options.get("filename", ""), options.get("attach", "")
     text = _text_of(options)
     if address:
-        fields |= {"kind": _kind_of(filename or urlsplit(address).path), "url": address}
+        fields |= {"kind": _kind_of(filename or _path_of(address)), "url": address}
     elif body.file is None:
         return {**fields, "text": text or EMPTY_MESSAGE}
     if text:
@@ -264,6 +264,14 @@ def _command_fields(options: Mapping[str, str], body: RequestBody) -> dict[str, 
     if filename or (body.file is not None and not body.file.name):
         fields["name"] = filename or DEFAULT_FILENAME
     return fields
+
+
+def _path_of(address: str) -> str:
+    """Returns the path of an address; empty for one that is refused later, as any wrong `url`."""
+    try:
+        return urlsplit(address).path
+    except ValueError:
+        return ""
 
 
 def _priority_keys(text: str) -> Mapping[str, Json]:

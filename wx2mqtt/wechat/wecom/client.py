@@ -10,7 +10,8 @@ Login flow, receiver and sender use it:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -85,6 +86,7 @@ class WeComClient:
             clock=options.clock, text=self.text, observe=options.observe, endpoint=options.endpoint
         )
         self._connection: WeComConnection | None = None
+        self._save_order = asyncio.Lock()
         #: The saved login; None where there is none.
         self.saved: SavedBot | None = None
         self._loaded = False
@@ -171,6 +173,18 @@ class WeComClient:
         if newest != known:
             await self._save_if_possible(replace(self.bot, chats=newest))
 
+    async def save_uploads(self, begun_at: Sequence[int]) -> None:
+        """Saves when uploads of this bot began, before the newest does. Raises `Unreachable`.
+
+        So a process that is killed meanwhile never has more uploads than WeCom takes.
+        """
+        if not self.clock.lease.is_valid:  # the account and its login are another instance's now
+            raise Unreachable(self.text("no_connection"))
+        try:
+            await self._save(replace(self.bot, uploads=tuple(begun_at)))
+        except StoreError as why:
+            raise Unreachable(str(why)) from None
+
     async def record_alive(self, *, at_once: bool = False) -> None:
         """Saves now and then that the connection is alive, from which the next gap is counted.
 
@@ -192,10 +206,12 @@ class WeComClient:
             log.error("login not saved", reason=str(why))
 
     async def _save(self, bot: SavedBot) -> None:
-        await self._credentials.save(bot.to_saved())
-        self.saved = bot
+        """Saves a change, in the order of the calls; later ones build on it. Raises `StoreError`."""
         if self._current is not None:
             self._current = bot
+        async with self._save_order:
+            await self._credentials.save(bot.to_saved())
+            self.saved = bot
 
     # The connection
 

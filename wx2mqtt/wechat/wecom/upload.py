@@ -8,6 +8,8 @@
 A piece without an answer is repeated, since WeCom ignores what it has already. After a lost connection the
 next call goes on where this one stopped. What WeCom refuses as a picture or a video is uploaded as a file.
 
+How many uploads begin is bounded by WeCom for a bot. The bridge counts them, also over a restart.
+
 No failure here leaves an outcome unknown: nobody sees an uploaded file before a message with it is sent.
 """
 
@@ -36,6 +38,7 @@ from wx2mqtt.wechat.wecom.protocol.endpoints import (
 from wx2mqtt.wechat.wecom.protocol.frames import FrameCommand
 from wx2mqtt.wechat.wecom.protocol.media import PIECE_BYTES, piece_count
 from wx2mqtt.wechat.wecom.protocol.requests import JsonBody
+from wx2mqtt.wechat.wecom.protocol.session import COUNTED_UPLOADS
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +47,8 @@ MAX_REQUESTS = 3
 
 # Uploads that are used again, and uploads that may go on.
 UPLOAD_CACHE_SIZE = 32
+
+_LONGEST_COUNTED_SECONDS = max(seconds for _, seconds in MAX_UPLOADS)
 
 # SHA-256 of the file, kind, file name.
 UploadKey = tuple[str, Kind, str]
@@ -80,8 +85,9 @@ class Uploader:
         )
         self._unfinished: OrderedDict[UploadKey, UnfinishedUpload] = OrderedDict()
         self._piece_lock = asyncio.Lock()
-        #: When uploads began, of those that count for the limits.
-        self._begun_at: deque[float] = deque(maxlen=max(count for count, _ in MAX_UPLOADS))
+        #: When uploads began, of those that count for the limits; in seconds of the clock that goes on while
+        #: the machine sleeps. Those of the process before come from the saved login.
+        self._begun_at = deque(self._saved_times(), maxlen=COUNTED_UPLOADS)
 
     async def ensure_uploaded(self, draft: Draft) -> UploadedMedia:
         """Returns the attachment of a draft as a message sends it, uploaded now or in the last three days.
@@ -157,7 +163,6 @@ class Uploader:
         """Announces a file."""
         blob = attachment.blob
         md5 = await attachments.read_md5(attachment.file, self._client.text("bad_file"))
-        self._count_upload()
         begun_at = self._clock.boot_time()
         body = requests.upload_begin(kind, attachment.name, blob.size, piece_count(blob.size), md5)
         answer = await self._request(FrameCommand.UPLOAD_BEGIN, body)
@@ -167,13 +172,26 @@ class Uploader:
             self._unfinished.popitem(last=False)
         return upload
 
-    def _count_upload(self) -> None:
-        """Counts an upload that begins. Raises `Unreachable` where WeCom takes no further one yet."""
+    async def _count_upload(self) -> None:
+        """Counts and saves an upload that begins. Raises `Unreachable` where WeCom takes none yet.
+
+        WeCom may count one without an answer, so each repetition counts, too. What cannot be saved does not
+        begin.
+        """
         now = self._clock.boot_time()
         for count, seconds in MAX_UPLOADS:
             if len(self._begun_at) >= count and now - self._begun_at[-count] < seconds:
                 raise Unreachable(self._client.text("too_many_uploads"))
         self._begun_at.append(now)
+        now_ms = self._clock.now
+        ages = (now - begun_at for begun_at in self._begun_at)
+        counted = [now_ms - round(age * 1000) for age in ages if age < _LONGEST_COUNTED_SECONDS]
+        await self._client.save_uploads(counted)
+
+    def _saved_times(self) -> list[float]:
+        """Returns when the saved uploads began. Where the system clock was set back, some begin now."""
+        now, now_ms = self._clock.boot_time(), self._clock.now
+        return [now - max(0, now_ms - begun_at) / 1000 for begun_at in self._client.bot.uploads]
 
     async def _send_piece(self, upload: UnfinishedUpload, attachment: Attachment) -> None:
         async with self._piece_lock:
@@ -192,15 +210,16 @@ class Uploader:
 
         Raises the errors of `WeComClient.request`, and `Unreachable` in place of `OutcomeUnknown`.
         """
-        for _ in range(MAX_REQUESTS - 1):
+        for attempt in range(1, MAX_REQUESTS + 1):
+            if command is FrameCommand.UPLOAD_BEGIN:
+                await self._count_upload()
             try:
                 return await self._client.request(command, body)
-            except OutcomeUnknown:
+            except OutcomeUnknown as why:
+                if attempt == MAX_REQUESTS:
+                    raise Unreachable(str(why)) from None
                 log.info("no answer, repeated", call=command)
-        try:
-            return await self._client.request(command, body)
-        except OutcomeUnknown as why:
-            raise Unreachable(str(why)) from None
+        raise AssertionError
 
     def _require_text(self, answer: JsonObject, key: str) -> str:
         """Returns a text of an answer. Raises `Unreachable` without it."""

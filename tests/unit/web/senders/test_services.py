@@ -177,6 +177,7 @@ def ntfy(headers=None, query=None, data=b"", file=None, user="me"):
             b"",
             {"kind": "video", "url": "https://cam/clip", "name": "clip.mp4"},
         ),
+        ({"attach": "t://["}, {}, b"rang", {"kind": "file", "url": "t://[", "text": "rang"}),
     ],
 )
 def test_a_message_of_ntfy(headers, query, data, fields):

@@ -74,11 +74,18 @@ def read_scan_code(answer: JsonObject) -> ScanCode | None:
     """Reads the answer to `generate_url`; returns None where it has no code."""
     data = read_object(answer, "data")
     scode, url = read_text(data, "scode"), read_text(data, "auth_url")
+    return ScanCode(url=url, scode=scode) if scode and _is_address(url) else None
+
+
+def _is_address(url: str) -> bool:
+    """Returns whether a phone can open what is drawn; `urlsplit` ignores line breaks."""
+    if len(url) > MAX_URL_CHARACTERS or not url.isprintable() or " " in url:
+        return False
     try:
-        is_address = urlsplit(url).scheme in {"http", "https"} and len(url) <= MAX_URL_CHARACTERS
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
-        is_address = False
-    return ScanCode(url=url, scode=scode) if scode and is_address else None
+        return False
 
 
 def read_scan(answer: JsonObject) -> ScanAnswer:

@@ -16,12 +16,15 @@ from enum import StrEnum
 from wx2mqtt.model import Handle
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
-from wx2mqtt.wechat.wecom.protocol.endpoints import QR_HOST, SOCKET_URL
+from wx2mqtt.wechat.wecom.protocol.endpoints import MAX_UPLOADS, QR_HOST, SOCKET_URL
 
 NAME = "wecom"
 
 # Chats that are remembered; the newest ones.
 MAX_CHATS = 2000
+
+# Uploads that are remembered; the newest ones: as many as the largest limit counts.
+COUNTED_UPLOADS = max(count for count, _ in MAX_UPLOADS)
 
 
 class End(StrEnum):
@@ -68,6 +71,9 @@ class SavedBot:
     alive: int = 0
     #: Those in which somebody has written, the newest last.
     chats: tuple[Handle, ...] = ()
+    #: When uploads began, of those that WeCom's limits may still count, the oldest first; in milliseconds
+    #: since 1970.
+    uploads: tuple[int, ...] = ()
 
     @property
     def is_scanned(self) -> bool:
@@ -84,6 +90,7 @@ class SavedBot:
             "reason": self.reason,
             "alive": self.alive,
             "chats": list(self.chats),
+            "uploads": list(self.uploads),
         }
 
 
@@ -98,7 +105,7 @@ def read_saved_bot(saved: JsonObject) -> SavedBot | None:
     if not is_saved_login(saved) or not bot_id:
         return None
     ended = read_text(saved, "ended")
-    chats = saved.get("chats")
+    chats, uploads = saved.get("chats"), saved.get("uploads")
     written = (chat for chat in chats if isinstance(chat, str)) if isinstance(chats, list) else ()
     return SavedBot(
         bot_id=bot_id,
@@ -109,7 +116,13 @@ def read_saved_bot(saved: JsonObject) -> SavedBot | None:
         reason=read_text(saved, "reason"),
         alive=max(0, read_number(saved, "alive")),
         chats=with_newest((), written),
+        uploads=_read_times(uploads)[-COUNTED_UPLOADS:],
     )
+
+
+def _read_times(value: object) -> tuple[int, ...]:
+    items = value if isinstance(value, list) else ()
+    return tuple(sorted(item for item in items if type(item) is int and item >= 0))
 
 
 def with_newest(chats: Iterable[Handle], written: Iterable[str]) -> tuple[Handle, ...]:

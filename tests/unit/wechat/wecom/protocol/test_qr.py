@@ -31,6 +31,10 @@ def test_a_code_has_an_address_to_draw():
         {"data": {"scode": "s"}},
         {"data": {"scode": "s", "auth_url": "javascript:1"}},
         {"data": {"scode": "s", "auth_url": "http://[x"}},
+        {"data": {"scode": "s", "auth_url": "http:"}},
+        {"data": {"scode": "s", "auth_url": "https:///ai"}},
+        {"data": {"scode": "s", "auth_url": "ht\ntps://x"}},
+        {"data": {"scode": "s", "auth_url": "https://x/a b"}},
         {"data": {"scode": "", "auth_url": "https://x"}},
     ],
 )
