@@ -25,8 +25,8 @@ from tests.docs.limit_rows import (
 from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, buttons, limits
 from wx2mqtt.app import operations, redaction
-from wx2mqtt.bridge import inbound_rows, inflight, outbox_rows, retained_commands, view
-from wx2mqtt.bridge.commands import alert_queue, file_preparation, results, validation, waiting_commands
+from wx2mqtt.bridge import inbound_rows, inflight, outbox_rows, retained_commands, text_split, view
+from wx2mqtt.bridge.commands import alert_queue, file_preparation, results, waiting_commands
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import connection_errors, packets, reconnect
@@ -190,7 +190,7 @@ _BRIDGE_LIMITS = (
     limit("a file that goes out (iLink)", ilink_endpoints.MAX_FILE_BYTES, "bytes", TOO_LARGE),
     limit(
         "messages for one long text",
-        validation.MAX_TEXT_PARTS,
+        text_split.MAX_TEXT_PARTS,
         "messages",
         "result `rejected`, code `too_long`",
     ),

@@ -177,6 +177,7 @@ class AccountOperations:
         has_content = command.text or command.path or command.url or command.message_id or row.blob
         if row.result is not None and not has_content:  # of what was refused at once nothing is kept
             raise BadCommand("bad_request", "command_refused", id=row.command_id)
+        await self._components.resolver.split_ahead(row)
         self._components.validator.check(command)
         if not await self._components.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")

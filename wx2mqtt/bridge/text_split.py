@@ -3,6 +3,9 @@
 Only white space between two parts is lost, and no part is blank. The size of a part is that of its text as it
 is sent, which the backend knows (`Capabilities.part_size`): one that escapes markdown sends more than was
 written.
+
+A long text takes longer than the event loop may stand still. Who has one goes through `split_steps` before,
+and lets others run between two steps; afterwards `split_text` only looks the parts up.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import takewhile
 from string import ascii_letters, digits
 
@@ -26,10 +30,22 @@ _SENTENCE = re.compile(rf"[。!?;…]+[{_CLOSING}]*\s*|[.!?;]+[{_CLOSING}]*(?P<b
 _WORD = re.compile(r"\s+|[,、:][”’」』)》】]*")
 _SCHEME_END = "://"
 _ADDRESS_REST = re.compile(r"[!-~]+")
-_SCHEME_CHARACTERS = frozenset(ascii_letters + digits + "+.-")
+_SCHEME_CHARACTERS = ascii_letters + digits + "+.-"
+_SCHEME = re.compile(r"[A-Za-z0-9+.-]*")
+_LETTER = re.compile(r"[A-Za-z]")
 
-# A text is split several times until it is sent: when it is accepted, and for each of its parts.
-_CACHED_TEXTS = 8
+# No border that a part may end at begins behind one of these and ends behind the next other character.
+_OF_BORDERS = re.compile(rf"[\s{_CLOSING}。!?;….,、:]")
+
+# The largest number of messages for one long text: `CommandResolver.send_key` appends two digits.
+MAX_TEXT_PARTS = 99
+
+# Of so many texts it is remembered where their parts are. A text is split several times until it is sent:
+# when it is accepted, and for each of its parts.
+_REMEMBERED_TEXTS = 200
+
+# A text of this share of the limit is split at once, whatever is in it.
+_QUICK_SHARE = 4
 
 # A word, or a letter with its combining characters, that is longer than this is cut.
 _MAX_UNIT_CHARACTERS = 64
@@ -42,11 +58,46 @@ _ZERO_WIDTH_JOINER = "\u200d"
 TextSize = Callable[[str], int]
 
 
+# Where the parts of a text begin and end.
+PartSpans = tuple[tuple[int, int], ...]
+
+# By a hash of the text, which it keeps itself, its length, the limit, and what counts.
+_remembered: OrderedDict[tuple[int, int, int, TextSize], PartSpans] = OrderedDict()
+
+
 def split_text(text: str, limit: int | None, size: TextSize = len) -> tuple[str, ...]:
     """Returns the parts of a text, each of at most `limit` in `size`; with None the text is not split."""
     if limit is None or (len(text) <= limit and size(text) <= limit):
         return (text,)
-    return _split(text, limit, size)
+    key = hash(text), len(text), limit, size
+    spans = _remembered.get(key)
+    if spans is None:
+        spans = tuple(span for span in _part_spans(text, limit, size) if span)
+        _remember(key, spans)
+    return tuple(text[start:end] for start, end in spans)
+
+
+def split_steps(capabilities: Capabilities, text: str, *, markdown: bool = False) -> Iterator[None]:
+    """Computes the parts that `split_for` returns, and yields after each step of this."""
+    limit = capabilities.part_limit
+    size = capabilities.markdown_size if markdown else capabilities.part_size
+    if limit is None or len(text) <= limit // _QUICK_SHARE or len(text) > MAX_TEXT_PARTS * limit:
+        return
+    key = hash(text), len(text), limit, size
+    if key in _remembered:
+        return
+    spans: list[tuple[int, int]] = []
+    for span in _part_spans(text, limit, size):
+        if span:
+            spans.append(span)
+        yield
+    _remember(key, tuple(spans))
+
+
+def _remember(key: tuple[int, int, int, TextSize], spans: PartSpans) -> None:
+    _remembered[key] = spans
+    if len(_remembered) > _REMEMBERED_TEXTS:
+        _remembered.popitem(last=False)
 
 
 def split_for(capabilities: Capabilities, text: str, *, markdown: bool = False) -> tuple[str, ...]:
@@ -68,60 +119,79 @@ def split_question(
     return (*before, last, button_lines(buttons))
 
 
-@lru_cache(maxsize=_CACHED_TEXTS)
-def _split(text: str, limit: int, size: TextSize) -> tuple[str, ...]:
-    parts = []
-    addresses = list(_addresses(text))
+def _part_spans(text: str, limit: int, size: TextSize) -> Iterator[tuple[int, int] | None]:
+    """Yields where each part begins and ends, and None between two steps towards the next one.
+
+    A step takes as long for a long text as for a short one. First come as many characters as fit at most,
+    and these are shortened by how much they exceed the limit.
+    """
+    addresses = Addresses(text)
     start = 0
-    while (most := _fitting(text, start, limit, size)) < len(text):
+    while True:
+        most = min(start + limit, len(text))
+        while (needed := size(text[start:most])) > limit:
+            most = start + max(1, (most - start) * limit // needed)
+            yield None
+        if most == len(text):
+            break
         end = _end(text, start, most, addresses)
         while size(text[start:end].rstrip()) > limit:  # what stood behind a sign changed how it is sent
             end = _end(text, start, end - 1, addresses)
         if part := text[start:end].rstrip():
-            parts.append(part)
+            yield start, start + len(part)
         # The white space at the border may go on.
         blanks = _BLANKS.match(text, end) if end == most else None
         start = blanks.end() if blanks else end
     if text[start:].strip():
-        parts.append(text[start:])
-    return tuple(parts)
+        yield start, len(text)
 
 
-def _fitting(text: str, start: int, limit: int, size: TextSize) -> int:
-    """Returns an index up to which the text from `start` fits, near the last one of these.
+class Addresses:
+    """The addresses of a text with a scheme, such as `https://`; it is read so far as somebody asks."""
 
-    It begins with as many characters as fit at most, and shortens them by how much they exceed the limit.
-    """
-    end = min(start + limit, len(text))
-    while (needed := size(text[start:end])) > limit:
-        end = start + max(1, (end - start) * limit // needed)
-    return end
+    def __init__(self, text: str) -> None:
+        self._text = text
+        #: Where each begins and ends, of those that were found.
+        self._found: list[tuple[int, int]] = []
+        self._searched_to = 0
+        self._colon = text.find(_SCHEME_END)
+
+    def begin_around(self, index: int, start: int) -> int | None:
+        """Returns where the address begins that an index is within, if it is not before `start`."""
+        self._search(index)
+        before = bisect_left(self._found, (index, 0)) - 1
+        if before < 0:
+            return None
+        begin, end = self._found[before]
+        return begin if start <= begin and index < end else None
+
+    def _search(self, index: int) -> None:
+        """Finds all addresses that begin before `index`."""
+        text = self._text
+        while self._colon >= 0 and (self._colon < index or _SCHEME.fullmatch(text, index, self._colon)):
+            colon, rest_begin = self._colon, self._colon + len(_SCHEME_END)
+            before_scheme = text[self._searched_to : colon].rstrip(_SCHEME_CHARACTERS)
+            letter = _LETTER.search(text, self._searched_to + len(before_scheme), colon)
+            self._searched_to = rest_begin
+            if letter and (rest := _ADDRESS_REST.match(text, rest_begin)):
+                self._searched_to = rest.end()
+                self._found.append((letter.start(), rest.end()))
+            self._colon = text.find(_SCHEME_END, self._searched_to)
 
 
-def _addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Yields where each address with a scheme, such as `https://`, begins and ends."""
-    end = 0
-    while (colon := text.find(_SCHEME_END, end)) >= 0:
-        begin = index = colon  # of the scheme, which begins with a letter
-        while index > end and text[index - 1] in _SCHEME_CHARACTERS:
-            index -= 1
-            if text[index] in ascii_letters:
-                begin = index
-        end = colon + len(_SCHEME_END)
-        if begin < colon and (rest := _ADDRESS_REST.match(text, end)):
-            end = rest.end()
-            yield begin, end
-
-
-def _end(text: str, start: int, limit: int, addresses: list[tuple[int, int]]) -> int:
+def _end(text: str, start: int, limit: int, addresses: Addresses) -> int:
     """Returns where the part that begins at `start` ends, at `limit` at the latest."""
     # One more character is read: white space there ends a sentence, and would begin the next part.
     search_end = min(len(text), limit + 1)
     half = start + (limit - start) // 2
+    search_start = half
+    while search_start > start and _OF_BORDERS.match(text, search_start - 1):
+        search_start -= 1  # a border that ends behind the half may begin before it
     for borders in _BORDERS:
-        ends = [min(border[1], limit) for border in borders(text, start, search_end) if border[0] <= limit]
+        spans = borders(text, search_start, search_end)
+        ends = [min(border[1], limit) for border in spans if border[0] <= limit]
         for end in reversed(ends):
-            if half < end and _address_around(end, start, addresses) is None:
+            if half < end and addresses.begin_around(end, start) is None:
                 return end
     return _end_without_border(text, start, limit, addresses)
 
@@ -148,18 +218,9 @@ def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 _BORDERS = (_paragraphs, partial(_spans, _LINE), _sentences, partial(_spans, _WORD))
 
 
-def _address_around(index: int, start: int, addresses: list[tuple[int, int]]) -> int | None:
-    """Returns where the address begins that an index is within, if it is not before `start`."""
-    before = bisect_left(addresses, (index, 0)) - 1
-    if before < 0:
-        return None
-    begin, end = addresses[before]
-    return begin if start <= begin and index < end else None
-
-
-def _end_without_border(text: str, start: int, limit: int, addresses: list[tuple[int, int]]) -> int:
+def _end_without_border(text: str, start: int, limit: int, addresses: Addresses) -> int:
     """Returns the begin of an address that does not fit, else an index between words or characters."""
-    address_begin = _address_around(limit, start, addresses)
+    address_begin = addresses.begin_around(limit, start)
     if address_begin is not None and address_begin > start:
         return address_begin
     for is_within_unit in (_is_within_word, is_within_character):

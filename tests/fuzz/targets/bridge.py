@@ -21,7 +21,7 @@ from wx2mqtt.app import control_socket, redaction
 from wx2mqtt.bridge import attachment_checks
 from wx2mqtt.bridge.answer_attempts import card_id, card_in
 from wx2mqtt.bridge.people import directory, evidence, topic_names
-from wx2mqtt.bridge.text_split import split_question, split_text
+from wx2mqtt.bridge.text_split import split_for, split_question, split_steps, split_text
 from wx2mqtt.buttons import MAX_ANSWER_CHARACTERS, answer_form, button_lines
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.local_files import open_file
@@ -53,7 +53,8 @@ def _run_validation(data: bytes) -> None:
     topics = ("wx/out/wife", "wx/out/wife/image", "wx/bridge/request/send", "wx/bridge/request/recall")
     found = [_BENCH.new(data, topic, response_topic="answers/x", correlation=data[:8]) for topic in topics]
     with suppress(BadCommand):
-        found.append(_BENCH.judge.validate_fields("wife", read_request(data, COMMAND_JSON)))
+        fields = read_request(data, COMMAND_JSON)
+        found.append(_LOOP.run_until_complete(_BENCH.judge.validate_fields("wife", fields)))
     for new in found:
         assert new.command_id
         assert replies_text(new.replies)
@@ -104,6 +105,9 @@ def _run_split(data: bytes) -> None:
         assert "".join(parts).translate(_WITHOUT_BLANKS) == text.translate(_WITHOUT_BLANKS)
     assert all(_escaped_size(part) <= 200 for part in split_text(text, 200, _escaped_size))
     assert split_text(text, None) == (text,)
+    parts = split_for(CAPABILITIES, text)
+    assert not any(split_steps(CAPABILITIES, text))
+    assert split_for(CAPABILITIES, text) == parts
     assert len(plain_text(text)) <= 200
 
 
@@ -407,7 +411,8 @@ TARGETS = (
         name="bridge.text_split",
         run=_run_split,
         parsers=(
-            *("bridge.text_split:split_text", "bridge.text_split:is_within_character"),
+            *("bridge.text_split:split_text", "bridge.text_split:split_steps"),
+            *("bridge.text_split:Addresses.begin_around", "bridge.text_split:is_within_character"),
             "mqtt.payloads:plain_text",
         ),
         seeds=(_LONG_TEXT.encode(), (_LONG_TEXT * 20).encode()),

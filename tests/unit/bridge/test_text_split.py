@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 import unicodedata
 from dataclasses import replace
 
@@ -11,9 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cost import is_in_proportion, repeated
+from tests.support.loop_turns import longest_turn
 from tests.support.rows import every_row
 from tests.unit.bridge.outgoing import CAPABILITIES
-from wx2mqtt.bridge.text_split import _split, split_for, split_text
+from wx2mqtt.bridge.commands.resolver import split_ahead
+from wx2mqtt.bridge.text_split import MAX_TEXT_PARTS, _part_spans, split_for, split_text
+from wx2mqtt.model import Command
+from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as ILINK
+from wx2mqtt.wechat.wecom.protocol.endpoints import CAPABILITIES as WECOM
 
 SIGNS = st.sampled_from(
     [
@@ -131,8 +138,7 @@ def test_a_text_of_any_part_again_and_again_costs_no_more_than_in_proportion(par
     """198,000 letters without a blank took 2.6 s and more, each time that the parts were needed."""
 
     def work(size: int) -> None:
-        _split.cache_clear()
-        split_text(repeated(part, size), 2000)
+        list(_part_spans(repeated(part, size), 2000, len))
 
     assert is_in_proportion(work, 198_000)
     text = repeated(part, 198_000)
@@ -140,8 +146,17 @@ def test_a_text_of_any_part_again_and_again_costs_no_more_than_in_proportion(par
 
 
 def test_the_parts_of_a_text_are_computed_once():
+    measured: list[str] = []
+
+    def size(text: str) -> int:
+        measured.append(text)
+        return len(text)
+
     text = "word " * 30_000
-    assert split_text(text, 2000) is split_text(text, 2000)
+    parts = split_text(text, 2000, size)
+    measured.clear()
+    assert split_text(text, 2000, size) == parts
+    assert measured == []
 
 
 @pytest.mark.parametrize(
@@ -192,3 +207,60 @@ def test_a_text_in_markdown_has_a_size_of_its_own():
     able = replace(CAPABILITIES, part_limit=10, part_size=sent_size, markdown_size=len)
     assert split_for(able, "!" * 10, markdown=True) == ("!" * 10,)
     assert split_for(able, "!" * 10) == ("!" * 5, "!" * 5)
+
+
+LONGEST_CHARACTERS = MAX_TEXT_PARTS * (WECOM.part_limit or 0)
+MAX_TURN_SECONDS = 0.02
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "Temperature *21.5* °C in [living_room], see https://home.example/a_b_c?x=1_2 & so on.\n",
+        "今天的温度是二十一度，请关窗。",
+        "word ",
+        "a\n",
+        "\t\tx\n",
+        "1. \n",
+        "https://a_b ",
+        "://",
+        "&amp;",
+        "\n\n\n\n\nx",
+        "\n" + "\t" * 2400 + "x" + " http://a_b" * 1800,
+    ],
+    ids=[
+        "lines",
+        "chinese",
+        "words",
+        "short",
+        "indented",
+        "list",
+        "addresses",
+        "schemes",
+        "entities",
+        "empty",
+        "mixed",
+    ],
+)
+async def test_the_longest_text_lets_others_run_while_it_is_split(part):
+    """On WeCom, whose markdown is measured at every border, one of 2 MB took up to 18 seconds at once."""
+    text = repeated(part, LONGEST_CHARACTERS)
+    assert (
+        await longest_turn(asyncio.create_task(split_ahead(Command(user="me", text=text), WECOM)))
+        < MAX_TURN_SECONDS
+    )
+    started = time.thread_time()
+    parts = split_for(WECOM, text)
+    assert time.thread_time() - started < MAX_TURN_SECONDS
+    assert bare("".join(parts)) == bare(text)
+
+
+async def test_what_was_split_ahead_are_the_same_parts():
+    text = repeated("Nobody is *at home*; see https://a_b/c_d.\n", 100_000)
+    parts = tuple(text[slice(*span)] for span in filter(None, _part_spans(text, 20_480, WECOM.part_size)))
+    await split_ahead(Command(user="me", text=text), WECOM)
+    assert split_for(WECOM, text) == parts
+    await split_ahead(Command(user="me", text=text), ILINK)
+    assert split_for(ILINK, text) == tuple(
+        text[slice(*span)] for span in filter(None, _part_spans(text, 2000, len))
+    )

@@ -145,6 +145,8 @@ class CommandProgress:
         2. Where that fails, since the owner may have dropped `next_row`, one holds the results alone.
         3. Where that fails, too, the commands have their results already, and nothing is stored.
         """
+        for row, _ in results:  # one that expired was perhaps never sent by this process
+            await self._resolver.split_ahead(row)
         finished = []
         for row, result in results:
             current = queue.find(row.id) or row  # it may have more reply targets
@@ -292,6 +294,7 @@ class SendAttempts:
                 continue
             # When an attempt was made is not stored: it was between acceptance and result
             ended = row.result.time if row.result else now_ms()
+            await self._resolver.split_ahead(row)
             self._expect_lost_caption(row, chat, ended)
             echo = self._resolver.expected_echo(row) if row.unanswered else None
             if len(members) > 1:

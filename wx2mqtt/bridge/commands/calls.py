@@ -115,17 +115,17 @@ class CommandCalls:
         Raises `CallRefused`, and `StoreError` where the store does not take it: nothing is stored then.
         """
         if not content:
-            return await self._accept(self._validated(user, fields, sender, upload), wait)
+            return await self._accept(await self._validated(user, fields, sender, upload), wait)
         async with self._repetitions:
-            new = self._validated(user, fields, sender, upload)
+            new = await self._validated(user, fields, sender, upload)
             command = replace(new.command, content=content)
             first = await self._find_first(command)
             return first or await self._accept(replace(new, command=command), wait)
 
-    def _validated(
+    async def _validated(
         self, user: str, fields: Mapping[str, Json], sender: str, upload: Blob | None
     ) -> NewCommand:
-        return self._validator.validate_fields(user, fields, sender=sender, upload=upload)
+        return await self._validator.validate_fields(user, fields, sender=sender, upload=upload)
 
     async def _find_first(self, command: Command) -> AcceptedCall | None:
         """Returns the command of which this one is a repetition, None where it is none.

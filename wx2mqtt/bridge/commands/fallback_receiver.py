@@ -100,7 +100,7 @@ class FallbackReceiver:
             if known is None and not await self._can_send():
                 log.info("asked as a fallback, and cannot send now", by=message.account)
                 return AlertOutcome.FAILED
-            new = self._new_command(command_id, fingerprint, user, message)
+            new = await self._new_command(command_id, fingerprint, user, message)
             result = await self._result_of(known, new)
             if result is None or (known is not None and result.status is Status.EXPIRED):
                 continue  # its id was taken meanwhile, or its time was over with the process before
@@ -117,7 +117,7 @@ class FallbackReceiver:
         is_throttled = calls.throttled_seconds > TEXT_WAIT_SECONDS
         return calls.may_send and not is_throttled and not self._is_stopped
 
-    def _new_command(
+    async def _new_command(
         self, command_id: str, fingerprint: str, user: str, message: FallbackMessage
     ) -> NewCommand:
         """Returns the command: it neither waits for a window nor has a fallback of its own."""
@@ -140,7 +140,7 @@ class FallbackReceiver:
                 buttons_from=question.buttons_from,
                 asked_by=question.asked_by,
             )
-        return self._validator.validate_fallback(command, message.account, fingerprint, message.blob)
+        return await self._validator.validate_fallback(command, message.account, fingerprint, message.blob)
 
     async def _result_of(self, known: CommandRow | None, new: NewCommand) -> Result | None:
         """Returns the result of a stored or a new command; None where its id was taken meanwhile."""

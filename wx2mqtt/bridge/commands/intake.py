@@ -142,7 +142,7 @@ class CommandIntake:
 
     async def accept(self, user: str, fields: Mapping[str, Json]) -> None:
         """Accepts a command that did not come from the broker. Raises `StoreError`."""
-        await self._commit([self._validator.validate_fields(user, fields)])
+        await self._commit([await self._validator.validate_fields(user, fields)])
 
     async def accept_own_text(self, new: NewCommand, picture: bytes = b"") -> None:
         """Accepts a text or a picture of the bridge's own (`own_texts.py`). Raises `StoreError`."""

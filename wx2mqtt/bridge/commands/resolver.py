@@ -6,6 +6,7 @@ checks commands before they are accepted.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import structlog
@@ -15,7 +16,7 @@ from wx2mqtt.bridge.answer_attempts import card_id
 from wx2mqtt.bridge.attachments import FILE_KINDS, Attachments
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.recipients import GroupMemberIndex
-from wx2mqtt.bridge.text_split import split_for, split_question
+from wx2mqtt.bridge.text_split import split_for, split_question, split_steps
 from wx2mqtt.buttons import text_with_buttons
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
@@ -99,6 +100,10 @@ class CommandResolver:
         if capabilities.part_limit is None and asked.kind not in FILE_KINDS:
             return (asked.text,)  # the backend takes a text whole
         return message_texts(asked, capabilities)
+
+    async def split_ahead(self, row: CommandRow) -> None:
+        """Computes the parts of a long text and lets others run: then `parts_of` is quick."""
+        await split_ahead(row.command, self._backend.capabilities)
 
     def _shown_text(self, row: CommandRow) -> str:
         """Returns the text of its messages as a whole."""
@@ -226,6 +231,12 @@ def has_file(command: AnyCommand) -> bool:
 def is_caption_next(row: CommandRow, able: Capabilities) -> bool:
     """Returns whether the next message of a file is its caption, as `CommandResolver.is_caption_next`."""
     return has_file(row) and row.parts_sent + 1 < len(message_texts(row.command, able))
+
+
+async def split_ahead(command: Command, able: Capabilities) -> None:
+    """Lets others run while the text of a command is split, as `message_texts` does at once."""
+    for _ in split_steps(able, command.text, markdown=command.markdown):
+        await asyncio.sleep(0)
 
 
 def message_texts(command: Command, able: Capabilities) -> tuple[str, ...]:

@@ -218,6 +218,7 @@ class CommandSender:
            one that finished the command before (`_take_next`).
         4. Calls WeChat, and finishes the members or keeps them for the next attempt.
         """
+        await self.resolver.split_ahead(row)
         if row.unanswered and row.unanswered >= max_unanswered_attempts(row):  # of a caption, after a crash
             await self._give_up_caption(queue, row, OutcomeUnknown())
             return

@@ -30,13 +30,13 @@ from wx2mqtt.bridge.attachment_checks import (
     suggested_kind,
 )
 from wx2mqtt.bridge.attachments import FILE_KINDS
-from wx2mqtt.bridge.commands.resolver import message_texts
+from wx2mqtt.bridge.commands.resolver import message_texts, split_ahead
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.dispatcher import delivery_mark
 from wx2mqtt.bridge.session import LoginSession
-from wx2mqtt.bridge.text_split import split_question
+from wx2mqtt.bridge.text_split import MAX_TEXT_PARTS, split_question
 from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.buttons import text_with_buttons
 from wx2mqtt.clock import now_ms
@@ -64,9 +64,6 @@ from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
-
-# The largest number of messages for one long text: `CommandResolver.send_key` appends two digits.
-MAX_TEXT_PARTS = 99
 
 # Random bytes of the id of a command that brings none.
 COMMAND_ID_BYTES = 8
@@ -121,6 +118,7 @@ class CommandValidator:
                     raise BadCommand("bad_command", "unsupported_topic", known=known)
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
             return self._rejected(command, source, error)
+        await split_ahead(command, self._capabilities)
         return self._validated(command, source)
 
     async def _read_text_topic(self, topic: TextTopic, delivery: Delivery) -> Command:
@@ -167,11 +165,12 @@ class CommandValidator:
         )
         source = self._source_of(delivery, session, answer)
         source = replace(source, replies=(*result_replies, *source.replies))
-        return (
-            self._validated(command, source) if failure is None else self._rejected(command, source, failure)
-        )
+        if failure is not None:
+            return self._rejected(command, source, failure)
+        await split_ahead(command, self._capabilities)
+        return self._validated(command, source)
 
-    def validate_fields(
+    async def validate_fields(
         self, user: str, fields: Mapping[str, Json], *, sender: str = "", upload: Blob | None = None
     ) -> NewCommand:
         """Returns the command that came with these fields in another way than MQTT, accepted or rejected.
@@ -183,6 +182,7 @@ class CommandValidator:
             command = self._read_fields(user, fields, upload)
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
             return self._rejected(Command(user=user), replace(source, payload=encode(fields)), error)
+        await split_ahead(command, self._capabilities)
         new = self._validated(replace(command, sender=sender), source)
         if upload is None or new.result is not None:
             return new
@@ -198,7 +198,7 @@ class CommandValidator:
         check_stored_file(command.kind, upload, limits)
         return command
 
-    def validate_fallback(
+    async def validate_fallback(
         self, command: Command, account: str, fingerprint: str, blob: Blob | None
     ) -> NewCommand:
         """Returns the fallback of a command of another account, accepted or rejected. It has no result topic.
@@ -210,6 +210,7 @@ class CommandValidator:
         if blob is not None and command.kind in limits and blob.size > max_bytes(command.kind, limits):
             new = self._rejected(command, source, file_too_large_error(command.kind, limits))
         else:
+            await split_ahead(command, self._capabilities)
             new = self._validated(command, source)
         return replace(new, fingerprint=fingerprint, blob=blob, fallback_of=account)
 

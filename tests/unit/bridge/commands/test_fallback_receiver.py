@@ -271,7 +271,7 @@ async def _accepted_before(account: Asked) -> NewCommand:
     """Stores the command of an earlier process, which was killed before it sent it."""
     here = account.here
     fingerprint = fallback_receiver._fingerprint_of("wife", SMOKE)
-    new = account.receiver._new_command("a~fallback", fingerprint, "wife", SMOKE)
+    new = await account.receiver._new_command("a~fallback", fingerprint, "wife", SMOKE)
     new = replace(new, accepted=new.accepted - 60_000, expires=new.accepted - 50_000)
     await here.journal.commands.accept([new])
     return new

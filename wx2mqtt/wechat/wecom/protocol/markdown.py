@@ -26,39 +26,45 @@ _FIXED_BLANK = "\u00a0"
 _TAB_BLANKS = 4
 _BLANKS = " \t"
 
-_LINE_BREAK = re.compile(r"\r\n?|\n")
-_WORD = re.compile(r"[^ \t]+")
+_LINE_BREAK = re.compile(r"\r\n?")
+_SINGLE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")
+_SEVERAL_EMPTY_LINES = re.compile(r"\n{3,}")
 
-# Signs that mean something wherever they are.
+# Signs that mean something wherever they are; the backslash must be escaped first.
 _SIGNS = r"\`*_[]<|~"
-_ESCAPES = str.maketrans({sign: f"\\{sign}" for sign in _SIGNS})
-_ESCAPES_IN_ADDRESS = str.maketrans({sign: f"\\{sign}" for sign in _SIGNS if sign != "_"})
 _ENTITY_START = re.compile(r"&(?=#?[0-9A-Za-z]{1,32};)")
 
 # A word with an address stays a link: between letters and digits `_` means nothing, and has no backslash.
 _SCHEME_END = "://"
-_SIGNIFICANT_UNDERLINE = re.compile(r"(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
+_WORD = re.compile(r"[^ \t\n]+")
+_ESCAPED_UNDERLINE = "\\_"
+_ESCAPED_UNDERLINE_WITHIN = re.compile(r"(?<=[0-9A-Za-z])\\_(?=[0-9A-Za-z])")
 
 # Signs that mean something at the begin of a line: heading, quote, list, rule; and a number before a list.
-_LINE_START = re.compile(r"(?:[0-9]{1,9}(?=[.)](?:[ \t]|$))|(?=[#>+=-]))")
+_LINE_SIGNS = "#>+=-"
+_LINE_START = re.compile(rf"^([0-9]{{1,9}}(?=[.)](?:[ \t]|$))|(?=[{_LINE_SIGNS}]))", re.MULTILINE)
+_INDENTED_START = re.compile(r"^([ \t]+)([0-9]{0,9})", re.MULTILINE)
+_AFTER_NUMBER = re.compile(r"[.)](?:[ \t]|$)", re.MULTILINE)
 
 
 def escaped(text: str) -> str:
-    """Returns markdown that is shown as `text` is."""
-    lines = [line.rstrip(_BLANKS) for line in _LINE_BREAK.split(text)]
-    while lines and not lines[-1]:
-        lines.pop()
-    result = ""
-    empty_count = 0
-    for line in lines:
-        if not line:
-            empty_count += 1
-            continue
-        if result:
-            result += _separator(empty_count)
-        empty_count = 0
-        result += _escaped_line(line)
-    return result
+    """Returns markdown that is shown as `text` is.
+
+    Each step goes over the whole text, since a long text is escaped several times while it is split.
+    """
+    lines = _trimmed_lines(text)
+    for sign in _SIGNS:
+        lines = lines.replace(sign, f"\\{sign}")
+    if _SCHEME_END in lines and _ESCAPED_UNDERLINE in lines:
+        lines = _with_addresses_kept(lines)
+    if "&" in lines:
+        lines = _ENTITY_START.sub(r"\\&", lines)
+    lines = _with_line_starts_escaped(lines)
+    lines = _INDENTED_START.sub(_escaped_indented_start, lines)
+    if "\n\n" not in lines:
+        return lines.replace("\n", _HARD_BREAK)
+    lines = _SINGLE_BREAK.sub(_HARD_BREAK, lines)
+    return _SEVERAL_EMPTY_LINES.sub(_separator, lines)
 
 
 def size_in_bytes(text: str) -> int:
@@ -71,32 +77,44 @@ def markdown_size_in_bytes(text: str) -> int:
     return utf8_size(text)
 
 
-def _separator(empty_count: int) -> str:
-    """Returns what stands between two lines with text and so many empty ones between them."""
-    match empty_count:
-        case 0:
-            return _HARD_BREAK
-        case 1:
-            return "\n\n"
-        case _:
-            return _HARD_BREAK + (_FIXED_BLANK + _HARD_BREAK) * empty_count
+def _trimmed_lines(text: str) -> str:
+    """Returns a text without what is not seen: blanks at the end of a line, empty lines around the text."""
+    if "\r" in text:
+        text = _LINE_BREAK.sub("\n", text)
+    if " \n" in text or "\t\n" in text:
+        text = "\n".join([line.rstrip(_BLANKS) for line in text.split("\n")])
+    return text.rstrip(_BLANKS + "\n").lstrip("\n")
 
 
-def _escaped_line(line: str) -> str:
-    """Returns one line, which is not empty and has no blanks at its end."""
-    if line[0].isalpha() and _SCHEME_END not in line and "&" not in line:
-        return line.translate(_ESCAPES)  # as most lines: there is nothing else to look at
-    words = line.lstrip(_BLANKS)
-    indent = line[: len(line) - len(words)].replace("\t", " " * _TAB_BLANKS)
-    has_address = _SCHEME_END in words
-    signs_escaped = _WORD.sub(_escaped_word, words) if has_address else words.translate(_ESCAPES)
-    signs_escaped = _ENTITY_START.sub(r"\\&", signs_escaped)
-    if start := _LINE_START.match(words):  # what it matches has no sign that was escaped
-        signs_escaped = f"{start[0]}\\{signs_escaped[start.end() :]}"
-    return _FIXED_BLANK * len(indent) + signs_escaped
+def _with_addresses_kept(text: str) -> str:
+    """Returns a text whose signs are escaped, without the backslash before `_` within an address."""
+    result: list[str] = []
+    done = 0
+    for match in _WORD.finditer(text):
+        word = match[0]
+        if _SCHEME_END in word and _ESCAPED_UNDERLINE in word:
+            result += (text[done : match.start()], _ESCAPED_UNDERLINE_WITHIN.sub("_", word))
+            done = match.end()
+    return "".join((*result, text[done:]))
 
 
-def _escaped_word(word: re.Match[str]) -> str:
-    if _SCHEME_END not in word[0]:
-        return word[0].translate(_ESCAPES)
-    return _SIGNIFICANT_UNDERLINE.sub(r"\\_", word[0].translate(_ESCAPES_IN_ADDRESS))
+def _with_line_starts_escaped(text: str) -> str:
+    before, *starts_and_rests = _LINE_START.split(text)
+    starts_and_rests[::2] = [f"{start}\\" for start in starts_and_rests[::2]]
+    return "".join((before, *starts_and_rests))
+
+
+def _escaped_indented_start(start: re.Match[str]) -> str:
+    """Returns blanks that do not break, and the number of the line; a backslash where the sign behind it
+    would mean something.
+    """
+    indent, number = start.groups()
+    blanks = _FIXED_BLANK * len(indent.replace("\t", " " * _TAB_BLANKS))
+    text, end = start.string, start.end()
+    is_list = bool(_AFTER_NUMBER.match(text, end)) if number else text[end] in _LINE_SIGNS
+    return f"{blanks}{number}\\" if is_list else f"{blanks}{number}"
+
+
+def _separator(breaks: re.Match[str]) -> str:
+    """Returns what stands between two lines with text and several empty ones between them."""
+    return _HARD_BREAK + (_FIXED_BLANK + _HARD_BREAK) * (len(breaks[0]) - 1)
