@@ -2,6 +2,7 @@
 
     Wx2MqttError
     ├─ SettingsError(problems)          exit code 78; systemd does not restart
+    ├─ UnknownBackend(names)            a mistake in the configuration, which `settings` makes a problem of
     ├─ BadCommand(code, …)              a wrong command or request: rejected, nothing is sent
     ├─ BackendError
     │  ├─ Unreachable                   certainly not delivered; retry with back-off
@@ -66,6 +67,20 @@ class SettingsError(Wx2MqttError):
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
         self.warnings = warnings
+
+
+class UnknownBackend(Wx2MqttError):
+    """No backend has this name, or it cannot be loaded.
+
+    `names` are those that can be named. `package` is the one that brings it and `fault` why that cannot be
+    used; both are empty where none brings it.
+    """
+
+    def __init__(self, names: tuple[str, ...], package: str = "", fault: str = "") -> None:
+        super().__init__()
+        self.names = names
+        self.package = package
+        self.fault = fault
 
 
 class BadCommand(Wx2MqttError):

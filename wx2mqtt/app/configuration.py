@@ -36,10 +36,10 @@ from wx2mqtt.mqtt.topics import (
 from wx2mqtt.settings.addresses import split_listen_address
 from wx2mqtt.settings.loader import LoadedSettings, load, load_valid_settings
 from wx2mqtt.settings.schema import (
+    BUILT_IN_BACKENDS,
     DEFAULT_ACCOUNT,
     DEFAULT_BASE_TOPIC,
     Account,
-    BackendName,
     Sender,
     Settings,
     Web,
@@ -66,7 +66,7 @@ def load_configuration(
     `current` are the settings of the running bridge at a reload. A run without a file goes on with the
     backend whose login its store has, so that an update changes nobody's backend. Raises `SettingsError`.
     """
-    backends: dict[str, BackendName] = {}
+    backends: dict[str, str] = {}
     if path is None and current is not None:
         backends = {name: account.backend for name, account in current.accounts.items()}
     elif path is None and (saved_backend := _backend_of_saved_login(env)) is not None:
@@ -74,7 +74,7 @@ def load_configuration(
     return load(path, env, BACKENDS, backends)
 
 
-def _backend_of_saved_login(env: Mapping[str, str]) -> BackendName | None:
+def _backend_of_saved_login(env: Mapping[str, str]) -> str | None:
     """Returns the backend whose login the store has for the account of a run without a file, or None."""
     storage = load_valid_settings(None, env, BACKENDS).settings.storage
     folder, _ = resolve_store_path(storage.path, env)
@@ -84,7 +84,7 @@ def _backend_of_saved_login(env: Mapping[str, str]) -> BackendName | None:
         return next((name for name, entry in BACKENDS.items() if entry.is_saved_login(saved_login)), None)
 
     try:  # root stays root: the command may still have to open its own files
-        return cast("BackendName | None", run_as_owner(folder, read_backend, lambda _: 1))
+        return cast("str | None", run_as_owner(folder, read_backend, lambda _: 1))
     except (StoreError, SystemExit):  # opening the store says why
         return None
 
@@ -136,7 +136,13 @@ def restore_rules(settings: Settings) -> RestoreRules:
 
 
 def backend_section(account: Account) -> dict[str, Any]:
-    """Returns the section of the account's backend as plain values, its secrets as texts."""
+    """Returns the section of the account's backend as plain values, its secrets as texts.
+
+    A backend of another package has no section; it gets the `options` by their names.
+    """
+    if account.backend not in BUILT_IN_BACKENDS:
+        pairs = (option.get_secret_value().partition("=") for option in account.options)
+        return {name.strip(): value for name, _, value in pairs}
     section: BaseModel = getattr(account, account.backend)
     return {key: _plain_value(value) for key, value in section.model_dump().items()}
 

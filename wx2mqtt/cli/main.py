@@ -315,7 +315,7 @@ def schema_config() -> None:
     """Print the JSON Schema of the configuration file."""
     from wx2mqtt.settings.schema import json_schema  # noqa: PLC0415
 
-    print(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+    print(json.dumps(json_schema(BACKENDS.names()), ensure_ascii=False, indent=2))
 
 
 @schema.command("messages")

@@ -114,6 +114,12 @@ PROBLEM_TEXTS: Mapping[str, str] = {
         "少于 fallback.accounts 所连接的 {count} 个账号，它们只能一起运行"
     ),
     "these need apprise, which is not installed: {command}": "需要 apprise，但没有安装：{command}",
+    "comes from the package {package}, which cannot be used ({why}); update or remove it": (
+        "来自软件包 {package}，但无法使用（{why}）；请更新或卸载它"
+    ),
+    "has no effect: {backend} has a section of its own": "没有作用：{backend} 有自己的段",
+    "is no option; write it as name=value": "不是选项；请写作 名称=值",
+    "is no option of {backend}; it has {names}": "不是 {backend} 的选项；可用的有：{names}",
     "client_version and extspam belong together: give both or none": "client_version 和 extspam 要一起使用：都写或都不写",
     "urgent commands are given, but there is no other way; name apprise URLs or another account": (
         "有紧急命令，但没有其他途径；请写明 apprise 网址或另一个账号"

@@ -225,7 +225,7 @@ def status_definitions() -> dict[str, Schema]:
             "version": nonempty_string("of the bridge"),
             "python": nonempty_string(),
             "account": _ACCOUNT,
-            "backend": enumeration(BACKENDS),
+            "backend": nonempty_string(f"{', '.join(BACKENDS)}, or that of another package"),
             "stream": nonempty_string("names the store; numbers count within it"),
             "started": timestamp(""),
             "mqtt_protocol": enumeration(("5", "3.1.1")),

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from wx2mqtt.limits import MAX_CONFIG_LEVELS
 from wx2mqtt.settings.field_types import LIVE
 from wx2mqtt.settings.formats import parse_duration, parse_size
-from wx2mqtt.settings.schema import Pin, Plain, Section, Settings
+from wx2mqtt.settings.schema import Pin, Plain, Section, Settings, known_backend
 from wx2mqtt.values import frozen
 
 KeyPath = tuple[str | int, ...]
@@ -74,7 +74,7 @@ def keys_of(model: type[Section]) -> dict[str, ConfigKey]:
         name = field.alias or attribute
         kind, inner = _kind_of(field.annotation)
         parsers = (getattr(validator, "func", None) for validator in field.metadata)
-        kind = next((_QUANTITY_KINDS[parser] for parser in parsers if parser in _QUANTITY_KINDS), kind)
+        kind = next((_CHECKED_KINDS[parser] for parser in parsers if parser in _CHECKED_KINDS), kind)
         keys[name] = ConfigKey(
             name=name,
             attribute=attribute,
@@ -154,7 +154,12 @@ _SCALAR_KINDS: dict[object, KeyKind] = {
     Path: KeyKind.PATH,
     SecretStr: KeyKind.SECRET,
 }
-_QUANTITY_KINDS: dict[object, KeyKind] = {parse_size: KeyKind.SIZE, parse_duration: KeyKind.DURATION}
+# Kinds of texts, by the function that checks them.
+_CHECKED_KINDS: dict[object, KeyKind] = {
+    parse_size: KeyKind.SIZE,
+    parse_duration: KeyKind.DURATION,
+    known_backend: KeyKind.CHOICE,
+}
 _LIST_KIND_BY_ITEM = {
     KeyKind.TEXT: KeyKind.LIST,
     KeyKind.PATH: KeyKind.PATHS,

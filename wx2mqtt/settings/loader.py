@@ -31,7 +31,7 @@ from wx2mqtt.settings.environment import (
 from wx2mqtt.settings.findings import SettingsFinding
 from wx2mqtt.settings.key_tree import KeyKind, KeyPath, locate
 from wx2mqtt.settings.rules import BackendRules, rule_findings
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, BackendName, Settings
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, Settings
 from wx2mqtt.settings.validation import validate
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, key_text, parse
 from wx2mqtt.values import frozen
@@ -42,7 +42,7 @@ SYSTEM_CONFIG = Path("/etc/wx2mqtt/wx2mqtt.yaml")
 # Where the values of a run without a file come from.
 _DEFAULTS_SOURCE = SourcePosition("defaults", 0)
 
-_NO_BACKENDS: Mapping[str, BackendName] = MappingProxyType({})
+_NO_BACKENDS: Mapping[str, str] = MappingProxyType({})
 
 # The path of a problem that concerns the file as a whole, such as a syntax error.
 _WHOLE_FILE: KeyPath = ()
@@ -69,7 +69,7 @@ def load(
     path: Path | None,
     env: Mapping[str, str],
     backends: BackendRules,
-    usual_backends: Mapping[str, BackendName] = _NO_BACKENDS,
+    usual_backends: Mapping[str, str] = _NO_BACKENDS,
 ) -> LoadedSettings:
     """Reads all sources of the settings; raises `SettingsError` with all problems and warnings.
 
@@ -116,7 +116,7 @@ def _load_usable(
 
 
 def _read_sources(
-    path: Path | None, env: Mapping[str, str], usual_backends: Mapping[str, BackendName] = _NO_BACKENDS
+    path: Path | None, env: Mapping[str, str], usual_backends: Mapping[str, str] = _NO_BACKENDS
 ) -> YamlTree:
     """Merges all sources (steps 1 to 3). Raises `SettingsError` for a file that cannot be read at all."""
     if path is None:
@@ -140,7 +140,7 @@ def _read_sources(
 
 def _evaluate(tree: YamlTree, backends: BackendRules) -> Settings:
     """Makes the settings (steps 4 and 5); values that have a problem are left out, so the rest is checked."""
-    settings = validate(tree)
+    settings = validate(tree, backends)
     incomplete = {_section_of(problem.path) for problem in tree.problems if problem.path is not None}
     for finding in rule_findings(settings, backends):
         if not finding.is_warning:
@@ -170,7 +170,7 @@ def _section_of(path: KeyPath) -> KeyPath:
     return path[:2] if path[:1] == ("accounts",) else path[:1]
 
 
-def _add_default_backends(tree: YamlTree, usual_backends: Mapping[str, BackendName]) -> None:
+def _add_default_backends(tree: YamlTree, usual_backends: Mapping[str, str]) -> None:
     """Names the backend of each account that has none, for a run without a file."""
     accounts = tree.get(("accounts",)) or {DEFAULT_ACCOUNT: {}}
     if not isinstance(accounts, dict):

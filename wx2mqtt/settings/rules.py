@@ -13,7 +13,18 @@ from wx2mqtt.model import FILEHELPER
 from wx2mqtt.settings import formats
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
 from wx2mqtt.settings.findings import SettingsFinding, warning
-from wx2mqtt.settings.schema import Account, Cluster, Expect, Fallback, Hold, Mqtt, Pin, Settings, Web
+from wx2mqtt.settings.schema import (
+    BUILT_IN_BACKENDS,
+    Account,
+    Cluster,
+    Expect,
+    Fallback,
+    Hold,
+    Mqtt,
+    Pin,
+    Settings,
+    Web,
+)
 from wx2mqtt.settings.sender_rules import sender_findings
 
 PIN_KIND_NAMES = ", ".join(Pin.model_fields)
@@ -35,10 +46,12 @@ class KnownKeys(Protocol):
     def expect_keys(self) -> Collection[str]: ...
     @property
     def has_reply_window(self) -> bool: ...
+    @property
+    def option_names(self) -> Collection[str]: ...
 
 
 BackendRules = Mapping[str, KnownKeys]
-"""By the name of the backend, which is also that of its section."""
+"""By the name of the backend. One of another package is loaded when it is asked for (`UnknownBackend`)."""
 
 
 def rule_findings(settings: Settings, backends: BackendRules) -> Iterator[SettingsFinding]:
@@ -63,6 +76,7 @@ def _account_findings(name: str, account: Account, backends: BackendRules) -> It
     yield from _foreign_keys(path, account, backends)
     yield from _contact_findings((*path, "contacts"), account, backends[account.backend])
     yield from _wecom_findings((*path, "wecom"), account)
+    yield from _option_findings((*path, "options"), account, backends[account.backend])
     desktop = account.webwx.desktop
     if (desktop.client_version is None) != (desktop.extspam is None):
         given_key = "extspam" if desktop.client_version is None else "client_version"
@@ -108,6 +122,27 @@ def _wecom_findings(path: tuple[str, ...], account: Account) -> Iterator[Setting
         given = "secret" if wecom.bot_id is None else "bot_id"
         message = "bot_id and secret belong together: give both, or none to make a bot by a scan"
         yield SettingsFinding((*path, given), message)
+
+
+def _option_findings(
+    path: tuple[str, ...], account: Account, backend: KnownKeys
+) -> Iterator[SettingsFinding]:
+    """Checks the names of the options; their values are the backend's, which may be secrets."""
+    if account.options and account.backend in BUILT_IN_BACKENDS:
+        yield warning(path, f"has no effect: {account.backend} has a section of its own")
+        return
+    names_before: set[str] = set()
+    for index, option in enumerate(account.options):
+        name, equals, _ = option.get_secret_value().partition("=")
+        name = name.strip()
+        if not equals:
+            yield SettingsFinding((*path, index), "is no option; write it as name=value")
+        elif name not in backend.option_names:
+            known = ", ".join(sorted(backend.option_names)) or "none"
+            yield SettingsFinding((*path, index), f"is no option of {backend.title}; it has {known}")
+        elif name in names_before:
+            yield SettingsFinding((*path, index), "names the same one twice; remove one")
+        names_before.add(name)
 
 
 def _base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:
@@ -156,7 +191,7 @@ def _foreign_keys(
     if not backend.has_reply_window and account.hold != Hold():
         windowed = ", ".join(other.title for other in backends.values() if other.has_reply_window)
         yield warning((*path, "hold"), f"has no effect: only {windowed} has a window")
-    for name in backends:
+    for name in BUILT_IN_BACKENDS:
         section = getattr(account, name)
         if name != account.backend and section != type(section)():
             yield warning((*path, name), f"has no effect: the backend is {account.backend}")

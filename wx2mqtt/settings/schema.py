@@ -10,11 +10,21 @@ JSON Schema and in the example file. Sizes are bytes, durations seconds. No `rep
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 
 from wx2mqtt import REPOSITORY
+from wx2mqtt.errors import UnknownBackend
 from wx2mqtt.settings.field_types import (
     Address,
     BaseUrl,
@@ -49,6 +59,7 @@ from wx2mqtt.settings.field_types import (
     TopicFilters,
     UrlPath,
 )
+from wx2mqtt.settings.formats import printable
 
 DEFAULT_BASE_TOPIC = "wx"
 DEFAULT_ACCOUNT = "home"
@@ -281,7 +292,41 @@ class Plain(Section):
 
 
 BackendName = Literal["ilink", "webwx", "wecom"]
-"""Each has a section of its name, and an entry in the registry of backends."""
+"""Those of this program. Each has a section of its name, and an entry in the registry of backends."""
+
+BUILT_IN_BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+
+
+def known_backend(name: str, info: ValidationInfo) -> str:
+    """Returns the name of a backend of this program, or of one that an installed package brings.
+
+    The context of the validation is the table of backends (`rules.BackendRules`); without it only those of
+    this program are known.
+    """
+    if name in BUILT_IN_BACKENDS:
+        return name
+    try:
+        if info.context is None:
+            raise UnknownBackend(BUILT_IN_BACKENDS)
+        info.context[name]
+    except UnknownBackend as why:
+        raise ValueError(_unknown_backend_text(name, why)) from None
+    return name
+
+
+def _unknown_backend_text(name: str, why: UnknownBackend) -> str:
+    if why.fault:
+        fault = printable(why.fault)
+        return f"comes from the package {why.package}, which cannot be used ({fault}); update or remove it"
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a file with a mistake in it
+
+    similar = get_close_matches(name.lower(), why.names, n=1)
+    hint = f", did you mean '{similar[0]}'?" if similar else ""
+    return f"must be {', '.join(why.names[:-1])} or {why.names[-1]}{hint}"
+
+
+AnyBackend = Annotated[str, AfterValidator(known_backend)]
+"""The name of a backend of this program, or of an installed package."""
 
 FIRST_BACKEND: Literal["ilink"] = "ilink"
 """With it a run without a file, the demo and `wx2mqtt setup` begin: WeChat offers its login to programs, and
@@ -291,7 +336,11 @@ nobody loses an account over it. A file that names no backend means web WeChat, 
 class Account(Section):
     """One WeChat account"""
 
-    backend: BackendName = Field("webwx", description="ilink | webwx | wecom; a file without it means webwx")
+    backend: AnyBackend = Field(
+        "webwx",
+        description="ilink | webwx | wecom; a file without it means webwx",
+        json_schema_extra={"enum": list(BUILT_IN_BACKENDS)},
+    )
     base_topic: Topic | None = Field(
         None, description="null: wx for the first account, else wx/<account>; it keeps what it first had"
     )
@@ -302,6 +351,8 @@ class Account(Section):
     webwx: WebWx = Field(default_factory=WebWx)
     ilink: ILink = Field(default_factory=ILink)
     wecom: WeCom = Field(default_factory=WeCom)
+    options: Secrets = Field((), description="name=value, for a backend of another package")
+    options_file: FilePath | None = Field(None, description="a file with one such option a line")
     contacts: Live[Mapping[str, Pin]] = Field(
         default_factory=dict, description="the name (a topic level), and whom it means"
     )
@@ -462,9 +513,11 @@ class Settings(Section):
 SCHEMA_URL = f"{REPOSITORY}/raw/main/config/wx2mqtt.schema.json"
 
 
-def json_schema() -> dict[str, object]:
-    """Returns the JSON Schema (2020-12) of the configuration file."""
+def json_schema(backends: tuple[str, ...] = BUILT_IN_BACKENDS) -> dict[str, object]:
+    """Returns the JSON Schema (2020-12) of the configuration file, which may name these backends."""
     schema = Settings.model_json_schema(by_alias=True)
+    names = dict.fromkeys((*BUILT_IN_BACKENDS, *backends))
+    schema["$defs"]["Account"]["properties"]["backend"]["enum"] = list(names)
     for section in (schema, *schema["$defs"].values()):
         section["properties"] = {name: _nullable_section(key) for name, key in section["properties"].items()}
     accounts = schema["properties"]["accounts"]

@@ -25,6 +25,7 @@ from wx2mqtt.settings.key_tree import (
     locate,
     suggest,
 )
+from wx2mqtt.settings.rules import BackendRules
 from wx2mqtt.settings.schema import Pin, Settings
 from wx2mqtt.settings.yaml_tree import YamlTree, YamlValue, key_text
 
@@ -38,13 +39,16 @@ _SHOWABLE = frozenset({KeyKind.CHOICE, KeyKind.FLAG, KeyKind.NUMBER, KeyKind.SIZ
 _TEXT_KINDS = frozenset({KeyKind.TEXT, KeyKind.PATH, KeyKind.SECRET}) | LIST_KINDS
 
 
-def validate(tree: YamlTree) -> Settings:
-    """Returns the settings, without the values that have a problem; adds the problems to the tree."""
+def validate(tree: YamlTree, backends: BackendRules) -> Settings:
+    """Returns the settings, without the values that have a problem; adds the problems to the tree.
+
+    `backends` loads a backend of another package when the configuration names it.
+    """
     rest = replace(tree, data=deepcopy(tree.data))  # adds to the same problems
     _normalize(rest, (), dict(rest.data))
     while True:
         try:
-            return Settings.model_validate(rest.data)
+            return Settings.model_validate(rest.data, context=backends)
         except ValidationError as error:
             faults = {_fault_path(rest, fault["loc"]): fault for fault in error.errors(include_url=False)}
         for path, fault in faults.items():

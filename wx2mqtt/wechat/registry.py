@@ -2,6 +2,11 @@
 
 To add one: a package beside this file with a class that derives from `Backend`, an entry in `BACKENDS`, and
 in `settings/schema.py` its name and its section (and keys of `Pin` and `Expect`, if it has its own).
+A package of its own brings one by an entry point of the group `wx2mqtt.backends`, whose name is that of the
+backend and whose value leads to a `BackendEntry`:
+
+    [project.entry-points."wx2mqtt.backends"]
+    example = "wx2mqtt_example:ENTRY"
 
 Settings and mqtt must not import this file; they get what they need of an entry as parameters.
 """
@@ -10,8 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from importlib.metadata import EntryPoint, entry_points
+from string import ascii_lowercase, digits
 
-from wx2mqtt.errors import Problem, SettingsError
+from wx2mqtt.errors import Problem, SettingsError, UnknownBackend
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Backend, BackendOptions, Capabilities
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
@@ -21,6 +28,12 @@ from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
 from wx2mqtt.wechat.wecom.protocol import endpoints as wecom_endpoints
 from wx2mqtt.wechat.wecom.protocol import session as wecom_session
+
+# The group of entry points by which other packages bring backends.
+ENTRY_POINT_GROUP = "wx2mqtt.backends"
+
+_NAME_SIGNS = frozenset(f"{ascii_lowercase}{digits}_")
+_NAME_LENGTHS = range(1, 33)
 
 
 class SetupContacts(StrEnum):
@@ -50,12 +63,14 @@ class BackendEntry:
     foreign_pin: str
     #: The keys below `expect` that the backend can check.
     expect_keys: frozenset[str]
-    #: The contacts for which `wx2mqtt setup` asks.
-    setup_contacts: SetupContacts
-    #: Its line in `wx2mqtt setup`, in English and Chinese.
-    setup_choice: tuple[str, str]
     #: Returns whether a saved session is a login of this backend.
     is_saved_login: Callable[[Mapping[str, object]], bool]
+    #: The contacts for which `wx2mqtt setup` asks.
+    setup_contacts: SetupContacts = SetupContacts.PEOPLE
+    #: Its line in `wx2mqtt setup`, in English and Chinese; setup offers only the backends of this program.
+    setup_choice: tuple[str, str] = ("", "")
+    #: What `accounts.<account>.options` may name, for a backend of another package.
+    option_names: frozenset[str] = frozenset()
     #: The version of Tencent's client that requests name unless its section says another; empty without one.
     client_version: str = ""
 
@@ -66,10 +81,49 @@ class BackendEntry:
 
 def backend_entry(name: str, *, key: str = "backend") -> BackendEntry:
     """Returns the entry with this name. Raises `SettingsError` that names the `key` of the configuration."""
-    entry = BACKENDS.get(name)
-    if entry is None:
-        text = f"'{name}' is no backend of this program; it has {', '.join(BACKENDS)}"
-        raise SettingsError((Problem("the settings", 0, key, text),))
+    try:
+        return BACKENDS[name]
+    except UnknownBackend as why:
+        text = f"'{name}' cannot be loaded from {why.package}: {why.fault}"
+        if not why.fault:
+            text = f"'{name}' is no backend of this program; it has {', '.join(why.names)}"
+        raise SettingsError((Problem("the settings", 0, key, text),)) from None
+
+
+class BackendTable(dict[str, BackendEntry]):
+    """The backends by name: those of this program, and those of other packages that were asked for."""
+
+    def __missing__(self, name: str) -> BackendEntry:
+        """Loads the entry that an installed package brings. Raises `UnknownBackend`."""
+        for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+            package = entry_point.dist.name if entry_point.dist else entry_point.value
+            try:
+                self[name] = _load(entry_point)
+            except Exception as error:
+                fault = f"{type(error).__name__}: {error}"
+                raise UnknownBackend(self.names(), package, fault) from error
+            return self[name]
+        raise UnknownBackend(self.names())
+
+    def names(self) -> tuple[str, ...]:
+        """Returns the names of all, also of those that nobody has asked for."""
+        installed = sorted(entry_point.name for entry_point in entry_points(group=ENTRY_POINT_GROUP))
+        return tuple(dict.fromkeys((*self, *filter(_is_name, installed))))
+
+
+def _is_name(text: str) -> bool:
+    return len(text) in _NAME_LENGTHS and _NAME_SIGNS.issuperset(text)
+
+
+def _load(entry_point: EntryPoint) -> BackendEntry:
+    """Imports what an entry point names. Raises anything, since that is foreign code."""
+    entry = entry_point.load()
+    if not isinstance(entry, BackendEntry):
+        raise TypeError(f"{entry_point.value} is no BackendEntry")
+    if not entry.name == entry.capabilities.backend == entry_point.name:
+        raise ValueError("the entry point, the entry and its capabilities differ in the name of the backend")
+    if not _is_name(entry.name):
+        raise ValueError("the name of a backend is 1 to 32 characters of a-z, 0-9 and _")
     return entry
 
 
@@ -172,4 +226,4 @@ _WECOM = BackendEntry(
 )
 
 # By name. The first one is the default of the configuration.
-BACKENDS: dict[str, BackendEntry] = {entry.name: entry for entry in (_WEBWX, _ILINK, _WECOM)}
+BACKENDS = BackendTable({entry.name: entry for entry in (_WEBWX, _ILINK, _WECOM)})

@@ -69,7 +69,7 @@ def _run_yaml(data: bytes) -> None:
         assert str(problem).isprintable()
     with suppress(ValueError):
         yaml_tree.parse_value(text)
-    validation.validate(tree)
+    validation.validate(tree, BACKENDS)
 
 
 def _run_settings(data: bytes) -> None:
