@@ -136,8 +136,8 @@ lint: .venv/ready  ## formatting, ruff, mypy --strict and import contracts; all 
 	exit $$bad
 
 # A real Home Assistant, in an environment of its own: half a gigabyte, under a minute to install.
-# Three of its packages come as sources only, and are built with the locked setuptools and a C compiler.
-HOME_SOURCES := lru-dict,pyric,pyturbojpeg
+# Four of its packages come as sources only, and are built with the locked setuptools and a C compiler.
+HOME_SOURCES := jsonpath,lru-dict,pyric,pyturbojpeg
 .venv-home/ready: tests/home/requirements.lock tests/home/build.lock
 	@$(HOME_PYTHON) -c 'import sys; sys.exit(not (3, 13, 2) <= sys.version_info[:3] < (3, 14))' 2>/dev/null || \
 	{ echo "Python 3.13.2 or newer (not 3.14) is needed: make HOME_PYTHON=/path/to/python3.13 $(AGAIN)"; exit 1; }
