@@ -73,7 +73,7 @@ class JournaledQuestions(JournalPart):
         return rows[0] if rows else None
 
     async def close(self, command_id: str, now: int) -> bool:
-        """Closes a question; returns False if it is not open."""
+        """Closes a question, also one whose time is over; returns False where it is closed already."""
         values = storable_text(command_id), now
         return bool(await self._execute("close_question", _SQL["close"], *values))
 

@@ -356,6 +356,18 @@ async def test_a_request_closes_one(questions: Questions) -> None:
     assert await questions.answers() == []
 
 
+async def test_one_whose_time_is_over_is_closed_for_messages_in_whole_seconds_too(
+    questions: Questions,
+) -> None:
+    await questions.ask("lock")
+    until = (await questions.get("lock")).until
+    assert until is not None
+    questions.clock.now = until + 500
+    assert await questions.journal.questions.close("lock", questions.clock.now)
+    await questions.write("m1", "1", time=until - until % 1000)
+    assert await questions.answers() == []
+
+
 async def test_another_owner_leaves_none(questions: Questions) -> None:
     await questions.ask("lock")
     await questions.journal.commands.change_owner("webwx", "other", lambda row: (result(row.command_id), ()))

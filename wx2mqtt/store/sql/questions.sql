@@ -53,8 +53,8 @@ UPDATE question SET closed = ?3, answer = ?4 WHERE asker = ?1 AND asker_command 
 SELECT * FROM question WHERE asker = ?1 AND asker_command_id = ?2 ORDER BY asker_command DESC, answer DESC, id DESC LIMIT 1;
 
 -- close --
-UPDATE question SET closed = ?3
-WHERE asker = ?1 AND asker_command_id = ?2 AND closed IS NULL AND (until IS NULL OR until > ?3);
+-- Also one whose time is over: of a message the time may have whole seconds only, and then be a little earlier.
+UPDATE question SET closed = ?3 WHERE asker = ?1 AND asker_command_id = ?2 AND closed IS NULL;
 
 -- list_open --
 -- Where several accounts have sent a question, the first of them that is open.
