@@ -42,10 +42,11 @@ def read_number(entry: JsonObject, key: str) -> int:
 
 def read_integer(digits: str) -> int:
     """Returns the integer in a text of ASCII digits, with or without a minus sign, else 0."""
-    unsigned = digits.strip().removeprefix("-")
+    bare = digits.strip()  # more than what `int` strips: the separators of ASCII, too
+    unsigned = bare.removeprefix("-")
     if not (unsigned.isascii() and unsigned.isdigit() and len(unsigned) <= MAX_DIGITS):
         return 0
-    return int(digits)
+    return int(bare)
 
 
 def read_base64(text: str) -> bytes | None:

@@ -230,7 +230,14 @@ _TEXTS = (
     *(b'attachment; filename="a.pdf"', b"attachment; filename*=UTF-8''%E6%8A%A5.pdf; filename=x.pdf"),
 )
 _TEXT_WORDS = ("@", "Bot", "\n", "\\", "&#35;", "1. ", "> ", "filename*=", "UTF-8''", "%E6", ";", '"')
-_CRYPTO = (KEY_TEXT.encode(), encode_json(_FILE), encrypted(b"hello"), encrypted(bytes(32)), b"u\n00\n5")
+_CRYPTO = (
+    KEY_TEXT.encode(),
+    encode_json(_FILE),
+    encrypted(b"hello"),
+    encrypted(bytes(32)),
+    b"u\n00\n5",
+    b"u\n\n\x1d0",
+)
 _PREFIX = "wechat.wecom.protocol"
 
 
