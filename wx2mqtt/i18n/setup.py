@@ -31,7 +31,7 @@ SETUP_MESSAGES: Catalogue = {
     "which_language": ("Which language should the bridge use?", "桥接程序使用哪种语言？"),
     "backends": (
         "For alarms, and for commands to your home, choose ilink: low risk, but it reaches only you, and only for a day after your last message to it. Without such a window, with groups and buttons, but in the WeCom app: choose wecom. For friends and groups choose webwx: it is against WeChat's rules, and few accounts can log in.",
-        "自己收告警、给家里下命令，请选 ilink：风险低，但只能发给你一人，且只在你最后一条消息之后的一天内能送达。不受此时限、有群和按钮，但要用企业微信：请选 wecom。需要好友和群聊，请选 webwx：它违反微信规则，且只有少数账号能登录。",
+        "只给自己收告警、给家里下命令，选 ilink：风险低，但只能发给你一个人，而且你发消息之后的一天内才送得到。不要这个时限，要群和按钮，也愿意用企业微信，选 wecom。要好友和群聊，选 webwx：它违反微信的规则，而且只有少数账号能登录。",
     ),
     "bot_ways": (
         "A bot comes about in one of two ways: a scan with the WeCom app makes one, or you make it in WeCom by hand (API mode, long connection) and give its Bot ID and Secret here.",
@@ -72,7 +72,7 @@ SETUP_MESSAGES: Catalogue = {
     "user": ("User name (empty: none)", "用户名（留空：无）"),
     "password": ("Password (not shown)", "密码（不显示）"),
     "again": ("Change the answers and try again?", "修改回答后重试？"),
-    "home_assistant": ("Show the account in Home Assistant?", "在 Home Assistant 中显示此账号？"),
+    "home_assistant": ("Show the account in Home Assistant?", "要在 Home Assistant 里显示这个账号吗？"),
     "people": (
         "Which people will your automations know? Give each a name for the topic, and the remark that WeChat shows for them. Everybody else gets a name automatically.",
         "自动化需要认识哪些人？请为每人取一个主题名，并写出微信里的备注。其他人会自动得到名字。",
@@ -85,19 +85,19 @@ SETUP_MESSAGES: Catalogue = {
     ),
     "remind": (
         "WeChat takes messages to you for 24 hours after your last one. Shall the bridge remind you 2 hours before that ends, outside of 22:00 to 07:00?",
-        "微信仅在你最后一条消息后的 24 小时内接收发给你的消息。是否在到期前 2 小时提醒你（22:00 至 07:00 不提醒）？",
+        "你发一条消息之后的 24 小时内，微信才收发给你的消息。到期前 2 小时要提醒你吗（22:00 至 07:00 不提醒）？",
     ),
     "renew": (
         "WeChat may end the login of a bot some day without a word. Shall the bridge show you the code of the next login in the chat when this one is 25 days old?",
-        "微信可能在某一天不作说明就结束机器人的登录。是否在登录满 25 天时，在聊天中显示下一次登录的二维码？",
+        "机器人的登录哪天失效，微信事先不会说。登录满 25 天时，要把下一次登录的二维码发到聊天里吗？",
     ),
     "fallback": (
         "Urgent alarms that WeChat does not take within 30 seconds can go another way: e-mail, SMS, Telegram and others. Name one now?",
-        "微信 30 秒内没有接收的紧急告警可以改走其他途径：电子邮件、短信、Telegram 等。现在设置吗？",
+        "微信 30 秒内没收的紧急告警，可以改走其他途径：Server酱、PushPlus、邮件、短信等。现在设一个吗？",
     ),
     "fallback_url": (
         "Its apprise address, such as mailto://user:password@example.org (not shown)",
-        "它的 apprise 网址，例如 mailto://user:password@example.org（不显示）",
+        "它的 apprise 网址，例如 schan://SENDKEY 或 mailto://user:password@example.org（不显示）",
     ),
     "no_fallback_url": (
         "that is no address: it has a scheme and ://; leave it empty for none",
@@ -105,7 +105,7 @@ SETUP_MESSAGES: Catalogue = {
     ),
     "allow_hosts": (
         "Hosts in your network whose pictures may be sent by their address, such as Home Assistant and cameras, with a space between (-: none)",
-        "允许按网址发送其图片的内网主机，例如 Home Assistant 和摄像头，用空格分隔（-：没有）",
+        "允许从哪些内网主机取图片来发，例如 Home Assistant 和摄像头，用空格分隔（-：没有）",
     ),
     "overwrite": (
         "{path} exists already. Replace it? The old file is kept beside it.",
