@@ -409,9 +409,10 @@ def _callback_left_out() -> None:
 
 def _answered_twice() -> None:
     """A question stays open after its answer."""
-    from wx2mqtt.store.questions import AnswerMatching
+    from wx2mqtt.store import questions
 
-    _put(AnswerMatching, "_close", lambda *_: None)
+    in_time = questions.is_in_time
+    _put(questions, "is_in_time", lambda question, attempt: in_time(replace(question, closed=None), attempt))
 
 
 def _answer_of_another() -> None:
