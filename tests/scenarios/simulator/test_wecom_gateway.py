@@ -51,6 +51,18 @@ async def test_a_bot_can_refuse_every_subscription(stranger: WeComClient):
     assert (await stranger.log_in())["errcode"] == 40001
 
 
+async def test_a_refusal_is_over_when_a_subscription_is_accepted(sim: Simulator, stranger: WeComClient):
+    await stranger.control("bot", bot=HOME_BOT_ID, refuses=40001)
+    await stranger.log_in()
+    await stranger.control("bot", bot=HOME_BOT_ID, refuses=0)
+    await stranger.control("settings", refusal_pause=0)
+    for pause in (60, 60):
+        async with WeComClient(sim.url) as later:
+            assert (await later.log_in())["errcode"] == 0
+            await later.control("settings", refusal_pause=pause)
+    assert await stranger.violations() == []
+
+
 async def test_one_connection_subscribes_once(bot: WeComClient):
     assert await bot.code("aibot_subscribe", bot_id=HOME_BOT_ID, secret=HOME_BOT_SECRET) == 45009
     assert await bot.violations() == ["aibot_subscribe: a second subscription on one connection"]

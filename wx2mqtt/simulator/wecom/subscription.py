@@ -20,8 +20,9 @@ _GOING_AWAY = 1001
 async def subscribe(call: Call) -> None:
     """Takes the connection as that of a bot.
 
-    A refusal is remembered: the same credentials again within `refusal_pause` seconds are a violation. So is
-    a second take-over within `takeover_pause`, by which two programs would replace each other for ever.
+    A refusal is remembered until a subscription is accepted: the same credentials again within
+    `refusal_pause` seconds are a violation. So is a second take-over within `takeover_pause`, by which two
+    programs would replace each other for ever.
     """
     connection, wecom = call.connection, call.wecom
     if connection.asked_to_subscribe:
@@ -38,6 +39,7 @@ async def subscribe(call: Call) -> None:
         raise
     if bot.connection is not None or bot.elsewhere:
         _note_fight(call, bot)
+    wecom.refusals.pop(bot.bot_id, None)
     wecom.attach(bot, connection)
     connection.last_ping = time.monotonic()
     _watch_heartbeat(wecom, connection)
