@@ -247,6 +247,15 @@ async def test_a_logout_forgets_a_scanned_bot(scanning):
     assert vault.saved is None
 
 
+async def test_the_time_between_a_logout_and_another_scan_of_the_same_bot_is_a_gap(scanning):
+    async with backend_at(scanning, Vault(), SCAN, clock=QUICK) as backend:
+        await log_in(backend)
+        await backend.logout()
+        await log_in(backend, resume=False)
+        (gap,) = (await receive(backend)).items
+        assert gap.name == "gap"
+
+
 async def test_a_logout_keeps_configured_credentials_for_when_a_person_asks(gateway):
     vault = Vault()
     async with backend_at(gateway, vault) as backend:

@@ -94,6 +94,8 @@ class WeComClient:
         self._current: SavedBot | None = None
         #: When the bot in use was last known to be alive before this process used it; 0 where it never was.
         self.last_alive = 0
+        #: The bot of a scan that a logout has forgotten, without its secret; None where none was.
+        self._logged_out: SavedBot | None = None
         self._reconnect = RECONNECT
         self._refusals = 0
         self._connected_at = float("-inf")
@@ -134,19 +136,27 @@ class WeComClient:
     async def forget(self) -> None:
         """Ends the login: the bot of a scan is forgotten, a configured one is not used until a person asks.
 
+        Until the process ends it is known when the forgotten one was last alive, from which a gap is counted.
+
         A bot that was never saved, as that of a stranger who scanned, leaves the saved login as it is.
         Raises `StoreError`.
         """
+        await self.record_alive(at_once=True)
         await self.disconnect()
         await self.load()
         ended, self._current = self._current or self.saved, None
         if self.saved is None or ended is None or ended.bot_id != self.saved.bot_id:
             return
         if self.saved.is_scanned:
+            self._logged_out = replace(self.saved, secret="")
             self.saved = None
             await self._credentials.clear()
         else:
             await self._save(replace(self.saved, ended=End.LOGGED_OUT, reason=self.text("logged_out")))
+
+    def known_bot(self, bot_id: str) -> SavedBot | None:
+        """Returns what is known of the bot of a scan that was used before."""
+        return next((bot for bot in (self.saved, self._logged_out) if bot and bot.bot_id == bot_id), None)
 
     async def record_end(self, ended: End, reason: str) -> None:
         """Saves why the bot is not used any more. A failure is logged: until the next start it counts.

@@ -157,6 +157,12 @@ class LoginFlow:
         return answer
 
     def _scanned_bot(self, credentials: BotCredentials) -> SavedBot:
+        """Returns the bot of a scan, and what is known of it from before: a person has one bot."""
+        known = self._client.known_bot(credentials.bot_id)
         return SavedBot(
-            bot_id=credentials.bot_id, secret=credentials.secret, endpoint=self._client.endpoint or ""
+            bot_id=credentials.bot_id,
+            secret=credentials.secret,
+            endpoint=self._client.endpoint or "",
+            alive=0 if known is None else known.alive,
+            chats=() if known is None else known.chats,
         )
