@@ -22,7 +22,7 @@ from tests.scenarios.wecom.logins import (
     texts,
 )
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.wecom_gateway import answer_ok, refusing
+from tests.support.wecom_gateway import answer_nothing, answer_ok, refusing
 from wx2mqtt.clock import Clock
 from wx2mqtt.errors import BackendError, NoContentYet, Rejected, Unreachable
 from wx2mqtt.model import ButtonPress, Cursor, Draft, Event, Handle, Kind, SendKey
@@ -256,6 +256,24 @@ async def test_what_came_and_was_not_stored_at_an_orderly_end_lies_in_the_gap(ga
         await backend._client.connection.request("ping")  # it waits now
     assert texts(batch.items) == ["one"]
     assert vault.saved["alive"] <= batch.items[0].time
+
+
+async def test_nothing_is_sent_before_the_next_subscription_is_accepted(gateway):
+    hello = Draft(chat=Handle("user:zhangsan"), kind=Kind.TEXT, text="hello")
+    async with backend_at(gateway) as backend:
+        await logged_in(backend)
+        await gateway.sockets[0].close()
+        with pytest.raises(Unreachable):
+            await receive(backend)
+        gateway.behave = answer_nothing
+        waiting = asyncio.create_task(receive(backend))
+        await gateway.until(lambda: len(gateway.sent("aibot_subscribe")) == 2)
+        with pytest.raises(Unreachable, match="no connection"):
+            await backend.send(hello, KEY)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert gateway.sent("aibot_send_msg") == []
+        await gateway.until(lambda: not gateway.sockets)
 
 
 async def test_a_lost_subscription_is_made_anew_after_half_a_minute(gateway):

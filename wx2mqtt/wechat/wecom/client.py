@@ -254,16 +254,19 @@ class WeComClient:
             raise self._broken(self.text("no_connection"))
         await self._save(replace(bot, ended=End.NOT_ENDED, reason="", alive=bot.alive or self.clock.now))
         try:
-            self._connection = await WeComConnection.open(self._connection_options)
-            answer = await self._connection.request(
-                FrameCommand.SUBSCRIBE, requests.subscription(credentials)
-            )
-        except (Unreachable, OutcomeUnknown) as why:
-            await self.disconnect()
+            connection = await WeComConnection.open(self._connection_options)
+        except Unreachable as why:
             raise self._broken(str(why)) from None
-        if answer.errcode:
-            await self.disconnect()
-            raise await self._refused(answer)
+        try:
+            answer = await connection.request(FrameCommand.SUBSCRIBE, requests.subscription(credentials))
+            if answer.errcode:
+                raise await self._refused(answer)
+        except BaseException as why:
+            await connection.close()
+            if isinstance(why, Unreachable | OutcomeUnknown):
+                raise self._broken(str(why)) from None
+            raise
+        self._connection = connection  # before that nothing else may be sent over it
         self._refusals = 0
         self._connected_at = self.clock.monotonic()
         self.subscribed_at = self.clock.now
