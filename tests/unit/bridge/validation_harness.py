@@ -88,11 +88,12 @@ class ValidationHarness:
 
 
 def _result_of(work: Coroutine[Any, Any, NewCommand], size: int) -> NewCommand:
-    """Returns the result of work that waits for nothing, unless it uses a thread."""
+    """Returns the result of work that waits for nothing, unless it uses a thread; it may let others run."""
     if size > MAX_BYTES_ON_LOOP:
         return asyncio.run(work)
     try:
-        work.send(None)
+        while work.send(None) is None:
+            pass
     except StopIteration as end:
         new: NewCommand = end.value
         return new
