@@ -355,6 +355,8 @@ class ReplyWindow:
     until: int | None = None
     #: How many messages are still accepted; None if unknown.
     remaining: int | None = None
+    #: How many messages one window takes; None if unknown.
+    limit: int | None = field(default=None, compare=False)
     #: Why it is closed: never_wrote, too_long_ago, quota_used, new_binding, or rate_limited, which opens by
     #: itself. Empty while it is open.
     reason: str = ""

@@ -17,8 +17,9 @@ from tests.support.web import PNG, FakeShelf, served
 from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.owner import OwnerNeed
+from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
-from wx2mqtt.model import LoginState, Needs, Status
+from wx2mqtt.model import LoginState, Needs, ReplyWindow, Status
 from wx2mqtt.web.bridge_state import BridgeState
 
 pytestmark = pytest.mark.browser
@@ -36,6 +37,12 @@ def busy() -> BridgeState:
     view.messages = [
         line(text=LONG), line(kind="image", media="p1", preview="p1"), line(group=True, chat=LONG, sender=LONG, own=False),
     ]  # fmt: skip
+    open_window = ReplyWindow(open=True, until=NOW + 18_000_000, remaining=7, limit=10)
+    shut = ReplyWindow(open=False, remaining=0, limit=10, reason="quota_used")
+    view.forecasts = {
+        "me": WindowForecast(window=open_window, reserved=2, waiting=0),
+        "x" * 80: WindowForecast(window=shut, reserved=0, waiting=3),
+    }
     view.matches = [line(text=f"匹配 {number}", seq=number) for number in range(30, 0, -1)]
     view.rows = [
         command(), command(result()), command(result(Status.FAILED, "refused_by_wechat", LONG), text=LONG),

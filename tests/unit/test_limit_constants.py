@@ -46,7 +46,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("store.archive:_MAX_SHOWN_CHARACTERS", "web.media:MAX_SUFFIX_BYTES"),
             *("web.page.account_data:MAX_MESSAGES_SHOWN", "web.page.account_data:MAX_COMMANDS_SHOWN"),
             "web.page.account_data:MAX_QUESTIONS_SHOWN",
-            "web.page.sections:MAX_WINDOWS_SHOWN",
+            *("web.page.charts:MAX_WINDOWS_SHOWN", "web.page.charts:MAX_GAUGE_CELLS"),
             "wechat.webwx.protocol.content:MAX_UPLOAD_NAME_CHARACTERS",
             *("bridge.login:MAX_QR_CODES", "diagnostics.connection:MAX_SHOWN_NAMES"),
         }

@@ -91,13 +91,22 @@ def time_tag(time: int) -> Markup:
     return timestamp_tag(rfc3339(time))
 
 
+def relative_time_tag(time: int) -> Markup:
+    """Returns a time to come, in milliseconds since 1970. The script writes how far it is: "in 5 hours"."""
+    timestamp = rfc3339(time)
+    return tag("time", _shown_time(timestamp), datetime=timestamp, class_="relative")
+
+
 def timestamp_tag(timestamp: str) -> Markup:
     """Returns a time in RFC 3339; another text is shown as it is."""
+    return tag("time", _shown_time(timestamp), datetime=timestamp)
+
+
+def _shown_time(timestamp: str) -> str:
     try:
-        shown = datetime.fromisoformat(timestamp).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return datetime.fromisoformat(timestamp).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError):
-        shown = timestamp
-    return tag("time", shown, datetime=timestamp)
+        return timestamp
 
 
 def kind_label(kind: str, page_text: PageText) -> Markup:

@@ -164,28 +164,32 @@ def _account_section(account: PageAccount, page_query: PageQuery, page_text: Pag
         note = tag("p", page_text("send_note"), class_="soft")
         send = card(f"{name}-send", page_text("send_title"), note, form)
     search = account.search
-    cards = (
-        live_card("wechat", live("state", role="status"), live("code"), live("acts"), style="login"),
-        live_card("problems", live("problems", role="status")),
-        live_card("figures", live("figures"), style="figures"),
-        live_card(
-            "last_messages",
-            live("messages"),
-            _texts_link(name, page_query, page_text),
-            message_search_form(name, search, page_text),
-            None if search is None else found_section(name, search, page_text),
-        ),
-        tag(
-            "div",
-            send,
-            live_card("last_commands", live("commands"), live("questions"), test),
-            class_="column",
-        ),
+    problems = live_card("problems", live("problems", role="status"), style="problems")
+    login = live_card(
+        "wechat",
+        live("state", role="status"),
+        live("code"),
+        live("windows"),
+        live("acts"),
+        style="login",
+    )
+    received = live_card(
+        "last_messages",
+        live("messages"),
+        _texts_link(name, page_query, page_text),
+        message_search_form(name, search, page_text),
+        None if search is None else found_section(name, search, page_text),
+    )
+    sent = live_card("last_commands", live("commands"), live("questions"), test)
+    grid = tag(
+        "div",
+        tag("div", login, send, received, class_="column"),
+        tag("div", sent, live_card("figures", live("figures")), class_="column"),
         contacts_card(name, account.query, account.contacts, page_text),
+        class_="cards",
     )
     heading = tag("h2", name, id=f"{name}-title")
-    grid = tag("div", *cards, class_="cards")
-    return tag("section", heading, live("steps"), grid, aria_labelledby=f"{name}-title")
+    return tag("section", heading, live("steps"), problems, grid, aria_labelledby=f"{name}-title")
 
 
 def _texts_link(account: str, page_query: PageQuery, page_text: PageText) -> Markup:

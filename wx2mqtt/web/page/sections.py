@@ -9,8 +9,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from wx2mqtt.bridge.health import SHOWN_FAILING_USERS, HealthSnapshot, active_problems
-from wx2mqtt.bridge.window_topics import WindowForecast
+from wx2mqtt.bridge.health import COMMANDS_FAILED, SHOWN_FAILING_USERS, HealthSnapshot, active_problems
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
@@ -22,6 +21,7 @@ from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState, ClusterState, InstanceState
 from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, time_tag
 from wx2mqtt.web.page.account_data import AccountSnapshot
+from wx2mqtt.web.page.charts import windows_section
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
 from wx2mqtt.web.page.forms import owner_section, questions_section, verification_code_form
 from wx2mqtt.web.page.messages import messages_section
@@ -30,7 +30,6 @@ from wx2mqtt.web.page.messages import messages_section
 SHOWN_KEYS = 5
 
 QR_IMAGE_PIXELS = 290
-MAX_WINDOWS_SHOWN = 10
 
 
 @frozen(kw_only=False)
@@ -52,14 +51,15 @@ def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, 
     page_text = PageText(options.language)
     return {
         "steps": steps_section(snapshot, page_text),
+        "problems": problems_section(snapshot, page_text),
         "state": state_section(snapshot, page_text),
         "code": qr_section(snapshot, page_text),
         "acts": action_buttons(snapshot, page_text),
-        "problems": problems_section(snapshot, page_text),
-        "figures": figures_section(snapshot, page_text),
+        "windows": windows_section(snapshot, page_text),
         "messages": messages_section(snapshot, page_text, show_texts=options.show_texts),
         "questions": questions_section(snapshot, page_text, show_texts=options.show_texts),
         "commands": commands_section(snapshot, page_text, show_texts=options.show_texts),
+        "figures": figures_section(snapshot, page_text),
     }
 
 
@@ -161,7 +161,10 @@ def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
 
 
 def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
-    """Returns the problems besides the login, with details and remedies."""
+    """Returns the problems besides the login, with details and remedies.
+
+    Without a login nothing else is said: the section of the login, which is the next one, says what is wrong.
+    """
     health = snapshot.health
     if health is None:
         problems = {"store_trouble": ""}
@@ -171,13 +174,29 @@ def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
         if health.unresolved:
             problems["unresolved_people"] = ""
     if not problems:
-        return tag("p", page_text("none_wrong"), class_="soft")
+        is_online = snapshot.login.state is LoginState.ONLINE
+        return tag("p", page_text("none_wrong"), class_="soft") if is_online else Markup()
     items: list[Markup] = []
     for problem, detail in problems.items():
         sentence, remedy = remedy_for(problem, page_text.language)
         detail_line = tag("p", isolated(detail), class_="soft") if detail else None
-        items.append(tag("li", tag("strong", sentence), detail_line, tag("p", remedy)))
+        failed = _failed_commands(snapshot, page_text) if problem == COMMANDS_FAILED else None
+        items.append(tag("li", tag("strong", sentence), detail_line, failed, tag("p", remedy)))
     return tag("ul", *items, class_="wrong")
+
+
+def _failed_commands(snapshot: AccountSnapshot, page_text: PageText) -> Markup | None:
+    """Returns why the newest command to each failing user was not sent, as far as the last ones show it."""
+    failing = set(snapshot.health.failing) if snapshot.health else set()
+    lines: list[Markup] = []
+    for row in snapshot.commands or ():
+        user, result = row.command.user, row.result
+        if user not in failing or result is None:
+            continue
+        failing.discard(user)  # an older one says no more
+        recipient = tag("strong", page_text.html("to_whom", user=isolated(user)))
+        lines.append(tag("p", recipient, " ", tag("code", result.code), " ", isolated(result.message)))
+    return join_html(lines) if lines else None
 
 
 def _problem_detail(problem: str, health: HealthSnapshot) -> str:
@@ -216,25 +235,8 @@ def figures_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     if health.login_age is not None and health.login_seconds_left is not None:
         days, left = round(health.login_age / 86_400), round(health.login_seconds_left / 86_400)
         values["login_age"] = page_text("login_days", days=days, left=left)
-    forecasts = sorted(snapshot.view.forecasts.items())[:MAX_WINDOWS_SHOWN]
-    named = [(page_text(key), value) for key, value in values.items()] + [
-        (page_text("window", user=user), _window_value(forecast, page_text)) for user, forecast in forecasts
-    ]
-    return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in named))
-
-
-def _window_value(forecast: WindowForecast, page_text: PageText) -> Markup:
-    """Returns how many messages WeChat still takes for a person, until when, and how many wait."""
-    window, facts = forecast.window, []
-    if window.open and window.remaining is not None and window.until is not None:
-        facts = [page_text.html("window_open", left=f"{window.remaining}", time=time_tag(window.until))]
-        if forecast.reserved:
-            facts.append(page_text.html("window_reserved", reserved=f"{forecast.reserved}"))
-    elif not window.open:
-        facts = [page_text.html("window_shut")]
-    if forecast.waiting:
-        facts.append(page_text.html("window_waiting", waiting=f"{forecast.waiting}"))
-    return join_html(facts)
+    rows = (tag("div", tag("dt", page_text(key)), tag("dd", value)) for key, value in values.items())
+    return tag("dl", *rows)
 
 
 def _queue_value(depth: int, oldest: int | None, page_text: PageText) -> str:

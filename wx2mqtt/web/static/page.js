@@ -11,7 +11,7 @@ const written = new Map([...boxes].map(([name, box]) => [name, box.innerHTML]))
 const format = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'medium' })
 
 function dress(element) {
-  for (const time of element.querySelectorAll('time')) {
+  for (const time of element.querySelectorAll('time:not(.relative)')) {
     const moment = new Date(time.dateTime)
     if (!Number.isNaN(moment.getTime())) time.textContent = format.format(moment)
   }
@@ -20,7 +20,18 @@ function dress(element) {
   tick(element)
 }
 
+// "in 5 hours", at least a minute; the moment itself stands in the title.
+const far = new Intl.RelativeTimeFormat(language, { numeric: 'auto' })
+
 function tick(element) {
+  for (const time of element.querySelectorAll('time.relative')) {
+    const moment = Date.parse(time.dateTime)
+    if (Number.isNaN(moment)) continue
+    const minutes = Math.max(1, Math.round((moment + skew - Date.now()) / 60000))
+    const told = minutes < 90 ? far.format(minutes, 'minute') : far.format(Math.round(minutes / 60), 'hour')
+    if (time.textContent !== told) time.textContent = told
+    if (!time.title) time.title = format.format(new Date(moment))
+  }
   for (const left of element.querySelectorAll('[data-until]')) {
     const seconds = Math.max(0, Math.round((Number(left.dataset.until) + skew - Date.now()) / 1000))
     left.querySelector('span').textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`

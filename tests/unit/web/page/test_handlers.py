@@ -49,14 +49,25 @@ async def test_all_accounts_stand_on_the_page_in_their_order(http):
 async def test_every_part_has_its_place(http):
     page = await page_of(http)
     parts = [one["data-part"] for one, _ in page.all("div") if "data-part" in one]
-    names = ("steps", "state", "code", "acts", "problems", "figures", "messages", "commands", "questions")
+    names = (
+        "steps",
+        "problems",
+        "state",
+        "code",
+        "windows",
+        "acts",
+        "messages",
+        "commands",
+        "questions",
+        "figures",
+    )
     assert parts == ["file", *(f"{account}.{name}" for account in ("home", "office") for name in names)]
 
 
 async def test_who_listens_hears_of_the_login_and_of_what_is_wrong(http):
     page = await page_of(http)
     live = [one["data-part"] for one, _ in page.all("div", role="status")]
-    assert live == ["home.state", "home.problems", "office.state", "office.problems"]
+    assert live == ["home.problems", "home.state", "office.problems", "office.state"]
 
 
 async def test_nothing_is_loaded_run_or_sent_but_what_is_ours(http, view):

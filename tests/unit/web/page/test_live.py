@@ -68,7 +68,7 @@ async def test_first_comes_everything_then_only_what_is_different():
         view.login = login(LoginState.LOGGED_OUT)
         changes.notify()
         changed = await viewer.next()
-    assert list(changed) == ["home.state", "home.acts"]
+    assert list(changed) == ["home.problems", "home.state", "home.acts"]
     assert "Logged out" in changed["home.state"]
 
 

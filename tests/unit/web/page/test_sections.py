@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from tests.support.page import NOW, Elements, FakeView, bridge, command, line, login, result, seen
 from tests.support.rows import every_row
 from wx2mqtt.bridge.counters import AccountCounters
-from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n.bridge import bridge_text as bridge_says
-from wx2mqtt.model import Command, LoginState, Needs, ReplyWindow, Status
+from wx2mqtt.model import Command, LoginState, Needs, Status
 from wx2mqtt.web.html import PageText, time_tag
 from wx2mqtt.web.page.account_data import AccountSnapshot
 from wx2mqtt.web.page.sections import LOGIN_STATES, PageOptions, file_section, live_sections
@@ -142,9 +141,25 @@ def test_a_command_that_was_not_sent_is_a_problem_with_its_user():
     assert "journal list" in item
 
 
+def test_a_command_that_was_not_sent_is_told_at_the_top_with_the_reason_of_the_newest_one():
+    mom = Command(user="mom", text="x")
+    refused = result(Status.REJECTED, "window_closed", "mom <must> write first")
+    rows = [
+        command(result(Status.FAILED, "other", "of somebody else")),
+        command(refused, command=mom),
+        command(result(Status.FAILED, "older", "an older one"), command=mom),
+    ]
+    made = shown(health=seen(failing=("mom",)), commands=rows)
+    (item,) = [told for _, told in Elements(f"<main>{made['problems']}</main>").all("li")]
+    assert "to mom window_closed mom <must> write first" in item
+    assert "older one" not in item
+    assert "somebody else" not in item
+    assert "<must>" not in made["problems"]
+
+
 def test_the_login_is_no_problem_twice():
     waits = login(LoginState.WAITING_FOR_SCAN)
-    assert text(shown(login=waits, health=seen(login=waits))["problems"]) == "Nothing is wrong."
+    assert shown(login=waits, health=seen(login=waits))["problems"] == ""
 
 
 def test_what_the_store_does_not_tell_is_said_and_the_code_stands():
@@ -178,20 +193,6 @@ def test_figures_say_how_much_waits_and_since_when():
     assert told["Files still to be fetched"] == "2"
     assert told["Commands not sent in 24 hours"] == "1"
     assert told["Store"] == "205 kB of 2 GB"
-
-
-def test_figures_say_how_many_messages_can_still_go_to_whom():
-    view = FakeView()
-    until = NOW + 3_600_000
-    window = ReplyWindow(open=True, until=until, remaining=4)
-    shut = ReplyWindow(open=False, remaining=0, reason="too_long_ago")
-    view.forecasts = {
-        "me": WindowForecast(window=window, reserved=1, waiting=0),
-        "<mom>": WindowForecast(window=shut, reserved=0, waiting=3),
-    }
-    told = rows(shown(view=view))
-    assert told["Messages to me"] == "4 more until 2026-11-25 11:00:00 UTC, 1 of them only for what is urgent"
-    assert told["Messages to <mom>"] == "none before they write; 3 waiting"
 
 
 def test_figures_before_anything_has_happened():

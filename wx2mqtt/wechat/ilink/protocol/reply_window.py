@@ -100,14 +100,24 @@ class ChatWindow:
         """Returns the window as far as it is known at `now`."""
         closed_reason = self._closed_reason(now)
         if closed_reason:
-            return ReplyWindow(open=False, remaining=0, reason=closed_reason)
+            return ReplyWindow(open=False, remaining=0, limit=MAX_REPLIES_PER_MESSAGE, reason=closed_reason)
         remaining = MAX_REPLIES_PER_MESSAGE - len(self.sent)
         if self.throttled_until > now:
             return ReplyWindow(
-                open=False, until=self.throttled_until, remaining=remaining, reason=RATE_LIMITED
+                open=False,
+                until=self.throttled_until,
+                remaining=remaining,
+                limit=MAX_REPLIES_PER_MESSAGE,
+                reason=RATE_LIMITED,
             )
         closes = self.last_wrote + WINDOW_OPEN_MS
-        return ReplyWindow(open=True, until=closes, remaining=remaining, opened=self.last_wrote)
+        return ReplyWindow(
+            open=True,
+            until=closes,
+            remaining=remaining,
+            limit=MAX_REPLIES_PER_MESSAGE,
+            opened=self.last_wrote,
+        )
 
     def _closed_reason(self, now: int) -> str:
         if not self.last_wrote:

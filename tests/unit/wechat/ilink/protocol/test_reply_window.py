@@ -107,6 +107,9 @@ def test_nothing_goes_out_before_they_have_written() -> None:
 
 def test_a_message_opens_it_for_a_day_and_ten() -> None:
     assert AFTER_MESSAGE.reply_window(T) == ReplyWindow(open=True, until=T + WINDOW_OPEN_MS, remaining=10)
+    assert AFTER_MESSAGE.reply_window(T).limit == MAX_REPLIES_PER_MESSAGE
+    assert ChatWindow().reply_window(T).limit == MAX_REPLIES_PER_MESSAGE
+    assert AFTER_MESSAGE.with_throttling(T).reply_window(T).limit == MAX_REPLIES_PER_MESSAGE
     assert AFTER_MESSAGE.reply_window(T + WINDOW_OPEN_MS - 1).open
     assert AFTER_MESSAGE.reply_window(T + WINDOW_OPEN_MS) == shut("too_long_ago")
 

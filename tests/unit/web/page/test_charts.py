@@ -1,0 +1,109 @@
+"""What the page draws, and what it says to those who do not see it."""
+
+from __future__ import annotations
+
+from tests.support.page import NOW, Elements, FakeView, seen
+from tests.support.rows import every_row
+from tests.unit.web.page.test_sections import facts
+from wx2mqtt.bridge.window_topics import LOGGED_OUT_WINDOW, WindowForecast
+from wx2mqtt.model import ReplyWindow
+from wx2mqtt.web.html import PageText
+from wx2mqtt.web.page.charts import MAX_WINDOWS_SHOWN, windows_section
+
+EN, ZH = PageText("en"), PageText("zh")
+UNTIL = NOW + 5 * 3_600_000
+
+
+def window(**more) -> ReplyWindow:
+    return ReplyWindow(**{"open": True, "until": UNTIL, "remaining": 7, "limit": 10, **more})
+
+
+def drawn(*windows: ReplyWindow, page_text: PageText = EN, reserved: int = 0, waiting: int = 0) -> Elements:
+    view = FakeView()
+    view.forecasts = {
+        f"user{number:02}": WindowForecast(window=one, reserved=reserved, waiting=waiting)
+        for number, one in enumerate(windows)
+    }
+    return Elements(f"<main>{windows_section(facts(view=view, health=seen()), page_text)}</main>")
+
+
+def sentence(page: Elements) -> str:
+    """What stands below the drawing."""
+    inside = "".join(told for tag in ("title", "desc") for _, told in page.all(tag))
+    return page.text("dd").removeprefix(inside)
+
+
+def test_nothing_is_drawn_where_there_are_no_windows():
+    assert windows_section(facts(), EN) == ""
+
+
+def test_a_gauge_has_a_square_for_each_message_and_says_the_same_to_who_hears_it():
+    page = drawn(window(), reserved=2)
+    ((svg, _),) = page.all("svg")
+    assert svg["role"] == "img"
+    assert page.text("title", id=svg["aria-labelledby"] or "") == "7 of 10 messages left"
+    assert "Striped" in page.text("desc", id=svg["aria-describedby"] or "")
+    styles = [attributes["class"] for attributes, _ in page.all("rect")]
+    assert styles == ["cell left"] * 5 + ["cell"] * 5
+    assert len(page.all("path", class_="stripes")) == 2  # told without colour
+
+
+@every_row(
+    "shape, words",
+    [
+        (window(), "7 of 10 left, closes 2026-11-25 15:00:00 UTC"),
+        (window(limit=None), "7 left, closes 2026-11-25 15:00:00 UTC"),
+        (window(remaining=None), "can be sent now"),
+        (window(open=False, remaining=0, until=None, reason="quota_used"), "none before they write"),
+        (
+            window(open=False, reason="rate_limited"),
+            "too many at once: WeChat takes more 2026-11-25 15:00:00 UTC",
+        ),
+        (LOGGED_OUT_WINDOW, "none before the login"),
+    ],
+)
+def test_each_window_is_told_in_words(shape, words):
+    assert sentence(drawn(shape)) == words
+
+
+def test_what_is_reserved_and_what_waits_is_told():
+    words = sentence(drawn(window(), reserved=1, waiting=3))
+    assert words.endswith("UTC; 1 of them only for what is urgent; 3 waiting")
+
+
+def test_the_end_is_a_time_that_the_script_writes_as_a_distance():
+    ((time, _),) = drawn(window()).all("time")
+    assert time == {"datetime": "2026-11-25T15:00:00.000Z", "class": "relative"}
+
+
+def test_it_is_chinese_for_who_reads_chinese():
+    page = drawn(window(), page_text=ZH, reserved=1)
+    assert sentence(page) == "还能发 7 条（共 10 条），窗口2026-11-25 15:00:00 UTC关闭；其中 1 条留给紧急消息"
+    assert page.text("title") == "还能发 7 条，共 10 条"
+
+
+@every_row("limit", [None, 0, -1, 31, 10**9])
+def test_a_window_that_cannot_be_drawn_is_told_only(limit):
+    page = drawn(window(limit=limit))
+    assert not page.all("svg")
+    assert sentence(page)
+
+
+def test_more_messages_than_the_window_takes_do_not_leave_the_drawing():
+    page = drawn(window(remaining=12), reserved=20)
+    assert len(page.all("rect")) == 10
+    assert len(page.all("path")) == 10
+
+
+def test_only_some_windows_are_shown_each_with_its_own_names():
+    page = drawn(*[window()] * (MAX_WINDOWS_SHOWN + 5))
+    names = [attributes["id"] for tag in ("title", "desc") for attributes, _ in page.all(tag)]
+    assert len({*names}) == len(names) == 2 * MAX_WINDOWS_SHOWN
+
+
+def test_no_name_becomes_markup():
+    view = FakeView()
+    view.forecasts = {"<mom>": WindowForecast(window=window(), reserved=0, waiting=0)}
+    made = windows_section(facts(view=view), EN)
+    assert "&lt;mom&gt;" in made
+    assert "<mom>" not in made
