@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -75,7 +76,7 @@ def test_each_block_is_checked_or_says_why_not():
         if block.check == "tested":
             assert f"def {block.reason}(" in TESTS, name_of(block)
         elif block.check != "excused":
-            assert block.language in {"sh", "yaml", "json", "python", *SHOWN_ONLY}, name_of(block)
+            assert block.language in {"sh", "yaml", "json", "python", "toml", *SHOWN_ONLY}, name_of(block)
 
 
 @pytest.mark.parametrize("block", RUN, ids=name_of)
@@ -93,6 +94,11 @@ def test_shell_that_is_not_run_is_shell():
     for block in of("sh"):
         done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)
         assert done.returncode == 0, (name_of(block), done.stderr)
+
+
+def test_toml_is_toml():
+    for block in of("toml"):
+        tomllib.loads(block.text)
 
 
 def test_commands_and_options_of_wx2mqtt_exist():
