@@ -128,7 +128,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("clock:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.mapped_files:MAX_KILLS"),
             *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.client:MAX_ATTEMPTS_PER_TOPIC"),
             *("diagnostics.probe:MAX_CONNECTION_LOSSES", "diagnostics.probe:MAX_UNANSWERED_REQUESTS"),
-            "wechat.wecom.protocol.endpoints:MAX_UNANSWERED_HEARTBEATS",
+            "wechat.wecom.connection:MAX_UNANSWERED_HEARTBEATS",
             "wechat.wecom.upload:MAX_REQUESTS",
             *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.receiver:MAX_EMPTY_SYNCS"),
             *(

@@ -18,9 +18,12 @@ from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.control_socket import BridgeNotRunning
 from wx2mqtt.cli import run
-from wx2mqtt.cli.groups import FIRST_ACCOUNT_HELP, AccountOption, ConfigOption, cluster, journal, people
+from wx2mqtt.cli.cluster import cluster
 from wx2mqtt.cli.help import TranslatedCommand, TranslatedGroup, UsageError, show_usage_error
+from wx2mqtt.cli.journal import journal
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code, health_report
+from wx2mqtt.cli.options import FIRST_ACCOUNT_HELP, AccountOption, ConfigOption
+from wx2mqtt.cli.people import people
 from wx2mqtt.cli.setup import setup
 from wx2mqtt.cli.terminal import command_language, complain, preferred_language, show
 from wx2mqtt.errors import SettingsError, Wx2MqttError

@@ -2,7 +2,7 @@
 
 Each instance decides for itself, from the same rows and locks. Two that see different moments may want the
 same account; the lock decides then. `decide` has the rules. The commands, such as `cluster drain`, and their
-options are in `cli/groups.py`.
+options are in `cli/cluster.py`.
 """
 
 from __future__ import annotations

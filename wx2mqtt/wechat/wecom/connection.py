@@ -35,13 +35,7 @@ from wx2mqtt.wechat.aiohttp_transport import proxy_for, tls_context
 from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.json_reader import UnreadableJson
 from wx2mqtt.wechat.wecom.protocol.codes import Reaction, reaction_to
-from wx2mqtt.wechat.wecom.protocol.endpoints import (
-    ANSWER_SECONDS,
-    HEARTBEAT_SECONDS,
-    MAX_UNANSWERED_HEARTBEATS,
-    SOCKET_HOST,
-    socket_url,
-)
+from wx2mqtt.wechat.wecom.protocol.endpoints import SOCKET_HOST, socket_url
 from wx2mqtt.wechat.wecom.protocol.events import is_taken_over
 from wx2mqtt.wechat.wecom.protocol.frames import (
     Answer,
@@ -53,6 +47,12 @@ from wx2mqtt.wechat.wecom.protocol.frames import (
 )
 
 log = structlog.get_logger(__name__)
+
+HEARTBEAT_SECONDS = 30.0
+MAX_UNANSWERED_HEARTBEATS = 2
+
+# After the last byte of a request has left; without an answer its outcome is unknown.
+ANSWER_SECONDS = 5.0
 
 # A callback is a few kilobytes: files come over HTTP.
 MAX_FRAME_BYTES = 1 * MIB

@@ -19,12 +19,6 @@ QR_HOST = "https://work.weixin.qq.com"
 
 WECOM_HEADERS = {"User-Agent": f"wx2mqtt/{__version__}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
-HEARTBEAT_SECONDS = 30.0
-MAX_UNANSWERED_HEARTBEATS = 2
-
-# After the last byte of a request has left; without an answer its outcome is unknown.
-ANSWER_SECONDS = 5.0
-
 # An answer to a message or a press must come so soon.
 RESPOND_SECONDS = 5.0
 
