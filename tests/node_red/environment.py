@@ -16,6 +16,7 @@ from tests.support.broker import DURABLE
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home, at_home
 from tests.support.ilink_home import ILinkHome, at_ilink_home
+from tests.support.receiver import Receiver
 
 FLOWS = Path(__file__).parents[2] / "deploy" / "node-red"
 NAMES = sorted(path.stem for path in FLOWS.glob("*.json"))
@@ -33,6 +34,7 @@ WEB_WECHAT = {
     "echo": {"PERSON": "filehelper"},
     "notify": {"PERSON": "wife"},
     "remote-control": {"PEOPLE": "filehelper"},
+    "webhook": {"PERSON": "wife"},
 }
 """Whom the flows mean here: as they are shipped it is `me`, whom only iLink has."""
 
@@ -68,6 +70,11 @@ class NodeRedEnvironment:
     async def press(self, name: str) -> None:
         """Press the button whose name begins so."""
         (button,) = [one for one in self.flow if one["type"] == "inject" and one["name"].startswith(name)]
+        await self.home.in_thread(self.red.push, button["id"])
+
+    async def press_on(self, flow: str, name: str) -> None:
+        """Press the button of this flow, where several have one whose name begins so."""
+        (button,) = [one for one in read(flow) if one["type"] == "inject" and one["name"].startswith(name)]
         await self.home.in_thread(self.red.push, button["id"])
 
     async def shown(self, name: str, text: str = "", *, since: int = 0) -> str:
@@ -183,3 +190,34 @@ async def at_ilink_house(folder: Path) -> AsyncIterator[ILinkNodeRedEnvironment]
         with NodeRed(folder / "node-red") as red:
             await home.log_in()
             yield ILinkNodeRedEnvironment(NodeRedEnvironment(home, red, {}), home)
+
+
+@asynccontextmanager
+async def with_fallback(home: ILinkHome) -> AsyncIterator[Receiver]:
+    """A fallback of the bridge, until the end of the block."""
+    with Receiver() as service:
+        home.bridge.configure(home.settings({"fallback": {"urls": [service.url]}}))
+        assert (await home.ask("reload"))["status"] == "ok"
+        yield service
+        home.bridge.configure(home.settings())
+        assert (await home.ask("reload"))["status"] == "ok"
+
+
+async def arrives(home: ILinkHome, text: str, since: int) -> None:
+    """Waits until WeChat took this text, after the first `since`."""
+    while True:
+        lines = await home.bot.get("ilink/sent", after=since, wait=60)
+        assert lines, f"{text!r} was not sent"
+        if any(line["text"] == text for line in lines):
+            return
+        since += len(lines)
+
+
+async def sent_count(home: ILinkHome) -> int:
+    return len(await home.bot.get("ilink/sent"))
+
+
+async def use_up(home: ILinkHome) -> None:
+    """Sends texts until only what is reserved for alarms is left."""
+    for _ in range(9):
+        assert (await home.tell("me", "chatter"))["status"] == "sent"

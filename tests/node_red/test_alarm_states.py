@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 
 import pytest
-import pytest_asyncio
 
 from tests.node_red.environment import (
     NAMES,
-    ILinkNodeRedEnvironment,
     NodeRedEnvironment,
-    at_ilink_house,
+    arrives,
     patience,
     read,
+    sent_count,
+    use_up,
+    with_fallback,
 )
 from tests.support.deadlines import allowed
 from tests.support.ilink_home import ILinkHome
-from tests.support.receiver import Receiver
 from wx2mqtt.clock import loop_time
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,42 +28,9 @@ NO_ANSWER = "me was not told: the bridge does not answer. Do it and the broker r
 TEXT = "💧 Water in the cellar! 地下室漏水！\nAnswer 好 (or ok) if you see to it."
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ilink(
-    node_red: None, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[ILinkNodeRedEnvironment]:
-    async with at_ilink_house(tmp_path_factory.mktemp("ilink")) as ilink:
-        yield ilink
-        assert ilink.environment.red.complaints() == []
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def environment(ilink: ILinkNodeRedEnvironment) -> AsyncIterator[NodeRedEnvironment]:
-    """The house, where WeChat takes ten messages; afterwards no alarm is left, and no fallback."""
-    for wanted in ({"waiting": 0}, {"left": 10}):  # what an earlier test left to wait goes out first
-        since = ilink.home.subscriber.count
-        await ilink.home.bot.write("hello")
-        await ilink.home.body("wx/window/me", since=since, **wanted)
-    yield ilink.environment
-    await ilink.home.publish("home/water/alarm", "OFF")
-    await ilink.environment.settled()
-    await ilink.environment.load()
-
-
 @pytest.fixture
-def home(ilink: ILinkNodeRedEnvironment) -> ILinkHome:
-    return ilink.home
-
-
-@asynccontextmanager
-async def with_fallback(home: ILinkHome) -> AsyncIterator[Receiver]:
-    """A fallback of the bridge, until the end of the block."""
-    with Receiver() as service:
-        home.bridge.configure(home.settings({"fallback": {"urls": [service.url]}}))
-        assert (await home.ask("reload"))["status"] == "ok"
-        yield service
-        home.bridge.configure(home.settings())
-        assert (await home.ask("reload"))["status"] == "ok"
+def environment(bot_environment: NodeRedEnvironment) -> NodeRedEnvironment:
+    return bot_environment
 
 
 async def within_a_minute(what: Awaitable[str]) -> str:
@@ -73,26 +39,6 @@ async def within_a_minute(what: Awaitable[str]) -> str:
     text = await what
     assert loop_time() - began < allowed(60)
     return text
-
-
-async def arrives(home: ILinkHome, text: str, since: int) -> None:
-    """Waits until WeChat took this text, after the first `since`."""
-    while True:
-        lines = await home.bot.get("ilink/sent", after=since, wait=60)
-        assert lines, f"{text!r} was not sent"
-        if any(line["text"] == text for line in lines):
-            return
-        since += len(lines)
-
-
-async def sent_count(home: ILinkHome) -> int:
-    return len(await home.bot.get("ilink/sent"))
-
-
-async def use_up(home: ILinkHome) -> None:
-    """Sends texts until only what is reserved for alarms is left."""
-    for _ in range(9):
-        assert (await home.tell("me", "chatter"))["status"] == "sent"
 
 
 async def test_it_ships_with_times_that_keep_within_a_minute():

@@ -48,7 +48,9 @@ async def test_who_rings_is_seen_in_wechat_and_the_result_comes_by_mqtt_5(
             "camera", PERSON="family", CAMERA=f"{camera.url}/snapshot.png", LANGUAGE=language
         )
         await home.publish("home/doorbell", "pressed")
-        assert await picture(environment, before) == ("family", PNG)
+        assert await picture(environment, before + 1) == ("family", PNG)
+        caption = (await home.phone.sent(before + 1))[before]
+        assert (caption["to"], caption["text"]) == ("family", "Somebody is at the door 门口有人")
         assert camera.requests[0].startswith(b"GET /snapshot.png ")
     assert await environment.shown("sent", since=since) == words
     assert environment.red.all_shown("not sent", since=since) == []
@@ -56,9 +58,11 @@ async def test_who_rings_is_seen_in_wechat_and_the_result_comes_by_mqtt_5(
     assert answer["status"] == "sent"
 
 
-async def test_it_can_be_tried_without_a_camera(environment: NodeRedEnvironment):
+async def test_it_can_be_tried_without_a_camera_and_sends_no_caption_where_none_is_set(
+    environment: NodeRedEnvironment,
+):
     before, since = await environment.count(), len(environment.red.told)
-    await environment.load("camera")
+    await environment.load("camera", CAPTION="")
     await environment.press("picture without a camera")
     to, jpeg = await picture(environment, before)
     assert (to, jpeg[:3]) == ("wife", b"\xff\xd8\xff")
@@ -118,7 +122,7 @@ async def test_a_bridge_that_is_away_is_told_and_an_old_picture_of_the_door_is_n
 ):
     home, since = environment.home, len(environment.red.told)
     await home.in_thread(home.bridge.stop)
-    await environment.load("camera", WAIT=1)
+    await environment.load("camera", WAIT=1, CAPTION="")
     seen = len(home.broker.log)
     await environment.press("picture without a camera")
     await home.broker.logged("'wx/out/wife/image'", since=seen)

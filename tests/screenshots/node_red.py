@@ -51,7 +51,7 @@ def make(folder: Path) -> None:
 def _flow(red: NodeRed, nodes: Nodes, *, with_result: bool) -> Image.Image:
     """Returns the editor with one flow, as large as the flow needs; `with_result` also what was sent."""
     width = max(node["x"] for node in nodes if "x" in node) + 260
-    height = max(node["y"] for node in nodes if "y" in node) + 200
+    height = max(node["y"] for node in nodes if "y" in node) + (340 if with_result else 200)
     with Chromium(width + 340 if with_result else width, height) as editor:
         editor.open(red.url)
         editor.until(f"window.RED?.nodes?.workspace?.({nodes[0]['id']!r})", 20)

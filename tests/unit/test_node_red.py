@@ -55,12 +55,12 @@ def test_who_imports_a_flow_finds_themselves_in_it_on_ilink():
         for one in node["env"]
         if one["name"] in {"PERSON", "PEOPLE", "FIRST"}
     }
-    assert len(people) == 6
+    assert len(people) == 7
     assert set(people.values()) == {"me"}
 
 
-def test_there_are_at_least_eight():
-    assert len(FLOWS) >= 8
+def test_there_are_at_least_nine():
+    assert len(FLOWS) >= 9
 
 
 @every_row("path", FILES)

@@ -1,0 +1,212 @@
+"""Question, webhook and camera on iLink: what each says in every state of the window and of the login, beside all others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.node_red.environment import (
+    NAMES,
+    NodeRedEnvironment,
+    arrives,
+    patience,
+    sent_count,
+    use_up,
+    with_fallback,
+)
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.ilink_home import ILinkHome
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TOKEN = "s3cret"
+CAPTION = "Somebody is at the door 门口有人"
+QUESTION = "Open it?"
+
+
+@pytest.fixture
+def environment(bot_environment: NodeRedEnvironment) -> NodeRedEnvironment:
+    return bot_environment
+
+
+async def load_all(environment: NodeRedEnvironment, **env: Any) -> None:
+    """All flows at once, but for echo: on iLink each of its answers is one of ten."""
+    names = [name for name in NAMES if name != "echo"]
+    usual = {"TOKEN": TOKEN, "QUESTION": QUESTION, "WAIT": patience(3)}
+    await environment.load(*names, **{**usual, **env})
+    await environment.settled()
+
+
+async def call(
+    environment: NodeRedEnvironment, token: str | None = TOKEN, **request: Any
+) -> tuple[int, dict[str, Any]]:
+    """Calls the webhook; its status and its body."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(
+        base_url=environment.red.url, trust_env=False, timeout=MAX_WAIT_SECONDS
+    ) as http:
+        answer = await http.post("/wechat/send", headers={**headers, **request.pop("headers", {})}, **request)
+    return answer.status_code, answer.json()
+
+
+async def each_is_refused(environment: NodeRedEnvironment, code: str) -> None:
+    """Rings, asks and calls; all three say that WeChat did not take it."""
+    since = len(environment.red.told)
+    await environment.press("picture without a camera")
+    await environment.press_on("ask", "try it")
+    status, body = await call(environment, json={"text": "called"})
+    assert (status, body["code"]) == (502, code), body
+    shown = environment.shown
+    assert f"({code})" in await shown("not sent", "Picture not sent to me: ", since=since)
+    assert await shown("not sent", "Not sent to me: ", since=since)
+    assert await shown("no answer", "The question was not sent: ", since=since)
+
+
+async def test_with_the_window_open_each_arrives_beside_all_others(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await load_all(environment, WAIT=60)
+    since, sent = len(environment.red.told), await sent_count(home)
+    status, body = await call(environment, json={"title": "NAS", "message": "Disk 2 is full"})
+    assert (status, body["status"]) == (200, "sent")
+    await arrives(home, "NAS\nDisk 2 is full", sent)
+    await environment.press("picture without a camera")
+    assert await environment.shown("sent", "Picture", since=since) == "Picture sent to me"
+    caption, picture = (await home.bot.get("ilink/sent"))[-2:]
+    assert (caption["text"], picture["kind"]) == (CAPTION, "image")
+    await environment.press_on("ask", "try it")
+    await arrives(home, f"{QUESTION}\n1 Yes 是\n2 No 否", sent)
+    await home.bot.write("1")
+    answer = json.loads(await environment.shown("first button", since=since))
+    assert (answer["text"], answer["user"]) == ("Yes 是", "me")
+    assert environment.red.all_shown("not sent", since=since) == []
+
+
+async def test_with_the_window_shut_each_says_so(environment: NodeRedEnvironment, home: ILinkHome):
+    await load_all(environment)
+    await home.bot.post("ilink/window", ago=25 * 3600)
+    await each_is_refused(environment, "window_closed")
+
+
+async def test_with_the_quota_used_each_says_so(environment: NodeRedEnvironment, home: ILinkHome):
+    await load_all(environment)
+    await use_up(home)
+    await each_is_refused(environment, "quota_used")
+
+
+async def test_with_room_for_one_message_a_caption_and_its_picture_wait_together(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await load_all(environment, WAIT=60)
+    for _ in range(8):
+        assert (await home.tell("me", "chatter"))["status"] == "sent"
+    since, sent = len(environment.red.told), await sent_count(home)
+    await environment.press("picture without a camera")
+    await home.body("wx/event/held")
+    await home.bot.write("hello")
+    assert await environment.shown("sent", "Picture", since=since) == "Picture sent to me"
+    caption, picture = (await home.bot.get("ilink/sent"))[sent:]
+    assert (caption["text"], picture["kind"]) == (CAPTION, "image")
+
+
+async def test_an_urgent_call_goes_by_the_fallback_at_once(environment: NodeRedEnvironment, home: ILinkHome):
+    await load_all(environment, WAIT=60)
+    async with with_fallback(home) as service:
+        await home.bot.post("ilink/window", ago=25 * 3600)
+        status, body = await call(environment, data={"text": "Water!", "urgent": "true"})
+        assert (status, body["fallback"]) == (200, "sent")
+        (alert, *_) = await home.in_thread(service.wait, 1)
+        assert alert["message"] == "Water!"
+
+
+async def test_what_wechat_takes_without_a_number_is_no_reason_to_call_again(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await load_all(environment, WAIT=60)
+    await home.bot.post("ilink/mute")
+    try:
+        status, body = await call(environment, json={"text": "in doubt"})
+        assert (status, body["status"], body["code"]) == (200, "sent", "unconfirmed")
+    finally:
+        await home.bot.post("ilink/mute", on=False)
+
+
+async def test_logged_out_each_says_so(environment: NodeRedEnvironment, home: ILinkHome):
+    await load_all(environment)
+    seen = home.subscriber.count
+    await home.bot.post("ilink/kill")
+    await home.in_thread(
+        home.subscriber.wait,
+        "wx/login/state",
+        lambda one: one.body["state"] in {"logged_out", "waiting_for_scan"},
+        since=seen,
+    )
+    try:
+        await each_is_refused(environment, "logged_out")
+    finally:
+        seen = home.subscriber.count
+        await home.scan()
+        await home.body("wx/login/state", state="online", since=seen)
+        await home.bot.wait("polling")
+
+
+async def test_with_the_bridge_away_the_call_is_told_and_arrives_once_where_it_comes_back_in_time(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await load_all(environment, WAIT=1)
+    await home.in_thread(home.bridge.stop)
+    status, body = await call(environment, json={"text": "nobody there"})
+    assert (status, body["status"]) == (504, "no_result")
+    await load_all(environment, WAIT=60)
+    before = await sent_count(home)
+    calling = asyncio.create_task(call(environment, json={"text": "later"}))
+    await home.restart()
+    assert (await calling)[0] == 200
+    assert [line["text"] for line in (await home.bot.get("ilink/sent"))[before:]] == ["later"]
+
+
+async def test_a_call_with_the_id_of_an_earlier_one_is_sent_once(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await load_all(environment, WAIT=60)
+    before = await sent_count(home)
+    calls = [call(environment, json={"text": "once", "id": "job 17"}) for _ in range(3)]
+    assert [status for status, _ in await asyncio.gather(*calls)] == [200, 200, 200]
+    assert (await call(environment, json={"text": "once", "id": "job 17"}))[0] == 200
+    assert await sent_count(home) == before + 1
+
+
+async def test_the_call_may_be_a_text_a_form_or_json_of_anybody(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await load_all(environment, WAIT=60)
+    before = await sent_count(home)
+    calls: list[dict[str, Any]] = [
+        {"content": "衣服洗好了".encode(), "headers": {"Content-Type": "text/plain; charset=utf-8"}},
+        {"data": {"title": "NAS", "body": "full"}},
+        {"json": {"status": "firing", "alerts": 2}},
+        {"json": {"content": "by address"}, "params": {"token": TOKEN}, "token": None},
+    ]
+    for one in calls:
+        assert (await call(environment, **one))[0] == 200
+    texts = [line["text"] for line in (await home.bot.get("ilink/sent"))[before:]]
+    assert texts == ["衣服洗好了", "NAS\nfull", '{"status":"firing","alerts":2}', "by address"]
+
+
+async def test_a_call_without_its_token_or_without_a_text_reaches_nobody(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await load_all(environment)
+    before, since = await sent_count(home), len(environment.red.told)
+    assert (await call(environment, token=None, json={"text": "x"}))[0] == 401
+    assert (await call(environment, token="wrong", json={"text": "x"}))[0] == 401
+    assert (await call(environment, json={"title": ""}))[0] == 400
+    await load_all(environment, TOKEN="", LANGUAGE="zh")
+    status, body = await call(environment, token=None, json={"text": "x"})
+    assert (status, body["message"]) == (403, "请在此流程的标签页里填 TOKEN")
+    await environment.shown("not sent", "请在此流程的标签页里填 TOKEN", since=since)
+    assert await sent_count(home) == before
