@@ -18,7 +18,7 @@ HOSTILE := tests/scenarios/simulator/test_hostile.py tests/scenarios/test_broker
 	tests/unit/store/test_processing_marks.py tests/unit/test_limits.py tests/unit/test_memory.py \
 	tests/unit/test_patterns.py tests/unit/wechat/webwx/protocol/test_markup_hostile.py
 # What a person types and installs: most of them start many processes.
-COMMANDS := $(patsubst %,tests/scenarios/test_%.py,addon check_as command_line container demo explain ilink_terminal \
+COMMANDS := $(patsubst %,tests/scenarios/test_%.py,addon check_as command_line container demo demo_parts explain ilink_terminal \
 	makefile mosquitto_page postgresql_deployment root_commands run_without_file service setup systemd_notify \
 	systemd_unit terminal_login) tests/docs/test_blocks.py
 ROBUSTNESS := tests/scenarios/wecom/test_interrupted_sending.py tests/chaos tests/cluster tests/crash tests/fuzz tests/power_cut $(HOSTILE)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.control_socket import BridgeNotRunning
 from wx2mqtt.cli import run
 from wx2mqtt.cli.cluster import cluster
+from wx2mqtt.cli.demo import demo
 from wx2mqtt.cli.help import TranslatedCommand, TranslatedGroup, UsageError, show_usage_error
 from wx2mqtt.cli.journal import journal
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code, health_report
@@ -232,55 +233,7 @@ def healthcheck(
     raise typer.Exit(EXIT_OK if is_well else EXIT_UNEXPECTED)
 
 
-@app.command()
-def demo(
-    *,
-    once: Annotated[
-        bool, typer.Option("--once", help="Play a short conversation, print its messages and exit.")
-    ] = False,
-    simulator_port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port of the simulated phone, else 8070; 0 finds a free port."),
-    ] = None,
-    mqtt_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port of the broker, else 1883; 0 finds a free port.")
-    ] = None,
-    web_port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port of the bridge's web page, else 8099; 0 finds a free port."),
-    ] = None,
-    language: Annotated[
-        Literal["en", "zh"] | None,
-        typer.Option(help="The language of messages for people, else that of the terminal."),
-    ] = None,
-    backend: Annotated[
-        Literal["ilink", "webwx", "wecom"],
-        typer.Option(help="iLink: a bot of one's own; web WeChat; or a bot in WeCom."),
-    ] = "ilink",
-    broker: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="A broker that runs already, such as mqtt://name:password@192.168.1.10:1883, in place of the"
-            " embedded one. Whoever may use it sees the demo and may write to it.",
-        ),
-    ] = None,
-) -> None:
-    """Try everything on this machine without an account: simulated WeChat, broker and bridge."""
-    from wx2mqtt.demo.environment import DemoOptions, broker_login, run_demo  # noqa: PLC0415
-
-    if broker is not None and (once or mqtt_port is not None):
-        raise typer.BadParameter("--broker goes with neither --once nor --mqtt-port")
-    try:
-        login = None if broker is None else broker_login(broker)
-    except ValueError as error:
-        raise typer.BadParameter(f"--broker {error}") from None
-    logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
-    asked = {"simulator_port": simulator_port, "mqtt_port": mqtt_port, "web_port": web_port}
-    ports = {name: port for name, port in asked.items() if port is not None}
-    usual = dict.fromkeys(asked, 0) if once else {}
-    chosen = language or preferred_language(os.environ)
-    run_demo(DemoOptions(once=once, language=chosen, backend=backend, broker=login, **(usual | ports)))
+app.command()(demo)
 
 
 @app.command()

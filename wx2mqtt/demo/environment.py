@@ -18,16 +18,23 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr
 from typing_extensions import override
 
 from wx2mqtt.aio import wait_at_most
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
-from wx2mqtt.app.configuration import mqtt_options
+from wx2mqtt.app.configuration import load_configuration, mqtt_options
+from wx2mqtt.demo.configuration import (
+    BrokerLogin,
+    DemoBackend,
+    DemoParts,
+    demo_settings,
+    first_account,
+    own_settings,
+)
 from wx2mqtt.demo.script import play_script
+from wx2mqtt.demo.service import imitated_service
 from wx2mqtt.errors import BrokerError, NotConnected, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.settings import sentence_text
@@ -39,20 +46,8 @@ from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.topics import Topics, config_topic
 from wx2mqtt.settings.addresses import EMBEDDED, validate_broker_url
 from wx2mqtt.settings.loader import LoadedSettings
-from wx2mqtt.settings.schema import (
-    FIRST_BACKEND,
-    Account,
-    HomeAssistant,
-    Media,
-    Mqtt,
-    Pin,
-    Send,
-    Settings,
-    Storage,
-    Web,
-)
+from wx2mqtt.settings.schema import FIRST_BACKEND, Settings
 from wx2mqtt.simulator.server import Simulator
-from wx2mqtt.simulator.wecom.people import chatid_of, userid_of
 from wx2mqtt.values import frozen
 
 # Seconds for the connection to a broker that others use, too.
@@ -73,29 +68,7 @@ class DemoPortsInUse(PortInUse):
         BrokerError.__init__(self, message)
 
 
-DemoBackend = Literal["webwx", "ilink", "wecom"]
-
-DEMO_PINS: dict[DemoBackend, dict[str, Pin]] = {
-    "webwx": {"wife": Pin(remark="老婆"), "family": Pin(group="相亲相爱一家人")},
-    "ilink": {"me": Pin(owner=True)},
-    "wecom": {"me": Pin(wecom=userid_of("me")), "family": Pin(wecom=chatid_of("family"))},
-}
-
-
 PASSWORD_VARIABLE = "MQTT_PASSWORD"  # noqa: S105 - the name of a variable
-
-DEMO_ACCOUNT = "home"
-DEMO_BASE = "wx"
-DEMO_CLIENT_ID = "wx2mqtt-demo"  # at a broker that others use, too
-
-
-@frozen
-class BrokerLogin:
-    """A broker that runs already, with user name and password if it asks for them."""
-
-    url: str
-    username: str | None = None
-    password: str | None = None
 
 
 @frozen
@@ -109,6 +82,10 @@ class DemoOptions:
     language: Language = "en"
     backend: DemoBackend = FIRST_BACKEND
     broker: BrokerLogin | None = None
+    #: A configuration file of one's own; none of its services and accounts is used.
+    config: Path | None = None
+    #: The folder of what outlives the demo; else nothing does.
+    keep: Path | None = None
 
 
 @frozen
@@ -123,8 +100,13 @@ class DemoAddresses:
     #: Not known of a broker that others use, and true then.
     speaks_mqtt_5: bool
     backend: str
-    #: The topic name to which the printed command sends.
+    #: The topic name to which the printed command sends, below `base`.
     user: str
+    base: str
+    #: Where files are that may be sent by `path`.
+    files: Path
+    #: The Bearer token of the demo's sender; empty where the file has senders of its own, or none.
+    token: str
 
 
 @frozen
@@ -142,8 +124,9 @@ def run_demo(options: DemoOptions) -> None:
 
 
 async def _run(options: DemoOptions) -> None:
-    with tempfile.TemporaryDirectory(prefix="wx2mqtt-demo-") as folder:
-        async with open_environment(options, Path(folder)) as environment:
+    with tempfile.TemporaryDirectory(prefix="wx2mqtt-demo-") as temporary:
+        folder = Path(temporary) if options.keep is None else _kept_folder(options.keep)
+        async with open_environment(options, folder) as environment:
             run_task = asyncio.create_task(environment.app.run())
             try:
                 if options.once:
@@ -155,6 +138,15 @@ async def _run(options: DemoOptions) -> None:
             finally:
                 environment.stop_requested.set()
                 await asyncio.wait({run_task})
+
+
+def _kept_folder(folder: Path) -> Path:
+    """Makes the folder of `--keep`, which others cannot read; raises `Wx2MqttError`."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Wx2MqttError(f"The folder {folder} of --keep cannot be made: {error.strerror}") from error
+    return folder.absolute()
 
 
 async def _play(environment: DemoEnvironment, run_task: asyncio.Task[None], language: Language) -> None:
@@ -197,29 +189,60 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
                 raise DemoPortsInUse({"--mqtt-port": options.mqtt_port}, options.language) from error
             broker, speaks_mqtt_5 = BrokerLogin(url=embedded.url), embedded.protocol == "5"
         web_address = f"127.0.0.1:{available_port('127.0.0.1', options.web_port)}"
-        # without the owner's settings: the demo has its own
+        # without the owner's settings: the demo has its own, or those of the file that is named
         env = {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
         run_environment = RunEnvironment(env=env, stop_requested=stop_requested)
-        loaded = _demo_settings(options, simulator.url, broker, web_address, folder)
-        if options.broker is not None:
-            client = mqtt_options(loaded.settings, DEMO_ACCOUNT, Topics(DEMO_BASE), None)
-            await _refuse_second_bridge(client, DEMO_BASE)
-            names = loaded.settings.accounts[DEMO_ACCOUNT].contacts
-            announcement = config_topic(loaded.settings.homeassistant.prefix, DEMO_ACCOUNT)
-            topics = (*Topics(DEMO_BASE).retained(names), announcement)
-            stack.push_async_callback(_clear_demo, client, topics, options.language)
-        app = await stack.enter_async_context(open_application(loaded, run_environment))
-        assert app.web is not None
-        addresses = DemoAddresses(
-            phone=simulator.url,
-            page=app.web.url,
+        service = await stack.enter_async_context(imitated_service(options.language))
+        parts = DemoParts(
+            simulator=simulator.url,
             broker=broker,
             is_shared=options.broker is not None,
-            speaks_mqtt_5=speaks_mqtt_5,
-            backend=options.backend,
-            user=next(iter(DEMO_PINS[options.backend])),
+            web=web_address,
+            service=service,
+            folder=folder,
+            language=options.language,
         )
+        loaded = _settings(options, parts, env)
+        settings = loaded.settings
+        if parts.is_shared:
+            await _share_broker(stack, settings, options.language)
+        app = await stack.enter_async_context(open_application(loaded, run_environment))
+        assert app.web is not None
+        addresses = _addresses(parts, settings, app.web.url, speaks_mqtt_5=speaks_mqtt_5)
         yield DemoEnvironment(addresses=addresses, app=app, stop_requested=stop_requested)
+
+
+def _addresses(parts: DemoParts, settings: Settings, page: str, *, speaks_mqtt_5: bool) -> DemoAddresses:
+    account = first_account(settings)
+    return DemoAddresses(
+        phone=parts.simulator,
+        page=page,
+        broker=parts.broker,
+        is_shared=parts.is_shared,
+        speaks_mqtt_5=speaks_mqtt_5,
+        backend=account.backend,
+        user=next(iter(account.contacts), "me"),
+        base=next(iter(settings.base_topics().values())),
+        files=parts.files,
+        token=parts.token_of(settings),
+    )
+
+
+def _settings(options: DemoOptions, parts: DemoParts, env: Mapping[str, str]) -> LoadedSettings:
+    """Raises `SettingsError` if the file of `--config` has problems."""
+    if options.config is None:
+        return demo_settings(options.backend, parts)
+    return own_settings(load_configuration(options.config, env), parts)
+
+
+async def _share_broker(stack: AsyncExitStack, settings: Settings, language: Language) -> None:
+    """Has the broker's topics removed at the end; raises `Wx2MqttError` if another bridge uses them."""
+    for name, base in settings.base_topics().items():
+        client = mqtt_options(settings, name, Topics(base), None)
+        await _refuse_second_bridge(client, base)
+        announcement = config_topic(settings.homeassistant.prefix, name)
+        topics = (*Topics(base).retained(settings.accounts[name].contacts), announcement)
+        stack.push_async_callback(_clear_demo, client, topics, language)
 
 
 class _BridgeStateReader(ConnectionWaiter):
@@ -281,39 +304,6 @@ def _check_ports(options: DemoOptions) -> None:
         raise DemoPortsInUse(busy_ports, options.language)
 
 
-def _demo_settings(
-    options: DemoOptions, simulator_url: str, broker: BrokerLogin, web_address: str, folder: Path
-) -> LoadedSettings:
-    contacts = DEMO_PINS[options.backend]
-    account = Account(
-        backend=options.backend,
-        endpoint=simulator_url,
-        contacts=contacts,
-        send=Send(per_minute=0),
-        media=Media(allow_hosts=("127.0.0.1", "localhost")),
-    )
-    settings = Settings(
-        mqtt=Mqtt(
-            url=(broker.url,),
-            username=broker.username,
-            password=None if broker.password is None else SecretStr(broker.password),
-            client_id=None if options.broker is None else DEMO_CLIENT_ID,
-        ),
-        accounts={DEMO_ACCOUNT: account},
-        homeassistant=HomeAssistant(enabled=True, expose=_exposed(options.backend)),
-        web=Web(listen=web_address, url=f"http://{web_address}"),
-        storage=Storage(path=str(folder / "store")),
-        language=options.language,
-    )
-    return LoadedSettings(settings=settings, path=None)
-
-
-def _exposed(backend: DemoBackend) -> tuple[str, ...]:
-    """Returns who is shown in Home Assistant; a group of WeCom is known once somebody has written in it."""
-    names = tuple(DEMO_PINS[backend])
-    return names[:1] if backend == "wecom" else names
-
-
 def explanation(addresses: DemoAddresses, language: Language) -> str:
     """Returns the text for a person at a terminal."""
     broker = addresses.broker
@@ -334,6 +324,11 @@ def explanation(addresses: DemoAddresses, language: Language) -> str:
         password=password,
         options=client_options(broker),
         user=addresses.user,
+        base=addresses.base,
+        files=addresses.files,
+        sender=demo_text(language, "sender", token=addresses.token, page=addresses.page, user=addresses.user)
+        if addresses.token
+        else "",
     )
 
 

@@ -31,6 +31,7 @@ USAGE_TEXTS: Mapping[str, str] = {
     "Input should be a valid number, unable to parse string as a number": "必须是数字",
     # options of our own that do not go together
     "--json and --take-over go with --connect": "--json 和 --take-over 要与 --connect 一起使用",
+    "--config goes with neither --once nor --backend": "--config 不能与 --once 或 --backend 一起使用",
     "--broker goes with neither --once nor --mqtt-port": "--broker 不能与 --once 或 --mqtt-port 一起使用",
     "without --broker the demo has an embedded broker": "不写 --broker 时，演示使用自带的 MQTT 服务器",
     "--bot-id needs --secret-file: they belong together": "--bot-id 要与 --secret-file 一起使用",
@@ -232,6 +233,7 @@ DEMO_TEXTS: Mapping[str, str] = {
     ),
     "The broker of --broker cannot be used: {why}": "无法使用 --broker 的 MQTT 服务器：{why}",
     "it does not answer": "没有应答",
+    "The folder {path} of --keep cannot be made: {why}": "无法创建 --keep 的文件夹 {path}：{why}",
     "WeChat, simulated: {url}/sim is the phone (scan, confirm, read, write).": (
         "模拟的微信：{url}/sim 是手机（扫码、确认、收发消息）"
     ),

@@ -227,6 +227,13 @@ The phone and the page are for this machine alone.""",
         "; if a broker of yours has port {port}, --broker mqtt://127.0.0.1:{port} uses that",
         "；如果 {port} 端口是你自己的 MQTT 服务器，可用 --broker mqtt://127.0.0.1:{port} 使用它",
     ),
+    "sender": (
+        """
+  write by HTTP   curl -H 'Authorization: Bearer {token}' -H 'Content-Type: text/plain' -d 'Dinner is ready' {page}/send/{user}""",
+        """
+  用 HTTP 发      curl -H 'Authorization: Bearer {token}' -H 'Content-Type: text/plain' -d '开饭了' {page}/send/{user}""",
+    ),
+    "by_fallback": ("by the fallback  ←  {text}", "备用途径  ←  {text}"),
     "password": (
         """
   its password    read -rs {variable}      type it unseen; the commands below use it""",
@@ -248,8 +255,10 @@ The phone and the page are for this machine alone.""",
   the broker      {broker}{password}
   the page        {page}/      QR code, state of the bridge, people and their topics
   Home Assistant  add its MQTT integration with this broker, see deploy/home-assistant
-  what happens    mosquitto_sub {options} -t 'wx/+/+' -T wx/login/qr -F '%t  %p'
-  write to WeChat mosquitto_pub {options} -q 1 -t wx/out/{user} -m 'Dinner is ready'
+  what happens    mosquitto_sub {options} -t '{base}/+/+' -T {base}/login/qr -F '%t  %p'
+  write to WeChat mosquitto_pub {options} -q 1 -t {base}/out/{user} -m 'Dinner is ready'{sender}
+  files           {files}      what is in it may be sent by path
+  the fallback    what is urgent and does not get through is printed here
 
 Stop with Ctrl-C.""",
         """wx2mqtt 演示：{scope}
@@ -258,8 +267,10 @@ Stop with Ctrl-C.""",
   MQTT 服务器      {broker}{password}
   状态页          {page}/      二维码、桥接程序的状态、联系人及其主题
   Home Assistant  在它的 MQTT 集成中填写这个 MQTT 服务器，见 deploy/home-assistant/README.zh.md
-  查看消息        mosquitto_sub {options} -t 'wx/+/+' -T wx/login/qr -F '%t  %p'
-  发到微信        mosquitto_pub {options} -q 1 -t wx/out/{user} -m '开饭了'
+  查看消息        mosquitto_sub {options} -t '{base}/+/+' -T {base}/login/qr -F '%t  %p'
+  发到微信        mosquitto_pub {options} -q 1 -t {base}/out/{user} -m '开饭了'{sender}
+  文件            {files}      其中的文件可以用 path 发送
+  备用途径        紧急消息发不进微信时显示在这里
 
 按 Ctrl-C 停止。""",
     ),

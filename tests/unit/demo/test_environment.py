@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.support.rows import every_row
-from wx2mqtt.demo.environment import BrokerLogin, DemoAddresses, broker_login, client_options, explanation
+from wx2mqtt.demo.configuration import BrokerLogin
+from wx2mqtt.demo.environment import DemoAddresses, broker_login, client_options, explanation
 
 ADDRESSES = DemoAddresses(
     phone="http://127.0.0.1:8070",
@@ -17,6 +19,9 @@ ADDRESSES = DemoAddresses(
     speaks_mqtt_5=True,
     backend="ilink",
     user="me",
+    base="wx",
+    files=Path("/demo/files"),
+    token="",
 )
 
 

@@ -1,0 +1,161 @@
+"""`wx2mqtt demo`: what the pages use works in it, a file of one's own reaches nobody outside, `--keep` keeps."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shlex
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.receiver import Receiver
+from tests.support.subscriber import Subscriber
+from tests.support.terminal import Running, Terminal
+
+FREE = ("--simulator-port", "0", "--web-port", "0", "--mqtt-port", "0", "--language", "en")
+DAY = 25 * 3600
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    """Whose warnings are no errors: apprise, which sends to the fallback, has some of its own."""
+    one = Terminal(tmp_path)
+    del one.env["PYTHONWARNINGS"]
+    return one
+
+
+class Shown:
+    """What the demo printed, and the two hands of who tries it: the phone and the broker."""
+
+    def __init__(self, demo: Running) -> None:
+        demo.until("Ctrl-C")
+        self.text = "\n".join(demo.said)
+        port = re.search(r"mqtt://127\.0\.0\.1:(\d+)", self.text)
+        phone = re.search(r"the phone\s+(http://[\d.:]+)", self.text)
+        folder = re.search(r"files\s+(/\S+)", self.text)
+        assert port
+        assert phone
+        assert folder
+        self.port = int(port[1])
+        self.phone = phone[1]
+        self.files = Path(folder[1])
+
+    def order(self, what: str, **fields: object) -> None:
+        answer = httpx.post(
+            f"{self.phone}/sim/ilink/{what}", json=fields, trust_env=False, timeout=MAX_WAIT_SECONDS
+        )
+        answer.raise_for_status()
+
+    def log_in(self, subscriber: Subscriber, base: str = "wx") -> None:
+        """Scans, connects and writes `hello`, as the demo says."""
+        state = f"{base}/login/state"
+        subscriber.wait(state, lambda one: one.body["state"] == "waiting_for_scan")
+        self.order("scan")
+        subscriber.wait(state, lambda one: one.body["state"] == "waiting_for_confirm")
+        self.order("confirm")
+        subscriber.wait(state, lambda one: one.body["state"] == "online")
+        self.order("say", text="hello")
+
+
+def test_what_the_pages_use_works_in_the_demo(terminal: Terminal):
+    """The bare text, a sender over HTTP, a file by `path`, and the fallback, which prints what it gets."""
+    with terminal.running("demo", *FREE) as demo:
+        shown = Shown(demo)
+        with Subscriber(shown.port, "wx/#") as subscriber:
+            shown.log_in(subscriber)
+            assert subscriber.wait("wx/text/me").payload == b"hello"
+            found = re.search(r"curl .*/send/me", shown.text)
+            assert found
+            done = subprocess.run(
+                [*shlex.split(found[0]), "-s"], env=terminal.env, capture_output=True, check=True
+            )
+            sent = subscriber.wait(
+                "wx/result/me", lambda one: one.body["id"] == json.loads(done.stdout)["id"]
+            )
+            assert (sent.body["status"], sent.body["sender"]) == ("sent", "demo")
+            subscriber.say(
+                "wx/out/me", {"id": "door", "kind": "image", "path": str(shown.files / "door.jpg")}
+            )
+            sent = subscriber.wait("wx/result/me", lambda one: one.body["id"] == "door")
+            assert sent.body["status"] == "sent"
+            shown.order("window", ago=DAY)
+            subscriber.say("wx/out/me", {"text": "💧 Water!\nIn the cellar", "urgent": True})
+            assert demo.until("by the fallback  ←").endswith("💧 Water! · In the cellar")
+        assert demo.end(signal.SIGTERM) == 0
+    assert list(terminal.temporary.iterdir()) == []
+
+
+def test_a_file_of_ones_own_is_tried_and_nobody_outside_hears_of_it(terminal: Terminal):
+    with Receiver() as service, Receiver() as broker:
+        file = terminal.file(f"""
+mqtt: {{url: "{broker.url.replace("json", "mqtt").rpartition("/")[0]}", username: house, password: secret}}
+accounts:
+  home:
+    backend: ilink
+    base_topic: my/house
+    expect: {{ilink: somebody@im.wechat}}
+    contacts: {{boss: {{owner: true}}}}
+    fallback: {{urls: ["{service.url}"]}}
+web: {{listen: "0.0.0.0:8099", password: secret-secret}}
+storage: {{path: {terminal.folder}/real}}
+""")
+        with terminal.running("demo", *FREE, "-c", file) as demo:
+            shown = Shown(demo)
+            assert "-t my/house/out/boss" in shown.text
+            with Subscriber(shown.port, "my/house/#") as subscriber:
+                shown.log_in(subscriber, "my/house")
+                assert subscriber.wait("my/house/in/boss").body["text"] == "hello"
+                shown.order("window", ago=DAY)
+                subscriber.say("my/house/out/boss", {"text": "Water!", "urgent": True})
+                assert demo.until("by the fallback  ←").endswith("Water!")
+            assert demo.end(signal.SIGTERM) == 0
+        assert service.got == []
+        assert broker.got == []
+    assert not (terminal.folder / "real").exists()
+
+
+def test_the_problems_of_a_file_of_ones_own_are_said_with_their_line(terminal: Terminal):
+    file = terminal.file("accounts:\n  home:\n    backend: telex\n")
+    done = terminal.run("demo", *FREE, "-c", file)
+    assert done.code == 78, done.err
+    assert f"{file}:3" in done.err
+    assert terminal.run("demo", "-c", file, "--once").code == 2
+
+
+def test_what_is_kept_is_there_after_a_restart_and_one_scans_again(terminal: Terminal):
+    folder = terminal.folder / "kept"
+    for number in (1, 2):
+        with terminal.running("demo", *FREE, "--keep", folder) as demo:
+            shown = Shown(demo)
+            assert shown.files == folder / "files"
+            with Subscriber(shown.port, "wx/#") as subscriber:
+                shown.log_in(subscriber)
+                assert subscriber.wait_body("wx/in/me", seq=number)["text"] == "hello"
+            assert demo.end(signal.SIGTERM) == 0
+
+
+def test_a_folder_that_cannot_be_made_is_said(terminal: Terminal):
+    file = terminal.file("")
+    done = terminal.run("demo", *FREE, "--keep", file / "below")
+    assert done.code == 1
+    assert f"The folder {file / 'below'} of --keep cannot be made" in done.err
+
+
+def test_all_busy_ports_are_said_in_one_message(terminal: Terminal):
+    names = ("--simulator-port", "--web-port", "--mqtt-port")
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        ports = [one.getsockname()[1] for one in busy]
+        options = [str(word) for pair in zip(names, ports, strict=True) for word in pair]
+        done = terminal.run("demo", *options, "--language", "en")
+    assert done.code == 75
+    for name, port in zip(names, ports, strict=True):
+        assert f"{port} ({name})" in done.err
+    assert f"--broker mqtt://127.0.0.1:{ports[2]}" in done.err
