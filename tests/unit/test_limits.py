@@ -31,7 +31,7 @@ from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
 from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.commands import file_preparation
 from wx2mqtt.bridge.commands.alert_queue import AlertQueue, summary_lines
-from wx2mqtt.bridge.media.library import _require_fitting
+from wx2mqtt.bridge.media.media_request import _require_fitting
 from wx2mqtt.bridge.requests.handlers import HistoryRequest, QuestionsRequest
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.url_fetch import MinimumRate, UrlFetcher

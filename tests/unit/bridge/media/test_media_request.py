@@ -12,8 +12,8 @@ import pytest
 
 from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.media.harness import PNG, MediaHarness, trouble, working
-from wx2mqtt.bridge.media import library as module
-from wx2mqtt.bridge.media.library import AVATAR_REFRESH_MS
+from wx2mqtt.bridge.media import media_request as module
+from wx2mqtt.bridge.media.media_request import AVATAR_REFRESH_MS
 from wx2mqtt.errors import BadCommand, Rejected, Unreachable
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Handle, Kind, MediaRef
