@@ -20,6 +20,7 @@ from wx2mqtt.bridge.owner import OwnerNeed
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState, Needs, ReplyWindow, Status
+from wx2mqtt.store.traffic import HourCounts
 from wx2mqtt.web.bridge_state import BridgeState
 
 pytestmark = pytest.mark.browser
@@ -43,6 +44,10 @@ def busy() -> BridgeState:
         "me": WindowForecast(window=open_window, reserved=2, waiting=0),
         "x" * 80: WindowForecast(window=shut, reserved=0, waiting=3),
     }
+    view.hours = [
+        HourCounts(hour=number, received=number % 7, sent=number * 40 % 900, not_sent=number % 11 // 9)
+        for number in range(24)
+    ]
     view.matches = [line(text=f"匹配 {number}", seq=number) for number in range(30, 0, -1)]
     view.rows = [
         command(), command(result()), command(result(Status.FAILED, "refused_by_wechat", LONG), text=LONG),

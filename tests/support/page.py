@@ -21,6 +21,7 @@ from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.command_records import CommandRow, CommandState
 from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.store.records import JournalStats
+from wx2mqtt.store.traffic import HourCounts
 from wx2mqtt.web.bridge_state import BridgeState
 
 NOW = 1_795_600_800_000  # 2026-11-25T10:00:00Z
@@ -127,6 +128,7 @@ class FakeView:
         self.messages: list[MessageLine] = []
         self.rows: list[CommandRow] = []
         self.questions: list[AskedQuestion] = []
+        self.hours: list[HourCounts] = []
         self.everybody: list[DirectoryEntry] = []
         self.done: list[tuple[str, ...]] = []
         self.reads = 0
@@ -151,6 +153,10 @@ class FakeView:
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         await self._read()
         return self.rows[:limit]
+
+    async def last_hours(self, count: int) -> list[HourCounts]:
+        await self._read()
+        return self.hours[-count:]
 
     async def open_questions(self, limit: int) -> list[AskedQuestion]:
         await self._read()

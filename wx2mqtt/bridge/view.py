@@ -21,6 +21,7 @@ from wx2mqtt.model import FILEHELPER, ChatKind, Json
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.store.records import HistoryQuery, MediaState
+from wx2mqtt.store.traffic import HourCounts
 from wx2mqtt.values import frozen
 
 # A larger picture is shown only when somebody opens it: a list of messages may have many.
@@ -156,6 +157,10 @@ class AccountView:
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         """Returns the newest commands, the newest first. Raises `StoreError`."""
         return await self._ctx.journal.commands.list_page(limit=limit)
+
+    async def last_hours(self, count: int) -> Sequence[HourCounts]:
+        """Returns what came and was sent in each of the last hours, the oldest first. Raises `StoreError`."""
+        return await self._ctx.journal.traffic.last_hours(count)
 
     async def open_questions(self, limit: int) -> list[AskedQuestion]:
         """Returns the open questions of its commands, those asked last first. Raises `StoreError`."""

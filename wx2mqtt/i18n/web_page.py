@@ -142,6 +142,16 @@ PAGE_MESSAGES: Catalogue = {
         "The store does not answer, so little is known now.",
         "存储没有响应，暂时无法获取更多信息。",
     ),
+    # the last hours
+    "hours": ("Last 24 hours", "最近 24 小时"),
+    "hours_received": ("Messages received", "收到的消息"),
+    "hours_sent": ("Commands sent", "发出去的命令"),
+    "hours_not_sent": ("Commands not sent", "没发出去的命令"),
+    "hours_total": ("{total}, at most {most} in an hour", "{total} 条，一小时最多 {most} 条"),
+    "hours_drawn": ("{row}: {facts}", "{row}：{facts}"),
+    "hours_each": ("An hour each, the oldest first: {counts}", "每小时的数量，从早到晚：{counts}"),
+    "hours_begin": ("24 hours ago", "24 小时前"),
+    "hours_end": ("this hour", "当前这一小时"),
     # figures
     "figures": ("Queues and connections", "队列与连接"),
     "broker": ("Broker", "MQTT 服务器"),

@@ -28,6 +28,7 @@ from wx2mqtt.store.records import AccountState, JournalStats, read_owners
 from wx2mqtt.store.requests import JournaledRequests
 from wx2mqtt.store.retention import DAY_MS, JournalRetention
 from wx2mqtt.store.search_index import SearchIndex
+from wx2mqtt.store.traffic import TrafficCounts
 
 _SQL = load_queries("journal")
 _STATS_COLUMNS = tuple(item.name for item in fields(JournalStats) if item.name != "trouble")
@@ -73,6 +74,8 @@ class Journal:
         self.questions = JournaledQuestions(rows)
         #: Requests that change something at WeChat.
         self.requests = JournaledRequests(rows)
+        #: How much came and was sent, by the hour.
+        self.traffic = TrafficCounts(rows)
         #: What is deleted by age and size.
         self.retention = JournalRetention(rows)
 

@@ -20,6 +20,7 @@ from wx2mqtt.bridge.view import AccountView, MessageLine
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.question_records import AskedQuestion
+from wx2mqtt.store.traffic import HourCounts
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,9 @@ log = structlog.get_logger(__name__)
 MAX_MESSAGES_SHOWN = 10
 MAX_COMMANDS_SHOWN = 10
 MAX_QUESTIONS_SHOWN = 10
+
+HOURS_SHOWN = 24
+
 # On each page of the result of a search.
 FOUND_MESSAGES_PER_PAGE = 20
 
@@ -48,6 +52,8 @@ class AccountSnapshot:
     commands: Sequence[CommandRow] | None
     #: Those that are open.
     questions: Sequence[AskedQuestion] | None
+    #: The last hours, the oldest first.
+    hours: Sequence[HourCounts] | None = None
     #: As in `BridgeState`.
     setup_command: str = ""
 
@@ -55,11 +61,12 @@ class AccountSnapshot:
 async def read_account(view: AccountView, setup_command: str = "") -> AccountSnapshot:
     """Returns the account as it is now. Errors of the store are logged, not raised."""
     with bound_contextvars(account=view.name):
-        health, messages, commands, questions = await asyncio.gather(
+        health, messages, commands, questions, hours = await asyncio.gather(
             value_or_none(view.snapshot),
             value_or_none(partial(view.recent_messages, MAX_MESSAGES_SHOWN)),
             value_or_none(partial(view.recent_commands, MAX_COMMANDS_SHOWN)),
             value_or_none(partial(view.open_questions, MAX_QUESTIONS_SHOWN)),
+            value_or_none(partial(view.last_hours, HOURS_SHOWN)),
         )
     return AccountSnapshot(
         view=view,
@@ -69,6 +76,7 @@ async def read_account(view: AccountView, setup_command: str = "") -> AccountSna
         messages=messages,
         commands=commands,
         questions=questions,
+        hours=hours,
         setup_command=setup_command,
     )
 

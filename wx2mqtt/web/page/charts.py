@@ -1,4 +1,4 @@
-"""What the page draws: the reply windows as gauges. Pure.
+"""What the page draws: the reply windows as gauges, and the last hours as bars. Pure.
 
 In: what `AccountSnapshot` has. Out: SVG with a `<title>` and a `<desc>` for those who hear the page.
 No shape is told from another by its colour alone, and the colours are those of `static/page.css`: the page's
@@ -7,12 +7,14 @@ Content-Security-Policy allows no style beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from markupsafe import Markup
 
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.model import ReplyWindow
+from wx2mqtt.store.traffic import HourCounts
+from wx2mqtt.values import frozen
 from wx2mqtt.web.html import PageText, join_html, relative_time_tag, tag
 from wx2mqtt.web.page.account_data import AccountSnapshot
 
@@ -24,6 +26,11 @@ MAX_GAUGE_CELLS = 30
 # In units of the drawing.
 CELL_SIZE = 12
 CELL_STEP = 16
+BAR_STEP = 10
+BAR_WIDTH = 8
+BAR_HEIGHT = 30
+# Of a bar that stands for nothing, so that each hour can be seen.
+EMPTY_BAR_HEIGHT = 1
 
 
 def windows_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
@@ -107,3 +114,75 @@ def _cells(limit: int, left: int, reserved: int) -> Iterator[Markup]:
             )
             stripes = "".join(f"M{x1} {y1}L{x2} {y2}" for x1, y1, x2, y2 in lines)
             yield tag("path", d=stripes, class_="stripes")
+
+
+# The last hours
+
+
+@frozen
+class BarRow:
+    """One row of bars: a key of `PAGE_MESSAGES`, and which count of an hour it shows."""
+
+    title: str
+    count: Callable[[HourCounts], int]
+    style: str
+
+
+BAR_ROWS = (
+    BarRow(title="hours_received", count=lambda counts: counts.received, style="bar"),
+    BarRow(title="hours_sent", count=lambda counts: counts.sent, style="bar"),
+    BarRow(title="hours_not_sent", count=lambda counts: counts.not_sent, style="bar bad"),
+)
+
+
+def hours_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
+    """Returns a row of bars for what came, was sent and was not sent, an hour each.
+
+    Each row has its own scale, since what failed would not be seen beside what was sent; its words say how
+    much the highest bar is.
+    """
+    hours = snapshot.hours
+    if hours is None:
+        return tag("p", page_text("not_known"), class_="soft")
+    rows = (
+        _bar_row(row, [row.count(counts) for counts in hours], f"{snapshot.view.name}-{row.title}", page_text)
+        for row in BAR_ROWS
+    )
+    axis = tag("p", tag("span", page_text("hours_begin")), tag("span", page_text("hours_end")), class_="axis")
+    return join_html([tag("dl", *rows, class_="hours"), axis])
+
+
+def _bar_row(row: BarRow, counts: Sequence[int], row_id: str, page_text: PageText) -> Markup:
+    """Returns the name of the row, how much there was, and the drawing of it unless there was nothing."""
+    total, most = sum(counts), max(counts, default=0)
+    name = tag("dt", page_text(row.title))
+    if not total:
+        return tag("div", name, tag("dd", page_text("nothing"), class_="total"))
+    facts = page_text("hours_total", total=total, most=most)
+    drawing = tag(
+        "svg",
+        tag("title", page_text("hours_drawn", row=page_text(row.title), facts=facts), id=f"{row_id}-title"),
+        tag("desc", page_text("hours_each", counts=", ".join(map(str, counts))), id=f"{row_id}-text"),
+        *_bars(counts, most, row.style),
+        viewBox=f"0 0 {len(counts) * BAR_STEP} {BAR_HEIGHT}",
+        preserveAspectRatio="none",
+        role="img",
+        class_="bars",
+        aria_labelledby=f"{row_id}-title",
+        aria_describedby=f"{row_id}-text",
+    )
+    return tag("div", name, tag("dd", facts, class_="total"), tag("dd", drawing, class_="drawing"))
+
+
+def _bars(counts: Sequence[int], most: int, style: str) -> Iterator[Markup]:
+    """Yields a bar for each hour, of which the highest one has the whole height."""
+    for number, count in enumerate(counts):
+        height = max(3 * EMPTY_BAR_HEIGHT, round(BAR_HEIGHT * count / most)) if count else EMPTY_BAR_HEIGHT
+        yield tag(
+            "rect",
+            x=number * BAR_STEP,
+            y=BAR_HEIGHT - height,
+            width=BAR_WIDTH,
+            height=height,
+            class_=style if count else "bar none",
+        )

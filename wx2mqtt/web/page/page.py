@@ -183,8 +183,9 @@ def _account_section(account: PageAccount, page_query: PageQuery, page_text: Pag
     sent = live_card("last_commands", live("commands"), live("questions"), test)
     grid = tag(
         "div",
-        tag("div", login, send, received, class_="column"),
-        tag("div", sent, live_card("figures", live("figures")), class_="column"),
+        tag("div", login, live_card("hours", live("hours")), received, class_="column"),
+        tag("div", send, sent, class_="column"),
+        live_card("figures", live("figures"), style="wide figures"),
         contacts_card(name, account.query, account.contacts, page_text),
         class_="cards",
     )

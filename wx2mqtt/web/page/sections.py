@@ -21,7 +21,7 @@ from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState, ClusterState, InstanceState
 from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, time_tag
 from wx2mqtt.web.page.account_data import AccountSnapshot
-from wx2mqtt.web.page.charts import windows_section
+from wx2mqtt.web.page.charts import hours_section, windows_section
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
 from wx2mqtt.web.page.forms import owner_section, questions_section, verification_code_form
 from wx2mqtt.web.page.messages import messages_section
@@ -56,6 +56,7 @@ def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, 
         "code": qr_section(snapshot, page_text),
         "acts": action_buttons(snapshot, page_text),
         "windows": windows_section(snapshot, page_text),
+        "hours": hours_section(snapshot, page_text),
         "messages": messages_section(snapshot, page_text, show_texts=options.show_texts),
         "questions": questions_section(snapshot, page_text, show_texts=options.show_texts),
         "commands": commands_section(snapshot, page_text, show_texts=options.show_texts),

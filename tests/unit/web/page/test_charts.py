@@ -7,8 +7,9 @@ from tests.support.rows import every_row
 from tests.unit.web.page.test_sections import facts
 from wx2mqtt.bridge.window_topics import LOGGED_OUT_WINDOW, WindowForecast
 from wx2mqtt.model import ReplyWindow
+from wx2mqtt.store.traffic import HourCounts
 from wx2mqtt.web.html import PageText
-from wx2mqtt.web.page.charts import MAX_WINDOWS_SHOWN, windows_section
+from wx2mqtt.web.page.charts import BAR_HEIGHT, MAX_WINDOWS_SHOWN, hours_section, windows_section
 
 EN, ZH = PageText("en"), PageText("zh")
 UNTIL = NOW + 5 * 3_600_000
@@ -107,3 +108,58 @@ def test_no_name_becomes_markup():
     made = windows_section(facts(view=view), EN)
     assert "&lt;mom&gt;" in made
     assert "<mom>" not in made
+
+
+def hours(*counts: tuple[int, int, int], page_text: PageText = EN) -> Elements:
+    rows = [
+        HourCounts(hour=hour, received=received, sent=sent, not_sent=not_sent)
+        for hour, (received, sent, not_sent) in enumerate(counts)
+    ]
+    return Elements(f"<main>{hours_section(facts(hours=rows), page_text)}</main>")
+
+
+def test_each_count_has_a_row_of_its_own_with_its_sum_and_its_highest_hour():
+    page = hours((0, 900, 0), (30, 0, 1), (4, 450, 0))
+    assert [told for _, told in page.all("dt")] == ["Messages received", "Commands sent", "Commands not sent"]
+    sums = [told for _, told in page.all("dd", class_="total")]
+    assert sums == ["34, at most 30 in an hour", "1350, at most 900 in an hour", "1, at most 1 in an hour"]
+
+
+def test_the_rows_are_told_to_who_hears_the_page():
+    page = hours((0, 900, 0), (30, 0, 1), (4, 450, 0))
+    for (svg, _), title, counts in zip(
+        page.all("svg"),
+        ("Messages received: 34,", "Commands sent: 1350,", "Commands not sent: 1,"),
+        ("0, 30, 4", "900, 0, 450", "0, 1, 0"),
+        strict=True,
+    ):
+        assert svg["role"] == "img"
+        assert page.text("title", id=svg["aria-labelledby"] or "").startswith(title)
+        assert page.text("desc", id=svg["aria-describedby"] or "").endswith(f"the oldest first: {counts}")
+
+
+def test_a_bar_is_as_high_as_its_count_and_none_is_too_small_to_be_seen():
+    page = hours((1000, 0, 0), (500, 0, 0), (1, 0, 0), (0, 0, 0))
+    bars = page.all("rect")
+    assert [bar["height"] for bar, _ in bars] == [f"{BAR_HEIGHT}", f"{BAR_HEIGHT // 2}", "3", "1"]
+    assert [bar["class"] for bar, _ in bars] == ["bar", "bar", "bar", "bar none"]
+
+
+def test_a_row_of_nothing_is_not_drawn():
+    page = hours((0, 3, 0), (0, 0, 0))
+    assert len(page.all("svg")) == 1
+    assert [told for _, told in page.all("dd", class_="total")] == [
+        "nothing",
+        "3, at most 3 in an hour",
+        "nothing",
+    ]
+
+
+def test_hours_that_the_store_does_not_tell_are_said_to_be_unknown():
+    assert EN("not_known") in hours_section(facts(hours=None), EN)
+
+
+def test_the_hours_are_chinese_for_who_reads_chinese():
+    page = hours((2, 0, 0), page_text=ZH)
+    assert page.text("title") == "收到的消息：2 条，一小时最多 2 条"
+    assert [told for _, told in page.all("span")] == ["24 小时前", "当前这一小时"]

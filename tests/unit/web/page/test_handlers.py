@@ -56,6 +56,7 @@ async def test_every_part_has_its_place(http):
         "code",
         "windows",
         "acts",
+        "hours",
         "messages",
         "commands",
         "questions",
