@@ -28,7 +28,9 @@ document.querySelector(`[data-bot-kind="${arguments[0]}"]`).click()
 
 async def at(chromium: Chromium, sim: Simulator, path: str = "/sim") -> None:
     await visit(chromium.open, sim.url + path)
-    await visit(chromium.until, f"{CHATS}.length > 5")
+    await visit(
+        chromium.until, "document.getElementById('web-text').textContent"
+    )  # it has asked the simulator
 
 
 async def press(chromium: Chromium, name: str) -> None:
@@ -43,6 +45,11 @@ async def open_bot(chromium: Chromium) -> None:
 
 def state_is(words: str) -> str:
     return f"/{words}/.test(document.getElementById('bot-state').textContent)"
+
+
+def next_is(words: str) -> str:
+    """The page says this of the next step."""
+    return f"/{words}/.test(document.getElementById('next').textContent)"
 
 
 async def test_a_person_connects_types_a_number_over_and_talks_with_the_bot(
@@ -108,9 +115,11 @@ async def test_who_has_connected_has_the_bots_chat_before_them_and_reads_that_it
         "nobody uses web WeChat here"
     )
     await press(chromium, "bind-confirm")
-    await visit(chromium.until, f"/Connected with a bot|已连接机器人/.test({WEB})")
+    await visit(chromium.until, f"/iLink: connected|iLink：已连接/.test({WEB})")
     await visit(chromium.until, f"{BOT}?.hasAttribute('aria-current')")
     assert await visit(chromium.run, f"return {CHATS}[0] === {BOT}")
+    assert await visit(chromium.run, f"return {CHATS}.length") == 1, "nobody but the bot"
+    await visit(chromium.until, next_is("write to the bot|给机器人发一条消息"))
     for element in ("document.getElementById('chat-name')", "document.getElementById('text')"):
         assert await visit(chromium.run, VISIBLE.replace("arguments[0]", element)), element
     await visit(
@@ -118,6 +127,20 @@ async def test_who_has_connected_has_the_bots_chat_before_them_and_reads_that_it
     )
     await visit(chromium.run, WRITE, "开灯")
     await visit(chromium.until, f"{LINE}.length === 1")
+    await visit(chromium.until, next_is("over MQTT|通过 MQTT"))
+
+
+async def test_the_page_says_what_to_do_from_the_beginning_on(
+    sim: Simulator, program: ILinkClient, chromium: Chromium
+):
+    await at(chromium, sim, "/sim?lang=en")
+    await visit(chromium.until, next_is("start a program"))
+    await visit(chromium.until, f"{CHATS}.length > 5")
+    await program.qrcode()
+    await visit(chromium.until, next_is("press “Scan”"))
+    await visit(chromium.until, f"{CHATS}.length === 0")
+    await press(chromium, "bind-scan")
+    await visit(chromium.until, next_is("confirm"))
 
 
 async def test_an_open_chat_stays_open_when_somebody_connects(

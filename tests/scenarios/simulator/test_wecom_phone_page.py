@@ -25,7 +25,9 @@ WRITE = (
 
 async def at(chromium: Chromium, sim: Simulator, path: str = "/sim") -> None:
     await visit(chromium.open, sim.url + path)
-    await visit(chromium.until, f"{CHATS}.length > 5")
+    await visit(
+        chromium.until, "document.getElementById('web-text').textContent"
+    )  # it has asked the simulator
 
 
 async def press(chromium: Chromium, name: str) -> None:
@@ -64,6 +66,18 @@ async def test_a_person_scans_and_the_program_gets_its_bot(
     bot = result["bot_info"]
     assert (await stranger.log_in(bot["botid"], bot["secret"]))["errcode"] == 0
     await open_chat(chromium, bot_id=bot["botid"])
+
+
+async def test_there_are_the_colleagues_and_the_group_with_the_bot_and_nobody_else(
+    sim: Simulator, bot: WeComClient, chromium: Chromium
+):
+    await at(chromium, sim, "/sim?lang=en")
+    await visit(chromium.until, f"{CHATS}.length === 4")
+    await visit(chromium.until, "/WeCom: connected/.test(document.getElementById('web-text').textContent)")
+    await visit(chromium.until, f"[...{CHATS}].some(b => b.hasAttribute('aria-current'))")
+    await visit(chromium.until, "/write to the bot/.test(document.getElementById('next').textContent)")
+    await visit(chromium.run, WRITE, "开灯")
+    await visit(chromium.until, "/over MQTT/.test(document.getElementById('next').textContent)")
 
 
 async def test_people_write_and_read_what_the_bot_says(sim: Simulator, bot: WeComClient, chromium: Chromium):

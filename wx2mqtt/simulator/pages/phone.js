@@ -6,8 +6,8 @@ const WORDS = {
     title: 'WeChat, simulated', logout: 'Log out on the phone', login: 'Log in to web WeChat?', scan: 'Scan', confirm: 'Confirm',
     cancel: 'Cancel', chats: 'Chats', search: 'Search', back: 'Back', messages: 'Messages', empty: 'Nothing said yet.',
     as: 'Write as', kinds: 'Send something else', pick: 'Choose files…', quote: 'Quote', recall: 'Recall',
-    quoting: 'Quoting', unquote: 'Do not quote', large: 'The page takes files of at most 20 MB.', stranger: 'New friend', unread: 'unread', write: 'Write a message', send: 'Send', online: 'Web WeChat is logged in',
-    bots: 'Connected with a bot', offline: 'No program is logged in yet', waiting: 'A program shows this code. Scan it as the phone would.',
+    quoting: 'Quoting', unquote: 'Do not quote', large: 'The page takes files of at most 20 MB.', stranger: 'New friend', unread: 'unread', write: 'Write a message', send: 'Send', online: 'Web WeChat: a program is logged in',
+    bots: 'iLink: connected with a bot', offline: 'No program is connected yet', waiting: 'A program shows this code. Scan it as the phone would.',
     asked: 'A program asks to log in again.', scanned: 'Scanned. Do you want to log in there?', me: 'me, on this phone',
     web: 'by web WeChat', recalled: 'recalled', more: 'and {n} more: search', qr: 'QR code of the login', gone: 'The simulator does not answer.',
     choose: 'Choose a chat.', writeFirst: 'Write to the bot. Before that it may send nothing.', bind: 'Connect somebody with a bot?', binder: 'Whose phone', connect: 'Connect', expire: 'Let it expire',
@@ -16,7 +16,10 @@ const WORDS = {
     bindQr: 'QR code of the bot', unbound: 'not connected any more', never: 'may not write before {name} has', closed: 'may not write until {name} does',
     left: 'may write {n} more, until {time}', typing: 'is typing …', quotes: 'quotes', ofBot: 'by the bot',
     wecom: 'Make a bot of WeCom?', wecomWaiting: 'A program shows this code. Scan it with somebody’s WeCom.', wecomScanned: 'Scanned by {name}. Make the bot there?',
-    wecomMake: 'Make the bot', wecomQr: 'QR code of a bot of WeCom', wecomChat: '{name} with the bot {bot}', wecomBots: 'Connected with a bot of WeCom',
+    wecomMake: 'Make the bot', wecomQr: 'QR code of a bot of WeCom', wecomChat: '{name} with the bot {bot}', wecomBots: 'WeCom: connected with a bot',
+    nextStart: 'Next: start a program that logs in, such as wx2mqtt. Its QR code appears here.', nextScan: 'Next: press “Scan”, as a phone would.',
+    nextConfirm: 'Next: confirm on the phone.', nextNumber: 'Next: give the number to the program.', nextWrite: 'Next: write to the bot. What you write arrives on MQTT.', nextAnswer: 'Next: let the program send you a text over MQTT. It appears here.',
+    nextWindow: 'Next: write to the bot. Until then it may send nothing more.', nextTalk: 'Next: open a chat and write as somebody. What they write arrives on MQTT.',
     takeOver: 'Connect another program', wecomOnline: 'WeCom: a program is connected', wecomOffline: 'WeCom: no program is connected, messages are lost',
     wecomElsewhere: 'WeCom: another program has taken the bot over', lost: 'lost: no program was connected'
   },
@@ -24,7 +27,7 @@ const WORDS = {
     title: '模拟微信', logout: '在手机上退出网页登录', login: '登录网页微信？', scan: '扫一扫', confirm: '确认登录', cancel: '取消',
     chats: '聊天', search: '搜索', back: '返回', messages: '消息', empty: '还没有消息。', as: '发送人', kinds: '发送其他内容', pick: '选择文件…', quote: '引用', recall: '撤回', quoting: '引用',
     unquote: '取消引用', large: '网页最多发送 20 MB 的文件。', stranger: '新朋友', unread: '未读', write: '输入消息',
-    send: '发送', online: '网页微信已登录', bots: '已连接机器人', offline: '还没有程序登录', waiting: '有程序显示了这个二维码，请像手机一样扫描。',
+    send: '发送', online: '网页微信：程序已登录', bots: 'iLink：已连接机器人', offline: '还没有程序连接', waiting: '有程序显示了这个二维码，请像手机一样扫描。',
     asked: '有程序请求再次登录。', scanned: '已扫描，确认在那里登录吗？', me: '我（这部手机）', web: '网页微信发送', recalled: '已撤回',
     more: '还有 {n} 个，请搜索', qr: '登录二维码', gone: '模拟器没有响应。', choose: '请选择一个聊天。', writeFirst: '请先给机器人发一条消息，在此之前它不能给你发送任何内容。', bind: '连接机器人？', binder: '使用谁的手机', connect: '连接',
     expire: '让它过期', unbind: '在别处绑定', bot: '{name} 的机器人', bindWaiting: '有程序显示了这个二维码，请用某人的手机扫描。',
@@ -32,7 +35,10 @@ const WORDS = {
     bindQr: '机器人的二维码', unbound: '已断开连接', never: '{name} 先发消息后机器人才能回复', closed: '{name} 再次发消息前不能回复',
     left: '{time} 之前还能发 {n} 条', typing: '正在输入…', quotes: '引用', ofBot: '机器人发送',
     wecom: '创建企业微信机器人？', wecomWaiting: '有程序显示了这个二维码，请用某人的企业微信扫描。', wecomScanned: '{name} 已扫描，要在那里创建机器人吗？',
-    wecomMake: '创建机器人', wecomQr: '企业微信机器人的二维码', wecomChat: '{name} 与机器人 {bot}', wecomBots: '已连接企业微信机器人',
+    wecomMake: '创建机器人', wecomQr: '企业微信机器人的二维码', wecomChat: '{name} 与机器人 {bot}', wecomBots: '企业微信：已连接机器人',
+    nextStart: '下一步：启动要登录的程序，例如 wx2mqtt，它的二维码会出现在这里。', nextScan: '下一步：像手机一样点“扫一扫”。',
+    nextConfirm: '下一步：在手机上确认。', nextNumber: '下一步：把这个数字输入程序。', nextWrite: '下一步：给机器人发一条消息，它会出现在 MQTT 上。', nextAnswer: '下一步：让程序通过 MQTT 给你发一条消息，它会出现在这里。',
+    nextWindow: '下一步：给机器人发一条消息，在那之前它不能再发送。', nextTalk: '下一步：打开一个聊天，以某人的身份发消息，它会出现在 MQTT 上。',
     takeOver: '连接另一个程序', wecomOnline: '企业微信：有程序已连接', wecomOffline: '企业微信：没有程序连接，消息会丢失',
     wecomElsewhere: '企业微信：另一个程序接管了机器人', lost: '已丢失：没有程序连接'
   }
@@ -51,6 +57,7 @@ let open = null
 let code = null
 let quoted = null
 let unread = {}
+let usesWeb = false
 const wanted = /^\/l\/(.+)$/.exec(decodeURIComponent(location.pathname))?.[1]
 
 const get = async path => {
@@ -105,9 +112,15 @@ function face (id) {
   return made
 }
 
+// Who uses only bots sees nobody else; before a program has come, everybody of web WeChat is shown.
+function isListed (one) {
+  if (isOfBots(one.id) || one.id === open) return true
+  return usesWeb && one.id !== 'me' && (one.kind !== 'stranger' || last.has(one.id))
+}
+
 function showChats () {
   const looked = $('search').value.trim().toLowerCase()
-  const all = [...people.values()].filter(one => (one.kind !== 'stranger' || last.has(one.id)) && one.id !== 'me')
+  const all = [...people.values()].filter(isListed)
   const found = all.filter(one => !looked || `${one.id} ${one.remark} ${one.nickname}`.toLowerCase().includes(looked))
   // Bots come first: who has just connected one writes to it next.
   found.sort((a, b) => isOfBots(b.id) - isOfBots(a.id) || (last.get(b.id)?.n || 0) - (last.get(a.id)?.n || 0))
@@ -290,6 +303,41 @@ function showLogin (state) {
   $('login-text').textContent = chosen.state === 'scanned' ? words.scanned : chosen.push ? words.asked : words.waiting
 }
 
+const openCodes = state => ({
+  web: state.logins.filter(one => ['waiting', 'scanned'].includes(one.state)),
+  bots: state.ilink.codes.filter(one => ['wait', 'scaned', 'need_verifycode'].includes(one.status)),
+  wecom: state.wecom.codes.filter(one => ['wait', 'scanned'].includes(one.status))
+})
+
+function showUse (state) {
+  const codes = openCodes(state)
+  const web = state.online || codes.web.length > 0
+  const usesBots = codes.bots.length + codes.wecom.length + Object.keys(state.ilink.bots).length > 0 || weComKnown(state.wecom)
+  if (usesWeb !== (web || !usesBots)) {
+    usesWeb = web || !usesBots
+    showChats()
+  }
+  const step = words[nextStep(state, codes)] || ''
+  if ($('next').textContent !== step) $('next').textContent = step
+  $('next').hidden = !step
+}
+
+// Returns the key of the sentence that says what a person does next; empty once messages go both ways.
+function nextStep (state, codes) {
+  const all = [...codes.web, ...codes.bots, ...codes.wecom]
+  if (codes.bots.some(one => one.number)) return 'nextNumber'
+  if (all.some(one => [one.state, one.status].some(now => ['scanned', 'scaned'].includes(now)))) return 'nextConfirm'
+  if (all.length) return 'nextScan'
+  const ilinkBots = Object.values(state.ilink.bots)
+  if (ilinkBots.some(one => one.last_in === null)) return 'nextWrite'
+  if (ilinkBots.some(one => !one.open || !one.left)) return 'nextWindow'
+  if (weComOnline() && !lines.some(one => one.wecom && one.via === 'phone')) return 'nextWrite'
+  const toBots = ilinkBots.length > 0 || weComOnline()
+  if (toBots) return lines.some(one => one.via === 'bot') ? '' : 'nextAnswer'
+  if (state.online) return lines.some(one => one.via === 'friend' || one.via === 'phone') ? '' : 'nextTalk'
+  return 'nextStart'
+}
+
 function showUnread (now) {
   const changed = JSON.stringify(now) !== JSON.stringify(unread)
   unread = now
@@ -305,6 +353,7 @@ async function watchState () {
       if (state.people + 1 !== [...people.keys()].filter(id => !isOfBots(id)).length) await readPeople()
       showBots(state.ilink)
       showWeCom(state.wecom)
+      showUse(state)
     } catch { $('web-text').textContent = words.gone }
     await new Promise(resolve => setTimeout(resolve, 1000))
   }

@@ -86,6 +86,7 @@ function showWeCom (state) {
   wecomBots = state.bots
   for (const [bot, values] of Object.entries(wecomBots)) {
     if (values.online || values.elsewhere) WECOM_PEOPLE.forEach(chat => addWeComChat(bot, chat))
+    if (!open && values.online && people.has(wecomId(bot, 'me'))) openChat(wecomId(bot, 'me'))
   }
   const codes = state.codes.filter(one => ['wait', 'scanned'].includes(one.status))
   showScanning(codes.find(one => one.scode === wantedScan) || codes[codes.length - 1] || null)
@@ -103,6 +104,10 @@ function showScanning (code) {
   $('wecom-scanner-label').hidden = $('wecom-scan').hidden = !waiting
   $('wecom-confirm').hidden = waiting
 }
+
+// Whether a program has used WeCom; it may be away just now.
+const weComKnown = state => state.codes.some(one => ['wait', 'scanned'].includes(one.status)) ||
+  Object.values(state.bots).some(one => one.online || one.elsewhere || one.subscriptions > 0)
 
 const weComOnline = () => Object.values(wecomBots).some(one => one.online)
 
