@@ -187,7 +187,7 @@ def _is_busy(here: ILinkSenderHarness, turned: TurnedClock) -> bool:
     """Whether the sender still does something before the next event."""
     waits, policy = here.sender.window_wait, here.sender._policy
     for queue in here.sender.waiting.queues():
-        if queue and (stays_first(queue.first) or waits.closed_window(policy.next_row(queue)) is None):
+        if queue and (stays_first(queue.first) or waits.window_closed_to(policy.next_row(queue)) is None):
             return True
         if any(not row.window_reason or queue.expires_at(row) <= turned.boot_time() for row in queue):
             return True

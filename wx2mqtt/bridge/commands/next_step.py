@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.file_preparation import FilePreparation
@@ -49,7 +51,7 @@ class EndStep:
 
 @frozen
 class WindowStep:
-    """The reply window is closed: these commands begin to wait for it (`window_wait.py`)."""
+    """The reply window is closed to these commands: they begin to wait for it (`window_wait.py`)."""
 
     rows: list[CommandRow]
     window: ReplyWindow
@@ -121,23 +123,17 @@ class NextStepPolicy:
 
         1. A command that ends, anywhere in the queue: its fallback has ended, it expired, its file failed; or
            the first one, whose question was answered.
-        2. Where the window is closed: what must not wait for it ends, and the others wait.
+        2. Where the window is closed to the next command: what must not wait ends, and the others wait.
         3. A file that may be prepared.
         4. The next command is sent, or waits until it may be.
         """
-        first = queue.first if queue.waiting_count else None
-        ended = self._find_ended(queue) if queue.endings else None
-        if ended is None and first is not None and first.unanswered:
-            ended = self._find_answered(first)
-        ended = ended or self.find_expired(queue)
-        if ended is None and queue.with_file:
-            ended = self._find_failed(queue)
+        ended = self._find_ended(queue)
         if ended is not None:
             return ended
-        if first is None:
+        if not queue.waiting_count:  # the results of all are known, and wait for the fallback
             return WaitStep(seconds=FOREVER)
         row = self.next_row(queue)
-        window = self._window_wait.closed_window(row) if self._calls.may_send else None
+        window = self._window_wait.window_closed_to(row) if self._calls.may_send else None
         if window is not None and (step := self._step_while_closed(queue, window)) is not None:
             return step
         if queue.had_file and (unprepared := self._files.find_startable(queue)) is not None:
@@ -155,24 +151,29 @@ class NextStepPolicy:
 
         1. That whose attempt has begun.
         2. Else the first that is ready: it has no file, or its file is uploaded. Where none is, the first.
-        3. Where the reply window takes fewer messages than that needs with its caption, the first ready one
-           that it takes.
-        4. In place of that the first *important* one that is ready: where the rest of the reply window is
-           reserved for such, or where the other one overtakes a command that waits for its file.
+        3. Where the window has too few messages left for it and its caption: the first ready one for which
+           there are enough.
+        4. Where the rest of the window is reserved for important commands, or where that command would
+           overtake one that waits for its file: the first *important* one that is ready.
         """
-        begun = None if queue.begun_id is None else queue.find(queue.begun_id)
-        if begun is not None:
+        if queue.begun_id is not None and (begun := queue.find(queue.begun_id)) is not None:
             return begun
-        row = self._first_ready(queue, important_only=False) or queue.first
-        window = self._window_wait.closed_window(row)
-        if window is not None and window.reason == TOO_FEW_LEFT:
-            return self._first_allowed(queue) or row
-        if is_important(row):
+        row = next(self._ready_rows(queue), queue.first)
+        window = self._window_wait.window_closed_to(row)
+        reason = None if window is None else window.reason
+        if reason == TOO_FEW_LEFT:
+            return next(filter(self._is_window_open_to, self._ready_rows(queue)), row)
+        is_before_others = row.id == queue.first.id
+        if is_important(row) or (is_before_others and reason != RESERVED):
             return row
-        is_reserved = window is not None and window.reason == RESERVED
-        if is_reserved or row.id != queue.first.id:
-            return self._first_ready(queue, important_only=True) or row
-        return row
+        return next(filter(is_important, self._ready_rows(queue)), row)
+
+    def _ready_rows(self, queue: ChatQueue) -> Iterator[CommandRow]:
+        """Returns the commands without a file or whose file is uploaded, the next one first."""
+        return (row for row in queue if self._files.is_ready(queue, row))
+
+    def _is_window_open_to(self, row: CommandRow) -> bool:
+        return self._window_wait.window_closed_to(row) is None
 
     def _seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
         """Returns how long a command waits: for its file, then for the limits, then for files before it."""
@@ -183,21 +184,19 @@ class NextStepPolicy:
             return seconds
         return self._files.seconds_until_overtaking(queue, row)
 
-    def _first_ready(self, queue: ChatQueue, *, important_only: bool) -> CommandRow | None:
-        for row in queue:
-            if (is_important(row) or not important_only) and self._files.is_ready(queue, row):
-                return row
-        return None
-
-    def _first_allowed(self, queue: ChatQueue) -> CommandRow | None:
-        for row in queue:
-            if self._files.is_ready(queue, row) and self._window_wait.closed_window(row) is None:
-                return row
-        return None
-
     # What ends without being sent
 
     def _find_ended(self, queue: ChatQueue) -> EndStep | None:
+        """Returns a command that ends; the order is that of point 1 of `next_step`."""
+        if (ended := self._find_past_fallback(queue)) is not None:
+            return ended
+        if (ended := self._find_answered(queue)) is not None:
+            return ended
+        if (ended := self.find_expired(queue)) is not None:
+            return ended
+        return self._find_failed(queue)
+
+    def _find_past_fallback(self, queue: ChatQueue) -> EndStep | None:
         """Returns a command that waited for its fallback, which has ended."""
         for row_id, ending in queue.endings.items():
             if row_id != ending.rows[0].id:
@@ -206,9 +205,12 @@ class NextStepPolicy:
                 return EndStep(row=queue.find(ending.rows[0].id) or ending.rows[0], result=ending.result)
         return None
 
-    def _find_answered(self, row: CommandRow) -> EndStep | None:
-        """Returns the first command, which is in doubt, if its question was answered."""
-        if not self._questions.is_proven(row):
+    def _find_answered(self, queue: ChatQueue) -> EndStep | None:
+        """Returns the first command, if its attempt got no answer and its question was answered."""
+        if not queue.waiting_count:
+            return None
+        row = queue.first
+        if not row.unanswered or not self._questions.is_proven(row):
             return None
         return EndStep(row=row, result=self._questions.proven_result(row))
 
@@ -257,7 +259,7 @@ class NextStepPolicy:
             return ExpiryCause(code="rate_limited", message_key="expired_rate_limited", retry_after=seconds)
         if not self._calls.online and not self._calls.stopping:
             return ExpiryCause(code="logged_out", message_key="expired_logged_out")
-        if (window := self._window_wait.closed_window(row)) is not None:
+        if (window := self._window_wait.window_closed_to(row)) is not None:
             facts = {"why": self._window_reason(row, window)}
             code = WINDOW_REASONS[window.reason].code
             return ExpiryCause(code=code, message_key="expired_shut", facts=facts)
@@ -272,14 +274,15 @@ class NextStepPolicy:
         return None
 
     def _find_failed(self, queue: ChatQueue) -> EndStep | None:
-        failed = self._files.find_failed(queue)
+        """Returns a command whose file can never be prepared."""
+        failed = self._files.find_failed(queue) if queue.with_file else None
         if failed is None:
             return None
         row, error = failed
         return EndStep(row=row, result=rejected_result(row, error, self._ctx.language))
 
     def _step_while_closed(self, queue: ChatQueue, window: ReplyWindow) -> EndStep | WindowStep | None:
-        """Returns what must happen before commands wait for this window; None when all do."""
+        """Returns what must happen before commands wait for this window; None when all of them wait."""
         if (row := self._window_wait.find_impatient(queue, window)) is not None:
             code, text = WINDOW_REASONS[window.reason].code, self._window_reason(row, window)
             return EndStep(row=row, result=final_result(row, Status.FAILED, code, text))

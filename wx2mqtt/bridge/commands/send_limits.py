@@ -175,7 +175,7 @@ class SendLimits:
         """Returns the same without the pause of a chat, for a command that is in no queue yet."""
         if not self._calls.may_send or self._resolver.is_person_pending(command):
             return FOREVER
-        window = self._window_wait.closed_window(command)
+        window = self._window_wait.window_closed_to(command)
         if window is not None:
             if window.until is None:
                 return FOREVER  # only the person can open it

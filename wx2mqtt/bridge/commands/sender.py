@@ -334,7 +334,7 @@ class CommandSender:
         match error:
             case Throttled() | LoggedOut():
                 self.calls.hold_back(error)
-            case WindowClosed() if queue and self.window_wait.closed_window(self._policy.next_row(queue)):
+            case WindowClosed() if queue and self.window_wait.window_closed_to(self._policy.next_row(queue)):
                 pass  # the next step of the queue is a WindowStep
             case _:
                 back_off(queue)

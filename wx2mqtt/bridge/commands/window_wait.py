@@ -84,8 +84,12 @@ class WindowWait:
         chat = self._resolver.chat_of(command)
         return None if chat is None else self._backend.reply_window(chat)
 
-    def closed_window(self, command: AnyCommand) -> ReplyWindow | None:
-        """Returns the reply window of the recipient while it is closed to this command, else None."""
+    def window_closed_to(self, command: AnyCommand) -> ReplyWindow | None:
+        """Returns the reply window of the recipient while it is closed to this command, else None.
+
+        An open window is closed to a command, with its own reason, where the messages that are left do not
+        suffice for it (`TOO_FEW_LEFT`), or are reserved for important ones (`RESERVED`).
+        """
         if not self._backend.capabilities.has_reply_window:
             return None
         window = self.window_of(command)

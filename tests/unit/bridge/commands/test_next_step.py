@@ -45,7 +45,7 @@ class Flood:
             replaces_wechat=lambda _: False,
             error_of=lambda *_: None,
             is_proven=lambda _: False,
-            closed_window=lambda _: None,
+            window_closed_to=lambda _: None,
             throttled_seconds=0.0,
             rate_limit_seconds=0.0,
             chat_limit_seconds=lambda _: 0.0,
