@@ -1,7 +1,9 @@
 """Keeps the files of a store small: by age, by size, and when the disk space of the store runs out.
 
-First the row says that the file is gone, then the file is removed if no other row refers to it. The thread
-that writes rows asks whether one does: no row can start to refer to it between the question and the removal.
+A file is older than `media.keep`:  its row gets the state `gone`, then the file is deleted
+
+Several rows may share a file, so only one that no row uses is deleted: `_delete_unused`. A row of `media`
+uses its file until its state is `gone`, one of `command` until the command has ended.
 """
 
 from __future__ import annotations
@@ -17,10 +19,15 @@ from wx2mqtt.store.database import Connection, Database, json_list
 from wx2mqtt.store.queries import blob_from_text, chunks, load_queries
 from wx2mqtt.store.retention import DAY_MS, clock_has_passed
 
-PRUNE_BATCH_ROWS = 500  # of one commit
-PRUNE_BATCH_FILES = 20  # of one commit: the removal of a large file takes a disk milliseconds
+# Of one commit. The removal of a large file takes a disk milliseconds.
+PRUNE_BATCH_ROWS = 500
+PRUNE_BATCH_FILES = 20
+
+# The least age of a file that no row uses: its row may be stored after it.
 ORPHAN_AGE_SECONDS = 3600.0
-FINISHED_RETENTION_MS = DAY_MS  # rows of files that belong to no stored message and will get no bytes
+
+# For so long the rows are kept that have no file and get none, and belong to no stored message.
+FINISHED_RETENTION_MS = DAY_MS
 
 REASON_AGED = "it was kept as long as media.keep says"
 REASON_TOTAL_SIZE = "media.max_total was used up by newer media"
@@ -58,7 +65,10 @@ class MediaRetention:
         return freed
 
     async def enforce_limit(self, account: str, max_bytes: int) -> int:
-        """Removes the oldest files of an account until at most `max_bytes` remain; returns bytes removed."""
+        """Removes the oldest files of an account until at most `max_bytes` remain; returns bytes removed.
+
+        A file that a command has still to send stays.
+        """
         freed = 0
         while True:
             ((total,),) = await self._database.fetch(_SQL["total_bytes"], (account,))
@@ -74,7 +84,8 @@ class MediaRetention:
     async def free_space(self, wanted_bytes: int) -> int:
         """Removes orphans, then the oldest files of all accounts, until `wanted_bytes` are free.
 
-        Returns the bytes removed; fewer than wanted if there is nothing more to remove.
+        Returns the bytes removed; fewer than wanted if there is nothing more to remove. A file that a command
+        has still to send stays.
         """
         freed = await self.remove_orphans(0.0)
         while freed < wanted_bytes:
@@ -85,15 +96,15 @@ class MediaRetention:
         return freed
 
     async def remove_orphans(self, min_age_seconds: float = ORPHAN_AGE_SECONDS) -> int:
-        """Removes files of at least this age to which no row refers; returns the bytes removed."""
+        """Removes files of at least this age that no row uses; returns the bytes removed."""
         freed = 0
         for paths in chunks(await self.blobs.older_than(min_age_seconds), PRUNE_BATCH_ROWS):
-            freed += await self._delete_files(paths)
+            freed += await self._delete_unused(paths)
         return freed
 
     async def remove_unused(self, blob: Blob) -> None:
-        """Removes a file that is not wanted after all, unless a row refers to it."""
-        await self._delete_files([self.blobs.path_of(blob)])
+        """Removes a file that is not wanted after all, unless a row uses it."""
+        await self._delete_unused([self.blobs.path_of(blob)])
 
     async def _read_ready(self, statement: str, *arguments: object) -> list[_ReadyFile]:
         rows = await self._database.fetch(statement, (*arguments, PRUNE_BATCH_ROWS))
@@ -104,20 +115,29 @@ class MediaRetention:
         ids = json_list(file.id for file in files)
         await self._database.execute("media_prune", _SQL["mark_gone"], (ids, why))
         paths = {self.blobs.path_of(file.blob) for file in files if file.blob}
-        return await self._delete_files(list(paths))
+        return await self._delete_unused(list(paths))
 
-    async def _delete_files(self, paths: Sequence[Path]) -> int:
-        """Deletes those of these files to which no row refers. Reads first, which delays no commit."""
+    async def _delete_unused(self, paths: Sequence[Path]) -> int:
+        """Deletes those of these files that no row uses; returns their bytes.
+
+        1. Reads which are unused. That delays no commit.
+        2. Deletes them, some in each commit: `_delete_if_still_unused`.
+        """
         freed = 0
-        for chunk in chunks(await self._database.read(partial(_without_row, paths)), PRUNE_BATCH_FILES):
-            freed += await self._database.write("media_remove", partial(self._delete_within, chunk))
+        for chunk in chunks(await self._database.read(partial(_unused, paths)), PRUNE_BATCH_FILES):
+            freed += await self._delete_if_still_unused(chunk)
         return freed
 
-    def _delete_within(self, paths: Sequence[Path], connection: Connection) -> int:
-        # Asked again: a row may have come to refer to a file since.
-        return self.blobs.remove(_without_row(paths, connection), connection)
+    async def _delete_if_still_unused(self, paths: Sequence[Path]) -> int:
+        """Asks again, since a row may use a file meanwhile; during a write no other row can begin to."""
+
+        def delete(connection: Connection) -> int:
+            return self.blobs.remove(_unused(paths, connection), connection)
+
+        return await self._database.write("media_remove", delete)
 
     async def _delete_finished(self, account: str, before_ms: int) -> None:
+        """Deletes the rows without a file, now or later, whose message is no more in the history."""
         statement, after_id = _SQL["finished_page"], ""
         while page := await self._database.fetch(statement, (account, after_id, before_ms, PRUNE_BATCH_ROWS)):
             after_id = page[-1][0]
@@ -132,7 +152,8 @@ def _readable_blob(text: str | None) -> Blob | None:
         return None
 
 
-def _without_row(paths: Sequence[Path], connection: Connection) -> list[Path]:
+def _unused(paths: Sequence[Path], connection: Connection) -> list[Path]:
+    """Returns those of these files that no row uses."""
     hashes = json_list(sha256_of(path) for path in paths)
     used = {sha256 for (sha256,) in connection.execute(_SQL["used"], (hashes,))}
     return [path for path in paths if sha256_of(path) not in used]
