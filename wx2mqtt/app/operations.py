@@ -78,7 +78,7 @@ class Operations:
             answer = await OperationQueue(self.stores.database).ask(account_name, name, fields)
             if answer is None:
                 raise Wx2MqttError(f"the account {account_name} moves; it was on {owner}: try again")
-            return answer[0]
+            return answer.value
         account = self.account_named(requested)
         with account.ctx.in_log():
             return await AccountOperations(account).run(name, fields)

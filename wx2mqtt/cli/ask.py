@@ -87,7 +87,7 @@ class QuestionClient:
             other = await ask_other_instance(self._loaded, operation, given)
             if other is None:
                 raise Wx2MqttError("no bridge runs: start it, then ask again") from None
-            answer = other[0]
+            answer = other.value
         assert isinstance(answer, dict)
         return answer
 

@@ -19,7 +19,7 @@ from wx2mqtt.model import Json
 from wx2mqtt.mqtt.embedded import PortInUse
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store.folder import resolve_store_path
-from wx2mqtt.store.operation_queue import OperationQueue
+from wx2mqtt.store.operation_queue import OperationAnswer, OperationQueue
 from wx2mqtt.store.owner import become_owner
 from wx2mqtt.web.options import CannotListen
 
@@ -82,14 +82,14 @@ async def run_operation(
     if operation not in STORE_OPERATIONS:
         answer = await ask_other_instance(loaded, operation, fields)
         if answer is not None:
-            return answer[0]
+            return answer.value
     async with open_application(loaded, environment, serve=False) as app:
         return await app.operations.run(operation, fields)
 
 
 async def ask_other_instance(
     loaded: LoadedSettings, operation: str, fields: Mapping[str, Json]
-) -> tuple[Json] | None:
+) -> OperationAnswer | None:
     """Returns the answer of the instance that runs the account; None if there is none."""
     if loaded.settings.storage.url is None:
         return None

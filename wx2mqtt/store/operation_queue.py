@@ -23,13 +23,15 @@ from wx2mqtt.limits import STORED_JSON
 from wx2mqtt.model import Json
 from wx2mqtt.store.database import Connection, Database, json_list
 from wx2mqtt.store.queries import load_queries
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
 QUEUE_POLL_SECONDS = 1.0
 ANSWER_POLL_SECONDS = 0.1
 
-# An instance that hangs must not do an operation later, when it has been given up.
+# Both since the operation was added. An instance that hung takes none that is older than the first: by then
+# the command line has given it up.
 TAKEN_WITHIN_SECONDS = 4.0
 ANSWERED_WITHIN_SECONDS = 30.0
 
@@ -41,13 +43,27 @@ _SQL = load_queries("operation_queue")
 RunOperation = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
 
 
+@frozen
+class _OperationState:
+    is_taken: bool
+    #: As JSON; None until there is one.
+    answer: str | None
+
+
+@frozen
+class OperationAnswer:
+    """What an operation returned; `None` is a value as any other."""
+
+    value: Json
+
+
 class OperationQueue:
     """The rows of the table `operation`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def ask(self, account: str, name: str, fields: Mapping[str, Json]) -> tuple[Json] | None:
+    async def ask(self, account: str, name: str, fields: Mapping[str, Json]) -> OperationAnswer | None:
         """Returns the answer of the instance that runs an account to an operation; None if none runs it.
 
         Raises `Wx2MqttError` with the sentence of the other instance, and `StoreError`.
@@ -65,23 +81,37 @@ class OperationQueue:
         outcome = load_json(answer.encode(), STORED_JSON)
         if "error" in outcome:
             raise Wx2MqttError(str(outcome["error"]))
-        return (outcome["answer"],)
+        return OperationAnswer(value=outcome["answer"])
 
     async def _wait(self, operation_id: int) -> str | None:
+        """Returns the answer as JSON; None if no instance has taken the operation, and none will.
+
+        1. Waits until an instance has taken it, or `TAKEN_WITHIN_SECONDS` are over.
+        2. Then withdraws it; that fails where an instance has taken it just now.
+        3. Waits for the answer. Raises `Wx2MqttError` when `ANSWERED_WITHIN_SECONDS` are over.
+        """
         asked_at = loop_time()
-        is_taken = False
-        while loop_time() - asked_at < ANSWERED_WITHIN_SECONDS:
-            rows = await self._database.fetch(_SQL["state"], (operation_id,))
-            taken, answer = rows[0] if rows else (0, None)
-            if answer is not None:
-                return str(answer)
-            is_taken = is_taken or bool(taken)
-            if not is_taken and loop_time() - asked_at > TAKEN_WITHIN_SECONDS:
-                if await self._database.execute("operation_end", _SQL["delete_free"], (operation_id,)):
+        while not (await self._state(operation_id)).is_taken:
+            if loop_time() - asked_at > TAKEN_WITHIN_SECONDS:
+                if await self._withdraw(operation_id):
                     return None
-                is_taken = True
+                break
+            await asyncio.sleep(ANSWER_POLL_SECONDS)
+        while loop_time() - asked_at < ANSWERED_WITHIN_SECONDS:
+            if (answer := (await self._state(operation_id)).answer) is not None:
+                return answer
             await asyncio.sleep(ANSWER_POLL_SECONDS)
         raise Wx2MqttError("The instance that runs the account does not answer.")
+
+    async def _state(self, operation_id: int) -> _OperationState:
+        rows = await self._database.fetch(_SQL["state"], (operation_id,))
+        is_taken, answer = rows[0] if rows else (False, None)
+        return _OperationState(is_taken=bool(is_taken), answer=answer)
+
+    async def _withdraw(self, operation_id: int) -> bool:
+        """Deletes an operation that no instance has taken; returns False if one has."""
+        count = await self._database.execute("operation_end", _SQL["delete_free"], (operation_id,))
+        return count > 0
 
     async def serve(self, accounts: Callable[[], Sequence[str]], run: RunOperation) -> None:
         """Does the operations of the accounts that run here, until cancelled."""

@@ -11,7 +11,7 @@ from tests.support.postgresql import empty_database
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.store import operation_queue
-from wx2mqtt.store.operation_queue import OperationQueue
+from wx2mqtt.store.operation_queue import OperationAnswer, OperationQueue
 from wx2mqtt.store.postgresql import PostgresqlDatabase
 
 
@@ -55,8 +55,9 @@ async def rows(database: PostgresqlDatabase) -> int:
 
 async def test_the_instance_that_runs_the_account_answers(database, done) -> None:
     queue = OperationQueue(database)
-    assert await queue.ask("home", "journal.list", {"all": True}) == ({"text": "a\0\ud83d 老婆"},)
-    assert await queue.ask("house", "nothing", {}) == (None,)
+    answer = await queue.ask("home", "journal.list", {"all": True})
+    assert answer == OperationAnswer(value={"text": "a\0\ud83d 老婆"})
+    assert await queue.ask("house", "nothing", {}) == OperationAnswer(value=None)
     assert done == [
         ("journal.list", {"all": True, "account": "home"}),
         ("nothing", {"account": "house"}),
