@@ -1,6 +1,6 @@
 """Keeps the files of a store small: by age, by size, and when the disk space of the store runs out.
 
-A file is older than `media.keep`:  its row gets the state `gone`, then the file is deleted
+    a file is older than `media.keep`  ->  its row gets the state `gone`  ->  the file is deleted
 
 Several rows may share a file, so only one that no row uses is deleted: `_delete_unused`. A row of `media`
 uses its file until its state is `gone`, one of `command` until the command has ended.
