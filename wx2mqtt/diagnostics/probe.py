@@ -162,7 +162,7 @@ class ProbeConnection:
         try:
             await asyncio.wait_for(self._transport.open(), PROBE_CONNECT_TIMEOUT_SECONDS)
         except OSError as error:  # TimeoutError is one
-            raise ProbeClosed(self._texts.unreachable(error), EndReason.UNREACHABLE) from None
+            raise ProbeClosed(self._texts.why_not_opened(error), EndReason.UNREACHABLE) from None
         version_probe = asyncio.create_task(self._probe_version())
         try:
             await self._wait_for(self._connack)
@@ -173,7 +173,9 @@ class ProbeConnection:
         elif self._closed.done():
             raise self._closed.result()
         else:
-            raise ProbeClosed(self._texts.silent(answered=False), EndReason.UNREACHABLE, TIMED_OUT_CODE)
+            raise ProbeClosed(
+                self._texts.why_timed_out(answered=False), EndReason.UNREACHABLE, TIMED_OUT_CODE
+            )
 
     async def _probe_version(self) -> None:
         """Closes the connection if the broker refuses MQTT 5; amqtt leaves such a CONNECT unanswered."""
@@ -181,7 +183,7 @@ class ProbeConnection:
             return
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
         if await refuses_mqtt_5(self._target.address, self._options.tls):
-            reason = self._texts.refused(UNSUPPORTED_VERSION)
+            reason = self._texts.why_refused(UNSUPPORTED_VERSION)
             self._close_with(ProbeClosed(reason, EndReason.VERSION, UNSUPPORTED_VERSION))
 
     async def _request(self, mid: int, packet: bytes) -> ProbeAnswer:
@@ -195,7 +197,7 @@ class ProbeConnection:
         seconds = time.monotonic() - start
         if answer.done():
             code, reason_string = answer.result().code, answer.result().reason_string
-            reason = self._texts.refused(code, reason_string) if code >= FIRST_FAILURE_CODE else ""
+            reason = self._texts.why_refused(code, reason_string) if code >= FIRST_FAILURE_CODE else ""
             return ProbeAnswer(code, reason, seconds)
         del self._answers[mid]
         if self._closed.done():
@@ -235,11 +237,11 @@ class ProbeConnection:
         was_connected = self._connack.done()
         if reason is not None:
             end = end_reason(reason.code, was_connected=was_connected)
-            text = self._texts.refused(reason.code, reason.reason_string)
+            text = self._texts.why_refused(reason.code, reason.reason_string)
             self._close_with(ProbeClosed(text, end, reason.code))
         else:
             end = EndReason.LOST if was_connected else EndReason.UNREACHABLE
-            text = self._texts.closed(self._transport.socket, answered=was_connected)
+            text = self._texts.why_ended(self._transport.socket, answered=was_connected)
             self._close_with(ProbeClosed(text, end))
 
     def _close_with(self, closed: ProbeClosed) -> None:

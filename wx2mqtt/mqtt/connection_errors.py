@@ -28,13 +28,23 @@ MINIMAL_CONNECT = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x00"
 # CONNACK of 3.1.1 and of MQTT 5 that refuse the version.
 VERSION_REFUSALS = (b"\x20\x02\x00\x01", b"\x20\x03\x00\x84")
 
-
 # Characters of a reason string that are shown.
 MAX_REASON_CHARACTERS = 200
 
 
 class ConnectionTexts:
-    """The sentences about one attempt to connect, and about the connection, in the language of the owner."""
+    """The sentences about one attempt to connect, and about the connection, in the language of the owner.
+
+    | what happened | sentence |
+    |---|---|
+    | no connection could be opened | `why_not_opened` |
+    | one is open, and the broker sends nothing at all | `why_timed_out` |
+    | the broker answered or ended it with a reason code | `why_refused` |
+    | it ended without one | `why_ended` |
+    | anything else | `text`, with the key of its sentence in `i18n/broker.py` |
+
+    `answered` says whether the broker has answered CONNECT; where it has not, the sentence has a hint.
+    """
 
     def __init__(self, options: MqttOptions, target: ConnectTarget) -> None:
         self._language = options.language
@@ -46,12 +56,7 @@ class ConnectionTexts:
         """Returns a sentence of `i18n/broker.py`; it may name the `endpoint`."""
         return broker_text(self._language, message_key, endpoint=self._address.endpoint, **facts)
 
-    def refused(self, code: int, reason_string: str = "") -> str:
-        """Returns what a reason code of the broker means; a broker may repeat a password in its reason."""
-        return scrub_reason(reason_text(self._language, code, reason_string), *self._secrets)
-
-    def unreachable(self, error: OSError) -> str:
-        """Returns why no connection could be opened."""
+    def why_not_opened(self, error: OSError) -> str:
         match error:
             case ssl.SSLError():
                 return self._tls_failed(error)
@@ -65,26 +70,34 @@ class ConnectionTexts:
                 return self.text(error.message_key, **error.facts)
         return self._system_failed(error)
 
+    def _tls_failed(self, error: ssl.SSLError) -> str:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return self.text("bad_certificate", why=error.verify_message)
+        reason = getattr(error, "reason", None) or "no TLS there"
+        return self.text("no_tls", why=reason.replace("_", " ").lower())
+
     def _system_failed(self, error: OSError) -> str:
         if isinstance(error.filename, str):
             return self.text("no_file", file=error.filename, why=_system_text(error))
         is_no_tls_port = self._address.tls and isinstance(error, ConnectionResetError)
         return self.text("no_tls_port" if is_no_tls_port else "no_connection", why=_system_text(error))
 
-    def silent(self, *, answered: bool) -> str:
-        """Returns that the broker sends nothing. `answered`: it has answered CONNECT before."""
+    def why_timed_out(self, *, answered: bool) -> str:
         text = self.text("silent")
         return text if answered else self._with_hint(text)
 
-    def closed(self, stream: BufferedSocket, *, answered: bool) -> str:
-        """Returns why a connection ended without a reason code. `answered`: as of `silent`."""
+    def why_refused(self, code: int, reason_string: str = "") -> str:
+        """Returns what a reason code of the broker means; a broker may repeat a password in its reason."""
+        return scrub_reason(reason_text(self._language, code, reason_string), *self._secrets)
+
+    def why_ended(self, stream: BufferedSocket, *, answered: bool) -> str:
         if not stream.ended:  # the bridge closed it, since it could not read a packet
             return self.text("no_mqtt")
-        text = self.broken(stream.error)
+        text = self._why_broken(stream.error)
         return text if answered else self._with_hint(text)
 
-    def broken(self, error: OSError | None) -> str:
-        """Returns why an established connection ended without a reason code. None: the broker closed it."""
+    def _why_broken(self, error: OSError | None) -> str:
+        """Returns why an open connection ended; None: the broker closed it."""
         match error:
             case None:
                 return self.text("closed")
@@ -104,12 +117,6 @@ class ConnectionTexts:
             (False, False): "unanswered",
         }[is_without_tls, self._target.is_mqtt_5]
         return self.text(key, text=text)
-
-    def _tls_failed(self, error: ssl.SSLError) -> str:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return self.text("bad_certificate", why=error.verify_message)
-        reason = getattr(error, "reason", None) or "no TLS there"
-        return self.text("no_tls", why=reason.replace("_", " ").lower())
 
 
 def _system_text(error: OSError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given
@@ -48,14 +49,23 @@ CERTIFICATE.verify_message = "self-signed certificate"
     ],
 )
 def test_an_error_of_the_network_is_a_sentence(error, sentence):
-    assert AT.unreachable(error).lower() == sentence.lower()
+    assert AT.why_not_opened(error).lower() == sentence.lower()
 
 
-def test_a_lost_connection_says_who_ended_it():
-    assert AT.broken(None) == "broker:1883 closed the connection"
-    assert AT.broken(TimeoutError()) == "broker:1883 does not answer any more"
-    reset = ConnectionResetError(104, "Connection reset by peer")
-    assert AT.broken(reset) == "the connection to broker:1883 broke: connection reset by peer"
+@every_row(
+    ("error", "sentence"),
+    [
+        (None, "broker:1883 closed the connection"),
+        (TimeoutError(), "broker:1883 does not answer any more"),
+        (
+            ConnectionResetError(104, "Connection reset by peer"),
+            "the connection to broker:1883 broke: connection reset by peer",
+        ),
+    ],
+)
+def test_a_lost_connection_says_who_ended_it(error, sentence):
+    stream: Any = SimpleNamespace(ended=True, error=error)
+    assert AT.why_ended(stream, answered=True) == sentence
 
 
 @every_row(
@@ -70,8 +80,8 @@ def test_a_lost_connection_says_who_ended_it():
 )
 def test_a_broker_that_does_not_answer_connect_gets_a_hint_and_no_other(url, protocol, hint):
     text = f"{parse_broker_url(url).endpoint} took the connection and said nothing"
-    assert texts(url, protocol).silent(answered=False) == f"{text} without an answer{hint}"
-    assert texts(url, protocol).silent(answered=True) == text
+    assert texts(url, protocol).why_timed_out(answered=False) == f"{text} without an answer{hint}"
+    assert texts(url, protocol).why_timed_out(answered=True) == text
 
 
 class Ended:
@@ -89,14 +99,14 @@ def test_an_end_without_a_reason_is_the_broker_s_or_that_of_something_else_than_
     at = texts("mqtts://broker", V3)
     raw: Any = Ended()
     stream = BufferedSocket(raw)
-    assert at.closed(stream, answered=False) == "broker:8883 sent something that is not MQTT"
+    assert at.why_ended(stream, answered=False) == "broker:8883 sent something that is not MQTT"
     stream.receive()
-    assert at.closed(stream, answered=True) == "broker:8883 closed the connection"
-    assert at.closed(stream, answered=False) == "broker:8883 closed the connection without an answer"
+    assert at.why_ended(stream, answered=True) == "broker:8883 closed the connection"
+    assert at.why_ended(stream, answered=False) == "broker:8883 closed the connection without an answer"
 
 
 def test_a_reason_of_the_broker_has_no_password_in_it():
-    assert AT.refused(0x97, "geheim, auchgeheim") == "the broker has reached a quota (***, ***)"
+    assert AT.why_refused(0x97, "geheim, auchgeheim") == "the broker has reached a quota (***, ***)"
 
 
 # what a broker states as the reason
