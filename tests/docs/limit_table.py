@@ -32,7 +32,7 @@ from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import connection_errors, packets, reconnect
 from wx2mqtt.mqtt import options as broker_options
 from wx2mqtt.store import mapped_files
-from wx2mqtt.web import auth, http_limits, login_page, media
+from wx2mqtt.web import auth, http_limits, login_page, media_headers
 from wx2mqtt.web import request as web_request
 from wx2mqtt.web.page import contacts, forms, live
 from wx2mqtt.web.senders import alert_groups, callers, interface
@@ -334,7 +334,7 @@ _WEB_LIMITS = (
     limit("a picture in a list of the page", view.MAX_PREVIEW_BYTES, "bytes", "is not shown there"),
     limit(
         "the name of a file that a browser downloads",
-        media.MAX_NAME_BYTES,
+        media_headers.MAX_NAME_BYTES,
         "bytes",
         "is cut before its suffix",
     ),

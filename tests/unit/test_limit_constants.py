@@ -43,7 +43,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("mqtt.discovery:MAX_DISPLAY_NAME_CHARACTERS", "mqtt.discovery:MAX_ENTITY_ID_CHARACTERS"),
             *("mqtt.discovery:MAX_RECENT_RESULTS", "mqtt.discovery:MAX_RESULT_CHARACTERS"),
             *("limits:MAX_CHOSEN_TOPIC_NAME_BYTES", "names:MAX_EXTENSION_CHARACTERS"),
-            *("store.archive:_MAX_SHOWN_CHARACTERS", "web.media:MAX_SUFFIX_BYTES"),
+            *("store.archive:_MAX_SHOWN_CHARACTERS", "web.media_headers:MAX_SUFFIX_BYTES"),
             *("web.page.account_data:MAX_MESSAGES_SHOWN", "web.page.account_data:MAX_COMMANDS_SHOWN"),
             "web.page.account_data:MAX_QUESTIONS_SHOWN",
             *("web.page.charts:MAX_WINDOWS_SHOWN", "web.page.charts:MAX_GAUGE_CELLS"),
@@ -86,7 +86,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "parts of a request head, which is bounded whole": frozenset(
         {
-            *("web.media:_MAX_DECLARED_CHARACTERS", "web.metrics:MAX_ACCEPT_CHARACTERS"),
+            *("web.media_headers:_MAX_DECLARED_CHARACTERS", "web.metrics:MAX_ACCEPT_CHARACTERS"),
             *("web.request:_MAX_ACCEPT_LANGUAGE_CHARACTERS", "web.senders.multipart:MAX_BOUNDARY_BYTES"),
         }
     ),

@@ -22,7 +22,7 @@ from tests.support.web import FakeShelf, faked, options
 from wx2mqtt.bridge.view import _preview_id
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
-from wx2mqtt.web import media
+from wx2mqtt.web import media_headers
 from wx2mqtt.web.auth import FREE_ATTEMPTS, BrowserSessions, FailureThrottle
 from wx2mqtt.web.http_limits import MAX_CONNECTIONS, Admission, ConnectionLimiter, HttpConnection
 from wx2mqtt.web.options import SenderOptions
@@ -303,6 +303,6 @@ WEB_DRIVERS: dict[str, Driver] = {
     "a message from the page": page_text,
     "a picture in a list of the page": page_picture,
     "the name of a file that a browser downloads": lambda size, _: (
-        len(media._shortened("x" * (size - 4) + ".pdf")) == size
+        len(media_headers._shortened("x" * (size - 4) + ".pdf")) == size
     ),
 }

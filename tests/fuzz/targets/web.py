@@ -17,7 +17,7 @@ from wx2mqtt.clock import parse_http_date
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.addresses import is_local, is_public, plain_address, same_host
 from wx2mqtt.external.url_fetch import filename_in, host_of, parse_url, redirect_target
-from wx2mqtt.web import hosts, media, request
+from wx2mqtt.web import hosts, media_headers, media_ranges, request
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.login_page import _local_path
 
@@ -66,10 +66,10 @@ def _run_headers(data: bytes) -> None:
         path = _local_path(line)
         assert path.startswith("/")
         assert not path.startswith("//")
-    with suppress(media.RangeNotSatisfiable):
-        byte_range = media.requested_range(headers, 1000, '"etag"', 1_700_000_000)
+    with suppress(media_ranges.RangeNotSatisfiable):
+        byte_range = media_ranges.requested_range(headers, 1000, '"etag"', 1_700_000_000)
         assert byte_range is None or 0 <= byte_range.start < byte_range.stop <= 1000
-    media.is_not_modified(headers, '"etag"', 1_700_000_000)
+    media_ranges.is_not_modified(headers, '"etag"', 1_700_000_000)
     parse_http_date(lines[0])
 
 
@@ -114,14 +114,14 @@ _HEADER_WORDS = (
 
 def _run_names(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    name = media.download_name(text, "file.bin")
-    assert len(name.encode()) <= media.MAX_NAME_BYTES + 10
+    name = media_headers.download_name(text, "file.bin")
+    assert len(name.encode()) <= media_headers.MAX_NAME_BYTES + 10
     assert "/" not in name
     for mime in ("image/png", "text/html", text[:200]):
-        header = media.content_disposition(mime, name)
+        header = media_headers.content_disposition(mime, name)
         header.encode("latin-1")
         assert header.isprintable()
-        kind = media.content_type(mime)
+        kind = media_headers.content_type(mime)
         assert kind.isascii()
         assert kind.isprintable()
         if header.startswith("inline"):
@@ -263,8 +263,8 @@ TARGETS = (
                 )
             ),
             *(
-                "web.media:requested_range",
-                "web.media:is_not_modified",
+                "web.media_ranges:requested_range",
+                "web.media_ranges:is_not_modified",
                 "clock:parse_http_date",
             ),
         ),
@@ -278,7 +278,7 @@ TARGETS = (
         name="web.file_names",
         run=_run_names,
         parsers=tuple(
-            f"web.media:{name}" for name in ("download_name", "content_disposition", "content_type")
+            f"web.media_headers:{name}" for name in ("download_name", "content_disposition", "content_type")
         ),
         seeds=("报告.pdf".encode(), b"a.b", b"image/png", b"text/html", "＂x＂.jpg".encode()),
         generate=mutated(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.rows import every_row
-from wx2mqtt.web.media import (
+from wx2mqtt.web.media_headers import (
     INLINE_TYPES,
     MAX_NAME_BYTES,
     content_disposition,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.rows import every_row
-from wx2mqtt.web.media import (
+from wx2mqtt.web.media_ranges import (
     RangeNotSatisfiable,
     is_not_modified,
     requested_range,
