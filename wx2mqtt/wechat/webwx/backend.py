@@ -41,6 +41,7 @@ from wx2mqtt.wechat.backend import (
     ignore_name,
 )
 from wx2mqtt.wechat.json_reader import JsonObject
+from wx2mqtt.wechat.webwx.actions import ActionPerformer
 from wx2mqtt.wechat.webwx.client import ApiClient, WebWxHttp
 from wx2mqtt.wechat.webwx.contact_list import ContactList
 from wx2mqtt.wechat.webwx.download import download
@@ -66,6 +67,7 @@ class _Login:
         self.contact_list = ContactList(client, self.group_members, initial_contacts)
         self.receiver = Receiver(client, self.group_members, self.contact_list, marks)
         self.sender = Sender(client, self.group_members, self.contact_list)
+        self.actions = ActionPerformer(client, self.group_members, self.contact_list)
 
 
 class WebWxBackend(Backend):
@@ -168,4 +170,4 @@ class WebWxBackend(Backend):
 
     @override
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
-        return await self._login.sender.perform(action, key)
+        return await self._login.actions.perform(action, key)
