@@ -1,4 +1,7 @@
-"""The context of a request: client, language, session, and the fields of its form.
+"""What a request says of itself: its client, language and session, and the fields of its form.
+
+The middleware reads the headers (`client_info`, `preferred_language`), and puts a `RequestContext` into the
+scope. The pages read it there (`context_of`), and their forms with `read_form`.
 
 Headers about the client count only if they come from a trusted proxy: every client can send them.
 """
@@ -28,10 +31,16 @@ MAX_FORM_FIELDS = 10
 FORM_TIMEOUT_SECONDS = 10.0
 
 CONTEXT_KEY = "wx2mqtt.context"  # in the scope: where the middleware puts the `RequestContext`
-_PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~-]+){1,10}/?", re.ASCII)
+
+# The path below which a proxy shows the page; the first is that of Home Assistant's Ingress, and goes first.
 _INGRESS_HEADER = "x-ingress-path"
-_FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", _INGRESS_HEADER)
 _PREFIX_HEADERS = (_INGRESS_HEADER, "x-forwarded-prefix")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~-]+){1,10}/?", re.ASCII)
+
+# A request with one of these comes through a proxy.
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", _INGRESS_HEADER)
+
+# An item of Accept-Language, such as `zh-CN;q=0.8`.
 _LANGUAGE_RANGE = re.compile(r"\s*([A-Za-z*-]{1,20})\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?", re.ASCII)
 _MAX_ACCEPT_LANGUAGE_CHARACTERS = 500
 
@@ -66,6 +75,71 @@ def context_of(scope: Scope) -> RequestContext:
     return context
 
 
+# The client
+
+
+def client_info(peer: str, headers: Mapping[str, str], options: WebOptions) -> ClientInfo:
+    """Returns the client behind a connection from the address `peer`; names in `headers` in lower case."""
+    if not is_in_networks(peer, options.proxies):
+        return ClientInfo(address=_normalized_address(peer), is_https=False, prefix=options.prefix)
+    scheme = headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
+    prefixes = (headers.get(name, "") for name in _PREFIX_HEADERS)
+    prefix = next((prefix.rstrip("/") for prefix in prefixes if _is_plain_path(prefix)), options.prefix)
+    return ClientInfo(
+        address=_forwarded_address(peer, headers.get("x-forwarded-for", ""), options),
+        is_https=scheme == "https",
+        prefix=prefix,
+    )
+
+
+def _forwarded_address(proxy: str, forwarded_for: str, options: WebOptions) -> str:
+    """Returns the last address of X-Forwarded-For that is not a trusted proxy's.
+
+    Each proxy adds the address of its caller at the end. What stands before the address of an unknown caller
+    may be made up. Where no such address is found, returns that of the first proxy that is known.
+    """
+    address = _normalized_address(proxy)
+    for hop in reversed(forwarded_for.split(",")):
+        hop_address = _normalized_address(hop.strip())
+        if not hop_address:
+            return address
+        address = hop_address
+        if not is_in_networks(address, options.proxies):
+            return address
+    return address
+
+
+def is_local(request: Request) -> bool:
+    """Returns whether the client is a browser on this machine, and no proxy on it that passes on others."""
+    address = parse_address(context_of(request.scope).client.address)
+    name = host_of_header(request.headers.get("host", ""))
+    host = parse_address(name)
+    return (
+        address is not None
+        and address.is_loopback
+        and (name == "localhost" or (host is not None and host.is_loopback))
+        and not any(header in request.headers for header in _PROXY_HEADERS)
+    )
+
+
+def has_ingress_path(headers: Mapping[str, str]) -> bool:
+    """Returns whether Home Assistant's Ingress says below which path the browser sees the page."""
+    return _is_plain_path(headers.get(_INGRESS_HEADER, ""))
+
+
+def _is_plain_path(path: str) -> bool:
+    return _PREFIX.fullmatch(path) is not None and not {".", ".."} & {*path.split("/")}
+
+
+def _normalized_address(address: str) -> str:
+    """Returns the address without its zone; empty if it is none."""
+    parsed = parse_address(address.partition("%")[0])
+    return "" if parsed is None else str(parsed)
+
+
+# The form
+
+
 class BadForm(Exception):
     """A form that cannot be read, with what answers it: a status, and a key of `SERVER_MESSAGES`."""
 
@@ -97,51 +171,7 @@ async def read_form(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def client_info(peer: str, headers: Mapping[str, str], options: WebOptions) -> ClientInfo:
-    """Returns the client behind a connection from the address `peer`; names in `headers` in lower case."""
-    address = _normalized_address(peer)
-    if not is_in_networks(peer, options.proxies):
-        return ClientInfo(address=address, is_https=False, prefix=options.prefix)
-    # The last address that is no trusted proxy's counts: those before it may be made up by the client.
-    for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
-        hop_address = _normalized_address(hop.strip())
-        if not hop_address:
-            break
-        address = hop_address
-        if not is_in_networks(address, options.proxies):
-            break
-    scheme = headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
-    prefixes = (headers.get(name, "") for name in _PREFIX_HEADERS)
-    prefix = next((prefix.rstrip("/") for prefix in prefixes if _is_plain_path(prefix)), options.prefix)
-    return ClientInfo(address=address, is_https=scheme == "https", prefix=prefix)
-
-
-def is_local(request: Request) -> bool:
-    """Returns whether the client is a browser on this machine, and no proxy on it that passes on others."""
-    address = parse_address(context_of(request.scope).client.address)
-    name = host_of_header(request.headers.get("host", ""))
-    host = parse_address(name)
-    return (
-        address is not None
-        and address.is_loopback
-        and (name == "localhost" or (host is not None and host.is_loopback))
-        and not any(header in request.headers for header in _FORWARDING_HEADERS)
-    )
-
-
-def has_ingress_path(headers: Mapping[str, str]) -> bool:
-    """Returns whether Home Assistant's Ingress says below which path the browser sees the page."""
-    return _is_plain_path(headers.get(_INGRESS_HEADER, ""))
-
-
-def _is_plain_path(path: str) -> bool:
-    return _PREFIX.fullmatch(path) is not None and not {".", ".."} & {*path.split("/")}
-
-
-def _normalized_address(address: str) -> str:
-    """Returns the address without its zone; empty if it is none."""
-    parsed = parse_address(address.partition("%")[0])
-    return "" if parsed is None else str(parsed)
+# The language
 
 
 def preferred_language(accept_language: str, default: Language) -> Language:
