@@ -64,15 +64,23 @@ def _fault_path(tree: YamlTree, loc: KeyPath) -> KeyPath:
 
 
 def _remove_faulty(tree: YamlTree, paths: list[KeyPath]) -> None:
-    """Removes the faulty values; for anything faulty in a list the whole list."""
+    """Removes the faulty values; for anything faulty in a list the whole list.
+
+    Where a removed value was the only one of a section that must not be empty, the section goes as well: it
+    would be reported for that.
+    """
     removed = [path for path in paths if tree.remove(_without_items(path))]
     assert removed, f"no faulty value is in the tree: {paths}"  # each round of `validate` must remove some
-    for *parents, _ in removed:
-        # A pin or a map that is empty only because of that would be reported as well.
-        parent = tuple(parents)
-        key = locate(parent) if parent else None
-        if key is not None and (key.model is Pin or key.kind is KeyKind.MAP) and tree.get(parent) == {}:
-            tree.remove(parent)
+    for path in removed:
+        section_path = path[:-1]
+        if tree.get(section_path) == {} and _must_not_be_empty(section_path):
+            tree.remove(section_path)
+
+
+def _must_not_be_empty(path: KeyPath) -> bool:
+    """Returns whether the schema refuses an empty section at a path: a pin, or a map."""
+    key = locate(path)
+    return key is not None and (key.model is Pin or key.kind is KeyKind.MAP)
 
 
 def _without_items(path: KeyPath) -> KeyPath:
@@ -107,11 +115,19 @@ def _normalize(tree: YamlTree, path: KeyPath, section: dict[str, YamlValue]) -> 
 
 
 def _normalize_null(tree: YamlTree, path: KeyPath, key: ConfigKey) -> None:
+    """Handles a key without a value, such as `url:`.
+
+    - One that may be null keeps it.
+    - An entry of a map, such as `home:` below `accounts`, exists: it becomes an empty section.
+    - Any other section, or a map, is as if it were not written.
+    - Any other key has a problem.
+    """
     if key.optional:
         return
     position = tree.position_of(path)
     tree.remove(path)
-    if key.kind is KeyKind.SECTION and not children(path[:-1]):  # an entry of a map: it exists
+    is_map_entry = key.kind is KeyKind.SECTION and not children(path[:-1])
+    if is_map_entry:
         tree.set(tuple(map(str, path)), {}, position)
     elif key.kind not in BRANCH_KINDS:
         is_list = key.kind in LIST_KINDS or key.kind is KeyKind.SECTIONS
@@ -120,11 +136,11 @@ def _normalize_null(tree: YamlTree, path: KeyPath, key: ConfigKey) -> None:
 
 
 def _refuse_flags(tree: YamlTree, path: KeyPath, value: YamlValue) -> None:
-    items = (
-        {(*path, index): item for index, item in enumerate(value)}
-        if isinstance(value, list)
-        else {path: value}
-    )
+    """Refuses a bare `yes` or `off` where a text belongs: YAML reads it as a truth value."""
+    if isinstance(value, list):
+        items = {(*path, index): item for index, item in enumerate(value)}
+    else:
+        items = {path: value}
     for item_path, item in items.items():
         if tree.position_of(item_path).tag == "bool" and isinstance(item, str):
             tree.add_problem(
