@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 
 class CheckStatus(StrEnum):
-    """`failed`: the bridge needs it and it does not work. `not_known`: it could not be checked."""
-
+    #: It works.
     OK = "ok"
+    #: It works, but not as well as it could.
     WARNING = "warning"
+    #: The bridge needs it, and it does not work.
     FAILED = "failed"
+    #: It could not be checked; the remedy says how a person can.
     NOT_KNOWN = "not_known"
 
 
@@ -51,13 +53,7 @@ class CheckResult:
 
 
 class CheckReport:
-    """Collects results, and calls `on_result` with each.
-
-    ok         it works
-    warning    it works, but not as well as it could
-    failed     it does not work
-    not_known  it could not be checked; the remedy says how a person can
-    """
+    """Collects results, and calls `on_result` with each. It has one method for each `CheckStatus`."""
 
     def __init__(
         self, language: Language, on_result: Callable[[CheckResult], None] = lambda _result: None
