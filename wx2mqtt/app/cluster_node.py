@@ -1,5 +1,8 @@
 """This process as one of the instances that share a database: what it says of itself, and how others stand.
 
+`ClusterNode` belongs to a running bridge. `replace_key` and `cluster_report` are operations of the command
+line on the database: they need no running bridge.
+
 Loaded only with `storage.url`: it needs psycopg.
 """
 
@@ -7,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import cast
 
 from wx2mqtt import __version__
 from wx2mqtt.app.configuration import instance_name, secret_value, shared_settings
@@ -78,7 +80,7 @@ async def replace_key(loaded: LoadedSettings, *, forget: bool) -> str:
 
 
 async def cluster_report(loaded: LoadedSettings) -> Json:
-    """Returns the instances and where each account runs, as the database says; needs no running bridge.
+    """Returns the instances and where each account runs, as the database says.
 
     Raises `Wx2MqttError`.
     """
@@ -127,10 +129,11 @@ class ClusterNode:
         self, loaded: LoadedSettings, stores: Stores, accounts: AccountHost, statistics: ClusterStatistics
     ) -> None:
         keys = account_keys(tuple(loaded.settings.accounts), str(loaded.path or "the settings"))
-        database = cast("PostgresqlDatabase", stores.database)
-        self._logins = cast("EncryptedLogins", stores.saved_logins)
+        assert isinstance(stores.database, PostgresqlDatabase)  # `storage.url` is set
+        assert isinstance(stores.saved_logins, EncryptedLogins)
+        self._logins = stores.saved_logins
         self.takeover = AccountTakeover(
-            database,
+            stores.database,
             instance_identity(loaded),
             keys,
             accounts,
@@ -191,15 +194,13 @@ class ClusterNode:
     def state(self) -> ClusterState:
         """Returns what the page and the metrics show."""
         takeover, statistics = self.takeover, self._statistics
-        owners: dict[str, list[str]] = {}
-        for account, key in takeover.keys.items():
-            owners.setdefault(takeover.snapshot.owner_of(key), []).append(account)
+        owners = {account: self.owner_of(account) for account in takeover.keys}
         instances = tuple(
             InstanceState(
                 name=row.name,
                 url=row.url,
                 version=row.version,
-                accounts=tuple(owners.get(row.name, ())),
+                accounts=tuple(account for account, owner in owners.items() if owner == row.name),
                 is_here=row.name == takeover.identity.name,
                 is_draining=row.is_draining,
             )
@@ -209,7 +210,7 @@ class ClusterNode:
         return ClusterState(
             instances=instances,
             accounts=tuple(takeover.keys),
-            waiting=tuple(owners.get("", ())),
+            waiting=tuple(account for account, owner in owners.items() if not owner),
             differences=takeover.differences,
             heartbeat_seconds=statistics.heartbeat_seconds,
             look_seconds=statistics.look_seconds,
