@@ -18,16 +18,34 @@ from tests.support.chromium import Chromium
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.subscriber import Subscriber
 
-PICTURES = ("steps-en.png", "steps-zh.png", "page-light.png", "page-dark.png", "page-zh.png", "phone.png")
-LANGUAGES = {"en": "en", "zh": "zh-CN"}
-STORY = (
-    ("say", {"text": "我快到家了，开灯 ☀"}),
-    ("pub", ("wx/out/me", "灯已打开，暖气 21 °C。欢迎回家！")),
-    ("say", {"kind": "image"}),
-    ("pub", ("wx/out/me", "门口的照片已保存")),
-    ("say", {"text": "门锁了吗？"}),
-    ("pub", ("wx/out/me", "锁好了 🔒")),
+PICTURES = (
+    "steps-en.png",
+    "steps-zh.png",
+    "page-light.png",
+    "page-dark.png",
+    "page-zh.png",
+    "phone.png",
+    "phone-zh.png",
 )
+LANGUAGES = {"en": "en", "zh": "zh-CN"}
+STORIES = {
+    "en": (
+        ("say", {"text": "Almost home, lights on ☀"}),
+        ("pub", ("wx/out/me", "The lights are on, 21 °C. Welcome home!")),
+        ("say", {"kind": "image"}),
+        ("pub", ("wx/out/me", "The picture of the door is stored")),
+        ("say", {"text": "Is the door locked?"}),
+        ("pub", ("wx/out/me", "It is locked")),
+    ),
+    "zh": (
+        ("say", {"text": "我快到家了，开灯 ☀"}),
+        ("pub", ("wx/out/me", "灯已打开，暖气 21 °C。欢迎回家！")),
+        ("say", {"kind": "image"}),
+        ("pub", ("wx/out/me", "门口的照片已保存")),
+        ("say", {"text": "门锁了吗？"}),
+        ("pub", ("wx/out/me", "锁好了")),
+    ),
+}
 WIDE, NARROW = 1000, 390
 
 
@@ -52,9 +70,9 @@ class Demo:
         self.order("confirm")
         subscriber.wait("wx/login/state", lambda one: one.body["state"] == "online")
 
-    def play(self, subscriber: Subscriber) -> None:
+    def play(self, subscriber: Subscriber, name: str = "zh") -> None:
         """What the owner writes, and what is sent to them."""
-        for act, what in STORY:
+        for act, what in STORIES[name]:
             since = subscriber.count
             if isinstance(what, dict):
                 self.order(act, **what)
@@ -66,15 +84,15 @@ class Demo:
 
 
 @contextmanager
-def running() -> Iterator[Demo]:
+def running(language: str = "en") -> Iterator[Demo]:
     """A demo on free ports."""
     phone, broker, page = free_port(), free_port(), free_port()
-    command = [sys.executable, "-m", "wx2mqtt", "demo"]
+    command = [sys.executable, "-m", "wx2mqtt", "demo", "--language", language]
     ports = ["--simulator-port", str(phone), "--mqtt-port", str(broker), "--web-port", str(page)]
     process = subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        next(line for line in process.stdout if "Stop with" in line)
+        next(line for line in process.stdout if "Ctrl" in line)
         yield Demo(phone, broker, page)
     finally:
         process.terminate()
@@ -82,30 +100,34 @@ def running() -> Iterator[Demo]:
 
 
 def make(folder: Path) -> None:
-    """Plays the story, and saves what page and phone show."""
-    with running() as demo, Subscriber(demo.broker, "wx/#") as subscriber:
-        for name, language in LANGUAGES.items():
-            with Chromium(NARROW, 900, language) as browser:
-                browser.open(demo.page)
-                browser.until("document.querySelector('.login img')?.naturalWidth > 0")
-                save(taken(browser), folder / f"steps-{name}.png")
-        demo.log_in(subscriber)
-        demo.play(subscriber)
-        for name, language, scheme in (
-            ("page-light", "en", "light"), ("page-dark", "en", "dark"), ("page-zh", "zh-CN", "light"),
-        ):  # fmt: skip
-            with Chromium(WIDE, 1180, language) as browser:
-                browser.prefer(scheme)
-                browser.open(f"{demo.page}/?texts=1")
-                browser.until("document.querySelector('.thumbnail')?.naturalWidth > 0")
-                browser.until("document.querySelector('time')?.textContent.includes(':')")
-                save(taken(browser), folder / f"{name}.png")
-        save(phone(demo), folder / "phone.png")
+    """Plays the story in each language, and saves what page and phone show."""
+    for name in LANGUAGES:
+        with running(name) as demo, Subscriber(demo.broker, "wx/#") as subscriber:
+            _make_in(name, demo, subscriber, folder)
 
 
-def phone(demo: Demo, width: int = 860, height: int = 560) -> Image.Image:
+def _make_in(name: str, demo: Demo, subscriber: Subscriber, folder: Path) -> None:
+    language = LANGUAGES[name]
+    with Chromium(NARROW, 900, language) as browser:
+        browser.open(demo.page)
+        browser.until("document.querySelector('.login img')?.naturalWidth > 0")
+        save(taken(browser), folder / f"steps-{name}.png")
+    demo.log_in(subscriber)
+    demo.play(subscriber, name)
+    schemes = {"en": {"page-light": "light", "page-dark": "dark"}, "zh": {"page-zh": "light"}}
+    for picture, scheme in schemes[name].items():
+        with Chromium(WIDE, 1180, language) as browser:
+            browser.prefer(scheme)
+            browser.open(f"{demo.page}/?texts=1")
+            browser.until("document.querySelector('.thumbnail')?.naturalWidth > 0")
+            browser.until("document.querySelector('time')?.textContent.includes(':')")
+            save(taken(browser), folder / f"{picture}.png")
+    save(phone(demo, language=language), folder / ("phone.png" if name == "en" else "phone-zh.png"))
+
+
+def phone(demo: Demo, width: int = 860, height: int = 560, language: str = "en") -> Image.Image:
     """Returns the chat of the owner with the bot, as the simulated phone shows it."""
-    with Chromium(width, height) as browser:
+    with Chromium(width, height, language) as browser:
         browser.open(f"{demo.phone}/sim")
         browser.until("document.querySelector('#chats button')")
         browser.run("document.querySelector('#chats button').click()")

@@ -331,9 +331,9 @@ function nextStep (state, codes) {
   const ilinkBots = Object.values(state.ilink.bots)
   if (ilinkBots.some(one => one.last_in === null)) return 'nextWrite'
   if (ilinkBots.some(one => !one.open || !one.left)) return 'nextWindow'
-  if (weComOnline() && !lines.some(one => one.wecom && one.via === 'phone')) return 'nextWrite'
-  const toBots = ilinkBots.length > 0 || weComOnline()
-  if (toBots) return lines.some(one => one.via === 'bot') ? '' : 'nextAnswer'
+  const online = Object.values(state.wecom.bots).filter(one => one.online)
+  if (online.length && !online.some(one => one.written.length)) return 'nextWrite'
+  if (ilinkBots.length || online.length) return state.ilink.sent + state.wecom.sent ? '' : 'nextAnswer'
   if (state.online) return lines.some(one => one.via === 'friend' || one.via === 'phone') ? '' : 'nextTalk'
   return 'nextStart'
 }
