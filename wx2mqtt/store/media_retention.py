@@ -9,7 +9,6 @@ uses its file until its state is `gone`, one of `command` until the command has 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +55,7 @@ class MediaRetention:
         Also deletes rows that are finished and belong to no stored message. Does nothing while the clock is
         behind the newest row.
         """
-        if not await self._database.read(partial(clock_has_passed, now=now)):
+        if not await self._database.read(lambda db: clock_has_passed(db, now)):
             return 0
         freed = 0
         while files := await self._read_ready(_SQL["downloaded_before"], account, now - keep_ms):
@@ -124,20 +123,21 @@ class MediaRetention:
         2. Deletes them, some in each commit: `_delete_if_still_unused`.
         """
         freed = 0
-        for chunk in chunks(await self._database.read(partial(_unused, paths)), PRUNE_BATCH_FILES):
+        unused = await self._database.read(lambda db: _unused(db, paths))
+        for chunk in chunks(unused, PRUNE_BATCH_FILES):
             freed += await self._delete_if_still_unused(chunk)
         return freed
 
     async def _delete_if_still_unused(self, paths: Sequence[Path]) -> int:
-        """Asks again, since a row may use a file meanwhile; during a write no other row can begin to."""
+        """Asks again, since a row may use a file by now; during a write no other row can begin to."""
 
         def delete(connection: Connection) -> int:
-            return self.blobs.remove(_unused(paths, connection), connection)
+            return self.blobs.remove(_unused(connection, paths), connection)
 
         return await self._database.write("media_remove", delete)
 
     async def _delete_finished(self, account: str, before_ms: int) -> None:
-        """Deletes the rows without a file, now or later, whose message is no more in the history."""
+        """Deletes the rows that have no file and get none, and whose message is no more in the history."""
         statement, after_id = _SQL["finished_page"], ""
         while page := await self._database.fetch(statement, (account, after_id, before_ms, PRUNE_BATCH_ROWS)):
             after_id = page[-1][0]
@@ -152,7 +152,7 @@ def _readable_blob(text: str | None) -> Blob | None:
         return None
 
 
-def _unused(paths: Sequence[Path], connection: Connection) -> list[Path]:
+def _unused(connection: Connection, paths: Sequence[Path]) -> list[Path]:
     """Returns those of these files that no row uses."""
     hashes = json_list(sha256_of(path) for path in paths)
     used = {sha256 for (sha256,) in connection.execute(_SQL["used"], (hashes,))}

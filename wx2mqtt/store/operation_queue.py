@@ -95,7 +95,7 @@ class OperationQueue:
             if loop_time() - asked_at > TAKEN_WITHIN_SECONDS:
                 if await self._withdraw(operation_id):
                     return None
-                break
+                break  # it was taken just now
             await asyncio.sleep(ANSWER_POLL_SECONDS)
         while loop_time() - asked_at < ANSWERED_WITHIN_SECONDS:
             if (answer := (await self._state(operation_id)).answer) is not None:
