@@ -1,9 +1,10 @@
 """Publishes on `window/<user>`, retained, whether WeChat accepts a message to a person now.
 
-iLink accepts messages only for some time after the person has written, and only a limited number of them.
-Without a login every window is closed. A backend without reply windows gets no such topics.
+    window/wife {"open": true, "until": "…", "left": 9, "reserved": 1, "waiting": 0, "why": ""}
 
-It is a forecast as well: how many messages are left, how many of these are reserved, how many commands wait.
+iLink accepts messages only for some time after the person has written, and only a limited number of them:
+that is the reply window of this person. A forecast is the window, and what can be sent in it. Without a login
+every window is closed. A backend without reply windows gets no such topics.
 """
 
 from __future__ import annotations
@@ -36,11 +37,8 @@ MIN_WAIT_SECONDS = 0.1
 
 LOGGED_OUT_WINDOW = ReplyWindow(open=False, reason="logged_out")
 
-# In these states the backend knows its windows.
+# In these states there is a login; in all others every window is closed.
 _LOGGED_IN_STATES = frozenset({LoginState.ONLINE, LoginState.INTERRUPTED})
-
-# In these states it is open whether there is a login: the published windows stay.
-_UNDECIDED_STATES = frozenset({LoginState.STARTING, LoginState.STOPPED})
 
 
 class WaitingForWindow(Protocol):
@@ -94,7 +92,8 @@ class ReplyWindowTopics:
         self._waiting_commands = waiting_commands
         #: What is published, by the topic name of the person.
         self.forecasts: Mapping[str, WindowForecast] = {}
-        self._backend_loaded = False
+        # Since the start. The backend loads its windows before it is online.
+        self._was_online = False
         #: Set when a message was received or sent, a command waits, or the login has changed.
         self.refresh_requested = asyncio.Event()
 
@@ -108,7 +107,7 @@ class ReplyWindowTopics:
         ]
 
     async def run(self) -> None:
-        """Publishes changes until cancelled."""
+        """Publishes changes until cancelled; without reply windows it only waits for that."""
         while self.is_supported:
             await wait_at_most(self.refresh_requested, self._seconds_until_change())
             self.refresh_requested.clear()
@@ -117,35 +116,43 @@ class ReplyWindowTopics:
         await asyncio.Event().wait()
 
     def publish_changes(self) -> None:
-        """Publishes the windows that have changed, and clears the topics of people without a window."""
+        """Publishes the forecasts that have changed, and clears the topics of people without a window.
+
+        While it is not known how the windows are, what is published stays.
+        """
         state = self._login.status.state
-        self._backend_loaded |= state is LoginState.ONLINE
-        if not self.is_supported or not self._is_decided(state):
+        if state is LoginState.ONLINE:
+            self._was_online = True
+        if not self.is_supported or not self._are_windows_known(state):
             return
-        windows = {
+        forecasts = {
             person.topic_name: self._forecast_of(person, state)
             for person in self._registry.reachable()
             if person.kind is ChatKind.FRIEND and not person.removed
         }
-        if windows == self.forecasts:
+        if forecasts == self.forecasts:
             return
-        for user, window in windows.items():
-            if self.forecasts.get(user) != window:
-                body = {"schema": 1, "account": self._ctx.name, "user": user, **window.body()}
+        for user, forecast in forecasts.items():
+            if self.forecasts.get(user) != forecast:
+                body = {"schema": 1, "account": self._ctx.name, "user": user, **forecast.body()}
                 payload = encode({**body, "time": rfc3339(now_ms())})
                 self._retained.set(self._ctx.topics.window(user), payload, JSON_TYPE)
-        for user in self.forecasts.keys() - windows.keys():
+        for user in self.forecasts.keys() - forecasts.keys():
             self._retained.set(self._ctx.topics.window(user), b"", JSON_TYPE)
-        self.forecasts = windows
+        self.forecasts = forecasts
         self._ctx.signals.reply_windows_changed.emit()
 
-    def _is_decided(self, state: LoginState) -> bool:
+    def _are_windows_known(self, state: LoginState) -> bool:
         """Returns whether the windows are known in this state of the login."""
-        if state in _UNDECIDED_STATES:
-            return False
-        if state not in _LOGGED_IN_STATES:
-            return bool(self._registry.login_id)
-        return self._backend_loaded  # `interrupted` may come before the backend has loaded its windows
+        match state:
+            case LoginState.STARTING | LoginState.STOPPED:
+                return False  # there may be a login, or none
+            case LoginState.ONLINE:
+                return True
+            case LoginState.INTERRUPTED:
+                return self._was_online  # else the backend has not loaded its windows
+            case _:
+                return bool(self._registry.login_id)  # all are closed; before the first login there are none
 
     def _forecast_of(self, person: Person, state: LoginState) -> WindowForecast:
         window = None
