@@ -2,9 +2,12 @@
 
     request/owner {"user": "li"}   ->   {"user": "li", "bot": "aibK…", "confirmed": true, "trusted": true}
 
+The bot is the WeCom account of a login; its owner is one of the people who write to it. `AccountOwner` of
+`owner.py` remembers both, and has the rules. `BotOwner` here finds the person whom the operator means, and
+publishes what follows.
+
 The page, `wx2mqtt login` and `wx2mqtt setup` come here, too. Only they confirm the bot: whoever can publish
-to the broker could read the code that was scanned, and may have made it. `owner.py` has the rules, and stores
-what is said.
+to the broker could read the code that was scanned, and may have made it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.owner import AccountOwner, OwnerNeed
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.session import LoginSession
-from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt import commands as read
@@ -53,31 +55,31 @@ class BotOwnerState:
 class BotOwner:
     """Names the owner of the bot of one account, and confirms the bot.
 
-    All raise `StoreError`, and `BadCommand` where it is not possible; then nothing is changed.
+    Its methods raise `StoreError`, and `BadCommand` where it is not possible; then nothing is changed.
     """
 
     def __init__(
-        self, ctx: AccountContext, owner: AccountOwner, session: LoginSession, inbound: InboundMessages
+        self, ctx: AccountContext, remembered: AccountOwner, session: LoginSession, inbound: InboundMessages
     ) -> None:
         self._ctx = ctx
-        self._owner = owner
+        self._remembered = remembered
         self._session = session
         self._inbound = inbound
 
     @property
     def state(self) -> BotOwnerState | None:
         """What is said and what is missing; None where the login itself says who the owner is."""
-        owner, registry = self._owner, self._ctx.registry
-        if not owner.is_named_by_operator or not owner.bot_id:
+        remembered, registry = self._remembered, self._ctx.registry
+        if not remembered.is_named_by_operator or not remembered.bot_id:
             return None
-        person = None if owner.person is None else registry.by_handle(owner.person)
+        owner = None if remembered.person is None else registry.by_handle(remembered.person)
         people = [entry for entry in registry.directory() if entry.kind is ChatKind.FRIEND]
         people.sort(key=self._last_seen, reverse=True)
         return BotOwnerState(
-            need=owner.need,
-            bot_id=owner.bot_id,
-            is_confirmed=owner.is_confirmed,
-            user="" if person is None else person.topic_name,
+            need=remembered.need,
+            bot_id=remembered.bot_id,
+            is_confirmed=remembered.is_confirmed,
+            user="" if owner is None else owner.topic_name,
             people=tuple(people),
         )
 
@@ -89,8 +91,8 @@ class BotOwner:
         person = self._find(user)
         return {
             "user": person.topic_name,
-            "bot": self._owner.bot_id,
-            "confirmed": self._owner.is_confirmed,
+            "bot": self._remembered.bot_id,
+            "confirmed": self._remembered.is_confirmed,
             "trusted": person.trusted,
         }
 
@@ -99,19 +101,19 @@ class BotOwner:
         self._require_bot()
         person = self._find(user)
         assert person.handle is not None
-        await self._owner.name(person.handle)
+        await self._remembered.name(person.handle)
         await self._show_change()
         self._ctx.publish_event(OWNER_NAMED_EVENT, {"user": person.topic_name})
 
     async def confirm(self, bot_id: str) -> None:
         """Stores that this bot is the operator's."""
         self._require_bot()
-        await self._owner.confirm(bot_id)
+        await self._remembered.confirm(bot_id)
         await self._show_change()
 
     async def _show_change(self) -> None:
         """Stores who is trusted now, and publishes it."""
-        await self._inbound.apply_people(self._ctx.registry.apply_update((), (), now_ms()))
+        await self._inbound.apply_people(self._ctx.registry.collect_changes())
         self._session.state.refresh()
 
     def _last_seen(self, entry: DirectoryEntry) -> int:
@@ -119,9 +121,9 @@ class BotOwner:
         return 0 if person is None else person.seen
 
     def _require_bot(self) -> None:
-        if not self._owner.is_named_by_operator:
+        if not self._remembered.is_named_by_operator:
             raise BadCommand("unsupported", "unsupported_action", name="owner")
-        if not self._owner.bot_id:
+        if not self._remembered.bot_id:
             raise BadCommand("logged_out", "not_logged_in")
 
     def _find(self, user: str) -> Person:

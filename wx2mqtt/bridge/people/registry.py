@@ -204,8 +204,8 @@ class PeopleRegistry:
         self, contacts: Collection[Contact], removed: Collection[Handle], now: int
     ) -> PeopleUpdate:
         """Applies the contacts of a batch; an empty value is unknown, not cleared (webwx 2.11.5)."""
-        if not contacts and not removed and not self._table.is_dirty:
-            return NO_UPDATE
+        if not contacts and not removed:
+            return self.collect_changes()
         binder = self._binder
         facts = binder.merge_by_handle(contacts)
         binder.apply_contacts(facts.values(), now, full=False)
@@ -215,6 +215,10 @@ class PeopleRegistry:
             if person is not None and not person.permanent_id:
                 binder.mark_removed(person)
         return self._collect_update()
+
+    def collect_changes(self) -> PeopleUpdate:
+        """Returns the changes of the constructor and of `set_trust` that no update has brought yet."""
+        return self._collect_update() if self._table.is_dirty else NO_UPDATE
 
     def add_unlisted(
         self, handle: Handle, kind: ChatKind, name: str, now: int, permanent_id: str = ""
@@ -281,7 +285,8 @@ class PeopleRegistry:
     def set_trust(self, trust: OwnerTrust) -> None:
         """Says who is trusted on a backend where the operator names the owner.
 
-        The changes come with the next `PeopleUpdate`, as those of the constructor.
+        The changes come with the next `PeopleUpdate`, as those of the constructor; `collect_changes` returns
+        them at once.
         """
         if trust != self._binder.trust:
             self._binder.trust = trust

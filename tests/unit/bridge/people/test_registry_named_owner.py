@@ -56,7 +56,7 @@ class Bridge:
 
     def say(self, owner: Handle, *, is_confirmed: bool = True) -> None:
         self.registry.set_trust(OwnerTrust(owner=owner, is_confirmed=is_confirmed))
-        self.keep(self.registry.apply_update((), (), 2))
+        self.keep(self.registry.collect_changes())
 
     def seen(self, handle: Handle) -> tuple[str, bool] | None:
         person = self.registry.by_handle(handle)
