@@ -2,7 +2,7 @@
 
 To add one: a package beside this file with a class that derives from `Backend`, an entry in `BACKENDS`, and
 in `settings/schema.py` its name and its section (and keys of `Pin` and `Expect`, if it has its own).
-A package of its own brings one by an entry point of the group `wx2mqtt.backends`, whose name is that of the
+Another package brings one by an entry point of the group `wx2mqtt.backends`, whose name is that of the
 backend and whose value leads to a `BackendEntry`:
 
     [project.entry-points."wx2mqtt.backends"]
@@ -45,9 +45,11 @@ class SetupContacts(StrEnum):
 
 @frozen
 class BackendEntry:
+    """What the rest of the program knows of a backend without importing it."""
+
     #: The value of `accounts.<account>.backend`, and the name of its section of the configuration.
     name: str
-    #: Its name in sentences.
+    #: The name of the backend in sentences.
     title: str
     capabilities: Capabilities
     #: Imports the backend, which loads its HTTP client.
@@ -55,7 +57,7 @@ class BackendEntry:
     #: Returns the origins (scheme and host) that `wx2mqtt check --connect` requests, by the `endpoint` and
     #: the saved login.
     host_origins: Callable[[str | None, Mapping[str, object]], Iterable[str]]
-    #: Of those requests.
+    #: The headers of those requests.
     http_headers: Mapping[str, str]
     #: The keys below `contacts.<user>` that can match a contact.
     pin_keys: frozenset[str]
@@ -79,30 +81,23 @@ class BackendEntry:
         return self.capabilities.has_reply_window
 
 
-def backend_entry(name: str, *, key: str = "backend") -> BackendEntry:
-    """Returns the entry with this name. Raises `SettingsError` that names the `key` of the configuration."""
-    try:
-        return BACKENDS[name]
-    except UnknownBackend as why:
-        text = f"'{name}' cannot be loaded from {why.package}: {why.fault}"
-        if not why.fault:
-            text = f"'{name}' is no backend of this program; it has {', '.join(why.names)}"
-        raise SettingsError((Problem("the settings", 0, key, text),)) from None
-
-
 class BackendTable(dict[str, BackendEntry]):
-    """The backends by name: those of this program, and those of other packages that were asked for."""
+    """The backends by name: those of this program, and those of other packages that were asked for.
+
+    `BACKENDS[name]` imports the backend of another package when it is first asked for; `in` and loops over
+    the table do not. It raises `UnknownBackend` where no package brings it, or it cannot be used.
+    """
 
     def __missing__(self, name: str) -> BackendEntry:
-        """Loads the entry that an installed package brings. Raises `UnknownBackend`."""
         for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=name):
             package = entry_point.dist.name if entry_point.dist else entry_point.value
             try:
-                self[name] = _load(entry_point)
+                entry = _import(entry_point)
             except Exception as error:
                 fault = f"{type(error).__name__}: {error}"
                 raise UnknownBackend(self.names(), package, fault) from error
-            return self[name]
+            self[name] = entry
+            return entry
         raise UnknownBackend(self.names())
 
     def names(self) -> tuple[str, ...]:
@@ -111,11 +106,26 @@ class BackendTable(dict[str, BackendEntry]):
         return tuple(dict.fromkeys((*self, *filter(_is_name, installed))))
 
 
+def backend_entry(name: str, *, key: str = "backend") -> BackendEntry:
+    """Returns the entry with this name, which an installed package may bring.
+
+    Raises `SettingsError` that names the `key` of the configuration.
+    """
+    try:
+        return BACKENDS[name]
+    except UnknownBackend as why:
+        if why.fault:
+            text = f"'{name}' cannot be loaded from {why.package}: {why.fault}"
+        else:
+            text = f"'{name}' is no backend of this program; it has {', '.join(why.names)}"
+        raise SettingsError((Problem("the settings", 0, key, text),)) from None
+
+
 def _is_name(text: str) -> bool:
     return len(text) in _NAME_LENGTHS and _NAME_SIGNS.issuperset(text)
 
 
-def _load(entry_point: EntryPoint) -> BackendEntry:
+def _import(entry_point: EntryPoint) -> BackendEntry:
     """Imports what an entry point names. Raises anything, since that is foreign code."""
     entry = entry_point.load()
     if not isinstance(entry, BackendEntry):
