@@ -12,15 +12,16 @@ JOBS ?= 4
 # Most tests wait for something, so eight run side by side on two cores; the tests of one file stay together, and
 # files go in their order: the long ones (crash, scenarios) come before the short ones.
 WORKERS ?= 8
-# What attacks and overloads it, each to the limit.
+# What attacks, overloads, kills and moves it, each to the limit.
 HOSTILE := tests/scenarios/simulator/test_hostile.py tests/scenarios/test_broker_chaos.py \
-	tests/scenarios/test_hostile_commands.py tests/unit/store/test_hostile_backup.py \
+	tests/scenarios/test_hostile_commands.py tests/scenarios/test_senders_load.py tests/scenarios/wecom/test_moving.py \
+	tests/unit/store/test_hostile_backup.py \
 	tests/unit/store/test_processing_marks.py tests/unit/test_limits.py tests/unit/test_memory.py \
 	tests/unit/test_patterns.py tests/unit/wechat/webwx/protocol/test_markup_hostile.py
 # What a person types and installs: most of them start many processes.
 COMMANDS := $(patsubst %,tests/scenarios/test_%.py,addon check_as command_line container demo demo_parts explain ilink_terminal \
 	makefile mosquitto_page postgresql_deployment root_commands run_without_file service setup systemd_notify \
-	systemd_unit terminal_login) tests/docs/test_blocks.py
+	systemd_unit terminal_login) tests/docs/test_alarm_pages.py tests/docs/test_blocks.py
 ROBUSTNESS := tests/scenarios/wecom/test_interrupted_sending.py tests/chaos tests/cluster tests/crash tests/fuzz tests/power_cut $(HOSTILE)
 EXTERNAL := browser or client or rabbitmq
 # What `make test` leaves to words of their own, unless TESTS names it.
