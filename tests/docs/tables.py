@@ -231,7 +231,8 @@ def doctor(language: Language) -> str:
         if key.endswith("_cure"):
             finding = translation(DIAGNOSTICS_MESSAGES[_finding_of(key.removesuffix("_cure"))], language)
             if finding == "{why}":
-                finding = f"{translation(DIAGNOSTICS_MESSAGES['check_login'], language)}: {finding}"
+                why = translation(DIAGNOSTICS_MESSAGES["host_why"], language)
+                finding = f"{translation(DIAGNOSTICS_MESSAGES['check_login'], language)}{why}"
             rows.append((finding, translation(cure, language)))
     return table("doctor", rows, language)
 

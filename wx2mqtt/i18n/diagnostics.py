@@ -110,13 +110,13 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "database_delay_ok": ("answers within {ms} ms", "{ms} 毫秒内应答"),
     "database_slow": (
         "answers within {ms} ms, and each commit takes longer",
-        "应答要 {ms} 毫秒，每次提交比这更慢",
+        "应答要 {ms} 毫秒，每次提交还要更久",
     ),
     "database_slow_cure": ("run the bridge near the database", "请把桥接程序放到离数据库近的地方"),
     "database_durable": ("commits are on the disk", "提交会写入磁盘"),
     "database_volatile": (
         "a commit may be lost when the server crashes: synchronous_commit or fsync is off",
-        "服务器一崩溃就可能丢提交：synchronous_commit 或 fsync 关着",
+        "服务器崩溃时可能丢失已提交的数据：synchronous_commit 或 fsync 没有打开",
     ),
     "database_volatile_cure": (
         "set synchronous_commit and fsync to on: else acknowledged messages and commands may be lost",
@@ -163,7 +163,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "tls_ok": ("{version}", "{version}"),
     "tls_none": (
         "not used, and the broker is outside your own network: anybody on the way can read messages and password",
-        "没有用 TLS，而 MQTT 服务器不在你自己的网络里：路上谁都能看到消息和密码",
+        "没有用 TLS，而 MQTT 服务器不在你自己的网络里：消息和密码会在途中被人看到",
     ),
     "tls_none_cure": ("use mqtts or wss in mqtt.url", "请在 mqtt.url 中使用 mqtts 或 wss"),
     "tls_silent": ("no answer to the TLS handshake", "对方没有回应"),
@@ -196,7 +196,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "authority_ok": ("is trusted", "受信任"),
     "authority_self_signed": ("self-signed", "自签名"),
-    "authority_unknown": ("signed by an authority that is not known here", "签发机构本机不认识"),
+    "authority_unknown": ("signed by an authority that is not known here", "本机不信任签发机构"),
     "authority_other": ("not accepted: {why}", "不被接受：{why}"),
     "authority_cure": (
         "set mqtt.tls.ca_file to the certificate of the authority that signed it",
@@ -226,12 +226,12 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "login_other": ("{why}", "{why}"),
     "login_other_cure": (
         "look at the broker's log for this moment; is it an MQTT broker, and is this the right port?",
-        "请看 MQTT 服务器此刻的日志；也请确认那里真是 MQTT 服务器，端口也对",
+        "请看 MQTT 服务器这个时刻的日志；也请确认对方确实是 MQTT 服务器，端口也没填错",
     ),
     "version_ok": ("MQTT 5", "MQTT 5"),
     "version_old": (
         "only 3.1.1: messages do not expire at the broker, there are no response topics, and refusals are not reported",
-        "只有 3.1.1：消息在服务器上不会过期，没有响应主题，被拒绝了也不知道",
+        "只支持 3.1.1：消息在服务器上不会过期，没有响应主题，发布被拒绝时也得不到通知",
     ),
     "version_old_cure": (
         "use a broker that speaks MQTT 5, such as mosquitto 2",
@@ -244,7 +244,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "version_chosen": ("3.1.1, as mqtt.protocol says", "3.1.1（由 mqtt.protocol 指定）"),
     "version_chosen_cure": (
         "remove mqtt.protocol: with MQTT 5 messages expire and refusals are reported",
-        "请去掉 mqtt.protocol：用 MQTT 5，消息会过期，被拒绝也会知道",
+        "请去掉 mqtt.protocol：用 MQTT 5，消息会按时过期，发布被拒绝时也能得到通知",
     ),
     "qos_none": ("only QoS 0: delivery cannot be guaranteed", "只有 QoS 0：不能保证送到"),
     "qos_none_cure": ("use a broker that supports QoS 1", "请使用支持 QoS 1 的 MQTT 服务器"),
@@ -266,7 +266,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "packet_ok": ("{size} bytes", "{size} 字节"),
     "packet_small": (
         "{size} bytes: large messages are cut, and the contact directory is incomplete",
-        "{size} 字节：大的消息会截断，通讯录也不完整",
+        "{size} 字节：较大的消息会被截断，通讯录也不完整",
     ),
     "packet_cure": ("raise it (mosquitto: max_packet_size)", "请调大（mosquitto：max_packet_size）"),
     # behaviour of the broker
@@ -279,14 +279,14 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "deaf": (
         "what is published below {topic} does not come back, so this cannot be tested",
-        "发布到 {topic} 下面的内容收不回来，没法测试",
+        "发布到 {topic} 下面的消息收不到回传，无法测试",
     ),
     "deaf_cure": (
         "the bridge itself does not need this right; for the test, let its user read {topic}/wx2mqtt-probe/#",
         "桥接程序自己用不到这个权限；要测试的话，请让它的用户能读 {topic}/wx2mqtt-probe/#",
     ),
     "rewriting_ok": ("also with . and *", "含 . 和 * 的也是"),
-    "rewriting_other": ("{sent} was delivered as {came}", "{sent} 变成了 {came}"),
+    "rewriting_other": ("{sent} was delivered as {came}", "发布到 {sent}，收到时变成了 {came}"),
     "rewriting_lost": ("{sent} did not come back", "{sent} 没有收到"),
     "rewriting_cure": (
         "RabbitMQ does this: use no . or * in base topics, and send files as commands with 'name' instead of on out/<user>/file/<name>",
@@ -298,7 +298,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "retained_lost": ("accepted, but not delivered to later subscribers", "已接受，但未送达后来的订阅者"),
     "retained_cure": (
         "without them no client finds QR code, state and people; allow them (mosquitto: retain_available true)",
-        "没有保留消息，就找不到二维码、状态和联系人；请打开（mosquitto：retain_available true）",
+        "没有保留消息，客户端就拿不到二维码、状态和联系人；请打开（mosquitto：retain_available true）",
     ),
     "wildcard_ok": ("delivered", "已送达"),
     "wildcard_lost": (
@@ -321,13 +321,13 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "session_lost": (
         "the broker dropped it at once: commands that come while the bridge is away are lost",
-        "MQTT 服务器马上就忘：桥接程序不在线时的命令会丢",
+        "MQTT 服务器不保留会话：桥接程序不在线期间的命令会丢失",
     ),
     "session_empty": (
         "the session is kept, but not the messages that came meanwhile: commands are lost while the bridge is away",
-        "会话还在，但这段时间的消息没了：桥接程序不在线时的命令会丢",
+        "会话还在，但没有保留期间的消息：桥接程序不在线期间的命令会丢失",
     ),
-    "session_short": ("only for {minutes} minutes", "只留 {minutes} 分钟"),
+    "session_short": ("only for {minutes} minutes", "只保留 {minutes} 分钟"),
     "session_cure": (
         "let the broker keep sessions (mosquitto: persistence true, autosave_interval 1)",
         "请让 MQTT 服务器保留会话（mosquitto：persistence true、autosave_interval 1）",
@@ -336,7 +336,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "raise it (mosquitto: persistent_client_expiration 14d)",
         "请调大（mosquitto：persistent_client_expiration 14d）",
     ),
-    "lost": ("the connection ended during this check: {why}", "连接到这里就断了：{why}"),
+    "lost": ("the connection ended during this check: {why}", "测试到这一项时连接断开：{why}"),
     "lost_cure": ("the broker's log says why", "原因见 MQTT 服务器日志"),
     # permissions
     "publish_back": ("tested: the message came back", "已测试：收到回传"),
@@ -353,15 +353,15 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "publish_below": (
         "topics below it are refused ({why}); the topic itself cannot be tested without overwriting it",
-        "下一级的主题不被接受（{why}）；这个主题本身，不覆盖内容就没法测试",
+        "下一级的主题不被接受（{why}）；要测试这个主题本身，就会覆盖它的内容，所以没有测试",
     ),
     "publish_below_cure": (
         "make sure that the bridge's user may write {rule}; or check again while the bridge runs, which knows it",
-        "请确认桥接程序的用户能写 {rule}；桥接程序运行时再检查一次就知道了",
+        "请确认桥接程序的用户能写 {rule}；或者在桥接程序运行时再检查一次，它知道结果",
     ),
     "publish_not_told": (
         "MQTT 3.1.1 does not report it, and the message did not come back",
-        "MQTT 3.1.1 不说，也没有收到回传",
+        "MQTT 3.1.1 不会告知，也没有收到回传",
     ),
     "publish_not_told_cure": (
         "make sure that the bridge's user may write {rule}, or use MQTT 5, which reports it",
@@ -383,7 +383,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "receive_filtered": (
         "granted, but this broker may grant every subscription and filter messages afterwards",
-        "答应了，但这个 MQTT 服务器可能对谁都答应，之后再过滤",
+        "订阅成功，但这个 MQTT 服务器可能接受所有订阅，之后再过滤消息",
     ),
     "receive_filtered_cure": (
         "make sure that the bridge's user may read {rule}: a message to out/filehelper must bring a result",

@@ -38,7 +38,7 @@ REMEDIES: Mapping[str, Remedy] = {
         ("Tap “Log in” on the phone.", "请在手机上点“登录”。"),
     ),
     "login_interrupted": Remedy(
-        ("WeChat does not answer, or the bridge cannot store.", "微信没有响应，或者桥接程序存不了数据。"),
+        ("WeChat does not answer, or the bridge cannot store.", "微信没有响应，或者桥接程序无法写入数据。"),
         (
             "The bridge tries again by itself. If it lasts, look at this machine's network, clock and disk.",
             "桥接程序会自动重试。一直这样的话，请检查本机的网络、时钟和磁盘。",
@@ -82,7 +82,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "standby": Remedy(
         (
             "Another client took over our client id twice, so this bridge stands by.",
-            "另一个客户端两次用了同样的客户端 id，这个桥接程序转为待命。",
+            "另一个客户端两次用同一个客户端 id 抢占了连接，这个桥接程序已转为待命。",
         ),
         (
             "Stop the other bridge, or give this one another mqtt.client_id.",
@@ -92,7 +92,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "store_trouble": Remedy(
         (
             "The store cannot be written; nothing is acknowledged meanwhile.",
-            "存储写不进去；这期间什么都不确认。",
+            "存储无法写入；在此期间，收到的消息和命令都不会得到确认。",
         ),
         (
             "Look at the disk: is it full, read-only or broken, and whose are the files?",
@@ -126,7 +126,7 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
         (
             "The last commands below, the log and 'wx2mqtt journal list' say why. It goes with the next command that is sent to the user, or after 24 hours.",
-            "原因看下方的最近命令、日志或“wx2mqtt journal list”。下一条成功发给这个人之后，或者过了 24 小时，这个问题就消失。",
+            "原因看下方的最近命令、日志或“wx2mqtt journal list”。之后只要有一条成功发给这个人，或者过了 24 小时，这个问题就会消失。",
         ),
     ),
     "account_failed": Remedy(
@@ -140,10 +140,10 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
     ),
     "loops_stuck": Remedy(
-        ("A part of the bridge does not move any more.", "桥接程序的某一部分停止了运转。"),
+        ("A part of the bridge does not move any more.", "桥接程序的某一部分卡住了。"),
         (
             "Start it anew; under systemd the watchdog does. The log says what it last did.",
-            "请重新启动；用 systemd 的话看门狗会自动重启。日志里有最后做的事。",
+            "请重新启动；用 systemd 的话看门狗会自动重启。日志里记有它卡住前做的最后一件事。",
         ),
     ),
     "reload_refused": Remedy(
@@ -159,7 +159,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "messages_set_aside": Remedy(
         (
             "The broker hangs up on some messages, so they were set aside.",
-            "有些消息一发布，MQTT 服务器就断开，已把它们搁到一边。",
+            "有些消息一发布，MQTT 服务器就断开连接；这些消息已单独存放，不再自动发布。",
         ),
         (
             "'wx2mqtt journal list' shows them, 'wx2mqtt journal retry --row' publishes one again.",
@@ -169,7 +169,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "discovery_too_large": Remedy(
         (
             "What Home Assistant is to know is more than the broker takes, so people are left out.",
-            "给 Home Assistant 的配置超过了 MQTT 服务器的上限，有些联系人没放进去。",
+            "发给 Home Assistant 的配置超过了 MQTT 服务器的上限，所以少了一些联系人。",
         ),
         (
             "Name fewer people in homeassistant.expose, or raise the broker's packet limit.",
