@@ -148,7 +148,7 @@ PAGE_MESSAGES: Catalogue = {
     "hours_sent": ("Commands sent", "发出去的命令"),
     "hours_not_sent": ("Commands not sent", "没发出去的命令"),
     "hours_total": ("{total}, at most {most} in an hour", "{total} 条，一小时最多 {most} 条"),
-    "hours_drawn": ("{row}: {facts}", "{row}：{facts}"),
+    "hours_drawn": ("{row}, by the hour: {facts}", "每小时{row}：{facts}"),
     "hours_each": ("An hour each, the oldest first: {counts}", "每小时的数量，从早到晚：{counts}"),
     "hours_begin": ("24 hours ago", "24 小时前"),
     "hours_end": ("this hour", "当前这一小时"),

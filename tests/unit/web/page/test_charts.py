@@ -129,7 +129,11 @@ def test_the_rows_are_told_to_who_hears_the_page():
     page = hours((0, 900, 0), (30, 0, 1), (4, 450, 0))
     for (svg, _), title, counts in zip(
         page.all("svg"),
-        ("Messages received: 34,", "Commands sent: 1350,", "Commands not sent: 1,"),
+        (
+            "Messages received, by the hour: 34,",
+            "Commands sent, by the hour: 1350,",
+            "Commands not sent, by the hour: 1,",
+        ),
         ("0, 30, 4", "900, 0, 450", "0, 1, 0"),
         strict=True,
     ):
@@ -161,5 +165,5 @@ def test_hours_that_the_store_does_not_tell_are_said_to_be_unknown():
 
 def test_the_hours_are_chinese_for_who_reads_chinese():
     page = hours((2, 0, 0), page_text=ZH)
-    assert page.text("title") == "收到的消息：2 条，一小时最多 2 条"
+    assert page.text("title") == "每小时收到的消息：2 条，一小时最多 2 条"
     assert [told for _, told in page.all("span")] == ["24 小时前", "当前这一小时"]
