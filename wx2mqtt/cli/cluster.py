@@ -34,7 +34,7 @@ def cluster_show(context: typer.Context, config: ConfigOption = None, as_json: J
     loaded = run.load_settings(config)
     if loaded.settings.storage.url is None:
         raise Wx2MqttError(NOT_SHARED)
-    from wx2mqtt.app.cluster_node import cluster_report  # noqa: PLC0415 - it needs psycopg
+    from wx2mqtt.app.cluster_operations import cluster_report  # noqa: PLC0415 - it needs psycopg
 
     columns = ("instance", "state", "accounts", "max_accounts", "lag", "version", "url")
     answer = asyncio.run(cluster_report(loaded))
@@ -74,7 +74,7 @@ def cluster_rotate_key(
     ] = False,
 ) -> None:
     """Encrypt the saved logins with the first key of `storage.key_file`; the second line has the old one."""
-    from wx2mqtt.app.cluster_node import replace_key  # noqa: PLC0415 - it needs psycopg
+    from wx2mqtt.app.cluster_operations import replace_key  # noqa: PLC0415 - it needs psycopg
 
     loaded = run.load_settings(config)
     print(asyncio.run(replace_key(loaded, forget=forget)))

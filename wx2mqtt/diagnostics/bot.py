@@ -89,7 +89,7 @@ class _BotCheck:
         """Returns the instance of a cluster that runs the account, or why that is not known; else empty."""
         if self._loaded.settings.storage.url is None:
             return ""
-        from wx2mqtt.app.cluster_node import cluster_report  # noqa: PLC0415 - needs psycopg
+        from wx2mqtt.app.cluster_operations import cluster_report  # noqa: PLC0415 - needs psycopg
 
         try:
             cluster: Any = await cluster_report(self._loaded)
