@@ -42,7 +42,7 @@ _ESCAPED_UNDERLINE_WITHIN = re.compile(r"(?<=[0-9A-Za-z])\\_(?=[0-9A-Za-z])")
 
 # Signs that mean something at the begin of a line: heading, quote, list, rule; and a number before a list.
 _LINE_SIGNS = "#>+=-"
-_LINE_START = re.compile(rf"^([0-9]{{1,9}}(?=[.)](?:[ \t]|$))|(?=[{_LINE_SIGNS}]))", re.MULTILINE)
+_LINE_START = re.compile(rf"^(?:[0-9]{{1,9}}(?=[.)](?:[ \t]|$))|(?=[{_LINE_SIGNS}]))", re.MULTILINE)
 _INDENTED_START = re.compile(r"^([ \t]+)([0-9]{0,9})", re.MULTILINE)
 _AFTER_NUMBER = re.compile(r"[.)](?:[ \t]|$)", re.MULTILINE)
 
@@ -59,7 +59,7 @@ def escaped(text: str) -> str:
         lines = _with_addresses_kept(lines)
     if "&" in lines:
         lines = _ENTITY_START.sub(r"\\&", lines)
-    lines = _with_line_starts_escaped(lines)
+    lines = _LINE_START.sub(lambda start: f"{start[0]}\\", lines)
     lines = _INDENTED_START.sub(_escaped_indented_start, lines)
     if "\n\n" not in lines:
         return lines.replace("\n", _HARD_BREAK)
@@ -96,12 +96,6 @@ def _with_addresses_kept(text: str) -> str:
             result += (text[done : match.start()], _ESCAPED_UNDERLINE_WITHIN.sub("_", word))
             done = match.end()
     return "".join((*result, text[done:]))
-
-
-def _with_line_starts_escaped(text: str) -> str:
-    before, *starts_and_rests = _LINE_START.split(text)
-    starts_and_rests[::2] = [f"{start}\\" for start in starts_and_rests[::2]]
-    return "".join((before, *starts_and_rests))
 
 
 def _escaped_indented_start(start: re.Match[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import example, given
@@ -139,3 +140,13 @@ def test_the_cost_is_in_proportion(part):
         escaped(repeated(part, size))
 
     assert is_in_proportion(work, 200_000)
+
+
+def test_a_text_of_signs_at_the_begin_of_lines_takes_memory_for_each_line_once():
+    text = "+x\n" * 33_000
+    tracemalloc.start()
+    try:
+        escaped(text)
+        assert tracemalloc.get_traced_memory()[1] < 46 * len(text)  # it was 51
+    finally:
+        tracemalloc.stop()
