@@ -35,7 +35,7 @@ from wx2mqtt.store import mapped_files
 from wx2mqtt.web import auth, http_limits, login_page, media_headers
 from wx2mqtt.web import request as web_request
 from wx2mqtt.web.page import contacts, forms, live
-from wx2mqtt.web.senders import alert_groups, callers, interface
+from wx2mqtt.web.senders import alert_groups, callers, interface, service_texts
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 
@@ -290,6 +290,12 @@ _WEB_LIMITS = (
         limits.MAX_NTFY_TEXT_BYTES,
         "bytes",
         "it is sent as a file",
+    ),
+    limit(
+        "markdown from a sender whose marks are taken out",
+        service_texts.MAX_MARKDOWN_CHARACTERS,
+        "characters",
+        "it is sent with its marks",
     ),
     limit("alerts that one text names", alert_groups.MAX_NAMED_ALERTS, "alerts", "the rest is counted"),
     limit("the line of an alert", alert_groups.MAX_LINE_CHARACTERS, "characters", "it is cut"),

@@ -143,6 +143,8 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "values in alerts from Alertmanager or Grafana": "Alertmanager 或 Grafana 告警中的值",
     "status 400 or 413": "状态 400 或 413",
     "a body to ntfy's interface that is a text": "发给 ntfy 接口的文字正文",
+    "markdown from a sender whose marks are taken out": "去掉标记的 markdown 文字",
+    "it is sent with its marks": "连同标记原样发送",
     "it is sent as a file": "作为文件发送",
     "alerts that one text names": "一条文字列出的告警",
     "the rest is counted": "其余只计数",

@@ -20,6 +20,10 @@ from wx2mqtt.bounded_json import JsonDecimal
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
 
+# More is no text for a phone. The parser takes 430 times the size of what it reads, and for some texts a time
+# that grows with its square.
+MAX_MARKDOWN_CHARACTERS = 8192
+
 _HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 # Of the WeCom robot, in its markdown.
 _FONT = re.compile(r"</?font\b[^<>\n]{0,100}>")
@@ -35,7 +39,12 @@ def joined_text(*lines: str, links: Iterable[str] = ()) -> str:
 
 
 def plain_text_of(markdown: str) -> str:
-    """Returns markdown as a person would write it: without marks inside of lines, links as addresses."""
+    """Returns markdown as a person would write it: without marks inside of lines, links as addresses.
+
+    One of more than `MAX_MARKDOWN_CHARACTERS` keeps its marks.
+    """
+    if len(markdown) > MAX_MARKDOWN_CHARACTERS:
+        return markdown
     text = _HEADING.sub("", _FONT.sub("", markdown))
     (inline,) = _parser().parseInline(text)
     parts: list[str] = []

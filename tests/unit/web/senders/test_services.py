@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from http import HTTPStatus
 
 import pytest
@@ -25,7 +26,7 @@ from wx2mqtt.web.senders.interface import (
 )
 from wx2mqtt.web.senders.interfaces import INTERFACES
 from wx2mqtt.web.senders.ntfy import DEFAULT_FILENAME, NtfyInterface
-from wx2mqtt.web.senders.service_texts import plain_text_of
+from wx2mqtt.web.senders.service_texts import MAX_MARKDOWN_CHARACTERS, plain_text_of
 from wx2mqtt.web.senders.wecom_robot import WeComRobotInterface
 
 GOTIFY, NTFY, ROBOT = GotifyInterface(), NtfyInterface(), WeComRobotInterface()
@@ -449,3 +450,11 @@ def test_no_two_interfaces_have_a_path_or_a_name():
 )
 def test_markdown_as_text(markdown, text):
     assert plain_text_of(markdown) == text
+
+
+def test_markdown_that_is_too_long_for_its_parser_keeps_its_marks():
+    assert plain_text_of(f"*a*{'x' * (MAX_MARKDOWN_CHARACTERS - 3)}").startswith("ax")
+    text = "[" * 3 * 1024 * 1024  # its parser would take hours
+    started_at = time.thread_time()
+    assert plain_text_of(text) == text
+    assert time.thread_time() - started_at < 1
