@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,13 +21,22 @@ from tests.benchmarks import wecom
 from tests.benchmarks.measures import (
     PLAIN,
     STARTED_PROGRAM,
-    Counter,
     Publisher,
     RemoteSimulator,
-    process_seconds,
     rss,
 )
-from tests.benchmarks.turns import PATIENCE, PRODUCT, SUBSCRIPTIONS_LOG, Measure, Runner, compare
+from tests.benchmarks.turns import (
+    PATIENCE,
+    PRODUCT,
+    SUBSCRIPTIONS_LOG,
+    Measure,
+    Runner,
+    burst,
+    burst_cpu,
+    compare,
+    one_message,
+    peer_process,
+)
 from tests.support.broker import Mosquitto, mosquitto
 from tests.support.clients import CLIENTS
 from tests.support.home import PEOPLE, Phone
@@ -39,40 +47,11 @@ from tests.support.subscriber import Subscriber
 WEB_PEERS = ("itchat-uos", "itchat")
 PEERS = (*WEB_PEERS, wecom.PEER)
 BURST = 3_000
-ONE_BY_ONE = 100
 COMMANDS = 200
 CHATS = 10
 CALM_COMMANDS = 60
 FRIENDS = 500
 PROGRAM = Path(__file__).with_name("itchat_peer.py")
-
-
-async def burst(runner: Runner) -> float:
-    """Returns texts a second, from the first to the last one at a subscriber."""
-    with Counter(runner.broker, BURST, runner.incoming) as counter:
-        await runner.phone.post("say", **{"from": "wife", "text": "{n}", "count": BURST})
-        await asyncio.wait_for(asyncio.to_thread(counter.wait), PATIENCE)
-    return (BURST - 1) / counter.seconds
-
-
-async def burst_cpu(runner: Runner) -> float:
-    """Returns texts a second of the program's own CPU."""
-    before = process_seconds(runner.pid)
-    await burst(runner)
-    return BURST / (process_seconds(runner.pid) - before)
-
-
-async def one_message(runner: Runner) -> float:
-    """Returns how often a second a text could go from the phone to a subscriber, one by one (median)."""
-    took: list[float] = []
-    with Subscriber(runner.broker.port, runner.incoming) as subscriber:
-        for number in range(ONE_BY_ONE):
-            await runner.phone.wait("polling")
-            since, began = subscriber.count, time.monotonic()
-            await runner.phone.post("say", **{"from": "wife", "text": f"{number}"})
-            received = await asyncio.to_thread(subscriber.wait, runner.incoming, since=since)
-            took.append(received.at - began)
-    return 1 / statistics.median(took)
 
 
 async def commands(runner: Runner) -> float:
@@ -137,6 +116,9 @@ async def _running(name: str, folder: Path) -> AsyncIterator[Runner]:
                     broker=broker,
                     incoming="wx/in/wife" if is_product else "peer/in",
                     outgoing="wx/out" if is_product else "peer/out",
+                    write_call="say",
+                    writer="wife",
+                    ready="polling",
                 )
     finally:
         await phone.close()
@@ -159,19 +141,13 @@ def _product(_: str, folder: Path, simulator: RemoteSimulator, broker: Mosquitto
 @contextmanager
 def _peer(name: str, folder: Path, simulator: RemoteSimulator, broker: Mosquitto) -> Iterator[int]:
     environment = {
-        **os.environ,
         "PYTHONPATH": f"{CLIENTS[name].folder}{os.pathsep}{PROGRAMS}",
         "PYTHONWARNINGS": "ignore",
         "REQUESTS_CA_BUNDLE": str(folder / "tls" / "ca.pem"),
         "SIMULATOR_PORT": simulator.url.rpartition(":")[2],
     }
-    command = [sys.executable, str(PROGRAM), str(broker.port)]
-    process = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
-    try:
-        yield process.pid
-    finally:
-        process.kill()
-        process.wait(10)
+    with peer_process([str(PROGRAM), str(broker.port)], environment, folder) as pid:
+        yield pid
 
 
 async def memory(runner: Runner) -> float:
@@ -181,8 +157,8 @@ async def memory(runner: Runner) -> float:
 
 MEASURES: dict[str, Measure] = {
     "resident after the login, MB": memory,
-    f"burst of {BURST:,} texts to a subscriber, rate": burst,
-    "the same, per second of the program's CPU": burst_cpu,
+    f"burst of {BURST:,} texts to a subscriber, rate": lambda runner: burst(runner, BURST),
+    "the same, per second of the program's CPU": lambda runner: burst_cpu(runner, BURST),
     "one message, phone to subscriber, 1 / p50": one_message,
     f"{COMMANDS} commands at once over {CHATS} chats, rate": commands,
     "a command in calm, publish to WeChat, 1 / p50": calm_command,

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks.measures import Counter, process_seconds
 from tests.support.broker import Mosquitto
 from tests.support.home import Phone
+from tests.support.subscriber import Subscriber
 
 PRODUCT = "wx2mqtt"
 PATIENCE = 120.0
+ONE_BY_ONE = 100
 SUBSCRIPTIONS_LOG = "information\nlog_type notice\nlog_type subscribe"
 
 
@@ -28,13 +35,63 @@ class Runner:
     broker: Mosquitto
     incoming: str
     outgoing: str
+    #: The call of the simulator by which a person writes, and who that is.
+    write_call: str
+    writer: str
+    #: What the simulator waits for until the program can be written to.
+    ready: str
     start_seconds: float = 0.0
+
+    async def say(self, text: str, count: int = 1) -> None:
+        await self.phone.post(self.write_call, **{"from": self.writer, "text": text, "count": count})
 
 
 Measure = Callable[[Runner], Awaitable[float]]
 
 # Runs a program by its name, on the files of a folder.
 Running = Callable[[str, Path], AbstractAsyncContextManager[Runner]]
+
+
+async def burst(runner: Runner, count: int) -> float:
+    """Returns texts a second, from the first to the last one at a subscriber."""
+    with Counter(runner.broker, count, runner.incoming) as counter:
+        await runner.say("{n}", count=count)
+        await asyncio.wait_for(asyncio.to_thread(counter.wait), PATIENCE)
+    return (count - 1) / counter.seconds
+
+
+async def burst_cpu(runner: Runner, count: int) -> float:
+    """Returns texts a second of the program's own CPU."""
+    before = process_seconds(runner.pid)
+    await burst(runner, count)
+    return count / (process_seconds(runner.pid) - before)
+
+
+async def one_message(runner: Runner) -> float:
+    """Returns how often a second a text could go from the phone to a subscriber, one by one (median)."""
+    took: list[float] = []
+    with Subscriber(runner.broker.port, runner.incoming) as subscriber:
+        for number in range(ONE_BY_ONE):
+            await runner.phone.wait(runner.ready)
+            since, began = subscriber.count, time.monotonic()
+            await runner.say(f"{number}")
+            received = await asyncio.to_thread(subscriber.wait, runner.incoming, since=since)
+            took.append(received.at - began)
+    return 1 / statistics.median(took)
+
+
+@contextmanager
+def peer_process(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> Iterator[int]:
+    """Runs a Python program until the block ends; yields its process id."""
+    command = [sys.executable, *arguments]
+    process = subprocess.Popen(
+        command, env={**os.environ, **environment}, cwd=folder, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 async def compare(

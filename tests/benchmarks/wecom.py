@@ -7,10 +7,7 @@ a minute for each.
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,13 +16,21 @@ from pathlib import Path
 from tests.benchmarks.measures import (
     PLAIN,
     STARTED_PROGRAM,
-    Counter,
     Publisher,
     RemoteSimulator,
-    process_seconds,
     rss,
 )
-from tests.benchmarks.turns import PATIENCE, PRODUCT, SUBSCRIPTIONS_LOG, Measure, Runner
+from tests.benchmarks.turns import (
+    PATIENCE,
+    PRODUCT,
+    SUBSCRIPTIONS_LOG,
+    Measure,
+    Runner,
+    burst,
+    burst_cpu,
+    one_message,
+    peer_process,
+)
 from tests.support.broker import Mosquitto, mosquitto
 from tests.support.clients import CLIENTS
 from tests.support.process import BridgeProcess
@@ -35,40 +40,12 @@ from wx2mqtt.simulator.wecom.people import userid_of
 
 PEER = "wecom-aibot-sdk"
 BURST = 900
-ONE_BY_ONE = 100
 COMMANDS = 150
 CALM_COMMANDS = 60
 CHATS = 10
 IDLE_SECONDS = 20.0
 PROGRAM = Path(__file__).with_name("wecom_peer.py")
 PEOPLE = [userid_of(f"friend{number}") for number in range(1, CHATS + 1)]
-
-
-async def burst(runner: Runner) -> float:
-    """Returns texts a second, from the first to the last one at a subscriber."""
-    with Counter(runner.broker, BURST, runner.incoming) as counter:
-        await runner.phone.post("wecom/say", **{"from": "friend1", "text": "{n}", "count": BURST})
-        await asyncio.wait_for(asyncio.to_thread(counter.wait), PATIENCE)
-    return (BURST - 1) / counter.seconds
-
-
-async def burst_cpu(runner: Runner) -> float:
-    """Returns texts a second of the program's own CPU."""
-    before = process_seconds(runner.pid)
-    await burst(runner)
-    return BURST / (process_seconds(runner.pid) - before)
-
-
-async def one_message(runner: Runner) -> float:
-    """Returns how often a second a text could go from the phone to a subscriber, one by one (median)."""
-    took: list[float] = []
-    with Subscriber(runner.broker.port, runner.incoming) as subscriber:
-        for number in range(ONE_BY_ONE):
-            since, began = subscriber.count, time.monotonic()
-            await runner.phone.post("wecom/say", **{"from": "friend1", "text": f"{number}"})
-            received = await asyncio.to_thread(subscriber.wait, runner.incoming, since=since)
-            took.append(received.at - began)
-    return 1 / statistics.median(took)
 
 
 async def commands(runner: Runner) -> float:
@@ -115,8 +92,8 @@ async def idle_memory(runner: Runner) -> float:
 MEASURES: dict[str, Measure] = {
     "start of the process to online, 1 / s": start,
     "resident and idle, MB": idle_memory,
-    f"burst of {BURST:,} texts to a subscriber, rate": burst,
-    "the same, per second of the program's CPU": burst_cpu,
+    f"burst of {BURST:,} texts to a subscriber, rate": lambda runner: burst(runner, BURST),
+    "the same, per second of the program's CPU": lambda runner: burst_cpu(runner, BURST),
     "one message, phone to subscriber, 1 / p50": one_message,
     f"{COMMANDS} commands at once over {CHATS} chats, rate": commands,
     "a command in calm, publish to WeCom, 1 / p50": calm_command,
@@ -149,6 +126,9 @@ async def running(name: str, folder: Path) -> AsyncIterator[Runner]:
                     broker=broker,
                     incoming=f"wx/in/{PEOPLE[0]}" if is_product else "peer/in",
                     outgoing="wx/out" if is_product else "peer/out",
+                    write_call="wecom/say",
+                    writer="friend1",
+                    ready="online",
                     start_seconds=seconds,
                 )
     finally:
@@ -178,13 +158,7 @@ def _product(folder: Path, url: str, broker: Mosquitto) -> Iterator[int]:
 @contextmanager
 def _peer(folder: Path, url: str, broker: Mosquitto) -> Iterator[int]:
     socket_url = f"ws{url.removeprefix('http')}/"
-    arguments = [str(broker.port), socket_url, BOT["bot_id"], BOT["secret"]]
-    environment = {**os.environ, "PYTHONPATH": str(CLIENTS[PEER].folder), "PYTHONWARNINGS": "ignore"}
-    process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), *arguments], env=environment, cwd=folder, stdout=subprocess.DEVNULL
-    )
-    try:
-        yield process.pid
-    finally:
-        process.kill()
-        process.wait(10)
+    arguments = [str(PROGRAM), str(broker.port), socket_url, BOT["bot_id"], BOT["secret"]]
+    environment = {"PYTHONPATH": str(CLIENTS[PEER].folder), "PYTHONWARNINGS": "ignore"}
+    with peer_process(arguments, environment, folder) as pid:
+        yield pid

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import measures, posts, wecom
+from tests.benchmarks import measures, posts, turns, wecom
 from tests.benchmarks.turns import PRODUCT, compare
 from tests.support.story import installed
 
@@ -15,7 +15,7 @@ SMALL = {"BURST": 20, "ONE_BY_ONE": 3, "COMMANDS": 20, "CALM_COMMANDS": 3, "IDLE
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (wecom, posts, measures):
+    for module in (wecom, posts, measures, turns):
         for name, value in SMALL.items():
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
