@@ -34,6 +34,7 @@ from wx2mqtt.web.senders.alert_groups import read_group, text_of
 from wx2mqtt.web.senders.callers import SenderRegistry
 from wx2mqtt.web.senders.interface import RequestHead, form_fields
 from wx2mqtt.web.senders.ntfy import NtfyInterface
+from wx2mqtt.web.senders.service_texts import plain_text_of
 
 Driver = Callable[[Any, Path], bool]
 
@@ -292,6 +293,9 @@ WEB_DRIVERS: dict[str, Driver] = {
     "lines of the log about calls of senders in a minute": lines_about_calls,
     "fields of a form or a query from a sender": lambda count, _: _sender_form(count),
     "a body to ntfy's interface that is a text": lambda size, _: _ntfy_text_bytes() >= size,
+    "markdown from a sender whose marks are taken out": lambda size, _: (
+        "*" not in plain_text_of(f"*{'x' * (size - 2)}*")
+    ),
     "alerts that one text names": lambda count, _: _text_of_alerts(count, "x").count("x") == count,
     "the line of an alert": lambda size, _: "x" * size in _text_of_alerts(1, "x" * size),
     "links in a text of alerts": lambda count, _: _link_count(count) == count,
