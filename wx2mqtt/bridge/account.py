@@ -262,7 +262,7 @@ class Account:
         with self.ctx.in_log():
             self.ctx.settings = settings
             registry, inbound = self.ctx.registry, self.components.inbound
-            await inbound.apply_people(registry.set_pins(settings.pins, now_ms()))
+            await inbound.apply_people(registry.set_pins(settings.pins))
             named = self.components.owner.known_contacts()
             await inbound.apply_people(registry.apply_update(named, (), now_ms()))
             components = self.components

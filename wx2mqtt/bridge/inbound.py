@@ -1,8 +1,8 @@
 """WeChat to MQTT: receives messages, and stores them, changes of people and the cursor in one commit.
 
-`ReceiveLoop` asks WeChat for the next batch when the previous one is stored, with the cursor, which says what
-was received last. So an error, or the end of the process, loses nothing: WeChat is asked with the old cursor
-again. `InboundMessages` stores a batch:
+`ReceiveLoop` asks WeChat for the next batch when the previous one is stored. It asks with the cursor, which
+says what was received last. So an error, or the end of the process, loses nothing: WeChat is asked with the
+old cursor again. `InboundMessages` stores a batch:
 
 1. The contacts in a batch are merged into the known people.
 2. Each message and event becomes a row (`inbound_rows.py`), unless it is the echo of an own send
@@ -42,7 +42,7 @@ from wx2mqtt.wechat.backend import SKIPPED_MESSAGE_EVENT, Batch, LoggedIn, fatal
 
 log = structlog.get_logger(__name__)
 
-# A batch whose messages take longer is stored in parts, so that an end of the process costs less.
+# A batch that takes longer to convert is stored in parts, so that the end of the process costs less work.
 MAX_UNSTORED_SECONDS = 2.0
 
 # Errors must last this long before `login/state` says `interrupted`; a single lost answer is not reported.
@@ -51,10 +51,10 @@ INTERRUPTED_AFTER_SECONDS = 5.0
 # The receive loop must report progress to the watchdog within this time.
 POLL_WATCHDOG_SECONDS = 120.0
 
-# The pause before the next look while the store is full.
+# While the store is full, nothing is received; it is looked at again after this pause.
 STORE_FULL_POLL_SECONDS = 5.0
 
-# Temporary errors: the same is tried again after a delay.
+# After these errors the receive loop asks for the same batch again, after a delay.
 RETRIED_ERRORS = (Unreachable, Throttled, ProtocolViolation, StoreError)
 
 
@@ -72,21 +72,23 @@ class ReceiveLoop:
         self._inbound = inbound
         self._commands = commands
         self._state = state
-        #: Locked while a received batch is being stored: it would be lost with its login.
+        #: Locked while a received batch is being stored. Whoever ends the login waits for it: the batch could
+        #: not be received again.
         self.store_lock = asyncio.Lock()
-        #: What is received next: what comes after the cursor, which is valid in this login only.
+        #: The place behind the last stored batch; valid in the login `login_id` only.
         self.cursor = Cursor("")
         self.login_id = ""
 
     async def start_login(self, step: LoggedIn) -> None:
-        """Stores where a new login begins. A resumed one goes on where it was."""
+        """Stores where a new login begins. A resumed login goes on behind the last batch."""
         if step.login_id == self.login_id:
             return
         await retry_until_stored(
             lambda: self._ctx.journal.received.set_cursor(step.login_id, step.cursor),
             self._state.on_store_failure,
         )
-        self.login_id, self.cursor = step.login_id, step.cursor
+        self.login_id = step.login_id
+        self.cursor = step.cursor
 
     async def run(self, owner: Owner) -> NoReturn:
         """Receives until the login ends: `LoggedOut` is raised, or the task is cancelled."""
@@ -95,20 +97,19 @@ class ReceiveLoop:
         self._set_online(owner)
         while True:
             self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
-            if limit := self._ctx.shared.exceeded_limit():  # what is received must be stored
+            limit = self._ctx.shared.exceeded_limit()
+            if limit:  # nothing is received that could not be stored
                 self._state.set(LoginState.INTERRUPTED, self._state.text("storage_full_state", limit=limit))
                 await self._pause(STORE_FULL_POLL_SECONDS)
                 continue
             try:
                 await self.receive_once()
             except RETRIED_ERRORS as error:
-                failing_since = loop_time() if failing_since is None else failing_since
+                if failing_since is None:
+                    failing_since = loop_time()
                 backoff = backoff.after_failure()
                 pause = retry_delay(error, backoff, random.random())
-                outage_seconds = max(pause, loop_time() - failing_since)
-                # A full store is no single lost answer, and a long poll that ran into its limit has lasted.
-                is_certain = isinstance(error, StoreError) or getattr(error, "poll_timed_out", False)
-                if is_certain or outage_seconds >= INTERRUPTED_AFTER_SECONDS:
+                if is_interruption(error, max(pause, loop_time() - failing_since)):
                     self._state.set_interrupted(error)
                 await self._pause(pause)
             else:
@@ -127,8 +128,11 @@ class ReceiveLoop:
             self.cursor = batch.cursor
 
     def _set_online(self, owner: Owner) -> None:
-        name, text = owner.nickname, self._state.text
-        self._state.set(LoginState.ONLINE, text("online", name=name) if name else text("online_unnamed"))
+        if owner.nickname:
+            reason = self._state.text("online", name=owner.nickname)
+        else:
+            reason = self._state.text("online_unnamed")
+        self._state.set(LoginState.ONLINE, reason)
         self._commands.set_online(True)
 
     async def _pause(self, seconds: float) -> None:
@@ -146,12 +150,22 @@ def retry_delay(error: Exception, backoff: Backoff, chance: float) -> float:
     return max(backoff.wait(chance), getattr(error, "retry_after", None) or 0.0)
 
 
+def is_interruption(error: Exception, outage_seconds: float) -> bool:
+    """Returns whether `login/state` says `interrupted` after this error; a single lost answer is not said."""
+    if isinstance(error, StoreError):
+        return True  # nothing is received until the store works
+    if getattr(error, "poll_timed_out", False):
+        return True  # the long poll has waited for its whole time limit, which is longer than this one
+    return outage_seconds >= INTERRUPTED_AFTER_SECONDS
+
+
 @frozen(kw_only=False)
 class PeopleBatch:
-    """Changes of people and the events about them, in order; whether the directory shows one of them."""
+    """Changes of people that are not stored yet, and the events about them, in order."""
 
     changes: PeopleChanges = NO_CHANGES
     events: tuple[NewEvent, ...] = ()
+    #: Whether the published directory looks different afterwards.
     is_visible: bool = False
 
     @classmethod
@@ -187,17 +201,21 @@ class InboundMessages:
         self._registry = ctx.registry
         #: The owner of the current login; None before the first.
         self.owner: Owner | None = None
+        #: The counters of items that are not published, by reason.
         self._left_out = ctx.counters.left_out
         self._quotes = StoredQuotes(ctx.journal.history, ctx.registry)
         self._message_rows = MessageRows(ctx)
         self._event_rows = EventRows(ctx)
-        self._unsaved: list[PeopleBatch] = []  # changes that the registry has, and the database not yet
+        #: Changes that the registry has made, and that are not in the database yet.
+        self._unsaved: list[PeopleBatch] = []
+        #: Locked during a commit, and until the downloader knows which of its messages wait for their file.
+        #: A file that is downloaded sooner would find no message that waits for it.
         self._commit_lock = media.waiting.commit_lock
 
     async def apply_people(
         self, changes: PeopleUpdate, on_failure: Callable[[StoreError], None] = lambda _error: None
     ) -> None:
-        """Stores changes of people that no batch has brought: of the contacts or of the settings.
+        """Stores changes of people that come with no batch, as of the contact list or of the settings.
 
         Retries until they are stored; `on_failure` is called at each failure.
         """
@@ -275,7 +293,7 @@ class InboundMessages:
 
     def _row_of_press(self, press: ButtonPress) -> NewPress | None:
         person = self._registry.by_handle(press.chat)
-        if person is None:  # the bridge has sent nobody unknown a card
+        if person is None:  # buttons are sent to known chats only, so that this press belongs to no card
             self._left_out["unreadable"] += 1
             return None
         listed = bool(person.pin)
@@ -287,10 +305,12 @@ class InboundMessages:
 
     async def _is_echo(self, message: Message) -> bool:
         await self._echoes.wait_for_open_attempts(message)
-        # The journal is asked before an unanswered send is matched: that accounts for one message only.
-        is_answered = message.id in self._echoes.sent_ids
-        if not is_answered and await self._journal.commands.is_sent_message(message.id):
-            return True
+        # `is_echo` may take the message for a send without an answer, and each such send accounts for one
+        # message only. So a message that the journal knows as sent must not get there.
+        if message.id not in self._echoes.sent_ids:
+            is_stored_as_sent = await self._journal.commands.is_sent_message(message.id)
+            if is_stored_as_sent:
+                return True
         return self._echoes.is_echo(message)
 
     def _add_person(self, message: Message) -> Person:
@@ -305,7 +325,7 @@ class InboundMessages:
     async def _commit(self, rows: list[Item], cursor: Cursor | None, login_id: str) -> None:
         self._ctx.marks.clear()  # a commit that ends the process is not the fault of the last message
         async with self._commit_lock:
-            # Merged here only: to merge with each message would copy all changes of the batch each time.
+            # Merged only now: merging with each message would copy all changes of the batch each time.
             people = PeopleBatch.merged(self._unsaved) if self._unsaved else NO_PEOPLE
             self._unsaved = []
             if not rows and cursor is None and people == NO_PEOPLE:
@@ -325,8 +345,8 @@ class InboundMessages:
     def _announce(self, recorded: RecordResult, people: PeopleBatch) -> None:
         """Publishes what is stored, and lets others follow.
 
-        The messages and behind them `last` are one write to the broker. It is made at once: the receive loop
-        goes on with its next request in this turn of the event loop.
+        The messages and behind them the topic `last` are one write to the broker. It is made at once
+        (`flush`), else it would wait until the receive loop has sent its next request.
         """
         ctx = self._ctx
         self._publisher.add(recorded.outbox)
@@ -350,7 +370,7 @@ class InboundMessages:
             ctx.signals.people_changed.emit()
 
     def _add_unsaved(self, update: PeopleUpdate) -> None:
-        """Queues changes; call it right after the registry has made them, so that they stay in order."""
+        """Adds changes to the next commit; to be called right after the registry made them, in that order."""
         if update is NO_UPDATE:
             return
         events = tuple(self._event_rows.people_rows(update))

@@ -1,4 +1,10 @@
-"""Converts what is received to rows of the journal: sender, trust, `receive` filter, payload."""
+"""Converts what is received to rows of the journal.
+
+    a text from `wife`   ->  a row with the topic `in/wife`, with its JSON and who sent it
+    a recall in `family` ->  a row with the topic `event/recall`, unless `receive` filters the chat
+
+What a message is converted to is `MessageRows.row`, what an event is converted to `EventRows.row`.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +40,10 @@ from wx2mqtt.store.records import NewEvent, NewMedia, NewMessage, NewPublication
 
 log = structlog.get_logger(__name__)
 
-# The key in the private facts of an event for the id of the login in which it was received.
+# The key in `NewEvent.private` under which the id of the login stands in which the event was received.
 LOGIN_EVENT = "login"
 
-# Events about topic names, which matter for sending too: the `receive` filter does not apply to them.
+# Events about topic names. The `receive` filter does not apply to them, since senders need them, too.
 TOPIC_EVENTS = frozenset({"topic_changed", "unresolved"})
 
 
@@ -120,8 +126,9 @@ class MessageRows:
     def _plain_publication(self, message: Message, person: Person) -> NewPublication | None:
         """Returns the publication of the bare text, for devices that read no JSON; None where there is none.
 
-        Such a device can check neither `trusted` nor `time`: only trusted senders have one, and only a text
-        that is young enough. A time far ahead shows that a clock is wrong, and that the age is not known.
+        Such a device can check neither `trusted` nor `time`. So the caller makes it for trusted senders only,
+        and here a text must be younger than `max_age`. A time far ahead shows that a clock is wrong, and that
+        the age is not known.
         """
         max_age = self._ctx.settings.account.plain.max_age
         if max_age is None or not message.text:
@@ -183,7 +190,7 @@ class EventRows:
         if by:
             fields["by"] = by
         private: Mapping[str, str] = {}
-        if event.private:  # only the backend needs it, and only in the login in which it is valid
+        if event.private:  # facts for the backend, as for accepting a friend; valid in this login only
             private = {**event.private, LOGIN_EVENT: self._registry.login_id}
         return self._new_event(event.name, event.key, user, event.time, fields, private)
 
@@ -227,15 +234,15 @@ class EventRows:
         )
 
 
-# Of the text of a quoted message.
+# A quote repeats so many characters of the quoted message.
 MAX_QUOTE_CHARACTERS = 1000
 
 
 class StoredQuotes:
     """Looks up quoted messages in the journal, within the chat in which they are quoted.
 
-    A reply names a message by its id, and repeats its text as the sender of the reply likes. Elsewhere the id
-    could vouch for words that its author never wrote.
+    A reply names a message by its id and repeats its text, and its sender could change that text. So the text
+    is taken from the journal. The id of a message of another chat proves nothing here.
     """
 
     def __init__(self, history: MessageHistory, registry: PeopleRegistry) -> None:
@@ -267,6 +274,9 @@ class StoredQuotes:
         if quoted is None:
             return message
         text = " ".join(quoted.text.split())[:MAX_QUOTE_CHARACTERS]
-        claimed = {key: value for key, value in detail.items() if key != "text"}
-        stored: dict[str, Json] = {"kind": str(quoted.kind), **({"text": text} if text else {})}
-        return replace(message, detail={**claimed, **stored, **quoted.author()})
+        # Everything that the sender of the reply claims is replaced, the text even by none.
+        completed = {key: value for key, value in detail.items() if key != "text"}
+        completed["kind"] = str(quoted.kind)
+        if text:
+            completed["text"] = text
+        return replace(message, detail={**completed, **quoted.author()})

@@ -271,7 +271,7 @@ def test_what_happened_among_people_is_published_even_if_the_disk_was_full_at_fi
 def test_a_decision_of_the_owner_is_retried_until_stored_and_published_once():
     async def story(harness: InboundHarness) -> None:
         harness.journal.troubles += [StoreFull(), StoreFull()]
-        changes = harness.session_harness.identity.set_pins({**PINS, "mother": ContactPin(remark="妈妈")}, 1)
+        changes = harness.session_harness.identity.set_pins({**PINS, "mother": ContactPin(remark="妈妈")})
         await harness.inbound.apply_people(changes)
         assert len(harness.journal.events("topic_changed")) == 1
 
@@ -285,7 +285,7 @@ def test_two_who_store_at_the_same_time_lose_nothing_of_each_other():
 
         async def decided() -> None:
             await harness.inbound.apply_people(
-                harness.session_harness.identity.set_pins({**PINS, "mother": ContactPin(remark="老妈")}, 1)
+                harness.session_harness.identity.set_pins({**PINS, "mother": ContactPin(remark="老妈")})
             )
 
         async def received() -> None:
@@ -522,7 +522,7 @@ def test_a_filtered_person_causes_no_events_but_a_topic_that_changes_is():
         assert harness.journal.events("contact_removed") == []
         await harness.process(contacts=(renamed,))
         await harness.inbound.apply_people(
-            harness.session_harness.identity.set_pins({"mother": ContactPin(remark="老妈")}, 1)
+            harness.session_harness.identity.set_pins({"mother": ContactPin(remark="老妈")})
         )
         assert [one.body["user"] for one in harness.journal.events("topic_changed")] == ["mother"]
 

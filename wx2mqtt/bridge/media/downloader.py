@@ -1,9 +1,11 @@
-"""Downloads the files of messages from WeChat: when a job of the journal is due, its file is fetched and
-stored, and `event/media` announces it.
+"""Downloads the files of messages from WeChat.
 
-One at a time: parallel downloads were seen to return another message's bytes (webwx 2.16.9). The journal has
-the jobs and their due times, so that a crash loses no job and a restart does not fetch all of them at once.
-A failed download is tried again (`next_attempt`); a failure that concerns all of them pauses all.
+    a job of the journal is due  ->  its file is downloaded and stored  ->  `event/media` announces it
+
+A job is a row of the journal for one file, thumbnail or avatar. The journal has the jobs and their due times,
+so that a crash loses no job and a restart does not fetch all of them at once. Only one file is downloaded at
+a time: of parallel downloads WeChat was seen to return another message's bytes (webwx 2.16.9). A failed
+download is tried again (`next_attempt`); a failure that concerns all downloads pauses all.
 """
 
 from __future__ import annotations
@@ -50,9 +52,9 @@ log = structlog.get_logger(__name__)
 
 # A download that receives no byte for so long is cancelled and tried again later.
 DOWNLOAD_IDLE_TIMEOUT_SECONDS = 30.0
-# The longest duration of one download: a very slow one must not block the others.
+# A download that takes longer than this is cancelled, too: a very slow one must not block the others.
 DOWNLOAD_TIMEOUT_SECONDS = 1800.0
-# The pause before the next look while the store is full or the login is over.
+# While the store is full or the login is over, no download starts; that is checked again after this pause.
 STORE_FULL_POLL_SECONDS = 5.0
 # The longest pause after the disk refused a file; the pause doubles while the disk refuses every file.
 MAX_DISK_PAUSE_SECONDS = 30.0
@@ -76,10 +78,14 @@ class MediaDownloader:
         #: Answers the request `media`.
         self.request = MediaRequest(ctx, self.library)
         self._is_online = False
+        #: Set when there may be another job to do now.
         self._wake_event = self.library.download_requested
+        #: The loop time before which no download starts.
         self._not_before = 0.0
-        self._failures = 0  # failed downloads in a row, of any job
-        self._disk_failures = 0  # files in a row that the disk refused
+        #: How many downloads failed one after the other, whichever job they were of.
+        self._failures = 0
+        #: How many files the disk refused one after the other.
+        self._disk_failures = 0
 
     def enqueue(self, messages: Sequence[NewMessage]) -> None:
         """Starts the downloads of messages right after their commit, in `waiting.commit_lock`."""
@@ -112,19 +118,23 @@ class MediaDownloader:
                 await wait_at_most(self._wake_event, pause)
 
     async def _step(self) -> float | None:
-        """Downloads the next job if it is due. Returns the seconds until the next step, None: until woken."""
+        """Downloads the file of the next job if it is due.
+
+        Returns the seconds until the next step, 0 for at once, None for nothing to do until `wake`.
+        """
         row = await retry_until_stored(self._jobs.next_download, self.waiting.on_store_failure)
         if row is None or row.due is None:
             return None
         if not self._may_fetch(row):
-            # Only what a client has requested is due; messages that wait for other files are released.
+            # `media.download` is off: only requested files stay due, and no message waits for another file.
             requested = self.library.requested_ids
             await retry_until_stored(lambda: self._jobs.unschedule(requested), self.waiting.on_store_failure)
             await self.waiting.release_all_but(requested)
             return 0
         if not self._is_online:
             return None
-        if (pause := self._seconds_until(row.due)) > 0:
+        pause = self._seconds_until(row.due)
+        if pause > 0:
             return pause
         if row.due == 0:
             self.library.requested_ids.add(row.id)
@@ -132,10 +142,11 @@ class MediaDownloader:
         return 0
 
     def _seconds_until(self, due: int) -> float:
-        """Returns the seconds, at most, until a download that is due at `due` (ms) may start."""
+        """Returns after how many seconds to look again whether a job due at `due` (ms) may start; 0: now."""
         if self._ctx.shared.exceeded_limit():
             return STORE_FULL_POLL_SECONDS
-        if (pause := self._not_before - loop_time()) > 0:
+        pause = self._not_before - loop_time()
+        if pause > 0:
             return pause
         return min((due - now_ms()) / 1000, MAX_SLEEP_SECONDS)
 
@@ -146,7 +157,8 @@ class MediaDownloader:
         return self._ctx.settings.account.media.download or is_requested
 
     async def _fetch(self, row: MediaRow) -> None:
-        names: list[str] = []
+        """Downloads and stores the file of a job, or records what became of the attempt."""
+        names: list[str] = []  # the name that the backend tells during the download, if it does
         try:
             async with aclosing(self._download(row, names.append)) as pieces:
                 blob = await self._blobs.store(pieces, self._ctx.settings.account.media.max_size)
@@ -159,34 +171,34 @@ class MediaDownloader:
             self._disk_failures += 1
             backoff = Backoff(cap=MAX_DISK_PAUSE_SECONDS, failures=self._disk_failures)
             self._pause(backoff.wait(random.random()))
-        except SizeLimitExceeded as much:
-            outcome = too_large_outcome(much.limit, self._ctx.language)
+        except SizeLimitExceeded as error:
+            outcome = too_large_outcome(error.limit, self._ctx.language)
             await self._finish(replace(row, state=outcome.state, reason=outcome.reason))
-        except LoggedOut as gone:
-            self._ctx.login_requests.on_logged_out(gone)
+        except LoggedOut as error:
+            self._ctx.login_requests.on_logged_out(error)
             self._pause(STORE_FULL_POLL_SECONDS)
         except Exception as error:  # noqa: BLE001 - one bad file never stops the others
             await self._on_failure(row, error)
         else:
             log.debug("media fetched", media=row.id, kind=row.kind, size=blob.size, mime=blob.mime)
             self._disk_failures = 0
-            name = row.ref.name or "".join(names)
-            ref = replace(row.ref, name=name)
+            ref = replace(row.ref, name=row.ref.name or "".join(names))
             await self._finish(replace(row, state=MediaState.READY, blob=blob, reason="", ref=ref))
             self._ctx.counters.media_bytes += blob.size
 
     async def _download(self, row: MediaRow, on_name: OnFileName) -> AsyncGenerator[bytes, None]:
         """Yields the pieces of a download. Raises `Unreachable` on a timeout, `NoContentYet` for no byte."""
-        count, ends = 0, loop_time() + DOWNLOAD_TIMEOUT_SECONDS
+        received_bytes = 0
+        deadline = loop_time() + DOWNLOAD_TIMEOUT_SECONDS
         async with aclosing(self._ctx.backend.download(row.ref, on_name)) as pieces:
             while (piece := await self._next_piece(pieces)) is not None:
-                if loop_time() > ends:
+                if loop_time() > deadline:
                     raise Unreachable(bridge_text(self._ctx.language, "media_slow"))
-                count += len(piece)
+                received_bytes += len(piece)
                 self._ctx.heartbeat("media", WATCHDOG_LIMIT_SECONDS)
-                await self.waiting.on_progress(row.id, count)
+                await self.waiting.on_progress(row.id, received_bytes)
                 yield piece
-        if not count:
+        if not received_bytes:
             raise NoContentYet
 
     async def _next_piece(self, pieces: AsyncGenerator[bytes, None]) -> bytes | None:
@@ -206,33 +218,31 @@ class MediaDownloader:
             log.error("media download failed", media=row.id, kind=row.kind, exc_info=error)
         if not self._is_online:
             return  # the login ended meanwhile: not counted as an attempt of this job
-        what = next_attempt(row, error, now=now_ms(), chance=random.random(), language=self._ctx.language)
-        log.info(
-            "media not fetched", media=row.id, kind=row.kind, why=what.reason, again=isinstance(what, RetryAt)
-        )
-        match what:
+        decision = next_attempt(row, error, now=now_ms(), chance=random.random(), language=self._ctx.language)
+        is_retried = isinstance(decision, RetryAt)
+        log.info("media not fetched", media=row.id, kind=row.kind, why=decision.reason, again=is_retried)
+        match decision:
             case RetryAt():
-                await self._postpone(row, what)
+                await self._postpone(row, decision)
             case GiveUp():
-                await self._finish(replace(row, state=what.state, reason=what.reason))
+                await self._finish(replace(row, state=decision.state, reason=decision.reason))
 
     async def _postpone(self, row: MediaRow, retry: RetryAt) -> None:
         """Stores the next due time of a job; after failures in a row the pause of all downloads grows."""
-        self._failures = 0 if retry.empty_tries else self._failures + 1
-        pause = Backoff(cap=MAX_FAILURE_PAUSE_SECONDS, failures=max(0, self._failures - 1))
-        self._pause(pause.wait(random.random()))
+        if retry.empty_tries:
+            self._failures = 0  # WeChat has answered, only without this file
+        else:
+            self._failures += 1
+        backoff = Backoff(cap=MAX_FAILURE_PAUSE_SECONDS, failures=max(0, self._failures - 1))
+        self._pause(backoff.wait(random.random()))
+        due = retry.due if self._may_fetch(row) else None
         await retry_until_stored(
-            lambda: self._jobs.postpone(
-                row.id,
-                retry.due if self._may_fetch(row) else None,
-                empty=retry.empty_tries,
-                why=retry.reason,
-            ),
+            lambda: self._jobs.postpone(row.id, due, empty=retry.empty_tries, why=retry.reason),
             self.waiting.on_store_failure,
         )
 
     async def _finish(self, row: MediaRow) -> None:
-        """Stores that a job has ended, and announces it: thumbnails and avatars have no event."""
+        """Stores that a job has ended, and announces that of a file; thumbnails and avatars have no event."""
         await self.waiting.on_media_finished(row)  # the message is published before its event
         events: list[NewPublication] = []
         if row.part is MediaPart.WHOLE:
@@ -256,7 +266,7 @@ class MediaDownloader:
         self._not_before = max(self._not_before, loop_time() + seconds)
 
 
-# When a failed download is tried again, and when it is given up
+# What follows from a failed attempt
 #
 # WeChat often answers without a byte, for a while or always (webwx 2.16.7): after a few such answers in a row
 # the file counts as gone. After other failures a download is tried again for a day. Bytes that are neither of
@@ -265,32 +275,34 @@ class MediaDownloader:
 
 # A download that keeps failing is given up at this age.
 GIVE_UP_AFTER_MS = 86_400_000
-# The first pause between two attempts, and the longest; it doubles from attempt to attempt.
+
+# The pause between two attempts doubles from the first of these values to the second.
 FIRST_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 300.0
-# The pauses after the first, second, ... answer in a row without a byte; after the last one the file is gone.
+
+# The pauses after the first, second, … answer in a row without a byte; after the last one the file is gone.
 EMPTY_RETRY_DELAYS_SECONDS = (1, 3, 9, 27)
-# The same for `LARGE_KINDS`: the sender's phone may still be uploading (webwx 2.16.7).
-LARGE_EMPTY_RETRY_DELAYS_SECONDS = (*EMPTY_RETRY_DELAYS_SECONDS, 81, 240)
+
+# Of these kinds of files an answer without a byte may also mean that the sender's phone is still uploading
+# (webwx 2.16.7), so that they are given up later.
 LARGE_KINDS = frozenset({"video", "file"})
-# So many attempts may end with bytes that seem to be something else; those of the next attempt are kept.
-WRONG_CONTENT_ATTEMPTS = 2
-# How the types of media begin, by kind. A file may have any type that is known.
-MIME_PREFIXES = {"image": "image/", "sticker": "image/", "voice": "audio/", "video": "video/"}
+LARGE_EMPTY_RETRY_DELAYS_SECONDS = (*EMPTY_RETRY_DELAYS_SECONDS, 81, 240)
 
 
 @frozen(kw_only=False)
 class RetryAt:
-    """Try again at `due`, in ms since 1970; `empty_tries` counts answers in a row without a byte."""
+    """The download is tried again."""
 
+    #: When, in ms since 1970.
     due: int
+    #: How many answers in a row had no byte.
     empty_tries: int
     reason: str
 
 
 @frozen(kw_only=False)
 class GiveUp:
-    """Give the download up."""
+    """The download is given up; `state` is the final one."""
 
     state: MediaState
     reason: str
@@ -316,10 +328,17 @@ def next_attempt(
     return RetryAt(now + int(max(pause, throttled_seconds) * 1000), 0, why)
 
 
+# After so many attempts with bytes that seem to be something else, the bytes of the next one are kept.
+WRONG_CONTENT_ATTEMPTS = 2
+
+# How the MIME types of a kind begin. A `file` may be of any type that is known.
+MIME_PREFIXES = {"image": "image/", "sticker": "image/", "voice": "audio/", "video": "video/"}
+
+
 def is_wrong_content(row: MediaRow, blob: Blob) -> bool:
     """Returns whether downloaded bytes seem to be something else, such as the answer of a proxy.
 
-    Only where the size was announced, and not after `WRONG_CONTENT_ATTEMPTS`.
+    They do where they have neither the announced size nor a format of their kind.
     """
     if row.ref.size in {None, blob.size} or row.attempts >= WRONG_CONTENT_ATTEMPTS:
         return False

@@ -1,8 +1,10 @@
 """Lets a message wait a moment for its file, to publish a small file inside the message.
 
-A picture arrives and `media.inline_below` is set: the message is stored as waiting, its file is downloaded,
-and the message is released with the bytes in it. It keeps its place in its chat: later messages of the chat
-wait too, other chats do not.
+    a picture arrives, and `media.inline_below` is set
+        ->  its message is stored as waiting  ->  the file is downloaded  ->  the message is released with it
+
+To release a message is to let it be published. It keeps its place in its chat: later messages of the chat
+wait, too; other chats do not.
 """
 
 from __future__ import annotations
@@ -32,9 +34,10 @@ class WaitingMessages:
 
     1. `add` takes them right after their commit.
     2. A message is released with its file when that is downloaded (`on_media_finished`). It is released
-       without when the file is too large (`on_progress`), is not downloaded (`release_all_but`), or is late.
+       without its file when that is too large (`on_progress`), is not to be downloaded (`release_all_but`),
+       or takes longer than `MAX_WAIT_SECONDS` (`run`).
 
-    Two of these may come at the same time: the journal releases a message once.
+    Two of these may happen at the same time; the journal releases a message only once.
     """
 
     def __init__(self, ctx: AccountContext, publisher: Publisher) -> None:
@@ -42,15 +45,16 @@ class WaitingMessages:
         self._journal = ctx.journal.media
         self._blobs = ctx.shared.blobs
         self._outbox = publisher.outbox
-        #: Held from the commit of messages until `add`. The downloader reads the journal, and may have a file
-        #: before that: it waits for this lock.
+        #: `InboundMessages` holds it from the commit of messages until `add`. Whoever asks here whether a
+        #: message waits takes it, too: the downloader may have finished a file already by then.
         self.commit_lock = asyncio.Lock()
         #: The waiting messages by the id of their file.
         self.by_media: dict[str, NewMessage] = {}
-        self._late: asyncio.Queue[tuple[float, str]] = asyncio.Queue()  # when each file is late, and its id
+        #: For each file the loop time at which its message waits no longer, and the id; oldest first.
+        self._late: asyncio.Queue[tuple[float, str]] = asyncio.Queue()
 
     def add(self, messages: Iterable[NewMessage]) -> None:
-        """Lets those of these messages wait that are stored as waiting."""
+        """Remembers those of the messages that are stored as waiting for their file."""
         late_at = loop_time() + MAX_WAIT_SECONDS
         for message in messages:
             for media in message.media:
@@ -106,12 +110,12 @@ class WaitingMessages:
         """Releases the message that waits for a file, if any; `fields` replace those of its media object."""
         async with self.commit_lock:
             message = self.by_media.get(media_id)
-        if message is not None:
+        if message is not None:  # stays in `by_media` until the journal has released it
             await self._release(message.key, message.topic, fields)
             self.by_media.pop(media_id, None)
 
     async def _release(self, key: str, topic: str, fields: Mapping[str, Json]) -> None:
-        self._outbox.start_release(topic)
+        self._outbox.start_release(topic)  # later messages of the chat must not overtake it
         row_id = await retry_until_stored(
             lambda: self._journal.release_message(key, fields), self.on_store_failure
         )

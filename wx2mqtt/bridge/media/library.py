@@ -28,6 +28,7 @@ class MediaLibrary:
         self._blobs = ctx.shared.blobs
         #: Set when a caller waits for a download.
         self.download_requested = asyncio.Event()
+        #: By media id: one event for each caller of `find`, set when an attempt to download has ended.
         self._waiters: dict[str, list[asyncio.Event]] = {}
         #: The ids of files that a client has requested since the start, and whose download has not ended.
         self.requested_ids: set[str] = set()
@@ -69,7 +70,7 @@ class MediaLibrary:
 
     async def _request(self, media_id: str) -> MediaRow | None:
         """Returns the row of an id after its download was requested, where it needs one."""
-        self.requested_ids.add(media_id)  # before the read: else the downloader could unschedule it meanwhile
+        self.requested_ids.add(media_id)  # before the row is read, else the downloader could unschedule it
         row = await self._journal.get(media_id)
         if row is not None and await self._make_due(row):
             self.download_requested.set()
@@ -79,7 +80,7 @@ class MediaLibrary:
         return row
 
     async def _make_due(self, row: MediaRow) -> bool:
-        """Makes the download of a row due, also that of a file that was deleted. Returns whether it did."""
+        """Makes the download of a file due that is not stored, or was deleted. Returns whether it did."""
         if row.state is MediaState.READY:
             if row.blob is not None and await self._blobs.fetch(row.blob):
                 return False
@@ -95,7 +96,7 @@ class MediaLibrary:
 
 
 def retry_time_when_requested(row: MediaRow, now: int) -> int | None:
-    """Returns when a download that a caller waits for becomes due, in ms since 1970; None: as before.
+    """Returns when a download that a caller waits for becomes due, in ms since 1970; None: as it is.
 
     A download that was never tried becomes the next one (0). Repeated requests do not add attempts, and do
     not shorten the pauses after answers without a byte.

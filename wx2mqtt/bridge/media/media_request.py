@@ -31,7 +31,7 @@ AVATAR_REFRESH_MS = 86_400_000
 # An avatar that could not be fetched is fetched again after this time.
 AVATAR_RETRY_MS = 600_000
 
-# Exactly one of these is given.
+# A request has exactly one of these fields.
 QUERY_FIELDS = ("message_id", "id", "avatar")
 
 # The error code of an answer for a file that is not stored.
@@ -54,13 +54,13 @@ class MediaRequest:
     async def answer(self, fields: dict[str, Json], max_bytes: int | None) -> Json:
         """Returns url, path and facts of a stored file; with `inline` also its bytes as base64.
 
-        The file is one of these:
+        Which file it is, one of these says:
 
-        - that of a message (`message_id`), with `thumbnail` the small one;
-        - that with the media id `id`;
-        - the `avatar` of a topic name.
+        - `message_id`: the file of a message, or with `thumbnail` its thumbnail;
+        - `id`: a media id;
+        - `avatar`: the topic name of a person, whose picture it is.
 
-        The answer has at most `max_bytes`, None: no limit. Raises `BadCommand` and `StoreError`.
+        The answer has at most `max_bytes`; None is no limit. Raises `BadCommand` and `StoreError`.
         """
         reject_unknown_fields(fields, *QUERY_FIELDS, "thumbnail", "inline")
         message_id, media_id, avatar = (_text(fields, key) for key in QUERY_FIELDS)
@@ -93,12 +93,14 @@ class MediaRequest:
         raise BadCommand("unknown_message", "media_unknown", id=message_id)
 
     async def _find_avatar(self, user: str) -> MediaRow:
-        """Returns the avatar of a topic name; in this order:
+        """Returns the avatar of a topic name, the first of these that there is:
 
-        - the last one, while it is too early to fetch another;
+        - the stored one, if it is too early to fetch another;
         - a new one, if it can be fetched;
-        - else the last one again;
-        - where nobody ever fetched one, the row of the fetch that failed or is not ready.
+        - the stored one, even if it is old;
+        - the row of a download that failed or has not ended.
+
+        Raises `BadCommand` if there is none of them.
         """
         person = self._ctx.registry.by_topic_name(user)
         if person is None:

@@ -14,15 +14,16 @@ from wx2mqtt.model import Blob, Json, Kind, Message
 from wx2mqtt.mqtt.payloads import event_body
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
 
+# The name of the event that says what became of a download.
 MEDIA_EVENT = "media"
 
+# Thumbnails are due later, so that in a burst of messages the files themselves are downloaded first.
 THUMBNAIL_DELAY_MS = 5_000
-"""Thumbnails are due later, so that in a burst of messages the files themselves are downloaded first."""
 
 MEDIA_ID_BYTES = 12
 
+# Messages of these kinds have a file. If WeChat names none, it is gone.
 KINDS_WITH_MEDIA = frozenset({Kind.IMAGE, Kind.VOICE, Kind.VIDEO, Kind.STICKER, Kind.FILE})
-"""Kinds of messages that have a file; one without a reference to it is `gone`."""
 
 
 def new_media_id() -> str:
@@ -33,7 +34,7 @@ def new_media_id() -> str:
 def media_jobs(message: Message, settings: AccountSettings, now: int) -> tuple[NewMedia, ...]:
     """Returns the download jobs of a message: its file first, then its thumbnail; `now` in milliseconds.
 
-    A job is not due (None) without `media.download`.
+    Without `media.download` they are stored, too, but not due (None): a client may request them.
     """
     parts = (
         (MediaPart.WHOLE, message.media, now),
@@ -53,7 +54,7 @@ def media_jobs(message: Message, settings: AccountSettings, now: int) -> tuple[N
 
 
 def waits_for_file(jobs: Iterable[NewMedia], settings: AccountSettings) -> bool:
-    """Returns whether a message waits for its file (`inline.py`); an announced size does not count."""
+    """Returns whether a message waits for its file (`inline.py`), whatever size of it is announced."""
     has_file = any(job.part is MediaPart.WHOLE and job.due is not None for job in jobs)
     return settings.account.media.inline_below > 0 and has_file
 
@@ -100,7 +101,7 @@ def file_fields(blob: Blob) -> dict[str, Json]:
 def media_fields(row: MediaRow) -> dict[str, Json]:
     """Returns the state of a download, and the fields of the file if it is stored.
 
-    The name is known here at the latest: WeCom sends it with the file.
+    The name is among them, since WeCom tells it only with the file.
     """
     file = {} if row.blob is None else {**_name(row), **file_fields(row.blob)}
     return {"state": str(row.state), **file}

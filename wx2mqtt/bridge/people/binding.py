@@ -1,4 +1,14 @@
-"""Binds known people to the contacts of the current login, and handles those without a contact."""
+"""Binds known people to the contacts of the current login.
+
+    a contact whose handle or permanent id is known   ->  the person is updated
+    an unknown contact that matches a person          ->  the person gets its handle
+    an unknown contact that may be one of several     ->  it is pending until the directory is complete; then
+                                                          it becomes a newcomer, and those people are closed
+    any other contact                                 ->  a newcomer
+
+`matching.py` says which contact matches whom. The changes are made in `table.py`. The package's docstring
+explains newcomer, closed and stranger.
+"""
 
 from __future__ import annotations
 
@@ -13,37 +23,45 @@ from wx2mqtt.bridge.people.evidence import (
     OwnerTrust,
     contact_facts,
 )
-from wx2mqtt.bridge.people.matching import MatchedContact, match_contacts
+from wx2mqtt.bridge.people.matching import ContactMatches, match_contacts
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.store.person_records import Person
 
-# A complete directory has all of these, but only the groups saved to the address book (webwx 2.8.6).
+# Who is missing in a complete directory is no contact any more. Of groups a directory has only those that are
+# saved to the address book (webwx 2.8.6).
 _LISTED_KINDS = frozenset({ChatKind.FRIEND, ChatKind.OFFICIAL})
-_MATCHED_WITHOUT_DIRECTORY = frozenset({MatchedBy.MESSAGE, MatchedBy.ID})  # known without any directory
+
+# People who were recognised by these are known without any directory.
+_MATCHED_WITHOUT_DIRECTORY = frozenset({MatchedBy.MESSAGE, MatchedBy.ID})
 
 
 class ContactBinder:
-    """The state of the current login."""
+    """The people and contacts of the current login.
+
+    `full` in the methods: the facts are a whole entry of the directory, so that an empty remark clears it.
+    """
 
     def __init__(self, table: PeopleTable, pin_resolver: PinResolver) -> None:
         self._table = table
         self.pin_resolver = pin_resolver
+        #: The account that is logged in; None before the first login of this process.
         self.owner: Owner | None = None
-        #: None where a login says who the owner is.
+        #: Who is trusted where the operator names the owner; None where a login says who it is.
         self.trust: OwnerTrust | None = None
         bound = (person.login_id for person in table.persons.values() if person.handle is not None)
+        #: The login in which the handles are valid; empty before the first.
         self.login_id = next(bound, "")
-        #: Its directory is fully known.
+        #: Whether the directory of this login is fully known.
         self.is_complete = False
-        #: No directory was ever read, so that nobody counts as added.
+        #: Whether no directory was ever read, so that nobody counts as added.
         self.is_first_directory = all(
             person.matched_by in _MATCHED_WITHOUT_DIRECTORY for person in table.persons.values()
         )
         #: Contacts with candidates, until the directory is complete or they write.
         self.pending: dict[Handle, ContactFacts] = {}
-        #: New people without a topic name.
+        #: New people who still need a topic name.
         self.unnamed: list[PersonId] = []
 
     @property
@@ -77,10 +95,11 @@ class ContactBinder:
 
     def is_plausible(self, facts: Collection[ContactFacts]) -> bool:
         """Returns false for a list without friends, which WeChat has not filled yet (webwx 4.5.5)."""
-        known = self._table.persons.values()
-        return any(contact.kind is ChatKind.FRIEND for contact in facts) or not any(
+        if any(contact.kind is ChatKind.FRIEND for contact in facts):
+            return True
+        return not any(
             person.kind is ChatKind.FRIEND and not person.removed and not person.permanent_id
-            for person in known
+            for person in self._table.persons.values()
         )
 
     def apply_contacts(self, facts: Iterable[ContactFacts], now: int, *, full: bool) -> None:
@@ -102,25 +121,29 @@ class ContactBinder:
         for index, contact in enumerate(contacts):
             candidates = result.candidates.get(index, ())
             if index in result.matches:
-                self.bind(*result.matches[index], contact, now, full=full)
+                person_id, rule = result.matches[index]
+                self.bind(person_id, rule, contact, now, full=full)
             elif candidates and not self.is_complete:
                 self.pending[contact.handle] = contact
-                if (provisional := self._table.by_handle(contact.handle)) is not None:
-                    self.update_person(provisional, contact, now, full=full)
+                wrote_before = self._table.by_handle(contact.handle)
+                if wrote_before is not None:
+                    self.update_person(wrote_before, contact, now, full=full)
             else:
-                newcomer = self.add_newcomer(
-                    contact, now, MatchedBy.UNSURE if candidates else MatchedBy.NEW, full=full
-                )
+                rule = MatchedBy.UNSURE if candidates else MatchedBy.NEW
+                newcomer = self.add_newcomer(contact, now, rule, full=full)
                 for candidate in candidates:
                     doubts[candidate].append(newcomer)
         for candidate, newcomers in doubts.items():
-            # Closed, with several or unproven matches: no messages until the owner decides.
-            if not self._table.persons[candidate].closed:
-                people = newcomers[:MAX_CANDIDATES]
-                self._table.add_event("unresolved", candidate, {"reason": "not_certain"}, people)
-            self._table.change(candidate, closed=True, login_id=self.login_id)
+            self._close(candidate, newcomers)
 
-    def recognize(self, contacts: Sequence[ContactFacts]) -> MatchedContact:
+    def _close(self, person_id: PersonId, newcomers: Sequence[PersonId]) -> None:
+        """Gives a person no messages until the owner decides which of the newcomers they are, if any."""
+        if not self._table.persons[person_id].closed:
+            candidates = newcomers[:MAX_CANDIDATES]
+            self._table.add_event("unresolved", person_id, {"reason": "not_certain"}, candidates)
+        self._table.change(person_id, closed=True, login_id=self.login_id)
+
+    def recognize(self, contacts: Sequence[ContactFacts]) -> ContactMatches:
         return match_contacts(
             contacts,
             self._table,
@@ -131,31 +154,36 @@ class ContactBinder:
         )
 
     def bind(
-        self, person: PersonId, matched_by: MatchedBy, facts: ContactFacts, now: int, *, full: bool
+        self, person_id: PersonId, matched_by: MatchedBy, facts: ContactFacts, now: int, *, full: bool
     ) -> None:
-        provisional = self._table.by_handle(facts.handle)
-        if provisional is not None and provisional.id != person:
-            self.merge_into(provisional, person)
+        """Makes the contact this person's; who wrote with its handle before is merged into them."""
+        wrote_before = self._table.by_handle(facts.handle)
+        if wrote_before is not None and wrote_before.id != person_id:
+            self.merge_into(wrote_before, person_id)
         self.pending.pop(facts.handle, None)
-        known = self._table.persons[person]
+        known = self._table.persons[person_id]
         self.update_person(known, facts, now, full=full, matched_by=matched_by, closed=False)
 
     def add_newcomer(
         self, facts: ContactFacts, now: int, matched_by: MatchedBy, *, full: bool = False
     ) -> PersonId:
-        """Adds a new person; the topic name is assigned after the pins are resolved."""
-        provisional = self._table.by_handle(facts.handle)
-        if provisional is None:
+        """Adds a new person, or updates the one who wrote with this handle before; returns the id.
+
+        The topic name is assigned after the pins are resolved.
+        """
+        wrote_before = self._table.by_handle(facts.handle)
+        if wrote_before is None:
             person = self._new_person(facts, now, matched_by)
             self._table.add(person)
             self.unnamed.append(person.id)
+            is_contact = not person.stranger
         else:
+            stranger = facts.listed is False
             person = self.update_person(
-                provisional, facts, now, full=full, matched_by=matched_by, stranger=facts.listed is False
+                wrote_before, facts, now, full=full, matched_by=matched_by, stranger=stranger
             )
-        # Whoever wrote first may have been a contact all the time, unless WeChat says that they are one now.
-        added = not person.stranger if provisional is None else facts.listed is True
-        if added and matched_by is MatchedBy.NEW and not self.is_first_directory:
+            is_contact = facts.listed is True  # where WeChat does not say it, they may be one for years
+        if is_contact and matched_by is MatchedBy.NEW and not self.is_first_directory:
             self._table.add_event("contact_added", person.id, _event_fields(person))
         return person.id
 
@@ -201,6 +229,7 @@ class ContactBinder:
     def update_person(
         self, person: Person, facts: ContactFacts, now: int, *, full: bool, **more: Any
     ) -> Person:
+        """Gives the person the facts, and `more` fields by name; returns the new version."""
         values = {**_updated_values(person, facts, full=full), "login_id": self.login_id, **more}
         if all(getattr(person, name) == value for name, value in values.items()):
             return person
@@ -222,6 +251,7 @@ class ContactBinder:
             self._table.add_event("contact_renamed", person.id, fields)
 
     def merge_into(self, removed: Person, into: PersonId) -> None:
+        """Merges two people: whoever used the topic names of `removed` reaches `into` with them."""
         person = self._table.persons[into]
         self._table.change(
             into, wrote=person.wrote or removed.wrote, created=min(person.created, removed.created)
@@ -241,7 +271,7 @@ def _event_fields(person: Person) -> Mapping[str, Json]:
 
 
 def _updated_values(person: Person, facts: ContactFacts, *, full: bool) -> dict[str, Any]:
-    """Returns the values of `person` after `facts`. Only a full directory entry can clear a remark."""
+    """Returns the values of `person` after `facts`. Only a full entry of the directory can clear a remark."""
     profile = facts.profile or person.profile
     return {
         "kind": facts.kind,
@@ -253,7 +283,7 @@ def _updated_values(person: Person, facts: ContactFacts, *, full: bool) -> dict[
         "avatar": facts.avatar or person.avatar,
         "profile": profile if full else {**person.profile, **profile},
         "members": facts.members or person.members,
-        # Whoever is merely seen somewhere is not back among the contacts.
+        # Somebody who is only seen, as in a group, is not a contact again by that.
         "removed": person.removed and facts.listed is False,
         "stranger": person.stranger and facts.listed is not True,
     }

@@ -10,9 +10,11 @@ from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt import commands as read
 from wx2mqtt.mqtt.payloads import encode
 
-# Above this or the broker's limit, the payload has only the people with a pin.
+# The limit of the payload of `contacts`, unless the one of the MQTT server is smaller. If not all people fit,
+# it has only those with a pin.
 MAX_DIRECTORY_BYTES = 256_000
-# The smallest possible entry: with more entries than fit, the whole payload is not even encoded.
+
+# The size of the smallest possible entry. With more people than fit even so, nothing is encoded in vain.
 MIN_ENTRY_BYTES = 80
 
 
@@ -38,7 +40,7 @@ def entry_body(entry: DirectoryEntry) -> dict[str, Json]:
 
 
 def may_fit(count: int, max_bytes: int) -> bool:
-    """Returns whether so many entries may fit into a payload; if not, none but the named ones are needed."""
+    """Returns whether `count` entries may fit; if not, the caller needs only those with a pin."""
     return count * MIN_ENTRY_BYTES <= max_bytes
 
 
@@ -50,11 +52,15 @@ def directory_payload(
     If not all entries fit, it has as many as possible of those whose topic name is in `named`. `count` is
     always the number of all people, so that a subscriber sees how many are missing.
     """
-    if may_fit(count, max_bytes) and len(whole := _payload(entries, count)) <= max_bytes:
-        return whole
+    if may_fit(count, max_bytes):
+        payload = _payload(entries, count)
+        if len(payload) <= max_bytes:
+            return payload
     chosen = [entry for entry in entries if entry.user in named]
-    while len(payload := _payload(chosen, count)) > max_bytes and chosen:
+    payload = _payload(chosen, count)
+    while len(payload) > max_bytes and chosen:
         chosen = chosen[: len(chosen) * 3 // 4]
+        payload = _payload(chosen, count)
     return payload
 
 

@@ -1,7 +1,7 @@
 """The evidence that two descriptions are of one person: facts about contacts, and the owner's pins.
 
-Strangers choose nicknames; they cannot choose remarks, pins and picture numbers. `matching.py` relies on
-that.
+Strangers choose nicknames; they cannot choose remarks, pins and picture numbers. The order of the rules in
+`matching.py` follows from that.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from wx2mqtt.names import composed
 from wx2mqtt.store.person_records import Person, shared_profile
 from wx2mqtt.values import frozen
 
-# People of the same name that an event names: more are no help to the owner who decides. Each of thousands of
-# friends with one name would name all others.
+# How many people of the same name an event lists at most. More are no help to the owner who decides, and with
+# thousands of friends of one name each event would list all the others.
 MAX_CANDIDATES = 50
+
+# The size of one checksum in `ContactFacts.members`.
+BYTES_PER_MEMBER = 4
 
 
 class MatchedBy(StrEnum):
@@ -44,17 +47,26 @@ class MatchedBy(StrEnum):
 
 @frozen
 class ContactFacts:
-    """A contact in normalised form: NFC, unknown values empty, group members as checksums."""
+    """A contact in normalised form: texts in NFC, unknown values empty."""
 
+    #: Valid in one login only, unless it is the permanent id.
     handle: Handle
     kind: ChatKind
+    #: The same in every login; web WeChat has one only for a few accounts, iLink and WeCom for everybody.
     permanent_id: str = ""
+    #: The WeChat id that a person chose.
     alias: str = ""
+    #: The name that the account's owner gave.
     remark: str = ""
+    #: The name that the person, or the group, chose.
     nickname: str = ""
+    #: The number of the picture.
     avatar: str = ""
+    #: What else WeChat says, as sex, city and `attributes`.
     profile: Mapping[str, str] = field(default_factory=dict)
+    #: The members of a group, as `checksums` returns them.
     members: bytes = b""
+    #: Whether they are among the owner's contacts; None where WeChat does not say it.
     listed: bool | None = None
 
     def merged_with(self, later: ContactFacts) -> ContactFacts:

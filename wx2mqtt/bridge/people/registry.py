@@ -2,9 +2,9 @@
 
     a contact comes with a new handle  ->  it is the known `wife`, a newcomer, or the owner must decide
 
-`matching.py` decides who is who, `binding.py` applies that to the people in `table.py`. Everything is in
-memory, without I/O and clock. Changes are returned as `PeopleUpdate`; the caller stores them before it relies
-on them.
+`matching.py` decides who is who, `binding.py` applies that to the people in `table.py`, and `pins.py` gives
+people the names of the configuration. Everything is in memory, without I/O and clock. Changes are returned as
+`PeopleUpdate`; the caller stores them before it relies on them. The package's docstring explains the words.
 """
 
 from __future__ import annotations
@@ -31,16 +31,22 @@ from wx2mqtt.values import frozen
 
 NEWCOMER_RETENTION_MS = 30 * 24 * 3600 * 1000
 
-_KINDS_WITH_PERMANENT_NAMES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
+# In web WeChat the handles of these are the same in every login, as `filehelper` (webwx 4.3.2).
+_KINDS_WITH_PERMANENT_HANDLES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
 
 
 @frozen
 class DirectoryEntry:
+    """A person as the topic `contacts` and the status page show them."""
+
+    #: The topic name.
     user: str
     kind: ChatKind
+    #: What people call them: the remark, the nickname or the topic name.
     name: str
     remark: str
     nickname: str
+    #: How they were recognised: a value of `MatchedBy`.
     matched_by: str
     trusted: bool
     removed: bool
@@ -95,11 +101,16 @@ class PeopleRegistry:
         return self._binder.own_handle
 
     def topic_name_or(self, handle: Handle | None, name: str) -> str:
-        """Returns the topic name of the handle, else the name, in quotes where it is a topic name."""
+        """Returns the topic name of the handle, or for an unknown handle the name.
+
+        The name is put in quotes if somebody has it as topic name: a stranger may have chosen it for that.
+        """
         person = self._table.by_handle(handle) if handle else None
-        while person is None and self._table.by_topic_name(name) is not None:
+        if person is not None:
+            return person.topic_name
+        while self._table.by_topic_name(name) is not None:
             name = f"“{name}”"
-        return name if person is None else person.topic_name
+        return name
 
     def is_current_login(self, login_id: str) -> bool:
         return bool(login_id) and login_id == self._binder.login_id
@@ -138,11 +149,6 @@ class PeopleRegistry:
 
     def directory(self, topic_names: Collection[str] | None = None) -> list[DirectoryEntry]:
         """Returns the entries of all people, or of those who have one of these topic names now; sorted."""
-        problems = {
-            person_id: problem.reason
-            for problem in self._pin_resolver.problems.values()
-            for person_id in problem.people
-        }
         if topic_names is None:
             persons: Iterable[Person] = self._table.persons.values()
         else:
@@ -150,22 +156,12 @@ class PeopleRegistry:
             persons = [
                 person for topic_name, person in owners.items() if person and person.topic_name == topic_name
             ]
-        entries = [
-            DirectoryEntry(
-                user=person.topic_name,
-                kind=person.kind,
-                name=display_name(person) or person.topic_name,
-                remark=person.remark,
-                nickname=person.nickname,
-                matched_by=MatchedBy.PIN if person.pin else person.matched_by,
-                trusted=person.trusted,
-                removed=person.removed,
-                closed=person.closed,
-                stranger=person.stranger,
-                problem=problems.get(person.id, ""),
-            )
-            for person in persons
-        ]
+        problems = {
+            person_id: problem.reason
+            for problem in self._pin_resolver.problems.values()
+            for person_id in problem.people
+        }
+        entries = [_directory_entry(person, problems.get(person.id, "")) for person in persons]
         return sorted(entries, key=lambda entry: entry.user)
 
     # Updates from WeChat
@@ -182,8 +178,8 @@ class PeopleRegistry:
 
         Call it without contacts and with `complete=False` as soon as a new login exists: from then on handles
         of earlier logins are invalid. `complete` says that every friend is among the contacts; only then does
-        a unique name prove anything, and only then are missing people removed. Contacts may be given as the
-        facts of them (`contact_facts`), so that these are not read twice.
+        a unique name prove anything, and only then are missing people removed. A contact may be given as
+        `ContactFacts`, if the caller has read it already.
         """
         binder = self._binder
         binder.owner = owner
@@ -229,7 +225,7 @@ class PeopleRegistry:
         binder = self._binder
         facts = binder.pending.pop(handle, None)
         if facts is None:
-            if kind in _KINDS_WITH_PERMANENT_NAMES and handle != binder.own_handle:  # (webwx 4.3.2)
+            if kind in _KINDS_WITH_PERMANENT_HANDLES and handle != binder.own_handle:
                 permanent_id = permanent_id or handle
             contact = Contact(handle=handle, kind=kind, nickname=name, permanent_id=permanent_id)
             facts = binder.facts_of(contact)
@@ -238,20 +234,24 @@ class PeopleRegistry:
         if known is not None:
             binder.update_person(known, facts, now, full=False)
         elif match is not None:
-            binder.bind(*match, facts, now, full=False)
+            person_id, rule = match
+            binder.bind(person_id, rule, facts, now, full=False)
         else:
             binder.add_newcomer(facts, now, MatchedBy.MESSAGE)
         return self._collect_update()
 
     def apply_rename(
-        self, person: PersonId, now: int, *, remark: str | None = None, nickname: str | None = None
+        self, person_id: PersonId, now: int, *, remark: str | None = None, nickname: str | None = None
     ) -> PeopleUpdate:
         """Applies a rename that the owner requested here; an empty remark clears it (webwx 2.18)."""
-        current = self._table.get(person)
-        given_names = (("remark", remark), ("nickname", nickname))
-        names = {key: normalize_text(value) for key, value in given_names if value is not None}
-        if current is not None:
-            self._binder.rename(current, names, now)
+        names = {}
+        if remark is not None:
+            names["remark"] = normalize_text(remark)
+        if nickname is not None:
+            names["nickname"] = normalize_text(nickname)
+        person = self._table.get(person_id)
+        if person is not None:
+            self._binder.rename(person, names, now)
         return self._collect_update()
 
     def add_group(self, group: Contact, now: int) -> PeopleUpdate:
@@ -270,35 +270,36 @@ class PeopleRegistry:
         self._table.change(current.id, wrote=True)
         if has_other_changes or self._pin_resolver.is_in_doubt(current.id):
             return self._collect_update()
-        return replace(self._table.collect_update(), is_visible=False)
+        return replace(self._table.collect_update(), is_visible=False)  # the directory does not show `wrote`
 
     # Decisions of the owner
 
-    def set_pins(self, pins: Mapping[str, ContactPin], now: int) -> PeopleUpdate:  # noqa: ARG002 - as all that changes
+    def set_pins(self, pins: Mapping[str, ContactPin]) -> PeopleUpdate:
         """Replaces the pins after a change of the configuration."""
-        problems = self._pin_resolver.problems
-        self._pin_resolver = self._binder.pin_resolver = PinResolver(pins)
-        self._pin_resolver.problems = problems
+        resolver = PinResolver(pins)
+        resolver.problems = self._pin_resolver.problems  # a problem that stays makes no second event
+        self._pin_resolver = resolver
+        self._binder.pin_resolver = resolver
         self._resolve_pins()
         return self._collect_update()
 
     def set_trust(self, trust: OwnerTrust) -> None:
         """Says who is trusted on a backend where the operator names the owner.
 
-        The changes come with the next `PeopleUpdate`, as those of the constructor; `collect_changes` returns
-        them at once.
+        The changes come with the next `PeopleUpdate`, or at once from `collect_changes`.
         """
         if trust != self._binder.trust:
             self._binder.trust = trust
             self._resolve_pins()
 
     def forget_everybody(self) -> None:
-        """Removes all people and topic names, as the store has done already: another bot has others."""
+        """Removes all people and topic names, after the store has deleted them: another bot knows others."""
         for person_id in list(self._table.persons):
             self._table.remove(person_id)
         self._table.topic_names.clear()
         self._binder.pending.clear()
-        self._binder.login_id, self._binder.is_complete = "", False
+        self._binder.login_id = ""
+        self._binder.is_complete = False
         self._pin_resolver.problems = {}
         self._table.collect_update()
 
@@ -311,7 +312,10 @@ class PeopleRegistry:
         return self.merge(closed_name, newcomer_name, now)
 
     def merge(self, topic_name: str, other_name: str, now: int) -> PeopleUpdate:
-        """Applies the owner's decision that two people are one, not both contacts. Raises `BadCommand`."""
+        """Applies the owner's decision that two people are one.
+
+        Raises `BadCommand` if both are contacts now, have permanent ids, or are of different kinds.
+        """
         person, other = self._require_person(topic_name), self._require_person(other_name)
         both_present = _is_present(person) and _is_present(other)
         permanent = person.permanent_id or other.permanent_id
@@ -336,6 +340,7 @@ class PeopleRegistry:
     # Internals
 
     def _collect_update(self) -> PeopleUpdate:
+        """Completes the changes: gives pinned people their names, and new people a topic name."""
         owner = self._binder.own_handle
         if any(self._pin_resolver.may_match(person, owner) for person in self._table.changed_persons()):
             self._resolve_pins()
@@ -367,6 +372,22 @@ class PeopleRegistry:
         if person is None:
             raise BadCommand("unknown_user", "assign_unknown", user=topic_name)
         return person
+
+
+def _directory_entry(person: Person, problem: str) -> DirectoryEntry:
+    return DirectoryEntry(
+        user=person.topic_name,
+        kind=person.kind,
+        name=display_name(person) or person.topic_name,
+        remark=person.remark,
+        nickname=person.nickname,
+        matched_by=MatchedBy.PIN if person.pin else person.matched_by,
+        trusted=person.trusted,
+        removed=person.removed,
+        closed=person.closed,
+        stranger=person.stranger,
+        problem=problem,
+    )
 
 
 def _is_present(person: Person) -> bool:

@@ -1,9 +1,10 @@
-"""Makes topic names: chooses one of the names of a person, and cleans it. `registry.py`: whose each one is.
+"""Makes topic names: chooses one of the names of a person, and cleans it.
 
     Lily/#1    ->  Lily__1, and Lily__1-2 for the next one who is called so
     $SYS/#     ->  _SYS__
 
-A name may be anything: empty, emoji, characters that reverse the writing direction, 200 characters.
+A name may be anything: empty, emoji, characters that reverse the writing direction, 200 characters. Which
+topic name is whose, `registry.py` knows.
 """
 
 from __future__ import annotations
@@ -22,12 +23,10 @@ from wx2mqtt.store.person_records import Person
 
 NameStyle = Literal["unicode", "pinyin"]
 
-OWNER_TOPIC_NAME = "owner"  # the topic name of the account's owner when they have no name
+# The topic name of the account's owner when they have no name.
+OWNER_TOPIC_NAME = "owner"
 
-_REPLACED = frozenset("/+#.*>$")  # some brokers and bridges interpret these
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn"})  # controls, direction marks, surrogates, unassigned
-_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters by category, but invisible
-_JOINER = "\u200d"
+# The topic names of those who have no name, by their kind.
 _FALLBACK = {
     ChatKind.FRIEND: "friend",
     ChatKind.GROUP: "group",
@@ -36,36 +35,9 @@ _FALLBACK = {
     ChatKind.SELF: "self",
 }
 
-_HAN_PATTERN = re.compile("[〇\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-
-# Where anyascii, which knows characters one by one, differs from what a Chinese keyboard asks for.
-_CHARACTERS_BY_READING = (
-    "lv=侣侶儢勴吕呂垏寽屡屢履嵂律慮挔捋捛旅梠榈櫖櫚氀氯滤濾焒爈率祣稆穞穭箻絽"
-    "綠緑縷繂绿缕膂膐膟膢葎藘虑褛褸郘鋁鑢铝閭闾馿驢驴鷜 "
-    "lve=圙掠擽略畧稤鋝鋢锊 nv=女恧朒沑籹衂衄釹钕 nve=疟瘧硸虐 ling=〇 "
-    "di=地 ju=桔 ke=咳 pu=埔 shui=谁誰 shi=似 tuo=拓 zai=仔 can=掺 gui=傀炔 le=肋 lao=潦 nian=辗 chui=椎"
-)
-_CHARACTER_READINGS = {
-    mark: reading
-    for reading, marks in (entry.split("=") for entry in _CHARACTERS_BY_READING.split())
-    for mark in marks
-}
-
-# Words of names in which a character is read otherwise than alone.
-_WORDS = (
-    "重庆=chongqing 长沙=changsha 长春=changchun 长江=changjiang 长城=changcheng "
-    "长安=changan 厦门=xiamen 番禺=panyu 六安=luan 铅山=yanshan 东阿=donge 成都=chengdu "
-    "西藏=xizang 朝阳=zhaoyang 重阳=chongyang 都市=dushi 尉迟=yuchi 万俟=moqi "
-    "亲家=qingjia 音乐=yinyue 乐队=yuedui 银行=yinhang 行长=hangzhang 商行=shanghang "
-    "同行=tonghang 会计=kuaiji 空调=kongtiao 角色=juese 内行=neihang 调料=tiaoliao "
-    "调味=tiaowei 协调=xietiao 畜牧=xumu 的士=dishi 校对=jiaodui 出差=chuchai 着急=zhaoji"
-)
-_WORD_READINGS = dict(entry.split("=") for entry in _WORDS.split())
-_WORD_PATTERN = re.compile("|".join(_WORD_READINGS))
-
 
 def topic_name_candidates(person: Person, *, is_owner: bool) -> tuple[str, ...]:
-    """Returns the names of a person, any of them empty; the first of which something is left counts."""
+    """Returns the names of a person, best first; any may be empty. The first that is usable counts."""
     return (person.remark, person.nickname, OWNER_TOPIC_NAME if is_owner else "")
 
 
@@ -76,31 +48,34 @@ def unique_topic_name(
     is_taken: Callable[[str], bool],
     hints: dict[str, int],
 ) -> str:
-    """Returns a topic name for which `is_taken` is false, from the first name of which something is left.
+    """Returns the first of `base`, `base-2`, `base-3`, … for which `is_taken` is false.
 
-    `hints` stores the last number, so that thousands of equal names need no search each. Names that differ
-    only behind where they are cut get the same topic names with a number, so they share it: its key is the
-    first of these topic names with as many digits.
+    `base` is made from the first of the names of which something is left. `hints` stores, for each base and
+    number of digits, the first number that may be free, so that thousands of equal names need no search each.
     """
     base = base_topic_name(names, kind, style)
-    if not is_taken(topic_name := numbered_topic_name(base, 1)):
+    topic_name = numbered_topic_name(base, 1)
+    if not is_taken(topic_name):
         return topic_name
     for digits in count(1):
         lowest, end = max(2, 10 ** (digits - 1)), 10**digits
+        # Not the base itself is the key: long names are cut to make room for the digits, and so names that
+        # differ only at their end get the same numbered topic names.
         key = numbered_topic_name(base, lowest)
         number = hints.get(key, lowest)
-        while number < end and is_taken(topic_name := numbered_topic_name(base, number)):
+        while number < end and is_taken(numbered_topic_name(base, number)):
             number += 1
         hints[key] = number
         if number < end:
-            return topic_name
+            return numbered_topic_name(base, number)
     raise AssertionError("numbers never end")
 
 
 def base_topic_name(names: Iterable[str], kind: ChatKind, style: NameStyle) -> str:
     """Returns the topic name before a number makes it unique; never empty."""
     make = _in_pinyin if style == "pinyin" else clean_topic_name
-    return cut_topic_name(next(filter(None, map(make, names)), _FALLBACK[kind]), MAX_CHOSEN_TOPIC_NAME_BYTES)
+    usable = next(filter(None, map(make, names)), _FALLBACK[kind])
+    return cut_topic_name(usable, MAX_CHOSEN_TOPIC_NAME_BYTES)
 
 
 def numbered_topic_name(base: str, number: int) -> str:
@@ -109,6 +84,19 @@ def numbered_topic_name(base: str, number: int) -> str:
         number += 1
     suffix = "" if number == 1 else f"-{number}"
     return cut_topic_name(base, MAX_CHOSEN_TOPIC_NAME_BYTES - len(suffix)) + suffix
+
+
+# Some MQTT servers and bridges interpret these characters.
+_REPLACED = frozenset("/+#.*>$")
+
+# Unicode categories of what nobody sees: controls, direction marks, surrogates, unassigned characters.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn"})
+
+# Letters by their category that nobody sees either.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+# The zero-width joiner makes one emoji of several, as a family of three persons.
+_JOINER = "\u200d"
 
 
 def clean_topic_name(name: str) -> str:
@@ -134,14 +122,20 @@ def cut_topic_name(topic_name: str, limit: int) -> str:
 
 
 def _visible(name: str) -> Iterator[str]:
-    """Yields the visible characters, and marks that join an emoji: others make two names look alike."""
+    """Yields the visible characters, and invisible marks only within an emoji.
+
+    Elsewhere an invisible mark would make two different names look alike.
+    """
     is_after_emoji = False
     for index, mark in enumerate(name):
         if mark in _BLANK or mark.isspace():
             is_after_emoji = False
             yield " "
-        elif mark == _JOINER or "\ufe00" <= mark <= "\ufe0f" or "\U000e0100" <= mark <= "\U000e01ef":
-            if is_after_emoji and (mark != _JOINER or _is_picture(name[index + 1 : index + 2])):
+        elif mark == _JOINER:
+            if is_after_emoji and _is_picture(name[index + 1 : index + 2]):
+                yield mark
+        elif "\ufe00" <= mark <= "\ufe0f" or "\U000e0100" <= mark <= "\U000e01ef":  # variation selectors
+            if is_after_emoji:
                 yield mark
         elif unicodedata.category(mark) not in _INVISIBLE:
             is_after_emoji = _is_picture(mark)
@@ -150,6 +144,34 @@ def _visible(name: str) -> Iterator[str]:
 
 def _is_picture(mark: str) -> bool:
     return bool(mark) and mark not in _REPLACED and unicodedata.category(mark) in {"So", "Sk", "Sm"}
+
+
+_HAN_PATTERN = re.compile("[〇\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+
+# The library anyascii knows characters one by one. Here it differs from what a Chinese keyboard asks for.
+_CHARACTERS_BY_READING = (
+    "lv=侣侶儢勴吕呂垏寽屡屢履嵂律慮挔捋捛旅梠榈櫖櫚氀氯滤濾焒爈率祣稆穞穭箻絽"
+    "綠緑縷繂绿缕膂膐膟膢葎藘虑褛褸郘鋁鑢铝閭闾馿驢驴鷜 "
+    "lve=圙掠擽略畧稤鋝鋢锊 nv=女恧朒沑籹衂衄釹钕 nve=疟瘧硸虐 ling=〇 "
+    "di=地 ju=桔 ke=咳 pu=埔 shui=谁誰 shi=似 tuo=拓 zai=仔 can=掺 gui=傀炔 le=肋 lao=潦 nian=辗 chui=椎"
+)
+_CHARACTER_READINGS = {
+    mark: reading
+    for reading, marks in (entry.split("=") for entry in _CHARACTERS_BY_READING.split())
+    for mark in marks
+}
+
+# Words of names in which a character is read otherwise than alone.
+_WORDS = (
+    "重庆=chongqing 长沙=changsha 长春=changchun 长江=changjiang 长城=changcheng "
+    "长安=changan 厦门=xiamen 番禺=panyu 六安=luan 铅山=yanshan 东阿=donge 成都=chengdu "
+    "西藏=xizang 朝阳=zhaoyang 重阳=chongyang 都市=dushi 尉迟=yuchi 万俟=moqi "
+    "亲家=qingjia 音乐=yinyue 乐队=yuedui 银行=yinhang 行长=hangzhang 商行=shanghang "
+    "同行=tonghang 会计=kuaiji 空调=kongtiao 角色=juese 内行=neihang 调料=tiaoliao "
+    "调味=tiaowei 协调=xietiao 畜牧=xumu 的士=dishi 校对=jiaodui 出差=chuchai 着急=zhaoji"
+)
+_WORD_READINGS = dict(entry.split("=") for entry in _WORDS.split())
+_WORD_PATTERN = re.compile("|".join(_WORD_READINGS))
 
 
 def _in_pinyin(name: str) -> str:

@@ -53,19 +53,19 @@ def test_a_pinned_group_is_called_by_the_pin_and_not_trusted() -> None:
 def test_a_pin_renames_once_and_the_old_name_still_works() -> None:
     address_book = lily({})
     address_book.pins = WIFE
-    changes = address_book.keep(address_book.identity.set_pins(WIFE, 1))
+    changes = address_book.keep(address_book.identity.set_pins(WIFE))
     (event,) = changes.events
     assert (event.name, event.user, event.fields) == ("topic_changed", "wife", {"from": "老婆", "to": "wife"})
     assert address_book.level("lily") == "wife"
     assert address_book.reaches("老婆") == address_book.reaches("wife") == "lily"
-    assert address_book.identity.set_pins(WIFE, 1) == PeopleUpdate()
+    assert address_book.identity.set_pins(WIFE) == PeopleUpdate()
     address_book.restart()
     assert address_book.log_in().events == ()
 
 
 def test_the_old_name_of_a_pinned_person_is_never_given_to_another() -> None:
     address_book = lily({})
-    address_book.identity.set_pins(WIFE, 1)
+    address_book.identity.set_pins(WIFE)
     address_book.change("lily", remark="妻")
     address_book.friend("eve", "老婆")
     address_book.tell("lily", "eve")
@@ -91,7 +91,7 @@ def test_pins_that_changed_while_the_bridge_was_down_count_before_any_directory(
 
 def test_a_pin_that_is_gone_leaves_the_name_and_ends_the_trust() -> None:
     address_book = lily()
-    address_book.keep(address_book.identity.set_pins({}, 1))
+    address_book.keep(address_book.identity.set_pins({}))
     assert address_book.level("lily") == "wife"
     assert not address_book.trusted("lily")
     assert entry(address_book, "wife").matched_by == "new"
@@ -99,9 +99,9 @@ def test_a_pin_that_is_gone_leaves_the_name_and_ends_the_trust() -> None:
 
 def test_a_pin_under_another_name_renames_again_and_back() -> None:
     address_book = lily()
-    address_book.keep(address_book.identity.set_pins({"spouse": ContactPin(remark="老婆")}, 1))
+    address_book.keep(address_book.identity.set_pins({"spouse": ContactPin(remark="老婆")}))
     assert address_book.level("lily") == "spouse"
-    changes = address_book.keep(address_book.identity.set_pins(WIFE, 1))
+    changes = address_book.keep(address_book.identity.set_pins(WIFE))
     assert address_book.level("lily") == "wife"
     assert changes.people.topic_names == ()
     assert address_book.reaches("spouse") == "lily"
@@ -138,7 +138,7 @@ def test_a_reload_does_not_tell_the_same_problem_again() -> None:
     address_book = lily()
     address_book.friend("eve", "Eve", remark="老婆")
     address_book.tell("eve")
-    assert address_book.identity.set_pins(WIFE, 1) == PeopleUpdate()
+    assert address_book.identity.set_pins(WIFE) == PeopleUpdate()
 
 
 def test_the_owner_moves_the_remark_to_somebody_else_and_the_name_follows() -> None:
@@ -174,7 +174,7 @@ def test_the_owner_moves_the_remark_between_two_logins_and_the_name_follows() ->
 
 def test_who_loses_a_name_has_an_earlier_one_back() -> None:
     address_book = lily({})
-    address_book.keep(address_book.identity.set_pins(WIFE, 1))
+    address_book.keep(address_book.identity.set_pins(WIFE))
     address_book.change("lily", remark="ex")
     address_book.friend("eve", "Eve", remark="老婆")
     address_book.tell("lily", "eve")
@@ -200,7 +200,7 @@ def test_the_name_of_a_pin_is_taken_from_who_had_it_by_chance() -> None:
     address_book.friend("eve", "wife")
     address_book.friend("lily", "Lily", remark="老婆")
     address_book.log_in()
-    changes = address_book.keep(address_book.identity.set_pins(WIFE, 1))
+    changes = address_book.keep(address_book.identity.set_pins(WIFE))
     assert address_book.reaches("wife") == "lily"
     assert address_book.level("eve") == "wife-2"
     assert ("topic_changed", "wife-2") in events(changes)
@@ -208,11 +208,11 @@ def test_the_name_of_a_pin_is_taken_from_who_had_it_by_chance() -> None:
 
 def test_an_old_name_of_somebody_goes_to_the_pin_and_leaves_the_person_alone() -> None:
     address_book = lily({"a": ContactPin(remark="老婆")})
-    address_book.keep(address_book.identity.set_pins({"b": ContactPin(remark="老婆")}, 1))
+    address_book.keep(address_book.identity.set_pins({"b": ContactPin(remark="老婆")}))
     address_book.friend("eve", "Eve", remark="E")
     address_book.tell("eve")
     changes = address_book.keep(
-        address_book.identity.set_pins({"b": ContactPin(remark="老婆"), "a": ContactPin(remark="E")}, 1)
+        address_book.identity.set_pins({"b": ContactPin(remark="老婆"), "a": ContactPin(remark="E")})
     )
     assert events(changes) == [("topic_changed", "a")]
     assert (address_book.reaches("a"), address_book.reaches("b")) == ("eve", "lily")
@@ -223,9 +223,7 @@ def test_a_pin_by_nickname_does_not_take_a_name_that_is_somebodys() -> None:
     address_book.friend("bob", "bob")
     address_book.friend("bobby", "Bobby")
     address_book.log_in()
-    (event,) = address_book.keep(
-        address_book.identity.set_pins({"bob": ContactPin(nickname="Bobby")}, 1)
-    ).events
+    (event,) = address_book.keep(address_book.identity.set_pins({"bob": ContactPin(nickname="Bobby")})).events
     assert event.fields == {"reason": "pin_belongs_to_another", "pin": "bob", "candidates": ["Bobby"]}
     assert (address_book.level("bob"), address_book.level("bobby")) == ("bob", "Bobby")
 

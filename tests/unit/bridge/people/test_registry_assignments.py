@@ -102,7 +102,7 @@ def test_a_group_that_wechat_has_told_of_already_is_the_same() -> None:
 def test_every_name_of_somebody_is_known() -> None:
     address_book = family()
     assert set(address_book.identity.topic_names_of(address_book.person("wife").id)) == {"wife"}
-    address_book.keep(address_book.identity.set_pins({**PINS, "bobby": ContactPin(nickname="Bob")}, 1))
+    address_book.keep(address_book.identity.set_pins({**PINS, "bobby": ContactPin(nickname="Bob")}))
     assert set(address_book.identity.topic_names_of(address_book.person("bobby").id)) == {"Bob", "bobby"}
 
 
