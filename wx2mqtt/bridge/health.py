@@ -23,16 +23,16 @@ from wx2mqtt.store.records import JournalStats
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Capabilities
 
-# Readers may rely on one health every 60 s.
+# `bridge/health` is published this often. Its key `next_before` promises twice this time.
 HEALTH_INTERVAL_SECONDS = 30.0
 
-# The problem that a command was not sent, and nothing to the same user since.
+# The problem that a command was not sent, and that nothing was sent to the same user since.
 COMMANDS_FAILED = "commands_failed"
 
 # The problem that the configuration file was refused at the last reload.
 RELOAD_REFUSED = "reload_refused"
 
-# Users that the health names with it; the number of commands says how many more there may be.
+# How many of these users `commands.failing` lists at most; `failed_today` counts all such commands.
 SHOWN_FAILING_USERS = 20
 
 
@@ -84,8 +84,10 @@ class HealthSnapshot:
 
 def active_problems(snapshot: HealthSnapshot) -> tuple[str, ...]:
     """Returns the keys of all present problems; empty for a healthy account."""
-    login = () if snapshot.login.state is LoginState.ONLINE else (f"login_{snapshot.login.state}",)
-    return (*login, *(key for key, is_present in health_problems(snapshot).items() if is_present))
+    problems = [key for key, is_present in health_problems(snapshot).items() if is_present]
+    if snapshot.login.state is not LoginState.ONLINE:
+        problems.insert(0, f"login_{snapshot.login.state}")
+    return tuple(problems)
 
 
 def health_problems(snapshot: HealthSnapshot) -> dict[str, bool]:
@@ -109,8 +111,8 @@ def health_problems(snapshot: HealthSnapshot) -> dict[str, bool]:
 def operational_problems(problems: Iterable[str]) -> list[str]:
     """Returns the problems without those for which nobody should restart the bridge.
 
-    What supervises the process goes by these. A publisher can cause a command that fails at will, and a
-    bridge that has refused its file would not start with it.
+    What supervises the process looks at the others only. A restart mends no command that failed, and any
+    publisher can cause one. A bridge that has refused its file would not start with it.
     """
     return [problem for problem in problems if problem not in {COMMANDS_FAILED, RELOAD_REFUSED}]
 
@@ -258,15 +260,12 @@ def info_body(
 
 
 class ReloadStatus:
-    """The last reload, or the start where there was none. It outlives a database that is lost.
-
-    Attributes:
-        problems: why the last reload was refused; empty if it was accepted.
-        accepted: when a file was accepted last, in milliseconds.
-    """
+    """What became of the last reload of the configuration, or of the start if there was none yet."""
 
     def __init__(self) -> None:
+        #: Why the last reload was refused; empty if it was accepted.
         self.problems: tuple[Problem, ...] = ()
+        #: When a file was accepted last, in milliseconds.
         self.accepted = now_ms()
 
     def record_accepted(self) -> None:
@@ -281,7 +280,10 @@ class ReloadStatus:
         return bool(self.problems)
 
     def sentence(self, language: Language) -> str:
-        """Returns what people are told while the file is refused; empty if it is not. No value is in it."""
+        """Returns what people are told while the file is refused; empty if it is not.
+
+        It has the place and the key of the first problem, never a value of the file.
+        """
         if not self.problems:
             return ""
         first = self.problems[0]

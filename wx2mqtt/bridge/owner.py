@@ -1,8 +1,11 @@
 """The WeChat account to which the store of this bridge account belongs: decides which logins may stay.
 
-The first account that logs in is remembered in the store. Whoever sees a QR code can scan it, so another
-account that logs in is refused, until the owner asks for a change: with `expect` in the configuration, or
-with a request for a login of a new owner.
+    the first account logs in    ->  it is remembered in the store
+    the same one logs in again   ->  accepted
+    another account logs in      ->  `WrongAccount`: whoever sees a QR code can scan it
+
+The owner can ask for another account: with `expect` in the configuration, or with a request for a login of a
+new owner.
 
 On WeCom that account is a bot, and no login says which person is its owner. Nobody is trusted there until the
 operator has said two things, which the store remembers as well: that the bot is theirs, and who the owner is.
@@ -71,7 +74,7 @@ class CommandsOfLogin(Protocol):
 
 
 class AccountOwner:
-    """The remembered account. Each backend has its own: the ids of one say nothing about those of another."""
+    """The remembered account of one backend, and on WeCom what the operator has said of it."""
 
     def __init__(self, ctx: AccountContext, commands: CommandsOfLogin) -> None:
         self._ctx = ctx
@@ -79,16 +82,20 @@ class AccountOwner:
         self._backend_name = ctx.backend.capabilities.backend
         #: Whether the operator names the owner, since no login does.
         self.is_named_by_operator = ctx.backend.capabilities.owner_is_named
+        #: The id of the account in the store (`_id_of`); empty before the first login.
         self._stored_id = ctx.saved_state.owner_ids.get(self._backend_name, "")
-        self._id = self._stored_id
+        #: The id of the accepted account. It differs from `_stored_id` only until `accept` has stored it.
+        self._accepted_id = self._stored_id
+        #: What the operator has said, as it is stored.
         self._said = ctx.saved_state.named_owners.get(self._backend_name, NOTHING_SAID)
-        self._saying = asyncio.Lock()
+        #: Locked while the operator says something: what is checked must hold until it is stored.
+        self._said_lock = asyncio.Lock()
         self._set_trust()
 
     @property
     def is_known(self) -> bool:
         """Whether an account is remembered."""
-        return bool(self._id)
+        return bool(self._accepted_id)
 
     @property
     def _expected(self) -> Expect:
@@ -100,30 +107,34 @@ class AccountOwner:
         That is the case after an update from a version that remembered none, and after a kill between the
         first login and the commit that remembers it. Raises `StoreError`.
         """
-        if self._id:
+        if self._accepted_id:
             return
         owner = await self._ctx.backend.saved_owner()
         if owner is not None and self._id_of(owner) and not mismatched_key(self._expected, owner):
             await self._ctx.journal.commands.set_owner(self._backend_name, self._id_of(owner))
-            self._id = self._stored_id = self._id_of(owner)
+            self._stored_id = self._id_of(owner)
+            self._accepted_id = self._stored_id
             self._set_trust()
 
     def may_resume(self, owner: Owner, *, new_owner: bool) -> bool:
-        """Returns whether a saved login of this account may be used; with `new_owner` not the owner's.
+        """Returns whether a saved login of this account may be used.
 
-        A bot may stay where another person becomes its owner.
+        With `new_owner` the login of another account is wanted, and that of the remembered one may not be
+        used. A bot may stay, since it is the person behind it who changes.
         """
         if mismatched_key(self._expected, owner):
             return False
-        if not self._id or _names(self._expected, owner):
+        if not self._accepted_id or _is_expected_account(self._expected, owner):
             return True
-        if self.is_named_by_operator:
-            return new_owner or self._id_of(owner) == self._id
-        return (self._id_of(owner) == self._id) is not new_owner
+        is_same = self._id_of(owner) == self._accepted_id
+        if not new_owner:
+            return is_same
+        return self.is_named_by_operator or not is_same
 
     def is_remembered(self, owner: Owner) -> bool:
         """Returns whether this is the remembered account, so that it may renew the login."""
-        return bool(self._id) and self._id_of(owner) == self._id and not mismatched_key(self._expected, owner)
+        is_same = bool(self._accepted_id) and self._id_of(owner) == self._accepted_id
+        return is_same and not mismatched_key(self._expected, owner)
 
     async def accept(
         self,
@@ -143,47 +154,60 @@ class AccountOwner:
         Returns when that is stored; retries as long as the store fails. Raises `WrongAccount`.
         """
         self._require_allowed(owner, new_owner=new_owner)
-        owner_id, stored_id = self._id_of(owner), self._stored_id
-        is_another = bool(stored_id) and owner_id != stored_id
-        begins_anew = is_another or (bool(stored_id) and new_owner and self.is_named_by_operator)
-        said = NOTHING_SAID if begins_anew else self._said
-        said = replace(said, is_confirmed=said.is_confirmed or is_configured)
-        self._id = owner_id
-        if (owner_id, said) == (stored_id, self._said) and not begins_anew:
-            return
-        if begins_anew:
-            log.info("another account is the owner now", account=self._ctx.name)
-            forgets = is_another and self.is_named_by_operator
-            await retry_until_stored(
-                lambda: self._commands.change_owner(
-                    self._backend_name, owner_id, said, forgets_people=forgets
-                ),
-                on_store_failure,
-            )
-            if forgets:
-                self._ctx.registry.forget_everybody()
-                self._ctx.signals.people_changed.emit()
+        owner_id = self._id_of(owner)
+        self._accepted_id = owner_id
+        is_other_account = bool(self._stored_id) and owner_id != self._stored_id
+        is_other_person = bool(self._stored_id) and new_owner and self.is_named_by_operator
+        if is_other_account or is_other_person:
+            said = replace(NOTHING_SAID, is_confirmed=is_configured)
+            forgets_people = is_other_account and self.is_named_by_operator
+            await self._change_owner(owner_id, said, on_store_failure, forgets_people=forgets_people)
         else:
+            said = replace(self._said, is_confirmed=self._said.is_confirmed or is_configured)
+            if (owner_id, said) == (self._stored_id, self._said):
+                return
             await retry_until_stored(
                 lambda: self._ctx.journal.commands.set_owner(self._backend_name, owner_id, said),
                 on_store_failure,
             )
-        self._stored_id, self._said = owner_id, said
+        self._stored_id = owner_id
+        self._said = said
         self._set_trust()
 
+    async def _change_owner(
+        self,
+        owner_id: str,
+        said: NamedOwner,
+        on_store_failure: Callable[[StoreError], None],
+        *,
+        forgets_people: bool,
+    ) -> None:
+        log.info("another account is the owner now", account=self._ctx.name)
+        await retry_until_stored(
+            lambda: self._commands.change_owner(
+                self._backend_name, owner_id, said, forgets_people=forgets_people
+            ),
+            on_store_failure,
+        )
+        if forgets_people:
+            self._ctx.registry.forget_everybody()
+            self._ctx.signals.people_changed.emit()
+
     def report_refused(self, nickname: str) -> None:
-        """Publishes that another account scanned and was refused; its id is nobody's business."""
+        """Publishes that another account scanned and was refused; its id stays private."""
         self._ctx.publish_event("other_account", {"name": nickname} if nickname else {})
 
     def _require_allowed(self, owner: Owner, *, new_owner: bool) -> None:
+        """Raises `WrongAccount` with the reason for the owner, if this account may not log in."""
         language, name = self._ctx.language, owner.nickname
-        expected = self._expected
-        if key := mismatched_key(expected, owner):
+        key = mismatched_key(self._expected, owner)
+        if key:
             raise WrongAccount(bridge_text(language, "wrong_account", found=name or "?", key=key), name)
         owner_id = self._id_of(owner)
         if not owner_id:
             raise WrongAccount(bridge_text(language, "unknown_account"), name)
-        if self._id and owner_id != self._id and not (new_owner or _names(expected, owner)):
+        is_wanted = new_owner or _is_expected_account(self._expected, owner)
+        if self._accepted_id and owner_id != self._accepted_id and not is_wanted:
             raise WrongAccount(bridge_text(language, "not_the_owner", found=name or "?"), name)
 
     def _id_of(self, owner: Owner) -> str:
@@ -207,8 +231,8 @@ class AccountOwner:
     @property
     def person(self) -> Handle | None:
         """The handle of the owner; None while nobody is named. `expect` counts more than what was said."""
-        if userid := self._expected.wecom:
-            contact = self._ctx.backend.contact_of_id(userid, ChatKind.FRIEND)
+        if self._expected.wecom:
+            contact = self._ctx.backend.contact_of_id(self._expected.wecom, ChatKind.FRIEND)
             return None if contact is None else contact.handle
         return Handle(self._said.person) if self._said.person else None
 
@@ -223,20 +247,20 @@ class AccountOwner:
 
     async def confirm(self, bot_id: str) -> None:
         """Stores that this bot is the operator's. Raises `BadCommand` where it is not the one in use."""
-        async with self._saying:
+        async with self._said_lock:
             if not bot_id or bot_id != self._stored_id:
                 raise BadCommand("bad_request", "other_bot")
-            await self._say(replace(self._said, is_confirmed=True))
+            await self._store_said(replace(self._said, is_confirmed=True))
 
     async def name(self, person: Handle) -> None:
         """Stores who is the owner. Raises `BadCommand` where there is one: only a new login changes it."""
-        async with self._saying:
+        async with self._said_lock:
             if self.person is not None:
                 raise BadCommand("bad_request", "owner_named")
-            await self._say(replace(self._said, person=person))
+            await self._store_said(replace(self._said, person=person))
 
-    async def _say(self, said: NamedOwner) -> None:
-        """Raises `StoreError`; then nothing is changed."""
+    async def _store_said(self, said: NamedOwner) -> None:
+        """Stores what the operator has said. Raises `StoreError`; then nothing is changed."""
         await self._ctx.journal.commands.set_owner(self._backend_name, self._stored_id, said)
         self._said = said
         self._set_trust()
@@ -249,30 +273,31 @@ class AccountOwner:
             )
 
     def known_contacts(self) -> list[Contact]:
-        """Returns the owner, and whom the pins name by an id: they can be written to before they write.
+        """Returns the owner, and whom the pins name by an id: they can be written to before they write."""
+        ids = [pin.wecom for pin in self._ctx.settings.pins.values() if pin.wecom]
+        contacts = [self._new_contact_of(wecom_id) for wecom_id in ids]
+        if self._expected.wecom:
+            contacts.append(self._ctx.backend.contact_of_id(self._expected.wecom, ChatKind.FRIEND))
+        return [contact for contact in contacts if contact is not None]
 
-        A pin does not say whether its id is a person's or a group's. Whoever is known already has it,
-        otherwise the backend guesses by its form.
+    def _new_contact_of(self, wecom_id: str) -> Contact | None:
+        """Returns the contact that a pin names by its id; None if somebody known has this id.
+
+        A pin does not say whether its id is a person's or a group's: the backend guesses by its form.
         """
-        backend, registry = self._ctx.backend, self._ctx.registry
-        contacts: list[Contact] = []
-        for pin in self._ctx.settings.pins.values():
-            guess = backend.contact_of_id(pin.wecom) if pin.wecom else None
-            kinds = (ChatKind.FRIEND, ChatKind.GROUP) if guess is not None else ()
-            possible = [backend.contact_of_id(pin.wecom, kind) for kind in kinds]
-            known = [contact for contact in possible if contact and registry.by_handle(contact.handle)]
-            if guess is not None and not known:
-                contacts.append(guess)
-        if userid := self._expected.wecom:
-            owner = backend.contact_of_id(userid, ChatKind.FRIEND)
-            contacts += [] if owner is None else [owner]
-        return contacts
+        backend = self._ctx.backend
+        for kind in (ChatKind.FRIEND, ChatKind.GROUP):
+            contact = backend.contact_of_id(wecom_id, kind)
+            if contact is not None and self._ctx.registry.by_handle(contact.handle) is not None:
+                return None
+        return backend.contact_of_id(wecom_id)
 
 
 def mismatched_key(expected: Expect, owner: Owner) -> str:
-    """Returns the first key of `expect` that does not match, or an empty string; null keys are not checked.
+    """Returns the first key of `expect` that does not match, or an empty string; empty keys are not checked.
 
-    Only the key is for messages: its value identifies a person. `wecom` names a person, and no account.
+    Error texts show the key, and not its value, which identifies a person. `wecom` is not checked, since it
+    names a person and not an account.
     """
     checks = (
         ("uin", expected.uin, owner.uin),
@@ -282,10 +307,10 @@ def mismatched_key(expected: Expect, owner: Owner) -> str:
     return next((key for key, allowed, actual in checks if allowed and allowed != actual), "")
 
 
-def _names(expected: Expect, owner: Owner) -> bool:
-    """Returns whether `expect` names this account, which becomes the owner without any further question.
+def _is_expected_account(expected: Expect, owner: Owner) -> bool:
+    """Returns whether `expect` names this account by an id, so that it may take the place of another one.
 
-    A nickname names nobody: everybody can change their own.
+    A nickname is no such id: everybody can change their own.
     """
     has_uin = bool(expected.uin) and expected.uin == owner.uin
     return has_uin or (bool(expected.ilink) and expected.ilink == owner.handle)

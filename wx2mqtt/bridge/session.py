@@ -41,12 +41,12 @@ from wx2mqtt.bridge.owner import AccountOwner, CommandsOfLogin, WrongAccount
 from wx2mqtt.bridge.people.evidence import ContactFacts, contact_facts
 from wx2mqtt.clock import Backoff, now_ms
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, ProtocolViolation, Throttled, Unreachable
-from wx2mqtt.model import Cursor, LoginState, Needs
+from wx2mqtt.model import Cursor, LoginState, Needs, Owner
 from wx2mqtt.wechat.backend import LoggedIn
 
 log = structlog.get_logger(__name__)
 
-# The exceptions that end a login or an attempt to log in; temporary errors do not.
+# The exceptions that end a login or an attempt to log in. The temporary `RETRIED_ERRORS` end none.
 LOGIN_ENDS = (
     LoggedOut,
     LoginRenewed,
@@ -60,21 +60,22 @@ LOGIN_ENDS = (
 # After so many failures to fetch the contacts a login goes on with the stored ones.
 MAX_FETCH_ATTEMPTS = 3
 
-# The contacts are fetched again after this time if WeChat did not hand them over.
+# After those failures the contacts are fetched again every time that this has passed.
 CONTACTS_RETRY_SECONDS = 300.0
 
-# A confirmed renewal ends the old login at once. So long the session waits for the answer that says why.
+# Somebody who confirms a renewal on the phone ends the old login before the answer to the renewal is there.
+# The session waits for that answer this long.
 RENEWAL_GRACE_SECONDS = 15.0
 
 
 class LoginSession:
     """Keeps one account logged in and receives its messages (`run`).
 
-    The steps never return. An exception ends them, raised by a step or by `_run_until_request` for a request
-    from outside (`login_requests.py`):
+    Only an exception ends the steps. A step raises it, or `_run_until_request` for a request from outside
+    (`login_requests.py`):
 
     - After one of `RETRIED_ERRORS` the same is tried again after a pause, which grows.
-    - After one of `LOGIN_ENDS` comes what `_handle_end` says: the next login at once, or none until somebody
+    - After one of `LOGIN_ENDS` `_handle_end` decides: the next login follows at once, or not until somebody
       requests it. So no error can lead to a storm of logins.
     """
 
@@ -120,7 +121,8 @@ class LoginSession:
                 backoff = backoff.after_failure()
                 self.state.set_interrupted(error)
                 pause_seconds = retry_delay(error, backoff, random.random())
-                resume = attempt.resume and not self._account_login.phone_asked  # ask the phone only once
+                # A resumed login may ask for a confirmation on the phone, which must not be repeated.
+                resume = attempt.resume and not self._account_login.phone_asked
                 attempt = replace(attempt, resume=resume, pause_seconds=pause_seconds)
             except LOGIN_ENDS as end:
                 backoff = backoff.reset()
@@ -137,7 +139,7 @@ class LoginSession:
         try:
             await asyncio.wait([login_task, request_task], return_when=asyncio.FIRST_COMPLETED)
             if request_task.done():
-                async with self._receive_loop.store_lock:
+                async with self._receive_loop.store_lock:  # after the batch that is being stored
                     raise request_task.result()
             await login_task  # raises its error
         finally:
@@ -178,7 +180,6 @@ class LoginSession:
 
         Returns the next attempt.
         """
-        text = self.state.text
         match end:
             case LoginEnded() | LoginRefused():
                 await self._idle_after_end(end)
@@ -196,15 +197,15 @@ class LoginSession:
                     await self._end_login_of_owner()
             case LogoutRequested():
                 await self._ctx.backend.logout()
-                await self._idle_until_requested(LoginState.LOGGED_OUT, text("logged_out_by_request"))
+                reason = self.state.text("logged_out_by_request")
+                await self._idle_until_requested(LoginState.LOGGED_OUT, reason)
             case WrongAccount():
                 await self._ctx.backend.logout()
                 self._owner.report_refused(end.nickname)
                 await self._idle_until_requested(LoginState.REFUSED, str(end), needs=Needs.RELOGIN)
             case TooManyQrCodes():
-                await self._idle_until_requested(
-                    LoginState.LOGGED_OUT, text("too_many_codes", count=MAX_QR_CODES)
-                )
+                reason = self.state.text("too_many_codes", count=MAX_QR_CODES)
+                await self._idle_until_requested(LoginState.LOGGED_OUT, reason)
         return LoginAttempt()
 
     async def _end_login_of_owner(self) -> None:
@@ -221,7 +222,7 @@ class LoginSession:
         if isinstance(end, LoginEnded):
             await self._idle_until_requested(LoginState.LOGGED_OUT, reason)
             return
-        if self.login.state is LoginState.ONLINE:  # from there is no way to `refused`
+        if self.login.state is LoginState.ONLINE:  # `refused` does not follow from `online` directly
             self.state.set(LoginState.INTERRUPTED, reason)
         needs = Needs.RELOGIN if end.is_correctable else None
         await self._idle_until_requested(LoginState.REFUSED, reason, needs=needs)
@@ -240,16 +241,17 @@ class LoginSession:
     # Contacts
 
     async def _load_contacts(self, accepted: LoggedIn) -> asyncio.Task[None] | None:
-        """Fetches the contacts of a new login before its messages are received.
+        """Fetches the contacts of a new login before its messages are received; returns None then.
 
-        Where they are stored already, or WeChat refuses them, the returned task fetches them meanwhile.
+        If they are stored already, or WeChat does not hand them over, messages are received without them. The
+        returned task fetches them meanwhile.
         """
-        has_handles = (
+        is_stored = (
             accepted.resumed
             and accepted.login_id == self._receive_loop.login_id
             and self._ctx.registry.is_current_login(accepted.login_id)
         )
-        if not has_handles:
+        if not is_stored:
             await self._receive_loop.start_login(accepted)
             await self._store_contacts((), accepted, complete=False)  # handles of earlier logins are invalid
             if await self._fetch_contacts(accepted):
@@ -265,25 +267,20 @@ class LoginSession:
             self._requests.on_logged_out(error)
 
     async def _fetch_contacts(self, accepted: LoggedIn) -> bool:
-        """Fetches and stores all contacts; returns False if WeChat refuses them. Raises `LoggedOut`."""
+        """Fetches and stores all contacts. Raises `LoggedOut`.
+
+        Returns False after `MAX_FETCH_ATTEMPTS` failures.
+        """
         backoff = Backoff()
         for _ in range(MAX_FETCH_ATTEMPTS):
-            owner = accepted.owner
-            known = self._owner.known_contacts()
-            contacts = [contact_facts(contact, owner.handle, owner.uin) for contact in known]
-            pages = self._ctx.backend.list_contacts(self._ctx.shared.contacts_fetched.emit)
             try:
-                async with aclosing(pages):
-                    async for page in pages:
-                        # Page by page: to read thousands in the turn that compares them takes too long.
-                        contacts += [contact_facts(contact, owner.handle, owner.uin) for contact in page]
-                        self.state.on_answer()
+                contacts = await self._read_contacts(accepted.owner)
             except (Unreachable, Throttled, ProtocolViolation) as error:
                 log.warning("contacts cannot be fetched yet", problem=str(error))
                 backoff = backoff.after_failure()
                 await asyncio.sleep(backoff.wait(random.random()))
                 continue
-            await asyncio.sleep(0)  # to read the last page, and to compare thousands, takes a turn each
+            await asyncio.sleep(0)  # reading the last page and comparing thousands get a loop turn each
             await self._store_contacts(contacts, accepted, complete=True)
             stale = self._ctx.registry.remove_stale(now_ms())
             await self._inbound.apply_people(stale, self.state.on_store_failure)
@@ -291,6 +288,18 @@ class LoginSession:
             self._commands.recheck()
             return True
         return False
+
+    async def _read_contacts(self, owner: Owner) -> list[ContactFacts]:
+        """Returns all contacts of WeChat, and those of the configuration. Raises what the backend raises."""
+        configured = self._owner.known_contacts()
+        contacts = [contact_facts(contact, owner.handle, owner.uin) for contact in configured]
+        pages = self._ctx.backend.list_contacts(self._ctx.shared.contacts_fetched.emit)
+        async with aclosing(pages):
+            async for page in pages:
+                # Converted page by page: thousands at once would hold up the event loop.
+                contacts += [contact_facts(contact, owner.handle, owner.uin) for contact in page]
+                self.state.on_answer()
+        return contacts
 
     async def _store_contacts(
         self, contacts: Sequence[ContactFacts], accepted: LoggedIn, *, complete: bool
@@ -311,6 +320,6 @@ class LoginSession:
         return True
 
     def on_message_processed(self) -> None:
-        """Reports that a batch moves on, however long its messages take."""
+        """Sends a heartbeat: a batch whose messages take long is not stuck."""
         if self._requests.logged_in:
             self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
