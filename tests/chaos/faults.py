@@ -410,17 +410,19 @@ def _callback_left_out() -> None:
 def _answered_twice() -> None:
     """A question stays open after its answer."""
     from wx2mqtt.store import questions
+    from wx2mqtt.store.question_answers import is_in_time
 
-    in_time = questions.is_in_time
-    _put(questions, "is_in_time", lambda question, attempt: in_time(replace(question, closed=None), attempt))
+    _put(
+        questions, "is_in_time", lambda question, attempt: is_in_time(replace(question, closed=None), attempt)
+    )
 
 
 def _answer_of_another() -> None:
     """What is said in one chat answers the question of another one."""
-    from wx2mqtt.store.questions import _SQL, AnswerMatching
+    from wx2mqtt.store.questions import _OPEN_QUESTIONS, AnswerMatching
 
     def newest(self: Any, attempt: Any) -> Any:
-        found = self._find(_SQL["list_open"], 0, 1)
+        found = self._find(_OPEN_QUESTIONS, 0, 1)
         return found[0] if found else None
 
     _put(AnswerMatching, "_question_of", newest)

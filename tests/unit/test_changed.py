@@ -11,7 +11,7 @@ from tests.changed import changed_files, find_tests, main
 
 FILES = {
     "wx2mqtt/mqtt/payloads.py": "",
-    "wx2mqtt/store/sql/outbox.sql": "",
+    "wx2mqtt/store/sql/0001_first.sql": "",
     "deploy/grafana/alerts.yaml": "",
     "docs/en/faq.md": "",
     "tests/support/clock.py": "",
@@ -52,7 +52,7 @@ def project(tmp_path, monkeypatch):
                 "tests/unit/bridge/test_inbound.py",
             },
         ),
-        ("wx2mqtt/store/sql/outbox.sql", {"tests/unit/store"}),
+        ("wx2mqtt/store/sql/0001_first.sql", {"tests/unit/store"}),
         ("tests/support/clock.py", {"tests/unit/bridge/test_account.py"}),
         ("tests/scenarios/test_login.py", {"tests/scenarios/test_login.py"}),
         ("tests/scenarios/test_removed.py", set()),

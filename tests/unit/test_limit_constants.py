@@ -33,7 +33,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("mqtt.packets:MAX_STRING_BYTES", "mqtt.packets:MAX_PACKET_ID"),
             *("mqtt.paho_codec:MAX_RECEIVE_MAXIMUM", "store.queries:_MAX_SQLITE_INTEGER"),
             "store.owner:_MAX_LINKS",
-            *("store.commands:_MAX_ROW_ID", "setup.questions:MAX_PORT", "external.url_fetch:MAX_PORT"),
+            *("store.stored_commands:_MAX_ROW_ID", "setup.questions:MAX_PORT", "external.url_fetch:MAX_PORT"),
         }
     ),
     "what the bridge writes itself, of texts that are bounded already": frozenset(

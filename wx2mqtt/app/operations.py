@@ -23,10 +23,10 @@ from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import Json, Result, Status
 from wx2mqtt.mqtt.topics import Topics, is_config_topic
+from wx2mqtt.store.account_removal import AccountRemoval
 from wx2mqtt.store.command_records import CommandRow, CommandState
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
-from wx2mqtt.store.retention import AccountRemoval
 
 if TYPE_CHECKING:
     from wx2mqtt.app.cluster_node import ClusterNode

@@ -16,8 +16,8 @@ from wx2mqtt.buttons import MAX_ANSWER_CHARACTERS, answer_form
 from wx2mqtt.model import Json, Kind, Message
 from wx2mqtt.mqtt.payloads import event_body
 from wx2mqtt.store.person_records import Person
+from wx2mqtt.store.question_answers import BUTTON_EVENT
 from wx2mqtt.store.question_records import AnswerAttempt
-from wx2mqtt.store.questions import BUTTON_EVENT
 from wx2mqtt.values import frozen
 
 # The id of a card: the key of its command, and which attempt has sent it.

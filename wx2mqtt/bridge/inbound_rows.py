@@ -34,8 +34,8 @@ from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
 from wx2mqtt.mqtt.topics import TEXT_TYPE
 from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.person_records import Person
+from wx2mqtt.store.question_answers import BUTTON_EVENT
 from wx2mqtt.store.question_records import AnswerAttempt, NewPress
-from wx2mqtt.store.questions import BUTTON_EVENT
 from wx2mqtt.store.records import NewEvent, NewMedia, NewMessage, NewPublication
 
 log = structlog.get_logger(__name__)

@@ -20,7 +20,7 @@ from wx2mqtt.cluster.observation import SILENT_SECONDS, InstanceRow, Snapshot
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.postgresql import LOCK_NAMESPACE, PostgresqlListener
-from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.queries import Statement
 from wx2mqtt.values import frozen
 
 INSTANCE_NAMESPACE: Final = LOCK_NAMESPACE + 1
@@ -33,10 +33,6 @@ _DIGEST_CHARACTERS = 12
 
 # Keys that a warning names; the others are counted.
 NAMED_KEYS = 5
-
-_SQL = load_queries("cluster")
-FORGET = _SQL["forget"]
-RELEASE = _SQL["release"]
 
 
 @frozen
@@ -119,7 +115,7 @@ def account_keys(accounts: Sequence[str], file: str) -> dict[str, int]:
 
 def try_lock(connection: Connection, namespace: int, key: int) -> bool:
     """Takes a lock, unless somebody else has it."""
-    (is_taken,) = connection.execute(_SQL["lock"], (namespace, key)).fetchone()
+    (is_taken,) = connection.execute(_TRY_LOCK, (namespace, key)).fetchone()
     return bool(is_taken)
 
 
@@ -130,13 +126,13 @@ def try_lock_accounts(connection: Connection, keys: Mapping[str, int]) -> list[s
 
 def unlock_account(connection: Connection, key: int) -> None:
     """Gives a lock up, and notifies all instances."""
-    connection.execute(_SQL["unlock"], (LOCK_NAMESPACE, key))
-    connection.execute(_SQL["notify"], (CHANNEL, ""))
+    connection.execute(_UNLOCK, (LOCK_NAMESPACE, key))
+    connection.execute(_NOTIFY, (CHANNEL, ""))
 
 
 def register(connection: Connection, identity: InstanceIdentity, *, is_leaving: bool) -> None:
     """Stores the row of an instance, in place of an older one of the same name; a drain goes on."""
-    (is_drained,) = connection.execute(_SQL["is_drained"], (identity.name,)).fetchone()
+    (is_drained,) = connection.execute(_IS_DRAINED, (identity.name,)).fetchone()
     values = (
         identity.name,
         identity.url,
@@ -148,50 +144,48 @@ def register(connection: Connection, identity: InstanceIdentity, *, is_leaving: 
         is_leaving or is_drained,
         " ".join(identity.keys),
     )
-    connection.execute(_SQL["register"], values)
-    connection.execute(_SQL["notify"], (CHANNEL, ""))
+    connection.execute(_REGISTER, values)
+    connection.execute(_NOTIFY, (CHANNEL, ""))
 
 
 def beat(connection: Connection, name: str) -> bool:
     """Stores a heartbeat; returns False if the row is gone."""
-    return connection.execute(_SQL["beat"], (name,)).rowcount == 1
+    return connection.execute(_BEAT, (name,)).rowcount == 1
 
 
 def set_draining(connection: Connection, name: str, *, is_draining: bool) -> None:
     """Lets an instance take no accounts, or take some again, until its row is gone."""
-    connection.execute(_SQL["set_draining"], (name, is_draining))
-    connection.execute(_SQL["notify"], (CHANNEL, ""))
+    connection.execute(_SET_DRAINING, (name, is_draining))
+    connection.execute(_NOTIFY, (CHANNEL, ""))
 
 
 def set_drained(connection: Connection, name: str, *, is_drained: bool) -> None:
     """Lets an instance take no accounts, or take some again, however often it is started meanwhile."""
-    connection.execute(_SQL["drain"] if is_drained else _SQL["end_drain"], (name,))
+    connection.execute(_ADD_DRAIN if is_drained else _END_DRAIN, (name,))
     set_draining(connection, name, is_draining=is_drained)
 
 
 def leave(connection: Connection, name: str) -> None:
     """Deletes the row of an instance that has given up its accounts."""
-    connection.execute(_SQL["leave"], (name,))
-    connection.execute(_SQL["notify"], (CHANNEL, ""))
+    connection.execute(_LEAVE, (name,))
+    connection.execute(_NOTIFY, (CHANNEL, ""))
 
 
 def instances_without_key(connection: Connection, key_id: str) -> list[str]:
     """Returns the live instances that do not have a key of saved logins."""
     values = (key_id, SILENT_SECONDS, INSTANCE_NAMESPACE)
-    return [name for (name,) in connection.execute(_SQL["instances_without_key"], values)]
+    return [name for (name,) in connection.execute(_INSTANCES_WITHOUT_KEY, values)]
 
 
 def record_taken(connection: Connection, names: Sequence[str], instance: str) -> list[str]:
     """Stores who runs accounts now; returns those that another instance ran and did not give up in order."""
     failovers = []
     for name in names:
-        previous = connection.execute(_SQL["previous_owner"], (name,)).fetchone()
+        previous = connection.execute(_PREVIOUS_OWNER, (name,)).fetchone()
         if previous is not None and previous[0] != instance and not previous[1]:
             failovers.append(name)
-        connection.execute(_SQL["take"], (name, instance))
-    connection.execute(
-        _SQL["notify"], (CHANNEL, "")
-    )  # so that a previous owner looks whether it has its session
+        connection.execute(_STORE_OWNER, (name, instance))
+    connection.execute(_NOTIFY, (CHANNEL, ""))  # so that a previous owner looks whether it has its session
     return failovers
 
 
@@ -200,7 +194,7 @@ def record_taken(connection: Connection, names: Sequence[str], instance: str) ->
 
 async def read_snapshot(listener: PostgresqlListener) -> Snapshot:
     """Returns the rows of all instances and the locks of all accounts."""
-    ((locks, instances),) = await listener.fetch(_SQL["snapshot"], (LOCK_NAMESPACE, INSTANCE_NAMESPACE))
+    ((locks, instances),) = await listener.fetch(_SNAPSHOT, (LOCK_NAMESPACE, INSTANCE_NAMESPACE))
     return Snapshot(
         instances=tuple(InstanceRow(**row) for row in instances),
         lock_holders=dict(locks),
@@ -210,9 +204,99 @@ async def read_snapshot(listener: PostgresqlListener) -> Snapshot:
 async def end_session(listener: PostgresqlListener, row: InstanceRow) -> bool:
     """Ends the session of an instance whose heartbeat is still the same; returns whether it did."""
     values = (row.name, row.pid, row.heartbeat, INSTANCE_NAMESPACE)
-    return bool(await listener.fetch(_SQL["end_session"], values))
+    return bool(await listener.fetch(_END_SESSION, values))
 
 
 async def read_differences(listener: PostgresqlListener, name: str, other: str) -> tuple[str, ...]:
     """Returns keys of the configuration in which two instances differ."""
-    return tuple(key for (key,) in await listener.fetch(_SQL["differences"], (name, other)))
+    return tuple(key for (key,) in await listener.fetch(_DIFFERENCES, (name, other)))
+
+
+# Statements
+
+_TRY_LOCK = Statement("SELECT pg_try_advisory_lock(?1::int, ?2::int)")
+
+_UNLOCK = Statement("SELECT pg_advisory_unlock(?1::int, ?2::int)")
+
+_NOTIFY = Statement("SELECT pg_notify(?1, ?2)")
+
+_IS_DRAINED = Statement("SELECT EXISTS (SELECT 1 FROM drained WHERE instance = ?1)")
+
+_REGISTER = Statement("""
+    INSERT INTO instance
+        (name, pid, url, version, max_accounts, configuration, settings, lock_key, draining, keys)
+    VALUES (?1, pg_backend_pid(), ?2, ?3, ?4, ?5, ?6::text::jsonb, ?7, ?8, ?9)
+    ON CONFLICT (name) DO UPDATE SET
+        pid = excluded.pid, url = excluded.url, version = excluded.version,
+        max_accounts = excluded.max_accounts,
+        configuration = excluded.configuration, settings = excluded.settings, draining = excluded.draining,
+        keys = excluded.keys, started = excluded.started, heartbeat = excluded.heartbeat,
+        server_started = excluded.server_started
+""")
+
+_BEAT = Statement("""
+    UPDATE instance SET heartbeat = clock_timestamp() WHERE name = ?1 AND pid = pg_backend_pid()
+""")
+
+_SET_DRAINING = Statement("UPDATE instance SET draining = ?2 WHERE name = ?1")
+
+_ADD_DRAIN = Statement("INSERT INTO drained (instance) VALUES (?1) ON CONFLICT DO NOTHING")
+
+_END_DRAIN = Statement("DELETE FROM drained WHERE instance = ?1")
+
+_LEAVE = Statement("DELETE FROM instance WHERE name = ?1 AND pid = pg_backend_pid()")
+
+_INSTANCES_WITHOUT_KEY = Statement("""
+    SELECT name FROM instance WHERE ?1 <> ALL (string_to_array(keys, ' ')) AND (
+        clock_timestamp() - heartbeat < make_interval(secs => ?2) OR (pid, lock_key) IN
+            (SELECT pid, objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = ?3))
+    ORDER BY name
+""")
+
+_PREVIOUS_OWNER = Statement("SELECT instance, released IS NOT NULL FROM ownership WHERE account = ?1")
+
+_STORE_OWNER = Statement("""
+    INSERT INTO ownership (account, instance) VALUES (?1, ?2)
+    ON CONFLICT (account) DO UPDATE SET
+        instance = excluded.instance, since = excluded.since, released = NULL
+""")
+
+_SNAPSHOT = Statement("""
+    WITH held AS MATERIALIZED (
+        SELECT classid::bigint AS space, objid::bigint AS key, pid FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND classid::bigint IN (?1, ?2)
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    )
+    SELECT
+        (SELECT coalesce(json_agg(json_build_array(key, pid)), '[]') FROM held WHERE space = ?1),
+        (SELECT coalesce(json_agg(json_build_object(
+            'name', name, 'pid', pid, 'heartbeat', heartbeat::text,
+            'has_session', (?2::bigint, lock_key, pid) IN (SELECT space, key, held.pid FROM held),
+            'age', extract(epoch FROM clock_timestamp() - heartbeat),
+            'is_of_this_server', server_started = pg_postmaster_start_time(),
+            'version', version, 'url', url, 'max_accounts', max_accounts, 'is_draining', draining <> 0,
+            'configuration', configuration) ORDER BY name), '[]') FROM instance)
+""")
+
+_END_SESSION = Statement("""
+    SELECT pg_terminate_backend(pid) FROM instance
+    WHERE name = ?1 AND pid = ?2 AND heartbeat = ?3::timestamptz
+        AND server_started = pg_postmaster_start_time()
+        AND (pid, lock_key) IN
+            (SELECT pid, objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = ?4)
+""")
+
+# Digests of different keys of saved logins cannot be compared.
+_DIFFERENCES = Statement("""
+    SELECT key FROM jsonb_each_text((SELECT settings FROM instance WHERE name = ?1)) AS own (key, mine)
+    FULL JOIN jsonb_each_text((SELECT settings FROM instance WHERE name = ?2)) AS other (key, theirs)
+        USING (key)
+    WHERE mine IS DISTINCT FROM theirs AND split_part((SELECT keys FROM instance WHERE name = ?1), ' ', 1)
+        = split_part((SELECT keys FROM instance WHERE name = ?2), ' ', 1)
+    ORDER BY key LIMIT 100
+""")
+
+# The row of an instance that has been gone for long.
+FORGET = Statement("DELETE FROM instance WHERE name = ?1 AND pid = ?2 AND heartbeat = ?3::timestamptz")
+
+RELEASE = Statement("UPDATE ownership SET released = clock_timestamp() WHERE account = ?1 AND instance = ?2")

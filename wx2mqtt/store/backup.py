@@ -41,12 +41,11 @@ from wx2mqtt.store.folder import (
     start_replacement,
     store_parts,
 )
-from wx2mqtt.store.queries import blob_from_text, load_queries
+from wx2mqtt.store.queries import Statement, blob_from_text
 from wx2mqtt.store.restored import NO_CONFIGURATION, RestoreRules, take_trust_away
 from wx2mqtt.store.sqlite_database import has_own_schema, newest_version
 from wx2mqtt.values import frozen
 
-_SQL = load_queries("backup")
 _FIRST_VERSION_WITH_FILES = 2  # of the store: older commands have no files
 # The columns with JSON, of which older stores have some only.
 _JSON_COLUMNS = {
@@ -121,7 +120,7 @@ def create_backup(path: Path, out: IO[bytes], work: Path, *, media: bool) -> Bac
 def record_backup(path: Path, made: int) -> None:
     """Stores when the last backup of the store at `path` was made (ms). Raises `StoreError`."""
     with _locked_unless_in_use(path), _connect(path / DATABASE_NAME) as database:
-        database.execute(_SQL["set_last_backup"], (str(made),))
+        database.execute(SET_LAST_BACKUP, (str(made),))
 
 
 @contextmanager
@@ -282,9 +281,9 @@ def start_new_stream(path: Path, *, other_store_active: bool) -> str:
     stream = new_stream_id()
     with _connect(path) as copy, copy:
         copy.execute("BEGIN IMMEDIATE")
-        copy.execute(_SQL["set_stream"], (stream,))
+        copy.execute(_SET_STREAM, (stream,))
         if other_store_active:
-            copy.execute(_SQL["mark_waiting_uncertain"])
+            copy.execute(_MARK_WAITING_UNCERTAIN)
     return stream
 
 
@@ -303,12 +302,49 @@ def _read_snapshot(copy: sqlite3.Connection) -> StoreSnapshot:
     version: int = copy.execute("PRAGMA user_version").fetchone()[0]
     unsent: list[Blob | None] = []
     if version >= _FIRST_VERSION_WITH_FILES:
-        unsent = [blob_from_text(text) for (text,) in copy.execute(_SQL["unsent_files"])]
-    stream = copy.execute(_SQL["stream"]).fetchone()
+        unsent = [blob_from_text(text) for (text,) in copy.execute(_UNSENT_FILES)]
+    stream = copy.execute(_READ_STREAM).fetchone()
     return StoreSnapshot(
         version=version,
         stream=stream[0] if stream else "",
-        accounts=tuple(name for (name,) in copy.execute(_SQL["accounts"])),
-        messages=copy.execute(_SQL["message_count"]).fetchone()[0],
+        accounts=tuple(name for (name,) in copy.execute(_ACCOUNTS)),
+        messages=copy.execute(_MESSAGE_COUNT).fetchone()[0],
         unsent=tuple(blob for blob in unsent if blob is not None),
     )
+
+
+# Statements
+
+# When a backup of this store was written last, in milliseconds.
+SET_LAST_BACKUP = Statement("""
+    INSERT INTO meta (name, value) VALUES ('last_backup', ?)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value
+""")
+
+# Replaces the stream id: the store may give a seq again that consumers saw on messages which it does not
+# contain.
+_SET_STREAM = Statement("""
+    INSERT INTO meta (name, value) VALUES ('stream', ?)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value
+""")
+
+# The bridge that ran on after the backup may have sent these commands; to send twice is worse than to ask
+# the owner. Two unanswered attempts end a command. Its echo may still arrive, so one attempt is counted as
+# made.
+_MARK_WAITING_UNCERTAIN = Statement("""
+    UPDATE command SET
+        open = 0,
+        unknown = CASE WHEN unknown > 2 THEN unknown ELSE 2 END,
+        attempts = attempts + 1,
+        duplicate_possible = 1
+    WHERE status IS NULL
+""")
+
+# Files that commands have still to send.
+_UNSENT_FILES = Statement("SELECT DISTINCT blob FROM command WHERE status IS NULL AND blob IS NOT NULL")
+
+_READ_STREAM = Statement("SELECT value FROM meta WHERE name = 'stream'")
+
+_ACCOUNTS = Statement("SELECT name FROM account ORDER BY name")
+
+_MESSAGE_COUNT = Statement("SELECT count(*) FROM publication WHERE seq IS NOT NULL")

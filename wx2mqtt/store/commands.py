@@ -6,44 +6,28 @@ written; one that is still open at start means that the outcome of the attempt i
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
-from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
+from wx2mqtt.model import Blob, Result, SendKey, Status
+from wx2mqtt.store.command_acceptance import CommandAcceptance
 from wx2mqtt.store.command_records import (
     LOST_PART,
-    AcceptOutcome,
     AcceptResult,
     CommandRow,
     CommandState,
     NewCommand,
-    Recipient,
-    command_row,
-    command_values,
-    new_row,
-    replies_text,
     result_text,
 )
-from wx2mqtt.store.database import Connection, json_list
-from wx2mqtt.store.outbox import AccountRows, JournalPart
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.people import forget_people
-from wx2mqtt.store.queries import blob_to_text, insert_rows, load_queries, storable_text
+from wx2mqtt.store.queries import Statement, blob_to_text, storable_text
 from wx2mqtt.store.question_records import NewQuestion
 from wx2mqtt.store.questions import end_question, give_up_questions, open_question, take_question_back
 from wx2mqtt.store.records import NOTHING_SAID, NamedOwner, NewPublication, OutboxBatch, read_owners
-
-_SQL = load_queries("commands")
-_MAX_ROW_ID = 2**63 - 1
-_PAGE_STATEMENTS: Mapping[CommandState | None, str] = {
-    None: _SQL["newest"],
-    CommandState.WAITING: _SQL["newest_waiting"],
-    CommandState.FINISHED: _SQL["newest_finished"],
-}
-
+from wx2mqtt.store.stored_commands import StoredCommands, find_command, read_commands
 
 # Returns the result of a waiting command that is not to be sent, and the publications of that.
 FinishWaiting = Callable[[CommandRow], tuple[Result, Sequence[NewPublication]]]
@@ -56,7 +40,7 @@ class AlreadyFinished(Wx2MqttError):
     """
 
 
-class JournaledCommands(JournalPart):
+class JournaledCommands(StoredCommands):
     """The commands of one account. A method that takes publications returns their rows."""
 
     async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
@@ -64,15 +48,13 @@ class JournaledCommands(JournalPart):
 
         `AcceptOutcome` says what becomes of each. A new command with `starts` begins as by `begin_attempt`.
         """
-        accepted = await self._database.write("accept", lambda db: _Acceptance(db, self._rows).accept(new))
+        accepted = await self._database.write(
+            "accept", lambda db: CommandAcceptance(db, self._rows).accept(new)
+        )
         for command in new:
             if command.blob is not None:
                 self._rows.on_referenced(command.blob)
         return accepted
-
-    async def list_due(self, limit: int, skip: Collection[Recipient] = ()) -> list[CommandRow]:
-        """Returns waiting commands in order, without those to the recipients `skip`."""
-        return await self._read(_SQL["due"], json_list(skip), limit)
 
     async def begin_attempt(self, row_id: int, question: NewQuestion | None = None) -> None:
         """Begins an attempt at a command, or at the combined message that it leads.
@@ -81,7 +63,7 @@ class JournaledCommands(JournalPart):
         """
 
         def job(connection: Connection) -> None:
-            self._change_row(connection, _SQL["start_attempt"], row_id)
+            self._change_row(connection, _START_ATTEMPT, row_id)
             if question is not None:
                 open_question(connection, self._rows, row_id, question)
 
@@ -99,9 +81,9 @@ class JournaledCommands(JournalPart):
             if heading is not None:
                 members.insert(0, self._accept_own(connection, heading).id)
             for position, row_id in enumerate(members):
-                self._change_row(connection, _SQL["add_to_bundle"], row_id, members[0], position)
-            self._change_row(connection, _SQL["start_attempt"], members[0])
-            return _rows(connection, _SQL["bundle"], self._account, members[0])
+                self._change_row(connection, _ADD_TO_BUNDLE, row_id, members[0], position)
+            self._change_row(connection, _START_ATTEMPT, members[0])
+            return read_commands(connection, _BUNDLE_MEMBERS, self._account, members[0])
 
         return await self._database.write("bundle", job)
 
@@ -115,9 +97,9 @@ class JournaledCommands(JournalPart):
         """
 
         def job(connection: Connection) -> None:
-            self._change_row(connection, _SQL["mark_not_delivered"], row_id)
+            self._change_row(connection, _MARK_NOT_DELIVERED, row_id)
             if is_heading:
-                connection.execute(_SQL["remove_heading"], (self._account, row_id))
+                connection.execute(_REMOVE_HEADING, (self._account, row_id))
             if is_question:
                 take_question_back(connection, self._rows, row_id)
 
@@ -125,7 +107,7 @@ class JournaledCommands(JournalPart):
 
     async def end_unanswered(self, row_id: int) -> None:
         """Ends an attempt, also one at a combined message, whose request was written and got no answer."""
-        await self._change("doubt", _SQL["mark_uncertain"], row_id)
+        await self._change("doubt", _MARK_UNCERTAIN, row_id)
 
     async def finish(
         self,
@@ -151,7 +133,7 @@ class JournaledCommands(JournalPart):
             if is_question:
                 end_question(connection, self._rows, row_id, result)
             if next_row_id is not None:
-                self._change_row(connection, _SQL["start_attempt"], next_row_id)
+                self._change_row(connection, _START_ATTEMPT, next_row_id)
             return stored
 
         return await self._database.write("finish", job)
@@ -163,7 +145,7 @@ class JournaledCommands(JournalPart):
 
         def job(connection: Connection) -> OutboxBatch:
             values = ((self._account, row_id, why, expires) for row_id, why, expires in rows)
-            connection.executemany(_SQL["hold"], values)
+            connection.executemany(_WAIT_FOR_WINDOW, values)
             return self._rows.enqueue(connection, publications)
 
         return await self._database.write("hold", job)
@@ -171,14 +153,14 @@ class JournaledCommands(JournalPart):
     async def end_part_sent(self, row_id: int, message_id: str) -> None:
         """Stores that the next part of a text was sent, with an id or none. Raises `AlreadyFinished`."""
         part_id = f"{message_id} " if message_id else ""
-        await self._change("part_sent", _SQL["mark_part_sent"], row_id, part_id)
+        await self._change("part_sent", _MARK_PART_SENT, row_id, part_id)
 
     async def end_part_lost(self, row_id: int, *, is_uncertain: bool) -> None:
         """Stores that the next part of a caption is not tried again, though it perhaps did not arrive.
 
         Raises `AlreadyFinished`.
         """
-        await self._change("part_lost", _SQL["mark_part_lost"], row_id, f"{LOST_PART} ", int(is_uncertain))
+        await self._change("part_lost", _MARK_PART_LOST, row_id, f"{LOST_PART} ", int(is_uncertain))
 
     async def set_fallback_states(self, states: Mapping[int, str]) -> dict[int, str]:
         """Stores states of the fallback by row id, `begun` before anything is sent; one that has ended stays.
@@ -189,99 +171,26 @@ class JournaledCommands(JournalPart):
         def job(connection: Connection) -> dict[int, str]:
             before: dict[int, str] = {}
             for row_id, state in states.items():
-                row = connection.execute(_SQL["fallback"], (self._account, row_id)).fetchone()
-                if connection.execute(_SQL["set_fallback"], (self._account, row_id, state)).rowcount:
+                row = connection.execute(_READ_FALLBACK_STATE, (self._account, row_id)).fetchone()
+                if connection.execute(_SET_FALLBACK_STATE, (self._account, row_id, state)).rowcount:
                     before[row_id] = str(row[0])
             return before
 
         return await self._database.write("fallback", job)
 
-    async def list_urgent(self) -> list[CommandRow]:
-        """Returns waiting commands that may go out by the fallback service."""
-        return await self._read(_SQL["urgent"])
-
-    async def count_waiting_of(self, sender: str) -> int:
-        """Returns how many commands of a program that sends over HTTP have no result yet."""
-        ((count,),) = await self._fetch(_SQL["count_waiting_of"], sender)
-        return int(count)
-
-    async def list_with_content(self, sender: str, content: str, since: int) -> list[CommandRow]:
-        """Returns the commands of a webhook, accepted after `since` (ms), the newest first."""
-        return await self._read(_SQL["with_content"], since, sender, content)
-
-    async def last_command_for(self, person: PersonId, level: str) -> int | None:
-        """Returns when somebody's last command to a person was accepted; `level` is their topic name."""
-        rows = await self._fetch(_SQL["last_for"], person, storable_text(level))
-        return int(rows[0][0]) if rows else None
-
-    async def last_result_codes(self, count: int) -> list[str]:
-        """Returns the result codes of the commands that were sent last, the newest first."""
-        rows = await self._fetch(_SQL["newest_results"], count)
-        return [str(json.loads(text)["code"]) for (text,) in rows]
-
     async def attach_file(self, row_id: int, blob: Blob) -> None:
         """Attaches the file that a command had to fetch by URL. Raises `AlreadyFinished`."""
-        await self._change("attach", _SQL["attach_file"], row_id, blob.sha256, blob_to_text(blob))
+        await self._change("attach", _ATTACH_FILE, row_id, blob.sha256, blob_to_text(blob))
         self._rows.on_referenced(blob)
 
     async def recover_attempts(self) -> list[CommandRow]:
         """At start: makes interrupted attempts uncertain; returns all commands with an uncertain attempt."""
 
         def job(connection: Connection) -> list[CommandRow]:
-            connection.execute(_SQL["recover_attempts"], (self._account,))
-            return _rows(connection, _SQL["in_doubt"], self._account)
+            connection.execute(_RECOVER_ATTEMPTS, (self._account,))
+            return read_commands(connection, _IN_DOUBT, self._account)
 
         return await self._database.write("recover", job)
-
-    async def list_unanswered(self, since: int) -> list[CommandRow]:
-        """Returns commands with an unanswered attempt: waiting, or finished after `since` (ms).
-
-        Among them are those whose caption perhaps did not arrive, before their file.
-        """
-        rows = await self._read(_SQL["unanswered"], since)
-        return [row for row in rows if row.unanswered or row.parts_lost]
-
-    async def list_attempted(self, since: int) -> list[CommandRow]:
-        """Returns commands with an attempt: waiting, or finished after `since` (ms)."""
-        return await self._read(_SQL["attempted"], since)
-
-    async def is_sent_message(self, message_id: str) -> bool:
-        """Returns whether WeChat gave this id to the message of a command."""
-        return bool(await self._fetch(_SQL["is_sent_message"], message_id))
-
-    async def sent_message_target(self, message_id: str) -> tuple[str, int] | None:
-        """Returns the recipient's topic name and the time (ms) of an own message; None if it is unknown."""
-        sent = await self._fetch(_SQL["sent_command"], storable_text(message_id))
-        if sent:
-            command, settled = sent[0]
-            return str(json.loads(command)["user"]), int(settled)
-        for user, time, payload in await self._fetch(_SQL["message_by_key"], storable_text(message_id)):
-            if (json.loads(payload).get("sender") or {}).get("self"):
-                return str(user), int(time)
-        return None
-
-    async def get(self, command_id: str) -> CommandRow | None:
-        rows = await self._read(_SQL["by_id"], storable_text(command_id))
-        return rows[0] if rows else None
-
-    async def list_page(
-        self, state: CommandState | str | None = None, limit: int = 100, before: int = _MAX_ROW_ID
-    ) -> list[CommandRow]:
-        """Returns a page of commands, the newest first, with row ids below `before`; of one state, or all."""
-        statement = _PAGE_STATEMENTS[None if state is None else CommandState(state)]
-        return await self._read(statement, before, limit)
-
-    async def list_unsent(self, limit: int) -> list[CommandRow]:
-        """Returns commands that ended in anything but `sent`, those that ended last first."""
-        return await self._read(_SQL["newest_unsent"], limit)
-
-    async def list_failing_users(self, since: int, limit: int) -> list[tuple[str, int]]:
-        """Returns the users whose last command that ended after `since` (ms) was not sent, and when.
-
-        Those that failed last, in this order. Texts of the bridge's own do not count.
-        """
-        rows = await self._fetch(_SQL["failing_users"], since, limit)
-        return [(str(user), int(failed_at)) for user, failed_at in rows]
 
     async def retry(self, command_id: str, now: int, key: SendKey) -> CommandRow:
         """Accepts once more a finished command that was not sent, as `<id>~1`, `~2`, …
@@ -338,8 +247,8 @@ class JournaledCommands(JournalPart):
                 forget_people(connection, self._account)
             finished: list[CommandRow] = []
             publications: list[NewPublication] = []
-            for (row_id,) in connection.execute(_SQL["waiting_ids"], (self._account,)).fetchall():
-                (row,) = _rows(connection, _SQL["by_row_id"], self._account, row_id)
+            for (row_id,) in connection.execute(_WAITING_IDS, (self._account,)).fetchall():
+                (row,) = read_commands(connection, _BY_ROW_ID, self._account, row_id)
                 result, more = finish(row)
                 self._finish(connection, row.id, result, ())
                 publications += more
@@ -349,12 +258,9 @@ class JournaledCommands(JournalPart):
         return await self._database.write("change_owner", job)
 
     def _set_owner(self, connection: Connection, backend: str, owner_id: str, named: NamedOwner) -> None:
-        (stored,) = connection.execute(_SQL["owner"], (self._account,)).fetchone()
+        (stored,) = connection.execute(_READ_OWNERS, (self._account,)).fetchone()
         owners = read_owners(stored).with_owner(backend, owner_id, named)
-        connection.execute(_SQL["set_owner"], (self._account, storable_text(owners.to_json())))
-
-    async def _read(self, statement: str, *arguments: object) -> list[CommandRow]:
-        return await self._database.read(lambda db: _rows(db, statement, self._account, *arguments))
+        connection.execute(_SET_OWNERS, (self._account, storable_text(owners.to_json())))
 
     async def _change(self, commit_point: str, statement: str, row_id: int, *values: object) -> None:
         """Changes a waiting command in a commit of its own. Raises `AlreadyFinished`."""
@@ -368,14 +274,14 @@ class JournaledCommands(JournalPart):
         self, connection: Connection, row_id: int, result: Result, publications: Iterable[NewPublication]
     ) -> OutboxBatch:
         values = (self._rows.now(), str(result.status), result.message_id, result_text(result))
-        self._change_row(connection, _SQL["finish"], row_id, *values)
+        self._change_row(connection, _FINISH, row_id, *values)
         return self._rows.enqueue(connection, publications)
 
     def _require_command(self, connection: Connection, command_id: str) -> CommandRow:
-        rows = _rows(connection, _SQL["by_id"], self._account, storable_text(command_id))
-        if not rows:
+        row = find_command(connection, self._account, command_id)
+        if row is None:
             raise BadCommand("bad_request", "command_unknown", id=command_id)
-        return rows[0]
+        return row
 
     def _retry(self, connection: Connection, command_id: str, now: int, key: SendKey) -> CommandRow:
         row = self._require_command(connection, command_id)
@@ -387,7 +293,7 @@ class JournaledCommands(JournalPart):
             raise BadCommand("bad_request", "command_fallback", id=command_id, account=row.fallback_of)
         for number in count(1):
             new_id = f"{command_id}~{number}"
-            if not _rows(connection, _SQL["by_id"], self._account, storable_text(new_id)):
+            if find_command(connection, self._account, new_id) is None:
                 break
         new = NewCommand(
             command=replace(row.command, id=new_id, remarks=()),
@@ -406,83 +312,103 @@ class JournaledCommands(JournalPart):
 
     def _accept_own(self, connection: Connection, new: NewCommand) -> CommandRow:
         """Accepts a command whose id is new."""
-        (accepted,) = _Acceptance(connection, self._rows).accept([new])
+        (accepted,) = CommandAcceptance(connection, self._rows).accept([new])
         assert accepted.row is not None
         return accepted.row
 
 
-class _Acceptance:
-    """Accepts the commands of one commit. Runs inside of a write job.
+# Statements
 
-    1. a delivery that the broker repeats finds its row
-    2. a command whose id is known is a repeat, or uses the id again
-    3. any other one gets a row, and with a result its publications
+# Marks an attempt at the command ?2, or at the bundle that it leads.
+_START_ATTEMPT = Statement("""
+    UPDATE command SET open = 1, attempts = attempts + 1
+    WHERE id IN (SELECT ?2 UNION ALL SELECT id FROM command WHERE account = ?1 AND bundle = ?2)
+        AND account = ?1 AND status IS NULL
+""")
 
-    New rows are collected and inserted together: at the end, or before a statement that must see them.
-    """
+# Makes a command the one at position ?4 of the bundle that ?3 leads.
+_ADD_TO_BUNDLE = Statement("""
+    UPDATE command SET bundle = ?3, bundle_position = ?4
+    WHERE account = ?1 AND id = ?2 AND bundle IS NULL AND status IS NULL
+""")
 
-    def __init__(self, connection: Connection, rows: AccountRows) -> None:
-        self._connection = connection
-        self._account = rows.account
-        self._enqueue = partial(rows.enqueue, connection)
-        self._now = rows.now()
-        self._new_ids: Iterator[int] = iter(())
-        self._known: dict[str, CommandRow] = {}
-        self._collected: list[tuple[object, ...]] = []
+# The commands of the bundle that ?2 leads, in the order of its text.
+_BUNDLE_MEMBERS = Statement("""
+    SELECT * FROM command WHERE account = ?1 AND bundle = ?2 AND status IS NULL ORDER BY bundle_position
+""")
 
-    def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
-        """Returns the outcome of each command; all rows are inserted when this returns."""
-        new_ids = self._connection.execute(_SQL["new_ids"], (len(new),)).fetchall()
-        self._new_ids = (row_id for (row_id,) in new_ids)
-        ids = json_list(storable_text(command.command_id) for command in new)
-        self._known.update((row.command_id, row) for row in self._read(_SQL["by_ids"], ids))
-        accepted = [self._accept_one(command) for command in new]
-        self._insert_collected()
-        return [
-            replace(result, outbox=self._enqueue(command.publications))
-            if result.outcome is AcceptOutcome.NEW and command.publications
-            else result
-            for command, result in zip(new, accepted, strict=True)
-        ]
+# A bundle of which no attempt is in doubt is given up: its commands wait on their own again.
+_MARK_NOT_DELIVERED = Statement("""
+    UPDATE command SET
+        open = 0,
+        bundle = CASE WHEN unknown > 0 THEN bundle END,
+        bundle_position = CASE WHEN unknown > 0 THEN bundle_position ELSE 0 END
+    WHERE id IN (SELECT ?2 UNION ALL SELECT id FROM command WHERE account = ?1 AND bundle = ?2)
+        AND account = ?1 AND status IS NULL
+""")
 
-    def _accept_one(self, new: NewCommand) -> AcceptResult:
-        redelivery = new.delivery if new.delivery and new.delivery.dup else None
-        if redelivery:
-            self._insert_collected()
-            content = (redelivery.broker_session, redelivery.digest, redelivery.topic)
-            same = self._read(_SQL["same_delivery"], *content, redelivery.packet_id)
-            if same:
-                return AcceptResult(outcome=AcceptOutcome.SAME_DELIVERY, row=same[0])
-        known = self._known.get(storable_text(new.command_id))
-        if known:
-            return self._accept_repeat(known, new)
-        if redelivery and self._read(_SQL["similar_delivery"], *content):
-            new = replace(new, duplicate_possible=True)
-        stored = new if new.keeps_replies else replace(new, replies=())
-        row = new_row(next(self._new_ids), stored)
-        self._known[row.command_id] = row
-        values = command_values(stored, self._now)
-        self._collected.append((row.id, self._account, *values))
-        return AcceptResult(outcome=AcceptOutcome.NEW, row=row)
+# Removes the bridge's own heading ?2, whose bundle was given up.
+_REMOVE_HEADING = Statement("""
+    DELETE FROM command WHERE account = ?1 AND id = ?2 AND bundle IS NULL AND status IS NULL
+""")
 
-    def _accept_repeat(self, row: CommandRow, new: NewCommand) -> AcceptResult:
-        if row.fingerprint != new.fingerprint:
-            return AcceptResult(outcome=AcceptOutcome.REUSED, row=row)
-        more = tuple(reply for reply in new.replies if reply not in row.replies)
-        if more and row.state is CommandState.WAITING:
-            self._insert_collected()
-            row = self._known[row.command_id] = replace(row, replies=row.replies + more)
-            values = (self._account, row.id, replies_text(row.replies))
-            self._connection.execute(_SQL["set_replies"], values)
-        return AcceptResult(outcome=AcceptOutcome.REPEAT, row=row)
+_MARK_UNCERTAIN = Statement("""
+    UPDATE command SET open = 0, unknown = unknown + 1, duplicate_possible = 1
+    WHERE id IN (SELECT ?2 UNION ALL SELECT id FROM command WHERE account = ?1 AND bundle = ?2)
+        AND account = ?1 AND status IS NULL
+""")
 
-    def _insert_collected(self) -> None:
-        insert_rows(self._connection, _SQL["add"], self._collected)
-        self._collected.clear()
+# Holds a command until it can be sent, at most until ?4.
+_WAIT_FOR_WINDOW = Statement("""
+    UPDATE command SET held = ?3, expires = ?4 WHERE account = ?1 AND id = ?2 AND status IS NULL
+""")
 
-    def _read(self, statement: str, *values: object) -> list[CommandRow]:
-        return _rows(self._connection, statement, self._account, *values)
+# One part of a long text or of a caption was sent, as the message ?3. The counter of unanswered attempts
+# starts anew for the next part.
+_MARK_PART_SENT = Statement("""
+    UPDATE command SET open = 0, unknown = 0, parts_sent = parts_sent + 1, part_ids = part_ids || ?3
+    WHERE account = ?1 AND id = ?2 AND status IS NULL
+""")
 
+# One part of a caption, which perhaps did not arrive, is not tried again: ?3 stands for its message.
+_MARK_PART_LOST = Statement("""
+    UPDATE command SET open = 0, unknown = 0, parts_sent = parts_sent + 1, part_ids = part_ids || ?3,
+        duplicate_possible = CASE WHEN ?4 = 1 THEN 1 ELSE duplicate_possible END
+    WHERE account = ?1 AND id = ?2 AND status IS NULL
+""")
 
-def _rows(connection: Connection, statement: str, *arguments: object) -> list[CommandRow]:
-    return [command_row(row) for row in connection.named_rows(statement, arguments)]
+_READ_FALLBACK_STATE = Statement("SELECT fallback FROM command WHERE account = ? AND id = ?")
+
+# Of a fallback that has ended the state stays.
+_SET_FALLBACK_STATE = Statement("""
+    UPDATE command SET fallback = CASE WHEN fallback IN ('', 'begun') THEN ?3 ELSE fallback END
+    WHERE account = ?1 AND id = ?2 AND status IS NULL
+""")
+
+# Attaches the file that the command had to fetch by URL.
+_ATTACH_FILE = Statement("""
+    UPDATE command SET sha256 = ?3, blob = ?4 WHERE account = ?1 AND id = ?2 AND status IS NULL
+""")
+
+# Attempts that were in progress when the process ended become uncertain.
+_RECOVER_ATTEMPTS = Statement("""
+    UPDATE command SET open = 0, unknown = unknown + 1, duplicate_possible = 1
+    WHERE account = ? AND open = 1 AND status IS NULL
+""")
+
+_IN_DOUBT = Statement("""
+    SELECT * FROM command WHERE account = ? AND status IS NULL AND unknown > 0 ORDER BY id
+""")
+
+_WAITING_IDS = Statement("SELECT id FROM command WHERE account = ? AND status IS NULL ORDER BY id")
+
+_BY_ROW_ID = Statement("SELECT * FROM command WHERE account = ? AND id = ?")
+
+_READ_OWNERS = Statement("SELECT owner FROM account WHERE name = ?")
+
+_SET_OWNERS = Statement("UPDATE account SET owner = ?2 WHERE name = ?1")
+
+_FINISH = Statement("""
+    UPDATE command SET open = 0, settled = ?3, status = ?4, message_id = ?5, result = ?6
+    WHERE account = ?1 AND id = ?2 AND status IS NULL
+""")

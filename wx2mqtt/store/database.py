@@ -220,9 +220,8 @@ class Cursor(Protocol):
 class Connection(Protocol):
     """What a job may use of a connection, whichever database is behind it.
 
-    The statements are those of `load_queries`, with `?` or `?1` for the values. Texts are `str`, bytes are
-    `bytes`, whole numbers and flags are `int`, many values are a `json_list`. Each method raises the
-    errors of its database.
+    A statement is a `Statement`, with `?` or `?1` for the values. Texts are `str`, bytes are `bytes`, whole
+    numbers and flags are `int`, many values are a `json_list`. Each method raises the errors of its database.
     """
 
     def execute(self, statement: str, values: Sequence[object] = (), /) -> Cursor: ...

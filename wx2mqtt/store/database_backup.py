@@ -18,6 +18,7 @@ from wx2mqtt.errors import StoreLocked
 from wx2mqtt.model import Blob
 from wx2mqtt.store.archive import BadBackup, write_archive
 from wx2mqtt.store.backup import (
+    SET_LAST_BACKUP,
     BackupSummary,
     RestoreSummary,
     StoreSnapshot,
@@ -32,7 +33,7 @@ from wx2mqtt.store.encrypted_logins import EncryptedLogins
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, sha256_in_media_name
 from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER, discard_replacement, start_replacement
 from wx2mqtt.store.postgresql import PostgresqlDatabase
-from wx2mqtt.store.queries import insert_rows, load_queries
+from wx2mqtt.store.queries import insert_rows
 from wx2mqtt.store.restored import NO_CONFIGURATION, RestoreRules
 from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.sqlite_database import SqliteDatabase
@@ -56,7 +57,6 @@ _TABLES_WITH_NEW_IDS = ("publication", "command", "question")
 _SCHEMA_VERSION = "schema_version"  # a row of `meta` that belongs to the database and not to the store
 
 _COPY_NAME = "copy.db"
-_SQL = load_queries("backup")
 
 
 async def back_up_database(
@@ -84,7 +84,7 @@ async def back_up_database(
 
 async def record_database_backup(database: PostgresqlDatabase, made: int) -> None:
     """Stores when the last backup of the store was made (ms). Raises `StoreError`."""
-    await database.execute("backup", _SQL["set_last_backup"], (str(made),))
+    await database.execute("backup", SET_LAST_BACKUP, (str(made),))
 
 
 async def _copy_rows(database: PostgresqlDatabase, folder: Path) -> StoreSnapshot:

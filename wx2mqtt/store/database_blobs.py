@@ -20,7 +20,7 @@ from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import CLAIM_SECONDS, Blobs, SizeLimitExceeded, sha256_of
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import open_to_read
-from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.queries import Statement
 
 PIECE_BYTES = 1_000_000  # of one commit, which delays those of messages
 
@@ -29,8 +29,6 @@ NEW_FILE_SECONDS = 60.0
 
 # For which a copy is kept in the folder.
 COPY_SECONDS = 86_400.0
-
-_SQL = load_queries("database_blobs")
 
 
 class DatabaseBlobs(Blobs):
@@ -65,7 +63,7 @@ class DatabaseBlobs(Blobs):
             with suppress(OSError):  # deleted since
                 await asyncio.to_thread(os.utime, self.path_of(blob))  # the copy is kept for a while
             return True
-        if not await self._database.fetch(_SQL["is_stored"], (blob.sha256, blob.size)):
+        if not await self._database.fetch(_IS_STORED, (blob.sha256, blob.size)):
             return False
         try:
             async with aclosing(self._pieces(blob)) as pieces:
@@ -89,41 +87,39 @@ class DatabaseBlobs(Blobs):
         Also deletes old copies, and the pieces of files that were never completed.
         """
         await asyncio.to_thread(self._delete_old_copies)
-        await self._database.execute("media_piece", _SQL["delete_lost_pieces"], (CLAIM_SECONDS,))
+        await self._database.execute("media_piece", _DELETE_LOST_PIECES, (CLAIM_SECONDS,))
         await self._measure_stored()
-        old = await self._database.fetch(_SQL["old_paths"], (max(seconds, NEW_FILE_SECONDS),))
+        old = await self._database.fetch(_OLD_PATHS, (max(seconds, NEW_FILE_SECONDS),))
         return [self._folder / path for (path,) in old]
 
     async def upload(self, blob: Blob) -> None:
         """Stores a file of the folder in the database, if it is not there. Raises `StoreError`."""
-        if await self._database.execute("media_piece", _SQL["renew"], (blob.sha256,)):
+        if await self._database.execute("media_piece", _RENEW, (blob.sha256,)):
             return
         path = self.path_of(blob)
         for number, start in enumerate(range(0, blob.size, PIECE_BYTES)):
             piece = await asyncio.to_thread(_read_piece, path, start)
-            await self._database.execute("media_piece", _SQL["put_piece"], (blob.sha256, number, piece))
+            await self._database.execute("media_piece", _PUT_PIECE, (blob.sha256, number, piece))
         # 0 if another instance was faster
-        added = await self._database.execute(
-            "media_file", _SQL["put_file"], (blob.sha256, blob.path, blob.size)
-        )
+        added = await self._database.execute("media_file", _PUT_FILE, (blob.sha256, blob.path, blob.size))
         self.size += blob.size * added
 
     async def _pieces(self, blob: Blob) -> AsyncGenerator[bytes, None]:
         for number in range(-(-blob.size // PIECE_BYTES)):
-            rows = await self._database.fetch(_SQL["piece"], (blob.sha256, number))
+            rows = await self._database.fetch(_PIECE, (blob.sha256, number))
             yield bytes(rows[0][0]) if rows else b""
 
     async def _measure_stored(self) -> None:
-        ((self.size,),) = await self._database.fetch(_SQL["total_bytes"])
+        ((self.size,),) = await self._database.fetch(_TOTAL_BYTES)
 
     def _delete(self, connection: Connection, sha256: str) -> int:
         with self._lock:
             if self._pending.contains(sha256):
                 return 0
-        row = connection.execute(_SQL["delete_old_file"], (sha256, NEW_FILE_SECONDS)).fetchone()
+        row = connection.execute(_DELETE_OLD_FILE, (sha256, NEW_FILE_SECONDS)).fetchone()
         if row is None:
             return 0
-        connection.execute(_SQL["delete_pieces"], (sha256,))
+        connection.execute(_DELETE_PIECES, (sha256,))
         self.size -= row[0]
         return int(row[0])
 
@@ -138,3 +134,35 @@ def _read_piece(path: Path, start: int) -> bytes:
     with open_to_read(path) as file:
         file.seek(start)
         return file.read(PIECE_BYTES)
+
+
+# Statements
+
+_IS_STORED = Statement("SELECT 1 FROM media_file WHERE sha256 = ? AND size = ?")
+
+_DELETE_LOST_PIECES = Statement("""
+    DELETE FROM media_piece WHERE stored <= now() - make_interval(secs => ?)
+    AND NOT EXISTS (SELECT 1 FROM media_file WHERE media_file.sha256 = media_piece.sha256)
+""")
+
+_OLD_PATHS = Statement("SELECT path FROM media_file WHERE stored <= now() - make_interval(secs => ?)")
+
+# A file that is stored already counts as new.
+_RENEW = Statement("UPDATE media_file SET stored = now() WHERE sha256 = ?")
+
+_PUT_PIECE = Statement("""
+    INSERT INTO media_piece (sha256, number, content) VALUES (?, ?, ?)
+    ON CONFLICT (sha256, number) DO UPDATE SET content = excluded.content, stored = now()
+""")
+
+_PUT_FILE = Statement("INSERT INTO media_file (sha256, path, size) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+
+_PIECE = Statement("SELECT content FROM media_piece WHERE sha256 = ? AND number = ?")
+
+_TOTAL_BYTES = Statement("SELECT coalesce(sum(size), 0)::bigint FROM media_file")
+
+_DELETE_OLD_FILE = Statement("""
+    DELETE FROM media_file WHERE sha256 = ? AND stored <= now() - make_interval(secs => ?) RETURNING size
+""")
+
+_DELETE_PIECES = Statement("DELETE FROM media_piece WHERE sha256 = ?")

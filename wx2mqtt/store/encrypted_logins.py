@@ -25,7 +25,7 @@ from wx2mqtt.bounded_json import load_json
 from wx2mqtt.errors import StoreError, WrongStoreKey
 from wx2mqtt.limits import SAVED_LOGIN_JSON
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.queries import Statement
 from wx2mqtt.store.saved_logins import SavedLogin, SavedLogins
 
 log = structlog.get_logger(__name__)
@@ -38,8 +38,6 @@ _FIRST_FORMAT = b"\x01"  # of stores before version 8: without a number
 _NUMBERED_FORMAT = b"\x02"
 _KEY_CHECK = b"wx2mqtt storage.key"
 _KEY_ID_CHARACTERS = 16
-
-_SQL = load_queries("encrypted_logins")
 
 
 class EncryptedLogins(SavedLogins):
@@ -84,8 +82,8 @@ class EncryptedLogins(SavedLogins):
 
     def replace_all(self, sessions: Mapping[str, Mapping[str, object]], connection: Connection) -> None:
         """Replaces the saved logins of all accounts as a part of a write job; the first key is used then."""
-        connection.execute(_SQL["delete_logins"])
-        connection.execute(_SQL["set_key"], (_seal_check(self.keys[0]),))
+        connection.execute(_DELETE_LOGINS)
+        connection.execute(_SET_KEY, (_seal_check(self.keys[0]),))
         for account, session in sessions.items():
             self.of(account).put(session, connection)
 
@@ -102,7 +100,7 @@ class EncryptedLogin(SavedLogin):
         return await self._logins.database.read(self._load)
 
     def _load(self, connection: Connection) -> Mapping[str, object] | None:
-        row = connection.execute(_SQL["login"], (self._account,)).fetchone()
+        row = connection.execute(_LOGIN, (self._account,)).fetchone()
         if row is None:
             return None
         sealed, number = row
@@ -138,10 +136,10 @@ def key_in_use(connection: Connection, keys: Keys) -> bytes:
     A database without one learns the key that opens most of the stored logins, if that is not the lesser
     part; without a login, the first one. Raises `WrongStoreKey`.
     """
-    row = connection.execute(_SQL["hold_key"]).fetchone()
+    row = connection.execute(_HOLD_KEY).fetchone()
     if row is None:
-        connection.execute(_SQL["add_key"], (_seal_check(_best_key(connection, keys)),))
-        row = connection.execute(_SQL["hold_key"]).fetchone()
+        connection.execute(_ADD_KEY, (_seal_check(_best_key(connection, keys)),))
+        row = connection.execute(_HOLD_KEY).fetchone()
     key = _key_of(bytes(row[0]), keys)
     if key is None:
         raise WrongStoreKey
@@ -150,7 +148,7 @@ def key_in_use(connection: Connection, keys: Keys) -> bytes:
 
 def key_fits(connection: Connection, keys: Keys) -> bool:
     """Returns whether the database uses one of the keys, or none yet that is another. Changes nothing."""
-    row = connection.execute(_SQL["read_key"]).fetchone()
+    row = connection.execute(_READ_KEY).fetchone()
     if row is not None:
         return _key_of(bytes(row[0]), keys) is not None
     try:
@@ -167,7 +165,7 @@ def key_id(key: bytes) -> str:
 
 def hold_key_alone(connection: Connection) -> None:
     """Lets nobody save a login, and no instance join, until the commit of this write job."""
-    connection.execute(_SQL["hold_key_alone"])
+    connection.execute(_HOLD_KEY_ALONE)
 
 
 def forget_logins(connection: Connection, key: bytes) -> list[str]:
@@ -175,7 +173,7 @@ def forget_logins(connection: Connection, key: bytes) -> list[str]:
     accounts = [account for account, _, _ in _all_logins(connection)]
     for account in accounts:
         _delete_login(connection, account)
-    connection.execute(_SQL["set_key"], (_seal_check(key),))
+    connection.execute(_SET_KEY, (_seal_check(key),))
     return accounts
 
 
@@ -187,7 +185,7 @@ def rotate_key(connection: Connection, keys: Keys) -> list[str] | None:
     """
     if key_in_use(connection, keys) == keys[0]:
         return None
-    connection.execute(_SQL["set_key"], (_seal_check(keys[0]),))
+    connection.execute(_SET_KEY, (_seal_check(keys[0]),))
     rotated = []
     for account, sealed, number in _all_logins(connection):
         data, _ = _open_login(account, sealed, number, keys)
@@ -208,7 +206,7 @@ def _best_key(connection: Connection, keys: Keys) -> bytes:
 
 
 def _all_logins(connection: Connection) -> list[tuple[str, bytes, int | None]]:
-    rows = connection.execute(_SQL["logins"])
+    rows = connection.execute(_LOGINS)
     return [(account, bytes(sealed), number) for account, sealed, number in rows]
 
 
@@ -232,23 +230,23 @@ def _put_login(connection: Connection, account: str, data: bytes, key: bytes) ->
     nonce = secrets.token_bytes(_NONCE_BYTES)
     head = _NUMBERED_FORMAT + number.to_bytes(_NUMBER_BYTES, "big")
     encrypted = AESGCM(key).encrypt(nonce, data, head + account.encode())
-    connection.execute(_SQL["save_login"], (account, head + nonce + encrypted))
+    connection.execute(_SAVE_LOGIN, (account, head + nonce + encrypted))
 
 
 def _new_number(connection: Connection, account: str) -> int:
-    connection.execute(_SQL["delete_number"], (account,))
-    (number,) = connection.execute(_SQL["new_number"], (account,)).fetchone()
+    connection.execute(_DELETE_NUMBER, (account,))
+    (number,) = connection.execute(_NEW_NUMBER, (account,)).fetchone()
     return int(number)
 
 
 def _delete_login(connection: Connection, account: str) -> None:
     """Deletes a saved login, and uses its number up: a copy of the row is not used any more."""
-    connection.execute(_SQL["delete_login"], (account,))
+    connection.execute(_DELETE_LOGIN, (account,))
     _new_number(connection, account)
 
 
 def _delete_all_of(connection: Connection, account: str) -> None:
-    for statement in (_SQL["delete_login"], _SQL["delete_number"], _SQL["delete_marks"]):
+    for statement in (_DELETE_LOGIN, _DELETE_NUMBER, _DELETE_MARKS):
         connection.execute(statement, (account,))
 
 
@@ -276,3 +274,44 @@ def _decrypted(key: bytes, sealed: bytes, associated: bytes) -> bytes | None:
         return AESGCM(key).decrypt(nonce, data, associated)
     except (InvalidTag, ValueError):
         return None
+
+
+# Statements
+
+_DELETE_LOGINS = Statement("DELETE FROM login")
+
+_SET_KEY = Statement("""
+    INSERT INTO login_key (sealed) VALUES (?) ON CONFLICT ("only") DO UPDATE SET sealed = excluded.sealed
+""")
+
+_LOGIN = Statement("""
+    SELECT sealed, (SELECT number FROM login_number WHERE login_number.account = login.account)
+    FROM login WHERE account = ?
+""")
+
+# Waits for a change of the key that is under way, and keeps another one away until the end of the commit.
+_HOLD_KEY = Statement("SELECT sealed FROM login_key FOR SHARE")
+
+_ADD_KEY = Statement("INSERT INTO login_key (sealed) VALUES (?) ON CONFLICT DO NOTHING")
+
+_READ_KEY = Statement("SELECT sealed FROM login_key")
+
+_HOLD_KEY_ALONE = Statement("SELECT sealed FROM login_key FOR UPDATE")
+
+_LOGINS = Statement("""
+    SELECT account, sealed, (SELECT number FROM login_number WHERE login_number.account = login.account)
+    FROM login ORDER BY account
+""")
+
+_SAVE_LOGIN = Statement("""
+    INSERT INTO login (account, sealed) VALUES (?, ?)
+    ON CONFLICT (account) DO UPDATE SET sealed = excluded.sealed
+""")
+
+_DELETE_NUMBER = Statement("DELETE FROM login_number WHERE account = ?")
+
+_NEW_NUMBER = Statement("INSERT INTO login_number (account) VALUES (?) RETURNING number")
+
+_DELETE_LOGIN = Statement("DELETE FROM login WHERE account = ?")
+
+_DELETE_MARKS = Statement("DELETE FROM mark WHERE account = ?")

@@ -19,7 +19,7 @@ from string import ascii_lowercase, ascii_uppercase
 from wx2mqtt.model import Kind, QuotedMessage, combined_text, is_own_text
 from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import AccountRows, JournalPart
-from wx2mqtt.store.queries import load_queries, storable_text
+from wx2mqtt.store.queries import Statement, storable_text
 from wx2mqtt.store.records import HistoryQuery, HistoryRow
 from wx2mqtt.store.search_index import SearchIndex
 
@@ -29,7 +29,6 @@ SCAN_BATCH_ROWS = 2000
 # Messages that the search index proposes at a time, for each one that is asked for. Most contain the text.
 CANDIDATES_PER_MATCH = 2
 
-_SQL = load_queries("history")
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # as `lower` of SQLite does it
 
 
@@ -57,12 +56,12 @@ class MessageHistory(JournalPart):
 
     async def private_event_fields(self, name: str, key: str) -> dict[str, str] | None:
         """Returns what the backend needs to act on the event `name` with this key; None if there is none."""
-        rows = await self._fetch(_SQL["private_event_fields"], storable_text(key), name)
+        rows = await self._fetch(_PRIVATE_EVENT_FIELDS, storable_text(key), name)
         return dict(json.loads(rows[0][0] or "{}")) if rows else None
 
     async def message_author(self, key: str) -> str:
         """Returns the sender's topic name at the time of the message; empty if the sender had none."""
-        rows = await self._fetch(_SQL["message_payload"], storable_text(key))
+        rows = await self._fetch(_MESSAGE_PAYLOAD, storable_text(key))
         sender = json.loads(rows[0][0]).get("sender", {}) if rows else {}
         return str(sender.get("user", ""))
 
@@ -86,7 +85,7 @@ class MessageHistory(JournalPart):
 
     def _seq_range(self, connection: Connection, query: HistoryQuery) -> tuple[int, int]:
         """Returns the first and the last seq that may match; the first is larger if there are none."""
-        first, last = connection.execute(_SQL["seq_range"], (self._account,)).fetchone()
+        first, last = connection.execute(_SEQ_RANGE, (self._account,)).fetchone()
         if first is None:
             return 1, 0
         first_match = first if query.since is None else max(first, query.since + 1)
@@ -107,9 +106,9 @@ class MessageHistory(JournalPart):
         oldest_first = _oldest_first(query)
         values = (*self._values(query, seq_range), limit)
         if not query.users:
-            statement = _SQL["oldest"] if oldest_first else _SQL["newest"]
+            statement = _OLDEST if oldest_first else _NEWEST
             return [HistoryRow(*row) for row in connection.execute(statement, values)]
-        statement = _SQL["oldest_in_chat"] if oldest_first else _SQL["newest_in_chat"]
+        statement = _OLDEST_IN_CHAT if oldest_first else _NEWEST_IN_CHAT
         users = {storable_text(user) for user in query.users}
         rows = (HistoryRow(*row) for user in users for row in connection.execute(statement, (*values, user)))
         return sorted(rows, key=lambda row: row.seq, reverse=not oldest_first)[:limit]
@@ -140,7 +139,7 @@ class MessageHistory(JournalPart):
 
     def _id_range(self, first: int, last: int, connection: Connection) -> range:
         """Returns the range of ids in which the messages of this range of seq lie."""
-        first_id, last_id = connection.execute(_SQL["id_range"], (self._account, first, last)).fetchone()
+        first_id, last_id = connection.execute(_ID_RANGE, (self._account, first, last)).fetchone()
         return range(first_id, last_id + 1) if first_id and last_id else range(0)
 
     def _compare_candidates(
@@ -149,7 +148,7 @@ class MessageHistory(JournalPart):
         """Returns the matches among these publications, in the order of the search."""
         users = json_list(storable_text(user) for user in query.users)
         values = (*self._values(query, seq_range), json_list(ids), users)
-        rows = [HistoryRow(*row) for row in connection.execute(_SQL["among"], values)]
+        rows = [HistoryRow(*row) for row in connection.execute(_AMONG_CANDIDATES, values)]
         return rows if _oldest_first(query) else rows[::-1]
 
     def _values(self, query: HistoryQuery, seq_range: tuple[int, int]) -> tuple[object, ...]:
@@ -158,12 +157,12 @@ class MessageHistory(JournalPart):
 
     async def _seq_at(self, publication_id: int) -> int:
         """Returns the seq of the newest message up to this publication; 0 without one."""
-        rows = await self._fetch(_SQL["seq_at"], publication_id)
+        rows = await self._fetch(_SEQ_AT, publication_id)
         return int(rows[0][0]) if rows else 0
 
 
 def _quoted_message(connection: Connection, values: tuple[str, str]) -> QuotedMessage | None:
-    sent = connection.execute(_SQL["sent_message"], values).fetchall()
+    sent = connection.execute(_SENT_MESSAGE, values).fetchall()
     if sent:
         commands = [json.loads(command_text) for _, command_text in sent]
         command_ids = [command_id for command_id, _ in sent if not is_own_text(command_id)]
@@ -174,7 +173,7 @@ def _quoted_message(connection: Connection, values: tuple[str, str]) -> QuotedMe
             from_self=True,
             command_id=command_ids[0] if command_ids else "",
         )
-    received = connection.execute(_SQL["received_message"], values).fetchone()
+    received = connection.execute(_RECEIVED_MESSAGE, values).fetchone()
     if received is None:
         return None
     kind, text, chat, payload = received
@@ -204,3 +203,99 @@ def _batches(first: int, last: int, query: HistoryQuery) -> Iterator[tuple[int, 
     else:
         for end in range(last, first - 1, -SCAN_BATCH_ROWS):
             yield max(first, end - SCAN_BATCH_ROWS + 1), end
+
+
+# Statements
+
+# What an event keeps for the backend; `kind` is the event's name.
+_PRIVATE_EVENT_FIELDS = Statement("""
+    SELECT private FROM publication WHERE account = ? AND key = ? AND sort = 'event' AND kind = ?
+""")
+
+# The payload of the message with this key.
+_MESSAGE_PAYLOAD = Statement("""
+    SELECT payload FROM publication WHERE account = ? AND key = ? AND seq IS NOT NULL
+""")
+
+# The seq of the oldest and of the newest stored message; for min and max SQLite would read all of them.
+_SEQ_RANGE = Statement("""
+    SELECT
+        (SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL ORDER BY seq LIMIT 1),
+        (SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1)
+""")
+
+# Messages with a seq from ?2 to ?3, the oldest first; an empty kind or text matches every message.
+_OLDEST = Statement("""
+    SELECT seq, message_id, payload FROM publication
+    WHERE account = ?1 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
+        AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5) > 0)
+    ORDER BY seq LIMIT ?6
+""")
+
+_NEWEST = Statement("""
+    SELECT seq, message_id, payload FROM publication
+    WHERE account = ?1 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
+        AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5) > 0)
+    ORDER BY seq DESC LIMIT ?6
+""")
+
+# The same within the chat ?7.
+_OLDEST_IN_CHAT = Statement("""
+    SELECT seq, message_id, payload FROM publication
+    WHERE account = ?1 AND user = ?7 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
+        AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5) > 0)
+    ORDER BY seq LIMIT ?6
+""")
+
+_NEWEST_IN_CHAT = Statement("""
+    SELECT seq, message_id, payload FROM publication
+    WHERE account = ?1 AND user = ?7 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
+        AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5) > 0)
+    ORDER BY seq DESC LIMIT ?6
+""")
+
+# The publications of the first message from seq ?2 on and of the last one up to ?3.
+_ID_RANGE = Statement("""
+    SELECT
+        (SELECT id FROM publication WHERE account = ?1 AND seq IS NOT NULL
+            AND seq >= ?2 ORDER BY seq LIMIT 1),
+        (SELECT id FROM publication WHERE account = ?1 AND seq IS NOT NULL
+            AND seq <= ?3 ORDER BY seq DESC LIMIT 1)
+""")
+
+# Messages among the publications ?6, in one of the chats ?7 or, if that is an empty list, in any. The +
+# keeps SQLite from reading all messages from seq ?2 to ?3.
+_AMONG_CANDIDATES = Statement("""
+    SELECT seq, message_id, payload FROM publication
+    WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?6)) AND +account = ?1 AND +seq BETWEEN ?2
+        AND ?3
+        AND (?4 = '' OR kind = ?4) AND instr(lower(text), ?5) > 0
+        AND (?7 = '[]' OR +user IN (SELECT value FROM json_each(?7)))
+    ORDER BY +seq
+""")
+
+# The seq of the newest message up to the publication ?2. The + keeps SQLite from reading all up to there.
+_SEQ_AT = Statement("""
+    SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL AND +id <= ?2 ORDER BY seq DESC LIMIT 1
+""")
+
+# The command that sent the message ?2, or sent it as a part of a long text; those of a bundle in the order
+# of its text.
+_SENT_MESSAGE = Statement("""
+    SELECT command_id, command FROM (
+        SELECT command_id, command FROM command WHERE account = ?1
+            AND message_id = ?2 ORDER BY bundle_position
+    ) AS whole
+    UNION ALL
+    SELECT command_id, command FROM (
+        SELECT command_id, command FROM command
+        WHERE account = ?1 AND part_ids <> ' ' AND instr(part_ids, ' ' || ?2 || ' ') > 0 LIMIT 1
+    ) AS parts
+""")
+
+# The message with the WeChat id ?2. The search starts at the newest, since a reply mostly quotes a recent
+# message.
+_RECEIVED_MESSAGE = Statement("""
+    SELECT kind, text, user, payload FROM publication
+    WHERE account = ?1 AND seq IS NOT NULL AND message_id = ?2 ORDER BY seq DESC LIMIT 1
+""")

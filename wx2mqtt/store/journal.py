@@ -21,7 +21,7 @@ from wx2mqtt.store.folder import new_stream_id
 from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.media import MediaJobs
 from wx2mqtt.store.outbox import AccountRows, DiscoveryState, Outbox
-from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.queries import Statement
 from wx2mqtt.store.questions import JournaledQuestions
 from wx2mqtt.store.received import ReceivedMessages
 from wx2mqtt.store.records import AccountState, JournalStats, read_owners
@@ -30,7 +30,6 @@ from wx2mqtt.store.retention import DAY_MS, JournalRetention
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.traffic import TrafficCounts
 
-_SQL = load_queries("journal")
 _STATS_COLUMNS = tuple(item.name for item in fields(JournalStats) if item.name != "trouble")
 _MAX_TIME_DIGITS = 14  # of milliseconds since 1970
 
@@ -95,7 +94,7 @@ class Journal:
 
     async def set_broker_session(self, session: int) -> None:
         """Stores the number of the MQTT session; packet ids are compared within one session only."""
-        await self._database.execute("session", _SQL["set_broker_session"], (self.account, session))
+        await self._database.execute("session", _SET_BROKER_SESSION, (self.account, session))
 
     async def stats(self) -> JournalStats:
         """Returns the current figures; cheap enough for a call every few seconds."""
@@ -103,13 +102,13 @@ class Journal:
         return replace(stats, trouble=self._database.last_error)
 
     def _open(self, connection: Connection) -> tuple[str, AccountState]:
-        connection.execute(_SQL["add_stream"], (new_stream_id(),))
-        connection.execute(_SQL["add_account"], (self.account,))
-        (stream,) = connection.execute(_SQL["stream"]).fetchone()
-        row = connection.execute(_SQL["account"], (self.account,)).fetchone()
+        connection.execute(_ADD_STREAM, (new_stream_id(),))
+        connection.execute(_ADD_ACCOUNT, (self.account,))
+        (stream,) = connection.execute(_READ_STREAM).fetchone()
+        row = connection.execute(_READ_ACCOUNT, (self.account,)).fetchone()
         base, session, login_id, cursor, seq, owners = row
         stored_owners = read_owners(owners)
-        newest = connection.execute(_SQL["newest_payload"], (self.account,)).fetchone()
+        newest = connection.execute(_NEWEST_PAYLOAD, (self.account,)).fetchone()
         state = AccountState(
             cursor=cursor,
             login_id=login_id,
@@ -123,15 +122,15 @@ class Journal:
         return stream, state
 
     def _set_base_topic(self, base: str, connection: Connection) -> None:
-        (old_base,) = connection.execute(_SQL["base_topic"], (self.account,)).fetchone()
+        (old_base,) = connection.execute(_READ_BASE_TOPIC, (self.account,)).fetchone()
         if old_base:
             below = f"{old_base}/"
             values = (base, len(old_base) + 1, self.account, len(below), below)
-            connection.execute(_SQL["move_waiting"], values)
-        connection.execute(_SQL["set_base_topic"], (base, self.account))
+            connection.execute(_MOVE_WAITING_TOPICS, values)
+        connection.execute(_SET_BASE_TOPIC, (base, self.account))
 
     def _stats(self, connection: Connection) -> JournalStats:
-        row = connection.execute(_SQL["stats"], (self.account, self._rows.now() - DAY_MS)).fetchone()
+        row = connection.execute(_STATS, (self.account, self._rows.now() - DAY_MS)).fetchone()
         values = dict(zip(_STATS_COLUMNS, row, strict=True))
         last_backup = values["last_backup"]
         if last_backup is not None:  # a forged backup may have anything here
@@ -140,3 +139,60 @@ class Journal:
             )
             values["last_backup"] = int(last_backup) if is_time else None
         return JournalStats(**values)
+
+
+# Statements
+
+_SET_BROKER_SESSION = Statement("UPDATE account SET session = ?2 WHERE name = ?1")
+
+# Stores the stream id of a new store; an existing one stays.
+_ADD_STREAM = Statement("INSERT OR IGNORE INTO meta (name, value) VALUES ('stream', ?)")
+
+# Adds the row of a new account; an existing one stays.
+_ADD_ACCOUNT = Statement("INSERT OR IGNORE INTO account (name) VALUES (?)")
+
+_READ_STREAM = Statement("SELECT value FROM meta WHERE name = 'stream'")
+
+_READ_ACCOUNT = Statement("""
+    SELECT base_topic, session, login_id, cursor, seq, owner FROM account WHERE name = ?
+""")
+
+# The payload of the newest message, which is never pruned.
+_NEWEST_PAYLOAD = Statement("""
+    SELECT payload FROM publication WHERE account = ? AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1
+""")
+
+_READ_BASE_TOPIC = Statement("SELECT base_topic FROM account WHERE name = ?")
+
+# Replaces the beginning of the topics of what waits, is set aside or is held.
+_MOVE_WAITING_TOPICS = Statement("""
+    UPDATE publication SET topic = CAST(? AS TEXT) || substr(topic, CAST(? AS INTEGER))
+    WHERE account = ? AND state IN (0, 2, 4) AND substr(topic, 1, CAST(? AS INTEGER)) = ?
+""")
+
+_SET_BASE_TOPIC = Statement("UPDATE account SET base_topic = ? WHERE name = ?")
+
+# The columns are the fields of `JournalStats`, in their order. The commands that were not sent are counted
+# in the index `command_settled`. Those of the bridge itself and the fallbacks of other accounts' commands
+# do not count: they are counted in `command_known` and `command_fallback`. None of this reads a row.
+_STATS = Statement("""
+    SELECT
+        (SELECT count(*) FROM publication WHERE account = ?1 AND state = 0),
+        (SELECT created FROM publication WHERE account = ?1 AND state = 0 ORDER BY id LIMIT 1),
+        (SELECT count(*) FROM command WHERE account = ?1 AND status IS NULL),
+        (SELECT accepted FROM command WHERE account = ?1 AND status IS NULL ORDER BY id LIMIT 1),
+        (SELECT count(*) FROM publication WHERE account = ?1 AND state = 2),
+        dropped,
+        seq,
+        (SELECT count(*) FROM command
+         WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND status <> 'sent')
+        - (SELECT count(*) FROM command
+           WHERE account = ?1 AND command_id >= 'wx2mqtt-' AND command_id < 'wx2mqtt.'
+              AND settled > ?2 AND status <> 'sent')
+        - (SELECT count(*) FROM command
+           WHERE account = ?1 AND fallback_of <> '' AND status IS NOT NULL AND settled > ?2
+               AND status <> 'sent'),
+        (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL),
+        (SELECT value FROM meta WHERE name = 'last_backup')
+    FROM account WHERE name = ?1
+""")

@@ -26,11 +26,10 @@ from wx2mqtt.aio import Signal
 from wx2mqtt.clock import boot_time
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import open_regular, open_to_read
-from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.queries import Statement
 
 log = structlog.get_logger(__name__)
 
-_SQL = load_queries("marks")
 
 # Behind the name of an account; a purge removes the file with the saved login.
 MARKS_SUFFIX = ".json.processing"
@@ -159,13 +158,13 @@ class SharedMarks:
 
     async def fatal(self, account: str) -> list[str]:
         """Returns the marks of messages that have ended `MAX_KILLS` processes. Raises `StoreError`."""
-        rows = await self._database.fetch(_SQL["fatal"], (account, MAX_KILLS))
+        rows = await self._database.fetch(_FATAL_MARKS, (account, MAX_KILLS))
         return [mark for (mark,) in rows]
 
 
 def _count_mark(account: str, mark: str, connection: Connection) -> None:
-    connection.execute(_SQL["count"], (account, mark))
-    connection.execute(_SQL["forget"], (account, MAX_FATAL_MESSAGES))
+    connection.execute(_COUNT_MARK, (account, mark))
+    connection.execute(_FORGET_OLD_MARKS, (account, MAX_FATAL_MESSAGES))
 
 
 def _take_marks(folder: Path) -> list[tuple[str, str]]:
@@ -325,3 +324,19 @@ def _mapped(path: Path, size: int) -> mmap.mmap:
         return mmap.mmap(handle, size)
     finally:
         os.close(handle)
+
+
+# Statements
+
+_FATAL_MARKS = Statement("SELECT mark FROM mark WHERE account = ? AND kills >= ? ORDER BY counted")
+
+_COUNT_MARK = Statement("""
+    INSERT INTO mark (account, mark) VALUES (?, ?)
+    ON CONFLICT (account, mark) DO UPDATE SET kills = mark.kills + 1, counted = now()
+""")
+
+# All but the newest marks.
+_FORGET_OLD_MARKS = Statement("""
+    DELETE FROM mark WHERE account = ?1 AND mark NOT IN
+        (SELECT mark FROM mark WHERE account = ?1 ORDER BY counted DESC LIMIT ?2)
+""")

@@ -13,11 +13,11 @@ from wx2mqtt.model import Blob, Json, MediaRef
 from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.queries import (
+    Statement,
     blob_from_text,
     blob_to_text,
     compact,
     encode_payload,
-    load_queries,
     storable_text,
 )
 from wx2mqtt.store.records import (
@@ -30,28 +30,24 @@ from wx2mqtt.store.records import (
     OutboxBatch,
 )
 
-MEDIA_SQL = load_queries("media")
-
 
 class MediaJobs(JournalPart):
     """The downloads of one account. Whether a file really exists is known by `Blobs`."""
 
     async def next_download(self) -> MediaRow | None:
         """Returns the row to download first; its `due` may be in the future."""
-        return await self._media_row(MEDIA_SQL["next_due"])
+        return await self._media_row(_NEXT_DUE)
 
     async def get(self, media_id: str) -> MediaRow | None:
-        return await self._media_row(MEDIA_SQL["by_id"], storable_text(media_id))
+        return await self._media_row(_MEDIA_BY_ID, storable_text(media_id))
 
     async def of_messages(self, message_ids: Sequence[str]) -> list[MediaRow]:
         """Returns the rows of these messages, in their order; of each message the whole file first."""
         ids = json_list(storable_text(message_id) for message_id in dict.fromkeys(message_ids))
-        return await self._database.read(
-            lambda db: _media_rows(db, MEDIA_SQL["of_messages"], self._account, ids)
-        )
+        return await self._database.read(lambda db: _media_rows(db, _MEDIA_OF_MESSAGES, self._account, ids))
 
     async def newest_avatar(self, user: str) -> MediaRow | None:
-        return await self._media_row(MEDIA_SQL["newest_avatar"], storable_text(user))
+        return await self._media_row(_NEWEST_AVATAR, storable_text(user))
 
     async def add(self, new: NewMedia, user: str) -> MediaRow:
         """Adds a download that belongs to no message."""
@@ -60,24 +56,24 @@ class MediaJobs(JournalPart):
             values = media_values(
                 self._account, new, self._rows.now(), message_id="", user=storable_text(user), seq=None
             )
-            connection.execute(MEDIA_SQL["add"], values)
-            return _media_rows(connection, MEDIA_SQL["by_id"], self._account, new.id)[0]
+            connection.execute(ADD_MEDIA, values)
+            return _media_rows(connection, _MEDIA_BY_ID, self._account, new.id)[0]
 
         return await self._database.write("media_keep", job)
 
     async def request(self, media_id: str, due: int) -> None:
         """Schedules a download at `due` (ms) or earlier, also if it was given up."""
-        await self._execute("media_ask", MEDIA_SQL["request"], storable_text(media_id), due)
+        await self._execute("media_ask", _REQUEST_DOWNLOAD, storable_text(media_id), due)
 
     async def unschedule(self, requested: Collection[str]) -> None:
         """Takes the time of the download from every pending row but these, and those with `due` 0."""
         ids = json_list(map(storable_text, requested))
-        await self._execute("media_unschedule", MEDIA_SQL["unschedule"], ids)
+        await self._execute("media_unschedule", _UNSCHEDULE, ids)
 
     async def postpone(self, media_id: str, due: int | None, *, empty: int, why: str) -> None:
         """Stores a failed attempt; the next one is at `due` (ms), None: when a client requests it."""
         values = (storable_text(media_id), due, empty, storable_text(why))
-        await self._execute("media_postpone", MEDIA_SQL["postpone"], *values)
+        await self._execute("media_postpone", _POSTPONE, *values)
 
     async def mark_ready(
         self,
@@ -93,7 +89,7 @@ class MediaJobs(JournalPart):
         """
         ref_text = None if ref is None else _ref_to_text(ref)
         values = (self._rows.now(), blob.sha256, blob.size, blob_to_text(blob), ref_text)
-        statement = MEDIA_SQL["mark_ready"]
+        statement = _MARK_READY
         stored = await self._finish_media("media_ready", statement, media_id, values, publications)
         self._rows.on_referenced(blob)
         return stored
@@ -103,16 +99,16 @@ class MediaJobs(JournalPart):
     ) -> OutboxBatch:
         """Stores why there is no file and enqueues the publications, unless the row was given up before."""
         values = (str(state), storable_text(why))
-        statement = MEDIA_SQL["mark_unavailable"]
+        statement = _MARK_UNAVAILABLE
         return await self._finish_media("media_over", statement, media_id, values, publications)
 
     async def mark_lost(self, media_id: str, due: int) -> None:
         """Schedules a new download of a ready row whose file has vanished."""
-        await self._execute("media_lost", MEDIA_SQL["mark_lost"], storable_text(media_id), due)
+        await self._execute("media_lost", _MARK_LOST, storable_text(media_id), due)
 
     async def waiting_messages(self) -> list[tuple[str, str, int]]:
         """Returns key, topic and creation time (ms) of the messages that wait for their file."""
-        return await self._fetch(MEDIA_SQL["held_messages"])
+        return await self._fetch(_HELD_MESSAGES)
 
     async def release_message(self, message_key: str, patch: Mapping[str, Json]) -> int | None:
         """Lets a held message be published; `patch` is merged into the payload's object named after its kind.
@@ -122,7 +118,7 @@ class MediaJobs(JournalPart):
         key = storable_text(message_key)
 
         def job(connection: Connection) -> int | None:
-            row = connection.execute(MEDIA_SQL["held_message"], (self._account, key)).fetchone()
+            row = connection.execute(_HELD_MESSAGE, (self._account, key)).fetchone()
             if row is None:
                 return None
             row_id, kind, payload = row
@@ -130,7 +126,7 @@ class MediaJobs(JournalPart):
                 body: dict[str, Any] = json.loads(payload)
                 body[kind] = {**body.get(kind, {}), **patch}
                 payload = encode_payload(body)
-            connection.execute(MEDIA_SQL["release_message"], (self._account, row_id, payload))
+            connection.execute(_RELEASE_MESSAGE, (self._account, row_id, payload))
             return int(row_id)
 
         return await self._database.write("release", job)
@@ -190,3 +186,90 @@ def _media_rows(connection: Connection, statement: str, *arguments: object) -> l
         )
         for row in connection.named_rows(statement, arguments)
     ]
+
+
+# Statements
+
+# The file to download next: the earliest first, a whole file before its thumbnail.
+_NEXT_DUE = Statement("""
+    SELECT * FROM media
+    WHERE account = ? AND state = 'pending' AND due IS NOT NULL ORDER BY due, part DESC, seq LIMIT 1
+""")
+
+_MEDIA_BY_ID = Statement("SELECT * FROM media WHERE account = ? AND id = ?")
+
+# The files of these messages, in the order of the messages; each whole file before its thumbnail.
+_MEDIA_OF_MESSAGES = Statement(
+    """
+    SELECT media.* FROM json_each(?2) AS wanted
+    JOIN media ON media.account = ?1 AND media.message_id = wanted.value AND media.message_id <> ''
+    ORDER BY wanted.key, part DESC
+    """,
+    postgresql="""
+    SELECT media.* FROM jsonb_array_elements_text(?2::jsonb) WITH ORDINALITY AS wanted (value, position)
+    JOIN media ON media.account = ?1 AND media.message_id = wanted.value AND media.message_id <> ''
+    ORDER BY wanted.position, part DESC
+    """,
+)
+
+_NEWEST_AVATAR = Statement("""
+    SELECT * FROM media WHERE account = ? AND part = 'avatar' AND user = ? ORDER BY created DESC LIMIT 1
+""")
+
+# Adds a file that is to be downloaded.
+ADD_MEDIA = Statement("""
+    INSERT INTO media (id, account, part, kind, message_id, seq, user, ref, state, due, created)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+""")
+
+# Schedules a download that a client waits for; one that was given up starts anew.
+_REQUEST_DOWNLOAD = Statement("""
+    UPDATE media SET
+        due = CASE WHEN state = 'pending' AND due < ?3 THEN due ELSE ?3 END,
+        tries = CASE WHEN state = 'pending' THEN tries ELSE 0 END,
+        empty = CASE WHEN state = 'pending' THEN empty ELSE 0 END,
+        state = 'pending'
+    WHERE account = ?1 AND id = ?2 AND state IN ('pending', 'failed')
+""")
+
+# No more downloads but those that a client has requested: these ids, and what is due at 0.
+_UNSCHEDULE = Statement("""
+    UPDATE media SET due = NULL
+    WHERE account = ?1 AND state = 'pending' AND due > 0 AND id NOT IN (SELECT value FROM json_each(?2))
+""")
+
+_POSTPONE = Statement("""
+    UPDATE media SET due = ?3, empty = ?4, why = ?5, tries = tries + 1
+    WHERE account = ?1 AND id = ?2 AND state = 'pending'
+""")
+
+_MARK_READY = Statement("""
+    UPDATE media SET state = 'ready', due = NULL, why = '', fetched = ?3, sha256 = ?4, size = ?5, blob = ?6,
+        ref = COALESCE(?7, ref)
+    WHERE account = ?1 AND id = ?2 AND state <> 'ready'
+""")
+
+_MARK_UNAVAILABLE = Statement("""
+    UPDATE media SET state = ?3, due = NULL, why = ?4, sha256 = NULL, size = NULL, blob = NULL
+    WHERE account = ?1 AND id = ?2 AND state IN ('pending', 'ready')
+""")
+
+# The file of a row that is ready has vanished from the disk; it is downloaded again.
+_MARK_LOST = Statement("""
+    UPDATE media SET state = 'pending', due = ?3, tries = 0, empty = 0, sha256 = NULL, size = NULL,
+        blob = NULL
+    WHERE account = ?1 AND id = ?2 AND state = 'ready'
+""")
+
+# Messages that are not published before their file is there.
+_HELD_MESSAGES = Statement("""
+    SELECT key, topic, created FROM publication WHERE account = ? AND state = 4 ORDER BY id
+""")
+
+_HELD_MESSAGE = Statement("""
+    SELECT id, kind, payload FROM publication WHERE account = ? AND key = ? AND state = 4
+""")
+
+_RELEASE_MESSAGE = Statement("""
+    UPDATE publication SET state = 0, payload = ?3 WHERE account = ?1 AND id = ?2 AND state = 4
+""")

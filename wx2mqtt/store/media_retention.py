@@ -15,7 +15,7 @@ from typing import NamedTuple
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import Blobs, sha256_of
 from wx2mqtt.store.database import Connection, Database, json_list
-from wx2mqtt.store.queries import blob_from_text, chunks, load_queries
+from wx2mqtt.store.queries import Statement, blob_from_text, chunks
 from wx2mqtt.store.retention import DAY_MS, clock_has_passed
 
 # Of one commit. The removal of a large file takes a disk milliseconds.
@@ -31,8 +31,6 @@ FINISHED_RETENTION_MS = DAY_MS
 REASON_AGED = "it was kept as long as media.keep says"
 REASON_TOTAL_SIZE = "media.max_total was used up by newer media"
 REASON_STORE_FULL = "storage.max_size was nearly used up"
-
-_SQL = load_queries("media_retention")
 
 
 class _ReadyFile(NamedTuple):
@@ -58,7 +56,7 @@ class MediaRetention:
         if not await self._database.read(lambda db: clock_has_passed(db, now)):
             return 0
         freed = 0
-        while files := await self._read_ready(_SQL["downloaded_before"], account, now - keep_ms):
+        while files := await self._read_ready(_DOWNLOADED_BEFORE, account, now - keep_ms):
             freed += await self._give_up(files, REASON_AGED)
         await self._delete_finished(account, now - FINISHED_RETENTION_MS)
         return freed
@@ -70,10 +68,10 @@ class MediaRetention:
         """
         freed = 0
         while True:
-            ((total,),) = await self._database.fetch(_SQL["total_bytes"], (account,))
+            ((total,),) = await self._database.fetch(_TOTAL_BYTES, (account,))
             if total <= max_bytes:
                 break
-            oldest = await self._read_ready(_SQL["oldest_of_account"], account)
+            oldest = await self._read_ready(_OLDEST_OF_ACCOUNT, account)
             files = _oldest_with(total - max_bytes, oldest)
             if not files:
                 break
@@ -88,7 +86,7 @@ class MediaRetention:
         """
         freed = await self.remove_orphans(0.0)
         while freed < wanted_bytes:
-            files = _oldest_with(wanted_bytes - freed, await self._read_ready(_SQL["oldest"]))
+            files = _oldest_with(wanted_bytes - freed, await self._read_ready(_OLDEST_OF_STORE))
             if not files:
                 break
             freed += await self._give_up(files, REASON_STORE_FULL)
@@ -112,7 +110,7 @@ class MediaRetention:
     async def _give_up(self, files: Sequence[_ReadyFile], why: str) -> int:
         """Marks rows as gone, then removes their files; the orphan of an unreadable row is removed later."""
         ids = json_list(file.id for file in files)
-        await self._database.execute("media_prune", _SQL["mark_gone"], (ids, why))
+        await self._database.execute("media_prune", _MARK_GONE, (ids, why))
         paths = {self.blobs.path_of(file.blob) for file in files if file.blob}
         return await self._delete_unused(list(paths))
 
@@ -138,11 +136,11 @@ class MediaRetention:
 
     async def _delete_finished(self, account: str, before_ms: int) -> None:
         """Deletes the rows that have no file and get none, and whose message is no more in the history."""
-        statement, after_id = _SQL["finished_page"], ""
+        statement, after_id = _FINISHED_PAGE, ""
         while page := await self._database.fetch(statement, (account, after_id, before_ms, PRUNE_BATCH_ROWS)):
             after_id = page[-1][0]
             finished = json_list(media_id for media_id, is_finished in page if is_finished)
-            await self._database.execute("media_prune", _SQL["delete_finished"], (finished,))
+            await self._database.execute("media_prune", _DELETE_FINISHED, (finished,))
 
 
 def _readable_blob(text: str | None) -> Blob | None:
@@ -155,7 +153,7 @@ def _readable_blob(text: str | None) -> Blob | None:
 def _unused(connection: Connection, paths: Sequence[Path]) -> list[Path]:
     """Returns those of these files that no row uses."""
     hashes = json_list(sha256_of(path) for path in paths)
-    used = {sha256 for (sha256,) in connection.execute(_SQL["used"], (hashes,))}
+    used = {sha256 for (sha256,) in connection.execute(_USED_HASHES, (hashes,))}
     return [path for path in paths if sha256_of(path) not in used]
 
 
@@ -168,3 +166,59 @@ def _oldest_with(wanted_bytes: int, files: Sequence[_ReadyFile]) -> list[_ReadyF
         chosen.append(file)
         wanted_bytes -= file.blob.size if file.blob else 0
     return chosen
+
+
+# Statements
+
+# Files that were downloaded before ?2, the oldest first.
+_DOWNLOADED_BEFORE = Statement("""
+    SELECT id, sha256, blob FROM media
+    WHERE account = ?1 AND state = 'ready' AND fetched < ?2 ORDER BY fetched LIMIT ?3
+""")
+
+# The size of all files of one account; several rows may share a file.
+_TOTAL_BYTES = Statement("""
+    SELECT coalesce(sum(size), 0) FROM (
+        SELECT max(size) AS size FROM media WHERE account = ? AND state = 'ready' GROUP BY sha256
+    ) AS subquery
+""")
+
+# Files of one account, the oldest first, without those that a command has still to send.
+_OLDEST_OF_ACCOUNT = Statement("""
+    SELECT id, sha256, blob FROM media
+    WHERE account = ?1 AND state = 'ready'
+        AND NOT EXISTS (SELECT 1 FROM command WHERE command.sha256 = media.sha256 AND status IS NULL)
+    ORDER BY fetched LIMIT ?2
+""")
+
+# The same for the whole store.
+_OLDEST_OF_STORE = Statement("""
+    SELECT id, sha256, blob FROM media
+    WHERE state = 'ready'
+        AND NOT EXISTS (SELECT 1 FROM command WHERE command.sha256 = media.sha256 AND status IS NULL)
+    ORDER BY fetched LIMIT ?1
+""")
+
+_MARK_GONE = Statement("""
+    UPDATE media SET state = 'gone', why = ?2, sha256 = NULL, size = NULL, blob = NULL
+    WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'ready'
+""")
+
+# The next rows after the id ?2, and whether each is finished: it has no file, will get none, and its
+# message has been pruned from the history.
+_FINISHED_PAGE = Statement("""
+    SELECT id, state NOT IN ('pending', 'ready') AND created < ?3 AND NOT EXISTS (
+        SELECT 1 FROM publication WHERE publication.account = media.account AND publication.seq = media.seq
+    ) FROM media WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?4
+""")
+
+_DELETE_FINISHED = Statement("""
+    DELETE FROM media WHERE id IN (SELECT value FROM json_each(?1)) AND state NOT IN ('pending', 'ready')
+""")
+
+# Which of these files are used: by rows of media, and by commands that wait.
+_USED_HASHES = Statement("""
+    SELECT value FROM json_each(?1)
+    WHERE EXISTS (SELECT 1 FROM media WHERE media.sha256 = value)
+        OR EXISTS (SELECT 1 FROM command WHERE command.sha256 = value AND status IS NULL)
+""")

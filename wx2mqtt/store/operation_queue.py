@@ -22,7 +22,7 @@ from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.limits import STORED_JSON
 from wx2mqtt.model import Json
 from wx2mqtt.store.database import Connection, Database, json_list
-from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.queries import Statement
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,6 @@ ANSWERED_WITHIN_SECONDS = 30.0
 # Rows of a command line that was killed are deleted then.
 FORGOTTEN_AFTER_SECONDS = 600.0
 
-_SQL = load_queries("operation_queue")
 
 RunOperation = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
 
@@ -70,7 +69,7 @@ class OperationQueue:
         """
         values = (account, name, json.dumps({**fields, "account": account}))
         operation_id = await self._database.write(
-            "operation_ask", lambda db: int(db.execute(_SQL["add"], values).fetchone()[0])
+            "operation_ask", lambda db: int(db.execute(_ADD_OPERATION, values).fetchone()[0])
         )
         try:
             answer = await self._wait(operation_id)
@@ -104,13 +103,13 @@ class OperationQueue:
         raise Wx2MqttError("The instance that runs the account does not answer.")
 
     async def _state(self, operation_id: int) -> _OperationState:
-        rows = await self._database.fetch(_SQL["state"], (operation_id,))
+        rows = await self._database.fetch(_READ_STATE, (operation_id,))
         is_taken, answer = rows[0] if rows else (False, None)
         return _OperationState(is_taken=bool(is_taken), answer=answer)
 
     async def _withdraw(self, operation_id: int) -> bool:
         """Deletes an operation that no instance has taken; returns False if one has."""
-        count = await self._database.execute("operation_end", _SQL["delete_free"], (operation_id,))
+        count = await self._database.execute("operation_end", _DELETE_FREE, (operation_id,))
         return count > 0
 
     async def serve(self, accounts: Callable[[], Sequence[str]], run: RunOperation) -> None:
@@ -119,9 +118,7 @@ class OperationQueue:
             try:
                 for operation_id, name, fields in await self._take(accounts()):
                     answer = await _answer(name, json.loads(fields), run)
-                    await self._database.execute(
-                        "operation_answer", _SQL["set_answer"], (answer, operation_id)
-                    )
+                    await self._database.execute("operation_answer", _SET_ANSWER, (answer, operation_id))
             except StoreError as error:
                 log.warning("operations of other instances wait", problem=str(error))
             await asyncio.sleep(QUEUE_POLL_SECONDS)
@@ -129,10 +126,10 @@ class OperationQueue:
     async def _take(self, accounts: Sequence[str]) -> list[tuple[int, str, str]]:
         """Returns id, name and fields of the operations that wait; nobody else does them."""
         values = (json_list(accounts), TAKEN_WITHIN_SECONDS)
-        if not await self._database.fetch(_SQL["find_free"], values):
+        if not await self._database.fetch(_FIND_FREE, values):
             return []
         return await self._database.write(
-            "operation_take", lambda db: sorted(db.execute(_SQL["take_free"], values).fetchall())
+            "operation_take", lambda db: sorted(db.execute(_TAKE_FREE, values).fetchall())
         )
 
 
@@ -148,5 +145,31 @@ async def _answer(name: str, fields: Mapping[str, Json], run: RunOperation) -> s
 
 
 def _delete(operation_id: int, connection: Connection) -> None:
-    connection.execute(_SQL["delete"], (operation_id,))
-    connection.execute(_SQL["delete_old"], (FORGOTTEN_AFTER_SECONDS,))
+    connection.execute(_DELETE_OPERATION, (operation_id,))
+    connection.execute(_DELETE_OLD, (FORGOTTEN_AFTER_SECONDS,))
+
+
+# Statements
+
+_ADD_OPERATION = Statement("INSERT INTO operation (account, name, fields) VALUES (?, ?, ?) RETURNING id")
+
+_READ_STATE = Statement("SELECT taken, answer FROM operation WHERE id = ?")
+
+_DELETE_FREE = Statement("DELETE FROM operation WHERE id = ? AND taken = 0")
+
+_SET_ANSWER = Statement("UPDATE operation SET answer = ? WHERE id = ?")
+
+_FIND_FREE = Statement("""
+    SELECT 1 FROM operation WHERE taken = 0 AND asked > now() - make_interval(secs => ?2)
+    AND account IN (SELECT jsonb_array_elements_text(?1::jsonb)) LIMIT 1
+""")
+
+_TAKE_FREE = Statement("""
+    UPDATE operation SET taken = 1 WHERE taken = 0 AND asked > now() - make_interval(secs => ?2)
+    AND account IN (SELECT jsonb_array_elements_text(?1::jsonb)) RETURNING id, name, fields
+""")
+
+_DELETE_OPERATION = Statement("DELETE FROM operation WHERE id = ?")
+
+# Those of a command line that was killed.
+_DELETE_OLD = Statement("DELETE FROM operation WHERE asked < now() - make_interval(secs => ?)")

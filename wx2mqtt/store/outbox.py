@@ -13,11 +13,9 @@ from typing import Any
 
 from wx2mqtt.model import Blob
 from wx2mqtt.store.database import Connection, Database, json_list
-from wx2mqtt.store.queries import load_queries, storable_text
+from wx2mqtt.store.queries import Statement, storable_text
 from wx2mqtt.store.records import NO_PUBLICATIONS, NewPublication, OutboxBatch, OutboxRow
 from wx2mqtt.values import frozen
-
-_SQL = load_queries("outbox")
 
 # In the order of the columns that the statements select; the column of `category` is `sort`.
 _ROW_FIELDS = tuple(item.name for item in fields(OutboxRow))
@@ -60,7 +58,7 @@ class AccountRows:
             )
             for publication in added
         ]
-        ids = connection.insert_returning_ids(_SQL["add"], values)
+        ids = connection.insert_returning_ids(_ADD_PUBLICATION, values)
         rows = [
             OutboxRow(id=row_id, created=now, user="", **asdict(publication))
             for row_id, publication in zip(ids, added, strict=True)
@@ -106,51 +104,51 @@ class Outbox(JournalPart):
 
     async def list_waiting(self, after: int, limit: int, skip: Collection[str] = ()) -> list[OutboxRow]:
         """Returns the next rows after the id `after`, in order of id, without the topics `skip`."""
-        return [_row(row) for row in await self._fetch(_SQL["waiting"], after, json_list(skip), limit)]
+        return [_row(row) for row in await self._fetch(_WAITING, after, json_list(skip), limit)]
 
     async def list_waiting_in_topic(self, topic: str, after: int, upto: int, limit: int) -> list[OutboxRow]:
         """Returns the next rows of one topic after the id `after`, up to and including the id `upto`."""
-        rows = await self._fetch(_SQL["waiting_in_topic"], after, upto, topic, limit)
+        rows = await self._fetch(_WAITING_IN_TOPIC, after, upto, topic, limit)
         return [_row(row) for row in rows]
 
     async def mark_published(self, ids: Sequence[int]) -> None:
         """Stores that the broker acknowledged these rows."""
-        await self._execute("published", _SQL["mark_published"], json_list(ids))
+        await self._execute("published", _MARK_PUBLISHED, json_list(ids))
 
     async def delete_published(self, ids: Sequence[int]) -> None:
         """Deletes those of these rows that nothing needs after they were published: results and answers."""
-        await self._execute("delete_published", _SQL["delete_published"], json_list(ids))
+        await self._execute("delete_published", _DELETE_PUBLISHED, json_list(ids))
 
     async def created_times(self, ids: Sequence[int]) -> dict[int, int]:
         """Returns when those of these rows were created that there are, in milliseconds, by id."""
-        return dict(await self._fetch(_SQL["created_times"], json_list(ids)))
+        return dict(await self._fetch(_CREATED_TIMES, json_list(ids)))
 
     async def mark_rejected(self, ids: Sequence[int], why: str) -> None:
         """Keeps these rows, but out of the order, so that they do not block the rows behind them."""
-        await self._execute("reject", _SQL["mark_rejected"], json_list(ids), why)
+        await self._execute("reject", _MARK_REJECTED, json_list(ids), why)
 
     async def list_rejected(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
         """Returns rows that the broker rejected with the reason, the oldest first."""
-        rows = await self._fetch(_SQL["list_rejected"], limit)
+        rows = await self._fetch(_REJECTED, limit)
         return [(_row(values), str(why)) for *values, why in rows]
 
     async def requeue_rejected(self, ids: Sequence[int]) -> int:
         """Lets rows that were rejected wait again, at their old position; returns how many."""
-        return await self._execute("requeue", _SQL["requeue"], json_list(ids))
+        return await self._execute("requeue", _REQUEUE, json_list(ids))
 
     async def drop_topic(self, topic: str, why: str) -> int:
         """Gives up all waiting rows of a topic; returns how many. Messages stay in the history."""
 
         def job(connection: Connection) -> int:
-            dropped = connection.execute(_SQL["drop_topic"], (self._account, topic, why)).rowcount
-            connection.execute(_SQL["count_dropped"], (self._account, dropped))
+            dropped = connection.execute(_DROP_TOPIC, (self._account, topic, why)).rowcount
+            connection.execute(_COUNT_DROPPED, (self._account, dropped))
             return dropped
 
         return await self._database.write("drop_topic", job)
 
     async def drop_expired(self, ids: Sequence[int]) -> None:
         """Gives up waiting rows whose expiry is over. That is no loss, so they are not counted."""
-        await self._execute("drop_expired", _SQL["drop_expired"], json_list(ids))
+        await self._execute("drop_expired", _DROP_EXPIRED, json_list(ids))
 
     async def add(self, new: Sequence[NewPublication]) -> OutboxBatch:
         """Adds publications behind all that wait; returns their rows."""
@@ -173,7 +171,7 @@ class DiscoveryRecord:
 class DiscoveryState(JournalPart):
     async def load(self) -> DiscoveryRecord:
         """Returns the stored record; an empty one before the first time."""
-        rows = await self._fetch(_SQL["load_discovery"])
+        rows = await self._fetch(_LOAD_DISCOVERY)
         if not rows or not rows[0][0]:
             return DiscoveryRecord()
         fields = json.loads(rows[0][0])
@@ -182,8 +180,89 @@ class DiscoveryState(JournalPart):
     async def save(self, record: DiscoveryRecord) -> None:
         """Stores what is about to be published."""
         text = storable_text(json.dumps(asdict(record), ensure_ascii=False))
-        await self._execute("announce", _SQL["save_discovery"], text)
+        await self._execute("announce", _SAVE_DISCOVERY, text)
 
 
 def _row(values: Iterable[Any]) -> OutboxRow:
     return OutboxRow(**dict(zip(_ROW_FIELDS, values, strict=True)))
+
+
+# Statements
+
+# Adds a publication that is neither a message nor an event from WeChat.
+_ADD_PUBLICATION = Statement("""
+    INSERT INTO publication (account, sort, topic, created, content_type, correlation, expiry, payload)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+""")
+
+# The next waiting rows, in order, without those of the topics ?3. The index contains the topic, so that
+# skipped rows cost little. A row behind a held row of the same topic waits for that one.
+_WAITING = Statement("""
+    SELECT id, topic, payload, sort, created, content_type, correlation, expiry, user
+    FROM publication AS row
+    WHERE account = ?1 AND state = 0 AND id > ?2 AND topic NOT IN (SELECT value FROM json_each(?3))
+        AND NOT EXISTS (
+            SELECT 1 FROM publication AS held
+            WHERE held.account = ?1 AND held.state = 4 AND held.topic = row.topic AND held.id < row.id
+        )
+    ORDER BY id LIMIT ?4
+""")
+
+# The next waiting rows of one topic, up to the row ?3 and up to the first held row.
+_WAITING_IN_TOPIC = Statement("""
+    SELECT id, topic, payload, sort, created, content_type, correlation, expiry, user
+    FROM publication
+    WHERE account = ?1 AND state = 0 AND id > ?2 AND id <= ?3 AND topic = ?4
+        AND id < coalesce(
+            (SELECT min(id) FROM publication WHERE account = ?1 AND state = 4 AND topic = ?4), ?3 + 1
+        )
+    ORDER BY id LIMIT ?5
+""")
+
+# The broker acknowledged these rows; it may do so after they were given up.
+_MARK_PUBLISHED = Statement("""
+    UPDATE publication SET state = 1
+    WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND account = ?1 AND state <> 1
+""")
+
+# Messages stay as history, and what has a key to be known again.
+_DELETE_PUBLISHED = Statement("""
+    DELETE FROM publication
+    WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND account = ?1 AND state = 1
+        AND seq IS NULL AND key IS NULL AND private IS NULL
+""")
+
+_CREATED_TIMES = Statement("""
+    SELECT id, created FROM publication
+    WHERE account = ?1 AND id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2))
+""")
+
+_MARK_REJECTED = Statement("""
+    UPDATE publication SET state = 2, why = ?3
+    WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND account = ?1 AND state = 0
+""")
+
+_REJECTED = Statement("""
+    SELECT id, topic, payload, sort, created, content_type, correlation, expiry, user, why
+    FROM publication WHERE account = ? AND state = 2 ORDER BY id LIMIT ?
+""")
+
+_REQUEUE = Statement("""
+    UPDATE publication SET state = 0, why = NULL
+    WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND account = ?1 AND state = 2
+""")
+
+_DROP_TOPIC = Statement("""
+    UPDATE publication SET state = 3, why = ?3 WHERE account = ?1 AND state = 0 AND topic = ?2
+""")
+
+_COUNT_DROPPED = Statement("UPDATE account SET dropped = dropped + ?2 WHERE name = ?1")
+
+_DROP_EXPIRED = Statement("""
+    UPDATE publication SET state = 3, why = 'expired'
+    WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND account = ?1 AND state = 0
+""")
+
+_LOAD_DISCOVERY = Statement("SELECT announced FROM account WHERE name = ?")
+
+_SAVE_DISCOVERY = Statement("UPDATE account SET announced = ?2 WHERE name = ?1")

@@ -18,7 +18,7 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Json, PersonId
 from wx2mqtt.store.database import Connection, Database, json_list
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person, shared_profile
-from wx2mqtt.store.queries import chunks, compact, insert_rows, load_queries, storable_text
+from wx2mqtt.store.queries import Statement, chunks, compact, insert_rows, storable_text
 
 # Rows that are built and inserted at a time.
 CHUNK_ROWS = 250
@@ -28,7 +28,6 @@ PERSON_FIELDS = tuple(item.name for item in fields(Person))
 # The names of fields in `people.json` that differ from those of `Person`, as the names of the columns do.
 _JSON_KEYS = {"topic_name": "level"}
 
-_SQL = load_queries("people")
 _ALL_PERSONS = 2**31
 _BOOLEAN_FIELDS = ("trusted", "closed", "removed", "stranger", "wrote")
 
@@ -49,20 +48,29 @@ class StoredPeople:
         await self._database.write("people", lambda db: apply_changes(db, self._account, changes))
 
     def _load(self, connection: Connection) -> tuple[list[Person], dict[str, PersonId], PersonId]:
-        rows = connection.execute(_SQL["persons"], (self._account, 0, _ALL_PERSONS))
-        persons = [person_from_row(row) for row in rows]
+        persons = read_persons(connection, self._account, after=0, limit=_ALL_PERSONS)
         return persons, topic_names_of(connection, self._account), next_id_of(connection, self._account)
+
+
+def read_persons(connection: Connection, account: str, *, after: int, limit: int) -> list[Person]:
+    """Returns the next persons after the id `after`, in order of id."""
+    return [person_from_row(row) for row in connection.execute(_PERSONS_AFTER, (account, after, limit))]
 
 
 def topic_names_of(connection: Connection, account: str) -> dict[str, PersonId]:
     """Returns every level with the person who has or had it."""
-    return dict(connection.execute(_SQL["levels"], (account,)).fetchall())
+    return dict(connection.execute(_LEVELS, (account,)).fetchall())
 
 
 def next_id_of(connection: Connection, account: str) -> PersonId:
     """Returns an id that no person of the account ever had; 1 if it never had people."""
-    row = connection.execute(_SQL["next_id"], (account,)).fetchone()
+    row = connection.execute(_NEXT_ID, (account,)).fetchone()
     return PersonId(row[0] if row else 1)
+
+
+def raise_next_id(connection: Connection, account: str, next_id: int) -> None:
+    """Stores an id from which on none was given, unless a higher one is stored."""
+    connection.execute(_RAISE_NEXT_ID, (account, next_id))
 
 
 def apply_changes(connection: Connection, account: str, changes: PeopleChanges) -> None:
@@ -72,30 +80,30 @@ def apply_changes(connection: Connection, account: str, changes: PeopleChanges) 
     removed = [(account, person_id) for person_id in changes.removed]
     for persons in chunks(changes.persons, CHUNK_ROWS):
         rows = [(account, *person_columns(person)) for person in persons]
-        insert_rows(connection, _SQL["put_person"], rows)
+        insert_rows(connection, _PUT_PERSON, rows)
     for levels in chunks(changes.topic_names, CHUNK_ROWS):
-        insert_rows(connection, _SQL["put_level"], [(account, *level) for level in levels])
+        insert_rows(connection, _PUT_LEVEL, [(account, *level) for level in levels])
     for persons in chunks(changes.persons, CHUNK_ROWS):
         own_levels = [(account, person.topic_name, person.id) for person in persons]
-        insert_rows(connection, _SQL["put_own_level"], own_levels)
-    connection.executemany(_SQL["delete_levels"], removed)
-    connection.executemany(_SQL["delete_person"], removed)
+        insert_rows(connection, _PUT_OWN_LEVEL, own_levels)
+    connection.executemany(_DELETE_LEVELS, removed)
+    connection.executemany(_DELETE_PERSON, removed)
     ids = [*(person.id for person in changes.persons), *(owner for _, owner in changes.topic_names)]
     if ids:
-        connection.execute(_SQL["raise_next_id"], (account, max(ids) + 1))
+        raise_next_id(connection, account, max(ids) + 1)
     _refuse_two_owners(connection, account, changes)
 
 
 def forget_people(connection: Connection, account: str) -> None:
     """Deletes all persons and levels, also those of persons who wrote: they were another bot's."""
-    connection.execute(_SQL["forget_persons"], (account,))
-    connection.execute(_SQL["forget_levels"], (account,))
+    connection.execute(_FORGET_PERSONS, (account,))
+    connection.execute(_FORGET_LEVELS, (account,))
 
 
 def _refuse_two_owners(connection: Connection, account: str, changes: PeopleChanges) -> None:
     levels = {person.topic_name for person in changes.persons}
     levels |= {level for level, _ in changes.topic_names}
-    conflict = connection.execute(_SQL["level_conflict"], (account, json_list(levels))).fetchone()
+    conflict = connection.execute(_LEVEL_CONFLICT, (account, json_list(levels))).fetchone()
     if conflict:
         person_id, owner = conflict
         raise StoreError(f"The topic level of person {person_id} belongs to person {owner} already.")
@@ -142,3 +150,71 @@ def person_from_json(fields: dict[str, Any]) -> Person:
         "members": bytes.fromhex(fields["members"]),
     }
     return Person(**{**known, **checked})
+
+
+# Statements
+
+# The next persons after the id ?2. The columns are the fields of `Person`, in their order.
+_PERSONS_AFTER = Statement("""
+    SELECT id, level, kind, handle, login_id, matched_by, pin, trusted, permanent_id, alias, remark, nickname,
+           avatar, profile, members, closed, removed, stranger, wrote, created, seen
+    FROM person WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?3
+""")
+
+# Every level and the person who has or had it.
+_LEVELS = Statement("SELECT level, person FROM level WHERE account = ?")
+
+# An id that no person of this account ever had.
+_NEXT_ID = Statement("SELECT next_person FROM account WHERE name = ? AND next_person > 1")
+
+_PUT_PERSON = Statement("""
+    INSERT INTO person
+        (account, id, level, kind, handle, login_id, matched_by, pin, trusted, permanent_id, alias, remark,
+         nickname, avatar, profile, members, closed, removed, stranger, wrote, created, seen)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (account, id) DO UPDATE SET
+        (level, kind, handle, login_id, matched_by, pin, trusted, permanent_id, alias, remark, nickname,
+         avatar, profile, members, closed, removed, stranger, wrote, created, seen)
+        = (excluded.level, excluded.kind, excluded.handle, excluded.login_id, excluded.matched_by,
+           excluded.pin, excluded.trusted, excluded.permanent_id, excluded.alias, excluded.remark,
+           excluded.nickname, excluded.avatar, excluded.profile, excluded.members, excluded.closed,
+           excluded.removed, excluded.stranger, excluded.wrote, excluded.created, excluded.seen)
+""")
+
+# Gives a level to a person, or moves it when the owner joins two persons.
+_PUT_LEVEL = Statement("""
+    INSERT INTO level (account, level, person) VALUES (?, ?, ?)
+    ON CONFLICT (account, level) DO UPDATE SET person = excluded.person
+""")
+
+# Gives a person their current level, unless another person has it (`_LEVEL_CONFLICT` finds that).
+_PUT_OWN_LEVEL = Statement("INSERT OR IGNORE INTO level (account, level, person) VALUES (?, ?, ?)")
+
+# Deletes the levels of a removed person who never wrote: no automation can know them.
+_DELETE_LEVELS = Statement("""
+    DELETE FROM level WHERE account = ?1 AND person = ?2
+        AND EXISTS (SELECT 1 FROM person WHERE account = ?1 AND id = ?2 AND wrote = 0)
+""")
+
+_DELETE_PERSON = Statement("DELETE FROM person WHERE account = ? AND id = ?")
+
+# Stores the highest id that was given plus one.
+_RAISE_NEXT_ID = Statement("""
+    INSERT INTO account (name, next_person) VALUES (?1, ?2)
+    ON CONFLICT (name) DO UPDATE SET next_person = excluded.next_person
+    WHERE account.next_person < excluded.next_person
+""")
+
+# Deletes everybody: another bot of WeCom has other people, whatever their ids.
+_FORGET_PERSONS = Statement("DELETE FROM person WHERE account = ?")
+
+_FORGET_LEVELS = Statement("DELETE FROM level WHERE account = ?")
+
+# A person whose level belongs to another person, among the levels that have just changed.
+_LEVEL_CONFLICT = Statement("""
+    SELECT person.id, level.person
+    FROM person JOIN level ON level.account = person.account AND level.level = person.level
+    WHERE person.account = ?1 AND person.level IN (SELECT value FROM json_each(?2))
+        AND level.person <> person.id
+    LIMIT 1
+""")

@@ -23,12 +23,13 @@ from wx2mqtt.store.people import (
     apply_changes,
     next_id_of,
     person_from_json,
-    person_from_row,
     person_to_json,
+    raise_next_id,
+    read_persons,
     topic_names_of,
 )
 from wx2mqtt.store.person_records import PeopleChanges
-from wx2mqtt.store.queries import encode_payload, load_queries
+from wx2mqtt.store.queries import Statement, encode_payload
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +42,6 @@ PERSONS_PER_READ = 500
 # database has all of them: the copy matters only when it is lost.
 MAX_COPY_AGE_SECONDS = 60.0
 GATHER_SECONDS = 1.0
-
-_SQL = load_queries("people")
 
 
 class PeopleFile:
@@ -125,13 +124,12 @@ class PeopleFile:
 
 
 def _accounts_with_people(connection: Connection) -> list[str]:
-    return [name for (name,) in connection.execute(_SQL["accounts"])]
+    return [name for (name,) in connection.execute(_ACCOUNTS_WITH_PEOPLE)]
 
 
 def _person_lines(account: str, after: int, connection: Connection) -> list[tuple[int, bytes]]:
     """Returns the id and the line of the next persons."""
-    rows = connection.execute(_SQL["persons"], (account, after, PERSONS_PER_READ))
-    persons = (person_from_row(row) for row in rows)
+    persons = read_persons(connection, account, after=after, limit=PERSONS_PER_READ)
     return [(person.id, encode_payload(person_to_json(person))) for person in persons]
 
 
@@ -145,7 +143,7 @@ def _restore(connection: Connection, copied: dict[str, CopiedPeople]) -> dict[st
     for account, (next_id, changes) in copied.items():
         if next_id_of(connection, account) == 1:
             apply_changes(connection, account, changes)
-            connection.execute(_SQL["raise_next_id"], (account, next_id))
+            raise_next_id(connection, account, next_id)
             restored[account] = len(changes.persons)
     return restored
 
@@ -168,3 +166,9 @@ def _read(path: Path) -> dict[str, CopiedPeople]:
         log.error("copy of people damaged, set aside", set_aside=str(quarantine(path)))
         return {}
     return copied
+
+
+# Statements
+
+# Accounts that ever had people.
+_ACCOUNTS_WITH_PEOPLE = Statement("SELECT name FROM account WHERE next_person > 1 ORDER BY name")

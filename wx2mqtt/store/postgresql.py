@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -32,13 +33,14 @@ from wx2mqtt.store.database import (
     ignore_commit_point,
     refuse_newer,
 )
-from wx2mqtt.store.queries import POSTGRESQL_FOLDER, Statement, for_postgresql, insert_batches, load_queries
+from wx2mqtt.store.queries import Statement, for_postgresql, insert_batches
 
 # Advisory locks have two keys of 32 bits; this is the first one of all locks of wx2mqtt ("wx2m").
 LOCK_NAMESPACE = 0x7778326D
 MIGRATION_LOCK = 0
 
-_SQL = load_queries("postgresql")
+MIGRATIONS_FOLDER = Path(__file__).parent / "sql/postgresql"
+
 _ROW_BYTES = 400  # of headers, numbers and indices, about
 
 
@@ -83,14 +85,12 @@ class PostgresqlDatabase(Database):
 
     async def measure(self, enough: int) -> None:
         """Measures on the connection that commits, so that its loss is noticed where nothing is written."""
-        (allocated,) = await self.on_write_connection(
-            lambda db: db.execute(_SQL["allocated_bytes"]).fetchone()
-        )
+        (allocated,) = await self.on_write_connection(lambda db: db.execute(_ALLOCATED_BYTES).fetchone())
         self.allocated_bytes = int(allocated) if allocated <= enough else await self.used_bytes()
 
     async def used_bytes(self) -> int:
         """Returns about how much the rows need: the server's files keep their size when rows are deleted."""
-        ((used,),) = await self.fetch(_SQL["used_bytes"], (_ROW_BYTES,))
+        ((used,),) = await self.fetch(_USED_BYTES, (_ROW_BYTES,))
         return int(used)
 
     async def shrink(self, spare_pages: int) -> None:
@@ -104,7 +104,7 @@ class PostgresqlDatabase(Database):
         statement = "SELECT pg_backend_pid()"
         (writer,) = await self.on_write_connection(lambda db: db.execute(statement).fetchone())
         ((reader,),) = await self.fetch(statement)
-        ((count,),) = await self.fetch(_SQL["other_sessions"], (writer, reader))
+        ((count,),) = await self.fetch(_OTHER_SESSIONS, (writer, reader))
         return int(count)
 
     def _run_writes(self, jobs: Sequence[QueuedJob]) -> list[JobOutcome]:
@@ -350,7 +350,7 @@ def newest_schema_version() -> int:
 
 
 def _migrations() -> list[str]:
-    return [script.read_text(encoding="utf-8") for script in sorted(POSTGRESQL_FOLDER.glob("[0-9]*.sql"))]
+    return [script.read_text(encoding="utf-8") for script in sorted(MIGRATIONS_FOLDER.glob("[0-9]*.sql"))]
 
 
 def _statement_text(statement: str) -> Any:
@@ -412,3 +412,28 @@ def _schema_version(connection: psycopg.Connection[Any]) -> int:
         return 0
     row = connection.execute("SELECT value FROM meta WHERE name = %s", (_SCHEMA_VERSION,)).fetchone()
     return int(row[0]) if row else 0
+
+
+# Statements
+
+_ALLOCATED_BYTES = Statement("""
+    SELECT sum(pg_total_relation_size(name))
+    FROM unnest('{publication,command,person,media,seen}'::regclass[]) AS name
+""")
+
+# About how many bytes the rows need, without the space of deleted ones. ?1 is what a row needs beside its
+# long columns.
+_USED_BYTES = Statement("""
+    SELECT (SELECT coalesce(sum(octet_length(payload) + coalesce(octet_length(text), 0)), 0) + count(*) * ?1
+            FROM publication)
+        + (SELECT coalesce(sum(octet_length(command) + octet_length(replies)), 0) + count(*) * ?1
+            FROM command)
+        + (SELECT count(*) * ?1 FROM person)
+        + (SELECT count(*) * ?1 FROM media)
+        + (SELECT count(*) * ?1 FROM seen)
+""")
+
+_OTHER_SESSIONS = Statement("""
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid NOT IN (?, ?)
+    AND application_name = current_setting('application_name')
+""")

@@ -1,10 +1,11 @@
-"""Named statements from `sql/*.sql`, inserts of many rows, values as text for columns.
+"""SQL statements for both databases, inserts of many rows, values as text for columns.
 
-    _SQL = load_queries("outbox")
-    connection.execute(_SQL["mark_published"], (account, json_list(ids)))
+    _SET_BASE_TOPIC = Statement("UPDATE account SET base_topic = ? WHERE name = ?")
+    connection.execute(_SET_BASE_TOPIC, ("wx", account))
 
-The files have the statements of SQLite. PostgreSQL gets the same, with `$1` for `?1` and some other words
-(`for_postgresql`); where that is not enough, `sql/postgresql/*.sql` has a statement of the same name.
+A statement is written for SQLite. PostgreSQL gets the same with `$1` for `?1` and some other words
+(`for_postgresql`); where that is not enough, the statement has a second text. What is stored in PostgreSQL
+only has statements in its own words.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from itertools import chain, count
-from pathlib import Path
 from typing import Self, TypeVar
 
 from wx2mqtt.model import Blob, Json
@@ -26,25 +26,10 @@ T = TypeVar("T")
 
 ROWS_PER_STATEMENT = (32, 8, 1)  # few sizes, so that SQLite reuses its compiled statements
 
-SQL_FOLDER = Path(__file__).with_name("sql")
-POSTGRESQL_FOLDER = SQL_FOLDER / "postgresql"
-
-_NAME_LINE = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _ONE_ROW = re.compile(r"VALUES (\([?, ]+\))")
 _MIME_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
 _MAX_SQLITE_INTEGER = 2**63 - 1
 _BLOB_FIELDS = tuple(item.name for item in fields(Blob))
-
-
-def load_queries(module: str) -> Mapping[str, Statement]:
-    """Returns the statements of `sql/<module>.sql` by name, each in both dialects.
-
-    What is stored in PostgreSQL only has its statements in `sql/postgresql` only.
-    """
-    common_path, path = SQL_FOLDER / f"{module}.sql", POSTGRESQL_FOLDER / f"{module}.sql"
-    different = read_statements(path) if path.exists() else {}
-    common = read_statements(common_path) if common_path.exists() else different
-    return {name: Statement(text, different.get(name, text)) for name, text in common.items()}
 
 
 class Statement(str):
@@ -52,27 +37,18 @@ class Statement(str):
 
     __slots__ = ("twin",)
 
+    #: The text for PostgreSQL, still with the placeholders and the words of SQLite.
     twin: str
 
-    def __new__(cls, text: str, twin: str) -> Self:
-        """`twin` is the text for PostgreSQL, still with the placeholders of SQLite."""
-        statement = super().__new__(cls, text)
-        statement.twin = twin
+    def __new__(cls, text: str, postgresql: str | None = None) -> Self:
+        """`postgresql` is given where `for_postgresql` cannot make the statement of `text`."""
+        statement = super().__new__(cls, text.strip())
+        statement.twin = (text if postgresql is None else postgresql).strip()
         return statement
 
     @property
     def postgresql(self) -> str:
         return for_postgresql(self.twin)
-
-
-def read_statements(path: Path) -> dict[str, str]:
-    """Returns the statements of a file by name."""
-    parts = _NAME_LINE.split(path.read_text(encoding="utf-8"))[1:]
-    statements: dict[str, str] = {}
-    for name, body in zip(parts[::2], parts[1::2], strict=True):
-        lines = [line for line in body.splitlines() if line and not line.startswith("--")]
-        statements[name] = "\n".join(lines).rstrip(";")
-    return statements
 
 
 def insert_rows(connection: Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:

@@ -12,15 +12,23 @@ command that asks (`asked_by`): an answer closes all rows, and its event is that
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
-from wx2mqtt.buttons import find_button, text_with_buttons
+from wx2mqtt.buttons import find_button
 from wx2mqtt.model import AskingCommand, Button, Json, PersonId, Result, Status
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.outbox import AccountRows, JournalPart
-from wx2mqtt.store.queries import load_queries, storable_text
+from wx2mqtt.store.queries import Statement, storable_text
+from wx2mqtt.store.question_answers import (
+    BUTTON_EVENT,
+    button_event,
+    button_event_elsewhere,
+    button_of_message,
+    find_quoted,
+    is_in_time,
+    may_answer,
+)
 from wx2mqtt.store.question_records import (
     AnswerAttempt,
     AnswerBatch,
@@ -33,18 +41,8 @@ from wx2mqtt.store.question_records import (
 )
 from wx2mqtt.store.records import NewEvent, NewMessage
 
-_SQL = load_queries("questions")
-
-BUTTON_EVENT = "button"
-
 # Of a chat, among which the one that somebody quotes is searched.
 MAX_QUOTABLE_QUESTIONS = 100
-
-# WeChat or a backend cuts a quoted text. Of a shorter beginning it is not certain what is quoted.
-MIN_QUOTED_CHARACTERS = 30
-
-# Some times of messages have whole seconds.
-_SECOND_MS = 1000
 
 Item = NewMessage | NewPress | NewEvent
 
@@ -60,7 +58,7 @@ class JournaledQuestions(JournalPart):
     async def list_open(self, now: int, limit: int) -> list[AskedQuestion]:
         """Returns the open questions of its commands, those that were asked last first."""
         return await self._database.read(
-            lambda db: _questions(db, _SQL["list_open"], self._account, now, limit)
+            lambda db: _questions(db, _OPEN_QUESTIONS, self._account, now, limit)
         )
 
     async def get(self, command_id: str) -> AskedQuestion | None:
@@ -69,17 +67,17 @@ class JournaledQuestions(JournalPart):
         Where only other accounts have sent it, it is the row of one of these.
         """
         values = self._account, storable_text(command_id)
-        rows = await self._database.read(lambda db: _questions(db, _SQL["of_asker"], *values))
+        rows = await self._database.read(lambda db: _questions(db, _OF_ASKER, *values))
         return rows[0] if rows else None
 
     async def close(self, command_id: str, now: int) -> bool:
         """Closes a question, also one whose time is over; returns False where it is closed already."""
         values = storable_text(command_id), now
-        return bool(await self._execute("close_question", _SQL["close"], *values))
+        return bool(await self._execute("close_question", _CLOSE_QUESTION, *values))
 
     async def proven_commands(self) -> frozenset[int]:
         """Returns the row ids of commands without a result whose message has arrived."""
-        rows = await self._fetch(_SQL["proven_commands"])
+        rows = await self._fetch(_PROVEN_COMMANDS)
         return frozenset(row_id for (row_id,) in rows)
 
 
@@ -92,7 +90,7 @@ def open_question(connection: Connection, rows: AccountRows, row_id: int, new: N
     own = AskingCommand(account=rows.account, row_id=row_id, command_id=new.command_id, user=new.user)
     asker = new.asked_by or own
     connection.execute(
-        _SQL["open"],
+        _OPEN_QUESTION,
         (
             rows.account,
             row_id,
@@ -115,21 +113,21 @@ def open_question(connection: Connection, rows: AccountRows, row_id: int, new: N
 
 def take_question_back(connection: Connection, rows: AccountRows, row_id: int) -> None:
     """An attempt certainly did not arrive."""
-    connection.execute(_SQL["take_back"], (rows.account, row_id))
+    connection.execute(_TAKE_BACK, (rows.account, row_id))
 
 
 def end_question(connection: Connection, rows: AccountRows, row_id: int, result: Result) -> None:
     """Its command has a result: the time for an answer runs, unless nothing can have arrived."""
     may_have_arrived = result.status in (Status.SENT, Status.UNCERTAIN) or result.duplicate_possible
     if may_have_arrived:
-        connection.execute(_SQL["start_time"], (rows.account, row_id, rows.now()))
+        connection.execute(_START_TIME, (rows.account, row_id, rows.now()))
     else:
-        connection.execute(_SQL["discard"], (rows.account, row_id))
+        connection.execute(_DISCARD, (rows.account, row_id))
 
 
 def give_up_questions(connection: Connection, rows: AccountRows) -> None:
     """Another owner: the questions of the previous one are forgotten."""
-    connection.execute(_SQL["give_up"], (rows.account,))
+    connection.execute(_GIVE_UP, (rows.account,))
 
 
 class AnswerMatching:
@@ -169,7 +167,7 @@ class AnswerMatching:
     def _has_questions(self) -> bool:
         """Returns whether the account has a question at all."""
         if self._rows.may_have_questions:
-            row = self._connection.execute(_SQL["exists"], (self._rows.account,)).fetchone()
+            row = self._connection.execute(_QUESTION_EXISTS, (self._rows.account,)).fetchone()
             self._rows.may_have_questions = row is not None
         return self._rows.may_have_questions
 
@@ -180,18 +178,18 @@ class AnswerMatching:
             return [message]
         if not (may_answer(question, attempt) and is_in_time(question, attempt)):
             return [message]
-        body: dict[str, Json] = {**message.body, "button": _button_of_message(question, button)}
+        body: dict[str, Json] = {**message.body, "button": button_of_message(question, button)}
         key = f"{BUTTON_EVENT}:{message.key}"
         return [replace(message, body=body), *self._answer(question, button, attempt, key, message.user)]
 
     def _question_of(self, attempt: AnswerAttempt) -> AskedQuestion | None:
         if not attempt.is_quote:
-            newest = self._find(_SQL["newest_of_person"], attempt.person)
+            newest = self._find(_NEWEST_OF_PERSON, attempt.person)
             return newest[0] if newest else None
         if attempt.quoted_command_id:  # found however old it is
-            quotable = self._find(_SQL["by_command_id"], storable_text(attempt.quoted_command_id))
+            quotable = self._find(_BY_COMMAND_ID, storable_text(attempt.quoted_command_id))
         else:
-            quotable = self._find(_SQL["of_person"], attempt.person, MAX_QUOTABLE_QUESTIONS)
+            quotable = self._find(_QUESTIONS_OF_PERSON, attempt.person, MAX_QUOTABLE_QUESTIONS)
         return find_quoted([row for row in quotable if row.person == attempt.person], attempt)
 
     def _match_press(self, item: NewPress) -> list[NewEvent]:
@@ -207,7 +205,7 @@ class AnswerMatching:
         return self._answer(question, button, item.attempt, item.key, item.user)
 
     def _question_of_card(self, card: str, person: PersonId) -> AskedQuestion | None:
-        questions = self._find(_SQL["by_card"], storable_text(card))
+        questions = self._find(_BY_CARD, storable_text(card))
         return next((question for question in questions if question.person == person), None)
 
     def _answer(
@@ -221,14 +219,14 @@ class AnswerMatching:
             else (asked_by.account, asked_by.row_id)
         )
         values = asker, row_id, self._rows.now(), storable_text(button.key)
-        self._connection.execute(_SQL["answer"], values)
+        self._connection.execute(_ANSWER_QUESTION, values)
         self._proven.append(question.command)
         if asked_by is None:
-            return [_button_event(key, user, attempt, question, button)]
-        row = self._connection.execute(_SQL["base_topic"], (asked_by.account,)).fetchone()
+            return [button_event(key, user, attempt, question, button)]
+        row = self._connection.execute(_READ_BASE_TOPIC, (asked_by.account,)).fetchone()
         if row is not None and row[0]:  # an account that was removed publishes nothing
             topic = f"{row[0]}/event/{BUTTON_EVENT}"
-            event = _button_event_elsewhere(key, topic, asked_by, attempt, question, button)
+            event = button_event_elsewhere(key, topic, asked_by, attempt, question, button)
             self.elsewhere.append((asked_by.account, event))
         return []
 
@@ -244,88 +242,84 @@ def _button_with_key(question: AskedQuestion, key: str) -> Button | None:
     return next((button for button in question.buttons if button.key == key), None)
 
 
-def _button_event(
-    key: str, user: str, attempt: AnswerAttempt, question: AskedQuestion, button: Button
-) -> NewEvent:
-    body: dict[str, Json] = {
-        **attempt.event,
-        "id": f"{BUTTON_EVENT}:{question.command_id}:{question.asked}",
-        "command_id": question.command_id,
-        "key": button.key,
-        "text": button.text,
-    }
-    return NewEvent(key=key, topic=attempt.topic, user=user, name=BUTTON_EVENT, time=attempt.time, body=body)
+# Statements
 
+# Where several accounts have sent a question, the first of them that is open.
+_OPEN_QUESTIONS = Statement("""
+    SELECT * FROM question WHERE id IN (
+        SELECT min(id) FROM question
+        WHERE asker = ?1 AND closed IS NULL AND (until IS NULL OR until > ?2) GROUP BY asker_command
+    )
+    ORDER BY id DESC LIMIT ?3
+""")
 
-def _button_event_elsewhere(
-    key: str,
-    topic: str,
-    asked_by: AskingCommand,
-    attempt: AnswerAttempt,
-    question: AskedQuestion,
-    button: Button,
-) -> NewEvent:
-    """Returns the event of the account that asks; its key is unlike that of anything that it has received."""
-    event = _button_event(f"{question.account}:{key}", asked_by.user, attempt, question, button)
-    body: dict[str, Json] = {
-        **event.body,
-        "id": f"{BUTTON_EVENT}:{asked_by.command_id}:{question.asked}",
-        "account": asked_by.account,
-        "user": asked_by.user,
-        "command_id": asked_by.command_id,
-        "pressed_on": question.fallback_account,
-    }
-    return replace(event, topic=topic, body=body)
+# The question of a command; where several accounts have sent it, the one that is answered, else the newest.
+_OF_ASKER = Statement("""
+    SELECT * FROM question
+    WHERE asker = ?1 AND asker_command_id = ?2 ORDER BY asker_command DESC, answer DESC, id DESC LIMIT 1
+""")
 
+# Also one whose time is over: of a message the time may have whole seconds only, and then be a little
+# earlier.
+_CLOSE_QUESTION = Statement("""
+    UPDATE question SET closed = ?3 WHERE asker = ?1 AND asker_command_id = ?2 AND closed IS NULL
+""")
 
-def _button_of_message(question: AskedQuestion, button: Button) -> dict[str, Json]:
-    """Returns the key `button` of a message; it names the account of a command that is another one's."""
-    account: dict[str, Json] = {} if question.asked_by is None else {"account": question.asked_by.account}
-    return {**account, "command_id": question.asking_id, "key": button.key}
+# Commands without a result whose message has arrived, since its question was answered.
+_PROVEN_COMMANDS = Statement("""
+    SELECT command FROM question
+    WHERE account = ? AND answer <> '' AND command IN (SELECT id FROM command WHERE status IS NULL)
+""")
 
+# Opens a question with its first attempt. Of a further attempt it stays as it is. One that another account
+# has sent for the same command may be answered already: then nobody can answer this one.
+_OPEN_QUESTION = Statement("""
+    INSERT INTO question
+        (account, command, command_id, user, person, card, text, buttons, anyone, lasts, asked,
+         asker, asker_command, asker_command_id, asker_user, closed, answer)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+        (SELECT max(closed) FROM question WHERE asker = ?12 AND asker_command = ?13),
+        coalesce((SELECT max(answer) FROM question WHERE asker = ?12 AND asker_command = ?13), ''))
+    ON CONFLICT (account, command) DO NOTHING
+""")
 
-# Which question an answer means, and whether it counts. Pure.
+# The attempt certainly did not arrive: nothing was asked, unless an earlier attempt is in doubt.
+_TAKE_BACK = Statement("""
+    DELETE FROM question
+    WHERE account = ?1 AND command = ?2 AND closed IS NULL
+        AND command IN (SELECT id FROM command WHERE id = ?2 AND unknown = 0)
+""")
 
+# The last attempt ended at ?3: from now on the time for an answer runs.
+_START_TIME = Statement("UPDATE question SET until = ?3 + lasts WHERE account = ?1 AND command = ?2")
 
-def find_quoted(questions: Sequence[AskedQuestion], attempt: AnswerAttempt) -> AskedQuestion | None:
-    """Returns the question that an attempt quotes; `questions` are those of the chat, the newest first."""
-    if attempt.quoted_command_id:
-        return next((row for row in questions if row.command_id == attempt.quoted_command_id), None)
-    quoted = _one_line(attempt.quoted_text)
-    if not quoted:
-        return None
-    return next((row for row in questions if _is_text_of(row, quoted)), None)
+# The command ended, and no attempt can have arrived.
+_DISCARD = Statement("DELETE FROM question WHERE account = ?1 AND command = ?2 AND closed IS NULL")
 
+# The questions of an owner who is the owner no more, also those that other accounts have sent.
+_GIVE_UP = Statement("DELETE FROM question WHERE account = ?1 OR asker = ?1")
 
-def _is_text_of(question: AskedQuestion, quoted: str) -> bool:
-    """Returns whether a quoted text is this question, with or without lines, or a long beginning of it."""
-    text = _one_line(question.text)
-    whole = _one_line(text_with_buttons(question.text, question.buttons))
-    return quoted in (text, whole) or (len(quoted) >= MIN_QUOTED_CHARACTERS and whole.startswith(quoted))
+_QUESTION_EXISTS = Statement("SELECT 1 FROM question WHERE account = ? LIMIT 1")
 
+# The question that a person or group was asked last, open or not.
+_NEWEST_OF_PERSON = Statement("""
+    SELECT * FROM question WHERE account = ? AND person = ? ORDER BY id DESC LIMIT 1
+""")
 
-def _one_line(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).removesuffix("…").split())
+_BY_COMMAND_ID = Statement("""
+    SELECT * FROM question WHERE account = ?1 AND command_id = ?2 ORDER BY id DESC LIMIT 1
+""")
 
+# The newest questions of a person or group.
+_QUESTIONS_OF_PERSON = Statement("""
+    SELECT * FROM question WHERE account = ?1 AND person = ?2 ORDER BY id DESC LIMIT ?3
+""")
 
-def is_in_time(question: AskedQuestion, attempt: AnswerAttempt) -> bool:
-    """Returns whether the question was open when this was written.
+_BY_CARD = Statement("SELECT * FROM question WHERE account = ? AND card = ?")
 
-    What was written before it answers nothing. A quote of it and a press come after it whatever a clock says.
-    """
-    if question.closed is not None:
-        return False
-    if question.until is not None and attempt.time > question.until:
-        return False
-    is_bare = bool(attempt.words) and not attempt.is_quote
-    return not is_bare or attempt.time >= _at_precision_of(attempt.time, question.asked)
+# Answers the question of a command, whichever accounts have sent it.
+_ANSWER_QUESTION = Statement("""
+    UPDATE question SET closed = ?3, answer = ?4 WHERE asker = ?1 AND asker_command = ?2 AND closed IS NULL
+""")
 
-
-def _at_precision_of(time: int, asked: int) -> int:
-    """Returns when a question was asked; in whole seconds where the time to compare has no more."""
-    return asked - asked % _SECOND_MS if time % _SECOND_MS == 0 else asked
-
-
-def may_answer(question: AskedQuestion, attempt: AnswerAttempt) -> bool:
-    """Returns whether the answers of this sender count."""
-    return question.anyone or attempt.trusted
+_READ_BASE_TOPIC = Statement("SELECT base_topic FROM account WHERE name = ?")

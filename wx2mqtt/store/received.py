@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 from wx2mqtt.model import JSON_TYPE, Cursor
 from wx2mqtt.store.database import Connection, json_list
-from wx2mqtt.store.media import MEDIA_SQL, media_values
+from wx2mqtt.store.media import ADD_MEDIA, media_values
 from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.people import apply_changes
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
 from wx2mqtt.store.queries import (
+    Statement,
     bounded_integer,
     compact,
     encode_payload,
     insert_rows,
-    load_queries,
     storable_text,
 )
 from wx2mqtt.store.questions import AnswerMatching, Item
@@ -36,8 +36,6 @@ from wx2mqtt.store.records import (
     PublicationState,
     RecordResult,
 )
-
-_SQL = load_queries("received")
 
 MESSAGE_SCHEMA_VERSION = 1
 
@@ -77,13 +75,13 @@ class ReceivedMessages(JournalPart):
         matching = AnswerMatching(connection, self._rows)
         stored = matching.apply(new_items)
         messages = [item for item in stored if isinstance(item, NewMessage)]
-        (stored_seq,) = connection.execute(_SQL["newest_seq"], (self._account,)).fetchone()
+        (stored_seq,) = connection.execute(_NEWEST_SEQ, (self._account,)).fetchone()
         newest_seq = stored_seq + len(messages)
         rows = self._publication_rows(stored, stored_seq + 1)
         item_batch = self._insert_rows(connection, rows)
-        insert_rows(connection, MEDIA_SQL["add"], self._media_rows(messages, stored_seq + 1))
+        insert_rows(connection, ADD_MEDIA, self._media_rows(messages, stored_seq + 1))
         text_batch = self._rows.enqueue(connection, (message.plain for message in messages if message.plain))
-        connection.execute(_SQL["advance"], (newest_seq, cursor, login_id, self._account))
+        connection.execute(_SET_NEWEST_SEQ_AND_CURSOR, (newest_seq, cursor, login_id, self._account))
         payloads = [row.payload for row in rows if row.seq is not None]
         return RecordResult(
             messages=len(messages),
@@ -104,7 +102,7 @@ class ReceivedMessages(JournalPart):
         by_key: dict[str, Item] = {}
         for item in items:
             by_key.setdefault(storable_text(item.key), item)
-        known = connection.execute(_SQL["known_keys"], (self._account, json_list(by_key)))
+        known = connection.execute(_KNOWN_KEYS, (self._account, json_list(by_key)))
         repeated = {key for (key,) in known}
         return [item for key, item in by_key.items() if key not in repeated]
 
@@ -161,8 +159,8 @@ class ReceivedMessages(JournalPart):
         if not rows:
             return NO_PUBLICATIONS
         # Read before the insert: rows of this commit that come before a held one of their topic do not wait.
-        held_topics = {topic for (topic,) in connection.execute(_SQL["held_topics"], (self._account,))}
-        ids = connection.insert_returning_ids(_SQL["add"], rows)
+        held_topics = {topic for (topic,) in connection.execute(_HELD_TOPICS, (self._account,))}
+        ids = connection.insert_returning_ids(_ADD_PUBLICATION, rows)
         ready = []
         for row_id, row in zip(ids, rows, strict=True):
             if row.state is PublicationState.HELD:
@@ -190,7 +188,7 @@ class ReceivedMessages(JournalPart):
         batches: dict[str, OutboxBatch] = {}
         for account, event in events:
             row = self._event_row(event, self._rows.now(), account)
-            (row_id,) = connection.insert_returning_ids(_SQL["add"], [row])
+            (row_id,) = connection.insert_returning_ids(_ADD_PUBLICATION, [row])
             batches[account] = OutboxBatch(last_id=row_id)
         return batches
 
@@ -227,3 +225,36 @@ class _PublicationRow(NamedTuple):
     message_id: str | None = None
     text: str | None = None
     private: str | None = None
+
+
+# Statements
+
+_NEWEST_SEQ = Statement("SELECT seq FROM account WHERE name = ?")
+
+# Stores the newest seq and the cursor; without a cursor, cursor and login stay as they are.
+_SET_NEWEST_SEQ_AND_CURSOR = Statement("""
+    UPDATE account SET
+        seq = ?1,
+        cursor = coalesce(?2, cursor),
+        login_id = CASE WHEN ?2 IS NULL THEN login_id ELSE ?3 END
+    WHERE name = ?4
+""")
+
+# Which of these keys were stored before, also when their publication is gone.
+_KNOWN_KEYS = Statement("""
+    SELECT key FROM publication WHERE account = ?1 AND key IN (SELECT value FROM json_each(?2))
+    UNION ALL
+    SELECT key FROM seen WHERE account = ?1 AND key IN (SELECT value FROM json_each(?2))
+""")
+
+# Topics with a message that is not published before its file is there: their later messages wait.
+_HELD_TOPICS = Statement("SELECT DISTINCT topic FROM publication WHERE account = ? AND state = 4")
+
+# Adds a message or an event, waiting for the broker or held. `sort` is its category; the column `sender`
+# has no use any more.
+_ADD_PUBLICATION = Statement("""
+    INSERT INTO publication
+        (account, state, sort, topic, created, user, key, kind, time, payload, content_type, seq, message_id,
+         text, private)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+""")

@@ -13,10 +13,8 @@ from dataclasses import asdict
 from wx2mqtt.store.command_records import DeliveryMark, JournaledRequest, RequestState
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.outbox import JournalPart
-from wx2mqtt.store.queries import compact, load_queries, storable_text
+from wx2mqtt.store.queries import Statement, compact, storable_text
 from wx2mqtt.store.records import NewPublication, OutboxBatch
-
-_SQL = load_queries("requests")
 
 
 class JournaledRequests(JournalPart):
@@ -29,9 +27,9 @@ class JournaledRequests(JournalPart):
 
         def job(connection: Connection) -> JournaledRequest:
             key = self._key_of(mark)
-            known = connection.execute(_SQL["known"], key).fetchone() if mark.dup else None
+            known = connection.execute(_KNOWN_ANSWER, key).fetchone() if mark.dup else None
             if known is None:
-                connection.execute(_SQL["start"], (*key, self._rows.now()))
+                connection.execute(_START, (*key, self._rows.now()))
                 return JournaledRequest(state=RequestState.FRESH)
             (answer,) = known
             if answer is None:
@@ -44,7 +42,7 @@ class JournaledRequests(JournalPart):
         """Stores the answer for redeliveries and enqueues its publications, in one commit."""
 
         def job(connection: Connection) -> OutboxBatch:
-            connection.execute(_SQL["finish"], (*self._key_of(mark), _answer_to_text(publications)))
+            connection.execute(_FINISH, (*self._key_of(mark), _answer_to_text(publications)))
             return self._rows.enqueue(connection, publications)
 
         return await self._database.write("request_end", job)
@@ -72,3 +70,22 @@ def _answer_from_text(text: str) -> tuple[NewPublication, ...]:
         if fields["correlation"] is not None:
             fields["correlation"] = bytes.fromhex(fields["correlation"])
     return tuple(NewPublication(**fields) for fields in answer)
+
+
+# Statements
+
+# The answer to the same request with the same packet id; NULL while there is none.
+_KNOWN_ANSWER = Statement("""
+    SELECT answer FROM deed WHERE account = ? AND session = ? AND mid = ? AND topic = ? AND digest = ?
+""")
+
+_START = Statement("""
+    INSERT INTO deed (account, session, mid, topic, digest, created) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (account, session, mid) DO UPDATE SET
+        topic = excluded.topic, digest = excluded.digest, created = excluded.created, answer = NULL
+""")
+
+_FINISH = Statement("""
+    UPDATE deed SET answer = ?6
+    WHERE account = ?1 AND session = ?2 AND mid = ?3 AND topic = ?4 AND digest = ?5
+""")

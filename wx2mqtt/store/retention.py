@@ -7,15 +7,12 @@ deliver the message again.
 
 from __future__ import annotations
 
-import json
-from functools import partial
 from typing import NamedTuple
 
-from wx2mqtt.store.database import Connection, Database, json_list
+from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import JournalPart
-from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.queries import Statement
 from wx2mqtt.store.records import PruneCounts
-from wx2mqtt.values import frozen
 
 DAY_MS = 86_400_000
 
@@ -49,26 +46,12 @@ class _MessageAge(NamedTuple):
     created: int
 
 
-_SQL = load_queries("retention")
-_REMOVE_STATEMENTS = (
-    "remove_messages",
-    "remove_publications",
-    "remove_commands",
-    "remove_keys",
-    "remove_requests",
-    "remove_media",
-    "remove_questions",
-    "remove_levels",
-    "remove_persons",
-)
-
-
 def clock_has_passed(connection: Connection, now: int) -> bool:
     """Returns whether `now` (ms) is after the newest row of the store: only then can ages be trusted.
 
     With a clock that was set back every row looks young; with one that was wrong before, every row looks old.
     """
-    (newest,) = connection.execute(_SQL["newest_created"]).fetchone()
+    (newest,) = connection.execute(_NEWEST_CREATED).fetchone()
     return newest is None or now > newest
 
 
@@ -88,10 +71,10 @@ class JournalRetention(JournalPart):
             deleted, after_seq = await self._prune_messages(after_seq, now - history_keep_ms)
             messages += deleted
         publications = await self._delete_transient(now - TRANSIENT_RETENTION_MS, now - MIN_KEY_RETENTION_MS)
-        commands = await self._delete_before(_SQL["delete_commands"], now - command_keep_ms)
-        await self._delete_before(_SQL["delete_questions"], now - command_keep_ms)
-        await self._delete_before(_SQL["delete_keys"], now - max(MIN_KEY_RETENTION_MS, history_keep_ms))
-        await self._delete_before(_SQL["delete_requests"], now - REQUEST_RETENTION_MS)
+        commands = await self._delete_before(_DELETE_COMMANDS, now - command_keep_ms)
+        await self._delete_before(_DELETE_QUESTIONS, now - command_keep_ms)
+        await self._delete_before(_DELETE_KEYS, now - max(MIN_KEY_RETENTION_MS, history_keep_ms))
+        await self._delete_before(_DELETE_REQUESTS, now - REQUEST_RETENTION_MS)
         await self._database.shrink(MIN_FREE_PAGES)
         return PruneCounts(messages=messages, publications=publications, commands=commands)
 
@@ -103,7 +86,7 @@ class JournalRetention(JournalPart):
         """
         if not await self._database.read(lambda db: clock_has_passed(db, now)):
             return 0
-        deleted = await self._delete_before(_SQL["delete_refused"], now - keep_ms)
+        deleted = await self._delete_before(_DELETE_REFUSED, now - keep_ms)
         await self._delete_transient(now - keep_ms, now - MIN_KEY_RETENTION_MS)
         await self._database.shrink(0)
         return deleted
@@ -126,7 +109,7 @@ class JournalRetention(JournalPart):
 
         def job(connection: Connection) -> tuple[int, int | None]:
             arguments = (self._account, after_seq, PRUNE_BATCH_ROWS)
-            batch = [_MessageAge(*row) for row in connection.execute(_SQL["oldest_messages"], arguments)]
+            batch = [_MessageAge(*row) for row in connection.execute(_OLDEST_MESSAGES, arguments)]
             old = [row for row in batch if before is None or row.created < before]
             deleted = self._delete_rows(connection, [row.id for row in old if row.is_finished])
             return deleted, batch[-1].seq if old and len(batch) == PRUNE_BATCH_ROWS else None
@@ -151,7 +134,7 @@ class JournalRetention(JournalPart):
         values = (self._account, before, before_with_fields, PRUNE_BATCH_ROWS)
 
         def job(connection: Connection) -> tuple[int, int]:
-            ids = [row_id for (row_id,) in connection.execute(_SQL["finished_transient"], values)]
+            ids = [row_id for (row_id,) in connection.execute(_FINISHED_TRANSIENT, values)]
             return len(ids), self._delete_rows(connection, ids)
 
         total = 0
@@ -164,65 +147,88 @@ class JournalRetention(JournalPart):
     def _delete_rows(self, connection: Connection, ids: list[int]) -> int:
         """Deletes publications, but remembers their keys."""
         arguments = (self._account, json_list(ids))
-        connection.execute(_SQL["keep_keys"], arguments)
-        return connection.execute(_SQL["delete_publications"], arguments).rowcount
+        connection.execute(_KEEP_KEYS, arguments)
+        return connection.execute(_DELETE_PUBLICATIONS, arguments).rowcount
 
 
-@frozen
-class StoredData:
-    """The stored data of an account."""
+# Statements
 
-    #: The base topic; empty if the account never published.
-    base: str = ""
-    #: The topics of Home Assistant discovery.
-    announced: tuple[str, ...] = ()
-    #: The topic names of its people.
-    levels: tuple[str, ...] = ()
-    messages: int = 0
-    commands: int = 0
-    people: int = 0
-    media: int = 0
+# When the newest row of any account was created: all accounts share one clock, and both tables grow at
+# their end.
+_NEWEST_CREATED = Statement("""
+    SELECT max(created) FROM (
+        SELECT created FROM (SELECT created FROM publication ORDER BY id DESC LIMIT 1) AS published
+        UNION ALL
+        SELECT accepted FROM (SELECT accepted FROM command ORDER BY id DESC LIMIT 1) AS accepted
+    ) AS newest
+""")
 
-
-class AccountRemoval:
-    """Removes accounts that are no longer wanted.
-
-    The row of the account itself is deleted last, by a call of its own: a removal that a crash interrupted
-    can be started again, and nothing is forgotten before it was removed.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def list_accounts(self) -> list[str]:
-        return [name for (name,) in await self._database.fetch(_SQL["accounts"])]
-
-    async def stored_data(self, account: str) -> StoredData:
-        """Returns what the store has of an account; zeros if the account is unknown."""
-        return await self._database.read(partial(_stored_data, account))
-
-    async def delete_rows(self, account: str) -> None:
-        """Deletes all rows of an account but its own. The caller removes files and `people.json` entries."""
-        for name in _REMOVE_STATEMENTS:
-            deleted = PRUNE_BATCH_ROWS
-            while deleted == PRUNE_BATCH_ROWS:
-                deleted = await self._database.execute("purge", _SQL[name], (account, PRUNE_BATCH_ROWS))
-        await self._database.execute("purge", _SQL["forget_people"], (account,))
-
-    async def delete_account(self, account: str) -> None:
-        """Deletes the row of the account: the last step of a removal."""
-        await self._database.execute("purge", _SQL["remove_account"], (account,))
-
-
-def _stored_data(account: str, connection: Connection) -> StoredData:
-    base, discovery = connection.execute(_SQL["account_topics"], (account,)).fetchone() or (None, "")
-    messages, commands, people, media = connection.execute(_SQL["row_counts"], (account,)).fetchone()
-    return StoredData(
-        base=base or "",
-        announced=tuple(json.loads(discovery)["topics"]) if discovery else (),
-        levels=tuple(level for (level,) in connection.execute(_SQL["levels"], (account,))),
-        messages=messages,
-        commands=commands,
-        people=people,
-        media=media,
+_DELETE_COMMANDS = Statement("""
+    DELETE FROM command WHERE id IN (
+        SELECT id FROM command WHERE account = ? AND status IS NOT NULL AND settled < ? LIMIT ?
     )
+""")
+
+# Questions that were closed before ?2, by an answer or by time. One that was asked after an open one of the
+# same person stays: a bare number must not mean the older one.
+_DELETE_QUESTIONS = Statement("""
+    DELETE FROM question WHERE id IN (
+        SELECT id FROM question AS old
+        WHERE account = ?1 AND (closed < ?2 OR until < ?2) AND NOT EXISTS (
+            SELECT 1 FROM question AS older
+            WHERE older.account = ?1 AND older.person = old.person AND older.id < old.id
+                AND older.closed IS NULL AND (older.until IS NULL OR older.until >= ?2)
+        )
+        LIMIT ?3
+    )
+""")
+
+_DELETE_KEYS = Statement(
+    """
+    DELETE FROM seen
+    WHERE (account, key) IN (SELECT account, key FROM seen WHERE account = ? AND created < ? LIMIT ?)
+    """,
+    postgresql="""
+    DELETE FROM seen WHERE ctid IN (SELECT ctid FROM seen WHERE account = ? AND created < ? LIMIT ?)
+    """,
+)
+
+_DELETE_REQUESTS = Statement("""
+    DELETE FROM deed WHERE (account, session, mid) IN (
+        SELECT account, session, mid FROM deed WHERE account = ? AND created < ? LIMIT ?
+    )
+""")
+
+# Commands that were refused: nothing of them was sent, so a repeat is judged anew and does no harm.
+_DELETE_REFUSED = Statement("""
+    DELETE FROM command WHERE id IN (
+        SELECT id FROM command WHERE account = ? AND status = 'rejected' AND settled < ? LIMIT ?
+    )
+""")
+
+# The next messages after seq ?2: seq, row id, whether it may be deleted, when it was created. The newest
+# message stays.
+_OLDEST_MESSAGES = Statement("""
+    SELECT seq, id, state IN (1, 3) AND seq < (SELECT account.seq FROM account WHERE name = ?1), created
+    FROM publication WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3
+""")
+
+# Published results, responses and events. Those with fields for a later request stay as long as their key.
+_FINISHED_TRANSIENT = Statement("""
+    SELECT id FROM publication
+    WHERE account = ?1 AND seq IS NULL AND state IN (1, 3) AND created < ?2
+        AND (private IS NULL OR created < ?3)
+    LIMIT ?4
+""")
+
+# Remembers the keys of rows that are about to be deleted. The plus signs keep SQLite from reading all keys
+# of the account by their index instead of these rows.
+_KEEP_KEYS = Statement("""
+    INSERT OR IGNORE INTO seen (account, key, created)
+    SELECT account, key, created FROM publication
+    WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND +account = ?1 AND +key IS NOT NULL
+""")
+
+_DELETE_PUBLICATIONS = Statement("""
+    DELETE FROM publication WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND account = ?1
+""")

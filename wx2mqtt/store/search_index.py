@@ -22,7 +22,7 @@ import structlog
 
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.files import make_private_file
-from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.queries import Statement
 from wx2mqtt.store.sqlite_database import WAL_SUFFIXES
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,6 @@ OLD_ROWS = 1000
 # Pairs of a text that is searched for: more of them choose hardly fewer messages.
 MAX_SEARCHED_PAIRS = 16
 
-_SQL = load_queries("search_index")
 _PUNCTUATION = "\ue000"  # stands for all ASCII characters that are no letters or digits, which separate words
 _FOLDED = {code: _PUNCTUATION for code in range(128) if not chr(code).isalnum()}
 _FOLDED |= {ord(letter): letter.lower() for letter in ascii_uppercase}
@@ -62,16 +61,16 @@ class SearchIndex:
         """Adds the messages that are not in it yet, if there are enough of them. Raises `StoreError`."""
         if self._is_broken:
             return
-        ((oldest, newest),) = await self._database.fetch(_SQL["stored_ids"], (OLD_ROWS,))
+        ((oldest, newest),) = await self._database.fetch(_STORED_IDS, (OLD_ROWS,))
         oldest, newest = oldest or newest or 0, newest or 0
         if newest - self.indexed_id < MIN_NEW_ROWS:
             return
         if self._connection is None:
-            ids = await self._database.fetch(_SQL["stream"])
+            ids = await self._database.fetch(_READ_STREAM)
             await self._run(partial(self._open_file, str(ids[0][0]) if ids else ""))
         if oldest > (self._first_id + self.indexed_id) // 2:  # most of it is of messages that were deleted
             await self._run(self._begin_anew)
-        while rows := await self._database.fetch(_SQL["new_rows"], (self.indexed_id, ROWS_PER_STEP)):
+        while rows := await self._database.fetch(_NEW_ROWS, (self.indexed_id, ROWS_PER_STEP)):
             if not await self._run(partial(self._add, rows)):
                 return
         self.indexed_id = max(self.indexed_id, newest)  # the last ones have no text
@@ -93,7 +92,7 @@ class SearchIndex:
 
         Returns None if the index cannot be used; `ids` are at most `indexed_id`.
         """
-        statement = _SQL["newest" if newest_first else "oldest"]
+        statement = _NEWEST_MATCHES if newest_first else _OLDEST_MATCHES
         values = _expression(text), ids.start, ids.stop - 1, limit
 
         def find() -> list[int] | None:
@@ -105,8 +104,8 @@ class SearchIndex:
 
     def _begin_anew(self) -> None:
         if self._connection is not None:
-            self._connection.execute(_SQL["clear"])
-            self._connection.execute(_SQL["set_indexed"], (0, 0))
+            self._connection.execute(_CLEAR)
+            self._connection.execute(_SET_INDEXED, (0, 0))
             self._first_id = self.indexed_id = 0
 
     def _add(self, rows: Sequence[tuple[int, str]]) -> bool:
@@ -114,9 +113,9 @@ class SearchIndex:
         if (connection := self._connection) is None:
             return False
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(_SQL["add"], [(row_id, " ".join(pairs(text))) for row_id, text in rows])
+        connection.executemany(_ADD_TEXT, [(row_id, " ".join(pairs(text))) for row_id, text in rows])
         first_id, indexed_id = self._first_id or rows[0][0], rows[-1][0]
-        connection.execute(_SQL["set_indexed"], (first_id, indexed_id))
+        connection.execute(_SET_INDEXED, (first_id, indexed_id))
         connection.execute("COMMIT")
         self._first_id, self.indexed_id = first_id, indexed_id
         return True
@@ -124,13 +123,13 @@ class SearchIndex:
     def _open_file(self, stream: str) -> None:
         """Opens the file; begins a new one if it is that of another store, whose ids mean other messages."""
         self._connection = _connect(self._path)
-        row = self._connection.execute(_SQL["state"]).fetchone()
+        row = self._connection.execute(_READ_STATE).fetchone()
         if row is not None and row[0] != stream:
             self._delete()
             self._connection = _connect(self._path)
             row = None
         if row is None:
-            self._connection.execute(_SQL["begin"], (stream,))
+            self._connection.execute(_ADD_STATE, (stream,))
         else:
             _, self._first_id, self.indexed_id = row
 
@@ -171,8 +170,53 @@ def _connect(path: Path) -> sqlite3.Connection:
     make_private_file(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        connection.executescript(_SQL["create"])
+        connection.executescript(_CREATE_INDEX)
     except BaseException:  # a damaged file is deleted next
         connection.close()
         raise
     return connection
+
+
+# Statements
+
+# In the database.
+_STORED_IDS = Statement("""
+    SELECT (SELECT id FROM publication ORDER BY id LIMIT 1 OFFSET ?1), (SELECT max(id) FROM publication)
+""")
+
+_READ_STREAM = Statement("SELECT value FROM meta WHERE name = 'stream'")
+
+_NEW_ROWS = Statement("""
+    SELECT id, text FROM publication WHERE id > ?1 AND seq IS NOT NULL AND text <> '' ORDER BY id LIMIT ?2
+""")
+
+_NEWEST_MATCHES = Statement("""
+    SELECT rowid FROM text_pair
+    WHERE text_pair MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4
+""")
+
+_OLDEST_MATCHES = Statement("""
+    SELECT rowid FROM text_pair WHERE text_pair MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid LIMIT ?4
+""")
+
+_CLEAR = Statement("INSERT INTO text_pair (text_pair) VALUES ('delete-all')")
+
+_SET_INDEXED = Statement("UPDATE state SET first_id = ?1, indexed_id = ?2")
+
+_ADD_TEXT = Statement("INSERT INTO text_pair (rowid, pairs) VALUES (?, ?)")
+
+_READ_STATE = Statement("SELECT stream, first_id, indexed_id FROM state")
+
+_ADD_STATE = Statement("INSERT INTO state (stream, first_id, indexed_id) VALUES (?, 0, 0)")
+
+# In the file of the index. The first character of a pair may be any but a space; the tokens are compared as
+# they are.
+_CREATE_INDEX = Statement("""
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    PRAGMA cache_size = -500;
+    CREATE VIRTUAL TABLE IF NOT EXISTS text_pair
+        USING fts5 (pairs, content = '', columnsize = 0, detail = none, tokenize = 'ascii');
+    CREATE TABLE IF NOT EXISTS state
+        (stream TEXT NOT NULL, first_id INTEGER NOT NULL, indexed_id INTEGER NOT NULL)
+""")

@@ -35,10 +35,12 @@ from wx2mqtt.store.files import (
     open_to_read,
     quarantine,
 )
-from wx2mqtt.store.queries import SQL_FOLDER, insert_rows
+from wx2mqtt.store.queries import insert_rows
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
+
+MIGRATIONS_FOLDER = Path(__file__).with_name("sql")
 
 WAL_SUFFIXES = ("-wal", "-shm")
 SUSPECT_SUFFIX = ".suspect"  # of the mark file that a running bridge leaves when it meets damage
@@ -310,7 +312,7 @@ def newest_version() -> int:
 
 
 def _migrations() -> list[str]:
-    return [script.read_text(encoding="utf-8") for script in sorted(SQL_FOLDER.glob("[0-9]*.sql"))]
+    return [script.read_text(encoding="utf-8") for script in sorted(MIGRATIONS_FOLDER.glob("[0-9]*.sql"))]
 
 
 def has_own_schema(connection: sqlite3.Connection) -> bool:

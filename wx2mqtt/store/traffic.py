@@ -13,15 +13,13 @@ from collections.abc import Sequence
 
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.outbox import AccountRows, JournalPart
-from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.queries import Statement
 from wx2mqtt.values import frozen
 
 HOUR_MS = 3_600_000
 
 # An hour that ended so many hours ago gets no more rows: a commit takes seconds, not an hour.
 SETTLED_AFTER_HOURS = 2
-
-_SQL = load_queries("traffic")
 
 
 @frozen
@@ -67,9 +65,9 @@ class TrafficCounts(JournalPart):
     def _count(self, connection: Connection, first: int, last: int) -> list[HourCounts]:
         """Returns the counts of the hours from `first` to `last`."""
         values = self._account, first * HOUR_MS
-        sent = dict(connection.execute(_SQL["sent"], values).fetchall())
-        not_sent = dict(connection.execute(_SQL["not_sent"], values).fetchall())
-        oldest, newest = connection.execute(_SQL["seq_bounds"], (self._account,)).fetchone()
+        sent = dict(connection.execute(_SENT_BY_HOUR, values).fetchall())
+        not_sent = dict(connection.execute(_NOT_SENT_BY_HOUR, values).fetchall())
+        oldest, newest = connection.execute(_SEQ_BOUNDS, (self._account,)).fetchone()
         end = newest + 1
         begins = [end]
         for hour in range(last, first - 1, -1):  # backwards, so that each bisection has less to search
@@ -91,10 +89,39 @@ class TrafficCounts(JournalPart):
         """Returns the first seq from `low` on that was stored at `time` or later; `high` if none was."""
         while low < high:
             middle = (low + high) // 2
-            row = connection.execute(_SQL["created_from"], (self._account, middle)).fetchone()
+            row = connection.execute(_FIRST_MESSAGE_FROM, (self._account, middle)).fetchone()
             # Rows may have been deleted: the first one from the middle on may be far behind it.
             if row is None or row[0] >= high or row[1] >= time:
                 high = middle
             else:
                 low = row[0] + 1
         return low
+
+
+# Statements
+
+# Commands that were sent, by the hour in which that was stored. The index `command_settled` has all of it.
+_SENT_BY_HOUR = Statement("""
+    SELECT settled / 3600000, count(*) FROM command
+    WHERE account = ?1 AND status IS NOT NULL AND settled >= ?2 AND status = 'sent' GROUP BY settled / 3600000
+""")
+
+# Commands that were not sent, by the hour; counted as `JournalStats.failed_today` is.
+_NOT_SENT_BY_HOUR = Statement("""
+    SELECT settled / 3600000, count(*) FROM command
+    WHERE account = ?1 AND status IS NOT NULL AND settled >= ?2 AND status <> 'sent'
+        AND fallback_of = '' AND NOT (command_id >= 'wx2mqtt-' AND command_id < 'wx2mqtt.')
+    GROUP BY settled / 3600000
+""")
+
+# The oldest stored seq (null without messages), and the newest one that was ever given.
+_SEQ_BOUNDS = Statement("""
+    SELECT (SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL ORDER BY seq LIMIT 1), seq
+    FROM account WHERE name = ?1
+""")
+
+# The first stored message from seq ?2 on: its seq, and when it was stored.
+_FIRST_MESSAGE_FROM = Statement("""
+    SELECT seq, created FROM publication
+    WHERE account = ?1 AND seq IS NOT NULL AND seq >= ?2 ORDER BY seq LIMIT 1
+""")

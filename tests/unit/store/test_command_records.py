@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.store.make import command, reply, result
 from wx2mqtt.model import Button, Command, Status
+from wx2mqtt.store.command_acceptance import _ADD_COMMAND
 from wx2mqtt.store.command_records import (
     CommandState,
     NewCommand,
@@ -22,10 +23,9 @@ from wx2mqtt.store.command_records import (
     result_text,
 )
 from wx2mqtt.store.database import NamedRow
-from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.sqlite_database import SqliteConnection
 
-COLUMNS = load_queries("commands")["add"].partition("(")[2].partition(")")[0].replace("\n", "").split(",")
+COLUMNS = _ADD_COMMAND.partition("(")[2].partition(")")[0].replace("\n", "").split(",")
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),

@@ -10,6 +10,7 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import blob, command, mark, message, picture, publication, reply, result
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Blob, ChatKind, Handle, PersonId, Result, SendKey, Status
+from wx2mqtt.store.account_removal import AccountRemoval
 from wx2mqtt.store.command_records import AcceptOutcome, CommandRow, CommandState, NewCommand, Recipient
 from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.database import Database
@@ -17,7 +18,6 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
 from wx2mqtt.store.records import NamedOwner, NewPublication
-from wx2mqtt.store.retention import AccountRemoval
 
 
 async def _accept(journal: Journal, *new: NewCommand) -> list[CommandRow]:

@@ -13,13 +13,13 @@ from tests.unit.store.test_retention import MANY, fill
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Cursor
 from wx2mqtt.store import database_backup
+from wx2mqtt.store.account_removal import AccountRemoval
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.database_backup import TABLES, copy_store
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.postgresql import PostgresqlDatabase
-from wx2mqtt.store.retention import AccountRemoval
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 

@@ -24,8 +24,7 @@ from wx2mqtt.store.encrypted_logins import (
     key_id,
     rotate_key,
 )
-from wx2mqtt.store.postgresql import PostgresqlDatabase
-from wx2mqtt.store.queries import POSTGRESQL_FOLDER
+from wx2mqtt.store.postgresql import MIGRATIONS_FOLDER, PostgresqlDatabase
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 WAITS = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)"
@@ -261,7 +260,7 @@ async def test_a_restored_backup_has_the_key_of_the_machine_that_restores_it(
 async def test_a_database_of_version_7_is_migrated_and_learns_its_key_at_the_next_start() -> None:
     """The logins of before are used; whoever has another key is refused, also by the very first start."""
     url = new_database()
-    script = (POSTGRESQL_FOLDER / "0007_first.sql").read_text(encoding="utf-8")
+    script = (MIGRATIONS_FOLDER / "0007_first.sql").read_text(encoding="utf-8")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(script.encode())
         connection.execute("INSERT INTO meta VALUES ('schema_version', '7')")

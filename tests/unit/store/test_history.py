@@ -19,7 +19,6 @@ from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.records import HistoryQuery, HistoryRow, NewMessage, NewPublication
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
@@ -241,33 +240,31 @@ def test_it_finds_what_reading_all_would_find(
         asyncio.run(check(tmp_path_factory.mktemp("history")))
 
 
-def _plan(connection: Connection, name: str) -> Iterator[str]:
-    arguments = ["home", 1, 9, "", "", 5, *["wife"] * name.endswith("_in_chat")]
-    statement = load_queries("history")[name]
+def _plan(connection: Connection, statement: str) -> Iterator[str]:
+    arguments = ["home", 1, 9, "", "", 5, *["wife"] * ("?7" in statement)]
     return (row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", arguments))
 
 
 @pytest.mark.parametrize(
-    ("name", "index"),
+    ("statement", "index"),
     [
-        ("oldest", "publication_seq (account=? AND seq>? AND seq<?)"),
-        ("newest", "publication_seq (account=? AND seq>? AND seq<?)"),
-        ("oldest_in_chat", "publication_history (account=? AND user=? AND seq>? AND seq<?)"),
-        ("newest_in_chat", "publication_history (account=? AND user=? AND seq>? AND seq<?)"),
+        (history._OLDEST, "publication_seq (account=? AND seq>? AND seq<?)"),
+        (history._NEWEST, "publication_seq (account=? AND seq>? AND seq<?)"),
+        (history._OLDEST_IN_CHAT, "publication_history (account=? AND user=? AND seq>? AND seq<?)"),
+        (history._NEWEST_IN_CHAT, "publication_history (account=? AND user=? AND seq>? AND seq<?)"),
     ],
+    ids=["oldest", "newest", "oldest in a chat", "newest in a chat"],
 )
 @on_sqlite
-async def test_an_index_leads_to_what_is_asked_for(database: Database, name: str, index: str) -> None:
-    plan = await database.read(lambda db: list(_plan(db, name)))
+async def test_an_index_leads_to_what_is_asked_for(database: Database, statement: str, index: str) -> None:
+    plan = await database.read(lambda db: list(_plan(db, statement)))
     assert plan == [f"SEARCH publication USING INDEX {index}"]
 
 
 @on_sqlite
 async def test_the_edges_are_found_without_reading_all(database: Database) -> None:
-    statement = load_queries("history")["seq_range"]
-    plan = await database.read(
-        lambda db: [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", ["home"])]
-    )
+    explain = f"EXPLAIN QUERY PLAN {history._SEQ_RANGE}"
+    plan = await database.read(lambda db: [row[3] for row in db.execute(explain, ["home"])])
     assert sum("SEARCH publication USING COVERING INDEX publication_seq" in step for step in plan) == 2
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from tests.unit.store.make import command, event, message, on_sqlite, picture, result
 from wx2mqtt.model import Json, Kind, QuotedMessage
+from wx2mqtt.store.history import _RECEIVED_MESSAGE
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.records import NewMessage
 
 
@@ -81,10 +81,8 @@ async def test_what_is_not_known_is_none(journal: Journal) -> None:
 @on_sqlite
 async def test_a_message_is_looked_up_by_an_index_whatever_its_id(journal: Journal) -> None:
     """Anybody can quote an id that nobody has; without the index all stored messages were read."""
-    statement = load_queries("history")["received_message"]
-    plan = await journal._database.read(
-        lambda db: [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", ["home", "x"])]
-    )
+    explain = f"EXPLAIN QUERY PLAN {_RECEIVED_MESSAGE}"
+    plan = await journal._database.read(lambda db: [row[3] for row in db.execute(explain, ["home", "x"])])
     assert plan == [
         "SEARCH publication USING INDEX publication_message (account=? AND message_id=? AND seq>?)"
     ]

@@ -159,7 +159,7 @@ def test_who_is_forgotten_later_is_not_stored_before() -> None:
 
 
 def test_the_columns_are_the_fields() -> None:
-    columns = people_module._SQL["persons"].partition("SELECT")[2].partition("FROM")[0]
+    columns = people_module._PERSONS_AFTER.partition("SELECT")[2].partition("FROM")[0]
     names = tuple(name.strip() for name in columns.split(","))
     assert tuple("topic_name" if name == "level" else name for name in names) == PERSON_FIELDS
 

@@ -1,4 +1,4 @@
-"""The helpers for SQL, and the SQL files: every statement is used, and SQLite understands it."""
+"""The helpers for SQL, and all statements: each is used, and both databases understand it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,45 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
+from inspect import getsource
 from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import wx2mqtt
 from tests.support.rows import every_row
 from tests.unit.store.make import blob, on_postgresql, on_sqlite
+from wx2mqtt import cluster, store
+from wx2mqtt.store import (
+    command_acceptance,
+    commands,
+    history,
+    journal,
+    media,
+    media_retention,
+    outbox,
+    people,
+    questions,
+    received,
+    requests,
+    retention,
+    stored_commands,
+    traffic,
+)
 from wx2mqtt.store.database import Connection, Database, json_list
 from wx2mqtt.store.database_backup import TABLES
 from wx2mqtt.store.postgresql import newest_schema_version
 from wx2mqtt.store.queries import (
-    SQL_FOLDER,
     Statement,
     blob_from_text,
     blob_to_text,
     encode_payload,
     for_postgresql,
     insert_rows,
-    load_queries,
-    read_statements,
     storable_text,
     with_rows,
 )
@@ -100,26 +117,43 @@ def test_what_a_newer_version_knows_of_a_blob_is_left_out() -> None:
     assert blob_from_text(text) == blob("x")
 
 
-FOLDER = SQL_FOLDER
+def _statements_of(package: ModuleType) -> dict[str, dict[str, Statement]]:
+    """Returns the statements by the name of their module, then by their own."""
+    modules = [import_module(f"{package.__name__}.{found.name}") for found in iter_modules(package.__path__)]
+    return {
+        module.__name__.rpartition(".")[2]: {
+            name: value
+            for name, value in vars(module).items()
+            if isinstance(value, Statement) and f"\n{name} = Statement(" in getsource(module)
+        }
+        for module in modules
+    }
 
 
-MODULES = sorted(
-    entry.name[:-4] for entry in FOLDER.iterdir() if entry.is_file() and not entry.name[0].isdigit()
-)
+STATEMENTS = {
+    module: statements
+    for module, statements in {**_statements_of(store), **_statements_of(cluster)}.items()
+    if statements
+}
 
 
-POSTGRESQL_MODULES = sorted(
-    path.stem for path in (FOLDER / "postgresql").glob("[a-z]*.sql") if path.stem not in MODULES
-)
-"""Those of what is stored in PostgreSQL only."""
+# The modules of what is stored in PostgreSQL only.
+POSTGRESQL_MODULES = {
+    *("database_blobs", "encrypted_logins", "mapped_files", "operation_queue", "postgresql", "tables"),
+}
 
 
-SOURCES = [
-    path for folder in ("store", "cluster") for path in (Path(wx2mqtt.__file__).parent / folder).glob("*.py")
-]
+# The search index is a file of its own, which only SQLite has; its tests run each statement. These three run
+# in the database.
+DATABASE_STATEMENTS_OF_INDEX = ("_STORED_IDS", "_READ_STREAM", "_NEW_ROWS")
 
 
-CODE = "".join(path.read_text() for path in SOURCES)
+CODE = {
+    path.stem: path.read_text()
+    for package in (store, cluster)
+    for path in Path(package.__path__[0]).glob("*.py")
+}
+ALL_CODE = "".join(CODE.values())
 
 
 def _plan(connection: Connection, statement: str) -> list[str]:
@@ -128,21 +162,19 @@ def _plan(connection: Connection, statement: str) -> list[str]:
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * count)]
 
 
-# The index of `search_index.py` is a file of its own; its tests run each statement.
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "search_index"])
+@pytest.mark.parametrize("module", sorted(STATEMENTS.keys() - POSTGRESQL_MODULES - {"search_index"}))
 @on_sqlite
 async def test_sqlite_understands_every_statement(database: Database, module: str) -> None:
-    for statement in load_queries(module).values():
+    for statement in STATEMENTS[module].values():
         await database.read(partial(_plan, statement=statement))
 
 
 @on_postgresql
-@pytest.mark.parametrize(
-    "module", [*(module for module in MODULES if module != "search_index"), *POSTGRESQL_MODULES]
-)
+@pytest.mark.parametrize("module", sorted(STATEMENTS))
 async def test_postgresql_prepares_every_statement(database: Database, module: str) -> None:
-    for name, statement in load_queries(module).items():
-        await database.read(partial(_prepare, name=f"{module}_{name}", statement=statement.postgresql))
+    for name, statement in STATEMENTS[module].items():
+        if module != "search_index" or name in DATABASE_STATEMENTS_OF_INDEX:
+            await database.read(partial(_prepare, name=f"{module}{name}", statement=statement.postgresql))
 
 
 def _prepare(connection: Connection, name: str, statement: str) -> None:
@@ -150,20 +182,11 @@ def _prepare(connection: Connection, name: str, statement: str) -> None:
     connection.execute(f"DEALLOCATE {name}")
 
 
-@on_postgresql
-async def test_postgresql_prepares_what_the_search_index_reads_in_the_database(database: Database) -> None:
-    for name in ("stored_ids", "new_rows", "stream"):
-        statement = load_queries("search_index")[name].postgresql
-        await database.read(partial(_prepare, name=name, statement=statement))
-
-
-@every_row("module", MODULES)
-def test_each_statement_for_postgresql_has_one_for_sqlite_that_differs(module: str) -> None:
-    path = FOLDER / "postgresql" / f"{module}.sql"
-    common = load_queries(module)
-    for name, text in (read_statements(path) if path.exists() else {}).items():
-        assert name in common
-        assert for_postgresql(text) != for_postgresql(str(common[name])), f"{name} needs no twin"
+@every_row("module", sorted(STATEMENTS))
+def test_a_second_text_for_postgresql_differs_from_what_is_made_of_the_first(module: str) -> None:
+    for name, statement in STATEMENTS[module].items():
+        if statement.twin != str(statement):
+            assert statement.postgresql != for_postgresql(str(statement)), f"{name} needs no second text"
 
 
 def test_the_newest_schemas_of_both_have_the_same_version() -> None:
@@ -234,130 +257,127 @@ def test_more_rows_of_an_insert_are_numbered_on() -> None:
     )
 
 
-@every_row("module", [*MODULES, *POSTGRESQL_MODULES])
+@every_row("module", sorted(STATEMENTS))
 def test_every_statement_is_used(module: str) -> None:
-    for name in load_queries(module):
-        assert f'"{name}"' in CODE, f"{module}: {name}"
+    """A private one in its module, a public one in another one, too."""
+    for name in STATEMENTS[module]:
+        assert len(re.findall(rf"\b{name}\b", CODE[module] if name.startswith("_") else ALL_CODE)) > 1, name
 
 
-def test_every_statement_that_is_named_exists() -> None:
-    """A typing error would show when the line runs only."""
-    for path in SOURCES:
-        code = path.read_text()
-        for variable, module in re.findall(r'^(\w+) = load_queries\("(\w+)"\)$', code, re.MULTILINE):
-            named = set(re.findall(rf'\b{variable}\["(\w+)"\]', code))
-            assert named <= load_queries(module).keys(), path.name
+def test_the_statements_of_all_modules_are_found() -> None:
+    count = sum(map(len, STATEMENTS.values()))
+    assert count > 200
+    assert count == len(re.findall(r"^\w+ = Statement\(", ALL_CODE, re.MULTILINE))
 
 
 FREQUENT = [
-    ("outbox", "waiting"),
-    ("outbox", "waiting_in_topic"),
-    ("outbox", "mark_published"),
-    ("outbox", "drop_topic"),
-    ("outbox", "drop_expired"),
-    ("outbox", "list_rejected"),
-    ("received", "known_keys"),
-    ("journal", "newest_payload"),
-    ("commands", "by_ids"),
-    ("commands", "same_delivery"),
-    ("commands", "similar_delivery"),
-    ("commands", "due"),
-    ("commands", "is_sent_message"),
-    ("commands", "in_doubt"),
-    ("commands", "recover_attempts"),
-    ("commands", "newest"),
-    ("retention", "oldest_messages"),
-    ("retention", "finished_transient"),
-    ("retention", "delete_commands"),
-    ("journal", "stats"),
-    ("traffic", "seq_bounds"),
-    ("traffic", "created_from"),
-    ("traffic", "sent"),
-    ("traffic", "not_sent"),
-    ("commands", "sent_command"),
-    ("commands", "message_by_key"),
-    ("retention", "delete_requests"),
-    ("media", "next_due"),
-    ("media", "by_id"),
-    ("media", "of_messages"),
-    ("media", "newest_avatar"),
-    ("media", "mark_ready"),
-    ("media", "held_messages"),
-    ("media", "held_message"),
-    ("media_retention", "downloaded_before"),
-    ("media_retention", "oldest_of_account"),
-    ("media_retention", "total_bytes"),
-    ("media_retention", "mark_gone"),
-    ("media_retention", "used"),
-    ("media_retention", "finished_page"),
-    ("history", "seq_range"),
-    ("history", "oldest"),
-    ("history", "newest"),
-    ("history", "oldest_in_chat"),
-    ("history", "newest_in_chat"),
-    ("requests", "known"),
-    ("people", "level_conflict"),
-    ("people", "delete_levels"),
-    ("questions", "answer"),
-    ("questions", "of_asker"),
-    ("questions", "close"),
-    ("questions", "newest_of_person"),
-    ("questions", "by_card"),
+    outbox._WAITING,
+    outbox._WAITING_IN_TOPIC,
+    outbox._MARK_PUBLISHED,
+    outbox._DROP_TOPIC,
+    outbox._DROP_EXPIRED,
+    outbox._REJECTED,
+    received._KNOWN_KEYS,
+    journal._NEWEST_PAYLOAD,
+    command_acceptance._BY_IDS,
+    command_acceptance._SAME_DELIVERY,
+    command_acceptance._SIMILAR_DELIVERY,
+    stored_commands._DUE,
+    stored_commands._IS_SENT_MESSAGE,
+    commands._IN_DOUBT,
+    commands._RECOVER_ATTEMPTS,
+    stored_commands._NEWEST,
+    retention._OLDEST_MESSAGES,
+    retention._FINISHED_TRANSIENT,
+    retention._DELETE_COMMANDS,
+    journal._STATS,
+    traffic._SEQ_BOUNDS,
+    traffic._FIRST_MESSAGE_FROM,
+    traffic._SENT_BY_HOUR,
+    traffic._NOT_SENT_BY_HOUR,
+    stored_commands._SENT_COMMAND,
+    stored_commands._MESSAGE_BY_KEY,
+    retention._DELETE_REQUESTS,
+    media._NEXT_DUE,
+    media._MEDIA_BY_ID,
+    media._MEDIA_OF_MESSAGES,
+    media._NEWEST_AVATAR,
+    media._MARK_READY,
+    media._HELD_MESSAGES,
+    media._HELD_MESSAGE,
+    media_retention._DOWNLOADED_BEFORE,
+    media_retention._OLDEST_OF_ACCOUNT,
+    media_retention._TOTAL_BYTES,
+    media_retention._MARK_GONE,
+    media_retention._USED_HASHES,
+    media_retention._FINISHED_PAGE,
+    history._SEQ_RANGE,
+    history._OLDEST,
+    history._NEWEST,
+    history._OLDEST_IN_CHAT,
+    history._NEWEST_IN_CHAT,
+    requests._KNOWN_ANSWER,
+    people._LEVEL_CONFLICT,
+    people._DELETE_LEVELS,
+    questions._ANSWER_QUESTION,
+    questions._OF_ASKER,
+    questions._CLOSE_QUESTION,
+    questions._NEWEST_OF_PERSON,
+    questions._BY_CARD,
 ]
 
 
-@pytest.mark.parametrize(("module", "name"), FREQUENT)
 @on_sqlite
-async def test_no_frequent_statement_reads_a_whole_table(database: Database, module: str, name: str) -> None:
-    plan = await database.read(lambda connection: _plan(connection, load_queries(module)[name]))
-    scans = [
-        step
-        for step in plan
-        if step.startswith("SCAN") and not re.search("json_each|CONSTANT|VIRTUAL TABLE", step)
-        and not re.fullmatch(r"SCAN \(?subquery.*", step, re.IGNORECASE)
-    ]  # fmt: skip
-    assert not scans, plan
+async def test_no_frequent_statement_reads_a_whole_table(database: Database) -> None:
+    for statement in FREQUENT:
+        plan = await database.read(partial(_plan, statement=statement))
+        scans = [
+            step
+            for step in plan
+            if step.startswith("SCAN") and not re.search("json_each|CONSTANT|VIRTUAL TABLE", step)
+            and not re.fullmatch(r"SCAN \(?subquery.*", step, re.IGNORECASE)
+        ]  # fmt: skip
+        assert not scans, (statement, plan)
 
 
 @on_sqlite
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [("retention", "keep_keys"), ("retention", "delete_publications"), ("outbox", "mark_published")],
-)
-async def test_rows_that_are_named_by_id_are_found_by_it(database: Database, module: str, name: str) -> None:
+async def test_rows_that_are_named_by_id_are_found_by_it(database: Database) -> None:
     """Pruning read all keys of the account for each batch of rows: of 100,000 messages, 50 million keys."""
-    plan = await database.read(partial(_plan, statement=load_queries(module)[name]))
-    searches = [step for step in plan if step.startswith("SEARCH publication")]
-    assert len(searches) == 1
-    assert "INTEGER PRIMARY KEY" in searches[0], plan
+    for statement in (retention._KEEP_KEYS, retention._DELETE_PUBLICATIONS, outbox._MARK_PUBLISHED):
+        plan = await database.read(partial(_plan, statement=statement))
+        searches = [step for step in plan if step.startswith("SEARCH publication")]
+        assert len(searches) == 1, statement
+        assert "INTEGER PRIMARY KEY" in searches[0], plan
 
 
 @on_sqlite
-@pytest.mark.parametrize("name", ["start_attempt", "mark_not_delivered", "mark_uncertain", "finish"])
-async def test_an_attempt_is_marked_without_reading_what_waits(database: Database, name: str) -> None:
+async def test_an_attempt_is_marked_without_reading_what_waits(database: Database) -> None:
     """Each command of 10,000 that waited took twice the CPU: all of them were read for each mark."""
-    plan = await database.read(partial(_plan, statement=load_queries("commands")[name]))
-    assert not [step for step in plan if "command_waiting" in step and "id=?" not in step], plan
+    marks = (
+        commands._START_ATTEMPT,
+        commands._MARK_NOT_DELIVERED,
+        commands._MARK_UNCERTAIN,
+        commands._FINISH,
+    )
+    for statement in marks:
+        plan = await database.read(partial(_plan, statement=statement))
+        assert not [step for step in plan if "command_waiting" in step and "id=?" not in step], plan
 
 
 @on_sqlite
 async def test_what_waits_is_read_in_order_without_sorting(database: Database) -> None:
     sorted_by_index = [
-        ("outbox", "waiting"),
-        ("commands", "due"),
-        ("media", "next_due"),
-        ("media", "newest_avatar"),
-        ("media_retention", "downloaded_before"),
-        ("media_retention", "oldest_of_account"),
-        ("media_retention", "oldest"),
-        ("media_retention", "finished_page"),
-        ("history", "oldest"),
-        ("history", "newest"),
+        outbox._WAITING,
+        stored_commands._DUE,
+        media._NEXT_DUE,
+        media._NEWEST_AVATAR,
+        media_retention._DOWNLOADED_BEFORE,
+        media_retention._OLDEST_OF_ACCOUNT,
+        media_retention._OLDEST_OF_STORE,
+        media_retention._FINISHED_PAGE,
+        history._OLDEST,
+        history._NEWEST,
     ]
-    for module, name in sorted_by_index:
-        plan = await database.read(partial(_plan, statement=load_queries(module)[name]))
+    for statement in sorted_by_index:
+        plan = await database.read(partial(_plan, statement=statement))
         assert not [step for step in plan if "TEMP B-TREE" in step], plan
-
-
-def test_the_plain_sentences_are_left_out() -> None:
-    assert all("--" not in statement for module in MODULES for statement in load_queries(module).values())

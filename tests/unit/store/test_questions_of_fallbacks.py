@@ -11,11 +11,11 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import result
 from tests.unit.store.test_questions import BUTTONS, WIFE, Questions
 from wx2mqtt.model import AskingCommand, PersonId, Status
+from wx2mqtt.store.account_removal import AccountRemoval
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.question_records import NewQuestion
 from wx2mqtt.store.records import OutboxBatch
-from wx2mqtt.store.retention import AccountRemoval
 
 
 class Accounts:

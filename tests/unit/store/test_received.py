@@ -264,6 +264,6 @@ async def test_bare_text_goes_out_in_the_commit_of_its_message_once_and_is_no_me
 
 
 def test_the_fields_of_a_row_are_the_columns_of_its_statement() -> None:
-    columns = received._SQL["add"].partition("(")[2].partition(")")[0]
+    columns = received._ADD_PUBLICATION.partition("(")[2].partition(")")[0]
     names = columns.replace("sort", "category").replace("\n", " ").replace(",", " ").split()
     assert received._PublicationRow._fields == tuple(names)

@@ -27,13 +27,13 @@ from tests.unit.store.make import (
 )
 from wx2mqtt.model import Cursor, Status
 from wx2mqtt.store import retention
+from wx2mqtt.store.account_removal import AccountRemoval, StoredData
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
 from wx2mqtt.store.records import JournalStats, NewEvent, NewMessage, PruneCounts
-from wx2mqtt.store.retention import AccountRemoval, StoredData
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 MANY = 1234  # more than two commits take away

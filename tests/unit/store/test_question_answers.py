@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.support.rows import every_row
 from wx2mqtt.model import Button, PersonId
+from wx2mqtt.store.question_answers import find_quoted, is_in_time, may_answer
 from wx2mqtt.store.question_records import AnswerAttempt, AskedQuestion
-from wx2mqtt.store.questions import find_quoted, is_in_time, may_answer
 
 ASKED = 1_795_600_000_400
 

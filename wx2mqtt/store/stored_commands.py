@@ -1,0 +1,290 @@
+"""Reads the stored commands of an account: those that wait, those to be checked or shown, and single ones.
+
+    await commands.list_due(limit=100)
+    await commands.get("alarm-7")
+
+`JournaledCommands` changes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+
+from wx2mqtt.model import PersonId
+from wx2mqtt.store.command_records import CommandRow, CommandState, Recipient, command_row
+from wx2mqtt.store.database import Connection, json_list
+from wx2mqtt.store.outbox import JournalPart
+from wx2mqtt.store.queries import Statement, storable_text
+
+_MAX_ROW_ID = 2**63 - 1
+
+
+class StoredCommands(JournalPart):
+    """The commands of one account, to be read."""
+
+    async def list_due(self, limit: int, skip: Collection[Recipient] = ()) -> list[CommandRow]:
+        """Returns waiting commands in order, without those to the recipients `skip`."""
+        return await self._read(_DUE, json_list(skip), limit)
+
+    async def list_urgent(self) -> list[CommandRow]:
+        """Returns waiting commands that may go out by the fallback service."""
+        return await self._read(_URGENT)
+
+    async def list_unanswered(self, since: int) -> list[CommandRow]:
+        """Returns commands with an unanswered attempt: waiting, or finished after `since` (ms).
+
+        Among them are those whose caption perhaps did not arrive, before their file.
+        """
+        rows = await self._read(_UNANSWERED, since)
+        return [row for row in rows if row.unanswered or row.parts_lost]
+
+    async def list_attempted(self, since: int) -> list[CommandRow]:
+        """Returns commands with an attempt: waiting, or finished after `since` (ms)."""
+        return await self._read(_ATTEMPTED, since)
+
+    async def list_page(
+        self, state: CommandState | str | None = None, limit: int = 100, before: int = _MAX_ROW_ID
+    ) -> list[CommandRow]:
+        """Returns a page of commands, the newest first, with row ids below `before`; of one state, or all."""
+        match None if state is None else CommandState(state):
+            case None:
+                statement = _NEWEST
+            case CommandState.WAITING:
+                statement = _NEWEST_WAITING
+            case CommandState.FINISHED:
+                statement = _NEWEST_FINISHED
+        return await self._read(statement, before, limit)
+
+    async def list_unsent(self, limit: int) -> list[CommandRow]:
+        """Returns commands that ended in anything but `sent`, those that ended last first."""
+        return await self._read(_NEWEST_UNSENT, limit)
+
+    async def list_failing_users(self, since: int, limit: int) -> list[tuple[str, int]]:
+        """Returns the users whose last command that ended after `since` (ms) was not sent, and when.
+
+        Those that failed last, in this order. Texts of the bridge's own do not count.
+        """
+        rows = await self._fetch(_FAILING_USERS, since, limit)
+        return [(str(user), int(failed_at)) for user, failed_at in rows]
+
+    async def list_with_content(self, sender: str, content: str, since: int) -> list[CommandRow]:
+        """Returns the commands of a webhook, accepted after `since` (ms), the newest first."""
+        return await self._read(_WITH_CONTENT, since, sender, content)
+
+    async def get(self, command_id: str) -> CommandRow | None:
+        """Returns a command, waiting or finished; None if it is unknown or was deleted since it ended."""
+        return await self._database.read(lambda db: find_command(db, self._account, command_id))
+
+    async def count_waiting_of(self, sender: str) -> int:
+        """Returns how many commands of a program that sends over HTTP have no result yet."""
+        ((count,),) = await self._fetch(_COUNT_WAITING_OF, sender)
+        return int(count)
+
+    async def last_command_for(self, person: PersonId, level: str) -> int | None:
+        """Returns when somebody's last command to a person was accepted; `level` is their topic name."""
+        rows = await self._fetch(_LAST_FOR, person, storable_text(level))
+        return int(rows[0][0]) if rows else None
+
+    async def last_result_codes(self, count: int) -> list[str]:
+        """Returns the result codes of the commands that were sent last, the newest first."""
+        rows = await self._fetch(_NEWEST_RESULTS, count)
+        return [str(json.loads(text)["code"]) for (text,) in rows]
+
+    async def is_sent_message(self, message_id: str) -> bool:
+        """Returns whether WeChat gave this id to the message of a command."""
+        return bool(await self._fetch(_IS_SENT_MESSAGE, message_id))
+
+    async def sent_message_target(self, message_id: str) -> tuple[str, int] | None:
+        """Returns the recipient's topic name and the time (ms) of an own message; None if it is unknown."""
+        sent = await self._fetch(_SENT_COMMAND, storable_text(message_id))
+        if sent:
+            command, settled = sent[0]
+            return str(json.loads(command)["user"]), int(settled)
+        for user, time, payload in await self._fetch(_MESSAGE_BY_KEY, storable_text(message_id)):
+            if (json.loads(payload).get("sender") or {}).get("self"):
+                return str(user), int(time)
+        return None
+
+    async def _read(self, statement: str, *arguments: object) -> list[CommandRow]:
+        return await self._database.read(lambda db: read_commands(db, statement, self._account, *arguments))
+
+
+def find_command(connection: Connection, account: str, command_id: str) -> CommandRow | None:
+    """Returns a command of an account; None if there is none with this id. Runs inside of a job."""
+    rows = read_commands(connection, _BY_ID, account, storable_text(command_id))
+    return rows[0] if rows else None
+
+
+def read_commands(connection: Connection, statement: str, *values: object) -> list[CommandRow]:
+    """Returns the commands that a statement selects with all their columns. Runs inside of a job."""
+    return [command_row(row) for row in connection.named_rows(statement, values)]
+
+
+# Statements
+
+# The next waiting commands, without those to the recipients ?2: a person, or the user where no person is
+# stored.
+# A recipient is a number or a text. The text of a command may have a NUL, which no text of PostgreSQL has.
+_DUE = Statement(
+    """
+    SELECT * FROM command
+    WHERE account = ?1 AND status IS NULL
+        AND coalesce(person, json_extract(command, '$.user')) NOT IN (SELECT value FROM json_each(?2))
+    ORDER BY id LIMIT ?3
+    """,
+    postgresql=r"""
+    SELECT * FROM command
+    WHERE account = ?1 AND status IS NULL
+        AND coalesce(to_jsonb(person), to_jsonb(replace(command, '\u0000', '\ufffd')::json ->> 'user'))
+            NOT IN (SELECT jsonb_array_elements(?2::jsonb))
+    ORDER BY id LIMIT ?3
+    """,
+)
+
+# Waiting commands that may go out by the fallback service.
+_URGENT = Statement(
+    """
+    SELECT * FROM command
+    WHERE account = ? AND status IS NULL AND json_extract(command, '$.urgent') ORDER BY id
+    """,
+    postgresql=r"""
+    SELECT * FROM command
+    WHERE account = ? AND status IS NULL AND replace(command, '\u0000', '\ufffd')::json ->> 'urgent' = 'true'
+    ORDER BY id
+    """,
+)
+
+# Commands with an unanswered attempt that wait, or were finished after ?2. That of a caption counts no more
+# once its file follows: it is among the parts.
+_UNANSWERED = Statement("""
+    SELECT * FROM command
+    WHERE account = ?1 AND (unknown > 0 OR part_ids <> ' ') AND (status IS NULL OR settled > ?2) ORDER BY id
+""")
+
+# Commands with an attempt that wait, or were finished after ?2.
+_ATTEMPTED = Statement("""
+    SELECT * FROM command
+    WHERE account = ?1 AND attempts > 0 AND (status IS NULL OR settled > ?2) ORDER BY id
+""")
+
+# A page of commands, the newest first.
+_NEWEST = Statement("SELECT * FROM command WHERE account = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3")
+
+_NEWEST_WAITING = Statement("""
+    SELECT * FROM command WHERE account = ?1 AND id < ?2 AND status IS NULL ORDER BY id DESC LIMIT ?3
+""")
+
+_NEWEST_FINISHED = Statement("""
+    SELECT * FROM command WHERE account = ?1 AND id < ?2 AND status IS NOT NULL ORDER BY id DESC LIMIT ?3
+""")
+
+_NEWEST_UNSENT = Statement("""
+    SELECT * FROM command
+    WHERE account = ? AND status IS NOT NULL AND status <> 'sent' ORDER BY settled DESC LIMIT ?
+""")
+
+# The users to whom no command was sent since another one, finished after ?2, was not: the last ?3, the
+# oldest first.
+_FAILING_USERS = Statement(
+    """
+    SELECT user, failed FROM (
+        SELECT json_extract(command, '$.user') AS user,
+            max(settled) FILTER (WHERE status <> 'sent') AS failed
+        FROM command
+        WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND substr(command_id, 1, 8) <> 'wx2mqtt-'
+            AND fallback_of = ''
+        GROUP BY 1
+        HAVING max(settled) FILTER (WHERE status <> 'sent')
+            >= coalesce(max(settled) FILTER (WHERE status = 'sent'), 0)
+        ORDER BY failed DESC LIMIT ?3
+    ) AS failing ORDER BY failed
+    """,
+    postgresql=r"""
+    SELECT user, failed FROM (
+        SELECT replace(command, '\u0000', '\ufffd')::json ->> 'user' AS user,
+            max(settled) FILTER (WHERE status <> 'sent') AS failed
+        FROM command
+        WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND substr(command_id, 1, 8) <> 'wx2mqtt-'
+            AND fallback_of = ''
+        GROUP BY 1
+        HAVING max(settled) FILTER (WHERE status <> 'sent')
+            >= coalesce(max(settled) FILTER (WHERE status = 'sent'), 0)
+        ORDER BY failed DESC LIMIT ?3
+    ) AS failing ORDER BY failed
+    """,
+)
+
+# The commands of the sender ?3 with the content ?4, accepted after ?2; only the newest commands are looked
+# at.
+_WITH_CONTENT = Statement(
+    """
+    SELECT * FROM command
+    WHERE account = ?1 AND accepted > ?2 AND id > (SELECT max(id) FROM command) - 20000
+        AND json_extract(command, '$.content') = ?4 AND json_extract(command, '$.sender') = ?3
+    ORDER BY id DESC
+    """,
+    postgresql=r"""
+    SELECT * FROM command
+    WHERE account = ?1 AND accepted > ?2 AND id > (SELECT max(id) FROM command) - 20000
+        AND replace(command, '\u0000', '\ufffd')::json ->> 'content' = ?4
+        AND replace(command, '\u0000', '\ufffd')::json ->> 'sender' = ?3
+    ORDER BY id DESC
+    """,
+)
+
+_COUNT_WAITING_OF = Statement(
+    """
+    SELECT count(*) FROM command
+    WHERE account = ?1 AND status IS NULL AND json_extract(command, '$.sender') = ?2
+    """,
+    postgresql=r"""
+    SELECT count(*) FROM command
+    WHERE account = ?1 AND status IS NULL AND replace(command, '\u0000', '\ufffd')::json ->> 'sender' = ?2
+    """,
+)
+
+# When the newest command to a person (?2, or ?3 where no person is stored) was accepted, that the bridge
+# did not make.
+_LAST_FOR = Statement(
+    """
+    SELECT accepted FROM command
+    WHERE account = ?1 AND coalesce(person, json_extract(command, '$.user')) IN (?2, ?3)
+        AND substr(command_id, 1, 8) <> 'wx2mqtt-'
+    ORDER BY id DESC LIMIT 1
+    """,
+    postgresql=r"""
+    SELECT accepted FROM command
+    WHERE account = ?1
+        AND coalesce(to_jsonb(person), to_jsonb(replace(command, '\u0000', '\ufffd')::json ->> 'user'))
+            IN (to_jsonb(?2::bigint), to_jsonb(?3::text))
+        AND substr(command_id, 1, 8) <> 'wx2mqtt-'
+    ORDER BY id DESC LIMIT 1
+    """,
+)
+
+# The results of the messages that were sent last: of a bundle that of its leading command.
+_NEWEST_RESULTS = Statement("""
+    SELECT result FROM command
+    WHERE account = ?1 AND status = 'sent' AND bundle_position = 0 ORDER BY settled DESC LIMIT ?2
+""")
+
+# Also as a caption, or a part of a long text.
+_IS_SENT_MESSAGE = Statement("""
+    SELECT 1 FROM command WHERE account = ?1 AND message_id = ?2
+    UNION ALL
+    SELECT 1 FROM command WHERE account = ?1 AND part_ids <> ' ' AND instr(part_ids, ' ' || ?2 || ' ') > 0
+    LIMIT 1
+""")
+
+# The command that sent the message ?2, and when.
+_SENT_COMMAND = Statement("""
+    SELECT command, settled FROM command WHERE account = ?1 AND message_id = ?2 AND status = 'sent' LIMIT 1
+""")
+
+# A stored message: its user, time and payload.
+_MESSAGE_BY_KEY = Statement("""
+    SELECT user, time, payload FROM publication WHERE account = ? AND key = ? AND seq IS NOT NULL
+""")
+
+_BY_ID = Statement("SELECT * FROM command WHERE account = ? AND command_id = ?")
