@@ -236,7 +236,7 @@ def _lost_messages() -> None:
 
 def _seq_reused() -> None:
     from wx2mqtt.store import received
-    from wx2mqtt.store.queries import encode_payload
+    from wx2mqtt.store.column_values import encode_payload
 
     def renumbered(body: Mapping[str, Any]) -> bytes:
         seq = body.get("seq", 1)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.column_values import blob_from_text
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.people_file import PeopleFile
-from wx2mqtt.store.queries import blob_from_text
 from wx2mqtt.store.saved_logins import SavedLoginFile
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 

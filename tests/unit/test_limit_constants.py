@@ -31,7 +31,7 @@ EXEMPT: dict[str, frozenset[str]] = {
         {
             *("mqtt.packets:MAX_PACKET_BYTES", "mqtt.packets:MAX_VARINT_BYTES"),
             *("mqtt.packets:MAX_STRING_BYTES", "mqtt.packets:MAX_PACKET_ID"),
-            *("mqtt.paho_codec:MAX_RECEIVE_MAXIMUM", "store.queries:_MAX_SQLITE_INTEGER"),
+            *("mqtt.paho_codec:MAX_RECEIVE_MAXIMUM", "store.column_values:_MAX_INTEGER"),
             "store.owner:_MAX_LINKS",
             *("store.stored_commands:_MAX_ROW_ID", "setup.questions:MAX_PORT", "external.url_fetch:MAX_PORT"),
         }

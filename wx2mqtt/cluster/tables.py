@@ -20,7 +20,7 @@ from wx2mqtt.cluster.observation import SILENT_SECONDS, InstanceRow, Snapshot
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.postgresql import LOCK_NAMESPACE, PostgresqlListener
-from wx2mqtt.store.queries import Statement
+from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen
 
 INSTANCE_NAMESPACE: Final = LOCK_NAMESPACE + 1

@@ -29,6 +29,7 @@ from wx2mqtt.store.archive import (
     write_archive,
 )
 from wx2mqtt.store.blobs import MEDIA_FOLDER
+from wx2mqtt.store.column_values import blob_from_text
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, database_error, file_errors, read_file
 from wx2mqtt.store.folder import (
     DATABASE_NAME,
@@ -41,9 +42,9 @@ from wx2mqtt.store.folder import (
     start_replacement,
     store_parts,
 )
-from wx2mqtt.store.queries import Statement, blob_from_text
 from wx2mqtt.store.restored import NO_CONFIGURATION, RestoreRules, take_trust_away
 from wx2mqtt.store.sqlite_database import has_own_schema, newest_version
+from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen
 
 _FIRST_VERSION_WITH_FILES = 2  # of the store: older commands have no files

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from wx2mqtt.store.column_values import storable_text
 from wx2mqtt.store.command_records import (
     AcceptOutcome,
     AcceptResult,
@@ -25,7 +26,7 @@ from wx2mqtt.store.command_records import (
 )
 from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import AccountRows
-from wx2mqtt.store.queries import Statement, insert_rows, storable_text
+from wx2mqtt.store.statements import Statement, insert_rows
 from wx2mqtt.store.stored_commands import read_commands
 
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from wx2mqtt.model import Blob, Command, Json, PersonId, Remark, Result, SendKey, Status
+from wx2mqtt.store.column_values import blob_from_text, blob_to_text, compact, storable_text
 from wx2mqtt.store.database import NamedRow
-from wx2mqtt.store.queries import blob_from_text, blob_to_text, compact, storable_text
 from wx2mqtt.store.question_records import (
     asking_from_json,
     asking_to_json,

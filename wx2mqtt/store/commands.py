@@ -12,6 +12,7 @@ from itertools import count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.model import Blob, Result, SendKey, Status
+from wx2mqtt.store.column_values import blob_to_text, storable_text
 from wx2mqtt.store.command_acceptance import CommandAcceptance
 from wx2mqtt.store.command_records import (
     LOST_PART,
@@ -23,10 +24,10 @@ from wx2mqtt.store.command_records import (
 )
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.people import forget_people
-from wx2mqtt.store.queries import Statement, blob_to_text, storable_text
 from wx2mqtt.store.question_records import NewQuestion
 from wx2mqtt.store.questions import end_question, give_up_questions, open_question, take_question_back
 from wx2mqtt.store.records import NOTHING_SAID, NamedOwner, NewPublication, OutboxBatch, read_owners
+from wx2mqtt.store.statements import Statement
 from wx2mqtt.store.stored_commands import StoredCommands, find_command, read_commands
 
 # Returns the result of a waiting command that is not to be sent, and the publications of that.

@@ -33,10 +33,10 @@ from wx2mqtt.store.encrypted_logins import EncryptedLogins
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, sha256_in_media_name
 from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER, discard_replacement, start_replacement
 from wx2mqtt.store.postgresql import PostgresqlDatabase
-from wx2mqtt.store.queries import insert_rows
 from wx2mqtt.store.restored import NO_CONFIGURATION, RestoreRules
 from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.sqlite_database import SqliteDatabase
+from wx2mqtt.store.statements import insert_rows
 
 # The tables of a store, and the columns by which their rows are read in pages.
 TABLES: Final[Mapping[str, Sequence[str]]] = {

@@ -20,7 +20,7 @@ from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import CLAIM_SECONDS, Blobs, SizeLimitExceeded, sha256_of
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import open_to_read
-from wx2mqtt.store.queries import Statement
+from wx2mqtt.store.statements import Statement
 
 PIECE_BYTES = 1_000_000  # of one commit, which delays those of messages
 

@@ -25,8 +25,8 @@ from wx2mqtt.bounded_json import load_json
 from wx2mqtt.errors import StoreError, WrongStoreKey
 from wx2mqtt.limits import SAVED_LOGIN_JSON
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.queries import Statement
 from wx2mqtt.store.saved_logins import SavedLogin, SavedLogins
+from wx2mqtt.store.statements import Statement
 
 log = structlog.get_logger(__name__)
 

@@ -17,11 +17,12 @@ from functools import partial
 from string import ascii_lowercase, ascii_uppercase
 
 from wx2mqtt.model import Kind, QuotedMessage, combined_text, is_own_text
+from wx2mqtt.store.column_values import storable_text
 from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import AccountRows, JournalPart
-from wx2mqtt.store.queries import Statement, storable_text
 from wx2mqtt.store.records import HistoryQuery, HistoryRow
 from wx2mqtt.store.search_index import SearchIndex
+from wx2mqtt.store.statements import Statement
 
 # Messages that one read searches for a kind or a text, so that other reads can run in between.
 SCAN_BATCH_ROWS = 2000

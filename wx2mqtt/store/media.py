@@ -10,16 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wx2mqtt.model import Blob, Json, MediaRef
+from wx2mqtt.store.column_values import blob_from_text, blob_to_text, compact, encode_payload, storable_text
 from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import JournalPart
-from wx2mqtt.store.queries import (
-    Statement,
-    blob_from_text,
-    blob_to_text,
-    compact,
-    encode_payload,
-    storable_text,
-)
 from wx2mqtt.store.records import (
     NO_PUBLICATIONS,
     MediaPart,
@@ -29,6 +22,7 @@ from wx2mqtt.store.records import (
     NewPublication,
     OutboxBatch,
 )
+from wx2mqtt.store.statements import Statement
 
 
 class MediaJobs(JournalPart):

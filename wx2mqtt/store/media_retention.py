@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import Blobs, sha256_of
+from wx2mqtt.store.column_values import blob_from_text
 from wx2mqtt.store.database import Connection, Database, json_list
-from wx2mqtt.store.queries import Statement, blob_from_text, chunks
 from wx2mqtt.store.retention import DAY_MS, clock_has_passed
+from wx2mqtt.store.statements import Statement, chunks
 
 # Of one commit. The removal of a large file takes a disk milliseconds.
 PRUNE_BATCH_ROWS = 500

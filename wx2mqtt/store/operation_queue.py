@@ -22,7 +22,7 @@ from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.limits import STORED_JSON
 from wx2mqtt.model import Json
 from wx2mqtt.store.database import Connection, Database, json_list
-from wx2mqtt.store.queries import Statement
+from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)

@@ -12,9 +12,10 @@ from dataclasses import asdict, field, fields
 from typing import Any
 
 from wx2mqtt.model import Blob
+from wx2mqtt.store.column_values import storable_text
 from wx2mqtt.store.database import Connection, Database, json_list
-from wx2mqtt.store.queries import Statement, storable_text
 from wx2mqtt.store.records import NO_PUBLICATIONS, NewPublication, OutboxBatch, OutboxRow
+from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen
 
 # In the order of the columns that the statements select; the column of `category` is `sort`.

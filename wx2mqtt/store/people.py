@@ -16,9 +16,10 @@ from typing import Any
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Json, PersonId
+from wx2mqtt.store.column_values import compact, storable_text
 from wx2mqtt.store.database import Connection, Database, json_list
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person, shared_profile
-from wx2mqtt.store.queries import Statement, chunks, compact, insert_rows, storable_text
+from wx2mqtt.store.statements import Statement, chunks, insert_rows
 
 # Rows that are built and inserted at a time.
 CHUNK_ROWS = 250

@@ -17,6 +17,7 @@ from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.limits import PEOPLE_FILE_JSON
 from wx2mqtt.model import Json, PersonId
+from wx2mqtt.store.column_values import encode_payload
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import AtomicFile, quarantine, read_file
 from wx2mqtt.store.people import (
@@ -29,7 +30,7 @@ from wx2mqtt.store.people import (
     topic_names_of,
 )
 from wx2mqtt.store.person_records import PeopleChanges
-from wx2mqtt.store.queries import Statement, encode_payload
+from wx2mqtt.store.statements import Statement
 
 log = structlog.get_logger(__name__)
 

@@ -33,7 +33,7 @@ from wx2mqtt.store.database import (
     ignore_commit_point,
     refuse_newer,
 )
-from wx2mqtt.store.queries import Statement, for_postgresql, insert_batches
+from wx2mqtt.store.statements import Statement, for_postgresql, insert_batches
 
 # Advisory locks have two keys of 32 bits; this is the first one of all locks of wx2mqtt ("wx2m").
 LOCK_NAMESPACE = 0x7778326D

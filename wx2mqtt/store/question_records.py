@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from wx2mqtt.model import AskingCommand, Button, ButtonPress, Json, PersonId
+from wx2mqtt.store.column_values import compact, storable_text
 from wx2mqtt.store.database import NamedRow
-from wx2mqtt.store.queries import compact, storable_text
 from wx2mqtt.values import frozen
 
 

@@ -17,9 +17,9 @@ from dataclasses import replace
 
 from wx2mqtt.buttons import find_button
 from wx2mqtt.model import AskingCommand, Button, Json, PersonId, Result, Status
+from wx2mqtt.store.column_values import storable_text
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.outbox import AccountRows, JournalPart
-from wx2mqtt.store.queries import Statement, storable_text
 from wx2mqtt.store.question_answers import (
     BUTTON_EVENT,
     button_event,
@@ -40,6 +40,7 @@ from wx2mqtt.store.question_records import (
     question_from_row,
 )
 from wx2mqtt.store.records import NewEvent, NewMessage
+from wx2mqtt.store.statements import Statement
 
 # Of a chat, among which the one that somebody quotes is searched.
 MAX_QUOTABLE_QUESTIONS = 100

@@ -13,19 +13,12 @@ from itertools import count
 from typing import NamedTuple
 
 from wx2mqtt.model import JSON_TYPE, Cursor
+from wx2mqtt.store.column_values import bounded_integer, compact, encode_payload, storable_text
 from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.media import ADD_MEDIA, media_values
 from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.people import apply_changes
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
-from wx2mqtt.store.queries import (
-    Statement,
-    bounded_integer,
-    compact,
-    encode_payload,
-    insert_rows,
-    storable_text,
-)
 from wx2mqtt.store.questions import AnswerMatching, Item
 from wx2mqtt.store.records import (
     NO_PUBLICATIONS,
@@ -36,6 +29,7 @@ from wx2mqtt.store.records import (
     PublicationState,
     RecordResult,
 )
+from wx2mqtt.store.statements import Statement, insert_rows
 
 MESSAGE_SCHEMA_VERSION = 1
 

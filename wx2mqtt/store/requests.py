@@ -10,11 +10,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from wx2mqtt.store.column_values import compact, storable_text
 from wx2mqtt.store.command_records import DeliveryMark, JournaledRequest, RequestState
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.outbox import JournalPart
-from wx2mqtt.store.queries import Statement, compact, storable_text
 from wx2mqtt.store.records import NewPublication, OutboxBatch
+from wx2mqtt.store.statements import Statement
 
 
 class JournaledRequests(JournalPart):

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import JournalPart
-from wx2mqtt.store.queries import Statement
 from wx2mqtt.store.records import PruneCounts
+from wx2mqtt.store.statements import Statement
 
 DAY_MS = 86_400_000
 

@@ -22,8 +22,8 @@ import structlog
 
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.files import make_private_file
-from wx2mqtt.store.queries import Statement
 from wx2mqtt.store.sqlite_database import WAL_SUFFIXES
+from wx2mqtt.store.statements import Statement
 
 log = structlog.get_logger(__name__)
 

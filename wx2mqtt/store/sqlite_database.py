@@ -35,7 +35,7 @@ from wx2mqtt.store.files import (
     open_to_read,
     quarantine,
 )
-from wx2mqtt.store.queries import insert_rows
+from wx2mqtt.store.statements import insert_rows
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)

@@ -12,10 +12,11 @@ import json
 from collections.abc import Collection
 
 from wx2mqtt.model import PersonId
+from wx2mqtt.store.column_values import storable_text
 from wx2mqtt.store.command_records import CommandRow, CommandState, Recipient, command_row
 from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.outbox import JournalPart
-from wx2mqtt.store.queries import Statement, storable_text
+from wx2mqtt.store.statements import Statement
 
 _MAX_ROW_ID = 2**63 - 1
 
@@ -186,8 +187,7 @@ _NEWEST_UNSENT = Statement("""
 
 # The users to whom no command was sent since another one, finished after ?2, was not: the last ?3, the
 # oldest first.
-_FAILING_USERS = Statement(
-    """
+_FAILING_USERS = Statement("""
     SELECT user, failed FROM (
         SELECT json_extract(command, '$.user') AS user,
             max(settled) FILTER (WHERE status <> 'sent') AS failed
@@ -199,50 +199,21 @@ _FAILING_USERS = Statement(
             >= coalesce(max(settled) FILTER (WHERE status = 'sent'), 0)
         ORDER BY failed DESC LIMIT ?3
     ) AS failing ORDER BY failed
-    """,
-    postgresql=r"""
-    SELECT user, failed FROM (
-        SELECT replace(command, '\u0000', '\ufffd')::json ->> 'user' AS user,
-            max(settled) FILTER (WHERE status <> 'sent') AS failed
-        FROM command
-        WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND substr(command_id, 1, 8) <> 'wx2mqtt-'
-            AND fallback_of = ''
-        GROUP BY 1
-        HAVING max(settled) FILTER (WHERE status <> 'sent')
-            >= coalesce(max(settled) FILTER (WHERE status = 'sent'), 0)
-        ORDER BY failed DESC LIMIT ?3
-    ) AS failing ORDER BY failed
-    """,
-)
+""")
 
 # The commands of the sender ?3 with the content ?4, accepted after ?2; only the newest commands are looked
 # at.
-_WITH_CONTENT = Statement(
-    """
+_WITH_CONTENT = Statement("""
     SELECT * FROM command
     WHERE account = ?1 AND accepted > ?2 AND id > (SELECT max(id) FROM command) - 20000
         AND json_extract(command, '$.content') = ?4 AND json_extract(command, '$.sender') = ?3
     ORDER BY id DESC
-    """,
-    postgresql=r"""
-    SELECT * FROM command
-    WHERE account = ?1 AND accepted > ?2 AND id > (SELECT max(id) FROM command) - 20000
-        AND replace(command, '\u0000', '\ufffd')::json ->> 'content' = ?4
-        AND replace(command, '\u0000', '\ufffd')::json ->> 'sender' = ?3
-    ORDER BY id DESC
-    """,
-)
+""")
 
-_COUNT_WAITING_OF = Statement(
-    """
+_COUNT_WAITING_OF = Statement("""
     SELECT count(*) FROM command
     WHERE account = ?1 AND status IS NULL AND json_extract(command, '$.sender') = ?2
-    """,
-    postgresql=r"""
-    SELECT count(*) FROM command
-    WHERE account = ?1 AND status IS NULL AND replace(command, '\u0000', '\ufffd')::json ->> 'sender' = ?2
-    """,
-)
+""")
 
 # When the newest command to a person (?2, or ?3 where no person is stored) was accepted, that the bridge
 # did not make.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.outbox import AccountRows, JournalPart
-from wx2mqtt.store.queries import Statement
+from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen
 
 HOUR_MS = 3_600_000

@@ -31,9 +31,9 @@ from wx2mqtt.simulator import samples
 from wx2mqtt.store import archive, file_type, people_file
 from wx2mqtt.store.archive import FORMAT_VERSION, HEADER_NAME, BadBackup
 from wx2mqtt.store.backup import restore_store
+from wx2mqtt.store.column_values import blob_from_text, storable_text
 from wx2mqtt.store.mapped_files import MAX_KILLS, PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
 from wx2mqtt.store.people import person_from_json
-from wx2mqtt.store.queries import blob_from_text, storable_text
 from wx2mqtt.store.records import NOTHING_SAID, read_owners
 from wx2mqtt.store.saved_logins import SavedLoginFile, read_saved_login
 
@@ -370,8 +370,8 @@ TARGETS = (
         run=_run_store_files,
         parsers=_store(
             "people:person_from_json",
-            "queries:blob_from_text",
-            "queries:storable_text",
+            "column_values:blob_from_text",
+            "column_values:storable_text",
             "saved_logins:SavedLoginFile.load",
             "saved_logins:read_saved_login",
         ),

@@ -30,8 +30,8 @@ from wx2mqtt.limits import BACKUP_HEAD_JSON, MAX_UNPACKED_RATIO, MIN_UNPACKED_BY
 from wx2mqtt.model import Blob
 from wx2mqtt.store.archive import HEADER_NAME, BadBackup, measure_file
 from wx2mqtt.store.backup import create_backup, restore_store
+from wx2mqtt.store.column_values import blob_from_text, blob_to_text
 from wx2mqtt.store.folder import DATABASE_NAME
-from wx2mqtt.store.queries import blob_from_text, blob_to_text
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.store.sqlite_database import newest_version
 

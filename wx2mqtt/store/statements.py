@@ -1,4 +1,4 @@
-"""SQL statements for both databases, inserts of many rows, values as text for columns.
+"""SQL statements for SQLite and PostgreSQL, and inserts of many rows.
 
     _SET_BASE_TOPIC = Statement("UPDATE account SET base_topic = ? WHERE name = ?")
     connection.execute(_SET_BASE_TOPIC, ("wx", account))
@@ -10,26 +10,20 @@ only has statements in its own words.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain, count
 from typing import Self, TypeVar
 
-from wx2mqtt.model import Blob, Json
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.files import sha256_in_media_name
 
 T = TypeVar("T")
 
-ROWS_PER_STATEMENT = (32, 8, 1)  # few sizes, so that SQLite reuses its compiled statements
+# How many rows one statement inserts: few sizes, so that SQLite uses its compiled statements again.
+ROWS_PER_STATEMENT = (32, 8, 1)
 
-_ONE_ROW = re.compile(r"VALUES (\([?, ]+\))")
-_MIME_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
-_MAX_SQLITE_INTEGER = 2**63 - 1
-_BLOB_FIELDS = tuple(item.name for item in fields(Blob))
+_ONE_ROW = re.compile(r"VALUES (\([?, ]+\))")  # VALUES (?, ?, ?)
 
 
 class Statement(str):
@@ -89,49 +83,19 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-# Returns a value as JSON without spaces.
-compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# The words of PostgreSQL
 
-
-def encode_payload(body: Mapping[str, Json]) -> bytes:
-    """Returns a payload as compact JSON in UTF-8; half of a surrogate pair becomes `?`."""
-    return compact(dict(body)).encode("utf-8", "replace")
-
-
-def storable_text(text: str) -> str:
-    """Returns text that UTF-8 can hold: half of a surrogate pair must not fail a whole commit."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def bounded_integer(number: int) -> int:
-    """Returns the nearest integer that a column can hold; times from WeChat may be absurd."""
-    return min(max(number, -_MAX_SQLITE_INTEGER), _MAX_SQLITE_INTEGER)
-
-
-def blob_to_text(blob: Blob | None) -> str | None:
-    return None if blob is None else compact(asdict(blob))
-
-
-def blob_from_text(text: str | None) -> Blob | None:
-    """Returns the blob of a column, without fields that a newer version added.
-
-    Returns None as well for a row of a forged backup that names anything but a media file of the store.
-    """
-    if text is None:
-        return None
-    blob = Blob(**{name: value for name, value in json.loads(text).items() if name in _BLOB_FIELDS})
-    is_own = sha256_in_media_name(blob.path) == blob.sha256 and _MIME_TYPE.fullmatch(blob.mime)
-    return blob if is_own and blob.size >= 0 else None
-
-
-# The statements of PostgreSQL
-
-_LITERAL = re.compile(r"('[^']*')")
-_PLACEHOLDER = re.compile(r"\?(\d*)")
-_USER = re.compile(r'(?<!")\buser\b(?!")')
+_LITERAL = re.compile(r"('[^']*')")  # 'sent'
+_PLACEHOLDER = re.compile(r"\?(\d*)")  # ?1, or ?
+_USER = re.compile(r'(?<!")\buser\b(?!")')  # a column, which PostgreSQL wants as "user"
 _INSERT_OR_IGNORE = "INSERT OR IGNORE"
-# Functions of SQLite, and those of PostgreSQL that return the same.
-_FUNCTIONS = (
+
+# The text of a JSON column may have a NUL, which no text of PostgreSQL has.
+_JSON_FIELD = re.compile(r"json_extract\((\w+), '\$\.(\w+)'\)")  # json_extract(command, '$.user')
+_JSON_FIELD_IN_POSTGRESQL = r"(replace(\1, '\\u0000', '\\ufffd')::json ->> '\2')"
+
+# Other words of SQLite, each with what PostgreSQL has for it.
+_WORDS = (
     (
         re.compile(r"CAST\(value AS INTEGER\) FROM json_each\((\?\d)\)"),
         r"value::bigint FROM jsonb_array_elements_text(\1::jsonb) AS value",
@@ -141,20 +105,19 @@ _FUNCTIONS = (
         r"value FROM jsonb_array_elements_text(\1::jsonb) AS value",
     ),
     (re.compile(r"\binstr\("), "strpos("),
-    # Before a column, keeps SQLite from using its index.
-    (re.compile(r"(?<=[ (])\+(?=[a-z])"), ""),
+    (re.compile(r"(?<=[ (])\+(?=[a-z])"), ""),  # before a column: keeps SQLite from using its index
 )
 
 
 @cache
 def for_postgresql(text: str) -> str:
-    """Returns a statement with the placeholders and the words of PostgreSQL, where `user` has a meaning."""
+    """Returns a statement with the placeholders and the words of PostgreSQL."""
     numbers = count(1)
-    pieces = _LITERAL.split(text)
+    pieces = _LITERAL.split(_JSON_FIELD.sub(_JSON_FIELD_IN_POSTGRESQL, text))
     for index in range(0, len(pieces), 2):  # every second one is a literal
         piece = pieces[index]
-        for function, replacement in _FUNCTIONS:
-            piece = function.sub(replacement, piece)
+        for word, replacement in _WORDS:
+            piece = word.sub(replacement, piece)
         piece = _PLACEHOLDER.sub(lambda match: f"${match[1] or next(numbers)}", piece)
         pieces[index] = _USER.sub('"user"', piece)
     changed = "".join(pieces)

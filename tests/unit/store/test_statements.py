@@ -14,11 +14,9 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.support.rows import every_row
-from tests.unit.store.make import blob, on_postgresql, on_sqlite
+from tests.unit.store.make import on_postgresql, on_sqlite
 from wx2mqtt import cluster, store
 from wx2mqtt.store import (
     command_acceptance,
@@ -39,17 +37,8 @@ from wx2mqtt.store import (
 from wx2mqtt.store.database import Connection, Database, json_list
 from wx2mqtt.store.database_backup import TABLES
 from wx2mqtt.store.postgresql import newest_schema_version
-from wx2mqtt.store.queries import (
-    Statement,
-    blob_from_text,
-    blob_to_text,
-    encode_payload,
-    for_postgresql,
-    insert_rows,
-    storable_text,
-    with_rows,
-)
 from wx2mqtt.store.sqlite_database import SqliteConnection, SqliteDatabase, newest_version
+from wx2mqtt.store.statements import Statement, for_postgresql, insert_rows, with_rows
 
 STATEMENT = "INSERT INTO pair (a, b)\nVALUES (?, ?)"
 
@@ -76,45 +65,8 @@ def test_few_statements_are_enough(connection: SqliteConnection) -> None:
     assert len(statements) <= 5
 
 
-anything = st.text(st.characters())  # with single surrogates
-
-
-@given(anything)
-def test_every_text_can_be_stored(text: str) -> None:
-    assert len(storable_text(text).encode()) >= len(text)
-
-
-@given(st.text())
-def test_text_that_utf8_can_hold_is_not_changed(text: str) -> None:
-    assert storable_text(text) == text
-
-
-@given(anything)
-def test_every_body_can_be_written_and_is_json(text: str) -> None:
-    assert set(json.loads(encode_payload({"text": text}))) == {"text"}
-
-
-def test_a_body_is_compact_utf8() -> None:
-    assert encode_payload({"a": "开灯", "b": 1}) == '{"a":"开灯","b":1}'.encode()
-
-
-def test_half_a_pair_becomes_a_question_mark() -> None:
-    assert storable_text("a\ud83d") == "a?"
-    assert encode_payload({"a": "\ud83d"}) == b'{"a":"?"}'
-
-
 def test_a_list_is_json() -> None:
     assert json.loads(json_list(number for number in (1, 2))) == [1, 2]
-
-
-def test_a_blob_is_read_as_it_was_written() -> None:
-    assert blob_from_text(blob_to_text(blob("x"))) == blob("x")
-    assert blob_from_text(blob_to_text(None)) is None
-
-
-def test_what_a_newer_version_knows_of_a_blob_is_left_out() -> None:
-    text = json.dumps({**json.loads(blob_to_text(blob("x")) or ""), "colours": 3})
-    assert blob_from_text(text) == blob("x")
 
 
 def _statements_of(package: ModuleType) -> dict[str, dict[str, Statement]]:
@@ -239,6 +191,10 @@ def _sqlite_columns(connection: Connection, table: str) -> set[str]:
         ("SELECT ?, ?", "SELECT $1, $2"),
         ("SELECT ?2 WHERE ?1 = ?2", "SELECT $2 WHERE $1 = $2"),
         ("SELECT user FROM a WHERE b.user = '$.user?'", 'SELECT "user" FROM a WHERE b."user" = \'$.user?\''),
+        (
+            "SELECT json_extract(a, '$.user') FROM b",
+            r"SELECT (replace(a, '\u0000', '\ufffd')::json ->> 'user') FROM b",
+        ),
         ("INSERT OR IGNORE INTO a (b)\nVALUES (?)", "INSERT INTO a (b)\nVALUES ($1) ON CONFLICT DO NOTHING"),
     ],
 )
