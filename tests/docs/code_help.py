@@ -220,7 +220,7 @@ CODE_HELP: Mapping[str, Remedy] = {
         ),
         (
             "The person writes to the bot once; a group gets the bot as a member. An `urgent` command goes to its fallback at once.",
-            "请此人先给机器人发一条消息；群聊先把机器人加为成员。`urgent` 的命令会立即走备用途径。",
+            "请此人先给机器人发一条消息；群聊先把机器人加为成员。`urgent` 的命令会立即走备用通道。",
         ),
     ),
     "unknown_request": Remedy(

@@ -22,11 +22,11 @@ SITE = ROOT / "site"
 WORK = ROOT / "build" / "site-pages"
 LANGUAGES = ("en", "zh")
 SECTIONS = {
-    "Start": "开始",
+    "Start": "快速上手",
     "Install": "安装",
     "Reference": "参考",
     "Examples": "示例",
-    "Operation": "运行",
+    "Operation": "运维",
     "Development": "开发",
 }
 """The sections of the navigation in Chinese."""

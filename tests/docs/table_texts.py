@@ -71,7 +71,7 @@ TABLE_TEXTS: Mapping[str, str] = {
     "Messages that were not published: filtered, repeated, our own echoes, not to be read": "未发布的消息：被过滤、重复、自己的回显、无法读取",
     "Results of commands since the start": "启动以来的命令结果数",
     "Alerts that were given to another account or to the services of the fallback since the start": (
-        "启动以来交给另一账号或备用途径的服务的告警数"
+        "启动以来交给另一账号或备用通道的服务的告警数"
     ),
     "Commands that were accepted since the start": "启动以来接受的命令数",
     "Messages, results, answers and events that the broker acknowledged since the start": "启动以来 MQTT 服务器确认的消息、结果、回答和事件数",

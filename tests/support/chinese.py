@@ -8,8 +8,8 @@ import re
 _HALF_WIDTH = re.compile(
     r"[\u4e00-\u9fff”][,;:?!()]|[,;:?!()][\u4e00-\u9fff“]|\}[,;?!](?!\})|\}: |(?<![\w({])\(\{|\{\w+\}\)(?!\))"
 )
-OTHER_WORDS = re.compile(r"您|网桥|本桥|网页微信|代理服务器|MQTT 代理")
-"""The words are 你, 桥接程序, 网页版微信 and MQTT 服务器 (a broker); a proxy is 代理."""
+OTHER_WORDS = re.compile(r"您|网桥|本桥|网页微信|代理服务器|MQTT 代理|备用途径")
+"""The words are 你, 桥接程序, 网页版微信, MQTT 服务器 (a broker) and 备用通道 (a fallback); a proxy is 代理."""
 
 
 def half_width_signs(text: str) -> list[str]:

@@ -89,11 +89,11 @@ BRIDGE_MESSAGES: Catalogue = {
     # what finishes a set-up
     "no_safeguards": (
         "remind, renew and fallback are off: while WeChat takes no message for you (24 hours after you last wrote, about ten messages later, or when the login has ended), alarms wait and may be lost.",
-        "remind、renew 和 fallback 都未开启：微信不接收发给你的消息时（距你上次发言超过 24 小时、此后已发约十条，或登录已失效），告警只能等待，并可能丢失。",
+        "remind、renew 和 fallback 都未开启：微信不接收发给你的消息时（你上次发消息已超过 24 小时、此后已发约十条，或登录已失效），告警只能等着，还可能丢。",
     ),
     "no_fallback": (
         "fallback is off: while nobody is logged in, alarms wait and may be lost.",
-        "fallback 未开启：没有登录时，告警只能等待，并可能丢失。",
+        "fallback 未开启：没有登录时，告警只能等着，还可能丢。",
     ),
     # journal
     "command_unknown": (
@@ -113,7 +113,7 @@ BRIDGE_MESSAGES: Catalogue = {
     "command_sent": ("command '{id}' was sent", "命令“{id}”已发送"),
     "command_fallback": (
         "'{id}' is the fallback of a command of the account {account}; retry that one, with --account {account}",
-        "“{id}”是账号 {account} 的一条命令的备用发送；请用 --account {account} 重试原来的命令",
+        "“{id}”是替账号 {account} 发的；请加上 --account {account} 重试原来的命令",
     ),
     "row_unknown": ("no message {row} was set aside", "没有被搁置的消息 {row}"),
     # backup, restore, purge
@@ -123,7 +123,7 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "backup_done": (
         "{file}: the store {store} of {accounts}, {messages} messages, {media} files of media. It holds the saved login: who has it can read and write as you. Keep it like a password",
-        "{file}：{accounts} 的存储 {store}，{messages} 条消息，{media} 个媒体文件。其中含有已保存的登录：得到它的人可以以你的身份收发消息。请像密码一样保管",
+        "{file}：{accounts} 的存储 {store}，{messages} 条消息，{media} 个媒体文件。里面有已保存的登录：谁拿到它，谁就能以你的身份收发消息。请像密码一样保管",
     ),
     "backup_exists": (
         "{file} exists already; write over it with --force, or name the folder {folder}, where each backup gets a name with its time",
@@ -165,7 +165,7 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "backup_unpacks_too_large": (
         "the backup unpacks to more than {ratio} times its size, which no store does; it was not made by 'wx2mqtt backup'",
-        "备份解压后超过其大小的 {ratio} 倍，存储不会如此；它不是由 wx2mqtt backup 生成的",
+        "备份解压后超过原大小的 {ratio} 倍，真正的存储不会这样；它不是由 wx2mqtt backup 生成的",
     ),
     "backup_newer": (
         "the backup was made by wx2mqtt {version}, in a form that this one does not know; install that one",
@@ -173,11 +173,11 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "restore_not_empty": (
         "there is a store at {folder} already; with --force it is put aside and the backup takes its place",
-        "{folder} 已有存储；加上 --force 会把它移到一旁，由备份取代",
+        "{folder} 已有存储；加上 --force 会先把旧的挪开，再换成备份",
     ),
     "restore_database_not_empty": (
         "there is a store in the database already; make a backup of it, since --force deletes it, and the backup takes its place",
-        "数据库中已有存储；请先备份它，因为加上 --force 会将其删除，由备份取代",
+        "数据库中已有存储；请先备份，因为加上 --force 会删掉它，再换成备份",
     ),
     "restore_database_done": (
         "the database holds the store of {made} now; its new name (stream) is {stream}",
@@ -193,7 +193,7 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "restore_dropped": (
         "{count} publications that wait in the backup are left out: they are for topics that are not this bridge's",
-        "备份中有 {count} 条等待发布的内容被丢弃：它们的主题不属于此桥接程序",
+        "丢弃了备份中 {count} 条等待发布的内容：它们的主题不属于这个桥接程序",
     ),
     "restore_root": (
         "{folder} belongs to root. systemd gives it to the service's user at the next start, where the unit has StateDirectory=; else do so yourself: chown -R USER {folder}",
@@ -359,7 +359,7 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "reminder": (
         "Alarms reach you here until {time}. Write anything, for example 1, so that they keep coming.",
-        "{time} 之前告警可以送达此处。请回复任意内容（例如 1），以便继续接收。",
+        "{time} 之后告警就发不到这里了。随便回一句（例如 1），就能继续收到。",
     ),
     "renew_alone": (
         "'renew' goes with neither 'code' nor 'new_owner'",
@@ -367,11 +367,11 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "renew": (
         "logged in; scan the QR code with WeChat on the phone to renew the login",
-        "已登录；请用手机微信扫描二维码以续期登录",
+        "已登录；要续期，请用手机微信扫描二维码",
     ),
     "renew_hint": (
         "To renew the login of the bridge: press long on the picture, recognise the code, confirm, write here.",
-        "续期桥接程序的登录：长按图片，识别二维码，确认，然后在此发送一条消息。",
+        "请给桥接程序的登录续期：长按图片，识别二维码，确认，再在这里发一条消息。",
     ),
     "renewal_refused": (
         "WeChat does not accept the renewed login",

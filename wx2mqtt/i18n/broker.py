@@ -15,9 +15,9 @@ REASON_TEXTS: Mapping[int, Translations] = {
         "MQTT 服务器关闭了连接，并发布了遗嘱消息",
     ),
     0x80: ("the broker gave no reason", "MQTT 服务器没有说明原因"),
-    0x81: ("the broker could not read what was sent", "MQTT 服务器无法读取发送的内容"),
-    0x82: ("the broker saw a breach of the protocol", "MQTT 服务器认为违反了协议"),
-    0x83: ("the broker has a reason of its own", "MQTT 服务器有自己的原因"),
+    0x81: ("the broker could not read what was sent", "MQTT 服务器读不懂收到的内容"),
+    0x82: ("the broker saw a breach of the protocol", "MQTT 服务器报告：违反了协议"),
+    0x83: ("the broker has a reason of its own", "MQTT 服务器返回了它自定义的错误"),
     0x84: (
         "the broker does not speak this version of MQTT; see mqtt.protocol",
         "MQTT 服务器不支持此 MQTT 版本；见 mqtt.protocol",
@@ -36,14 +36,14 @@ REASON_TEXTS: Mapping[int, Translations] = {
     0x8A: ("the broker has banned this client", "MQTT 服务器封禁了此客户端"),
     0x8B: ("the broker is shutting down", "MQTT 服务器正在关闭"),
     0x8C: ("the broker asks for another kind of authentication", "MQTT 服务器要求另一种认证方式"),
-    0x8D: ("the broker heard nothing from us for too long", "MQTT 服务器太久没有收到桥接程序的消息"),
+    0x8D: ("the broker heard nothing from us for too long", "MQTT 服务器长时间没有收到桥接程序的数据"),
     0x8E: (
         "the broker gave the session to another client with the same client id; is the bridge running twice?",
         "MQTT 服务器把会话给了使用相同客户端 id 的另一个客户端；是否运行了两个桥接程序？",
     ),
     0x8F: ("the broker does not take this topic filter", "MQTT 服务器不接受此主题过滤器"),
     0x90: ("the broker does not take this topic", "MQTT 服务器不接受此主题"),
-    0x91: ("the broker says that the packet id is in use", "MQTT 服务器说报文标识符正在使用"),
+    0x91: ("the broker says that the packet id is in use", "MQTT 服务器报告：报文标识符已被占用"),
     0x93: ("the broker got more messages at once than it takes", "同时发给 MQTT 服务器的消息超过它的上限"),
     0x94: ("the broker does not know the topic alias", "MQTT 服务器不认识此主题别名"),
     0x95: ("the broker does not take packets of this size", "MQTT 服务器不接受这么大的报文"),
@@ -55,7 +55,7 @@ REASON_TEXTS: Mapping[int, Translations] = {
     ),
     0x99: (
         "the broker says that the payload does not have its stated format",
-        "MQTT 服务器说载荷与声明的格式不符",
+        "MQTT 服务器报告：载荷与声明的格式不符",
     ),
     0x9A: ("the broker keeps no retained messages", "MQTT 服务器不支持保留消息"),
     0x9B: (
@@ -66,7 +66,7 @@ REASON_TEXTS: Mapping[int, Translations] = {
     0x9D: ("the broker has moved to another server", "MQTT 服务器已迁移到另一个服务器"),
     0x9E: ("the broker knows no shared subscriptions", "MQTT 服务器不支持共享订阅"),
     0x9F: ("the broker gets connections too often", "与 MQTT 服务器的连接过于频繁"),
-    0xA0: ("the broker allows connections of this length only", "MQTT 服务器只允许这么久的连接"),
+    0xA0: ("the broker allows connections of this length only", "连接已达到 MQTT 服务器允许的最长时间"),
     0xA1: ("the broker knows no subscription identifiers", "MQTT 服务器不支持订阅标识符"),
     0xA2: ("the broker knows no wildcard subscriptions", "MQTT 服务器不支持通配符订阅"),
 }

@@ -67,7 +67,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "database_new_cure": (
         "{oldest} to {newest} were tested; see whether there is a newer wx2mqtt",
-        "测试过 {oldest} 至 {newest}；请查看是否有更新的 wx2mqtt",
+        "测试过 {oldest} 至 {newest}；请看看有没有更新的 wx2mqtt",
     ),
     "database_read_only": (
         "the server takes no changes: it is a standby, or read-only",
@@ -140,7 +140,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "请更正名称，或检查域名服务（getent hosts {host}）",
     ),
     "tcp_ok": ("established after {ms} ms", "{ms} 毫秒内建立"),
-    "tcp_nobody": ("no program listens there", "没有程序在监听"),
+    "tcp_nobody": ("no program listens there", "这个端口上没有程序在监听"),
     "tcp_nobody_cure": (
         "start the broker, or correct host and port in mqtt.url; mosquitto listens beyond its own machine only with a 'listener' line",
         "请启动 MQTT 服务器，或改正 mqtt.url 里的主机和端口；mosquitto 要有 listener 行，别的机器才连得上",
@@ -163,7 +163,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "tls_ok": ("{version}", "{version}"),
     "tls_none": (
         "not used, and the broker is outside your own network: anybody on the way can read messages and password",
-        "没有用 TLS，而 MQTT 服务器不在你自己的网络里：消息和密码会在途中被人看到",
+        "没有用 TLS，而 MQTT 服务器不在你自己的网络里：沿途都能看到消息和密码",
     ),
     "tls_none_cure": ("use mqtts or wss in mqtt.url", "请在 mqtt.url 中使用 mqtts 或 wss"),
     "tls_silent": ("no answer to the TLS handshake", "对方没有回应"),
@@ -174,7 +174,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "tls_not_there": ("no TLS connection: {why}", "无法建立 TLS 连接：{why}"),
     "tls_not_there_cure": (
         "the port may not be a TLS port (usual: 8883), or the broker requires a client certificate (mqtt.tls.cert_file, key_file)",
-        "可能不是 TLS 端口（通常为 8883），或要求客户端证书（mqtt.tls.cert_file、key_file）",
+        "可能不是 TLS 端口（通常为 8883），或者要求客户端证书（mqtt.tls.cert_file、key_file）",
     ),
     "dates_ok": ("valid until {ends}", "有效期至 {ends}"),
     "dates_soon": ("valid only until {ends}", "有效期仅至 {ends}"),
@@ -197,7 +197,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "authority_ok": ("is trusted", "受信任"),
     "authority_self_signed": ("self-signed", "自签名"),
     "authority_unknown": ("signed by an authority that is not known here", "本机不信任签发机构"),
-    "authority_other": ("not accepted: {why}", "不被接受：{why}"),
+    "authority_other": ("not accepted: {why}", "证书无效：{why}"),
     "authority_cure": (
         "set mqtt.tls.ca_file to the certificate of the authority that signed it",
         "请在 mqtt.tls.ca_file 中指定签发机构的证书文件",
@@ -285,7 +285,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "the bridge itself does not need this right; for the test, let its user read {topic}/wx2mqtt-probe/#",
         "桥接程序自己用不到这个权限；要测试的话，请让它的用户能读 {topic}/wx2mqtt-probe/#",
     ),
-    "rewriting_ok": ("also with . and *", "含 . 和 * 的也是"),
+    "rewriting_ok": ("also with . and *", "含 . 和 * 的也一样"),
     "rewriting_other": ("{sent} was delivered as {came}", "发布到 {sent}，收到时变成了 {came}"),
     "rewriting_lost": ("{sent} did not come back", "{sent} 没有收到"),
     "rewriting_cure": (
@@ -294,8 +294,8 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "retained_ok": ("kept and delivered", "已保留并送达"),
     "retained_refused": ("the broker does not support them", "MQTT 服务器不存保留消息"),
-    "retained_not": ("not accepted: {why}", "未被接受：{why}"),
-    "retained_lost": ("accepted, but not delivered to later subscribers", "已接受，但未送达后来的订阅者"),
+    "retained_not": ("not accepted: {why}", "被拒绝：{why}"),
+    "retained_lost": ("accepted, but not delivered to later subscribers", "已接受，但后来的订阅者收不到"),
     "retained_cure": (
         "without them no client finds QR code, state and people; allow them (mosquitto: retain_available true)",
         "没有保留消息，客户端就拿不到二维码、状态和联系人；请打开（mosquitto：retain_available true）",
@@ -314,10 +314,10 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "clear it: mosquitto_pub -r -n -t {topic}",
         "请清除：mosquitto_pub -r -n -t {topic}",
     ),
-    "session_ok": ("with the messages that came meanwhile", "包括期间的消息"),
+    "session_ok": ("with the messages that came meanwhile", "断线期间的消息也在"),
     "session_present": (
         "according to the broker; whether it keeps messages too cannot be tested without reading them",
-        "据 MQTT 服务器所述；未能读取，无法测试消息是否也保留",
+        "MQTT 服务器说会话还在；消息在不在，不读取就没法测试",
     ),
     "session_lost": (
         "the broker dropped it at once: commands that come while the bridge is away are lost",
@@ -325,7 +325,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "session_empty": (
         "the session is kept, but not the messages that came meanwhile: commands are lost while the bridge is away",
-        "会话还在，但没有保留期间的消息：桥接程序不在线期间的命令会丢失",
+        "会话还在，但断线期间的消息没有保留：桥接程序不在线期间的命令会丢失",
     ),
     "session_short": ("only for {minutes} minutes", "只保留 {minutes} 分钟"),
     "session_cure": (
@@ -342,7 +342,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "publish_back": ("tested: the message came back", "已测试：收到回传"),
     "publish_ok": ("tested: accepted", "已测试：已接受"),
     "publish_bridge": ("the running bridge does it", "运行中的桥接程序可以"),
-    "publish_no": ("refused: {why}", "未被接受：{why}"),
+    "publish_no": ("refused: {why}", "被拒绝：{why}"),
     "publish_no_bridge": (
         "the broker refused it to the running bridge",
         "MQTT 服务器拒绝了运行中的桥接程序",
@@ -353,19 +353,19 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "publish_below": (
         "topics below it are refused ({why}); the topic itself cannot be tested without overwriting it",
-        "下一级的主题不被接受（{why}）；要测试这个主题本身，就会覆盖它的内容，所以没有测试",
+        "下一级的主题被拒绝（{why}）；直接测试这个主题会覆盖它的内容，所以没有测",
     ),
     "publish_below_cure": (
         "make sure that the bridge's user may write {rule}; or check again while the bridge runs, which knows it",
-        "请确认桥接程序的用户能写 {rule}；或者在桥接程序运行时再检查一次，它知道结果",
+        "请确认桥接程序的用户能写 {rule}；或者在桥接程序运行时再检查一次，那时能查到",
     ),
     "publish_not_told": (
         "MQTT 3.1.1 does not report it, and the message did not come back",
-        "MQTT 3.1.1 不会告知，也没有收到回传",
+        "MQTT 3.1.1 不返回结果，也没有收到回传",
     ),
     "publish_not_told_cure": (
         "make sure that the bridge's user may write {rule}, or use MQTT 5, which reports it",
-        "请确认桥接程序的用户能写 {rule}，或者改用会告知的 MQTT 5",
+        "请确认桥接程序的用户能写 {rule}，或者改用 MQTT 5，它会返回错误",
     ),
     "no_answer": ("no answer from the broker", "MQTT 服务器没有应答"),
     "no_answer_cure": (
@@ -394,7 +394,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "host_no_name": ("the name {host} cannot be resolved", "无法解析主机名 {host}"),
     "host_no_connection": ("accepts no connection", "无法连接"),
     "host_why": (": {why}", "：{why}"),
-    "host_certificate": ("its certificate is not accepted{why}", "证书不被接受{why}"),
+    "host_certificate": ("its certificate is not accepted{why}", "证书无效{why}"),
     "host_no_tls": ("no TLS connection{why}", "无法建立 TLS 连接{why}"),
     "host_no_answer": ("no answer", "没有应答"),
     "host_broken_answer": ("its answer is not HTTP", "应答不是 HTTP"),
@@ -404,7 +404,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "host_certificate_cure": (
         "set this machine's clock, and update its certificates (Debian: ca-certificates); for a proxy that decrypts TLS put its CA certificate into SSL_CERT_FILE",
-        "请校准本机时钟、更新证书（Debian：ca-certificates）；代理会解密 TLS 的话，要把它的机构证书加到 SSL_CERT_FILE 里",
+        "请校准本机时钟、更新证书（Debian：ca-certificates）；如果经过会解密 TLS 的代理，要把代理的 CA 证书加到 SSL_CERT_FILE 里",
     ),
     "client_version": (
         "names version {version} of Tencent's client; where the phone asks for a newer one, set ilink.client_version",

@@ -81,14 +81,14 @@ ERROR_TEXTS: Mapping[str, str] = {
     "no accounts": "没有账号",
     "contacts: {count}": "联系人：{count}",
     "nobody has answered": "没有人回答",
-    "the bridge does not report its health": "桥接程序没有报告自己的状况",
-    "The running bridge cannot be asked: {why}.": "无法询问正在运行的桥接程序：{why}",
+    "the bridge does not report its health": "桥接程序没有给出健康状态",
+    "The running bridge cannot be asked: {why}.": "无法联系正在运行的桥接程序：{why}",
     "The bridge's answer has more than {limit} bytes.": "桥接程序的应答超过 {limit} 字节",
     "The bridge's answer cannot be read: {why}.": "无法读懂桥接程序的应答：{why}",
     "The bridge went away before it answered; look what it did before you try again.": (
         "桥接程序没有应答就退出了；重试之前，请先看看它做了什么"
     ),
-    "the bridge could not do it; its log says why": "桥接程序没有做成；原因在它的日志里",
+    "the bridge could not do it; its log says why": "桥接程序没能完成；原因见日志",
     "this bridge does not know '{name}'; is it another version?": "这个桥接程序不认识“{name}”；版本是不是不同？",
     "there is no account '{name}'; the configuration has {names}": "没有账号“{name}”；配置中有：{names}",
     # several machines
@@ -98,7 +98,7 @@ ERROR_TEXTS: Mapping[str, str] = {
     "no bridge runs on this machine": "本机没有运行桥接程序",
     "no instance runs the account {account} now; try again later": "现在没有实例运行账号 {account}；请稍后重试",
     "the account {account} moves; it was on {instance}: try again": (
-        "账号 {account} 正在移动，原来在 {instance}；请重试"
+        "账号 {account} 正在换实例，原来在 {instance}；请重试"
     ),
     "no other instance could take the accounts; start one first": "没有其他实例可以接手账号；请先启动一个",
     "The instance that runs the account does not answer.": "运行该账号的实例没有应答",
@@ -139,11 +139,11 @@ ERROR_TEXTS: Mapping[str, str] = {
         "无法使用 {folder}：符号链接形成了环；请去掉"
     ),
     "The database cannot be used: {why}.": "无法使用数据库：{why}",
-    "it refused a statement ({name}, {code})": "它拒绝了一条语句（{name}，{code}）",
+    "it refused a statement ({name}, {code})": "数据库拒绝了一条语句（{name}，{code}）",
     "there is no room on the disk of the server": "服务器的磁盘没有空间了",
     "this user lacks a right; grant what the documentation lists": "该用户缺少权限；请按文档授予",
     "the server accepts no changes: it is a standby, or set to read-only": (
-        "服务器不接受改动：它是备机，或被设为只读"
+        "服务器不接受改动：它是备库，或者被设成了只读"
     ),
     "the server has ended the connection": "服务器结束了连接",
     "the connection is lost": "连接断开了",
@@ -155,7 +155,7 @@ ERROR_TEXTS: Mapping[str, str] = {
     ),
     "user {user}, as whom the command goes on, may not enter {folders}, and root cannot arrange it here ({why}):"
     " install wx2mqtt where everybody may read it, such as /opt/wx2mqtt, or run the command as that user.": (
-        "命令要以用户 {user} 继续，而该用户不能进入 {folders}，root 在这里也无法安排（{why}）："
+        "命令要以用户 {user} 继续，而该用户进不了 {folders}，root 在这里也没法处理（{why}）："
         "请把 wx2mqtt 安装到人人可读的地方，例如 /opt/wx2mqtt，或者以该用户运行此命令"
     ),
     # ports, files, the broker
@@ -241,7 +241,7 @@ DEMO_TEXTS: Mapping[str, str] = {
     "It has no password: everybody who reaches this address can use it.": (
         "它没有密码：能访问这个地址的人都可以使用它。"
     ),
-    "Another client, unmodified: let it trust {file}": "不加修改的其他客户端：让它信任 {file}",
+    "Another client, unmodified: let it trust {file}": "其他客户端（不用改）：让它信任 {file}",
     "(REQUESTS_CA_BUNDLE for Python's requests, NODE_EXTRA_CA_CERTS for node, SSL_CERT_FILE for Go),": (
         "（Python 的 requests 用 REQUESTS_CA_BUNDLE，node 用 NODE_EXTRA_CA_CERTS，Go 用 SSL_CERT_FILE），"
     ),

@@ -42,7 +42,7 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "bad_response_topic": (
         "the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",
-        "响应主题必须具体、符合 mqtt.response_topics，并且不在桥接程序自己的主题之内",
+        "响应主题不能含通配符，要符合 mqtt.response_topics，也不能是桥接程序自己的主题",
     ),
     "remark_parts": ("it went out as {parts} messages", "分成 {parts} 条消息发出"),
     "remark_parts_in_window": (
@@ -64,7 +64,7 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "remark_bad_response_topic": (
         "the result comes on this topic only: the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",
-        "结果只发布在这个主题上：响应主题必须具体、符合 mqtt.response_topics，并且不在桥接程序自己的主题之内",
+        "结果只发布在这个主题上：响应主题不能含通配符，要符合 mqtt.response_topics，也不能是桥接程序自己的主题",
     ),
     "expired": ("not sent within its time ({ttl} s)", "未能在时限（{ttl} 秒）内发送"),
     "expired_delivery": ("it had expired before it came", "到达时已过期"),
@@ -78,7 +78,7 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "expired_chat_limit": (
         "not sent within its time ({ttl} s): WeChat takes no more messages to this chat in a minute and an hour",
-        "未能在时限（{ttl} 秒）内发送：微信每分钟和每小时接受的发往该聊天的消息已达上限",
+        "未能在时限（{ttl} 秒）内发送：发往该聊天的消息已达到微信每分钟或每小时的上限",
     ),
     "expired_shut": (
         "not sent within its time ({ttl} s): {why}",
@@ -86,15 +86,15 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "shut_never_wrote": (
         "WeChat takes no message before '{user}' has written to the bot",
-        "“{user}”还没有给机器人发过消息，微信不接受消息",
+        "“{user}”还没给机器人发过消息，微信不接收发给对方的消息",
     ),
     "shut_new_binding": (
         "WeChat takes no message before '{user}' has written to the bot of this login",
-        "“{user}”还没有给本次登录的机器人发过消息，微信不接受消息",
+        "“{user}”还没给本次登录的机器人发过消息，微信不接收发给对方的消息",
     ),
     "shut_too_long_ago": (
         "WeChat takes messages only within 24 hours after '{user}' wrote",
-        "微信只在“{user}”发来消息后的 24 小时内接受消息",
+        "“{user}”上次发消息已超过 24 小时，微信不再接收发给对方的消息",
     ),
     "shut_quota_used": (
         "WeChat takes about ten messages for each one that '{user}' writes, and they are used up",
@@ -106,7 +106,7 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "shut_reserved": (
         "the messages that WeChat still takes for '{user}' are kept for what is urgent (ilink.reserve)",
-        "微信还能接受的发给“{user}”的消息留给紧急内容（ilink.reserve）",
+        "发给“{user}”的剩余条数要留给紧急内容（ilink.reserve）",
     ),
     "shut_rate_limited": (
         "WeChat says that this was too often; it wants a pause before the next message to '{user}'",
@@ -118,50 +118,50 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "hint_never_wrote": (
         "'{user}' must write to the bot in WeChat once; then it is sent",
-        "请“{user}”在微信中给机器人发一条消息，随后即会发送",
+        "请“{user}”在微信里给机器人发一条消息，发来后就会发送",
     ),
     "hint_new_binding": (
         "this login has a new bot: '{user}' must write to it in WeChat once; then it is sent",
-        "本次登录是新的机器人：请“{user}”在微信中给它发一条消息，随后即会发送",
+        "这次登录换了新的机器人：请“{user}”在微信里给它发一条消息，发来后就会发送",
     ),
     "hint_too_long_ago": (
         "'{user}' wrote more than 24 hours ago: they must write to the bot in WeChat again; then it is sent",
-        "“{user}”上次发消息已超过 24 小时：请再给机器人发一条消息，随后即会发送",
+        "“{user}”上次发消息已超过 24 小时：请再给机器人发一条，发来后就会发送",
     ),
     "hint_quota_used": (
         "WeChat takes no more until '{user}' writes to the bot again; then it is sent",
-        "在“{user}”再给机器人发一条消息之前，微信不再接受；发来后即会发送",
+        "“{user}”要再给机器人发一条消息，微信才会接收；发来后就会发送",
     ),
     "hint_too_few_left": (
         "'{user}' must write a message; then caption and file are sent",
-        "请“{user}”先发一条消息，随后即会发送配文和文件",
+        "请“{user}”先发一条消息，发来后就会发送配文和文件",
     ),
     "hint_reserved": (
         "the last messages are kept for what is urgent until '{user}' writes to the bot again; then it is sent",
-        "在“{user}”再给机器人发一条消息之前，最后几条消息留给紧急内容；发来后即会发送",
+        "最后几条要留给紧急内容；“{user}”再给机器人发一条消息，就会发送",
     ),
     "hint_rate_limited": (
         "nothing is to be done: WeChat wants a pause, and then it is sent to '{user}'",
-        "无需操作：微信要求暂停，稍后即会发给“{user}”",
+        "不用做什么：微信要求歇一会儿，稍后就会发给“{user}”",
     ),
-    "digest_heading": ("{count} messages were waiting:", "等待中的消息共 {count} 条："),
-    "fallback_sent": ("it went by the other way (fallback)", "已通过备用途径（fallback）发出"),
+    "digest_heading": ("{count} messages were waiting:", "积压了 {count} 条消息："),
+    "fallback_sent": ("it went by the other way (fallback)", "已通过备用通道（fallback）发出"),
     "fallback_failed": (
         "the other way (fallback) failed as well; the log says why",
-        "备用途径（fallback）也失败了；原因见日志",
+        "备用通道（fallback）也失败了；原因见日志",
     ),
     "fallback_uncertain": (
         "it went by the other way (fallback), and whether it arrived, once or twice, is not known",
-        "已尝试备用途径（fallback），但不确定是否送达，也可能送达两次",
+        "已尝试备用通道（fallback），但不确定是否送达，也可能送达两次",
     ),
-    "fallback_account": ("the other account was {account}", "另一账号为 {account}"),
+    "fallback_account": ("the other account was {account}", "另一个账号是 {account}"),
     "fallback_too_late": (
         "it was to go at once, for another account, and could not",
-        "这是另一账号的备用发送，需要立即发出，但未能做到",
+        "这是替另一个账号发的，必须马上发出，但没能发出",
     ),
     "fallback_summarized": (
         "it was one of {count} urgent commands in one summary",
-        "它是一份摘要所含 {count} 条紧急命令之一",
+        "它和其他紧急命令合成了一份摘要，共 {count} 条",
     ),
     "fallback_summary_title": (
         "wx2mqtt {account}: {count} urgent messages",
@@ -269,7 +269,7 @@ RESULT_MESSAGES: Catalogue = {
     "empty": ("there is no text to send", "没有要发送的文字"),
     "differs_from_topic": (
         "'{key}' differs from the topic, which says {value}; leave it out, or publish on out/<user>",
-        "“{key}”与主题不一致，主题表示 {value}；请去掉它，或发布到 out/<user>",
+        "“{key}”与主题不一致，主题里是 {value}；请去掉它，或发布到 out/<user>",
     ),
     "value_too_long": ("'{key}' may have at most {limit} characters", "“{key}”最多 {limit} 个字符"),
     "too_many_values": ("'{key}' may have at most {limit} values", "“{key}”最多 {limit} 项"),
@@ -323,7 +323,7 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "no_open_question": (
         "no question with the command id '{id}' is open; request/questions lists those that are",
-        "没有命令 id 为“{id}”的未结提问；request/questions 列出所有未结提问",
+        "没有命令 id 为“{id}”、还没结束的提问；request/questions 列出所有没结束的提问",
     ),
     "an object": ("an object", "一个对象"),
     # imitated services
@@ -337,7 +337,7 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "no_alerts": (
         "there is no list 'alerts' of at least one object; is this a webhook of Alertmanager or Grafana?",
-        "没有至少含一个对象的列表“alerts”；这是 Alertmanager 或 Grafana 的 webhook 吗？",
+        "列表“alerts”不存在或是空的；这是 Alertmanager 或 Grafana 的 webhook 吗？",
     ),
     "ntfy_delay": (
         "a message cannot be sent later; send it when it is due",
@@ -371,7 +371,7 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "mention_without_text": (
         "only a text can mention people; send one with 'mention' as a command of its own",
-        "只有文字可以提到他人；请另发一条带“mention”的文字命令",
+        "只有文字消息能 @ 别人；请另发一条带“mention”的文字命令",
     ),
     "mention_no_group": (
         "'mention' is for groups, and '{user}' is none; leave it out",
@@ -544,13 +544,13 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "fetch_packed": (
         "the server sends it compressed although nobody asked for that; give another address",
-        "服务器擅自压缩了内容；请换一个地址",
+        "没有要求压缩，服务器却压缩了内容；请换一个地址",
     ),
     # bytes of messages
     "media_gone": ("WeChat does not have it any more", "微信上已不存在"),
     "media_nothing": (
         "WeChat has no bytes of it; stickers of its shop, for one, are not handed over",
-        "微信没有提供内容；例如商店表情无法获取",
+        "微信没有提供内容，例如商店里的表情就拿不到",
     ),
     "media_too_large": (
         "it has more than media.max_size ({limit}); raise that for what comes later",
@@ -567,7 +567,7 @@ RESULT_MESSAGES: Catalogue = {
     "media_silent": ("no byte came for {limit} s", "{limit} 秒内没有收到任何数据"),
     "media_wrong": (
         "{size} bytes of an unexpected format came instead of the {announced} that were announced",
-        "收到 {size} 字节、格式不符的内容，而预告的是 {announced} 字节",
+        "收到 {size} 字节、格式也不对的内容，而微信事先说的是 {announced} 字节",
     ),
     "media_which": (
         "name one of message_id, id (of media) and avatar, and no more",

@@ -18,15 +18,15 @@ from wx2mqtt.i18n.errors import DEMO_TEXTS, ERROR_TEXTS, USAGE_TEXTS
 PROBLEM_TEXTS: Mapping[str, str] = {
     # any value
     "is missing": "缺少此项",
-    "must be one text: neither empty nor a list nor a section": "必须是一段文字：不能为空，也不能是列表或段",
+    "must be one text: neither empty nor a list nor a section": "必须是一段文字：不能为空，也不能是列表或一节",
     "must be a whole number": "必须是整数",
     "must be true or false": "必须是 true 或 false",
-    "must be true or false, or a section such as {max_age: 60s}": "必须是 true 或 false，或写作段，例如 {max_age: 60s}",
+    "must be true or false, or a section such as {max_age: 60s}": "必须是 true 或 false，或写成一节，例如 {max_age: 60s}",
     "is shorter than 1s; write false to publish no bare text": "不到 1s；不发布纯文本请写 false",
     "must be a list: [a, b]": "必须是列表：[a, b]",
     "must be the path of a file or folder": "必须是文件或文件夹的路径",
-    "must be a section: keys with values below it, or {key: value}": "必须是段：下面是带值的键，或写作 {key: value}",
-    "must be a section: names with values below it, or {name: value}": "必须是段：下面是带值的名字，或写作 {name: value}",
+    "must be a section: keys with values below it, or {key: value}": "必须是一节：下面写键和值，或写作 {key: value}",
+    "must be a section: names with values below it, or {name: value}": "必须是一节：下面写名字和值，或写作 {name: value}",
     "must be at least {limit}": "至少为 {limit}",
     "must be at most {limit}": "最多为 {limit}",
     "must have at least {limit} entry": "至少要有 {limit} 项",
@@ -60,16 +60,16 @@ PROBLEM_TEXTS: Mapping[str, str] = {
         "与此配置中的另一个密码相同；请为它单独生成一个"
     ),
     "may send to nobody: give to, users, or both": "不能发给任何人：请写 to、users 或两者",
-    "needs web.senders: without them it would serve nobody": "需要 web.senders：没有发送方时它不为任何人服务",
+    "needs web.senders: without them it would serve nobody": "需要 web.senders：没有发送方，开了也没有用",
     "is the address of web.{name} already; choose another port": "已是 web.{name} 的地址；请换一个端口",
     "are not served to Home Assistant's Ingress: give them an address with web.senders_listen": (
         "不通过 Home Assistant 的 Ingress 提供：请用 web.senders_listen 指定地址"
     ),
     "others can reach this address, and the tokens of web.senders cross the network unencrypted: put a reverse"
     " proxy with TLS before it and name it in web.trusted_proxies": (
-        "他人可以访问此地址，而 web.senders 的令牌在网络上未加密：请在前面加上带 TLS 的反向代理，并写入 web.trusted_proxies"
+        "别人能访问这个地址，而 web.senders 的令牌是明文传输的：请在前面加一层启用 TLS 的反向代理，并写入 web.trusted_proxies"
     ),
-    "this is a list of sections: write [{key: value}]": "这是段的列表：请写作 [{key: value}]",
+    "this is a list of sections: write [{key: value}]": "这是一个列表，每项是一节：请写作 [{key: value}]",
     # accounts, names, topics
     "an account's name has 1 to 32 characters of a-z, 0-9 and _": "账号名为 1 到 32 个字符，可用 a-z、0-9 和 _",
     "'{name}' is the name of a topic and cannot be an account; choose another": "“{name}”是主题的名字，不能作为账号；请换一个",
@@ -97,14 +97,14 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "lies inside homeassistant.prefix ('{prefix}'); choose another": "位于 homeassistant.prefix（“{prefix}”）之内；请换一个",
     "needs exactly one of {names}; it has {count}": "恰好需要 {names} 中的一个；现有 {count} 个",
     "names the same {kind} as '{name}'; keep one of the two": "与“{name}”的 {kind} 相同；请只保留一个",
-    "webwx tells no {kind}: nobody will match": "webwx 不告知 {kind}：没有人符合",
-    "WeCom tells no {kind}; write wecom: <userid or chatid>, or owner: true": "企业微信不告知 {kind}；请写 wecom: <userid 或 chatid>，或 owner: true",
+    "webwx tells no {kind}: nobody will match": "webwx 不提供 {kind}：谁都匹配不上",
+    "WeCom tells no {kind}; write wecom: <userid or chatid>, or owner: true": "企业微信不提供 {kind}；请写 wecom: <userid 或 chatid>，或 owner: true",
     "bot_id and secret belong together: give both, or none to make a bot by a scan": "bot_id 和 secret 必须同时给出；都不写则通过扫码创建机器人",
-    "iLink tells no {kind}; write owner: true, or ilink: <id>": "iLink 不告知 {kind}；请写 owner: true 或 ilink: <id>",
-    "{backend} does not tell it, so everybody would be refused; take it away": "{backend} 不告知它，所有人都会被拒绝；请去掉",
+    "iLink tells no {kind}; write owner: true, or ilink: <id>": "iLink 不提供 {kind}；请写 owner: true 或 ilink: <id>",
+    "{backend} does not tell it, so everybody would be refused; take it away": "{backend} 不提供这一项，所有人都会被拒绝；请去掉",
     "has no effect: only {names} has a window": "没有作用：只有 {names} 有窗口",
     "has no effect: the backend is {backend}": "没有作用：后端为 {backend}",
-    "has no effect without accounts or urls: an urgent command has no other way": "没有 accounts 或 urls 就没有作用：紧急命令没有其他途径",
+    "has no effect without accounts or urls: an urgent command has no other way": "没有 accounts 或 urls 就没有作用：紧急命令没有备用通道可走",
     "write the account and who it is there, as account/user, such as office/zhangsan": (
         "请写明账号和其中的用户，形式为 账号/用户，例如 office/zhangsan"
     ),
@@ -117,12 +117,12 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "comes from the package {package}, which cannot be used ({why}); update or remove it": (
         "来自软件包 {package}，但无法使用（{why}）；请更新或卸载它"
     ),
-    "has no effect: {backend} has a section of its own": "没有作用：{backend} 有自己的段",
+    "has no effect: {backend} has a section of its own": "没有作用：{backend} 有单独的一节",
     "is no option; write it as name=value": "不是选项；请写作 名称=值",
     "is no option of {backend}; it has {names}": "不是 {backend} 的选项；可用的有：{names}",
     "client_version and extspam belong together: give both or none": "client_version 和 extspam 要一起使用：都写或都不写",
     "urgent commands are given, but there is no other way; name apprise URLs or another account": (
-        "有紧急命令，但没有其他途径；请写明 apprise 网址或另一个账号"
+        "有紧急命令，但没有设置备用通道；请写明 apprise 网址或另一个账号"
     ),
     "is not a version; write three numbers, such as 2.4.9": "不是版本号；请写三个数，例如 2.4.9",
     "has a number above 255; WeChat has no such version": "其中有大于 255 的数；微信没有这样的版本",
@@ -164,20 +164,20 @@ PROBLEM_TEXTS: Mapping[str, str] = {
         "请写套接字的绝对路径：unix:///run/mosquitto/mosquitto.sock"
     ),
     # broker, page, Home Assistant
-    "embedded cannot be one of several: it is no broker of a cluster": "embedded 不能是多个之一：它不是集群中的 MQTT 服务器",
+    "embedded cannot be one of several: it is no broker of a cluster": "embedded 只能单独写：它不是集群里的 MQTT 服务器",
     "names the same broker twice; remove one": "同一个 MQTT 服务器写了两次；请去掉一个",
-    "a password needs mqtt.username: MQTT 3.1.1 sends none without it": "密码需要 mqtt.username：没有它时 MQTT 3.1.1 不发送密码",
+    "a password needs mqtt.username: MQTT 3.1.1 sends none without it": "有密码就必须有 mqtt.username：没有用户名，MQTT 3.1.1 不发送密码",
     "has no effect: the embedded broker needs no login": "没有作用：内嵌的 MQTT 服务器不需要登录",
-    "needs {name} beside it: a certificate and its key belong together": "旁边还需要 {name}：证书和密钥要一起使用",
+    "needs {name} beside it: a certificate and its key belong together": "还需要 {name}：证书和密钥要一起使用",
     "has no effect: no mqtt.url is mqtts or wss": "没有作用：mqtt.url 中没有 mqtts 或 wss",
     "others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)": (
         "其他人可以访问这个地址，所以需要 web.password_file（或在 127.0.0.1 上监听）"
     ),
-    "has no effect: without web.password_file nobody is asked for it": "没有作用：没有 web.password_file 时不会要求它",
+    "has no effect: without web.password_file nobody is asked for it": "没有作用：没有设 web.password_file，用不到它",
     "is {base}, and web.url leads to {path}; unless your proxy sends X-Forwarded-Prefix, write {path}": (
         "是 {base}，而 web.url 指向 {path}；除非你的代理发送 X-Forwarded-Prefix，否则请写 {path}"
     ),
-    "names nobody: there is no account '{name}', only {names}": "没有指任何人：没有账号“{name}”，只有 {names}",
+    "names nobody: there is no account '{name}', only {names}": "找不到这个人：没有账号“{name}”，只有 {names}",
     "is ambiguous: write it with its account, such as {name}; until then each account exposes its own": (
         "不明确：请连同账号一起写，例如 {name}；在此之前，每个账号启用各自的"
     ),
@@ -215,7 +215,7 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     ),
     "must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -": "必须是 1 到 64 个字符，可用 A-Z、a-z、0-9、点、_ 和 -",
     # the environment
-    "this is a section: write {key: value, …}, or name the key (…__KEY)": "这是一个段：请写 {key: value, …}，或写明键（…__KEY）",
+    "this is a section: write {key: value, …}, or name the key (…__KEY)": "这是一节：请写 {key: value, …}，或写明键（…__KEY）",
     "no key of the configuration has this name; remove it": "配置中没有这个名字的键；请去掉",
     "no key of the configuration has this name; did you mean {names}?": "配置中没有这个名字的键；是否想写 {names}？",
     "the name has bytes that are not UTF-8, and no key has such a name; remove it": (

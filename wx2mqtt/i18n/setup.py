@@ -16,8 +16,8 @@ HELP_TEXTS: Mapping[str, str] = {
     "[OPTIONS]": "[选项]",
     "COMMAND [ARGS]...": "命令 [参数]...",
     "A bridge between a personal WeChat account and MQTT.": "个人微信账号与 MQTT 之间的桥接程序。",
-    "Show and settle commands that wait, failed or are uncertain.": "显示并处理等待、失败或结局未知的命令。",
-    "Show who has which topic; settle matches that the bridge does not guess.": "显示谁有哪个主题；确定桥接程序不猜测的对应关系。",
+    "Show and settle commands that wait, failed or are uncertain.": "查看并处理等待中、失败或结果不明的命令。",
+    "Show who has which topic; settle matches that the bridge does not guess.": "查看每个人的主题；指定桥接程序认不准的人。",
     "Print machine-readable schemas.": "输出供程序读取的 schema。",
     "Show the version and exit.": "显示版本并退出。",
     "Show this message and exit.": "显示此说明并退出。",
@@ -35,7 +35,7 @@ SETUP_MESSAGES: Catalogue = {
     ),
     "bot_ways": (
         "A bot comes about in one of two ways: a scan with the WeCom app makes one, or you make it in WeCom by hand (API mode, long connection) and give its Bot ID and Secret here.",
-        "机器人有两种来源：用企业微信扫码创建；或者你在企业微信中手动创建（API 模式，使用长连接），并在此填写 Bot ID 和 Secret。",
+        "机器人可以扫码创建（用企业微信扫），也可以在企业微信里手动创建（API 模式，使用长连接），再把 Bot ID 和 Secret 填在这里。",
     ),
     "bot_id": ("Bot ID; empty: a scan makes the bot", "Bot ID；留空则扫码创建"),
     "bot_secret": ("Its Secret (not shown)", "它的 Secret（不显示）"),
@@ -75,7 +75,7 @@ SETUP_MESSAGES: Catalogue = {
     "home_assistant": ("Show the account in Home Assistant?", "要在 Home Assistant 里显示这个账号吗？"),
     "people": (
         "Which people will your automations know? Give each a name for the topic, and the remark that WeChat shows for them. Everybody else gets a name automatically.",
-        "自动化需要认识哪些人？请为每人取一个主题名，并写出微信里的备注。其他人会自动得到名字。",
+        "自动化需要认识哪些人？请给每人取一个主题名，并写出微信里的备注。其他人的名字自动生成。",
     ),
     "person": ("Name for the topic (empty: no more people)", "主题名（留空：结束）"),
     "remark": ("The remark of {name} in WeChat", "{name} 在微信中的备注"),
@@ -93,7 +93,7 @@ SETUP_MESSAGES: Catalogue = {
     ),
     "fallback": (
         "Urgent alarms that WeChat does not take within 30 seconds can go another way: e-mail, SMS, Telegram and others. Name one now?",
-        "微信 30 秒内没收的紧急告警，可以改走其他途径：Server酱、PushPlus、邮件、短信等。现在设一个吗？",
+        "微信 30 秒内没收的紧急告警，可以改走备用通道：Server酱、PushPlus、邮件、短信等。现在设一个吗？",
     ),
     "fallback_url": (
         "Its apprise address, such as mailto://user:password@example.org (not shown)",
@@ -118,7 +118,7 @@ SETUP_MESSAGES: Catalogue = {
     "broker_good": ("the broker does everything that the bridge needs", "MQTT 服务器满足桥接程序的全部需要"),
     "broker_bad": (
         "the broker cannot be used with these answers; nothing was written (--no-try skips the test)",
-        "MQTT 服务器无法这样使用；未写入任何文件（--no-try 可不测试直接写入）",
+        "按这些回答连不上可用的 MQTT 服务器；没有写入任何文件（--no-try 可跳过测试）",
     ),
     "broker_lacks": (
         "setup can go on, but some things will not work until this is fixed",
@@ -178,11 +178,11 @@ SETUP_MESSAGES: Catalogue = {
     ),
     "next_owner_known": (
         "and write to the bot once: before that it cannot write to you",
-        "再给机器人发一条消息：在此之前它无法给你发消息",
+        "再给机器人发一条消息：不先发，它就没法给你发",
     ),
     "next_write": (
         "and write to the bot once: before that it cannot write to you",
-        "再给机器人写一条消息：在此之前它无法给你发消息",
+        "再给机器人发一条消息：不先发，它就没法给你发",
     ),
 }
 
@@ -198,26 +198,26 @@ DEMO_MESSAGES: Catalogue = {
     "who_phone": ("phone", "手机"),
     "from_bot": ("from the bot:", "机器人："),
     "from_owner": ("from the owner:", "主人："),
-    "local": ("nothing leaves this machine.", "任何内容都不会离开本机。"),
+    "local": ("nothing leaves this machine.", "数据都不会离开本机。"),
     "shared": (
         """no WeChat account is involved; your broker keeps nothing of it afterwards.
 Whoever may use that broker sees these messages, and may write to the simulated WeChat.
 The phone and the page are for this machine alone.""",
-        """不涉及任何微信账号；结束后不会在你的 MQTT 服务器上留下任何内容。
-凡是能使用该 MQTT 服务器的人都能看到这些消息，也能向模拟的微信发消息。
+        """用不到微信账号；结束后不会在你的 MQTT 服务器上留下任何内容。
+能连上这个 MQTT 服务器的人，都能看到这些消息，也能向模拟的微信发消息。
 手机和状态页只在本机可用。""",
     ),
     "action_ilink": (
         "press Scan, then Connect, and write to the bot",
-        "点“扫一扫”，再点“连接”，然后给机器人写一句话",
+        "点“扫一扫”，再点“连接”，然后给机器人发一句话",
     ),
     "action_wecom": (
         "press Scan, then Make the bot, and write as one of the people",
-        "点“扫一扫”，再点“创建机器人”，然后以某个人的身份写一句话",
+        "点“扫一扫”，再点“创建机器人”，然后以其中一个人的身份发一句话",
     ),
     "action_webwx": (
         "press Scan, then Confirm, and write as one of the people",
-        "点“扫一扫”，再点“确认登录”，然后以某个人的身份写一句话",
+        "点“扫一扫”，再点“确认登录”，然后以其中一个人的身份发一句话",
     ),
     "ports_in_use": (
         "cannot open port {ports}: choose others with these options, or 0 for any free port",
@@ -233,7 +233,7 @@ The phone and the page are for this machine alone.""",
         """
   用 HTTP 发      curl -H 'Authorization: Bearer {token}' -H 'Content-Type: text/plain' -d '开饭了' {page}/send/{user}""",
     ),
-    "by_fallback": ("by the fallback  ←  {text}", "备用途径  ←  {text}"),
+    "by_fallback": ("by the fallback  ←  {text}", "备用通道  ←  {text}"),
     "password": (
         """
   its password    read -rs {variable}      type it unseen; the commands below use it""",
@@ -270,7 +270,7 @@ Stop with Ctrl-C.""",
   查看消息        mosquitto_sub {options} -t '{base}/+/+' -T {base}/login/qr -F '%t  %p'
   发到微信        mosquitto_pub {options} -q 1 -t {base}/out/{user} -m '开饭了'{sender}
   文件            {files}      其中的文件可以用 path 发送
-  备用途径        紧急消息发不进微信时显示在这里
+  备用通道        紧急消息发不进微信时显示在这里
 
 按 Ctrl-C 停止。""",
     ),

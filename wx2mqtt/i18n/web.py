@@ -116,7 +116,7 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
         (
             "Look at the phone. If nothing arrives, give alarms another way: accounts.<name>.fallback.",
-            "请看看手机。什么也没收到的话，请为告警设备用途径：accounts.<name>.fallback。",
+            "请看看手机。什么也没收到的话，请为告警设置备用通道：accounts.<name>.fallback。",
         ),
     ),
     "commands_failed": Remedy(
@@ -179,7 +179,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "unresolved_people": Remedy(
         (
             "Since the last login it is not certain who some people are; their topics are closed.",
-            "上次登录后，有些联系人分不清是谁，他们的主题已关闭。",
+            "上次登录后，有些联系人对不上是谁，他们的主题已关闭。",
         ),
         (
             "Find them among the contacts below and decide with 'wx2mqtt people assign'.",
@@ -199,7 +199,7 @@ SERVER_MESSAGES: Catalogue = {
     # refused requests
     "foreign_host": (
         "this server does not answer to that name; put it into web.hosts, or the whole address into web.url",
-        "本服务器不使用这个名称；请把它写入 web.hosts，或在 web.url 中写明外部地址",
+        "本服务器没有这个主机名；请把它写入 web.hosts，或在 web.url 中写明外部地址",
     ),
     "only_ingress": (
         "this server answers only to Home Assistant's Ingress (web.ingress)",
@@ -214,7 +214,7 @@ SERVER_MESSAGES: Catalogue = {
     "too_many_connections": ("too many connections", "连接过多"),
     "too_many_forms": (
         "too many logins from this address at the same time; wait a moment",
-        "此地址同时提交的登录过多，请稍候",
+        "这个地址同时提交的登录太多，请稍候",
     ),
     "body_too_slow": ("the request did not come to its end in time", "请求未能及时传完"),
     "log_in_first": (
@@ -224,18 +224,18 @@ SERVER_MESSAGES: Catalogue = {
     "wrong_token": ("that is not the token of web.token_file", "令牌与 web.token_file 中的不符"),
     "too_often": (
         "too many wrong tries from your address; try again in {seconds} s",
-        "来自你地址的错误尝试过多；请在 {seconds} 秒后再试",
+        "这个地址输错次数太多；请 {seconds} 秒后再试",
     ),
     "internal": ("the bridge could not do it; its log says why", "桥接程序出错；原因见日志"),
     # media
     "unknown_media": ("there is nothing of this id", "没有这个编号的文件"),
-    "pending": ("the bytes are not here yet{why}; ask again later", "文件尚未取得{why}；请稍后再试"),
+    "pending": ("the bytes are not here yet{why}; ask again later", "文件还没下载好{why}；请稍后再试"),
     "failed": ("the bytes could not be fetched{why}", "无法取得文件{why}"),
     "too_large": (
         "larger than media.max_size, and not fetched{why}",
         "超过 media.max_size 的限制，未下载{why}",
     ),
-    "gone": ("the bytes are no longer to be had{why}", "文件已无法取得{why}"),
+    "gone": ("the bytes are no longer to be had{why}", "文件已经没有了{why}"),
     "range": ("the file has {size} bytes", "文件共有 {size} 字节"),
     # the login
     "title": ("Log in", "登录"),
@@ -245,7 +245,7 @@ SERVER_MESSAGES: Catalogue = {
     "wrong_password": ("That is not the password.", "密码不正确。"),
     "wait_first": (
         "Too many wrong tries from your address. Try again in {seconds} s.",
-        "来自你地址的错误尝试过多。请在 {seconds} 秒后再试。",
+        "这个地址输错次数太多。请 {seconds} 秒后再试。",
     ),
     "logged_in": ("You are logged in.", "你已登录。"),
     "no_password": ("No password is needed here.", "此处不需要密码。"),

@@ -46,11 +46,11 @@ PAGE_MESSAGES: Catalogue = {
     ),
     "said_closed": (
         "The question is closed: nobody can answer it any more.",
-        "提问已结束，之后谁也不能再回答。",
+        "提问已结束，不能再回答了。",
     ),
     "said_no_question": ("That question is not open any more.", "这个提问已经结束。"),
     # the steps to the first message
-    "steps_title": ("From here to the first message", "到第一条消息为止的步骤"),
+    "steps_title": ("From here to the first message", "上手步骤"),
     "step_done": ("done", "已完成"),
     "step_now": ("next", "下一步"),
     "step_later": ("later", "稍后"),
@@ -105,17 +105,17 @@ PAGE_MESSAGES: Catalogue = {
     # whose a bot of WeCom is
     "bot_whose": (
         "Nobody is trusted yet. The bot {bot} was made by a scan: is it yours? If somebody else may have scanned the code, log in anew.",
-        "目前不信任任何人。机器人 {bot} 由扫码创建：它是你的吗？如果可能是别人扫的码，请重新登录。",
+        "目前谁都不受信任。机器人 {bot} 是扫码创建的：它是你的吗？如果可能是别人扫的码，请重新登录。",
     ),
     "bot_mine": ("This bot is mine", "这是我的机器人"),
     "bot_not_mine": ("It is not: log in with another bot…", "不是：改用其他机器人登录…"),
     "owner_who": (
         "Who of these are you? Whoever is named is trusted.",
-        "你是哪一位？被指定的人会受到信任。",
+        "你是哪一位？指定谁，就信任谁。",
     ),
     "owner_nobody": (
         "Write to the bot in WeCom; then say here that it was you, so that you are trusted.",
-        "请在企业微信中给机器人发一条消息，然后在此指定自己，以获得信任。",
+        "请在企业微信里给机器人发一条消息，再在这里指定你自己，这样你才受信任。",
     ),
     "this_is_me": ("This is me", "这是我"),
     "this_is_me_as": ("This is me: {name}", "这是我：{name}"),
@@ -123,9 +123,9 @@ PAGE_MESSAGES: Catalogue = {
     "ask_owner_title": ("Another WeChat account?", "换成其他微信账号？"),
     "ask_owner_text": (
         "Who scans the next code owns {account} from then on. The login of now ends, and what waits is not sent.",
-        "下一个扫码的账号将成为 {account} 的主人。当前登录会立即退出；等待由原主人发送的内容将不再发送。",
+        "下一个扫码的账号将成为 {account} 的主人。当前登录会立即退出，还没发出去的内容不再发送。",
     ),
-    "ask_owner_yes": ("Show a code for another account", "显示给其他账号的二维码"),
+    "ask_owner_yes": ("Show a code for another account", "显示二维码，换账号登录"),
     "ask_owner_no": ("Keep the owner", "保留原主人"),
     # before a logout
     "ask_title": ("Log out of WeChat?", "退出微信登录？"),
@@ -264,20 +264,20 @@ PAGE_MESSAGES: Catalogue = {
     "is_trusted": ("trusted", "可信"),
     "is_stranger": ("no contact", "非联系人"),
     "is_removed": ("removed", "已删除"),
-    "is_closed": ("not found again", "未能重新识别"),
-    "pin_fits_several": ("a pin fits several", "多人符合同一条命名"),
-    "person_has_another_pin": ("has another pin already", "已被另一条命名使用"),
-    "pin_belongs_to_another": ("the name is somebody else's", "名字属于他人"),
+    "is_closed": ("not found again", "没能重新认出"),
+    "pin_fits_several": ("a pin fits several", "这一条对应了多个人"),
+    "person_has_another_pin": ("has another pin already", "此人已有另一个名字"),
+    "pin_belongs_to_another": ("the name is somebody else's", "名字已归别人"),
     # a file that cannot be used
     "file_title": ("The configuration cannot be used", "配置无法使用"),
     "file_text": (
         "The bridge does not run. Mend what is listed here; this page notices and makes way for the bridge.",
-        "桥接程序没有运行。请修正以下问题；修正后本页面会自动让位给桥接程序。",
+        "桥接程序没有运行。请改正以下问题；改好之后，这里会自动换成桥接程序的页面。",
     ),
     "outage_title": ("The database cannot be used", "数据库无法使用"),
     "outage_text": (
         "Since {time} no account runs here: nothing is received and nothing is sent. What comes in waits at WeChat and at the broker. The bridge goes on by itself when the database is back.",
-        "自 {time} 起这里没有账号在运行：不接收，也不发送。到来的内容在微信和 MQTT 服务器上等待。数据库恢复后桥接程序会自动继续。",
+        "自 {time} 起这里没有账号在运行：不接收，也不发送。这期间的消息和命令留在微信和 MQTT 服务器上。数据库恢复后，桥接程序会自动继续。",
     ),
     "reload_title": ("The changed configuration cannot be used", "修改后的配置无法使用"),
     "reload_text": (

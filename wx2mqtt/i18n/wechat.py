@@ -32,7 +32,7 @@ COMMON_SENTENCES: Catalogue = {
     # why there are no bytes
     "nothing_yet": ("WeChat sent no bytes ({call})", "微信没有返回任何内容（{call}）"),
     "gone": ("WeChat no longer has the bytes ({call})", "微信已没有此内容（{call}）"),
-    "no_locator": ("it is not known where these bytes are", "不知道此内容在何处"),
+    "no_locator": ("it is not known where these bytes are", "不知道内容在哪里"),
     # why a message was not taken
     "not_taken": ("WeChat refused the message ({ret})", "微信拒绝了此消息（{ret}）"),
     "not_uploaded": ("WeChat refused the file ({ret})", "微信拒绝了此文件（{ret}）"),
@@ -86,16 +86,16 @@ ILINK_MESSAGES: Catalogue = {
     # why a call brought nothing
     "second_poller": (
         "WeChat refuses to hand over messages (403): another program receives with the same login",
-        "微信拒绝交付消息（403）：另有程序在使用同一登录接收",
+        "微信不再给出消息（403）：有另一个程序在用同一个登录接收",
     ),
     # why a message was not taken (ilink 10)
     "window_closed": (
         "WeChat takes messages only within 24 hours after the person wrote; they must write to the bot first",
-        "微信只在对方发来消息后的 24 小时内接受消息；需要对方先给机器人发一条消息",
+        "对方上次发消息已超过 24 小时，微信不再接收；请对方先给机器人发一条消息",
     ),
     "quota_used": (
         "WeChat takes about ten messages for each one that the person writes; they must write to the bot first",
-        "对方每发来一条消息，微信大约只接受十条；需要对方先给机器人发一条消息",
+        "对方每发来一条消息，微信大约只接受十条；请对方先给机器人发一条消息",
     ),
     "rate_limited": ("WeChat says that this was too often", "微信提示操作过于频繁"),
     "text_too_long": (
@@ -109,9 +109,9 @@ ILINK_MESSAGES: Catalogue = {
     "wrong_key": ("the bytes cannot be decrypted with their key", "无法用给出的密钥解密此内容"),
     "wrong_size": (
         "WeChat sent {size} bytes, announced were {announced}",
-        "微信发来 {size} 字节，宣布的是 {announced}",
+        "微信发来 {size} 字节，应为 {announced}",
     ),
-    "wrong_hash": ("the bytes are not those that were announced", "内容与宣布的不一致"),
+    "wrong_hash": ("the bytes are not those that were announced", "内容与事先给出的哈希不符"),
 }
 
 _ILINK_CATALOGUE: Catalogue = {**COMMON_SENTENCES, **ILINK_MESSAGES}
@@ -138,19 +138,19 @@ WECOM_MESSAGES: Catalogue = {
     "no_heartbeat": ("WeCom answered no heartbeat any more", "企业微信不再回应心跳"),
     "too_many_waiting": (
         "more messages came than could be stored, so the connection to WeCom was closed",
-        "收到的消息多于能存储的数量，已关闭与企业微信的连接",
+        "消息来得太多，存不过来，已关闭与企业微信的连接",
     ),
-    "no_answer": ("WeCom did not answer in time ({call})", "企业微信未在时限内回应（{call}）"),
+    "no_answer": ("WeCom did not answer in time ({call})", "企业微信没有及时回应（{call}）"),
     "answered_already": ("this message is being answered already", "此消息正在回应中"),
     "too_late": ("the connection of this message has ended", "此消息所属的连接已结束"),
     # why a login is over or does not come about (wecom 2.4, 2.6, 3, 6)
     "taken_over": (
         "another program uses this bot now, and WeCom lets only one connect; stop the other one, then log in again",
-        "另有程序在使用此机器人，而企业微信只允许一个连接；请先停止另一程序，再重新登录",
+        "有另一个程序在用这个机器人，而企业微信只允许一个连接；请先停掉那个程序，再重新登录",
     ),
     "logged_out": (
         "the bot was logged out here; log in to use it again",
-        "已在此处退出机器人；如需再用请登录",
+        "机器人已在这里退出登录；要用请重新登录",
     ),
     "refused": (
         "WeCom refuses bot id or secret ({ret}: {message}); correct wecom.bot_id and wecom.secret, or scan again",
@@ -183,7 +183,7 @@ WECOM_MESSAGES: Catalogue = {
     "empty_text": ("there is no text to send", "没有要发送的文字"),
     "too_many_uploads": (
         "WeCom takes 30 files a minute and 1,000 an hour from a bot; the next one waits",
-        "企业微信每分钟接受机器人上传 30 个文件，每小时 1000 个；后面的文件需等待",
+        "企业微信每分钟接受机器人上传 30 个文件，每小时 1,000 个；后面的文件先等着",
     ),
     "answered_too_late": ("answered already, or too late", "已回答，或已过期"),
     "no_action": ("a bot cannot do this", "机器人无法执行此操作"),
@@ -275,10 +275,10 @@ WEBWX_MESSAGES: Catalogue = {
     ),
     "text_too_long": (
         "with the names of those mentioned the text is longer than {limit} bytes",
-        "加上被提及者的名字后，文字超过 {limit} 字节",
+        "加上被 @ 的人的名字，文字超过 {limit} 字节",
     ),
-    "no_member": ("somebody who is mentioned is not in this group", "被提及的人不在此群中"),
-    "no_mention": ("only in a group can somebody be mentioned", "只有在群聊中才能提及别人"),
+    "no_member": ("somebody who is mentioned is not in this group", "被 @ 的人不在这个群里"),
+    "no_mention": ("only in a group can somebody be mentioned", "只有在群里才能 @ 别人"),
     "old_request": (
         "this friend request is too old or of an earlier login; answer it on the phone",
         "此好友请求已过期或属于先前的登录；请在手机上处理",

@@ -16,4 +16,4 @@ def test_both_languages_say_the_same_facts():
 def test_a_sentence_has_its_facts():
     assert setup_text("en", "wrote", path="/x") == "wrote /x"
     assert setup_text("zh", "wrote", path="/x") == "已写入 /x"
-    assert demo_text("zh", "local") == "任何内容都不会离开本机。"
+    assert demo_text("zh", "local") == "数据都不会离开本机。"

@@ -138,7 +138,7 @@ async def test_it_is_said_in_the_clients_language(shelf):
     shelf.without("a1", MediaState.GONE)
     async with faked(shelf) as http:
         answer = await http.get("/media/a1", headers={"accept-language": "zh-CN"})
-    assert "无法取得" in answer.text
+    assert "文件已经没有了" in answer.text
 
 
 async def test_a_client_gets_the_time_of_the_next_attempt(shelf):
