@@ -231,7 +231,7 @@ class LoginFlow:
             attempts += 1
             request = requests.new_login_request(client.profile, redirect)
             answer = responses.read_new_login((await client.http.call(request)).body)
-            if not (answer.skey or answer.ret or answer.page or answer.redirect):
+            if not (answer.skey or answer.ret or answer.is_page or answer.redirect):
                 raise client.unreadable_error(request.endpoint)
             return answer
 

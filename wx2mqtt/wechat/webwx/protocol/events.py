@@ -12,23 +12,20 @@ from wx2mqtt.model import Event, Handle, Owner
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_object, read_text
 from wx2mqtt.wechat.webwx.protocol.content import content_facts
 from wx2mqtt.wechat.webwx.protocol.markup import (
-    CLOSING_QUOTES,
     MAX_LINE_CHARACTERS,
     NO_NODE,
-    OPENING_QUOTES,
     XmlNode,
     clean_line,
     clean_name,
     parse_xml,
     system_text,
 )
+from wx2mqtt.wechat.webwx.protocol.membership_texts import CLOSING_QUOTES, OPENING_QUOTES
 
+# `"Anna" 撤回了一条消息`, `"Anna" recalled a message`; of the owner `你撤回了一条消息`, `You recalled a message`
 _RECALLED_WORDS = "已?[撤收]回|(?:has )?(?:recalled|withdrew|unsent)"
 _RECALLED = re.compile(_RECALLED_WORDS)
 _OWNER_RECALLED = re.compile(rf"(?:[你您]|You(?: have|'ve)?) ?(?:{_RECALLED_WORDS})", re.IGNORECASE)
-
-# Source of a friend request by its Scene, as far as clients agree (webwx 2.17.5).
-_REQUEST_SOURCES = {3: "search", 14: "group", 15: "phone_number", 17: "card", 30: "qr_code"}
 
 
 def recall_event(
@@ -44,8 +41,7 @@ def recall_event(
     text = system_text(xml.text("replacemsg"))
     is_own = bool(_OWNER_RECALLED.match(text.strip()))
     by = owner.nickname if is_own else clean_name(_recalling_name(text[:MAX_LINE_CHARACTERS]))
-    ids = (xml.text(tag) for tag in ("msgid", "newmsgid"))
-    message_id = next((id_ for id_ in ids if id_.isascii() and id_.isdigit() and id_.strip("0")), "")
+    message_id = _usable_id(xml.text("msgid")) or _usable_id(xml.text("newmsgid"))
     return Event(
         key=key,
         name="recall",
@@ -54,6 +50,11 @@ def recall_event(
         actor=owner.handle if is_own else sender,
         fields=content_facts(id=message_id, message_id=message_id, by=by, text=text),
     )
+
+
+def _usable_id(text: str) -> str:
+    """Returns an id of digits; empty for any other text, and for 0, which WeChat writes for no id."""
+    return text if text.isascii() and text.isdigit() and text.strip("0") else ""
 
 
 def _recalling_name(text: str) -> str:
@@ -65,6 +66,10 @@ def _recalling_name(text: str) -> str:
     return ""
 
 
+# Source of a friend request by its Scene, as far as clients agree (webwx 2.17.5).
+_REQUEST_SOURCES = {3: "search", 14: "group", 15: "phone_number", 17: "card", 30: "qr_code"}
+
+
 def friend_request_event(entry: JsonObject, content: str, key: str, time: int) -> Event:
     """Returns the event of a friend request: each field from RecommendInfo, or else from the XML.
 
@@ -72,10 +77,10 @@ def friend_request_event(entry: JsonObject, content: str, key: str, time: int) -
     """
     info = read_object(entry, "RecommendInfo")
     xml = parse_xml(content) if content else NO_NODE
+    scene = read_number(info, "Scene")
     xml_scene = xml.attribute("scene")
-    scene = read_number(info, "Scene") or (
-        read_integer(xml_scene) if xml_scene.isdigit() and len(xml_scene) < 6 else 0
-    )
+    if not scene and xml_scene.isdigit() and len(xml_scene) < 6:  # a longer number is no Scene
+        scene = read_integer(xml_scene)
     fields = content_facts(
         id=key,
         name=clean_name(read_text(info, "NickName")) or xml.attribute("fromnickname"),

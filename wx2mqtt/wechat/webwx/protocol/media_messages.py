@@ -20,10 +20,6 @@ from wx2mqtt.wechat.webwx.protocol.content import (
 )
 from wx2mqtt.wechat.webwx.protocol.markup import NO_NODE, XmlNode, clean_line, parse_xml, plain_text
 
-_COORDINATES = re.compile(r"[?&]coord=(-?\d{1,3}(?:\.\d{1,20})?),(-?\d{1,3}(?:\.\d{1,20})?)", re.ASCII)
-_DEGREES = re.compile(r"-?\d{1,3}(?:\.\d{1,20})?", re.ASCII)
-_FIRST_LINE = re.compile(r"([^\n]*?):?(?:<br ?/?>|\n)")
-
 # Names that a phone writes for a place without name.
 _EMPTY_PLACE_NAMES = {"", "[位置]", "[Location]"}
 
@@ -31,12 +27,12 @@ _EMPTY_PLACE_NAMES = {"", "[位置]", "[Location]"}
 def location_message(entry: JsonObject, content: str, language: Language) -> Content:
     """Returns a location; its thumbnail is a picture of the map."""
     location = _location_xml(read_text(entry, "OriContent")) or _location_xml(content)
-    lat, lon = _degrees(location.attribute("x"), 90), _degrees(location.attribute("y"), 180)
-    if (lat is None or lon is None) and (match := _COORDINATES.search(read_text(entry, "Url"))):
-        lat, lon = _degrees(match[1], 90), _degrees(match[2], 180)
+    lat, lon = _coordinates(location, read_text(entry, "Url"))
     address = location.attribute("label")
     place_name = location.attribute("poiname")
-    label = (place_name if place_name not in _EMPTY_PLACE_NAMES else "") or _first_line(content) or address
+    if place_name in _EMPTY_PLACE_NAMES:
+        place_name = ""
+    label = place_name or _first_line(content) or address
     detail = content_facts(lat=lat, lon=lon, label=label, address=address)
     if not detail:
         return unsupported_message(entry, content, language)
@@ -54,6 +50,26 @@ def _location_xml(source: str) -> XmlNode:
     return parse_xml(source).find("location")
 
 
+# `https://apis.map.qq.com/uri/v1/geocoder?coord=23.1,113.3`
+_COORDINATES = re.compile(r"[?&]coord=(-?\d{1,3}(?:\.\d{1,20})?),(-?\d{1,3}(?:\.\d{1,20})?)", re.ASCII)
+
+
+def _coordinates(location: XmlNode, url: str) -> tuple[float | None, float | None]:
+    """Returns latitude and longitude, from the XML or else from the address of the map."""
+    lat = _degrees(location.attribute("x"), 90)
+    lon = _degrees(location.attribute("y"), 180)
+    if lat is not None and lon is not None:
+        return lat, lon
+    match = _COORDINATES.search(url)
+    if match is None:
+        return lat, lon
+    return _degrees(match[1], 90), _degrees(match[2], 180)
+
+
+# `<place>:<br/>` or `<place>` and a line break, in front of an address that only phones open
+_FIRST_LINE = re.compile(r"([^\n]*?):?(?:<br ?/?>|\n)")
+
+
 def _first_line(content: str) -> str:
     """Returns the name of the place in `<place>:<br/>/cgi-bin/…`; empty for content that is XML."""
     if content.lstrip().startswith(("<", "&lt;")):
@@ -62,13 +78,17 @@ def _first_line(content: str) -> str:
     return plain_text(match[1] if match else content).strip()
 
 
+_DEGREES = re.compile(r"-?\d{1,3}(?:\.\d{1,20})?", re.ASCII)
+
+
 def _degrees(text: str, limit: int) -> float | None:
     """Returns an angle of at most `limit` degrees to either side of 0, or None for any other text."""
     value = float(text) if _DEGREES.fullmatch(text) else None
     return value if value is not None and abs(value) <= limit else None
 
 
-# Numbers are searched in XML that may be escaped. Parsing it would take several times as long, and these
+# A number in the XML of a picture, voice, video or sticker: ` length="4711"`, or escaped
+# ` length=&quot;4711&quot;`. It is searched: parsing the XML would take several times as long, and these
 # messages are the most frequent ones besides texts. The patterns begin with a space, which is found fast.
 _QUOTE = '(?:"|&quot;)'
 
@@ -79,19 +99,6 @@ _LENGTH_BYTES, _PLAY_SECONDS, _VOICE_MILLISECONDS = (
 )
 
 _WIDTH, _HEIGHT, _LEN_BYTES = (re.compile(_NUMBER % name, re.ASCII) for name in ("width", "height", "len"))
-
-_GAME = re.compile(
-    rf"gameext\s+type\s*=\s*{_QUOTE}(\d{{1,9}}){_QUOTE}\s+content\s*=\s*{_QUOTE}(\d{{1,9}})\b", re.ASCII
-)
-
-# Name of a game by the type in `gameext`, and the number of its first result as clients write it. No
-# reference confirms these numbers (webwx 3.2.3).
-_GAMES: dict[int, tuple[str, int]] = {1: ("rock_paper_scissors", 1), 2: ("dice", 4)}
-
-_GAME_RESULTS: dict[str, tuple[str, ...]] = {
-    "rock_paper_scissors": ("scissors", "rock", "paper"),
-    "dice": ("1", "2", "3", "4", "5", "6"),
-}
 
 
 def image_message(entry: JsonObject, content: str, language: Language) -> Content:
@@ -150,14 +157,26 @@ def sticker_message(entry: JsonObject, content: str, language: Language) -> Cont
     )
 
 
+# `<gameext type="2" content="6"></gameext>`
+_GAME = re.compile(
+    rf"gameext\s+type\s*=\s*{_QUOTE}(\d{{1,9}}){_QUOTE}\s+content\s*=\s*{_QUOTE}(\d{{1,9}})\b", re.ASCII
+)
+
+# Name and results of a game by its `type`. The results count from the number in `content` that clients write
+# for the first one: `content="6"` is a 3 of a die. No reference confirms these numbers (webwx 3.2.3).
+_GAMES: dict[int, tuple[str, int, tuple[str, ...]]] = {
+    1: ("rock_paper_scissors", 1, ("scissors", "rock", "paper")),
+    2: ("dice", 4, ("1", "2", "3", "4", "5", "6")),
+}
+
+
 def _game(content: str) -> tuple[str, str]:
     """Returns the name of a game and its result; each is empty when it is unknown."""
     match = _GAME.search(content)
-    if match is None:
+    if match is None or int(match[1]) not in _GAMES:
         return "", ""
-    name, first_result = _GAMES.get(int(match[1]), ("", 0))
-    results = _GAME_RESULTS.get(name, ())
-    index = int(match[2]) - first_result
+    name, first_number, results = _GAMES[int(match[1])]
+    index = int(match[2]) - first_number
     return name, results[index] if 0 <= index < len(results) else ""
 
 

@@ -10,7 +10,13 @@ from __future__ import annotations
 import re
 
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.webwx.protocol.markup import CLOSING_QUOTES, OPENING_QUOTES, OWNER_WORDS
+
+# WeChat's own texts have these around the names of people and groups (webwx 3.10.2).
+OPENING_QUOTES = ('"', "“", "「")
+CLOSING_QUOTES = ('"', "”", "」")
+
+# WeChat's own texts call the owner so, without quotes.
+OWNER_WORDS = ("你", "您", "You", "you")
 
 # Stands for the owner among the names of a `GroupNotice`.
 OWNER_MARK = "\0"

@@ -56,19 +56,7 @@ from wx2mqtt.wechat.webwx.protocol.system_texts import (
     system_xml_content,
 )
 
-# `<sender>:<br/>` in front of the content of a group message. The sender may be a plain wxid (webwx 3.5.1).
-_PREFIX = re.compile(r"(@[a-zA-Z0-9]+|[a-zA-Z0-9_-]+):(?:<br ?/?>|\n)")
-_REDIRECT_LOCATION = re.compile(
-    r".{0,500}:(?:<br ?/?>|\n)http://weixin\.qq\.com/cgi-bin/redirectforward\?args="
-)
-
-# `@` with one of these mentions all members of a group.
-_NAMES_FOR_ALL = ("所有人", "All", "all")
-
-# One of these, or the end of the text, follows a mentioned name.
-_AFTER_MENTION = ("", "\u2005", "\u00a0", " ", "\n")
-
-# The year 2286. A larger CreateTime is an error.
+# A CreateTime after this, the year 2286, is an error.
 _MAX_TIME_SECONDS = 10_000_000_000
 
 
@@ -118,6 +106,10 @@ def read_message(
     return None if content is None else _message(frame, content, group_members, key, time)
 
 
+# `@a1b2c3:<br/>` in front of the content of a group message. The sender may be a plain wxid (webwx 3.5.1).
+_SENDER_PREFIX = re.compile(r"(@[a-zA-Z0-9]+|[a-zA-Z0-9_-]+):(?:<br ?/?>|\n)")
+
+
 def read_frame(entry: JsonObject, owner: Handle) -> MessageFrame:
     """Returns chat, sender and content without prefix (webwx 3.5, 3.12.1).
 
@@ -134,7 +126,7 @@ def read_frame(entry: JsonObject, owner: Handle) -> MessageFrame:
         return MessageFrame(to_handle, owner, text)
     if not is_group(from_handle):
         return MessageFrame(from_handle, from_handle, content)
-    prefix = _PREFIX.match(content)
+    prefix = _SENDER_PREFIX.match(content)
     # A special account writes in no group: whoever is called so there would be trusted as the file helper.
     if prefix is None or prefix[1] in SPECIAL_ACCOUNTS or _is_location_name(entry, prefix, content):
         return MessageFrame(from_handle, None, content)
@@ -149,7 +141,13 @@ def _is_location_name(entry: JsonObject, prefix: re.Match[str], content: str) ->
     is_location = read_number(entry, "SubMsgType") == LOCATION_SUBTYPE
     if not is_location or prefix[1].startswith("@"):
         return False
-    return not _PREFIX.match(content, prefix.end()) and ":<br" not in content[prefix.end() :]
+    return not _SENDER_PREFIX.match(content, prefix.end()) and ":<br" not in content[prefix.end() :]
+
+
+# `Canton Tower:<br/>http://weixin.qq.com/cgi-bin/redirectforward?args=…`
+_REDIRECT_LOCATION = re.compile(
+    r".{0,500}:(?:<br ?/?>|\n)http://weixin\.qq\.com/cgi-bin/redirectforward\?args="
+)
 
 
 def _text_content(entry: JsonObject, content: str, language: Language) -> Content:
@@ -186,7 +184,10 @@ def _message(
 def known_names(
     chat: Handle, sender: Handle | None, kind: Kind, text: str, group_members: GroupMembers
 ) -> dict[str, Any]:
-    """Returns the fields of a message that depend on what is known of its chat (`Message`)."""
+    """Returns `chat_kind`, `sender_name` and `mentioned` of a `Message`, from what is known of its chat.
+
+    The receiver asks again when it has looked up a chat that was unknown.
+    """
     chat_kind = group_members.chat_kind(chat)
     sender_name = ""
     mentioned = False
@@ -200,6 +201,13 @@ def known_names(
         "sender_name": sender_name,
         "mentioned": mentioned,
     }
+
+
+# `@` with one of these mentions all members of a group.
+_NAMES_FOR_ALL = ("所有人", "All", "all")
+
+# One of these follows a mentioned name; the empty text stands for the end of the message.
+_AFTER_MENTION = ("", "\u2005", "\u00a0", " ", "\n")
 
 
 def mentions(text: str, names: tuple[str, ...]) -> bool:

@@ -1,5 +1,7 @@
 """Parses the responses of web WeChat (JavaScript, XML and JSON) into typed answers.
 
+    read_sync_check(b'window.synccheck={retcode:"0",selector:"2"}')     retcode 0, selector 2
+
 Bodies are read as UTF-8 whatever their header declares: the server sends JSON as text/plain without a charset
 (webwx 1.2.4). An answer that cannot be read at all raises `UnreadableJson`.
 """
@@ -29,10 +31,10 @@ from wx2mqtt.wechat.webwx.protocol.codes import DELETED_OWNER_STATUS, SCAN_CODES
 from wx2mqtt.wechat.webwx.protocol.markup import server_message, undo_entities
 from wx2mqtt.wechat.webwx.protocol.session import Cookies, SyncCursor, SyncKeys, read_sync_keys
 
-# Behind an answer with so many messages more of them wait, most likely: WeChat is asked for these at once.
+# When an answer has so many messages, more of them probably wait, and WeChat is asked for them at once.
 LARGE_ANSWER_MESSAGES = 20
 
-# Of base64.
+# A longer picture in base64 is ignored.
 MAX_AVATAR_CHARACTERS = 1 << 20
 
 
@@ -40,9 +42,9 @@ MAX_AVATAR_CHARACTERS = 1 << 20
 class QrCode:
     """The answer of jslogin."""
 
-    #: 200 on success.
+    #: 200 on success; None when the body has no code.
     code: int | None
-    #: Case-sensitive.
+    #: Names the QR code in polls; the case of its letters counts. Empty when the body has none.
     uuid: str = field(repr=False)
 
 
@@ -52,33 +54,42 @@ class ScanAnswer:
 
     #: None when the body has no code.
     scan: ScanStatus | None
+    #: Where a confirmed login goes on; the ticket in it is exchanged for a session.
     redirect: str = field(default="", repr=False)
+    #: The picture of the person who scanned; empty when the body has none.
     avatar: bytes = field(default=b"", repr=False)
 
 
 @frozen
 class NewLogin:
-    """The answer of webwxnewloginpage."""
+    """The answer of webwxnewloginpage. Each text is empty when the answer lacks it."""
 
     ret: int
+    #: WeChat's own words about a refusal.
     message: str
     skey: str = field(repr=False)
     sid: str = field(repr=False)
     uin: str = field(repr=False)
     pass_ticket: str = field(repr=False)
+    #: Another cluster, where the ticket must be exchanged instead.
     redirect: str = field(repr=False)
-    #: It was a web page in place of XML.
-    page: bool = False
+    #: The body was a web page in place of XML.
+    is_page: bool = False
 
 
 @frozen
 class InitAnswer:
-    """The answer of webwxinit: the owner, the first keys for a sync, and the phone's recent chats."""
+    """The answer of webwxinit."""
 
+    #: The entry of the owner (`contacts.read_owner`).
     user: JsonObject
+    #: Replaces the key of the login; empty when it stays the same.
     skey: str = field(repr=False)
+    #: The position from which the first sync starts.
     keys: SyncKeys
+    #: The handles of the phone's recent chats.
     chats: tuple[str, ...]
+    #: Contact entries, some of which are in no other list.
     contacts: list[JsonObject]
 
 
@@ -87,14 +98,21 @@ class SyncAnswer:
     """The answer of webwxsync."""
 
     messages: list[JsonObject]
+    #: The entries of contacts that are new or have changed.
     changed: list[JsonObject]
+    #: The entries of contacts that are gone.
     deleted: list[JsonObject]
+    #: Changes of the owner's own profile (`contacts.new_nickname`).
     profile: JsonObject
-    #: Of this and `check` empty ones mean that the previous ones stay valid.
+    #: The new position for webwxsync; empty when the previous one stays valid.
     sync: SyncKeys
+    #: The new position for synccheck; empty when the previous one stays valid.
     check: SyncKeys
+    #: Replaces the key of the login; empty when it stays the same.
     skey: str = field(repr=False)
+    #: WeChat says that more messages wait.
     more: bool
+    #: How many entries were no JSON objects.
     unreadable_count: int
 
     @property
@@ -108,33 +126,32 @@ class SyncAnswer:
         `more` says that the next call is a sync, without a poll that would answer at once. WeChat's own flag
         is obeyed only after an answer with news or new keys, since a faulty server may always set it.
         """
-        sync, check = self.sync or before.sync, self.check or before.check
+        sync = self.sync or before.sync
+        check = self.check or before.check
         has_moved = (sync, check) != (before.sync, before.check)
-        is_large = len(self.messages) >= LARGE_ANSWER_MESSAGES
-        more = (self.more and (has_moved or not self.is_empty)) or (is_large and has_moved)
+        if self.more:
+            more = has_moved or not self.is_empty
+        else:
+            more = has_moved and len(self.messages) >= LARGE_ANSWER_MESSAGES
         return SyncCursor(sync=sync, check=check, more=more)
 
 
+# `window.QRLogin.code = 200; window.QRLogin.uuid = "4bXyz…==";`
 _QR_CODE = re.compile(r"window\.QRLogin\.code\s*=\s*[\"']?(\d{1,9})\b", re.ASCII)
 _QR_UUID = re.compile(r"window\.QRLogin\.uuid\s*=\s*[\"']([\w+/=-]{1,64})[\"']", re.ASCII)
-_SCAN_CODE = re.compile(r"window\.code\s*=\s*[\"']?(\d{1,9})\b", re.ASCII)
-_REDIRECT = re.compile(r"window\.redirect_uri\s*=\s*[\"']([^\"'\s]+)[\"']")
-_AVATAR = re.compile(r"window\.userAvatar\s*=\s*[\"']data:[^,\"']*base64,([^\"']*)")
-_SYNC_CHECK = re.compile(r"window\.synccheck\s*=\s*\{([^{}]*)\}")
-_RETCODE = re.compile(r"retcode[\"']?\s*:\s*[\"']?(-?\d{1,9})\b", re.ASCII)
-_SELECTOR = re.compile(r"selector[\"']?\s*:\s*[\"']?(-?\d{1,9})\b", re.ASCII)
-_RET = re.compile(r"-?\d{1,9}", re.ASCII)
-
-_ELEMENTS = ("ret", "message", "skey", "wxsid", "wxuin", "pass_ticket", "redirecturl")
-
-_CDATA_BEGIN = "<![CDATA["
-_CDATA_END = "]]>"
 
 
 def read_qr_code(body: bytes) -> QrCode:
     script = body.decode("utf-8", "replace")
     uuid = _QR_UUID.search(script)
     return QrCode(code=_number(_QR_CODE, script), uuid=uuid[1] if uuid else "")
+
+
+# `window.code=201;window.userAvatar = 'data:img/jpg;base64,/9j/4AAQ…';` after the scan, and
+# `window.code=200; window.redirect_uri="https://wx2.qq.com/cgi-bin/…?ticket=…";` when it is confirmed.
+_SCAN_CODE = re.compile(r"window\.code\s*=\s*[\"']?(\d{1,9})\b", re.ASCII)
+_REDIRECT = re.compile(r"window\.redirect_uri\s*=\s*[\"']([^\"'\s]+)[\"']")
+_AVATAR = re.compile(r"window\.userAvatar\s*=\s*[\"']data:[^,\"']*base64,([^\"']*)")
 
 
 def read_scan_answer(body: bytes) -> ScanAnswer:
@@ -151,6 +168,10 @@ def read_scan_answer(body: bytes) -> ScanAnswer:
     )
 
 
+# The elements of `<error><ret>0</ret><skey>@crypt_…</skey>…</error>` that are read.
+_ELEMENTS = ("ret", "message", "skey", "wxsid", "wxuin", "pass_ticket", "redirecturl")
+
+
 def read_new_login(body: bytes) -> NewLogin:
     """Reads the XML of webwxnewloginpage, or the page that replaces it (webwx 2.4.3.5, 2.4.3.8)."""
     source = body.decode("utf-8", "replace")
@@ -163,7 +184,7 @@ def read_new_login(body: bytes) -> NewLogin:
         uin=values["wxuin"],
         pass_ticket=values["pass_ticket"],
         redirect=values["redirecturl"],
-        page="<html" in source.lower(),
+        is_page="<html" in source.lower(),
     )
 
 
@@ -173,13 +194,27 @@ def read_push_login(body: bytes) -> str:
     return read_text(answer, "uuid") if "ret" in answer and read_number(answer, "ret") == 0 else ""
 
 
+# `window.synccheck={retcode:"0",selector:"2"}`
+_SYNC_CHECK = re.compile(r"window\.synccheck\s*=\s*\{([^{}]*)\}")
+_RETCODE = re.compile(r"retcode[\"']?\s*:\s*[\"']?(-?\d{1,9})\b", re.ASCII)
+_SELECTOR = re.compile(r"selector[\"']?\s*:\s*[\"']?(-?\d{1,9})\b", re.ASCII)
+
+
 def read_sync_check(body: bytes) -> tuple[int, int]:
-    """Returns retcode and selector of `window.synccheck={retcode:"0",selector:"2"}` (webwx 2.10.4)."""
+    """Returns retcode and selector (webwx 2.10.4); selector 0, also for a missing one, means no news.
+
+    Raises `UnreadableJson` without a retcode.
+    """
     match = _SYNC_CHECK.search(body.decode("utf-8", "replace"))
-    retcode = _number(_RETCODE, match[1]) if match else None
-    if match is None or retcode is None:
+    if match is None:
+        raise UnreadableJson
+    retcode = _number(_RETCODE, match[1])
+    if retcode is None:
         raise UnreadableJson
     return retcode, _number(_SELECTOR, match[1]) or 0
+
+
+_RET = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
 def read_ret(answer: JsonObject) -> int:
@@ -248,7 +283,7 @@ def require_sid_and_uin(answer: NewLogin, cookies: Cookies, language: Language) 
     if answer.ret == Ret.OK:
         if answer.skey and sid and uin.strip("0"):
             return sid, uin
-        reason = webwx_text(language, "refused_by_page" if answer.page else "refused_without_key")
+        reason = webwx_text(language, "refused_by_page" if answer.is_page else "refused_without_key")
     elif answer.message:
         reason = webwx_text(language, "refused", ret=answer.ret, message=answer.message)
     else:
@@ -269,6 +304,10 @@ def _element(name: str, source: str) -> str:
     _, _, behind = source.partition(f"<{name}>")
     text, end, _ = behind.partition(f"</{name}>")
     return undo_entities(_without_cdata(text)).strip() if end else ""
+
+
+_CDATA_BEGIN = "<![CDATA["
+_CDATA_END = "]]>"
 
 
 def _without_cdata(text: str) -> str:

@@ -1,7 +1,8 @@
 """Reads the texts that WeChat itself writes into a chat, as plain text or as XML (webwx 3.2, 3.10, 3.11).
 
-A sentence such as `收到转账1.00元` becomes a transfer. The names in a text are display names, which do not
-identify anybody. Who joined or left is read in `membership_texts.py`, a recall in `events.py`.
+A sentence such as `收到转账1.00元` becomes a transfer, and every other text a message of `Kind.SYSTEM`. The
+names in a text are display names, which do not identify anybody. Who joined or left is read in
+`membership_texts.py`, a recall in `events.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,8 @@ from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind
 from wx2mqtt.wechat.json_reader import JsonObject
 from wx2mqtt.wechat.webwx.protocol.content import Content
-from wx2mqtt.wechat.webwx.protocol.markup import OPENING_QUOTES, OWNER_WORDS, XmlNode, parse_xml, system_text
-
-_SYSMSG = re.compile(r"(?:<|&lt;)sysmsg\b")
-_VARIABLE = re.compile(r"\$\{[^{}]*\}|\$(\w+)\$")
-
-# Of a system text made from a template. Those of WeChat list the members of a group at most.
-MAX_FILLED_CHARACTERS = 10_000
+from wx2mqtt.wechat.webwx.protocol.markup import XmlNode, parse_xml, system_text
+from wx2mqtt.wechat.webwx.protocol.membership_texts import OPENING_QUOTES, OWNER_WORDS
 
 
 def system_notice(_entry: JsonObject, content: str, language: Language) -> Content:
@@ -28,6 +24,10 @@ def system_notice(_entry: JsonObject, content: str, language: Language) -> Conte
     return money_notice(text) or Content(
         kind=Kind.SYSTEM, text=text or webwx_placeholder(language, Kind.SYSTEM)
     )
+
+
+# The begin of `<sysmsg type="revokemsg">…`, also when it is escaped.
+_SYSMSG = re.compile(r"(?:<|&lt;)sysmsg\b")
 
 
 def parse_system_xml(content: str) -> XmlNode:
@@ -59,6 +59,13 @@ def _sentence(xml: XmlNode) -> str:
         if text:
             return text
     return ""
+
+
+# `$username$`, whose name is caught, or `${anything}`
+_VARIABLE = re.compile(r"\$\{[^{}]*\}|\$(\w+)\$")
+
+# A text made from a template is cut here. The longest ones of WeChat list the members of a group.
+MAX_FILLED_CHARACTERS = 10_000
 
 
 def _fill_template(template: str, xml: XmlNode) -> str:
@@ -106,6 +113,7 @@ _CURRENCIES = {
 # Longer texts are no notices about money, and matching them would take long.
 MAX_SENTENCE_CHARACTERS = 200
 
+# `¥1.00`, `1,000.50元`, `HK$20`, `USD 3`
 _AMOUNT = re.compile(
     r"""
     (?P<sign> HK\$ | [¥￥$] | [A-Z]{3}\b )?  \s?
@@ -116,6 +124,8 @@ _AMOUNT = re.compile(
 )
 
 # A sentence counts only as a whole. A part of it may be a name: anybody can be called 收到转账9999元.
+
+# `收到红包，请在手机上查看`, `Lucky money received`
 _RED_PACKET = re.compile(
     r"""
     (?:\d{1,2}月\d{1,2}日)?  [你您]?  [收发發][到出]?了?  (?:一?[个個])?  [红紅]包
@@ -127,6 +137,8 @@ _RED_PACKET = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+
+# `收到转账1.00元。如需收钱，请点此升级至最新版本`, `Received a transfer of ¥1.00. View on your phone`
 _TRANSFER = re.compile(
     r"""
     (?:\d{1,2}月\d{1,2}日)?  [你您]?  [收发發][到出]了?  (?:一?[笔筆])?  (?:转账|轉[賬帳])
@@ -152,11 +164,15 @@ def money_notice(text: str) -> Content | None:
 
 def transfer_detail(text: str) -> dict[str, Json] | None:
     """Returns the amount in a sentence such as `收到转账1.00元`; empty without one, None for another text."""
-    match = _TRANSFER.fullmatch(text.strip()) if len(text) <= MAX_SENTENCE_CHARACTERS else None
+    if len(text) > MAX_SENTENCE_CHARACTERS:
+        return None
+    match = _TRANSFER.fullmatch(text.strip())
     if match is None:
         return None
-    amount_text = match["chinese_amount"] or match["english_amount"] or ""
-    return read_amount(amount_text) or (None if amount_text else {})
+    amount_text = match["chinese_amount"] or match["english_amount"]
+    if not amount_text:
+        return {}
+    return read_amount(amount_text) or None  # with anything else in that place it is another sentence
 
 
 def read_amount(text: str) -> dict[str, Json]:

@@ -99,7 +99,7 @@ def test_new_login() -> None:
         "123456789",
     )
     assert login.pass_ticket == "aB%2Bc%3D"
-    assert not login.page
+    assert not login.is_page
 
 
 def test_new_login_refused() -> None:
@@ -112,7 +112,7 @@ def test_new_login_refused() -> None:
 
 def test_a_page_instead_of_a_login() -> None:
     login = responses.read_new_login(b"<!DOCTYPE html><HTML><head></head>\xff</html>")
-    assert login.page
+    assert login.is_page
     assert (login.skey, login.ret) == ("", 0)
 
 
