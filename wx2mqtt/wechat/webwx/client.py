@@ -45,10 +45,9 @@ from wx2mqtt.wechat.webwx.protocol.session import (
 
 log = structlog.get_logger(__name__)
 
-# The pause after a first "too often"; each further one doubles it.
+# The pause after a first "too often"; each further one of the same call doubles it, up to the maximum. The
+# server's own lock lasts about half an hour (webwx 6.1.1).
 FIRST_RATE_LIMIT_SECONDS = 60.0
-
-# The server's own lock lasts about as long (webwx 6.1.1).
 MAX_RATE_LIMIT_SECONDS = 1800.0
 
 
@@ -70,11 +69,13 @@ class ApiClient:
         self.endpoint = options.endpoint
         self._credentials = options.credentials
         self._desktop = desktop
-        #: None while there is none.
+        #: The current login; None while there is none.
         self.login: Session | None = None
+        #: Login id, skey and cookies as they were saved last; None: the next `save` saves in any case.
         self._saved: tuple[str, str, Cookies] | None = None
+        #: How often each call, by its name, was answered with "too often" since its last success.
         self._throttle_counts: Counter[str] = Counter()
-        #: The saved login for which a push login was tried, which is done once only.
+        #: The id of the saved login for which a push login was tried; for one login it is tried once.
         self.push_tried_login_id = ""
         self.set_base(FIRST_BASE)
 
@@ -113,16 +114,20 @@ class ApiClient:
 
         Raises `BadAnswer` for an answer that cannot be read, or `OutcomeUnknown` after a delivery.
         """
-        skey = self.login and self.login.skey
+        skey_before = self._skey
         reply = await self.http.call(request)
         try:
             answer = await read_json(reply.body, request.endpoint.kept_keys)
             ret = responses.read_ret(answer)
         except UnreadableJson:
             raise self.unreadable_error(request.endpoint) from None
-        is_stale = reply.stale or skey != (self.login and self.login.skey)
-        self.observe_ret(ret, request.endpoint, stale=is_stale)
+        self.observe_ret(ret, request.endpoint, stale=reply.stale or self._skey != skey_before)
         return answer, ret
+
+    @property
+    def _skey(self) -> str | None:
+        """The key of the current login, which each sync may renew."""
+        return None if self.login is None else self.login.skey
 
     async def call_or_reject(self, request: Request, message_key: str) -> JsonObject:
         """Makes a call that sends or changes something, and returns its JSON answer.
@@ -161,14 +166,17 @@ class ApiClient:
     def error_for(self, ret: int, endpoint: Endpoint) -> BackendError:
         """Returns the error for a `Ret` other than 0 (webwx 1.3.1)."""
         if ret in SESSION_ENDED:
-            return LoggedOut(self.text(str(ret)))
+            return LoggedOut(self.text(str(ret)))  # the catalogue has a sentence for each of these codes
         if ret == Ret.TOO_OFTEN:
-            doublings = min(self._throttle_counts[endpoint.name], 10)
-            pause = min(MAX_RATE_LIMIT_SECONDS, FIRST_RATE_LIMIT_SECONDS * 2.0**doublings)
-            self._throttle_counts[endpoint.name] += 1
+            pause = self._next_throttle_pause(endpoint.name)
             return Throttled(self.text("too_often", ret=ret, call=endpoint.name), retry_after=pause)
         message_key = "later" if ret in RETRY_LATER_CODES else "failed"
         return BadAnswer(self.text(message_key, ret=ret, call=endpoint.name))
+
+    def _next_throttle_pause(self, call_name: str) -> float:
+        doublings = min(self._throttle_counts[call_name], 10)
+        self._throttle_counts[call_name] += 1
+        return min(MAX_RATE_LIMIT_SECONDS, FIRST_RATE_LIMIT_SECONDS * 2.0**doublings)
 
     # Login
 
@@ -261,6 +269,7 @@ class WebWxHttp:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.cookies = Cookies({}, any_host=options.endpoint is not None)
+        #: Counts the logins, so that a late answer to a call of an earlier one renews no cookie.
         self._login_number = 0
         self.language = options.language
         self._clock = options.clock
@@ -296,19 +305,20 @@ class WebWxHttp:
         seconds = self._timeouts.get(request.endpoint.name, request.endpoint.timeout)
         limits = TimeLimits(idle=seconds, head=seconds, whole=seconds if bounds_whole else None)
         host = host_of(request.url)
-        login_number, before = self._login_number, self.cookies
-        cookies = before.for_host(host) | dict(request.cookies)
+        login_number_before = self._login_number
+        cookies_before = self.cookies
+        sent_cookies = cookies_before.for_host(host) | dict(request.cookies)
         headers = dict(request.headers)
-        if cookies:
-            headers["Cookie"] = "; ".join(map("=".join, cookies.items()))
+        if sent_cookies:
+            headers["Cookie"] = "; ".join([f"{name}={value}" for name, value in sent_cookies.items()])
         async with self._http.exchange(
             request.endpoint, request.url, headers=headers, body=request.body, limits=limits
         ) as response:
-            stale = self.cookies is not before
-            lines = response.headers("set-cookie")
-            if lines and login_number == self._login_number:
+            stale = self.cookies is not cookies_before
+            set_cookie_lines = response.headers("set-cookie")
+            if set_cookie_lines and self._login_number == login_number_before:
                 now = parse_http_date(response.header("date")) or self._clock.wall()
-                self.cookies = self.cookies.with_response(host, lines, now)
+                self.cookies = self.cookies.with_response(host, set_cookie_lines, now)
             yield response, stale
 
     async def close(self) -> None:

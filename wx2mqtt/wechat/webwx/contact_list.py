@@ -1,10 +1,17 @@
-"""Fetches contacts: the address book page by page, single contacts on demand (webwx 2.8, 2.9, 4.5)."""
+"""Fetches contacts: the address book page by page, single contacts on demand (webwx 2.8, 2.9, 4.5).
+
+| method | when | what it asks for |
+|---|---|---|
+| `pages` | after a login | the whole address book, and all groups with their members |
+| `look_up` | in each `receive` | chats that nobody knows, and groups that have changed (`mark_stale`) |
+| `list_members` | for a request | the members of one group, as they are now |
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -21,37 +28,37 @@ from wx2mqtt.wechat.webwx.protocol.requests import MAX_NAMES_PER_CALL
 
 log = structlog.get_logger(__name__)
 
-# The official client stops after 17.
+# How long messages wait for the name of their sender.
+NAME_LOOKUP_TIMEOUT_SECONDS = 5.0
+
+# `look_up` requests an unknown contact again after this time.
+UNKNOWN_RETRY_SECONDS = 600.0
+
+# `look_up` requests a stale group so many times until it is answered, with this time between them.
+MAX_GROUP_REFRESHES = 3
+GROUP_REFRESH_SECONDS = 10.0
+
+# `look_up` remembers for so many handles when they were requested.
+LOOKUP_CACHE_SIZE = 2048
+
+# The official client stops after 17 pages.
 MAX_CONTACT_PAGES = 40
 
-# The list is empty right after some logins (webwx 2.8.7).
+# The first page is empty right after some logins, and is then requested again (webwx 2.8.7).
 MAX_EMPTY_ATTEMPTS = 3
 EMPTY_RETRY_SECONDS = 2.0
 
 # Group members in one answer; each takes a kilobyte of memory while it is read.
 MAX_MEMBERS_PER_CALL = 2500
 
-# Members of a group whose size is not known yet.
+# How many members a group counts for while its size is not known.
 ASSUMED_GROUP_SIZE = 50
 
-# A batch that fails is requested again in smaller ones (webwx 2.9.7).
+# A batch of groups that fails is requested again in smaller ones (webwx 2.9.7).
 BATCH_SIZES = (10, 5, 1)
 
 # After so many failed calls in a row the server is at fault and not a single group.
 MAX_CONSECUTIVE_FAILURES = 10
-
-# How long messages wait for the name of their sender.
-NAME_LOOKUP_TIMEOUT_SECONDS = 5.0
-
-# An unknown contact is requested again after this time.
-UNKNOWN_RETRY_SECONDS = 600.0
-
-# Requests for a stale group until one is answered, and the time between them.
-MAX_GROUP_REFRESHES = 3
-GROUP_REFRESH_SECONDS = 10.0
-
-# Handles whose last request is remembered.
-LOOKUP_CACHE_SIZE = 2048
 
 
 class ContactList:
@@ -64,10 +71,14 @@ class ContactList:
         self._client = client
         self._clock = client.clock
         self._group_members = group_members
+        #: When `look_up` last requested a handle, on the monotonic clock; the oldest one first.
         self._requested_at: OrderedDict[str, float] = OrderedDict()
-        self._unreadable_count = 0
-        self._group_sizes: dict[str, int] = {}
+        #: How many more times `look_up` requests a stale group; one that was answered is removed.
         self._refreshes_left: dict[str, int] = {}
+        #: How many members each group has, as far as an entry has said so.
+        self._group_sizes: dict[str, int] = {}
+        #: How many entries could not be read since `pop_unreadable_count`.
+        self._unreadable_count = 0
         self._note_entries(initial)
         self._initial = read_contacts(initial, client.session.handle)
 
@@ -79,7 +90,8 @@ class ContactList:
     async def pages(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """Yields all contacts once each; groups come last, with their members."""
         seen: set[Handle] = set()
-        groups: OrderedDict[str, Contact | None] = OrderedDict()
+        # Each group with its entry in the address book, which may lack members; None where it is not there.
+        groups: dict[Handle, Contact | None] = {}
         async for listed in self._listed_pages():
             people = []
             for contact in listed:
@@ -93,17 +105,25 @@ class ContactList:
             self._group_members.update(people)
             yield tuple(people)
             on_progress(len(seen))
-        for handle in self._client.session.chats:
-            if is_group(handle) and handle not in seen:
-                groups.setdefault(handle, None)
-                seen.add(Handle(handle))
+        for chat in map(Handle, self._client.session.chats):
+            if is_group(chat) and chat not in seen:
+                groups[chat] = None
+                seen.add(chat)
         for handles in self._batches(groups):
-            fetched = {contact.handle: contact for contact in await self._fetch_batch(handles)}
-            with_members = [fetched.get(Handle(handle)) or groups[handle] for handle in handles]
-            listed = [contact for contact in with_members if contact is not None]
-            self._group_members.update(listed)
-            yield tuple(listed)
+            batch = await self._with_members(handles, groups)
+            self._group_members.update(batch)
+            yield tuple(batch)
             on_progress(len(seen))
+
+    async def _with_members(
+        self, handles: list[Handle], groups: Mapping[Handle, Contact | None]
+    ) -> list[Contact]:
+        """Fetches groups with their members. One that WeChat does not answer stays as in `groups`."""
+        fetched = {contact.handle: contact for contact in await self._fetch_batch(handles)}
+        found = [fetched.get(handle) or groups[handle] for handle in handles]
+        return [contact for contact in found if contact is not None]
+
+    # On demand
 
     def mark_stale(self, groups: Iterable[str]) -> None:
         """Marks groups whose name or members have changed; the next `look_up` requests them too."""
@@ -114,22 +134,13 @@ class ContactList:
 
         Skips handles that were requested recently. Returns nothing when the call fails.
         """
-        if not handles and not self._refreshes_left:
-            return ()
         now = self._clock.monotonic()
         due = self._due_handles(handles, now)
         if not due:
             return ()
         requested = due[:MAX_NAMES_PER_CALL]
         for handle in requested:
-            self._requested_at.pop(handle, None)
-            self._requested_at[handle] = now
-            if len(self._requested_at) > LOOKUP_CACHE_SIZE:
-                self._requested_at.popitem(last=False)
-            if handle in self._refreshes_left:
-                self._refreshes_left[handle] -= 1
-                if not self._refreshes_left[handle]:
-                    del self._refreshes_left[handle]
+            self._count_request(handle, now)
         try:
             async with asyncio.timeout(NAME_LOOKUP_TIMEOUT_SECONDS):
                 contacts = await self._request_contacts(requested)
@@ -141,6 +152,17 @@ class ContactList:
             self._refreshes_left.pop(contact.handle, None)
         self._group_members.update(contacts)
         return tuple(contacts)
+
+    def _count_request(self, handle: str, now: float) -> None:
+        """Records that a handle is requested now, and counts it where that is a stale group."""
+        self._requested_at[handle] = now
+        self._requested_at.move_to_end(handle)
+        if len(self._requested_at) > LOOKUP_CACHE_SIZE:
+            self._requested_at.popitem(last=False)
+        if handle in self._refreshes_left:
+            self._refreshes_left[handle] -= 1
+            if not self._refreshes_left[handle]:
+                del self._refreshes_left[handle]
 
     def _due_handles(self, handles: Iterable[str], now: float) -> list[str]:
         """Returns these handles and the stale groups, without those that were requested recently."""
@@ -162,9 +184,11 @@ class ContactList:
                 return contact.members
         return ()
 
+    # The address book
+
     async def _listed_pages(self) -> AsyncIterator[list[Contact]]:
         """Yields the pages of the address book, and then contacts that only webwxinit listed."""
-        seq = 0
+        seq = 0  # names the page
         fetched = {seq}
         for _ in range(MAX_CONTACT_PAGES):
             answer = await self._fetch_page(seq)
@@ -187,9 +211,9 @@ class ContactList:
             await self._clock.sleep(EMPTY_RETRY_SECONDS)
         return answer
 
-    def _batches(self, handles: Iterable[str]) -> Iterator[list[str]]:
+    def _batches(self, handles: Iterable[Handle]) -> Iterator[list[Handle]]:
         """Splits groups into batches that bound the number of groups and, for memory, of their members."""
-        batch: list[str] = []
+        batch: list[Handle] = []
         member_count = 0
         for handle in handles:
             size = self._group_sizes.get(handle) or ASSUMED_GROUP_SIZE
@@ -203,7 +227,7 @@ class ContactList:
         if batch:
             yield batch
 
-    async def _fetch_batch(self, handles: list[str]) -> list[Contact]:
+    async def _fetch_batch(self, handles: list[Handle]) -> list[Contact]:
         """Fetches groups. A batch that fails is split; a group that fails alone is left out."""
         contacts: list[Contact] = []
         failures = 0
@@ -220,10 +244,8 @@ class ContactList:
                 if len(batch) == 1:
                     self._unreadable_count += 1
                     log.warning("group cannot be read")
-                    continue
-                size = next(size for size in BATCH_SIZES if size < len(batch))
-                smaller = [batch[start : start + size] for start in range(0, len(batch), size)]
-                waiting += reversed(smaller)  # the first one is taken next
+                else:
+                    waiting += reversed(_split(batch))  # the first one is taken next
         return contacts
 
     async def _request_contacts(self, handles: Sequence[str]) -> list[Contact]:
@@ -239,7 +261,16 @@ class ContactList:
         return await asyncio.to_thread(read_contacts, entries, self._client.session.handle)
 
     def _note_entries(self, entries: Sequence[JsonObject]) -> None:
-        self._unreadable_count += sum(not read_text(entry, "UserName") for entry in entries)
+        """Records the sizes of groups, and counts the entries without a handle."""
         for entry in entries:
-            if is_group(read_text(entry, "UserName")):
-                self._group_sizes[read_text(entry, "UserName")] = read_number(entry, "MemberCount")
+            handle = read_text(entry, "UserName")
+            if not handle:
+                self._unreadable_count += 1
+            elif is_group(handle):
+                self._group_sizes[handle] = read_number(entry, "MemberCount")
+
+
+def _split(batch: list[Handle]) -> list[list[Handle]]:
+    """Splits a batch of at least two groups into batches of the next smaller size."""
+    size = next(size for size in BATCH_SIZES if size < len(batch))
+    return [batch[start : start + size] for start in range(0, len(batch), size)]

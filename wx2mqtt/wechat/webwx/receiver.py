@@ -31,20 +31,14 @@ from wx2mqtt.wechat.webwx.protocol.messages import (
     read_notice,
     recent_chats,
 )
+from wx2mqtt.wechat.webwx.protocol.requests import MAX_NAMES_PER_CALL
 from wx2mqtt.wechat.webwx.protocol.responses import SyncAnswer
 from wx2mqtt.wechat.webwx.protocol.session import SyncCursor
 
 log = structlog.get_logger(__name__)
 
-# Chats in the phone's list of recent chats that wait to be looked up.
+# Of the phone's recent chats no more than these wait to be looked up.
 MAX_PENDING_NAMES = 1000
-
-# Between the starts of polls without news (webwx 5.1.2).
-MIN_POLL_INTERVAL_SECONDS = 1.0
-
-# After so many useless syncs in a row the interval doubles with each further one, up to the maximum.
-MAX_EMPTY_SYNCS = 5
-MAX_POLL_PAUSE_SECONDS = 30.0
 
 
 class Receiver:
@@ -59,15 +53,9 @@ class Receiver:
         self._group_members = group_members
         self._contact_list = contact_list
         self._group_changes = GroupChanges(group_members)
+        self._pace = PollPace()
+        #: The handles of the phone's recent chats that wait to be looked up, in the order of their arrival.
         self._pending_chats: dict[str, None] = {}
-        self._sync_failed = False
-        #: The keys of the messages of the last sync that had any.
-        self._latest_keys: list[str] = []
-        self._poll_started_at = float("-inf")
-        #: The last poll or sync brought nothing new, so the next poll may have to wait.
-        self._is_quiet = False
-        #: Syncs in a row without news and without new keys.
-        self._useless_syncs = 0
 
     async def receive(self, cursor: Cursor) -> Batch:
         """Waits for news after `cursor`, in this order:
@@ -89,9 +77,7 @@ class Receiver:
         position = SyncCursor.from_cursor(cursor)
         if not position.sync:
             position = self._client.session.position
-        # After a failed sync, synccheck is called in any case: its answer shows whether the login is still
-        # valid. After a sync that brought nothing new as well: the pause is before the poll.
-        is_polled = not position.more or self._sync_failed or self._is_quiet
+        is_polled = self._pace.requires_poll(position)
         if is_polled and not await self._wait_for_news(position):
             await self._client.save()
             return Batch(cursor=cursor, unreadable_count=self._contact_list.pop_unreadable_count())
@@ -103,10 +89,10 @@ class Receiver:
         Any selector but 0 requires a sync: clients that distinguish selectors poll in an endless loop (webwx
         2.10.5).
         """
-        if self._is_quiet:
-            next_start = self._poll_started_at + poll_interval(self._useless_syncs)
-            await self._clock.sleep(max(0.0, next_start - self._clock.monotonic()))
-        self._poll_started_at = self._clock.monotonic()
+        pause = self._pace.seconds_before_poll(self._clock.monotonic())
+        if pause:
+            await self._clock.sleep(pause)
+        self._pace.record_poll_start(self._clock.monotonic())
         client = self._client
         request = requests.sync_check_request(client.session, position, self._clock.now)
         reply = await client.http.call(request)
@@ -119,9 +105,7 @@ class Receiver:
             raise client.error_for(ret, request.endpoint)
         if selector:
             return True
-        self._is_quiet = True
-        self._useless_syncs = 0
-        self._sync_failed = False
+        self._pace.record_no_news()
         return False
 
     async def _fetch(self, cursor: Cursor, position: SyncCursor, *, is_polled: bool) -> Batch:
@@ -136,11 +120,7 @@ class Receiver:
         answer = await self._sync(position)
         contacts, removed = self._store_contacts(answer)
         news = await self._read(answer.messages)
-        if news.notices:
-            # A group that the owner was removed from cannot be looked up.
-            changed = {message.chat for message, notice in news.notices if OWNER_MARK not in notice.removed}
-            refreshed = {contact.handle for contact in contacts if contact.members is not None}
-            self._contact_list.mark_stale(changed - refreshed)
+        self._mark_changed_groups(news.notices, contacts)
         looked_up = await self._contact_list.look_up(self._unknown_chats(news.items))
         if looked_up:
             await self._add_names(news.items, {contact.handle for contact in looked_up})
@@ -148,12 +128,10 @@ class Receiver:
         after = answer.position_after(position)
         if answer.is_empty and not is_polled:
             after = replace(after, more=False)  # the next poll says when there is more
-        # A server that is stuck promises news and has none, or sends the same messages again and again.
-        is_repeated = bool(news.keys) and news.keys == self._latest_keys
-        self._is_quiet = is_polled if answer.is_empty else is_repeated
-        self._useless_syncs = self._useless_syncs + 1 if self._is_quiet and after == position else 0
-        if not answer.is_empty:
-            self._latest_keys = news.keys
+        if answer.is_empty:
+            self._pace.record_empty_sync(is_polled=is_polled, has_moved=after != position)
+        else:
+            self._pace.record_news(news.keys, has_moved=after != position)
         self._client.update_session(position=after)  # for a resume at the next start
         await self._client.save()
         return Batch(
@@ -169,9 +147,9 @@ class Receiver:
     async def _sync(self, position: SyncCursor) -> SyncAnswer:
         client = self._client
         request = requests.sync_request(client.session, position, self._clock.now)
-        self._sync_failed = True
+        self._pace.sync_failed = True
         answer = responses.read_sync(await client.call(request))
-        self._sync_failed = False
+        self._pace.sync_failed = False
         if answer.skey:  # an empty one changes nothing (webwx 2.11.3)
             client.update_session(skey=answer.skey)
         return answer
@@ -226,20 +204,28 @@ class Receiver:
         news.unreadable_count = len(unreadable)
         return news
 
+    def _mark_changed_groups(self, notices: NoticedMessages, contacts: list[Contact]) -> None:
+        """Has the groups looked up that a text says have changed, unless the sync brought their members."""
+        # A group that the owner was removed from cannot be looked up.
+        changed = {message.chat for message, notice in notices if OWNER_MARK not in notice.removed}
+        refreshed = {contact.handle for contact in contacts if contact.members is not None}
+        self._contact_list.mark_stale(changed - refreshed)
+
     def _unknown_chats(self, items: Iterable[Message | Event]) -> list[str]:
         """Returns the unknown chats, and the groups with an unknown sender (webwx 3.5.4)."""
-        known = self._group_members
         unknown: list[str] = []
         for item in items:
             if not isinstance(item, Message):
                 continue
-            is_unknown = not known.contains(item.chat)
-            if item.sender is not None and not item.sender_name and item.chat_kind is ChatKind.GROUP:
-                # The group's list, which may be old, lacks the sender.
-                is_unknown = is_unknown or known.member_name(item.chat, item.sender) is None
-            if is_unknown:
+            if not self._group_members.contains(item.chat) or self._is_unknown_member(item):
                 unknown.append(item.chat)
         return unknown
+
+    def _is_unknown_member(self, message: Message) -> bool:
+        """Returns whether the list of a group, which may be old, lacks the sender of a message."""
+        if message.sender is None or message.sender_name or message.chat_kind is not ChatKind.GROUP:
+            return False
+        return self._group_members.member_name(message.chat, message.sender) is None
 
     async def _add_names(self, items: list[Message | Event], chats: set[Handle]) -> None:
         """Replaces the messages in these chats, of which more is known now."""
@@ -262,31 +248,90 @@ class Receiver:
 
         Each `receive` does this once, with at most one call.
         """
-        handles = []
-        if self._pending_chats:
-            unknown = [handle for handle in self._pending_chats if not self._group_members.contains(handle)]
-            handles = unknown[: requests.MAX_NAMES_PER_CALL]
-            if not handles:
-                self._pending_chats.clear()
-            for handle in handles:
-                del self._pending_chats[handle]
-        return await self._contact_list.look_up(handles)
+        unknown = [handle for handle in self._pending_chats if not self._group_members.contains(handle)]
+        self._pending_chats = dict.fromkeys(unknown[MAX_NAMES_PER_CALL:])
+        return await self._contact_list.look_up(unknown[:MAX_NAMES_PER_CALL])
 
 
 @dataclass(slots=True)
 class _News:
-    """What the messages of one sync answer hold."""
+    """What the entries of one sync answer hold."""
 
     items: list[Message | Event] = field(default_factory=list)
     #: The messages of WeChat itself that report a change of a group.
     notices: NoticedMessages = field(default_factory=list)
+    #: The key of every entry (`entry_key`), also of one that is not shown or cannot be read.
     keys: list[str] = field(default_factory=list)
     unreadable_count: int = 0
 
 
-def poll_interval(useless_syncs: int) -> float:
-    """Returns the seconds between the starts of polls without news, after so many useless syncs in a row."""
-    if useless_syncs < MAX_EMPTY_SYNCS:
-        return MIN_POLL_INTERVAL_SECONDS
-    doublings = min(useless_syncs - MAX_EMPTY_SYNCS + 1, 10)
-    return min(MAX_POLL_PAUSE_SECONDS, MIN_POLL_INTERVAL_SECONDS * 2.0**doublings)
+# The least time between the starts of two polls without news (webwx 5.1.2).
+MIN_POLL_INTERVAL_SECONDS = 1.0
+
+# After so many useless syncs in a row the interval doubles with each further one, up to the maximum.
+MAX_EMPTY_SYNCS = 5
+MAX_POLL_PAUSE_SECONDS = 30.0
+
+
+class PollPace:
+    """Decides whether a sync needs a poll before it, and how long that poll waits.
+
+    A healthy server holds a poll until there is news, so nothing waits. One that is stuck promises news and
+    has none, or sends the same messages again and again: then the polls come less and less often.
+    """
+
+    def __init__(self) -> None:
+        #: The last sync ended with an error.
+        self.sync_failed = False
+        #: When the last poll started, on the monotonic clock.
+        self._poll_started_at = float("-inf")
+        #: The last poll or sync brought nothing new.
+        self._is_quiet = False
+        #: How many syncs in a row brought nothing new and did not move the position.
+        self._useless_syncs = 0
+        #: The keys of the messages of the last sync that was not empty.
+        self._latest_keys: list[str] = []
+
+    def requires_poll(self, position: SyncCursor) -> bool:
+        """Returns whether to poll before the sync.
+
+        After a failed sync a poll shows whether the login is still valid. After one that brought nothing new
+        the pause is before the poll. Else it can be left out where WeChat said that there is more.
+        """
+        return self.sync_failed or self._is_quiet or not position.more
+
+    def seconds_before_poll(self, now: float) -> float:
+        """Returns how long the next poll has to wait."""
+        if not self._is_quiet:
+            return 0.0
+        interval = MIN_POLL_INTERVAL_SECONDS
+        if self._useless_syncs >= MAX_EMPTY_SYNCS:
+            doublings = min(self._useless_syncs - MAX_EMPTY_SYNCS + 1, 10)
+            interval = min(MAX_POLL_PAUSE_SECONDS, MIN_POLL_INTERVAL_SECONDS * 2.0**doublings)
+        return max(0.0, self._poll_started_at + interval - now)
+
+    def record_poll_start(self, now: float) -> None:
+        self._poll_started_at = now
+
+    def record_no_news(self) -> None:
+        """Records a poll that ended without news, as it should when there is none."""
+        self.sync_failed = False
+        self._is_quiet = True
+        self._useless_syncs = 0
+
+    def record_empty_sync(self, *, is_polled: bool, has_moved: bool) -> None:
+        """Records a sync without news; where it `is_polled`, a poll had promised some."""
+        self._record_sync(is_quiet=is_polled, has_moved=has_moved)
+
+    def record_news(self, keys: list[str], *, has_moved: bool) -> None:
+        """Records a sync with news; `keys` are those of its messages."""
+        is_repeated = bool(keys) and keys == self._latest_keys
+        self._latest_keys = keys
+        self._record_sync(is_quiet=is_repeated, has_moved=has_moved)
+
+    def _record_sync(self, *, is_quiet: bool, has_moved: bool) -> None:
+        self._is_quiet = is_quiet
+        if is_quiet and not has_moved:
+            self._useless_syncs += 1
+        else:
+            self._useless_syncs = 0

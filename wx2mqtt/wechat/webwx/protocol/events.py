@@ -22,7 +22,7 @@ from wx2mqtt.wechat.webwx.protocol.markup import (
 )
 from wx2mqtt.wechat.webwx.protocol.membership_texts import CLOSING_QUOTES, OPENING_QUOTES
 
-# `"Anna" 撤回了一条消息`, `"Anna" recalled a message`; of the owner `你撤回了一条消息`, `You recalled a message`
+# `"Anna" 撤回了一条消息`, `"Anna" recalled a message`; of the owner `你撤回了…`, `You recalled a message`
 _RECALLED_WORDS = "已?[撤收]回|(?:has )?(?:recalled|withdrew|unsent)"
 _RECALLED = re.compile(_RECALLED_WORDS)
 _OWNER_RECALLED = re.compile(rf"(?:[你您]|You(?: have|'ve)?) ?(?:{_RECALLED_WORDS})", re.IGNORECASE)

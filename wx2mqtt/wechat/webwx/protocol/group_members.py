@@ -29,7 +29,7 @@ class MemberChange:
 
     group: Handle
     added: tuple[Member, ...]
-    #: Who is not a contact has a name but an empty handle.
+    #: A member who is no contact has a name, and an empty handle.
     removed: tuple[Member, ...]
 
 
@@ -38,10 +38,15 @@ class GroupMembers:
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
+        #: Everybody but groups, by the hash of the handle.
         self._people: dict[int, Handle] = {}
-        self._accounts: set[int] = set()
-        self._avatars: dict[int, int] = {}
+        #: The hashes of the handles of official accounts.
+        self._official_accounts: set[int] = set()
+        #: The version of each avatar, of people and groups, by the hash of the handle.
+        self._avatar_versions: dict[int, int] = {}
+        #: The groups whose members are known, by handle.
         self._groups: dict[str, _Group] = {}
+        #: The changes of groups since `pop_changes`.
         self._changes: list[MemberChange] = []
 
     def update(self, contacts: Iterable[Contact]) -> None:
@@ -52,9 +57,9 @@ class GroupMembers:
             else:
                 self._people[hash(contact.handle)] = contact.handle
             if contact.kind is ChatKind.OFFICIAL:
-                self._accounts.add(hash(contact.handle))
+                self._official_accounts.add(hash(contact.handle))
             if contact.avatar.isdecimal():
-                self._avatars[hash(contact.handle)] = int(contact.avatar)
+                self._avatar_versions[hash(contact.handle)] = int(contact.avatar)
 
     def _update_group(self, group: Handle, members: tuple[Member, ...] | None) -> None:
         if members is None:
@@ -66,16 +71,19 @@ class GroupMembers:
         old_names = before.names_by_hash()
         new_members = {hash(member.handle): member for member in members}
         added = tuple(member for key, member in new_members.items() if key not in old_names)
-        owner = self.owner.handle
         removed = tuple(
-            Member(
-                handle=self._people.get(key, owner if key == hash(owner) else Handle("")), display_name=name
-            )
+            Member(handle=self._handle_of_hash(key), display_name=name)
             for key, name in old_names.items()
             if key not in new_members
         )
         if added or removed:
             self._changes.append(MemberChange(group, added, removed))
+
+    def _handle_of_hash(self, handle_hash: int) -> Handle:
+        """Returns the handle of a contact or of the owner; empty for any other member of a group."""
+        if handle_hash in self._people:
+            return self._people[handle_hash]
+        return self.owner.handle if handle_hash == hash(self.owner.handle) else Handle("")
 
     def pop_changes(self) -> list[MemberChange]:
         """Returns the changes of known groups since the last call, and forgets them."""
@@ -84,7 +92,7 @@ class GroupMembers:
 
     def remove(self, handle: Handle) -> None:
         self._people.pop(hash(handle), None)
-        self._avatars.pop(hash(handle), None)
+        self._avatar_versions.pop(hash(handle), None)
         self._groups.pop(handle, None)
 
     def contains(self, handle: str) -> bool:
@@ -98,12 +106,12 @@ class GroupMembers:
         kind = chat_kind_of(handle, self.owner.handle)
         if kind is not None:
             return kind
-        official = hash(handle) in self._accounts or handle.startswith("gh_")
+        official = hash(handle) in self._official_accounts or handle.startswith("gh_")
         return ChatKind.OFFICIAL if official else ChatKind.FRIEND
 
     def avatar_seq(self, handle: str) -> str | None:
         """Returns the version of an avatar, empty if it is unknown, or None for an unknown handle."""
-        seq = self._avatars.get(hash(handle))
+        seq = self._avatar_versions.get(hash(handle))
         if seq is not None:
             return str(seq)
         return "" if self.contains(handle) else None
@@ -137,12 +145,13 @@ class GroupChanges:
 
     def __init__(self, group_members: GroupMembers) -> None:
         self._group_members = group_members
-        self._kept: tuple[Cursor, tuple[Event, ...]] = Cursor(""), ()
+        #: The events of the batch at `_last_cursor`.
+        self._last_events: tuple[Event, ...] = ()
+        self._last_cursor = Cursor("")
 
     def events(self, cursor: Cursor, notices: NoticedMessages, now: int) -> tuple[Event, ...]:
         """Returns the events of the batch at `cursor`, which holds `notices`. `now` is in milliseconds."""
-        kept_cursor, kept_events = self._kept
-        earlier_events = kept_events if kept_cursor == cursor else ()
+        earlier_events = self._last_events if cursor == self._last_cursor else ()
         changes = self._group_members.pop_changes()
         if not changes and not notices:
             return earlier_events
@@ -155,7 +164,8 @@ class GroupChanges:
         ]
         earlier_keys = {event.key for event in earlier_events}
         events = (*earlier_events, *(event for event in new_events if event.key not in earlier_keys))
-        self._kept = cursor, events
+        self._last_cursor = cursor
+        self._last_events = events
         return events
 
     def _event_of_change(
@@ -182,8 +192,7 @@ class GroupChanges:
             if message.chat in changed_groups or (has_list and not notice.concerns_owner):
                 continue
             if OWNER_MARK in notice.removed:
-                # Else the next list of this group, after a new invitation, would be compared with the old
-                # one.
+                # After a new invitation the next list of this group must not be compared with this one.
                 self._group_members.remove(message.chat)
             if notice.added or notice.removed:
                 added, removed = self._members(notice.added), self._members(notice.removed)
@@ -214,7 +223,11 @@ class GroupChanges:
 
 
 class _Group:
-    """The names of the members of one group, sorted by the hash of their handles."""
+    """The names of the members of one group.
+
+    Three parallel arrays, sorted by the hash of the handle: the hashes, all names as one text, and where each
+    name ends in it. Members `a` = Anna and `b` = Bo become `[hash(a), hash(b)]`, `AnnaBo` and `[4, 6]`.
+    """
 
     __slots__ = ("_ends", "_hashes", "_names", "own_name")
 
@@ -224,7 +237,7 @@ class _Group:
         )
         self._hashes = array("q", (handle_hash for handle_hash, _ in rows))
         self._names = b"".join(name for _, name in rows)
-        self._ends = array("I", accumulate(len(name) for _, name in rows))  # of each name in `_names`
+        self._ends = array("I", accumulate(len(name) for _, name in rows))
         self.own_name = self.name(owner) or ""
 
     def __len__(self) -> int:

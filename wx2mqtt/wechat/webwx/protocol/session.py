@@ -40,9 +40,9 @@ SyncKeys = tuple[tuple[int, int], ...]
 class SyncCursor:
     """A position in the stream of messages."""
 
-    #: For webwxsync.
+    #: What webwxsync, which fetches messages, is asked with.
     sync: SyncKeys = ()
-    #: For synccheck.
+    #: What synccheck, the long poll, is asked with.
     check: SyncKeys = ()
     #: The server holds more messages, which the last answer left out.
     more: bool = False
@@ -77,19 +77,25 @@ def read_sync_keys(answer: JsonObject, field: str) -> SyncKeys:
 class Session:
     """One login. All fields but `nickname` are secret."""
 
+    #: A random id that the bridge gives it.
     login_id: str
     #: The host of the cluster that serves the login.
     base: str
     #: As what and where the calls of this login are made; it is not saved.
     profile: ClientProfile = ClientProfile()
+    #: The number of the account, the same in every login.
     uin: str = field(repr=False)
+    #: Its key, the same until it ends.
     sid: str = field(repr=False)
+    #: Its second key, which each sync may renew.
     skey: str = field(repr=False)
-    #: Percent-encoded, as received.
+    #: The ticket in the query of most calls, percent-encoded as received.
     pass_ticket: str = field(repr=False)
     device_id: str = field(repr=False)
+    #: The owner's own handle in this login.
     handle: Handle = field(default=Handle(""), repr=False)
     nickname: str = ""
+    #: The position after the last sync.
     position: SyncCursor = field(default=SyncCursor(), repr=False)
     #: The phone's recent chats; groups that the owner did not save are in no other list (webwx 4.5).
     chats: tuple[str, ...] = field(default=(), repr=False)
@@ -155,16 +161,14 @@ def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> tuple[str
     return hosts.login, hosts.base, hosts.push, hosts.file
 
 
-# The domain of cookies when one address serves all hosts.
+# The domain of all cookies when one address serves all hosts.
 ANY_DOMAIN = ""
 
-# An HTTP date has 29; the parser takes thirty times the size of a longer text.
-MAX_DATE_CHARACTERS = 100
-
-# As in browsers. All are sent with each call and saved with the login.
+# As many cookies as browsers take, and as long ones: all are sent with each call and saved with the login.
 MAX_COOKIES = 180
 MAX_COOKIE_CHARACTERS = 4096
 
+# `; Domain=wx.qq.com` behind the value in a `Set-Cookie` line, in lower case
 _COOKIE_ATTRIBUTE = re.compile(r";\s*(domain|max-age|expires)\s*=([^;]*)")
 
 
@@ -190,15 +194,13 @@ class Cookies:
         for line in set_cookie_lines:
             pair = line.partition(";")[0]
             name, equals, value = map(str.strip, pair.partition("="))
-            sent = name + value
-            is_sendable = sent.isascii() and sent.isprintable() and len(pair) <= MAX_COOKIE_CHARACTERS
-            if not equals or not name or not is_sendable:
+            if not equals or not _is_sendable(pair, name, value):
                 continue
-            facts = dict(_COOKIE_ATTRIBUTE.findall(line.lower()))
-            domain = ANY_DOMAIN if self.any_host else _domain(host, facts.get("domain", ""))
+            attributes = dict(_COOKIE_ATTRIBUTE.findall(line.lower()))
+            domain = ANY_DOMAIN if self.any_host else _domain(host, attributes.get("domain", ""))
             if domain is None:
                 continue
-            if _is_expired(facts, now):
+            if _is_expired(attributes, now):
                 values.pop((domain, name), None)
             elif (domain, name) in values or len(values) < MAX_COOKIES:
                 values[domain, name] = value
@@ -234,23 +236,39 @@ class Cookies:
         return cls(values, any_host)
 
 
+def _is_sendable(pair: str, name: str, value: str) -> bool:
+    """Returns whether a cookie can be sent back; `pair` is its name and value as received."""
+    is_printable_ascii = (name + value).isascii() and (name + value).isprintable()
+    return bool(name) and is_printable_ascii and len(pair) <= MAX_COOKIE_CHARACTERS
+
+
 def _domain(host: str, requested: str) -> str | None:
     """Returns the domain to store a cookie under, or None when the host must not set it for that domain."""
     bare = requested.strip().strip(".")
     if not bare:
         return host
-    allowed = "." in bare and (host == bare or host.endswith(f".{bare}"))
-    return f".{bare}" if allowed else None
+    is_allowed = "." in bare and (host == bare or host.endswith(f".{bare}"))
+    return f".{bare}" if is_allowed else None
 
 
 def _covers(domain: str, host: str) -> bool:
-    return domain == host or (domain.startswith(".") and (host == domain[1:] or host.endswith(domain)))
+    """Returns whether a cookie of this domain goes to a host; `.qq.com` covers `qq.com` and all below it."""
+    if domain.startswith("."):
+        return host == domain[1:] or host.endswith(domain)
+    return host == domain
 
 
-def _is_expired(facts: Mapping[str, str], now: float) -> bool:
-    age = facts.get("max-age", "").strip()
+# An HTTP date has 29 characters; the parser takes thirty times the size of a longer text.
+MAX_DATE_CHARACTERS = 100
+
+
+def _is_expired(attributes: Mapping[str, str], now: float) -> bool:
+    """Returns whether the server removes a cookie: by a `max-age` of at most 0, else by `expires`."""
+    age = attributes.get("max-age", "").strip()
     if age.lstrip("-").isdigit():
         return age.startswith("-") or age.strip("0") == ""
-    expires = facts.get("expires", "").strip()
-    seconds = parse_http_date(expires) if len(expires) <= MAX_DATE_CHARACTERS else None
+    expires = attributes.get("expires", "").strip()
+    if len(expires) > MAX_DATE_CHARACTERS:
+        return False
+    seconds = parse_http_date(expires)
     return seconds is not None and seconds <= now
