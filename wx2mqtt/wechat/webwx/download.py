@@ -19,18 +19,17 @@ from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED, Ret
 from wx2mqtt.wechat.webwx.protocol.content import MediaCall, parse_call
+from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
 from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
 
-# A longer body is no error.
+# A body that is longer is no error.
 MAX_ERROR_BODY_BYTES = 64 << 10
 
 # Values of `Ret` that concern the login or the rate of calls, and not the requested media.
 CALL_INDEPENDENT_CODES = SESSION_ENDED | RETRY_LATER_CODES | {Ret.TOO_OFTEN}
 
+# What may precede JSON or a web page: a byte order mark and white space.
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-_HTML = re.compile(rb"\s*<(?:!doctype html|html|head|body|script)\b", re.IGNORECASE)
-_HTML_EXTENSIONS = (".html", ".htm", ".xhtml", ".mht", ".mhtml")
-_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
 
 
 async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, None]:
@@ -47,29 +46,42 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
     session = client.session
     ticket = client.http.cookies.value("webwx_data_ticket")
     request = fetch_request(session, call, media.locator, ticket)
-    endpoint = request.endpoint
-    text = partial(client.text, call=endpoint.name)
+    text = partial(client.text, call=request.endpoint.name)
     async with client.http.stream(request) as (answer, is_stale):
         _check_status(answer, call, text)
         async with aclosing(answer.iter_bytes()) as pieces:
             head = await anext(pieces, b"")
             if not head:
                 raise NoContentYet(text("nothing_yet"))
-            is_attachment = call is MediaCall.FILE and answer.header("Content-Disposition")
-            if not is_attachment and head.lstrip(_BLANK)[:1] in {b"{", b"<"}:
+            if _may_be_error(answer, call, head):
                 head = await _read_error_body(head, pieces)
-                ret = _ret(head)
-                if ret in CALL_INDEPENDENT_CODES:
-                    has_new_skey = session.skey != client.session.skey
-                    client.observe_ret(ret, endpoint, stale=is_stale or has_new_skey)
-                    raise client.error_for(ret, endpoint)
-                may_be_file = ret is None and call is MediaCall.FILE
-                if not may_be_file or _is_page(answer, head, media.name):
+                has_new_skey = session.skey != client.session.skey
+                _check_login(client, request.endpoint, head, stale=is_stale or has_new_skey)
+                is_file = call is MediaCall.FILE and _ret(head) is None
+                if not is_file or _is_page(answer, head, media.name):
                     raise Rejected(text("gone"), code="gone")
-            client.observe_ret(Ret.OK, endpoint, stale=is_stale)
+            client.observe_ret(Ret.OK, request.endpoint, stale=is_stale)
             yield head
             async for piece in pieces:
                 yield piece
+
+
+def _may_be_error(answer: StreamedResponse, call: MediaCall, head: bytes) -> bool:
+    """Returns whether a body begins like JSON or a web page; an attachment with its header is none."""
+    is_attachment = call is MediaCall.FILE and answer.header("Content-Disposition")
+    return not is_attachment and head.lstrip(_BLANK)[:1] in {b"{", b"<"}
+
+
+def _check_login(client: ApiClient, endpoint: Endpoint, body: bytes, *, stale: bool) -> None:
+    """Raises the error for a body that says something about the login or the rate of calls."""
+    ret = _ret(body)
+    if ret in CALL_INDEPENDENT_CODES:
+        client.observe_ret(ret, endpoint, stale=stale)
+        raise client.error_for(ret, endpoint)
+
+
+# `bytes 0-4710/4711`: the first bytes of a file, and its size.
+_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
 
 
 def _check_status(answer: StreamedResponse, call: MediaCall, text: Callable[..., str]) -> None:
@@ -93,6 +105,10 @@ async def _read_error_body(head: bytes, pieces: AsyncIterator[bytes]) -> bytes:
     while len(head) <= MAX_ERROR_BODY_BYTES and (piece := await anext(pieces, b"")):
         head += piece
     return head
+
+
+_HTML = re.compile(rb"\s*<(?:!doctype html|html|head|body|script)\b", re.IGNORECASE)
+_HTML_EXTENSIONS = (".html", ".htm", ".xhtml", ".mht", ".mhtml")
 
 
 def _is_page(answer: StreamedResponse, head: bytes, name: str) -> bool:

@@ -42,10 +42,10 @@ from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-# So many answers in a row without a scan status end a QR code.
+# So many failures in a row end a QR code when the last one is an answer without a scan status.
 MAX_STRANGE_ANSWERS = 3
 
-# As in the official client (webwx 2.4.3.3).
+# A call of a new login is tried so often, with this pause between, as in the official client (webwx 2.4.3.3).
 MAX_SETUP_ATTEMPTS = 3
 SETUP_RETRY_SECONDS = 1.0
 
@@ -126,43 +126,47 @@ class LoginFlow:
     async def poll_code(self, handle: str) -> AsyncGenerator[LoginStep, None]:
         """Polls until the phone has answered; yields no `LoggedIn` when the code has ended.
 
-        Repeats failed polls.
+        A failed poll is repeated; one that is answered without a scan status as well, but only a few times.
         """
         now = self._clock.monotonic
         deadline = now() + endpoints.QR_LIFETIME_SECONDS
         outage = OutageDetector(now())
         backoff = Backoff(first=MIN_POLL_INTERVAL_SECONDS, cap=MAX_POLL_BACKOFF_SECONDS)
-        first = True
-        scanned = False
+        is_first = True
+        is_scanned = False
         while (started_at := now()) < deadline:
-            answer = await self._poll(handle, first=first)
+            answer = await self._poll(handle, first=is_first)
             if isinstance(answer, Unreachable):
                 if outage.record_failure(now()):
                     yield PollFailing(reason=str(answer))
-                backoff = backoff.after_failure()
-                await self._clock.sleep(backoff.wait(self._clock.chance()))
+                backoff = await self._pause_after_failure(backoff)
                 continue
             if outage.record_success(now()):
                 yield PollRecovered()
             if answer.scan is None:
-                backoff = backoff.after_failure()
-                if backoff.failures >= MAX_STRANGE_ANSWERS:
+                if backoff.failures + 1 >= MAX_STRANGE_ANSWERS:
                     return
-                await self._clock.sleep(backoff.wait(self._clock.chance()))
+                backoff = await self._pause_after_failure(backoff)
                 continue
             backoff = backoff.reset()
-            first = False
+            is_first = False
             if answer.scan is ScanStatus.CONFIRMED and answer.redirect:
                 yield _logged_in(await self._start_session(answer.redirect), resumed=False)
                 return
             if answer.scan in {ScanStatus.OVER, ScanStatus.CONFIRMED}:
                 return
-            if answer.scan is ScanStatus.SCANNED and not scanned:
-                scanned = True
+            if answer.scan is ScanStatus.SCANNED and not is_scanned:
+                is_scanned = True
                 deadline = max(deadline, now() + CONFIRM_TIMEOUT_SECONDS)
                 yield Scanned(avatar=answer.avatar)
             else:
                 await self._clock.sleep(max(0.0, started_at + MIN_POLL_INTERVAL_SECONDS - now()))
+
+    async def _pause_after_failure(self, backoff: Backoff) -> Backoff:
+        """Waits after one more failure; returns the back-off that has counted it."""
+        backoff = backoff.after_failure()
+        await self._clock.sleep(backoff.wait(self._clock.chance()))
+        return backoff
 
     async def _poll(self, uuid: str, *, first: bool) -> responses.ScanAnswer | Unreachable:
         request = requests.scan_poll_request(self._client.profile, uuid, first=first, now=self._clock.now)
@@ -220,6 +224,10 @@ class LoginFlow:
         return session
 
     async def _exchange_ticket(self, redirect: str) -> NewLogin:
+        """Exchanges the ticket in a redirect for the keys of a session, at the host of the redirect.
+
+        Raises `LoginRefused` for a host that is not WeChat's.
+        """
         client = self._client
         if client.endpoint is None and not endpoints.is_wechat(redirect):
             raise LoginRefused(client.text("foreign_host"))
@@ -237,12 +245,12 @@ class LoginFlow:
 
         answer = await self._with_retries(exchange)
         if attempts > 1 and answer.ret not in {Ret.OK, Ret.LOGIN_REFUSED}:
-            # An attempt whose answer was lost may have used up the ticket, so this does not refuse the
-            # account.
+            # An attempt whose answer was lost may have used up the ticket: the account is not refused.
             raise client.unreadable_error(endpoints.NEW_LOGIN)
         return answer
 
     async def _initialize(self, session: Session) -> InitAnswer:
+        """Calls webwxinit. Raises `BadAnswer` for an answer without the owner."""
         request = requests.init_request(session, self._clock.now)
         init = responses.read_init(await self._client.call(request))
         if not read_owner(init.user).handle:

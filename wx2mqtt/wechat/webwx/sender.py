@@ -86,11 +86,11 @@ class Sender:
         return current_names
 
     async def _send_media(self, draft: Draft, key: SendKey) -> Receipt:
-        """Sends a file. Where WeChat refuses it, nothing was delivered, and one of these is at fault:
+        """Sends a file. When WeChat refuses it, nothing was delivered:
 
-        - the recipient, who is no friend: the upload stays valid;
-        - perhaps the upload, if an earlier draft has used it: the next attempt uploads the file again;
-        - the file itself: the draft is rejected. The next draft with this file uploads it again.
+        - The recipient is no friend: the draft is rejected, and the upload stays valid.
+        - An earlier draft has used the upload, which may be at fault: the next attempt uploads it again.
+        - Else the file itself is at fault: the draft is rejected, and the next draft uploads it again.
         """
         client = self._client
         uploaded = await self._uploader.ensure_uploaded(draft)

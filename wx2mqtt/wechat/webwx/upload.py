@@ -26,7 +26,7 @@ from wx2mqtt.wechat.webwx.protocol.media_requests import (
 
 log = structlog.get_logger(__name__)
 
-# Files whose MediaId is remembered.
+# The MediaIds of so many files are remembered.
 UPLOAD_CACHE_SIZE = 512
 
 # SHA-256 of the content, and the kind that it is sent as.
@@ -40,6 +40,7 @@ class Uploader:
         self._client = client
         self._login_id = client.session.login_id
         self._upload_numbers = count()
+        #: When the last upload began, in milliseconds since 1970; the next one gets a later time.
         self._last_started_ms = 0
         self._cache = UploadCache[_UploadKey, Uploaded](UPLOAD_CACHE_SIZE)
 

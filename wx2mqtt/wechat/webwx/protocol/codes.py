@@ -41,12 +41,13 @@ class ScanStatus(StrEnum):
     OVER = "over"
 
 
+# The state by `window.code` of the answer.
 SCAN_CODES = {
     408: ScanStatus.WAITING,
     201: ScanStatus.SCANNED,
     200: ScanStatus.CONFIRMED,
     202: ScanStatus.OVER,  # Cancelled on the phone.
-    400: ScanStatus.OVER,  # Expired or unknown.
+    400: ScanStatus.OVER,  # The code has expired, or is unknown.
     402: ScanStatus.OVER,
     500: ScanStatus.OVER,
     0: ScanStatus.OVER,
@@ -119,6 +120,7 @@ class AppType(IntEnum):
     READER = 100001
 
 
+# Messages of these types are for programs, or say nothing that the web client could show.
 NEVER_SHOWN = frozenset(
     {
         MsgType.PUSH_MAIL,
@@ -131,6 +133,7 @@ NEVER_SHOWN = frozenset(
     }
 )
 
+# The `state` of the event about a call.
 CALL_STATES = {MsgType.VOIP: "call", MsgType.VOIP_END: "ended", MsgType.VOIP_INVITE: "invited"}
 
 # SubMsgType of a location in an entry of MsgType TEXT (webwx 3.8.1).

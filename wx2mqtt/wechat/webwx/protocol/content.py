@@ -72,10 +72,11 @@ def unsupported_message(
     return Content(kind=Kind.UNSUPPORTED, text=text, detail=detail)
 
 
-# Characters of the percent-encoded name. A name of 16 Chinese characters and `.doc` was accepted and one of
-# 17 was not, so the limit lies between 148 and 157 (webwx 2.14.9, IC#814).
+# How many characters a name may have after percent-encoding. A name of 16 Chinese characters and `.doc` was
+# accepted and one of 17 was not, so the limit lies between 148 and 157 (webwx 2.14.9, IC#814).
 MAX_UPLOAD_NAME_CHARACTERS = 148
 
+# The extensions by which WeChat recognizes a type; a name without one of them gets the first.
 _EXTENSIONS = {
     "image/jpeg": ("jpg", "jpeg"),
     "image/png": ("png",),

@@ -23,7 +23,7 @@ from wx2mqtt.wechat.webwx.protocol.contacts import CONTACT_KEYS
 
 MEGABYTE = 1 << 20
 
-# The official page refuses 20 MB and more.
+# The largest picture or video that is sent; the official page refuses 20 MB and more.
 MAX_WEB_UPLOAD_BYTES = 20 * MEGABYTE - 1
 
 CAPABILITIES = Capabilities(
@@ -48,15 +48,15 @@ CAPABILITIES = Capabilities(
     recall_seconds=120.0,
 )
 
-# For logins only; the XML of a file has another id (webwx 2.1.2).
+# The app id in the request for a QR code; the XML of a file has another one (webwx 2.1.2).
 APP_ID = "wx782c26e4c19acffb"
 
 PREFIX = "/cgi-bin/mmwebwx-bin"
 
-# Phones know this address, whatever host serves the login (webwx 2.2.1).
+# A QR code shows this address with its uuid; phones know it, whatever host serves the login (webwx 2.2.1).
 QR_CONTENT_PREFIX = "https://login.weixin.qq.com/l/"
 
-# By two reports (webwx 2.2.3).
+# A QR code is valid for so long, by two reports (webwx 2.2.3).
 QR_LIFETIME_SECONDS = 300.0
 
 USER_AGENT = (
@@ -89,9 +89,9 @@ class Endpoint(CallSpec):
 
     role: Role
     path: str
-    #: Of the whole exchange, in seconds; of a download (`WebWxHttp.stream`) the time without a byte.
+    #: How many seconds the whole exchange may take, and in a download the pause between two chunks.
     timeout: float
-    #: Of the answer, in bytes. A download has none.
+    #: How many bytes the answer may have; it bounds no download.
     limit: int = 4 * MEGABYTE
     #: The answer may have a redirect status, which is never followed.
     allows_redirect: bool = False
@@ -167,7 +167,8 @@ class ClusterHosts:
         return f"{getattr(self, endpoint.role)}{endpoint.path}"
 
 
-# Part of a base host, and its cluster. The order matters, since "wx2.qq.com" contains "qq.com" (webwx 1.1).
+# The cluster of a base host that contains this part. The order matters, since "wx2.qq.com" contains "qq.com"
+# (webwx 1.1).
 _CLUSTERS = (
     ("wx2.qq.com", "wx2.qq.com"),
     ("wx8.qq.com", "wx8.qq.com"),

@@ -1,8 +1,10 @@
 """Reads changes of a group from WeChat's system texts (webwx 3.10).
 
-`group_notice('"A"邀请"B"加入了群聊')` returns that A added B. A text counts only as a whole, since members
-choose the names in it: somebody called `x"将你移出群聊` may join a group. A quoted name goes up to its last
-quote. Names are display names, which do not identify anybody.
+    group_notice('"A"邀请"B"加入了群聊')     GroupNotice(added=("B",), by="A")
+
+A text is compared with every sentence of `_SENTENCES`, and counts only as a whole, since members choose the
+names in it: somebody called `x"将你移出群聊` may join a group. A quoted name goes up to its last quote. Names
+are display names, which do not identify anybody.
 """
 
 from __future__ import annotations
@@ -25,10 +27,8 @@ OWNER_MARK = "\0"
 MAX_NOTICE_CHARACTERS = 500
 
 _QUOTES = frozenset((*OPENING_QUOTES, *CLOSING_QUOTES))
-_VARIABLE = re.compile(r"\$\w+\$?")
-_COMMA = re.compile("、|, ")
 
-# The names in a sentence by their role.
+# The names in a text by their role in the sentence: `{"by": '"A"', "added": '"B"'}`.
 _Names = dict[str, str]
 
 
@@ -59,24 +59,38 @@ def group_notice(text: str) -> GroupNotice | None:
     if len(text) > MAX_NOTICE_CHARACTERS:
         return None
     text = _without_ending(text)
-    readings = []
-    for sentence in _SENTENCES:
-        names = sentence.names_in(text)
-        if not names and sentence.or_else is not None:
-            names = sentence.or_else.names_in(text)
-        if names:
-            readings.append(names)
-    # Names without quotes are the usual case. Where there are such, any other reading is a coincidence.
-    plain_readings = [
-        names for names in readings if not any(_QUOTES.intersection(name[1:-1]) for name in names.values())
-    ]
-    notices = [_notice(names) for names in plain_readings or readings]
+    readings = [names for sentence in _SENTENCES if (names := _names_in(sentence, text))]
+    # Names without quotes in them are the usual case. Beside such a reading any other one is a coincidence.
+    usual_readings = [names for names in readings if not _has_quotes_within(names)]
+    notices = [_notice(names) for names in usual_readings or readings]
     if not notices:
         return None
+    if len(notices) == 1:
+        return notices[0]
+    # Of several readings the first counts, unless one of them is about the owner, or another kind of change.
     are_about_others = all(
         notice is not None and not notice.renamed and not notice.concerns_owner for notice in notices
     )
-    return notices[0] if len(notices) == 1 or are_about_others else _UNCLEAR_CHANGE
+    return notices[0] if are_about_others else _UNCLEAR_CHANGE
+
+
+def _names_in(sentence: _Sentence, text: str) -> _Names:
+    """Returns the names in a text, read as this sentence or else as its `or_else`; empty for neither."""
+    names = sentence.names_in(text)
+    if not names and sentence.or_else is not None:
+        return sentence.or_else.names_in(text)
+    return names
+
+
+def _has_quotes_within(names: _Names) -> bool:
+    return any(_QUOTES.intersection(name[1:-1]) for name in names.values())
+
+
+# `$revoke$` or `$revoke` as the last word of a text
+_VARIABLE = re.compile(r"\$\w+\$?")
+
+# What introduces the names of the other members at the end of a text.
+_OTHER_MEMBERS = ("，群聊参与人还有", "，群組參與人還有", "，群组参与人还有", " with ")
 
 
 def _without_ending(text: str) -> str:
@@ -96,17 +110,16 @@ def _without_ending(text: str) -> str:
     return text.rstrip("。.")
 
 
-_OTHER_MEMBERS = ("，群聊参与人还有", "，群組參與人還有", "，群组参与人还有", " with ")
-
-
 class _Sentence:
     """A sentence of WeChat: names, each with the words behind it; the last name may end the sentence.
 
-    `or_else` is the sentence that a text is compared with when it is not this one.
+    `{by} invited {added} to the group` has the roles `by` and `added`, ` invited ` between the two names, and
+    the ending ` to the group`. Words are regular expressions. `or_else` is the sentence with which a text is
+    compared when it is not this one.
     """
 
     def __init__(self, template: str, or_else: _Sentence | None = None) -> None:
-        _, *parts = template.split("{")
+        _, *parts = template.split("{")  # each one is `role}words`
         roles, words = zip(*(part.split("}") for part in parts), strict=True)
         *words_between, ending = map(re.compile, words)
         self._roles: tuple[str, ...] = roles
@@ -120,9 +133,12 @@ class _Sentence:
         if not endings or endings[-1].end() < len(text):
             return {}
         names = _split_from_right(text[: endings[-1].start()], self._words_between)
-        by_role = dict(zip(self._roles, names, strict=True)) if names else {}
-        # The new name of a group is always quoted.
-        return by_role if by_role.get("title", '"').startswith(OPENING_QUOTES) else {}
+        if not names:
+            return {}
+        by_role = dict(zip(self._roles, names, strict=True))
+        if "title" in by_role and not by_role["title"].startswith(OPENING_QUOTES):
+            return {}  # the new name of a group is always quoted
+        return by_role
 
 
 def _split_from_right(text: str, words: list[re.Pattern[str]]) -> tuple[str, ...]:
@@ -151,6 +167,9 @@ _JOINED = f"加入了?{_GROUP}"
 _REMOVED = f"移出了?{_GROUP}"
 _BY_CODE = rf"(?:分享的|的邀[请請])\s?(?:二维码|二維碼|行動條碼|QR ?[Cc]ode)\s?{_JOINED}"
 
+# The roles: `by` made the change; `added`, `also_added` and `removed` are members; `title` is the new name of
+# the group, which `renamed_by` gave it. Sentences with `unchanged` change nothing: they are here because a
+# name in them may have the words of another sentence.
 _SENTENCES = (
     _Sentence(
         "{by}邀[请請]{added}[和与與]{also_added}" + _JOINED,
@@ -176,7 +195,6 @@ _SENTENCES = (
     _Sentence("{removed} (?:has )?left the group chat"),
     _Sentence("{renamed_by}修改群[組组]?(?:名|的名)[称稱]?[为為]{title}"),
     _Sentence("{renamed_by} changed the group(?: chat)? name to {title}"),
-    # Sentences that change nothing: a name in them may have the words of another one.
     _Sentence("{unchanged}拍了拍{other}"),
     _Sentence("{unchanged} (?:tickled|nudged|patted) {other}"),
     _Sentence("{unchanged}(?:已成为新群主|已成為新群主)"),
@@ -197,6 +215,9 @@ def _notice(names: _Names) -> GroupNotice | None:
         by=by[0] if by else "",
         renamed="title" in names,
     )
+
+
+_COMMA = re.compile("、|, ")
 
 
 def _split_names(text: str) -> tuple[str, ...]:
