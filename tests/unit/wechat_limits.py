@@ -217,14 +217,14 @@ def contact_name(size: int, _: Path) -> bool:
 
 def saved_chats(count: int, _: Path) -> bool:
     (bot,) = bots(1)
-    chats = {Handle(f"c{number}"): ChatWindow(token="t") for number in range(count)}
+    chats = {Handle(f"c{number}"): ChatWindow(context_token="t") for number in range(count)}
     saved: Any = ilink_session.bots_to_saved([replace(bot, chats=chats)])
     return len(saved["bots"][0]["chats"]) == count
 
 
 def chats_in_cursor(count: int, _: Path) -> bool:
     receiver = object.__new__(IlinkReceiver)
-    window = ChatWindow(token="t", last_wrote=1)
+    window = ChatWindow(context_token="t", last_wrote=1)
     bot = replace(bots(1)[0], chats={Handle(f"c{number}"): window for number in range(count)})
     client: Any = SimpleNamespace(bot=bot)
     receiver._client = client

@@ -112,7 +112,7 @@ def _run_updates(data: bytes) -> None:
             continue
         for item in received.items:
             _check_received(item)
-        window = window.with_message(received.time, received.token)
+        window = window.with_message(received.time, received.context_token)
     window.reply_window(NOW_MS)
     position = responses.SyncCursor(buf=updates.buf, chats={Handle(ME): window})
     again = responses.SyncCursor.from_cursor(position.to_cursor())
@@ -174,7 +174,7 @@ def _run_answers(data: bytes) -> None:
         now=NOW_MS, with_token=True, has_file=False,
     )  # fmt: skip
     item = requests.text_item(scan.status)
-    body = requests.message_request(scan.user, item, SendKey("k"), scan.token)
+    body = requests.message_body(scan.user, item, SendKey("k"), scan.token)
     request = requests.call_request("https://a", GET_UPDATES, body, "t", 1)
     assert request.body is not None
     json.loads(request.body)
@@ -225,7 +225,7 @@ _SAVED_BOTS = [
             [
                 session.Bot(
                     id=BOT, token=TOKEN, user=Handle(ME), base="https://ilinkai.weixin.qq.com", cursor="C",
-                    chats={Handle(ME): reply_window.ChatWindow(token="T", last_wrote=5, sent=(6, 7))},
+                    chats={Handle(ME): reply_window.ChatWindow(context_token="T", last_wrote=5, sent=(6, 7))},
                 )
             ]
         )
@@ -358,7 +358,7 @@ TARGETS = (
                 "status_request",
                 "upload_url",
                 "text_item",
-                "message_request",
+                "message_body",
                 "qr_code_request",
             ),
         ),

@@ -85,7 +85,7 @@ def test_where_logins_begin_where_one_lives_and_where_bytes_are() -> None:
 
 def test_what_is_over_or_of_another_endpoint_is_not_asked() -> None:
     assert list(host_origins(None, saved(OWN))) == [LOGIN, CDN]
-    assert list(host_origins(None, saved(None, over=True))) == [LOGIN, CDN]
+    assert list(host_origins(None, saved(None, logged_out=True))) == [LOGIN, CDN]
 
 
 def test_an_endpoint_stands_for_all() -> None:

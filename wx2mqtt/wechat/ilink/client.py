@@ -29,7 +29,7 @@ from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 
 log = structlog.get_logger(__name__)
 
-# Changes between two saves may be lost in a crash: they are counts, and a copy of the cursor.
+# `record_stored` saves at most so often. What a crash loses are counts, and a copy of the cursor.
 SAVE_INTERVAL_SECONDS = 2.0
 
 # How long the bridge waits after "too often".
@@ -54,14 +54,19 @@ class ApiClient:
         self.clock = options.clock
         self.server_clock = http.server_clock
         self._credentials = options.credentials
+        #: All saved logins, also those of other endpoints: the newest first.
         self._bots: tuple[Bot, ...] = ()
+        #: `_bots` has been read from the credential store.
         self._loaded = False
+        #: The id of the login in use, which is one of `_bots`; None without one.
         self._current_id: str | None = None
-        #: When WeChat last answered that a login has ended, or this was last checked; monotonic.
+        #: When WeChat last said that a login has ended, or was last asked about it; on the monotonic clock.
         self.logged_out_at = float("-inf")
         #: True from an answer to a poll that the login has ended until the next announcement.
         self.polls_refused = False
+        #: `_bots` has changed since it was saved.
         self._unsaved = False
+        #: When `_bots` was last saved, on the monotonic clock.
         self._saved_at = float("-inf")
 
     def text(self, message_key: str, /, **facts: object) -> str:
@@ -95,7 +100,7 @@ class ApiClient:
         self._bots = session.with_bot(self._bots, replace(bot, made=made))
         self._current_id = bot.id
         self._unsaved = True
-        self._saved_at = float("-inf")
+        self._saved_at = float("-inf")  # so the next `record_stored` saves
 
     async def save_renewed(self, bot: Bot, *, usable: bool) -> None:
         """Saves a login beside the current one; a usable one is the first that the next login tries."""
@@ -116,8 +121,8 @@ class ApiClient:
         They are not removed: WeChat may issue no other login (ilink 3.5.1).
         """
         await self.load()
-        ended = [bot for bot in self.saved_bots() if self._current_id in {None, bot.id}]
-        self._bots = tuple(replace(bot, over=True) if bot in ended else bot for bot in self._bots)
+        ended = [bot for bot in self.saved_bots() if self._current_id is None or self.is_current(bot.id)]
+        self._bots = tuple(replace(bot, logged_out=True) if bot in ended else bot for bot in self._bots)
         self._current_id = None
         self._unsaved = True
         await self.save_if_possible()
@@ -128,15 +133,22 @@ class ApiClient:
 
     def reply_window(self, user: Handle) -> ReplyWindow:
         """Returns the reply window of a person, with times by the local clock."""
-        bots = sorted(self._bots, key=lambda bot: bot.id != self._current_id)
-        bot = next((bot for bot in bots if user in bot.chats), None)
-        chat = ChatWindow() if bot is None else bot.chats[user]
-        if bot is not None and self._current_id not in {None, bot.id}:
-            chat = chat_after_rebinding(chat)  # messages to another bot open no window here
-        window = chat.reply_window(self.server_clock.now())
+        window = self._newest_chat(user).reply_window(self.server_clock.now())
         if window.until is None:
             return window
         return replace(window, until=self.server_clock.to_local(window.until))
+
+    def _newest_chat(self, user: Handle) -> ChatWindow:
+        """Returns the state of a chat in the current login, else in the newest one that has it."""
+        bots = [bot for bot in self._bots if user in bot.chats]
+        current = next((bot for bot in bots if bot.id == self._current_id), None)
+        if current is not None:
+            return current.chats[user]
+        if not bots:
+            return ChatWindow()
+        chat = bots[0].chats[user]
+        # Messages to another bot open no window in the current login.
+        return chat if self._current_id is None else chat_after_rebinding(chat)
 
     def store_chats(self, chats: Mapping[Handle, ChatWindow]) -> None:
         """Stores the new states of some chats; too many new chats displace the oldest ones."""

@@ -38,14 +38,12 @@ from wx2mqtt.wechat.qr_login import LoginCode, qr_login_steps
 
 log = structlog.get_logger(__name__)
 
-# Seconds between two attempts to check a saved login after the person has scanned.
+# After a scan a saved login is checked so often while WeChat cannot be reached, with this pause between.
+MAX_LOGIN_ATTEMPTS = 3
 LOGIN_RETRY_SECONDS = 1.0
 
-# Seconds between two checks whether WeChat accepts a login again that it had ended (ilink 4.6.2).
+# The least time between two checks whether WeChat accepts a login again that it had ended (ilink 4.6.2).
 LOGIN_PROBE_INTERVAL_SECONDS = 600.0
-
-# Attempts to check a saved login after the person has scanned.
-MAX_LOGIN_ATTEMPTS = 3
 
 
 class LoginFlow:
@@ -62,13 +60,15 @@ class LoginFlow:
         self._usable = usable
         self._clock = client.clock
         self._verification_code = verification_code
+        #: The ids of the saved logins that WeChat refused after a scan, although it named the person bound.
         self._refused_ids: set[str] = set()
 
     async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """Yields the steps of `Backend.login`."""
         client = self._client
         await client.load()
-        for saved in self._resumable_bots() if resume else ():
+        resumable = self._resumable_bots() if resume else []
+        for saved in resumable:
             if await client.is_login_valid(saved):
                 yield await self._resume(saved)
                 return
@@ -104,7 +104,7 @@ class LoginFlow:
         Nobody has logged out from them.
         """
         saved = self._client.saved_bots()
-        bots = [bot for bot in saved if self._usable(bot.owner) and not bot.over]
+        bots = [bot for bot in saved if self._usable(bot.owner) and not bot.logged_out]
         return [bot for bot in bots if bot.user == bots[0].user]
 
     def _bots_for_codes(self) -> list[Bot]:

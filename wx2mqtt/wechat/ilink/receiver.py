@@ -44,8 +44,8 @@ log = structlog.get_logger(__name__)
 
 HTTP_FORBIDDEN = 403
 
-# The server should hold a poll without news. Polls that it answers sooner than this, without news and more
-# than MAX_EMPTY_POLLS times in a row, are followed by growing pauses.
+# The server should hold a poll without news. One that it answers sooner than this, without news, is an empty
+# poll; more than MAX_EMPTY_POLLS of them in a row are followed by growing pauses.
 IMMEDIATE_ANSWER_SECONDS = 0.2
 MAX_EMPTY_POLLS = 3
 FIRST_POLL_PAUSE_SECONDS = 0.5
@@ -78,13 +78,19 @@ class Receiver:
         self._client = client
         self._marks = marks
         self._quote_lookup = quote_lookup
+        #: How long WeChat will hold the next poll.
         self._hold_seconds = POLL_HOLD_SECONDS
+        #: Counts the polls in a row that were answered at once without news.
         self._empty_poll_backoff = Backoff(first=FIRST_POLL_PAUSE_SECONDS, cap=MAX_POLL_PAUSE_SECONDS)
+        #: Counts the polls in a row that were refused because another one is open.
         self._second_poller_backoff = Backoff(
             first=FIRST_SECOND_POLLER_PAUSE_SECONDS, cap=MAX_SECOND_POLLER_PAUSE_SECONDS
         )
+        #: The keys of the items of the last poll.
         self._last_keys: tuple[str, ...] = ()
+        #: Everybody who has written in this login.
         self._known_senders: set[Handle] = set()
+        #: A message has come in this login.
         self._has_received = False
 
     async def receive(self, cursor: Cursor) -> Batch:
@@ -97,12 +103,7 @@ class Receiver:
         """
         client = self._client
         position = SyncCursor.from_cursor(cursor)
-        client.store_chats(
-            {
-                user: client.chat(user).with_message(chat.last_wrote, chat.token)
-                for user, chat in position.chats.items()
-            }
-        )
+        self._restore_chats(position)
         await client.record_stored(cursor, has_received=self._has_received)
         await self._wait_if_empty_polls()
         started_at = client.clock.monotonic()
@@ -112,7 +113,8 @@ class Receiver:
         received_messages = entries.received
         unreadable_count = len(entries.unreadable) + updates.unreadable_count
         self._record_poll(received_messages, poll_seconds)
-        if not (received_messages or entries.events) and updates.buf in {"", position.buf}:
+        has_moved = updates.buf not in {"", position.buf}
+        if not received_messages and not entries.events and not has_moved:
             return Batch(cursor=cursor, unreadable_count=unreadable_count)
         self._open_windows(received_messages)
         self._has_received |= bool(received_messages)
@@ -123,6 +125,14 @@ class Receiver:
             contacts=tuple(self._new_contacts(received_messages)),
             unreadable_count=unreadable_count,
         )
+
+    def _restore_chats(self, position: SyncCursor) -> None:
+        """Records the messages that the cursor knows: after a crash the saved login may lack them."""
+        chats = {
+            user: self._client.chat(user).with_message(chat.last_wrote, chat.context_token)
+            for user, chat in position.chats.items()
+        }
+        self._client.store_chats(chats)
 
     async def _items(self, received_messages: list[ReceivedMessage]) -> list[Message]:
         """Returns the messages of all items, with their quotes; of two with the same key, the first."""
@@ -141,7 +151,7 @@ class Receiver:
         for received in received_messages:
             wrote = received.time if 0 < received.time < now + CLOCK_TOLERANCE_MS else now
             chat = chats.get(received.sender) or self._client.chat(received.sender)
-            chats[received.sender] = chat.with_message(wrote, received.token)
+            chats[received.sender] = chat.with_message(wrote, received.context_token)
         self._client.store_chats(chats)
 
     async def _poll(self, position: SyncCursor) -> Updates:
@@ -217,7 +227,7 @@ class Receiver:
     def _next_cursor(self, buf: str) -> Cursor:
         chats = list(self._client.bot.chats.items())[-MAX_CHATS_IN_CURSOR:]
         chats_with_messages = {
-            user: ChatWindow(token=chat.token, last_wrote=chat.last_wrote)
+            user: ChatWindow(context_token=chat.context_token, last_wrote=chat.last_wrote)
             for user, chat in chats
             if chat.last_wrote
         }

@@ -40,18 +40,6 @@ from wx2mqtt.wechat.ilink.upload import Uploader
 
 log = structlog.get_logger(__name__)
 
-# The phone shows the typing indicator for a short time only, so it is sent again.
-REPEAT_AFTER_SECONDS = 5.0
-
-# How long a ticket for the typing indicator is used.
-TICKET_SECONDS = 600.0
-
-# After a failure the typing indicator is not shown for so long.
-FAILURE_PAUSE_SECONDS = 300.0
-
-# How long a message waits for the typing indicator.
-MAX_SEND_DELAY_SECONDS = 2.0
-
 
 class Sender:
     """Sends for one login, the current one at the time of its creation.
@@ -84,41 +72,47 @@ class Sender:
                 message = self._client.text("text_too_long", size=size, limit=CAPABILITIES.text_limit)
                 raise Rejected(message, code="too_long")
             async with self._typing_indicator.typing(draft.chat):
-                return await self._send_item(draft.chat, requests.text_item(draft.text), key)
+                return await self._send_item(_Outgoing(draft.chat, requests.text_item(draft.text), key))
         require_attachment(draft, CAPABILITIES, self._client.text)
         async with self._typing_indicator.typing(draft.chat):
             item = await self._uploader.ensure_uploaded(draft)
             try:
-                return await self._send_item(draft.chat, item, key, has_file=True)
+                return await self._send_item(_Outgoing(draft.chat, item, key, has_file=True))
             except Rejected:
                 self._uploader.invalidate(draft)  # the cause may be that WeChat has removed the upload
                 raise
 
-    async def _send_item(
-        self, user: Handle, item: JsonBody, key: SendKey, *, has_file: bool = False
-    ) -> Receipt:
-        """Sends one item with the newest token, and again without it where WeChat may refuse the token."""
+    async def _send_item(self, message: _Outgoing) -> Receipt:
+        """Sends a message with the newest token, and again without it where WeChat may refuse the token."""
+        chat = self._client.chat(message.user)
+        outcome = await self._try(message, chat, chat.context_token)
+        if isinstance(outcome, _Refusal) and outcome.meaning is RefusalMeaning.AGAIN:
+            outcome = await self._try(message, chat, "")
+        if isinstance(outcome, Receipt):
+            return outcome
+        raise self._error_for(message.user, chat, outcome)
+
+    async def _try(self, message: _Outgoing, chat: ChatWindow, context_token: str) -> Receipt | _Refusal:
+        """Sends a message once, and records it where WeChat accepts it. `chat` is its state before."""
         client = self._client
-        chat = client.chat(user)
-        tokens = [chat.token, ""] if chat.token else [""]
-        for token in tokens:
-            sent_at = max(client.server_clock.earliest_now(), chat.last_wrote + 1)
-            self._require_own_login()  # somebody may have scanned meanwhile
-            try:
-                answer = await client.call_unchecked(SEND, requests.message_request(user, item, key, token))
-            except UnicodeEncodeError:
-                raise Rejected(client.text("bad_characters"), code="bad_command") from None
-            ret = responses.error_code(answer)
-            errmsg = responses.error_text(answer)
-            if not ret:
-                self._record_sent(user, sent_at, token_is_stale=token != chat.token)
-                return Receipt(message_id=read_id(answer, "message_id"))
-            now = client.server_clock.now()
-            meaning = meaning_of_refusal(ret, errmsg, chat, now, with_token=bool(token), has_file=has_file)
-            log.info("message refused", ret=ret, errmsg=errmsg, means=str(meaning))
-            if meaning is not RefusalMeaning.AGAIN:
-                break
-        raise self._error_for(user, chat, meaning, ret, errmsg)
+        sent_at = max(client.server_clock.earliest_now(), chat.last_wrote + 1)
+        self._require_own_login()  # somebody may have scanned meanwhile
+        body = requests.message_body(message.user, message.item, message.key, context_token)
+        try:
+            answer = await client.call_unchecked(SEND, body)
+        except UnicodeEncodeError:
+            raise Rejected(client.text("bad_characters"), code="bad_command") from None
+        ret = responses.error_code(answer)
+        if not ret:
+            self._record_sent(message.user, sent_at, token_is_stale=context_token != chat.context_token)
+            return Receipt(message_id=read_id(answer, "message_id"))
+        errmsg = responses.error_text(answer)
+        now = client.server_clock.now()
+        meaning = meaning_of_refusal(
+            ret, errmsg, chat, now, with_token=bool(context_token), has_file=message.has_file
+        )
+        log.info("message refused", ret=ret, errmsg=errmsg, means=str(meaning))
+        return _Refusal(meaning, ret, errmsg)
 
     def _require_own_login(self) -> None:
         if not self._client.is_current(self._bot_id):
@@ -134,20 +128,19 @@ class Sender:
             return  # the login has ended before the answer; the message is sent nevertheless
         chat = self._client.chat(user).with_sent(sent_at)
         if token_is_stale:  # WeChat refuses replies with it that it accepts without it
-            chat = replace(chat, token="")
+            chat = replace(chat, context_token="")
         self._client.store_chats({user: chat})
 
-    def _error_for(
-        self, user: Handle, chat_at_send: ChatWindow, meaning: RefusalMeaning, ret: int, errmsg: str
-    ) -> BackendError:
+    def _error_for(self, user: Handle, chat_at_send: ChatWindow, refusal: _Refusal) -> BackendError:
         """Records a refusal in the chat and returns its exception.
 
         `chat_at_send` is the state of the chat before the call.
         """
         client = self._client
+        meaning = refusal.meaning
         match meaning:
             case RefusalMeaning.LOGGED_OUT:
-                return client.error_for(ret, SEND)
+                return client.error_for(refusal.ret, SEND)
             case RefusalMeaning.WINDOW | RefusalMeaning.QUOTA:
                 chat = client.chat(user)
                 if chat.last_wrote == chat_at_send.last_wrote:  # else the person has opened a new window
@@ -161,12 +154,44 @@ class Sender:
                 pause = (chat.throttled_until - now) / 1000
                 return Throttled(client.text("rate_limited"), retry_after=pause)
             case RefusalMeaning.LATER:
-                return BadAnswer(client.text("failed", ret=ret, call=SEND.name))
-        message = client.text("not_taken", ret=ret)
-        return Rejected(f"{message}: {errmsg}" if errmsg else message)
+                return BadAnswer(client.text("failed", ret=refusal.ret, call=SEND.name))
+        message = client.text("not_taken", ret=refusal.ret)
+        return Rejected(f"{message}: {refusal.errmsg}" if refusal.errmsg else message)
+
+
+@frozen(kw_only=False)
+class _Outgoing:
+    """A message of one item to one person."""
+
+    user: Handle
+    item: JsonBody
+    key: SendKey
+    has_file: bool = False
+
+
+@frozen(kw_only=False)
+class _Refusal:
+    """WeChat's answer to a message that it did not deliver."""
+
+    meaning: RefusalMeaning
+    ret: int
+    #: WeChat's own words; may be empty.
+    errmsg: str
 
 
 # The typing indicator
+
+# The phone shows the typing indicator for a short time only, so it is sent again.
+REPEAT_AFTER_SECONDS = 5.0
+
+# How long a ticket for the typing indicator is used.
+TICKET_SECONDS = 600.0
+
+# After a failure the typing indicator is not shown for so long.
+FAILURE_PAUSE_SECONDS = 300.0
+
+# How long a message waits for the typing indicator.
+MAX_SEND_DELAY_SECONDS = 2.0
 
 
 @frozen
@@ -185,8 +210,11 @@ class TypingIndicator:
     def __init__(self, client: ApiClient, *, enabled: bool) -> None:
         self._client = client
         self._enabled = enabled
+        #: The ticket that last worked for each person.
         self._tickets: dict[Handle, TypingTicket] = {}
+        #: No indicator is shown before this time of the monotonic clock.
         self._not_before = float("-inf")
+        #: The calls under way that hide the indicator.
         self._stop_tasks: set[asyncio.Task[bool]] = set()
 
     @asynccontextmanager
@@ -228,8 +256,11 @@ class TypingIndicator:
     async def _fetch_ticket(self, user: Handle, until: float) -> TypingTicket | None:
         client = self._client
         try:
-            bot_id, token = client.bot.id, client.chat(user).token
-            fields = {"ilink_user_id": user, **({"context_token": token} if token else {})}
+            bot_id = client.bot.id
+            context_token = client.chat(user).context_token
+            fields: dict[str, object] = {"ilink_user_id": user}
+            if context_token:
+                fields["context_token"] = context_token
             value = responses.read_typing_ticket(await client.call_unchecked(GET_CONFIG, fields))
         except BackendError as why:
             log.debug("typing cannot be shown", reason=str(why))

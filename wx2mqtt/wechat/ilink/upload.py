@@ -26,6 +26,8 @@ from wx2mqtt.wechat.ilink.protocol.requests import JsonBody, Upload
 log = structlog.get_logger(__name__)
 
 READ_CHUNK_BYTES = 128 << 10
+
+# An upload is tried so often while the CDN cannot be reached, with this pause between.
 MAX_UPLOAD_ATTEMPTS = 3
 UPLOAD_RETRY_SECONDS = 1.0
 
@@ -33,7 +35,7 @@ UPLOAD_RETRY_SECONDS = 1.0
 UPLOAD_CACHE_SIZE = 32
 UPLOAD_CACHE_SECONDS = 600.0
 
-# SHA-256 of the file, kind, recipient, file name.
+# What must be equal for an upload to be used again: SHA-256 of the file, kind, recipient, file name.
 _UploadKey = tuple[str, Kind, Handle, str]
 
 
@@ -82,7 +84,7 @@ class Uploader:
         A whole address has precedence over one made from a parameter: it contains more (ilink 8.2.2).
         """
         client = self._client
-        answer = await client.call_unchecked(GET_UPLOAD_URL, requests.upload_url_request(upload))
+        answer = await client.call_unchecked(GET_UPLOAD_URL, requests.upload_url_body(upload))
         ret = responses.error_code(answer)
         if ret:
             if ret in {ERR_LOGGED_OUT, ERR_TOO_OFTEN, ERR_BUSY}:

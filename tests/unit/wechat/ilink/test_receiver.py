@@ -185,7 +185,7 @@ async def test_a_crash_right_after_the_commit_loses_no_token(harness: BackendHar
     window = harness.gateway.reply_window(harness.me)
     assert window is not None
     assert window.open
-    assert SyncCursor.from_cursor(batch.cursor).chats[harness.me].token == "AARzSECRET1"
+    assert SyncCursor.from_cursor(batch.cursor).chats[harness.me].context_token == "AARzSECRET1"
 
 
 async def test_what_is_known_is_saved_now_and_then_and_at_the_end(

@@ -27,7 +27,7 @@ from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, rea
 # Milliseconds since 1970. A message whose time is later counts as one without a time.
 MAX_TIME_MS = 1 << 43
 
-# Phones send one or two. A message of a megabyte has place for 300,000.
+# More items of a message are not read. Phones send one or two; a megabyte has place for 300,000.
 MAX_ITEMS = 100
 
 # How much of a quoted text is published.
@@ -77,8 +77,8 @@ def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> R
             thumbnail=content.thumbnail,
         )
         items.append(ReceivedItem(message=message, quote=quote))
-    token = read_text(entry, "context_token")
-    return ReceivedMessage(sender=sender, token=token, time=time, items=tuple(items))
+    context_token = read_text(entry, "context_token")
+    return ReceivedMessage(sender=sender, context_token=context_token, time=time, items=tuple(items))
 
 
 def is_of_group(entry: JsonObject) -> bool:
@@ -100,8 +100,8 @@ class ReceivedMessage:
     """One message of iLink."""
 
     sender: Handle
-    #: The context token, which a reply must carry.
-    token: str = field(default="", repr=False)
+    #: A reply must carry it.
+    context_token: str = field(default="", repr=False)
     #: In milliseconds since 1970 by WeChat's clock, 0 where the message has none.
     time: int = 0
     items: tuple[ReceivedItem, ...] = ()
@@ -242,11 +242,11 @@ class QuotePart:
 
     start: str
     end: str
-    #: Which occurrence of `start`, counted from 0.
+    #: The part begins with this occurrence of `start`, counted from 0.
     start_index: int
-    #: Which one of `end`.
+    #: The part ends with this occurrence of `end`, counted from 0.
     end_index: int
-    #: Of the part, in hex, or empty.
+    #: The MD5 of the part in hex; empty where the phone sends none.
     md5: str = ""
 
 
@@ -291,10 +291,9 @@ def selected_text(text: str, part: QuotePart) -> str | None:
     start = _nth_index(text, part.start, part.start_index)
     if start is None:
         return None
-    for end in (
-        _nth_index(text, part.end, part.end_index),
-        _nth_index(text, part.end, part.end_index, start + len(part.start)),
-    ):
+    end_in_text = _nth_index(text, part.end, part.end_index)
+    end_behind_start = _nth_index(text, part.end, part.end_index, start + len(part.start))
+    for end in (end_in_text, end_behind_start):
         if end is None or end < start:
             continue
         selection = text[start : end + len(part.end)]

@@ -1,8 +1,11 @@
 """The reply window: when WeChat accepts a message to a person, and what a refusal means (ilink 10.1, 10.3).
 
-All times are milliseconds since 1970 by WeChat's clock. The server's answer has precedence over our own
-count: after a refusal a chat stays closed until the person writes. One error code has five meanings; the
-server's text and the state of the chat decide which one applies.
+A message of the person opens the window for 24 hours and ten replies. `ChatWindow` counts them; it is a
+value, and each `with_…` returns the next one. When WeChat refuses a reply all the same, its answer has
+precedence over this count: the chat stays closed until the person writes. One error code has five meanings;
+the server's text and the state of the chat decide which one applies (`meaning_of_refusal`).
+
+All times are milliseconds since 1970 by WeChat's clock.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ WINDOW_OPEN_MS = 24 * 3_600_000
 # A window in which a message went through so recently is certainly still open.
 CERTAINLY_OPEN_MS = 600_000
 
-# The pause after each refusal "too often" in a row.
+# The pauses after the first, second … refusal "too often" in a row; the last one is for all further ones.
 RATE_LIMIT_PAUSES_MS = (30_000, 60_000, 90_000, 300_000, 600_000)
 
 # Why the window is closed: `ReplyWindow.reason`.
@@ -36,29 +39,36 @@ RATE_LIMITED = "rate_limited"
 class ChatWindow:
     """The state of the chat between the bot and one person."""
 
-    #: The context token that each reply carries.
-    token: str = field(default="", repr=False)
+    #: Came with the newest message of the person; each reply carries it.
+    context_token: str = field(default="", repr=False)
     #: When the person wrote last; 0: never.
     last_wrote: int = 0
     #: When WeChat accepted each reply since then.
     sent: tuple[int, ...] = ()
-    #: Why the server refuses replies, or empty.
+    #: Why the server refuses replies until the person writes (`ReplyWindow.reason`); empty where it does not.
     refused_reason: str = ""
-    #: Refusals "too often" in a row.
+    #: How many refusals in a row were "too often".
     throttle_count: int = 0
-    #: No reply is accepted before this.
+    #: The server accepts no reply before this time.
     throttled_until: int = 0
-    #: The person wrote to an earlier login.
+    #: The person wrote to an earlier login of this account, whose messages open no window here.
     wrote_to_earlier_bot: bool = False
 
-    def with_message(self, time: int, token: str) -> ChatWindow:
+    def with_message(self, time: int, context_token: str) -> ChatWindow:
         """Records that the person wrote at `time`. A repeated message changes only the token."""
-        chat = replace(self, token=token) if token and time >= self.last_wrote else self
-        if time <= self.last_wrote:
-            return chat
-        sent_since = tuple(sent_at for sent_at in self.sent if sent_at > time)
+        if time < self.last_wrote:
+            return self
+        newest_token = context_token or self.context_token
+        if time == self.last_wrote:
+            return replace(self, context_token=newest_token)
         return replace(
-            chat, last_wrote=time, sent=sent_since, refused_reason="", throttle_count=0, throttled_until=0
+            self,
+            context_token=newest_token,
+            last_wrote=time,
+            sent=tuple(sent_at for sent_at in self.sent if sent_at > time),
+            refused_reason="",
+            throttle_count=0,
+            throttled_until=0,
         )
 
     def with_sent(self, time: int) -> ChatWindow:
@@ -135,22 +145,31 @@ def chat_after_rebinding(chat: ChatWindow) -> ChatWindow:
 
 
 class RefusalMeaning(StrEnum):
-    """The meaning of a refusal. `AGAIN`: send again without the token, which may be stale."""
+    """The meaning of a refusal. In none of these cases the message was delivered."""
 
+    #: The login has ended.
     LOGGED_OUT = "logged_out"
+    #: The person wrote too long ago, or never.
     WINDOW = "window_closed"
+    #: All replies of this window are used.
     QUOTA = "quota_used"
+    #: Replies come too fast.
     OFTEN = "rate_limited"
+    #: The context token may be stale: the message must be sent again without it.
     AGAIN = "again"
+    #: WeChat is busy.
     LATER = "later"
+    #: The message itself is at fault.
     REJECTED = "rejected"
 
 
 # Error codes that have one meaning in every state of the chat.
 _MEANING_BY_CODE = {ERR_LOGGED_OUT: RefusalMeaning.LOGGED_OUT, ERR_BUSY: RefusalMeaning.LATER}
 
-# Parts of the server's text, in lower case.
+# The server's text has one of these when replies come too fast, in lower case.
 _RATE_LIMIT_TEXTS = ("rate limit", "freq limit", "freq_limit", "rate_limit", "too fast", "too many")
+
+# The server's text has one of these when the window is closed, the quota used, the token stale or a file bad.
 _WINDOW_TEXTS = ("prepare failed", "unknown error")
 
 
@@ -180,6 +199,7 @@ def meaning_of_refusal(
 def _meaning_of_window_text(
     chat: ChatWindow, now: int, *, with_token: bool, has_file: bool
 ) -> RefusalMeaning:
+    """Returns the meaning of a refusal with one of `_WINDOW_TEXTS`."""
     if chat.is_open(now):
         if with_token:
             return RefusalMeaning.AGAIN

@@ -1,4 +1,8 @@
-"""Builds the requests of each call: headers, addresses and bodies (ilink 2, 3, 4, 6, 7, 8)."""
+"""Builds the requests of each call: headers, addresses and bodies (ilink 2, 3, 4, 6, 7, 8).
+
+Functions named `…_request` return a whole `Request`. Those named `…_body` return the fields of a call, which
+`ApiClient.call` makes a `Request` of with `call_request`; those named `…_item` a part of `message_body`.
+"""
 
 from __future__ import annotations
 
@@ -116,8 +120,8 @@ def text_item(text: str) -> JsonBody:
     return {"type": int(ItemType.TEXT), "text_item": {"text": text}}
 
 
-def message_request(to: str, item: JsonBody, key: SendKey, token: str) -> JsonBody:
-    """Builds a message of one item (ilink 5.2.2).
+def message_body(to: str, item: JsonBody, key: SendKey, context_token: str) -> JsonBody:
+    """Builds a message of one item (ilink 5.2.2); `context_token` may be empty.
 
     It has no times: with them WeChat refuses media (ilink 6.1.2).
     """
@@ -129,19 +133,26 @@ def message_request(to: str, item: JsonBody, key: SendKey, token: str) -> JsonBo
         "message_state": STATE_FINISHED,
         "item_list": [item],
     }
-    return {"msg": {**message, "context_token": token} if token else message}
+    if context_token:
+        message["context_token"] = context_token
+    return {"msg": message}
 
 
 @frozen
 class Upload:
+    """A file to upload."""
+
     kind: Kind
+    #: The handle of the recipient.
     to: str
     name: str
-    #: In bytes, before encryption.
+    #: How many bytes it has before encryption.
     size: int
-    #: In hex, before encryption.
+    #: The MD5 in hex before encryption.
     md5: str
+    #: The random key with which it is encrypted.
     key: bytes = field(repr=False)
+    #: A random name for the upload.
     filekey: str = field(repr=False)
 
     @property
@@ -150,7 +161,7 @@ class Upload:
         return padded_size(self.size)
 
 
-def upload_url_request(upload: Upload) -> JsonBody:
+def upload_url_body(upload: Upload) -> JsonBody:
     """Builds the request for the address of an upload (ilink 8.2.1)."""
     return {
         "filekey": upload.filekey,

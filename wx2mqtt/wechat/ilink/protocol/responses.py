@@ -24,14 +24,16 @@ from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, rea
 class SyncCursor:
     """A position in the stream of messages."""
 
-    #: The server's own cursor, empty at the beginning.
+    #: The server's own position (`get_updates_buf`), empty at the beginning.
     buf: str = field(default="", repr=False)
     #: The states of the chats at this position.
     chats: Mapping[Handle, ChatWindow] = field(default_factory=dict, repr=False)
 
     def to_cursor(self) -> Cursor:
         """Returns the text that the journal stores."""
-        chats = {user: {"token": chat.token, "wrote": chat.last_wrote} for user, chat in self.chats.items()}
+        chats = {
+            user: {"token": chat.context_token, "wrote": chat.last_wrote} for user, chat in self.chats.items()
+        }
         return Cursor(json.dumps({"buf": self.buf, "chats": chats}, separators=(",", ":")))
 
     @classmethod
@@ -50,15 +52,8 @@ class SyncCursor:
         )
 
 
-# A QR code cannot hold more.
+# A longer content fits into no QR code.
 MAX_QR_CONTENT_CHARACTERS = 2000
-
-# How much of the server's error text is shown, and how much is searched for secrets.
-MAX_ERROR_CHARACTERS = 100
-MAX_ERROR_CHARACTERS_READ = 10_000
-
-# No word is so long, and no secret is shorter.
-_SECRET_LIKE = re.compile(r"[!-~]{24,}")
 
 _SCANS = {str(scan): scan for scan in ScanStatus}
 
@@ -81,7 +76,9 @@ class ScanAnswer:
     #: None for an unknown status, whose name is in `status`.
     scan: ScanStatus | None
     status: str = ""
+    #: The host name to which further polls of this code go, after `ScanStatus.REDIRECT`.
     host: str = ""
+    #: Id, token, person and base URL of the new login (`session.Bot`), after `ScanStatus.CONFIRMED`.
     bot: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     user: str = field(default="", repr=False)
@@ -93,7 +90,7 @@ class Updates:
     """An answer of the receiving poll."""
 
     messages: list[JsonObject]
-    #: Where it is empty the cursor does not move.
+    #: The server's new position; where it is empty the previous one stays valid.
     buf: str = field(repr=False)
     #: How long the server will hold the next poll, None where the answer does not contain it.
     hold_seconds: float | None
@@ -116,6 +113,14 @@ def error_text(answer: JsonObject) -> str:
     return printable_error(read_text(answer, "errmsg"))
 
 
+# How much of the server's error text is shown, and how much is searched for secrets.
+MAX_ERROR_CHARACTERS = 100
+MAX_ERROR_CHARACTERS_READ = 10_000
+
+# Such a row of characters without a blank may be a secret: no word is so long, and no secret is shorter.
+_SECRET_LIKE = re.compile(r"[!-~]{24,}")
+
+
 def printable_error(text: str) -> str:
     """Shortens a server's text to one line without anything that may be a token, key or address."""
     safe = _SECRET_LIKE.sub("…", text[:MAX_ERROR_CHARACTERS_READ])
@@ -127,12 +132,13 @@ def read_qr_code(answer: JsonObject) -> QrCode:
     content = read_text(answer, "qrcode_img_content").strip()
     ret = error_code(answer)
     is_usable = (
-        not ret
-        and 0 < len(handle) <= MAX_QR_CONTENT_CHARACTERS
+        0 < len(handle) <= MAX_QR_CONTENT_CHARACTERS
         and 0 < len(content) <= MAX_QR_CONTENT_CHARACTERS
         and content.isprintable()
     )
-    return QrCode(handle=handle if is_usable else "", content=content if is_usable else "", ret=ret)
+    if ret or not is_usable:
+        return QrCode(handle="", content="", ret=ret)
+    return QrCode(handle=handle, content=content, ret=ret)
 
 
 def read_scan_answer(answer: JsonObject) -> ScanAnswer:

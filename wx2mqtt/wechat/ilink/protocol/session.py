@@ -1,6 +1,9 @@
 """Logins as values, and the format in which they are saved (ilink 3.3, 3.4, 10.4).
 
-No error removes a login: while the person is bound to a bot, WeChat may issue no other login (ilink 3.5).
+    {"version": 1, "bots": [{"id": "b…@im.bot", "token": "…", "user": "…@im.wechat", "chats": {…}, …}]}
+
+The first login of a list is the newest. No error removes a login: while the person is bound to a bot, WeChat
+may issue no other login (ilink 3.5).
 """
 
 from __future__ import annotations
@@ -39,14 +42,16 @@ class Bot:
     """One login: a bot that belongs to the person who scanned the QR code."""
 
     id: str
+    #: Signs its calls. The tokens of its chats are others (`ChatWindow.context_token`).
     token: str = field(repr=False)
+    #: The person who scanned.
     user: Handle
     #: The base URL of its calls.
     base: str
     #: The configured endpoint through which the login was made; its token is sent to no other one.
     endpoint: str | None = None
-    #: True after a logout.
-    over: bool = False
+    #: Somebody logged out: it stays saved, but no login uses it by itself.
+    logged_out: bool = False
     #: The position up to which received messages are stored.
     cursor: str = field(default="", repr=False)
     #: When the login was made, in milliseconds.
@@ -55,6 +60,7 @@ class Bot:
     offers: tuple[int, ...] = ()
     #: True from a renewal until the bot has received a message: the earlier login stays saved so long.
     keeps_earlier: bool = False
+    #: The state of each chat, by the handle of the other person.
     chats: Mapping[Handle, ChatWindow] = field(default_factory=dict, repr=False)
 
     @property
@@ -75,22 +81,23 @@ def with_bot(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
     one `keeps_earlier`; their chats are kept as those of an earlier bot.
     """
     bots = tuple(bots)
-    saved = next((other for other in bots if other.id == bot.id), None)
-    if saved is not None:
-        bot = replace(bot, chats=saved.chats, cursor=saved.cursor)
+    same = next((other for other in bots if other.id == bot.id), None)
+    if same is not None:
+        bot = replace(bot, chats=same.chats, cursor=same.cursor)
     others = [other for other in bots if other.id != bot.id]
     earlier = [other for other in others if (other.user, other.endpoint) == (bot.user, bot.endpoint)]
-    earlier_chats = {
-        user: chat_after_rebinding(chat) for other in reversed(earlier) for user, chat in other.chats.items()
-    }
-    kept = [other for other in others if bot.keeps_earlier or other not in earlier]
-    return (replace(bot, over=False, chats={**earlier_chats, **bot.chats}), *kept)[:MAX_SAVED_BOTS]
+    chats: dict[Handle, ChatWindow] = {}
+    for other in reversed(earlier):  # of a chat that several of them have, the newest state counts
+        chats |= {user: chat_after_rebinding(chat) for user, chat in other.chats.items()}
+    chats |= bot.chats
+    kept = others if bot.keeps_earlier else [other for other in others if other not in earlier]
+    return (replace(bot, logged_out=False, chats=chats), *kept)[:MAX_SAVED_BOTS]
 
 
 def with_refused_bot(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
-    """Returns the logins with one that must not be used behind the others."""
+    """Returns the logins with one behind the others that must not be used."""
     added, *others = with_bot(bots, bot)
-    return (*others[: MAX_SAVED_BOTS - 1], replace(added, over=True))
+    return (*others[: MAX_SAVED_BOTS - 1], replace(added, logged_out=True))
 
 
 def with_changed_bot(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
@@ -130,7 +137,7 @@ def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> Iterator[
     hosts = TrustedHosts(endpoint=endpoint)
     yield _origin(hosts.login)
     for bot in bots_from_saved(saved):
-        if bot.endpoint == endpoint and not bot.over:
+        if bot.endpoint == endpoint and not bot.logged_out:
             yield _origin(bot.base)
     yield _origin(hosts.cdn)
 
@@ -143,7 +150,7 @@ def _origin(url: str) -> str:
 def _bot_to_saved(bot: Bot) -> dict[str, object]:
     chats = {
         user: {
-            "token": chat.token,
+            "token": chat.context_token,
             "wrote": chat.last_wrote,
             "sent": list(chat.sent),
             "shut": chat.refused_reason,
@@ -153,8 +160,19 @@ def _bot_to_saved(bot: Bot) -> dict[str, object]:
         }
         for user, chat in newest_chats(bot.chats, bot.user).items()
     }
-    names = ("id", "token", "user", "base", "endpoint", "over", "cursor", "made", "keeps_earlier")
-    return {**{name: getattr(bot, name) for name in names}, "offers": list(bot.offers), "chats": chats}
+    return {
+        "id": bot.id,
+        "token": bot.token,
+        "user": bot.user,
+        "base": bot.base,
+        "endpoint": bot.endpoint,
+        "over": bot.logged_out,
+        "cursor": bot.cursor,
+        "made": bot.made,
+        "keeps_earlier": bot.keeps_earlier,
+        "offers": list(bot.offers),
+        "chats": chats,
+    }
 
 
 def _bot_from(entry: JsonObject) -> Bot:
@@ -165,7 +183,7 @@ def _bot_from(entry: JsonObject) -> Bot:
         user=Handle(read_text(entry, "user")),
         base=read_text(entry, "base"),
         endpoint=read_text(entry, "endpoint") or None,
-        over=entry.get("over") is True,
+        logged_out=entry.get("over") is True,
         cursor=read_text(entry, "cursor"),
         made=max(0, read_number(entry, "made")),
         offers=_times(entry, "offers"),
@@ -175,9 +193,10 @@ def _bot_from(entry: JsonObject) -> Bot:
 
 
 def chat_from(entry: JsonObject) -> ChatWindow:
+    """Reads the state of a chat from a saved login or from a cursor, which has fewer of the fields."""
     refused_reason = read_text(entry, "shut")
     return ChatWindow(
-        token=read_text(entry, "token"),
+        context_token=read_text(entry, "token"),
         last_wrote=max(0, read_number(entry, "wrote")),
         sent=_times(entry, "sent")[-MAX_REPLIES_PER_MESSAGE:],
         refused_reason=refused_reason if refused_reason in _REFUSED_REASONS else "",

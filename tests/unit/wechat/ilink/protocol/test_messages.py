@@ -61,7 +61,7 @@ def only(raw: dict[str, Any], language: Language = "en") -> Message:
 
 def test_a_text() -> None:
     result = read(entry(text("开灯 ☀😀")))
-    assert (result.sender, result.token, result.time) == (ME, "AARzSECRET1", WROTE)
+    assert (result.sender, result.context_token, result.time) == (ME, "AARzSECRET1", WROTE)
     (message,) = messages_of(result)
     assert (message.kind, message.text, message.id) == (Kind.TEXT, "开灯 ☀😀", "7500000000000000101")
     assert (message.chat, message.sender, message.chat_kind) == (ME, ME, ChatKind.FRIEND)

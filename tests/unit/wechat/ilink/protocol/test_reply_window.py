@@ -139,12 +139,12 @@ def test_the_same_message_again_opens_nothing_and_may_bring_a_newer_token() -> N
     chat = AFTER_MESSAGE.with_sent(T + 1).with_refusal(QUOTA_USED)
     again = chat.with_message(T, "two")
     assert again.reply_window(T + 2) == shut("quota_used")
-    assert again.token == "two"
+    assert again.context_token == "two"
 
 
 def test_an_older_message_brings_no_token() -> None:
     assert AFTER_MESSAGE.with_message(T - 1, "old") == AFTER_MESSAGE
-    assert AFTER_MESSAGE.with_message(T + 1, "").token == "one"
+    assert AFTER_MESSAGE.with_message(T + 1, "").context_token == "one"
 
 
 def test_the_server_s_word_counts_until_they_write() -> None:

@@ -70,7 +70,7 @@ def test_a_status_is_asked_for_with_nothing_but_the_app_s_headers() -> None:
 
 
 def test_a_message_has_one_item_and_no_times() -> None:
-    found = requests.message_request(ME, requests.text_item("ok ☀"), SendKey("17900"), "AARz")["msg"]
+    found = requests.message_body(ME, requests.text_item("ok ☀"), SendKey("17900"), "AARz")["msg"]
     assert found == {
         "from_user_id": "",
         "to_user_id": ME,
@@ -80,7 +80,7 @@ def test_a_message_has_one_item_and_no_times() -> None:
         "item_list": [{"type": 1, "text_item": {"text": "ok ☀"}}],
         "context_token": "AARz",
     }
-    assert "context_token" not in requests.message_request(ME, {}, SendKey("1"), "")["msg"]  # type: ignore[operator]
+    assert "context_token" not in requests.message_body(ME, {}, SendKey("1"), "")["msg"]  # type: ignore[operator]
 
 
 def test_a_text_goes_out_as_utf8() -> None:
@@ -96,7 +96,7 @@ def test_halves_of_characters_cannot_be_written() -> None:
 
 @pytest.mark.parametrize(("kind", "number"), [(Kind.IMAGE, 1), (Kind.VIDEO, 2), (Kind.FILE, 3)])
 def test_a_place_is_asked_for_with_both_sizes(kind: Kind, number: int) -> None:
-    assert requests.upload_url_request(upload(kind)) == {
+    assert requests.upload_url_body(upload(kind)) == {
         "filekey": "f" * 32,
         "media_type": number,
         "to_user_id": ME,

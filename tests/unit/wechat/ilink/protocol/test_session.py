@@ -24,7 +24,7 @@ from wx2mqtt.wechat.ilink.protocol.session import (
 )
 
 CHAT = ChatWindow(
-    token="AARzSECRET",
+    context_token="AARzSECRET",
     last_wrote=WROTE,
     sent=(WROTE + 1, WROTE + 2),
     refused_reason=QUOTA_USED,
@@ -45,7 +45,7 @@ def through_json(*bots: Bot) -> tuple[Bot, ...]:
 
 
 def test_a_login_survives_being_saved() -> None:
-    second = bot(2, endpoint="http://127.0.0.1:1", over=True)
+    second = bot(2, endpoint="http://127.0.0.1:1", logged_out=True)
     assert through_json(FIRST, second) == (FIRST, second)
 
 
@@ -106,7 +106,10 @@ def test_at_most_ten_are_kept() -> None:
 
 def test_a_changed_login_stays_where_it_is() -> None:
     other = bot(3, OTHER)
-    assert with_changed_bot([other, FIRST], replace(FIRST, over=True)) == (other, replace(FIRST, over=True))
+    assert with_changed_bot([other, FIRST], replace(FIRST, logged_out=True)) == (
+        other,
+        replace(FIRST, logged_out=True),
+    )
 
 
 def test_the_id_of_a_login_reveals_nothing() -> None:
@@ -123,7 +126,7 @@ def test_nothing_secret_is_shown() -> None:
 
 def test_a_position_survives_being_a_cursor() -> None:
     there = SyncCursor(
-        buf="Q1VSU09SMg==", chats={Handle(ME): ChatWindow(token="AARzSECRET", last_wrote=WROTE)}
+        buf="Q1VSU09SMg==", chats={Handle(ME): ChatWindow(context_token="AARzSECRET", last_wrote=WROTE)}
     )
     assert SyncCursor.from_cursor(there.to_cursor()) == there
 
