@@ -404,4 +404,4 @@ async def test_who_has_written_is_listed_also_after_a_restart(gateway):
 
 
 def test_the_pauses_are_those_of_the_contract():
-    assert client_module.REFUSED_PAUSES == (60, 300, 900, 3600)
+    assert client_module.REFUSED_PAUSES_SECONDS == (60, 300, 900, 3600)

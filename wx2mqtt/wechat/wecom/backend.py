@@ -80,7 +80,7 @@ class WeComBackend(Backend):
         self._client = WeComClient(options, http, configured)
         self._receipts = Receipts(options.clock, receipt)
         self._receiver: Receiver | None = None
-        #: None also after a login of a bot that is not the remembered one.
+        #: None without a login, and after one of a bot that is not `usable`, of which nothing is sent.
         self._current_sender: Sender | None = None
         if not receipt:
             self.capabilities = CAPABILITIES_WITHOUT_RECEIPTS

@@ -50,22 +50,22 @@ log = structlog.get_logger(__name__)
 # How long the bridge waits after "too often".
 THROTTLED_RETRY_SECONDS = 60.0
 
-# The pauses after a connection that broke off, or did not come about: 1, 2, 4 … 30 seconds.
+# The pauses after a connection that broke off, or could not be made: 1, 2, 4 … 30 seconds.
 RECONNECT = Backoff(first=1.0, cap=30.0)
 
-# A connection that lasted so long has ended the row of failures.
+# After a connection that lasted so long the pauses begin with the first one again.
 STABLE_SECONDS = 30.0
 
-# The pauses after WeCom refused a subscription for another reason than its credentials, in seconds.
-REFUSED_PAUSES = (60.0, 300.0, 900.0, 3600.0)
+# The pauses after the first, second … refusal of a subscription for another reason than its credentials.
+REFUSED_PAUSES_SECONDS = (60.0, 300.0, 900.0, 3600.0)
 
-# A lost subscription is made anew at most once in so many seconds (wecom 2.8).
+# The bot subscribes again after a lost subscription at most once in so many seconds (wecom 2.8).
 RESUBSCRIBE_SECONDS = 30.0
 
 # How often it is saved that the connection is alive.
 ALIVE_INTERVAL_MS = 300_000
 
-# Within the rate of a chat, and the next heartbeat, at which that is saved.
+# The rate of a chat counts the last minute, and the save waits for the next heartbeat, of up to another one.
 LATELY_MS = 120_000
 
 
@@ -85,19 +85,25 @@ class WeComClient:
         self._connection_options = ConnectionOptions(
             clock=options.clock, text=self.text, observe=options.observe, endpoint=options.endpoint
         )
+        #: The connection in use; None between two.
         self._connection: WeComConnection | None = None
-        self._save_order = asyncio.Lock()
         #: The saved login; None where there is none.
         self.saved: SavedBot | None = None
+        #: `saved` has been read from the credential store.
         self._loaded = False
+        #: Lets one save after the other, in the order of the calls.
+        self._save_order = asyncio.Lock()
         #: The bot in use; None without a login.
         self._current: SavedBot | None = None
         #: When the bot in use was last known to be alive before this process used it; 0 where it never was.
         self.last_alive = 0
         #: The bot of a scan that a logout has forgotten, without its secret; None where none was.
         self._logged_out: SavedBot | None = None
+        #: The pause after the next failure.
         self._reconnect = RECONNECT
+        #: How many subscriptions in a row were refused for another reason than their credentials.
         self._refusals = 0
+        #: When the connection in use was made, on the monotonic clock.
         self._connected_at = float("-inf")
         #: When WeCom last accepted a subscription, in milliseconds since 1970.
         self.subscribed_at = 0
@@ -134,17 +140,17 @@ class WeComClient:
         return self.clock.now - self.last_alive < ALIVE_INTERVAL_MS + LATELY_MS
 
     async def forget(self) -> None:
-        """Ends the login: the bot of a scan is forgotten, a configured one is not used until a person asks.
+        """Ends the login. Raises `StoreError`.
 
-        Until the process ends it is known when the forgotten one was last alive, from which a gap is counted.
-
-        A bot that was never saved, as that of a stranger who scanned, leaves the saved login as it is.
-        Raises `StoreError`.
+        - A bot of a scan is forgotten. Until the process ends `known_bot` still says when it was last alive.
+        - A configured bot is not used until a person asks.
+        - A bot that was never saved, as that of a stranger who scanned, leaves the saved login as it is.
         """
         await self.record_alive(at_once=True)
         await self.disconnect()
         await self.load()
-        ended, self._current = self._current or self.saved, None
+        ended = self._current or self.saved
+        self._current = None
         if self.saved is None or ended is None or ended.bot_id != self.saved.bot_id:
             return
         if self.saved.is_scanned:
@@ -155,13 +161,17 @@ class WeComClient:
             await self._save(replace(self.saved, ended=End.LOGGED_OUT, reason=self.text("logged_out")))
 
     def known_bot(self, bot_id: str) -> SavedBot | None:
-        """Returns what is known of the bot of a scan that was used before."""
-        return next((bot for bot in (self.saved, self._logged_out) if bot and bot.bot_id == bot_id), None)
+        """Returns what is known of a bot that was used before; None for any other."""
+        for bot in (self.saved, self._logged_out):
+            if bot is not None and bot.bot_id == bot_id:
+                return bot
+        return None
 
     async def record_end(self, ended: End, reason: str) -> None:
-        """Saves why the bot is not used any more. A failure is logged: until the next start it counts.
+        """Saves why the bot is not used any more. Where that fails, it counts until the process ends.
 
-        An instance that has lost the account does not: the other program is the instance that has it now.
+        An instance that has lost its lease saves nothing: "the other program" is then the instance that has
+        taken the account over.
         """
         if self.bot.ended is not ended and self.clock.lease.is_valid:
             await self._save_if_possible(replace(self.bot, ended=ended, reason=reason))
@@ -196,9 +206,9 @@ class WeComClient:
             raise Unreachable(str(why)) from None
 
     async def record_alive(self, *, at_once: bool = False) -> None:
-        """Saves now and then that the connection is alive, from which the next gap is counted.
+        """Saves up to when all that came is stored, at most every `ALIVE_INTERVAL_MS` unless `at_once`.
 
-        What came and is not stored yet lies in that gap.
+        After a crash the next process reports the gap from that time on.
         """
         if self._current is None or self._connection is None or self._connection.end_reason is not None:
             return
@@ -285,7 +295,7 @@ class WeComClient:
             reason = self.text("refused", **facts)
             await self.record_end(End.REFUSED, reason)
             return LoginRefused(reason, is_correctable=True)
-        pause = REFUSED_PAUSES[min(self._refusals, len(REFUSED_PAUSES) - 1)]
+        pause = REFUSED_PAUSES_SECONDS[min(self._refusals, len(REFUSED_PAUSES_SECONDS) - 1)]
         self._refusals += 1
         return Throttled(self.text("not_now", **facts), retry_after=pause)
 
@@ -302,7 +312,7 @@ class WeComClient:
         return error
 
     def _broken(self, reason: str) -> Unreachable:
-        """Returns the error of one more failure, with the pause after it."""
+        """Counts one more failure, and returns its error with the pause after it."""
         self._reconnect = self._reconnect.after_failure()
         return Unreachable(reason, retry_after=self._reconnect.wait(1.0))
 

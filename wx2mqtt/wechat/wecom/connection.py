@@ -51,23 +51,20 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 30.0
 MAX_UNANSWERED_HEARTBEATS = 2
 
-# After the last byte of a request has left; without an answer its outcome is unknown.
+# WeCom must answer a request so soon after its last byte has left; else its outcome is unknown.
 ANSWER_SECONDS = 5.0
 
-# A callback is a few kilobytes: files come over HTTP.
+# A larger frame ends the connection. A callback is a few kilobytes: files come over HTTP.
 MAX_FRAME_BYTES = 1 * MIB
 
-# Of callbacks that wait to be taken.
+# More callbacks that wait to be taken, or larger ones, end the connection.
 MAX_WAITING_CALLBACKS = 1000
 MAX_WAITING_BYTES = 8 * MIB
 
-# Of a connection in the kernel's memory.
-MAX_UNSENT_BYTES = 32 * KIB
-
-# How long a polite end may take.
+# How long the closing handshake may take.
 CLOSE_SECONDS = 2.0
 
-# Its lines at the level debug quote frames, and with them the secret of the bot.
+# What the library logs at the level debug quotes frames, and with them the secret of the bot.
 logging.getLogger("websockets").setLevel(logging.CRITICAL)
 
 
@@ -78,11 +75,21 @@ class ConnectionOptions:
     clock: Clock
     #: Returns a sentence for people: `wecom_text` in the language of the account.
     text: Callable[..., str]
-    #: Is told of each exchange.
+    #: Called after each exchange.
     observe: CallObserver
     #: One base URL that replaces WeCom's hosts. None: the real ones, through the proxy that the environment
     #: names.
     endpoint: str | None = None
+
+
+@frozen(kw_only=False)
+class _WaitingCallback:
+    """A callback that nobody has taken yet."""
+
+    callback: Callback
+    size: int
+    #: In milliseconds since 1970.
+    came_at: int
 
 
 class WeComConnection:
@@ -92,21 +99,25 @@ class WeComConnection:
         self._socket = socket
         self._options = options
         self._clock = options.clock
+        #: The requests without an answer, by their id.
         self._pending: dict[str, asyncio.Future[Answer]] = {}
-        #: Each with its size and when it came, in milliseconds since 1970.
-        self._callbacks: deque[tuple[Callback, int, int]] = deque()
+        #: The callbacks that nobody has taken yet, in the order of their arrival.
+        self._waiting: deque[_WaitingCallback] = deque()
+        #: The sum of the sizes of `_waiting`.
+        self._waiting_bytes = 0
         #: When the oldest callback came that was taken and is not stored; None where all are stored.
         self._unstored_since: int | None = None
-        self._waiting_bytes = 0
+        #: Set when there is something for `next_callbacks`: a callback, a heartbeat, or the end.
         self._news = asyncio.Event()
-        #: Names it in `ButtonPress.private`.
+        #: A random name: only this connection may update the card of a press (`ButtonPress.private`).
         self.id = os.urandom(8).hex()
-        #: Why the connection has ended, as a sentence; None while it is open. `end_key` is the key of it.
+        #: Why the connection has ended, as a sentence; None while it is open.
         self.end_reason: str | None = None
+        #: The key of that sentence in the catalogue; empty while it is open.
         self.end_key = ""
         #: When the last frame came, in milliseconds since 1970.
         self.last_heard = options.clock.now
-        #: Frames that could not be read; who reads the callbacks takes them from here.
+        #: How many frames could not be read; the receiver adds them to its batch and sets this to 0.
         self.unreadable_count = 0
         #: Whether WeCom has said that another program uses the bot now (wecom 2.6).
         self.is_taken_over = False
@@ -157,17 +168,17 @@ class WeComConnection:
         Returns none after a heartbeat was answered: the connection is alive and there is no news. Raises
         `Unreachable` after the end of the connection, when all are taken.
         """
-        if not self._callbacks:
+        if not self._waiting:
             self._require_open()
             self._news.clear()
             await self._news.wait()
         taken: list[Callback] = []
-        while self._callbacks and len(taken) < limit:
-            callback, size, came_at = self._callbacks.popleft()
-            self._waiting_bytes -= size
+        while self._waiting and len(taken) < limit:
+            oldest = self._waiting.popleft()
+            self._waiting_bytes -= oldest.size
             if self._unstored_since is None:
-                self._unstored_since = came_at
-            taken.append(callback)
+                self._unstored_since = oldest.came_at
+            taken.append(oldest.callback)
         if not taken:
             self._require_open()
         return taken
@@ -178,10 +189,10 @@ class WeComConnection:
 
     @property
     def stored_until(self) -> int:
-        """Up to when all that came is stored, in milliseconds since 1970; who ends loses the rest."""
+        """The time (milliseconds since 1970) up to which all that came is stored; an end loses the rest."""
         if self._unstored_since is not None:
             return self._unstored_since
-        return self._callbacks[0][2] if self._callbacks else self._clock.now
+        return self._waiting[0].came_at if self._waiting else self._clock.now
 
     async def close(self, message_key: str = "closed") -> None:
         """Ends the connection; a second call does nothing more. `message_key` names the reason."""
@@ -233,7 +244,7 @@ class WeComConnection:
         self._end("closed_by_wecom")
 
     def _take(self, data: bytes) -> None:
-        """Hands a frame on to who waits for it."""
+        """Gives an answer to the request that waits for it, and keeps a callback for `next_callbacks`."""
         self.last_heard = self._clock.now
         try:
             frame = read_frame(data)
@@ -246,10 +257,10 @@ class WeComConnection:
             if answer is not None and not answer.done():
                 answer.set_result(frame)
             return
-        self._callbacks.append((frame, len(data), self.last_heard))
+        self._waiting.append(_WaitingCallback(frame, len(data), self.last_heard))
         self._waiting_bytes += len(data)
         self._news.set()
-        if len(self._callbacks) > MAX_WAITING_CALLBACKS or self._waiting_bytes > MAX_WAITING_BYTES:
+        if len(self._waiting) > MAX_WAITING_CALLBACKS or self._waiting_bytes > MAX_WAITING_BYTES:
             self._end("too_many_waiting")
         if is_taken_over(frame):
             self.is_taken_over = True
@@ -291,6 +302,10 @@ class WeComConnection:
                 answer.set_exception(OutcomeUnknown(self.end_reason))
         if abort:
             self._socket.transport.abort()
+
+
+# How many bytes of a connection the kernel may hold that have not left the machine.
+MAX_UNSENT_BYTES = 32 * KIB
 
 
 def _bound_unsent_bytes(connection: ClientConnection) -> None:

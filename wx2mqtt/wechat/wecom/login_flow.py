@@ -36,7 +36,7 @@ from wx2mqtt.wechat.wecom.protocol.session import BotCredentials, End, SavedBot
 
 log = structlog.get_logger(__name__)
 
-# Seconds of failing queries until they are reported.
+# Queries that fail for so long are reported.
 OUTAGE_AFTER_SECONDS = 10.0
 
 

@@ -28,7 +28,7 @@ from wx2mqtt.wechat.wecom.protocol.frames import Callback, FrameCommand
 
 log = structlog.get_logger(__name__)
 
-# The newest messages that got a receipt, so that one that WeCom sends again gets no second one.
+# So many answered messages are remembered: one that WeCom sends again gets no second receipt.
 MAX_ANSWERED = 1000
 
 _MINUTE, _HOUR = 60.0, 3600.0
@@ -49,12 +49,15 @@ class Receipts:
     def __init__(self, clock: Clock, text: str) -> None:
         self._clock = clock
         self._text = text
+        #: The ids of the messages that got a receipt, the oldest first.
         self._answered: OrderedDict[str, None] = OrderedDict()
+        #: When each chat got its last receipts, on the monotonic clock.
         self._times: defaultdict[Handle, deque[float]] = defaultdict(
             lambda: deque(maxlen=MAX_RECEIPTS_PER_HOUR)
         )
+        #: The tasks that send receipts.
         self._tasks: set[asyncio.Task[None]] = set()
-        #: When the minute of the process before is over, on the monotonic clock.
+        #: No receipt goes out before this time of the monotonic clock (`wait_for_rate`).
         self._first_at = float("-inf")
 
     def wait_for_rate(self) -> None:

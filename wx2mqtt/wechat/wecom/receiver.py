@@ -30,7 +30,7 @@ from wx2mqtt.wechat.wecom.receipts import AnswerableMessage, Receipts
 
 log = structlog.get_logger(__name__)
 
-# Of one batch; the rest comes with the next.
+# A batch has at most so many callbacks; the rest comes with the next one.
 CALLBACKS_PER_BATCH = 100
 
 GAP_EVENT = "gap"
@@ -41,7 +41,9 @@ class _ReadCallbacks:
     """What some callbacks say."""
 
     items: list[Message | ButtonPress | Event] = field(default_factory=list)
+    #: The messages that get a receipt when they are stored.
     answerable: list[AnswerableMessage] = field(default_factory=list)
+    #: How many callbacks were skipped.
     unreadable_count: int = 0
 
 
@@ -64,13 +66,17 @@ class Receiver:
         self._marks = marks
         self._receipts = receipts
         self._bot_name = bot_name
-        self._run = secrets.token_hex(4)
+        #: Begins all cursors of this receiver, so that they differ from those of the process before.
+        self._cursor_prefix = secrets.token_hex(4)
+        #: The number in the last cursor.
         self._batch_number = 0
+        #: The last batch with items; None once it is stored.
         self._unstored: _Unstored | None = None
+        #: The chats and people that a batch has already brought as contacts.
         self._known: set[Handle] = set()
-        #: When the connection that has ended was last alive, in milliseconds since 1970; 0 without a gap.
-        self._last_heard = client.last_alive
-        #: Whether the last batch was the event about a gap.
+        #: When the gap began that is not reported yet, in milliseconds since 1970; 0 without one.
+        self._gap_since = client.last_alive
+        #: The last batch was the event about a gap.
         self._has_told_gap = False
 
     async def receive(self, cursor: Cursor) -> Batch:
@@ -83,19 +89,18 @@ class Receiver:
 
         Raises `LoginEnded` when another program has taken the bot over, and the errors of `subscribe`.
         """
-        unstored, self._unstored = self._unstored, None
-        if unstored is not None and unstored.cursor_before == cursor:
-            self._unstored = unstored
-            return unstored.batch
-        if unstored is not None:
-            self._receipts.send(unstored.answerable)
+        if self._unstored is not None:
+            if self._unstored.cursor_before == cursor:
+                return self._unstored.batch
+            self._receipts.send(self._unstored.answerable)
+            self._unstored = None
         client = self._client
         if not client.is_connected:
             client.require_usable(client.bot)
             await client.subscribe()
-        if self._last_heard:
-            gap = _gap_event(self._last_heard, client.subscribed_at)
-            self._last_heard = 0
+        if self._gap_since:
+            gap = _gap_event(self._gap_since, client.subscribed_at)
+            self._gap_since = 0
             self._has_told_gap = True
             return self._batch(cursor, _ReadCallbacks(items=[gap]))
         client.connection.confirm_stored()
@@ -110,7 +115,7 @@ class Receiver:
         try:
             callbacks = await connection.next_callbacks(CALLBACKS_PER_BATCH)
         except Unreachable:
-            self._last_heard = connection.last_heard
+            self._gap_since = connection.last_heard
             error = await client.drop()
             client.require_usable(client.bot)  # another program has taken it over
             raise error from None
@@ -127,7 +132,7 @@ class Receiver:
             return Batch(cursor=cursor, unreadable_count=read.unreadable_count)
         self._batch_number += 1
         batch = Batch(
-            cursor=Cursor(f"{self._run}.{self._batch_number}"),
+            cursor=Cursor(f"{self._cursor_prefix}.{self._batch_number}"),
             items=tuple(read.items),
             contacts=tuple(self._new_contacts(read.items)),
             unreadable_count=read.unreadable_count,
@@ -181,9 +186,8 @@ class Receiver:
 def _gap_event(since: int, until: int) -> Event:
     """Returns the event about a time without a connection; both times in milliseconds since 1970.
 
-    The next process may tell one with the same beginning, which has another end. A clock that was set back
-    may end one before it began.
+    Both are in its key: the next process may report a gap that began at the same time, with another end.
     """
-    since = min(since, until)
+    since = min(since, until)  # a clock that was set back may end a gap before it began
     fields: dict[str, Json] = {"since": rfc3339(since), "until": rfc3339(until)}
     return Event(key=f"{GAP_EVENT}:{since}:{until}", name=GAP_EVENT, time=until, fields=fields)

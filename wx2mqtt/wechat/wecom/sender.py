@@ -28,7 +28,7 @@ from wx2mqtt.wechat.wecom.upload import Uploader
 
 log = structlog.get_logger(__name__)
 
-# Questions whose text was sent before their card; of more, the newest.
+# So many questions are remembered whose text was sent and whose card was not.
 SENT_TEXT_CACHE_SIZE = 200
 
 
@@ -39,7 +39,7 @@ class Sender:
         self._client = client
         self.bot_id = bot_id
         self._uploader = Uploader(client)
-        #: The cards whose text has been sent, and who are not sent yet.
+        #: The ids of the cards that are not sent yet and whose text is, the oldest first.
         self._sent_texts: OrderedDict[str, None] = OrderedDict()
 
     async def prepare(self, draft: Draft) -> None:

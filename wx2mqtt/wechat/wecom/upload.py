@@ -42,15 +42,16 @@ from wx2mqtt.wechat.wecom.protocol.session import COUNTED_UPLOADS
 
 log = structlog.get_logger(__name__)
 
-# How often a request of an upload is made that gets no answer.
+# A request without an answer is made so often.
 MAX_REQUESTS = 3
 
-# Uploads that are used again, and uploads that may go on.
+# So many finished uploads are remembered to be used again, and so many unfinished ones to go on.
 UPLOAD_CACHE_SIZE = 32
 
+# An upload that began longer ago counts for no limit of WeCom.
 _LONGEST_COUNTED_SECONDS = max(seconds for _, seconds in MAX_UPLOADS)
 
-# SHA-256 of the file, kind, file name.
+# What must be equal for an upload to be used again: SHA-256 of the file, kind, file name.
 UploadKey = tuple[str, Kind, str]
 
 
@@ -59,7 +60,7 @@ class UploadedMedia:
     """What a message sends."""
 
     media_id: str
-    #: As which it was uploaded: `Kind.FILE` for a picture that WeCom refused as one.
+    #: The kind as which it was uploaded: `Kind.FILE` for a picture that WeCom refused as one.
     kind: Kind
 
 
@@ -68,7 +69,7 @@ class UnfinishedUpload:
     """An upload that has begun."""
 
     upload_id: str
-    #: Of the clock that goes on while the machine sleeps, in seconds.
+    #: By `Clock.boot_time`, which goes on while the machine sleeps; in seconds.
     begun_at: float
     #: How many pieces WeCom has.
     pieces_done: int = 0
@@ -83,10 +84,12 @@ class Uploader:
         self._cache = UploadCache[UploadKey, UploadedMedia](
             UPLOAD_CACHE_SIZE, MEDIA_ID_SECONDS, client.clock.boot_time
         )
+        #: The uploads that have begun and not ended, the oldest first.
         self._unfinished: OrderedDict[UploadKey, UnfinishedUpload] = OrderedDict()
+        #: Only one piece of the account is on its way at a time.
         self._piece_lock = asyncio.Lock()
-        #: When uploads began, of those that count for the limits; in seconds of the clock that goes on while
-        #: the machine sleeps. Those of the process before come from the saved login.
+        #: When the last uploads began, by `Clock.boot_time`, the oldest first: what WeCom's limits count.
+        #: Those of the process before come from the saved login.
         self._begun_at = deque(self._saved_times(), maxlen=COUNTED_UPLOADS)
 
     async def ensure_uploaded(self, draft: Draft) -> UploadedMedia:
