@@ -43,7 +43,7 @@ MAX_CONNECTIONS = 20
 # on a closed connection.
 KEEP_ALIVE_SECONDS = 4.0
 
-# The longest line in the head of an answer, and how many lines it may have.
+# The longest line that the head of an answer may have, and how many lines.
 MAX_HEAD_LINE_BYTES = 16 * 1024
 MAX_HEAD_LINES = 128
 
@@ -53,10 +53,10 @@ MAX_PIECE_BYTES = 64 * 1024
 # Reading pauses while so much was received and not yet asked for.
 MAX_UNREAD_BYTES = 128 * 1024
 
-# The backends name all headers; aiohttp would add these.
+# The headers that aiohttp would add. The backends name all that they want.
 _UNWANTED_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
-# Its warnings may quote cookies.
+# The warnings of aiohttp may quote cookies.
 logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
 
 
@@ -80,6 +80,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._uses_proxies = uses_proxies
         self._max_connections = max_connections
         self._keep_alive_seconds = keep_alive_seconds
+        #: Holds the connections; made for the first request.
         self._session: aiohttp.ClientSession | None = None
 
     @override
@@ -142,12 +143,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Keeps the idle connections, and gives no one out to which something happened since its last answer.
+    """Keeps idle connections, and closes one on which bytes or an end came since its last answer.
 
     aiohttp itself would take bytes that nobody asked for as the answer to the next request.
     """
 
-    #: The connections, of all accounts, that were given out before.
+    #: The connections, of all accounts, that have carried a request before.
     _used: ClassVar[WeakSet[ResponseHandler]] = WeakSet()
 
     @override
@@ -171,12 +172,13 @@ class _Connector(aiohttp.TCPConnector):
 
 @dataclass
 class _Sending:
-    """One request on its way. As long as it `is_written` is False, nothing of it was sent."""
+    """One request on its way, from its first byte to the head of its answer."""
 
     _request: httpx.Request
     _lease: Lease
+    #: A write has begun. As long as this is False, certainly nothing of the request was sent.
     is_written: bool = False
-    #: Of the request until the head of the answer has arrived; then None.
+    #: Ends the exchange when a piece of the body is not written in time; None once the head has arrived.
     write_timeout: asyncio.Timeout | None = None
 
     async def body(self) -> AsyncGenerator[bytes, None]:

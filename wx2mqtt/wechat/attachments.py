@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 def require_attachment(draft: Draft, capabilities: Capabilities, text: Callable[..., str]) -> Attachment:
     """Returns the attachment of a draft. Raises `Rejected` where WeChat is known to refuse it.
 
-    `text` returns the sentence for a key and facts.
+    `text` returns the sentence of the backend's catalogue for a key and facts.
     """
     attachment = draft.attachment
     limits = capabilities.media.get(draft.kind)
@@ -64,18 +64,20 @@ class UploadCache(Generic[Key, Item]):
         self._max_entries = max_entries
         self._max_age_seconds = max_age_seconds
         self._now = now
-        #: With the time when each was stored.
+        #: Each answer with the time when it was stored, the least recently used first.
         self._items: OrderedDict[Key, tuple[Item, float]] = OrderedDict()
+        #: Held during the upload of a key; forgotten when no task uses it any more.
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     async def get_or_upload(self, key: Key, upload: Callable[[], Awaitable[Item]]) -> Item:
         """Returns the stored answer, else that of `upload`. Raises what `upload` raises."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
-            stored = self._items.get(key)
-            if stored is not None and self._now() - stored[1] < self._max_age_seconds:
-                self._items.move_to_end(key)
-                return stored[0]
+            if key in self._items:
+                stored, stored_at = self._items[key]
+                if self._now() - stored_at < self._max_age_seconds:
+                    self._items.move_to_end(key)
+                    return stored
             uploaded = await upload()
             self.store(key, uploaded)
             return uploaded

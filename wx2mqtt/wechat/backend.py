@@ -53,10 +53,11 @@ from wx2mqtt.values import frozen
 class CallSpec:
     """What an exchange over HTTP must know of a call of a backend."""
 
+    #: The name of the call in logs, errors and metrics.
     name: str
-    #: A lost answer leaves the outcome unknown.
+    #: The call delivers something: when its answer is lost, the outcome is unknown.
     is_delivery: bool = False
-    #: The server holds it until there is news.
+    #: The server holds its answer until there is news.
     is_long_poll: bool = False
 
 
@@ -65,10 +66,10 @@ class MediaLimits:
     """The files that can be sent as one kind."""
 
     max_bytes: int
-    #: Empty: any.
+    #: The types that are accepted; empty where all are.
     mime_types: frozenset[str] = frozenset()
     min_bytes: int = 1
-    #: A picture or video of another type, or a larger one, goes as `Kind.FILE` within the limits of that.
+    #: A file of another type, or a larger one, is sent as `Kind.FILE` within the limits of that kind.
     else_as_file: bool = False
 
 
@@ -76,33 +77,37 @@ class MediaLimits:
 class Capabilities:
     """What a backend can do, as data."""
 
+    #: The name of the backend.
     backend: str
+    #: `Backend.list_contacts` knows people before they have written.
     has_contacts: bool
     has_groups: bool
+    #: A message can be sent to somebody who has never written.
     can_start_chat: bool
     #: Everybody gets a new handle at each login.
     handles_change_at_login: bool
-    #: In bytes of UTF-8.
+    #: The largest text, in bytes of UTF-8.
     text_limit: int
-    #: The kinds that can be sent (image, video, file, sticker).
+    #: The limits of each kind of file that can be sent (image, video, file, sticker).
     media: Mapping[str, MediaLimits] = field(default_factory=dict)
-    #: Those that `perform` supports.
+    #: The actions that `Backend.perform` supports.
     actions: frozenset[type[Action]] = frozenset()
     #: How long a message can be recalled.
     recall_seconds: float = 0.0
     #: WeChat accepts messages only for some time after a person wrote (`Backend.reply_window`).
     has_reply_window: bool = False
-    #: How many messages it accepts in that time.
+    #: With `has_reply_window`: how many messages WeChat accepts in that time.
     reply_quota: int = 0
-    #: The size above which a text must be split, as `part_size` counts it.
+    #: A text whose `part_size` is above this must be split; None where none must.
     part_limit: int | None = None
-    #: Returns the size of a text as it is sent, and that of one in markdown: by default in characters. Each
-    #: character counts 1 at least. Pure and for ever the same, since a stored command is split again.
+    #: Returns the size of a text as it is sent, by default in characters. Each character counts 1 at least.
+    #: The result must never change, since a stored command is split again.
     part_size: Callable[[str], int] = len
+    #: Returns the size of a text in markdown, under the same rules as `part_size`.
     markdown_size: Callable[[str], int] = len
-    #: A chat gets no more than so many messages in so many seconds, whatever the settings say.
+    #: Pairs (messages, seconds): a chat gets no more messages in this time, whatever the settings say.
     chat_limits: tuple[tuple[int, float], ...] = ()
-    #: How long a login that can be renewed probably lasts (`Backend.renew`).
+    #: How long a login that can be renewed probably lasts; None without renewal (`Backend.renew`).
     login_seconds: float | None = None
     #: WeChat may accept messages after a poll says that the login has ended.
     sends_after_login_end: bool = False
@@ -190,9 +195,11 @@ LoginStep = (
 
 @frozen
 class LoginAge:
-    """When a login was made, and when codes for its renewal were offered unasked; in milliseconds."""
+    """How old a login is. All times are in milliseconds since 1970."""
 
+    #: When the login was made.
     made: int
+    #: When codes for its renewal were offered that nobody had requested.
     offers: tuple[int, ...] = ()
 
 
@@ -203,11 +210,11 @@ class Batch:
     #: The position after this batch.
     cursor: Cursor
     items: tuple[Message | ButtonPress | Event, ...] = ()
-    #: New or changed; they must be applied before the items.
+    #: The contacts that are new or have changed. They must be applied before the items.
     contacts: tuple[Contact, ...] = ()
-    #: Do not exist any more.
+    #: The people and groups that do not exist any more.
     removed: tuple[Handle, ...] = ()
-    #: Of entries that could not be read and were skipped.
+    #: How many entries could not be read and were skipped.
     unreadable_count: int = 0
 
 
@@ -261,7 +268,7 @@ def fatal_message_event(key: str, message_id: str, now: int) -> Event:
 
 def skipped_message_event(key: str, message_id: str, now: int, reason: Mapping[str, Json]) -> Event:
     """Returns the event about a skipped message. `now` is in milliseconds since 1970."""
-    fields = {**({"message_id": message_id} if message_id else {}), **reason}
+    fields: dict[str, Json] = {"message_id": message_id, **reason} if message_id else {**reason}
     return Event(key=f"{SKIPPED_MESSAGE_EVENT}:{key}", name=SKIPPED_MESSAGE_EVENT, time=now, fields=fields)
 
 

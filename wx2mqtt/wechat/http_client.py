@@ -28,13 +28,12 @@ from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, tls_context
 from wx2mqtt.wechat.backend import BackendOptions, CallSpec
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
 
-# What is decompressed at once: a kilobyte may become a megabyte.
-DECOMPRESSED_PIECE_BYTES = 1 << 16
-
-# What requests offer. httpx would undo several compressions, one after the other: 3 kB became 2 GB.
+# The values of `Content-Encoding` that are accepted: requests offer only these compressions. httpx would undo
+# several of them, one after the other: 3 kB became 2 GB.
 _COMPRESSIONS = frozenset({"gzip", "deflate"})
 _UNCOMPRESSED = frozenset({"", "identity"})
 
+# None: the request is a GET.
 RequestBody = bytes | AsyncIterable[bytes] | None
 
 
@@ -72,19 +71,11 @@ class HttpClient:
         outcome = _Outcome(call, self._text)
         started_at = self._clock.monotonic()
         deadline = None if limits.whole is None else loop_time() + limits.whole
-        timeout = dict.fromkeys(("read", "write", "pool"), limits.idle)
-        timeout["connect"] = min(HTTP_CONNECT_SECONDS, limits.idle)
         try:
             if not self._clock.lease.is_valid:
                 raise outcome.failed(ExchangeFailure.NO_CONNECTION)
             try:
-                request = httpx.Request(
-                    "GET" if body is None else "POST",
-                    url,
-                    content=body,
-                    headers={**self._headers, **headers},
-                    extensions={"timeout": timeout},
-                )
+                request = self._build_request(url, headers, body, limits)
                 async with asyncio.timeout(limits.head):
                     response = await self._transport.handle_async_request(request)
             except NETWORK_ERRORS as error:
@@ -97,6 +88,20 @@ class HttpClient:
                 await response.aclose()
         finally:
             self._observe(call.name, outcome.value, self._clock.monotonic() - started_at)
+
+    def _build_request(
+        self, url: str, headers: Mapping[str, str], body: RequestBody, limits: TimeLimits
+    ) -> httpx.Request:
+        """Raises `httpx.InvalidURL`."""
+        timeout = dict.fromkeys(("read", "write", "pool"), limits.idle)
+        timeout["connect"] = min(HTTP_CONNECT_SECONDS, limits.idle)
+        return httpx.Request(
+            "GET" if body is None else "POST",
+            url,
+            content=body,
+            headers={**self._headers, **headers},
+            extensions={"timeout": timeout},
+        )
 
     async def close(self) -> None:
         await self._transport.aclose()
@@ -112,6 +117,7 @@ class StreamedResponse:
     status: int
     _response: httpx.Response
     _outcome: _Outcome
+    #: How long `iter_bytes` waits for each chunk.
     _idle_seconds: float
     #: When `read` must have ended, by the clock of the event loop; None: at any time.
     _deadline: float | None
@@ -126,13 +132,7 @@ class StreamedResponse:
 
     async def read(self, limit: int) -> bytes:
         """Returns the decompressed body. One of more than `limit` bytes is `too_large`."""
-        assert isinstance(self._response.stream, httpx.AsyncByteStream)
-        stream: AsyncIterable[bytes] = self._response.stream
-        encoding = self.header("Content-Encoding").lower()
-        if encoding in _COMPRESSIONS:
-            stream = _decompress(stream, encoding)
-        elif encoding not in _UNCOMPRESSED:
-            raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
+        stream = self._decompressed()
         chunks = []
         size = 0
         started_at = loop_time()
@@ -147,6 +147,16 @@ class StreamedResponse:
         except NETWORK_ERRORS as error:
             raise self._outcome.failed(_failure_of(error)) from None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _decompressed(self) -> AsyncIterable[bytes]:
+        """Returns the chunks of the body as they were before the compression."""
+        assert isinstance(self._response.stream, httpx.AsyncByteStream)
+        encoding = self.header("Content-Encoding").lower()
+        if encoding in _COMPRESSIONS:
+            return _decompress(self._response.stream, encoding)
+        if encoding in _UNCOMPRESSED:
+            return self._response.stream
+        raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
 
     async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """Yields the body in chunks that are not empty.
@@ -176,17 +186,16 @@ class StreamedResponse:
             raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
 
 
+# So much is decompressed at once: a kilobyte may become a megabyte.
+DECOMPRESSED_PIECE_BYTES = 1 << 16
+
+
 async def _decompress(chunks: AsyncIterable[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
     """Yields a body in gzip or deflate, decompressed in pieces. Raises `httpx.DecodingError`."""
     decompressor = None
     async for chunk in chunks:
         if decompressor is None:
-            window_bits = zlib.MAX_WBITS
-            if encoding == "gzip":
-                window_bits |= 16
-            elif chunk[0] & 0x0F != zlib.DEFLATED:  # some servers send deflate without its head
-                window_bits = -zlib.MAX_WBITS
-            decompressor = zlib.decompressobj(window_bits)
+            decompressor = zlib.decompressobj(_window_bits(encoding, first_byte=chunk[0]))
         if decompressor.eof:
             raise httpx.DecodingError("bytes behind the end of what is compressed")
         rest = chunk
@@ -196,6 +205,14 @@ async def _decompress(chunks: AsyncIterable[bytes], encoding: str) -> AsyncGener
                 rest = decompressor.unconsumed_tail
         except zlib.error as error:
             raise httpx.DecodingError(str(error)) from error
+
+
+def _window_bits(encoding: str, first_byte: int) -> int:
+    """Returns the argument of zlib that says in which form a body is compressed."""
+    if encoding == "gzip":
+        return zlib.MAX_WBITS | 16
+    has_zlib_head = first_byte & 0x0F == zlib.DEFLATED
+    return zlib.MAX_WBITS if has_zlib_head else -zlib.MAX_WBITS  # some servers send deflate without its head
 
 
 async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> JsonObject:
@@ -213,11 +230,11 @@ async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> Jso
 class TimeLimits:
     """The seconds that an exchange may take. A server that sends a byte now and then never exceeds `idle`."""
 
-    #: Between two chunks of the request or of the answer.
+    #: The longest pause between two chunks of the request or of the answer.
     idle: float
-    #: Until the head of the answer has arrived.
+    #: The time from the begin until the head of the answer has arrived.
     head: float
-    #: Until the body has been read; None where only the other two count.
+    #: The time from the begin until the body has been read; None where only the other two count.
     whole: float | None = None
 
 
@@ -234,17 +251,18 @@ class ExchangeFailure(StrEnum):
     Its error is `Unreachable`, or `OutcomeUnknown` after a call that delivers a message.
     """
 
-    #: The request was certainly not sent: always `Unreachable`.
+    #: The request was certainly not sent. The error is `Unreachable` also for a delivery.
     NO_CONNECTION = "no_connection"
-    #: There was none in time.
+    #: No answer came in time.
     NO_ANSWER = "no_answer"
-    #: It was cut off, or is no HTTP.
+    #: The answer was cut off, or is no HTTP.
     BROKEN_ANSWER = "broken_answer"
-    #: It is larger than the call allows: `BadAnswer` in place of `Unreachable`.
+    #: The answer is larger than the call allows. The error is `BadAnswer` in place of `Unreachable`.
     TOO_LARGE = "too_large"
 
 
-# What is caught around the steps of an exchange only: an error of the caller between them is not WeChat's.
+# The errors of the network. They are caught only around the single steps of an exchange, since an error that
+# the caller raises while it reads the answer is not WeChat's.
 NETWORK_ERRORS = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
 
 # Only after these errors it is certain that no byte of the request was sent.
@@ -272,14 +290,15 @@ class _Outcome:
     """How an exchange has ended so far, as `value`; makes the error for a failure."""
 
     _call: CallSpec
-    #: That of `HttpClient`.
+    #: The parameter `text` of `HttpClient`.
     _text: Callable[[str, str], str]
     value: str = "cancelled"
 
     def failed(self, failure: ExchangeFailure) -> BackendError:
         """Records a failure, and returns its error."""
         self.value = failure
-        call, message = self._call, self._text(failure, self._call.name)
+        call = self._call
+        message = self._text(failure, call.name)
         if call.is_delivery and failure is not ExchangeFailure.NO_CONNECTION:
             return OutcomeUnknown(message)
         if failure is ExchangeFailure.TOO_LARGE:

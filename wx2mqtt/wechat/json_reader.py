@@ -18,10 +18,8 @@ from wx2mqtt.limits import WECHAT_JSON
 
 JsonObject = Mapping[str, Any]
 
+# A longer number is read as 0.
 MAX_DIGITS = 20
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read_text(entry: JsonObject, key: str) -> str:
@@ -76,6 +74,10 @@ def read_objects(entry: JsonObject, key: str) -> tuple[list[JsonObject], int]:
     return objects, len(value) - len(objects)
 
 
+# `\ud83d` in a body: half of a pair, or the begin of a whole one.
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
 class UnreadableJson(Wx2MqttError):
     """The body is no JSON object."""
 
@@ -124,6 +126,9 @@ def _decoder(kept_keys: frozenset[str] | None) -> json.JSONDecoder:
 
 
 _DECODER = _decoder(None)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _without_surrogates(value: Any) -> Any:

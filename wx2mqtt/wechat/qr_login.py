@@ -10,29 +10,31 @@ from wx2mqtt.clock import Backoff, Clock
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import LoggedIn, LoginStep, QrExpired, ShowQr
 
-# Between the starts of two polls without news (webwx 5.1.2).
+# The least time between the starts of two polls without news (webwx 5.1.2).
 MIN_POLL_INTERVAL_SECONDS = 1.0
 
-# How long a person who has scanned has to confirm, at least.
+# A person who has scanned has at least so long to confirm.
 CONFIRM_TIMEOUT_SECONDS = 120.0
 
-# Between two polls that fail.
+# The longest pause between two polls that fail.
 MAX_POLL_BACKOFF_SECONDS = 10.0
 
-# Of failing polls, until they are reported.
+# Polls that fail for so long are reported.
 OUTAGE_AFTER_SECONDS = 5.0
 
-# After a code that expires at once; doubles with each further one.
+# The pause after a code that expires at once; it doubles with each further one.
 FIRST_QR_PAUSE_SECONDS = 1.0
 
 
 @frozen
 class LoginCode:
-    #: Its id in polls.
+    """A QR code that a person can scan."""
+
+    #: The id of the code in polls.
     handle: str
-    #: Its content.
+    #: What the code shows.
     url: str
-    #: How long it is probably valid.
+    #: How long the code is probably valid.
     lifetime_seconds: float
 
 
@@ -60,7 +62,8 @@ async def qr_login_steps(login: QrLogin, clock: Clock) -> AsyncGenerator[LoginSt
                     return
         yield QrExpired()
         lasted_seconds = clock.monotonic() - started_at
-        backoff = backoff.reset() if lasted_seconds > backoff.cap else backoff.after_failure()
+        expired_at_once = lasted_seconds <= backoff.cap
+        backoff = backoff.after_failure() if expired_at_once else backoff.reset()
         await clock.sleep(backoff.wait(clock.chance()))
 
 
@@ -70,13 +73,15 @@ class OutageDetector:
     def __init__(self, now: float, threshold: float = OUTAGE_AFTER_SECONDS) -> None:
         self._threshold = threshold
         self._last_answer_at = now
+        #: The current outage has been reported.
         self._reported = False
 
     def record_failure(self, now: float) -> bool:
         """Records a failed poll. Returns True once in an outage, when it must be reported."""
-        is_news = not self._reported and now - self._last_answer_at >= self._threshold
-        self._reported = self._reported or is_news
-        return is_news
+        if self._reported or now - self._last_answer_at < self._threshold:
+            return False
+        self._reported = True
+        return True
 
     def record_success(self, now: float) -> bool:
         """Records an answer. Returns True where it ends an outage that was reported."""
