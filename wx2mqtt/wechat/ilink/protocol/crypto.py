@@ -83,7 +83,9 @@ class Decryptor:
 
     def __init__(self, key: bytes) -> None:
         self._cipher = _cipher(key).decryptor()
+        #: The last whole block that was decrypted; empty before the first one.
         self._last_block = b""
+        #: How many bytes came.
         self._size = 0
 
     def update(self, chunk: bytes) -> bytes:
@@ -112,15 +114,17 @@ def _cipher(key: bytes) -> Cipher[ECB]:
 
 @frozen
 class MediaLocation:
-    """Where a file is, and how to check it."""
+    """Where a file is, and how to check it. `url` or `param` may be empty, but not both."""
 
+    #: The whole address of the file.
     url: str = field(default="", repr=False)
+    #: The parameter from which its address can be made.
     param: str = field(default="", repr=False)
-    #: None: the file is not encrypted.
+    #: None where the file is not encrypted.
     key: bytes | None = field(default=None, repr=False)
-    #: 0: WeChat did not send it.
+    #: In bytes; 0 where the message does not say it.
     size: int = 0
-    #: Empty: WeChat did not send it.
+    #: In hex; empty where the message does not say it.
     md5: str = ""
 
 

@@ -15,7 +15,7 @@ from wx2mqtt.model import Kind
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CallSpec, Capabilities, MediaLimits
 
-# Of a file that is sent. WeChat publishes no limit; other clients use this one (ilink 8.4.5).
+# The largest file that is sent. WeChat publishes no limit; other clients use this one (ilink 8.4.5).
 MAX_FILE_BYTES = 100 << 20
 
 # A message of the person opens the window for so many replies (ilink 10.1.3).
@@ -74,9 +74,9 @@ class Endpoint(CallSpec):
     """One call of the API."""
 
     path: str
-    #: In seconds for the whole exchange; of uploads and downloads the longest pause without a byte.
+    #: How many seconds the whole exchange may take, and for a file the pause between two chunks.
     timeout: float
-    #: Of the answer, in bytes.
+    #: How many bytes the answer may have; it bounds no file.
     limit: int = MEGABYTE
 
 
@@ -86,7 +86,7 @@ def _call(name: str, path: str = "", timeout: float = 10.0, **properties: Any) -
 
 _POLL_SECONDS = POLL_HOLD_SECONDS + POLL_GRACE_SECONDS
 
-# Login. A goodbye must not delay the shutdown.
+# Login. NOTIFY_STOP must not delay the shutdown.
 GET_QR = _call("get_bot_qrcode", "get_bot_qrcode?bot_type=3", timeout=15)
 GET_STATUS = _call("get_qrcode_status", timeout=_POLL_SECONDS, is_long_poll=True)
 NOTIFY_START = _call("notifystart", "msg/notifystart")
@@ -107,8 +107,8 @@ LOGIN_ORIGIN = "https://ilinkai.weixin.qq.com"
 CDN_ORIGIN = "https://novac2c.cdn.weixin.qq.com/c2c"
 TENCENT_DOMAIN = "weixin.qq.com"
 
+# A host name such as `ilinkai.weixin.qq.com`, and the path of a base URL such as `/c2c`
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,62}\.)*[a-z0-9-]{1,63}", re.ASCII | re.IGNORECASE)
-_UNSAFE_IN_URL = re.compile(r"[^!-~]")
 _PATH = re.compile(r"[\w/.~-]*", re.ASCII)
 
 
@@ -178,11 +178,17 @@ class TrustedHosts:
 
 def host_of(url: str) -> str:
     """Returns the host of an address for a text that people read; empty where it cannot be shown."""
-    host = urlsplit(url).hostname if _split_url(url) is not None else None
-    return host if host and _HOST.fullmatch(host) else ""
+    parts = _split_url(url)
+    host = "" if parts is None else parts.hostname or ""
+    return host if _HOST.fullmatch(host) else ""
+
+
+# Anything but the printable characters of ASCII without the blank
+_UNSAFE_IN_URL = re.compile(r"[^!-~]")
 
 
 def _split_url(url: str) -> SplitResult | None:
+    """Returns the parts of an address; None for one that is not safe to request or to show."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises `ValueError` for a bad port

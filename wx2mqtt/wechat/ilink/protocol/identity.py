@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from wx2mqtt.model import Json
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
 
-# Characters of the hex digest of a key.
+# A key has so many characters of a hex digest.
 KEY_CHARACTERS = 40
 
 # Fields of the content of an item that are equal in two deliveries.

@@ -39,19 +39,15 @@ from wx2mqtt.wechat.webwx.protocol.markup import (
     undo_entities,
 )
 
-# ImgStatus of an entry that has a preview picture (webwx 3.1.3).
-THUMBNAIL_READY = 2
-
-# As many messages as a phone can forward at once.
+# More forwarded messages are left out: a phone can forward so many at once.
 MAX_RECORD_ITEMS = 100
 
+# More articles in one message are left out.
 MAX_ARTICLES = 100
-
-# `paysubtype` as far as clients agree; no complete list is known (webwx 3.6.7). Other values give no state.
-_TRANSFER_STATES = {"1": "pending", "3": "accepted", "4": "returned", "8": "accepted", "9": "returned"}
 
 
 def app_message(entry: JsonObject, content: str, language: Language) -> Content:
+    """Returns an app message. One whose XML cannot be read is unsupported."""
     app = read_app(entry, content, language)
     if content and not app.xml and app.root.tag != "mmreader":
         return unsupported_message(entry, content, language)
@@ -64,14 +60,19 @@ def reader_message(entry: JsonObject, content: str, language: Language) -> Conte
     return articles_message(app) if _mmreader(app) else None
 
 
+# ImgStatus of an entry that has a preview picture (webwx 3.1.3).
+THUMBNAIL_READY = 2
+
+
 @frozen
 class AppMessage:
     """An entry of MsgType 49 with its parsed XML and the fields that most types have."""
 
     entry: JsonObject
+    #: Its text without sender prefix.
     content: str
     language: Language
-    #: Of the XML; `NO_NODE` when it cannot be parsed.
+    #: The root of the XML; `NO_NODE` when it cannot be parsed.
     root: XmlNode
     #: The element `appmsg` of the XML, or `NO_NODE`.
     xml: XmlNode
@@ -241,6 +242,11 @@ def _mmreader(app: AppMessage) -> XmlNode:
 # Money: of a red packet the web client gets no amount, and of a transfer little more than its existence
 
 
+# The state of a transfer by its `paysubtype`, as far as clients agree. No complete list is known (webwx
+# 3.6.7): other values give no state.
+_TRANSFER_STATES = {"1": "pending", "3": "accepted", "4": "returned", "8": "accepted", "9": "returned"}
+
+
 def transfer_message(app: AppMessage) -> Content:
     """Returns a transfer. Without `feedesc` the amount is searched in description and title (webwx 3.6.7)."""
     pay_info = app.xml.find("wcpayinfo")
@@ -304,7 +310,9 @@ def _quoted_kind_and_text(app: AppMessage, msg_type: int, text: str) -> tuple[Ki
         kind = APP_READERS.get(read_integer(xml.text("type")), _UNKNOWN_TYPE).kind
         return kind, xml.text("title") or webwx_placeholder(app.language, kind)
     kind = _QUOTED_KINDS.get(msg_type, Kind.UNSUPPORTED)
-    return kind, plain_text(text) if kind is Kind.TEXT else webwx_placeholder(app.language, kind)
+    if kind is Kind.TEXT:
+        return kind, plain_text(text)
+    return kind, webwx_placeholder(app.language, kind)
 
 
 # Kind by the `datatype` of a forwarded message, as far as clients agree.
@@ -352,12 +360,16 @@ def _record_item(app: AppMessage, item: XmlNode) -> dict[str, Json]:
 
 def _summary_items(description: str) -> list[Json]:
     """Returns the messages of a summary, which has `name: text` on each line."""
-    lines = [line.partition(": ") for line in description.split("\n")[:MAX_RECORD_ITEMS]]
-    return [
-        content_facts(sender=sender if colon else "", text=text if colon else sender, kind=str(Kind.TEXT))
-        for sender, colon, text in lines
-        if sender.strip()
-    ]
+    items: list[Json] = []
+    for line in description.split("\n")[:MAX_RECORD_ITEMS]:
+        name, colon, text = line.partition(": ")
+        if not name.strip():
+            continue
+        if colon:
+            items.append(content_facts(sender=name, text=text, kind=str(Kind.TEXT)))
+        else:
+            items.append(content_facts(text=line, kind=str(Kind.TEXT)))
+    return items
 
 
 # The table of types

@@ -23,7 +23,7 @@ from wx2mqtt.wechat.webwx.protocol.requests import (
 )
 from wx2mqtt.wechat.webwx.protocol.session import Session
 
-# Bytes of a file in one call; the parts are sent one after the other (webwx 2.14.5).
+# One call uploads so many bytes of a file; the parts are sent one after the other (webwx 2.14.5).
 UPLOAD_PART_BYTES = 524_288
 
 # A larger file must be announced first (webwx 2.13.4).
@@ -35,23 +35,10 @@ FILE_APP_ID = "wxeb7ec651dd0aefa9"
 # The space that follows a mentioned name (webwx 3.4.3.1).
 MENTION_END = "\u2005"
 
-# A compressed answer could grow without bound while it is unpacked.
+# Accept-Encoding of a download: a compressed answer could grow without bound while it is unpacked.
 NO_COMPRESSION = "identity"
 
-# As a browser in China formats a time; the server does not check it (webwx 2.14.2).
-_CHINA_OFFSET = timedelta(hours=8)
-_BROWSER_DATE = "%a %b %d %Y %H:%M:%S GMT+0800 (China Standard Time)"
-
-# FileType of webwxcheckupload.
-_FILE_TYPE = 7
-
-# MediaType and UploadType of every upload.
-_MEDIA_TYPE = 4
-_UPLOAD_TYPE = 2
-
-# EmojiFlag of an uploaded sticker.
-_UPLOADED_STICKER = 2
-
+# The locator of a `MediaRef`; `content.message_locator` and `content.avatar_locator` make it.
 Locator = Mapping[str, str]
 
 
@@ -112,17 +99,22 @@ def _download_query(session: Session, call: MediaCall, locator: Locator, data_ti
 class Upload:
     """A file to upload."""
 
-    #: Counts the uploads of a login.
+    #: The uploads of a login are numbered from 0.
     number: int
+    #: When the upload began, in milliseconds since 1970; no other upload of the login has the same time.
     started_ms: int
     kind: Kind
     name: str
     mime: str
+    #: In bytes.
     size: int
+    #: The MD5 of the file in hex.
     md5: str
+    #: The handle of the recipient.
     to: Handle
-    #: This and `signature` are in WeChat's answer to the announcement of a large file.
+    #: From WeChat's answer to the announcement of a large file; empty for any other.
     aes_key: str = ""
+    #: From WeChat's answer to the announcement of a large file; empty for any other.
     signature: str = ""
 
     @property
@@ -136,8 +128,9 @@ class Uploaded:
     """An uploaded file, valid for this login."""
 
     media_id: str = field(repr=False)
+    #: Only large files have one (`Upload.signature`).
     signature: str = field(default="", repr=False)
-    #: It was uploaded for an earlier draft.
+    #: An earlier draft was sent with this upload.
     reused: bool = False
 
 
@@ -154,20 +147,31 @@ def send_text_request(session: Session, draft: Draft, key: SendKey) -> Request:
     return _send_request(session, draft, key, fields)
 
 
+# EmojiFlag of an uploaded sticker.
+_UPLOADED_STICKER = 2
+
+
 def send_media_request(session: Session, draft: Draft, key: SendKey, uploaded: Uploaded) -> Request:
     """Sends the attachment of a draft, which is already uploaded (webwx 2.12.6)."""
+    fields: dict[str, object]
     if draft.kind is Kind.FILE:
-        signature = {"Signature": uploaded.signature} if uploaded.signature else {}
-        fields = {"Content": _file_xml(session, draft, uploaded), **signature}
-        return _send_request(session, draft, key, fields)
-    emoji_flag = {"EmojiFlag": _UPLOADED_STICKER} if draft.kind is Kind.STICKER else {}
-    media_fields = {"Content": "", "MediaId": uploaded.media_id, **emoji_flag}
-    return _send_request(session, draft, key, media_fields)
+        fields = {"Content": _file_xml(session, draft, uploaded)}
+        if uploaded.signature:
+            fields["Signature"] = uploaded.signature
+    else:
+        fields = {"Content": "", "MediaId": uploaded.media_id}
+        if draft.kind is Kind.STICKER:
+            fields["EmojiFlag"] = _UPLOADED_STICKER
+    return _send_request(session, draft, key, fields)
+
+
+# FileType of webwxcheckupload.
+_FILE_TYPE = 7
 
 
 def check_upload_request(session: Session, upload: Upload) -> Request:
     """Announces a large file, which WeChat may have already (webwx 2.13.1)."""
-    rest = {
+    fields = {
         "FileMd5": upload.md5,
         "FileName": upload.name,
         "FileSize": upload.size,
@@ -175,7 +179,12 @@ def check_upload_request(session: Session, upload: Upload) -> Request:
         "FromUserName": session.handle,
         "ToUserName": upload.to,
     }
-    return signed_request(session, endpoints.CHECK_UPLOAD, rest)
+    return signed_request(session, endpoints.CHECK_UPLOAD, fields)
+
+
+# As a browser in China formats a time; the server does not check it (webwx 2.14.2).
+_CHINA_OFFSET = timedelta(hours=8)
+_BROWSER_DATE = "%a %b %d %Y %H:%M:%S GMT+0800 (China Standard Time)"
 
 
 def upload_part_request(
@@ -192,7 +201,7 @@ def upload_part_request(
         ("size", str(upload.size)),
         *part_fields,
         ("mediatype", _MEDIA_TYPES.get(upload.kind, "doc")),
-        ("uploadmediarequest", _media_request(session, upload)),
+        ("uploadmediarequest", _upload_description(session, upload)),
         ("webwx_data_ticket", data_ticket),
         ("pass_ticket", unquote(session.pass_ticket)),
     ]
@@ -253,9 +262,14 @@ def _file_xml(session: Session, draft: Draft, uploaded: Uploaded) -> str:
     )
 
 
-def _media_request(session: Session, upload: Upload) -> str:
-    """Returns the JSON in all parts; `DataLen` is the size of the whole file (webwx 2.14.3)."""
-    request: dict[str, object] = {
+# MediaType and UploadType of every upload.
+_MEDIA_TYPE = 4
+_UPLOAD_TYPE = 2
+
+
+def _upload_description(session: Session, upload: Upload) -> str:
+    """Returns the JSON that each part carries; `DataLen` is the size of the whole file (webwx 2.14.3)."""
+    description: dict[str, object] = {
         "UploadType": _UPLOAD_TYPE,
         "BaseRequest": base_request(session),
         "ClientMediaId": upload.started_ms,
@@ -268,8 +282,8 @@ def _media_request(session: Session, upload: Upload) -> str:
         "FileMd5": upload.md5,
     }
     if upload.signature:
-        request |= {"AESKey": upload.aes_key, "Signature": upload.signature}
-    return json_body(request)
+        description |= {"AESKey": upload.aes_key, "Signature": upload.signature}
+    return json_body(description)
 
 
 def encode_form(

@@ -1,7 +1,9 @@
 """Builds the requests of login, receiving and actions; one function per call (webwx 2.2-2.11, 2.15-2.19).
 
-`now` is in milliseconds everywhere. JSON is sent as raw UTF-8, since the server does not decode escaped
-characters (webwx 1.2.3).
+Most calls are JSON with the keys of the login, which `signed_request` adds to the fields of the call.
+
+`now` is in milliseconds since 1970 everywhere. JSON is sent as raw UTF-8, since the server does not decode
+escaped characters (webwx 1.2.3).
 """
 
 from __future__ import annotations
@@ -33,22 +35,7 @@ from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, Session, SyncCu
 JSON_TYPE = "application/json; charset=UTF-8"
 FORM_TYPE = "application/x-www-form-urlencoded"
 
-# Handles in one webwxbatchgetcontact (webwx 2.9.2).
-MAX_NAMES_PER_CALL = 50
-
-# CmdId of webwxoplog: set a remark.
-_SET_REMARK_COMMAND = 2
-
-# Opcode of webwxverifyuser: accept a friend request.
-_ACCEPT_FRIEND_CODE = 3
-
-# Scene of webwxverifyuser: accepted in web WeChat.
-_WEB_SCENE = 33
-
-
 _NONE: Mapping[str, str] = MappingProxyType({})
-
-GroupChange = AddMembers | RemoveMembers | RenameGroup
 
 
 @frozen(repr=False)
@@ -62,7 +49,7 @@ class Request:
     url: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: They replace those of the login.
+    #: Cookies that replace those of the login with the same name.
     cookies: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -124,13 +111,13 @@ def init_request(session: Session, now: int) -> Request:
 
 def status_notify_request(session: Session, now: int) -> Request:
     """Informs the phone that web WeChat has started (webwx 2.7.1)."""
-    rest = {
+    fields = {
         "Code": int(NotifyCode.INITED),
         "FromUserName": session.handle,
         "ToUserName": session.handle,
         "ClientMsgId": now,
     }
-    return signed_request(session, endpoints.STATUS_NOTIFY, rest)
+    return signed_request(session, endpoints.STATUS_NOTIFY, fields)
 
 
 def get_contact_request(session: Session, seq: int, now: int) -> Request:
@@ -139,10 +126,14 @@ def get_contact_request(session: Session, seq: int, now: int) -> Request:
     return build_request(session.profile, endpoints.GET_CONTACT, query)
 
 
+# One webwxbatchgetcontact may name so many handles (webwx 2.9.2).
+MAX_NAMES_PER_CALL = 50
+
+
 def batch_get_request(session: Session, handles: Sequence[str], now: int) -> Request:
     """Fetches up to `MAX_NAMES_PER_CALL` people and groups, groups with their members (webwx 2.9.1)."""
-    rest = {"Count": len(handles), "List": [{"UserName": handle, "ChatRoomId": ""} for handle in handles]}
-    return signed_request(session, endpoints.BATCH_GET, rest, f"type=ex&r={now}")
+    fields = {"Count": len(handles), "List": [{"UserName": handle, "ChatRoomId": ""} for handle in handles]}
+    return signed_request(session, endpoints.BATCH_GET, fields, f"type=ex&r={now}")
 
 
 def sync_check_request(session: Session, position: SyncCursor, now: int) -> Request:
@@ -165,9 +156,9 @@ def sync_check_request(session: Session, position: SyncCursor, now: int) -> Requ
 def sync_request(session: Session, position: SyncCursor, now: int) -> Request:
     """Fetches the news (webwx 2.11.1), with SyncKey and never with SyncCheckKey."""
     pairs = [{"Key": key, "Val": value} for key, value in position.sync]
-    rest = {"SyncKey": {"Count": len(pairs), "List": pairs}, "rr": inverted_time(now)}
+    fields = {"SyncKey": {"Count": len(pairs), "List": pairs}, "rr": inverted_time(now)}
     sid, skey = quote(session.sid, safe=""), quote(session.skey, safe="")
-    return signed_request(session, endpoints.SYNC, rest, f"sid={sid}&skey={skey}")
+    return signed_request(session, endpoints.SYNC, fields, f"sid={sid}&skey={skey}")
 
 
 def logout_request(session: Session) -> Request:
@@ -178,19 +169,38 @@ def logout_request(session: Session) -> Request:
     return build_request(session.profile, endpoints.LOGOUT, query, form.encode(), headers)
 
 
+# CmdId of webwxoplog: set a remark.
+_SET_REMARK_COMMAND = 2
+
+
 def chat_request(session: Session, action: Recall | MarkRead | SetRemark, key: SendKey) -> Request:
     """Withdraws a message, marks a chat as read on the phone, or changes the remark of a contact."""
     match action:
-        case Recall(chat=chat, message_id=message_id):  # (webwx 2.15.1)
-            rest = {"SvrMsgId": message_id, "ToUserName": chat, "ClientMsgId": key}
-            return signed_request(session, endpoints.REVOKE, rest)
-        case MarkRead(chat=chat):  # (webwx 2.7.1)
-            handles = {"FromUserName": session.handle, "ToUserName": chat}
-            read = {"Code": int(NotifyCode.READ), **handles, "ClientMsgId": int(key)}
-            return signed_request(session, endpoints.MARK_READ, read)
-        case SetRemark(person=person, remark=remark):  # (webwx 2.18.1)
-            named = {"CmdId": _SET_REMARK_COMMAND, "UserName": person, "RemarkName": remark}
-            return signed_request(session, endpoints.OP_LOG, named)
+        case Recall():  # (webwx 2.15.1)
+            recall = {"SvrMsgId": action.message_id, "ToUserName": action.chat, "ClientMsgId": key}
+            return signed_request(session, endpoints.REVOKE, recall)
+        case MarkRead():  # (webwx 2.7.1)
+            mark_read = {
+                "Code": int(NotifyCode.READ),
+                "FromUserName": session.handle,
+                "ToUserName": action.chat,
+                "ClientMsgId": int(key),
+            }
+            return signed_request(session, endpoints.MARK_READ, mark_read)
+        case SetRemark():  # (webwx 2.18.1)
+            set_remark = {
+                "CmdId": _SET_REMARK_COMMAND,
+                "UserName": action.person,
+                "RemarkName": action.remark,
+            }
+            return signed_request(session, endpoints.OP_LOG, set_remark)
+
+
+# Opcode of webwxverifyuser: accept a friend request.
+_ACCEPT_FRIEND_CODE = 3
+
+# Scene of webwxverifyuser: accepted in web WeChat.
+_WEB_SCENE = 33
 
 
 def accept_friend_request(session: Session, action: AcceptFriend, now: int) -> Request:
@@ -199,7 +209,7 @@ def accept_friend_request(session: Session, action: AcceptFriend, now: int) -> R
         "Value": action.request.get("username", ""),
         "VerifyUserTicket": action.request.get("ticket", ""),
     }
-    rest = {
+    fields = {
         "Opcode": _ACCEPT_FRIEND_CODE,
         "VerifyUserListSize": 1,
         "VerifyUserList": [accepted],
@@ -208,17 +218,20 @@ def accept_friend_request(session: Session, action: AcceptFriend, now: int) -> R
         "SceneList": [_WEB_SCENE],
         "skey": session.skey,
     }
-    return signed_request(session, endpoints.VERIFY_USER, rest, f"r={now}")
+    return signed_request(session, endpoints.VERIFY_USER, fields, f"r={now}")
 
 
 def create_group_request(session: Session, action: CreateGroup, now: int) -> Request:
     """Creates a group (webwx 2.19.1)."""
-    rest = {
+    fields = {
         "MemberCount": len(action.members),
         "MemberList": [{"UserName": member} for member in action.members],
         "Topic": action.name,
     }
-    return signed_request(session, endpoints.CREATE_GROUP, rest, f"r={now}")
+    return signed_request(session, endpoints.CREATE_GROUP, fields, f"r={now}")
+
+
+GroupChange = AddMembers | RemoveMembers | RenameGroup
 
 
 def change_group_request(session: Session, action: GroupChange, *, invite: bool = False) -> Request:
@@ -232,8 +245,8 @@ def change_group_request(session: Session, action: GroupChange, *, invite: bool 
             fun, change = "delmember", {"DelMemberList": ",".join(members)}
         case RenameGroup(name=name):
             fun, change = "modtopic", {"NewTopic": name}
-    rest = {**change, "ChatRoomName": action.group}
-    return signed_request(session, endpoints.UPDATE_GROUP, rest, f"fun={fun}")
+    fields = {**change, "ChatRoomName": action.group}
+    return signed_request(session, endpoints.UPDATE_GROUP, fields, f"fun={fun}")
 
 
 # What they are made of
@@ -272,7 +285,8 @@ def build_request(
 
 def base_request(session: Session) -> dict[str, object]:
     """Returns BaseRequest. A DeviceID may stay the same during a login (webwx 1.2)."""
-    uin = int(session.uin) if session.uin.isdecimal() and len(session.uin) <= MAX_DIGITS else session.uin
+    is_number = session.uin.isdecimal() and len(session.uin) <= MAX_DIGITS
+    uin = int(session.uin) if is_number else session.uin
     return {"Uin": uin, "Sid": session.sid, "Skey": session.skey, "DeviceID": session.device_id}
 
 
@@ -282,8 +296,9 @@ def json_body(value: object) -> str:
 
 
 def _ticket_query(session: Session) -> str:
-    # The ticket is already percent-encoded. What is not is encoded here, so that it cannot end the query
-    # (webwx 1.2.6).
+    """Returns the part of a query that has the ticket of the login."""
+    # The ticket came percent-encoded. Other characters in it are encoded here, so that they cannot end the
+    # query (webwx 1.2.6).
     return f"lang={session.profile.lang}&pass_ticket={quote(session.pass_ticket, safe='%')}"
 
 

@@ -14,8 +14,8 @@ from wx2mqtt.model import Button, Json
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_object, read_text
 
-# WeCom calls these advice; a card that keeps to them is taken by everybody (wecom 5.8, 6.1). They are counted
-# in the units of UTF-16, of which an emoji has two.
+# The limits of the texts on a card, in units of UTF-16, of which an emoji has two. WeCom calls them advice; a
+# card that keeps to them is taken by every client (wecom 5.8, 6.1).
 MAX_TITLE_CHARACTERS = 26
 MAX_DESCRIPTION_CHARACTERS = 30
 MAX_BODY_CHARACTERS = 112
@@ -25,6 +25,7 @@ MAX_TASK_ID_BYTES = 128
 # A card that is replaced must have an action; this one opens WeCom's own page (error 42045 without).
 _CARD_ACTION: dict[str, Json] = {"type": 1, "url": "https://work.weixin.qq.com"}
 
+# The `style` of a button: the first one is emphasized.
 _FIRST_STYLE, _OTHER_STYLE = 1, 2
 
 
@@ -104,10 +105,9 @@ def _cut_title(text: str) -> tuple[str, str]:
     first_line, _, other_lines = text.partition("\n")
     if _size(first_line) <= MAX_TITLE_CHARACTERS:
         return first_line.rstrip(), other_lines.lstrip("\n")
-    most = _fitting(text, MAX_TITLE_CHARACTERS)
-    end = text.rfind(" ", 1, most + 1)
-    if end < 0:
-        end = most
+    longest = _fitting(text, MAX_TITLE_CHARACTERS)
+    last_blank = text.rfind(" ", 1, longest + 1)
+    end = longest if last_blank < 0 else last_blank
     return text[:end], text[end:].lstrip(" ")
 
 

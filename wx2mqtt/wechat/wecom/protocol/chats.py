@@ -13,9 +13,10 @@ from wx2mqtt.model import ChatKind, Contact, Handle, Json
 _PERSON_PREFIX = "user:"
 _GROUP_PREFIX = "group:"
 
-# Of the digest in the name of a group that the operator has not named.
+# A group that the operator has not named is called `group-` and so many hex digits.
 GROUP_NAME_DIGITS = 8
 
+# The values of `chat_type`.
 SINGLE_CHAT, GROUP_CHAT = 1, 2
 
 

@@ -26,7 +26,7 @@ class Reaction(StrEnum):
 
 REACTIONS: dict[int, Reaction] = {
     0: Reaction.DONE,
-    846605: Reaction.SEND_UNASKED,  # another connection.s id, or one that takes another command
+    846605: Reaction.SEND_UNASKED,  # another connection's id, or one that takes another command
     846608: Reaction.SEND_UNASKED,  # the answer took too long
     846609: Reaction.SUBSCRIBE_AGAIN,  # not subscribed, although the socket is open (wecom 2.8)
     93006: Reaction.NO_CHAT,  # no such chat; also another case of its letters

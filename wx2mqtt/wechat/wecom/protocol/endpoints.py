@@ -19,21 +19,22 @@ QR_HOST = "https://work.weixin.qq.com"
 
 WECOM_HEADERS = {"User-Agent": f"wx2mqtt/{__version__}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
-# An answer to a message or a press must come so soon.
+# A message or a press must be answered so soon.
 RESPOND_SECONDS = 5.0
 
-# What WeCom takes for a chat, receipts included.
+# How many messages WeCom takes for a chat, receipts included, and how many of them are receipts at most.
 MAX_PER_MINUTE = 30
 MAX_PER_HOUR = 1000
 MAX_RECEIPTS_PER_MINUTE = 10
 MAX_RECEIPTS_PER_HOUR = 300
 
-# What WeCom takes for a bot: uploads that begin, in so many seconds.
+# Pairs (uploads, seconds): WeCom takes no more uploads of a bot that begin in this time.
 MAX_UPLOADS = ((30, 60.0), (1000, 3600.0))
 
-# An upload must end so soon after it began. What it made is good for three days; an hour of these is left
-# for the message that sends it.
+# An upload must end so soon after it began.
 UPLOAD_SECONDS = 1800.0
+
+# A `media_id` is used for so long. It is good for three days; an hour is left for the message that sends it.
 MEDIA_ID_SECONDS = 71 * 3600.0
 
 CAPABILITIES = Capabilities(
@@ -82,9 +83,9 @@ CAPABILITIES_WITHOUT_RECEIPTS = replace(
 class HttpCall(CallSpec):
     """One call over HTTP."""
 
-    #: In seconds for the whole exchange; of a file the longest pause without a byte.
+    #: How many seconds the whole exchange may take, and for a file the pause between two chunks.
     timeout: float
-    #: Of the answer, in bytes.
+    #: How many bytes the answer may have; it bounds no file.
     limit: int = 64 * KIB
 
 

@@ -24,16 +24,7 @@ from wx2mqtt.wechat.json_reader import (
     read_text,
 )
 
-# Frames with raw control characters do come; all but tab and line feed are dropped (wecom 2.3).
-_CONTROL_BYTES = bytes({*range(0x20)} - {0x09, 0x0A})
-
-# Of WeCom's words about an error.
-MAX_ERROR_CHARACTERS = 200
-
-# Longer than any word; a secret of a bot has 43 characters.
-_SECRET_LIKE = re.compile(r"[0-9A-Za-z_+/=-]{32,}")
-
-# A longer id of a request is none of ours, and is not repeated in an answer.
+# An id of a request is cut here: a longer one is none of ours.
 MAX_REQUEST_ID_CHARACTERS = 256
 
 
@@ -63,6 +54,7 @@ class Answer:
 
     request_id: str
     errcode: int
+    #: WeCom's words about an error, without anything that may be a secret.
     errmsg: str = ""
     body: JsonObject = field(default_factory=dict, repr=False)
 
@@ -75,6 +67,10 @@ class Callback:
     command: str
     request_id: str
     body: JsonObject = field(repr=False)
+
+
+# Frames with raw control characters do come; all but tab and line feed are dropped (wecom 2.3).
+_CONTROL_BYTES = bytes({*range(0x20)} - {0x09, 0x0A})
 
 
 def read_frame(data: bytes) -> Answer | Callback:
@@ -95,6 +91,13 @@ def read_frame(data: bytes) -> Answer | Callback:
     )
 
 
+# WeCom's words about an error are cut here.
+MAX_ERROR_CHARACTERS = 200
+
+# Such a row of characters may be a secret: it is longer than any word, and a secret of a bot has 43.
+_SECRET_LIKE = re.compile(r"[0-9A-Za-z_+/=-]{32,}")
+
+
 def _printable_error(text: str) -> str:
     """Shortens WeCom's words to one line without anything that may be a secret."""
     safe = _SECRET_LIKE.sub("…", text[:MAX_ERROR_CHARACTERS])
@@ -107,7 +110,7 @@ def request_frame(command: FrameCommand, request_id: str, body: Mapping[str, Jso
     if body is not None:
         frame["body"] = dict(body)
     text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
-    text.encode()
+    text.encode()  # raises before anything is sent
     return text
 
 

@@ -19,32 +19,17 @@ import re
 
 from wx2mqtt.names import utf8_size
 
+# The largest text that WeCom takes, in bytes of its markdown.
 MAX_TEXT_BYTES = 20_480
-
-_HARD_BREAK = "  \n"
-_FIXED_BLANK = "\u00a0"
-_TAB_BLANKS = 4
-_BLANKS = " \t"
-
-_LINE_BREAK = re.compile(r"\r\n?")
-_SINGLE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")
-_SEVERAL_EMPTY_LINES = re.compile(r"\n{3,}")
 
 # Signs that mean something wherever they are; the backslash must be escaped first.
 _SIGNS = r"\`*_[]<|~"
-_ENTITY_START = re.compile(r"&(?=#?[0-9A-Za-z]{1,32};)")
 
-# A word with an address stays a link: between letters and digits `_` means nothing, and has no backslash.
-_SCHEME_END = "://"
-_WORD = re.compile(r"[^ \t\n]+")
-_ESCAPED_UNDERLINE = "\\_"
-_ESCAPED_UNDERLINE_WITHIN = re.compile(r"(?<=[0-9A-Za-z])\\_(?=[0-9A-Za-z])")
+# Markdown for a line break within a paragraph.
+_HARD_BREAK = "  \n"
 
-# Signs that mean something at the begin of a line: heading, quote, list, rule; and a number before a list.
-_LINE_SIGNS = "#>+=-"
-_LINE_START = re.compile(rf"^(?:[0-9]{{1,9}}(?=[.)](?:[ \t]|$))|(?=[{_LINE_SIGNS}]))", re.MULTILINE)
-_INDENTED_START = re.compile(r"^([ \t]+)([0-9]{0,9})", re.MULTILINE)
-_AFTER_NUMBER = re.compile(r"[.)](?:[ \t]|$)", re.MULTILINE)
+# A blank that does not break: markdown keeps it at the begin of a line.
+_FIXED_BLANK = "\u00a0"
 
 
 def escaped(text: str) -> str:
@@ -67,6 +52,21 @@ def escaped(text: str) -> str:
     return _SEVERAL_EMPTY_LINES.sub(_separator, lines)
 
 
+# The `&` of `&amp;` or `&#39;`, which markdown would show as the character
+_ENTITY_START = re.compile(r"&(?=#?[0-9A-Za-z]{1,32};)")
+
+# The begin of a line that would be a heading, quote, list or rule: the place before `#`, or the `1` of `1. `
+_LINE_SIGNS = "#>+=-"
+_LINE_START = re.compile(rf"^(?:[0-9]{{1,9}}(?=[.)](?:[ \t]|$))|(?=[{_LINE_SIGNS}]))", re.MULTILINE)
+
+# The blanks at the begin of a line, and the digits behind them: `   1` of `   1. first`
+_INDENTED_START = re.compile(r"^([ \t]+)([0-9]{0,9})", re.MULTILINE)
+
+# One line break between two lines with text; and three or more, which are several empty lines
+_SINGLE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")
+_SEVERAL_EMPTY_LINES = re.compile(r"\n{3,}")
+
+
 def size_in_bytes(text: str) -> int:
     """Returns the size of a text as WeCom counts it, after `escaped`; a character counts 1 at least."""
     return max(len(text), utf8_size(escaped(text)))
@@ -77,6 +77,10 @@ def markdown_size_in_bytes(text: str) -> int:
     return utf8_size(text)
 
 
+_LINE_BREAK = re.compile(r"\r\n?")
+_BLANKS = " \t"
+
+
 def _trimmed_lines(text: str) -> str:
     """Returns a text without what is not seen: blanks at the end of a line, empty lines around the text."""
     if "\r" in text:
@@ -84,6 +88,14 @@ def _trimmed_lines(text: str) -> str:
     if " \n" in text or "\t\n" in text:
         text = "\n".join([line.rstrip(_BLANKS) for line in text.split("\n")])
     return text.rstrip(_BLANKS + "\n").lstrip("\n")
+
+
+# A word with an address, as `https://a.b/x\_y`, stays a link: between letters and digits `_` means nothing,
+# and has no backslash.
+_SCHEME_END = "://"
+_WORD = re.compile(r"[^ \t\n]+")
+_ESCAPED_UNDERLINE = "\\_"
+_ESCAPED_UNDERLINE_WITHIN = re.compile(r"(?<=[0-9A-Za-z])\\_(?=[0-9A-Za-z])")
 
 
 def _with_addresses_kept(text: str) -> str:
@@ -98,15 +110,28 @@ def _with_addresses_kept(text: str) -> str:
     return "".join((*result, text[done:]))
 
 
+# Behind the number of a list: `. ` or `)` at the end of the line
+_AFTER_NUMBER = re.compile(r"[.)](?:[ \t]|$)", re.MULTILINE)
+
+# How many blanks a tab is shown as.
+_TAB_BLANKS = 4
+
+
 def _escaped_indented_start(start: re.Match[str]) -> str:
     """Returns blanks that do not break, and the number of the line; a backslash where the sign behind it
     would mean something.
     """
     indent, number = start.groups()
     blanks = _FIXED_BLANK * len(indent.replace("\t", " " * _TAB_BLANKS))
-    text, end = start.string, start.end()
-    is_list = bool(_AFTER_NUMBER.match(text, end)) if number else text[end] in _LINE_SIGNS
-    return f"{blanks}{number}\\" if is_list else f"{blanks}{number}"
+    backslash = "\\" if _has_meaning(start.string, start.end(), number) else ""
+    return f"{blanks}{number}{backslash}"
+
+
+def _has_meaning(text: str, end: int, number: str) -> bool:
+    """Returns whether what stands at `end`, behind blanks and this number, makes a list or heading."""
+    if number:
+        return _AFTER_NUMBER.match(text, end) is not None
+    return text[end] in _LINE_SIGNS
 
 
 def _separator(breaks: re.Match[str]) -> str:

@@ -20,18 +20,19 @@ from wx2mqtt.names import clean_filename, cut_filename
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_base64, read_integer, read_text
 
+# The sizes in the encryption of a file.
 KEY_BYTES = 32
 IV_BYTES = 16
 BLOCK_BYTES = 16
 PADDED_TO_BYTES = 32
 
-# How long the address of a file is good, from the receipt of its message.
+# The address of a file is good for so long after its message was received.
 ADDRESS_SECONDS = 300
 
-# A longer address is ignored.
+# A longer address of a file is ignored.
 MAX_URL_CHARACTERS = 4096
 
-# Of an upload: what WeCom takes.
+# What WeCom takes of an upload.
 PIECE_BYTES = 512 * 1024
 MAX_PIECES = 100
 MIN_UPLOAD_BYTES = 5
@@ -47,7 +48,7 @@ class MediaLocation:
     """Where a file is."""
 
     url: str = field(repr=False)
-    #: None: the message has no key, so the file is not encrypted.
+    #: None where the message has no key: the file is not encrypted.
     key: bytes | None = field(default=None, repr=False)
     #: When the address ends, in milliseconds since 1970.
     until: int
@@ -94,26 +95,28 @@ class Decryptor:
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
 
         self._cipher: Any = Cipher(algorithms.AES(key), modes.CBC(key[:IV_BYTES])).decryptor()
-        self._held = b""
+        #: The last bytes that were decrypted, at most `PADDED_TO_BYTES`.
+        self._last_bytes = b""
+        #: How many bytes came.
         self._size = 0
 
     def update(self, chunk: bytes) -> bytes:
         """Decrypts the next bytes; returns all but the last 32."""
         self._size += len(chunk)
-        decrypted: bytes = self._held + self._cipher.update(chunk)
+        decrypted: bytes = self._last_bytes + self._cipher.update(chunk)
         end = max(0, len(decrypted) - PADDED_TO_BYTES)
-        self._held = decrypted[end:]
+        self._last_bytes = decrypted[end:]
         return decrypted[:end]
 
     def finish(self) -> bytes:
         """Returns the rest of the file without its padding. Raises `WrongKey`."""
         if not self._size or self._size % BLOCK_BYTES:
             raise WrongKey
-        padding = self._held[-1]
-        is_padded = 1 <= padding <= min(PADDED_TO_BYTES, len(self._held))
-        if not is_padded or self._held[-padding:] != bytes([padding]) * padding:
+        padding = self._last_bytes[-1]
+        is_padded = 1 <= padding <= min(PADDED_TO_BYTES, len(self._last_bytes))
+        if not is_padded or self._last_bytes[-padding:] != bytes([padding]) * padding:
             raise WrongKey
-        return self._held[:-padding]
+        return self._last_bytes[:-padding]
 
 
 def filename_of(content_disposition: str) -> str:

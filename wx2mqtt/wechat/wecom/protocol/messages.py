@@ -25,10 +25,10 @@ from wx2mqtt.wechat.wecom.protocol.media import media_ref
 # A message whose time (in seconds) is later counts as one without a time.
 MAX_TIME_SECONDS = 1 << 33
 
-# Of an id, which is stored and published.
+# A longer id of a message, person or group is refused: it would be stored and published.
 MAX_ID_CHARACTERS = 256
 
-# People send a few; more than these are not read.
+# More parts of a message are not read; people send a few.
 MAX_PARTS = 100
 
 # How much of a quoted text is published.

@@ -16,10 +16,13 @@ from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_object, read_text
 from wx2mqtt.wechat.wecom.protocol.session import BotCredentials
 
+# The value of `plat` for Linux.
 LINUX = 3
+
+# The pause between two queries of a code.
 POLL_SECONDS = 3.0
 
-# How long a code is asked for; WeCom does not say how long it is good, clients wait three to five minutes.
+# A code is queried for so long. WeCom does not say how long it is good; clients wait three to five minutes.
 CODE_SECONDS = 300.0
 
 MAX_URL_CHARACTERS = 2048
@@ -35,6 +38,7 @@ class ScanState(StrEnum):
     FAILED = auto()
 
 
+# The state by the `status` of an answer, in lower case.
 _STATES: dict[str, ScanState] = {
     "success": ScanState.CONFIRMED,
     "scaned": ScanState.SCANNED,

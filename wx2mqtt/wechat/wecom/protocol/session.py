@@ -20,10 +20,10 @@ from wx2mqtt.wechat.wecom.protocol.endpoints import MAX_UPLOADS, QR_HOST, SOCKET
 
 NAME = "wecom"
 
-# Chats that are remembered; the newest ones.
+# So many chats are remembered; further ones displace the oldest.
 MAX_CHATS = 2000
 
-# Uploads that are remembered; the newest ones: as many as the largest limit counts.
+# So many uploads are remembered, as the largest limit of WeCom counts; further ones displace the oldest.
 COUNTED_UPLOADS = max(count for count, _ in MAX_UPLOADS)
 
 
@@ -42,7 +42,7 @@ class End(StrEnum):
 
 @frozen
 class BotCredentials:
-    """What subscribes."""
+    """What a bot subscribes with."""
 
     bot_id: str
     secret: str = field(repr=False)
@@ -58,9 +58,9 @@ class SavedBot:
     """The saved state of one bot."""
 
     bot_id: str
-    #: Of a bot that a scan made; empty for a configured one.
+    #: The secret of a bot that a scan made; empty for a configured one.
     secret: str = field(default="", repr=False)
-    #: `BotCredentials.digest` of a configured bot.
+    #: `BotCredentials.digest` of a configured bot; empty for one that a scan made.
     digest: str = field(default="", repr=False)
     #: The configured endpoint for which it is; empty for WeCom itself.
     endpoint: str = ""
@@ -69,10 +69,9 @@ class SavedBot:
     reason: str = ""
     #: When the connection was last known to be alive, in milliseconds since 1970; 0 before the first one.
     alive: int = 0
-    #: Those in which somebody has written, the newest last.
+    #: The chats in which somebody has written, the newest last.
     chats: tuple[Handle, ...] = ()
-    #: When uploads began, of those that WeCom's limits may still count, the oldest first; in milliseconds
-    #: since 1970.
+    #: When each upload began that WeCom's limits may still count, in milliseconds since 1970; oldest first.
     uploads: tuple[int, ...] = ()
 
     @property
