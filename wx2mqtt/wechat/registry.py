@@ -32,9 +32,6 @@ from wx2mqtt.wechat.wecom.protocol import session as wecom_session
 # The group of entry points by which other packages bring backends.
 ENTRY_POINT_GROUP = "wx2mqtt.backends"
 
-_NAME_SIGNS = frozenset(f"{ascii_lowercase}{digits}_")
-_NAME_LENGTHS = range(1, 33)
-
 
 class SetupContacts(StrEnum):
     """The contacts for which `wx2mqtt setup` asks: those that the backend knows before anybody wrote."""
@@ -69,7 +66,7 @@ class BackendEntry:
     is_saved_login: Callable[[Mapping[str, object]], bool]
     #: The contacts for which `wx2mqtt setup` asks.
     setup_contacts: SetupContacts = SetupContacts.PEOPLE
-    #: Its line in `wx2mqtt setup`, in English and Chinese; setup offers only the backends of this program.
+    #: The line that offers it in `wx2mqtt setup`, in English and Chinese; empty for one of another package.
     setup_choice: tuple[str, str] = ("", "")
     #: What `accounts.<account>.options` may name, for a backend of another package.
     option_names: frozenset[str] = frozenset()
@@ -119,6 +116,10 @@ def backend_entry(name: str, *, key: str = "backend") -> BackendEntry:
         else:
             text = f"'{name}' is no backend of this program; it has {', '.join(why.names)}"
         raise SettingsError((Problem("the settings", 0, key, text),)) from None
+
+
+_NAME_SIGNS = frozenset(f"{ascii_lowercase}{digits}_")
+_NAME_LENGTHS = range(1, 33)
 
 
 def _is_name(text: str) -> bool:

@@ -17,10 +17,8 @@ from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, 
 from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, ILINK_HEADERS, UPLOAD, Endpoint
 from wx2mqtt.wechat.ilink.protocol.requests import Request
 
-# A difference below this is no change of a clock: answers take time, and their seconds are rounded down.
-CLOCK_TOLERANCE_MS = 2_000
-
-UNCOMPRESSED = {"Accept-Encoding": "identity"}  # encrypted bytes cannot be compressed
+# The header of uploads and downloads: encrypted bytes cannot be compressed.
+UNCOMPRESSED = {"Accept-Encoding": "identity"}
 
 
 class HttpStatusError(BadAnswer):
@@ -33,10 +31,12 @@ class HttpStatusError(BadAnswer):
 
 @frozen
 class Uploaded:
-    """The answer of the CDN to an upload: `param` names the file there, empty where it was refused."""
+    """The answer of the CDN to an upload."""
 
     status: int
+    #: Names the file at the CDN; empty where the upload was refused.
     param: str = field(repr=False)
+    #: The CDN's own words about a refusal.
     errmsg: str = ""
 
 
@@ -114,18 +114,25 @@ class ILinkHttp:
         return self._timeouts.get(endpoint.name, requested or endpoint.timeout)
 
 
+# A difference below this is no change of a clock: answers take time, and their seconds are rounded down.
+CLOCK_TOLERANCE_MS = 2_000
+
+
 class ServerClock:
     """WeChat's clock, in milliseconds since 1970. Before the first answer it is the local clock.
 
-    The reply window depends on WeChat's clock, and the local one may be wrong or jump.
-    An answer with the second D left WeChat between D and D + 1, after its request and before its receipt. So
+    The reply window depends on WeChat's clock, and the local one may be wrong or jump. An answer whose `Date`
+    is the second D left WeChat between D and D + 1, after its request and before its receipt. So
     it bounds how far WeChat's clock is ahead of the local one that never jumps, and each further answer
     narrows these bounds.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ahead: tuple[float, float] | None = None  # at least and at most, of `boot_time`, in ms
+        #: How far WeChat's clock is ahead of `Clock.boot_time`, at least and at most, in milliseconds. None
+        #: before the first answer.
+        self._ahead: tuple[float, float] | None = None
+        #: How far the local clock is ahead of WeChat's, in milliseconds, as `to_local` last used it.
         self._local_offset = 0
 
     def update(self, date: str, requested_at: float) -> None:
@@ -140,9 +147,10 @@ class ServerClock:
         least = (seconds - self._clock.boot_time()) * 1000
         most = (seconds + 1 - requested_at) * 1000
         if self._ahead is not None:
-            known_least, known_most = self._ahead
-            if max(least, known_least) <= min(most, known_most):
-                least, most = max(least, known_least), min(most, known_most)
+            narrowed = max(least, self._ahead[0]), min(most, self._ahead[1])
+            if narrowed[0] <= narrowed[1]:
+                self._ahead = narrowed
+                return
         self._ahead = least, most
 
     def now(self) -> int:

@@ -40,10 +40,10 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# Seconds after which a code counts as expired; usually the server reports this earlier (ilink 3.2.6).
+# After this time a code counts as expired; usually the server reports this earlier (ilink 3.2.6).
 QR_LIFETIME_SECONDS = 300.0
 
-# Seconds of failing polls until they are reported: the official client ignores them (ilink 3.2.3).
+# Polls that fail for so long are reported; the official client ignores them (ilink 3.2.3).
 OUTAGE_AFTER_SECONDS = 30.0
 
 # HTTP statuses that only mean that the poll took too long.
@@ -88,15 +88,23 @@ class NumberEntered(Exception):
 
 
 class VerificationCode:
-    """Passes the number that a person reads on the phone to the poll. Ignores it unless it is expected."""
+    """Passes the number that a person reads on the phone from the bridge to the poll.
+
+        UNWANTED → EXPECTED → ENTERED → SENT → UNWANTED, or EXPECTED again after a wrong number
+
+    The bridge calls `enter`. `QrPoll` makes all other changes of `state`, and waits within `unless_entered`,
+    so that an entered number is sent at once.
+    """
 
     def __init__(self) -> None:
         self.state = NumberState.UNWANTED
+        #: The number that was entered last.
         self.number = ""
+        #: Ends the work that `unless_entered` waits for; None while it waits for nothing.
         self._wait: asyncio.Timeout | None = None
 
     def enter(self, number: str) -> None:
-        """Stores the number that a person entered. Call it on the event loop."""
+        """Stores the number that a person entered, if it is expected. Call it on the event loop."""
         if self.state is not NumberState.EXPECTED or not number.strip():
             return
         self.number = number.strip()
@@ -123,8 +131,10 @@ class QrPoll:
         self._clock = client.clock
         self._handle = handle
         self._verification_code = verification_code
+        #: The base URL of the polls.
         self._base = client.hosts.login
         self._is_scanned = False
+        #: When the code counts as expired, on the monotonic clock.
         self._deadline = self._clock.monotonic() + QR_LIFETIME_SECONDS
 
     async def steps(self) -> AsyncGenerator[PollStep, None]:
@@ -172,6 +182,7 @@ class QrPoll:
         return responses.read_scan_answer(await self._client.call_json(request))
 
     async def _pause(self, seconds: float) -> None:
+        """Waits, but not while an entered number waits to be sent."""
         code = self._verification_code
         if code.state is not NumberState.ENTERED:
             with suppress(NumberEntered):
