@@ -77,7 +77,6 @@ class MediaLimits:
 class Capabilities:
     """What a backend can do, as data."""
 
-    #: The name of the backend.
     backend: str
     #: `Backend.list_contacts` knows people before they have written.
     has_contacts: bool
@@ -195,11 +194,9 @@ LoginStep = (
 
 @frozen
 class LoginAge:
-    """How old a login is. All times are in milliseconds since 1970."""
+    """When a login was made, and when codes for its renewal were offered unasked; in milliseconds."""
 
-    #: When the login was made.
     made: int
-    #: When codes for its renewal were offered that nobody had requested.
     offers: tuple[int, ...] = ()
 
 

@@ -245,13 +245,16 @@ class TypingIndicator:
         ticket = self._tickets.pop(user, None)
         with suppress(TimeoutError):
             async with asyncio.timeout(MAX_SEND_DELAY_SECONDS):
-                if ticket is None or now >= ticket.until or not self._client.is_current(ticket.bot_id):
+                if ticket is None or not self._is_valid(ticket, now):
                     ticket = await self._fetch_ticket(user, now + TICKET_SECONDS)
                 if ticket is not None and await self._send_status(user, ticket, TYPING_STARTED):
                     self._tickets[user] = ticket
                     return ticket
         self._not_before = now + FAILURE_PAUSE_SECONDS
         return None
+
+    def _is_valid(self, ticket: TypingTicket, now: float) -> bool:
+        return now < ticket.until and self._client.is_current(ticket.bot_id)
 
     async def _fetch_ticket(self, user: Handle, until: float) -> TypingTicket | None:
         client = self._client

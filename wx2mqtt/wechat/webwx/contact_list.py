@@ -120,8 +120,8 @@ class ContactList:
     ) -> list[Contact]:
         """Fetches groups with their members. One that WeChat does not answer stays as in `groups`."""
         fetched = {contact.handle: contact for contact in await self._fetch_batch(handles)}
-        found = [fetched.get(handle) or groups[handle] for handle in handles]
-        return [contact for contact in found if contact is not None]
+        contacts = [fetched.get(handle) or groups[handle] for handle in handles]
+        return [contact for contact in contacts if contact is not None]
 
     # On demand
 

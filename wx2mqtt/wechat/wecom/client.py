@@ -271,10 +271,11 @@ class WeComClient:
             answer = await connection.request(FrameCommand.SUBSCRIBE, requests.subscription(credentials))
             if answer.errcode:
                 raise await self._refused(answer)
-        except BaseException as why:
+        except (Unreachable, OutcomeUnknown) as why:
             await connection.close()
-            if isinstance(why, Unreachable | OutcomeUnknown):
-                raise self._broken(str(why)) from None
+            raise self._broken(str(why)) from None
+        except BaseException:
+            await connection.close()
             raise
         self._connection = connection  # before that nothing else may be sent over it
         self._refusals = 0
