@@ -32,11 +32,7 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
     The whole address contains more than the one made from a parameter, so it is tried first.
     """
     location = parse_locator(media.locator)
-    urls = []
-    if location is not None:
-        full_url = client.hosts.media_url(location.url) if location.url else None
-        made_url = requests.download_url(client.hosts.cdn, location.param) if location.param else None
-        urls = [url for url in dict.fromkeys((full_url, made_url)) if url is not None]
+    urls = [] if location is None else _urls(client, location)
     if location is None or not urls:
         raise Rejected(client.text("no_locator"), code="gone")
     for url in urls:
@@ -49,6 +45,13 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
                 async for chunk in chunks:
                     yield chunk
             return
+
+
+def _urls(client: ApiClient, location: MediaLocation) -> list[str]:
+    """Returns the addresses of a file to try, without one at a host that is not trusted."""
+    full_url = client.hosts.media_url(location.url) if location.url else None
+    made_url = requests.download_url(client.hosts.cdn, location.param) if location.param else None
+    return [url for url in dict.fromkeys((full_url, made_url)) if url is not None]
 
 
 def _check_status(client: ApiClient, response: StreamedResponse) -> None:

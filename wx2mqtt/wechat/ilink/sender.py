@@ -65,14 +65,20 @@ class Sender:
         self._require_own_login()
         await self._client.announce_after_end()
         if draft.kind is Kind.TEXT:
-            size = len(draft.text.encode("utf-8", "replace"))
-            if not draft.text:
-                raise Rejected(self._client.text("empty_text"), code="empty")
-            if size > CAPABILITIES.text_limit:
-                message = self._client.text("text_too_long", size=size, limit=CAPABILITIES.text_limit)
-                raise Rejected(message, code="too_long")
-            async with self._typing_indicator.typing(draft.chat):
-                return await self._send_item(_Outgoing(draft.chat, requests.text_item(draft.text), key))
+            return await self._send_text(draft, key)
+        return await self._send_file(draft, key)
+
+    async def _send_text(self, draft: Draft, key: SendKey) -> Receipt:
+        if not draft.text:
+            raise Rejected(self._client.text("empty_text"), code="empty")
+        size = len(draft.text.encode("utf-8", "replace"))
+        if size > CAPABILITIES.text_limit:
+            message = self._client.text("text_too_long", size=size, limit=CAPABILITIES.text_limit)
+            raise Rejected(message, code="too_long")
+        async with self._typing_indicator.typing(draft.chat):
+            return await self._send_item(_Outgoing(draft.chat, requests.text_item(draft.text), key))
+
+    async def _send_file(self, draft: Draft, key: SendKey) -> Receipt:
         require_attachment(draft, CAPABILITIES, self._client.text)
         async with self._typing_indicator.typing(draft.chat):
             item = await self._uploader.ensure_uploaded(draft)

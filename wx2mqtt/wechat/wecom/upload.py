@@ -183,6 +183,7 @@ class Uploader:
         """
         now = self._clock.boot_time()
         for count, seconds in MAX_UPLOADS:
+            # The limit is used up when the last `count` uploads all began within these seconds.
             if len(self._begun_at) >= count and now - self._begun_at[-count] < seconds:
                 raise Unreachable(self._client.text("too_many_uploads"))
         self._begun_at.append(now)

@@ -61,32 +61,32 @@ def read_messages(body: JsonObject, bot_name: str, language: Language, now: int)
     (milliseconds since 1970) becomes the time of a message without one. Raises `ValueError` for a message
     without an id, a sender or a chat.
     """
-    message_id, sender, chat, chat_kind = _read_origin(body)
-    seconds = read_number(body, "create_time")
-    time = seconds * 1000 if 0 < seconds < MAX_TIME_SECONDS else now
+    origin = _read_origin(body)
+    time = _read_time(body, now)
     context = _PartContext(received=now, language=language)
     contents = [_read_part(part, context) for part in _parts(body)]
-    if chat_kind is ChatKind.GROUP:
+    is_in_group = origin.chat_kind is ChatKind.GROUP
+    if is_in_group:
         contents = _without_address(contents, bot_name)
     quote = _read_quote(read_object(body, "quote"), context)
     if quote and contents[0].kind is Kind.TEXT:
         contents[0] = replace(contents[0], kind=Kind.QUOTE, detail=quote)
     messages = []
     for number, content in enumerate(contents, start=1):
-        part_id = message_id if number == 1 else f"{message_id}-{number}"
+        part_id = origin.id if number == 1 else f"{origin.id}-{number}"
         messages.append(
             Message(
                 key=part_id,
                 id=part_id,
-                chat=chat,
-                chat_kind=chat_kind,
-                sender=sender,
+                chat=origin.chat,
+                chat_kind=origin.chat_kind,
+                sender=origin.sender,
                 kind=content.kind,
                 text=content.text,
                 time=time,
                 detail=content.detail,
                 media=content.media,
-                mentioned=chat_kind is ChatKind.GROUP,
+                mentioned=is_in_group,  # WeCom sends a bot only what is addressed to it
             )
         )
     return tuple(messages)
@@ -97,35 +97,51 @@ def read_button_press(callback: Callback, connection_id: str, now: int) -> Butto
 
     `connection_id` names the connection that brought it: only there the card can be updated.
     """
-    press_id, sender, chat, _ = _read_origin(callback.body)
+    origin = _read_origin(callback.body)
     press = read_press(read_object(callback.body, "event"))
     if press is None:
         raise ValueError
-    seconds = read_number(callback.body, "create_time")
     return ButtonPress(
-        key=press_id,
-        chat=chat,
-        sender=sender,
+        key=origin.id,
+        chat=origin.chat,
+        sender=origin.sender,
         card_id=press.task_id,
         button=press.key,
-        time=seconds * 1000 if 0 < seconds < MAX_TIME_SECONDS else now,
+        time=_read_time(callback.body, now),
         private={"connection": connection_id, "request_id": callback.request_id},
     )
 
 
-def _read_origin(body: JsonObject) -> tuple[str, Handle, Handle, ChatKind]:
-    """Returns the id of a message, its sender, its chat and the kind of this. Raises `ValueError`."""
+@frozen(kw_only=False)
+class _Origin:
+    """Which message a callback is about, and who wrote it where."""
+
+    id: str
+    sender: Handle
+    #: The group, or in a chat of two the sender.
+    chat: Handle
+    chat_kind: ChatKind
+
+
+def _read_origin(body: JsonObject) -> _Origin:
+    """Raises `ValueError` without an id, a sender or a chat, or where one of these is too long."""
     message_id = read_text(body, "msgid").strip()
     user_id = read_text(read_object(body, "from"), "userid")
     if not message_id or len(message_id) > MAX_ID_CHARACTERS or not 0 < len(user_id) <= MAX_ID_CHARACTERS:
         raise ValueError
     sender = person_handle(user_id)
     if read_text(body, "chattype") != "group":
-        return message_id, sender, sender, ChatKind.FRIEND
+        return _Origin(message_id, sender, sender, ChatKind.FRIEND)
     chat_id = read_text(body, "chatid")
     if not 0 < len(chat_id) <= MAX_ID_CHARACTERS:
         raise ValueError
-    return message_id, sender, group_handle(chat_id), ChatKind.GROUP
+    return _Origin(message_id, sender, group_handle(chat_id), ChatKind.GROUP)
+
+
+def _read_time(body: JsonObject, now: int) -> int:
+    """Returns when a callback was made, in milliseconds since 1970; `now` where it does not say it."""
+    seconds = read_number(body, "create_time")
+    return seconds * 1000 if 0 < seconds < MAX_TIME_SECONDS else now
 
 
 def _parts(body: JsonObject) -> list[JsonObject]:
