@@ -62,7 +62,8 @@ class ApiClient:
         self._current_id: str | None = None
         #: When WeChat last said that a login has ended, or was last asked about it; on the monotonic clock.
         self.logged_out_at = float("-inf")
-        #: True from an answer to a poll that the login has ended until the next announcement.
+        #: A poll was answered that the login has ended. Before the next message is sent this client is announced
+        #: once more, which resets this (`announce_after_end`).
         self.polls_refused = False
         #: `_bots` has changed since it was saved.
         self._unsaved = False

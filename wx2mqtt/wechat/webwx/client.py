@@ -147,10 +147,11 @@ class ApiClient:
         raise RetError(f"{sentence}: {text}" if text else sentence, ret)
 
     def observe_ret(self, ret: int, endpoint: Endpoint, *, stale: bool) -> None:
-        """Takes note of the `Ret` of an answer: after 0 the pause for the next "too often" is short again.
+        """Records the `Ret` of an answer: after 0 the pause for the next "too often" is short again.
 
-        Raises `BadAnswer` when a "session over" may only mean that the call used old keys. A sync renews skey
-        and tickets (webwx 2.4.2.6), and a call that was made with the previous ones may be refused.
+        Every answer with a `Ret` passes here before `error_for`. `stale` says that the keys of the login were
+        renewed after the call was made: a sync renews skey and tickets (webwx 2.4.2.6), and a call with the
+        previous ones may be refused. So a "session over" then raises `BadAnswer`, and does not end the login.
         """
         if ret == Ret.OK:
             del self._throttle_counts[endpoint.name]

@@ -104,6 +104,7 @@ class Receiver:
             self._has_told_gap = True
             return self._batch(cursor, _ReadCallbacks(items=[gap]))
         client.connection.confirm_stored()
+        # The event about a gap is stored now: the time from which the next gap counts must lie behind it.
         await client.record_alive(at_once=self._has_told_gap)
         self._has_told_gap = False
         return self._batch(cursor, await self._next_callbacks())

@@ -1,7 +1,7 @@
 """Who is known in this login: people, groups, and the names that each group shows for its members.
 
-`GroupMembers` names the sender of a message. `GroupChanges` makes events about who joined or left a group
-(webwx 2.11.9, 3.10.3).
+`GroupMembers` names the sender of a message. When a list of members differs from the one before, it keeps the
+difference as a `MemberChange`, until `GroupChanges` makes an event of it (webwx 2.11.9, 3.10.3).
 
 A handle has up to 66 characters and an account may have 150,000 group members. To save memory, names are
 looked up by the hash of the handle, and the names of a group are stored as one `bytes` object.
