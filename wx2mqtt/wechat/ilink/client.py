@@ -62,8 +62,8 @@ class ApiClient:
         self._current_id: str | None = None
         #: When WeChat last said that a login has ended, or was last asked about it; on the monotonic clock.
         self.logged_out_at = float("-inf")
-        #: A poll was answered that the login has ended. Before the next message is sent this client is announced
-        #: once more, which resets this (`announce_after_end`).
+        #: A poll was answered that the login has ended. The next message is sent after one more announcement
+        #: of this client, which resets this (`announce_after_end`).
         self.polls_refused = False
         #: `_bots` has changed since it was saved.
         self._unsaved = False
