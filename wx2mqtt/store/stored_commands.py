@@ -28,6 +28,10 @@ class StoredCommands(JournalPart):
         """Returns waiting commands in order, without those to the recipients `skip`."""
         return await self._read(_DUE, json_list(skip), limit)
 
+    async def list_expired(self, now: int, limit: int, skip_ids: Collection[int]) -> list[CommandRow]:
+        """Returns waiting commands whose ttl was over at `now`, in order, but not those with these ids."""
+        return await self._read(_EXPIRED, json_list(skip_ids), now, limit)
+
     async def list_urgent(self) -> list[CommandRow]:
         """Returns waiting commands that may go out by the fallback service."""
         return await self._read(_URGENT)
@@ -142,6 +146,13 @@ _DUE = Statement(
     ORDER BY id LIMIT ?3
     """,
 )
+
+_EXPIRED = Statement("""
+    SELECT * FROM command
+    WHERE account = ?1 AND status IS NULL AND expires <= ?3
+        AND id NOT IN (SELECT CAST(value AS INTEGER) FROM json_each(?2))
+    ORDER BY id LIMIT ?4
+""")
 
 # Waiting commands that may go out by the fallback service.
 _URGENT = Statement(

@@ -236,6 +236,26 @@ async def test_what_is_due_comes_in_order_without_the_recipients_to_skip(journal
     assert await due_without("1") == "abcdf"
 
 
+async def test_what_has_expired_is_listed_without_what_is_in_memory_or_finished(journal: Journal) -> None:
+    rows = await _accept(
+        journal,
+        command("a", expires=10),
+        command("b", expires=11),
+        command("c", expires=5),
+        command("d", expires=5),
+        command("e", expires=5),
+    )
+    await journal.commands.finish(rows[3].id, result("d"), [])
+
+    async def expired(limit: int, *skip_ids: int) -> str:
+        listed = await journal.commands.list_expired(10, limit, skip_ids)
+        return "".join(row.command_id for row in listed)
+
+    assert await expired(9) == "ace"
+    assert await expired(2) == "ac"
+    assert await expired(9, rows[0].id, rows[4].id) == "c"
+
+
 async def test_an_attempt_is_marked_and_its_end_too(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
     await journal.commands.begin_attempt(row.id)

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -44,7 +45,7 @@ from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.commands.window_wait import AttemptPlan, CombinedMessages, WindowWait, with_texts_of
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
-from wx2mqtt.clock import boot_time
+from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,
@@ -119,16 +120,22 @@ class CommandSender:
             await retry_until_stored(self._recover)
             async with asyncio.TaskGroup() as tasks:
                 while True:
-                    if self.waiting.can_load:
-                        await retry_until_stored(lambda: self.waiting.load(self._journal.commands.list_due))
-                        self.fallback.update_queues()
+                    await retry_until_stored(self._load)
                     for queue in self.waiting.take_new_queues():
                         tasks.create_task(self._run_queue(queue, tasks))
-                    await self._queues_changed.wait()
+                    await wait_at_most(self._queues_changed, self.waiting.seconds_until_expiry_check())
                     self._queues_changed.clear()
         finally:
             self.fallback.close()
             self.outcomes.close()
+
+    async def _load(self) -> None:
+        """Loads the next commands from the journal, and those that have expired. Raises `StoreError`."""
+        if self.waiting.can_load:
+            await self.waiting.load(self._journal.commands.list_due)
+        if self.waiting.seconds_until_expiry_check() == 0:
+            await self.waiting.load_expired(partial(self._journal.commands.list_expired, now_ms()))
+        self.fallback.update_queues()
 
     async def _recover(self) -> None:
         """Makes attempts that the last run of the process left open uncertain, and expects their echoes."""

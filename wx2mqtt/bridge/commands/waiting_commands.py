@@ -15,6 +15,7 @@ from enum import Enum, auto
 
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver, needs_fetch
+from wx2mqtt.clock import loop_time
 from wx2mqtt.model import PersonId, is_own_text
 from wx2mqtt.store.command_records import CommandRow, Recipient
 
@@ -31,15 +32,21 @@ READ_BATCH_ROWS = 200
 # Rows that are read at a time with `by_priority`: all must be known to find the most important one.
 MAX_SCANNED_ROWS = 10_000
 
+# How often expired commands are looked for in the journal while some may be there and not in memory.
+EXPIRY_CHECK_SECONDS = 5.0
+
 # `JournaledCommands.list_due`.
 LoadDueCommands = Callable[[int, Collection[Recipient]], Awaitable[list[CommandRow]]]
+
+# `JournaledCommands.list_expired`, with the time.
+LoadExpiredCommands = Callable[[int, Collection[int]], Awaitable[list[CommandRow]]]
 
 
 class LoadState(Enum):
     """What is known of the commands in the journal whose chat has no queue."""
 
     INCOMPLETE = auto()  # there may be some
-    LOADING = auto()  # the journal is being read, and no command was left in it since
+    LOADING = auto()  # the journal is being read, and no queue with a backlog was removed since
     COMPLETE = auto()  # there are none
 
 
@@ -53,6 +60,10 @@ class WaitingCommands:
         self._new_queues: list[ChatQueue] = []  # those that `take_new_queues` has not returned yet
         self._queues_by_row: dict[int, ChatQueue] = {}  # by row id
         self._load_state = LoadState.INCOMPLETE
+        # While the journal is read: the commands that come for chats without a queue, each with whether its
+        # attempt has begun. The read may have been too early for them.
+        self._added_while_reading: list[tuple[CommandRow, bool]] | None = None
+        self._expiry_check_at = 0.0  # in seconds of the loop's clock
 
     # Queues
 
@@ -102,7 +113,8 @@ class WaitingCommands:
     def add(self, row: CommandRow, *, is_begun: bool = False) -> None:
         """Adds an accepted command; one that is in a queue already gets its new reply targets.
 
-        It makes a queue for its chat only while no command of a chat without one is in the journal.
+        It makes a queue for its chat only while no command of a chat without one is in the journal. Else it
+        follows when the commands before it are loaded.
         """
         known = self.find(row.id)
         if known is not None:
@@ -111,13 +123,10 @@ class WaitingCommands:
         key = self._resolver.chat_key(row)
         queue = self._find_queue(key)
         if queue is None and self._load_state is not LoadState.COMPLETE and not self.by_priority:
-            self._load_state = LoadState.INCOMPLETE  # it is loaded after the commands before it
+            if self._added_while_reading is not None:
+                self._added_while_reading.append((row, is_begun))
             return
-        if queue is None:
-            queue = self._add_queue(key)
-        is_added = self._append(queue, row)
-        if is_added and is_begun:
-            queue.begun_id = row.id
+        self._append(self._add_queue(key) if queue is None else queue, row, is_begun=is_begun)
 
     def find(self, row_id: int) -> CommandRow | None:
         """Returns the current row of a command; None where it is not in memory."""
@@ -172,6 +181,31 @@ class WaitingCommands:
         is_complete = has_all and self._load_state is LoadState.LOADING
         self._load_state = LoadState.COMPLETE if is_complete else LoadState.INCOMPLETE
 
+    def seconds_until_expiry_check(self) -> float | None:
+        """Returns when to call `load_expired`: in so many seconds, 0 now, None while all are in memory."""
+        is_complete = self._load_state is LoadState.COMPLETE
+        if self.by_priority or (is_complete and not any(queue.has_backlog for queue in self.queues())):
+            return None
+        return max(0.0, self._expiry_check_at - loop_time())
+
+    async def load_expired(self, load_expired: LoadExpiredCommands) -> None:
+        """Loads commands that have expired in the journal, whatever is before them. Raises `StoreError`.
+
+        So each gets its result in time, however long the commands before it wait. With `by_priority` all
+        commands are in memory, and it is not needed.
+        """
+        for row in await load_expired(READ_BATCH_ROWS, [*self._queues_by_row]):
+            key = self._resolver.chat_key(row)
+            queue = self._find_queue(key)
+            if queue is None and self._load_state is not LoadState.COMPLETE:
+                queue = self._add_queue(key)
+                queue.recipients.add(row.recipient)
+                queue.has_backlog = True
+            if queue is not None and queue.has_backlog and row.id not in self._queues_by_row:
+                queue.append(row)
+                self._queues_by_row[row.id] = queue
+        self._expiry_check_at = loop_time() + EXPIRY_CHECK_SECONDS
+
     async def _load_chats(self, load_due: LoadDueCommands) -> bool:
         """Reads the first commands of the chats without a queue, until each has one or memory is full.
 
@@ -180,16 +214,37 @@ class WaitingCommands:
         """
         while self.count < MAX_COMMANDS_IN_MEMORY:
             recipients = {recipient for queue in self.queues() for recipient in queue.recipients}
-            rows = await load_due(READ_BATCH_ROWS, recipients)
+            added = self._added_while_reading = []
+            try:
+                rows = await load_due(READ_BATCH_ROWS, recipients)
+            finally:
+                self._added_while_reading = None
             self._append_rows(rows)
             is_last = len(rows) < READ_BATCH_ROWS
-            if not is_last or self._load_state is not LoadState.LOADING:
+            if not is_last:
                 # The next read skips these chats, and the journal may have further commands of them.
                 for queue in filter(None, (self._queues_by_row.get(row.id) for row in rows)):
                     queue.has_backlog = True
+            self._append_added(added, is_last_read=is_last)
             if is_last:
                 return True
         return False
+
+    def _append_added(self, added: Iterable[tuple[CommandRow, bool]], *, is_last_read: bool) -> None:
+        """Adds the commands that came during a read to the queues of their chats, behind what was read.
+
+        Of a chat without a queue the journal may have earlier commands, except after the last read.
+        """
+        has_read_all = is_last_read and self._load_state is LoadState.LOADING
+        for row, is_begun in added:
+            if row.id in self._queues_by_row:
+                continue
+            key = self._resolver.chat_key(row)
+            queue = self._find_queue(key)
+            if queue is None and has_read_all:
+                queue = self._add_queue(key)
+            if queue is not None:
+                self._append(queue, row, is_begun=is_begun)
 
     def _append_rows(self, rows: Iterable[CommandRow]) -> None:
         for row in rows:
@@ -198,19 +253,17 @@ class WaitingCommands:
                 queue = self._find_queue(key)
                 self._append(self._add_queue(key) if queue is None else queue, row)
 
-    def _append(self, queue: ChatQueue, row: CommandRow) -> bool:
-        """Adds a command to a queue, and returns True.
-
-        Or leaves it in the journal, behind the others of its chat.
-        """
+    def _append(self, queue: ChatQueue, row: CommandRow, *, is_begun: bool = False) -> None:
+        """Adds a command to a queue, or leaves it in the journal, behind the others of its chat."""
         queue.recipients.add(row.recipient)
         is_full = queue.waiting_count - len(queue.unfetched) >= MAX_COMMANDS_PER_CHAT
         if not self.by_priority and (queue.has_backlog or (is_full and not needs_fetch(row))):
             queue.has_backlog = True
-            return False
+            return
         queue.append(row)
         self._queues_by_row[row.id] = queue
-        return True
+        if is_begun:
+            queue.begun_id = row.id
 
     def _find_queue(self, key: ChatKey) -> ChatQueue | None:
         """Returns the queue of a chat. Where no queue has its key, all queues get their current key first."""

@@ -13,7 +13,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.rows import row_of
 from tests.unit.bridge.sender_support import SenderHarness, sender_harness
-from wx2mqtt.bridge.commands import attempts, chat_queue
+from wx2mqtt.bridge.commands import attempts, chat_queue, waiting_commands
 from wx2mqtt.bridge.commands.next_step import expiry_grace_seconds
 from wx2mqtt.bridge.commands.sender import MAX_CONCURRENT_SENDS
 from wx2mqtt.clock import now_ms
@@ -133,6 +133,25 @@ async def test_a_chat_with_more_commands_than_fit_into_memory_does_not_hold_up_a
         other = here.command("mom", accepted=now(here))
         await here.accept(other)
         assert (await here.result(other.command_id)).status is Status.SENT
+
+
+@pytest.mark.parametrize("is_first_of_its_chat", [True, False])
+async def test_a_command_behind_more_than_fit_into_memory_expires_in_time(
+    here: SenderHarness, monkeypatch: pytest.MonkeyPatch, is_first_of_its_chat: bool
+):
+    monkeypatch.setattr(waiting_commands, "EXPIRY_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(waiting_commands, "MAX_COMMANDS_PER_CHAT", 3)
+    monkeypatch.setattr(waiting_commands, "MAX_COMMANDS_IN_MEMORY", 3)
+    many = [here.command("wife", accepted=now(here)) for _ in range(10)]
+    late = here.command("mom" if is_first_of_its_chat else "wife", accepted=now(here), ttl=0.2)
+    async with here.running(online=False):
+        await here.accept(*many, late)
+        result = await here.result(late.command_id)
+        assert (result.status, result.code) == (Status.EXPIRED, "logged_out")
+        assert len(await here.unsettled()) == 10
+        here.sender.set_online(online=True)
+        await here.sends(10)
+        assert [draft.text for draft in here.wire.drafts] == [new.command.text for new in many]
 
 
 async def test_after_a_start_a_stuck_chat_does_not_hold_up_another(here: SenderHarness):

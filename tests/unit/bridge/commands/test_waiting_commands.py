@@ -121,6 +121,10 @@ class SimulatedAccount:
             self._queues.remove_empty(queue)
         return True
 
+    def in_memory(self) -> list[str]:
+        """The texts of the commands in memory."""
+        return sorted(row.command.text for queue in self._queues.queues() for row in queue)
+
     async def send_all(self) -> None:
         """Loads and sends until nothing more happens."""
         sent_count = 1
@@ -165,6 +169,32 @@ def test_whatever_comes_when_each_chat_keeps_its_order_and_none_waits_for_anothe
         assert [row.id for row in account.sent if row.command.user == user] == (
             [] if user in stuck else accepted
         )
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, limit in SMALL_LIMITS.items():
+        monkeypatch.setattr(waiting_commands, name, limit)
+
+
+async def test_what_comes_while_the_journal_is_read_is_in_memory_with_the_others_of_its_chat():
+    account = SimulatedAccount()
+    account.accept("wife", 1)
+    await account.load(meanwhile=[("accept", "wife", 1), ("accept", "mom", 1)])
+    assert account.in_memory() == ["1", "2", "3"]
+
+
+@pytest.mark.usefixtures("small_limits")
+async def test_a_chat_keeps_its_order_when_a_queue_with_a_backlog_ends_while_the_journal_is_read():
+    account = SimulatedAccount()
+    account.accept("wife", 3)
+    account.accept("boss", 3)
+    await account.load()
+    await account.take_steps([("send", "wife"), ("send", "wife"), ("accept", "mom", 1)])
+    await account.load(meanwhile=[("send", "boss"), ("send", "boss"), ("accept", "mom", 1)])
+    account.accept("mom", 1)
+    await account.send_all()
+    assert [row.id for row in account.sent if row.command.user == "mom"] == [7, 8, 9]
 
 
 async def journal_after_sending(waiting_count: int, *, is_backlog: bool) -> SimulatedJournal:
