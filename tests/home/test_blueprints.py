@@ -272,7 +272,7 @@ async def test_when_it_is_dry_again_the_alarm_ends(environment: HomeAssistantEnv
     await environment.publish("house/water", "OFF")
     await environment.until("states('switch.house_siren') == 'off'")
     for who in ("wife", "family"):
-        await reached(environment, who, "It is dry again. 水已消失。", before)
+        await reached(environment, who, "It is dry again. 水已经干了。", before)
     await ended(environment, "water-alarm", 3)
 
 

@@ -252,7 +252,7 @@ async def test_what_its_tab_says_is_checked_and_an_unknown_second_person_is_name
         == "ROUNDS must be a number above 0"
     )
     await environment.load("alarm", SECOND="family", LANGUAGE="zh")
-    await environment.shown("check the settings", "没有人叫 family；桥接程序认识 me", since=since)
+    await environment.shown("check the settings", "没有 family 这个人；桥接程序里有 me", since=since)
 
 
 async def test_an_unknown_second_person_is_told_of_when_the_alarm_wants_them(
