@@ -146,7 +146,7 @@ class Life:
         """Little room: what was fetched first goes again."""
         while True:
             await self.upkeep.enforce_limit("home", KEPT)
-            await self.upkeep.remove_orphans(0.0)
+            await self.upkeep.delete_unused_files(0.0)
 
 
 def _command(number: int, blob: Blob | None) -> NewCommand:

@@ -100,7 +100,7 @@ async def _left(folder: Path, told: Told) -> tuple[Left, set[Path]]:
         files=files,
         blobs=blobs,
     )
-    await MediaRetention(database, blobs).remove_orphans(0.0)
+    await MediaRetention(database, blobs).delete_unused_files(0.0)
     await database.close()
     return left, _files(folder)
 

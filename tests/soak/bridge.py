@@ -23,7 +23,7 @@ def shorten_retention(kept_seconds: float, prune_seconds: float) -> None:
     retention.TRANSIENT_RETENTION_MS = kept_ms
     retention.REQUEST_RETENTION_MS = kept_ms
     media_retention.FINISHED_RETENTION_MS = kept_ms
-    media_retention.MediaRetention.remove_orphans.__defaults__ = (kept_seconds,)
+    media_retention.MediaRetention.delete_unused_files.__defaults__ = (kept_seconds,)
 
 
 if __name__ == "__main__":

@@ -60,10 +60,10 @@ from wx2mqtt.names import composed
 from wx2mqtt.settings.loader import UnreadableError, read_text
 from wx2mqtt.settings.yaml_tree import parse
 from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, read_archive
-from wx2mqtt.store.backup import _is_within_bounds
 from wx2mqtt.store.people_file import _read as read_people_file
 from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.store.saved_logins import SavedLoginFile
+from wx2mqtt.store.snapshots import _is_within_bounds
 from wx2mqtt.web.senders.interface import json_object
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
 from wx2mqtt.wechat.webwx.protocol.markup import parse_plain_xml

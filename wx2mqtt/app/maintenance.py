@@ -139,7 +139,7 @@ class StorageMaintenance:
             with _store_errors_logged():
                 await self._media.prune(journal.account, now, _ms(limits.media.keep))
         with _store_errors_logged():
-            await self._media.remove_orphans()
+            await self._media.delete_unused_files()
 
     async def _free_space(self) -> None:
         """Removes refused commands, the old ones first, then media, then history."""

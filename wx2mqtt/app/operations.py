@@ -330,7 +330,7 @@ class PurgeOperations:
             await self._stores.search_index.delete()
         if self._stores.people_file is not None:
             await self._stores.people_file.write()
-        await self._media.remove_orphans(0.0)
+        await self._media.delete_unused_files(0.0)
         await self._removal.delete_account(account)
         return {"account": account}
 

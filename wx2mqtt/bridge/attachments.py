@@ -96,7 +96,7 @@ class Attachments:
         if never_referenced:
             self._blobs.mark_referenced(blob)
         try:
-            await self._ctx.shared.media_retention.remove_unused(blob)
+            await self._ctx.shared.media_retention.delete_if_unused(blob)
         except StoreError as error:  # the retention deletes it later
             log.warning("file of a refused command stays for now", problem=str(error))
 

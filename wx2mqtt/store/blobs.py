@@ -1,15 +1,18 @@
 """The files of messages and commands, named by the SHA-256 of their content; each is complete or absent.
 
+    blob = await blobs.store(b"...", limit=1_000_000)  # media/9f/9f86d081….jpg
+    a row that refers to it is stored
+    blobs.mark_referenced(blob)
+
 A file is written under a temporary name, forced to the disk, renamed, and its folder is forced to the disk,
-before a caller gets it. Rows are unknown here: callers say which files no row refers to.
+before a caller gets it. Rows are unknown here: callers say which files no row refers to, and `remove` spares
+a file whose row is still about to be stored.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterable, Callable, Iterable
@@ -18,18 +21,22 @@ from pathlib import Path
 
 import structlog
 
-from wx2mqtt.errors import StoreError, Wx2MqttError
+from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.model import Blob
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_error, file_errors, make_folder, sync_folder
+from wx2mqtt.store.partial_file import PARTIAL_FILE_PREFIX, PartialFile
 
 log = structlog.get_logger(__name__)
 
-MEDIA_FOLDER = "media"  # within the folder of the store
-PARTIAL_FILE_PREFIX = ".part-"
-WRITE_BUFFER_BYTES = 256 * 1024  # collected for one write in a thread
-CLAIM_SECONDS = 3600.0  # for which a new file is kept although no row refers to it
+# Within the folder of the store.
+MEDIA_FOLDER = "media"
+
+# Bytes that are collected for one write in a thread.
+WRITE_BUFFER_BYTES = 256 * 1024
+
+# A new file is kept for this time although no row refers to it yet.
+CLAIM_SECONDS = 3600.0
 
 
 class SizeLimitExceeded(Wx2MqttError):
@@ -46,7 +53,9 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._media = folder / MEDIA_FOLDER
+        #: Guards `_pending` and `size`; held while a file is renamed or deleted, too.
         self._lock = threading.Lock()
+        #: The SHA-256 of each file for which a caller has still to store a row.
         self._pending = PendingFiles(CLAIM_SECONDS)
         #: The sum of all files in bytes, with those that are being written.
         self.size = 0
@@ -63,9 +72,10 @@ class Blobs:
         """
         partial_file = PartialFile(self._media, self._add_size)
         try:
-            rest = (
-                chunks if isinstance(chunks, bytes) else await self._write_chunks(partial_file, chunks, limit)
-            )
+            if isinstance(chunks, bytes):
+                rest = chunks
+            else:
+                rest = await self._write_chunks(partial_file, chunks, limit)
             if partial_file.size + len(rest) > limit:
                 raise SizeLimitExceeded(limit)
             return await asyncio.to_thread(partial_file.finish, rest, self._move_into_place)
@@ -74,6 +84,7 @@ class Blobs:
             raise
 
     def path_of(self, blob: Blob) -> Path:
+        """Returns where the file is, or would be."""
         return self._folder / blob.path
 
     def exists(self, blob: Blob) -> bool:
@@ -185,12 +196,13 @@ class Blobs:
 class PendingFiles:
     """Counts for each file how many callers have still to store a row for it. Not thread-safe.
 
-    A file whose callers never do is released after `max_age` seconds.
+    A file whose callers never store one is released after `max_age` seconds.
     """
 
     def __init__(self, max_age: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_age = max_age
         self._clock = clock
+        #: By file: how many callers there are, and when the last one was added.
         self._counts: dict[str, tuple[int, float]] = {}
 
     def add(self, name: str) -> None:
@@ -207,94 +219,13 @@ class PendingFiles:
             self._counts.pop(name, None)
 
     def contains(self, name: str) -> bool:
+        """Returns whether a caller has still to store a row for the file."""
         if name not in self._counts:
             return False
         if self._clock() - self._counts[name][1] < self._max_age:
             return True
         del self._counts[name]
         return False
-
-
-class PartialFile:
-    """A file that is being written under a temporary name in `folder`, mode 0600; deleted unless finished.
-
-    Blocking: the methods run in threads. A cancelled wait leaves its thread running, so a lock keeps it from
-    writing to a closed file. `on_size_change` gets the number of bytes added to the disk, negative for
-    removed ones. `write` and `finish` raise `StoreFull` and `StoreError`.
-    """
-
-    def __init__(self, folder: Path, on_size_change: Callable[[int], None]) -> None:
-        self._folder = folder
-        self._on_size_change = on_size_change
-        self._lock = threading.Lock()
-        self._handle: int | None = None
-        self._path: Path | None = None
-        self._digest = hashlib.sha256()
-        self._head = b""
-        self._is_finished = False
-        self._is_discarded = False
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        """Appends bytes."""
-        with self._lock, file_errors(self._folder):
-            self._write(data)
-
-    def finish(self, data: bytes, move_into_place: Callable[[Path, Blob], None]) -> Blob:
-        """Appends the last bytes, forces the file to the disk, detects its type and has it renamed."""
-        with self._lock, file_errors(self._folder):
-            self._write(data)
-            assert self._handle is not None
-            assert self._path is not None
-            os.fsync(self._handle)
-            blob = self._blob()
-            move_into_place(self._path, blob)
-            self._is_finished = True
-            self._close()
-            return blob
-
-    def discard(self) -> None:
-        """Deletes the file unless it was finished. If that fails, the next `Blobs.open` deletes it."""
-        with self._lock, suppress(OSError):
-            self._is_discarded = True
-            self._close()
-
-    def _close(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            os.close(handle)
-        path, self._path = self._path, None
-        if path is not None and not self._is_finished:
-            path.unlink(missing_ok=True)
-            self._on_size_change(-self.size)
-
-    def _write(self, data: bytes) -> None:
-        if self._is_discarded:
-            raise StoreError("nobody waits for this file any more")
-        if self._handle is None:
-            self._folder.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
-            self._handle, name = tempfile.mkstemp(prefix=PARTIAL_FILE_PREFIX, dir=self._folder)
-            self._path = Path(name)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._handle, rest) :]
-        self._digest.update(data)
-        self._head += data[: SNIFFED_BYTES - len(self._head)]
-        self.size += len(data)
-        self._on_size_change(len(data))
-
-    def _blob(self) -> Blob:
-        sha256 = self._digest.hexdigest()
-        file_type = file_type_of(self._head, self.size)
-        width, height = image_size(self._head, file_type.mime) or (None, None)
-        return Blob(
-            sha256=sha256,
-            size=self.size,
-            mime=file_type.mime,
-            path=f"{self._folder.name}/{sha256[:2]}/{sha256}{file_type.extension}",
-            width=width,
-            height=height,
-        )
 
 
 def sha256_of(path: Path) -> str:

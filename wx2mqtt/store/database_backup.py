@@ -21,10 +21,8 @@ from wx2mqtt.store.backup import (
     SET_LAST_BACKUP,
     BackupSummary,
     RestoreSummary,
-    StoreSnapshot,
     archive_header,
     read_restored,
-    take_snapshot,
 )
 from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.database import Connection, Database, Job, NamedRow
@@ -35,6 +33,7 @@ from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER, discard_replace
 from wx2mqtt.store.postgresql import PostgresqlDatabase
 from wx2mqtt.store.restored import NO_CONFIGURATION, RestoreRules
 from wx2mqtt.store.saved_logins import SavedLoginFolder
+from wx2mqtt.store.snapshots import StoreSnapshot, take_snapshot
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.store.statements import insert_rows
 

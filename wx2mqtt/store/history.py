@@ -1,9 +1,14 @@
 """Queries of stored messages: a page by seq, chat, kind and text, and the content of one message.
 
-Messages are searched from `since` on towards newer ones, or from `before` (or the newest) towards older ones.
-An index finds them by seq and chat, another one (`SearchIndex`) the older ones by text. For a kind, and for a
-text among the newest messages, every message in the range is read, in batches of `SCAN_BATCH_ROWS`, until the
-page is full.
+    await history.find(HistoryQuery(users=("wife",), text="door", limit=20))  # the newest 20, in order
+
+Messages are searched from `since` on towards newer ones, or from `before` (or the newest) towards older ones:
+
+    by seq and chat   the database has an index
+    by text           `SearchIndex` finds the older messages; the newest ones are read and compared
+    by kind           every message in the range is read and compared
+
+What is read and compared is read in batches of `SCAN_BATCH_ROWS` until the page is full.
 
 Callers know a message by its seq, which counts in its account. The search index knows it by the id of its
 publication, which counts in the whole store. Within an account both have the same order.
@@ -24,10 +29,10 @@ from wx2mqtt.store.records import HistoryQuery, HistoryRow
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.statements import Statement
 
-# Messages that one read searches for a kind or a text, so that other reads can run in between.
+# Messages that one read compares with a kind or a text; other reads run in between.
 SCAN_BATCH_ROWS = 2000
 
-# Messages that the search index proposes at a time, for each one that is asked for. Most contain the text.
+# The search index proposes so many messages for each one that is asked for. Most of them contain the text.
 CANDIDATES_PER_MATCH = 2
 
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # as `lower` of SQLite does it
@@ -48,7 +53,9 @@ class MessageHistory(JournalPart):
             if len(matches) > query.limit:  # one more than asked for: there are more
                 break
         page = matches[: query.limit]
-        return (page if _oldest_first(query) else page[::-1]), len(matches) > query.limit
+        if not _oldest_first(query):
+            page.reverse()
+        return page, len(matches) > query.limit
 
     async def quoted_message(self, message_id: str) -> QuotedMessage | None:
         """Returns the content of a message, received or sent; None if it is unknown or was pruned."""
@@ -58,23 +65,33 @@ class MessageHistory(JournalPart):
     async def private_event_fields(self, name: str, key: str) -> dict[str, str] | None:
         """Returns what the backend needs to act on the event `name` with this key; None if there is none."""
         rows = await self._fetch(_PRIVATE_EVENT_FIELDS, storable_text(key), name)
-        return dict(json.loads(rows[0][0] or "{}")) if rows else None
+        if not rows:
+            return None
+        ((fields,),) = rows
+        return dict(json.loads(fields)) if fields else {}
 
     async def message_author(self, key: str) -> str:
         """Returns the sender's topic name at the time of the message; empty if the sender had none."""
         rows = await self._fetch(_MESSAGE_PAYLOAD, storable_text(key))
-        sender = json.loads(rows[0][0]).get("sender", {}) if rows else {}
+        if not rows:
+            return ""
+        ((payload,),) = rows
+        sender = json.loads(payload).get("sender", {})
         return str(sender.get("user", ""))
 
-    # The search; methods that take a connection are read jobs
+    # The search. Methods that take a connection are read jobs.
 
     async def _matches(self, query: HistoryQuery) -> AsyncIterator[list[HistoryRow]]:
-        """Yields matches in the order of the search: older ones from the index, newer ones by comparing."""
+        """Yields matches in the order of the search.
+
+        Up to the newest message in the search index they come from there, behind it by comparing.
+        """
         first, last = await self._database.read(lambda db: self._seq_range(db, query))
         last_indexed = await self._last_indexed_seq(query)
-        older = self._ask_index(query, first, min(last, last_indexed))
-        newer = self._compare_all(query, max(first, last_indexed + 1), last)
-        for matches in (older, newer) if _oldest_first(query) else (newer, older):
+        indexed = self._ask_index(query, first, min(last, last_indexed))
+        not_indexed = self._compare_all(query, max(first, last_indexed + 1), last)
+        parts = (indexed, not_indexed) if _oldest_first(query) else (not_indexed, indexed)
+        for matches in parts:
             async for part in matches:
                 yield part
 
@@ -110,9 +127,11 @@ class MessageHistory(JournalPart):
             statement = _OLDEST if oldest_first else _NEWEST
             return [HistoryRow(*row) for row in connection.execute(statement, values)]
         statement = _OLDEST_IN_CHAT if oldest_first else _NEWEST_IN_CHAT
-        users = {storable_text(user) for user in query.users}
-        rows = (HistoryRow(*row) for user in users for row in connection.execute(statement, (*values, user)))
-        return sorted(rows, key=lambda row: row.seq, reverse=not oldest_first)[:limit]
+        rows: list[HistoryRow] = []
+        for user in {storable_text(user) for user in query.users}:
+            rows += (HistoryRow(*row) for row in connection.execute(statement, (*values, user)))
+        rows.sort(key=lambda row: row.seq, reverse=not oldest_first)
+        return rows[:limit]
 
     async def _ask_index(self, query: HistoryQuery, first: int, last: int) -> AsyncIterator[list[HistoryRow]]:
         """Yields the matches in a range whose messages are in the search index."""
@@ -136,7 +155,8 @@ class MessageHistory(JournalPart):
             )
             if len(candidates) < count:
                 return
-            ids = range(candidates[-1] + 1, ids.stop) if oldest_first else range(ids.start, candidates[-1])
+            last_id = candidates[-1]
+            ids = range(last_id + 1, ids.stop) if oldest_first else range(ids.start, last_id)
 
     def _id_range(self, first: int, last: int, connection: Connection) -> range:
         """Returns the range of ids in which the messages of this range of seq lie."""
@@ -153,6 +173,7 @@ class MessageHistory(JournalPart):
         return rows if _oldest_first(query) else rows[::-1]
 
     def _values(self, query: HistoryQuery, seq_range: tuple[int, int]) -> tuple[object, ...]:
+        """Returns what the statements that compare messages have as ?1 to ?5."""
         text = storable_text(query.text).translate(_ASCII_LOWER)
         return (self._account, *seq_range, storable_text(query.kind), text)
 
@@ -163,17 +184,10 @@ class MessageHistory(JournalPart):
 
 
 def _quoted_message(connection: Connection, values: tuple[str, str]) -> QuotedMessage | None:
+    """Returns the message of an account with a WeChat id; `values` are both."""
     sent = connection.execute(_SENT_MESSAGE, values).fetchall()
     if sent:
-        commands = [json.loads(command_text) for _, command_text in sent]
-        command_ids = [command_id for command_id, _ in sent if not is_own_text(command_id)]
-        return QuotedMessage(
-            kind=Kind(commands[0]["kind"]),
-            text=combined_text(str(command.get("text") or command.get("name") or "") for command in commands),
-            chat=str(commands[0]["user"]),
-            from_self=True,
-            command_id=command_ids[0] if command_ids else "",
-        )
+        return _sent_message(sent)
     received = connection.execute(_RECEIVED_MESSAGE, values).fetchone()
     if received is None:
         return None
@@ -188,7 +202,22 @@ def _quoted_message(connection: Connection, values: tuple[str, str]) -> QuotedMe
     )
 
 
+def _sent_message(rows: Sequence[tuple[str, str]]) -> QuotedMessage:
+    """Returns the message that these commands have sent together; `rows` are the id and JSON of each."""
+    commands = [json.loads(command) for _, command in rows]
+    # The heading of a combined message is a text of the bridge's own, and nobody's command.
+    command_ids = [command_id for command_id, _ in rows if not is_own_text(command_id)]
+    return QuotedMessage(
+        kind=Kind(commands[0]["kind"]),
+        text=combined_text(str(command.get("text") or command.get("name") or "") for command in commands),
+        chat=str(commands[0]["user"]),
+        from_self=True,
+        command_id=command_ids[0] if command_ids else "",
+    )
+
+
 def _oldest_first(query: HistoryQuery) -> bool:
+    """Returns whether the search goes from old to new."""
     return query.since is not None
 
 
@@ -225,7 +254,8 @@ _SEQ_RANGE = Statement("""
         (SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1)
 """)
 
-# Messages with a seq from ?2 to ?3, the oldest first; an empty kind or text matches every message.
+# Messages with a seq from ?2 to ?3, of the kind ?4 and with the text ?5; an empty kind or text matches every
+# message.
 _OLDEST = Statement("""
     SELECT seq, message_id, payload FROM publication
     WHERE account = ?1 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
@@ -240,7 +270,7 @@ _NEWEST = Statement("""
     ORDER BY seq DESC LIMIT ?6
 """)
 
-# The same within the chat ?7.
+# As `_OLDEST` and `_NEWEST`, but only messages of the chat ?7.
 _OLDEST_IN_CHAT = Statement("""
     SELECT seq, message_id, payload FROM publication
     WHERE account = ?1 AND user = ?7 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
@@ -258,18 +288,18 @@ _NEWEST_IN_CHAT = Statement("""
 # The publications of the first message from seq ?2 on and of the last one up to ?3.
 _ID_RANGE = Statement("""
     SELECT
-        (SELECT id FROM publication WHERE account = ?1 AND seq IS NOT NULL
-            AND seq >= ?2 ORDER BY seq LIMIT 1),
-        (SELECT id FROM publication WHERE account = ?1 AND seq IS NOT NULL
-            AND seq <= ?3 ORDER BY seq DESC LIMIT 1)
+        (SELECT id FROM publication
+         WHERE account = ?1 AND seq IS NOT NULL AND seq >= ?2 ORDER BY seq LIMIT 1),
+        (SELECT id FROM publication
+         WHERE account = ?1 AND seq IS NOT NULL AND seq <= ?3 ORDER BY seq DESC LIMIT 1)
 """)
 
-# Messages among the publications ?6, in one of the chats ?7 or, if that is an empty list, in any. The +
-# keeps SQLite from reading all messages from seq ?2 to ?3.
+# Those of the publications ?6 that are matches, in one of the chats ?7 or, if that is an empty list, in any.
+# The + keeps SQLite from reading all messages from seq ?2 to ?3.
 _AMONG_CANDIDATES = Statement("""
     SELECT seq, message_id, payload FROM publication
-    WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?6)) AND +account = ?1 AND +seq BETWEEN ?2
-        AND ?3
+    WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?6))
+        AND +account = ?1 AND +seq BETWEEN ?2 AND ?3
         AND (?4 = '' OR kind = ?4) AND instr(lower(text), ?5) > 0
         AND (?7 = '[]' OR +user IN (SELECT value FROM json_each(?7)))
     ORDER BY +seq
@@ -280,12 +310,12 @@ _SEQ_AT = Statement("""
     SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL AND +id <= ?2 ORDER BY seq DESC LIMIT 1
 """)
 
-# The command that sent the message ?2, or sent it as a part of a long text; those of a bundle in the order
-# of its text.
+# The command that sent the message ?2, or sent it as a part of a long text. A combined message has several
+# commands, in the order of its text.
 _SENT_MESSAGE = Statement("""
     SELECT command_id, command FROM (
-        SELECT command_id, command FROM command WHERE account = ?1
-            AND message_id = ?2 ORDER BY bundle_position
+        SELECT command_id, command FROM command
+        WHERE account = ?1 AND message_id = ?2 ORDER BY bundle_position
     ) AS whole
     UNION ALL
     SELECT command_id, command FROM (

@@ -30,8 +30,11 @@ from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.store.traffic import TrafficCounts
 
+# The columns of `_STATS`, in their order.
 _STATS_COLUMNS = tuple(item.name for item in fields(JournalStats) if item.name != "trouble")
-_MAX_TIME_DIGITS = 14  # of milliseconds since 1970
+
+# The digits of a time in milliseconds since 1970, at most.
+_MAX_TIME_DIGITS = 14
 
 
 def _ignore_reference(_blob: Blob) -> None:
@@ -124,24 +127,29 @@ class Journal:
     def _set_base_topic(self, base: str, connection: Connection) -> None:
         (old_base,) = connection.execute(_READ_BASE_TOPIC, (self.account,)).fetchone()
         if old_base:
-            below = f"{old_base}/"
-            values = (base, len(old_base) + 1, self.account, len(below), below)
+            prefix = f"{old_base}/"
+            # SQL counts characters from 1: the slash is the first one that stays.
+            values = (base, len(prefix), self.account, len(prefix), prefix)
             connection.execute(_MOVE_WAITING_TOPICS, values)
         connection.execute(_SET_BASE_TOPIC, (base, self.account))
 
     def _stats(self, connection: Connection) -> JournalStats:
         row = connection.execute(_STATS, (self.account, self._rows.now() - DAY_MS)).fetchone()
         values = dict(zip(_STATS_COLUMNS, row, strict=True))
-        last_backup = values["last_backup"]
-        if last_backup is not None:  # a forged backup may have anything here
-            is_time = (
-                last_backup.isascii() and last_backup.isdecimal() and len(last_backup) <= _MAX_TIME_DIGITS
-            )
-            values["last_backup"] = int(last_backup) if is_time else None
+        values["last_backup"] = _read_time(values["last_backup"])
         return JournalStats(**values)
 
 
+def _read_time(text: str | None) -> int | None:
+    """Returns a stored time (ms); None where there is none, or a forged backup has anything else."""
+    if text is None or not (text.isascii() and text.isdecimal() and len(text) <= _MAX_TIME_DIGITS):
+        return None
+    return int(text)
+
+
 # Statements
+
+# The column `state` of `publication`: 0 waiting, 1 published, 2 rejected, 3 dropped, 4 held for its file.
 
 _SET_BROKER_SESSION = Statement("UPDATE account SET session = ?2 WHERE name = ?1")
 
@@ -164,7 +172,7 @@ _NEWEST_PAYLOAD = Statement("""
 
 _READ_BASE_TOPIC = Statement("SELECT base_topic FROM account WHERE name = ?")
 
-# Replaces the beginning of the topics of what waits, is set aside or is held.
+# Replaces the base topic in the topics of what waits, was rejected or is held.
 _MOVE_WAITING_TOPICS = Statement("""
     UPDATE publication SET topic = CAST(? AS TEXT) || substr(topic, CAST(? AS INTEGER))
     WHERE account = ? AND state IN (0, 2, 4) AND substr(topic, 1, CAST(? AS INTEGER)) = ?
@@ -172,9 +180,9 @@ _MOVE_WAITING_TOPICS = Statement("""
 
 _SET_BASE_TOPIC = Statement("UPDATE account SET base_topic = ? WHERE name = ?")
 
-# The columns are the fields of `JournalStats`, in their order. The commands that were not sent are counted
-# in the index `command_settled`. Those of the bridge itself and the fallbacks of other accounts' commands
-# do not count: they are counted in `command_known` and `command_fallback`. None of this reads a row.
+# The columns are the fields of `JournalStats`, in their order. `failed_today` is counted in three indexes,
+# so that no row is read: the commands that were not sent in `command_settled`, less those of the bridge
+# itself in `command_known`, less the fallbacks of other accounts' commands in `command_fallback`.
 _STATS = Statement("""
     SELECT
         (SELECT count(*) FROM publication WHERE account = ?1 AND state = 0),

@@ -1,6 +1,11 @@
 """The files of messages as rows: which are to be downloaded, their state, and which messages wait for them.
 
-Rows only: `blobs.py` keeps the files.
+    PENDING, due is a time   `next_download` returns it          ->  mark_ready, mark_unavailable, postpone
+    PENDING, due is None     nobody asked for it                 ->  request
+    READY                    the file is stored in `Blobs`       ->  mark_lost, if the file has vanished
+    FAILED, TOO_LARGE, GONE  there is no file; `reason` says why ->  request, of `FAILED` only
+
+A message that waits for its file is not published before `release_message`.
 """
 
 from __future__ import annotations
@@ -33,6 +38,7 @@ class MediaJobs(JournalPart):
         return await self._media_row(_NEXT_DUE)
 
     async def get(self, media_id: str) -> MediaRow | None:
+        """Returns a row by its id, the name in the URL; None if it is unknown or was deleted."""
         return await self._media_row(_MEDIA_BY_ID, storable_text(media_id))
 
     async def of_messages(self, message_ids: Sequence[str]) -> list[MediaRow]:
@@ -41,31 +47,34 @@ class MediaJobs(JournalPart):
         return await self._database.read(lambda db: _media_rows(db, _MEDIA_OF_MESSAGES, self._account, ids))
 
     async def newest_avatar(self, user: str) -> MediaRow | None:
+        """Returns the avatar of a person that was added last, in any state."""
         return await self._media_row(_NEWEST_AVATAR, storable_text(user))
 
     async def add(self, new: NewMedia, user: str) -> MediaRow:
         """Adds a download that belongs to no message."""
+        now = self._rows.now()
+        values = media_values(self._account, new, now, message_id="", user=storable_text(user), seq=None)
 
         def job(connection: Connection) -> MediaRow:
-            values = media_values(
-                self._account, new, self._rows.now(), message_id="", user=storable_text(user), seq=None
-            )
             connection.execute(ADD_MEDIA, values)
             return _media_rows(connection, _MEDIA_BY_ID, self._account, new.id)[0]
 
         return await self._database.write("media_keep", job)
 
     async def request(self, media_id: str, due: int) -> None:
-        """Schedules a download at `due` (ms) or earlier, also if it was given up."""
+        """Schedules a download at `due` (ms) or earlier, also one that was given up."""
         await self._execute("media_ask", _REQUEST_DOWNLOAD, storable_text(media_id), due)
 
     async def unschedule(self, requested: Collection[str]) -> None:
-        """Takes the time of the download from every pending row but these, and those with `due` 0."""
+        """Makes every pending row wait for a client, but the ids `requested` and the rows with `due` 0."""
         ids = json_list(map(storable_text, requested))
         await self._execute("media_unschedule", _UNSCHEDULE, ids)
 
     async def postpone(self, media_id: str, due: int | None, *, empty: int, why: str) -> None:
-        """Stores a failed attempt; the next one is at `due` (ms), None: when a client requests it."""
+        """Stores a failed attempt; the next one is at `due` (ms), or when a client requests it (None).
+
+        `empty` is how many attempts in a row brought no bytes.
+        """
         values = (storable_text(media_id), due, empty, storable_text(why))
         await self._execute("media_postpone", _POSTPONE, *values)
 
@@ -83,8 +92,7 @@ class MediaJobs(JournalPart):
         """
         ref_text = None if ref is None else _ref_to_text(ref)
         values = (self._rows.now(), blob.sha256, blob.size, blob_to_text(blob), ref_text)
-        statement = _MARK_READY
-        stored = await self._finish_media("media_ready", statement, media_id, values, publications)
+        stored = await self._finish_media("media_ready", _MARK_READY, media_id, values, publications)
         self._rows.on_referenced(blob)
         return stored
 
@@ -93,8 +101,7 @@ class MediaJobs(JournalPart):
     ) -> OutboxBatch:
         """Stores why there is no file and enqueues the publications, unless the row was given up before."""
         values = (str(state), storable_text(why))
-        statement = _MARK_UNAVAILABLE
-        return await self._finish_media("media_over", statement, media_id, values, publications)
+        return await self._finish_media("media_over", _MARK_UNAVAILABLE, media_id, values, publications)
 
     async def mark_lost(self, media_id: str, due: int) -> None:
         """Schedules a new download of a ready row whose file has vanished."""
@@ -105,9 +112,10 @@ class MediaJobs(JournalPart):
         return await self._fetch(_HELD_MESSAGES)
 
     async def release_message(self, message_key: str, patch: Mapping[str, Json]) -> int | None:
-        """Lets a held message be published; `patch` is merged into the payload's object named after its kind.
+        """Lets a message be published that waited for its file; returns its row id, None if it did not wait.
 
-        Returns its row id, None if it was not held.
+        `patch` is merged into the payload's object that is named after the kind of the message:
+        `{"mime": "image/png"}` into `image`.
         """
         key = storable_text(message_key)
 
@@ -116,11 +124,8 @@ class MediaJobs(JournalPart):
             if row is None:
                 return None
             row_id, kind, payload = row
-            if patch:
-                body: dict[str, Any] = json.loads(payload)
-                body[kind] = {**body.get(kind, {}), **patch}
-                payload = encode_payload(body)
-            connection.execute(_RELEASE_MESSAGE, (self._account, row_id, payload))
+            patched = _patched(payload, kind, patch) if patch else payload
+            connection.execute(_RELEASE_MESSAGE, (self._account, row_id, patched))
             return int(row_id)
 
         return await self._database.write("release", job)
@@ -137,12 +142,12 @@ class MediaJobs(JournalPart):
         values: tuple[object, ...],
         publications: Sequence[NewPublication],
     ) -> OutboxBatch:
+        """Runs a statement for a row; enqueues the publications if that changed the row."""
         arguments = (self._account, storable_text(media_id), *values)
 
         def job(connection: Connection) -> OutboxBatch:
-            if connection.execute(statement, arguments).rowcount:
-                return self._rows.enqueue(connection, publications)
-            return NO_PUBLICATIONS
+            is_changed = connection.execute(statement, arguments).rowcount > 0
+            return self._rows.enqueue(connection, publications) if is_changed else NO_PUBLICATIONS
 
         return await self._database.write(commit_point, job)
 
@@ -150,9 +155,15 @@ class MediaJobs(JournalPart):
 def media_values(
     account: str, new: NewMedia, now: int, *, message_id: str, user: str, seq: int | None
 ) -> tuple[object, ...]:
-    """Returns the columns of a new row, in the order of the statement `add`."""
+    """Returns the values of a new row for `ADD_MEDIA`."""
     head = (new.id, account, str(new.part), new.kind, message_id, seq, user)
     return (*head, _ref_to_text(new.ref), str(MediaState.PENDING), new.due, now)
+
+
+def _patched(payload: bytes, kind: str, patch: Mapping[str, Json]) -> bytes:
+    body: dict[str, Any] = json.loads(payload)
+    body[kind] = {**body.get(kind, {}), **patch}
+    return encode_payload(body)
 
 
 def _ref_to_text(ref: MediaRef) -> str:
@@ -183,6 +194,8 @@ def _media_rows(connection: Connection, statement: str, *arguments: object) -> l
 
 
 # Statements
+
+# The column `state` of `publication`: 0 waiting, 1 published, 2 rejected, 3 dropped, 4 held for its file.
 
 # The file to download next: the earliest first, a whole file before its thumbnail.
 _NEXT_DUE = Statement("""

@@ -2,13 +2,14 @@
 
     a file is older than `media.keep`  ->  its row gets the state `gone`  ->  the file is deleted
 
-Several rows may share a file, so only one that no row uses is deleted: `_delete_unused`. A row of `media`
-uses its file until its state is `gone`, one of `command` until the command has ended.
+Several rows may share a file, so only one that no row uses is deleted (`_delete_unused`). A row of `media`
+uses its file until its state is `gone`, a row of `command` until the command has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,14 +20,14 @@ from wx2mqtt.store.database import Connection, Database, json_list
 from wx2mqtt.store.retention import DAY_MS, clock_has_passed
 from wx2mqtt.store.statements import Statement, chunks
 
-# Of one commit. The removal of a large file takes a disk milliseconds.
+# In one commit. To delete a large file takes a disk milliseconds.
 PRUNE_BATCH_ROWS = 500
 PRUNE_BATCH_FILES = 20
 
-# The least age of a file that no row uses: its row may be stored after it.
-ORPHAN_AGE_SECONDS = 3600.0
+# A file is younger than this while its row may still be about to be stored.
+MIN_UNUSED_AGE_SECONDS = 3600.0
 
-# For so long the rows are kept that have no file and get none, and belong to no stored message.
+# Rows that have no file, get none and belong to no stored message are kept for this time.
 FINISHED_RETENTION_MS = DAY_MS
 
 REASON_AGED = "it was kept as long as media.keep says"
@@ -42,14 +43,14 @@ class _ReadyFile(NamedTuple):
 
 
 class MediaRetention:
-    """Removes rows and files of all accounts. What is removed is counted in bytes."""
+    """Gives up files of all accounts; each method returns the bytes that were deleted."""
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database = database
         self.blobs = blobs
 
     async def prune(self, account: str, now: int, keep_ms: int) -> int:
-        """Removes files that were downloaded longer ago than `keep_ms`; returns the bytes removed.
+        """Deletes files that were downloaded longer ago than `keep_ms`.
 
         Also deletes rows that are finished and belong to no stored message. Does nothing while the clock is
         behind the newest row.
@@ -63,7 +64,7 @@ class MediaRetention:
         return freed
 
     async def enforce_limit(self, account: str, max_bytes: int) -> int:
-        """Removes the oldest files of an account until at most `max_bytes` remain; returns bytes removed.
+        """Deletes the oldest files of an account until at most `max_bytes` remain.
 
         A file that a command has still to send stays.
         """
@@ -80,12 +81,11 @@ class MediaRetention:
         return freed
 
     async def free_space(self, wanted_bytes: int) -> int:
-        """Removes orphans, then the oldest files of all accounts, until `wanted_bytes` are free.
+        """Deletes unused files, then the oldest files of all accounts, until `wanted_bytes` are free.
 
-        Returns the bytes removed; fewer than wanted if there is nothing more to remove. A file that a command
-        has still to send stays.
+        Fewer are freed if there is nothing more to delete. A file that a command has still to send stays.
         """
-        freed = await self.remove_orphans(0.0)
+        freed = await self.delete_unused_files(0.0)
         while freed < wanted_bytes:
             files = _oldest_with(wanted_bytes - freed, await self._read_ready(_OLDEST_OF_STORE))
             if not files:
@@ -93,15 +93,15 @@ class MediaRetention:
             freed += await self._give_up(files, REASON_STORE_FULL)
         return freed
 
-    async def remove_orphans(self, min_age_seconds: float = ORPHAN_AGE_SECONDS) -> int:
-        """Removes files of at least this age that no row uses; returns the bytes removed."""
+    async def delete_unused_files(self, min_age_seconds: float = MIN_UNUSED_AGE_SECONDS) -> int:
+        """Deletes files of at least this age that no row uses."""
         freed = 0
         for paths in chunks(await self.blobs.older_than(min_age_seconds), PRUNE_BATCH_ROWS):
             freed += await self._delete_unused(paths)
         return freed
 
-    async def remove_unused(self, blob: Blob) -> None:
-        """Removes a file that is not wanted after all, unless a row uses it."""
+    async def delete_if_unused(self, blob: Blob) -> None:
+        """Deletes a file that is not wanted after all, unless a row uses it."""
         await self._delete_unused([self.blobs.path_of(blob)])
 
     async def _read_ready(self, statement: str, *arguments: object) -> list[_ReadyFile]:
@@ -109,7 +109,10 @@ class MediaRetention:
         return [_ReadyFile(media_id, _readable_blob(text)) for media_id, _, text in rows]
 
     async def _give_up(self, files: Sequence[_ReadyFile], why: str) -> int:
-        """Marks rows as gone, then removes their files; the orphan of an unreadable row is removed later."""
+        """Marks rows as gone, then deletes their files.
+
+        The file of an unreadable row is not known here; `delete_unused_files` finds it later.
+        """
         ids = json_list(file.id for file in files)
         await self._database.execute("media_prune", _MARK_GONE, (ids, why))
         paths = {self.blobs.path_of(file.blob) for file in files if file.blob}
@@ -118,27 +121,27 @@ class MediaRetention:
     async def _delete_unused(self, paths: Sequence[Path]) -> int:
         """Deletes those of these files that no row uses; returns their bytes.
 
-        1. Reads which are unused. That delays no commit.
-        2. Deletes them, some in each commit: `_delete_if_still_unused`.
+        1. A read, which delays no commit, finds the unused files.
+        2. Each write deletes some of them, after it has asked again: a row may use a file by now, and during
+           a write no other row can begin to.
         """
         freed = 0
-        unused = await self._database.read(lambda db: _unused(db, paths))
+        unused = await self._database.read(lambda db: _without_used(db, paths))
         for chunk in chunks(unused, PRUNE_BATCH_FILES):
-            freed += await self._delete_if_still_unused(chunk)
+            freed += await self._database.write("media_remove", partial(self._delete_in_write, chunk))
         return freed
 
-    async def _delete_if_still_unused(self, paths: Sequence[Path]) -> int:
-        """Asks again, since a row may use a file by now; during a write no other row can begin to."""
-
-        def delete(connection: Connection) -> int:
-            return self.blobs.remove(_unused(connection, paths), connection)
-
-        return await self._database.write("media_remove", delete)
+    def _delete_in_write(self, paths: Sequence[Path], connection: Connection) -> int:
+        return self.blobs.remove(_without_used(connection, paths), connection)
 
     async def _delete_finished(self, account: str, before_ms: int) -> None:
         """Deletes the rows that have no file and get none, and whose message is no more in the history."""
-        statement, after_id = _FINISHED_PAGE, ""
-        while page := await self._database.fetch(statement, (account, after_id, before_ms, PRUNE_BATCH_ROWS)):
+        after_id = ""
+        while True:
+            values = (account, after_id, before_ms, PRUNE_BATCH_ROWS)
+            page = await self._database.fetch(_FINISHED_PAGE, values)
+            if not page:
+                break
             after_id = page[-1][0]
             finished = json_list(media_id for media_id, is_finished in page if is_finished)
             await self._database.execute("media_prune", _DELETE_FINISHED, (finished,))
@@ -151,7 +154,7 @@ def _readable_blob(text: str | None) -> Blob | None:
         return None
 
 
-def _unused(connection: Connection, paths: Sequence[Path]) -> list[Path]:
+def _without_used(connection: Connection, paths: Sequence[Path]) -> list[Path]:
     """Returns those of these files that no row uses."""
     hashes = json_list(sha256_of(path) for path in paths)
     used = {sha256 for (sha256,) in connection.execute(_USED_HASHES, (hashes,))}
@@ -192,7 +195,7 @@ _OLDEST_OF_ACCOUNT = Statement("""
     ORDER BY fetched LIMIT ?2
 """)
 
-# The same for the whole store.
+# Files of the whole store, the oldest first, without those that a command has still to send.
 _OLDEST_OF_STORE = Statement("""
     SELECT id, sha256, blob FROM media
     WHERE state = 'ready'

@@ -1,7 +1,10 @@
 """Stores what WeChat delivers, together with the cursor that says how far it was received, in one commit.
 
-It returns the rows that may be published at once, so that the publisher need not read them again. A message
-may be held until its file is downloaded; it and the later rows of its topic are not among them.
+    [NewMessage("door open"), NewEvent("recall")], the cursor behind them
+        -> two rows of `publication`, the newest `seq` and the cursor of the account, in one commit
+
+The rows that may be published at once are returned, so that the publisher need not read them again. A message
+that is held until its file is downloaded is not among them, nor are the later rows of its topic.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ Row = NewMessage | NewEvent
 
 
 class ReceivedMessages(JournalPart):
+    """What WeChat has delivered to one account."""
+
     async def set_cursor(self, login_id: str, cursor: Cursor) -> None:
         """Stores a new login and its first cursor, as `record` does without items."""
         await self.record((), NO_CHANGES, cursor, login_id)
@@ -44,15 +49,15 @@ class ReceivedMessages(JournalPart):
     async def record(
         self, items: Sequence[Item], people: PeopleChanges, cursor: Cursor | None, login_id: str
     ) -> RecordResult:
-        """Stores messages, presses and events (items), people and cursor in one commit. In it
+        """Stores messages, presses and events (the items), people and cursor in one commit:
 
-        1. the changed people are stored,
-        2. items whose key is stored already are left out: WeChat delivers some twice,
-        3. questions are closed that messages or presses answer, and the event about each answer is added: to
-           the rows of the account whose command asks,
-        4. each message gets its `seq`, a number without gaps per account, and its payload is built,
-        5. a row is added for each item, for each file to download, and for each text beside a message,
-        6. the newest `seq` and the cursor are stored; without a cursor the stored one stays.
+        1. Store the changed people.
+        2. Leave out items whose key is stored already: WeChat delivers some twice.
+        3. Close the questions that messages or presses answer. Add the event about each answer to the rows of
+           the account whose command asks.
+        4. Give each message its `seq`, a number without gaps per account, and build its payload.
+        5. Add a row for each item, for each file to download, and for each text beside a message.
+        6. Store the newest `seq` and the cursor; without a cursor the stored one stays.
         """
         return await self._database.write("record", partial(self._record, items, people, cursor, login_id))
 
@@ -160,19 +165,7 @@ class ReceivedMessages(JournalPart):
             if row.state is PublicationState.HELD:
                 held_topics.add(row.topic)
             if row.topic not in held_topics:
-                ready.append(
-                    OutboxRow(
-                        id=row_id,
-                        topic=row.topic,
-                        payload=row.payload,
-                        category=row.category,
-                        created=row.created,
-                        content_type=row.content_type,
-                        correlation=None,
-                        expiry=None,
-                        user=row.user,
-                    )
-                )
+                ready.append(row.outbox_row(row_id))
         return self._rows.outbox_batch(ids, ready)
 
     def _insert_elsewhere(
@@ -199,7 +192,7 @@ class ReceivedMessages(JournalPart):
 
 
 class _PublicationRow(NamedTuple):
-    """A message or event as the values of the statement `add`, in the order of its columns.
+    """A message or event as the values of `_ADD_PUBLICATION`, in the order of its columns.
 
     Only a message has a `seq`. `kind` is the kind of the message or the name of the event.
     """
@@ -220,8 +213,23 @@ class _PublicationRow(NamedTuple):
     text: str | None = None
     private: str | None = None
 
+    def outbox_row(self, row_id: int) -> OutboxRow:
+        return OutboxRow(
+            id=row_id,
+            topic=self.topic,
+            payload=self.payload,
+            category=self.category,
+            created=self.created,
+            content_type=self.content_type,
+            correlation=None,
+            expiry=None,
+            user=self.user,
+        )
+
 
 # Statements
+
+# The column `state` of `publication`: 0 waiting, 1 published, 2 rejected, 3 dropped, 4 held for its file.
 
 _NEWEST_SEQ = Statement("SELECT seq FROM account WHERE name = ?")
 

@@ -34,7 +34,7 @@ class MediaState(StrEnum):
 
 
 class PublicationState(IntEnum):
-    """The column `state` of a publication; the statements in `sql/` hold these numbers."""
+    """The column `state` of a publication; the SQL statements hold these numbers."""
 
     WAITING = 0
     PUBLISHED = 1

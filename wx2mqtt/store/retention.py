@@ -1,8 +1,9 @@
-"""Deletes rows: finished rows by age and size, and everything of an account that is removed.
+"""Deletes finished rows by age and size.
 
-Each commit deletes one batch, as long as there are rows: so messages and commands are stored in between.
-Nothing that waits is pruned. The key of a deleted message is remembered for some days, since WeChat may
-deliver the message again.
+    a message was published and is older than `history.keep`  ->  its row is deleted, its key is remembered
+
+Nothing that waits is deleted. WeChat may deliver a message again: its key is remembered for some days. Each
+commit deletes one batch of rows, so that messages and commands are stored in between.
 """
 
 from __future__ import annotations
@@ -30,29 +31,11 @@ REQUEST_RETENTION_MS = DAY_MS
 REFUSED_RETENTION_MS = 600_000
 MIN_REFUSED_RETENTION_MS = 30_000
 
-# Of one commit.
+# The rows that one commit deletes.
 PRUNE_BATCH_ROWS = 500
 
 # Pages that `prune` leaves free for new rows.
 MIN_FREE_PAGES = 256
-
-
-class _MessageAge(NamedTuple):
-    """A row of the statement `oldest_messages`. Only a finished message may be deleted."""
-
-    seq: int
-    id: int
-    is_finished: bool
-    created: int
-
-
-def clock_has_passed(connection: Connection, now: int) -> bool:
-    """Returns whether `now` (ms) is after the newest row of the store: only then can ages be trusted.
-
-    With a clock that was set back every row looks young; with one that was wrong before, every row looks old.
-    """
-    (newest,) = connection.execute(_NEWEST_CREATED).fetchone()
-    return newest is None or now > newest
 
 
 class JournalRetention(JournalPart):
@@ -81,8 +64,8 @@ class JournalRetention(JournalPart):
     async def prune_refused(self, now: int, keep_ms: int = REFUSED_RETENTION_MS) -> int:
         """Deletes refused commands and published results before their time; returns how many commands.
 
-        Those of the last `keep_ms` stay. For a store that is nearly full: whoever may publish commands must
-        not crowd messages out. Does nothing while the clock is behind the newest row.
+        This is for a store that is nearly full: whoever may publish commands must not crowd messages out. The
+        commands of the last `keep_ms` stay. Does nothing while the clock is behind the newest row.
         """
         if not await self._database.read(lambda db: clock_has_passed(db, now)):
             return 0
@@ -102,9 +85,9 @@ class JournalRetention(JournalPart):
         return total
 
     async def _prune_messages(self, after_seq: int, before: int | None) -> tuple[int, int | None]:
-        """Deletes messages of the next batch, with `before` (ms) only older ones.
+        """Deletes the finished messages of the next batch; with `before` (ms) only older ones.
 
-        Returns how many it deleted, and the seq after which to go on, None at the end.
+        Returns how many it deleted, and the seq after which the next batch begins, None after the last one.
         """
 
         def job(connection: Connection) -> tuple[int, int | None]:
@@ -112,7 +95,8 @@ class JournalRetention(JournalPart):
             batch = [_MessageAge(*row) for row in connection.execute(_OLDEST_MESSAGES, arguments)]
             old = [row for row in batch if before is None or row.created < before]
             deleted = self._delete_rows(connection, [row.id for row in old if row.is_finished])
-            return deleted, batch[-1].seq if old and len(batch) == PRUNE_BATCH_ROWS else None
+            is_end = not old or len(batch) < PRUNE_BATCH_ROWS
+            return deleted, None if is_end else batch[-1].seq
 
         return await self._database.write("prune", job)
 
@@ -129,7 +113,7 @@ class JournalRetention(JournalPart):
     async def _delete_transient(self, before: int, before_with_fields: int) -> int:
         """Deletes results, responses and events from before a time (ms); returns how many.
 
-        Events with fields for a later request go by another time.
+        An event with fields for a later request (`accept_friend`, say) is kept until `before_with_fields`.
         """
         values = (self._account, before, before_with_fields, PRUNE_BATCH_ROWS)
 
@@ -151,7 +135,27 @@ class JournalRetention(JournalPart):
         return connection.execute(_DELETE_PUBLICATIONS, arguments).rowcount
 
 
+def clock_has_passed(connection: Connection, now: int) -> bool:
+    """Returns whether `now` (ms) is after the newest row of the store: only then can ages be trusted.
+
+    With a clock that was set back every row looks young; with one that was wrong before, every row looks old.
+    """
+    (newest,) = connection.execute(_NEWEST_CREATED).fetchone()
+    return newest is None or now > newest
+
+
+class _MessageAge(NamedTuple):
+    """A row of `_OLDEST_MESSAGES`. Only a finished message may be deleted."""
+
+    seq: int
+    id: int
+    is_finished: bool
+    created: int
+
+
 # Statements
+
+# The column `state` of `publication`: 0 waiting, 1 published, 2 rejected, 3 dropped, 4 held for its file.
 
 # When the newest row of any account was created: all accounts share one clock, and both tables grow at
 # their end.

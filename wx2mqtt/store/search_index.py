@@ -4,8 +4,11 @@ It holds the characters of each text and the pairs of neighbouring ones: words o
 characters, and SQLite's own index of substrings needs three. A search asks it for the messages that have all
 pairs, and compares these with the text itself: so the result is the same as without an index.
 
-It follows in the background, when enough messages are new; those are searched one by one until then. It can
-be deleted at any time. Where SQLite has no FTS5, every search reads all messages.
+    the message "开灯了"    is stored as   开 灯 了 开灯 灯了
+    a search for "灯了"    asks for       灯了
+
+New messages are added in the background when there are enough of them; until then they are searched one by
+one. The file can be deleted at any time. Where SQLite has no FTS5, every search reads all messages.
 """
 
 from __future__ import annotations
@@ -29,15 +32,17 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# New messages that are searched one by one, which takes some milliseconds, before the index follows.
+# The index is extended when so many publications are new. To search them one by one takes some milliseconds.
 MIN_NEW_ROWS = 2000
+
+# Messages that are added to the index in one transaction.
 ROWS_PER_STEP = 500
 
-# So many rows may be old although the others of their time were deleted: the newest message of an account
-# stays, and what waits for the broker.
+# So many of the oldest publications say nothing about how far the store was pruned: the newest message of
+# each account stays however old it is, and so does what waits for the broker.
 OLD_ROWS = 1000
 
-# Pairs of a text that is searched for: more of them choose hardly fewer messages.
+# A search asks for so many pairs of its text. With more of them hardly fewer messages would be found.
 MAX_SEARCHED_PAIRS = 16
 
 _PUNCTUATION = "\ue000"  # stands for all ASCII characters that are no letters or digits, which separate words
@@ -46,44 +51,59 @@ _FOLDED |= {ord(letter): letter.lower() for letter in ascii_uppercase}
 
 
 class SearchIndex:
-    """The index of all accounts. `indexed_id` is the newest publication in it; 0 while it cannot be used."""
+    """The index of all accounts."""
 
     def __init__(self, database: Database, path: Path) -> None:
         self._database = database
         self._path = path
+        #: The connection to the file of the index; None before the first `extend`, and after `delete`.
         self._connection: sqlite3.Connection | None = None
+        #: Held while a thread uses the connection.
         self._lock = asyncio.Lock()
+        #: An error of the file ended its use for this process.
         self._is_broken = False
+        #: The oldest publication in the index.
         self._first_id = 0
+        #: The newest publication in the index; 0 while the index cannot be used.
         self.indexed_id = 0
 
     async def extend(self) -> None:
-        """Adds the messages that are not in it yet, if there are enough of them. Raises `StoreError`."""
+        """Adds the messages that are not in the index yet, if there are enough of them. Raises `StoreError`.
+
+        The first call opens the file. An index that is mostly of deleted messages begins anew.
+        """
         if self._is_broken:
             return
-        ((oldest, newest),) = await self._database.fetch(_STORED_IDS, (OLD_ROWS,))
-        oldest, newest = oldest or newest or 0, newest or 0
-        if newest - self.indexed_id < MIN_NEW_ROWS:
+        ((oldest_id, newest_id),) = await self._database.fetch(_STORED_IDS, (OLD_ROWS,))
+        if newest_id is None or newest_id - self.indexed_id < MIN_NEW_ROWS:
             return
         if self._connection is None:
-            ids = await self._database.fetch(_READ_STREAM)
-            await self._run(partial(self._open_file, str(ids[0][0]) if ids else ""))
-        if oldest > (self._first_id + self.indexed_id) // 2:  # most of it is of messages that were deleted
+            stream = await self._stream()
+            await self._run(partial(self._open_file, stream))
+        middle_id = (self._first_id + self.indexed_id) // 2
+        if oldest_id is None or oldest_id > middle_id:  # None: nothing but the `OLD_ROWS` is stored
             await self._run(self._begin_anew)
         while rows := await self._database.fetch(_NEW_ROWS, (self.indexed_id, ROWS_PER_STEP)):
-            if not await self._run(partial(self._add, rows)):
+            was_added = await self._run(partial(self._add, rows))
+            if not was_added:
                 return
-        self.indexed_id = max(self.indexed_id, newest)  # the last ones have no text
+        self.indexed_id = max(self.indexed_id, newest_id)  # the last publications may have no text
+
+    async def _stream(self) -> str:
+        """Returns the id of the store; empty if it has none yet."""
+        rows = await self._database.fetch(_READ_STREAM)
+        return str(rows[0][0]) if rows else ""
 
     async def delete(self) -> None:
-        """Deletes it, since an account was removed; it is made again."""
+        """Deletes the index, since an account was removed; `extend` makes it again."""
         await self._run(self._delete)
 
     async def close(self) -> None:
         async with self._lock:
             if self._connection is not None:
                 await asyncio.to_thread(self._connection.close)
-            self._connection, self.indexed_id = None, 0
+            self._connection = None
+            self.indexed_id = 0
 
     async def candidates(
         self, text: str, ids: range, limit: int, *, newest_first: bool
@@ -112,12 +132,14 @@ class SearchIndex:
         """Adds rows; returns False if the index was deleted meanwhile."""
         if (connection := self._connection) is None:
             return False
+        first_id = self._first_id or rows[0][0]
+        last_id = rows[-1][0]
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(_ADD_TEXT, [(row_id, " ".join(pairs(text))) for row_id, text in rows])
-        first_id, indexed_id = self._first_id or rows[0][0], rows[-1][0]
-        connection.execute(_SET_INDEXED, (first_id, indexed_id))
+        connection.execute(_SET_INDEXED, (first_id, last_id))
         connection.execute("COMMIT")
-        self._first_id, self.indexed_id = first_id, indexed_id
+        self._first_id = first_id
+        self.indexed_id = last_id
         return True
 
     def _open_file(self, stream: str) -> None:
@@ -161,9 +183,10 @@ def pairs(text: str) -> set[str]:
 
 def _expression(text: str) -> str:
     """Returns the FTS5 expression for the messages that have all pairs of `text`."""
-    searched = sorted(pairs(text), key=len, reverse=True)  # a pair says more than its characters
-    pair_count = max(1, sum(len(token) == 2 for token in searched))
-    return " AND ".join(f'"{token}"' for token in searched[: min(pair_count, MAX_SEARCHED_PAIRS)])
+    tokens = pairs(text)
+    # A text of one character has no pair.
+    searched = [token for token in tokens if len(token) == 2] or list(tokens)
+    return " AND ".join(f'"{token}"' for token in searched[:MAX_SEARCHED_PAIRS])
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -179,7 +202,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 # Statements
 
-# In the database.
+# These three run in the database, the others in the file of the index.
+# The oldest publication after the first ?1 (null if there are no more), and the newest one.
 _STORED_IDS = Statement("""
     SELECT (SELECT id FROM publication ORDER BY id LIMIT 1 OFFSET ?1), (SELECT max(id) FROM publication)
 """)
@@ -209,7 +233,7 @@ _READ_STATE = Statement("SELECT stream, first_id, indexed_id FROM state")
 
 _ADD_STATE = Statement("INSERT INTO state (stream, first_id, indexed_id) VALUES (?, 0, 0)")
 
-# In the file of the index. The first character of a pair may be any but a space; the tokens are compared as
+# The first character of a pair may be any but a space; the tokens are compared as
 # they are.
 _CREATE_INDEX = Statement("""
     PRAGMA journal_mode = WAL;

@@ -18,9 +18,9 @@ from tests.unit.store.conftest import Clock, unprivileged
 from tests.unit.store.make import chmod
 from tests.unit.store.test_file_type import picture
 from wx2mqtt.errors import StoreError, StoreFull, Unreachable
-from wx2mqtt.store import blobs as blobs_module
 from wx2mqtt.store import blobs as module
 from wx2mqtt.store.blobs import Blobs, PendingFiles, SizeLimitExceeded
+from wx2mqtt.store.partial_file import PartialFile
 
 MUCH = 10**9
 
@@ -90,13 +90,13 @@ async def test_only_the_owner_may_read_them(blobs: Blobs, tmp_path: Path) -> Non
 
 async def test_many_pieces_take_few_trips_to_the_disk(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    write = blobs_module.PartialFile.write
+    write = PartialFile.write
 
-    def counted(part: blobs_module.PartialFile, data: bytes) -> None:
+    def counted(part: PartialFile, data: bytes) -> None:
         sizes.append(len(data))
         write(part, data)
 
-    monkeypatch.setattr(blobs_module.PartialFile, "write", counted)
+    monkeypatch.setattr(PartialFile, "write", counted)
     blob = await blobs.store(pieces(*[b"x" * 1000] * 1000), MUCH)
     assert blob.size == 1_000_000
     assert len(sizes) < 6
@@ -186,14 +186,14 @@ async def test_cancelled_while_a_thread_writes_leaves_no_half_file(
     """The thread goes on after its waiter is gone; what it writes must not outlive it, nor meet a closed file."""
     loop, reached = asyncio.get_running_loop(), asyncio.Event()
     go_on = threading.Event()
-    real = getattr(blobs_module.PartialFile, place)
+    real = getattr(PartialFile, place)
 
-    def slow(part: blobs_module.PartialFile, *arguments: object) -> object:
+    def slow(part: PartialFile, *arguments: object) -> object:
         loop.call_soon_threadsafe(reached.set)
         go_on.wait(MAX_WAIT_SECONDS)
         return real(part, *arguments)
 
-    monkeypatch.setattr(blobs_module.PartialFile, place, slow)
+    monkeypatch.setattr(PartialFile, place, slow)
     task = asyncio.create_task(blobs.store(b"hello", MUCH))
     await reached.wait()
     task.cancel()
@@ -327,7 +327,7 @@ async def test_many_at_once_do_not_disturb_one_another(blobs: Blobs, tmp_path: P
 
 async def test_a_thread_that_comes_too_late_writes_nothing(tmp_path: Path) -> None:
     """Its waiter was cancelled while it still waited for its turn."""
-    part = blobs_module.PartialFile(tmp_path, lambda _: None)
+    part = PartialFile(tmp_path, lambda _: None)
     part.write(b"hello")
     part.discard()
     part.discard()

@@ -216,10 +216,10 @@ async def test_the_retention_removes_what_no_row_needs(
 ) -> None:
     blob = await here.store(PNG, LIMIT)
     retention = MediaRetention(database, there)
-    assert await retention.remove_orphans() == 0
+    assert await retention.delete_unused_files() == 0
     await _age(database, 3601)
     await there.older_than(0)
     assert retention.blobs.size == len(PNG)
-    assert await retention.remove_orphans() == len(PNG)
+    assert await retention.delete_unused_files() == len(PNG)
     assert retention.blobs.size == 0
     assert not await there.fetch(blob)

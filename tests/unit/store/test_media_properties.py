@@ -178,7 +178,7 @@ class MediaMachine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        self.runner.run(self.retention.remove_orphans(0))
+        self.runner.run(self.retention.delete_unused_files(0))
         assert set(self._files()) == {self.blobs.path_of(blob) for blob in self._needed()}
 
     @rule()

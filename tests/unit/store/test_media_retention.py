@@ -139,11 +139,11 @@ async def test_a_file_that_a_command_has_still_to_send_stays(
     clock.now += 1
     assert await retention.prune("home", clock.now, 0) == 0
     assert await _states(journal, "a") == ["gone"]
-    assert await retention.remove_orphans(0) == 0
+    assert await retention.delete_unused_files(0) == 0
     assert blobs.exists(same)
     assert accepted.row is not None
     await journal.commands.finish(accepted.row.id, result("c"), [])
-    assert await retention.remove_orphans(0) == 4
+    assert await retention.delete_unused_files(0) == 4
 
 
 async def test_above_its_total_an_account_loses_what_it_fetched_first(
@@ -225,7 +225,7 @@ async def test_orphans_go_after_an_hour(
         blobs.mark_referenced(one)
     for one in (kept, old):
         os.utime(blobs.path_of(one), (1, 1))
-    assert await retention.remove_orphans() == 3
+    assert await retention.delete_unused_files() == 3
     assert _files(blobs, tmp_path) == {kept.path, young.path}
 
 
@@ -247,7 +247,7 @@ async def test_a_file_that_gets_a_row_while_it_is_swept_stays(
         return await write(name, job)
 
     monkeypatch.setattr(database, "write", late)
-    assert await retention.remove_orphans(0) == 0
+    assert await retention.delete_unused_files(0) == 0
     assert blobs.exists(await blobs.store(b"same", MUCH))
 
 
@@ -265,7 +265,7 @@ async def test_many_takers_and_a_busy_sweep_leave_every_row_its_file(
 
     async def sweeper() -> None:
         while True:
-            await retention.remove_orphans(0)
+            await retention.delete_unused_files(0)
             await asyncio.sleep(0)
 
     sweeping = asyncio.create_task(sweeper())
@@ -349,7 +349,7 @@ async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_age(
     clock.now += WEEK
     assert await retention.prune("home", clock.now, 0) == readable.size
     assert await _states(journal, *"abc") == ["gone"] * 3
-    assert await retention.remove_orphans(0) == sum(file.size for file in unreadable)
+    assert await retention.delete_unused_files(0) == sum(file.size for file in unreadable)
     assert blobs.size == 0
 
 
@@ -398,9 +398,9 @@ async def test_bytes_that_nobody_wants_after_all_go_at_once_unless_somebody_need
     needed = await fetch("a")
     for one in (needed, await blobs.store(b"unwanted", MUCH)):
         blobs.mark_referenced(one)
-        await retention.remove_unused(one)
+        await retention.delete_if_unused(one)
     assert blobs.size == needed.size
 
 
 async def test_a_blob_without_a_file_is_no_trouble(retention: MediaRetention) -> None:
-    await retention.remove_unused(blob("never taken"))
+    await retention.delete_if_unused(blob("never taken"))

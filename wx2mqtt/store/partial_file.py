@@ -1,0 +1,114 @@
+"""A file of `Blobs` while it is being written: under a temporary name, and deleted unless it is finished.
+
+    partial_file = PartialFile(folder, on_size_change)
+    partial_file.write(b"the first bytes")
+    blob = partial_file.finish(b"the last ones", move_into_place)  # or `discard`
+
+The methods block, and run in threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from wx2mqtt.errors import StoreError
+from wx2mqtt.model import Blob
+from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
+from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_errors
+
+PARTIAL_FILE_PREFIX = ".part-"
+
+
+class PartialFile:
+    """A file in `folder`, mode 0600.
+
+    `on_size_change` gets the number of bytes added to the disk, negative for removed ones. `write` and
+    `finish` raise `StoreFull` and `StoreError`.
+    """
+
+    def __init__(self, folder: Path, on_size_change: Callable[[int], None]) -> None:
+        self._folder = folder
+        self._on_size_change = on_size_change
+        #: Held by each method: a thread goes on after a cancelled wait, and must not write to a closed file.
+        self._lock = threading.Lock()
+        #: The open file and its temporary path; None before the first byte, and when it is closed.
+        self._handle: int | None = None
+        self._path: Path | None = None
+        self._digest = hashlib.sha256()
+        #: The first `SNIFFED_BYTES`, which tell the type.
+        self._head = b""
+        self._is_finished = False
+        self._is_discarded = False
+        #: The bytes written so far.
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Appends bytes."""
+        with self._lock, file_errors(self._folder):
+            self._write(data)
+
+    def finish(self, data: bytes, move_into_place: Callable[[Path, Blob], None]) -> Blob:
+        """Appends the last bytes, forces the file to the disk, detects its type and has it renamed.
+
+        `move_into_place` gets the temporary path, and the blob with the final one.
+        """
+        with self._lock, file_errors(self._folder):
+            self._write(data)
+            assert self._handle is not None
+            assert self._path is not None
+            os.fsync(self._handle)
+            blob = self._blob()
+            move_into_place(self._path, blob)
+            self._is_finished = True
+            self._close()
+            return blob
+
+    def discard(self) -> None:
+        """Deletes the file unless it was finished. If that fails, the next `Blobs.open` deletes it."""
+        with self._lock, suppress(OSError):
+            self._is_discarded = True
+            self._close()
+
+    def _close(self) -> None:
+        """Closes the file, and deletes it unless it was finished."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
+        path, self._path = self._path, None
+        if path is not None and not self._is_finished:
+            path.unlink(missing_ok=True)
+            self._on_size_change(-self.size)
+
+    def _write(self, data: bytes) -> None:
+        if self._is_discarded:
+            raise StoreError("nobody waits for this file any more")
+        if self._handle is None:
+            self._folder.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+            self._handle, name = tempfile.mkstemp(prefix=PARTIAL_FILE_PREFIX, dir=self._folder)
+            self._path = Path(name)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._handle, rest) :]
+        self._digest.update(data)
+        self._head += data[: SNIFFED_BYTES - len(self._head)]
+        self.size += len(data)
+        self._on_size_change(len(data))
+
+    def _blob(self) -> Blob:
+        sha256 = self._digest.hexdigest()
+        file_type = file_type_of(self._head, self.size)
+        width, height = image_size(self._head, file_type.mime) or (None, None)
+        return Blob(
+            sha256=sha256,
+            size=self.size,
+            mime=file_type.mime,
+            path=f"{self._folder.name}/{sha256[:2]}/{sha256}{file_type.extension}",
+            width=width,
+            height=height,
+        )
