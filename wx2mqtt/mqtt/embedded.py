@@ -1,4 +1,10 @@
-"""The embedded broker, on loopback and without a password: mosquitto as a child process, else amqtt."""
+"""The embedded broker, on loopback and without a password: mosquitto as a child process, else amqtt.
+
+    async with EmbeddedBroker(folder, port=0) as broker:
+        broker.url                        mqtt://127.0.0.1:41883
+
+`EmbeddedBroker` chooses the implementation, `MosquittoProcess` runs mosquitto and restarts it when it ends.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +20,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -25,9 +32,7 @@ from wx2mqtt.errors import BrokerError
 
 log = structlog.get_logger(__name__)
 
-# Seconds until mosquitto accepts connections; it takes a while to read a large database.
-START_TIMEOUT_SECONDS = 10.0
-
+START_TIMEOUT_SECONDS = 10.0  # mosquitto takes a while to read a large database
 STOP_TIMEOUT_SECONDS = 3.0
 ACCEPT_POLL_SECONDS = 0.02
 RESTART_BACKOFF = Backoff(first=0.2, cap=30.0)
@@ -40,9 +45,9 @@ set_tcp_nodelay true
 persistence true
 persistence_location {folder}/
 persistence_file broker.db
-# written every two seconds, by default only every half hour; at each change would be slow (mqtt 7.4.3)
+# the database is written every two seconds: the default is half an hour, each change is slow (mqtt 7.4.3)
 autosave_interval 1
-# by default what a client that is away should get is dropped above 1,000 messages, although acknowledged
+# by default only 1,000 messages are kept for a client that is away; more are dropped, although acknowledged
 max_queued_messages 0
 persistent_client_expiration 14d
 log_dest stderr
@@ -52,8 +57,9 @@ log_type notice
 log_timestamp false
 """
 
-# Has the kernel end mosquitto when this process ends, in whatever way (PR_SET_PDEATHSIG with SIGTERM). Not
-# with `preexec_fn`: in a process with threads no Python should run between fork and exec.
+# A small program that asks the kernel to end it when this process ends in whatever way (PR_SET_PDEATHSIG with
+# SIGTERM), and then becomes mosquitto. `preexec_fn` could ask as well, but in a process with threads no
+# Python should run between fork and exec.
 PARENT_DEATH_WRAPPER = (
     "import ctypes, os, sys;"
     "ctypes.CDLL(None).prctl(1, 15);"
@@ -62,8 +68,20 @@ PARENT_DEATH_WRAPPER = (
 )
 
 
+class StartFault(Enum):
+    """Why mosquitto did not start, as far as it makes a difference to what is done next."""
+
+    PORT_IN_USE = auto()
+    DAMAGED_DATABASE = auto()
+    OTHER = auto()
+
+
 class BrokerNotStarted(BrokerError):
     """The embedded broker did not start."""
+
+    def __init__(self, reason: str, fault: StartFault) -> None:
+        super().__init__(reason)
+        self.fault = fault
 
 
 class PortInUse(BrokerError):
@@ -119,6 +137,7 @@ class EmbeddedBroker:
             await self._stop()
 
     async def _start_mosquitto(self) -> bool:
+        """Returns False where there is no mosquitto, or it does not start. Raises PortInUse."""
         program = find_mosquitto()
         if program is None:
             return False
@@ -126,7 +145,7 @@ class EmbeddedBroker:
         try:
             await broker.start()
         except (BrokerNotStarted, OSError) as error:
-            if "in use" in str(error):
+            if isinstance(error, BrokerNotStarted) and error.fault is StartFault.PORT_IN_USE:
                 raise PortInUse(self.host, self.port) from error
             log.warning("mosquitto does not start; amqtt takes its place", reason=str(error))
             return False
@@ -150,39 +169,45 @@ class EmbeddedBroker:
 
 
 class MosquittoProcess:
-    """A mosquitto that is restarted when it dies; `folder` holds its configuration and its database."""
+    """A mosquitto that is restarted when it ends; `folder` holds its configuration and its database."""
 
     def __init__(self, program: str, folder: Path, host: str, port: int) -> None:
         self._program = program
         self._folder = folder.resolve()
         self._config = self._folder / "broker.conf"
+        self._database = self._folder / "broker.db"
         self._host = host
         self._port = port
-        self._last_error = ""
+        #: The process that was started last; it may have ended.
         self._process: asyncio.subprocess.Process | None = None
-        self._reader_task: asyncio.Task[None] | None = None
-        self._watch_task: asyncio.Task[None] | None = None
+        #: Logs what that process writes to stderr until it ends, and returns its last error, or empty.
+        self._last_error: asyncio.Task[str] | None = None
+        self._restart_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Starts mosquitto and waits until it accepts connections. Raises BrokerNotStarted with its error."""
-        self._configure()
+        """Starts mosquitto and waits until it accepts connections. Raises BrokerNotStarted and OSError.
+
+        A database that it cannot read is renamed, and mosquitto begins with an empty one.
+        """
+        self._write_configuration()
         try:
-            await self._run()
-        except BrokerNotStarted:
-            if not self._move_damaged_database():
+            await self._start_process()
+        except BrokerNotStarted as error:
+            if error.fault is not StartFault.DAMAGED_DATABASE or not self._database.exists():
                 raise
-            await self._run()
-        self._watch_task = asyncio.create_task(self._watch())
+            self._rename_damaged_database()
+            await self._start_process()
+        self._restart_task = asyncio.create_task(self._restart_when_ended())
 
     async def stop(self) -> None:
         """Ends the process; it saves its database before."""
-        if self._watch_task is not None:
-            self._watch_task.cancel()
+        if self._restart_task is not None:
+            self._restart_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._watch_task
-        await self._terminate()
+                await self._restart_task
+        await self._end_process()
 
-    def _configure(self) -> None:
+    def _write_configuration(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = CONFIG_TEMPLATE.format(folder=self._folder, host=self._host, port=self._port)
         if os.geteuid() == 0:
@@ -190,50 +215,46 @@ class MosquittoProcess:
             text += f"user {pwd.getpwuid(0).pw_name}\n"
         self._config.write_text(text)
 
-    async def _run(self) -> None:
-        self._last_error = ""
+    async def _start_process(self) -> None:
+        """Starts mosquitto once, and ends it if it accepts no connections. Raises as `start`."""
         command = [self._program, "-c", str(self._config)]
         if sys.platform == "linux":
             command = [sys.executable, "-I", "-S", "-c", PARENT_DEATH_WRAPPER, str(os.getpid()), *command]
-        self._process = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C must not end it before the bridge has published "offline"
         )
-        self._reader_task = asyncio.create_task(self._read_errors(self._process))
+        self._process = process
+        self._last_error = asyncio.create_task(_log_errors(process))
+        is_accepting = False
         try:
-            await asyncio.wait_for(self._wait_until_accepting(self._process), START_TIMEOUT_SECONDS)
-        except (TimeoutError, BrokerNotStarted):
-            await self._terminate()
-            raise BrokerNotStarted(self._last_error or "mosquitto does not accept connections") from None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(START_TIMEOUT_SECONDS):
+                    is_accepting = await self._wait_until_accepting(process)
         except BaseException:
-            await self._terminate()
+            await self._end_process()
             raise
+        if not is_accepting:
+            await self._end_process()
+            last_error = await self._last_error
+            fault = _fault_of(last_error)
+            raise BrokerNotStarted(last_error or "mosquitto does not accept connections", fault)
 
-    async def _wait_until_accepting(self, process: asyncio.subprocess.Process) -> None:
-        while True:
-            if process.returncode is not None:
-                raise BrokerNotStarted
+    async def _wait_until_accepting(self, process: asyncio.subprocess.Process) -> bool:
+        """Returns True once mosquitto accepts a connection, and False if it ends before."""
+        while process.returncode is None:
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection(self._host, self._port)
                 writer.close()
                 await writer.wait_closed()
-                return
+                return True
             await asyncio.sleep(ACCEPT_POLL_SECONDS)
+        return False
 
-    async def _read_errors(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        async for raw in process.stderr:
-            line = raw.decode(errors="replace").strip()
-            if line.startswith("Error: "):
-                self._last_error = line.removeprefix("Error: ")
-                log.warning("embedded broker complains", line=line)
-            else:
-                log.debug("embedded broker", line=line)
-
-    async def _watch(self) -> None:
+    async def _restart_when_ended(self) -> None:
         backoff = RESTART_BACKOFF
         while True:
             assert self._process is not None
@@ -243,36 +264,58 @@ class MosquittoProcess:
                 backoff = backoff.reset()
             backoff = backoff.after_failure()
             log.warning("embedded broker died", code=code)
-            await self._terminate()
+            await self._end_process()
             await asyncio.sleep(backoff.wait(random.random()))
             try:
-                await self._run()
+                await self._start_process()
             except (BrokerNotStarted, OSError) as error:
                 log.warning("embedded broker does not start", reason=str(error))
 
-    async def _terminate(self) -> None:
-        process, reader_task = self._process, self._reader_task
-        if process is None or reader_task is None:
+    async def _end_process(self) -> None:
+        """Ends the process, if it has not ended, and waits until all that it wrote is logged."""
+        if self._process is None or self._last_error is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+            self._process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_SECONDS)
+            await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_SECONDS)
         except TimeoutError:
-            process.kill()
-            await process.wait()
+            self._process.kill()
+            await self._process.wait()
         finally:
-            await reader_task
+            await self._last_error
 
-    def _move_damaged_database(self) -> bool:
-        """Renames a database that mosquitto cannot read, so that it starts without; never deletes it."""
-        database = self._folder / "broker.db"
-        if "database" not in self._last_error or not database.exists():
-            return False
-        aside = database.with_name(f"broker.db.damaged-{time.time_ns()}")
-        database.rename(aside)
+    def _rename_damaged_database(self) -> None:
+        """Keeps the file under another name, since somebody may want to repair it."""
+        aside = self._database.with_name(f"broker.db.damaged-{time.time_ns()}")
+        self._database.rename(aside)
         log.error("database of the embedded broker is damaged; it begins with an empty one", aside=str(aside))
-        return True
+
+
+async def _log_errors(process: asyncio.subprocess.Process) -> str:
+    """Logs what mosquitto writes until it ends. Returns its last error, or empty."""
+    assert process.stderr is not None
+    last_error = ""
+    async for raw in process.stderr:
+        line = raw.decode(errors="replace").strip()
+        if line.startswith("Error: "):
+            last_error = line.removeprefix("Error: ")
+            log.warning("embedded broker complains", line=line)
+        else:
+            log.debug("embedded broker", line=line)
+    return last_error
+
+
+def _fault_of(error: str) -> StartFault:
+    """Returns what an error of mosquitto means; it says so in a sentence only.
+
+    Examples are "Address already in use" and "Couldn't open database."
+    """
+    if "in use" in error:
+        return StartFault.PORT_IN_USE
+    if "database" in error:
+        return StartFault.DAMAGED_DATABASE
+    return StartFault.OTHER
 
 
 def find_mosquitto() -> str | None:
