@@ -1,9 +1,9 @@
 """Removes secrets from what is logged.
 
-    redact_value("skey", "abc")            ***, for the key: the value of a secret's name is never shown
-    redact_value("url", "/x?skey=abc")     /x?skey=***, for the text: it has the pattern of a secret
+    redact_value("skey", "abc")            ***            the key is the name of a secret
+    redact_value("url", "/x?skey=abc")     /x?skey=***    the text has the pattern of a secret
 
-Neither is enough alone. Sizes are limited, too; line breaks are left to `logs.py`.
+Neither check is enough alone. The size of a value is limited, too. Line breaks are left to `logs.py`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,7 @@ REDACTED = "***"
 MAX_TEXT_CHARACTERS = 4000
 MAX_TRACEBACK_CHARACTERS = 20_000
 MAX_TRACEBACK_LINES = 500
-MAX_DEPTH = 5
-
-# Keys whose value is never shown, in lower case without `-` and `_`.
-SECRET_KEYS = frozenset(
-    {
-        # web WeChat's login (webwx 2.4.3.5, 2.6.2)
-        *("skey", "sid", "uin", "wxsid", "wxuin", "passticket", "ticket", "uuid", "synckey", "extspam"),
-        *("webwxdataticket", "webwxauthticket", "webwxuvid", "deviceid"),
-        # iLink
-        *("bottoken", "contexttoken", "aeskey", "getupdatesbuf", "localtokenlist", "verifycode"),
-        *("fullurl", "uploadfullurl", "uploadparam", "encryptqueryparam", "xencryptedparam", "filekey"),
-        *("qrcodeimgcontent", "locator"),
-        # WeCom
-        *("scode", "authurl"),
-        # the QR code's content
-        *("qr", "qrcode", "qrurl", "loginurl"),
-        # HTTP, MQTT, everybody
-        *("cookie", "cookies", "setcookie", "authorization", "password", "passwd", "token", "secret"),
-        *("credentials", "session", "apikey", "privatekey"),
-    }
-)
-_SECRET_ENDINGS = ("password", "token", "ticket", "secret", "cookie", "cookies", "skey")
+MAX_DEPTH = 5  # of values within values
 
 # Keys that hold the texts of messages; shown only with `log.message_text`.
 TEXT_KEYS = frozenset({"text", "content", "body", "payload", "quote", "digest"})
@@ -54,11 +33,6 @@ def redact_value(key: str, value: object, *, message_text: bool, depth: int = 0)
     if isinstance(value, (int, float)):
         return value
     return _redact_content(value, message_text=message_text, depth=depth + 1)
-
-
-def _is_secret(key: str) -> bool:
-    normalized = key.lower().replace("-", "").replace("_", "")
-    return normalized in SECRET_KEYS or normalized.endswith(_SECRET_ENDINGS)
 
 
 def _redact_content(value: object, *, message_text: bool, depth: int) -> object:
@@ -97,40 +71,75 @@ def _truncate(text: str) -> str:
     return f"{text[:MAX_TEXT_CHARACTERS]}… ({len(text)} characters)"
 
 
-# Patterns of secrets inside a text
+# --- secrets by their names ---
 
-_NAME_PATTERN = (
-    r"(?<![a-z])(skey|sid|uin|wxsid|wxuin|pass_?ticket|webwx_data_ticket|webwx_auth_ticket|webwxuvid|ticket|uuid"
-    r"|extspam|deviceid|bot_?token|context_?token|access_?token|token|aes_?key|password|passwd|secret|api_?key"
-    r"|scode|encrypt(?:ed)?_query_param|upload_param|filekey|taskid|get_updates_buf|verify_?code|qrcode|full_?url)"
+# Names of secrets, as the key of a value and within a text. Instead of `_` there may be `-` or nothing:
+# `pass_ticket` is also the name PassTicket.
+_SECRET_NAMES = (
+    # web WeChat's login (webwx 2.4.3.5, 2.6.2)
+    *("skey", "sid", "uin", "wxsid", "wxuin", "pass_ticket", "ticket", "uuid", "sync_key", "extspam"),
+    *("webwx_data_ticket", "webwx_auth_ticket", "webwxuvid", "device_id"),
+    # iLink
+    *("bot_token", "context_token", "aes_key", "get_updates_buf", "local_token_list", "verify_code"),
+    *("full_url", "upload_full_url", "upload_param", "encrypt_query_param", "encrypted_query_param"),
+    *("x_encrypted_param", "file_key", "task_id", "qrcode_img_content"),
+    # WeCom
+    *("scode", "auth_url"),
+    # the content of a QR code
+    *("qrcode", "qr_url", "login_url"),
+    # HTTP, MQTT and everything else
+    *("password", "passwd", "token", "access_token", "secret", "api_key", "private_key"),
 )
-_VALUE_PATTERN = r"(?:\"[^\"]*\"|'[^']*'|[^\s\"'&;,<>)}\]]+)"
 
+# Names of secrets that are ordinary words within a text, such as "session".
+_SECRET_WORDS = (
+    *("cookie", "cookies", "set_cookie", "authorization", "credentials", "session"),
+    *("qr", "locator"),
+)
+
+# The names in lower case, without `_` and `-`.
+SECRET_KEYS = frozenset(name.replace("_", "") for name in (*_SECRET_NAMES, *_SECRET_WORDS))
+_SECRET_ENDINGS = ("password", "token", "ticket", "secret", "cookie", "cookies", "skey")
+
+
+def _is_secret(key: str) -> bool:
+    normalized = key.lower().replace("-", "").replace("_", "")
+    return normalized in SECRET_KEYS or normalized.endswith(_SECRET_ENDINGS)
+
+
+# --- secrets within a text ---
+
+_ANY_NAME = rf"(?<![a-z])({'|'.join(_SECRET_NAMES).replace('_', '[_-]?')})"
+_ANY_VALUE = r"(?:\"[^\"]*\"|'[^']*'|[^\s\"'&;,<>)}\]]+)"
+
+# Each pattern with what takes its place; above it a text that it finds.
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # the key of a session of web WeChat: @crypt_1a2b_3c4d
     (re.compile(r"(?:@|%40)crypt_[\w%]+"), REDACTED),
-    (re.compile(rf"<{_NAME_PATTERN}>[^<]*<", re.IGNORECASE), rf"<\1>{REDACTED}<"),
-    # name=value, name:value, "name": value; but not the words after `mqtt.password: ` in a sentence
+    # <skey>abc</skey>
+    (re.compile(rf"<{_ANY_NAME}>[^<]*<", re.IGNORECASE), rf"<\1>{REDACTED}<"),
+    # skey=abc, token:abc, "skey": "abc"; but not the words after `mqtt.password: ` in a sentence
     (
-        re.compile(rf"{_NAME_PATTERN}([\"']?\s*=\s*|[\"']\s*:\s*|:){_VALUE_PATTERN}", re.IGNORECASE),
+        re.compile(rf"{_ANY_NAME}([\"']?\s*=\s*|[\"']\s*:\s*|:){_ANY_VALUE}", re.IGNORECASE),
         rf"\1\2{REDACTED}",
     ),
+    # Set-Cookie: wxsid=abc; Path=/
     (re.compile(r"\b((?:set-)?cookie|authorization)\s*:\s*.*", re.IGNORECASE), rf"\1: {REDACTED}"),
+    # the QR code of web WeChat: https://login.weixin.qq.com/l/abcdef==
     (re.compile(r"(/l/|/qrcode/)[\w=-]{6,}", re.ASCII), rf"\1{REDACTED}"),
+    # the token of a bot of iLink: 0123456789ab@im.bot:abcdef
     (re.compile(r"(@im\.bot:)[\w+/=.~-]+", re.ASCII), rf"\1{REDACTED}"),
+    # the address of a file of iLink: https://novac2c.cdn.weixin.qq.com/c2c/download?…
     (re.compile(r"(/c2c/(?:down|up)load)\?[^\s\"'<>]+"), rf"\1?{REDACTED}"),
+    # the QR code of iLink: https://liteapp.weixin.qq.com/q/7GiQu1?…
     (re.compile(r"(\bliteapp\.weixin\.qq\.com/q/)[^\s\"'<>]+"), rf"\1{REDACTED}"),
+    # the QR code of WeCom: https://work.weixin.qq.com/ai/qc/c?s=abc
     (re.compile(r"(\bwork\.weixin\.qq\.com/ai/qc/c\?)[^\s\"'<>]+"), rf"\1{REDACTED}"),
+    # the user and the password in an address: mqtt://me:abc@broker
     (re.compile(r"://[^\s/@]+@"), f"://{REDACTED}@"),
+    # Bearer abcdef
     (re.compile(r"\b(Bearer|Basic)\s+[\w+/=.~-]{4,}", re.IGNORECASE), rf"\1 {REDACTED}"),
 )
-
-# The ticket of a QR code is what stands before this: letters, digits and some other characters.
-_TICKET_END = re.compile(r"(?:@|%40)qrticket_\d+")
-_TICKET_SIGNS = "_%.+/=-"
-
-# A long text in base64, which may be a secret.
-_LONG_RUN = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}", re.ASCII)
-_MIXED = re.compile(r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z]).{40,}", re.ASCII)
 
 
 def redact(text: str) -> str:
@@ -141,8 +150,14 @@ def redact(text: str) -> str:
     return _LONG_RUN.sub(_hide_if_mixed, text)
 
 
+# The end of the ticket of a QR code, as in A1b%2F-c@qrticket_0. Letters, digits and `_TICKET_SIGNS` before it
+# are the ticket.
+_TICKET_END = re.compile(r"(?:@|%40)qrticket_\d+")
+_TICKET_SIGNS = "_%.+/=-"
+
+
 def _redact_tickets(text: str) -> str:
-    """Replaces the tickets of QR codes. A pattern of a whole one would be tried from each character."""
+    """Replaces the tickets of QR codes. A pattern of a whole ticket would be tried from each character."""
     parts: list[str] = []
     end = 0
     for match in _TICKET_END.finditer(text):
@@ -155,6 +170,11 @@ def _redact_tickets(text: str) -> str:
     return "".join([*parts, text[end:]])
 
 
+# A long text in base64, which may be a secret; also a path or a hash in hex, which is none.
+_LONG_RUN = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}", re.ASCII)
+_MIXED = re.compile(r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z]).{40,}", re.ASCII)
+
+
 def _hide_if_mixed(run: re.Match[str]) -> str:
-    """Hides base64, which mixes cases and digits over a long text; keeps paths and hashes in hex."""
+    """Hides a long text that mixes digits and both cases, as base64 does; `/` separates names of a path."""
     return REDACTED if any(_MIXED.match(part) for part in run[0].split("/")) else run[0]
