@@ -1,9 +1,10 @@
-"""Takes, starts and releases the accounts of one instance of the cluster.
+"""Takes, starts and gives up the accounts of one instance of the cluster.
 
-An account that nobody runs is taken: lock, row in `ownership`, start. One that another instance is to have is
-given up: stop, row, unlock, notification. `assignment.decide` says which.
+    take an account     lock it, write its row in `ownership`, start it
+    give it up          stop it, close its row, unlock it, notify the other instances
 
-An account whose instance ended without an order has an open row; whoever takes it counts a failover.
+`assignment.decide` says which accounts are taken and given up. An instance that ends without giving its
+accounts up leaves their rows open. The instance that takes such an account next counts a failover.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import structlog
 from wx2mqtt.aio import LogInterval, Signal, cancel_and_wait, wait_at_most
 from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.cluster import tables
-from wx2mqtt.cluster.assignment import decide
+from wx2mqtt.cluster.assignment import ClusterView, Decision, decide
 from wx2mqtt.cluster.observation import (
     HEARTBEAT_SECONDS,
     LEASE_SECONDS,
@@ -35,18 +36,15 @@ from wx2mqtt.store.postgresql import PostgresqlDatabase, PostgresqlListener
 
 log = structlog.get_logger(__name__)
 
-# How often an instance looks, if no notification wakes it.
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0  # between two looks at the cluster, if no notification wakes the instance
 
-# How long a new instance waits for the end of the session of its predecessor with the same name.
+# A new instance waits so long until the session of its predecessor with the same name has ended.
 NAME_WAIT_SECONDS = 15.0
 NAME_RETRY_SECONDS = 0.5
 
-# The log repeats so often that the cluster cannot be watched.
-PROBLEM_INTERVAL_SECONDS = 60.0
+PROBLEM_INTERVAL_SECONDS = 60.0  # between two lines of the log that say that the cluster cannot be watched
 
-# How long an account that could not be begun is left to the others.
-AVOID_SECONDS = 30.0
+AVOID_SECONDS = 30.0  # for which an account that could not be started is left to the other instances
 
 
 class AccountHost(Protocol):
@@ -62,8 +60,10 @@ class AccountHost(Protocol):
 class AccountTakeover:
     """One instance, from the connection to the database until that is lost or the instance leaves.
 
-    `join`, then `run` with two loops: one stores heartbeats, which renew the lease; one looks at all
-    instances. Then `leave`, which gives all accounts up, and `close`.
+    1. `join` registers the instance.
+    2. `run` stores heartbeats, which renew the lease, and looks at all instances: two loops.
+    3. `leave` gives all accounts up, while `run` goes on.
+    4. `close` is called when `run` was cancelled.
     """
 
     def __init__(
@@ -97,12 +97,18 @@ class AccountTakeover:
         #: Raises in a write job if the key of saved logins is not the database's.
         self._check_key = check_key
         self._observer = Observer()
-        self._leaving: dict[str, asyncio.Task[None]] = {}
+        #: The task that starts each account that was just taken.
         self._starting: dict[str, asyncio.Task[None]] = {}
+        #: The task that gives up each account that this instance is to lose.
+        self._giving_up: dict[str, asyncio.Task[None]] = {}
+        #: When (`boot_time`) this instance may take each account again that it could not start.
         self._avoided_until: dict[str, float] = {}
-        self._beat_due = asyncio.Event()
+        #: Set to have a heartbeat stored at once.
+        self._heartbeat_due = asyncio.Event()
         self._watch_problems = LogInterval(PROBLEM_INTERVAL_SECONDS)
-        self._compared: dict[str, str] = {}
+        #: The digest of its configuration by the name of each instance: it was compared with the own one.
+        self._compared_digests: dict[str, str] = {}
+        #: `leave` was called: the instance takes no account any more.
         self._is_leaving = False
 
     @property
@@ -129,7 +135,7 @@ class AccountTakeover:
     async def update(self, identity: InstanceIdentity) -> None:
         """Stores what the instance says about itself after a reload. Raises `StoreError`."""
         self.identity = identity
-        self._compared.clear()
+        self._compared_digests.clear()
         await self._register()
 
     async def _register(self) -> None:
@@ -144,18 +150,19 @@ class AccountTakeover:
     async def run(self) -> None:
         """Takes part until cancelled. Raises `StoreError` when commits are refused."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._beat())
+            tasks.create_task(self._store_heartbeats())
             tasks.create_task(self._watch())
 
     async def close(self) -> None:
         """Stops what is under way after `run` was cancelled."""
-        await cancel_and_wait([*self._starting.values(), *self._leaving.values()])
+        await cancel_and_wait([*self._starting.values(), *self._giving_up.values()])
 
     async def leave(self) -> None:
-        """Gives all accounts up in order, at the same time, and deletes the row of the instance."""
+        """Gives all accounts up, all of them at the same time, and deletes the row of the instance."""
         self._is_leaving = True
         await cancel_and_wait([*self._starting.values()])
-        name = self.identity.name  # nobody leaves accounts to this instance from now on
+        name = self.identity.name
+        # From now on no other instance leaves a free account to this one.
         await self._database.write("drain", partial(tables.set_draining, name=name, is_draining=True))
         await asyncio.gather(*(self._begin_give_up(name) for name in sorted(self.owned)))
         await self._database.write("leave", partial(tables.leave, name=name))
@@ -165,8 +172,10 @@ class AccountTakeover:
         job = partial(tables.set_drained, name=self.identity.name, is_drained=is_drained)
         await self._database.write("drain", job)
 
-    async def _beat(self) -> None:
-        """Stores heartbeats. Each proves that this instance can commit, and so holds its locks."""
+    # The heartbeats
+
+    async def _store_heartbeats(self) -> None:
+        """Stores heartbeats until cancelled. Each proves that this instance can commit: it has its locks."""
         while True:
             started_at = boot_time()
             is_known = await self._store_heartbeat()
@@ -177,8 +186,8 @@ class AccountTakeover:
             if not had_lease:
                 self.changed.emit()
             self._statistics.heartbeat_seconds = boot_time() - started_at
-            self._beat_due.clear()
-            await wait_at_most(self._beat_due, HEARTBEAT_SECONDS)
+            self._heartbeat_due.clear()
+            await wait_at_most(self._heartbeat_due, HEARTBEAT_SECONDS)
 
     async def _store_heartbeat(self) -> bool:
         """Returns whether the row of this instance is there. Tells when that takes longer than the lease."""
@@ -194,15 +203,20 @@ class AccountTakeover:
             write.cancel()
         return is_known
 
+    # The looks at the cluster
+
     async def _watch(self) -> None:
-        """Looks as long as the instance takes part. What this connection meets does not end the others."""
+        """Looks at the cluster until cancelled, on a connection of its own, which is opened again when lost.
+
+        The loss of this connection ends no account: the locks are on the connection that commits.
+        """
         while True:
             try:
                 await self._listen()
             except StoreError as error:
                 if self._watch_problems.is_due():
                     log.warning("cluster cannot be watched", problem=str(error))
-                self._beat_due.set()  # if the server is gone, the other connection is to notice it, too
+                self._heartbeat_due.set()  # where the server is gone, the connection that commits shows it
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _listen(self) -> NoReturn:
@@ -222,36 +236,39 @@ class AccountTakeover:
         3. warns of other configurations
         4. takes accounts and gives them up, while the lease is valid
         """
+        now = await self._update_snapshot(listener)
+        rows = self.snapshot.instances
+        if not any(row.has_session and row.name == self.identity.name for row in rows):
+            self._heartbeat_due.set()
+        await self._end_silent(listener)
+        await self._compare_configurations(listener)
+        if not (self._is_leaving or self._observer.must_wait) and self._lease.is_valid:
+            await self._carry_out(decide(self._view(now)))
+
+    async def _update_snapshot(self, listener: PostgresqlListener) -> float:
+        """Reads the rows and locks of all instances; returns when (`boot_time`)."""
         started_at = boot_time()
         snapshot = await tables.read_snapshot(listener)
         now = boot_time()
         self._statistics.look_seconds = now - started_at
         free = [name for name, key in self.keys.items() if key not in snapshot.lock_holders]
         self._observer.update(snapshot, free, now, has_lease=self._lease.is_valid)
-        has_changed, self.snapshot = snapshot != self.snapshot, snapshot
+        has_changed = snapshot != self.snapshot
+        self.snapshot = snapshot
         if has_changed:
             self.changed.emit()
-        if not any(row.has_session and row.name == self.identity.name for row in snapshot.instances):
-            self._beat_due.set()
-        await self._end_silent(listener)
-        await self._compare_configurations(listener)
-        if self._is_leaving or self._observer.must_wait or not self._lease.is_valid:
-            return
-        view = view_of(
-            snapshot,
+        return now
+
+    def _view(self, now: float) -> ClusterView:
+        return view_of(
+            self.snapshot,
             self.identity.name,
             self.keys,
             groups=self.groups,
-            leaving=frozenset(self._leaving),
+            giving_up=frozenset(self._giving_up),
             neglected=self._observer.neglected(now),
             avoided=frozenset(name for name, until in self._avoided_until.items() if until > now),
         )
-        decision = decide(view)
-        if decision.take:
-            await self._take(decision.take)
-        for name in decision.give_up:
-            if name in self.owned:  # the snapshot may be older than the end of a move
-                self._begin_give_up(name)
 
     async def _end_silent(self, listener: PostgresqlListener) -> None:
         for row in self._observer.silent:
@@ -264,18 +281,28 @@ class AccountTakeover:
         """Logs once in which keys another instance differs."""
         own = self.identity
         for row in self.snapshot.instances:
-            if row.has_session and self._compared.get(row.name) != row.configuration:
-                self._compared[row.name] = row.configuration
+            if row.has_session and self._compared_digests.get(row.name) != row.configuration:
+                self._compared_digests[row.name] = row.configuration
                 keys = await tables.read_differences(listener, own.name, row.name)
                 self.differences = {**self.differences, row.name: keys}
                 if keys:
                     log.warning("configuration differs", instance=row.name, keys=tables.named_keys(keys))
 
+    # Taking accounts and giving them up
+
+    async def _carry_out(self, decision: Decision) -> None:
+        if decision.take:
+            await self._take(decision.take)
+        for name in decision.give_up:
+            if name in self.owned:  # the snapshot may be older than the end of a move
+                self._begin_give_up(name)
+
     async def _take(self, names: tuple[str, ...]) -> None:
+        """Locks accounts, stores that this instance runs them, and starts those that it could lock."""
         keys = {name: self.keys[name] for name in names if name not in self.owned}
         locked = await self._database.on_write_connection(partial(tables.try_lock_accounts, keys=keys))
         taken = [name for name in locked if self._has_group_of(name, locked)]
-        for name in set(locked) - set(taken):  # another instance has the rest of its group
+        for name in set(locked) - set(taken):  # another instance has the rest of the group of this account
             await self._database.on_write_connection(partial(tables.unlock_account, key=self.keys[name]))
         if not taken:
             return
@@ -309,22 +336,23 @@ class AccountTakeover:
             self._starting.pop(name, None)
 
     def _begin_give_up(self, name: str) -> asyncio.Task[None]:
-        if name not in self._leaving:
-            self._leaving[name] = asyncio.create_task(self._give_up(name))
-        return self._leaving[name]
+        if name not in self._giving_up:
+            self._giving_up[name] = asyncio.create_task(self._give_up(name))
+        return self._giving_up[name]
 
     async def _give_up(self, name: str) -> None:
         try:
             if (starting := self._starting.get(name)) is not None:
-                await asyncio.wait([starting])  # else it would begin when its lock is free
+                await asyncio.wait([starting])  # else the account would start after its lock is given back
             await self._host.stop_account(name)
             await self._release(name)
             log.info("account given up", account=name)
         finally:
-            self._leaving.pop(name, None)
+            self._giving_up.pop(name, None)
 
     async def _release(self, name: str) -> None:
+        """Closes the row of an account in `ownership`, and gives its lock back."""
         self.owned.discard(name)
-        with suppress(StoreError):  # the connection is lost, and with it the lock
+        with suppress(StoreError):  # where the connection is lost, the lock is lost with it
             await self._database.execute("release", tables.RELEASE, (name, self.identity.name))
             await self._database.on_write_connection(partial(tables.unlock_account, key=self.keys[name]))

@@ -1,20 +1,22 @@
 """Which accounts an instance takes and gives up: a function of what it sees of the database. Pure.
 
-Each instance decides for itself, from the same rows and locks. Two that see different moments may want the
-same account; the lock decides then. `decide` has the rules. The commands, such as `cluster drain`, and their
-options are in `cli/cluster.py`.
+    instance one runs a, b and c, and instance two joins      one gives up c, then two takes it
+
+Each instance decides for itself, from the same rows and locks. Two instances that see different moments may
+want the same account; then its lock decides. `decide` has the rules. A *unit* is what moves as a whole: a
+group of accounts, or an account in no group. The commands, such as `cluster drain`, are in `cli/cluster.py`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 from wx2mqtt.values import frozen
 
-# An account more than the target that an instance may take.
-EXTRA_ACCOUNTS = 1
+EXTRA_ACCOUNTS = 1  # how many accounts more than its share an instance may take
 
-# A part of the accounts to give up that may move at the same time: so even hundreds move within a minute.
+# The part of its excess that an instance gives up at the same time: so even hundreds move within a minute.
 MOVES_AT_ONCE_RATIO = 1 / 8
 
 
@@ -38,22 +40,22 @@ class ClusterView:
     """What the instance `name` sees."""
 
     name: str
-    #: Those of its configuration.
+    #: The accounts of its configuration.
     accounts: Sequence[str]
-    #: The accounts that run on one instance together or not at all; an account in none stands alone.
+    #: Accounts that run on one instance together or not at all. Most accounts are in no group.
     groups: Sequence[frozenset[str]] = ()
-    #: The live instances, itself among them.
+    #: The live instances, this one among them.
     members: Sequence[ClusterMember]
-    #: Its accounts that are being given up.
-    leaving: frozenset[str] = frozenset()
+    #: The accounts of this instance that are being given up.
+    giving_up: frozenset[str] = frozenset()
     #: Accounts that have been free for so long that any instance takes them.
     neglected: frozenset[str] = frozenset()
-    #: Accounts that this instance does not take for now, since they could not be started.
+    #: Accounts that this instance does not take for now, since it could not start them.
     avoided: frozenset[str] = frozenset()
 
     @property
     def units(self) -> list[frozenset[str]]:
-        """What moves as a whole, in the order of the names: the groups, and the accounts that are in none."""
+        """The groups, and a set of its own for each account in no group, in the order of the names."""
         grouped = frozenset[str]().union(*self.groups)
         alone = (frozenset({account}) for account in self.accounts if account not in grouped)
         return sorted([*self.groups, *alone], key=sorted)
@@ -67,7 +69,7 @@ class ClusterView:
 
 @frozen
 class Decision:
-    """What an instance does next: accounts to take, and accounts to give up in order."""
+    """What an instance does next: accounts to take, or accounts to give up."""
 
     take: tuple[str, ...] = ()
     give_up: tuple[str, ...] = ()
@@ -90,7 +92,7 @@ def decide(view: ClusterView) -> Decision:
     if me is None:
         return Decision()
     if me.is_draining:
-        return Decision(give_up=tuple(sorted(me.accounts - view.leaving)))
+        return Decision(give_up=tuple(sorted(me.accounts - view.giving_up)))
     joined = _join_parts(view, me)
     if joined is not None:
         return joined
@@ -117,7 +119,7 @@ def target_loads(count: int, members: Collection[ClusterMember]) -> Mapping[str,
         remaining -= targets[limited.name]
     for index, member in enumerate(sorted(by_limit, key=lambda member: (-member.load, member.name))):
         share, rest = divmod(remaining, len(by_limit))
-        targets[member.name] = share + (index < rest)
+        targets[member.name] = share + 1 if index < rest else share
     return targets
 
 
@@ -128,19 +130,19 @@ def _limit_of(member: ClusterMember, count: int) -> int:
 
 
 def _join_parts(view: ClusterView, me: ClusterMember) -> Decision | None:
-    """Returns what this instance does about a group of which it runs a part; None where it runs none.
+    """Returns what this instance does about a group of which it runs a part only; None without such a group.
 
-    The instance with the largest part takes the accounts that nobody runs. It gives its part up where it has
-    no room for all of them, or cannot start one that another instance could. Every other one gives its up.
+    - The instance with the largest part takes the accounts of the group that nobody runs.
+    - It gives its part up where it has no room for them, or cannot start one that another instance could.
+    - Every other instance gives its part up.
     """
     others = [member for member in view.members if member.name != me.name]
     for unit in view.units:
         part = unit & me.accounts
-        if not part or part == unit or part & view.leaving:
+        if not part or part == unit or part & view.giving_up:
             continue
         largest = max(view.members, key=lambda member: (len(unit & member.accounts), member.name))
-        elsewhere = unit.intersection(frozenset[str]().union(*(member.accounts for member in others)))
-        missing = unit - part - elsewhere
+        missing = unit.difference(part, *(member.accounts for member in others))
         has_room = me.load + len(missing) <= _limit_of(me, len(view.accounts))
         is_taken_by_another = any(len(unit) <= _limit_of(other, len(view.accounts)) for other in others)
         must_leave = largest != me or not has_room or (missing & view.avoided and is_taken_by_another)
@@ -154,14 +156,17 @@ def _join_parts(view: ClusterView, me: ClusterMember) -> Decision | None:
 def _assign_free(
     view: ClusterView, me: ClusterMember, targets: Mapping[str, int]
 ) -> dict[frozenset[str], str]:
-    """Returns which instance takes each free unit, without those for which nobody has room."""
+    """Returns the instance that takes each free unit; a unit for which nobody has room is left out."""
+    #: With the units that were assigned so far.
     loads = {member.name: member.load for member in view.members}
-    fair = {member.name: _take_limit(view, member, targets) for member in view.members}
+    take_limits = {member.name: _take_limit(view, member, targets) for member in view.members}
     limits = {member.name: _limit_of(member, len(view.accounts)) for member in view.members}
     assigned: dict[frozenset[str], str] = {}
     for unit in view.free:
         candidates = [
-            name for name in loads if loads[name] < fair[name] and loads[name] + len(unit) <= limits[name]
+            name
+            for name, load in loads.items()
+            if load < take_limits[name] and load + len(unit) <= limits[name]
         ]
         if not candidates:
             continue
@@ -173,22 +178,26 @@ def _assign_free(
 
 
 def _take_limit(view: ClusterView, member: ClusterMember, targets: Mapping[str, int]) -> int:
+    """Returns how many accounts an instance may run and still take one: its share and `EXTRA_ACCOUNTS`."""
     count = len(view.accounts)
-    active = sum(not other.is_draining for other in view.members)
-    fair = max(-(-count // active), targets[member.name]) if active else 0
-    return min(_limit_of(member, count), fair + EXTRA_ACCOUNTS)
+    if member.is_draining:
+        return 0
+    active_count = sum(not other.is_draining for other in view.members)
+    share = max(math.ceil(count / active_count), targets[member.name])
+    return min(_limit_of(member, count), share + EXTRA_ACCOUNTS)
 
 
 def _accounts_to_give_up(
     view: ClusterView, me: ClusterMember, targets: Mapping[str, int], taken_count: int
 ) -> tuple[str, ...]:
-    staying = me.accounts - view.leaving
+    """Returns accounts above the target; `taken_count` is how many free ones are about to be taken."""
+    staying = me.accounts - view.giving_up
     excess = len(staying) - targets[me.name]
     is_over_limit = len(staying) > _limit_of(me, len(view.accounts))
     is_needed = any(member.load < targets[member.name] for member in view.members)
     if excess <= 0 or not (is_needed or is_over_limit):
         return ()
-    at_once = max(1, int(excess * MOVES_AT_ONCE_RATIO)) - taken_count - len(view.leaving)
+    at_once = max(1, int(excess * MOVES_AT_ONCE_RATIO)) - taken_count - len(view.giving_up)
     given_up: list[frozenset[str]] = []
     for unit in reversed(view.units):
         if at_once <= 0 or excess <= 0:

@@ -1,7 +1,11 @@
 """What one instance observes of the others: who is silent, who may still act, what nobody runs. Pure.
 
-All durations are measured by the clock of the observer: a heartbeat is a value that changes, and its age is
+All durations are measured by the clock of the observer. A heartbeat is a text that changes, and its age is
 how long the observer has seen it unchanged. So no clock of another machine can end an instance.
+
+    0 s      a heartbeat is stored, as every 2 s
+    7 s      without another one the lease of the instance has ended: it stops to act
+    10 s     the others end its session, which gives all its locks back
 """
 
 from __future__ import annotations
@@ -12,45 +16,45 @@ from dataclasses import field
 from wx2mqtt.cluster.assignment import ClusterMember, ClusterView
 from wx2mqtt.values import frozen
 
-HEARTBEAT_SECONDS = 2.0
+HEARTBEAT_SECONDS = 2.0  # between two heartbeats
 
-# How long an instance may act after a heartbeat that was stored: less than each of the following limits.
+# An instance may act for so long after its last stored heartbeat. It must be less than `SILENT_SECONDS`.
 LEASE_SECONDS = 7.0
 
-# An instance whose heartbeat has not changed for so long is hung; its session is ended.
+# An instance whose heartbeat has not changed for so long hangs, and its session is ended.
 SILENT_SECONDS = 10.0
 
-# An observer that has not looked for so long has seen nothing: it begins anew.
+# An observer that has not looked for so long may have missed heartbeats, and forgets the ages that it knows.
 MAX_GAP_SECONDS = 4.0
 
-# Whoever should take a free account has not done it for so long: anybody takes it.
+# An account that has been free for so long is neglected: any instance may take it.
 NEGLECTED_SECONDS = 3.0
 
-# Rows of instances that are gone are kept for so long, since `wx2mqtt cluster` shows them.
+# The row of an instance that is gone is kept for so long, since `wx2mqtt cluster` shows it.
 GONE_SECONDS = 600.0
 
 
 @frozen
 class InstanceRow:
-    """An instance as its row and its locks say. Two rows are equal if only their heartbeats differ."""
+    """An instance as its row and its locks say. Rows that differ only in `heartbeat` and `age` are equal."""
 
     name: str
-    #: The session on which it commits.
+    #: The process of the database server that serves the session on which the instance commits.
     pid: int
-    #: That session holds the lock on its name: the instance is live.
+    #: Whether the instance is live: the session with this `pid` holds the lock on the name of the instance.
     has_session: bool
     #: A text that changes with each heartbeat.
     heartbeat: str = field(compare=False)
-    #: Seconds since the heartbeat, by the clock of the server.
+    #: Seconds since the last heartbeat, by the clock of the server.
     age: float = field(compare=False)
-    #: The row was written since the server has started, or was promoted.
+    #: False for a row that was written before the server was started or promoted.
     is_of_this_server: bool
     version: str
     #: The address of its page, empty without one.
     url: str
     max_accounts: int | None
     is_draining: bool
-    #: A digest of what it has in common with the others.
+    #: A digest of the settings that all instances must have in common.
     configuration: str
 
 
@@ -64,7 +68,7 @@ class Snapshot:
     def owner_of(self, key: int) -> str:
         """Returns the name of the instance that holds a lock; empty if nobody does.
 
-        A session without a row, such as that of an instance that has just begun, is `?`.
+        A session without a row has the name `?`, as that of an instance that has just begun.
         """
         pid = self.lock_holders.get(key)
         if pid is None:
@@ -76,43 +80,52 @@ class ClusterStatistics:
     """Figures of this instance since its start; they outlive a lost connection."""
 
     def __init__(self) -> None:
+        #: Accounts that were taken from an instance that had not given them up.
         self.failovers = 0
+        #: How often the connection that holds the locks was lost.
         self.lost_connections = 0
+        #: How long it took to store the last heartbeat.
         self.heartbeat_seconds = 0.0
+        #: How long it took to read the last snapshot.
         self.look_seconds = 0.0
 
 
 class Observer:
-    """Remembers since when what it sees is as it is. `update` it with each snapshot."""
+    """Remembers since when each thing in the snapshots is as it is. Call `update` with each snapshot."""
 
     def __init__(self) -> None:
+        #: When the newest snapshot was read; None before the first one.
         self._updated_at: float | None = None
+        #: The heartbeat of each live instance by its name, and since when it is the same.
         self._heartbeats: dict[str, tuple[str, float]] = {}
+        #: Since when each instance that has a row has had no session, by its name.
         self._gone_since: dict[str, float] = {}
+        #: Since when nobody has run each free account, by its name.
         self._free_since: dict[str, float] = {}
-        #: Live instances to end: their heartbeat does not change.
+        #: Live instances that are to be ended: their heartbeat does not change.
         self.silent: tuple[InstanceRow, ...] = ()
-        #: Rows to delete.
+        #: Instances that are gone for long, and whose rows are to be deleted.
         self.forgotten: tuple[InstanceRow, ...] = ()
-        #: An instance that the server has lost with all its locks, at a restart or a promotion, may act until
-        #: its lease has ended: until then nobody takes an account.
+        #: True while nobody may take an account. A restart or a promotion of the server takes all locks from
+        #: an instance, which does not know it and acts until its lease has ended.
         self.must_wait = False
 
     def update(self, snapshot: Snapshot, free: Sequence[str], now: float, *, has_lease: bool) -> None:
         """Compares a snapshot with the ones before; `free` are the accounts that nobody runs.
 
-        An observer whose own heartbeats are not stored, or that was stopped itself, ends nobody.
+        An observer without a lease, or that was stopped for a while itself, ends nobody: it may be the one
+        that sees nothing.
         """
-        if not has_lease or (self._updated_at is not None and now - self._updated_at > MAX_GAP_SECONDS):
-            self._heartbeats.clear()
+        was_stopped = self._updated_at is not None and now - self._updated_at > MAX_GAP_SECONDS
+        known_heartbeats = {} if was_stopped or not has_lease else self._heartbeats
         self._updated_at = now
         live = [row for row in snapshot.instances if row.has_session]
         gone = [row for row in snapshot.instances if not row.has_session]
-        known = self._heartbeats
-        self._heartbeats = {row.name: (row.heartbeat, now) for row in live}
+        self._heartbeats = {}
         for row in live:
-            if row.name in known and known[row.name][0] == row.heartbeat:
-                self._heartbeats[row.name] = known[row.name]
+            heartbeat, since = known_heartbeats.get(row.name, ("", now))
+            is_same = heartbeat == row.heartbeat
+            self._heartbeats[row.name] = (row.heartbeat, since if is_same else now)
         self._gone_since = {row.name: self._gone_since.get(row.name, now) for row in gone}
         self._free_since = {account: self._free_since.get(account, now) for account in free}
         self.silent = tuple(row for row in live if now - self._heartbeats[row.name][1] >= SILENT_SECONDS)
@@ -134,14 +147,14 @@ def view_of(
     keys: Mapping[str, int],
     *,
     groups: Sequence[frozenset[str]] = (),
-    leaving: frozenset[str] = frozenset(),
+    giving_up: frozenset[str] = frozenset(),
     neglected: frozenset[str] = frozenset(),
     avoided: frozenset[str] = frozenset(),
 ) -> ClusterView:
-    """Returns what the instance `name` sees; `keys` are the accounts of its configuration, some in `groups`.
+    """Returns what the instance `name` sees; `keys` has the key of the lock of each account that it knows.
 
-    Accounts whose lock is held by a session without a row belong to a member of the name `?`, which takes
-    nothing.
+    An account whose lock is held by a session without a row belongs to a member with the name `?`, which
+    takes nothing.
     """
     owned: dict[str, set[str]] = {row.name: set() for row in snapshot.instances if row.has_session}
     for account, key in keys.items():
@@ -162,7 +175,7 @@ def view_of(
         accounts=tuple(keys),
         groups=groups,
         members=members,
-        leaving=leaving,
+        giving_up=giving_up,
         neglected=neglected,
         avoided=avoided,
     )

@@ -123,7 +123,7 @@ def test_an_instance_that_joins_costs_no_more_moves_than_it_gets_accounts(count,
 def test_one_account_at_a_time_moves_to_an_instance_that_joins():
     both = member("one", {"a000", "a001", "a002", "a003"}), member("two", set())
     assert decide(view("one", 4, *both)) == Decision(give_up=("a003",))
-    assert decide(view("one", 4, *both, leaving=frozenset({"a003"}))) == Decision()
+    assert decide(view("one", 4, *both, giving_up=frozenset({"a003"}))) == Decision()
     moving = member("one", {"a000", "a001", "a002"}), member("two", set())
     assert decide(view("one", 4, *moving)) == Decision()
     assert decide(view("two", 4, *moving)) == Decision(take=("a003",))
@@ -239,5 +239,5 @@ def test_one_that_cannot_be_begun_takes_its_group_to_an_instance_that_may():
 
 
 def test_a_group_that_is_being_given_up_is_not_taken_back():
-    leaving = view("one", 2, member("one", {"a000"}), groups=PAIR, leaving=frozenset({"a000"}))
-    assert decide(leaving) == Decision()
+    moving = view("one", 2, member("one", {"a000"}), groups=PAIR, giving_up=frozenset({"a000"}))
+    assert decide(moving) == Decision()
