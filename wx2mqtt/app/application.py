@@ -1,6 +1,9 @@
 """One open bridge: its store, its accounts, its web server. It ends when the store is lost.
 
-`process` opens the first one, and another one each time when the connection to a database was lost.
+    async with open_application(loaded, environment) as app:
+        await app.run()
+
+`process.py` opens the first one, and another one each time when the connection to a database was lost.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -63,9 +66,8 @@ log = structlog.get_logger(__name__)
 
 EMBEDDED_PORT = 1883
 
-# How long an orderly stop may take, and the part of it that is left for closing what the accounts share.
-STOP_TIMEOUT_SECONDS = 5.0
-STOP_RESERVE_SECONDS = 0.5
+STOP_TIMEOUT_SECONDS = 5.0  # how long an orderly stop may take in all
+STOP_RESERVE_SECONDS = 0.5  # the part of that time in which everything is closed that the accounts share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,24 +83,72 @@ class RunEnvironment:
     #: Crash tests kill the process here.
     on_commit_point: Callable[[str], None] = ignore_commit_point
     embedded_port: int = EMBEDDED_PORT
-    #: The command that the page names for want of a configuration; empty with one.
+    #: The command that the page names where there is no configuration file; empty where there is one.
     setup_command: str = ""
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
-    #: Set by a SIGHUP that comes while no bridge is open: the next one reloads.
+    #: Set by a SIGHUP that comes while no bridge is open: the bridge that is opened next reloads.
     reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
     cluster_statistics: ClusterStatistics = field(default_factory=ClusterStatistics)
     reload_status: ReloadStatus = field(default_factory=ReloadStatus)
 
 
+@asynccontextmanager
+async def open_application(
+    loaded: LoadedSettings, environment: RunEnvironment, *, serve: bool = True
+) -> AsyncGenerator[Application, None]:
+    """Opens all parts of a run in this order, and closes them in the opposite order:
+
+    1. the store
+    2. the embedded broker, where the settings ask for it
+    3. the accounts; in a cluster those that it decides
+    4. the web server
+
+    Without `serve` only 1 and 3 are opened, for commands that need no more.
+
+    Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, `PortInUse` of the embedded broker, and
+    `CannotListen` of the web server.
+    """
+    settings = loaded.settings
+    is_shared = serve and settings.storage.url is not None
+    lease = Lease(LEASE_SECONDS if is_shared else None)
+    async with AsyncExitStack() as stack:
+        store = open_stores(loaded, environment.env, environment.on_commit_point, lease)
+        stores = await stack.enter_async_context(store)
+        embedded: tuple[str, ProtocolChoice] | None = None
+        if settings.mqtt.url == (EMBEDDED,):
+            port = environment.embedded_port
+            embedded = f"mqtt://127.0.0.1:{port}", "auto"
+            if serve:
+                broker = await _start_broker(stack, settings, stores.folder.path, port)
+                embedded = broker.url, broker.protocol
+        app = Application(loaded, stores, embedded, environment)
+        stack.push_async_callback(app.close)
+        if is_shared:
+            app.join_cluster()
+        await app.open_accounts()
+        if serve:
+            app.web = await stack.enter_async_context(
+                running_web_server(settings, app.running.media_libraries, app.bridge_state(), app.senders)
+            )
+        yield app
+
+
+async def _start_broker(stack: AsyncExitStack, settings: Settings, folder: Path, port: int) -> EmbeddedBroker:
+    """Starts the embedded broker.
+
+    Raises `PortInUse`; its text also says which ports of the web server are in use.
+    """
+    try:
+        return await stack.enter_async_context(EmbeddedBroker(folder, port=port))
+    except PortInUse as error:
+        error.args = ("; ".join([str(error), *find_listen_problems(settings)]),)
+        raise
+
+
 class Application:
-    """A bridge with all its accounts. `open_application` makes one, in this order:
+    """A bridge with all its accounts, which `open_application` opens and closes.
 
-    1. `join_cluster`, where instances share the database
-    2. `open_accounts` builds the accounts; in a cluster those come that it decides
-    3. `run` runs them until they are to stop, or the store is lost
-    4. `close`
-
-    `reload` applies a changed file meanwhile, at SIGHUP or when it is asked for.
+    `run` runs it until it is to stop, or the store is lost. Meanwhile `reload` applies a changed file.
     """
 
     def __init__(
@@ -112,7 +162,9 @@ class Application:
         self._stores = stores
         self._environment = environment
         self._reload_lock = asyncio.Lock()
+        #: Set when the connection to the database is lost: `run` stops at once and raises `StoreLost`.
         self._store_lost = asyncio.Event()
+        #: Why a reload ends the process: `run` stops in order and raises it.
         self._failure: SettingsError | None = None
         stores.lost.connect(self._on_store_lost)
         self.watchdog = Watchdog(asyncio.get_running_loop().time)
@@ -126,11 +178,11 @@ class Application:
         self.running = Accounts(self._factory, self.watchdog)
         self.running.changed.connect(self._update_retention, self.changes.notify)
         self.operations = Operations(self.running, self._factory, stores, self._media)
+        #: None while it is not open, or where it is disabled.
         self.web: WebServers | None = None
-        #: The programs that may send over HTTP.
         self.senders = SenderRegistry(asyncio.get_running_loop().time)
         self.senders.set_senders(sender_options(loaded.settings))
-        #: This process in the cluster, where instances share the accounts.
+        #: This process in the cluster; None where no instances share the accounts.
         self.cluster: ClusterNode | None = None
 
     @property
@@ -140,6 +192,7 @@ class Application:
 
     @property
     def loaded(self) -> LoadedSettings:
+        """The current settings, which a reload replaces."""
         return self._factory.loaded
 
     def join_cluster(self) -> None:
@@ -154,10 +207,11 @@ class Application:
     async def open_accounts(self) -> None:
         """Builds every account of the settings, or joins a cluster. Raises `SettingsError`, `StoreError`."""
         names = self._factory.loaded.settings.accounts
-        if (people_file := self._stores.people_file) is not None:
+        people_file = self._stores.people_file
+        if people_file is not None:
             for name, count in (await people_file.restore(names)).items():
                 log.warning("people restored from their copy", account=name, count=count)
-            people_file.request()  # a kill may have kept it from the last changes
+            people_file.request()  # the file may lack the last changes, if the process was killed
         await self._stores.blobs.open()
         await self._factory.assign_base_topics()
         if self.cluster is not None:
@@ -167,7 +221,7 @@ class Application:
             await self.running.add(name)
 
     def _on_store_lost(self) -> None:
-        """Ends all that others see, before anybody here learns that a commit has failed."""
+        """Cuts off all accounts, before anything in them learns that a commit has failed."""
         log.error("connection to the database lost: stopping at once")
         self.running.abort()
         self._store_lost.set()
@@ -194,6 +248,21 @@ class Application:
         shared.login_reported.connect(environment.on_login_status)
         return shared
 
+    def bridge_state(self) -> BridgeState:
+        """Returns what the web server shows of the bridge; it asks for the values of now."""
+        environment = self._environment
+        return BridgeState(
+            accounts=lambda: [*map(AccountView, self.accounts)],
+            changes=self.changes,
+            overdue=self.watchdog.overdue,
+            problems=lambda: environment.reload_status.problems,
+            reload_accepted=lambda: environment.reload_status.accepted,
+            account_names=lambda: tuple(self.loaded.settings.accounts),
+            sender_calls=lambda: self.senders.calls,
+            setup_command=lambda: environment.setup_command,
+            cluster=lambda: None if self.cluster is None else self.cluster.state(),
+        )
+
     def process_requests(self) -> dict[str, PlainHandler]:
         """Returns the requests that concern the whole process, by name."""
         return {"log_level": self._on_log_level, "reload": self._on_reload}
@@ -201,14 +270,13 @@ class Application:
     async def run(self) -> None:
         """Runs until `RunEnvironment.stop_requested` is set, then stops in order.
 
-        Raises `StoreLost` once the connection to the database is lost, and has stopped at once then. Raises
-        `SettingsError` after a reload with a `storage.key` that is not the database's, and has stopped in
-        order.
+        Stops at once and raises `StoreLost` when the connection to the database is lost. Stops in order and
+        raises `SettingsError` after a reload with a `storage.key` that is not the database's.
         """
-        lost = self._store_lost
+        stop, lost = self._environment.stop_requested, self._store_lost
         async with control_socket.serve_operations(self._stores.folder.path, self.operations.run):
             run_task = asyncio.create_task(self._run_all())
-            waits = [asyncio.create_task(event.wait()) for event in (self._environment.stop_requested, lost)]
+            waits = [asyncio.create_task(event.wait()) for event in (stop, lost)]
             await asyncio.wait({run_task, *waits}, return_when=asyncio.FIRST_COMPLETED)
             await cancel_and_wait(waits)
             if lost.is_set():
@@ -242,18 +310,18 @@ class Application:
 
     def _process_notes(self) -> list[str]:
         """Returns what STATUS says besides the accounts."""
-        language = self.loaded.settings.language
+        language, cluster = self.loaded.settings.language, self.cluster
         notes = [self._environment.reload_status.sentence(language)]
-        if self.cluster is not None and not self.cluster.takeover.has_lease:
+        if cluster is not None and not cluster.takeover.has_lease:
             notes.append(bridge_text(language, "database_silent"))
-        if self.cluster is not None and self.cluster.is_drained:
+        if cluster is not None and cluster.is_drained:
             notes.append(bridge_text(language, "is_drained"))
         if not self.accounts:
             notes.append(bridge_text(language, "no_account_here"))
         return [note for note in notes if note]
 
     async def _take_part(self, cluster: ClusterNode) -> None:
-        """Runs accounts as the cluster decides. Commits that are refused are as bad as a lost connection."""
+        """Runs accounts as the cluster decides. A refused commit counts as a lost connection."""
         try:
             await cluster.takeover.run()
         except* StoreError:
@@ -285,10 +353,10 @@ class Application:
 
     async def _on_reload(self, fields: dict[str, Json]) -> Json:
         reject_unknown_fields(fields)
-        # It concerns the whole process, whichever account was asked: its lines of the log name none.
+        # In a new context the lines of the log name no account: a reload concerns the whole process.
         reload = asyncio.get_running_loop().create_task(self.reload(), context=Context())
         applied, needs_restart = await reload
-        return {"applied": cast("list[Json]", applied), "needs_restart": cast("list[Json]", needs_restart)}
+        return {"applied": [*applied], "needs_restart": [*needs_restart]}
 
     async def reload(self) -> tuple[list[str], list[str]]:
         """Reads the configuration again and applies it.
@@ -304,36 +372,44 @@ class Application:
                 self._environment.notifier.ready()
 
     async def _reload(self) -> tuple[list[str], list[str]]:
+        loaded = await self._load_changed_file()
+        applied, _ = reload_diff(self.loaded.settings, loaded.settings)
+        _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)
+        await self._apply(loaded)
+        self._environment.reload_status.record_accepted()
+        self._show_reload()
+        log.info("reloaded", applied=applied, needs_restart=needs_restart)
+        return applied, needs_restart
+
+    async def _load_changed_file(self) -> LoadedSettings:
+        """Returns the settings of the file as it is now. Raises `BadCommand` where it cannot be used."""
         try:
-            current = self._factory.loaded
-            loaded = load_configuration(current.path, self._environment.env, current.settings)
+            loaded = load_configuration(self.loaded.path, self._environment.env, self.loaded.settings)
         except SettingsError as error:
             raise self._reload_refused(error) from None
         if self.cluster is not None:
             try:
                 await self.cluster.use_keys(loaded)
-            except SettingsError as error:  # they are not the database's: the process is to end
+            except SettingsError as error:  # the keys are not the database's: the process must end
                 self._failure = error
                 self._environment.stop_requested.set()
                 raise self._reload_refused(error) from None
-        applied, _ = reload_diff(self._factory.loaded.settings, loaded.settings)
-        _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)
+        return loaded
+
+    async def _apply(self, loaded: LoadedSettings) -> None:
+        settings = loaded.settings
         self._factory.loaded = loaded
-        logs.set_level(loaded.settings.log.level)
-        self.maintenance.limit = loaded.settings.storage.max_size
-        self.senders.set_senders(sender_options(loaded.settings))
+        logs.set_level(settings.log.level)
+        self.maintenance.limit = settings.storage.max_size
+        self.senders.set_senders(sender_options(settings))
         if self.web is not None:
-            self.web.set_language(loaded.settings.language)
+            self.web.set_language(settings.language)
         for account in self.accounts:
-            if account.name in loaded.settings.accounts:
+            if account.name in settings.accounts:
                 await account.apply_settings(self._factory.settings_of(account.name))
         self._update_retention()
         if self.cluster is not None:
             await self.cluster.reload(loaded)
-        self._environment.reload_status.record_accepted()
-        self._show_reload()
-        log.info("reloaded", applied=applied, needs_restart=needs_restart)
-        return applied, needs_restart
 
     def _reload_refused(self, error: SettingsError) -> BadCommand:
         """Shows and logs why a reload changes nothing; returns the answer to the request."""
@@ -350,7 +426,7 @@ class Application:
         self.changes.notify()
 
     def _update_retention(self) -> None:
-        """Tells what each account keeps, without accounts that a reload has removed."""
+        """Tells the maintenance how much each account keeps. An account that a reload removed is left out."""
         sections = self.loaded.settings.accounts
         running = [account for account in self.accounts if account.name in sections]
         self.maintenance.set_limits({account.ctx.journal: sections[account.name] for account in running})
@@ -372,64 +448,3 @@ async def _wait_until_ended(task: asyncio.Task[None]) -> None:
     except asyncio.CancelledError:
         if not task.cancelled():
             raise
-
-
-@asynccontextmanager
-async def open_application(
-    loaded: LoadedSettings, environment: RunEnvironment, *, serve: bool = True
-) -> AsyncGenerator[Application, None]:
-    """Opens all parts of a run in order, and closes them in the opposite order.
-
-    Without `serve` it starts neither the embedded broker nor the web server, for commands that need only the
-    store.
-
-    Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, `PortInUse` of the embedded broker, and
-    `CannotListen` of the web server.
-    """
-    settings = loaded.settings
-    is_shared = serve and settings.storage.url is not None
-    lease = Lease(LEASE_SECONDS if is_shared else None)
-    async with AsyncExitStack() as stack:
-        stores = await stack.enter_async_context(
-            open_stores(loaded, environment.env, environment.on_commit_point, lease)
-        )
-        embedded: tuple[str, ProtocolChoice] | None = None
-        if settings.mqtt.url == (EMBEDDED,):
-            port = environment.embedded_port
-            embedded = f"mqtt://127.0.0.1:{port}", "auto"
-            if serve:
-                broker = await _start_broker(stack, settings, stores.folder.path, port)
-                embedded = broker.url, broker.protocol
-        app = Application(loaded, stores, embedded, environment)
-        stack.push_async_callback(app.close)
-        if is_shared:
-            app.join_cluster()
-        await app.open_accounts()
-        if serve:
-            state = BridgeState(
-                accounts=lambda: [AccountView(account) for account in app.accounts],
-                changes=app.changes,
-                overdue=app.watchdog.overdue,
-                problems=lambda: environment.reload_status.problems,
-                reload_accepted=lambda: environment.reload_status.accepted,
-                account_names=lambda: tuple(app.loaded.settings.accounts),
-                sender_calls=lambda: app.senders.calls,
-                setup_command=lambda: environment.setup_command,
-                cluster=lambda: None if app.cluster is None else app.cluster.state(),
-            )
-            app.web = await stack.enter_async_context(
-                running_web_server(settings, app.running.media_libraries, state, app.senders)
-            )
-        yield app
-
-
-async def _start_broker(stack: AsyncExitStack, settings: Settings, folder: Path, port: int) -> EmbeddedBroker:
-    """Starts the embedded broker.
-
-    Raises `PortInUse`; its text also says which ports of the web server are in use.
-    """
-    try:
-        return await stack.enter_async_context(EmbeddedBroker(folder, port=port))
-    except PortInUse as error:
-        error.args = ("; ".join([str(error), *find_listen_problems(settings)]),)
-        raise
