@@ -29,9 +29,10 @@ from wx2mqtt.wechat.registry import backend_entry
 
 
 class AccountFactory:
-    """Builds the accounts of the settings at the start.
+    """Builds the accounts: call `assign_base_topics` once, then `create` for each of them.
 
-    `embedded` is the URL and protocol of the embedded broker, or None.
+    An account keeps most of its settings until the next start of the process. `settings_of` has those that a
+    reload changes. `embedded` is the URL and protocol of the embedded broker, or None.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class AccountFactory:
         self._stores = stores
         self._shared = shared
         self._embedded = embedded
+        #: By the name of each account, in the order of the settings; empty before `assign_base_topics`.
         self.base_topics: Mapping[str, str] = {}
 
     async def assign_base_topics(self) -> None:

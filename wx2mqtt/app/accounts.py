@@ -22,27 +22,28 @@ from wx2mqtt.clock import Backoff, boot_time
 
 log = structlog.get_logger(__name__)
 
-FIRST_RESTART_DELAY_SECONDS = 1.0
-MAX_RESTART_DELAY_SECONDS = 300.0
+# The delays of the restarts of an account that fails again and again.
+RESTART_BACKOFF = Backoff(first=1.0, cap=300.0)
 
-# A run of this length resets the delay of the next restart.
+# An account that has run for so long is restarted after the first delay again.
 STABLE_RUN_SECONDS = 600.0
 
-# If reading the store takes longer during a restart, the watchdog is not fed.
+# Where the store is read for longer than this during a restart, systemd's watchdog is not fed.
 STORE_OPEN_TIMEOUT_SECONDS = 60.0
 
 # The key of the reason in `login/state` after an account was given up.
 GIVEN_UP_REASON = "given_up"
 
-_FIRST_DELAY = Backoff(first=FIRST_RESTART_DELAY_SECONDS, cap=MAX_RESTART_DELAY_SECONDS)
-
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    #: A failed account is replaced by the one that was built after it.
+    """One account of the configuration that this process runs."""
+
+    #: After a failure it is replaced by the account that was built again.
     account: Account
-    backoff: Backoff = _FIRST_DELAY
-    #: None until the accounts run.
+    #: The delay of the next restart.
+    backoff: Backoff = RESTART_BACKOFF
+    #: Runs the account, and builds it again after a failure; None before `Accounts.run`.
     task: asyncio.Task[None] | None = None
 
 
@@ -57,11 +58,13 @@ class Accounts:
     def __init__(self, factory: AccountFactory, watchdog: Watchdog) -> None:
         #: Emitted after each change of `accounts`.
         self.changed: Signal[[]] = Signal()
-        #: In the order of the configuration; changes in place.
+        #: Those of `accounts`. The web server holds this list, so it is changed in place.
         self.media_libraries: list[MediaLibrary] = []
+        #: By the name of the account.
         self._entries: dict[str, _Entry] = {}
         self._factory = factory
         self._watchdog = watchdog
+        #: The tasks of the entries; None while `run` does not run.
         self._group: asyncio.TaskGroup | None = None
 
     @property
@@ -90,7 +93,7 @@ class Accounts:
     async def start_account(self, name: str) -> None:
         """Builds an account and runs it; raises `StoreError`."""
         await self.add(name)
-        if self._group is not None:  # else the process ends, and it is not run any more
+        if self._group is not None:  # without it the process ends, and the account is not run
             entry = self._entries[name]
             entry.task = self._group.create_task(self._run_again_and_again(entry))
 
@@ -102,7 +105,7 @@ class Accounts:
         try:
             with bound_contextvars(account=name):
                 await entry.account.stop(GIVEN_UP_REASON)
-        except Exception:  # whatever fails, another process is to run the account
+        except Exception:  # whatever fails here, another process must get the account
             log.exception("account did not stop in order", account=name)
         if entry.task is not None:
             await cancel_and_wait([entry.task])
@@ -116,7 +119,7 @@ class Accounts:
         """Stops all accounts in order, at the same time; at once where one has just failed."""
         async with asyncio.TaskGroup() as tasks:
             for account in self.accounts:
-                with bound_contextvars(account=account.name):  # the task keeps it
+                with bound_contextvars(account=account.name):  # the task keeps the name for its lines
                     tasks.create_task(account.stop("stopped"))
 
     def abort(self) -> None:
@@ -141,7 +144,7 @@ class Accounts:
                     await entry.account.run()
                 except AccountFailed:
                     if boot_time() - started_at >= STABLE_RUN_SECONDS:
-                        entry.backoff = _FIRST_DELAY
+                        entry.backoff = RESTART_BACKOFF
                 await entry.account.close()
                 await self._replace(entry)
 

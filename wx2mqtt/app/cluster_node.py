@@ -1,6 +1,7 @@
-"""This process as one of the instances that share a database: what it says of itself, and how others stand.
+"""This process as one of the instances that share a database: what it says of itself, and what the others do.
 
-Loaded only with `storage.url`: it needs psycopg.
+`AccountTakeover` takes and gives up accounts; `ClusterNode` makes it from the settings, and shows what it
+knows. Loaded only with `storage.url`: it needs psycopg.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ def instance_identity(loaded: LoadedSettings) -> InstanceIdentity:
 
 
 class ClusterNode:
-    """This process in the cluster, and its figures. Raises `SettingsError` for names of accounts.
+    """This process in the cluster, and its figures. The cluster decides which `accounts` run here.
 
-    `accounts` are begun and stopped as the cluster decides.
+    Raises `SettingsError` where the names of two accounts have the same lock.
     """
 
     def __init__(
@@ -66,26 +67,26 @@ class ClusterNode:
         self._join_accounts(loaded)
 
     def _join_accounts(self, loaded: LoadedSettings) -> None:
-        """Keeps accounts together that are each other's fallback: one is asked in the same process only."""
+        """Keeps an account and its fallback accounts together: it reaches them in its own process only."""
         known = frozenset(self.takeover.keys)
         groups = (group & known for group in loaded.settings.joined_accounts())
         self.takeover.groups = tuple(group for group in groups if len(group) > 1)
 
     async def use_keys(self, loaded: LoadedSettings) -> None:
-        """Uses the keys of saved logins of a file that is reloaded. Raises `SettingsError`."""
+        """Uses the keys of saved logins of the new settings. Raises `SettingsError` for a wrong key."""
         try:
             await self._logins.use_keys(login_keys(loaded.settings.storage))
         except WrongStoreKey:
             raise wrong_key_error(loaded) from None
 
     async def reload(self, loaded: LoadedSettings) -> None:
-        """Lets the others know the settings after a reload, as far as the database answers."""
+        """Tells the other instances the new settings, if the database answers."""
         self._join_accounts(loaded)
         with suppress(StoreError):
             await self.takeover.update(instance_identity(loaded))
 
     async def leave(self) -> None:
-        """Gives all accounts up in order, as far as the database answers."""
+        """Gives all accounts up in order, if the database answers."""
         with suppress(StoreError):
             await self.takeover.leave()
 

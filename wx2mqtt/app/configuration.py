@@ -1,9 +1,9 @@
-"""The configuration of a bridge: loads it, and gives each part the options that it has from it.
+"""The configuration of a bridge: loads it, and makes the options of each part of it.
 
-    load_configuration            the file, the environment and the secrets, at the start and at a reload
-    mqtt_options, web_options, …  the same settings as the options of one part
+    load_configuration            file, environment and secrets  ->  `Settings`
+    mqtt_options, web_options, …  `Settings`  ->  the options of the MQTT client, the web server, …
 
-The bridge itself reads the settings as they are (`bridge.account_settings`).
+The bridge itself needs no options: it reads the settings as they are (`bridge.account_settings`).
 """
 
 from __future__ import annotations
@@ -83,16 +83,17 @@ def _backend_of_saved_login(env: Mapping[str, str]) -> str | None:
         saved_login = read_saved_login(folder / SESSIONS_FOLDER, DEFAULT_ACCOUNT)
         return next((name for name, entry in BACKENDS.items() if entry.is_saved_login(saved_login)), None)
 
-    try:  # root stays root: the command may still have to open its own files
+    try:  # in another process, since this one stays root: it may still have to open files of its own
         return cast("str | None", run_as_owner(folder, read_backend, lambda _: 1))
-    except (StoreError, SystemExit):  # opening the store says why
+    except (StoreError, SystemExit):  # the store is opened soon, and then the reason is shown
         return None
 
 
 def missing_safeguards(account: Account) -> str:
-    """Returns the key of the line about an account without anything that helps alarms; empty if it has one.
+    """Returns which safeguard of alarms an account lacks, as a key of `bridge_text`; empty if it has one.
 
-    `ilink.remind`, `ilink.renew` and `fallback` help while WeChat takes no message. All are off by default.
+    A safeguard helps while WeChat takes no message: `fallback`, and on iLink `ilink.remind` or `ilink.renew`.
+    All are off by default.
     """
     if account.fallback.urls or account.fallback.accounts:
         return ""
@@ -104,7 +105,7 @@ def missing_safeguards(account: Account) -> str:
 
 
 def safeguards_line(account: Account, language: Language) -> str:
-    """Returns what that means, which setup, login, start and page say; empty if the account has one."""
+    """Returns the sentence about `missing_safeguards` that setup, login, start and page say, or empty."""
     message_key = missing_safeguards(account)
     return bridge_text(language, message_key) if message_key else ""
 
@@ -115,7 +116,7 @@ def instance_name(settings: Settings) -> str:
 
 
 def restore_rules(settings: Settings) -> RestoreRules:
-    """Returns what a restore may believe of a backup."""
+    """Returns which base topics and topics a restore accepts from a backup, whose content is not trusted."""
     configured = {name: account.base_topic for name, account in settings.accounts.items()}
     bases = tuple(settings.base_topics().values())
 
@@ -136,9 +137,10 @@ def restore_rules(settings: Settings) -> RestoreRules:
 
 
 def backend_section(account: Account) -> dict[str, Any]:
-    """Returns the section of the account's backend as plain values, its secrets as texts.
+    """Returns the options of the account's backend by their names: plain values, secrets as texts.
 
-    A backend of another package has no section; it gets the `options` by their names.
+    They are its section of the settings, such as `ilink`. A backend of another package has no section, and
+    gets the list `options` of the account, such as `region=cn`.
     """
     if account.backend not in BUILT_IN_BACKENDS:
         pairs = (option.get_secret_value().partition("=") for option in account.options)

@@ -1,7 +1,10 @@
 """The Unix socket in the store through which the command line calls the running bridge; mode 0600.
 
-Each connection carries one request and one answer, each a JSON object in one line: `{"do": name, …fields}`,
-then `{"ok": answer}` or `{"error": sentence}`.
+Each connection carries one request and one answer, each a JSON object in one line:
+
+    {"do": "journal.show", "id": "42"}     ->     {"ok": {…}}, or {"error": "a sentence"}
+
+`serve_operations` is the side of the bridge, `ask_bridge` that of the command line.
 """
 
 from __future__ import annotations
@@ -23,10 +26,9 @@ from wx2mqtt.model import Json
 log = structlog.get_logger(__name__)
 
 SOCKET_NAME = "control.sock"
-# A connection without a request is closed after this time.
-IDLE_TIMEOUT_SECONDS = 30.0
+IDLE_TIMEOUT_SECONDS = 30.0  # after which a connection without a request is closed
 
-# A longer path is opened through its folder, since Linux limits the address of a socket to 108 bytes.
+# Linux limits the address of a socket to 108 bytes. A longer path is opened through a handle of its folder.
 MAX_PATH_BYTES = 100
 
 RunOperation = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
@@ -135,7 +137,7 @@ async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None 
 
 @contextmanager
 def _short_socket_path(folder: Path) -> Iterator[Path]:
-    """Yields a path of the socket that has less than 108 bytes, which is the limit of the kernel."""
+    """Yields a path of the socket that is short enough for the kernel."""
     path = folder / SOCKET_NAME
     if len(os.fsencode(path)) < MAX_PATH_BYTES:
         yield path

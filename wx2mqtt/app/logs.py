@@ -1,7 +1,10 @@
 """Logging: one line for each event, readable at a terminal, as JSON elsewhere.
 
-Loggers of this program (structlog) and of libraries (logging) share one chain of processors, which includes
-`redaction`. Libraries are logged from WARNING on: below that httpx logs whole URLs.
+    log.info("reloaded", applied=["log.level"])
+    {"time": "…", "level": "info", "logger": "wx2mqtt.app.application", "event": "reloaded", "applied": […]}
+
+`configure` builds one chain of processors, which includes `redaction`. Loggers of this program (structlog)
+and of libraries (logging) share it. Libraries are logged from WARNING on: below that httpx logs whole URLs.
 """
 
 from __future__ import annotations
@@ -89,12 +92,15 @@ class BoundLogger(structlog.BoundLoggerBase):
         if level >= _Threshold.level:
             self._proxy_to_logger(name, event, **values)
 
-    # A detail for the search for a fault, normal operation, something that the owner should check at some
-    # time, a failure, and a failure with the traceback of the exception that is being handled.
+    #: A detail for the search for a fault.
     debug = partialmethod(_write, logging.DEBUG, "debug")
+    #: Normal operation.
     info = partialmethod(_write, logging.INFO, "info")
+    #: Something that the owner should check at some time.
     warning = partialmethod(_write, logging.WARNING, "warning")
+    #: A failure.
     error = partialmethod(_write, logging.ERROR, "error")
+    #: A failure, with the traceback of the exception that is being handled.
     exception = partialmethod(_write, logging.ERROR, "error", exc_info=True)
     critical = error
 
@@ -178,6 +184,6 @@ def _render_console(
     for key, value in event.items():
         if not isinstance(value, (bool, int, float, NoneType)):
             event[key] = printable(str(value))
-    # A traceback keeps its lines. The mark distinguishes them from lines of the log.
+    # A traceback keeps its lines. The `|` before each distinguishes it from a line of the log.
     trace_lines = [f"    | {printable(trace_line)}" for trace_line in str(traceback).splitlines()]
     return "\n".join([console(logger, name, event).rstrip(), *trace_lines])

@@ -1,8 +1,10 @@
 """Keeps the store below its maximum size: measures it, and removes old data.
 
-Every 15 s the size is measured. Once an hour, and when the store is nearly full, what is older than the
-settings allow is removed. When that is not enough, refused commands go, then media, then history; nothing
-unpublished does.
+    every 15 s                    measures the size
+    every hour, or nearly full    removes what is older than the settings allow
+    still nearly full             removes refused commands, then media, then history
+
+What has not been published is never removed.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ PRUNE_INTERVAL_SECONDS = 3600.0
 # The id of a command is remembered for 7 days, so that a repetition is recognised.
 COMMAND_RETENTION_MS = 7 * 86_400_000
 
-# Above this part of the limit media are removed, then history.
+# The store is nearly full from this part of its maximum size on.
 NEARLY_FULL_RATIO = 0.9
 
 
@@ -54,17 +56,22 @@ class StorageMaintenance:
         self._database = database
         self._media = media
         self._search_index = search_index
+        #: The maximum size in bytes, `storage.max_size`; a reload sets it.
         self.limit = limit
+        #: Bytes of what is in the folder beside database and media, at the last check.
         self._other_files_size = self._measure_other_files()
         self._was_full = False
+        #: The journals of the accounts that run here, each with the settings that say what it keeps.
         self._limits_by_journal: Mapping[Journal, Account] = {}
+        #: Journals of `_limits_by_journal` that have not been pruned since they were added.
         self._unpruned: set[Journal] = set()
+        #: Wakes `run`: a journal was added.
         self._added = asyncio.Event()
 
     def set_limits(self, limits_by_journal: Mapping[Journal, Account]) -> None:
         """Applies `history.keep`, `media.keep` and `media.max_total` of the accounts that run here.
 
-        Accounts that are new are pruned soon.
+        A journal that was not among them before is pruned at once.
         """
         added = limits_by_journal.keys() - self._limits_by_journal
         self._unpruned = (self._unpruned | added) & limits_by_journal.keys()
@@ -74,25 +81,25 @@ class StorageMaintenance:
 
     @property
     def size(self) -> int:
-        """Bytes of the database and media now, and of other files in the folder at the last check."""
+        """Bytes of the store: of database and media now, of other files at the last check."""
         return self._other_files_size + self._database.allocated_bytes + self._media.blobs.size
 
     def _measure_other_files(self) -> int:
-        """Measures the rest of the folder; beside a database elsewhere that is scratch files only."""
+        """Returns the bytes beside database and media; 0 with `storage.url`, where they are scratch files."""
         if self._database.is_elsewhere:
             return 0
         return self._folder.size_bytes(excluded=MEDIA_FOLDER) - self._database.allocated_bytes
 
     async def run(self) -> None:
-        """Checks the size and prunes until cancelled.
+        """Checks the size and prunes until cancelled; the first prune is at the start.
 
-        A while after each prune, of which the first is at the start, free memory goes back to the system.
+        A while after each prune free memory goes back to the system.
         """
         pruned_at = -math.inf
         while True:
             self._added.clear()
-            is_due = loop_time() - pruned_at >= PRUNE_INTERVAL_SECONDS
-            has_pruned = await self.check_size(prune_due=is_due)
+            is_prune_due = loop_time() - pruned_at >= PRUNE_INTERVAL_SECONDS
+            has_pruned = await self.check_size(prune_due=is_prune_due)
             if has_pruned:
                 pruned_at = loop_time()
             elif self._unpruned:
@@ -110,13 +117,13 @@ class StorageMaintenance:
         """Measures the folder, and prunes where `prune_due` or nearly full; returns whether it pruned."""
         with _store_errors_logged():
             await self._database.measure(self._nearly_full_bytes)
-        # Behind the database: what a commit under way has written would count twice else.
+        # Measured after the database: else what a commit has written meanwhile would count twice.
         self._other_files_size = await asyncio.to_thread(self._measure_other_files)
         prune_due = prune_due or self.size >= self._nearly_full_bytes
         if prune_due:
             await self._prune_old(self._limits_by_journal)
         for journal, limits in self._limits_by_journal.items():
-            if self._media.blobs.size > limits.media.max_total:  # else no account exceeds its limit
+            if self._media.blobs.size > limits.media.max_total:  # else this account cannot exceed its limit
                 with _store_errors_logged():
                     await self._media.enforce_limit(journal.account, limits.media.max_total)
         if self.size >= self._nearly_full_bytes:
@@ -154,7 +161,7 @@ class StorageMaintenance:
         for journal in self._limits_by_journal:
             if self.size >= self._nearly_full_bytes:
                 with _store_errors_logged():
-                    # What the database may have beside media and other files.
+                    # What is left for the database.
                     budget = max(0, self._nearly_full_bytes - self._other_files_size - self._media.blobs.size)
                     await journal.retention.prune_history(budget)
 

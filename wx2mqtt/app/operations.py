@@ -1,8 +1,10 @@
 """What the command line asks of a running bridge, and does itself where none runs: operations by name.
 
-`wx2mqtt journal list` is the operation "journal.list" with its fields, through the control socket. Each takes
-fields and returns JSON, and raises `Wx2MqttError` with a sentence. An account that another instance runs is
-asked for there, through the database (`OperationQueue`).
+    wx2mqtt journal show 42   ->   run("journal.show", {"id": "42"})   ->   {"id": "42", "state": "sent", …}
+
+The control socket brings the name and the fields. Each operation returns JSON, and raises `Wx2MqttError` with
+a sentence. For an account that another instance runs, that instance is asked through the database
+(`OperationQueue`).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from wx2mqtt.store.account_removal import AccountRemoval
 from wx2mqtt.store.command_records import CommandRow, CommandState
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
+from wx2mqtt.store.question_records import AskedQuestion
 
 if TYPE_CHECKING:
     from wx2mqtt.app.cluster_node import ClusterNode
@@ -37,18 +40,16 @@ MAX_LISTED_COMMANDS = 1000
 
 @dataclass(eq=False)
 class Operations:
-    """The operations of this process.
+    """The operations of this process: those of the whole process, and those of one account.
 
-    1. Those of the whole process: `accounts`, `cluster.…` and `purge…`.
-    2. Those of an account that another instance runs are asked for there.
-    3. Those of an account that runs here; the field `account` names it, by default the first one.
+    The field `account` names the account, by default the first one of the configuration.
     """
 
     running: Accounts
     factory: AccountFactory
     stores: Stores
     media: MediaRetention
-    #: This process in its cluster.
+    #: This process in its cluster; None where instances share no accounts.
     cluster: ClusterNode | None = None
 
     async def run(self, name: str, fields: Mapping[str, Json]) -> Json:
@@ -95,6 +96,8 @@ class Operations:
 
 
 class AccountOperations:
+    """The operations of one account that runs here."""
+
     def __init__(self, account: Account) -> None:
         self._account = account
         self._ctx = account.ctx
@@ -109,14 +112,16 @@ class AccountOperations:
             case "login" | "login.code" | "login.state":
                 return self._log_in(name, fields)
             case "owner.show" | "owner.confirm" | "owner.name":
-                return await self._say_of_owner(name, fields)
+                return await self._answer_about_owner(name, fields)
             case "journal.list":
                 return await self._list(fields)
             case "journal.show":
                 row = await self._require_row(fields)
                 return {**_command_body(row), "kind": row.command.kind, "text": row.command.text}
+            case "journal.retry" if isinstance(row_id := fields.get("row"), int):
+                return await self._publish_again(row_id)
             case "journal.retry":
-                return await self._retry(fields)
+                return await self._send_again(fields)
             case "journal.drop":
                 return await self._drop(fields)
             case "ask" | "ask.state" | "ask.close":
@@ -134,8 +139,8 @@ class AccountOperations:
             self._components.session.enter_verification_code(str(fields.get("code") or ""))
         return self._account.login_details()
 
-    async def _say_of_owner(self, name: str, fields: Mapping[str, Json]) -> Json:
-        """Confirms a bot or names its owner; returns what is said so far, nothing on other backends."""
+    async def _answer_about_owner(self, name: str, fields: Mapping[str, Json]) -> Json:
+        """Confirms a bot of WeCom or names its owner; returns what is known so far, {} on other backends."""
         naming = self._components.bot_owner
         if name == "owner.confirm":
             await naming.confirm(str(fields.get("bot", "")))
@@ -145,7 +150,10 @@ class AccountOperations:
         return {} if state is None else state.body()
 
     async def _list(self, fields: Mapping[str, Json]) -> Json:
-        """Lists commands that wait or were not sent (with `all` sent ones, too), and rows set aside."""
+        """Lists commands that wait or were not sent, and rows that the broker rejected (`set_aside`).
+
+        With the field `all` commands that were sent are listed, too.
+        """
         waiting = await self._journal.commands.list_page(CommandState.WAITING, limit=MAX_LISTED_COMMANDS)
         if fields.get("all"):
             finished = await self._journal.commands.list_page(
@@ -166,16 +174,18 @@ class AccountOperations:
         commands: list[Json] = [_command_body(row) for row in (*waiting, *finished)]
         return {"commands": commands, "set_aside": set_aside}
 
-    async def _retry(self, fields: Mapping[str, Json]) -> Json:
-        if isinstance(row_id := fields.get("row"), int):
-            if not await self._journal.outbox.requeue_rejected([row_id]):
-                raise BadCommand("bad_request", "row_unknown", row=row_id)
-            self._components.publisher.on_connected()
-            return {"row": row_id}
+    async def _publish_again(self, row_id: int) -> Json:
+        """Puts a row that the broker rejected back into the queue."""
+        if not await self._journal.outbox.requeue_rejected([row_id]):
+            raise BadCommand("bad_request", "row_unknown", row=row_id)
+        self._components.publisher.on_connected()
+        return {"row": row_id}
+
+    async def _send_again(self, fields: Mapping[str, Json]) -> Json:
         row = await self._require_row(fields)
         command = row.command
         has_content = command.text or command.path or command.url or command.message_id or row.blob
-        if row.result is not None and not has_content:  # of what was refused at once nothing is kept
+        if row.result is not None and not has_content:  # a command that is refused at once is not kept
             raise BadCommand("bad_request", "command_refused", id=row.command_id)
         await self._components.resolver.split_ahead(row)
         self._components.validator.check(command)
@@ -222,14 +232,14 @@ class AccountOperations:
 
 
 class QuestionOperations:
-    """What `wx2mqtt ask` needs: a question is sent as any other command, and looked after by its id."""
+    """The operations of `wx2mqtt ask`. A question is sent as any other command; its id names it later."""
 
     def __init__(self, account: Account) -> None:
         self._journal = account.ctx.journal
         self._intake = account.components.intake
 
     async def run(self, name: str, fields: Mapping[str, Json]) -> Json:
-        """Sends, closes, or only looks; returns in which state the question is then."""
+        """Sends the question (`ask`), closes it (`ask.close`), or does nothing; returns its state then."""
         command_id = str(fields.get("id", ""))
         if name == "ask":
             await self._intake.accept(str(fields.get("user", "")), _question_fields(command_id, fields))
@@ -238,22 +248,28 @@ class QuestionOperations:
         return await self._state(command_id)
 
     async def _state(self, command_id: str) -> dict[str, Json]:
-        """Returns waiting, answered (with `key`), refused or unanswered, the latter with a `reason`."""
-        row = await self._journal.commands.get(command_id)
-        question = await self._journal.questions.get(
-            command_id
-        )  # behind it: who has a result was asked before
-        if question is not None and question.answer:
-            return {"state": "answered", "key": question.answer}
-        result = None if row is None else row.result
-        if result is not None and result.status is Status.REJECTED:
-            return {"state": "refused", "reason": result.message}
-        if result is not None and question is None:
-            return {"state": "unanswered", "reason": result.message}
-        is_over = question is not None and question.until is not None and question.until < now_ms()
-        if question is not None and (is_over or question.closed is not None):
-            return {"state": "unanswered"}
-        return {"state": "waiting"}
+        # The question is read last: a command that has a result then had its question stored before.
+        command = await self._journal.commands.get(command_id)
+        question = await self._journal.questions.get(command_id)
+        result = None if command is None else command.result
+        return _question_state(result, question)
+
+
+def _question_state(result: Result | None, question: AskedQuestion | None) -> dict[str, Json]:
+    """Returns the `state`: answered (with `key`), refused or unanswered (some with `reason`), or waiting.
+
+    `question` is None until it was sent, and for ever where it was not sent.
+    """
+    if question is not None and question.answer:
+        return {"state": "answered", "key": question.answer}
+    if result is not None and result.status is Status.REJECTED:
+        return {"state": "refused", "reason": result.message}
+    if question is None:
+        return {"state": "waiting"} if result is None else {"state": "unanswered", "reason": result.message}
+    is_over = question.until is not None and question.until < now_ms()
+    if is_over or question.closed is not None:
+        return {"state": "unanswered"}
+    return {"state": "waiting"}
 
 
 def _question_fields(command_id: str, fields: Mapping[str, Json]) -> dict[str, Json]:

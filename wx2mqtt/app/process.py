@@ -1,8 +1,10 @@
 """The process: takes signals, and opens one `Application` after another until it is to stop.
 
-There is one for a store in a folder. With a database there is another one each time when its connection was
-lost. In between no account runs, and another instance may have them: nothing goes to WeChat or to the broker.
-What is left of the bridge says so (`DatabaseWait`): page, control socket, STATUS and watchdog.
+    store in a folder      one `Application`, until the process stops
+    store in a database    one until the connection is lost, `DatabaseWait` until it is back, another one, …
+
+During a `DatabaseWait` no account runs here, and another instance may run them: nothing goes to WeChat or to
+the broker. Page, control socket, STATUS and watchdog go on, and say that the database is away.
 """
 
 from __future__ import annotations
@@ -34,16 +36,13 @@ from wx2mqtt.web.options import CannotListen
 log = structlog.get_logger(__name__)
 
 # A DNS lookup may occupy a thread for half a minute, and one account must not delay the file access of
-# others. The default of Python would be six threads on a small machine.
+# others. Python's own default would be six threads on a small machine.
 MAX_WORKER_THREADS = 32
 
-# Between two attempts to open a database whose connection was lost.
+# While the database is away: seconds between two attempts to open it, between two lines of the log that say
+# so, and between two messages to the service manager.
 REOPEN_BACKOFF = Backoff(first=0.2, cap=2.0)
-
-# The log repeats so often that the database is still away.
 LOG_INTERVAL_SECONDS = 60.0
-
-# While it is away STATUS is told at least so often.
 STATUS_INTERVAL_SECONDS = 5.0
 
 
@@ -56,26 +55,23 @@ async def run(loaded: LoadedSettings, environment: RunEnvironment) -> None:
     async with AsyncExitStack() as stack:
         with pause_collection():
             app = await stack.enter_async_context(open_application(loaded, environment))
-        lost_with = await _run_until_lost(app, environment)
-    while lost_with is not None:
+        reopen_with = await _run_until_lost(app, environment)
+    while reopen_with is not None:
         environment.cluster_statistics.lost_connections += 1
-        lost_with = await _go_on(lost_with, environment)
+        reopen_with = await _reopen_and_run(reopen_with, environment)
 
 
-async def _go_on(loaded: LoadedSettings, environment: RunEnvironment) -> LoadedSettings | None:
-    """Opens the bridge again and runs it; tries as often as it takes.
-
-    Returns the settings with which it goes on after its database was lost anew, None if it is to stop.
-    """
+async def _reopen_and_run(loaded: LoadedSettings, environment: RunEnvironment) -> LoadedSettings | None:
+    """Opens the bridge again, as soon as that succeeds, and runs it. Returns as `_run_until_lost`."""
     wait = DatabaseWait(loaded, environment)
-    while await wait.until_it_answers():
+    while await wait.wait_for_answer():
         async with AsyncExitStack() as stack:
             try:
                 app = await stack.enter_async_context(open_application(loaded, environment))
             except StoreTooNew:
                 raise
             except (StoreError, SettingsError, CannotListen) as error:
-                wait.record(error)  # a key that fits no more ends no running instance, either
+                wait.record(error)  # a wrong `storage.key` ends no process that runs: it may be mended
             else:
                 return await _run_until_lost(app, environment)
     environment.notifier.stopping()
@@ -83,7 +79,7 @@ async def _go_on(loaded: LoadedSettings, environment: RunEnvironment) -> LoadedS
 
 
 async def _run_until_lost(app: Application, environment: RunEnvironment) -> LoadedSettings | None:
-    """Runs the bridge; returns the settings with which it goes on after its database was lost, else None."""
+    """Runs the bridge. Returns its settings when its database was lost, and None when it was to stop."""
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
 
@@ -112,6 +108,7 @@ class DatabaseWait:
         self._loaded = loaded
         self._environment = environment
         self._backoff = REOPEN_BACKOFF
+        #: False until the first attempt to open the database has failed: that one is made at once.
         self._has_failed = False
         self._log_interval = LogInterval(LOG_INTERVAL_SECONDS)
         self.outage = DatabaseOutage(since=now_ms(), reason="the connection was lost")
@@ -123,7 +120,7 @@ class DatabaseWait:
         return bridge_text(language, "database_away", since=since, why=self.outage.reason)
 
     def record(self, error: Wx2MqttError) -> None:
-        """Keeps why the database could not be used this time; the log gets it now and then."""
+        """Keeps why an attempt has failed, for all who ask, and writes it into the log now and then."""
         self._has_failed = True
         self._backoff = self._backoff.after_failure()
         self.outage = DatabaseOutage(since=self.outage.since, reason=str(error).removesuffix("."))
@@ -131,8 +128,8 @@ class DatabaseWait:
             since = rfc3339(self.outage.since)
             log.warning("database cannot be opened yet", problem=str(error), since=since)
 
-    async def until_it_answers(self) -> bool:
-        """Serves what is left of the bridge until the database answers; False if the process is to stop."""
+    async def wait_for_answer(self) -> bool:
+        """Serves what is left of the bridge. Returns True when the database answers, False at a stop."""
         stop = self._environment.stop_requested
         async with self._serve():
             while not stop.is_set():
@@ -143,7 +140,7 @@ class DatabaseWait:
         return False
 
     async def _answers(self) -> bool:
-        """Tries to connect. A server that says nothing keeps no stop waiting: the thread goes on alone."""
+        """Tries to connect. A stop does not wait for a server that does not answer: its thread goes on."""
         connecting = asyncio.ensure_future(run_in_daemon_thread(self._connect))
         stopping = asyncio.ensure_future(self._environment.stop_requested.wait())
         try:
@@ -167,7 +164,7 @@ class DatabaseWait:
 
     @asynccontextmanager
     async def _serve(self) -> AsyncGenerator[None, None]:
-        """Serves inside the block. A port or a socket that cannot be had is left out."""
+        """Serves page, control socket, STATUS and watchdog inside the block, as far as they can be had."""
         async with AsyncExitStack() as stack:
             alive = asyncio.create_task(self._stay_alive())
             stack.push_async_callback(cancel_and_wait, [alive])

@@ -1,4 +1,10 @@
-"""Opens the store of a run: in the folder of `storage.path`, or in the database of `storage.url`."""
+"""Opens the store of a run: in the folder of `storage.path`, or in the database of `storage.url`.
+
+    async with open_stores(loaded, env, on_commit_point) as stores:
+        stores.database, stores.blobs, stores.saved_logins, …
+
+With `storage.url` the folder is used as well, for the control socket and scratch files.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +55,7 @@ NOT_SHARED = "this bridge shares its accounts with no other one: storage.url is 
 class Stores:
     """The parts of the store that all accounts share."""
 
-    #: Holds the control socket and scratch files, and without `storage.url` everything.
+    #: Holds everything; with `storage.url` only the control socket and scratch files.
     folder: StoreFolder
     database: Database
     blobs: Blobs
@@ -57,11 +63,13 @@ class Stores:
     #: Emitted once, when the connection on which a database commits is lost: another process may run the
     #: accounts from then on.
     lost: Signal[[]]
-    #: Has ended when `lost` is emitted.
+    #: Whether this process may act for its accounts. It ends before `lost` is emitted.
     lease: Lease
-    # A database of `storage.url` has neither of these two, and a folder has no shared marks.
+    #: None with `storage.url`.
     people_file: PeopleFile | None = None
+    #: None with `storage.url`.
     search_index: SearchIndex | None = None
+    #: The marks of messages in the database; None without `storage.url`.
     shared_marks: SharedMarks | None = None
 
 
@@ -123,7 +131,7 @@ async def _open_in_database(
     loop = asyncio.get_running_loop()
 
     def on_lost() -> None:
-        lease.revoke()  # in the thread that has noticed it: the event loop may be busy
+        lease.revoke()  # at once, in the thread that calls this: the event loop may be busy
         loop.call_soon_threadsafe(lost.emit)
 
     database = await open_database(loaded, on_commit_point, on_lost)

@@ -25,11 +25,8 @@ log = structlog.get_logger(__name__)
 
 MAX_STATUS_CHARACTERS = 300
 
-# The text of STATUS is updated at most so often.
-STATUS_INTERVAL_SECONDS = 1.0
-
-# While a loop is overdue, it is checked so often whether it moves again.
-OVERDUE_CHECK_SECONDS = 1.0
+STATUS_INTERVAL_SECONDS = 1.0  # between two updates of STATUS, at least
+OVERDUE_CHECK_SECONDS = 1.0  # between two checks whether a loop that is overdue moves again
 
 
 class SystemdNotifier:
@@ -99,8 +96,8 @@ class SystemdWatchdog:
 
     async def run(self) -> None:
         """Reports READY, then feeds the watchdog until cancelled."""
-        for account in self.accounts.accounts:  # after the first attempt of each to reach the broker
-            await account.connect_attempted.wait()
+        for account in self.accounts.accounts:
+            await account.connect_attempted.wait()  # the first attempt to reach the broker has ended
         self.notifier.ready()
         if not self.notifier.is_listening:
             return
@@ -122,9 +119,10 @@ class SystemdWatchdog:
     async def _update_status(self) -> None:
         shown, seen_changes = "", self.changes.count
         while True:
-            if (status := status_line(self.accounts.accounts, self.notes())) != shown:
-                shown = status
+            status = status_line(self.accounts.accounts, self.notes())
+            if status != shown:
                 self.notifier.status(status)
+                shown = status
             await asyncio.sleep(STATUS_INTERVAL_SECONDS)
             seen_changes = await self.changes.wait(seen_changes)
 

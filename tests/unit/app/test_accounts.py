@@ -13,7 +13,7 @@ from typing import Any
 from tests.support.pauseless_loop import run_without_pauses
 from wx2mqtt.app import accounts
 from wx2mqtt.app.accounts import (
-    MAX_RESTART_DELAY_SECONDS,
+    RESTART_BACKOFF,
     STABLE_RUN_SECONDS,
     STORE_OPEN_TIMEOUT_SECONDS,
     Accounts,
@@ -86,9 +86,7 @@ def test_the_pauses_grow_up_to_five_minutes_and_faults_are_counted_on(monkeypatc
         pauses = [after - before for before, after in zip([0.0, *began], began, strict=False)]
         assert 0.5 <= pauses[0] <= 1.0
         assert all(0.5 * 2**n <= pause <= 2**n for n, pause in enumerate(pauses[:8]))
-        assert all(
-            MAX_RESTART_DELAY_SECONDS / 2 <= pause <= MAX_RESTART_DELAY_SECONDS for pause in pauses[9:]
-        )
+        assert all(RESTART_BACKOFF.cap / 2 <= pause <= RESTART_BACKOFF.cap for pause in pauses[9:])
         assert [one.counters.faults for one in stage.accounts[1:4]] == [2, 3, 4]
         assert stage.accounts[0].closed
 
