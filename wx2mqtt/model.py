@@ -1,6 +1,10 @@
 """Values that all parts of the bridge share: contacts, messages, events, commands, results, login states.
 
-Frozen dataclasses and enums. Nothing here does I/O, reads a clock, or depends on a backend or a broker.
+    in     a backend reports `Contact`, and `Message`, `Event` and `ButtonPress`, which are published
+    out    a `Command` becomes a `Draft` for the backend, which returns a `Receipt`; a `Result` is published
+
+All are frozen dataclasses and enums. Nothing here does I/O, reads a clock, or depends on a backend or a
+broker. Times are in milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ Handle = NewType("Handle", str)
 # The position up to which a backend has received: opaque text of the backend, stored by the journal.
 Cursor = NewType("Cursor", str)
 
-# Decimal digits that identify a command at WeChat, equal on each attempt (webwx 2.12.1, 2.12.2).
+# Decimal digits that identify a command at WeChat. They are the same on each attempt (webwx 2.12.1, 2.12.2).
 SendKey = NewType("SendKey", str)
 
 # The id of a person or group in the store. It never changes.
@@ -37,7 +41,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 class ChatKind(StrEnum):
     """Kind of a chat (docs/en/reference/messages.md). The values are published and stored.
 
-    To rename one, add a script to `store/sql/` for the stored rows, and accept the old value in
+    To rename a value, add a script to `store/sql/` for the stored rows, and accept the old value in
     `store/people.py` (`person_from_json`), which also reads `people.json`.
     """
 
@@ -49,7 +53,10 @@ class ChatKind(StrEnum):
 
 
 class Kind(StrEnum):
-    """Kind of a message (docs/en/reference/kinds.md); more is in `message_kinds.py`. Published, stored."""
+    """Kind of a message (docs/en/reference/kinds.md). The values are published and stored.
+
+    `message_kinds.py` has the facts of each kind.
+    """
 
     TEXT = "text"
     IMAGE = "image"
@@ -92,16 +99,17 @@ class Contact:
     nickname: str = ""
     remark: str = ""
     alias: str = ""
-    #: Never changes, and nobody can choose it: `filehelper` and the other special accounts of web WeChat, the
-    #: id of a person on iLink. Empty without one.
+    #: An id that never changes and that nobody can choose: `filehelper` and the other special accounts of web
+    #: WeChat, or the id of a person on iLink. Empty where there is none.
     permanent_id: str = ""
-    #: The number of the picture (webwx 4.1.1: equal at the next login, another one for another picture).
+    #: The number of the picture. It is the same at the next login, until the picture changes (webwx 4.1.1).
     avatar: str = ""
-    #: Further facts that are not empty: `sex`, `province`, `city`, `attributes`.
+    #: Those of `sex`, `province`, `city` and `attributes` that are not empty.
     profile: Mapping[str, str] = field(default_factory=dict)
-    #: Of a group; None while they are unknown.
+    #: The members of a group; None while they are unknown.
     members: tuple[Member, ...] | None = None
-    #: True for the owner's contacts, false for people only seen in a group or chat, None where unknown.
+    #: True for a contact of the owner, False for a person who was only seen in a group or chat, None where
+    #: this is not known.
     listed: bool | None = None
 
 
@@ -117,12 +125,12 @@ class Owner:
 
 @frozen
 class MediaRef:
-    """The reference by which a backend downloads a file; size and type are announced, the file may differ."""
+    """The reference by which a backend downloads a file. The file may have another size and type."""
 
-    #: Secret, and opaque to all but the backend.
+    #: It is secret, and only the backend understands it.
     locator: Mapping[str, str] = field(repr=False)
     mime: str = ""
-    #: In bytes.
+    #: In bytes; None if unknown.
     size: int | None = None
     name: str = ""
 
@@ -131,16 +139,17 @@ class MediaRef:
 class Blob:
     """A complete file in the store, addressed by its content."""
 
-    #: In hex.
+    #: The hash of the content, in hex.
     sha256: str
     #: In bytes.
     size: int
-    #: By its content.
+    #: The type that the content has.
     mime: str
     #: Relative to the folder of the store.
     path: str
-    #: In pixels, for images only.
+    #: Of an image in pixels; None for anything else.
     width: int | None = None
+    #: As `width`.
     height: int | None = None
 
 
@@ -148,25 +157,26 @@ class Blob:
 class Message:
     """A received message."""
 
-    #: Equal when WeChat delivers the same message again.
+    #: The same when WeChat delivers the message again.
     key: str
     id: str
     chat: Handle
     chat_kind: ChatKind
     #: None for system texts.
     sender: Handle | None
-    #: The name that the group shows, else empty.
+    #: The name that the group shows for the sender; empty outside of groups.
     sender_name: str = ""
+    #: The owner or the bridge sent it.
     from_self: bool = False
     kind: Kind
     text: str
+    #: The owner is mentioned in it.
     mentioned: bool = False
-    #: In milliseconds since 1970.
     time: int
-    #: Published as the object named after the kind (`image`, `location`, …).
+    #: The facts of its kind, published as the object with the name of the kind (`image`, `location`, …).
     detail: Mapping[str, Json] = field(default_factory=dict)
     media: MediaRef | None = None
-    #: A small image; links and locations have one, too.
+    #: A small image of the file; links and locations have one, too.
     thumbnail: MediaRef | None = None
 
 
@@ -182,15 +192,18 @@ class QuotedMessage:
     user: str = ""
     #: It is a message of the owner or of the bridge.
     from_self: bool = False
-    #: Of the command that sent it, of a combined message the first one; empty for a message that the owner
-    #: wrote on the phone, and for a text of the bridge's own.
+    #: The id of the command that sent it, or of the first command in a combined message. Empty for a message
+    #: that the owner wrote on the phone, and for a text of the bridge's own.
     command_id: str = ""
 
     def author(self) -> dict[str, Json]:
         """Returns the fields of the payload that say who wrote it; empty where that is not known."""
-        if self.from_self:
-            return {"self": True, **({"command_id": self.command_id} if self.command_id else {})}
-        return {"user": self.user} if self.user else {}
+        if not self.from_self:
+            return {"user": self.user} if self.user else {}
+        fields: dict[str, Json] = {"self": True}
+        if self.command_id:
+            fields["command_id"] = self.command_id
+        return fields
 
 
 @frozen
@@ -199,7 +212,7 @@ class Button:
 
     #: 1 to 10 characters.
     text: str
-    #: 1 to 128 characters; differs from those of the other buttons.
+    #: 1 to 128 characters; no other button of the question has the same.
     key: str
 
 
@@ -207,7 +220,7 @@ class Button:
 class ButtonPress:
     """Somebody pressed a button of a card that the bridge sent."""
 
-    #: Equal when WeChat delivers the same press again.
+    #: The same when WeChat delivers the press again.
     key: str
     chat: Handle
     #: The person who pressed it.
@@ -216,9 +229,8 @@ class ButtonPress:
     card_id: str
     #: `Button.key` of the pressed button.
     button: str
-    #: In milliseconds since 1970.
     time: int
-    #: Never published: what the backend needs to update the card.
+    #: What the backend needs to update the card. It is never published.
     private: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -226,17 +238,22 @@ class ButtonPress:
 class Event:
     """A received event, such as a recall, a friend request or a call (docs/en/reference/events.md)."""
 
+    #: The same when WeChat delivers the event again.
     key: str
+    #: Such as `recall`.
     name: str
     time: int
-    #: None where it is not known, as `actor`.
+    #: None where it is not known.
     chat: Handle | None = None
+    #: Who did it; None where it is not known.
     actor: Handle | None = None
-    #: Published.
+    #: The fields of the payload besides.
     fields: Mapping[str, Json] = field(default_factory=dict)
-    #: Published as topic names; those without one by the name that WeChat shows (their handle may be empty).
+    #: Further fields, which list people. They are published as topic names. A person without one, whose
+    #: handle may be empty, is published as the name that WeChat shows.
     people: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)
-    #: Stored and never published: what the backend needs to act on the event, as the ticket of a request.
+    #: What the backend needs to act on the event, such as the ticket of a request. It is stored and never
+    #: published.
     private: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -244,9 +261,9 @@ class Event:
 class Attachment:
     """A file to send."""
 
-    #: Absolute; it exists until the attempt has ended.
+    #: An absolute path. The file exists until the attempt to send it has ended.
     file: Path
-    #: Is shown to the receiver; never empty and never a path.
+    #: The name that the receiver sees. It is never empty and never a path.
     name: str
     blob: Blob
 
@@ -258,21 +275,22 @@ class Draft:
     chat: Handle
     kind: Kind
     text: str = ""
-    #: Members of the group to mention in a text; the backend inserts their names.
+    #: Members of the group who are mentioned in a text; the backend inserts their names.
     mention: tuple[Handle, ...] = ()
     attachment: Attachment | None = None
-    #: Of a card: only where `Capabilities.has_button_cards`, in a single chat. Elsewhere `text` lists them.
+    #: The buttons of a card. There are cards only in a single chat where `Capabilities.has_button_cards`.
+    #: Elsewhere this is empty, and `text` lists the buttons.
     buttons: tuple[Button, ...] = ()
-    #: Names the card in the presses of its buttons: at most 128 characters of `[0-9A-Za-z_@-]`, never used
-    #: before. Empty without buttons.
+    #: The name of the card in a `ButtonPress`: at most 128 characters of `[0-9A-Za-z_@-]`, never used before.
+    #: Empty without buttons.
     card_id: str = ""
-    #: `text` is markdown: only where `Capabilities.has_markdown`.
+    #: Whether `text` is markdown, which it may be only where `Capabilities.has_markdown`.
     markdown: bool = False
 
 
 @frozen
 class Recall:
-    """Withdraws a message of our own."""
+    """Withdraws a message of the owner or of the bridge."""
 
     chat: Handle
     message_id: str
@@ -332,9 +350,11 @@ Action = Recall | MarkRead | SetRemark | AcceptFriend | CreateGroup | AddMembers
 
 @frozen
 class ActionResult:
-    """A successful action. `group` is set by `CreateGroup`; `refused_members` could not be added."""
+    """A successful action."""
 
+    #: The group that `CreateGroup` has created; None after other actions.
     group: Contact | None = None
+    #: People whom `CreateGroup` or `AddMembers` could not add.
     refused_members: tuple[Handle, ...] = ()
 
 
@@ -342,7 +362,8 @@ class ActionResult:
 class Receipt:
     """WeChat accepted a message."""
 
-    #: Empty if WeChat should have returned one and did not (code `unconfirmed`); None where it never does.
+    #: Empty where WeChat should have returned an id and did not (code `unconfirmed`); None where it never
+    #: returns one.
     message_id: str | None
 
 
@@ -351,36 +372,39 @@ class ReplyWindow:
     """Whether WeChat accepts messages to a person now (ilink 10.1)."""
 
     open: bool
-    #: When an open window closes, or a closed one opens by itself: milliseconds since 1970, None if unknown.
+    #: When an open window closes, or a closed one opens by itself; None if unknown.
     until: int | None = None
     #: How many messages are still accepted; None if unknown.
     remaining: int | None = None
     #: How many messages one window takes; None if unknown.
     limit: int | None = field(default=None, compare=False)
-    #: Why it is closed: never_wrote, too_long_ago, quota_used, new_binding, or rate_limited, which opens by
-    #: itself. Empty while it is open.
+    #: Why it is closed: never_wrote, too_long_ago, quota_used, new_binding or rate_limited. Only after
+    #: rate_limited it opens by itself. Empty while it is open.
     reason: str = ""
-    #: When the person wrote what opened it, by WeChat's clock: it names the window.
+    #: When the person wrote the message that opened it, by WeChat's clock. Another window has another time.
     opened: int | None = field(default=None, compare=False)
 
 
 class Remark(StrEnum):
-    """What the result of a command says besides how it ended; the sentences are in `i18n/bridge.py`."""
+    """How a command was published in a way that its author should change; its result says it.
+
+    The sentences are in `i18n/bridge.py`.
+    """
 
     RETAINED = "retained"
     BAD_RESPONSE_TOPIC = "bad_response_topic"
 
 
-# A day: how long an answer to a question counts.
+# How long an answer to a question counts: a day.
 DEFAULT_BUTTONS_SECONDS = 86_400.0
 
 
 @frozen
 class AskingCommand:
-    """A command with buttons of another account, whose question goes along with its fallback."""
+    """The command of another account that asks a question, and whose fallback carries the question on."""
 
     account: str
-    #: The id of its row.
+    #: The id of the row of that command.
     row_id: int
     command_id: str
     #: The topic name in that command.
@@ -389,15 +413,18 @@ class AskingCommand:
 
 @frozen
 class Command:
-    """A command from `out/<user>` that has passed the checks of its form only."""
+    """A command from `out/<user>` whose form was checked, and nothing else.
+
+    The keys of its payload (docs/en/reference/sending.md) come first, then what the bridge knows of it.
+    """
 
     #: The topic name exactly as received.
     user: str
     #: text, image, video, file or recall.
     kind: str = "text"
-    #: The bridge makes one where it is empty.
+    #: Where it is empty, the bridge makes an id.
     id: str = ""
-    #: Of a picture, a video or a file it is the caption, a message of its own before the file.
+    #: Of a picture, a video or a file it is the caption, which is a message of its own before the file.
     text: str = ""
     path: str = ""
     url: str = ""
@@ -411,28 +438,29 @@ class Command:
     priority: str = "normal"
     urgent: bool = False
     also_wechat: bool = False
-    #: The text is markdown (`format`).
+    #: The key `format` says that the text is markdown.
     markdown: bool = False
+    #: The buttons of a question; empty for any other command.
+    buttons: tuple[Button, ...] = ()
+    #: How long an answer to the question counts, in seconds.
+    buttons_for: float = DEFAULT_BUTTONS_SECONDS
+    #: Whose answer to the question counts: trusted or anyone.
+    buttons_from: str = "trusted"
     #: The program that sent it over HTTP, by its name in `web.senders`; empty for one from MQTT or the page.
     sender: str = ""
-    #: Of a webhook: a hash of what it reported. `CommandCalls` does not send the same again for some minutes.
+    #: A hash of what a webhook reported, else empty. `CommandCalls` does not send the same content again for
+    #: some minutes.
     content: str = ""
-    #: Of a text that asks.
-    buttons: tuple[Button, ...] = ()
-    #: How long an answer counts, in seconds.
-    buttons_for: float = DEFAULT_BUTTONS_SECONDS
-    #: Whose answer counts: trusted or anyone.
-    buttons_from: str = "trusted"
-    #: Of a fallback with buttons: the command whose question this is.
+    #: The command whose question this fallback carries on; None for any other command.
     asked_by: AskingCommand | None = None
-    #: On how it was published.
+    #: What was unusual about how it was published.
     remarks: tuple[Remark, ...] = ()
 
 
-# Between the texts of a combined message: a paragraph each.
+# Stands between the texts of a combined message: each is a paragraph.
 COMBINED_TEXT_SEPARATOR = "\n\n"
 
-# How the ids of the bridge's own texts begin. They have no result topic.
+# The ids of the bridge's own texts, such as reminders, begin so. They get no result on a topic.
 OWN_TEXT_ID_PREFIX = "wx2mqtt-"
 
 
@@ -467,22 +495,23 @@ class Result:
     code: str
     message: str = ""
     message_id: str | None = None
-    #: In milliseconds since 1970.
     time: int
+    #: In seconds.
     retry_after: float | None = None
     duplicate_possible: bool = False
-    #: Of a long text, or a file with a caption: its messages, and how many certainly went out; else None.
+    #: The messages of a long text, or of a file with a caption; None for a single message.
     parts: int | None = None
+    #: How many of these messages certainly went out.
     parts_sent: int | None = None
-    #: How the fallback ended: sent, failed or uncertain; empty without one.
+    #: How the fallback ended: sent, failed or uncertain. Empty without a fallback.
     fallback: str = ""
-    #: The account that took it, or was in doubt last, as `account/user`; empty where none was.
+    #: The fallback account that sent it, as `account/user`, or that was in doubt last. Empty without one.
     fallback_account: str = ""
-    #: How many commands one message carried; None if it carried only this one.
+    #: How many commands the combined message carried; None where it carried only this one.
     bundled: int | None = None
-    #: How many commands the summary of the fallback has; None without one.
+    #: How many commands stand in the summary that went to the fallback; None without a summary.
     summarized: int | None = None
-    #: That of the command.
+    #: `Command.sender`.
     sender: str = ""
 
 
