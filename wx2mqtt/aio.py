@@ -21,17 +21,17 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Work on many small parts pauses so often, so that nothing else waits longer.
+# Work on many small parts lets other tasks run after this time (`yield_after_long_work`).
 MAX_UNBROKEN_SECONDS = 0.05
 
-# To parse or to hash so many bytes takes some 10 ms on a slow machine; more is done in a thread.
+# To parse or to hash so many bytes takes some 10 ms on a slow machine. Work on more runs in a thread.
 MAX_BYTES_ON_LOOP = 1 << 20
 
 STORE_BACKOFF = Backoff(first=0.2, cap=30)
 
 
 class LogInterval:
-    """Says when a line that could come again and again is due: at first, and then once in so many seconds."""
+    """Says when a line of the log that repeats itself is due: the first time, then once in `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -49,8 +49,8 @@ class LogInterval:
 async def run_in_daemon_thread(work: Callable[[], T], undo: Callable[[T], None] = lambda _result: None) -> T:
     """Runs blocking work in a daemon thread and returns its result or raises its error.
 
-    On cancellation the thread goes on; `undo` then gets the result that nobody takes any more. It is no
-    executor, since the process would wait at its end for a name server or a disk that does not answer.
+    On cancellation the thread goes on; `undo` then gets the result, which nobody takes any more. An executor
+    would not do: at its end the process would wait for a name server or a disk that does not answer.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -83,9 +83,10 @@ async def run_in_daemon_thread(work: Callable[[], T], undo: Callable[[T], None] 
 
 
 async def run_by_size(size: int, work: Callable[[], T]) -> T:
-    """Returns the result of `work` on `size` bytes, or raises its error; of many bytes it runs in a thread.
+    """Returns the result of `work` on `size` bytes, or raises its error.
 
-    So the loop goes on meanwhile. `work` must use nothing that the loop changes.
+    On more than `MAX_BYTES_ON_LOOP` it runs in a thread, so that the loop goes on. So it must use nothing
+    that the loop changes.
     """
     return work() if size <= MAX_BYTES_ON_LOOP else await asyncio.to_thread(work)
 
@@ -103,7 +104,7 @@ async def cancel_and_wait(tasks: Collection[asyncio.Task[T]]) -> None:
 
 
 async def wait_at_most(event: asyncio.Event, seconds: float | None) -> None:
-    """Waits until an event is set, at most `seconds`; None: for as long as it takes."""
+    """Waits until an event is set, for at most `seconds`; with None for as long as it takes."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
@@ -184,7 +185,7 @@ async def retry_until_stored(
 ) -> T:
     """Returns the result of `work`; repeats it with back-off (0.2 to 30 s) while it raises `StoreError`.
 
-    So a full disk delays what must be stored, but nothing is lost. `on_failure` is called at each failure.
+    A full disk delays so what must be stored, and nothing is lost. `on_failure` is called at each failure.
     """
     backoff = STORE_BACKOFF
     while True:

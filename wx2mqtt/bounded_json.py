@@ -1,10 +1,13 @@
 """Reads JSON from outside within bounds that are checked before anything is parsed.
 
-A parser turns four bytes of text into hundreds of bytes of objects: 8 MB of `1e1,` became 900 MB. So the
-size is compared first, then the values and levels are counted on the bytes, and only what is within the
-bounds is parsed. The count stops at the first value too many, so its cost is bounded too.
+    load_json(b'{"text": "hello"}', COMMAND_JSON)      {"text": "hello"}
+    load_json(b"[[[[…", COMMAND_JSON)                  raises `JsonOutOfBounds`: too many levels
 
-What stands in strings does not count: a text may have any number of commas.
+A parser turns four bytes of text into hundreds of bytes of objects: 8 MB of `1e1,` became 900 MB. So the size
+is compared first, then the values and levels are counted on the bytes, and only what is within the bounds is
+parsed. The count stops at the first value too many, so its cost is bounded too.
+
+Commas and brackets within strings do not count: a text may have any number of them.
 """
 
 from __future__ import annotations
@@ -16,30 +19,13 @@ from typing import Any, Self
 
 from wx2mqtt.values import frozen
 
-# A number is at most so long: reading one of a million digits takes seconds.
-MAX_NUMBER_CHARACTERS = 400
+MAX_NUMBER_CHARACTERS = 400  # to read a number of a million digits takes seconds
 
-# In a text with more commas and brackets the levels are left to the parser, which refuses some hundreds: to
-# count them takes longer than to parse them.
+# The levels of a text with more commas and brackets are not counted: that would take longer than to parse
+# it. The parser itself refuses some hundreds of levels.
 MAX_SIGNS_FOR_LEVELS = 20_000
 
-# The next part of a string: at most 64 KiB, so that a thread that counts lets the others run. No part can
-# match in two ways, so that the search takes one pass whatever the text is.
-_STRING_PART = rb'(?P<part>(?:[^"\\]{1,256}+|\\.?){0,256}+)(?P<end>"?)'
-_REST_OF_STRING = re.compile(_STRING_PART, re.DOTALL)
-
-# The beginning of a string, or a sign of the structure.
-_STRING_OR_SIGN = re.compile(rb'"' + _STRING_PART + rb"|[\[{,\]}]", re.DOTALL)
-
-# Longer texts are not copied to compare their levels.
-MAX_COPIED_BYTES = 1_000_000
-
-# For `bytes.translate`: makes all brackets square, and leaves nothing but them, quotes, backslashes and NUL.
-_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
-_NO_SIGNS = bytes(byte for byte in range(256) if byte not in b'[]{}"\\\0')
-
-# Text that cannot be encoded as UTF-8 comes from escapes in JSON only.
-_SURROGATE = re.compile("[\ud800-\udfff]")
+MAX_COPIED_BYTES = 1_000_000  # a longer text is not copied to compare its levels
 
 
 class JsonOutOfBounds(ValueError):
@@ -48,33 +34,36 @@ class JsonOutOfBounds(ValueError):
 
 @frozen
 class JsonBounds:
-    """The bounds of one kind of JSON text: its bytes, its levels of lists and objects, the values in them."""
+    """The bounds of one kind of JSON text."""
 
     max_bytes: int
+    #: Lists and objects within each other.
     max_depth: int
+    #: Elements of all lists and objects together.
     max_values: int
 
     def check(self, payload: bytes, *, exact: bool = False) -> None:
         """Raises `JsonOutOfBounds` if the text exceeds a bound; it need not be valid JSON.
 
-        `exact` counts the levels of a text with many values, too, whatever time it takes.
+        Without `exact` the levels of a text with more than `MAX_SIGNS_FOR_LEVELS` are left to the parser.
         """
         if len(payload) > self.max_bytes:
             raise JsonOutOfBounds(f"it has more than {self.max_bytes} bytes")
-        opened = payload.count(b"[") + payload.count(b"{")
-        signs = opened + payload.count(b",")
-        if signs > self.max_values:
-            self._count_values(payload)
-        elif opened <= self.max_depth or (signs > MAX_SIGNS_FOR_LEVELS and not exact):
-            return
-        elif not self._is_flat(payload):
-            self._count_values(payload)
+        bracket_count = payload.count(b"[") + payload.count(b"{")
+        sign_count = bracket_count + payload.count(b",")
+        if sign_count <= self.max_values:
+            if bracket_count <= self.max_depth:
+                return
+            is_left_to_parser = sign_count > MAX_SIGNS_FOR_LEVELS and not exact
+            if is_left_to_parser or self._is_flat(payload):
+                return
+        self._count_values(payload)  # it may be too large, or too much stands within strings
 
     def _is_flat(self, payload: bytes) -> bool:
         """Returns whether a text certainly has no more than `max_depth` levels.
 
-        Takes less than a tenth of the time of `_count_values`. Each round removes the pairs of brackets with
-        nothing between them, so the innermost level.
+        Each round removes the pairs of brackets with nothing between them, which are the innermost level.
+        This takes less than a tenth of the time of `_count_values`.
         """
         if len(payload) > MAX_COPIED_BYTES:
             return False
@@ -86,7 +75,7 @@ class JsonBounds:
         return not brackets
 
     def _count_values(self, payload: bytes) -> None:
-        """Counts outside of strings; each comma and each opening bracket stands for one value."""
+        """Counts outside of strings: each comma and each opening bracket stands for one value."""
         depth = values = 0
         position = 0
         while sign_match := _STRING_OR_SIGN.search(payload, position):
@@ -107,6 +96,15 @@ class JsonBounds:
                 raise JsonOutOfBounds(f"it has more than {self.max_values} values")
 
 
+# The next part of a string, up to its end: at most 64 KiB, so that a thread that counts lets the others run.
+# No part can match in two ways, so that the search takes one pass whatever the text is.
+_STRING_PART = rb'(?P<part>(?:[^"\\]{1,256}+|\\.?){0,256}+)(?P<end>"?)'
+_REST_OF_STRING = re.compile(_STRING_PART, re.DOTALL)
+
+# The first part of a string, such as "hello", or a bracket or a comma outside of strings.
+_STRING_OR_SIGN = re.compile(rb'"' + _STRING_PART + rb"|[\[{,\]}]", re.DOTALL)
+
+
 def _end_of_string(payload: bytes, match: re.Match[bytes]) -> int:
     """Returns the position behind the string of which `match` is the first part."""
     while match["part"] and not match["end"]:
@@ -116,11 +114,20 @@ def _end_of_string(payload: bytes, match: re.Match[bytes]) -> int:
     return match.end()
 
 
+# Arguments of `bytes.translate`: all brackets become square, and only they, `"`, backslashes and NUL stay.
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_SIGNS = bytes(byte for byte in range(256) if byte not in b'[]{}"\\\0')
+
+
 def _brackets(payload: bytes) -> bytes:
-    """Returns the brackets outside of strings, all square; something else where a text is no JSON."""
-    without_escapes = payload.replace(rb"\\", b"\0").replace(rb"\"", b"\0") if b"\\" in payload else payload
-    signs = without_escapes.translate(_TO_SQUARE, _NO_SIGNS).replace(b'""', b"")
-    return b"".join(signs.split(b'"')[::2])  # a backslash or NUL is left where the strings are not certain
+    """Returns the brackets outside of strings, all of them square: `[{"a": "]"}]` becomes `[[]]`.
+
+    Where it is not certain what is within strings, a backslash or NUL is left between the brackets.
+    """
+    if b"\\" in payload:  # escaped backslashes and quotes neither end a string nor are left
+        payload = payload.replace(rb"\\", b"\0").replace(rb"\"", b"\0")
+    signs = payload.translate(_TO_SQUARE, _NO_SIGNS).replace(b'""', b"")
+    return b"".join(signs.split(b'"')[::2])  # each second part is within a string
 
 
 def read_float(text: str) -> float:
@@ -161,6 +168,10 @@ def load_json(payload: bytes, bounds: JsonBounds, parse_float: Callable[[str], A
         raise JsonOutOfBounds("a number in it is too large") from None
     except RecursionError:  # the caller's own calls count as well
         raise JsonOutOfBounds(f"it has more than {bounds.max_depth} levels") from None
+
+
+# Half of a character beyond 16 bits, which only an escape in JSON can bring without the other half.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def is_encodable(text: str) -> bool:

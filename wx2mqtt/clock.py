@@ -23,7 +23,8 @@ _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # 9999-12-31T23:59:59.999Z, the last time that a calendar can write.
 LAST_MS = 253_402_300_799_999
 
-# Of a back-off: beyond any `cap`. It keeps the power a finite number after years of failures.
+# A `Backoff` doubles its delay no more often, since the power would be no finite number after years of
+# failures. It is beyond any `cap` by then.
 MAX_DOUBLINGS = 32
 
 
@@ -66,20 +67,20 @@ class Lease:
 
     async def wait(self) -> None:
         """Waits until the process may act; for ever where it may not any more."""
-        while not self.is_valid:  # noqa: ASYNC110 - it ends and begins by time
+        while not self.is_valid:  # noqa: ASYNC110 - a lease ends by time, and no event is set then
             await asyncio.sleep(_LEASE_POLL_SECONDS)
 
     def renew(self, proven_at: float) -> None:
-        """Lets it end `seconds` after `proven_at`, when the process certainly had its accounts."""
+        """Lets the lease end `seconds` after `proven_at`: then the process certainly had its accounts."""
         if self._seconds is not None:
             self._ends_at = proven_at + self._seconds
 
     def revoke(self) -> None:
-        """Ends it for good."""
+        """Ends the lease for good, if it can end."""
         self._is_revoked = self._seconds is not None
 
 
-# Of a process that shares its accounts with no other one.
+# The lease of a process that shares its accounts with no other one.
 ENDLESS_LEASE = Lease()
 
 
@@ -87,15 +88,16 @@ ENDLESS_LEASE = Lease()
 class Clock:
     """The clocks of a backend, in seconds, and chance, as one value that tests replace."""
 
-    #: Since 1970; it may jump.
+    #: Seconds since 1970. This clock may jump.
     wall: Callable[[], float] = time.time
-    #: It never jumps, as `boot_time`, which also goes on while the machine sleeps.
+    #: This clock never jumps. It may stop while the machine sleeps.
     monotonic: Callable[[], float] = time.monotonic
+    #: This clock never jumps, and on Linux goes on while the machine sleeps.
     boot_time: Callable[[], float] = boot_time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     #: Returns a number in [0, 1), which spreads the lengths of pauses.
     chance: Callable[[], float] = random.random
-    #: Without a valid one no request is sent.
+    #: A backend sends no request while its lease is not valid.
     lease: Lease = ENDLESS_LEASE
 
     @property

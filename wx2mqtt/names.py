@@ -12,21 +12,20 @@ from collections.abc import Callable
 
 from wx2mqtt.limits import MAX_FILENAME_BYTES, MAX_MARKS_IN_A_ROW
 
-# A longer text after the last dot is no extension.
-MAX_EXTENSION_CHARACTERS = 12
+MAX_EXTENSION_CHARACTERS = 12  # a longer text after the last dot is no extension
 
 _SEPARATORS = re.compile(r"[\\/]")
 _EXTENSION = re.compile(rf"\.([0-9A-Za-z]{{1,{MAX_EXTENSION_CHARACTERS}}})$")
+# Unicode categories: control characters, surrogates and line ends; formats and spaces.
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Zs"})
-# To sort the marks of so few characters takes less than a millisecond.
-_SHORT_NAME_CHARACTERS = 500
+_DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_SHORT_NAME_CHARACTERS = 500  # NFC takes less than a millisecond for so few characters, whatever they are
 _JOINERS = "\u200c\u200d"  # they hold letters and emoji together; a cut must not leave one at the end
 
 
 def composed(name: str) -> str:
-    """Returns a name in NFC; of a long one, without marks beyond `MAX_MARKS_IN_A_ROW`.
+    """Returns a name in NFC; a long name loses the marks beyond `MAX_MARKS_IN_A_ROW` on one letter.
 
     NFC sorts the marks in a row, in a time that grows with the square of their number: 50,000 take a second.
     """
@@ -39,7 +38,7 @@ def _with_few_marks(name: str) -> str:
     kept = []
     mark_count = 0
     for character in name:
-        # The first letter of the category; all characters that NFC sorts are marks.
+        # All characters that NFC sorts are marks: their categories begin with M.
         mark_count = mark_count + 1 if unicodedata.category(character)[0] == "M" else 0
         if mark_count <= MAX_MARKS_IN_A_ROW:
             kept.append(character)
@@ -53,7 +52,7 @@ def is_harmless(character: str) -> bool:
 
 def clean_filename(name: str) -> str:
     """Returns the name with `_` for path separators and no harmful character; empty if nothing is visible."""
-    # What goes may have stood between a letter and its accent.
+    # It is composed twice: a character that is removed may have stood between a letter and its accent.
     cleaned = composed("".join(filter(is_harmless, composed(_SEPARATORS.sub("_", name))))).strip()
     is_visible = any(
         character != "." and unicodedata.category(character) not in _INVISIBLE_CATEGORIES
