@@ -46,29 +46,31 @@ class Delivery:
     qos: int = 1
     #: The broker may have delivered the message before.
     dup: bool
-    #: Published with the retain flag just now, or from the broker's store (`honours_retain_handling`).
+    #: The message comes from the broker's store, or it was published with the retain flag just now
+    #: (`honours_retain_handling`).
     retain: bool
-    #: Of this client. An acknowledgement of an earlier connection is dropped, since the packet id may belong
-    #: to another message by now (mqtt 0.5.2).
+    #: Which connection of this client brought it. After its end an acknowledgement is dropped, since the
+    #: packet id may belong to another message by then (mqtt 0.5.2).
     connection_number: int = 0
     content_type: str = ""
     response_topic: str = ""
     correlation: bytes | None = None
-    #: Seconds that remain.
+    #: Seconds for which the message is still valid; None without a limit.
     expiry: int | None = None
-    #: Published with the retain flag just now; the bridge clears the copy in the broker's store.
+    #: The message was published with the retain flag just now, and the bridge clears the copy in the broker's
+    #: store.
     cleared: bool = False
 
     @property
     def held_bytes(self) -> int:
-        """About how much memory it takes until it is stored."""
+        """About how many bytes of memory it takes until it is stored."""
         texts = len(self.topic) + len(self.content_type) + len(self.response_topic)
         return len(self.payload) + texts + len(self.correlation or b"") + DELIVERY_OVERHEAD_BYTES
 
 
 @frozen
 class ProbeTopics:
-    """Two retained topics that the client itself has published on this connection, for `RetainProbe`."""
+    """Two retained topics that this client has published on its connection; `RetainProbe` uses them."""
 
     probed: str
     control: str
@@ -78,22 +80,23 @@ class ProbeTopics:
 class Connected:
     """An established connection."""
 
-    #: The broker, without user name and password.
+    #: The address of the broker, without user name and password.
     url: str
     protocol: ProtocolVersion
-    #: The broker has kept the session with its undelivered messages.
+    #: Whether the broker has kept the session with its undelivered messages.
     session_present: bool
     #: How many publishes may be unacknowledged at a time.
     receive_maximum: int
     #: Bytes of the largest packet that the broker accepts; None without a limit.
     packet_limit: int | None
-    #: False if the broker keeps no retained messages.
+    #: Whether the broker keeps retained messages.
     retain_available: bool
-    #: 1 for the first connection of this client.
+    #: 1 for the first connection of this client, 2 for the second, …
     connection_number: int
-    #: Filters that the broker did not grant; they are tried again every 5 minutes.
+    #: Topic filters that the broker did not grant. The client tries them again every 5 minutes.
     refused_filters: tuple[str, ...] = ()
-    #: Seconds for which the broker keeps the session after a disconnect; None if unknown (3.1.1).
+    #: Seconds for which the broker keeps the session after a disconnect; None with MQTT 3.1.1, which says
+    #: none.
     session_expiry: int | None = None
 
 
@@ -105,17 +108,18 @@ class Disconnected:
     taken_over or moved.
     """
 
-    #: A sentence without secrets.
+    #: A sentence for the owner, without secrets.
     reason: str
-    #: Seconds.
+    #: Seconds until the next attempt.
     retry_in: float
-    #: Another client took over this client id twice within a minute.
+    #: Another client took this client id over twice within a minute: it has the id for a while.
     standby: bool = False
     code: str = ""
 
 
-# Called once per publish on the event loop: with None on success, `PublishRefused` or `NotConnected`. The
-# oldest of those that a disconnect ends gets `ConnectionDropped`, before the others.
+# Called once for each publish, on the event loop: with None when the broker has acknowledged it, else with
+# `PublishRefused` or `NotConnected`. Where the connection ends, the oldest publish gets `ConnectionDropped`,
+# before the others get `NotConnected`.
 PublishCallback = Callable[[Exception | None], None]
 
 
@@ -128,8 +132,9 @@ class BrokerListener(Protocol):
     async def on_session_start(self) -> None:
         """Called before `on_connected` when the broker has kept no session.
 
-        The broker delivers nothing before this returns or has taken 5 seconds. So a listener that stores the
-        beginning of the session can tell later deliveries from those of the old session, also after a crash.
+        The broker delivers nothing before this returns or has taken 5 seconds. A listener that stores the
+        beginning of the session can then tell later deliveries from those of the old session, also after a
+        crash.
         """
 
     def on_connected(self, connection: Connected) -> None:
@@ -168,15 +173,15 @@ class BrokerClient(Protocol):
     async def honours_retain_handling(self, topics: ProbeTopics) -> bool:
         """Returns whether the broker has shown on this connection that it redelivers nothing retained.
 
-        A message with the retain flag was then published just now. The first call on a connection asks the
-        broker, within 3 s (`retain_probe.py`), by two retained topics that this client has published. False
-        on MQTT 3.1.1, and where nothing is shown.
+        Where it is True, a message with the retain flag was published just now. The first call on a
+        connection finds it out within 3 s, by two retained topics that this client has published
+        (`retain_probe.py`). It is False on MQTT 3.1.1, and where the broker shows nothing.
         """
 
     def set_paused(self, *, paused: bool) -> None:
         """Stops or resumes reading from the broker, also for later connections; the connection stays alive.
 
-        For a listener that holds more deliveries than it has memory for. The broker keeps the rest.
+        A listener pauses when its deliveries take more memory than it has. The broker keeps the rest.
         """
 
     def abort(self) -> None:

@@ -25,9 +25,9 @@ _NOT_IN_A_LINE = frozenset({"Cc", "Zl", "Zp", "Cs"})
 
 
 def check_buttons_fit(kind: str, fields: Mapping[str, Json]) -> None:
-    """Raises `BadCommand` for buttons beside anything but a text, and for their options without buttons.
+    """Raises `BadCommand` for buttons beside anything but a text, and for `buttons_for` without buttons.
 
-    The fields have one of `BUTTON_KEYS` at least.
+    Call it for fields that have at least one of `BUTTON_KEYS`.
     """
     first = next(key for key in BUTTON_KEYS if key in fields)
     if kind != "text":
@@ -102,7 +102,7 @@ def read_buttons_from(fields: Mapping[str, Json], key: str) -> str:
     return str(value)
 
 
-# Of the keys that are present.
+# What reads each of `BUTTON_KEYS`.
 BUTTON_READERS: Mapping[str, Callable[[Mapping[str, Json], str], Any]] = {
     "buttons": read_buttons,
     "buttons_for": read_buttons_for,

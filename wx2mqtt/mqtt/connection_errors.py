@@ -1,6 +1,9 @@
 """Why a broker refused something, or a connection ended: sentences for the owner, without secrets.
 
-`refuses_mqtt_5` asks a broker that does not answer CONNECT whether it speaks MQTT 5.
+    ConnectionRefusedError   ->   nobody listens on broker:1883
+
+`ConnectionTexts` chooses the sentence, and `i18n/broker.py` has its text in both languages. `refuses_mqtt_5`
+asks a broker that does not answer CONNECT whether it speaks MQTT 5.
 """
 
 from __future__ import annotations
@@ -17,19 +20,11 @@ from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, open_stream, receive_some, shake_hands
 from wx2mqtt.mqtt.websocket import WebSocketError
 
-# Seconds without an answer to CONNECT after which the version is probed.
+# A broker that has not answered CONNECT for this time is asked by `refuses_mqtt_5`.
 VERSION_PROBE_DELAY_SECONDS = 1.0
-
 VERSION_PROBE_TIMEOUT_SECONDS = 3.0
 
-# CONNECT of MQTT 5: clean start, keepalive 10 s, no properties, no client id.
-MINIMAL_CONNECT = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x00"
-
-# CONNACK of 3.1.1 and of MQTT 5 that refuse the version.
-VERSION_REFUSALS = (b"\x20\x02\x00\x01", b"\x20\x03\x00\x84")
-
-# Characters of a reason string that are shown.
-MAX_REASON_CHARACTERS = 200
+MAX_REASON_CHARACTERS = 200  # of a reason string that are shown
 
 
 class ConnectionTexts:
@@ -79,8 +74,9 @@ class ConnectionTexts:
     def _system_failed(self, error: OSError) -> str:
         if isinstance(error.filename, str):
             return self.text("no_file", file=error.filename, why=_system_text(error))
-        is_no_tls_port = self._address.tls and isinstance(error, ConnectionResetError)
-        return self.text("no_tls_port" if is_no_tls_port else "no_connection", why=_system_text(error))
+        if self._address.tls and isinstance(error, ConnectionResetError):  # the port may speak no TLS
+            return self.text("no_tls_port", why=_system_text(error))
+        return self.text("no_connection", why=_system_text(error))
 
     def why_timed_out(self, *, answered: bool) -> str:
         text = self.text("silent")
@@ -140,6 +136,13 @@ def scrub_reason(sentence: str, *secrets: str | None) -> str:
         if secret:
             sentence = sentence.replace(secret, "***")
     return sentence
+
+
+# A CONNECT of MQTT 5: clean start, keepalive 10 s, no properties, no client id.
+MINIMAL_CONNECT = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x00"
+
+# The CONNACK of 3.1.1 and that of MQTT 5 which refuse the version.
+VERSION_REFUSALS = (b"\x20\x02\x00\x01", b"\x20\x03\x00\x84")
 
 
 async def refuses_mqtt_5(address: BrokerAddress, tls: TlsFiles | None) -> bool:

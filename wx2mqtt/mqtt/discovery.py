@@ -4,8 +4,8 @@
      "components": {"login": {"platform": "sensor", "state_topic": "wx/login/state", …},
                     "to_wife": {"platform": "notify", "command_topic": "wx/out/wife", …}, …}}
 
-A component is an entity of Home Assistant. Only keys are used that Home Assistant 2024.11 and every later
-version accept without a warning.
+A component is an entity of Home Assistant; `_Components` has all of them. Only keys are used that Home
+Assistant 2024.11 and every later version accept without a warning.
 """
 
 from __future__ import annotations
@@ -24,23 +24,16 @@ from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import ORIGIN_NAME, QOS, Topics, device_id
 from wx2mqtt.values import frozen
 
-_ONLINE = {"payload_available": "online", "payload_not_available": "offline"}
-
-# Characters of a text in an attribute: the recorder drops the attributes of an entity above 16 kB.
-MAX_ATTRIBUTE_CHARACTERS = 2000
-
-# Results in an attribute, and characters of the words of each, within the same 16 kB.
+# Home Assistant's recorder drops the attributes of an entity above 16 kB.
+MAX_ATTRIBUTE_CHARACTERS = 2000  # of the text of a message
 MAX_RECENT_RESULTS = 16
-MAX_RESULT_CHARACTERS = 200
+MAX_RESULT_CHARACTERS = 200  # of the sentence of each of these results
 
-# Seconds for which a message from Home Assistant to a person may wait at the broker.
+# How long a message from Home Assistant to a person may wait at the broker.
 DEFAULT_EXPIRY_SECONDS = 600
 
 MAX_DISPLAY_NAME_CHARACTERS = 100
-
-# Characters of a topic name in Latin letters, without its digest.
-MAX_ENTITY_ID_CHARACTERS = 40
-
+MAX_ENTITY_ID_CHARACTERS = 40  # of a topic name in Latin letters, without its digest
 DIGEST_CHARACTERS = 8
 
 Component = dict[str, Json]
@@ -48,7 +41,7 @@ Component = dict[str, Json]
 
 @frozen
 class NotifyTarget:
-    """A recipient of messages from Home Assistant: topic name, id at Home Assistant, displayed name."""
+    """A person to whom Home Assistant sends messages: topic name, `entity_id`, displayed name."""
 
     user: str
     id: str
@@ -67,7 +60,7 @@ class Device:
     language: Language
     #: People who get an entity for notifications, the most important first.
     targets: Sequence[NotifyTarget] = ()
-    #: Logins end after some time (iLink).
+    #: Whether a login ends after some time (iLink).
     has_login_age: bool = False
     #: People who can get messages only for some time after they have written (iLink).
     windows: Sequence[NotifyTarget] = ()
@@ -75,7 +68,7 @@ class Device:
     url: str = ""
     #: Seconds for which a message to a person may wait at the broker.
     expiry: int = DEFAULT_EXPIRY_SECONDS
-    #: The platforms of the components that were published before, by key.
+    #: The platform of each component that was published before, by its key.
     previous_components: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -85,55 +78,59 @@ class Device:
 
 @frozen
 class DiscoveryConfig:
-    """The payload, the platform of each component by key, and the users who were left out for its size."""
-
     payload: bytes
+    #: The platform of each component, by its key: `Device.previous_components` of the next payload.
     components: Mapping[str, str]
+    #: The users who were left out, since the payload would have been too large.
     omitted: tuple[str, ...] = ()
-
-
-# the payload
 
 
 def discovery_config(device: Device, max_bytes: int | None = None) -> DiscoveryConfig:
     """Builds the payload, of at most `max_bytes`; the last of `targets` are left out first.
 
     A component that was published before and is no longer present stands with its platform alone, which
-    removes it; to leave it out does not (measured on 2026.2).
+    removes it. To leave it out does not remove it (measured on 2026.2).
     """
-    fixed = _Components(device)
-    fixed.add_login()
-    fixed.add_messages()
-    fixed.add_buttons()
-    fixed.add_diagnostics()
-    for target in device.windows:
-        fixed.add_window(target)
-    notify = _Components(device)
+    fixed = _fixed_components(device)
+    notify_components = _Components(device)
     for target in device.targets:
-        notify.add_notify(target)
-    present = fixed.by_key | notify.by_key
-    platforms = {key: str(component["platform"]) for key, component in present.items()}
-    platforms = {**device.previous_components, **platforms}
+        notify_components.add_notify(target)
+    notify = notify_components.by_key
+    present = fixed | notify
+    previous = device.previous_components
     removed: dict[str, Component] = {
-        key: {"platform": platform} for key, platform in platforms.items() if key not in present
+        key: {"platform": platform} for key, platform in previous.items() if key not in present
     }
-    payload = _payload(device, present | removed)
+    whole = present | removed
+    platforms = {key: str(component["platform"]) for key, component in whole.items()}
+    payload = _payload(device, whole)
     if max_bytes is None or len(payload) <= max_bytes:
         return DiscoveryConfig(payload=payload, components=platforms)
-    kept_count = _count_fitting(notify.by_key, max_bytes - len(_payload(device, fixed.by_key)))
-    kept = dict(islice(notify.by_key.items(), kept_count))
-    return DiscoveryConfig(
-        payload=_payload(device, fixed.by_key | kept),
-        components=platforms,
-        omitted=tuple(target.user for target in device.targets[kept_count:]),
-    )
+    kept_count = _count_fitting(notify, max_bytes - len(_payload(device, fixed)))
+    kept = dict(islice(notify.items(), kept_count))
+    omitted = tuple(target.user for target in device.targets[kept_count:])
+    return DiscoveryConfig(payload=_payload(device, fixed | kept), components=platforms, omitted=omitted)
+
+
+def _fixed_components(device: Device) -> dict[str, Component]:
+    components = _Components(device)
+    components.add_login()
+    components.add_messages()
+    components.add_buttons()
+    components.add_diagnostics()
+    for target in device.windows:
+        components.add_window(target)
+    return components.by_key
+
+
+# Home Assistant may fail to fill in these two defaults of a component's availability (mqtt 2.3.8).
+_ONLINE = {"payload_available": "online", "payload_not_available": "offline"}
 
 
 def _payload(device: Device, components: Mapping[str, Component]) -> bytes:
-    # `connections` and `_ONLINE` are defaults that Home Assistant may fail to fill in (mqtt 2.3.8).
     description: dict[str, Json] = {
         "identifiers": [device.id],
-        "connections": [],
+        "connections": [],  # also a default that Home Assistant may fail to fill in
         "name": f"{'微信' if device.language == 'zh' else 'WeChat'} {device.account}",
         "manufacturer": ORIGIN_NAME,
         "model": device.model,
@@ -161,7 +158,9 @@ def _count_fitting(components: Mapping[str, Component], max_bytes: int) -> int:
     return len(components)
 
 
-# The details of a message stand in an object that is named like its kind; `url` is that of the attachment.
+# Templates, which Home Assistant renders with the payload of a topic as `value_json`
+
+# The details of a message stand in an object with the name of its kind; `url` is that of the attachment.
 _DETAILS = "(value_json.get(value_json.kind) if value_json.kind != 'text' else None) or {}"
 _SENDER = "(value_json.get('sender') or {})"
 _ATTRIBUTES = (
@@ -174,8 +173,8 @@ _ATTRIBUTES = (
 _EVENT = "{{ {'event_type': value_json.kind, " + _ATTRIBUTES + "} | to_json }}"
 _LAST = "{{ {" + _ATTRIBUTES + "} | to_json }}"
 
-# The newest results stand in an attribute as well: whoever waits for several at once misses none of them.
-# A result that is published again replaces itself.
+# The newest results stand in an attribute, too: an automation that waits for several of them misses none. A
+# result that is published again replaces itself.
 _RESULT = (
     "{% set result = {'id': value_json.id, 'user': value_json.user, 'status': value_json.status, "
     "'code': value_json.code, 'message': (value_json.message or '')"
@@ -185,7 +184,8 @@ _RESULT = (
     f"[:{MAX_RECENT_RESULTS}]) | to_json }}}}"
 )
 
-# The keys of buttons are as their questions say, and Home Assistant knows a fixed list of types only.
+# Home Assistant knows a fixed list of event types only, and a question may have any buttons: so the type is
+# always `answered`, and the button is an attribute.
 _ANSWER = (
     "{{ {'event_type': 'answered', 'command_id': value_json.command_id, 'key': value_json.key, "
     "'button': value_json.text, 'user': value_json.user, 'sender': value_json.sender.get('user'), "
@@ -193,7 +193,7 @@ _ANSWER = (
     "'time': value_json.time, 'pressed_on': value_json.get('pressed_on')} | to_json }}"
 )
 
-# Availability: WeChat's also during a start or an interruption, which end by themselves; messages wait then.
+# WeChat counts as available during a start or an interruption, which end by themselves: messages wait then.
 _WECHAT_IS_AVAILABLE = (
     "{{ 'online' if value_json.state in ('online', 'interrupted', 'starting') else 'offline' }}"
 )
@@ -283,18 +283,18 @@ class _Components:
 
     def add_buttons(self) -> None:
         bridge, wechat = self._bridge_availability, self._wechat_availability
-        for key, request, names, availability in (
-            ("log_in", "login", ("Log in", "登录"), [bridge]),
-            ("log_out", "logout", ("Log out", "退出登录"), [bridge, wechat]),
-        ):
-            button: Component = {
-                "command_topic": self._topics.request(request),
-                "payload_press": "{}",
-                "entity_category": "config",
-                "availability": [*availability],
-                "icon": f"mdi:{request}",
-            }
-            self._add(key, "button", names, button)
+        self._add_button("log_in", ("Log in", "登录"), "login", [bridge])
+        self._add_button("log_out", ("Log out", "退出登录"), "logout", [bridge, wechat])
+
+    def _add_button(self, key: str, names: Translations, request: str, availability: list[Json]) -> None:
+        button: Component = {
+            "command_topic": self._topics.request(request),
+            "payload_press": "{}",
+            "entity_category": "config",
+            "availability": availability,
+            "icon": f"mdi:{request}",
+        }
+        self._add(key, "button", names, button)
 
     def add_diagnostics(self) -> None:
         depth = "{{ value_json.queues.to_mqtt.depth + value_json.queues.to_wechat.depth }}"
@@ -312,7 +312,7 @@ class _Components:
             "entity_category": "diagnostic",
         }
         self._add("problem", "binary_sensor", ("Problem", "问题"), problem)
-        # Its value changes with every update, so it is disabled until somebody enables it.
+        # This value changes with every update: the entity is disabled until somebody enables it.
         answered = "{{ value_json.wechat.get('last_answer_age') }}"
         seconds: Component = {
             "device_class": "duration",
@@ -345,23 +345,22 @@ class _Components:
             "json_attributes_topic": self._topics.window(target.user),
             "icon": "mdi:message-arrow-right",
         }
-        self._add_of_window(
-            "window", "binary_sensor", ("Would take a message", "现在可发送"), is_open, target
-        )
+        names = ("Would take a message", "现在可发送")
+        self._add_window_entity("window", "binary_sensor", names, is_open, target)
         left: Component = {
             "value_template": "{{ value_json.get('left') }}",
             "state_class": "measurement",
             "icon": "mdi:counter",
         }
-        self._add_of_window("left", "sensor", ("Messages left", "剩余条数"), left, target)
+        self._add_window_entity("left", "sensor", ("Messages left", "剩余条数"), left, target)
         until: Component = {
             "value_template": "{{ value_json.get('until') }}",
             "device_class": "timestamp",
             "icon": "mdi:timer-sand",
         }
-        self._add_of_window("until", "sensor", ("Window until", "可发送至"), until, target)
+        self._add_window_entity("until", "sensor", ("Window until", "可发送至"), until, target)
 
-    def _add_of_window(
+    def _add_window_entity(
         self, key: str, platform: str, names: Translations, config: Component, target: NotifyTarget
     ) -> None:
         name = translation(names, self._device.language)
@@ -404,9 +403,9 @@ class _Components:
 
 # ids and names of people
 
-_PLAIN_ID = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
-_WITH_DIGEST = re.compile(r"(?:.*_)?[0-9a-f]{8,}")
-_DIGEST = re.compile(r"_[0-9a-f]{8,}$")
+_PLAIN_ID = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")  # li_ming
+_WITH_DIGEST = re.compile(r"(?:.*_)?[0-9a-f]{8,}")  # li_ming_1a2b3c4d
+_DIGEST = re.compile(r"_[0-9a-f]{8,}$")  # the end of that
 _NOT_IN_AN_ID = re.compile(r"[^a-z0-9]+")
 _SYLLABLE = re.compile(r"(?<=[a-z])(?=[A-Z])")  # anyascii writes 老婆 as LaoPo, Home Assistant as lao_po
 

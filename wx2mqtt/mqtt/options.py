@@ -1,5 +1,7 @@
 """The options of an MQTT client, and the addresses of brokers: from the configuration or from a broker. Pure.
 
+    parse_broker_url("mqtts://me:secret@broker")      BrokerAddress, which is shown as mqtts://broker:8883
+
 No text of an address shows the user name or password of its URL.
 """
 
@@ -25,11 +27,14 @@ DEFAULT_WEBSOCKET_PATH = "/mqtt"
 
 @frozen(repr=False)
 class BrokerAddress:
-    """One broker. `path` is the path of the WebSocket with its query, or the file of the unix socket."""
+    """One broker."""
 
+    #: One of `SCHEMES`.
     scheme: str
+    #: Empty for a unix socket.
     host: str = ""
     port: int = 0
+    #: The path of a WebSocket with its query, or the file of a unix socket; else empty.
     path: str = ""
     username: str | None = None
     password: str | None = None
@@ -105,10 +110,10 @@ MAX_SERVER_REFERENCES = 16
 
 
 def parse_server_references(reference: str, at: BrokerAddress) -> tuple[BrokerAddress, ...]:
-    """Parses the Server Reference of the broker `at` (MQTT 5, 4.13.1): addresses separated by white space.
+    """Parses the Server Reference of the broker `at` (MQTT 5, 4.13.1): "one:1883 two".
 
-    Scheme, path and credentials stay those of `at`. What cannot be parsed is left out, and so is what follows
-    the first `MAX_SERVER_REFERENCES`.
+    The addresses are separated by white space. Scheme, path and credentials stay those of `at`. An address
+    that cannot be parsed is left out, and so are all after the first `MAX_SERVER_REFERENCES`.
     """
     if at.unix:
         return ()
@@ -147,7 +152,8 @@ class TlsFiles:
 class MqttOptions:
     """One client of one broker or cluster. Times are in seconds."""
 
-    #: Tried in turn. Each may hold `user:password@`, but `username` and `password` take precedence.
+    #: The addresses, which are tried in turn. Each may hold `user:password@`; the options `username` and
+    #: `password` have precedence.
     urls: tuple[str, ...] = field(repr=False)
     client_id: str
     username: str | None = None
@@ -157,15 +163,15 @@ class MqttOptions:
     tls: TlsFiles | None = None
     session_expiry: int = SECONDS_PER_WEEK
     will: Publication | None = None
-    #: Topic filters; `packets.UNLESS_RETAINED` has their options of MQTT 5.
+    #: Topic filters. `packets.UNLESS_RETAINED` has the options with which MQTT 5 subscribes to them.
     subscriptions: tuple[str, ...] = ()
     #: Deliveries that the broker may leave unacknowledged (MQTT 5).
     receive_maximum: int = 200
     #: Bytes of the largest packet that the broker may send (MQTT 5).
     packet_limit: int = MAX_INCOMING_PACKET_BYTES
-    #: The broker discards the session that it has kept for this client.
+    #: Whether the broker discards the session that it has kept for this client.
     clean: bool = False
-    #: Of the sentences about the broker; a reload does not change it.
+    #: The language of the sentences about the broker. A reload does not change it.
     language: Language = "en"
-    #: When it is over, the client is offline: another process may use its client id.
+    #: The client is offline while the lease is not valid: another process may use its client id.
     lease: Lease = ENDLESS_LEASE

@@ -33,30 +33,33 @@ from wx2mqtt.values import frozen
 
 T = TypeVar("T")
 
-# Flags of CONNECT.
-USERNAME_FLAG, PASSWORD_FLAG, WILL_RETAIN_FLAG, WILL_FLAG, CLEAN_FLAG = 0x80, 0x40, 0x20, 0x04, 0x02
+# The flags of CONNECT.
+USERNAME_FLAG = 0x80
+PASSWORD_FLAG = 0x40
+WILL_RETAIN_FLAG = 0x20
 WILL_QOS_SHIFT = 3
+WILL_FLAG = 0x04
+CLEAN_FLAG = 0x02
 
-# Unacknowledged publishes that a broker accepts which states no Receive Maximum (MQTT 5, 3.2.2.3.3).
+# A broker that states no Receive Maximum accepts so many unacknowledged publishes (MQTT 5, 3.2.2.3.3).
 MAX_RECEIVE_MAXIMUM = 65_535
 
-# Bytes of a CONNACK of MQTT 3.1.1.
-SHORT_CONNACK_BYTES = 2
+SHORT_CONNACK_BYTES = 2  # of a CONNACK of MQTT 3.1.1
 
 
 @frozen
 class ConnackLimits:
-    """The limits of the broker from its CONNACK; the defaults hold for MQTT 3.1.1, which states none.
-
-    `packet_limit` is in bytes, `keepalive` and `session_expiry` in seconds; None if the broker states none.
-    """
+    """The limits of the broker from its CONNACK. The defaults hold where it states none, as on MQTT 3.1.1."""
 
     session_present: bool
     receive_maximum: int = MAX_RECEIVE_MAXIMUM
+    #: Bytes of the largest packet.
     packet_limit: int | None = None
     retain_available: bool = True
     maximum_qos: int = 2
+    #: Seconds, in place of those that the client asked for.
     keepalive: int | None = None
+    #: Seconds, in place of those that the client asked for.
     session_expiry: int | None = None
 
 
@@ -106,7 +109,7 @@ def _will_properties(content_type: str) -> bytes:
 
 def read_connack(body: bytes | bytearray, *, v5: bool) -> ConnackLimits | BrokerReason:
     """Reads a CONNACK: the broker's limits, or why it refuses the connection. Raises MalformedPacket."""
-    if v5 and len(body) == SHORT_CONNACK_BYTES:  # of 3.1.1 in answer to MQTT 5, as amqtt sends it
+    if v5 and len(body) == SHORT_CONNACK_BYTES:  # amqtt answers a CONNECT of MQTT 5 so
         return BrokerReason(UNSUPPORTED_VERSION)
     packet = _decode(paho.decode_connack, body, v5=v5)
     properties = packet.properties

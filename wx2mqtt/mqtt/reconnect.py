@@ -1,7 +1,10 @@
 """The reconnect policy: where to connect next, with which version of MQTT, after which delay. Pure.
 
-`ReconnectPolicy` is the state, `target` the next attempt. When an attempt or a connection has ended, `after`
-returns the next state and a delay: `EndReason` says what follows from each reason.
+    policy = ReconnectPolicy(addresses=…)
+    policy.target                                     the next attempt
+    policy, delay = policy.after(ended, now, chance)  the attempt or the connection has ended
+
+`EndReason` says what follows from each reason of an end.
 """
 
 from __future__ import annotations
@@ -23,43 +26,46 @@ from wx2mqtt.mqtt.packets import (
 )
 from wx2mqtt.values import frozen
 
-# For failures that end by themselves.
+# The delays after failures that end by themselves.
 QUICK_BACKOFF = Backoff(first=0.5, cap=30.0)
 
-# For failures that a person must mend; frequent attempts could also lock the client out.
+# The delays after failures that a person must mend. More frequent attempts could lock the client out.
 SLOW_BACKOFF = Backoff(first=60.0, cap=300.0)
 
-# Longest delay for a broker on this machine or in a private network: attempts there cost little.
+# The longest delay for a broker on this machine or in a private network: attempts there cost little.
 MAX_LOCAL_DELAY_SECONDS = 1.5
 
-# Seconds after which a connection counts as stable; after a shorter one the delays go on growing.
+# A connection that lasted so long was stable: the delays begin anew. After a shorter one they go on growing.
 STABLE_CONNECTION_SECONDS = 10.0
 
 # Two takeovers of the client id within this time mean that another bridge runs: this one stands by.
 TAKEOVER_WINDOW_SECONDS = 60.0
 STANDBY_SECONDS = 300.0
 
-# Server References that are followed in a row: two servers cannot redirect to each other for ever.
+# Redirects that are followed in a row: two servers cannot send the client to each other for ever.
 MAX_REDIRECTS = 5
 
 
 class EndReason(StrEnum):
-    """The reason for the end of an attempt or a connection, and what `ReconnectPolicy.after` does then."""
+    """Why an attempt or a connection has ended, and where `ReconnectPolicy.after` connects next."""
 
-    #: The next address at once; after all of them a delay of 0.5 to 30 s.
+    #: No connection could be opened. The next address at once; after all of them a delay of 0.5 to 30 s.
     UNREACHABLE = "unreachable"
-    #: The same address after such a delay, if the connection was stable; else as unreachable.
+    #: An established connection has ended. The same address after a delay of 0.5 to 30 s, if the connection
+    #: was stable; else as after UNREACHABLE.
     LOST = "lost"
-    #: The same address at once, with MQTT 3.1.1.
+    #: The broker does not speak MQTT 5. The same address at once, with MQTT 3.1.1.
     VERSION = "version"
-    #: The next address at once; after all of them a delay of 60 to 300 s.
+    #: The broker refuses the credentials. The next address at once; after all of them a delay of 60 to 300 s.
     CREDENTIALS = "credentials"
+    #: The broker lacks what the bridge needs. As after CREDENTIALS.
     UNFIT = "unfit"
-    #: The same address at once, without a retained will.
+    #: The broker keeps no retained messages. The same address at once, without a retained will.
     RETAIN = "retain"
-    #: The same address after a delay; the second time within a minute after 300 s.
+    #: Another client uses the client id. The same address after a delay of 0.5 to 30 s; the second time
+    #: within a minute after 300 s.
     TAKEN_OVER = "taken_over"
-    #: The server that the broker names, at once.
+    #: The broker names another server. That server at once.
     MOVED = "moved"
 
 
@@ -95,7 +101,7 @@ class ConnectionEnd:
     connected_seconds: float = 0.0
     #: The broker is on this machine or in a private network.
     is_local: bool = False
-    #: This server shuts down; another one of the list may not.
+    #: This server shuts down, which another one of the list may not do.
     server_leaving: bool = False
     #: The servers that the broker names instead; it has moved there for good if `permanent`.
     references: tuple[BrokerAddress, ...] = ()
@@ -104,14 +110,12 @@ class ConnectionEnd:
 
 @frozen(kw_only=False)
 class Delay:
-    """Seconds until the next attempt.
-
-    `standby`: another client uses this client id. `silent`: only the way of connecting changes; no listener
-    is notified.
-    """
+    """How long the client waits before the next attempt."""
 
     seconds: float
+    #: Another client uses this client id.
     standby: bool = False
+    #: No listener is notified: the attempt is repeated at once in another way.
     silent: bool = False
 
 
@@ -134,21 +138,23 @@ class ReconnectPolicy:
 
     addresses: tuple[BrokerAddress, ...]
     protocol: ProtocolChoice = "auto"
-    #: The position in `addresses`.
+    #: The position of the next attempt in `addresses`.
     index: int = 0
-    #: Addresses that failed since the last delay.
+    #: How many addresses have failed since the last delay.
     failed_count: int = 0
-    #: Servers that a broker has named, which are tried first; how many times in a row.
+    #: The servers that a broker has named, which are tried before `addresses`.
     redirects: tuple[BrokerAddress, ...] = ()
+    #: How often a broker has named others, in a row.
     redirect_count: int = 0
-    #: These speak only MQTT 3.1.1.
+    #: Addresses whose brokers speak only MQTT 3.1.1.
     mqtt_3_addresses: frozenset[BrokerAddress] = frozenset()
-    #: These keep no retained messages.
+    #: Addresses whose brokers keep no retained messages.
     no_retain_addresses: frozenset[BrokerAddress] = frozenset()
-    #: Times at which another client took over the client id.
+    #: When another client took over the client id.
     takeovers: tuple[float, ...] = ()
-    #: For failures that end by themselves, and for those that a person mends.
+    #: The delay after failures that end by themselves.
     quick: Backoff = QUICK_BACKOFF
+    #: The delay after failures that a person must mend.
     slow: Backoff = SLOW_BACKOFF
 
     @property
@@ -158,17 +164,19 @@ class ReconnectPolicy:
     @property
     def target(self) -> ConnectTarget:
         address = self.current_address
-        automatic = ProtocolVersion.MQTT_3_1_1 if address in self.mqtt_3_addresses else ProtocolVersion.MQTT_5
-        return ConnectTarget(
-            address=address,
-            protocol=automatic if self.protocol == "auto" else ProtocolVersion(self.protocol),
-            will_may_be_retained=address not in self.no_retain_addresses,
-        )
+        if self.protocol != "auto":
+            protocol = ProtocolVersion(self.protocol)
+        elif address in self.mqtt_3_addresses:
+            protocol = ProtocolVersion.MQTT_3_1_1
+        else:
+            protocol = ProtocolVersion.MQTT_5
+        may_be_retained = address not in self.no_retain_addresses
+        return ConnectTarget(address=address, protocol=protocol, will_may_be_retained=may_be_retained)
 
     def after(  # noqa: PLR0911 - a policy for each reason
         self, ended: ConnectionEnd, now: float, chance: float
     ) -> PolicyDecision:
-        """Returns the next policy and the delay; `now` is of any monotonic clock, `chance` in [0, 1)."""
+        """Returns the next policy and the delay. `now` is of a monotonic clock, `chance` in [0, 1)."""
         is_stable = ended.connected_seconds >= STABLE_CONNECTION_SECONDS
         policy = self
         if is_stable:  # the failures before do not count any more
@@ -195,6 +203,7 @@ PolicyDecision = tuple[ReconnectPolicy, Delay]
 
 
 def _same_address(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
+    """Tries the next attempt of `policy` after the next longer delay; a local broker has a short one."""
     backoff = policy.quick.after_failure()
     cap = min(backoff.cap, MAX_LOCAL_DELAY_SECONDS) if ended.is_local else backoff.cap
     return replace(policy, quick=backoff), Delay(replace(backoff, cap=cap).wait(chance))
@@ -203,7 +212,7 @@ def _same_address(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) 
 def _next_address(
     policy: ReconnectPolicy, ended: ConnectionEnd, chance: float, *, needs_owner: bool = False
 ) -> PolicyDecision:
-    """Tries the next address at once; after all of them there is a delay, a long one for the owner."""
+    """Tries the next address at once. After all of them there is a delay, a long one with `needs_owner`."""
     if policy.redirects[1:]:
         return replace(policy, redirects=policy.redirects[1:]), Delay(0.0)
     index = (policy.index + 1) % len(policy.addresses)
@@ -217,7 +226,7 @@ def _next_address(
 
 
 def _other_version(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
-    """Tries MQTT 3.1.1 at once; a broker that refuses that, too, needs a person."""
+    """Tries MQTT 3.1.1 at once. A broker that refuses 3.1.1 as well needs its owner."""
     address = policy.current_address
     if policy.protocol == "auto" and address not in policy.mqtt_3_addresses:
         fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses | {address})
@@ -248,8 +257,8 @@ def _after_takeover(
     policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float
 ) -> PolicyDecision:
     """Connects again after the first takeover; stands by after the second within a minute."""
-    recent = (*(taken_at for taken_at in policy.takeovers if now - taken_at < TAKEOVER_WINDOW_SECONDS), now)
-    if len(recent) < 2:
-        return _same_address(replace(policy, takeovers=recent), ended, chance)
-    # The takeover counts again at the end of the standby: one more is then enough to stand by again.
+    recent = [taken_at for taken_at in policy.takeovers if now - taken_at < TAKEOVER_WINDOW_SECONDS]
+    if not recent:
+        return _same_address(replace(policy, takeovers=(now,)), ended, chance)
+    # This takeover is dated to the end of the standby: one more after it is enough to stand by again.
     return replace(policy, takeovers=(now + STANDBY_SECONDS,)), Delay(STANDBY_SECONDS, standby=True)

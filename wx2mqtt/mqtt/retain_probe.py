@@ -1,7 +1,7 @@
 """Shows whether a broker honours Retain Handling 2, by two retained topics that this client has published.
 
-What comes with the retain flag was then published just now. A broker that ignores Retain Handling redelivers
-what it keeps, and an old command would look like a new one.
+With such a broker a message with the retain flag was published just now. A broker that ignores Retain
+Handling redelivers what it keeps, and an old command would look like a new one.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from functools import partial
 from wx2mqtt.mqtt.broker import Delivery, ProbeTopics
 from wx2mqtt.mqtt.packets import RETAINED_COPIES, UNLESS_RETAINED, subscribe_packet, unsubscribe_packet
 
-# Seconds for all steps. Until they are over, a command with the retain flag waits.
+# All steps together take at most this time, for which a command with the retain flag waits.
 PROBE_TIMEOUT_SECONDS = 3.0
 
 
 class RetainProbe:
     """One probe on one connection of MQTT 5. `send` writes a packet, `next_packet_id` gives an unused id.
 
-    1. SUBSCRIBE to the probed topic with Retain Handling 2: an honest broker delivers nothing.
-    2. SUBSCRIBE to the control topic with Retain Handling 0: its copy comes behind that of step 1.
-    3. SUBSCRIBE to the probed topic with Retain Handling 0: its copy comes, so there is one to be had.
+    1. SUBSCRIBE to the probed topic with Retain Handling 2: an honest broker delivers no copy of it.
+    2. SUBSCRIBE to the control topic with Retain Handling 0: its copy comes after anything from step 1.
+    3. SUBSCRIBE to the probed topic with Retain Handling 0: its copy comes, so that the broker has one.
     4. UNSUBSCRIBE from both.
 
-    Without the copies of steps 2 and 3 nothing is shown: the client may lack the right to read these topics.
+    Without the copies of steps 2 and 3 nothing is shown: the client may have no right to read these topics.
     The subscriptions have QoS 0, so that the copies do not wait until earlier deliveries are acknowledged.
     """
 

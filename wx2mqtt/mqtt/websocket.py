@@ -31,13 +31,12 @@ from wx2mqtt.mqtt.options import DEFAULT_PORTS, BrokerAddress
 
 SUBPROTOCOL = "mqtt"
 
-# Bytes of MQTT in one frame that is sent: they are masked and copied at once.
-FRAME_BYTES = 64 * 1024
+FRAME_BYTES = 64 * 1024  # of MQTT in one frame that is sent: so many are masked and copied at once
 
-# Characters that a request target may hold besides letters and digits; `%`: what is encoded already stays.
+# Characters that a request target may hold besides letters and digits. With `%` an encoded character stays.
 TARGET_CHARACTERS = "%/?:@!$&'()*+,;=-._~"
 
-# Codes of a close frame that say nothing more than the end of a TCP connection does.
+# These codes of a close frame say no more than the end of a TCP connection does.
 PLAIN_CLOSE_CODES = {CloseReason.NORMAL_CLOSURE, CloseReason.GOING_AWAY, CloseReason.NO_STATUS_RCVD}
 
 # wsproto makes events of bytes and bytes of events. It reads the answer to the request with h11.
@@ -56,8 +55,9 @@ class WebSocket:
         #: Why it is closed; None for a plain close frame.
         self.error: WebSocketError | None = None
         self._connection = WSConnection(ConnectionType.CLIENT)
-        #: What goes before all MQTT: the request, a close frame, or the answer to the newest ping.
+        #: Is sent before all MQTT: the request, a close frame, or the answer to the newest ping. Else empty.
         self.control_frame = self._connection.send(_request(address))
+        #: Bytes of MQTT that are to be sent.
         self._unframed = bytearray()
 
     @property
@@ -87,7 +87,7 @@ class WebSocket:
         self._unframed += data
 
     def take_frame(self) -> bytes:
-        """Returns the request or the next frame, b"" if nothing is to be sent."""
+        """Returns the request or the next frame; b"" where nothing is to be sent."""
         if self.control_frame:
             control, self.control_frame = self.control_frame, b""
             return control
@@ -99,19 +99,19 @@ class WebSocket:
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case AcceptConnection(subprotocol=str()):  # wsproto lets none pass but the one that was asked for
+            case AcceptConnection(subprotocol=str()):  # wsproto accepts only the subprotocol of the request
                 self.is_open = True
             case AcceptConnection():  # the server must accept the subprotocol (MQTT 5, 6.0)
                 self._close(WebSocketError("websocket_without_mqtt"))
-            case RejectConnection(status_code=status):  # a redirect is one, too
+            case RejectConnection(status_code=status):  # a redirect counts as a rejection
                 self._close(WebSocketError("no_websocket", status=status))
-            case Ping():  # only the newest needs an answer (RFC 6455, 5.5.3)
+            case Ping():  # only the newest ping needs an answer (RFC 6455, 5.5.3)
                 self.control_frame = self._connection.send(event.response())
             case TextMessage():
                 self.control_frame = self._connection.send(CloseConnection(CloseReason.UNSUPPORTED_DATA))
                 self._close(WebSocketError("bad_websocket"))
             case CloseConnection(code=code):
-                # wsproto reports with this event, too, that it could not read a frame.
+                # wsproto also reports with this event that it could not read a frame.
                 is_sent_by_server = self._connection.state is ConnectionState.REMOTE_CLOSING
                 self.control_frame = self._connection.send(CloseConnection(code))
                 if not is_sent_by_server:
