@@ -31,11 +31,8 @@ from wx2mqtt.values import frozen
 EXIT_NO_ANSWER = 1
 EXIT_USAGE = 2
 
-# How often the bridge is asked for the answer.
-POLL_SECONDS = 0.5
-
-# Random bytes of the id of a question.
-ID_BYTES = 8
+POLL_SECONDS = 0.5  # between two questions to the bridge for the answer
+ID_BYTES = 8  # random bytes in the id of a question
 
 
 @frozen
@@ -47,9 +44,9 @@ class ShellQuestion:
     buttons: Sequence[str]
     #: How long an answer is awaited.
     seconds: float
-    #: Not only trusted people may answer.
+    #: Whether people who are not trusted may answer, too.
     anyone: bool
-    #: Empty: the first one of the configuration.
+    #: The account that asks; empty for the first one of the configuration.
     account: str
 
 

@@ -43,11 +43,10 @@ if TYPE_CHECKING:
     from wx2mqtt.store.encrypted_logins import EncryptedLogins
     from wx2mqtt.store.postgresql import PostgresqlDatabase
 
+# Standard output for a backup, and standard input for a restore.
 STANDARD_STREAM = Path("-")
-"""Means standard output for a backup and standard input for a restore."""
 
 BACKUP_SUFFIX = ".tar.gz"
-_STAMP = re.compile(r"(?P<time>\d{8}T\d{6}Z)(-(?P<number>\d{1,9}))?", re.ASCII)
 
 
 def write_backup(
@@ -55,9 +54,9 @@ def write_backup(
 ) -> None:
     """Writes the store into `file`, mode 0600, whole or not at all. Raises `Wx2MqttError`, `SystemExit`.
 
-    1. opens the file
+    1. opens the file, as the user who runs the command
     2. writes the store into it, as the owner of the store
-    3. gives the file its name, and deletes old ones in the same folder
+    3. gives the file its name, and deletes old backups of the store in the same folder
     4. stores the time in the store, for the metric of the last backup
     """
     language = loaded.settings.language
@@ -84,7 +83,7 @@ def write_backup(
 def _write_store(
     loaded: LoadedSettings, store: Path, out: IO[bytes], file: Path, *, media: bool
 ) -> dict[str, Json]:
-    """Writes the store to `out`; returns what `backup_done` says of it."""
+    """Writes the store to `out`; returns the facts for the sentence `backup_done`."""
 
     def work() -> Json:
         language = loaded.settings.language
@@ -104,7 +103,7 @@ def _write_store(
 
 
 def _run_on_store(loaded: LoadedSettings, store: Path, work: Callable[[], Json]) -> Json:
-    """Runs `work` as the owner of the folder; a database has no owner here."""
+    """Runs `work` as the owner of the folder; with `storage.url` as this user: nobody owns a database."""
     if loaded.settings.storage.url is not None:
         return work()
     language = loaded.settings.language
@@ -112,7 +111,7 @@ def _run_on_store(loaded: LoadedSettings, store: Path, work: Callable[[], Json])
 
 
 def _record_backup(loaded: LoadedSettings, store: Path, made: int) -> None:
-    """Stores when the backup was made. A store that takes no change now has a backup nevertheless."""
+    """Stores when the backup was made. A store that cannot be written only costs a warning."""
     try:
         if loaded.settings.storage.url is None:
             backup.record_backup(store, made)
@@ -153,12 +152,16 @@ async def _back_up_database(
 
 
 def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *, force: bool) -> None:
-    """Replaces the store with the one in `file`. Raises `Wx2MqttError`; then nothing was changed."""
-    language, is_folder = loaded.settings.language, loaded.settings.storage.url is None
+    """Replaces the store with the one in `file`. Raises `Wx2MqttError`; then nothing was changed.
+
+    1. opens the backup, as the user who runs the command
+    2. becomes the owner of the store
+    3. replaces the store, in its folder or in the database
+    4. says what was done
+    """
+    language = loaded.settings.language
     store = store_path(loaded, env)
-    is_chosen = loaded.settings.storage.path is not None or store != data_folder(env)
-    if os.geteuid() == ROOT and not is_chosen and not store_parts(store):  # no service would find it there
-        raise Wx2MqttError(bridge_text(language, "restore_whose", folder=store))
+    _require_clear_folder(loaded, env, store)
     with _translated_errors(language), _clean_up_on_signal(), ExitStack() as stack:
         with _file_errors("backup_not_read", file, language):
             is_stdin = file == STANDARD_STREAM
@@ -166,20 +169,34 @@ def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *
         if store == SYSTEM_FOLDER:
             create_for_service(SYSTEM_FOLDER, PROGRAM_NAME)
         enter_store(loaded, env)
-        if is_folder:
+        if loaded.settings.storage.url is None:
             summary = backup.restore_store(store, source, force=force, rules=restore_rules(loaded.settings))
         else:
             summary = asyncio.run(_restore_database(loaded, store, source, force=force))
-    head, done = summary.head, "restore_done" if is_folder else "restore_database_done"
-    complain(bridge_text(language, done, folder=store, made=head.made, stream=summary.stream))
-    if head.running:
-        complain(bridge_text(language, "restore_doubt"))
+    for line in _restore_report(loaded, store, summary):
+        complain(line)
+
+
+def _require_clear_folder(loaded: LoadedSettings, env: Mapping[str, str], store: Path) -> None:
+    """Raises `Wx2MqttError` where root would make a store in its own folder, where no service finds it."""
+    is_chosen = loaded.settings.storage.path is not None or store != data_folder(env)
+    if os.geteuid() == ROOT and not is_chosen and not store_parts(store):
+        raise Wx2MqttError(bridge_text(loaded.settings.language, "restore_whose", folder=store))
+
+
+def _restore_report(loaded: LoadedSettings, store: Path, summary: backup.RestoreSummary) -> Iterator[str]:
+    language = loaded.settings.language
+    is_folder = loaded.settings.storage.url is None
+    done = "restore_done" if is_folder else "restore_database_done"
+    yield bridge_text(language, done, folder=store, made=summary.head.made, stream=summary.stream)
+    if summary.head.running:
+        yield bridge_text(language, "restore_doubt")
     if summary.dropped:
-        complain(bridge_text(language, "restore_dropped", count=summary.dropped))
+        yield bridge_text(language, "restore_dropped", count=summary.dropped)
     if summary.replaced is not None:
-        complain(bridge_text(language, "restore_aside", replaced=summary.replaced))
+        yield bridge_text(language, "restore_aside", replaced=summary.replaced)
     if os.geteuid() == ROOT and is_folder:
-        complain(bridge_text(language, "restore_root", folder=store))
+        yield bridge_text(language, "restore_root", folder=store)
 
 
 async def _restore_database(
@@ -196,7 +213,7 @@ async def _restore_database(
         folder.close()
 
 
-# What both share: a database, errors as sentences, and a clean end.
+# Both commands need a database, errors as sentences, and a clean end.
 
 
 @asynccontextmanager
@@ -244,16 +261,18 @@ def _file_errors(text_key: str, file: Path, language: Language) -> Iterator[None
         raise Wx2MqttError(bridge_text(language, text_key, file=file, why=why)) from error
 
 
-# The file: a name, a dated name in a folder, or standard output. It is opened before the store is, by the
-# user who runs the command, and appears under its name when it is complete.
+# A backup goes into a file with a given name, into one with a dated name in a folder, or to standard output.
+# A file appears under its name when it is complete.
 
 
 @frozen
 class BackupFile:
-    """Where a backup goes. With `keep` it has a dated name, of which the folder keeps that many."""
+    """Where a backup goes."""
 
     path: Path
+    #: The beginning of a dated name; empty for a given name.
     store_name: str = ""
+    #: How many files with a dated name the folder keeps; None for all.
     keep: int | None = None
 
 
@@ -289,13 +308,13 @@ def _dated_path(folder: Path, store_name: str) -> Path:
 def open_backup_file(file: BackupFile) -> Iterator[IO[bytes]]:
     """Yields what to write to. At the end the file is durable and has its name; after an error it is gone.
 
-    Then deletes the oldest files of the same store in the folder, but for `keep`. Raises `OSError`.
+    Then deletes backups of the same store in the folder, except for the newest `keep`. Raises `OSError`.
     """
     if file.path == STANDARD_STREAM:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    # All names count from this handle: whoever may exchange the folder gets nothing written elsewhere.
+    # All names are relative to this handle: if somebody exchanges the folder, nothing is written elsewhere.
     folder = os.open(file.path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with _new_file(folder, file.path.name) as out:
@@ -333,8 +352,15 @@ def _delete_oldest(folder: int, file: BackupFile) -> None:
     os.fsync(folder)
 
 
+# 20261125T080000Z, or -2 behind it for the second backup of the same second.
+_STAMP = re.compile(r"(?P<time>\d{8}T\d{6}Z)(-(?P<number>\d{1,9}))?", re.ASCII)
+
+
 def _age(name: str, store_name: str) -> tuple[str, int] | None:
-    """Returns what sorts the backups of a store by time: the second, and the number within it."""
+    """Returns what sorts the backups of a store by time; None for a file that is none.
+
+    It is the second, and the number of the backup within it.
+    """
     stamp = _STAMP.fullmatch(name.removeprefix(f"{store_name}-").removesuffix(BACKUP_SUFFIX))
     if stamp is None or name != f"{store_name}-{stamp[0]}{BACKUP_SUFFIX}":
         return None

@@ -40,7 +40,7 @@ def check_connections(
 
     With `take_over` a bot that no bridge here uses is logged in, which ends another program's connection.
     """
-    # only a terminal gets a table: `rich` may be blocked elsewhere (see `__main__`)
+    # Only a terminal gets a table: elsewhere `rich` may not be imported (`__main__`).
     is_terminal = not as_json and sys.stdout.isatty() and sys.stderr.isatty()
     run = _run_with_progress if is_terminal else run_checks
     report = asyncio.run(run(loaded, env, take_over=take_over))
@@ -117,38 +117,53 @@ async def _serve_problems(path: Path | None, error: SettingsError, write_line: C
     stop, env = asyncio.Event(), os.environ
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    is_missing = _is_missing(path)
-    settings = load_web_settings(None if is_missing else path, env, BACKENDS)
+    file = _FaultyFile(path, error.problems)
+    settings = load_web_settings(None if file.is_missing else path, env, BACKENDS)
     if settings is None:
         raise error
-    problems = error.problems
-    changes = ChangeNotifier()
     notifier = SystemdNotifier(env)
     poll_interval = min(FILE_POLL_INTERVAL_SECONDS, notifier.watchdog_interval or FILE_POLL_INTERVAL_SECONDS)
-    state = BridgeState(
-        changes=changes,
-        problems=lambda: problems,
-        setup_command=lambda: f"{SETUP_COMMAND} -c {shlex.quote(str(path))}" if is_missing else "",
-    )
-    async with running_web_server(settings, [], state) as server:
+    async with running_web_server(settings, [], file.bridge_state()) as server:
         assert server is not None
         language = command_language(path, env)
-        for problem in problems:
+        for problem in file.problems:
             write_line(problem_text(problem, language))
         write_line(bridge_text(language, "check_shown", url=server.url))
         notifier.ready()
-        while problems:
-            notifier.status(f"the file has {len(problems)} problems; no bridge runs: see {server.url}/")
+        while file.problems:
+            notifier.status(f"the file has {len(file.problems)} problems; no bridge runs: see {server.url}/")
             notifier.watchdog()
             await wait_at_most(stop, poll_interval)
             if stop.is_set():
                 return False
-            current_problems = await asyncio.to_thread(_problems_of_file, path, env)
-            if current_problems != problems:
-                problems, is_missing = current_problems, _is_missing(path)
-                changes.notify()
+            await file.read_again()
         await server.stop()
     return True
+
+
+class _FaultyFile:
+    """The configuration file with its problems, or a file that is missing, as the page shows it."""
+
+    def __init__(self, path: Path | None, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        self._path = path
+        self.is_missing = _is_missing(path)
+        self._changes = ChangeNotifier()
+
+    def bridge_state(self) -> BridgeState:
+        setup_command = f"{SETUP_COMMAND} -c {shlex.quote(str(self._path))}"
+        return BridgeState(
+            changes=self._changes,
+            problems=lambda: self.problems,
+            setup_command=lambda: setup_command if self.is_missing else "",
+        )
+
+    async def read_again(self) -> None:
+        problems = await asyncio.to_thread(_problems_of_file, self._path, os.environ)
+        if problems != self.problems:
+            self.problems = problems
+            self.is_missing = _is_missing(self._path)
+            self._changes.notify()
 
 
 def _is_missing(path: Path | None) -> bool:

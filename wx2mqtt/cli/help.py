@@ -23,13 +23,14 @@ from wx2mqtt.i18n.setup import text_width
 LINE_COLUMNS = 80
 NAME_COLUMNS = 30
 
-# What typer raises for a command line that it cannot understand; it names only this one of its subclasses.
+# The error of a command line that typer cannot understand. Typer itself only names its subclass.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
-# A word of ASCII signs, or one other character.
+# What a line may be broken before and after: a word of ASCII signs, or one other character.
 _UNIT = re.compile(r"[!-~]+|[^!-~]")
+
+# Signs that never begin a line. One of them may stand beyond the last column.
 _CLOSING_SIGNS = "，。；：！？、）”"
-"""They never begin a line; one may stand beyond the last column."""
 
 
 class TranslatedCommand(TyperCommand):

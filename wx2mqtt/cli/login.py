@@ -1,6 +1,7 @@
 """`wx2mqtt login`: logs in at the terminal and saves the session for the bridge.
 
-If the bridge runs, it logs in itself and this command only shows its progress.
+If a bridge runs on this store, it logs in itself, and `_log_in_by_bridge` shows its progress. Else
+`_log_in_here` logs in, in this process.
 """
 
 from __future__ import annotations
@@ -39,15 +40,12 @@ from wx2mqtt.wechat.backend import (
     ShowQr,
 )
 
-LOGIN_POLL_SECONDS = 0.5
-"""Interval between two requests for the login state of the running bridge."""
-LOGIN_TIMEOUT_SECONDS = 3600.0
-"""Time for the person to finish the login at the running bridge."""
+LOGIN_POLL_SECONDS = 0.5  # between two questions to the running bridge for its login state
+LOGIN_TIMEOUT_SECONDS = 3600.0  # in which the person must finish the login at the running bridge
 
+# The payload of `login/state` of the running bridge, with the content of its QR code (`url`) and the topic of
+# the picture (`qr_topic`).
 LoginReport = dict[str, Json]
-"""`login/state` of the running bridge, with the content of its QR code (`url`) and the topic of the picture
-(`qr_topic`).
-"""
 
 
 async def login(
@@ -80,7 +78,7 @@ async def login(
         await ask_about_owner(OwnerByBridge(bridge.ask), out, language)
     accounts = loaded.settings.accounts
     account = accounts.get(name or next(iter(accounts)))
-    if account is not None:  # the running bridge may know an account that the file has no more
+    if account is not None:  # the running bridge may have an account that the file has no longer
         _print(out, safeguards_line(account, language))
 
 
@@ -101,38 +99,69 @@ class _RunningBridge:
 async def _log_in_by_bridge(
     bridge: _RunningBridge, state_before: LoginReport, out: TextIO, language: Language, *, new_owner: bool
 ) -> None:
-    """Lets the running bridge log in and prints each change of its state after `state_before`."""
+    """Lets the running bridge log in and prints each change of its state after `state_before`.
+
+    Returns when it is online. Raises `LoginRefused` when the login has failed.
+    """
     await bridge.ask("login", new_owner=new_owner)
-    previous = state_before
-    old_login_since = state_before["since"] if new_owner and state_before["state"] == "online" else None
-    was_code_shown = not new_owner  # a login of the present owner ends first, which is no failure
+    progress = _LoginProgress(state_before, new_owner=new_owner)
     async with _VerificationCodeInput(bridge) as code_input:
         while True:
-            current = await bridge.ask("login.state")
-            url, reason, state = current["url"], current["reason"], current["state"]
-            is_old_login = state == "online" and current["since"] == old_login_since
-            was_code_shown = was_code_shown or bool(url)
-            if url and url != previous["url"] and not draw_qr(str(url), out):
-                _print(out, bridge_text(language, "code_elsewhere", topic=current["qr_topic"]))
-            is_news = state == "online" and previous is state_before and not is_old_login
-            if reason != previous["reason"] or is_news:
-                _print(out, str(reason))
-            if state == "online" and not is_old_login:
+            report = await bridge.ask("login.state")
+            if progress.has_new_code(report) and not draw_qr(str(report["url"]), out):
+                _print(out, bridge_text(language, "code_elsewhere", topic=report["qr_topic"]))
+            if progress.has_news(report):
+                _print(out, str(report["reason"]))
+            if progress.is_online(report):
                 return
-            # A failed state may be followed by a new QR code at once: it is final if it is seen twice.
-            has_failed = state in ("refused", "logged_out") and current["since"] != state_before["since"]
-            if has_failed and was_code_shown and current == previous:
-                raise LoginRefused(str(reason))
-            previous = current
-            await code_input.update(current["needs"] == "code")
+            if progress.has_failed(report):
+                raise LoginRefused(str(report["reason"]))
+            progress.keep(report)
+            await code_input.update(report["needs"] == "code")
             await asyncio.sleep(LOGIN_POLL_SECONDS)
+
+
+class _LoginProgress:
+    """What a report of the running bridge means, beside the report before it.
+
+    With `new_owner` the login of the present owner ends first. While it lasts it is no success, and its end
+    is no failure.
+    """
+
+    def __init__(self, before: LoginReport, *, new_owner: bool) -> None:
+        self._before = before
+        self._previous = before
+        #: Since when the login of the present owner has lasted that is to end; None without one.
+        self._old_login_since = before["since"] if new_owner and before["state"] == "online" else None
+        #: A failure counts only after a QR code was shown, if the login of the present owner ends first.
+        self._was_code_shown = not new_owner
+
+    def has_new_code(self, report: LoginReport) -> bool:
+        return bool(report["url"]) and report["url"] != self._previous["url"]
+
+    def has_news(self, report: LoginReport) -> bool:
+        was_online_already = self._previous is self._before and self.is_online(report)
+        return was_online_already or report["reason"] != self._previous["reason"]
+
+    def is_online(self, report: LoginReport) -> bool:
+        return report["state"] == "online" and report["since"] != self._old_login_since
+
+    def has_failed(self, report: LoginReport) -> bool:
+        """Returns whether a failed state is seen twice: a QR code may follow it at once."""
+        is_failed = report["state"] in ("refused", "logged_out") and report["since"] != self._before["since"]
+        return is_failed and self._was_code_shown and report == self._previous
+
+    def keep(self, report: LoginReport) -> None:
+        self._previous = report
+        self._was_code_shown = self._was_code_shown or bool(report["url"])
 
 
 @dataclass(eq=False)
 class _VerificationCodeInput:
-    """Reads the verification code from the terminal while one is needed; it may be entered elsewhere, too."""
+    """Reads the verification code from the terminal while one is needed. It may be entered elsewhere, too."""
 
     bridge: _RunningBridge
+    #: Waits for the next line that is typed; None while no code is needed.
     _read_task: asyncio.Task[str] | None = None
 
     async def __aenter__(self) -> Self:

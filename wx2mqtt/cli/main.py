@@ -1,4 +1,9 @@
-"""The commands of `wx2mqtt`. Each command imports the heavy modules that it needs itself."""
+"""The commands of `wx2mqtt`: their options, and what carries each of them out.
+
+    run_command_line(["check", "--connect"])      the exit code
+
+A command imports the heavy modules that it needs itself, since `--help` must be fast.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +62,7 @@ ExplainOption = Annotated[
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
+    """Runs a command, writes its errors to the terminal, and returns the exit code."""
     try:
         ended = app(list(arguments), prog_name="wx2mqtt", standalone_mode=False)
     except SystemExit as exited:
@@ -73,7 +79,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def _language_of(arguments: Sequence[str]) -> Language:
     """Returns the language of errors: of `--language`, of the configuration file, or of the terminal."""
-    given = dict(pairwise(arguments))
+    given = dict(pairwise(arguments))  # what follows each argument: `-c` is followed by the file
     if given.get("--language") in {"en", "zh"}:
         return "zh" if given["--language"] == "zh" else "en"
     file = given.get("-c") or given.get("--config")
@@ -345,7 +351,7 @@ def purge(
     purge_account(loaded, RunEnvironment(env=os.environ), account, yes=yes, include_broker=not no_broker)
 
 
-# Typer has no class for all commands of a group.
+# Typer has no option that sets the class of all commands of a group.
 for group in (app, journal, people, cluster, schema):
     for registered in group.registered_commands:
         registered.cls = TranslatedCommand

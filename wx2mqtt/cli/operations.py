@@ -23,17 +23,18 @@ from wx2mqtt.store.operation_queue import OperationAnswer, OperationQueue
 from wx2mqtt.store.owner import become_owner
 from wx2mqtt.web.options import CannotListen
 
-# These are of accounts that no instance runs, or of the bridge on this machine.
+# Operations that no other instance is asked for: they concern accounts that no instance runs, or the bridge
+# on this machine.
 STORE_OPERATIONS = frozenset({"purge.look", "purge", "cluster.drain", "cluster.undrain"})
 
 EXIT_OK = 0
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 2
-EXIT_TEMPORARY = 75  # a port in use, a store that is locked or full: try again later
-EXIT_CONFIGURATION = 78  # the file, or a file that it names: systemd must not restart on it
+EXIT_TEMPORARY = 75  # a port is in use, or the store is locked or full: try again later
+EXIT_CONFIGURATION = 78  # the configuration is wrong: systemd must not start the bridge again
 
+# The command that the page names where there is no configuration file.
 SETUP_COMMAND = "wx2mqtt setup"
-"""The command that the page names where there is no configuration file."""
 
 
 def exit_code(error: Wx2MqttError, write_line: Callable[[str], None], language: Language) -> int:
@@ -61,8 +62,8 @@ def store_path(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:
 def enter_store(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:
     """Returns the folder of the store, before anything in it is touched.
 
-    A command of root becomes the owner of the store here, and can open afterwards what that user can. Raises
-    `StoreError`.
+    A command of root becomes the owner of the store here: after that it can open only what this user can
+    open. Raises `StoreError`.
     """
     folder = store_path(loaded, env)
     become_owner(folder)
@@ -108,16 +109,17 @@ async def health_report(
 ) -> tuple[bool, str]:
     """Returns whether one account is well, or all if `account` is empty, and what is wrong.
 
-    With `live` only problems that a restart can solve count: a database that is away is said, and none.
-    Raises `BridgeNotRunning`.
+    With `live` only problems count that a restart can solve; a database that is away is none of them. Raises
+    `BridgeNotRunning`.
     """
     problems: list[str] = []
     try:
         folder = enter_store(loaded, env)
-        names = await control_socket.ask_bridge(folder, "accounts")
-        if isinstance(names, dict):
-            return live, str(names["outage"])
-        for name in [account] if account else names if isinstance(names, list) else []:
+        answer = await control_socket.ask_bridge(folder, "accounts")
+        if isinstance(answer, dict):  # the database is away, and no account runs
+            return live, str(answer["outage"])
+        running = answer if isinstance(answer, list) else []
+        for name in [account] if account else running:
             health = await control_socket.ask_bridge(folder, "health", {"account": name})
             if not isinstance(health, dict):
                 problems.append("the bridge does not report its health")

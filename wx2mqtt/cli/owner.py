@@ -3,8 +3,8 @@
 1. A bot that a scan made is confirmed, or the questions end.
 2. Each person who has written or writes is offered, until one of them is the operator.
 
-The answers go to the running bridge (`OwnerByBridge`), or where none runs into the store (`OwnerHere`): then
-this process receives what people write. Both may be said later on the page, too.
+The answers go to the running bridge (`OwnerByBridge`). Where none runs they go into the store (`OwnerHere`),
+and this process receives what people write. Both questions may also be answered later, on the page.
 """
 
 from __future__ import annotations
@@ -24,21 +24,20 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
 from wx2mqtt.settings.formats import printable
 
-# Interval between two questions to the running bridge who has written.
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.5  # between two questions to the running bridge who has written
 
 # What a person types for yes, in English and Chinese.
 _YES = frozenset({"y", "yes", "是", "好"})
 
+# `BotOwnerState.body`; empty where a login itself says who the owner is.
 OwnerReport = dict[str, Json]
-"""`BotOwnerState.body`; empty where a login itself says who the owner is."""
 
 
 class OwnerChannel(Protocol):
     """Where the answers of the operator go. Its methods raise `Wx2MqttError`."""
 
     async def state(self) -> OwnerReport:
-        """Returns what is said, and what is missing."""
+        """Returns what is known of the owner, and the next question (`need`)."""
 
     async def confirm(self, bot_id: str) -> None:
         """Stores that this bot is the operator's."""
@@ -99,7 +98,7 @@ class OwnerHere(OwnerChannel):
 
 
 async def ask_about_owner(channel: OwnerChannel, out: TextIO, language: Language) -> None:
-    """Asks what is missing. Without a terminal it only says so."""
+    """Asks the two questions, as far as they have no answer yet. Without a terminal it only says so."""
 
     def show(message_key: str, **facts: object) -> None:
         print(printable(bridge_text(language, message_key, **facts)), file=out, flush=True)

@@ -1,4 +1,9 @@
-"""`wx2mqtt purge`: deletes an account that is no longer configured, in the store and at the broker."""
+"""`wx2mqtt purge`: deletes an account that is no longer configured, at the broker and then in the store.
+
+1. `_make_plan` asks the store what there is of the account.
+2. The plan is printed, and a person says yes.
+3. `_execute` clears the broker first: only the store knows which topics are there.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +41,13 @@ from wx2mqtt.values import frozen
 class PurgePlan:
     """What is to be deleted at the broker and in the store."""
 
-    #: Retained topics, also the `discovery_topics`.
+    #: The retained topics, the `discovery_topics` among them.
     topics: tuple[str, ...]
-    #: Those that Home Assistant reads.
+    #: The retained topics that Home Assistant reads.
     discovery_topics: tuple[str, ...]
-    #: Clients whose sessions end.
+    #: The clients whose sessions are ended.
     client_ids: tuple[str, ...]
-    #: What `purge.look` answers.
+    #: The answer of the operation `purge.look`.
     stored_data: dict[str, Json]
 
 
@@ -70,7 +75,7 @@ def purge_account(
 def former_clients(settings: Settings, account: str) -> tuple[str, ...]:
     """Returns the client ids that a removed account may have had, as one of several or as the only account.
 
-    Leaves out ids that an account of today has: connecting with one would disconnect the bridge.
+    An id that another account has now is left out: to connect with it would disconnect the bridge.
     """
     configured_id = settings.mqtt.client_id
     candidates = (f"{configured_id or PROGRAM}-{account}", *([configured_id] if configured_id else []))
@@ -119,9 +124,9 @@ async def _make_plan(loaded: LoadedSettings, environment: RunEnvironment, accoun
 async def _execute(
     loaded: LoadedSettings, environment: RunEnvironment, plan: PurgePlan, *, include_broker: bool
 ) -> None:
-    """Clears the broker first: only the store knows which topics are there.
+    """Clears the broker, then the store.
 
-    Raises `Wx2MqttError` where the broker is away or refuses to clear a topic.
+    Raises `Wx2MqttError` where the broker is away or refuses to clear a topic; then the store is not changed.
     """
     language = loaded.settings.language
     if include_broker:

@@ -25,8 +25,8 @@ from wx2mqtt.wechat.backend import OnProgress
 
 LANGUAGE_VARIABLE = "WX2MQTT_LANGUAGE"
 
-_LANGUAGE_LINE = re.compile(r"^language:\s*[\"']?(en|zh)\b", re.MULTILINE)
-_CONTROL = re.compile("[\x7f-\x9f]")  # JSON escapes the lower control characters by itself
+_LANGUAGE_LINE = re.compile(r"^language:\s*[\"']?(en|zh)\b", re.MULTILINE)  # language: zh
+_CONTROL = re.compile("[\x7f-\x9f]")  # control characters that JSON does not escape
 
 
 def show(line: str) -> None:
@@ -35,14 +35,14 @@ def show(line: str) -> None:
 
 
 def complain(line: str) -> None:
-    """Prints a line beside the answer: standard output may be a file or a program."""
+    """Prints a line that is no part of the answer, on standard error."""
     print(printable(line), file=sys.stderr, flush=True)
 
 
 def draw_qr(url: str, stream: TextIO) -> bool:
     """Draws the QR code in half blocks, dark on light whatever the terminal's colours.
 
-    Returns False if `stream` is no terminal: then nothing is written, the URL neither.
+    Returns False if `stream` is no terminal; then nothing is written, not even the URL.
     """
     if not stream.isatty():
         return False
@@ -155,7 +155,10 @@ def _language_of_file(path: Path | None) -> str:
 def print_answer(
     answer: Json, tables: Mapping[str, Sequence[str]] | None = None, language: Language = "en"
 ) -> None:
-    """Prints an answer as JSON, or the lists that `tables` names as tables with these columns."""
+    """Prints an answer as JSON. With `tables`, the lists of the answer by name, prints these as tables.
+
+    `tables` has the columns of each table.
+    """
     if tables is None or not isinstance(answer, dict):
         print(format_json(answer))
         return
