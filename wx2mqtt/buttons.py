@@ -11,17 +11,17 @@ from collections.abc import Sequence
 
 from wx2mqtt.model import Button
 
-# In a command, and on a card (wecom 5.8).
+# The limits of a card (wecom 5.8), which hold in a command on every backend.
 MAX_BUTTONS = 6
 MAX_BUTTON_CHARACTERS = 10
 MAX_BUTTON_KEY_CHARACTERS = 128
 
-# A longer text cannot be the number or the text of a button, whatever `answer_form` takes from it.
+# A longer message cannot be the number or the text of a button, whatever `answer_form` removes from it.
 MAX_ANSWER_CHARACTERS = 64
 
 
 def answer_form(text: str) -> str:
-    """Returns a text without what does not count in an answer: blanks around it, NFC, case and width."""
+    """Returns the form in which answers are compared: in NFC, without case, width and blanks around it."""
     narrow = "".join(map(_without_width, text)).strip()
     folded = unicodedata.normalize("NFC", narrow).casefold()
     return unicodedata.normalize("NFC", folded)

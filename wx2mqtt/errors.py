@@ -46,13 +46,14 @@ class Wx2MqttError(Exception):
 class Problem:
     """One mistake in the configuration: its position, what is wrong, and how to correct it."""
 
-    #: Or another source, such as the environment; then `line` is 0.
+    #: The configuration file, or another source such as the environment.
     file: str
+    #: 0 where the source has no lines.
     line: int
-    #: For people, such as `WX2MQTT_WEB__PORT (web.port)`.
+    #: The name of the key for people, such as `WX2MQTT_WEB__PORT (web.port)`.
     key: str
     message: str
-    #: The key part by part; empty for the whole file, None where no key of the configuration is concerned.
+    #: The parts of the key; empty for the whole file, None where no key of the configuration is concerned.
     path: tuple[str | int, ...] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:

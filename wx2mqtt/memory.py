@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import cast
 
+# Parameters of mallopt(3).
 _M_ARENA_MAX = -8
 _M_MMAP_THRESHOLD = -3
-"""Parameters of mallopt(3)."""
-MMAP_THRESHOLD_BYTES = 1 << 20
+
+MMAP_THRESHOLD_BYTES = 1 << 20  # from which on a block has its own mapping, and returns at once
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """The table of message kinds: how each kind is described, labelled and sent.
 
+    Kind.VOICE    [voice] 语音, a file with it, and the keys `duration` and `transcript`
+
 A new kind is a member of `model.Kind`, a row here, and a reader in the `protocol` package of each backend
 that receives it: in `MESSAGE_READERS` (webwx `messages.py`), in `APP_READERS` where it is an app message
 (webwx `app_messages.py`), in `ITEM_READERS` (ilink `messages.py`). The schemas, the placeholders, the names
@@ -35,19 +37,20 @@ _AMOUNT_PATTERN = r"^\d+(\.\d+)?$"
 class MessageKind:
     """One kind of message. Pairs of texts are English and Chinese."""
 
-    #: On the status page.
+    #: Its name on the status page.
     page_name: tuple[str, str]
-    #: The placeholder of a message that has no text of its own; None where there always is a text, or where
-    #: each backend has a placeholder of its own.
+    #: The placeholder of a message that has no text of its own. None where there always is a text, or where
+    #: each backend has its own placeholder.
     label: tuple[str, str] | None = None
-    #: The schemas of the object named after the kind, without those that all files have.
+    #: The keys of the object with the name of the kind, without those that all files have.
     keys: Mapping[str, Schema] = field(default_factory=dict)
+    #: Whether a file belongs to a message of this kind.
     has_media: bool = False
-    #: A command can send a file as this kind; `Capabilities.media` has the formats that WeChat takes.
+    #: Whether a command can send a file as this kind. `Capabilities.media` has the formats that WeChat takes.
     is_attachment: bool = False
 
 
-# A key that is not known is absent from a message.
+# A message has only those keys whose values are known.
 MESSAGE_KINDS: dict[Kind, MessageKind] = {
     Kind.TEXT: MessageKind(page_name=("text", "文字")),
     Kind.IMAGE: MessageKind(

@@ -267,7 +267,7 @@ def unfinished_commands(count: int, _: Path) -> bool:
 
     sender = SenderOptions(name="nas", token="t" * 32, to="me", users=("me",), rate=0)
     account = SimpleNamespace(count_unfinished=count_unfinished)
-    return _run(SenderRegistry(lambda: 0.0).has_room(sender, [account]))
+    return _run(SenderRegistry(lambda: 0.0).count_command(sender, [account]))
 
 
 def lines_about_calls(count: int, _: Path) -> bool:

@@ -22,8 +22,8 @@ MAX_SESSIONS = 100  # the oldest is ended when one more browser logs in
 
 FREE_ATTEMPTS = 5  # wrong attempts of an address before it must wait
 MAX_WAIT_SECONDS = 300.0
-FAILURE_MEMORY_SECONDS = 3600.0  # without a wrong attempt, after which the failures of an address are dropped
-MAX_ADDRESSES = 1000  # with failures; the one whose last failure is the oldest is dropped
+FAILURE_MEMORY_SECONDS = 3600.0  # after which an address without a further wrong attempt is forgotten
+MAX_ADDRESSES = 1000  # that are remembered; the one whose last wrong attempt is the oldest is forgotten
 _MAX_BACKOFF_EXPONENT = 20  # 2 to the power of it is far above MAX_WAIT_SECONDS, and no float overflows
 
 
@@ -31,8 +31,11 @@ class AuthDecision(Enum):
     """Whether a request or a login is allowed, and if not, why."""
 
     ALLOWED = auto()
+    #: There is neither a valid session nor a token.
     ANONYMOUS = auto()
+    #: The password or the token is wrong.
     WRONG_SECRET = auto()
+    #: The address must wait after too many wrong secrets.
     THROTTLED = auto()
 
 
@@ -89,7 +92,8 @@ class BrowserSessions:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        # By the hash of the key: the time that a look-up takes says nothing about the keys.
+        #: When each session expires, by the hash of its key: the time of a look-up says nothing about the
+        #: keys.
         self._expiries: OrderedDict[bytes, float] = OrderedDict()
 
     def create(self) -> str:
@@ -121,6 +125,7 @@ class FailureThrottle:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        #: By `client_network`, in the order of the last failures.
         self._records: OrderedDict[str, _FailureRecord] = OrderedDict()
 
     def remaining_wait(self, address: str) -> float:
@@ -158,7 +163,8 @@ def _check_secret(
     """
     if wait := throttle.remaining_wait(address):
         return AuthResult(decision=AuthDecision.THROTTLED, wait_seconds=wait)
-    if not hmac.compare_digest(_digest(secret), expected_digest or b"") or expected_digest is None:
+    is_right = expected_digest is not None and hmac.compare_digest(_digest(secret), expected_digest)
+    if not is_right:
         throttle.record_failure(address)
         return AuthResult(decision=AuthDecision.WRONG_SECRET)
     throttle.record_success(address)
@@ -166,5 +172,5 @@ def _check_secret(
 
 
 def _digest(secret: str) -> bytes:
-    """Returns a hash: comparing secrets in constant time would still reveal their length."""
+    """Returns a hash. A comparison of the secrets themselves in constant time would reveal their length."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

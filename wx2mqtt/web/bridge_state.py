@@ -16,23 +16,24 @@ from wx2mqtt.values import frozen
 
 @frozen
 class BridgeState:
-    """The state of the bridge; its functions return the values of now."""
+    """The state of the bridge. All fields but `changes` are functions that return the values of now."""
 
-    #: The accounts in the order of the configuration. They change: one that failed is built again.
+    #: The accounts that run here, in the order of the configuration. An account that failed is replaced.
     accounts: Callable[[], Sequence[AccountView]] = tuple
-    #: Notified when a shown value may have changed.
+    #: Is notified when a value may have changed that the page shows.
     changes: ChangeNotifier = field(default_factory=ChangeNotifier)
     #: The names of the loops that do not move.
     overdue: Callable[[], tuple[str, ...]] = tuple
-    #: Problems of the configuration file as it is now: of a refused reload, or why no account runs.
+    #: The problems of the configuration file that made the bridge refuse a reload, or run no account.
     problems: Callable[[], tuple[Problem, ...]] = tuple
-    #: When a file was accepted last, in milliseconds; 0 where none was yet.
+    #: When a configuration file was accepted last, in milliseconds; 0 where none was yet.
     reload_accepted: Callable[[], int] = int
     #: None while the database of `storage.url` is there, and without one.
     outage: Callable[[], DatabaseOutage | None] = lambda: None
     #: The names of all accounts of the configuration, in its order; some may run elsewhere.
     account_names: Callable[[], Sequence[str]] = tuple
-    #: Calls of senders since the start, by sender (empty: unknown) and `accepted` or the code of the refusal.
+    #: How many calls of senders there were since the start, by the name of the sender, which is empty where
+    #: it is unknown, and by `accepted` or the code of the refusal.
     sender_calls: Callable[[], Mapping[tuple[str, str], int]] = dict
     #: The command that writes a configuration file; empty while there is one.
     setup_command: Callable[[], str] = str
@@ -49,7 +50,7 @@ class BridgeState:
 class DatabaseOutage:
     """The database cannot be used. No account runs here meanwhile."""
 
-    #: In milliseconds.
+    #: When the connection was lost, in milliseconds.
     since: int
     reason: str
 

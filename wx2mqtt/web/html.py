@@ -1,5 +1,7 @@
 """HTML as Python values: elements, translated sentences, and whole documents with their static files.
 
+    tag("p", "a < b", class_="soft")      <p class="soft">a &lt; b</p>
+
 Every child that is a plain `str` is escaped; only `Markup` is inserted as it is. So no name or text that a
 stranger chose becomes markup.
 """
@@ -19,8 +21,8 @@ from wx2mqtt.i18n import Language, text, translation
 from wx2mqtt.i18n.web_page import KIND_NAMES, PAGE_MESSAGES
 from wx2mqtt.values import frozen
 
+# The value of an attribute. True is written as the name alone (`hidden`); False and None are omitted.
 Attribute = str | int | bool | None
-"""True is written as the name alone (`hidden`); False and None are omitted."""
 
 ASSET_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -28,8 +30,8 @@ ASSET_TYPES = {
     ".svg": "image/svg+xml",
 }
 
+# The attribute `lang` for each language.
 LANGUAGE_TAGS: Mapping[Language, str] = {"en": "en", "zh": "zh-CN"}
-"""The attribute `lang` for each language."""
 
 _VOID_ELEMENTS = frozenset({"meta", "link", "input", "img", "br", "hr"})
 _HASH_CHARACTERS = 12

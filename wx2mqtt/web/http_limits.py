@@ -1,8 +1,10 @@
 """Limits on connections: how many there are, how long a client may take, how much it may send unasked.
 
-A browser connects, sends a request head and takes the answer. `HttpConnection` stands between its socket and
-uvicorn's HTTP protocol, which has none of these limits. `RequestWatch`, an ASGI layer, tells it when a
-request begins and ends. `ConnectionLimiter` decides which connection must go when there are too many.
+    socket  ->  HttpConnection  ->  uvicorn's HTTP protocol  ->  RequestWatch  ->  the application
+
+uvicorn has none of these limits. `HttpConnection` stands before it, and `RequestWatch`, an ASGI layer, tells
+the connection when a request begins and ends. `ConnectionLimiter` decides which connection must go when there
+are too many.
 """
 
 from __future__ import annotations
@@ -29,26 +31,37 @@ from wx2mqtt.web.request import MAX_HEAD_BYTES
 
 MAX_CONNECTIONS = 100  # each takes a file descriptor, of which a process usually has 1,024
 MAX_CONNECTIONS_PER_ADDRESS = 40  # a browser opens up to six, and `MAX_VIEWERS` pages stay open in all
-RESERVED_CONNECTIONS = 10  # beyond these limits, for `/livez` and `/healthz`
-HEAD_TIMEOUT_SECONDS = 10.0  # for a whole request head, from the connection or the last response on
-WRITE_STALL_SECONDS = 30.0  # in which a client must take 48 KiB: at that level asyncio resumes writing
-READ_BYTES = 1024  # a client that sends requests ahead is stopped after the first that comes whole in a piece
-MAX_UNREAD_BYTES = 128 * 1024  # during a request, besides the body that was read: chunk sizes, further heads
+RESERVED_CONNECTIONS = 10  # beyond the two limits above, for `/livez` and `/healthz`
 
-HEALTH_ONLY_KEY = "wx2mqtt.health_only"  # in the state of the scope: it is a reserved connection
-_CONNECTION_KEY = "wx2mqtt.connection"  # in the state of the scope: its `HttpConnection`
+# A request head must be complete so long after the begin of the connection, or after the last response.
+HEAD_TIMEOUT_SECONDS = 10.0
 
-_silent_logger = logging.getLogger("wx2mqtt.web.uvicorn")  # uvicorn logs every malformed request of anybody
+# A client must take 48 KiB of an answer in this time: then asyncio goes on writing.
+WRITE_STALL_SECONDS = 30.0
+
+# Bytes that are read at once. uvicorn pauses a client that sends requests ahead after the first one that is
+# complete in what was read.
+READ_BYTES = 1024
+
+# Bytes that may come during a request besides the body that was read: sizes of chunks, further request heads.
+MAX_UNREAD_BYTES = 128 * 1024
+
+# Keys in the state of an ASGI scope: whether the connection is a reserved one, and its `HttpConnection`.
+HEALTH_ONLY_KEY = "wx2mqtt.health_only"
+_CONNECTION_KEY = "wx2mqtt.connection"
+
+# uvicorn would log every malformed request, which anybody can send.
+_silent_logger = logging.getLogger("wx2mqtt.web.uvicorn")
 _silent_logger.setLevel(logging.CRITICAL)
 
 
 class HttpConnection(asyncio.BufferedProtocol):
     """One connection. The event loop and `RequestWatch` call its methods.
 
-    - When the client connects, the limiter gives it a place, or it is answered 503 and closed.
-    - Until a request head is complete, it must hurry (`HEAD_TIMEOUT_SECONDS`, `MAX_HEAD_BYTES`).
-    - While a request is answered, it may take its time, but not send more than the application reads.
-    - When it takes nothing of an answer for `WRITE_STALL_SECONDS`, it is closed.
+    1. When the client connects, the limiter admits it; else it is answered 503 and closed.
+    2. A request head must be complete within `HEAD_TIMEOUT_SECONDS` and `MAX_HEAD_BYTES`.
+    3. While a request is answered, the client may not send more than the application reads.
+    4. A client that takes nothing of an answer for `WRITE_STALL_SECONDS` is closed.
     """
 
     def __init__(
@@ -61,12 +74,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._http = protocol_class(config=config, server_state=state, app_state=self._scope_state)
         self._http.logger = _silent_logger
         self._buffer = bytearray(READ_BYTES)
-        self._unread_bytes = 0  # received for no request yet, or for this one and not read
-        self._is_new = True  # no request yet
+        #: Bytes that were received for this request and not read as its body, or since the last request.
+        self._unread_bytes = 0
+        #: No request has begun yet.
+        self._is_new = True
         self._is_lost = False
         self._is_request_open = False
-        self.is_answer_begun = False  # set by `RequestWatch`
-        self.is_muted = False  # uvicorn may not write now
+        #: The application has begun to answer; `RequestWatch` sets it.
+        self.is_answer_begun = False
+        #: uvicorn may not write now.
+        self.is_muted = False
         self._head_timer = _Timer(self._close_gracefully)
         self._stall_timer = _Timer(self.abort)
 
@@ -74,7 +91,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        self._http.connection_made(_MutableTransport(transport, self))
+        self._http.connection_made(_TransportForUvicorn(transport, self))
         peer = transport.get_extra_info("peername")
         admission = self._limiter.add(self, str(peer[0]) if peer else "")
         self._scope_state[HEALTH_ONLY_KEY] = admission is Admission.HEALTH
@@ -88,11 +105,12 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._unread_bytes += nbytes
-        self.is_muted = self.is_answer_begun  # a 400 for what is malformed must not stand amid an answer
+        # uvicorn answers a malformed request with 400, which must not stand amid another answer.
+        self.is_muted = self.is_answer_begun
         self._http.data_received(bytes(self._buffer[:nbytes]))
         self.is_muted = False
         if self._unread_bytes > MAX_HEAD_BYTES:
-            # Later: a request that is complete now begins before.
+            # It is checked later, when a request that is complete now has begun.
             asyncio.get_running_loop().call_soon(self._check_unread)
 
     def eof_received(self) -> None:
@@ -124,7 +142,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._head_timer.cancel()
 
     def take_body(self, size: int) -> None:
-        """Notes that the application has read a part of the body; chunk sizes may take as much again."""
+        """Notes that the application has read a part of the body. Chunk sizes may take as much again."""
         self._unread_bytes = max(0, self._unread_bytes - 2 * size)
 
     def end_request(self) -> None:
@@ -153,7 +171,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         elif self._unread_bytes > MAX_HEAD_BYTES:
             if self._is_new:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
-            else:  # perhaps the rest of a body that nobody read, behind its answer
+            else:  # perhaps it is the rest of a body that was answered before it was read
                 self._close_gracefully()
 
     def _refuse(self, status: HTTPStatus, message_key: str, *headers: str) -> None:
@@ -192,8 +210,8 @@ class _Timer:
         self._handle = None
 
 
-class _MutableTransport:
-    """The transport for uvicorn's protocol: the real one, on which nothing is written while it is muted."""
+class _TransportForUvicorn:
+    """The real transport, on which nothing is written while the connection is muted."""
 
     def __init__(self, transport: asyncio.Transport, connection: HttpConnection) -> None:
         self._transport = transport
@@ -208,7 +226,7 @@ class _MutableTransport:
 
 
 class RequestWatch:
-    """The outermost ASGI layer: tells the connection what becomes of each request, and requires one Host."""
+    """The outermost ASGI layer: tells the connection when a request begins and ends. Requires one Host."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -254,10 +272,11 @@ class _Registration:
 
 
 class ConnectionLimiter:
-    """The open connections, with a limit for all and one for each address; reserved ones are for health only.
+    """The open connections, with a limit for all and one for each address; some are for health checks only.
 
-    At a limit a new connection replaces the one that is idle for the longest time: of its address, of all, or
-    of the reserved ones. `proxies` have no limit of their own, since they bring the connections of many.
+    At a limit a new connection replaces the one that has been idle for the longest time: at the limit of its
+    address one of its address, else one of all. Where none is idle it gets a reserved connection, or none.
+    Addresses of `proxies` have no limit of their own, since they bring the connections of many.
     """
 
     def __init__(
@@ -272,7 +291,9 @@ class ConnectionLimiter:
         self._reserved = reserved
         self._proxies = proxies
         self.connections: dict[HttpConnection, _Registration] = {}
-        self._idle: dict[HttpConnection, None] = {}  # in the order in which they became idle
+        #: The idle ones of `connections`, in the order in which they became idle; the values say nothing.
+        self._idle: dict[HttpConnection, None] = {}
+        #: Set while there is no connection.
         self.empty = asyncio.Event()
         self.empty.set()
 
@@ -281,8 +302,8 @@ class ConnectionLimiter:
         network = "" if is_in_networks(address, self._proxies) else client_network(address)
         for admission in (Admission.EVERYTHING, Admission.HEALTH):
             registration = _Registration(network, admission)
-            crowd = self._crowd(registration)
-            if crowd is None or self._abort_longest_idle(crowd):
+            rivals = self._rivals(registration)
+            if rivals is None or self._abort_longest_idle(rivals):
                 self.connections[connection] = registration
                 self._idle[connection] = None
                 self.empty.clear()
@@ -303,8 +324,8 @@ class ConnectionLimiter:
         if not self.connections:
             self.empty.set()
 
-    def _crowd(self, registration: _Registration) -> list[HttpConnection] | None:
-        """Returns the connections of which one must go for a new one; None while there is room."""
+    def _rivals(self, registration: _Registration) -> list[HttpConnection] | None:
+        """Returns the connections of which one must go for this new one; None while there is room."""
         admission, network = registration.admission, registration.network
         same = {other: its for other, its in self.connections.items() if its.admission is admission}
         if admission is Admission.HEALTH:

@@ -29,18 +29,15 @@ from wx2mqtt.web.responses import AUTHENTICATE_HEADERS, PAGE_HEADERS, set_cookie
 
 log = structlog.get_logger(__name__)
 
-# Forms of one address that are read at the same time.
-MAX_OPEN_FORMS = 5
-
-_LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9_.~%=&?-][A-Za-z0-9_.~%=&?/-]{0,500})?", re.ASCII)
-"""A path with its query on this server: a second slash after the first would begin a host name."""
+MAX_OPEN_FORMS = 5  # forms of one address that are read at the same time
 
 
 class LoginPage:
     def __init__(self, authenticator: Authenticator, assets: Assets) -> None:
         self._authenticator = authenticator
         self._assets = assets
-        self._open_forms: Counter[str] = Counter()  # that are being read, by `client_network`
+        #: How many forms of each `client_network` are being read.
+        self._open_forms: Counter[str] = Counter()
 
     async def show(self, request: Request) -> Response:
         context = context_of(request.scope)
@@ -148,6 +145,10 @@ def _login_form(context: RequestContext, next_path: str) -> Markup:
         method="post",
         action="login",
     )
+
+
+# A path with its query on this server. After a second slash at its begin there would be a host name.
+_LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9_.~%=&?-][A-Za-z0-9_.~%=&?/-]{0,500})?", re.ASCII)
 
 
 def _local_path(path: str) -> str:

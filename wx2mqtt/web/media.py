@@ -1,8 +1,12 @@
 """GET /media/<id>: the file that came with a message, or a sentence that says why there is none.
 
-A request for a file that is still being downloaded waits for it. The id is looked up and never used as a
-path. `media_ranges.py` finds the bytes that the client wants and sends them; `media_headers.py` makes the
-headers for the type and the name.
+    200, 206, 304, 416    the file is stored
+    503                   it is still being downloaded, after a wait
+    410, 413, 502         it is gone, too large, or could not be downloaded
+    404                   no account has a file with this id
+
+The id is looked up and never used as a path. `media_ranges.py` finds the bytes that the client wants and
+sends them; `media_headers.py` makes the headers for the type and the name.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ log = structlog.get_logger(__name__)
 # A request waits so long for a file that is being downloaded.
 MEDIA_WAIT_TIMEOUT_SECONDS = 25.0
 
-# A client should come again after this time, where the time of the next download is not known.
+# A client is told to come again after this time, where the time of the next attempt to download is not known.
 RETRY_AFTER_SECONDS = 5
 MAX_RETRY_AFTER_SECONDS = 300
 
@@ -51,8 +55,6 @@ STATUS_BY_STATE = {
 }
 
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_WAIT_SECONDS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
-_PREFER_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9.]{1,12})\"?\s*(?:$|[,;])", re.ASCII | re.IGNORECASE)
 
 
 class MediaEndpoint:
@@ -89,6 +91,11 @@ class MediaEndpoint:
             if (row := await library.find(media_id, wait)) is not None:
                 return library, row
         return None
+
+
+# ?wait=2.5, and Prefer: respond-async, wait=2.5
+_WAIT_SECONDS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
+_PREFER_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9.]{1,12})\"?\s*(?:$|[,;])", re.ASCII | re.IGNORECASE)
 
 
 def _requested_wait(request: Request) -> float:

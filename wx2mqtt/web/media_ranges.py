@@ -18,8 +18,7 @@ from starlette.types import Receive, Scope, Send
 from wx2mqtt.clock import parse_http_date
 from wx2mqtt.web.responses import WaitInterrupted, disconnected, run_unless
 
-# In memory for each client.
-READ_CHUNK_BYTES = 128 * 1024
+READ_CHUNK_BYTES = 128 * 1024  # so much of a file is in memory for each client
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*+([0-9]{0,18})\s*+-\s*+([0-9]{0,18})\s*+", re.ASCII | re.IGNORECASE)
 

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as MetricFamily
 
 METRIC_PREFIX = "wx2mqtt_"
-CACHE_SECONDS = 1.0  # for which a snapshot is served to further scrapes
-READ_TIMEOUT_SECONDS = 5.0  # Prometheus gives up after ten
-MAX_ACCEPT_CHARACTERS = 1000
+CACHE_SECONDS = 1.0  # for which the values of a scrape are served to further scrapes
+READ_TIMEOUT_SECONDS = 5.0  # for reading an account; Prometheus gives up after ten seconds
+MAX_ACCEPT_CHARACTERS = 1000  # of the Accept header that are read
 
 
 class MetricsEndpoint:

@@ -1,7 +1,15 @@
 """THE table of metrics: name, type, help, labels, and how the values come from what the bridge knows.
 
-`counter("commands", "Commands that …", lambda health: health.counters.commands)` is a whole metric. What is
-counted stands in `bridge/counters.py`. The exposition writes `wx2mqtt_` before each name.
+    counter("commands", "Commands that …", lambda health: health.counters.commands)
+    ->   wx2mqtt_commands_total{account="home"} 7
+
+One row is a whole metric. `bridge/counters.py` has what is counted.
+
+    ACCOUNT_METRICS         one value for each account, from its `HealthSnapshot`
+    SHARED_METRICS          the store, from the `HealthSnapshot` of any account
+    PROCESS_METRICS         the process, from `BridgeState`
+    CLUSTER_METRICS         the instances that share a database
+    INFO_METRICS, STORE_ANSWERS_METRIC, CALL_METRICS     also where the store does not answer
 """
 
 from __future__ import annotations
@@ -19,11 +27,11 @@ from wx2mqtt.store.records import MediaState
 from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState, ClusterState
 
+# The names of labels, or their values in the same order.
 Labels = tuple[str, ...]
-"""Names of labels, or their values in the same order."""
 
+# A value for each combination of label values. A histogram is a copy.
 LabelledValues = Iterable[tuple[Labels, float | LatencyHistogram]]
-"""A value for each combination of label values; histograms are copies."""
 
 MetricType = Literal["counter", "gauge", "histogram"]
 
@@ -46,7 +54,7 @@ class MetricSamples:
     """The values of one metric in one scrape. Nothing changes them any more: another thread may read them."""
 
     metric: Metric[Any]
-    #: Those of the metric, behind `account` for one of an account.
+    #: The labels of the metric, after `account` where it has a value for each account.
     labels: Labels
     values: Sequence[tuple[Labels, float | LatencyHistogram]]
 
@@ -71,7 +79,7 @@ SENDABLE_KINDS = ("text", *map(str, attachment_kinds()), "recall")
 
 
 def _messages(health: HealthSnapshot) -> LabelledValues:
-    """Includes kinds without a message yet: Prometheus sees no increase in a series that begins with 1."""
+    """Yields 0 for kinds without a message: Prometheus sees no increase in a series that begins with 1."""
     received: dict[str, int] = {**dict.fromkeys(map(str, Kind), 0), **health.counters.received}
     sent: dict[str, int] = {**dict.fromkeys(SENDABLE_KINDS, 0), **health.counters.sent}
     yield from ((("in", kind), count) for kind, count in received.items())
@@ -79,7 +87,7 @@ def _messages(health: HealthSnapshot) -> LabelledValues:
 
 
 def _fallbacks(health: HealthSnapshot) -> LabelledValues:
-    """Includes all combinations, as `_messages`."""
+    """Yields all combinations, as `_messages` yields all kinds."""
     for way in ("account", "services"):
         for outcome in AlertOutcome:
             yield (way, str(outcome)), health.counters.fallbacks[way, str(outcome)]
@@ -110,7 +118,7 @@ def _last_backup(health: HealthSnapshot) -> float | None:
     return None if last_backup is None else last_backup / 1000
 
 
-# Of each account; each has the label `account`, too.
+# Metrics of each account, with the label `account` besides.
 ACCOUNT_METRICS: tuple[Metric[HealthSnapshot], ...] = (
     Metric(
         name="login_state",
@@ -267,7 +275,7 @@ ACCOUNT_METRICS: tuple[Metric[HealthSnapshot], ...] = (
     ),
 )
 
-# Of the store and the process, read from the snapshot of any account: all have the same.
+# Metrics of the store and the process, read from the snapshot of any account: all accounts have the same.
 SHARED_METRICS: tuple[Metric[HealthSnapshot], ...] = (
     gauge("store_bytes", "Everything in the store", lambda health: health.store_size),
     gauge(
@@ -288,7 +296,7 @@ SHARED_METRICS: tuple[Metric[HealthSnapshot], ...] = (
     ),
 )
 
-# Of the whole process, accounts or not.
+# Metrics of the whole process, also where no account runs.
 PROCESS_METRICS: tuple[Metric[BridgeState], ...] = (
     gauge(
         "config_last_reload_successful",
@@ -314,7 +322,7 @@ PROCESS_METRICS: tuple[Metric[BridgeState], ...] = (
     ),
 )
 
-# Of the state of the cluster.
+# Metrics of the instances that share a database.
 CLUSTER_METRICS: tuple[Metric[ClusterState], ...] = (
     Metric(
         name="account_owned",
@@ -349,7 +357,7 @@ CLUSTER_METRICS: tuple[Metric[ClusterState], ...] = (
     ),
 )
 
-# About the metrics themselves.
+# Metrics of the process that are never absent.
 INFO_METRICS: tuple[Metric[BridgeState], ...] = (
     Metric(
         name="info",
@@ -361,7 +369,7 @@ INFO_METRICS: tuple[Metric[BridgeState], ...] = (
     gauge("loops_stuck", "Loops of the bridge that do not move", lambda bridge: len(bridge.overdue())),
 )
 
-# Of the snapshot of each account by its name, None where the store does not answer.
+# Read from the snapshots of all accounts by name; None where the store does not answer.
 STORE_ANSWERS_METRIC: Metric[Mapping[str, HealthSnapshot | None]] = Metric(
     name="store_answers",
     type="gauge",
@@ -370,7 +378,7 @@ STORE_ANSWERS_METRIC: Metric[Mapping[str, HealthSnapshot | None]] = Metric(
     values=lambda snapshots: (((name,), health is not None) for name, health in snapshots.items()),
 )
 
-# Of each account, whether or not its store answers; each has the label `account`, too.
+# Metrics of each account, whether or not its store answers, with the label `account` besides.
 CALL_METRICS: tuple[Metric[CallStatistics], ...] = (
     Metric(
         name="wechat_requests",

@@ -1,7 +1,12 @@
 """The security middleware: checks that every request must pass, and headers that every response carries.
 
-The checks in their order: size, Host header or Ingress, origin of a form, authentication, the database. What
-a path needs stands in `PATH_RULES`. An exception behind the checks ends one request and is logged; it never
+    GET /media/1    1. its size              431, 413
+                    2. Host or Ingress       403
+                    3. origin of a form      403
+                    4. authentication        401, 429, or the way to /login
+                    5. the database is there 503
+
+`PATH_RULES` says what a path needs. An exception of an endpoint ends one request and is logged; it never
 reaches the bridge.
 """
 
@@ -51,23 +56,26 @@ SENDER_PATHS = ("/send/", "/gotify/", "/ntfy", "/wecom/", "/hook/")
 
 @frozen
 class PathRule:
-    """What is different for one path; `*` at the end stands for all paths that begin so."""
+    """Who may have a path, and when. The defaults are the strictest rule.
+
+    A path that ends in `*` stands for all paths that begin so.
+    """
 
     path: str
-    #: Everybody may ask for it.
+    #: Everybody may have it; else it needs the session of a browser.
     is_public: bool = False
-    #: The bearer token opens it, too, for GET and HEAD.
+    #: The bearer token opens it as well, for GET and HEAD.
     takes_token: bool = False
     #: It is served while the database is away.
     needs_no_account: bool = False
-    #: Programs send commands to it, which its endpoint checks: their tokens, and the sizes of their bodies.
+    #: Programs send commands to it. Its endpoint checks their tokens, and the sizes of their bodies.
     is_for_senders: bool = False
-    #: Reserved connections may ask for it, and the Supervisor of Home Assistant without a person behind it.
+    #: It is served on a reserved connection, and to the Supervisor of Home Assistant without a person behind
+    #: it.
     is_health: bool = False
 
 
-# A path without a row needs the session of a browser. It needs an account, too: it is refused while the
-# database is away.
+# A path without a row has the strictest rule.
 PATH_RULES = (
     PathRule(path=LIVENESS_PATH, is_public=True, needs_no_account=True, is_health=True),
     PathRule(path=HEALTH_PATH, is_public=True, takes_token=True, needs_no_account=True, is_health=True),
@@ -95,7 +103,7 @@ def rule_of(path: str) -> PathRule:
     return PathRule(path=path)
 
 
-RETRY_AFTER_SECONDS = 5  # for a client on a reserved connection
+RETRY_AFTER_SECONDS = 5  # after which a client on a reserved connection may try again
 
 _READING_METHODS = frozenset({"GET", "HEAD"})
 _SAFE_METHODS = _READING_METHODS | {"OPTIONS"}  # RFC 9110, 9.2.1: they change nothing here
@@ -154,7 +162,7 @@ class SecurityMiddleware:
         path = self._path_without_prefix(scope["path"], context)
         inner_scope = {**scope, "path": path, "root_path": ""}
         rule = self._rule_of(path)
-        refusal = self._check_request(inner_scope, context)
+        refusal = self._check_request(inner_scope, context, rule)
         if refusal is None:
             auth_result = self._authenticator.authenticate(
                 session_key=context.session_key,
@@ -163,9 +171,8 @@ class SecurityMiddleware:
             )
             context = replace(context, is_allowed=auth_result.decision is AuthDecision.ALLOWED)
             refusal = _check_access(inner_scope, context, auth_result, rule)
-        if (
-            refusal is None and not path and not rule.is_for_senders
-        ):  # the prefix itself: relative addresses in the page need a slash
+        is_prefix_itself = not path and not rule.is_for_senders
+        if refusal is None and is_prefix_itself:  # relative addresses in the page need a slash at its end
             with_slash = f"{scope['path']}/{_query_suffix(scope)}"
             refusal = RedirectResponse(with_slash, HTTPStatus.TEMPORARY_REDIRECT)
         if refusal is None and self._bridge.outage() is not None and not rule.needs_no_account:
@@ -206,10 +213,10 @@ class SecurityMiddleware:
                 return path[len(prefix) :]
         return path
 
-    def _check_request(self, scope: Scope, context: RequestContext) -> Response | None:
-        """Returns the refusal of a request that is refused whoever sent it."""
+    def _check_request(self, scope: Scope, context: RequestContext, rule: PathRule) -> Response | None:
+        """Returns the refusal of a request that is refused whoever sent it: checks 1 to 3."""
         headers = Headers(scope=scope)
-        if scope.get("state", {}).get(HEALTH_ONLY_KEY) and not self._rule_of(scope["path"]).is_health:
+        if scope.get("state", {}).get(HEALTH_ONLY_KEY) and not rule.is_health:
             retry = {"retry-after": f"{RETRY_AFTER_SECONDS}", "connection": "close"}
             return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", retry)
         # `HttpConnection` refuses a head that is far larger.
@@ -219,25 +226,24 @@ class SecurityMiddleware:
             return text_response(context, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
         length = headers.get("content-length", "0")
         is_number = length.isdecimal() and len(length) <= _MAX_LENGTH_DIGITS
-        is_limited = not self._rule_of(scope["path"]).is_for_senders
-        if not is_number or (int(length) > MAX_BODY_BYTES and is_limited):
+        if not is_number or (int(length) > MAX_BODY_BYTES and not rule.is_for_senders):
             return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
-        if fault := self._foreign_source(scope, headers):
-            return text_response(context, HTTPStatus.FORBIDDEN, fault)
+        if message_key := self._foreign_source(scope, headers, rule):
+            return text_response(context, HTTPStatus.FORBIDDEN, message_key)
         return None
 
-    def _foreign_source(self, scope: Scope, headers: Headers) -> str:
-        """Returns the message key of a request that comes from another site or client, else empty text."""
-        if self._options.ingress and not self._is_from_ingress(scope, headers):
+    def _foreign_source(self, scope: Scope, headers: Headers, rule: PathRule) -> str:
+        """Returns the message key of a request from another site or client; else an empty text."""
+        if self._options.ingress and not self._is_from_ingress(scope, headers, rule):
             return "only_ingress"
         if not self._options.ingress and not self._hosts.is_allowed(headers.get("host", "")):
             return "foreign_host"
-        is_safe = scope["method"] in _SAFE_METHODS and not self._rule_of(scope["path"]).is_for_senders
+        is_safe = scope["method"] in _SAFE_METHODS and not rule.is_for_senders
         if not is_safe and not self._is_same_origin(headers):
             return "foreign_origin"
         return ""
 
-    def _is_from_ingress(self, scope: Scope, headers: Headers) -> bool:
+    def _is_from_ingress(self, scope: Scope, headers: Headers, rule: PathRule) -> bool:
         """Returns whether the Supervisor passes on the request of a person, or asks for the health itself.
 
         The Host header is the one of the browser, any name of Home Assistant. A page that borrows such a name
@@ -246,12 +252,12 @@ class SecurityMiddleware:
         peer = scope.get("client")
         if not peer or parse_address(peer[0]) != parse_address(self._options.ingress):
             return False
-        return has_ingress_path(headers) or self._rule_of(scope["path"]).is_health
+        return has_ingress_path(headers) or rule.is_health
 
     def _is_same_origin(self, headers: Headers) -> bool:
-        """Returns false if a page of another site sent the request.
+        """Returns False if a page of another site sent the request.
 
-        Only browsers send these headers; a program without them cannot abuse the session of a person.
+        A request without these headers comes from a program, which has no session of a person to abuse.
         """
         site = headers.get("sec-fetch-site")
         if site is not None:
@@ -263,7 +269,7 @@ class SecurityMiddleware:
 def _check_access(
     scope: Scope, context: RequestContext, auth_result: AuthResult, rule: PathRule
 ) -> Response | None:
-    """Returns the refusal of a client that may not have this path."""
+    """Returns the refusal of a client that may not have this path: check 4."""
     if context.is_allowed:
         return None
     match auth_result.decision:
@@ -278,7 +284,7 @@ def _check_access(
 
 
 def _login_required(scope: Scope, context: RequestContext) -> Response:
-    """Returns the way to the login for a person who opens the address in a browser, else the refusal."""
+    """Redirects a person who opens the address in a browser to the login, and refuses everybody else."""
     headers = Headers(scope=scope)
     mode = headers.get("sec-fetch-mode")
     is_navigation = mode == "navigate" if mode is not None else "text/html" in headers.get("accept", "")
@@ -302,7 +308,7 @@ def _bearer_token(scope: Scope, rule: PathRule) -> str | None:
 
 
 def _cookie(headers: Headers, cookie_name: str) -> str:
-    """Returns the value of a cookie, or empty. Of several the first counts: it has the longest path."""
+    """Returns the value of a cookie, or empty. Of several with this name the first has the longest path."""
     for part in headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
         if name == cookie_name:

@@ -21,37 +21,38 @@ class CannotListen(Wx2MqttError):
 class Serves(Enum):
     """What an address of the web server serves."""
 
-    #: The page, media, metrics, health; and senders.
+    #: The page, media, metrics, health, and the interfaces of senders.
     EVERYTHING = auto()
-    #: All that, without senders.
+    #: Everything without the interfaces of senders.
     PAGE = auto()
-    #: The interfaces of senders, and nothing else.
+    #: The interfaces of senders only.
     SENDERS = auto()
-    #: Those of them that stand at the root.
+    #: Only those interfaces of senders that have paths at the root (ntfy).
     ROOT_SENDERS = auto()
 
 
 @frozen
 class WebOptions:
-    """Values that the settings have checked."""
+    """One address on which the web server listens. The settings have checked the values."""
 
     host: str
     port: int
-    #: The address from outside; empty if unknown.
+    #: The URL of the server from outside; empty if unknown.
     url: str = ""
     #: Further names in the Host header that mean this server.
     hosts: tuple[str, ...] = ()
-    #: The path below which a reverse proxy serves it: empty, or `/wechat`.
+    #: The path below which a reverse proxy serves the page, such as `/wechat`; else empty.
     prefix: str = ""
-    #: Without one every client may read.
+    #: The password of the page. Where it is empty, every client may read.
     password: str = field(default="", repr=False)
-    #: Without one no bearer token is accepted.
+    #: The bearer token of programs. Where it is empty, none is accepted.
     token: str = field(default="", repr=False)
-    #: Headers about the client count if one of these sends them.
+    #: Proxies whose headers about the client are believed.
     proxies: tuple[IpNetwork, ...] = ()
-    #: The address of Home Assistant's Supervisor, which lets only its users through; it alone is served then.
+    #: The address of Home Assistant's Supervisor, which lets only its users through. With it nobody else is
+    #: served.
     ingress: str = ""
-    #: For clients that ask for none that is available.
+    #: The language for clients that ask for none that there is.
     language: Language = "en"
     serves: Serves = Serves.EVERYTHING
     #: The key of the configuration that names the address.
@@ -64,11 +65,11 @@ class SenderOptions:
 
     name: str
     token: str = field(repr=False)
-    #: To whom it sends where it names nobody: a topic name, or `account/name`; empty without one.
+    #: The recipient of a call that names nobody, as a topic name or `account/name`; empty without one.
     to: str
-    #: To whom it may send: names or globs, with an account before them or for the first account.
+    #: The recipients that are allowed: names or globs, as `account/name` or for the first account.
     users: tuple[str, ...]
-    #: Commands a minute; 0: no limit.
+    #: How many commands it may send in a minute; 0 for any number.
     rate: int
 
 

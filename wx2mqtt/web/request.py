@@ -32,7 +32,8 @@ FORM_TIMEOUT_SECONDS = 10.0
 
 CONTEXT_KEY = "wx2mqtt.context"  # in the scope: where the middleware puts the `RequestContext`
 
-# The path below which a proxy shows the page; the first is that of Home Assistant's Ingress, and goes first.
+# Headers with the path below which a proxy shows the page, such as `/wechat`. That of Home Assistant's
+# Ingress has precedence.
 _INGRESS_HEADER = "x-ingress-path"
 _PREFIX_HEADERS = (_INGRESS_HEADER, "x-forwarded-prefix")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~-]+){1,10}/?", re.ASCII)
@@ -49,11 +50,11 @@ _MAX_ACCEPT_LANGUAGE_CHARACTERS = 500
 class ClientInfo:
     """The client as the server sees it, behind trusted proxies."""
 
-    #: Empty if unknown.
+    #: Its IP address; empty if unknown.
     address: str
     #: Whether the client itself uses https.
     is_https: bool
-    #: As in `WebOptions`, or what a proxy says.
+    #: The path below which the client sees the page: what a proxy says, else `WebOptions.prefix`.
     prefix: str
 
 
@@ -63,7 +64,7 @@ class RequestContext:
 
     client: ClientInfo
     language: Language
-    #: That of the browser's cookie; empty without one.
+    #: The key in the browser's cookie; empty without one.
     session_key: str
     #: False for a client that has not authenticated: it gets public paths only, and few details.
     is_allowed: bool = False
@@ -95,8 +96,8 @@ def client_info(peer: str, headers: Mapping[str, str], options: WebOptions) -> C
 def _forwarded_address(proxy: str, forwarded_for: str, options: WebOptions) -> str:
     """Returns the last address of X-Forwarded-For that is not a trusted proxy's.
 
-    Each proxy adds the address of its caller at the end. What stands before the address of an unknown caller
-    may be made up. Where no such address is found, returns that of the first proxy that is known.
+    Each proxy adds the address of its caller at the end. The addresses before that of an unknown caller may
+    be made up. Where all are proxies, returns the first one that is known.
     """
     address = _normalized_address(proxy)
     for hop in reversed(forwarded_for.split(",")):
@@ -150,9 +151,9 @@ class BadForm(Exception):
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Returns the fields, of each name the first.
+    """Returns the fields, the first of each name.
 
-    Raises `BadForm` where it has more bytes or fields than any form of the page, or is not complete in time.
+    Raises `BadForm` for more bytes or fields than any form of the page has, and for a form that is too slow.
     """
     body = b""
     try:

@@ -1,7 +1,10 @@
 """The web server: listens, and loads the HTTP service when somebody connects for the first time.
 
-The libraries of the service (`routes.py`) take memory, and perhaps nobody ever asks. So nothing here imports
-them.
+    1. It listens. Connections wait in the kernel.
+    2. The first one loads `routes.py` in a thread.
+    3. The service accepts them, and all later ones.
+
+The libraries of the service take memory, and perhaps nobody ever connects. So nothing here imports them.
 """
 
 from __future__ import annotations
@@ -36,8 +39,6 @@ class WebServer:
 
     Leaving closes all connections at once; `stop` before it lets responses in progress finish. Port 0 takes a
     free port, which `port` holds then.
-
-    Connections wait in the kernel until the service is loaded, in a thread.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class WebServer:
         assert self._server is not None
         for listener in self._server.sockets:
             with listener.dup() as duplicate:
-                duplicate.listen(LISTEN_BACKLOG)  # asyncio has one number for this and for the accepts
+                duplicate.listen(LISTEN_BACKLOG)  # asyncio would take `MAX_ACCEPTS_PER_TURN` for this, too
 
     def _on_first_connection(self) -> None:
         self._ignore_connections()

@@ -24,20 +24,19 @@ from wx2mqtt.web.senders.service_texts import joined_text, object_value, text_va
 # Alerts that are named; the rest is counted.
 MAX_NAMED_ALERTS = 5
 
-# Of one alert, on a phone two or three lines.
+# The line of one alert: two or three lines on a phone.
 MAX_LINE_CHARACTERS = 200
 
-# More are neither useful nor short.
-MAX_LINKS = 2
+MAX_LINKS = 2  # more links are neither useful nor short
 
-# Lower is worse. Others are between a warning and what is only for information.
+# A lower rank is worse. An unknown severity stands between a warning and an information.
 _SEVERITY_RANKS = {"critical": 0, "error": 1, "high": 1, "warning": 2, "info": 4, "none": 5}
 _OTHER_RANK = 3
 
 # Annotations that say in one line what is wrong, the best first.
 _SUMMARY_KEYS = ("summary", "message", "description")
 
-# Labels that are said elsewhere, or are of no use to a person.
+# Labels that the text says elsewhere, or that are of no use to a person.
 _HIDDEN_LABELS = frozenset({"alertname", "severity", "grafana_folder", "monitor"})
 
 
@@ -55,14 +54,15 @@ class ReportedAlert:
 
 @frozen
 class AlertGroup:
-    #: The most important first.
+    #: The most important alert comes first.
     alerts: tuple[ReportedAlert, ...]
-    #: Alerts that the service left out.
+    #: How many alerts the service left out.
     left_out_count: int
-    #: Of all alerts; empty where they differ.
+    #: The name that all alerts have; empty where they differ.
     name: str
+    #: The severity that all alerts have; empty where they differ.
     severity: str
-    #: Of the service, for the whole group.
+    #: The address of the service, for the whole group.
     link: str
 
     @property
@@ -102,18 +102,16 @@ def _read_alert(
     fields: Mapping[str, Json], common: Mapping[str, Json], link_keys: Sequence[str]
 ) -> ReportedAlert:
     labels, annotations = object_value(fields, "labels"), object_value(fields, "annotations")
-    links = [
-        _address(annotations, "runbook_url"),
-        next(filter(None, (_address(fields, key) for key in link_keys)), ""),
-    ]
-    mark = text_value(fields, "fingerprint") or json.dumps(labels, sort_keys=True, default=str)
+    own_links = filter(None, (_address(fields, key) for key in link_keys))
+    links = [_address(annotations, "runbook_url"), next(own_links, "")]
+    fingerprint = text_value(fields, "fingerprint") or json.dumps(labels, sort_keys=True, default=str)
     return ReportedAlert(
         is_firing=text_value(fields, "status") != "resolved",
         severity=_in_one_line(text_value(labels, "severity")).lower(),
         name=_in_one_line(text_value(labels, "alertname")),
         line=_line_of(labels, annotations, common),
         links=tuple(filter(None, links)),
-        identity=f"{mark} {text_value(fields, 'startsAt')}",
+        identity=f"{fingerprint} {text_value(fields, 'startsAt')}",
     )
 
 

@@ -19,10 +19,9 @@ from wx2mqtt.model import Blob
 from wx2mqtt.web.senders.interface import BodyForm, BodyPlan, RequestBody, RequestHead, UploadedFile
 from wx2mqtt.web.senders.multipart import MultipartBody
 
-# Within which the next piece of a body must come.
-STALL_SECONDS = 30.0
+STALL_SECONDS = 30.0  # in which the next piece of a body must come
 
-# Stores a file: its kind, and its pieces. Raises `CallRefused` and `StoreError`.
+# A function that stores a file of some kind from its pieces. It raises `CallRefused` and `StoreError`.
 StoreUpload = Callable[[str, AsyncGenerator[bytes, None]], Awaitable[Blob]]
 
 
@@ -51,15 +50,16 @@ class MemoryBudget:
 
 
 class BodyReader:
-    """Reads the body of one request. Call `release_memory` when the command of it is stored or refused."""
+    """Reads the body of one request. Call `release_memory` when its command was stored or refused."""
 
     def __init__(self, request: Request, head: RequestHead, budget: MemoryBudget, store: StoreUpload) -> None:
         self._request = request
         self._head = head
         self._budget = budget
         self._store_file = store
-        self._held = 0
-        #: The file of the body; who makes no command of it releases it.
+        #: Bytes of this body that were taken from the budget.
+        self._taken_bytes = 0
+        #: The stored file of the body. The caller releases it, unless it becomes part of a command.
         self.stored: Blob | None = None
         self._pieces = _timely_pieces(request)
 
@@ -85,38 +85,38 @@ class BodyReader:
         return self.stored
 
     def release_memory(self) -> None:
-        self._budget.give_back(self._held)
-        self._held = 0
+        self._budget.give_back(self._taken_bytes)
+        self._taken_bytes = 0
 
-    def _hold(self, count: int) -> None:
+    def _take_memory(self, count: int) -> None:
         self._budget.take(count)
-        self._held += count
+        self._taken_bytes += count
 
     async def _read_bytes(self, max_bytes: int) -> bytes:
         data = bytearray()
         async for piece in self._pieces:
-            self._hold(len(piece))
+            self._take_memory(len(piece))
             data += piece
             if len(data) > max_bytes:
                 raise too_large(max_bytes)
         return bytes(data)
 
     async def _read_text_or_file(self, plan: BodyPlan) -> RequestBody:
-        head = bytearray()
+        begin = bytearray()
         async for piece in self._pieces:
-            self._hold(len(piece))
-            head += piece
-            if len(head) > plan.max_bytes:
+            self._take_memory(len(piece))
+            begin += piece
+            if len(begin) > plan.max_bytes:
                 break
-        else:
-            if _is_text(bytes(head)):
-                return RequestBody(data=bytes(head))
-        blob = await self._store(plan.kind, _after(bytes(head), self._pieces))
+        is_complete = len(begin) <= plan.max_bytes
+        if is_complete and _is_text(bytes(begin)):
+            return RequestBody(data=bytes(begin))
+        blob = await self._store(plan.kind, _after(bytes(begin), self._pieces))
         return RequestBody(file=UploadedFile(name="", blob=blob))
 
     async def _read_multipart(self, plan: BodyPlan) -> RequestBody:
         content_type = self._head.headers.get("content-type", "")
-        body = MultipartBody(content_type, self._pieces, plan.max_bytes, self._hold)
+        body = MultipartBody(content_type, self._pieces, plan.max_bytes, self._take_memory)
         return await body.read(lambda pieces: self._store(plan.kind, pieces))
 
 
@@ -134,8 +134,8 @@ def _is_text(data: bytes) -> bool:
     return b"\0" not in data
 
 
-async def _after(head: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    yield head
+async def _after(begin: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield begin
     async for piece in pieces:
         yield piece
 
@@ -143,10 +143,10 @@ async def _after(head: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGener
 async def _timely_pieces(request: Request) -> AsyncGenerator[bytes, None]:
     """Yields the pieces of a body. Raises `BadBody` for one that is too slow or breaks off."""
     loop = asyncio.get_running_loop()
-    began, size = loop.time(), 0
+    started_at, size = loop.time(), 0
     stream = request.stream()
     while True:
-        left = began + transfer_seconds(size) - loop.time()
+        left = started_at + transfer_seconds(size) - loop.time()
         try:
             async with asyncio.timeout(min(STALL_SECONDS, left)):
                 piece = await anext(stream, None)

@@ -1,5 +1,8 @@
 """Who calls: the senders of the configuration, by their tokens; how fast each may be; what became of calls.
 
+    registry.authenticate(token, address)      the sender, or how long the address must wait
+    registry.count_call(sender)                how long the sender must wait
+
 One `SenderRegistry` serves all addresses of the web server, and a reload changes it. A right token always
 passes. Only wrong ones make an address wait, so that one bad program behind a proxy silences nobody.
 """
@@ -23,13 +26,13 @@ from wx2mqtt.web.options import SenderOptions
 
 log = structlog.get_logger(__name__)
 
-# Commands that a sender may send at once.
+# Calls that a sender may make at once; then its `rate` holds.
 BURST = 30
 
-# Of one sender, in all accounts that run here.
+# Unfinished commands of one sender, in all accounts that run here.
 MAX_UNFINISHED = 1000
 
-# Anybody may call: so many lines in a period, then one with the number of the rest.
+# Anybody may call. The log gets so many lines in a period, and then one with the number of the others.
 MAX_LOG_LINES = 30
 LOG_PERIOD_SECONDS = 60.0
 
@@ -42,9 +45,11 @@ class Recipient:
 
 @frozen
 class Authentication:
-    """The sender of a call, or None; then how long its address must wait, 0 if not."""
+    """Who has made a call."""
 
+    #: None for a wrong or missing token.
     sender: SenderOptions | None
+    #: How long the address must wait after too many wrong tokens, else 0.
     wait_seconds: float = 0.0
 
 
@@ -55,22 +60,27 @@ class UnfinishedCommands(Protocol):
 
 
 @dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    filled_at: float
+class _Allowance:
+    """How many calls a sender may make now: it grows with its `rate`, up to `BURST`."""
+
+    calls: float
+    updated_at: float
 
 
 class SenderRegistry:
-    """The senders of now; `clock` in seconds."""
+    """The senders that the current settings have; `clock` in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._throttle = FailureThrottle(clock)
+        #: By the hash of the token: the time that a look-up takes says nothing about a token.
         self._senders: dict[bytes, SenderOptions] = {}
-        self._buckets: dict[str, _Bucket] = {}
+        #: By the name of the sender.
+        self._allowances: dict[str, _Allowance] = {}
         #: Calls since the start, by sender (empty: a wrong token or none) and code, `accepted` or why not.
         self.calls: Counter[tuple[str, str]] = Counter()
         self._log = _CallLog(clock)
+        #: How many commands more each sender may have before its unfinished ones are counted again.
         self._room: dict[str, int] = {}
         self._counting = asyncio.Lock()
 
@@ -78,7 +88,7 @@ class SenderRegistry:
         """Replaces the senders; one whose name stays keeps its rate."""
         self._senders = {_digest(sender.token): sender for sender in senders}
         names = {sender.name for sender in self._senders.values()}
-        self._buckets = {name: bucket for name, bucket in self._buckets.items() if name in names}
+        self._allowances = {name: item for name, item in self._allowances.items() if name in names}
 
     @property
     def is_open(self) -> bool:
@@ -86,7 +96,7 @@ class SenderRegistry:
 
     def authenticate(self, token: str, address: str) -> Authentication:
         """Returns who calls. A token that is missing is no guess, and makes no address wait."""
-        sender = self._senders.get(_digest(token))  # by its hash: the time of a look-up says nothing of it
+        sender = self._senders.get(_digest(token))
         if sender is not None or not token:
             return Authentication(sender=sender)
         wait = self._throttle.remaining_wait(address)
@@ -94,24 +104,24 @@ class SenderRegistry:
             self._throttle.record_failure(address)
         return Authentication(sender=None, wait_seconds=wait)
 
-    def take_token(self, sender: SenderOptions) -> float:
-        """Counts one call; returns in how many seconds the sender may call again if this one is too much."""
+    def count_call(self, sender: SenderOptions) -> float:
+        """Returns 0 for a call that is allowed, else in how many seconds one will be."""
         if not sender.rate:
             return 0.0
         now = self._clock()
-        bucket = self._buckets.setdefault(sender.name, _Bucket(BURST, now))
         per_second = sender.rate / 60
-        bucket.tokens = min(BURST, bucket.tokens + (now - bucket.filled_at) * per_second)
-        bucket.filled_at = now
-        if bucket.tokens < 1:
-            return (1 - bucket.tokens) / per_second
-        bucket.tokens -= 1
+        allowance = self._allowances.setdefault(sender.name, _Allowance(BURST, now))
+        allowance.calls = min(BURST, allowance.calls + (now - allowance.updated_at) * per_second)
+        allowance.updated_at = now
+        if allowance.calls < 1:
+            return (1 - allowance.calls) / per_second
+        allowance.calls -= 1
         return 0.0
 
-    async def has_room(self, sender: SenderOptions, accounts: Iterable[UnfinishedCommands]) -> bool:
-        """Returns whether a sender may have one command more, and counts it. Raises `StoreError`.
+    async def count_command(self, sender: SenderOptions, accounts: Iterable[UnfinishedCommands]) -> bool:
+        """Counts one command more, and returns whether the sender may have it. Raises `StoreError`.
 
-        They are counted in the journal only when as many were accepted as had room at the last count.
+        The unfinished commands in the journals are counted only when the room of the last count is used up.
         """
         async with self._counting:
             room = self._room.get(sender.name, 0)
@@ -129,7 +139,7 @@ class SenderRegistry:
 
 
 def find_recipient(named: str, sender: SenderOptions, first_account: str) -> Recipient:
-    """Returns whom a call names, as a topic name or `account/name`; where nobody, the sender's `to`."""
+    """Returns whom a call names, as a topic name or `account/name`; by default the `to` of the sender."""
     account, _, user = (named or sender.to).rpartition("/")
     return Recipient(account=account or first_account, user=user)
 
@@ -146,7 +156,7 @@ def may_send(sender: SenderOptions, recipient: Recipient, first_account: str) ->
 
 
 class _CallLog:
-    """Writes a line for each call; of too many in a period only their number."""
+    """Writes a line for each call. After too many in a period only the number of the others is written."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

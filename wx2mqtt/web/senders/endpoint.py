@@ -46,7 +46,7 @@ from wx2mqtt.web.senders.interface import (
 )
 from wx2mqtt.web.senders.interfaces import INTERFACES
 
-# After which a client tries again where nothing says when it would succeed.
+# A client is told to try again after this time, where nothing says when it would succeed.
 RETRY_SECONDS = 15
 
 _STATUS_BY_CODE: Mapping[str, HTTPStatus] = {
@@ -60,8 +60,9 @@ _STATUS_BY_CODE: Mapping[str, HTTPStatus] = {
     "storage_full": HTTPStatus.SERVICE_UNAVAILABLE,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""Any other code of a refused command is 400."""
+"""The HTTP status of a refused command; for any other code it is 400."""
 
+# After these the same request may succeed later.
 _REPEATABLE = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
@@ -108,13 +109,15 @@ def _get_route(path: str, handler: Callable[[Request], Awaitable[Response]]) -> 
 
 
 class _RefusedCall(Exception):
+    """A check has failed; `refused` is the answer."""
+
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.code)
         self.refused = refused
 
 
 class _Call:
-    """One request to an interface."""
+    """One request to an interface: `answer` carries it out. `_accept` has the order of the checks."""
 
     def __init__(
         self, endpoint: SenderEndpoint, interface: SenderInterface, request: Request, context: RequestContext
@@ -151,12 +154,13 @@ class _Call:
         return Response(answer.content, answer.status, headers)
 
     async def _accept(self) -> Accepted:
+        """Returns the stored command. Raises `_RefusedCall`."""
         try:
             head = self._read_head()
             sender = self._authenticate(head)
             self._require_rate(sender)
             named = self._interface.read_recipient(head)
-            if named is not None:
+            if named is not None:  # else the body says who the recipient is
                 self._find_account(self._recipient(sender, named))
             return await self._read_and_accept(head, sender, named)
         except BadCommand as bad:
@@ -188,7 +192,7 @@ class _Call:
         raise self._refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", message_key)
 
     def _require_rate(self, sender: SenderOptions) -> None:
-        seconds = math.ceil(self._registry.take_token(sender))
+        seconds = math.ceil(self._registry.count_call(sender))
         if seconds:
             facts = {"rate": sender.rate, "name": sender.name, "seconds": seconds}
             status = HTTPStatus.TOO_MANY_REQUESTS
@@ -222,8 +226,9 @@ class _Call:
         raise self._refusal(status, "elsewhere", "account_not_here", retry=RETRY_SECONDS, account=name)
 
     async def _read_and_accept(self, head: RequestHead, sender: SenderOptions, named: str | None) -> Accepted:
-        """Reads the body; a file of it that becomes no command is deleted."""
-        # A file is stored for all accounts alike, so before a body is read any account may store it.
+        """Reads the body and accepts the command in it. A file that becomes no command is deleted."""
+        # All accounts store a file in the same way. So any account may store it, where only the body says
+        # which account is meant.
         recipient = find_recipient(named or "", sender, self._first_account)
         storing = self._find_account(recipient).command_calls
         plan = self._interface.plan_body(head)
@@ -273,7 +278,7 @@ class _Call:
 
     async def _require_few_unfinished(self, sender: SenderOptions) -> None:
         accounts = [view.command_calls for view in self._bridge.accounts()]
-        if await self._registry.has_room(sender, accounts):
+        if await self._registry.count_command(sender, accounts):
             return
         facts = {"limit": MAX_UNFINISHED, "name": sender.name}
         status = HTTPStatus.TOO_MANY_REQUESTS

@@ -27,10 +27,10 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.model import JSON_TYPE, Blob, Json
 from wx2mqtt.values import frozen
 
-# Of a form, in a body or a query: far more than any of the interfaces has.
+# A form, in a body or a query, may have so many fields: far more than any interface has.
 MAX_FORM_FIELDS = 100
 
-# Characters of a form that are decoded together.
+# A form is decoded in pieces of so many characters.
 ESCAPES_AT_A_TIME = 4096
 
 # --- what comes in ---
@@ -41,13 +41,13 @@ class RequestHead:
     """A request without its body."""
 
     method: str
-    #: Of the texts that the bridge makes itself.
+    #: The language of the texts that the bridge makes itself.
     language: Language = "en"
-    #: The names in the path, such as `user`.
+    #: What the path names: for `/send/{user}` the value of `user`.
     path_names: Mapping[str, str] = field(default_factory=dict)
-    #: Of each name the first value.
+    #: The first value of each name.
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    #: Names in lower case; of each name the first value.
+    #: The first value of each name, which is in lower case.
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -59,13 +59,13 @@ class RequestHead:
 class BodyForm(Enum):
     """What becomes of a body."""
 
-    #: It is kept in memory, in `RequestBody.data`.
+    #: The body is kept in memory, as `RequestBody.data`.
     BYTES = auto()
-    #: It is stored, as `RequestBody.file`.
+    #: The body is stored, as `RequestBody.file`.
     FILE = auto()
-    #: UTF-8 of at most `max_bytes` is kept in memory, as with `BYTES`; anything else is stored.
+    #: A text in UTF-8 of at most `max_bytes` is kept as `RequestBody.data`; any other body is stored.
     TEXT_OR_FILE = auto()
-    #: multipart/form-data: `RequestBody.fields`, and at most one stored file.
+    #: The body is multipart/form-data: `RequestBody.fields`, and at most one stored file.
     MULTIPART = auto()
 
 
@@ -74,10 +74,10 @@ class BodyPlan:
     """How to read a body."""
 
     form: BodyForm
-    #: What may be in memory: the data, or the fields of a form together. A larger one is refused with 413,
-    #: except with `TEXT_OR_FILE`. A stored file is limited by what WeChat takes.
+    #: The largest data, or fields of a form together, in memory. A larger body is refused with 413, except
+    #: with `TEXT_OR_FILE`. A stored file has another limit: what WeChat takes.
     max_bytes: int
-    #: What the stored file is to be: image, video or file.
+    #: The kind of message as which the stored file is sent: image, video or file.
     kind: str = "file"
 
 
@@ -85,9 +85,9 @@ class BodyPlan:
 class UploadedFile:
     """A file in the store that came as a body, or as a part of one."""
 
-    #: As the caller wrote it, unchecked; empty without one.
+    #: The name as the caller wrote it, unchecked; empty without one.
     name: str
-    #: Its `mime` is that of its content, whatever the caller wrote.
+    #: Its `mime` is what the content is, whatever the caller wrote.
     blob: Blob
 
 
@@ -105,19 +105,19 @@ class RequestBody:
 
 @frozen
 class SenderCommand:
-    """A request that was read."""
+    """What a request asks for."""
 
     #: The keys of a command (docs/en/reference/sending.md), unchecked.
     fields: Mapping[str, Json] = field(repr=False)
-    #: A topic name, or `account/name`; empty: the `to` of the sender.
+    #: The recipient: a topic name or `account/name`. Empty for the `to` of the sender.
     user: str = ""
-    #: What the command sends, in place of its `path`, `url` or `data`. Without a `kind` among the fields it
-    #: is sent as what it is: a picture, a video or a file.
+    #: The file that the command sends, in place of a `path`, `url` or `data`. Where the fields have no
+    #: `kind`, it is sent as what it is: a picture, a video or a file.
     file: UploadedFile | None = None
-    #: The same within ten minutes is not sent again unless the first ended in anything but `sent`; empty: it
-    #: is. Any text.
+    #: What the request reports. The same text within ten minutes is not sent again, unless the first command
+    #: ended in anything but `sent`. Empty for a request that is always sent.
     content: str = ""
-    #: How long the answer may wait for the result; 0: not at all.
+    #: How long the answer may wait for the result; 0 for an answer at once.
     wait_seconds: float = 0.0
 
 
@@ -128,11 +128,11 @@ class Accepted:
     id: str
     account: str
     user: str
-    #: The number of its row in the journal.
+    #: The id of its row in the store.
     row_id: int
-    #: When it was accepted, in milliseconds.
+    #: When it was accepted, in milliseconds since 1970.
     time: int
-    #: As on `result/<user>`; None where there is none yet, or nobody waits for it.
+    #: The result as on the topic `result/<user>`; None where there is none yet, or the call waits for none.
     result: Mapping[str, Json] | None = None
 
 
@@ -141,11 +141,11 @@ class Refused:
     """A request that became no command; `write_refusal` answers with it."""
 
     status: HTTPStatus
-    #: As in results; `unauthorized`, `forbidden` and `elsewhere` besides.
+    #: A code of results, or `unauthorized`, `forbidden` or `elsewhere`.
     code: str
-    #: For people: what is wrong, and what to change.
+    #: A sentence for people: what is wrong, and what to change.
     message: str
-    #: In seconds; the endpoint makes the header of it.
+    #: In how many seconds the same request may succeed; the endpoint makes the header Retry-After of it.
     retry_after: int | None = None
 
 
@@ -165,18 +165,18 @@ def json_answer(status: int, body: Mapping[str, Json]) -> ServiceAnswer:
 
 
 class SenderInterface:
-    """One interface. The answers here are those of the bridge's own."""
+    """One interface. The answers of this class are those of the bridge's own interface."""
 
-    #: For logs and counters.
+    #: Its name in logs and counters.
     name: str
-    #: As starlette writes paths: `/send/{user}`.
+    #: Its paths as starlette writes them: `/send/{user}`.
     paths: tuple[str, ...]
-    #: Besides, on `web.ntfy_listen`.
+    #: Its paths on the address `web.ntfy_listen`.
     root_paths: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("POST",)
-    #: With GET, which sends as well: for programs that know an address and nothing else.
+    #: Paths that send with GET as well: for programs that can only call an address.
     get_paths: tuple[str, ...] = ()
-    #: Besides, on `web.ntfy_listen`.
+    #: The same on the address `web.ntfy_listen`.
     root_get_paths: tuple[str, ...] = ()
 
     def read_token(self, head: RequestHead) -> str:
@@ -184,12 +184,14 @@ class SenderInterface:
         return bearer_token(head)
 
     def read_recipient(self, head: RequestHead) -> str | None:
-        """Returns whom the head names, as in `SenderCommand.user`; None where only the body says it.
+        """Returns the recipient in the head, as in `SenderCommand.user`; None where only the body says it.
 
-        A caller who may not send to this person is refused before the body is read.
+        A caller who may not send to this recipient is refused before the body is read.
         """
         names = head.path_names
-        return f"{names['account']}/{names['user']}" if "account" in names else names.get("user", "")
+        if "account" in names:
+            return f"{names['account']}/{names['user']}"
+        return names.get("user", "")
 
     def plan_body(self, head: RequestHead) -> BodyPlan:
         """Returns how to read the body. Raises `BadCommand`."""
@@ -231,7 +233,7 @@ def basic_password(head: RequestHead) -> str:
 
 
 def form_fields(text: str) -> dict[str, str]:
-    """Returns the fields of a urlencoded form or a query, of each name the first. Raises `BadCommand`."""
+    """Returns the fields of a urlencoded form or a query, the first of each name. Raises `BadCommand`."""
     if text.count("&") >= MAX_FORM_FIELDS:
         raise BadCommand("bad_command", "too_many_form_fields", limit=MAX_FORM_FIELDS)
     fields: dict[str, str] = {}
@@ -242,13 +244,17 @@ def form_fields(text: str) -> dict[str, str]:
 
 
 def _without_escapes(text: str) -> str:
-    """Decodes `%41` piece by piece: `unquote` makes an object of each, 50 MB of 256 kB of them."""
+    """Decodes escapes such as `%41`, a piece of the text at a time.
+
+    `unquote` makes an object of each escape: 50 MB of a text of 256 kB.
+    """
     pieces: list[bytes] = []
     start = 0
     while start < len(text):
         end = start + ESCAPES_AT_A_TIME
-        cut = text.rfind("%", end - 2, end)  # an escape stays whole
-        end = cut if start < cut and end < len(text) else end
+        if end < len(text):
+            cut_escape = text.rfind("%", end - 2, end)
+            end = cut_escape if cut_escape > start else end
         pieces.append(unquote_to_bytes(text[start:end]))
         start = end
     return b"".join(pieces).decode("utf-8", "replace")

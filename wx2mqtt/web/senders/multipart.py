@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MAX_BOUNDARY_BYTES = 70  # RFC 2046, 5.1.1
 
-# It writes a warning about every wrong byte; the call that is refused has its own line.
+# python-multipart would log each wrong byte. A refused call has a line of its own.
 logging.getLogger(MultipartParser.__module__).setLevel(logging.CRITICAL)
 
 
@@ -38,7 +38,7 @@ class _Part:
     """The head of a part."""
 
     name: str
-    #: None for a field.
+    #: None for a part that is a field, and no file.
     filename: str | None
 
 
@@ -47,24 +47,28 @@ class _PartEnd:
     """A part is complete."""
 
 
+# What the parser finds, in the order of the body: the head of a part, pieces of its content, its end.
 _Event = _Part | bytes | _PartEnd
 
 
 class MultipartBody:
-    """One body; `hold` is called with the number of bytes before they are kept in memory."""
+    """One body. `take_memory` is called with the number of bytes before they are kept in memory."""
 
     def __init__(
         self,
         content_type: str,
         pieces: AsyncGenerator[bytes, None],
         max_field_bytes: int,
-        hold: Callable[[int], None],
+        take_memory: Callable[[int], None],
     ) -> None:
         self._pieces = pieces
+        #: Bytes of fields that may still come.
         self._left = max_field_bytes
         self._max_field_bytes = max_field_bytes
-        self._hold = hold
+        self._take_memory = take_memory
+        #: What the parser has found and nobody has read yet.
         self._events: deque[_Event] = deque()
+        #: The header that the parser is reading, and those of its part before it.
         self._header_name = bytearray()
         self._header_value = bytearray()
         self._headers: dict[bytes, bytes] = {}
@@ -72,7 +76,7 @@ class MultipartBody:
         self._is_complete = False
 
     async def read(self, store: Callable[[AsyncGenerator[bytes, None]], Awaitable[Blob]]) -> RequestBody:
-        """Returns the fields, of each name the first, and the file. Raises `BadCommand`."""
+        """Returns the fields, the first of each name, and the file. Raises `BadCommand`."""
         fields: dict[str, str] = {}
         file: UploadedFile | None = None
         count = 0
@@ -107,7 +111,7 @@ class MultipartBody:
     async def _read_field(self) -> str:
         value = bytearray()
         while isinstance(event := await self._next_event(), bytes):
-            self._hold(len(event))
+            self._take_memory(len(event))
             self._left -= len(event)
             if self._left < 0:
                 raise BadCommand("too_large", "body_over_limit", limit=self._max_field_bytes)

@@ -43,7 +43,7 @@ from wx2mqtt.web.senders.interface import (
 )
 from wx2mqtt.web.senders.service_texts import joined_text, plain_text_of, text_value
 
-# What a publisher can say besides the text; by the name in JSON, with the names of headers and query keys.
+# What a publisher can say besides the text: the name in JSON, and the names of headers and query keys.
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "title": ("x-title", "title", "ti", "t"),
     "message": ("x-message", "message", "m"),
@@ -74,7 +74,7 @@ _PRIORITIES: Mapping[str, Mapping[str, Json]] = {
     "urgent": _URGENT,
 }
 
-# Tags that ntfy shows as a sign before the title: those of its documentation that people use for alarms.
+# Tags that ntfy shows as a sign before the title. These are those of its documentation that suit alarms.
 _TAG_SIGNS: Mapping[str, str] = {
     "+1": "👍",
     "-1": "👎",
@@ -105,15 +105,13 @@ _KINDS_BY_SUFFIX: Mapping[str, str] = {
     **dict.fromkeys((".mp4", ".mov", ".webm", ".mkv", ".avi"), "video"),
 }
 
-# The text of a message without one, as ntfy's.
-EMPTY_MESSAGE = "triggered"
+EMPTY_MESSAGE = "triggered"  # ntfy's text of a message without one
+DEFAULT_FILENAME = "attachment"  # ntfy's name of a file without one
 
-# What ntfy calls the file of a body that is no text, and has no name.
-DEFAULT_FILENAME = "attachment"
-
-# Behind the topic, where a message is published with GET.
+# The last part of the path of a message that is published with GET.
 _GET_WORDS = ("publish", "send", "trigger")
 
+# Values of the option `markdown` that switch it on.
 _TRUE = frozenset({"1", "yes", "true"})
 
 
@@ -135,12 +133,12 @@ class NtfyInterface(SenderInterface):
 
     @override
     def plan_body(self, head: RequestHead) -> BodyPlan:
-        if "user" not in head.path_names:
+        if "user" not in head.path_names:  # the body is JSON, with the topic
             return BodyPlan(form=BodyForm.BYTES, max_bytes=REQUEST_JSON.max_bytes)
         if head.method == "GET":
             return BodyPlan(form=BodyForm.BYTES, max_bytes=0)
         options = _read_options(head)
-        if options.get("filename") and not options.get("attach"):
+        if options.get("filename") and not options.get("attach"):  # the body is the file of this name
             return BodyPlan(form=BodyForm.FILE, max_bytes=0)
         return BodyPlan(form=BodyForm.TEXT_OR_FILE, max_bytes=MAX_NTFY_TEXT_BYTES)
 
@@ -183,8 +181,9 @@ class NtfyInterface(SenderInterface):
 def _token_of_query(head: RequestHead) -> str:
     """Returns the token of `?auth=`: an Authorization header in base64 for addresses, without padding."""
     code = head.query.get("auth", "").strip().replace("-", "+").replace("_", "/").rstrip("=")
+    padding = "=" * (-len(code) % 4)
     try:
-        header = base64.b64decode(code + "=" * (-len(code) % 4), validate=True).decode()
+        header = base64.b64decode(code + padding, validate=True).decode()
     except (binascii.Error, ValueError):
         return ""
     inner = RequestHead(method=head.method, headers={"authorization": header})
@@ -192,7 +191,7 @@ def _token_of_query(head: RequestHead) -> str:
 
 
 def _read_options(head: RequestHead) -> dict[str, str]:
-    """Returns what the headers say, else the query."""
+    """Returns the options in the headers; what no header says, the query may say."""
     options: dict[str, str] = {}
     for option, names in _OPTIONS.items():
         for name in names:
@@ -200,7 +199,7 @@ def _read_options(head: RequestHead) -> dict[str, str]:
             if value and not _is_http_priority(name, value):
                 options[option] = value.strip()
                 break
-    if "message" in options:  # a header has one line
+    if "message" in options:  # a header has one line: ntfy writes a line break as two characters
         options["message"] = options["message"].replace("\\n", "\n")
     return options
 
@@ -218,12 +217,12 @@ def _decode_header(value: str) -> str:
 
 
 def _is_http_priority(name: str, value: str) -> bool:
-    """Returns whether a header is that of HTTP itself, which browsers and proxies send (RFC 9218)."""
+    """Returns whether a header is the Priority of HTTP, such as `u=1`, from a browser or proxy (RFC 9218)."""
     return name == "priority" and (value.startswith("u=") or value == "i")
 
 
 def _options_of_json(fields: Mapping[str, Json]) -> dict[str, str]:
-    """Returns what a body in JSON says; apprise sends headers besides. Raises `BadCommand`."""
+    """Returns the options in a body of JSON. Raises `BadCommand`."""
     options: dict[str, str] = {}
     for option in _OPTIONS:
         value = fields.get(option)
@@ -267,7 +266,7 @@ def _command_fields(options: Mapping[str, str], body: RequestBody) -> dict[str, 
 
 
 def _path_of(address: str) -> str:
-    """Returns the path of an address; empty for one that is refused later, as any wrong `url`."""
+    """Returns the path of an address; empty for a wrong address, which the check of `url` refuses later."""
     try:
         return urlsplit(address).path
     except ValueError:
@@ -283,7 +282,7 @@ def _priority_keys(text: str) -> Mapping[str, Json]:
 
 
 def _text_of(options: Mapping[str, str]) -> str:
-    """Returns title, message, tags and the link to click; of tags that are signs the signs, before them."""
+    """Returns the text with its title, tags and link: "🔥 Title", the message, "[tag]", the link."""
     message = options.get("message", "")
     if options.get("markdown", "").lower() in _TRUE:
         message = plain_text_of(message)

@@ -20,17 +20,17 @@ from wx2mqtt.bounded_json import JsonDecimal
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
 
-# More is no text for a phone. The parser takes 430 times the size of what it reads, and for some texts a time
-# that grows with its square.
+# Longer markdown keeps its marks: it is no text for a phone. The parser takes 430 times the memory of what it
+# reads, and for some texts a time that grows with the square of their size.
 MAX_MARKDOWN_CHARACTERS = 8192
 
+# "## ", and <font color="info">, which the WeCom robot allows.
 _HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
-# Of the WeCom robot, in its markdown.
 _FONT = re.compile(r"</?font\b[^<>\n]{0,100}>")
 
 
 def joined_text(*lines: str, links: Iterable[str] = ()) -> str:
-    """Returns the lines that are not blank, and behind them the links, each once."""
+    """Returns the lines that are not blank, then each link that is not in them."""
     stripped = [line.strip("\r\n") for line in lines if line.strip()]
     text = "\n".join(stripped)
     words = {*text.split()}
@@ -39,16 +39,14 @@ def joined_text(*lines: str, links: Iterable[str] = ()) -> str:
 
 
 def plain_text_of(markdown: str) -> str:
-    """Returns markdown as a person would write it: without marks inside of lines, links as addresses.
-
-    One of more than `MAX_MARKDOWN_CHARACTERS` keeps its marks.
-    """
+    """Returns markdown as a person would write it: `**done** [log](https://a)` becomes `done log https://a`."""
     if len(markdown) > MAX_MARKDOWN_CHARACTERS:
         return markdown
     text = _HEADING.sub("", _FONT.sub("", markdown))
     (inline,) = _parser().parseInline(text)
     parts: list[str] = []
-    addresses: list[tuple[str, int]] = []  # of links that are open, and where their text begins
+    #: The address of each open link, and where its text begins in `parts`.
+    addresses: list[tuple[str, int]] = []
     for token in inline.children or ():
         if token.type == "link_open":
             addresses.append((str(token.attrs.get("href", "")), len(parts)))

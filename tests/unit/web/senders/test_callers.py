@@ -70,33 +70,33 @@ def test_a_right_token_does_not_forgive_the_guesses_of_its_neighbours():
 def test_a_rate_allows_a_burst_and_then_so_many_a_minute():
     clock = Hand()
     registry, slow = registry_of(sender(rate=60), clock=clock), sender(rate=60)
-    assert [registry.take_token(slow) for _ in range(BURST)] == [0.0] * BURST
-    assert registry.take_token(slow) == 1.0
+    assert [registry.count_call(slow) for _ in range(BURST)] == [0.0] * BURST
+    assert registry.count_call(slow) == 1.0
     clock.now += 1.0
-    assert registry.take_token(slow) == 0.0
-    assert registry.take_token(slow) > 0
-    assert [registry.take_token(sender("free", rate=0)) for _ in range(200)] == [0.0] * 200
+    assert registry.count_call(slow) == 0.0
+    assert registry.count_call(slow) > 0
+    assert [registry.count_call(sender("free", rate=0)) for _ in range(200)] == [0.0] * 200
 
 
 def test_a_reload_keeps_the_rate_of_a_sender_that_stays():
     registry = registry_of(sender())
     for _ in range(BURST):
-        registry.take_token(sender())
+        registry.count_call(sender())
     registry.set_senders([sender(token="n" * 32)])
-    assert registry.take_token(sender()) > 0
+    assert registry.count_call(sender()) > 0
     assert registry.authenticate("t" * 32, HERE).sender is None
 
 
 async def test_a_sender_has_at_most_so_many_unfinished_commands():
     registry = registry_of(sender())
     busy = [Counted(MAX_UNFINISHED - 3), Counted(1)]
-    allowed = [await registry.has_room(sender(), busy) for _ in range(2)]
+    allowed = [await registry.count_command(sender(), busy) for _ in range(2)]
     assert allowed == [True, True]
     assert busy[0].asked == 1  # they are counted once for as many as have room
     busy[1].unfinished = 3
-    assert not await registry.has_room(sender(), busy)
+    assert not await registry.count_command(sender(), busy)
     busy[0].unfinished = 0
-    assert await registry.has_room(sender(), busy)
+    assert await registry.count_command(sender(), busy)
 
 
 @every_row(
