@@ -1,8 +1,10 @@
 """Logs one account in: with the saved login, or with a QR code that somebody scans.
 
-`Backend.login` yields the steps of a login: there is a QR code, it was scanned, the person must confirm, the
-account is logged in. `AccountLogin.log_in` shows each of them in `login/state`; `owner.py` checks whose login
-it is.
+    ShowQr        ->  `login/state` is `waiting_for_scan`
+    Scanned       ->  `waiting_for_confirm`
+    LoggedIn      ->  `owner.py` checks whose login it is; when the session has the contacts, `online` follows
+
+`Backend.login` yields these and other steps, and `AccountLogin.log_in` shows each of them.
 """
 
 from __future__ import annotations
@@ -48,13 +50,13 @@ class TooManyQrCodes(Exception):
 
 @frozen
 class LoginAttempt:
-    """How the next login is made: after `pause_seconds`, with the saved login (`resume`) or with a QR code.
+    """How the next login is made."""
 
-    The QR code repeats `previous_reason`: why the last login ended, empty if nobody needs to know.
-    """
-
+    #: With the saved login, if there is one; else with a QR code.
     resume: bool = False
+    #: Why the last login ended, which the text beside the QR code repeats; empty if nobody needs to know.
     previous_reason: str = ""
+    #: The pause before the attempt.
     pause_seconds: float = 0.0
 
 
@@ -71,8 +73,11 @@ class RenewalOffer:
 class LoginStateTracker:
     """Holds the state of the login as `status`; logs each change and emits `login_changed`.
 
-    While a renewal is offered, the configuration file is refused, or the operator has not said who the owner
-    is, the state `online` says so.
+    The state `online` has another reason, and a need, in these cases; the last one that is true counts:
+
+    - the operator has not said whose the bot is, or who its owner is;
+    - the configuration file is refused;
+    - a renewal of the login is offered.
     """
 
     def __init__(self, ctx: AccountContext, owner: AccountOwner) -> None:
@@ -81,6 +86,7 @@ class LoginStateTracker:
         #: When WeChat last answered, in milliseconds; None before the first answer.
         self.last_answer: int | None = None
         self._renewal: RenewalOffer | None = None
+        #: What the state `online` says in the normal case.
         self._online_reason = ""
         self.status = LoginStatus(since=now_ms(), reason=self.text("starting"))
 
@@ -94,15 +100,34 @@ class LoginStateTracker:
         qr_url: str = "",
     ) -> None:
         """Sets the state; without `needs` the usual one of the state. `reason` is a sentence for people."""
-        previous = self.status
         if state is LoginState.ONLINE:
-            self._online_reason = reason
-            if owner_need := self._owner.need:
-                needs, reason = Needs.OWNER, self.text(owner_need, bot=self._owner.bot_id)
-            if (offer := self._renewal) is not None:
-                reason, needs, qr_expires, qr_url = offer.reason, offer.needs, offer.qr_expires, offer.qr_url
-            elif self._ctx.shared.reload_status.is_refused:
-                reason = self._ctx.shared.reload_status.sentence(self._ctx.language)
+            self._set_online(reason, needs)
+        else:
+            self._change(state, reason, needs, qr_expires, qr_url)
+
+    def _set_online(self, reason: str, needs: Needs | None) -> None:
+        self._online_reason = reason
+        if self._renewal is not None:
+            offer = self._renewal
+            self._change(LoginState.ONLINE, offer.reason, offer.needs, offer.qr_expires, offer.qr_url)
+            return
+        owner_need = self._owner.need
+        if owner_need:
+            needs = Needs.OWNER
+            reason = self.text(owner_need, bot=self._owner.bot_id)
+        if self._ctx.shared.reload_status.is_refused:
+            reason = self._ctx.shared.reload_status.sentence(self._ctx.language)
+        self._change(LoginState.ONLINE, reason, needs)
+
+    def _change(
+        self,
+        state: LoginState,
+        reason: str,
+        needs: Needs | None,
+        qr_expires: int | None = None,
+        qr_url: str = "",
+    ) -> None:
+        previous = self.status
         self.status = previous.transition(
             state, reason, now_ms(), needs=needs, qr_expires=qr_expires, qr_url=qr_url
         )
@@ -118,7 +143,7 @@ class LoginStateTracker:
         self.refresh()
 
     def refresh(self) -> None:
-        """Says anew what the state `online` is about."""
+        """Computes reason and need of the state `online` anew."""
         if self.status.state is LoginState.ONLINE:
             self.set(LoginState.ONLINE, self._online_reason)
 
@@ -130,7 +155,8 @@ class LoginStateTracker:
     def on_answer(self) -> None:
         """Records an answer of WeChat.
 
-        While messages are received it is no heartbeat: it may be an answer to the contact sync.
+        It is a heartbeat of the login only. While messages are received, it may be an answer with contacts,
+        and the receive loop may be stuck nevertheless.
         """
         self.last_answer = now_ms()
         if not self._ctx.login_requests.logged_in:
@@ -139,7 +165,7 @@ class LoginStateTracker:
     def on_store_failure(self, error: StoreError) -> None:
         """Sets the state `interrupted` while a new login waits for the store.
 
-        The receive loop sets it itself.
+        Once messages are received, the receive loop reports its errors itself.
         """
         if not self._ctx.login_requests.logged_in:
             self.set_interrupted(error)
@@ -158,14 +184,14 @@ class AccountLogin:
         self._owner = owner
         self._requests = ctx.login_requests
         self._state = state
-        #: QR codes shown in a row without a login; 0 again when somebody has requested one.
+        #: QR codes shown since the last login, or since somebody requested one.
         self.qr_codes_shown = 0
         #: Whether a saved login has asked for a confirmation on the phone.
         self.phone_asked = False
 
     async def log_in(self, attempt: LoginAttempt) -> LoggedIn:
         """Makes one attempt. Raises `LoginRefused`, `WrongAccount`, `TooManyQrCodes` or a temporary error."""
-        before_outage = self._state.status
+        before_outage = self._state.status  # what is shown again when WeChat can be reached again
         self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
         await self._owner.adopt_saved_login()
         usable = partial(self._owner.may_resume, new_owner=self._requests.new_owner)
@@ -182,7 +208,7 @@ class AccountLogin:
                         key, needs = required_of_person(step)
                         self._state.set(LoginState.WAITING_FOR_CONFIRM, self._state.text(key), needs=needs)
                     case QrExpired():
-                        self._require_code_left()  # before a code is requested that nobody is to see
+                        self._require_code_left()  # here, so that no further code is requested in vain
                         self._state.set(LoginState.STARTING, self._state.text("code_over"))
                     case PollFailing(reason=cause):
                         before_outage = self._state.status
@@ -215,7 +241,7 @@ class AccountLogin:
         self._state.set(LoginState.INTERRUPTED, reason, qr_expires=shown.qr_expires, qr_url=shown.qr_url)
 
     def _show_recovery(self, before: LoginStatus) -> None:
-        """Sets the state before the outage again."""
+        """Sets the state from before the outage again. The code may have been replaced meanwhile."""
         self._state.set(
             before.state,
             before.reason,

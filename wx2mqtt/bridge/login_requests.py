@@ -1,6 +1,8 @@
 """Requests that end the current login, or the current attempt to log in, of an account.
 
-They are queued for `LoginSession`, which alone decides what follows from each.
+    request/login  ->  `request_login` puts `LoginRequested` in the queue  ->  `LoginSession` ends the attempt
+
+Components put requests in the queue. Only `LoginSession` takes them out, and decides what follows from each.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ SessionRequest = LoginRequested | LogoutRequested | LoggedOut | LoginRenewed
 
 
 class LoginRequests:
-    """The queue of requests of one account. The session sets the first two attributes.
+    """The queue of requests of one account.
+
+    Idle is a session that does nothing until somebody requests a login. What a request does:
 
     | request | while logging in | once WeChat has accepted the login | while idle |
     |---|---|---|---|
@@ -43,24 +47,29 @@ class LoginRequests:
     """
 
     def __init__(self) -> None:
-        #: WeChat has accepted a login that has not ended; only before does a login request restart it.
+        #: Whether WeChat has accepted a login that has not ended; the session sets it.
         self.login_accepted = False
-        #: Messages are received and can be sent.
+        #: Whether messages are received and can be sent; the session sets it.
         self.logged_in = False
-        #: The newest login request allows another account, until a login succeeds or the session is idle.
+        #: Whether the newest login request allows another account. False again when a login has succeeded, or
+        #: the session is idle.
         self.new_owner = False
         self._queue: asyncio.Queue[SessionRequest] = asyncio.Queue()
-        self._idle = asyncio.Event()  # the session does nothing until it gets a login request
+        #: Set while the session is idle.
+        self._idle = asyncio.Event()
+        #: Whether a logout is requested that has not ended; a login requested meanwhile follows it.
         self._logout_pending = False
-        self._renewal_ended: asyncio.Event | None = None  # while a code for a renewal is offered
+        #: Set when the offered code of a renewal is confirmed or over; None while no code is offered.
+        self._renewal_ended: asyncio.Event | None = None
+        #: Whether a renewal was confirmed since the attempt began.
         self._renewed = False
 
     # Called by components that want something
 
     def request_login(self, *, new_owner: bool = False) -> None:
-        """Asks for a new QR code; without effect while logged in.
+        """Asks for a new QR code; without effect once WeChat has accepted the login.
 
-        With `new_owner` it ends a login, and lets another account become the owner.
+        With `new_owner` it ends such a login, too, and lets another account become the owner.
         """
         if self._logout_pending or new_owner or not self.login_accepted:
             self._queue.put_nowait(LoginRequested(new_owner=new_owner))
@@ -83,11 +92,11 @@ class LoginRequests:
             self._queue.put_nowait(error)
 
     def begin_renewal(self) -> None:
-        """A code is offered while the login goes on."""
+        """Records that a code is offered while the login goes on."""
         self._renewal_ended = asyncio.Event()
 
     def end_renewal(self, *, confirmed: bool) -> None:
-        """The owner has confirmed the code, or it is over."""
+        """Records that the owner has confirmed the code, or that it is over."""
         if confirmed:
             self._renewed = True
             self._queue.put_nowait(LoginRenewed())
@@ -98,13 +107,13 @@ class LoginRequests:
     # Called by the session
 
     async def renewal_confirmed(self, seconds: float) -> bool:
-        """Waits at most so long for the end of a renewal; returns whether the owner has confirmed it."""
+        """Waits at most `seconds` for the end of a renewal; returns whether the owner has confirmed it."""
         if self._renewal_ended is not None:
             await wait_at_most(self._renewal_ended, seconds)
         return self._renewed
 
     async def next_request(self) -> SessionRequest:
-        """Waits for the next request; a login request that came too late for the attempt is skipped."""
+        """Waits for the next request that has an effect (see the table of the class)."""
         while True:
             request = await self._queue.get()
             if isinstance(request, LoginRequested):
@@ -114,23 +123,30 @@ class LoginRequests:
             return request
 
     def discard_outdated(self) -> None:
-        """Discards what the attempt that begins now fulfils: all but logouts and the logins behind them."""
+        """Discards what the attempt that begins now fulfils.
+
+        Logouts stay in the queue, and so do the logins that were requested after them.
+        """
         self._renewed = False
         has_logout = False
         requests = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
         for request in requests:
-            has_logout |= isinstance(request, LogoutRequested)
-            if has_logout and isinstance(request, LogoutRequested | LoginRequested):
+            if isinstance(request, LogoutRequested):
+                has_logout = True
+                self._queue.put_nowait(request)
+            elif isinstance(request, LoginRequested) and has_logout:
                 self._queue.put_nowait(request)
             elif isinstance(request, LoginRequested):
                 self.new_owner = request.new_owner
 
     async def wait_for_login_request(self) -> None:
-        """Is idle until a login is requested; a logout request returns at once meanwhile."""
+        """Is idle until a login is requested; `request_logout` returns at once meanwhile."""
         self.new_owner = False
         self._mark_idle()
-        while not isinstance(request := await self._queue.get(), LoginRequested):
+        request = await self._queue.get()
+        while not isinstance(request, LoginRequested):
             self._mark_idle()
+            request = await self._queue.get()
         self.new_owner = request.new_owner
         self._idle.clear()
 

@@ -1,4 +1,7 @@
-"""The state machine of a login, as `login/state` publishes it. Pure."""
+"""The state machine of a login, as `login/state` publishes it. Pure.
+
+LoginStatus().transition(LoginState.ONLINE, "online as Lily", now)  ->  the status that is published
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ TRANSITIONS: dict[LoginState, frozenset[LoginState]] = {
     S.STOPPED: frozenset({S.STARTING}),
 }
 
-# The need of each state, unless the transition gives another.
+# What a person must do in each state, unless the transition says something else.
 NEEDS: dict[LoginState, Needs] = {
     S.STARTING: Needs.NOTHING,
     S.WAITING_FOR_SCAN: Needs.SCAN,
@@ -50,7 +53,7 @@ class LoginStatus:
     since: int
     #: When the QR code expires; None without a code.
     qr_expires: int | None = None
-    #: The text of the code, empty without one. Who has it can log in, so it is no part of `body`.
+    #: The text of the QR code; empty without one. Whoever has it can log in, so it is no part of `body`.
     qr_url: str = ""
 
     def transition(
@@ -87,7 +90,9 @@ class LoginStatus:
             "since": rfc3339(self.since),
             "account": account,
         }
-        return body if self.qr_expires is None else {**body, "qr_expires": rfc3339(self.qr_expires)}
+        if self.qr_expires is not None:
+            body["qr_expires"] = rfc3339(self.qr_expires)
+        return body
 
 
 PhoneStep = ConfirmOnPhone | Scanned | CodeRequired

@@ -1,8 +1,10 @@
 """Reminds a person to write before their reply window closes, so that alarms still arrive.
 
-1. The reminder is due so long before the end as the settings say (`Remind`, `ilink.remind`); not in quiet
-   hours, but before them, or after them if enough time is left then (`reminder_time`).
-2. There is one in each window at most: its id names the window, and a stored command is not accepted again.
+A reply window is the time after a message of the person in which WeChat lets a bot answer.
+
+1. The reminder is due the time `ilink.remind.before` ahead of the window's end; if that is in quiet hours,
+   before them, or after them if enough time is left then (`reminder_time`).
+2. Each window has one at most: the reminder's id names the window, and an id is accepted only once.
 3. Nobody is reminded to whom nothing was sent in the last seven days.
 """
 
@@ -26,38 +28,42 @@ from wx2mqtt.settings.schema import Remind
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
-# A reminder before the quiet hours comes so long before they begin, so that the person can answer it.
+# A reminder ahead of the quiet hours comes this time before they begin, so that the person can answer it.
 QUIET_MARGIN_MS = 15 * 60_000
 
-# Who got nothing for so long needs no open window.
+# Somebody to whom nothing was sent for this long needs no open window.
 NEEDED_WITHIN_MS = 7 * 86_400_000
 
 
 def reminder_time(window_end: int, now: int, rules: Remind, zone: tzinfo | None = None) -> int | None:
     """Returns when a person is to be reminded, at `now` or later; None where that is not possible.
 
-    All times are milliseconds since 1970; the hours are those of `zone`, None: of this machine. A reminder
-    that is due in quiet hours comes after them if half of its notice is left then, else before they begin.
+    All times are milliseconds since 1970. The quiet hours are those of the time zone `zone`, None for the one
+    of this machine. A reminder that is due in quiet hours comes after them if half of its time ahead is left
+    then, else before they begin.
     """
     if rules.before is None:
         return None
-    notice = int(rules.before * 1000)
-    due = window_end - notice
-    if span := _quiet_span(due, rules, zone):
-        begin, end = span
-        due = end if window_end - end >= notice // 2 else begin - QUIET_MARGIN_MS
-    if due < now:  # the bridge was not running, or the person wrote later than that
-        span = _quiet_span(now, rules, zone)
-        due = span[1] if span else now
+    before_ms = int(rules.before * 1000)
+    due = window_end - before_ms
+    quiet = _quiet_span(due, rules, zone)
+    if quiet is not None:
+        quiet_begin, quiet_end = quiet
+        is_late_enough = window_end - quiet_end >= before_ms // 2
+        due = quiet_end if is_late_enough else quiet_begin - QUIET_MARGIN_MS
+    if due < now:  # the bridge was not running at that time, or the person wrote only later
+        quiet = _quiet_span(now, rules, zone)
+        due = now if quiet is None else quiet[1]
     return due if due < window_end else None
 
 
 def _quiet_span(at: int, rules: Remind, zone: tzinfo | None) -> tuple[int, int] | None:
-    """Returns begin and end of the quiet hours, by the clock on the wall, in which a time lies; else None."""
+    """Returns begin and end of the quiet hours in which the time `at` lies; None if it lies in none."""
     if rules.quiet is None:
         return None
     first, last = parse_quiet_hours(rules.quiet)
     today = datetime.fromtimestamp(at / 1000, zone).date()
+    # Quiet hours as 22:00-07:00 end on the next day, so that those of yesterday may not be over.
     for day in (today - timedelta(days=1), today):
         last_day = day + timedelta(days=1) if last <= first else day
         begin = int(datetime.combine(day, first, zone).timestamp() * 1000)
@@ -78,6 +84,8 @@ class DueReminder:
 
 
 class Reminders:
+    """Reminds the people of one account (`run`)."""
+
     def __init__(
         self,
         ctx: AccountContext,
@@ -93,31 +101,38 @@ class Reminders:
         self._zone = zone
         #: Set when a window, or a setting, has changed.
         self.recheck_requested = asyncio.Event()
-        self._finished: set[str] = set()  # the ids of windows that need no further look
+        #: The ids of reminders that this process has sent, or found to be not needed.
+        self._finished: set[str] = set()
 
     @property
     def _rules(self) -> Remind:
         return self._ctx.settings.account.ilink.remind
 
     async def run(self) -> None:
+        """Sends each reminder when it is due, until cancelled."""
         while True:
             await self.remind_due()
-            seconds = None
-            if self._rules.before is not None:
-                now = now_ms()
-                waits = [max(0.0, (reminder.due - now) / 1000) for reminder in self._planned(now)]
-                seconds = min([RECHECK_INTERVAL_SECONDS, *waits])
-            await wait_at_most(self.recheck_requested, seconds)
+            await wait_at_most(self.recheck_requested, self._seconds_until_next())
             self.recheck_requested.clear()
 
-    async def remind_due(self) -> None:
+    def _seconds_until_next(self) -> float | None:
+        """Returns the seconds after which to look again; None if the settings want no reminders."""
+        if self._rules.before is None:
+            return None
         now = now_ms()
-        for reminder in [reminder for reminder in self._planned(now) if reminder.due <= now]:
+        waits = [max(0.0, (reminder.due - now) / 1000) for reminder in self._planned(now)]
+        return min([RECHECK_INTERVAL_SECONDS, *waits])
+
+    async def remind_due(self) -> None:
+        """Sends the reminders that are due now."""
+        now = now_ms()
+        due = [reminder for reminder in self._planned(now) if reminder.due <= now]
+        for reminder in due:
             self._finished.add(reminder.command_id)
             await self._remind(reminder)
 
     def _planned(self, now: int) -> Iterator[DueReminder]:
-        """Yields the reminders of all open windows that had none in this run of the process."""
+        """Yields the reminders of all open windows, without those in `_finished`."""
         for user, forecast in self._windows.forecasts.items():
             window, person = forecast.window, self._ctx.registry.by_topic_name(user)
             if person is None or not window.open or window.until is None or window.opened is None:

@@ -29,8 +29,10 @@ from wx2mqtt.wechat.backend import CodeRequired, LoggedIn, LoginAge, LoginStep, 
 
 log = structlog.get_logger(__name__)
 
-# How often a renewal that nobody requested is offered with one login, and the time from one to the next.
+# How many times a renewal that nobody requested is offered for one login.
 MAX_OFFERS = 3
+
+# The time from one such offer to the next.
 OFFER_INTERVAL_SECONDS = 86_400.0
 
 # While the login is in these states, its renewal goes on.
@@ -63,12 +65,14 @@ class LoginRenewal:
         self._owner = owner
         self._session = session
         self._intake = intake
+        #: Set when a renewal may be due: somebody has written, or requested one.
         self._wake_event = asyncio.Event()
         self._requested = False
+        #: Runs while a code is offered.
         self._offer_task: asyncio.Task[None] | None = None
 
     def request(self) -> None:
-        """Offers a code now, unless one is offered; without a login as `LoginRequests.request_login`."""
+        """Offers a code now, unless one is offered already. Without a login it requests a normal login."""
         if self._session.login.state not in _RENEWABLE_STATES:
             self._ctx.login_requests.request_login()
             return
@@ -76,7 +80,7 @@ class LoginRenewal:
         self._wake_event.set()
 
     def on_received(self, result: RecordResult) -> None:
-        """A batch of messages is stored: somebody may have written."""
+        """Offers a renewal that is due if the stored batch has messages: the owner may have written."""
         if result.messages:
             self._wake_event.set()
 
@@ -87,19 +91,24 @@ class LoginRenewal:
 
     async def run(self) -> None:
         """Offers codes until cancelled."""
-        do_logins_end = self._ctx.backend.capabilities.login_seconds is not None
-        while do_logins_end:
+        if self._ctx.backend.capabilities.login_seconds is None:  # logins of this backend do not end
+            await asyncio.Event().wait()
+        while True:
             await self._wake_event.wait()
             self._wake_event.clear()
-            requested, self._requested = self._requested, False
+            requested = self._requested
+            self._requested = False
             if self._session.logged_in and (requested or self._is_due()):
-                self._offer_task = asyncio.create_task(self._offer(requested=requested))
-                try:
-                    await asyncio.wait([self._offer_task])
-                finally:
-                    await cancel_and_wait([self._offer_task])
-                    self._offer_task = None
-        await asyncio.Event().wait()
+                await self._run_offer(requested=requested)
+
+    async def _run_offer(self, *, requested: bool) -> None:
+        """Offers one code in a task of its own, which `on_login_changed` may cancel."""
+        self._offer_task = asyncio.create_task(self._offer(requested=requested))
+        try:
+            await asyncio.wait([self._offer_task])
+        finally:
+            await cancel_and_wait([self._offer_task])
+            self._offer_task = None
 
     def _is_due(self) -> bool:
         after_seconds = self._ctx.settings.account.ilink.renew.after
@@ -154,7 +163,8 @@ class LoginRenewal:
         handle = self._ctx.registry.owner_handle
         if handle is None:
             return
-        window, person = self._ctx.backend.reply_window(handle), self._ctx.registry.by_handle(handle)
+        window = self._ctx.backend.reply_window(handle)
+        person = self._ctx.registry.by_handle(handle)
         if person is None or window is None or not window.open:
             return
         hint = bridge_text(self._ctx.language, "renew_hint")

@@ -1,11 +1,13 @@
 """Splits a text that is too long for one message, if possible where a reader would pause. Pure.
 
+    "It rains. Take an umbrella." with a limit of 20  ->  "It rains." and "Take an umbrella."
+
 Only white space between two parts is lost, and no part is blank. The size of a part is that of its text as it
 is sent, which the backend knows (`Capabilities.part_size`): one that escapes markdown sends more than was
 written.
 
-A long text takes longer than the event loop may stand still. Who has one goes through `split_steps` before,
-and lets others run between two steps; afterwards `split_text` only looks the parts up.
+Splitting a long text at once would hold up the event loop. So a caller with a long text first goes through
+`split_steps`, and lets others run between two steps; afterwards `split_for` only looks the parts up.
 """
 
 from __future__ import annotations
@@ -23,53 +25,48 @@ from wx2mqtt.buttons import button_lines, text_with_buttons
 from wx2mqtt.model import Button
 from wx2mqtt.wechat.backend import Capabilities
 
-_CLOSING = "\"'”’」』)》】)\\]"
-_BLANKS = re.compile(r"\s+")
-_LINE = re.compile(r"\n")
-_SENTENCE = re.compile(rf"[。!?;…]+[{_CLOSING}]*\s*|[.!?;]+[{_CLOSING}]*(?P<blanks>\s*)")
-_WORD = re.compile(r"\s+|[,、:][”’」』)》】]*")
-_SCHEME_END = "://"
-_ADDRESS_REST = re.compile(r"[!-~]+")
-_SCHEME_CHARACTERS = ascii_letters + digits + "+.-"
-_SCHEME = re.compile(r"[A-Za-z0-9+.-]*")
-_LETTER = re.compile(r"[A-Za-z]")
-
-# No border that a part may end at begins behind one of these and ends behind the next other character.
-_OF_BORDERS = re.compile(rf"[\s{_CLOSING}。!?;….,、:]")
-
 # The largest number of messages for one long text: `CommandResolver.send_key` appends two digits.
 MAX_TEXT_PARTS = 99
-
-# Of so many texts it is remembered where their parts are. A text is split several times until it is sent:
-# when it is accepted, and for each of its parts.
-_REMEMBERED_TEXTS = 200
-
-# A text of this share of the limit is split at once, whatever is in it.
-_QUICK_SHARE = 4
-
-# A word, or a letter with its combining characters, that is longer than this is cut.
-_MAX_UNIT_CHARACTERS = 64
-_FIRST_IDEOGRAPH = "\u2e80"
-_NEVER_FIRST = frozenset("。!?;…,、:”’」』)》】")
-_ZERO_WIDTH_JOINER = "\u200d"
-
 
 # Returns the size of a text as it is sent; each character counts 1 at least.
 TextSize = Callable[[str], int]
 
-
-# Where the parts of a text begin and end.
+# Where each part of a text begins and ends.
 PartSpans = tuple[tuple[int, int], ...]
 
-# By a hash of the text, which it keeps itself, its length, the limit, and what counts.
+# A text is split several times until it is sent: when it is accepted, and for each of its parts. So the spans
+# of the last texts are kept. The key has the text's hash and length in place of the text.
 _remembered: OrderedDict[tuple[int, int, int, TextSize], PartSpans] = OrderedDict()
+_REMEMBERED_TEXTS = 200
+
+# A text of at most a quarter of the limit is split at once: that takes no time, whatever is in it.
+_QUICK_SHARE = 4
+
+
+def split_for(capabilities: Capabilities, text: str, *, markdown: bool = False) -> tuple[str, ...]:
+    """Returns the parts in which a backend sends a text, or one in markdown."""
+    size = capabilities.markdown_size if markdown else capabilities.part_size
+    return split_text(text, capabilities.part_limit, size)
+
+
+def split_question(
+    capabilities: Capabilities, text: str, buttons: Sequence[Button], *, markdown: bool = False
+) -> tuple[str, ...]:
+    """Returns the parts of a text that ends in a line for each button: the last part has all these lines."""
+    *before, last = split_for(capabilities, text, markdown=markdown)
+    if not buttons:
+        return (*before, last)
+    last_with_buttons = text_with_buttons(last, buttons)
+    if len(split_for(capabilities, last_with_buttons, markdown=markdown)) == 1:
+        return (*before, last_with_buttons)
+    return (*before, last, button_lines(buttons))
 
 
 def split_text(text: str, limit: int | None, size: TextSize = len) -> tuple[str, ...]:
     """Returns the parts of a text, each of at most `limit` in `size`; with None the text is not split."""
     if limit is None or (len(text) <= limit and size(text) <= limit):
         return (text,)
-    key = hash(text), len(text), limit, size
+    key = (hash(text), len(text), limit, size)
     spans = _remembered.get(key)
     if spans is None:
         spans = tuple(span for span in _part_spans(text, limit, size) if span)
@@ -83,7 +80,7 @@ def split_steps(capabilities: Capabilities, text: str, *, markdown: bool = False
     size = capabilities.markdown_size if markdown else capabilities.part_size
     if limit is None or len(text) <= limit // _QUICK_SHARE or len(text) > MAX_TEXT_PARTS * limit:
         return
-    key = hash(text), len(text), limit, size
+    key = (hash(text), len(text), limit, size)
     if key in _remembered:
         return
     spans: list[tuple[int, int]] = []
@@ -100,30 +97,16 @@ def _remember(key: tuple[int, int, int, TextSize], spans: PartSpans) -> None:
         _remembered.popitem(last=False)
 
 
-def split_for(capabilities: Capabilities, text: str, *, markdown: bool = False) -> tuple[str, ...]:
-    """Returns the parts in which a backend sends a text, or one in markdown."""
-    size = capabilities.markdown_size if markdown else capabilities.part_size
-    return split_text(text, capabilities.part_limit, size)
-
-
-def split_question(
-    capabilities: Capabilities, text: str, buttons: Sequence[Button], *, markdown: bool = False
-) -> tuple[str, ...]:
-    """Returns the parts of a text that ends in a line for each button: the last part has all of these."""
-    *before, last = split_for(capabilities, text, markdown=markdown)
-    if not buttons:
-        return (*before, last)
-    whole = text_with_buttons(last, buttons)
-    if len(split_for(capabilities, whole, markdown=markdown)) == 1:
-        return (*before, whole)
-    return (*before, last, button_lines(buttons))
+_WHITE_SPACE = re.compile(r"\s+")
 
 
 def _part_spans(text: str, limit: int, size: TextSize) -> Iterator[tuple[int, int] | None]:
     """Yields where each part begins and ends, and None between two steps towards the next one.
 
-    A step takes as long for a long text as for a short one. First come as many characters as fit at most,
-    and these are shortened by how much they exceed the limit.
+    A step takes as long for a long text as for a short one. For each part:
+
+    1. As many characters are taken as may fit, and fewer until their size is within the limit.
+    2. The part ends at the best border among them (`_end`).
     """
     addresses = Addresses(text)
     start = 0
@@ -135,91 +118,85 @@ def _part_spans(text: str, limit: int, size: TextSize) -> Iterator[tuple[int, in
         if most == len(text):
             break
         end = _end(text, start, most, addresses)
-        while size(text[start:end].rstrip()) > limit:  # what stood behind a sign changed how it is sent
+        # The shorter text may need more: whether a sign is escaped depends on what follows it.
+        while size(text[start:end].rstrip()) > limit:
             end = _end(text, start, end - 1, addresses)
-        if part := text[start:end].rstrip():
+        part = text[start:end].rstrip()
+        if part:
             yield start, start + len(part)
-        # The white space at the border may go on.
-        blanks = _BLANKS.match(text, end) if end == most else None
-        start = blanks.end() if blanks else end
+        start = end
+        if end == most:  # white space that begins here, or goes on, belongs to no part
+            white_space = _WHITE_SPACE.match(text, end)
+            start = white_space.end() if white_space else end
     if text[start:].strip():
         yield start, len(text)
 
 
-class Addresses:
-    """The addresses of a text with a scheme, such as `https://`; it is read so far as somebody asks."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        #: Where each begins and ends, of those that were found.
-        self._found: list[tuple[int, int]] = []
-        self._searched_to = 0
-        self._colon = text.find(_SCHEME_END)
-
-    def begin_around(self, index: int, start: int) -> int | None:
-        """Returns where the address begins that an index is within, if it is not before `start`."""
-        self._search(index)
-        before = bisect_left(self._found, (index, 0)) - 1
-        if before < 0:
-            return None
-        begin, end = self._found[before]
-        return begin if start <= begin and index < end else None
-
-    def _search(self, index: int) -> None:
-        """Finds all addresses that begin before `index`."""
-        text = self._text
-        while self._colon >= 0 and (self._colon < index or _SCHEME.fullmatch(text, index, self._colon)):
-            colon, rest_begin = self._colon, self._colon + len(_SCHEME_END)
-            before_scheme = text[self._searched_to : colon].rstrip(_SCHEME_CHARACTERS)
-            letter = _LETTER.search(text, self._searched_to + len(before_scheme), colon)
-            self._searched_to = rest_begin
-            if letter and (rest := _ADDRESS_REST.match(text, rest_begin)):
-                self._searched_to = rest.end()
-                self._found.append((letter.start(), rest.end()))
-            self._colon = text.find(_SCHEME_END, self._searched_to)
-
-
 def _end(text: str, start: int, limit: int, addresses: Addresses) -> int:
-    """Returns where the part that begins at `start` ends, at `limit` at the latest."""
-    # One more character is read: white space there ends a sentence, and would begin the next part.
-    search_end = min(len(text), limit + 1)
+    """Returns where the part that begins at `start` ends, at `limit` at the latest.
+
+    It is the last border of the best kind (`_BORDERS`) in the second half of the part. Borders in the first
+    half would make the parts many and small. No part ends within an address.
+    """
     half = start + (limit - start) // 2
     search_start = half
-    while search_start > start and _OF_BORDERS.match(text, search_start - 1):
-        search_start -= 1  # a border that ends behind the half may begin before it
-    for borders in _BORDERS:
-        spans = borders(text, search_start, search_end)
-        ends = [min(border[1], limit) for border in spans if border[0] <= limit]
+    while search_start > start and _BORDER_CHARACTER.match(text, search_start - 1):
+        search_start -= 1  # a border that ends in the second half may begin before it
+    # One more character is read: white space there ends a sentence, and would begin the next part.
+    search_end = min(len(text), limit + 1)
+    for find_borders in _BORDERS:
+        borders = find_borders(text, search_start, search_end)
+        ends = [min(border_end, limit) for border_start, border_end in borders if border_start <= limit]
         for end in reversed(ends):
             if half < end and addresses.begin_around(end, start) is None:
                 return end
     return _end_without_border(text, start, limit, addresses)
 
 
+# Borders: where a reader would pause. Each function yields begin and end of those between two indexes.
+
+_CLOSING = "\"'”’」』)》】)\\]"
+
+# Every character that a border may consist of.
+_BORDER_CHARACTER = re.compile(rf"[\s{_CLOSING}。!?;….,、:]")
+
+
 def _paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yields the first and last line break of white space with several ones."""
-    for blanks in _BLANKS.finditer(text, start, end):
-        first, last = text.find("\n", *blanks.span()), text.rfind("\n", *blanks.span())
+    """Yields the first and the last line break of white space that has several ones."""
+    for white_space in _WHITE_SPACE.finditer(text, start, end):
+        first, last = text.find("\n", *white_space.span()), text.rfind("\n", *white_space.span())
         if first < last:
             yield first, last + 1
+
+
+# `。` ends a sentence, and `。”` as well. A dot or another sign of ASCII ends one only before white space.
+_SENTENCE = re.compile(rf"[。!?;…]+[{_CLOSING}]*\s*|[.!?;]+[{_CLOSING}]*(?P<blanks>\s*)")
+
+
+def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    return (match.span() for match in _SENTENCE.finditer(text, start, end) if match["blanks"] != "")
 
 
 def _spans(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     return (match.span() for match in pattern.finditer(text, start, end))
 
 
-def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yields the ends of sentences; a dot or another sign of ASCII is one only before white space."""
-    return (match.span() for match in _SENTENCE.finditer(text, start, end) if match["blanks"] != "")
+_LINE = re.compile(r"\n")
 
+# White space, or a Chinese comma with the quotation mark behind it.
+_WORD = re.compile(r"\s+|[,、:][”’」』)》】]*")
 
-# Where a text may be split, the best first. Borders in the first half of a part are not used: the parts would
-# be many and small.
+# The kinds of borders, the best first.
 _BORDERS = (_paragraphs, partial(_spans, _LINE), _sentences, partial(_spans, _WORD))
 
 
+# Where there is no border, a part ends before an address, between two words, or between two characters.
+
+# A word, or a letter with its combining characters, that is longer than this is cut.
+_MAX_UNIT_CHARACTERS = 64
+
+
 def _end_without_border(text: str, start: int, limit: int, addresses: Addresses) -> int:
-    """Returns the begin of an address that does not fit, else an index between words or characters."""
     address_begin = addresses.begin_around(limit, start)
     if address_begin is not None and address_begin > start:
         return address_begin
@@ -228,6 +205,13 @@ def _end_without_border(text: str, start: int, limit: int, addresses: Addresses)
             if not is_within_unit(text, start, index):
                 return index
     return limit
+
+
+# From this character on, those of a word can be separated, as in Chinese.
+_FIRST_IDEOGRAPH = "\u2e80"
+
+# No line begins with one of these.
+_NEVER_FIRST = frozenset("。!?;…,、:”’」』)》】")
 
 
 def _is_within_word(text: str, start: int, index: int) -> bool:
@@ -241,6 +225,9 @@ def _is_within_word(text: str, start: int, index: int) -> bool:
     return are_letters or after in _NEVER_FIRST
 
 
+_ZERO_WIDTH_JOINER = "\u200d"
+
+
 def is_within_character(text: str, start: int, index: int) -> bool:
     """Returns whether the characters of `text[start:]` before and after an index are shown as one."""
     if not start < index < len(text):
@@ -248,13 +235,64 @@ def is_within_character(text: str, start: int, index: int) -> bool:
     before, after = text[index - 1], text[index]
     if _ZERO_WIDTH_JOINER in (before, after) or (before, after) == ("\r", "\n"):
         return True
-    if unicodedata.category(after) in {"Mn", "Me", "Mc"} or "\U0001f3fb" <= after <= "\U0001f3ff":
+    is_combining = unicodedata.category(after) in {"Mn", "Me", "Mc"}
+    is_skin_tone = "\U0001f3fb" <= after <= "\U0001f3ff"
+    if is_combining or is_skin_tone:
         return True
     if _is_flag_half(before) and _is_flag_half(after):
         halves = takewhile(_is_flag_half, reversed(text[start:index]))
         return len(list(halves)) % 2 == 1
-    return "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff"
+    return "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff"  # halves of a surrogate pair
 
 
 def _is_flag_half(character: str) -> bool:
+    """Returns whether two such characters are shown as a flag, as 🇨 and 🇳."""
     return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+# Addresses, as `https://example.org/a`: a scheme, `://`, and the printable ASCII characters behind it.
+_SCHEME_END = "://"
+_SCHEME_CHARACTERS = ascii_letters + digits + "+.-"
+_SCHEME = re.compile(r"[A-Za-z0-9+.-]*")
+_LETTER = re.compile(r"[A-Za-z]")
+_ADDRESS_REST = re.compile(r"[!-~]+")
+
+
+class Addresses:
+    """The addresses of a text. It is searched only as far as somebody asks."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        #: Begin and end of each address found so far, in their order.
+        self._found: list[tuple[int, int]] = []
+        #: Where the last `://` that was looked at, or its address, ends.
+        self._searched_to = 0
+        #: The next `://` to look at; -1 if there is none.
+        self._colon = text.find(_SCHEME_END)
+
+    def begin_around(self, index: int, start: int) -> int | None:
+        """Returns where the address begins that an index is within, if it is not before `start`."""
+        self._search(index)
+        before = bisect_left(self._found, (index, 0)) - 1
+        if before < 0:
+            return None
+        begin, end = self._found[before]
+        return begin if start <= begin and index < end else None
+
+    def _search(self, index: int) -> None:
+        """Finds all addresses that begin before `index`."""
+        # The `://` may stand behind the index while the scheme before it begins in front of it.
+        while self._colon >= 0 and (self._colon < index or _SCHEME.fullmatch(self._text, index, self._colon)):
+            self._add_address_around(self._colon)
+            self._colon = self._text.find(_SCHEME_END, self._searched_to)
+
+    def _add_address_around(self, colon: int) -> None:
+        """Adds the address whose `://` is at `colon`, if a scheme stands before it and something behind."""
+        rest_begin = colon + len(_SCHEME_END)
+        before_scheme = self._text[self._searched_to : colon].rstrip(_SCHEME_CHARACTERS)
+        first_letter = _LETTER.search(self._text, self._searched_to + len(before_scheme), colon)
+        rest = _ADDRESS_REST.match(self._text, rest_begin)
+        self._searched_to = rest_begin
+        if first_letter and rest:
+            self._searched_to = rest.end()
+            self._found.append((first_letter.start(), rest.end()))

@@ -1,10 +1,10 @@
 """Carries out the actions of requests at WeChat: waits for the login, retries, and maps errors to answers.
 
-    set_remark, an action        ->  `run`    at most once, with the begin of its attempt in the journal
-    the members of a group       ->  `query`  changes nothing
+    a new remark            ->  `run`: at most once, with the begin of its attempt in the journal
+    the members of a group  ->  `query`: changes nothing
 
-Each attempt is a call of `wechat_calls.py`, as that of a command: a throttling that one of them meets holds
-for all. Unlike a command a request has no ttl: it is answered by its `deadline`.
+Each attempt is a call of `wechat_calls.py`, as the attempt of a command is. So WeChat's demand for a pause,
+whoever meets it, holds for both. A command may wait for hours; a request is answered by its `deadline`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.model import Action, ActionResult, LoginState, SendKey
 
+# The pause between two attempts doubles from the first of these values to the second.
 FIRST_RETRY_SECONDS = 0.5
-
 MAX_RETRY_SECONDS = 5.0
 
 T = TypeVar("T")
 
-# A saved login is being checked: whether the account is logged in is not known yet.
+# In this state a saved login is being checked: whether the account is logged in is not known yet.
 _STATES_AT_START = frozenset({LoginState.STARTING})
 
-# The login may still be resumed.
+# In these states the login of the handles may still go on.
 _STATES_BEFORE_RESUME = _STATES_AT_START | {LoginState.INTERRUPTED}
 
 
@@ -58,7 +58,9 @@ class ActionRunner:
         self._registry = ctx.registry
         self._calls = calls
         self._session = session
+        #: By the name of the request: locked while one is carried out.
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        #: Set once at the next change of the login's state; a new event follows.
         self._login_changed = asyncio.Event()
 
     async def run(
@@ -66,11 +68,11 @@ class ActionRunner:
     ) -> ActionResult:
         """Carries out an action; `repeatable` if doing it twice has the same effect as doing it once.
 
-        1. Waits for the login, for its turn, and refuses it during a throttling.
-        2. Stores the begin of the attempt, and makes it; a failure that may pass is repeated.
+        1. Waits for the login and for its turn. While WeChat demands a pause, the request is refused.
+        2. Stores the begin of the attempt, and makes it; after a temporary failure it is repeated.
 
-        `login_id` is the login of its handles, which mean nobody in the next one. Raises `BadCommand` and
-        `StoreError`.
+        `login_id` is the login of the handles in the action; in the next login they mean nobody. Raises
+        `BadCommand` and `StoreError`.
         """
         if type(action) not in self._backend.capabilities.actions:
             raise BadCommand("unsupported", "unsupported_action", name=request.name)
@@ -82,7 +84,7 @@ class ActionRunner:
             return await self._attempt_until_done(request, action, login_id=login_id, repeatable=repeatable)
 
     async def query(self, request: BridgeRequest, work: Callable[[], Awaitable[T]], *, login_id: str) -> T:
-        """Carries out a query with handles of that login; it changes nothing. Raises `BadCommand`."""
+        """Carries out a query with handles of the login `login_id`. Raises `BadCommand`."""
         await self._require_login(request, in_doubt=False)
         async with self._exclusive(request):
             if self._is_over(login_id):
@@ -96,9 +98,10 @@ class ActionRunner:
                 raise BadCommand("no_answer", "not_done") from None
 
     async def _require_login(self, request: BridgeRequest, *, in_doubt: bool) -> None:
-        """Raises `BadCommand` when the account is not logged in.
+        """Raises `BadCommand` if the account is not logged in.
 
-        Waits while a saved login is checked, and for an attempt in doubt also while the login may be resumed.
+        Waits while a saved login is checked. A request in doubt waits also while the login is interrupted:
+        another attempt is the only way to a certain answer.
         """
         await self._hold_while_stopping()
         states = _STATES_BEFORE_RESUME if in_doubt else _STATES_AT_START
@@ -119,10 +122,11 @@ class ActionRunner:
         except TimeoutError:
             raise BadCommand("no_answer", "not_done") from None
         if self._calls.stopping:
-            lock.release()  # `drain` waits for it
+            lock.release()  # `drain` must not wait for a request that never begins
             await self._hold_while_stopping()
         try:
-            if (seconds := self._calls.throttled_seconds) > 0:
+            seconds = self._calls.throttled_seconds
+            if seconds > 0:
                 raise _too_often(seconds)
             yield
         finally:
@@ -138,7 +142,7 @@ class ActionRunner:
     ) -> ActionResult:
         """Makes attempts until one succeeds, or none may follow. Raises `BadCommand`.
 
-        An attempt without an answer may be done: it is repeated once, and only where that does no harm.
+        WeChat may have done an attempt without an answer: it is repeated once, and only if that does no harm.
         """
         key = new_key()
         backoff = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS)
@@ -177,11 +181,12 @@ class ActionRunner:
 
     def _is_over(self, login_id: str) -> bool:
         """Returns whether a login has ended; one that is interrupted may go on."""
-        may_go_on = self._session.logged_in or self._session.login.state in _STATES_BEFORE_RESUME
-        return self._registry.login_id != login_id or not may_go_on
+        if self._registry.login_id != login_id:
+            return True
+        return not self._session.logged_in and self._session.login.state not in _STATES_BEFORE_RESUME
 
     def _answer_to(self, error: BackendError) -> BadCommand:
-        """Returns what the caller is told; a throttling or a logout holds back all other calls as well."""
+        """Returns what the caller is told; after a throttling or a logout all other calls wait, too."""
         self._calls.hold_back(error)
         match error:
             case Throttled(retry_after=seconds):

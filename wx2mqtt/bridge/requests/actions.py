@@ -1,7 +1,11 @@
 """The requests that change something at WeChat: `mark_read`, `set_remark`, `accept_friend`, `group`.
 
-Each finds out whom it means (`recipients.py`), lets `action_runner.py` carry the action out, and stores what
-changed among the people. WeChat may not report that.
+    set_remark {"user": "lily", "remark": "Lily"}
+        ->  `recipients.py` finds the handle of `lily`  ->  `action_runner.py` sets the remark at WeChat
+        ->  the new remark is stored here, since WeChat may not report it
+
+A handle is valid in one login only. So each request takes the id of the login before it looks up handles, and
+the action is not carried out in another login.
 """
 
 from __future__ import annotations
@@ -41,6 +45,8 @@ MIN_OTHER_MEMBERS = 2
 
 
 class ActionRequests:
+    """Handles these requests for one account."""
+
     def __init__(
         self,
         ctx: AccountContext,
@@ -57,12 +63,13 @@ class ActionRequests:
         self.runner = ActionRunner(ctx, calls, session)
 
     def handlers(self) -> dict[str, ActionHandler]:
-        able = self._backend.capabilities
+        capabilities = self._backend.capabilities
+        actions = capabilities.actions
         return {
-            "mark_read": ActionHandler(self._mark_read, MarkRead in able.actions),
-            "set_remark": ActionHandler(self._set_remark, SetRemark in able.actions),
-            "accept_friend": ActionHandler(self._accept_friend, AcceptFriend in able.actions),
-            "group": ActionHandler(self._group, able.has_groups and AddMembers in able.actions),
+            "mark_read": ActionHandler(self._mark_read, MarkRead in actions),
+            "set_remark": ActionHandler(self._set_remark, SetRemark in actions),
+            "accept_friend": ActionHandler(self._accept_friend, AcceptFriend in actions),
+            "group": ActionHandler(self._group, capabilities.has_groups and AddMembers in actions),
         }
 
     # Contacts
@@ -88,7 +95,7 @@ class ActionRequests:
         return {"user": self._current_topic_name(target), "remark": remark}
 
     async def _accept_friend(self, request: BridgeRequest) -> Json:
-        """Accepts the request of the event `id`; `event/contact_added` has the topic."""
+        """Accepts the friend request of the event `id`; `event/contact_added` follows with the topic name."""
         read.reject_unknown_fields(request.fields, "id")
         event_id = read.read_text(request.fields, "id")
         self._recipients.require_unrestricted()
@@ -118,7 +125,7 @@ class ActionRequests:
         if action is None:
             raise BadCommand("bad_request", "bad_value", key="action", expected="a group action")
         if name in NOT_REPEATABLE and request.in_doubt:
-            # Before any other check: the group may have changed because the action was done.
+            # Checked first: the other checks may fail only because the action was done.
             raise BadCommand("no_answer", "perhaps_done")
         return await action(request)
 
@@ -211,7 +218,7 @@ class ActionRequests:
         return [self._recipients.contact_target(user) for user in read.read_names(fields, "members")]
 
     def _current_topic_name(self, target: ActionTarget) -> str:
-        """Returns the topic name, which a new name may have changed."""
+        """Returns the topic name, which the rename may have changed."""
         person = self._registry.get(target.person.id)
         return target.topic_name if person is None else person.topic_name
 

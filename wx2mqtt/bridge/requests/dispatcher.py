@@ -2,8 +2,8 @@
 
     bridge/request/health  {}   ->   bridge/response/health  {"status": "ok", "data": {…}}
 
-`RequestDispatcher` finds the handler of a request, `BridgeRequest` is one request with its answer. Handlers
-are in `handlers.py`, `actions.py`, `bridge/media/library.py` and, for the whole program,
+`RequestDispatcher` finds the handler of a request, `BridgeRequest` is one request with its answer. The
+handlers are in `handlers.py`, `actions.py`, `bridge/media/media_request.py` and, for the whole program,
 `app/application.py`. `send` and `recall` are commands and do not come here.
 """
 
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 # Requests that are commands (`bridge/commands`): they are queued, and have a result.
 COMMAND_REQUESTS = frozenset({"send", "recall"})
 
-# When to ask again where too many requests are open.
+# How long a caller should wait who was refused because too many requests are open.
 REFUSED_RETRY_SECONDS = 5.0
 
 # A request that changes something at WeChat is answered within this time: the broker waits for its PUBACK.
@@ -54,7 +54,7 @@ class ActionHandler:
     """A request that changes something at WeChat: `work` stores the begin of the attempt before that."""
 
     work: Callable[[BridgeRequest], Awaitable[Json]]
-    #: Whether the backend can do it; else it is refused before its fields are checked.
+    #: Whether the backend can do it. If not, the request is refused before its fields are checked.
     is_offered: bool = True
 
 
@@ -62,11 +62,16 @@ Handler = PlainHandler | SizedHandler | ActionHandler
 
 
 class RequestDispatcher:
+    """Answers the requests of one account (`dispatch`)."""
+
     def __init__(self, ctx: AccountContext, inflight: InflightWindow) -> None:
         self._ctx = ctx
         self._inflight = inflight
+        #: By the name of the request.
         self._handlers: dict[str, Handler] = {}
+        #: How many requests have no answer yet.
         self._open_count = 0
+        #: By what two deliveries of one request have in common: set when the first one is answered.
         self._in_progress: dict[tuple[int, int, str, bytes], asyncio.Event] = {}
 
     def register(self, handlers: Mapping[str, Handler]) -> None:
@@ -83,7 +88,7 @@ class RequestDispatcher:
         """
         if len(delivery.payload) <= REQUEST_JSON.max_bytes:
             mark = delivery_mark(delivery, session)
-        else:  # it is refused, but its hash takes longer than the loop may be kept from other work
+        else:  # too large and refused, but its hash is needed for that, and would hold up the event loop
             mark = await asyncio.to_thread(delivery_mark, delivery, session)
         self._open_count += 1
         is_refused = self._open_count > MAX_OPEN_REQUESTS
@@ -102,14 +107,18 @@ class RequestDispatcher:
 
     @asynccontextmanager
     async def _exclusive(self, delivery: Delivery, session: int) -> AsyncIterator[None]:
-        """Waits until an earlier run of the same delivery ends; at QoS 0 equal ones are several requests."""
+        """Waits until an earlier run of the same delivery ends.
+
+        At QoS 0 nothing is delivered twice: equal deliveries are several requests.
+        """
         if not delivery.mid:
             yield
             return
-        key = session, delivery.mid, delivery.topic, delivery.payload
-        while earlier := self._in_progress.get(key):
-            await earlier.wait()
-        self._in_progress[key] = ended = asyncio.Event()
+        key = (session, delivery.mid, delivery.topic, delivery.payload)
+        while key in self._in_progress:
+            await self._in_progress[key].wait()
+        ended = asyncio.Event()
+        self._in_progress[key] = ended
         try:
             yield
         finally:
@@ -128,7 +137,8 @@ class RequestDispatcher:
                 )
             return request.ok(await self._call_handler(request))
         except BadCommand as bad:
-            sentence, retry_after = rejection_text(self._ctx.language, bad), bad.facts.get("retry_after")
+            sentence = rejection_text(self._ctx.language, bad)
+            retry_after = bad.facts.get("retry_after")
             return request.error(bad.code, sentence, retry_after if isinstance(retry_after, float) else None)
         except StoreError:
             raise
@@ -152,11 +162,11 @@ class RequestDispatcher:
 
 
 class BridgeRequest:
-    """One delivery of a request, from when it is its turn.
+    """One request and its answer.
 
     A request that changes something at WeChat is carried out at most once. The journal holds the begin of its
-    attempt and then its answer: a delivery that the broker repeats gets that answer, and an attempt that a
-    crash has cut off is *in doubt*.
+    attempt and then its answer. A delivery that the broker repeats gets that answer. An attempt whose answer
+    is missing, since the process ended, is *in doubt*: WeChat may have done it.
     """
 
     def __init__(
@@ -166,12 +176,14 @@ class BridgeRequest:
         self._inflight = inflight
         self._delivery = delivery
         self._mark = mark
+        #: What the journal has of the attempt; None before `begin`.
         self._journaled: JournaledRequest | None = None
+        #: The value `transaction` of the request, which the answer repeats.
         self._transaction: Json = None
         self.name = name
-        #: What is asked, without the transaction; empty before `read`.
+        #: The fields of the request, without the transaction; empty before `read`.
         self.fields: dict[str, Json] = {}
-        #: By the clock of the loop.
+        #: When it must be answered, by the clock of the event loop.
         self.deadline = asyncio.get_running_loop().time() + ACTION_TIMEOUT_SECONDS
         is_allowed = ctx.settings.allows_response_topic(delivery.response_topic)
         self._response_topic = delivery.response_topic if is_allowed else ""
@@ -186,7 +198,7 @@ class BridgeRequest:
         if self._delivery.response_topic != self._response_topic:
             raise BadCommand("bad_response_topic", "bad_response_topic")
 
-    # The attempt. These raise `StoreError`.
+    # The attempt. These methods raise `StoreError`.
 
     @property
     def in_doubt(self) -> bool:
@@ -194,7 +206,7 @@ class BridgeRequest:
         return self._journaled is not None and self._journaled.state is RequestState.IN_DOUBT
 
     async def begin(self) -> None:
-        """Stores that the attempt begins; a crash from now on leaves it in doubt."""
+        """Stores that the attempt begins; when the process ends from now on, it is in doubt."""
         if self._journaled is None:
             self._journaled = await self._ctx.journal.requests.start(self._mark)
 
@@ -207,7 +219,7 @@ class BridgeRequest:
         return self._journaled.answer if self._journaled.state is RequestState.ANSWERED else ()
 
     async def finish(self, payload: bytes) -> None:
-        """Stores and publishes the answer; the journal does not keep that of an attempt without a begin."""
+        """Publishes the answer; if `begin` was called, the journal keeps it for a repeated delivery."""
         topics: list[tuple[str, bytes | None]] = [(self._ctx.topics.response(self.name), None)]
         if self._response_topic:
             topics.append((self._response_topic, self._delivery.correlation))
@@ -237,7 +249,7 @@ class BridgeRequest:
 
     @property
     def _payload_limit(self) -> int | None:
-        """How many bytes an answer may have, also on the longer one of its topics."""
+        """How many bytes an answer may have; None without a limit. The longer topic leaves less room."""
         longer_topic = max(self._ctx.topics.response(self.name), self._delivery.response_topic, key=len)
         limit = self._inflight.payload_limit(longer_topic)
         return None if limit is None else limit - len(self._delivery.correlation or b"")
@@ -249,13 +261,15 @@ class BridgeRequest:
         return self._fitting(answer_error(code, sentence, self._transaction, retry_after))
 
     def _fitting(self, payload: bytes) -> bytes:
-        """Returns the payload, or the error `too_large` where the broker would refuse the payload."""
+        """Returns the payload, or the error `too_large` if the broker would refuse the payload."""
         limit = self._payload_limit
         if limit is None or len(payload) <= limit:
             return payload
         sentence = bridge_text(self._ctx.language, "answer_too_large", size=len(payload), limit=limit)
-        smaller = answer_error("too_large", sentence, self._transaction)
-        return smaller if len(smaller) <= limit else answer_error("too_large", sentence, None)
+        error = answer_error("too_large", sentence, self._transaction)
+        if len(error) <= limit:
+            return error
+        return answer_error("too_large", sentence, None)  # it is the transaction that is too large
 
 
 def delivery_mark(delivery: Delivery, session: int) -> DeliveryMark:

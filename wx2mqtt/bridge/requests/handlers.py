@@ -1,6 +1,6 @@
 """The handlers of the requests `login`, `logout`, `contacts`, `assign`, `health`, `history` and `questions`.
 
-`actions.py` has the requests that change something at WeChat, `bridge/media/library.py` has `media`,
+`actions.py` has the requests that change something at WeChat, `bridge/media/media_request.py` has `media`,
 `app/application.py` those of the whole program (`log_level`, `reload`). A new request also needs its
 schema, a row of `REQUEST_SCHEMAS` in `schemas/requests.py`.
 """
@@ -33,7 +33,7 @@ from wx2mqtt.store.records import HistoryQuery, HistoryRow, MediaRow
 
 DEFAULT_HISTORY_MESSAGES = 100
 
-# Messages that are read at a time: each may contain a file as base64.
+# How many messages are read from the journal at a time; each may contain a file as base64.
 READ_BATCH_ROWS = 50
 
 MessageBody = dict[str, Json]
@@ -76,8 +76,8 @@ class AccountRequests:
     async def _log_in(self, fields: dict[str, Json]) -> Json:
         """Starts a login with a QR code, enters the `code` that the phone shows, or begins a renewal."""
         read.reject_unknown_fields(fields, "code", "new_owner", "renew")
-        new_owner, renew = read.read_flag(fields, "new_owner"), read.read_flag(fields, "renew")
-        if renew:
+        new_owner = read.read_flag(fields, "new_owner")
+        if read.read_flag(fields, "renew"):
             if new_owner or "code" in fields:
                 raise BadCommand("bad_request", "renew_alone")
             if not self._can_renew:
@@ -97,7 +97,7 @@ class AccountRequests:
         return self._session.login.body(self._account)
 
     async def _search_contacts(self, fields: dict[str, Json]) -> Json:
-        """Returns the directory as of now; windows that changed are published first, not a moment later."""
+        """Returns the people whom the query names, with windows as they were published last."""
         self._windows.publish_changes()
         return search_payload(self._windows.directory_entries(), fields)
 
@@ -148,25 +148,29 @@ class HistoryRequest:
         With `since` the oldest are added first, else the newest, so that the oldest ones are left out. The
         page has them in the order of `seq`.
         """
-        more = True
-        missing = query.limit
-        rows: Sequence[HistoryRow] = ()
         is_forward = query.since is not None
+        missing = query.limit
+        more = True
         while more and missing and not page.full:
             rows, more = await self._journal.history.find(replace(query, limit=min(READ_BATCH_ROWS, missing)))
             if not rows:
+                more = False
                 break
-            media: defaultdict[str, list[MediaRow]] = defaultdict(list)
-            for media_row in await self._journal.media.of_messages([row.message_id for row in rows]):
-                media[media_row.message_id].append(media_row)
-            for row in rows if is_forward else rows[::-1]:
-                if not page.full:
-                    page.add(with_current_media(row.payload, media[row.message_id]), len(row.payload))
+            await self._add_rows(page, rows if is_forward else rows[::-1])
             missing -= len(rows)
             query = replace(query, since=rows[-1].seq) if is_forward else replace(query, before=rows[0].seq)
         if not is_forward:
             page.bodies.reverse()
-        return bool(rows) and (more or page.full)
+        return bool(page.bodies) and (more or page.full)
+
+    async def _add_rows(self, page: _HistoryPage, rows: Sequence[HistoryRow]) -> None:
+        """Adds messages with the current state of their files, until the page is full."""
+        media: defaultdict[str, list[MediaRow]] = defaultdict(list)
+        for media_row in await self._journal.media.of_messages([row.message_id for row in rows]):
+            media[media_row.message_id].append(media_row)
+        for row in rows:
+            if not page.full:
+                page.add(with_current_media(row.payload, media[row.message_id]), len(row.payload))
 
     def _parse_query(self, fields: dict[str, Json]) -> HistoryQuery:
         read.reject_unknown_fields(fields, "since", "before", "user", "kind", "text", "limit", "stream")
@@ -202,24 +206,31 @@ class _HistoryPage:
     """The messages of an answer."""
 
     free_bytes: int
-    #: Whether the bytes of the JSON count as they are sent; else those that are stored.
+    #: Whether a message counts with its bytes in the answer; else with those in the store, which is faster.
     is_exact: bool
     bodies: list[MessageBody] = field(default_factory=list)
-    #: A further message did not fit.
+    #: Whether a further message did not fit.
     full: bool = False
 
     def add(self, body: MessageBody, stored_bytes: int) -> None:
-        """Adds a message if it fits. The first one always does: the next page must get past it."""
-        size = len(encode(body)) + 1 if self.is_exact else stored_bytes
+        """Adds a message if it fits.
+
+        The first one is added in any case, cut if possible, else a client would never get past it.
+        """
+        size = self._size(body, stored_bytes)
         if size > self.free_bytes and self.bodies:
             self.full = True
             return
         if size > self.free_bytes and self.is_exact:
             shorter = cut_payload(encode(body), self.free_bytes - 1)
-            body = body if shorter is None else json.loads(shorter)
-            size = len(encode(body)) + 1
+            if shorter is not None:
+                body = json.loads(shorter)
+                size = self._size(body, stored_bytes)
         self.bodies.append(body)
         self.free_bytes -= size
+
+    def _size(self, body: MessageBody, stored_bytes: int) -> int:
+        return len(encode(body)) + len(",") if self.is_exact else stored_bytes
 
 
 class QuestionsRequest:
@@ -233,7 +244,7 @@ class QuestionsRequest:
         self._ctx = ctx
 
     async def answer(self, fields: dict[str, Json]) -> Json:
-        """Returns the open questions, those that were asked last first. Raises `BadCommand`, `StoreError`."""
+        """Returns the open questions, the newest first, or closes one. Raises `BadCommand`, `StoreError`."""
         read.reject_unknown_fields(fields, "close")
         if "close" in fields:
             return await self._close(read.read_text(fields, "close"))
@@ -249,16 +260,16 @@ class QuestionsRequest:
 
 def _question_body(question: AskedQuestion) -> dict[str, Json]:
     """Returns a question as it is listed; without `until` its message is still being sent."""
-    until: dict[str, Json] = {} if question.until is None else {"until": rfc3339(question.until)}
-    other = question.fallback_account
-    by_other: dict[str, Json] = {"fallback_account": other} if other else {}
-    return {
+    body: dict[str, Json] = {
         "command_id": question.asking_id,
         "user": question.asked_user,
         "text": question.text,
         "buttons": buttons_to_json(question.buttons),
         "buttons_from": "anyone" if question.anyone else "trusted",
         "asked": rfc3339(question.asked),
-        **until,
-        **by_other,
     }
+    if question.until is not None:
+        body["until"] = rfc3339(question.until)
+    if question.fallback_account:
+        body["fallback_account"] = question.fallback_account
+    return body
