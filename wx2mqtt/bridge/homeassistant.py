@@ -1,5 +1,8 @@
 """Announces one account to Home Assistant by MQTT discovery, and withdraws old announcements (mqtt 2).
 
+    homeassistant.expose: [wife]
+        ->  a retained JSON on `homeassistant/device/…/config`  ->  Home Assistant shows an entity for `wife`
+
 It only publishes. What Home Assistant sends arrives like the commands and requests of any other client.
 """
 
@@ -39,17 +42,21 @@ log = structlog.get_logger(__name__)
 # The least time between two announcements: Home Assistant drops parts of one while it processes another.
 GATHER_SECONDS = 2.0
 
+# Home Assistant publishes this on its birth topic when it has started.
 BIRTH_PAYLOAD = b"online"
-# An answer to a birth message comes at random within these times: all devices answer it (mqtt 2.5.3).
+
+# After a birth message the announcement is repeated at a random time between these: all devices do it, and
+# not all of them at once (mqtt 2.5.3).
 BIRTH_DELAY_SECONDS = (1.0, 10.0)
+
 _FILEHELPER_NAMES: Mapping[Language, str] = {"en": "File helper", "zh": "文件传输助手"}
 
 
 class HomeAssistantDiscovery:
     """Keeps the discovery payload of one account up to date.
 
-    The journal has a record of the announced topics, so that they can be cleared after the setting of the
-    topic has changed. `birth_topic` is empty while discovery is disabled.
+    The journal has a record of the topics on which the account was announced. If a topic is not that of the
+    settings any more, its retained payload is removed: the topic is cleared.
     """
 
     def __init__(
@@ -65,22 +72,32 @@ class HomeAssistantDiscovery:
         self._retained = retained
         self._inflight = inflight
         self._windows = windows
-        # A reload does not change these: the birth topic is already subscribed to.
+        # The two topics are those of the start: a reload does not subscribe to another birth topic.
         settings = ctx.settings.whole.homeassistant
+        #: The topic of the announcement; empty while discovery is disabled.
         self._config_topic = config_topic(settings.prefix, ctx.name) if settings.enabled else ""
+        #: The birth topic of Home Assistant; empty while discovery is disabled.
         self.birth_topic = birth_topic(settings.prefix) if settings.enabled else ""
+        #: What the journal has: the announced topics, and the id of each person's entity.
         self._record = DiscoveryRecord()
         #: Set when the exposed people or their names may have changed, to announce soon.
         self.refresh_requested = asyncio.Event()
         self.refresh_requested.set()
+        #: Runs from a birth message until the announcement is repeated.
         self._republish_timer: asyncio.TimerHandle | None = None
+        #: Whether the broker of this connection accepts retained messages.
         self._retain_available = False
-        self._clearing: set[str] = set()  # old topics that this connection has been asked to clear
-        self._cleared: set[str] = set()  # those of them that the broker has acknowledged
+        #: Old topics that were cleared in this connection, whatever came of it.
+        self._clearing: set[str] = set()
+        #: Old topics that are cleared, as the broker has acknowledged.
+        self._cleared: set[str] = set()
+        #: By a name in `homeassistant.expose`: the key of the problem with it.
         self._problems: Mapping[str, str] = {}
         #: People who are left out because the broker does not accept a larger payload.
         self.left_out: tuple[str, ...] = ()
+        #: The size of the last announcement.
         self._announced_bytes = 0
+        #: How many people and the file helper Home Assistant may send to.
         self._exposed_count = 0
 
     async def run(self) -> None:
@@ -100,16 +117,17 @@ class HomeAssistantDiscovery:
         self._clearing.clear()
         limit = self._inflight.payload_limit(self._config_topic)
         is_too_large = limit is not None and self._announced_bytes > limit
-        if is_too_large or self.left_out:  # the payload for this broker must be the only one it gets
+        if is_too_large or self.left_out:  # it was made for a broker with another limit: not sent again
             self._retained.discard_state(self._config_topic)
         self.refresh_requested.set()
 
     def on_birth(self, payload: bytes) -> None:
-        """Handles a message on the birth topic: repeat the announcement after Home Assistant has started."""
-        if payload == BIRTH_PAYLOAD and not self._republish_timer:
-            self._republish_timer = asyncio.get_running_loop().call_later(
-                random.uniform(*BIRTH_DELAY_SECONDS), self._republish
-            )
+        """Handles a message on the birth topic: repeats the announcement after Home Assistant has started."""
+        if payload != BIRTH_PAYLOAD or self._republish_timer is not None:
+            return
+        delay_seconds = random.uniform(*BIRTH_DELAY_SECONDS)
+        loop = asyncio.get_running_loop()
+        self._republish_timer = loop.call_later(delay_seconds, self._republish)
 
     def _republish(self) -> None:
         self._republish_timer = None
@@ -129,6 +147,7 @@ class HomeAssistantDiscovery:
     # Announcements
 
     async def _update(self) -> None:
+        """Announces the account as it is now, and clears the topics of earlier settings."""
         stale = [topic for topic in self._record.topics if topic not in {self._config_topic, *self._cleared}]
         if not self._config_topic:
             await self._store_record(replace(self._record, topics=tuple(stale)))
@@ -144,13 +163,14 @@ class HomeAssistantDiscovery:
 
     async def _store_record(self, record: DiscoveryRecord) -> None:
         """Stores what is announced before it is published: an unknown announcement could not be withdrawn."""
-        record = record if record.topics else DiscoveryRecord(ids=record.ids)
+        if not record.topics:
+            record = DiscoveryRecord(ids=record.ids)
         if record != self._record:
             await retry_until_stored(lambda: self._ctx.journal.discovery.save(record))
             self._record = record
 
     def _clear_topic(self, topic: str) -> None:
-        """Clears a topic without announcement; repeated at each connect until the broker acknowledges it."""
+        """Removes the retained payload of an old topic; again at each connect until it is acknowledged."""
         if not self._retain_available or topic in self._clearing:
             return
 
@@ -165,6 +185,7 @@ class HomeAssistantDiscovery:
         self._inflight.publish_first(Publication(topic=topic, payload=b"", retain=True), on_acknowledged)
 
     def _build_config(self) -> tuple[DiscoveryConfig, Mapping[str, str]]:
+        """Returns the announcement, and the id of each person's entity, new ones included."""
         settings = self._ctx.settings
         account = settings.account
         # With a reply window a message may wait for the person, and not only for the login.
@@ -227,7 +248,7 @@ class HomeAssistantDiscovery:
             if person is not None and not person.removed:
                 people.setdefault(person.topic_name, person.remark or person.nickname)
             elif person is None and name in self._record.ids and not self._registry.is_complete:
-                # Announced before, and perhaps still to be found in this login.
+                # Announced before, and this login may still find them: their entity stays until then.
                 people.setdefault(unicodedata.normalize("NFC", name), "")
             problem = self._problem_of(name, person)
             if problem:
@@ -240,8 +261,10 @@ class HomeAssistantDiscovery:
         if name == FILEHELPER and self._capabilities.has_filehelper:
             return ""
         if person is None:
-            unknown = "unknown" if self._registry.is_complete else ""
-            return self._registry.pin_problem(name) or unknown
+            pin_problem = self._registry.pin_problem(name)
+            if pin_problem:
+                return pin_problem
+            return "unknown" if self._registry.is_complete else ""
         if person.removed:
             return "removed"
         return "unresolved" if person.closed else ""

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 PICTURES_FOLDER = Path(__file__).with_name("pictures")
 
-# When `bridge/state` is repeated after another instance may have had the account.
+# `bridge/state` is repeated after this time when another instance may have had the account just before.
 STATE_REPEAT_SECONDS = 3.0
 
 # Changes of people within this time are published with one directory.
@@ -52,6 +52,7 @@ class StatusTopics:
         self._topics = ctx.topics
         self._retained = retained
         self._inflight = inflight
+        #: The message on `last`, whole; empty before the first one.
         self._last_message = b""
         #: The PNG of the QR code to scan; empty without one.
         self.qr_image = b""
@@ -89,7 +90,8 @@ class StatusTopics:
         """Publishes everything again, cut to what this broker accepts."""
         if self._last_message:
             self.show_last(self._last_message)
-        self._retained.discard_state(self._topics.health)  # the last one says that the broker is away
+        # The last health says that the broker is away: it is not sent again, a new one follows.
+        self._retained.discard_state(self._topics.health)
         self._retained.on_connected(connection)
         if self._ctx.shared.instance:
             # Another instance may just have had the account, on another node of a clustered broker: its will
@@ -129,9 +131,10 @@ class StatusReporter:
 
     def publish_info(self) -> None:
         """Publishes `bridge/info`, version and settings of the bridge, if the broker is connected."""
-        connection, settings = self._ctx.broker.connection, self._ctx.settings
+        connection = self._ctx.broker.connection
         if connection is None:
             return
+        settings = self._ctx.settings
         body = info_body(
             account=self._ctx.name,
             stream=self._ctx.journal.stream,
@@ -156,8 +159,10 @@ class StatusReporter:
         """Publishes `contacts` now: all people, or if that is too large those whom the file names."""
         limit = self._inflight.payload_limit(self._topics.contacts)
         max_bytes = MAX_DIRECTORY_BYTES if limit is None else min(MAX_DIRECTORY_BYTES, limit)
-        count, named = self._ctx.registry.count, self._ctx.settings.named_users
-        entries = self._windows.directory_entries(None if may_fit(count, max_bytes) else named)
+        count = self._ctx.registry.count
+        named = self._ctx.settings.named_users
+        needed = None if may_fit(count, max_bytes) else named  # None: everybody
+        entries = self._windows.directory_entries(needed)
         payload = directory_payload(entries, count=count, named=named, max_bytes=max_bytes)
         self._retained.set(self._topics.contacts, payload, JSON_TYPE)
 
@@ -188,13 +193,13 @@ class StatusReporter:
             await asyncio.sleep(HEALTH_GATHER_SECONDS)
 
 
-# The pictures on `login/qr`. Their type is `PNG_TYPE`; it also stands in the discovery
-# (`mqtt/discovery.py`), and in the name of the picture on the page (`web/page/sections.py`).
+# The pictures on `login/qr`. Whoever changes their type changes it in `mqtt/discovery.py` and
+# `web/page/sections.py`, too.
 
 
 def qr_picture(url: str) -> bytes:
     """Returns a PNG of the QR code of `url`: black on white with quiet zone, 10 pixels per module."""
-    with block_imports("PIL"):  # qrcode loads PIL if it is installed, needs it for styles only: 4 MB
+    with block_imports("PIL"):  # qrcode would load PIL if it is installed: 4 MB, and not needed for this
         import qrcode  # noqa: PLC0415 - a bridge with a saved login never needs it
         from qrcode.image.pure import PyPNGImage  # noqa: PLC0415
 

@@ -1,7 +1,8 @@
 """The operations on one account that the web page needs, without MQTT.
 
-A command from the page takes the same way as one from the broker: it is validated and stored before it is
-carried out.
+    view.send("wife", "Dinner is ready", "page-7")  ->  the same as a command on `out/wife`
+
+A command from the page is validated and stored before it is carried out, as one from the broker is.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from wx2mqtt.store.records import HistoryQuery, MediaState
 from wx2mqtt.store.traffic import HourCounts
 from wx2mqtt.values import frozen
 
-# A larger picture is shown only when somebody opens it: a list of messages may have many.
+# A picture above this size is not shown in the list of messages, which may have many, but only when somebody
+# opens it.
 MAX_PREVIEW_BYTES = 2_000_000
 
+# The MIME types of pictures that a browser shows.
 PREVIEW_TYPES = frozenset(f"image/{subtype}" for subtype in ("png", "jpeg", "gif", "webp", "bmp"))
 
 _MEDIA_PATH = "/media/"
@@ -47,10 +50,10 @@ class MessageLine:
     text: str
     #: The id of its file, empty without one.
     media: str
-    #: The id of a picture for a list: the thumbnail that WeChat made, else the picture itself; empty where
+    #: The id of a picture for a list: the thumbnail that WeChat made, else the picture itself; empty if
     #: neither is stored or small enough.
     preview: str = ""
-    #: 0 where it is not known.
+    #: The number of the message in its account; 0 if it is not known.
     seq: int = 0
 
 
@@ -60,7 +63,7 @@ class FoundMessages:
 
     #: The newest first.
     lines: Sequence[MessageLine]
-    #: There are older ones.
+    #: Whether there are older ones.
     has_more: bool
 
 
@@ -81,7 +84,7 @@ class AccountView:
         self.name = ctx.name
         self.topics = ctx.topics
         self.calls = ctx.counters.calls
-        #: Whether the backend knows contacts; without them the owner alone writes.
+        #: Whether the backend knows contacts. If not, only the owner of the account writes to it.
         self.has_contacts = ctx.backend.capabilities.has_contacts
         #: Returns all facts about the health of the account. Raises `StoreError`.
         self.snapshot = account.components.snapshot
@@ -131,7 +134,7 @@ class AccountView:
 
     @property
     def missing_safeguards(self) -> str:
-        """The key of the sentence about an account that nothing helps while WeChat takes no message."""
+        """The key of the sentence about settings without which alarms are lost; empty if none is missing."""
         return self._ctx.settings.missing_safeguards
 
     @property
@@ -146,7 +149,8 @@ class AccountView:
 
     async def recent_messages(self, limit: int) -> list[MessageLine]:
         """Returns the newest messages, the newest first. Raises `StoreError`."""
-        return [*(await self.search_messages("", None, limit)).lines]
+        newest = await self.search_messages("", None, limit)
+        return list(newest.lines)
 
     async def search_messages(self, text: str, before: int | None, limit: int) -> FoundMessages:
         """Returns the newest messages with this text, of those before the seq. Raises `StoreError`."""
@@ -174,7 +178,8 @@ class AccountView:
 
     def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         """Returns people who match a query: those who need a decision first, removed ones last."""
-        matches = sorted(matching_entries(self._components.windows.directory_entries(), query), key=_rank)
+        entries = self._components.windows.directory_entries()
+        matches = sorted(matching_entries(entries, query), key=_rank)
         return PeoplePage(count=len(matches), entries=matches[offset : offset + limit])
 
     async def send(self, user: str, text: str, command_id: str) -> None:
@@ -209,6 +214,7 @@ class AccountView:
 
 
 def _rank(entry: DirectoryEntry) -> int:
+    """Returns the place in the list of people; the smallest is first."""
     if entry.closed or entry.problem:
         return 0
     if entry.removed or entry.stranger:
@@ -237,12 +243,13 @@ def _line(body: Mapping[str, Json]) -> MessageLine:
 
 
 def _media_id(media: Mapping[str, Json]) -> str:
+    """Returns the id in the URL of a file; empty if there is none."""
     url = str(media.get("url") or "")
     return url.rpartition(_MEDIA_PATH)[2] if _MEDIA_PATH in url else ""
 
 
 def _preview_id(media: Mapping[str, Json]) -> str:
-    """Returns the id of a stored picture of moderate size; empty text for anything else."""
+    """Returns the id of a stored picture that is small enough for a list; empty for anything else."""
     size = media.get("size")
     is_small = isinstance(size, int) and size <= MAX_PREVIEW_BYTES
     is_ready = media.get("state") == MediaState.READY and media.get("mime") in PREVIEW_TYPES

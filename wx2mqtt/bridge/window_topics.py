@@ -31,8 +31,10 @@ RECHECK_INTERVAL_SECONDS = 60.0
 # Changes within this time are published together.
 GATHER_SECONDS = 0.2
 
-# After the computed end of a window, so that the backend sees it closed as well.
+# A window is computed again this long after its end, when the backend sees it closed as well.
 END_MARGIN_SECONDS = 0.05
+
+# The shortest pause between two computations.
 MIN_WAIT_SECONDS = 0.1
 
 LOGGED_OUT_WINDOW = ReplyWindow(open=False, reason="logged_out")
@@ -45,7 +47,7 @@ class WaitingForWindow(Protocol):
     """The commands that wait for a reply window (`commands/window_wait.py`)."""
 
     def reserved(self, window: ReplyWindow) -> int:
-        """Returns how many of the messages that are left are reserved."""
+        """Returns how many of the messages that are left only important commands may use."""
 
     def count_of(self, person: PersonId) -> int:
         """Returns the number of commands for one person that wait."""
@@ -92,7 +94,7 @@ class ReplyWindowTopics:
         self._waiting_commands = waiting_commands
         #: What is published, by the topic name of the person.
         self.forecasts: Mapping[str, WindowForecast] = {}
-        # Since the start. The backend loads its windows before it is online.
+        #: Whether the account was online since the start. By then the backend has loaded its windows.
         self._was_online = False
         #: Set when a message was received or sent, a command waits, or the login has changed.
         self.refresh_requested = asyncio.Event()
@@ -107,18 +109,19 @@ class ReplyWindowTopics:
         ]
 
     async def run(self) -> None:
-        """Publishes changes until cancelled; without reply windows it only waits for that."""
-        while self.is_supported:
+        """Publishes changes until cancelled."""
+        if not self.is_supported:
+            await asyncio.Event().wait()
+        while True:
             await wait_at_most(self.refresh_requested, self._seconds_until_change())
             self.refresh_requested.clear()
             self.publish_changes()
             await asyncio.sleep(GATHER_SECONDS)
-        await asyncio.Event().wait()
 
     def publish_changes(self) -> None:
         """Publishes the forecasts that have changed, and clears the topics of people without a window.
 
-        While it is not known how the windows are, what is published stays.
+        While the windows are not known, as during the start, the published ones stay.
         """
         state = self._login.status.state
         if state is LoginState.ONLINE:
@@ -150,16 +153,14 @@ class ReplyWindowTopics:
             case LoginState.ONLINE:
                 return True
             case LoginState.INTERRUPTED:
-                return self._was_online  # else the backend has not loaded its windows
-            case _:
-                return bool(self._registry.login_id)  # all are closed; before the first login there are none
+                return self._was_online  # if not, the backend may not have loaded its windows
+            case _:  # without a login all are closed, and before the first login there are none
+                return bool(self._registry.login_id)
 
     def _forecast_of(self, person: Person, state: LoginState) -> WindowForecast:
-        window = None
+        window = LOGGED_OUT_WINDOW
         if person.handle and state in _LOGGED_IN_STATES:
-            window = self._backend.reply_window(person.handle)
-        if window is None:
-            window = LOGGED_OUT_WINDOW
+            window = self._backend.reply_window(person.handle) or LOGGED_OUT_WINDOW
         return WindowForecast(
             window=window,
             reserved=None if window.remaining is None else self._waiting_commands.reserved(window),

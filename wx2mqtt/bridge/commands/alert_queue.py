@@ -7,28 +7,33 @@ from collections.abc import Iterator, Sequence
 
 from wx2mqtt.store.command_records import CommandRow, Recipient
 
-# A text message may cost money, and a phone that does not stop ringing is put away.
+# The limit of alerts: a text message may cost money, and a phone that does not stop ringing is put away.
 MAX_ALERTS_PER_MINUTE = 10
 PERIOD_SECONDS = 60.0
 
-# Of a summary: some services cut longer texts. It names each command by the beginning of its text.
+# The longest summary: some services cut longer texts.
 MAX_SUMMARY_CHARACTERS = 1000
+
+# A summary has a line for a command with so many characters of its text.
 SUMMARY_LINE_CHARACTERS = 100
 
 
 class AlertQueue:
-    """The urgent commands of one account that are due and not begun. `now` is in seconds.
+    """The urgent commands of one account that wait for an alert. `now` is in seconds.
 
-        5 commands come due at once: one alert each. 20 come due at once: one summary of them all, since they
-        are more than a minute allows.
+         5 are due at once  ->  5 alerts
+        20 are due at once  ->  1 alert that sums all of them up, since a minute allows only 10
 
-    Alerts go to each chat in turn, and in a chat the oldest first.
+    Alerts are for each chat in turn, and in a chat for the oldest command first.
     """
 
     def __init__(self) -> None:
-        self._by_chat: OrderedDict[Recipient, deque[CommandRow]] = OrderedDict()  # the next chat first
+        #: The commands by chat, the next chat first. A discarded command stays here until its turn.
+        self._by_chat: OrderedDict[Recipient, deque[CommandRow]] = OrderedDict()
+        #: The row ids of the commands that wait, without the discarded ones.
         self._ids: set[int] = set()
-        self._alerted_at: deque[float] = deque()  # within the last minute, summaries among them
+        #: When the alerts of the last minute were taken, summaries among them; oldest first.
+        self._alerted_at: deque[float] = deque()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -44,7 +49,7 @@ class AlertQueue:
         self._ids.discard(row_id)
 
     def seconds_until_allowed(self, now: float) -> float:
-        """Returns the seconds until the limit of a minute allows another alert; 0 if it does."""
+        """Returns the seconds until the limit allows another alert; 0 if it does now."""
         while self._alerted_at and self._alerted_at[0] <= now - PERIOD_SECONDS:
             self._alerted_at.popleft()
         if len(self._alerted_at) < MAX_ALERTS_PER_MINUTE:
@@ -52,7 +57,10 @@ class AlertQueue:
         return self._alerted_at[0] + PERIOD_SECONDS - now
 
     def take(self, now: float) -> Sequence[CommandRow]:
-        """Removes and returns the commands of an alert that is allowed now, several for a summary."""
+        """Removes and returns the commands of the next alert: one, or all for a summary.
+
+        To be called only when `seconds_until_allowed` returns 0 and there are commands.
+        """
         allowed_count = MAX_ALERTS_PER_MINUTE - len(self._alerted_at)
         self._alerted_at.append(now)
         if len(self) > allowed_count:
@@ -74,15 +82,15 @@ class AlertQueue:
 def summary_lines(rows: Sequence[CommandRow]) -> list[str]:
     """Returns lines that name as many of these commands as a summary has room for.
 
-    They come by turns from the beginning and from the end, so that neither a flood before an alarm nor one
-    behind it hides it.
+    They are taken in turn from the beginning and from the end: an alarm must not be hidden by a flood of
+    others before it, or after it.
     """
     lines: list[str] = []
     room = MAX_SUMMARY_CHARACTERS
     for number in range(len(rows)):
         row = rows[number // 2] if number % 2 == 0 else rows[-1 - number // 2]
         text = f"{row.command.user}: {alert_text(row)}"
-        line = " ".join(text[: 2 * SUMMARY_LINE_CHARACTERS].split())  # it may be large
+        line = " ".join(text[: 2 * SUMMARY_LINE_CHARACTERS].split())  # cut first, since a text may be large
         if len(line) > SUMMARY_LINE_CHARACTERS:
             line = f"{line[: SUMMARY_LINE_CHARACTERS - 1]}…"
         room -= len(line) + 1
@@ -93,5 +101,5 @@ def summary_lines(rows: Sequence[CommandRow]) -> list[str]:
 
 
 def alert_text(row: CommandRow) -> str:
-    """Returns the text of a command; of a file what it is."""
+    """Returns the text of a command; for a file without one, its kind and name."""
     return row.command.text or f"[{row.command.kind}] {row.command.name}".rstrip()

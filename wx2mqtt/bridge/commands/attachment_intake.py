@@ -1,7 +1,10 @@
 """Stores the file that a command brings (payload, `data` or `path`) before the command is accepted.
 
-A command waits for earlier commands of the same chat or with the same id; all others overtake it. Files of a
-`url` are fetched later, by `file_preparation.py`.
+    a picture for wife, a text for wife, a text for me
+        ->  the text for me is accepted at once, that for wife only when the picture is stored
+
+Storing takes time, and commands of the same chat, or with the same id, must keep their order (`AcceptOrder`).
+Files of a `url` are fetched later, by `file_preparation.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from wx2mqtt.store.journal import Journal
 
 MAX_CONCURRENT_FILE_WRITES = 4
 
-# What two commands have in common that must keep their order: user, person or command id.
+# What two commands that must keep their order have in common: `("user", …)`, `("person", …)` or `("id", …)`.
 AcceptKey = tuple[str, object]
 
 
@@ -33,15 +36,17 @@ class AcceptTicket:
     """The position of a command that is not accepted yet."""
 
     keys: frozenset[AcceptKey]
-    #: What must be finished before it: the last ones with its keys, which wait for those before them.
+    #: Set when the commands before it are accepted: for each of its keys, the last one that has the key.
     earlier: list[asyncio.Event]
+    #: Set when this command is accepted.
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class AcceptOrder:
-    """The tickets of the commands of one account that are not accepted yet."""
+    """The order of the commands of one account that are not accepted yet."""
 
     def __init__(self) -> None:
+        #: By key: the ticket of the last command that has it.
         self._last_tickets: dict[AcceptKey, AcceptTicket] = {}
 
     def must_wait(self, new: NewCommand) -> bool:
@@ -58,7 +63,7 @@ class AcceptOrder:
 
     @contextmanager
     def finish_after(self, ticket: AcceptTicket) -> Iterator[None]:
-        """Finishes a ticket at the end of the block, also after an error, so that later ones continue."""
+        """Lets later commands continue at the end of the block, also after an error."""
         try:
             yield
         finally:
@@ -83,11 +88,14 @@ class AttachmentIntake:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_FILE_WRITES)
 
     def is_needed(self, new: NewCommand) -> bool:
-        """Returns whether `complete` has work that must not block the loop."""
+        """Returns whether `complete` has something to do for this command."""
         return new.delivery is None or (new.result is None and brings_file(new.command))
 
     async def complete(self, new: NewCommand, delivery: Delivery, session: int) -> NewCommand:
-        """Returns the command with its stored file, or rejected. Raises only `StoreError`, from reads."""
+        """Returns the command with its stored file, or with a result that rejects it.
+
+        Raises only `StoreError`, when the journal cannot be read.
+        """
         if new.delivery is None:
             new = replace(new, delivery=await asyncio.to_thread(delivery_mark, delivery, session))
         if not new.fingerprint:
@@ -97,7 +105,9 @@ class AttachmentIntake:
 
     async def complete_call(self, new: NewCommand) -> NewCommand:
         """Returns a command from HTTP with its stored file, or rejected. Raises only `StoreError`."""
-        return new if new.blob is not None else await self._with_file(new, b"")
+        if new.blob is not None:  # it was uploaded before
+            return new
+        return await self._with_file(new, b"")
 
     async def _with_file(self, new: NewCommand, payload: bytes) -> NewCommand:
         if new.result is not None or not brings_file(new.command):
@@ -108,12 +118,16 @@ class AttachmentIntake:
         except Exception as error:  # noqa: BLE001 - a bug in the bridge rejects only this command
             content = await asyncio.to_thread(_checksum, new.command, payload)
             rejected = self._validator.reject(new, error, content)
-            return replace(rejected, fingerprint=await self._stored_fingerprint(new) or rejected.fingerprint)
+            stored_fingerprint = await self._stored_fingerprint(new)
+            return replace(rejected, fingerprint=stored_fingerprint or rejected.fingerprint)
         command = replace(new.command, data="")  # the file is in the store
         return replace(new, command=command, blob=blob, fingerprint=fingerprint(command, blob.sha256))
 
     async def _stored_fingerprint(self, new: NewCommand) -> str:
-        """Returns that of the stored command that this one repeats, whose file may be gone since; else ""."""
+        """Returns the fingerprint of the stored command with the same id and `path`; empty if there is none.
+
+        A repeated command has the result of the first one, although its file may be gone since.
+        """
         if not (new.command.path and new.command.id):
             return ""
         known = await self._journal.commands.get(new.command_id)
@@ -126,5 +140,9 @@ _path_identity = attrgetter("user", "kind", "path", "name")
 
 
 def _checksum(command: Command, payload: bytes) -> str:
-    content = command.data.encode() if command.data else b"" if command.path else payload
+    """Returns the SHA-256 of the content that a command brings; empty for a `path`."""
+    if command.data:
+        content = command.data.encode()
+    else:
+        content = b"" if command.path else payload
     return hashlib.sha256(content).hexdigest() if content else ""

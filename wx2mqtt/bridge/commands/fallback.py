@@ -1,11 +1,14 @@
-"""Sends urgent commands another way when WeChat did not accept them within `after_seconds`, each once.
+"""Sends urgent commands another way when WeChat did not accept them in time (`fallback.after`), each once.
 
-1. The timer of a command ends, or the command ends without WeChat: it is *due*.
+    "fire" cannot be sent for a minute  ->  the account `office`, or a service as Telegram, sends it instead
+
+1. A command is *due* when its timer ends, or when it ends without having reached WeChat.
 2. An alert goes out for it, or one summary for many (`AlertQueue`), by other accounts or apprise
    (`FallbackWays`).
 3. Its queue ends it, with the outcome in its result. The chat goes on meanwhile (`ChatQueue.set_ending`).
 
-An alarm twice is better than none. The end of the login is one alert as well (`report_login_end`).
+An alarm twice is better than none. That the login has ended is reported as an alert, too
+(`report_login_end`).
 """
 
 from __future__ import annotations
@@ -34,17 +37,17 @@ from wx2mqtt.store.command_records import CommandRow
 
 log = structlog.get_logger(__name__)
 
-# Alerts about the end of one and the same login are so far apart: WeChat may take it again and end it again.
+# The least time between two alerts about the same login, which WeChat may take and end several times.
 LOGIN_ALERT_INTERVAL_SECONDS = 86_400.0
 
-# Random bytes of the id of such an alert.
+# The random bytes in the id of an alert about the login.
 LOGIN_ALERT_ID_BYTES = 8
 
-# The code of what WeChat took without giving it an id.
+# The code of the result of a message that WeChat took without giving it an id.
 UNCONFIRMED = "unconfirmed"
 
-# The largest number of alerts on their way; at each account, and at all services together, one takes half a
-# minute at most.
+# How many alerts are sent at the same time. One takes half a minute at most at each account, and at all
+# services together.
 MAX_CONCURRENT_ALERTS = 4
 
 
@@ -61,22 +64,32 @@ class FallbackDelivery:
         self._resolver = resolver
         self._waiting = waiting
         self._ways = FallbackWays(ctx)
-        self._timers: dict[int, asyncio.TimerHandle] = {}  # by row id
+        # Commands are named by the ids of their rows. Each is in one of the first three, in this order.
+        #: The timers of commands that are not due yet.
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        #: The commands that wait for their alert.
         self._due = AlertQueue()
-        self._running: set[int] = set()  # row ids
-        self._ended: dict[int, str] = {}  # states by row id, empty where the command had its result already
+        #: The commands whose alert is being sent.
+        self._running: set[int] = set()
+        #: The state (`fallback_states.py`) of each command whose alert has begun: until the alert has ended,
+        #: the one before it. Such a command gets no further alert. Removed with the command's result.
+        self._states: dict[int, str] = {}
+        #: The commands that `deliver_due` sends, and its caller finishes.
+        self._due_at_end: set[int] = set()
+        #: Runs while the limit of alerts per minute is used up.
         self._limit_timer: asyncio.TimerHandle | None = None
         self._is_stopped = False
-        self._alerted_logins: dict[str, float] = {}  # by login id, when on the loop's clock
-        self._due_at_end: set[int] = set()  # row ids: `deliver_due` sends these, and its caller finishes them
+        #: The login whose end was reported last, and when by the clock of the event loop.
+        self._alerted_login: tuple[str, float] | None = None
+        #: Notified when an alert has ended.
         self._progress = ChangeNotifier()
-        #: The alerts under way.
+        #: The alerts that are being sent.
         self.deliveries: set[asyncio.Task[object]] = set()
         self.delivered: Signal[[]] = Signal()
 
     @property
     def after_seconds(self) -> float:
-        """Seconds after its acceptance when the fallback of a command starts."""
+        """How many seconds after its acceptance the fallback of a command starts."""
         return self._ctx.settings.account.fallback.after
 
     async def recover(self) -> None:
@@ -87,44 +100,51 @@ class FallbackDelivery:
     def schedule(self, row: CommandRow) -> None:
         """Starts the timer of an urgent command; the time counts from its acceptance.
 
-        A row that is older than the end of its fallback is brought up to date in its queue.
+        If the alert of the command has begun already, its row in the queue is brought up to date.
         """
-        if row.id in self._ended:
-            self._store_in_queue(row.id)
-        if not self.is_due(row) or row.id in self._timers or self.is_pending(row.id):
+        if row.id in self._states:
+            self._update_in_queue(row.id)
+        if not self.is_wanted(row) or row.id in self._timers or self.is_pending(row.id):
             return
         age = max(0, now_ms() - row.accepted) / 1000
-        seconds_left = 0.0 if row.fallback == FALLBACK_STARTED else max(0.0, self.after_seconds - age)
+        seconds_left = max(0.0, self.after_seconds - age)
+        if row.fallback == FALLBACK_STARTED:  # a process before this one has begun the alert
+            seconds_left = 0.0
         loop = asyncio.get_running_loop()
         self._timers[row.id] = loop.call_later(seconds_left, self._on_timer, row)
 
     def update_queues(self) -> None:
-        """Brings rows up to date that were read from the journal before their fallback ended."""
-        for row_id in self._ended:
-            self._store_in_queue(row_id)
+        """Brings the rows in the queues up to date that were read from the journal before their alert."""
+        for row_id in self._states:
+            self._update_in_queue(row_id)
 
     def stop(self) -> None:
         """Starts no further alert."""
         self._is_stopped = True
-        for timer in (*self._timers.values(), *filter(None, [self._limit_timer])):
+        for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        if self._limit_timer is not None:
+            self._limit_timer.cancel()
         self._due = AlertQueue()
 
     def close(self) -> None:
-        """Cancels the alerts under way; they are repeated at the next start."""
+        """Cancels the alerts that are being sent; they are repeated at the next start."""
         self.stop()
         for task in self.deliveries:
             task.cancel()
 
     def report_login_end(self, reason: str) -> None:
-        """Sends that the login has ended, once for each login, with the address of the page and no code."""
-        ctx, now = self._ctx, loop_time()
-        alerted_at = self._alerted_logins.get(ctx.registry.login_id, float("-inf"))
-        ends_by_itself = ctx.backend.capabilities.login_seconds is not None  # others end on the phone
-        if not (self._ways.has_any and ends_by_itself) or now - alerted_at < LOGIN_ALERT_INTERVAL_SECONDS:
+        """Sends that the login has ended, once for each login, with the address of the page and no QR code.
+
+        Only logins that end by themselves are reported: others are ended by a person, on the phone.
+        """
+        ctx = self._ctx
+        if not self._ways.has_any or ctx.backend.capabilities.login_seconds is None:
             return
-        self._alerted_logins = {ctx.registry.login_id: now}
+        if self._was_reported(ctx.registry.login_id):
+            return
+        self._alerted_login = (ctx.registry.login_id, loop_time())
         page = ctx.settings.page_url
         message_key = "login_ended" if page else "login_ended_no_page"
         body = bridge_text(ctx.language, message_key, why=reason.removesuffix("."), page=page)
@@ -135,30 +155,37 @@ class FallbackDelivery:
         )
         self._start(self._ways.send(alert))
 
+    def _was_reported(self, login_id: str) -> bool:
+        """Returns whether the end of this login was reported in the last `LOGIN_ALERT_INTERVAL_SECONDS`."""
+        if self._alerted_login is None:
+            return False
+        alerted_id, alerted_at = self._alerted_login
+        return alerted_id == login_id and loop_time() - alerted_at < LOGIN_ALERT_INTERVAL_SECONDS
+
     # What becomes of a command
 
-    def is_due(self, row: CommandRow) -> bool:
-        """Returns whether the fallback is to send this command, and has not yet."""
-        is_open = row.id not in self._ended and not has_ended(row.fallback)
+    def is_wanted(self, row: CommandRow) -> bool:
+        """Returns whether the fallback is to send this command if WeChat does not take it."""
+        is_open = row.id not in self._states and not has_ended(row.fallback)
         return row.command.urgent and self._ways.has_any and is_open
 
     def is_pending(self, row_id: int) -> bool:
-        """Returns whether a command waits for its alert, or the alert is on its way."""
+        """Returns whether a command waits for its alert, or the alert is being sent."""
         return row_id in self._due or row_id in self._running
 
     def replaces_wechat(self, row: CommandRow) -> bool:
-        """Returns whether a command ends because the fallback sent it, and not by WeChat as well.
+        """Returns whether a command ends because the fallback has sent it, and WeChat needs not.
 
-        A command that `deliver_due` sends does not: the reason why it ends is another one.
+        Commands of `deliver_due` end for another reason, which their result says.
         """
-        is_sent = has_ended(row.fallback) and not row.command.also_wechat
-        return is_sent and row.id not in self._due_at_end
+        is_replaced = has_ended(row.fallback) and not row.command.also_wechat
+        return is_replaced and row.id not in self._due_at_end
 
     def must_wait_for(self, row: CommandRow, result: Result) -> bool:
-        """Returns whether a command that ends with this result waits for its fallback, which is due now.
+        """Returns whether a command that ends with this result waits for its alert, which is due now.
 
-        Where WeChat has taken it after all, it waits only for an alert that is on its way. What WeChat took
-        and gave no id, as from an account that it has muted, may not be seen: that is due, too.
+        A command that WeChat took after all waits only for an alert that is being sent already. If WeChat
+        gave it no id, perhaps nobody sees it, as with a muted account: then its alert is due, too.
         """
         if not row.command.urgent:
             return False
@@ -166,7 +193,7 @@ class FallbackDelivery:
         self._stop_timer(row)
         if result.status is Status.SENT and result.code != UNCONFIRMED:
             self._due.discard(row.id)
-        elif self.is_due(row) and not self.is_pending(row.id):
+        elif self.is_wanted(row) and not self.is_pending(row.id):
             self._add_due(row)
         return self.is_pending(row.id)
 
@@ -174,13 +201,13 @@ class FallbackDelivery:
         """Returns the result of a command that ends now, with the outcome of its fallback."""
         if not row.command.urgent:
             return result
-        self._ended.pop(row.id, None)
+        self._states.pop(row.id, None)
         current = self._waiting.find(row.id) or row
         return with_fallback(result, current.fallback, self._ctx.language)
 
     async def deliver_due(self) -> None:
         """Sends all waiting urgent commands now; the caller finishes them after that. Raises `StoreError`."""
-        rows = [row for row in await self._journal.commands.list_urgent() if self.is_due(row)]
+        rows = [row for row in await self._journal.commands.list_urgent() if self.is_wanted(row)]
         self._due_at_end.update(row.id for row in rows)
         for row in rows:
             self._stop_timer(row)
@@ -203,10 +230,11 @@ class FallbackDelivery:
 
     def _add_due(self, row: CommandRow) -> None:
         self._due.add(row)
-        # Those that come due at the same time are counted together: many of them become one summary.
+        # Not at once, but in the next turn of the loop: many that come due together become one summary.
         asyncio.get_running_loop().call_soon(self._start_alerts)
 
     def _start_alerts(self) -> None:
+        """Starts as many alerts as the limits allow; a timer continues when the limit per minute does."""
         while len(self._due) and len(self.deliveries) < MAX_CONCURRENT_ALERTS and not self._is_stopped:
             seconds = self._due.seconds_until_allowed(loop_time())
             if seconds > 0:
@@ -231,22 +259,21 @@ class FallbackDelivery:
         """Sends the alert for these commands, a summary for several, and stores its begin and its outcome."""
         try:
             before = await self._store_states({row.id: FALLBACK_STARTED for row in rows})
-            self._ended |= {row.id: before.get(row.id, "") for row in rows}
-            # A row may be older than the end of its fallback, or of its command
-            current = [row for row in rows if before.get(row.id, "gone") in ("", FALLBACK_STARTED)]
-            if current:
-                end = await self._ways.send(await self._alert_of(current))
-                first_id = current[0].command_id
+            self._states |= {row.id: before.get(row.id, "") for row in rows}
+            # Commands that have their result are not in `before`, and a fallback may have ended already.
+            open_rows = [row for row in rows if row.id in before and not has_ended(before[row.id])]
+            if open_rows:
+                end = await self._ways.send(await self._alert_of(open_rows))
                 log.info(
                     "fallback used",
-                    commands=len(current),
-                    command=first_id,
+                    commands=len(open_rows),
+                    command=open_rows[0].command_id,
                     outcome=str(end.outcome),
                     other=end.account or None,
                 )
-                states = {row.id: _end_of(end, before[row.id]).state for row in current}
+                states = {row.id: _end_of(end, before[row.id]).state for row in open_rows}
                 stored = await self._store_states(states)
-                self._ended |= {row_id: state for row_id, state in states.items() if row_id in stored}
+                self._states |= {row_id: state for row_id, state in states.items() if row_id in stored}
             self.update_queues()
         finally:
             self._running.difference_update(row.id for row in rows)
@@ -254,7 +281,7 @@ class FallbackDelivery:
         self.delivered.emit()
 
     async def _alert_of(self, rows: Sequence[CommandRow]) -> FallbackAlert:
-        """Returns the alert for a command, or a summary: how many they are, and the first and the last."""
+        """Returns the alert for a command, or for several a summary of the first and the last of them."""
         ctx, first = self._ctx, rows[0]
         if len(rows) == 1:
             title = bridge_text(ctx.language, "fallback_title", account=ctx.name, user=first.command.user)
@@ -288,10 +315,10 @@ class FallbackDelivery:
         """Stores states by row id; returns those before, without those of commands that have their result."""
         return await retry_until_stored(lambda: self._journal.commands.set_fallback_states(states))
 
-    def _store_in_queue(self, row_id: int) -> None:
+    def _update_in_queue(self, row_id: int) -> None:
         row = self._waiting.find(row_id)
-        if row is not None and row.fallback != self._ended[row_id]:
-            self._waiting.replace_row(replace(row, fallback=self._ended[row_id]))
+        if row is not None and row.fallback != self._states[row_id]:
+            self._waiting.replace_row(replace(row, fallback=self._states[row_id]))
 
 
 def _fingerprint_of(row: CommandRow) -> str:
@@ -313,7 +340,10 @@ def _question_of(row: CommandRow, account: str) -> FallbackQuestion | None:
 
 
 def _end_of(end: FallbackEnd, state_before: str) -> FallbackEnd:
-    """Returns how the fallback of a command ended; services may have its alert from an earlier process."""
+    """Returns how the fallback of one command ended.
+
+    If an earlier process had begun its alert, the services may have got it twice, or then and not now.
+    """
     if end.asked_services and state_before == FALLBACK_STARTED:
         return replace(end, outcome=AlertOutcome.UNCERTAIN)
     return end

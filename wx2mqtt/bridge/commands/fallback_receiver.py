@@ -1,9 +1,9 @@
 """Sends what another account asks for as its fallback: a command of this account, without a result topic.
 
-    home asks to tell zhangsan "fire"  ->  the command `<id>~fallback`  ->  its result is the answer to home
+    `home` asks to tell zhangsan "fire"  ->  a command `<id>~fallback`  ->  its result is the answer to `home`
 
-Such a command does not wait: what would, has failed, since home has other ways. It has one attempt. After a
-crash home asks again, and gets the result of the same command: nothing is sent twice without a word.
+A command that would have to wait fails at once, since `home` has other ways. It has one attempt. After a
+crash `home` asks again, and gets the result of the same command, so that nothing is sent twice.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from wx2mqtt.store.records import OutboxBatch
 
 log = structlog.get_logger(__name__)
 
-# Within so many seconds its attempt begins; a file is uploaded before.
+# The attempt of such a command begins within this time; with a file after its upload.
 TEXT_WAIT_SECONDS = 10.0
 FILE_WAIT_SECONDS = ALERT_TIMEOUT_SECONDS
 
@@ -55,7 +55,8 @@ class FallbackReceiver:
         self._validator = validator
         self._sender = sender
         self._intake = intake
-        self._answers: dict[str, asyncio.Future[Result | None]] = {}  # by command id
+        #: By command id: what `_result_of` waits for; None where the process stops.
+        self._answers: dict[str, asyncio.Future[Result | None]] = {}
         self._login_changed = ChangeNotifier()
         self._is_stopped = False
         sender.outcomes.ended.connect(self._on_ended)
@@ -63,14 +64,14 @@ class FallbackReceiver:
     async def deliver(self, user: str, message: FallbackMessage) -> AlertOutcome:
         """Sends a message and returns what became of it; takes about half a minute at most. Never raises.
 
-        1. The command of an earlier request, before a crash, is looked for: its result is the answer.
-        2. An account that cannot send now is not asked. One that has just started is waited for.
-        3. The command is stored, sent, and its result awaited. What is late is given up.
+        1. If the same was asked before a crash, the result of that command is the answer.
+        2. If this account cannot send now, it fails at once. A login that is being resumed is waited for.
+        3. The command is stored and sent, and its result awaited. If that takes too long, it is given up.
         """
         with self._ctx.in_log():
             try:
                 return await self._deliver(user, message)
-            except Exception:  # whatever fails here, the other ways are to be tried
+            except Exception:  # a bug here must not stop the account that asks: it has other ways
                 log.exception("fallback for another account failed")
                 return AlertOutcome.UNCERTAIN
 
@@ -90,10 +91,11 @@ class FallbackReceiver:
 
     async def _deliver(self, user: str, message: FallbackMessage) -> AlertOutcome:
         fingerprint = _fingerprint_of(user, message)
+        # The ids `<id>~fallback`, `<id>~fallback-2`, … are tried until one is free, or is this very message.
         for number in count(1):
             command_id = f"{message.command_id}~fallback{'' if number == 1 else f'-{number}'}"
             if command_id in self._answers:
-                continue  # another account's command has the same id
+                continue  # a command with this id is being sent for another account
             known = await retry_until_stored(lambda: self._ctx.journal.commands.get(command_id))  # noqa: B023
             if known is not None and (known.fingerprint != fingerprint or _was_too_late(known)):
                 continue
@@ -102,13 +104,15 @@ class FallbackReceiver:
                 return AlertOutcome.FAILED
             new = await self._new_command(command_id, fingerprint, user, message)
             result = await self._result_of(known, new)
-            if result is None or (known is not None and result.status is Status.EXPIRED):
-                continue  # its id was taken meanwhile, or its time was over with the process before
+            if result is None:
+                continue  # another command has got this id meanwhile
+            if known is not None and result.status is Status.EXPIRED:
+                continue  # it was stored before a crash, and its time was over before an attempt
             return _outcome_of(result)
         raise AssertionError
 
     async def _can_send(self) -> bool:
-        """Returns whether a message could be sent at once, as far as that is known for all chats."""
+        """Returns whether the account can send now; whether it can to this chat is found out later."""
         calls, session = self._sender.calls, self._session
         await self._login_changed.wait_until(
             lambda: calls.may_send or self._is_stopped or session.login.state is not LoginState.STARTING,
@@ -132,19 +136,20 @@ class FallbackReceiver:
             hold=False,
             priority="high",
         )
-        if (question := message.question) is not None:
+        if message.question is not None:
             command = replace(
                 command,
-                buttons=question.buttons,
-                buttons_for=question.buttons_for,
-                buttons_from=question.buttons_from,
-                asked_by=question.asked_by,
+                buttons=message.question.buttons,
+                buttons_for=message.question.buttons_for,
+                buttons_from=message.question.buttons_from,
+                asked_by=message.question.asked_by,
             )
         return await self._validator.validate_fallback(command, message.account, fingerprint, message.blob)
 
     async def _result_of(self, known: CommandRow | None, new: NewCommand) -> Result | None:
-        """Returns the result of a stored or a new command; None where its id was taken meanwhile."""
-        answer = self._answers[new.command_id] = asyncio.get_running_loop().create_future()
+        """Returns the result of a stored or a new command; None if another one got its id meanwhile."""
+        answer: asyncio.Future[Result | None] = asyncio.get_running_loop().create_future()
+        self._answers[new.command_id] = answer
         try:
             row = known
             if row is None:
@@ -165,7 +170,7 @@ class FallbackReceiver:
             del self._answers[new.command_id]
 
     async def _give_up(self, row: CommandRow) -> Result:
-        """Ends a command that was not sent in time. One that is being sent is in doubt; it ends by itself."""
+        """Ends a command that was not sent in time; one that WeChat may have is in doubt, and ends later."""
         current = await retry_until_stored(lambda: self._ctx.journal.commands.get(row.command_id)) or row
         if current.result is not None:
             return current.result
@@ -193,7 +198,7 @@ def _fingerprint_of(user: str, message: FallbackMessage) -> str:
 
 
 def _was_too_late(row: CommandRow) -> bool:
-    """Returns whether a command of before a crash expired without an attempt: nothing was sent."""
+    """Returns whether a command from before a crash has expired without an attempt: nothing was sent."""
     return row.result is not None and row.result.status is Status.EXPIRED and row.attempts == 0
 
 

@@ -1,10 +1,10 @@
-"""How far the fallback of a command is, as its row says it, and what the result says of it.
+"""The state of the fallback of a command, as its row stores it, and what the result says of it.
 
 ""                        not needed so far
-begun                     an alert is on its way, or was when the process was killed
+begun                     an alert is being sent, or was when the process ended
 sent, failed, uncertain   it has ended
 sent 17                   the same for a summary of 17 commands
-sent 1 office/zhangsan    another account took it, or was in doubt last
+sent 1 office/zhangsan    another account took it, or was the last that may have sent it
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result
 from wx2mqtt.values import frozen
 
-# Stored before an alert is sent.
+# The state that is stored before an alert is sent.
 FALLBACK_STARTED = "begun"
 
 _MESSAGE_KEYS = {
@@ -32,11 +32,11 @@ class FallbackEnd:
     """How the fallback of a command ended."""
 
     outcome: AlertOutcome
-    #: `account/user` that took it, or was in doubt last; empty where none was.
+    #: `account/user` that took it, or was the last that may have sent it; else empty.
     account: str = ""
     #: How many commands the alert was for.
     count: int = 1
-    #: The services were asked, too.
+    #: Whether the services were asked, too.
     asked_services: bool = False
 
     @property
@@ -52,10 +52,11 @@ def has_ended(state: str) -> bool:
 
 
 def with_fallback(result: Result, state: str, language: Language) -> Result:
-    """Returns a result that says how the fallback ended; the result itself while it has not."""
+    """Returns a result that says how the fallback ended; the result itself if it has not."""
     if not has_ended(state):
         return result
-    outcome, count, account = [*state.split(" ", 2), "", ""][:3]
+    outcome, _, rest = state.partition(" ")
+    count, _, account = rest.partition(" ")
     sentences = [result.message, bridge_text(language, _MESSAGE_KEYS[AlertOutcome(outcome)])]
     if account:
         sentences.append(bridge_text(language, "fallback_account", account=account))

@@ -33,11 +33,11 @@ class FallbackAlert:
     #: The kind of the file, or text.
     kind: str = "text"
     attachment: Attachment | None = None
-    #: The text is markdown.
+    #: Whether the text is markdown.
     markdown: bool = False
     #: How many commands it is for.
     count: int = 1
-    #: Of a command with buttons. A service has none.
+    #: The buttons of the command, which only another account can show.
     question: FallbackQuestion | None = None
 
 
@@ -58,11 +58,12 @@ class FallbackWays:
     async def send(self, alert: FallbackAlert) -> FallbackEnd:
         """Sends an alert. Never raises.
 
-        1. Each account is asked in turn, until one took it. One that would have to wait has failed.
-        2. Where none took it, all services are asked at once.
-        3. Where none of these took it, it is in doubt if one of all was.
+        1. Each account is asked in turn, until one takes it. An account that cannot send it now has failed.
+        2. If none took it, all services are asked at once.
+        3. If no service took it either, the outcome is `UNCERTAIN` where an account or service may have sent
+           it, else `FAILED`.
         """
-        account_in_doubt = ""
+        account_in_doubt = ""  # the last account that may have sent it
         for account in self._rules.accounts:
             outcome = await self._ask(account, alert)
             if outcome is AlertOutcome.SENT:

@@ -1,11 +1,13 @@
 """Prepares the files of commands beside the queues of their chats: fetches a `url`, then uploads the file.
 
     out/me {"kind": "image", "url": "http://door/snapshot.jpg"}
-    1. `NextStepPolicy` finds that it may be prepared now (`find_startable`), and `sender.py` starts a task.
-    2. The task fetches the `url` into the store, then uploads the file to WeChat, where nobody sees it yet.
-    3. The command is *ready* (`is_ready`), and is sent when it is its turn. The chat goes on meanwhile.
 
-No attempt is open meanwhile, so that after a crash a file is simply prepared again.
+1. `NextStepPolicy` finds that its file may be prepared now (`find_startable`), and `sender.py` starts a task.
+2. The task fetches the `url` into the store, then uploads the file to WeChat, where nobody sees it yet.
+3. The file is *ready* (`is_ready`), and the command is sent when it is its turn.
+
+Other commands of the chat are sent meanwhile. The command's attempt begins only at step 3, so that after a
+crash the file is simply prepared again.
 """
 
 from __future__ import annotations
@@ -43,47 +45,53 @@ from wx2mqtt.store.commands import AlreadyFinished
 
 log = structlog.get_logger(__name__)
 
-# The largest number of urls that are fetched at the same time. The others wait, the oldest first.
+# How many urls are fetched at the same time. The others wait, the oldest first.
 MAX_CONCURRENT_FETCHES = 8
 
-# The same for uploads: one may take minutes.
+# How many files are uploaded at the same time. An upload may take minutes.
 MAX_CONCURRENT_UPLOADS = 3
 
-# Files of one chat that are being prepared or are ready; important ones do not wait for others. So no chat
-# takes all places, and the files that wait for their turn do not fill the store.
+# How many files of one chat are being prepared or are ready. So no chat takes all places, and the files that
+# wait for their turn do not fill the store. Important ones wait for no other.
 MAX_PREPARED_FILES = 3
 
-# More commands of a chat than this are not kept whose `url` is not fetched yet: the newest are rejected.
+# How many commands of a chat may wait whose `url` is not fetched yet. Above this the newest are rejected.
 MAX_UNFETCHED_COMMANDS = 100
 
-# After so many transfers in a row that broke off, the command is rejected.
+# When so many transfers of a file in a row broke off, its command is rejected.
 MAX_TRANSFER_ATTEMPTS = 3
 
-# After a failure no file of its chat is begun for so long: many urls that fail must not become many requests.
+# After a failure no file of the chat is begun for this time: many urls that fail must not become many
+# requests.
 FAILURE_PAUSE_SECONDS = 1.0
 
-# How long the commands of a chat wait for the file of an earlier one, so that it keeps its place.
+# The commands of a chat wait this long for the file of an earlier one, so that it keeps its place.
 FETCH_WAIT_SECONDS = 5.0
 UPLOAD_WAIT_SECONDS = 30.0
 
-# A file is taken for uploaded so long; the backends remember an upload longer.
+# A file counts as uploaded for this time; the backends remember an upload longer.
 READY_SECONDS = 300.0
 
 
 @dataclass(slots=True, kw_only=True)
 class FileState:
-    """How far the file of one command is. Times are of the loop's clock."""
+    """What is known of the file of one command. Times are those of the event loop's clock."""
 
+    #: Runs while the file is being prepared.
     task: asyncio.Task[None] | None = None
+    #: The pauses between attempts to prepare it.
     backoff: Backoff = field(default_factory=Backoff)
+    #: It is not prepared again before this time.
     retry_at: float = 0.0
+    #: How many transfers in a row broke off.
     transfer_failures: int = 0
-    #: Why its url could not be fetched.
+    #: Why its url could not be fetched last; None if it could.
     error: TemporarilyUnavailable | None = None
-    #: Why it never can be prepared.
+    #: Why it can never be prepared.
     failed: BadCommand | Rejected | None = None
-    #: The recipient for whom it is uploaded, who has another handle in each login.
+    #: The recipient for whom it is uploaded, who has another handle in each login; None before the upload.
     ready_for: Handle | None = None
+    #: When it does not count as uploaded any more.
     ready_until: float = 0.0
 
     def is_ready_for(self, chat: Handle | None) -> bool:
@@ -97,20 +105,20 @@ class FileState:
 
 @dataclass(slots=True)
 class ChatFiles:
-    """The files of one chat. Times are of the loop's clock."""
+    """The files of one chat. Times are those of the event loop's clock."""
 
-    #: By row id.
+    #: By the row id of the command.
     states: dict[int, FileState] = field(default_factory=dict)
-    #: When a command began to wait for one of them.
+    #: When a command began to wait for the file of an earlier one; None if none waits.
     blocked_since: float | None = None
-    #: None is started before.
+    #: No file is begun before this time.
     paused_until: float = 0.0
 
 
 class FilePreparation:
     """Prepares the files of one account's commands.
 
-    After a failure that may pass a file is prepared again, until the ttl of its command is over.
+    After a temporary failure a file is prepared again, until the ttl of its command is over.
     """
 
     def __init__(
@@ -140,24 +148,25 @@ class FilePreparation:
         return state is not None and state.is_ready_for(self._resolver.chat_of(row))
 
     def find_startable(self, queue: ChatQueue) -> CommandRow | None:
-        """Returns the command whose file is to be prepared next; None where none may be, or enough are."""
-        if loop_time() < self._files_of(queue).paused_until:
+        """Returns the command whose file is to be prepared next; None if no file may be begun now."""
+        files = self._files_of(queue)
+        if loop_time() < files.paused_until:
             return None
-        active = [
-            row
-            for row_id, state in self._files_of(queue).states.items()
-            if (row := queue.find(row_id)) is not None and self._is_active(state, row)
-        ]
+        active = []
+        for row_id, state in files.states.items():
+            row = queue.find(row_id)
+            if row is not None and self._is_active(state, row):
+                active.append(row)
         important_count = sum(map(is_important, active))
-        row = None
+        startable = None
         if important_count < MAX_PREPARED_FILES:
-            row = self._first_startable(queue, important_only=True)
-        if row is None and len(active) < MAX_PREPARED_FILES:
-            row = self._first_startable(queue, important_only=False)
-        return row
+            startable = self._first_startable(queue, important_only=True)
+        if startable is None and len(active) < MAX_PREPARED_FILES:
+            startable = self._first_startable(queue, important_only=False)
+        return startable
 
     def _first_startable(self, queue: ChatQueue, *, important_only: bool) -> CommandRow | None:
-        """Returns the first command whose file is not prepared, and that could be sent then."""
+        """Returns the first command whose file is not prepared, and that the limits allow to send."""
         states = self._files_of(queue).states
         for row in queue:
             if not has_file(row) or (important_only and not is_important(row)):
@@ -175,7 +184,7 @@ class FilePreparation:
         return state.task is not None or state.is_ready_for(self._resolver.chat_of(row))
 
     def find_failed(self, queue: ChatQueue) -> tuple[CommandRow, BadCommand | Rejected] | None:
-        """Returns a command whose file can never be prepared, or is one too many, and why."""
+        """Returns a command that is to be rejected because of its file, and the reason; None without one."""
         if len(queue.unfetched) > MAX_UNFETCHED_COMMANDS:
             newest = queue.find(max(queue.unfetched))
             assert newest is not None
@@ -187,7 +196,7 @@ class FilePreparation:
         return None
 
     def seconds_until_retry(self, queue: ChatQueue) -> float:
-        """Returns the seconds until a file of this chat may be prepared again."""
+        """Returns the seconds until a file of this chat may be prepared again; infinity for none."""
         if queue not in self._chats:
             return float("inf")
         files = self._files_of(queue)
@@ -195,11 +204,16 @@ class FilePreparation:
         for state in files.states.values():
             if state.task is None:
                 times += (state.retry_at, state.ready_until)
-        return min((time for time in times if time > loop_time()), default=float("inf")) - loop_time()
+        now = loop_time()
+        return min((time - now for time in times if time > now), default=float("inf"))
 
     def seconds_until_overtaking(self, queue: ChatQueue, row: CommandRow) -> float:
-        """Returns how long a command that may be sent waits for files before it; a chat waits once."""
-        files, first = self._files_of(queue), queue.first
+        """Returns how many seconds a command still waits for the file of the first one of its chat.
+
+        All commands behind it wait the same time, not one after the other.
+        """
+        files = self._files_of(queue)
+        first = queue.first
         if row.id == first.id or self.is_ready(queue, first):
             files.blocked_since = None
             return 0.0
@@ -211,32 +225,34 @@ class FilePreparation:
         return files.blocked_since + wait - loop_time()
 
     def error_of(self, queue: ChatQueue, row: CommandRow) -> TemporarilyUnavailable | None:
-        """Returns why the last fetch of a command's url failed, None if it did not."""
+        """Returns why the last fetch of a command's url failed; None if it did not."""
         if not needs_fetch(row):
             return None
         state = self._files_of(queue).states.get(row.id)
         return None if state is None else state.error
 
-    # What `sender.py` does
+    # Called by `sender.py`
 
     def start(self, queue: ChatQueue, row: CommandRow, tasks: asyncio.TaskGroup) -> None:
+        """Begins to prepare the file of a command in a task."""
         states = self._files_of(queue).states
         state = states.setdefault(row.id, FileState())
         state.ready_for = None
         state.task = tasks.create_task(self._prepare(queue, row, state))
 
     def require_again(self, queue: ChatQueue, row: CommandRow) -> None:
-        """Records that WeChat may not have the file of a command any more."""
+        """Lets the file of a command be uploaded again: WeChat may not have it any more."""
         state = self._files_of(queue).states.get(row.id)
         if state is not None:
             state.ready_for = None
 
     def cancel_removed(self, queue: ChatQueue) -> None:
-        """Ends the preparation for commands that are in this queue no more."""
+        """Ends the preparation for commands that have left this queue."""
         if queue not in self._chats:
             return
         states = self._files_of(queue).states
-        for row_id in [row_id for row_id in states if queue.find(row_id) is None]:
+        removed_ids = [row_id for row_id in states if queue.find(row_id) is None]
+        for row_id in removed_ids:
             task = states.pop(row_id).task
             if task is not None:
                 task.cancel()
@@ -251,9 +267,11 @@ class FilePreparation:
             if needs_fetch(row):
                 async with self._fetch_places:
                     row = await self._resolver.fetch(row, queue.expires_at(row) - boot_time())
-                if (current := queue.find(row.id)) is not None:
+                current = queue.find(row.id)  # other fields may have changed during the fetch
+                if current is not None:
                     queue.replace_row(replace(current, blob=row.blob))
-                state.backoff, state.error = state.backoff.reset(), None
+                state.backoff = state.backoff.reset()
+                state.error = None
             await self._upload(row, state)
         except AlreadyFinished:
             await self._progress.drop_finished([row])
@@ -265,7 +283,7 @@ class FilePreparation:
             queue.wake.set()
 
     async def _upload(self, row: CommandRow, state: FileState) -> None:
-        """Uploads the file of a command, which delivers nothing yet. Raises `BadCommand`, `BackendError`."""
+        """Uploads the file of a command; nobody sees it yet. Raises `BadCommand` and `BackendError`."""
         draft = await self._resolver.resolve_file(row)
         size = 0 if row.blob is None else row.blob.size
         async with self._upload_places:
@@ -275,10 +293,11 @@ class FilePreparation:
             except TimeoutError:
                 raise Unreachable(bridge_text(self._ctx.language, "upload_slow")) from None
         state.backoff = state.backoff.reset()
-        state.ready_for, state.ready_until = draft.chat, loop_time() + READY_SECONDS
+        state.ready_for = draft.chat
+        state.ready_until = loop_time() + READY_SECONDS
 
     def _on_failure(self, state: FileState, error: BadCommand | StoreError | BackendError) -> None:
-        """Records a failure; a throttling or a logout stops the whole account."""
+        """Records a failure; after a throttling or a logout all calls of the account wait."""
         match error:
             case TransferBroken() if state.transfer_failures + 1 >= MAX_TRANSFER_ATTEMPTS:
                 state.failed = error

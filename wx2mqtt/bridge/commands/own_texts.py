@@ -1,8 +1,10 @@
 """Makes the bridge's own texts: commands that no person gave.
 
-They are stored, sent, repeated and finished like every other command, and survive a crash like one. Their
-ids begin with `OWN_TEXT_ID_PREFIX`, and their results are published nowhere. `CommandIntake.accept_own_text`
-accepts one that is a message of its own; the heading of a digest is stored together with its message.
+    own_text(OwnText.REMINDER, "wife", …, "Please write something …")  ->  `CommandIntake.accept_own_text`
+
+They are stored, sent, repeated and finished like every other command. Their ids begin with
+`OWN_TEXT_ID_PREFIX`, and their results are published nowhere. The heading of a digest is no message of its
+own: it is stored together with the message that it is in.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.model import OWN_TEXT_ID_PREFIX, Command, Kind, PersonId
 from wx2mqtt.store.command_records import NewCommand
 
-# Random bytes of the id of an own text.
+# The random bytes in the id of an own text.
 _ID_BYTES = 8
 
 
@@ -41,7 +43,7 @@ def own_text(
     """Returns a text of the bridge's own to a person; `ttl` is in seconds.
 
     With the priority `high` it may use the messages of a reply window that are reserved. `command_id` is an
-    id of `own_id`; without it the text has one of its own.
+    id that `own_id` returned; without one the text gets a random id.
     """
     command_id = command_id or own_id(purpose, secrets.token_hex(_ID_BYTES))
     now = now_ms()

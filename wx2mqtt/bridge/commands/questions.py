@@ -26,13 +26,13 @@ from wx2mqtt.store.question_records import CardUpdate, NewQuestion
 
 log = structlog.get_logger(__name__)
 
-# Answered questions that are remembered: only the commands among them that have no result yet matter.
+# How many answered questions are remembered. Only those matter whose command has no result yet.
 MAX_ANSWERED = 10_000
 
-# WeChat takes an update only so long after the press (wecom 5.6).
+# After this time from the press WeChat takes no update of a card (wecom 5.6).
 UPDATE_SECONDS = 5.0
 
-# Presses beyond this leave their cards as they are.
+# While more updates wait than this, further cards are left as they are.
 MAX_WAITING_UPDATES = 100
 
 
@@ -42,7 +42,8 @@ class CommandQuestions:
     def __init__(self, ctx: AccountContext, resolver: CommandResolver) -> None:
         self._ctx = ctx
         self._resolver = resolver
-        self._answered: dict[int, None] = {}  # row ids of commands, in the order of the answers
+        #: The row ids of commands whose question was answered, as a set in the order of the answers.
+        self._answered: dict[int, None] = {}
 
     async def recover(self) -> None:
         """Reads which commands in doubt were answered before the process ended. Raises `StoreError`."""
@@ -55,9 +56,11 @@ class CommandQuestions:
             del self._answered[next(iter(self._answered))]
 
     def new_question(self, row: CommandRow) -> NewQuestion | None:
-        """Returns what an attempt at this command opens; None for a command without buttons."""
+        """Returns the question that an attempt at this command opens; None for a command without buttons."""
         command = row.command
-        person = self._resolver.person_of(row) if command.buttons else None
+        if not command.buttons:
+            return None
+        person = self._resolver.person_of(row)
         if person is None:
             return None
         asked = self._ctx.backend.earliest_server_time()

@@ -441,6 +441,6 @@ class CommandSender:
 
     def _other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
         """Returns what ends a command of the previous owner. Raises `FallbackDue`. In the writer thread."""
-        if self.fallback.is_due(row):
+        if self.fallback.is_wanted(row):
             raise FallbackDue
         return self._progress.other_account_result(row)

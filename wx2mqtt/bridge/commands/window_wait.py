@@ -1,10 +1,13 @@
 """Lets commands wait while the reply window of their recipient is closed, and combines their texts (iLink).
 
-1. `sender.py` finds the window closed and calls `WindowWait.begin`: the journal stores that they wait. They
-   get the ttl `hold.ttl` unless they have their own, and are announced by `event/held`, once each.
-2. What has `hold: false`, or is too much, is given up (`find_impatient`, `find_excess`).
+A reply window is the time after a message of a person in which WeChat lets the bot send a few messages.
+
+1. `sender.py` finds the window closed and calls `WindowWait.begin`: the journal stores that the commands
+   wait. Each is announced by `event/held`, and expires after `hold.ttl` unless it has its own ttl.
+2. A command with `hold: false` does not wait, and of too many some are given up (`find_impatient`,
+   `find_excess`).
 3. When the recipient has written, the window opens, and they are sent, the most important one first.
-4. Where it takes fewer messages than wait, `CombinedMessages` says which texts share one.
+4. If the window takes fewer messages than wait, several texts share one (`CombinedMessages`).
 """
 
 from __future__ import annotations
@@ -24,16 +27,17 @@ from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import COMBINED_TEXT_SEPARATOR, Draft, Json, PersonId, ReplyWindow, combined_text
 from wx2mqtt.store.command_records import CommandRow, NewCommand
+from wx2mqtt.store.records import NewPublication
 from wx2mqtt.values import frozen
 
-# The only reason for which a window opens without a message of the recipient.
+# Why a window is closed. After this reason alone it opens by itself; after the others the person must write.
 RATE_LIMITED = "rate_limited"
 
-# The reason for which an open window is closed to commands that are not important: its last messages are
-# reserved (`ilink.reserve`).
+# The window is open, and closed to commands that are not important: its last messages are reserved
+# (`ilink.reserve`).
 RESERVED = "reserved"
 
-# The same to a file with a caption: the window takes fewer messages than both need.
+# The window is open, and closed to a file with a caption: it takes fewer messages than both need.
 TOO_FEW_LEFT = "too_few_left"
 
 
@@ -95,7 +99,8 @@ class WindowWait:
         window = self.window_of(command)
         if window is None or not window.open:
             return window
-        left, needed = self.messages_left(command), self._resolver.messages_needed(command)
+        left = self.messages_left(command)
+        needed = self._resolver.messages_needed(command)
         if needed > 1 and left is not None and left < needed:
             return replace(window, open=False, until=None, reason=TOO_FEW_LEFT)
         if is_important(command) or not self.reserved(window) or left:
@@ -109,17 +114,19 @@ class WindowWait:
         window = self.window_of(command)
         if window is None or window.remaining is None:
             return None
-        return window.remaining - (0 if is_important(command) else self.reserved(window))
+        if is_important(command):
+            return window.remaining
+        return window.remaining - self.reserved(window)
 
     def reserved(self, window: ReplyWindow) -> int:
-        """Returns how many of the messages that are left are reserved."""
+        """Returns how many of the messages that are left only important commands may use."""
         return min(self._ctx.settings.account.ilink.reserve, window.remaining or 0)
 
     # The commands that wait for it
 
     @property
     def count(self) -> int | None:
-        """Number of commands that wait; None for a backend without reply windows."""
+        """How many commands wait; None for a backend without reply windows."""
         if not self._backend.capabilities.has_reply_window:
             return None
         return sum(queue.window_count for queue in self._waiting.queues())
@@ -128,44 +135,47 @@ class WindowWait:
         return self._waiting.window_count_of(person)
 
     def find_new(self, queue: ChatQueue) -> list[CommandRow]:
-        """Returns the commands of a chat that may wait for its window, and do not yet."""
+        """Returns the commands of a chat that are to wait for its window, and do not yet."""
         rows = queue.in_order(queue.no_window_ids)
         return [row for row in rows if row.command.hold and row.id != queue.begun_id]
 
     async def begin(self, queue: ChatQueue, rows: Sequence[CommandRow], window: ReplyWindow) -> None:
+        """Stores that these commands wait for the window, and announces each of them."""
         rows = [replace(row, window_reason=window.reason, expires=self._expires_at(row)) for row in rows]
         changes = [(row.id, row.window_reason, row.expires or 0) for row in rows]
-        notices = []
-        for row in rows:
-            user = row.command.user
-            fields: dict[str, Json] = {
-                "command_id": row.command_id,
-                "until": rfc3339(row.expires or 0),
-                "why": window.reason,
-                "hint": bridge_text(self._ctx.language, WINDOW_REASONS[window.reason].hint_key, user=user),
-            }
-            event_id = f"held:{row.command_id}"
-            notices.append(self._results.event_publication("held", user, event_id, now_ms(), fields))
+        notices = [self._held_event(row) for row in rows]
         stored = await retry_until_stored(
             lambda: self._ctx.journal.commands.wait_for_window(changes, notices)
         )
         self._ctx.signals.outbox_changed.emit(stored)
         for row in rows:
-            if (current := queue.find(row.id)) is not None:  # its replies or its fallback may have changed
+            current = queue.find(row.id)  # other fields may have changed during the commit
+            if current is not None:
                 queue.replace_row(replace(current, window_reason=row.window_reason, expires=row.expires))
         self._ctx.signals.sending_changed.emit()
 
+    def _held_event(self, row: CommandRow) -> NewPublication:
+        user = row.command.user
+        hint_key = WINDOW_REASONS[row.window_reason].hint_key
+        fields: dict[str, Json] = {
+            "command_id": row.command_id,
+            "until": rfc3339(row.expires or 0),
+            "why": row.window_reason,
+            "hint": bridge_text(self._ctx.language, hint_key, user=user),
+        }
+        return self._results.event_publication("held", user, f"held:{row.command_id}", now_ms(), fields)
+
     def find_impatient(self, queue: ChatQueue, window: ReplyWindow) -> CommandRow | None:
-        """Returns a command with `hold: false`; None where the window soon opens by itself."""
+        """Returns a command with `hold: false`, which does not wait; None if the window opens by itself."""
         if window.reason == RATE_LIMITED:
             return None
         impatient = queue.in_order(queue.impatient_ids)
         return next((row for row in impatient if _may_end(queue, row)), None)
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
-        """Returns a command to give up where too many wait: the oldest of the lowest priority."""
-        stay = sum(bool(row.window_reason) and not _may_end(queue, row) for row in queue.kept_first)
-        if queue.window_count - stay <= self._ctx.settings.account.hold.max:
+        """Returns the command to give up if more than `hold.max` wait: the oldest of the lowest priority."""
+        not_counted = [row for row in queue.kept_first if row.window_reason and not _may_end(queue, row)]
+        if queue.window_count - len(not_counted) <= self._ctx.settings.account.hold.max:
             return None
         return next(row for row in queue.least_important if _may_end(queue, row))
 
@@ -177,7 +187,7 @@ class WindowWait:
 
 
 def _may_end(queue: ChatQueue, row: CommandRow) -> bool:
-    """Returns whether a command may be given up on its own."""
+    """Returns whether a command may be given up: it is in no combined message, and its attempt not begun."""
     return row.leader is None and row.id != queue.begun_id
 
 
@@ -194,26 +204,29 @@ class AttemptPlan:
 class CombinedMessages:
     """Plans the attempts of one account: which texts go out together.
 
-    A combined message is one attempt with the key of its leading command, a paragraph for each text, in the
-    order in which they would go out one by one: its commands are repeated and end together. After WeChat
-    refused one they are sent one by one, since the cause may be one of them.
+    A combined message has a paragraph for each text, in the order in which they would go out one by one. It
+    is one attempt: its commands are repeated and end together. After WeChat refused a combined message, its
+    commands are sent one by one, since the cause may be one of them.
 
-    - The last message of the window, apart from its reserve, carries as many of the waiting texts as fit.
-    - A digest: if more texts that waited for the window come free than half of what it takes, each message
-      carries as many as fit. The bridge's own heading stands before the first.
+    Texts are combined in two cases, each message with as many as fit:
 
-    Files are never combined, nor is a long text that goes out in parts. An important text that can go alone
-    does.
+    - The window takes only one more message, apart from its reserve (`_last_message`).
+    - The texts that waited for the window need more than half of the messages that it takes. Then the first
+      message begins with a heading of the bridge, and all of them are a *digest* (`_digest`).
+
+    Files are never combined, nor is a long text that goes out in parts. An important text goes alone if it
+    can.
     """
 
     def __init__(self, ctx: AccountContext, window_wait: WindowWait) -> None:
         self._ctx = ctx
         self._capabilities = ctx.backend.capabilities
         self._window_wait = window_wait
-        self._max_characters = ctx.backend.capabilities.part_limit or 0  # of a message
-        # By chat: the commands of messages that WeChat refused, and the end of the reply window in which the
-        # last digest was begun
+        #: The longest message.
+        self._max_characters = ctx.backend.capabilities.part_limit or 0
+        #: By chat: the row ids of commands that were in a combined message which WeChat refused.
         self._refused: WeakKeyDictionary[ChatQueue, set[int]] = WeakKeyDictionary()
+        #: By chat: the end of the reply window in which its last digest was begun.
         self._digest_until: WeakKeyDictionary[ChatQueue, int | None] = WeakKeyDictionary()
 
     def plan(self, queue: ChatQueue, row: CommandRow) -> AttemptPlan:
@@ -238,9 +251,9 @@ class CombinedMessages:
             return None
         rows = self._combinable(queue)
         if is_important(row):
-            rows.sort(key=is_important, reverse=True)  # stable: the others take the room that is left
-            if not all(map(is_important, rows[:2])):
-                return None  # it can go alone
+            rows = _important_first(rows)  # the others take the room that is left
+            if not all(is_important(row) for row in rows[:2]):
+                return None  # it is the only important one, and goes alone
         return _plan_of(rows, self._max_characters)
 
     def _digest(self, queue: ChatQueue, row: CommandRow) -> AttemptPlan | None:
@@ -249,14 +262,14 @@ class CombinedMessages:
         if window is None or not row.window_reason:
             return None
         texts = [row for row in self._combinable(queue) if row.window_reason]
-        if texts[0] != row:  # only important ones may go
-            texts.sort(key=is_important, reverse=True)
-        count = sum(map(is_important, texts)) if is_important(row) else len(texts)
+        if texts[0] != row:  # an important one goes before older ones
+            texts = _important_first(texts)
+        counted = [text for text in texts if is_important(text)] if is_important(row) else texts
         is_begun = window.until is not None and self._digest_until.get(queue) == window.until
-        if is_begun and count > 1:
+        if is_begun and len(counted) > 1:
             return _plan_of(texts, self._max_characters)
         quota = self._capabilities.reply_quota
-        if not quota or count <= quota // 2:
+        if not quota or len(counted) <= quota // 2:
             return None
         heading = own_text(
             OwnText.DIGEST,
@@ -279,10 +292,16 @@ class CombinedMessages:
     def _is_combinable(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Returns whether a command may be in a new combined message: a text without an attempt so far.
 
-        The fallback of another account's command has one attempt only, and goes alone.
+        A command that this account sends as the fallback of another one has only one attempt: it goes alone.
         """
-        is_begun = stays_first(row) or row.id == queue.begun_id or row.id in self._refused.get(queue, ())
-        return not is_begun and is_simple(row) and not row.fallback_of
+        if stays_first(row) or row.id == queue.begun_id or row.id in self._refused.get(queue, ()):
+            return False
+        return is_simple(row) and not row.fallback_of
+
+
+def _important_first(rows: Iterable[CommandRow]) -> list[CommandRow]:
+    """Returns the rows with the important ones before the others; otherwise in their order."""
+    return sorted(rows, key=is_important, reverse=True)
 
 
 def _plan_of(rows: Iterable[CommandRow], max_characters: int) -> AttemptPlan | None:
@@ -298,10 +317,11 @@ def _plan_of(rows: Iterable[CommandRow], max_characters: int) -> AttemptPlan | N
 
 
 def by_message(rows: Iterable[CommandRow]) -> list[list[CommandRow]]:
-    """Returns the rows by combined message, in the order of its text; a row that is in none stands alone."""
+    """Returns the rows of each combined message, in the order of its text; other rows are alone in a list."""
     by_leader: dict[int, list[CommandRow]] = {}
     for row in sorted(rows, key=lambda row: row.combined_position):
-        by_leader.setdefault(row.id if row.leader is None else row.leader, []).append(row)
+        leader = row.id if row.leader is None else row.leader
+        by_leader.setdefault(leader, []).append(row)
     return [*by_leader.values()]
 
 
