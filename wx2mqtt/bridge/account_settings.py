@@ -17,8 +17,8 @@ from wx2mqtt.mqtt.topics import response_topic_allowed
 from wx2mqtt.settings.schema import Account, Settings
 from wx2mqtt.values import frozen
 
-# What `bridge/info` publishes of an account. Not the folders and hosts from which files may be sent: they
-# reveal internals of the network.
+# The settings of an account that `bridge/info` publishes. The folders and hosts from which files may be sent
+# are not among them, since they reveal internals of the network.
 _PUBLIC_KEYS = {"backend", "topic_names", "receive", "send", "hold", "history"}
 _PUBLIC_MEDIA_KEYS = {"download", "max_size", "keep", "max_total", "inline_below"}
 
@@ -34,12 +34,12 @@ class AccountSettings:
     account: Account
     #: The base topics of all accounts.
     base_topics: tuple[str, ...]
-    #: The beginning of the URLs of media: an address, or empty for a URL that is relative to the bridge's own
-    #: web server; None without a web server. As at the start: a reload does not move the server.
+    #: The beginning of the URLs of media: an address, or empty for URLs that are relative to the bridge's own
+    #: web server; None without a web server. A reload does not change it, since it does not move the server.
     media_base_url: str | None = ""
     #: The warnings about the file.
     warnings: tuple[str, ...] = ()
-    #: The key of the sentence about an account that nothing helps while WeChat takes no message; else empty.
+    #: The key of the sentence about settings without which alarms are lost; empty if none is missing.
     missing_safeguards: str = ""
 
     @property
@@ -58,7 +58,7 @@ class AccountSettings:
 
     @property
     def named_users(self) -> frozenset[str]:
-        """The people who stay in a directory that is too large for the broker."""
+        """The people whom the file names. Only they are in a directory that is too large for the broker."""
         return frozenset(self.account.contacts) | frozenset(self.exposed_users)
 
     @property
@@ -114,8 +114,8 @@ class AccountSettings:
 
 @lru_cache(maxsize=256)  # each message asks for its chat
 def matches_any(user: str, patterns: tuple[str, ...]) -> bool:
-    """Returns whether a topic name is one of the patterns, or matches one as a glob.
+    """Returns whether a topic name equals one of the patterns, or matches one as a glob.
 
-    The first is checked because a topic name may itself contain `[` or `*`.
+    It is also compared as it is, because a topic name may itself contain `[` or `*`.
     """
     return user in patterns or any(fnmatchcase(user, pattern) for pattern in patterns)

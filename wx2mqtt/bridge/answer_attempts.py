@@ -1,10 +1,10 @@
-"""Reads from received messages and presses what may answer a question. Pure.
+"""Finds in received messages and presses what may answer a question. Pure.
 
-    "１" of a trusted person     ->  an attempt with the words "1" at the newest question of the chat
-    a quote with the text "yes"  ->  one at the question that it quotes
-    a press of a card            ->  one at the question of that card
+    the text "１"                ->  an attempt to answer the newest question of the chat with "1"
+    a quote with the text "yes"  ->  an attempt to answer the question that it quotes
+    a press of a card            ->  an attempt to answer the question of that card
 
-Whether it answers one is decided in the commit that stores it (`store/questions.py`).
+Whether the attempt answers a question is decided in the commit that stores it (`store/questions.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wx2mqtt.store.question_answers import BUTTON_EVENT
 from wx2mqtt.store.question_records import AnswerAttempt
 from wx2mqtt.values import frozen
 
-# The id of a card: the key of its command, and which attempt has sent it.
+# The id of a card has the key of its command, and the number of the attempt that has sent it: wx2mqtt-7-1.
 _CARD_PREFIX = "wx2mqtt-"
 _CARD_ID = re.compile(rf"{_CARD_PREFIX}([0-9]+)-[0-9]+", re.ASCII)
 
@@ -37,12 +37,12 @@ class AnswerTarget:
 
 
 def card_id(card: str, attempt: int) -> str:
-    """Returns the id of the card that an attempt sends; `card` names the question."""
+    """Returns the id of the card that an attempt sends; `card` is the key of the command that asks."""
     return f"{_CARD_PREFIX}{card}-{attempt}"
 
 
 def card_in(card_id: str) -> str:
-    """Returns what names the question of a card; empty for a card of somebody else."""
+    """Returns the key of the command that sent a card; empty for a card of another program."""
     match = _CARD_ID.fullmatch(card_id)
     return match[1] if match else ""
 
@@ -50,7 +50,7 @@ def card_in(card_id: str) -> str:
 def attempt_of_message(
     target: AnswerTarget, message: Message, chat: Person, sender: Sender | None, *, trusted: bool
 ) -> AnswerAttempt | None:
-    """Returns what a message may answer; None for one that is no answer whatever was asked."""
+    """Returns the attempt of a message; None for one that can be no answer, whatever was asked."""
     if sender is None or message.kind not in (Kind.TEXT, Kind.QUOTE):
         return None
     text = message.text.strip()
@@ -81,7 +81,7 @@ def attempt_of_message(
 def attempt_of_press(
     target: AnswerTarget, chat: Person, sender: Sender, *, trusted: bool, time: int
 ) -> AnswerAttempt:
-    """Returns what a press may answer."""
+    """Returns the attempt of a press."""
     return AnswerAttempt(
         person=chat.id,
         trusted=trusted,
@@ -92,7 +92,7 @@ def attempt_of_press(
 
 
 def _unidentified_text(detail: Mapping[str, Json]) -> str:
-    """Returns the quoted text; empty where the journal knows which message is quoted (`StoredQuotes`)."""
+    """Returns the quoted text; empty if the journal knows which message is quoted (`StoredQuotes`)."""
     is_identified = "user" in detail or "self" in detail
     is_text = detail.get("kind", "text") == str(Kind.TEXT)
     return str(detail.get("text", "")) if is_text and not is_identified else ""

@@ -1,6 +1,8 @@
 """Checks of the files in commands: base64, file names, and whether WeChat accepts the content.
 
-The kind of a file follows from its content, never from its name.
+    {"kind": "image", "data": "JVBERi0x…"}  ->  `BadCommand`: the content is a PDF, and no image
+
+The kind of a file follows from its content, never from its name. Every check raises `BadCommand`.
 """
 
 from __future__ import annotations
@@ -17,28 +19,25 @@ from wx2mqtt.names import clean_filename, cut_filename, extension_of, is_harmles
 from wx2mqtt.store.file_type import SNIFFED_BYTES, UNKNOWN_TYPE, file_type_of, image_size
 from wx2mqtt.wechat.backend import MediaLimits
 
-BASE64_CHUNK_CHARACTERS = 512 * 1024
-BASE64_HEAD_CHARACTERS = 4096
-
-# The extension of a file of unknown type. It is not appended to a name.
-UNKNOWN_EXTENSION = ".bin"
-
 # The files that the backend accepts, by kind.
 LimitsByKind = Mapping[str, MediaLimits]
 
 
 # Base64
 
+# How much is decoded in one turn of the event loop.
+BASE64_CHUNK_CHARACTERS = 512 * 1024
+
 
 def decode_base64(data: str) -> Iterator[bytes]:
     """Yields the decoded bytes in chunks. White space is allowed. Raises `BadCommand` for invalid base64."""
-    rest = ""
+    rest = ""  # the characters behind the last whole group of four
     is_padded = False
     for start in range(0, len(data), BASE64_CHUNK_CHARACTERS):
         characters = rest + "".join(data[start : start + BASE64_CHUNK_CHARACTERS].split())
         whole = len(characters) // 4 * 4
         chunk, rest = characters[:whole], characters[whole:]
-        if is_padded and characters:
+        if is_padded and characters:  # only the end may have padding
             raise BadCommand("bad_command", "bad_base64")
         is_padded = chunk.endswith("=")
         if not chunk:
@@ -52,11 +51,17 @@ def decode_base64(data: str) -> Iterator[bytes]:
         raise BadCommand("bad_command", "bad_base64")
 
 
-# Bytes on the topic of texts, and the other way round
+# Bytes on the topic of texts, and texts on the topics of files
+
+# So much of a text is decoded to see whether it is a picture in base64.
+BASE64_HEAD_CHARACTERS = 4096
 
 
 def bytes_as_text_error(payload: bytes, topics: tuple[str, str, str]) -> BadCommand:
-    """Returns the error for a payload on `out/<user>` that is no text. `topics` are `Topics.files_to`."""
+    """Returns the error for a payload on `out/<user>` that is no text.
+
+    It names the topic that the sender should use; `topics` are those of `Topics.files_to`.
+    """
     if payload.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return BadCommand("bad_command", "utf16")
     image_topic, video_topic, file_topic = topics
@@ -68,7 +73,7 @@ def bytes_as_text_error(payload: bytes, topics: tuple[str, str, str]) -> BadComm
 
 
 def reject_text_as_bytes(kind: str, payload: bytes, text_topic: str) -> None:
-    """Raises `BadCommand` where the payload of a picture or a video is base64 or a command in JSON."""
+    """Raises `BadCommand` if the payload of a picture or a video is base64 or a command in JSON."""
     head = payload[:SNIFFED_BYTES]
     mime = file_type_of(head, len(payload)).mime
     if kind not in {Kind.IMAGE, Kind.VIDEO} or mime not in {"text/plain", "application/json"}:
@@ -80,7 +85,7 @@ def reject_text_as_bytes(kind: str, payload: bytes, text_topic: str) -> None:
 
 
 def _decoded_type(head: bytes) -> str:
-    """Returns the type of what a text is in base64, perhaps as a data URL; empty if it is none."""
+    """Returns the type of the file that a text has in base64, or as a data URL; empty if it has none."""
     text = head.partition(b";base64,")[2] if head.startswith(b"data:") else head
     digits = b"".join(text[:BASE64_HEAD_CHARACTERS].split())
     try:
@@ -91,6 +96,9 @@ def _decoded_type(head: bytes) -> str:
 
 
 # File names
+
+# The extension of a file of unknown type. It is not appended to a name.
+UNKNOWN_EXTENSION = ".bin"
 
 
 def check_filename(name: str) -> None:
@@ -120,8 +128,8 @@ def choose_filename(requested: str, derived: str, kind: str, extension: str) -> 
 def kind_for(requested_kind: str, mime: str, limits: LimitsByKind, size: int = 0) -> Kind:
     """Returns the kind as which a file is sent. Raises `BadCommand`.
 
-    An animated image is a sticker. Where the backend says so, a picture or a video that it refuses for its
-    type or its size is a file.
+    An animated image is sent as a sticker. If the backend says so (`else_as_file`), a picture or a video that
+    it refuses for its type or its size is sent as a file.
     """
     limit = limits.get(requested_kind)
     if limit is None:
@@ -146,7 +154,7 @@ def wrong_kind_error(requested_kind: str, mime: str, limits: LimitsByKind) -> Ba
 
 
 def suggested_kind(mime: str, limits: LimitsByKind) -> Kind:
-    """Returns as what a file is sent whose sender names no kind: as a picture or a video where it can be."""
+    """Returns the kind of a file whose sender names none: picture or video if it can be sent as that."""
     for kind in (Kind.IMAGE, Kind.VIDEO):
         if kind in limits and mime in limits[kind].mime_types:
             return kind
@@ -188,7 +196,8 @@ async def screen_content(
 
     Nothing is yielded before the type of the file is known. Raises `full_error` for more than `free_bytes`.
     """
-    head, size = b"", 0
+    size = 0
+    head = b""  # the first bytes, which are held back until they show the type
     kind: Kind | None = None
     async for chunk in chunks:
         size += len(chunk)
@@ -213,7 +222,9 @@ async def screen_content(
 
 
 def _kind(head: bytes, requested_kind: str, limits: LimitsByKind, *, is_complete: bool) -> Kind:
-    mime = file_type_of(head, len(head) + (not is_complete)).mime
+    """Returns the kind as which a file with these first bytes is sent; `is_complete` if they are all."""
+    size = len(head) if is_complete else len(head) + 1
+    mime = file_type_of(head, size).mime
     kind = kind_for(requested_kind, mime, limits)
     if is_complete and requested_kind == Kind.IMAGE and image_size(head, mime) is None:
         raise wrong_kind_error(requested_kind, mime, limits)  # only the first bytes are those of an image

@@ -1,9 +1,10 @@
 """Stores the files of commands, from wherever they come, and hands them to the backend.
 
-    store     what came with the command: at `path`, in `data`, or as the payload
-    fetch     what its `url` names
+    store         the file that came with a command: at `path`, in `data`, or as the payload
+    store_upload  a file that came before its command
+    fetch         the file at the `url` of a command
 
-Each file is checked while it is stored (`attachment_checks.py`): a refused one leaves nothing.
+Each file is checked while it is stored (`attachment_checks.py`): of a refused one nothing stays.
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ log = structlog.get_logger(__name__)
 
 FILE_KINDS = attachment_kinds()
 
-# A file on a network drive may not answer.
+# The longest time for storing a file: a network drive may not answer.
 READ_TIMEOUT_SECONDS = 120.0
+
 READ_CHUNK_BYTES = 256 * 1024
 
 
 class Attachments:
+    """The files of the commands of one account."""
+
     def __init__(self, ctx: AccountContext, fetcher: UrlFetcher) -> None:
         self._ctx = ctx
         self._blobs = ctx.shared.blobs
@@ -49,7 +53,7 @@ class Attachments:
         self._fetcher = fetcher
 
     async def store(self, command: Command, payload: bytes) -> Blob:
-        """Stores the file of a command, wherever it is. Raises `BadCommand`, and leaves no file then."""
+        """Stores the file that came with a command. Raises `BadCommand`, and leaves no file then."""
         if command.path:
             folders = self._ctx.settings.account.media.send_from
             chunks = read_file(command.path, folders, max_bytes(command.kind, self._limits))
@@ -68,8 +72,8 @@ class Attachments:
     async def store_upload(self, kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:
         """Stores a file that comes in pieces, before its command is known. Raises `BadCommand`.
 
-        `kind` is the kind as which it will be sent, or file. It leaves no file when it raises, also what
-        `chunks` raises. Who does not store a command with the file calls `release`.
+        `kind` is the kind as which it will be sent, or file. Raises also what `chunks` raises, and leaves no
+        file then. A caller that stores no command with the file calls `release`.
         """
         if kind not in self._limits:
             raise BadCommand("unsupported", "unsupported_kind", kind=kind)
@@ -91,13 +95,13 @@ class Attachments:
     async def release(self, blob: Blob, *, never_referenced: bool = False) -> None:
         """Deletes a file unless a row of the journal needs it.
 
-        `never_referenced` is true for a file that `store` or `fetch` returned and no row refers to.
+        `never_referenced`: the file was stored here, and no row ever referred to it.
         """
         if never_referenced:
             self._blobs.mark_referenced(blob)
         try:
             await self._ctx.shared.media_retention.delete_if_unused(blob)
-        except StoreError as error:  # the retention deletes it later
+        except StoreError as error:  # it is deleted later, with other unused files
             log.warning("file of a refused command stays for now", problem=str(error))
 
     async def has_file(self, blob: Blob) -> bool:
@@ -109,8 +113,10 @@ class Attachments:
         return kind_for(command.kind, blob.mime, self._limits, blob.size)
 
     def attachment_for(self, command: Command, blob: Blob) -> Attachment:
+        """Returns a stored file with the name under which it is sent."""
         derived = filename_in(command.url) if command.url else command.path
-        name = choose_filename(command.name, derived, command.kind, PurePosixPath(blob.path).suffix)
+        extension = PurePosixPath(blob.path).suffix
+        name = choose_filename(command.name, derived, command.kind, extension)
         return Attachment(file=self._blobs.path_of(blob).absolute(), name=name, blob=blob)
 
     async def _store_chunks(self, requested_kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:

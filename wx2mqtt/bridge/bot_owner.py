@@ -6,8 +6,8 @@ The bot is the WeCom account of a login; its owner is one of the people who writ
 `owner.py` remembers both, and has the rules. `BotOwner` here finds the person whom the operator means, and
 publishes what follows.
 
-The page, `wx2mqtt login` and `wx2mqtt setup` come here, too. Only they confirm the bot: whoever can publish
-to the broker could read the code that was scanned, and may have made it.
+The page, `wx2mqtt login` and `wx2mqtt setup` come here, too. Only they confirm the bot. Whoever publishes to
+the broker can also read the QR code there, and may have made the bot by scanning it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wx2mqtt.mqtt import commands as read
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
-# Published when the operator has named the owner.
+# The event that is published when the operator has named the owner.
 OWNER_NAMED_EVENT = "owner_named"
 
 
@@ -37,7 +37,7 @@ class BotOwnerState:
     is_confirmed: bool
     #: The topic name of the owner; empty while nobody is named, or the named one is not known yet.
     user: str
-    #: Who can be named, the newest first: who has written, and whom the configuration names by an id.
+    #: Who can be named: people who have written, the newest first, and those of the configuration.
     people: tuple[DirectoryEntry, ...]
 
     def body(self) -> dict[str, Json]:

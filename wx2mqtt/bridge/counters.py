@@ -22,11 +22,9 @@ _HTTP_STATUSES = frozenset(str(int(status)) for status in HTTPStatus)
 
 @dataclass(slots=True)
 class LatencyHistogram:
-    """How long the exchanges of one call took.
+    """How long the exchanges of one call took."""
 
-    `bucket_counts` has the number of exchanges up to each of `BUCKET_BOUNDS_SECONDS`, and of those above.
-    """
-
+    #: The number of exchanges in each bucket of `BUCKET_BOUNDS_SECONDS`, and last of those above all bounds.
     bucket_counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKET_BOUNDS_SECONDS) + 1))
     total_seconds: float = 0.0
 
@@ -35,13 +33,12 @@ class LatencyHistogram:
 
 
 class CallStatistics:
-    """The calls of one account to WeChat.
-
-    `outcome_counts` counts exchanges by call and outcome, which is an HTTP status or the name of an error.
-    """
+    """The calls of one account to WeChat."""
 
     def __init__(self) -> None:
+        #: The number of exchanges by call and outcome, which is an HTTP status or the name of an error.
         self.outcome_counts: Counter[tuple[str, str]] = Counter()
+        #: By call.
         self.latencies: defaultdict[str, LatencyHistogram] = defaultdict(LatencyHistogram)
 
     def observe(self, call: str, outcome: str, seconds: float) -> None:

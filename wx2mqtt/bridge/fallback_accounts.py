@@ -20,13 +20,13 @@ from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
-# After the start an account is waited for so long: until it is built, then until it is logged in.
+# How long an account is waited for after the start until it is built, and again until it is logged in.
 START_WAIT_SECONDS = 10.0
 
 
 @frozen
 class FallbackQuestion:
-    """The buttons of a command; they go along, and it stays one question of the account that asks."""
+    """The buttons of a command, which the other account shows. The question stays one of this account."""
 
     asked_by: AskingCommand
     buttons: tuple[Button, ...]
@@ -44,15 +44,15 @@ class FallbackMessage:
     account: str
     #: Its command, or the first one of a summary.
     command_id: str
-    #: Equal when the same is asked for again after a crash, and for nothing else.
+    #: Names this message: it is equal only when the same is asked for again after a crash.
     fingerprint: str
     text: str
     #: text, image, video or file.
     kind: str = "text"
-    #: Of the file.
+    #: The name of the file, and the file; None for a text.
     name: str = ""
     blob: Blob | None = None
-    #: The text is markdown; an account that has none sends it as it is.
+    #: Whether the text is markdown. An account without markdown sends it as it is.
     markdown: bool = False
     question: FallbackQuestion | None = None
 
@@ -71,7 +71,9 @@ class FallbackAccounts:
     """The accounts of this process that can be asked, by name."""
 
     def __init__(self) -> None:
+        #: By account: those that can be asked now.
         self._targets: dict[str, FallbackTarget] = {}
+        #: The accounts that ran and have stopped, for which nobody waits.
         self._stopped: set[str] = set()
         self._added = ChangeNotifier()
 
@@ -88,7 +90,7 @@ class FallbackAccounts:
             self._stopped.add(name)
 
     async def deliver(self, recipient: str, message: FallbackMessage) -> AlertOutcome:
-        """Asks the account of `account/user`; `FAILED` at once where it has stopped. Never raises."""
+        """Asks the account of `account/user`; `FAILED` at once if that has stopped. Never raises."""
         account, _, user = recipient.partition("/")
         await self._added.wait_until(
             lambda: account in self._targets or account in self._stopped, START_WAIT_SECONDS

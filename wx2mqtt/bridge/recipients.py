@@ -1,6 +1,8 @@
-"""Finds whom a command or request means: its recipient, or members of a group; checks `send.allow`.
+"""Finds whom a command or request means, and checks whether `send.allow` permits it.
 
-All functions raise `BadCommand` where nobody is meant, or it is not allowed.
+    "wife"  ->  the person of this topic name, with their handle in this login
+
+All functions raise `BadCommand` if there is nobody, or if it is not allowed.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class Recipients:
     # On whom a request acts
 
     def target(self, user: str, *, must_be_allowed: bool = True) -> ActionTarget:
-        """Returns a known person or group on which `send.allow` permits actions, or need not."""
+        """Returns a person or group of this login; `send.allow` must permit it if `must_be_allowed`."""
         person = self.find(user)
         if person.handle is None:
             raise BadCommand("unresolved_user", "unresolved_user", user=user)
@@ -86,11 +88,12 @@ class Recipients:
 
 
 class GroupMemberIndex:
-    """The members of one group by name. Making it costs as much as the group is large, a look-up does not."""
+    """The members of one group by name, for several look-ups in a large group."""
 
     def __init__(self, registry: PeopleRegistry, members: Iterable[Member]) -> None:
         self._registry = registry
         self._handles: set[Handle] = set()
+        #: The members with each name, as a set in their order.
         self._handles_by_name: defaultdict[str, dict[Handle, None]] = defaultdict(dict)
         for member in members:
             self._handles.add(member.handle)
@@ -98,8 +101,10 @@ class GroupMemberIndex:
                 self._handles_by_name[composed(name)][member.handle] = None
 
     def find(self, name: str) -> tuple[Handle, ...]:
-        """Returns the members with this topic name, else all with this name in the group."""
+        """Returns the member with this topic name; if nobody has it, all members with this name."""
         person = self._registry.by_topic_name(name)
         if person is None:
             return tuple(self._handles_by_name.get(composed(name), ()))
-        return (person.handle,) if person.handle in self._handles else ()
+        if person.handle not in self._handles:
+            return ()
+        return (person.handle,)

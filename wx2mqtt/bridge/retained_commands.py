@@ -1,7 +1,9 @@
 """Commands and requests that somebody has published with the retain flag.
 
+    mosquitto_pub -r -t …/out/wife -m Hello  ->  sent once, and the copy that the broker keeps is removed
+
 The broker delivers such a command at once, and its copy again at every start of the bridge. Only the first
-delivery is live: `judge` tells it from a later one, and clears the copy.
+delivery is live: `judge` tells it from a later one, and clears the topic.
 """
 
 from __future__ import annotations
@@ -13,22 +15,23 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
 from wx2mqtt.mqtt.broker import Connected, Delivery, ProbeTopics, ProtocolVersion, Publication
 
-# Seconds for the broker to acknowledge the retained topics of the bridge, before it is probed with them.
+# So long the broker may take to acknowledge the retained topics of the bridge, which the probe reads.
 OWN_TOPICS_TIMEOUT_SECONDS = 2.0
 
-# Topics whose own clear is expected back (MQTT 3.1.1). The broker need not deliver what it was given.
+# How many topics are remembered whose clear the broker delivers to the bridge, too (MQTT 3.1.1). A broker
+# need not do it, so that without a limit they would stay for ever.
 MAX_PENDING_CLEARS = 1000
 
 
 class RetainedCommands:
     """Judges commands and requests with the retain flag, and clears the copies that the broker keeps of them.
 
-    - MQTT 5: such a command was published just now, and is live, if the broker has shown on this connection
-      that it redelivers nothing retained (`BrokerClient.honours_retain_handling`).
-    - Otherwise it may come from the broker's store: it is refused. On MQTT 3.1.1 what is live has no flag.
+    - MQTT 5: the bridge asks the broker to deliver no retained copies. If a probe on this connection shows
+      that the broker obeys (`BrokerClient.honours_retain_handling`), the command is live.
+    - In all other cases it may be a copy: it is refused. On MQTT 3.1.1 a live command has no flag.
 
-    Each is cleared by an empty retained payload. A broker with MQTT 3.1.1 delivers that to the bridge as
-    well, which subscribes to these topics: `is_own_clear` recognizes it. A failed clear is not repeated.
+    A topic is cleared by an empty retained payload. On MQTT 3.1.1 the broker delivers that to the bridge as
+    well, since it subscribes to these topics: `is_own_clear` recognizes it. A failed clear is not repeated.
     """
 
     def __init__(self, ctx: AccountContext, inflight: InflightWindow, retained: RetainedPublisher) -> None:
@@ -36,7 +39,9 @@ class RetainedCommands:
         self._probe_topics = ProbeTopics(probed=ctx.topics.state, control=ctx.topics.info)
         self._inflight = inflight
         self._retained = retained
-        self._pending_clears: dict[str, int] = {}  # by topic, the oldest first
+        #: By topic, the oldest first: how many own clears the broker has not delivered yet.
+        self._pending_clears: dict[str, int] = {}
+        #: Whether the broker delivers to the bridge what it publishes itself.
         self._receives_own_publishes = False
 
     def on_session_start(self) -> None:
@@ -44,19 +49,19 @@ class RetainedCommands:
         self._pending_clears.clear()
 
     def on_connected(self, connection: Connected) -> None:
-        """Records whether the broker delivers own publishes: MQTT 3.1.1 has no No Local."""
+        """Records whether the broker delivers own publishes: only MQTT 5 can be told not to (No Local)."""
         self._receives_own_publishes = connection.protocol != ProtocolVersion.MQTT_5
 
     async def judge(self, delivery: Delivery) -> Delivery:
-        """Returns a delivery with the retain flag, without the flag and `cleared` where it is live.
+        """Returns a live delivery without the retain flag, and marked as `cleared`; another one as it is.
 
-        Clears its topic in any case, unless it is empty: then it is somebody's clear, which no broker keeps.
+        Clears the topic in any case. An empty payload clears it already, and is returned without the flag.
         """
         if not delivery.payload:
             return replace(delivery, retain=False)
         is_live = False
         if not self._receives_own_publishes:
-            # The probe needs two of them
+            # The probe reads two of these topics.
             await self._retained.wait_until_acknowledged(OWN_TOPICS_TIMEOUT_SECONDS)
             is_shown = await self._broker.honours_retain_handling(self._probe_topics)
             connection = self._broker.connection
@@ -77,7 +82,7 @@ class RetainedCommands:
         if is_expected:
             self._pending_clears[topic] = self._pending_clears.pop(topic, 0) + 1
             if len(self._pending_clears) > MAX_PENDING_CLEARS:
-                # The empty payload of the oldest is then taken for one of a user.
+                # When the clear of the oldest topic comes after all, it is taken for one of a user.
                 del self._pending_clears[next(iter(self._pending_clears))]
         clear = Publication(topic=topic, payload=b"", retain=True)
         self._inflight.publish_first(clear, partial(self._on_cleared, topic, is_expected=is_expected))

@@ -141,8 +141,7 @@ _path_identity = attrgetter("user", "kind", "path", "name")
 
 def _checksum(command: Command, payload: bytes) -> str:
     """Returns the SHA-256 of the content that a command brings; empty for a `path`."""
-    if command.data:
-        content = command.data.encode()
-    else:
-        content = b"" if command.path else payload
+    if command.path and not command.data:
+        return ""
+    content = command.data.encode() or payload
     return hashlib.sha256(content).hexdigest() if content else ""
