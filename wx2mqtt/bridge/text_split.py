@@ -291,8 +291,10 @@ class Addresses:
         rest_begin = colon + len(_SCHEME_END)
         before_scheme = self._text[self._searched_to : colon].rstrip(_SCHEME_CHARACTERS)
         first_letter = _LETTER.search(self._text, self._searched_to + len(before_scheme), colon)
-        rest = _ADDRESS_REST.match(self._text, rest_begin)
         self._searched_to = rest_begin
-        if first_letter and rest:
+        if first_letter is None:
+            return  # the rest, which may be long, is not even looked at
+        rest = _ADDRESS_REST.match(self._text, rest_begin)
+        if rest is not None:
             self._searched_to = rest.end()
             self._found.append((first_letter.start(), rest.end()))
