@@ -101,32 +101,12 @@ class LoginStateTracker:
     ) -> None:
         """Sets the state; without `needs` the usual one of the state. `reason` is a sentence for people."""
         if state is LoginState.ONLINE:
-            self._set_online(reason, needs)
-        else:
-            self._change(state, reason, needs, qr_expires, qr_url)
-
-    def _set_online(self, reason: str, needs: Needs | None) -> None:
-        self._online_reason = reason
-        if self._renewal is not None:
+            self._online_reason = reason
+            reason, needs = self._online_reason_and_need(needs)
             offer = self._renewal
-            self._change(LoginState.ONLINE, offer.reason, offer.needs, offer.qr_expires, offer.qr_url)
-            return
-        owner_need = self._owner.need
-        if owner_need:
-            needs = Needs.OWNER
-            reason = self.text(owner_need, bot=self._owner.bot_id)
-        if self._ctx.shared.reload_status.is_refused:
-            reason = self._ctx.shared.reload_status.sentence(self._ctx.language)
-        self._change(LoginState.ONLINE, reason, needs)
-
-    def _change(
-        self,
-        state: LoginState,
-        reason: str,
-        needs: Needs | None,
-        qr_expires: int | None = None,
-        qr_url: str = "",
-    ) -> None:
+            if offer is not None:
+                reason, needs = offer.reason, offer.needs
+                qr_expires, qr_url = offer.qr_expires, offer.qr_url
         previous = self.status
         self.status = previous.transition(
             state, reason, now_ms(), needs=needs, qr_expires=qr_expires, qr_url=qr_url
@@ -136,6 +116,17 @@ class LoginStateTracker:
         if state is not previous.state:
             log.info("login", state=str(state), needs=str(self.status.needs), reason=reason)
         self._ctx.signals.login_changed.emit(self.status)
+
+    def _online_reason_and_need(self, needs: Needs | None) -> tuple[str, Needs | None]:
+        """Returns what the state `online` says while no renewal is offered."""
+        reason = self._online_reason
+        owner_need = self._owner.need
+        if owner_need:
+            needs = Needs.OWNER
+            reason = self.text(owner_need, bot=self._owner.bot_id)
+        if self._ctx.shared.reload_status.is_refused:
+            reason = self._ctx.shared.reload_status.sentence(self._ctx.language)
+        return reason, needs
 
     def set_renewal(self, offer: RenewalOffer | None) -> None:
         """Shows an offer in the state `online`, now or as soon as that is the state; None ends it."""
