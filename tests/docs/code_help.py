@@ -42,7 +42,7 @@ CODE_HELP: Mapping[str, Remedy] = {
         ),
         (
             '`message` of the result names the key. To send such a text as it is, use `{"text": "…"}`.',
-            '结果中的 `message` 会指出是哪个键。要原样发送这样的文字，请用 `{"text": "…"}`。',
+            '结果里的 `message` 会指出是哪个键。要原样发送这样的文字，请用 `{"text": "…"}`。',
         ),
     ),
     "empty": Remedy(
@@ -63,14 +63,14 @@ CODE_HELP: Mapping[str, Remedy] = {
     "retained": Remedy(
         (
             "The command has the retain flag, and it is not certain that it was published just now. It was cleared at the broker, and not sent.",
-            "命令带有保留标志，不能确定它是刚刚发布的。已在 MQTT 服务器上清除，未发送。",
+            "命令带有保留标志，不能确定是刚发布的，所以没有发送，并已在 MQTT 服务器上清除。",
         ),
         ("Publish it without the retain flag (`-r`).", "请不带保留标志（`-r`）发布。"),
     ),
     "not_allowed": Remedy(
         (
             "`send.allow` does not name this person, or the `path` or `url` is outside of what may be read.",
-            "`send.allow` 中没有此人，或 `path`、`url` 不在允许读取的范围内。",
+            "`send.allow` 里没有这个人，或 `path`、`url` 不在允许的范围内。",
         ),
         (
             "Extend `send.allow`, `media.send_from` or `media.allow_hosts`.",
@@ -80,11 +80,11 @@ CODE_HELP: Mapping[str, Remedy] = {
     "unsupported": Remedy(
         (
             "This backend cannot do it, the topic is none for commands, or WeChat does not take this format.",
-            "此后端做不到，该主题不能用于命令，或微信不接受此格式。",
+            "这个后端做不到，或这个主题不能发命令，或微信不接受这种格式。",
         ),
         (
             "`message` says what is possible. Convert the file, or send it as kind `file`.",
-            "`message` 会说明可行的办法。请转换文件，或以 `file` 类型发送。",
+            "怎么办看 `message`。请转换格式，或者用 `file` 类型发送。",
         ),
     ),
     "rate_limited": Remedy(
@@ -94,34 +94,34 @@ CODE_HELP: Mapping[str, Remedy] = {
         ),
         (
             "Wait for `retry_after` seconds and send less; put several lines into one message.",
-            "请等待 `retry_after` 秒并减少发送；把几行合并成一条消息。",
+            "请等 `retry_after` 秒再发，并少发一些：几行合并成一条消息。",
         ),
     ),
     "window_closed": Remedy(
         (
             "iLink: the person has not written to the bot, or not within 24 hours.",
-            "iLink：此人还没有给机器人发过消息，或已超过 24 小时。",
+            "iLink：对方还没给机器人发过消息，或上次发消息已超过 24 小时。",
         ),
         (
             "They write to the bot once. With `hold`, commands wait for that.",
-            "请此人给机器人发一条消息。使用 `hold` 时命令会等待。",
+            "请对方给机器人发一条消息。命令带 `hold` 的话会一直等着。",
         ),
     ),
     "quota_used": Remedy(
         (
             "iLink: about ten messages were sent since the person last wrote.",
-            "iLink：此人上次发消息后，已发送大约十条。",
+            "iLink：对方上次发消息之后，已经发了大约十条。",
         ),
-        ("They write to the bot once; then ten more go out.", "请此人再给机器人发一条消息，之后可再发十条。"),
+        ("They write to the bot once; then ten more go out.", "请对方再给机器人发一条消息，就能再发十条。"),
     ),
     "displaced": Remedy(
         (
             "More than `hold.max` commands waited for this person; this was the oldest of the least important.",
-            "等待发给此人的命令超过 `hold.max`；这条是最不重要的命令中最旧的。",
+            "等着发给对方的命令超过 `hold.max`；这条优先级最低，又是其中最旧的。",
         ),
         (
             "Send less, give a `priority`, or raise `hold.max`.",
-            "请减少发送、设置 `priority`，或调大 `hold.max`。",
+            "请少发一些，设置 `priority`，或调大 `hold.max`。",
         ),
     ),
     "logged_out": Remedy(
@@ -134,13 +134,13 @@ CODE_HELP: Mapping[str, Remedy] = {
     "other_account": Remedy(
         (
             "Another WeChat account became the owner while the command waited.",
-            "命令等待期间，另一个微信账号成为主人。",
+            "命令还在等待，主人就换成了另一个微信账号。",
         ),
         ("Publish the command again if it is still wanted.", "如仍需要，请重新发布命令。"),
     ),
     "expired": Remedy(
-        ("It could not be sent within its `ttl`.", "未能在 `ttl` 时限内发送。"),
-        ("`message` says what kept it. Give a longer `ttl`.", "`message` 会说明原因。请设置更长的 `ttl`。"),
+        ("It could not be sent within its `ttl`.", "过了 `ttl` 还没发出去。"),
+        ("`message` says what kept it. Give a longer `ttl`.", "原因在 `message` 里。请把 `ttl` 设长一些。"),
     ),
     "refused_by_wechat": Remedy(
         ("WeChat refused it for good.", "微信明确拒绝。"),
@@ -191,22 +191,22 @@ CODE_HELP: Mapping[str, Remedy] = {
     "bad_file": Remedy(
         (
             "The file is not there, cannot be read, is damaged, or has a name that is not allowed.",
-            "文件不存在、无法读取、已损坏，或文件名不被允许。",
+            "文件不存在、读不了、已损坏，或文件名不合规。",
         ),
         ("`message` names the file and the reason.", "`message` 会指出文件和原因。"),
     ),
     "fetch_failed": Remedy(
         (
             "The file at `url` could not be fetched within the `ttl`.",
-            "未能在 `ttl` 时限内取得 `url` 的文件。",
+            "过了 `ttl` 还没下载到 `url` 的文件。",
         ),
         (
             "Open the address on the bridge's machine; check name, certificate and server.",
-            "请在桥接程序所在的机器上打开该地址；检查域名、证书和服务器。",
+            "请在桥接程序所在的机器上打开这个网址试试，检查域名、证书和服务器。",
         ),
     ),
     "unknown_message": Remedy(
-        ("A recall names a message that is not yours in that chat.", "撤回的消息不是你在该聊天中发的。"),
+        ("A recall names a message that is not yours in that chat.", "要撤回的消息不是你在这个聊天里发的。"),
         ("Use `message_id` of the result.", "请使用结果中的 `message_id`。"),
     ),
     "too_late": Remedy(
@@ -216,11 +216,11 @@ CODE_HELP: Mapping[str, Remedy] = {
     "no_chat": Remedy(
         (
             "WeCom: the bot may not write to this person or group: nobody has written to it there, or it is no member.",
-            "企业微信：机器人不能向此人或此群发消息：那里还没有人给它发过消息，或它不是群成员。",
+            "企业微信：机器人不能给这个人或这个群发消息：对方还没给它发过消息，或它不在群里。",
         ),
         (
             "The person writes to the bot once; a group gets the bot as a member. An `urgent` command goes to its fallback at once.",
-            "请此人先给机器人发一条消息；群聊先把机器人加为成员。`urgent` 的命令会立即走备用通道。",
+            "请对方先给机器人发一条消息；群要先把机器人拉进去。`urgent` 的命令马上走备用通道。",
         ),
     ),
     "unknown_request": Remedy(
@@ -236,7 +236,10 @@ CODE_HELP: Mapping[str, Remedy] = {
     ),
     "stream_changed": Remedy(
         ("The store is another one, whose numbers begin anew.", "存储已更换，编号重新开始。"),
-        ("Ask without `since`, and remember the new `stream`.", "请不带 `since` 查询，并记住新的 `stream`。"),
+        (
+            "Ask without `since`, and remember the new `stream`.",
+            "请不带 `since` 重新请求，并记住新的 `stream`。",
+        ),
     ),
     "unknown_id": Remedy(
         ("Nothing has this id.", "没有这个 id。"),
@@ -245,7 +248,7 @@ CODE_HELP: Mapping[str, Remedy] = {
     "gone": Remedy(
         (
             "WeChat does not have it any more, or it made room in the store.",
-            "微信上已不存在，或因存储空间而被清理。",
+            "微信上已经没有了，或者本地为腾出空间已经清理。",
         ),
         ("Raise `media.keep`, and fetch media sooner.", "请调大 `media.keep`，并尽早获取媒体。"),
     ),

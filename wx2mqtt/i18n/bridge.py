@@ -25,7 +25,7 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "answer_too_large": (
         "the answer has {size} bytes and the broker takes {limit}; ask for less (limit, offset)",
-        "回答有 {size} 字节，MQTT 服务器最多接受 {limit}；请缩小范围（limit、offset）",
+        "应答有 {size} 字节，MQTT 服务器最多接收 {limit}；请缩小范围（limit、offset）",
     ),
     "request_failed": ("the bridge could not do it; the log says why", "桥接程序出错；原因见日志"),
     "assign_closed": ("'{user}' is not waiting for a decision", "“{user}”不需要指定"),

@@ -51,15 +51,15 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "database_away": ("no connection: {why}", "无法连接：{why}"),
     "database_away_cure": (
         "start the server, or correct storage.url and storage.password_file; psql with the same URL says the same",
-        "请启动服务器，或更正 storage.url 和 storage.password_file；用同一 URL 运行 psql 会得到相同的结果",
+        "请启动服务器，或更正 storage.url 和 storage.password_file；用同一个 URL 运行 psql，也是同样的结果",
     ),
     "database_library": ("cannot be used: {why}", "无法使用：{why}"),
     "database_library_cure": (
         "correct storage.url; if psycopg is missing, install deploy/postgresql.lock",
-        "请更正 storage.url；若缺少 psycopg，请安装 deploy/postgresql.lock",
+        "请更正 storage.url；缺 psycopg 的话，请安装 deploy/postgresql.lock",
     ),
     "database_version_ok": ("{version}", "{version}"),
-    "database_old": ("{version} is too old", "{version} 过旧"),
+    "database_old": ("{version} is too old", "{version} 太旧"),
     "database_old_cure": ("use PostgreSQL {oldest} to {newest}", "请使用 PostgreSQL {oldest} 至 {newest}"),
     "database_new": (
         "{version} is newer than the versions that were tested",
@@ -137,7 +137,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "name_unknown": ("the name {host} cannot be resolved", "无法解析主机名 {host}"),
     "name_cure": (
         "correct the name, or check the name service (getent hosts {host})",
-        "请更正名称，或检查域名服务（getent hosts {host}）",
+        "请改正主机名，或检查 DNS（getent hosts {host}）",
     ),
     "tcp_ok": ("established after {ms} ms", "{ms} 毫秒内建立"),
     "tcp_nobody": ("no program listens there", "这个端口上没有程序在监听"),
@@ -181,7 +181,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "dates_over": ("expired on {ends}", "已于 {ends} 过期"),
     "dates_over_cure": (
         "renew the broker's certificate and make the broker read it again (mosquitto: restart)",
-        "请更新 MQTT 服务器的证书并让 MQTT 服务器重新读取（mosquitto：重启）",
+        "请更新 MQTT 服务器的证书，并让它重新读取（mosquitto：重启）",
     ),
     "dates_not_yet": ("valid only from {begins} on", "要到 {begins} 才生效"),
     "dates_not_yet_cure": (

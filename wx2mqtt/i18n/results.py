@@ -586,6 +586,6 @@ RESULT_MESSAGES: Catalogue = {
     "no_avatar": ("WeChat shows no picture of '{user}'", "微信没有“{user}”的头像"),
     "media_not_inline": (
         "the file has {size} bytes and an answer takes {limit}; fetch it from {where}",
-        "文件有 {size} 字节，回答最多放 {limit}；请从 {where} 获取",
+        "文件有 {size} 字节，应答里最多放 {limit}；请从 {where} 获取",
     ),
 }

@@ -65,7 +65,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "broker_away": Remedy(
         (
             "The MQTT broker cannot be reached. What comes from WeChat is kept until it can.",
-            "无法连接 MQTT 服务器。微信消息会保留，直到恢复连接。",
+            "连不上 MQTT 服务器。收到的微信消息会保留，恢复连接后再发布。",
         ),
         (
             "See that it runs, and that mqtt.url and its password fit; 'wx2mqtt check --connect' tries.",
@@ -76,7 +76,7 @@ REMEDIES: Mapping[str, Remedy] = {
         ("The broker refuses topics of the bridge.", "MQTT 服务器拒绝了部分主题。"),
         (
             "Let the bridge's user publish and subscribe below its base; it tries again every 5 minutes.",
-            "请让桥接程序的用户能在它的主题前缀下发布和订阅。每 5 分钟会自动重试。",
+            "请给桥接程序的用户在主题前缀之下发布和订阅的权限。桥接程序每 5 分钟自动重试。",
         ),
     ),
     "standby": Remedy(
@@ -86,17 +86,17 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
         (
             "Stop the other bridge, or give this one another mqtt.client_id.",
-            "请停止另一个桥接程序，或为本程序设置不同的 mqtt.client_id。",
+            "请停掉另一个桥接程序，或给这个换一个 mqtt.client_id。",
         ),
     ),
     "store_trouble": Remedy(
         (
             "The store cannot be written; nothing is acknowledged meanwhile.",
-            "存储无法写入；在此期间，收到的消息和命令都不会得到确认。",
+            "存储写不了；这期间收到的消息和命令都不会确认。",
         ),
         (
             "Look at the disk: is it full, read-only or broken, and whose are the files?",
-            "请检查磁盘：是否已满、只读或损坏，以及文件的所有者。",
+            "请检查磁盘是不是满了、只读或损坏，以及文件的所有者对不对。",
         ),
     ),
     "store_full": Remedy(
@@ -136,7 +136,7 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
         (
             "It is begun again by itself, at the latest after five minutes. Please report what the log says.",
-            "最迟五分钟会自动重新启动。请把日志里的内容反馈给我们。",
+            "五分钟之内会自动重启。请把日志里的内容反馈给我们。",
         ),
     ),
     "loops_stuck": Remedy(
@@ -153,7 +153,7 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
         (
             "'wx2mqtt check' names every problem of the file; mend it, and reload again.",
-            "“wx2mqtt check”会列出文件中的所有问题；更正后请再次重新加载。",
+            "“wx2mqtt check”会列出文件里的所有问题；改好之后请重新加载。",
         ),
     ),
     "messages_set_aside": Remedy(
