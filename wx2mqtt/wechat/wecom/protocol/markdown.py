@@ -16,6 +16,7 @@ r"""Texts as WeCom takes them: markdown is the only form of a text (wecom 5.3, 5
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from wx2mqtt.names import utf8_size
 
@@ -44,8 +45,8 @@ def escaped(text: str) -> str:
         lines = _with_addresses_kept(lines)
     if "&" in lines:
         lines = _ENTITY_START.sub(r"\\&", lines)
-    lines = _LINE_START.sub(lambda start: f"{start[0]}\\", lines)
-    lines = _INDENTED_START.sub(_escaped_indented_start, lines)
+    lines = _sub_in_pieces(_LINE_START, lambda start: f"{start[0]}\\", lines)
+    lines = _sub_in_pieces(_INDENTED_START, _escaped_indented_start, lines)
     if "\n\n" not in lines:
         return lines.replace("\n", _HARD_BREAK)
     lines = _SINGLE_BREAK.sub(_HARD_BREAK, lines)
@@ -61,6 +62,27 @@ _LINE_START = re.compile(rf"^(?:[0-9]{{1,9}}(?=[.)](?:[ \t]|$))|(?=[{_LINE_SIGNS
 
 # The blanks at the begin of a line, and the digits behind them: `   1` of `   1. first`
 _INDENTED_START = re.compile(r"^([ \t]+)([0-9]{0,9})", re.MULTILINE)
+
+# About the characters of a piece: see `_sub_in_pieces`.
+_PIECE_CHARACTERS = 16_384
+
+
+def _sub_in_pieces(
+    line_pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str], text: str
+) -> str:
+    """Returns `line_pattern.sub(replacement, text)`, of a pattern whose matches are within one line.
+
+    It takes whole lines at a time, since `sub` holds 100 bytes and more for each match until its end.
+    """
+    pieces: list[str] = []
+    start = 0
+    while start < len(text):
+        line_end = text.find("\n", start + _PIECE_CHARACTERS)
+        end = len(text) if line_end < 0 else line_end + 1
+        pieces.append(line_pattern.sub(replacement, text[start:end]))
+        start = end
+    return "".join(pieces)
+
 
 # One line break between two lines with text; and three or more, which are several empty lines
 _SINGLE_BREAK = re.compile(r"(?<!\n)\n(?!\n)")

@@ -135,7 +135,7 @@ def filename_of(content_disposition: str) -> str:
         # The value of `filename*` is a tuple of its encoding, its language and itself.
         extended = next((value for value in values if isinstance(value, tuple)), None)
         name = collapse_rfc2231_value(extended or (values[0] if values else ""))
-    except (ValueError, LookupError):
+    except (ValueError, LookupError, TypeError):  # TypeError: of Python's own parser, for `filename*` twice
         return ""
     # What was cut may end in what a name must not end in.
     return clean_filename(cut_filename(clean_filename(name if extended else unquote(name))))

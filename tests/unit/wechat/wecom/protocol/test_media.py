@@ -75,6 +75,7 @@ def test_without_an_address_or_with_a_broken_key_there_is_none(part):
         ('attachment; filename="../../etc/passwd"', ".._.._etc_passwd"),
         ("inline", ""),
         ("", ""),
+        (";filename*;filename*0", ""),  # at which Python's parser fails
     ],
 )
 def test_the_name_of_a_file_stands_in_its_header(header, name):
