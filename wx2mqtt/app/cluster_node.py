@@ -13,11 +13,7 @@ from wx2mqtt.app.configuration import instance_name, shared_settings
 from wx2mqtt.app.stores import Stores, login_keys, wrong_key_error
 from wx2mqtt.cluster.account_takeover import AccountHost, AccountTakeover
 from wx2mqtt.cluster.observation import ClusterStatistics
-from wx2mqtt.cluster.tables import (
-    InstanceIdentity,
-    account_keys,
-    digest_of,
-)
+from wx2mqtt.cluster.tables import InstanceIdentity, account_keys, digest_of
 from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
@@ -27,6 +23,7 @@ from wx2mqtt.web.bridge_state import ClusterState, InstanceState
 
 
 def instance_identity(loaded: LoadedSettings) -> InstanceIdentity:
+    """Returns what this process tells the other instances."""
     settings = loaded.settings
     keys = login_keys(settings.storage)
     digest = digest_of(shared_settings(settings), keys[0])

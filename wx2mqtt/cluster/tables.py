@@ -1,11 +1,11 @@
 """The rows and locks of instances in the database. `AccountTakeover` runs the jobs below.
 
-instance     one row for each instance, with its heartbeat; it is live while its session locks its name
-ownership    one row for each account: who ran it last, since when, and whether it was given up in order
-drained      the instances that take no accounts until somebody tells them otherwise
+    instance     one row for each instance, with its heartbeat; it is live while its session locks its name
+    ownership    one row for each account: who ran it last, since when, and whether it was given up in order
+    drained      the instances that take no accounts until somebody tells them otherwise
 
-An advisory lock has two keys of 32 bits: `LOCK_NAMESPACE` for an account and one more for an instance, and
-`lock_key` of the name.
+An advisory lock has two keys of 32 bits. The first is `LOCK_NAMESPACE` for an account and
+`INSTANCE_NAMESPACE` for an instance; the second is `lock_key` of its name.
 """
 
 from __future__ import annotations
@@ -28,11 +28,9 @@ INSTANCE_NAMESPACE: Final = LOCK_NAMESPACE + 1
 # The channel on which instances say that an account is free, or that they come or go.
 CHANNEL = "wx2mqtt"
 
-# Of a digest of one value, in hexadecimal.
-_DIGEST_CHARACTERS = 12
+_DIGEST_CHARACTERS = 12  # of the digest of one value, in hexadecimal
 
-# Keys that a warning names; the others are counted.
-NAMED_KEYS = 5
+NAMED_KEYS = 5  # a warning names so many keys, and counts the others
 
 
 @frozen
@@ -41,33 +39,34 @@ class InstanceIdentity:
 
     name: str
     version: str
+    #: The address of its page, empty without one.
     url: str
     max_accounts: int | None
-    #: A digest of all that must be the same everywhere.
+    #: `ConfigurationDigest.whole`.
     configuration: str = ""
-    #: A JSON object with a digest of each key.
+    #: `ConfigurationDigest.text`.
     settings: str = "{}"
-    #: What identifies its keys of saved logins; the digests are made with the first one.
+    #: The ids of its keys of saved logins. The digests are made with the first key.
     keys: tuple[str, ...] = ()
 
 
 @frozen
 class ConfigurationDigest:
-    """The digests of what must be the same in all instances."""
+    """The digests of the settings that must be the same in all instances."""
 
-    #: That of each value by its key.
+    #: The digest of each value, by its key such as `accounts.home.backend`.
     by_key: Mapping[str, str]
-    #: The same as JSON.
+    #: `by_key` as a JSON object.
     text: str
-    #: One digest for all.
+    #: The digest of `text`.
     whole: str
 
 
 def digest_of(settings: Mapping[str, object], key: bytes) -> ConfigurationDigest:
-    """Returns the digests of nested values; those that are None or empty are left out, as their defaults.
+    """Returns the digests of nested settings, without those that are None or empty, as by default.
 
-    They are made with the key that encrypts the saved logins, which no reader of the database has: so nobody
-    can guess a password from them.
+    They are made with the key that encrypts the saved logins. A reader of the database does not have it, and
+    cannot guess a password from its digest.
     """
     by_key: dict[str, str] = {}
     for path, value in _leaves("", settings):
@@ -86,21 +85,22 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def named_keys(keys: Sequence[str]) -> str:
-    """Returns the first keys as a text for people, and how many more there are."""
+    """Returns a text for people, such as "accounts.home.backend, mqtt.client_id and 2 more"."""
     more = len(keys) - NAMED_KEYS
     return ", ".join(keys[:NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")
 
 
 def lock_key(name: str) -> int:
-    """Returns the second key of a lock: the first four bytes of the SHA-256 of the name, without the sign.
+    """Returns the second key of a lock: 31 bits of the SHA-256 of the name, and never 0.
 
     0 is the key of the lock that migrations take.
     """
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") & 0x7FFFFFFF or 1
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") & 0x7FFFFFFF
+    return key or 1
 
 
 def account_keys(accounts: Sequence[str], file: str) -> dict[str, int]:
-    """Returns the key of each account. Raises `SettingsError` where two have the same one."""
+    """Returns the `lock_key` of each account. Raises `SettingsError` where two have the same one."""
     accounts_by_key: dict[int, str] = {}
     for name in accounts:
         other = accounts_by_key.setdefault(lock_key(name), name)
@@ -110,7 +110,7 @@ def account_keys(accounts: Sequence[str], file: str) -> dict[str, int]:
     return {name: key for key, name in accounts_by_key.items()}
 
 
-# Jobs for the connection that writes. Locks belong to the session, the rows to a transaction.
+# Jobs for the connection that writes. A lock belongs to its session, a change of a row to a transaction.
 
 
 def try_lock(connection: Connection, namespace: int, key: int) -> bool:
@@ -120,18 +120,18 @@ def try_lock(connection: Connection, namespace: int, key: int) -> bool:
 
 
 def try_lock_accounts(connection: Connection, keys: Mapping[str, int]) -> list[str]:
-    """Takes the locks of accounts that nobody holds; returns the names of these."""
+    """Takes the locks that nobody else has; returns the names of their accounts."""
     return [name for name, key in keys.items() if try_lock(connection, LOCK_NAMESPACE, key)]
 
 
 def unlock_account(connection: Connection, key: int) -> None:
-    """Gives a lock up, and notifies all instances."""
+    """Gives the lock of an account up, and notifies all instances."""
     connection.execute(_UNLOCK, (LOCK_NAMESPACE, key))
     connection.execute(_NOTIFY, (CHANNEL, ""))
 
 
 def register(connection: Connection, identity: InstanceIdentity, *, is_leaving: bool) -> None:
-    """Stores the row of an instance, in place of an older one of the same name; a drain goes on."""
+    """Stores the row of an instance, in place of an older one of the same name. A drain goes on."""
     (is_drained,) = connection.execute(_IS_DRAINED, (identity.name,)).fetchone()
     values = (
         identity.name,
@@ -154,13 +154,13 @@ def beat(connection: Connection, name: str) -> bool:
 
 
 def set_draining(connection: Connection, name: str, *, is_draining: bool) -> None:
-    """Lets an instance take no accounts, or take some again, until its row is gone."""
+    """Lets an instance take no accounts, or take some again. This holds until its row is deleted."""
     connection.execute(_SET_DRAINING, (name, is_draining))
     connection.execute(_NOTIFY, (CHANNEL, ""))
 
 
 def set_drained(connection: Connection, name: str, *, is_drained: bool) -> None:
-    """Lets an instance take no accounts, or take some again, however often it is started meanwhile."""
+    """Lets an instance take no accounts, or take some again. This holds also when it is started again."""
     connection.execute(_ADD_DRAIN if is_drained else _END_DRAIN, (name,))
     set_draining(connection, name, is_draining=is_drained)
 
@@ -181,15 +181,17 @@ def record_taken(connection: Connection, names: Sequence[str], instance: str) ->
     """Stores who runs accounts now; returns those that another instance ran and did not give up in order."""
     failovers = []
     for name in names:
-        previous = connection.execute(_PREVIOUS_OWNER, (name,)).fetchone()
-        if previous is not None and previous[0] != instance and not previous[1]:
-            failovers.append(name)
+        row = connection.execute(_PREVIOUS_OWNER, (name,)).fetchone()
+        if row is not None:
+            previous_instance, was_released = row
+            if previous_instance != instance and not was_released:
+                failovers.append(name)
         connection.execute(_STORE_OWNER, (name, instance))
-    connection.execute(_NOTIFY, (CHANNEL, ""))  # so that a previous owner looks whether it has its session
+    connection.execute(_NOTIFY, (CHANNEL, ""))  # a previous owner then looks whether it still has its session
     return failovers
 
 
-# Statements of the listening connection
+# Jobs for the connection that listens
 
 
 async def read_snapshot(listener: PostgresqlListener) -> Snapshot:
@@ -202,13 +204,13 @@ async def read_snapshot(listener: PostgresqlListener) -> Snapshot:
 
 
 async def end_session(listener: PostgresqlListener, row: InstanceRow) -> bool:
-    """Ends the session of an instance whose heartbeat is still the same; returns whether it did."""
+    """Ends the session of an instance, if its heartbeat is still the same; returns whether it did."""
     values = (row.name, row.pid, row.heartbeat, INSTANCE_NAMESPACE)
     return bool(await listener.fetch(_END_SESSION, values))
 
 
 async def read_differences(listener: PostgresqlListener, name: str, other: str) -> tuple[str, ...]:
-    """Returns keys of the configuration in which two instances differ."""
+    """Returns the keys of the configuration in which two instances differ."""
     return tuple(key for (key,) in await listener.fetch(_DIFFERENCES, (name, other)))
 
 

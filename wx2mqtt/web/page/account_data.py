@@ -25,17 +25,14 @@ from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
-# The newest ones, in the lists that update themselves.
+# The lists that update themselves show the newest ones.
 MAX_MESSAGES_SHOWN = 10
 MAX_COMMANDS_SHOWN = 10
 MAX_QUESTIONS_SHOWN = 10
 
 HOURS_SHOWN = 24
-
-# On each page of the result of a search.
-FOUND_MESSAGES_PER_PAGE = 20
-
-STORE_TIMEOUT_SECONDS = 3.0
+FOUND_MESSAGES_PER_PAGE = 20  # of the result of a search
+STORE_TIMEOUT_SECONDS = 3.0  # after which the page does without a value
 
 T = TypeVar("T")
 
@@ -50,11 +47,11 @@ class AccountSnapshot:
     health: HealthSnapshot | None
     messages: Sequence[MessageLine] | None
     commands: Sequence[CommandRow] | None
-    #: Those that are open.
+    #: The open questions.
     questions: Sequence[AskedQuestion] | None
     #: The last hours, the oldest first.
     hours: Sequence[HourCounts] | None = None
-    #: As in `BridgeState`.
+    #: `BridgeState.setup_command`.
     setup_command: str = ""
 
 
@@ -84,8 +81,8 @@ async def read_account(view: AccountView, setup_command: str = "") -> AccountSna
 async def value_or_none(read: Callable[[], Awaitable[T]], seconds: float | None = None) -> T | None:
     """Returns what `read` returns; None for an error of the store, or after `seconds`.
 
-    `read` is no coroutine, since a viewer may leave before it is called. By default it has
-    `STORE_TIMEOUT_SECONDS`.
+    By default it has `STORE_TIMEOUT_SECONDS`. It is a function, and no coroutine, which nobody would await
+    when a viewer leaves before.
     """
     try:
         async with asyncio.timeout(STORE_TIMEOUT_SECONDS if seconds is None else seconds):

@@ -19,10 +19,12 @@ from wx2mqtt.web.page.account_data import AccountSnapshot
 
 @frozen
 class FirstStep:
+    """One step, which the page shows as done, current or later."""
+
     #: A key of `PAGE_MESSAGES`.
     title: str
     is_done: bool = False
-    #: What a person does; of a step that is done, what is worth knowing.
+    #: What a person does, or what is worth knowing of a step that is done.
     hint: Markup | None = None
 
 
@@ -32,7 +34,7 @@ def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     if health is None or health.stats.messages:
         return Markup()
     view, remark = snapshot.view, None
-    if view.missing_safeguards:  # nothing helps while WeChat takes no message
+    if view.missing_safeguards:  # alarms may be lost while WeChat takes no message
         remark = tag("p", bridge_text(page_text.language, view.missing_safeguards), class_="soft")
     steps = (
         _configuration_step(snapshot.setup_command, page_text),

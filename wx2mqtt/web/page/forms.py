@@ -1,10 +1,12 @@
-"""The forms of an account: a text to anybody, a test to oneself, the number that a login asks for. Pure.
+"""The forms of an account on the page. Pure.
 
-A bot of WeCom has two more: whether it is the viewer's, and who of its people they are. An open question has
-one that closes it.
+    send_form                 a text to anybody
+    test_form                 a test to oneself, in place of it where texts may not be sent to anybody
+    verification_code_form    the number that a login asks for
+    owner_section             on WeCom: whether the bot is the viewer's, and which of its people the viewer is
+    questions_section         closes an open question
 
-Which of the first two a viewer sees, `PageHandlers` decides. All forms with one field, the searches too, look
-alike: see `one_field_form`.
+All forms with one field, those of the searches as well, are made by `one_field_form`.
 """
 
 from __future__ import annotations
@@ -22,16 +24,15 @@ from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.web.html import Attribute, PageText, isolated, join_html, tag, time_tag
 from wx2mqtt.web.page.account_data import AccountSnapshot
 
-# Of the text of a form. Each Chinese character takes nine bytes of the body, which has `MAX_BODY_BYTES`.
+# The text in a form. Each Chinese character takes nine bytes of the body, which may have `MAX_BODY_BYTES`.
 MAX_FORM_TEXT_CHARACTERS = 1500
 
-# A search in contacts or messages.
-MAX_QUERY_CHARACTERS = 100
+MAX_QUERY_CHARACTERS = 100  # of a search in contacts or messages
 
-# People who are offered while somebody types a recipient; every other name can be typed, too.
+# So many people are offered while somebody types a recipient. Every other name can be typed, too.
 SUGGESTED_PEOPLE = 20
 
-# People who are offered as the owner of a bot, the newest first. Others are named by `request/owner`.
+# So many people are offered as the owner of a bot, the newest first. Others are named by `request/owner`.
 OFFERED_PEOPLE = 20
 
 

@@ -21,8 +21,10 @@ THUMBNAIL_PIXELS = 96
 
 @frozen
 class MessageSearch:
+    """A search in the messages of an account, and what it has found."""
+
     text: str
-    #: The seq before which messages are older; None for the newest ones.
+    #: Only messages with a smaller `seq` are found; None for the newest ones.
     before: int | None = None
     #: None if the store did not answer in time.
     matches: FoundMessages | None = None
