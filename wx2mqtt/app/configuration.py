@@ -234,7 +234,7 @@ async def running_web_server(
             server = WebServer(options, media_sources, bridge, senders)
             try:
                 servers.append(await stack.enter_async_context(server))
-            except CannotListen as error:
+            except CannotListen as error:  # the addresses after this one may be in use as well
                 problems = [str(error), *_listen_problems(addresses[number:])]
                 raise CannotListen("; ".join(problems)) from error
         yield WebServers(servers)

@@ -197,10 +197,11 @@ class AccountOperations:
 
     async def _drop(self, fields: Mapping[str, Json]) -> Json:
         row = await self._require_row(fields)
+        may_be_sent = row.unanswered or row.attempt_open
         result = Result(
             id=row.command_id,
             user=row.command.user,
-            status=Status.UNCERTAIN if row.unanswered or row.attempt_open else Status.REJECTED,
+            status=Status.UNCERTAIN if may_be_sent else Status.REJECTED,
             code="dropped",
             message=bridge_text(self._ctx.language, "dropped"),
             time=now_ms(),

@@ -168,13 +168,11 @@ async def open_database(
         check_url(storage.url)
     except ImportError as error:
         sentence = f"psycopg cannot be used: {install_command('postgresql')} ({error.name or 'libpq'})"
+        raise _storage_error(loaded, "storage.url", sentence) from None
     except ValueError as error:
-        sentence = str(error)
-    else:
-        return await PostgresqlDatabase.open(
-            storage.url, on_commit_point, on_lost, password=secret_value(storage.password)
-        )
-    raise SettingsError((Problem(str(loaded.path or "the settings"), 0, "storage.url", sentence),))
+        raise _storage_error(loaded, "storage.url", str(error)) from None
+    password = secret_value(storage.password)
+    return await PostgresqlDatabase.open(storage.url, on_commit_point, on_lost, password=password)
 
 
 def login_keys(storage: Storage) -> tuple[bytes, ...]:
@@ -195,7 +193,11 @@ def wrong_key_error(loaded: LoadedSettings) -> SettingsError:
         "the saved logins in this database are encrypted with another key; copy storage.key_file from an"
         " instance that runs"
     )
-    return SettingsError((Problem(str(loaded.path or "the settings"), 0, "storage.key", sentence),))
+    return _storage_error(loaded, "storage.key", sentence)
+
+
+def _storage_error(loaded: LoadedSettings, key: str, sentence: str) -> SettingsError:
+    return SettingsError((Problem(str(loaded.path or "the settings"), 0, key, sentence),))
 
 
 class StoreLost(StoreError):

@@ -251,7 +251,10 @@ def _check_options(
     embedded: bool,
     wants_window: bool,
 ) -> None:
-    """Raises `typer.BadParameter` for options that exclude each other."""
+    """Raises `typer.BadParameter` for options that exclude each other.
+
+    Without `--backend` the option `--person` means web WeChat, which has people and no window.
+    """
     if host is not None and embedded:
         raise typer.BadParameter("give only one of --host and --embedded")
     contacts = None if backend is None else BACKENDS[backend].setup_contacts

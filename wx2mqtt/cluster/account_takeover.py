@@ -60,6 +60,9 @@ class AccountHost(Protocol):
 class AccountTakeover:
     """One instance, from the connection to the database until that is lost or the instance leaves.
 
+    The instance may act for its accounts while its lease is valid: for 7 s after the last heartbeat that was
+    stored in the database.
+
     1. `join` registers the instance.
     2. `run` stores heartbeats, which renew the lease, and looks at all instances: two loops.
     3. `leave` gives all accounts up, while `run` goes on.

@@ -150,10 +150,11 @@ def _payload(device: Device, components: Mapping[str, Component]) -> bytes:
 
 
 def _count_fitting(components: Mapping[str, Component], max_bytes: int) -> int:
-    """Returns how many of the components fit, each with a comma before it."""
+    """Returns how many of the components fit."""
+    left = max_bytes
     for count, (key, component) in enumerate(components.items()):
-        max_bytes -= len(encode({key: component})) - 1
-        if max_bytes < 0:
+        left -= len(encode({key: component})) - 1  # without its two braces, and with a comma before it
+        if left < 0:
             return count
     return len(components)
 

@@ -209,7 +209,7 @@ class _Call:
         return recipient
 
     def _find_account(self, recipient: Recipient) -> AccountView:
-        """Returns the account of a recipient, if it runs here."""
+        """Returns the account of a recipient, if it runs here. Raises `_RefusedCall`."""
         bridge, name = self._bridge, recipient.account
         view = next((view for view in bridge.accounts() if view.name == name), None)
         if view is not None and bridge.outage() is None:
@@ -218,7 +218,8 @@ class _Call:
             raise self._refusal(HTTPStatus.NOT_FOUND, "unknown_user", "unknown_account")
         status = HTTPStatus.SERVICE_UNAVAILABLE
         cluster = bridge.cluster()
-        for instance in () if cluster is None else cluster.instances:
+        instances = () if cluster is None else cluster.instances
+        for instance in instances:
             if name in instance.accounts and not instance.is_here:
                 where = f"{instance.name} {instance.url}".strip()
                 facts = {"account": name, "instance": where}

@@ -33,10 +33,10 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 MULTIPART_TYPE = "multipart/form-data"
 JSON_TYPES = ("application/json", "text/json")
 
-# Longer is `?wait=` cut: proxies give up on an answer after a minute or two.
+# A longer `?wait=` is cut: proxies give up on an answer after a minute or two.
 MAX_WAIT_SECONDS = 60.0
 
-# Keys in the query of a body that has none itself; `wait` is known beside every body.
+# Keys that the query may have beside a body without keys. `wait` is allowed beside every body.
 TEXT_QUERY_KEYS = ("id", "ttl", "priority", "urgent")
 FILE_QUERY_KEYS = (*TEXT_QUERY_KEYS, "name")
 
@@ -115,7 +115,7 @@ def _reject_unknown_keys(query: Mapping[str, str], known: tuple[str, ...], messa
 
 
 def _field_value(name: str, value: str) -> Json:
-    """Returns the value of a field of a form or a query: a text, else what it is as JSON."""
+    """Returns the value of a field of a form or a query: a text, or what it is as JSON, such as `true`."""
     if name in _TEXT_KEYS:
         return value
     if name in _SWITCH_KEYS and value.lower() in _SWITCHES:
@@ -124,7 +124,8 @@ def _field_value(name: str, value: str) -> Json:
         read = json_object(f'{{"value": {value}}}'.encode(), COMMAND_JSON)
     except (BadCommand, UnicodeEncodeError):
         return value  # the check of the command says what it must be
-    return read["value"] if len(read) == 1 and "value" in read else value
+    is_one_value = len(read) == 1 and "value" in read  # `1, "text": "…"` would be two
+    return read["value"] if is_one_value else value
 
 
 def _decode(data: bytes) -> str:
