@@ -1,4 +1,10 @@
-"""Building blocks of JSON Schema 2020-12, each with a description. Pure."""
+"""Building blocks of JSON Schema 2020-12, each with a description. Pure.
+
+    object_of("a person", {"user": string("the topic name")}, {"count": integer("of messages")})
+
+The argument after the description holds the keys that are always there, the last one those that may be
+absent.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +37,7 @@ def integer(description: str, minimum: int = 0) -> Schema:
 
 
 def number(description: str, **extra: Json) -> Schema:
-    """Integers match, too."""
+    """Any number; an integer is one, too."""
     return _typed("number", description, extra)
 
 
@@ -61,7 +67,7 @@ def any_value(description: str) -> Schema:
 
 
 def nullable(schema: Schema) -> Schema:
-    """Only results have keys that can be null; elsewhere a key is left out."""
+    """The same or null, as for some keys of results; elsewhere a key without a value is left out."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
@@ -77,7 +83,7 @@ def ref(name: str) -> Schema:
 def object_of(
     description: str, required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None
 ) -> Schema:
-    """An object with keys that are always there, and keys that are there if their value is known."""
+    """An object with `required` keys, and `optional` ones that are there if their values are known."""
     properties = cast("Schema", {**required, **(optional or {})})
     required_names: Schema = {"required": [*required]} if required else {}
     return _typed("object", description, {"properties": properties, **required_names})

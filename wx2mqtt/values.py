@@ -1,7 +1,12 @@
 """`frozen`: dataclasses whose instances never change, and whose classes cost little.
 
-A process makes 270 of them when it starts. Where `dataclass` would compile six methods for each, only
-`__init__` is kept, and the classes share the others. That saves 0.7 MB and 5 % of a start.
+    @frozen
+    class Recipient:
+        account: str
+        user: str
+
+A process makes 270 such classes when it starts. `dataclass` would compile six methods for each of them. Here
+it compiles only `__init__`, and all classes share the others. That saves 0.7 MB and 5 % of a start.
 """
 
 from __future__ import annotations
@@ -50,7 +55,7 @@ def frozen(
 def changed(value: T, **changes: Any) -> T:
     """As `dataclasses.replace`, for an instance of a `frozen` class, in two thirds of its time.
 
-    The names are not checked.
+    A name in `changes` that is no field is ignored.
     """
     made = object.__new__(type(value))
     for name in value.__dataclass_fields__:  # type: ignore[attr-defined]

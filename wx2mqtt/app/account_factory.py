@@ -62,9 +62,10 @@ class AccountFactory:
     async def create(self, name: str) -> Account:
         """Builds an account. Raises `StoreError`.
 
-        1. opens its journal, and stores its base topic there
+        1. opens its journal, which holds its rows in the store, and stores its base topic there
         2. loads its people
-        3. makes its client of the broker, its backend of WeChat, and what remembers their outcomes
+        3. opens the two files that survive a kill: the marks and the log of PUBACKs
+        4. makes its client of the broker and its backend of WeChat
         """
         settings, stores = self._loaded_at_start.settings, self._stores
         topics = Topics(self.base_topics[name])
@@ -74,11 +75,7 @@ class AccountFactory:
             await journal.set_base_topic(topics.base)
         current_settings = self.settings_of(name)
         registry = await self._load_people(name, current_settings)
-        sessions = stores.folder.path / SESSIONS_FOLDER
-        fatal = [] if stores.shared_marks is None else await stores.shared_marks.fatal(name)
-        marks = ProcessingMarks(sessions / f"{name}{MARKS_SUFFIX}", fatal)
-        # Another machine, which may run the account next, would not see the file.
-        puback_path = None if stores.database.is_elsewhere else sessions / f"{name}{PUBACK_LOG_SUFFIX}"
+        marks = await self._open_marks(name)
         counters = AccountCounters(started=now_ms())
         quotes = StoredQuotes(journal.history, registry)
         ctx = AccountContext(
@@ -87,7 +84,7 @@ class AccountFactory:
             broker=MqttClient(mqtt_options(settings, name, topics, self._embedded, stores.lease)),
             backend=self._create_backend(name, counters, quotes, marks),
             marks=marks,
-            puback_log=PubackLog(puback_path, journal.stream),
+            puback_log=self._open_puback_log(name, journal),
             counters=counters,
             journal=journal,
             people_file=stores.people_file,
@@ -99,6 +96,20 @@ class AccountFactory:
         account = Account(ctx)
         account.restore()
         return account
+
+    async def _open_marks(self, name: str) -> ProcessingMarks:
+        """Returns the marks, which show at which message the last process was killed."""
+        shared = self._stores.shared_marks
+        fatal_elsewhere = [] if shared is None else await shared.fatal(name)
+        path = self._stores.folder.path / SESSIONS_FOLDER / f"{name}{MARKS_SUFFIX}"
+        return ProcessingMarks(path, fatal_elsewhere)
+
+    def _open_puback_log(self, name: str, journal: Journal) -> PubackLog:
+        """Returns the log of what the broker has acknowledged and no commit has marked yet."""
+        if self._stores.database.is_elsewhere:  # the machine that runs the account next would not see it
+            return PubackLog(None, journal.stream)
+        path = self._stores.folder.path / SESSIONS_FOLDER / f"{name}{PUBACK_LOG_SUFFIX}"
+        return PubackLog(path, journal.stream)
 
     async def _load_people(self, name: str, settings: AccountSettings) -> PeopleRegistry:
         people = StoredPeople(self._stores.database, name)

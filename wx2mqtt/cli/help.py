@@ -43,7 +43,7 @@ class TranslatedCommand(TyperCommand):
 
 
 class TranslatedGroup(TyperGroup):
-    """A group of commands with such a help."""
+    """A group of commands whose help is in the language of the terminal or the configuration."""
 
     @override
     def get_help(self, ctx: Any) -> str:
@@ -96,9 +96,15 @@ def _chinese_help(command: TyperCommand | TyperGroup, ctx: Any) -> Iterator[str]
         shown = [each for each in parameters if each.param_type_name == kind and each.get_help_record(ctx)]
         yield from _table(heading, [_parameter_row(each, ctx) for each in shown])
     if isinstance(command, TyperGroup):
-        commands = {name: command.get_command(ctx, name) for name in command.list_commands(ctx)}
-        helps = {name: chinese_text((each.help or "").strip()) for name, each in commands.items() if each}
-        yield from _table("命令：", [(name, text.partition("。")[0]) for name, text in helps.items()])
+        yield from _table("命令：", [*_command_rows(command, ctx)])
+
+
+def _command_rows(group: TyperGroup, ctx: Any) -> Iterator[tuple[str, str]]:
+    """Yields the name of each command, and the first sentence of its help."""
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        if command is not None:
+            yield name, chinese_text((command.help or "").strip()).partition("。")[0]
 
 
 def _parameter_row(parameter: Any, ctx: Any) -> tuple[str, str]:

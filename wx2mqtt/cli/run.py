@@ -33,8 +33,8 @@ from wx2mqtt.settings.schema import Settings
 
 log = structlog.get_logger(__name__)
 
+# Each variable of the environment that configures accounts begins so.
 _ACCOUNTS_VARIABLE = f"{ENVIRONMENT_PREFIX}ACCOUNTS"
-"""The beginning of each variable that configures accounts."""
 
 
 def run_plain(arguments: Sequence[str]) -> int:
@@ -75,7 +75,7 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
 
 
 def _show_safeguards(settings: Settings) -> None:
-    """Says which account has nothing that helps alarms: to a person at a terminal, else in the log."""
+    """Says which account has no safeguard of alarms: to a person at a terminal, else in the log."""
     for name, account in settings.accounts.items():
         is_at_terminal = sys.stderr.isatty()
         line = safeguards_line(account, settings.language if is_at_terminal else "en")
@@ -86,9 +86,9 @@ def _show_safeguards(settings: Settings) -> None:
 
 
 def setup_command(loaded: LoadedSettings, env: Mapping[str, str]) -> str:
-    """Returns the command that the page names for want of a configuration.
+    """Returns the command that the page names where there is no configuration.
 
-    Empty with a file, and where the environment chose a broker or configures accounts.
+    It is empty with a file, and where the environment chooses a broker or configures accounts.
     """
     is_default = loaded.path is None and loaded.settings.mqtt.url == (EMBEDDED,)
     has_accounts = any(value and name.startswith(_ACCOUNTS_VARIABLE) for name, value in env.items())
@@ -98,7 +98,7 @@ def setup_command(loaded: LoadedSettings, env: Mapping[str, str]) -> str:
 def load_settings(config: Path | None, *, is_run: bool = False) -> LoadedSettings:
     """Loads the settings and configures the log by them; raises `SettingsError`.
 
-    But for `run` the log shows only warnings: it stands among the answers at the terminal.
+    The log of a command other than `run` shows warnings only: it stands among the answers at the terminal.
     """
     path = config or find_config(Path.cwd())
     if config is not None and not config.exists():
@@ -115,9 +115,9 @@ def load_settings(config: Path | None, *, is_run: bool = False) -> LoadedSetting
 
 
 def load_with_warnings(config: Path | None, *, explain: bool, is_run: bool = False) -> LoadedSettings:
-    """As `load_settings`, and prints the warnings, also where the file has problems.
+    """Loads the settings as `load_settings`, and prints the warnings, also where the file has problems.
 
-    With `explain` a file with problems is shown on the page until it has none.
+    With `explain` the problems of a file are shown on the page until it has none.
     """
     try:
         loaded = load_settings(config, is_run=is_run)

@@ -35,14 +35,9 @@ SANDBOX_POLICY = "default-src 'none'; sandbox"
 # For sound and video: a browser plays them in a page that it makes itself, which fails in a sandbox.
 PLAYER_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'"
 
-# File systems take 255, and browsers append to names.
-MAX_NAME_BYTES = 180
-
-# A longer one is no suffix, but a name with a dot in it.
-MAX_SUFFIX_BYTES = 20
-
-# The rest of a longer name is not even looked at.
-_MAX_DECLARED_CHARACTERS = 1000
+MAX_NAME_BYTES = 180  # file systems take 255, and browsers append to names
+MAX_SUFFIX_BYTES = 20  # a longer text after the last dot is no suffix
+_MAX_DECLARED_CHARACTERS = 1000  # of a name that are looked at
 
 _MIME_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,80}", re.ASCII)
 _FORBIDDEN_CHARACTERS = frozenset('/\\:*?"<>|')  # the slashes everywhere, the others on Windows

@@ -41,7 +41,7 @@ from wx2mqtt.web.senders.service_texts import (
     text_value,
 )
 
-# Gotify's own clients ring from 8 on, and show nothing below 4.
+# Gotify's own clients ring for a priority from 8 on, and show nothing for one up to 3.
 URGENT_PRIORITY = 8
 LOW_PRIORITY = 3
 

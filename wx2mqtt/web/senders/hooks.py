@@ -60,7 +60,7 @@ class AlertmanagerInterface(SenderInterface):
 
     @override
     def write_refusal(self, refused: Refused) -> ServiceAnswer:
-        """They send again what was answered with 5xx, and nothing else."""
+        """Answers 429 as 503: Alertmanager and Grafana repeat only what was answered with 5xx."""
         if refused.status == HTTPStatus.TOO_MANY_REQUESTS:
             refused = replace(refused, status=HTTPStatus.SERVICE_UNAVAILABLE)
         return super().write_refusal(refused)
