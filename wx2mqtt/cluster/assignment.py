@@ -78,15 +78,14 @@ class Decision:
 def decide(view: ClusterView) -> Decision:
     """Returns what the instance of this view does next.
 
-    1. `target_loads` spreads the accounts evenly; an instance with `max_accounts` gets at most that many, and
-       one that drains gets none. Where they do not divide, those that run most keep one more, so that nothing
-       moves.
-    2. A free account goes to the instance that runs least. One that stays free for long is taken by any.
-    3. An instance takes at most one account more than its share: it may be wrong about the others.
-    4. One that runs more than its target gives accounts up while another one runs less than its own: one at
-       a time, or an eighth of what is too much, and none while free accounts are about to be taken.
-    5. A group moves as a whole, if an instance that gives it up still runs as many accounts as it should.
-       Where instances have parts of it, the one with the largest part gets the others.
+    1. `target_loads` says how many accounts each instance should run: all about the same number.
+    2. A free account goes to the instance that runs the fewest. An account that stays free for long is taken
+       by any instance.
+    3. An instance takes at most one account more than its share, since it may be wrong about the others.
+    4. An instance above its target gives accounts up while another one is below its target. It gives up one
+       account at a time, or an eighth of its excess, and none while free accounts are about to be taken.
+    5. A group moves as a whole, if the instance that gives it up is not below its target then. Where
+       instances run parts of a group, the one with the largest part gets the rest.
     """
     me = next((member for member in view.members if member.name == view.name), None)
     if me is None:
@@ -109,21 +108,28 @@ def _names_of(units: Collection[frozenset[str]]) -> tuple[str, ...]:
 
 
 def target_loads(count: int, members: Collection[ClusterMember]) -> Mapping[str, int]:
-    """Returns how many of `count` accounts each instance should run, by its name."""
-    by_limit = sorted(members, key=lambda member: _limit_of(member, count))
+    """Returns how many of `count` accounts each instance should run, by its name.
+
+    An instance that may not run an even share gets what it may run: `max_accounts`, or 0 while it drains. The
+    others share the rest evenly. Where it does not divide, those that run most get one more, so that nothing
+    moves.
+    """
+    sharing = sorted(members, key=lambda member: _limit_of(member, count))
     targets: dict[str, int] = {}
     remaining = count
-    while by_limit and _limit_of(by_limit[0], count) <= remaining // len(by_limit):
-        limited = by_limit.pop(0)
+    while sharing and _limit_of(sharing[0], count) <= remaining // len(sharing):
+        limited = sharing.pop(0)
         targets[limited.name] = _limit_of(limited, count)
         remaining -= targets[limited.name]
-    for index, member in enumerate(sorted(by_limit, key=lambda member: (-member.load, member.name))):
-        share, rest = divmod(remaining, len(by_limit))
+    by_load = sorted(sharing, key=lambda member: (-member.load, member.name))
+    for index, member in enumerate(by_load):
+        share, rest = divmod(remaining, len(by_load))
         targets[member.name] = share + 1 if index < rest else share
     return targets
 
 
 def _limit_of(member: ClusterMember, count: int) -> int:
+    """Returns how many of `count` accounts an instance may run."""
     if member.is_draining:
         return 0
     return count if member.max_accounts is None else min(member.max_accounts, count)
@@ -136,21 +142,31 @@ def _join_parts(view: ClusterView, me: ClusterMember) -> Decision | None:
     - It gives its part up where it has no room for them, or cannot start one that another instance could.
     - Every other instance gives its part up.
     """
-    others = [member for member in view.members if member.name != me.name]
     for unit in view.units:
         part = unit & me.accounts
-        if not part or part == unit or part & view.giving_up:
+        is_split = part and part != unit
+        if not is_split or part & view.giving_up:
             continue
-        largest = max(view.members, key=lambda member: (len(unit & member.accounts), member.name))
-        missing = unit.difference(part, *(member.accounts for member in others))
-        has_room = me.load + len(missing) <= _limit_of(me, len(view.accounts))
-        is_taken_by_another = any(len(unit) <= _limit_of(other, len(view.accounts)) for other in others)
-        must_leave = largest != me or not has_room or (missing & view.avoided and is_taken_by_another)
-        if must_leave:
+        missing = unit.difference(*(member.accounts for member in view.members))
+        if _must_give_part_up(view, me, unit, missing):
             return Decision(give_up=_names_of([part]))
         if takeable := missing - view.avoided:
             return Decision(take=_names_of([takeable]))
     return None
+
+
+def _must_give_part_up(
+    view: ClusterView, me: ClusterMember, unit: frozenset[str], missing: frozenset[str]
+) -> bool:
+    """Returns whether another instance is to run a group; `missing` are its accounts that nobody runs."""
+    largest = max(view.members, key=lambda member: (len(unit & member.accounts), member.name))
+    if largest != me:
+        return True
+    if me.load + len(missing) > _limit_of(me, len(view.accounts)):
+        return True
+    cannot_start = bool(missing & view.avoided)
+    others = [member for member in view.members if member.name != me.name]
+    return cannot_start and any(len(unit) <= _limit_of(other, len(view.accounts)) for other in others)
 
 
 def _assign_free(
