@@ -266,7 +266,9 @@ class Admission(Enum):
 
 @dataclass(slots=True)
 class _Registration:
-    #: The network of its client; empty for a proxy.
+    """What the limiter knows of an open connection."""
+
+    #: The `client_network` of its client; empty for a proxy.
     network: str
     admission: Admission
 
@@ -298,13 +300,12 @@ class ConnectionLimiter:
         self.empty.set()
 
     def add(self, connection: HttpConnection, address: str) -> Admission:
-        """Adds a connection, as idle, unless the result is `NOTHING`: it must be closed then."""
+        """Adds a connection, which is idle at first. After the result `NOTHING` it must be closed."""
         network = "" if is_in_networks(address, self._proxies) else client_network(address)
         for admission in (Admission.EVERYTHING, Admission.HEALTH):
-            registration = _Registration(network, admission)
-            rivals = self._rivals(registration)
+            rivals = self._rivals(admission, network)
             if rivals is None or self._abort_longest_idle(rivals):
-                self.connections[connection] = registration
+                self.connections[connection] = _Registration(network, admission)
                 self._idle[connection] = None
                 self.empty.clear()
                 return admission
@@ -314,7 +315,7 @@ class ConnectionLimiter:
         self._idle.pop(connection, None)
 
     def mark_idle(self, connection: HttpConnection) -> None:
-        """Puts it behind all that are idle; one that is idle already keeps its place in the order."""
+        """Puts a connection after all idle ones. One that is idle already keeps its place in the order."""
         if connection in self.connections:
             self._idle.setdefault(connection)
 
@@ -324,19 +325,18 @@ class ConnectionLimiter:
         if not self.connections:
             self.empty.set()
 
-    def _rivals(self, registration: _Registration) -> list[HttpConnection] | None:
-        """Returns the connections of which one must go for this new one; None while there is room."""
-        admission, network = registration.admission, registration.network
-        same = {other: its for other, its in self.connections.items() if its.admission is admission}
+    def _rivals(self, admission: Admission, network: str) -> list[HttpConnection] | None:
+        """Returns the connections of which one must go for a new one; None while there is room."""
+        admitted = [other for other, its in self.connections.items() if its.admission is admission]
         if admission is Admission.HEALTH:
-            return [*same] if len(same) >= self._reserved else None
-        neighbours = [other for other, its in same.items() if its.network == network]
+            return admitted if len(admitted) >= self._reserved else None
+        neighbours = [other for other in admitted if self.connections[other].network == network]
         if network and len(neighbours) >= self._max_per_address:
             return neighbours
-        return [*same] if len(same) >= self._max_connections else None
+        return admitted if len(admitted) >= self._max_connections else None
 
     def _abort_longest_idle(self, connections: Collection[HttpConnection]) -> bool:
-        """Returns whether one of these was idle, so that it could be aborted."""
+        """Aborts the one that has been idle for the longest time; returns False where none is idle."""
         candidates = set(connections)
         longest_idle = next((idle for idle in self._idle if idle in candidates), None)
         if longest_idle is None:

@@ -116,13 +116,15 @@ def _read_alert(
 
 
 def _line_of(labels: Mapping[str, Json], annotations: Mapping[str, Json], common: Mapping[str, Json]) -> str:
-    """Returns the summary of an alert; without one the labels by which it differs from the others."""
-    own = {key: text_value(labels, key) for key in labels if key not in _HIDDEN_LABELS}
-    line = next((text for key in _SUMMARY_KEYS if (text := text_value(annotations, key).strip())), "")
+    """Returns the summary of an alert, after its instance; without one what differs from the other alerts."""
+    shown_labels = {key: text_value(labels, key) for key in labels if key not in _HIDDEN_LABELS}
+    summaries = (text_value(annotations, key).strip() for key in _SUMMARY_KEYS)
+    line = next(filter(None, summaries), "")
+    instance = shown_labels.get("instance", "")
     if not line:
-        differing = {key: value for key, value in own.items() if key not in common}
-        line = ", ".join(f"{key}: {value}" for key, value in (differing or own).items())
-    elif (instance := own.get("instance", "")) and instance not in line:
+        differing = {key: value for key, value in shown_labels.items() if key not in common}
+        line = ", ".join(f"{key}: {value}" for key, value in (differing or shown_labels).items())
+    elif instance not in line:
         line = f"{instance}: {line}"
     line = _in_one_line(line)
     return line if len(line) <= MAX_LINE_CHARACTERS else f"{line[: MAX_LINE_CHARACTERS - 1]}…"
@@ -163,21 +165,26 @@ def text_of(group: AlertGroup, language: Language) -> str:
 
 
 def _title_of(group: AlertGroup, language: Language) -> str:
-    counts = {"firing": sum(alert.is_firing for alert in group.alerts)}
-    counts["resolved"] = len(group.alerts) - counts["firing"]
+    """Returns the first line, such as "FIRING (2): HighLoad (critical)"."""
+    names = [group.name] if group.name else dict.fromkeys(alert.name for alert in group.alerts if alert.name)
+    name = ", ".join(names)[:MAX_LINE_CHARACTERS] or alert_text(language, "nameless")
+    title = alert_text(language, "title", states=_states_of(group, language), name=name)
+    if group.severity:
+        title += alert_text(language, "severity", severity=group.severity)
+    return title
+
+
+def _states_of(group: AlertGroup, language: Language) -> str:
+    """Returns the states of the alerts, each with its count where there are several alerts."""
+    firing_count = sum(alert.is_firing for alert in group.alerts)
+    counts = {"firing": firing_count, "resolved": len(group.alerts) - firing_count}
     is_single = len(group.alerts) + group.left_out_count == 1
     states = []
     for state, count in counts.items():
         word = alert_text(language, state)
         if count:
             states.append(word if is_single else alert_text(language, "counted", state=word, count=count))
-    name = group.name or ", ".join(dict.fromkeys(alert.name for alert in group.alerts if alert.name))
-    name = name[:MAX_LINE_CHARACTERS] or alert_text(language, "nameless")
-    joined_states = alert_text(language, "between_states").join(states)
-    title = alert_text(language, "title", states=joined_states, name=name)
-    if group.severity:
-        title += alert_text(language, "severity", severity=group.severity)
-    return title
+    return alert_text(language, "between_states").join(states)
 
 
 def _line_in_group(group: AlertGroup, alert: ReportedAlert, language: Language) -> str:
