@@ -64,18 +64,22 @@ class Operations:
                 case "cluster.drain" | "cluster.undrain":
                     is_shared = self.factory.loaded.settings.storage.url is not None
                     raise Wx2MqttError("no bridge runs on this machine" if is_shared else NOT_SHARED)
-                case "purge.look" | "purge":
-                    purge = PurgeOperations(self.stores, self.media, self.factory.base_topics)
-                    return await (purge.inspect(fields) if name == "purge.look" else purge.purge(fields))
+                case "purge.look":
+                    return await self._purge_operations().inspect(fields)
+                case "purge":
+                    return await self._purge_operations().purge(fields)
                 case _:
                     return await self._run_on_account(str(fields.get("account") or ""), name, fields)
         except BadCommand as error:
             raise Wx2MqttError(rejection_text(self.factory.loaded.settings.language, error)) from None
 
+    def _purge_operations(self) -> PurgeOperations:
+        return PurgeOperations(self.stores, self.media, self.factory.base_topics)
+
     async def _run_on_account(self, requested: str, name: str, fields: Mapping[str, Json]) -> Json:
+        """Runs an operation on the account `requested`, here or on the instance that runs the account."""
         account_name = requested or next(iter(self.factory.base_topics))
-        runs_here = any(account.name == account_name for account in self.running.accounts)
-        if self.cluster is not None and not runs_here and (owner := self.cluster.owner_of(account_name)):
+        if owner := self._other_instance_of(account_name):
             answer = await OperationQueue(self.stores.database).ask(account_name, name, fields)
             if answer is None:
                 raise Wx2MqttError(f"the account {account_name} moves; it was on {owner}: try again")
@@ -83,6 +87,13 @@ class Operations:
         account = self.account_named(requested)
         with account.ctx.in_log():
             return await AccountOperations(account).run(name, fields)
+
+    def _other_instance_of(self, account_name: str) -> str:
+        """Returns the name of the other instance that runs an account; empty where none does."""
+        runs_here = any(account.name == account_name for account in self.running.accounts)
+        if self.cluster is None or runs_here:
+            return ""
+        return self.cluster.owner_of(account_name)
 
     def account_named(self, name: str | None) -> Account:
         """Returns the account with this name, the first one without a name. Raises `Wx2MqttError`."""

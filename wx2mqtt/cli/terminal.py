@@ -166,5 +166,5 @@ def print_answer(
         rows = answer.get(name)
         if isinstance(rows, list) and rows:
             print(format_table(rows, columns))
-        elif name != "set_aside":
+        elif name != "set_aside":  # that there are none is nothing to tell
             print(sentence_text(f"no {name}", language))
