@@ -134,11 +134,13 @@ class LoginFlow:
                         yield await self._complete_login(answer)
                         return
                     case AlreadyBound():
-                        if (existing := await self._existing_login()) is not None:
+                        existing = await self._existing_login()
+                        if existing is not None:
                             yield existing
                         return
                     case NoNews():
-                        if (reactivated := await self._reactivated_login()) is not None:
+                        reactivated = await self._reactivated_login()
+                        if reactivated is not None:
                             yield reactivated
                             return
                     case _:

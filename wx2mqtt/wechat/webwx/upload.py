@@ -82,12 +82,12 @@ class Uploader:
             session = client.require_login(self._login_id)
             request = media_requests.check_upload_request(session, upload)
             answer = await client.call_or_reject(request, "not_uploaded")
-            upload = replace(
-                upload, aes_key=read_text(answer, "AESKey"), signature=read_text(answer, "Signature")
-            )
-            if read_text(answer, "MediaId"):
+            signature = read_text(answer, "Signature")
+            known_media_id = read_text(answer, "MediaId")
+            if known_media_id:
                 log.info("WeChat has this file already", size=upload.size)
-                return Uploaded(media_id=read_text(answer, "MediaId"), signature=upload.signature)
+                return Uploaded(media_id=known_media_id, signature=signature)
+            upload = replace(upload, aes_key=read_text(answer, "AESKey"), signature=signature)
         return await self._send_parts(draft, upload)
 
     async def _send_parts(self, draft: Draft, upload: Upload) -> Uploaded:

@@ -41,8 +41,8 @@ def ids_and_keys(
     `time` is the time of the message in milliseconds, 0 where it has none; then its id is a part of the key.
     An item of a message without an id has its key as id.
     """
-    ids = (read_id(entry, "message_id"), *(read_id(item, "msg_id") for item in items))
-    message_id = next(filter(None, ids), "")
+    ids = [read_id(entry, "message_id"), *(read_id(item, "msg_id") for item in items)]
+    message_id = next(filter(None, ids), "")  # the first that is not empty
     time_or_id = time or read_text(entry, "message_id") or read_text(entry, "seq")
     content = [sender, time_or_id, [_stable_content(item) for item in items]]
     # A key is the hash of the list `[sender, time, items, index]`. Its beginning is hashed once.

@@ -56,9 +56,10 @@ def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> R
     if not 0 < time < MAX_TIME_MS:
         time = 0
     entries = read_objects(entry, "item_list")[0][:MAX_ITEMS]
-    items: list[ReceivedItem] = []
-    # A message without items is published, too.
-    for item, (item_id, key) in zip(entries or [{}], ids_and_keys(entry, entries, sender, time), strict=True):
+    keys = ids_and_keys(entry, entries, sender, time)
+    items = []
+    for item in entries or [{}]:  # a message without items is published, too
+        item_id, key = next(keys)
         content = _read_item(item, language)
         quote = read_quote(item, language) if content.kind is Kind.TEXT else None
         if quote is not None:
@@ -223,11 +224,13 @@ class Quote:
     #: None, and `text` is empty, where only the id is known.
     kind: Kind | None = None
     text: str = ""
+    #: None where the whole text is quoted.
     part: QuotePart | None = None
 
     def detail(self) -> dict[str, Json]:
         """Returns the fields for the payload; unknown ones are left out."""
-        text = (selected_text(self.text, self.part) if self.part else None) or self.text
+        part = None if self.part is None else selected_text(self.text, self.part)
+        text = part or self.text
         facts: dict[str, Json] = {
             "id": self.id,
             "kind": "" if self.kind is None else str(self.kind),
@@ -258,13 +261,17 @@ def read_quote(item: JsonObject, language: Language) -> Quote | None:
     ref = read_object(item, "ref_msg")
     if not ref:
         return None
+    part = read_part(read_object(ref, "partial_text"))
+    title = read_text(ref, "title").strip()
     quoted_item = read_object(ref, "message_item")
-    quoted = _read_item(quoted_item, language) if quoted_item else None
+    if not quoted_item:
+        return Quote(id=read_id(ref, "svr_id"), text=title, part=part)
+    quoted = _read_item(quoted_item, language)
     return Quote(
         id=read_id(ref, "svr_id") or read_id(quoted_item, "msg_id"),
-        kind=quoted.kind if quoted else None,
-        text=(quoted.text if quoted else "") or read_text(ref, "title").strip(),
-        part=read_part(read_object(ref, "partial_text")),
+        kind=quoted.kind,
+        text=quoted.text or title,
+        part=part,
     )
 
 

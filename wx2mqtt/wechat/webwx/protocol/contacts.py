@@ -27,8 +27,6 @@ MAX_CONTACT_NAME_CHARACTERS = 500
 # Every account has the file helper, even when no list contains it.
 FILE_HELPER_CONTACT = Contact(handle=Handle(FILEHELPER), kind=ChatKind.SELF, permanent_id=FILEHELPER)
 
-_SEQ = re.compile(r"[?&]seq=([0-9]{1,20})")
-
 
 def is_group(handle: str) -> bool:
     return handle.startswith("@@") or handle.endswith("@chatroom")
@@ -43,6 +41,10 @@ def chat_kind_of(handle: str, owner: Handle) -> ChatKind | None:
     if handle in SPECIAL_ACCOUNTS or handle.endswith("@qqim"):
         return ChatKind.SYSTEM
     return None
+
+
+# The version of the picture in `/cgi-bin/mmwebwx-bin/webwxgeticon?seq=620&username=…`
+_SEQ = re.compile(r"[?&]seq=([0-9]{1,20})")
 
 
 def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
@@ -126,7 +128,6 @@ def _members(entry: JsonObject) -> tuple[Member, ...] | None:
         for member in member_entries
         if read_text(member, "UserName")
     )
-    is_complete = len(members) >= read_number(entry, "MemberCount") and any(
-        member.nickname for member in members
-    )
-    return members if members and is_complete else None
+    has_all = len(members) >= read_number(entry, "MemberCount")
+    has_names = any(member.nickname for member in members)
+    return members if has_all and has_names else None

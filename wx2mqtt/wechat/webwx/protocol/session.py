@@ -107,6 +107,7 @@ class Session:
 
 SESSION_FORMAT_VERSION = 1
 
+# The fields of `Session` that are saved under their own name, and those without which there is no login.
 _TEXT_FIELDS = ("login_id", "base", "uin", "sid", "skey", "pass_ticket", "device_id", "handle", "nickname")
 _REQUIRED_FIELDS = ("login_id", "base", "uin", "sid", "skey", "handle")
 
@@ -127,9 +128,10 @@ def session_from_saved(saved: Mapping[str, object], endpoint: str | None) -> tup
     """Reads the result of `session_to_saved`; None for another endpoint or version, or invalid data."""
     if not is_saved_login(saved) or saved.get("endpoint") != endpoint:
         return None
-    texts: dict[str, Any] = {
-        name: text if isinstance(text := saved.get(name), str) else "" for name in _TEXT_FIELDS
-    }
+    texts: dict[str, Any] = {}
+    for name in _TEXT_FIELDS:
+        text = saved.get(name)
+        texts[name] = text if isinstance(text, str) else ""
     chats = saved.get("chats")
     session = Session(
         **texts,
@@ -219,7 +221,7 @@ class Cookies:
 
     def value(self, name: str) -> str:
         """Returns the value of a cookie of any domain; empty when there is none."""
-        return next((value for key, value in self.values.items() if key[1] == name), "")
+        return next((value for (_, known), value in self.values.items() if known == name), "")
 
     def to_saved(self) -> list[list[str]]:
         """Returns rows of domain, name and value for JSON."""
