@@ -51,15 +51,15 @@ MAX_EMPTY_POLLS = 3
 FIRST_POLL_PAUSE_SECONDS = 0.5
 MAX_POLL_PAUSE_SECONDS = 10.0
 
-# Pauses after WeChat refused a poll because another one is open.
+# The first and the longest pause after WeChat refused a poll because another one is open.
 FIRST_SECOND_POLLER_PAUSE_SECONDS = 5.0
 MAX_SECOND_POLLER_PAUSE_SECONDS = 30.0
 
-# How many chats a cursor contains with their tokens.
+# A cursor has the context tokens of so many chats: those that changed last.
 MAX_CHATS_IN_CURSOR = 20
 
-# A message whose time is further in the future counts as one without a time.
-CLOCK_TOLERANCE_MS = 60_000
+# A message whose time is further in the future by WeChat's clock counts as one without a time.
+FUTURE_TOLERANCE_MS = 60_000
 
 
 @dataclass(slots=True)
@@ -117,7 +117,8 @@ class Receiver:
         if not received_messages and not entries.events and not has_moved:
             return Batch(cursor=cursor, unreadable_count=unreadable_count)
         self._open_windows(received_messages)
-        self._has_received |= bool(received_messages)
+        if received_messages:
+            self._has_received = True
         items = await self._items(received_messages)
         return Batch(
             cursor=self._next_cursor(updates.buf or position.buf),
@@ -149,7 +150,7 @@ class Receiver:
         now = self._client.server_clock.now()
         chats: dict[Handle, ChatWindow] = {}
         for received in received_messages:
-            wrote = received.time if 0 < received.time < now + CLOCK_TOLERANCE_MS else now
+            wrote = received.time if 0 < received.time < now + FUTURE_TOLERANCE_MS else now
             chat = chats.get(received.sender) or self._client.chat(received.sender)
             chats[received.sender] = chat.with_message(wrote, received.context_token)
         self._client.store_chats(chats)

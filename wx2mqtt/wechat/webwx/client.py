@@ -154,7 +154,7 @@ class ApiClient:
         previous ones may be refused. So a "session over" then raises `BadAnswer`, and does not end the login.
         """
         if ret == Ret.OK:
-            del self._throttle_counts[endpoint.name]
+            self._throttle_counts.pop(endpoint.name, None)
         elif stale and (ret in SESSION_ENDED or ret == Ret.TICKET_ERROR):
             log.info("refused with keys that were renewed meanwhile", call=endpoint.name, ret=ret)
             raise BadAnswer(self.text("stale", ret=ret, call=endpoint.name))

@@ -187,10 +187,9 @@ class WeComClient:
                 return
 
     async def remember_chats(self, chats: Iterable[Handle]) -> None:
-        """Saves in which chats somebody has written. A failure is logged: they are only listed."""
-        known = self.bot.chats
-        newest = with_newest(known, chats)
-        if newest != known:
+        """Saves in which chats somebody has written. A failure is logged: the chats are only listed."""
+        newest = with_newest(self.bot.chats, chats)
+        if newest != self.bot.chats:
             await self._save_if_possible(replace(self.bot, chats=newest))
 
     async def save_uploads(self, begun_at: Sequence[int]) -> None:
@@ -226,9 +225,9 @@ class WeComClient:
             log.error("login not saved", reason=str(why))
 
     async def _save(self, bot: SavedBot) -> None:
-        """Saves a change, in the order of the calls; later ones build on it. Raises `StoreError`."""
+        """Saves a change after those of earlier calls. Raises `StoreError`."""
         if self._current is not None:
-            self._current = bot
+            self._current = bot  # at once: a change that is made before this one is saved builds on it
         async with self._save_order:
             await self._credentials.save(bot.to_saved())
             self.saved = bot
@@ -261,19 +260,19 @@ class WeComClient:
         bot = self.bot
         credentials = self._credentials_of(bot)
         if not self.clock.lease.is_valid:
-            raise self._broken(self.text("no_connection"))
+            raise self._connection_error(self.text("no_connection"))
         await self._save(replace(bot, ended=End.NOT_ENDED, reason="", alive=bot.alive or self.clock.now))
         try:
             connection = await WeComConnection.open(self._connection_options)
         except Unreachable as why:
-            raise self._broken(str(why)) from None
+            raise self._connection_error(str(why)) from None
         try:
             answer = await connection.request(FrameCommand.SUBSCRIBE, requests.subscription(credentials))
             if answer.errcode:
-                raise await self._refused(answer)
+                raise await self._subscription_error(answer)
         except (Unreachable, OutcomeUnknown) as why:
             await connection.close()
-            raise self._broken(str(why)) from None
+            raise self._connection_error(str(why)) from None
         except BaseException:
             await connection.close()
             raise
@@ -288,7 +287,7 @@ class WeComClient:
             return configured
         return BotCredentials(bot_id=bot.bot_id, secret=bot.secret)
 
-    async def _refused(self, answer: Answer) -> BackendError:
+    async def _subscription_error(self, answer: Answer) -> BackendError:
         """Returns the error for a subscription that was refused; wrong credentials are saved as such."""
         log.warning("subscription refused", ret=answer.errcode, errmsg=answer.errmsg)
         facts = {"ret": answer.errcode, "message": answer.errmsg}
@@ -300,19 +299,20 @@ class WeComClient:
         self._refusals += 1
         return Throttled(self.text("not_now", **facts), retry_after=pause)
 
-    async def drop(self) -> Unreachable:
+    async def close_ended(self) -> Unreachable:
         """Closes a connection that has ended; returns the error with the pause before the next one."""
         connection = self.connection
         lasted_seconds = self.clock.monotonic() - self._connected_at
         await self.disconnect()
         if lasted_seconds >= STABLE_SECONDS:
             self._reconnect = self._reconnect.reset()
-        error = self._broken(connection.end_reason or self.text("closed"))
+        error = self._connection_error(connection.end_reason or self.text("closed"))
         if connection.end_key == "not_subscribed":
-            return Unreachable(str(error), retry_after=max(1.0, RESUBSCRIBE_SECONDS - lasted_seconds))
+            pause = max(1.0, RESUBSCRIBE_SECONDS - lasted_seconds)
+            return Unreachable(str(error), retry_after=pause)
         return error
 
-    def _broken(self, reason: str) -> Unreachable:
+    def _connection_error(self, reason: str) -> Unreachable:
         """Counts one more failure, and returns its error with the pause after it."""
         self._reconnect = self._reconnect.after_failure()
         return Unreachable(reason, retry_after=self._reconnect.wait(1.0))
@@ -334,10 +334,10 @@ class WeComClient:
         connection = self.connection
         answer = await connection.request(command, body)
         if answer.errcode:
-            raise await self._refusal(connection, answer, command)
+            raise await self._request_error(connection, answer, command)
         return answer.body
 
-    async def _refusal(
+    async def _request_error(
         self, connection: WeComConnection, answer: Answer, command: FrameCommand
     ) -> BackendError:
         """Returns the error for an answer. A lost subscription ends the connection (wecom 2.8)."""

@@ -117,7 +117,7 @@ class Receiver:
             callbacks = await connection.next_callbacks(CALLBACKS_PER_BATCH)
         except Unreachable:
             self._gap_since = connection.last_heard
-            error = await client.drop()
+            error = await client.close_ended()
             client.require_usable(client.bot)  # another program has taken it over
             raise error from None
         if connection.is_taken_over:

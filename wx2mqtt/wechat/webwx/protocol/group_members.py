@@ -106,8 +106,8 @@ class GroupMembers:
         kind = chat_kind_of(handle, self.owner.handle)
         if kind is not None:
             return kind
-        official = hash(handle) in self._official_accounts or handle.startswith("gh_")
-        return ChatKind.OFFICIAL if official else ChatKind.FRIEND
+        is_official = hash(handle) in self._official_accounts or handle.startswith("gh_")
+        return ChatKind.OFFICIAL if is_official else ChatKind.FRIEND
 
     def avatar_seq(self, handle: str) -> str | None:
         """Returns the version of an avatar, empty if it is unknown, or None for an unknown handle."""
@@ -159,9 +159,9 @@ class GroupChanges:
         for message, notice in notices:
             notices_of[message.chat].append(notice)
         new_events = [
-            *(self._event_of_change(change, cursor, notices_of[change.group], now) for change in changes),
-            *self._events_of_notices({change.group for change in changes}, notices),
+            self._event_of_change(change, cursor, notices_of[change.group], now) for change in changes
         ]
+        new_events += self._events_of_notices({change.group for change in changes}, notices)
         earlier_keys = {event.key for event in earlier_events}
         events = (*earlier_events, *(event for event in new_events if event.key not in earlier_keys))
         self._last_cursor = cursor
