@@ -118,7 +118,7 @@ class Capabilities:
     has_button_cards: bool = False
     #: `LoggedIn.owner` is a bot that says of nobody that they are its owner: the operator names the person.
     owner_is_named: bool = False
-    #: It sends the texts of drafts with `markdown`.
+    #: `send` takes drafts whose text is markdown (`Draft.markdown`).
     has_markdown: bool = False
     #: A text in a group can mention its members.
     has_mentions: bool = True

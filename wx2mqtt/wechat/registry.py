@@ -236,5 +236,5 @@ _WECOM = BackendEntry(
     is_saved_login=wecom_session.is_saved_login,
 )
 
-# By name. The first one is the default of the configuration.
+# The backends of this program by name. The first one is the default of the configuration.
 BACKENDS = BackendTable({entry.name: entry for entry in (_WEBWX, _ILINK, _WECOM)})

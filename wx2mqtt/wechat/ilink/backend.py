@@ -76,7 +76,7 @@ class ILinkBackend(Backend):
         self._typing_indicator = TypingIndicator(self._client, enabled=show_typing)
         self._verification_code = VerificationCode()
         self._receiver: Receiver | None = None
-        #: None also after a login of somebody who is not the owner.
+        #: None without a login, and after one of somebody who is not `usable`, for whom nothing is sent.
         self._current_sender: Sender | None = None
 
     @property

@@ -54,9 +54,9 @@ class Bot:
     logged_out: bool = False
     #: The position up to which received messages are stored.
     cursor: str = field(default="", repr=False)
-    #: When the login was made, in milliseconds.
+    #: When the login was made, in milliseconds since 1970; 0 where an earlier version did not record it.
     made: int = 0
-    #: When codes for its renewal were offered, in milliseconds.
+    #: When codes for its renewal were offered, in milliseconds since 1970.
     offers: tuple[int, ...] = ()
     #: True from a renewal until the bot has received a message: the earlier login stays saved so long.
     keeps_earlier: bool = False

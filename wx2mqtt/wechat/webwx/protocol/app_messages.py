@@ -69,7 +69,7 @@ class AppMessage:
     """An entry of MsgType 49 with its parsed XML and the fields that most types have."""
 
     entry: JsonObject
-    #: Its text without sender prefix.
+    #: The text of the entry without sender prefix.
     content: str
     language: Language
     #: The root of the XML; `NO_NODE` when it cannot be parsed.

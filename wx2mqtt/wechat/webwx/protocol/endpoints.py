@@ -95,7 +95,7 @@ class Endpoint(CallSpec):
     limit: int = 4 * MEGABYTE
     #: The answer may have a redirect status, which is never followed.
     allows_redirect: bool = False
-    #: Of the objects in the answer only these members are kept; None: all.
+    #: The objects in the answer are read without all other members, for memory; None: with all of them.
     kept_keys: frozenset[str] | None = None
 
 
@@ -117,7 +117,7 @@ LOGOUT = _call("webwxlogout", 10, allows_redirect=True)
 CONTACT_ANSWER_KEYS = CONTACT_KEYS | {"BaseResponse", "Ret", "ErrMsg", "Str", "ContactList", "Seq"}
 _CONTACTS_LIMIT = 64 * MEGABYTE
 
-# It is slow for large accounts (webwx 2.8.4).
+# GET_CONTACT is slow for large accounts (webwx 2.8.4).
 GET_CONTACT = _call("webwxgetcontact", 180, limit=_CONTACTS_LIMIT, kept_keys=CONTACT_ANSWER_KEYS)
 BATCH_GET = _call("webwxbatchgetcontact", 60, limit=_CONTACTS_LIMIT, kept_keys=CONTACT_ANSWER_KEYS)
 

@@ -81,13 +81,13 @@ class Session:
     login_id: str
     #: The host of the cluster that serves the login.
     base: str
-    #: As what and where the calls of this login are made; it is not saved.
+    #: The hosts and the client of its calls; it is not saved.
     profile: ClientProfile = ClientProfile()
     #: The number of the account, the same in every login.
     uin: str = field(repr=False)
-    #: Its key, the same until it ends.
+    #: A key that stays the same until the login ends.
     sid: str = field(repr=False)
-    #: Its second key, which each sync may renew.
+    #: A second key, which each sync may renew.
     skey: str = field(repr=False)
     #: The ticket in the query of most calls, percent-encoded as received.
     pass_ticket: str = field(repr=False)
@@ -182,9 +182,9 @@ class Cookies:
     their age itself, while the local clock may be wrong. A cookie that the server expires is removed.
     """
 
-    #: By domain and name. A domain that begins with a dot includes all hosts below it.
+    #: The values by domain and name. A domain that begins with a dot includes all hosts below it.
     values: Mapping[tuple[str, str], str]
-    #: The domain of a cookie is ignored: one endpoint serves all hosts.
+    #: One endpoint serves all hosts, so the domain of a cookie is ignored.
     any_host: bool = False
 
     def with_response(self, host: str, set_cookie_lines: Iterable[str], now: float) -> Cookies:

@@ -8,7 +8,7 @@ from enum import StrEnum, auto
 class Reaction(StrEnum):
     """What to do after an answer."""
 
-    #: It was done.
+    #: WeCom has done what was asked.
     DONE = auto()
     #: Nothing was delivered: connect and subscribe anew, then send again.
     SUBSCRIBE_AGAIN = auto()

@@ -23,8 +23,9 @@ class EventType(StrEnum):
     ENTER_CHAT = "enter_chat"
     #: Somebody likes an answer, or not.
     FEEDBACK = "feedback_event"
-    #: These two concern other programs.
+    #: Concerns other programs.
     ENTER_CHECK = "enter_check_update"
+    #: Concerns other programs.
     AUTHORISATION = "auth_change_event"
 
 
