@@ -99,7 +99,7 @@ class ActionPerformer:
         return await self._call(lambda session: requests.change_group_request(session, action, invite=invite))
 
     async def _call(self, build: Callable[[Session], Request]) -> JsonObject:
-        """Builds a request with the keys of the login, which a sync may renew, and returns the answer to it."""
+        """Builds a request with the current keys of the login, and returns the answer to it."""
         try:
             request = build(self._client.require_login(self._login_id))
         except UnicodeEncodeError:

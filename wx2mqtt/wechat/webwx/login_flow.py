@@ -153,7 +153,7 @@ class LoginFlow:
             if answer.scan is ScanStatus.CONFIRMED and answer.redirect:
                 yield _logged_in(await self._start_session(answer.redirect), resumed=False)
                 return
-            if answer.scan in {ScanStatus.OVER, ScanStatus.CONFIRMED}:
+            if answer.scan in {ScanStatus.OVER, ScanStatus.CONFIRMED}:  # also confirmed without a redirect
                 return
             if answer.scan is ScanStatus.SCANNED and not is_scanned:
                 is_scanned = True

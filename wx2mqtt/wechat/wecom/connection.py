@@ -19,6 +19,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from enum import StrEnum
 
 import structlog
 from websockets.asyncio.client import ClientConnection, connect
@@ -82,6 +83,21 @@ class ConnectionOptions:
     endpoint: str | None = None
 
 
+class ConnectionEnd(StrEnum):
+    """Why a connection has ended; the value is the key of the sentence about it."""
+
+    CLOSED = "closed"
+    CLOSED_BY_WECOM = "closed_by_wecom"
+    #: WeCom answers no heartbeat any more.
+    NO_HEARTBEAT = "no_heartbeat"
+    #: The subscription is lost, although the socket is open (wecom 2.8).
+    NOT_SUBSCRIBED = "not_subscribed"
+    #: Another program uses the bot now (wecom 2.6).
+    TAKEN_OVER = "taken_over"
+    #: The bridge takes callbacks more slowly than they come.
+    TOO_MANY_WAITING = "too_many_waiting"
+
+
 @frozen(kw_only=False)
 class _WaitingCallback:
     """A callback that nobody has taken yet."""
@@ -111,10 +127,10 @@ class WeComConnection:
         self._news = asyncio.Event()
         #: A random name: only this connection may update the card of a press (`ButtonPress.private`).
         self.id = os.urandom(8).hex()
-        #: Why the connection has ended, as a sentence; None while it is open.
+        #: Why the connection has ended; None while it is open.
+        self.end: ConnectionEnd | None = None
+        #: The sentence about `end`.
         self.end_reason: str | None = None
-        #: The key of that sentence in the catalogue; empty while it is open.
-        self.end_key = ""
         #: When the last frame came, in milliseconds since 1970.
         self.last_heard = options.clock.now
         #: How many frames could not be read; the receiver adds them to its batch and sets this to 0.
@@ -194,9 +210,9 @@ class WeComConnection:
             return self._unstored_since
         return self._waiting[0].came_at if self._waiting else self._clock.now
 
-    async def close(self, message_key: str = "closed") -> None:
-        """Ends the connection; a second call does nothing more. `message_key` names the reason."""
-        self._end(message_key, abort=False)
+    async def close(self, end: ConnectionEnd = ConnectionEnd.CLOSED) -> None:
+        """Ends the connection; a second call does nothing more."""
+        self._end(end, abort=False)
         await self._socket.close()
         for task in self._tasks:
             task.cancel()
@@ -234,14 +250,14 @@ class WeComConnection:
         try:
             await self._socket.send(frame)
         except ConnectionClosed:
-            self._end("closed_by_wecom")
+            self._end(ConnectionEnd.CLOSED_BY_WECOM)
             raise OutcomeUnknown(self.end_reason) from None
 
     async def _read(self) -> None:
         with suppress(ConnectionClosed):
             while True:
                 self._take(await self._socket.recv(decode=False))
-        self._end("closed_by_wecom")
+        self._end(ConnectionEnd.CLOSED_BY_WECOM)
 
     def _take(self, data: bytes) -> None:
         """Gives an answer to the request that waits for it, and keeps a callback for `next_callbacks`."""
@@ -261,10 +277,10 @@ class WeComConnection:
         self._waiting_bytes += len(data)
         self._news.set()
         if len(self._waiting) > MAX_WAITING_CALLBACKS or self._waiting_bytes > MAX_WAITING_BYTES:
-            self._end("too_many_waiting")
+            self._end(ConnectionEnd.TOO_MANY_WAITING)
         if is_taken_over(frame):
             self.is_taken_over = True
-            self._end("taken_over")
+            self._end(ConnectionEnd.TAKEN_OVER)
 
     async def _send_heartbeats(self) -> None:
         """Sends one every `HEARTBEAT_SECONDS`; two in a row without an answer end the connection."""
@@ -281,21 +297,22 @@ class WeComConnection:
                 return
             else:
                 if reaction_to(answer.errcode) is Reaction.SUBSCRIBE_AGAIN:
-                    self._end("not_subscribed")
+                    self._end(ConnectionEnd.NOT_SUBSCRIBED)
                 unanswered = 0
                 self._news.set()
             log.debug("heartbeat", unanswered=unanswered, seconds=self._clock.monotonic() - started_at)
-        self._end("no_heartbeat")
+        self._end(ConnectionEnd.NO_HEARTBEAT)
 
     def _require_open(self) -> None:
         if self.end_reason is not None:
             raise Unreachable(self.end_reason)
 
-    def _end(self, message_key: str, *, abort: bool = True) -> None:
+    def _end(self, end: ConnectionEnd, *, abort: bool = True) -> None:
         """Ends the connection for everybody who waits; what was written has an unknown outcome."""
         if self.end_reason is not None:
             return
-        self.end_reason, self.end_key = self._options.text(message_key), message_key
+        self.end = end
+        self.end_reason = self._options.text(end)
         self._news.set()
         for answer in self._pending.values():
             if not answer.done():
