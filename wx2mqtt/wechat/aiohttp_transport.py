@@ -105,11 +105,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     trace_request_ctx=sending,
                 )
         except (aiohttp.ClientError, httpx.HTTPError, OSError, ValueError) as error:
-            if not sending.is_written:
-                raise httpx.ConnectError(type(error).__name__) from error
-            if isinstance(error, TimeoutError):
-                raise httpx.ReadTimeout("no byte in time") from error
-            raise httpx.RemoteProtocolError(type(error).__name__) from error
+            raise _failure(error, is_written=sending.is_written) from error
         finally:
             sending.write_timeout = None
         if response.status == 101:
@@ -142,6 +138,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
 
+def _failure(error: Exception, *, is_written: bool) -> httpx.TransportError:
+    """Returns the error of httpx for a request without an answer."""
+    if not is_written:
+        return httpx.ConnectError(type(error).__name__)
+    if isinstance(error, TimeoutError):
+        return httpx.ReadTimeout("no byte in time")
+    return httpx.RemoteProtocolError(type(error).__name__)
+
+
 class _Connector(aiohttp.TCPConnector):
     """Keeps idle connections, and closes one on which bytes or an end came since its last answer.
 
@@ -161,13 +166,17 @@ class _Connector(aiohttp.TCPConnector):
             if connection.protocol not in self._used:
                 self._used.add(connection.protocol)
                 return connection
-            assert connection.transport is not None
-            poll = select.poll()
-            poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
-            # The system knows of bytes, and of an end, before the event loop does.
-            if not connection.protocol.should_close and not poll.poll(0):
+            if not connection.protocol.should_close and not _has_news(connection):
                 return connection
             connection.close()
+
+
+def _has_news(connection: Connection) -> bool:
+    """Returns whether bytes or an end have come. The system knows that before the event loop does."""
+    assert connection.transport is not None
+    poll = select.poll()
+    poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @dataclass
@@ -184,16 +193,16 @@ class _Sending:
     async def body(self) -> AsyncGenerator[bytes, None]:
         """Yields the body to the task that writes it: each piece at once, the next one when it is taken."""
         assert isinstance(self._request.stream, httpx.AsyncByteStream)
-        rest = int(self._request.headers["Content-Length"])
+        missing_bytes = int(self._request.headers["Content-Length"])
         async for piece in self._request.stream:
-            rest -= len(piece)
-            if rest < 0:
+            missing_bytes -= len(piece)
+            if missing_bytes < 0:
                 break
             self.begin_writing()
             if self.write_timeout is not None:
                 self.write_timeout.reschedule(loop_time() + self._request.extensions["timeout"]["write"])
             yield piece
-        if rest:
+        if missing_bytes:
             raise httpx.LocalProtocolError("a body of another length than its header says")
         if self.write_timeout is not None:
             self.write_timeout.reschedule(None)

@@ -65,7 +65,7 @@ class HttpClient:
     ) -> AsyncIterator[StreamedResponse]:
         """Sends a request, a POST where it has a body, and yields the answer when its head has arrived.
 
-        Without a valid lease it ends as one without a connection. `options.observe` is told of the end.
+        Without a valid lease it ends as one without a connection. Calls `options.observe` at the end.
         Raises a `BackendError` where sending fails; reading the body from the answer raises one as well.
         """
         outcome = _Outcome(call, self._text)
@@ -135,7 +135,7 @@ class StreamedResponse:
         stream = self._decompressed()
         chunks = []
         size = 0
-        started_at = loop_time()
+        working_since = loop_time()
         try:
             async with asyncio.timeout_at(self._deadline):
                 async for chunk in stream:
@@ -143,7 +143,7 @@ class StreamedResponse:
                     if size > limit:
                         raise self._outcome.failed(ExchangeFailure.TOO_LARGE)
                     chunks.append(chunk)
-                    started_at = await yield_after_long_work(started_at, loop_time)
+                    working_since = await yield_after_long_work(working_since, loop_time)
         except NETWORK_ERRORS as error:
             raise self._outcome.failed(_failure_of(error)) from None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -167,7 +167,7 @@ class StreamedResponse:
             # Decompressed it could be a thousand times as large.
             raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
         received = 0
-        started_at = loop_time()
+        working_since = loop_time()
         # httpx declares an iterator, but it is a generator, which must be closed. It leaves out empty chunks.
         chunks = cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())
         async with aclosing(chunks):
@@ -181,7 +181,7 @@ class StreamedResponse:
                     break
                 received += len(chunk)
                 yield chunk
-                started_at = await yield_after_long_work(started_at, loop_time)
+                working_since = await yield_after_long_work(working_since, loop_time)
         if self.header("Content-Length") not in {"", str(received)}:
             raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
 

@@ -32,7 +32,7 @@ from wx2mqtt.i18n.wechat import wecom_text
 from wx2mqtt.model import Handle, Json
 from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.json_reader import JsonObject
-from wx2mqtt.wechat.wecom.connection import ConnectionEnd, ConnectionOptions, WeComConnection
+from wx2mqtt.wechat.wecom.connection import ConnectionOptions, SocketEnd, WeComConnection
 from wx2mqtt.wechat.wecom.protocol import requests
 from wx2mqtt.wechat.wecom.protocol.codes import Reaction, reaction_to
 from wx2mqtt.wechat.wecom.protocol.frames import Answer, FrameCommand
@@ -307,7 +307,7 @@ class WeComClient:
         if lasted_seconds >= STABLE_SECONDS:
             self._reconnect = self._reconnect.reset()
         error = self._connection_error(connection.end_reason or self.text("closed"))
-        if connection.end is ConnectionEnd.NOT_SUBSCRIBED:
+        if connection.end is SocketEnd.NOT_SUBSCRIBED:
             pause = max(1.0, RESUBSCRIBE_SECONDS - lasted_seconds)
             return Unreachable(str(error), retry_after=pause)
         return error
@@ -343,7 +343,7 @@ class WeComClient:
         """Returns the error for an answer. A lost subscription ends the connection (wecom 2.8)."""
         log.info("refused", call=command, ret=answer.errcode, errmsg=answer.errmsg)
         if reaction_to(answer.errcode) is Reaction.SUBSCRIBE_AGAIN:
-            await connection.close(ConnectionEnd.NOT_SUBSCRIBED)
+            await connection.close(SocketEnd.NOT_SUBSCRIBED)
         return self.error_for(answer, command)
 
     def error_for(self, answer: Answer, command: FrameCommand) -> BackendError:

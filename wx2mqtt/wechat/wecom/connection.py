@@ -83,7 +83,7 @@ class ConnectionOptions:
     endpoint: str | None = None
 
 
-class ConnectionEnd(StrEnum):
+class SocketEnd(StrEnum):
     """Why a connection has ended; the value is the key of the sentence about it."""
 
     CLOSED = "closed"
@@ -128,7 +128,7 @@ class WeComConnection:
         #: A random name: only this connection may update the card of a press (`ButtonPress.private`).
         self.id = os.urandom(8).hex()
         #: Why the connection has ended; None while it is open.
-        self.end: ConnectionEnd | None = None
+        self.end: SocketEnd | None = None
         #: The sentence about `end`.
         self.end_reason: str | None = None
         #: When the last frame came, in milliseconds since 1970.
@@ -210,7 +210,7 @@ class WeComConnection:
             return self._unstored_since
         return self._waiting[0].came_at if self._waiting else self._clock.now
 
-    async def close(self, end: ConnectionEnd = ConnectionEnd.CLOSED) -> None:
+    async def close(self, end: SocketEnd = SocketEnd.CLOSED) -> None:
         """Ends the connection; a second call does nothing more."""
         self._end(end, abort=False)
         await self._socket.close()
@@ -250,14 +250,14 @@ class WeComConnection:
         try:
             await self._socket.send(frame)
         except ConnectionClosed:
-            self._end(ConnectionEnd.CLOSED_BY_WECOM)
+            self._end(SocketEnd.CLOSED_BY_WECOM)
             raise OutcomeUnknown(self.end_reason) from None
 
     async def _read(self) -> None:
         with suppress(ConnectionClosed):
             while True:
                 self._take(await self._socket.recv(decode=False))
-        self._end(ConnectionEnd.CLOSED_BY_WECOM)
+        self._end(SocketEnd.CLOSED_BY_WECOM)
 
     def _take(self, data: bytes) -> None:
         """Gives an answer to the request that waits for it, and keeps a callback for `next_callbacks`."""
@@ -277,10 +277,10 @@ class WeComConnection:
         self._waiting_bytes += len(data)
         self._news.set()
         if len(self._waiting) > MAX_WAITING_CALLBACKS or self._waiting_bytes > MAX_WAITING_BYTES:
-            self._end(ConnectionEnd.TOO_MANY_WAITING)
+            self._end(SocketEnd.TOO_MANY_WAITING)
         if is_taken_over(frame):
             self.is_taken_over = True
-            self._end(ConnectionEnd.TAKEN_OVER)
+            self._end(SocketEnd.TAKEN_OVER)
 
     async def _send_heartbeats(self) -> None:
         """Sends one every `HEARTBEAT_SECONDS`; two in a row without an answer end the connection."""
@@ -297,17 +297,17 @@ class WeComConnection:
                 return
             else:
                 if reaction_to(answer.errcode) is Reaction.SUBSCRIBE_AGAIN:
-                    self._end(ConnectionEnd.NOT_SUBSCRIBED)
+                    self._end(SocketEnd.NOT_SUBSCRIBED)
                 unanswered = 0
                 self._news.set()
             log.debug("heartbeat", unanswered=unanswered, seconds=self._clock.monotonic() - started_at)
-        self._end(ConnectionEnd.NO_HEARTBEAT)
+        self._end(SocketEnd.NO_HEARTBEAT)
 
     def _require_open(self) -> None:
         if self.end_reason is not None:
             raise Unreachable(self.end_reason)
 
-    def _end(self, end: ConnectionEnd, *, abort: bool = True) -> None:
+    def _end(self, end: SocketEnd, *, abort: bool = True) -> None:
         """Ends the connection for everybody who waits; what was written has an unknown outcome."""
         if self.end_reason is not None:
             return

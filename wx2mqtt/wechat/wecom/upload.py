@@ -130,7 +130,10 @@ class Uploader:
             return await self._upload(attachment, Kind.FILE)
 
     async def _upload(self, attachment: Attachment, kind: Kind) -> UploadedMedia:
-        """Uploads a file as this kind. One that was begun goes on; if WeCom refuses that, it begins anew."""
+        """Uploads a file as this kind.
+
+        An upload that an earlier call has begun goes on; if WeCom refuses that, it begins anew.
+        """
         key = _key(attachment, kind)
         started_at = self._clock.monotonic()
         is_continued = self._find_unfinished(key) is not None
@@ -156,6 +159,7 @@ class Uploader:
         return self._require_text(answer, "media_id")
 
     def _find_unfinished(self, key: UploadKey) -> UnfinishedUpload | None:
+        """Returns the upload that may go on. One that began too long ago is forgotten."""
         upload = self._unfinished.get(key)
         if upload is None or self._clock.boot_time() - upload.begun_at < UPLOAD_SECONDS:
             return upload
