@@ -33,9 +33,11 @@ from wx2mqtt.mqtt.packets import (
     BrokerReason,
     MalformedPacket,
     PubackPacket,
+    TruncatedPacket,
     read_packet_id,
     read_puback,
     read_publish,
+    read_varint,
     short_packet,
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits, read_connack, read_disconnect, read_suback
@@ -109,11 +111,11 @@ class PacketReader:
         self._header_start = b""
         while start < len(data):
             if self._begun is None:
-                header = _read_fixed_header(data, start)
-                if header is None:
+                try:
+                    body_size, body_start = read_varint(data, start + 1)
+                except TruncatedPacket:
                     self._header_start = data[start:]
                     return
-                body_start, body_size = header
                 first_byte, body_end = data[start], body_start + body_size
                 is_cut = False
                 if body_size > self._max_control_bytes:
@@ -193,20 +195,3 @@ class _BegunPacket:
         self.missing_bytes -= len(part)
         self.body += part[: self._kept_bytes - len(self.body)]
         return start + len(part)
-
-
-def _read_fixed_header(data: bytes, start: int) -> tuple[int, int] | None:
-    """Returns where the body of a packet begins, and its size; None if the header has not come in full.
-
-    Raises MalformedPacket.
-    """
-    if start + 1 < len(data) and data[start + 1] < 0x80:  # the usual case
-        return start + 2, data[start + 1]
-    size = 0
-    for index, byte in enumerate(data[start + 1 : start + 1 + MAX_VARINT_BYTES]):
-        size |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return start + 2 + index, size
-    if start + 1 + MAX_VARINT_BYTES <= len(data):
-        raise MalformedPacket
-    return None

@@ -170,6 +170,10 @@ class MalformedPacket(ValueError):
         self.mid = mid
 
 
+class TruncatedPacket(MalformedPacket):
+    """The data end before the packet does."""
+
+
 class PubackPacket(NamedTuple):
     """A PUBACK as the broker sent it. `code` is a reason code; only a refusal has a `reason_string`."""
 
@@ -280,17 +284,22 @@ def read_publish(
     qos = first_byte >> QOS_SHIFT & QOS_MASK
     if qos == INVALID_QOS:
         raise MalformedPacket
-    reader = _Reader(body)
-    topic = _text(reader.read_counted())
-    mid = reader.read_integer(PACKET_ID_BYTES) if qos else 0
-    try:
-        properties = reader.read_properties() if v5 else {}
-    except MalformedPacket:
-        raise MalformedPacket(mid) from None
+    topic_bytes, position = _read_counted(body, 0)
+    topic = _text(topic_bytes)
+    mid = 0
+    if qos:
+        mid = read_packet_id(body, position)
+        position += PACKET_ID_BYTES
+    properties: dict[int, bytes] = {}
+    if v5:
+        try:
+            properties, position = _read_properties(body, position)
+        except MalformedPacket:
+            raise MalformedPacket(mid) from None
     expiry = properties.get(Property.MESSAGE_EXPIRY_INTERVAL)
     return Delivery(
         topic="" if "\0" in topic else topic,
-        payload=bytes(memoryview(body)[reader.position :]),  # the only copy: it may be a file
+        payload=bytes(memoryview(body)[position:]),  # the only copy: it may be a file
         mid=mid,
         qos=qos,
         dup=bool(first_byte & DUP_FLAG),
@@ -308,82 +317,81 @@ def read_puback(body: bytes | bytearray) -> PubackPacket:
 
     A reason string that cannot be read counts as none.
     """
+    mid = read_packet_id(body)
     if len(body) == PACKET_ID_BYTES:  # nearly every PUBACK
-        return PubackPacket(body[0] << 8 | body[1])
-    reader = _Reader(body)
-    mid = reader.read_integer(PACKET_ID_BYTES)
-    code = reader.read_integer(1)
-    if code < FIRST_FAILURE_CODE or reader.position == len(body):
+        return PubackPacket(mid)
+    code = body[PACKET_ID_BYTES]
+    properties_start = PACKET_ID_BYTES + 1
+    if code < FIRST_FAILURE_CODE or properties_start == len(body):
         return PubackPacket(mid, code)
     try:
-        reason = reader.read_properties().get(Property.REASON_STRING, b"")
+        properties, _ = _read_properties(body, properties_start)
     except MalformedPacket:
-        reason = b""
-    return PubackPacket(mid, code, _text(reason))
+        return PubackPacket(mid, code)
+    return PubackPacket(mid, code, _text(properties.get(Property.REASON_STRING, b"")))
 
 
-def read_packet_id(body: bytes | bytearray) -> int:
-    """Returns the packet id at the start of a packet without its fixed header. Raises MalformedPacket."""
-    return _Reader(body).read_integer(PACKET_ID_BYTES)
+def read_packet_id(body: bytes | bytearray, start: int = 0) -> int:
+    """Returns the packet id that begins at `start`. Raises MalformedPacket."""
+    if start + PACKET_ID_BYTES > len(body):
+        raise TruncatedPacket
+    return body[start] << 8 | body[start + 1]
 
 
-class _Reader:
-    """Reads a packet from its start to its end. Raises MalformedPacket where it ends too early."""
+def read_varint(data: bytes | bytearray, start: int) -> tuple[int, int]:
+    """Returns the variable byte integer that begins at `start` (`pack_varint`), and where it ends.
 
-    __slots__ = ("_data", "position")
-
-    def __init__(self, data: bytes | bytearray) -> None:
-        self._data = data
-        self.position = 0
-
-    def read_bytes(self, size: int) -> bytes:
-        start, end = self.position, self.position + size
-        if end > len(self._data):
-            raise MalformedPacket
-        self.position = end
-        return bytes(self._data[start:end])
-
-    def read_integer(self, size: int) -> int:
-        return int.from_bytes(self.read_bytes(size), "big")
-
-    def read_counted(self) -> bytes:
-        return self.read_bytes(self.read_integer(STRING_LENGTH_BYTES))
-
-    def read_varint(self) -> int:
-        value = 0
-        for index in range(MAX_VARINT_BYTES):
-            byte = self.read_bytes(1)[0]
-            value |= (byte & 0x7F) << 7 * index
-            if not byte & 0x80:
-                return value
+    Raises TruncatedPacket where the data end before, MalformedPacket where it has more than four bytes.
+    """
+    value = 0
+    for index, byte in enumerate(data[start : start + MAX_VARINT_BYTES]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, start + index + 1
+    if start + MAX_VARINT_BYTES <= len(data):
         raise MalformedPacket
+    raise TruncatedPacket
 
-    def read_properties(self) -> dict[int, bytes]:
-        """Returns the properties by identifier, without those that the bridge does not use.
 
-        An unknown one has no known length, so the packet is malformed.
-        """
-        data = self.read_bytes(self.read_varint())
-        properties: dict[int, bytes] = {}
-        if not data:
-            return properties
-        reader = _Reader(data)
-        for _ in range(MAX_PROPERTIES):
-            if reader.position == len(data):
-                break
-            identifier = reader.read_varint()
-            if identifier not in _IDENTIFIERS:
-                raise MalformedPacket
-            if identifier == Property.USER_PROPERTY:
-                reader.read_counted()
-                reader.read_counted()
-            elif identifier == Property.SUBSCRIPTION_IDENTIFIER:
-                reader.read_varint()
-            elif size := FIXED_VALUE_BYTES.get(identifier):
-                properties[identifier] = reader.read_bytes(size)
-            else:
-                properties[identifier] = reader.read_counted()
-        return properties
+def _read_properties(body: bytes | bytearray, start: int) -> tuple[dict[int, bytes], int]:
+    """Returns the properties by identifier, without those that the bridge does not use, and where they end.
+
+    Raises MalformedPacket, also for an unknown one: its length is not known.
+    """
+    properties: dict[int, bytes] = {}
+    size, start = read_varint(body, start)
+    end = start + size
+    if end > len(body):
+        raise TruncatedPacket
+    data, position = bytes(body[start:end]), 0
+    for _ in range(MAX_PROPERTIES):
+        if position == len(data):
+            break
+        identifier, position = read_varint(data, position)
+        if identifier not in _IDENTIFIERS:
+            raise MalformedPacket
+        if identifier == Property.USER_PROPERTY:
+            _, position = _read_counted(data, position)
+            _, position = _read_counted(data, position)
+        elif identifier == Property.SUBSCRIPTION_IDENTIFIER:
+            _, position = read_varint(data, position)
+        elif size := FIXED_VALUE_BYTES.get(identifier, 0):
+            properties[identifier] = data[position : position + size]
+            position += size
+            if position > len(data):
+                raise TruncatedPacket
+        else:
+            properties[identifier], position = _read_counted(data, position)
+    return properties, end
+
+
+def _read_counted(data: bytes | bytearray, start: int) -> tuple[bytes, int]:
+    """Returns the text or binary data behind its length (`counted`), and where it ends."""
+    value_start = start + STRING_LENGTH_BYTES
+    end = value_start + int.from_bytes(data[start:value_start], "big")
+    if end > len(data):
+        raise TruncatedPacket
+    return bytes(data[value_start:end]), end
 
 
 def _text(data: bytes) -> str:

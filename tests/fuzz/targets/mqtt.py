@@ -483,6 +483,7 @@ TARGETS = (
                 "read_publish",
                 "read_puback",
                 "read_packet_id",
+                "read_varint",
                 "publish_head",
                 "is_text",
             ),
