@@ -46,8 +46,6 @@ Fields = Mapping[str, Json]
 FILE_KINDS = tuple(map(str, attachment_kinds()))
 COMMAND_KINDS = ("text", *FILE_KINDS, "recall")
 FILE_SOURCES = ("path", "url", "data")
-# Stands for a file that came beside the fields, as one source more.
-UPLOAD = "upload"
 PRIORITIES = ("high", "normal", "low")
 FORMATS = ("text", "markdown")
 # `model.Command` holds them, `schemas/requests.py` describes each. `bridge/commands/send_limits.py` decides
@@ -152,16 +150,15 @@ def _check_completeness(kind: str, fields: Fields, *, has_upload: bool) -> None:
     """Each kind has the fields that it needs, and none that would be ignored."""
     if not fields.keys().isdisjoint(BUTTON_KEYS):
         check_buttons_fit(kind, fields)
-    sources = _file_sources(kind, fields, has_upload=has_upload)
+    if has_upload:
+        _check_upload(kind, fields)
     if kind == "text":
-        if sources:
-            raise BadCommand("bad_command", "text_with_file", key=sources[0])
-        if not _read_string(fields, "text").strip():
-            raise BadCommand("empty", "empty")
+        _check_text(fields)
     elif _read_mention(fields, "mention"):
         raise BadCommand("bad_command", "mention_without_text")
     elif kind in FILE_KINDS:
-        _check_file_source(kind, sources, fields)
+        if not has_upload:
+            _check_file_source(kind, fields)
     elif _read_string(fields, "text"):
         raise BadCommand("bad_command", "text_and_kind", kind=kind)
     elif not _read_string(fields, "message_id"):
@@ -170,25 +167,34 @@ def _check_completeness(kind: str, fields: Fields, *, has_upload: bool) -> None:
         raise BadCommand("bad_command", "format_without_text")
 
 
-def _file_sources(kind: str, fields: Fields, *, has_upload: bool) -> list[str]:
-    """Returns where its file is said to be; beside an upload nowhere else. Raises BadCommand."""
-    sources = [key for key in FILE_SOURCES if key in fields]
-    if not has_upload:
-        return sources
-    if sources or kind not in FILE_KINDS:
-        raise BadCommand("bad_command", "upload_and_source", key=next(iter(sources), "kind"))
-    return [UPLOAD]
+def _check_text(fields: Fields) -> None:
+    """There is a text, and no file."""
+    for source in FILE_SOURCES:
+        if source in fields:
+            raise BadCommand("bad_command", "text_with_file", key=source)
+    if not _read_string(fields, "text").strip():
+        raise BadCommand("empty", "empty")
 
 
-def _check_file_source(kind: str, sources: list[str], fields: Fields) -> None:
+def _check_upload(kind: str, fields: Fields) -> None:
+    """The file came beside the fields: they name no other, and its kind has a file."""
+    for source in FILE_SOURCES:
+        if source in fields:
+            raise BadCommand("bad_command", "upload_and_source", key=source)
+    if kind not in FILE_KINDS:
+        raise BadCommand("bad_command", "upload_and_source", key="kind")
+
+
+def _check_file_source(kind: str, fields: Fields) -> None:
+    """The fields name one file."""
+    sources = [source for source in FILE_SOURCES if source in fields]
     if len(sources) != 1:
         raise BadCommand("bad_command", "one_source", kind=kind)
-    if sources == [UPLOAD]:
-        return
-    if not _read_string(fields, sources[0]).strip():
-        if sources == ["data"]:
+    (source,) = sources
+    if not _read_string(fields, source).strip():
+        if source == "data":
             raise BadCommand("empty", "no_bytes")
-        raise _bad_value(sources[0], "a text")
+        raise _bad_value(source, "a text")
 
 
 def read_command_id(fields: Fields) -> str:
