@@ -233,8 +233,8 @@ class PublishedRows:
         self._outbox = outbox
         #: The rows that wait for their PUBACK, by id.
         self.open: dict[int, OutboxRow] = {}
-        #: The rows with a PUBACK that the journal does not have yet.
-        self.acknowledged: dict[int, OutboxRow] = {}
+        #: When the rows were created whose PUBACK the journal does not have yet, in milliseconds, by id.
+        self.acknowledged: dict[int, int] = {}
         self._acknowledged_at_connect: frozenset[int] = frozenset()
         self._repeated_messages: set[int] = set()  # those that a kill would repeat
         self._rejected: dict[int, str] = {}  # row ids with the reason
@@ -283,7 +283,7 @@ class PublishedRows:
     def acknowledge(self, row: OutboxRow) -> None:
         """Records the PUBACK of a row; it is stored soon, at once where publishing waits for it."""
         del self.open[row.id]
-        self.acknowledged[row.id] = row
+        self.acknowledged[row.id] = row.created
         if self._puback_log.add(row.id, row.created):
             self._repeated_messages.discard(row.id)
         self._store_soon()
@@ -352,7 +352,7 @@ class PublishedRows:
             for row_id in row_ids:
                 self.acknowledged.pop(row_id, None)  # `finish` of the publisher may store meanwhile as well
             self._repeated_messages.difference_update(row_ids)
-            self._puback_log.replace((row.id, row.created) for row in self.acknowledged.values())
+            self._puback_log.replace(self.acknowledged.items())
 
     def _store_soon(self) -> None:
         """Makes `store_due` store: at once if publishing has to wait for the commit, now or soon."""
