@@ -238,7 +238,7 @@ class Application:
             changes=self.changes,
             blobs=self._stores.blobs,
             media_retention=self._media,
-            quota=self.maintenance,
+            quota=self.maintenance.quota,
             process_requests=self.process_requests(),
             instance="" if settings.storage.url is None else instance_name(settings),
             lease=self._stores.lease,
@@ -400,7 +400,7 @@ class Application:
         settings = loaded.settings
         self._factory.loaded = loaded
         logs.set_level(settings.log.level)
-        self.maintenance.limit = settings.storage.max_size
+        self.maintenance.quota.limit = settings.storage.max_size
         self.senders.set_senders(sender_options(settings))
         if self.web is not None:
             self.web.set_language(settings.language)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import structlog
 
 from wx2mqtt.aio import wait_at_most
+from wx2mqtt.bridge.context import StorageQuota
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.memory import return_free_memory
@@ -56,10 +57,9 @@ class StorageMaintenance:
         self._database = database
         self._media = media
         self._search_index = search_index
-        #: The maximum size in bytes, `storage.max_size`; a reload sets it.
-        self.limit = limit
-        #: Bytes of what is in the folder beside database and media, at the last check.
-        self._other_files_size = self._measure_other_files()
+        #: How much the store takes; its limit is `storage.max_size`, which a reload sets.
+        self.quota = StorageQuota(database=database, blobs=media.blobs, limit=limit)
+        self.quota.other_files_size = self._measure_other_files()
         self._was_full = False
         #: The journals of the accounts that run here, each with the settings that say what it keeps.
         self._limits_by_journal: Mapping[Journal, Account] = {}
@@ -78,11 +78,6 @@ class StorageMaintenance:
         self._limits_by_journal = limits_by_journal
         if self._unpruned:
             self._added.set()
-
-    @property
-    def size(self) -> int:
-        """Bytes of the store: of database and media now, of other files at the last check."""
-        return self._other_files_size + self._database.allocated_bytes + self._media.blobs.size
 
     def _measure_other_files(self) -> int:
         """Returns the bytes beside database and media; 0 with `storage.url`, where they are scratch files."""
@@ -118,19 +113,19 @@ class StorageMaintenance:
         with _store_errors_logged():
             await self._database.measure(self._nearly_full_bytes)
         # Measured after the database: else what a commit has written meanwhile would count twice.
-        self._other_files_size = await asyncio.to_thread(self._measure_other_files)
-        prune_due = prune_due or self.size >= self._nearly_full_bytes
+        self.quota.other_files_size = await asyncio.to_thread(self._measure_other_files)
+        prune_due = prune_due or self.quota.size >= self._nearly_full_bytes
         if prune_due:
             await self._prune_old(self._limits_by_journal)
         for journal, limits in self._limits_by_journal.items():
             if self._media.blobs.size > limits.media.max_total:  # else this account cannot exceed its limit
                 with _store_errors_logged():
                     await self._media.enforce_limit(journal.account, limits.media.max_total)
-        if self.size >= self._nearly_full_bytes:
+        if self.quota.size >= self._nearly_full_bytes:
             await self._free_space()
-        is_full = self.size >= self.limit
+        is_full = self.quota.size >= self.quota.limit
         if is_full and not self._was_full:
-            log.warning("store is full: nothing is received", size=self.size, limit=self.limit)
+            log.warning("store is full: nothing is received", size=self.quota.size, limit=self.quota.limit)
         self._was_full = is_full
         return prune_due
 
@@ -152,22 +147,23 @@ class StorageMaintenance:
         """Removes refused commands, the old ones first, then media, then history."""
         for keep_ms in (REFUSED_RETENTION_MS, MIN_REFUSED_RETENTION_MS):
             for journal in self._limits_by_journal:
-                if self.size >= self._nearly_full_bytes:
+                if self.quota.size >= self._nearly_full_bytes:
                     with _store_errors_logged():
                         await journal.retention.prune_refused(now_ms(), keep_ms)
-        if self.size >= self._nearly_full_bytes:
+        if self.quota.size >= self._nearly_full_bytes:
             with _store_errors_logged():
-                await self._media.free_space(self.size - self._nearly_full_bytes)
+                await self._media.free_space(self.quota.size - self._nearly_full_bytes)
         for journal in self._limits_by_journal:
-            if self.size >= self._nearly_full_bytes:
+            if self.quota.size >= self._nearly_full_bytes:
                 with _store_errors_logged():
                     # What is left for the database.
-                    budget = max(0, self._nearly_full_bytes - self._other_files_size - self._media.blobs.size)
+                    beside = self.quota.other_files_size + self._media.blobs.size
+                    budget = max(0, self._nearly_full_bytes - beside)
                     await journal.retention.prune_history(budget)
 
     @property
     def _nearly_full_bytes(self) -> int:
-        return int(NEARLY_FULL_RATIO * self.limit)
+        return int(NEARLY_FULL_RATIO * self.quota.limit)
 
 
 def _ms(seconds: float) -> int:

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from structlog.contextvars import bound_contextvars
 
@@ -30,6 +29,7 @@ from wx2mqtt.mqtt.broker import BrokerClient
 from wx2mqtt.mqtt.payloads import encode, event_body
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.mapped_files import ProcessingMarks, PubackLog
 from wx2mqtt.store.media_retention import MediaRetention
@@ -43,13 +43,21 @@ PlainHandler = Callable[[dict[str, Json]], Awaitable[Json]]
 """Carries out one request: takes its fields, returns the data of the answer, raises `BadCommand`."""
 
 
-class StorageQuota(Protocol):
-    """The bytes that the store uses and may use; a limit of 0 means none."""
+@dataclass(slots=True, kw_only=True, eq=False)
+class StorageQuota:
+    """The bytes that the store uses and may use."""
+
+    database: Database
+    blobs: Blobs
+    #: 0 means none.
+    limit: int
+    #: Of what else is in the folder, at the last check (`app/maintenance.py`).
+    other_files_size: int = 0
 
     @property
-    def size(self) -> int: ...
-    @property
-    def limit(self) -> int: ...
+    def size(self) -> int:
+        """Bytes of the database and media now, and of other files at the last check."""
+        return self.other_files_size + self.database.allocated_bytes + self.blobs.size
 
 
 class Watchdog:

@@ -220,11 +220,11 @@ async def test_refused_commands_and_their_results_go_before_messages_and_media(
     await store.fetched("a", 100_000)
     assert isinstance(store.database, SqliteDatabase)
     await store.database.checkpoint()
-    store.upkeep.limit = store.upkeep.size
+    store.upkeep.quota.limit = store.upkeep.quota.size
 
     assert await store.upkeep.check_size(prune_due=False)
 
-    assert store.upkeep.size < 0.9 * store.upkeep.limit
+    assert store.upkeep.quota.size < 0.9 * store.upkeep.quota.limit
     assert await store.messages() == 101
     assert await store.states("a") == [MediaState.READY]
     assert [row.command_id for row in await store.journal.commands.list_page(limit=1000)] == ["waits"]
@@ -245,11 +245,11 @@ async def test_media_go_before_history(store: Store) -> None:
     ids = [chr(ord("a") + number) for number in range(8)]
     for one in ids:
         await store.fetched(one, 100_000)
-    store.upkeep.limit = store.upkeep.size
+    store.upkeep.quota.limit = store.upkeep.quota.size
 
     assert await store.upkeep.check_size(prune_due=False)
 
-    assert store.upkeep.size < 0.9 * store.upkeep.limit
+    assert store.upkeep.quota.size < 0.9 * store.upkeep.quota.limit
     assert await store.messages() == 108
     states = await store.states(*ids)
     assert states == sorted(states), "the oldest first"  # gone, then ready
@@ -302,14 +302,14 @@ async def test_the_size_follows_database_and_media_between_two_looks(store: Stor
     """A full store must be seen before the next message, not at the next look."""
     (store.folder.path / "other").write_bytes(b"\0" * 5_000)
     await store.upkeep.check_size(prune_due=False)
-    before = store.upkeep.size
+    before = store.upkeep.quota.size
 
     items = [message(number) for number in range(200)]
     await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
     await store.blobs.store(b"\0" * 70_000, 70_000)
 
-    assert store.upkeep.size > before + 270_000
-    assert store.upkeep.size == store.folder.size_bytes()
+    assert store.upkeep.quota.size > before + 270_000
+    assert store.upkeep.quota.size == store.folder.size_bytes()
 
 
 async def test_an_error_while_pruning_is_logged_and_does_not_end_the_maintenance(store: Store) -> None:
