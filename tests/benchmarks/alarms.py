@@ -186,9 +186,11 @@ def _alarm(here: ILinkSenderHarness, number: int, now: int) -> NewCommand:
 def _is_busy(here: ILinkSenderHarness, turned: TurnedClock) -> bool:
     """Whether the sender still does something before the next event."""
     waits, policy = here.sender.window_wait, here.sender._policy
-    for queue in here.sender.waiting.queues():
-        if queue and (stays_first(queue.first) or waits.window_closed_to(policy.next_row(queue)) is None):
+    for queue in here.sender.waiting.queues.values():
+        if queue.waiting and (
+            stays_first(queue.waiting[0]) or waits.window_closed_to(policy.next_row(queue)) is None
+        ):
             return True
-        if any(not row.window_reason or queue.expires_at(row) <= turned.boot_time() for row in queue):
+        if any(not row.window_reason or queue.expires_at(row) <= turned.boot_time() for row in queue.waiting):
             return True
     return False

@@ -319,8 +319,9 @@ def unfetched_commands(count: int, folder: Path) -> bool:
             house.deliver("last")
             house.deliver("other", "mom")
             await house.in_thread("wx/result/mom")
+            waiting = next(iter(house.sender.waiting.queues.values()))
             async with asyncio.timeout(MAX_WAIT_SECONDS):
-                while len(house.sender.waiting.queues()[0]) > limit + 1:  # noqa: ASYNC110 - nothing tells
+                while len(waiting.rows) > limit + 1:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(0)
             refused = house.received("wx/result/wife")
             assert {result["code"] for result in refused} <= {"rate_limited"}

@@ -17,6 +17,7 @@ from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.app.accounts import Accounts
 from wx2mqtt.app.stores import NOT_SHARED, Stores
 from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.commands.resolver import split_ahead
 from wx2mqtt.bridge.commands.results import with_remarks
 from wx2mqtt.bridge.people.directory import entry_body
 from wx2mqtt.bridge.wechat_calls import new_key
@@ -198,7 +199,7 @@ class AccountOperations:
         has_content = command.text or command.path or command.url or command.message_id or row.blob
         if row.result is not None and not has_content:  # a command that is refused at once is not kept
             raise BadCommand("bad_request", "command_refused", id=row.command_id)
-        await self._components.resolver.split_ahead(row)
+        await split_ahead(command, self._ctx.backend.capabilities)
         self._components.validator.check(command)
         if not await self._components.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")

@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import TypeVar
 
@@ -141,21 +142,25 @@ class EchoFilter:
         #: Set when all unanswered attempts of the previous process were added with `add_unanswered`.
         self.recovered = asyncio.Event()
 
-    def mark_started(self, chat: Handle, kind: Kind) -> asyncio.Event:
-        """Records that a send begins. Returns the event to pass to `mark_finished`."""
+    @contextmanager
+    def open_attempt(self, chat: Handle, kind: Kind) -> Iterator[None]:
+        """Sends within the block, which adds the id or the unanswered send before its end."""
         finished = asyncio.Event()
-        self._open_attempts.setdefault((chat, kind), set()).add(finished)
-        return finished
+        attempts = self._open_attempts.setdefault((chat, kind), set())
+        attempts.add(finished)
+        try:
+            yield
+        finally:
+            attempts.discard(finished)
+            if not attempts:
+                del self._open_attempts[chat, kind]
+            finished.set()
 
-    def mark_finished(self, chat: Handle, kind: Kind, finished: asyncio.Event, message_id: str) -> None:
-        """Records that a send is over; `message_id` is empty if WeChat gave none."""
-        events = self._open_attempts[chat, kind]
-        events.discard(finished)
-        if not events:
-            del self._open_attempts[chat, kind]
-        if message_id:
-            self._add_sent_id(message_id)
-        finished.set()
+    def add_sent_id(self, message_id: str) -> None:
+        """Records the id that WeChat gave to a message of the bridge."""
+        self.sent_ids[message_id] = None
+        while len(self.sent_ids) > SENT_CACHE_SIZE:
+            self.sent_ids.popitem(last=False)
 
     def add_unanswered(
         self, chat: Handle, kind: Kind, text: str, since: int, until: int, *, size: int | None = None
@@ -192,14 +197,9 @@ class EchoFilter:
             is_same = not send.content or not content or send.content == content
             if is_same and message.time in send.times:
                 unanswered.remove(send)
-                self._add_sent_id(message.id)  # WeChat may deliver it again
+                self.add_sent_id(message.id)  # WeChat may deliver it again
                 return True
         return False
-
-    def _add_sent_id(self, message_id: str) -> None:
-        self.sent_ids[message_id] = None
-        while len(self.sent_ids) > SENT_CACHE_SIZE:
-            self.sent_ids.popitem(last=False)
 
 
 def _echo_content(kind: Kind, text: str, size: int | None) -> str:

@@ -100,7 +100,7 @@ async def test_a_reload_counts_at_once_for_every_component(stage: Stage):
     account = stage.account
     assert account.ctx.settings is reloaded
     assert account.components.sender.fallback.after_seconds == 5.0
-    bucket = account.components.sender.limits._bucket
+    bucket = account.components.sender.limits.bucket
     assert (bucket.per_minute, bucket.burst) == (7.0, 3)
     account.components.session.stop()
     assert stage.last("wx/login/state")["reason"] == "桥接程序已停止"

@@ -43,7 +43,8 @@ def echoes():
 
 
 def send(echoes, message_id, chat=CHAT):
-    echoes.mark_finished(chat, TEXT, echoes.mark_started(chat, TEXT), message_id)
+    with echoes.open_attempt(chat, TEXT):
+        echoes.add_sent_id(message_id)
 
 
 def test_an_echo_is_known_by_its_id_however_often_it_comes(echoes):
@@ -58,35 +59,35 @@ def test_the_owners_equal_text_has_another_id_and_is_no_echo(echoes):
 
 
 async def test_an_echo_that_comes_before_the_answer_waits_for_it(echoes):
-    ended = echoes.mark_started(CHAT, TEXT)
-    waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m1", "WeChat changed the text")))
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    echoes.mark_finished(CHAT, TEXT, ended, "m1")
+    with echoes.open_attempt(CHAT, TEXT):
+        waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m1", "WeChat changed the text")))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        echoes.add_sent_id("m1")
     await asyncio.wait_for(waiting, MAX_WAIT_SECONDS)
     assert echoes.is_echo(own("m1", "WeChat changed the text"))
 
 
 async def test_own_messages_in_other_chats_do_not_wait(echoes):
-    echoes.mark_started(CHAT, TEXT)
-    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m2", chat=OTHER)), MAX_WAIT_SECONDS)
+    with echoes.open_attempt(CHAT, TEXT):
+        await asyncio.wait_for(echoes.wait_for_open_attempts(own("m2", chat=OTHER)), MAX_WAIT_SECONDS)
 
 
 async def test_all_open_attempts_of_a_chat_are_awaited(echoes):
-    first, second = echoes.mark_started(CHAT, TEXT), echoes.mark_started(CHAT, TEXT)
-    waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m2")))
-    echoes.mark_finished(CHAT, TEXT, first, "m1")
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    echoes.mark_finished(CHAT, TEXT, second, "m2")
+    with echoes.open_attempt(CHAT, TEXT):
+        with echoes.open_attempt(CHAT, TEXT):
+            waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m2")))
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
     await asyncio.wait_for(waiting, MAX_WAIT_SECONDS)
 
 
 async def test_an_attempt_that_never_ends_holds_reception_up_for_a_while_only(echoes, monkeypatch):
     monkeypatch.setattr("wx2mqtt.bridge.wechat_calls.ECHO_WAIT_SECONDS", 0.01)
-    echoes.mark_started(CHAT, TEXT)
-    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), MAX_WAIT_SECONDS)
+    with echoes.open_attempt(CHAT, TEXT):
+        await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), MAX_WAIT_SECONDS)
 
 
 @pytest.mark.parametrize("changed", ["开灯", "开灯\n", " 开灯"])
@@ -183,15 +184,15 @@ def test_a_file_whose_size_wechat_leaves_out_may_be_the_echo(echoes):
 
 
 async def test_a_text_from_the_phone_does_not_wait_for_the_upload_of_a_picture(echoes):
-    echoes.mark_started(CHAT, Kind.IMAGE)
-    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), MAX_WAIT_SECONDS)
+    with echoes.open_attempt(CHAT, Kind.IMAGE):
+        await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), MAX_WAIT_SECONDS)
 
 
 async def test_a_picture_from_the_phone_waits_for_that_of_ours(echoes):
-    ended = echoes.mark_started(CHAT, Kind.IMAGE)
-    waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m1", kind=Kind.IMAGE)))
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    echoes.mark_finished(CHAT, Kind.IMAGE, ended, "m1")
+    with echoes.open_attempt(CHAT, Kind.IMAGE):
+        waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m1", kind=Kind.IMAGE)))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        echoes.add_sent_id("m1")
     await asyncio.wait_for(waiting, MAX_WAIT_SECONDS)
     assert echoes.is_echo(own("m1", kind=Kind.IMAGE))

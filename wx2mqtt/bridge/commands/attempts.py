@@ -21,7 +21,7 @@ from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.fallback_states import with_fallback
 from wx2mqtt.bridge.commands.questions import CommandQuestions
-from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
+from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, split_ahead
 from wx2mqtt.bridge.commands.results import (
     CommandOutcomes,
     ResultPublications,
@@ -68,6 +68,7 @@ class CommandProgress:
     ) -> None:
         self._commands = ctx.journal.commands
         self._ctx = ctx
+        self._capabilities = ctx.backend.capabilities
         self._resolver = resolver
         self._waiting = waiting
         self._results = results
@@ -111,19 +112,19 @@ class CommandProgress:
     async def end_unanswered(self, queue: ChatQueue, row: CommandRow) -> None:
         await retry_until_stored(lambda: self._commands.end_unanswered(row.id))
         for member in queue.members_of(row):
-            if (current := queue.find(member.id)) is not None:
+            if (current := queue.rows.get(member.id)) is not None:
                 queue.replace_row(replace(current, unanswered=row.unanswered + 1, duplicate_possible=True))
 
     async def end_part_sent(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
         """Stores the end of an attempt that delivered the next part of a long text, or of a caption."""
         await retry_until_stored(lambda: self._commands.end_part_sent(row.id, message_id))
-        if (current := queue.find(row.id)) is not None:
+        if (current := queue.rows.get(row.id)) is not None:
             queue.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
 
     async def end_part_lost(self, queue: ChatQueue, row: CommandRow, *, is_uncertain: bool) -> None:
         """Stores the end of an attempt at a part of a caption, which is not tried again: its file follows."""
         await retry_until_stored(lambda: self._commands.end_part_lost(row.id, is_uncertain=is_uncertain))
-        if (current := queue.find(row.id)) is not None:
+        if (current := queue.rows.get(row.id)) is not None:
             queue.replace_row(
                 replace(
                     current,
@@ -146,16 +147,16 @@ class CommandProgress:
         3. Where that fails, too, the commands have their results already, and nothing is stored.
         """
         for row, _ in results:  # one that expired was perhaps never sent by this process
-            await self._resolver.split_ahead(row)
+            await split_ahead(row.command, self._capabilities)
         finished = []
         for row, result in results:
-            current = queue.find(row.id) or row  # it may have more reply targets
+            current = queue.rows.get(row.id) or row  # it may have more reply targets
             finished.append((replace(row, replies=current.replies), self._whole_result(row, result)))
         if await self._store_results(finished, next_row):
-            if next_row is not None and queue.find(next_row.id) is not None:
+            if next_row is not None and queue.rows.get(next_row.id) is not None:
                 queue.begun_id = next_row.id
             for row, result in finished:
-                latest = queue.find(row.id)
+                latest = queue.rows.get(row.id)
                 if latest is not None and latest.replies != row.replies:
                     await self._publish_late_answers(row, result)
                 self.forget(row, result)
@@ -194,7 +195,7 @@ class CommandProgress:
         parts = len(self._resolver.parts_of(row))
         if parts > 1:
             result = result_of_parts(row, result, parts)
-        has_window = self._ctx.backend.capabilities.has_reply_window
+        has_window = self._capabilities.has_reply_window
         return with_remarks(result, row.command, self._ctx.language, has_window=has_window)
 
     def other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
@@ -242,7 +243,7 @@ class SendAttempts:
         self, ctx: AccountContext, calls: WeChatCalls, resolver: CommandResolver, echoes: EchoFilter
     ) -> None:
         self._journal = ctx.journal
-        self._has_reply_window = ctx.backend.capabilities.has_reply_window
+        self._capabilities = ctx.backend.capabilities
         self._calls = calls
         self._resolver = resolver
         self._echoes = echoes
@@ -259,13 +260,12 @@ class SendAttempts:
         if not isinstance(request, Draft):
             return await self._calls.perform(request, key)
         started_at = now_ms()
-        ended = self._echoes.mark_started(request.chat, request.kind)
-        message_id = ""
-        try:
+        with self._echoes.open_attempt(request.chat, request.kind):
             outcome = await self._calls.send(request, key)
             may_be_echoed = isinstance(outcome, OutcomeUnknown)
             if isinstance(outcome, Receipt):
-                message_id = outcome.message_id or ""
+                if outcome.message_id:
+                    self._echoes.add_sent_id(outcome.message_id)
                 may_be_echoed = is_unconfirmed(outcome)
                 self._unconfirmed_in_a_row = self._unconfirmed_in_a_row + 1 if may_be_echoed else 0
             if may_be_echoed:
@@ -273,14 +273,12 @@ class SendAttempts:
                 self._echoes.add_unanswered(
                     request.chat, request.kind, request.text, started_at, now_ms(), size=size
                 )
-        finally:
-            self._echoes.mark_finished(request.chat, request.kind, ended, message_id)
         return outcome
 
     @property
     def is_muted(self) -> bool:
         """Whether WeChat accepts messages that the recipients may not see."""
-        return self._has_reply_window and self._unconfirmed_in_a_row >= UNCONFIRMED_WARNING_COUNT
+        return self._capabilities.has_reply_window and self._unconfirmed_in_a_row >= UNCONFIRMED_WARNING_COUNT
 
     # At the start of the process
 
@@ -294,7 +292,7 @@ class SendAttempts:
                 continue
             # When an attempt was made is not stored: it was between acceptance and result
             ended = row.result.time if row.result else now_ms()
-            await self._resolver.split_ahead(row)
+            await split_ahead(row.command, self._capabilities)
             self._expect_lost_caption(row, chat, ended)
             echo = self._resolver.expected_echo(row) if row.unanswered else None
             if len(members) > 1:
@@ -305,7 +303,7 @@ class SendAttempts:
             # `unanswered` lacks the last attempt of an uncertain command. A part that was sent took one, too
             for _ in range(row.attempts - row.parts_sent):
                 self._echoes.add_unanswered(chat, *echo, row.accepted, ended, size=size)
-        if not self._has_reply_window:
+        if not self._capabilities.has_reply_window:
             return
         codes = await self._journal.commands.last_result_codes(UNCONFIRMED_WARNING_COUNT)
         unconfirmed = (index for index, code in enumerate(codes) if code == "ok")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 from operator import attrgetter, itemgetter
+from typing import Any
 
 from wx2mqtt.bridge.commands.resolver import ChatKey, has_file, needs_fetch
 from wx2mqtt.clock import Backoff, boot_time, now_ms
@@ -22,20 +22,6 @@ from wx2mqtt.values import frozen
 
 # Lower ranks are sent first.
 PRIORITY_RANKS = {"high": 0, "normal": 1, "low": 2}
-
-# The position of a command in its queue: lower ranks are sent first.
-Rank = tuple[bool, int, int, int]
-
-
-@frozen
-class QueuedCommand:
-    row: CommandRow
-    rank: Rank
-    #: In seconds of `boot_time`.
-    expires_at: float
-
-
-_rank_of = attrgetter("rank")
 
 
 @frozen
@@ -47,23 +33,25 @@ class Ending:
 
 
 class ChatQueue:
-    """The commands of one chat. `len` counts all; iterating gives those that wait, the next one first."""
+    """The commands of one chat. Only this class changes `rows` and `waiting`."""
 
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
         self.key = key
-        self._by_priority = by_priority
-        # Those that wait, sorted by rank, and sorted by expiry
-        self._commands: list[QueuedCommand] = []
+        #: All commands, by row id: those that wait and those that are ending.
+        self.rows: dict[int, CommandRow] = {}
+        #: Those that wait, in the order in which they are sent: that of `_rank`.
+        self.waiting: list[CommandRow] = []
+        self._rank: Callable[[CommandRow], Any] = _rank_by_priority if by_priority else attrgetter("id")
+        # When they expire, in seconds of `boot_time`: of all by row id, and of those that wait, sorted
+        self._expires_at: dict[int, float] = {}
         self._by_expiry: list[tuple[float, int]] = []
-        # Of these, by row id: those that may end before they expire
+        # Of those that wait, by row id: those that may end before they expire
         self._may_end_early: dict[int, None] = {}
         #: The row ids of those that do not wait for the reply window, and that must not (`hold: false`).
         self.no_window_ids: set[int] = set()
         self.impatient_ids: set[int] = set()
-        # Of these, those that wait for the reply window: the first to give up is first
+        # Those that wait for the reply window: the first to give up is first
         self._by_importance: list[tuple[bool, int, int]] = []
-        # By row id: those that wait and those that are ending
-        self._by_id: dict[int, QueuedCommand] = {}
         #: Those that are ending, by row id: each member of an attempt has the ending of all of them.
         self.endings: dict[int, Ending] = {}
 
@@ -87,48 +75,22 @@ class ChatQueue:
         #: Whether a command with a file was ever in this queue; else there is nothing to prepare.
         self.had_file = False
 
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def __iter__(self) -> Iterator[CommandRow]:
-        return (command.row for command in self._commands)
-
-    @property
-    def first(self) -> CommandRow:
-        """The next command to send. Raises `IndexError` when none waits."""
-        return self._commands[0].row
-
-    @property
-    def waiting_count(self) -> int:
-        """Number of commands that wait, without those that are ending."""
-        return len(self._commands)
-
-    @property
-    def any_row(self) -> CommandRow:
-        """Any command of this queue, which is not empty."""
-        return next(iter(self._by_id.values())).row
-
-    def find(self, row_id: int) -> CommandRow | None:
-        """Returns the current row of a command; None where this queue does not have it."""
-        command = self._by_id.get(row_id)
-        return None if command is None else command.row
-
     def is_current(self, row: CommandRow) -> bool:
         """Returns whether a command waits in this queue and its row has not changed."""
-        return self.find(row.id) == row and row.id not in self.endings
+        return self.rows.get(row.id) == row and row.id not in self.endings
 
     def members_of(self, row: CommandRow) -> tuple[CommandRow, ...]:
         """Returns the commands of the combined message of this one, in order; else only itself."""
         if row.leader is None:
             return (row,)
         if (ending := self.endings.get(row.id)) is not None:
-            return tuple(self._by_id[member.id].row for member in ending.rows if member.id in self._by_id)
+            return tuple(self.rows[member.id] for member in ending.rows if member.id in self.rows)
         return tuple(member for member in self.kept_first if member.leader == row.leader)
 
     @property
     def kept_first(self) -> Iterator[CommandRow]:
         """The commands that stay first, in order (with `by_priority`)."""
-        return takewhile(stays_first, self)
+        return takewhile(stays_first, self.waiting)
 
     # Commands that wait for the reply window
 
@@ -140,23 +102,22 @@ class ChatQueue:
     @property
     def least_important(self) -> Iterator[CommandRow]:
         """The commands that wait for the window, the least important first, and of these the oldest."""
-        return (self._by_id[row_id].row for *_, row_id in self._by_importance)
+        return (self.rows[row_id] for *_, row_id in self._by_importance)
 
     def in_order(self, row_ids: Iterable[int]) -> list[CommandRow]:
         """Returns the commands with these row ids, the next one to send first."""
-        commands = sorted((self._by_id[row_id] for row_id in row_ids), key=_rank_of)
-        return [command.row for command in commands]
+        return sorted((self.rows[row_id] for row_id in row_ids), key=self._rank)
 
     # Expiry
 
     def may_have_ended(self, now: float) -> Iterator[CommandRow]:
         """Yields the commands that may end at `now`, in seconds of `boot_time`. Change nothing meanwhile."""
         for row_id in self._may_end_early:
-            yield self._by_id[row_id].row
+            yield self.rows[row_id]
         for expires_at, row_id in self._by_expiry:
             if expires_at > now:
                 return
-            yield self._by_id[row_id].row
+            yield self.rows[row_id]
 
     def set_next_expiry(self, now: float, not_ended: Iterable[float]) -> None:
         """Records that none of `may_have_ended` has ended, and when they do, in seconds of `boot_time`."""
@@ -167,7 +128,7 @@ class ChatQueue:
 
     def expires_at(self, row: CommandRow) -> float:
         """Returns when a command expires, in seconds of `boot_time`: the system clock may jump."""
-        return self._by_id[row.id].expires_at
+        return self._expires_at[row.id]
 
     # Changes
 
@@ -180,12 +141,13 @@ class ChatQueue:
     def replace_row(self, row: CommandRow) -> None:
         """Replaces the row of a command, which may change its position and its expiry."""
         if row.id in self.endings:
-            self._by_id[row.id] = replace(self._by_id[row.id], row=row)
+            self.rows[row.id] = row
             self.wake.set()
             return
+        expires_at = self._expires_at[row.id]
         old = self._take_out(row.id)
-        if row.expires == old.row.expires:
-            self._insert(row, old.expires_at)
+        if row.expires == old.expires:
+            self._insert(row, expires_at)
         else:
             self.append(row)
 
@@ -200,19 +162,15 @@ class ChatQueue:
         ending = Ending(rows=tuple(rows), result=result)
         for row in rows:
             if row.id not in self.endings:
-                self._take_from_order(self._by_id[row.id])
+                self._take_from_order(self.rows[row.id])
                 self.unfetched.discard(row.id)
             self.endings[row.id] = ending
 
     def _insert(self, row: CommandRow, expires_at: float) -> None:
-        rank: Rank = (False, 0, 0, row.id)
-        if self._by_priority:
-            priority = PRIORITY_RANKS.get(row.command.priority, 1)
-            rank = not stays_first(row), row.combined_position, priority, row.id
-        command = QueuedCommand(row=row, rank=rank, expires_at=expires_at)
-        insort(self._commands, command, key=_rank_of)
+        self.rows[row.id] = row
+        self._expires_at[row.id] = expires_at
+        insort(self.waiting, row, key=self._rank)
         insort(self._by_expiry, (expires_at, row.id))
-        self._by_id[row.id] = command
         if has_file(row):
             self.had_file = True
             self.with_file.add(row.id)
@@ -230,24 +188,30 @@ class ChatQueue:
         self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else expires_at)
         self.wake.set()
 
-    def _take_out(self, row_id: int) -> QueuedCommand:
+    def _take_out(self, row_id: int) -> CommandRow:
         self.wake.set()
-        command = self._by_id.pop(row_id)
+        row = self.rows.pop(row_id)
         self.with_file.discard(row_id)
         self.unfetched.discard(row_id)
         if row_id not in self.endings:
-            self._take_from_order(command)
-        return command
+            self._take_from_order(row)
+        del self._expires_at[row_id]
+        return row
 
-    def _take_from_order(self, command: QueuedCommand) -> None:
-        row_id = command.row.id
-        del self._commands[bisect_left(self._commands, command.rank, key=_rank_of)]
-        del self._by_expiry[bisect_left(self._by_expiry, (command.expires_at, row_id))]
-        if command.row.window_reason:
-            del self._by_importance[bisect_left(self._by_importance, _importance(command.row))]
-        self._may_end_early.pop(row_id, None)
-        self.no_window_ids.discard(row_id)
-        self.impatient_ids.discard(row_id)
+    def _take_from_order(self, row: CommandRow) -> None:
+        del self.waiting[bisect_left(self.waiting, self._rank(row), key=self._rank)]
+        del self._by_expiry[bisect_left(self._by_expiry, (self._expires_at[row.id], row.id))]
+        if row.window_reason:
+            del self._by_importance[bisect_left(self._by_importance, _importance(row))]
+        self._may_end_early.pop(row.id, None)
+        self.no_window_ids.discard(row.id)
+        self.impatient_ids.discard(row.id)
+
+
+def _rank_by_priority(row: CommandRow) -> tuple[bool, int, int, int]:
+    """Returns the position of a command in its queue: lower ranks are sent first."""
+    priority = PRIORITY_RANKS.get(row.command.priority, 1)
+    return not stays_first(row), row.combined_position, priority, row.id
 
 
 def _importance(row: CommandRow) -> tuple[bool, int, int]:

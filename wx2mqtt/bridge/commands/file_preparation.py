@@ -154,7 +154,7 @@ class FilePreparation:
             return None
         active = []
         for row_id, state in files.states.items():
-            row = queue.find(row_id)
+            row = queue.rows.get(row_id)
             if row is not None and self._is_active(state, row):
                 active.append(row)
         important_count = sum(map(is_important, active))
@@ -168,7 +168,7 @@ class FilePreparation:
     def _first_startable(self, queue: ChatQueue, *, important_only: bool) -> CommandRow | None:
         """Returns the first command whose file is not prepared, and that the limits allow to send."""
         states = self._files_of(queue).states
-        for row in queue:
+        for row in queue.waiting:
             if not has_file(row) or (important_only and not is_important(row)):
                 continue
             state = states.get(row.id)
@@ -186,11 +186,11 @@ class FilePreparation:
     def find_failed(self, queue: ChatQueue) -> tuple[CommandRow, BadCommand | Rejected] | None:
         """Returns a command that is to be rejected because of its file, and the reason; None without one."""
         if len(queue.unfetched) > MAX_UNFETCHED_COMMANDS:
-            newest = queue.find(max(queue.unfetched))
+            newest = queue.rows.get(max(queue.unfetched))
             assert newest is not None
             return newest, BadCommand("rate_limited", "too_many_files", most=MAX_UNFETCHED_COMMANDS)
         for row_id, state in self._files_of(queue).states.items():
-            row = queue.find(row_id)
+            row = queue.rows.get(row_id)
             if state.failed is not None and row is not None:
                 return row, state.failed
         return None
@@ -213,7 +213,7 @@ class FilePreparation:
         All commands behind it wait the same time, not one after the other.
         """
         files = self._files_of(queue)
-        first = queue.first
+        first = queue.waiting[0]
         if row.id == first.id or self.is_ready(queue, first):
             files.blocked_since = None
             return 0.0
@@ -251,7 +251,7 @@ class FilePreparation:
         if queue not in self._chats:
             return
         states = self._files_of(queue).states
-        removed_ids = [row_id for row_id in states if queue.find(row_id) is None]
+        removed_ids = [row_id for row_id in states if queue.rows.get(row_id) is None]
         for row_id in removed_ids:
             task = states.pop(row_id).task
             if task is not None:
@@ -267,7 +267,7 @@ class FilePreparation:
             if needs_fetch(row):
                 async with self._fetch_places:
                     row = await self._resolver.fetch(row, queue.expires_at(row) - boot_time())
-                current = queue.find(row.id)  # other fields may have changed during the fetch
+                current = queue.rows.get(row.id)  # other fields may have changed during the fetch
                 if current is not None:
                     queue.replace_row(replace(current, blob=row.blob))
                 state.backoff = state.backoff.reset()

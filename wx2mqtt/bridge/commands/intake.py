@@ -197,7 +197,10 @@ class CommandIntake:
                 call.refuse(StoreError("the account is being stopped"))
 
     async def _accept_batch(self, tasks: asyncio.TaskGroup) -> None:
-        batch = [self._queue.popleft() for _ in range(min(MAX_ACCEPT_BATCH, len(self._queue)))]
+        """Accepts what waits with one commit; a command that needs longer is accepted beside the batch."""
+        batch: list[Pending] = []
+        while self._queue and len(batch) < MAX_ACCEPT_BATCH:
+            batch.append(self._queue.popleft())
         ready: list[tuple[Pending, NewCommand]] = []
         batch_finished = asyncio.Event()
         now = asyncio.get_running_loop().time
@@ -211,20 +214,9 @@ class CommandIntake:
                 else:
                     ready.append((pending, pending.new))
                 continue
-            topic = self._topics.parse(pending.delivery.topic)
-            may_be_clear = not pending.delivery.payload
-            if topic is None or (may_be_clear and self._retained_commands.is_own_clear(pending.delivery)):
-                self._acknowledge(pending)
+            new = await self._read_command(pending, tasks)
+            if new is None:
                 continue
-            if pending.delivery.retain:
-                pending.delivery = await self._retained_commands.judge(pending.delivery)
-            if isinstance(topic, RequestTopic) and topic.name not in COMMAND_REQUESTS:
-                tasks.create_task(self._answer_request(topic.name, pending))
-                continue
-            if isinstance(topic, RequestTopic):
-                new = await self._validator.validate_request(topic.name, pending.delivery, self._session)
-            else:
-                new = await self._validator.validate_command(pending.delivery, topic, self._session)
             if self.attachment_intake.is_needed(new) or self._accept_order.must_wait(new):
                 ticket = self._accept_order.enqueue(new, batch_finished)
                 tasks.create_task(self._accept_later(pending, new, ticket, self._session))
@@ -233,6 +225,22 @@ class CommandIntake:
         if ready:
             await self._commit_batch(ready)
         batch_finished.set()
+
+    async def _read_command(self, pending: PendingDelivery, tasks: asyncio.TaskGroup) -> NewCommand | None:
+        """Returns the command of a delivery; None where it is none: it is acknowledged, or answered first."""
+        topic = self._topics.parse(pending.delivery.topic)
+        may_be_clear = not pending.delivery.payload
+        if topic is None or (may_be_clear and self._retained_commands.is_own_clear(pending.delivery)):
+            self._acknowledge(pending)
+            return None
+        if pending.delivery.retain:
+            pending.delivery = await self._retained_commands.judge(pending.delivery)
+        if not isinstance(topic, RequestTopic):
+            return await self._validator.validate_command(pending.delivery, topic, self._session)
+        if topic.name in COMMAND_REQUESTS:
+            return await self._validator.validate_request(topic.name, pending.delivery, self._session)
+        tasks.create_task(self._answer_request(topic.name, pending))
+        return None
 
     async def _commit_batch(self, ready: Sequence[tuple[Pending, NewCommand]]) -> None:
         """Stores commands, then acknowledges their deliveries and answers their calls.
@@ -374,14 +382,14 @@ class Acceptance:
                 begun_count -= self._add_waiting(accepted)
             finally:  # what repeats an earlier command is not sent, and what is not stored is selected again
                 if begun_count:
-                    self._sender.limits.return_tokens(begun_count)
+                    self._sender.limits.bucket.put_back(begun_count)
         return accepted
 
     def _begin_at_once(self, new: Sequence[NewCommand]) -> tuple[Sequence[NewCommand], int]:
         """Returns the commands, some with `starts`, and how many; takes their tokens."""
         chats: set[ChatKey] = set()
         selected = list(new)
-        free_slots = MAX_CONCURRENT_SENDS - len(self._sender.waiting.queues())
+        free_slots = MAX_CONCURRENT_SENDS - len(self._sender.waiting.queues)
         begun_count = 0
         for index, command in enumerate(new):
             if begun_count >= free_slots:
@@ -390,7 +398,7 @@ class Acceptance:
                 continue
             chat = self._resolver.chat_key(command)
             if chat not in chats and self._can_begin_at_once(command, chat):
-                self._sender.limits.consume_token()
+                self._sender.limits.bucket.take()
                 selected[index] = replace(command, starts=True)
                 begun_count += 1
             chats.add(chat)

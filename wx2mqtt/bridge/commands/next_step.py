@@ -130,21 +130,28 @@ class NextStepPolicy:
         ended = self._find_ended(queue)
         if ended is not None:
             return ended
-        if not queue.waiting_count:  # the results of all are known, and wait for the fallback
+        if not queue.waiting:  # the results of all are known, and wait for the fallback
             return WaitStep(seconds=FOREVER)
         row = self.next_row(queue)
         window = self._window_wait.window_closed_to(row) if self._calls.may_send else None
         if window is not None and (step := self._step_while_closed(queue, window)) is not None:
             return step
-        if queue.had_file and (unprepared := self._files.find_startable(queue)) is not None:
+        if not queue.had_file:
+            seconds = self._limits.seconds_until_sendable(queue, row)
+        elif (unprepared := self._files.find_startable(queue)) is not None:
             return PrepareStep(row=unprepared)
-        seconds = self._seconds_until_sendable(queue, row)
+        else:
+            seconds = self._seconds_beside_files(queue, row)
         if seconds <= 0:
             return SendStep(row=row)
         latest = min(queue.next_expiry - boot_time(), self._files.seconds_until_retry(queue))
         return WaitStep(seconds=min(seconds, latest))
 
     # What is sent next
+
+    def is_window_closed(self, queue: ChatQueue) -> bool:
+        """Returns whether the window is closed to the next command, if one waits."""
+        return bool(queue.waiting) and not self._is_window_open_to(self.next_row(queue))
 
     def next_row(self, queue: ChatQueue) -> CommandRow:
         """Returns the command to send next.
@@ -156,45 +163,44 @@ class NextStepPolicy:
         4. Where the rest of the window is reserved for important commands, or where that command would
            overtake one that waits for its file: the first *important* one that is ready.
         """
-        if queue.begun_id is not None and (begun := queue.find(queue.begun_id)) is not None:
+        if queue.begun_id is not None and (begun := queue.rows.get(queue.begun_id)) is not None:
             return begun
-        row = next(self._ready_rows(queue), queue.first)
+        first = queue.waiting[0]
+        row = next(self._ready_rows(queue), first) if queue.had_file else first
         window = self._window_wait.window_closed_to(row)
         reason = None if window is None else window.reason
         if reason == TOO_FEW_LEFT:
             return next(filter(self._is_window_open_to, self._ready_rows(queue)), row)
-        is_before_others = row.id == queue.first.id
-        if is_important(row) or (is_before_others and reason != RESERVED):
+        if is_important(row) or (row.id == first.id and reason != RESERVED):
             return row
         return next(filter(is_important, self._ready_rows(queue)), row)
 
     def _ready_rows(self, queue: ChatQueue) -> Iterator[CommandRow]:
         """Returns the commands without a file or whose file is uploaded, the next one first."""
-        return (row for row in queue if self._files.is_ready(queue, row))
+        return (row for row in queue.waiting if self._files.is_ready(queue, row))
 
     def _is_window_open_to(self, row: CommandRow) -> bool:
         return self._window_wait.window_closed_to(row) is None
 
-    def _seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
+    def _seconds_beside_files(self, queue: ChatQueue, row: CommandRow) -> float:
         """Returns how long a command waits: for its file, then for the limits, then for files before it."""
-        if queue.had_file and not self._files.is_ready(queue, row):
+        if not self._files.is_ready(queue, row):
             return FOREVER
         seconds = self._limits.seconds_until_sendable(queue, row)
-        if seconds > 0 or not queue.had_file:
-            return seconds
-        return self._files.seconds_until_overtaking(queue, row)
+        return seconds if seconds > 0 else self._files.seconds_until_overtaking(queue, row)
 
     # What ends without being sent
 
     def _find_ended(self, queue: ChatQueue) -> EndStep | None:
         """Returns a command that ends; the order is that of point 1 of `next_step`."""
-        if (ended := self._find_past_fallback(queue)) is not None:
+        if queue.endings and (ended := self._find_past_fallback(queue)) is not None:
             return ended
-        if (ended := self._find_answered(queue)) is not None:
-            return ended
+        first = queue.waiting[0] if queue.waiting else None
+        if first is not None and first.unanswered and self._questions.is_proven(first):
+            return EndStep(row=first, result=self._questions.proven_result(first))
         if (ended := self.find_expired(queue)) is not None:
             return ended
-        return self._find_failed(queue)
+        return self._find_failed(queue) if queue.with_file else None
 
     def _find_past_fallback(self, queue: ChatQueue) -> EndStep | None:
         """Returns a command that waited for its fallback, which has ended."""
@@ -202,17 +208,8 @@ class NextStepPolicy:
             if row_id != ending.rows[0].id:
                 continue  # the leading command of its attempt stands for it
             if not any(self._fallback.is_pending(row.id) for row in ending.rows):
-                return EndStep(row=queue.find(ending.rows[0].id) or ending.rows[0], result=ending.result)
+                return EndStep(row=queue.rows.get(ending.rows[0].id) or ending.rows[0], result=ending.result)
         return None
-
-    def _find_answered(self, queue: ChatQueue) -> EndStep | None:
-        """Returns the first command, if its attempt got no answer and its question was answered."""
-        if not queue.waiting_count:
-            return None
-        row = queue.first
-        if not row.unanswered or not self._questions.is_proven(row):
-            return None
-        return EndStep(row=row, result=self._questions.proven_result(row))
 
     def find_expired(self, queue: ChatQueue) -> EndStep | None:
         """Returns a command, anywhere in the queue, that must not be sent any more.
@@ -269,13 +266,13 @@ class NextStepPolicy:
         """Returns the limit that kept a command from being sent, if one did."""
         if (seconds := self._limits.chat_limit_seconds(row)) > 0:
             return ExpiryCause(code="rate_limited", message_key="expired_chat_limit", retry_after=seconds)
-        if (seconds := self._limits.rate_limit_seconds) > 0:
+        if (seconds := self._limits.bucket.seconds_until_token()) > 0:
             return ExpiryCause(code="rate_limited", message_key="expired_own_limit", retry_after=seconds)
         return None
 
     def _find_failed(self, queue: ChatQueue) -> EndStep | None:
         """Returns a command whose file can never be prepared."""
-        failed = self._files.find_failed(queue) if queue.with_file else None
+        failed = self._files.find_failed(queue)
         if failed is None:
             return None
         row, error = failed

@@ -101,10 +101,6 @@ class CommandResolver:
             return (asked.text,)  # the backend takes a text whole
         return message_texts(asked, capabilities)
 
-    async def split_ahead(self, row: CommandRow) -> None:
-        """Computes the parts of a long text and lets others run: then `parts_of` is quick."""
-        await split_ahead(row.command, self._backend.capabilities)
-
     def _shown_text(self, row: CommandRow) -> str:
         """Returns the text of its messages as a whole."""
         command = row.command
@@ -234,7 +230,9 @@ def is_caption_next(row: CommandRow, able: Capabilities) -> bool:
 
 
 async def split_ahead(command: Command, able: Capabilities) -> None:
-    """Lets others run while the text of a command is split, as `message_texts` does at once."""
+    """Splits the text of a command and lets others run meanwhile: then `message_texts` is quick."""
+    if able.part_limit is None:
+        return  # the backend takes a text whole
     for _ in split_steps(able, command.text, markdown=command.markdown):
         await asyncio.sleep(0)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.resolver import (
@@ -25,7 +24,6 @@ from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.model import Draft
 from wx2mqtt.store.command_records import CommandRow
-from wx2mqtt.values import frozen
 
 # The shortest wait for a reply window to open: its time may be over while it is still closed.
 MIN_WINDOW_WAIT_SECONDS = 0.1
@@ -33,38 +31,44 @@ MIN_WINDOW_WAIT_SECONDS = 0.1
 FOREVER = float("inf")
 
 
-@frozen
 class TokenBucket:
-    """Gains `per_minute` tokens (0: no limit), keeps at most `burst`; each message takes one. A value."""
+    """The rate limit: gains `per_minute` tokens (0: no limit), keeps at most `burst`; a message takes one."""
 
-    per_minute: float
-    burst: int
-    tokens: float
-    updated_at: float
+    def __init__(self, per_minute: float, burst: int) -> None:
+        self.per_minute = per_minute
+        self.burst = max(1, burst)
+        #: Those that there were at the last change.
+        self.tokens = float(self.burst)
+        self._changed_at = loop_time()
 
-    @classmethod
-    def full(cls, per_minute: float, burst: int, now: float) -> TokenBucket:
-        return cls(per_minute=per_minute, burst=max(1, burst), tokens=float(max(1, burst)), updated_at=now)
-
-    def seconds_until_token(self, now: float) -> float:
+    def seconds_until_token(self) -> float:
         if self.per_minute <= 0:
             return 0.0
-        missing = 1.0 - self._refilled_tokens(now)
+        missing = 1.0 - self._tokens_at(loop_time())
         return max(0.0, missing * 60.0 / self.per_minute)
 
-    def consume(self, now: float) -> TokenBucket:
-        """Returns the bucket with one token less, but never less than none."""
-        return replace(self, tokens=max(0.0, self._refilled_tokens(now) - 1.0), updated_at=now)
+    def take(self) -> None:
+        """Takes a token, or what there is of one."""
+        now = loop_time()
+        self.tokens = max(0.0, self._tokens_at(now) - 1.0)
+        self._changed_at = now
 
-    def resized(self, per_minute: float, burst: int, now: float) -> TokenBucket:
-        """Returns the bucket with other limits; its tokens are kept up to the new `burst`."""
-        burst = max(1, burst)
-        tokens = min(float(burst), self._refilled_tokens(now))
-        return TokenBucket(per_minute=per_minute, burst=burst, tokens=tokens, updated_at=now)
+    def put_back(self, count: int) -> None:
+        """Puts the tokens of messages back that are not sent."""
+        self.tokens = min(float(self.burst), self.tokens + count)
 
-    def _refilled_tokens(self, now: float) -> float:
+    def resize(self, per_minute: float, burst: int) -> None:
+        """Applies other limits; the tokens are kept, up to the new `burst`."""
+        now = loop_time()
+        tokens = self._tokens_at(now)
+        self.per_minute, self.burst = per_minute, max(1, burst)
+        self.tokens = min(float(self.burst), tokens)
+        self._changed_at = now
+
+    def _tokens_at(self, now: float) -> float:
         # A clock that was set back neither adds nor removes tokens.
-        return min(float(self.burst), self.tokens + max(0.0, now - self.updated_at) * self.per_minute / 60.0)
+        gained = max(0.0, now - self._changed_at) * self.per_minute / 60.0
+        return min(float(self.burst), self.tokens + gained)
 
 
 class ChatLimits:
@@ -109,7 +113,8 @@ class SendLimits:
         self._resolver = resolver
         self._window_wait = window_wait
         send = ctx.settings.account.send
-        self._bucket = TokenBucket.full(send.per_minute, send.burst, loop_time())
+        #: The rate limit of the settings.
+        self.bucket = TokenBucket(send.per_minute, send.burst)
         chat_limits = ctx.backend.capabilities.chat_limits
         self._chat_limits = ChatLimits(chat_limits) if chat_limits else None
         self._is_recovered = False
@@ -131,20 +136,6 @@ class SendLimits:
             self._chat_limits.record(self._resolver.chat_key(row), row.attempts, loop_now - age_seconds)
         self._is_recovered = True
 
-    @property
-    def rate_limit_seconds(self) -> float:
-        """Seconds until the rate limit of the settings allows the next message."""
-        return self._bucket.seconds_until_token(loop_time())
-
-    def consume_token(self) -> None:
-        """Counts a message against the rate limit."""
-        self._bucket = self._bucket.consume(loop_time())
-
-    def return_tokens(self, tokens: int) -> None:
-        """Takes back what `consume_token` counted for messages that are not sent."""
-        kept = min(float(self._bucket.burst), self._bucket.tokens + tokens)
-        self._bucket = replace(self._bucket, tokens=kept)
-
     def record_attempt(self, row: CommandRow, request: BackendRequest) -> None:
         """Counts an attempt that has ended for its chat; a long question is a text and a card."""
         if self._chat_limits is None:
@@ -163,7 +154,7 @@ class SendLimits:
     def resize(self) -> None:
         """Applies the rate limit of the settings; unused tokens are kept."""
         send = self._ctx.settings.account.send
-        self._bucket = self._bucket.resized(send.per_minute, send.burst, loop_time())
+        self.bucket.resize(send.per_minute, send.burst)
 
     def seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
         """Returns the seconds until a command of a queue may be sent: 0 now, `FOREVER` after some change."""
@@ -182,7 +173,8 @@ class SendLimits:
             return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
         if is_recall(command):
             return self._calls.throttled_seconds
-        return max(self._calls.throttled_seconds, self.rate_limit_seconds, self.chat_limit_seconds(command))
+        own_limit_seconds = self.bucket.seconds_until_token()
+        return max(self._calls.throttled_seconds, own_limit_seconds, self.chat_limit_seconds(command))
 
 
 def back_off(queue: ChatQueue) -> None:

@@ -31,7 +31,14 @@ from wx2mqtt.bridge.commands.next_step import (
     max_unanswered_attempts,
 )
 from wx2mqtt.bridge.commands.questions import CardUpdates, CommandQuestions
-from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, has_file, is_recall, is_simple
+from wx2mqtt.bridge.commands.resolver import (
+    BackendRequest,
+    CommandResolver,
+    has_file,
+    is_recall,
+    is_simple,
+    split_ahead,
+)
 from wx2mqtt.bridge.commands.results import (
     CommandOutcomes,
     ResultPublications,
@@ -121,7 +128,8 @@ class CommandSender:
             async with asyncio.TaskGroup() as tasks:
                 while True:
                     await retry_until_stored(self._load)
-                    for queue in self.waiting.take_new_queues():
+                    while self.waiting.new_queues:
+                        queue = self.waiting.new_queues.popleft()
                         tasks.create_task(self._run_queue(queue, tasks))
                     await wait_at_most(self._queues_changed, self.waiting.seconds_until_expiry_check())
                     self._queues_changed.clear()
@@ -165,7 +173,7 @@ class CommandSender:
         except TimeoutError:
             log.warning("attempts were under way at the stop; they are in doubt at the next start")
         try:
-            for queue in self.waiting.queues():
+            for queue in [*self.waiting.queues.values()]:
                 row_id, queue.begun_id = queue.begun_id, None
                 if row_id is not None:
                     with suppress(AlreadyFinished):
@@ -177,7 +185,7 @@ class CommandSender:
 
     async def _run_queue(self, queue: ChatQueue, tasks: asyncio.TaskGroup) -> None:
         """Takes the steps of a chat until no command is left."""
-        while queue:
+        while queue.rows:
             queue.wake.clear()
             if queue.had_file:
                 self._files.cancel_removed(queue)
@@ -208,7 +216,7 @@ class CommandSender:
             return
         try:
             if must_wait:
-                step = self._policy.next_step(queue) if queue else None
+                step = self._policy.next_step(queue) if queue.rows else None
                 if not isinstance(step, SendStep):
                     return
                 row = step.row
@@ -225,7 +233,7 @@ class CommandSender:
            one that finished the command before (`_take_next`).
         4. Calls WeChat, and finishes the members or keeps them for the next attempt.
         """
-        await self.resolver.split_ahead(row)
+        await split_ahead(row.command, self._ctx.backend.capabilities)
         if row.unanswered and row.unanswered >= max_unanswered_attempts(row):  # of a caption, after a crash
             await self._give_up_caption(queue, row, OutcomeUnknown())
             return
@@ -270,7 +278,7 @@ class CommandSender:
         if not all(map(queue.is_current, plan.rows)) or self.limits.seconds_until_sendable(queue, row) > 0:
             return ()  # the conditions changed while the request was made
         if not is_recall(row):
-            self.limits.consume_token()
+            self.limits.bucket.take()
         try:
             leading = await self._progress.begin(plan)
         except AlreadyFinished:
@@ -341,7 +349,7 @@ class CommandSender:
         match error:
             case Throttled() | LoggedOut():
                 self.calls.hold_back(error)
-            case WindowClosed() if queue and self.window_wait.window_closed_to(self._policy.next_row(queue)):
+            case WindowClosed() if self._policy.is_window_closed(queue):
                 pass  # the next step of the queue is a WindowStep
             case _:
                 back_off(queue)
@@ -371,14 +379,14 @@ class CommandSender:
         Its attempt begins in the commit that finishes the other one, which saves a commit. With a reply
         window it is decided at each attempt which commands go together.
         """
-        if self.waiting.by_priority or queue.waiting_count < 2:
+        if self.waiting.by_priority or len(queue.waiting) < 2:
             return None
-        row = next(row for row in queue if row.id != finished.id)
+        row = next(row for row in queue.waiting if row.id != finished.id)
         if self.limits.seconds_until_sendable(queue, row) > 0 or not is_simple(row):
             return None
         if self.resolver.chat_of(row) is None or self._policy.result_if_expired(queue, row) is not None:
             return None
-        self.limits.consume_token()
+        self.limits.bucket.take()
         return row
 
     # Called by other components

@@ -9,6 +9,7 @@ a chat are read first, whatever waits for others. Nothing is sent (`sender.py`) 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
 from enum import Enum, auto
@@ -56,8 +57,10 @@ class WaitingCommands:
     def __init__(self, resolver: CommandResolver, *, by_priority: bool = False) -> None:
         self._resolver = resolver
         self.by_priority = by_priority
-        self._queues: dict[ChatKey, ChatQueue] = {}
-        self._new_queues: list[ChatQueue] = []  # those that `take_new_queues` has not returned yet
+        #: By chat; only this class changes it.
+        self.queues: dict[ChatKey, ChatQueue] = {}
+        #: Those from which nobody sends yet; `sender.py` takes them.
+        self.new_queues: deque[ChatQueue] = deque()
         self._queues_by_row: dict[int, ChatQueue] = {}  # by row id
         self._load_state = LoadState.INCOMPLETE
         # While the journal is read: the commands that come for chats without a queue, each with whether its
@@ -67,36 +70,29 @@ class WaitingCommands:
 
     # Queues
 
-    def queues(self) -> list[ChatQueue]:
-        return [*self._queues.values()]
-
-    def take_new_queues(self) -> list[ChatQueue]:
-        """Returns the queues that were added since the last call: nobody sends from them yet."""
-        queues, self._new_queues = self._new_queues, []
-        return queues
-
     def remove_empty(self, queue: ChatQueue) -> None:
-        del self._queues[queue.key]
+        del self.queues[queue.key]
         if queue.has_backlog:
             self._load_state = LoadState.INCOMPLETE
 
     def recheck(self) -> None:
         """Makes all chats look for their next step, under their current key."""
         self.update_keys()
-        for queue in self.queues():
+        for queue in self.queues.values():
             queue.wake.set()
 
     def update_keys(self) -> None:
         """Moves queues to their current key: a user of a command may have become a known person."""
-        for queue in self.queues():
-            new_key = self._resolver.chat_key(queue.any_row) if queue else queue.key
-            if new_key != queue.key and new_key not in self._queues:
-                self._queues[new_key] = self._queues.pop(queue.key)
+        for queue in [*self.queues.values()]:
+            some_row = next(iter(queue.rows.values()), None)
+            new_key = queue.key if some_row is None else self._resolver.chat_key(some_row)
+            if new_key != queue.key and new_key not in self.queues:
+                self.queues[new_key] = self.queues.pop(queue.key)
                 queue.key = new_key
 
     def window_count_of(self, person: PersonId) -> int:
         """Returns how many commands for one person wait for the reply window."""
-        queue = self._queues.get(person)
+        queue = self.queues.get(person)
         return 0 if queue is None else queue.window_count
 
     # Commands
@@ -116,22 +112,21 @@ class WaitingCommands:
         It makes a queue for its chat only while no command of a chat without one is in the journal. Else it
         follows when the commands before it are loaded.
         """
-        known = self.find(row.id)
-        if known is not None:
-            self.replace_row(replace(known, replies=row.replies))
+        known_in = self._queues_by_row.get(row.id)
+        if known_in is not None:
+            known_in.replace_row(replace(known_in.rows[row.id], replies=row.replies))
             return
         key = self._resolver.chat_key(row)
-        queue = self._find_queue(key)
-        if queue is None and self._load_state is not LoadState.COMPLETE and not self.by_priority:
-            if self._added_while_reading is not None:
-                self._added_while_reading.append((row, is_begun))
-            return
-        self._append(self._add_queue(key) if queue is None else queue, row, is_begun=is_begun)
+        may_be_first = self._load_state is LoadState.COMPLETE or self.by_priority
+        if may_be_first or self._find_queue(key) is not None:
+            self._append(key, row, is_begun=is_begun)
+        elif self._added_while_reading is not None:
+            self._added_while_reading.append((row, is_begun))
 
     def find(self, row_id: int) -> CommandRow | None:
         """Returns the current row of a command; None where it is not in memory."""
         queue = self._queues_by_row.get(row_id)
-        return None if queue is None else queue.find(row_id)
+        return None if queue is None else queue.rows.get(row_id)
 
     def replace_row(self, row: CommandRow) -> None:
         """Replaces the row of a command; without effect where it is not in memory."""
@@ -184,7 +179,7 @@ class WaitingCommands:
     def seconds_until_expiry_check(self) -> float | None:
         """Returns when to call `load_expired`: in so many seconds, 0 now, None while all are in memory."""
         is_complete = self._load_state is LoadState.COMPLETE
-        if self.by_priority or (is_complete and not any(queue.has_backlog for queue in self.queues())):
+        if self.by_priority or (is_complete and not any(queue.has_backlog for queue in self.queues.values())):
             return None
         return max(0.0, self._expiry_check_at - loop_time())
 
@@ -213,7 +208,7 @@ class WaitingCommands:
         its stored recipient: several of these may be one chat, such as a user who became a known person.
         """
         while self.count < MAX_COMMANDS_IN_MEMORY:
-            recipients = {recipient for queue in self.queues() for recipient in queue.recipients}
+            recipients = {recipient for queue in self.queues.values() for recipient in queue.recipients}
             added = self._added_while_reading = []
             try:
                 rows = await load_due(READ_BATCH_ROWS, recipients)
@@ -240,23 +235,19 @@ class WaitingCommands:
             if row.id in self._queues_by_row:
                 continue
             key = self._resolver.chat_key(row)
-            queue = self._find_queue(key)
-            if queue is None and has_read_all:
-                queue = self._add_queue(key)
-            if queue is not None:
-                self._append(queue, row, is_begun=is_begun)
+            if has_read_all or self._find_queue(key) is not None:
+                self._append(key, row, is_begun=is_begun)
 
     def _append_rows(self, rows: Iterable[CommandRow]) -> None:
         for row in rows:
             if row.id not in self._queues_by_row:
-                key = self._resolver.chat_key(row)
-                queue = self._find_queue(key)
-                self._append(self._add_queue(key) if queue is None else queue, row)
+                self._append(self._resolver.chat_key(row), row)
 
-    def _append(self, queue: ChatQueue, row: CommandRow, *, is_begun: bool = False) -> None:
-        """Adds a command to a queue, or leaves it in the journal, behind the others of its chat."""
+    def _append(self, key: ChatKey, row: CommandRow, *, is_begun: bool = False) -> None:
+        """Adds a command to the queue of its chat, or leaves it in the journal, behind the others of that."""
+        queue = self._find_queue(key) or self._add_queue(key)
         queue.recipients.add(row.recipient)
-        is_full = queue.waiting_count - len(queue.unfetched) >= MAX_COMMANDS_PER_CHAT
+        is_full = len(queue.waiting) - len(queue.unfetched) >= MAX_COMMANDS_PER_CHAT
         if not self.by_priority and (queue.has_backlog or (is_full and not needs_fetch(row))):
             queue.has_backlog = True
             return
@@ -267,11 +258,11 @@ class WaitingCommands:
 
     def _find_queue(self, key: ChatKey) -> ChatQueue | None:
         """Returns the queue of a chat. Where no queue has its key, all queues get their current key first."""
-        if key not in self._queues and self._queues:
+        if key not in self.queues and self.queues:
             self.update_keys()
-        return self._queues.get(key)
+        return self.queues.get(key)
 
     def _add_queue(self, key: ChatKey) -> ChatQueue:
-        queue = self._queues[key] = ChatQueue(key, by_priority=self.by_priority)
-        self._new_queues.append(queue)
+        queue = self.queues[key] = ChatQueue(key, by_priority=self.by_priority)
+        self.new_queues.append(queue)
         return queue

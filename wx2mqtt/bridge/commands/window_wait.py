@@ -129,7 +129,7 @@ class WindowWait:
         """How many commands wait; None for a backend without reply windows."""
         if not self._backend.capabilities.has_reply_window:
             return None
-        return sum(queue.window_count for queue in self._waiting.queues())
+        return sum(queue.window_count for queue in self._waiting.queues.values())
 
     def count_of(self, person: PersonId) -> int:
         return self._waiting.window_count_of(person)
@@ -149,7 +149,7 @@ class WindowWait:
         )
         self._ctx.signals.outbox_changed.emit(stored)
         for row in rows:
-            current = queue.find(row.id)  # other fields may have changed during the commit
+            current = queue.rows.get(row.id)  # other fields may have changed during the commit
             if current is not None:
                 queue.replace_row(replace(current, window_reason=row.window_reason, expires=row.expires))
         self._ctx.signals.sending_changed.emit()
@@ -243,7 +243,7 @@ class CombinedMessages:
     def on_refused(self, queue: ChatQueue, members: Iterable[CommandRow]) -> None:
         """Records that WeChat refused a combined message: its commands are sent one by one."""
         refused = self._refused.get(queue, set()) | {member.id for member in members}
-        self._refused[queue] = refused & {row.id for row in queue}
+        self._refused[queue] = refused & {row.id for row in queue.waiting}
 
     def _last_message(self, queue: ChatQueue, row: CommandRow) -> AttemptPlan | None:
         """Returns the plan of the last message that the window takes for commands such as this one."""
@@ -287,7 +287,7 @@ class CombinedMessages:
         return replace(plan, heading=heading)
 
     def _combinable(self, queue: ChatQueue) -> list[CommandRow]:
-        return [row for row in queue if self._is_combinable(queue, row)]
+        return [row for row in queue.waiting if self._is_combinable(queue, row)]
 
     def _is_combinable(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Returns whether a command may be in a new combined message: a text without an attempt so far.

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.unit.bridge.outgoing import person, running
+from tests.unit.bridge.outgoing import CommandsHarness, person, running
 from wx2mqtt.bridge.commands import file_preparation
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.file_preparation import (
     FETCH_WAIT_SECONDS,
     MAX_CONCURRENT_FETCHES,
@@ -226,6 +227,11 @@ async def test_a_hundred_files_delay_what_is_behind_them_no_longer_than_one(tmp_
         assert await harness.sent(2) == ["after them", "at once"]
 
 
+def only_queue(harness: CommandsHarness) -> ChatQueue:
+    (queue,) = harness.sender.waiting.queues.values()
+    return queue
+
+
 async def test_more_slow_files_than_a_chat_has_in_memory_do_not_hold_what_is_behind_them(tmp_path, pass_time):
     servers = Servers(slow=[b"x"])
     servers.gate.clear()
@@ -237,7 +243,7 @@ async def test_more_slow_files_than_a_chat_has_in_memory_do_not_hold_what_is_beh
         assert await harness.sent(1) == ["alarm"]
         results = await harness.in_thread("wx/result/wife", 21)
         assert sorted(result["code"] for result in results) == ["ok", *["rate_limited"] * 20]
-        assert len(harness.sender.waiting.queues()[0]) == MAX_UNFETCHED_COMMANDS
+        assert len(only_queue(harness).rows) == MAX_UNFETCHED_COMMANDS
 
 
 async def test_a_command_expires_while_its_file_is_fetched_and_while_one_before_it_is(tmp_path, pass_time):
@@ -374,9 +380,9 @@ async def test_a_file_that_was_uploaded_long_ago_is_offered_again_before_its_att
         harness.deliver("quick", "mom")
         await harness.in_thread("wx/result/mom")
         harness.wechat.uploads.set()
-        (queue,) = harness.sender.waiting.queues()
+        queue = only_queue(harness)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while not harness.sender._files.is_ready(queue, queue.first):  # noqa: ASYNC110 - nothing else tells
+            while not harness.sender._files.is_ready(queue, queue.waiting[0]):  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0)
         pass_time(READY_SECONDS + 1)
         harness.sender.recheck()

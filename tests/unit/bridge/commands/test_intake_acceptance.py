@@ -124,9 +124,9 @@ async def test_what_is_not_stored_or_was_stored_before_gives_its_token_back(here
             disk.setattr(here.journal.commands, "accept", full)
             with pytest.raises(StoreFull):
                 await here.acceptance.accept([fresh(here, "wife")])
-        assert sender.limits.rate_limit_seconds == 0
+        assert sender.limits.bucket.seconds_until_token() == 0
         assert await started(here, fresh(here, "wife")) == ["wife"]
-        assert sender.limits.rate_limit_seconds > 0
+        assert sender.limits.bucket.seconds_until_token() > 0
 
 
 async def full(_new: object) -> None:

@@ -47,7 +47,7 @@ class Flood:
             is_proven=lambda _: False,
             window_closed_to=lambda _: None,
             throttled_seconds=0.0,
-            rate_limit_seconds=0.0,
+            bucket=SimpleNamespace(seconds_until_token=lambda: 0.0),
             chat_limit_seconds=lambda _: 0.0,
             online=True,
             stopping=False,
@@ -64,7 +64,7 @@ class Flood:
         """What has expired ends, as `NextStepPolicy` finds it."""
         while (ended := self.policy.find_expired(self.queue)) is not None:
             self.queue.remove(ended.row.id)
-        if self.queue:
+        if self.queue.rows:
             assert self.holding.find_impatient(self.queue, SHUT) is None
             assert self.holding.find_excess(self.queue) is None
             assert self.holding.find_new(self.queue) == []
@@ -86,7 +86,7 @@ async def test_all_at_once(clock: dict[str, float]) -> None:
         flood = Flood(count)
         clock["now"] = 10.0 * count
         flood.end_expired()
-        assert not flood.queue
+        assert not flood.queue.rows
 
     assert await asyncio.to_thread(is_in_proportion, work, 4 * COUNT)
 
@@ -98,7 +98,7 @@ async def test_one_after_the_other(clock: dict[str, float]) -> None:
         for second in range(1, count + 1):
             clock["now"] = second + 0.5
             flood.end_expired()
-            assert len(flood.queue) == count - second
+            assert len(flood.queue.rows) == count - second
 
     assert await asyncio.to_thread(is_in_proportion, work, COUNT)
 
@@ -107,6 +107,6 @@ async def test_what_is_too_much(clock: dict[str, float]) -> None:
     def work(count: int) -> None:
         flood = Flood(count)
         flood.give_up_excess(count // 2)
-        assert [row.id for row in flood.queue] == list(range(count - count // 2 + 1, count + 1))
+        assert [row.id for row in flood.queue.waiting] == list(range(count - count // 2 + 1, count + 1))
 
     assert await asyncio.to_thread(is_in_proportion, work, 2 * COUNT)

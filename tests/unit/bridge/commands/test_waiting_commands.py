@@ -106,24 +106,25 @@ class SimulatedAccount:
             await self.take_steps(meanwhile)
             self.journal.may_answer.set()
             await loading
-        self._served += self._queues.take_new_queues()
+        self._served += self._queues.new_queues
+        self._queues.new_queues.clear()
 
     def send(self, user: str) -> bool:
         """Sends the next command of the chat. Returns False if none can be sent now."""
-        queue = next((queue for queue in self._served if queue.first.command.user == user), None)
+        queue = next((queue for queue in self._served if queue.waiting[0].command.user == user), None)
         if queue is None or user in self.stuck:
             return False
-        self.sent.append(queue.first)
-        del self.journal.rows[queue.first.id]
-        self._queues.remove(queue.first.id)
-        if not queue:
+        self.sent.append(queue.waiting[0])
+        del self.journal.rows[queue.waiting[0].id]
+        self._queues.remove(queue.waiting[0].id)
+        if not queue.rows:
             self._served.remove(queue)
             self._queues.remove_empty(queue)
         return True
 
     def in_memory(self) -> list[str]:
         """The texts of the commands in memory."""
-        return sorted(row.command.text for queue in self._queues.queues() for row in queue)
+        return sorted(row.command.text for queue in self._queues.queues.values() for row in queue.waiting)
 
     async def send_all(self) -> None:
         """Loads and sends until nothing more happens."""
@@ -235,8 +236,8 @@ def by_priority(count: int) -> WaitingCommands:
 
 def test_the_most_important_is_first_and_of_these_the_oldest():
     lanes = by_priority(50)
-    (lane,) = lanes.take_new_queues()
-    order = [(("high", "normal", "low").index(one.command.priority), one.id) for one in lane]
+    (lane,) = lanes.new_queues
+    order = [(("high", "normal", "low").index(one.command.priority), one.id) for one in lane.waiting]
     assert order == sorted(order)
     assert len(order) == 50
 
@@ -244,28 +245,28 @@ def test_the_most_important_is_first_and_of_these_the_oldest():
 def test_what_has_begun_stays_first_whatever_comes_and_is_one_of_many_when_it_did_not_go():
     lanes = by_priority(0)
     lanes.add(replace(row(1), unanswered=1))
-    (lane,) = lanes.take_new_queues()
+    (lane,) = lanes.new_queues
     urgent = row(2)
     lanes.add(replace(urgent, command=replace(urgent.command, priority="high")))
-    assert [one.id for one in lane] == [1, 2]
+    assert [one.id for one in lane.waiting] == [1, 2]
     lane.replace_row(row(1))
-    assert [one.id for one in lane] == [2, 1]
+    assert [one.id for one in lane.waiting] == [2, 1]
 
 
 def test_a_command_that_is_dropped_after_the_begin_of_its_attempt_leaves_the_others_alone():
     lanes = by_priority(3)
-    (lane,) = lanes.take_new_queues()
-    first, *others = lane
+    (lane,) = lanes.new_queues
+    first, *others = lane.waiting
     lane.begun_id = first.id
     lanes.remove(first.id)
     assert lane.begun_id is None
-    assert list(lane) == others
+    assert lane.waiting == others
 
 
 async def test_an_attempt_that_began_with_the_acceptance_is_made_once():
     lanes = by_priority(0)
     lanes.add(row(1), is_begun=True)
-    (lane,) = lanes.take_new_queues()
+    (lane,) = lanes.new_queues
     assert lane.begun_id == 1
     lane.begun_id = None  # it is made
     lanes.add(row(1), is_begun=True)
@@ -277,7 +278,7 @@ async def test_what_was_read_from_the_journal_meanwhile_is_begun_again():
     journal.rows[1] = row(1)
     await lanes.load(journal.list_due)
     lanes.add(row(1), is_begun=True)
-    (lane,) = lanes.take_new_queues()
+    (lane,) = lanes.new_queues
     assert lane.begun_id is None
 
 
@@ -285,10 +286,10 @@ def test_a_command_costs_the_same_however_many_wait_with_it():
     def seconds_per_command(count: int) -> float:
         begun = time.process_time()
         lanes = by_priority(count)
-        (lane,) = lanes.take_new_queues()
-        while lane:
-            lanes.replace_row(replace(lane.first, parts_sent=1))
-            lanes.remove(lane.first.id)
+        (lane,) = lanes.new_queues
+        while lane.rows:
+            lanes.replace_row(replace(lane.waiting[0], parts_sent=1))
+            lanes.remove(lane.waiting[0].id)
         return (time.process_time() - begun) / count
 
     few = min(seconds_per_command(500) for _ in range(3))

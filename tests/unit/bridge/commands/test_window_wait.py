@@ -305,11 +305,13 @@ def test_whatever_comes_nothing_gives_way_to_what_is_less_important_or_older(
     ranks = ("high", "normal", "low")
     while (gone := holding.find_excess(lane)) is not None:
         lane.remove(gone.id)
-        for kept in lane:
+        for kept in lane.waiting:
             assert ranks.index(kept.command.priority) <= ranks.index(gone.command.priority)
             assert kept.command.priority != gone.command.priority or kept.id > gone.id
-    assert len(lane) == min(most, len(priorities))
-    assert Counter(row.command.priority for row in lane)["high"] == min(most, priorities.count("high"))
+    assert len(lane.rows) == min(most, len(priorities))
+    assert Counter(row.command.priority for row in lane.waiting)["high"] == min(
+        most, priorities.count("high")
+    )
 
 
 async def test_a_command_that_comes_does_not_make_all_that_wait_be_looked_at(
