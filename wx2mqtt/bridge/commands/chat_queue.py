@@ -144,18 +144,22 @@ class ChatQueue:
             self.rows[row.id] = row
             self.wake.set()
             return
-        expires_at = self._expires_at[row.id]
-        old = self._take_out(row.id)
+        old, expires_at = self.rows[row.id], self._expires_at[row.id]
+        self._take_from_order(old)
         if row.expires == old.expires:
             self._insert(row, expires_at)
         else:
             self.append(row)
 
     def remove(self, row_id: int) -> None:
-        self._take_out(row_id)
-        self.endings.pop(row_id, None)
+        row = self.rows.pop(row_id)
+        if self.endings.pop(row_id, None) is None:
+            self._take_from_order(row)
+        del self._expires_at[row_id]
+        self.with_file.discard(row_id)
         if self.begun_id == row_id:
             self.begun_id = None
+        self.wake.set()
 
     def set_ending(self, rows: Sequence[CommandRow], result: Result) -> None:
         """Records that these commands end with this result, that of the first one."""
@@ -163,7 +167,6 @@ class ChatQueue:
         for row in rows:
             if row.id not in self.endings:
                 self._take_from_order(self.rows[row.id])
-                self.unfetched.discard(row.id)
             self.endings[row.id] = ending
 
     def _insert(self, row: CommandRow, expires_at: float) -> None:
@@ -188,16 +191,6 @@ class ChatQueue:
         self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else expires_at)
         self.wake.set()
 
-    def _take_out(self, row_id: int) -> CommandRow:
-        self.wake.set()
-        row = self.rows.pop(row_id)
-        self.with_file.discard(row_id)
-        self.unfetched.discard(row_id)
-        if row_id not in self.endings:
-            self._take_from_order(row)
-        del self._expires_at[row_id]
-        return row
-
     def _take_from_order(self, row: CommandRow) -> None:
         del self.waiting[bisect_left(self.waiting, self._rank(row), key=self._rank)]
         del self._by_expiry[bisect_left(self._by_expiry, (self._expires_at[row.id], row.id))]
@@ -206,6 +199,7 @@ class ChatQueue:
         self._may_end_early.pop(row.id, None)
         self.no_window_ids.discard(row.id)
         self.impatient_ids.discard(row.id)
+        self.unfetched.discard(row.id)
 
 
 def _rank_by_priority(row: CommandRow) -> tuple[bool, int, int, int]:

@@ -192,13 +192,16 @@ class NextStepPolicy:
     # What ends without being sent
 
     def _find_ended(self, queue: ChatQueue) -> EndStep | None:
-        """Returns a command that ends; the order is that of point 1 of `next_step`."""
+        """Returns a command that ends; the order is that of point 1 of `next_step`.
+
+        A queue says where none can, as most do: then nothing is looked at.
+        """
         if queue.endings and (ended := self._find_past_fallback(queue)) is not None:
             return ended
         first = queue.waiting[0] if queue.waiting else None
         if first is not None and first.unanswered and self._questions.is_proven(first):
             return EndStep(row=first, result=self._questions.proven_result(first))
-        if (ended := self.find_expired(queue)) is not None:
+        if boot_time() >= queue.next_expiry and (ended := self.find_expired(queue)) is not None:
             return ended
         return self._find_failed(queue) if queue.with_file else None
 
@@ -214,12 +217,10 @@ class NextStepPolicy:
     def find_expired(self, queue: ChatQueue) -> EndStep | None:
         """Returns a command, anywhere in the queue, that must not be sent any more.
 
-        Most calls find `queue.next_expiry` in the future and look at no command. The others look at those
-        that may have ended, and not at the rest of a long queue.
+        Looks only at those that may have ended, and not at the rest of a long queue. When none has, the queue
+        knows until when none does (`next_expiry`).
         """
         now = boot_time()
-        if now < queue.next_expiry:
-            return None
         not_ended: list[float] = []
         for row in queue.may_have_ended(now):
             if row.combined_position:

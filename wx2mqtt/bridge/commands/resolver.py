@@ -80,7 +80,7 @@ class CommandResolver:
 
     def expected_echo(self, row: CommandRow) -> tuple[Kind, str] | None:
         """Returns kind and text of the echo of this command; None for a command without an echo."""
-        if is_recall(row) or needs_fetch(row):
+        if row.command.kind == "recall" or needs_fetch(row):
             return None
         if self.is_caption_next(row):
             return Kind.TEXT, self.parts_of(row)[row.parts_sent]
@@ -135,7 +135,7 @@ class CommandResolver:
         chat = self.chat_of(row)
         if chat is None:
             raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
-        if is_recall(row):
+        if row.command.kind == "recall":
             return await self._recall_action(row, chat)
         if has_file(row) and not self.is_caption_next(row):
             return await self.resolve_file(row)
@@ -214,10 +214,6 @@ def is_simple(command: AnyCommand) -> bool:
     `CommandResolver.resolve` needs neither WeChat nor the journal for it, and its attempt opens no question.
     """
     return command.command.kind == "text" and not command.command.mention and not command.command.buttons
-
-
-def is_recall(command: AnyCommand) -> bool:
-    return command.command.kind == "recall"
 
 
 def has_file(command: AnyCommand) -> bool:

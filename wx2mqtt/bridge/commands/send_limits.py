@@ -11,13 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
-from wx2mqtt.bridge.commands.resolver import (
-    AnyCommand,
-    BackendRequest,
-    ChatKey,
-    CommandResolver,
-    is_recall,
-)
+from wx2mqtt.bridge.commands.resolver import AnyCommand, BackendRequest, ChatKey, CommandResolver
 from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
@@ -171,7 +165,7 @@ class SendLimits:
             if window.until is None:
                 return FOREVER  # only the person can open it
             return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
-        if is_recall(command):
+        if command.command.kind == "recall":
             return self._calls.throttled_seconds
         own_limit_seconds = self.bucket.seconds_until_token()
         return max(self._calls.throttled_seconds, own_limit_seconds, self.chat_limit_seconds(command))

@@ -35,7 +35,6 @@ from wx2mqtt.bridge.commands.resolver import (
     BackendRequest,
     CommandResolver,
     has_file,
-    is_recall,
     is_simple,
     split_ahead,
 )
@@ -277,7 +276,7 @@ class CommandSender:
             return (row,)
         if not all(map(queue.is_current, plan.rows)) or self.limits.seconds_until_sendable(queue, row) > 0:
             return ()  # the conditions changed while the request was made
-        if not is_recall(row):
+        if row.command.kind != "recall":
             self.limits.bucket.take()
         try:
             leading = await self._progress.begin(plan)
@@ -356,14 +355,15 @@ class CommandSender:
 
     async def _finish(self, queue: ChatQueue, row: CommandRow, result: Result) -> None:
         """Ends the commands of an attempt with this result, or when the fallback of one has ended."""
-        members = queue.members_of(row)
-        results = results_of_members(members, result)
+        results = [(row, result)]
+        if row.leader is not None:
+            results = results_of_members(queue.members_of(row), result)
         must_wait = False
         for member, member_result in results:  # each is asked: that makes its fallback due
             if member.command.urgent and self.fallback.must_wait_for(member, member_result):
                 must_wait = True
         if must_wait:
-            queue.set_ending(members, result)
+            queue.set_ending([member for member, _ in results], result)
             return
         completed = []
         for member, member_result in results:
