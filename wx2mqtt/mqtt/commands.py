@@ -141,7 +141,10 @@ def _build(user: str, command_id: str, fields: Fields, *, has_upload: bool) -> C
     if kind not in COMMAND_KINDS:
         raise BadCommand("bad_command", "unknown_kind", kind=kind, known=", ".join(COMMAND_KINDS))
     _check_completeness(kind, fields, has_upload=has_upload)
-    values = {key: read(fields, key) for key, read in _READERS.items() if key in fields}
+    values: dict[str, Any] = {}
+    for key, read in _READERS.items():
+        if key in fields:
+            values[key] = read(fields, key)
     markdown = "format" in fields and _is_markdown(fields)
     return Command(user=user, kind=kind, id=command_id, markdown=markdown, **values)
 

@@ -63,8 +63,6 @@ class ChatQueue:
         self.paused_until = 0.0
         #: Those of all commands that came for this chat.
         self.recipients: set[Recipient] = set()
-        #: The journal has further commands of this chat, behind these.
-        self.has_backlog = False
         #: No command expires before, in seconds of `boot_time`.
         self.next_expiry = float("inf")
         #: Is set at each change of what the next step of this chat may depend on.

@@ -51,7 +51,7 @@ from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.commands.window_wait import AttemptPlan, CombinedMessages, WindowWait, with_texts_of
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
-from wx2mqtt.clock import boot_time, now_ms
+from wx2mqtt.clock import Backoff, boot_time, now_ms
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,
@@ -126,7 +126,8 @@ class CommandSender:
             await retry_until_stored(self._recover)
             async with asyncio.TaskGroup() as tasks:
                 while True:
-                    await retry_until_stored(self._load)
+                    if not self.waiting.has_all:
+                        await retry_until_stored(self._load)
                     while self.waiting.new_queues:
                         queue = self.waiting.new_queues.popleft()
                         tasks.create_task(self._run_queue(queue, tasks))
@@ -294,7 +295,7 @@ class CommandSender:
         row = members[0]
         match outcome:
             case ActionResult():
-                queue.backoff = queue.backoff.reset()
+                queue.backoff = Backoff()
                 recalled = bridge_text(self._ctx.language, "recalled")
                 await self._finish(queue, row, final_result(row, Status.SENT, "ok", recalled))
             case Receipt():
@@ -335,7 +336,7 @@ class CommandSender:
 
     async def _on_receipt(self, queue: ChatQueue, row: CommandRow, receipt: Receipt) -> None:
         """WeChat accepted the command or a part of it; without the usual id the recipient may not see it."""
-        queue.backoff = queue.backoff.reset()
+        queue.backoff = Backoff()
         if row.parts_sent + 1 < len(self.resolver.parts_of(row)):
             await self._progress.end_part_sent(queue, row, receipt.message_id or "")
             return

@@ -62,6 +62,8 @@ class WaitingCommands:
         #: Those from which nobody sends yet; `sender.py` takes them.
         self.new_queues: deque[ChatQueue] = deque()
         self._queues_by_row: dict[int, ChatQueue] = {}  # by row id
+        # Those of chats of which the journal has further commands, behind these
+        self._with_backlog: set[ChatQueue] = set()
         self._load_state = LoadState.INCOMPLETE
         # While the journal is read: the commands that come for chats without a queue, each with whether its
         # attempt has begun. The read may have been too early for them.
@@ -72,7 +74,8 @@ class WaitingCommands:
 
     def remove_empty(self, queue: ChatQueue) -> None:
         del self.queues[queue.key]
-        if queue.has_backlog:
+        if queue in self._with_backlog:
+            self._with_backlog.remove(queue)
             self._load_state = LoadState.INCOMPLETE
 
     def recheck(self) -> None:
@@ -158,6 +161,11 @@ class WaitingCommands:
     # Loading from the journal
 
     @property
+    def has_all(self) -> bool:
+        """Whether the journal has no command that is not in memory."""
+        return self._load_state is LoadState.COMPLETE and not self._with_backlog
+
+    @property
     def can_load(self) -> bool:
         """Whether the journal may have commands for which there is room in memory."""
         if self._load_state is LoadState.COMPLETE:
@@ -178,8 +186,7 @@ class WaitingCommands:
 
     def seconds_until_expiry_check(self) -> float | None:
         """Returns when to call `load_expired`: in so many seconds, 0 now, None while all are in memory."""
-        is_complete = self._load_state is LoadState.COMPLETE
-        if self.by_priority or (is_complete and not any(queue.has_backlog for queue in self.queues.values())):
+        if self.by_priority or self.has_all:
             return None
         return max(0.0, self._expiry_check_at - loop_time())
 
@@ -195,8 +202,8 @@ class WaitingCommands:
             if queue is None and self._load_state is not LoadState.COMPLETE:
                 queue = self._add_queue(key)
                 queue.recipients.add(row.recipient)
-                queue.has_backlog = True
-            if queue is not None and queue.has_backlog and row.id not in self._queues_by_row:
+                self._with_backlog.add(queue)
+            if queue in self._with_backlog and row.id not in self._queues_by_row:
                 queue.append(row)
                 self._queues_by_row[row.id] = queue
         self._expiry_check_at = loop_time() + EXPIRY_CHECK_SECONDS
@@ -218,8 +225,8 @@ class WaitingCommands:
             is_last = len(rows) < READ_BATCH_ROWS
             if not is_last:
                 # The next read skips these chats, and the journal may have further commands of them.
-                for queue in filter(None, (self._queues_by_row.get(row.id) for row in rows)):
-                    queue.has_backlog = True
+                queues = (self._queues_by_row.get(row.id) for row in rows)
+                self._with_backlog.update(queue for queue in queues if queue is not None)
             self._append_added(added, is_last_read=is_last)
             if is_last:
                 return True
@@ -248,8 +255,9 @@ class WaitingCommands:
         queue = self._find_queue(key) or self._add_queue(key)
         queue.recipients.add(row.recipient)
         is_full = len(queue.waiting) - len(queue.unfetched) >= MAX_COMMANDS_PER_CHAT
-        if not self.by_priority and (queue.has_backlog or (is_full and not needs_fetch(row))):
-            queue.has_backlog = True
+        has_backlog = queue in self._with_backlog
+        if not self.by_priority and (has_backlog or (is_full and not needs_fetch(row))):
+            self._with_backlog.add(queue)
             return
         queue.append(row)
         self._queues_by_row[row.id] = queue
