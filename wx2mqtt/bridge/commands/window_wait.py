@@ -252,7 +252,7 @@ class CombinedMessages:
         rows = self._combinable(queue)
         if is_important(row):
             rows = _important_first(rows)  # the others take the room that is left
-            if not all(is_important(row) for row in rows[:2]):
+            if not all(is_important(text) for text in rows[:2]):
                 return None  # it is the only important one, and goes alone
         return _plan_of(rows, self._max_characters)
 
@@ -261,9 +261,10 @@ class CombinedMessages:
         window = self._window_wait.window_of(row)
         if window is None or not row.window_reason:
             return None
-        texts = [row for row in self._combinable(queue) if row.window_reason]
+        texts = [text for text in self._combinable(queue) if text.window_reason]
         if texts[0] != row:  # an important one goes before older ones
             texts = _important_first(texts)
+        # An important text is not delayed for the sake of others: then only the important ones count.
         counted = [text for text in texts if is_important(text)] if is_important(row) else texts
         is_begun = window.until is not None and self._digest_until.get(queue) == window.until
         if is_begun and len(counted) > 1:

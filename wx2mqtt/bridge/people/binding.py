@@ -85,7 +85,8 @@ class ContactBinder:
 
     def start_login(self, login_id: str) -> None:
         """Clears the handles of earlier logins, except permanent ones."""
-        self.login_id, self.is_complete = login_id, False
+        self.login_id = login_id
+        self.is_complete = False
         self.pending.clear()
         for person in list(self._table.persons.values()):
             if person.handle is not None and person.handle == person.permanent_id:
@@ -107,6 +108,7 @@ class ContactBinder:
         unknown: list[ContactFacts] = []
         for contact in facts:
             known = self._table.by_handle(contact.handle) or self._table.by_permanent_id(contact.permanent_id)
+            # Of somebody who is known from a message only, it is still to be found out who they are.
             if known is None or known.matched_by == MatchedBy.MESSAGE:
                 unknown.append(contact)
             else:
@@ -117,7 +119,7 @@ class ContactBinder:
     def _match_unknown(self, contacts: Sequence[ContactFacts], now: int, *, full: bool) -> None:
         """Binds each contact to the person it matches; else keeps it for later, or adds a new person."""
         result = self.recognize(contacts)
-        doubts: dict[PersonId, list[PersonId]] = defaultdict(list)
+        newcomers_by_candidate: dict[PersonId, list[PersonId]] = defaultdict(list)
         for index, contact in enumerate(contacts):
             candidates = result.candidates.get(index, ())
             if index in result.matches:
@@ -132,8 +134,8 @@ class ContactBinder:
                 rule = MatchedBy.UNSURE if candidates else MatchedBy.NEW
                 newcomer = self.add_newcomer(contact, now, rule, full=full)
                 for candidate in candidates:
-                    doubts[candidate].append(newcomer)
-        for candidate, newcomers in doubts.items():
+                    newcomers_by_candidate[candidate].append(newcomer)
+        for candidate, newcomers in newcomers_by_candidate.items():
             self._close(candidate, newcomers)
 
     def _close(self, person_id: PersonId, newcomers: Sequence[PersonId]) -> None:
@@ -144,6 +146,7 @@ class ContactBinder:
         self._table.change(person_id, closed=True, login_id=self.login_id)
 
     def recognize(self, contacts: Sequence[ContactFacts]) -> ContactMatches:
+        """Finds out who the contacts are, without changing anything."""
         return match_contacts(
             contacts,
             self._table,
@@ -216,7 +219,7 @@ class ContactBinder:
             if person.stranger or person.matched_by == MatchedBy.MESSAGE:
                 continue  # they were never in a directory
             if person.closed and person.login_id == self.login_id:
-                continue
+                continue  # one of the newcomers may be this person
             self._table.change(person.id, closed=False)
             if person.kind in _LISTED_KINDS:
                 self.mark_removed(self._table.persons[person.id])
@@ -243,10 +246,13 @@ class ContactBinder:
             self._record_events(person, self._table.change(person.id, **names, seen=now))
 
     def _record_events(self, person: Person, new: Person) -> None:
+        """Adds the event about a change from `person` to `new`, if there is one."""
+        if person.matched_by == MatchedBy.MESSAGE:
+            return  # nobody knew until now who this is
         was_added = (person.removed or person.stranger) and not (new.removed or new.stranger)
-        if was_added and person.matched_by != MatchedBy.MESSAGE and not self.is_first_directory:
+        if was_added and not self.is_first_directory:
             self._table.add_event("contact_added", person.id, _event_fields(new))
-        elif person.matched_by != MatchedBy.MESSAGE and display_name(person) != display_name(new):
+        elif display_name(person) != display_name(new):
             fields: dict[str, Json] = {"from": display_name(person), "to": display_name(new)}
             self._table.add_event("contact_renamed", person.id, fields)
 
@@ -266,8 +272,10 @@ def display_name(person: Person) -> str:
 
 
 def _event_fields(person: Person) -> Mapping[str, Json]:
-    name = display_name(person)
-    return {"kind": str(person.kind), **({"name": name} if name else {})}
+    fields: dict[str, Json] = {"kind": str(person.kind)}
+    if display_name(person):
+        fields["name"] = display_name(person)
+    return fields
 
 
 def _updated_values(person: Person, facts: ContactFacts, *, full: bool) -> dict[str, Any]:
