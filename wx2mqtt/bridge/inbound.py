@@ -143,15 +143,15 @@ class ReceiveLoop:
 def retry_delay(error: Exception, backoff: Backoff, chance: float) -> float:
     """Returns the seconds until the next attempt: the back-off, or what WeChat demands if that is longer.
 
-    A backend with a schedule of its own says when. `chance` is a random number from 0 to 1.
+    `chance` is a random number from 0 to 1.
     """
     if isinstance(error, Unreachable) and error.retry_after is not None:
-        return error.retry_after
+        return error.retry_after  # the backend has a schedule of its own
     return max(backoff.wait(chance), getattr(error, "retry_after", None) or 0.0)
 
 
 def is_interruption(error: Exception, outage_seconds: float) -> bool:
-    """Returns whether `login/state` says `interrupted` after this error; a single lost answer is not said."""
+    """Returns whether `login/state` says `interrupted` after this error; not for a single lost answer."""
     if isinstance(error, StoreError):
         return True  # nothing is received until the store works
     if getattr(error, "poll_timed_out", False):

@@ -88,7 +88,7 @@ class MediaDownloader:
         self._disk_failures = 0
 
     def enqueue(self, messages: Sequence[NewMessage]) -> None:
-        """Starts the downloads of messages right after their commit, in `waiting.commit_lock`."""
+        """Starts the downloads of messages that were just stored; `waiting.commit_lock` must be locked."""
         self.waiting.add(messages)
         self.wake()
 
@@ -136,7 +136,7 @@ class MediaDownloader:
         pause = self._seconds_until(row.due)
         if pause > 0:
             return pause
-        if row.due == 0:
+        if row.due == 0:  # a client has requested it, perhaps before the start
             self.library.requested_ids.add(row.id)
         await self._fetch(row)
         return 0
@@ -152,7 +152,6 @@ class MediaDownloader:
 
     def _may_fetch(self, row: MediaRow) -> bool:
         """Returns whether a job may be downloaded: without `media.download` only if a client requested it."""
-        # A job that is due at 0 was requested, perhaps before the start, and not tried since.
         is_requested = row.due == 0 or row.id in self.library.requested_ids
         return self._ctx.settings.account.media.download or is_requested
 
