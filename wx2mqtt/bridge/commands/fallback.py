@@ -166,8 +166,8 @@ class FallbackDelivery:
 
     def is_wanted(self, row: CommandRow) -> bool:
         """Returns whether the fallback is to send this command if WeChat does not take it."""
-        is_open = row.id not in self._states and not has_ended(row.fallback)
-        return row.command.urgent and self._ways.has_any and is_open
+        is_begun = row.id in self._states or has_ended(row.fallback)
+        return row.command.urgent and self._ways.has_any and not is_begun
 
     def is_pending(self, row_id: int) -> bool:
         """Returns whether a command waits for its alert, or the alert is being sent."""
@@ -263,7 +263,9 @@ class FallbackDelivery:
             # Commands that have their result are not in `before`, and a fallback may have ended already.
             open_rows = [row for row in rows if row.id in before and not has_ended(before[row.id])]
             if open_rows:
-                end = await self._ways.send(await self._alert_of(open_rows))
+                is_single = len(open_rows) == 1
+                alert = await self._alert_of(open_rows[0]) if is_single else self._summary_of(open_rows)
+                end = await self._ways.send(alert)
                 log.info(
                     "fallback used",
                     commands=len(open_rows),
@@ -280,31 +282,33 @@ class FallbackDelivery:
             self._progress.notify()
         self.delivered.emit()
 
-    async def _alert_of(self, rows: Sequence[CommandRow]) -> FallbackAlert:
-        """Returns the alert for a command, or for several a summary of the first and the last of them."""
-        ctx, first = self._ctx, rows[0]
-        if len(rows) == 1:
-            title = bridge_text(ctx.language, "fallback_title", account=ctx.name, user=first.command.user)
-            attachment = await self._resolver.attachment_of(first)
-            return FallbackAlert(
-                command_id=first.command_id,
-                fingerprint=_fingerprint_of(first),
-                title=title,
-                body=alert_text(first),
-                text=first.command.text if attachment is not None else alert_text(first),
-                kind=first.command.kind,
-                attachment=attachment,
-                markdown=first.command.markdown,
-                question=_question_of(first, ctx.name),
-            )
+    async def _alert_of(self, row: CommandRow) -> FallbackAlert:
+        ctx, command = self._ctx, row.command
+        title = bridge_text(ctx.language, "fallback_title", account=ctx.name, user=command.user)
+        attachment = await self._resolver.attachment_of(row)
+        return FallbackAlert(
+            command_id=row.command_id,
+            fingerprint=_fingerprint_of(row),
+            title=title,
+            body=alert_text(row),
+            text=alert_text(row) if attachment is None else command.text,
+            kind=command.kind,
+            attachment=attachment,
+            markdown=command.markdown,
+            question=_question_of(row, ctx.name),
+        )
+
+    def _summary_of(self, rows: Sequence[CommandRow]) -> FallbackAlert:
+        """Returns one alert for several commands: how many they are, and the first and the last of them."""
+        ctx = self._ctx
         lines = summary_lines(rows)
         if len(lines) < len(rows):
             lines.append(bridge_text(ctx.language, "fallback_summary_rest", count=len(rows) - len(lines)))
         title = bridge_text(ctx.language, "fallback_summary_title", account=ctx.name, count=len(rows))
         body = "\n".join(lines)
         return FallbackAlert(
-            command_id=first.command_id,
-            fingerprint=_fingerprint_of(first),
+            command_id=rows[0].command_id,
+            fingerprint=_fingerprint_of(rows[0]),
             title=title,
             body=body,
             text=f"{title}\n{body}",
