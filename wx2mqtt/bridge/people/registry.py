@@ -29,10 +29,8 @@ from wx2mqtt.names import composed
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
+# Newcomers and strangers of earlier logins are removed when this time has passed since they were last seen.
 NEWCOMER_RETENTION_MS = 30 * 24 * 3600 * 1000
-
-# In web WeChat the handles of these are the same in every login, as `filehelper` (webwx 4.3.2).
-_KINDS_WITH_PERMANENT_HANDLES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
 
 
 @frozen
@@ -78,6 +76,7 @@ class PeopleRegistry:
         self._pin_resolver = PinResolver(pins)
         self._binder = ContactBinder(self._table, self._pin_resolver)
         self._name_style = name_style
+        #: Where the search for a free topic name goes on (`unique_topic_name`).
         self._topic_name_hints: dict[str, int] = {}
         #: Returns the person who has this handle in the current login.
         self.by_handle = self._table.by_handle
@@ -181,19 +180,7 @@ class PeopleRegistry:
         a unique name prove anything, and only then are missing people removed. A contact may be given as
         `ContactFacts`, if the caller has read it already.
         """
-        binder = self._binder
-        binder.owner = owner
-        if login_id != binder.login_id:
-            binder.start_login(login_id)
-        facts = binder.merge_by_handle(contacts)
-        is_whole = complete and binder.is_plausible(facts.values())
-        binder.is_complete = binder.is_complete or is_whole
-        if is_whole:
-            binder.pending.clear()
-        binder.apply_contacts(facts.values(), now, full=True)
-        if is_whole:
-            binder.mark_missing(facts)
-            binder.is_first_directory = False
+        self._binder.apply_directory(contacts, login_id, owner, now, complete=complete)
         return self._collect_update()
 
     def apply_update(
@@ -202,14 +189,7 @@ class PeopleRegistry:
         """Applies the contacts of a batch; an empty value is unknown, not cleared (webwx 2.11.5)."""
         if not contacts and not removed:
             return self.collect_changes()
-        binder = self._binder
-        facts = binder.merge_by_handle(contacts)
-        binder.apply_contacts(facts.values(), now, full=False)
-        for handle in removed:
-            binder.pending.pop(handle, None)
-            person = self._table.by_handle(handle)
-            if person is not None and not person.permanent_id:
-                binder.mark_removed(person)
+        self._binder.apply_update(contacts, removed, now)
         return self._collect_update()
 
     def collect_changes(self) -> PeopleUpdate:
@@ -220,24 +200,8 @@ class PeopleRegistry:
         self, handle: Handle, kind: ChatKind, name: str, now: int, permanent_id: str = ""
     ) -> PeopleUpdate:
         """Adds the author of a message whom no contact list has; `by_handle` then finds them."""
-        if self._table.by_handle(handle) is not None:
-            return self._collect_update()
-        binder = self._binder
-        facts = binder.pending.pop(handle, None)
-        if facts is None:
-            if kind in _KINDS_WITH_PERMANENT_HANDLES and handle != binder.own_handle:
-                permanent_id = permanent_id or handle
-            contact = Contact(handle=handle, kind=kind, nickname=name, permanent_id=permanent_id)
-            facts = binder.facts_of(contact)
-        known = self._table.by_permanent_id(facts.permanent_id)
-        match = binder.recognize([facts]).matches.get(0)
-        if known is not None:
-            binder.update_person(known, facts, now, full=False)
-        elif match is not None:
-            person_id, rule = match
-            binder.bind(person_id, rule, facts, now, full=False)
-        else:
-            binder.add_newcomer(facts, now, MatchedBy.MESSAGE)
+        if self._table.by_handle(handle) is None:
+            self._binder.add_unlisted(handle, kind, name, now, permanent_id)
         return self._collect_update()
 
     def apply_rename(
@@ -256,9 +220,8 @@ class PeopleRegistry:
 
     def add_group(self, group: Contact, now: int) -> PeopleUpdate:
         """Adds a group that the owner created here; it never matches an older group."""
-        binder = self._binder
         if self._table.by_handle(group.handle) is None:
-            binder.add_newcomer(binder.facts_of(group), now, MatchedBy.NEW)
+            self._binder.add_group(group, now)
         return self._collect_update()
 
     def mark_wrote(self, person: Person) -> PeopleUpdate:
@@ -297,9 +260,7 @@ class PeopleRegistry:
         for person_id in list(self._table.persons):
             self._table.remove(person_id)
         self._table.topic_names.clear()
-        self._binder.pending.clear()
-        self._binder.login_id = ""
-        self._binder.is_complete = False
+        self._binder.forget_login()
         self._pin_resolver.problems = {}
         self._table.collect_update()
 
@@ -321,11 +282,7 @@ class PeopleRegistry:
         permanent = person.permanent_id or other.permanent_id
         if person.id == other.id or both_present or permanent or person.kind is not other.kind:
             raise BadCommand("bad_request", "assign_closed", user=topic_name)
-        binder = self._binder
-        if other.handle is not None and _is_present(other):
-            facts = _facts_of_person(other, other.handle)
-            binder.update_person(person, facts, now, full=False, matched_by=MatchedBy.OWNER, closed=False)
-        binder.merge_into(other, person.id)
+        self._binder.merge(person, other, now)
         return self._collect_update()
 
     def remove_stale(self, now: int) -> PeopleUpdate:
@@ -393,17 +350,3 @@ def _directory_entry(person: Person, problem: str) -> DirectoryEntry:
 def _is_present(person: Person) -> bool:
     """Returns whether the person is a contact of this login, so that no other contact can be them."""
     return person.handle is not None and not person.removed
-
-
-def _facts_of_person(person: Person, handle: Handle) -> ContactFacts:
-    """Returns what is known of a person in the form of a contact."""
-    return ContactFacts(
-        handle=handle,
-        kind=person.kind,
-        alias=person.alias,
-        remark=person.remark,
-        nickname=person.nickname,
-        avatar=person.avatar,
-        profile=person.profile,
-        members=person.members,
-    )
