@@ -63,7 +63,7 @@ class AccountSettings:
 
     @property
     def page_url(self) -> str:
-        """The address of the web page; empty where it has none from outside."""
+        """The address at which the web page is reached from outside; empty if there is none."""
         web = self.whole.web
         return (web.url or "") if web.enabled else ""
 

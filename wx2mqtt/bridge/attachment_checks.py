@@ -44,7 +44,7 @@ def decode_base64(data: str) -> Iterator[bytes]:
             continue
         try:
             decoded = binascii.a2b_base64(chunk, strict_mode=True)
-        except ValueError:  # also for characters that are not ASCII
+        except ValueError:  # invalid base64, or characters that are not ASCII
             raise BadCommand("bad_command", "bad_base64") from None
         yield decoded
     if rest:

@@ -55,7 +55,7 @@ class BotOwnerState:
 class BotOwner:
     """Names the owner of the bot of one account, and confirms the bot.
 
-    Its methods raise `StoreError`, and `BadCommand` where it is not possible; then nothing is changed.
+    Its methods raise `StoreError`, and `BadCommand` for what is not allowed; nothing is changed then.
     """
 
     def __init__(

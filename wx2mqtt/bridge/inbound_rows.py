@@ -124,7 +124,7 @@ class MessageRows:
         return {"user": person.topic_name, "name": name, "self": False}, person.trusted
 
     def _plain_publication(self, message: Message, person: Person) -> NewPublication | None:
-        """Returns the publication of the bare text, for devices that read no JSON; None where there is none.
+        """Returns the publication of the bare text, for devices that read no JSON; None for no publication.
 
         Such a device can check neither `trusted` nor `time`. So the caller makes it for trusted senders only,
         and here a text must be younger than `max_age`. A time far ahead shows that a clock is wrong, and that
@@ -234,7 +234,7 @@ class EventRows:
         )
 
 
-# A quote repeats so many characters of the quoted message.
+# The longest text of the quoted message that a quote repeats.
 MAX_QUOTE_CHARACTERS = 1000
 
 

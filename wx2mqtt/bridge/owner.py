@@ -211,7 +211,7 @@ class AccountOwner:
             raise WrongAccount(bridge_text(language, "not_the_owner", found=name or "?"), name)
 
     def _id_of(self, owner: Owner) -> str:
-        """Returns what stays the same in all logins of an account; empty where WeChat did not say it."""
+        """Returns an id that is the same in all logins of an account; empty if WeChat did not tell it."""
         if not self._ctx.backend.capabilities.handles_change_at_login:
             return owner.handle
         return owner.uin if owner.uin.strip("0") else ""
@@ -246,14 +246,14 @@ class AccountOwner:
         return OwnerNeed.PERSON if self.person is None else OwnerNeed.NOTHING
 
     async def confirm(self, bot_id: str) -> None:
-        """Stores that this bot is the operator's. Raises `BadCommand` where it is not the one in use."""
+        """Stores that this bot is the operator's. Raises `BadCommand` if another bot is in use."""
         async with self._said_lock:
             if not bot_id or bot_id != self._stored_id:
                 raise BadCommand("bad_request", "other_bot")
             await self._store_said(replace(self._said, is_confirmed=True))
 
     async def name(self, person: Handle) -> None:
-        """Stores who is the owner. Raises `BadCommand` where there is one: only a new login changes it."""
+        """Stores who is the owner. Raises `BadCommand` if there is one, whom only a new login changes."""
         async with self._said_lock:
             if self.person is not None:
                 raise BadCommand("bad_request", "owner_named")

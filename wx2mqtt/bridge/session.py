@@ -57,7 +57,7 @@ LOGIN_ENDS = (
     TooManyQrCodes,
 )
 
-# After so many failures to fetch the contacts a login goes on with the stored ones.
+# When the contacts could not be fetched so many times in a row, a login goes on with the stored ones.
 MAX_FETCH_ATTEMPTS = 3
 
 # After those failures the contacts are fetched again every time that this has passed.

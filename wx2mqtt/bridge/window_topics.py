@@ -58,7 +58,7 @@ class WindowForecast:
     """The reply window of one person, and what can be sent in it."""
 
     window: ReplyWindow
-    #: Messages that only important commands may use; None where it is unknown how many are left.
+    #: Messages that only important commands may use; None if it is not known how many are left.
     reserved: int | None
     #: Commands that wait for the window.
     waiting: int

@@ -14,7 +14,7 @@ PERIOD_SECONDS = 60.0
 # The longest summary: some services cut longer texts.
 MAX_SUMMARY_CHARACTERS = 1000
 
-# A summary has a line for a command with so many characters of its text.
+# The longest line of a summary, which names one command by the begin of its text.
 SUMMARY_LINE_CHARACTERS = 100
 
 

@@ -50,7 +50,7 @@ from wx2mqtt.wechat.backend import OnFileName
 
 log = structlog.get_logger(__name__)
 
-# A download that receives no byte for so long is cancelled and tried again later.
+# A download that receives no byte for this time is cancelled, and tried again later.
 DOWNLOAD_IDLE_TIMEOUT_SECONDS = 30.0
 # A download that takes longer than this is cancelled, too: a very slow one must not block the others.
 DOWNLOAD_TIMEOUT_SECONDS = 1800.0
@@ -282,8 +282,8 @@ MAX_RETRY_SECONDS = 300.0
 # The pauses after the first, second, … answer in a row without a byte; after the last one the file is gone.
 EMPTY_RETRY_DELAYS_SECONDS = (1, 3, 9, 27)
 
-# Of these kinds of files an answer without a byte may also mean that the sender's phone is still uploading
-# (webwx 2.16.7), so that they are given up later.
+# For these kinds an answer without a byte may also mean that the sender's phone is still uploading the file
+# (webwx 2.16.7). So they are given up later.
 LARGE_KINDS = frozenset({"video", "file"})
 LARGE_EMPTY_RETRY_DELAYS_SECONDS = (*EMPTY_RETRY_DELAYS_SECONDS, 81, 240)
 
@@ -327,7 +327,7 @@ def next_attempt(
     return RetryAt(now + int(max(pause, throttled_seconds) * 1000), 0, why)
 
 
-# After so many attempts with bytes that seem to be something else, the bytes of the next one are kept.
+# A download whose bytes seem to be something else is repeated so many times; then they are kept.
 WRONG_CONTENT_ATTEMPTS = 2
 
 # How the MIME types of a kind begin. A `file` may be of any type that is known.
@@ -337,7 +337,7 @@ MIME_PREFIXES = {"image": "image/", "sticker": "image/", "voice": "audio/", "vid
 def is_wrong_content(row: MediaRow, blob: Blob) -> bool:
     """Returns whether downloaded bytes seem to be something else, such as the answer of a proxy.
 
-    They do where they have neither the announced size nor a format of their kind.
+    They do if they have neither the announced size nor a format of their kind.
     """
     if row.ref.size in {None, blob.size} or row.attempts >= WRONG_CONTENT_ATTEMPTS:
         return False

@@ -63,7 +63,7 @@ class WaitingMessages:
                     self._late.put_nowait((late_at, media.id))
 
     async def run(self) -> None:
-        """Releases each message whose file is late, until cancelled; those of an earlier process at once."""
+        """Releases each message that has waited too long, and at once those of an earlier process."""
         for key, topic in await retry_until_stored(self._earlier_messages):
             await self._release(key, topic, {})
         while True:

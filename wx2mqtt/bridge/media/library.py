@@ -69,7 +69,7 @@ class MediaLibrary:
             waiter.set()
 
     async def _request(self, media_id: str) -> MediaRow | None:
-        """Returns the row of an id after its download was requested, where it needs one."""
+        """Requests the download of a file that is not stored; returns the row as it is then."""
         self.requested_ids.add(media_id)  # before the row is read, else the downloader could unschedule it
         row = await self._journal.get(media_id)
         if row is not None and await self._make_due(row):

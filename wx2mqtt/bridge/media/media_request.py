@@ -2,7 +2,7 @@
 
     request/media {"avatar": "wife"}   ->   {"media_id": "…", "url": "…", "path": "…", …}
 
-`library.py` finds the file, and requests its download where it is not stored.
+`library.py` finds the file, and requests its download if it is not stored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wx2mqtt.model import Blob, Json, MediaRef
 from wx2mqtt.mqtt.commands import read_flag, reject_unknown_fields
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
 
-# An answer waits so long for a download.
+# The longest time for which an answer waits for a download.
 MEDIA_WAIT_TIMEOUT_SECONDS = 20.0
 
 # Room in an answer for everything besides the file.

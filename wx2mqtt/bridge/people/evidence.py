@@ -70,7 +70,7 @@ class ContactFacts:
     listed: bool | None = None
 
     def merged_with(self, later: ContactFacts) -> ContactFacts:
-        """Returns both descriptions in one; where both have a value, the later one."""
+        """Returns both descriptions in one; of two different values the later one counts."""
         return ContactFacts(
             handle=self.handle,
             kind=later.kind,
@@ -91,7 +91,7 @@ Traits = ContactFacts | Person
 
 @frozen
 class ContactPin:
-    """The person whom a name in the configuration stands for; all given values must match."""
+    """Says which person a name in the configuration stands for; all given values must match."""
 
     remark: str = ""
     alias: str = ""

@@ -36,13 +36,16 @@ TraitKey = Callable[[Traits], Hashable]
 # Returns whether a contact and a person with the same unique key are the same; both are indexes.
 PairPredicate = Callable[[int, int], bool]
 
-# A group under another name is the same one if they share this part of the larger member list, …
+# Two groups with different names are one group, renamed, if they share this part of the larger member list.
 RENAMED_GROUP_OVERLAP = 0.8
-# … and at least so many members.
+
+# They also need at least this number of members in common.
 MIN_COMMON_MEMBERS = 3
-# A group under the same name is the same one if they share this part of the smaller member list, …
+
+# Two groups with the same name are one group if they share this part of the smaller member list.
 SAME_NAME_SMALLER_OVERLAP = 0.5
-# … and this part of the larger one: strangers may copy the names of a few members.
+
+# They must also share this part of the larger list: strangers may copy the names of a few members.
 SAME_NAME_LARGER_OVERLAP = 0.25
 
 # Comparing a thousand groups by their members would block the event loop for seconds. The work is counted in

@@ -3,8 +3,8 @@
     a new remark            ->  `run`: at most once, with the begin of its attempt in the journal
     the members of a group  ->  `query`: changes nothing
 
-Each attempt is a call of `wechat_calls.py`, as the attempt of a command is. So WeChat's demand for a pause,
-whoever meets it, holds for both. A command may wait for hours; a request is answered by its `deadline`.
+Each attempt is a call of `wechat_calls.py`, as the attempt of a command is. So when WeChat demands a pause,
+requests and commands both keep it. A command may wait for hours; a request is answered by its `deadline`.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class RequestDispatcher:
         """
         if len(delivery.payload) <= REQUEST_JSON.max_bytes:
             mark = delivery_mark(delivery, session)
-        else:  # too large and refused, but its hash is needed for that, and would hold up the event loop
+        else:  # it is refused for its size, and hashing that much would hold up the event loop
             mark = await asyncio.to_thread(delivery_mark, delivery, session)
         self._open_count += 1
         is_refused = self._open_count > MAX_OPEN_REQUESTS

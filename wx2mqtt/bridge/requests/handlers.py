@@ -97,7 +97,7 @@ class AccountRequests:
         return self._session.login.body(self._account)
 
     async def _search_contacts(self, fields: dict[str, Json]) -> Json:
-        """Returns the people whom the query names, with windows as they were published last."""
+        """Returns the people of a search. Changed windows are published first: answer and topics agree."""
         self._windows.publish_changes()
         return search_payload(self._windows.directory_entries(), fields)
 
