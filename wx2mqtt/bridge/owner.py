@@ -51,28 +51,6 @@ class OwnerNeed(StrEnum):
     PERSON = "owner_unnamed"
 
 
-class CommandsOfLogin(Protocol):
-    """What a login means for the commands that wait: `CommandSender`, which knows the session itself."""
-
-    def set_online(self, online: bool) -> None:
-        """Commands are only sent while the account is online."""
-
-    def recheck(self) -> None:
-        """All contacts of this login are known: more commands may be sent."""
-
-    def on_login_ended(self, reason: str) -> None:
-        """WeChat has ended the login, and no renewal follows; `reason` is a sentence."""
-
-    async def change_owner(
-        self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID, *, forgets_people: bool = False
-    ) -> None:
-        """Stores another owner, and finishes the commands that waited for the previous one, in one commit.
-
-        With `forgets_people` that commit deletes everybody whom the previous one knew. Raises `StoreError`;
-        then nothing is changed.
-        """
-
-
 class AccountOwner:
     """The remembered account of one backend, and on WeCom what the operator has said of it."""
 
@@ -291,6 +269,28 @@ class AccountOwner:
             if contact is not None and self._ctx.registry.by_handle(contact.handle) is not None:
                 return None
         return backend.contact_of_id(wecom_id)
+
+
+class CommandsOfLogin(Protocol):
+    """What a login tells the commands that wait. `CommandSender` implements it."""
+
+    def set_online(self, online: bool) -> None:
+        """Commands are only sent while the account is online."""
+
+    def recheck(self) -> None:
+        """All contacts of this login are known: more commands may be sent."""
+
+    def on_login_ended(self, reason: str) -> None:
+        """WeChat has ended the login, and no renewal follows; `reason` is a sentence."""
+
+    async def change_owner(
+        self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID, *, forgets_people: bool = False
+    ) -> None:
+        """Stores another owner, and finishes the commands that waited for the previous one, in one commit.
+
+        With `forgets_people` that commit deletes everybody whom the previous one knew. Raises `StoreError`;
+        then nothing is changed.
+        """
 
 
 def mismatched_key(expected: Expect, owner: Owner) -> str:
