@@ -30,20 +30,21 @@ from wx2mqtt.store.command_records import CommandRow, NewCommand
 from wx2mqtt.store.records import NewPublication
 from wx2mqtt.values import frozen
 
-# Why a window is closed. After this reason alone it opens by itself; after the others the person must write.
+# A reason of the backend, and the only one after which a window opens by itself. After all others the person
+# must write.
 RATE_LIMITED = "rate_limited"
 
-# The window is open, and closed to commands that are not important: its last messages are reserved
+# A reason of the bridge: the window takes only its last messages, which are reserved for important commands
 # (`ilink.reserve`).
 RESERVED = "reserved"
 
-# The window is open, and closed to a file with a caption: it takes fewer messages than both need.
+# A reason of the bridge: the window takes fewer messages than a file with its caption needs.
 TOO_FEW_LEFT = "too_few_left"
 
 
 @frozen
 class WindowReason:
-    """Why a window is closed."""
+    """What people are told about a closed window."""
 
     #: The text that says why.
     text_key: str
@@ -53,7 +54,7 @@ class WindowReason:
     code: str = "window_closed"
 
 
-# By `ReplyWindow.reason`.
+# Why a window is closed to a command: by `ReplyWindow.reason`, or a reason of the bridge.
 WINDOW_REASONS = {
     "never_wrote": WindowReason(text_key="shut_never_wrote", hint_key="hint_never_wrote"),
     "new_binding": WindowReason(text_key="shut_new_binding", hint_key="hint_new_binding"),
@@ -91,8 +92,8 @@ class WindowWait:
     def window_closed_to(self, command: AnyCommand) -> ReplyWindow | None:
         """Returns the reply window of the recipient while it is closed to this command, else None.
 
-        An open window is closed to a command, with its own reason, where the messages that are left do not
-        suffice for it (`TOO_FEW_LEFT`), or are reserved for important ones (`RESERVED`).
+        An open window is closed to a command if the messages that are left do not suffice for it
+        (`TOO_FEW_LEFT`), or are reserved for important ones (`RESERVED`).
         """
         if not self._backend.capabilities.has_reply_window:
             return None
@@ -103,9 +104,10 @@ class WindowWait:
         needed = self._resolver.messages_needed(command)
         if needed > 1 and left is not None and left < needed:
             return replace(window, open=False, until=None, reason=TOO_FEW_LEFT)
-        if is_important(command) or not self.reserved(window) or left:
-            return None
-        return replace(window, open=False, until=None, reason=RESERVED)
+        has_only_reserved = self.reserved(window) > 0 and not left
+        if has_only_reserved and not is_important(command):
+            return replace(window, open=False, until=None, reason=RESERVED)
+        return None
 
     def messages_left(self, command: AnyCommand) -> int | None:
         """Returns how many messages the window takes for commands such as this one; None if unknown."""

@@ -1,7 +1,10 @@
 """The evidence that two descriptions are of one person: facts about contacts, and the owner's pins.
 
-Strangers choose nicknames; they cannot choose remarks, pins and picture numbers. The order of the rules in
-`matching.py` follows from that.
+    the same remark, which only the account's owner sets  ->  strong evidence
+    the same nickname, which anybody can copy             ->  weak evidence
+
+Strangers cannot choose remarks, pins and picture numbers. The order of the rules in `matching.py` follows
+from that.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ BYTES_PER_MEMBER = 4
 class MatchedBy(StrEnum):
     """How a person was recognised; the directory publishes it."""
 
-    ID = "id"
+    ID = "id"  # by the permanent id
     PIN = "pin"
     ALIAS = "alias"
     REMARK = "remark"
@@ -40,8 +43,8 @@ class MatchedBy(StrEnum):
     NAME_AND_AVATAR = "name_and_avatar"
     MEMBERS = "members"
     OWNER = "owner_decided"
-    NEW = "new"
-    UNSURE = "unsure"  # new, but perhaps a closed person
+    NEW = "new"  # matches nobody who was known before
+    UNSURE = "unsure"  # new, but perhaps one of the closed people
     MESSAGE = "wrote"  # known only from a message
 
 
