@@ -36,7 +36,8 @@ class AcceptTicket:
     """The position of a command that is not accepted yet."""
 
     keys: frozenset[AcceptKey]
-    #: Set when the commands before it are accepted: for each of its keys, the last one that has the key.
+    #: Set when the commands before it are accepted: those of its batch without a file, and for each of its
+    #: keys the last command that has the key.
     earlier: list[asyncio.Event]
     #: Set when this command is accepted.
     finished: asyncio.Event = field(default_factory=asyncio.Event)
