@@ -17,7 +17,7 @@ from tests.support.screen import Screen
 
 PICTURES = ("setup-en.png", "setup-zh.png")
 SHOWN = "wx2mqtt setup --embedded"
-WIDTH, COLUMNS = 880, 90
+WIDTH = 880
 
 ANSWERS = {
     "en": (
@@ -69,6 +69,7 @@ def _recorded(folder: str, language: str) -> str:
 
 
 def _as_html(text: str) -> str:
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(Text.from_ansi(text))
+    console = Console(record=True, file=io.StringIO(), force_terminal=True)
+    # The browser breaks the lines: also between Chinese characters.
+    console.print(Text.from_ansi(text), soft_wrap=True)
     return console.export_html(inline_styles=True, code_format="{code}")
