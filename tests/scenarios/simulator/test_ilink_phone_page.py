@@ -72,7 +72,7 @@ async def test_a_person_connects_types_a_number_over_and_talks_with_the_bot(
     program.token, program.user_id = result["bot_token"], result["ilink_user_id"]
 
     await open_bot(chromium)
-    await visit(chromium.until, state_is("may not write before|先发消息后"))
+    await visit(chromium.until, state_is("may not write before|先发一条消息"))
     await visit(chromium.run, WRITE, "开灯 <b>☀</b>")
     await visit(chromium.until, f"{LINE}.length === 1")
     [message] = await program.new()

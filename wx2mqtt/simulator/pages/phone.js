@@ -24,22 +24,22 @@ const WORDS = {
     wecomElsewhere: 'WeCom: another program has taken the bot over', lost: 'lost: no program was connected'
   },
   zh: {
-    title: '模拟微信', logout: '在手机上退出网页登录', login: '登录网页微信？', scan: '扫一扫', confirm: '确认登录', cancel: '取消',
+    title: '模拟微信', logout: '在手机上退出网页版', login: '登录网页版微信？', scan: '扫一扫', confirm: '确认登录', cancel: '取消',
     chats: '聊天', search: '搜索', back: '返回', messages: '消息', empty: '还没有消息。', as: '发送人', kinds: '发送其他内容', pick: '选择文件…', quote: '引用', recall: '撤回', quoting: '引用',
-    unquote: '取消引用', large: '网页最多发送 20 MB 的文件。', stranger: '新朋友', unread: '未读', write: '输入消息',
-    send: '发送', online: '网页微信：程序已登录', bots: 'iLink：已连接机器人', offline: '还没有程序连接', waiting: '有程序显示了这个二维码，请像手机一样扫描。',
-    asked: '有程序请求再次登录。', scanned: '已扫描，确认在那里登录吗？', me: '我（这部手机）', web: '网页微信发送', recalled: '已撤回',
-    more: '还有 {n} 个，请搜索', qr: '登录二维码', gone: '模拟器没有响应。', choose: '请选择一个聊天。', writeFirst: '请先给机器人发一条消息，在此之前它不能给你发送任何内容。', bind: '连接机器人？', binder: '使用谁的手机', connect: '连接',
+    unquote: '取消引用', large: '网页版最多发送 20 MB 的文件。', stranger: '新朋友', unread: '未读', write: '输入消息',
+    send: '发送', online: '网页版微信：程序已登录', bots: 'iLink：已连接机器人', offline: '还没有程序连接', waiting: '有程序显示了这个二维码，请像手机一样扫描。',
+    asked: '有程序请求再次登录。', scanned: '已扫描，确认登录吗？', me: '我（这部手机）', web: '网页版发送', recalled: '已撤回',
+    more: '还有 {n} 个，请搜索', qr: '登录二维码', gone: '模拟器没有响应。', choose: '请选择一个聊天。', writeFirst: '请先给机器人发一条消息，之后它才能给你发。', bind: '连接机器人？', binder: '用谁的手机', connect: '连接',
     expire: '让它过期', unbind: '在别处绑定', bot: '{name} 的机器人', bindWaiting: '有程序显示了这个二维码，请用某人的手机扫描。',
-    bindNumber: '{name} 已扫描，请在程序中输入这个数字：', bindScanned: '{name} 已扫描，要连接那里的机器人吗？',
-    bindQr: '机器人的二维码', unbound: '已断开连接', never: '{name} 先发消息后机器人才能回复', closed: '{name} 再次发消息前不能回复',
+    bindNumber: '{name} 已扫描，请在程序中输入这个数字：', bindScanned: '{name} 已扫描，要连接机器人吗？',
+    bindQr: '机器人的二维码', unbound: '已断开连接', never: '{name} 先发一条消息，机器人才能回复', closed: '{name} 再发一条消息，机器人才能回复',
     left: '{time} 之前还能发 {n} 条', typing: '正在输入…', quotes: '引用', ofBot: '机器人发送',
-    wecom: '创建企业微信机器人？', wecomWaiting: '有程序显示了这个二维码，请用某人的企业微信扫描。', wecomScanned: '{name} 已扫描，要在那里创建机器人吗？',
+    wecom: '创建企业微信机器人？', wecomWaiting: '有程序显示了这个二维码，请用某人的企业微信扫描。', wecomScanned: '{name} 已扫描，要创建机器人吗？',
     wecomMake: '创建机器人', wecomQr: '企业微信机器人的二维码', wecomChat: '{name} 与机器人 {bot}', wecomBots: '企业微信：已连接机器人',
     nextStart: '下一步：启动要登录的程序，例如 wx2mqtt，它的二维码会出现在这里。', nextScan: '下一步：像手机一样点“扫一扫”。',
-    nextConfirm: '下一步：在手机上确认。', nextNumber: '下一步：把这个数字输入程序。', nextWrite: '下一步：给机器人发一条消息，它会出现在 MQTT 上。', nextAnswer: '下一步：让程序通过 MQTT 给你发一条消息，它会出现在这里。',
-    nextWindow: '下一步：给机器人发一条消息，在那之前它不能再发送。', nextTalk: '下一步：打开一个聊天，以某人的身份发消息，它会出现在 MQTT 上。',
-    takeOver: '连接另一个程序', wecomOnline: '企业微信：有程序已连接', wecomOffline: '企业微信：没有程序连接，消息会丢失',
+    nextConfirm: '下一步：在手机上确认。', nextNumber: '下一步：在程序里输入这个数字。', nextWrite: '下一步：给机器人发一条消息，它会出现在 MQTT 上。', nextAnswer: '下一步：让程序通过 MQTT 给你发一条消息，它会出现在这里。',
+    nextWindow: '下一步：给机器人发一条消息，它才能继续给你发。', nextTalk: '下一步：打开一个聊天，以其中一个人的身份发一条消息，它会出现在 MQTT 上。',
+    takeOver: '让另一个程序连接', wecomOnline: '企业微信：有程序已连接', wecomOffline: '企业微信：没有程序连接，消息会丢失',
     wecomElsewhere: '企业微信：另一个程序接管了机器人', lost: '已丢失：没有程序连接'
   }
 }
