@@ -156,7 +156,7 @@ class DatabaseWait:
         return True
 
     def _connect(self) -> None:
-        from wx2mqtt.store.postgresql import PostgresqlConnection  # noqa: PLC0415 - needs psycopg
+        from wx2mqtt.store.postgresql_connection import PostgresqlConnection  # noqa: PLC0415 - needs psycopg
 
         storage = self._loaded.settings.storage
         assert storage.url is not None

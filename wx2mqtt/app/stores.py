@@ -163,7 +163,8 @@ async def open_database(
     storage = loaded.settings.storage
     assert storage.url is not None
     try:
-        from wx2mqtt.store.postgresql import PostgresqlDatabase, check_url  # noqa: PLC0415
+        from wx2mqtt.store.postgresql import PostgresqlDatabase  # noqa: PLC0415
+        from wx2mqtt.store.postgresql_connection import check_url  # noqa: PLC0415
 
         check_url(storage.url)
     except ImportError as error:

@@ -22,7 +22,7 @@ from wx2mqtt.settings.schema import Storage
 from wx2mqtt.values import frozen
 
 if TYPE_CHECKING:
-    from wx2mqtt.store.postgresql import PostgresqlConnection
+    from wx2mqtt.store.postgresql_connection import PostgresqlConnection
 
 OLDEST_VERSION, NEWEST_VERSION = 15, 17
 
@@ -90,7 +90,7 @@ async def check_database(storage: Storage, report: CheckReport) -> None:
 
 
 def _examine(url: str, password: str | None, keys: Sequence[bytes]) -> DatabaseFacts:
-    from wx2mqtt.store.postgresql import PostgresqlConnection, check_url  # noqa: PLC0415 - needs psycopg
+    from wx2mqtt.store.postgresql_connection import PostgresqlConnection, check_url  # noqa: PLC0415 - needs psycopg
 
     check_url(url)
     started_at = time.perf_counter()

@@ -1,8 +1,15 @@
 """A backup as one file. Blocking.
 
-A backup is a gzipped tar. Its first member is the header, which lists what must follow. A backup may be
-damaged or forged: nothing is written outside of the target folder, and nothing is used before all of it was
-read and checked.
+A backup is a gzipped tar:
+
+    backup.json           the header, which lists the next files with size and SHA-256
+    wx2mqtt.db
+    people.json           if there is one
+    sessions/home.json    the saved login of an account
+    media/9f/9f86d0….jpg  media, whose names contain their SHA-256
+
+It may be damaged or forged: nothing is written outside of the target folder, and nothing is used before all
+of it was read and checked.
 """
 
 from __future__ import annotations
@@ -38,7 +45,8 @@ HEADER_NAME = "backup.json"
 
 T = TypeVar("T")
 
-_MAX_SHOWN_CHARACTERS = 100  # of the name of a file that does not belong into a backup
+# Characters that an error shows of the name of a file that does not belong into a backup.
+_MAX_SHOWN_CHARACTERS = 100
 _CHUNK_BYTES = 1024 * 1024
 _LISTED_NAME = re.compile(r"wx2mqtt\.db|people\.json|sessions/[a-z0-9_]{1,32}\.json", re.ASCII)
 _ACCOUNT_NAME = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
@@ -268,7 +276,10 @@ def _checked_text(value: Any, pattern: re.Pattern[str]) -> str:
 
 
 def _extract(member: _Member, folder: Path, missing: dict[str, ArchiveEntry]) -> None:
-    """Writes one member if it belongs to a store and is as the header says; removes it from `missing`."""
+    """Writes one member if it belongs to a store and is as the header says; removes it from `missing`.
+
+    `missing` has the files of the header that have not come yet.
+    """
     listed = missing.pop(member.name, None) if _LISTED_NAME.fullmatch(member.name) else None
     media_sha256 = sha256_in_media_name(member.name)
     if not member.is_regular or not (listed or media_sha256):

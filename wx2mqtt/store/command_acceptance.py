@@ -41,8 +41,11 @@ class CommandAcceptance:
         self._account = rows.account
         self._enqueue = partial(rows.enqueue, connection)
         self._now = rows.now()
+        #: Row ids for the new commands.
         self._new_ids: Iterator[int] = iter(())
+        #: By command id: the stored commands, and those that this commit accepts.
         self._known: dict[str, CommandRow] = {}
+        #: The rows that are still to be inserted.
         self._collected: list[tuple[object, ...]] = []
 
     def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
@@ -61,17 +64,18 @@ class CommandAcceptance:
         ]
 
     def _accept_one(self, new: NewCommand) -> AcceptResult:
-        redelivery = new.delivery if new.delivery and new.delivery.dup else None
-        if redelivery:
+        is_similar = False
+        if new.delivery and new.delivery.dup:
             self._insert_collected()
-            content = (redelivery.broker_session, redelivery.digest, redelivery.topic)
-            same = self._read(_SAME_DELIVERY, *content, redelivery.packet_id)
+            content = (new.delivery.broker_session, new.delivery.digest, new.delivery.topic)
+            same = self._read(_SAME_DELIVERY, *content, new.delivery.packet_id)
             if same:
                 return AcceptResult(outcome=AcceptOutcome.SAME_DELIVERY, row=same[0])
+            is_similar = bool(self._read(_SIMILAR_DELIVERY, *content))
         known = self._known.get(storable_text(new.command_id))
         if known:
             return self._accept_repeat(known, new)
-        if redelivery and self._read(_SIMILAR_DELIVERY, *content):
+        if is_similar:  # it may have been accepted before, under a packet id that the broker has given anew
             new = replace(new, duplicate_possible=True)
         stored = new if new.keeps_replies else replace(new, replies=())
         row = new_row(next(self._new_ids), stored)
@@ -81,6 +85,7 @@ class CommandAcceptance:
         return AcceptResult(outcome=AcceptOutcome.NEW, row=row)
 
     def _accept_repeat(self, row: CommandRow, new: NewCommand) -> AcceptResult:
+        """Accepts a command with the id of a known one, which gets the new reply targets while it waits."""
         if row.fingerprint != new.fingerprint:
             return AcceptResult(outcome=AcceptOutcome.REUSED, row=row)
         more = tuple(reply for reply in new.replies if reply not in row.replies)

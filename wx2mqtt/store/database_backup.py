@@ -52,9 +52,13 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
 }
 ROWS_PER_PAGE = 500
 
+# Tables in which the database makes the ids; after the copy they go on behind the highest one.
 _TABLES_WITH_NEW_IDS = ("publication", "command", "question")
-_SCHEMA_VERSION = "schema_version"  # a row of `meta` that belongs to the database and not to the store
 
+# The name of a row of `meta` that belongs to the database and not to the store.
+_SCHEMA_VERSION = "schema_version"
+
+# The database of SQLite into which the rows are copied for a backup.
 _COPY_NAME = "copy.db"
 
 
@@ -204,14 +208,14 @@ def _replace_rows(source: Connection, target: Connection) -> dict[str, int]:
 
 
 def _copy_table(source: Connection, target: Connection, table: str) -> int:
+    """Copies the rows of a table page by page; returns how many."""
     count = 0
     after: list[object] | None = None
     while rows := _next_page(source, table, after):
-        names = list(rows[0].keys())
         after = [rows[-1][name] for name in TABLES[table]]
-        values = [tuple(row[name] for name in names) for row in rows]
-        if table == "meta":
-            values = [row for row in values if row[names.index("name")] != _SCHEMA_VERSION]
+        names = list(rows[0].keys())
+        copied = [row for row in rows if table != "meta" or row["name"] != _SCHEMA_VERSION]
+        values = [tuple(row[name] for name in names) for row in copied]
         marks = ", ".join("?" * len(names))
         # PostgreSQL lets a key be remembered twice.
         statement = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
@@ -223,6 +227,7 @@ def _copy_table(source: Connection, target: Connection, table: str) -> int:
 
 
 def _next_page(source: Connection, table: str, after: list[object] | None) -> list[NamedRow]:
+    """Returns the next rows in the order of the table's key, behind the row with the key `after`."""
     order = ", ".join(TABLES[table])
     marks = ", ".join("?" * len(TABLES[table]))
     where = f" WHERE ({order}) > ({marks})" if after is not None else ""

@@ -22,12 +22,13 @@ from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import open_to_read
 from wx2mqtt.store.statements import Statement
 
-PIECE_BYTES = 1_000_000  # of one commit, which delays those of messages
+# The bytes of one commit; it delays the commits of messages.
+PIECE_BYTES = 1_000_000
 
-# For which a new file is kept that no row refers to: another instance may be about to store the row.
+# A new file to which no row refers is kept for this time: another instance may be about to store the row.
 NEW_FILE_SECONDS = 60.0
 
-# For which a copy is kept in the folder.
+# A copy in the folder is kept for this time after it was used.
 COPY_SECONDS = 86_400.0
 
 
@@ -105,7 +106,8 @@ class DatabaseBlobs(Blobs):
         self.size += blob.size * added
 
     async def _pieces(self, blob: Blob) -> AsyncGenerator[bytes, None]:
-        for number in range(-(-blob.size // PIECE_BYTES)):
+        """Yields the pieces of a file; an empty one in place of one that is missing."""
+        for number, _ in enumerate(range(0, blob.size, PIECE_BYTES)):
             rows = await self._database.fetch(_PIECE, (blob.sha256, number))
             yield bytes(rows[0][0]) if rows else b""
 
@@ -113,6 +115,7 @@ class DatabaseBlobs(Blobs):
         ((self.size,),) = await self._database.fetch(_TOTAL_BYTES)
 
     def _delete(self, connection: Connection, sha256: str) -> int:
+        """Deletes a file from the database; returns its bytes, 0 if it is new or its row is still to come."""
         with self._lock:
             if self._pending.contains(sha256):
                 return 0

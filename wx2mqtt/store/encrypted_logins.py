@@ -1,5 +1,7 @@
 """The saved logins of a store in PostgreSQL: rows that are encrypted with `storage.key`.
 
+    await EncryptedLogins(database, [key]).of("home").save(session)
+
 login          what was saved: AES-GCM, with the account and the number of the login as associated data
 login_number   the number of the login that was saved or deleted last, written in the same commit
 login_key      a constant that is encrypted with the key: whoever cannot open it has another key
@@ -34,8 +36,13 @@ Keys = Sequence[bytes]
 
 _NONCE_BYTES = 12
 _NUMBER_BYTES = 8
-_FIRST_FORMAT = b"\x01"  # of stores before version 8: without a number
-_NUMBERED_FORMAT = b"\x02"
+
+# The first byte of a row. Stores before version 8 have no numbers.
+_FORMAT_WITHOUT_NUMBER = b"\x01"
+_FORMAT_WITH_NUMBER = b"\x02"
+_HEAD_BYTES = 1 + _NUMBER_BYTES
+
+# What the row of `login_key` holds, encrypted.
 _KEY_CHECK = b"wx2mqtt storage.key"
 _KEY_ID_CHARACTERS = 16
 
@@ -83,7 +90,7 @@ class EncryptedLogins(SavedLogins):
     def replace_all(self, sessions: Mapping[str, Mapping[str, object]], connection: Connection) -> None:
         """Replaces the saved logins of all accounts as a part of a write job; the first key is used then."""
         connection.execute(_DELETE_LOGINS)
-        connection.execute(_SET_KEY, (_seal_check(self.keys[0]),))
+        connection.execute(_SET_KEY, (_encrypted_check(self.keys[0]),))
         for account, session in sessions.items():
             self.of(account).put(session, connection)
 
@@ -138,9 +145,9 @@ def key_in_use(connection: Connection, keys: Keys) -> bytes:
     """
     row = connection.execute(_HOLD_KEY).fetchone()
     if row is None:
-        connection.execute(_ADD_KEY, (_seal_check(_best_key(connection, keys)),))
+        connection.execute(_ADD_KEY, (_encrypted_check(_best_key(connection, keys)),))
         row = connection.execute(_HOLD_KEY).fetchone()
-    key = _key_of(bytes(row[0]), keys)
+    key = _key_that_opens(bytes(row[0]), keys)
     if key is None:
         raise WrongStoreKey
     return key
@@ -150,7 +157,7 @@ def key_fits(connection: Connection, keys: Keys) -> bool:
     """Returns whether the database uses one of the keys, or none yet that is another. Changes nothing."""
     row = connection.execute(_READ_KEY).fetchone()
     if row is not None:
-        return _key_of(bytes(row[0]), keys) is not None
+        return _key_that_opens(bytes(row[0]), keys) is not None
     try:
         _best_key(connection, keys)
     except WrongStoreKey:
@@ -173,7 +180,7 @@ def forget_logins(connection: Connection, key: bytes) -> list[str]:
     accounts = [account for account, _, _ in _all_logins(connection)]
     for account in accounts:
         _delete_login(connection, account)
-    connection.execute(_SET_KEY, (_seal_check(key),))
+    connection.execute(_SET_KEY, (_encrypted_check(key),))
     return accounts
 
 
@@ -185,7 +192,7 @@ def rotate_key(connection: Connection, keys: Keys) -> list[str] | None:
     """
     if key_in_use(connection, keys) == keys[0]:
         return None
-    connection.execute(_SET_KEY, (_seal_check(keys[0]),))
+    connection.execute(_SET_KEY, (_encrypted_check(keys[0]),))
     rotated = []
     for account, sealed, number in _all_logins(connection):
         data, _ = _open_login(account, sealed, number, keys)
@@ -198,9 +205,14 @@ def rotate_key(connection: Connection, keys: Keys) -> list[str] | None:
 def _best_key(connection: Connection, keys: Keys) -> bytes:
     """Returns the key that opens most of the logins. Raises `WrongStoreKey` if that is the lesser part."""
     logins = _all_logins(connection)
-    opened = {key: [login for login in logins if _open_login(*login, [key])[0] is not None] for key in keys}
-    best = max(keys, key=lambda key: len(opened[key]))
-    if len(opened[best]) * 2 < len(logins):
+    opened = dict.fromkeys(keys, 0)
+    for account, sealed, number in logins:
+        for key in keys:
+            data, _ = _open_login(account, sealed, number, [key])
+            if data is not None:
+                opened[key] += 1
+    best = max(keys, key=lambda key: opened[key])
+    if opened[best] * 2 < len(logins):
         raise WrongStoreKey
     return best
 
@@ -210,14 +222,15 @@ def _all_logins(connection: Connection) -> list[tuple[str, bytes, int | None]]:
     return [(account, bytes(sealed), number) for account, sealed, number in rows]
 
 
-def _seal_check(key: bytes) -> bytes:
+def _encrypted_check(key: bytes) -> bytes:
+    """Returns a new content of the row of `login_key`, which only this key opens."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, _KEY_CHECK, _KEY_CHECK)
 
 
-def _key_of(check: bytes, keys: Keys) -> bytes | None:
+def _key_that_opens(check: bytes, keys: Keys) -> bytes | None:
     for key in keys:
-        if _decrypted(key, check, _KEY_CHECK) == _KEY_CHECK:
+        if _decrypt(key, check, _KEY_CHECK) == _KEY_CHECK:
             return key
     return None
 
@@ -228,7 +241,7 @@ def _key_of(check: bytes, keys: Keys) -> bytes | None:
 def _put_login(connection: Connection, account: str, data: bytes, key: bytes) -> None:
     number = _new_number(connection, account)
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    head = _NUMBERED_FORMAT + number.to_bytes(_NUMBER_BYTES, "big")
+    head = _head(number)
     encrypted = AESGCM(key).encrypt(nonce, data, head + account.encode())
     connection.execute(_SAVE_LOGIN, (account, head + nonce + encrypted))
 
@@ -251,25 +264,35 @@ def _delete_all_of(connection: Connection, account: str) -> None:
 
 
 def _open_login(account: str, sealed: bytes, number: int | None, keys: Keys) -> tuple[bytes | None, str]:
-    """Returns what was saved, else None and why it is not used."""
-    head_bytes = 1 + _NUMBER_BYTES
-    if sealed.startswith(_NUMBERED_FORMAT):
-        head, body = sealed[:head_bytes], sealed[head_bytes:]
-        is_newest = number is not None and head[1:] == number.to_bytes(_NUMBER_BYTES, "big")
+    """Returns what was saved and an empty text; None and why it is not used, if it is not.
+
+    `number` is that of the login that was saved or deleted last: an older row may have been put back.
+    """
+    if sealed.startswith(_FORMAT_WITH_NUMBER):
+        head = sealed[:_HEAD_BYTES]
+        encrypted = sealed[_HEAD_BYTES:]
+        is_newest = number is not None and head == _head(number)
         associated = head + account.encode()
     else:
-        body = sealed.removeprefix(_FIRST_FORMAT)
+        encrypted = sealed.removeprefix(_FORMAT_WITHOUT_NUMBER)
         is_newest = number is None
         associated = account.encode()
     if not is_newest:
         return None, "another one was saved later, or it was deleted"
-    opened = (_decrypted(key, body, associated) for key in keys)
-    data = next((data for data in opened if data is not None), None)
-    return data, "" if data is not None else "it was not saved with this key, or it is damaged"
+    for key in keys:
+        data = _decrypt(key, encrypted, associated)
+        if data is not None:
+            return data, ""
+    return None, "it was not saved with this key, or it is damaged"
 
 
-def _decrypted(key: bytes, sealed: bytes, associated: bytes) -> bytes | None:
-    nonce, data = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+def _head(number: int) -> bytes:
+    return _FORMAT_WITH_NUMBER + number.to_bytes(_NUMBER_BYTES, "big")
+
+
+def _decrypt(key: bytes, encrypted: bytes, associated: bytes) -> bytes | None:
+    """Returns the content of a nonce and what follows it; None with another key, or if it was changed."""
+    nonce, data = encrypted[:_NONCE_BYTES], encrypted[_NONCE_BYTES:]
     try:
         return AESGCM(key).decrypt(nonce, data, associated)
     except (InvalidTag, ValueError):
@@ -289,7 +312,7 @@ _LOGIN = Statement("""
     FROM login WHERE account = ?
 """)
 
-# Waits for a change of the key that is under way, and keeps another one away until the end of the commit.
+# Waits for a change of the key that is under way, and keeps the next one away until the end of the commit.
 _HOLD_KEY = Statement("SELECT sealed FROM login_key FOR SHARE")
 
 _ADD_KEY = Statement("INSERT INTO login_key (sealed) VALUES (?) ON CONFLICT DO NOTHING")

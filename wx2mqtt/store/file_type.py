@@ -13,8 +13,11 @@ from io import BytesIO
 
 from wx2mqtt.values import frozen
 
-SNIFFED_BYTES = 256 * 1024  # the size of a JPEG may follow after long metadata of the camera
-_SIGNATURE_BYTES = 8192  # in which `filetype` searches for signatures, and this module for text
+# The head of a file. In a JPEG the width and height may follow after long metadata of the camera.
+SNIFFED_BYTES = 256 * 1024
+
+# The part of the head in which `filetype` searches for signatures, and this module for text.
+_SIGNATURE_BYTES = 8192
 
 UNKNOWN_TYPE = "application/octet-stream"
 _BINARY_WITH_TEXT_HEAD = (b"%PDF-", b"{\\rtf", b"%!PS")
@@ -47,14 +50,13 @@ class FileType:
 
 def file_type_of(head: bytes, size: int) -> FileType:
     """Returns the type of a file of `size` bytes that starts with `head`."""
-    text = (
-        None
-        if head.startswith(_BINARY_WITH_TEXT_HEAD)
-        else _text(head[:_SIGNATURE_BYTES], whole=size <= _SIGNATURE_BYTES)
-    )
-    if text is not None:
-        return _known_type(_textual(text, head, size))
-    return _binary(head[:_SIGNATURE_BYTES])
+    signature = head[:_SIGNATURE_BYTES]
+    if head.startswith(_BINARY_WITH_TEXT_HEAD):
+        return _binary(signature)
+    text = _text(signature, whole=size <= _SIGNATURE_BYTES)
+    if text is None:
+        return _binary(signature)
+    return _known_type(_textual(text, head, size))
 
 
 def image_size(head: bytes, mime: str) -> tuple[int, int] | None:
@@ -86,15 +88,19 @@ def _textual(text: str, head: bytes, size: int) -> str:
         return "text/html"
     if _SVG.match(tag):
         return "image/svg+xml"
-    return "application/json" if _JSON.match(text) and _is_json(head, size) else "text/plain"
+    if _JSON.match(text) and _is_json(head, size):
+        return "application/json"
+    return "text/plain"
 
 
 def _first_tag(text: str) -> str:
     """Returns the text from its first tag on, after declarations and comments."""
     text = text.lstrip()
-    while end := next((end for begin, end in _BEFORE_FIRST_TAG.items() if text.startswith(begin)), None):
+    while True:
+        end = next((end for begin, end in _BEFORE_FIRST_TAG.items() if text.startswith(begin)), None)
+        if end is None:
+            return text
         text = text.partition(end)[2].lstrip()
-    return text
 
 
 def _is_json(head: bytes, size: int) -> bool:

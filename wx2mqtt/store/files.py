@@ -29,6 +29,7 @@ from wx2mqtt.errors import StoreError, StoreFull
 PRIVATE_MODE = 0o600  # of files
 PRIVATE_FOLDER_MODE = 0o700
 
+# media/9f/9f86d081….jpg
 _MEDIA_NAME = re.compile(r"media/([0-9a-f]{2})/(?P<sha256>\1[0-9a-f]{62})(\.[A-Za-z0-9]{1,8})?", re.ASCII)
 
 
@@ -37,8 +38,11 @@ class AtomicFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        #: The numbers of the changes, given on the event loop in the order of the calls.
         self._change_numbers = count(1)
+        #: The number of the change that was made last; a thread with a lower number does nothing.
         self._last_done = 0
+        #: Held while a thread makes its change.
         self._lock = threading.Lock()
 
     async def write(self, data: bytes) -> None:
@@ -156,15 +160,23 @@ def quarantine(path: Path, *companions: str) -> Path:
     `companions` are suffixes of files that belong to it (`-wal`). They are renamed first: after a crash in
     between, the damaged file is found damaged again, and there is never a new file beside an old companion.
     """
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    names = (f"{path.name}.damaged-{stamp}{'' if number == 1 else f'-{number}'}" for number in count(1))
-    aside = next(new for name in names if not (new := path.with_name(name)).exists())
+    aside = _free_path_beside(path)
     for suffix in companions:
         companion = path.with_name(path.name + suffix)
         if companion.exists():
             companion.rename(aside.with_name(aside.name + suffix))
     path.rename(aside)
     sync_folder(path.parent)
+    return aside
+
+
+def _free_path_beside(path: Path) -> Path:
+    """Returns `wx2mqtt.db.damaged-20261125T080000Z`, or the first of `…Z-2`, `…Z-3` that no file has."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    numbers = count(2)
+    while aside.exists():
+        aside = path.with_name(f"{path.name}.damaged-{stamp}-{next(numbers)}")
     return aside
 
 

@@ -1,7 +1,13 @@
 """The folder of the store: where it is, the lock that keeps other processes out, its size, its replacement.
 
-`restore` replaces a store all or nothing: the new one is collected beside the old one, one rename decides,
-and the next process that opens the folder finishes what a crash interrupted. All of this blocks.
+A restore replaces a store all or nothing, and the next process that opens the folder finishes what a crash
+interrupted:
+
+    restore.gathering/       the new store is written here; after a crash it is discarded
+    restore.decided-<time>/  one rename has decided; now the old store is moved into replaced-<time>/
+    restore.moving/          the old store is out of the way; now the parts of the new one are moved out
+
+All of this blocks.
 """
 
 from __future__ import annotations
@@ -33,16 +39,17 @@ SEARCH_INDEX_NAME = "search.db"  # with its -wal and -shm; it is made again wher
 SESSIONS_FOLDER = "sessions"
 
 GATHERING_FOLDER = "restore.gathering"
-DECIDED_PREFIX = "restore.decided-"  # followed by the time of the decision
+DECIDED_PREFIX = "restore.decided-"
 MOVING_FOLDER = "restore.moving"
-REPLACED_PREFIX = "replaced-"  # followed by the same time: the old store
+REPLACED_PREFIX = "replaced-"
 
 # The files of a store. Everything else in the folder has another owner, such as the embedded broker.
 _STORE_PATTERNS = ("wx2mqtt.db*", "people.json*", ".people.json.*", "sessions", "media")
 
 _URGENT_ACCOUNTS = "SELECT DISTINCT account FROM command WHERE json_extract(command, '$.urgent')"
 
-_MAX_LOCK_ATTEMPTS = 5  # a command may hold the lock for a moment; that must not fail a start
+# A command may hold the lock for a moment; that must not fail a start.
+_MAX_LOCK_ATTEMPTS = 5
 _LOCK_PAUSE_SECONDS = 0.02
 _MAX_LOCK_FILE_BYTES = 4096
 _STREAM_ID_CHARACTERS = string.ascii_lowercase + string.digits
@@ -198,7 +205,8 @@ def finish_replacement(folder: Path) -> None:
         _move_old_store(folder, folder / f"{REPLACED_PREFIX}{decided.name.removeprefix(DECIDED_PREFIX)}")
         decided.rename(folder / MOVING_FOLDER)
         sync_folder(folder)
-    if _is_own_folder(moving := folder / MOVING_FOLDER):
+    moving = folder / MOVING_FOLDER
+    if _is_own_folder(moving):
         for part in sorted(moving.iterdir()):
             part.rename(folder / part.name)
         sync_folder(folder)

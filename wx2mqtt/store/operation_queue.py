@@ -30,9 +30,11 @@ log = structlog.get_logger(__name__)
 QUEUE_POLL_SECONDS = 1.0
 ANSWER_POLL_SECONDS = 0.1
 
-# Both since the operation was added. An instance that hung takes none that is older than the first: by then
-# the command line has given it up.
+# The command line gives an operation up that no instance has taken in this time after it was added. An
+# instance that hung meanwhile does not take it any more.
 TAKEN_WITHIN_SECONDS = 4.0
+
+# The command line waits for the answer for this time after the operation was added.
 ANSWERED_WITHIN_SECONDS = 30.0
 
 # Rows of a command line that was killed are deleted then.
@@ -97,14 +99,17 @@ class OperationQueue:
                 break  # it was taken just now
             await asyncio.sleep(ANSWER_POLL_SECONDS)
         while loop_time() - asked_at < ANSWERED_WITHIN_SECONDS:
-            if (answer := (await self._state(operation_id)).answer) is not None:
-                return answer
+            state = await self._state(operation_id)
+            if state.answer is not None:
+                return state.answer
             await asyncio.sleep(ANSWER_POLL_SECONDS)
         raise Wx2MqttError("The instance that runs the account does not answer.")
 
     async def _state(self, operation_id: int) -> _OperationState:
         rows = await self._database.fetch(_READ_STATE, (operation_id,))
-        is_taken, answer = rows[0] if rows else (False, None)
+        if not rows:
+            return _OperationState(is_taken=False, answer=None)
+        ((is_taken, answer),) = rows
         return _OperationState(is_taken=bool(is_taken), answer=answer)
 
     async def _withdraw(self, operation_id: int) -> bool:
@@ -171,5 +176,5 @@ _TAKE_FREE = Statement("""
 
 _DELETE_OPERATION = Statement("DELETE FROM operation WHERE id = ?")
 
-# Those of a command line that was killed.
+# Operations of a command line that was killed.
 _DELETE_OLD = Statement("DELETE FROM operation WHERE asked < now() - make_interval(secs => ?)")

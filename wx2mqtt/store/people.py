@@ -26,17 +26,22 @@ CHUNK_ROWS = 250
 
 PERSON_FIELDS = tuple(item.name for item in fields(Person))
 
-# The names of fields in `people.json` that differ from those of `Person`, as the names of the columns do.
+# A topic name is called `level` in `people.json` and in the tables.
 _JSON_KEYS = {"topic_name": "level"}
 
-_ALL_PERSONS = 2**31
+_ALL_PERSONS = 2**31  # as a limit
+
+# The fields of `Person` that the columns hold as 0 and 1.
 _BOOLEAN_FIELDS = ("trusted", "closed", "removed", "stranger", "wrote")
 
 
 class StoredPeople:
+    """The people of one account."""
+
     def __init__(self, database: Database, account: str) -> None:
         self._database = database
         self._account = account
+        #: An id that was never given; set by `load`.
         self.next_id = PersonId(1)
 
     async def load(self) -> tuple[list[Person], dict[str, PersonId]]:
@@ -120,6 +125,7 @@ def person_columns(person: Person) -> Iterator[object]:
 
 
 def person_from_row(row: tuple[Any, ...]) -> Person:
+    """Returns the person of a row, whose columns are in the order of `PERSON_FIELDS`."""
     values = dict(zip(PERSON_FIELDS, row, strict=True))
     flags = {name: bool(values[name]) for name in _BOOLEAN_FIELDS}
     # Nearly all of the thousands of persons share these values: each is kept in memory once.
@@ -162,7 +168,7 @@ _PERSONS_AFTER = Statement("""
     FROM person WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?3
 """)
 
-# Every level and the person who has or had it.
+# Every topic name and the person who has or had it.
 _LEVELS = Statement("SELECT level, person FROM level WHERE account = ?")
 
 # An id that no person of this account ever had.

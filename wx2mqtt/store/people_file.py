@@ -1,4 +1,11 @@
-"""`people.json`: a copy of all people and levels, so that topic names survive a lost database.
+"""`people.json`: a copy of all people and topic names, so that these survive a lost database.
+
+    {"schema":1,"accounts":{
+    "home":{"next_id":3,"levels":{"wife":1,"family":2},"persons":[
+    {"id":1,"level":"wife","kind":"friend",…},
+    {"id":2,"level":"family","kind":"group",…}
+    ]}
+    }}
 
 Each person is one line, so that people and tools can compare two copies.
 """
@@ -34,14 +41,16 @@ from wx2mqtt.store.statements import Statement
 
 log = structlog.get_logger(__name__)
 
+# The next person id of an account, and all its people and topic names.
 CopiedPeople = tuple[int, PeopleChanges]
-"""The next person id of an account, and all its people and levels."""
 
 PERSONS_PER_READ = 500
 
-# A change that a name depends on is copied soon, any other one with those that follow within this time. The
-# database has all of them: the copy matters only when it is lost.
+# A change on which no name depends is copied within this time, together with those that follow it. The copy
+# matters only when the database is lost.
 MAX_COPY_AGE_SECONDS = 60.0
+
+# A change on which a name depends is copied after this time, together with those that follow it.
 GATHER_SECONDS = 1.0
 
 
@@ -51,8 +60,11 @@ class PeopleFile:
     def __init__(self, database: Database, path: Path) -> None:
         self._database = database
         self._file = AtomicFile(path)
+        #: Held while the copy is written.
         self._lock = asyncio.Lock()
+        #: The database has a change that the copy has not.
         self._outdated = asyncio.Event()
+        #: A name may depend on such a change.
         self._wanted_soon = asyncio.Event()
 
     def request(self) -> None:

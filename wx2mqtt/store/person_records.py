@@ -1,4 +1,4 @@
-"""People and groups as they are stored: frozen, without I/O."""
+"""People and groups as they are stored, and changes of them: frozen, without I/O."""
 
 from __future__ import annotations
 
@@ -52,10 +52,13 @@ def shared_profile(items: Iterable[tuple[str, str]]) -> Mapping[str, str]:
 
 @frozen
 class PeopleChanges:
-    """Changes to store: persons with their new values, topic names with their owners, ids of deleted ones."""
+    """Changes to store."""
 
+    #: New persons, and known ones with their new values.
     persons: tuple[Person, ...] = ()
+    #: Topic names, each with the person who has it from now on.
     topic_names: tuple[tuple[str, PersonId], ...] = ()
+    #: The persons to delete.
     removed: tuple[PersonId, ...] = ()
 
     @classmethod

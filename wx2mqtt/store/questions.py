@@ -6,8 +6,9 @@
 
 So a kill at any moment leaves a question either asked or not, and either answered, with its event, or open.
 
-A question that goes along with a fallback has a row of each account that sends it. It is one question, of the
-command that asks (`asked_by`): an answer closes all rows, and its event is that of the account that asks.
+Where a fallback account sends a question in place of another account, each of both has a row. They are one
+question, that of the command that asks (`asked_by`): an answer closes all of its rows, and its event is
+published by the account that asks.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from wx2mqtt.store.question_records import (
 from wx2mqtt.store.records import NewEvent, NewMessage
 from wx2mqtt.store.statements import Statement
 
-# Of a chat, among which the one that somebody quotes is searched.
+# The question that somebody quotes is searched among so many of the chat, the newest first.
 MAX_QUOTABLE_QUESTIONS = 100
 
 Item = NewMessage | NewPress | NewEvent
@@ -113,12 +114,12 @@ def open_question(connection: Connection, rows: AccountRows, row_id: int, new: N
 
 
 def take_question_back(connection: Connection, rows: AccountRows, row_id: int) -> None:
-    """An attempt certainly did not arrive."""
+    """Forgets the question of a command whose attempt certainly did not arrive."""
     connection.execute(_TAKE_BACK, (rows.account, row_id))
 
 
 def end_question(connection: Connection, rows: AccountRows, row_id: int, result: Result) -> None:
-    """Its command has a result: the time for an answer runs, unless nothing can have arrived."""
+    """Starts the time for an answer when the command has a result, or forgets what nobody can have got."""
     may_have_arrived = result.status in (Status.SENT, Status.UNCERTAIN) or result.duplicate_possible
     if may_have_arrived:
         connection.execute(_START_TIME, (rows.account, row_id, rows.now()))
@@ -127,7 +128,7 @@ def end_question(connection: Connection, rows: AccountRows, row_id: int, result:
 
 
 def give_up_questions(connection: Connection, rows: AccountRows) -> None:
-    """Another owner: the questions of the previous one are forgotten."""
+    """Forgets all questions of an account that gets another owner."""
     connection.execute(_GIVE_UP, (rows.account,))
 
 
@@ -143,7 +144,9 @@ class AnswerMatching:
     def __init__(self, connection: Connection, rows: AccountRows) -> None:
         self._connection = connection
         self._rows = rows
+        #: The row ids of the commands whose questions are answered.
         self._proven: list[int] = []
+        #: What the cards that were pressed show from now on.
         self._updates: list[CardUpdate] = []
         #: The events that other accounts publish, each with its account.
         self.elsewhere: list[tuple[str, NewEvent]] = []
@@ -166,7 +169,7 @@ class AnswerMatching:
         return stored
 
     def _has_questions(self) -> bool:
-        """Returns whether the account has a question at all."""
+        """Returns whether the account has a question at all; a query only after one was opened."""
         if self._rows.may_have_questions:
             row = self._connection.execute(_QUESTION_EXISTS, (self._rows.account,)).fetchone()
             self._rows.may_have_questions = row is not None
@@ -184,6 +187,7 @@ class AnswerMatching:
         return [replace(message, body=body), *self._answer(question, button, attempt, key, message.user)]
 
     def _question_of(self, attempt: AnswerAttempt) -> AskedQuestion | None:
+        """Returns the question that an attempt means, whether or not it is open."""
         if not attempt.is_quote:
             newest = self._find(_NEWEST_OF_PERSON, attempt.person)
             return newest[0] if newest else None
@@ -198,11 +202,11 @@ class AnswerMatching:
         button = None if question is None else _button_with_key(question, item.press.button)
         if question is None or button is None or not may_answer(question, item.attempt):
             return []
-        if not is_in_time(question, item.attempt):
-            update = CardUpdate(press=item.press, question=question, chosen=question.answer_text)
-            self._updates.append(update)
+        is_late = not is_in_time(question, item.attempt)
+        chosen = question.answer_text if is_late else button.text
+        self._updates.append(CardUpdate(press=item.press, question=question, chosen=chosen))
+        if is_late:
             return []
-        self._updates.append(CardUpdate(press=item.press, question=question, chosen=button.text))
         return self._answer(question, button, item.attempt, item.key, item.user)
 
     def _question_of_card(self, card: str, person: PersonId) -> AskedQuestion | None:
@@ -214,12 +218,11 @@ class AnswerMatching:
     ) -> list[NewEvent]:
         """Closes a question; returns the event about the answer, unless another account publishes it."""
         asked_by = question.asked_by
-        asker, row_id = (
-            (self._rows.account, question.command)
-            if asked_by is None
-            else (asked_by.account, asked_by.row_id)
-        )
-        values = asker, row_id, self._rows.now(), storable_text(button.key)
+        if asked_by is None:
+            asker, row_id = self._rows.account, question.command
+        else:
+            asker, row_id = asked_by.account, asked_by.row_id
+        values = (asker, row_id, self._rows.now(), storable_text(button.key))
         self._connection.execute(_ANSWER_QUESTION, values)
         self._proven.append(question.command)
         if asked_by is None:
@@ -245,7 +248,7 @@ def _button_with_key(question: AskedQuestion, key: str) -> Button | None:
 
 # Statements
 
-# Where several accounts have sent a question, the first of them that is open.
+# The open questions of the commands of an account; where several accounts have sent one, its first open row.
 _OPEN_QUESTIONS = Statement("""
     SELECT * FROM question WHERE id IN (
         SELECT min(id) FROM question
@@ -260,8 +263,8 @@ _OF_ASKER = Statement("""
     WHERE asker = ?1 AND asker_command_id = ?2 ORDER BY asker_command DESC, answer DESC, id DESC LIMIT 1
 """)
 
-# Also one whose time is over: of a message the time may have whole seconds only, and then be a little
-# earlier.
+# Closes a question, also one whose time is over: the time of a message may have whole seconds only, and then
+# an answer in time counts although the question seems to be over.
 _CLOSE_QUESTION = Statement("""
     UPDATE question SET closed = ?3 WHERE asker = ?1 AND asker_command_id = ?2 AND closed IS NULL
 """)
@@ -272,8 +275,8 @@ _PROVEN_COMMANDS = Statement("""
     WHERE account = ? AND answer <> '' AND command IN (SELECT id FROM command WHERE status IS NULL)
 """)
 
-# Opens a question with its first attempt. Of a further attempt it stays as it is. One that another account
-# has sent for the same command may be answered already: then nobody can answer this one.
+# Opens a question with its first attempt; at a further attempt it stays as it is. Another account may have
+# sent it before, and it may be answered already: then this row is closed from the beginning.
 _OPEN_QUESTION = Statement("""
     INSERT INTO question
         (account, command, command_id, user, person, card, text, buttons, anyone, lasts, asked,
@@ -284,20 +287,20 @@ _OPEN_QUESTION = Statement("""
     ON CONFLICT (account, command) DO NOTHING
 """)
 
-# The attempt certainly did not arrive: nothing was asked, unless an earlier attempt is in doubt.
+# Forgets a question whose attempt certainly did not arrive, unless an earlier attempt is in doubt.
 _TAKE_BACK = Statement("""
     DELETE FROM question
     WHERE account = ?1 AND command = ?2 AND closed IS NULL
         AND command IN (SELECT id FROM command WHERE id = ?2 AND unknown = 0)
 """)
 
-# The last attempt ended at ?3: from now on the time for an answer runs.
+# Starts the time for an answer: the last attempt ended at ?3.
 _START_TIME = Statement("UPDATE question SET until = ?3 + lasts WHERE account = ?1 AND command = ?2")
 
-# The command ended, and no attempt can have arrived.
+# Forgets a question whose command has ended without an attempt that can have arrived.
 _DISCARD = Statement("DELETE FROM question WHERE account = ?1 AND command = ?2 AND closed IS NULL")
 
-# The questions of an owner who is the owner no more, also those that other accounts have sent.
+# Forgets the questions of an account, and those that other accounts have sent for it.
 _GIVE_UP = Statement("DELETE FROM question WHERE account = ?1 OR asker = ?1")
 
 _QUESTION_EXISTS = Statement("SELECT 1 FROM question WHERE account = ? LIMIT 1")

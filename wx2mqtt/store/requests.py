@@ -1,6 +1,10 @@
 """Requests that change something at WeChat: marked before they are carried out, answered once.
 
-Knows nothing about the meaning of a request. The table is called `deed`.
+    start(mark)    ->  FRESH: carry it out, then finish(mark, publications)
+    start(mark)    ->  ANSWERED: the broker delivered it again; publish the stored answer
+    start(mark)    ->  IN_DOUBT: the process ended in between; nobody knows whether it was carried out
+
+Here nothing is known about what a request means. The table is called `deed`.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from wx2mqtt.store.statements import Statement
 
 
 class JournaledRequests(JournalPart):
+    """The requests of one account, by session of the broker, packet id, topic and content."""
+
     async def start(self, mark: DeliveryMark) -> JournaledRequest:
         """Marks an attempt, unless the broker redelivers a request that was started or answered before.
 

@@ -22,10 +22,13 @@ from wx2mqtt.values import frozen
 
 DROP_REASON = "restored, and not for a topic of this bridge"
 
+# Versions of the store that were the first with a column or table.
 _FIRST_VERSION_WITH_ANNOUNCED = 3
+_FIRST_VERSION_WITH_OWNER = 6
 _FIRST_VERSION_WITH_QUESTIONS = 11
 _FIRST_VERSION_WITH_ASKERS = 12
-_FIRST_VERSION_WITH_OWNER = 6
+
+# What no name of a topic may have.
 _NO_TOPIC_LEVEL = re.compile(r"[/+#\0]")
 
 
@@ -101,14 +104,22 @@ def _checked_bases(copy: sqlite3.Connection, rules: RestoreRules) -> dict[str, s
 
 def _untrusted(payload: bytes) -> bytes | None:
     """Returns a payload whose `trusted` is false; None if there is nothing to change."""
-    if payload.count(b"trusted") == payload.count(b'"trusted":false') <= 1 and rb"\u" not in payload:
-        return None  # as the bridge writes nearly all of them
+    if _is_plainly_untrusted(payload):
+        return None
     body = load_json(payload, STORED_JSON)
     if not isinstance(body, dict) or "trusted" not in body:
         return None
     # Written anew also where it is false: the key may stand twice, and readers differ in which one counts.
     untrusted = encode_payload({**body, "trusted": False})
     return None if untrusted == payload else untrusted
+
+
+def _is_plainly_untrusted(payload: bytes) -> bool:
+    """Returns whether `trusted` is false or missing, without parsing; nearly all payloads are so."""
+    if rb"\u" in payload:  # an escape may hide the key
+        return False
+    mentions = payload.count(b"trusted")
+    return mentions <= 1 and mentions == payload.count(b'"trusted":false')
 
 
 def _limit_announced(copy: sqlite3.Connection, rules: RestoreRules) -> None:

@@ -64,8 +64,10 @@ class SavedLoginFile(SavedLogin):
         """Returns the saved session, or None. A damaged file is set aside and counts as none."""
         path = self._file.path
         data = await asyncio.to_thread(read_file, path)
-        session = None if data is None else _parse(data)
-        if data is not None and session is None:
+        if data is None:
+            return None
+        session = _parse(data)
+        if session is None:
             aside = await asyncio.to_thread(quarantine, path)
             log.warning("saved login damaged, set aside", set_aside=str(aside))
         return session
@@ -112,7 +114,8 @@ def read_saved_login(folder: Path, account: str) -> Mapping[str, object]:
     For a look before the store is opened. Raises `StoreError`.
     """
     data = read_file(folder / f"{account}.json")
-    return (None if data is None else _parse(data)) or {}
+    session = None if data is None else _parse(data)
+    return session or {}
 
 
 def _parse(data: bytes) -> Mapping[str, object] | None:

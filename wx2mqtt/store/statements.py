@@ -70,12 +70,12 @@ def insert_batches(
 @cache
 def with_rows(statement: str, row_count: int) -> Statement:
     """Returns an INSERT of one row as one of several rows."""
-    twin = statement.twin if isinstance(statement, Statement) else statement
-    texts = (
-        _ONE_ROW.sub(lambda match: "VALUES " + ", ".join([match[1]] * row_count), text)
-        for text in (statement, twin)
-    )
-    return Statement(*texts)
+
+    def repeat_row(text: str) -> str:
+        return _ONE_ROW.sub(lambda match: "VALUES " + ", ".join([match[1]] * row_count), text)
+
+    twin = statement.twin if isinstance(statement, Statement) else None
+    return Statement(repeat_row(statement), None if twin is None else repeat_row(twin))
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -128,9 +128,9 @@ def read_commands(connection: Connection, statement: str, *values: object) -> li
 
 # Statements
 
-# The next waiting commands, without those to the recipients ?2: a person, or the user where no person is
-# stored.
-# A recipient is a number or a text. The text of a command may have a NUL, which no text of PostgreSQL has.
+# The next waiting commands, without those to the recipients ?2. A recipient is the number of a person, or the
+# topic name in the command where no person is stored. (In PostgreSQL, the text of a command may have a NUL,
+# which no text has there.)
 _DUE = Statement(
     """
     SELECT * FROM command
@@ -167,8 +167,8 @@ _URGENT = Statement(
     """,
 )
 
-# Commands with an unanswered attempt that wait, or were finished after ?2. That of a caption counts no more
-# once its file follows: it is among the parts.
+# Commands with an unanswered attempt that wait, or were finished after ?2. `part_ids` names the parts that
+# were sent or lost: the attempt at a caption is in there once its file follows.
 _UNANSWERED = Statement("""
     SELECT * FROM command
     WHERE account = ?1 AND (unknown > 0 OR part_ids <> ' ') AND (status IS NULL OR settled > ?2) ORDER BY id
@@ -196,8 +196,8 @@ _NEWEST_UNSENT = Statement("""
     WHERE account = ? AND status IS NOT NULL AND status <> 'sent' ORDER BY settled DESC LIMIT ?
 """)
 
-# The users to whom no command was sent since another one, finished after ?2, was not: the last ?3, the
-# oldest first.
+# The users whose newest command that ended after ?2 was not sent, and when it ended: the last ?3, the oldest
+# first.
 _FAILING_USERS = Statement("""
     SELECT user, failed FROM (
         SELECT json_extract(command, '$.user') AS user,
@@ -226,8 +226,8 @@ _COUNT_WAITING_OF = Statement("""
     WHERE account = ?1 AND status IS NULL AND json_extract(command, '$.sender') = ?2
 """)
 
-# When the newest command to a person (?2, or ?3 where no person is stored) was accepted, that the bridge
-# did not make.
+# When the newest command to a person (?2, or ?3 where no person is stored) was accepted, without those that
+# the bridge has made.
 _LAST_FOR = Statement(
     """
     SELECT accepted FROM command
@@ -245,13 +245,13 @@ _LAST_FOR = Statement(
     """,
 )
 
-# The results of the messages that were sent last: of a bundle that of its leading command.
+# The results of the messages that were sent last; of a combined message, that of the command that leads it.
 _NEWEST_RESULTS = Statement("""
     SELECT result FROM command
     WHERE account = ?1 AND status = 'sent' AND bundle_position = 0 ORDER BY settled DESC LIMIT ?2
 """)
 
-# Also as a caption, or a part of a long text.
+# Whether the message ?2 was sent by a command, whole, as a caption, or as a part of a long text.
 _IS_SENT_MESSAGE = Statement("""
     SELECT 1 FROM command WHERE account = ?1 AND message_id = ?2
     UNION ALL

@@ -41,17 +41,19 @@ class TrafficCounts(JournalPart):
 
     def __init__(self, rows: AccountRows) -> None:
         super().__init__(rows)
+        #: By hour: the counts that do not change any more.
         self._settled: dict[int, HourCounts] = {}
 
     async def last_hours(self, count: int) -> Sequence[HourCounts]:
         """Returns the last hours up to now, the oldest first. Raises `StoreError`.
 
-        1. drop what is kept of other hours, as of all those to come after the clock was set back
-        2. count from the first hour on that is not kept
-        3. keep what does not change any more
+        1. Drop what is kept of other hours. Hours to come are among them after the clock was set back.
+        2. Count from the first hour on that is not kept.
+        3. Keep the hours that do not change any more.
         """
         current = self._rows.now() // HOUR_MS
-        first, settled_until = current - count + 1, current - SETTLED_AFTER_HOURS
+        first = current - count + 1
+        settled_until = current - SETTLED_AFTER_HOURS
         self._settled = {
             hour: counts for hour, counts in self._settled.items() if first <= hour <= settled_until
         }

@@ -17,12 +17,8 @@ from wx2mqtt.model import Cursor
 from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.postgresql import (
-    LOCK_NAMESPACE,
-    PostgresqlDatabase,
-    newest_schema_version,
-    postgresql_error,
-)
+from wx2mqtt.store.postgresql import LOCK_NAMESPACE, PostgresqlDatabase, newest_schema_version
+from wx2mqtt.store.postgresql_connection import postgresql_error
 
 
 class Losses:
