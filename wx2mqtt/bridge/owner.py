@@ -28,7 +28,7 @@ from wx2mqtt.errors import BadCommand, StoreError, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ChatKind, Contact, Handle, Owner
 from wx2mqtt.settings.schema import Expect
-from wx2mqtt.store.records import NOTHING_SAID, NamedOwner
+from wx2mqtt.store.remembered_owners import NOTHING_SAID, NamedOwner
 
 log = structlog.get_logger(__name__)
 

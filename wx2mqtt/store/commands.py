@@ -25,8 +25,9 @@ from wx2mqtt.store.command_records import (
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.people import forget_people
 from wx2mqtt.store.question_records import NewQuestion
-from wx2mqtt.store.questions import end_question, give_up_questions, open_question, take_question_back
-from wx2mqtt.store.records import NOTHING_SAID, NamedOwner, NewPublication, OutboxBatch, read_owners
+from wx2mqtt.store.questions import end_question, forget_questions, forget_undelivered_question, open_question
+from wx2mqtt.store.records import NewPublication, OutboxBatch
+from wx2mqtt.store.remembered_owners import NOTHING_SAID, NamedOwner, read_owners
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.store.stored_commands import StoredCommands, find_command, read_commands
 
@@ -102,7 +103,7 @@ class JournaledCommands(StoredCommands):
             if is_heading:
                 connection.execute(_REMOVE_HEADING, (self._account, row_id))
             if is_question:
-                take_question_back(connection, self._rows, row_id)
+                forget_undelivered_question(connection, self._rows, row_id)
 
         await self._database.write("not_delivered", job)
 
@@ -243,7 +244,7 @@ class JournaledCommands(StoredCommands):
 
         def job(connection: Connection) -> tuple[list[CommandRow], OutboxBatch]:
             self._set_owner(connection, backend, owner_id, named)
-            give_up_questions(connection, self._rows)
+            forget_questions(connection, self._rows)
             if forgets_people:
                 forget_people(connection, self._account)
             finished: list[CommandRow] = []

@@ -23,7 +23,8 @@ from wx2mqtt.store.media import MediaJobs
 from wx2mqtt.store.outbox import AccountRows, DiscoveryState, Outbox
 from wx2mqtt.store.questions import JournaledQuestions
 from wx2mqtt.store.received import ReceivedMessages
-from wx2mqtt.store.records import AccountState, JournalStats, read_owners
+from wx2mqtt.store.records import AccountState, JournalStats
+from wx2mqtt.store.remembered_owners import read_owners
 from wx2mqtt.store.requests import JournaledRequests
 from wx2mqtt.store.retention import DAY_MS, JournalRetention
 from wx2mqtt.store.search_index import SearchIndex

@@ -35,13 +35,6 @@ REASON_TOTAL_SIZE = "media.max_total was used up by newer media"
 REASON_STORE_FULL = "storage.max_size was nearly used up"
 
 
-class _ReadyFile(NamedTuple):
-    """A row of the state `ready`; without a blob if the row cannot be read."""
-
-    id: str
-    blob: Blob | None
-
-
 class MediaRetention:
     """Gives up files of all accounts; each method returns the bytes that were deleted."""
 
@@ -105,6 +98,7 @@ class MediaRetention:
         await self._delete_unused([self.blobs.path_of(blob)])
 
     async def _read_ready(self, statement: str, *arguments: object) -> list[_ReadyFile]:
+        """Returns the first `PRUNE_BATCH_ROWS` rows of a statement."""
         rows = await self._database.fetch(statement, (*arguments, PRUNE_BATCH_ROWS))
         return [_ReadyFile(media_id, _readable_blob(text)) for media_id, _, text in rows]
 
@@ -126,13 +120,13 @@ class MediaRetention:
            a write no other row can begin to.
         """
         freed = 0
-        unused = await self._database.read(lambda db: _without_used(db, paths))
+        unused = await self._database.read(lambda db: _filter_unused(db, paths))
         for chunk in chunks(unused, PRUNE_BATCH_FILES):
             freed += await self._database.write("media_remove", partial(self._delete_in_write, chunk))
         return freed
 
     def _delete_in_write(self, paths: Sequence[Path], connection: Connection) -> int:
-        return self.blobs.remove(_without_used(connection, paths), connection)
+        return self.blobs.remove(_filter_unused(connection, paths), connection)
 
     async def _delete_finished(self, account: str, before_ms: int) -> None:
         """Deletes the rows that have no file and get none, and whose message is no more in the history."""
@@ -147,6 +141,13 @@ class MediaRetention:
             await self._database.execute("media_prune", _DELETE_FINISHED, (finished,))
 
 
+class _ReadyFile(NamedTuple):
+    """A row of the state `ready`; without a blob if the row cannot be read."""
+
+    id: str
+    blob: Blob | None
+
+
 def _readable_blob(text: str | None) -> Blob | None:
     try:
         return blob_from_text(text)
@@ -154,7 +155,7 @@ def _readable_blob(text: str | None) -> Blob | None:
         return None
 
 
-def _without_used(connection: Connection, paths: Sequence[Path]) -> list[Path]:
+def _filter_unused(connection: Connection, paths: Sequence[Path]) -> list[Path]:
     """Returns those of these files that no row uses."""
     hashes = json_list(sha256_of(path) for path in paths)
     used = {sha256 for (sha256,) in connection.execute(_USED_HASHES, (hashes,))}

@@ -87,7 +87,7 @@ class JournaledQuestions(JournalPart):
 
 
 def open_question(connection: Connection, rows: AccountRows, row_id: int, new: NewQuestion) -> None:
-    """Opens the question of a command whose first attempt begins; of a further attempt it stays."""
+    """Opens the question of a command whose first attempt begins; at a further attempt it stays as it is."""
     rows.may_have_questions = True
     own = AskingCommand(account=rows.account, row_id=row_id, command_id=new.command_id, user=new.user)
     asker = new.asked_by or own
@@ -113,23 +113,23 @@ def open_question(connection: Connection, rows: AccountRows, row_id: int, new: N
     )
 
 
-def take_question_back(connection: Connection, rows: AccountRows, row_id: int) -> None:
+def forget_undelivered_question(connection: Connection, rows: AccountRows, row_id: int) -> None:
     """Forgets the question of a command whose attempt certainly did not arrive."""
-    connection.execute(_TAKE_BACK, (rows.account, row_id))
+    connection.execute(_FORGET_UNDELIVERED, (rows.account, row_id))
 
 
 def end_question(connection: Connection, rows: AccountRows, row_id: int, result: Result) -> None:
-    """Starts the time for an answer when the command has a result, or forgets what nobody can have got."""
+    """Starts the time for an answer when the command has a result; forgets a question that nobody got."""
     may_have_arrived = result.status in (Status.SENT, Status.UNCERTAIN) or result.duplicate_possible
     if may_have_arrived:
         connection.execute(_START_TIME, (rows.account, row_id, rows.now()))
     else:
-        connection.execute(_DISCARD, (rows.account, row_id))
+        connection.execute(_FORGET_UNSENT, (rows.account, row_id))
 
 
-def give_up_questions(connection: Connection, rows: AccountRows) -> None:
+def forget_questions(connection: Connection, rows: AccountRows) -> None:
     """Forgets all questions of an account that gets another owner."""
-    connection.execute(_GIVE_UP, (rows.account,))
+    connection.execute(_FORGET_QUESTIONS, (rows.account,))
 
 
 class AnswerMatching:
@@ -288,7 +288,7 @@ _OPEN_QUESTION = Statement("""
 """)
 
 # Forgets a question whose attempt certainly did not arrive, unless an earlier attempt is in doubt.
-_TAKE_BACK = Statement("""
+_FORGET_UNDELIVERED = Statement("""
     DELETE FROM question
     WHERE account = ?1 AND command = ?2 AND closed IS NULL
         AND command IN (SELECT id FROM command WHERE id = ?2 AND unknown = 0)
@@ -298,10 +298,10 @@ _TAKE_BACK = Statement("""
 _START_TIME = Statement("UPDATE question SET until = ?3 + lasts WHERE account = ?1 AND command = ?2")
 
 # Forgets a question whose command has ended without an attempt that can have arrived.
-_DISCARD = Statement("DELETE FROM question WHERE account = ?1 AND command = ?2 AND closed IS NULL")
+_FORGET_UNSENT = Statement("DELETE FROM question WHERE account = ?1 AND command = ?2 AND closed IS NULL")
 
 # Forgets the questions of an account, and those that other accounts have sent for it.
-_GIVE_UP = Statement("DELETE FROM question WHERE account = ?1 OR asker = ?1")
+_FORGET_QUESTIONS = Statement("DELETE FROM question WHERE account = ?1 OR asker = ?1")
 
 _QUESTION_EXISTS = Statement("SELECT 1 FROM question WHERE account = ? LIMIT 1")
 

@@ -79,7 +79,8 @@ class ReceivedMessages(JournalPart):
         rows = self._publication_rows(stored, stored_seq + 1)
         item_batch = self._insert_rows(connection, rows)
         insert_rows(connection, ADD_MEDIA, self._media_rows(messages, stored_seq + 1))
-        text_batch = self._rows.enqueue(connection, (message.plain for message in messages if message.plain))
+        texts = [message.plain for message in messages if message.plain]
+        text_batch = self._rows.enqueue(connection, texts)
         connection.execute(_SET_NEWEST_SEQ_AND_CURSOR, (newest_seq, cursor, login_id, self._account))
         payloads = [row.payload for row in rows if row.seq is not None]
         return RecordResult(
@@ -106,14 +107,16 @@ class ReceivedMessages(JournalPart):
         return [item for key, item in by_key.items() if key not in repeated]
 
     def _publication_rows(self, items: Sequence[Row], first_seq: int) -> list[_PublicationRow]:
+        """Returns the row of each item; the first message gets the seq `first_seq`."""
         now = self._rows.now()
         seqs = count(first_seq)
-        return [
-            self._message_row(item, next(seqs), now)
-            if isinstance(item, NewMessage)
-            else self._event_row(item, now)
-            for item in items
-        ]
+        rows: list[_PublicationRow] = []
+        for item in items:
+            if isinstance(item, NewMessage):
+                rows.append(self._message_row(item, next(seqs), now))
+            else:
+                rows.append(self._event_row(item, now))
+        return rows
 
     def _message_row(self, item: NewMessage, seq: int, now: int) -> _PublicationRow:
         return _PublicationRow(

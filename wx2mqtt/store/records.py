@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, field, replace
+from dataclasses import field
 from enum import IntEnum, StrEnum
-from typing import Any
 
-from wx2mqtt.bounded_json import load_json
-from wx2mqtt.limits import STORED_JSON
 from wx2mqtt.model import Blob, Cursor, Json, MediaRef
 from wx2mqtt.store.question_records import NO_ANSWERS, AnswerAttempt, AnswerBatch
+from wx2mqtt.store.remembered_owners import NamedOwner
 from wx2mqtt.values import frozen
+
+# The files of messages
 
 
 class MediaPart(StrEnum):
@@ -31,6 +30,9 @@ class MediaState(StrEnum):
     FAILED = "failed"
     TOO_LARGE = "too_large"
     GONE = "gone"
+
+
+# Messages, events and publications
 
 
 class PublicationState(IntEnum):
@@ -69,9 +71,9 @@ class MediaRow:
     user: str
     ref: MediaRef
     state: MediaState
-    #: All attempts.
+    #: How many attempts to download it there were.
     attempts: int
-    #: The latest attempts in a row that brought no bytes.
+    #: How many of the latest attempts in a row brought no bytes.
     empty_attempts: int
     #: When the next attempt may start; None if none is planned.
     due: int | None
@@ -191,78 +193,7 @@ class OutboxBatch:
 NO_PUBLICATIONS = OutboxBatch()
 
 
-@frozen
-class NamedOwner:
-    """What the operator has said of a bot whose logins name no owner (WeCom)."""
-
-    #: It is the right bot: whom the configuration or the operator names is trusted.
-    is_confirmed: bool = False
-    #: The handle of the person who is the owner; empty while the operator has named nobody.
-    person: str = ""
-
-
-NOTHING_SAID = NamedOwner()
-
-
-# What the operator has said, in the column `owner`; no backend is called so.
-_NAMED = "named"
-
-
-@frozen
-class RememberedOwners:
-    """The column `owner` of an account: the WeChat accounts to which the store belongs, by backend.
-
-    {"ilink": "o9cq…", "wecom": "aibK…", "named": {"wecom": {"is_confirmed": true, "person": "user:li"}}}
-    """
-
-    #: The ids of the accounts.
-    ids: Mapping[str, str] = field(default_factory=dict)
-    #: Without those of whom the operator has said nothing.
-    named: Mapping[str, NamedOwner] = field(default_factory=dict)
-
-    def with_owner(self, backend: str, owner_id: str, named: NamedOwner) -> RememberedOwners:
-        """Returns them with this account in place of another one of the backend."""
-        others = {name: said for name, said in self.named.items() if name != backend}
-        if named != NOTHING_SAID:
-            others[backend] = named
-        return RememberedOwners(ids={**self.ids, backend: owner_id}, named=others)
-
-    def unconfirmed(self) -> RememberedOwners:
-        """Returns them without the word of the operator that a bot is theirs."""
-        return replace(
-            self, named={backend: replace(said, is_confirmed=False) for backend, said in self.named.items()}
-        )
-
-    def to_json(self) -> str:
-        """Returns the text of the column."""
-        stored: dict[str, Any] = dict(self.ids)
-        if self.named:
-            stored[_NAMED] = {backend: asdict(named) for backend, named in self.named.items()}
-        return json.dumps(stored, ensure_ascii=False, separators=(",", ":"))
-
-
-def read_owners(column: str) -> RememberedOwners:
-    """Returns what the column has, without values that the bridge never writes: a backup may be forged."""
-    try:
-        stored = load_json(column.encode("utf-8", "replace"), STORED_JSON)
-        json.dumps(stored, ensure_ascii=False).encode()  # else it could not be stored again
-    except ValueError:
-        stored = None
-    if not isinstance(stored, dict):
-        return RememberedOwners()
-    said = stored.get(_NAMED)
-    named = {backend: _read_named(value) for backend, value in said.items()} if isinstance(said, dict) else {}
-    ids = {backend: owner_id for backend, owner_id in stored.items() if isinstance(owner_id, str)}
-    return RememberedOwners(ids=ids, named=named)
-
-
-def _read_named(value: object) -> NamedOwner:
-    if not isinstance(value, dict):
-        return NOTHING_SAID
-    person = value.get("person")
-    return NamedOwner(
-        is_confirmed=value.get("is_confirmed") is True, person=person if isinstance(person, str) else ""
-    )
+# An account, and what was done with its rows
 
 
 @frozen
@@ -291,17 +222,21 @@ class RecordResult:
     events: int
     #: Items that were stored before.
     repeated: int
-    #: The payload of its newest message, if any.
+    #: The payload of the newest message of this commit; None if it has no message.
     last_payload: bytes | None
+    #: The newest seq of the account.
     seq: int
     #: The new messages by kind.
     kinds: Mapping[str, int] = field(default_factory=dict)
-    #: The publications.
+    #: The publications that may go out at once.
     outbox: OutboxBatch = NO_PUBLICATIONS
-    #: What it answers.
+    #: What the answers among the items mean.
     answers: AnswerBatch = NO_ANSWERS
     #: The publications of other accounts, by account: events about answers to their questions.
     elsewhere: Mapping[str, OutboxBatch] = field(default_factory=dict)
+
+
+# The history
 
 
 @frozen
@@ -332,8 +267,13 @@ class HistoryRow:
     payload: bytes
 
 
+# Figures
+
+
 @frozen
 class PruneCounts:
+    """How many rows were deleted."""
+
     messages: int = 0
     publications: int = 0
     commands: int = 0
@@ -344,16 +284,18 @@ class JournalStats:
     """The figures of one account."""
 
     waiting_publications: int
-    #: When it was created; None if none waits.
+    #: When the oldest waiting publication was created; None if none waits.
     oldest_publication: int | None
     waiting_commands: int
-    #: When it was accepted; None if none waits.
+    #: When the oldest waiting command was accepted; None if none waits.
     oldest_command: int | None
+    #: Publications that the broker has rejected.
     set_aside: int
-    #: Never falls.
+    #: Publications that were given up; never falls.
     dropped: int
-    #: Never falls.
+    #: All messages that were ever stored; never falls.
     messages: int
+    #: Commands that ended within a day and were not sent, without those that the bridge has made.
     failed_today: int
     #: Files that are still to be downloaded.
     pending_media: int = 0

@@ -17,7 +17,7 @@ from wx2mqtt.bounded_json import load_json
 from wx2mqtt.limits import MAX_TTL_SECONDS, STORED_JSON
 from wx2mqtt.store.archive import BadBackup
 from wx2mqtt.store.column_values import encode_payload
-from wx2mqtt.store.records import read_owners
+from wx2mqtt.store.remembered_owners import read_owners
 from wx2mqtt.values import frozen
 
 DROP_REASON = "restored, and not for a topic of this bridge"

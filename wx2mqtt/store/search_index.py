@@ -4,8 +4,8 @@ It holds the characters of each text and the pairs of neighbouring ones: words o
 characters, and SQLite's own index of substrings needs three. A search asks it for the messages that have all
 pairs, and compares these with the text itself: so the result is the same as without an index.
 
-    the message "开灯了"    is stored as   开 灯 了 开灯 灯了
-    a search for "灯了"    asks for       灯了
+    the message "开灯了"  is stored as the tokens  开 灯 了 开灯 灯了
+    a search for "灯了"   asks for the token       灯了
 
 New messages are added in the background when there are enough of them; until then they are searched one by
 one. The file can be deleted at any time. Where SQLite has no FTS5, every search reads all messages.
@@ -45,7 +45,10 @@ OLD_ROWS = 1000
 # A search asks for so many pairs of its text. With more of them hardly fewer messages would be found.
 MAX_SEARCHED_PAIRS = 16
 
-_PUNCTUATION = "\ue000"  # stands for all ASCII characters that are no letters or digits, which separate words
+# Stands for all ASCII characters that are no letters or digits: in FTS5 they would separate words.
+_PUNCTUATION = "\ue000"
+
+# By code: as what an ASCII character is stored and searched. Capital letters become small ones.
 _FOLDED = {code: _PUNCTUATION for code in range(128) if not chr(code).isalnum()}
 _FOLDED |= {ord(letter): letter.lower() for letter in ascii_uppercase}
 

@@ -34,7 +34,7 @@ from wx2mqtt.store.backup import restore_store
 from wx2mqtt.store.column_values import blob_from_text, storable_text
 from wx2mqtt.store.mapped_files import MAX_KILLS, PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
 from wx2mqtt.store.people import person_from_json
-from wx2mqtt.store.records import NOTHING_SAID, read_owners
+from wx2mqtt.store.remembered_owners import NOTHING_SAID, read_owners
 from wx2mqtt.store.saved_logins import SavedLoginFile, read_saved_login
 
 # Backups
@@ -385,7 +385,7 @@ TARGETS = (
     Target(
         name="store.owners",
         run=_run_owners,
-        parsers=_store("records:read_owners", "records:RememberedOwners.with_owner"),
+        parsers=_store("remembered_owners:read_owners", "remembered_owners:RememberedOwners.with_owner"),
         seeds=_OWNERS,
         generate=mutated_json(_OWNERS, ("named", "wecom", "person", "is_confirmed")),
         grow=grown_json(_OWNERS, ("named", "wecom", "person")),

@@ -40,14 +40,8 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.settings.schema import Expect, Media, Plain, Receive
 from wx2mqtt.store.person_records import PeopleChanges
-from wx2mqtt.store.records import (
-    NOTHING_SAID,
-    NamedOwner,
-    NewEvent,
-    NewMessage,
-    OutboxBatch,
-    RecordResult,
-)
+from wx2mqtt.store.records import NewEvent, NewMessage, OutboxBatch, RecordResult
+from wx2mqtt.store.remembered_owners import NOTHING_SAID, NamedOwner
 from wx2mqtt.wechat.backend import (
     Batch,
     Capabilities,

@@ -16,7 +16,7 @@ from wx2mqtt.errors import BadCommand, LoggedOut, StoreError
 from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Json, Needs, Owner
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.settings.schema import Expect, Pin
-from wx2mqtt.store.records import NamedOwner
+from wx2mqtt.store.remembered_owners import NamedOwner
 from wx2mqtt.wechat.backend import Batch, Capabilities, LoggedIn, OnProgress
 
 BOT, OTHER_BOT = Owner(handle=Handle("aib1"), nickname="Butler"), Owner(handle=Handle("aib2"), nickname="")

@@ -17,7 +17,8 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
-from wx2mqtt.store.records import NamedOwner, NewPublication
+from wx2mqtt.store.records import NewPublication
+from wx2mqtt.store.remembered_owners import NamedOwner
 
 
 async def _accept(journal: Journal, *new: NewCommand) -> list[CommandRow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NOTHING_SAID, NamedOwner, RememberedOwners, read_owners
+from wx2mqtt.store.remembered_owners import NOTHING_SAID, NamedOwner, RememberedOwners, read_owners
 
 SAID = NamedOwner(is_confirmed=True, person="user:zhangsan")
 

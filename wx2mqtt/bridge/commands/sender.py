@@ -67,7 +67,8 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ActionResult, Receipt, Result, Status
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.commands import AlreadyFinished
-from wx2mqtt.store.records import NOTHING_SAID, NamedOwner, NewPublication
+from wx2mqtt.store.records import NewPublication
+from wx2mqtt.store.remembered_owners import NOTHING_SAID, NamedOwner
 
 log = structlog.get_logger(__name__)
 
