@@ -336,7 +336,7 @@ class PurgeOperations:
         stored = await self._removal.stored_data(account)
         taken_by = next((name for name, base in self._base_topics.items() if base == stored.base), "")
         may_clear = stored.base and not taken_by
-        topics: list[Json] = [*Topics(stored.base).retained(stored.levels)] if may_clear else []
+        topics: list[Json] = [*Topics(stored.base).retained(stored.topic_names)] if may_clear else []
         return {
             "account": account,
             "base": stored.base,

@@ -1,6 +1,6 @@
 """Deletes everything of an account that is no longer wanted.
 
-    data = await removal.stored_data("gone")  # what it has, to be shown before
+    data = await removal.stored_data("gone")  # to be shown, and to clear its retained topics
     await removal.delete_rows("gone")
     await removal.delete_account("gone")
 
@@ -28,7 +28,7 @@ class StoredData:
     #: The topics of Home Assistant discovery.
     announced: tuple[str, ...] = ()
     #: The topic names of its people.
-    levels: tuple[str, ...] = ()
+    topic_names: tuple[str, ...] = ()
     messages: int = 0
     commands: int = 0
     people: int = 0
@@ -36,7 +36,7 @@ class StoredData:
 
 
 class AccountRemoval:
-    """Removes accounts, each in the steps above."""
+    """Removes accounts, each in three steps."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -62,12 +62,13 @@ class AccountRemoval:
 
 
 def _stored_data(account: str, connection: Connection) -> StoredData:
-    base, discovery = connection.execute(_ACCOUNT_TOPICS, (account,)).fetchone() or (None, "")
+    row = connection.execute(_ACCOUNT_TOPICS, (account,)).fetchone()
+    base, discovery = row or (None, "")
     messages, commands, people, media = connection.execute(_ROW_COUNTS, (account,)).fetchone()
     return StoredData(
         base=base or "",
         announced=tuple(json.loads(discovery)["topics"]) if discovery else (),
-        levels=tuple(level for (level,) in connection.execute(_LEVELS, (account,))),
+        topic_names=tuple(name for (name,) in connection.execute(_TOPIC_NAMES, (account,))),
         messages=messages,
         commands=commands,
         people=people,
@@ -95,7 +96,7 @@ _ROW_COUNTS = Statement("""
         (SELECT count(*) FROM media WHERE account = ?1 AND state = 'ready')
 """)
 
-_LEVELS = Statement("SELECT level FROM level WHERE account = ? ORDER BY level")
+_TOPIC_NAMES = Statement("SELECT level FROM level WHERE account = ? ORDER BY level")
 
 _REMOVE_MESSAGES = Statement("""
     DELETE FROM publication WHERE id IN (
@@ -134,7 +135,7 @@ _REMOVE_QUESTIONS = Statement("""
     DELETE FROM question WHERE id IN (SELECT id FROM question WHERE account = ? ORDER BY id LIMIT ?)
 """)
 
-_REMOVE_LEVELS = Statement("""
+_REMOVE_TOPIC_NAMES = Statement("""
     DELETE FROM level WHERE (account, level) IN (SELECT account, level FROM level WHERE account = ? LIMIT ?)
 """)
 
@@ -151,6 +152,6 @@ _REMOVE_STATEMENTS = (
     _REMOVE_REQUESTS,
     _REMOVE_MEDIA,
     _REMOVE_QUESTIONS,
-    _REMOVE_LEVELS,
+    _REMOVE_TOPIC_NAMES,
     _REMOVE_PERSONS,
 )

@@ -56,12 +56,13 @@ class CommandAcceptance:
         self._known.update((row.command_id, row) for row in self._read(_BY_IDS, ids))
         accepted = [self._accept_one(command) for command in new]
         self._insert_collected()
-        return [
-            replace(result, outbox=self._enqueue(command.publications))
-            if result.outcome is AcceptOutcome.NEW and command.publications
-            else result
-            for command, result in zip(new, accepted, strict=True)
-        ]
+        return [self._with_outbox(command, result) for command, result in zip(new, accepted, strict=True)]
+
+    def _with_outbox(self, new: NewCommand, result: AcceptResult) -> AcceptResult:
+        """Enqueues the publications of a new command that has its result already."""
+        if result.outcome is AcceptOutcome.NEW and new.publications:
+            return replace(result, outbox=self._enqueue(new.publications))
+        return result
 
     def _accept_one(self, new: NewCommand) -> AcceptResult:
         is_similar = False

@@ -207,7 +207,7 @@ def _best_key(connection: Connection, keys: Keys) -> bytes:
     logins = _all_logins(connection)
     opened = dict.fromkeys(keys, 0)
     for account, sealed, number in logins:
-        for key in keys:
+        for key in opened:
             data, _ = _open_login(account, sealed, number, [key])
             if data is not None:
                 opened[key] += 1
@@ -218,6 +218,7 @@ def _best_key(connection: Connection, keys: Keys) -> bytes:
 
 
 def _all_logins(connection: Connection) -> list[tuple[str, bytes, int | None]]:
+    """Returns the account, the encrypted row and the number of each saved login."""
     rows = connection.execute(_LOGINS)
     return [(account, bytes(sealed), number) for account, sealed, number in rows]
 
@@ -239,6 +240,7 @@ def _key_that_opens(check: bytes, keys: Keys) -> bytes | None:
 
 
 def _put_login(connection: Connection, account: str, data: bytes, key: bytes) -> None:
+    """Stores a login: format, number and nonce, then what the key encrypts."""
     number = _new_number(connection, account)
     nonce = secrets.token_bytes(_NONCE_BYTES)
     head = _head(number)
@@ -247,6 +249,7 @@ def _put_login(connection: Connection, account: str, data: bytes, key: bytes) ->
 
 
 def _new_number(connection: Connection, account: str) -> int:
+    """Returns a number that no login ever had, and stores it as the newest one of the account."""
     connection.execute(_DELETE_NUMBER, (account,))
     (number,) = connection.execute(_NEW_NUMBER, (account,)).fetchone()
     return int(number)
@@ -259,6 +262,7 @@ def _delete_login(connection: Connection, account: str) -> None:
 
 
 def _delete_all_of(connection: Connection, account: str) -> None:
+    """Deletes the saved login of an account that was removed, its number, and its marks of fatal messages."""
     for statement in (_DELETE_LOGIN, _DELETE_NUMBER, _DELETE_MARKS):
         connection.execute(statement, (account,))
 

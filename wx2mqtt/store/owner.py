@@ -1,9 +1,12 @@
 """Whose store a folder is, and how a command of root becomes that user.
 
 `sudo wx2mqtt backup` works in a folder of the service's user, who may put links, FIFOs and other folders into
-it at any moment. Root would follow them. So a command that is root becomes the owner before it opens anything
-there (`become_owner`), or lets a process of the owner do one step of it (`run_as_owner`). Then it can do no
-more than the owner. Where nobody but root owns the way to the folder, nothing changes.
+it at any moment. Root would follow them. So a command that is root does there no more than the owner can:
+
+    become_owner(folder)                 this process is the owner from now on, before it opens anything there
+    run_as_owner(folder, work, report)   a process of the owner does one step, and this one stays root
+
+Where nobody but root owns the folder and the way to it, nothing changes.
 """
 
 from __future__ import annotations
@@ -25,13 +28,20 @@ from wx2mqtt.store.folder import store_parts
 from wx2mqtt.values import frozen
 
 ROOT = 0
-DYNAMIC_IDS = range(61_184, 65_520)  # of users and groups that systemd makes for `DynamicUser=`
-_MAX_LINKS = 40  # on the way to a folder, as in the kernel
 
+# The ids of users and groups that systemd makes for `DynamicUser=`.
+DYNAMIC_IDS = range(61_184, 65_520)
+
+# Symbolic links that are followed on the way to a folder, as many as the kernel follows.
+_MAX_LINKS = 40
+
+# Of the answer of the other process, which is JSON.
 _MAX_ANSWER_BYTES = 65_536
+
+# The exit code of a process without a better one.
 _FAILED = 1
 
-# From <sched.h> and <sys/mount.h>.
+# Flags of `unshare` and `mount`, from <sched.h> and <sys/mount.h>.
 _CLONE_NEWNS = 0x00020000
 _MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_SLAVE = 2, 4, 4096, 16384, 1 << 19
 
@@ -160,24 +170,27 @@ def find_owner(folder: Path) -> User | None:
     The folder need not exist. Where its way is root's alone, the files of the store count: a group may have
     made them. Raises `StoreError` if two users may: each could set a trap for the other.
     """
-    owner = _other_user(_walk(folder))
-    if owner is None:
-        parts: list[tuple[Path, os.stat_result]] = []
-        for path in store_parts(folder):
-            with suppress(OSError):  # deleted meanwhile
-                parts.append((path, path.lstat()))
-        owner = _other_user(parts)
-    if owner is None:
+    status = _other_user(_walk(folder)) or _other_user(_parts(folder))
+    if status is None:
         return None
     try:
-        return user_of(pwd.getpwuid(owner.st_uid))
-    except KeyError:
-        gid = owner.st_gid or owner.st_uid  # never the group of root
-        return User(uid=owner.st_uid, gid=gid, groups=(gid,))
+        return user_of(pwd.getpwuid(status.st_uid))
+    except KeyError:  # in no list of users
+        gid = status.st_gid or status.st_uid  # never the group of root
+        return User(uid=status.st_uid, gid=gid, groups=(gid,))
+
+
+def _parts(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """Returns the files and folders of a store with their status."""
+    parts: list[tuple[Path, os.stat_result]] = []
+    for path in store_parts(folder):
+        with suppress(OSError):  # deleted meanwhile
+            parts.append((path, path.lstat()))
+    return parts
 
 
 def _other_user(steps: Iterable[tuple[Path, os.stat_result]]) -> os.stat_result | None:
-    """Returns the first owner that is not root. Raises `StoreError` if there is a second one."""
+    """Returns the status of the first owner that is not root. Raises `StoreError` if there are two owners."""
     owner: os.stat_result | None = None
     for path, status in steps:
         if status.st_uid == ROOT:
@@ -193,7 +206,9 @@ def _other_user(steps: Iterable[tuple[Path, os.stat_result]]) -> os.stat_result 
 
 def _walk(folder: Path) -> list[tuple[Path, os.stat_result]]:
     """Returns every folder and link on the way, links resolved, as far as it exists."""
+    #: The names that are still to be followed, the next one last.
     pending = list(reversed(folder.absolute().parts[1:]))
+    #: The folders from the root to where the walk is.
     way = [Path("/")]
     steps: list[tuple[Path, os.stat_result]] = []
     link_count = 0
@@ -234,11 +249,7 @@ def open_the_way(owner: User, folder: Path | None = None) -> None:
     needed = [Path(text).resolve() for text in (sys.prefix, sys.base_prefix, *sys.path) if text]
     if store is not None:
         needed.append(store)
-    behind: dict[Path, list[Path]] = {}  # the folders behind each one that the owner may not enter
-    for path in dict.fromkeys(needed):
-        closed = next((parent for parent in reversed(path.parents) if not _may_enter(owner, parent)), None)
-        if closed is not None and path.is_dir():
-            behind.setdefault(closed, []).append(path)
+    behind = _behind_closed_folders(owner, needed)
     if not behind:
         return
     try:
@@ -257,6 +268,16 @@ def open_the_way(owner: User, folder: Path | None = None) -> None:
             f" arrange it here ({error.strerror}): install wx2mqtt where everybody may read it, such as"
             " /opt/wx2mqtt, or run the command as that user."
         ) from error
+
+
+def _behind_closed_folders(owner: User, needed: Iterable[Path]) -> dict[Path, list[Path]]:
+    """Returns, by folder that the owner may not enter, those of the needed folders that are behind it."""
+    behind: dict[Path, list[Path]] = {}
+    for path in dict.fromkeys(needed):
+        closed = next((parent for parent in reversed(path.parents) if not _may_enter(owner, parent)), None)
+        if closed is not None and path.is_dir():
+            behind.setdefault(closed, []).append(path)
+    return behind
 
 
 @contextmanager

@@ -1,9 +1,12 @@
-"""The people and groups of one account as rows, and every topic level that was ever given to them.
+"""The people and groups of one account as rows, and every topic name that was ever given to them.
 
-Stores what `bridge/people` decided, mostly in the commit of the messages that led to it (`apply_changes`). It
-refuses one thing only: a level that would have two owners. Ids are never given again, nor is the level of a
-person who wrote once, also after the person has been removed, except when another bot brings others
-(`forget_people`).
+    person 1 has the topic name "wife"      a row of `person`, and the row ("wife", 1) of `level`
+    the owner calls person 1 "anna" now     the row of `person` changes, the row ("anna", 1) is added
+
+What `bridge/people` decided is stored here, mostly in the commit of the messages that led to it
+(`apply_changes`). One thing only is refused: a topic name with two owners. An id is never given again. Nor is
+the topic name of a person who wrote once, even after the person was removed, until another bot brings other
+people (`forget_people`).
 """
 
 from __future__ import annotations
@@ -45,12 +48,12 @@ class StoredPeople:
         self.next_id = PersonId(1)
 
     async def load(self) -> tuple[list[Person], dict[str, PersonId]]:
-        """Returns all persons, and the owner of each level. Sets `next_id` to an id that was never given."""
-        persons, levels, self.next_id = await self._database.read(self._load)
-        return persons, levels
+        """Returns all persons, and the owner of each topic name. Sets `next_id`."""
+        persons, topic_names, self.next_id = await self._database.read(self._load)
+        return persons, topic_names
 
     async def save(self, changes: PeopleChanges) -> None:
-        """Stores changes in a commit of their own. Raises `StoreError` if a level would have two owners."""
+        """Stores changes in a commit of their own. Raises `StoreError` for a topic name with two owners."""
         await self._database.write("people", lambda db: apply_changes(db, self._account, changes))
 
     def _load(self, connection: Connection) -> tuple[list[Person], dict[str, PersonId], PersonId]:
@@ -64,8 +67,8 @@ def read_persons(connection: Connection, account: str, *, after: int, limit: int
 
 
 def topic_names_of(connection: Connection, account: str) -> dict[str, PersonId]:
-    """Returns every level with the person who has or had it."""
-    return dict(connection.execute(_LEVELS, (account,)).fetchall())
+    """Returns every topic name with the person who has or had it."""
+    return dict(connection.execute(_TOPIC_NAMES, (account,)).fetchall())
 
 
 def next_id_of(connection: Connection, account: str) -> PersonId:
@@ -80,19 +83,25 @@ def raise_next_id(connection: Connection, account: str, next_id: int) -> None:
 
 
 def apply_changes(connection: Connection, account: str, changes: PeopleChanges) -> None:
-    """Stores changes as a part of a write job. Raises `StoreError` if a level would have two owners."""
+    """Stores changes as a part of a write job. Raises `StoreError` for a topic name with two owners.
+
+    1. Store the new values of the persons.
+    2. Give the topic names in the changes to their owners, and to each person the current one.
+    3. Delete the persons that were removed.
+    4. Check that nobody has another person's topic name.
+    """
     if changes == NO_CHANGES:
         return
-    removed = [(account, person_id) for person_id in changes.removed]
     for persons in chunks(changes.persons, CHUNK_ROWS):
         rows = [(account, *person_columns(person)) for person in persons]
         insert_rows(connection, _PUT_PERSON, rows)
-    for levels in chunks(changes.topic_names, CHUNK_ROWS):
-        insert_rows(connection, _PUT_LEVEL, [(account, *level) for level in levels])
+    for topic_names in chunks(changes.topic_names, CHUNK_ROWS):
+        insert_rows(connection, _PUT_TOPIC_NAME, [(account, name, owner) for name, owner in topic_names])
     for persons in chunks(changes.persons, CHUNK_ROWS):
-        own_levels = [(account, person.topic_name, person.id) for person in persons]
-        insert_rows(connection, _PUT_OWN_LEVEL, own_levels)
-    connection.executemany(_DELETE_LEVELS, removed)
+        own_names = [(account, person.topic_name, person.id) for person in persons]
+        insert_rows(connection, _PUT_OWN_TOPIC_NAME, own_names)
+    removed = [(account, person_id) for person_id in changes.removed]
+    connection.executemany(_DELETE_TOPIC_NAMES, removed)
     connection.executemany(_DELETE_PERSON, removed)
     ids = [*(person.id for person in changes.persons), *(owner for _, owner in changes.topic_names)]
     if ids:
@@ -101,15 +110,15 @@ def apply_changes(connection: Connection, account: str, changes: PeopleChanges) 
 
 
 def forget_people(connection: Connection, account: str) -> None:
-    """Deletes all persons and levels, also those of persons who wrote: they were another bot's."""
+    """Deletes all persons and topic names, also of persons who wrote: they were another bot's."""
     connection.execute(_FORGET_PERSONS, (account,))
-    connection.execute(_FORGET_LEVELS, (account,))
+    connection.execute(_FORGET_TOPIC_NAMES, (account,))
 
 
 def _refuse_two_owners(connection: Connection, account: str, changes: PeopleChanges) -> None:
-    levels = {person.topic_name for person in changes.persons}
-    levels |= {level for level, _ in changes.topic_names}
-    conflict = connection.execute(_LEVEL_CONFLICT, (account, json_list(levels))).fetchone()
+    changed = {person.topic_name for person in changes.persons}
+    changed |= {name for name, _ in changes.topic_names}
+    conflict = connection.execute(_TOPIC_NAME_CONFLICT, (account, json_list(changed))).fetchone()
     if conflict:
         person_id, owner = conflict
         raise StoreError(f"The topic level of person {person_id} belongs to person {owner} already.")
@@ -161,6 +170,8 @@ def person_from_json(fields: dict[str, Any]) -> Person:
 
 # Statements
 
+# The tables call a topic name `level`.
+
 # The next persons after the id ?2. The columns are the fields of `Person`, in their order.
 _PERSONS_AFTER = Statement("""
     SELECT id, level, kind, handle, login_id, matched_by, pin, trusted, permanent_id, alias, remark, nickname,
@@ -169,7 +180,7 @@ _PERSONS_AFTER = Statement("""
 """)
 
 # Every topic name and the person who has or had it.
-_LEVELS = Statement("SELECT level, person FROM level WHERE account = ?")
+_TOPIC_NAMES = Statement("SELECT level, person FROM level WHERE account = ?")
 
 # An id that no person of this account ever had.
 _NEXT_ID = Statement("SELECT next_person FROM account WHERE name = ? AND next_person > 1")
@@ -188,17 +199,17 @@ _PUT_PERSON = Statement("""
            excluded.removed, excluded.stranger, excluded.wrote, excluded.created, excluded.seen)
 """)
 
-# Gives a level to a person, or moves it when the owner joins two persons.
-_PUT_LEVEL = Statement("""
+# Gives a topic name to a person, or moves it when the owner joins two persons.
+_PUT_TOPIC_NAME = Statement("""
     INSERT INTO level (account, level, person) VALUES (?, ?, ?)
     ON CONFLICT (account, level) DO UPDATE SET person = excluded.person
 """)
 
-# Gives a person their current level, unless another person has it (`_LEVEL_CONFLICT` finds that).
-_PUT_OWN_LEVEL = Statement("INSERT OR IGNORE INTO level (account, level, person) VALUES (?, ?, ?)")
+# Gives a person their current topic name, unless another person has it; `_TOPIC_NAME_CONFLICT` finds that.
+_PUT_OWN_TOPIC_NAME = Statement("INSERT OR IGNORE INTO level (account, level, person) VALUES (?, ?, ?)")
 
-# Deletes the levels of a removed person who never wrote: no automation can know them.
-_DELETE_LEVELS = Statement("""
+# Deletes the topic names of a removed person who never wrote: no automation can know them.
+_DELETE_TOPIC_NAMES = Statement("""
     DELETE FROM level WHERE account = ?1 AND person = ?2
         AND EXISTS (SELECT 1 FROM person WHERE account = ?1 AND id = ?2 AND wrote = 0)
 """)
@@ -215,10 +226,10 @@ _RAISE_NEXT_ID = Statement("""
 # Deletes everybody: another bot of WeCom has other people, whatever their ids.
 _FORGET_PERSONS = Statement("DELETE FROM person WHERE account = ?")
 
-_FORGET_LEVELS = Statement("DELETE FROM level WHERE account = ?")
+_FORGET_TOPIC_NAMES = Statement("DELETE FROM level WHERE account = ?")
 
-# A person whose level belongs to another person, among the levels that have just changed.
-_LEVEL_CONFLICT = Statement("""
+# A person whose topic name belongs to another person, among the topic names that have just changed.
+_TOPIC_NAME_CONFLICT = Statement("""
     SELECT person.id, level.person
     FROM person JOIN level ON level.account = person.account AND level.level = person.level
     WHERE person.account = ?1 AND person.level IN (SELECT value FROM json_each(?2))

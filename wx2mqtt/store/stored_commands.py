@@ -86,9 +86,9 @@ class StoredCommands(JournalPart):
         ((count,),) = await self._fetch(_COUNT_WAITING_OF, sender)
         return int(count)
 
-    async def last_command_for(self, person: PersonId, level: str) -> int | None:
-        """Returns when somebody's last command to a person was accepted; `level` is their topic name."""
-        rows = await self._fetch(_LAST_FOR, person, storable_text(level))
+    async def last_command_for(self, person_id: PersonId, topic_name: str) -> int | None:
+        """Returns when the last command to a person was accepted (ms); those of the bridge do not count."""
+        rows = await self._fetch(_LAST_FOR, person_id, storable_text(topic_name))
         return int(rows[0][0]) if rows else None
 
     async def last_result_codes(self, count: int) -> list[str]:

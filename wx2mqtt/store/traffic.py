@@ -69,40 +69,45 @@ class TrafficCounts(JournalPart):
         values = self._account, first * HOUR_MS
         sent = dict(connection.execute(_SENT_BY_HOUR, values).fetchall())
         not_sent = dict(connection.execute(_NOT_SENT_BY_HOUR, values).fetchall())
-        oldest, newest = connection.execute(_SEQ_BOUNDS, (self._account,)).fetchone()
-        end = newest + 1
-        begins = [end]
-        for hour in range(last, first - 1, -1):  # backwards, so that each bisection has less to search
-            if oldest is not None:
-                end = self._first_seq_since(connection, hour * HOUR_MS, oldest, end)
-            begins.append(end)
-        begins.reverse()
+        first_seqs = self._first_seqs(connection, first, last)
         return [
             HourCounts(
                 hour=hour,
-                received=begins[index + 1] - begins[index],
+                received=first_seqs[hour + 1] - first_seqs[hour],
                 sent=sent.get(hour, 0),
                 not_sent=not_sent.get(hour, 0),
             )
-            for index, hour in enumerate(range(first, last + 1))
+            for hour in range(first, last + 1)
         ]
+
+    def _first_seqs(self, connection: Connection, first: int, last: int) -> dict[int, int]:
+        """Returns, by hour and for the one after `last`, the seq of its first message or of the next one."""
+        oldest, newest = connection.execute(_SEQ_BOUNDS, (self._account,)).fetchone()
+        next_seq = newest + 1
+        lowest = next_seq if oldest is None else oldest  # None: no message is stored
+        first_seqs = {last + 1: next_seq}
+        for hour in range(last, first - 1, -1):  # backwards, so that each bisection has less to search
+            high = first_seqs[hour + 1]
+            first_seqs[hour] = self._first_seq_since(connection, hour * HOUR_MS, lowest, high)
+        return first_seqs
 
     def _first_seq_since(self, connection: Connection, time: int, low: int, high: int) -> int:
         """Returns the first seq from `low` on that was stored at `time` or later; `high` if none was."""
         while low < high:
             middle = (low + high) // 2
             row = connection.execute(_FIRST_MESSAGE_FROM, (self._account, middle)).fetchone()
-            # Rows may have been deleted: the first one from the middle on may be far behind it.
-            if row is None or row[0] >= high or row[1] >= time:
+            # Rows may have been deleted: the first message from the middle on may be far behind it.
+            seq, created = row or (high, time)
+            if seq >= high or created >= time:
                 high = middle
             else:
-                low = row[0] + 1
+                low = seq + 1
         return low
 
 
 # Statements
 
-# Commands that were sent, by the hour in which that was stored. The index `command_settled` has all of it.
+# Commands that were sent, by the hour in which that was stored. The index `command_settled` has all columns.
 _SENT_BY_HOUR = Statement("""
     SELECT settled / 3600000, count(*) FROM command
     WHERE account = ?1 AND status IS NOT NULL AND settled >= ?2 AND status = 'sent' GROUP BY settled / 3600000
@@ -116,7 +121,7 @@ _NOT_SENT_BY_HOUR = Statement("""
     GROUP BY settled / 3600000
 """)
 
-# The oldest stored seq (null without messages), and the newest one that was ever given.
+# The seq of the oldest stored message (null if there is none), and the newest seq that was ever given.
 _SEQ_BOUNDS = Statement("""
     SELECT (SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL ORDER BY seq LIMIT 1), seq
     FROM account WHERE name = ?1

@@ -127,7 +127,7 @@ async def test_the_stored_data_of_an_account_is_reported(database: Database) -> 
     assert await AccountRemoval(database).stored_data("home") == StoredData(
         base="base/home",
         announced=("homeassistant/device/wx2mqtt_home/config",),
-        levels=("wife", "老婆"),
+        topic_names=("wife", "老婆"),
         messages=6,
         commands=2,
         people=2,
