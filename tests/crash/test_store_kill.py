@@ -18,8 +18,8 @@ from tests.crash.store_child import main
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import effort
 from tests.support.forks import CONTEXT
+from tests.unit.store.test_account_removal import fill
 from tests.unit.store.test_backup import OpenStore
-from tests.unit.store.test_retention import fill
 from wx2mqtt.store.archive import read_archive
 from wx2mqtt.store.backup import create_backup
 from wx2mqtt.store.folder import (

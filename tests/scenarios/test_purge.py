@@ -17,7 +17,7 @@ from tests.support.broker import DURABLE, free_port
 from tests.support.guest import Guest, session_present
 from tests.support.home import Home, at_home
 from tests.support.subscriber import Subscriber
-from tests.unit.store.test_retention import fill
+from tests.unit.store.test_account_removal import fill
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
 from wx2mqtt.cli.purge import purge_account

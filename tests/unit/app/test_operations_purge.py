@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from tests.unit.store.make import media
-from tests.unit.store.test_retention import fill
+from tests.unit.store.test_account_removal import fill
 from wx2mqtt.aio import Signal
 from wx2mqtt.app.operations import PurgeOperations
 from wx2mqtt.app.stores import Stores

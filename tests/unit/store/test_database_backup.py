@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.postgresql import empty_database
 from tests.unit.store.make import command, message
-from tests.unit.store.test_retention import MANY, fill
+from tests.unit.store.test_account_removal import MANY, fill
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Cursor
 from wx2mqtt.store import database_backup
