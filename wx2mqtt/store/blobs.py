@@ -5,8 +5,8 @@
     blobs.mark_referenced(blob)
 
 A file is written under a temporary name, forced to the disk, renamed, and its folder is forced to the disk,
-before a caller gets it. Rows are unknown here: callers say which files no row refers to, and `remove` spares
-a file whose row is still about to be stored.
+before a caller gets it. Rows are unknown here: callers say which files no row refers to. A file is pending
+while its row is still to be stored; `remove` spares it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ MEDIA_FOLDER = "media"
 # Bytes that are collected for one write in a thread.
 WRITE_BUFFER_BYTES = 256 * 1024
 
-# A new file is kept for this time although no row refers to it yet.
-CLAIM_SECONDS = 3600.0
+# A file is pending for this time at most.
+PENDING_SECONDS = 3600.0
 
 
 class SizeLimitExceeded(Wx2MqttError):
@@ -56,7 +56,7 @@ class Blobs:
         #: Guards `_pending` and `size`; held while a file is renamed or deleted, too.
         self._lock = threading.Lock()
         #: The SHA-256 of each file for which a caller has still to store a row.
-        self._pending = PendingFiles(CLAIM_SECONDS)
+        self._pending = PendingFiles(PENDING_SECONDS)
         #: The sum of all files in bytes, with those that are being written.
         self.size = 0
 
@@ -96,12 +96,15 @@ class Blobs:
         return await asyncio.to_thread(self.exists, blob)
 
     def mark_referenced(self, blob: Blob) -> None:
-        """Ends the protection of a file that one `store` returned: it has a row, or is not wanted."""
+        """Makes a file that `store` returned pending no more: its row is stored, or it is not wanted.
+
+        Each `store` of the same content needs a call of its own.
+        """
         with self._lock:
             self._pending.release(blob.sha256)
 
     def remove(self, paths: Iterable[Path], connection: Connection | None = None) -> int:  # noqa: ARG002
-        """Deletes files to which no row refers, except protected ones; returns the bytes deleted.
+        """Deletes files to which no row refers, except pending ones; returns the bytes deleted.
 
         Blocking. Call this within a write job, with its connection: no row can start to refer to the files
         then. `DatabaseBlobs` deletes them in its transaction.
@@ -163,7 +166,7 @@ class Blobs:
 
     def _measure(self) -> list[tuple[Path, float]]:
         """Corrects `size`; returns every complete file and when it was written (Unix time)."""
-        size_before = self.size  # files that are written meanwhile are added to it
+        size_before = self.size  # what is written during the walk is added to `size` meanwhile
         measured = 0
         complete: list[tuple[Path, float]] = []
         for folder, _, names in os.walk(self._media):
@@ -178,6 +181,7 @@ class Blobs:
         return complete
 
     def _unlink(self, path: Path) -> int:
+        """Deletes a file unless it is pending; returns its bytes."""
         with self._lock:
             if self._pending.contains(sha256_of(path)):
                 return 0
@@ -208,13 +212,13 @@ class PendingFiles:
     def add(self, name: str) -> None:
         """Counts one more caller; the age starts again at zero."""
         count, _ = self._counts.get(name, (0, 0.0))
-        self._counts[name] = count + 1, self._clock()
+        self._counts[name] = (count + 1, self._clock())
 
     def release(self, name: str) -> None:
         """Counts one caller less: it stored its row, or does not want the file."""
         count, since = self._counts.get(name, (0, 0.0))
         if count > 1:
-            self._counts[name] = count - 1, since
+            self._counts[name] = (count - 1, since)
         else:
             self._counts.pop(name, None)
 
@@ -222,10 +226,11 @@ class PendingFiles:
         """Returns whether a caller has still to store a row for the file."""
         if name not in self._counts:
             return False
-        if self._clock() - self._counts[name][1] < self._max_age:
-            return True
-        del self._counts[name]
-        return False
+        _, since = self._counts[name]
+        if self._clock() - since >= self._max_age:
+            del self._counts[name]
+            return False
+        return True
 
 
 def sha256_of(path: Path) -> str:

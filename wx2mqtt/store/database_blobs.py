@@ -17,7 +17,7 @@ from pathlib import Path
 from typing_extensions import override
 
 from wx2mqtt.model import Blob
-from wx2mqtt.store.blobs import CLAIM_SECONDS, Blobs, SizeLimitExceeded, sha256_of
+from wx2mqtt.store.blobs import PENDING_SECONDS, Blobs, SizeLimitExceeded, sha256_of
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import open_to_read
 from wx2mqtt.store.statements import Statement
@@ -88,7 +88,7 @@ class DatabaseBlobs(Blobs):
         Also deletes old copies, and the pieces of files that were never completed.
         """
         await asyncio.to_thread(self._delete_old_copies)
-        await self._database.execute("media_piece", _DELETE_LOST_PIECES, (CLAIM_SECONDS,))
+        await self._database.execute("media_piece", _DELETE_LOST_PIECES, (PENDING_SECONDS,))
         await self._measure_stored()
         old = await self._database.fetch(_OLD_PATHS, (max(seconds, NEW_FILE_SECONDS),))
         return [self._folder / path for (path,) in old]

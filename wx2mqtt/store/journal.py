@@ -3,8 +3,8 @@
     await journal.received.record(messages, people, cursor, login_id)
     await journal.outbox.mark_published([row.id])
 
-Each method that writes is one commit (`retention`: several small ones): when it returns, its change is on the
-disk; when it raises, nothing was changed. SQL stays in the parts.
+Each method that writes is one commit: when it returns, its change is on the disk; when it raises, nothing was
+changed. Only `retention` makes several small commits.
 """
 
 from __future__ import annotations
