@@ -143,7 +143,7 @@ EXCUSED_MODULES: Mapping[str, str] = {
             "sqlite_database",
             "operation_queue",
             "outbox",
-            "postgresql",
+            "postgresql_connection",
             "received",
             "requests",
         )
