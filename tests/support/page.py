@@ -167,7 +167,7 @@ class FakeView:
         self.done.append(("close", command_id))
         return any(one.asking_id == command_id for one in self.questions)
 
-    def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
+    async def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         found = [one for one in self.everybody if query.casefold() in one.name.casefold()]
         return PeoplePage(count=len(found), entries=found[offset : offset + limit])
 

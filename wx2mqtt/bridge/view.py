@@ -7,23 +7,28 @@ A command from the page is validated and stored before it is carried out, as one
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.commands.calls import CommandCalls
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.people.directory import matching_entries
+from wx2mqtt.bridge.people.directory import is_in_a_name
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.requests.handlers import HistoryRequest
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import FILEHELPER, ChatKind, Json
 from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.store.records import HistoryQuery, MediaState
 from wx2mqtt.store.traffic import HourCounts
 from wx2mqtt.values import frozen
+
+# A search compares so many people at a time, in about a millisecond.
+PEOPLE_BETWEEN_PAUSES = 500
 
 # A picture above this size is not shown in the list of messages, which may have many, but only when somebody
 # opens it.
@@ -176,11 +181,26 @@ class AccountView:
         self._ctx.shared.changes.notify()
         return is_closed
 
-    def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
-        """Returns people who match a query: those who need a decision first, removed ones last."""
-        entries = self._components.windows.directory_entries()
-        matches = sorted(matching_entries(entries, query), key=_rank)
-        return PeoplePage(count=len(matches), entries=matches[offset : offset + limit])
+    async def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
+        """Returns people who match a query: those who need a decision first, removed ones last.
+
+        There may be thousands: other tasks run meanwhile, and only those returned get an entry.
+        """
+        folded_query = query.casefold()
+        people, problems = self._ctx.registry.people(), self._ctx.registry.pin_problems()
+        matches: list[tuple[int, str]] = []
+        for start in range(0, len(people), PEOPLE_BETWEEN_PAUSES):
+            matches += [
+                (_rank(person, person.id in problems), person.topic_name)
+                for person in people[start : start + PEOPLE_BETWEEN_PAUSES]
+                if is_in_a_name(folded_query, (person.topic_name, person.remark, person.nickname))
+            ]
+            await asyncio.sleep(0)
+        matches.sort()
+        users = [user for _, user in matches[offset : offset + limit]]
+        entries = {entry.user: entry for entry in self._components.windows.directory_entries(users)}
+        # Who got another name during a pause is found by the next search.
+        return PeoplePage(count=len(matches), entries=[entries[user] for user in users if user in entries])
 
     async def send(self, user: str, text: str, command_id: str) -> None:
         """Sends a text like a command on `out/<user>`, with the same result topics. Raises `StoreError`."""
@@ -213,13 +233,13 @@ class AccountView:
             await self._ctx.login_requests.request_logout()
 
 
-def _rank(entry: DirectoryEntry) -> int:
+def _rank(person: Person, has_problem: bool) -> int:
     """Returns the place in the list of people; the smallest is first."""
-    if entry.closed or entry.problem:
+    if person.closed or has_problem:
         return 0
-    if entry.removed or entry.stranger:
+    if person.removed or person.stranger:
         return 3
-    return 1 if entry.trusted else 2
+    return 1 if person.trusted else 2
 
 
 def _line(body: Mapping[str, Json]) -> MessageLine:

@@ -180,8 +180,12 @@ _ATTEMPTED = Statement("""
     WHERE account = ?1 AND attempts > 0 AND (status IS NULL OR settled > ?2) ORDER BY id
 """)
 
-# A page of commands, the newest first.
-_NEWEST = Statement("SELECT * FROM command WHERE account = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3")
+# A page of commands, the newest first. Their ids come out of an index: rows are large, and most are not wanted.
+_NEWEST = Statement("""
+    SELECT * FROM command
+    WHERE id IN (SELECT id FROM command WHERE account = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3)
+    ORDER BY id DESC
+""")
 
 _NEWEST_WAITING = Statement("""
     SELECT * FROM command WHERE account = ?1 AND id < ?2 AND status IS NULL ORDER BY id DESC LIMIT ?3

@@ -88,7 +88,11 @@ def matching_entries(entries: Iterable[DirectoryEntry], query: str, kind: str = 
     matches = []
     for entry in entries:
         names = (entry.user, entry.name, entry.remark, entry.nickname)
-        has_name = not folded_query or any(folded_query in name.casefold() for name in names)
-        if has_name and (not kind or entry.kind == kind):
+        if is_in_a_name(folded_query, names) and (not kind or entry.kind == kind):
             matches.append(entry)
     return matches
+
+
+def is_in_a_name(folded_query: str, names: Iterable[str]) -> bool:
+    """Returns whether one of the names has the query, which `casefold` has changed; all have an empty one."""
+    return not folded_query or any(folded_query in name.casefold() for name in names)

@@ -146,8 +146,21 @@ class PeopleRegistry:
         """The number of people, removed ones included."""
         return len(self._table.persons)
 
+    def people(self) -> list[Person]:
+        """Returns all people as they are now, removed ones included."""
+        return [*self._table.persons.values()]
+
+    def pin_problems(self) -> Mapping[PersonId, str]:
+        """Returns the problem of the pin that may stand for a person, by the person."""
+        return {
+            person_id: problem.reason
+            for problem in self._pin_resolver.problems.values()
+            for person_id in problem.people
+        }
+
     def directory(self, topic_names: Collection[str] | None = None) -> list[DirectoryEntry]:
         """Returns the entries of all people, or of those who have one of these topic names now; sorted."""
+        problems = self.pin_problems()
         if topic_names is None:
             persons: Iterable[Person] = self._table.persons.values()
         else:
@@ -155,11 +168,6 @@ class PeopleRegistry:
             persons = [
                 person for topic_name, person in owners.items() if person and person.topic_name == topic_name
             ]
-        problems = {
-            person_id: problem.reason
-            for problem in self._pin_resolver.problems.values()
-            for person_id in problem.people
-        }
         entries = [_directory_entry(person, problems.get(person.id, "")) for person in persons]
         return sorted(entries, key=lambda entry: entry.user)
 

@@ -9,17 +9,17 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 
 import structlog
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from wx2mqtt.bridge.view import AccountView
+from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.view import AccountView, PeoplePage
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
@@ -37,7 +37,14 @@ from wx2mqtt.web.page.contacts import MAX_OFFSET, PEOPLE_PER_PAGE, PeopleSearch,
 from wx2mqtt.web.page.forms import MAX_FORM_TEXT_CHARACTERS, MAX_QUERY_CHARACTERS, SUGGESTED_PEOPLE
 from wx2mqtt.web.page.live import EventStreamResponse, LiveUpdates
 from wx2mqtt.web.page.messages import MessageSearch
-from wx2mqtt.web.page.page import PageAccount, PageQuery, Question, render_page, render_question
+from wx2mqtt.web.page.page import (
+    PageAccount,
+    PageQuery,
+    Question,
+    account_section,
+    render_page,
+    render_question,
+)
 from wx2mqtt.web.page.sections import PageOptions, cluster_section, file_section
 from wx2mqtt.web.request import LANGUAGE_COOKIE, BadForm, context_of, is_local, read_form
 from wx2mqtt.web.responses import OUTAGE_HEADERS, PAGE_HEADERS, PRIVATE_HEADERS, set_cookie, text_response
@@ -104,11 +111,12 @@ class PageHandlers:
             file_problems=file_section(bridge, page_text),
             cluster=None if cluster is None else cluster_section(cluster, page_text),
         )
-        accounts = [
-            await _page_account(request, snapshot, page_text, can_send=page_query.can_send)
-            for snapshot in snapshots
-        ]
-        document = render_page(accounts, page_query, self._assets)
+        sections = []
+        for snapshot in snapshots:
+            account = await _page_account(request, snapshot, page_text, can_send=page_query.can_send)
+            sections.append(account_section(account, page_query))
+            await asyncio.sleep(0)  # each takes some milliseconds, in which no message is sent
+        document = render_page(sections, page_query, self._assets)
         if bridge.outage() is not None:
             headers = {**PAGE_HEADERS, **OUTAGE_HEADERS, "refresh": OUTAGE_HEADERS["retry-after"]}
             return HTMLResponse(document, HTTPStatus.SERVICE_UNAVAILABLE, headers)
@@ -135,8 +143,9 @@ class PageHandlers:
         """GET /accounts/<account>/contacts: one page of the people found, as a fragment of HTML."""
         query, offset = _contacts_query(request, view.name, default_account=view.name)
         page_text = PageText(context_of(request.scope).language)
-        people = _people(view, query, offset, page_text, can_send=self._can_send(request))
-        return HTMLResponse(people.encode("utf-8", "replace"), headers=PAGE_HEADERS)
+        people, search = await _find_people(view, query, offset, can_send=self._can_send(request))
+        section = people_section(people, search, page_text)
+        return HTMLResponse(section.encode("utf-8", "replace"), headers=PAGE_HEADERS)
 
     async def qr_image(self, request: Request) -> Response:
         """GET /accounts/<account>/qr.png: the QR code to scan."""
@@ -273,14 +282,19 @@ async def _page_account(
     view = snapshot.view
     query, offset = _contacts_query(request, view.name)
     is_chosen = request.query_params.get("account") == view.name
-    people = view.search_people("", 0, SUGGESTED_PEOPLE).entries if can_send else ()
+    people, search = await _find_people(view, query, offset, can_send=can_send)
+    suggestions: Sequence[DirectoryEntry] = ()
+    if can_send:
+        is_first_page = not search.query and not search.offset
+        first = people if is_first_page else await view.search_people("", 0, SUGGESTED_PEOPLE)
+        suggestions = [entry for entry in first.entries if not (entry.closed or entry.removed)]
     return PageAccount(
         snapshot=snapshot,
-        contacts=_people(view, query, offset, page_text, can_send=can_send),
+        contacts=people_section(people, search, page_text),
         query=query,
         search=await _message_search(request, view) if is_chosen else None,
         recipient=request.query_params.get("to", "")[:MAX_TOPIC_NAME_BYTES] if is_chosen else "",
-        suggestions=[entry for entry in people if not (entry.closed or entry.removed)],
+        suggestions=suggestions,
     )
 
 
@@ -336,15 +350,18 @@ def _number(digits: str, max_digits: int) -> int | None:
     return int(digits) if is_number else None
 
 
-def _people(view: AccountView, query: str, offset: int, page_text: PageText, *, can_send: bool) -> Markup:
-    people_page = view.search_people(query, offset, PEOPLE_PER_PAGE)
-    if offset and not people_page.entries:  # there are fewer people than when the link was made
+async def _find_people(
+    view: AccountView, query: str, offset: int, *, can_send: bool
+) -> tuple[PeoplePage, PeopleSearch]:
+    """Returns one page of the people found, and the search with its real offset."""
+    people = await view.search_people(query, offset, PEOPLE_PER_PAGE)
+    if offset and not people.entries:  # there are fewer people than when the link was made
         offset = 0
-        people_page = view.search_people(query, offset, PEOPLE_PER_PAGE)
+        people = await view.search_people(query, offset, PEOPLE_PER_PAGE)
     search = PeopleSearch(
         account=view.name, topics=view.topics, query=query, offset=offset, can_send=can_send
     )
-    return people_section(people_page, search, page_text)
+    return people, search
 
 
 def _redirect_to_page(notice: str, account: str, card: str) -> Response:

@@ -150,4 +150,5 @@ class LiveUpdates:
             snapshot = await read_account(view, bridge.setup_command())
             for name, html in live_sections(snapshot, options).items():
                 sections[f"{view.name}.{name}"] = html
+            await asyncio.sleep(0)  # each account takes some milliseconds, in which no message is sent
         return sections

@@ -72,7 +72,8 @@ class PageQuery:
     cluster: Markup | None = None
 
 
-def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: Assets) -> bytes:
+def render_page(sections: Sequence[Markup], page_query: PageQuery, assets: Assets) -> bytes:
+    """Returns the document with the sections of its accounts, each made by `account_section`."""
     page_text = PageText(page_query.options.language)
     body = tag(
         "body",
@@ -85,7 +86,7 @@ def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: 
             _notice(page_query, page_text),
             tag("div", page_query.file_problems, data_part="file"),
             None if page_query.cluster is None else tag("div", page_query.cluster, data_part="cluster"),
-            *(_account_section(account, page_query, page_text) for account in accounts),
+            *sections,
             id="content",
         ),
         data_events=f"events{page_query.options.query}",
@@ -145,7 +146,8 @@ def _header(page_text: PageText, *, can_log_out: bool) -> Markup:
     )
 
 
-def _account_section(account: PageAccount, page_query: PageQuery, page_text: PageText) -> Markup:
+def account_section(account: PageAccount, page_query: PageQuery) -> Markup:
+    page_text = PageText(page_query.options.language)
     view = account.snapshot.view
     name = view.name
     sections = live_sections(account.snapshot, page_query.options)
