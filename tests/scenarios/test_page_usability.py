@@ -147,6 +147,71 @@ def examine(url: str, language: str) -> None:
                 assert usability.keyboard_findings(browser) == [], width
 
 
+# Of each card: its name, the longest part of its height without anything, and whether its line of cards is full.
+CARDS = """
+const cards = [...document.querySelectorAll('.cards > .card')].map(card => ({ card, box: card.getBoundingClientRect() }));
+const { left, right } = document.querySelector('.cards').getBoundingClientRect();
+return cards.map(({ card, box }) => {
+  const shown = [...card.querySelectorAll('*')].filter(one => one.checkVisibility());
+  const boxes = shown.flatMap(one => {
+    const texts = [...one.childNodes].filter(node => node.nodeType === Node.TEXT_NODE);
+    const lines = texts.flatMap(text => { const range = new Range(); range.selectNode(text); return [...range.getClientRects()]; });
+    return one.matches('img, svg, input, textarea, button') ? [one.getBoundingClientRect()] : lines;
+  });
+  let end = box.top, empty = 0;
+  for (const one of [...boxes, { top: box.bottom, bottom: box.bottom }].sort((a, b) => a.top - b.top)) {
+    empty = Math.max(empty, one.top - end);
+    end = Math.max(end, one.bottom);
+  }
+  const line = cards.filter(other => other.box.top === box.top).map(other => other.box);
+  const ends = [Math.min(...line.map(one => one.left)) - left, right - Math.max(...line.map(one => one.right))];
+  return [card.id, Math.round(empty), ends.every(one => Math.abs(one) < 1)];
+});
+"""
+
+# Between two lines of text there are 8, at the ends of a card 17.
+MAX_EMPTY_PIXELS = 100
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    "state",
+    ["messages, commands and contacts", "a code to scan", "a number of the phone", "a bot without an owner"],
+)
+async def test_cards_fill_their_columns(state: str, width: int):
+    make, *_ = STATES[state]
+
+    def look(url: str) -> list[tuple[str, int, bool]]:
+        with Chromium(width, 800) as browser:
+            browser.open(url)
+            browser.until("document.readyState === 'complete'")
+            cards: list[tuple[str, int, bool]] = browser.run(CARDS)
+            return cards
+
+    async with served(None, make()) as (server, _):
+        cards = await asyncio.to_thread(look, f"{server.url}/?texts=1")
+    assert [card for card in cards if card[1] > MAX_EMPTY_PIXELS or not card[2]] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_when_a_window_closes_reads_as_its_line_does(scheme: str):
+    def look(url: str) -> list[list[str]]:
+        with Chromium(1100, 800) as browser:
+            browser.prefer(scheme)
+            browser.open(url)
+            browser.until("document.querySelector('.windows time')")
+            styles: list[list[str]] = browser.run(
+                "const time = document.querySelector('.windows time');"
+                "return [time, time.parentElement].map(one => getComputedStyle(one))"
+                ".map(style => [style.color, style.fontSize])"
+            )
+            return styles
+
+    async with served(None, busy()) as (server, _):
+        own, line = await asyncio.to_thread(look, f"{server.url}/")
+    assert own == line
+
+
 FAULTS = {
     "contrast": "document.querySelector('h2').style.color = '#999'",
     "contrast of a field": "document.querySelector('textarea').style.borderColor = '#ddd'",

@@ -7,6 +7,7 @@ Content-Security-Policy allows no style beside it.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Sequence
 
 from markupsafe import Markup
@@ -35,7 +36,7 @@ EMPTY_BAR_HEIGHT = 1
 
 def windows_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     """Returns for each person how many messages WeChat still takes; empty without reply windows."""
-    forecasts = sorted(snapshot.view.forecasts.items())[:MAX_WINDOWS_SHOWN]
+    forecasts = heapq.nsmallest(MAX_WINDOWS_SHOWN, snapshot.view.forecasts.items())
     if not forecasts:
         return Markup()
     rows = (
@@ -148,8 +149,7 @@ def hours_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
         _bar_row(row, [row.count(counts) for counts in hours], f"{snapshot.view.name}-{row.title}", page_text)
         for row in BAR_ROWS
     )
-    axis = tag("p", tag("span", page_text("hours_begin")), tag("span", page_text("hours_end")), class_="axis")
-    return join_html([tag("dl", *rows, class_="hours"), axis])
+    return tag("dl", *rows, class_="hours")
 
 
 def _bar_row(row: BarRow, counts: Sequence[int], row_id: str, page_text: PageText) -> Markup:
@@ -171,7 +171,8 @@ def _bar_row(row: BarRow, counts: Sequence[int], row_id: str, page_text: PageTex
         aria_labelledby=f"{row_id}-title",
         aria_describedby=f"{row_id}-text",
     )
-    return tag("div", name, tag("dd", facts, class_="total"), tag("dd", drawing, class_="drawing"))
+    axis = tag("p", tag("span", page_text("hours_begin")), tag("span", page_text("hours_end")), class_="axis")
+    return tag("div", name, tag("dd", facts, class_="total"), tag("dd", drawing, axis))
 
 
 def _bars(counts: Sequence[int], most: int, style: str) -> Iterator[Markup]:

@@ -55,7 +55,7 @@ def contacts_card(account: str, query: str, people: Markup, page_text: PageText)
         form,
         tag("p", role="status", class_="unseen"),
         tag("div", people, class_="found after", tabindex=-1),
-        style="wide contacts",
+        style="contacts",
         data_account=account,
     )
 

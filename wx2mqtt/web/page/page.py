@@ -164,7 +164,7 @@ def account_section(account: PageAccount, page_query: PageQuery) -> Markup:
     elif account.suggestions or view.test_recipient:  # else nobody is known
         form = send_form(view, account.recipient, page_query.token, account.suggestions, page_text)
         note = tag("p", page_text("send_note"), class_="soft")
-        send = card(f"{name}-send", page_text("send_title"), note, form)
+        send = card(f"{name}-send", page_text("send_title"), note, form, style="sending")
     search = account.search
     problems = live_card("problems", live("problems", role="status"), style="problems")
     login = live_card(
@@ -183,16 +183,19 @@ def account_section(account: PageAccount, page_query: PageQuery) -> Markup:
         None if search is None else found_section(name, search, page_text),
     )
     sent = live_card("last_commands", live("commands"), live("questions"), test)
-    grid = tag(
+    cards = tag(
         "div",
-        tag("div", login, live_card("hours", live("hours")), received, class_="column"),
-        tag("div", send, sent, class_="column"),
-        live_card("figures", live("figures"), style="wide figures"),
+        login,
+        send,
+        live_card("hours", live("hours")),
+        received,
+        sent,
+        live_card("figures", live("figures"), style="figures"),
         contacts_card(name, account.query, account.contacts, page_text),
         class_="cards",
     )
     heading = tag("h2", name, id=f"{name}-title")
-    return tag("section", heading, live("steps"), problems, grid, aria_labelledby=f"{name}-title")
+    return tag("section", heading, live("steps"), problems, cards, aria_labelledby=f"{name}-title")
 
 
 def _texts_link(account: str, page_query: PageQuery, page_text: PageText) -> Markup:
