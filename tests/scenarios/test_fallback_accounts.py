@@ -90,6 +90,19 @@ async def test_a_file_goes_along(town: Town, tmp_path: Path):
     assert await town.phone.content(line["msg_id"]) == picture
 
 
+async def test_a_file_goes_along_to_a_service_that_takes_files(town: Town, service: Receiver):
+    fallbacks(town, (service.url,), bot=[])
+    await town.log_in()
+    picture = (Path(__file__).parents[2] / "docs" / "images" / "page-light.png").read_bytes()
+    command = {"kind": "image", "data": base64.b64encode(picture).decode(), "name": "cellar.png"}
+    result = await alarm(town, "wx/bot/out/me", {**command, "text": "Water", "id": "a", "urgent": True})
+    assert result["fallback"] == "sent"
+    (got,) = await town.in_thread(service.wait, 1)
+    (file,) = got["attachments"]
+    assert (got["message"], file["filename"], file["mimetype"]) == ("Water", "cellar.png", "image/png")
+    assert base64.b64decode(file["base64"]) == picture
+
+
 async def test_where_the_other_account_would_have_to_wait_the_services_are_asked(
     town: Town, service: Receiver
 ):

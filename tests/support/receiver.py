@@ -12,11 +12,15 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 
 
 class Receiver:
-    """Use as a context manager. `got` are the bodies; `status` is the answer; `gate` holds it while cleared."""
+    """Use as a context manager. `got` are the bodies; `status` is the answer; `gate` holds it while cleared.
+
+    With `refuses_files` what has a file with it gets 413.
+    """
 
     def __init__(self) -> None:
         self.got: list[dict[str, Any]] = []
         self.status = 200
+        self.refuses_files = False
         self.gate = threading.Event()
         self.gate.set()
         self._more = threading.Condition()
@@ -30,7 +34,8 @@ class Receiver:
                     receiver.got.append(body)
                     receiver._more.notify_all()
                 receiver.gate.wait(MAX_WAIT_SECONDS)
-                self.send_response(receiver.status)
+                is_refused = receiver.refuses_files and body.get("attachments")
+                self.send_response(413 if is_refused else receiver.status)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:

@@ -11,13 +11,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from typing_extensions import override
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import demo_text
 
-MAX_BODY_BYTES = 1_000_000
+# A file of 25 MB in base64, and what goes with it.
+MAX_BODY_BYTES = 35_000_000
 
 
 @asynccontextmanager
@@ -27,9 +29,10 @@ async def imitated_service(language: Language) -> AsyncGenerator[str, None]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             size = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(min(size, MAX_BODY_BYTES)))
-            title, message = body.get("title", ""), body.get("message", "")
-            text = " · ".join(f"{title}\n{message}".split("\n")).strip(" ·")
+            if size > MAX_BODY_BYTES:
+                self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+                return
+            text = _shown(json.loads(self.rfile.read(size)))
             print(demo_text(language, "by_fallback", text=text), flush=True)
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Length", "0")
@@ -48,3 +51,13 @@ async def imitated_service(language: Language) -> AsyncGenerator[str, None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _shown(body: dict[str, Any]) -> str:
+    """Returns what apprise posted as one line: title, text, and the files that go along with their sizes."""
+    files = [
+        f"📎 {file['filename']}, {len(file['base64']) * 3 // 4 / 1000:.0f} kB"
+        for file in body.get("attachments", ())
+    ]
+    lines = f"{body.get('title', '')}\n{body.get('message', '')}".split("\n")
+    return " · ".join(line for line in (*lines, *files) if line)

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import mimetypes
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.clock import loop_time
+from wx2mqtt.model import Attachment
 from wx2mqtt.values import frozen
+
+if TYPE_CHECKING:
+    from apprise import Apprise
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +49,10 @@ class AlertOutcome(StrEnum):
 
 @frozen
 class Alert:
-    """The text of an alert; `file` is attached where a service accepts files."""
-
     title: str
     body: str
-    file: Path | None = None
+    #: Goes along to the services that take files.
+    attachment: Attachment | None = None
 
 
 async def send_alert(
@@ -110,8 +114,32 @@ def _send(url: str, alert: Alert) -> bool:
         if not service.add(url):
             log.error("a fallback url is none that apprise knows")
             return False
-        attachment = None if alert.file is None else str(alert.file)
-        return bool(service.notify(title=alert.title, body=alert.body, attach=attachment))
+        return _notify(service, alert)
     except Exception as error:  # noqa: BLE001 - a plugin may raise any error, with the URL in its text
+        log.error("a fallback service failed", kind=type(error).__name__)
+        return False
+
+
+def _notify(service: Apprise, alert: Alert) -> bool:
+    """Sends the alert with its file; where the service refuses that, as for its size, without it."""
+    attachment = alert.attachment
+    if attachment is not None and any(plugin.attachment_support for plugin in service):
+        if _notify_with_file(service, alert, attachment):
+            return True
+        log.warning("a fallback service refused the file: it gets the text", bytes=attachment.blob.size)
+    return bool(service.notify(title=alert.title, body=alert.body))
+
+
+def _notify_with_file(service: Apprise, alert: Alert, attachment: Attachment) -> bool:
+    from apprise import AppriseAttachment  # noqa: PLC0415
+    from apprise.attachment.file import AttachFile  # noqa: PLC0415
+
+    # Apprise refuses a type that it does not know. It goes by the name then.
+    mime = attachment.blob.mime if attachment.blob.mime in mimetypes.types_map.values() else None
+    try:
+        path = str(attachment.file)
+        file = AttachFile(path, name=attachment.name, mimetype=mime)  # type: ignore[no-untyped-call]
+        return bool(service.notify(title=alert.title, body=alert.body, attach=AppriseAttachment(file)))
+    except Exception as error:  # noqa: BLE001 - as in `_send`
         log.error("a fallback service failed", kind=type(error).__name__)
         return False

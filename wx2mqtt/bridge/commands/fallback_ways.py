@@ -100,8 +100,8 @@ class FallbackWays:
 
     async def _ask_services(self, alert: FallbackAlert) -> AlertOutcome:
         urls = tuple(url.get_secret_value() for url in self._rules.urls)
-        file = None if alert.attachment is None else alert.attachment.file
+        service_alert = Alert(title=alert.title, body=alert.body, attachment=alert.attachment)
         await self._ctx.shared.lease.wait()
-        outcome = await send_alert(urls, Alert(title=alert.title, body=alert.body, file=file))
+        outcome = await send_alert(urls, service_alert)
         self._ctx.counters.fallbacks["services", str(outcome)] += 1
         return outcome

@@ -1,0 +1,67 @@
+"""Files that go along with an alert: apprise, and services that take them, refuse them or know none."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.receiver import Receiver
+from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
+from wx2mqtt.model import Attachment, Blob
+
+# Apprise has some of its own.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+PICTURE = b"\xff\xd8\xff\xe0 a picture"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+def with_picture(folder: Path, mime: str = "image/jpeg") -> Alert:
+    """Returns an alert with a picture, which the store calls by its digest."""
+    digest = "5" * 64
+    (folder / digest).write_bytes(PICTURE)
+    blob = Blob(sha256=digest, size=len(PICTURE), mime=mime, path=digest)
+    attachment = Attachment(file=folder / digest, name="door.jpg", blob=blob)
+    return Alert(title="a", body="[image] door.jpg", attachment=attachment)
+
+
+@pytest.mark.parametrize("mime", ["image/jpeg", "image/x-nobody-knows-it"])
+async def test_a_file_goes_along_under_its_name(receiver: Receiver, tmp_path: Path, mime: str) -> None:
+    assert await send_alert([receiver.url], with_picture(tmp_path, mime)) is AlertOutcome.SENT
+    (got,) = receiver.got
+    assert got["message"] == "[image] door.jpg"
+    (file,) = got["attachments"]
+    assert (file["filename"], file["mimetype"]) == ("door.jpg", "image/jpeg")
+    assert base64.b64decode(file["base64"]) == PICTURE
+
+
+async def test_a_service_that_refuses_the_file_gets_the_text(receiver: Receiver, tmp_path: Path) -> None:
+    receiver.refuses_files = True
+    assert await send_alert([receiver.url], with_picture(tmp_path)) is AlertOutcome.SENT
+    assert [len(got["attachments"]) for got in receiver.got] == [1, 0]
+    assert receiver.got[1]["message"] == "[image] door.jpg"
+
+
+async def test_a_file_that_is_gone_costs_nobody_the_text(receiver: Receiver, tmp_path: Path) -> None:
+    alert = with_picture(tmp_path)
+    assert alert.attachment
+    alert.attachment.file.unlink()
+    assert await send_alert([receiver.url], alert) is AlertOutcome.SENT
+    (got,) = receiver.got
+    assert (got["message"], got["attachments"]) == ("[image] door.jpg", [])
+
+
+async def test_a_service_that_takes_no_files_gets_the_text_once(receiver: Receiver, tmp_path: Path) -> None:
+    receiver.status = 500
+    gotify = receiver.url.replace("json://", "gotify://").replace("/hook-s3cr3t-path", "/t0k3n-of-gotify")
+    assert await send_alert([gotify], with_picture(tmp_path)) is AlertOutcome.FAILED
+    (got,) = receiver.got
+    assert got["message"] == "[image] door.jpg"
