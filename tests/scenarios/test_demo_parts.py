@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.broker import mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.receiver import Receiver
 from tests.support.subscriber import Subscriber
@@ -39,6 +40,8 @@ class Shown:
         self.text = "\n".join(demo.said)
         port = re.search(r"mqtt://127\.0\.0\.1:(\d+)", self.text)
         phone = re.search(r"the phone\s+(http://[\d.:]+)", self.text)
+        #: Of a demo with several accounts: the phone of each, by its name.
+        self.phones = [(name, url) for url, name in re.findall(r"(http://[\d.:]+)/ {6}(\w+): ", self.text)]
         folder = re.search(r"files\s+(/\S+)", self.text)
         assert port
         assert phone
@@ -88,6 +91,9 @@ def test_what_the_pages_use_works_in_the_demo(terminal: Terminal):
             shown.order("window", ago=DAY)
             subscriber.say("wx/out/me", {"text": "💧 Water!\nIn the cellar", "urgent": True})
             assert demo.until("by the fallback  ←").endswith("💧 Water! · In the cellar")
+            door = {"kind": "image", "path": str(shown.files / "door.jpg"), "text": "Door", "urgent": True}
+            subscriber.say("wx/out/me", door)
+            assert re.search(r"by the fallback  ←.* · Door · 📎 door\.jpg, \d+ kB$", demo.until("📎"))
         assert demo.end(signal.SIGTERM) == 0
     assert list(terminal.temporary.iterdir()) == []
 
@@ -119,6 +125,45 @@ storage: {{path: {terminal.folder}/real}}
         assert service.got == []
         assert broker.got == []
     assert not (terminal.folder / "real").exists()
+
+
+def test_each_account_of_a_file_has_a_phone_of_its_own_at_a_broker_that_runs_already(terminal: Terminal):
+    """Two bots of iLink would end each other's login on one phone."""
+    file = terminal.file("""
+accounts:
+  home:
+    backend: ilink
+    contacts: {me: {owner: true}}
+    fallback: {after: 200ms, accounts: [shed/us]}
+  shed:
+    backend: ilink
+    contacts: {us: {owner: true}}
+  office:
+    backend: wecom
+    wecom: {bot_id: somebody, secret: secret-secret}
+""")
+    with mosquitto(terminal.folder / "broker") as broker, Subscriber(broker.port, "wx/#") as subscriber:
+        options = ("--broker", broker.url, *FREE[:4], "--language", "en")
+        with terminal.running("demo", *options, "-c", file) as demo:
+            shown = Shown(demo)
+            assert [name for name, _ in shown.phones] == ["home", "shed", "office"]
+            for name, address in shown.phones[:2]:
+                shown.phone = address
+                shown.log_in(subscriber, "wx" if name == "home" else f"wx/{name}")
+            subscriber.wait("wx/shed/in/us")
+            assert "-t wx/out/me" in shown.text
+            assert "-t wx/shed/out/us" in shown.text
+            shown.phone = shown.phones[0][1]
+            shown.order("window", ago=DAY)
+            subscriber.say("wx/out/me", {"text": "Water!", "urgent": True, "id": "w"})
+            result = subscriber.wait("wx/result/me", lambda one: one.body["id"] == "w").body
+            assert (result["fallback"], result["fallback_account"]) == ("sent", "shed/us")
+            code = subscriber.wait(
+                "wx/office/login/state", lambda one: one.body["state"] == "waiting_for_scan"
+            )
+            assert code.body["needs"] == "scan"
+            assert demo.end(signal.SIGTERM) == 0
+    assert "Traceback" not in "\n".join(demo.said)
 
 
 def test_the_problems_of_a_file_of_ones_own_are_said_with_their_line(terminal: Terminal):

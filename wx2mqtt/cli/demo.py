@@ -75,7 +75,8 @@ def demo(  # noqa: PLR0913 - each is an option of the command line
     broker: BrokerOption = None,
 ) -> None:
     """Try everything on this machine without an account: simulated WeChat, broker and bridge."""
-    from wx2mqtt.demo.environment import DemoOptions, broker_login, run_demo  # noqa: PLC0415
+    from wx2mqtt.demo.environment import DemoOptions, run_demo  # noqa: PLC0415
+    from wx2mqtt.demo.explanation import broker_login  # noqa: PLC0415
 
     if broker is not None and (once or mqtt_port is not None):
         raise typer.BadParameter("--broker goes with neither --once nor --mqtt-port")

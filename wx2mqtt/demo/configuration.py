@@ -7,6 +7,7 @@ Of a file of one's own the demo takes what the bridge does (contacts, hold, plai
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -68,7 +69,8 @@ class BrokerLogin:
 class DemoParts:
     """The addresses of the parts with which the demo replaces the world, and its folder."""
 
-    simulator: str
+    #: The simulated WeChat of each account, by its name.
+    phones: Mapping[str, str]
     broker: BrokerLogin
     #: Whether others use the broker, too.
     is_shared: bool
@@ -90,16 +92,12 @@ class DemoParts:
         return tokens[0].get_secret_value() if tokens and tokens[0] is not None else ""
 
 
-def first_account(settings: Settings) -> Account:
-    return next(iter(settings.accounts.values()))
-
-
 def demo_settings(backend: DemoBackend, parts: DemoParts) -> LoadedSettings:
     """Returns what the demo has without a file: what the pages for users show, on one account."""
     _put_sample_picture(parts.files)
     account = Account(
         backend=backend,
-        endpoint=parts.simulator,
+        endpoint=parts.phones[DEMO_ACCOUNT],
         contacts=DEMO_PINS[backend],
         send=Send(per_minute=0),
         fallback=Fallback(urls=(SecretStr(parts.service),)),
@@ -126,7 +124,9 @@ def own_settings(loaded: LoadedSettings, parts: DemoParts) -> LoadedSettings:
     beside = {"senders_listen": None, "ntfy_listen": None, "ingress": None, "trusted_proxies": ()}
     replaced = {
         "mqtt": _broker(settings.mqtt, parts),
-        "accounts": {name: _account(account, parts) for name, account in settings.accounts.items()},
+        "accounts": {
+            name: _account(account, parts.phones[name], parts) for name, account in settings.accounts.items()
+        },
         "web": settings.web.model_copy(update={**web, **beside}),
         "storage": Storage(path=str(parts.folder / "store"), max_size=settings.storage.max_size),
         "cluster": Cluster(),
@@ -135,12 +135,12 @@ def own_settings(loaded: LoadedSettings, parts: DemoParts) -> LoadedSettings:
     return replace(loaded, settings=settings.model_copy(update=replaced), path=None)
 
 
-def _account(account: Account, parts: DemoParts) -> Account:
-    """Returns an account of a file on the simulator, where neither its owner nor its bot is known."""
+def _account(account: Account, phone: str, parts: DemoParts) -> Account:
+    """Returns an account of a file on its simulated WeChat, where neither its owner nor its bot is known."""
     media, fallback = account.media, account.fallback
     urls = (SecretStr(parts.service),) if fallback.urls else ()
     replaced = {
-        "endpoint": parts.simulator,
+        "endpoint": phone,
         "expect": Expect(),
         "wecom": account.wecom.model_copy(
             update={key: None for key in ("bot_id", "secret", "secret_file") if key in WeCom.model_fields}

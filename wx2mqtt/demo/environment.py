@@ -1,7 +1,4 @@
-"""Starts simulator, broker and the real bridge for the demo, over real HTTP and MQTT on loopback.
-
-Prints the addresses, and commands that work as they are printed, at the broker of `--broker` too. A password
-is typed into a variable of the shell, and is never printed.
+"""Starts simulators, broker and the real bridge for the demo, over real HTTP and MQTT on loopback.
 
 With `--broker` the broker is one that runs already, so that clients on other machines can take part.
 """
@@ -10,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import signal
 import sys
 import tempfile
@@ -18,7 +14,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from typing_extensions import override
 
@@ -26,13 +21,14 @@ from wx2mqtt.aio import wait_at_most
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
 from wx2mqtt.app.configuration import load_configuration, mqtt_options
 from wx2mqtt.demo.configuration import (
+    DEMO_ACCOUNT,
     BrokerLogin,
     DemoBackend,
     DemoParts,
     demo_settings,
-    first_account,
     own_settings,
 )
+from wx2mqtt.demo.explanation import DemoAccount, DemoAddresses, explanation
 from wx2mqtt.demo.script import play_script
 from wx2mqtt.demo.service import imitated_service
 from wx2mqtt.errors import BrokerError, NotConnected, Wx2MqttError
@@ -42,10 +38,8 @@ from wx2mqtt.i18n.setup import demo_text
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.client import ConnectionWaiter, MqttClient, clear_client, running
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
-from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
+from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.topics import Topics, config_topic
-from wx2mqtt.settings.addresses import EMBEDDED, validate_broker_url
-from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import FIRST_BACKEND, Settings
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.values import frozen
@@ -68,9 +62,6 @@ class DemoPortsInUse(PortInUse):
         BrokerError.__init__(self, message)
 
 
-PASSWORD_VARIABLE = "MQTT_PASSWORD"  # noqa: S105 - the name of a variable
-
-
 @frozen
 class DemoOptions:
     """The options of `wx2mqtt demo`; port 0 means any free port, no `broker` an embedded one."""
@@ -86,27 +77,6 @@ class DemoOptions:
     config: Path | None = None
     #: The folder of what outlives the demo; else nothing does.
     keep: Path | None = None
-
-
-@frozen
-class DemoAddresses:
-    """Where the parts of a demo are."""
-
-    phone: str
-    page: str
-    broker: BrokerLogin
-    #: Whether others use the broker, too.
-    is_shared: bool
-    #: Not known of a broker that others use, and true then.
-    speaks_mqtt_5: bool
-    backend: str
-    #: The topic name to which the printed command sends, below `base`.
-    user: str
-    base: str
-    #: Where files are that may be sent by `path`.
-    files: Path
-    #: The Bearer token of the demo's sender; empty where the file has senders of its own, or none.
-    token: str
 
 
 @frozen
@@ -152,7 +122,8 @@ def _kept_folder(folder: Path) -> Path:
 async def _play(environment: DemoEnvironment, run_task: asyncio.Task[None], language: Language) -> None:
     """Plays the conversation; raises `Wx2MqttError` if the bridge ends, or is stopped, before its end."""
     addresses = environment.addresses
-    script = play_script(addresses.phone, addresses.broker.url, addresses.backend, language)
+    account = addresses.accounts[0]
+    script = play_script(account.phone, addresses.broker.url, account.backend, language)
     script_task = asyncio.create_task(script)
     await asyncio.wait({script_task, run_task}, return_when=asyncio.FIRST_COMPLETED)
     if script_task.done():
@@ -167,18 +138,20 @@ async def _play(environment: DemoEnvironment, run_task: asyncio.Task[None], lang
 async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator[DemoEnvironment, None]:
     """Starts all parts on loopback; nothing is open to the network. Stops on SIGTERM and SIGINT.
 
-    A broker that was given keeps nothing of the demo. Raises `Wx2MqttError`.
+    A broker that was given keeps nothing of the demo. Raises `Wx2MqttError`; its subclass `SettingsError`
+    if the file of `--config` has problems.
     """
     stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_requested.set)
+    # without the owner's settings: the demo has its own, or those of the file that is named
+    env = {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
+    own = None if options.config is None else load_configuration(options.config, env)
     _check_ports(options)
     async with AsyncExitStack() as stack:
-        try:
-            simulator = await stack.enter_async_context(Simulator(port=options.simulator_port))
-        except OSError as error:
-            raise DemoPortsInUse({"--simulator-port": options.simulator_port}, options.language) from error
+        names = (DEMO_ACCOUNT,) if own is None else tuple(own.settings.accounts)
+        phones = await _start_phones(stack, names, options)
         broker, speaks_mqtt_5 = options.broker, True
         if broker is None:
             try:
@@ -189,12 +162,10 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
                 raise DemoPortsInUse({"--mqtt-port": options.mqtt_port}, options.language) from error
             broker, speaks_mqtt_5 = BrokerLogin(url=embedded.url), embedded.protocol == "5"
         web_address = f"127.0.0.1:{available_port('127.0.0.1', options.web_port)}"
-        # without the owner's settings: the demo has its own, or those of the file that is named
-        env = {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
         run_environment = RunEnvironment(env=env, stop_requested=stop_requested)
         service = await stack.enter_async_context(imitated_service(options.language))
         parts = DemoParts(
-            simulator=simulator.url,
+            phones=phones,
             broker=broker,
             is_shared=options.broker is not None,
             web=web_address,
@@ -202,7 +173,7 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
             folder=folder,
             language=options.language,
         )
-        loaded = _settings(options, parts, env)
+        loaded = demo_settings(options.backend, parts) if own is None else own_settings(own, parts)
         settings = loaded.settings
         if parts.is_shared:
             await _share_broker(stack, settings, options.language)
@@ -212,27 +183,45 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
         yield DemoEnvironment(addresses=addresses, app=app, stop_requested=stop_requested)
 
 
+async def _start_phones(
+    stack: AsyncExitStack, names: Sequence[str], options: DemoOptions
+) -> Mapping[str, str]:
+    """Starts a simulated WeChat for each account, since two bots of one person would end each other's login.
+
+    Returns the addresses by account. The first one has the port of the options, the others have any free one.
+    """
+    phones: dict[str, str] = {}
+    for name in names:
+        port = 0 if phones else options.simulator_port
+        try:
+            simulator = await stack.enter_async_context(Simulator(port=port))
+        except OSError as error:
+            raise DemoPortsInUse({"--simulator-port": port}, options.language) from error
+        phones[name] = simulator.url
+    return phones
+
+
 def _addresses(parts: DemoParts, settings: Settings, page: str, *, speaks_mqtt_5: bool) -> DemoAddresses:
-    account = first_account(settings)
+    bases = settings.base_topics()
+    accounts = [
+        DemoAccount(
+            name=name,
+            backend=account.backend,
+            phone=parts.phones[name],
+            user=next(iter(account.contacts), "me"),
+            base=bases[name],
+        )
+        for name, account in settings.accounts.items()
+    ]
     return DemoAddresses(
-        phone=parts.simulator,
+        accounts=accounts,
         page=page,
         broker=parts.broker,
         is_shared=parts.is_shared,
         speaks_mqtt_5=speaks_mqtt_5,
-        backend=account.backend,
-        user=next(iter(account.contacts), "me"),
-        base=next(iter(settings.base_topics().values())),
         files=parts.files,
         token=parts.token_of(settings),
     )
-
-
-def _settings(options: DemoOptions, parts: DemoParts, env: Mapping[str, str]) -> LoadedSettings:
-    """Raises `SettingsError` if the file of `--config` has problems."""
-    if options.config is None:
-        return demo_settings(options.backend, parts)
-    return own_settings(load_configuration(options.config, env), parts)
 
 
 async def _share_broker(stack: AsyncExitStack, settings: Settings, language: Language) -> None:
@@ -302,67 +291,3 @@ def _check_ports(options: DemoOptions) -> None:
             busy_ports[option] = port
     if busy_ports:
         raise DemoPortsInUse(busy_ports, options.language)
-
-
-def explanation(addresses: DemoAddresses, language: Language) -> str:
-    """Returns the text for a person at a terminal."""
-    broker = addresses.broker
-    remarks = []
-    if not addresses.speaks_mqtt_5:
-        remarks.append(demo_text(language, "mqtt_3"))
-    if parse_broker_url(broker.url).websocket:
-        remarks.append(demo_text(language, "no_websocket"))
-    password = demo_text(language, "password", variable=PASSWORD_VARIABLE) if broker.password else ""
-    return demo_text(
-        language,
-        "explanation",
-        scope=demo_text(language, "shared" if addresses.is_shared else "local"),
-        phone=addresses.phone,
-        action=demo_text(language, f"action_{addresses.backend}"),
-        broker=broker.url + "".join(remarks),
-        page=addresses.page,
-        password=password,
-        options=client_options(broker),
-        user=addresses.user,
-        base=addresses.base,
-        files=addresses.files,
-        sender=demo_text(language, "sender", token=addresses.token, page=addresses.page, user=addresses.user)
-        if addresses.token
-        else "",
-    )
-
-
-def client_options(broker: BrokerLogin) -> str:
-    """Returns the options with which mosquitto_pub and mosquitto_sub reach a broker, quoted for a shell.
-
-    They speak no WebSocket: of a broker with `ws` or `wss` they get the host, and take their default port.
-    """
-    address = parse_broker_url(broker.url)
-    if address.unix:
-        options = ["--unix", address.path]
-    elif address.websocket:
-        options = ["-h", address.host]
-    else:
-        options = ["-h", address.host, "-p", str(address.port)]
-    if address.scheme == "mqtts":
-        options.append("--tls-use-os-certs")
-    if broker.username is not None:
-        options += ["-u", broker.username]
-    quoted = shlex.join(options)
-    return f'{quoted} -P "${PASSWORD_VARIABLE}"' if broker.password else quoted
-
-
-def broker_login(url: str) -> BrokerLogin:
-    """Splits `mqtt://name:password@host:1883`. Raises ValueError with a sentence."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return BrokerLogin(url=validate_broker_url(url))
-    address = validate_broker_url(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
-    if address == EMBEDDED:
-        raise ValueError("without --broker the demo has an embedded broker")
-    name, password = parts.username, parts.password
-    return BrokerLogin(
-        url=address,
-        username=None if name is None else unquote(name),
-        password=None if password is None else unquote(password),
-    )

@@ -233,6 +233,7 @@ The phone and the page are for this machine alone.""",
         """
   用 HTTP 发      curl -H 'Authorization: Bearer {token}' -H 'Content-Type: text/plain' -d '开饭了' {page}/send/{user}""",
     ),
+    "dinner": ("Dinner is ready", "开饭了"),
     "by_fallback": ("by the fallback  ←  {text}", "备用通道  ←  {text}"),
     "password": (
         """
@@ -251,24 +252,24 @@ The phone and the page are for this machine alone.""",
     "explanation": (
         """wx2mqtt demo: {scope}
 
-  the phone       {phone}/      {action}
+  the phone       {phones}
   the broker      {broker}{password}
   the page        {page}/      QR code, state of the bridge, people and their topics
   Home Assistant  add its MQTT integration with this broker, see deploy/home-assistant
-  what happens    mosquitto_sub {options} -t '{base}/+/+' -T {base}/login/qr -F '%t  %p'
-  write to WeChat mosquitto_pub {options} -q 1 -t {base}/out/{user} -m 'Dinner is ready'{sender}
+  what happens    mosquitto_sub {options} {filters} -F '%t  %p'
+  write to WeChat {commands}{sender}
   files           {files}      what is in it may be sent by path
   the fallback    what is urgent and does not get through is printed here
 
 Stop with Ctrl-C.""",
         """wx2mqtt 演示：{scope}
 
-  手机            {phone}/      {action}
+  手机            {phones}
   MQTT 服务器      {broker}{password}
   状态页          {page}/      二维码、桥接程序的状态、联系人及其主题
   Home Assistant  在它的 MQTT 集成中填写这个 MQTT 服务器，见 deploy/home-assistant/README.zh.md
-  查看消息        mosquitto_sub {options} -t '{base}/+/+' -T {base}/login/qr -F '%t  %p'
-  发到微信        mosquitto_pub {options} -q 1 -t {base}/out/{user} -m '开饭了'{sender}
+  查看消息        mosquitto_sub {options} {filters} -F '%t  %p'
+  发到微信        {commands}{sender}
   文件            {files}      其中的文件可以用 path 发送
   备用通道        紧急消息发不进微信时显示在这里
 

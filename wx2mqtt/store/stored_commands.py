@@ -180,7 +180,7 @@ _ATTEMPTED = Statement("""
     WHERE account = ?1 AND attempts > 0 AND (status IS NULL OR settled > ?2) ORDER BY id
 """)
 
-# A page of commands, the newest first. Their ids come out of an index: rows are large, and most are not wanted.
+# A page of commands, the newest first. The ids come out of an index: rows are large, and most are not wanted.
 _NEWEST = Statement("""
     SELECT * FROM command
     WHERE id IN (SELECT id FROM command WHERE account = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3)

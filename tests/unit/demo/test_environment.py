@@ -1,4 +1,4 @@
-"""The options of mosquitto's clients for each kind of broker of `--broker`."""
+"""What the demo prints: the options of mosquitto's clients for each kind of broker of `--broker`, each account."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ import pytest
 
 from tests.support.rows import every_row
 from wx2mqtt.demo.configuration import BrokerLogin
-from wx2mqtt.demo.environment import DemoAddresses, broker_login, client_options, explanation
+from wx2mqtt.demo.explanation import (
+    DemoAccount,
+    DemoAddresses,
+    broker_login,
+    client_options,
+    explanation,
+)
 
+HOME = DemoAccount(name="home", backend="ilink", phone="http://127.0.0.1:8070", user="me", base="wx")
+OFFICE = DemoAccount(
+    name="office", backend="wecom", phone="http://127.0.0.1:9070", user="boss", base="wx/office"
+)
 ADDRESSES = DemoAddresses(
-    phone="http://127.0.0.1:8070",
+    accounts=(HOME,),
     page="http://127.0.0.1:8099",
     broker=BrokerLogin(url="mqtt://127.0.0.1:1883"),
     is_shared=False,
     speaks_mqtt_5=True,
-    backend="ilink",
-    user="me",
-    base="wx",
     files=Path("/demo/files"),
     token="",
 )
@@ -57,3 +64,14 @@ def test_a_password_is_asked_for_before_the_commands_that_use_it(language):
 def test_of_a_broker_over_websocket_it_is_said_that_the_commands_need_another_port(language):
     over_websocket = replace(ADDRESSES, broker=broker_login("wss://broker.lan"))
     assert "-p" in explanation(over_websocket, language).partition("broker.lan")[2].partition("\n")[0]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_each_account_has_its_phone_its_topics_and_a_command(language):
+    lines = explanation(replace(ADDRESSES, accounts=(HOME, OFFICE)), language).splitlines()
+    phones = [line for line in lines if "70/      " in line]
+    assert ["home: " in phones[0], "office: " in phones[1]] == [True, True]
+    (listening,) = [line for line in lines if "mosquitto_sub" in line]
+    assert "-t 'wx/+/+' -T wx/login/qr -t 'wx/office/+/+' -T wx/office/login/qr" in listening
+    sending = [line for line in lines if "mosquitto_pub" in line]
+    assert ["-t wx/out/me " in sending[0], "-t wx/office/out/boss " in sending[1]] == [True, True]
