@@ -48,7 +48,8 @@ def test_the_pages_of_each_language_show_every_step(language):
     }
     page = "page-light.png" if language == "en" else "page-zh.png"
     phone = "phone.png" if language == "en" else "phone-zh.png"
-    steps = {f"setup-{language}.png", f"steps-{language}.png", page, phone, "home-assistant.png"}
+    home_assistant = "home-assistant.png" if language == "en" else "home-assistant-zh.png"
+    steps = {f"setup-{language}.png", f"steps-{language}.png", page, phone, home_assistant}
     assert steps <= names
     flows = (ROOT / "deploy" / "node-red").glob("*.json")
     assert {f"node-red-{flow.stem}.png" for flow in flows} <= names

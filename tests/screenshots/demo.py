@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.screenshots.image import save, taken
+from tests.screenshots.image import hold_still, replace_code, save, taken
 from tests.support.broker import free_port
 from tests.support.chromium import Chromium
 from tests.support.deadlines import MAX_WAIT_SECONDS
@@ -47,6 +47,9 @@ STORIES = {
     ),
 }
 WIDE, NARROW = 1000, 390
+
+# Behind it a picture of the page ends; the figures and the contacts are not in it.
+LAST_CARD = "home-last_commands"
 
 
 class Demo:
@@ -109,8 +112,11 @@ def make(folder: Path) -> None:
 def _make_in(name: str, demo: Demo, subscriber: Subscriber, folder: Path) -> None:
     language = LANGUAGES[name]
     with Chromium(NARROW, 900, language) as browser:
+        browser.devtools("Page.setBypassCSP", enabled=True)
         browser.open(demo.page)
         browser.until("document.querySelector('.login img')?.naturalWidth > 0")
+        replace_code(browser)
+        hold_still(browser)
         save(taken(browser), folder / f"steps-{name}.png")
     demo.log_in(subscriber)
     demo.play(subscriber, name)
@@ -121,6 +127,10 @@ def _make_in(name: str, demo: Demo, subscriber: Subscriber, folder: Path) -> Non
             browser.open(f"{demo.page}/?texts=1")
             browser.until("document.querySelector('.thumbnail')?.naturalWidth > 0")
             browser.until("document.querySelector('time')?.textContent.includes(':')")
+            hold_still(browser)
+            end = browser.run(f"return document.getElementById({LAST_CARD!r}).getBoundingClientRect().bottom")
+            size = {"width": WIDE, "height": round(end) + 10}
+            browser.devtools("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=False)
             save(taken(browser), folder / f"{picture}.png")
     save(phone(demo, language=language), folder / ("phone.png" if name == "en" else "phone-zh.png"))
 
@@ -132,4 +142,9 @@ def phone(demo: Demo, width: int = 860, height: int = 560, language: str = "en")
         browser.until("document.querySelector('#chats button')")
         browser.run("document.querySelector('#chats button').click()")
         browser.until("document.querySelector('main img[src*=media]')?.naturalWidth > 0")
+        hold_still(browser)
+        # The picture may have come after the page went to the end of the chat.
+        browser.run(
+            "for (const one of document.querySelectorAll('main, main *')) one.scrollTop = one.scrollHeight"
+        )
         return taken(browser)

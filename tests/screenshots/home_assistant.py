@@ -1,4 +1,4 @@
-"""The device of the account on the page of a real Home Assistant.
+"""The device of the account on the page of a real Home Assistant, in both languages.
 
 The frontend is none of what `make test-home` installs: it has 110 MB. `make screenshots` puts it beside.
 """
@@ -8,26 +8,25 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from tests.home.home_assistant import CONFIGURATION, HomeAssistantProcess
 from tests.screenshots import image
-from tests.screenshots.demo import running
-from tests.screenshots.image import save, taken
+from tests.screenshots.demo import LANGUAGES, Demo, running
+from tests.screenshots.image import hold_still, save, taken
 from tests.support.broker import free_port
 from tests.support.chromium import Chromium
 from tests.support.subscriber import Subscriber
 
-PICTURES = ("home-assistant.png",)
+PICTURES = ("home-assistant.png", "home-assistant-zh.png")
 PYTHON = os.environ.get("HOME_ASSISTANT_PYTHON", "")
 FRONTEND = Path(__file__).parents[2] / ".cache" / "home-assistant-frontend"
 
 # Whoever comes from this machine is let in as the owner; the questions of the first start are answered.
 TRUSTED = {"type": "trusted_networks", "trusted_networks": ["127.0.0.1"], "allow_bypass_login": True}
-WITH_PAGE = {
-    "homeassistant": {**CONFIGURATION["homeassistant"], "auth_providers": [TRUSTED]},
-    "frontend": None,
-}
 ONBOARDED = {
     "version": 4,
     "minor_version": 1,
@@ -42,41 +41,75 @@ TEXT = (
 )
 
 
+# How many icons are not loaded yet.
+WITHOUT_ICON = (
+    "(function bare(node) { return [...(node.shadowRoot?.childNodes ?? []), ...node.childNodes]"
+    ".reduce((count, one) => count + bare(one), node.localName === 'ha-svg-icon' && !node.path ? 1 : 0) })(document.body)"
+)
+
+
 def missing() -> str:
     if not PYTHON or not FRONTEND.is_dir():
         return "Home Assistant and its frontend are not installed: make screenshots does it, with Python 3.13"
     return image.missing()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What the picture has in one language: Home Assistant's code of it, and names."""
+
+    code: str
+    owner: str
+    device: str
+    #: Of an entity: shown once the page is there.
+    state: str
+
+
+WORDS = {
+    "en": Words(code="en", owner="Owner", device="WeChat home", state="Login state"),
+    "zh": Words(code="zh-Hans", owner="王小明", device="微信 home", state="登录状态"),
+}
+
+
 def make(folder: Path) -> None:
     """Adds the demo's broker to Home Assistant, and saves the page of the device."""
-    with (
-        running() as demo,
-        Subscriber(demo.broker, "wx/#") as subscriber,
-        tempfile.TemporaryDirectory() as place,
-    ):
+    for picture, language in zip(PICTURES, WORDS, strict=True):
+        with running(language) as demo, tempfile.TemporaryDirectory() as place:
+            save(_device_page(demo, Path(place), language), folder / picture)
+
+
+def _device_page(demo: Demo, place: Path, language: str) -> Image.Image:
+    words = WORDS[language]
+    with Subscriber(demo.broker, "wx/#") as subscriber:
         demo.log_in(subscriber)
-        (storage := Path(place) / ".storage").mkdir()
-        (storage / "onboarding").write_text(json.dumps(ONBOARDED))
-        os.environ["PYTHONPATH"] = str(FRONTEND)
+        home_assistant = _started(place, words)
         try:
-            home_assistant = HomeAssistantProcess(
-                PYTHON, Path(place), port=free_port(), configuration=WITH_PAGE
-            ).start()
-        finally:
-            del os.environ["PYTHONPATH"]
-        try:
-            home_assistant.do("owner", name="Owner")
+            home_assistant.do("owner", name=words.owner)
             home_assistant.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": demo.broker})
             home_assistant.until("states('sensor.wechat_home_login_state') == 'online'")
-            (device,) = [one["id"] for one in home_assistant.do("devices") if one["name"] == "WeChat home"]
-            demo.play(subscriber)
+            (device,) = [one["id"] for one in home_assistant.do("devices") if one["name"] == words.device]
+            demo.play(subscriber, language)
             home_assistant.until(
                 "states('sensor.wechat_home_last_message') not in ['unknown', 'unavailable']"
             )
-            with Chromium(1180, 860) as browser:
+            with Chromium(1180, 860, LANGUAGES[language]) as browser:
                 browser.open(f"{home_assistant.url}/config/devices/device/{device}")
-                browser.until(f"{TEXT}.includes('Login state')", 60)
-                save(taken(browser), folder / PICTURES[0])
+                browser.until(f"{TEXT}.includes({words.state!r})", 60)
+                browser.until(f"{WITHOUT_ICON} === 0", 30)
+                hold_still(browser)
+                return taken(browser)
         finally:
             home_assistant.stop()
+
+
+def _started(place: Path, words: Words) -> HomeAssistantProcess:
+    (storage := place / ".storage").mkdir()
+    (storage / "onboarding").write_text(json.dumps(ONBOARDED))
+    core = {**CONFIGURATION["homeassistant"], "language": words.code, "auth_providers": [TRUSTED]}
+    os.environ["PYTHONPATH"] = str(FRONTEND)
+    try:
+        return HomeAssistantProcess(
+            PYTHON, place, port=free_port(), configuration={"homeassistant": core, "frontend": None}
+        ).start()
+    finally:
+        del os.environ["PYTHONPATH"]

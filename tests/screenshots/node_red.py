@@ -12,13 +12,26 @@ from tests.node_red.installed import install
 from tests.node_red.red import NodeRed, Nodes
 from tests.screenshots import image
 from tests.screenshots.demo import phone, running
-from tests.screenshots.image import beside, save, taken
+from tests.screenshots.image import beside, hold_still, save, taken
 from tests.support.chromium import Chromium
 from tests.support.subscriber import Subscriber
 
 NAMES = tuple(sorted(file.stem for file in FLOWS.glob("*.json")))
 PICTURES = tuple(f"node-red-{name}.png" for name in NAMES)
 CAMERA = "camera"
+
+# A picture that is taken while something moves has it in the middle of its way.
+WITHOUT_MOTION = """
+jQuery.fx.off = true;
+document.head.append(Object.assign(document.createElement('style'), {
+  textContent: '* { transition: none !important; animation: none !important; caret-color: transparent !important }',
+}));
+"""
+
+CONNECTED = (
+    "[...document.querySelectorAll('.red-ui-flow-node-status-label')]"
+    ".filter(one => one.textContent === 'connected').length"
+)
 
 
 def missing() -> str:
@@ -55,6 +68,7 @@ def _flow(red: NodeRed, nodes: Nodes, *, with_result: bool) -> Image.Image:
     with Chromium(width + 340 if with_result else width, height) as editor:
         editor.open(red.url)
         editor.until(f"window.RED?.nodes?.workspace?.({nodes[0]['id']!r})", 20)
+        editor.run(WITHOUT_MOTION)
         editor.run("RED.workspaces.show(arguments[0])", nodes[0]["id"])
         editor.run("RED.actions.invoke('core:toggle-palette', false)")
         if with_result:
@@ -67,5 +81,8 @@ def _flow(red: NodeRed, nodes: Nodes, *, with_result: bool) -> Image.Image:
             editor.run("RED.actions.invoke('core:toggle-sidebar', false)")
         editor.until("document.querySelector('.red-ui-flow-node')")
         editor.until("document.querySelector('#red-ui-workspace').getBoundingClientRect().left < 9")
+        connected = sum(node["type"] in {"mqtt in", "mqtt out"} for node in nodes)
+        editor.until(f"{CONNECTED} >= {connected}")
         editor.run("document.querySelector('#red-ui-workspace-chart').scrollTo(0, 0)")
+        hold_still(editor)
         return taken(editor)
