@@ -127,24 +127,29 @@ class CommandSender:
             await retry_until_stored(self._recover)
             async with asyncio.TaskGroup() as tasks:
                 while True:
+                    seconds = None
                     if not self.waiting.has_all:
-                        await retry_until_stored(self._load)
+                        seconds = await retry_until_stored(self._load)
                     while self.waiting.new_queues:
                         queue = self.waiting.new_queues.popleft()
                         tasks.create_task(self._run_queue(queue, tasks))
-                    await wait_at_most(self._queues_changed, self.waiting.seconds_until_expiry_check())
+                    await wait_at_most(self._queues_changed, seconds)
                     self._queues_changed.clear()
         finally:
             self.fallback.close()
             self.outcomes.close()
 
-    async def _load(self) -> None:
-        """Loads the next commands from the journal, and those that have expired. Raises `StoreError`."""
+    async def _load(self) -> float | None:
+        """Loads the next commands from the journal, and those that have expired. Raises `StoreError`.
+
+        Returns the seconds until some may have expired again; None where none is left in the journal.
+        """
         if self.waiting.can_load:
             await self.waiting.load(self._journal.commands.list_due)
         if self.waiting.seconds_until_expiry_check() == 0:
             await self.waiting.load_expired(partial(self._journal.commands.list_expired, now_ms()))
         self.fallback.update_queues()
+        return self.waiting.seconds_until_expiry_check()
 
     async def _recover(self) -> None:
         """Makes attempts that the last run of the process left open uncertain, and expects their echoes."""

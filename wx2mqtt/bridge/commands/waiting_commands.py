@@ -200,10 +200,9 @@ class WaitingCommands:
             key = self._resolver.chat_key(row)
             queue = self._find_queue(key)
             if queue is None and self._load_state is not LoadState.COMPLETE:
-                queue = self._add_queue(key)
-                queue.recipients.add(row.recipient)
-                self._with_backlog.add(queue)
-            if queue in self._with_backlog and row.id not in self._queues_by_row:
+                self._append(key, row)
+                self._with_backlog.add(self.queues[key])
+            elif queue is not None and queue in self._with_backlog and row.id not in self._queues_by_row:
                 queue.append(row)
                 self._queues_by_row[row.id] = queue
         self._expiry_check_at = loop_time() + EXPIRY_CHECK_SECONDS
@@ -252,7 +251,10 @@ class WaitingCommands:
 
     def _append(self, key: ChatKey, row: CommandRow, *, is_begun: bool = False) -> None:
         """Adds a command to the queue of its chat, or leaves it in the journal, behind the others of that."""
-        queue = self._find_queue(key) or self._add_queue(key)
+        queue = self._find_queue(key)
+        if queue is None:
+            queue = self.queues[key] = ChatQueue(key, by_priority=self.by_priority)
+            self.new_queues.append(queue)
         queue.recipients.add(row.recipient)
         is_full = len(queue.waiting) - len(queue.unfetched) >= MAX_COMMANDS_PER_CHAT
         has_backlog = queue in self._with_backlog
@@ -269,8 +271,3 @@ class WaitingCommands:
         if key not in self.queues and self.queues:
             self.update_keys()
         return self.queues.get(key)
-
-    def _add_queue(self, key: ChatKey) -> ChatQueue:
-        queue = self.queues[key] = ChatQueue(key, by_priority=self.by_priority)
-        self.new_queues.append(queue)
-        return queue
