@@ -6,7 +6,7 @@ keeps the order. Sending: `sender.py` is the loop over the chats and asks
 uploads files, `attempts.py` asks WeChat and stores what becomes of it, `results.py` makes the results.
 
 When a command may be sent is decided in `send_limits.py`. With iLink it may wait for the reply window
-and share a message (`window_wait.py`). `fallback.py` sends an urgent one by another
+(`window_wait.py`) and share a message (`combined_messages.py`). `fallback.py` sends an urgent one by another
 service. Commands of a chat keep their order (`chat_queue.py`, `waiting_commands.py`).
 
 Words that all files use:

@@ -19,6 +19,7 @@ import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
+from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, by_message
 from wx2mqtt.bridge.commands.fallback_states import with_fallback
 from wx2mqtt.bridge.commands.questions import CommandQuestions
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, split_ahead
@@ -30,7 +31,6 @@ from wx2mqtt.bridge.commands.results import (
     with_remarks,
 )
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
-from wx2mqtt.bridge.commands.window_wait import AttemptPlan, by_message
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.clock import now_ms

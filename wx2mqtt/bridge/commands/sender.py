@@ -19,6 +19,7 @@ import structlog
 from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.commands.attempts import CommandProgress, SendAttempts, is_unconfirmed
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
+from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, CombinedMessages, with_texts_of
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
 from wx2mqtt.bridge.commands.file_preparation import FilePreparation
 from wx2mqtt.bridge.commands.next_step import (
@@ -48,7 +49,7 @@ from wx2mqtt.bridge.commands.results import (
 )
 from wx2mqtt.bridge.commands.send_limits import SendLimits, back_off
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
-from wx2mqtt.bridge.commands.window_wait import AttemptPlan, CombinedMessages, WindowWait, with_texts_of
+from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.clock import Backoff, boot_time, now_ms
