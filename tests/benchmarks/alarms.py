@@ -22,7 +22,7 @@ from unittest.mock import patch
 from tests.benchmarks.measures import Row
 from tests.unit.bridge.sender_support import ILinkSenderHarness, sender_harness
 from wx2mqtt import clock
-from wx2mqtt.bridge.commands import attempts, chat_queue, next_step, own_texts, results, window_wait
+from wx2mqtt.bridge.commands import chat_queue, next_step, own_texts, results, send_attempts, window_wait
 from wx2mqtt.bridge.commands.chat_queue import stays_first
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
 from wx2mqtt.bridge.reminder import reminder_time
@@ -39,7 +39,7 @@ HOUR_SECONDS = 3_600
 ANSWERED_SHARE = 0.7
 REMINDERS = Remind(before=2 * HOUR_SECONDS)
 
-_CLOCKED: tuple[ModuleType, ...] = (attempts, chat_queue, next_step, own_texts, results, window_wait)
+_CLOCKED: tuple[ModuleType, ...] = (send_attempts, chat_queue, next_step, own_texts, results, window_wait)
 
 
 @dataclass

@@ -129,7 +129,7 @@ def _repeat_without_flag() -> None:
 
 
 def _early_result() -> None:
-    from wx2mqtt.bridge.commands.attempts import SendAttempts
+    from wx2mqtt.bridge.commands.send_attempts import SendAttempts
     from wx2mqtt.model import Receipt
 
     attempt = SendAttempts.attempt
@@ -147,7 +147,7 @@ def _early_result() -> None:
 
 
 def _second_result() -> None:
-    from wx2mqtt.bridge.commands.attempts import CommandProgress
+    from wx2mqtt.bridge.commands.send_attempts import CommandProgress
     from wx2mqtt.model import Status
 
     store = CommandProgress._store_results
@@ -175,7 +175,7 @@ def _forgotten_result() -> None:
 
 
 def _repeat_after_answer() -> None:
-    from wx2mqtt.bridge.commands.attempts import SendAttempts
+    from wx2mqtt.bridge.commands.send_attempts import SendAttempts
 
     attempt = SendAttempts.attempt
 
@@ -205,7 +205,7 @@ def _commands_swapped() -> None:
 
 
 def _cursor_first() -> None:
-    from wx2mqtt.store.received import ReceivedMessages
+    from wx2mqtt.store.received_messages import ReceivedMessages
 
     record = ReceivedMessages.record
 
@@ -221,7 +221,7 @@ def _cursor_first() -> None:
 
 
 def _lost_messages() -> None:
-    from wx2mqtt.store.received import ReceivedMessages
+    from wx2mqtt.store.received_messages import ReceivedMessages
 
     record = ReceivedMessages._record
 
@@ -235,14 +235,14 @@ def _lost_messages() -> None:
 
 
 def _seq_reused() -> None:
-    from wx2mqtt.store import received
+    from wx2mqtt.store import received_messages
     from wx2mqtt.store.column_values import encode_payload
 
     def renumbered(body: Mapping[str, Any]) -> bytes:
         seq = body.get("seq", 1)
         return encode_payload({**body, "seq": seq - 1} if seq % 7 == 0 else body)
 
-    _put(received, "encode_payload", renumbered)
+    _put(received_messages, "encode_payload", renumbered)
 
 
 def _other_seq_on_repeat() -> None:
@@ -375,7 +375,7 @@ def _gap_untold() -> None:
 
 
 def _receipt_first() -> None:
-    from wx2mqtt.store.received import ReceivedMessages
+    from wx2mqtt.store.received_messages import ReceivedMessages
     from wx2mqtt.wechat.wecom.receiver import Receiver
 
     batch, record = Receiver._batch, ReceivedMessages.record

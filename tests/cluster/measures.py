@@ -26,7 +26,7 @@ from tests.unit.store.make import message
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 ONE_BY_ONE = 300

@@ -18,7 +18,7 @@ from wx2mqtt.store.command_records import NewCommand, ReplyTarget
 from wx2mqtt.store.database import Database, OnCommitPoint, ignore_commit_point
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import PeopleChanges, Person
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 

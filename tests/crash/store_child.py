@@ -17,11 +17,11 @@ from wx2mqtt.aio import Signal
 from wx2mqtt.app.operations import PurgeOperations
 from wx2mqtt.app.stores import Stores
 from wx2mqtt.clock import ENDLESS_LEASE
-from wx2mqtt.store import files
-from wx2mqtt.store.backup import create_backup, restore_store
+from wx2mqtt.store import atomic_files
+from wx2mqtt.store.atomic_files import atomic_writer
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.files import atomic_writer
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
+from wx2mqtt.store.folder_backup import create_backup, restore_store
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.saved_logins import SavedLoginFolder
@@ -58,7 +58,7 @@ def watch(steps: Steps) -> None:
     os.fsync = steps.around(os.fsync)
     for name in ("rename", "replace", "unlink", "mkdir", "rmdir"):
         setattr(Path, name, steps.around(getattr(Path, name)))
-    files.sync_folder = steps.around(files.sync_folder)
+    atomic_files.sync_folder = steps.around(atomic_files.sync_folder)
 
 
 async def purge(path: Path, steps: Steps) -> None:

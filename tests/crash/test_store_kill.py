@@ -19,9 +19,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import effort
 from tests.support.forks import CONTEXT
 from tests.unit.store.test_account_removal import fill
-from tests.unit.store.test_backup import OpenStore
-from wx2mqtt.store.archive import read_archive
-from wx2mqtt.store.backup import create_backup
+from tests.unit.store.test_folder_backup import OpenStore
+from wx2mqtt.store.backup_archive import read_archive
 from wx2mqtt.store.folder import (
     DATABASE_NAME,
     PEOPLE_FILE_NAME,
@@ -29,6 +28,7 @@ from wx2mqtt.store.folder import (
     SESSIONS_FOLDER,
     StoreFolder,
 )
+from wx2mqtt.store.folder_backup import create_backup
 from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 

@@ -25,17 +25,17 @@ from tests.docs.limit_rows import (
 from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, buttons, limits
 from wx2mqtt.app import operations, redaction
-from wx2mqtt.bridge import inbound_rows, inflight, outbox_rows, retained_commands, text_split, view
-from wx2mqtt.bridge.commands import alert_queue, file_preparation, results, waiting_commands
+from wx2mqtt.bridge import account_view, inbound_rows, inflight, outbox_rows, retained_commands, text_split
+from wx2mqtt.bridge.commands import fallback_alerts, file_preparation, results, waiting_commands
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import connection_errors, packets, reconnect
 from wx2mqtt.mqtt import options as broker_options
 from wx2mqtt.store import mapped_files
 from wx2mqtt.web import auth, http_limits, login_page, media_headers
-from wx2mqtt.web import request as web_request
+from wx2mqtt.web import request_context as web_request
 from wx2mqtt.web.page import contacts, forms, live
-from wx2mqtt.web.senders import alert_groups, callers, interface, service_texts
+from wx2mqtt.web.senders import alert_groups, interface, sender_rights, service_texts
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 
@@ -105,13 +105,13 @@ _BRIDGE_LIMITS = (
     ),
     limit(
         "alerts of the fallback in a minute",
-        alert_queue.MAX_ALERTS_PER_MINUTE,
+        fallback_alerts.MAX_ALERTS_PER_MINUTE,
         "alerts",
         "all that wait go out in one summary",
     ),
     limit(
         "the text of a summary of the fallback",
-        alert_queue.MAX_SUMMARY_CHARACTERS,
+        fallback_alerts.MAX_SUMMARY_CHARACTERS,
         "characters",
         COUNTED,
     ),
@@ -279,9 +279,14 @@ _WEB_LIMITS = (
     limit("the body of a request to the web server", web_request.MAX_BODY_BYTES, "bytes", "status 413"),
     limit("fields of a form", web_request.MAX_FORM_FIELDS, "fields", "status 413"),
     limit(
-        "commands of a sender over HTTP without a result", callers.MAX_UNFINISHED, "commands", "status 429"
+        "commands of a sender over HTTP without a result",
+        sender_rights.MAX_UNFINISHED,
+        "commands",
+        "status 429",
     ),
-    limit("lines of the log about calls of senders in a minute", callers.MAX_LOG_LINES, "lines", COUNTED),
+    limit(
+        "lines of the log about calls of senders in a minute", sender_rights.MAX_LOG_LINES, "lines", COUNTED
+    ),
     limit("fields of a form or a query from a sender", interface.MAX_FORM_FIELDS, "fields", "status 400"),
     *json_limits("a message to the imitated WeCom robot", limits.ROBOT_JSON, "status 400 or 413"),
     *json_limits("alerts from Alertmanager or Grafana", limits.ALERTS_JSON, "status 400 or 413"),
@@ -337,7 +342,7 @@ _WEB_LIMITS = (
     limit("a search on the page", forms.MAX_QUERY_CHARACTERS, "characters", "is cut"),
     limit("the first contact that the page shows", contacts.MAX_OFFSET, "contacts", "counts as the limit"),
     limit("a message from the page", forms.MAX_FORM_TEXT_CHARACTERS, "characters", "is cut"),
-    limit("a picture in a list of the page", view.MAX_PREVIEW_BYTES, "bytes", "is not shown there"),
+    limit("a picture in a list of the page", account_view.MAX_PREVIEW_BYTES, "bytes", "is not shown there"),
     limit(
         "the name of a file that a browser downloads",
         media_headers.MAX_NAME_BYTES,

@@ -30,7 +30,7 @@ from tests.docs.markdown import ROOT, SHOWN_ONLY, Block, block_counts, blocks, p
 from tests.docs.sandbox import Sandbox, sandbox
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.rows import every_row
-from tests.unit.store.test_backup import living
+from tests.unit.store.test_folder_backup import living
 from wx2mqtt.cli.main import app
 from wx2mqtt.schemas.documents import messages_document
 from wx2mqtt.settings.formats import LOGIN_KEY_BYTES

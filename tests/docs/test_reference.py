@@ -11,16 +11,16 @@ from unittest.mock import MagicMock
 import typer
 
 from wx2mqtt.app.application import Application
-from wx2mqtt.bridge.components import AccountComponents
+from wx2mqtt.bridge.account_components import AccountComponents
 from wx2mqtt.bridge.login import MAX_QR_CODES
 from wx2mqtt.bridge.login_state import NEEDS
-from wx2mqtt.bridge.requests.actions import ActionRequests
+from wx2mqtt.bridge.requests.action_requests import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS
 from wx2mqtt.cli.main import app
 from wx2mqtt.model import ChatKind, Handle, Kind, LoginState, Message, Result, Status
 from wx2mqtt.mqtt.payloads import message_body, result_body
 from wx2mqtt.settings.schema import Send
-from wx2mqtt.web.media import STATUS_BY_STATE
+from wx2mqtt.web.media_endpoint import STATUS_BY_STATE
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "en"

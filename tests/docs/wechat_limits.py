@@ -32,7 +32,7 @@ from wx2mqtt.wechat.wecom import connection as wecom_connection
 from wx2mqtt.wechat.wecom.protocol import frames as wecom_frames
 from wx2mqtt.wechat.wecom.protocol import media as wecom_media
 from wx2mqtt.wechat.wecom.protocol import messages as wecom_messages
-from wx2mqtt.wechat.wecom.protocol import qr as wecom_qr
+from wx2mqtt.wechat.wecom.protocol import qr_scan as wecom_qr
 from wx2mqtt.wechat.wecom.protocol import session as wecom_session
 
 WECOM_CLOSED = "the connection is closed, state `interrupted`, until the store takes messages again"

@@ -11,8 +11,8 @@ import pytest
 
 from tests.home.conftest import DISCOVERY, HomeAssistantEnvironment
 from tests.support.discovery_rules import faults
-from wx2mqtt.bridge.homeassistant import GATHER_SECONDS
-from wx2mqtt.mqtt.discovery import MAX_RECENT_RESULTS
+from wx2mqtt.bridge.homeassistant_announcement import GATHER_SECONDS
+from wx2mqtt.mqtt.homeassistant_entities import MAX_RECENT_RESULTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

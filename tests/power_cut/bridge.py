@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from tests.soak.bridge import shorten_retention
-from wx2mqtt.app import logs, maintenance
+from wx2mqtt.app import logs, storage_maintenance
 from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.process import run
 from wx2mqtt.settings.loader import load
-from wx2mqtt.store import blobs, files, retention, sqlite_database
+from wx2mqtt.store import atomic_files, blobs, journal_retention, sqlite_database
 from wx2mqtt.wechat.registry import BACKENDS
 
 FAULT = "POWER_CUT_FAULT"
@@ -33,7 +33,7 @@ Mark = Callable[[str], None]
 
 def mark_files(mark: Mark, store: Path) -> None:
     """Marks each change of a file when the function that makes it durable returns."""
-    write, delete = files.write_atomically, files.delete_file
+    write, delete = atomic_files.write_atomically, atomic_files.delete_file
 
     def marked_write(path: Path, data: bytes) -> None:
         write(path, data)
@@ -43,8 +43,8 @@ def mark_files(mark: Mark, store: Path) -> None:
         delete(path)
         mark(f"file {path.relative_to(store)}")
 
-    files.write_atomically = marked_write
-    files.delete_file = marked_delete
+    atomic_files.write_atomically = marked_write
+    atomic_files.delete_file = marked_delete
 
 
 def set_synchronous(mode: str) -> None:
@@ -64,7 +64,7 @@ def no_file_sync() -> None:
 
 
 def no_folder_sync() -> None:
-    for module in (files, blobs):
+    for module in (atomic_files, blobs):
         module.sync_folder = lambda _folder: None  # type: ignore[attr-defined]
 
 
@@ -88,8 +88,8 @@ def main() -> None:
             mark("commit")
 
     shorten_retention(KEPT_SECONDS, KEPT_SECONDS)
-    maintenance.SIZE_CHECK_INTERVAL_SECONDS = CHECK_SECONDS
-    retention.MIN_FREE_PAGES = MIN_FREE_PAGES
+    storage_maintenance.SIZE_CHECK_INTERVAL_SECONDS = CHECK_SECONDS
+    journal_retention.MIN_FREE_PAGES = MIN_FREE_PAGES
     loaded = load(config, {}, BACKENDS)
     assert loaded.settings.storage.path is not None
     mark_files(mark, loaded.settings.storage.path)

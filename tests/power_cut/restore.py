@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from tests.power_cut.judge import STORE, BridgeJudge, RestoreJudge
 from tests.power_cut.trace import Change, TracedCall, command, parse
-from wx2mqtt.store.backup import create_backup
+from wx2mqtt.store.folder_backup import create_backup
 
 RESTORE_SECONDS = 60
 

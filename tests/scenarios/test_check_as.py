@@ -40,7 +40,7 @@ class Machine:
         path.write_text("[Unit]\nUser=root\n[Service]\n" + "\n".join(lines) + "\n[Install]\n")
 
     def check(self, *arguments: str) -> tuple[int, str]:
-        prepare = f"import pathlib, wx2mqtt.setup.service as s\ns.UNIT_FOLDERS = (pathlib.Path({str(self.units)!r}),)"
+        prepare = f"import pathlib, wx2mqtt.setup.service_user as s\ns.UNIT_FOLDERS = (pathlib.Path({str(self.units)!r}),)"
         done = run_program(
             ["check", "-c", str(self.config), *arguments],
             env=os.environ,

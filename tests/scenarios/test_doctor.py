@@ -27,7 +27,7 @@ from tests.support.process import BridgeProcess
 from tests.support.scripted import Peer, packet_limit, receive_maximum, scripted
 from tests.support.subscriber import Subscriber
 from tests.support.terminal import Terminal
-from wx2mqtt.diagnostics import connection
+from wx2mqtt.diagnostics import broker_connection
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
 
 RIGHTS = ("publish", "receive")
@@ -469,10 +469,10 @@ async def test_a_name_is_resolved_and_shown(mosquitto: Mosquitto, tmp_path):
 
 
 async def test_the_embedded_broker_is_there_only_while_the_bridge_is(tmp_path, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.diagnostics.target.EMBEDDED_BROKER_URL", "mqtt://127.0.0.1")
-    monkeypatch.setattr("wx2mqtt.diagnostics.target.EMBEDDED_PORT", 0)
+    monkeypatch.setattr("wx2mqtt.diagnostics.check_target.EMBEDDED_BROKER_URL", "mqtt://127.0.0.1")
+    monkeypatch.setattr("wx2mqtt.diagnostics.check_target.EMBEDDED_PORT", 0)
     port = free_port()
-    monkeypatch.setattr("wx2mqtt.diagnostics.target.diagnostic_target.__defaults__", (port,))
+    monkeypatch.setattr("wx2mqtt.diagnostics.check_target.diagnostic_target.__defaults__", (port,))
     async with wechat() as endpoint:
         chart = await examined(tmp_path, "embedded", endpoint)
     assert row(chart, "tcp").status == "not_known"
@@ -618,7 +618,7 @@ async def test_a_broker_that_says_nothing_ends_its_row_in_time(tmp_path, scheme)
 
 
 async def test_a_broker_that_acknowledges_nothing_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.diagnostics.probe.PROBE_ANSWER_TIMEOUT_SECONDS", 1.5)
+    monkeypatch.setattr("wx2mqtt.diagnostics.broker_probe.PROBE_ANSWER_TIMEOUT_SECONDS", 1.5)
     odd = Odd(silent_on=lambda _: True)
     async with odd_broker(odd) as broker, wechat() as endpoint:
         began = time.monotonic()
@@ -632,7 +632,7 @@ async def test_a_broker_that_acknowledges_nothing_is_given_up(tmp_path, monkeypa
 
 
 async def test_a_broker_that_hangs_after_the_greeting_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.diagnostics.probe.PROBE_ANSWER_TIMEOUT_SECONDS", 1.5)
+    monkeypatch.setattr("wx2mqtt.diagnostics.broker_probe.PROBE_ANSWER_TIMEOUT_SECONDS", 1.5)
 
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -662,7 +662,7 @@ async def test_a_broker_that_goes_away_meanwhile_fails_what_was_looked_at(tmp_pa
 
 
 async def test_a_host_that_never_answers_ends_its_row_in_time(mosquitto: Mosquitto, tmp_path, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.diagnostics.wechat.HOST_CHECK_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("wx2mqtt.diagnostics.wechat_hosts.HOST_CHECK_TIMEOUT_SECONDS", 1.0)
     async with hanging() as port:
         chart = await examined(tmp_path, mosquitto.url, f"http://127.0.0.1:{port}")
     assert row(chart, "wechat").status == "failed"
@@ -768,4 +768,4 @@ def test_json_without_connect_is_a_wrong_line(tmp_path):
 
 
 def test_way_is_patient_with_days_that_nobody_can_write():
-    assert connection._format_day(-1) == "1970-01-01"
+    assert broker_connection._format_day(-1) == "1970-01-01"

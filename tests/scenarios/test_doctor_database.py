@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from tests.support.postgresql import LOGIN_KEY, new_database, pooled
-from wx2mqtt.diagnostics import database
-from wx2mqtt.diagnostics.database import check_database
-from wx2mqtt.diagnostics.report import CheckReport, CheckResult
+from wx2mqtt.diagnostics import postgresql_database
+from wx2mqtt.diagnostics.check_report import CheckReport, CheckResult
+from wx2mqtt.diagnostics.postgresql_database import check_database
 from wx2mqtt.settings.schema import Storage
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 
 ALL = {"tcp", "database_version", "rights", "key", "delay", "durability", "clock", "pooler"}
 
@@ -33,7 +33,7 @@ def failing(results: dict[str, CheckResult]) -> dict[str, str]:
 async def test_a_database_that_is_well_is_well_before_and_after_the_first_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(database, "SLOW_MS", 10_000.0)  # the machine may be busy
+    monkeypatch.setattr(postgresql_database, "SLOW_MS", 10_000.0)  # the machine may be busy
     url = new_database()
     before = await examined(url)
     await (await PostgresqlDatabase.open(url)).close()
@@ -115,7 +115,7 @@ async def test_a_version_that_is_not_supported_and_a_slow_server_are_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: float, check: str, status: str
 ) -> None:
     url = new_database()
-    monkeypatch.setattr(database, name, value)
+    monkeypatch.setattr(postgresql_database, name, value)
     assert (await examined(url))[check].status == status
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.broker import DURABLE
 from tests.support.discovery_rules import faults
 from tests.support.home import Home, at_home
-from wx2mqtt.mqtt.discovery import entity_id
+from wx2mqtt.mqtt.homeassistant_entities import entity_id
 
 TOPIC = "homeassistant/device/wx2mqtt_home/config"
 

@@ -14,9 +14,9 @@ from tests.support import usability
 from tests.support.chromium import Chromium
 from tests.support.page import NOW, FakeView, bridge, command, entry, line, login, result, seen
 from tests.support.web import PNG, FakeShelf, served
+from wx2mqtt.bridge.account_owner import OwnerNeed
 from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.counters import AccountCounters
-from wx2mqtt.bridge.owner import OwnerNeed
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState, Needs, ReplyWindow, Status

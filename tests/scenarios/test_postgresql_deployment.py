@@ -30,7 +30,7 @@ from tests.support.rows import every_row
 from wx2mqtt.errors import StoreError
 from wx2mqtt.settings.key_tree import KeyKind, dotted, walk
 from wx2mqtt.settings.loader import load
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 from wx2mqtt.wechat.registry import BACKENDS
 
 ROOT = Path(__file__).parents[2]

@@ -26,7 +26,7 @@ import yaml
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.forks import run_program
 from tests.support.http_server import until
-from tests.unit.store.test_backup import living
+from tests.unit.store.test_folder_backup import living
 from wx2mqtt.store.folder import GATHERING_FOLDER, MOVING_FOLDER
 
 SERVICE = 65534

@@ -16,7 +16,7 @@ import pytest_asyncio
 from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS
 from tests.support.home import Home
 from tests.support.web_client import system_trust
-from wx2mqtt.web.senders.callers import BURST
+from wx2mqtt.web.senders.sender_rights import BURST
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.scenarios.test_senders import Caller, calling
 from tests.support.home import Home
-from wx2mqtt.web.senders.callers import BURST
+from wx2mqtt.web.senders.sender_rights import BURST
 
 NAMES = [f"s{number}" for number in range(10)]
 POSTS = 100

@@ -26,14 +26,14 @@ from tests.support.screen import Screen
 from tests.support.subscriber import Subscriber
 from tests.support.terminal import REAL, Done, Terminal
 from wx2mqtt.settings.loader import load
-from wx2mqtt.setup.discover import FoundBroker, find_brokers
+from wx2mqtt.setup.find_brokers import FoundBroker, find_brokers
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.wechat.registry import BACKENDS
 
 # root would write to /etc, and a terminal of tests lies where a service cannot see it
 PREPARE = """
-from wx2mqtt.setup import discover, output
+from wx2mqtt.setup import find_brokers, written_files
 discover.find_brokers.__defaults__ = ({supervisor!r}, {port})
 output.HIDDEN_FOLDERS = ()
 output.program_path = lambda: "/usr/bin/env wx2mqtt"  # as it would be installed

@@ -21,7 +21,7 @@ from wx2mqtt.web.auth import FREE_ATTEMPTS
 from wx2mqtt.web.http_limits import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, RESERVED_CONNECTIONS
 from wx2mqtt.web.login_page import MAX_OPEN_FORMS
 from wx2mqtt.web.options import CannotListen
-from wx2mqtt.web.request import MAX_HEAD_BYTES
+from wx2mqtt.web.request_context import MAX_HEAD_BYTES
 from wx2mqtt.web.server import WebServer
 
 LARGE = 100_000_000

@@ -7,8 +7,8 @@ and again. What still grows has no end. Retention that the configuration sets is
 from __future__ import annotations
 
 from wx2mqtt.__main__ import main
-from wx2mqtt.app import maintenance
-from wx2mqtt.store import media_retention, retention
+from wx2mqtt.app import storage_maintenance
+from wx2mqtt.store import journal_retention, media_retention
 
 KEPT_SECONDS = 600.0  # in place of one or seven days
 PRUNE_SECONDS = 60.0  # in place of an hour
@@ -17,11 +17,11 @@ PRUNE_SECONDS = 60.0  # in place of an hour
 def shorten_retention(kept_seconds: float, prune_seconds: float) -> None:
     """Has everything that is kept for a fixed time kept so long, and looks for it as often as said."""
     kept_ms = int(kept_seconds * 1000)
-    maintenance.PRUNE_INTERVAL_SECONDS = prune_seconds
-    maintenance.COMMAND_RETENTION_MS = kept_ms
-    retention.MIN_KEY_RETENTION_MS = kept_ms
-    retention.TRANSIENT_RETENTION_MS = kept_ms
-    retention.REQUEST_RETENTION_MS = kept_ms
+    storage_maintenance.PRUNE_INTERVAL_SECONDS = prune_seconds
+    storage_maintenance.COMMAND_RETENTION_MS = kept_ms
+    journal_retention.MIN_KEY_RETENTION_MS = kept_ms
+    journal_retention.TRANSIENT_RETENTION_MS = kept_ms
+    journal_retention.REQUEST_RETENTION_MS = kept_ms
     media_retention.FINISHED_RETENTION_MS = kept_ms
     media_retention.MediaRetention.delete_unused_files.__defaults__ = (kept_seconds,)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from wx2mqtt.diagnostics.report import CheckReport, CheckResult
-from wx2mqtt.diagnostics.runner import run_checks
+from wx2mqtt.diagnostics.all_checks import run_checks
+from wx2mqtt.diagnostics.check_report import CheckReport, CheckResult
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
 

@@ -23,7 +23,7 @@ from wx2mqtt import REPOSITORY
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.health import health_problems
 from wx2mqtt.model import LoginState, Status
-from wx2mqtt.web.metrics import METRIC_PREFIX, encode_metrics, read_metrics
+from wx2mqtt.web.metrics_endpoint import METRIC_PREFIX, encode_metrics, read_metrics
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "wx2mqtt.json").read_text())

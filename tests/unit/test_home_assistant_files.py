@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from tests.support.rows import every_row
 from wx2mqtt import REPOSITORY
-from wx2mqtt.mqtt.discovery import Device, NotifyTarget, discovery_config
+from wx2mqtt.mqtt.homeassistant_entities import Device, NotifyTarget, discovery_config
 from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topics
 
 FOLDER = Path(__file__).parents[2] / "deploy/home-assistant"

@@ -32,23 +32,29 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("mqtt.packets:MAX_PACKET_BYTES", "mqtt.packets:MAX_VARINT_BYTES"),
             *("mqtt.packets:MAX_STRING_BYTES", "mqtt.packets:MAX_PACKET_ID"),
             *("mqtt.paho_codec:MAX_RECEIVE_MAXIMUM", "store.column_values:_MAX_INTEGER"),
-            "store.owner:_MAX_LINKS",
+            "store.folder_owner:_MAX_LINKS",
             *("store.stored_commands:_MAX_ROW_ID", "setup.questions:MAX_PORT", "external.url_fetch:MAX_PORT"),
         }
     ),
     "what the bridge writes itself, of texts that are bounded already": frozenset(
         {
-            *("store.owner:_MAX_ANSWER_BYTES", "demo.service:MAX_BODY_BYTES"),
-            *("app.systemd:MAX_STATUS_CHARACTERS", "mqtt.discovery:MAX_ATTRIBUTE_CHARACTERS"),
-            *("mqtt.discovery:MAX_DISPLAY_NAME_CHARACTERS", "mqtt.discovery:MAX_ENTITY_ID_CHARACTERS"),
-            *("mqtt.discovery:MAX_RECENT_RESULTS", "mqtt.discovery:MAX_RESULT_CHARACTERS"),
+            *("store.folder_owner:_MAX_ANSWER_BYTES", "demo.fallback_service:MAX_BODY_BYTES"),
+            *("app.systemd:MAX_STATUS_CHARACTERS", "mqtt.homeassistant_entities:MAX_ATTRIBUTE_CHARACTERS"),
+            *(
+                "mqtt.homeassistant_entities:MAX_DISPLAY_NAME_CHARACTERS",
+                "mqtt.homeassistant_entities:MAX_ENTITY_ID_CHARACTERS",
+            ),
+            *(
+                "mqtt.homeassistant_entities:MAX_RECENT_RESULTS",
+                "mqtt.homeassistant_entities:MAX_RESULT_CHARACTERS",
+            ),
             *("limits:MAX_CHOSEN_TOPIC_NAME_BYTES", "names:MAX_EXTENSION_CHARACTERS"),
-            *("store.archive:_MAX_SHOWN_CHARACTERS", "web.media_headers:MAX_SUFFIX_BYTES"),
+            *("store.backup_archive:_MAX_SHOWN_CHARACTERS", "web.media_headers:MAX_SUFFIX_BYTES"),
             *("web.page.account_data:MAX_MESSAGES_SHOWN", "web.page.account_data:MAX_COMMANDS_SHOWN"),
             "web.page.account_data:MAX_QUESTIONS_SHOWN",
             *("web.page.charts:MAX_WINDOWS_SHOWN", "web.page.charts:MAX_GAUGE_CELLS"),
             "wechat.webwx.protocol.content:MAX_UPLOAD_NAME_CHARACTERS",
-            *("bridge.login:MAX_QR_CODES", "diagnostics.connection:MAX_SHOWN_NAMES"),
+            *("bridge.login:MAX_QR_CODES", "diagnostics.broker_connection:MAX_SHOWN_NAMES"),
         }
     ),
     "of the configuration, which the owner writes; its own limits are in the table": frozenset(
@@ -57,7 +63,10 @@ EXEMPT: dict[str, frozenset[str]] = {
             "settings.formats:MAX_LOGIN_KEYS",
             *("settings.formats:MAX_FILTER_BYTES", "settings.formats:MAX_SIZE_BYTES"),
             *("settings.field_types:MAX_CLIENT_ID_CHARACTERS", "settings.key_tree:MAX_SUGGESTIONS"),
-            *("settings.validation:MAX_SHOWN_CHARACTERS", "settings.yaml_tree:MAX_SHOWN_NAME_CHARACTERS"),
+            *(
+                "settings.validation_errors:MAX_SHOWN_CHARACTERS",
+                "settings.yaml_tree:MAX_SHOWN_NAME_CHARACTERS",
+            ),
             *("app.control_socket:MAX_PATH_BYTES", "settings.formats:MAX_LOGIN_KEYS"),
         }
     ),
@@ -86,8 +95,11 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "parts of a request head, which is bounded whole": frozenset(
         {
-            *("web.media_headers:_MAX_DECLARED_CHARACTERS", "web.metrics:MAX_ACCEPT_CHARACTERS"),
-            *("web.request:_MAX_ACCEPT_LANGUAGE_CHARACTERS", "web.senders.multipart:MAX_BOUNDARY_BYTES"),
+            *("web.media_headers:_MAX_DECLARED_CHARACTERS", "web.metrics_endpoint:MAX_ACCEPT_CHARACTERS"),
+            *(
+                "web.request_context:_MAX_ACCEPT_LANGUAGE_CHARACTERS",
+                "web.senders.multipart:MAX_BOUNDARY_BYTES",
+            ),
         }
     ),
     "work side by side or in one step; the rest waits in what is bounded in the table": frozenset(
@@ -127,7 +139,10 @@ EXEMPT: dict[str, frozenset[str]] = {
         {
             *("clock:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.mapped_files:MAX_KILLS"),
             *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.client:MAX_ATTEMPTS_PER_TOPIC"),
-            *("diagnostics.probe:MAX_CONNECTION_LOSSES", "diagnostics.probe:MAX_UNANSWERED_REQUESTS"),
+            *(
+                "diagnostics.broker_probe:MAX_CONNECTION_LOSSES",
+                "diagnostics.broker_probe:MAX_UNANSWERED_REQUESTS",
+            ),
             "wechat.wecom.connection:MAX_UNANSWERED_HEARTBEATS",
             "wechat.wecom.upload:MAX_REQUESTS",
             *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.receiver:MAX_EMPTY_SYNCS"),
@@ -136,7 +151,7 @@ EXEMPT: dict[str, frozenset[str]] = {
                 "bridge.outbox_rows:MAX_REPEATED_MESSAGES",
             ),
             *("wechat.webwx.contact_list:MAX_GROUP_REFRESHES", "wechat.webwx.login_flow:MAX_STRANGE_ANSWERS"),
-            *("wechat.ilink.protocol.endpoints:MAX_REPLIES_PER_MESSAGE", "bridge.renewal:MAX_OFFERS"),
+            *("wechat.ilink.protocol.endpoints:MAX_REPLIES_PER_MESSAGE", "bridge.login_renewal:MAX_OFFERS"),
         }
     ),
     "of what the bridge alone writes, or remembers for as long as it runs": frozenset(

@@ -30,9 +30,9 @@ from wx2mqtt.app import control_socket
 from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
 from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.commands import file_preparation
-from wx2mqtt.bridge.commands.alert_queue import AlertQueue, summary_lines
+from wx2mqtt.bridge.commands.fallback_alerts import AlertQueue, summary_lines
 from wx2mqtt.bridge.media.media_request import _require_fitting
-from wx2mqtt.bridge.requests.handlers import HistoryRequest, QuestionsRequest
+from wx2mqtt.bridge.requests.account_requests import HistoryRequest, QuestionsRequest
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.url_fetch import MinimumRate, UrlFetcher
 from wx2mqtt.i18n.bridge import rejection_text
@@ -59,7 +59,7 @@ from wx2mqtt.mqtt.sockets import READ_CHUNK_BYTES
 from wx2mqtt.names import composed
 from wx2mqtt.settings.loader import UnreadableError, read_text
 from wx2mqtt.settings.yaml_tree import parse
-from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, read_archive
+from wx2mqtt.store.backup_archive import BadBackup, _BoundedReader, _CountedReader, read_archive
 from wx2mqtt.store.people_file import _read as read_people_file
 from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.store.saved_logins import SavedLoginFile
@@ -489,7 +489,7 @@ def xml_elements(count: int, _: Path) -> bool:
 def unpacked_backup(ratio: int, folder: Path) -> bool:
     """The ratio alone, without the size that any backup may have."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wx2mqtt.store.archive.MIN_UNPACKED_BYTES", 0)
+        patch.setattr("wx2mqtt.store.backup_archive.MIN_UNPACKED_BYTES", 0)
         packed = _CountedReader(io.BytesIO(bytes(1000)))
         packed.read()
         reader = _BoundedReader(io.BytesIO(bytes(1000 * ratio)), packed)

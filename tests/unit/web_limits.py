@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 
 from tests.support.page import FakeView, bridge
 from tests.support.web import FakeShelf, faked, options
-from wx2mqtt.bridge.view import _preview_id
+from wx2mqtt.bridge.account_view import _preview_id
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
 from wx2mqtt.web import media_headers
@@ -29,11 +29,11 @@ from wx2mqtt.web.options import SenderOptions
 from wx2mqtt.web.page.handlers import _contacts_query
 from wx2mqtt.web.page.live import LiveUpdates
 from wx2mqtt.web.page.sections import PageOptions
-from wx2mqtt.web.request import BadForm, read_form
+from wx2mqtt.web.request_context import BadForm, read_form
 from wx2mqtt.web.senders.alert_groups import read_group, text_of
-from wx2mqtt.web.senders.callers import SenderRegistry
 from wx2mqtt.web.senders.interface import RequestHead, form_fields
 from wx2mqtt.web.senders.ntfy import NtfyInterface
+from wx2mqtt.web.senders.sender_rights import SenderRegistry
 from wx2mqtt.web.senders.service_texts import plain_text_of
 
 Driver = Callable[[Any, Path], bool]

@@ -20,7 +20,7 @@ from tests.unit.bridge.address_book import AddressBook
 from tests.unit.wechat.webwx.entries import entry
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.model import Handle, Owner
-from wx2mqtt.setup import discover
+from wx2mqtt.setup import find_brokers
 from wx2mqtt.wechat import aiohttp_transport, json_reader
 from wx2mqtt.wechat.ilink.protocol import crypto
 from wx2mqtt.wechat.ilink.protocol import messages as ilink_messages
@@ -237,7 +237,7 @@ def answer_of_home_assistant(size: int, _: Path) -> bool:
     with pytest.MonkeyPatch.context() as patch:
         opener = SimpleNamespace(open=lambda *_arguments, **_named: io.BytesIO(answer))
         patch.setattr("urllib.request.build_opener", lambda *_handlers: opener)
-        return discover._ask_supervisor("token", "http://supervisor") is not None
+        return find_brokers._ask_supervisor("token", "http://supervisor") is not None
 
 
 def qr_content(size: int, _: Path) -> bool:

@@ -20,7 +20,7 @@ from tests.support.backend_options import backend_options
 from wx2mqtt.model import Message
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.connection import MAX_FRAME_BYTES, WeComConnection
-from wx2mqtt.wechat.wecom.protocol import frames, media, messages, qr, session
+from wx2mqtt.wechat.wecom.protocol import frames, media, messages, qr_scan, session
 
 Driver = Callable[[Any, Path], bool]
 
@@ -101,7 +101,10 @@ def quoted_text(size: int, _: Path) -> bool:
 
 
 def scan_code(size: int, _: Path) -> bool:
-    return qr.read_scan_code({"data": {"scode": "s", "auth_url": "https://a/".ljust(size, "x")}}) is not None
+    return (
+        qr_scan.read_scan_code({"data": {"scode": "s", "auth_url": "https://a/".ljust(size, "x")}})
+        is not None
+    )
 
 
 WECOM_DRIVERS: dict[str, Driver] = {

@@ -29,15 +29,15 @@ from wx2mqtt.app.configuration import (
     running_web_server,
     sender_options,
 )
-from wx2mqtt.app.maintenance import StorageMaintenance
 from wx2mqtt.app.operations import Operations
+from wx2mqtt.app.storage_maintenance import StorageMaintenance
 from wx2mqtt.app.stores import StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.account_view import AccountView
 from wx2mqtt.bridge.context import PlainHandler, SharedServices, Watchdog
 from wx2mqtt.bridge.health import ReloadStatus
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.clock import Lease
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.errors import BadCommand, SettingsError, StoreError
@@ -55,7 +55,7 @@ from wx2mqtt.store.database import ignore_commit_point
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.senders.callers import SenderRegistry
+from wx2mqtt.web.senders.sender_rights import SenderRegistry
 from wx2mqtt.wechat.backend import OnProgress
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store.encrypted_logins import EncryptedLogins, key_id
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 from wx2mqtt.web.bridge_state import ClusterState, InstanceState
 
 

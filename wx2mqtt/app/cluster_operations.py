@@ -17,7 +17,7 @@ from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.encrypted_logins import forget_logins, hold_key_alone, key_id, rotate_key
-from wx2mqtt.store.postgresql import PostgresqlListener
+from wx2mqtt.store.postgresql_database import PostgresqlListener
 
 
 async def replace_key(loaded: LoadedSettings, *, forget: bool) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, SecretStr
 
-from wx2mqtt.bridge.media.library import MediaLibrary
+from wx2mqtt.bridge.media.stored_media import MediaLibrary
 from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
@@ -45,12 +45,12 @@ from wx2mqtt.settings.schema import (
     Web,
 )
 from wx2mqtt.store.folder import SESSIONS_FOLDER, resolve_store_path
-from wx2mqtt.store.owner import run_as_owner
+from wx2mqtt.store.folder_owner import run_as_owner
 from wx2mqtt.store.records import ANSWER_CATEGORIES
-from wx2mqtt.store.restored import RestoreRules
+from wx2mqtt.store.restore_rules import RestoreRules
 from wx2mqtt.store.saved_logins import read_saved_login
 from wx2mqtt.web.options import CannotListen, SenderOptions, Serves, WebOptions, listen_problem
-from wx2mqtt.web.senders.callers import SenderRegistry
+from wx2mqtt.web.senders.sender_rights import SenderRegistry
 from wx2mqtt.wechat.registry import BACKENDS, backend_entry
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from wx2mqtt.aio import Signal
 from wx2mqtt.app.configuration import secret_value
 from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.errors import Problem, SettingsError, StoreError, WrongStoreKey
+from wx2mqtt.settings.cross_key_rules import install_command
 from wx2mqtt.settings.formats import parse_login_keys
 from wx2mqtt.settings.loader import LoadedSettings
-from wx2mqtt.settings.rules import install_command
 from wx2mqtt.settings.schema import Storage
+from wx2mqtt.store.atomic_files import file_error, make_folder
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database, OnCommitPoint, ignore_commit_point
-from wx2mqtt.store.files import file_error, make_folder
 from wx2mqtt.store.folder import (
     DATABASE_NAME,
     PEOPLE_FILE_NAME,
@@ -43,7 +43,7 @@ from wx2mqtt.values import frozen
 
 if TYPE_CHECKING:
     from wx2mqtt.store.encrypted_logins import EncryptedLogins
-    from wx2mqtt.store.postgresql import PostgresqlDatabase
+    from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 
 log = structlog.get_logger(__name__)
 
@@ -121,7 +121,7 @@ async def _open_in_folder(folder: StoreFolder, on_commit_point: OnCommitPoint, l
 async def _open_in_database(
     folder: StoreFolder, loaded: LoadedSettings, on_commit_point: OnCommitPoint, lease: Lease
 ) -> Stores:
-    from wx2mqtt.store.database_blobs import DatabaseBlobs  # noqa: PLC0415 - these need further libraries
+    from wx2mqtt.store.postgresql_blobs import DatabaseBlobs  # noqa: PLC0415 - these need further libraries
 
     try:
         make_folder(folder.path / SESSIONS_FOLDER)  # for the marks of messages
@@ -163,8 +163,8 @@ async def open_database(
     storage = loaded.settings.storage
     assert storage.url is not None
     try:
-        from wx2mqtt.store.postgresql import PostgresqlDatabase  # noqa: PLC0415
         from wx2mqtt.store.postgresql_connection import check_url  # noqa: PLC0415
+        from wx2mqtt.store.postgresql_database import PostgresqlDatabase  # noqa: PLC0415
 
         check_url(storage.url)
     except ImportError as error:

@@ -1,6 +1,7 @@
 """One WeChat account: runs its components, hands them what the broker delivers, and stops them in order.
 
-Start reading here, then open `components.py`: it creates the components and shows how they work together.
+Start reading here, then open `account_components.py`: it creates the components and shows how they work
+together.
 
 Life of an account: created, `restore`, `run`, `stop`, `close`. It ends in one of two ways:
 
@@ -17,8 +18,8 @@ from contextlib import suppress
 import structlog
 
 from wx2mqtt.aio import cancel_and_wait
+from wx2mqtt.bridge.account_components import AccountComponents
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.components import AccountComponents
 from wx2mqtt.bridge.context import AccountContext, Watchdog
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.clock import loop_time, now_ms

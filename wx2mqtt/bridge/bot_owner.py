@@ -3,8 +3,8 @@
     request/owner {"user": "li"}   ->   {"user": "li", "bot": "aibK…", "confirmed": true, "trusted": true}
 
 The bot is the WeCom account of a login; its owner is one of the people who write to it. `AccountOwner` of
-`owner.py` remembers both, and has the rules. `BotOwner` here finds the person whom the operator means, and
-publishes what follows.
+`account_owner.py` remembers both, and has the rules. `BotOwner` here finds the person whom the operator
+means, and publishes what follows.
 
 The page, `wx2mqtt login` and `wx2mqtt setup` come here, too. Only they confirm the bot. Whoever publishes to
 the broker can also read the QR code there, and may have made the bot by scanning it.
@@ -12,11 +12,11 @@ the broker can also read the QR code there, and may have made the bot by scannin
 
 from __future__ import annotations
 
+from wx2mqtt.bridge.account_owner import AccountOwner, OwnerNeed
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
-from wx2mqtt.bridge.owner import AccountOwner, OwnerNeed
+from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.people.registry import DirectoryEntry
-from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt import commands as read

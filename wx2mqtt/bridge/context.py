@@ -51,7 +51,7 @@ class StorageQuota:
     blobs: Blobs
     #: 0 means none.
     limit: int
-    #: Of what else is in the folder, at the last check (`app/maintenance.py`).
+    #: Of what else is in the folder, at the last check (`app/storage_maintenance.py`).
     other_files_size: int = 0
 
     @property

@@ -21,11 +21,11 @@ from typing import NoReturn
 import structlog
 
 from wx2mqtt.aio import retry_until_stored, yield_after_long_work
+from wx2mqtt.bridge.account_owner import CommandsOfLogin
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, StoredQuotes
 from wx2mqtt.bridge.login import LoginStateTracker
 from wx2mqtt.bridge.media.downloader import MediaDownloader
-from wx2mqtt.bridge.owner import CommandsOfLogin
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleUpdate
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.status_topics import StatusTopics

@@ -13,11 +13,11 @@ from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.bridge.answer_attempts import AnswerTarget, attempt_of_message, attempt_of_press, card_in
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.media.payloads import media_in_message, media_jobs, waits_for_file
+from wx2mqtt.bridge.media.media_payloads import media_in_message, media_jobs, waits_for_file
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.people.table import PeopleUpdate
+from wx2mqtt.bridge.possible_answers import AnswerTarget, attempt_of_message, attempt_of_press, card_in
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import (
     ButtonPress,

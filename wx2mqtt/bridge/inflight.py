@@ -183,7 +183,7 @@ class RetainedPublisher:
     """Publishes the retained topics of one account, again at every connect.
 
     `last_topic`, which is `bridge/state`, comes after all others: readers trust those only while it says
-    `online`. `status_topics.py`, `window_topics.py` and `homeassistant.py` say what is on them.
+    `online`. `status_topics.py`, `window_topics.py` and `homeassistant_announcement.py` say what is on them.
     """
 
     def __init__(self, inflight: InflightWindow, last_topic: str) -> None:

@@ -1,10 +1,11 @@
 """Logs one account in: with the saved login, or with a QR code that somebody scans.
 
-    ShowQr        ->  `login/state` is `waiting_for_scan`
-    Scanned       ->  `waiting_for_confirm`
-    LoggedIn      ->  `owner.py` checks whose login it is; when the session has the contacts, `online` follows
+    ShowQr        ->  `login/state` is `waiting_for_scan` Scanned       ->  `waiting_for_confirm` LoggedIn
+    ->  `account_owner.py` checks whose login it is; when the session has the contacts, `online` follows
 
-`Backend.login` yields these and other steps, and `AccountLogin.log_in` shows each of them.
+`Backend.login` yields the steps of a login: there is a QR code, it was scanned, the person must confirm, the
+account is logged in. `AccountLogin.log_in` shows each of them in `login/state`; `account_owner.py` checks
+whose login it is.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from functools import partial
 
 import structlog
 
+from wx2mqtt.bridge.account_owner import AccountOwner
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus, required_of_person
-from wx2mqtt.bridge.owner import AccountOwner
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ProtocolViolation, StoreError
 from wx2mqtt.i18n.bridge import bridge_text

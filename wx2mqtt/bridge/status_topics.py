@@ -193,7 +193,7 @@ class StatusReporter:
             await asyncio.sleep(HEALTH_GATHER_SECONDS)
 
 
-# The pictures on `login/qr`. Whoever changes their type changes it in `mqtt/discovery.py` and
+# The pictures on `login/qr`. Whoever changes their type changes it in `mqtt/homeassistant_entities.py` and
 # `web/page/sections.py`, too.
 
 

@@ -1,7 +1,7 @@
 """`wx2mqtt backup` writes the whole store into one file; `wx2mqtt restore` makes such a file the store.
 
-A backup may be made while the bridge runs. `store.backup` has the work on the store itself, `cli/main.py` the
-options of both commands.
+A backup may be made while the bridge runs. `store.folder_backup` has the work on the store itself,
+`cli/main.py` the options of both commands.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
-from wx2mqtt.store import backup
-from wx2mqtt.store.archive import BadBackup
-from wx2mqtt.store.files import PRIVATE_MODE
+from wx2mqtt.store import folder_backup
+from wx2mqtt.store.atomic_files import PRIVATE_MODE
+from wx2mqtt.store.backup_archive import BadBackup
 from wx2mqtt.store.folder import PROGRAM_NAME, SYSTEM_FOLDER, StoreFolder, data_folder, store_parts
-from wx2mqtt.store.owner import ROOT, create_for_service, run_as_owner
+from wx2mqtt.store.folder_owner import ROOT, create_for_service, run_as_owner
 from wx2mqtt.values import frozen
 
 if TYPE_CHECKING:
     from wx2mqtt.store.encrypted_logins import EncryptedLogins
-    from wx2mqtt.store.postgresql import PostgresqlDatabase
+    from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 
 # Standard output for a backup, and standard input for a restore.
 STANDARD_STREAM = Path("-")
@@ -90,7 +90,7 @@ def _write_store(
         with _translated_errors(language), _file_errors("backup_not_written", file, language):
             folder = _work_folder(file)
             if loaded.settings.storage.url is None:
-                summary = backup.create_backup(store, out, folder, media=media)
+                summary = folder_backup.create_backup(store, out, folder, media=media)
             else:
                 summary = asyncio.run(_back_up_database(loaded, out, folder, media=media))
             out.flush()
@@ -114,7 +114,7 @@ def _record_backup(loaded: LoadedSettings, store: Path, made: int) -> None:
     """Stores when the backup was made. A store that cannot be written only costs a warning."""
     try:
         if loaded.settings.storage.url is None:
-            backup.record_backup(store, made)
+            folder_backup.record_backup(store, made)
         else:
             asyncio.run(_record_in_database(loaded, made))
     except StoreError as error:
@@ -122,7 +122,7 @@ def _record_backup(loaded: LoadedSettings, store: Path, made: int) -> None:
 
 
 async def _record_in_database(loaded: LoadedSettings, made: int) -> None:
-    from wx2mqtt.store.database_backup import record_database_backup  # noqa: PLC0415 - needs psycopg
+    from wx2mqtt.store.postgresql_backup import record_database_backup  # noqa: PLC0415 - needs psycopg
 
     async with _opened_database(loaded) as (database, _):
         await record_database_backup(database, made)
@@ -140,8 +140,8 @@ def _work_folder(file: Path) -> Path:
 
 async def _back_up_database(
     loaded: LoadedSettings, out: IO[bytes], work_folder: Path, *, media: bool
-) -> backup.BackupSummary:
-    from wx2mqtt.store.database_backup import back_up_database  # noqa: PLC0415 - needs psycopg
+) -> folder_backup.BackupSummary:
+    from wx2mqtt.store.postgresql_backup import back_up_database  # noqa: PLC0415 - needs psycopg
 
     async with _opened_database(loaded) as (database, logins):
         try:
@@ -170,7 +170,9 @@ def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *
             create_for_service(SYSTEM_FOLDER, PROGRAM_NAME)
         enter_store(loaded, env)
         if loaded.settings.storage.url is None:
-            summary = backup.restore_store(store, source, force=force, rules=restore_rules(loaded.settings))
+            summary = folder_backup.restore_store(
+                store, source, force=force, rules=restore_rules(loaded.settings)
+            )
         else:
             summary = asyncio.run(_restore_database(loaded, store, source, force=force))
     for line in _restore_report(loaded, store, summary):
@@ -184,7 +186,9 @@ def _require_clear_folder(loaded: LoadedSettings, env: Mapping[str, str], store:
         raise Wx2MqttError(bridge_text(loaded.settings.language, "restore_whose", folder=store))
 
 
-def _restore_report(loaded: LoadedSettings, store: Path, summary: backup.RestoreSummary) -> Iterator[str]:
+def _restore_report(
+    loaded: LoadedSettings, store: Path, summary: folder_backup.RestoreSummary
+) -> Iterator[str]:
     language = loaded.settings.language
     is_folder = loaded.settings.storage.url is None
     done = "restore_done" if is_folder else "restore_database_done"
@@ -201,8 +205,8 @@ def _restore_report(loaded: LoadedSettings, store: Path, summary: backup.Restore
 
 async def _restore_database(
     loaded: LoadedSettings, store: Path, source: IO[bytes], *, force: bool
-) -> backup.RestoreSummary:
-    from wx2mqtt.store.database_backup import restore_database  # noqa: PLC0415 - needs psycopg
+) -> folder_backup.RestoreSummary:
+    from wx2mqtt.store.postgresql_backup import restore_database  # noqa: PLC0415 - needs psycopg
 
     folder = StoreFolder.open(store)
     try:

@@ -20,8 +20,14 @@ from wx2mqtt.app.configuration import running_web_server
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import EXIT_CONFIGURATION, SETUP_COMMAND, enter_store
 from wx2mqtt.cli.terminal import command_language, format_json
-from wx2mqtt.diagnostics.report import CheckReport, report_lines, report_summary, report_table, result_heading
-from wx2mqtt.diagnostics.runner import run_checks
+from wx2mqtt.diagnostics.all_checks import run_checks
+from wx2mqtt.diagnostics.check_report import (
+    CheckReport,
+    report_lines,
+    report_summary,
+    report_table,
+    result_heading,
+)
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import problem_text

@@ -18,11 +18,11 @@ from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
 from wx2mqtt.app.configuration import safeguards_line
 from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.account_owner import WrongAccount
 from wx2mqtt.bridge.login import MAX_QR_CODES
 from wx2mqtt.bridge.login_state import required_of_person
-from wx2mqtt.bridge.owner import WrongAccount
+from wx2mqtt.cli.bot_owner import OwnerByBridge, OwnerHere, ask_about_owner
 from wx2mqtt.cli.operations import ask_other_instance, enter_store
-from wx2mqtt.cli.owner import OwnerByBridge, OwnerHere, ask_about_owner
 from wx2mqtt.cli.terminal import draw_qr, read_line
 from wx2mqtt.errors import LoginRefused, Wx2MqttError
 from wx2mqtt.i18n import Language

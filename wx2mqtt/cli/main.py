@@ -150,7 +150,7 @@ def check(  # noqa: PLR0917 - each is an option of the command line
         print("\n".join(backend_table(command_language(config, os.environ))))
         return
     if service is not None:
-        from wx2mqtt.setup.service import become_service  # noqa: PLC0415
+        from wx2mqtt.setup.service_user import become_service  # noqa: PLC0415
 
         become_service(service, os.environ, command_language(config, os.environ))
     from wx2mqtt.cli.check import check_connections, urgent_without_fallback  # noqa: PLC0415

@@ -19,8 +19,8 @@ from wx2mqtt.model import Json
 from wx2mqtt.mqtt.embedded import PortInUse
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store.folder import resolve_store_path
+from wx2mqtt.store.folder_owner import become_owner
 from wx2mqtt.store.operation_queue import OperationAnswer, OperationQueue
-from wx2mqtt.store.owner import become_owner
 from wx2mqtt.web.options import CannotListen
 
 # Operations that no other instance is asked for: they concern accounts that no instance runs, or the bridge

@@ -171,8 +171,8 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 
 
 def _paths(config: Path | None, unit: Path | None, *, no_unit: bool, overwrite: bool) -> SetupPaths:
-    from wx2mqtt.setup.output import SYSTEMD_RUNTIME, UNIT_PATH  # noqa: PLC0415
     from wx2mqtt.setup.wizard import SetupPaths  # noqa: PLC0415
+    from wx2mqtt.setup.written_files import SYSTEMD_RUNTIME, UNIT_PATH  # noqa: PLC0415
 
     is_root = os.geteuid() == 0
     usual_unit = UNIT_PATH if is_root and SYSTEMD_RUNTIME.is_dir() else None
@@ -191,7 +191,7 @@ def _run_wizard(options: SetupOptions, paths: SetupPaths, *, yes: bool) -> None:
     """
     from wx2mqtt.app import logs  # noqa: PLC0415
     from wx2mqtt.i18n.setup import setup_text  # noqa: PLC0415
-    from wx2mqtt.setup.discover import find_brokers  # noqa: PLC0415
+    from wx2mqtt.setup.find_brokers import find_brokers  # noqa: PLC0415
     from wx2mqtt.setup.questions import Prompt, TerminalPrompt  # noqa: PLC0415
     from wx2mqtt.setup.wizard import SetupWizard  # noqa: PLC0415
 

@@ -32,7 +32,7 @@ from wx2mqtt.cluster.observation import (
 from wx2mqtt.cluster.tables import InstanceIdentity
 from wx2mqtt.errors import StoreError, StoreLocked
 from wx2mqtt.store.database import Connection, Job
-from wx2mqtt.store.postgresql import PostgresqlDatabase, PostgresqlListener
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase, PostgresqlListener
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ from typing import Final
 from wx2mqtt.cluster.observation import SILENT_SECONDS, InstanceRow, Snapshot
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.postgresql import LOCK_NAMESPACE, PostgresqlListener
+from wx2mqtt.store.postgresql_database import LOCK_NAMESPACE, PostgresqlListener
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen
 

@@ -29,8 +29,8 @@ from wx2mqtt.demo.configuration import (
     own_settings,
 )
 from wx2mqtt.demo.explanation import DemoAccount, DemoAddresses, explanation
+from wx2mqtt.demo.fallback_service import imitated_service
 from wx2mqtt.demo.script import play_script
-from wx2mqtt.demo.service import imitated_service
 from wx2mqtt.errors import BrokerError, NotConnected, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.settings import sentence_text

@@ -22,7 +22,13 @@ from wx2mqtt import __version__
 from wx2mqtt.aio import run_in_daemon_thread, yield_after_long_work
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge, TemporarilyUnavailable, TransferBroken
-from wx2mqtt.external.addresses import ReadNetworks, is_local, is_public, read_local_networks, same_host
+from wx2mqtt.external.allowed_addresses import (
+    ReadNetworks,
+    is_local,
+    is_public,
+    read_local_networks,
+    same_host,
+)
 from wx2mqtt.h11_patterns import replace_h11_patterns
 from wx2mqtt.limits import HTTP_CONNECT_SECONDS, transfer_seconds
 from wx2mqtt.values import frozen

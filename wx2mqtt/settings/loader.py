@@ -20,6 +20,7 @@ from types import MappingProxyType
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.limits import MAX_CONFIG_BYTES, MAX_SECRET_BYTES
 from wx2mqtt.settings.addresses import EMBEDDED
+from wx2mqtt.settings.cross_key_rules import BackendRules, rule_findings
 from wx2mqtt.settings.environment import (
     FROM_CREDENTIAL,
     add_credentials,
@@ -30,9 +31,8 @@ from wx2mqtt.settings.environment import (
 )
 from wx2mqtt.settings.findings import SettingsFinding
 from wx2mqtt.settings.key_tree import KeyKind, KeyPath, locate
-from wx2mqtt.settings.rules import BackendRules, rule_findings
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, Settings
-from wx2mqtt.settings.validation import validate
+from wx2mqtt.settings.validation_errors import validate
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, key_text, parse
 from wx2mqtt.values import frozen
 

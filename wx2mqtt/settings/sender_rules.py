@@ -1,6 +1,6 @@
 """Rules for `web.senders`: names and tokens that are unlike, people who exist, addresses that are safe. Pure.
 
-They are part of `rules.py`, which yields what they find.
+They are part of `cross_key_rules.py`, which yields what they find.
 """
 
 from __future__ import annotations

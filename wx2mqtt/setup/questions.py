@@ -17,8 +17,8 @@ from wx2mqtt.settings.addresses import is_loopback, validate_broker_url, validat
 from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.loader import check_readable
 from wx2mqtt.settings.schema import FIRST_BACKEND, BackendName
-from wx2mqtt.setup.discover import DEFAULT_PORT, FoundBroker
-from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
+from wx2mqtt.setup.find_brokers import DEFAULT_PORT, FoundBroker
+from wx2mqtt.setup.written_files import BrokerAnswers, SetupAnswers
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 

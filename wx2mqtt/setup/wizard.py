@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from wx2mqtt.app.configuration import safeguards_line
-from wx2mqtt.diagnostics.report import CheckReport, CheckStatus, result_lines
-from wx2mqtt.diagnostics.runner import check_broker
+from wx2mqtt.diagnostics.all_checks import check_broker
+from wx2mqtt.diagnostics.check_report import CheckReport, CheckStatus, result_lines
 from wx2mqtt.errors import SettingsError, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
@@ -19,8 +19,9 @@ from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Settings
-from wx2mqtt.setup.discover import FoundBroker
-from wx2mqtt.setup.output import (
+from wx2mqtt.setup.find_brokers import FoundBroker
+from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions
+from wx2mqtt.setup.written_files import (
     BOT_SECRET_FILE_NAME,
     FALLBACK_FILE_NAME,
     PASSWORD_FILE_NAME,
@@ -35,7 +36,6 @@ from wx2mqtt.setup.output import (
     unit_text,
     write_file,
 )
-from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import BACKENDS
 

@@ -14,7 +14,7 @@ import json
 from functools import partial
 
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.retention import PRUNE_BATCH_ROWS
+from wx2mqtt.store.journal_retention import PRUNE_BATCH_ROWS
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen
 

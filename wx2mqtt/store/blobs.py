@@ -23,8 +23,8 @@ import structlog
 
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.model import Blob
+from wx2mqtt.store.atomic_files import PRIVATE_FOLDER_MODE, file_error, file_errors, make_folder, sync_folder
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_error, file_errors, make_folder, sync_folder
 from wx2mqtt.store.partial_file import PARTIAL_FILE_PREFIX, PartialFile
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 
 from wx2mqtt.model import Blob, Json
-from wx2mqtt.store.files import sha256_in_media_name
+from wx2mqtt.store.atomic_files import sha256_in_media_name
 
 # Of an integer column, in both databases.
 _MAX_INTEGER = 2**63 - 1

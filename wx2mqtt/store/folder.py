@@ -26,7 +26,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
-from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_errors, make_folder, open_regular, sync_folder
+from wx2mqtt.store.atomic_files import (
+    PRIVATE_FOLDER_MODE,
+    file_errors,
+    make_folder,
+    open_regular,
+    sync_folder,
+)
 
 PROGRAM_NAME = "wx2mqtt"
 SYSTEM_FOLDER = Path("/var/lib") / PROGRAM_NAME

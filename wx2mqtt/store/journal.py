@@ -19,14 +19,14 @@ from wx2mqtt.store.commands import JournaledCommands
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.folder import new_stream_id
 from wx2mqtt.store.history import MessageHistory
+from wx2mqtt.store.journal_retention import DAY_MS, JournalRetention
 from wx2mqtt.store.media import MediaJobs
 from wx2mqtt.store.outbox import AccountRows, DiscoveryState, Outbox
 from wx2mqtt.store.questions import JournaledQuestions
-from wx2mqtt.store.received import ReceivedMessages
+from wx2mqtt.store.received_messages import ReceivedMessages
 from wx2mqtt.store.records import AccountState, JournalStats
 from wx2mqtt.store.remembered_owners import read_owners
 from wx2mqtt.store.requests import JournaledRequests
-from wx2mqtt.store.retention import DAY_MS, JournalRetention
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.store.traffic import TrafficCounts

@@ -24,8 +24,8 @@ from typing_extensions import override
 
 from wx2mqtt.aio import Signal
 from wx2mqtt.clock import boot_time
+from wx2mqtt.store.atomic_files import open_regular, open_to_read
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.files import open_regular, open_to_read
 from wx2mqtt.store.statements import Statement
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,7 @@ from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import Blobs, sha256_of
 from wx2mqtt.store.column_values import blob_from_text
 from wx2mqtt.store.database import Connection, Database, json_list
-from wx2mqtt.store.retention import DAY_MS, clock_has_passed
+from wx2mqtt.store.journal_retention import DAY_MS, clock_has_passed
 from wx2mqtt.store.statements import Statement, chunks
 
 # In one commit. To delete a large file takes a disk milliseconds.

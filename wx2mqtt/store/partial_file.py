@@ -19,8 +19,8 @@ from pathlib import Path
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
+from wx2mqtt.store.atomic_files import PRIVATE_FOLDER_MODE, file_errors
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
-from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_errors
 
 PARTIAL_FILE_PREFIX = ".part-"
 

@@ -24,9 +24,9 @@ from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.limits import PEOPLE_FILE_JSON
 from wx2mqtt.model import Json, PersonId
+from wx2mqtt.store.atomic_files import AtomicFile, quarantine, read_file
 from wx2mqtt.store.column_values import encode_payload
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.files import AtomicFile, quarantine, read_file
 from wx2mqtt.store.people import (
     apply_changes,
     next_id_of,

@@ -16,7 +16,14 @@ from typing_extensions import override
 
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.limits import SAVED_LOGIN_JSON
-from wx2mqtt.store.files import AtomicFile, delete_file, file_errors, make_folder, quarantine, read_file
+from wx2mqtt.store.atomic_files import (
+    AtomicFile,
+    delete_file,
+    file_errors,
+    make_folder,
+    quarantine,
+    read_file,
+)
 
 log = structlog.get_logger(__name__)
 

@@ -23,8 +23,8 @@ from typing import TypeVar
 
 import structlog
 
+from wx2mqtt.store.atomic_files import make_private_file
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.files import make_private_file
 from wx2mqtt.store.sqlite_database import WAL_SUFFIXES
 from wx2mqtt.store.statements import Statement
 

@@ -15,8 +15,8 @@ from wx2mqtt.bounded_json import JsonOutOfBounds
 from wx2mqtt.errors import StoreError
 from wx2mqtt.limits import STORED_JSON
 from wx2mqtt.model import Blob
+from wx2mqtt.store.atomic_files import database_error
 from wx2mqtt.store.column_values import blob_from_text
-from wx2mqtt.store.files import database_error
 from wx2mqtt.store.folder import new_stream_id
 from wx2mqtt.store.sqlite_database import has_own_schema
 from wx2mqtt.store.statements import Statement

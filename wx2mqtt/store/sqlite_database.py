@@ -17,6 +17,14 @@ import structlog
 from typing_extensions import override
 
 from wx2mqtt.errors import StoreError
+from wx2mqtt.store.atomic_files import (
+    database_error,
+    file_error,
+    is_damage,
+    make_private_file,
+    open_to_read,
+    quarantine,
+)
 from wx2mqtt.store.database import (
     Connection,
     Database,
@@ -26,14 +34,6 @@ from wx2mqtt.store.database import (
     QueuedJob,
     ignore_commit_point,
     refuse_newer,
-)
-from wx2mqtt.store.files import (
-    database_error,
-    file_error,
-    is_damage,
-    make_private_file,
-    open_to_read,
-    quarantine,
 )
 from wx2mqtt.store.statements import insert_rows
 from wx2mqtt.values import frozen

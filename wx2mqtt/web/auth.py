@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from wx2mqtt.values import frozen
-from wx2mqtt.web.hosts import client_network
+from wx2mqtt.web.allowed_hosts import client_network
 from wx2mqtt.web.options import WebOptions
 
 SESSION_SECONDS = 30 * 86_400.0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 
 from wx2mqtt.aio import ChangeNotifier
-from wx2mqtt.bridge.view import AccountView
+from wx2mqtt.bridge.account_view import AccountView
 from wx2mqtt.errors import Problem
 from wx2mqtt.values import frozen
 

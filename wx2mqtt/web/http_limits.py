@@ -25,9 +25,9 @@ from uvicorn.server import ServerState
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.web import server_text
-from wx2mqtt.web.hosts import client_network, is_in_networks
+from wx2mqtt.web.allowed_hosts import client_network, is_in_networks
 from wx2mqtt.web.options import IpNetwork
-from wx2mqtt.web.request import MAX_HEAD_BYTES
+from wx2mqtt.web.request_context import MAX_HEAD_BYTES
 
 MAX_CONNECTIONS = 100  # each takes a file descriptor, of which a process usually has 1,024
 MAX_CONNECTIONS_PER_ADDRESS = 40  # a browser opens up to six, and `MAX_VIEWERS` pages stay open in all

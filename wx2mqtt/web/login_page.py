@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from wx2mqtt.i18n.web import server_text
+from wx2mqtt.web.allowed_hosts import client_network
 from wx2mqtt.web.auth import SESSION_SECONDS, AuthDecision, Authenticator
-from wx2mqtt.web.hosts import client_network
 from wx2mqtt.web.html import Assets, html_document, join_html, tag
 from wx2mqtt.web.middleware import LOGIN_PATH
-from wx2mqtt.web.request import (
+from wx2mqtt.web.request_context import (
     FORM_TIMEOUT_SECONDS,
     SESSION_COOKIE,
     BadForm,

@@ -25,12 +25,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.values import frozen
+from wx2mqtt.web.allowed_hosts import AllowedHosts, parse_address
 from wx2mqtt.web.auth import AuthDecision, Authenticator, AuthResult
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.hosts import AllowedHosts, parse_address
 from wx2mqtt.web.http_limits import HEALTH_ONLY_KEY
 from wx2mqtt.web.options import Serves, WebOptions
-from wx2mqtt.web.request import (
+from wx2mqtt.web.request_context import (
     CONTEXT_KEY,
     LANGUAGE_COOKIE,
     MAX_BODY_BYTES,

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive
 
 from wx2mqtt.i18n.web import server_text
-from wx2mqtt.web.request import RequestContext
+from wx2mqtt.web.request_context import RequestContext
 
 NO_STORE = {"cache-control": "no-store"}
 

@@ -16,16 +16,16 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from wx2mqtt.bridge.media.library import MediaLibrary
+from wx2mqtt.bridge.media.stored_media import MediaLibrary
 from wx2mqtt.i18n import Language
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.health import HealthEndpoint
+from wx2mqtt.web.health_endpoint import HealthEndpoint
 from wx2mqtt.web.html import Assets
 from wx2mqtt.web.http_limits import HEAD_TIMEOUT_SECONDS, ConnectionLimiter, HttpConnection, RequestWatch
 from wx2mqtt.web.login_page import LoginPage
-from wx2mqtt.web.media import MediaEndpoint
-from wx2mqtt.web.metrics import MetricsEndpoint
+from wx2mqtt.web.media_endpoint import MediaEndpoint
+from wx2mqtt.web.metrics_endpoint import MetricsEndpoint
 from wx2mqtt.web.middleware import (
     HEALTH_PATH,
     LIVENESS_PATH,
@@ -38,10 +38,10 @@ from wx2mqtt.web.middleware import (
 from wx2mqtt.web.options import Serves, WebOptions
 from wx2mqtt.web.page.handlers import PageHandlers
 from wx2mqtt.web.page.page import LOGOUT_QUESTION, NEW_OWNER_QUESTION
-from wx2mqtt.web.request import context_of
+from wx2mqtt.web.request_context import context_of
 from wx2mqtt.web.responses import text_response
-from wx2mqtt.web.senders.callers import SenderRegistry
 from wx2mqtt.web.senders.endpoint import SenderEndpoint
+from wx2mqtt.web.senders.sender_rights import SenderRegistry
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +137,7 @@ class HttpService:
             workers=1,
             log_config=None,
             access_log=False,  # paths hold ids, and queries more
-            proxy_headers=False,  # request.py reads them, from trusted proxies only
+            proxy_headers=False,  # request_context.py reads them, from trusted proxies only
             server_header=False,
             date_header=False,  # the middleware sets it; uvicorn would need a task for it
             timeout_keep_alive=int(HEAD_TIMEOUT_SECONDS),

@@ -20,10 +20,10 @@ import structlog
 from wx2mqtt.i18n import Language
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.options import CannotListen, Serves, WebOptions, listen_problem
-from wx2mqtt.web.senders.callers import SenderRegistry
+from wx2mqtt.web.senders.sender_rights import SenderRegistry
 
 if TYPE_CHECKING:
-    from wx2mqtt.bridge.media.library import MediaLibrary
+    from wx2mqtt.bridge.media.stored_media import MediaLibrary
     from wx2mqtt.web.http_limits import HttpConnection
     from wx2mqtt.web.routes import HttpService
 

@@ -19,8 +19,8 @@ from tests.fuzz.targets.mqtt import _COMMANDS, _KEYS, _TEXTS, _large_command, ch
 from tests.unit.bridge.validation_harness import ValidationHarness
 from wx2mqtt.app import control_socket, redaction
 from wx2mqtt.bridge import attachment_checks
-from wx2mqtt.bridge.answer_attempts import card_id, card_in
 from wx2mqtt.bridge.people import directory, evidence, topic_names
+from wx2mqtt.bridge.possible_answers import card_id, card_in
 from wx2mqtt.bridge.text_split import split_for, split_question, split_steps, split_text
 from wx2mqtt.buttons import MAX_ANSWER_CHARACTERS, answer_form, button_lines
 from wx2mqtt.errors import BadCommand, Wx2MqttError
@@ -28,7 +28,7 @@ from wx2mqtt.external.local_files import open_file
 from wx2mqtt.limits import COMMAND_JSON, MAX_FILENAME_BYTES
 from wx2mqtt.model import Button, ChatKind, Json, Status
 from wx2mqtt.mqtt.commands import read_request
-from wx2mqtt.mqtt.discovery import display_names, entity_id
+from wx2mqtt.mqtt.homeassistant_entities import display_names, entity_id
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode, plain_text, result_body
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.names import (
@@ -424,7 +424,7 @@ TARGETS = (
         name="bridge.questions",
         run=_run_questions,
         parsers=(
-            *("bridge.answer_attempts:card_id", "bridge.answer_attempts:card_in"),
+            *("bridge.possible_answers:card_id", "bridge.possible_answers:card_in"),
             *("bridge.text_split:split_question", "store.question_records:buttons_from_json"),
             "store.question_records:asking_from_json",
         ),
@@ -479,7 +479,7 @@ TARGETS = (
                 )
             ),
             *("bridge.people.evidence:normalize_text", "bridge.people.directory:matching_entries"),
-            *("mqtt.discovery:entity_id", "mqtt.discovery:display_names"),
+            *("mqtt.homeassistant_entities:entity_id", "mqtt.homeassistant_entities:display_names"),
         ),
         seeds=_NAMES,
         generate=mutated(_NAMES, ("\n", "\u200d", "\ufe0f", "\u0301", "$", "-2", "filehelper", "重", "é")),

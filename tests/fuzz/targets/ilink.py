@@ -30,7 +30,7 @@ from tests.unit.wechat.ilink.entries import (
 from wx2mqtt.model import Cursor, Handle, SendKey
 from wx2mqtt.wechat.ilink.protocol import (
     crypto,
-    identity,
+    message_ids,
     messages,
     reply_window,
     requests,
@@ -83,11 +83,11 @@ def _check_received(item: messages.ReceivedItem) -> None:
 def _check_identity(fields: JsonObject) -> None:
     """Fails unless a message that is delivered again has the same id and digest."""
     again = json.loads(json.dumps(fields))
-    message_id = identity.read_id(fields, "message_id")
-    assert message_id == message_id.strip() == identity.read_id(again, "message_id")
-    digest = identity.hash_entry(fields)
+    message_id = message_ids.read_id(fields, "message_id")
+    assert message_id == message_id.strip() == message_ids.read_id(again, "message_id")
+    digest = message_ids.hash_entry(fields)
     assert len(digest) == 40
-    assert digest == identity.hash_entry(again)
+    assert digest == message_ids.hash_entry(again)
 
 
 def _run_updates(data: bytes) -> None:
@@ -167,7 +167,7 @@ def _run_answers(data: bytes) -> None:
     address, param = responses.read_upload_url(answer)
     _check_url(requests.upload_url(CDN, param[:4096], "f"))
     assert isinstance(
-        identity.read_id(answer, "message_id") + responses.read_typing_ticket(answer) + address, str
+        message_ids.read_id(answer, "message_id") + responses.read_typing_ticket(answer) + address, str
     )
     reply_window.meaning_of_refusal(
         responses.error_code(answer), responses.error_text(answer), reply_window.ChatWindow(),
@@ -327,7 +327,7 @@ TARGETS = (
                 "SyncCursor.from_cursor",
             ),
             *_names("messages", "read_message", "is_of_group", "read_quote", "read_part", "selected_text"),
-            *_names("identity", "read_id", "hash_entry", "ids_and_keys"),
+            *_names("message_ids", "read_id", "hash_entry", "ids_and_keys"),
             *_names(
                 "crypto",
                 "picture_locator",

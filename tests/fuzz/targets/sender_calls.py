@@ -11,9 +11,9 @@ from tests.fuzz.target import Target
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Blob
 from wx2mqtt.web.options import SenderOptions
-from wx2mqtt.web.senders.callers import SenderRegistry, find_recipient, may_send
 from wx2mqtt.web.senders.interface import MAX_FORM_FIELDS
 from wx2mqtt.web.senders.multipart import MultipartBody
+from wx2mqtt.web.senders.sender_rights import SenderRegistry, find_recipient, may_send
 
 _LOOP = asyncio.new_event_loop()
 _SENDER = SenderOptions(name="nas", token="t" * 32, to="me", users=("me", "n*"), rate=0)
@@ -90,9 +90,9 @@ TARGETS = (
         name="web.sender_names",
         run=_run_caller,
         parsers=(
-            "web.senders.callers:SenderRegistry.authenticate",
-            "web.senders.callers:find_recipient",
-            "web.senders.callers:may_send",
+            "web.senders.sender_rights:SenderRegistry.authenticate",
+            "web.senders.sender_rights:find_recipient",
+            "web.senders.sender_rights:may_send",
         ),
         seeds=(b"home/me", b"nobody", b"office/n1", "home/caf\u00e9".encode(), _SENDER.token.encode()),
         generate=mutated((b"home/me", b"nobody", b"office/n1"), ("/", "*", "[", "n", "..")),

@@ -13,7 +13,7 @@ from tests.fuzz.mutators import (
 from tests.fuzz.target import Target
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.i18n.settings import problem_text, sentence_text
-from wx2mqtt.settings import addresses, environment, formats, validation, yaml_tree
+from wx2mqtt.settings import addresses, environment, formats, validation_errors, yaml_tree
 from wx2mqtt.settings.loader import load, load_valid_settings, load_web_settings
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -69,7 +69,7 @@ def _run_yaml(data: bytes) -> None:
         assert str(problem).isprintable()
     with suppress(ValueError):
         yaml_tree.parse_value(text)
-    validation.validate(tree, BACKENDS)
+    validation_errors.validate(tree, BACKENDS)
 
 
 def _run_settings(data: bytes) -> None:

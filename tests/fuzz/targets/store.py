@@ -28,10 +28,10 @@ from tests.fuzz.target import Target
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind
 from wx2mqtt.simulator import samples
-from wx2mqtt.store import archive, file_type, people_file
-from wx2mqtt.store.archive import FORMAT_VERSION, HEADER_NAME, BadBackup
-from wx2mqtt.store.backup import restore_store
+from wx2mqtt.store import backup_archive, file_type, people_file
+from wx2mqtt.store.backup_archive import FORMAT_VERSION, HEADER_NAME, BadBackup
 from wx2mqtt.store.column_values import blob_from_text, storable_text
+from wx2mqtt.store.folder_backup import restore_store
 from wx2mqtt.store.mapped_files import MAX_KILLS, PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
 from wx2mqtt.store.people import person_from_json
 from wx2mqtt.store.remembered_owners import NOTHING_SAID, read_owners
@@ -143,15 +143,15 @@ def _run_archive(data: bytes) -> None:
         folder = root / "store"
         folder.mkdir()
         with suppress(BadBackup, StoreError):
-            head = archive.read_archive(io.BytesIO(data), folder, lambda _: None)
+            head = backup_archive.read_archive(io.BytesIO(data), folder, lambda _: None)
             assert all(isinstance(account, str) for account in head.accounts)
             for file, measured in head.files.items():
-                assert archive.measure_file(folder / file) == measured
+                assert backup_archive.measure_file(folder / file) == measured
         outside = [path for path in root.rglob("*") if path != folder and folder not in path.parents]
         assert not outside, outside
         for path in folder.rglob("*"):
             assert not path.is_symlink()
-            assert path.is_dir() or archive.belongs_to_store(str(path.relative_to(folder)))
+            assert path.is_dir() or backup_archive.belongs_to_store(str(path.relative_to(folder)))
 
 
 def _run_restore(data: bytes) -> None:
@@ -346,7 +346,11 @@ TARGETS = (
     Target(
         name="store.archives",
         run=_run_archive,
-        parsers=_store("archive:read_archive", "archive:belongs_to_store", "files:sha256_in_media_name"),
+        parsers=_store(
+            "backup_archive:read_archive",
+            "backup_archive:belongs_to_store",
+            "atomic_files:sha256_in_media_name",
+        ),
         seeds=_BACKUPS,
         generate=_backup,
         grow=_large_backup,
@@ -357,7 +361,7 @@ TARGETS = (
     Target(
         name="store.restores",
         run=_run_restore,
-        parsers=_store("backup:restore_store", "backup:read_restored"),
+        parsers=_store("folder_backup:restore_store", "folder_backup:read_restored"),
         seeds=_BACKUPS,
         generate=_backup,
         grow=_large_backup,

@@ -15,9 +15,9 @@ from tests.fuzz.targets.mqtt import check_refusal
 from tests.support.web import options
 from wx2mqtt.clock import parse_http_date
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.external.addresses import is_local, is_public, plain_address, same_host
+from wx2mqtt.external.allowed_addresses import is_local, is_public, plain_address, same_host
 from wx2mqtt.external.url_fetch import filename_in, host_of, parse_url, redirect_target
-from wx2mqtt.web import hosts, media_headers, media_ranges, request
+from wx2mqtt.web import allowed_hosts, media_headers, media_ranges, request_context
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.login_page import _local_path
 
@@ -25,7 +25,7 @@ _LOOP = asyncio.new_event_loop()
 _OPTIONS = options(
     prefix="/usual", password="secret", token="t", proxies=(ip_network("10.0.0.0/8"), ip_network("::1/128"))
 )
-_HOSTS = hosts.AllowedHosts(_OPTIONS)
+_HOSTS = allowed_hosts.AllowedHosts(_OPTIONS)
 _NAMES = (
     "x-forwarded-for",
     "x-forwarded-proto",
@@ -42,9 +42,9 @@ def _run_headers(data: bytes) -> None:
     lines = data.decode("latin-1").split("\n")
     headers = dict(zip(_NAMES, lines, strict=False))
     for peer in ("10.1.2.3", "203.0.113.1", lines[0]):
-        client = request.client_info(peer, headers, _OPTIONS)
-        assert request.has_ingress_path(headers) in {True, False}
-        assert not client.address or hosts.parse_address(client.address) is not None
+        client = request_context.client_info(peer, headers, _OPTIONS)
+        assert request_context.has_ingress_path(headers) in {True, False}
+        assert not client.address or allowed_hosts.parse_address(client.address) is not None
         assert not client.prefix or (
             client.prefix.startswith("/")
             and "//" not in client.prefix
@@ -52,15 +52,15 @@ def _run_headers(data: bytes) -> None:
         )
     for line in lines[:8]:
         _check_client(line)
-        assert request.preferred_language(line, "en") in {"en", "zh"}
-        host = hosts.host_of_header(line)
+        assert request_context.preferred_language(line, "en") in {"en", "zh"}
+        host = allowed_hosts.host_of_header(line)
         assert len(host) <= 253
         if _HOSTS.is_allowed(line):
-            assert hosts.normalized_host(host) in {
+            assert allowed_hosts.normalized_host(host) in {
                 "localhost",
                 "127.0.0.1",
                 _OPTIONS.host,
-            } or hosts.parse_address(host)
+            } or allowed_hosts.parse_address(host)
         if _HOSTS.is_same_origin(line, "localhost:8099"):
             assert line.lower().startswith(("http://", "https://"))
         path = _local_path(line)
@@ -75,15 +75,15 @@ def _run_headers(data: bytes) -> None:
 
 def _check_client(text: str) -> None:
     """Fails unless an address belongs to the network that counts as its client, and another text to none."""
-    network = hosts.client_network(text)
-    assert hosts.client_network(network) == network
-    address = hosts.parse_address(text)
+    network = allowed_hosts.client_network(text)
+    assert allowed_hosts.client_network(network) == network
+    address = allowed_hosts.parse_address(text)
     if address is None:
-        assert not hosts.is_in_networks(text, _OPTIONS.proxies)
+        assert not allowed_hosts.is_in_networks(text, _OPTIONS.proxies)
         return
     own = ip_network(network)
     assert own.num_addresses == (1 if own.version == 4 else 1 << 64)
-    assert hosts.is_in_networks(text, (own,))
+    assert allowed_hosts.is_in_networks(text, (own,))
 
 
 _HEADERS = (
@@ -137,9 +137,9 @@ def _run_form(data: bytes) -> None:
         return {"type": "http.request", "body": body, "more_body": bool(chunks)}
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    with suppress(request.BadForm):
-        fields = _LOOP.run_until_complete(request.read_form(Request(scope, receive)))
-        assert len(fields) <= request.MAX_FORM_FIELDS
+    with suppress(request_context.BadForm):
+        fields = _LOOP.run_until_complete(request_context.read_form(Request(scope, receive)))
+        assert len(fields) <= request_context.MAX_FORM_FIELDS
         for value in fields.values():
             value.encode()
     authenticator = Authenticator(_OPTIONS, lambda: 0.0)
@@ -180,7 +180,7 @@ def _run_url(data: bytes) -> None:
         assert not target.username
     assert same_host(text, text)
     if is_public(text):
-        assert hosts.parse_address(text) is not None
+        assert allowed_hosts.parse_address(text) is not None
     _check_local(text)
 
 
@@ -249,9 +249,13 @@ TARGETS = (
         name="web.headers",
         run=_run_headers,
         parsers=(
-            *("web.request:client_info", "web.request:preferred_language", "web.request:has_ingress_path"),
             *(
-                f"web.hosts:{name}"
+                "web.request_context:client_info",
+                "web.request_context:preferred_language",
+                "web.request_context:has_ingress_path",
+            ),
+            *(
+                f"web.allowed_hosts:{name}"
                 for name in (
                     "AllowedHosts.is_allowed",
                     "AllowedHosts.is_same_origin",
@@ -291,7 +295,7 @@ TARGETS = (
         name="web.forms",
         run=_run_form,
         parsers=(
-            "web.request:read_form",
+            "web.request_context:read_form",
             *(
                 f"web.auth:Authenticator.{name}"
                 for name in ("log_in", "login_wait", "authenticate", "is_session_valid", "log_out")
@@ -311,7 +315,7 @@ TARGETS = (
                 for name in ("parse_url", "redirect_target", "host_of", "filename_in")
             ),
             *(
-                f"external.addresses:{name}"
+                f"external.allowed_addresses:{name}"
                 for name in ("is_local", "is_public", "plain_address", "same_host")
             ),
         ),

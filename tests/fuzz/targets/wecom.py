@@ -19,14 +19,14 @@ from wx2mqtt.names import clean_filename
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
 from wx2mqtt.wechat.wecom.protocol import (
     cards,
-    chats,
     endpoints,
     events,
     frames,
+    handles,
     markdown,
     media,
     messages,
-    qr,
+    qr_scan,
     requests,
     session,
 )
@@ -93,21 +93,21 @@ def _run_frames(data: bytes) -> None:
         assert len({message.id for message in received}) == len(received)
         for message in received:
             check_item(message)
-            assert chats.is_group(message.chat) == (message.chat != message.sender)
-            chats.contact_of(message.chat)
+            assert handles.is_group(message.chat) == (message.chat != message.sender)
+            handles.contact_of(message.chat)
             if message.media is not None:
                 assert media.parse_locator(message.media.locator) is not None
 
 
 def _check_scan(data: bytes) -> None:
     answer = parse_json(data)
-    code = qr.read_scan_code(answer)
+    code = qr_scan.read_scan_code(answer)
     assert code is None or code.url.lower().startswith(("http://", "https://"))
     assert code is None or code.url.isprintable()
     if code is not None:
-        _check_url(qr.query_url("https://a", code.scode))
-    scan = qr.read_scan(answer)
-    assert (scan.state is qr.ScanState.CONFIRMED) == (scan.credentials is not None)
+        _check_url(qr_scan.query_url("https://a", code.scode))
+    scan = qr_scan.read_scan(answer)
+    assert (scan.state is qr_scan.ScanState.CONFIRMED) == (scan.credentials is not None)
 
 
 def _check_url(url: str) -> None:
@@ -123,17 +123,17 @@ def _run_texts(data: bytes) -> None:
     assert markdown.size_in_bytes(text) >= max(len(text), len(escaped.encode()))
     assert markdown.markdown_size_in_bytes(text) == len(text.encode())
     assert text.endswith(messages.text_without_address(text, "Bot"))
-    _check_url(qr.generate_url("https://a", text))
+    _check_url(qr_scan.generate_url("https://a", text))
     name = media.filename_of(text)
     assert name == clean_filename(name)
-    chat = chats.person_handle(text)
-    assert chats.id_of(chats.handle_of_id(text)) == text
+    chat = handles.person_handle(text)
+    assert handles.id_of(handles.handle_of_id(text)) == text
     for endpoint in (None, "http://127.0.0.1:9"):
         url = endpoints.file_url(endpoint, text)
         assert url in {None, text}
         if url is not None:
             _check_url(url)
-    assert (chats.id_of(chat), chats.id_of(chats.group_handle(text))) == (text, text)
+    assert (handles.id_of(chat), handles.id_of(handles.group_handle(text))) == (text, text)
     for body in (
         requests.text_message(chat, escaped),
         requests.file_message(chat, Kind.VIDEO, text, text),
@@ -253,7 +253,7 @@ TARGETS = (
             *_names("frames", "read_frame"),
             *_names("cards", "read_press"),
             *_names("messages", "read_messages", "read_button_press"),
-            *_names("qr", "query_url", "read_scan_code", "read_scan"),
+            *_names("qr_scan", "query_url", "read_scan_code", "read_scan"),
             *_names("media", "media_ref", "parse_locator"),
         ),
         seeds=_FRAMES,
@@ -268,9 +268,9 @@ TARGETS = (
         parsers=(
             *_names("markdown", "escaped", "size_in_bytes", "markdown_size_in_bytes"),
             *_names("messages", "text_without_address"),
-            *_names("qr", "generate_url"),
+            *_names("qr_scan", "generate_url"),
             *_names("media", "filename_of"),
-            *_names("chats", "person_handle", "group_handle", "handle_of_id"),
+            *_names("handles", "person_handle", "group_handle", "handle_of_id"),
             *_names("endpoints", "file_url"),
             *_names("frames", "request_frame", "new_request_id"),
             *_names("requests", "text_message", "file_message", "receipt", "upload_begin"),

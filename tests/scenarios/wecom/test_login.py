@@ -22,7 +22,7 @@ from wx2mqtt.clock import Clock, Lease, boot_time
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Cursor
 from wx2mqtt.wechat.backend import LoggedIn, Scanned, ShowQr
-from wx2mqtt.wechat.wecom.protocol import qr
+from wx2mqtt.wechat.wecom.protocol import qr_scan
 
 CODE_URL = "https://work.weixin.qq.com/ai/qc/c?s=1"
 GENERATE, QUERY = "/ai/qc/generate", "/ai/qc/query_result"
@@ -38,7 +38,7 @@ QUICK = Clock(sleep=no_sleep)
 
 @pytest.fixture
 def scanning(gateway, monkeypatch):
-    monkeypatch.setattr(qr, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(qr_scan, "POLL_SECONDS", 0.0)
     gateway.answer_json(GENERATE, {"data": {"scode": "sc", "auth_url": CODE_URL}})
     gateway.answer_json(QUERY, {"data": {"status": "wait"}}, {"data": {"status": "scaned"}}, CREDENTIALS)
     return gateway

@@ -47,7 +47,7 @@ async def test_a_url_that_libpq_cannot_read_is_a_problem_of_the_file(loaded, tmp
 
 async def test_psycopg_that_cannot_be_imported_is_named_with_the_command(loaded, monkeypatch):
     settings = loaded("postgresql://db/wx2mqtt")
-    monkeypatch.delitem(sys.modules, "wx2mqtt.store.postgresql", raising=False)
+    monkeypatch.delitem(sys.modules, "wx2mqtt.store.postgresql_database", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     code, text = await failure(settings)
     assert code == EXIT_CONFIGURATION
@@ -64,11 +64,11 @@ async def test_a_server_that_is_not_there_is_tried_again_by_systemd(loaded, tmp_
 
 
 async def test_without_a_url_the_library_of_the_database_is_not_loaded(tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "wx2mqtt.store.postgresql", raising=False)
+    monkeypatch.delitem(sys.modules, "wx2mqtt.store.postgresql_database", raising=False)
     file = tmp_path / "wx2mqtt.yaml"
     file.write_text(f"storage: {{path: {tmp_path}/store}}")
     async with open_stores(load(file, {}, BACKENDS), {}, lambda _: None) as stores:
         assert stores.people_file is not None
-    assert "wx2mqtt.store.postgresql" not in sys.modules
+    assert "wx2mqtt.store.postgresql_database" not in sys.modules
     with pytest.raises(StoreError):
         await stores.database.read(lambda _: None)

@@ -400,7 +400,7 @@ def make(
     handlers: Mapping[str, Handler] | None = None,
     fetcher: UrlFetcher | None = None,
 ) -> CommandsHarness:
-    """The rooms wired as `bridge/components.py` wires them."""
+    """The rooms wired as `bridge/account_components.py` wires them."""
     blobs = Blobs(folder)
     news, journal, topics = News(), Slow(database, blobs), Topics("wx")
     broker, wechat = Broker(news, protocol), WeChat(news)

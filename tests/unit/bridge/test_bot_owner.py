@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.bridge.session_harness import CODE, FakeGateway, SessionHarness, message, run_story
+from wx2mqtt.bridge.account_owner import AccountOwner, OwnerNeed
 from wx2mqtt.bridge.bot_owner import BotOwner
-from wx2mqtt.bridge.owner import AccountOwner, OwnerNeed
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.errors import BadCommand, LoggedOut, StoreError

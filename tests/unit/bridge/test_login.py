@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from tests.support.rows import every_row
 from tests.unit.bridge.session_harness import CODE, OWNER, SessionHarness, Wait, code, logged_in, run_story
+from wx2mqtt.bridge.account_owner import mismatched_key
 from wx2mqtt.bridge.login import MAX_QR_CODES
 from wx2mqtt.bridge.login_state import required_of_person
-from wx2mqtt.bridge.owner import mismatched_key
-from wx2mqtt.bridge.requests.handlers import AccountRequests
+from wx2mqtt.bridge.requests.account_requests import AccountRequests
 from wx2mqtt.errors import BadCommand, Unreachable
 from wx2mqtt.model import Handle, Needs, Owner
 from wx2mqtt.model import LoginState as S

@@ -14,8 +14,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.address_book import AddressBook
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import CAPABILITIES
+from wx2mqtt.bridge.requests.account_requests import AccountRequests
 from wx2mqtt.bridge.requests.dispatcher import ActionHandler, SizedHandler
-from wx2mqtt.bridge.requests.handlers import AccountRequests
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Handle, LoginState, PersonId, ReplyWindow

@@ -20,7 +20,7 @@ from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.cluster.tables import InstanceIdentity, account_keys
 from wx2mqtt.errors import StoreError, StoreLocked, WrongStoreKey
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.postgresql import LOCK_NAMESPACE, PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import LOCK_NAMESPACE, PostgresqlDatabase
 
 ACCOUNTS = ("a", "b", "c", "d")
 POLL_SECONDS = 0.02

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Formatter
 
 import wx2mqtt.diagnostics
-from wx2mqtt.diagnostics.report import CheckStatus
+from wx2mqtt.diagnostics.check_report import CheckStatus
 from wx2mqtt.i18n.broker import BROKER_MESSAGES
 from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES, diagnostics_text
 

@@ -18,7 +18,7 @@ from wx2mqtt.i18n.web import REMEDIES, SERVER_MESSAGES, remedy_for, server_text
 from wx2mqtt.i18n.web_page import KIND_NAMES, PAGE_MESSAGES
 from wx2mqtt.model import Kind, LoginState, Status
 from wx2mqtt.web.html import PageText, tag
-from wx2mqtt.web.media import STATUS_BY_STATE
+from wx2mqtt.web.media_endpoint import STATUS_BY_STATE
 from wx2mqtt.web.page.contacts import CHAT_KIND_MARKS, PIN_PROBLEM_MARKS
 from wx2mqtt.web.page.page import NOTICES
 from wx2mqtt.web.page.sections import LOGIN_STATES, RESULT_STATUSES

@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 from tests.support.rows import every_row
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import Application
-from wx2mqtt.bridge.components import AccountComponents
-from wx2mqtt.bridge.requests.actions import ActionRequests
+from wx2mqtt.bridge.account_components import AccountComponents
+from wx2mqtt.bridge.requests.action_requests import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS
 from wx2mqtt.json_schema import strict
 from wx2mqtt.message_kinds import MESSAGE_KINDS

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.effort import effort
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.limits import MAX_CONFIG_BYTES
-from wx2mqtt.settings import rules
+from wx2mqtt.settings import cross_key_rules
 from wx2mqtt.settings.loader import find_config, load
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.wechat.registry import BACKENDS
@@ -596,12 +596,12 @@ def test_another_account_alone_is_a_fallback(loaded):
 
 def test_a_fallback_without_apprise_is_reported_and_its_addresses_are_not(loaded, monkeypatch):
     text = 'accounts: {home: {fallback: {urls: ["tgram://123456:secret/42"]}}}'
-    monkeypatch.setattr(rules, "find_spec", lambda _: None)
+    monkeypatch.setattr(cross_key_rules, "find_spec", lambda _: None)
     (warning,) = loaded(text).warnings
     assert warning.key == "accounts.home.fallback.urls"
     assert "-r deploy/fallback.lock" in warning.message
     assert "secret" not in str(warning)
-    monkeypatch.setattr(rules, "find_spec", lambda _: object())
+    monkeypatch.setattr(cross_key_rules, "find_spec", lambda _: object())
     assert loaded(text).warnings == ()
 
 

@@ -8,7 +8,7 @@ import importlib.util
 import pytest
 
 from wx2mqtt.cli.main import run_command_line
-from wx2mqtt.settings import rules
+from wx2mqtt.settings import cross_key_rules
 from wx2mqtt.settings.formats import parse_login_keys
 
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -98,7 +98,9 @@ def test_more_keys_or_one_key_twice_is_one_problem(faults, tmp_path, lines, said
 
 def test_without_psycopg_a_database_is_refused_with_the_command_that_installs_it(faults, monkeypatch):
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(rules, "find_spec", lambda name: None if name == "psycopg" else find_spec(name))
+    monkeypatch.setattr(
+        cross_key_rules, "find_spec", lambda name: None if name == "psycopg" else find_spec(name)
+    )
     (problem,) = faults(f'storage: {{url: "{URL}", key: {KEY}}}')
     assert problem.endswith("-r deploy/postgresql.lock")
 

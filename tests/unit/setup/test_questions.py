@@ -11,9 +11,9 @@ import pytest
 from tests.support.rows import every_row
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import SETUP_MESSAGES, backend_table, setup_text, text_width
-from wx2mqtt.setup.discover import FoundBroker
-from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
+from wx2mqtt.setup.find_brokers import FoundBroker
 from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions, confirm
+from wx2mqtt.setup.written_files import BrokerAnswers, SetupAnswers
 
 SUPERVISOR = FoundBroker(
     source="supervisor", broker=BrokerAnswers(host="core-mosquitto", username="addons", password="geheim")

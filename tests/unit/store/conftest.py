@@ -15,7 +15,7 @@ import pytest
 from tests.support.postgresql import empty_database
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 NOBODY = 65534

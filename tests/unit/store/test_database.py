@@ -17,7 +17,7 @@ from tests.unit.store.make import names
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.store import database as database_module
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 

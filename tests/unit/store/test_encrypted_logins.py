@@ -24,7 +24,7 @@ from wx2mqtt.store.encrypted_logins import (
     key_id,
     rotate_key,
 )
-from wx2mqtt.store.postgresql import MIGRATIONS_FOLDER, PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import MIGRATIONS_FOLDER, PostgresqlDatabase
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 WAITS = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)"

@@ -22,16 +22,16 @@ from hypothesis import strategies as st
 
 from tests.support.rows import every_row
 from tests.unit.store.make import names
-from tests.unit.store.test_archive import crafted, telling
-from tests.unit.store.test_backup import OpenStore, living, opened, packed
+from tests.unit.store.test_backup_archive import crafted, telling
+from tests.unit.store.test_folder_backup import OpenStore, living, opened, packed
 from wx2mqtt.errors import StoreTooNew
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.limits import BACKUP_HEAD_JSON, MAX_UNPACKED_RATIO, MIN_UNPACKED_BYTES
 from wx2mqtt.model import Blob
-from wx2mqtt.store.archive import HEADER_NAME, BadBackup, measure_file
-from wx2mqtt.store.backup import create_backup, restore_store
+from wx2mqtt.store.backup_archive import HEADER_NAME, BadBackup, measure_file
 from wx2mqtt.store.column_values import blob_from_text, blob_to_text
 from wx2mqtt.store.folder import DATABASE_NAME
+from wx2mqtt.store.folder_backup import create_backup, restore_store
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.store.sqlite_database import newest_version
 
@@ -154,7 +154,7 @@ def test_a_file_of_another_size_than_the_head_says_is_refused_before_it_is_writt
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Path] = []
-    monkeypatch.setattr("wx2mqtt.store.archive._write_new_file", lambda _, path: written.append(path))
+    monkeypatch.setattr("wx2mqtt.store.backup_archive._write_new_file", lambda _, path: written.append(path))
     told = telling(files={DATABASE_NAME: {"size": 1, "sha256": "0" * 64}})
     data = crafted((DATABASE_NAME, bytes(MEGABYTE)), told=told)
     assert refusal(data, tmp_path / "store").key == "backup_damaged"
@@ -194,7 +194,7 @@ def test_no_member_is_kept_once_it_was_read(tmp_path: Path, monkeypatch: pytest.
         members.add(member)
         kept.append(len(members))
 
-    monkeypatch.setattr("wx2mqtt.store.archive._extract", count)
+    monkeypatch.setattr("wx2mqtt.store.backup_archive._extract", count)
     data = crafted(*((f"sessions/a{number}.json", b"") for number in range(100)), told=telling())
     assert refusal(data, tmp_path / "store").key == "backup_incomplete"
     assert len(kept) == 100

@@ -12,7 +12,7 @@ from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.store import operation_queue
 from wx2mqtt.store.operation_queue import OperationAnswer, OperationQueue
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from wx2mqtt.store.mapped_files import (
     ProcessingMarks,
     SharedMarks,
 )
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 
 KILLED = """
 import os, signal, sys

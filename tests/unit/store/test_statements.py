@@ -23,20 +23,20 @@ from wx2mqtt.store import (
     commands,
     history,
     journal,
+    journal_retention,
     media,
     media_retention,
     outbox,
     people,
     questions,
-    received,
+    received_messages,
     requests,
-    retention,
     stored_commands,
     traffic,
 )
 from wx2mqtt.store.database import Connection, Database, json_list
-from wx2mqtt.store.database_backup import TABLES
-from wx2mqtt.store.postgresql import newest_schema_version
+from wx2mqtt.store.postgresql_backup import TABLES
+from wx2mqtt.store.postgresql_database import newest_schema_version
 from wx2mqtt.store.sqlite_database import SqliteConnection, SqliteDatabase, newest_version
 from wx2mqtt.store.statements import Statement, for_postgresql, insert_rows, with_rows
 
@@ -233,7 +233,7 @@ FREQUENT = [
     outbox._DROP_TOPIC,
     outbox._DROP_EXPIRED,
     outbox._REJECTED,
-    received._KNOWN_KEYS,
+    received_messages._KNOWN_KEYS,
     journal._NEWEST_PAYLOAD,
     command_acceptance._BY_IDS,
     command_acceptance._SAME_DELIVERY,
@@ -243,9 +243,9 @@ FREQUENT = [
     commands._IN_DOUBT,
     commands._RECOVER_ATTEMPTS,
     stored_commands._NEWEST,
-    retention._OLDEST_MESSAGES,
-    retention._FINISHED_TRANSIENT,
-    retention._DELETE_COMMANDS,
+    journal_retention._OLDEST_MESSAGES,
+    journal_retention._FINISHED_TRANSIENT,
+    journal_retention._DELETE_COMMANDS,
     journal._STATS,
     traffic._SEQ_BOUNDS,
     traffic._FIRST_MESSAGE_FROM,
@@ -253,7 +253,7 @@ FREQUENT = [
     traffic._NOT_SENT_BY_HOUR,
     stored_commands._SENT_COMMAND,
     stored_commands._MESSAGE_BY_KEY,
-    retention._DELETE_REQUESTS,
+    journal_retention._DELETE_REQUESTS,
     media._NEXT_DUE,
     media._MEDIA_BY_ID,
     media._MEDIA_OF_MESSAGES,
@@ -299,7 +299,11 @@ async def test_no_frequent_statement_reads_a_whole_table(database: Database) -> 
 @on_sqlite
 async def test_rows_that_are_named_by_id_are_found_by_it(database: Database) -> None:
     """Pruning read all keys of the account for each batch of rows: of 100,000 messages, 50 million keys."""
-    for statement in (retention._KEEP_KEYS, retention._DELETE_PUBLICATIONS, outbox._MARK_PUBLISHED):
+    for statement in (
+        journal_retention._KEEP_KEYS,
+        journal_retention._DELETE_PUBLICATIONS,
+        outbox._MARK_PUBLISHED,
+    ):
         plan = await database.read(partial(_plan, statement=statement))
         searches = [step for step in plan if step.startswith("SEARCH publication")]
         assert len(searches) == 1, statement

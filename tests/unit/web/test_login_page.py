@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.web import PNG, FakeShelf, Hand, faked, options
-from wx2mqtt.web import request
+from wx2mqtt.web import request_context
 from wx2mqtt.web.auth import FREE_ATTEMPTS
 from wx2mqtt.web.login_page import _local_path
-from wx2mqtt.web.request import MAX_BODY_BYTES
+from wx2mqtt.web.request_context import MAX_BODY_BYTES
 
 GUARDED = options(host="0.0.0.0", password="geheim & <b>")
 RIGHT = {"password": "geheim & <b>", "next": "/media/a1"}
@@ -106,7 +106,7 @@ async def test_a_body_of_unknown_length_is_counted(shelf):
 
 
 async def test_a_form_that_never_ends_is_not_waited_for(shelf, monkeypatch):
-    monkeypatch.setattr(request, "FORM_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr(request_context, "FORM_TIMEOUT_SECONDS", 0.01)
 
     async def body():
         yield b"password="

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.web import PNG, FakeShelf, Hand, faked, options
 from wx2mqtt.web.auth import FREE_ATTEMPTS
-from wx2mqtt.web.request import LANGUAGE_COOKIE, MAX_BODY_BYTES
+from wx2mqtt.web.request_context import LANGUAGE_COOKIE, MAX_BODY_BYTES
 from wx2mqtt.web.routes import web_application
 
 GUARDED = options(host="0.0.0.0", password="geheim", token="t0ken")

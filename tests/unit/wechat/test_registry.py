@@ -10,13 +10,13 @@ import pytest
 from tests.unit.wechat.marks import FakeMarks
 from wx2mqtt.app.configuration import backend_section
 from wx2mqtt.clock import Clock
-from wx2mqtt.diagnostics import wechat
-from wx2mqtt.diagnostics.report import CheckReport
-from wx2mqtt.diagnostics.target import diagnostic_target
+from wx2mqtt.diagnostics import wechat_hosts
+from wx2mqtt.diagnostics.check_report import CheckReport
+from wx2mqtt.diagnostics.check_target import diagnostic_target
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.model import Handle
 from wx2mqtt.schemas.status import status_definitions
-from wx2mqtt.settings.rules import rule_findings
+from wx2mqtt.settings.cross_key_rules import rule_findings
 from wx2mqtt.settings.schema import Account, BackendName, Expect, Pin, Settings, WebWx
 from wx2mqtt.wechat.backend import BackendOptions, Capabilities
 from wx2mqtt.wechat.registry import BACKENDS, backend_entry
@@ -137,7 +137,7 @@ async def test_a_new_backend_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> No
         asked.extend(origins)
         return ()
 
-    monkeypatch.setattr(wechat, "check_hosts", check_hosts)
-    await wechat.check_wechat(diagnostic_target(settings, {}), CheckReport("en"))
+    monkeypatch.setattr(wechat_hosts, "check_hosts", check_hosts)
+    await wechat_hosts.check_wechat(diagnostic_target(settings, {}), CheckReport("en"))
     assert asked == ["http://toy.invalid"]
     assert "toy" in str(status_definitions()["info"])

@@ -22,7 +22,7 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import ChangeNotifier, Signal, retry_until_stored
-from wx2mqtt.bridge.commands.alert_queue import AlertQueue, alert_text, summary_lines
+from wx2mqtt.bridge.commands.fallback_alerts import AlertQueue, alert_text, summary_lines
 from wx2mqtt.bridge.commands.fallback_states import FALLBACK_STARTED, FallbackEnd, has_ended, with_fallback
 from wx2mqtt.bridge.commands.fallback_ways import FallbackAlert, FallbackWays
 from wx2mqtt.bridge.commands.resolver import CommandResolver

@@ -22,7 +22,7 @@ from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.fallback_accounts import START_WAIT_SECONDS, FallbackMessage
-from wx2mqtt.bridge.session import LoginSession
+from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.alerts import ALERT_TIMEOUT_SECONDS, AlertOutcome
 from wx2mqtt.i18n.bridge import bridge_text

@@ -19,9 +19,9 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from wx2mqtt.bridge.commands.attempts import CommandProgress
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important, stays_first
 from wx2mqtt.bridge.commands.resolver import CommandResolver, has_file, needs_fetch
+from wx2mqtt.bridge.commands.send_attempts import CommandProgress
 from wx2mqtt.bridge.commands.send_limits import SendLimits
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import WeChatCalls

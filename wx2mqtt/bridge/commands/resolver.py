@@ -12,9 +12,9 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.answer_attempts import card_id
 from wx2mqtt.bridge.attachments import FILE_KINDS, Attachments
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.possible_answers import card_id
 from wx2mqtt.bridge.recipients import GroupMemberIndex
 from wx2mqtt.bridge.text_split import split_for, split_question, split_steps
 from wx2mqtt.buttons import text_with_buttons

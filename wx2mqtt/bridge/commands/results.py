@@ -24,8 +24,8 @@ from wx2mqtt.model import JSON_TYPE, Command, Json, Remark, Result, Status, is_o
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.command_records import CommandRow, ReplyTarget
+from wx2mqtt.store.journal_retention import DAY_MS
 from wx2mqtt.store.records import NewPublication
-from wx2mqtt.store.retention import DAY_MS
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
@@ -212,7 +212,7 @@ class CommandOutcomes:
     *failing* until a later command to the same user is sent, at most for a day: `failing_users` is the
     problem `COMMANDS_FAILED` of the health. Texts of the bridge's own and fallbacks of other accounts'
     commands are counted and logged, and make nobody failing. How many commands were not sent (`failed_today`)
-    is counted from rows, by `store/retention.py`.
+    is counted from rows, by `store/journal_retention.py`.
     """
 
     def __init__(self, ctx: AccountContext) -> None:

@@ -17,7 +17,6 @@ from functools import partial
 import structlog
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
-from wx2mqtt.bridge.commands.attempts import CommandProgress, SendAttempts, is_unconfirmed
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, CombinedMessages, with_texts_of
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
@@ -47,6 +46,7 @@ from wx2mqtt.bridge.commands.results import (
     results_of_members,
     uncertain_result,
 )
+from wx2mqtt.bridge.commands.send_attempts import CommandProgress, SendAttempts, is_unconfirmed
 from wx2mqtt.bridge.commands.send_limits import SendLimits, back_off
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.commands.window_wait import WindowWait

@@ -33,9 +33,9 @@ from wx2mqtt.bridge.attachments import FILE_KINDS
 from wx2mqtt.bridge.commands.resolver import message_texts, split_ahead
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.dispatcher import delivery_mark
-from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.text_split import MAX_TEXT_PARTS, split_question
 from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.buttons import text_with_buttons

@@ -1,5 +1,6 @@
 """Media: the files, thumbnails and avatars that come with messages.
 
-`downloader.py` downloads them, and builds the other parts. `inline.py` lets a message wait for its small
-file. `library.py` finds stored files and answers the request `media`. `payloads.py` makes the JSON.
+`downloader.py` downloads them. `inline_files.py` lets a message wait for its small file. `stored_media.py`
+finds stored files, with which `media_request.py` answers the request `media`. `media_payloads.py` makes the
+JSON.
 """

@@ -22,10 +22,10 @@ import structlog
 from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.media.inline import WATCHDOG_LIMIT_SECONDS, WaitingMessages
-from wx2mqtt.bridge.media.library import MediaLibrary
+from wx2mqtt.bridge.media.inline_files import WATCHDOG_LIMIT_SECONDS, WaitingMessages
+from wx2mqtt.bridge.media.media_payloads import MEDIA_EVENT, media_event
 from wx2mqtt.bridge.media.media_request import MediaRequest
-from wx2mqtt.bridge.media.payloads import MEDIA_EVENT, media_event
+from wx2mqtt.bridge.media.stored_media import MediaLibrary
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.clock import Backoff, loop_time, now_ms
 from wx2mqtt.errors import (

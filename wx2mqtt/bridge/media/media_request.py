@@ -2,7 +2,7 @@
 
     request/media {"avatar": "wife"}   ->   {"media_id": "…", "url": "…", "path": "…", …}
 
-`library.py` finds the file, and requests its download if it is not stored.
+`stored_media.py` finds the file, and requests its download if it is not stored.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.media.library import MediaLibrary
-from wx2mqtt.bridge.media.payloads import media_answer, new_media_id, read_as_base64
+from wx2mqtt.bridge.media.media_payloads import media_answer, new_media_id, read_as_base64
+from wx2mqtt.bridge.media.stored_media import MediaLibrary
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.limits import MAX_INLINE_FILE_BYTES

@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.requests.dispatcher import BridgeRequest
-from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.wechat_calls import WeChatCalls, new_key
 from wx2mqtt.clock import Backoff, loop_time
 from wx2mqtt.errors import (

@@ -2,9 +2,9 @@
 
     bridge/request/health  {}   ->   bridge/response/health  {"status": "ok", "data": {…}}
 
-`RequestDispatcher` finds the handler of a request, `BridgeRequest` is one request with its answer. The
-handlers are in `handlers.py`, `actions.py`, `bridge/media/media_request.py` and, for the whole program,
-`app/application.py`. `send` and `recall` are commands and do not come here.
+`RequestDispatcher` finds the handler of a request, `BridgeRequest` is one request with its answer. Handlers
+are in `account_requests.py`, `action_requests.py`, `bridge/media/media_request.py` and, for the whole
+program, `app/application.py`. `send` and `recall` are commands and do not come here.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from wx2mqtt.bridge.account_view import AccountView
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs

@@ -18,8 +18,8 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from wx2mqtt.bridge.account_view import AccountView, PeoplePage
 from wx2mqtt.bridge.people.registry import DirectoryEntry
-from wx2mqtt.bridge.view import AccountView, PeoplePage
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
@@ -46,7 +46,7 @@ from wx2mqtt.web.page.page import (
     render_question,
 )
 from wx2mqtt.web.page.sections import PageOptions, cluster_section, file_section
-from wx2mqtt.web.request import LANGUAGE_COOKIE, BadForm, context_of, is_local, read_form
+from wx2mqtt.web.request_context import LANGUAGE_COOKIE, BadForm, context_of, is_local, read_form
 from wx2mqtt.web.responses import OUTAGE_HEADERS, PAGE_HEADERS, PRIVATE_HEADERS, set_cookie, text_response
 
 log = structlog.get_logger(__name__)

@@ -24,17 +24,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from wx2mqtt.aio import run_by_size
-from wx2mqtt.bridge.commands.calls import CallRefused, ResultWait
-from wx2mqtt.bridge.view import AccountView
+from wx2mqtt.bridge.account_view import AccountView
+from wx2mqtt.bridge.commands.http_commands import CallRefused, ResultWait
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.i18n.web import server_text
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.options import SenderOptions, Serves
-from wx2mqtt.web.request import RequestContext, context_of
+from wx2mqtt.web.request_context import RequestContext, context_of
 from wx2mqtt.web.responses import AUTHENTICATE_HEADERS, NO_STORE, text_response
-from wx2mqtt.web.senders.bodies import BadBody, BodyReader, MemoryBudget
-from wx2mqtt.web.senders.callers import MAX_UNFINISHED, Recipient, SenderRegistry, find_recipient, may_send
 from wx2mqtt.web.senders.interface import (
     Accepted,
     Refused,
@@ -45,6 +43,14 @@ from wx2mqtt.web.senders.interface import (
     form_fields,
 )
 from wx2mqtt.web.senders.interfaces import INTERFACES
+from wx2mqtt.web.senders.request_bodies import BadBody, BodyReader, MemoryBudget
+from wx2mqtt.web.senders.sender_rights import (
+    MAX_UNFINISHED,
+    Recipient,
+    SenderRegistry,
+    find_recipient,
+    may_send,
+)
 
 # A client is told to try again after this time, where nothing says when it would succeed.
 RETRY_SECONDS = 15

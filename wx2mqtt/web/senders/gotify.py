@@ -32,7 +32,7 @@ from wx2mqtt.web.senders.interface import (
     json_answer,
     json_object,
 )
-from wx2mqtt.web.senders.plain import FORM_TYPE, MULTIPART_TYPE
+from wx2mqtt.web.senders.own_interface import FORM_TYPE, MULTIPART_TYPE
 from wx2mqtt.web.senders.service_texts import (
     joined_text,
     object_value,

@@ -29,7 +29,7 @@ from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError
 from wx2mqtt.wechat.ilink.protocol import responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
-from wx2mqtt.wechat.ilink.protocol.identity import hash_entry, read_id
+from wx2mqtt.wechat.ilink.protocol.message_ids import hash_entry, read_id
 from wx2mqtt.wechat.ilink.protocol.messages import (
     ReceivedItem,
     ReceivedMessage,

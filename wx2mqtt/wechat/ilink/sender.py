@@ -21,13 +21,12 @@ from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.errors import BackendError, LoggedOut, Rejected, Throttled, WindowClosed
 from wx2mqtt.model import Draft, Handle, Kind, Receipt, SendKey
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.attachments import require_attachment
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.codes import TYPING_STARTED, TYPING_STOPPED
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES, GET_CONFIG, SEND, SEND_TYPING
-from wx2mqtt.wechat.ilink.protocol.identity import read_id
+from wx2mqtt.wechat.ilink.protocol.message_ids import read_id
 from wx2mqtt.wechat.ilink.protocol.reply_window import (
     QUOTA_USED,
     TOO_LONG_AGO,
@@ -37,6 +36,7 @@ from wx2mqtt.wechat.ilink.protocol.reply_window import (
 )
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody
 from wx2mqtt.wechat.ilink.upload import Uploader
+from wx2mqtt.wechat.outgoing_files import require_attachment
 
 log = structlog.get_logger(__name__)
 

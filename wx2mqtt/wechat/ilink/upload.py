@@ -13,8 +13,7 @@ import structlog
 
 from wx2mqtt.errors import Rejected, Unreachable
 from wx2mqtt.model import Draft, Handle, Kind
-from wx2mqtt.wechat import attachments
-from wx2mqtt.wechat.attachments import UploadCache
+from wx2mqtt.wechat import outgoing_files
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
@@ -22,6 +21,7 @@ from wx2mqtt.wechat.ilink.protocol.codes import ERR_BUSY, ERR_LOGGED_OUT, ERR_TO
 from wx2mqtt.wechat.ilink.protocol.crypto import Encryptor
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPLOAD_URL, UPLOAD
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody, Upload
+from wx2mqtt.wechat.outgoing_files import UploadCache
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ class Uploader:
             to=draft.chat,
             name=attachment.name,
             size=attachment.blob.size,
-            md5=await attachments.read_md5(attachment.file, self._client.text("bad_file")),
+            md5=await outgoing_files.read_md5(attachment.file, self._client.text("bad_file")),
             key=secrets.token_bytes(16),
             filekey=secrets.token_hex(16),
         )
@@ -125,7 +125,7 @@ class Uploader:
         cipher = Encryptor(upload.key)
         position = 0
         while position < upload.size:
-            chunk = await attachments.read_piece(
+            chunk = await outgoing_files.read_piece(
                 file, position, upload.size, READ_CHUNK_BYTES, self._client.text("bad_file")
             )
             position += len(chunk)

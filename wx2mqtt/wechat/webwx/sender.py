@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from wx2mqtt.errors import Rejected
 from wx2mqtt.model import Draft, Handle, Kind, Receipt, SendKey
-from wx2mqtt.wechat.attachments import require_attachment
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import read_text
+from wx2mqtt.wechat.outgoing_files import require_attachment
 from wx2mqtt.wechat.webwx.client import ApiClient, RetError
 from wx2mqtt.wechat.webwx.contact_list import ContactList
 from wx2mqtt.wechat.webwx.protocol import media_requests

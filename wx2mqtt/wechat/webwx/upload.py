@@ -11,10 +11,10 @@ from itertools import count
 import structlog
 
 from wx2mqtt.model import Draft, Kind
-from wx2mqtt.wechat import attachments
-from wx2mqtt.wechat.attachments import UploadCache
+from wx2mqtt.wechat import outgoing_files
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_text
+from wx2mqtt.wechat.outgoing_files import UploadCache
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import content, media_requests
 from wx2mqtt.wechat.webwx.protocol.media_requests import (
@@ -75,7 +75,7 @@ class Uploader:
             name=content.upload_filename(attachment.name, draft.kind, blob.mime),
             mime=blob.mime,
             size=blob.size,
-            md5=await attachments.read_md5(attachment.file, client.text("bad_file")),
+            md5=await outgoing_files.read_md5(attachment.file, client.text("bad_file")),
             to=draft.chat,
         )
         if upload.size > UPLOAD_CHECK_BYTES:
@@ -108,7 +108,7 @@ class Uploader:
         assert draft.attachment is not None
         client = self._client
         start = index * UPLOAD_PART_BYTES
-        content = await attachments.read_piece(
+        content = await outgoing_files.read_piece(
             draft.attachment.file, start, upload.size, UPLOAD_PART_BYTES, client.text("bad_file")
         )
         session = client.require_login(self._login_id)

@@ -43,8 +43,8 @@ from wx2mqtt.wechat.backend import (
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.download import download
 from wx2mqtt.wechat.wecom.login_flow import LoginFlow
-from wx2mqtt.wechat.wecom.protocol.chats import contact_of, handle_of_id
 from wx2mqtt.wechat.wecom.protocol.endpoints import CAPABILITIES, CAPABILITIES_WITHOUT_RECEIPTS
+from wx2mqtt.wechat.wecom.protocol.handles import contact_of, handle_of_id
 from wx2mqtt.wechat.wecom.protocol.session import BotCredentials
 from wx2mqtt.wechat.wecom.receipts import Receipts
 from wx2mqtt.wechat.wecom.receiver import Receiver

@@ -30,7 +30,7 @@ from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_number
 from wx2mqtt.wechat.qr_login import CONFIRM_TIMEOUT_SECONDS, LoginCode, OutageDetector, qr_login_steps
 from wx2mqtt.wechat.wecom.client import WeComClient
-from wx2mqtt.wechat.wecom.protocol import qr
+from wx2mqtt.wechat.wecom.protocol import qr_scan
 from wx2mqtt.wechat.wecom.protocol.endpoints import GENERATE, QUERY_RESULT, qr_base
 from wx2mqtt.wechat.wecom.protocol.session import BotCredentials, End, SavedBot
 
@@ -112,20 +112,20 @@ class LoginFlow:
     async def fetch_code(self) -> LoginCode:
         """Asks WeCom for a new code. Raises `Unreachable`."""
         client = self._client
-        answer = await client.http.call_json(GENERATE, qr.generate_url(self._base, self._source))
-        code = qr.read_scan_code(answer)
+        answer = await client.http.call_json(GENERATE, qr_scan.generate_url(self._base, self._source))
+        code = qr_scan.read_scan_code(answer)
         if code is None:
             raise BadAnswer(client.text("no_code", ret=read_number(answer, "errcode")))
-        return LoginCode(handle=code.scode, url=code.url, lifetime_seconds=qr.CODE_SECONDS)
+        return LoginCode(handle=code.scode, url=code.url, lifetime_seconds=qr_scan.CODE_SECONDS)
 
     async def poll_code(self, handle: str) -> AsyncGenerator[LoginStep, None]:
         """Asks for the state of a code every `POLL_SECONDS`, until it is confirmed or has expired."""
         now = self._clock.monotonic
         outage = OutageDetector(now(), OUTAGE_AFTER_SECONDS)
-        deadline = now() + qr.CODE_SECONDS
+        deadline = now() + qr_scan.CODE_SECONDS
         is_scanned = False
         while now() < deadline:
-            await self._clock.sleep(qr.POLL_SECONDS)
+            await self._clock.sleep(qr_scan.POLL_SECONDS)
             try:
                 answer = await self._query(handle)
             except Unreachable as why:
@@ -134,15 +134,15 @@ class LoginFlow:
                 continue
             if outage.record_success(now()):
                 yield PollRecovered()
-            scan = qr.read_scan(answer)
+            scan = qr_scan.read_scan(answer)
             if scan.credentials is not None:
                 yield await self._log_in(self._scanned_bot(scan.credentials), resume=False)
                 return
-            if scan.state is qr.ScanState.FAILED:
+            if scan.state is qr_scan.ScanState.FAILED:
                 log.warning("WeCom made no bot from a scan", ret=read_number(answer, "errcode"))
-            if scan.state in {qr.ScanState.EXPIRED, qr.ScanState.FAILED}:
+            if scan.state in {qr_scan.ScanState.EXPIRED, qr_scan.ScanState.FAILED}:
                 return
-            if scan.state is qr.ScanState.SCANNED and not is_scanned:
+            if scan.state is qr_scan.ScanState.SCANNED and not is_scanned:
                 is_scanned = True
                 deadline = max(deadline, now() + CONFIRM_TIMEOUT_SECONDS)
                 yield Scanned()
@@ -150,7 +150,7 @@ class LoginFlow:
     async def _query(self, handle: str) -> JsonObject:
         """Returns the state of a code. An error code says nothing about it: it is asked for again."""
         client = self._client
-        answer = await client.http.call_json(QUERY_RESULT, qr.query_url(self._base, handle))
+        answer = await client.http.call_json(QUERY_RESULT, qr_scan.query_url(self._base, handle))
         errcode = read_number(answer, "errcode")
         if errcode:
             raise BadAnswer(client.text("failed", ret=errcode, call=QUERY_RESULT.name))

@@ -21,9 +21,9 @@ from wx2mqtt.model import ButtonPress, Contact, Cursor, Event, Handle, Json, Mes
 from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import read_text
 from wx2mqtt.wechat.wecom.client import WeComClient
-from wx2mqtt.wechat.wecom.protocol.chats import contact_of
 from wx2mqtt.wechat.wecom.protocol.events import IGNORED_EVENTS, EventType, event_type
 from wx2mqtt.wechat.wecom.protocol.frames import Callback, CallbackKind
+from wx2mqtt.wechat.wecom.protocol.handles import contact_of
 from wx2mqtt.wechat.wecom.protocol.messages import read_button_press, read_messages
 from wx2mqtt.wechat.wecom.protocol.session import End
 from wx2mqtt.wechat.wecom.receipts import AnswerableMessage, Receipts

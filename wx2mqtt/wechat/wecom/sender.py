@@ -17,7 +17,7 @@ import structlog
 
 from wx2mqtt.errors import Rejected, Unreachable
 from wx2mqtt.model import ButtonPress, Draft, Kind, Receipt
-from wx2mqtt.wechat.attachments import require_attachment
+from wx2mqtt.wechat.outgoing_files import require_attachment
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.protocol import cards, requests
 from wx2mqtt.wechat.wecom.protocol.endpoints import CAPABILITIES

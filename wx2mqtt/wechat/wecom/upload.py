@@ -24,9 +24,9 @@ import structlog
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.model import Attachment, Draft, Kind
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat import attachments
-from wx2mqtt.wechat.attachments import UploadCache
+from wx2mqtt.wechat import outgoing_files
 from wx2mqtt.wechat.json_reader import JsonObject, read_text
+from wx2mqtt.wechat.outgoing_files import UploadCache
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.protocol import requests
 from wx2mqtt.wechat.wecom.protocol.endpoints import (
@@ -169,7 +169,7 @@ class Uploader:
     async def _begin(self, attachment: Attachment, kind: Kind) -> UnfinishedUpload:
         """Announces a file."""
         blob = attachment.blob
-        md5 = await attachments.read_md5(attachment.file, self._client.text("bad_file"))
+        md5 = await outgoing_files.read_md5(attachment.file, self._client.text("bad_file"))
         begun_at = self._clock.boot_time()
         body = requests.upload_begin(kind, attachment.name, blob.size, piece_count(blob.size), md5)
         answer = await self._request(FrameCommand.UPLOAD_BEGIN, body)
@@ -203,7 +203,7 @@ class Uploader:
 
     async def _send_piece(self, upload: UnfinishedUpload, attachment: Attachment) -> None:
         async with self._piece_lock:
-            data = await attachments.read_base64_piece(
+            data = await outgoing_files.read_base64_piece(
                 attachment.file,
                 upload.pieces_done * PIECE_BYTES,
                 attachment.blob.size,

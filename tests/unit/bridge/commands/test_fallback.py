@@ -15,8 +15,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands import fallback, fallback_ways
-from wx2mqtt.bridge.commands.alert_queue import MAX_ALERTS_PER_MINUTE
 from wx2mqtt.bridge.commands.fallback import MAX_CONCURRENT_ALERTS
+from wx2mqtt.bridge.commands.fallback_alerts import MAX_ALERTS_PER_MINUTE
 from wx2mqtt.bridge.fallback_accounts import FallbackMessage, FallbackQuestion
 from wx2mqtt.clock import Lease, boot_time, now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.bridge.rows import row_of
-from wx2mqtt.bridge.commands.alert_queue import (
+from wx2mqtt.bridge.commands.fallback_alerts import (
     MAX_ALERTS_PER_MINUTE,
     MAX_SUMMARY_CHARACTERS,
     PERIOD_SECONDS,

@@ -16,7 +16,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import Rejected
 from wx2mqtt.limits import MAX_FACT_CHARACTERS
 from wx2mqtt.model import Result, Status
-from wx2mqtt.store.retention import DAY_MS
+from wx2mqtt.store.journal_retention import DAY_MS
 
 SECRET = "the code of the safe is 4711"
 

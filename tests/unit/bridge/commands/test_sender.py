@@ -13,7 +13,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.rows import row_of
 from tests.unit.bridge.sender_support import SenderHarness, sender_harness
-from wx2mqtt.bridge.commands import attempts, chat_queue, waiting_commands
+from wx2mqtt.bridge.commands import chat_queue, send_attempts, waiting_commands
 from wx2mqtt.bridge.commands.next_step import expiry_grace_seconds
 from wx2mqtt.bridge.commands.sender import MAX_CONCURRENT_SENDS
 from wx2mqtt.clock import now_ms
@@ -259,7 +259,7 @@ async def test_a_clock_that_is_set_ahead_does_not_expire_what_waits(
         await here.accept(here.command("mom", ttl=0.0), here.command("wife", accepted=now(here)))
         await here.result("c1")  # so all that waits is in memory
         ahead = now_ms() + 24 * HOUR
-        for module in (attempts, chat_queue):
+        for module in (send_attempts, chat_queue):
             monkeypatch.setattr(module, "now_ms", lambda: ahead)
         sender.recheck()
         await here.accept(here.command("mom", ttl=0.0, accepted=ahead))
@@ -274,7 +274,7 @@ async def test_a_clock_that_is_set_back_does_not_lengthen_a_life(
     async with here.running(online=False):
         await here.accept(here.command("wife", ttl=0.2, accepted=now(here)))
         back = now_ms() - HOUR
-        for module in (attempts, chat_queue):
+        for module in (send_attempts, chat_queue):
             monkeypatch.setattr(module, "now_ms", lambda: back)
         assert (await here.result("c1")).status is Status.EXPIRED
 

@@ -20,7 +20,7 @@ from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.downloader import MediaDownloader
-from wx2mqtt.bridge.media.payloads import media_in_message, media_jobs, waits_for_file
+from wx2mqtt.bridge.media.media_payloads import media_in_message, media_jobs, waits_for_file
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.clock import now_ms

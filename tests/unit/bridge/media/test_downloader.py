@@ -18,7 +18,7 @@ from tests.support.rows import every_row
 from tests.unit.bridge.media.harness import PNG, MediaHarness, trouble, working
 from tests.unit.bridge.media.rows import NOW, row
 from wx2mqtt.bridge.media import downloader as module
-from wx2mqtt.bridge.media import inline
+from wx2mqtt.bridge.media import inline_files
 from wx2mqtt.bridge.media.downloader import (
     GIVE_UP_AFTER_MS,
     GiveUp,
@@ -27,7 +27,7 @@ from wx2mqtt.bridge.media.downloader import (
     next_attempt,
     too_large_outcome,
 )
-from wx2mqtt.bridge.media.library import retry_time_when_requested
+from wx2mqtt.bridge.media.stored_media import retry_time_when_requested
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import (
     LoggedOut,
@@ -114,7 +114,7 @@ async def test_never_two_at_a_time_and_in_the_order_of_the_messages(harness: Med
 async def test_small_pictures_come_after_the_things_themselves_and_without_an_event(
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("wx2mqtt.bridge.media.payloads.THUMBNAIL_DELAY_MS", 50)
+    monkeypatch.setattr("wx2mqtt.bridge.media.media_payloads.THUMBNAIL_DELAY_MS", 50)
     await harness.comes("1", "2", thumbnail=SMALL)
     assert await harness.asked(4) == ["1", "2", "small", "small"]
     whole, small = await harness.journal.media.of_messages(["1"])
@@ -466,7 +466,7 @@ async def test_the_watchdog_gets_heartbeats_and_expects_none_while_the_downloade
     harness.files.answer("1", [PNG, b"x", b"y"])
     await harness.comes("1")
     await harness.is_in("1", READY)
-    assert harness.beats.count(inline.WATCHDOG_LIMIT_SECONDS) >= 5
+    assert harness.beats.count(inline_files.WATCHDOG_LIMIT_SECONDS) >= 5
 
 
 async def test_a_file_that_is_fetched_twice_has_one_event(harness: MediaHarness):

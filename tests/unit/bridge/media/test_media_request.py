@@ -131,7 +131,7 @@ async def test_what_is_gone_says_why(harness: MediaHarness):
 
 
 async def test_what_failed_says_why(harness: MediaHarness, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("wx2mqtt.bridge.media.library.REQUESTED_RETRY_DELAY_MS", 0)
+    monkeypatch.setattr("wx2mqtt.bridge.media.stored_media.REQUESTED_RETRY_DELAY_MS", 0)
     harness.files.answer("1", trouble(Rejected, "not for you"))
     await harness.comes("1")
     bad = await refused(harness, message_id="1")

@@ -16,8 +16,8 @@ from tests.unit.bridge.contexts import NO_LIMITS
 from tests.unit.bridge.outgoing import CAPABILITIES, OWNER, CommandsHarness, News, person, running
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.bridge.recipients import Recipients
+from wx2mqtt.bridge.requests.action_requests import ActionRequests
 from wx2mqtt.bridge.requests.action_runner import ActionRunner
-from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.errors import LoggedOut
 from wx2mqtt.model import (
     AcceptFriend,

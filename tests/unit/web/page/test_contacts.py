@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.page import Elements, entry
 from tests.support.rows import every_row
-from wx2mqtt.bridge.view import PeoplePage
+from wx2mqtt.bridge.account_view import PeoplePage
 from wx2mqtt.model import ChatKind
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.web.html import PageText

@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.page import Elements, FakeView, bridge, entry
 from tests.support.web import faked
+from wx2mqtt.bridge.account_owner import OwnerNeed
 from wx2mqtt.bridge.bot_owner import BotOwnerState
-from wx2mqtt.bridge.owner import OwnerNeed
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.web.page.forms import OFFERED_PEOPLE
 

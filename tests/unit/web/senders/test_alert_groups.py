@@ -10,7 +10,7 @@ import pytest
 from tests.support.rows import every_row
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.web.senders.alert_groups import MAX_LINE_CHARACTERS, MAX_NAMED_ALERTS
-from wx2mqtt.web.senders.hooks import AlertmanagerInterface, GrafanaInterface
+from wx2mqtt.web.senders.alert_webhooks import AlertmanagerInterface, GrafanaInterface
 from wx2mqtt.web.senders.interface import Refused, RequestBody, RequestHead
 
 ALERTMANAGER, GRAFANA = AlertmanagerInterface(), GrafanaInterface()

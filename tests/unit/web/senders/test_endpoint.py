@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from tests.support.web import Hand, options
-from wx2mqtt.bridge.commands.calls import AcceptedCall, CallRefused
+from wx2mqtt.bridge.commands.http_commands import AcceptedCall, CallRefused
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
 from wx2mqtt.web.bridge_state import BridgeState, ClusterState, DatabaseOutage, InstanceState
 from wx2mqtt.web.options import SenderOptions, Serves, WebOptions
 from wx2mqtt.web.routes import web_application
-from wx2mqtt.web.senders.callers import MAX_UNFINISHED, SenderRegistry
+from wx2mqtt.web.senders.sender_rights import MAX_UNFINISHED, SenderRegistry
 
 TOKEN = "t" * 32
 NAS = SenderOptions(name="nas", token=TOKEN, to="wife", users=("wife", "*/wife"), rate=0)

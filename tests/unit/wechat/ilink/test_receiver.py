@@ -19,7 +19,7 @@ from wx2mqtt.errors import LoggedOut, Throttled, Unreachable
 from wx2mqtt.model import Cursor, Event, Handle, Kind, Message, QuotedMessage, ReplyWindow
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.ilink.protocol import session
-from wx2mqtt.wechat.ilink.protocol.identity import hash_entry
+from wx2mqtt.wechat.ilink.protocol.message_ids import hash_entry
 from wx2mqtt.wechat.ilink.protocol.messages import MAX_ITEMS
 from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor

@@ -21,7 +21,7 @@ from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol import crypto
 from wx2mqtt.wechat.ilink.protocol.codes import ItemType, SenderType
 from wx2mqtt.wechat.ilink.protocol.crypto import DeclaredMedia
-from wx2mqtt.wechat.ilink.protocol.identity import ids_and_keys, read_id
+from wx2mqtt.wechat.ilink.protocol.message_ids import ids_and_keys, read_id
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 
 # Milliseconds since 1970. A message whose time is later counts as one without a time.

@@ -18,8 +18,8 @@ from wx2mqtt.model import ButtonPress, ChatKind, Handle, Json, Kind, MediaRef, M
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 from wx2mqtt.wechat.wecom.protocol.cards import read_press
-from wx2mqtt.wechat.wecom.protocol.chats import group_handle, person_handle
 from wx2mqtt.wechat.wecom.protocol.frames import Callback
+from wx2mqtt.wechat.wecom.protocol.handles import group_handle, person_handle
 from wx2mqtt.wechat.wecom.protocol.media import media_ref
 
 # A message whose time (in seconds) is later counts as one without a time.

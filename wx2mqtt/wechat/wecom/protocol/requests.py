@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wx2mqtt.model import Handle, Json, Kind
-from wx2mqtt.wechat.wecom.protocol.chats import receiver
+from wx2mqtt.wechat.wecom.protocol.handles import receiver
 from wx2mqtt.wechat.wecom.protocol.session import BotCredentials
 
 JsonBody = dict[str, Json]

@@ -12,7 +12,7 @@ from tests.support.rows import every_row
 from tests.unit.wechat.test_json_reader import ANYTHING
 from wx2mqtt.wechat.ilink.protocol import responses
 from wx2mqtt.wechat.ilink.protocol.codes import ScanStatus
-from wx2mqtt.wechat.ilink.protocol.identity import read_id
+from wx2mqtt.wechat.ilink.protocol.message_ids import read_id
 
 
 @every_row(

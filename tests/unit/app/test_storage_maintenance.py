@@ -1,0 +1,319 @@
+"""The store stays below its maximum size, whatever fills it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import structlog
+
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from wx2mqtt.app import storage_maintenance
+from wx2mqtt.app.storage_maintenance import StorageMaintenance
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Status
+from wx2mqtt.settings.schema import Account, History, Media
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.command_records import NewCommand
+from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.journal_retention import MIN_REFUSED_RETENTION_MS, REFUSED_RETENTION_MS, JournalRetention
+from wx2mqtt.store.media_retention import REASON_STORE_FULL, MediaRetention
+from wx2mqtt.store.person_records import PeopleChanges
+from wx2mqtt.store.records import (
+    MediaPart,
+    MediaState,
+    NewMedia,
+    NewMessage,
+    NewPublication,
+)
+from wx2mqtt.store.search_index import SearchIndex
+from wx2mqtt.store.sqlite_database import SqliteDatabase
+
+LONG_AGO = 1_000
+A_CENTURY = 3e9
+
+
+def limits(*, media_seconds: float = A_CENTURY, media_bytes: int = 10**12) -> Account:
+    """An account that keeps its history for ever."""
+    media = Media(keep=media_seconds, max_total=media_bytes)
+    return Account(history=History(keep=A_CENTURY), media=media)
+
+
+FOREVER = limits()
+
+
+def message(number: int, *media: NewMedia, text: str = "x" * 1000) -> NewMessage:
+    return NewMessage(
+        key=str(number),
+        id=str(number),
+        topic="wx/in/wife",
+        user="wife",
+        kind="text",
+        time=LONG_AGO,
+        text=text,
+        body={"text": text},
+        media=media,
+    )
+
+
+def picture(media_id: str) -> NewMedia:
+    return NewMedia(id=media_id, part=MediaPart.WHOLE, kind="image", ref=MediaRef(locator={}), due=1)
+
+
+def command(blob: Blob) -> NewCommand:
+    return NewCommand(
+        command=Command(user="wife", kind="image"),
+        command_id="a",
+        fingerprint="a",
+        person=None,
+        key=SendKey("1"),
+        accepted=LONG_AGO,
+        expires=None,
+        replies=(),
+        blob=blob,
+    )
+
+
+@dataclass
+class Store:
+    """A store with one account in it, whose clock stands long ago."""
+
+    folder: StoreFolder
+    database: Database
+    blobs: Blobs
+    journal: Journal
+    upkeep: StorageMaintenance
+
+    async def fetched(self, media_id: str, size: int) -> Blob:
+        """A published message whose bytes were fetched."""
+        number = int(media_id, 36)
+        await self.journal.received.record(
+            [message(number, picture(media_id))], PeopleChanges(), Cursor("c"), "l"
+        )
+        await self.published()
+        blob = await self.blobs.store(media_id.encode().ljust(size, b"\0"), size)
+        await self.journal.media.mark_ready(media_id, blob, ())
+        return blob
+
+    async def published(self) -> None:
+        await self.journal.outbox.mark_published(
+            [row.id for row in await self.journal.outbox.list_waiting(0, 1000)]
+        )
+
+    async def messages(self) -> int:
+        def job(connection: Connection) -> int:
+            return int(connection.execute("SELECT count(*) FROM publication").fetchone()[0])
+
+        return await self.database.read(job)
+
+    async def states(self, *ids: str) -> list[MediaState]:
+        rows = [await self.journal.media.get(one) for one in ids]
+        return [row.state for row in rows if row]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    folder = StoreFolder.open(tmp_path / "store")
+    database = await SqliteDatabase.open(folder.path / DATABASE_NAME)
+    blobs = Blobs(folder.path)
+    await blobs.open()
+    journal = Journal(database, "home", lambda: LONG_AGO, on_referenced=blobs.mark_referenced)
+    await journal.open()
+    upkeep = StorageMaintenance(
+        folder,
+        database,
+        MediaRetention(database, blobs),
+        SearchIndex(database, folder.path / "search.db"),
+        limit=1_000_000,
+    )
+    upkeep.set_limits({journal: FOREVER})
+    yield Store(folder, database, blobs, journal, upkeep)
+    await database.close()
+    folder.close()
+
+
+async def test_an_account_that_comes_later_is_pruned_soon(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several instances share the accounts: at its start an instance runs none."""
+    pruned: asyncio.Queue[str] = asyncio.Queue()
+
+    async def prune(self: JournalRetention, *_: object) -> None:
+        pruned.put_nowait(self._account)
+
+    monkeypatch.setattr(JournalRetention, "prune", prune)
+    running = asyncio.create_task(store.upkeep.run())
+    try:
+        assert await asyncio.wait_for(pruned.get(), MAX_WAIT_SECONDS) == "home"
+        other = Journal(store.database, "office")
+        store.upkeep.set_limits({store.journal: FOREVER, other: FOREVER})
+        assert await asyncio.wait_for(pruned.get(), MAX_WAIT_SECONDS) == "office"
+        assert pruned.empty()
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def test_an_account_that_leaves_while_others_are_pruned_is_left_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [Journal(store.database, name) for name in ("first", "second")]
+    pruned: list[str] = []
+
+    async def prune(self: JournalRetention, *_: object) -> None:
+        pruned.append(self._account)
+        store.upkeep.set_limits({journal: FOREVER for journal in others if journal.account in pruned})
+
+    monkeypatch.setattr(JournalRetention, "prune", prune)
+    store.upkeep.set_limits(dict.fromkeys(others, FOREVER))
+    assert await store.upkeep.check_size(prune_due=True)
+    assert pruned == ["first"]
+
+
+async def test_history_goes_when_other_files_fill_the_folder(store: Store) -> None:
+    """90 % is of everything below the folder: a small database must give way to other files."""
+    (store.folder.path / "other").write_bytes(b"\0" * 900_000)
+    items = [message(number) for number in range(100)]
+    await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.published()
+
+    assert await store.upkeep.check_size(prune_due=False)
+
+    assert await store.messages() == 1  # the newest is kept for `last`
+
+
+def refused(number: int) -> NewCommand:
+    """A command that was refused, with its result."""
+    message = "nobody is called so" * 20
+    result = Result(
+        id=str(number),
+        user="nobody",
+        status=Status.REJECTED,
+        code="unknown_user",
+        message=message,
+        time=LONG_AGO,
+    )
+    body = NewPublication(
+        topic="wx/result/nobody", payload=message.encode(), category="result", content_type=""
+    )
+    return replace(command(NOTHING), command_id=str(number), blob=None, result=result, publications=(body,))
+
+
+NOTHING = Blob(sha256="", size=0, mime="", path="")
+
+
+@pytest.mark.parametrize("age_ms", [REFUSED_RETENTION_MS + 1, MIN_REFUSED_RETENTION_MS + 1])
+async def test_refused_commands_and_their_results_go_before_messages_and_media(
+    store: Store, age_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_maintenance, "now_ms", lambda: LONG_AGO + age_ms)
+    items = [message(number) for number in range(1000, 1100)]
+    await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.journal.commands.accept([refused(number) for number in range(500)])
+    await store.journal.commands.accept([replace(command(NOTHING), command_id="waits", blob=None)])
+    await store.published()
+    await store.fetched("a", 100_000)
+    assert isinstance(store.database, SqliteDatabase)
+    await store.database.checkpoint()
+    store.upkeep.quota.limit = store.upkeep.quota.size
+
+    assert await store.upkeep.check_size(prune_due=False)
+
+    assert store.upkeep.quota.size < 0.9 * store.upkeep.quota.limit
+    assert await store.messages() == 101
+    assert await store.states("a") == [MediaState.READY]
+    assert [row.command_id for row in await store.journal.commands.list_page(limit=1000)] == ["waits"]
+
+
+async def test_what_was_refused_a_moment_ago_stays_for_a_broker_that_delivers_again(store: Store) -> None:
+    await store.journal.commands.accept([refused(1)])
+    (row,) = await store.journal.commands.list_page()
+    assert await store.journal.retention.prune_refused(LONG_AGO + REFUSED_RETENTION_MS) == 0
+    assert await store.journal.retention.prune_refused(LONG_AGO + REFUSED_RETENTION_MS + 1) == 1
+    assert row.command_id == "1"
+
+
+async def test_media_go_before_history(store: Store) -> None:
+    items = [message(number) for number in range(1000, 1100)]
+    await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.published()
+    ids = [chr(ord("a") + number) for number in range(8)]
+    for one in ids:
+        await store.fetched(one, 100_000)
+    store.upkeep.quota.limit = store.upkeep.quota.size
+
+    assert await store.upkeep.check_size(prune_due=False)
+
+    assert store.upkeep.quota.size < 0.9 * store.upkeep.quota.limit
+    assert await store.messages() == 108
+    states = await store.states(*ids)
+    assert states == sorted(states), "the oldest first"  # gone, then ready
+    assert 1 <= states.count(MediaState.GONE) < 8
+    assert [row.reason for row in await store.journal.media.of_messages([str(int("a", 36))])] == [
+        REASON_STORE_FULL
+    ]
+
+
+async def test_what_a_command_has_still_to_send_stays_whatever_the_room(store: Store) -> None:
+    blob = await store.fetched("a", 1_000_000)
+    await store.journal.commands.accept(
+        [command(await store.blobs.store(store.blobs.path_of(blob).read_bytes(), 10**6))]
+    )
+    other = await store.fetched("b", 100_000)
+
+    assert await store.upkeep.check_size(prune_due=True)
+
+    assert store.blobs.exists(blob)
+    assert not store.blobs.exists(other)
+    assert await store.states("a", "b") == [MediaState.READY, MediaState.GONE]
+
+
+async def test_more_media_than_an_account_may_have_go_at_the_next_look(store: Store) -> None:
+    store.upkeep.set_limits({store.journal: limits(media_bytes=250)})
+    ids = ["a", "b", "c", "d"]
+    for one in ids:
+        await store.fetched(one, 100)
+
+    assert not await store.upkeep.check_size(prune_due=False)
+
+    assert await store.states(*ids) == [MediaState.GONE, MediaState.GONE, MediaState.READY, MediaState.READY]
+    assert store.blobs.size == 200
+
+
+async def test_media_go_when_they_were_kept_long_enough(store: Store) -> None:
+    blob = await store.fetched("a", 100)
+    store.upkeep.set_limits({store.journal: limits(media_seconds=(now_ms() - LONG_AGO) / 1000 + 60)})
+    await store.upkeep.check_size(prune_due=True)
+    assert store.blobs.exists(blob)
+
+    store.upkeep.set_limits({store.journal: limits(media_seconds=60.0)})
+    await store.upkeep.check_size(prune_due=True)
+
+    assert not store.blobs.exists(blob)
+    assert await store.states("a") == [MediaState.GONE]
+
+
+async def test_the_size_follows_database_and_media_between_two_looks(store: Store) -> None:
+    """A full store must be seen before the next message, not at the next look."""
+    (store.folder.path / "other").write_bytes(b"\0" * 5_000)
+    await store.upkeep.check_size(prune_due=False)
+    before = store.upkeep.quota.size
+
+    items = [message(number) for number in range(200)]
+    await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.blobs.store(b"\0" * 70_000, 70_000)
+
+    assert store.upkeep.quota.size > before + 270_000
+    assert store.upkeep.quota.size == store.folder.size_bytes()
+
+
+async def test_an_error_while_pruning_is_logged_and_does_not_end_the_maintenance(store: Store) -> None:
+    await store.database.close()
+    with structlog.testing.capture_logs() as logged:
+        assert await store.upkeep.check_size(prune_due=True)
+    assert {line["event"] for line in logged} == {"store cannot be pruned"}

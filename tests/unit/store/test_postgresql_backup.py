@@ -1,0 +1,142 @@
+"""The move of a store between the kinds of database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgresql import empty_database
+from tests.unit.store.make import command, message
+from tests.unit.store.test_account_removal import MANY, fill
+from wx2mqtt.errors import StoreError
+from wx2mqtt.model import Cursor
+from wx2mqtt.store import postgresql_backup
+from wx2mqtt.store.account_removal import AccountRemoval
+from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.postgresql_backup import TABLES, copy_store
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
+from wx2mqtt.store.sqlite_database import SqliteDatabase
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    opened = await SqliteDatabase.open(tmp_path / "other.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def postgresql() -> AsyncIterator[PostgresqlDatabase]:
+    opened = await PostgresqlDatabase.open(empty_database())
+    yield opened
+    await opened.close()
+
+
+def _dump(connection: Connection) -> dict[str, list[dict[str, object]]]:
+    tables = {}
+    for table, columns in TABLES.items():
+        statement = f"SELECT * FROM {table} ORDER BY {', '.join(columns)}"
+        rows = [{name: row[name] for name in row.keys()} for row in connection.named_rows(statement, ())]  # noqa: SIM118
+        tables[table] = [row for row in rows if row.get("name") != "schema_version"]
+    return tables
+
+
+async def _fill(database: Database) -> None:
+    journal = await fill(database, "home", MANY)
+    await journal.received.record([message("nul\0", text="a\0b")], NO_CHANGES, Cursor("c\0"), "login")
+    await fill(database, "other")
+    await database.write("seen", lambda db: db.execute("INSERT INTO seen VALUES ('home', 'k', 1)"))
+
+
+async def test_all_rows_move_to_postgresql_and_back(
+    sqlite: SqliteDatabase, postgresql: PostgresqlDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql_backup, "ROWS_PER_PAGE", 7)
+    await _fill(sqlite)
+    before = await sqlite.read(_dump)
+    assert all(before.values())
+    counts = await copy_store(sqlite, postgresql)
+    assert counts == {table: len(rows) for table, rows in before.items()}
+    assert await postgresql.read(_dump) == before
+    back = await SqliteDatabase.open(tmp_path / "back.db")
+    await copy_store(postgresql, back)
+    assert await back.read(_dump) == before
+    await back.close()
+
+
+async def test_what_the_target_had_is_gone(sqlite: SqliteDatabase, postgresql: PostgresqlDatabase) -> None:
+    await _fill(postgresql)
+    journal = Journal(sqlite, "new")
+    await journal.open()
+    await copy_store(sqlite, postgresql)
+    assert await AccountRemoval(postgresql).list_accounts() == ["new"]
+    assert await postgresql.read(_dump) == await sqlite.read(_dump)
+
+
+async def test_stream_seq_people_and_ids_go_on_where_they_were(
+    sqlite: SqliteDatabase, postgresql: PostgresqlDatabase
+) -> None:
+    await _fill(sqlite)
+    journal = Journal(sqlite, "home")
+    state = await journal.open()
+    rows = await journal.outbox.list_waiting(0, 10_000)
+    commands = await journal.commands.list_page()
+    await copy_store(sqlite, postgresql)
+    moved = Journal(postgresql, "home")
+    assert await moved.open() == state
+    assert moved.stream == journal.stream
+    assert await moved.outbox.list_waiting(0, 10_000) == rows
+    assert await moved.commands.list_page() == commands
+    assert await StoredPeople(postgresql, "home").load() == await StoredPeople(sqlite, "home").load()
+    recorded = await moved.received.record([message("after")], NO_CHANGES, None, "")
+    assert recorded.seq == state.seq + 1
+    assert recorded.outbox.last_id > rows[-1].id
+    (accepted,) = await moved.commands.accept([command("after")])
+    assert accepted.row is not None
+    assert accepted.row.id > max(row.id for row in commands)
+
+
+async def test_a_move_that_fails_leaves_the_target_as_it_was(
+    sqlite: SqliteDatabase, postgresql: PostgresqlDatabase
+) -> None:
+    await _fill(postgresql)
+    before = await postgresql.read(_dump)
+    await _fill(sqlite)
+    # SQLite stores any value in any column; a forged backup may have a text for a number.
+    forged = "UPDATE deed SET created = 'yesterday'"
+    await sqlite.write("forge", lambda db: db.execute(forged))
+    with pytest.raises(StoreError):
+        await copy_store(sqlite, postgresql)
+    assert await postgresql.read(_dump) == before
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_snapshot_sees_one_moment(
+    sqlite: SqliteDatabase, postgresql: PostgresqlDatabase, kind: str, tmp_path: Path
+) -> None:
+    database: Database = sqlite if kind == "sqlite" else postgresql
+    path = tmp_path / "other.db"
+    writer = await SqliteDatabase.open(path) if kind == "sqlite" else database
+    count = "SELECT count(*) FROM meta"
+
+    def look(connection: Connection) -> tuple[int, int]:
+        (before,) = connection.execute(count).fetchone()
+        _from_outside(writer)
+        (after,) = connection.execute(count).fetchone()
+        return before, after
+
+    def _from_outside(other: Database) -> None:
+        other._writing.execute(other._begin_write)
+        other._writing.execute("INSERT INTO meta (name, value) VALUES ('later', '')")
+        other._writing.commit()
+
+    before, after = await database.read_snapshot(look)
+    assert before == after
+    assert await database.read(lambda db: db.execute(count).fetchone()[0]) == before + 1
+    if writer is not database:
+        await writer.close()

@@ -1,0 +1,269 @@
+"""Received messages: items and cursor in one commit, seq without gaps, nothing stored twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.store.conftest import Clock
+from tests.unit.store.make import event, message, on_sqlite, person
+from wx2mqtt.errors import StoreError, StoreFull
+from wx2mqtt.model import Cursor, PersonId
+from wx2mqtt.store import received_messages
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
+from wx2mqtt.store.records import (
+    NO_PUBLICATIONS,
+    AccountState,
+    HistoryQuery,
+    NewPublication,
+    RecordResult,
+)
+from wx2mqtt.store.sqlite_database import SqliteDatabase
+
+C1, C2 = Cursor("cursor 1"), Cursor("cursor 2")
+
+
+async def _seqs(journal: Journal) -> list[int]:
+    rows = await journal.outbox.list_waiting(0, 10_000)
+    return [json.loads(row.payload)["seq"] for row in rows if row.category == "message"]
+
+
+async def test_a_new_account_begins_with_nothing(database: Database) -> None:
+    assert await Journal(database, "home").open() == AccountState(
+        cursor=None, login_id="", seq=0, last_payload=None, base_topic=None, broker_session=0
+    )
+
+
+async def test_the_stream_is_six_letters_and_one_for_the_whole_store(database: Database) -> None:
+    home, work = Journal(database, "home"), Journal(database, "work")
+    await home.open()
+    await work.open()
+    assert len(home.stream) == 6
+    assert home.stream.isalnum()
+    assert home.stream == work.stream
+
+
+async def test_a_later_start_finds_where_it_was(tmp_path: Path, clock: Clock) -> None:
+    database = await SqliteDatabase.open(tmp_path / "a.db")
+    journal = Journal(database, "home", clock)
+    await journal.open()
+    await journal.set_base_topic("wx")
+    await journal.set_broker_session(17)
+    await journal.received.set_cursor("login", C1)
+    await journal.received.record([message("a"), message("b"), event("c")], NO_CHANGES, C2, "login")
+    stream = journal.stream
+    await database.close()
+
+    database = await SqliteDatabase.open(tmp_path / "a.db")
+    journal = Journal(database, "home", clock)
+    opened = await journal.open()
+    assert (opened.cursor, opened.login_id, opened.seq) == (C2, "login", 2)
+    assert (opened.base_topic, opened.broker_session) == ("wx", 17)
+    assert json.loads(opened.last_payload or b"")["id"] == "id-b"
+    assert journal.stream == stream
+    await database.close()
+
+
+async def test_the_payload_gets_schema_stream_and_seq_in_front(journal: Journal) -> None:
+    await journal.received.record([message("a", text="开灯")], NO_CHANGES, C1, "login")
+    (row,) = await journal.outbox.list_waiting(0, 10)
+    head = f'{{"schema":1,"stream":"{journal.stream}","seq":1,"id":"id-a"'
+    assert row.payload.decode().startswith(head)
+    assert "开灯" in row.payload.decode()
+    assert (row.category, row.topic, row.user, row.content_type) == (
+        "message", "wx/in/wife", "wife", "application/json"
+    )  # fmt: skip
+
+
+async def test_an_event_is_published_as_it_is_and_takes_no_seq(journal: Journal) -> None:
+    recorded = await journal.received.record(
+        [event("e", ticket="geheim"), message("a")], NO_CHANGES, C1, "login"
+    )
+    first, second = await journal.outbox.list_waiting(0, 10)
+    assert first.payload == b'{"schema":1,"event":"recall","id":"e"}'
+    assert json.loads(second.payload)["seq"] == 1
+    assert (recorded.messages, recorded.events, recorded.seq) == (1, 1, 1)
+
+
+async def test_what_was_recorded_is_counted(journal: Journal) -> None:
+    recorded = await journal.received.record(
+        [message("a"), event("b"), message("c")], NO_CHANGES, C1, "login"
+    )
+    assert recorded.kinds == {"text": 2}
+    assert replace(recorded, last_payload=None, kinds={}, outbox=NO_PUBLICATIONS) == RecordResult(
+        messages=2, events=1, repeated=0, last_payload=None, seq=2
+    )
+    assert json.loads(recorded.last_payload or b"")["id"] == "id-c"
+
+
+async def test_what_was_recorded_is_returned_as_it_would_be_read(journal: Journal) -> None:
+    plain = NewPublication(topic="wx/text/wife", payload=b"x", category="plain", content_type="text/plain")
+    with_plain = replace(message("a\ud800"), plain=plain)
+    recorded = await journal.received.record([with_plain, event("b"), message("c")], NO_CHANGES, C1, "login")
+    more = await journal.outbox.add([plain, plain])
+    assert [*recorded.outbox.rows, *more.rows] == await journal.outbox.list_waiting(0, 10)
+    assert (recorded.outbox.after_id, recorded.outbox.last_id) == (None, 4)
+    assert (more.after_id, more.last_id) == (4, 6)
+
+
+async def test_what_waits_behind_a_held_message_of_its_topic_is_not_returned(journal: Journal) -> None:
+    held = replace(message("b"), waits_for_file=True)
+    recorded = await journal.received.record([message("a"), held, message("c")], NO_CHANGES, C1, "login")
+    later = await journal.received.record([message("d"), event("e")], NO_CHANGES, C2, "login")
+    rows = [*recorded.outbox.rows, *later.outbox.rows]
+    assert rows == await journal.outbox.list_waiting(0, 10)
+    assert len(rows) == 2
+    assert (later.outbox.after_id, later.outbox.last_id) == (3, 5)
+
+
+async def test_a_commit_of_nothing_returns_nothing(journal: Journal) -> None:
+    assert not (await journal.outbox.add([]))
+    assert not (await journal.received.record([], NO_CHANGES, C1, "login")).outbox
+
+
+async def test_a_batch_of_events_has_no_last_message(journal: Journal) -> None:
+    assert (await journal.received.record([event("b")], NO_CHANGES, C1, "login")).last_payload is None
+
+
+async def test_messages_wait_in_the_order_in_which_they_came(journal: Journal) -> None:
+    await journal.received.record([message("b"), event("x"), message("a")], NO_CHANGES, C1, "login")
+    await journal.received.record([message("c")], NO_CHANGES, C2, "login")
+    topics = [(row.category, row.payload[-40:]) for row in await journal.outbox.list_waiting(0, 10)]
+    assert [sort for sort, _ in topics] == ["message", "event", "message", "message"]
+    assert await _seqs(journal) == [1, 2, 3, 4][:3]
+
+
+async def test_a_repeat_is_left_out_and_takes_no_seq(journal: Journal) -> None:
+    await journal.received.record([message("a"), event("e")], NO_CHANGES, C1, "login")
+    again = await journal.received.record([message("a"), event("e"), message("b")], NO_CHANGES, C2, "login")
+    assert (again.messages, again.events, again.repeated, again.seq) == (1, 0, 2, 2)
+    assert await _seqs(journal) == [1, 2]
+
+
+async def test_a_repeat_inside_of_one_batch_is_left_out(journal: Journal) -> None:
+    items = [message("a", text="first"), message("b"), message("a", text="second")]
+    recorded = await journal.received.record(items, NO_CHANGES, C1, "login")
+    assert (recorded.messages, recorded.repeated) == (2, 1)
+    bodies = [json.loads(row.payload) for row in await journal.outbox.list_waiting(0, 9)]
+    assert [body["id"] for body in bodies] == ["id-a", "id-b"]
+    assert bodies[0]["text"] == "first"
+
+
+async def test_a_repeat_that_was_published_long_ago_is_still_known(journal: Journal) -> None:
+    await journal.received.record([message("a")], NO_CHANGES, C1, "login")
+    await journal.outbox.mark_published([row.id for row in await journal.outbox.list_waiting(0, 9)])
+    assert (await journal.received.record([message("a")], NO_CHANGES, C2, "login")).repeated == 1
+
+
+async def test_accounts_do_not_share_keys_seqs_or_rows(database: Database, journal: Journal) -> None:
+    other = Journal(database, "work")
+    await other.open()
+    await journal.received.record([message("a"), message("b")], NO_CHANGES, C1, "login")
+    recorded = await other.received.record([message("a")], NO_CHANGES, C2, "other")
+    assert (recorded.messages, recorded.seq) == (1, 1)
+    assert len(await other.outbox.list_waiting(0, 9)) == 1
+    assert (await journal.open()).cursor == C1
+
+
+async def test_without_a_cursor_the_stored_one_stays(journal: Journal) -> None:
+    await journal.received.set_cursor("login", C1)
+    await journal.received.record([event("a")], NO_CHANGES, None, "")
+    opened = await journal.open()
+    assert (opened.cursor, opened.login_id) == (C1, "login")
+
+
+async def test_people_are_stored_in_the_same_commit(
+    database: Database, journal: Journal, tmp_path: Path
+) -> None:
+    changes = PeopleChanges(persons=(person(1, "wife"),), topic_names=(("wife", PersonId(1)),))
+    await journal.received.record([message("a")], changes, C1, "login")
+    persons, levels = await StoredPeople(database, "home").load()
+    assert persons == [person(1, "wife")]
+    assert levels == {"wife": 1}
+
+
+async def test_when_the_people_cannot_be_stored_nothing_is(journal: Journal) -> None:
+    await journal.received.record([], PeopleChanges(persons=(person(1, "wife"),)), C1, "login")
+    with pytest.raises(StoreError):
+        await journal.received.record(
+            [message("a")], PeopleChanges(persons=(person(2, "wife"),)), C2, "login"
+        )
+    opened = await journal.open()
+    assert (opened.cursor, opened.seq) == (C1, 0)
+    assert await journal.outbox.list_waiting(0, 9) == []
+
+
+@on_sqlite
+async def test_a_commit_that_failed_took_no_seq(database: Database, journal: Journal) -> None:
+    await journal.received.record([message("a")], NO_CHANGES, C1, "login")
+    await database.write("full", lambda db: db.execute("PRAGMA max_page_count = 1").fetchone())
+    big = [message(f"big{number}", text="x" * 5000) for number in range(50)]
+    with pytest.raises(StoreFull):
+        await journal.received.record(big, NO_CHANGES, C2, "login")
+    assert (await journal.open()).cursor == C1
+    await database.write("room", lambda db: db.execute("PRAGMA max_page_count = 100000").fetchone())
+    recorded = await journal.received.record(big, NO_CHANGES, C2, "login")
+    assert recorded.seq == 51
+    assert await _seqs(journal) == list(range(1, 52))
+
+
+async def test_one_message_that_no_encoding_can_hold_does_not_stop_the_batch(journal: Journal) -> None:
+    hostile = replace(message("k\ud83d", text="half \ud83d a pair"), id="i\ud800")
+    recorded = await journal.received.record([message("a"), hostile, message("b")], NO_CHANGES, C1, "login")
+    assert recorded.messages == 3
+    again = await journal.received.record([hostile], NO_CHANGES, C2, "login")
+    assert again.repeated == 1
+    assert [json.loads(row.payload)["seq"] for row in await journal.outbox.list_waiting(0, 9)] == [1, 2, 3]
+
+
+async def test_numbers_that_no_column_can_hold_do_not_stop_the_batch(journal: Journal) -> None:
+    late, early = replace(message("a"), time=10**30), replace(event("e"), time=-(10**30))
+    recorded = await journal.received.record([late, early, message("b")], NO_CHANGES, C1, "login")
+    assert (recorded.messages, recorded.events) == (2, 1)
+
+
+async def test_text_with_a_nul_is_kept_whole(journal: Journal) -> None:
+    await journal.received.record([message("a\0b", text="x\0y")], NO_CHANGES, C1, "login")
+    (row,) = await journal.outbox.list_waiting(0, 9)
+    assert json.loads(row.payload)["text"] == "x\0y"
+    assert (await journal.received.record([message("a\0b")], NO_CHANGES, C2, "login")).repeated == 1
+
+
+async def test_an_empty_batch_moves_the_cursor(journal: Journal) -> None:
+    recorded = await journal.received.record([], NO_CHANGES, C1, "login")
+    assert recorded == RecordResult(messages=0, events=0, repeated=0, last_payload=None, seq=0)
+    assert (await journal.open()).cursor == C1
+
+
+async def test_bare_text_goes_out_in_the_commit_of_its_message_once_and_is_no_message(
+    database: Database, clock: Clock
+) -> None:
+    journal = Journal(database, "home", clock)
+    await journal.open()
+    bare = NewPublication(
+        topic="wx/text/wife", payload="开灯 ☀".encode(), category="plain", content_type="text/plain"
+    )
+    for _ in range(2):  # WeChat hands it over twice
+        await journal.received.record(
+            [replace(message("a"), plain=bare), message("b")], NO_CHANGES, C1, "login"
+        )
+
+    rows = [(row.topic, row.category, row.content_type) for row in await journal.outbox.list_waiting(0, 10)]
+    assert sorted(rows) == [
+        ("wx/in/wife", "message", "application/json"),
+        ("wx/in/wife", "message", "application/json"),
+        ("wx/text/wife", "plain", "text/plain"),
+    ]
+    assert len((await journal.history.find(HistoryQuery()))[0]) == 2
+
+
+def test_the_fields_of_a_row_are_the_columns_of_its_statement() -> None:
+    columns = received_messages._ADD_PUBLICATION.partition("(")[2].partition(")")[0]
+    names = columns.replace("sort", "category").replace("\n", " ").replace(",", " ").split()
+    assert received_messages._PublicationRow._fields == tuple(names)
