@@ -1,7 +1,8 @@
-r"""Names that people choose: all in composed form, those of files without harmful characters, and cut.
+r"""Texts of people: names in composed form, names of files, and any text on one printable line.
 
-The same rules hold for files that come in and for files that go out: every harmless character stays. What
-goes are `/` and `\`, control characters, and marks that turn the writing direction and so hide an extension.
+The rules for names of files are the same for files that come in and for files that go out: every harmless
+character stays. What goes are `/` and `\`, control characters, and marks that turn the writing direction and
+so hide an extension.
 """
 
 from __future__ import annotations
@@ -45,9 +46,24 @@ def _with_few_marks(name: str) -> str:
     return "".join(kept)
 
 
+def printable(text: str) -> str:
+    """Returns the text on one line: with escapes for what could end a line or control a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def unprintable(character: str) -> bool:
+    """Returns whether the character is a control character, a line separator or a lone surrogate."""
+    return unicodedata.category(character) in _CONTROL_CATEGORIES
+
+
 def is_harmless(character: str) -> bool:
     """Returns whether a character may stand in the name of a file; path separators are not looked at."""
-    return character not in _DIRECTION_MARKS and unicodedata.category(character) not in _CONTROL_CATEGORIES
+    return character not in _DIRECTION_MARKS and not unprintable(character)
 
 
 def clean_filename(name: str) -> str:

@@ -33,7 +33,7 @@ from tests.support.rows import every_row
 from tests.unit.store.test_folder_backup import living
 from wx2mqtt.cli.main import app
 from wx2mqtt.schemas.documents import messages_document
-from wx2mqtt.settings.formats import LOGIN_KEY_BYTES
+from wx2mqtt.settings.field_types import LOGIN_KEY_BYTES
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
 

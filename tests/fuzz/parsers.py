@@ -47,7 +47,9 @@ SCOPES = (
         "settings.loader",
         "settings.yaml_tree",
         "settings.environment",
-        "settings.formats",
+        "settings.names_and_topics",
+        "settings.sizes_and_durations",
+        "settings.quiet_hours",
         "settings.addresses",
     ),
     *(

@@ -59,15 +59,15 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "of the configuration, which the owner writes; its own limits are in the table": frozenset(
         {
-            "settings.formats:MAX_TOPIC_BYTES",
-            "settings.formats:MAX_LOGIN_KEYS",
-            *("settings.formats:MAX_FILTER_BYTES", "settings.formats:MAX_SIZE_BYTES"),
+            "settings.names_and_topics:MAX_TOPIC_BYTES",
+            "settings.field_types:MAX_LOGIN_KEYS",
+            *("settings.names_and_topics:MAX_FILTER_BYTES", "settings.sizes_and_durations:MAX_SIZE_BYTES"),
             *("settings.field_types:MAX_CLIENT_ID_CHARACTERS", "settings.key_tree:MAX_SUGGESTIONS"),
             *(
                 "settings.validation_errors:MAX_SHOWN_CHARACTERS",
                 "settings.yaml_tree:MAX_SHOWN_NAME_CHARACTERS",
             ),
-            *("app.control_socket:MAX_PATH_BYTES", "settings.formats:MAX_LOGIN_KEYS"),
+            *("app.control_socket:MAX_PATH_BYTES", "settings.field_types:MAX_LOGIN_KEYS"),
         }
     ),
     "what WeCom takes; the bridge splits, cuts or waits": frozenset(
@@ -84,8 +84,11 @@ EXEMPT: dict[str, frozenset[str]] = {
             ),
             "wechat.wecom.protocol.endpoints:MAX_RECEIPTS_PER_MINUTE",
             "wechat.wecom.protocol.endpoints:MAX_RECEIPTS_PER_HOUR",
-            *("wechat.wecom.protocol.markdown:MAX_TEXT_BYTES", "wechat.wecom.protocol.media:MAX_PIECES"),
-            *("wechat.wecom.protocol.media:MAX_UPLOAD_BYTES", "wechat.wecom.protocol.endpoints:MAX_UPLOADS"),
+            *("wechat.wecom.protocol.markdown:MAX_TEXT_BYTES", "wechat.wecom.upload:MAX_PIECES"),
+            *(
+                "wechat.wecom.protocol.endpoints:MAX_UPLOAD_BYTES",
+                "wechat.wecom.protocol.endpoints:MAX_UPLOADS",
+            ),
             "wechat.wecom.protocol.requests:MAX_FILENAME_BYTES",
             "wechat.wecom.protocol.requests:MAX_VIDEO_TITLE_BYTES",
         }

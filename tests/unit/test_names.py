@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.cost import cpu_seconds, is_in_proportion, repeated
 from tests.support.rows import every_row
 from wx2mqtt.limits import MAX_FILENAME_BYTES
-from wx2mqtt.names import clean_filename, composed, cut_filename, extension_of, utf8_size
+from wx2mqtt.names import clean_filename, composed, cut_filename, extension_of, printable, utf8_size
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=400)
 
@@ -99,3 +99,9 @@ def test_a_name_without_so_many_marks_is_composed_as_unicode_says(name: str) -> 
     assert composed(name) == unicodedata.normalize("NFC", name)
     longer = "x" * 600 + name
     assert composed(longer) == unicodedata.normalize("NFC", longer)
+
+
+@given(st.text())
+def test_what_is_printable_stays_and_the_rest_is_escaped(text):
+    assert printable(text).isprintable()
+    assert not text.isprintable() or printable(text) == text

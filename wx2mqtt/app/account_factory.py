@@ -17,8 +17,8 @@ from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import ProtocolChoice
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.settings.formats import bases_overlap
 from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.settings.names_and_topics import bases_overlap
 from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings
 from wx2mqtt.store.folder import SESSIONS_FOLDER
 from wx2mqtt.store.journal import Journal

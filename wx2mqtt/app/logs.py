@@ -22,7 +22,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from wx2mqtt.app.redaction import clean_traceback, redact_value
-from wx2mqtt.settings.formats import printable
+from wx2mqtt.names import printable
 
 LEVEL_NUMBERS: dict[str, int] = {
     "debug": logging.DEBUG,

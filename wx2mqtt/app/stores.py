@@ -20,7 +20,7 @@ from wx2mqtt.app.configuration import secret_value
 from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.errors import Problem, SettingsError, StoreError, WrongStoreKey
 from wx2mqtt.settings.cross_key_rules import install_command
-from wx2mqtt.settings.formats import parse_login_keys
+from wx2mqtt.settings.field_types import parse_login_keys
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Storage
 from wx2mqtt.store.atomic_files import file_error, make_folder

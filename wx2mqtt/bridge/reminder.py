@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.commands.intake import CommandIntake
@@ -23,7 +23,7 @@ from wx2mqtt.bridge.window_topics import RECHECK_INTERVAL_SECONDS, ReplyWindowTo
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ReplyWindow
-from wx2mqtt.settings.formats import parse_quiet_hours
+from wx2mqtt.settings.quiet_hours import quiet_hours_around
 from wx2mqtt.settings.schema import Remind
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
@@ -46,31 +46,19 @@ def reminder_time(window_end: int, now: int, rules: Remind, zone: tzinfo | None 
         return None
     before_ms = int(rules.before * 1000)
     due = window_end - before_ms
-    quiet = _quiet_span(due, rules, zone)
+    quiet = _quiet_hours_around(due, rules, zone)
     if quiet is not None:
         quiet_begin, quiet_end = quiet
         is_late_enough = window_end - quiet_end >= before_ms // 2
         due = quiet_end if is_late_enough else quiet_begin - QUIET_MARGIN_MS
     if due < now:  # the bridge was not running at that time, or the person wrote only later
-        quiet = _quiet_span(now, rules, zone)
+        quiet = _quiet_hours_around(now, rules, zone)
         due = now if quiet is None else quiet[1]
     return due if due < window_end else None
 
 
-def _quiet_span(at: int, rules: Remind, zone: tzinfo | None) -> tuple[int, int] | None:
-    """Returns begin and end of the quiet hours in which the time `at` lies; None if it lies in none."""
-    if rules.quiet is None:
-        return None
-    first, last = parse_quiet_hours(rules.quiet)
-    today = datetime.fromtimestamp(at / 1000, zone).date()
-    # Quiet hours as 22:00-07:00 end on the next day, so that those of yesterday may not be over.
-    for day in (today - timedelta(days=1), today):
-        last_day = day + timedelta(days=1) if last <= first else day
-        begin = int(datetime.combine(day, first, zone).timestamp() * 1000)
-        end = int(datetime.combine(last_day, last, zone).timestamp() * 1000)
-        if begin <= at < end:
-            return begin, end
-    return None
+def _quiet_hours_around(at: int, rules: Remind, zone: tzinfo | None) -> tuple[int, int] | None:
+    return None if rules.quiet is None else quiet_hours_around(at, rules.quiet, zone)
 
 
 @frozen

@@ -22,7 +22,7 @@ from wx2mqtt.cli.terminal import read_line
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
-from wx2mqtt.settings.formats import printable
+from wx2mqtt.names import printable
 
 POLL_SECONDS = 0.5  # between two questions to the running bridge who has written
 

@@ -57,7 +57,7 @@ def cluster_undrain(config: ConfigOption = None) -> None:
 @cluster.command("new-key")
 def cluster_new_key() -> None:
     """Print a new key for `storage.key_file`: all instances have the same one."""
-    from wx2mqtt.settings.formats import LOGIN_KEY_BYTES  # noqa: PLC0415
+    from wx2mqtt.settings.field_types import LOGIN_KEY_BYTES  # noqa: PLC0415
 
     print(base64.b64encode(secrets.token_bytes(LOGIN_KEY_BYTES)).decode())
 

@@ -28,7 +28,7 @@ from wx2mqtt.errors import LoginRefused, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
-from wx2mqtt.settings.formats import printable
+from wx2mqtt.names import printable
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.wechat.backend import (
     CodeRequired,

@@ -13,8 +13,8 @@ import typer
 
 from wx2mqtt.cli.terminal import preferred_language, show
 from wx2mqtt.settings.addresses import validate_host_name
-from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.loader import LOCAL_CONFIG, SYSTEM_CONFIG, check_readable
+from wx2mqtt.settings.names_and_topics import topic_name_fault
 from wx2mqtt.settings.schema import BackendName
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 

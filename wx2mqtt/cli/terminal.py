@@ -19,7 +19,7 @@ from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import column_lines
 from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json
-from wx2mqtt.settings.formats import printable
+from wx2mqtt.names import printable
 from wx2mqtt.settings.loader import find_config
 from wx2mqtt.wechat.backend import OnProgress
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.diagnostics import diagnostics_text
 from wx2mqtt.model import Json
-from wx2mqtt.settings.formats import printable
+from wx2mqtt.names import printable
 from wx2mqtt.values import frozen
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from wx2mqtt.model import FILEHELPER
-from wx2mqtt.settings import formats
+from wx2mqtt.settings import names_and_topics
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
 from wx2mqtt.settings.findings import SettingsFinding, warning
 from wx2mqtt.settings.schema import (
@@ -71,7 +71,7 @@ def rule_findings(settings: Settings, backends: BackendRules) -> Iterator[Settin
 def _account_findings(name: str, account: Account, backends: BackendRules) -> Iterator[SettingsFinding]:
     """Checks one account: its name, its contacts, and keys that its backend does not use."""
     path = ("accounts", name)
-    if fault := formats.account_fault(name):
+    if fault := names_and_topics.account_fault(name):
         yield SettingsFinding(path, fault)
     yield from _foreign_keys(path, account, backends)
     yield from _contact_findings((*path, "contacts"), account, backends[account.backend])
@@ -111,7 +111,7 @@ def _recipient_fault(recipient: str, name: str, settings: Settings) -> str:
         return "is this account itself; name a user of another one"
     if account not in settings.accounts:
         return f"names nobody: there is no account '{account}', only {', '.join(settings.accounts)}"
-    return "" if user == FILEHELPER else formats.topic_name_fault(user)
+    return "" if user == FILEHELPER else names_and_topics.topic_name_fault(user)
 
 
 def _wecom_findings(path: tuple[str, ...], account: Account) -> Iterator[SettingsFinding]:
@@ -152,7 +152,7 @@ def _base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:
     for index, (name, base) in enumerate(bases.items()):
         path = ("accounts", name, "base_topic")
         for other, other_base in list(bases.items())[:index]:
-            if formats.bases_overlap(base, other_base):
+            if names_and_topics.bases_overlap(base, other_base):
                 yield SettingsFinding(
                     path, f"'{base}' meets the topics of account {other} ('{other_base}'); choose another"
                 )
@@ -166,7 +166,7 @@ def _contact_findings(
     names_by_fact: dict[tuple[str, str], str] = {}
     for name, pin in account.contacts.items():
         pin_path = (*path, name)
-        if fault := formats.topic_name_fault(name):
+        if fault := names_and_topics.topic_name_fault(name):
             yield SettingsFinding(pin_path, fault)
         if len(pin.facts) != 1:
             yield SettingsFinding(pin_path, f"needs exactly one of {PIN_KIND_NAMES}; it has {len(pin.facts)}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wx2mqtt.bounded_json import is_encodable
 from wx2mqtt.errors import Problem
-from wx2mqtt.settings.formats import printable
+from wx2mqtt.names import printable
 from wx2mqtt.settings.key_tree import (
     BRANCH_KINDS,
     LIST_KINDS,

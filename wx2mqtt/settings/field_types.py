@@ -1,18 +1,24 @@
 """The types of the keys of the configuration.
 
-`Topic` is a text that passes `formats.validate_topic`, `Texts` a list of texts. A check takes one value alone
-and returns it. It raises `ValueError` with a sentence, which pydantic turns into a problem of the key.
+`Topic` is a text that passes `names_and_topics.validate_topic`, `Texts` a list of texts. A check takes one
+value alone and returns it. It raises `ValueError` with a sentence, which pydantic turns into a problem of the
+key.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
-from wx2mqtt.settings import addresses, formats
+from wx2mqtt.names import unprintable
+from wx2mqtt.settings import addresses, names_and_topics
+from wx2mqtt.settings.names_and_topics import HAS_CONTROL_CHARACTERS
+from wx2mqtt.settings.quiet_hours import parse_quiet_hours
+from wx2mqtt.settings.sizes_and_durations import parse_duration, parse_size
 
 MAX_CLIENT_ID_CHARACTERS = 200
 
@@ -40,8 +46,8 @@ OneOrMany = Annotated[
 def _filled(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty; write a text, or leave the key out")
-    if any(map(formats.unprintable, value)):
-        raise ValueError(formats.HAS_CONTROL_CHARACTERS)
+    if any(map(unprintable, value)):
+        raise ValueError(HAS_CONTROL_CHARACTERS)
     return value
 
 
@@ -62,8 +68,35 @@ Secret = Annotated[SecretStr, AfterValidator(_encodable)]
 Secrets = OneOrMany[Secret]
 
 
+LOGIN_KEY_BYTES = 32
+# The key in use, and the one before it while it is being replaced.
+MAX_LOGIN_KEYS = 2
+
+
+def parse_login_keys(text: str) -> tuple[bytes, ...]:
+    """Returns the keys of saved logins in a text, one a line: the newest first, then the one before it.
+
+    Raises `ValueError` with a sentence.
+    """
+    cure = "make one with: wx2mqtt cluster new-key"
+    keys: list[bytes] = []
+    for line in [line for line in text.split("\n") if line.strip()] or [text]:
+        try:
+            key = base64.b64decode(line.strip(), validate=True)
+        except ValueError:
+            raise ValueError(f"is no key, which is base64 on one line; {cure}") from None
+        if len(key) != LOGIN_KEY_BYTES:
+            raise ValueError(f"has {len(key)} bytes, and a key has {LOGIN_KEY_BYTES}; {cure}")
+        keys.append(key)
+    if len(keys) > MAX_LOGIN_KEYS:
+        raise ValueError("has more than two lines: write the new key, and on the next line the one before it")
+    if len(set(keys)) < len(keys):
+        raise ValueError("has the same key twice; write the new key, and on the next line the one before it")
+    return tuple(keys)
+
+
 def _login_keys(value: SecretStr) -> SecretStr:
-    formats.parse_login_keys(value.get_secret_value())
+    parse_login_keys(value.get_secret_value())
     return value
 
 
@@ -127,7 +160,7 @@ KeepaliveSeconds = Annotated[_WholeNumber, Field(ge=1, le=65535)]
 
 Size = Annotated[
     int,
-    BeforeValidator(formats.parse_size),
+    BeforeValidator(parse_size),
     WithJsonSchema(
         {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^[0-9.]+ ?[A-Za-z]*$"}]}
     ),
@@ -135,7 +168,7 @@ Size = Annotated[
 """Bytes."""
 Duration = Annotated[
     float,
-    BeforeValidator(formats.parse_duration),
+    BeforeValidator(parse_duration),
     WithJsonSchema(
         {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9.]+ ?[a-z]*$"}]}
     ),
@@ -154,7 +187,7 @@ PlainAge = Annotated[Duration, AfterValidator(_plain_age)]
 
 
 def _quiet_hours(value: str) -> str:
-    formats.parse_quiet_hours(value)
+    parse_quiet_hours(value)
     return value
 
 
@@ -203,8 +236,8 @@ ClientVersion = Annotated[str, AfterValidator(_client_version)]
 
 # topics and addresses
 
-Topic = Annotated[str, AfterValidator(formats.validate_topic)]
-TopicFilters = OneOrMany[Annotated[str, AfterValidator(formats.validate_topic_filter)]]
+Topic = Annotated[str, AfterValidator(names_and_topics.validate_topic)]
+TopicFilters = OneOrMany[Annotated[str, AfterValidator(names_and_topics.validate_topic_filter)]]
 BaseUrl = Annotated[str, AfterValidator(addresses.validate_base_url)]
 Listen = Annotated[str, AfterValidator(addresses.validate_listen_address)]
 UrlPath = Annotated[str, AfterValidator(addresses.validate_url_path)]

@@ -21,8 +21,8 @@ from pydantic import SecretStr
 
 from wx2mqtt.limits import MAX_CONFIG_LEVELS
 from wx2mqtt.settings.field_types import LIVE
-from wx2mqtt.settings.formats import parse_duration, parse_size
 from wx2mqtt.settings.schema import Pin, Plain, Section, Settings, known_backend
+from wx2mqtt.settings.sizes_and_durations import parse_duration, parse_size
 from wx2mqtt.values import frozen
 
 KeyPath = tuple[str | int, ...]

@@ -25,6 +25,7 @@ from pydantic import (
 
 from wx2mqtt import REPOSITORY
 from wx2mqtt.errors import UnknownBackend
+from wx2mqtt.names import printable
 from wx2mqtt.settings.field_types import (
     Address,
     BaseUrl,
@@ -59,7 +60,6 @@ from wx2mqtt.settings.field_types import (
     TopicFilters,
     UrlPath,
 )
-from wx2mqtt.settings.formats import printable
 
 DEFAULT_BASE_TOPIC = "wx"
 DEFAULT_ACCOUNT = "home"

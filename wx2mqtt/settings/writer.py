@@ -18,9 +18,9 @@ import yaml
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
-from wx2mqtt.settings.formats import format_duration, format_size
 from wx2mqtt.settings.key_tree import LIST_KINDS, ConfigKey, KeyKind, KeyPath, keys_of
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Pin, Section, Settings
+from wx2mqtt.settings.sizes_and_durations import format_duration, format_size
 
 LINE_WIDTH = 110
 COMMENT_COLUMN = 40

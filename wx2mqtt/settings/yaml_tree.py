@@ -17,7 +17,7 @@ import yaml
 
 from wx2mqtt.errors import Problem
 from wx2mqtt.limits import MAX_CONFIG_LEVELS, MAX_CONFIG_VALUES
-from wx2mqtt.settings.formats import printable
+from wx2mqtt.names import printable
 from wx2mqtt.settings.key_tree import KeyPath, dotted
 from wx2mqtt.values import frozen
 

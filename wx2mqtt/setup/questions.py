@@ -14,8 +14,8 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import backend_table, setup_text
 from wx2mqtt.settings.addresses import is_loopback, validate_broker_url, validate_host_name
-from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.loader import check_readable
+from wx2mqtt.settings.names_and_topics import topic_name_fault
 from wx2mqtt.settings.schema import FIRST_BACKEND, BackendName
 from wx2mqtt.setup.find_brokers import DEFAULT_PORT, FoundBroker
 from wx2mqtt.setup.written_files import BrokerAnswers, SetupAnswers

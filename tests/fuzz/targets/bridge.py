@@ -36,9 +36,9 @@ from wx2mqtt.names import (
     cut_filename,
     extension_of,
     is_harmless,
+    printable,
     utf8_size,
 )
-from wx2mqtt.settings.formats import printable
 from wx2mqtt.store.command_records import replies_text, result_text
 from wx2mqtt.store.question_records import asking_from_json, asking_to_json, buttons_from_json
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES

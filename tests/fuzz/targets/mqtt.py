@@ -23,7 +23,7 @@ from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.packets import FIXED_VALUE_BYTES, MalformedPacket, Property
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode
 from wx2mqtt.mqtt.websocket import WebSocket
-from wx2mqtt.settings.formats import validate_topic_filter
+from wx2mqtt.settings.names_and_topics import validate_topic_filter
 
 # Packets
 

@@ -12,8 +12,8 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n import Language
 from wx2mqtt.limits import ALERTS_JSON, COMMAND_JSON
 from wx2mqtt.web.senders import alert_groups, interface, service_texts
+from wx2mqtt.web.senders.endpoint import INTERFACES
 from wx2mqtt.web.senders.interface import MAX_FORM_FIELDS, RequestBody, RequestHead
-from wx2mqtt.web.senders.interfaces import INTERFACES
 from wx2mqtt.web.senders.own_interface import MAX_WAIT_SECONDS, PlainInterface
 
 _TYPES = ("", "text/plain", "application/json", "multipart/form-data", "image/png", "application/pdf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
+from datetime import UTC
 from pathlib import Path
 
 from tests.fuzz.mutators import (
@@ -13,8 +14,12 @@ from tests.fuzz.mutators import (
 from tests.fuzz.target import Target
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.i18n.settings import problem_text, sentence_text
-from wx2mqtt.settings import addresses, environment, formats, validation_errors, yaml_tree
+from wx2mqtt.names import printable, unprintable
+from wx2mqtt.settings import addresses, environment, names_and_topics, validation_errors, yaml_tree
+from wx2mqtt.settings.field_types import parse_login_keys
 from wx2mqtt.settings.loader import load, load_valid_settings, load_web_settings
+from wx2mqtt.settings.quiet_hours import parse_quiet_hours, quiet_hours_around
+from wx2mqtt.settings.sizes_and_durations import parse_duration, parse_size
 from wx2mqtt.wechat.registry import BACKENDS
 
 _YAML = (
@@ -141,18 +146,18 @@ _VALUES = (
 def _run_values(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     for check in (
-        formats.account_fault,
-        formats.topic_name_fault,
+        names_and_topics.account_fault,
+        names_and_topics.topic_name_fault,
     ):
         assert isinstance(check(text), str)
-    assert formats.printable(text).isprintable() or not text
-    formats.bases_overlap(text, "wx")
-    assert not any(map(formats.unprintable, formats.printable(text)))
+    assert printable(text).isprintable() or not text
+    names_and_topics.bases_overlap(text, "wx")
+    assert not any(map(unprintable, printable(text)))
     for parse in (
-        formats.validate_topic,
-        formats.validate_topic_filter,
-        formats.parse_size,
-        formats.parse_duration,
+        names_and_topics.validate_topic,
+        names_and_topics.validate_topic_filter,
+        parse_size,
+        parse_duration,
         addresses.validate_broker_url,
         addresses.validate_base_url,
         addresses.validate_database_url,
@@ -162,13 +167,16 @@ def _run_values(data: bytes) -> None:
         addresses.split_listen_address,
         addresses.validate_url_path,
         addresses.validate_address,
-        formats.parse_quiet_hours,
-        formats.parse_login_keys,
+        parse_quiet_hours,
+        parse_login_keys,
     ):
         with suppress(ValueError):
             parse(text)
+    with suppress(ValueError):
+        span = quiet_hours_around(1_790_000_000_000, text, UTC)
+        assert span is None or span[0] <= 1_790_000_000_000 < span[1]
     addresses.is_loopback(text)
-    if not formats.account_fault(text):
+    if not names_and_topics.account_fault(text):
         assert len(text) <= 32
 
 
@@ -222,21 +230,18 @@ TARGETS = (
         run=_run_values,
         parsers=(
             *(
-                f"settings.formats:{name}"
+                f"settings.names_and_topics:{name}"
                 for name in (
                     "account_fault",
-                    "unprintable",
                     "topic_name_fault",
                     "validate_topic",
                     "validate_topic_filter",
                     "bases_overlap",
-                    "printable",
-                    "parse_size",
-                    "parse_duration",
-                    "parse_quiet_hours",
-                    "parse_login_keys",
                 )
             ),
+            *("settings.sizes_and_durations:parse_size", "settings.sizes_and_durations:parse_duration"),
+            *("settings.quiet_hours:parse_quiet_hours", "settings.quiet_hours:quiet_hours_around"),
+            *("names:printable", "names:unprintable", "settings.field_types:parse_login_keys"),
             *(
                 f"settings.addresses:{name}"
                 for name in (

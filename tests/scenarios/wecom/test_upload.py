@@ -19,9 +19,8 @@ from wx2mqtt.errors import Rejected, StoreFull, Throttled, Unreachable
 from wx2mqtt.model import Draft, Kind
 from wx2mqtt.wechat.wecom import connection as connection_module
 from wx2mqtt.wechat.wecom.client import WeComClient
-from wx2mqtt.wechat.wecom.protocol.media import PIECE_BYTES
 from wx2mqtt.wechat.wecom.sender import Sender
-from wx2mqtt.wechat.wecom.upload import MAX_REQUESTS, Uploader
+from wx2mqtt.wechat.wecom.upload import MAX_REQUESTS, PIECE_BYTES, Uploader
 
 THREE_PIECES = os.urandom(2 * PIECE_BYTES + 7)
 

@@ -20,7 +20,7 @@ from wx2mqtt.app.redaction import (
     redact,
     redact_value,
 )
-from wx2mqtt.settings.formats import printable
+from wx2mqtt.names import printable
 
 SECRET = "Geheim0815"
 

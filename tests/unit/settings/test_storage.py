@@ -9,7 +9,7 @@ import pytest
 
 from wx2mqtt.cli.main import run_command_line
 from wx2mqtt.settings import cross_key_rules
-from wx2mqtt.settings.formats import parse_login_keys
+from wx2mqtt.settings.field_types import parse_login_keys
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 URL = "postgresql://wx2mqtt@db/wx2mqtt"

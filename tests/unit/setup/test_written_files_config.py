@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.docs.derived import example_text
 from tests.support.rows import every_row
 from wx2mqtt.bridge.people import topic_names
-from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.loader import load
+from wx2mqtt.settings.names_and_topics import topic_name_fault
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.settings.writer import LINE_WIDTH, compose
 from wx2mqtt.setup.written_files import (

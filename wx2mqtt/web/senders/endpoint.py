@@ -33,6 +33,8 @@ from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.options import SenderOptions, Serves
 from wx2mqtt.web.request_context import RequestContext, context_of
 from wx2mqtt.web.responses import AUTHENTICATE_HEADERS, NO_STORE, text_response
+from wx2mqtt.web.senders.alert_webhooks import AlertmanagerInterface, GrafanaInterface
+from wx2mqtt.web.senders.gotify import GotifyInterface
 from wx2mqtt.web.senders.interface import (
     Accepted,
     Refused,
@@ -42,7 +44,8 @@ from wx2mqtt.web.senders.interface import (
     ServiceAnswer,
     form_fields,
 )
-from wx2mqtt.web.senders.interfaces import INTERFACES
+from wx2mqtt.web.senders.ntfy import NtfyInterface
+from wx2mqtt.web.senders.own_interface import PlainInterface
 from wx2mqtt.web.senders.request_bodies import BadBody, BodyReader, MemoryBudget
 from wx2mqtt.web.senders.sender_rights import (
     MAX_UNFINISHED,
@@ -50,6 +53,17 @@ from wx2mqtt.web.senders.sender_rights import (
     SenderRegistry,
     find_recipient,
     may_send,
+)
+from wx2mqtt.web.senders.wecom_robot import WeComRobotInterface
+
+# A new interface is a module beside this one, and an entry here.
+INTERFACES: tuple[SenderInterface, ...] = (
+    PlainInterface(),
+    GotifyInterface(),
+    NtfyInterface(),
+    WeComRobotInterface(),
+    AlertmanagerInterface(),
+    GrafanaInterface(),
 )
 
 # A client is told to try again after this time, where nothing says when it would succeed.

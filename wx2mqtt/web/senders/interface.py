@@ -6,8 +6,7 @@
         write_answer, or write_refusal             202 {"id": "…", "account": "home", "user": "wife"}
 
 An interface is a subclass of `SenderInterface` in a module of its own, and an entry of `INTERFACES` in
-`interfaces.py`. It never sees a socket, a token that is right or wrong, or the store. `endpoint.py` does the
-rest.
+`endpoint.py`, which does the rest. It never sees a socket, a token that is right or wrong, or the store.
 """
 
 from __future__ import annotations

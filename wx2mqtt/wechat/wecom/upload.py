@@ -36,11 +36,14 @@ from wx2mqtt.wechat.wecom.protocol.endpoints import (
     UPLOAD_SECONDS,
 )
 from wx2mqtt.wechat.wecom.protocol.frames import FrameCommand
-from wx2mqtt.wechat.wecom.protocol.media import PIECE_BYTES, piece_count
 from wx2mqtt.wechat.wecom.protocol.requests import JsonBody
 from wx2mqtt.wechat.wecom.protocol.session import COUNTED_UPLOADS
 
 log = structlog.get_logger(__name__)
+
+# The size of a piece, but for the last one, and how many pieces WeCom takes of a file.
+PIECE_BYTES = 512 * 1024
+MAX_PIECES = 100
 
 # A request without an answer is made so often.
 MAX_REQUESTS = 3
@@ -239,3 +242,8 @@ class Uploader:
 
 def _key(attachment: Attachment, kind: Kind) -> UploadKey:
     return attachment.blob.sha256, kind, attachment.name
+
+
+def piece_count(size: int) -> int:
+    """Returns in how many pieces a file of this size is uploaded."""
+    return -(-size // PIECE_BYTES)

@@ -14,6 +14,7 @@ from tests.support.rows import every_row
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Blob
+from wx2mqtt.web.senders.endpoint import INTERFACES
 from wx2mqtt.web.senders.gotify import GotifyInterface
 from wx2mqtt.web.senders.interface import (
     Accepted,
@@ -24,7 +25,6 @@ from wx2mqtt.web.senders.interface import (
     RequestHead,
     UploadedFile,
 )
-from wx2mqtt.web.senders.interfaces import INTERFACES
 from wx2mqtt.web.senders.ntfy import DEFAULT_FILENAME, NtfyInterface
 from wx2mqtt.web.senders.service_texts import MAX_MARKDOWN_CHARACTERS, plain_text_of
 from wx2mqtt.web.senders.wecom_robot import WeComRobotInterface

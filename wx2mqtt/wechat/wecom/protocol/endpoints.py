@@ -11,7 +11,6 @@ from wx2mqtt.model import Kind
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CallSpec, Capabilities, MediaLimits
 from wx2mqtt.wechat.wecom.protocol.markdown import MAX_TEXT_BYTES, markdown_size_in_bytes, size_in_bytes
-from wx2mqtt.wechat.wecom.protocol.media import MAX_UPLOAD_BYTES, MIN_UPLOAD_BYTES
 
 SOCKET_HOST = "openws.work.weixin.qq.com"
 SOCKET_URL = f"wss://{SOCKET_HOST}"
@@ -27,6 +26,10 @@ MAX_PER_MINUTE = 30
 MAX_PER_HOUR = 1000
 MAX_RECEIPTS_PER_MINUTE = 10
 MAX_RECEIPTS_PER_HOUR = 300
+
+# How large an uploaded file is.
+MIN_UPLOAD_BYTES = 5
+MAX_UPLOAD_BYTES = 20 * MIB
 
 # Pairs (uploads, seconds): WeCom takes no more uploads of a bot that begin in this time.
 MAX_UPLOADS = ((30, 60.0), (1000, 3600.0))

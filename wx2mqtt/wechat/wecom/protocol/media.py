@@ -1,8 +1,8 @@
-"""Files: where those of a message are and how they are decrypted, and how ours are cut for an upload.
+"""The files of messages: where they are, and how they are decrypted.
 
 Each file of a message has an address that is good for five minutes and a key of its own: AES-256-CBC, whose
-IV is the begin of the key, with PKCS#7 padding to 32 bytes (wecom 4.4). An upload goes over the socket in
-pieces (wecom 5.9). The cryptography library takes ten megabytes, so it is loaded with the first file.
+IV is the begin of the key, with PKCS#7 padding to 32 bytes (wecom 4.4). The cryptography library takes
+ten megabytes, so it is loaded with the first file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from email.utils import collapse_rfc2231_value
 from typing import Any
 from urllib.parse import unquote
 
-from wx2mqtt.limits import MIB
 from wx2mqtt.model import MediaRef
 from wx2mqtt.names import clean_filename, cut_filename
 from wx2mqtt.values import frozen
@@ -31,12 +30,6 @@ ADDRESS_SECONDS = 300
 
 # A longer address of a file is ignored.
 MAX_URL_CHARACTERS = 4096
-
-# What WeCom takes of an upload.
-PIECE_BYTES = 512 * 1024
-MAX_PIECES = 100
-MIN_UPLOAD_BYTES = 5
-MAX_UPLOAD_BYTES = 20 * MIB
 
 
 class WrongKey(Exception):
@@ -139,8 +132,3 @@ def filename_of(content_disposition: str) -> str:
         return ""
     # What was cut may end in what a name must not end in.
     return clean_filename(cut_filename(clean_filename(name if extended else unquote(name))))
-
-
-def piece_count(size: int) -> int:
-    """Returns in how many pieces a file of this size is uploaded."""
-    return -(-size // PIECE_BYTES)

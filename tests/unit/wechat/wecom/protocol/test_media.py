@@ -6,14 +6,12 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from wx2mqtt.names import clean_filename
 from wx2mqtt.wechat.wecom.protocol.media import (
-    PIECE_BYTES,
     Decryptor,
     MediaLocation,
     WrongKey,
     filename_of,
     media_ref,
     parse_locator,
-    piece_count,
     read_key,
 )
 
@@ -86,10 +84,6 @@ def test_a_name_that_is_cut_does_not_end_in_blanks():
     name = filename_of('attachment; filename="a.pdf' + "a" * 232 + '\u00a0\u00a0a"')
     assert name == name.strip()
     assert clean_filename(name) == name
-
-
-def test_a_file_is_cut_into_pieces_of_half_a_megabyte():
-    assert [piece_count(size) for size in (1, PIECE_BYTES, PIECE_BYTES + 1)] == [1, 1, 2]
 
 
 def test_a_header_that_is_too_long_names_no_file():
