@@ -208,20 +208,25 @@ def problems(language: Language) -> str:
     return table("problems", rows, language)
 
 
-# The finding of `<name>_cure` is `<name>`, or the first of these that exists.
-FINDING_SUFFIXES = (
-    "",
-    *(f"_{word}" for word in ("refused", "unknown", "lost", "no", "few", "small", "slow")),
-)
 FURTHER_FINDINGS: Mapping[str, str] = {
+    "authority": "authority_unknown",
     "host": "host_no_connection",
     "clock": "clock_behind",
-    "names": "names_other",
-    "rewriting": "rewriting_other",
-    "version_set": "version_old",
-    "login_client": "login_other",
+    "delay": "delay_slow",
+    "rewriting": "rewriting_changed_topic",
+    "retained": "retained_unsupported",
+    "wildcard": "wildcard_lost",
+    "session": "session_dropped",
+    "publish": "publish_refused",
+    "receive": "receive_refused",
+    "in_flight": "in_flight_few",
+    "packet": "packet_small",
+    "name": "name_unknown",
+    "version_must_be_5": "version_only_3_1_1",
+    "login_client_id": "login_other",
     "login_banned": "login_other",
 }
+"""The finding of `<name>_cure`, where that is not `<name>`: the first of several that it mends."""
 
 
 def doctor(language: Language) -> str:
@@ -229,18 +234,13 @@ def doctor(language: Language) -> str:
     rows = []
     for key, cure in DIAGNOSTICS_MESSAGES.items():
         if key.endswith("_cure"):
-            finding = translation(DIAGNOSTICS_MESSAGES[_finding_of(key.removesuffix("_cure"))], language)
+            name = key.removesuffix("_cure")
+            finding = translation(DIAGNOSTICS_MESSAGES[FURTHER_FINDINGS.get(name, name)], language)
             if finding == "{why}":
-                why = translation(DIAGNOSTICS_MESSAGES["host_why"], language)
+                why = translation(DIAGNOSTICS_MESSAGES["host_detail"], language)
                 finding = f"{translation(DIAGNOSTICS_MESSAGES['check_login'], language)}{why}"
             rows.append((finding, translation(cure, language)))
     return table("doctor", rows, language)
-
-
-def _finding_of(name: str) -> str:
-    """Returns the key of the finding that a cure belongs to. Raises `StopIteration` where none is known."""
-    known = (FURTHER_FINDINGS.get(name, ""), *(f"{name}{suffix}" for suffix in FINDING_SUFFIXES))
-    return next(key for key in known if key in DIAGNOSTICS_MESSAGES)
 
 
 TABLES: Mapping[str, Callable[[Language], str]] = {

@@ -48,7 +48,7 @@ class BehaviourCheck:
             self._report_lost(closed)
         self._current_check = "session"
         if self.is_unresponsive:
-            self._report.not_known("session", self._subject, "given_up", "given_up_cure")
+            self._report.not_known("session", self._subject, "broker_stopped_answering")
             return
         try:
             await self._check_session(receives=receives)
@@ -56,7 +56,7 @@ class BehaviourCheck:
             self._report_lost(closed)
 
     def _report_lost(self, closed: ProbeClosed) -> None:
-        self._report.failed(self._current_check, self._subject, "lost", "lost_cure", why=str(closed))
+        self._report.failed(self._current_check, self._subject, "connection_ended", why=str(closed))
 
     def _probe_topic(self, *levels: str) -> str:
         return self._target.probe_topic(self._parent_topic, *levels)
@@ -70,7 +70,7 @@ class BehaviourCheck:
             if not receives:
                 topic = self._parent_topic
                 for check in ("rewriting", "retained", "wildcard"):
-                    self._report.not_known(check, self._subject, "deaf", "deaf_cure", topic=topic)
+                    self._report.not_known(check, self._subject, "probe_not_returned", topic=topic)
                 return False
             self._current_check = "rewriting"
             await self._check_rewriting(connection)
@@ -94,7 +94,7 @@ class BehaviourCheck:
         answer = suback if self.is_unresponsive else await connection.publish(topic)
         facts = {"ms": max(1, round(answer.seconds * 1000))}
         if answer.timed_out:
-            self._report.failed("delay", self._subject, "delay_none", "delay_cure")
+            self._report.failed("delay", self._subject, "delay_no_puback", "delay_cure")
         elif answer.seconds > SLOW_DELAY_SECONDS:
             self._report.warning("delay", self._subject, "delay_slow", "delay_cure", **facts)
         else:
@@ -109,7 +109,9 @@ class BehaviourCheck:
         if returned is None:
             self._report.warning("rewriting", self._subject, "rewriting_lost", "rewriting_cure", **facts)
         elif returned.topic != topic:
-            self._report.warning("rewriting", self._subject, "rewriting_other", "rewriting_cure", **facts)
+            self._report.warning(
+                "rewriting", self._subject, "rewriting_changed_topic", "rewriting_cure", **facts
+            )
         else:
             self._report.ok("rewriting", self._subject, "rewriting_ok")
 
@@ -117,7 +119,7 @@ class BehaviourCheck:
 
     async def _check_retained(self, connection: ProbeConnection) -> None:
         if not self._broker.limits.retain_available:
-            self._report.failed("retained", self._subject, "retained_refused", "retained_cure")
+            self._report.failed("retained", self._subject, "retained_unsupported", "retained_cure")
             return
         is_refused = False
         try:
@@ -127,7 +129,7 @@ class BehaviourCheck:
                 await self._check_retained_delivery(connection)
             else:
                 self._report.failed(
-                    "retained", self._subject, "retained_not", "retained_cure", why=answer.reason
+                    "retained", self._subject, "retained_rejected", "retained_cure", why=answer.reason
                 )
         finally:
             if not is_refused:
@@ -158,7 +160,7 @@ class BehaviourCheck:
         async with ProbeClient(self._client_options(is_second=True), self._broker.connect_target) as client:
             answer = await client.publish(topic, b"", retain=True)
         if not answer.is_success:
-            self._report.warning("retained", self._subject, "left_over", "left_over_cure", topic=topic)
+            self._report.warning("retained", self._subject, "retained_not_cleared", topic=topic)
 
     # the session
 
@@ -182,16 +184,16 @@ class BehaviourCheck:
                 pass
         report, subject = self._report, self._subject
         if not is_present:
-            report.failed("session", subject, "session_lost", "session_cure")
+            report.failed("session", subject, "session_dropped", "session_cure")
         elif receives and not is_received:
-            report.failed("session", subject, "session_empty", "session_cure")
+            report.failed("session", subject, "session_without_messages", "session_cure")
         elif session_expiry is not None and session_expiry < SECONDS_PER_DAY:
             minutes = session_expiry // 60
-            report.warning("session", subject, "session_short", "session_short_cure", minutes=minutes)
+            report.warning("session", subject, "session_short", minutes=minutes)
         elif receives:
             report.ok("session", subject, "session_ok")
         else:
-            report.ok("session", subject, "session_present")
+            report.ok("session", subject, "session_kept_untested")
 
 
 async def _receives(connection: ProbeConnection, topic: str) -> bool:

@@ -66,7 +66,7 @@ AUTHORITY_MESSAGE_KEYS = {
 LOGIN_REFUSAL_CODES = frozenset({BAD_CREDENTIALS, NOT_AUTHORIZED, BAD_AUTHENTICATION_METHOD})
 
 # By reason code of CONNACK.
-LOGIN_REMEDY_KEYS = {CLIENT_ID_NOT_VALID: "login_client_cure", BANNED: "login_banned_cure"}
+LOGIN_REMEDY_KEYS = {CLIENT_ID_NOT_VALID: "login_client_id_cure", BANNED: "login_banned_cure"}
 
 MAX_SHOWN_NAMES = 10
 
@@ -120,7 +120,7 @@ class ConnectionCheck:
             self._report.ok("name", self._subject, "name_ok", addresses=", ".join(addresses))
         is_local = all(ipaddress.ip_address(address.partition("%")[0]).is_private for address in addresses)
         if not is_local and not self._address.tls:
-            self._report.warning("tls", self._subject, "tls_none", "tls_none_cure")
+            self._report.warning("tls", self._subject, "tls_not_used")
 
     def _report_unreachable(self, error: OSError) -> None:
         facts = {"host": self._address.host, "port": self._address.port, "path": self._address.path}
@@ -128,14 +128,14 @@ class ConnectionCheck:
             case socket.gaierror():
                 self._report.failed("name", self._subject, "name_unknown", "name_cure", **facts)
             case ConnectionRefusedError() | FileNotFoundError() if self._target.embedded:
-                self._report.not_known("tcp", self._subject, "tcp_not_yet", "tcp_not_yet_cure", **facts)
+                self._report.not_known("tcp", self._subject, "tcp_embedded_not_running", **facts)
             case ConnectionRefusedError() | FileNotFoundError():
-                self._report.failed("tcp", self._subject, "tcp_nobody", "tcp_nobody_cure", **facts)
+                self._report.failed("tcp", self._subject, "tcp_refused", **facts)
             case TimeoutError():
-                self._report.failed("tcp", self._subject, "tcp_silent", "tcp_silent_cure", **facts)
+                self._report.failed("tcp", self._subject, "tcp_timeout", **facts)
             case _:
                 why = (error.strerror or type(error).__name__).lower()
-                self._report.failed("tcp", self._subject, "tcp_other", "tcp_silent_cure", why=why, **facts)
+                self._report.failed("tcp", self._subject, "tcp_other", "tcp_timeout_cure", why=why, **facts)
 
     # TLS
 
@@ -146,13 +146,13 @@ class ConnectionCheck:
             untrusted = await _run_in_thread(partial(_authority_error, self._address, files))
             certificate = parse_certificate(der)
         except TimeoutError:
-            self._report.failed("tls", self._subject, "tls_silent", "tls_silent_cure")
+            self._report.failed("tls", self._subject, "tls_timeout")
             return False
         except (OSError, ValueError) as error:
             ssl_reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
             reason = ssl_reason or getattr(error, "strerror", None) or type(error).__name__
             why = reason.replace("_", " ").lower()
-            self._report.failed("tls", self._subject, "tls_not_there", "tls_not_there_cure", why=why)
+            self._report.failed("tls", self._subject, "tls_failed", why=why)
             return False
         self._report.ok("tls", self._subject, "tls_ok", version=version)
         self._check_dates(certificate)
@@ -166,11 +166,11 @@ class ConnectionCheck:
         now = time.time()
         facts = {"begins": _format_day(certificate.not_before), "ends": _format_day(certificate.not_after)}
         if now >= certificate.not_after:
-            self._report.failed("dates", self._subject, "dates_over", "dates_over_cure", **facts)
+            self._report.failed("dates", self._subject, "dates_expired", **facts)
         elif now < certificate.not_before:
-            self._report.failed("dates", self._subject, "dates_not_yet", "dates_not_yet_cure", **facts)
+            self._report.failed("dates", self._subject, "dates_not_yet", **facts)
         elif certificate.not_after - now < EXPIRY_WARNING_SECONDS:
-            self._report.warning("dates", self._subject, "dates_soon", "dates_over_cure", **facts)
+            self._report.warning("dates", self._subject, "dates_expire_soon", "dates_expired_cure", **facts)
         else:
             self._report.ok("dates", self._subject, "dates_ok", **facts)
 
@@ -179,7 +179,7 @@ class ConnectionCheck:
         if certificate.matches(host):
             self._report.ok("names", self._subject, "names_ok", host=host)
         else:
-            self._report.failed("names", self._subject, "names_other", "names_cure", host=host, names=names)
+            self._report.failed("names", self._subject, "names_do_not_match", host=host, names=names)
 
     def _check_authority(self, untrusted: tuple[int, str] | None) -> None:
         if untrusted is None:
@@ -204,7 +204,7 @@ class ConnectionCheck:
                 if closed.end is not EndReason.VERSION:
                     raise
             if configured_protocol == "5":
-                self._report.failed("version", self._subject, "version_old", "version_set_cure")
+                self._report.failed("version", self._subject, "version_only_3_1_1", "version_must_be_5_cure")
                 return None
         return await self._connect_once(ProtocolVersion.MQTT_3_1_1)
 
@@ -222,32 +222,31 @@ class ConnectionCheck:
         return ConnectedBroker(connect_target=target, limits=limits) if limits.maximum_qos else None
 
     def _report_login_failure(self, closed: ProbeClosed) -> None:
-        options = self._target.options
-        if closed.code not in LOGIN_REFUSAL_CODES:
-            message_key, remedy_key = "login_other", LOGIN_REMEDY_KEYS.get(closed.code, "login_other_cure")
-        elif options.username is None:
-            message_key, remedy_key = "login_nobody", "login_nobody_cure"
-        else:
-            message_key, remedy_key = "login_refused", "login_cure"
+        report, subject, options = self._report, self._subject, self._target.options
+        if closed.code in LOGIN_REFUSAL_CODES:
+            has_user = options.username is not None
+            report.failed("login", subject, "login_refused" if has_user else "login_needs_user")
+            return
+        remedy_key = LOGIN_REMEDY_KEYS.get(closed.code, "login_other_cure")
         facts = {"why": str(closed), "client": options.client_id}
-        self._report.failed("login", self._subject, message_key, remedy_key, **facts)
+        report.failed("login", subject, "login_other", remedy_key, **facts)
 
     def _report_version(self, protocol: ProtocolVersion) -> None:
         if protocol is ProtocolVersion.MQTT_5:
             self._report.ok("version", self._subject, "version_ok")
         elif self._target.options.protocol == "3.1.1":
-            self._report.warning("version", self._subject, "version_chosen", "version_chosen_cure")
+            self._report.warning("version", self._subject, "version_set_to_3_1_1")
         else:
-            self._report.warning("version", self._subject, "version_old", "version_old_cure")
+            self._report.warning("version", self._subject, "version_only_3_1_1")
 
     def _check_limits(self, limits: ConnackLimits, protocol: ProtocolVersion) -> None:
         report, subject = self._report, self._subject
         if protocol is not ProtocolVersion.MQTT_5:
             for check in ("in_flight", "packet"):
-                report.not_known(check, subject, "limit_not_told", "limit_not_told_cure")
+                report.not_known(check, subject, "limit_not_reported")
             return
         if limits.maximum_qos < 1:
-            report.failed("qos", subject, "qos_none", "qos_none_cure")
+            report.failed("qos", subject, "qos_only_0")
         if limits.receive_maximum < MIN_RECEIVE_MAXIMUM:
             report.warning(
                 "in_flight", subject, "in_flight_few", "in_flight_cure", count=limits.receive_maximum
@@ -255,7 +254,7 @@ class ConnectionCheck:
         else:
             report.ok("in_flight", subject, "in_flight_ok", count=limits.receive_maximum)
         if limits.packet_limit is None:
-            report.ok("packet", subject, "packet_none")
+            report.ok("packet", subject, "packet_unlimited")
         elif limits.packet_limit < DIRECTORY_PACKET_BYTES:
             report.warning("packet", subject, "packet_small", "packet_cure", size=limits.packet_limit)
         else:

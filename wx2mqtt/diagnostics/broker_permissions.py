@@ -68,19 +68,17 @@ class PermissionCheck:
         report, topic_class, answer = self._report, probe.topic_class, probe.answer
         acl_topic = topic_class.acl_topic
         if is_returned:
-            report.ok("publish", acl_topic, "publish_back")
+            report.ok("publish", acl_topic, "publish_returned")
         elif topic_class.exact_topics and self._report_from_bridge(topic_class):
             return
         elif answer is None:
-            report.not_known("publish", acl_topic, "given_up", "given_up_cure")
+            report.not_known("publish", acl_topic, "broker_stopped_answering")
         elif not answer.is_success:
             self._report_refusal(topic_class, answer)
         elif self._client.is_mqtt_5:
             report.ok("publish", acl_topic, "publish_ok")
         else:  # MQTT 3.1.1 acknowledges refused publishes, too
-            report.not_known(
-                "publish", acl_topic, "publish_not_told", "publish_not_told_cure", rule=acl_topic
-            )
+            report.not_known("publish", acl_topic, "publish_not_reported", rule=acl_topic)
 
     def _report_from_bridge(self, topic_class: TopicClass) -> bool:
         """Reports what the running bridge knows, and returns whether it knows it.
@@ -92,22 +90,20 @@ class PermissionCheck:
             return False
         refused = sorted(status.refused_topics.intersection(topic_class.exact_topics))
         for topic in refused:
-            self._report.failed("publish", topic, "publish_no_bridge", "publish_cure", rule=topic)
+            self._report.failed("publish", topic, "publish_refused_to_bridge", "publish_cure", rule=topic)
         if not refused:
-            self._report.ok("publish", topic_class.acl_topic, "publish_bridge")
+            self._report.ok("publish", topic_class.acl_topic, "publish_done_by_bridge")
         return True
 
     def _report_refusal(self, topic_class: TopicClass, answer: ProbeAnswer) -> None:
         facts = {"why": answer.reason, "rule": topic_class.acl_topic}
         if answer.timed_out:
-            self._report.failed("publish", topic_class.acl_topic, "no_answer", "no_answer_cure", **facts)
+            self._report.failed("publish", topic_class.acl_topic, "broker_does_not_answer", **facts)
         elif topic_class.exact_topics:
             # The probe was a topic below, which a rule for the topic itself does not allow.
-            self._report.not_known(
-                "publish", topic_class.acl_topic, "publish_below", "publish_below_cure", **facts
-            )
+            self._report.not_known("publish", topic_class.acl_topic, "publish_refused_below", **facts)
         else:
-            self._report.failed("publish", topic_class.acl_topic, "publish_no", "publish_cure", **facts)
+            self._report.failed("publish", topic_class.acl_topic, "publish_refused", "publish_cure", **facts)
 
     # receiving
 
@@ -131,21 +127,21 @@ class PermissionCheck:
         has_received_commands = status is not None and status.command_count > 0
         has_bridge_received = has_received_commands and topic_filter == self._account.topics.out("#")
         if self._client.given_up:
-            report.not_known("receive", topic_filter, "given_up", "given_up_cure")
+            report.not_known("receive", topic_filter, "broker_stopped_answering")
             return
         answer = await self._client.subscribe(topic_filter)
         if answer.timed_out:
-            report.failed("receive", topic_filter, "no_answer", "no_answer_cure")
+            report.failed("receive", topic_filter, "broker_does_not_answer")
         elif not answer.is_success:
             facts = {"why": answer.reason, "rule": topic_filter}
-            report.failed("receive", topic_filter, "receive_no", "receive_cure", **facts)
+            report.failed("receive", topic_filter, "receive_refused", "receive_cure", **facts)
         elif has_bridge_received:
-            report.ok("receive", topic_filter, "receive_bridge")
+            report.ok("receive", topic_filter, "receive_done_by_bridge")
         elif is_conclusive:
             report.ok("receive", topic_filter, "receive_ok")
         else:
             facts = {"rule": topic_filter}
-            report.not_known("receive", topic_filter, "receive_filtered", "receive_filtered_cure", **facts)
+            report.not_known("receive", topic_filter, "receive_perhaps_filtered", **facts)
 
 
 @frozen

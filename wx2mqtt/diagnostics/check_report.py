@@ -53,7 +53,13 @@ class CheckResult:
 
 
 class CheckReport:
-    """Collects results, and calls `on_result` with each. It has one method for each `CheckStatus`."""
+    """Collects results, and calls `on_result` with each. It has one method for each `CheckStatus`.
+
+        report.failed("tcp", "broker:1883", "tcp_refused")   the texts `tcp_refused` and `tcp_refused_cure`
+        report.ok("tcp", "broker:1883", "tcp_ok", ms=3)      the text `tcp_ok`, with its `{ms}`
+
+    The texts are in `i18n/diagnostics.py`. A `remedy_key` names another remedy than that of the finding.
+    """
 
     def __init__(
         self, language: Language, on_result: Callable[[CheckResult], None] = lambda _result: None
@@ -62,42 +68,55 @@ class CheckReport:
         self.results: list[CheckResult] = []
         self._on_result = on_result
 
-    def ok(self, check: str, subject: str, message_key: str, /, **facts: object) -> None:
-        self._add(CheckStatus.OK, check, subject, message_key, "", facts)
+    def ok(self, check: str, subject: str, finding_key: str, /, **facts: object) -> None:
+        self._add(
+            CheckResult(
+                check=check,
+                subject=subject,
+                status=CheckStatus.OK,
+                finding=diagnostics_text(self.language, finding_key, **facts),
+            )
+        )
 
     def warning(
-        self, check: str, subject: str, message_key: str, remedy_key: str, /, **facts: object
+        self, check: str, subject: str, finding_key: str, remedy_key: str = "", /, **facts: object
     ) -> None:
-        self._add(CheckStatus.WARNING, check, subject, message_key, remedy_key, facts)
+        self._add_problem(CheckStatus.WARNING, check, subject, finding_key, remedy_key, facts)
 
-    def failed(self, check: str, subject: str, message_key: str, remedy_key: str, /, **facts: object) -> None:
-        self._add(CheckStatus.FAILED, check, subject, message_key, remedy_key, facts)
+    def failed(
+        self, check: str, subject: str, finding_key: str, remedy_key: str = "", /, **facts: object
+    ) -> None:
+        self._add_problem(CheckStatus.FAILED, check, subject, finding_key, remedy_key, facts)
 
     def not_known(
-        self, check: str, subject: str, message_key: str, remedy_key: str, /, **facts: object
+        self, check: str, subject: str, finding_key: str, remedy_key: str = "", /, **facts: object
     ) -> None:
-        self._add(CheckStatus.NOT_KNOWN, check, subject, message_key, remedy_key, facts)
+        self._add_problem(CheckStatus.NOT_KNOWN, check, subject, finding_key, remedy_key, facts)
 
     @property
     def is_passed(self) -> bool:
         return all(result.status is not CheckStatus.FAILED for result in self.results)
 
-    def _add(
+    def _add_problem(
         self,
         status: CheckStatus,
         check: str,
         subject: str,
-        message_key: str,
+        finding_key: str,
         remedy_key: str,
         facts: dict[str, object],
     ) -> None:
-        result = CheckResult(
-            check=check,
-            subject=subject,
-            status=status,
-            finding=diagnostics_text(self.language, message_key, **facts),
-            remedy=diagnostics_text(self.language, remedy_key, **facts) if remedy_key else "",
+        self._add(
+            CheckResult(
+                check=check,
+                subject=subject,
+                status=status,
+                finding=diagnostics_text(self.language, finding_key, **facts),
+                remedy=diagnostics_text(self.language, remedy_key or f"{finding_key}_cure", **facts),
+            )
         )
+
+    def _add(self, result: CheckResult) -> None:
         self.results.append(result)
         self._on_result(result)
 
@@ -128,10 +147,10 @@ def result_lines(result: CheckResult, language: Language) -> Iterator[str]:
     """Yields one line for the finding, and one for its remedy."""
     status = diagnostics_text(language, str(result.status))
     heading = result_heading(result, language)
-    line = diagnostics_text(language, "line", status=status, heading=heading, finding=result.finding)
+    line = diagnostics_text(language, "result_line", status=status, heading=heading, finding=result.finding)
     yield printable(f"{STATUS_MARKS[result.status]} {line}")
     if result.remedy:
-        yield printable(f"  {diagnostics_text(language, 'cure', cure=result.remedy)}")
+        yield printable(f"  {diagnostics_text(language, 'cure_line', cure=result.remedy)}")
 
 
 def report_table(report: CheckReport) -> Table:
@@ -152,7 +171,7 @@ def report_summary(report: CheckReport) -> str:
     return (
         diagnostics_text(report.language, "some_failed", count=failed)
         if failed
-        else diagnostics_text(report.language, "all_well")
+        else diagnostics_text(report.language, "nothing_failed")
     )
 
 
@@ -170,5 +189,7 @@ def _cells(result: CheckResult, language: Language) -> Iterator[Text]:
     yield Text(printable(result.subject))
     finding = Text(printable(result.finding))
     if result.remedy:
-        finding.append("\n" + printable(diagnostics_text(language, "cure", cure=result.remedy)), style=style)
+        finding.append(
+            "\n" + printable(diagnostics_text(language, "cure_line", cure=result.remedy)), style=style
+        )
     yield finding

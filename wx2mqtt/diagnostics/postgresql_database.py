@@ -75,10 +75,10 @@ async def check_database(storage: Storage, report: CheckReport) -> None:
         keys = login_keys(storage)
         facts = await asyncio.to_thread(_examine, storage.url, secret_value(storage.password), keys)
     except StoreError as error:
-        report.failed("tcp", "storage.url", "database_away", "database_away_cure", why=str(error))
+        report.failed("tcp", "storage.url", "database_unreachable", why=str(error))
         return
     except (ImportError, ValueError) as error:
-        report.failed("tcp", "storage.url", "database_library", "database_library_cure", why=str(error))
+        report.failed("tcp", "storage.url", "database_unusable", why=str(error))
         return
     report.ok("tcp", facts.address, "tcp_ok", ms=max(1, round(facts.connect_ms)))
     _report_version(facts, report)
@@ -172,9 +172,9 @@ def _locks_hold(first: PostgresqlConnection, second: PostgresqlConnection) -> bo
 def _report_version(facts: DatabaseFacts, report: CheckReport) -> None:
     details = {"version": facts.version_text, "oldest": OLDEST_VERSION, "newest": NEWEST_VERSION}
     if facts.version < OLDEST_VERSION:
-        report.failed("database_version", facts.address, "database_old", "database_old_cure", **details)
+        report.failed("database_version", facts.address, "database_too_old", **details)
     elif facts.version > NEWEST_VERSION:
-        report.warning("database_version", facts.address, "database_new", "database_new_cure", **details)
+        report.warning("database_version", facts.address, "database_untested", **details)
     else:
         report.ok("database_version", facts.address, "database_version_ok", **details)
 
@@ -183,11 +183,11 @@ def _report_rights(facts: DatabaseFacts, report: CheckReport) -> None:
     rights, schema = ", ".join(facts.missing_rights), facts.schema or "public"
     details = {"user": facts.user, "rights": rights, "schema": schema}
     if facts.is_read_only:
-        report.failed("rights", facts.address, "database_read_only", "database_read_only_cure")
+        report.failed("rights", facts.address, "database_read_only")
     elif facts.missing_rights == _CREATE:
-        report.failed("rights", facts.address, "database_create", "database_create_cure", **details)
+        report.failed("rights", facts.address, "database_no_right_to_create", **details)
     elif facts.missing_rights:
-        report.failed("rights", facts.address, "database_rights", "database_rights_cure", **details)
+        report.failed("rights", facts.address, "database_rights_missing", **details)
     else:
         report.ok("rights", facts.address, "database_rights_ok", **details)
 
@@ -198,25 +198,25 @@ def _report_key(facts: DatabaseFacts, report: CheckReport) -> None:
     elif facts.key_fits:
         report.ok("key", "storage.key", "database_key_ok")
     else:
-        report.failed("key", "storage.key", "database_key_wrong", "database_key_wrong_cure")
+        report.failed("key", "storage.key", "database_key_wrong")
 
 
 def _report_commits(facts: DatabaseFacts, report: CheckReport) -> None:
     delay = {"ms": f"{facts.delay_ms:.1f}"}
     if facts.delay_ms > SLOW_MS:
-        report.warning("delay", facts.address, "database_slow", "database_slow_cure", **delay)
+        report.warning("delay", facts.address, "database_slow", **delay)
     else:
         report.ok("delay", facts.address, "database_delay_ok", **delay)
     if facts.may_lose_commits:
-        report.warning("durability", facts.address, "database_volatile", "database_volatile_cure")
+        report.warning("durability", facts.address, "database_not_durable")
     else:
         report.ok("durability", facts.address, "database_durable")
 
 
 def _report_pooler(facts: DatabaseFacts, report: CheckReport) -> None:
     if not facts.locks_hold:
-        report.failed("pooler", facts.address, "pooler_breaks_locks", "pooler_breaks_locks_cure")
+        report.failed("pooler", facts.address, "locks_broken_by_pooler")
     elif facts.has_pooler:
-        report.ok("pooler", facts.address, "pooler_ok")
+        report.ok("pooler", facts.address, "locks_hold_through_pooler")
     else:
-        report.ok("pooler", facts.address, "pooler_none")
+        report.ok("pooler", facts.address, "locks_hold")

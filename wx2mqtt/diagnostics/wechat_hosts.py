@@ -125,7 +125,7 @@ def _report_host(host_check: HostCheck, report: CheckReport) -> None:
         report.ok("wechat", host_check.host, "host_ok", ms=max(1, round(host_check.seconds * 1000)))
         return
     detail = host_check.detail
-    why = diagnostics_text(report.language, "host_why", why=detail) if detail else ""
+    why = diagnostics_text(report.language, "host_detail", why=detail) if detail else ""
     facts = {"why": why, "host": host_check.host}
     report.failed(
         "wechat",

@@ -68,14 +68,14 @@ class _BotCheck:
         except control_socket.BridgeNotRunning:
             pass
         except (Wx2MqttError, OSError) as error:
-            report.not_known("bot", name, "bot_no_answer", "bot_no_answer_cure", why=error)
+            report.not_known("bot", name, "bot_state_unknown", why=error)
             return
         else:
             self._report_login(login)
             self._report_owner(said)
             return
         if instance := await self._other_instance():
-            report.not_known("bot", name, "bot_elsewhere", "bot_elsewhere_cure", instance=instance)
+            report.not_known("bot", name, "bot_on_other_instance", instance=instance)
         elif take_over:
             await self._try()
         else:
@@ -103,15 +103,15 @@ class _BotCheck:
         name, report, why = self._account.name, self._report, str(login.get("reason", ""))
         match login.get("state"):
             case LoginState.ONLINE:
-                report.ok("bot", name, "bot_online")
+                report.ok("bot", name, "bot_used_by_bridge")
             case LoginState.REFUSED:
-                report.failed("bot", name, "bot_refused", "bot_refused_cure", why=why)
+                report.failed("bot", name, "bot_refused", why=why)
             case LoginState.LOGGED_OUT:
-                report.failed("bot", name, "bot_ended", "bot_ended_cure", why=why)
+                report.failed("bot", name, "bot_use_ended", why=why)
             case LoginState.WAITING_FOR_SCAN | LoginState.WAITING_FOR_CONFIRM:
-                report.warning("bot", name, "bot_none", "bot_none_cure")
+                report.warning("bot", name, "bot_not_made")
             case _:
-                report.warning("bot", name, "bot_away", "bot_away_cure", why=why)
+                report.warning("bot", name, "bot_unreachable", why=why)
 
     def _report_owner(self, said: Mapping[str, Any]) -> None:
         """Reports whom the bot knows, and what the operator has not said."""
@@ -119,22 +119,22 @@ class _BotCheck:
             return
         name, report = self._account.name, self._report
         if not said.get("people"):
-            report.warning("bot", name, "bot_nobody", "bot_nobody_cure")
+            report.warning("bot", name, "bot_without_people")
         if said.get("need") == OwnerNeed.BOT:
-            report.warning("bot", name, "bot_foreign", "bot_foreign_cure")
+            report.warning("bot", name, "bot_not_confirmed")
         elif said.get("need") == OwnerNeed.PERSON:
-            report.warning("bot", name, "bot_no_owner", "bot_no_owner_cure")
+            report.warning("bot", name, "bot_no_owner")
 
     def _report_saved(self) -> None:
         """Reports why the last bridge stopped using the bot; what is not saved there is not tried."""
         name, report = self._account.name, self._report
         saved = read_saved_bot(dict(self._account.saved_login or {}))
         if saved is not None and saved.ended is End.REFUSED:
-            report.failed("bot", name, "bot_refused", "bot_refused_cure", why=saved.reason)
+            report.failed("bot", name, "bot_refused", why=saved.reason)
         elif saved is not None and saved.ended is End.TAKEN_OVER:
-            report.failed("bot", name, "bot_ended", "bot_ended_cure", why=saved.reason)
+            report.failed("bot", name, "bot_use_ended", why=saved.reason)
         else:
-            report.not_known("bot", name, "bot_not_tried", "bot_not_tried_cure")
+            report.not_known("bot", name, "bot_not_tried")
 
     # A trial
 
@@ -146,13 +146,13 @@ class _BotCheck:
             async with asyncio.timeout(TRIAL_SECONDS):
                 await self._report_trial(backend)
         except LoginRefused as refusal:
-            report.failed("bot", name, "bot_refused", "bot_refused_cure", why=refusal)
+            report.failed("bot", name, "bot_refused", why=refusal)
         except LoggedOut as ended:
-            report.failed("bot", name, "bot_ended", "bot_ended_cure", why=ended)
+            report.failed("bot", name, "bot_use_ended", why=ended)
         except (BackendError, StoreError) as error:
-            report.failed("bot", name, "bot_away", "bot_away_cure", why=error)
+            report.failed("bot", name, "bot_unreachable", why=error)
         except TimeoutError:
-            report.failed("bot", name, "bot_away", "bot_away_cure", why="…")
+            report.failed("bot", name, "bot_unreachable", why="…")
         finally:
             await backend.close()
 
@@ -163,7 +163,7 @@ class _BotCheck:
                 if isinstance(step, LoggedIn):
                     report.ok("bot", name, "bot_accepted")
                 elif isinstance(step, ShowQr):
-                    report.warning("bot", name, "bot_none", "bot_none_cure")
+                    report.warning("bot", name, "bot_not_made")
                 else:
                     continue
                 return

@@ -43,29 +43,32 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "column_subject": ("where", "对象"),
     "column_verdict": ("", ""),
     "column_found": ("found", "结果"),
-    "line": ("{status}: {heading}: {finding}", "{status}：{heading}：{finding}"),
-    "cure": ("→ {cure}", "→ {cure}"),
-    "all_well": ("nothing failed", "没有失败的项目"),
+    "result_line": ("{status}: {heading}: {finding}", "{status}：{heading}：{finding}"),
+    "cure_line": ("→ {cure}", "→ {cure}"),
+    "nothing_failed": ("nothing failed", "没有失败的项目"),
     "some_failed": ("failed: {count}", "失败 {count} 项"),
     # the database
-    "database_away": ("no connection: {why}", "无法连接：{why}"),
-    "database_away_cure": (
+    "database_unreachable": ("no connection: {why}", "无法连接：{why}"),
+    "database_unreachable_cure": (
         "start the server, or correct storage.url and storage.password_file; psql with the same URL says the same",
         "请启动服务器，或更正 storage.url 和 storage.password_file；用同一个 URL 运行 psql，也是同样的结果",
     ),
-    "database_library": ("cannot be used: {why}", "无法使用：{why}"),
-    "database_library_cure": (
+    "database_unusable": ("cannot be used: {why}", "无法使用：{why}"),
+    "database_unusable_cure": (
         "correct storage.url; if psycopg is missing, install deploy/postgresql.lock",
         "请更正 storage.url；缺 psycopg 的话，请安装 deploy/postgresql.lock",
     ),
     "database_version_ok": ("{version}", "{version}"),
-    "database_old": ("{version} is too old", "{version} 太旧"),
-    "database_old_cure": ("use PostgreSQL {oldest} to {newest}", "请使用 PostgreSQL {oldest} 至 {newest}"),
-    "database_new": (
+    "database_too_old": ("{version} is too old", "{version} 太旧"),
+    "database_too_old_cure": (
+        "use PostgreSQL {oldest} to {newest}",
+        "请使用 PostgreSQL {oldest} 至 {newest}",
+    ),
+    "database_untested": (
         "{version} is newer than the versions that were tested",
         "{version} 比测试过的版本更新",
     ),
-    "database_new_cure": (
+    "database_untested_cure": (
         "{oldest} to {newest} were tested; see whether there is a newer wx2mqtt",
         "测试过 {oldest} 至 {newest}；请看看有没有更新的 wx2mqtt",
     ),
@@ -78,19 +81,19 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "请指定主库；storage.url 中有多个主机时，加上 target_session_attrs=read-write",
     ),
     "database_rights_ok": ("the user {user} has what it needs", "用户 {user} 具有所需权限"),
-    "database_rights": (
+    "database_rights_missing": (
         "the user {user} lacks {rights} in the schema {schema}",
         "用户 {user} 在模式 {schema} 中缺少 {rights}",
     ),
-    "database_create": (
+    "database_no_right_to_create": (
         "the user {user} may not create tables in the schema {schema}",
         "用户 {user} 不能在模式 {schema} 中建表",
     ),
-    "database_create_cure": (
+    "database_no_right_to_create_cure": (
         "GRANT CREATE, USAGE ON SCHEMA {schema} TO {user};",
         "GRANT CREATE, USAGE ON SCHEMA {schema} TO {user};",
     ),
-    "database_rights_cure": (
+    "database_rights_missing_cure": (
         "GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {user};",
         "GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {user};",
     ),
@@ -114,21 +117,21 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "database_slow_cure": ("run the bridge near the database", "请把桥接程序放到离数据库近的地方"),
     "database_durable": ("commits are on the disk", "提交会写入磁盘"),
-    "database_volatile": (
+    "database_not_durable": (
         "a commit may be lost when the server crashes: synchronous_commit or fsync is off",
         "服务器崩溃时可能丢失已提交的数据：synchronous_commit 或 fsync 没有打开",
     ),
-    "database_volatile_cure": (
+    "database_not_durable_cure": (
         "set synchronous_commit and fsync to on: else acknowledged messages and commands may be lost",
         "请把 synchronous_commit 和 fsync 设为 on，否则已确认的消息和命令可能会丢",
     ),
-    "pooler_none": ("they hold", "有效"),
-    "pooler_ok": ("they hold, through a pooler", "有效（经过连接池）"),
-    "pooler_breaks_locks": (
+    "locks_hold": ("they hold", "有效"),
+    "locks_hold_through_pooler": ("they hold, through a pooler", "有效（经过连接池）"),
+    "locks_broken_by_pooler": (
         "they do not hold: a pooler shares sessions among clients (PgBouncer in transaction mode), so two instances could run one account",
         "不起作用：连接池让几个客户端共用一个会话（事务模式的 PgBouncer），两个实例可能同时运行一个账号",
     ),
-    "pooler_breaks_locks_cure": (
+    "locks_broken_by_pooler_cure": (
         "let storage.url lead to the server itself, or set pool_mode = session in the pooler",
         "请让 storage.url 直接指向服务器，或在连接池中设置 pool_mode = session",
     ),
@@ -140,46 +143,46 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "请改正主机名，或检查 DNS（getent hosts {host}）",
     ),
     "tcp_ok": ("established after {ms} ms", "{ms} 毫秒内建立"),
-    "tcp_nobody": ("no program listens there", "这个端口上没有程序在监听"),
-    "tcp_nobody_cure": (
+    "tcp_refused": ("no program listens there", "这个端口上没有程序在监听"),
+    "tcp_refused_cure": (
         "start the broker, or correct host and port in mqtt.url; mosquitto listens beyond its own machine only with a 'listener' line",
         "请启动 MQTT 服务器，或改正 mqtt.url 里的主机和端口；mosquitto 要有 listener 行，别的机器才连得上",
     ),
-    "tcp_not_yet": (
+    "tcp_embedded_not_running": (
         "no program listens yet: the embedded broker runs only while the bridge runs",
         "还没有程序在监听：自带的 MQTT 服务器随桥接程序一起运行",
     ),
-    "tcp_not_yet_cure": (
+    "tcp_embedded_not_running_cure": (
         "start the bridge (wx2mqtt run) and check again",
         "请启动桥接程序（wx2mqtt run）后再检查",
     ),
-    "tcp_silent": ("no answer", "没有应答"),
-    "tcp_silent_cure": (
+    "tcp_timeout": ("no answer", "没有应答"),
+    "tcp_timeout_cure": (
         "is the machine on? Check for a firewall in between, and whether the address is right",
         "请确认机器已开启、地址正确，并检查中间的防火墙",
     ),
     "tcp_other": ("no connection: {why}", "无法连接：{why}"),
     # TLS
     "tls_ok": ("{version}", "{version}"),
-    "tls_none": (
+    "tls_not_used": (
         "not used, and the broker is outside your own network: anybody on the way can read messages and password",
         "没有用 TLS，而 MQTT 服务器不在你自己的网络里：沿途都能看到消息和密码",
     ),
-    "tls_none_cure": ("use mqtts or wss in mqtt.url", "请在 mqtt.url 中使用 mqtts 或 wss"),
-    "tls_silent": ("no answer to the TLS handshake", "对方没有回应"),
-    "tls_silent_cure": (
+    "tls_not_used_cure": ("use mqtts or wss in mqtt.url", "请在 mqtt.url 中使用 mqtts 或 wss"),
+    "tls_timeout": ("no answer to the TLS handshake", "对方没有回应"),
+    "tls_timeout_cure": (
         "the port may not be a TLS port (usual: 8883); without TLS the URL begins with mqtt or ws",
         "可能不是 TLS 端口（通常为 8883）；不用 TLS 时地址以 mqtt 或 ws 开头",
     ),
-    "tls_not_there": ("no TLS connection: {why}", "无法建立 TLS 连接：{why}"),
-    "tls_not_there_cure": (
+    "tls_failed": ("no TLS connection: {why}", "无法建立 TLS 连接：{why}"),
+    "tls_failed_cure": (
         "the port may not be a TLS port (usual: 8883), or the broker requires a client certificate (mqtt.tls.cert_file, key_file)",
         "可能不是 TLS 端口（通常为 8883），或者要求客户端证书（mqtt.tls.cert_file、key_file）",
     ),
     "dates_ok": ("valid until {ends}", "有效期至 {ends}"),
-    "dates_soon": ("valid only until {ends}", "有效期仅至 {ends}"),
-    "dates_over": ("expired on {ends}", "已于 {ends} 过期"),
-    "dates_over_cure": (
+    "dates_expire_soon": ("valid only until {ends}", "有效期仅至 {ends}"),
+    "dates_expired": ("expired on {ends}", "已于 {ends} 过期"),
+    "dates_expired_cure": (
         "renew the broker's certificate and make the broker read it again (mosquitto: restart)",
         "请更新 MQTT 服务器的证书，并让它重新读取（mosquitto：重启）",
     ),
@@ -189,8 +192,8 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "请校准本机时钟；时钟没错的话，就是证书错了",
     ),
     "names_ok": ("issued for {host}", "适用于 {host}"),
-    "names_other": ("issued for {names}, not for {host}", "证书上写的是 {names}，不是 {host}"),
-    "names_cure": (
+    "names_do_not_match": ("issued for {names}, not for {host}", "证书上写的是 {names}，不是 {host}"),
+    "names_do_not_match_cure": (
         "use one of its names in mqtt.url, or have a certificate issued for {host}",
         "请把 mqtt.url 改成证书上的名称，或者给 {host} 签发证书",
     ),
@@ -206,16 +209,16 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "login_ok": ("as {user}, after {ms} ms", "用户 {user}，{ms} 毫秒"),
     "login_anonymous": ("without a user name, after {ms} ms", "无需用户名，{ms} 毫秒"),
     "login_refused": ("user name or password are not accepted", "用户名或密码不对"),
-    "login_nobody": ("refused without a user name", "不给用户名就登录不了"),
-    "login_cure": (
+    "login_needs_user": ("refused without a user name", "不给用户名就登录不了"),
+    "login_refused_cure": (
         "check mqtt.username and mqtt.password_file; at the broker: mosquitto_passwd FILE USER, then reload it",
         "请检查 mqtt.username 和 mqtt.password_file；MQTT 服务器端：mosquitto_passwd 文件 用户，然后重新加载",
     ),
-    "login_nobody_cure": (
+    "login_needs_user_cure": (
         "the broker requires a user: set mqtt.username and mqtt.password_file",
         "MQTT 服务器要求用户名：请设置 mqtt.username 和 mqtt.password_file",
     ),
-    "login_client_cure": (
+    "login_client_id_cure": (
         "the broker accepts only client ids that it knows; allow {client}, or set mqtt.client_id",
         "MQTT 服务器只认登记过的客户端 id；请放行 {client}，或设置 mqtt.client_id",
     ),
@@ -229,27 +232,27 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "请看 MQTT 服务器这个时刻的日志；也请确认对方确实是 MQTT 服务器，端口也没填错",
     ),
     "version_ok": ("MQTT 5", "MQTT 5"),
-    "version_old": (
+    "version_only_3_1_1": (
         "only 3.1.1: messages do not expire at the broker, there are no response topics, and refusals are not reported",
         "只支持 3.1.1：消息在服务器上不会过期，没有响应主题，发布被拒绝时也得不到通知",
     ),
-    "version_old_cure": (
+    "version_only_3_1_1_cure": (
         "use a broker that speaks MQTT 5, such as mosquitto 2",
         "请使用支持 MQTT 5 的 MQTT 服务器，例如 mosquitto 2",
     ),
-    "version_set_cure": (
+    "version_must_be_5_cure": (
         "set mqtt.protocol to auto, or use a broker that speaks MQTT 5, such as mosquitto 2",
         "请将 mqtt.protocol 设为 auto，或使用支持 MQTT 5 的 MQTT 服务器，例如 mosquitto 2",
     ),
-    "version_chosen": ("3.1.1, as mqtt.protocol says", "3.1.1（由 mqtt.protocol 指定）"),
-    "version_chosen_cure": (
+    "version_set_to_3_1_1": ("3.1.1, as mqtt.protocol says", "3.1.1（由 mqtt.protocol 指定）"),
+    "version_set_to_3_1_1_cure": (
         "remove mqtt.protocol: with MQTT 5 messages expire and refusals are reported",
         "请去掉 mqtt.protocol：用 MQTT 5，消息会按时过期，发布被拒绝时也能得到通知",
     ),
-    "qos_none": ("only QoS 0: delivery cannot be guaranteed", "只有 QoS 0：不能保证送到"),
-    "qos_none_cure": ("use a broker that supports QoS 1", "请使用支持 QoS 1 的 MQTT 服务器"),
-    "limit_not_told": ("MQTT 3.1.1 does not report it", "MQTT 3.1.1 不提供"),
-    "limit_not_told_cure": (
+    "qos_only_0": ("only QoS 0: delivery cannot be guaranteed", "只有 QoS 0：不能保证送到"),
+    "qos_only_0_cure": ("use a broker that supports QoS 1", "请使用支持 QoS 1 的 MQTT 服务器"),
+    "limit_not_reported": ("MQTT 3.1.1 does not report it", "MQTT 3.1.1 不提供"),
+    "limit_not_reported_cure": (
         "see the broker's configuration (mosquitto: max_inflight_messages, max_packet_size)",
         "请看 MQTT 服务器的配置（mosquitto：max_inflight_messages、max_packet_size）",
     ),
@@ -262,7 +265,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "raise it (mosquitto: max_inflight_messages 20)",
         "请调大（mosquitto：max_inflight_messages 20）",
     ),
-    "packet_none": ("no limit reported", "未声明上限"),
+    "packet_unlimited": ("no limit reported", "未声明上限"),
     "packet_ok": ("{size} bytes", "{size} 字节"),
     "packet_small": (
         "{size} bytes: large messages are cut, and the contact directory is incomplete",
@@ -272,29 +275,29 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     # behaviour of the broker
     "delay_ok": ("acknowledged after {ms} ms", "{ms} 毫秒内确认"),
     "delay_slow": ("acknowledged only after {ms} ms", "{ms} 毫秒后才确认"),
-    "delay_none": ("a message was not acknowledged at all", "消息未得到确认"),
+    "delay_no_puback": ("a message was not acknowledged at all", "消息未得到确认"),
     "delay_cure": (
         "check how busy the broker and the network in between are",
         "请检查 MQTT 服务器和中间网络是否繁忙",
     ),
-    "deaf": (
+    "probe_not_returned": (
         "what is published below {topic} does not come back, so this cannot be tested",
         "发布到 {topic} 下面的消息收不到回传，无法测试",
     ),
-    "deaf_cure": (
+    "probe_not_returned_cure": (
         "the bridge itself does not need this right; for the test, let its user read {topic}/wx2mqtt-probe/#",
         "桥接程序自己用不到这个权限；要测试的话，请让它的用户能读 {topic}/wx2mqtt-probe/#",
     ),
     "rewriting_ok": ("also with . and *", "含 . 和 * 的也一样"),
-    "rewriting_other": ("{sent} was delivered as {came}", "发布到 {sent}，收到时变成了 {came}"),
+    "rewriting_changed_topic": ("{sent} was delivered as {came}", "发布到 {sent}，收到时变成了 {came}"),
     "rewriting_lost": ("{sent} did not come back", "{sent} 没有收到"),
     "rewriting_cure": (
         "RabbitMQ does this: use no . or * in base topics, and send files as commands with 'name' instead of on out/<user>/file/<name>",
         "RabbitMQ 会这样：主题前缀里不要用 . 或 *；发文件请在命令里写“name”，不要用 out/<user>/file/<name>",
     ),
     "retained_ok": ("kept and delivered", "已保留并送达"),
-    "retained_refused": ("the broker does not support them", "MQTT 服务器不存保留消息"),
-    "retained_not": ("not accepted: {why}", "被拒绝：{why}"),
+    "retained_unsupported": ("the broker does not support them", "MQTT 服务器不存保留消息"),
+    "retained_rejected": ("not accepted: {why}", "被拒绝：{why}"),
     "retained_lost": ("accepted, but not delivered to later subscribers", "已接受，但后来的订阅者收不到"),
     "retained_cure": (
         "without them no client finds QR code, state and people; allow them (mosquitto: retain_available true)",
@@ -309,21 +312,21 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "RabbitMQ does this: subscribe to the exact topics; the bridge announces everything again when Home Assistant starts",
         "RabbitMQ 会这样：请订阅完整的主题；Home Assistant 启动时会再通知一遍",
     ),
-    "left_over": ("{topic} could not be cleared", "无法清除 {topic}"),
-    "left_over_cure": (
+    "retained_not_cleared": ("{topic} could not be cleared", "无法清除 {topic}"),
+    "retained_not_cleared_cure": (
         "clear it: mosquitto_pub -r -n -t {topic}",
         "请清除：mosquitto_pub -r -n -t {topic}",
     ),
     "session_ok": ("with the messages that came meanwhile", "断线期间的消息也在"),
-    "session_present": (
+    "session_kept_untested": (
         "according to the broker; whether it keeps messages too cannot be tested without reading them",
         "MQTT 服务器说会话还在；消息在不在，不读取就没法测试",
     ),
-    "session_lost": (
+    "session_dropped": (
         "the broker dropped it at once: commands that come while the bridge is away are lost",
         "MQTT 服务器不保留会话：桥接程序不在线期间的命令会丢失",
     ),
-    "session_empty": (
+    "session_without_messages": (
         "the session is kept, but not the messages that came meanwhile: commands are lost while the bridge is away",
         "会话还在，但断线期间的消息没有保留：桥接程序不在线期间的命令会丢失",
     ),
@@ -336,14 +339,14 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "raise it (mosquitto: persistent_client_expiration 14d)",
         "请调大（mosquitto：persistent_client_expiration 14d）",
     ),
-    "lost": ("the connection ended during this check: {why}", "测试到这一项时连接断开：{why}"),
-    "lost_cure": ("the broker's log says why", "原因见 MQTT 服务器日志"),
+    "connection_ended": ("the connection ended during this check: {why}", "测试到这一项时连接断开：{why}"),
+    "connection_ended_cure": ("the broker's log says why", "原因见 MQTT 服务器日志"),
     # permissions
-    "publish_back": ("tested: the message came back", "已测试：收到回传"),
+    "publish_returned": ("tested: the message came back", "已测试：收到回传"),
     "publish_ok": ("tested: accepted", "已测试：已接受"),
-    "publish_bridge": ("the running bridge does it", "运行中的桥接程序可以"),
-    "publish_no": ("refused: {why}", "被拒绝：{why}"),
-    "publish_no_bridge": (
+    "publish_done_by_bridge": ("the running bridge does it", "运行中的桥接程序可以"),
+    "publish_refused": ("refused: {why}", "被拒绝：{why}"),
+    "publish_refused_to_bridge": (
         "the broker refused it to the running bridge",
         "MQTT 服务器拒绝了运行中的桥接程序",
     ),
@@ -351,41 +354,41 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "let the bridge's user write {rule} (mosquitto's acl_file: topic write {rule})",
         "请允许桥接程序的用户写 {rule}（mosquitto 的 acl_file：topic write {rule}）",
     ),
-    "publish_below": (
+    "publish_refused_below": (
         "topics below it are refused ({why}); the topic itself cannot be tested without overwriting it",
         "下一级的主题被拒绝（{why}）；直接测试这个主题会覆盖它的内容，所以没有测",
     ),
-    "publish_below_cure": (
+    "publish_refused_below_cure": (
         "make sure that the bridge's user may write {rule}; or check again while the bridge runs, which knows it",
         "请确认桥接程序的用户能写 {rule}；或者在桥接程序运行时再检查一次，那时能查到",
     ),
-    "publish_not_told": (
+    "publish_not_reported": (
         "MQTT 3.1.1 does not report it, and the message did not come back",
         "MQTT 3.1.1 不返回结果，也没有收到回传",
     ),
-    "publish_not_told_cure": (
+    "publish_not_reported_cure": (
         "make sure that the bridge's user may write {rule}, or use MQTT 5, which reports it",
         "请确认桥接程序的用户能写 {rule}，或者改用 MQTT 5，它会返回错误",
     ),
-    "no_answer": ("no answer from the broker", "MQTT 服务器没有应答"),
-    "no_answer_cure": (
+    "broker_does_not_answer": ("no answer from the broker", "MQTT 服务器没有应答"),
+    "broker_does_not_answer_cure": (
         "the broker hangs; its log may say why (RabbitMQ: a classic queue whose node is gone)",
         "MQTT 服务器没反应；原因可能在它的日志里（RabbitMQ：经典队列所在的节点停了）",
     ),
-    "given_up": ("not tested: the broker no longer answers", "未测试：MQTT 服务器不再应答"),
-    "given_up_cure": ("fix what failed above first", "请先解决上面失败的项目"),
+    "broker_stopped_answering": ("not tested: the broker no longer answers", "未测试：MQTT 服务器不再应答"),
+    "broker_stopped_answering_cure": ("fix what failed above first", "请先解决上面失败的项目"),
     "receive_ok": ("granted", "已授予"),
-    "receive_bridge": ("commands have come in", "已收到过命令"),
-    "receive_no": ("refused: {why}", "被拒绝：{why}"),
+    "receive_done_by_bridge": ("commands have come in", "已收到过命令"),
+    "receive_refused": ("refused: {why}", "被拒绝：{why}"),
     "receive_cure": (
         "let the bridge's user read {rule} (mosquitto's acl_file: topic read {rule})",
         "请允许桥接程序的用户读 {rule}（mosquitto 的 acl_file：topic read {rule}）",
     ),
-    "receive_filtered": (
+    "receive_perhaps_filtered": (
         "granted, but this broker may grant every subscription and filter messages afterwards",
         "订阅成功，但这个 MQTT 服务器可能接受所有订阅，之后再过滤消息",
     ),
-    "receive_filtered_cure": (
+    "receive_perhaps_filtered_cure": (
         "make sure that the bridge's user may read {rule}: a message to out/filehelper must bring a result",
         "请确认桥接程序的用户能读 {rule}；往 out/filehelper 发一条消息，应该有结果",
     ),
@@ -393,7 +396,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "host_ok": ("answers after {ms} ms", "{ms} 毫秒内应答"),
     "host_no_name": ("the name {host} cannot be resolved", "无法解析主机名 {host}"),
     "host_no_connection": ("accepts no connection", "无法连接"),
-    "host_why": (": {why}", "：{why}"),
+    "host_detail": (": {why}", "：{why}"),
     "host_certificate": ("its certificate is not accepted{why}", "证书无效{why}"),
     "host_no_tls": ("no TLS connection{why}", "无法建立 TLS 连接{why}"),
     "host_no_answer": ("no answer", "没有应答"),

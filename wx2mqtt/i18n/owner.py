@@ -67,7 +67,7 @@ OWNER_MESSAGES: Catalogue = {
 # What `wx2mqtt check --connect` finds out about a bot of WeCom, and what mends it.
 BOT_FINDINGS: Catalogue = {
     "check_bot": ("bot", "机器人"),
-    "bot_online": ("the bridge is connected with it", "桥接程序已连上"),
+    "bot_used_by_bridge": ("the bridge is connected with it", "桥接程序已连上"),
     "bot_accepted": (
         "WeCom takes its Bot ID and Secret; another program that used it has lost its connection",
         "Bot ID 和 Secret 有效；原先使用它的其他程序已断开",
@@ -77,28 +77,28 @@ BOT_FINDINGS: Catalogue = {
         "compare Bot ID and Secret with those in WeCom, then log in anew: the page, wx2mqtt login or request/login",
         "请核对企业微信里的 Bot ID 和 Secret，然后重新登录：状态页、wx2mqtt login 或 request/login",
     ),
-    "bot_ended": ("its use has ended: {why}", "已停止使用：{why}"),
-    "bot_ended_cure": (
+    "bot_use_ended": ("its use has ended: {why}", "已停止使用：{why}"),
+    "bot_use_ended_cure": (
         "end the other program that uses it, or make a bot of its own for each; then log in anew: the page, wx2mqtt login or request/login",
         "请停掉正在使用它的其他程序，或给每个程序各建一个机器人；然后重新登录：状态页、wx2mqtt login 或 request/login",
     ),
-    "bot_away": ("no connection: {why}", "没有连接：{why}"),
-    "bot_away_cure": (
+    "bot_unreachable": ("no connection: {why}", "没有连接：{why}"),
+    "bot_unreachable_cure": (
         "if it lasts: is the bot in API mode with the long connection? One with a callback URL has no long connection",
         "一直这样的话：机器人是 API 模式、使用长连接吗？设置了回调地址的机器人没有长连接",
     ),
-    "bot_none": ("there is no bot yet", "还没有机器人"),
-    "bot_none_cure": (
+    "bot_not_made": ("there is no bot yet", "还没有机器人"),
+    "bot_not_made_cure": (
         "scan the code with the WeCom app (the page, or wx2mqtt login), or put bot_id and secret into the configuration",
         "请用企业微信扫码（状态页或 wx2mqtt login），或在配置中填写 bot_id 和 secret",
     ),
-    "bot_nobody": ("nobody has written to it yet", "还没有人给它发过消息"),
-    "bot_nobody_cure": (
+    "bot_without_people": ("nobody has written to it yet", "还没有人给它发过消息"),
+    "bot_without_people_cure": (
         "write to it in WeCom: before that it cannot write to anybody. Is whoever shall use it in its visible range?",
         "请在企业微信里给它发一条消息：不先发，它就没法给人发。使用的人在它的可见范围内吗？",
     ),
-    "bot_foreign": ("a scan made it, and nobody is trusted yet", "它是扫码创建的，目前谁都不受信任"),
-    "bot_foreign_cure": (
+    "bot_not_confirmed": ("a scan made it, and nobody is trusted yet", "它是扫码创建的，目前谁都不受信任"),
+    "bot_not_confirmed_cure": (
         "confirm that it is yours: on the page, or with wx2mqtt login",
         "请确认它是你的：在状态页上，或用 wx2mqtt login",
     ),
@@ -115,16 +115,16 @@ BOT_FINDINGS: Catalogue = {
         "if no other program uses it: wx2mqtt check --connect --take-over",
         "确定没有其他程序在用它：wx2mqtt check --connect --take-over",
     ),
-    "bot_elsewhere": (
+    "bot_on_other_instance": (
         "the instance {instance} runs it, so it was not tried",
         "实例 {instance} 正在使用它，所以没有试着登录",
     ),
-    "bot_elsewhere_cure": ("run this check on that machine", "请到那台机器上检查"),
-    "bot_no_answer": (
+    "bot_on_other_instance_cure": ("run this check on that machine", "请到那台机器上检查"),
+    "bot_state_unknown": (
         "the bridge runs, but does not tell about it: {why}",
         "桥接程序在运行，但查不到机器人的状态：{why}",
     ),
-    "bot_no_answer_cure": (
+    "bot_state_unknown_cure": (
         "is the running bridge of this version? Restart it, and check again",
         "正在运行的桥接程序是这个版本吗？请重启后再检查",
     ),

@@ -22,7 +22,7 @@ def chart(language="en", **more) -> CheckReport:
     found.ok("tcp", "broker:1883", "tcp_ok", ms=3)
     found.warning("packet", "broker:1883", "packet_small", "packet_cure", size=1000)
     found.failed(
-        "publish", "wx/in/#", "publish_no", "publish_cure", why="[bold]no\x1b[2J\nno", rule="wx/in/#"
+        "publish", "wx/in/#", "publish_refused", "publish_cure", why="[bold]no\x1b[2J\nno", rule="wx/in/#"
     )
     found.not_known("clock", "", "clock_unknown", "clock_cure")
     return found
