@@ -14,6 +14,8 @@ from wx2mqtt.bounded_json import is_encodable
 from wx2mqtt.errors import Problem
 from wx2mqtt.names import printable
 from wx2mqtt.settings.key_tree import (
+    ANY_ITEM,
+    ANY_NAME,
     BRANCH_KINDS,
     LIST_KINDS,
     ConfigKey,
@@ -41,17 +43,17 @@ def paths_of(tree: YamlTree, *kinds: KeyKind) -> Iterator[KeyPath]:
     account_names = list(accounts) if isinstance(accounts, dict) and accounts else [DEFAULT_ACCOUNT]
     for path, key in walk():
         if key.kind in kinds:
-            for account in account_names if "*" in path else [""]:
-                named_path = tuple(account if part == "*" else part for part in path)
+            for account in account_names if ANY_NAME in path else [""]:
+                named_path = tuple(account if part == ANY_NAME else part for part in path)
                 yield from _paths_of_items(tree, named_path)
 
 
 def _paths_of_items(tree: YamlTree, path: tuple[str, ...]) -> Iterator[KeyPath]:
-    """Yields the path, with `[]` in it once for each item that the configuration has."""
-    if "[]" not in path:
+    """Yields the path once for each item of the configuration, with its index in place of `ANY_ITEM`."""
+    if ANY_ITEM not in path:
         yield path
         return
-    position = path.index("[]")
+    position = path.index(ANY_ITEM)
     items = tree.get(path[:position])
     for index in range(len(items) if isinstance(items, list) else 0):
         yield (*path[:position], index, *path[position + 1 :])
@@ -68,10 +70,10 @@ def add_credentials(tree: YamlTree, folder: Path) -> None:
         file = folder / dotted(path)
         if file.exists():
             position = SourcePosition(FROM_CREDENTIAL, 0, name=dotted(path))
-            _override(tree, beside(path), str(file), position)
+            _override(tree, file_key_path(path), str(file), position)
 
 
-def beside(path: KeyPath) -> KeyPath:
+def file_key_path(path: KeyPath) -> KeyPath:
     """Returns the path of the key that names the file of a secret."""
     return (*path[:-1], f"{path[-1]}{FILE_SUFFIX}")
 
@@ -83,8 +85,10 @@ def add_environment(tree: YamlTree, env: Mapping[str, str]) -> None:
             continue
         located = _locate_variable(tree, name.removeprefix(ENVIRONMENT_PREFIX))
         if located is None:
-            # Without __ it may be another program's, such as the names that container links make.
-            (tree.problems if "__" in name else tree.warnings).append(_unknown_variable(name))
+            if "__" in name:
+                tree.problems.append(_unknown_variable(name))
+            else:  # it may be another program's, such as the names that container links make
+                tree.warnings.append(_unknown_variable(name))
             continue
         path, key = located
         try:
@@ -114,9 +118,10 @@ def _parse_variable(key: ConfigKey, text: str) -> YamlValue:
 
 
 def _override(tree: YamlTree, path: KeyPath, value: YamlValue, position: SourcePosition) -> None:
-    """Sets a value; a secret also replaces one that a lower layer gave by its other key.
+    """Sets a value; a secret also removes its other key where another source has set that.
 
-    The other key of `password` is `password_file`, and the reverse.
+    `password` and `password_file` are the two keys of one secret: a variable for one of them counts, and not
+    the other one of the file.
     """
     last = str(path[-1])
     other = last.removesuffix(FILE_SUFFIX) if last.endswith(FILE_SUFFIX) else last + FILE_SUFFIX
@@ -127,7 +132,7 @@ def _override(tree: YamlTree, path: KeyPath, value: YamlValue, position: SourceP
         tree.remove_positions(other_path, other_value)
     section = locate(path[:-1])
     if section is not None and section.model is Plain and not isinstance(tree.get(path[:-1]), dict):
-        tree.remove(path[:-1])  # the short form of the section
+        tree.remove(path[:-1])  # `plain: true`, which the key below `plain` replaces by a section
     tree.set(path, value, position)
 
 

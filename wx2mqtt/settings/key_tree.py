@@ -29,24 +29,43 @@ KeyPath = tuple[str | int, ...]
 
 
 class KeyKind(Enum):
+    """What the value of a key is in the file."""
+
+    #: Known keys below it: `mqtt`.
     SECTION = auto()
+    #: Names that the owner chooses, each with a section below it: `accounts`.
     MAP = auto()
+    #: A list of sections: `web.senders`.
     SECTIONS = auto()
+    #: A list of texts: `mqtt.url`.
     LIST = auto()
+    #: A list of files or folders.
     PATHS = auto()
+    #: A list of secrets.
     SECRETS = auto()
     TEXT = auto()
     PATH = auto()
     SECRET = auto()
+    #: One of some words: `language`.
     CHOICE = auto()
     FLAG = auto()
     NUMBER = auto()
+    #: Bytes: `25MB`.
     SIZE = auto()
+    #: Seconds: `10m`.
     DURATION = auto()
 
 
+# The value is a list whose items have no keys below them.
 LIST_KINDS = frozenset({KeyKind.LIST, KeyKind.PATHS, KeyKind.SECRETS})
+
+# The value is a mapping, with keys or names below it.
 BRANCH_KINDS = frozenset({KeyKind.SECTION, KeyKind.MAP})
+
+# In a path that `walk` yields: any name of a map, `accounts.*.backend`, and any item of a list of sections,
+# `web.senders.[].token`.
+ANY_NAME = "*"
+ANY_ITEM = "[]"
 
 
 @frozen
@@ -94,17 +113,17 @@ def locate(path: KeyPath) -> ConfigKey | None:
     An entry of a map is a section, so is an item of a list of sections; any other item of a list is its list.
     """
     key: ConfigKey | None = None
-    known = keys_of(Settings)
     for name in path:
-        if key is not None and key.kind in LIST_KINDS and isinstance(name, int):
+        if key is None:
+            key = keys_of(Settings).get(str(name))
+        elif key.kind in LIST_KINDS and isinstance(name, int):
             continue
-        if key is not None and (
-            key.kind is KeyKind.MAP or (key.kind is KeyKind.SECTIONS and isinstance(name, int))
-        ):
+        elif key.kind is KeyKind.MAP or (key.kind is KeyKind.SECTIONS and isinstance(name, int)):
             key = entry_key(key, str(name))
-        elif (key := known.get(str(name))) is None:
+        else:
+            key = keys_of(key.model).get(str(name)) if key.model is not None else None
+        if key is None:
             return None
-        known = keys_of(key.model) if key.model is not None else {}
     return key
 
 
@@ -124,10 +143,7 @@ def children(path: KeyPath) -> dict[str, ConfigKey]:
 def walk(
     model: type[Section] = Settings, parent_path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], ConfigKey]]:
-    """Yields every key with its path.
-
-    `*` stands for the name of an entry of a map, `[]` for the index of an item of a list of sections.
-    """
+    """Yields every key with its path, in which `ANY_NAME` and `ANY_ITEM` stand for names and items."""
     for name, key in keys_of(model).items():
         path = (*parent_path, name)
         yield path, key
@@ -135,7 +151,7 @@ def walk(
             yield from walk(key.model, (*path, *_ENTRY_SIGNS.get(key.kind, ())))
 
 
-_ENTRY_SIGNS = {KeyKind.MAP: ("*",), KeyKind.SECTIONS: ("[]",)}
+_ENTRY_SIGNS = {KeyKind.MAP: (ANY_NAME,), KeyKind.SECTIONS: (ANY_ITEM,)}
 
 
 def dotted(path: KeyPath) -> str:
@@ -226,8 +242,8 @@ def _values_by_key(
 ) -> dict[str, tuple[object, bool]]:
     """Returns the value of every key by its dotted path, and whether a reload changes it.
 
-    `contacts` and `plain` of an account are one value each: most files have the short form of `plain`. So is
-    a list of sections, whose items have no names.
+    `plain` of an account is one value, since most files write `plain: true` instead of a section. So are a
+    contact, and a list of sections, whose items have no names.
     """
     values: dict[str, tuple[object, bool]] = {}
     for name, key in keys_of(type(section)).items():

@@ -25,7 +25,7 @@ from wx2mqtt.settings.environment import (
     FROM_CREDENTIAL,
     add_credentials,
     add_environment,
-    beside,
+    file_key_path,
     paths_of,
     secret_paths,
 )
@@ -210,7 +210,7 @@ def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 def _read_secrets(tree: YamlTree) -> None:
     """Reads each file that holds a secret: `password_file` becomes `password`."""
     for path in list(secret_paths(tree)):
-        file_path = beside(path)
+        file_path = file_key_path(path)
         file_name = tree.get(file_path)
         if not isinstance(file_name, str) or not file_name:
             continue

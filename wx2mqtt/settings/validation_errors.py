@@ -89,7 +89,7 @@ def _without_items(path: KeyPath) -> KeyPath:
     return path[: indexes[0]] if indexes else path
 
 
-# What YAML leaves open.
+# Before pydantic: what YAML leaves open
 
 
 def _normalize(tree: YamlTree, path: KeyPath, section: dict[str, YamlValue]) -> None:
@@ -151,7 +151,7 @@ def _refuse_flags(tree: YamlTree, path: KeyPath, value: YamlValue) -> None:
             tree.remove(path)
 
 
-# Sentences.
+# Sentences about errors of pydantic
 
 
 def _fault_text(fault: ErrorDetails, path: KeyPath) -> str:

@@ -23,7 +23,7 @@ from wx2mqtt.values import frozen
 
 YamlValue = None | str | list["YamlValue"] | dict[str, "YamlValue"]
 
-# Of a key in the path that a problem shows.
+# A key in the path that a problem shows is cut to so many characters.
 MAX_SHOWN_NAME_CHARACTERS = 64
 
 _TAG = "tag:yaml.org,2002:"
@@ -196,7 +196,10 @@ def _check_depth(text: str) -> None:
     """Raises `_DocumentTooLargeError` for a nesting that recursive code could not follow."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
         if depth > MAX_CONFIG_LEVELS:
             raise _DocumentTooLargeError(_line(event), f"is nested deeper than {MAX_CONFIG_LEVELS} levels")
 
