@@ -30,8 +30,8 @@ FIRST_QR_PAUSE_SECONDS = 1.0
 class LoginCode:
     """A QR code that a person can scan."""
 
-    #: The id of the code in polls.
-    handle: str
+    #: Names the code in polls.
+    code_id: str
     #: What the code shows.
     url: str
     #: How long the code is probably valid.
@@ -44,7 +44,7 @@ class QrLogin(Protocol):
     async def fetch_code(self) -> LoginCode:
         """Asks WeChat for a new code. Raises `Unreachable`."""
 
-    def poll_code(self, handle: str) -> AsyncGenerator[LoginStep, None]:
+    def poll_code(self, code_id: str) -> AsyncGenerator[LoginStep, None]:
         """Polls the state of a code. The last step is `LoggedIn`, unless the code expires."""
 
 
@@ -55,7 +55,7 @@ async def qr_login_steps(login: QrLogin, clock: Clock) -> AsyncGenerator[LoginSt
         started_at = clock.monotonic()
         code = await login.fetch_code()
         yield ShowQr(url=code.url, lifetime=code.lifetime_seconds)
-        async with aclosing(login.poll_code(code.handle)) as steps:
+        async with aclosing(login.poll_code(code.code_id)) as steps:
             async for step in steps:
                 yield step
                 if isinstance(step, LoggedIn):

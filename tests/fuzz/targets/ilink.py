@@ -151,7 +151,7 @@ def _run_answers(data: bytes) -> None:
     except UnreadableJson:
         return
     code = responses.read_qr_code(answer)
-    assert bool(code.handle) == bool(code.content)
+    assert bool(code.code_id) == bool(code.content)
     assert code.content.isprintable()
     scan = responses.read_scan_answer(answer)
     require_one_line(scan.status, responses.MAX_ERROR_CHARACTERS)

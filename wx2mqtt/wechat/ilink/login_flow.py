@@ -84,7 +84,7 @@ class LoginFlow:
         if not requested:
             await client.record_offer()
         yield ShowQr(url=code.url, lifetime=code.lifetime_seconds)
-        async with aclosing(QrPoll(client, code.handle, self._verification_code).steps()) as steps:
+        async with aclosing(QrPoll(client, code.code_id, self._verification_code).steps()) as steps:
             async for step in steps:
                 match step:
                     case Confirmed(answer):
@@ -121,13 +121,13 @@ class LoginFlow:
         tokens = tuple(bot.token for bot in self._bots_for_codes()) if with_tokens else ()
         request = requests.qr_code_request(client.hosts.login, tokens, secrets.randbits(32), client.version)
         code = responses.read_qr_code(await client.call_json(request))
-        if not code.handle:
+        if not code.code_id:
             raise Unreachable(client.text("no_code", ret=code.ret))
-        return LoginCode(handle=code.handle, url=code.content, lifetime_seconds=QR_LIFETIME_SECONDS)
+        return LoginCode(code_id=code.code_id, url=code.content, lifetime_seconds=QR_LIFETIME_SECONDS)
 
-    async def poll_code(self, handle: str) -> AsyncGenerator[LoginStep, None]:
+    async def poll_code(self, code_id: str) -> AsyncGenerator[LoginStep, None]:
         """Polls the state of a code; between two polls an old login may become valid again."""
-        async with aclosing(QrPoll(self._client, handle, self._verification_code).steps()) as steps:
+        async with aclosing(QrPoll(self._client, code_id, self._verification_code).steps()) as steps:
             async for step in steps:
                 match step:
                     case Confirmed(answer):

@@ -124,12 +124,12 @@ class VerificationCode:
 
 
 class QrPoll:
-    """Polls the code with this `handle`."""
+    """Polls the code with this `code_id`."""
 
-    def __init__(self, client: ApiClient, handle: str, verification_code: VerificationCode) -> None:
+    def __init__(self, client: ApiClient, code_id: str, verification_code: VerificationCode) -> None:
         self._client = client
         self._clock = client.clock
-        self._handle = handle
+        self._code_id = code_id
         self._verification_code = verification_code
         #: The base URL of the polls.
         self._base = client.hosts.login
@@ -178,7 +178,7 @@ class QrPoll:
     async def _poll(self) -> ScanAnswer:
         code = self._verification_code
         number = code.number if code.state is NumberState.SENT else ""
-        request = requests.status_request(self._base, self._handle, number, self._client.version)
+        request = requests.status_request(self._base, self._code_id, number, self._client.version)
         return responses.read_scan_answer(await self._client.call_json(request))
 
     async def _pause(self, seconds: float) -> None:

@@ -118,12 +118,12 @@ class LoginFlow:
         if code.code not in {200, None} or not code.uuid:
             raise Unreachable(self._client.text("no_code", code=code.code or "-"))
         return LoginCode(
-            handle=code.uuid,
+            code_id=code.uuid,
             url=f"{endpoints.QR_CONTENT_PREFIX}{code.uuid}",
             lifetime_seconds=endpoints.QR_LIFETIME_SECONDS,
         )
 
-    async def poll_code(self, handle: str) -> AsyncGenerator[LoginStep, None]:
+    async def poll_code(self, code_id: str) -> AsyncGenerator[LoginStep, None]:
         """Polls until the phone has answered; yields no `LoggedIn` when the code has ended.
 
         A failed poll is repeated; one that is answered without a scan status as well, but only a few times.
@@ -135,7 +135,7 @@ class LoginFlow:
         is_first = True
         is_scanned = False
         while (started_at := now()) < deadline:
-            answer = await self._poll(handle, first=is_first)
+            answer = await self._poll(code_id, first=is_first)
             if isinstance(answer, Unreachable):
                 if outage.record_failure(now()):
                     yield PollFailing(reason=str(answer))
@@ -187,22 +187,7 @@ class LoginFlow:
 
         Raises `LoginRefused` when WeChat refuses it, or the error of a failed call.
         """
-        client = self._client
-        answer = await self._exchange_ticket(redirect)
-        # The server may send the client to another cluster (webwx 2.4.3.5).
-        if not answer.skey and answer.redirect:
-            answer = await self._exchange_ticket(answer.redirect)
-        sid, uin = require_sid_and_uin(answer, client.http.cookies, client.language)
-        session = Session(
-            login_id=secrets.token_hex(8),
-            base=client.base,
-            profile=client.profile,
-            uin=uin,
-            sid=sid,
-            skey=answer.skey,
-            pass_ticket=answer.pass_ticket,
-            device_id=f"e{int(client.clock.chance() * 10**15):015d}",
-        )
+        session = await self._granted_session(redirect)
         init = await self._with_retries(lambda: self._initialize(session))
         self.initial_contacts = init.contacts
         owner = read_owner(init.user)
@@ -214,14 +199,36 @@ class LoginFlow:
             position=SyncCursor(sync=init.keys, check=init.keys),
             chats=init.chats,
         )
-        client.login = session
-        request = requests.status_notify_request(session, self._clock.now)
-        try:
-            await client.call(request)
-        except BackendError as error:  # which does not end the session (webwx 2.7.3)
-            log.info("status notify failed", reason=str(error))
-        await client.save_if_possible()
+        self._client.login = session
+        await self._notify_phone(session)
+        await self._client.save_if_possible()
         return session
+
+    async def _granted_session(self, redirect: str) -> Session:
+        """Returns the session that WeChat grants for a ticket; it does not know its owner's handle yet."""
+        client = self._client
+        answer = await self._exchange_ticket(redirect)
+        # The server may send the client to another cluster (webwx 2.4.3.5).
+        if not answer.skey and answer.redirect:
+            answer = await self._exchange_ticket(answer.redirect)
+        sid, uin = require_sid_and_uin(answer, client.http.cookies, client.language)
+        return Session(
+            login_id=secrets.token_hex(8),
+            base=client.base,
+            profile=client.profile,
+            uin=uin,
+            sid=sid,
+            skey=answer.skey,
+            pass_ticket=answer.pass_ticket,
+            device_id=f"e{int(client.clock.chance() * 10**15):015d}",
+        )
+
+    async def _notify_phone(self, session: Session) -> None:
+        """Tells the phone that web WeChat is in use. A failure does not end the session (webwx 2.7.3)."""
+        try:
+            await self._client.call(requests.status_notify_request(session, self._clock.now))
+        except BackendError as error:
+            log.info("status notify failed", reason=str(error))
 
     async def _exchange_ticket(self, redirect: str) -> NewLogin:
         """Exchanges the ticket in a redirect for the keys of a session, at the host of the redirect.

@@ -156,11 +156,10 @@ class Receiver:
 
     def _store_contacts(self, answer: SyncAnswer) -> tuple[list[Contact], tuple[Handle, ...]]:
         """Stores changed contacts and the phone's recent chats. Returns the changed and the deleted ones."""
-        removed = []
-        for entry in answer.deleted:
-            if handle := Handle(read_text(entry, "UserName")):
-                removed.append(handle)
-                self._group_members.remove(handle)
+        deleted = [Handle(read_text(entry, "UserName")) for entry in answer.deleted]
+        removed = tuple(handle for handle in deleted if handle)
+        for handle in removed:
+            self._group_members.remove(handle)
         contacts = read_contacts(answer.changed, self._group_members.owner.handle)
         nickname = new_nickname(answer.profile)
         if nickname:
@@ -169,7 +168,7 @@ class Receiver:
             contacts.insert(0, owner_contact(self._group_members.owner))
         self._group_members.update(contacts)
         self._record_recent_chats(answer.messages)
-        return contacts, tuple(removed)
+        return contacts, removed
 
     async def _read(self, entries: Iterable[JsonObject]) -> _News:
         """Reads each entry once. One that cannot be read is counted, and does not stop the others."""

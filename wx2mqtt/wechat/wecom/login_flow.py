@@ -116,9 +116,9 @@ class LoginFlow:
         code = qr_scan.read_scan_code(answer)
         if code is None:
             raise BadAnswer(client.text("no_code", ret=read_number(answer, "errcode")))
-        return LoginCode(handle=code.scode, url=code.url, lifetime_seconds=qr_scan.CODE_SECONDS)
+        return LoginCode(code_id=code.scode, url=code.url, lifetime_seconds=qr_scan.CODE_SECONDS)
 
-    async def poll_code(self, handle: str) -> AsyncGenerator[LoginStep, None]:
+    async def poll_code(self, code_id: str) -> AsyncGenerator[LoginStep, None]:
         """Asks for the state of a code every `POLL_SECONDS`, until it is confirmed or has expired."""
         now = self._clock.monotonic
         outage = OutageDetector(now(), OUTAGE_AFTER_SECONDS)
@@ -127,7 +127,7 @@ class LoginFlow:
         while now() < deadline:
             await self._clock.sleep(qr_scan.POLL_SECONDS)
             try:
-                answer = await self._query(handle)
+                answer = await self._query(code_id)
             except Unreachable as why:
                 if outage.record_failure(now()):
                     yield PollFailing(reason=str(why))
@@ -147,10 +147,10 @@ class LoginFlow:
                 deadline = max(deadline, now() + CONFIRM_TIMEOUT_SECONDS)
                 yield Scanned()
 
-    async def _query(self, handle: str) -> JsonObject:
+    async def _query(self, code_id: str) -> JsonObject:
         """Returns the state of a code. An error code says nothing about it: it is asked for again."""
         client = self._client
-        answer = await client.http.call_json(QUERY_RESULT, qr_scan.query_url(self._base, handle))
+        answer = await client.http.call_json(QUERY_RESULT, qr_scan.query_url(self._base, code_id))
         errcode = read_number(answer, "errcode")
         if errcode:
             raise BadAnswer(client.text("failed", ret=errcode, call=QUERY_RESULT.name))

@@ -62,9 +62,9 @@ _SCANS = {str(scan): scan for scan in ScanStatus}
 class QrCode:
     """A new QR code; both texts are empty after an error."""
 
-    #: Polls name it.
-    handle: str = field(repr=False)
-    #: The image shows it.
+    #: Names the code in polls.
+    code_id: str = field(repr=False)
+    #: What the image shows.
     content: str = field(repr=False)
     ret: int
 
@@ -128,17 +128,17 @@ def printable_error(text: str) -> str:
 
 
 def read_qr_code(answer: JsonObject) -> QrCode:
-    handle = read_text(answer, "qrcode").strip()
+    code_id = read_text(answer, "qrcode").strip()
     content = read_text(answer, "qrcode_img_content").strip()
     ret = error_code(answer)
     is_usable = (
-        0 < len(handle) <= MAX_QR_CONTENT_CHARACTERS
+        0 < len(code_id) <= MAX_QR_CONTENT_CHARACTERS
         and 0 < len(content) <= MAX_QR_CONTENT_CHARACTERS
         and content.isprintable()
     )
     if ret or not is_usable:
-        return QrCode(handle="", content="", ret=ret)
-    return QrCode(handle=handle, content=content, ret=ret)
+        return QrCode(code_id="", content="", ret=ret)
+    return QrCode(code_id=code_id, content=content, ret=ret)
 
 
 def read_scan_answer(answer: JsonObject) -> ScanAnswer:

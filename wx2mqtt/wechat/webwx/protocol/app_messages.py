@@ -104,7 +104,7 @@ class AppMessage:
 
 
 def read_app(entry: JsonObject, content: str, language: Language) -> AppMessage:
-    """Returns an app message, whatever its XML is."""
+    """Returns an app message with what its XML says; fields are empty where that cannot be read."""
     root = parse_xml(content) if content else NO_NODE
     xml = root.find("appmsg")
     xml_type = xml.text("type")

@@ -63,7 +63,7 @@ def test_what_the_server_says_of_a_secret_is_not_repeated(secret: str) -> None:
 
 def test_a_code() -> None:
     result = responses.read_qr_code(GOOD)
-    assert (result.handle, result.content) == ("5f1c", "https://liteapp.weixin.qq.com/q/7?qrcode=5f1c")
+    assert (result.code_id, result.content) == ("5f1c", "https://liteapp.weixin.qq.com/q/7?qrcode=5f1c")
     assert "5f1c" not in repr(result)
 
 
@@ -80,7 +80,7 @@ def test_a_code() -> None:
 )
 def test_what_is_no_code_is_none(changes: dict[str, Any]) -> None:
     result = responses.read_qr_code({**GOOD, **changes})
-    assert (result.handle, result.content) == ("", "")
+    assert (result.code_id, result.content) == ("", "")
 
 
 @every_row("scan", ScanStatus)
