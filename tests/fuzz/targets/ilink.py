@@ -163,7 +163,7 @@ def _run_answers(data: bytes) -> None:
         for url in (hosts.base_url(scan.base), hosts.polling_url(scan.host)):
             if url is not None:
                 _check_trusted(url, hosts)
-                _check_url(requests.status_request(url, code.handle, "123456").url)
+                _check_url(requests.status_request(url, code.code_id, "123456").url)
     address, param = responses.read_upload_url(answer)
     _check_url(requests.upload_url(CDN, param[:4096], "f"))
     assert isinstance(
