@@ -298,6 +298,7 @@ def _run_names(data: bytes) -> None:
     assert topic_names.clean_topic_name(cleaned) == cleaned
     topic_names.cut_topic_name(cleaned, 64)
     directory.matching_entries([], text)
+    assert directory.is_in_a_name(text.casefold(), [text])
 
 
 _NAMES = (
@@ -478,7 +479,8 @@ TARGETS = (
                     "cut_topic_name",
                 )
             ),
-            *("bridge.people.evidence:normalize_text", "bridge.people.directory:matching_entries"),
+            "bridge.people.evidence:normalize_text",
+            *(f"bridge.people.directory:{name}" for name in ("matching_entries", "is_in_a_name")),
             *("mqtt.homeassistant_entities:entity_id", "mqtt.homeassistant_entities:display_names"),
         ),
         seeds=_NAMES,
