@@ -4,7 +4,7 @@ All durations are measured by the clock of the observer. A heartbeat is a text t
 how long the observer has seen it unchanged. So no clock of another machine can end an instance.
 
     0 s      a heartbeat is stored, as every 2 s
-    7 s      without another one the lease of the instance has ended: it stops to act
+    7 s      without another one the lease of the instance has ended, and it stops
     10 s     the others end its session, which gives all its locks back
 """
 

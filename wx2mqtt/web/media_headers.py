@@ -39,7 +39,6 @@ MAX_NAME_BYTES = 180  # file systems take 255, and browsers append to names
 MAX_SUFFIX_BYTES = 20  # a longer text after the last dot is no suffix
 _MAX_DECLARED_CHARACTERS = 1000  # of a name that are looked at
 
-_MIME_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,80}", re.ASCII)
 _FORBIDDEN_CHARACTERS = frozenset('/\\:*?"<>|')  # the slashes everywhere, the others on Windows
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # includes direction marks
 
@@ -58,6 +57,10 @@ def file_headers(row: MediaRow, blob: Blob, etag: str, modified: int) -> dict[st
         "etag": etag,
         "last-modified": formatdate(modified, usegmt=True),
     }
+
+
+# image/png, application/vnd.ms-excel
+_MIME_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,80}", re.ASCII)
 
 
 def content_type(mime: str) -> str:

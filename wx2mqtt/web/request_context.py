@@ -36,14 +36,6 @@ CONTEXT_KEY = "wx2mqtt.context"  # in the scope: where the middleware puts the `
 # Ingress has precedence.
 _INGRESS_HEADER = "x-ingress-path"
 _PREFIX_HEADERS = (_INGRESS_HEADER, "x-forwarded-prefix")
-_PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~-]+){1,10}/?", re.ASCII)
-
-# A request with one of these comes through a proxy.
-_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", _INGRESS_HEADER)
-
-# An item of Accept-Language, such as `zh-CN;q=0.8`.
-_LANGUAGE_RANGE = re.compile(r"\s*([A-Za-z*-]{1,20})\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?", re.ASCII)
-_MAX_ACCEPT_LANGUAGE_CHARACTERS = 500
 
 
 @frozen
@@ -110,6 +102,10 @@ def _forwarded_address(proxy: str, forwarded_for: str, options: WebOptions) -> s
     return address
 
 
+# A request with one of these comes through a proxy.
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", _INGRESS_HEADER)
+
+
 def is_local(request: Request) -> bool:
     """Returns whether the client is a browser on this machine, and no proxy on it that passes on others."""
     address = parse_address(context_of(request.scope).client.address)
@@ -126,6 +122,10 @@ def is_local(request: Request) -> bool:
 def has_ingress_path(headers: Mapping[str, str]) -> bool:
     """Returns whether Home Assistant's Ingress says below which path the browser sees the page."""
     return _is_plain_path(headers.get(_INGRESS_HEADER, ""))
+
+
+# A path such as /wechat, of at most ten names.
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~-]+){1,10}/?", re.ASCII)
 
 
 def _is_plain_path(path: str) -> bool:
@@ -173,6 +173,11 @@ async def read_form(request: Request) -> dict[str, str]:
 
 
 # The language
+
+
+# An item of Accept-Language, such as `zh-CN;q=0.8`.
+_LANGUAGE_RANGE = re.compile(r"\s*([A-Za-z*-]{1,20})\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?", re.ASCII)
+_MAX_ACCEPT_LANGUAGE_CHARACTERS = 500
 
 
 def preferred_language(accept_language: str, default: Language) -> Language:

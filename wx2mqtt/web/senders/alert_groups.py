@@ -29,16 +29,6 @@ MAX_LINE_CHARACTERS = 200
 
 MAX_LINKS = 2  # more links are neither useful nor short
 
-# A lower rank is worse. An unknown severity stands between a warning and an information.
-_SEVERITY_RANKS = {"critical": 0, "error": 1, "high": 1, "warning": 2, "info": 4, "none": 5}
-_OTHER_RANK = 3
-
-# Annotations that say in one line what is wrong, the best first.
-_SUMMARY_KEYS = ("summary", "message", "description")
-
-# Labels that the text says elsewhere, or that are of no use to a person.
-_HIDDEN_LABELS = frozenset({"alertname", "severity", "grafana_folder", "monitor"})
-
 
 @frozen
 class ReportedAlert:
@@ -115,6 +105,13 @@ def _read_alert(
     )
 
 
+# Annotations that say in one line what is wrong, the best first.
+_SUMMARY_KEYS = ("summary", "message", "description")
+
+# Labels that the text says elsewhere, or that are of no use to a person.
+_HIDDEN_LABELS = frozenset({"alertname", "severity", "grafana_folder", "monitor"})
+
+
 def _line_of(labels: Mapping[str, Json], annotations: Mapping[str, Json], common: Mapping[str, Json]) -> str:
     """Returns the summary of an alert, after its instance; without one what differs from the other alerts."""
     shown_labels = {key: text_value(labels, key) for key in labels if key not in _HIDDEN_LABELS}
@@ -140,6 +137,11 @@ def _address(fields: Mapping[str, Json], key: str) -> str:
     if not isinstance(value, str) or value.split() != [value]:
         return ""
     return value if value.startswith(("http://", "https://")) else ""
+
+
+# A lower rank is worse. An unknown severity stands between a warning and an information.
+_SEVERITY_RANKS = {"critical": 0, "error": 1, "high": 1, "warning": 2, "info": 4, "none": 5}
+_OTHER_RANK = 3
 
 
 def _rank(alert: ReportedAlert) -> tuple[bool, int]:

@@ -43,76 +43,11 @@ from wx2mqtt.web.senders.interface import (
 )
 from wx2mqtt.web.senders.service_texts import joined_text, plain_text_of, text_value
 
-# What a publisher can say besides the text: the name in JSON, and the names of headers and query keys.
-_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "title": ("x-title", "title", "ti", "t"),
-    "message": ("x-message", "message", "m"),
-    "priority": ("x-priority", "priority", "prio", "p"),
-    "tags": ("x-tags", "tags", "tag", "ta"),
-    "click": ("x-click", "click"),
-    "attach": ("x-attach", "attach", "a"),
-    "filename": ("x-filename", "filename", "file", "f"),
-    "markdown": ("x-markdown", "markdown", "md"),
-    "delay": ("x-delay", "delay", "x-at", "at", "x-in", "in"),
-}
-
-_LOW: Mapping[str, Json] = {"priority": "low"}
-_HIGH: Mapping[str, Json] = {"priority": "high"}
-_URGENT: Mapping[str, Json] = {"priority": "high", "urgent": True}
-_PRIORITIES: Mapping[str, Mapping[str, Json]] = {
-    "1": _LOW,
-    "min": _LOW,
-    "2": _LOW,
-    "low": _LOW,
-    "3": {},
-    "default": {},
-    "": {},
-    "4": _HIGH,
-    "high": _HIGH,
-    "5": _URGENT,
-    "max": _URGENT,
-    "urgent": _URGENT,
-}
-
-# Tags that ntfy shows as a sign before the title. These are those of its documentation that suit alarms.
-_TAG_SIGNS: Mapping[str, str] = {
-    "+1": "👍",
-    "-1": "👎",
-    "bell": "🔔",
-    "computer": "💻",
-    "cd": "💿",
-    "door": "🚪",
-    "facepalm": "🤦",
-    "fire": "🔥",
-    "green_circle": "🟢",
-    "heavy_check_mark": "✔️",
-    "information_source": "ℹ️",
-    "loudspeaker": "📢",
-    "no_entry": "⛔",
-    "partying_face": "🥳",
-    "red_circle": "🔴",
-    "rotating_light": "🚨",
-    "skull": "💀",
-    "tada": "🎉",
-    "triangular_flag_on_post": "🚩",
-    "warning": "⚠️",
-    "white_check_mark": "✅",
-    "x": "❌",
-}
-
-_KINDS_BY_SUFFIX: Mapping[str, str] = {
-    **dict.fromkeys((".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"), "image"),
-    **dict.fromkeys((".mp4", ".mov", ".webm", ".mkv", ".avi"), "video"),
-}
-
 EMPTY_MESSAGE = "triggered"  # ntfy's text of a message without one
 DEFAULT_FILENAME = "attachment"  # ntfy's name of a file without one
 
 # The last part of the path of a message that is published with GET.
 _GET_WORDS = ("publish", "send", "trigger")
-
-# Values of the option `markdown` that switch it on.
-_TRUE = frozenset({"1", "yes", "true"})
 
 
 class NtfyInterface(SenderInterface):
@@ -188,6 +123,20 @@ def _token_of_query(head: RequestHead) -> str:
         return ""
     inner = RequestHead(method=head.method, headers={"authorization": header})
     return bearer_token(inner) or basic_password(inner)
+
+
+# What a publisher can say besides the text: the name in JSON, and the names of headers and query keys.
+_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "title": ("x-title", "title", "ti", "t"),
+    "message": ("x-message", "message", "m"),
+    "priority": ("x-priority", "priority", "prio", "p"),
+    "tags": ("x-tags", "tags", "tag", "ta"),
+    "click": ("x-click", "click"),
+    "attach": ("x-attach", "attach", "a"),
+    "filename": ("x-filename", "filename", "file", "f"),
+    "markdown": ("x-markdown", "markdown", "md"),
+    "delay": ("x-delay", "delay", "x-at", "at", "x-in", "in"),
+}
 
 
 def _read_options(head: RequestHead) -> dict[str, str]:
@@ -273,12 +222,62 @@ def _path_of(address: str) -> str:
         return ""
 
 
+_LOW: Mapping[str, Json] = {"priority": "low"}
+_HIGH: Mapping[str, Json] = {"priority": "high"}
+_URGENT: Mapping[str, Json] = {"priority": "high", "urgent": True}
+_PRIORITIES: Mapping[str, Mapping[str, Json]] = {
+    "1": _LOW,
+    "min": _LOW,
+    "2": _LOW,
+    "low": _LOW,
+    "3": {},
+    "default": {},
+    "": {},
+    "4": _HIGH,
+    "high": _HIGH,
+    "5": _URGENT,
+    "max": _URGENT,
+    "urgent": _URGENT,
+}
+
+
 def _priority_keys(text: str) -> Mapping[str, Json]:
     keys = _PRIORITIES.get(text.strip().lower())
     if keys is None:
         known = ", ".join(filter(None, _PRIORITIES))
         raise BadCommand("bad_command", "ntfy_priority", priority=text[:20], known=known)
     return keys
+
+
+# Values of the option `markdown` that switch it on.
+_TRUE = frozenset({"1", "yes", "true"})
+
+
+# Tags that ntfy shows as a sign before the title. These are those of its documentation that suit alarms.
+_TAG_SIGNS: Mapping[str, str] = {
+    "+1": "👍",
+    "-1": "👎",
+    "bell": "🔔",
+    "computer": "💻",
+    "cd": "💿",
+    "door": "🚪",
+    "facepalm": "🤦",
+    "fire": "🔥",
+    "green_circle": "🟢",
+    "heavy_check_mark": "✔️",
+    "information_source": "ℹ️",
+    "loudspeaker": "📢",
+    "no_entry": "⛔",
+    "partying_face": "🥳",
+    "red_circle": "🔴",
+    "rotating_light": "🚨",
+    "skull": "💀",
+    "tada": "🎉",
+    "triangular_flag_on_post": "🚩",
+    "warning": "⚠️",
+    "white_check_mark": "✅",
+    "x": "❌",
+}
 
 
 def _text_of(options: Mapping[str, str]) -> str:
@@ -297,6 +296,12 @@ def _text_of(options: Mapping[str, str]) -> str:
         f"[{words}]" if words else "",
         links=[options.get("click", "")],
     )
+
+
+_KINDS_BY_SUFFIX: Mapping[str, str] = {
+    **dict.fromkeys((".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"), "image"),
+    **dict.fromkeys((".mp4", ".mov", ".webm", ".mkv", ".avi"), "video"),
+}
 
 
 def _kind_of(path: str) -> str:

@@ -36,17 +36,6 @@ JSON_TYPES = ("application/json", "text/json")
 # A longer `?wait=` is cut: proxies give up on an answer after a minute or two.
 MAX_WAIT_SECONDS = 60.0
 
-# Keys that the query may have beside a body without keys. `wait` is allowed beside every body.
-TEXT_QUERY_KEYS = ("id", "ttl", "priority", "urgent")
-FILE_QUERY_KEYS = (*TEXT_QUERY_KEYS, "name")
-
-# Keys whose value is a text, also where it looks like a number. In a form all others are read as JSON.
-_TEXT_KEYS = frozenset(
-    {"text", "kind", "path", "url", "data", "name", "message_id", "id", "priority", "format"}
-)
-_SWITCHES: Mapping[str, Json] = {"1": True, "yes": True, "on": True, "0": False, "no": False, "off": False}
-_SWITCH_KEYS = frozenset({"hold", "urgent", "also_wechat"})
-
 
 class PlainInterface(SenderInterface):
     name = "send"
@@ -84,6 +73,11 @@ class PlainInterface(SenderInterface):
         )
 
 
+# Keys that the query may have beside a body without keys. `wait` is allowed beside every body.
+TEXT_QUERY_KEYS = ("id", "ttl", "priority", "urgent")
+FILE_QUERY_KEYS = (*TEXT_QUERY_KEYS, "name")
+
+
 def _read_fields(head: RequestHead, body: RequestBody) -> dict[str, Json]:
     """Returns the keys of the command, from the body or from the query beside it."""
     if head.media_type in JSON_TYPES:
@@ -112,6 +106,14 @@ def _reject_unknown_keys(query: Mapping[str, str], known: tuple[str, ...], messa
     for key in query:
         if key not in known:
             raise BadCommand("bad_command", message_key, key=key, known=", ".join(known))
+
+
+# Keys whose value is a text, also where it looks like a number. In a form all others are read as JSON.
+_TEXT_KEYS = frozenset(
+    {"text", "kind", "path", "url", "data", "name", "message_id", "id", "priority", "format"}
+)
+_SWITCHES: Mapping[str, Json] = {"1": True, "yes": True, "on": True, "0": False, "no": False, "off": False}
+_SWITCH_KEYS = frozenset({"hold", "urgent", "also_wechat"})
 
 
 def _field_value(name: str, value: str) -> Json:
