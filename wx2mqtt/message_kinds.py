@@ -30,7 +30,7 @@ from wx2mqtt.values import frozen
 
 _THUMBNAIL: Mapping[str, Schema] = {"thumbnail": ref("bytes")}
 _ARTICLE: Mapping[str, Schema] = {"title": string(), "description": string(), "url": string()}
-_AMOUNT_PATTERN = r"^\d+(\.\d+)?$"
+_AMOUNT_PATTERN = r"^\d+(\.\d+)?$"  # 12.50
 
 
 @frozen

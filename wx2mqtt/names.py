@@ -16,7 +16,7 @@ from wx2mqtt.limits import MAX_FILENAME_BYTES, MAX_MARKS_IN_A_ROW
 MAX_EXTENSION_CHARACTERS = 12  # a longer text after the last dot is no extension
 
 _SEPARATORS = re.compile(r"[\\/]")
-_EXTENSION = re.compile(rf"\.([0-9A-Za-z]{{1,{MAX_EXTENSION_CHARACTERS}}})$")
+_EXTENSION = re.compile(rf"\.([0-9A-Za-z]{{1,{MAX_EXTENSION_CHARACTERS}}})$")  # .jpg
 # Unicode categories: control characters, surrogates and line ends; formats and spaces.
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Zs"})

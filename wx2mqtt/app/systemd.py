@@ -128,7 +128,10 @@ class SystemdWatchdog:
 
 
 def status_line(accounts: list[Account], notes: Sequence[str] = ()) -> str:
-    """Returns the line for `systemctl status`: notes, and the login and the broker of each account."""
+    """Returns the line for `systemctl status`: the notes, then login and broker of each account.
+
+    An example is "home: online; work: waiting_for_scan (scan the code), no broker (connecting)".
+    """
     parts = [*notes]
     for account in accounts:
         status = f"{account.name}: {account.login.state}"

@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 from wx2mqtt.web.options import IpNetwork, WebOptions
 
+# broker.local, 192.168.1.10:8099, [::1]:8099
 _HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253})(?::([0-9]{0,5}))?", re.ASCII)
+# https://broker.local:8099
 _ORIGIN = re.compile(r"(https?)://([^/?#]*)", re.ASCII | re.IGNORECASE)
-_IPV6_NETWORK_BITS = 64
+_IPV6_NETWORK_BITS = 64  # of the network that one customer has
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 

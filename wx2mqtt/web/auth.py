@@ -41,10 +41,12 @@ class AuthDecision(Enum):
 
 @frozen
 class AuthResult:
+    """What became of a request or a login."""
+
     decision: AuthDecision
-    #: Set for THROTTLED.
+    #: How long the address must wait, after THROTTLED.
     wait_seconds: float = 0.0
-    #: Set for an allowed login.
+    #: The key of the new session, after an allowed login.
     session_key: str = ""
 
 
@@ -115,6 +117,8 @@ class BrowserSessions:
 
 @dataclass(slots=True)
 class _FailureRecord:
+    """The wrong attempts of one address; times in seconds of the throttle's clock."""
+
     count: int
     last_failure: float
     blocked_until: float

@@ -57,8 +57,10 @@ class DatabaseOutage:
 
 @frozen
 class InstanceState:
+    """One live instance of the cluster."""
+
     name: str
-    #: Where its page is; empty if unknown.
+    #: The address of its page; empty if unknown.
     url: str
     version: str
     #: The accounts that it runs.

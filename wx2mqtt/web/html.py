@@ -77,6 +77,8 @@ def card(
 
 
 class PageText:
+    """The sentences of the page in one language: `page_text("found", count=3)`."""
+
     def __init__(self, language: Language) -> None:
         self.language = language
 
@@ -124,6 +126,8 @@ def isolated(name: str) -> Markup:
 
 @frozen(kw_only=False)
 class Asset:
+    """A static file of the page."""
+
     data: bytes
     content_type: str
 

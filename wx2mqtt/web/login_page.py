@@ -33,6 +33,8 @@ MAX_OPEN_FORMS = 5  # forms of one address that are read at the same time
 
 
 class LoginPage:
+    """The endpoints of the login page, and of the logout."""
+
     def __init__(self, authenticator: Authenticator, assets: Assets) -> None:
         self._authenticator = authenticator
         self._assets = assets

@@ -20,6 +20,7 @@ from wx2mqtt.web.responses import WaitInterrupted, disconnected, run_unless
 
 READ_CHUNK_BYTES = 128 * 1024  # so much of a file is in memory for each client
 
+# bytes=10-19, bytes=10-, bytes=-500
 _RANGE = re.compile(r"\s*bytes\s*=\s*+([0-9]{0,18})\s*+-\s*+([0-9]{0,18})\s*+", re.ASCII | re.IGNORECASE)
 
 

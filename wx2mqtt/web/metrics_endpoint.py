@@ -45,11 +45,15 @@ MAX_ACCEPT_CHARACTERS = 1000  # of the Accept header that are read
 
 
 class MetricsEndpoint:
+    """The endpoint /metrics. Scrapes wait for each other, and share values of the last second."""
+
     def __init__(self, bridge: BridgeState) -> None:
         self._bridge = bridge
         self._scrape_lock = asyncio.Lock()
+        #: The values that were read last.
         self._samples: list[MetricSamples] = []
-        self._read_at = -math.inf  # of the loop's clock, in seconds
+        #: When they were read, by the clock of the event loop.
+        self._read_at = -math.inf
 
     async def handle(self, request: Request) -> Response:
         """Answers in the exposition format that the client prefers."""

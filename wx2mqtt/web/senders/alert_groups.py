@@ -32,18 +32,24 @@ MAX_LINKS = 2  # more links are neither useful nor short
 
 @frozen
 class ReportedAlert:
+    """One alert of a group."""
+
+    #: Whether it lasts; False for one that is resolved.
     is_firing: bool
+    #: In lower case, such as `critical`; empty without one.
     severity: str
     name: str
     #: What is wrong, and where, in one line; empty where only the name says it.
     line: str
     links: tuple[str, ...]
-    #: Equal for the same alert as long as it lasts.
+    #: The same in each report of this alert, as long as it lasts.
     identity: str
 
 
 @frozen
 class AlertGroup:
+    """The alerts that a service reports together."""
+
     #: The most important alert comes first.
     alerts: tuple[ReportedAlert, ...]
     #: How many alerts the service left out.

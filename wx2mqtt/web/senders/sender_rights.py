@@ -39,7 +39,10 @@ LOG_PERIOD_SECONDS = 60.0
 
 @frozen
 class Recipient:
+    """To whom a call sends."""
+
     account: str
+    #: The topic name; empty where the call names nobody.
     user: str
 
 
