@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -46,12 +47,18 @@ CopiedPeople = tuple[int, PeopleChanges]
 
 PERSONS_PER_READ = 500
 
-# A change on which no name depends is copied within this time, together with those that follow it. The copy
-# matters only when the database is lost.
-MAX_COPY_AGE_SECONDS = 60.0
+# From `request` on, others share the copy. It may be late: it matters only when the database is lost.
+REQUEST_DELAY_SECONDS = 60.0
 
-# A change on which a name depends is copied after this time, together with those that follow it.
-GATHER_SECONDS = 1.0
+# From `request_soon` on: the changes of one report of WeChat share the copy.
+SOON_DELAY_SECONDS = 1.0
+
+# After a copy there is no other for so long, since each costs as much as there are people.
+PAUSE_SECONDS = 60.0
+
+# The whole file, around its accounts; and an account: its name, next person id, topic names and people.
+_FILE = b'{"schema":1,"accounts":{\n%b\n}}\n'
+_ACCOUNT = b'%b:{"next_id":%d,"levels":%b,"persons":[\n%b\n]}'
 
 
 class PeopleFile:
@@ -68,29 +75,32 @@ class PeopleFile:
         self._wanted_soon = asyncio.Event()
 
     def request(self) -> None:
-        """Has the copy written within `MAX_COPY_AGE_SECONDS`; call it when a change of people is stored."""
+        """Requests a copy; call it when a change of people is stored."""
         self._outdated.set()
 
     def request_soon(self) -> None:
-        """Has the copy written soon, since a name may have changed; not more often than `request` does."""
+        """Requests a copy soon, since a name may have changed."""
         self._outdated.set()
         self._wanted_soon.set()
 
     async def run(self) -> None:
-        """Writes the copy when it is requested, until cancelled.
+        """Writes the copy when it is requested, until cancelled. Many requests share one copy:
 
-        It costs as much as there are people, so that many changes share one writing.
+            request_soon    1 s later
+            request         61 s later, or 1 s after a `request_soon` in the meantime
+
+        A copy is followed by a pause of 60 s; the requests of that time count as made at its end.
         """
         while True:
             await self._outdated.wait()
-            await wait_at_most(self._wanted_soon, MAX_COPY_AGE_SECONDS)
-            await asyncio.sleep(GATHER_SECONDS)
+            await wait_at_most(self._wanted_soon, REQUEST_DELAY_SECONDS)
+            await asyncio.sleep(SOON_DELAY_SECONDS)
             await retry_until_stored(self.write)
-            await asyncio.sleep(MAX_COPY_AGE_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def flush(self) -> None:
         """Writes the copy now if it is older than the database. Raises `StoreError`."""
-        async with self._lock:
+        async with self._lock:  # a writing that goes on has reset the event already, and may fail
             is_outdated = self._outdated.is_set()
         if is_outdated:
             await self.write()
@@ -111,19 +121,8 @@ class PeopleFile:
 
     async def _write_all(self) -> None:
         names = await self._database.read(_accounts_with_people)
-        parts = [await self._account_json(name) for name in names]
-        await self._file.write(b'{"schema":1,"accounts":{\n' + b",\n".join(parts) + b"\n}}\n")
-
-    async def restore(self, accounts: Iterable[str]) -> dict[str, int]:
-        """Copies people back into every account that has none; returns how many by account.
-
-        The file is large: it is read only if one of `accounts` has no people.
-        """
-        if set(accounts) <= set(await self._database.read(_accounts_with_people)):
-            return {}
-        copied = await asyncio.to_thread(_read, self._file.path)
-        restored = await self._database.write("restore", lambda connection: _restore(connection, copied))
-        return {account: count for account, count in restored.items() if count}
+        accounts = [await self._account_json(name) for name in names]
+        await self._file.write(_FILE % b",\n".join(accounts))
 
     async def _account_json(self, account: str) -> bytes:
         lines: list[bytes] = []
@@ -131,9 +130,20 @@ class PeopleFile:
         while page := await self._database.read(partial(_person_lines, account, after)):
             lines += (line for _, line in page)
             after = page[-1][0]
-        head = await self._database.read(partial(_account_head, account))
-        people = b",\n".join(lines)
-        return b"".join((json.dumps(account).encode(), b":", head[:-1], b',"persons":[\n', people, b"\n]}"))
+        next_id, topic_names = await self._database.read(partial(_names_of, account))
+        return _ACCOUNT % (json.dumps(account).encode(), next_id, topic_names, b",\n".join(lines))
+
+    async def restore(self, accounts: Iterable[str]) -> dict[str, int]:
+        """Copies people back into every account that has none; returns how many by account.
+
+        The file is large: it is read only if one of `accounts` has no people.
+        """
+        with_people = await self._database.read(_accounts_with_people)
+        if set(accounts).issubset(with_people):
+            return {}
+        copied = await asyncio.to_thread(_read, self._file.path)
+        restored = await self._database.write("restore", lambda connection: _restore(connection, copied))
+        return {account: count for account, count in restored.items() if count}
 
 
 def _accounts_with_people(connection: Connection) -> list[str]:
@@ -146,12 +156,14 @@ def _person_lines(account: str, after: int, connection: Connection) -> list[tupl
     return [(person.id, encode_payload(person_to_json(person))) for person in persons]
 
 
-def _account_head(account: str, connection: Connection) -> bytes:
-    levels = dict[str, Json](topic_names_of(connection, account))
-    return encode_payload({"next_id": next_id_of(connection, account), "levels": levels})
+def _names_of(account: str, connection: Connection) -> tuple[int, bytes]:
+    """Returns the next person id of an account, and its topic names as JSON."""
+    topic_names = dict[str, Json](topic_names_of(connection, account))
+    return next_id_of(connection, account), encode_payload(topic_names)
 
 
 def _restore(connection: Connection, copied: dict[str, CopiedPeople]) -> dict[str, int]:
+    """Copies people into each account that never had any; returns how many by account."""
     restored: dict[str, int] = {}
     for account, (next_id, changes) in copied.items():
         if next_id_of(connection, account) == 1:
@@ -166,19 +178,19 @@ def _read(path: Path) -> dict[str, CopiedPeople]:
     data = read_file(path)
     if data is None:
         return {}
-    copied: dict[str, CopiedPeople] = {}
     try:
-        for account, part in load_json(data, PEOPLE_FILE_JSON)["accounts"].items():
-            names = part["levels"].items()
-            changes = PeopleChanges(
-                persons=tuple(person_from_json(fields) for fields in part["persons"]),
-                topic_names=tuple((str(name), PersonId(int(owner))) for name, owner in names),
-            )
-            copied[account] = int(part["next_id"]), changes
+        accounts = load_json(data, PEOPLE_FILE_JSON)["accounts"]
+        return {name: _copied_people(part) for name, part in accounts.items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         log.error("copy of people damaged, set aside", set_aside=str(quarantine(path)))
         return {}
-    return copied
+
+
+def _copied_people(part: Any) -> CopiedPeople:
+    """Returns what the file says about an account. Raises as `_read` expects when that is damaged."""
+    persons = tuple(person_from_json(fields) for fields in part["persons"])
+    names = tuple((str(name), PersonId(int(owner))) for name, owner in part["levels"].items())
+    return int(part["next_id"]), PeopleChanges(persons=persons, topic_names=names)
 
 
 # Statements
