@@ -62,7 +62,11 @@ class NodeRedEnvironment:
         if names:
             broker = next(node["id"] for node in merged.values() if node["type"] == "mqtt-broker")
             merged |= {node["id"]: node for node in _long_way(broker)}
-        self.flow = [self._fitted(node, every, env) for node in merged.values()]
+        await self.deploy([self._fitted(node, every, env) for node in merged.values()])
+
+    async def deploy(self, flow: Nodes) -> None:
+        """Deploy these nodes; returns once all is subscribed."""
+        self.flow = flow
         seen = len(self.home.broker.log)
         await self.home.in_thread(self.red.deploy, self.flow)
         await self.home.in_thread(self._subscribed, seen)
@@ -193,10 +197,10 @@ async def at_ilink_house(folder: Path) -> AsyncIterator[ILinkNodeRedEnvironment]
 
 
 @asynccontextmanager
-async def with_fallback(home: ILinkHome) -> AsyncIterator[Receiver]:
-    """A fallback of the bridge, until the end of the block."""
+async def with_fallback(home: ILinkHome, **settings: Any) -> AsyncIterator[Receiver]:
+    """A fallback of the bridge, with these settings of it, until the end of the block."""
     with Receiver() as service:
-        home.bridge.configure(home.settings({"fallback": {"urls": [service.url]}}))
+        home.bridge.configure(home.settings({"fallback": {"urls": [service.url], **settings}}))
         assert (await home.ask("reload"))["status"] == "ok"
         yield service
         home.bridge.configure(home.settings())

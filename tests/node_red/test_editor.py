@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def test_who_imports_one_after_the_other_in_the_editor_has_one_broker(tmp_path: 
         )
         for number, name in enumerate(NAMES):
             _import(editor, name, copy=number > 0)
+            _note_is_whole(editor, name)
         assert (
             editor.run(
                 "const bad = []; RED.nodes.eachNode((n) => { if (!n.valid) bad.push(n.name) }); return bad"
@@ -54,6 +56,17 @@ def _import(editor: Chromium, name: str, *, copy: bool) -> None:
     editor.until(
         f"(() => {{ let there = false; RED.nodes.eachWorkspace((w) => {{ there ||= w.label === {label!r} }}); return there }})()"
     )
+
+
+def _note_is_whole(editor: Chromium, name: str) -> None:
+    """The sidebar shows all words of the note; its Markdown has forms of Node-RED's own, which lose some."""
+    (note,) = [node["info"] for node in read(name) if node["type"] == "comment"]
+    shown = editor.run("return $('<div>').html(RED.utils.renderMarkdown(arguments[0])).text()", note)
+    assert _words(shown) == _words(note)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", re.sub(r"[*`]", "", text))
 
 
 def _one_whole(nodes: list[dict[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from tests.node_red.environment import (
     use_up,
     with_fallback,
 )
+from tests.node_red.red import Nodes
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ilink_home import ILinkHome
 
@@ -116,13 +117,58 @@ async def test_with_room_for_one_message_a_caption_and_its_picture_wait_together
 
 
 async def test_an_urgent_call_goes_by_the_fallback_at_once(environment: NodeRedEnvironment, home: ILinkHome):
-    await load_all(environment, WAIT=60)
-    async with with_fallback(home) as service:
+    """Neither `WAIT` nor `fallback.after` is over when the call is answered."""
+    await load_all(environment, WAIT=600)
+    async with with_fallback(home, after="10m") as service:
         await home.bot.post("ilink/window", ago=25 * 3600)
         status, body = await call(environment, data={"text": "Water!", "urgent": "true"})
-        assert (status, body["fallback"]) == (200, "sent")
+        assert (status, body["status"], body["fallback"]) == (200, "failed", "sent")
         (alert, *_) = await home.in_thread(service.wait, 1)
         assert alert["message"] == "Water!"
+
+
+async def test_an_urgent_call_without_a_fallback_is_refused_at_once(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await load_all(environment, WAIT=600)
+    await home.bot.post("ilink/window", ago=25 * 3600)
+    status, body = await call(environment, json={"text": "Water!", "urgent": True})
+    assert (status, body["status"], body["code"]) == (502, "failed", "window_closed")
+
+
+async def test_each_call_that_was_sent_can_begin_the_alarm(environment: NodeRedEnvironment, home: ILinkHome):
+    """As the README says: *sent* → change (`msg.payload` is `ON`) → mqtt out on `home/water/alarm`."""
+    await load_all(environment, WAIT=60)
+    flow = environment.flow
+    (sent,) = [node for node in flow if node.get("name") == "call and result"]
+    tab, broker = sent["z"], next(node["id"] for node in flow if node["type"] == "mqtt-broker")
+    begin: Nodes = [
+        {
+            "id": "7e57c0de00000001",
+            "type": "change",
+            "z": tab,
+            "rules": [{"t": "set", "p": "payload", "pt": "msg", "to": "ON", "tot": "str"}],
+            "wires": [["7e57c0de00000002"]],
+        },
+        {
+            "id": "7e57c0de00000002",
+            "type": "mqtt out",
+            "z": tab,
+            "topic": "home/water/alarm",
+            "qos": "1",
+            "retain": "false",
+            "broker": broker,
+            "wires": [],
+        },
+    ]
+    sent["wires"][2].append(begin[0]["id"])
+    await environment.deploy([*flow, *begin])
+    since = len(environment.red.told)
+    assert (await call(environment, token="wrong", json={"text": "x"}))[0] == 401
+    assert (await call(environment, json={"text": "Disk 2 is full"}))[0] == 200
+    assert await environment.shown("told", since=since) == "me was told"
+    await home.bot.write("好")
+    assert "sees to it" in await environment.shown("answered", since=since)
 
 
 async def test_what_wechat_takes_without_a_number_is_no_reason_to_call_again(

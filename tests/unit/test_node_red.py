@@ -114,7 +114,7 @@ def test_all_nodes_stand_on_the_tab_of_their_file_and_wires_lead_to_nodes_that_t
 @each
 def test_a_comment_says_in_both_languages_what_to_change(flow):
     comment = one(flow, "comment")
-    english, chinese = comment["name"].split(r" \n ")
+    english, chinese = comment["name"].split(" · ")
     assert not CHINESE.search(english)
     assert len(CHINESE.findall(chinese)) > 5
     first, second = comment["info"].split("\n\n")
@@ -123,6 +123,23 @@ def test_a_comment_says_in_both_languages_what_to_change(flow):
     assert CHINESE.search(one(flow, "tab")["info"])
     told = [{*re.findall(r"\*\*([A-Z]+)\*\*", paragraph)} for paragraph in (first, second)]
     assert told[0] == told[1] <= {entry["name"] for entry in one(flow, "tab")["env"]}
+
+
+@each
+def test_a_note_is_shown_as_it_is_written(flow):
+    """The sidebar shows a backslash as it is, and makes a definition list of `:…(…)…:`, which loses text."""
+    comment = one(flow, "comment")
+    assert "\\" not in comment["name"] + comment["info"]
+    assert re.findall(r"(?m)^:.*|:[^:\n]+\([^:\n]+\).*?:", comment["info"]) == []
+
+
+@each
+def test_a_note_says_where_the_settings_of_its_tab_are(flow):
+    """They are behind a list icon that has no name until somebody points at it."""
+    english, chinese = one(flow, "comment")["info"].split("\n\n")
+    is_set = bool(one(flow, "tab")["env"])
+    assert english.startswith("**Settings.** Double-click this tab, then the list icon") is is_set
+    assert chinese.startswith("**设置方法**：双击此标签页，再点右上角的列表图标") is is_set
 
 
 @each
@@ -194,6 +211,17 @@ def test_every_function_and_script_is_javascript(tmp_path):
     (file := tmp_path / "all.js").write_text("\n".join([program, *(f"{{{script}}}" for script in scripts)]))
     done = subprocess.run(["node", "--check", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+@pytest.mark.parametrize("name", FLOWS)
+def test_the_readme_has_what_can_be_set_in_a_flow_and_the_topics_of_the_house_that_it_waits_for(name, readme):
+    rows = (FOLDER / readme).read_text().splitlines()
+    (row,) = [row for row in rows if row.startswith(f"| [{name}]({name}.json)")]
+    settings = row.split("|")[3]
+    assert re.findall(r"`([A-Z]+)`", settings) == [entry["name"] for entry in one(FLOWS[name], "tab")["env"]]
+    received = {node["topic"] for node in of_type(FLOWS[name], "mqtt in")}
+    assert [topic for topic in received if topic.startswith("home/") and f"`{topic}`" not in row] == []
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])

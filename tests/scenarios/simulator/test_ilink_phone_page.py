@@ -178,6 +178,22 @@ async def test_a_person_lets_a_code_expire(sim: Simulator, program: ILinkClient,
     assert (await program.status(handle))["status"] == "expired"
 
 
+async def test_a_person_lets_the_window_shut_and_opens_it_by_writing(
+    sim: Simulator, talking: ILinkClient, chromium: Chromium
+):
+    await at(chromium, sim)
+    await open_bot(chromium)
+    await visit(chromium.until, state_is("^window open|^窗口开着"))
+    await press(chromium, "pass-time")
+    await visit(chromium.until, state_is("^window shut|^窗口已关闭"))
+    await visit(chromium.until, "document.getElementById('pass-time').hidden")
+    await visit(chromium.until, next_is("write to the bot|给机器人发一条消息"))
+    assert (await talking.send(text("too late")))["ret"] == -2
+    await visit(chromium.run, WRITE, "1")
+    await visit(chromium.until, state_is("^window open|^窗口开着"))
+    await visit(chromium.until, "!document.getElementById('pass-time').hidden")
+
+
 async def test_a_person_sends_every_kind_and_picks_files(
     sim: Simulator, talking: ILinkClient, chromium: Chromium
 ):

@@ -10,6 +10,9 @@ const BOT_KINDS = {
 }
 const BOT_FILES = /^(image|file|video|voice)/
 
+// The window is open for 24 hours after the last word of the person.
+const SHUT_SECONDS = 25 * 3600
+
 let bots = {}
 let binding = null
 let selected = ''
@@ -31,6 +34,7 @@ function startBots () {
   press('bind-scan', 'scan', () => ({ qrcode: binding, person: $('binder').value }))
   press('bind-confirm', 'confirm', () => ({ qrcode: binding }))
   press('bind-expire', 'expire', () => ({ qrcode: binding }))
+  press('pass-time', 'window', () => ({ person: people.get(open).person, ago: SHUT_SECONDS }))
   press('unbind', 'kill', () => ({ person: people.get(open).person }))
 }
 
@@ -105,6 +109,7 @@ function ableToScan () {
 function showBot () {
   const shown = Boolean(open) && isBot(open)
   $('bot-state').hidden = !shown
+  $('pass-time').hidden = !shown || !bots[people.get(open).person]?.open
   $('unbind').hidden = !shown || !bots[people.get(open).person]
   if (shown) $('bot-state').textContent = botText(people.get(open).person)
 }
