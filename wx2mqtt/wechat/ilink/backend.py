@@ -47,7 +47,8 @@ from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES, TrustedHosts
 from wx2mqtt.wechat.ilink.protocol.requests import UPSTREAM, ClientVersion
 from wx2mqtt.wechat.ilink.qr_poll import VerificationCode
 from wx2mqtt.wechat.ilink.receiver import Receiver, contact_of
-from wx2mqtt.wechat.ilink.sender import Sender, TypingIndicator
+from wx2mqtt.wechat.ilink.sender import Sender
+from wx2mqtt.wechat.ilink.typing_indicator import TypingIndicator
 
 
 class ILinkBackend(Backend):

@@ -220,3 +220,11 @@ class BackendHarness:
         """Returns the batch that is received when the server has these messages."""
         self.server.put("getupdates", answer(msgs=list(entries), get_updates_buf=buf, **fields))
         return await self.gateway.receive(cursor)
+
+
+def another_bot(harness: BackendHarness) -> None:
+    """Somebody scans the next code, which makes another bot of it."""
+    confirmed = answer(
+        ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=ME
+    )
+    harness.server.put("get_qrcode_status", confirmed)
