@@ -9,8 +9,8 @@ are sent one by one, since the cause may be one of them.
 Texts are combined in two cases, each message with as many as fit:
 
 - The window takes only one more message, apart from its reserve (`_last_message`).
-- The texts that waited for the window need more than half of the messages that it takes. Then the first
-  message begins with a heading of the bridge, and all of them are a *digest* (`_digest`).
+- More texts waited for the window than half of the messages that it takes: six of ten. Their messages are a
+  *digest*. The first one begins with a heading of the bridge, the others have none (`_digest`).
 
 Files are never combined, nor is a long text that goes out in parts. An important text goes alone if it can.
 """
@@ -38,7 +38,7 @@ class AttemptPlan:
 
     #: The leading one first.
     rows: tuple[CommandRow, ...]
-    #: The bridge's own text before them, in a combined message that is new.
+    #: The bridge's own text before them, in the first message of a digest.
     heading: NewCommand | None = None
 
 
@@ -73,7 +73,10 @@ class CombinedMessages:
         self._refused[queue] = refused & {row.id for row in queue.waiting}
 
     def _last_message(self, queue: ChatQueue, row: CommandRow) -> AttemptPlan | None:
-        """Returns the plan of the last message that the window takes for commands such as this one."""
+        """Returns the plan of the last message that the window takes for commands such as this one.
+
+        None where it takes more messages, or where no other text may share this one.
+        """
         if self._window_wait.messages_left(row) != 1:
             return None
         rows = self._combinable(queue)
@@ -84,35 +87,46 @@ class CombinedMessages:
         return _plan_of(rows, self._max_characters)
 
     def _digest(self, queue: ChatQueue, row: CommandRow) -> AttemptPlan | None:
-        """Returns the plan of a digest, if many texts waited for the window or their digest has begun."""
+        """Returns the plan of a message of a digest, which `row` is in; None where it is in none.
+
+        A digest begins, with a heading, when there are more texts than half of the messages of a window. It
+        goes on, without one, while at least two are left. An important text is not delayed for the sake of
+        others: for it only the important ones are counted.
+        """
         window = self._window_wait.window_of(row)
         if window is None or not row.window_reason:
             return None
-        texts = [text for text in self._combinable(queue) if text.window_reason]
-        if texts[0] != row:  # an important one goes before older ones
-            texts = _important_first(texts)
-        # An important text is not delayed for the sake of others: then only the important ones count.
-        counted = [text for text in texts if is_important(text)] if is_important(row) else texts
-        is_begun = window.until is not None and self._digest_until.get(queue) == window.until
-        if is_begun and len(counted) > 1:
-            return _plan_of(texts, self._max_characters)
+        texts = self._texts_that_waited(queue, row)
+        count = sum(map(is_important, texts)) if is_important(row) else len(texts)
+        if window.until is not None and self._digest_until.get(queue) == window.until:
+            return _plan_of(texts, self._max_characters) if count > 1 else None
         quota = self._capabilities.reply_quota
-        if not quota or len(counted) <= quota // 2:
+        if not quota or count <= quota // 2:
             return None
+        plan = self._plan_with_heading(texts)
+        if plan is not None:
+            self._digest_until[queue] = window.until
+        return plan
+
+    def _texts_that_waited(self, queue: ChatQueue, row: CommandRow) -> list[CommandRow]:
+        """Returns the texts that waited for the window, in the order in which they are sent: `row` first."""
+        texts = [text for text in self._combinable(queue) if text.window_reason]
+        is_overtaking = row != texts[0]  # only an important one does (`next_step.py`)
+        return _important_first(texts) if is_overtaking else texts
+
+    def _plan_with_heading(self, texts: Sequence[CommandRow]) -> AttemptPlan | None:
+        first = texts[0]
         heading = own_text(
             OwnText.DIGEST,
-            row.command.user,
-            row.person,
+            first.command.user,
+            first.person,
             bridge_text(self._ctx.language, "digest_heading", count=len(texts)),
             ttl=self._ctx.settings.account.hold.ttl,
-            priority="high" if is_important(row) else "normal",
+            priority="high" if is_important(first) else "normal",
         )
         room = self._max_characters - len(heading.command.text) - len(COMBINED_TEXT_SEPARATOR)
         plan = _plan_of(texts, room)
-        if plan is None:
-            return None
-        self._digest_until[queue] = window.until
-        return replace(plan, heading=heading)
+        return None if plan is None else replace(plan, heading=heading)
 
     def _combinable(self, queue: ChatQueue) -> list[CommandRow]:
         return [row for row in queue.waiting if self._is_combinable(queue, row)]

@@ -7,6 +7,10 @@
     CommandProgress.finish    the command has its result, which is published
 
 `sender.py` decides which of them comes next. A file is fetched and uploaded before (`file_preparation.py`).
+
+An attempt is *unanswered* if WeChat gave no answer to it: the message may have been delivered. A message is
+*unconfirmed* if WeChat accepted it without the id that it otherwise gives. The *leading* command is the first
+one of a combined message, which may be its heading (`combined_messages.py`).
 """
 
 from __future__ import annotations
@@ -36,10 +40,11 @@ from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, OutcomeUnknown
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import ActionResult, Draft, Handle, Kind, Receipt, Result, Status, combined_text
-from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.model import ActionResult, Draft, Kind, Receipt, Result, Status, combined_text
+from wx2mqtt.store.command_records import CommandRow, ReplyTarget
 from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.records import NewPublication
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -145,25 +150,34 @@ class CommandProgress:
         1. One commit holds the results, their publications and the begin of the attempt at `next_row`.
         2. Where that fails, since the owner may have dropped `next_row`, one holds the results alone.
         3. Where that fails, too, the commands have their results already, and nothing is stored.
+        4. Who published a command again during the commit is answered, too.
         """
         for row, _ in results:  # one that expired was perhaps never sent by this process
             await split_ahead(row.command, self._capabilities)
-        finished = []
-        for row, result in results:
-            current = queue.rows.get(row.id) or row  # it may have more reply targets
-            finished.append((replace(row, replies=current.replies), self._whole_result(row, result)))
-        if await self._store_results(finished, next_row):
-            if next_row is not None and queue.rows.get(next_row.id) is not None:
-                queue.begun_id = next_row.id
-            for row, result in finished:
-                latest = queue.rows.get(row.id)
-                if latest is not None and latest.replies != row.replies:
-                    await self._publish_late_answers(row, result)
-                self.forget(row, result)
-        elif next_row is not None:
-            await self.finish(queue, results, None)
-        else:
+        finished = self._results_to_store(queue, results)
+        is_stored = await self._store_results(finished, next_row)
+        if not is_stored and next_row is not None:
+            next_row = None
+            finished = self._results_to_store(queue, results)
+            is_stored = await self._store_results(finished, None)
+        if not is_stored:
             await self.drop_finished([row for row, _ in finished])
+            return
+        if next_row is not None and next_row.id in queue.rows:
+            queue.begun_id = next_row.id
+        for row, result in finished:
+            await self._answer_late_repeats(row, result, answered=row.replies)
+            self.forget(row, result)
+
+    def _results_to_store(
+        self, queue: ChatQueue, results: Sequence[tuple[CommandRow, Result]]
+    ) -> list[tuple[CommandRow, Result]]:
+        """Returns the results as they are stored, each with its row and the reply targets known now."""
+        completed = []
+        for row, result in results:
+            current = queue.rows.get(row.id) or row
+            completed.append((replace(row, replies=current.replies), self._whole_result(row, result)))
+        return completed
 
     async def _store_results(
         self, results: Sequence[tuple[CommandRow, Result]], next_row: CommandRow | None
@@ -224,16 +238,33 @@ class CommandProgress:
                 continue  # another one of its combined message has a result
             log.info("command has its result already", command=command_id)
             if stored is not None and stored.result is not None:
-                await self._publish_late_answers(replace(row, replies=()), stored.result)
+                await self._answer_late_repeats(row, stored.result, answered=())
             self._waiting.remove(row.id)
 
-    async def _publish_late_answers(self, row: CommandRow, result: Result) -> None:
-        """Publishes the result to the reply targets that `row` lacks: they came while it was stored."""
+    async def _answer_late_repeats(
+        self, row: CommandRow, result: Result, *, answered: Sequence[ReplyTarget]
+    ) -> None:
+        """Publishes the result to those who published the command again while the result was stored.
+
+        Each of them has added a reply target to the command. `answered` are those that have the result.
+        """
         current = self._waiting.find(row.id) or row
-        late = [reply for reply in current.replies if reply not in row.replies]
+        late = [reply for reply in current.replies if reply not in answered]
         if late:
             publications = self._results.publications(result, late)
             await retry_until_stored(lambda: self._ctx.publish(publications))
+
+
+@frozen(kw_only=False)
+class _PossibleEcho:
+    """An echo that may come of a message of the previous process."""
+
+    kind: Kind
+    text: str
+    #: At most so many attempts were made at the message.
+    max_count: int
+    #: The size of its file, in bytes.
+    size: int | None = None
 
 
 class SendAttempts:
@@ -286,39 +317,45 @@ class SendAttempts:
         """Expects the echoes of the previous process, and restores `is_muted`. Raises `StoreError`."""
         unanswered = await self._journal.commands.list_unanswered(now_ms() - ECHO_DEADLINE_MS)
         for members in by_message(unanswered):
-            row = members[0]
-            chat = self._resolver.chat_of(row)
-            if chat is None:
-                continue
-            # When an attempt was made is not stored: it was between acceptance and result
-            ended = row.result.time if row.result else now_ms()
-            await split_ahead(row.command, self._capabilities)
-            self._expect_lost_caption(row, chat, ended)
-            echo = self._resolver.expected_echo(row) if row.unanswered else None
-            if len(members) > 1:
-                echo = Kind.TEXT, combined_text(member.command.text for member in members)
-            if echo is None:
-                continue
-            size = row.blob.size if row.blob else None
-            # `unanswered` lacks the last attempt of an uncertain command. A part that was sent took one, too
-            for _ in range(row.attempts - row.parts_sent):
-                self._echoes.add_unanswered(chat, *echo, row.accepted, ended, size=size)
-        if not self._capabilities.has_reply_window:
+            await self._expect_echoes(members)
+        if self._capabilities.has_reply_window:
+            codes = await self._journal.commands.last_result_codes(UNCONFIRMED_WARNING_COUNT)
+            unconfirmed = (index for index, code in enumerate(codes) if code == "ok")
+            self._unconfirmed_in_a_row = next(unconfirmed, len(codes))
+
+    async def _expect_echoes(self, members: Sequence[CommandRow]) -> None:
+        row = members[0]
+        chat = self._resolver.chat_of(row)
+        if chat is None:
             return
-        codes = await self._journal.commands.last_result_codes(UNCONFIRMED_WARNING_COUNT)
-        unconfirmed = (index for index, code in enumerate(codes) if code == "ok")
-        self._unconfirmed_in_a_row = next(unconfirmed, len(codes))
+        # When an attempt was made is not stored: it was between acceptance and result
+        ended = row.result.time if row.result else now_ms()
+        await split_ahead(row.command, self._capabilities)
+        for echo in self._possible_echoes(members):
+            for _ in range(echo.max_count):
+                self._echoes.add_unanswered(chat, echo.kind, echo.text, row.accepted, ended, size=echo.size)
 
-    def _expect_lost_caption(self, row: CommandRow, chat: Handle, ended: int) -> None:
-        """Expects the echoes of a caption that perhaps did not arrive; its file follows, or has followed.
+    def _possible_echoes(self, members: Sequence[CommandRow]) -> list[_PossibleEcho]:
+        """Returns the echoes of a command, or of the members of a combined message.
 
-        How many attempts were made at it is not stored; those at the file are counted with them.
+        How many attempts each part had is not stored. `attempts` counts those at all parts, `unanswered`
+        those at the next part, without the last one of a command that ended `uncertain`.
         """
-        if not (row.parts_lost and row.duplicate_possible):  # without an attempt in doubt it was refused
-            return
-        for text in self._resolver.parts_of(row)[: row.parts_sent]:
-            for _ in range(row.attempts - row.unanswered):
-                self._echoes.add_unanswered(chat, Kind.TEXT, text, row.accepted, ended)
+        row = members[0]
+        echoes = []
+        if row.parts_lost and row.duplicate_possible:  # else the caption was refused: nothing is in doubt
+            before_next_part = row.attempts - row.unanswered
+            texts = self._resolver.parts_of(row)[: row.parts_sent]
+            echoes += [_PossibleEcho(Kind.TEXT, text, before_next_part) for text in texts]
+        at_next_part = row.attempts - row.parts_sent  # each part before it took at least one
+        if len(members) > 1:
+            text = combined_text(member.command.text for member in members)
+            echoes.append(_PossibleEcho(Kind.TEXT, text, at_next_part))
+        elif row.unanswered and (expected := self._resolver.expected_echo(row)) is not None:
+            kind, text = expected
+            size = row.blob.size if row.blob else None
+            echoes.append(_PossibleEcho(kind, text, at_next_part, size))
+        return echoes
 
 
 def is_unconfirmed(outcome: Receipt | ActionResult | BackendError) -> bool:
