@@ -3,7 +3,14 @@
 --   WX2MQTT_DATABASE_PASSWORD=… psql -X -v ON_ERROR_STOP=1 -f role.sql postgres
 --
 -- Other names: -v role=… -v database=…
+\set ON_ERROR_STOP on
 \getenv password WX2MQTT_DATABASE_PASSWORD
+\if :{?password} \else \set password ''
+\endif
+SELECT :'password' = '' AS has_no_password \gset
+\if :has_no_password
+    DO $$ BEGIN RAISE 'WX2MQTT_DATABASE_PASSWORD is empty; psql needs the password of the new role there'; END $$;
+\endif
 \if :{?role} \else \set role wx2mqtt
 \endif
 \if :{?database} \else \set database wx2mqtt

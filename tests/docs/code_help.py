@@ -151,8 +151,8 @@ CODE_HELP: Mapping[str, Remedy] = {
     ),
     "no_answer": Remedy(
         (
-            "It was sent, perhaps twice, and WeChat never answered.",
-            "已发送（可能两次），但微信没有回应。",
+            "It was sent, perhaps twice, and WeChat never answered; or it is from a backup, and may have been sent since.",
+            "已发送（可能两次），但微信没有回应；或者来自备份，备份之后可能已发送。",
         ),
         (
             "Look at the phone. `wx2mqtt journal retry` sends it again.",

@@ -56,11 +56,13 @@ async def test_a_bridge_moves_to_another_machine_with_its_login_and_its_people(h
     code, _, said = await wx2mqtt(home.bridge, "backup", str(tmp_path / "store.tar.gz"))
     assert code == 0
     assert "like a password" in said
+    counts = re.search(r"\d+ messages, \d+ files of media", said)
+    assert counts is not None
     assert (tmp_path / "store.tar.gz").stat().st_mode & 0o777 == 0o600
 
     home.bridge = BridgeProcess(tmp_path / "other machine", home.settings())
     code, _, said = await wx2mqtt(home.bridge, "restore", str(tmp_path / "store.tar.gz"))
-    assert (code, "uncertain" in said) == (0, False)
+    assert (code, "uncertain" in said, counts[0] in said) == (0, False, True)
     await home.restart()  # online at once: no new scan
     after = await in_thread(home, "two")
     assert (after["seq"], after["user"]) == (before["seq"] + 1, "wife")
@@ -112,6 +114,7 @@ async def test_what_was_sent_after_the_backup_is_not_sent_again(home, tmp_path):
     await home.restart()
     result = await home.body("wx/result/wife", id="x", since=since)
     assert (result["status"], result["duplicate_possible"]) == ("uncertain", True)
+    assert "from a backup" in result["message"]
     assert [one["text"] for one in await home.phone.get("sent")] == ["only once"]
     code, out, _ = await wx2mqtt(home.bridge, "journal", "retry", "x")  # a person knows better
     assert (code, json.loads(out)["id"]) == (0, "x~1")

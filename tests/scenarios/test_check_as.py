@@ -39,12 +39,12 @@ class Machine:
         path.parent.mkdir(exist_ok=True)
         path.write_text("[Unit]\nUser=root\n[Service]\n" + "\n".join(lines) + "\n[Install]\n")
 
-    def check(self, *arguments: str) -> tuple[int, str]:
-        prepare = f"import pathlib, wx2mqtt.setup.service_user as s\ns.UNIT_FOLDERS = (pathlib.Path({str(self.units)!r}),)"
+    def check(self, *arguments: str, prepare: str = "") -> tuple[int, str]:
+        units = f"import pathlib, wx2mqtt.setup.service_user as s\ns.UNIT_FOLDERS = (pathlib.Path({str(self.units)!r}),)"
         done = run_program(
             ["check", "-c", str(self.config), *arguments],
             env=os.environ,
-            prepare=prepare,
+            prepare=f"{units}\n{prepare}",
             timeout=MAX_WAIT_SECONDS,
         )
         return done.returncode, (done.stdout + done.stderr).decode()
@@ -123,6 +123,40 @@ def test_who_is_unknown_is_told(machine: Machine) -> None:
     assert (code, "no user nobody-knows-it" in said) == (1, True)
     machine.unit("bridge.service", "ExecStart=/bin/true")
     assert "no user bridge" in machine.check("--as", "bridge")[1]
+
+
+@as_root
+def test_root_may_stand_in_a_folder_of_its_own(machine: Machine) -> None:
+    """Such as /root, with a Python below it: the way to that is opened, and the folder is covered."""
+    closed = machine.folder / "root"
+    (closed / "library").mkdir(parents=True)
+    closed.chmod(0o700)
+    machine.configure({}, storage={"path": "store"})
+    stand = f"import os, sys\nos.chdir({str(closed)!r})\nsys.path.append({str(closed / 'library')!r})"
+    variable = "Environment=WX2MQTT_MQTT__PASSWORD_FILE=relative"
+    machine.unit("bridge.service", "User=nobody")
+    assert machine.check("--as", "bridge", prepare=stand)[0] == 0
+    machine.unit("bridge.service", "User=nobody", variable)
+    code, said = machine.check("--as", "bridge", prepare=stand)
+    assert (code, "there is no file /relative" in said) == (78, True), "the service starts in /"
+
+
+@as_root
+def test_a_program_that_the_user_cannot_run_is_found(machine: Machine) -> None:
+    """A virtual environment of a Python below /root is there for root alone."""
+    machine.password.chmod(0o644)
+    python = machine.folder / "root" / "python"
+    python.parent.mkdir(mode=0o700)
+    python.symlink_to("/bin/sh")
+    program = machine.folder / "wx2mqtt"
+    program.write_text(f"#!{python}\nexit 0\n")
+    program.chmod(0o755)
+    machine.unit("bridge.service", "User=nobody", f"ExecStart={program} run -c {machine.config}")
+    code, said = machine.check("--as", "bridge")
+    assert (code, f"{program}" in said, "/usr/bin/python3" in said) == (1, True, True), said
+    python.parent.chmod(0o755)
+    code, said = machine.check("--as", "bridge")
+    assert code == 0, said
 
 
 def test_who_is_not_root_is_told_how(machine: Machine) -> None:

@@ -152,23 +152,27 @@ def test_the_configuration_can_be_used_as_it_stands(prepared, tmp_path, name):
     assert set(settings.web.hosts) == set(BRIDGES)
 
 
-# systemd.conf
+# systemd.conf, systemd-backup.conf
+
+DROP_INS = {"systemd.conf": "wx2mqtt.service", "systemd-backup.conf": "wx2mqtt-backup.service"}
 
 
-def test_systemd_takes_the_drop_in(tmp_path):
-    unit = tmp_path / "wx2mqtt.service"
+@pytest.mark.parametrize(("drop_in", "name"), DROP_INS.items())
+def test_systemd_takes_the_drop_in(tmp_path, drop_in, name):
+    unit = tmp_path / name
     text = (ROOT / "deploy" / "systemd" / unit.name).read_text()
     unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text))
-    (folder := tmp_path / "wx2mqtt.service.d").mkdir()
-    shutil.copy(FOLDER / "systemd.conf", folder / "postgresql.conf")
+    (folder := tmp_path / f"{name}.d").mkdir()
+    shutil.copy(FOLDER / drop_in, folder / "postgresql.conf")
     done = analyze("verify", unit)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     (folder / "postgresql.conf").write_text("[Service]\nTimeoutStopSec=soon\n")
     assert "TimeoutStopSec" in analyze("verify", unit).stderr
 
 
-def test_the_credentials_of_the_drop_in_are_secrets_of_the_schema():
-    text = (FOLDER / "systemd.conf").read_text()
+@pytest.mark.parametrize("drop_in", DROP_INS)
+def test_the_credentials_of_the_drop_in_are_secrets_of_the_schema(drop_in):
+    text = (FOLDER / drop_in).read_text()
     secrets = {dotted(path) for path, key in walk() if key.kind is KeyKind.SECRET}
     named = [one.partition(":")[0] for one in values(text, "LoadCredential")]
     assert named == ["storage.password", "storage.key"]
@@ -190,6 +194,20 @@ def role_url() -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     return f"postgresql:///bridge?host={postgresql.server()}&user=bridge"
+
+
+@pytest.mark.parametrize("password", [{}, {"WX2MQTT_DATABASE_PASSWORD": ""}])
+def test_no_role_is_made_without_a_password(password):
+    """As when `cat` may not read the file of the password."""
+    folder = postgresql.programs()
+    assert folder is not None
+    command = [str(folder / "psql"), "-X", "-q", "-v", "role=empty", "-v", "database=empty"]
+    command += ["-d", postgresql.address("postgres"), "-f", str(FOLDER / "role.sql")]
+    environment = {key: value for key, value in os.environ.items() if key != "WX2MQTT_DATABASE_PASSWORD"}
+    done = subprocess.run(command, env={**environment, **password}, capture_output=True, text=True)
+    assert (done.returncode, "WX2MQTT_DATABASE_PASSWORD is empty" in done.stderr) == (3, True), done.stderr
+    with as_superuser(postgresql.address("postgres")) as connection:
+        assert not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'empty'").fetchall()
 
 
 def as_superuser(url: str) -> psycopg.Connection[Any]:

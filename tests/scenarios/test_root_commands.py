@@ -444,3 +444,13 @@ def test_a_restore_of_root_never_begins_a_store_of_its_own(machine: Machine, has
     else:
         assert done.returncode == 1
         assert "storage.path" in said
+
+
+def test_a_backup_needs_no_secret_of_the_broker(machine: Machine) -> None:
+    """The unit of the backup runs as the service's user, who may not read the secrets of root."""
+    settings = yaml.safe_load(machine.config.read_text())
+    settings["mqtt"] |= {"username": "bridge", "password_file": str(machine.secrets / "none")}
+    machine.config.write_text(yaml.safe_dump(settings))
+    assert machine.run("journal", "list")[0] == 78
+    code, said = machine.run("backup", machine.backups)
+    assert (code, len([*machine.backups.iterdir()])) == (0, 1), said

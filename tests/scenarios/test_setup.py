@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import signal
@@ -34,9 +35,9 @@ from wx2mqtt.wechat.registry import BACKENDS
 # root would write to /etc, and a terminal of tests lies where a service cannot see it
 PREPARE = """
 from wx2mqtt.setup import find_brokers, written_files
-discover.find_brokers.__defaults__ = ({supervisor!r}, {port})
-output.HIDDEN_FOLDERS = ()
-output.program_path = lambda: "/usr/bin/env wx2mqtt"  # as it would be installed
+find_brokers.find_brokers.__defaults__ = ({supervisor!r}, {port})
+written_files.HIDDEN_FOLDERS = ()
+written_files.program_path = lambda: "/usr/bin/env wx2mqtt"  # as it would be installed
 """
 
 
@@ -450,6 +451,27 @@ def test_a_service_that_could_not_see_its_files_is_not_written(tmp_path):
     assert done.code == 0
     assert "sandbox" in done.out
     assert not (tmp_path / "wx2mqtt.service").exists()
+
+
+def test_a_service_that_could_not_see_its_python_is_not_written(tmp_path):
+    hidden = 'written_files.HIDDEN_FOLDERS = ("/home",)\nwritten_files.interpreter_path = '
+    prepare = f'import pathlib\nfrom wx2mqtt.setup import written_files\n{hidden}lambda: pathlib.Path("/home/me/python")'
+    here = Terminal(tmp_path, prepare=prepare)
+    done = here.run(*["setup", "-c", "a.yaml", "--embedded", "--yes", "--unit", "wx2mqtt.service"])
+    assert done.code == 0
+    assert "Python /home/me/python" in done.out
+    assert "/usr/bin/python3" in done.out
+    assert not (tmp_path / "wx2mqtt.service").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is offered a service; run it as root")
+def test_where_systemd_does_not_run_root_is_told_how_to_get_the_service(tmp_path):
+    prepare = "import pathlib\nfrom wx2mqtt.setup import written_files\nwritten_files.SYSTEMD_RUNTIME = pathlib.Path('/none')"
+    here = Terminal(tmp_path, prepare=prepare)
+    done = here.run(*["setup", "-c", "a.yaml", "--embedded", "--yes"])
+    assert (done.code, "--unit /etc/systemd/system/wx2mqtt.service" in done.out) == (0, True)
+    done = here.run(*["setup", "-c", "b.yaml", "--embedded", "--yes", "--no-unit"])
+    assert (done.code, "--unit" in done.out) == (0, False)
 
 
 def test_the_service_hands_the_password_over_although_the_file_names_it(start_mosquitto, tmp_path):

@@ -114,6 +114,7 @@ def test_the_credentials_named_in_the_unit_are_secrets_of_the_schema(text):
     assert set(named) - secrets == {"broker.key"}
 
 
+@pytest.mark.parametrize("text", SERVICES, indirect=True)
 def test_with_its_credentials_the_unit_is_as_good(text, unit):
     unit.write_text(re.sub(r"(?m)^#(LoadCredential|Environment)", r"\1", unit.read_text()))
     done = analyze("verify", unit)

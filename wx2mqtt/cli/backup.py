@@ -192,7 +192,15 @@ def _restore_report(
     language = loaded.settings.language
     is_folder = loaded.settings.storage.url is None
     done = "restore_done" if is_folder else "restore_database_done"
-    yield bridge_text(language, done, folder=store, made=summary.head.made, stream=summary.stream)
+    yield bridge_text(
+        language,
+        done,
+        folder=store,
+        made=summary.head.made,
+        messages=summary.messages,
+        media=summary.media,
+        stream=summary.stream,
+    )
     if summary.head.running:
         yield bridge_text(language, "restore_doubt")
     if summary.dropped:

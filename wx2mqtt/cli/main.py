@@ -152,6 +152,8 @@ def check(  # noqa: PLR0917 - each is an option of the command line
     if service is not None:
         from wx2mqtt.setup.service_user import become_service  # noqa: PLC0415
 
+        config = config or find_config(Path.cwd())
+        config = None if config is None else config.absolute()  # before the folder changes
         become_service(service, os.environ, command_language(config, os.environ))
     from wx2mqtt.cli.check import check_connections, urgent_without_fallback  # noqa: PLC0415
 
@@ -315,7 +317,7 @@ def backup(
     """Write the store into one file, also while the bridge runs. It holds the saved login: a secret."""
     from wx2mqtt.cli.backup import write_backup  # noqa: PLC0415
 
-    loaded = run.load_settings(config)
+    loaded = run.load_backup_settings(config)
     write_backup(loaded, os.environ, file, media=media, force=force, keep=keep)
 
 

@@ -28,8 +28,9 @@ from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.memory import pause_collection, tune_malloc
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.environment import ENVIRONMENT_PREFIX
-from wx2mqtt.settings.loader import LoadedSettings, find_config
+from wx2mqtt.settings.loader import LoadedSettings, find_config, load_storage_settings
 from wx2mqtt.settings.schema import Settings
+from wx2mqtt.wechat.registry import BACKENDS
 
 log = structlog.get_logger(__name__)
 
@@ -100,18 +101,33 @@ def load_settings(config: Path | None, *, is_run: bool = False) -> LoadedSetting
 
     The log of a command other than `run` shows warnings only: it stands among the answers at the terminal.
     """
-    path = config or find_config(Path.cwd())
+    loaded = load_configuration(_config_path(config), os.environ)
+    _configure_log(loaded.settings, level=loaded.settings.log.level if is_run else "warning")
+    return loaded
+
+
+def load_backup_settings(config: Path | None) -> LoadedSettings:
+    """Loads what a backup needs, as `load_settings`; a secret that this user may not read does not matter."""
+    loaded = load_storage_settings(_config_path(config), os.environ, BACKENDS)
+    _configure_log(loaded.settings, level="warning")
+    return loaded
+
+
+def _config_path(config: Path | None) -> Path | None:
+    """Returns the file that is named, else the one that is found. Raises `SettingsError`."""
     if config is not None and not config.exists():
         raise SettingsError((Problem(str(config), 1, "file", "there is no such file; name another with -c"),))
-    loaded = load_configuration(path, os.environ)
-    settings = loaded.settings.log
+    return config or find_config(Path.cwd())
+
+
+def _configure_log(settings: Settings, *, level: str) -> None:
+    log_settings = settings.log
     logs.configure(
-        level=settings.level if is_run else "warning",
-        format=settings.format,
+        level=level,
+        format=log_settings.format,
         stream=sys.stderr,
-        message_text=settings.message_text,
+        message_text=log_settings.message_text,
     )
-    return loaded
 
 
 def load_with_warnings(config: Path | None, *, explain: bool, is_run: bool = False) -> LoadedSettings:

@@ -175,12 +175,14 @@ def _paths(config: Path | None, unit: Path | None, *, no_unit: bool, overwrite: 
     from wx2mqtt.setup.written_files import SYSTEMD_RUNTIME, UNIT_PATH  # noqa: PLC0415
 
     is_root = os.geteuid() == 0
-    usual_unit = UNIT_PATH if is_root and SYSTEMD_RUNTIME.is_dir() else None
+    has_systemd = SYSTEMD_RUNTIME.is_dir()
+    usual_unit = UNIT_PATH if is_root and has_systemd else None
     return SetupPaths(
         config=(config or (SYSTEM_CONFIG if is_root else LOCAL_CONFIG)).absolute(),
         unit=None if no_unit else unit or usual_unit,
         overwrite=overwrite,
         ask_before_unit=unit is None,
+        is_without_systemd=is_root and not no_unit and not has_systemd,
     )
 
 

@@ -180,12 +180,12 @@ BRIDGE_MESSAGES: Catalogue = {
         "数据库中已有存储；请先备份，因为加上 --force 会删掉它，再换成备份",
     ),
     "restore_database_done": (
-        "the database holds the store of {made} now; its new name (stream) is {stream}",
-        "数据库现在是 {made} 的存储；新的名称（stream）为 {stream}",
+        "the database holds the store of {made} now, {messages} messages, {media} files of media; its new name (stream) is {stream}",
+        "数据库现在是 {made} 的存储，{messages} 条消息，{media} 个媒体文件；新的名称（stream）为 {stream}",
     ),
     "restore_done": (
-        "{folder} is the store of {made} now; its new name (stream) is {stream}",
-        "{folder} 现在是 {made} 的存储；新的名称（stream）为 {stream}",
+        "{folder} is the store of {made} now, {messages} messages, {media} files of media; its new name (stream) is {stream}",
+        "{folder} 现在是 {made} 的存储，{messages} 条消息，{media} 个媒体文件；新的名称（stream）为 {stream}",
     ),
     "restore_base": (
         "the backup has the base topic '{base}' for the account {account}, and the configuration names none: if that is right, write it there as accounts.{account}.base_topic, and restore again",
@@ -241,8 +241,8 @@ BRIDGE_MESSAGES: Catalogue = {
         "数据库已改用新密钥；已删除的登录：{count} 个（{accounts}）。请启动实例并重新扫码",
     ),
     "restore_doubt": (
-        "the bridge ran while this backup was made, so it may have sent since what waits in it: nothing of that is sent again, and the results say 'uncertain'",
-        "备份时桥接程序正在运行，其中等待发送的命令此后可能已发出：不会再次发送，其结果为 uncertain",
+        "the bridge ran while this backup was made, so it may have sent since what waits in it: nothing of that is sent again, and after the start the results say 'uncertain'",
+        "备份时桥接程序正在运行，其中等待发送的命令此后可能已发出：不会再次发送，桥接程序启动后其结果为 uncertain",
     ),
     "purge_configured": (
         "account '{account}' is still in the configuration; take it out there and restart the bridge first",

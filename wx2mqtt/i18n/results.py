@@ -177,6 +177,10 @@ RESULT_MESSAGES: Catalogue = {
         "it was sent, perhaps twice, and WeChat never answered",
         "已发送（可能两次），但微信没有回应",
     ),
+    "uncertain_restored": (
+        "it is from a backup, and the bridge that ran on after that may have sent it",
+        "来自备份：备份后继续运行的桥接程序可能已发送",
+    ),
     "internal": ("the bridge could not do it; the log says why", "桥接程序出错；原因见日志"),
     "dropped": ("dropped by hand", "已手动取消"),
     # commands that cannot be read

@@ -159,6 +159,18 @@ SETUP_MESSAGES: Catalogue = {
         "the unit hands over {name} from {path}, which cannot be read ({why}): the service would not start",
         "单元文件要从 {path} 传入 {name}，但无法读取（{why}）：服务将无法启动",
     ),
+    "as_no_program": (
+        "the unit starts {program}, which user {user} cannot run ({why}). Often its Python is below /root or /home: make the virtual environment again with /usr/bin/python3",
+        "单元文件启动的 {program} 无法由用户 {user} 运行（{why}）。常见原因是其 Python 位于 /root 或 /home 之下：请用 /usr/bin/python3 重建虚拟环境",
+    ),
+    "unit_hidden_python": (
+        "no systemd service was written: its sandbox hides the Python {path}; make the virtual environment again with /usr/bin/python3",
+        "未写入 systemd 服务：其沙箱看不到 Python {path}；请用 /usr/bin/python3 重建虚拟环境",
+    ),
+    "unit_no_systemd": (
+        "no systemd service was written: systemd does not run here; --unit {path} writes it all the same",
+        "未写入 systemd 服务：本机没有运行 systemd；加上 --unit {path} 仍可写入",
+    ),
     "next_unit": (
         "next: systemctl daemon-reload && systemctl enable --now {unit}",
         "接下来：systemctl daemon-reload && systemctl enable --now {unit}",

@@ -50,6 +50,9 @@ _WHOLE_FILE: KeyPath = ()
 # Sections without which the page cannot show the problems of the others.
 _PAGE_SECTIONS = frozenset({"web", "language"})
 
+# Sections that a backup needs nothing of.
+_SECTIONS_BESIDE_STORE = frozenset({"mqtt", "accounts", "homeassistant", "web", "cluster"})
+
 
 @frozen
 class LoadedSettings:
@@ -103,6 +106,27 @@ def load_valid_settings(path: Path | None, env: Mapping[str, str], backends: Bac
     For what only asks a running bridge, which may have refused this file.
     """
     return LoadedSettings(settings=_load_usable(path, env, backends)[0], path=path)
+
+
+def load_storage_settings(
+    path: Path | None, env: Mapping[str, str], backends: BackendRules
+) -> LoadedSettings:
+    """Returns settings for what only reads the store; only `storage`, `language` and `log` are used.
+
+    Whatever is wrong elsewhere does not matter: a backup needs neither the password of the broker nor that of
+    the page. Raises `SettingsError` with the problems of these three sections, of the file as a whole, and of
+    sections that are unknown: such a name may be meant as one of the three.
+    """
+    tree = _read_sources(path, env)
+    settings = _evaluate(tree, backends)
+    problems = [problem for problem in tree.problems if _concerns_store(problem)]
+    if problems:
+        raise SettingsError(_in_order(problems))
+    return LoadedSettings(settings=settings, path=path)
+
+
+def _concerns_store(problem: Problem) -> bool:
+    return not problem.path or problem.path[0] not in _SECTIONS_BESIDE_STORE
 
 
 def _load_usable(

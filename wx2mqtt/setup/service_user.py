@@ -11,6 +11,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -58,12 +59,15 @@ class ServiceUnit:
 def become_service(name: str, env: MutableMapping[str, str], language: Language) -> None:
     """Makes this process the user of a service, as far as files are concerned. Raises `Wx2MqttError`.
 
-    Returns in a new process; the one that called it waits, deletes the credentials, and exits as that does.
+    It is in the folder /, where systemd starts a service. Returns in a new process; the one that called it
+    waits, deletes the credentials, and exits as that does.
     """
     if os.geteuid() != ROOT:
         raise Wx2MqttError(setup_text(language, "as_needs_root", name=name))
     unit = find_unit(name)
     user = _user(name, unit, language)
+    if unit is not None:
+        _try_program(unit, user, language)
     folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-credentials-"))
     try:
         if unit is not None:
@@ -78,6 +82,8 @@ def become_service(name: str, env: MutableMapping[str, str], language: Language)
         raise
     open_the_way(user)
     become(user)
+    # Where systemd starts a service. The folder of root may be out of reach now, and then it has no path.
+    os.chdir("/")
 
 
 def find_unit(name: str) -> ServiceUnit | None:
@@ -127,6 +133,31 @@ def _user(name: str, unit: ServiceUnit | None, language: Language) -> User:
     groups = (*user.groups, *(_group(group, language) for group in further))
     gid = _group(unit.last("Group"), language) if unit.last("Group") else user.gid
     return replace(user, gid=gid, groups=groups)
+
+
+def _try_program(unit: ServiceUnit, user: User, language: Language) -> None:
+    """Raises `Wx2MqttError` if this user cannot run the program of the unit, or its Python.
+
+    `open_the_way` would hide that: it shows the user a Python in the home of root, and systemd does not.
+    """
+    words = shlex.split(unit.last("ExecStart"))
+    if "run" not in words[1:]:
+        return  # not the bridge
+    program = words[: words.index("run", 1)]
+    try:
+        subprocess.run(  # noqa: S603 - no shell
+            [*program, "--version"],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            user=user.uid,
+            group=user.gid,
+            extra_groups=user.groups,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = getattr(error, "strerror", "") or f"exit code {getattr(error, 'returncode', 1)}"
+        facts = {"program": shlex.join(program), "user": user, "why": why}
+        raise Wx2MqttError(setup_text(language, "as_no_program", **facts)) from None
 
 
 def _group(name: str, language: Language) -> int:

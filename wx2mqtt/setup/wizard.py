@@ -27,10 +27,12 @@ from wx2mqtt.setup.written_files import (
     PASSWORD_FILE_NAME,
     PRIVATE_MODE,
     PUBLIC_MODE,
+    UNIT_PATH,
     SecretFiles,
     SetupAnswers,
     config_text,
     hidden_path,
+    interpreter_path,
     printed_program,
     program_path,
     unit_text,
@@ -52,6 +54,8 @@ class SetupPaths:
     overwrite: bool
     unit: Path | None
     ask_before_unit: bool
+    #: The service would be offered, but systemd does not run.
+    is_without_systemd: bool = False
 
 
 class SetupWizard:
@@ -164,6 +168,11 @@ class SetupWizard:
         """Writes the systemd unit if it is wanted and can work; returns whether it was written."""
         unit, config, command = self._paths.unit, self._paths.config, program_path()
         if unit is None:
+            if self._paths.is_without_systemd:
+                self._show("unit_no_systemd", path=UNIT_PATH)
+            return False
+        if python := hidden_path(interpreter_path()):
+            self._show("unit_hidden_python", path=python)
             return False
         hidden = hidden_path(config, Path(command.split()[0]))
         if hidden is not None:

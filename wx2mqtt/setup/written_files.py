@@ -235,6 +235,11 @@ def program_path() -> str:
     return f"{sys.executable} -m wx2mqtt" if program.name == "__main__.py" else str(program)
 
 
+def interpreter_path() -> Path:
+    """Returns the Python behind the links of a virtual environment."""
+    return Path(sys.executable).resolve()
+
+
 def printed_program() -> str:
     """Returns this program as a person types it: by name where their shell finds it, else by its path."""
     program = Path(sys.argv[0]).absolute()

@@ -86,6 +86,11 @@ LOST_PART = "?"
 Recipient = PersonId | str
 
 
+# The unanswered attempts of a restored command, which another bridge may have sent since the backup. No other
+# command gets so many.
+RESTORED_UNANSWERED = 1000
+
+
 @frozen
 class CommandRow:
     """A stored command."""

@@ -70,6 +70,10 @@ class RestoreSummary:
     head: ArchiveHeader
     #: The new id of the store.
     stream: str
+    #: How many are in it, as in `BackupSummary`.
+    messages: int = 0
+    #: How many files are in it.
+    media: int = 0
     #: How many publications waited for topics that are not the bridge's.
     dropped: int = 0
     #: The new path of the old store, if there was one.
@@ -201,7 +205,8 @@ def read_restored(
         raise
     except StoreError as error:
         raise BadBackup("backup_damaged") from error
-    return RestoreSummary(head=head, stream=stream, dropped=dropped)
+    media = sum(1 for _ in _all_media(gathering))
+    return RestoreSummary(head=head, stream=stream, messages=snapshot.messages, media=media, dropped=dropped)
 
 
 def _refuse_newer_store(head: ArchiveHeader) -> None:

@@ -144,12 +144,12 @@ _SET_STREAM = Statement("""
 """)
 
 # The bridge that ran on after the backup may have sent these commands; to send twice is worse than to ask
-# the owner. Two unanswered attempts end a command. Its echo may still arrive, so one attempt is counted as
+# the owner. `RESTORED_UNANSWERED` ends a command. Its echo may still arrive, so one attempt is counted as
 # made.
 _MARK_WAITING_UNCERTAIN = Statement("""
     UPDATE command SET
         open = 0,
-        unknown = CASE WHEN unknown > 2 THEN unknown ELSE 2 END,
+        unknown = 1000,
         attempts = attempts + 1,
         duplicate_possible = 1
     WHERE status IS NULL

@@ -17,7 +17,7 @@ from wx2mqtt.i18n.settings import problem_text, sentence_text
 from wx2mqtt.names import printable, unprintable
 from wx2mqtt.settings import addresses, environment, names_and_topics, validation_errors, yaml_tree
 from wx2mqtt.settings.field_types import parse_login_keys
-from wx2mqtt.settings.loader import load, load_valid_settings, load_web_settings
+from wx2mqtt.settings.loader import load, load_storage_settings, load_valid_settings, load_web_settings
 from wx2mqtt.settings.quiet_hours import parse_quiet_hours, quiet_hours_around
 from wx2mqtt.settings.sizes_and_durations import parse_duration, parse_size
 from wx2mqtt.wechat.registry import BACKENDS
@@ -92,6 +92,8 @@ def _run_settings(data: bytes) -> None:
                 assert sentence_text(problem.message, "zh")
         load_web_settings(path, {}, BACKENDS)
         load_valid_settings(path, {}, BACKENDS)
+        with suppress(SettingsError):
+            load_storage_settings(path, {}, BACKENDS)
 
 
 _VARIABLES = (
@@ -203,6 +205,7 @@ TARGETS = (
             "settings.loader:load",
             "settings.loader:load_web_settings",
             "settings.loader:load_valid_settings",
+            "settings.loader:load_storage_settings",
             "i18n.settings:chinese_sentence",
             "i18n.settings:sentence_text",
         ),

@@ -19,7 +19,7 @@ from wx2mqtt.errors import StoreLocked, StoreTooNew
 from wx2mqtt.model import Cursor
 from wx2mqtt.store.backup_archive import BadBackup, measure_file
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.command_records import CommandState
+from wx2mqtt.store.command_records import RESTORED_UNANSWERED, CommandState
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.folder_backup import create_backup, restore_store
@@ -168,7 +168,7 @@ def test_what_waited_in_a_bridge_that_was_stopped_is_still_to_be_sent(old: Path,
 
 
 def test_what_waited_in_a_bridge_that_went_on_is_not_sent_again(old: Path, tmp_path: Path) -> None:
-    """It may have sent them since; the sender ends what has two unknown attempts with `uncertain`."""
+    """It may have sent them since; the sender ends what has so many unanswered attempts with `uncertain`."""
     data = io.BytesIO()
 
     async def beside(open_store: OpenStore) -> None:
@@ -181,7 +181,7 @@ def test_what_waited_in_a_bridge_that_went_on_is_not_sent_again(old: Path, tmp_p
     async def story(open_store: OpenStore) -> None:
         rows = await open_store.journal.commands.list_page(CommandState.WAITING, limit=10)
         assert {(row.unanswered, row.attempt_open, row.duplicate_possible) for row in rows} == {
-            (2, False, True)
+            (RESTORED_UNANSWERED, False, True)
         }
         assert {row.command_id for row in rows} == {"waits", "with-file"}
         settled = await open_store.journal.commands.list_page(CommandState.FINISHED, limit=10)

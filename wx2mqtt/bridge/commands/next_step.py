@@ -29,7 +29,7 @@ from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import boot_time
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ReplyWindow, Result, Status
-from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.store.command_records import RESTORED_UNANSWERED, CommandRow
 from wx2mqtt.values import frozen
 
 # A command whose attempt got no answer is sent once more; then its result is `uncertain`.
@@ -91,6 +91,7 @@ class NextStepPolicy:
     | the fallback has sent it in place of WeChat | `expired` |
     | one of these, after an attempt without an answer | `uncertain` |
     | two attempts without an answer | `uncertain` |
+    | it is from a backup, and the other bridge ran on after that | `uncertain` |
     | its file can never be fetched, or uploaded | `rejected`, or `failed` |
     | the reply window is closed, and the command has `hold: false` | `failed` |
     | more commands wait for the window than `hold.max_commands` | `expired`, code `displaced` |
@@ -239,7 +240,8 @@ class NextStepPolicy:
         if row.unanswered and self._questions.is_proven(row):
             return self._questions.proven_result(row)
         is_given_up = row.unanswered >= max_unanswered_attempts(row)  # after a crash: else `sender.py` did it
-        if is_given_up and not is_caption_next(row, self._ctx.backend.capabilities):
+        is_restored = row.unanswered >= RESTORED_UNANSWERED
+        if is_restored or (is_given_up and not is_caption_next(row, self._ctx.backend.capabilities)):
             return uncertain_result(row, self._ctx.language)
         is_replaced = self._fallback.replaces_wechat(row)
         if not is_replaced and _expires_at(queue, row) > boot_time():

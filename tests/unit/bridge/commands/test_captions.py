@@ -12,6 +12,7 @@ from tests.unit.bridge.commands.test_sender_account import own_message
 from tests.unit.bridge.outgoing import CAPABILITIES, WeChat, running
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.model import Draft, Handle, Kind, ReplyWindow
+from wx2mqtt.store.snapshots import start_new_stream
 
 PNG = base64.b64decode(
     b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -283,3 +284,16 @@ async def test_a_backend_that_shows_markdown_is_told_what_is(tmp_path, window):
         drafts = [draft for draft in harness.wechat.drafts if isinstance(draft, Draft)]
         marked = [(draft.text, draft.markdown) for draft in drafts]
         assert sorted(marked) == [("", False), ("*fire*", False), ("*fire*", True), ("somebody rang", True)]
+
+
+async def test_neither_caption_nor_file_of_a_restored_command_is_sent_again(tmp_path):
+    """The bridge that ran on after the backup may have sent both."""
+    async with running(tmp_path) as harness:
+        harness.wechat.hold("somebody rang")
+        harness.say(**CAPTION, id="a")
+        await harness.sent(1)
+    start_new_stream(tmp_path / "wx2mqtt.db", other_store_active=True)
+    async with running(tmp_path) as harness:
+        result = await harness.result("a")
+        assert harness.wechat.texts() == []
+    assert (result["status"], "from a backup" in result["message"]) == ("uncertain", True)
