@@ -131,6 +131,27 @@ async def test_after_a_restart_the_echo_of_a_caption_that_was_given_up_is_known(
         assert not harness.echoes.is_echo(own_message("phone", "another text", row.accepted))
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "captions", "files"), [([OutcomeUnknown(), OutcomeUnknown()], 2, 2), ([], 0, 1)]
+)
+async def test_after_a_crash_as_many_echoes_are_expected_as_there_were_attempts_at_most(
+    tmp_path, outcomes, captions, files
+):
+    async with running(tmp_path) as harness:
+        harness.wechat.answer("somebody rang", *outcomes)
+        harness.wechat.hold("door.png")
+        harness.say(**CAPTION, id="a")
+        await harness.sent(max(captions, 1) + 1)
+        (row,) = await harness.rows()
+    async with running(tmp_path) as harness:
+        await harness.result("a")
+        for kind, count in ((Kind.TEXT, captions), (Kind.IMAGE, files)):
+            for number in range(4):
+                typed = own_message(f"{kind}-{number}", "somebody rang", row.accepted)
+                echo = replace(typed, kind=kind)
+                assert harness.echoes.is_echo(echo) is (number < count), (kind, number)
+
+
 async def test_the_echo_of_a_caption_that_was_refused_is_none(tmp_path):
     async with running(tmp_path) as harness:
         harness.wechat.answer("somebody rang", Rejected("no"))

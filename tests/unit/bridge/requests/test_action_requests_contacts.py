@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from tests.unit.bridge.outgoing import OWNER
 from tests.unit.bridge.requests.support import open_room, refused
 from wx2mqtt.model import (
     AcceptFriend,
@@ -32,6 +35,16 @@ async def test_a_remark_is_set_at_wechat_and_the_directory_follows_at_once(reque
     (entry,) = [one for one in request_harness.harness.identity.directory() if one.user == "wife"]
     assert (entry.remark, entry.name) == ("爱人 👨‍👩‍👧", "爱人 👨‍👩‍👧")
     assert request_harness.happened() == [("contact_renamed", "wife")]
+
+
+async def test_a_remark_that_is_answered_in_the_next_login_is_not_stored(request_harness):
+    request_harness.wechat.held = asyncio.Event()
+    delivery = request_harness.deliver("set_remark", user="wife", remark="爱人")
+    await request_harness.harness.news.until(lambda: request_harness.wechat.done)
+    request_harness.harness.identity.apply_directory((), "next login", OWNER, 0, complete=False)
+    request_harness.wechat.held.set()
+    assert (await request_harness.answer(delivery))["status"] == "ok"
+    assert request_harness.saved == []
 
 
 async def test_an_empty_remark_takes_it_away(request_harness):

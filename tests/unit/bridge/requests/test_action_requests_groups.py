@@ -137,6 +137,13 @@ async def test_people_are_removed_by_topic_or_by_the_name_that_the_group_shows(r
     assert request_harness.wechat.actions == [RemoveMembers(group=Handle("@@family"), members=handles)]
 
 
+async def test_a_member_with_two_of_the_names_is_removed_once(request_harness):
+    answer = await group(request_harness, "remove", members=["wife", "晓梅", "三姨"])
+    assert answer["data"]["removed"] == ["wife", "晓梅", "三姨"]
+    handles = (Handle("@wife"), Handle("@aunt"))
+    assert request_harness.wechat.actions == [RemoveMembers(group=Handle("@@family"), members=handles)]
+
+
 async def test_a_member_is_removed_by_a_name_in_another_normal_form(request_harness):
     request_harness.wechat.who = (
         MEMBERS[0],
