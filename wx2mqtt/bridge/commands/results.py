@@ -23,7 +23,7 @@ from wx2mqtt.limits import MAX_FACT_CHARACTERS
 from wx2mqtt.model import JSON_TYPE, Command, Json, Remark, Result, Status, is_own_text
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.command_records import RESTORED_UNANSWERED, CommandRow, ReplyTarget
+from wx2mqtt.store.command_records import RESTORED_UNANSWERED, CommandRow, NewCommand, ReplyTarget
 from wx2mqtt.store.journal_retention import DAY_MS
 from wx2mqtt.store.records import NewPublication
 from wx2mqtt.values import frozen
@@ -102,19 +102,6 @@ class ResultPublications:
         )
 
 
-def make_result(command: Command, command_id: str, status: Status, code: str, message: str) -> Result:
-    """Returns the result of a command that is not stored yet."""
-    return Result(
-        id=command_id,
-        user=command.user,
-        status=status,
-        code=code,
-        message=message,
-        time=now_ms(),
-        sender=command.sender,
-    )
-
-
 def with_remarks(result: Result, command: Command, language: Language, *, has_window: bool = False) -> Result:
     """Returns the result with remarks in words; with `has_window` each message of a text counts."""
     if not command.remarks and result.parts is None:
@@ -138,10 +125,19 @@ def _parts_remark(result: Result, command: Command, *, has_window: bool) -> str:
     return "remark_caption_in_window" if has_window else "remark_caption"
 
 
-def final_result(row: CommandRow, status: Status, code: str, message: str) -> Result:
-    """Returns the result of a stored command; sets `duplicate_possible` if an attempt had no answer."""
-    result = make_result(row.command, row.command_id, status, code, message)
-    return replace(result, duplicate_possible=row.duplicate_possible or row.unanswered > 0)
+def final_result(row: CommandRow | NewCommand, status: Status, code: str, message: str) -> Result:
+    """Returns the result of a command; sets `duplicate_possible` if an attempt had no answer."""
+    had_no_answer = isinstance(row, CommandRow) and row.unanswered > 0
+    return Result(
+        id=row.command_id,
+        user=row.command.user,
+        status=status,
+        code=code,
+        message=message,
+        time=now_ms(),
+        sender=row.command.sender,
+        duplicate_possible=row.duplicate_possible or had_no_answer,
+    )
 
 
 def uncertain_result(row: CommandRow, language: Language) -> Result:

@@ -31,7 +31,7 @@ from wx2mqtt.bridge.attachment_checks import (
 )
 from wx2mqtt.bridge.attachments import FILE_KINDS
 from wx2mqtt.bridge.commands.resolver import message_texts, split_ahead
-from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
+from wx2mqtt.bridge.commands.results import ResultPublications, final_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.recipients import Recipients
@@ -376,7 +376,7 @@ class CommandValidator:
         Of a rejected one only what the result needs is stored: whoever may publish could fill the store else.
         Where commands have no room left, its response topics are not stored either; a repeat names its own.
         """
-        result = make_result(new.command, new.command_id, status, code, message)
+        result = final_result(new, status, code, message)
         result = with_remarks(result, new.command, self._ctx.language)
         publications = self._results.publications(result, new.replies)
         finished = replace(new, result=result, publications=publications)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests.support.rows import every_row
-from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
+from tests.unit.bridge.rows import row_of
+from wx2mqtt.bridge.commands.results import ResultPublications, final_result, with_remarks
 from wx2mqtt.model import Command, Remark, Result, Status
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.command_records import ReplyTarget
@@ -65,11 +67,14 @@ def test_a_request_that_was_refused_before_anything_was_sent_is_answered_with_an
 
 
 def test_a_result_without_wechat_names_the_command():
-    made = make_result(Command(user="wife", id="not this"), "this", Status.REJECTED, "empty", "why")
+    row = row_of(1, "wife", "hi")
+    made = final_result(row, Status.FAILED, "refused", "why")
     assert (made.id, made.user, made.status, made.code, made.message) == (
-        "this", "wife", Status.REJECTED, "empty", "why",
+        row.command_id, "wife", Status.FAILED, "refused", "why",
     )  # fmt: skip
     assert (made.message_id, made.retry_after, made.duplicate_possible) == (None, None, False)
+    in_doubt = final_result(replace(row, unanswered=1), Status.FAILED, "refused", "why")
+    assert in_doubt.duplicate_possible
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.outgoing import PEOPLE, person, running
-from wx2mqtt.bridge.commands.results import make_result
+from wx2mqtt.bridge.commands.results import final_result
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import LoggedOut, OutcomeUnknown, ProtocolViolation, Rejected, Throttled, Unreachable
@@ -388,7 +388,7 @@ async def test_many_who_are_not_known_yet_all_get_theirs(tmp_path):
 
 
 def dropped(row):
-    return make_result(row.command, row.command_id, Status.REJECTED, "dropped", "dropped by hand")
+    return final_result(row, Status.REJECTED, "dropped", "dropped by hand")
 
 
 async def test_dropping_the_next_command_while_the_first_is_being_settled_loses_neither_result(harness):
