@@ -65,6 +65,10 @@ class MessageRows:
         answer: AnswerAttempt | None = None
         if self._ctx.journal.questions.may_exist:
             answer = attempt_of_message(self._answer_target(), message, person, sender, trusted=trusted)
+        plain: NewPublication | None = None
+        max_age = settings.account.plain.max_age
+        if trusted and max_age is not None and message.text:
+            plain = self._plain_publication(message, person, max_age)
         body = message_body(
             message,
             account=self._ctx.name,
@@ -85,7 +89,7 @@ class MessageRows:
             body=body,
             media=jobs,
             waits_for_file=bool(jobs) and waits_for_file(jobs, settings),
-            plain=self._plain_publication(message, person) if trusted else None,
+            plain=plain,
             answer=answer,
         )
 
@@ -123,16 +127,13 @@ class MessageRows:
         name = person.remark or message.sender_name or person.nickname or person.topic_name  # (webwx 4.4.1)
         return {"user": person.topic_name, "name": name, "self": False}, person.trusted
 
-    def _plain_publication(self, message: Message, person: Person) -> NewPublication | None:
-        """Returns the publication of the bare text, for devices that read no JSON; None for no publication.
+    def _plain_publication(self, message: Message, person: Person, max_age: float) -> NewPublication | None:
+        """Returns the publication of the bare text, for devices that read no JSON; None for an old text.
 
         Such a device can check neither `trusted` nor `time`. So the caller makes it for trusted senders only,
-        and here a text must be younger than `max_age`. A time far ahead shows that a clock is wrong, and that
-        the age is not known.
+        and here a text must be younger than `max_age`, in seconds. A time far ahead shows that a clock is
+        wrong, and that the age is not known.
         """
-        max_age = self._ctx.settings.account.plain.max_age
-        if max_age is None or not message.text:
-            return None
         age = (now_ms() - message.time) / 1000
         if age < -max_age:
             log.warning(

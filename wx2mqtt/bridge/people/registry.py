@@ -189,20 +189,17 @@ class PeopleRegistry:
         `ContactFacts`, if the caller has read it already.
         """
         self._binder.apply_directory(contacts, login_id, owner, now, complete=complete)
-        return self._collect_update()
+        return self.collect_changes()
 
     def apply_update(
         self, contacts: Collection[Contact], removed: Collection[Handle], now: int
     ) -> PeopleUpdate:
         """Applies the contacts of a batch; an empty value is unknown, not cleared (webwx 2.11.5)."""
-        if not contacts and not removed:
-            return self.collect_changes()
-        self._binder.apply_update(contacts, removed, now)
-        return self._collect_update()
-
-    def collect_changes(self) -> PeopleUpdate:
-        """Returns the changes of the constructor and of `set_trust` that no update has brought yet."""
-        return self._collect_update() if self._table.is_dirty else NO_UPDATE
+        if contacts or removed:
+            self._binder.apply_update(contacts, removed, now)
+        elif not self._table.is_dirty:
+            return NO_UPDATE
+        return self.collect_changes()
 
     def add_unlisted(
         self, handle: Handle, kind: ChatKind, name: str, now: int, permanent_id: str = ""
@@ -210,7 +207,7 @@ class PeopleRegistry:
         """Adds the author of a message whom no contact list has; `by_handle` then finds them."""
         if self._table.by_handle(handle) is None:
             self._binder.add_unlisted(handle, kind, name, now, permanent_id)
-        return self._collect_update()
+        return self.collect_changes()
 
     def apply_rename(
         self, person_id: PersonId, now: int, *, remark: str | None = None, nickname: str | None = None
@@ -224,13 +221,13 @@ class PeopleRegistry:
         person = self._table.get(person_id)
         if person is not None:
             self._binder.rename(person, names, now)
-        return self._collect_update()
+        return self.collect_changes()
 
     def add_group(self, group: Contact, now: int) -> PeopleUpdate:
         """Adds a group that the owner created here; it never matches an older group."""
         if self._table.by_handle(group.handle) is None:
             self._binder.add_group(group, now)
-        return self._collect_update()
+        return self.collect_changes()
 
     def mark_wrote(self, person: Person) -> PeopleUpdate:
         """Records that a message of the person is published: users may now depend on the topic name."""
@@ -240,7 +237,7 @@ class PeopleRegistry:
         has_other_changes = self._table.is_dirty
         self._table.change(current.id, wrote=True)
         if has_other_changes or self._pin_resolver.is_in_doubt(current.id):
-            return self._collect_update()
+            return self.collect_changes()
         return replace(self._table.collect_update(), is_visible=False)  # the directory does not show `wrote`
 
     # Decisions of the owner
@@ -252,7 +249,7 @@ class PeopleRegistry:
         self._pin_resolver = resolver
         self._binder.pin_resolver = resolver
         self._resolve_pins()
-        return self._collect_update()
+        return self.collect_changes()
 
     def set_trust(self, trust: OwnerTrust) -> None:
         """Says who is trusted on a backend where the operator names the owner.
@@ -291,7 +288,7 @@ class PeopleRegistry:
         if person.id == other.id or both_present or permanent or person.kind is not other.kind:
             raise BadCommand("bad_request", "assign_closed", user=topic_name)
         self._binder.merge(person, other, now)
-        return self._collect_update()
+        return self.collect_changes()
 
     def remove_stale(self, now: int) -> PeopleUpdate:
         """Removes newcomers and strangers of earlier logins who never wrote: nobody uses their names."""
@@ -300,12 +297,15 @@ class PeopleRegistry:
             is_removable = is_temporary and not person.wrote and not person.pin
             if is_removable and person.handle is None and now - person.seen >= NEWCOMER_RETENTION_MS:
                 self._table.remove(person.id)
-        return self._collect_update()
+        return self.collect_changes()
 
     # Internals
 
-    def _collect_update(self) -> PeopleUpdate:
-        """Completes the changes: gives pinned people their names, and new people a topic name."""
+    def collect_changes(self) -> PeopleUpdate:
+        """Returns all changes that no update has brought yet, as those of the constructor and of `set_trust`.
+
+        Completes them before: gives pinned people their names, and new people a topic name.
+        """
         owner = self._binder.own_handle
         if any(self._pin_resolver.may_match(person, owner) for person in self._table.changed_persons()):
             self._resolve_pins()
