@@ -37,6 +37,7 @@ from wx2mqtt.wechat.webwx.protocol import (
     system_texts,
 )
 from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
+from wx2mqtt.wechat.webwx.protocol import messages as webwx_messages
 from wx2mqtt.wechat.webwx.protocol import responses as webwx_responses
 from wx2mqtt.wechat.webwx.protocol import (
     session as webwx_session,
@@ -150,7 +151,8 @@ def recent_chats(count: int, _: Path) -> bool:
     receiver = object.__new__(Receiver)
     receiver._client, receiver._group_members, receiver._pending_chats = client, members, {}
     names = ",".join(f"@{number}" for number in range(count))
-    receiver._record_recent_chats([entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName=names)])
+    notify = entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName=names)
+    receiver._record_recent_chats(list(webwx_messages.recent_chats(notify)))
     return len(receiver._pending_chats) == count
 
 

@@ -71,11 +71,18 @@ class HttpClient:
         outcome = _Outcome(call, self._text)
         started_at = self._clock.monotonic()
         deadline = None if limits.whole is None else loop_time() + limits.whole
+        timeout = httpx.Timeout(limits.idle, connect=min(HTTP_CONNECT_SECONDS, limits.idle))
         try:
             if not self._clock.lease.is_valid:
                 raise outcome.failed(ExchangeFailure.NO_CONNECTION)
             try:
-                request = self._build_request(url, headers, body, limits)
+                request = httpx.Request(
+                    "GET" if body is None else "POST",
+                    url,
+                    content=body,
+                    headers={**self._headers, **headers},
+                    extensions={"timeout": timeout.as_dict()},
+                )
                 async with asyncio.timeout(limits.head):
                     response = await self._transport.handle_async_request(request)
             except NETWORK_ERRORS as error:
@@ -88,20 +95,6 @@ class HttpClient:
                 await response.aclose()
         finally:
             self._observe(call.name, outcome.value, self._clock.monotonic() - started_at)
-
-    def _build_request(
-        self, url: str, headers: Mapping[str, str], body: RequestBody, limits: TimeLimits
-    ) -> httpx.Request:
-        """Raises `httpx.InvalidURL`."""
-        timeout = dict.fromkeys(("read", "write", "pool"), limits.idle)
-        timeout["connect"] = min(HTTP_CONNECT_SECONDS, limits.idle)
-        return httpx.Request(
-            "GET" if body is None else "POST",
-            url,
-            content=body,
-            headers={**self._headers, **headers},
-            extensions={"timeout": timeout},
-        )
 
     async def close(self) -> None:
         await self._transport.aclose()
@@ -132,7 +125,13 @@ class StreamedResponse:
 
     async def read(self, limit: int) -> bytes:
         """Returns the decompressed body. One of more than `limit` bytes is `too_large`."""
-        stream = self._decompressed()
+        assert isinstance(self._response.stream, httpx.AsyncByteStream)
+        stream: AsyncIterable[bytes] = self._response.stream
+        encoding = self.header("Content-Encoding").lower()
+        if encoding in _COMPRESSIONS:
+            stream = _decompress(stream, encoding)
+        elif encoding not in _UNCOMPRESSED:
+            raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
         chunks = []
         size = 0
         working_since = loop_time()
@@ -147,16 +146,6 @@ class StreamedResponse:
         except NETWORK_ERRORS as error:
             raise self._outcome.failed(_failure_of(error)) from None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    def _decompressed(self) -> AsyncIterable[bytes]:
-        """Returns the chunks of the body as they were before the compression."""
-        assert isinstance(self._response.stream, httpx.AsyncByteStream)
-        encoding = self.header("Content-Encoding").lower()
-        if encoding in _COMPRESSIONS:
-            return _decompress(self._response.stream, encoding)
-        if encoding in _UNCOMPRESSED:
-            return self._response.stream
-        raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
 
     async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """Yields the body in chunks that are not empty.

@@ -171,8 +171,8 @@ def _run_address(data: bytes) -> None:
     host = endpoints.host_of(text)
     if endpoints.is_wechat(text):
         assert host.endswith(("qq.com", "wechat.com"))
-    hosts = endpoints.hosts_of(host or "wx.qq.com")
-    hosts.url(endpoints.INIT)
+    profile = replace(PROFILE, hosts=endpoints.hosts_of(host or "wx.qq.com"))
+    requests.build_request(profile, endpoints.INIT, "r=1")
     endpoints.hosts_at_endpoint(text)
     path = endpoints.from_cgi_bin(text)
     assert path.startswith("/")
@@ -303,7 +303,7 @@ TARGETS = (
         name="webwx.addresses",
         run=_run_address,
         parsers=(
-            *names("endpoints", "is_wechat", "host_of", "hosts_of", "from_cgi_bin", "ClusterHosts.url"),
+            *names("endpoints", "is_wechat", "host_of", "hosts_of", "from_cgi_bin"),
             *names("requests", "new_login_request", "scan_poll_request"),
         ),
         seeds=(

@@ -311,7 +311,7 @@ class WebWxHttp:
         sent_cookies = cookies_before.for_host(host) | dict(request.cookies)
         headers = dict(request.headers)
         if sent_cookies:
-            headers["Cookie"] = "; ".join([f"{name}={value}" for name, value in sent_cookies.items()])
+            headers["Cookie"] = "; ".join(map("=".join, sent_cookies.items()))
         async with self._http.exchange(
             request.endpoint, request.url, headers=headers, body=request.body, limits=limits
         ) as response:

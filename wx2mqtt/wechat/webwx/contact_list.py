@@ -134,6 +134,8 @@ class ContactList:
 
         Skips handles that were requested recently. Returns nothing when the call fails.
         """
+        if not handles and not self._refreshes_left:
+            return ()
         now = self._clock.monotonic()
         due = self._due_handles(handles, now)
         if not due:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import filterfalse
 
 import structlog
 
@@ -77,7 +78,9 @@ class Receiver:
         position = SyncCursor.from_cursor(cursor)
         if not position.sync:
             position = self._client.session.position
-        is_polled = self._pace.requires_poll(position)
+        # After a failed sync a poll shows whether the login is still valid. After one that brought nothing
+        # new the pause is before the poll.
+        is_polled = self._pace.sync_failed or self._pace.is_quiet or not position.more
         if is_polled and not await self._wait_for_news(position):
             await self._client.save()
             return Batch(cursor=cursor, unreadable_count=self._contact_list.pop_unreadable_count())
@@ -89,10 +92,9 @@ class Receiver:
         Any selector but 0 requires a sync: clients that distinguish selectors poll in an endless loop (webwx
         2.10.5).
         """
-        pause = self._pace.seconds_before_poll(self._clock.monotonic())
+        pause = self._pace.start_poll(self._clock.monotonic())
         if pause:
             await self._clock.sleep(pause)
-        self._pace.record_poll_start(self._clock.monotonic())
         client = self._client
         request = requests.sync_check_request(client.session, position, self._clock.now)
         reply = await client.http.call(request)
@@ -112,7 +114,7 @@ class Receiver:
         """Returns the news after a position.
 
         1. Contacts are stored first, since messages need their names (webwx 2.11.6).
-        2. The messages are read.
+        2. The messages are read. The phone's recent chats wait for the next `receive` to be looked up.
         3. Chats and senders that nobody knows, and groups that a text says have changed, are looked up.
         4. When that found somebody, the messages in these chats get their names.
         5. The login, which a sync renews, is saved.
@@ -120,25 +122,27 @@ class Receiver:
         answer = await self._sync(position)
         contacts, removed = self._store_contacts(answer)
         news = await self._read(answer.messages)
-        self._mark_changed_groups(news.notices, contacts)
+        if news.recent_chats:
+            self._record_recent_chats(news.recent_chats)
+        if news.notices:
+            self._mark_changed_groups(news.notices, contacts)
         looked_up = await self._contact_list.look_up(self._unknown_chats(news.items))
         if looked_up:
             await self._add_names(news.items, {contact.handle for contact in looked_up})
         events = self._group_changes.events(cursor, news.notices, self._clock.now)
         after = answer.position_after(position)
-        if answer.is_empty and not is_polled:
+        has_moved = (after.sync, after.check) != (position.sync, position.check)
+        keys = None if answer.is_empty else news.keys
+        self._pace.record_sync(keys, is_polled=is_polled, has_moved=has_moved)
+        if keys is None and not is_polled:
             after = replace(after, more=False)  # the next poll says when there is more
-        if answer.is_empty:
-            self._pace.record_empty_sync(is_polled=is_polled, has_moved=after != position)
-        else:
-            self._pace.record_news(news.keys, has_moved=after != position)
         self._client.update_session(position=after)  # for a resume at the next start
         await self._client.save()
         return Batch(
             cursor=after.to_cursor(),
             items=(*events, *news.items),
             contacts=(*contacts, *looked_up),
-            removed=removed,
+            removed=tuple(removed),
             unreadable_count=news.unreadable_count
             + answer.unreadable_count
             + self._contact_list.pop_unreadable_count(),
@@ -154,12 +158,14 @@ class Receiver:
             client.update_session(skey=answer.skey)
         return answer
 
-    def _store_contacts(self, answer: SyncAnswer) -> tuple[list[Contact], tuple[Handle, ...]]:
-        """Stores changed contacts and the phone's recent chats. Returns the changed and the deleted ones."""
-        deleted = [Handle(read_text(entry, "UserName")) for entry in answer.deleted]
-        removed = tuple(handle for handle in deleted if handle)
-        for handle in removed:
-            self._group_members.remove(handle)
+    def _store_contacts(self, answer: SyncAnswer) -> tuple[list[Contact], list[Handle]]:
+        """Stores the changed contacts. Returns these and the deleted ones."""
+        removed = []
+        for entry in answer.deleted:
+            handle = Handle(read_text(entry, "UserName"))
+            if handle:
+                self._group_members.remove(handle)
+                removed.append(handle)
         contacts = read_contacts(answer.changed, self._group_members.owner.handle)
         nickname = new_nickname(answer.profile)
         if nickname:
@@ -167,7 +173,6 @@ class Receiver:
             self._group_members.owner = self._client.session.owner
             contacts.insert(0, owner_contact(self._group_members.owner))
         self._group_members.update(contacts)
-        self._record_recent_chats(answer.messages)
         return contacts, removed
 
     async def _read(self, entries: Iterable[JsonObject]) -> _News:
@@ -180,6 +185,7 @@ class Receiver:
             started_at = await yield_after_long_work(started_at, loop_clock)
             key = entry_key(entry)
             news.keys.append(key)
+            news.recent_chats += recent_chats(entry)
             try:
                 if self._marks.is_fatal(key):
                     log.error(
@@ -216,15 +222,13 @@ class Receiver:
         for item in items:
             if not isinstance(item, Message):
                 continue
-            if not self._group_members.contains(item.chat) or self._is_unknown_member(item):
+            is_known = self._group_members.contains(item.chat)
+            if is_known and item.chat_kind is ChatKind.GROUP and item.sender and not item.sender_name:
+                # The list of the group may be old, and lack the sender.
+                is_known = self._group_members.member_name(item.chat, item.sender) is not None
+            if not is_known:
                 unknown.append(item.chat)
         return unknown
-
-    def _is_unknown_member(self, message: Message) -> bool:
-        """Returns whether the list of a group, which may be old, lacks the sender of a message."""
-        if message.sender is None or message.sender_name or message.chat_kind is not ChatKind.GROUP:
-            return False
-        return self._group_members.member_name(message.chat, message.sender) is None
 
     async def _add_names(self, items: list[Message | Event], chats: set[Handle]) -> None:
         """Replaces the messages in these chats, of which more is known now."""
@@ -236,18 +240,18 @@ class Receiver:
                 names = known_names(item.chat, item.sender, item.kind, item.text, self._group_members)
                 items[index] = replace(item, **names)
 
-    def _record_recent_chats(self, entries: list[JsonObject]) -> None:
-        for entry in entries:
-            for handle in recent_chats(entry):
-                if len(self._pending_chats) < MAX_PENDING_NAMES and not self._group_members.contains(handle):
-                    self._pending_chats[handle] = None
+    def _record_recent_chats(self, handles: list[str]) -> None:
+        """Has the unknown ones of the phone's recent chats looked up in one of the next `receive`."""
+        for handle in handles:
+            if len(self._pending_chats) < MAX_PENDING_NAMES and not self._group_members.contains(handle):
+                self._pending_chats[handle] = None
 
     async def _look_up_recent_chats(self) -> tuple[Contact, ...]:
         """Looks up some of the phone's recent chats that no list held (webwx 3.9.2), and stale groups.
 
         Each `receive` does this once, with at most one call.
         """
-        unknown = [handle for handle in self._pending_chats if not self._group_members.contains(handle)]
+        unknown = list(filterfalse(self._group_members.contains, self._pending_chats))
         self._pending_chats = dict.fromkeys(unknown[MAX_NAMES_PER_CALL:])
         return await self._contact_list.look_up(unknown[:MAX_NAMES_PER_CALL])
 
@@ -261,6 +265,8 @@ class _News:
     notices: NoticedMessages = field(default_factory=list)
     #: The key of every entry (`entry_key`), also of one that is not shown or cannot be read.
     keys: list[str] = field(default_factory=list)
+    #: The handles in lists of the phone's recent chats.
+    recent_chats: list[str] = field(default_factory=list)
     unreadable_count: int = 0
 
 
@@ -273,7 +279,7 @@ MAX_POLL_PAUSE_SECONDS = 30.0
 
 
 class PollPace:
-    """Decides whether a sync needs a poll before it, and how long that poll waits.
+    """How the last polls and syncs went, and how long the next poll waits for that reason.
 
     A healthy server holds a poll until there is news, so nothing waits. One that is stuck promises news and
     has none, or sends the same messages again and again: then the polls come less and less often.
@@ -282,55 +288,42 @@ class PollPace:
     def __init__(self) -> None:
         #: The last sync ended with an error.
         self.sync_failed = False
+        #: The last poll or sync brought nothing new.
+        self.is_quiet = False
         #: When the last poll started, on the monotonic clock.
         self._poll_started_at = float("-inf")
-        #: The last poll or sync brought nothing new.
-        self._is_quiet = False
         #: How many syncs in a row brought nothing new and did not move the position.
         self._useless_syncs = 0
         #: The keys of the messages of the last sync that was not empty.
         self._latest_keys: list[str] = []
 
-    def requires_poll(self, position: SyncCursor) -> bool:
-        """Returns whether to poll before the sync.
-
-        After a failed sync a poll shows whether the login is still valid. After one that brought nothing new
-        the pause is before the poll. Else it can be left out where WeChat said that there is more.
-        """
-        return self.sync_failed or self._is_quiet or not position.more
-
-    def seconds_before_poll(self, now: float) -> float:
-        """Returns how long the next poll has to wait."""
-        if not self._is_quiet:
-            return 0.0
-        interval = MIN_POLL_INTERVAL_SECONDS
-        if self._useless_syncs >= MAX_EMPTY_SYNCS:
-            doublings = min(self._useless_syncs - MAX_EMPTY_SYNCS + 1, 10)
+    def start_poll(self, now: float) -> float:
+        """Returns how long the next poll has to wait, and records that it starts then."""
+        pause = 0.0
+        if self.is_quiet:
+            doublings = max(0, min(self._useless_syncs - MAX_EMPTY_SYNCS + 1, 10))
             interval = min(MAX_POLL_PAUSE_SECONDS, MIN_POLL_INTERVAL_SECONDS * 2.0**doublings)
-        return max(0.0, self._poll_started_at + interval - now)
-
-    def record_poll_start(self, now: float) -> None:
-        self._poll_started_at = now
+            pause = max(0.0, self._poll_started_at + interval - now)
+        self._poll_started_at = now + pause
+        return pause
 
     def record_no_news(self) -> None:
         """Records a poll that ended without news, as it should when there is none."""
         self.sync_failed = False
-        self._is_quiet = True
+        self.is_quiet = True
         self._useless_syncs = 0
 
-    def record_empty_sync(self, *, is_polled: bool, has_moved: bool) -> None:
-        """Records a sync without news; where it `is_polled`, a poll had promised some."""
-        self._record_sync(is_quiet=is_polled, has_moved=has_moved)
+    def record_sync(self, keys: list[str] | None, *, is_polled: bool, has_moved: bool) -> None:
+        """Records a sync. `keys` are those of its messages; None: it had no news of any kind.
 
-    def record_news(self, keys: list[str], *, has_moved: bool) -> None:
-        """Records a sync with news; `keys` are those of its messages."""
-        is_repeated = bool(keys) and keys == self._latest_keys
-        self._latest_keys = keys
-        self._record_sync(is_quiet=is_repeated, has_moved=has_moved)
-
-    def _record_sync(self, *, is_quiet: bool, has_moved: bool) -> None:
-        self._is_quiet = is_quiet
-        if is_quiet and not has_moved:
+        `is_polled` says that a poll had promised news, `has_moved` that the sync brought another position.
+        """
+        if keys is None:
+            self.is_quiet = is_polled
+        else:
+            self.is_quiet = bool(keys) and keys == self._latest_keys
+            self._latest_keys = keys
+        if self.is_quiet and not has_moved:
             self._useless_syncs += 1
         else:
             self._useless_syncs = 0

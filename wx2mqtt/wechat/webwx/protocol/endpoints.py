@@ -155,16 +155,12 @@ GET_GROUP_AVATAR = _call("webwxgetheadimg", TRANSFER_IDLE_SECONDS)
 
 @frozen
 class ClusterHosts:
-    """The origins that serve one account; those of a configured endpoint may end in a path prefix."""
+    """The origins that serve one account, by `Role`; a configured endpoint may add a path prefix."""
 
     base: str
     login: str
     push: str
     file: str
-
-    def url(self, endpoint: Endpoint) -> str:
-        """Returns the URL of a call without query."""
-        return f"{getattr(self, endpoint.role)}{endpoint.path}"
 
 
 # The cluster of a base host that contains this part. The order matters, since "wx2.qq.com" contains "qq.com"

@@ -274,9 +274,10 @@ def build_request(
     cookies: Mapping[str, str] = _NONE,
 ) -> Request:
     """Returns a request with the Referer header that a browser sends, and with these headers."""
+    origin = getattr(profile.hosts, endpoint.role)
     return Request(
         endpoint=endpoint,
-        url=f"{profile.hosts.url(endpoint)}?{query}",
+        url=f"{origin}{endpoint.path}?{query}",
         body=body,
         headers={"Referer": f"{profile.hosts.base}/", **headers},
         cookies=cookies,

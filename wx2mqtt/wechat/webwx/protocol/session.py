@@ -196,7 +196,9 @@ class Cookies:
         for line in set_cookie_lines:
             pair = line.partition(";")[0]
             name, equals, value = map(str.strip, pair.partition("="))
-            if not equals or not _is_sendable(pair, name, value):
+            is_printable_ascii = (name + value).isascii() and (name + value).isprintable()
+            is_sendable = bool(name) and is_printable_ascii and len(pair) <= MAX_COOKIE_CHARACTERS
+            if not equals or not is_sendable:
                 continue
             attributes = dict(_COOKIE_ATTRIBUTE.findall(line.lower()))
             domain = ANY_DOMAIN if self.any_host else _domain(host, attributes.get("domain", ""))
@@ -236,12 +238,6 @@ class Cookies:
                 domain, name, value = row
                 values[domain, name] = value
         return cls(values, any_host)
-
-
-def _is_sendable(pair: str, name: str, value: str) -> bool:
-    """Returns whether a cookie can be sent back; `pair` is its name and value as received."""
-    is_printable_ascii = (name + value).isascii() and (name + value).isprintable()
-    return bool(name) and is_printable_ascii and len(pair) <= MAX_COOKIE_CHARACTERS
 
 
 def _domain(host: str, requested: str) -> str | None:

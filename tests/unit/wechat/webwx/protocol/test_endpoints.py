@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.support.rows import every_row
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol import endpoints
+from wx2mqtt.wechat.webwx.protocol.requests import build_request
+from wx2mqtt.wechat.webwx.protocol.session import ClientProfile
 
 
 @every_row(
@@ -27,10 +29,14 @@ def test_the_base_host_decides(base: str, login: str, push: str, file: str) -> N
 
 
 def test_one_address_may_stand_for_all_with_a_prefix() -> None:
-    hosts = endpoints.hosts_at_endpoint("http://127.0.0.1:8000/wechat/")
-    assert hosts.url(endpoints.JSLOGIN) == "http://127.0.0.1:8000/wechat/jslogin"
-    assert hosts.url(endpoints.SYNC_CHECK) == "http://127.0.0.1:8000/wechat/cgi-bin/mmwebwx-bin/synccheck"
-    assert hosts.url(endpoints.UPLOAD) == "http://127.0.0.1:8000/wechat/cgi-bin/mmwebwx-bin/webwxuploadmedia"
+    profile = ClientProfile(hosts=endpoints.hosts_at_endpoint("http://127.0.0.1:8000/wechat/"))
+    for endpoint, path in (
+        (endpoints.JSLOGIN, "jslogin"),
+        (endpoints.SYNC_CHECK, "cgi-bin/mmwebwx-bin/synccheck"),
+        (endpoints.UPLOAD, "cgi-bin/mmwebwx-bin/webwxuploadmedia"),
+    ):
+        request = build_request(profile, endpoint, "a=1")
+        assert request.url == f"http://127.0.0.1:8000/wechat/{path}?a=1"
 
 
 def test_a_sticker_of_five_megabytes_is_the_largest() -> None:
