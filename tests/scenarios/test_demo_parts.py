@@ -127,6 +127,22 @@ storage: {{path: {terminal.folder}/real}}
     assert not (terminal.folder / "real").exists()
 
 
+def test_a_file_without_a_fallback_has_none_in_the_demo(terminal: Terminal):
+    """So that an alarm can be tried that reaches nobody."""
+    file = terminal.file("accounts: {home: {backend: ilink, contacts: {me: {owner: true}}}}")
+    with terminal.running("demo", *FREE, "-c", file) as demo:
+        shown = Shown(demo)
+        with Subscriber(shown.port, "wx/#") as subscriber:
+            shown.log_in(subscriber)
+            subscriber.wait("wx/in/me")
+            shown.order("window", ago=DAY)
+            subscriber.say("wx/out/me", {"id": "water", "text": "Water!", "urgent": True, "hold": False})
+            result = subscriber.wait("wx/result/me", lambda one: one.body["id"] == "water").body
+            assert (result["status"], result["code"]) == ("failed", "window_closed")
+            assert "fallback" not in result
+        assert demo.end(signal.SIGTERM) == 0
+
+
 def test_each_account_of_a_file_has_a_phone_of_its_own_at_a_broker_that_runs_already(terminal: Terminal):
     """Two bots of iLink would end each other's login on one phone."""
     file = terminal.file("""
