@@ -119,6 +119,10 @@ class Delay:
     silent: bool = False
 
 
+AT_ONCE = Delay(0.0)
+AT_ONCE_IN_ANOTHER_WAY = Delay(0.0, silent=True)
+
+
 @frozen
 class ConnectTarget:
     """The next attempt: where, with which version of MQTT, and whether the will may be retained."""
@@ -150,8 +154,8 @@ class ReconnectPolicy:
     mqtt_3_addresses: frozenset[BrokerAddress] = frozenset()
     #: Addresses whose brokers keep no retained messages.
     no_retain_addresses: frozenset[BrokerAddress] = frozenset()
-    #: When another client took over the client id.
-    takeovers: tuple[float, ...] = ()
+    #: A takeover of the client id before this time is not the first one: the client stands by.
+    standby_if_taken_before: float = 0.0
     #: The delay after failures that end by themselves.
     quick: Backoff = QUICK_BACKOFF
     #: The delay after failures that a person must mend.
@@ -184,7 +188,7 @@ class ReconnectPolicy:
             policy = replace(self, quick=quick, slow=slow, failed_count=0, redirect_count=0)
         match ended.end:
             case EndReason.LOST if is_stable and not ended.server_leaving:
-                return _same_address(policy, ended, chance)  # most often the broker has only restarted
+                return _after_quick_delay(policy, ended, chance)  # most often the broker has only restarted
             case EndReason.UNREACHABLE | EndReason.LOST:
                 return _next_address(policy, ended, chance)
             case EndReason.VERSION:
@@ -202,27 +206,28 @@ class ReconnectPolicy:
 PolicyDecision = tuple[ReconnectPolicy, Delay]
 
 
-def _same_address(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
-    """Tries the next attempt of `policy` after the next longer delay; a local broker has a short one."""
-    backoff = policy.quick.after_failure()
-    cap = min(backoff.cap, MAX_LOCAL_DELAY_SECONDS) if ended.is_local else backoff.cap
-    return replace(policy, quick=backoff), Delay(replace(backoff, cap=cap).wait(chance))
-
-
 def _next_address(
     policy: ReconnectPolicy, ended: ConnectionEnd, chance: float, *, needs_owner: bool = False
 ) -> PolicyDecision:
-    """Tries the next address at once. After all of them there is a delay, a long one with `needs_owner`."""
-    if policy.redirects[1:]:
-        return replace(policy, redirects=policy.redirects[1:]), Delay(0.0)
-    index = (policy.index + 1) % len(policy.addresses)
-    policy = replace(policy, redirects=(), index=index, failed_count=policy.failed_count + 1)
+    """Tries the next redirect or the next of `addresses` at once.
+
+    When all `addresses` have failed there is a delay, a long one with `needs_owner`.
+    """
+    if len(policy.redirects) > 1:
+        return replace(policy, redirects=policy.redirects[1:]), AT_ONCE
+    policy = _with_next_of_list(policy)
     if policy.failed_count < len(policy.addresses):
-        return policy, Delay(0.0)
+        return policy, AT_ONCE
+    policy = replace(policy, failed_count=0)
     if needs_owner:
-        slow = policy.slow.after_failure()
-        return replace(policy, failed_count=0, slow=slow), Delay(slow.wait(chance))
-    return _same_address(replace(policy, failed_count=0, redirect_count=0), ended, chance)
+        return _after_slow_delay(policy, chance)
+    return _after_quick_delay(replace(policy, redirect_count=0), ended, chance)
+
+
+def _with_next_of_list(policy: ReconnectPolicy) -> ReconnectPolicy:
+    """Goes from an address that has failed, or all servers that it named, to the next one of the list."""
+    index = (policy.index + 1) % len(policy.addresses)
+    return replace(policy, redirects=(), index=index, failed_count=policy.failed_count + 1)
 
 
 def _other_version(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
@@ -230,35 +235,61 @@ def _other_version(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float)
     address = policy.current_address
     if policy.protocol == "auto" and address not in policy.mqtt_3_addresses:
         fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses | {address})
-        return fallback, Delay(0.0, silent=True)
+        return fallback, AT_ONCE_IN_ANOTHER_WAY
     without_fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses - {address})
     return _next_address(without_fallback, ended, chance, needs_owner=True)
 
 
 def _without_retained_will(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
+    """Tries without a retained will at once. A broker that refuses this as well needs its owner."""
     address = policy.current_address
     if address in policy.no_retain_addresses:
         return _next_address(policy, ended, chance, needs_owner=True)
     without_retain = replace(policy, no_retain_addresses=policy.no_retain_addresses | {address})
-    return without_retain, Delay(0.0, silent=True)
+    return without_retain, AT_ONCE_IN_ANOTHER_WAY
 
 
 def _redirected(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
+    """Tries the named servers at once. Without one, or after too many redirects, tries the next address."""
     if not ended.references or policy.redirect_count >= MAX_REDIRECTS:
         return _next_address(policy, ended, chance)
-    if ended.permanent and not policy.redirects:
-        addresses = list(policy.addresses)
+    addresses = list(policy.addresses)
+    if (
+        ended.permanent and not policy.redirects
+    ):  # an address of the list has moved, not a server that it named
         addresses[policy.index] = ended.references[0]
-        policy = replace(policy, addresses=tuple(addresses))
-    return replace(policy, redirects=ended.references, redirect_count=policy.redirect_count + 1), Delay(0.0)
+    followed = replace(
+        policy,
+        addresses=tuple(addresses),
+        redirects=ended.references,
+        redirect_count=policy.redirect_count + 1,
+    )
+    return followed, AT_ONCE
 
 
 def _after_takeover(
     policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float
 ) -> PolicyDecision:
-    """Connects again after the first takeover; stands by after the second within a minute."""
-    recent = [taken_at for taken_at in policy.takeovers if now - taken_at < TAKEOVER_WINDOW_SECONDS]
-    if not recent:
-        return _same_address(replace(policy, takeovers=(now,)), ended, chance)
-    # This takeover is dated to the end of the standby: one more after it is enough to stand by again.
-    return replace(policy, takeovers=(now + STANDBY_SECONDS,)), Delay(STANDBY_SECONDS, standby=True)
+    """Connects again after the first takeover; stands by after the second within a minute.
+
+    The minute after a standby is counted from its end: one takeover is enough then.
+    """
+    if now < policy.standby_if_taken_before:
+        standby_end = now + STANDBY_SECONDS
+        policy = replace(policy, standby_if_taken_before=standby_end + TAKEOVER_WINDOW_SECONDS)
+        return policy, Delay(STANDBY_SECONDS, standby=True)
+    policy = replace(policy, standby_if_taken_before=now + TAKEOVER_WINDOW_SECONDS)
+    return _after_quick_delay(policy, ended, chance)
+
+
+def _after_quick_delay(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
+    """Makes the next attempt of `policy` after the next longer delay; a local broker has a short one."""
+    backoff = policy.quick.after_failure()
+    cap = min(backoff.cap, MAX_LOCAL_DELAY_SECONDS) if ended.is_local else backoff.cap
+    return replace(policy, quick=backoff), Delay(replace(backoff, cap=cap).wait(chance))
+
+
+def _after_slow_delay(policy: ReconnectPolicy, chance: float) -> PolicyDecision:
+    """Makes the next attempt of `policy` after the next longer of the delays for what a person must mend."""
+    backoff = policy.slow.after_failure()
+    return replace(policy, slow=backoff), Delay(backoff.wait(chance))
