@@ -6,6 +6,9 @@
     3. relative paths are made absolute, and the content of each `…_file` becomes the secret itself
     4. `validate` makes `Settings` of the tree; a value that has a problem is left out
     5. `rule_findings` compares the values that are left with each other
+
+`load_valid_settings` does the same and raises nothing: the values that have a problem are missing.
+`load_web_settings` and `load_storage_settings` are for what needs only some sections.
 """
 
 from __future__ import annotations
@@ -53,6 +56,11 @@ _PAGE_SECTIONS = frozenset({"web", "language"})
 # Sections that a backup needs nothing of.
 _SECTIONS_BESIDE_STORE = frozenset({"mqtt", "accounts", "homeassistant", "web", "cluster"})
 
+# What the rules for a section compare beside its own keys.
+_ALSO_COMPARED: Mapping[KeyPath, tuple[KeyPath, ...]] = MappingProxyType(
+    {("homeassistant",): (("accounts",),)}
+)
+
 
 @frozen
 class LoadedSettings:
@@ -61,6 +69,8 @@ class LoadedSettings:
     settings: Settings
     path: Path | None
     warnings: tuple[Problem, ...] = ()
+    #: The problems of values that were left out; `load` raises in place of it.
+    problems: tuple[Problem, ...] = ()
 
 
 def find_config(cwd: Path, system: Path = SYSTEM_CONFIG) -> Path | None:
@@ -81,12 +91,22 @@ def load(
     paths count from the folder of the file that names them. `env` holds `WX2MQTT_…` variables and systemd's
     `CREDENTIALS_DIRECTORY`. `backends` says which keys each backend has.
     """
-    tree = _read_sources(path, env, usual_backends)
-    settings = _evaluate(tree, backends)
-    warnings = _in_order(tree.warnings)
-    if tree.problems:
-        raise SettingsError(_in_order(tree.problems), warnings)
-    return LoadedSettings(settings=settings, path=path, warnings=warnings)
+    loaded = _evaluate(_read_sources(path, env, usual_backends), path, backends)
+    if loaded.problems:
+        raise SettingsError(loaded.problems, loaded.warnings)
+    return loaded
+
+
+def load_valid_settings(path: Path | None, env: Mapping[str, str], backends: BackendRules) -> LoadedSettings:
+    """Returns the settings without the values that have a problem; the defaults for an unreadable file.
+
+    For what only asks a running bridge, which may have refused this file.
+    """
+    try:
+        tree = _read_sources(path, env)
+    except SettingsError as error:
+        return LoadedSettings(settings=Settings(), path=path, problems=error.problems)
+    return _evaluate(tree, path, backends)
 
 
 def load_web_settings(path: Path | None, env: Mapping[str, str], backends: BackendRules) -> Settings | None:
@@ -95,17 +115,9 @@ def load_web_settings(path: Path | None, env: Mapping[str, str], backends: Backe
     None if no page can be shown: `web` or `language` has a problem itself, or the page is disabled. A file
     that cannot be read at all gives the defaults, which listen on loopback.
     """
-    settings, problems = _load_usable(path, env, backends)
-    is_page_faulty = any(problem.path and problem.path[0] in _PAGE_SECTIONS for problem in problems)
-    return None if is_page_faulty or not settings.web.enabled else settings
-
-
-def load_valid_settings(path: Path | None, env: Mapping[str, str], backends: BackendRules) -> LoadedSettings:
-    """Returns the settings without the values that have a problem; the defaults for an unreadable file.
-
-    For what only asks a running bridge, which may have refused this file.
-    """
-    return LoadedSettings(settings=_load_usable(path, env, backends)[0], path=path)
+    loaded = load_valid_settings(path, env, backends)
+    is_page_faulty = any(problem.path and problem.path[0] in _PAGE_SECTIONS for problem in loaded.problems)
+    return None if is_page_faulty or not loaded.settings.web.enabled else loaded.settings
 
 
 def load_storage_settings(
@@ -117,26 +129,15 @@ def load_storage_settings(
     the page. Raises `SettingsError` with the problems of these three sections, of the file as a whole, and of
     sections that are unknown: such a name may be meant as one of the three.
     """
-    tree = _read_sources(path, env)
-    settings = _evaluate(tree, backends)
-    problems = [problem for problem in tree.problems if _concerns_store(problem)]
+    loaded = _evaluate(_read_sources(path, env), path, backends)
+    problems = tuple(problem for problem in loaded.problems if _concerns_store(problem))
     if problems:
-        raise SettingsError(_in_order(problems))
-    return LoadedSettings(settings=settings, path=path)
+        raise SettingsError(problems)
+    return LoadedSettings(settings=loaded.settings, path=path)
 
 
 def _concerns_store(problem: Problem) -> bool:
     return not problem.path or problem.path[0] not in _SECTIONS_BESIDE_STORE
-
-
-def _load_usable(
-    path: Path | None, env: Mapping[str, str], backends: BackendRules
-) -> tuple[Settings, list[Problem]]:
-    try:
-        tree = _read_sources(path, env)
-    except SettingsError:
-        return Settings(), []
-    return _evaluate(tree, backends), tree.problems
 
 
 def _read_sources(
@@ -162,36 +163,37 @@ def _read_sources(
     return tree
 
 
-def _evaluate(tree: YamlTree, backends: BackendRules) -> Settings:
+def _evaluate(tree: YamlTree, path: Path | None, backends: BackendRules) -> LoadedSettings:
     """Makes the settings (steps 4 and 5); values that have a problem are left out, so the rest is checked."""
     settings = validate(tree, backends)
-    incomplete = {_section_of(problem.path) for problem in tree.problems if problem.path is not None}
+    incomplete = _incomplete_sections(tree.problems)
     for finding in rule_findings(settings, backends):
         if not finding.is_warning:
             tree.add_problem(finding.path, finding.message)
-        elif _is_certain(finding, incomplete):
+        elif not _may_be_wrong(finding, incomplete):
             tree.warnings.append(tree.problem(finding.path, finding.message))
     for name, file in settings.mqtt.tls:
         if isinstance(file, Path) and (fault := check_readable(file)):
             tree.add_problem(("mqtt", "tls", name), fault)
-    return settings
+    warnings, problems = _in_order(tree.warnings), _in_order(tree.problems)
+    return LoadedSettings(settings=settings, path=path, warnings=warnings, problems=problems)
 
 
-def _is_certain(finding: SettingsFinding, incomplete: set[KeyPath]) -> bool:
-    """Whether no value was left out that the rule may have needed.
+def _incomplete_sections(problems: Iterable[Problem]) -> set[KeyPath]:
+    """Returns the sections from which a value is left out: `accounts` and `accounts.home`."""
+    paths = [problem.path for problem in problems if problem.path is not None]
+    return {path[:length] for path in paths for length in (1, 2)}
 
-    `incomplete` are the sections from which values were left out. A warning about the rest of such a section
-    can be wrong ("no mqtt.url is mqtts", where that URL has a problem).
+
+def _may_be_wrong(finding: SettingsFinding, incomplete: set[KeyPath]) -> bool:
+    """Returns whether a warning may depend on a value that is left out.
+
+    "No mqtt.url is mqtts" is wrong if that URL has a problem.
     """
-    section = _section_of(finding.path)
-    if section == ("homeassistant",) and any(other[:1] == ("accounts",) for other in incomplete):
-        return False  # its rules look up the accounts
-    return incomplete.isdisjoint({_WHOLE_FILE, section})
-
-
-def _section_of(path: KeyPath) -> KeyPath:
-    """Returns the section of a key: the first name of its path, for an account with the account's name."""
-    return path[:2] if path[:1] == ("accounts",) else path[:1]
+    is_of_account = finding.path[:1] == ("accounts",)
+    section = finding.path[:2] if is_of_account else finding.path[:1]
+    compared = {_WHOLE_FILE, section, *_ALSO_COMPARED.get(section, ())}
+    return not compared.isdisjoint(incomplete)
 
 
 def _add_default_backends(tree: YamlTree, usual_backends: Mapping[str, str]) -> None:
