@@ -58,7 +58,11 @@ _SECTIONS_BESIDE_STORE = frozenset({"mqtt", "accounts", "homeassistant", "web", 
 
 # What the rules for a section compare beside its own keys.
 _ALSO_COMPARED: Mapping[KeyPath, tuple[KeyPath, ...]] = MappingProxyType(
-    {("homeassistant",): (("accounts",),)}
+    {
+        ("homeassistant",): (("accounts",),),
+        ("web",): (("accounts",),),  # whom `web.senders` may send to
+        ("cluster",): (("storage",),),
+    }
 )
 
 

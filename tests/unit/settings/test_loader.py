@@ -387,9 +387,17 @@ def test_to_expect_what_the_backend_does_not_tell_would_refuse_everybody(faults)
         ),
         ("mqtt: {url: 'mqtts://me:x@host', tls: {ca_file: wx2mqtt.yaml}}", []),
         ("homeassistant: {enabled: true, expose: [work/boss]}\naccounts: {home: {}, work: 5}", []),
+        (
+            "web: {senders: [{name: nas, token: 0123456789abcdef0123456789abcdef, to: work/boss}]}\naccounts: {home: {}, work: 5}",
+            [],
+        ),
+        ("storage: {url: nowhere}\ncluster: {instance: a}", []),
         ("web: {token: x}\n\tmqtt: {}", []),
     ],
-    ids=["another section", "a broken rule", "another account", "the same section", "an account", "syntax"],
+    ids=[
+        *("another section", "a broken rule", "another account", "the same section", "an account"),
+        *("an account of a sender", "the database", "syntax"),
+    ],
 )
 def test_warnings_come_with_the_problems_unless_a_value_that_was_left_out_may_be_why(config, text, told):
     with pytest.raises(SettingsError) as caught:
