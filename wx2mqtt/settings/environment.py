@@ -137,7 +137,10 @@ def _override(tree: YamlTree, path: KeyPath, value: YamlValue, position: SourceP
 
 
 def _locate_variable(tree: YamlTree, rest: str) -> tuple[tuple[str, ...], ConfigKey] | None:
-    """Returns the path and the key for a variable's name without its prefix; None if there is no such key."""
+    """Returns the path and the key for a variable's name without its prefix; None if there is no such key.
+
+    `ACCOUNTS__HOME__PLAIN` is `accounts.home.plain`: `home` is a name that the owner chose.
+    """
     if not is_encodable(rest):  # no key has a name with other bytes
         return None
     path: tuple[str, ...] = ()
@@ -166,7 +169,7 @@ def _split_name(known_names: Mapping[str, object], rest: str) -> tuple[str, str]
     """Splits the first name off; prefers known names, which may contain `__` themselves."""
     for name in sorted(known_names, key=len, reverse=True):
         if rest.upper() == name.upper() or rest.upper().startswith(f"{name.upper()}__"):
-            return name, rest[len(name) + 2 :]
+            return name, rest[len(f"{name}__") :]
     name, _, rest = rest.partition("__")
     return name.lower(), rest
 
