@@ -39,11 +39,11 @@ class UnackedPublishes:
     """The only register of unacknowledged publishes of this package; the caller keeps to at most `size`."""
 
     def __init__(self, receive_maximum: int) -> None:
-        self._max_overdue = min(RESERVED_INFLIGHT, receive_maximum // 8 or receive_maximum // 4)
+        self._max_overdue = _reserved_for_overdue(receive_maximum)
         self.size = receive_maximum - self._max_overdue
         #: Packet ids, also of overdue publishes, which the broker may still acknowledge.
         self.ids_in_use: set[int] = set()
-        # Callback and time of sending, in the order of sending; without the overdue ones.
+        #: Callback and time of sending, in the order of sending; without the overdue ones.
         self._pending: dict[int, tuple[PublishCallback, float]] = {}
 
     def add(self, mid: int, on_acknowledged: PublishCallback, now: float) -> None:
@@ -66,7 +66,8 @@ class UnackedPublishes:
             del self._pending[mid]
             reason = f"the broker has not acknowledged the message for {PUBACK_TIMEOUT_SECONDS:.0f} s"
             notify(on_acknowledged, PublishRefused(reason))
-        return len(self.ids_in_use) - len(self._pending) <= self._max_overdue
+        overdue_count = len(self.ids_in_use) - len(self._pending)
+        return overdue_count <= self._max_overdue
 
     def close(self) -> None:
         """Fails all that is pending, in the order of sending: the oldest may be what ended the connection."""
@@ -75,6 +76,14 @@ class UnackedPublishes:
         for on_acknowledged, _sent_at in pending.values():
             notify(on_acknowledged, error)
             error = NotConnected()
+
+
+def _reserved_for_overdue(receive_maximum: int) -> int:
+    """Returns the part of the broker's Receive Maximum that overdue publishes may take."""
+    eighth = receive_maximum // 8
+    if eighth == 0:
+        return receive_maximum // 4
+    return min(RESERVED_INFLIGHT, eighth)
 
 
 class Subscriptions:
