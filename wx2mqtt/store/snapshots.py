@@ -1,7 +1,9 @@
-"""Copies of the database of a store as one file: for a backup, and from a backup. Blocking.
+"""Copies of the database of a store as one file: for a backup, and from a backup.
 
-snapshot = take_snapshot(store / "wx2mqtt.db", copy)  # the bridge may run meanwhile
-snapshot = inspect_snapshot(copy)                     # of a backup, which may be damaged or forged
+    snapshot = take_snapshot(store / "wx2mqtt.db", copy)  # the bridge may run meanwhile
+    snapshot = inspect_snapshot(copy)                     # of a backup, which may be damaged or forged
+
+All functions block.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Reads the callbacks that are no messages: what happened to the connection, who pressed what (wecom 4.5).
 
-{"cmd": "aibot_event_callback", …, "body": {"msgid": "e1", "msgtype": "event",
- "event": {"eventtype": "disconnected_event"}}}
+    {"cmd": "aibot_event_callback", …, "body": {"msgid": "e1", "msgtype": "event",
+     "event": {"eventtype": "disconnected_event"}}}
+
+says that another program uses the bot now.
 """
 
 from __future__ import annotations

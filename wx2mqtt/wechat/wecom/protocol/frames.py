@@ -1,8 +1,10 @@
 """Frames of the long connection: a JSON object in each WebSocket message (wecom 2.2).
 
-{"cmd": "aibot_msg_callback", "headers": {"req_id": "r1"}, "body": {…}}     a callback of WeCom
-{"cmd": "ping", "headers": {"req_id": "ping_1790000000000_0a1b2c3d"}}       a request of the bridge
-{"headers": {"req_id": "ping_1790…"}, "errcode": 0, "errmsg": "ok"}         WeCom's answer to it
+    {"cmd": "aibot_msg_callback", "headers": {"req_id": "r1"}, "body": {…}}     a callback of WeCom
+    {"cmd": "ping", "headers": {"req_id": "ping_1790000000000_0a1b2c3d"}}       a request of the bridge
+    {"headers": {"req_id": "ping_1790…"}, "errcode": 0, "errmsg": "ok"}         WeCom's answer to it
+
+`read_frame` reads what comes from WeCom, `request_frame` writes what goes to it.
 """
 
 from __future__ import annotations

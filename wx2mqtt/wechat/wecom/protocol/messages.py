@@ -65,31 +65,30 @@ def read_messages(body: JsonObject, bot_name: str, language: Language, now: int)
     time = _read_time(body, now)
     context = _PartContext(received=now, language=language)
     contents = [_read_part(part, context) for part in _parts(body)]
-    is_in_group = origin.chat_kind is ChatKind.GROUP
-    if is_in_group:
+    if origin.chat_kind is ChatKind.GROUP:
         contents = _without_address(contents, bot_name)
     quote = _read_quote(read_object(body, "quote"), context)
-    if quote and contents[0].kind is Kind.TEXT:
-        contents[0] = replace(contents[0], kind=Kind.QUOTE, detail=quote)
-    messages = []
-    for number, content in enumerate(contents, start=1):
-        part_id = origin.id if number == 1 else f"{origin.id}-{number}"
-        messages.append(
-            Message(
-                key=part_id,
-                id=part_id,
-                chat=origin.chat,
-                chat_kind=origin.chat_kind,
-                sender=origin.sender,
-                kind=content.kind,
-                text=content.text,
-                time=time,
-                detail=content.detail,
-                media=content.media,
-                mentioned=is_in_group,  # WeCom sends a bot only what is addressed to it
-            )
-        )
-    return tuple(messages)
+    if quote:
+        contents = _with_quote(contents, quote)
+    return tuple(_message(origin, time, number, content) for number, content in enumerate(contents, start=1))
+
+
+def _message(origin: _Origin, time: int, number: int, content: PartContent) -> Message:
+    """Returns a part as a message. The first part, with the number 1, has the id of the whole."""
+    part_id = origin.id if number == 1 else f"{origin.id}-{number}"
+    return Message(
+        key=part_id,
+        id=part_id,
+        chat=origin.chat,
+        chat_kind=origin.chat_kind,
+        sender=origin.sender,
+        kind=content.kind,
+        text=content.text,
+        time=time,
+        detail=content.detail,
+        media=content.media,
+        mentioned=origin.chat_kind is ChatKind.GROUP,  # WeCom sends a bot only what is addressed to it
+    )
 
 
 def read_button_press(callback: Callback, connection_id: str, now: int) -> ButtonPress:
@@ -148,7 +147,8 @@ def _parts(body: JsonObject) -> list[JsonObject]:
     """Returns the parts of a message; one that is not `mixed` is a part itself."""
     if read_text(body, "msgtype") != "mixed":
         return [body]
-    return read_objects(read_object(body, "mixed"), "msg_item")[0][:MAX_PARTS] or [{}]
+    parts, _ = read_objects(read_object(body, "mixed"), "msg_item")
+    return parts[:MAX_PARTS] or [{}]  # a message without parts is shown as one that is not understood
 
 
 def _read_part(part: JsonObject, context: _PartContext) -> PartContent:
@@ -162,12 +162,20 @@ def _read_part(part: JsonObject, context: _PartContext) -> PartContent:
 
 
 def _without_address(contents: list[PartContent], bot_name: str) -> list[PartContent]:
-    """Removes `@Bot`, with which a message of a group begins, from its first text."""
+    """Returns the parts without the `@Bot` with which the first text of a message in a group begins."""
     for index, content in enumerate(contents):
         if content.kind is Kind.TEXT:
-            contents[index] = replace(content, text=text_without_address(content.text, bot_name))
-            break
+            text = text_without_address(content.text, bot_name)
+            return [*contents[:index], replace(content, text=text), *contents[index + 1 :]]
     return contents
+
+
+def _with_quote(contents: list[PartContent], quote: dict[str, Json]) -> list[PartContent]:
+    """Returns the parts with the quoted message in the first one, if that is a text."""
+    first, *others = contents
+    if first.kind is not Kind.TEXT:
+        return contents
+    return [replace(first, kind=Kind.QUOTE, detail=quote), *others]
 
 
 def text_without_address(text: str, bot_name: str) -> str:

@@ -104,8 +104,6 @@ def read_saved_bot(saved: JsonObject) -> SavedBot | None:
     if not is_saved_login(saved) or not bot_id:
         return None
     ended = read_text(saved, "ended")
-    chats, uploads = saved.get("chats"), saved.get("uploads")
-    written = (chat for chat in chats if isinstance(chat, str)) if isinstance(chats, list) else ()
     return SavedBot(
         bot_id=bot_id,
         secret=read_text(saved, "secret"),
@@ -114,9 +112,14 @@ def read_saved_bot(saved: JsonObject) -> SavedBot | None:
         ended=End(ended) if ended in {*End} else End.NOT_ENDED,
         reason=read_text(saved, "reason"),
         alive=max(0, read_number(saved, "alive")),
-        chats=with_newest((), written),
-        uploads=_read_times(uploads)[-COUNTED_UPLOADS:],
+        chats=_read_chats(saved.get("chats")),
+        uploads=_read_times(saved.get("uploads"))[-COUNTED_UPLOADS:],
     )
+
+
+def _read_chats(value: object) -> tuple[Handle, ...]:
+    items = value if isinstance(value, list) else ()
+    return with_newest((), [item for item in items if isinstance(item, str)])
 
 
 def _read_times(value: object) -> tuple[int, ...]:
