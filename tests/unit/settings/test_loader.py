@@ -405,6 +405,12 @@ def test_warnings_come_with_the_problems_unless_a_value_that_was_left_out_may_be
     assert [warning.key for warning in caught.value.warnings] == told
 
 
+def test_of_a_file_that_cannot_be_parsed_no_value_is_known_so_there_is_no_warning_of_a_variable(config):
+    with pytest.raises(SettingsError) as caught:
+        load(config("web: {"), {"WX2MQTT_WEB__TOKEN": "x"}, BACKENDS)
+    assert caught.value.warnings == ()
+
+
 def test_a_secret_that_others_may_read_is_reported_with_the_problems_too(config):
     path = config("mqtt: {username: me, password: x}\nlanguage: fr")
     path.chmod(0o644)

@@ -30,6 +30,7 @@ from wx2mqtt.wechat.wecom.protocol.markdown import (
         ("a # b > c - d", "a # b > c - d"),
         ("> no quote\n- no list", "\\> no quote  \n\\- no list"),
         ("1. no list\n21.5 °C", "1\\. no list  \n21.5 °C"),
+        ("  1. a\n # b", "\u00a0\u00a01\\. a  \n\u00a0\\# b"),
         ("a & b &amp; c", "a & b \\&amp; c"),
         ("C:\\temp", "C:\\\\temp"),
         ("[x](http://y)", "\\[x\\](http://y)"),
