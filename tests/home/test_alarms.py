@@ -294,8 +294,25 @@ async def test_an_alarm_that_arrives_is_told_nowhere_else_and_the_answer_ends_it
     await environment.until("state_attr('automation.as_shipped', 'current') == 0")
     lines = [one["text"] for one in (await bot(environment).bot.bot_sent(before + 2))[before:]]
     assert lines[0].startswith("Water! House Water (")
-    assert lines[1].startswith("Silenced by ")
+    assert " Silenced by " in lines[1]
     assert notes_since(environment, since) == []
+
+
+async def test_water_during_a_trial_is_told_at_once(environment: HomeAssistantEnvironment) -> None:
+    await write(environment)
+    await enable(environment, "alarm")
+    since = environment.home.subscriber.count
+    await environment.call("automation.trigger", entity_id="automation.alarm")
+    trial = await delivered(environment, since)
+    await environment.until("states('switch.house_siren') == 'off'")
+    since = environment.home.subscriber.count
+    await environment.publish("house/water", "ON")
+    leak = await delivered(environment, since)
+    assert leak["status"] == "sent"
+    assert leak["id"] != trial["id"]
+    await environment.until("states('switch.house_siren') == 'on'")
+    await bot(environment).bot.write("好")
+    await environment.until("state_attr('automation.alarm', 'current') == 0")
 
 
 async def test_an_old_answer_that_comes_late_silences_nothing(environment: HomeAssistantEnvironment) -> None:

@@ -242,7 +242,7 @@ async def test_water_is_told_until_somebody_says_good(environment: HomeAssistant
     await environment.home.phone.say("wife", " 好 ")
     await environment.until("states('switch.house_siren') == 'off'")
     for who in ("wife", "family"):
-        await reached(environment, who, "Silenced by 老婆. 已由老婆解除。", before)
+        await reached(environment, who, "老婆已解除报警。 Silenced by 老婆.", before)
     await ended(environment, "water-alarm", 1)
 
 
@@ -272,7 +272,7 @@ async def test_when_it_is_dry_again_the_alarm_ends(environment: HomeAssistantEnv
     await environment.publish("house/water", "OFF")
     await environment.until("states('switch.house_siren') == 'off'")
     for who in ("wife", "family"):
-        await reached(environment, who, "It is dry again. 水已经干了。", before)
+        await reached(environment, who, "水已经干了。 It is dry again.", before)
     await ended(environment, "water-alarm", 3)
 
 

@@ -111,3 +111,7 @@ def test_where_home_assistant_has_mqtt_already_the_demo_comes_to_its_broker(tmp_
             home_assistant.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
             home_assistant.until("states('image.wechat_home_login_qr') not in ('unknown', 'unavailable')")
             assert home_assistant.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"
+        home_assistant.until("expand('sensor.wechat_home_login_state', 'event.wechat_home_result') | count == 0")
+        # Home Assistant says this of the announcement that it clears itself, once more, while it removes a device.
+        said = [line for line in home_assistant.said("homeassistant") if "No device components to cleanup" not in line]
+        assert said == []

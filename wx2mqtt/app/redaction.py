@@ -21,6 +21,9 @@ MAX_DEPTH = 5  # of values within values
 # Keys that hold the texts of messages; shown only with `log.message_text`.
 TEXT_KEYS = frozenset({"text", "content", "body", "payload", "quote", "digest"})
 
+# Keys of a log line that hold the id of a command, which its sender chooses to find the result.
+COMMAND_ID_KEYS = frozenset({"id", "command"})
+
 
 def redact_value(key: str, value: object, *, message_text: bool, depth: int = 0) -> object:
     """Returns a value of plain types and limited size, without secrets; texts only with `message_text`."""
@@ -32,6 +35,8 @@ def redact_value(key: str, value: object, *, message_text: bool, depth: int = 0)
         return f"<{len(value)} long>" if isinstance(value, (str, bytes)) else "<hidden>"
     if isinstance(value, (int, float)):
         return value
+    if depth == 0 and key in COMMAND_ID_KEYS and isinstance(value, str):
+        return _redact_id(value)
     return _redact_content(value, message_text=message_text, depth=depth + 1)
 
 
@@ -46,6 +51,11 @@ def _redact_content(value: object, *, message_text: bool, depth: int) -> object:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [redact_value("", element, message_text=message_text, depth=depth) for element in value]
     return redact(_truncate(_text(value)))
+
+
+def _redact_id(command_id: str) -> str:
+    """Returns the id of a command without secrets. A long one is shown whole: its result has the same id."""
+    return _redact_patterns(_truncate(command_id))
 
 
 def clean_traceback(text: str) -> str:
@@ -144,10 +154,15 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 def redact(text: str) -> str:
     """Replaces everything in a text that looks like a secret."""
+    return _LONG_RUN.sub(_hide_if_mixed, _redact_patterns(text))
+
+
+def _redact_patterns(text: str) -> str:
+    """Replaces what has the pattern of a secret; long texts in base64 are left."""
     text = _redact_tickets(text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
-    return _LONG_RUN.sub(_hide_if_mixed, text)
+    return text
 
 
 # The end of the ticket of a QR code, as in A1b%2F-c@qrticket_0. Letters, digits and `_TICKET_SIGNS` before it

@@ -133,7 +133,11 @@ async def _execute(
         try:
             async with _broker_options(loaded, environment) as options:
                 first, *others = plan.client_ids
-                refused = await clear_client(replace(options, client_id=first), plan.topics)
+                refused = await clear_client(
+                    replace(options, client_id=first),
+                    [topic for topic in plan.topics if topic not in plan.discovery_topics],
+                    announcements=plan.discovery_topics,
+                )
                 for client in others:
                     await clear_client(replace(options, client_id=client), ())
         except NotConnected as error:

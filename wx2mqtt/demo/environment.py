@@ -230,8 +230,8 @@ async def _share_broker(stack: AsyncExitStack, settings: Settings, language: Lan
         client = mqtt_options(settings, name, Topics(base), None)
         await _refuse_second_bridge(client, base)
         announcement = config_topic(settings.homeassistant.prefix, name)
-        topics = (*Topics(base).retained(settings.accounts[name].contacts), announcement)
-        stack.push_async_callback(_clear_demo, client, topics, language)
+        topics = Topics(base).retained(settings.accounts[name].contacts)
+        stack.push_async_callback(_clear_demo, client, announcement, topics, language)
 
 
 class _BridgeStateReader(ConnectionWaiter):
@@ -267,12 +267,14 @@ async def _refuse_second_bridge(options: MqttOptions, base: str) -> None:
         )
 
 
-async def _clear_demo(options: MqttOptions, topics: Sequence[str], language: Language) -> None:
+async def _clear_demo(
+    options: MqttOptions, announcement: str, topics: Sequence[str], language: Language
+) -> None:
     """Removes what the broker keeps of the demo; says so where that is not possible."""
     try:
-        left = await clear_client(options, topics)
+        left = await clear_client(options, topics, announcements=[announcement])
     except NotConnected:
-        left = [*topics]
+        left = [announcement, *topics]
     if left:
         kept = f"The broker keeps these topics of the demo: {', '.join(left)}"
         print(sentence_text(kept, language), file=sys.stderr)

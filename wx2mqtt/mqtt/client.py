@@ -33,6 +33,9 @@ from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, Delay, EndReaso
 
 log = structlog.get_logger(__name__)
 
+# How long Home Assistant may need to remove a device whose announcement was cleared.
+WITHDRAWAL_SECONDS = 2.0
+
 # Seconds for the connection of `clear_client`, and again for each PUBACK.
 CLEANUP_TIMEOUT_SECONDS = 15.0
 
@@ -199,8 +202,13 @@ class ConnectionWaiter:
             raise NotConnected(self.reason or "the broker does not answer")
 
 
-async def clear_client(options: MqttOptions, topics: Sequence[str]) -> list[str]:
-    """Connects as this client with a clean session, which deletes the stored one, and clears `topics`.
+async def clear_client(
+    options: MqttOptions, topics: Sequence[str], *, announcements: Sequence[str] = ()
+) -> list[str]:
+    """Connects as this client with a clean session, which deletes the stored one, and clears topics.
+
+    1. `announcements`: Home Assistant removes the devices, which takes it a moment.
+    2. `topics`: nobody reads them any more. An empty state of a device that is there is an error in its log.
 
     Returns the topics that the broker does not allow to clear. Raises NotConnected with the reason.
     """
@@ -208,7 +216,10 @@ async def clear_client(options: MqttOptions, topics: Sequence[str]) -> list[str]
     client, waiter = MqttClient(clean), ConnectionWaiter()
     async with running(client, waiter):
         await waiter.wait_connected(CLEANUP_TIMEOUT_SECONDS)
-        return [topic for topic in topics if not await _clear(client, waiter, topic)]
+        refused = [topic for topic in announcements if not await _clear(client, waiter, topic)]
+        if announcements:
+            await asyncio.sleep(WITHDRAWAL_SECONDS)
+        return refused + [topic for topic in topics if not await _clear(client, waiter, topic)]
 
 
 async def _clear(client: MqttClient, waiter: ConnectionWaiter, topic: str) -> bool:

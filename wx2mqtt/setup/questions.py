@@ -267,9 +267,11 @@ class Questions:
     def _with_credentials(self, broker: BrokerAnswers) -> BrokerAnswers:
         """Adds user name and password, from options or by asking."""
         options = self._options
-        if options.username is not None:
-            return replace(broker, username=options.username, password=options.password or "")
-        username = self._prompt.ask_text(self._text("user"), broker.username)
+        username = options.username
+        if username is None:
+            username = self._prompt.ask_text(self._text("user"), broker.username)
+        elif options.password is not None or options.password_file is not None:
+            return replace(broker, username=username, password=options.password or "")
         if not username:
             return replace(broker, username="", password="")
         return replace(broker, username=username, password=self._prompt.ask_secret(self._text("password")))

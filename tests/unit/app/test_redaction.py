@@ -180,6 +180,14 @@ def test_redacting_twice_is_redacting_once_as_far_as_secrets_go(text):
     assert not re.search(r"://[^\s/@]+@(?<!\*\*\*@)", redact(redact(text)))
 
 
+@pytest.mark.parametrize("key", ["id", "command"])
+def test_the_id_of_a_command_stays_whole_so_that_its_result_is_found(key: str) -> None:
+    command_id = "bell-01KC3Q8YV5M6XW2T9ZB4R7HNDE-picture-me"
+    assert redact_value(key, command_id, message_text=False) == command_id
+    assert redact_value(key, f"a skey={SECRET}", message_text=False) == "a skey=***"
+    assert redact_value("answer", {key: f"{SECRET}{command_id}"}, message_text=False) == {key: "***"}
+
+
 @every_row(
     ("text", "redacted"),
     [

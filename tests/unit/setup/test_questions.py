@@ -86,6 +86,21 @@ def test_of_a_broker_on_this_machine_only_the_user_is_asked():
     assert setup_text("en", "host") not in asker.asked
 
 
+def test_a_user_without_a_password_is_asked_for_it_before_the_broker_is_tested():
+    asker = Scripted(password="geheim")
+    found = talk(asker, host="broker.lan", username="wx2mqtt")
+    assert found is not None
+    assert (found.broker.username, found.broker.password) == ("wx2mqtt", "geheim")
+    assert setup_text("en", "user") not in asker.asked
+
+
+@pytest.mark.parametrize("given", [{"password_file": Path("/a")}, {"password": "geheim"}, {"username": ""}])
+def test_a_password_is_not_asked_for_where_there_is_one_or_no_user(given: dict[str, Any]):
+    asker = Scripted()
+    assert talk(asker, host="broker.lan", **{"username": "wx2mqtt", **given}) is not None
+    assert setup_text("en", "password") not in asker.asked
+
+
 def test_another_one_is_asked_for_part_by_part_and_nonsense_is_asked_again():
     asker = Scripted(
         which_broker="another", host="a b|broker.lan", tls="yes", port="x|0|70000|8884", ca_file=""
