@@ -45,6 +45,13 @@ def demo() -> Iterator[tuple[str, int]]:
         yield phone, broker
 
 
+def commands_of(name: str) -> list[str]:
+    """Returns the `mosquitto_pub` lines of a block of the README; the last one of `water` makes it wet."""
+    block = re.search(rf"<!-- {name}.*?-->(.*?)<!-- /{name} -->", README, re.DOTALL)
+    assert block is not None
+    return re.findall(r"mosquitto_pub .*", block[1])
+
+
 def pub(line: str, broker: int) -> None:
     """A `mosquitto_pub` of the README, at the demo's own port."""
     program, *rest = shlex.split(line)
@@ -69,9 +76,7 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
         assert http.post("/sim/ilink/say", json={"from": "me", "text": "hello"}).status_code == 200
         home_assistant.until("state_attr('event.wechat_home_message', 'text') == 'hello'")
         shutil.copytree(BLUEPRINTS, home_assistant.folder / "blueprints/automation/wx2mqtt")
-        block = re.search(r"<!-- doorbell.*?-->(.*?)<!-- /doorbell -->", README, re.DOTALL)
-        assert block is not None
-        for line in re.findall(r"mosquitto_pub .*", block[1]):
+        for line in commands_of("doorbell"):
             pub(line, broker)
         home_assistant.until("expand('event.demo_bell', 'camera.demo_door') | count == 2")
         chosen: dict[str, Any] = {
@@ -82,7 +87,7 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
         use = {"path": "wx2mqtt/doorbell.yaml", "input": chosen}
         home_assistant.do("automations", automations=[{"id": "door", "alias": "door", "use_blueprint": use}])
         home_assistant.until("states('automation.door') == 'on'")
-        ring = re.search(r"`(mosquitto_pub -t demo/bell .*?)`", README)
+        ring = re.search(r"`(mosquitto_pub -t home/demo/bell .*?)`", README)
         assert ring is not None
         lines: list[dict[str, Any]] = []
         while len(lines) < 2:
@@ -91,7 +96,15 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
             lines += http.get("/sim/ilink/sent", params={"after": len(lines), "wait": 2}).json()
         assert [(one["person"], one["kind"]) for one in lines] == [("me", "text"), ("me", "image")]
         seen = http.get(f"/sim/ilink/media/{lines[1]['msg_id']}").content
-        assert seen == (ROOT / "docs/images/phone.png").read_bytes()
+        assert seen == (ROOT / "deploy/home-assistant/door.jpg").read_bytes()
+        for line in commands_of("water"):
+            pub(line, broker)
+        home_assistant.until("states('binary_sensor.demo_water') == 'on'")
+        for line in commands_of("clean"):
+            pub(line, broker)
+        home_assistant.until(
+            "expand('event.demo_bell', 'camera.demo_door', 'binary_sensor.demo_water') | count == 0"
+        )
 
 
 def test_where_home_assistant_has_mqtt_already_the_demo_comes_to_its_broker(tmp_path: Path) -> None:
@@ -111,7 +124,13 @@ def test_where_home_assistant_has_mqtt_already_the_demo_comes_to_its_broker(tmp_
             home_assistant.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
             home_assistant.until("states('image.wechat_home_login_qr') not in ('unknown', 'unavailable')")
             assert home_assistant.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"
-        home_assistant.until("expand('sensor.wechat_home_login_state', 'event.wechat_home_result') | count == 0")
+        home_assistant.until(
+            "expand('sensor.wechat_home_login_state', 'event.wechat_home_result') | count == 0"
+        )
         # Home Assistant says this of the announcement that it clears itself, once more, while it removes a device.
-        said = [line for line in home_assistant.said("homeassistant") if "No device components to cleanup" not in line]
+        said = [
+            line
+            for line in home_assistant.said("homeassistant")
+            if "No device components to cleanup" not in line
+        ]
         assert said == []

@@ -61,7 +61,7 @@ BackendOption = Annotated[
     ),
 ]
 OwnerOption = Annotated[
-    str | None, typer.Option(help="ilink, wecom: the topic name for yourself; if empty, it is 'owner'.")
+    str | None, typer.Option(help="ilink, wecom: the topic name for yourself; 'me' if not given.")
 ]
 PersonOption = Annotated[
     list[str] | None,

@@ -157,7 +157,7 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "Show the account in Home Assistant.": "在 Home Assistant 中显示账号。",
     "ilink: Tencent's bot API, yourself alone; wecom: a bot in WeCom; webwx: web WeChat, everybody.": "ilink：腾讯的机器人接口，只有你自己；wecom：企业微信机器人；webwx：网页版微信，所有人。",
     "webwx: NAME=REMARK, a topic name for the contact with this remark. May be repeated.": "webwx：NAME=REMARK，给备注是 REMARK 的联系人指定主题名。可以写多次。",
-    "ilink, wecom: the topic name for yourself; if empty, it is 'owner'.": "ilink、wecom：你自己的主题名；留空则为 “owner”。",
+    "ilink, wecom: the topic name for yourself; 'me' if not given.": "ilink、wecom：你自己的主题名；不写就是 “me”。",
     "wecom: the Bot ID of a bot of yours; if empty, a scan makes one.": "wecom：已有机器人的 Bot ID；留空则扫码创建。",
     "wecom: a file with the Secret of that bot; it stays where it is.": "wecom：存放机器人 Secret 的文件，不会移动。",
     "wecom: the userid of the owner; if empty, they are named later.": "wecom：主人的 userid；留空则以后再指定。",
