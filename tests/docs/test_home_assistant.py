@@ -1,4 +1,4 @@
-"""The page of Home Assistant: what its command of setup writes is the file that it shows."""
+"""The pages of Home Assistant: what the command of setup writes is the file that they show."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_command_of_setup_writes_the_file_that_the_page_shows(language: str, tmp_path: Path) -> None:
     page = list(blocks(ROOT / f"docs/{language}/start/home-assistant.md"))
+    readme = "README.md" if language == "en" else "README.zh.md"
+    account = list(blocks(ROOT / "deploy/home-assistant" / readme))
     program, *arguments = shlex.split(_block(page, "sh", "setup").text)
     assert program == "wx2mqtt"
     file = tmp_path / "wx2mqtt.yaml"
@@ -29,7 +31,7 @@ def test_the_command_of_setup_writes_the_file_that_the_page_shows(language: str,
         check=True,
         timeout=MAX_WAIT_SECONDS,
     )
-    shown = yaml.safe_load(_block(page, "yaml", "mqtt:").text)
+    shown = yaml.safe_load(_block(account, "yaml", "mqtt:").text)
     assert yaml.safe_load(file.read_text(encoding="utf-8")) == {"language": language, **shown}
 
 

@@ -291,7 +291,7 @@ async def test_a_question_is_asked_and_the_answer_is_done(
     await ended(environment, "presence-question", 1)
 
 
-SHOWN = "Open?\n1 Yes 是\n2 No 否\n3 Later 稍后"
+SHOWN = "Open?\n1 是 Yes\n2 否 No\n3 Later 稍后"
 
 
 @pytest.mark.parametrize(("answer", "done"), [("1", "on_1"), ("later 稍后", "on_3"), ("", "on_silence")])

@@ -13,7 +13,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import dedent
 
 import httpx
 import pytest
@@ -295,12 +294,15 @@ def test_a_service_of_another_name_is_enabled_by_that_name(tmp_path):
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_it_writes_what_the_page_about_home_assistant_shows(tmp_path, language):
-    page = (Path(__file__).parents[2] / f"docs/{language}/start/home-assistant.md").read_text()
+    root = Path(__file__).parents[2]
+    page = (root / f"docs/{language}/start/home-assistant.md").read_text()
+    readme = "README.md" if language == "en" else "README.zh.md"
+    files = (root / "deploy/home-assistant" / readme).read_text()
     command = re.search(r"wx2mqtt (setup .*--home-assistant.*)", page)
-    block = re.search(r"```yaml\n(   mqtt:.*?)```", page, re.DOTALL)
+    block = re.search(r"```yaml\n(mqtt:.*?)```", files, re.DOTALL)
     assert command
     assert block
-    shown = yaml.safe_load(dedent(block[1]))
+    shown = yaml.safe_load(block[1])
     given = ["-c", "a.yaml", "--password-file", "-", "--no-try", "--yes", "--no-unit"]
     here = terminal(tmp_path)
     here.env |= {"LANG": "zh_CN.UTF-8" if language == "zh" else "C.UTF-8", "LC_ALL": ""}
