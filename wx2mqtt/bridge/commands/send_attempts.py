@@ -166,7 +166,8 @@ class CommandProgress:
         if next_row is not None and next_row.id in queue.rows:
             queue.begun_id = next_row.id
         for row, result in finished:
-            await self._answer_late_repeats(row, result, answered=row.replies)
+            current = queue.rows.get(row.id, row)
+            await self._answer_late_repeats(current, result, answered=row.replies)
             self.forget(row, result)
 
     def _results_to_store(
@@ -238,7 +239,8 @@ class CommandProgress:
                 continue  # another one of its combined message has a result
             log.info("command has its result already", command=command_id)
             if stored is not None and stored.result is not None:
-                await self._answer_late_repeats(row, stored.result, answered=())
+                current = self._waiting.find(row.id) or row
+                await self._answer_late_repeats(current, stored.result, answered=())
             self._waiting.remove(row.id)
 
     async def _answer_late_repeats(
@@ -246,13 +248,13 @@ class CommandProgress:
     ) -> None:
         """Publishes the result to those who published the command again while the result was stored.
 
-        Each of them has added a reply target to the command. `answered` are those that have the result.
+        Each of them has added a reply target to `row`. `answered` are those that have the result.
         """
-        current = self._waiting.find(row.id) or row
-        late = [reply for reply in current.replies if reply not in answered]
-        if late:
-            publications = self._results.publications(result, late)
-            await retry_until_stored(lambda: self._ctx.publish(publications))
+        if row.replies == answered:
+            return
+        late = [reply for reply in row.replies if reply not in answered]
+        publications = self._results.publications(result, late)
+        await retry_until_stored(lambda: self._ctx.publish(publications))
 
 
 @frozen(kw_only=False)

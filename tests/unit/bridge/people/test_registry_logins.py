@@ -213,8 +213,14 @@ class Logins(RuleBasedStateMachine):
     @rule()
     def forget(self) -> None:
         self.address_book.now += 10 * DAY
+        before = dict(self.address_book.levels)
         self.address_book.keep(self.address_book.identity.remove_stale(self.address_book.now))
-        self.owners = {level: who for level, who in self.owners.items() if level in self.address_book.levels}
+        after = self.address_book.levels  # a pin whose name got free may give it to another at once
+        self.owners = {
+            level: who
+            for level, who in self.owners.items()
+            if level in after and after[level] == before[level]
+        }
 
     def everybody_listed_has_a_topic(self) -> None:
         listed = [who for who in self.address_book.book if who not in self.world.silent]
