@@ -143,6 +143,51 @@ def test_a_file_without_a_fallback_has_none_in_the_demo(terminal: Terminal):
         assert demo.end(signal.SIGTERM) == 0
 
 
+def test_a_file_with_only_senders_has_the_account_of_the_demo(terminal: Terminal):
+    """As the page of alarms shows it; its sender is at the page's port, and the printed command reaches it."""
+    (terminal.folder / "alarms.token").write_text("a" * 64)
+    file = terminal.file("""
+web:
+  senders_listen: 0.0.0.0:8098
+  senders:
+    - {name: alarms, token_file: alarms.token, to: me}
+""")
+    with terminal.running("demo", *FREE, "-c", file) as demo:
+        shown = Shown(demo)
+        with Subscriber(shown.port, "wx/#") as subscriber:
+            shown.log_in(subscriber)
+            subscriber.wait("wx/in/me")
+            command = re.search(r"curl .*/send/me", shown.text)
+            assert command
+            assert "a" * 64 not in shown.text
+            subprocess.run(["bash", "-ec", command[0]], env=terminal.env, check=True, capture_output=True)
+            sent = subscriber.wait("wx/result/me").body
+            assert (sent["status"], sent["sender"]) == ("sent", "alarms")
+        assert demo.end(signal.SIGTERM) == 0
+
+
+def test_a_shell_asks_and_sees_what_failed_with_the_printed_file(terminal: Terminal):
+    with terminal.running("demo", *FREE) as demo:
+        shown = Shown(demo)
+        control = re.search(r" ask -c (\S+) me ", shown.text)
+        assert control
+        assert f" journal list -c {control[1]}" in shown.text
+        with Subscriber(shown.port, "wx/#") as subscriber:
+            shown.log_in(subscriber)
+            subscriber.wait("wx/in/me")
+            with terminal.running("ask", "-c", control[1], "me", "Dinner?", "yes", "no") as asking:
+                subscriber.wait("wx/result/me")
+                shown.order("say", text="yes")
+                assert asking.until("yes") == "yes"
+                assert asking.end() == 0
+            shown.order("window", ago=DAY)
+            subscriber.say("wx/out/me", {"text": "Late", "id": "late", "hold": False, "ttl": 1})
+            subscriber.wait("wx/result/me", lambda one: one.body["id"] == "late")
+        done = terminal.run("journal", "list", "-c", control[1])
+        assert (done.code, "late" in done.out) == (0, True), done.err
+        assert demo.end(signal.SIGTERM) == 0
+
+
 def test_each_account_of_a_file_has_a_phone_of_its_own_at_a_broker_that_runs_already(terminal: Terminal):
     """Two bots of iLink would end each other's login on one phone."""
     file = terminal.file("""

@@ -2,10 +2,12 @@
 
 Of a file of one's own the demo takes what the bridge does (contacts, hold, plain, history, fallback, senders
 …). It replaces WeChat, the broker, the services of `fallback`, the addresses of the web server and the store.
+A file without accounts gets the account that the demo has without a file.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +20,7 @@ from pydantic import SecretStr
 from wx2mqtt.i18n import Language
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import (
+    FIRST_BACKEND,
     Account,
     Cluster,
     Expect,
@@ -86,31 +89,26 @@ class DemoParts:
         """The folder from which files may be sent by `path`."""
         return self.folder / "files"
 
-    def token_of(self, settings: Settings) -> str:
-        """Returns the token of the demo's own sender; empty where a file has others, or none."""
-        tokens = [sender.token for sender in settings.web.senders if sender.name == DEMO_SENDER]
-        return tokens[0].get_secret_value() if tokens and tokens[0] is not None else ""
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def control_file(self) -> Path:
+        """The configuration with which `wx2mqtt ask` and `wx2mqtt journal` find the bridge of the demo."""
+        return self.folder / "wx2mqtt.yaml"
 
 
 def demo_settings(backend: DemoBackend, parts: DemoParts) -> LoadedSettings:
     """Returns what the demo has without a file: what the pages for users show, on one account."""
     _put_sample_picture(parts.files)
-    account = Account(
-        backend=backend,
-        endpoint=parts.phones[DEMO_ACCOUNT],
-        contacts=DEMO_PINS[backend],
-        send=Send(per_minute=0),
-        fallback=Fallback(urls=(SecretStr(parts.service),)),
-        media=Media(allow_hosts=_LOOPBACK, send_from=(parts.files,)),
-        plain=Plain(max_age=PLAIN_SECONDS),
-    )
     sender = Sender(name=DEMO_SENDER, token=SecretStr(secrets.token_hex(16)), users=("*",))
     settings = Settings(
         mqtt=_broker(Mqtt(), parts),
-        accounts={DEMO_ACCOUNT: account},
+        accounts={DEMO_ACCOUNT: _demo_account(backend, DEMO_ACCOUNT, parts)},
         homeassistant=HomeAssistant(enabled=True, expose=_exposed(backend)),
         web=Web(listen=parts.web, url=f"http://{parts.web}", senders=(sender,)),
-        storage=Storage(path=str(parts.folder / "store")),
+        storage=Storage(path=str(parts.store)),
         language=parts.language,
     )
     return LoadedSettings(settings=settings, path=None)
@@ -124,15 +122,39 @@ def own_settings(loaded: LoadedSettings, parts: DemoParts) -> LoadedSettings:
     beside = {"senders_listen": None, "ntfy_listen": None, "ingress": None, "trusted_proxies": ()}
     replaced = {
         "mqtt": _broker(settings.mqtt, parts),
-        "accounts": {
-            name: _account(account, parts.phones[name], parts) for name, account in settings.accounts.items()
-        },
+        "accounts": _accounts(settings, parts),
         "web": settings.web.model_copy(update={**web, **beside}),
-        "storage": Storage(path=str(parts.folder / "store"), max_size=settings.storage.max_size),
+        "storage": Storage(path=str(parts.store), max_size=settings.storage.max_size),
         "cluster": Cluster(),
     }
     # Without its path: a reload would bring the file's own services back.
     return replace(loaded, settings=settings.model_copy(update=replaced), path=None)
+
+
+def write_control_file(settings: Settings, parts: DemoParts) -> None:
+    """Writes what a command needs to find the running bridge: where its store is, and its accounts."""
+    accounts = {name: {"backend": account.backend} for name, account in settings.accounts.items()}
+    known = {"language": settings.language, "storage": {"path": str(parts.store)}, "accounts": accounts}
+    parts.control_file.write_text(json.dumps(known, ensure_ascii=False) + "\n")  # JSON is YAML
+
+
+def _demo_account(backend: DemoBackend, name: str, parts: DemoParts) -> Account:
+    """Returns the account that the demo has where no file names one."""
+    return Account(
+        backend=backend,
+        endpoint=parts.phones[name],
+        contacts=DEMO_PINS[backend],
+        send=Send(per_minute=0),
+        fallback=Fallback(urls=(SecretStr(parts.service),)),
+        media=Media(allow_hosts=_LOOPBACK, send_from=(parts.files,)),
+        plain=Plain(max_age=PLAIN_SECONDS),
+    )
+
+
+def _accounts(settings: Settings, parts: DemoParts) -> Mapping[str, Account]:
+    if "accounts" not in settings.model_fields_set:
+        return {name: _demo_account(FIRST_BACKEND, name, parts) for name in settings.accounts}
+    return {name: _account(account, parts.phones[name], parts) for name, account in settings.accounts.items()}
 
 
 def _account(account: Account, phone: str, parts: DemoParts) -> Account:

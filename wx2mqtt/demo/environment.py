@@ -27,8 +27,9 @@ from wx2mqtt.demo.configuration import (
     DemoParts,
     demo_settings,
     own_settings,
+    write_control_file,
 )
-from wx2mqtt.demo.explanation import DemoAccount, DemoAddresses, explanation
+from wx2mqtt.demo.explanation import DemoAccount, DemoAddresses, explanation, senders_of
 from wx2mqtt.demo.fallback_service import imitated_service
 from wx2mqtt.demo.script import play_script
 from wx2mqtt.errors import BrokerError, NotConnected, Wx2MqttError
@@ -175,6 +176,7 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
         )
         loaded = demo_settings(options.backend, parts) if own is None else own_settings(own, parts)
         settings = loaded.settings
+        write_control_file(settings, parts)
         if parts.is_shared:
             await _share_broker(stack, settings, options.language)
         app = await stack.enter_async_context(open_application(loaded, run_environment))
@@ -220,7 +222,12 @@ def _addresses(parts: DemoParts, settings: Settings, page: str, *, speaks_mqtt_5
         is_shared=parts.is_shared,
         speaks_mqtt_5=speaks_mqtt_5,
         files=parts.files,
-        token=parts.token_of(settings),
+        senders=senders_of(settings),
+        fallback_seconds=min(
+            (account.fallback.after for account in settings.accounts.values() if account.fallback.urls),
+            default=None,
+        ),
+        control_file=parts.control_file,
     )
 
 

@@ -6,15 +6,17 @@ A password is typed into a variable of the shell, and is never printed.
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from wx2mqtt.demo.configuration import BrokerLogin
+from wx2mqtt.demo.configuration import DEMO_SENDER, BrokerLogin
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import demo_text
 from wx2mqtt.mqtt.options import parse_broker_url
 from wx2mqtt.settings.addresses import EMBEDDED, validate_broker_url
+from wx2mqtt.settings.schema import Settings
 from wx2mqtt.values import frozen
 
 PASSWORD_VARIABLE = "MQTT_PASSWORD"  # noqa: S105 - the name of a variable
@@ -36,6 +38,16 @@ class DemoAccount:
 
 
 @frozen
+class DemoSender:
+    """A sender of `web.senders`, as the printed command uses it."""
+
+    #: The token in a shell's double quotes: itself, or the command that reads its file.
+    token: str
+    #: To whom it sends: a name, or account/name; empty for the first person of the first account.
+    to: str
+
+
+@frozen
 class DemoAddresses:
     """Where the parts of a demo are."""
 
@@ -49,8 +61,24 @@ class DemoAddresses:
     speaks_mqtt_5: bool
     #: Where files are that may be sent by `path`.
     files: Path
-    #: The Bearer token of the demo's sender; empty where the file has senders of its own, or none.
-    token: str
+    senders: Sequence[DemoSender]
+    #: When the imitated service gets what is urgent, in seconds; None where no account has such a service.
+    fallback_seconds: float | None
+    #: The file with which commands of `wx2mqtt` find this bridge.
+    control_file: Path
+
+
+def senders_of(settings: Settings) -> Sequence[DemoSender]:
+    """Returns the senders whose token may be shown, or is in a file; a file's own token is never printed."""
+    senders = []
+    for sender in settings.web.senders:
+        token = ""
+        if sender.token_file is not None:
+            token = f"$(cat {shlex.quote(str(sender.token_file))})"
+        elif sender.name == DEMO_SENDER and sender.token is not None:
+            token = sender.token.get_secret_value()
+        senders.append(DemoSender(token=token or "TOKEN", to=sender.to or ""))
+    return senders
 
 
 def explanation(addresses: DemoAddresses, language: Language) -> str:
@@ -64,10 +92,7 @@ def explanation(addresses: DemoAddresses, language: Language) -> str:
     options = client_options(broker)
     password = demo_text(language, "password", variable=PASSWORD_VARIABLE) if broker.password else ""
     dinner = demo_text(language, "dinner")
-    sender = ""
-    if addresses.token:
-        user = accounts[0].user
-        sender = demo_text(language, "sender", token=addresses.token, page=addresses.page, user=user)
+    after = addresses.fallback_seconds
     return demo_text(
         language,
         "explanation",
@@ -83,7 +108,24 @@ def explanation(addresses: DemoAddresses, language: Language) -> str:
             for account in accounts
         ),
         files=addresses.files,
-        sender=sender,
+        sender="".join(_sender_line(sender, addresses, language) for sender in addresses.senders[:1]),
+        fallback="" if after is None else demo_text(language, "fallback", seconds=f"{after:g}"),
+        program=_program(),
+        control=addresses.control_file,
+        user=accounts[0].user,
+    )
+
+
+def _sender_line(sender: DemoSender, addresses: DemoAddresses, language: Language) -> str:
+    user = sender.to or addresses.accounts[0].user
+    return demo_text(language, "sender", token=sender.token, page=addresses.page, user=user)
+
+
+def _program() -> str:
+    """Returns how this program was called, for commands that are to be copied."""
+    called = Path(sys.argv[0]).absolute()
+    return (
+        shlex.quote(str(called)) if called.name == "wx2mqtt" else f"{shlex.quote(sys.executable)} -m wx2mqtt"
     )
 
 

@@ -66,23 +66,25 @@ RESULT_MESSAGES: Catalogue = {
         "the result comes on this topic only: the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",
         "结果只发布在这个主题上：响应主题不能含通配符，要符合 mqtt.response_topics，也不能是桥接程序自己的主题",
     ),
-    "expired": ("not sent within its time ({ttl} s)", "未能在时限（{ttl} 秒）内发送"),
+    "limit_of_command": ("its time ({seconds} s)", "时限（{seconds} 秒）"),
+    "limit_of_fallback": ("fallback.after ({seconds} s)", " fallback.after（{seconds} 秒）"),
+    "expired": ("not sent within {limit}", "未能在{limit}内发送"),
     "expired_delivery": ("it had expired before it came", "到达时已过期"),
     "expired_logged_out": (
-        "not sent within its time ({ttl} s): WeChat is not logged in",
-        "未能在时限（{ttl} 秒）内发送：微信未登录",
+        "not sent within {limit}: WeChat is not logged in",
+        "未能在{limit}内发送：微信未登录",
     ),
     "expired_rate_limited": (
-        "not sent within its time ({ttl} s): WeChat says this is too often",
-        "未能在时限（{ttl} 秒）内发送：微信提示操作过于频繁",
+        "not sent within {limit}: WeChat says this is too often",
+        "未能在{limit}内发送：微信提示操作过于频繁",
     ),
     "expired_chat_limit": (
-        "not sent within its time ({ttl} s): WeChat takes no more messages to this chat in a minute and an hour",
-        "未能在时限（{ttl} 秒）内发送：发往该聊天的消息已达到微信每分钟或每小时的上限",
+        "not sent within {limit}: WeChat takes no more messages to this chat in a minute and an hour",
+        "未能在{limit}内发送：发往该聊天的消息已达到微信每分钟或每小时的上限",
     ),
     "expired_shut": (
-        "not sent within its time ({ttl} s): {why}",
-        "未能在时限（{ttl} 秒）内发送：{why}",
+        "not sent within {limit}: {why}",
+        "未能在{limit}内发送：{why}",
     ),
     "shut_never_wrote": (
         "WeChat takes no message before '{user}' has written to the bot",
@@ -170,8 +172,8 @@ RESULT_MESSAGES: Catalogue = {
     "fallback_summary_rest": ("… and {count} more", "……另有 {count} 条"),
     "fallback_title": ("wx2mqtt {account}: to {user}", "wx2mqtt {account}：发给 {user}"),
     "expired_own_limit": (
-        "not sent within its time ({ttl} s): send.per_minute lets no more through",
-        "未能在时限（{ttl} 秒）内发送：已达到 send.per_minute 的上限",
+        "not sent within {limit}: send.per_minute lets no more through",
+        "未能在{limit}内发送：已达到 send.per_minute 的上限",
     ),
     "uncertain": (
         "it was sent, perhaps twice, and WeChat never answered",
@@ -453,8 +455,8 @@ RESULT_MESSAGES: Catalogue = {
     ),
     "recalled": ("WeChat withdrew the message", "微信已撤回该消息"),
     "expired_fetch": (
-        "not fetched within its time ({ttl} s): {why}",
-        "未能在时限（{ttl} 秒）内取得文件：{why}",
+        "not fetched within {limit}: {why}",
+        "未能在{limit}内取得文件：{why}",
     ),
     "path_no_folder": (
         "no file may be sent by path; name a folder in media.send_from",

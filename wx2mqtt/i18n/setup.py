@@ -241,9 +241,15 @@ The phone and the page are for this machine alone.""",
     ),
     "sender": (
         """
-  write by HTTP   curl -H 'Authorization: Bearer {token}' -H 'Content-Type: text/plain' -d 'Dinner is ready' {page}/send/{user}""",
+  write by HTTP   curl -H "Authorization: Bearer {token}" -H 'Content-Type: text/plain' -d 'Dinner is ready' {page}/send/{user}      all senders are at this port here""",
         """
-  用 HTTP 发      curl -H 'Authorization: Bearer {token}' -H 'Content-Type: text/plain' -d '开饭了' {page}/send/{user}""",
+  用 HTTP 发      curl -H "Authorization: Bearer {token}" -H 'Content-Type: text/plain' -d '开饭了' {page}/send/{user}      演示中所有发送方都用这个端口""",
+    ),
+    "fallback": (
+        """
+  the fallback    what is urgent and does not get through is printed here after {seconds} s""",
+        """
+  备用通道        紧急消息 {seconds} 秒内发不进微信，就显示在这里""",
     ),
     "dinner": ("Dinner is ready", "开饭了"),
     "by_fallback": ("by the fallback  ←  {text}", "备用通道  ←  {text}"),
@@ -271,7 +277,8 @@ The phone and the page are for this machine alone.""",
   what happens    mosquitto_sub {options} {filters} -F '%t  %p'
   write to WeChat {commands}{sender}
   files           {files}      what is in it may be sent by path
-  the fallback    what is urgent and does not get through is printed here
+  ask             {program} ask -c {control} {user} 'Dinner now?' yes no
+  what failed     {program} journal list -c {control}{fallback}
 
 Stop with Ctrl-C.""",
         """wx2mqtt 演示：{scope}
@@ -283,7 +290,8 @@ Stop with Ctrl-C.""",
   查看消息        mosquitto_sub {options} {filters} -F '%t  %p'
   发到微信        {commands}{sender}
   文件            {files}      其中的文件可以用 path 发送
-  备用通道        紧急消息发不进微信时显示在这里
+  提问            {program} ask -c {control} {user} '现在开饭吗？' 好 等等
+  没发出去的      {program} journal list -c {control}{fallback}
 
 按 Ctrl-C 停止。""",
     ),

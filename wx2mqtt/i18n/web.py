@@ -252,6 +252,10 @@ SERVER_MESSAGES: Catalogue = {
     "to_page": ("To the page", "进入页面"),
     # the page
     # calls of senders
+    "wrong_sender_token": (
+        "that is no sender's token: send that of a sender of web.senders (the one of web.token_file sends nothing)",
+        "这不是发送方的令牌：请使用 web.senders 里某个发送方的令牌（web.token_file 中的令牌不能用来发送）",
+    ),
     "sender_without_token": (
         "send the token of a sender of web.senders, as Authorization: Bearer …",
         "请在 Authorization: Bearer … 中提供 web.senders 里某个发送方的令牌",

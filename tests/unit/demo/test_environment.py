@@ -6,16 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from tests.support.rows import every_row
 from wx2mqtt.demo.configuration import BrokerLogin
 from wx2mqtt.demo.explanation import (
     DemoAccount,
     DemoAddresses,
+    DemoSender,
     broker_login,
     client_options,
     explanation,
+    senders_of,
 )
+from wx2mqtt.settings.schema import Sender, Settings, Web
 
 HOME = DemoAccount(name="home", backend="ilink", phone="http://127.0.0.1:8070", user="me", base="wx")
 OFFICE = DemoAccount(
@@ -28,7 +32,9 @@ ADDRESSES = DemoAddresses(
     is_shared=False,
     speaks_mqtt_5=True,
     files=Path("/demo/files"),
-    token="",
+    senders=(),
+    fallback_seconds=None,
+    control_file=Path("/demo/wx2mqtt.yaml"),
 )
 
 
@@ -75,3 +81,27 @@ def test_each_account_has_its_phone_its_topics_and_a_command(language):
     assert "-t 'wx/+/+' -T wx/login/qr -t 'wx/office/+/+' -T wx/office/login/qr" in listening
     sending = [line for line in lines if "mosquitto_pub" in line]
     assert ["-t wx/out/me " in sending[0], "-t wx/office/out/boss " in sending[1]] == [True, True]
+
+
+@pytest.mark.parametrize(("language", "heading"), [("en", "the fallback "), ("zh", "备用通道 ")])
+def test_the_fallback_is_named_only_where_its_service_is_asked_and_after_which_time(language, heading):
+    assert heading not in explanation(ADDRESSES, language)
+    (line,) = [
+        line
+        for line in explanation(replace(ADDRESSES, fallback_seconds=5.0), language).splitlines()
+        if heading in line
+    ]
+    assert " 5 " in line
+
+
+def test_a_sender_of_the_file_is_called_at_the_port_of_the_page():
+    sender = DemoSender(token="$(cat /etc/alarms.token)", to="boss")
+    text = explanation(replace(ADDRESSES, senders=(sender,)), "en")
+    assert 'Bearer $(cat /etc/alarms.token)"' in text
+    assert "http://127.0.0.1:8099/send/boss " in text
+    assert "write by HTTP" not in explanation(ADDRESSES, "en")
+
+
+def test_a_token_that_stands_in_the_file_is_not_printed():
+    web = Web(senders=(Sender(name="nas", token=SecretStr("s" * 32), to="me"),))
+    assert senders_of(Settings(web=web)) == [DemoSender(token="TOKEN", to="me")]

@@ -248,8 +248,8 @@ class NextStepPolicy:
             return None
         if row.unanswered:
             return uncertain_result(row, self._ctx.language)
-        lifetime = self._fallback.after_seconds if is_replaced else None
-        return expired_result(row, self._ctx.language, self._expiry_cause(queue, row), lifetime)
+        fallback_seconds = self._fallback.after_seconds if is_replaced else None
+        return expired_result(row, self._ctx.language, self._expiry_cause(queue, row), fallback_seconds)
 
     def _expiry_cause(self, queue: ChatQueue, row: CommandRow) -> ExpiryCause:
         if (error := self._files.error_of(queue, row)) is not None:

@@ -192,12 +192,15 @@ def results_of_members(members: Sequence[CommandRow], result: Result) -> list[tu
 
 
 def expired_result(
-    row: CommandRow, language: Language, cause: ExpiryCause, lifetime_seconds: float | None = None
+    row: CommandRow, language: Language, cause: ExpiryCause, fallback_seconds: float | None = None
 ) -> Result:
-    """Returns the result `expired`. `lifetime_seconds` is the time that the command had, None for its ttl."""
-    ttl = ((row.expires or row.accepted) - row.accepted) / 1000
-    lifetime = ttl if lifetime_seconds is None else lifetime_seconds
-    text = bridge_text(language, cause.message_key, ttl=f"{lifetime:g}", **cause.facts)
+    """Returns the result `expired`. `fallback_seconds` is `fallback.after` where that ended it, else None."""
+    if fallback_seconds is None:
+        ttl = ((row.expires or row.accepted) - row.accepted) / 1000
+        limit = bridge_text(language, "limit_of_command", seconds=f"{ttl:g}")
+    else:
+        limit = bridge_text(language, "limit_of_fallback", seconds=f"{fallback_seconds:g}")
+    text = bridge_text(language, cause.message_key, limit=limit, **cause.facts)
     result = final_result(row, Status.EXPIRED, cause.code, text)
     return result if cause.retry_after is None else replace(result, retry_after=round(cause.retry_after, 1))
 

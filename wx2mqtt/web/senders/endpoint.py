@@ -208,7 +208,7 @@ class _Call:
             seconds = math.ceil(who.wait_seconds)
             status = HTTPStatus.TOO_MANY_REQUESTS
             raise self._refusal(status, "unauthorized", "too_often", retry=seconds, seconds=seconds)
-        message_key = "wrong_token" if token else "sender_without_token"
+        message_key = "wrong_sender_token" if token else "sender_without_token"
         raise self._refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", message_key)
 
     def _require_rate(self, sender: SenderOptions) -> None:

@@ -74,7 +74,7 @@ class PlainInterface(SenderInterface):
 
 
 # Keys that the query may have beside a body without keys. `wait` is allowed beside every body.
-TEXT_QUERY_KEYS = ("id", "ttl", "priority", "urgent")
+TEXT_QUERY_KEYS = ("id", "ttl", "priority", "urgent", "hold")
 FILE_QUERY_KEYS = (*TEXT_QUERY_KEYS, "name")
 
 

@@ -77,6 +77,13 @@ async def test_a_call_is_handed_on_and_answered(calls):
     assert calls.done[0] == ("wife", {"urgent": True, "text": "home at six"}, "nas", None)
 
 
+async def test_a_wrong_token_is_told_where_that_of_a_sender_stands(calls):
+    async with client(calls) as http:
+        answer = await http.post("/send/wife", content="a", headers={"authorization": "Bearer " + "w" * 40})
+    assert answer.status_code == 401
+    assert "web.senders" in answer.json()["error"]
+
+
 @pytest.mark.parametrize(
     ("error", "status", "has_retry"),
     [

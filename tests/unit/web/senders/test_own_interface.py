@@ -61,9 +61,10 @@ def test_what_cannot_be_told_is_refused_with_the_cure(content_type, message_key)
 
 
 def test_a_text_is_sent_as_it_is_with_the_keys_of_its_query():
-    query = {"ttl": "600", "urgent": "1", "id": "7", "priority": "high"}
+    query = {"ttl": "600", "urgent": "1", "id": "7", "priority": "high", "hold": "0"}
     fields = fields_of(head("text/plain", query), "回家 ☀".encode())
-    assert fields == {"text": "回家 ☀", "ttl": 600, "urgent": True, "id": "7", "priority": "high"}
+    sent = {"text": "回家 ☀", "ttl": 600, "urgent": True, "id": "7", "priority": "high", "hold": False}
+    assert fields == sent
 
 
 def test_a_byte_order_mark_is_no_part_of_a_text():
