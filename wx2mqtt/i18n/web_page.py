@@ -176,9 +176,9 @@ PAGE_MESSAGES: Catalogue = {
     "window_open": ("{left} left, closes {time}", "还能发 {left} 条，窗口{time}关闭"),
     "window_open_unknown": ("can be sent now", "现在可以发送"),
     "window_reserved": ("; {reserved} of them only for what is urgent", "；其中 {reserved} 条留给紧急消息"),
-    "window_shut": ("none before they write", "对方发来消息之前不能发送"),
+    "window_shut": ("nothing goes out before they write", "对方发来消息之前不能发送"),
     "window_paused": ("too many at once: WeChat takes more {time}", "发送太频繁，微信{time}才会继续接收"),
-    "window_logged_out": ("none before the login", "登录之后才能发送"),
+    "window_logged_out": ("nothing goes out before the login", "登录之后才能发送"),
     "window_waiting": ("; {waiting} waiting", "；{waiting} 条在等待"),
     "gauge_title": ("{left} of {limit} messages left", "还能发 {left} 条，共 {limit} 条"),
     "gauge_text": (

@@ -56,7 +56,7 @@ def windows_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
 
 def _window_sentence(forecast: WindowForecast, page_text: PageText) -> Markup:
     """Returns how many messages are left, until when, and how many commands wait."""
-    facts = [_window_state(forecast.window, page_text)]
+    facts = [window_state(forecast.window, page_text)]
     if forecast.window.open and forecast.reserved:
         facts.append(page_text.html("window_reserved", reserved=f"{forecast.reserved}"))
     if forecast.waiting:
@@ -64,7 +64,8 @@ def _window_sentence(forecast: WindowForecast, page_text: PageText) -> Markup:
     return join_html(facts)
 
 
-def _window_state(window: ReplyWindow, page_text: PageText) -> Markup:
+def window_state(window: ReplyWindow, page_text: PageText) -> Markup:
+    """Returns whether WeChat takes messages now, how many and until when; else what it waits for."""
     if window.open:
         if window.remaining is None or window.until is None:
             return page_text.html("window_open_unknown")

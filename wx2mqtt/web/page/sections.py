@@ -21,7 +21,7 @@ from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState, ClusterState, InstanceState
 from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, time_tag
 from wx2mqtt.web.page.account_data import AccountSnapshot
-from wx2mqtt.web.page.charts import hours_section, windows_section
+from wx2mqtt.web.page.charts import hours_section, window_state, windows_section
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
 from wx2mqtt.web.page.forms import owner_section, questions_section, verification_code_form
 from wx2mqtt.web.page.messages import messages_section
@@ -272,18 +272,21 @@ def commands_section(snapshot: AccountSnapshot, page_text: PageText, *, show_tex
         return tag("p", page_text("not_known"), class_="soft")
     if not snapshot.commands:
         return no_commands_hint(snapshot.view, page_text)
-    items = (_command_item(row, page_text, show_texts=show_texts) for row in snapshot.commands)
+    items = (_command_item(row, snapshot, page_text, show_texts=show_texts) for row in snapshot.commands)
     return tag("ol", *items, class_="lines")
 
 
-def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> Markup:
+def _command_item(
+    row: CommandRow, snapshot: AccountSnapshot, page_text: PageText, *, show_texts: bool
+) -> Markup:
     command, result = row.command, row.result
-    result_line = None
+    result_line: Markup | None
     if result is not None:
         key, style = RESULT_STATUSES[result.status]
         result_line = tag("p", tag("code", result.code), " ", isolated(result.message), class_="soft")
     else:
         key, style = "status_sending" if row.attempt_open else "status_waiting", "waits"
+        result_line = None if row.attempt_open else _waiting_reason(command.user, snapshot, page_text)
     return tag(
         "li",
         tag("span", page_text.html("to_whom", user=isolated(command.user)), class_="who"),
@@ -297,6 +300,14 @@ def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> 
         if command.sender
         else None,
     )
+
+
+def _waiting_reason(user: str, snapshot: AccountSnapshot, page_text: PageText) -> Markup | None:
+    """Returns why a command to this user waits, where the window is shut; None where it will soon be sent."""
+    forecast = snapshot.view.forecasts.get(user)
+    if forecast is None or forecast.window.open:
+        return None
+    return tag("p", window_state(forecast.window, page_text), class_="soft")
 
 
 # The whole process

@@ -55,12 +55,15 @@ def test_a_gauge_has_a_square_for_each_message_and_says_the_same_to_who_hears_it
         (window(), "7 of 10 left, closes 2026-11-25 15:00:00 UTC"),
         (window(limit=None), "7 left, closes 2026-11-25 15:00:00 UTC"),
         (window(remaining=None), "can be sent now"),
-        (window(open=False, remaining=0, until=None, reason="quota_used"), "none before they write"),
+        (
+            window(open=False, remaining=0, until=None, reason="quota_used"),
+            "nothing goes out before they write",
+        ),
         (
             window(open=False, reason="rate_limited"),
             "too many at once: WeChat takes more 2026-11-25 15:00:00 UTC",
         ),
-        (LOGGED_OUT_WINDOW, "none before the login"),
+        (LOGGED_OUT_WINDOW, "nothing goes out before the login"),
     ],
 )
 def test_each_window_is_told_in_words(shape, words):

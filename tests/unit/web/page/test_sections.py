@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tests.support.page import NOW, Elements, FakeView, bridge, command, line, login, result, seen
 from tests.support.rows import every_row
 from wx2mqtt.bridge.counters import AccountCounters
+from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n.bridge import bridge_text as bridge_says
-from wx2mqtt.model import Command, LoginState, Needs, Status
+from wx2mqtt.model import Command, LoginState, Needs, ReplyWindow, Status
 from wx2mqtt.web.html import PageText, time_tag
 from wx2mqtt.web.page.account_data import AccountSnapshot
 from wx2mqtt.web.page.sections import LOGIN_STATES, PageOptions, file_section, live_sections
@@ -277,6 +278,16 @@ def test_commands_have_their_recipient_and_their_result():
     assert "Dinner" not in page.text("main")
     told = shown(PageOptions("en", show_texts=True), commands=some)["commands"]
     assert "Dinner is ready" in told
+
+
+def test_a_command_that_waits_for_a_shut_window_says_so():
+    view = FakeView()
+    shut = ReplyWindow(open=False, until=None, remaining=0, limit=10, reason="never_wrote")
+    view.forecasts = {"wife": WindowForecast(window=shut, reserved=0, waiting=1)}
+    waiting = text(shown(view=view, commands=[command()])["commands"])
+    assert "nothing goes out before they write" in waiting
+    under_way = text(shown(view=view, commands=[command(attempt_open=True)])["commands"])
+    assert "before they write" not in under_way + text(shown(commands=[command()])["commands"])
 
 
 def test_before_anything_came_that_is_said():
