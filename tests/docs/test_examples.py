@@ -9,6 +9,7 @@ import os
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
@@ -122,7 +123,7 @@ async def script(
         yield process.stdout
     finally:
         with suppress(ProcessLookupError):  # it has ended by itself
-            os.killpg(process.pid, 15)
+            os.killpg(process.pid, signal.SIGKILL)  # mosquitto_sub may hang in its handler of SIGTERM
         await process.wait()
 
 
