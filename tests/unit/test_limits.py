@@ -345,7 +345,7 @@ def summary_of_fallback(size: int, _: Path) -> bool:
     """Whether a summary names ten commands whose lines have so many characters, the ends of the lines counted."""
     lengths = [99] * 9 + [size - 901]
     rows = [row_of(number, "u", "x" * (length - len("u: "))) for number, length in enumerate(lengths)]
-    return len(summary_lines(rows)) == len(rows)
+    return len(summary_lines(rows, "en")) == len(rows)
 
 
 def open_requests(count: int, folder: Path) -> bool:

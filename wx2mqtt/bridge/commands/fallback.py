@@ -290,8 +290,8 @@ class FallbackDelivery:
             command_id=row.command_id,
             fingerprint=_fingerprint_of(row),
             title=title,
-            body=alert_text(row),
-            text=alert_text(row) if attachment is None else command.text,
+            body=alert_text(row, ctx.language),
+            text=alert_text(row, ctx.language) if attachment is None else command.text,
             kind=command.kind,
             attachment=attachment,
             markdown=command.markdown,
@@ -301,7 +301,7 @@ class FallbackDelivery:
     def _summary_of(self, rows: Sequence[CommandRow]) -> FallbackAlert:
         """Returns one alert for several commands: how many they are, and the first and the last of them."""
         ctx = self._ctx
-        lines = summary_lines(rows)
+        lines = summary_lines(rows, ctx.language)
         if len(lines) < len(rows):
             lines.append(bridge_text(ctx.language, "fallback_summary_rest", count=len(rows) - len(lines)))
         title = bridge_text(ctx.language, "fallback_summary_title", account=ctx.name, count=len(rows))

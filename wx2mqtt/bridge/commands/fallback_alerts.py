@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 
+from wx2mqtt.i18n import Language, translation
+from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.store.command_records import CommandRow, Recipient
 
 # The limit of alerts: a text message may cost money, and a phone that does not stop ringing is put away.
@@ -16,6 +18,9 @@ MAX_SUMMARY_CHARACTERS = 1000
 
 # The longest line of a summary, which names one command by the begin of its text.
 SUMMARY_LINE_CHARACTERS = 100
+
+# The placeholders of files without a text, by kind.
+_LABELS = {str(kind): row.label for kind, row in MESSAGE_KINDS.items() if row.label is not None}
 
 
 class AlertQueue:
@@ -79,7 +84,7 @@ class AlertQueue:
                 yield row
 
 
-def summary_lines(rows: Sequence[CommandRow]) -> list[str]:
+def summary_lines(rows: Sequence[CommandRow], language: Language) -> list[str]:
     """Returns lines that name as many of these commands as a summary has room for.
 
     They are taken in turn from the beginning and from the end: an alarm must not be hidden by a flood of
@@ -89,7 +94,7 @@ def summary_lines(rows: Sequence[CommandRow]) -> list[str]:
     room = MAX_SUMMARY_CHARACTERS
     for number in range(len(rows)):
         row = rows[number // 2] if number % 2 == 0 else rows[-1 - number // 2]
-        text = f"{row.command.user}: {alert_text(row)}"
+        text = f"{row.command.user}: {alert_text(row, language)}"
         line = " ".join(text[: 2 * SUMMARY_LINE_CHARACTERS].split())  # cut first, since a text may be large
         if len(line) > SUMMARY_LINE_CHARACTERS:
             line = f"{line[: SUMMARY_LINE_CHARACTERS - 1]}…"
@@ -100,6 +105,11 @@ def summary_lines(rows: Sequence[CommandRow]) -> list[str]:
     return lines
 
 
-def alert_text(row: CommandRow) -> str:
-    """Returns the text of a command; for a file without one, its kind and name."""
-    return row.command.text or f"[{row.command.kind}] {row.command.name}".rstrip()
+def alert_text(row: CommandRow, language: Language) -> str:
+    """Returns the text of a command; for a file without one, its kind and name: [image] door.jpg."""
+    command = row.command
+    if command.text:
+        return command.text
+    usual = (f"[{command.kind}]", f"[{command.kind}]")  # a recall is no kind of a message
+    label = _LABELS.get(command.kind, usual)
+    return f"{translation(label, language)} {command.name}".rstrip()
