@@ -91,7 +91,8 @@ STATEMENTS = {
 
 # The modules of what is stored in PostgreSQL only.
 POSTGRESQL_MODULES = {
-    *("database_blobs", "encrypted_logins", "mapped_files", "operation_queue", "postgresql", "tables"),
+    *("encrypted_logins", "mapped_files", "operation_queue"),
+    *("postgresql_blobs", "postgresql_database", "tables"),
 }
 
 
