@@ -130,6 +130,11 @@ class CommandRow:
     fallback_of: str = ""
 
     @property
+    def is_restored(self) -> bool:
+        """Whether it comes from a backup, after which another bridge may have sent it."""
+        return self.unanswered >= RESTORED_UNANSWERED
+
+    @property
     def recipient(self) -> Recipient:
         """The recipient as stored, which does not change when the user becomes a known person."""
         return self.command.user if self.person is None else self.person

@@ -29,7 +29,7 @@ from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import boot_time
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ReplyWindow, Result, Status
-from wx2mqtt.store.command_records import RESTORED_UNANSWERED, CommandRow
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 
 # A command whose attempt got no answer is sent once more; then its result is `uncertain`.
@@ -240,8 +240,7 @@ class NextStepPolicy:
         if row.unanswered and self._questions.is_proven(row):
             return self._questions.proven_result(row)
         is_given_up = row.unanswered >= max_unanswered_attempts(row)  # after a crash: else `sender.py` did it
-        is_restored = row.unanswered >= RESTORED_UNANSWERED
-        if is_restored or (is_given_up and not is_caption_next(row, self._ctx.backend.capabilities)):
+        if row.is_restored or (is_given_up and not is_caption_next(row, self._ctx.backend.capabilities)):
             return uncertain_result(row, self._ctx.language)
         is_replaced = self._fallback.replaces_wechat(row)
         if not is_replaced and _expires_at(queue, row) > boot_time():

@@ -23,7 +23,7 @@ from wx2mqtt.limits import MAX_FACT_CHARACTERS
 from wx2mqtt.model import JSON_TYPE, Command, Json, Remark, Result, Status, is_own_text
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.command_records import RESTORED_UNANSWERED, CommandRow, NewCommand, ReplyTarget
+from wx2mqtt.store.command_records import CommandRow, NewCommand, ReplyTarget
 from wx2mqtt.store.journal_retention import DAY_MS
 from wx2mqtt.store.records import NewPublication
 from wx2mqtt.values import frozen
@@ -142,7 +142,7 @@ def final_result(row: CommandRow | NewCommand, status: Status, code: str, messag
 
 def uncertain_result(row: CommandRow, language: Language) -> Result:
     """Returns the result `uncertain` of a command whose attempts got no answer, or that was restored."""
-    sentence = "uncertain_restored" if row.unanswered >= RESTORED_UNANSWERED else "uncertain"
+    sentence = "uncertain_restored" if row.is_restored else "uncertain"
     result = final_result(row, Status.UNCERTAIN, "no_answer", bridge_text(language, sentence))
     return replace(result, duplicate_possible=True)
 

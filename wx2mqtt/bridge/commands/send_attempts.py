@@ -41,7 +41,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, OutcomeUnknown
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ActionResult, Draft, Kind, Receipt, Result, Status, combined_text
-from wx2mqtt.store.command_records import RESTORED_UNANSWERED, CommandRow, ReplyTarget
+from wx2mqtt.store.command_records import CommandRow, ReplyTarget
 from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.records import NewPublication
 from wx2mqtt.values import frozen
@@ -347,7 +347,7 @@ class SendAttempts:
         echoes = []
         if row.parts_lost and row.duplicate_possible:  # else the caption was refused: nothing is in doubt
             # Of a restored command nobody knows which attempts were made at the next part.
-            unanswered = 0 if row.unanswered >= RESTORED_UNANSWERED else row.unanswered
+            unanswered = 0 if row.is_restored else row.unanswered
             before_next_part = row.attempts - unanswered
             texts = self._resolver.parts_of(row)[: row.parts_sent]
             echoes += [_PossibleEcho(Kind.TEXT, text, before_next_part) for text in texts]
