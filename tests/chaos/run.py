@@ -33,6 +33,10 @@ TOLERATED = {"tolerated, but: context_token is not the newest"}
 """Oddities of a client that come from a message that was said a moment ago."""
 PROBE_SECONDS = 0.2
 """Time between two probes of the recovery."""
+MIN_MESSAGES, MIN_COMMANDS = 11, 6
+"""So many of each account come in a run at least: the traffic goes on for them when all blows were short."""
+TRAFFIC_SECONDS = 30.0
+"""The longest time that the traffic goes on for them; an account of WeCom takes 6 commands in 5 seconds."""
 AGAIN_SECONDS = 0.5
 """After this time a command is given again to a broker that may have forgotten it."""
 
@@ -152,6 +156,7 @@ async def _carry_out(plan: Plan, environment: Environment, outcome: Outcome) -> 
         for kinds in plan.blows:
             await asyncio.sleep(dice.uniform(0.1, 0.4))
             outcome.blows.append(await _inflict(kinds, environment, dice, traffic))
+        await environment.wait(lambda: _has_traffic(environment), TRAFFIC_SECONDS)
     await environment.drain()
     for phone in environment.phones:
         for violation in await phone.get("violations"):
@@ -159,6 +164,13 @@ async def _carry_out(plan: Plan, environment: Environment, outcome: Outcome) -> 
                 continue
             outcome.findings.append(Finding("violation", str(violation)))
     return await environment.evidence()
+
+
+def _has_traffic(environment: Environment) -> bool:
+    return all(
+        len(account.message_ids) >= MIN_MESSAGES and len(account.commands) >= MIN_COMMANDS
+        for account in environment.accounts
+    )
 
 
 async def _inflict(
