@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 from typing_extensions import override
 
@@ -44,6 +45,9 @@ from wx2mqtt.wechat.registry import BackendEntry
 
 FRIEND = Handle("friend")
 CODE_SECONDS = 60.0
+SCANNED = Path(__file__).with_name("scanned")
+"""Stands for the phone: the QR code is scanned when this file exists."""
+POLL_SECONDS = 0.1
 
 CAPABILITIES = Capabilities(
     backend="echo",
@@ -77,6 +81,8 @@ class EchoBackend(Backend):
         usable: LoginFilter = any_login,
     ) -> AsyncGenerator[LoginStep, None]:
         yield ShowQr(url="echo://scan", lifetime=CODE_SECONDS)
+        while not await asyncio.to_thread(SCANNED.exists):  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(POLL_SECONDS)
         owner = Owner(handle=Handle("me"), nickname="Me")
         yield LoggedIn(owner=owner, login_id="first", resumed=False, cursor=Cursor("0"))
 

@@ -69,6 +69,7 @@ def test_the_whole_bridge_logs_in_receives_and_sends_with_it(
         BridgeProcess(tmp_path / "bridge", settings, env=installed, program=[*PROGRAM, "run"]),
     ):
         assert subscriber.wait("wx/login/url").payload == b"echo://scan"
+        (tmp_path / "site" / "scanned").touch()
         subscriber.wait_body("wx/login/state", state="online")
         info = subscriber.wait("wx/bridge/info").body
         assert info["backend"] == "echo"

@@ -120,9 +120,9 @@ async def test_however_often_something_changes_the_page_is_rendered_at_most_once
     view = FakeView()
     changes, live = updates_of(view)
     loop = asyncio.get_running_loop()
+    began = loop.time()
     async with viewing(live) as viewer:
         await viewer.next()
-        began = loop.time()
         for number in range(3):
             view.messages = [line(user=f"{number}", sender=f"{number}")]
             changes.notify()
@@ -178,7 +178,6 @@ async def test_it_ends_after_a_while_so_that_the_browser_asks_again(monkeypatch)
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
     _, live = updates_of(FakeView())
     async with viewing(live) as viewer:
-        await viewer.next()
         while not await viewer.over():
             pass
 
