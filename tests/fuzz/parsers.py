@@ -126,7 +126,7 @@ EXCUSED_MODULES: Mapping[str, str] = {
     "cli*": "talks to the owner at a terminal",
     "setup*": "asks the owner, and the supervisor of the same machine",
     "bridge.media.media_payloads": "reads payloads that the journal holds, which the bridge has made",
-    "bridge.requests.account_requests": "reads payloads that the journal holds; its fields are read by mqtt.commands",
+    "bridge.requests.history_request": "reads payloads that the journal holds; its fields are read by mqtt.commands",
     "mqtt.embedded": "the embedded broker, whose packets amqtt reads",
     "mqtt.sockets": "moves bytes; packets reads them",
     "app.configuration": "maps settings that were checked",

@@ -32,7 +32,8 @@ from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.commands import file_preparation
 from wx2mqtt.bridge.commands.fallback_alerts import AlertQueue, summary_lines
 from wx2mqtt.bridge.media.media_request import _require_fitting
-from wx2mqtt.bridge.requests.account_requests import HistoryRequest, QuestionsRequest
+from wx2mqtt.bridge.requests.account_requests import QuestionsRequest
+from wx2mqtt.bridge.requests.history_request import HistoryRequest
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.url_fetch import MinimumRate, UrlFetcher
 from wx2mqtt.i18n.bridge import rejection_text

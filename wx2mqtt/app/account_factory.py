@@ -8,10 +8,11 @@ from wx2mqtt.app.configuration import backend_section, media_base_url, missing_s
 from wx2mqtt.app.stores import Stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.context import AccountContext, SharedServices
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.shared_services import SharedServices
 from wx2mqtt.clock import Clock, now_ms
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.mqtt.client import MqttClient

@@ -35,9 +35,9 @@ from wx2mqtt.app.stores import StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_view import AccountView
-from wx2mqtt.bridge.context import PlainHandler, SharedServices, Watchdog
-from wx2mqtt.bridge.health import ReloadStatus
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.shared_services import PlainHandler, ReloadStatus, SharedServices
+from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.clock import Lease
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.errors import BadCommand, SettingsError, StoreError

@@ -3,26 +3,28 @@
 Start reading here, then open `account_components.py`: it creates the components and shows how they work
 together.
 
-Life of an account: created, `restore`, `run`, `stop`, `close`. It ends in one of two ways:
+Life of an account: created, `restore`, `run`, `close`. `run` never returns; it ends in one of three ways:
 
-- The process stops it: it calls `stop`, and cancels `run` afterwards.
+- The process stops the account: it calls `stop`, and cancels `run` afterwards.
+- Another process may run the account already: this one calls `abort`, and cancels `run` afterwards.
 - A component fails: `run` calls `stop` itself, and raises `AccountFailed` afterwards.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import suppress
+from typing import NoReturn
 
 import structlog
 
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.bridge.account_components import AccountComponents
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.context import AccountContext, Watchdog
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.clock import loop_time, now_ms
+from wx2mqtt.bridge.watchdog import AccountTasks
+from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected
@@ -42,21 +44,13 @@ FAILED_STOP_TIMEOUT_SECONDS = 6.0
 # Cancelled tasks must have ended by then, or the watchdog reports the account as stuck.
 TASK_CANCEL_TIMEOUT_SECONDS = 15.0
 
-STALL_CHECK_INTERVAL_SECONDS = 5.0
-
-# A check that comes later than this is one of a process that was stopped, and goes on now.
-MAX_STALL_CHECK_SECONDS = 10.0
-
 
 class AccountFailed(Exception):
     """An internal error has ended the account; it is logged already."""
 
 
 class Account:
-    """Runs one account; it is the `BrokerListener` of the account's connection to the broker.
-
-    `connect_attempted` is set after the first attempt to reach the broker, successful or not.
-    """
+    """Runs one account; it is the `BrokerListener` of the account's connection to the broker."""
 
     def __init__(self, ctx: AccountContext) -> None:
         self.ctx = ctx
@@ -67,8 +61,11 @@ class Account:
         #: Finds the stored files of messages.
         self.media_library = self.components.media.library
         self.counters = ctx.counters
+        #: Set after the first attempt to reach the broker, successful or not.
         self.connect_attempted = asyncio.Event()
+        #: The tasks that get messages and files from WeChat: a stop ends them first.
         self._receiving_tasks: list[asyncio.Task[None]] = []
+        #: Whether `stop` or `abort` was called.
         self._stop_begun = False
         ctx.backend.set_language(ctx.language)
 
@@ -86,7 +83,7 @@ class Account:
         components.reporter.directory_changed.set()
         self.ctx.shared.fallback_accounts.add(self.name, components.fallback_receiver)
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
         """Runs all components until cancelled.
 
         Raises `AccountFailed` after an internal error in one component, when all have been stopped in order.
@@ -177,12 +174,12 @@ class Account:
             await components.publisher.finish(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
 
     def abort(self) -> None:
-        """Publishes nothing more, not even that it ends: another process may run it. Then cancel `run`."""
+        """Publishes nothing more, not even that the account ends, since another process may run it."""
         self._stop_begun = True
         self.ctx.broker.abort()
 
     async def close(self) -> None:
-        """Closes the connections to WeChat, and the files that the account has open."""
+        """Closes the connections to WeChat, and the files that the account has open. Call it after `run`."""
         await self.ctx.backend.close()
         self.ctx.marks.close()
         self.ctx.puback_log.close()
@@ -274,49 +271,3 @@ class Account:
             components.reporter.publish_info()
             # The settings name people, and say who is exposed. The sender and the windows follow this, too.
             self.ctx.signals.people_changed.emit()
-
-
-class TasksStalled(Exception):
-    """Loops of the account are past their deadline; the message has their names."""
-
-
-class AccountTasks:
-    """Runs the tasks of one account: they end together, and a loop without progress is noticed."""
-
-    def __init__(self, watchdog: Watchdog, account: str) -> None:
-        self._watchdog = watchdog
-        self._account = account
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Starts a task. It is no fault when a task returns or is cancelled."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        return task
-
-    async def wait_for_fault(self) -> BaseException:
-        """Waits until a task raises or a loop stalls; returns the exception, without the groups around it."""
-        while True:
-            looked_at = loop_time()
-            done, _ = await asyncio.wait(
-                self._tasks, timeout=STALL_CHECK_INTERVAL_SECONDS, return_when=asyncio.FIRST_EXCEPTION
-            )
-            for task in done:
-                if task.cancelled() or (error := task.exception()) is None:
-                    continue
-                while isinstance(error, BaseExceptionGroup):
-                    error = error.exceptions[0]
-                return error
-            self._tasks -= done
-            if loop_time() - looked_at > MAX_STALL_CHECK_SECONDS:
-                continue  # the whole process stood still: its loops could not move
-            # Without the store's: all accounts share it, so a restart would not help.
-            overdue = [
-                loop for loop in self._watchdog.overdue(self._account) if not loop.startswith("store:")
-            ]
-            if overdue:
-                return TasksStalled(", ".join(overdue))
-
-    async def cancel_all(self) -> None:
-        """Cancels all tasks and waits until they have ended. Only the first fault is reported."""
-        await cancel_and_wait(self._tasks)

@@ -72,12 +72,7 @@ class AccountOwner:
 
     @property
     def is_known(self) -> bool:
-        """Whether an account is remembered."""
         return bool(self._accepted_id)
-
-    @property
-    def _expected(self) -> Expect:
-        return self._ctx.settings.account.expect
 
     async def adopt_saved_login(self) -> None:
         """Remembers the account of the saved login if none is remembered.
@@ -192,9 +187,14 @@ class AccountOwner:
         """Returns an id that is the same in all logins of an account; empty if WeChat did not tell it."""
         if not self._ctx.backend.capabilities.handles_change_at_login:
             return owner.handle
-        return owner.uin if owner.uin.strip("0") else ""
+        is_told = owner.uin.strip("0") != ""  # WeChat sends 0 for an unknown one
+        return owner.uin if is_told else ""
 
-    # Where the operator names the owner
+    @property
+    def _expected(self) -> Expect:
+        return self._ctx.settings.account.expect
+
+    # On WeCom, where the operator names the owner
 
     @property
     def bot_id(self) -> str:
@@ -245,10 +245,9 @@ class AccountOwner:
 
     def _set_trust(self) -> None:
         if self.is_named_by_operator:
-            nobody = Handle(self._stored_id or self._backend_name)
-            self._ctx.registry.set_trust(
-                OwnerTrust(owner=self.person or nobody, is_confirmed=self.is_confirmed)
-            )
+            nobody = Handle(self._stored_id or self._backend_name)  # no person has the handle of the bot
+            trust = OwnerTrust(owner=self.person or nobody, is_confirmed=self.is_confirmed)
+            self._ctx.registry.set_trust(trust)
 
     def known_contacts(self) -> list[Contact]:
         """Returns the owner, and whom the pins name by an id: they can be written to before they write."""
@@ -312,5 +311,6 @@ def _is_expected_account(expected: Expect, owner: Owner) -> bool:
 
     A nickname is no such id: everybody can change their own.
     """
-    has_uin = bool(expected.uin) and expected.uin == owner.uin
-    return has_uin or (bool(expected.ilink) and expected.ilink == owner.handle)
+    if expected.uin and expected.uin == owner.uin:
+        return True
+    return bool(expected.ilink) and expected.ilink == owner.handle

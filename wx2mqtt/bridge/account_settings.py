@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Any
 
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.model import FILEHELPER, ChatKind, Json, Message
@@ -51,10 +50,10 @@ class AccountSettings:
     @property
     def pins(self) -> Mapping[str, ContactPin]:
         """Whom the names below `contacts` mean, by topic name."""
-        given: dict[str, dict[str, Any]] = {
-            name: {key: value for key, value in pin if value} for name, pin in self.account.contacts.items()
+        return {
+            name: ContactPin(**{key: value for key, value in pin if value})
+            for name, pin in self.account.contacts.items()
         }
-        return {name: ContactPin(**facts) for name, facts in given.items()}
 
     @property
     def named_users(self) -> frozenset[str]:
@@ -109,7 +108,9 @@ class AccountSettings:
             return False
         if kind is not ChatKind.GROUP:
             return True
-        return listed if receive.groups == "listed" else receive.groups != "none"
+        if receive.groups == "listed":
+            return listed
+        return receive.groups != "none"
 
 
 @lru_cache(maxsize=256)  # each message asks for its chat

@@ -2,8 +2,8 @@
 
     home cannot send "fire"  ->  asks `office/zhangsan`  ->  office sends it, or answers that it cannot
 
-The account that asks is in `commands/fallback_ways.py`, the one that is asked in
-`commands/fallback_receiver.py`. An account can be asked from when it is built until it stops.
+Here home is the account that asks (`commands/fallback_ways.py`), and office the one that is asked
+(`commands/fallback_receiver.py`). An account can be asked from when it is built until it stops.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ START_WAIT_SECONDS = 10.0
 
 @frozen
 class FallbackQuestion:
-    """The buttons of a command, which the other account shows. The question stays one of this account."""
+    """The buttons of a command; the question that they ask stays one of the account that asks."""
 
+    #: The command in the account that asks.
     asked_by: AskingCommand
     buttons: tuple[Button, ...]
     #: How long an answer counts, in seconds.
@@ -38,22 +39,24 @@ class FallbackQuestion:
 
 @frozen
 class FallbackMessage:
-    """What another account is asked to send."""
+    """What an account is asked to send."""
 
     #: The account that asks.
     account: str
-    #: Its command, or the first one of a summary.
+    #: Its command, or the first one if the message sums several up.
     command_id: str
     #: Names this message: it is equal only when the same is asked for again after a crash.
     fingerprint: str
     text: str
     #: text, image, video or file.
     kind: str = "text"
-    #: The name of the file, and the file; None for a text.
+    #: The name of the file; empty for a text.
     name: str = ""
+    #: The file; None for a text.
     blob: Blob | None = None
     #: Whether the text is markdown. An account without markdown sends it as it is.
     markdown: bool = False
+    #: None without buttons.
     question: FallbackQuestion | None = None
 
 
@@ -71,10 +74,11 @@ class FallbackAccounts:
     """The accounts of this process that can be asked, by name."""
 
     def __init__(self) -> None:
-        #: By account: those that can be asked now.
+        #: By name: the accounts that can be asked now.
         self._targets: dict[str, FallbackTarget] = {}
-        #: The accounts that ran and have stopped, for which nobody waits.
+        #: The accounts that ran and have stopped: nobody waits for them.
         self._stopped: set[str] = set()
+        #: Notifies when an account can be asked.
         self._added = ChangeNotifier()
 
     def add(self, name: str, target: FallbackTarget) -> None:

@@ -1,5 +1,7 @@
 """The payloads of `bridge/health` and `bridge/info`.
 
+    a snapshot without a connection to the broker  ->  {"healthy": false, "problems": ["broker_away"], …}
+
 `AccountComponents.snapshot` collects the facts, `counters.py` has what is counted, and `schemas/status.py`
 describes each key.
 """
@@ -14,10 +16,7 @@ from dataclasses import field
 from wx2mqtt import __version__
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.clock import now_ms, rfc3339
-from wx2mqtt.errors import Problem
-from wx2mqtt.i18n import Language
-from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.clock import rfc3339
 from wx2mqtt.model import Json, LoginState
 from wx2mqtt.store.records import JournalStats
 from wx2mqtt.values import frozen
@@ -254,40 +253,3 @@ def info_body(
         "settings": dict(settings),
         "warnings": list(warnings),
     }
-
-
-# The last reload, of the whole process
-
-
-class ReloadStatus:
-    """What became of the last reload of the configuration, or of the start if there was none yet."""
-
-    def __init__(self) -> None:
-        #: Why the last reload was refused; empty if it was accepted.
-        self.problems: tuple[Problem, ...] = ()
-        #: When a file was accepted last, in milliseconds.
-        self.accepted = now_ms()
-
-    def record_accepted(self) -> None:
-        self.problems = ()
-        self.accepted = now_ms()
-
-    def record_refused(self, problems: tuple[Problem, ...]) -> None:
-        self.problems = problems
-
-    @property
-    def is_refused(self) -> bool:
-        return bool(self.problems)
-
-    def sentence(self, language: Language) -> str:
-        """Returns what people are told while the file is refused; empty if it is not.
-
-        It has the place and the key of the first problem, never a value of the file.
-        """
-        if not self.problems:
-            return ""
-        first = self.problems[0]
-        position = f"{first.file}:{first.line}" if first.line else first.file
-        return bridge_text(
-            language, "reload_refused", count=len(self.problems), place=position, key=first.key
-        )

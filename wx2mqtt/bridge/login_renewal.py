@@ -16,9 +16,9 @@ from wx2mqtt.bridge.account_owner import AccountOwner
 from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_picture, own_text
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.login import RenewalOffer
 from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.login_state import LoginStatus, required_of_person
+from wx2mqtt.bridge.login_tracker import RenewalOffer
 from wx2mqtt.bridge.status_topics import qr_picture
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, StoreError
@@ -67,6 +67,7 @@ class LoginRenewal:
         self._intake = intake
         #: Set when a renewal may be due: somebody has written, or requested one.
         self._wake_event = asyncio.Event()
+        #: Whether somebody has requested a renewal that is not offered yet.
         self._requested = False
         #: Runs while a code is offered.
         self._offer_task: asyncio.Task[None] | None = None

@@ -8,8 +8,8 @@ Components put requests in the queue. Only `LoginSession` takes them out, and de
 from __future__ import annotations
 
 import asyncio
+from enum import Enum, auto
 
-from wx2mqtt.aio import wait_at_most
 from wx2mqtt.errors import LoggedOut
 
 
@@ -33,36 +33,52 @@ class LoginRenewed(Exception):
 SessionRequest = LoginRequested | LogoutRequested | LoggedOut | LoginRenewed
 
 
+class SessionPhase(Enum):
+    """What `LoginSession` is doing."""
+
+    #: An attempt to log in goes on, or follows at once.
+    LOGGING_IN = auto()
+    #: WeChat has accepted a login, and its contacts are fetched.
+    ACCEPTED = auto()
+    #: Messages are received and can be sent.
+    RECEIVING = auto()
+    #: Nothing is done until somebody requests a login: after a logout, a refusal or too many codes.
+    IDLE = auto()
+
+
 class LoginRequests:
-    """The queue of requests of one account.
+    """The queue of requests of one account, and the phase of its session. What a request does:
 
-    Idle is a session that does nothing until somebody requests a login. What a request does:
-
-    | request | while logging in | once WeChat has accepted the login | while idle |
+    | request | `LOGGING_IN` | `ACCEPTED`, `RECEIVING` | `IDLE` |
     |---|---|---|---|
     | login | begins the attempt again | has no effect | begins an attempt |
     | login of a new owner | begins the attempt again | ends the login | begins an attempt |
     | logout | ends the attempt | ends the login | is answered at once |
-    | `LoggedOut` | | ends the login | has no effect |
+    | `LoggedOut` | | ends the login, only when `RECEIVING` | has no effect |
     """
 
     def __init__(self) -> None:
-        #: Whether WeChat has accepted a login that has not ended; the session sets it.
-        self.login_accepted = False
-        #: Whether messages are received and can be sent; the session sets it.
-        self.logged_in = False
+        #: The session sets it.
+        self.phase = SessionPhase.LOGGING_IN
         #: Whether the newest login request allows another account. False again when a login has succeeded, or
         #: the session is idle.
         self.new_owner = False
         self._queue: asyncio.Queue[SessionRequest] = asyncio.Queue()
-        #: Set while the session is idle.
-        self._idle = asyncio.Event()
-        #: Whether a logout is requested that has not ended; a login requested meanwhile follows it.
-        self._logout_pending = False
-        #: Set when the offered code of a renewal is confirmed or over; None while no code is offered.
-        self._renewal_ended: asyncio.Event | None = None
-        #: Whether a renewal was confirmed since the attempt began.
-        self._renewed = False
+        #: Set when the session is idle after the requested logouts; None while no logout is requested.
+        self._logout_ended: asyncio.Event | None = None
+        #: Whether the owner has confirmed the code of a renewal, once that is known; None if no code was
+        #: offered since the attempt began.
+        self._renewal: asyncio.Future[bool] | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether WeChat has accepted a login that has not ended."""
+        return self.phase in {SessionPhase.ACCEPTED, SessionPhase.RECEIVING}
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether messages are received and can be sent."""
+        return self.phase is SessionPhase.RECEIVING
 
     # Called by components that want something
 
@@ -71,63 +87,65 @@ class LoginRequests:
 
         With `new_owner` it ends such a login, too, and lets another account become the owner.
         """
-        if self._logout_pending or new_owner or not self.login_accepted:
+        login_goes_on = self.is_accepted and self._logout_ended is None
+        if new_owner or not login_goes_on:
             self._queue.put_nowait(LoginRequested(new_owner=new_owner))
 
     def request_login_if_idle(self) -> None:
-        """Asks for a new QR code if the session is idle: after a logout, a refusal or too many codes."""
-        if self._idle.is_set():
+        """Asks for a new QR code if the session is idle and stays so."""
+        if self.phase is SessionPhase.IDLE and self._logout_ended is None:
             self.request_login()
 
     async def request_logout(self) -> None:
         """Asks for the end of the login at WeChat; returns when that is done and the session is idle."""
-        self._logout_pending = True
-        self._idle.clear()
+        if self._logout_ended is None:
+            self._logout_ended = asyncio.Event()
+        ended = self._logout_ended
         self._queue.put_nowait(LogoutRequested())
-        await self._idle.wait()
+        await ended.wait()
 
     def on_logged_out(self, error: LoggedOut) -> None:
         """Ends the login: WeChat answered a send, a download or an action with `LoggedOut`."""
-        if self.logged_in:
+        if self.is_receiving:
             self._queue.put_nowait(error)
 
     def begin_renewal(self) -> None:
         """Records that a code is offered while the login goes on."""
-        self._renewal_ended = asyncio.Event()
+        self._renewal = asyncio.get_running_loop().create_future()
 
     def end_renewal(self, *, confirmed: bool) -> None:
         """Records that the owner has confirmed the code, or that it is over."""
+        assert self._renewal is not None
+        self._renewal.set_result(confirmed)
         if confirmed:
-            self._renewed = True
             self._queue.put_nowait(LoginRenewed())
-        if self._renewal_ended is not None:
-            self._renewal_ended.set()
-            self._renewal_ended = None
 
     # Called by the session
 
     async def renewal_confirmed(self, seconds: float) -> bool:
         """Waits at most `seconds` for the end of a renewal; returns whether the owner has confirmed it."""
-        if self._renewal_ended is not None:
-            await wait_at_most(self._renewal_ended, seconds)
-        return self._renewed
+        if self._renewal is None:
+            return False
+        await asyncio.wait([self._renewal], timeout=seconds)
+        return self._renewal.done() and self._renewal.result()
 
     async def next_request(self) -> SessionRequest:
         """Waits for the next request that has an effect (see the table of the class)."""
         while True:
             request = await self._queue.get()
-            if isinstance(request, LoginRequested):
-                if self.login_accepted and not request.new_owner:
-                    continue
+            if not isinstance(request, LoginRequested):
+                return request
+            if request.new_owner or not self.is_accepted:
                 self.new_owner = request.new_owner
-            return request
+                return request
 
     def discard_outdated(self) -> None:
         """Discards what the attempt that begins now fulfils.
 
         Logouts stay in the queue, and so do the logins that were requested after them.
         """
-        self._renewed = False
+        if self._renewal is not None and self._renewal.done():
+            self._renewal = None
         has_logout = False
         requests = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
         for request in requests:
@@ -141,15 +159,17 @@ class LoginRequests:
 
     async def wait_for_login_request(self) -> None:
         """Is idle until a login is requested; `request_logout` returns at once meanwhile."""
+        self.phase = SessionPhase.IDLE
         self.new_owner = False
-        self._mark_idle()
+        self._answer_logouts()
         request = await self._queue.get()
         while not isinstance(request, LoginRequested):
-            self._mark_idle()
+            self._answer_logouts()
             request = await self._queue.get()
         self.new_owner = request.new_owner
-        self._idle.clear()
+        self.phase = SessionPhase.LOGGING_IN
 
-    def _mark_idle(self) -> None:
-        self._logout_pending = False
-        self._idle.set()
+    def _answer_logouts(self) -> None:
+        if self._logout_ended is not None:
+            self._logout_ended.set()
+            self._logout_ended = None

@@ -21,24 +21,13 @@ import structlog
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.bridge.account_owner import AccountOwner, CommandsOfLogin, WrongAccount
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.inbound import (
-    POLL_WATCHDOG_SECONDS,
-    RETRIED_ERRORS,
-    InboundMessages,
-    ReceiveLoop,
-    retry_delay,
-)
-from wx2mqtt.bridge.login import (
-    MAX_QR_CODES,
-    STEP_WATCHDOG_SECONDS,
-    AccountLogin,
-    LoginAttempt,
-    LoginStateTracker,
-    TooManyQrCodes,
-)
-from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LogoutRequested
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.login import MAX_QR_CODES, AccountLogin, LoginAttempt, TooManyQrCodes
+from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LogoutRequested, SessionPhase
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.login_tracker import STEP_WATCHDOG_SECONDS, LoginStateTracker
 from wx2mqtt.bridge.people.evidence import ContactFacts, contact_facts
+from wx2mqtt.bridge.receive_loop import POLL_WATCHDOG_SECONDS, RETRIED_ERRORS, ReceiveLoop, retry_delay
 from wx2mqtt.clock import Backoff, now_ms
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, ProtocolViolation, Throttled, Unreachable
 from wx2mqtt.model import Cursor, LoginState, Needs, Owner
@@ -102,7 +91,7 @@ class LoginSession:
     @property
     def logged_in(self) -> bool:
         """Whether messages are received and can be sent."""
-        return self._requests.logged_in
+        return self._requests.is_receiving
 
     def restore(self, cursor: Cursor | None, login_id: str, *, contacts_known: bool) -> None:
         """Continues from what the previous run stored."""
@@ -150,16 +139,15 @@ class LoginSession:
         self._ctx.heartbeat("receive", attempt.pause_seconds + STEP_WATCHDOG_SECONDS)
         await asyncio.sleep(attempt.pause_seconds)
         accepted = await self._account_login.log_in(attempt)
-        self._requests.login_accepted = True  # from now on only a new owner's login request ends it
+        self._requests.phase = SessionPhase.ACCEPTED
         contact_update: asyncio.Task[None] | None = None
         try:
             self._inbound.owner = accepted.owner
             contact_update = await self._load_contacts(accepted)
-            self._requests.logged_in = True
+            self._requests.phase = SessionPhase.RECEIVING
             await self._receive_loop.run(accepted.owner)
         finally:
-            self._requests.login_accepted = False
-            self._requests.logged_in = False
+            self._requests.phase = SessionPhase.LOGGING_IN
             self._commands.set_online(False)
             if contact_update is not None:
                 contact_update.cancel()
@@ -176,10 +164,7 @@ class LoginSession:
         await self._receive_loop.receive_once()
 
     async def _handle_end(self, end: Exception) -> LoginAttempt:
-        """Publishes why the login ended, and is idle unless the next attempt may follow at once.
-
-        Returns the next attempt.
-        """
+        """Publishes why the login ended; returns the next attempt, now or when somebody requests it."""
         match end:
             case LoginEnded() | LoginRefused():
                 await self._idle_after_end(end)
@@ -206,7 +191,7 @@ class LoginSession:
             case TooManyQrCodes():
                 reason = self.state.text("too_many_codes", count=MAX_QR_CODES)
                 await self._idle_until_requested(LoginState.LOGGED_OUT, reason)
-        return LoginAttempt()
+        return LoginAttempt()  # with a QR code
 
     async def _end_login_of_owner(self) -> None:
         """Ends the login before that of a new owner, so that a restart does not resume it."""
@@ -228,7 +213,6 @@ class LoginSession:
         await self._idle_until_requested(LoginState.REFUSED, reason, needs=needs)
 
     async def _idle_until_requested(self, state: LoginState, reason: str, needs: Needs | None = None) -> None:
-        """Does nothing until a login is requested."""
         self.state.set(state, reason, needs=needs)
         self._ctx.idle("receive")
         await self._requests.wait_for_login_request()
@@ -241,17 +225,18 @@ class LoginSession:
     # Contacts
 
     async def _load_contacts(self, accepted: LoggedIn) -> asyncio.Task[None] | None:
-        """Fetches the contacts of a new login before its messages are received; returns None then.
+        """Fetches the contacts of a new login, before its messages are received.
 
-        If they are stored already, or WeChat does not hand them over, messages are received without them. The
-        returned task fetches them meanwhile.
+        - Returns None when they are stored.
+        - Returns the task that fetches them meanwhile, if those of a resumed login are stored already, or
+          WeChat does not hand them over.
         """
-        is_stored = (
+        has_stored_contacts = (
             accepted.resumed
             and accepted.login_id == self._receive_loop.login_id
             and self._ctx.registry.is_current_login(accepted.login_id)
         )
-        if not is_stored:
+        if not has_stored_contacts:
             await self._receive_loop.start_login(accepted)
             await self._store_contacts((), accepted, complete=False)  # handles of earlier logins are invalid
             if await self._fetch_contacts(accepted):
@@ -321,5 +306,5 @@ class LoginSession:
 
     def on_message_processed(self) -> None:
         """Sends a heartbeat: a batch whose messages take long is not stuck."""
-        if self._requests.logged_in:
+        if self.logged_in:
             self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)

@@ -87,10 +87,13 @@ class OutboxReader:
         self.rows: deque[OutboxRow] = deque()
         #: Set when there may be other rows to publish.
         self.changed = asyncio.Event()
-        self._skipped: dict[str, SkippedRows] = {}  # by topic
+        #: By topic, as the next one.
+        self._skipped: dict[str, SkippedRows] = {}
         self._releases: dict[str, PendingRelease] = {}
-        self._last_id = 0  # the last row that was read or handed over
-        self._coverage = Coverage.BEHIND  # of the rows behind `_last_id`
+        #: The id of the last row that was read or handed over.
+        self._last_id = 0
+        #: What is known of the rows behind it.
+        self._coverage = Coverage.BEHIND
         self._generation = 0
 
     @property
@@ -236,16 +239,22 @@ class PublishedRows:
         #: When the rows were created whose PUBACK the journal does not have yet, in milliseconds, by id.
         self.acknowledged: dict[int, int] = {}
         self._acknowledged_at_connect: frozenset[int] = frozenset()
-        self._repeated_messages: set[int] = set()  # those that a kill would repeat
-        self._rejected: dict[int, str] = {}  # row ids with the reason
-        self._dropped_topics: dict[str, str] = {}  # with the reason
-        self._expired: set[int] = set()  # row ids
-        self._is_due = asyncio.Event()  # something is to be stored
-        self._is_urgent = asyncio.Event()  # and publishing waits for it
+        #: The ids of messages that a kill would repeat.
+        self._repeated_messages: set[int] = set()
+        #: By row id: why the broker does not take it.
+        self._rejected: dict[int, str] = {}
+        #: By topic: why its rows are given up.
+        self._dropped_topics: dict[str, str] = {}
+        #: The ids of rows whose expiry is over.
+        self._expired: set[int] = set()
+        #: Set when something is to be stored.
+        self._is_due = asyncio.Event()
+        #: Set when publishing waits for that.
+        self._is_urgent = asyncio.Event()
 
     # What may be published
 
-    def __contains__(self, row_id: int) -> bool:
+    def has_handled(self, row_id: int) -> bool:
         """Returns whether a row that was read from the journal needs no more publishing."""
         return (
             row_id in self.open  # the broker has not answered yet

@@ -55,11 +55,16 @@ class Publisher:
         #: What there is to publish.
         self.outbox = OutboxReader(ctx.journal, self.refused.paused)
         self._rows = PublishedRows(ctx, self.outbox)
-        self._suspect: OutboxRow | None = None  # the broker has disconnected on it, perhaps because of it
-        self._suspect_disconnects = 0  # so many times in a row
-        self._shortened: dict[int, bytes] = {}  # what is published instead of the payload of a row
+        #: The row on which the broker has disconnected, perhaps because of it; None after the next PUBACK.
+        self._suspect: OutboxRow | None = None
+        #: How many times in a row.
+        self._suspect_disconnects = 0
+        #: By row id: what is published in place of its payload.
+        self._shortened: dict[int, bytes] = {}
+        #: Whether `finish` was called: nothing more is published.
         self._finishing = False
-        self._answered = asyncio.Event()  # wakes `finish`
+        #: Wakes `finish`.
+        self._answered = asyncio.Event()
         #: Rows that the broker does not take.
         self.rejected_count = 0
         inflight.capacity.connect(self._wake_for_next_row)
@@ -143,12 +148,13 @@ class Publisher:
             if self._rows.must_wait(self.outbox.rows[0]):
                 break
             row = self.outbox.rows.popleft()
-            if row.topic in self.refused.paused or row.id in self._rows:
+            if row.topic in self.refused.paused or self._rows.has_handled(row.id):
                 continue  # much may have happened since it was read
             if row.expiry is not None and row.is_expired(now_ms()):
                 self._rows.drop_expired(row.id)
                 continue
-            if not self._topics.may_publish(row.topic) and self._is_forbidden(row):
+            if not self._topics.may_publish(row.topic) and not self._may_answer_on_topic(row):
+                self._give_up(row)
                 continue
             self._publish(row, self._shortened.get(row.id, row.payload))
             slots_left -= 1
@@ -166,20 +172,18 @@ class Publisher:
         max_rows = rows.max_rows if self._suspect is None else 1
         return min(self._inflight.free_slots, max_rows - len(rows.open) - len(rows.acknowledged))
 
-    def _is_forbidden(self, row: OutboxRow) -> bool:
-        """Returns whether a topic that is not one of the bridge's is forbidden; gives up the row then.
+    def _may_answer_on_topic(self, row: OutboxRow) -> bool:
+        """Returns whether this is an answer for a topic that its publisher has named, and may name."""
+        return row.category in ANSWER_CATEGORIES and self._ctx.settings.allows_response_topic(row.topic)
 
-        A row may come from a restored backup, or be a result for a topic that a reload has forbidden.
-        """
+    def _give_up(self, row: OutboxRow) -> None:
+        """Gives up a row of a forbidden topic: of a restored backup, or one that a reload has forbidden."""
         if row.category not in ANSWER_CATEGORIES:
             self._reject(row.id, "its topic is not one of the bridge's")
-            return True
-        if self._ctx.settings.allows_response_topic(row.topic):
-            return False
+            return
         log.warning("response topic is not allowed", topic=row.topic)
         self._rows.add(row)
         self._rows.acknowledge(row)
-        return True
 
     def _publish(self, row: OutboxRow, payload: bytes) -> None:
         self._rows.add(row)

@@ -12,7 +12,8 @@ from dataclasses import replace
 from functools import partial
 
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
+from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.mqtt.broker import Connected, Delivery, ProbeTopics, ProtocolVersion, Publication
 
 # So long the broker may take to acknowledge the retained topics of the bridge, which the probe reads.
@@ -41,16 +42,16 @@ class RetainedCommands:
         self._retained = retained
         #: By topic, the oldest first: how many own clears the broker has not delivered yet.
         self._pending_clears: dict[str, int] = {}
-        #: Whether the broker delivers to the bridge what it publishes itself.
-        self._receives_own_publishes = False
+        #: Whether this connection speaks MQTT 5, which lets the bridge ask for no retained copies, and for
+        #: nothing that it publishes itself (No Local).
+        self._is_mqtt_5 = True
 
     def on_session_start(self) -> None:
         """Expects no payloads from an earlier session: the broker does not deliver them any more."""
         self._pending_clears.clear()
 
     def on_connected(self, connection: Connected) -> None:
-        """Records whether the broker delivers own publishes: only MQTT 5 can be told not to (No Local)."""
-        self._receives_own_publishes = connection.protocol != ProtocolVersion.MQTT_5
+        self._is_mqtt_5 = connection.protocol == ProtocolVersion.MQTT_5
 
     async def judge(self, delivery: Delivery) -> Delivery:
         """Returns a live delivery without the retain flag, and marked as `cleared`; another one as it is.
@@ -59,16 +60,22 @@ class RetainedCommands:
         """
         if not delivery.payload:
             return replace(delivery, retain=False)
-        is_live = False
-        if not self._receives_own_publishes:
-            # The probe reads two of these topics.
-            await self._retained.wait_until_acknowledged(OWN_TOPICS_TIMEOUT_SECONDS)
-            is_shown = await self._broker.honours_retain_handling(self._probe_topics)
-            connection = self._broker.connection
-            number = None if connection is None else connection.connection_number
-            is_live = is_shown and number == delivery.connection_number
+        is_live = await self._is_live(delivery)
         self._clear(delivery.topic)
         return replace(delivery, retain=False, cleared=True) if is_live else delivery
+
+    async def _is_live(self, delivery: Delivery) -> bool:
+        """Returns whether the broker that has delivered it delivers no retained copies."""
+        if not self._is_mqtt_5:
+            return False
+        # The probe reads two of these topics.
+        await self._retained.wait_until_acknowledged(OWN_TOPICS_TIMEOUT_SECONDS)
+        has_no_copies = await self._broker.honours_retain_handling(self._probe_topics)
+        connection = self._broker.connection
+        is_same_connection = (
+            connection is not None and connection.connection_number == delivery.connection_number
+        )
+        return has_no_copies and is_same_connection
 
     def is_own_clear(self, delivery: Delivery) -> bool:
         """Returns whether a delivery is an own clear; each clear accounts for one delivery."""
@@ -78,7 +85,7 @@ class RetainedCommands:
         return True
 
     def _clear(self, topic: str) -> None:
-        is_expected = self._receives_own_publishes
+        is_expected = not self._is_mqtt_5
         if is_expected:
             self._pending_clears[topic] = self._pending_clears.pop(topic, 0) + 1
             if len(self._pending_clears) > MAX_PENDING_CLEARS:

@@ -18,9 +18,10 @@ import structlog
 from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.health import HEALTH_INTERVAL_SECONDS, HealthSnapshot, health_body, info_body
-from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
+from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload, may_fit
+from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
@@ -161,8 +162,10 @@ class StatusReporter:
         max_bytes = MAX_DIRECTORY_BYTES if limit is None else min(MAX_DIRECTORY_BYTES, limit)
         count = self._ctx.registry.count
         named = self._ctx.settings.named_users
-        needed = None if may_fit(count, max_bytes) else named  # None: everybody
-        entries = self._windows.directory_entries(needed)
+        if may_fit(count, max_bytes):
+            entries = self._windows.directory_entries()
+        else:
+            entries = self._windows.directory_entries(named)
         payload = directory_payload(entries, count=count, named=named, max_bytes=max_bytes)
         self._retained.set(self._topics.contacts, payload, JSON_TYPE)
 

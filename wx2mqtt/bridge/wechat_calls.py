@@ -5,17 +5,14 @@
 
 Each is made once. Its outcome is returned: the answer, or the error. Who makes it has stored its begin
 before, and decides what follows: `commands/sender.py` for commands, `requests/action_runner.py` for requests.
-A throttling and the end of the login hold back the calls of both (`hold_back`). `EchoFilter` recognizes the
-messages that they have sent when WeChat delivers them as received.
+A throttling and the end of the login hold back the calls of both (`hold_back`). WeChat may deliver a message
+that was sent as a received one, too: `echo_filter.py` recognizes it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections import OrderedDict
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from itertools import count
 from typing import TypeVar
 
@@ -24,36 +21,23 @@ import structlog
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Throttled
-from wx2mqtt.model import Action, ActionResult, Draft, Handle, Kind, Message, Receipt, SendKey
-from wx2mqtt.values import frozen
+from wx2mqtt.model import Action, ActionResult, Draft, Receipt, SendKey
 
 log = structlog.get_logger(__name__)
 
 AnswerT = TypeVar("AnswerT")
 
-# Message ids of the last sends; older ones are looked up in the journal.
-SENT_CACHE_SIZE = 2000
-
-# The time limit of a send is lower, so its message id or its failure is known by then.
-ECHO_WAIT_SECONDS = 20.0
-
-# The clocks of WeChat and of this machine may differ by this much.
-CLOCK_TOLERANCE_MS = 600_000
-# The same where nothing but the time tells a picture of the bridge from one of the phone.
-MEDIA_CLOCK_TOLERANCE_MS = 30_000
-
-# A send whose time is so long before that of another one has no echo any more.
-ECHO_MEMORY_MS = 86_400_000
-
 
 class WeChatCalls:
     def __init__(self, ctx: AccountContext) -> None:
         self._ctx = ctx
-        self._throttled_until = 0.0  # a time of the loop's clock
-        self._is_login_refused = False  # a call was answered with the end of the login
+        #: The loop time at which the throttling by WeChat ends.
+        self._throttled_until = 0.0
+        #: Whether a call was answered with the end of the login, since the last login.
+        self._is_login_refused = False
         #: Whether there is a login for messages; a request asks the session.
         self.online = False
-        #: Nothing new is begun any more.
+        #: Whether nothing new is begun any more.
         self.stopping = False
 
     def send(self, draft: Draft, key: SendKey) -> Awaitable[Receipt | BackendError]:
@@ -62,7 +46,7 @@ class WeChatCalls:
     def perform(self, action: Action, key: SendKey) -> Awaitable[ActionResult | BackendError]:
         return _outcome_of(self._ctx.backend.perform(action, key), "act failed", type(action).__name__)
 
-    # Whether one may be made
+    # Whether a call may be made
 
     @property
     def may_send(self) -> bool:
@@ -80,7 +64,8 @@ class WeChatCalls:
             case Throttled(retry_after=seconds):
                 self._throttled_until = max(self._throttled_until, loop_time() + seconds)
             case LoggedOut():
-                self.online, self._is_login_refused = False, True
+                self.online = False
+                self._is_login_refused = True
                 self._ctx.login_requests.on_logged_out(error)
             case _:
                 pass
@@ -88,7 +73,8 @@ class WeChatCalls:
     def set_online(self, online: bool) -> None:
         """Records that there is a login, or none any more."""
         self.online = online
-        self._is_login_refused = self._is_login_refused and not online
+        if online:
+            self._is_login_refused = False
 
     def try_after_login_end(self) -> None:
         """Allows calls after polls were refused, until a call is refused as well."""
@@ -113,104 +99,3 @@ _key_numbers = count(random.randrange(10_000))
 def new_key() -> SendKey:
     """Returns the time in milliseconds and four digits, like the official client (webwx 2.12.1)."""
     return SendKey(f"{now_ms()}{next(_key_numbers) % 10_000:04d}")
-
-
-@frozen(kw_only=False)
-class _UnansweredSend:
-    """A send without an answer: its content, empty where WeChat changes it, and the times of its echo."""
-
-    content: str
-    times: range
-
-
-class EchoFilter:
-    """Recognizes received messages that the bridge has sent itself, so that they are not published.
-
-    WeChat may deliver a message that the bridge has sent (an echo), even before it answers the send
-    (webwx 2.12.5). An echo is recognized by the message id in the answer; while a send of the same kind to
-    the same chat is open, that answer is awaited. If a send got no answer, an own message in the same chat,
-    of the same kind and content and of about the same time, counts as its echo. The content of a text is the
-    text, that of a file its size. WeChat changes pictures and videos, so that only their time is left: it
-    must be closer.
-    """
-
-    def __init__(self) -> None:
-        #: The message ids with which recent sends were answered.
-        self.sent_ids: OrderedDict[str, None] = OrderedDict()
-        self._open_attempts: dict[tuple[Handle, Kind], set[asyncio.Event]] = {}
-        self._unanswered: dict[tuple[Handle, Kind], list[_UnansweredSend]] = {}
-        #: Set when all unanswered attempts of the previous process were added with `add_unanswered`.
-        self.recovered = asyncio.Event()
-
-    @contextmanager
-    def open_attempt(self, chat: Handle, kind: Kind) -> Iterator[None]:
-        """Sends within the block, which adds the id or the unanswered send before its end."""
-        finished = asyncio.Event()
-        attempts = self._open_attempts.setdefault((chat, kind), set())
-        attempts.add(finished)
-        try:
-            yield
-        finally:
-            attempts.discard(finished)
-            if not attempts:
-                del self._open_attempts[chat, kind]
-            finished.set()
-
-    def add_sent_id(self, message_id: str) -> None:
-        """Records the id that WeChat gave to a message of the bridge."""
-        self.sent_ids[message_id] = None
-        while len(self.sent_ids) > SENT_CACHE_SIZE:
-            self.sent_ids.popitem(last=False)
-
-    def add_unanswered(
-        self, chat: Handle, kind: Kind, text: str, since: int, until: int, *, size: int | None = None
-    ) -> None:
-        """Records a send between two times, in milliseconds, that got no message id; `size` of its file."""
-        content = _echo_content(kind, text, size)
-        tolerance = CLOCK_TOLERANCE_MS if content else MEDIA_CLOCK_TOLERANCE_MS
-        times = range(since - tolerance, until + tolerance)
-        sends = self._unanswered.setdefault((chat, kind), [])
-        sends[:] = [send for send in sends if send.times.stop > since - ECHO_MEMORY_MS]
-        sends.append(_UnansweredSend(content, times))
-
-    async def wait_for_open_attempts(self, message: Message) -> None:
-        """Waits for the answers of all open sends whose echo a message could be.
-
-        These are the sends of its kind to its chat, whatever their text: WeChat may have changed it.
-        """
-        await self.recovered.wait()
-        for finished in tuple(self._open_attempts.get((message.chat, message.kind), ())):
-            try:
-                async with asyncio.timeout(ECHO_WAIT_SECONDS):
-                    await finished.wait()
-            except TimeoutError:
-                return
-
-    def is_echo(self, message: Message) -> bool:
-        """Returns whether the bridge has sent a message; an unanswered send accounts for one message only."""
-        if message.id in self.sent_ids:
-            return True
-        size = None if message.media is None else message.media.size
-        content = _echo_content(message.kind, message.text, size)
-        unanswered = self._unanswered.get((message.chat, message.kind), [])
-        for send in unanswered:
-            is_same = not send.content or not content or send.content == content
-            if is_same and message.time in send.times:
-                unanswered.remove(send)
-                self.add_sent_id(message.id)  # WeChat may deliver it again
-                return True
-        return False
-
-
-def _echo_content(kind: Kind, text: str, size: int | None) -> str:
-    """Returns what an echo has in common with the message that was sent; empty where that is nothing.
-
-    A text is compared without what WeChat changes: line ends, and white space around it (webwx 3.3.5).
-    """
-    match kind:
-        case Kind.TEXT:
-            return text.replace("\r\n", "\n").strip()
-        case Kind.FILE if size:
-            return str(size)
-        case _:
-            return ""

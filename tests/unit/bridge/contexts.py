@@ -8,8 +8,10 @@ from typing import Any
 
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.context import AccountContext, SharedServices, Watchdog
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.counters import AccountCounters
+from wx2mqtt.bridge.shared_services import ReloadStatus, SharedServices
+from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.schema import Account, Send, Settings
 from wx2mqtt.store.records import AccountState
@@ -67,6 +69,7 @@ def shared(**services: Any) -> SharedServices:
         "blobs": None,
         "media_retention": None,
         "quota": FakeQuota(),
+        "reload_status": ReloadStatus(),
     }
     return SharedServices(**{**usual, **services})
 

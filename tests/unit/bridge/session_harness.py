@@ -13,11 +13,11 @@ from typing import Any
 from tests.support.pauseless_loop import run_without_pauses
 from tests.unit.bridge.contexts import FakeQuota, context, settings, shared
 from wx2mqtt.bridge.account_owner import AccountOwner
+from wx2mqtt.bridge.echo_filter import EchoFilter
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.bridge.wechat_calls import EchoFilter
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import (
     Action,

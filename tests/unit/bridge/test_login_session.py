@@ -17,8 +17,8 @@ from tests.unit.bridge.session_harness import (
     online,
     run_story,
 )
-from wx2mqtt.bridge.inbound import retry_delay
 from wx2mqtt.bridge.login import LoginAttempt
+from wx2mqtt.bridge.receive_loop import retry_delay
 from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, StoreFull, Throttled, Unreachable
 from wx2mqtt.model import LoginState as S

@@ -4,8 +4,8 @@
 
 A job is a row of the journal for one file, thumbnail or avatar. The journal has the jobs and their due times,
 so that a crash loses no job and a restart does not fetch all of them at once. Only one file is downloaded at
-a time: of parallel downloads WeChat was seen to return another message's bytes (webwx 2.16.9). A failed
-download is tried again (`next_attempt`); a failure that concerns all downloads pauses all.
+a time: of parallel downloads WeChat was seen to return another message's bytes (webwx 2.16.9). After a
+failure `download_retries.py` decides; a failure that concerns all downloads pauses all.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ import structlog
 from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.media.download_retries import (
+    GiveUp,
+    RetryAt,
+    is_wrong_content,
+    next_attempt,
+    too_large_outcome,
+)
 from wx2mqtt.bridge.media.inline_files import WATCHDOG_LIMIT_SECONDS, WaitingMessages
 from wx2mqtt.bridge.media.media_payloads import MEDIA_EVENT, media_event
 from wx2mqtt.bridge.media.media_request import MediaRequest
@@ -32,20 +39,16 @@ from wx2mqtt.errors import (
     LoggedOut,
     NoContentYet,
     ProtocolViolation,
-    Rejected,
     StoreError,
     Throttled,
     Unreachable,
     Wx2MqttError,
 )
-from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import JSON_TYPE, Blob, LoginState
+from wx2mqtt.model import JSON_TYPE, LoginState
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.store.blobs import SizeLimitExceeded
-from wx2mqtt.store.file_type import UNKNOWN_TYPE
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMessage, NewPublication
-from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import OnFileName
 
 log = structlog.get_logger(__name__)
@@ -263,95 +266,3 @@ class MediaDownloader:
 
     def _pause(self, seconds: float) -> None:
         self._not_before = max(self._not_before, loop_time() + seconds)
-
-
-# What follows from a failed attempt
-#
-# WeChat often answers without a byte, for a while or always (webwx 2.16.7): after a few such answers in a row
-# the file counts as gone. After other failures a download is tried again for a day. Bytes that are neither of
-# the announced size nor of a format of their kind are asked for again, and kept if nothing better comes:
-# WeChat's pictures often have another size, and formats that no library knows.
-
-# A download that keeps failing is given up at this age.
-GIVE_UP_AFTER_MS = 86_400_000
-
-# The pause between two attempts doubles from the first of these values to the second.
-FIRST_RETRY_SECONDS = 1.0
-MAX_RETRY_SECONDS = 300.0
-
-# The pauses after the first, second, … answer in a row without a byte; after the last one the file is gone.
-EMPTY_RETRY_DELAYS_SECONDS = (1, 3, 9, 27)
-
-# For these kinds an answer without a byte may also mean that the sender's phone is still uploading the file
-# (webwx 2.16.7). So they are given up later.
-LARGE_KINDS = frozenset({"video", "file"})
-LARGE_EMPTY_RETRY_DELAYS_SECONDS = (*EMPTY_RETRY_DELAYS_SECONDS, 81, 240)
-
-
-@frozen(kw_only=False)
-class RetryAt:
-    """The download is tried again."""
-
-    #: When, in ms since 1970.
-    due: int
-    #: How many answers in a row had no byte.
-    empty_tries: int
-    reason: str
-
-
-@frozen(kw_only=False)
-class GiveUp:
-    """The download is given up; `state` is the final one."""
-
-    state: MediaState
-    reason: str
-
-
-def next_attempt(
-    row: MediaRow, error: Exception, *, now: int, chance: float, language: Language
-) -> RetryAt | GiveUp:
-    """Decides what follows from a failed attempt; `chance` is a random number in [0, 1)."""
-    is_own_error = isinstance(error, Wx2MqttError)  # the text of other errors may contain secrets
-    why = str(error).removesuffix(".") if is_own_error else bridge_text(language, "internal")
-    match error:
-        case Rejected(code="gone"):
-            return GiveUp(MediaState.GONE, bridge_text(language, "media_gone"))
-        case Rejected():
-            return GiveUp(MediaState.FAILED, bridge_text(language, "media_refused", why=why))
-        case NoContentYet():
-            return _after_empty_answer(row, now, why, language)
-    if now - row.created >= GIVE_UP_AFTER_MS:
-        return GiveUp(MediaState.FAILED, bridge_text(language, "media_failed", why=why))
-    pause = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS, failures=row.attempts + 1).wait(chance)
-    throttled_seconds = error.retry_after if isinstance(error, Throttled) else 0.0
-    return RetryAt(now + int(max(pause, throttled_seconds) * 1000), 0, why)
-
-
-# A download whose bytes seem to be something else is repeated so many times; then they are kept.
-WRONG_CONTENT_ATTEMPTS = 2
-
-# How the MIME types of a kind begin. A `file` may be of any type that is known.
-MIME_PREFIXES = {"image": "image/", "sticker": "image/", "voice": "audio/", "video": "video/"}
-
-
-def is_wrong_content(row: MediaRow, blob: Blob) -> bool:
-    """Returns whether downloaded bytes seem to be something else, such as the answer of a proxy.
-
-    They do if they have neither the announced size nor a format of their kind.
-    """
-    if row.ref.size in {None, blob.size} or row.attempts >= WRONG_CONTENT_ATTEMPTS:
-        return False
-    return blob.mime == UNKNOWN_TYPE or not blob.mime.startswith(MIME_PREFIXES.get(row.kind, ""))
-
-
-def too_large_outcome(limit: int, language: Language) -> GiveUp:
-    """Returns the outcome of a download of more than `limit` bytes."""
-    limit_text = f"{limit / 1_000_000:g} MB"
-    return GiveUp(MediaState.TOO_LARGE, bridge_text(language, "media_too_large", limit=limit_text))
-
-
-def _after_empty_answer(row: MediaRow, now: int, reason: str, language: Language) -> RetryAt | GiveUp:
-    delays = LARGE_EMPTY_RETRY_DELAYS_SECONDS if row.kind in LARGE_KINDS else EMPTY_RETRY_DELAYS_SECONDS
-    if row.empty_attempts >= len(delays):
-        return GiveUp(MediaState.GONE, bridge_text(language, "media_nothing"))
-    return RetryAt(now + delays[row.empty_attempts] * 1000, row.empty_attempts + 1, reason)

@@ -77,7 +77,7 @@ class ActionRunner:
         if type(action) not in self._backend.capabilities.actions:
             raise BadCommand("unsupported", "unsupported_action", name=request.name)
         if request.in_doubt and not repeatable:
-            raise BadCommand("no_answer", "perhaps_done")
+            raise _perhaps_done()
         await self._require_login(request, in_doubt=request.in_doubt)
         async with self._exclusive(request):
             await request.begin()
@@ -110,7 +110,7 @@ class ActionRunner:
                 while not self._session.logged_in and self._session.login.state in states:
                     await self._login_changed.wait()
         if not self._session.logged_in:
-            raise BadCommand("no_answer", "perhaps_done") if in_doubt else _not_logged_in()
+            raise _perhaps_done() if in_doubt else _not_logged_in()
 
     @asynccontextmanager
     async def _exclusive(self, request: BridgeRequest) -> AsyncIterator[None]:
@@ -150,7 +150,7 @@ class ActionRunner:
         while True:
             if self._is_over(login_id):
                 may_be_done = request.in_doubt or was_unanswered
-                raise BadCommand("no_answer", "perhaps_done") if may_be_done else _not_logged_in()
+                raise _perhaps_done() if may_be_done else _not_logged_in()
             outcome = await self._attempt(request, action, key)
             match outcome:
                 case ActionResult():
@@ -162,10 +162,13 @@ class ActionRunner:
                     may_retry = False
                 case _:  # this attempt certainly did nothing, and the next one may succeed
                     may_retry = True
+            if not may_retry:
+                raise self._answer_to(outcome)
             backoff = backoff.after_failure()
             pause = backoff.wait(random.random())
-            if not may_retry or self._calls.stopping or loop_time() + pause >= request.deadline:
-                raise self._answer_to(OutcomeUnknown() if was_unanswered and may_retry else outcome)
+            if self._calls.stopping or loop_time() + pause >= request.deadline:
+                # WeChat may have done an attempt that it did not answer, whatever became of this one.
+                raise self._answer_to(OutcomeUnknown() if was_unanswered else outcome)
             await asyncio.sleep(pause)
 
     async def _attempt(
@@ -196,7 +199,7 @@ class ActionRunner:
             case Rejected(code=code):
                 return BadCommand(code, "not_taken", why=str(error))
             case OutcomeUnknown():
-                return BadCommand("no_answer", "perhaps_done")
+                return _perhaps_done()
             case _:
                 return BadCommand("no_answer", "not_done")
 
@@ -223,6 +226,10 @@ class ActionRunner:
 
 def _too_often(seconds: float) -> BadCommand:
     return BadCommand("rate_limited", "too_often", retry_after=round(seconds, 1))
+
+
+def _perhaps_done() -> BadCommand:
+    return BadCommand("no_answer", "perhaps_done")
 
 
 def _not_logged_in() -> BadCommand:

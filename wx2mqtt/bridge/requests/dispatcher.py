@@ -2,9 +2,8 @@
 
     bridge/request/health  {}   ->   bridge/response/health  {"status": "ok", "data": {…}}
 
-`RequestDispatcher` finds the handler of a request, `BridgeRequest` is one request with its answer. Handlers
-are in `account_requests.py`, `action_requests.py`, `bridge/media/media_request.py` and, for the whole
-program, `app/application.py`. `send` and `recall` are commands and do not come here.
+`RequestDispatcher` finds the handler of a request, `BridgeRequest` is one request with its answer. Where the
+handlers are is said in `__init__.py`. `send` and `recall` are commands and do not come here.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from contextlib import asynccontextmanager
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.context import AccountContext, PlainHandler
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.shared_services import PlainHandler
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import MAX_OPEN_REQUESTS, REQUEST_JSON

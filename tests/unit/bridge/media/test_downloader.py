@@ -19,7 +19,7 @@ from tests.unit.bridge.media.harness import PNG, MediaHarness, trouble, working
 from tests.unit.bridge.media.rows import NOW, row
 from wx2mqtt.bridge.media import downloader as module
 from wx2mqtt.bridge.media import inline_files
-from wx2mqtt.bridge.media.downloader import (
+from wx2mqtt.bridge.media.download_retries import (
     GIVE_UP_AFTER_MS,
     GiveUp,
     RetryAt,
@@ -229,7 +229,7 @@ async def test_no_bytes_at_all_are_no_file_and_are_asked_for_again(harness: Medi
 async def test_what_never_has_any_bytes_is_gone_and_says_so(
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("wx2mqtt.bridge.media.downloader.EMPTY_RETRY_DELAYS_SECONDS", (0, 0))
+    monkeypatch.setattr("wx2mqtt.bridge.media.download_retries.EMPTY_RETRY_DELAYS_SECONDS", (0, 0))
     harness.files.answer("1", trouble(NoContentYet))
     await harness.comes("1", kind=Kind.STICKER)
     row = await harness.is_in("1", GONE)

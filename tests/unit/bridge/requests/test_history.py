@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.unit.bridge.outgoing import person
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.bridge.requests.account_requests import DEFAULT_HISTORY_MESSAGES, READ_BATCH_ROWS, HistoryRequest
+from wx2mqtt.bridge.requests.history_request import DEFAULT_HISTORY_MESSAGES, READ_BATCH_ROWS, HistoryRequest
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.limits import MAX_HISTORY_ANSWER_BYTES, MAX_HISTORY_MESSAGES
 from wx2mqtt.model import Blob, MediaRef, PersonId
