@@ -19,12 +19,13 @@ import yaml
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.settings.key_tree import LIST_KINDS, ConfigKey, KeyKind, KeyPath, keys_of
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Pin, Section, Settings
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Account, Pin, Section, Sender, Settings
 from wx2mqtt.settings.sizes_and_durations import format_duration, format_size
 
 LINE_WIDTH = 110
 COMMENT_COLUMN = 40
 
+# By the kind of a contact: a name for it, and whom it means.
 _EXAMPLE_CONTACTS = {
     "remark": ("wife", "老婆"),
     "alias": ("neighbour", "wangwei_88"),
@@ -35,6 +36,8 @@ _EXAMPLE_CONTACTS = {
     "owner": ("me", "true"),
 }
 
+# The default of `allow`, written as a list, as people will write the names that they put in its place.
+_EVERYBODY = ("*",)
 
 _EXAMPLE_SENDER = {
     "name": "grafana",
@@ -71,41 +74,40 @@ class _Writer:
             if not parent_path:
                 self.lines.append("")
             if key.model is None:
-                self._add_key(path, f"{key.name}: {self._value_text(path, key)}", comment, depth)
-            elif key.kind is KeyKind.SECTION:
-                self._add_key(path, f"{key.name}:", comment, depth)
-                self.add_section(key.model, path, depth + 1)
-            elif key.model is Pin:
-                self._add_contacts(path, key, depth)
-            elif key.kind is KeyKind.SECTIONS:
-                self._add_example_item(key, depth)
-            else:
+                self._add_key(path, f"{key.name}: {self._written_value(path, key)}", comment, depth)
+            elif key.model is Account:
                 self._add_key(path, f"{key.name}:", "", depth)
                 self._add_key(path, f"{DEFAULT_ACCOUNT}:", comment, depth + 1)
-                self.add_section(key.model, (*path, DEFAULT_ACCOUNT), depth + 2)
+                self.add_section(Account, (*path, DEFAULT_ACCOUNT), depth + 2)
+            elif key.model is Pin:
+                self._add_contacts(path, key.name, comment, depth)
+            elif key.model is Sender:
+                self._add_example_sender(key.name, comment, depth)
+            else:
+                assert key.kind is KeyKind.SECTION  # of keys that all files have
+                self._add_key(path, f"{key.name}:", comment, depth)
+                self.add_section(key.model, path, depth + 1)
 
-    def _add_contacts(self, path: KeyPath, key: ConfigKey, depth: int) -> None:
+    def _add_contacts(self, path: KeyPath, name: str, comment: str, depth: int) -> None:
         """Adds the chosen contacts, and an example of each kind as a comment."""
-        comment = self._translated(key.description)
         introduction = f"{comment}，例如：" if self.language == "zh" else f"{comment}, as in:"
-        self._add_key(path, f"{key.name}:", introduction, depth)
+        self._add_key(path, f"{name}:", introduction, depth)
         for chosen, value in self.chosen_values.items():
             if chosen[:-2] == path:
-                name, kind = chosen[-2:]
-                self._add_line(f"{_scalar_text(name)}: {_flow_text({kind: value})}", "", depth + 1)
+                contact, kind = chosen[-2:]
+                self._add_line(f"{_scalar(contact)}: {_in_brackets({kind: value})}", "", depth + 1)
         for pin in keys_of(Pin).values():
-            name, value = _EXAMPLE_CONTACTS[pin.name]
+            contact, example = _EXAMPLE_CONTACTS[pin.name]
             comment = self._translated(pin.description)
-            self._add_line(f"# {name}: {{{pin.name}: {value}}}", comment, depth + 1)
+            self._add_line(f"# {contact}: {{{pin.name}: {example}}}", comment, depth + 1)
 
-    def _add_example_item(self, key: ConfigKey, depth: int) -> None:
-        """Adds a list of sections with one example as comments; the file that is written has none."""
-        self._add_line(f"# {key.name}:", self._translated(key.description), depth)
+    def _add_example_sender(self, name: str, comment: str, depth: int) -> None:
+        """Adds the list of senders with one example, as comments; no file is written with a sender."""
+        self._add_line(f"# {name}:", comment, depth)
         sign = "-"
-        assert key.model is not None
-        for item_key in keys_of(key.model).values():
-            comment = self._translated(item_key.description)
-            self._add_line(f"#   {sign} {item_key.name}: {_EXAMPLE_SENDER[item_key.name]}", comment, depth)
+        for key in keys_of(Sender).values():
+            comment = self._translated(key.description)
+            self._add_line(f"#   {sign} {key.name}: {_EXAMPLE_SENDER[key.name]}", comment, depth)
             sign = " "
 
     def _add_key(self, path: KeyPath, text: str, comment: str, depth: int) -> None:
@@ -127,11 +129,11 @@ class _Writer:
     def _translated(self, comment: str) -> str:
         return REFERENCE_TEXTS[comment] if comment and self.language == "zh" else comment
 
-    def _value_text(self, path: KeyPath, key: ConfigKey) -> str:
+    def _written_value(self, path: KeyPath, key: ConfigKey) -> str:
         value = self.chosen_values.get(path, key.default)
         if value == key.default:
             return default_text(key)
-        return _flow_text(value) if isinstance(value, (list, tuple)) else _scalar_text(value)
+        return _in_brackets(value) if isinstance(value, (list, tuple)) else _scalar(value)
 
 
 def _count_wide(text: str) -> int:
@@ -143,34 +145,36 @@ def default_text(key: ConfigKey) -> str:
     """Returns the default of a key as it is written in the file."""
     value = key.default
     if isinstance(value, tuple) and key.kind in LIST_KINDS:
-        return _scalar_text(value[0]) if len(value) == 1 and value[0] != "*" else json.dumps(value)
+        is_single = len(value) == 1 and value != _EVERYBODY
+        return _scalar(value[0]) if is_single else _in_brackets(value)
     if key.kind is KeyKind.SIZE and isinstance(value, int):
         return format_size(value)
     if key.kind is KeyKind.DURATION and isinstance(value, float):
         return format_duration(value)
-    return _scalar_text(value)
+    return _scalar(value)
 
 
-def _scalar_text(value: object) -> str:
-    if isinstance(value, str) and _is_plain(value, value):
+def _scalar(value: object) -> str:
+    """Returns a value that is no list and no mapping: a text without quotes where YAML needs none."""
+    if isinstance(value, str) and _reads_as(value, value):
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def _flow_text(value: object) -> str:
-    """Returns a list or mapping as YAML on one line."""
+def _in_brackets(value: object) -> str:
+    """Returns a list or mapping on one line, `[a, b]` or `{a: b}`, in which more texts need quotes."""
     if isinstance(value, Mapping):
-        entries = (f"{_flow_text(key)}: {_flow_text(content)}" for key, content in value.items())
+        entries = (f"{_in_brackets(key)}: {_in_brackets(content)}" for key, content in value.items())
         return "{" + ", ".join(entries) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_flow_text, value)) + "]"
-    if isinstance(value, str) and _is_plain(f"[{value}]", [value]) and _is_plain(value, value):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+        return "[" + ", ".join(map(_in_brackets, value)) + "]"
+    if isinstance(value, str) and not _reads_as(f"[{value}]", [value]):
+        return json.dumps(value, ensure_ascii=False)
+    return _scalar(value)
 
 
-def _is_plain(text: str, value: object) -> bool:
-    """Returns whether YAML reads the text, which has no quotes, as this value."""
+def _reads_as(text: str, value: object) -> bool:
+    """Returns whether YAML reads a text as this value."""
     try:
         return bool(yaml.safe_load(text) == value)
     except yaml.YAMLError:

@@ -3,7 +3,9 @@
     "1"                                     ->  answers the question that was asked last
     "Yes", quoting "Lock the door? 1 Yes…"  ->  answers the quoted one, however old it is
 
-An answer counts if its sender may answer and the question was open when it was written.
+An answer counts if its sender may answer and the question was open when it was written. A question belongs to
+the command that asks it (`AskedQuestion.asker`): where a fallback account has sent it, that is a command of
+another account.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wx2mqtt.buttons import text_with_buttons
-from wx2mqtt.model import AskingCommand, Button, Json
+from wx2mqtt.model import Button, Json
 from wx2mqtt.store.question_records import AnswerAttempt, AskedQuestion
 from wx2mqtt.store.records import NewEvent
 
@@ -21,9 +23,6 @@ BUTTON_EVENT = "button"
 
 # WeChat or a backend cuts a quoted text. Of a shorter beginning it is not certain what is quoted.
 MIN_QUOTED_CHARACTERS = 30
-
-# Some times of messages have whole seconds.
-_SECOND_MS = 1000
 
 
 def find_quoted(questions: Sequence[AskedQuestion], attempt: AnswerAttempt) -> AskedQuestion | None:
@@ -48,21 +47,17 @@ def _one_line(text: str) -> str:
 
 
 def is_in_time(question: AskedQuestion, attempt: AnswerAttempt) -> bool:
-    """Returns whether the question was open when this was written.
-
-    What was written before it answers nothing. A quote of it and a press come after it whatever a clock says.
-    """
+    """Returns whether the question was open when this was written or pressed."""
     if question.closed is not None:
         return False
     if question.until is not None and attempt.time > question.until:
         return False
-    is_bare = bool(attempt.words) and not attempt.is_quote
-    return not is_bare or attempt.time >= _at_precision_of(attempt.time, question.asked)
-
-
-def _at_precision_of(time: int, asked: int) -> int:
-    """Returns when a question was asked; in whole seconds where the time to compare has no more."""
-    return asked - asked % _SECOND_MS if time % _SECOND_MS == 0 else asked
+    if attempt.is_press or attempt.is_quote:  # they come after the question, whatever a clock says
+        return True
+    asked = question.asked
+    if attempt.time % 1000 == 0:  # it has whole seconds only: nothing is known of the part of a second
+        asked -= asked % 1000
+    return attempt.time >= asked
 
 
 def may_answer(question: AskedQuestion, attempt: AnswerAttempt) -> bool:
@@ -76,38 +71,35 @@ def may_answer(question: AskedQuestion, attempt: AnswerAttempt) -> bool:
 def button_event(
     key: str, user: str, attempt: AnswerAttempt, question: AskedQuestion, button: Button
 ) -> NewEvent:
+    """Returns the event as this account publishes it."""
+    command_id = question.asker.command_id
     body: dict[str, Json] = {
         **attempt.event,
-        "id": f"{BUTTON_EVENT}:{question.command_id}:{question.asked}",
-        "command_id": question.command_id,
+        "id": f"{BUTTON_EVENT}:{command_id}:{question.asked}",
+        "command_id": command_id,
         "key": button.key,
         "text": button.text,
     }
     return NewEvent(key=key, topic=attempt.topic, user=user, name=BUTTON_EVENT, time=attempt.time, body=body)
 
 
-def button_event_elsewhere(
-    key: str,
-    topic: str,
-    asked_by: AskingCommand,
-    attempt: AnswerAttempt,
-    question: AskedQuestion,
-    button: Button,
-) -> NewEvent:
-    """Returns the event of the account that asks; its key is unlike that of anything that it has received."""
-    event = button_event(f"{question.account}:{key}", asked_by.user, attempt, question, button)
+def as_event_of_asker(event: NewEvent, question: AskedQuestion, topic: str) -> NewEvent:
+    """Returns a button event as another account publishes it, whose command asks.
+
+    Its key is unlike that of anything that the other account has received.
+    """
+    asker = question.asker
     body: dict[str, Json] = {
         **event.body,
-        "id": f"{BUTTON_EVENT}:{asked_by.command_id}:{question.asked}",
-        "account": asked_by.account,
-        "user": asked_by.user,
-        "command_id": asked_by.command_id,
+        "account": asker.account,
+        "user": asker.user,
         "pressed_on": question.fallback_account,
     }
-    return replace(event, topic=topic, body=body)
+    return replace(event, key=f"{question.account}:{event.key}", topic=topic, user=asker.user, body=body)
 
 
 def button_of_message(question: AskedQuestion, button: Button) -> dict[str, Json]:
-    """Returns the key `button` of a message; it names the account of a command that is another one's."""
-    account: dict[str, Json] = {} if question.asked_by is None else {"account": question.asked_by.account}
-    return {**account, "command_id": question.asking_id, "key": button.key}
+    """Returns the key `button` of a message; it names the account only where another one asks."""
+    asker = question.asker
+    body: dict[str, Json] = {"command_id": asker.command_id, "key": button.key}
+    return body if question.asked_by is None else {"account": asker.account, **body}

@@ -3,6 +3,9 @@
     `{"text": "Lock the door?", "buttons": ["Yes", "No"]}`  ->  `NewQuestion`, stored as `AskedQuestion`
     somebody writes "1", or presses a button                ->  `AnswerAttempt`, stored with the message
 
+A question belongs to the command that asks it. Where a fallback account sends it in place of another account,
+that is a command of the other account: `asked_by` names it.
+
 Times are in milliseconds since 1970; `asked` and those of answers are by WeChat's clock.
 """
 
@@ -27,7 +30,7 @@ class NewQuestion:
     user: str
     #: The person or group that is asked.
     person: PersonId
-    #: Is in the id of each of its cards.
+    #: What the ids of its cards have in common.
     card: str
     text: str
     buttons: tuple[Button, ...]
@@ -36,7 +39,7 @@ class NewQuestion:
     #: How long an answer counts after the end of the attempt, in milliseconds.
     lasts: int
     asked: int
-    #: The other account's command whose question this is; None for a question of its own.
+    #: The command of another account that asks; None where the own command does.
     asked_by: AskingCommand | None = None
 
 
@@ -64,22 +67,21 @@ class AskedQuestion:
     closed: int | None
     #: The key of the button that was chosen; empty without an answer.
     answer: str
-    #: The other account's command whose question this is; None for a question of its own.
+    #: The command of another account that asks; None where the own command does.
     asked_by: AskingCommand | None = None
 
     @property
-    def asking_id(self) -> str:
-        """The id of the command whose question it is."""
-        return self.command_id if self.asked_by is None else self.asked_by.command_id
-
-    @property
-    def asked_user(self) -> str:
-        """Whom that command names."""
-        return self.user if self.asked_by is None else self.asked_by.user
+    def asker(self) -> AskingCommand:
+        """The command that asks: `asked_by`, or else the one of this account."""
+        if self.asked_by is not None:
+            return self.asked_by
+        return AskingCommand(
+            account=self.account, row_id=self.command, command_id=self.command_id, user=self.user
+        )
 
     @property
     def fallback_account(self) -> str:
-        """The `account/user` that has sent it in place of the account that asks; empty for its own."""
+        """The `account/user` that has sent it in place of the asker's account; empty without `asked_by`."""
         return "" if self.asked_by is None else f"{self.account}/{self.user}"
 
     @property
@@ -107,6 +109,11 @@ class AnswerAttempt:
     #: The topic of `event/button`, and its payload without what is known of the question.
     topic: str
     event: Mapping[str, Json]
+
+    @property
+    def is_press(self) -> bool:
+        """Whether a button of a card was pressed, so that nothing was written."""
+        return not self.words
 
 
 @frozen
@@ -163,11 +170,14 @@ def question_from_row(row: NamedRow) -> AskedQuestion:
         until=row["until"],
         closed=row["closed"],
         answer=row["answer"],
-        asked_by=_asking_command(row) if row["asker"] != row["account"] else None,
+        asked_by=_other_asker(row),
     )
 
 
-def _asking_command(row: NamedRow) -> AskingCommand:
+def _other_asker(row: NamedRow) -> AskingCommand | None:
+    """Returns the command that asks, if it is another account's."""
+    if row["asker"] == row["account"]:
+        return None
     return AskingCommand(
         account=row["asker"],
         row_id=row["asker_command"],

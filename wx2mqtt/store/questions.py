@@ -7,8 +7,8 @@
 So a kill at any moment leaves a question either asked or not, and either answered, with its event, or open.
 
 Where a fallback account sends a question in place of another account, each of both has a row. They are one
-question, that of the command that asks (`asked_by`): an answer closes all of its rows, and its event is
-published by the account that asks.
+question, that of the command that asks (`AskedQuestion.asker`): an answer closes all of its rows, and the
+account of the asker publishes the event.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from wx2mqtt.store.database import Connection
 from wx2mqtt.store.outbox import AccountRows, JournalPart
 from wx2mqtt.store.question_answers import (
     BUTTON_EVENT,
+    as_event_of_asker,
     button_event,
-    button_event_elsewhere,
     button_of_message,
     find_quoted,
     is_in_time,
@@ -89,8 +89,8 @@ class JournaledQuestions(JournalPart):
 def open_question(connection: Connection, rows: AccountRows, row_id: int, new: NewQuestion) -> None:
     """Opens the question of a command whose first attempt begins; at a further attempt it stays as it is."""
     rows.may_have_questions = True
-    own = AskingCommand(account=rows.account, row_id=row_id, command_id=new.command_id, user=new.user)
-    asker = new.asked_by or own
+    own_command = AskingCommand(account=rows.account, row_id=row_id, command_id=new.command_id, user=new.user)
+    asker = new.asked_by or own_command
     connection.execute(
         _OPEN_QUESTION,
         (
@@ -148,7 +148,7 @@ class AnswerMatching:
         self._proven: list[int] = []
         #: What the cards that were pressed show from now on.
         self._updates: list[CardUpdate] = []
-        #: The events that other accounts publish, each with its account.
+        #: The events of questions that other accounts ask, each with the account that publishes it.
         self.elsewhere: list[tuple[str, NewEvent]] = []
 
     @property
@@ -177,10 +177,10 @@ class AnswerMatching:
 
     def _match_message(self, message: NewMessage, attempt: AnswerAttempt) -> list[NewMessage | NewEvent]:
         question = self._question_of(attempt)
-        button = None if question is None else find_button(question.buttons, attempt.words)
-        if question is None or button is None:
+        if question is None or not (may_answer(question, attempt) and is_in_time(question, attempt)):
             return [message]
-        if not (may_answer(question, attempt) and is_in_time(question, attempt)):
+        button = find_button(question.buttons, attempt.words)
+        if button is None:
             return [message]
         body: dict[str, Json] = {**message.body, "button": button_of_message(question, button)}
         key = f"{BUTTON_EVENT}:{message.key}"
@@ -199,8 +199,10 @@ class AnswerMatching:
 
     def _match_press(self, item: NewPress) -> list[NewEvent]:
         question = self._question_of_card(item.card, item.attempt.person)
-        button = None if question is None else _button_with_key(question, item.press.button)
-        if question is None or button is None or not may_answer(question, item.attempt):
+        if question is None or not may_answer(question, item.attempt):
+            return []
+        button = next((button for button in question.buttons if button.key == item.press.button), None)
+        if button is None:
             return []
         is_late = not is_in_time(question, item.attempt)
         chosen = question.answer_text if is_late else button.text
@@ -216,22 +218,18 @@ class AnswerMatching:
     def _answer(
         self, question: AskedQuestion, button: Button, attempt: AnswerAttempt, key: str, user: str
     ) -> list[NewEvent]:
-        """Closes a question; returns the event about the answer, unless another account publishes it."""
-        asked_by = question.asked_by
-        if asked_by is None:
-            asker, row_id = self._rows.account, question.command
-        else:
-            asker, row_id = asked_by.account, asked_by.row_id
-        values = (asker, row_id, self._rows.now(), storable_text(button.key))
+        """Closes all rows of a question; returns the event about that, unless it goes to `elsewhere`."""
+        asker = question.asker
+        values = (asker.account, asker.row_id, self._rows.now(), storable_text(button.key))
         self._connection.execute(_ANSWER_QUESTION, values)
         self._proven.append(question.command)
-        if asked_by is None:
-            return [button_event(key, user, attempt, question, button)]
-        row = self._connection.execute(_READ_BASE_TOPIC, (asked_by.account,)).fetchone()
+        event = button_event(key, user, attempt, question, button)
+        if question.asked_by is None:
+            return [event]
+        row = self._connection.execute(_READ_BASE_TOPIC, (asker.account,)).fetchone()
         if row is not None and row[0]:  # an account that was removed publishes nothing
             topic = f"{row[0]}/event/{BUTTON_EVENT}"
-            event = button_event_elsewhere(key, topic, asked_by, attempt, question, button)
-            self.elsewhere.append((asked_by.account, event))
+            self.elsewhere.append((asker.account, as_event_of_asker(event, question, topic)))
         return []
 
     def _find(self, statement: str, *values: object) -> list[AskedQuestion]:
@@ -240,10 +238,6 @@ class AnswerMatching:
 
 def _questions(connection: Connection, statement: str, *values: object) -> list[AskedQuestion]:
     return [question_from_row(row) for row in connection.named_rows(statement, values)]
-
-
-def _button_with_key(question: AskedQuestion, key: str) -> Button | None:
-    return next((button for button in question.buttons if button.key == key), None)
 
 
 # Statements

@@ -141,8 +141,8 @@ def _question_body(question: AskedQuestion) -> dict[str, Json]:
     `fallback_account` is the account that has sent it in place of this one, if there is one.
     """
     body: dict[str, Json] = {
-        "command_id": question.asking_id,
-        "user": question.asked_user,
+        "command_id": question.asker.command_id,
+        "user": question.asker.user,
         "text": question.text,
         "buttons": buttons_to_json(question.buttons),
         "buttons_from": "anyone" if question.anyone else "trusted",

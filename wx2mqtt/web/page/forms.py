@@ -174,7 +174,7 @@ def questions_section(snapshot: AccountSnapshot, page_text: PageText, *, show_te
 
 
 def _question_lines(question: AskedQuestion, page_text: PageText, *, show_texts: bool) -> Iterator[Markup]:
-    yield tag("span", page_text.html("to_whom", user=isolated(question.asked_user)), class_="who")
+    yield tag("span", page_text.html("to_whom", user=isolated(question.asker.user)), class_="who")
     yield time_tag(question.asked)
     if show_texts:
         buttons = " · ".join(button.text for button in question.buttons)
@@ -185,14 +185,14 @@ def _question_lines(question: AskedQuestion, page_text: PageText, *, show_texts:
     if question.fallback_account:
         where = isolated(question.fallback_account)
         yield tag("p", page_text.html("question_fallback", account=where), class_="soft")
-    yield tag("p", page_text.html("command_id", id=tag("code", question.asking_id)), class_="soft id")
+    yield tag("p", page_text.html("command_id", id=tag("code", question.asker.command_id)), class_="soft id")
 
 
 def _close_form(account: str, question: AskedQuestion, page_text: PageText) -> Markup:
-    label = page_text("question_close_as", id=question.asking_id)
+    label = page_text("question_close_as", id=question.asker.command_id)
     return tag(
         "form",
-        tag("input", type="hidden", name="question", value=question.asking_id),
+        tag("input", type="hidden", name="question", value=question.asker.command_id),
         tag("button", page_text("question_close"), aria_label=label),
         method="post",
         action=f"accounts/{account}/close-question",
