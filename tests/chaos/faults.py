@@ -341,8 +341,7 @@ def _stale_names() -> None:
 
 def _change_done_again() -> None:
     """What the broker delivers again after a kill is a new request; a second passes before its answer is stored."""
-    from wx2mqtt.store.command_records import JournaledRequest, RequestState
-    from wx2mqtt.store.requests import JournaledRequests
+    from wx2mqtt.store.requests import JournaledRequest, JournaledRequests, RequestState
 
     finish = JournaledRequests.finish
 

@@ -21,10 +21,11 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import chaos, effort
 from tests.support.forks import ForkedProgram
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.command_records import CommandRow, CommandState, RequestState
+from wx2mqtt.store.command_records import CommandRow, CommandState
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.records import MediaRow, MediaState
+from wx2mqtt.store.requests import RequestState
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 COMMITS = [

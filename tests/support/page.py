@@ -165,7 +165,7 @@ class FakeView:
     async def close_question(self, command_id: str) -> bool:
         await self._read()
         self.done.append(("close", command_id))
-        return any(one.asking_id == command_id for one in self.questions)
+        return any(one.asker.command_id == command_id for one in self.questions)
 
     async def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         found = [one for one in self.everybody if query.casefold() in one.name.casefold()]

@@ -47,7 +47,7 @@ from wx2mqtt.mqtt.connection_errors import reason_text
 from wx2mqtt.mqtt.options import parse_broker_url, parse_server_references
 from wx2mqtt.mqtt.reconnect import EndReason, ReconnectPolicy
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store import mapped_files
+from wx2mqtt.store import processing_marks
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 
@@ -320,10 +320,10 @@ def fatal_messages(count: int, folder: Path) -> bool:
     """Each message is being processed when three processes in a row are killed."""
     path = folder / "marks"
     for number in range(count):
-        for _process in range(mapped_files.MAX_KILLS):
-            marks = mapped_files.ProcessingMarks(path)
-            marks._write_mark(mapped_files._mark_of(f"m{number}"), marks._kills if _process else 0)
-    return mapped_files.ProcessingMarks(path).is_fatal("m0")
+        for _process in range(processing_marks.MAX_KILLS):
+            marks = processing_marks.ProcessingMarks(path)
+            marks._write_mark(processing_marks._mark_of(f"m{number}"), marks._kills if _process else 0)
+    return processing_marks.ProcessingMarks(path).is_fatal("m0")
 
 
 TRAFFIC_DRIVERS: dict[str, Driver] = {

@@ -23,8 +23,9 @@ from wx2mqtt.settings.names_and_topics import bases_overlap
 from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings
 from wx2mqtt.store.folder import SESSIONS_FOLDER
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.mapped_files import MARKS_SUFFIX, PUBACK_LOG_SUFFIX, ProcessingMarks, PubackLog
+from wx2mqtt.store.mapped_files import PUBACK_LOG_SUFFIX, PubackLog
 from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.processing_marks import MARKS_SUFFIX, ProcessingMarks
 from wx2mqtt.wechat.backend import Backend, BackendOptions
 from wx2mqtt.wechat.registry import backend_entry
 

@@ -34,8 +34,8 @@ from wx2mqtt.store.folder import (
     StoreFolder,
     resolve_store_path,
 )
-from wx2mqtt.store.mapped_files import SharedMarks
 from wx2mqtt.store.people_file import PeopleFile
+from wx2mqtt.store.processing_marks import SharedMarks
 from wx2mqtt.store.saved_logins import SavedLoginFolder, SavedLogins
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.sqlite_database import SqliteDatabase

@@ -84,7 +84,7 @@ class AccountOwner:
             return
         owner = await self._ctx.backend.saved_owner()
         if owner is not None and self._id_of(owner) and not mismatched_key(self._expected, owner):
-            await self._ctx.journal.commands.set_owner(self._backend_name, self._id_of(owner))
+            await self._ctx.journal.owner.remember(self._backend_name, self._id_of(owner))
             self._stored_id = self._id_of(owner)
             self._accepted_id = self._stored_id
             self._set_trust()
@@ -140,7 +140,7 @@ class AccountOwner:
             if (owner_id, said) == (self._stored_id, self._said):
                 return
             await retry_until_stored(
-                lambda: self._ctx.journal.commands.set_owner(self._backend_name, owner_id, said),
+                lambda: self._ctx.journal.owner.remember(self._backend_name, owner_id, said),
                 on_store_failure,
             )
         self._stored_id = owner_id
@@ -239,7 +239,7 @@ class AccountOwner:
 
     async def _store_said(self, said: NamedOwner) -> None:
         """Stores what the operator has said. Raises `StoreError`; then nothing is changed."""
-        await self._ctx.journal.commands.set_owner(self._backend_name, self._stored_id, said)
+        await self._ctx.journal.owner.remember(self._backend_name, self._stored_id, said)
         self._said = said
         self._set_trust()
 

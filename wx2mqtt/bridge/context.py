@@ -31,8 +31,9 @@ from wx2mqtt.mqtt.broker import BrokerClient
 from wx2mqtt.mqtt.payloads import encode, event_body
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.mapped_files import ProcessingMarks, PubackLog
+from wx2mqtt.store.mapped_files import PubackLog
 from wx2mqtt.store.people_file import PeopleFile
+from wx2mqtt.store.processing_marks import ProcessingMarks
 from wx2mqtt.store.question_records import AnswerBatch
 from wx2mqtt.store.records import AccountState, NewPublication, OutboxBatch, RecordResult
 from wx2mqtt.values import frozen

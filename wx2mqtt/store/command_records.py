@@ -1,4 +1,8 @@
-"""Commands and requests as they are stored, and the columns of their rows. Times are in milliseconds."""
+"""Commands as they are stored, and the columns of their rows. Times are in milliseconds since 1970.
+
+NewCommand, from a delivery  ->  `command_values`, the columns of a new row
+a row                        ->  `command_row`, a `CommandRow`
+"""
 
 from __future__ import annotations
 
@@ -48,30 +52,43 @@ class DeliveryMark:
 
 
 @frozen
-class NewCommand:
-    """A command to accept. With a `result` it is finished at once."""
+class AcceptedCommand:
+    """What a command has before and after it is stored."""
 
     command: Command
+    #: Of the sender, or made by the bridge: `alarm-7`.
     command_id: str
+    #: A digest of the content: another command with the same id and fingerprint repeats this one.
     fingerprint: str
+    #: The recipient; None where nobody with this topic name was known.
     person: PersonId | None
+    #: By which WeChat knows a repeat of the message.
     key: SendKey
     accepted: int
+    #: When it may be sent no more; None: never.
     expires: int | None
     replies: tuple[ReplyTarget, ...]
-    delivery: DeliveryMark | None = None
     duplicate_possible: bool = False
+    #: None while it waits.
     result: Result | None = None
-    #: Enqueued in the same commit.
-    publications: tuple[NewPublication, ...] = ()
     #: The file to send; None if there is none, or if it is still to be fetched from its `url`.
     blob: Blob | None = None
+    #: The account for whose command this is the fallback; empty for all others.
+    fallback_of: str = ""
+
+
+@frozen
+class NewCommand(AcceptedCommand):
+    """A command to accept. With a `result` it is finished at once."""
+
+    #: None for one that did not come by MQTT.
+    delivery: DeliveryMark | None = None
+    #: Enqueued in the same commit.
+    publications: tuple[NewPublication, ...] = ()
     #: The commit stores the begin of the first attempt, too.
     starts: bool = False
     #: Otherwise the row has none of `replies`.
     keeps_replies: bool = True
-    #: The account for whose command this is the fallback; empty for all others.
-    fallback_of: str = ""
 
 
 class CommandState(StrEnum):
@@ -92,28 +109,18 @@ RESTORED_UNANSWERED = 1000
 
 
 @frozen
-class CommandRow:
+class CommandRow(AcceptedCommand):
     """A stored command."""
 
+    #: The row id, in the order in which commands were accepted.
     id: int
-    command: Command
-    command_id: str
-    fingerprint: str
-    person: PersonId | None
-    key: SendKey
-    accepted: int
-    expires: int | None
-    replies: tuple[ReplyTarget, ...]
     #: An attempt has begun, and its outcome is not known.
     attempt_open: bool
     #: Attempts without an answer; of a long text, or a file with a caption, those at the next part.
     unanswered: int
     #: All attempts.
     attempts: int
-    duplicate_possible: bool
     state: CommandState
-    result: Result | None
-    blob: Blob | None = None
     #: Why WeChat accepted no message when the command was due; empty if it never waited for the window.
     window_reason: str = ""
     #: The parts of a long text, or of a caption, that were sent.
@@ -126,8 +133,6 @@ class CommandRow:
     leader: int | None = None
     #: The place in the text of the combined message, 0 for the leader.
     combined_position: int = 0
-    #: The account for whose command this is the fallback; empty for all others.
-    fallback_of: str = ""
 
     @property
     def is_restored(self) -> bool:
@@ -162,24 +167,9 @@ class AcceptResult:
     outbox: OutboxBatch = NO_PUBLICATIONS
 
 
-class RequestState(StrEnum):
-    """The state of a delivered request that changes something at WeChat."""
-
-    FRESH = "fresh"
-    IN_DOUBT = "in_doubt"
-    ANSWERED = "answered"
-
-
-@frozen
-class JournaledRequest:
-    """A delivered request, with its answer if it was answered before."""
-
-    state: RequestState
-    answer: tuple[NewPublication, ...] = ()
-
-
 # The columns
 
+_ACCEPTED_FIELDS = tuple(item.name for item in fields(AcceptedCommand))
 _COMMAND_FIELDS = tuple(item.name for item in fields(Command))
 _BUTTON_FIELDS = ("buttons", "buttons_for", "buttons_from", "asked_by")
 _REMARKS = frozenset(Remark)
@@ -266,24 +256,15 @@ def command_row(row: NamedRow) -> CommandRow:
 
 def new_row(row_id: int, new: NewCommand) -> CommandRow:
     """Returns the row of a command that was just added, without reading it again."""
+    values = {name: getattr(new, name) for name in _ACCEPTED_FIELDS}
+    values["command_id"] = storable_text(new.command_id)
     return CommandRow(
+        **values,
         id=row_id,
-        command=new.command,
-        command_id=storable_text(new.command_id),
-        fingerprint=new.fingerprint,
-        person=new.person,
-        key=new.key,
-        accepted=new.accepted,
-        expires=new.expires,
-        replies=new.replies,
         attempt_open=new.starts,
         unanswered=0,
         attempts=int(new.starts),
-        duplicate_possible=new.duplicate_possible,
         state=CommandState.FINISHED if new.result else CommandState.WAITING,
-        result=new.result,
-        blob=new.blob,
-        fallback_of=new.fallback_of,
     )
 
 

@@ -1,18 +1,24 @@
-"""MQTT to WeChat: commands are accepted, attempted and finished.
+"""MQTT to WeChat: commands are accepted, attempted and finished. Each ends in exactly one result.
 
-Every accepted command ends in exactly one result. The begin of an attempt is stored before its request is
-written; one that is still open at start means that the outcome of the attempt is unknown.
+    accept              the command waits
+    begin_attempt       an attempt is open: only now its request may be written
+    end_undelivered     it ended, and the message certainly did not arrive: the command waits for the next one
+    end_unanswered      it ended, and the message perhaps arrived: whoever repeats it may send it twice
+    finish              the command has its result
+
+An attempt that is still open at start has no answer either (`recover_attempts`). `begin_combined` makes one
+message of several texts. A long text and a captioned file have parts: `end_part_sent`, `end_part_lost`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.model import Blob, Result, SendKey, Status
-from wx2mqtt.store.column_values import blob_to_text, storable_text
+from wx2mqtt.store.column_values import blob_to_text
 from wx2mqtt.store.command_acceptance import CommandAcceptance
 from wx2mqtt.store.command_records import (
     LOST_PART,
@@ -23,16 +29,12 @@ from wx2mqtt.store.command_records import (
     result_text,
 )
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.people import forget_people
+from wx2mqtt.store.journal_part import AccountRows
 from wx2mqtt.store.question_records import NewQuestion
-from wx2mqtt.store.questions import end_question, forget_questions, forget_undelivered_question, open_question
+from wx2mqtt.store.questions import end_question, forget_undelivered_question, open_question
 from wx2mqtt.store.records import NewPublication, OutboxBatch
-from wx2mqtt.store.remembered_owners import NOTHING_SAID, NamedOwner, read_owners
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.store.stored_commands import StoredCommands, find_command, read_commands
-
-# Returns the result of a waiting command that is not to be sent, and the publications of that.
-FinishWaiting = Callable[[CommandRow], tuple[Result, Sequence[NewPublication]]]
 
 
 class AlreadyFinished(Wx2MqttError):
@@ -130,8 +132,8 @@ class JournaledCommands(StoredCommands):
 
         def job(connection: Connection) -> OutboxBatch:
             for other_id, other_result in others:
-                self._finish(connection, other_id, other_result, ())
-            stored = self._finish(connection, row_id, result, publications)
+                finish_command(connection, self._rows, other_id, other_result)
+            stored = finish_command(connection, self._rows, row_id, result, publications)
             if is_question:
                 end_question(connection, self._rows, row_id, result)
             if next_row_id is not None:
@@ -218,51 +220,9 @@ class JournaledCommands(StoredCommands):
                 raise BadCommand("bad_request", "command_in_flight", id=command_id)
             if row.command.buttons:
                 end_question(connection, self._rows, row.id, result)
-            return self._finish(connection, row.id, result, publications)
+            return finish_command(connection, self._rows, row.id, result, publications)
 
         return await self._database.write("drop", job)
-
-    async def set_owner(self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID) -> None:
-        """Stores the WeChat account to which the store belongs; waiting commands stay."""
-        await self._database.write("owner", lambda db: self._set_owner(db, backend, owner_id, named))
-
-    async def change_owner(
-        self,
-        backend: str,
-        owner_id: str,
-        finish: FinishWaiting,
-        named: NamedOwner = NOTHING_SAID,
-        *,
-        forgets_people: bool = False,
-    ) -> tuple[list[CommandRow], OutboxBatch]:
-        """Stores another account in place of the previous one, and finishes all waiting commands.
-
-        Both are one commit, which forgets all questions as well, and with `forgets_people` everybody whom the
-        previous owner knew: nothing of them is left for the new one. `finish` runs in the writer thread.
-        Returns the finished commands and the rows of their publications.
-        """
-
-        def job(connection: Connection) -> tuple[list[CommandRow], OutboxBatch]:
-            self._set_owner(connection, backend, owner_id, named)
-            forget_questions(connection, self._rows)
-            if forgets_people:
-                forget_people(connection, self._account)
-            finished: list[CommandRow] = []
-            publications: list[NewPublication] = []
-            for (row_id,) in connection.execute(_WAITING_IDS, (self._account,)).fetchall():
-                (row,) = read_commands(connection, _BY_ROW_ID, self._account, row_id)
-                result, more = finish(row)
-                self._finish(connection, row.id, result, ())
-                publications += more
-                finished.append(replace(row, state=CommandState.FINISHED, result=result))
-            return finished, self._rows.enqueue(connection, publications)
-
-        return await self._database.write("change_owner", job)
-
-    def _set_owner(self, connection: Connection, backend: str, owner_id: str, named: NamedOwner) -> None:
-        (stored,) = connection.execute(_READ_OWNERS, (self._account,)).fetchone()
-        owners = read_owners(stored).with_owner(backend, owner_id, named)
-        connection.execute(_SET_OWNERS, (self._account, storable_text(owners.to_json())))
 
     async def _change(self, commit_point: str, statement: str, row_id: int, *values: object) -> None:
         """Changes a waiting command in a commit of its own. Raises `AlreadyFinished`."""
@@ -271,13 +231,6 @@ class JournaledCommands(StoredCommands):
     def _change_row(self, connection: Connection, statement: str, row_id: int, *values: object) -> None:
         if not connection.execute(statement, (self._account, row_id, *values)).rowcount:
             raise AlreadyFinished
-
-    def _finish(
-        self, connection: Connection, row_id: int, result: Result, publications: Iterable[NewPublication]
-    ) -> OutboxBatch:
-        values = (self._rows.now(), str(result.status), result.message_id, result_text(result))
-        self._change_row(connection, _FINISH, row_id, *values)
-        return self._rows.enqueue(connection, publications)
 
     def _require_command(self, connection: Connection, command_id: str) -> CommandRow:
         row = find_command(connection, self._account, command_id)
@@ -319,7 +272,26 @@ class JournaledCommands(StoredCommands):
         return accepted.row
 
 
+def finish_command(
+    connection: Connection,
+    rows: AccountRows,
+    row_id: int,
+    result: Result,
+    publications: Iterable[NewPublication] = (),
+) -> OutboxBatch:
+    """Stores the result of a command and enqueues its publications, as a part of a write job.
+
+    Raises `AlreadyFinished`, and then nothing is changed.
+    """
+    values = (rows.account, row_id, rows.now(), str(result.status), result.message_id, result_text(result))
+    if not connection.execute(_FINISH, values).rowcount:
+        raise AlreadyFinished
+    return rows.enqueue(connection, publications)
+
+
 # Statements
+
+# In the tables a combined message is called `bundle`.
 
 # Marks an attempt at the command ?2, or at the bundle that it leads.
 _START_ATTEMPT = Statement("""
@@ -401,14 +373,6 @@ _RECOVER_ATTEMPTS = Statement("""
 _IN_DOUBT = Statement("""
     SELECT * FROM command WHERE account = ? AND status IS NULL AND unknown > 0 ORDER BY id
 """)
-
-_WAITING_IDS = Statement("SELECT id FROM command WHERE account = ? AND status IS NULL ORDER BY id")
-
-_BY_ROW_ID = Statement("SELECT * FROM command WHERE account = ? AND id = ?")
-
-_READ_OWNERS = Statement("SELECT owner FROM account WHERE name = ?")
-
-_SET_OWNERS = Statement("UPDATE account SET owner = ?2 WHERE name = ?1")
 
 _FINISH = Statement("""
     UPDATE command SET open = 0, settled = ?3, status = ?4, message_id = ?5, result = ?6

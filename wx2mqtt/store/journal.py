@@ -10,7 +10,7 @@ changed. Only `retention` makes several small commits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 
 from wx2mqtt.clock import now_ms
@@ -19,9 +19,10 @@ from wx2mqtt.store.commands import JournaledCommands
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.folder import new_stream_id
 from wx2mqtt.store.history import MessageHistory
+from wx2mqtt.store.journal_part import AccountRows
 from wx2mqtt.store.journal_retention import DAY_MS, JournalRetention
 from wx2mqtt.store.media import MediaJobs
-from wx2mqtt.store.outbox import AccountRows, DiscoveryState, Outbox
+from wx2mqtt.store.outbox import DiscoveryState, Outbox
 from wx2mqtt.store.questions import JournaledQuestions
 from wx2mqtt.store.received_messages import ReceivedMessages
 from wx2mqtt.store.records import AccountState, JournalStats
@@ -29,10 +30,8 @@ from wx2mqtt.store.remembered_owners import read_owners
 from wx2mqtt.store.requests import JournaledRequests
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.statements import Statement
+from wx2mqtt.store.stored_owner import StoredOwner
 from wx2mqtt.store.traffic import TrafficCounts
-
-# The columns of `_STATS`, in their order.
-_STATS_COLUMNS = tuple(item.name for item in fields(JournalStats) if item.name != "trouble")
 
 # The digits of a time in milliseconds since 1970, at most.
 _MAX_TIME_DIGITS = 14
@@ -73,6 +72,8 @@ class Journal:
         self.history = MessageHistory(rows, search_index)
         #: Commands for WeChat, from the acceptance to exactly one result.
         self.commands = JournaledCommands(rows)
+        #: To which WeChat accounts the store belongs.
+        self.owner = StoredOwner(rows)
         #: Texts with buttons, and whether they were answered.
         self.questions = JournaledQuestions(rows)
         #: Requests that change something at WeChat.
@@ -135,10 +136,9 @@ class Journal:
         connection.execute(_SET_BASE_TOPIC, (base, self.account))
 
     def _stats(self, connection: Connection) -> JournalStats:
-        row = connection.execute(_STATS, (self.account, self._rows.now() - DAY_MS)).fetchone()
-        values = dict(zip(_STATS_COLUMNS, row, strict=True))
-        values["last_backup"] = _read_time(values["last_backup"])
-        return JournalStats(**values)
+        a_day_ago = self._rows.now() - DAY_MS
+        (row,) = connection.named_rows(_STATS, (self.account, a_day_ago))
+        return JournalStats(**{**row, "last_backup": _read_time(row["last_backup"])})
 
 
 def _read_time(text: str | None) -> int | None:
@@ -181,18 +181,20 @@ _MOVE_WAITING_TOPICS = Statement("""
 
 _SET_BASE_TOPIC = Statement("UPDATE account SET base_topic = ? WHERE name = ?")
 
-# The columns are the fields of `JournalStats`, in their order. `failed_today` is counted in three indexes,
-# so that no row is read: the commands that were not sent in `command_settled`, less those of the bridge
-# itself in `command_known`, less the fallbacks of other accounts' commands in `command_fallback`.
+# The columns are the fields of `JournalStats`. `failed_today`, since ?2, is counted in three indexes, so that
+# no row is read: the commands that were not sent in `command_settled`, less those of the bridge itself in
+# `command_known`, less the fallbacks of other accounts' commands in `command_fallback`.
 _STATS = Statement("""
     SELECT
-        (SELECT count(*) FROM publication WHERE account = ?1 AND state = 0),
-        (SELECT created FROM publication WHERE account = ?1 AND state = 0 ORDER BY id LIMIT 1),
-        (SELECT count(*) FROM command WHERE account = ?1 AND status IS NULL),
-        (SELECT accepted FROM command WHERE account = ?1 AND status IS NULL ORDER BY id LIMIT 1),
-        (SELECT count(*) FROM publication WHERE account = ?1 AND state = 2),
+        (SELECT count(*) FROM publication WHERE account = ?1 AND state = 0) AS waiting_publications,
+        (SELECT created FROM publication WHERE account = ?1 AND state = 0 ORDER BY id LIMIT 1)
+            AS oldest_publication,
+        (SELECT count(*) FROM command WHERE account = ?1 AND status IS NULL) AS waiting_commands,
+        (SELECT accepted FROM command WHERE account = ?1 AND status IS NULL ORDER BY id LIMIT 1)
+            AS oldest_command,
+        (SELECT count(*) FROM publication WHERE account = ?1 AND state = 2) AS set_aside,
         dropped,
-        seq,
+        seq AS messages,
         (SELECT count(*) FROM command
          WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND status <> 'sent')
         - (SELECT count(*) FROM command
@@ -200,8 +202,9 @@ _STATS = Statement("""
               AND settled > ?2 AND status <> 'sent')
         - (SELECT count(*) FROM command
            WHERE account = ?1 AND fallback_of <> '' AND status IS NOT NULL AND settled > ?2
-               AND status <> 'sent'),
-        (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL),
-        (SELECT value FROM meta WHERE name = 'last_backup')
+               AND status <> 'sent') AS failed_today,
+        (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL)
+            AS pending_media,
+        (SELECT value FROM meta WHERE name = 'last_backup') AS last_backup
     FROM account WHERE name = ?1
 """)

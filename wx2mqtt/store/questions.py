@@ -20,7 +20,7 @@ from wx2mqtt.buttons import find_button
 from wx2mqtt.model import AskingCommand, Button, Json, PersonId, Result, Status
 from wx2mqtt.store.column_values import storable_text
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.outbox import AccountRows, JournalPart
+from wx2mqtt.store.journal_part import AccountRows, JournalPart
 from wx2mqtt.store.question_answers import (
     BUTTON_EVENT,
     as_event_of_asker,

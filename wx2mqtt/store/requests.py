@@ -13,13 +13,32 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from enum import StrEnum
 
 from wx2mqtt.store.column_values import compact, storable_text
-from wx2mqtt.store.command_records import DeliveryMark, JournaledRequest, RequestState
+from wx2mqtt.store.command_records import DeliveryMark
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.outbox import JournalPart
+from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.records import NewPublication, OutboxBatch
 from wx2mqtt.store.statements import Statement
+from wx2mqtt.values import frozen
+
+
+class RequestState(StrEnum):
+    """What is known of a delivered request."""
+
+    FRESH = "fresh"
+    IN_DOUBT = "in_doubt"
+    ANSWERED = "answered"
+
+
+@frozen
+class JournaledRequest:
+    """A delivered request."""
+
+    state: RequestState
+    #: What was published as its answer; empty unless it is `ANSWERED`.
+    answer: tuple[NewPublication, ...] = ()
 
 
 class JournaledRequests(JournalPart):

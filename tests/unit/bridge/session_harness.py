@@ -200,10 +200,10 @@ class FakeJournal:
         self.meanwhile: Callable[[], None] | None = None  # happens once, while messages are being stored
         self.seq = 0
         self.sent: dict[str, QuotedMessage] = {}
-        self.received = self.commands = self.history = self.questions = self
+        self.received = self.commands = self.owner = self.history = self.questions = self
         self.may_exist = False  # a question that somebody may answer
 
-    async def set_owner(self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID) -> None:
+    async def remember(self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID) -> None:
         if self.owner_troubles:
             raise self.owner_troubles.popleft()
         self.owners.append(owner_id)
@@ -293,7 +293,7 @@ class FakeSender:
     async def change_owner(
         self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID, *, forgets_people: bool = False
     ) -> None:
-        await self._journal.commands.set_owner(backend, owner_id, named)
+        await self._journal.owner.remember(backend, owner_id, named)
         self.owner_changes.append(owner_id)
         self.forgotten += forgets_people
 

@@ -575,12 +575,12 @@ async def test_another_owner_and_the_end_of_what_waits_are_one_commit(
     await other_account.open()
     await _accept(other_account, command("of-the-office"))
     await journal.open()
-    await journal.commands.set_owner("webwx", "1")
+    await journal.owner.remember("webwx", "1")
 
     def fail(row: CommandRow) -> tuple[Result, list[NewPublication]]:
         return result(row.command_id, Status.FAILED), [publication(f"wx/result/{row.command_id}")]
 
-    settled, outbox = await journal.commands.change_owner("webwx", "2", fail)
+    settled, outbox = await journal.owner.change("webwx", "2", fail)
     assert [row.command_id for row in settled] == ["b", "c"]
     assert [row.topic for row in outbox.rows] == ["wx/result/b", "wx/result/c"]
     assert [(await _row(journal, name)).result for name in "abc"] == [
@@ -595,13 +595,13 @@ async def test_another_owner_and_the_end_of_what_waits_are_one_commit(
 async def test_a_change_of_the_owner_that_fails_changes_nothing(journal: Journal) -> None:
     await _accept(journal, command("a"))
     await journal.open()
-    await journal.commands.set_owner("ilink", "me")
+    await journal.owner.remember("ilink", "me")
 
     def fail(_row: CommandRow) -> tuple[Result, list[NewPublication]]:
         raise StoreError("the disk is away")
 
     with pytest.raises(StoreError):
-        await journal.commands.change_owner("ilink", "wife", fail)
+        await journal.owner.change("ilink", "wife", fail)
     assert (await journal.open()).owner_ids == {"ilink": "me"}
     assert len(await journal.commands.list_due(10)) == 1
 
@@ -621,12 +621,12 @@ async def test_another_bot_finds_nobody_of_the_one_before_in_the_same_commit(
         wrote=True,
     )
     await people.save(PeopleChanges(persons=(person,), topic_names=(("me", PersonId(1)),)))
-    await journal.commands.set_owner("wecom", "aib1", NamedOwner(is_confirmed=True, person="user:zhangsan"))
+    await journal.owner.remember("wecom", "aib1", NamedOwner(is_confirmed=True, person="user:zhangsan"))
 
     def finish(row: CommandRow) -> tuple[Result, list[NewPublication]]:
         raise AssertionError(row)
 
-    await journal.commands.change_owner("wecom", "aib2", finish, NamedOwner(), forgets_people=True)
+    await journal.owner.change("wecom", "aib2", finish, NamedOwner(), forgets_people=True)
     state = await journal.open()
     assert (state.owner_ids, state.named_owners) == ({"wecom": "aib2"}, {})
     assert await people.load() == ([], {})
@@ -637,8 +637,8 @@ async def test_each_backend_has_an_owner_and_a_removed_account_none(
     database: Database, journal: Journal
 ) -> None:
     await journal.open()
-    await journal.commands.set_owner("webwx", "1")
-    await journal.commands.set_owner("ilink", "me@im.wechat")
+    await journal.owner.remember("webwx", "1")
+    await journal.owner.remember("ilink", "me@im.wechat")
     assert (await journal.open()).owner_ids == {"webwx": "1", "ilink": "me@im.wechat"}
     removal = AccountRemoval(database)
     await removal.delete_rows(journal.account)

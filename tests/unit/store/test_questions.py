@@ -370,7 +370,7 @@ async def test_one_whose_time_is_over_is_closed_for_messages_in_whole_seconds_to
 
 async def test_another_owner_leaves_none(questions: Questions) -> None:
     await questions.ask("lock")
-    await questions.journal.commands.change_owner("webwx", "other", lambda row: (result(row.command_id), ()))
+    await questions.journal.owner.change("webwx", "other", lambda row: (result(row.command_id), ()))
     assert await questions.open_ids() == []
     await questions.write("m1", "1")
     assert await questions.answers() == []

@@ -154,7 +154,7 @@ async def test_who_is_not_trusted_there_answers_nothing(accounts: Accounts) -> N
 async def test_it_is_given_up_with_the_owner_of_the_account_that_asks(accounts: Accounts) -> None:
     await accounts.home.accept("lock")
     await accounts.goes_along(accounts.office)
-    await accounts.home.journal.commands.change_owner(
+    await accounts.home.journal.owner.change(
         "ilink", "another", lambda row: (result(row.command_id, Status.FAILED), [])
     )
     await accounts.office.write("m", "1", person=PersonId(3))

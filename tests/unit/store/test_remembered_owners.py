@@ -53,6 +53,6 @@ def test_what_the_bridge_never_writes_gives_no_trust(column: str):
 
 async def test_it_is_stored_with_the_account(journal: Journal):
     await journal.open()
-    await journal.commands.set_owner("wecom", "aib1", SAID)
+    await journal.owner.remember("wecom", "aib1", SAID)
     state = await journal.open()
     assert (state.owner_ids, state.named_owners) == ({"wecom": "aib1"}, {"wecom": SAID})

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import mark, publication
 from wx2mqtt.errors import StoreError
-from wx2mqtt.store.command_records import JournaledRequest, RequestState
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.requests import JournaledRequest, RequestState
 
 FRESH, IN_DOUBT = JournaledRequest(state=RequestState.FRESH), JournaledRequest(state=RequestState.IN_DOUBT)
 ANSWER = replace(publication(payload=b"\x00\xffok"), category="response", correlation=b"\x01\xff", expiry=60)

@@ -15,11 +15,12 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import blob, command, contents, mark, media, message, picture
 from wx2mqtt.errors import StoreTooNew
 from wx2mqtt.store import sqlite_database
-from wx2mqtt.store.command_records import AcceptOutcome, RequestState
+from wx2mqtt.store.command_records import AcceptOutcome
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.records import HistoryQuery
+from wx2mqtt.store.requests import RequestState
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 OLD = Path(__file__).with_name("version_1.sql")

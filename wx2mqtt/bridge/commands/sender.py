@@ -444,7 +444,7 @@ class CommandSender:
         """
         while True:
             try:
-                finished, stored = await self._journal.commands.change_owner(
+                finished, stored = await self._journal.owner.change(
                     backend, owner_id, self._other_account_result, named, forgets_people=forgets_people
                 )
                 break

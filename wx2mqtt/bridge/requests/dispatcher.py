@@ -26,8 +26,9 @@ from wx2mqtt.model import JSON_TYPE, Json
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import pop_transaction, read_request, transaction_echo
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok
-from wx2mqtt.store.command_records import DeliveryMark, JournaledRequest, RequestState
+from wx2mqtt.store.command_records import DeliveryMark
 from wx2mqtt.store.records import NewPublication
+from wx2mqtt.store.requests import JournaledRequest, RequestState
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)

@@ -404,7 +404,7 @@ async def test_a_crash_in_a_summary_sends_it_again_and_says_that_nobody_knows(
 
 async def change_owner(here: SenderHarness) -> None:
     await here.journal.open()
-    await here.journal.commands.set_owner("webwx", "1")
+    await here.journal.owner.remember("webwx", "1")
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await here.sender.change_owner("webwx", "2")
 
