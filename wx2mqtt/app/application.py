@@ -215,7 +215,7 @@ class Application:
         await self._stores.blobs.open()
         await self._factory.assign_base_topics()
         if self.cluster is not None:
-            await self.cluster.takeover.join()
+            await self.cluster.instance.join()
             return
         for name in names:
             await self.running.add(name)
@@ -312,7 +312,7 @@ class Application:
         """Returns what STATUS says besides the accounts."""
         language, cluster = self.loaded.settings.language, self.cluster
         notes = [self._environment.reload_status.sentence(language)]
-        if cluster is not None and not cluster.takeover.has_lease:
+        if cluster is not None and not cluster.instance.may_act:
             notes.append(bridge_text(language, "database_silent"))
         if cluster is not None and cluster.is_drained:
             notes.append(bridge_text(language, "is_drained"))

@@ -12,6 +12,7 @@ from wx2mqtt import __version__
 from wx2mqtt.app.configuration import instance_name, shared_settings
 from wx2mqtt.app.stores import Stores, login_keys, wrong_key_error
 from wx2mqtt.cluster.account_takeover import AccountHost, AccountTakeover
+from wx2mqtt.cluster.instance_lease import InstanceLease
 from wx2mqtt.cluster.observation import ClusterStatistics
 from wx2mqtt.cluster.tables import InstanceIdentity, account_keys, digest_of
 from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
@@ -51,15 +52,14 @@ class ClusterNode:
         assert isinstance(stores.database, PostgresqlDatabase)  # `storage.url` is set
         assert isinstance(stores.saved_logins, EncryptedLogins)
         self._logins = stores.saved_logins
-        self.takeover = AccountTakeover(
+        self.instance = InstanceLease(
             stores.database,
             instance_identity(loaded),
-            keys,
-            accounts,
             stores.lease,
             statistics,
             check_key=self._logins.check_key,
         )
+        self.takeover = AccountTakeover(stores.database, self.instance, keys, accounts, statistics)
         self._statistics = statistics
         self._join_accounts(loaded)
 
@@ -93,11 +93,11 @@ class ClusterNode:
         others = [item.name for item in state.instances if not (item.is_here or item.is_draining)]
         if not others:
             raise Wx2MqttError("no other instance could take the accounts; start one first")
-        await self.takeover.set_drained(is_drained=True)
+        await self.instance.set_drained(is_drained=True)
         return {"draining": [*sorted(state.own_accounts)], "others": [*others]}
 
     async def end_drain(self) -> Json:
-        await self.takeover.set_drained(is_drained=False)
+        await self.instance.set_drained(is_drained=False)
         return {"draining": False}
 
     @property
@@ -120,7 +120,7 @@ class ClusterNode:
                 url=row.url,
                 version=row.version,
                 accounts=tuple(account for account, owner in owners.items() if owner == row.name),
-                is_here=row.name == takeover.identity.name,
+                is_here=row.name == self.instance.name,
                 is_draining=row.is_draining,
             )
             for row in takeover.snapshot.instances
@@ -135,5 +135,5 @@ class ClusterNode:
             look_seconds=statistics.look_seconds,
             failovers=statistics.failovers,
             lost_connections=statistics.lost_connections,
-            has_lease=takeover.has_lease,
+            has_lease=self.instance.may_act,
         )

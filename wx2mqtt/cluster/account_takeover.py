@@ -3,8 +3,9 @@
     take an account     lock it, write its row in `ownership`, start it
     give it up          stop it, close its row, unlock it, notify the other instances
 
-`assignment.decide` says which accounts are taken and given up. An instance that ends without giving its
-accounts up leaves their rows open. The instance that takes such an account next counts a failover.
+`assignment.decide` says which accounts are taken and given up; all that is done only while the lease of the
+instance is valid (`InstanceLease`). An instance that ends without giving its accounts up leaves their rows
+open. The instance that takes such an account next counts a failover.
 """
 
 from __future__ import annotations
@@ -17,30 +18,19 @@ from typing import NoReturn, Protocol
 
 import structlog
 
-from wx2mqtt.aio import LogInterval, Signal, cancel_and_wait, wait_at_most
-from wx2mqtt.clock import Lease, boot_time
+from wx2mqtt.aio import LogInterval, cancel_and_wait
+from wx2mqtt.clock import boot_time
 from wx2mqtt.cluster import tables
 from wx2mqtt.cluster.assignment import ClusterView, Decision, decide
-from wx2mqtt.cluster.observation import (
-    HEARTBEAT_SECONDS,
-    LEASE_SECONDS,
-    ClusterStatistics,
-    Observer,
-    Snapshot,
-    view_of,
-)
+from wx2mqtt.cluster.instance_lease import InstanceLease
+from wx2mqtt.cluster.observation import ClusterStatistics, Observer, Snapshot, view_of
 from wx2mqtt.cluster.tables import InstanceIdentity
-from wx2mqtt.errors import StoreError, StoreLocked
-from wx2mqtt.store.database import Connection, Job
+from wx2mqtt.errors import StoreError
 from wx2mqtt.store.postgresql_database import PostgresqlDatabase, PostgresqlListener
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0  # between two looks at the cluster, if no notification wakes the instance
-
-# A new instance waits so long until the session of its predecessor with the same name has ended.
-NAME_WAIT_SECONDS = 15.0
-NAME_RETRY_SECONDS = 0.5
 
 PROBLEM_INTERVAL_SECONDS = 60.0  # between two lines of the log that say that the cluster cannot be watched
 
@@ -58,13 +48,10 @@ class AccountHost(Protocol):
 
 
 class AccountTakeover:
-    """One instance, from the connection to the database until that is lost or the instance leaves.
+    """The accounts of one instance, until its connection to the database is lost or it leaves.
 
-    The instance may act for its accounts while its lease is valid: for 7 s after the last heartbeat that was
-    stored in the database.
-
-    1. `join` registers the instance.
-    2. `run` stores heartbeats, which renew the lease, and looks at all instances: two loops.
+    1. `InstanceLease.join` has registered the instance.
+    2. `run` stores heartbeats, which renew its lease, and looks at all instances: two loops.
     3. `leave` gives all accounts up, while `run` goes on.
     4. `close` is called when `run` was cancelled.
     """
@@ -72,33 +59,27 @@ class AccountTakeover:
     def __init__(
         self,
         database: PostgresqlDatabase,
-        identity: InstanceIdentity,
+        instance: InstanceLease,
         keys: Mapping[str, int],
         host: AccountHost,
-        lease: Lease,
         statistics: ClusterStatistics,
-        *,
-        check_key: Job[None],
     ) -> None:
-        self.identity = identity
         #: The key of the lock of each account of the configuration.
         self.keys = keys
         #: Its accounts that run on one instance together or not at all; a reload may change it.
         self.groups: Sequence[frozenset[str]] = ()
         #: What the last look saw.
         self.snapshot = Snapshot(lock_holders={})
-        #: Emitted when `snapshot` or `has_lease` has changed.
-        self.changed: Signal[[]] = Signal()
+        #: Emitted when `snapshot` has changed, or whether the instance may act.
+        self.changed = instance.changed
         #: The accounts whose lock this instance holds.
         self.owned: set[str] = set()
         #: The keys in which the configuration of another instance differs, by its name.
         self.differences: Mapping[str, Sequence[str]] = {}
         self._database = database
         self._host = host
-        self._lease = lease
+        self._instance = instance
         self._statistics = statistics
-        #: Raises in a write job if the key of saved logins is not the database's.
-        self._check_key = check_key
         self._observer = Observer()
         #: The task that starts each account that was just taken.
         self._starting: dict[str, asyncio.Task[None]] = {}
@@ -106,54 +87,19 @@ class AccountTakeover:
         self._giving_up: dict[str, asyncio.Task[None]] = {}
         #: When (`boot_time`) this instance may take each account again that it could not start.
         self._avoided_until: dict[str, float] = {}
-        #: Set to have a heartbeat stored at once.
-        self._heartbeat_due = asyncio.Event()
         self._watch_problems = LogInterval(PROBLEM_INTERVAL_SECONDS)
         #: The digest of its configuration by the name of each instance: it was compared with the own one.
         self._compared_digests: dict[str, str] = {}
-        #: `leave` was called: the instance takes no account any more.
-        self._is_leaving = False
-
-    @property
-    def has_lease(self) -> bool:
-        """Whether this instance may act: its last heartbeat was stored in time."""
-        return self._lease.is_valid
-
-    async def join(self) -> None:
-        """Registers the instance. Raises `StoreLocked` where another one has its name, `StoreError`."""
-        started_at = boot_time()
-        deadline = started_at + NAME_WAIT_SECONDS
-        name = self.identity.name
-        lock = partial(tables.try_lock, namespace=tables.INSTANCE_NAMESPACE, key=tables.lock_key(name))
-        while not await self._database.on_write_connection(lock):
-            if boot_time() >= deadline:
-                raise StoreLocked(
-                    f"An instance with the name {name} uses this database already; set cluster.instance."
-                )
-            await asyncio.sleep(NAME_RETRY_SECONDS)
-            started_at = boot_time()
-        await self._register()
-        self._lease.renew(started_at)
 
     async def update(self, identity: InstanceIdentity) -> None:
         """Stores what the instance says about itself after a reload. Raises `StoreError`."""
-        self.identity = identity
         self._compared_digests.clear()
-        await self._register()
-
-    async def _register(self) -> None:
-        """Stores the row of this instance, while its key is that of the database. Raises `StoreError`."""
-
-        def job(connection: Connection) -> None:
-            self._check_key(connection)
-            tables.register(connection, self.identity, is_leaving=self._is_leaving)
-
-        await self._database.write("register", job)
+        await self._instance.update(identity)
 
     async def run(self) -> None:
         """Takes part until cancelled. Raises `StoreError` when commits are refused."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._store_heartbeats())
+            tasks.create_task(self._instance.store_heartbeats())
             tasks.create_task(self._watch())
 
     async def close(self) -> None:
@@ -162,49 +108,12 @@ class AccountTakeover:
 
     async def leave(self) -> None:
         """Gives all accounts up, all of them at the same time, and deletes the row of the instance."""
-        self._is_leaving = True
+        self._instance.is_leaving = True
         await cancel_and_wait([*self._starting.values()])
-        name = self.identity.name
         # From now on no other instance leaves a free account to this one.
-        await self._database.write("drain", partial(tables.set_draining, name=name, is_draining=True))
+        await self._instance.set_draining()
         await asyncio.gather(*(self._begin_give_up(name) for name in sorted(self.owned)))
-        await self._database.write("leave", partial(tables.leave, name=name))
-
-    async def set_drained(self, *, is_drained: bool) -> None:
-        """Lets the other instances have all accounts, or takes accounts again. Raises `StoreError`."""
-        job = partial(tables.set_drained, name=self.identity.name, is_drained=is_drained)
-        await self._database.write("drain", job)
-
-    # The heartbeats
-
-    async def _store_heartbeats(self) -> None:
-        """Stores heartbeats until cancelled. Each proves that this instance can commit: it has its locks."""
-        while True:
-            started_at = boot_time()
-            is_known = await self._store_heartbeat()
-            if not is_known and not self._is_leaving:
-                await self._register()
-            had_lease = self._lease.is_valid
-            self._lease.renew(started_at)
-            if not had_lease:
-                self.changed.emit()
-            self._statistics.heartbeat_seconds = boot_time() - started_at
-            self._heartbeat_due.clear()
-            await wait_at_most(self._heartbeat_due, HEARTBEAT_SECONDS)
-
-    async def _store_heartbeat(self) -> bool:
-        """Returns whether the row of this instance is there. Tells when that takes longer than the lease."""
-        job = partial(tables.beat, name=self.identity.name)
-        write = asyncio.ensure_future(self._database.write("heartbeat", job, urgent=True))
-        try:
-            await asyncio.wait({write}, timeout=LEASE_SECONDS)
-            if not write.done():
-                log.warning("database does not answer; nothing goes out until it does")
-                self.changed.emit()
-            is_known = await write
-        finally:
-            write.cancel()
-        return is_known
+        await self._instance.delete_row()
 
     # The looks at the cluster
 
@@ -219,7 +128,8 @@ class AccountTakeover:
             except StoreError as error:
                 if self._watch_problems.is_due():
                     log.warning("cluster cannot be watched", problem=str(error))
-                self._heartbeat_due.set()  # where the server is gone, the connection that commits shows it
+                # Where the server is gone, the connection that commits shows it.
+                self._instance.store_heartbeat_now()
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _listen(self) -> NoReturn:
@@ -241,11 +151,11 @@ class AccountTakeover:
         """
         now = await self._update_snapshot(listener)
         rows = self.snapshot.instances
-        if not any(row.has_session and row.name == self.identity.name for row in rows):
-            self._heartbeat_due.set()
+        if not any(row.has_session and row.name == self._instance.name for row in rows):
+            self._instance.store_heartbeat_now()
         await self._end_silent(listener)
         await self._compare_configurations(listener)
-        if not (self._is_leaving or self._observer.must_wait) and self._lease.is_valid:
+        if not (self._instance.is_leaving or self._observer.must_wait) and self._instance.may_act:
             await self._carry_out(decide(self._view(now)))
 
     async def _update_snapshot(self, listener: PostgresqlListener) -> float:
@@ -255,7 +165,7 @@ class AccountTakeover:
         now = boot_time()
         self._statistics.look_seconds = now - started_at
         free = [name for name, key in self.keys.items() if key not in snapshot.lock_holders]
-        self._observer.update(snapshot, free, now, has_lease=self._lease.is_valid)
+        self._observer.update(snapshot, free, now, has_lease=self._instance.may_act)
         has_changed = snapshot != self.snapshot
         self.snapshot = snapshot
         if has_changed:
@@ -265,7 +175,7 @@ class AccountTakeover:
     def _view(self, now: float) -> ClusterView:
         return view_of(
             self.snapshot,
-            self.identity.name,
+            self._instance.name,
             self.keys,
             groups=self.groups,
             giving_up=frozenset(self._giving_up),
@@ -275,18 +185,18 @@ class AccountTakeover:
 
     async def _end_silent(self, listener: PostgresqlListener) -> None:
         for row in self._observer.silent:
-            if row.name != self.identity.name and await tables.end_session(listener, row):
+            if row.name != self._instance.name and await tables.end_session(listener, row):
                 log.warning("instance without a heartbeat ended", instance=row.name)
         for row in self._observer.forgotten:
             await self._database.execute("forget", tables.FORGET, (row.name, row.pid, row.heartbeat))
 
     async def _compare_configurations(self, listener: PostgresqlListener) -> None:
         """Logs once in which keys another instance differs."""
-        own = self.identity
+        own_name = self._instance.name
         for row in self.snapshot.instances:
             if row.has_session and self._compared_digests.get(row.name) != row.configuration:
                 self._compared_digests[row.name] = row.configuration
-                keys = await tables.read_differences(listener, own.name, row.name)
+                keys = await tables.read_differences(listener, own_name, row.name)
                 self.differences = {**self.differences, row.name: keys}
                 if keys:
                     log.warning("configuration differs", instance=row.name, keys=tables.named_keys(keys))
@@ -311,7 +221,7 @@ class AccountTakeover:
             return
         try:
             failovers = await self._database.write(
-                "take", partial(tables.record_taken, names=taken, instance=self.identity.name)
+                "take", partial(tables.record_taken, names=taken, instance=self._instance.name)
             )
         except StoreError:
             for name in taken:
@@ -357,5 +267,5 @@ class AccountTakeover:
         """Closes the row of an account in `ownership`, and gives its lock back."""
         self.owned.discard(name)
         with suppress(StoreError):  # where the connection is lost, the lock is lost with it
-            await self._database.execute("release", tables.RELEASE, (name, self.identity.name))
+            await self._database.execute("release", tables.RELEASE, (name, self._instance.name))
             await self._database.on_write_connection(partial(tables.unlock_account, key=self.keys[name]))

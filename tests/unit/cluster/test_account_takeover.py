@@ -14,8 +14,9 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.postgresql import empty_database
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.clock import Lease
-from wx2mqtt.cluster import account_takeover, observation
+from wx2mqtt.cluster import account_takeover, instance_lease, observation
 from wx2mqtt.cluster.account_takeover import AccountTakeover
+from wx2mqtt.cluster.instance_lease import InstanceLease
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.cluster.tables import InstanceIdentity, account_keys
 from wx2mqtt.errors import StoreError, StoreLocked, WrongStoreKey
@@ -59,9 +60,10 @@ class Instance:
             settings=settings,
         )
         keys = account_keys(ACCOUNTS, "test")
-        self.takeover = AccountTakeover(
-            self.database, identity, keys, self, self.lease, self.statistics, check_key=self._check_key
+        self.registration = InstanceLease(
+            self.database, identity, self.lease, self.statistics, check_key=self._check_key
         )
+        self.takeover = AccountTakeover(self.database, self.registration, keys, self, self.statistics)
 
     def _check_key(self, _connection: Connection) -> None:
         """Every instance has the key of the database, but for one that `has_key` says has another."""
@@ -70,7 +72,7 @@ class Instance:
 
     async def join(self, *, limit: int | None = None, configuration: str = "", settings: str = "{}") -> None:
         await self.open(limit=limit, configuration=configuration, settings=settings)
-        await self.takeover.join()
+        await self.registration.join()
         self._task = asyncio.create_task(self.takeover.run())
 
     async def start_account(self, name: str) -> None:
@@ -103,11 +105,11 @@ class Instance:
 async def cluster(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[str], Instance]]:
     """Makes instances of one database. They look often, and find others silent early."""
     monkeypatch.setattr(account_takeover, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(account_takeover, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(instance_lease, "HEARTBEAT_SECONDS", 0.1)
     monkeypatch.setattr(observation, "SILENT_SECONDS", 1.0)
     monkeypatch.setattr(observation, "NEGLECTED_SECONDS", 0.3)
-    monkeypatch.setattr(account_takeover, "NAME_WAIT_SECONDS", 0.2)
-    monkeypatch.setattr(account_takeover, "NAME_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(instance_lease, "NAME_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(instance_lease, "NAME_RETRY_SECONDS", 0.05)
     url = empty_database()
     instances: list[Instance] = []
 
@@ -206,7 +208,7 @@ async def test_an_account_that_is_still_being_begun_is_given_up_only_after_that(
     await until(lambda: one.takeover.owned == set(ACCOUNTS))
     await two.join()
     await until(lambda: len(two.takeover.snapshot.instances) == 2)
-    await one.takeover.set_drained(is_drained=True)
+    await one.registration.set_drained(is_drained=True)
     await until(lambda: any(row.is_draining for row in one.takeover.snapshot.instances))
     assert two.running == set()
     one.may_start.set()
@@ -219,7 +221,7 @@ async def test_a_drained_instance_runs_nothing_and_takes_nothing(cluster):
     await one.join()
     await two.join()
     await until(lambda: shared_out(one, two) and len(two.running) == 2)
-    await one.takeover.set_drained(is_drained=True)
+    await one.registration.set_drained(is_drained=True)
     await until(lambda: two.running == set(ACCOUNTS))
     assert one.running == set()
     drained = {row.name: row.is_draining for row in two.takeover.snapshot.instances}
@@ -274,7 +276,7 @@ async def test_a_group_of_which_somebody_has_a_lock_is_not_taken(cluster):
         await stranger.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_NAMESPACE, keys["b"]))
         await one.open()
         one.takeover.groups = (frozenset({"a", "b"}),)
-        await one.takeover.join()
+        await one.registration.join()
         await one.takeover._take(("a", "b", "c"))
         assert one.takeover.owned == {"c"}
         locks = await stranger.execute("SELECT objid FROM pg_locks WHERE locktype = 'advisory'")
