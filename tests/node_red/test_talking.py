@@ -48,6 +48,8 @@ async def test_only_texts_of_this_person_come_back_and_only_if_they_are_trusted(
         "text": "x",
     }
     await home.publish("wx/in/wife", json.dumps(stranger))
+    answer = {**stranger, "trusted": True, "button": {"question": "q", "text": "x", "key": "x"}}
+    await home.publish("wx/in/wife", json.dumps(answer))
     await home.phone.say("wife", "asked")
     await environment.sent("wife: asked", since=before)
 

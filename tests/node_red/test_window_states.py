@@ -136,22 +136,32 @@ async def test_an_urgent_call_without_a_fallback_is_refused_at_once(
     assert (status, body["status"], body["code"]) == (502, "failed", "window_closed")
 
 
-async def test_each_call_that_was_sent_can_begin_the_alarm(environment: NodeRedEnvironment, home: ILinkHome):
-    """As the README says: *sent* → change (`msg.payload` is `ON`) → mqtt out on `home/water/alarm`."""
-    await load_all(environment, WAIT=60)
+async def begin_the_alarm_with_urgent_calls(environment: NodeRedEnvironment) -> None:
+    """As the README says: first output → switch (`msg.payload.urgent`) → change (`ON`) → mqtt out."""
     flow = environment.flow
-    (sent,) = [node for node in flow if node.get("name") == "call and result"]
-    tab, broker = sent["z"], next(node["id"] for node in flow if node["type"] == "mqtt-broker")
-    begin: Nodes = [
+    (call_node,) = [node for node in flow if node.get("name") == "call and result"]
+    tab, broker = call_node["z"], next(node["id"] for node in flow if node["type"] == "mqtt-broker")
+    switch, change, publish = (f"7e57c0de0000000{number}" for number in range(3))
+    nodes: Nodes = [
         {
-            "id": "7e57c0de00000001",
+            "id": switch,
+            "type": "switch",
+            "z": tab,
+            "property": "payload.urgent",
+            "propertyType": "msg",
+            "rules": [{"t": "true"}],
+            "outputs": 1,
+            "wires": [[change]],
+        },
+        {
+            "id": change,
             "type": "change",
             "z": tab,
             "rules": [{"t": "set", "p": "payload", "pt": "msg", "to": "ON", "tot": "str"}],
-            "wires": [["7e57c0de00000002"]],
+            "wires": [[publish]],
         },
         {
-            "id": "7e57c0de00000002",
+            "id": publish,
             "type": "mqtt out",
             "z": tab,
             "topic": "home/water/alarm",
@@ -161,14 +171,35 @@ async def test_each_call_that_was_sent_can_begin_the_alarm(environment: NodeRedE
             "wires": [],
         },
     ]
-    sent["wires"][2].append(begin[0]["id"])
-    await environment.deploy([*flow, *begin])
+    call_node["wires"][0].append(switch)
+    await environment.deploy([*flow, *nodes])
+
+
+async def test_each_urgent_call_can_begin_the_alarm(environment: NodeRedEnvironment, home: ILinkHome):
+    await load_all(environment, WAIT=60)
+    await begin_the_alarm_with_urgent_calls(environment)
     since = len(environment.red.told)
-    assert (await call(environment, token="wrong", json={"text": "x"}))[0] == 401
-    assert (await call(environment, json={"text": "Disk 2 is full"}))[0] == 200
+    assert (await call(environment, token="wrong", json={"text": "x", "urgent": True}))[0] == 401
+    assert (await call(environment, json={"text": "The washing is done"}))[0] == 200
+    assert (await call(environment, json={"text": "Disk 2 is full", "urgent": True}))[0] == 200
     assert await environment.shown("told", since=since) == "me was told"
+    texts = [line["text"] for line in await home.bot.get("ilink/sent")]
+    assert [text.split("\n")[0] for text in texts[-3:]] == [
+        "The washing is done",
+        "Disk 2 is full",
+        "💧 Water in the cellar! 地下室漏水！",
+    ]
     await home.bot.write("好")
     assert "sees to it" in await environment.shown("answered", since=since)
+
+
+async def test_a_call_that_is_not_sent_begins_the_alarm_too(environment: NodeRedEnvironment, home: ILinkHome):
+    await load_all(environment, WAIT=60)
+    await begin_the_alarm_with_urgent_calls(environment)
+    await home.bot.post("ilink/window", ago=25 * 3600)
+    since = len(environment.red.told)
+    assert (await call(environment, json={"text": "Water!", "urgent": True}))[0] == 502
+    assert "me was not told" in await environment.shown("not reached", since=since)
 
 
 async def test_what_wechat_takes_without_a_number_is_no_reason_to_call_again(
