@@ -161,7 +161,7 @@ EXEMPT: dict[str, frozenset[str]] = {
         {
             "store.processing_marks:_MAX_READ_BYTES",
             *("store.folder:_MAX_LOCK_FILE_BYTES", "store.mapped_files:MAX_PUBACK_RECORDS"),
-            *("wechat.ilink.client:MAX_RECORDED_OFFERS", "wechat.wecom.receipts:MAX_ANSWERED"),
+            *("wechat.ilink.bot_logins:MAX_RECORDED_OFFERS", "wechat.wecom.receipts:MAX_ANSWERED"),
         }
     ),
 }

@@ -228,9 +228,9 @@ def chats_in_cursor(count: int, _: Path) -> bool:
     receiver = object.__new__(IlinkReceiver)
     window = ChatWindow(context_token="t", last_wrote=1)
     bot = replace(bots(1)[0], chats={Handle(f"c{number}"): window for number in range(count)})
-    client: Any = SimpleNamespace(bot=bot)
-    receiver._client = client
-    return len(ilink_responses.SyncCursor.from_cursor(receiver._next_cursor("b")).chats) == count
+    logins: Any = SimpleNamespace(bot=bot)
+    receiver._logins = logins
+    return len(ilink_session.SyncCursor.from_cursor(receiver._next_cursor("b")).chats) == count
 
 
 def answer_of_home_assistant(size: int, _: Path) -> bool:

@@ -2,7 +2,7 @@
 
 In goes a request of httpx, out comes its answer as soon as the head is there. A failure raises `ConnectError`
 as long as nothing of the request was written, and later `WriteTimeout`, `ReadTimeout` or a protocol error. A
-request is written once at most, and only while the lease is valid.
+request is written once at most, and only while the lease is valid: then no other instance has the account.
 
 httpx-aiohttp takes a connection that broke after the request for one that could not be made, and respells
 URLs. So it is not used.
@@ -85,7 +85,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request, whose extension `timeout` has all four times of httpx."""
+        """Sends a request. Its extension `timeout` has the four times of httpx: pool, connect, read, write."""
         if self._session is None:
             self._session = self._create_session()
         sending = _Sending(request, self._lease)

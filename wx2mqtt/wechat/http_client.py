@@ -10,23 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 import httpx
+import structlog
 
 from wx2mqtt.aio import run_by_size, yield_after_long_work
-from wx2mqtt.clock import loop_time
+from wx2mqtt.clock import Clock, loop_time
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.limits import HTTP_CONNECT_SECONDS
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, tls_context
 from wx2mqtt.wechat.backend import BackendOptions, CallSpec
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 # The values of `Content-Encoding` that are accepted: requests offer only these compressions. httpx would undo
 # several of them, one after the other: 3 kB became 2 GB.
@@ -210,6 +215,23 @@ async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> Jso
     Raises `UnreadableJson`.
     """
     return await run_by_size(len(body), partial(parse_json, body, kept_keys))
+
+
+# A call that must not fail for one lost answer is made so often, with this pause between, as in the official
+# web client (webwx 2.4.3.3).
+MAX_ATTEMPTS = 3
+RETRY_SECONDS = 1.0
+
+
+async def with_retries(attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Returns the result of `attempt`, which is made again while it raises `Unreachable`."""
+    for _ in range(MAX_ATTEMPTS - 1):
+        try:
+            return await attempt()
+        except Unreachable as why:
+            log.info("trying again", reason=str(why))
+            await clock.sleep(RETRY_SECONDS)
+    return await attempt()
 
 
 # What an exchange needs

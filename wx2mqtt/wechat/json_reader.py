@@ -10,6 +10,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from functools import cache, partial
 from typing import Any
 
 from wx2mqtt.bounded_json import JsonOutOfBounds, read_float
@@ -48,10 +49,7 @@ def read_integer(digits: str) -> int:
 
 
 def read_base64(text: str) -> bytes | None:
-    """Returns the bytes of a text in base64, whose `=` may be missing; None for anything else.
-
-    The alphabet for addresses counts as well.
-    """
+    """Returns the bytes of a text in base64, also with `-_` for `+/` or without `=`; None for another text."""
     bare = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
@@ -88,10 +86,9 @@ def parse_json(body: bytes, kept_keys: frozenset[str] | None = None) -> JsonObje
     A list of thousands of objects of which a few members are read takes a third of the memory with them.
     Raises `UnreadableJson`.
     """
-    decoder = _DECODER if kept_keys is None else _decoder(kept_keys)
     try:
         WECHAT_JSON.check(body)
-        answer = decoder.decode(body.decode("utf-8", "replace").lstrip("\ufeff"))
+        answer = _decoder(kept_keys).decode(body.decode("utf-8", "replace").lstrip("\ufeff"))
         if _ESCAPED_SURROGATE.search(body):
             answer = _without_surrogates(answer)
     except (ValueError, RecursionError):
@@ -109,23 +106,20 @@ def _read_float(text: str) -> float | None:
         return None
 
 
+@cache
 def _decoder(kept_keys: frozenset[str] | None) -> json.JSONDecoder:
-    """Returns a decoder that keeps these members of each object, or all."""
-
-    def keep(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        assert kept_keys is not None
-        return {key: value for key, value in members if key in kept_keys}
-
+    """Returns a decoder that keeps these members of each object; None: all."""
     # Not strict: a control character in one string must not make the whole batch unreadable.
     return json.JSONDecoder(
         strict=False,
         parse_float=_read_float,
         parse_constant=lambda _: None,  # NaN and Infinity
-        object_pairs_hook=None if kept_keys is None else keep,
+        object_pairs_hook=None if kept_keys is None else partial(_kept_members, kept_keys),
     )
 
 
-_DECODER = _decoder(None)
+def _kept_members(kept_keys: frozenset[str], members: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in members if key in kept_keys}
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -114,8 +114,8 @@ def _run_updates(data: bytes) -> None:
             _check_received(item)
         window = window.with_message(received.time, received.context_token)
     window.reply_window(NOW_MS)
-    position = responses.SyncCursor(buf=updates.buf, chats={Handle(ME): window})
-    again = responses.SyncCursor.from_cursor(position.to_cursor())
+    position = session.SyncCursor(buf=updates.buf, chats={Handle(ME): window})
+    again = session.SyncCursor.from_cursor(position.to_cursor())
     assert again.buf == position.buf
     requests.call_request("https://a", GET_UPDATES, {"get_updates_buf": updates.buf}, TOKEN, 1)
 
@@ -235,7 +235,7 @@ _SAVED_BOTS = [
 
 
 def _run_saved(data: bytes) -> None:
-    position = responses.SyncCursor.from_cursor(Cursor(data.decode("utf-8", "replace")))
+    position = session.SyncCursor.from_cursor(Cursor(data.decode("utf-8", "replace")))
     position.to_cursor()
     try:
         saved = parse_json(data)
@@ -324,8 +324,8 @@ TARGETS = (
                 "error_text",
                 "printable_error",
                 "read_updates",
-                "SyncCursor.from_cursor",
             ),
+            *_names("session", "SyncCursor.from_cursor"),
             *_names("messages", "read_message", "is_of_group", "read_quote", "read_part", "selected_text"),
             *_names("message_ids", "read_id", "hash_entry", "ids_and_keys"),
             *_names(

@@ -1,7 +1,7 @@
 """`ILinkBackend`, the `Backend` for Tencent's bot API: the bot of one person.
 
 The steps of a login come from `login_flow.py`. After the last one a `Receiver` and a `Sender` do the work.
-The saved logins, with the state of each chat, are in `ApiClient`.
+The saved logins, with the state of each chat, are in `ApiClient.logins`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ILinkBackend(Backend):
         trusted_hosts = TrustedHosts(endpoint=options.endpoint, extra=hosts)
         version = ClientVersion(client_version) if client_version else UPSTREAM
         self._http = http
-        self._client = ApiClient(self._http, options, trusted_hosts, version)
+        self._client = ApiClient(http, options, trusted_hosts, version)
         self._options = options
         self._typing_indicator = TypingIndicator(self._client, enabled=show_typing)
         self._verification_code = VerificationCode()
@@ -89,8 +89,8 @@ class ILinkBackend(Backend):
 
     @override
     async def saved_owner(self) -> Owner | None:
-        await self._client.load()
-        return next((bot.owner for bot in self._client.saved_bots()), None)
+        await self._client.logins.load()
+        return next((bot.owner for bot in self._client.logins.saved_bots()), None)
 
     @override
     async def login(
@@ -115,7 +115,7 @@ class ILinkBackend(Backend):
     @override
     def login_age(self) -> LoginAge | None:
         with suppress(LoggedOut):
-            bot = self._client.bot
+            bot = self._client.logins.bot
             return LoginAge(made=bot.made, offers=bot.offers)
         return None
 
@@ -129,7 +129,7 @@ class ILinkBackend(Backend):
         await self._client.notify_stop()
         self._receiver = None
         self._current_sender = None
-        await self._client.mark_logged_out()
+        await self._client.logins.mark_logged_out()
 
     @override
     async def close(self) -> None:
@@ -137,7 +137,7 @@ class ILinkBackend(Backend):
             await self._typing_indicator.close()
             if self._receiver is not None:
                 await self._client.notify_stop()
-            await self._client.save_if_possible()
+            await self._client.logins.save_if_possible()
         finally:
             await self._http.close()
 
@@ -149,7 +149,7 @@ class ILinkBackend(Backend):
     @override
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """Yields the person who scanned, and everybody who has written to this bot."""
-        bot = self._client.bot
+        bot = self._client.logins.bot
         contacts = tuple(contact_of(user) for user in dict.fromkeys((bot.user, *bot.chats)))
         on_progress(len(contacts))
         yield contacts
@@ -186,4 +186,4 @@ class ILinkBackend(Backend):
 
     @override
     def reply_window(self, handle: Handle) -> ReplyWindow:
-        return self._client.reply_window(handle)
+        return self._client.logins.reply_window(handle)

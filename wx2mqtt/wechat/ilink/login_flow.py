@@ -15,17 +15,19 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from wx2mqtt.errors import LoginRefused, Unreachable
 from wx2mqtt.model import Cursor, Handle
 from wx2mqtt.wechat.backend import LoggedIn, LoginFilter, LoginStep, QrExpired, ShowQr, any_login
+from wx2mqtt.wechat.http_client import with_retries
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import host_of
-from wx2mqtt.wechat.ilink.protocol.responses import ScanAnswer, SyncCursor
-from wx2mqtt.wechat.ilink.protocol.session import Bot
+from wx2mqtt.wechat.ilink.protocol.responses import ScanAnswer
+from wx2mqtt.wechat.ilink.protocol.session import Bot, SyncCursor
 from wx2mqtt.wechat.ilink.qr_poll import (
     QR_LIFETIME_SECONDS,
     AlreadyBound,
@@ -37,10 +39,6 @@ from wx2mqtt.wechat.ilink.qr_poll import (
 from wx2mqtt.wechat.qr_login import LoginCode, qr_login_steps
 
 log = structlog.get_logger(__name__)
-
-# After a scan a saved login is checked so often while WeChat cannot be reached, with this pause between.
-MAX_LOGIN_ATTEMPTS = 3
-LOGIN_RETRY_SECONDS = 1.0
 
 # The least time between two checks whether WeChat accepts a login again that it had ended (ilink 4.6.2).
 LOGIN_PROBE_INTERVAL_SECONDS = 600.0
@@ -57,6 +55,7 @@ class LoginFlow:
         self, client: ApiClient, verification_code: VerificationCode, usable: LoginFilter = any_login
     ) -> None:
         self._client = client
+        self._logins = client.logins
         self._usable = usable
         self._clock = client.clock
         self._verification_code = verification_code
@@ -66,7 +65,7 @@ class LoginFlow:
     async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """Yields the steps of `Backend.login`."""
         client = self._client
-        await client.load()
+        await self._logins.load()
         resumable = self._resumable_bots() if resume else []
         for saved in resumable:
             if await client.is_login_valid(saved):
@@ -82,14 +81,14 @@ class LoginFlow:
         client = self._client
         code = await self.fetch_code(with_tokens=False)
         if not requested:
-            await client.record_offer()
+            await self._logins.record_offer()
         yield ShowQr(url=code.url, lifetime=code.lifetime_seconds)
         async with aclosing(QrPoll(client, code.code_id, self._verification_code).steps()) as steps:
             async for step in steps:
                 match step:
                     case Confirmed(answer):
                         bot = replace(self._new_bot(answer), keeps_earlier=True)
-                        await client.save_renewed(bot, usable=self._usable(bot.owner))
+                        await self._logins.save_renewed(bot, usable=self._usable(bot.owner))
                         yield _logged_in(bot, resumed=False)
                         return
                     case AlreadyBound() | NoNews():
@@ -103,13 +102,16 @@ class LoginFlow:
 
         Nobody has logged out from them.
         """
-        saved = self._client.saved_bots()
+        saved = self._logins.saved_bots()
         bots = [bot for bot in saved if self._usable(bot.owner) and not bot.logged_out]
         return [bot for bot in bots if bot.user == bots[0].user]
 
     def _bots_for_codes(self) -> list[Bot]:
-        """Returns the usable logins that WeChat has not refused after a scan, newest first."""
-        saved = self._client.saved_bots()
+        """Returns the logins whose tokens go with the request for a code, newest first.
+
+        Also one that somebody has logged out from: WeChat may issue no other (ilink 3.5.1).
+        """
+        saved = self._logins.saved_bots()
         return [bot for bot in saved if self._usable(bot.owner) and bot.id not in self._refused_ids]
 
     async def fetch_code(self, *, with_tokens: bool = True) -> LoginCode:
@@ -148,11 +150,10 @@ class LoginFlow:
 
     async def _complete_login(self, answer: ScanAnswer) -> LoggedIn:
         """Makes the new login the current one. Raises `LoginRefused`."""
-        client = self._client
-        client.set_current(self._new_bot(answer))
-        await client.save_if_possible()
-        await client.announce()
-        return _logged_in(client.bot, resumed=False)
+        self._logins.set_current(self._new_bot(answer))
+        await self._logins.save_if_possible()
+        await self._client.notify_start()
+        return _logged_in(self._logins.bot, resumed=False)
 
     def _new_bot(self, answer: ScanAnswer) -> Bot:
         """Returns the new login. Raises `LoginRefused` where id, token or user is missing (ilink 3.3.2)."""
@@ -175,24 +176,12 @@ class LoginFlow:
         """Returns the saved login to which the person is bound, or None where WeChat refuses all of them."""
         candidates = self._bots_for_codes()
         for bot in candidates:
-            if await self._is_valid_with_retries(bot):
+            # One lost answer must not make the person scan again.
+            if await with_retries(partial(self._client.is_login_valid, bot), self._clock):
                 return await self._resume(bot)
         log.warning("WeChat knows a login of ours and takes none", logins=len(candidates))
         self._refused_ids.update(bot.id for bot in candidates)  # so the next QR code leads to a new login
         return None
-
-    async def _is_valid_with_retries(self, bot: Bot) -> bool:
-        """Returns whether WeChat accepts a login.
-
-        Retries where WeChat is unreachable: one lost answer must not make the person scan again.
-        """
-        for _ in range(MAX_LOGIN_ATTEMPTS - 1):
-            try:
-                return await self._client.is_login_valid(bot)
-            except Unreachable as why:
-                log.info("trying again", reason=str(why))
-                await self._clock.sleep(LOGIN_RETRY_SECONDS)
-        return await self._client.is_login_valid(bot)
 
     async def _reactivated_login(self) -> LoggedIn | None:
         """Returns the saved login if WeChat accepts it again after it had ended it (ilink 4.6.2).
@@ -201,9 +190,9 @@ class LoginFlow:
         """
         bots = self._resumable_bots()
         now = self._clock.monotonic()
-        if not bots or now - self._client.logged_out_at < LOGIN_PROBE_INTERVAL_SECONDS:
+        if not bots or now - self._client.last_probe_at < LOGIN_PROBE_INTERVAL_SECONDS:
             return None
-        self._client.logged_out_at = now
+        self._client.last_probe_at = now
         try:
             is_valid = await self._client.is_login_valid(bots[0])
         except Unreachable:
@@ -211,9 +200,9 @@ class LoginFlow:
         return await self._resume(bots[0]) if is_valid else None
 
     async def _resume(self, bot: Bot) -> LoggedIn:
-        self._client.set_current(bot)
-        await self._client.save_if_possible()
-        return _logged_in(self._client.bot, resumed=True)
+        self._logins.set_current(bot)
+        await self._logins.save_if_possible()
+        return _logged_in(self._logins.bot, resumed=True)
 
 
 def _logged_in(bot: Bot, *, resumed: bool) -> LoggedIn:

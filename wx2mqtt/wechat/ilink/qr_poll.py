@@ -189,29 +189,45 @@ class QrPoll:
                 await code.unless_entered(self._clock.sleep(seconds))
 
     def _step_for(self, answer: ScanAnswer) -> PollStep:
-        """Returns the step for an answer. One with news gives the person time to confirm."""
-        step: PollStep = NoNews()
-        code = self._verification_code
+        """Returns the step for an answer of a code that is still valid."""
         match answer.scan:
             case ScanStatus.CONFIRMED:
                 return Confirmed(answer)
             case ScanStatus.BOUND:
                 return AlreadyBound()
-            case ScanStatus.NEED_CODE if code.state in {NumberState.UNWANTED, NumberState.SENT}:
-                step = CodeRequired(wrong=code.state is NumberState.SENT)
-                code.state = NumberState.EXPECTED
-            case ScanStatus.SCANNED | ScanStatus.REDIRECT:
+            case ScanStatus.NEED_CODE:
+                return self._number_step()
+            case ScanStatus.REDIRECT | ScanStatus.SCANNED:
                 if answer.scan is ScanStatus.REDIRECT and answer.host:
                     self._redirect_to(answer.host)
-                if not self._is_scanned or code.state is not NumberState.UNWANTED:
-                    step = Scanned()
-                self._is_scanned = True
-                code.state = NumberState.UNWANTED
+                return self._scanned_step()
             case None:
                 log.warning("status of a QR code that is not known", status=answer.status)
-        if not isinstance(step, NoNews):
-            self._deadline = max(self._deadline, self._clock.monotonic() + CONFIRM_TIMEOUT_SECONDS)
-        return step
+        return NoNews()
+
+    def _number_step(self) -> CodeRequired | NoNews:
+        """Returns the step for an answer that asks for the number."""
+        code = self._verification_code
+        if code.state in {NumberState.EXPECTED, NumberState.ENTERED}:
+            return NoNews()
+        is_wrong = code.state is NumberState.SENT
+        code.state = NumberState.EXPECTED
+        self._give_time_to_confirm()
+        return CodeRequired(wrong=is_wrong)
+
+    def _scanned_step(self) -> Scanned | NoNews:
+        """Returns the step for an answer that says that the code is scanned, and any number right."""
+        code = self._verification_code
+        is_known = self._is_scanned and code.state is NumberState.UNWANTED
+        self._is_scanned = True
+        code.state = NumberState.UNWANTED
+        if is_known:
+            return NoNews()
+        self._give_time_to_confirm()
+        return Scanned()
+
+    def _give_time_to_confirm(self) -> None:
+        self._deadline = max(self._deadline, self._clock.monotonic() + CONFIRM_TIMEOUT_SECONDS)
 
     def _redirect_to(self, host: str) -> None:
         """Makes the next polls go to another host, to which the account belongs. Raises `LoginRefused`."""

@@ -37,7 +37,8 @@ from wx2mqtt.wechat.ilink.protocol.messages import (
     read_message,
 )
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
-from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor, Updates
+from wx2mqtt.wechat.ilink.protocol.responses import Updates
+from wx2mqtt.wechat.ilink.protocol.session import SyncCursor
 from wx2mqtt.wechat.json_reader import JsonObject
 
 log = structlog.get_logger(__name__)
@@ -62,20 +63,12 @@ MAX_CHATS_IN_CURSOR = 20
 FUTURE_TOLERANCE_MS = 60_000
 
 
-@dataclass(slots=True)
-class _ReadEntries:
-    """The messages of an answer, the events about skipped ones, and the entries that could not be read."""
-
-    received: list[ReceivedMessage] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    unreadable: list[JsonObject] = field(default_factory=list)
-
-
 class Receiver:
     """Receives for one login. `quote_lookup` returns the messages that replies name by id."""
 
     def __init__(self, client: ApiClient, quote_lookup: QuoteLookup, marks: MessageMarks) -> None:
         self._client = client
+        self._logins = client.logins
         self._marks = marks
         self._quote_lookup = quote_lookup
         #: How long WeChat will hold the next poll.
@@ -90,7 +83,7 @@ class Receiver:
         self._last_keys: tuple[str, ...] = ()
         #: Everybody who has written in this login.
         self._known_senders: set[Handle] = set()
-        #: A message has come in this login.
+        #: A message has come in this login, so the login before it need not be kept (`Bot.keeps_earlier`).
         self._has_received = False
 
     async def receive(self, cursor: Cursor) -> Batch:
@@ -104,7 +97,7 @@ class Receiver:
         client = self._client
         position = SyncCursor.from_cursor(cursor)
         self._restore_chats(position)
-        await client.record_stored(cursor, has_received=self._has_received)
+        await self._logins.record_stored(cursor, has_received=self._has_received)
         await self._wait_if_empty_polls()
         started_at = client.clock.monotonic()
         updates = await self._poll(position)
@@ -114,7 +107,8 @@ class Receiver:
         unreadable_count = len(entries.unreadable) + updates.unreadable_count
         self._record_poll(received_messages, poll_seconds)
         has_moved = updates.buf not in {"", position.buf}
-        if not received_messages and not entries.events and not has_moved:
+        has_news = bool(received_messages or entries.events or has_moved)
+        if not has_news:
             return Batch(cursor=cursor, unreadable_count=unreadable_count)
         self._open_windows(received_messages)
         if received_messages:
@@ -130,30 +124,17 @@ class Receiver:
     def _restore_chats(self, position: SyncCursor) -> None:
         """Records the messages that the cursor knows: after a crash the saved login may lack them."""
         chats = {
-            user: self._client.chat(user).with_message(chat.last_wrote, chat.context_token)
+            user: self._logins.chat(user).with_message(chat.last_wrote, chat.context_token)
             for user, chat in position.chats.items()
         }
-        self._client.store_chats(chats)
+        self._logins.store_chats(chats)
 
-    async def _items(self, received_messages: list[ReceivedMessage]) -> list[Message]:
-        """Returns the messages of all items, with their quotes; of two with the same key, the first."""
-        items: dict[str, Message] = {}
-        loop_clock = asyncio.get_running_loop().time
-        started_at = loop_clock()
-        for item in chain.from_iterable(received.items for received in received_messages):
-            started_at = await yield_after_long_work(started_at, loop_clock)
-            if item.message.key not in items:
-                items[item.message.key] = await self._with_quote(item)
-        return list(items.values())
-
-    def _open_windows(self, received_messages: list[ReceivedMessage]) -> None:
-        now = self._client.server_clock.now()
-        chats: dict[Handle, ChatWindow] = {}
-        for received in received_messages:
-            wrote = received.time if 0 < received.time < now + FUTURE_TOLERANCE_MS else now
-            chat = chats.get(received.sender) or self._client.chat(received.sender)
-            chats[received.sender] = chat.with_message(wrote, received.context_token)
-        self._client.store_chats(chats)
+    async def _wait_if_empty_polls(self) -> None:
+        """Waits before the next poll where the server keeps answering at once without news."""
+        failures = self._empty_poll_backoff.failures - MAX_EMPTY_POLLS
+        if failures > 0:
+            clock = self._client.clock
+            await clock.sleep(replace(self._empty_poll_backoff, failures=failures).wait(clock.chance()))
 
     async def _poll(self, position: SyncCursor) -> Updates:
         """Makes one poll. Raises `Throttled` where another poll is open.
@@ -175,23 +156,8 @@ class Receiver:
         self._hold_seconds = updates.hold_seconds or max(POLL_HOLD_SECONDS, self._hold_seconds)
         return updates
 
-    async def _wait_if_empty_polls(self) -> None:
-        """Waits before the next poll where the server keeps answering at once without news."""
-        failures = self._empty_poll_backoff.failures - MAX_EMPTY_POLLS
-        if failures > 0:
-            clock = self._client.clock
-            await clock.sleep(replace(self._empty_poll_backoff, failures=failures).wait(clock.chance()))
-
-    def _record_poll(self, received_messages: list[ReceivedMessage], seconds: float) -> None:
-        """Counts a poll as empty where it was answered at once, with nothing or the same messages again."""
-        keys = tuple(item.message.key for received in received_messages for item in received.items)
-        is_empty = seconds < IMMEDIATE_ANSWER_SECONDS and keys in {(), self._last_keys}
-        self._last_keys = keys
-        backoff = self._empty_poll_backoff
-        self._empty_poll_backoff = backoff.after_failure() if is_empty else backoff.reset()
-
     async def _read_entries(self, entries: list[JsonObject]) -> _ReadEntries:
-        bot_id = self._client.bot.id
+        bot_id = self._logins.bot.id
         language = self._client.language
         now = self._client.clock.now
         result = _ReadEntries()
@@ -225,21 +191,33 @@ class Receiver:
             log.warning("message cannot be read", type=type_of_first, count=len(result.unreadable))
         return result
 
-    def _next_cursor(self, buf: str) -> Cursor:
-        chats = list(self._client.bot.chats.items())[-MAX_CHATS_IN_CURSOR:]
-        chats_with_messages = {
-            user: ChatWindow(context_token=chat.context_token, last_wrote=chat.last_wrote)
-            for user, chat in chats
-            if chat.last_wrote
-        }
-        return SyncCursor(buf=buf, chats=chats_with_messages).to_cursor()
+    def _record_poll(self, received_messages: list[ReceivedMessage], seconds: float) -> None:
+        """Counts a poll as empty where it was answered at once, with nothing or the same messages again."""
+        keys = tuple(item.message.key for received in received_messages for item in received.items)
+        is_empty = seconds < IMMEDIATE_ANSWER_SECONDS and keys in {(), self._last_keys}
+        self._last_keys = keys
+        backoff = self._empty_poll_backoff
+        self._empty_poll_backoff = backoff.after_failure() if is_empty else backoff.reset()
 
-    def _new_contacts(self, received_messages: list[ReceivedMessage]) -> Iterator[Contact]:
-        """Yields those who write for the first time in this login; iLink sends only their ids (ilink 9.1)."""
+    def _open_windows(self, received_messages: list[ReceivedMessage]) -> None:
+        now = self._client.server_clock.now()
+        chats: dict[Handle, ChatWindow] = {}
         for received in received_messages:
-            if received.sender not in self._known_senders:
-                self._known_senders.add(received.sender)
-                yield contact_of(received.sender)
+            wrote = received.time if 0 < received.time < now + FUTURE_TOLERANCE_MS else now
+            chat = chats.get(received.sender) or self._logins.chat(received.sender)
+            chats[received.sender] = chat.with_message(wrote, received.context_token)
+        self._logins.store_chats(chats)
+
+    async def _items(self, received_messages: list[ReceivedMessage]) -> list[Message]:
+        """Returns the messages of all items, with their quotes; of two with the same key, the first."""
+        items: dict[str, Message] = {}
+        loop_clock = asyncio.get_running_loop().time
+        started_at = loop_clock()
+        for item in chain.from_iterable(received.items for received in received_messages):
+            started_at = await yield_after_long_work(started_at, loop_clock)
+            if item.message.key not in items:
+                items[item.message.key] = await self._with_quote(item)
+        return list(items.values())
 
     async def _with_quote(self, item: ReceivedItem) -> Message:
         """Returns the message of an item, with the details of the message that it quotes.
@@ -255,6 +233,33 @@ class Receiver:
             return replace(item.message, detail=quote.detail())
         stored = replace(quote, kind=quoted.kind, text=quoted.text)
         return replace(item.message, detail={**stored.detail(), **quoted.author()})
+
+    def _new_contacts(self, received_messages: list[ReceivedMessage]) -> Iterator[Contact]:
+        """Yields those who write for the first time in this login; iLink sends only their ids (ilink 9.1)."""
+        for received in received_messages:
+            if received.sender not in self._known_senders:
+                self._known_senders.add(received.sender)
+                yield contact_of(received.sender)
+
+    def _next_cursor(self, buf: str) -> Cursor:
+        chats = list(self._logins.bot.chats.items())[-MAX_CHATS_IN_CURSOR:]
+        chats_with_messages = {
+            user: ChatWindow(context_token=chat.context_token, last_wrote=chat.last_wrote)
+            for user, chat in chats
+            if chat.last_wrote
+        }
+        return SyncCursor(buf=buf, chats=chats_with_messages).to_cursor()
+
+
+@dataclass(slots=True)
+class _ReadEntries:
+    """What the entries of one answer hold."""
+
+    received: list[ReceivedMessage] = field(default_factory=list)
+    #: The events about messages that are skipped.
+    events: list[Event] = field(default_factory=list)
+    #: The entries that cannot be read.
+    unreadable: list[JsonObject] = field(default_factory=list)
 
 
 def contact_of(user: Handle) -> Contact:

@@ -72,20 +72,21 @@ class Sender:
 
     def __init__(self, client: ApiClient, typing_indicator: TypingIndicator) -> None:
         self._client = client
-        self._bot_id = client.bot.id
+        self._logins = client.logins
+        self._bot_id = client.logins.bot.id
         self._typing_indicator = typing_indicator
         self._uploader = Uploader(client)
 
     async def prepare(self, draft: Draft) -> None:
         self._require_own_login()
-        await self._client.announce_after_end()
+        await self._client.notify_start_after_refusal()
         if draft.attachment is not None:
             require_attachment(draft, CAPABILITIES, self._client.text)
             await self._uploader.ensure_uploaded(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         self._require_own_login()
-        await self._client.announce_after_end()
+        await self._client.notify_start_after_refusal()
         if draft.kind is Kind.TEXT:
             return await self._send_text(draft, key)
         return await self._send_file(draft, key)
@@ -112,7 +113,7 @@ class Sender:
 
     async def _send_item(self, message: _Outgoing) -> Receipt:
         """Sends a message with the newest token, and again without it where WeChat may refuse the token."""
-        before = self._client.chat(message.user)
+        before = self._logins.chat(message.user)
         outcome = await self._try(message, before, before.context_token)
         if isinstance(outcome, _Refusal) and outcome.meaning is RefusalMeaning.AGAIN:
             outcome = await self._try(message, before, "")
@@ -149,13 +150,13 @@ class Sender:
             raise Rejected(self._client.text("bad_characters"), code="bad_command") from None
 
     def _require_own_login(self) -> None:
-        if not self._client.is_current(self._bot_id):
+        if not self._logins.is_current(self._bot_id):
             raise LoggedOut(self._client.text("no_login"))
 
     def _change_chat(self, user: Handle, change: Callable[[ChatWindow], ChatWindow]) -> None:
         """Changes the state of the chat as it is now, unless the login has ended before the answer."""
-        if self._client.is_current(self._bot_id):
-            self._client.store_chats({user: change(self._client.chat(user))})
+        if self._logins.is_current(self._bot_id):
+            self._logins.store_chats({user: change(self._logins.chat(user))})
 
     def _error_for(self, user: Handle, before: ChatWindow, refusal: _Refusal) -> BackendError:
         """Records a refusal in the chat and returns its exception."""
@@ -165,18 +166,19 @@ class Sender:
             case RefusalMeaning.LOGGED_OUT:
                 return client.error_for(refusal.ret, SEND)
             case RefusalMeaning.WINDOW | RefusalMeaning.QUOTA:
-                chat = client.chat(user)
+                chat = self._logins.chat(user)
                 if chat.last_wrote == before.last_wrote:  # else the person has opened a new window
                     reason = TOO_LONG_AGO if meaning is RefusalMeaning.WINDOW else QUOTA_USED
-                    client.store_chats({user: chat.with_refusal(reason)})
+                    self._logins.store_chats({user: chat.with_refusal(reason)})
                 return WindowClosed(client.text(meaning), code=str(meaning))
             case RefusalMeaning.OFTEN:
                 now = client.server_clock.now()
-                chat = client.chat(user).with_throttling(now)
-                client.store_chats({user: chat})
+                chat = self._logins.chat(user).with_throttling(now)
+                self._logins.store_chats({user: chat})
                 pause = (chat.throttled_until - now) / 1000
                 return Throttled(client.text("rate_limited"), retry_after=pause)
             case RefusalMeaning.LATER:
                 return BadAnswer(client.text("failed", ret=refusal.ret, call=SEND.name))
-        message = client.text("not_taken", ret=refusal.ret)
-        return Rejected(f"{message}: {refusal.errmsg}" if refusal.errmsg else message)
+            case RefusalMeaning.REJECTED | RefusalMeaning.AGAIN:
+                message = client.text("not_taken", ret=refusal.ret)
+                return Rejected(f"{message}: {refusal.errmsg}" if refusal.errmsg else message)

@@ -99,17 +99,17 @@ class TypingIndicator:
         return None
 
     def _is_valid(self, ticket: TypingTicket, now: float) -> bool:
-        return now < ticket.until and self._client.is_current(ticket.bot_id)
+        return now < ticket.until and self._client.logins.is_current(ticket.bot_id)
 
     async def _fetch_ticket(self, user: Handle, until: float) -> TypingTicket | None:
-        client = self._client
+        logins = self._client.logins
         try:
-            bot_id = client.bot.id
-            context_token = client.chat(user).context_token
+            bot_id = logins.bot.id
+            context_token = logins.chat(user).context_token
             fields: dict[str, object] = {"ilink_user_id": user}
             if context_token:
                 fields["context_token"] = context_token
-            value = responses.read_typing_ticket(await client.call_unchecked(GET_CONFIG, fields))
+            value = responses.read_typing_ticket(await self._client.call_unchecked(GET_CONFIG, fields))
         except BackendError as why:
             log.debug("typing cannot be shown", reason=str(why))
             return None
@@ -121,7 +121,7 @@ class TypingIndicator:
             await self._send_status(user, ticket, TYPING_STARTED)
 
     async def _send_status(self, user: Handle, ticket: TypingTicket, status: int) -> bool:
-        if not self._client.is_current(ticket.bot_id):
+        if not self._client.logins.is_current(ticket.bot_id):
             return False
         fields = {"ilink_user_id": user, "typing_ticket": ticket.value, "status": status}
         try:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import structlog
 
-from wx2mqtt.errors import Rejected, Unreachable
+from wx2mqtt.errors import Rejected
 from wx2mqtt.model import Draft, Handle, Kind
 from wx2mqtt.wechat import outgoing_files
-from wx2mqtt.wechat.http_client import BadAnswer
+from wx2mqtt.wechat.http_client import BadAnswer, with_retries
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.codes import ERR_BUSY, ERR_LOGGED_OUT, ERR_TOO_OFTEN
@@ -26,10 +26,6 @@ from wx2mqtt.wechat.outgoing_files import UploadCache
 log = structlog.get_logger(__name__)
 
 READ_CHUNK_BYTES = 128 << 10
-
-# An upload is tried so often while the CDN cannot be reached, with this pause between.
-MAX_UPLOAD_ATTEMPTS = 3
-UPLOAD_RETRY_SECONDS = 1.0
 
 # How many uploads are used again, and for how long. WeChat does not say how long it keeps one (ilink 8.2.6).
 UPLOAD_CACHE_SIZE = 32
@@ -73,7 +69,7 @@ class Uploader:
         )
         started_at = self._client.clock.monotonic()
         url = await self._request_upload_url(upload)
-        param = await self._send_with_retries(upload, attachment.file, url)
+        param = await with_retries(lambda: self._send(upload, attachment.file, url), self._client.clock)
         seconds = round(self._client.clock.monotonic() - started_at, 1)
         log.info("file uploaded", kind=str(upload.kind), size=upload.size, seconds=seconds)
         return requests.media_item(upload, param)
@@ -100,17 +96,8 @@ class Uploader:
         message = self._client.text("not_uploaded", ret=ret)
         return Rejected(f"{message}: {errmsg}" if errmsg else message)
 
-    async def _send_with_retries(self, upload: Upload, file: Path, url: str) -> str:
-        """Uploads a file and returns its `param` at the CDN; a refusal is not tried again."""
-        for _ in range(MAX_UPLOAD_ATTEMPTS - 1):
-            try:
-                return await self._send_once(upload, file, url)
-            except Unreachable as why:
-                log.info("trying again", reason=str(why))
-                await self._client.clock.sleep(UPLOAD_RETRY_SECONDS)
-        return await self._send_once(upload, file, url)
-
-    async def _send_once(self, upload: Upload, file: Path, url: str) -> str:
+    async def _send(self, upload: Upload, file: Path, url: str) -> str:
+        """Uploads a file and returns its `param` at the CDN. Raises `Rejected` where that refuses it."""
         client = self._client
         answer = await client.http.upload(url, self._encrypted_chunks(upload, file), upload.encrypted_size)
         if 400 <= answer.status < 500:

@@ -13,16 +13,16 @@ A push login and a QR code both have a uuid, whose state `poll_code` polls until
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TypeVar
 
 import structlog
 
 from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import BackendError, LoginRefused, Unreachable
 from wx2mqtt.wechat.backend import ConfirmOnPhone, LoggedIn, LoginStep, PollFailing, PollRecovered, Scanned
+from wx2mqtt.wechat.http_client import with_retries
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.qr_login import (
     CONFIRM_TIMEOUT_SECONDS,
@@ -40,14 +40,9 @@ from wx2mqtt.wechat.webwx.protocol.responses import InitAnswer, NewLogin, requir
 from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 # So many failures in a row end a QR code when the last one is an answer without a scan status.
 MAX_STRANGE_ANSWERS = 3
-
-# A call of a new login is tried so often, with this pause between, as in the official client (webwx 2.4.3.3).
-MAX_SETUP_ATTEMPTS = 3
-SETUP_RETRY_SECONDS = 1.0
 
 
 class LoginFlow:
@@ -188,7 +183,7 @@ class LoginFlow:
         Raises `LoginRefused` when WeChat refuses it, or the error of a failed call.
         """
         session = await self._granted_session(redirect)
-        init = await self._with_retries(lambda: self._initialize(session))
+        init = await with_retries(lambda: self._initialize(session), self._clock)
         self.initial_contacts = init.contacts
         owner = read_owner(init.user)
         session = replace(
@@ -250,7 +245,7 @@ class LoginFlow:
                 raise client.unreadable_error(request.endpoint)
             return answer
 
-        answer = await self._with_retries(exchange)
+        answer = await with_retries(exchange, self._clock)
         if attempts > 1 and answer.ret not in {Ret.OK, Ret.LOGIN_REFUSED}:
             # An attempt whose answer was lost may have used up the ticket: the account is not refused.
             raise client.unreadable_error(endpoints.NEW_LOGIN)
@@ -263,15 +258,6 @@ class LoginFlow:
         if not read_owner(init.user).handle:
             raise self._client.unreadable_error(request.endpoint)
         return init
-
-    async def _with_retries(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        for _ in range(MAX_SETUP_ATTEMPTS - 1):
-            try:
-                return await attempt()
-            except Unreachable as error:
-                log.info("trying again", reason=str(error))
-                await self._clock.sleep(SETUP_RETRY_SECONDS)
-        return await attempt()
 
 
 def _logged_in(session: Session, *, resumed: bool) -> LoggedIn:

@@ -22,8 +22,7 @@ from wx2mqtt.wechat.ilink.protocol import session
 from wx2mqtt.wechat.ilink.protocol.message_ids import hash_entry
 from wx2mqtt.wechat.ilink.protocol.messages import MAX_ITEMS
 from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
-from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor
-from wx2mqtt.wechat.ilink.protocol.session import MAX_CHATS_PER_BOT, Bot
+from wx2mqtt.wechat.ilink.protocol.session import MAX_CHATS_PER_BOT, Bot, SyncCursor
 
 
 def asked(harness: BackendHarness) -> list[str]:

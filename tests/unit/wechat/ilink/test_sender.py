@@ -338,7 +338,7 @@ async def test_a_message_of_the_login_before_does_not_count_in_the_next_one(talk
     another_bot(talking)
     talking.server.put("sendmessage", take)
     await talking.gateway.send(text(), KEY)
-    bot = talking.gateway._client.bot
+    bot = talking.gateway._client.logins.bot
     assert (bot.id, bot.chats[Handle(ME)].sent) == ("2@im.bot", ())
 
 

@@ -138,22 +138,18 @@ class DeclaredMedia:
     name: str = ""
 
 
-_NO_FACTS = DeclaredMedia()
-
-
-def picture_locator(
-    item: JsonObject, part: str = "media", declared: DeclaredMedia = _NO_FACTS
-) -> MediaRef | None:
+def picture_locator(item: JsonObject, part: str = "media") -> MediaRef | None:
     """Returns the locator of a picture, or None where the message has none that is usable (ilink 8.4.2).
 
-    The key in `aeskey` of the item has precedence. A picture without a key is not encrypted.
+    `part` is "media", or "thumb_media" for the preview. The key in `aeskey` of the item has precedence. A
+    picture without a key is not encrypted.
     """
     media = read_object(item, part)
     item_key = read_text(item, "aeskey") if part == "media" else ""
     key = key_from_hex(item_key) or key_from_base64(read_text(media, "aes_key"))
     if key is None and (item_key or read_text(media, "aes_key")):
         return None  # encrypted, but the key cannot be read
-    return _media_ref(media, key, declared)
+    return _media_ref(media, key, DeclaredMedia())
 
 
 def file_locator(item: JsonObject, declared: DeclaredMedia) -> MediaRef | None:

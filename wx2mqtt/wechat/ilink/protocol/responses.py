@@ -1,56 +1,19 @@
 """Reads the JSON answers of each call into typed values (ilink 3, 4, 6, 7, 8).
 
-Also defines the cursor. It contains the context tokens that replies need, because the journal stores it in
-one commit with the messages: a crash between two commits would lose the tokens.
+    {"ret": 0, "msgs": [{…}], "get_updates_buf": "CgkI…"}     `Updates` of one message
+
+`error_code` says of each answer whether WeChat did what was asked.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import field
 
-from wx2mqtt.model import Cursor, Handle
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol.codes import ERR_LOGGED_OUT, ScanStatus
 from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_POLL_HOLD_SECONDS
-from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
-from wx2mqtt.wechat.ilink.protocol.session import chat_from
-from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
-
-
-@frozen
-class SyncCursor:
-    """A position in the stream of messages."""
-
-    #: The server's own position (`get_updates_buf`), empty at the beginning.
-    buf: str = field(default="", repr=False)
-    #: The states of the chats at this position.
-    chats: Mapping[Handle, ChatWindow] = field(default_factory=dict, repr=False)
-
-    def to_cursor(self) -> Cursor:
-        """Returns the text that the journal stores."""
-        chats = {
-            user: {"token": chat.context_token, "wrote": chat.last_wrote} for user, chat in self.chats.items()
-        }
-        return Cursor(json.dumps({"buf": self.buf, "chats": chats}, separators=(",", ":")))
-
-    @classmethod
-    def from_cursor(cls, cursor: Cursor) -> SyncCursor:
-        """Reads a text of `to_cursor`; returns the beginning for any other text."""
-        try:
-            saved = json.loads(cursor)
-        except (ValueError, RecursionError):
-            return cls()
-        if not isinstance(saved, dict):
-            return cls()
-        chats = read_object(saved, "chats")
-        return cls(
-            buf=read_text(saved, "buf"),
-            chats={Handle(user): chat_from(read_object(chats, user)) for user in chats},
-        )
-
+from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects, read_text
 
 # A longer content fits into no QR code.
 MAX_QR_CONTENT_CHARACTERS = 2000

@@ -1,4 +1,4 @@
-"""Logins as values, and the format in which they are saved (ilink 3.3, 3.4, 10.4).
+"""Logins and the cursor as values, and the formats in which they are saved (ilink 3.3, 3.4, 10.4).
 
     {"version": 1, "bots": [{"id": "b…@im.bot", "token": "…", "user": "…@im.wechat", "chats": {…}, …}]}
 
@@ -9,12 +9,13 @@ may issue no other login (ilink 3.5).
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from itertools import islice
 from urllib.parse import urlsplit
 
-from wx2mqtt.model import Handle, Owner
+from wx2mqtt.model import Cursor, Handle, Owner
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE, TrustedHosts
 from wx2mqtt.wechat.ilink.protocol.reply_window import (
@@ -110,6 +111,41 @@ def newest_chats(chats: Mapping[Handle, ChatWindow], owner: Handle) -> Mapping[H
     excess = len(chats) - MAX_CHATS_PER_BOT
     oldest = set(islice((user for user in chats if user != owner), max(0, excess)))
     return {user: chat for user, chat in chats.items() if user not in oldest} if oldest else chats
+
+
+@frozen
+class SyncCursor:
+    """A position in the stream of messages, with the context tokens that replies need.
+
+    The journal stores it in one commit with the messages: a crash between two would lose the tokens.
+    """
+
+    #: The server's own position (`get_updates_buf`), empty at the beginning.
+    buf: str = field(default="", repr=False)
+    #: The states of the chats at this position.
+    chats: Mapping[Handle, ChatWindow] = field(default_factory=dict, repr=False)
+
+    def to_cursor(self) -> Cursor:
+        """Returns the text that the journal stores."""
+        chats = {
+            user: {"token": chat.context_token, "wrote": chat.last_wrote} for user, chat in self.chats.items()
+        }
+        return Cursor(json.dumps({"buf": self.buf, "chats": chats}, separators=(",", ":")))
+
+    @classmethod
+    def from_cursor(cls, cursor: Cursor) -> SyncCursor:
+        """Reads a text of `to_cursor`; returns the beginning for any other text."""
+        try:
+            saved = json.loads(cursor)
+        except (ValueError, RecursionError):
+            return cls()
+        if not isinstance(saved, dict):
+            return cls()
+        chats = read_object(saved, "chats")
+        return cls(
+            buf=read_text(saved, "buf"),
+            chats={Handle(user): chat_from(read_object(chats, user)) for user in chats},
+        )
 
 
 def bots_to_saved(bots: Iterable[Bot]) -> dict[str, object]:

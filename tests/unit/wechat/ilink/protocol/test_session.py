@@ -13,10 +13,10 @@ from tests.unit.wechat.ilink.entries import BOT, ME, NOW, OTHER, TOKEN, WROTE
 from tests.unit.wechat.test_json_reader import ANYTHING
 from wx2mqtt.model import Cursor, Handle
 from wx2mqtt.wechat.ilink.protocol.reply_window import QUOTA_USED, ChatWindow
-from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor
 from wx2mqtt.wechat.ilink.protocol.session import (
     MAX_SAVED_BOTS,
     Bot,
+    SyncCursor,
     bots_from_saved,
     bots_to_saved,
     with_bot,
