@@ -53,9 +53,9 @@ from wx2mqtt.wechat.backend import (
     Scanned,
     ShowQr,
 )
+from wx2mqtt.wechat.qr_login import MIN_POLL_INTERVAL_SECONDS
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
 from wx2mqtt.wechat.webwx.client import WebWxHttp
-from wx2mqtt.wechat.webwx.receiver import MIN_POLL_INTERVAL_SECONDS
 
 IN_BETWEEN = (
     QrExpired,

@@ -85,7 +85,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request. Its extension `timeout` has the four times of httpx: pool, connect, read, write."""
+        """Sends a request, whose extension `timeout` has the times `pool`, `connect`, `read` and `write`."""
         if self._session is None:
             self._session = self._create_session()
         sending = _Sending(request, self._lease)

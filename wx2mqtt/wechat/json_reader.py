@@ -49,7 +49,7 @@ def read_integer(digits: str) -> int:
 
 
 def read_base64(text: str) -> bytes | None:
-    """Returns the bytes of a text in base64, also with `-_` for `+/` or without `=`; None for another text."""
+    """Returns the bytes of a text in base64, also with `-_` for `+/`, or without `=`; None for another."""
     bare = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)

@@ -46,8 +46,9 @@ from wx2mqtt.wechat.webwx.protocol import (
     responses,
     session,
 )
+from wx2mqtt.wechat.webwx.protocol.cookies import Cookies
 from wx2mqtt.wechat.webwx.protocol.media_requests import encode_form
-from wx2mqtt.wechat.webwx.protocol.session import Cookies, Session, SyncCursor
+from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 # Answers
 
@@ -201,7 +202,7 @@ TARGETS = (
             *names("responses", "read_qr_code", "read_scan_answer", "read_sync_check", "read_push_login"),
             *names("responses", "read_new_login", "require_sid_and_uin"),
             *names("endpoints", "host_of"),
-            *names("session", "Cookies.value"),
+            *names("cookies", "Cookies.value"),
         ),
         seeds=SCRIPTS,
         generate=mutated(SCRIPTS, SCRIPT_WORDS),
@@ -249,11 +250,11 @@ TARGETS = (
             *names(
                 "session",
                 "SyncCursor.from_cursor",
-                "Cookies.from_saved",
                 "session_from_saved",
                 "is_saved_login",
                 "host_origins",
             ),
+            *names("cookies", "Cookies.from_saved"),
             *names("session", "session_to_saved"),
             *names("endpoints", "hosts_of", "hosts_at_endpoint"),
             *names(
@@ -274,7 +275,7 @@ TARGETS = (
     Target(
         name="webwx.cookies",
         run=_run_cookies,
-        parsers=names("session", "Cookies.with_response", "Cookies.for_host", "Cookies.value"),
+        parsers=names("cookies", "Cookies.with_response", "Cookies.for_host", "Cookies.value"),
         seeds=(
             b"wxuin=211722515; Domain=wx2.qq.com; Path=/; Expires=Fri, 27-Nov-2026 12:00:00 GMT",
             b"webwx_data_ticket=gSf; Domain=.qq.com; Path=/; Secure; Max-Age=43200\nwxsid=; Expires=Thu, 01 Jan 1970 00:00:00 GMT",

@@ -20,7 +20,6 @@ from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
 from wx2mqtt.wechat.wecom.protocol import (
     cards,
     endpoints,
-    events,
     frames,
     handles,
     markdown,
@@ -81,7 +80,7 @@ def _run_frames(data: bytes) -> None:
     assert len(frame.request_id) <= frames.MAX_REQUEST_ID_CHARACTERS
     if isinstance(frame, frames.Answer):
         return
-    assert events.is_taken_over(frame) == (events.event_type(frame) == "disconnected_event")
+    assert not frame.event_type or frame.command == "aibot_event_callback"
     with suppress(ValueError):  # no press, or one without a chat
         pressed = messages.read_button_press(frame, "c", NOW_MS)
         require_json({**pressed.private, "card": pressed.card_id, "button": pressed.button})

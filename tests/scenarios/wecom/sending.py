@@ -43,8 +43,10 @@ async def connected_client(gateway: Gateway, **options: Any) -> AsyncIterator[We
     made_of = backend_options(**{**unnamed, **options})
     http = WeComHttp(made_of)
     client = WeComClient(made_of, http, None)
-    await client.load()
-    client.use(client.saved or SavedBot(bot_id="aibK1", secret="geheim", endpoint=gateway.endpoint))
+    await client.login.load()
+    client.login.use(
+        client.login.saved or SavedBot(bot_id="aibK1", secret="geheim", endpoint=gateway.endpoint)
+    )
     try:
         await client.subscribe()
         gateway.requests.clear()

@@ -43,7 +43,7 @@ async def test_a_bot_keeps_its_uploads_and_another_one_has_none(gateway, uploads
             await logged_in(backend)
             await backend.send(draft, KEY)
         assert len(gateway.sent(INIT)) == 1
-        backend._client.configured = BotCredentials(bot_id="aibOther", secret="geheim")
+        backend._client.login.configured = BotCredentials(bot_id="aibOther", secret="geheim")
         await logged_in(backend)
         await backend.send(draft, KEY)
         assert len(gateway.sent(INIT)) == 2

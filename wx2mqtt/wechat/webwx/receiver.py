@@ -19,11 +19,13 @@ from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.contact_list import ContactList
+from wx2mqtt.wechat.webwx.poll_pace import PollPace
 from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import Ret
 from wx2mqtt.wechat.webwx.protocol.contacts import new_nickname, owner_contact, read_contacts
 from wx2mqtt.wechat.webwx.protocol.content import read_message_id
-from wx2mqtt.wechat.webwx.protocol.group_members import GroupChanges, GroupMembers, NoticedMessages
+from wx2mqtt.wechat.webwx.protocol.group_changes import GroupChanges, NoticedMessages
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.membership_texts import OWNER_MARK
 from wx2mqtt.wechat.webwx.protocol.messages import (
     entry_key,
@@ -78,9 +80,7 @@ class Receiver:
         position = SyncCursor.from_cursor(cursor)
         if not position.sync:
             position = self._client.session.position
-        # After a failed sync a poll shows whether the login is still valid. After one that brought nothing
-        # new the pause is before the poll.
-        is_polled = self._pace.sync_failed or self._pace.is_quiet or not position.more
+        is_polled = self._pace.must_poll or not position.more
         if is_polled and not await self._wait_for_news(position):
             await self._client.save()
             return Batch(cursor=cursor, unreadable_count=self._contact_list.pop_unreadable_count())
@@ -268,62 +268,3 @@ class _News:
     #: The handles in lists of the phone's recent chats.
     recent_chats: list[str] = field(default_factory=list)
     unreadable_count: int = 0
-
-
-# The least time between the starts of two polls without news (webwx 5.1.2).
-MIN_POLL_INTERVAL_SECONDS = 1.0
-
-# After so many useless syncs in a row the interval doubles with each further one, up to the maximum.
-MAX_EMPTY_SYNCS = 5
-MAX_POLL_PAUSE_SECONDS = 30.0
-
-
-class PollPace:
-    """How the last polls and syncs went, and how long the next poll waits for that reason.
-
-    A healthy server holds a poll until there is news, so nothing waits. One that is stuck promises news and
-    has none, or sends the same messages again and again: then the polls come less and less often.
-    """
-
-    def __init__(self) -> None:
-        #: The last sync ended with an error.
-        self.sync_failed = False
-        #: The last poll or sync brought nothing new.
-        self.is_quiet = False
-        #: When the last poll started, on the monotonic clock.
-        self._poll_started_at = float("-inf")
-        #: How many syncs in a row brought nothing new and did not move the position.
-        self._useless_syncs = 0
-        #: The keys of the messages of the last sync that was not empty.
-        self._latest_keys: list[str] = []
-
-    def start_poll(self, now: float) -> float:
-        """Returns how long the next poll has to wait, and records that it starts then."""
-        pause = 0.0
-        if self.is_quiet:
-            doublings = max(0, min(self._useless_syncs - MAX_EMPTY_SYNCS + 1, 10))
-            interval = min(MAX_POLL_PAUSE_SECONDS, MIN_POLL_INTERVAL_SECONDS * 2.0**doublings)
-            pause = max(0.0, self._poll_started_at + interval - now)
-        self._poll_started_at = now + pause
-        return pause
-
-    def record_no_news(self) -> None:
-        """Records a poll that ended without news, as it should when there is none."""
-        self.sync_failed = False
-        self.is_quiet = True
-        self._useless_syncs = 0
-
-    def record_sync(self, keys: list[str] | None, *, is_polled: bool, has_moved: bool) -> None:
-        """Records a sync. `keys` are those of its messages; None: it had no news of any kind.
-
-        `is_polled` says that a poll had promised news, `has_moved` that the sync brought another position.
-        """
-        if keys is None:
-            self.is_quiet = is_polled
-        else:
-            self.is_quiet = bool(keys) and keys == self._latest_keys
-            self._latest_keys = keys
-        if self.is_quiet and not has_moved:
-            self._useless_syncs += 1
-        else:
-            self._useless_syncs = 0

@@ -55,7 +55,7 @@ class Uploader:
         """
         key = _key(draft)
         uploaded = await self._cache.get_or_upload(key, lambda: self._upload(draft))
-        self._cache.store(key, replace(uploaded, reused=True))
+        self._cache.store(key, replace(uploaded, reused=True))  # so the next draft that sends it knows
         return uploaded
 
     def invalidate(self, draft: Draft) -> None:

@@ -94,8 +94,8 @@ class WeComBackend(Backend):
 
     @override
     async def saved_owner(self) -> Owner | None:
-        await self._client.load()
-        saved = self._client.saved
+        await self._client.login.load()
+        saved = self._client.login.saved
         return None if saved is None else Owner(handle=Handle(saved.bot_id), nickname=self._bot_name)
 
     @override
@@ -106,7 +106,7 @@ class WeComBackend(Backend):
         async with aclosing(login_flow.steps(resume=resume)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
-                    if self._receiver is None and self._client.was_used_lately:
+                    if self._receiver is None and self._client.login.was_used_lately:
                         self._receipts.wait_for_rate()
                     self._receiver = Receiver(
                         self._client, self._options.marks, self._receipts, bot_name=self._bot_name
@@ -132,7 +132,7 @@ class WeComBackend(Backend):
         """WeCom has no such call: the connection is closed, and a scanned bot forgotten."""
         self._receiver = None
         self._current_sender = None
-        await self._client.forget()
+        await self._client.log_out()
 
     @override
     async def close(self) -> None:
@@ -151,7 +151,7 @@ class WeComBackend(Backend):
     @override
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """Yields the people and groups in whose chats somebody has written to this bot."""
-        contacts = tuple(map(contact_of, self._client.bot.chats))
+        contacts = tuple(map(contact_of, self._client.login.bot.chats))
         on_progress(len(contacts))
         yield contacts
 

@@ -37,10 +37,10 @@ from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.json_reader import UnreadableJson
 from wx2mqtt.wechat.wecom.protocol.codes import Reaction, reaction_to
 from wx2mqtt.wechat.wecom.protocol.endpoints import SOCKET_HOST, socket_url
-from wx2mqtt.wechat.wecom.protocol.events import is_taken_over
 from wx2mqtt.wechat.wecom.protocol.frames import (
     Answer,
     Callback,
+    EventType,
     FrameCommand,
     new_request_id,
     read_frame,
@@ -211,8 +211,9 @@ class WeComConnection:
         return self._waiting[0].came_at if self._waiting else self._clock.now
 
     async def close(self, end: SocketEnd = SocketEnd.CLOSED) -> None:
-        """Ends the connection; a second call does nothing more."""
-        self._end(end, abort=False)
+        """Ends the connection with the closing handshake; a second call does nothing more."""
+        if self.end is None:
+            self._record_end(end)
         await self._socket.close()
         for task in self._tasks:
             task.cancel()
@@ -250,14 +251,14 @@ class WeComConnection:
         try:
             await self._socket.send(frame)
         except ConnectionClosed:
-            self._end(SocketEnd.CLOSED_BY_WECOM)
+            self._abort(SocketEnd.CLOSED_BY_WECOM)
             raise OutcomeUnknown(self.end_reason) from None
 
     async def _read(self) -> None:
         with suppress(ConnectionClosed):
             while True:
                 self._take(await self._socket.recv(decode=False))
-        self._end(SocketEnd.CLOSED_BY_WECOM)
+        self._abort(SocketEnd.CLOSED_BY_WECOM)
 
     def _take(self, data: bytes) -> None:
         """Gives an answer to the request that waits for it, and keeps a callback for `next_callbacks`."""
@@ -277,10 +278,10 @@ class WeComConnection:
         self._waiting_bytes += len(data)
         self._news.set()
         if len(self._waiting) > MAX_WAITING_CALLBACKS or self._waiting_bytes > MAX_WAITING_BYTES:
-            self._end(SocketEnd.TOO_MANY_WAITING)
-        if is_taken_over(frame):
+            self._abort(SocketEnd.TOO_MANY_WAITING)
+        if frame.event_type == EventType.DISCONNECTED:
             self.is_taken_over = True
-            self._end(SocketEnd.TAKEN_OVER)
+            self._abort(SocketEnd.TAKEN_OVER)
 
     async def _send_heartbeats(self) -> None:
         """Sends one every `HEARTBEAT_SECONDS`; two in a row without an answer end the connection."""
@@ -297,28 +298,30 @@ class WeComConnection:
                 return
             else:
                 if reaction_to(answer.errcode) is Reaction.SUBSCRIBE_AGAIN:
-                    self._end(SocketEnd.NOT_SUBSCRIBED)
+                    self._abort(SocketEnd.NOT_SUBSCRIBED)
                 unanswered = 0
                 self._news.set()
             log.debug("heartbeat", unanswered=unanswered, seconds=self._clock.monotonic() - started_at)
-        self._end(SocketEnd.NO_HEARTBEAT)
+        self._abort(SocketEnd.NO_HEARTBEAT)
 
     def _require_open(self) -> None:
         if self.end_reason is not None:
             raise Unreachable(self.end_reason)
 
-    def _end(self, end: SocketEnd, *, abort: bool = True) -> None:
-        """Ends the connection for everybody who waits; what was written has an unknown outcome."""
-        if self.end_reason is not None:
-            return
+    def _abort(self, end: SocketEnd) -> None:
+        """Ends the connection at once, without the closing handshake, unless it has ended already."""
+        if self.end is None:
+            self._record_end(end)
+            self._socket.transport.abort()
+
+    def _record_end(self, end: SocketEnd) -> None:
+        """Tells everybody who waits that the connection ends; what was written has an unknown outcome."""
         self.end = end
         self.end_reason = self._options.text(end)
         self._news.set()
         for answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(OutcomeUnknown(self.end_reason))
-        if abort:
-            self._socket.transport.abort()
 
 
 # How many bytes of a connection the kernel may hold that have not left the machine.

@@ -48,6 +48,7 @@ class LoginFlow:
 
     def __init__(self, client: WeComClient, usable: LoginFilter, *, source: str, bot_name: str) -> None:
         self._client = client
+        self._login = client.login
         self._clock = client.clock
         self._usable = usable
         self._source = source
@@ -56,12 +57,12 @@ class LoginFlow:
 
     async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """Yields the steps of `Backend.login`."""
-        client = self._client
-        await client.load()
-        if client.configured is not None:
-            yield await self._log_in(self._configured_bot(client.configured), resume=resume)
+        await self._login.load()
+        configured = self._login.configured
+        if configured is not None:
+            yield await self._log_in(self._configured_bot(configured), resume=resume)
             return
-        saved = client.saved
+        saved = self._login.saved
         if saved is not None and self._is_resumable(saved, resume=resume):
             yield await self._log_in(saved, resume=resume)
             return
@@ -71,7 +72,7 @@ class LoginFlow:
 
     def _configured_bot(self, configured: BotCredentials) -> SavedBot:
         """Returns what is known of the configured bot; nothing where its credentials have changed."""
-        saved = self._client.saved
+        saved = self._login.saved
         if saved is not None and saved.digest == configured.digest:
             return saved
         bot = SavedBot(
@@ -89,13 +90,13 @@ class LoginFlow:
 
     async def _log_in(self, bot: SavedBot, *, resume: bool) -> LoggedIn:
         """Subscribes with a bot. Raises `LoginEnded`, `LoginRefused`, or a temporary error."""
-        client = self._client
         if resume:
-            client.require_usable(bot)
-        is_known = client.saved is not None and client.saved.bot_id == bot.bot_id
-        client.use(bot)
+            self._login.require_usable(bot)
+        saved = self._login.saved
+        is_known = saved is not None and saved.bot_id == bot.bot_id
+        self._login.use(bot)
         if self._usable(self._owner_of(bot)):
-            await client.subscribe()
+            await self._client.subscribe()
         return LoggedIn(
             owner=self._owner_of(bot),
             login_id=f"wecom:{bot.bot_id}",
@@ -158,7 +159,7 @@ class LoginFlow:
 
     def _scanned_bot(self, credentials: BotCredentials) -> SavedBot:
         """Returns the bot of a scan, and what is known of it from before: a person has one bot."""
-        known = self._client.known_bot(credentials.bot_id)
+        known = self._login.known_bot(credentials.bot_id)
         return SavedBot(
             bot_id=credentials.bot_id,
             secret=credentials.secret,

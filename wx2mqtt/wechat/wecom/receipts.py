@@ -66,9 +66,9 @@ class Receipts:
 
     def send(self, messages: Iterable[AnswerableMessage]) -> None:
         """Sends receipts for messages that are stored now; returns at once."""
-        due = [message for message in messages if self._is_due(message)]
-        if due and self._text:
-            task = asyncio.create_task(self._send_all(due, self._text))
+        due = [message for message in messages if self._is_due(message)] if self._text else []
+        if due:
+            task = asyncio.create_task(self._send_all(due))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -81,7 +81,7 @@ class Receipts:
     def _is_due(self, message: AnswerableMessage) -> bool:
         """Returns whether a message gets a receipt, and counts it."""
         message_id = read_text(message.callback.body, "msgid")
-        if not self._text or message_id in self._answered or not self._has_rate(message.chat):
+        if message_id in self._answered or not self._has_rate(message.chat):
             return False
         self._times[message.chat].append(self._clock.monotonic())
         self._answered[message_id] = None
@@ -98,18 +98,18 @@ class Receipts:
         in_a_minute = sum(now - sent < _MINUTE for sent in times)
         return in_an_hour < MAX_RECEIPTS_PER_HOUR and in_a_minute < MAX_RECEIPTS_PER_MINUTE
 
-    async def _send_all(self, messages: list[AnswerableMessage], text: str) -> None:
+    async def _send_all(self, messages: list[AnswerableMessage]) -> None:
         """Sends one after the other; what is not out after `RESPOND_SECONDS` is given up."""
         try:
             async with asyncio.timeout(RESPOND_SECONDS):
                 for message in messages:
-                    await self._send(message, text)
+                    await self._send(message)
         except TimeoutError:
             log.info("receipts given up", count=len(messages))
 
-    async def _send(self, message: AnswerableMessage, text: str) -> None:
+    async def _send(self, message: AnswerableMessage) -> None:
         request_id = message.callback.request_id
-        body = requests.receipt(f"receipt_{request_id}"[:64], text)
+        body = requests.receipt(f"receipt_{request_id}"[:64], self._text)
         try:
             answer = await message.connection.respond(request_id, FrameCommand.RESPOND, body)
         except BackendError as why:

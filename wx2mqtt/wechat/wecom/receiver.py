@@ -21,8 +21,7 @@ from wx2mqtt.model import ButtonPress, Contact, Cursor, Event, Handle, Json, Mes
 from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import read_text
 from wx2mqtt.wechat.wecom.client import WeComClient
-from wx2mqtt.wechat.wecom.protocol.events import IGNORED_EVENTS, EventType, event_type
-from wx2mqtt.wechat.wecom.protocol.frames import Callback, CallbackKind
+from wx2mqtt.wechat.wecom.protocol.frames import Callback, CallbackKind, EventType
 from wx2mqtt.wechat.wecom.protocol.handles import contact_of
 from wx2mqtt.wechat.wecom.protocol.messages import read_button_press, read_messages
 from wx2mqtt.wechat.wecom.protocol.session import End
@@ -34,26 +33,6 @@ log = structlog.get_logger(__name__)
 CALLBACKS_PER_BATCH = 100
 
 GAP_EVENT = "gap"
-
-
-@dataclass(slots=True)
-class _ReadCallbacks:
-    """What some callbacks say."""
-
-    items: list[Message | ButtonPress | Event] = field(default_factory=list)
-    #: The messages that get a receipt when they are stored.
-    answerable: list[AnswerableMessage] = field(default_factory=list)
-    #: How many callbacks were skipped.
-    unreadable_count: int = 0
-
-
-@dataclass(slots=True)
-class _Unstored:
-    """The last batch, which is returned again for the cursor before it."""
-
-    cursor_before: Cursor
-    batch: Batch
-    answerable: list[AnswerableMessage]
 
 
 class Receiver:
@@ -75,7 +54,7 @@ class Receiver:
         #: The chats and people that a batch has already brought as contacts.
         self._known: set[Handle] = set()
         #: When the gap began that is not reported yet, in milliseconds since 1970; 0 without one.
-        self._gap_since = client.last_alive
+        self._gap_since = client.login.last_alive
         #: The last batch was the event about a gap.
         self._has_told_gap = False
 
@@ -96,7 +75,7 @@ class Receiver:
             self._unstored = None
         client = self._client
         if not client.is_connected:
-            client.require_usable(client.bot)
+            client.login.require_usable(client.login.bot)
             await client.subscribe()
         if self._gap_since:
             gap = _gap_event(self._gap_since, client.subscribed_at)
@@ -118,10 +97,10 @@ class Receiver:
         except Unreachable:
             self._gap_since = connection.last_heard
             error = await client.close_ended()
-            client.require_usable(client.bot)  # another program has taken it over
+            client.login.require_usable(client.login.bot)  # another program has taken it over
             raise error from None
         if connection.is_taken_over:
-            await client.record_end(End.TAKEN_OVER, client.text("taken_over"))
+            await client.login.record_end(End.TAKEN_OVER, client.text("taken_over"))
         read = await self._read(callbacks)
         read.unreadable_count += connection.unreadable_count
         connection.unreadable_count = 0
@@ -153,26 +132,34 @@ class Receiver:
                 read.unreadable_count += 1
                 log.warning("callback cannot be read", kind=callback.command[:40], problem=type(why).__name__)
         chats = [item.chat for item in read.items if isinstance(item, Message)]
-        await self._client.remember_chats(chats)
+        await self._client.login.remember_chats(chats)
         return read
 
     def _read_callback(self, callback: Callback, read: _ReadCallbacks) -> None:
         """Reads one callback. Raises `ValueError` for one that says not enough."""
         key = read_text(callback.body, "msgid").strip()
         now = self._client.clock.now
-        if callback.command == CallbackKind.MESSAGE and self._marks.is_fatal(key):
+        is_message = callback.command == CallbackKind.MESSAGE
+        if is_message and self._marks.is_fatal(key):
             log.error("message skipped: the process ended three times while it was read", message_id=key)
             read.items.append(fatal_message_event(key, key, now))
-        elif callback.command == CallbackKind.MESSAGE:
+            return
+        if is_message:
             with self._marks.processing(key):
                 messages = read_messages(callback.body, self._bot_name, self._client.language, now)
             read.items += messages
             read.answerable.append(AnswerableMessage(self._client.connection, callback, messages[0].chat))
-        elif event_type(callback) == EventType.PRESS:
-            read.items.append(read_button_press(callback, self._client.connection.id, now))
-        elif event_type(callback) not in {EventType.DISCONNECTED, *IGNORED_EVENTS}:
-            read.unreadable_count += 1
-            log.warning("callback of an unknown kind", kind=(event_type(callback) or callback.command)[:40])
+            return
+        match callback.event_type:
+            case EventType.PRESS:
+                read.items.append(read_button_press(callback, self._client.connection.id, now))
+            case EventType.DISCONNECTED:
+                pass  # the connection has ended itself (`is_taken_over`)
+            case EventType.ENTER_CHAT | EventType.FEEDBACK | EventType.ENTER_CHECK | EventType.AUTHORISATION:
+                pass
+            case unknown:
+                read.unreadable_count += 1
+                log.warning("callback of an unknown kind", kind=(unknown or callback.command)[:40])
 
     def _new_contacts(self, items: list[Message | ButtonPress | Event]) -> Iterator[Contact]:
         """Yields chats and people that are seen for the first time in this run; WeCom sends only ids."""
@@ -182,6 +169,26 @@ class Receiver:
                 if handle is not None and handle not in self._known:
                     self._known.add(handle)
                     yield contact_of(handle)
+
+
+@dataclass(slots=True)
+class _ReadCallbacks:
+    """What some callbacks say."""
+
+    items: list[Message | ButtonPress | Event] = field(default_factory=list)
+    #: The messages that get a receipt when they are stored.
+    answerable: list[AnswerableMessage] = field(default_factory=list)
+    #: How many callbacks were skipped.
+    unreadable_count: int = 0
+
+
+@dataclass(slots=True)
+class _Unstored:
+    """The last batch, which is returned again for the cursor before it."""
+
+    cursor_before: Cursor
+    batch: Batch
+    answerable: list[AnswerableMessage]
 
 
 def _gap_event(since: int, until: int) -> Event:

@@ -8,7 +8,7 @@
 A piece without an answer is repeated, since WeCom ignores what it has already. After a lost connection the
 next call goes on where this one stopped. What WeCom refuses as a picture or a video is uploaded as a file.
 
-How many uploads begin is bounded by WeCom for a bot. The bridge counts them, also over a restart.
+How many uploads of a bot begin is bounded by WeCom (`_UploadQuota`).
 
 No failure here leaves an outcome unknown: nobody sees an uploaded file before a message with it is sent.
 """
@@ -51,9 +51,6 @@ MAX_REQUESTS = 3
 # So many finished uploads are remembered to be used again, and so many unfinished ones to go on.
 UPLOAD_CACHE_SIZE = 32
 
-# An upload that began longer ago counts for no limit of WeCom.
-_LONGEST_COUNTED_SECONDS = max(seconds for _, seconds in MAX_UPLOADS)
-
 # What must be equal for an upload to be used again: SHA-256 of the file, kind, file name.
 UploadKey = tuple[str, Kind, str]
 
@@ -91,9 +88,7 @@ class Uploader:
         self._unfinished: OrderedDict[UploadKey, UnfinishedUpload] = OrderedDict()
         #: Only one piece of the account is on its way at a time.
         self._piece_lock = asyncio.Lock()
-        #: When the last uploads began, by `Clock.boot_time`, the oldest first: what WeCom's limits count.
-        #: Those of the process before come from the saved login.
-        self._begun_at = deque(self._saved_times(), maxlen=COUNTED_UPLOADS)
+        self._quota = _UploadQuota(client)
 
     async def ensure_uploaded(self, draft: Draft) -> UploadedMedia:
         """Returns the attachment of a draft as a message sends it, uploaded now or in the last three days.
@@ -141,18 +136,18 @@ class Uploader:
         started_at = self._clock.monotonic()
         is_continued = self._find_unfinished(key) is not None
         try:
-            media_id = await self._continue(attachment, kind)
+            media_id = await self._upload_rest(attachment, kind)
         except Rejected:
             self._unfinished.pop(key, None)
             if not is_continued:
                 raise
-            media_id = await self._continue(attachment, kind)
+            media_id = await self._upload_rest(attachment, kind)
         self._unfinished.pop(key, None)
         seconds = round(self._clock.monotonic() - started_at, 1)
         log.info("file uploaded", kind=str(kind), size=attachment.blob.size, seconds=seconds)
         return UploadedMedia(media_id=media_id, kind=kind)
 
-    async def _continue(self, attachment: Attachment, kind: Kind) -> str:
+    async def _upload_rest(self, attachment: Attachment, kind: Kind) -> str:
         """Uploads all that WeCom does not have yet; returns the `media_id`."""
         upload = self._find_unfinished(_key(attachment, kind)) or await self._begin(attachment, kind)
         while upload.pieces_done < piece_count(attachment.blob.size):
@@ -182,28 +177,6 @@ class Uploader:
             self._unfinished.popitem(last=False)
         return upload
 
-    async def _count_upload(self) -> None:
-        """Counts and saves an upload that begins. Raises `Unreachable` where WeCom takes none yet.
-
-        WeCom may count one without an answer, so each repetition counts, too. What cannot be saved does not
-        begin.
-        """
-        now = self._clock.boot_time()
-        for count, seconds in MAX_UPLOADS:
-            # The limit is used up when the last `count` uploads all began within these seconds.
-            if len(self._begun_at) >= count and now - self._begun_at[-count] < seconds:
-                raise Unreachable(self._client.text("too_many_uploads"))
-        self._begun_at.append(now)
-        now_ms = self._clock.now
-        ages = (now - begun_at for begun_at in self._begun_at)
-        counted = [now_ms - round(age * 1000) for age in ages if age < _LONGEST_COUNTED_SECONDS]
-        await self._client.save_uploads(counted)
-
-    def _saved_times(self) -> list[float]:
-        """Returns when the saved uploads began. Where the system clock was set back, some begin now."""
-        now, now_ms = self._clock.boot_time(), self._clock.now
-        return [now - max(0, now_ms - begun_at) / 1000 for begun_at in self._client.bot.uploads]
-
     async def _send_piece(self, upload: UnfinishedUpload, attachment: Attachment) -> None:
         async with self._piece_lock:
             data = await outgoing_files.read_base64_piece(
@@ -223,7 +196,7 @@ class Uploader:
         """
         for attempt in range(1, MAX_REQUESTS + 1):
             if command is FrameCommand.UPLOAD_BEGIN:
-                await self._count_upload()
+                await self._quota.count()  # WeCom may count one without an answer, so each repetition counts
             try:
                 return await self._client.request(command, body)
             except OutcomeUnknown as why:
@@ -238,6 +211,39 @@ class Uploader:
         if not value:
             raise Unreachable(self._client.text("no_media_id"))
         return value
+
+
+# An upload that began longer ago counts for no limit of WeCom.
+_LONGEST_COUNTED_SECONDS = max(seconds for _, seconds in MAX_UPLOADS)
+
+
+class _UploadQuota:
+    """Counts the uploads of one bot that begin, also over a restart, within `MAX_UPLOADS`."""
+
+    def __init__(self, client: WeComClient) -> None:
+        self._client = client
+        self._clock = client.clock
+        now, now_ms = self._clock.boot_time(), self._clock.now
+        # Where the system clock was set back, some of the saved uploads began now.
+        saved_times = [now - max(0, now_ms - begun_at) / 1000 for begun_at in client.login.bot.uploads]
+        #: When the last uploads began, by `Clock.boot_time`, the oldest first.
+        self._begun_at = deque(saved_times, maxlen=COUNTED_UPLOADS)
+
+    async def count(self) -> None:
+        """Counts and saves an upload that begins. Raises `Unreachable` where WeCom takes none yet.
+
+        What cannot be saved does not begin.
+        """
+        now = self._clock.boot_time()
+        for count, seconds in MAX_UPLOADS:
+            # The limit is used up when the last `count` uploads all began within these seconds.
+            if len(self._begun_at) >= count and now - self._begun_at[-count] < seconds:
+                raise Unreachable(self._client.text("too_many_uploads"))
+        self._begun_at.append(now)
+        now_ms = self._clock.now
+        ages = (now - begun_at for begun_at in self._begun_at)
+        counted = [now_ms - round(age * 1000) for age in ages if age < _LONGEST_COUNTED_SECONDS]
+        await self._client.login.save_uploads(counted)
 
 
 def _key(attachment: Attachment, kind: Kind) -> UploadKey:

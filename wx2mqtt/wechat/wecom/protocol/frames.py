@@ -4,7 +4,8 @@
     {"cmd": "ping", "headers": {"req_id": "ping_1790000000000_0a1b2c3d"}}       a request of the bridge
     {"headers": {"req_id": "ping_1790…"}, "errcode": 0, "errmsg": "ok"}         WeCom's answer to it
 
-`read_frame` reads what comes from WeCom, `request_frame` writes what goes to it.
+`read_frame` reads what comes from WeCom, `request_frame` writes what goes to it. A callback is a message or
+an event: `disconnected_event` says that another program uses the bot now (wecom 4.5).
 """
 
 from __future__ import annotations
@@ -50,6 +51,23 @@ class CallbackKind(StrEnum):
     EVENT = "aibot_event_callback"
 
 
+class EventType(StrEnum):
+    """The events that WeCom documents."""
+
+    #: Somebody pressed a button of a card.
+    PRESS = "template_card_event"
+    #: Another program subscribes with this bot (wecom 2.6).
+    DISCONNECTED = "disconnected_event"
+    #: Somebody opened the chat for the first time on this day.
+    ENTER_CHAT = "enter_chat"
+    #: Somebody likes an answer, or not.
+    FEEDBACK = "feedback_event"
+    #: Concerns other programs.
+    ENTER_CHECK = "enter_check_update"
+    #: Concerns other programs.
+    AUTHORISATION = "auth_change_event"
+
+
 @frozen
 class Answer:
     """WeCom's answer to the request with this id; `errcode` 0 means that it was done."""
@@ -69,6 +87,13 @@ class Callback:
     command: str
     request_id: str
     body: JsonObject = field(repr=False)
+
+    @property
+    def event_type(self) -> str:
+        """The type of an event as WeCom writes it (`EventType`); empty for a message."""
+        if self.command != CallbackKind.EVENT:
+            return ""
+        return read_text(read_object(self.body, "event"), "eventtype")
 
 
 # Frames with raw control characters do come; all but tab and line feed are dropped (wecom 2.3).
