@@ -227,7 +227,7 @@ EXCUSED: Mapping[str, str] = {
     # web WeChat's requests: each is built and checked by `_check_requests` or takes values of the bridge
     "wechat.webwx.protocol.media_requests:upload_part_request": "encodes its form with encode_form, which is fuzzed",
     "wechat.webwx.protocol.group_members:GroupMembers.*": "stores contacts that were read",
-    "wechat.webwx.protocol.content:avatar_locator": "holds a handle and a number that were read",
+    "wechat.webwx.protocol.locators:avatar_locator": "holds a handle and a number that were read",
     "bridge.people.evidence:id_without_kind": "cuts an id at its first colon",
     "wechat.aiohttp_transport:proxy_for": "takes scheme and host of a server that the bridge knows",
     # iLink's requests

@@ -53,7 +53,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("web.page.account_data:MAX_MESSAGES_SHOWN", "web.page.account_data:MAX_COMMANDS_SHOWN"),
             "web.page.account_data:MAX_QUESTIONS_SHOWN",
             *("web.page.charts:MAX_WINDOWS_SHOWN", "web.page.charts:MAX_GAUGE_CELLS"),
-            "wechat.webwx.protocol.content:MAX_UPLOAD_NAME_CHARACTERS",
+            "wechat.webwx.protocol.media_requests:MAX_UPLOAD_NAME_CHARACTERS",
             *("bridge.login:MAX_QR_CODES", "diagnostics.broker_connection:MAX_SHOWN_NAMES"),
         }
     ),

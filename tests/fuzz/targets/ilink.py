@@ -37,7 +37,8 @@ from wx2mqtt.wechat.ilink.protocol import (
     responses,
     session,
 )
-from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, TrustedHosts, host_of
+from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES
+from wx2mqtt.wechat.ilink.protocol.trusted_hosts import TrustedHosts, host_of
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson, parse_json
 
 _QUOTED = text("heating is on", msg_id="7500000000000000001")
@@ -352,7 +353,7 @@ TARGETS = (
             *_names("responses", "read_qr_code", "read_scan_answer", "read_upload_url"),
             *_names("responses", "read_typing_ticket", "error_text"),
             *_names("reply_window", "meaning_of_refusal"),
-            *_names("endpoints", "TrustedHosts.base_url", "TrustedHosts.polling_url"),
+            *_names("trusted_hosts", "TrustedHosts.base_url", "TrustedHosts.polling_url"),
             *_names(
                 "requests",
                 "status_request",
@@ -373,7 +374,7 @@ TARGETS = (
         run=_run_addresses,
         parsers=(
             *_names(
-                "endpoints",
+                "trusted_hosts",
                 "TrustedHosts.base_url",
                 "TrustedHosts.polling_url",
                 "TrustedHosts.media_url",

@@ -39,9 +39,9 @@ from wx2mqtt.model import (
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json, read_objects
 from wx2mqtt.wechat.webwx.protocol import (
     contacts,
-    content,
     endpoints,
     markup,
+    media_requests,
     requests,
     responses,
     session,
@@ -185,10 +185,10 @@ def _run_address(data: bytes) -> None:
 def _run_filename(data: bytes) -> None:
     name = data.decode("utf-8", "replace")
     for kind, mime in ((Kind.FILE, "application/pdf"), (Kind.IMAGE, "image/png"), (Kind.VIDEO, "video/mp4")):
-        title = content.title_filename(name, kind, mime)
+        title = media_requests.title_filename(name, kind, mime)
         assert title
         assert len(title.encode()) <= 255
-        uploaded = content.upload_filename(name, kind, mime)
+        uploaded = media_requests.upload_filename(name, kind, mime)
         assert uploaded
         content_type, body = encode_form([("name", name)], uploaded, mime, data, "abcdef0123456789")
         assert body.count(content_type.partition("boundary=")[2].encode()) == 3
@@ -325,8 +325,7 @@ TARGETS = (
         name="webwx.file_names",
         run=_run_filename,
         parsers=(
-            *names("content", "title_filename", "upload_filename"),
-            *names("media_requests", "encode_form"),
+            *names("media_requests", "title_filename", "upload_filename", "encode_form"),
             *("names:clean_filename", "names:cut_filename", "names:extension_of"),
             "names:composed",
         ),

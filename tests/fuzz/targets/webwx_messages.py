@@ -44,9 +44,9 @@ from wx2mqtt.wechat.webwx.protocol import (
     content,
     events,
     group_changes,
+    locators,
     markup,
     media_messages,
-    media_requests,
     membership_texts,
     messages,
     responses,
@@ -189,9 +189,9 @@ def _check_content(result: Content | None) -> None:
     require_json({"text": result.text, "detail": dict(result.detail)})
     for media in (result.media, result.thumbnail):
         if media is not None:
-            call = content.parse_call(media.locator)
+            call = locators.parse_call(media.locator)
             assert call is not None
-            url = media_requests.fetch_request(SESSION, call, media.locator, "t").url
+            url = locators.fetch_request(SESSION, call, media.locator, "t").url
             check_url(url)
 
 
@@ -356,7 +356,8 @@ TARGETS = (
             *names("messages", "read_message", "read_frame", "recent_chats", "entry_key"),
             *names("messages", "read_notice", "known_names"),
             *names("group_changes", "GroupChanges.events"),
-            *names("content", "read_message_id", "message_locator", "content_facts"),
+            *names("content", "read_message_id", "content_facts"),
+            *names("locators", "message_locator"),
             *names("system_texts", "system_notice", "system_xml_content", "has_text_of_people"),
             *names("events", "recall_event", "friend_request_event"),
             *("mqtt.payloads:message_body", "mqtt.payloads:event_body", "mqtt.payloads:encode"),
@@ -373,14 +374,8 @@ TARGETS = (
         parsers=(
             *names("media_messages", "location_message", "image_message", "voice_message", "video_message"),
             *names("media_messages", "sticker_message"),
-            *names(
-                "content",
-                "card_message",
-                "text_message",
-                "unsupported_message",
-                "parse_call",
-                "message_locator",
-            ),
+            *names("content", "card_message", "text_message", "unsupported_message"),
+            *names("locators", "parse_call", "message_locator", "fetch_request"),
             *names("app_messages", "reader_message", "link_message", "music_message", "coupon_message"),
             *names("app_messages", "channels_message", "mini_program_message", "articles_message"),
             *names("app_messages", "transfer_message", "red_packet_message"),
@@ -388,7 +383,6 @@ TARGETS = (
             *names("app_messages", "read_app", "AppMessage.to_content"),
             *names("system_texts", "parse_system_xml", "system_xml_content"),
             *names("events", "recall_event", "friend_request_event"),
-            *names("media_requests", "fetch_request"),
         ),
         seeds=_XML_SEEDS,
         generate=either(

@@ -43,8 +43,9 @@ from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.download import download
 from wx2mqtt.wechat.ilink.ilink_http import ILinkHttp
 from wx2mqtt.wechat.ilink.login_flow import LoginFlow
-from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES, TrustedHosts
+from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES
 from wx2mqtt.wechat.ilink.protocol.requests import UPSTREAM, ClientVersion
+from wx2mqtt.wechat.ilink.protocol.trusted_hosts import TrustedHosts
 from wx2mqtt.wechat.ilink.qr_poll import VerificationCode
 from wx2mqtt.wechat.ilink.receiver import Receiver, contact_of
 from wx2mqtt.wechat.ilink.sender import Sender

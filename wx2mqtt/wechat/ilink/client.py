@@ -19,9 +19,10 @@ from wx2mqtt.wechat.ilink.bot_logins import BotLogins
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError, ILinkHttp
 from wx2mqtt.wechat.ilink.protocol import endpoints, requests, responses
 from wx2mqtt.wechat.ilink.protocol.codes import ERR_LOGGED_OUT, ERR_TOO_OFTEN
-from wx2mqtt.wechat.ilink.protocol.endpoints import Endpoint, TrustedHosts
+from wx2mqtt.wechat.ilink.protocol.endpoints import Endpoint
 from wx2mqtt.wechat.ilink.protocol.requests import ClientVersion, JsonBody, Request
 from wx2mqtt.wechat.ilink.protocol.session import Bot
+from wx2mqtt.wechat.ilink.protocol.trusted_hosts import TrustedHosts
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 
 log = structlog.get_logger(__name__)

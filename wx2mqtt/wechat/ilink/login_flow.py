@@ -25,9 +25,9 @@ from wx2mqtt.wechat.backend import LoggedIn, LoginFilter, LoginStep, QrExpired, 
 from wx2mqtt.wechat.http_client import with_retries
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
-from wx2mqtt.wechat.ilink.protocol.endpoints import host_of
 from wx2mqtt.wechat.ilink.protocol.responses import ScanAnswer
 from wx2mqtt.wechat.ilink.protocol.session import Bot, SyncCursor
+from wx2mqtt.wechat.ilink.protocol.trusted_hosts import host_of
 from wx2mqtt.wechat.ilink.qr_poll import (
     QR_LIFETIME_SECONDS,
     AlreadyBound,

@@ -27,8 +27,8 @@ from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.codes import ScanStatus
-from wx2mqtt.wechat.ilink.protocol.endpoints import host_of
 from wx2mqtt.wechat.ilink.protocol.responses import ScanAnswer
+from wx2mqtt.wechat.ilink.protocol.trusted_hosts import host_of
 from wx2mqtt.wechat.qr_login import (
     CONFIRM_TIMEOUT_SECONDS,
     MAX_POLL_BACKOFF_SECONDS,

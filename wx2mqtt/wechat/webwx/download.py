@@ -18,9 +18,8 @@ from wx2mqtt.wechat.json_reader import UnreadableJson
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED, Ret
-from wx2mqtt.wechat.webwx.protocol.content import MediaCall, parse_call
 from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
-from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
+from wx2mqtt.wechat.webwx.protocol.locators import MediaCall, fetch_request, parse_call
 
 # A body that is longer is no error.
 MAX_ERROR_BODY_BYTES = 64 << 10

@@ -16,7 +16,7 @@ from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_text
 from wx2mqtt.wechat.outgoing_files import UploadCache
 from wx2mqtt.wechat.webwx.client import ApiClient
-from wx2mqtt.wechat.webwx.protocol import content, media_requests
+from wx2mqtt.wechat.webwx.protocol import media_requests
 from wx2mqtt.wechat.webwx.protocol.media_requests import (
     UPLOAD_CHECK_BYTES,
     UPLOAD_PART_BYTES,
@@ -72,7 +72,7 @@ class Uploader:
             number=next(self._upload_numbers),
             started_ms=self._last_started_ms,
             kind=draft.kind,
-            name=content.upload_filename(attachment.name, draft.kind, blob.mime),
+            name=media_requests.upload_filename(attachment.name, draft.kind, blob.mime),
             mime=blob.mime,
             size=blob.size,
             md5=await outgoing_files.read_md5(attachment.file, client.text("bad_file")),

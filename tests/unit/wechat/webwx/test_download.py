@@ -15,7 +15,7 @@ from tests.unit.wechat.webwx.server import BackendHarness, answer, query, synced
 from wx2mqtt.errors import BackendError, LoggedOut, NoContentYet, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Cursor, Handle, MediaRef
 from wx2mqtt.wechat.webwx import download
-from wx2mqtt.wechat.webwx.protocol.content import MediaCall
+from wx2mqtt.wechat.webwx.protocol.locators import MediaCall
 
 PICTURE = b"\xff\xd8\xff\xe0" + bytes(range(256))
 CALLS = {

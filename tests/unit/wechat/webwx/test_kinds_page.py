@@ -13,8 +13,8 @@ from wx2mqtt.simulator.message_kinds import all_kinds, build
 from wx2mqtt.simulator.message_spec import MessageDetails
 from wx2mqtt.simulator.world import WorldPerson
 from wx2mqtt.wechat.webwx.protocol import messages
-from wx2mqtt.wechat.webwx.protocol.content import MediaCall
 from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
+from wx2mqtt.wechat.webwx.protocol.locators import MediaCall
 
 PAGE = (Path(__file__).parents[4] / "docs/en/reference/kinds.md").read_text(encoding="utf-8")
 FROM_THE_BRIDGE = {("quote", "user")}

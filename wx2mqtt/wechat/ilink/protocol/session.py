@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from wx2mqtt.model import Cursor, Handle, Owner
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE, TrustedHosts
+from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE
 from wx2mqtt.wechat.ilink.protocol.reply_window import (
     NEVER_WROTE,
     QUOTA_USED,
@@ -25,6 +25,7 @@ from wx2mqtt.wechat.ilink.protocol.reply_window import (
     ChatWindow,
     chat_after_rebinding,
 )
+from wx2mqtt.wechat.ilink.protocol.trusted_hosts import TrustedHosts
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 
 BOTS_FORMAT_VERSION = 1

@@ -21,13 +21,8 @@ from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_text
 from wx2mqtt.wechat.webwx.protocol import system_texts
 from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
-from wx2mqtt.wechat.webwx.protocol.content import (
-    Content,
-    MediaCall,
-    content_facts,
-    message_locator,
-    unsupported_message,
-)
+from wx2mqtt.wechat.webwx.protocol.content import Content, content_facts, unsupported_message
+from wx2mqtt.wechat.webwx.protocol.locators import MediaCall, message_locator
 from wx2mqtt.wechat.webwx.protocol.markup import (
     NO_NODE,
     XmlNode,

@@ -11,13 +11,8 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import game_outcome, webwx_placeholder
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
-from wx2mqtt.wechat.webwx.protocol.content import (
-    Content,
-    MediaCall,
-    content_facts,
-    message_locator,
-    unsupported_message,
-)
+from wx2mqtt.wechat.webwx.protocol.content import Content, content_facts, unsupported_message
+from wx2mqtt.wechat.webwx.protocol.locators import MediaCall, message_locator
 from wx2mqtt.wechat.webwx.protocol.markup import NO_NODE, XmlNode, clean_line, parse_xml, plain_text
 
 # Names that a phone writes for a place without name.

@@ -1,18 +1,19 @@
-"""Builds the requests that send messages, upload files and download media (webwx 2.12, 2.13, 2.14, 2.16)."""
+"""Builds the requests that send messages and upload files (webwx 2.12, 2.13, 2.14)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote, unquote, urlencode
+from functools import partial
+from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
 from wx2mqtt.model import Draft, Handle, Kind, SendKey
+from wx2mqtt.names import clean_filename, cut_filename, extension_of
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.webwx.protocol import content, endpoints
+from wx2mqtt.wechat.webwx.protocol import endpoints
 from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
-from wx2mqtt.wechat.webwx.protocol.content import MediaCall
 from wx2mqtt.wechat.webwx.protocol.endpoints import MEGABYTE, Endpoint
 from wx2mqtt.wechat.webwx.protocol.requests import (
     Request,
@@ -34,65 +35,6 @@ FILE_APP_ID = "wxeb7ec651dd0aefa9"
 
 # The space that follows a mentioned name (webwx 3.4.3.1).
 MENTION_END = "\u2005"
-
-# Accept-Encoding of a download: a compressed answer could grow without bound while it is unpacked.
-NO_COMPRESSION = "identity"
-
-# The locator of a `MediaRef`; `content.message_locator` and `content.avatar_locator` make it.
-Locator = Mapping[str, str]
-
-
-def fetch_request(session: Session, call: MediaCall, locator: Locator, data_ticket: str) -> Request:
-    """Downloads the media of a locator.
-
-    `data_ticket` is the cookie `webwx_data_ticket`, which webwxgetmedia requires in its query too.
-    """
-    endpoint = _DOWNLOADS[call]
-    headers = {"Accept-Encoding": NO_COMPRESSION}
-    if call is MediaCall.VIDEO:
-        headers["Range"] = "bytes=0-"  # Without it the answer is empty.
-    query = _download_query(session, call, locator, data_ticket)
-    return build_request(session.profile, endpoint, query, headers=headers)
-
-
-_DOWNLOADS: dict[MediaCall, Endpoint] = {
-    MediaCall.IMAGE: endpoints.GET_IMAGE,
-    MediaCall.THUMBNAIL: endpoints.GET_IMAGE,
-    MediaCall.STICKER: endpoints.GET_IMAGE,
-    MediaCall.VOICE: endpoints.GET_VOICE,
-    MediaCall.VIDEO: endpoints.GET_VIDEO,
-    MediaCall.FILE: endpoints.GET_FILE,
-    MediaCall.MAP: endpoints.GET_MAP,
-    MediaCall.AVATAR: endpoints.GET_AVATAR,
-    MediaCall.GROUP_AVATAR: endpoints.GET_GROUP_AVATAR,
-}
-
-# `type` of webwxgetmsgimg; a picture has none.
-_IMAGE_SIZES = {MediaCall.THUMBNAIL: "slave", MediaCall.STICKER: "big"}
-
-
-def _download_query(session: Session, call: MediaCall, locator: Locator, data_ticket: str) -> str:
-    message_id = locator.get("msgid", "")
-    match call:
-        case MediaCall.IMAGE | MediaCall.THUMBNAIL | MediaCall.STICKER:
-            size = {"type": _IMAGE_SIZES[call]} if call in _IMAGE_SIZES else {}
-            return urlencode({"MsgID": message_id, "skey": session.skey} | size)
-        case MediaCall.VOICE | MediaCall.VIDEO:
-            return urlencode({"msgid": message_id, "skey": session.skey})
-        case MediaCall.MAP:
-            return urlencode({"url": "xxx", "msgid": message_id, "pictype": "location"})
-        case MediaCall.AVATAR | MediaCall.GROUP_AVATAR:
-            picture = {"seq": locator.get("seq", ""), "username": locator.get("username", "")}
-            return urlencode(picture | {"skey": session.skey})
-        case MediaCall.FILE:
-            fields = {
-                **{key: locator.get(key, "") for key in ("sender", "mediaid", "encryfilename")},
-                "fromuser": session.uin,
-                "pass_ticket": session.pass_ticket,
-                "webwx_data_ticket": data_ticket,
-            }
-            # Values that the server percent-encoded are sent back unchanged (webwx 1.2.6, 2.16.5).
-            return "&".join(f"{key}={quote(value, '%', errors='replace')}" for key, value in fields.items())
 
 
 @frozen(repr=False)
@@ -250,7 +192,7 @@ def _file_xml(session: Session, draft: Draft, uploaded: Uploaded) -> str:
     """Returns the XML that shows an uploaded file as a message, on one line (webwx 2.12.10)."""
     attachment = draft.attachment
     assert attachment is not None
-    title = content.title_filename(attachment.name, draft.kind, attachment.blob.mime)
+    title = title_filename(attachment.name, draft.kind, attachment.blob.mime)
     extension = title.rpartition(".")[2] if "." in title else ""
     app_id = "" if session.profile.desktop else FILE_APP_ID
     return (
@@ -284,6 +226,50 @@ def _upload_description(session: Session, upload: Upload) -> str:
     if upload.signature:
         description |= {"AESKey": upload.aes_key, "Signature": upload.signature}
     return json_body(description)
+
+
+# How many characters a name may have after percent-encoding. A name of 16 Chinese characters and `.doc` was
+# accepted and one of 17 was not, so the limit lies between 148 and 157 (webwx 2.14.9, IC#814).
+MAX_UPLOAD_NAME_CHARACTERS = 148
+
+# The extensions by which WeChat recognizes a type; a name without one of them gets the first.
+_EXTENSIONS = {
+    "image/jpeg": ("jpg", "jpeg"),
+    "image/png": ("png",),
+    "image/bmp": ("bmp",),
+    "image/gif": ("gif",),
+    "video/mp4": ("mp4",),
+}
+
+
+def title_filename(name: str, kind: Kind, mime: str) -> str:
+    """Returns the file name that the receiver sees; never empty, with an extension that fits `mime`."""
+    return _sendable_name(name, kind, mime, cut_filename)
+
+
+def upload_filename(name: str, kind: Kind, mime: str) -> str:
+    """Returns the file name that is sent with an upload, which has to be shorter."""
+    cut = partial(cut_filename, limit=MAX_UPLOAD_NAME_CHARACTERS, size=_percent_encoded_size)
+    return _sendable_name(name, kind, mime, cut)
+
+
+def _sendable_name(name: str, kind: Kind, mime: str, cut: Callable[[str], str]) -> str:
+    """Returns a clean name that is short enough.
+
+    Pictures and videos get an extension by which WeChat recognizes them. The kind stands in front where only
+    an ending is left.
+    """
+    whole = clean_filename(name) or str(kind)
+    extensions = () if kind is Kind.FILE else _EXTENSIONS.get(mime, ())
+    if extensions and extension_of(whole).lower() not in extensions:
+        whole = f"{whole}.{extensions[0]}"
+    short = cut(whole)
+    has_stem = short == whole or bool(short.removesuffix(f".{extension_of(short)}"))
+    return short if has_stem else f"{kind}{short}"
+
+
+def _percent_encoded_size(name: str) -> int:
+    return len(quote(name, safe=""))
 
 
 def encode_form(

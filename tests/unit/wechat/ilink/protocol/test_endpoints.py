@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.support.rows import every_row
 from wx2mqtt.wechat.ilink.protocol import endpoints
-from wx2mqtt.wechat.ilink.protocol.endpoints import CDN_ORIGIN, LOGIN_ORIGIN, TrustedHosts, host_of
+from wx2mqtt.wechat.ilink.protocol.endpoints import CDN_ORIGIN, LOGIN_ORIGIN
+from wx2mqtt.wechat.ilink.protocol.trusted_hosts import TrustedHosts, host_of
 
 TENCENT = TrustedHosts()
 OWN = TrustedHosts(endpoint="http://127.0.0.1:8070/")

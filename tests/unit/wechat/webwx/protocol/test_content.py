@@ -14,8 +14,9 @@ from tests.unit.wechat.webwx.entries import app, entry, escaped
 from wx2mqtt.i18n.wechat import game_outcome, webwx_placeholder
 from wx2mqtt.limits import MAX_FILENAME_BYTES
 from wx2mqtt.model import Kind
-from wx2mqtt.wechat.webwx.protocol import content
-from wx2mqtt.wechat.webwx.protocol.content import MAX_UPLOAD_NAME_CHARACTERS, Content
+from wx2mqtt.wechat.webwx.protocol import content, media_requests
+from wx2mqtt.wechat.webwx.protocol.content import Content
+from wx2mqtt.wechat.webwx.protocol.media_requests import MAX_UPLOAD_NAME_CHARACTERS
 
 
 def card(said: str = "", **fields: Any) -> Content:
@@ -80,8 +81,8 @@ KINDS = st.sampled_from(
 @given(name=ANY, sort=KINDS, ending=st.sampled_from(["", ".pdf", ".jpg", ".MP4", ".tar.gz"]))
 def test_every_name_becomes_one_that_can_be_sent(name: str, sort: tuple[Kind, str], ending: str) -> None:
     for make, size, limit in (
-        (content.title_filename, lambda made: len(made.encode()), MAX_FILENAME_BYTES),
-        (content.upload_filename, lambda made: len(quote(made, safe="")), MAX_UPLOAD_NAME_CHARACTERS),
+        (media_requests.title_filename, lambda made: len(made.encode()), MAX_FILENAME_BYTES),
+        (media_requests.upload_filename, lambda made: len(quote(made, safe="")), MAX_UPLOAD_NAME_CHARACTERS),
     ):
         made = make(name + ending, *sort)
         assert 0 < size(made) <= limit
@@ -122,7 +123,7 @@ def test_a_name_that_does_no_harm_comes_in_as_it_is(name: str) -> None:
     ],
 )
 def test_what_becomes_of_a_name(name: str, made: str) -> None:
-    assert content.title_filename(name, Kind.FILE, "application/octet-stream") == made
+    assert media_requests.title_filename(name, Kind.FILE, "application/octet-stream") == made
 
 
 @every_row(
@@ -138,21 +139,25 @@ def test_what_becomes_of_a_name(name: str, made: str) -> None:
     ],
 )
 def test_pictures_and_videos_end_as_wechat_expects(name: str, kind: Kind, mime: str, made: str) -> None:
-    assert content.title_filename(name, kind, mime) == made
+    assert media_requests.title_filename(name, kind, mime) == made
 
 
 def test_a_long_name_is_cut_before_its_extension() -> None:
     """webwx 2.14.9: 16 Chinese characters are known to pass, 17 to fail; the receiver sees the long name."""
     name = "报" * 17 + ".xlsx"
-    assert content.upload_filename(name, Kind.FILE, "") == "报" * 15 + ".xlsx"
-    assert content.upload_filename("报" * 16 + ".doc", Kind.FILE, "") == "报" * 16 + ".doc"
-    assert content.title_filename(name, Kind.FILE, "") == name
+    assert media_requests.upload_filename(name, Kind.FILE, "") == "报" * 15 + ".xlsx"
+    assert media_requests.upload_filename("报" * 16 + ".doc", Kind.FILE, "") == "报" * 16 + ".doc"
+    assert media_requests.title_filename(name, Kind.FILE, "") == name
     assert (
-        content.title_filename("x" * 300 + ".pdf", Kind.FILE, "") == "x" * (MAX_FILENAME_BYTES - 4) + ".pdf"
+        media_requests.title_filename("x" * 300 + ".pdf", Kind.FILE, "")
+        == "x" * (MAX_FILENAME_BYTES - 4) + ".pdf"
     )
     for gap in (" ", ".", "\u200d"):
-        assert content.title_filename("x" * 235 + gap + "y" * 9 + ".pdf", Kind.FILE, "") == "x" * 235 + ".pdf"
-    assert content.upload_filename("x" * 100_000, Kind.FILE, "") == "x" * MAX_UPLOAD_NAME_CHARACTERS
+        assert (
+            media_requests.title_filename("x" * 235 + gap + "y" * 9 + ".pdf", Kind.FILE, "")
+            == "x" * 235 + ".pdf"
+        )
+    assert media_requests.upload_filename("x" * 100_000, Kind.FILE, "") == "x" * MAX_UPLOAD_NAME_CHARACTERS
 
 
 @pytest.mark.parametrize(
@@ -163,9 +168,9 @@ def test_a_name_of_which_a_cut_leaves_only_dots_and_blanks_gets_that_of_its_kind
     kind: Kind, mime: str, expected: str
 ) -> None:
     name = "." + " " * 300 + "D"
-    assert content.title_filename(name, kind, mime) == expected
-    assert content.upload_filename(name, kind, mime) == expected
+    assert media_requests.title_filename(name, kind, mime) == expected
+    assert media_requests.upload_filename(name, kind, mime) == expected
 
 
 def test_a_hidden_name_that_is_short_enough_stays() -> None:
-    assert content.title_filename(".hidden", Kind.FILE, "") == ".hidden"
+    assert media_requests.title_filename(".hidden", Kind.FILE, "") == ".hidden"

@@ -9,9 +9,13 @@ import pytest
 from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import FAMILY, SESSION, WIFE, entry
 from wx2mqtt.model import MediaRef
-from wx2mqtt.wechat.webwx.protocol import content
-from wx2mqtt.wechat.webwx.protocol.content import MediaCall, avatar_locator, message_locator
-from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
+from wx2mqtt.wechat.webwx.protocol.locators import (
+    MediaCall,
+    avatar_locator,
+    fetch_request,
+    message_locator,
+    parse_call,
+)
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 
 ID = "7615282929538795099"
@@ -19,7 +23,7 @@ ID = "7615282929538795099"
 
 def asked(ref: MediaRef | None, ticket: str = "DT+/") -> Request:
     assert ref is not None
-    call = content.parse_call(ref.locator)
+    call = parse_call(ref.locator)
     assert call is not None
     return fetch_request(SESSION, call, ref.locator, ticket)
 
@@ -89,7 +93,7 @@ def test_a_message_without_an_id_has_no_bytes_that_could_be_asked_for() -> None:
 
 @pytest.mark.parametrize("locator", [{}, {"call": ""}, {"call": "hologram"}])
 def test_a_locator_of_another_version(locator: dict[str, str]) -> None:
-    assert content.parse_call(locator) is None
+    assert parse_call(locator) is None
 
 
 def test_what_cannot_be_written_does_not_fail() -> None:

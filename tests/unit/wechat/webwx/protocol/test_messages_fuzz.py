@@ -14,10 +14,10 @@ from tests.unit.wechat.test_json_reader import ANYTHING
 from tests.unit.wechat.webwx.entries import FAMILY, ME, SESSION, WIFE, entry, escaped, roster
 from wx2mqtt.model import Event, Message
 from wx2mqtt.wechat.webwx import download
-from wx2mqtt.wechat.webwx.protocol import content, markup, messages
+from wx2mqtt.wechat.webwx.protocol import locators, markup, messages
 from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import Content
-from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
+from wx2mqtt.wechat.webwx.protocol.locators import fetch_request
 from wx2mqtt.wechat.webwx.protocol.system_texts import money_notice
 
 # What readers look for, in any order and nesting.
@@ -145,8 +145,8 @@ def test_no_answer_makes_the_judge_of_bytes_fail(head: bytes) -> None:
 
 @given(st.dictionaries(st.sampled_from(["call", "msgid", "sender", "mediaid", "username", "seq"]), st.text()))
 def test_no_locator_makes_a_request_fail(locator: dict[str, str]) -> None:
-    assert content.parse_call(locator) is None or locator["call"] in set(content.MediaCall)
-    for call in content.MediaCall:
+    assert locators.parse_call(locator) is None or locator["call"] in set(locators.MediaCall)
+    for call in locators.MediaCall:
         url = fetch_request(SESSION, call, locator, "t").url
         assert url.isascii()
         assert not re.search(r"[\s#]", url)
