@@ -157,7 +157,7 @@ async def _outcome_of(folder: Path, month: Month, ilink: ILink) -> Outcome:
                     here.sender.recheck()
                     while _is_busy(here, turned):  # noqa: ASYNC110 - there is no event for it
                         await asyncio.sleep(0)
-        commands = await here.journal.commands.list_page(limit=2 * len(month.alarms))
+        commands = await here.journal.commands.list_newest(limit=2 * len(month.alarms))
     sent = [row for row in commands if row.replies and row.result and row.result.status is Status.SENT]
     outcome.delays = [(row.result.time - row.accepted) / 1000 for row in sent if row.result]
     return outcome

@@ -102,7 +102,7 @@ async def _left(address: str) -> Left:
     journal = Journal(database, "home")
     opened = await journal.open()
     doubtful = {row.command_id for row in await journal.commands.recover_attempts()}
-    commands = {row.command_id: row for row in await journal.commands.list_page(limit=100_000)}
+    commands = {row.command_id: row for row in await journal.commands.list_newest(limit=100_000)}
     persons, _ = await StoredPeople(database, "home").load()
     if isinstance(database, SqliteDatabase):
         check = await database.read(lambda db: db.execute("PRAGMA integrity_check").fetchone())

@@ -86,7 +86,7 @@ async def _left(folder: Path, told: Told) -> tuple[Left, set[Path]]:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         ids = [media_id for (media_id,) in connection.execute("SELECT id FROM media")]
         payloads = [json.loads(text) for (text,) in connection.execute("SELECT payload FROM publication")]
-    commands = await journal.commands.list_page(limit=100_000)
+    commands = await journal.commands.list_newest(limit=100_000)
     requests = {
         number: (await journal.requests.start(mark(number, dup=True))).state for number in told("begun")
     }

@@ -21,14 +21,9 @@ from tests.support.forks import CONTEXT
 from tests.unit.store.test_account_removal import fill
 from tests.unit.store.test_folder_backup import OpenStore
 from wx2mqtt.store.backup_archive import read_archive
-from wx2mqtt.store.folder import (
-    DATABASE_NAME,
-    PEOPLE_FILE_NAME,
-    REPLACED_PREFIX,
-    SESSIONS_FOLDER,
-    StoreFolder,
-)
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.folder_backup import create_backup
+from wx2mqtt.store.folder_replacement import REPLACED_PREFIX
 from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 

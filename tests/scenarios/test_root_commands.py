@@ -27,7 +27,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.forks import run_program
 from tests.support.http_server import until
 from tests.unit.store.test_folder_backup import living
-from wx2mqtt.store.folder import GATHERING_FOLDER, MOVING_FOLDER
+from wx2mqtt.store.folder_replacement import GATHERING_FOLDER, MOVING_FOLDER
 
 SERVICE = 65534
 """The user of the service: nobody, of whom every machine has one."""

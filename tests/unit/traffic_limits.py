@@ -252,7 +252,7 @@ def listed_commands(count: int, _: Path) -> bool:
         async def nothing(*_arguments: object, **_more: object) -> list[Any]:
             return []
 
-        commands = SimpleNamespace(list_page=nothing, list_unsent=list_unsent)
+        commands = SimpleNamespace(list_newest=nothing, list_unsent=list_unsent)
         journal = SimpleNamespace(commands=commands, outbox=SimpleNamespace(list_rejected=nothing))
         ctx = SimpleNamespace(journal=journal, registry=None)
         account: Any = SimpleNamespace(ctx=ctx, components=None)

@@ -57,7 +57,7 @@ class ClusterNode:
             instance_identity(loaded),
             stores.lease,
             statistics,
-            check_key=self._logins.check_key,
+            check_key=self._logins.hold_key,
         )
         self.takeover = AccountTakeover(stores.database, self.instance, keys, accounts, statistics)
         self._statistics = statistics

@@ -166,9 +166,9 @@ class AccountOperations:
 
         With the field `all` commands that were sent are listed, too.
         """
-        waiting = await self._journal.commands.list_page(CommandState.WAITING, limit=MAX_LISTED_COMMANDS)
+        waiting = await self._journal.commands.list_newest(CommandState.WAITING, limit=MAX_LISTED_COMMANDS)
         if fields.get("all"):
-            finished = await self._journal.commands.list_page(
+            finished = await self._journal.commands.list_newest(
                 CommandState.FINISHED, limit=MAX_LISTED_COMMANDS
             )
         else:

@@ -165,7 +165,7 @@ class AccountView:
 
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         """Returns the newest commands, the newest first. Raises `StoreError`."""
-        return await self._ctx.journal.commands.list_page(limit=limit)
+        return await self._ctx.journal.commands.list_newest(limit=limit)
 
     async def last_hours(self, count: int) -> Sequence[HourCounts]:
         """Returns what came and was sent in each of the last hours, the oldest first. Raises `StoreError`."""

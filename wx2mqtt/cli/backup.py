@@ -35,8 +35,9 @@ from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import folder_backup
 from wx2mqtt.store.atomic_files import PRIVATE_MODE
 from wx2mqtt.store.backup_archive import BadBackup
-from wx2mqtt.store.folder import PROGRAM_NAME, SYSTEM_FOLDER, StoreFolder, data_folder, store_parts
+from wx2mqtt.store.folder import PROGRAM_NAME, SYSTEM_FOLDER, StoreFolder, data_folder
 from wx2mqtt.store.folder_owner import ROOT, create_for_service, run_as_owner
+from wx2mqtt.store.folder_replacement import store_parts
 from wx2mqtt.values import frozen
 
 if TYPE_CHECKING:

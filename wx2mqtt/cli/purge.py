@@ -33,7 +33,7 @@ from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import PROGRAM, Settings
 from wx2mqtt.setup.questions import confirm
-from wx2mqtt.store.folder import REPLACED_PREFIX
+from wx2mqtt.store.folder_replacement import REPLACED_PREFIX
 from wx2mqtt.values import frozen
 
 

@@ -1,4 +1,8 @@
-"""Rules that compare keys of the settings with each other. All findings are yielded, not only the first."""
+"""Rules that compare keys of the settings with each other. All findings are yielded, not only the first.
+
+mqtt: {password: "…"}  ->  mqtt.password: a password needs mqtt.username
+web: {token: "…"}      ->  a warning: web.token has no effect, since without a password nobody is asked for it
+"""
 
 from __future__ import annotations
 
@@ -78,12 +82,15 @@ def _account_findings(name: str, account: Account, backends: BackendRules) -> It
     yield from _wecom_findings((*path, "wecom"), account)
     yield from _option_findings((*path, "options"), account, backends[account.backend])
     desktop = account.webwx.desktop
-    if (desktop.client_version is None) != (desktop.extspam is None):
-        given_key = "extspam" if desktop.client_version is None else "client_version"
-        yield SettingsFinding(
-            (*path, "webwx", "desktop", given_key),
-            "client_version and extspam belong together: give both or none",
-        )
+    if alone := _given_alone(client_version=desktop.client_version, extspam=desktop.extspam):
+        message = "client_version and extspam belong together: give both or none"
+        yield SettingsFinding((*path, "webwx", "desktop", alone), message)
+
+
+def _given_alone(**pair: object) -> str:
+    """Returns the key that has a value, where the other one of the pair has none; empty otherwise."""
+    given = [key for key, value in pair.items() if value is not None]
+    return given[0] if len(given) == 1 else ""
 
 
 def _fallback_findings(name: str, settings: Settings) -> Iterator[SettingsFinding]:
@@ -117,11 +124,10 @@ def _recipient_fault(recipient: str, name: str, settings: Settings) -> str:
 def _wecom_findings(path: tuple[str, ...], account: Account) -> Iterator[SettingsFinding]:
     """Checks that id and secret of a bot stand together. A file of the secret is read before."""
     wecom = account.wecom
-    has_secret = wecom.secret is not None or wecom.secret_file is not None
-    if (wecom.bot_id is not None) is not has_secret:
-        given = "secret" if wecom.bot_id is None else "bot_id"
+    secret = wecom.secret_file if wecom.secret is None else wecom.secret
+    if alone := _given_alone(bot_id=wecom.bot_id, secret=secret):
         message = "bot_id and secret belong together: give both, or none to make a bot by a scan"
-        yield SettingsFinding((*path, given), message)
+        yield SettingsFinding((*path, alone), message)
 
 
 def _option_findings(
@@ -210,11 +216,10 @@ def _broker_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
     if mqtt.username is not None and mqtt.url == (EMBEDDED,):
         yield warning(("mqtt", "username"), "has no effect: the embedded broker needs no login")
     tls, path = mqtt.tls, ("mqtt", "tls")
-    if (tls.cert_file is None) != (tls.key_file is None):
-        given, missing = ("key_file", "cert_file") if tls.cert_file is None else ("cert_file", "key_file")
-        yield SettingsFinding(
-            (*path, given), f"needs {missing} beside it: a certificate and its key belong together"
-        )
+    if alone := _given_alone(cert_file=tls.cert_file, key_file=tls.key_file):
+        missing = "key_file" if alone == "cert_file" else "cert_file"
+        message = f"needs {missing} beside it: a certificate and its key belong together"
+        yield SettingsFinding((*path, alone), message)
     encrypted = any(url.startswith(tuple(f"{scheme}:" for scheme in TLS_SCHEMES)) for url in mqtt.url)
     if not encrypted and any(file is not None for _, file in tls):
         yield warning(path, "has no effect: no mqtt.url is mqtts or wss")
@@ -233,12 +238,15 @@ def _web_findings(web: Web) -> Iterator[SettingsFinding]:
         )
     if web.token is not None and not has_password:
         yield warning(("web", "token"), "has no effect: without web.password_file nobody is asked for it")
-    if web.url is not None and (path := urlsplit(web.url).path or "/") != web.base_path:
-        yield warning(
-            ("web", "base_path"),
+    if web.url is None:
+        return
+    path = urlsplit(web.url).path or "/"
+    if path != web.base_path:
+        message = (
             f"is {web.base_path}, and web.url leads to {path}; unless your proxy sends X-Forwarded-Prefix,"
-            f" write {path}",
+            f" write {path}"
         )
+        yield warning(("web", "base_path"), message)
 
 
 def _storage_findings(settings: Settings) -> Iterator[SettingsFinding]:

@@ -120,8 +120,9 @@ def load_web_settings(path: Path | None, env: Mapping[str, str], backends: Backe
     that cannot be read at all gives the defaults, which listen on loopback.
     """
     loaded = load_valid_settings(path, env, backends)
-    is_page_faulty = any(problem.path and problem.path[0] in _PAGE_SECTIONS for problem in loaded.problems)
-    return None if is_page_faulty or not loaded.settings.web.enabled else loaded.settings
+    if any(problem.path and problem.path[0] in _PAGE_SECTIONS for problem in loaded.problems):
+        return None
+    return loaded.settings if loaded.settings.web.enabled else None
 
 
 def load_storage_settings(

@@ -35,7 +35,9 @@ def sender_findings(settings: Settings) -> Iterator[SettingsFinding]:
             yield SettingsFinding((*path, "name"), "is the name of another sender, too; choose another")
         yield from _token_findings(path, sender, secret_counts)
         yield from _recipient_findings(path, sender, settings)
-    yield from _listen_findings(web)
+    yield from _address_findings(web)
+    if web.senders:
+        yield from _reachability_findings(web)
 
 
 def _token_findings(
@@ -77,12 +79,14 @@ def _recipient_findings(
         named.append((("to",), sender.to))
     for key, user in named:
         account, slash, _ = user.rpartition("/")
-        if slash and "*" not in account and account not in settings.accounts:
+        is_glob = "*" in account  # any account that matches
+        if slash and not is_glob and account not in settings.accounts:
             message = f"names nobody: there is no account '{account}', only {known}"
             yield warning((*path, *key), message)
 
 
-def _listen_findings(web: Web) -> Iterator[SettingsFinding]:
+def _address_findings(web: Web) -> Iterator[SettingsFinding]:
+    """Checks that each address of its own serves somebody, and that no other server has it."""
     addresses = {"listen": web.listen}
     for key in _LISTEN_KEYS:
         address = getattr(web, key)
@@ -91,20 +95,27 @@ def _listen_findings(web: Web) -> Iterator[SettingsFinding]:
         path = ("web", key)
         if not web.senders:
             yield SettingsFinding(path, "needs web.senders: without them it would serve nobody")
-        other = next((name for name, listen in addresses.items() if _exclude(listen, address)), None)
+        other = next((name for name, listen in addresses.items() if _collide(listen, address)), None)
         if other is not None:
             yield SettingsFinding(path, f"is the address of web.{other} already; choose another port")
         addresses[key] = address
-    if not web.senders:
-        return
-    main_key = "listen" if web.senders_listen is None else "senders_listen"
-    if main_key == "listen" and web.ingress is not None:
+
+
+def _reachability_findings(web: Web) -> Iterator[SettingsFinding]:
+    """Warns where the senders are served nowhere, and where others can read their tokens."""
+    served: dict[str, str | None] = {}
+    if web.senders_listen is not None:
+        served["senders_listen"] = web.senders_listen
+    elif web.ingress is None:
+        served["listen"] = web.listen
+    else:
         message = "are not served to Home Assistant's Ingress: give them an address with web.senders_listen"
         yield warning(("web", "senders"), message)
-    for key in (main_key, "ntfy_listen"):
-        address = getattr(web, key)
-        is_open = address is not None and not is_loopback(split_listen_address(address)[0])
-        if is_open and not web.trusted_proxies and (key != "listen" or web.ingress is None):
+    served["ntfy_listen"] = web.ntfy_listen
+    if web.trusted_proxies:
+        return
+    for key, address in served.items():
+        if address is not None and not is_loopback(split_listen_address(address)[0]):
             message = (
                 "others can reach this address, and the tokens of web.senders cross the network unencrypted:"
                 " put a reverse proxy with TLS before it and name it in web.trusted_proxies"
@@ -112,7 +123,7 @@ def _listen_findings(web: Web) -> Iterator[SettingsFinding]:
             yield warning(("web", key), message)
 
 
-def _exclude(first: str, second: str) -> bool:
+def _collide(first: str, second: str) -> bool:
     """Returns whether only one server can listen on these addresses.
 
     0.0.0.0 and :: mean each address of their own family.

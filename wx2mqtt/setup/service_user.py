@@ -22,7 +22,8 @@ from pathlib import Path
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import setup_text
-from wx2mqtt.store.folder_owner import DYNAMIC_IDS, ROOT, User, become, open_the_way, user_of
+from wx2mqtt.store.folder_owner import DYNAMIC_IDS, ROOT, become
+from wx2mqtt.store.owner_access import User, make_reachable, user_of
 from wx2mqtt.values import frozen
 
 UNIT_FOLDERS = (
@@ -80,7 +81,7 @@ def become_service(name: str, env: MutableMapping[str, str], language: Language)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    open_the_way(user)
+    make_reachable(user)
     become(user)
     # Where systemd starts a service. The folder of root may be out of reach now, and then it has no path.
     os.chdir("/")
@@ -138,7 +139,7 @@ def _user(name: str, unit: ServiceUnit | None, language: Language) -> User:
 def _try_program(unit: ServiceUnit, user: User, language: Language) -> None:
     """Raises `Wx2MqttError` if this user cannot run the program of the unit, or its Python.
 
-    `open_the_way` would hide that: it shows the user a Python in the home of root, and systemd does not.
+    `make_reachable` would hide that: it shows the user a Python in the home of root, and systemd does not.
     """
     words = shlex.split(unit.last("ExecStart"))
     if "run" not in words[1:]:

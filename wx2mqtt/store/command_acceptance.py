@@ -65,19 +65,18 @@ class CommandAcceptance:
         return result
 
     def _accept_one(self, new: NewCommand) -> AcceptResult:
-        is_similar = False
-        if new.delivery and new.delivery.dup:
-            self._insert_collected()
+        if new.delivery is not None and new.delivery.dup:
+            self._insert_collected()  # the statements below must see these rows
             content = (new.delivery.broker_session, new.delivery.digest, new.delivery.topic)
             same = self._read(_SAME_DELIVERY, *content, new.delivery.packet_id)
             if same:
                 return AcceptResult(outcome=AcceptOutcome.SAME_DELIVERY, row=same[0])
-            is_similar = bool(self._read(_SIMILAR_DELIVERY, *content))
+            if self._read(_SIMILAR_DELIVERY, *content):
+                # It may have been accepted before, under a packet id that the broker has given anew.
+                new = replace(new, duplicate_possible=True)
         known = self._known.get(storable_text(new.command_id))
         if known:
             return self._accept_repeat(known, new)
-        if is_similar:  # it may have been accepted before, under a packet id that the broker has given anew
-            new = replace(new, duplicate_possible=True)
         stored = new if new.keeps_replies else replace(new, replies=())
         row = new_row(next(self._new_ids), stored)
         self._known[row.command_id] = row

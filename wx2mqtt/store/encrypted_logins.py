@@ -2,12 +2,15 @@
 
     await EncryptedLogins(database, [key]).of("home").save(session)
 
-login          what was saved: AES-GCM, with the account and the number of the login as associated data
-login_number   the number of the login that was saved or deleted last, written in the same commit
-login_key      a constant that is encrypted with the key: whoever cannot open it has another key
+The tables:
 
-An instance has the key in use, or a new one and then the one before. `login_key` alone says which of them is
-in use, so that all instances change at the same moment (`rotate_key`).
+    login         what was saved: AES-GCM, with the account and the number of the login as associated data
+    login_number  the number of the login that was saved or deleted last, written in the same commit
+    login_key     a constant that is encrypted with the key: whoever cannot open it has another key
+
+An instance has one key, or a new one and then the one before. `login_key` alone says which of them is in use,
+so that all instances change at the same moment (`rotate_key`). A write job that saves a login holds the key
+in use (`hold_key`), one that changes the key holds it alone (`hold_key_alone`).
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ class EncryptedLogins(SavedLogins):
 
         Raises `WrongStoreKey`, and other `StoreError`.
         """
-        await self.database.write("login_key", self.check_key)
+        await self.database.write("login_key", self.hold_key)
 
     async def use_keys(self, keys: Keys) -> None:
         """Compares other keys with the database and uses them from now on. Raises `WrongStoreKey` instead.
@@ -74,9 +77,9 @@ class EncryptedLogins(SavedLogins):
             log.warning("keys of saved logins not compared with the database", problem=str(error))
         self.keys = tuple(keys)
 
-    def check_key(self, connection: Connection) -> None:
-        """Does the same as a part of a write job: the key stays in use until the commit."""
-        key_in_use(connection, self.keys)
+    def hold_key(self, connection: Connection) -> None:
+        """Compares the keys as a part of a write job, and keeps the key in use until its commit."""
+        hold_key(connection, self.keys)
 
     def of(self, account: str) -> EncryptedLogin:
         return EncryptedLogin(self, account)
@@ -111,15 +114,14 @@ class EncryptedLogin(SavedLogin):
         if row is None:
             return None
         sealed, number = row
-        keys = self._logins.keys
-        data, problem = _open_login(self._account, bytes(sealed), number, keys)
-        if data is None:
-            if not key_fits(connection, keys):
-                raise WrongStoreKey
-            log.error("saved login is not used; scan again", account=self._account, problem=problem)
-            return None
-        session = load_json(data, SAVED_LOGIN_JSON)
-        return session if isinstance(session, dict) else None
+        data, problem = _open_login(self._account, bytes(sealed), number, self._logins.keys)
+        if data is not None:
+            session = load_json(data, SAVED_LOGIN_JSON)
+            return session if isinstance(session, dict) else None
+        if not key_fits(connection, self._logins.keys):
+            raise WrongStoreKey
+        log.error("saved login is not used; scan again", account=self._account, problem=problem)
+        return None
 
     async def save(self, session: Mapping[str, object]) -> None:
         """Replaces the saved session durably. Raises `StoreFull`, `WrongStoreKey`, `StoreError`."""
@@ -127,7 +129,7 @@ class EncryptedLogin(SavedLogin):
 
     def put(self, session: Mapping[str, object], connection: Connection) -> None:
         """Replaces the saved session as a part of a write job."""
-        key = key_in_use(connection, self._logins.keys)
+        key = hold_key(connection, self._logins.keys)
         _put_login(connection, self._account, json.dumps(dict(session)).encode(), key)
 
     async def clear(self) -> None:
@@ -137,15 +139,15 @@ class EncryptedLogin(SavedLogin):
 # The key
 
 
-def key_in_use(connection: Connection, keys: Keys) -> bytes:
-    """Returns which of the keys the database uses, and holds it until the commit.
+def hold_key(connection: Connection, keys: Keys) -> bytes:
+    """Returns which of the keys the database uses. Nobody can change it until the commit of this write job.
 
     A database without one learns the key that opens most of the stored logins, if that is not the lesser
     part; without a login, the first one. Raises `WrongStoreKey`.
     """
     row = connection.execute(_HOLD_KEY).fetchone()
     if row is None:
-        connection.execute(_ADD_KEY, (_encrypted_check(_best_key(connection, keys)),))
+        connection.execute(_ADD_KEY, (_encrypted_check(_key_of_most_logins(connection, keys)),))
         row = connection.execute(_HOLD_KEY).fetchone()
     key = _key_that_opens(bytes(row[0]), keys)
     if key is None:
@@ -159,7 +161,7 @@ def key_fits(connection: Connection, keys: Keys) -> bool:
     if row is not None:
         return _key_that_opens(bytes(row[0]), keys) is not None
     try:
-        _best_key(connection, keys)
+        _key_of_most_logins(connection, keys)
     except WrongStoreKey:
         return False
     return True
@@ -190,7 +192,7 @@ def rotate_key(connection: Connection, keys: Keys) -> list[str] | None:
     None if the database uses this key already. Rows that no key opens stay as they are. `hold_key_alone`
     comes before it in the job. Raises `WrongStoreKey`.
     """
-    if key_in_use(connection, keys) == keys[0]:
+    if hold_key(connection, keys) == keys[0]:
         return None
     connection.execute(_SET_KEY, (_encrypted_check(keys[0]),))
     rotated = []
@@ -202,7 +204,7 @@ def rotate_key(connection: Connection, keys: Keys) -> list[str] | None:
     return rotated
 
 
-def _best_key(connection: Connection, keys: Keys) -> bytes:
+def _key_of_most_logins(connection: Connection, keys: Keys) -> bytes:
     """Returns the key that opens most of the logins. Raises `WrongStoreKey` if that is the lesser part."""
     logins = _all_logins(connection)
     opened = dict.fromkeys(keys, 0)

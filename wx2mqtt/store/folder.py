@@ -1,13 +1,7 @@
-"""The folder of the store: where it is, the lock that keeps other processes out, its size, its replacement.
+"""The folder of the store: where it is, the lock that keeps other processes out, and its size. Blocking.
 
-A restore replaces a store all or nothing, and the next process that opens the folder finishes what a crash
-interrupted:
-
-    restore.gathering/       the new store is written here; after a crash it is discarded
-    restore.decided-<time>/  one rename has decided; now the old store is moved into replaced-<time>/
-    restore.moving/          the old store is out of the way; now the parts of the new one are moved out
-
-All of this blocks.
+path, sentence = resolve_store_path(settings.storage.path, os.environ)
+folder = StoreFolder.open(path)  # nobody else opens it before `close`
 """
 
 from __future__ import annotations
@@ -15,24 +9,17 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import shutil
 import sqlite3
 import string
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
-from wx2mqtt.store.atomic_files import (
-    PRIVATE_FOLDER_MODE,
-    file_errors,
-    make_folder,
-    open_regular,
-    sync_folder,
-)
+from wx2mqtt.store.atomic_files import file_errors, make_folder, open_regular
+from wx2mqtt.store.folder_replacement import finish_replacement
 
 PROGRAM_NAME = "wx2mqtt"
 SYSTEM_FOLDER = Path("/var/lib") / PROGRAM_NAME
@@ -43,14 +30,6 @@ DATABASE_NAME = "wx2mqtt.db"  # with its -wal and -shm
 PEOPLE_FILE_NAME = "people.json"
 SEARCH_INDEX_NAME = "search.db"  # with its -wal and -shm; it is made again where it is missing
 SESSIONS_FOLDER = "sessions"
-
-GATHERING_FOLDER = "restore.gathering"
-DECIDED_PREFIX = "restore.decided-"
-MOVING_FOLDER = "restore.moving"
-REPLACED_PREFIX = "replaced-"
-
-# The files of a store. Everything else in the folder has another owner, such as the embedded broker.
-_STORE_PATTERNS = ("wx2mqtt.db*", "people.json*", ".people.json.*", "sessions", "media")
 
 _URGENT_ACCOUNTS = "SELECT DISTINCT account FROM command WHERE json_extract(command, '$.urgent')"
 
@@ -167,81 +146,3 @@ def _acquire(lock: int, path: Path) -> None:
     process, _, command = os.pread(lock, _MAX_LOCK_FILE_BYTES, 0).decode("utf-8", "replace").partition("\n")
     holder = f"process {process if process.isdigit() else 'unknown'} ({command.strip() or 'starting'})"
     raise StoreLocked(f"{path} is in use by {holder}; stop it first.")
-
-
-# The replacement of a store; the caller holds the lock
-
-
-def store_parts(folder: Path) -> list[Path]:
-    """Returns the files and folders of a store that exist."""
-    return sorted(part for pattern in _STORE_PATTERNS for part in folder.glob(pattern))
-
-
-def start_replacement(folder: Path) -> Path:
-    """Returns a new empty folder for the new store."""
-    gathering = folder / GATHERING_FOLDER
-    discard_replacement(folder)
-    gathering.mkdir(mode=PRIVATE_FOLDER_MODE)
-    return gathering
-
-
-def discard_replacement(folder: Path) -> None:
-    """Deletes a new store that `replace_store` did not decide on."""
-    shutil.rmtree(folder / GATHERING_FOLDER, ignore_errors=True)
-
-
-def replace_store(folder: Path) -> Path | None:
-    """Replaces the store by the new one; returns the new path of the old store, if there was one."""
-    gathering = folder / GATHERING_FOLDER
-    for subfolder, _, names in os.walk(gathering):
-        for name in (*names, "."):
-            _make_durable(Path(subfolder) / name)
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    gathering.rename(folder / f"{DECIDED_PREFIX}{stamp}")
-    sync_folder(folder)
-    finish_replacement(folder)
-    replaced = folder / f"{REPLACED_PREFIX}{stamp}"
-    return replaced if replaced.exists() else None
-
-
-def finish_replacement(folder: Path) -> None:
-    """Finishes a replacement that was decided, wherever a crash interrupted it; discards others."""
-    discard_replacement(folder)
-    for decided in filter(_is_own_folder, folder.glob(f"{DECIDED_PREFIX}*")):
-        _move_old_store(folder, folder / f"{REPLACED_PREFIX}{decided.name.removeprefix(DECIDED_PREFIX)}")
-        decided.rename(folder / MOVING_FOLDER)
-        sync_folder(folder)
-    moving = folder / MOVING_FOLDER
-    if _is_own_folder(moving):
-        for part in sorted(moving.iterdir()):
-            part.rename(folder / part.name)
-        sync_folder(folder)
-        moving.rmdir()
-        sync_folder(folder)
-
-
-def _move_old_store(folder: Path, replaced: Path) -> None:
-    old_parts = store_parts(folder)
-    if not old_parts:
-        return
-    if not _is_own_folder(replaced):  # a crash may have left it
-        replaced.mkdir(mode=PRIVATE_FOLDER_MODE)
-    _make_durable(replaced)
-    for part in old_parts:
-        part.rename(replaced / part.name)
-    sync_folder(replaced)
-    sync_folder(folder)
-
-
-def _make_durable(path: Path) -> None:
-    """Forces a file or folder to the disk. Follows no link."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _is_own_folder(path: Path) -> bool:
-    """Returns whether this is a folder, and not a link to one."""
-    return path.is_dir() and not path.is_symlink()

@@ -29,11 +29,8 @@ from wx2mqtt.store.backup_archive import (
     write_archive,
 )
 from wx2mqtt.store.blobs import MEDIA_FOLDER
-from wx2mqtt.store.folder import (
-    DATABASE_NAME,
-    PEOPLE_FILE_NAME,
-    SESSIONS_FOLDER,
-    StoreFolder,
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
+from wx2mqtt.store.folder_replacement import (
     discard_replacement,
     replace_store,
     start_replacement,

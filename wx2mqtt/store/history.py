@@ -53,7 +53,7 @@ class MessageHistory(JournalPart):
             if len(matches) > query.limit:  # one more than asked for: there are more
                 break
         page = matches[: query.limit]
-        if not _oldest_first(query):
+        if not query.is_oldest_first:
             page.reverse()
         return page, len(matches) > query.limit
 
@@ -90,7 +90,7 @@ class MessageHistory(JournalPart):
         last_indexed = await self._last_indexed_seq(query)
         indexed = self._ask_index(query, first, min(last, last_indexed))
         not_indexed = self._compare_all(query, max(first, last_indexed + 1), last)
-        parts = (indexed, not_indexed) if _oldest_first(query) else (not_indexed, indexed)
+        parts = (indexed, not_indexed) if query.is_oldest_first else (not_indexed, indexed)
         for matches in parts:
             async for part in matches:
                 yield part
@@ -121,28 +121,26 @@ class MessageHistory(JournalPart):
         self, query: HistoryQuery, seq_range: tuple[int, int], limit: int, connection: Connection
     ) -> list[HistoryRow]:
         """Returns up to `limit` matches within a range of seq, in the order of the search."""
-        oldest_first = _oldest_first(query)
         values = (*self._values(query, seq_range), limit)
         if not query.users:
-            statement = _OLDEST if oldest_first else _NEWEST
+            statement = _OLDEST if query.is_oldest_first else _NEWEST
             return [HistoryRow(*row) for row in connection.execute(statement, values)]
-        statement = _OLDEST_IN_CHAT if oldest_first else _NEWEST_IN_CHAT
+        statement = _OLDEST_IN_CHAT if query.is_oldest_first else _NEWEST_IN_CHAT
         rows: list[HistoryRow] = []
         for user in {storable_text(user) for user in query.users}:
             rows += (HistoryRow(*row) for row in connection.execute(statement, (*values, user)))
-        rows.sort(key=lambda row: row.seq, reverse=not oldest_first)
+        rows.sort(key=lambda row: row.seq, reverse=not query.is_oldest_first)
         return rows[:limit]
 
     async def _ask_index(self, query: HistoryQuery, first: int, last: int) -> AsyncIterator[list[HistoryRow]]:
         """Yields the matches in a range whose messages are in the search index."""
         if first > last or self._search_index is None:
             return
-        oldest_first = _oldest_first(query)
         ids = await self._database.read(partial(self._id_range, first, last))
         count = CANDIDATES_PER_MATCH * (query.limit + 1)
         while ids:
             candidates = await self._search_index.candidates(
-                storable_text(query.text), ids, count, newest_first=not oldest_first
+                storable_text(query.text), ids, count, newest_first=not query.is_oldest_first
             )
             if candidates is None:  # the index was deleted meanwhile: the rest is compared
                 rest_first = max(first, await self._seq_at(ids.start - 1) + 1)
@@ -156,7 +154,7 @@ class MessageHistory(JournalPart):
             if len(candidates) < count:
                 return
             last_id = candidates[-1]
-            ids = range(last_id + 1, ids.stop) if oldest_first else range(ids.start, last_id)
+            ids = range(last_id + 1, ids.stop) if query.is_oldest_first else range(ids.start, last_id)
 
     def _id_range(self, first: int, last: int, connection: Connection) -> range:
         """Returns the range of ids in which the messages of this range of seq lie."""
@@ -170,7 +168,7 @@ class MessageHistory(JournalPart):
         users = json_list(storable_text(user) for user in query.users)
         values = (*self._values(query, seq_range), json_list(ids), users)
         rows = [HistoryRow(*row) for row in connection.execute(_AMONG_CANDIDATES, values)]
-        return rows if _oldest_first(query) else rows[::-1]
+        return rows if query.is_oldest_first else rows[::-1]
 
     def _values(self, query: HistoryQuery, seq_range: tuple[int, int]) -> tuple[object, ...]:
         """Returns what the statements that compare messages have as ?1 to ?5."""
@@ -216,18 +214,13 @@ def _sent_message(rows: Sequence[tuple[str, str]]) -> QuotedMessage:
     )
 
 
-def _oldest_first(query: HistoryQuery) -> bool:
-    """Returns whether the search goes from old to new."""
-    return query.since is not None
-
-
 def _batches(first: int, last: int, query: HistoryQuery) -> Iterator[tuple[int, int]]:
     """Yields ranges of seq in the order of the search; a single range if an index finds every match."""
     if first > last:
         return
     if not query.kind and not query.text:
         yield first, last
-    elif _oldest_first(query):
+    elif query.is_oldest_first:
         for start in range(first, last + 1, SCAN_BATCH_ROWS):
             yield start, min(last, start + SCAN_BATCH_ROWS - 1)
     else:
@@ -256,34 +249,19 @@ _SEQ_RANGE = Statement("""
 
 # Messages with a seq from ?2 to ?3, of the kind ?4 and with the text ?5; an empty kind or text matches every
 # message.
-_OLDEST = Statement("""
+_MATCHES = """
     SELECT seq, message_id, payload FROM publication
     WHERE account = ?1 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
         AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5) > 0)
-    ORDER BY seq LIMIT ?6
-""")
+"""
 
-_NEWEST = Statement("""
-    SELECT seq, message_id, payload FROM publication
-    WHERE account = ?1 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
-        AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5) > 0)
-    ORDER BY seq DESC LIMIT ?6
-""")
+_OLDEST = Statement(f"{_MATCHES} ORDER BY seq LIMIT ?6")
 
-# As `_OLDEST` and `_NEWEST`, but only messages of the chat ?7.
-_OLDEST_IN_CHAT = Statement("""
-    SELECT seq, message_id, payload FROM publication
-    WHERE account = ?1 AND user = ?7 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
-        AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5) > 0)
-    ORDER BY seq LIMIT ?6
-""")
+_NEWEST = Statement(f"{_MATCHES} ORDER BY seq DESC LIMIT ?6")
 
-_NEWEST_IN_CHAT = Statement("""
-    SELECT seq, message_id, payload FROM publication
-    WHERE account = ?1 AND user = ?7 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
-        AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5) > 0)
-    ORDER BY seq DESC LIMIT ?6
-""")
+_OLDEST_IN_CHAT = Statement(f"{_MATCHES} AND user = ?7 ORDER BY seq LIMIT ?6")
+
+_NEWEST_IN_CHAT = Statement(f"{_MATCHES} AND user = ?7 ORDER BY seq DESC LIMIT ?6")
 
 # The publications of the first message from seq ?2 on and of the last one up to ?3.
 _ID_RANGE = Statement("""

@@ -21,7 +21,7 @@ from wx2mqtt.store.backup_archive import BadBackup, write_archive
 from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.database import Connection, Database, Job, NamedRow
 from wx2mqtt.store.encrypted_logins import EncryptedLogins
-from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER, discard_replacement, start_replacement
+from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER
 from wx2mqtt.store.folder_backup import (
     SET_LAST_BACKUP,
     BackupSummary,
@@ -29,6 +29,7 @@ from wx2mqtt.store.folder_backup import (
     archive_header,
     read_restored,
 )
+from wx2mqtt.store.folder_replacement import discard_replacement, start_replacement
 from wx2mqtt.store.postgresql_blobs import DatabaseBlobs
 from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 from wx2mqtt.store.restore_rules import NO_CONFIGURATION, RestoreRules

@@ -56,9 +56,12 @@ _MAX_READ_BYTES = 65_536
 class ProcessingMarks(AbstractContextManager[object]):
     """Marks the message that is being processed, in a file, so that one that ends the process is found.
 
-    A message is read in one block of `processing` and stored in another. Its mark is replaced by that of the
-    next message, and removed in the next turn of the event loop, or by `clear`. Where the last process was
-    killed at the message, its mark is removed with its block, since the next kills are decisive.
+    A message is read in one block of `processing` and stored in another. The mark in the file:
+
+        a block begins        that of its message, with the number of kills in a row so far
+        the block ends        it stays, and is gone in the next turn of the event loop, or by `clear`
+        the block of a        it is gone at once: the next kills are decisive, and one right after the block
+        suspect ends          is not the fault of this message
 
     The file is not synchronised: that costs microseconds, and a message that ends the process does not end
     the machine. A file that cannot be written, or no `path`, marks nothing. `fatal` are the marks of messages
@@ -70,11 +73,15 @@ class ProcessingMarks(AbstractContextManager[object]):
         self.progressed: Signal[[]] = Signal()
         warning = "messages are not marked while they are processed"
         self._file = MappedFile(path, _MARK_BYTES + _FATAL_BYTES, warning)
-        self._key: str | None = None  # of the last block
+        #: Key and mark of the message of the last block; None before the first one.
+        self._key: str | None = None
         self._mark = _NO_MESSAGE
         self._is_last_block = True
-        self._written = _NO_MESSAGE  # the mark that is in the file
+        #: The mark that is in the file.
+        self._written = _NO_MESSAGE
+        #: The call that removes the mark in the next turn of the event loop.
         self._clearing: asyncio.Handle | None = None
+        #: When `progressed` was emitted last (`boot_time`).
         self._reported_at = 0.0
         #: The message at which the last process was killed, and how many were killed at it in a row.
         self._suspect, self._kills, self._fatal = _read_marks(path)
@@ -103,7 +110,7 @@ class ProcessingMarks(AbstractContextManager[object]):
 
     @override
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self._mark == self._suspect:  # a kill right after its block is not its fault
+        if self._mark == self._suspect:
             self._write_mark(_NO_MESSAGE, 0)
         if self._clearing is None:
             try:

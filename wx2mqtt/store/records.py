@@ -32,19 +32,6 @@ class MediaState(StrEnum):
     GONE = "gone"
 
 
-# Messages, events and publications
-
-
-class PublicationState(IntEnum):
-    """The column `state` of a publication; the SQL statements hold these numbers."""
-
-    WAITING = 0
-    PUBLISHED = 1
-    REJECTED = 2
-    DROPPED = 3
-    HELD = 4
-
-
 @frozen
 class NewMedia:
     """A file to download."""
@@ -83,6 +70,19 @@ class MediaRow:
     blob: Blob | None
     #: When the download ended.
     fetched: int | None
+
+
+# Messages, events and publications
+
+
+class PublicationState(IntEnum):
+    """The column `state` of a publication; the SQL statements hold these numbers."""
+
+    WAITING = 0
+    PUBLISHED = 1
+    REJECTED = 2
+    DROPPED = 3
+    HELD = 4
 
 
 @frozen
@@ -256,6 +256,11 @@ class HistoryQuery:
     #: Only messages that contain this text.
     text: str = ""
     limit: int = 100
+
+    @property
+    def is_oldest_first(self) -> bool:
+        """Whether the search goes from old to new."""
+        return self.since is not None
 
 
 @frozen(kw_only=False)

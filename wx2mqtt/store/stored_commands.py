@@ -18,8 +18,6 @@ from wx2mqtt.store.database import Connection, json_list
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.statements import Statement
 
-_MAX_ROW_ID = 2**63 - 1
-
 
 class StoredCommands(JournalPart):
     """The commands of one account, to be read."""
@@ -48,18 +46,16 @@ class StoredCommands(JournalPart):
         """Returns commands with an attempt: waiting, or finished after `since` (ms)."""
         return await self._read(_ATTEMPTED, since)
 
-    async def list_page(
-        self, state: CommandState | str | None = None, limit: int = 100, before: int = _MAX_ROW_ID
-    ) -> list[CommandRow]:
-        """Returns a page of commands, the newest first, with row ids below `before`; of one state, or all."""
-        match None if state is None else CommandState(state):
+    async def list_newest(self, state: CommandState | None = None, limit: int = 100) -> list[CommandRow]:
+        """Returns the newest commands, the newest first; of one state, or all."""
+        match state:
             case None:
                 statement = _NEWEST
             case CommandState.WAITING:
                 statement = _NEWEST_WAITING
             case CommandState.FINISHED:
                 statement = _NEWEST_FINISHED
-        return await self._read(statement, before, limit)
+        return await self._read(statement, limit)
 
     async def list_unsent(self, limit: int) -> list[CommandRow]:
         """Returns commands that ended in anything but `sent`, those that ended last first."""
@@ -180,19 +176,19 @@ _ATTEMPTED = Statement("""
     WHERE account = ?1 AND attempts > 0 AND (status IS NULL OR settled > ?2) ORDER BY id
 """)
 
-# A page of commands, the newest first. The ids come out of an index: rows are large, and most are not wanted.
+# The ids come out of an index: rows are large, and most are not wanted.
 _NEWEST = Statement("""
     SELECT * FROM command
-    WHERE id IN (SELECT id FROM command WHERE account = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3)
+    WHERE id IN (SELECT id FROM command WHERE account = ?1 ORDER BY id DESC LIMIT ?2)
     ORDER BY id DESC
 """)
 
 _NEWEST_WAITING = Statement("""
-    SELECT * FROM command WHERE account = ?1 AND id < ?2 AND status IS NULL ORDER BY id DESC LIMIT ?3
+    SELECT * FROM command WHERE account = ? AND status IS NULL ORDER BY id DESC LIMIT ?
 """)
 
 _NEWEST_FINISHED = Statement("""
-    SELECT * FROM command WHERE account = ?1 AND id < ?2 AND status IS NOT NULL ORDER BY id DESC LIMIT ?3
+    SELECT * FROM command WHERE account = ? AND status IS NOT NULL ORDER BY id DESC LIMIT ?
 """)
 
 _NEWEST_UNSENT = Statement("""

@@ -227,12 +227,12 @@ async def test_refused_commands_and_their_results_go_before_messages_and_media(
     assert store.upkeep.quota.size < 0.9 * store.upkeep.quota.limit
     assert await store.messages() == 101
     assert await store.states("a") == [MediaState.READY]
-    assert [row.command_id for row in await store.journal.commands.list_page(limit=1000)] == ["waits"]
+    assert [row.command_id for row in await store.journal.commands.list_newest(limit=1000)] == ["waits"]
 
 
 async def test_what_was_refused_a_moment_ago_stays_for_a_broker_that_delivers_again(store: Store) -> None:
     await store.journal.commands.accept([refused(1)])
-    (row,) = await store.journal.commands.list_page()
+    (row,) = await store.journal.commands.list_newest()
     assert await store.journal.retention.prune_refused(LONG_AGO + REFUSED_RETENTION_MS) == 0
     assert await store.journal.retention.prune_refused(LONG_AGO + REFUSED_RETENTION_MS + 1) == 1
     assert row.command_id == "1"

@@ -375,7 +375,7 @@ class CommandsHarness:
 
     async def rows(self) -> list[CommandRow]:
         """All commands, oldest first."""
-        return (await self.journal.commands.list_page(limit=100_000))[::-1]
+        return (await self.journal.commands.list_newest(limit=100_000))[::-1]
 
     def adopt(self, login_id: str, *names: str) -> None:
         """A new login in which these people are present, or nobody is known yet."""

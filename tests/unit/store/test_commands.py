@@ -371,15 +371,13 @@ async def test_an_unknown_id_is_nothing(journal: Journal) -> None:
     assert await journal.commands.get("nobody") is None
 
 
-async def test_commands_are_listed_newest_first_and_in_pages(journal: Journal) -> None:
+async def test_commands_are_listed_newest_first_all_or_of_one_state(journal: Journal) -> None:
     rows = await _accept(journal, *(command(name) for name in "abcd"))
     await journal.commands.finish(rows[1].id, result("b"), [])
-    assert [row.command_id for row in await journal.commands.list_page()] == list("dcba")
-    assert [row.command_id for row in await journal.commands.list_page("waiting")] == list("dca")
-    assert [row.command_id for row in await journal.commands.list_page(CommandState.FINISHED)] == ["b"]
-    page = await journal.commands.list_page(limit=3)
-    assert [row.command_id for row in page] == list("dcb")
-    assert [row.command_id for row in await journal.commands.list_page(before=page[-1].id)] == ["a"]
+    assert [row.command_id for row in await journal.commands.list_newest()] == list("dcba")
+    assert [row.command_id for row in await journal.commands.list_newest(CommandState.WAITING)] == list("dca")
+    assert [row.command_id for row in await journal.commands.list_newest(CommandState.FINISHED)] == ["b"]
+    assert [row.command_id for row in await journal.commands.list_newest(limit=3)] == list("dcb")
 
 
 async def test_what_was_not_sent_is_listed_however_much_was_sent_since(
@@ -461,7 +459,7 @@ async def test_only_what_ended_badly_is_tried_again(journal: Journal) -> None:
     for name, why in [("sent", "command_sent"), ("waiting", "command_waits"), ("nobody", "command_unknown")]:
         with pytest.raises(BadCommand, match=why):
             await journal.commands.retry(name, 1, SendKey("9"))
-    assert len(await journal.commands.list_page()) == 2
+    assert len(await journal.commands.list_newest()) == 2
 
 
 async def test_a_dropped_command_has_the_given_result(journal: Journal) -> None:

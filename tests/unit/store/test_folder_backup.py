@@ -151,7 +151,7 @@ def test_what_waited_in_a_bridge_that_was_stopped_is_still_to_be_sent(old: Path,
     async def story(open_store: OpenStore) -> None:
         rows = {
             row.command_id: row
-            for row in await open_store.journal.commands.list_page(CommandState.WAITING, limit=10)
+            for row in await open_store.journal.commands.list_newest(CommandState.WAITING, limit=10)
         }
         assert rows.keys() == {"waits", "with-file"}
         assert {(row.unanswered, row.attempts, row.duplicate_possible) for row in rows.values()} == {
@@ -179,12 +179,12 @@ def test_what_waited_in_a_bridge_that_went_on_is_not_sent_again(old: Path, tmp_p
     put(data.getvalue(), tmp_path / "new")
 
     async def story(open_store: OpenStore) -> None:
-        rows = await open_store.journal.commands.list_page(CommandState.WAITING, limit=10)
+        rows = await open_store.journal.commands.list_newest(CommandState.WAITING, limit=10)
         assert {(row.unanswered, row.attempt_open, row.duplicate_possible) for row in rows} == {
             (RESTORED_UNANSWERED, False, True)
         }
         assert {row.command_id for row in rows} == {"waits", "with-file"}
-        settled = await open_store.journal.commands.list_page(CommandState.FINISHED, limit=10)
+        settled = await open_store.journal.commands.list_newest(CommandState.FINISHED, limit=10)
         assert [row.command_id for row in settled] == ["over"]
         assert len(await open_store.journal.commands.list_unanswered(0)) == 2, "their echoes are expected"
 

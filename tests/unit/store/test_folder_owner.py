@@ -11,7 +11,8 @@ import pytest
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store import folder_owner as owner_module
-from wx2mqtt.store.folder_owner import User, become_owner, find_owner
+from wx2mqtt.store.folder_owner import become_owner, find_owner
+from wx2mqtt.store.owner_access import User
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.store.folder import (
+from wx2mqtt.store.folder import StoreFolder
+from wx2mqtt.store.folder_replacement import (
     DECIDED_PREFIX,
     GATHERING_FOLDER,
     MOVING_FOLDER,
     REPLACED_PREFIX,
-    StoreFolder,
     discard_replacement,
     replace_store,
     start_replacement,

@@ -292,7 +292,7 @@ def test_a_row_of_a_forged_backup_opens_no_file_but_media_of_the_store(tmp_path:
         assert row is not None
         assert (row.state, row.blob) == (MediaState.READY, None)
         (waiting,) = [
-            one for one in await open_store.journal.commands.list_page() if one.command_id == "with-file"
+            one for one in await open_store.journal.commands.list_newest() if one.command_id == "with-file"
         ]
         assert waiting.blob is None
 

@@ -277,7 +277,7 @@ class JournalMachine(RuleBasedStateMachine):
     def every_command_is_as_the_model_says(self) -> None:
         due = self.runner.run(self.journal.commands.list_due(1000))
         assert [row.command_id for row in due] == self.model.unsettled
-        for row in self.runner.run(self.journal.commands.list_page(limit=1000)):
+        for row in self.runner.run(self.journal.commands.list_newest(limit=1000)):
             known = self.model.commands[row.command_id]
             assert (row.attempt_open, row.unanswered, row.attempts) == (
                 known.open,

@@ -85,13 +85,13 @@ async def test_stream_seq_people_and_ids_go_on_where_they_were(
     journal = Journal(sqlite, "home")
     state = await journal.open()
     rows = await journal.outbox.list_waiting(0, 10_000)
-    commands = await journal.commands.list_page()
+    commands = await journal.commands.list_newest()
     await copy_store(sqlite, postgresql)
     moved = Journal(postgresql, "home")
     assert await moved.open() == state
     assert moved.stream == journal.stream
     assert await moved.outbox.list_waiting(0, 10_000) == rows
-    assert await moved.commands.list_page() == commands
+    assert await moved.commands.list_newest() == commands
     assert await StoredPeople(postgresql, "home").load() == await StoredPeople(sqlite, "home").load()
     recorded = await moved.received.record([message("after")], NO_CHANGES, None, "")
     assert recorded.seq == state.seq + 1

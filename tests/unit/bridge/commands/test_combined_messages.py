@@ -314,7 +314,7 @@ async def test_more_than_half_of_the_quota_comes_free_as_one_digest_with_a_headi
         await here.hold_texts(*numbered(6))
         here.writes()
         results = await here.results(*(f"c{number}" for number in range(1, 7)))
-        commands = await here.journal.commands.list_page()
+        commands = await here.journal.commands.list_newest()
         published = await here.journal.outbox.list_waiting(0, 100, ())
     (draft,) = here.wire.drafts
     assert draft.text == "\n\n".join(["6 messages were waiting:", *numbered(6)])

@@ -116,7 +116,7 @@ async def test_who_begins_counts_against_the_rate_limit(here: SenderHarness):
 async def test_what_is_not_stored_or_was_stored_before_gives_its_token_back(here: SenderHarness):
     here.per_minute, here.burst = 0.001, 2
     async with in_calm(here) as sender:
-        known = (await here.journal.commands.list_page())[0]
+        known = (await here.journal.commands.list_newest())[0]
         again = replace(fresh(here, "wife"), command_id=known.command_id, fingerprint=known.fingerprint)
         (accepted,) = await here.acceptance.accept([again])
         assert accepted.outcome is AcceptOutcome.REPEAT

@@ -349,7 +349,7 @@ async def test_a_long_text_goes_out_in_parts_with_one_result(here: Windowed):
     assert (result.status, result.message_id) == (Status.SENT, "sent-3")
     assert (result.parts, result.parts_sent) == (3, 3)
     assert "it went out as 3 messages, each of which counts in the window" in result.message
-    (row,) = await here.journal.commands.list_page()
+    (row,) = await here.journal.commands.list_newest()
     assert here.wire.keys == [f"{row.key}{n:02d}" for n in (1, 2, 3)]
     answered = [await here.journal.history.quoted_message(f"sent-{n}") for n in (1, 2, 3)]
     assert [one and one.command_id for one in answered] == ["c1"] * 3
