@@ -23,7 +23,7 @@ from wx2mqtt.clock import boot_time
 from wx2mqtt.cluster import tables
 from wx2mqtt.cluster.assignment import ClusterView, Decision, decide
 from wx2mqtt.cluster.instance_lease import InstanceLease
-from wx2mqtt.cluster.observation import ClusterStatistics, Observer, Snapshot, view_of
+from wx2mqtt.cluster.observation import ClusterStatistics, Observer, Snapshot, members_of
 from wx2mqtt.cluster.tables import InstanceIdentity
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.postgresql_database import PostgresqlDatabase, PostgresqlListener
@@ -173,11 +173,11 @@ class AccountTakeover:
         return now
 
     def _view(self, now: float) -> ClusterView:
-        return view_of(
-            self.snapshot,
-            self._instance.name,
-            self.keys,
+        return ClusterView(
+            name=self._instance.name,
+            accounts=tuple(self.keys),
             groups=self.groups,
+            members=members_of(self.snapshot, self.keys),
             giving_up=frozenset(self._giving_up),
             neglected=self._observer.neglected(now),
             avoided=frozenset(name for name, until in self._avoided_until.items() if until > now),

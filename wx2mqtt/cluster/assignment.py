@@ -173,7 +173,7 @@ def _assign_free(
     view: ClusterView, me: ClusterMember, targets: Mapping[str, int]
 ) -> dict[frozenset[str], str]:
     """Returns the instance that takes each free unit; a unit for which nobody has room is left out."""
-    #: With the units that were assigned so far.
+    # With the units that were assigned so far.
     loads = {member.name: member.load for member in view.members}
     take_limits = {member.name: _take_limit(view, member, targets) for member in view.members}
     limits = {member.name: _limit_of(member, len(view.accounts)) for member in view.members}

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 
-from wx2mqtt.cluster.assignment import ClusterMember, ClusterView
+from wx2mqtt.cluster.assignment import ClusterMember
 from wx2mqtt.values import frozen
 
 HEARTBEAT_SECONDS = 2.0  # between two heartbeats
@@ -117,22 +117,22 @@ class Observer:
         that sees nothing.
         """
         was_stopped = self._updated_at is not None and now - self._updated_at > MAX_GAP_SECONDS
-        known_heartbeats = {} if was_stopped or not has_lease else self._heartbeats
         self._updated_at = now
+        if was_stopped or not has_lease:
+            self._heartbeats = {}
         live = [row for row in snapshot.instances if row.has_session]
         gone = [row for row in snapshot.instances if not row.has_session]
-        self._heartbeats = {}
-        for row in live:
-            heartbeat, since = known_heartbeats.get(row.name, ("", now))
-            is_same = heartbeat == row.heartbeat
-            self._heartbeats[row.name] = (row.heartbeat, since if is_same else now)
+        self._heartbeats = {row.name: (row.heartbeat, self._unchanged_since(row, now)) for row in live}
         self._gone_since = {row.name: self._gone_since.get(row.name, now) for row in gone}
         self._free_since = {account: self._free_since.get(account, now) for account in free}
         self.silent = tuple(row for row in live if now - self._heartbeats[row.name][1] >= SILENT_SECONDS)
         self.forgotten = tuple(row for row in gone if now - self._gone_since[row.name] >= GONE_SECONDS)
-        self.must_wait = any(
-            not row.is_of_this_server and now - self._gone_since[row.name] < LEASE_SECONDS for row in gone
-        )
+        lost_with_server = [row for row in gone if not row.is_of_this_server]
+        self.must_wait = any(now - self._gone_since[row.name] < LEASE_SECONDS for row in lost_with_server)
+
+    def _unchanged_since(self, row: InstanceRow, now: float) -> float:
+        heartbeat, since = self._heartbeats.get(row.name, ("", now))
+        return since if heartbeat == row.heartbeat else now
 
     def neglected(self, now: float) -> frozenset[str]:
         """Returns the accounts that nobody has run for too long: any instance may take them."""
@@ -141,41 +141,21 @@ class Observer:
         )
 
 
-def view_of(
-    snapshot: Snapshot,
-    name: str,
-    keys: Mapping[str, int],
-    *,
-    groups: Sequence[frozenset[str]] = (),
-    giving_up: frozenset[str] = frozenset(),
-    neglected: frozenset[str] = frozenset(),
-    avoided: frozenset[str] = frozenset(),
-) -> ClusterView:
-    """Returns what the instance `name` sees; `keys` has the key of the lock of each account that it knows.
-
-    An account whose lock is held by a session without a row belongs to a member with the name `?`, which
-    takes nothing.
-    """
-    owned: dict[str, set[str]] = {row.name: set() for row in snapshot.instances if row.has_session}
+def members_of(snapshot: Snapshot, keys: Mapping[str, int]) -> list[ClusterMember]:
+    """Returns the live instances; `keys` has the key of the lock of each account that the observer knows."""
+    rows = {row.name: row for row in snapshot.instances if row.has_session}
+    accounts_by_owner: dict[str, set[str]] = {name: set() for name in rows}
     for account, key in keys.items():
         if owner := snapshot.owner_of(key):
-            owned.setdefault(owner, set()).add(account)
-    rows = {row.name: row for row in snapshot.instances if row.has_session}
-    members = [
-        ClusterMember(
-            name=owner,
-            accounts=frozenset(accounts),
-            max_accounts=rows[owner].max_accounts if owner in rows else 0,
-            is_draining=rows[owner].is_draining if owner in rows else True,
-        )
-        for owner, accounts in owned.items()
+            accounts_by_owner.setdefault(owner, set()).add(account)
+    return [
+        _member(name, frozenset(accounts), rows.get(name)) for name, accounts in accounts_by_owner.items()
     ]
-    return ClusterView(
-        name=name,
-        accounts=tuple(keys),
-        groups=groups,
-        members=members,
-        giving_up=giving_up,
-        neglected=neglected,
-        avoided=avoided,
+
+
+def _member(name: str, accounts: frozenset[str], row: InstanceRow | None) -> ClusterMember:
+    if row is None:  # a session without a row, which takes nothing
+        return ClusterMember(name=name, accounts=accounts, max_accounts=0, is_draining=True)
+    return ClusterMember(
+        name=name, accounts=accounts, max_accounts=row.max_accounts, is_draining=row.is_draining
     )

@@ -54,9 +54,7 @@ class InstanceIdentity:
 class ConfigurationDigest:
     """The digests of the settings that must be the same in all instances."""
 
-    #: The digest of each value, by its key such as `accounts.home.backend`.
-    by_key: Mapping[str, str]
-    #: `by_key` as a JSON object.
+    #: A JSON object: the digest of each value, by its key such as `accounts.home.backend`.
     text: str
     #: The digest of `text`.
     whole: str
@@ -73,7 +71,7 @@ def digest_of(settings: Mapping[str, object], key: bytes) -> ConfigurationDigest
         data = json.dumps(value, ensure_ascii=False, default=str, sort_keys=True).encode()
         by_key[path] = hmac.new(key, data, hashlib.sha256).hexdigest()[:_DIGEST_CHARACTERS]
     text = json.dumps(by_key, sort_keys=True, separators=(",", ":"))
-    return ConfigurationDigest(by_key=by_key, text=text, whole=hashlib.sha256(text.encode()).hexdigest())
+    return ConfigurationDigest(text=text, whole=hashlib.sha256(text.encode()).hexdigest())
 
 
 def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:

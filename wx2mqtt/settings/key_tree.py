@@ -15,7 +15,7 @@ from dataclasses import replace
 from enum import Enum, auto
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import SecretStr
 
@@ -222,13 +222,10 @@ def reload_diff(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
         if topics_before.get(name) != topics_after.get(name)
     }
     below_moved = tuple(f"{account}." for account in moved)
-    changed = {
-        key: is_live
-        for key, (_, is_live) in (before | after).items()
-        if before.get(key) != after.get(key) and not key.startswith(below_moved)
-    }
-    live = [key for key, is_live in changed.items() if is_live]
-    return sorted(live), sorted({*changed, *moved}.difference(live))
+    values = before | after
+    changed = {key for key in values if before.get(key) != after.get(key) and not key.startswith(below_moved)}
+    live = {key for key in changed if values[key].is_live}
+    return sorted(live), sorted(changed - live | moved)
 
 
 def _account_topics(settings: Settings) -> dict[str, tuple[str | None, str]]:
@@ -237,20 +234,23 @@ def _account_topics(settings: Settings) -> dict[str, tuple[str | None, str]]:
     return {name: (account.base_topic, client_ids[name]) for name, account in settings.accounts.items()}
 
 
-def _values_by_key(
-    section: Section, parent_path: str = "", *, is_live: bool = False
-) -> dict[str, tuple[object, bool]]:
-    """Returns the value of every key by its dotted path, and whether a reload changes it.
+class _KeyValue(NamedTuple):
+    value: object
+    is_live: bool
+
+
+def _values_by_key(section: Section, parent_path: str = "", *, is_live: bool = False) -> dict[str, _KeyValue]:
+    """Returns the value of every key by its dotted path.
 
     `plain` of an account is one value, since most files write `plain: true` instead of a section. So are a
     contact, and a list of sections, whose items have no names.
     """
-    values: dict[str, tuple[object, bool]] = {}
+    values: dict[str, _KeyValue] = {}
     for name, key in keys_of(type(section)).items():
         path, value = f"{parent_path}{name}", getattr(section, key.attribute)
         is_key_live = is_live or key.is_live
         if key.model is None or key.model in {Pin, Plain} or key.kind is KeyKind.SECTIONS:
-            values[path] = value, is_key_live
+            values[path] = _KeyValue(value, is_key_live)
             continue
         sections = {path: value}
         if key.kind is KeyKind.MAP:

@@ -3,7 +3,7 @@
 The program reads these objects themselves. To add a key, add a field here, its Chinese description in
 `i18n/reference.py`, and read it where it counts; `Live` marks it if a reload changes it there.
 
-`field_types` checks one value alone, `rules` keys against each other. The descriptions are published, in the
+`field_types` checks one value alone, `cross_key_rules` several. The descriptions are published, in the
 JSON Schema and in the example file. Sizes are bytes, durations seconds. No `repr` shows a secret.
 """
 
@@ -300,8 +300,8 @@ BUILT_IN_BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 def known_backend(name: str, info: ValidationInfo) -> str:
     """Returns the name of a backend of this program, or of one that an installed package brings.
 
-    The context of the validation is the table of backends (`rules.BackendRules`); without it only those of
-    this program are known.
+    The context of the validation is the table of backends (`cross_key_rules.BackendRules`); without it only
+    those of this program are known.
     """
     if name in BUILT_IN_BACKENDS:
         return name

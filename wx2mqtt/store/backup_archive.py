@@ -116,7 +116,8 @@ def write_archive(
         for name, path in files.items():
             _add_file(tar, name, path)
         for name, path in media:
-            count += _add_file(tar, name, path)
+            if _add_file(tar, name, path):
+                count += 1
     return count
 
 
@@ -128,6 +129,7 @@ def _tar_info(name: str, size: int) -> tarfile.TarInfo:
 
 
 def _add_file(tar: tarfile.TarFile, name: str, path: Path) -> bool:
+    """Adds a file; returns False if it has vanished."""
     try:
         file = open_to_read(path)
     except FileNotFoundError:

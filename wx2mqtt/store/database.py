@@ -43,6 +43,7 @@ class Database(ABC):
     `read` does the same without a transaction, in a thread and on a connection of its own.
     """
 
+    #: The statements that begin a transaction that writes, and one that sees the rows of one moment.
     _begin_write = "BEGIN"
     _begin_snapshot = "BEGIN"
 

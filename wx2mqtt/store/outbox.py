@@ -53,7 +53,7 @@ class Outbox(JournalPart):
         await self._execute("delete_published", _DELETE_PUBLISHED, json_list(ids))
 
     async def created_times(self, ids: Sequence[int]) -> dict[int, int]:
-        """Returns when those of these rows were created that there are, in milliseconds, by id."""
+        """Returns when these rows were created (ms), by id, without rows that are gone."""
         return dict(await self._fetch(_CREATED_TIMES, json_list(ids)))
 
     async def mark_rejected(self, ids: Sequence[int], why: str) -> None:

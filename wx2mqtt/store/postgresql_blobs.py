@@ -101,9 +101,9 @@ class DatabaseBlobs(Blobs):
         for number, start in enumerate(range(0, blob.size, PIECE_BYTES)):
             piece = await asyncio.to_thread(_read_piece, path, start)
             await self._database.execute("media_piece", _PUT_PIECE, (blob.sha256, number, piece))
-        # 0 if another instance was faster
         added = await self._database.execute("media_file", _PUT_FILE, (blob.sha256, blob.path, blob.size))
-        self.size += blob.size * added
+        if added:  # else another instance was faster
+            self.size += blob.size
 
     async def _pieces(self, blob: Blob) -> AsyncGenerator[bytes, None]:
         """Yields the pieces of a file; an empty one in place of one that is missing."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from wx2mqtt.model import AskingCommand, Button, ButtonPress, Json, PersonId
 from wx2mqtt.store.column_values import compact, storable_text
@@ -155,23 +155,15 @@ class AnswerBatch:
 NO_ANSWERS = AnswerBatch()
 
 
+# The fields of a question that are columns of their names.
+_COLUMNS = tuple(item.name for item in fields(AskedQuestion) if item.name != "asked_by")
+
+
 def question_from_row(row: NamedRow) -> AskedQuestion:
-    return AskedQuestion(
-        id=row["id"],
-        account=row["account"],
-        command=row["command"],
-        command_id=row["command_id"],
-        user=row["user"],
-        person=row["person"],
-        text=row["text"],
-        buttons=buttons_from_json(json.loads(row["buttons"])),
-        anyone=bool(row["anyone"]),
-        asked=row["asked"],
-        until=row["until"],
-        closed=row["closed"],
-        answer=row["answer"],
-        asked_by=_other_asker(row),
-    )
+    values = {name: row[name] for name in _COLUMNS}
+    values["buttons"] = buttons_from_json(json.loads(row["buttons"]))
+    values["anyone"] = bool(row["anyone"])
+    return AskedQuestion(**values, asked_by=_other_asker(row))
 
 
 def _other_asker(row: NamedRow) -> AskingCommand | None:

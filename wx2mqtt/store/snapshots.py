@@ -8,6 +8,7 @@ All functions block.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,7 +21,7 @@ from wx2mqtt.model import Blob
 from wx2mqtt.store.atomic_files import database_error
 from wx2mqtt.store.column_values import blob_from_text
 from wx2mqtt.store.folder import new_stream_id
-from wx2mqtt.store.sqlite_database import has_own_schema
+from wx2mqtt.store.sqlite_database import migrations
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen
 
@@ -37,6 +38,13 @@ _JSON_COLUMNS = {
     "question": {"buttons"},
     "deed": {"answer"},
 }
+
+# The compared part of a statement of a schema; no migration has a longer one.
+_COMPARED_CHARACTERS = 10_000
+
+_SQL_TOKEN = re.compile(r"'[^']*'|--[^\n]*|\w+|\S")
+
+_SchemaObject = tuple[str, str, str, tuple[str, ...]]
 
 # The wait for a lock of another connection.
 _BUSY_TIMEOUT_SECONDS = 10.0
@@ -65,13 +73,48 @@ def take_snapshot(source: Path, target: Path) -> StoreSnapshot:
 def inspect_snapshot(path: Path) -> StoreSnapshot:
     """Reads a copy from elsewhere. Raises `StoreError` if it is damaged, or holds what no store holds."""
     with open_database(path) as copy:
-        if not has_own_schema(copy):
+        if not _has_own_schema(copy):
             raise StoreError(f"{path.name} has tables or indices that no store has.")
         if copy.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise StoreError(f"{path.name} is damaged.")
         if not _is_json_within_bounds(copy):
             raise StoreError(f"{path.name} has rows that cannot be read.")
         return _read_snapshot(copy)
+
+
+def _has_own_schema(connection: sqlite3.Connection) -> bool:
+    """Returns whether tables and indices are exactly those that the migrations of its version create.
+
+    Anything else may run by itself when the database is read or written, such as a trigger, or refuse each
+    row, such as a constraint.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    with closing(sqlite3.connect(":memory:")) as empty:
+        for script in migrations()[:version]:
+            empty.executescript(script)
+        own = set(_schema(empty))
+    present: set[_SchemaObject] = set()
+    for schema_object in _schema(connection):
+        if schema_object not in own:
+            return False
+        present.add(schema_object)
+    return present == own
+
+
+def _schema(connection: sqlite3.Connection) -> Iterator[_SchemaObject]:
+    """Yields kind, name, table and tokens of all that a database has, but for what `ANALYZE` adds."""
+    rows = connection.execute(
+        "SELECT type, name, tbl_name, coalesce(substr(sql, 1, ?), '') FROM sqlite_master"
+        " WHERE NOT (type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4'))",
+        (_COMPARED_CHARACTERS,),
+    )
+    for kind, name, table, statement in rows:
+        yield kind, name, table, _tokens(statement)
+
+
+def _tokens(statement: str) -> tuple[str, ...]:
+    """Returns the tokens of a statement of a migration, without comments."""
+    return tuple(token for token in _SQL_TOKEN.findall(statement) if not token.startswith("--"))
 
 
 def _is_json_within_bounds(copy: sqlite3.Connection) -> bool:

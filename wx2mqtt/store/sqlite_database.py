@@ -1,4 +1,4 @@
-"""The database as a file of SQLite: how it is opened, checked, migrated and used.
+"""The database as a file of SQLite: how it is used, and behind that how it is opened, checked and migrated.
 
 `SqliteDatabase.open` refuses a newer version, sets a damaged file aside, and migrates an older version.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -43,25 +42,33 @@ log = structlog.get_logger(__name__)
 MIGRATIONS_FOLDER = Path(__file__).with_name("sql")
 
 WAL_SUFFIXES = ("-wal", "-shm")
-SUSPECT_SUFFIX = ".suspect"  # of the mark file that a running bridge leaves when it meets damage
-QUICK_CHECK_MAX_BYTES = 4 * 1024 * 1024  # up to here a check of the whole file takes less than 0.1 s
-# Up to here it takes about a second, which a start after a kill may take.
+
+# A running bridge that meets damage leaves an empty file with this suffix.
+SUSPECT_SUFFIX = ".suspect"
+
+# A check of the whole file takes less than 0.1 s up to the first size. Up to the second it takes about a
+# second, which a start after a kill may take.
+QUICK_CHECK_MAX_BYTES = 4 * 1024 * 1024
 FULL_CHECK_MAX_BYTES = 64 * 1024 * 1024
-BUSY_TIMEOUT_SECONDS = 10.0  # of waiting for a lock of another connection
-WAL_CHECKPOINT_PAGES = 1000  # in the write-ahead log before SQLite moves them into the file
-WAL_LIMIT_BYTES = 8 * 1024 * 1024  # size of the write-ahead log after that
-COMPARED_CHARACTERS = 10_000  # of a statement of the schema; no migration has a longer one
-VACUUM_BATCH_PAGES = 500  # of one run, in which nothing is committed
+
+# The wait for a lock of another connection.
+BUSY_TIMEOUT_SECONDS = 10.0
+
+# SQLite moves the write-ahead log into the file at so many pages, and then cuts it to so many bytes.
+WAL_CHECKPOINT_PAGES = 1000
+WAL_LIMIT_BYTES = 8 * 1024 * 1024
+
+# The free pages that one run returns: nothing is committed meanwhile.
+VACUUM_BATCH_PAGES = 500
+
+# The header of a file: how it begins, its length, and where the version is, big-endian.
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
-_USER_VERSION = slice(60, 64)  # of the header, big-endian
-_SQL_TOKEN = re.compile(r"'[^']*'|--[^\n]*|\w+|\S")
-
-_SchemaObject = tuple[str, str, str, tuple[str, ...]]
+_USER_VERSION = slice(60, 64)
 
 
 class SqliteDatabase(Database):
-    """An open file."""
+    """An open file, and its write-ahead log beside it."""
 
     _begin_write = "BEGIN IMMEDIATE"
     _writing: SqliteConnection
@@ -308,53 +315,19 @@ def _suspect_mark(path: Path) -> Path:
 
 def newest_version() -> int:
     """Returns the version of the stores that this wx2mqtt creates."""
-    return len(_migrations())
+    return len(migrations())
 
 
-def _migrations() -> list[str]:
+def migrations() -> list[str]:
+    """Returns the scripts that make each version of a store of the one before, the first one of nothing."""
     return [script.read_text(encoding="utf-8") for script in sorted(MIGRATIONS_FOLDER.glob("[0-9]*.sql"))]
-
-
-def has_own_schema(connection: sqlite3.Connection) -> bool:
-    """Returns whether tables and indices are exactly those that the migrations of its version create.
-
-    Anything else may run by itself when the database is read or written, such as a trigger, or refuse each
-    row, such as a constraint.
-    """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    with closing(sqlite3.connect(":memory:")) as empty:
-        for script in _migrations()[:version]:
-            empty.executescript(script)
-        own = set(_schema(empty))
-    present: set[_SchemaObject] = set()
-    for schema_object in _schema(connection):
-        if schema_object not in own:
-            return False
-        present.add(schema_object)
-    return present == own
-
-
-def _schema(connection: sqlite3.Connection) -> Iterator[_SchemaObject]:
-    """Yields kind, name, table and tokens of all that a database has, but for what `ANALYZE` adds."""
-    rows = connection.execute(
-        "SELECT type, name, tbl_name, coalesce(substr(sql, 1, ?), '') FROM sqlite_master"
-        " WHERE NOT (type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4'))",
-        (COMPARED_CHARACTERS,),
-    )
-    for kind, name, table, statement in rows:
-        yield kind, name, table, _tokens(statement)
-
-
-def _tokens(statement: str) -> tuple[str, ...]:
-    """Returns the tokens of a statement of a migration, without comments."""
-    return tuple(token for token in _SQL_TOKEN.findall(statement) if not token.startswith("--"))
 
 
 def _migrate(connection: sqlite3.Connection) -> int:
     """Runs each missing migration in a transaction that stores its number too; returns the old version."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     refuse_newer(version, newest_version())
-    for number, script in enumerate(_migrations()[version:], version + 1):
+    for number, script in enumerate(migrations()[version:], version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
     # The version must be in the file itself, not in the log: an older wx2mqtt reads it without SQLite.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

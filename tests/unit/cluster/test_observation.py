@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from wx2mqtt.cluster.assignment import ClusterView
 from wx2mqtt.cluster.observation import (
     GONE_SECONDS,
     LEASE_SECONDS,
@@ -13,7 +14,7 @@ from wx2mqtt.cluster.observation import (
     InstanceRow,
     Observer,
     Snapshot,
-    view_of,
+    members_of,
 )
 
 ROW = InstanceRow(
@@ -115,11 +116,12 @@ def test_a_free_account_is_neglected_after_a_while_and_no_more_once_somebody_too
 
 def test_a_view_says_who_runs_what_and_keeps_locks_of_unknown_sessions_occupied():
     mine = replace(ROW, name="me", pid=8, max_accounts=5)
-    seen = view_of(snapshot(ROW, mine, locks={1: 8, 2: 7, 3: 99}), "me", {"a": 1, "b": 2, "c": 3, "d": 4})
-    assert {item.name: set(item.accounts) for item in seen.members} == {
+    keys = {"a": 1, "b": 2, "c": 3, "d": 4}
+    members = members_of(snapshot(ROW, mine, locks={1: 8, 2: 7, 3: 99}), keys)
+    assert {item.name: set(item.accounts) for item in members} == {
         "me": {"a"},
         "other": {"b"},
         "?": {"c"},
     }
-    assert seen.free == [frozenset({"d"})]
-    assert {item.name: item.max_accounts for item in seen.members} == {"me": 5, "other": None, "?": 0}
+    assert ClusterView(name="me", accounts=tuple(keys), members=members).free == [frozenset({"d"})]
+    assert {item.name: item.max_accounts for item in members} == {"me": 5, "other": None, "?": 0}

@@ -14,7 +14,7 @@ from tests.support.rows import every_row
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import blob, command, contents, mark, media, message, picture
 from wx2mqtt.errors import StoreTooNew
-from wx2mqtt.store import sqlite_database
+from wx2mqtt.store import snapshots, sqlite_database
 from wx2mqtt.store.command_records import AcceptOutcome
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
@@ -100,8 +100,8 @@ async def test_a_bridge_of_version_1_refuses_the_store_and_leaves_it_alone(
     database = await SqliteDatabase.open(path)
     await database.close()
     before = contents(path.parent)
-    first = sqlite_database._migrations()[:1]
-    monkeypatch.setattr(sqlite_database, "_migrations", lambda: first)
+    first = sqlite_database.migrations()[:1]
+    monkeypatch.setattr(sqlite_database, "migrations", lambda: first)
     with pytest.raises(StoreTooNew, match=r"version \d+, this wx2mqtt knows 1"):
         await SqliteDatabase.open(path)
     assert contents(path.parent) == before
@@ -110,13 +110,11 @@ async def test_a_bridge_of_version_1_refuses_the_store_and_leaves_it_alone(
 async def test_a_migration_that_is_cut_off_is_done_by_the_next_start(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = sqlite_database._migrations()
-    monkeypatch.setattr(
-        sqlite_database, "_migrations", lambda: [real[0], real[1] + "; SELECT * FROM nowhere"]
-    )
+    real = sqlite_database.migrations()
+    monkeypatch.setattr(sqlite_database, "migrations", lambda: [real[0], real[1] + "; SELECT * FROM nowhere"])
     with pytest.raises(Exception, match="refused"):
         await SqliteDatabase.open(path)
-    monkeypatch.setattr(sqlite_database, "_migrations", lambda: real)
+    monkeypatch.setattr(sqlite_database, "migrations", lambda: real)
     database = await SqliteDatabase.open(path)
     assert (await Journal(database, "home").open()).seq == 2
     await database.close()
@@ -127,9 +125,9 @@ async def test_a_statistic_is_part_of_no_schema_and_every_object_is(path: Path) 
     await database.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("ANALYZE")
-        assert sqlite_database.has_own_schema(connection)
+        assert snapshots._has_own_schema(connection)
         connection.execute("CREATE INDEX more ON publication (topic)")
-        assert not sqlite_database.has_own_schema(connection)
+        assert not snapshots._has_own_schema(connection)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +138,7 @@ async def test_a_statistic_is_part_of_no_schema_and_every_object_is(path: Path) 
     ],
 )
 def test_comments_and_blanks_make_no_other_schema(statement: str, other: str) -> None:
-    assert sqlite_database._tokens(statement) == sqlite_database._tokens(other)
+    assert snapshots._tokens(statement) == snapshots._tokens(other)
 
 
 @every_row(
@@ -148,7 +146,7 @@ def test_comments_and_blanks_make_no_other_schema(statement: str, other: str) ->
     ["a TEXT DEFAULT '--' CHECK (a = '\n')", "a TEXT DEFAULT ''''", "a TEXT DEFAULT '  '", "a TEXT DEFAULT"],
 )
 def test_a_text_with_a_comment_in_it_stays(other: str) -> None:
-    assert sqlite_database._tokens(other) != sqlite_database._tokens("a TEXT DEFAULT ' '")
+    assert snapshots._tokens(other) != snapshots._tokens("a TEXT DEFAULT ' '")
 
 
 async def test_each_commit_tells_what_the_files_take(tmp_path: Path) -> None:

@@ -287,11 +287,11 @@ async def test_an_older_file_is_brought_up_to_date_step_by_step(
     path = tmp_path / "wx2mqtt.db"
     await _written(path)
     steps = [
-        *sqlite_database._migrations(),
+        *sqlite_database.migrations(),
         "ALTER TABLE account ADD COLUMN two TEXT",
         "CREATE TABLE three (a)",
     ]
-    monkeypatch.setattr(sqlite_database, "_migrations", lambda: steps)
+    monkeypatch.setattr(sqlite_database, "migrations", lambda: steps)
     seq, database = await _messages(path)
     assert seq == MESSAGES
     assert not database.is_new
@@ -303,13 +303,13 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
 ) -> None:
     path = tmp_path / "wx2mqtt.db"
     await _written(path)
-    first = sqlite_database._migrations()
+    first = sqlite_database.migrations()
     monkeypatch.setattr(
-        sqlite_database, "_migrations", lambda: [*first, "CREATE TABLE two (a); SELECT * FROM none"]
+        sqlite_database, "migrations", lambda: [*first, "CREATE TABLE two (a); SELECT * FROM none"]
     )
     with pytest.raises(StoreError):
         await SqliteDatabase.open(path)
-    monkeypatch.setattr(sqlite_database, "_migrations", lambda: first)
+    monkeypatch.setattr(sqlite_database, "migrations", lambda: first)
     seq, _ = await _messages(path)
     assert seq == MESSAGES
     with closing(sqlite3.connect(path)) as connection:
