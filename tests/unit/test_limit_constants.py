@@ -33,7 +33,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("mqtt.packets:MAX_STRING_BYTES", "mqtt.packets:MAX_PACKET_ID"),
             *("mqtt.paho_codec:MAX_RECEIVE_MAXIMUM", "store.column_values:_MAX_INTEGER"),
             "store.folder_owner:_MAX_LINKS",
-            *("store.stored_commands:_MAX_ROW_ID", "setup.questions:MAX_PORT", "external.url_fetch:MAX_PORT"),
+            *("setup.questions:MAX_PORT", "external.url_fetch:MAX_PORT"),
         }
     ),
     "what the bridge writes itself, of texts that are bounded already": frozenset(

@@ -54,6 +54,10 @@ def connection_address(url: str) -> str:
     return conninfo.make_conninfo("", **{**CONNECTION_DEFAULTS, **conninfo.conninfo_to_dict(url)})
 
 
+def with_password(url: str, password: str | None) -> str:
+    return conninfo.make_conninfo(url, password=password) if password else url
+
+
 class PostgresqlConnection:
     """A connection of psycopg with the methods that jobs use."""
 
@@ -72,8 +76,7 @@ class PostgresqlConnection:
     def open(cls, url: str, password: str | None) -> PostgresqlConnection:
         """Connects for a look at the server; blocking. Raises `StoreError`."""
         with errors_translated():
-            address = conninfo.make_conninfo(url, password=password) if password else url
-            return connect(address)
+            return connect(with_password(url, password))
 
     @property
     def address(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import AsyncRawCursor, conninfo
+from psycopg import AsyncRawCursor
 
 from wx2mqtt.store.database import (
     Connection,
@@ -32,6 +32,7 @@ from wx2mqtt.store.postgresql_connection import (
     errors_translated,
     postgresql_error,
     statement_text,
+    with_password,
 )
 from wx2mqtt.store.statements import Statement
 
@@ -79,8 +80,7 @@ class PostgresqlDatabase(Database):
         password: str | None = None,
     ) -> PostgresqlDatabase:
         """Connects, and creates or migrates the schema. Raises `StoreTooNew`, `StoreFull`, `StoreError`."""
-        if password is not None:
-            url = conninfo.make_conninfo(url, password=password)
+        url = with_password(url, password)
         writer, reader, version = await asyncio.to_thread(_open, url)
         return cls(url, writer, reader, is_new=version == 0, on_commit_point=on_commit_point, on_lost=on_lost)
 
@@ -140,10 +140,9 @@ class PostgresqlListener:
     @classmethod
     async def open(cls, url: str, channel: str, *, password: str | None = None) -> PostgresqlListener:
         """Connects and subscribes to a channel; raises `StoreError`."""
-        if password is not None:
-            url = conninfo.make_conninfo(url, password=password)
         with errors_translated():
-            connection = await psycopg.AsyncConnection.connect(connection_address(url), autocommit=True)
+            address = connection_address(with_password(url, password))
+            connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
             await connection.execute(f"LISTEN {channel}".encode())
         return cls(connection)
 
