@@ -12,9 +12,10 @@ from wx2mqtt import __version__
 from wx2mqtt.app.configuration import instance_name, shared_settings
 from wx2mqtt.app.stores import Stores, login_keys, wrong_key_error
 from wx2mqtt.cluster.account_takeover import AccountHost, AccountTakeover
+from wx2mqtt.cluster.configuration_digest import digest_of
 from wx2mqtt.cluster.instance_lease import InstanceLease
 from wx2mqtt.cluster.observation import ClusterStatistics
-from wx2mqtt.cluster.tables import InstanceIdentity, account_keys, digest_of
+from wx2mqtt.cluster.tables import InstanceIdentity, account_keys
 from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings

@@ -22,6 +22,7 @@ from wx2mqtt.aio import LogInterval, cancel_and_wait
 from wx2mqtt.clock import boot_time
 from wx2mqtt.cluster import tables
 from wx2mqtt.cluster.assignment import ClusterView, Decision, decide
+from wx2mqtt.cluster.configuration_digest import named_keys
 from wx2mqtt.cluster.instance_lease import InstanceLease
 from wx2mqtt.cluster.observation import ClusterStatistics, Observer, Snapshot, members_of
 from wx2mqtt.cluster.tables import InstanceIdentity
@@ -199,7 +200,7 @@ class AccountTakeover:
                 keys = await tables.read_differences(listener, own_name, row.name)
                 self.differences = {**self.differences, row.name: keys}
                 if keys:
-                    log.warning("configuration differs", instance=row.name, keys=tables.named_keys(keys))
+                    log.warning("configuration differs", instance=row.name, keys=named_keys(keys))
 
     # Taking accounts and giving them up
 

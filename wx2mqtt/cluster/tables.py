@@ -1,4 +1,4 @@
-"""The rows and locks of instances in the database. `AccountTakeover` runs the jobs below.
+"""The rows and locks of instances in the database. `InstanceLease` and `AccountTakeover` run the jobs below.
 
     instance     one row for each instance, with its heartbeat; it is live while its session locks its name
     ownership    one row for each account: who ran it last, since when, and whether it was given up in order
@@ -11,9 +11,7 @@ An advisory lock has two keys of 32 bits. The first is `LOCK_NAMESPACE` for an a
 from __future__ import annotations
 
 import hashlib
-import hmac
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from wx2mqtt.cluster.observation import SILENT_SECONDS, InstanceRow, Snapshot
@@ -27,10 +25,6 @@ INSTANCE_NAMESPACE: Final = LOCK_NAMESPACE + 1
 
 # The channel on which instances say that an account is free, or that they come or go.
 CHANNEL = "wx2mqtt"
-
-_DIGEST_CHARACTERS = 12  # of the digest of one value, in hexadecimal
-
-NAMED_KEYS = 5  # a warning names so many keys, and counts the others
 
 
 @frozen
@@ -48,44 +42,6 @@ class InstanceIdentity:
     settings: str = "{}"
     #: The ids of its keys of saved logins. The digests are made with the first key.
     keys: tuple[str, ...] = ()
-
-
-@frozen
-class ConfigurationDigest:
-    """The digests of the settings that must be the same in all instances."""
-
-    #: A JSON object: the digest of each value, by its key such as `accounts.home.backend`.
-    text: str
-    #: The digest of `text`.
-    whole: str
-
-
-def digest_of(settings: Mapping[str, object], key: bytes) -> ConfigurationDigest:
-    """Returns the digests of nested settings, without those that are None or empty, as by default.
-
-    They are made with the key that encrypts the saved logins. A reader of the database does not have it, and
-    cannot guess a password from its digest.
-    """
-    by_key: dict[str, str] = {}
-    for path, value in _leaves("", settings):
-        data = json.dumps(value, ensure_ascii=False, default=str, sort_keys=True).encode()
-        by_key[path] = hmac.new(key, data, hashlib.sha256).hexdigest()[:_DIGEST_CHARACTERS]
-    text = json.dumps(by_key, sort_keys=True, separators=(",", ":"))
-    return ConfigurationDigest(text=text, whole=hashlib.sha256(text.encode()).hexdigest())
-
-
-def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _leaves(f"{path}.{name}" if path else str(name), item)
-    elif value not in (None, (), [], ""):
-        yield path, value
-
-
-def named_keys(keys: Sequence[str]) -> str:
-    """Returns a text for people, such as "accounts.home.backend, mqtt.client_id and 2 more"."""
-    more = len(keys) - NAMED_KEYS
-    return ", ".join(keys[:NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")
 
 
 def lock_key(name: str) -> int:

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from wx2mqtt.cluster import tables
-from wx2mqtt.cluster.tables import digest_of, named_keys
+from wx2mqtt.cluster.configuration_digest import digest_of, named_keys
 from wx2mqtt.errors import SettingsError
 
 KEY = b"k" * 32
