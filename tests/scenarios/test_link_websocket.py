@@ -19,7 +19,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.linked import linked
 from tests.support.scripted import Peer, scripted
 from tests.support.websocket import CLOSE, PING, PONG, acceptance, frame, frame_head, read_frame, read_frames
-from wx2mqtt.mqtt import connection, connection_errors, sockets
+from wx2mqtt.mqtt import broker_features, connection, sockets
 from wx2mqtt.mqtt.options import parse_broker_url
 
 CONNACK = b"\x20\x03\x00\x00\x00"
@@ -276,15 +276,15 @@ async def test_the_version_is_probed_over_a_websocket_too(connack: bytes, refuse
         await rest_of(peer)
 
     async with scripted(script) as broker:
-        assert await connection_errors.refuses_mqtt_5(parse_broker_url(url(broker.port)), None) is refuses
+        assert await broker_features.refuses_mqtt_5(parse_broker_url(url(broker.port)), None) is refuses
 
 
 async def test_the_probe_of_the_version_ends_where_a_handshake_drips(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(connection_errors, "VERSION_PROBE_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(broker_features, "VERSION_PROBE_TIMEOUT_SECONDS", 0.3)
     ended = asyncio.Event()
     async with scripted(lambda peer: drip(peer, ended)) as broker:
         threads = threading.active_count()
-        assert not await connection_errors.refuses_mqtt_5(parse_broker_url(url(broker.port)), None)
+        assert not await broker_features.refuses_mqtt_5(parse_broker_url(url(broker.port)), None)
         await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
         assert threading.active_count() <= threads
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.linked import linked
 from tests.support.scripted import DISCONNECT, PUBACK, SUBSCRIBE, UNSUBSCRIBE, Packet, Peer, counted, scripted
-from wx2mqtt.mqtt import retain_probe
+from wx2mqtt.mqtt import broker_features
 from wx2mqtt.mqtt.broker import ProbeTopics
 
 TOPICS = ProbeTopics(probed="wx/bridge/state", control="wx/bridge/info")
@@ -75,7 +75,7 @@ async def test_one_that_redelivers_is_known_by_the_copy_that_it_was_not_to_send(
 @pytest.mark.parametrize("copies", [[], [TOPICS.control]])
 async def test_without_the_copies_that_must_come_nothing_is_shown(monkeypatch, copies):
     """As where the client may not read its own topics: mosquitto grants the filter and delivers nothing."""
-    monkeypatch.setattr(retain_probe, "PROBE_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(broker_features, "PROBE_TIMEOUT_SECONDS", 0.3)
 
     async def script(peer: Peer) -> None:
         await first_asked(peer)
@@ -92,7 +92,7 @@ async def test_without_the_copies_that_must_come_nothing_is_shown(monkeypatch, c
 
 
 async def test_a_message_without_the_flag_is_no_copy(monkeypatch):
-    monkeypatch.setattr(retain_probe, "PROBE_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(broker_features, "PROBE_TIMEOUT_SECONDS", 0.3)
 
     async def script(peer: Peer) -> None:
         await first_asked(peer)

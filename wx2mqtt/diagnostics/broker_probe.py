@@ -12,13 +12,13 @@ import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Any, Self
 
 from wx2mqtt.errors import BrokerError
 from wx2mqtt.mqtt.broker import Delivery, Publication
+from wx2mqtt.mqtt.broker_features import VERSION_PROBE_DELAY_SECONDS, refuses_mqtt_5
 from wx2mqtt.mqtt.connection import DISCONNECT_TIMEOUT_SECONDS
-from wx2mqtt.mqtt.connection_errors import VERSION_PROBE_DELAY_SECONDS, ConnectionTexts, refuses_mqtt_5
+from wx2mqtt.mqtt.connection_errors import ConnectionTexts
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
     FIRST_FAILURE_CODE,
@@ -44,7 +44,8 @@ PROBE_ANSWER_TIMEOUT_SECONDS = 5.0
 # Time for a message to come back to the client that published it.
 MESSAGE_TIMEOUT_SECONDS = 2.0
 
-# The `code` of a request that got no answer.
+# In place of a reason code: the connection ended without one, and nothing was answered in time.
+NO_CODE = -1
 TIMED_OUT_CODE = -2
 
 # After so many requests without an answer none is sent any more: each costs its timeout.
@@ -55,9 +56,9 @@ MAX_CONNECTION_LOSSES = 12
 
 
 class ProbeClosed(BrokerError):
-    """The connection failed or was closed. `code` is the broker's reason code, negative if it sent none."""
+    """The connection failed or was closed. `code` is the broker's reason code, or one of the above."""
 
-    def __init__(self, reason: str, end: EndReason, code: int = -1) -> None:
+    def __init__(self, reason: str, end: EndReason, code: int = NO_CODE) -> None:
         super().__init__(reason)
         self.end = end
         self.code = code
@@ -65,10 +66,11 @@ class ProbeClosed(BrokerError):
 
 @frozen(kw_only=False)
 class ProbeAnswer:
-    """An answer of the broker: reason code, the reason as text if it refused, and the delay in seconds."""
-
+    #: A reason code, `NO_CODE` or `TIMED_OUT_CODE`.
     code: int
+    #: A sentence; empty if the broker did what was requested.
     reason: str
+    #: How long it took.
     seconds: float
 
     @property
@@ -112,9 +114,7 @@ class ProbeConnection:
         self.connect_seconds = time.monotonic() - start
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if not self._closed.done():
             self._transport.send_disconnect()
             with contextlib.suppress(TimeoutError):
@@ -162,7 +162,7 @@ class ProbeConnection:
         try:
             await asyncio.wait_for(self._transport.open(), PROBE_CONNECT_TIMEOUT_SECONDS)
         except OSError as error:  # TimeoutError is one
-            raise ProbeClosed(self._texts.why_not_opened(error), EndReason.UNREACHABLE) from None
+            raise ProbeClosed(self._texts.not_opened(error), EndReason.UNREACHABLE) from None
         version_probe = asyncio.create_task(self._probe_version())
         try:
             await self._wait_for(self._connack)
@@ -173,9 +173,7 @@ class ProbeConnection:
         elif self._closed.done():
             raise self._closed.result()
         else:
-            raise ProbeClosed(
-                self._texts.why_timed_out(answered=False), EndReason.UNREACHABLE, TIMED_OUT_CODE
-            )
+            raise ProbeClosed(self._texts.silent(answered=False), EndReason.UNREACHABLE, TIMED_OUT_CODE)
 
     async def _probe_version(self) -> None:
         """Closes the connection if the broker refuses MQTT 5; amqtt leaves such a CONNECT unanswered."""
@@ -183,7 +181,7 @@ class ProbeConnection:
             return
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
         if await refuses_mqtt_5(self._target.address, self._options.tls):
-            reason = self._texts.why_refused(UNSUPPORTED_VERSION)
+            reason = self._texts.refused(UNSUPPORTED_VERSION)
             self._close_with(ProbeClosed(reason, EndReason.VERSION, UNSUPPORTED_VERSION))
 
     async def _request(self, mid: int, packet: bytes) -> ProbeAnswer:
@@ -197,7 +195,7 @@ class ProbeConnection:
         seconds = time.monotonic() - start
         if answer.done():
             code, reason_string = answer.result().code, answer.result().reason_string
-            reason = self._texts.why_refused(code, reason_string) if code >= FIRST_FAILURE_CODE else ""
+            reason = self._texts.refused(code, reason_string) if code >= FIRST_FAILURE_CODE else ""
             return ProbeAnswer(code, reason, seconds)
         del self._answers[mid]
         if self._closed.done():
@@ -237,11 +235,11 @@ class ProbeConnection:
         was_connected = self._connack.done()
         if reason is not None:
             end = end_reason(reason.code, was_connected=was_connected)
-            text = self._texts.why_refused(reason.code, reason.reason_string)
+            text = self._texts.refused(reason.code, reason.reason_string)
             self._close_with(ProbeClosed(text, end, reason.code))
         else:
             end = EndReason.LOST if was_connected else EndReason.UNREACHABLE
-            text = self._texts.why_ended(self._transport.socket, answered=was_connected)
+            text = self._texts.ended(self._transport.socket, answered=was_connected)
             self._close_with(ProbeClosed(text, end))
 
     def _close_with(self, closed: ProbeClosed) -> None:
@@ -253,7 +251,7 @@ class ProbeConnection:
 class ProbeClient:
     """A client that reconnects: `async with ProbeClient(options, target) as client`.
 
-    It connects with the first request. With `given_up` it starts as one that has given up.
+    It connects with the first request. With `given_up` it sends none.
     """
 
     def __init__(
@@ -270,9 +268,7 @@ class ProbeClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     @property
@@ -339,4 +335,4 @@ class ProbeClient:
         self._loss_count += 1
         if closed.code == TIMED_OUT_CODE:  # not even a CONNACK
             self._unanswered_count = MAX_UNANSWERED_REQUESTS
-        return ProbeAnswer(closed.code if closed.code >= 0 else -1, str(closed), 0.0)
+        return ProbeAnswer(max(closed.code, NO_CODE), str(closed), 0.0)

@@ -78,8 +78,6 @@ class ProbeTopics:
 
 @frozen
 class Connected:
-    """An established connection."""
-
     #: The address of the broker, without user name and password.
     url: str
     protocol: ProtocolVersion
@@ -175,7 +173,7 @@ class BrokerClient(Protocol):
 
         Where it is True, a message with the retain flag was published just now. The first call on a
         connection finds it out within 3 s, by two retained topics that this client has published
-        (`retain_probe.py`). It is False on MQTT 3.1.1, and where the broker shows nothing.
+        (`broker_features.py`). It is False on MQTT 3.1.1, and where the broker shows nothing.
         """
 
     def set_paused(self, *, paused: bool) -> None:

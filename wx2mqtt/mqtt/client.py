@@ -33,17 +33,6 @@ from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, Delay, EndReaso
 
 log = structlog.get_logger(__name__)
 
-# How long Home Assistant may need to remove a device whose announcement was cleared.
-WITHDRAWAL_SECONDS = 2.0
-
-# Seconds for the connection of `clear_client`, and again for each PUBACK.
-CLEANUP_TIMEOUT_SECONDS = 15.0
-
-# mosquitto with `max_queued_messages 0` closes the connection instead of refusing a publish.
-MAX_ATTEMPTS_PER_TOPIC = 2
-
-FATAL_REASONS = frozenset({EndReason.CREDENTIALS, EndReason.UNFIT, EndReason.VERSION})
-
 
 class MqttClient:
     """`BrokerClient` over MQTT: when a connection has ended, `run` waits and makes the next one.
@@ -164,14 +153,18 @@ async def running(client: MqttClient, listener: BrokerListener) -> AsyncIterator
         await asyncio.wait({task})
 
 
+# Ends after which a person must act: there is no connection before.
+FATAL_REASONS = frozenset({EndReason.CREDENTIALS, EndReason.UNFIT, EndReason.VERSION})
+
+
 class ConnectionWaiter:
-    """A `BrokerListener` that waits for a connection, and ignores messages."""
+    """A `BrokerListener` that waits for a connection and ignores messages; for clients without a bridge."""
 
     def __init__(self) -> None:
         #: Why there is no connection; empty while there is one, and before the first attempt has ended.
         self.reason = ""
         self._decided = asyncio.Event()  # there is a connection, or there can be none
-        self._refused = False
+        self._refused = False  # the last attempt has ended with one of `FATAL_REASONS`
 
     async def on_session_start(self) -> None:
         """Does nothing: this client keeps no state of a session."""
@@ -200,6 +193,16 @@ class ConnectionWaiter:
         await wait_at_most(self._decided, seconds)
         if self._refused or not self._decided.is_set():
             raise NotConnected(self.reason or "the broker does not answer")
+
+
+# How long Home Assistant may need to remove a device whose announcement was cleared.
+WITHDRAWAL_SECONDS = 2.0
+
+# Seconds for the connection of `clear_client`, and again for each PUBACK.
+CLEANUP_TIMEOUT_SECONDS = 15.0
+
+# mosquitto with `max_queued_messages 0` closes the connection instead of refusing a publish.
+MAX_ATTEMPTS_PER_TOPIC = 2
 
 
 async def clear_client(

@@ -18,6 +18,8 @@ from wx2mqtt.limits import MAX_TTL_SECONDS
 from wx2mqtt.model import Button, Json
 
 BUTTON_KEYS = ("buttons", "buttons_for", "buttons_from")
+
+# The values of `buttons_from`: only people with trust may answer, or everybody in the chat.
 ANSWERERS = ("trusted", "anyone")
 
 # Unicode categories of control characters, line ends and surrogates.
@@ -62,7 +64,7 @@ def _read_button(number: int, value: Json) -> Button:
 
 def _is_button_text(text: str) -> bool:
     """Returns whether this can be on a button; digits alone would be taken for the number of another one."""
-    if not 1 <= len(text) <= MAX_BUTTON_CHARACTERS or _has_control_characters(text):
+    if not 1 <= len(text) <= MAX_BUTTON_CHARACTERS or has_control_characters(text):
         return False
     form = answer_form(text)
     return bool(form) and not form.isdecimal()
@@ -73,7 +75,8 @@ def _is_button_key(key: str) -> bool:
     return is_short and bool(key.strip()) and is_encodable(key)
 
 
-def _has_control_characters(text: str) -> bool:
+def has_control_characters(text: str) -> bool:
+    """Returns whether a text has a sign that cannot be in one line."""
     return any(unicodedata.category(character) in _NOT_IN_A_LINE for character in text)
 
 
@@ -86,8 +89,8 @@ def _require_unlike(values: Sequence[str], name: str) -> None:
             raise BadCommand("bad_command", "buttons_alike", name=name, first=other, second=number)
 
 
-def read_buttons_for(fields: Mapping[str, Json], key: str) -> float:
-    """Returns how long an answer counts, in seconds. Raises `BadCommand`."""
+def read_seconds(fields: Mapping[str, Json], key: str) -> float:
+    """Returns a time in seconds, at most `MAX_TTL_SECONDS`. Raises `BadCommand`."""
     value = fields[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise BadCommand("bad_command", "bad_value", key=key, expected="a number of seconds above 0")
@@ -105,6 +108,6 @@ def read_buttons_from(fields: Mapping[str, Json], key: str) -> str:
 # What reads each of `BUTTON_KEYS`.
 BUTTON_READERS: Mapping[str, Callable[[Mapping[str, Json], str], Any]] = {
     "buttons": read_buttons,
-    "buttons_for": read_buttons_for,
+    "buttons_for": read_seconds,
     "buttons_from": read_buttons_from,
 }

@@ -13,7 +13,6 @@ decide. A byte order mark, as PowerShell writes it, is no part of a payload.
 from __future__ import annotations
 
 import json
-import unicodedata
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -33,12 +32,17 @@ from wx2mqtt.limits import (
     MAX_REQUEST_INTEGER,
     MAX_TEXT_PAYLOAD_BYTES,
     MAX_TRANSACTION_BYTES,
-    MAX_TTL_SECONDS,
     REQUEST_JSON,
 )
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Command, Json
-from wx2mqtt.mqtt.command_buttons import BUTTON_KEYS, BUTTON_READERS, check_buttons_fit
+from wx2mqtt.mqtt.command_buttons import (
+    BUTTON_KEYS,
+    BUTTON_READERS,
+    check_buttons_fit,
+    has_control_characters,
+    read_seconds,
+)
 from wx2mqtt.mqtt.topics import is_topic_name
 
 Fields = Mapping[str, Json]
@@ -55,9 +59,6 @@ COMMAND_KEYS = (
     *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat", "format"),
     *BUTTON_KEYS,
 )
-
-# Unicode categories of control characters, line ends and surrogates.
-_NOT_IN_A_LINE = frozenset({"Cc", "Zl", "Zp", "Cs"})
 
 
 # Raises `BadCommand` for a command that is not supported at all, whatever else its fields hold.
@@ -84,7 +85,7 @@ def read_command(
     is_object = media_type == "application/json" or payload.lstrip()[:1] == b"{"
     if media_type == "text/plain" or not is_object:
         return command_from_fields(user, {"text": _read_bare_text(payload), **preset})
-    fields = _read_object(payload, "bad_json", COMMAND_JSON)
+    fields = read_object(payload, COMMAND_JSON, "bad_command", "bad_json")
     if preset:
         _reject_other_values(fields, preset)
         fields = {**fields, **preset}
@@ -253,13 +254,6 @@ def _read_switch(fields: Fields, key: str) -> bool:
     return value
 
 
-def _read_ttl(fields: Fields, key: str) -> float:
-    value = fields[key]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise _bad_value(key, "a number of seconds above 0")
-    return float(min(value, MAX_TTL_SECONDS))
-
-
 def _read_mention(fields: Fields, key: str) -> tuple[str, ...]:
     value = fields.get(key, [])
     if not isinstance(value, list):
@@ -290,7 +284,7 @@ _READERS: Mapping[str, Callable[[Fields, str], Any]] = {
     "name": _read_short_string,
     "message_id": _read_short_string,
     "mention": _read_mention,
-    "ttl": _read_ttl,
+    "ttl": read_seconds,
     "hold": _read_switch,
     "priority": _read_priority,
     "urgent": _read_switch,
@@ -310,7 +304,7 @@ def _bad_value(key: str, expected: str, code: str = "bad_command") -> BadCommand
 def read_request(payload: bytes, bounds: JsonBounds = REQUEST_JSON) -> dict[str, Json]:
     """Parses the payload of a request; an empty one has no fields. Raises BadCommand with `bad_request`."""
     payload = payload.removeprefix(BOM_UTF8)
-    return _read_object(payload, "bad_request", bounds) if payload.strip() else {}
+    return read_object(payload, bounds, "bad_request", "bad_request") if payload.strip() else {}
 
 
 def pop_transaction(fields: dict[str, Json]) -> Json:
@@ -364,7 +358,7 @@ def read_name(fields: Fields, key: str, *, allow_empty: bool = False) -> str:
     """Returns a remark or a name of a group: one line, which may be empty with `allow_empty`."""
     value = fields.get(key)
     is_name = isinstance(value, str) and (value.strip() or allow_empty) and len(value) <= MAX_NAME_CHARACTERS
-    if not is_name or any(unicodedata.category(sign) in _NOT_IN_A_LINE for sign in str(value)):
+    if not is_name or has_control_characters(str(value)):
         raise _bad_value(key, "one line of at most 100 characters", "bad_request")
     return str(value).strip()
 
@@ -408,8 +402,11 @@ def read_names(fields: Fields, key: str) -> tuple[str, ...]:
 # --- JSON ---
 
 
-def _read_object(payload: bytes, error_code: str, bounds: JsonBounds) -> dict[str, Json]:
-    code = "bad_command" if error_code == "bad_json" else error_code
+def read_object(payload: bytes, bounds: JsonBounds, code: str, message_key: str) -> dict[str, Json]:
+    """Returns the object that a payload is; numbers with a point are `JsonDecimal`.
+
+    Raises BadCommand with `too_large`, or with the code and the message key.
+    """
     if len(payload) > bounds.max_bytes:
         raise BadCommand("too_large", "too_large", size=len(payload), limit=bounds.max_bytes)
     try:
@@ -418,9 +415,9 @@ def _read_object(payload: bytes, error_code: str, bounds: JsonBounds) -> dict[st
         raise BadCommand(code, "not_utf8") from None
     except json.JSONDecodeError as wrong:
         problem = f"{wrong.msg} at character {wrong.pos + 1}"
-        raise BadCommand(code, error_code, problem=problem) from None
+        raise BadCommand(code, message_key, problem=problem) from None
     except JsonOutOfBounds as wrong:
-        raise BadCommand(code, error_code, problem=str(wrong)) from None
+        raise BadCommand(code, message_key, problem=str(wrong)) from None
     if not isinstance(value, dict):
-        raise BadCommand(code, error_code, problem=f"it is a {type(value).__name__}")
+        raise BadCommand(code, message_key, problem=f"it is a {type(value).__name__}")
     return value

@@ -19,7 +19,8 @@ from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.limits import MAX_PENDING_BYTES
 from wx2mqtt.mqtt.broker import BrokerListener, Connected, Delivery, ProbeTopics, Publication, PublishCallback
-from wx2mqtt.mqtt.connection_errors import VERSION_PROBE_DELAY_SECONDS, ConnectionTexts, refuses_mqtt_5
+from wx2mqtt.mqtt.broker_features import VERSION_PROBE_DELAY_SECONDS, RetainProbe, refuses_mqtt_5
+from wx2mqtt.mqtt.connection_errors import ConnectionTexts
 from wx2mqtt.mqtt.options import MqttOptions, parse_server_references
 from wx2mqtt.mqtt.packets import (
     FIRST_FAILURE_CODE,
@@ -39,7 +40,6 @@ from wx2mqtt.mqtt.packets import (
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, EndReason, end_reason
-from wx2mqtt.mqtt.retain_probe import RetainProbe
 from wx2mqtt.mqtt.transport import KeepAlive, SocketTransport
 from wx2mqtt.mqtt.unacked import Subscriptions, UnackedPublishes
 
@@ -128,7 +128,7 @@ class MqttConnection:
             self._check()
             return await asyncio.shield(self._ended)
         except OSError as error:
-            reason = self._texts.why_not_opened(error)
+            reason = self._texts.not_opened(error)
             return ConnectionEnd(end=EndReason.UNREACHABLE, reason=reason, is_local=self._transport.is_local)
         except asyncio.CancelledError:
             await self._disconnect()
@@ -186,11 +186,11 @@ class MqttConnection:
         if self._state is not ConnectionState.OPENING:
             return
         if await refuses_mqtt_5(self._target.address, self._options.tls):
-            self._finish(EndReason.VERSION, self._texts.why_refused(UNSUPPORTED_VERSION))
+            self._finish(EndReason.VERSION, self._texts.refused(UNSUPPORTED_VERSION))
 
     def on_connack(self, limits: ConnackLimits) -> None:
         if limits.maximum_qos < 1:
-            self._finish(EndReason.UNFIT, self._texts.why_refused(QOS_UNSUPPORTED))
+            self._finish(EndReason.UNFIT, self._texts.refused(QOS_UNSUPPORTED))
             return
         self._state = ConnectionState.SUBSCRIBING
         self._limits = limits
@@ -284,7 +284,7 @@ class MqttConnection:
         if packet.code < FIRST_FAILURE_CODE:
             self._unacked.finish(packet.mid, None)
             return
-        reason = self._texts.why_refused(packet.code, packet.reason_string)
+        reason = self._texts.refused(packet.code, packet.reason_string)
         too_large = packet.code == PACKET_TOO_LARGE
         self._unacked.finish(packet.mid, PublishRefused(reason, code=packet.code, too_large=too_large))
 
@@ -325,7 +325,7 @@ class MqttConnection:
         if self._state is not ConnectionState.CONNECTED:
             if now - self._transport.socket.received_at >= HANDSHAKE_IDLE_SECONDS:
                 is_answered = self._state is not ConnectionState.OPENING
-                self._finish(EndReason.UNREACHABLE, self._texts.why_timed_out(answered=is_answered))
+                self._finish(EndReason.UNREACHABLE, self._texts.silent(answered=is_answered))
             return
         dead_at = self._transport.socket.received_at + self._keepalive.timeout
         self.progress_deadline = max(now, dead_at) + WATCHDOG_SLACK_SECONDS
@@ -343,11 +343,11 @@ class MqttConnection:
 
     def on_closed(self, reason: BrokerReason | None) -> None:
         if reason is not None:
-            text = self._texts.why_refused(reason.code, reason.reason_string)
+            text = self._texts.refused(reason.code, reason.reason_string)
             self._finish(end_reason(reason.code, was_connected=self.was_connected), text, reason)
             return
         is_answered = self._state is not ConnectionState.OPENING
-        text = self._texts.why_ended(self._transport.socket, answered=is_answered)
+        text = self._texts.ended(self._transport.socket, answered=is_answered)
         self._finish(EndReason.LOST if self.was_connected else EndReason.UNREACHABLE, text)
 
     def _finish(self, end: EndReason, text: str, broker_reason: BrokerReason | None = None) -> None:

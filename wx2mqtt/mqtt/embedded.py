@@ -22,7 +22,6 @@ import time
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 import structlog
@@ -31,6 +30,78 @@ from wx2mqtt.clock import Backoff, loop_time
 from wx2mqtt.errors import BrokerError
 
 log = structlog.get_logger(__name__)
+
+
+class EmbeddedBroker:
+    """Runs the broker inside a block; port 0 means any free port. Raises PortInUse.
+
+    amqtt speaks only MQTT 3.1.1, loses all at a restart and sends retained messages to every client
+    (mqtt 7.3): it is for demonstrations.
+    """
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 1883) -> None:
+        if not ipaddress.ip_address(host).is_loopback:
+            raise ValueError("the embedded broker asks nobody for a password and stays on loopback")
+        #: "mosquitto" or "amqtt"; empty before the block.
+        self.implementation = ""
+        self.host = host
+        self.port = port
+        self._folder = folder
+        #: Stops what runs; None before the block.
+        self._stop: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"mqtt://{host}:{self.port}"
+
+    @property
+    def protocol(self) -> Literal["5", "3.1.1"]:
+        """The newest version of MQTT that it speaks. amqtt does not answer MQTT 5, which costs a second."""
+        return "3.1.1" if self.implementation == "amqtt" else "5"
+
+    async def __aenter__(self) -> Self:
+        self.port = available_port(self.host, self.port)
+        if not await self._start_mosquitto():
+            await self._start_amqtt()
+        log.info("embedded broker runs", kind=self.implementation, url=self.url)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._stop is not None:
+            await self._stop()
+
+    async def _start_mosquitto(self) -> bool:
+        """Returns False where there is no mosquitto, or it does not start. Raises PortInUse."""
+        program = find_mosquitto()
+        if program is None:
+            return False
+        broker = MosquittoProcess(program, self._folder, self.host, self.port)
+        try:
+            await broker.start()
+        except (BrokerNotStarted, OSError) as error:
+            if isinstance(error, BrokerNotStarted) and error.fault is StartFault.PORT_IN_USE:
+                raise PortInUse(self.host, self.port) from error
+            log.warning("mosquitto does not start; amqtt takes its place", reason=str(error))
+            return False
+        self.implementation, self._stop = "mosquitto", broker.stop
+        return True
+
+    async def _start_amqtt(self) -> None:
+        # Imported here: it takes 20 MB, which most installations never need. It has no annotations.
+        from amqtt.broker import Broker  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        for name in ("amqtt", "transitions"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # it logs whole messages
+        broker = Broker(
+            {
+                "listeners": {"default": {"type": "tcp", "bind": f"{self.host}:{self.port}"}},
+                "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+            }
+        )
+        await broker.start()
+        self.implementation, self._stop = "amqtt", broker.shutdown
+
 
 START_TIMEOUT_SECONDS = 10.0  # mosquitto takes a while to read a large database
 STOP_TIMEOUT_SECONDS = 3.0
@@ -66,106 +137,6 @@ PARENT_DEATH_WRAPPER = (
     "os.getppid() == int(sys.argv[1]) or sys.exit(1);"
     "os.execv(sys.argv[2], sys.argv[2:])"
 )
-
-
-class StartFault(Enum):
-    """Why mosquitto did not start, as far as it makes a difference to what is done next."""
-
-    PORT_IN_USE = auto()
-    DAMAGED_DATABASE = auto()
-    OTHER = auto()
-
-
-class BrokerNotStarted(BrokerError):
-    """The embedded broker did not start."""
-
-    def __init__(self, reason: str, fault: StartFault) -> None:
-        super().__init__(reason)
-        self.fault = fault
-
-
-class PortInUse(BrokerError):
-    """The port cannot be opened."""
-
-    def __init__(self, host: str, port: int, *, forbidden: bool = False) -> None:
-        super().__init__(
-            f"port {port} on {host} may be opened by root only: choose one from 1024 on"
-            if forbidden
-            else f"port {port} on {host} is in use, perhaps by a broker: stop that, or use it "
-            f"(mqtt.url: mqtt://localhost:{port})"
-        )
-        self.port = port
-
-
-class EmbeddedBroker:
-    """`async with EmbeddedBroker(folder) as broker` runs it; port 0 means any free port. Raises PortInUse.
-
-    `implementation` is "mosquitto" or "amqtt". amqtt speaks only MQTT 3.1.1, loses all at a restart and
-    sends retained messages to every client (mqtt 7.3): it is for demonstrations.
-    """
-
-    def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 1883) -> None:
-        if not ipaddress.ip_address(host).is_loopback:
-            raise ValueError("the embedded broker asks nobody for a password and stays on loopback")
-        self.implementation = ""
-        self.host = host
-        self.port = port
-        self._folder = folder
-        self._stop: Callable[[], Awaitable[None]] | None = None
-
-    @property
-    def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"mqtt://{host}:{self.port}"
-
-    @property
-    def protocol(self) -> Literal["5", "3.1.1"]:
-        """The newest version of MQTT that it speaks. amqtt does not answer MQTT 5, which costs a second."""
-        return "3.1.1" if self.implementation == "amqtt" else "5"
-
-    async def __aenter__(self) -> Self:
-        self.port = available_port(self.host, self.port)
-        if not await self._start_mosquitto():
-            await self._start_amqtt()
-        log.info("embedded broker runs", kind=self.implementation, url=self.url)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        if self._stop is not None:
-            await self._stop()
-
-    async def _start_mosquitto(self) -> bool:
-        """Returns False where there is no mosquitto, or it does not start. Raises PortInUse."""
-        program = find_mosquitto()
-        if program is None:
-            return False
-        broker = MosquittoProcess(program, self._folder, self.host, self.port)
-        try:
-            await broker.start()
-        except (BrokerNotStarted, OSError) as error:
-            if isinstance(error, BrokerNotStarted) and error.fault is StartFault.PORT_IN_USE:
-                raise PortInUse(self.host, self.port) from error
-            log.warning("mosquitto does not start; amqtt takes its place", reason=str(error))
-            return False
-        self.implementation, self._stop = "mosquitto", broker.stop
-        return True
-
-    async def _start_amqtt(self) -> None:
-        # Imported here: it takes 20 MB, which most installations never need. It has no annotations.
-        from amqtt.broker import Broker  # type: ignore[import-untyped]  # noqa: PLC0415
-
-        for name in ("amqtt", "transitions"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # it logs whole messages
-        broker = Broker(
-            {
-                "listeners": {"default": {"type": "tcp", "bind": f"{self.host}:{self.port}"}},
-                "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-            }
-        )
-        await broker.start()
-        self.implementation, self._stop = "amqtt", broker.shutdown
 
 
 class MosquittoProcess:
@@ -290,6 +261,31 @@ class MosquittoProcess:
         aside = self._database.with_name(f"broker.db.damaged-{time.time_ns()}")
         self._database.rename(aside)
         log.error("database of the embedded broker is damaged; it begins with an empty one", aside=str(aside))
+
+
+class StartFault(Enum):
+    """Why mosquitto did not start, as far as it makes a difference to what is done next."""
+
+    PORT_IN_USE = auto()
+    DAMAGED_DATABASE = auto()
+    OTHER = auto()
+
+
+class BrokerNotStarted(BrokerError):
+    def __init__(self, reason: str, fault: StartFault) -> None:
+        super().__init__(reason)
+        self.fault = fault
+
+
+class PortInUse(BrokerError):
+    def __init__(self, host: str, port: int, *, forbidden: bool = False) -> None:
+        if forbidden:
+            reason = "may be opened by root only: choose one from 1024 on"
+        else:
+            use_it = f"(mqtt.url: mqtt://localhost:{port})"
+            reason = f"is in use, perhaps by a broker: stop that, or use it {use_it}"
+        super().__init__(f"port {port} on {host} {reason}")
+        self.port = port
 
 
 async def _log_errors(process: asyncio.subprocess.Process) -> str:

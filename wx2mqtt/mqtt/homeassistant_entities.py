@@ -150,7 +150,6 @@ def _payload(device: Device, components: Mapping[str, Component]) -> bytes:
 
 
 def _count_fitting(components: Mapping[str, Component], max_bytes: int) -> int:
-    """Returns how many of the components fit."""
     left = max_bytes
     for count, (key, component) in enumerate(components.items()):
         left -= len(encode({key: component})) - 1  # without its two braces, and with a comma before it

@@ -27,8 +27,6 @@ DEFAULT_WEBSOCKET_PATH = "/mqtt"
 
 @frozen(repr=False)
 class BrokerAddress:
-    """One broker."""
-
     #: One of `SCHEMES`.
     scheme: str
     #: Empty for a unix socket.

@@ -95,7 +95,7 @@ class PacketReader:
         self._handler = handler
         self._send = send
         self._packet_limit = packet_limit
-        # Behind the fixed header; only a PUBLISH may have more.
+        #: Bytes behind the fixed header of any packet but a PUBLISH; with it they are below `packet_limit`.
         self._max_control_bytes = min(packet_limit - 1 - MAX_VARINT_BYTES, MAX_CONTROL_PACKET_BYTES)
         self._v5 = v5
         self._connection_number = connection_number
@@ -117,11 +117,9 @@ class PacketReader:
                     self._header_start = data[start:]
                     return
                 first_byte, body_end = data[start], body_start + body_size
-                is_cut = False
-                if body_size > self._max_control_bytes:
-                    if first_byte & PACKET_TYPE_MASK != PUBLISH:
-                        raise MalformedPacket
-                    is_cut = body_end - start > self._packet_limit
+                if body_size > self._max_control_bytes and first_byte & PACKET_TYPE_MASK != PUBLISH:
+                    raise MalformedPacket
+                is_cut = body_end - start > self._packet_limit
                 if body_end <= len(data) and not is_cut:
                     yield first_byte, data[body_start:body_end], False
                     start = body_end

@@ -1,4 +1,10 @@
-"""Builds the payloads that the bridge publishes, and cuts those that are too large. Pure."""
+"""Builds the payloads that the bridge publishes, and cuts those that are too large. Pure.
+
+    result_body(result, "home")     {"schema": 1, "account": "home", "id": "42", "status": "sent", …}
+    cut_payload(payload, 1000)      the same with fewer details and `truncated`, in 1,000 bytes
+
+A `…_body` is an object that the caller encodes; all else is JSON in UTF-8 already.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +22,7 @@ RESULT_CODES = frozenset(
         *("too_large", "retained", "not_allowed", "unsupported", "rate_limited", "window_closed"),
         *("quota_used", "displaced", "logged_out", "expired", "refused_by_wechat", "no_answer"),
         *("id_reused", "bad_response_topic", "storage_full", "dropped", "internal", "other_account"),
-        *("bad_file", "fetch_failed", "unknown_message", "too_late"),
-        "no_chat",
+        *("bad_file", "fetch_failed", "unknown_message", "too_late", "no_chat"),
     }
 )
 
@@ -73,7 +78,7 @@ def event_body(
     if user is not None:
         body["user"] = user
     body["time"] = rfc3339(time)
-    return {**body, **fields, **body}
+    return body | {key: value for key, value in fields.items() if key not in body}
 
 
 def result_body(result: Result, account: str) -> dict[str, Json]:

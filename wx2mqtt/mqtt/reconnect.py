@@ -92,8 +92,6 @@ def end_reason(code: int, *, was_connected: bool) -> EndReason:
 
 @frozen
 class ConnectionEnd:
-    """The end of an attempt or of a connection."""
-
     end: EndReason
     #: A sentence for the owner, without secrets.
     reason: str
@@ -215,19 +213,15 @@ def _next_address(
     """
     if len(policy.redirects) > 1:
         return replace(policy, redirects=policy.redirects[1:]), AT_ONCE
-    policy = _with_next_of_list(policy)
-    if policy.failed_count < len(policy.addresses):
+    index, failed_count = (policy.index + 1) % len(policy.addresses), policy.failed_count + 1
+    policy = replace(policy, redirects=(), index=index, failed_count=failed_count)
+    if failed_count < len(policy.addresses):
         return policy, AT_ONCE
     policy = replace(policy, failed_count=0)
     if needs_owner:
-        return _after_slow_delay(policy, chance)
+        slow = policy.slow.after_failure()
+        return replace(policy, slow=slow), Delay(slow.wait(chance))
     return _after_quick_delay(replace(policy, redirect_count=0), ended, chance)
-
-
-def _with_next_of_list(policy: ReconnectPolicy) -> ReconnectPolicy:
-    """Goes from an address that has failed, or all servers that it named, to the next one of the list."""
-    index = (policy.index + 1) % len(policy.addresses)
-    return replace(policy, redirects=(), index=index, failed_count=policy.failed_count + 1)
 
 
 def _other_version(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
@@ -254,9 +248,8 @@ def _redirected(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) ->
     if not ended.references or policy.redirect_count >= MAX_REDIRECTS:
         return _next_address(policy, ended, chance)
     addresses = list(policy.addresses)
-    if (
-        ended.permanent and not policy.redirects
-    ):  # an address of the list has moved, not a server that it named
+    is_from_list = not policy.redirects  # else a server that another one has named has moved
+    if ended.permanent and is_from_list:
         addresses[policy.index] = ended.references[0]
     followed = replace(
         policy,
@@ -287,9 +280,3 @@ def _after_quick_delay(policy: ReconnectPolicy, ended: ConnectionEnd, chance: fl
     backoff = policy.quick.after_failure()
     cap = min(backoff.cap, MAX_LOCAL_DELAY_SECONDS) if ended.is_local else backoff.cap
     return replace(policy, quick=backoff), Delay(replace(backoff, cap=cap).wait(chance))
-
-
-def _after_slow_delay(policy: ReconnectPolicy, chance: float) -> PolicyDecision:
-    """Makes the next attempt of `policy` after the next longer of the delays for what a person must mend."""
-    backoff = policy.slow.after_failure()
-    return replace(policy, slow=backoff), Delay(backoff.wait(chance))

@@ -1,4 +1,10 @@
-"""The topics as one table (docs/en/reference/topics.md). Topics are built and parsed here only. Pure."""
+"""The topics as one table (docs/en/reference/topics.md). Topics are built and parsed here only. Pure.
+
+    Topics("wechat").message("wife")                      wechat/in/wife
+    Topics("wechat").parse("wechat/out/wife/urgent")      TextTopic("wife", "urgent")
+
+A *level* is what stands between two slashes; the base topic of an account may have several.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +68,6 @@ TOPIC_TABLE: tuple[Topic, ...] = (
 
 # What stands directly below a base topic; an account cannot have such a name.
 RESERVED_LEVELS = frozenset(topic.pattern.partition("/")[0] for topic in TOPIC_TABLE)
-
-# Wildcards, and the end of a string in C.
-_NEVER_PUBLISHED = frozenset("+#\0")
 
 _PUBLISHED_PREFIXES = tuple(
     topic.pattern.partition("<")[0] for topic in TOPIC_TABLE if topic.by_bridge and not topic.retained
@@ -203,6 +206,10 @@ def _command_topic(levels: list[str]) -> ParsedTopic:
             return FileTopic(user, "file", name)
         case _:
             return UnknownTopic(levels[0])
+
+
+# Wildcards, and the end of a string in C.
+_NEVER_PUBLISHED = frozenset("+#\0")
 
 
 def is_publishable(topic: str) -> bool:

@@ -35,14 +35,6 @@ MAX_CHUNKS_PER_TURN = 8
 # Keepalives after which the kernel ends a connection whose bytes are not acknowledged (Linux).
 UNACKNOWLEDGED_AFTER_KEEPALIVES = 1.25
 
-# Parts of the keepalive. The broker is found dead before 1.5 of it, with the interval of the checks.
-PING_AFTER_KEEPALIVES = 0.5
-DEAD_AFTER_KEEPALIVES = 1.25
-
-# Each check wakes an idle process up: it is no more often than the deadlines need.
-MAX_CHECK_INTERVAL_SECONDS = 5.0
-CHECKS_PER_KEEPALIVE = 8
-
 
 class SocketTransport:
     """`open` it once. Packets and the end go to `handler`. All but the connecting runs on the event loop."""
@@ -60,13 +52,13 @@ class SocketTransport:
         self._target = target
         self._handler = handler
         self._loop = asyncio.get_running_loop()
-        self._has_socket = False
+        self._has_socket = False  # `open` has set `socket`
         self._reader = PacketReader(
             handler, self.send, options.packet_limit, v5=target.is_mqtt_5, connection_number=connection_number
         )
         self._packets: Iterator[ReceivedPacket] = iter(())  # what was received and is not handled yet
         self._attached = False  # the event loop watches the socket
-        self._reading = True
+        self._reading = True  # `set_reading`: what comes is read
         self._read_scheduled = False
         self._writing = False  # the event loop waits until the socket takes more
         self._flush_scheduled = False
@@ -228,6 +220,15 @@ class SocketTransport:
     def _end_with_fault(self, error: Exception) -> None:
         log.error("connection to the broker failed", error=type(error).__name__, at=raised_at(error))
         self._end()
+
+
+# Parts of the keepalive. The broker is found dead before 1.5 of it, with the interval of the checks.
+PING_AFTER_KEEPALIVES = 0.5
+DEAD_AFTER_KEEPALIVES = 1.25
+
+# Each check wakes an idle process up: it is no more often than the deadlines need.
+MAX_CHECK_INTERVAL_SECONDS = 5.0
+CHECKS_PER_KEEPALIVE = 8
 
 
 class KeepAliveAction(Enum):

@@ -36,7 +36,10 @@ REFUSED_FILTER_RETRY_SECONDS = 300.0
 
 
 class UnackedPublishes:
-    """The only register of unacknowledged publishes of this package; the caller keeps to at most `size`."""
+    """The only register of unacknowledged publishes of this package; the caller keeps to at most `size`.
+
+    `mid` is a packet id. `receive_maximum` is what the broker allows.
+    """
 
     def __init__(self, receive_maximum: int) -> None:
         self._max_overdue = _reserved_for_overdue(receive_maximum)

@@ -535,7 +535,7 @@ TARGETS = (
         name="mqtt.commands",
         run=_run_commands,
         parsers=(
-            *_names("commands", "read_command", "command_from_fields", "read_command_id"),
+            *_names("commands", "read_command", "command_from_fields", "read_command_id", "read_object"),
             "bridge.commands.validation:fingerprint",
         ),
         seeds=(*_COMMANDS, *_TEXTS),

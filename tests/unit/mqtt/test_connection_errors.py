@@ -49,7 +49,7 @@ CERTIFICATE.verify_message = "self-signed certificate"
     ],
 )
 def test_an_error_of_the_network_is_a_sentence(error, sentence):
-    assert AT.why_not_opened(error).lower() == sentence.lower()
+    assert AT.not_opened(error).lower() == sentence.lower()
 
 
 @every_row(
@@ -65,7 +65,7 @@ def test_an_error_of_the_network_is_a_sentence(error, sentence):
 )
 def test_a_lost_connection_says_who_ended_it(error, sentence):
     stream: Any = SimpleNamespace(ended=True, error=error)
-    assert AT.why_ended(stream, answered=True) == sentence
+    assert AT.ended(stream, answered=True) == sentence
 
 
 @every_row(
@@ -80,8 +80,8 @@ def test_a_lost_connection_says_who_ended_it(error, sentence):
 )
 def test_a_broker_that_does_not_answer_connect_gets_a_hint_and_no_other(url, protocol, hint):
     text = f"{parse_broker_url(url).endpoint} took the connection and said nothing"
-    assert texts(url, protocol).why_timed_out(answered=False) == f"{text} without an answer{hint}"
-    assert texts(url, protocol).why_timed_out(answered=True) == text
+    assert texts(url, protocol).silent(answered=False) == f"{text} without an answer{hint}"
+    assert texts(url, protocol).silent(answered=True) == text
 
 
 class Ended:
@@ -99,14 +99,14 @@ def test_an_end_without_a_reason_is_the_broker_s_or_that_of_something_else_than_
     at = texts("mqtts://broker", V3)
     raw: Any = Ended()
     stream = BufferedSocket(raw)
-    assert at.why_ended(stream, answered=False) == "broker:8883 sent something that is not MQTT"
+    assert at.ended(stream, answered=False) == "broker:8883 sent something that is not MQTT"
     stream.receive()
-    assert at.why_ended(stream, answered=True) == "broker:8883 closed the connection"
-    assert at.why_ended(stream, answered=False) == "broker:8883 closed the connection without an answer"
+    assert at.ended(stream, answered=True) == "broker:8883 closed the connection"
+    assert at.ended(stream, answered=False) == "broker:8883 closed the connection without an answer"
 
 
 def test_a_reason_of_the_broker_has_no_password_in_it():
-    assert AT.why_refused(0x97, "geheim, auchgeheim") == "the broker has reached a quota (***, ***)"
+    assert AT.refused(0x97, "geheim, auchgeheim") == "the broker has reached a quota (***, ***)"
 
 
 # what a broker states as the reason

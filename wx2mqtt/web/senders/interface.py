@@ -20,10 +20,11 @@ from enum import Enum, auto
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
 
-from wx2mqtt.bounded_json import JsonBounds, JsonDecimal, JsonOutOfBounds, load_json
+from wx2mqtt.bounded_json import JsonBounds
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import JSON_TYPE, Blob, Json
+from wx2mqtt.mqtt.commands import read_object
 from wx2mqtt.values import frozen
 
 # A form, in a body or a query, may have so many fields: far more than any interface has.
@@ -70,8 +71,6 @@ class BodyForm(Enum):
 
 @frozen
 class BodyPlan:
-    """How to read a body."""
-
     form: BodyForm
     #: The largest data, or fields of a form together, in memory. A larger body is refused with 413, except
     #: with `TEXT_OR_FILE`. A stored file has another limit: what WeChat takes.
@@ -261,15 +260,4 @@ def _without_escapes(text: str) -> str:
 
 def json_object(data: bytes, bounds: JsonBounds) -> dict[str, Json]:
     """Returns the object that a body is; numbers with a point are `JsonDecimal`. Raises `BadCommand`."""
-    try:
-        value = load_json(data, bounds, JsonDecimal)
-    except UnicodeDecodeError:
-        raise BadCommand("bad_command", "not_utf8") from None
-    except json.JSONDecodeError as wrong:
-        problem = f"{wrong.msg} at character {wrong.pos + 1}"
-        raise BadCommand("bad_command", "bad_body_json", problem=problem) from None
-    except JsonOutOfBounds as wrong:
-        raise BadCommand("bad_command", "bad_body_json", problem=str(wrong)) from None
-    if not isinstance(value, dict):
-        raise BadCommand("bad_command", "bad_body_json", problem=f"it is a {type(value).__name__}")
-    return value
+    return read_object(data, bounds, "bad_command", "bad_body_json")
