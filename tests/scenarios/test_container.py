@@ -17,7 +17,7 @@ from tests.support.broker import Mosquitto, free_port
 from tests.support.guest import Guest
 from tests.support.process import BridgeProcess
 from tests.support.web import faked
-from wx2mqtt.app.configuration import web_options
+from wx2mqtt.app.web_servers import web_options
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
 

@@ -59,6 +59,6 @@ def test_a_manager_that_does_not_listen_or_read_stops_nobody(manager):
     listening, name = manager
     notifier = SystemdNotifier({"NOTIFY_SOCKET": name})
     for _ in range(2000):
-        notifier.watchdog()  # more than any socket holds
+        notifier.feed_watchdog()  # more than any socket holds
     listening.close()
     notifier.ready()

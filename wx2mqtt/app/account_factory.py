@@ -1,4 +1,9 @@
-"""Builds the accounts from settings and store, and assigns their base topics."""
+"""Builds the accounts from settings and store, and assigns their base topics.
+
+    accounts: {home: …, work: …}   ->   wx for home, wx/work for work
+
+An account that has run before keeps its base topic.
+"""
 
 from __future__ import annotations
 
@@ -177,8 +182,13 @@ def resolve_base_topics(settings: Settings, stored: Mapping[str, str | None], fi
     base_topics: dict[str, str] = {}
     problems: list[Problem] = []
     for name, known_base in known.items():
-        is_default = default_is_free and not base_topics
-        base = known_base or (DEFAULT_BASE_TOPIC if is_default else f"{DEFAULT_BASE_TOPIC}/{name}")
+        is_first = not base_topics
+        if known_base:
+            base = known_base
+        elif is_first and default_is_free:
+            base = DEFAULT_BASE_TOPIC
+        else:
+            base = f"{DEFAULT_BASE_TOPIC}/{name}"
         for other, other_base in base_topics.items():
             if bases_overlap(base, other_base):
                 text = (

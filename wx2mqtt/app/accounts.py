@@ -1,7 +1,6 @@
 """The accounts that this process runs: all of the configuration, or those that it has in a cluster now.
 
-An account that fails is built and run again, after a longer pause each time; the others do not notice. In a
-cluster `start_account` and `stop_account` follow its decisions, while the others go on.
+An account that fails is built and run again, after a longer pause each time; the others do not notice.
 """
 
 from __future__ import annotations
@@ -48,11 +47,13 @@ class _Entry:
 
 
 class Accounts:
-    """Builds accounts, runs them and stops them one by one.
+    """Builds accounts, runs them and ends them.
 
     1. `add` builds an account from its state in the store.
-    2. `run` runs what was added, and what `start_account` adds later. It raises no failure of an account.
-    3. `stop` stops all in order, and `close` closes the connections to WeChat; `run` is cancelled between.
+    2. `run` runs what was added; in a cluster `start_account` and `stop_account` follow its decisions then.
+    3. `stop_all` completes what has begun, and publishes that the accounts are offline. Or `abort_all`: it
+       publishes nothing more. Then `run` is cancelled.
+    4. `close_all` closes the connections to WeChat.
     """
 
     def __init__(self, factory: AccountFactory, watchdog: Watchdog) -> None:
@@ -64,7 +65,7 @@ class Accounts:
         self._entries: dict[str, _Entry] = {}
         self._factory = factory
         self._watchdog = watchdog
-        #: The tasks of the entries; None while `run` does not run.
+        #: The tasks of the entries; None where `run` does not run.
         self._group: asyncio.TaskGroup | None = None
 
     @property
@@ -80,25 +81,25 @@ class Accounts:
         self._on_change()
 
     async def run(self) -> None:
-        """Runs the accounts until cancelled."""
+        """Runs the accounts until cancelled; raises no failure of an account."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 for entry in self._entries.values():
                     entry.task = group.create_task(self._run_again_and_again(entry))
-                await asyncio.Event().wait()
+                await asyncio.Event().wait()  # accounts may be added, also where none runs now
         finally:
             self._group = None
 
     async def start_account(self, name: str) -> None:
-        """Builds an account and runs it; raises `StoreError`."""
+        """Builds an account and runs it, unless the process ends meanwhile; raises `StoreError`."""
         await self.add(name)
-        if self._group is not None:  # without it the process ends, and the account is not run
+        if self._group is not None:
             entry = self._entries[name]
             entry.task = self._group.create_task(self._run_again_and_again(entry))
 
     async def stop_account(self, name: str) -> None:
-        """Stops an account in order and forgets it. Does nothing where it does not run."""
+        """Stops, closes and forgets an account, if it is here: another process runs it next."""
         entry = self._entries.get(name)
         if entry is None:
             return
@@ -115,21 +116,21 @@ class Accounts:
             await entry.account.close()
         self._watchdog.remove(name)
 
-    async def stop(self) -> None:
-        """Stops all accounts in order, at the same time; at once where one has just failed."""
+    async def stop_all(self) -> None:
+        """Stops the accounts in order, all at the same time."""
         async with asyncio.TaskGroup() as tasks:
             for account in self.accounts:
                 with bound_contextvars(account=account.name):  # the task keeps the name for its lines
                     tasks.create_task(account.stop("stopped"))
 
-    def abort(self) -> None:
-        """Publishes nothing more: another process may run the accounts."""
+    def abort_all(self) -> None:
+        """Makes the accounts publish nothing more, at once: another process may run them."""
         for account in self.accounts:
-            with account.ctx.in_log():
+            with bound_contextvars(account=account.name):
                 account.abort()
 
-    async def close(self) -> None:
-        """Closes all connections to WeChat."""
+    async def close_all(self) -> None:
+        """Closes the connections to WeChat."""
         for account in self.accounts:
             with bound_contextvars(account=account.name):
                 await account.close()
@@ -142,13 +143,13 @@ class Accounts:
                 started_at = boot_time()
                 try:
                     await entry.account.run()
-                except AccountFailed:
+                except AccountFailed:  # a run ends only so, or cancelled
                     if boot_time() - started_at >= STABLE_RUN_SECONDS:
                         entry.backoff = RESTART_BACKOFF
                 await entry.account.close()
-                await self._replace(entry)
+                await self._build_again(entry)
 
-    async def _replace(self, entry: _Entry) -> None:
+    async def _build_again(self, entry: _Entry) -> None:
         """Builds the account of an entry again, after a pause; tries as often as it takes."""
         name, faults = entry.account.name, entry.account.counters.faults
         account: Account | None = None

@@ -22,17 +22,12 @@ from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
 from wx2mqtt.app import control_socket, logs
 from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.app.accounts import Accounts
-from wx2mqtt.app.configuration import (
-    find_listen_problems,
-    instance_name,
-    load_configuration,
-    running_web_server,
-    sender_options,
-)
+from wx2mqtt.app.configuration import instance_name, load_configuration
 from wx2mqtt.app.operations import Operations
 from wx2mqtt.app.storage_maintenance import StorageMaintenance
 from wx2mqtt.app.stores import StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
+from wx2mqtt.app.web_servers import find_listen_problems, running_web_server, sender_options
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_view import AccountView
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -223,13 +218,13 @@ class Application:
     def _on_store_lost(self) -> None:
         """Cuts off all accounts, before anything in them learns that a commit has failed."""
         log.error("connection to the database lost: stopping at once")
-        self.running.abort()
+        self.running.abort_all()
         self._store_lost.set()
 
     async def close(self) -> None:
         if self.cluster is not None:
             await self.cluster.takeover.close()
-        await self.running.close()
+        await self.running.close_all()
 
     def _shared_services(self) -> SharedServices:
         settings, environment = self._loaded_at_start.settings, self._environment
@@ -333,7 +328,9 @@ class Application:
         try:
             async with asyncio.timeout(STOP_TIMEOUT_SECONDS - STOP_RESERVE_SECONDS):
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self.running.stop() if self.cluster is None else self.cluster.leave())
+                    tasks.create_task(
+                        self.running.stop_all() if self.cluster is None else self.cluster.leave()
+                    )
                     if self.web is not None:
                         tasks.create_task(self.web.stop())
                 if self._stores.people_file is not None:

@@ -1,30 +1,26 @@
-"""The configuration of a bridge: loads it, and makes the options of each part of it.
+"""The configuration of a bridge: loads it, and makes the options of its parts.
 
-    load_configuration            file, environment and secrets  ->  `Settings`
-    mqtt_options, web_options, …  `Settings`  ->  the options of the MQTT client, the web server, …
+    load_configuration             file, environment and secrets  ->  `Settings`
+    mqtt_options, restore_rules …  `Settings`  ->  the options of the MQTT client, the rules of a restore, …
 
-The bridge itself needs no options: it reads the settings as they are (`bridge.account_settings`).
+`web_servers.py` does this for the web server. The bridge itself needs no options: it reads the settings as
+they are (`bridge.account_settings`).
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
-from ipaddress import ip_network
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr
 
-from wx2mqtt.bridge.media.stored_media import MediaLibrary
 from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.mqtt.broker import Publication
-from wx2mqtt.mqtt.embedded import PortInUse, available_port
 from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
 from wx2mqtt.mqtt.topics import (
     TEXT_TYPE,
@@ -33,14 +29,12 @@ from wx2mqtt.mqtt.topics import (
     is_config_topic,
     response_topic_allowed,
 )
-from wx2mqtt.settings.addresses import split_listen_address
 from wx2mqtt.settings.loader import LoadedSettings, load, load_valid_settings
 from wx2mqtt.settings.schema import (
     BUILT_IN_BACKENDS,
     DEFAULT_ACCOUNT,
     DEFAULT_BASE_TOPIC,
     Account,
-    Sender,
     Settings,
     Web,
 )
@@ -49,13 +43,7 @@ from wx2mqtt.store.folder_owner import run_as_owner
 from wx2mqtt.store.records import ANSWER_CATEGORIES
 from wx2mqtt.store.restore_rules import RestoreRules
 from wx2mqtt.store.saved_logins import read_saved_login
-from wx2mqtt.web.options import CannotListen, SenderOptions, Serves, WebOptions, listen_problem
-from wx2mqtt.web.senders.sender_rights import SenderRegistry
 from wx2mqtt.wechat.registry import BACKENDS, backend_entry
-
-if TYPE_CHECKING:
-    from wx2mqtt.web.bridge_state import BridgeState
-    from wx2mqtt.web.server import WebServers
 
 
 def load_configuration(
@@ -66,12 +54,14 @@ def load_configuration(
     `current` are the settings of the running bridge at a reload. A run without a file goes on with the
     backend whose login its store has, so that an update changes nobody's backend. Raises `SettingsError`.
     """
-    backends: dict[str, str] = {}
-    if path is None and current is not None:
+    if path is not None:
+        return load(path, env, BACKENDS)
+    if current is not None:
         backends = {name: account.backend for name, account in current.accounts.items()}
-    elif path is None and (saved_backend := _backend_of_saved_login(env)) is not None:
-        backends = {DEFAULT_ACCOUNT: saved_backend}
-    return load(path, env, BACKENDS, backends)
+    else:
+        saved_backend = _backend_of_saved_login(env)
+        backends = {} if saved_backend is None else {DEFAULT_ACCOUNT: saved_backend}
+    return load(None, env, BACKENDS, backends)
 
 
 def _backend_of_saved_login(env: Mapping[str, str]) -> str | None:
@@ -121,12 +111,11 @@ def restore_rules(settings: Settings) -> RestoreRules:
     bases = tuple(settings.base_topics().values())
 
     def may_publish(base: str, category: str, topic: str) -> bool:
-        return Topics(base).may_publish(topic) or (
-            category in ANSWER_CATEGORIES
-            and response_topic_allowed(
-                topic, (*bases, base), settings.homeassistant.prefix, settings.mqtt.response_topics
-            )
-        )
+        if Topics(base).may_publish(topic):
+            return True
+        prefix, allowed = settings.homeassistant.prefix, settings.mqtt.response_topics
+        is_answer = category in ANSWER_CATEGORIES
+        return is_answer and response_topic_allowed(topic, (*bases, base), prefix, allowed)
 
     return RestoreRules(
         default_base=DEFAULT_BASE_TOPIC,
@@ -169,16 +158,20 @@ def mqtt_options(
     Without a valid `lease` the client is offline.
     """
     mqtt = settings.mqtt
+    urls, protocol = mqtt.url, mqtt.protocol
+    if embedded is not None:
+        embedded_url, protocol = embedded
+        urls = (embedded_url,)
     tls = mqtt.tls
+    tls_files = TlsFiles(ca_file=tls.ca_file, cert_file=tls.cert_file, key_file=tls.key_file)
     home = settings.homeassistant
     birth_topics = (birth_topic(home.prefix),) if home.enabled else ()
-    tls_files = TlsFiles(ca_file=tls.ca_file, cert_file=tls.cert_file, key_file=tls.key_file)
     return MqttOptions(
-        urls=mqtt.url if embedded is None else (embedded[0],),
+        urls=urls,
         client_id=settings.client_ids()[name],
         username=mqtt.username,
         password=secret_value(mqtt.password),
-        protocol=mqtt.protocol if embedded is None else embedded[1],
+        protocol=protocol,
         keepalive=mqtt.keepalive,
         tls=None if tls_files == TlsFiles() else tls_files,
         will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT_TYPE),
@@ -209,102 +202,3 @@ def media_base_url(web: Web) -> str | None:
 
 def secret_value(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
-
-
-@asynccontextmanager
-async def running_web_server(
-    settings: Settings,
-    media_sources: Sequence[MediaLibrary],
-    bridge: BridgeState | None = None,
-    senders: SenderRegistry | None = None,
-) -> AsyncGenerator[WebServers | None, None]:
-    """Runs the web server inside the block; yields None where it is disabled.
-
-    Without `senders` it serves none. Raises `CannotListen` with all addresses that cannot be had.
-    """
-    if not settings.web.enabled:
-        yield None
-        return
-    from wx2mqtt.web.server import WebServer, WebServers  # noqa: PLC0415 - only where it is enabled
-
-    addresses = _web_addresses(settings, with_senders=senders is not None)
-    async with AsyncExitStack() as stack:
-        servers: list[WebServer] = []
-        for number, options in enumerate(addresses, start=1):
-            server = WebServer(options, media_sources, bridge, senders)
-            try:
-                servers.append(await stack.enter_async_context(server))
-            except CannotListen as error:  # the addresses after this one may be in use as well
-                problems = [str(error), *_listen_problems(addresses[number:])]
-                raise CannotListen("; ".join(problems)) from error
-        yield WebServers(servers)
-
-
-def find_listen_problems(settings: Settings) -> list[str]:
-    """Returns why the web server cannot listen, a text for each address; none where it is disabled."""
-    return _listen_problems(_web_addresses(settings, with_senders=True)) if settings.web.enabled else []
-
-
-def _listen_problems(addresses: Sequence[WebOptions]) -> list[str]:
-    problems = []
-    for options in addresses:
-        try:
-            available_port(options.host, options.port)
-        except PortInUse as error:
-            problems.append(listen_problem(options, cast("OSError", error.__cause__)))
-    return problems
-
-
-def _web_addresses(settings: Settings, *, with_senders: bool) -> list[WebOptions]:
-    """Returns the address of the page, then those that serve senders only."""
-    main = web_options(settings)
-    return [main, *(_sender_addresses(settings.web, main) if with_senders else ())]
-
-
-def _sender_addresses(web: Web, main: WebOptions) -> Iterator[WebOptions]:
-    """Yields the addresses that serve senders only."""
-    served = {
-        "senders_listen": (web.senders_listen, Serves.SENDERS),
-        "ntfy_listen": (web.ntfy_listen, Serves.ROOT_SENDERS),
-    }
-    for key, (address, serves) in served.items():
-        if address is not None:
-            host, port = split_listen_address(address)
-            yield replace(
-                main, host=host, port=port, serves=serves, key=f"web.{key}", ingress="", password="", token=""
-            )
-
-
-def sender_options(settings: Settings) -> list[SenderOptions]:
-    """Returns the programs that may send over HTTP."""
-    return [*map(_sender_options_of, settings.web.senders)] if settings.web.enabled else []
-
-
-def _sender_options_of(sender: Sender) -> SenderOptions:
-    to = sender.to or ""
-    return SenderOptions(
-        name=sender.name,
-        token=secret_value(sender.token) or "",
-        to=to,
-        users=sender.users or ((to,) if to else ()),
-        rate=sender.rate,
-    )
-
-
-def web_options(settings: Settings) -> WebOptions:
-    web = settings.web
-    host, port = split_listen_address(web.listen)
-    proxies = (*web.trusted_proxies, *([web.ingress] if web.ingress else []))
-    return WebOptions(
-        host=host,
-        port=port,
-        url=web.url or "",
-        hosts=web.hosts,
-        prefix=web.base_path.rstrip("/"),
-        password=secret_value(web.password) or "",
-        token=secret_value(web.token) or "",
-        proxies=tuple(ip_network(proxy) for proxy in proxies),
-        ingress=web.ingress or "",
-        language=settings.language,
-        serves=Serves.EVERYTHING if web.senders_listen is None and web.ingress is None else Serves.PAGE,
-    )

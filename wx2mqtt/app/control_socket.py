@@ -31,8 +31,8 @@ IDLE_TIMEOUT_SECONDS = 30.0  # after which a connection without a request is clo
 # Linux limits the address of a socket to 108 bytes. A longer path is opened through a handle of its folder.
 MAX_PATH_BYTES = 100
 
+# Runs one operation; raises `Wx2MqttError` with a sentence for the terminal.
 RunOperation = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
-"""Runs one operation; raises `Wx2MqttError` with a sentence for the terminal."""
 
 
 class BridgeNotRunning(Wx2MqttError):
@@ -44,12 +44,12 @@ async def serve_operations(folder: Path, run_operation: RunOperation) -> AsyncGe
     """Answers requests on the socket in `folder` inside the block."""
     connections = 0
 
-    async def answer_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
         try:
             if connections <= MAX_CONTROL_CONNECTIONS:
-                await _serve(reader, writer, run_operation)
+                await _answer_request(reader, writer, run_operation)
         finally:
             connections -= 1
             writer.close()
@@ -58,9 +58,8 @@ async def serve_operations(folder: Path, run_operation: RunOperation) -> AsyncGe
         path.unlink(missing_ok=True)  # left by a killed bridge; the lock of the store shows that none runs
         previous_umask = os.umask(0o177)
         try:
-            server = await asyncio.start_unix_server(
-                answer_request, path, limit=CONTROL_REQUEST_JSON.max_bytes
-            )
+            limit = CONTROL_REQUEST_JSON.max_bytes
+            server = await asyncio.start_unix_server(on_connection, path, limit=limit)
         finally:
             os.umask(previous_umask)
     try:
@@ -70,7 +69,7 @@ async def serve_operations(folder: Path, run_operation: RunOperation) -> AsyncGe
         (folder / SOCKET_NAME).unlink(missing_ok=True)
 
 
-async def _serve(
+async def _answer_request(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, run_operation: RunOperation
 ) -> None:
     with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):

@@ -21,8 +21,9 @@ import structlog
 from wx2mqtt.aio import LogInterval, cancel_and_wait, run_in_daemon_thread, wait_at_most
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
-from wx2mqtt.app.configuration import running_web_server, secret_value
+from wx2mqtt.app.configuration import secret_value
 from wx2mqtt.app.stores import StoreLost
+from wx2mqtt.app.web_servers import running_web_server
 from wx2mqtt.clock import Backoff, now_ms, rfc3339
 from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
@@ -196,5 +197,5 @@ class DatabaseWait:
         interval = min(STATUS_INTERVAL_SECONDS, notifier.watchdog_interval or STATUS_INTERVAL_SECONDS)
         while True:
             notifier.status(self.sentence)
-            notifier.watchdog()
+            notifier.feed_watchdog()
             await asyncio.sleep(interval)

@@ -36,7 +36,7 @@ def redact_value(key: str, value: object, *, message_text: bool, depth: int = 0)
     if isinstance(value, (int, float)):
         return value
     if depth == 0 and key in COMMAND_ID_KEYS and isinstance(value, str):
-        return _redact_id(value)
+        return _redact_patterns(_truncate(value))  # also a long one in base64: its result has the same id
     return _redact_content(value, message_text=message_text, depth=depth + 1)
 
 
@@ -51,11 +51,6 @@ def _redact_content(value: object, *, message_text: bool, depth: int) -> object:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [redact_value("", element, message_text=message_text, depth=depth) for element in value]
     return redact(_truncate(_text(value)))
-
-
-def _redact_id(command_id: str) -> str:
-    """Returns the id of a command without secrets. A long one is shown whole: its result has the same id."""
-    return _redact_patterns(_truncate(command_id))
 
 
 def clean_traceback(text: str) -> str:

@@ -60,7 +60,7 @@ class StorageMaintenance:
         #: How much the store takes; its limit is `storage.max_size`, which a reload sets.
         self.quota = StorageQuota(database=database, blobs=media.blobs, limit=limit)
         self.quota.other_files_size = self._measure_other_files()
-        self._was_full = False
+        self._was_full = False  # at the last check
         #: The journals of the accounts that run here, each with the settings that say what it keeps.
         self._limits_by_journal: Mapping[Journal, Account] = {}
         #: Journals of `_limits_by_journal` that have not been pruned since they were added.
@@ -114,8 +114,8 @@ class StorageMaintenance:
             await self._database.measure(self._nearly_full_bytes)
         # Measured after the database: else what a commit has written meanwhile would count twice.
         self.quota.other_files_size = await asyncio.to_thread(self._measure_other_files)
-        prune_due = prune_due or self.quota.size >= self._nearly_full_bytes
-        if prune_due:
+        is_pruned = prune_due or self.quota.size >= self._nearly_full_bytes
+        if is_pruned:
             await self._prune_old(self._limits_by_journal)
         for journal, limits in self._limits_by_journal.items():
             if self._media.blobs.size > limits.media.max_total:  # else this account cannot exceed its limit
@@ -127,7 +127,7 @@ class StorageMaintenance:
         if is_full and not self._was_full:
             log.warning("store is full: nothing is received", size=self.quota.size, limit=self.quota.limit)
         self._was_full = is_full
-        return prune_due
+        return is_pruned
 
     async def _prune_old(self, journals: Iterable[Journal]) -> None:
         now = now_ms()
@@ -155,11 +155,10 @@ class StorageMaintenance:
                 await self._media.free_space(self.quota.size - self._nearly_full_bytes)
         for journal in self._limits_by_journal:
             if self.quota.size >= self._nearly_full_bytes:
+                beside_database = self.quota.other_files_size + self._media.blobs.size
+                database_budget = max(0, self._nearly_full_bytes - beside_database)
                 with _store_errors_logged():
-                    # What is left for the database.
-                    beside = self.quota.other_files_size + self._media.blobs.size
-                    budget = max(0, self._nearly_full_bytes - beside)
-                    await journal.retention.prune_history(budget)
+                    await journal.retention.prune_history(database_budget)
 
     @property
     def _nearly_full_bytes(self) -> int:

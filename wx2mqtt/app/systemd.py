@@ -38,7 +38,7 @@ class SystemdNotifier:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         #: Whether a service manager reads the messages.
         self.is_listening = address.startswith(("@", "/"))
-        #: Seconds between two calls of `watchdog`: half of the unit's limit; None without a watchdog.
+        #: Seconds between two calls of `feed_watchdog`: half of the unit's limit; None without a watchdog.
         self.watchdog_interval = _watchdog_interval(env)
 
     def ready(self) -> None:
@@ -56,7 +56,7 @@ class SystemdNotifier:
         """Sets the line that `systemctl status` shows."""
         self._send(f"STATUS={' '.join(text.split())[:MAX_STATUS_CHARACTERS]}")
 
-    def watchdog(self) -> None:
+    def feed_watchdog(self) -> None:
         self._send("WATCHDOG=1")
 
     def _send(self, *assignments: str) -> None:
@@ -113,7 +113,7 @@ class SystemdWatchdog:
             if overdue:
                 log.error("loops do not move; the watchdog is not fed", loops=list(overdue))
             else:
-                self.notifier.watchdog()
+                self.notifier.feed_watchdog()
             await asyncio.sleep(min(interval, OVERDUE_CHECK_SECONDS) if overdue else interval)
 
     async def _update_status(self) -> None:

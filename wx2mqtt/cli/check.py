@@ -16,8 +16,8 @@ from pathlib import Path
 
 from wx2mqtt.aio import ChangeNotifier, wait_at_most
 from wx2mqtt.app import logs
-from wx2mqtt.app.configuration import running_web_server
 from wx2mqtt.app.systemd import SystemdNotifier
+from wx2mqtt.app.web_servers import running_web_server
 from wx2mqtt.cli.operations import EXIT_CONFIGURATION, SETUP_COMMAND, enter_store
 from wx2mqtt.cli.terminal import command_language, format_json
 from wx2mqtt.diagnostics.all_checks import run_checks
@@ -138,7 +138,7 @@ async def _serve_problems(path: Path | None, error: SettingsError, write_line: C
         notifier.ready()
         while file.problems:
             notifier.status(f"the file has {len(file.problems)} problems; no bridge runs: see {server.url}/")
-            notifier.watchdog()
+            notifier.feed_watchdog()
             await wait_at_most(stop, poll_interval)
             if stop.is_set():
                 return False

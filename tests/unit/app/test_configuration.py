@@ -17,10 +17,9 @@ from wx2mqtt.app.configuration import (
     media_base_url,
     missing_safeguards,
     mqtt_options,
-    running_web_server,
     safeguards_line,
-    web_options,
 )
+from wx2mqtt.app.web_servers import running_web_server, web_options
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.loader import load
@@ -215,7 +214,7 @@ def test_where_it_is_not_wanted_nothing_of_it_is_loaded():
     program = (
         "import asyncio, sys\n"
         "from wx2mqtt.app.application import open_application\n"
-        "from wx2mqtt.app.configuration import running_web_server\n"
+        "from wx2mqtt.app.web_servers import running_web_server\n"
         "from wx2mqtt.settings.schema import Settings\n"
         "async def run():\n"
         "    async with running_web_server(Settings.model_validate({'web': {'enabled': False}}), []): pass\n"

@@ -30,7 +30,7 @@ class FakeManager:
     def ready(self) -> None:
         self._say("ready")
 
-    def watchdog(self) -> None:
+    def feed_watchdog(self) -> None:
         self._say("watchdog")
 
     def status(self, text: str) -> None:
@@ -205,4 +205,4 @@ def test_without_a_socket_nothing_is_sent_and_nothing_fails(address):
     notifier.reloading()
     notifier.stopping()
     notifier.status("x")
-    notifier.watchdog()
+    notifier.feed_watchdog()
