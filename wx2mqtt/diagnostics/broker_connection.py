@@ -11,20 +11,22 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.diagnostics.broker_probe import ProbeClosed, ProbeConnection
 from wx2mqtt.diagnostics.check_report import CheckReport
 from wx2mqtt.diagnostics.check_target import DiagnosticTarget
+from wx2mqtt.diagnostics.server_certificate import (
+    Certificate,
+    authority_error,
+    parse_certificate,
+    version_and_certificate,
+)
 from wx2mqtt.mqtt.broker import ProtocolVersion
-from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
+from wx2mqtt.mqtt.options import BrokerAddress
 from wx2mqtt.mqtt.packets import (
     BAD_AUTHENTICATION_METHOD,
     BAD_CREDENTIALS,
@@ -34,16 +36,13 @@ from wx2mqtt.mqtt.packets import (
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason
-from wx2mqtt.mqtt.sockets import open_socket, tls_context
+from wx2mqtt.mqtt.sockets import open_socket
 from wx2mqtt.values import frozen
 
 T = TypeVar("T")
 
 # For each step below MQTT: the name (the resolver itself waits longer if its server is away), TCP, and TLS.
 STEP_TIMEOUT_SECONDS = 10.0
-
-# X509_V_FLAG_NO_CHECK_TIME, for which Python has no name: dates are checked apart from the signature.
-NO_CHECK_TIME = 0x200000
 
 SECONDS_PER_DAY = 86400.0
 
@@ -83,6 +82,8 @@ class ConnectedBroker:
 
 
 class ConnectionCheck:
+    """The check of one broker, whose steps are in the order of `run`."""
+
     def __init__(self, target: DiagnosticTarget, address: BrokerAddress, report: CheckReport) -> None:
         self._target = target
         self._address = address
@@ -142,8 +143,8 @@ class ConnectionCheck:
     async def _check_tls(self) -> bool:
         files = self._target.options.tls
         try:
-            version, der = await _run_in_thread(partial(_version_and_certificate, self._address, files))
-            untrusted = await _run_in_thread(partial(_authority_error, self._address, files))
+            version, der = await _run_in_thread(partial(version_and_certificate, self._address, files))
+            untrusted = await _run_in_thread(partial(authority_error, self._address, files))
             certificate = parse_certificate(der)
         except TimeoutError:
             self._report.failed("tls", self._subject, "tls_timeout")
@@ -287,31 +288,6 @@ async def connect_tcp(address: BrokerAddress) -> float:
     return time.monotonic() - start
 
 
-def _version_and_certificate(address: BrokerAddress, files: TlsFiles | None) -> tuple[str, bytes]:
-    """Returns the TLS version of a server, and its certificate (DER), whatever that is."""
-    context = tls_context(files)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is sent over it
-    with open_socket(address, context) as connection:
-        assert isinstance(connection, ssl.SSLSocket)
-        return connection.version() or "", connection.getpeercert(binary_form=True) or b""
-
-
-def _authority_error(address: BrokerAddress, files: TlsFiles | None) -> tuple[int, str] | None:
-    """Returns OpenSSL's code and text if the certificate's authority is not accepted; else None.
-
-    Dates and names do not count here.
-    """
-    context = tls_context(files)
-    context.check_hostname = False
-    context.verify_flags |= NO_CHECK_TIME
-    try:
-        open_socket(address, context).close()
-    except ssl.SSLCertVerificationError as error:
-        return error.verify_code, error.verify_message
-    return None
-
-
 async def _run_in_thread(work: Callable[[], T]) -> T:
     """Runs blocking work in a thread, for a limited time. Raises OSError."""
     try:
@@ -320,48 +296,3 @@ async def _run_in_thread(work: Callable[[], T]) -> T:
         if isinstance(error, OSError):
             raise
         raise OSError(0, "the host name is not valid") from error
-
-
-@frozen
-class Certificate:
-    """The content of a certificate: DNS names and IP addresses, and Unix timestamps of its validity."""
-
-    names: tuple[str, ...]
-    not_before: float
-    not_after: float
-
-    def matches(self, host: str) -> bool:
-        """Returns whether the certificate is valid for this host name or address (RFC 9525 6)."""
-        address = _parse_address(host)
-        if address is not None:
-            return any(_parse_address(name) == address for name in self.names)
-        with suppress(UnicodeError):
-            host = host.encode("idna").decode()
-        host = host.lower().rstrip(".")
-        names = {name.lower().rstrip(".") for name in self.names}
-        return host in names or f"*.{host.partition('.')[2]}" in names  # a star stands for one whole level
-
-
-def parse_certificate(der: bytes) -> Certificate:
-    """Parses a certificate in DER form. Raises ValueError."""
-    certificate = x509.load_der_x509_certificate(der)
-    try:
-        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        names = [str(attribute.value) for attribute in common_names]
-    else:
-        names = alternatives.get_values_for_type(x509.DNSName)
-        names += map(str, alternatives.get_values_for_type(x509.IPAddress))
-    return Certificate(
-        names=tuple(names),
-        not_before=certificate.not_valid_before_utc.timestamp(),
-        not_after=certificate.not_valid_after_utc.timestamp(),
-    )
-
-
-def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None

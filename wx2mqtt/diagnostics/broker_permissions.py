@@ -1,7 +1,8 @@
 """Tests what the broker's user may publish and receive, by one probe for each class of topics.
 
-A probe is an empty publish, not retained, at a topic level that nobody else uses; never on `out/` nor on a
-topic that the bridge retains. What a running bridge has done already is not tested.
+A class is all that one rule of the broker covers, such as `wx/in/#`. A probe is an empty publish, not
+retained, at a topic level that nobody else uses; never on `out/` nor on a topic that the bridge retains. One
+that returns to its sender was allowed. What a running bridge has done already is not tested.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ class PermissionCheck:
         if self._client.given_up:
             return False
         answer = await self._client.subscribe(self._target.probe_topic(self._target.nonce_level))
-        return answer.code >= 0 and not answer.is_success
+        has_answered = answer.code >= 0
+        return has_answered and not answer.is_success
 
     async def _check_subscription(self, topic_filter: str, *, is_conclusive: bool) -> None:
         """Subscribes and reports the answer.

@@ -69,35 +69,28 @@ class CheckReport:
         self._on_result = on_result
 
     def ok(self, check: str, subject: str, finding_key: str, /, **facts: object) -> None:
-        self._add(
-            CheckResult(
-                check=check,
-                subject=subject,
-                status=CheckStatus.OK,
-                finding=diagnostics_text(self.language, finding_key, **facts),
-            )
-        )
+        self._add(CheckStatus.OK, check, subject, finding_key, "", facts)
 
     def warning(
         self, check: str, subject: str, finding_key: str, remedy_key: str = "", /, **facts: object
     ) -> None:
-        self._add_problem(CheckStatus.WARNING, check, subject, finding_key, remedy_key, facts)
+        self._add(CheckStatus.WARNING, check, subject, finding_key, remedy_key, facts)
 
     def failed(
         self, check: str, subject: str, finding_key: str, remedy_key: str = "", /, **facts: object
     ) -> None:
-        self._add_problem(CheckStatus.FAILED, check, subject, finding_key, remedy_key, facts)
+        self._add(CheckStatus.FAILED, check, subject, finding_key, remedy_key, facts)
 
     def not_known(
         self, check: str, subject: str, finding_key: str, remedy_key: str = "", /, **facts: object
     ) -> None:
-        self._add_problem(CheckStatus.NOT_KNOWN, check, subject, finding_key, remedy_key, facts)
+        self._add(CheckStatus.NOT_KNOWN, check, subject, finding_key, remedy_key, facts)
 
     @property
     def is_passed(self) -> bool:
         return all(result.status is not CheckStatus.FAILED for result in self.results)
 
-    def _add_problem(
+    def _add(
         self,
         status: CheckStatus,
         check: str,
@@ -106,17 +99,10 @@ class CheckReport:
         remedy_key: str,
         facts: dict[str, object],
     ) -> None:
-        self._add(
-            CheckResult(
-                check=check,
-                subject=subject,
-                status=status,
-                finding=diagnostics_text(self.language, finding_key, **facts),
-                remedy=diagnostics_text(self.language, remedy_key or f"{finding_key}_cure", **facts),
-            )
-        )
-
-    def _add(self, result: CheckResult) -> None:
+        finding, remedy = diagnostics_text(self.language, finding_key, **facts), ""
+        if status is not CheckStatus.OK:
+            remedy = diagnostics_text(self.language, remedy_key or f"{finding_key}_cure", **facts)
+        result = CheckResult(check=check, subject=subject, status=status, finding=finding, remedy=remedy)
         self.results.append(result)
         self._on_result(result)
 
@@ -137,7 +123,6 @@ STATUS_STYLES = {
 
 
 def report_lines(report: CheckReport) -> Iterator[str]:
-    """Yields the lines of each result, and a summary."""
     for result in report.results:
         yield from result_lines(result, report.language)
     yield report_summary(report)
@@ -166,17 +151,13 @@ def report_table(report: CheckReport) -> Table:
 
 
 def report_summary(report: CheckReport) -> str:
-    """Returns one line that says how many checks failed."""
-    failed = sum(result.status is CheckStatus.FAILED for result in report.results)
-    return (
-        diagnostics_text(report.language, "some_failed", count=failed)
-        if failed
-        else diagnostics_text(report.language, "nothing_failed")
-    )
+    failed_count = sum(result.status is CheckStatus.FAILED for result in report.results)
+    if not failed_count:
+        return diagnostics_text(report.language, "nothing_failed")
+    return diagnostics_text(report.language, "some_failed", count=failed_count)
 
 
 def result_heading(result: CheckResult, language: Language) -> str:
-    """Returns the name of the check and its subject."""
     return printable(f"{diagnostics_text(language, f'check_{result.check}')} {result.subject}".rstrip())
 
 

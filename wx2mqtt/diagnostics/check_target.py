@@ -30,16 +30,14 @@ EMBEDDED_BROKER_URL = "mqtt://127.0.0.1"
 
 @frozen
 class AccountTarget:
-    """One account: its topics, its backend and endpoint, and its saved login if that can be read.
-
-    `unused_topics` are patterns of the topic table that this account never publishes to.
-    """
-
     name: str
     topics: Topics
     backend: str
+    #: The server of the settings in place of WeChat's; None for WeChat's.
     endpoint: str | None
+    #: None where there is none, or it cannot be read.
     saved_login: Mapping[str, object] | None = field(default=None, repr=False)
+    #: Patterns of the topic table that this account never publishes to.
     unused_topics: frozenset[str] = frozenset()
     #: The version of Tencent's client that its requests name; empty where they name none.
     client_version: str = ""
@@ -47,18 +45,15 @@ class AccountTarget:
 
 @frozen
 class DiagnosticTarget:
-    """Brokers and accounts to check.
-
-    `options` are for a separate MQTT client: no will, no subscriptions, a clean session. `nonce_level` is a
-    random topic level. `discovery_prefix` is empty without Home Assistant. With `embedded` the broker runs
-    only while the bridge runs.
-    """
-
     addresses: tuple[BrokerAddress, ...]
+    #: For a separate MQTT client: no will, no subscriptions, a clean session.
     options: MqttOptions
     accounts: tuple[AccountTarget, ...]
+    #: A random topic level.
     nonce_level: str
+    #: Empty without Home Assistant.
     discovery_prefix: str = ""
+    #: The broker is the embedded one, which runs only while the bridge runs.
     embedded: bool = False
 
     def probe_topic(self, parent_topic: str, *levels: str) -> str:

@@ -58,12 +58,16 @@ class DatabaseFacts:
     may_lose_commits: bool
     user: str
     schema: str
+    #: Rights in SQL, such as INSERT.
     missing_rights: tuple[str, ...]
     #: None where the database has no key yet, or this user may not read it.
     key_fits: bool | None
+    #: The usual time of an answer.
     delay_ms: float
     clock_ahead_seconds: float
+    #: Another program, such as PgBouncer, shares connections to the server among its clients.
     has_pooler: bool
+    #: A lock of one connection keeps another one out.
     locks_hold: bool
 
 

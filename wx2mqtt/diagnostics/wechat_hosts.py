@@ -27,6 +27,72 @@ HOST_CHECK_TIMEOUT_SECONDS = 10.0
 # By how much a Date header is behind on average: it has whole seconds.
 DATE_OFFSET_SECONDS = 0.5
 
+# A smaller difference counts as correct.
+CLOCK_TOLERANCE_SECONDS = 5.0
+
+# From this difference on expiry of commands, certificates and times of messages go wrong.
+CLOCK_ERROR_SECONDS = 60.0
+REMEDY_KEYS = {"certificate": "host_certificate_cure", "no_name": "name_cure"}
+
+
+async def check_wechat(target: DiagnosticTarget, report: CheckReport) -> None:
+    """Adds a result for the version that an account names, for each host once, and for the clock."""
+    checks_by_host: dict[str, HostCheck] = {}
+    for account in target.accounts:
+        if account.client_version:
+            report.ok("wechat", account.name, "client_version", version=account.client_version)
+    for account in target.accounts:
+        backend = backend_entry(account.backend)
+        origins = backend.host_origins(account.endpoint, account.saved_login or {})
+        for host_check in await check_hosts(origins, endpoint=account.endpoint, headers=backend.http_headers):
+            checks_by_host.setdefault(host_check.host, host_check)
+    for host_check in checks_by_host.values():
+        _report_host(host_check, report)
+    if checks_by_host:
+        _report_best_clock(checks_by_host.values(), report)
+
+
+def _report_host(host_check: HostCheck, report: CheckReport) -> None:
+    if host_check.outcome == "ok":
+        report.ok("wechat", host_check.host, "host_ok", ms=max(1, round(host_check.seconds * 1000)))
+        return
+    detail = host_check.detail
+    why = diagnostics_text(report.language, "host_detail", why=detail) if detail else ""
+    facts = {"why": why, "host": host_check.host}
+    report.failed(
+        "wechat",
+        host_check.host,
+        f"host_{host_check.outcome}",
+        REMEDY_KEYS.get(host_check.outcome, "host_cure"),
+        **facts,
+    )
+
+
+def _report_best_clock(host_checks: Iterable[HostCheck], report: CheckReport) -> None:
+    """Uses the smallest difference: a host whose own clock is wrong must not count."""
+    offsets = [
+        (check.clock_ahead_seconds, check.host)
+        for check in host_checks
+        if check.clock_ahead_seconds is not None
+    ]
+    if offsets:
+        ahead_seconds, host = min(offsets, key=lambda offset: abs(offset[0]))
+        report_clock(report, host, ahead_seconds)
+    else:
+        report.not_known("clock", "", "clock_unknown", "clock_cure")
+
+
+def report_clock(report: CheckReport, host: str, ahead_seconds: float) -> None:
+    """Adds a result for the clock of this machine, which is ahead of that of the host."""
+    facts = {"seconds": round(abs(ahead_seconds)), "host": host}
+    message_key = "clock_ahead" if ahead_seconds > 0 else "clock_behind"
+    if abs(ahead_seconds) <= CLOCK_TOLERANCE_SECONDS:
+        report.ok("clock", host, "clock_ok")
+    elif abs(ahead_seconds) < CLOCK_ERROR_SECONDS:
+        report.warning("clock", host, message_key, "clock_cure", **facts)
+    else:
+        report.failed("clock", host, message_key, "clock_cure", **facts)
+
 
 async def check_hosts(
     origins: Iterable[str], *, endpoint: str | None, headers: Mapping[str, str]
@@ -93,70 +159,3 @@ def _classify_failure(error: Exception) -> tuple[str, str]:
         case httpx.TimeoutException() | TimeoutError():
             return "no_answer", ""
     return "broken_answer", ""
-
-
-# A smaller difference counts as correct.
-CLOCK_TOLERANCE_SECONDS = 5.0
-
-# From this difference on expiry of commands, certificates and times of messages go wrong.
-CLOCK_ERROR_SECONDS = 60.0
-REMEDY_KEYS = {"certificate": "host_certificate_cure", "no_name": "name_cure"}
-
-
-async def check_wechat(target: DiagnosticTarget, report: CheckReport) -> None:
-    """Adds a result for the version that an account names, for each host once, and for the clock."""
-    checks_by_host: dict[str, HostCheck] = {}
-    for account in target.accounts:
-        if account.client_version:
-            report.ok("wechat", account.name, "client_version", version=account.client_version)
-    for account in target.accounts:
-        backend = backend_entry(account.backend)
-        origins = backend.host_origins(account.endpoint, account.saved_login or {})
-        for host_check in await check_hosts(origins, endpoint=account.endpoint, headers=backend.http_headers):
-            checks_by_host.setdefault(host_check.host, host_check)
-    for host_check in checks_by_host.values():
-        _report_host(host_check, report)
-    if checks_by_host:
-        _report_best_clock(checks_by_host.values(), report)
-
-
-def _report_host(host_check: HostCheck, report: CheckReport) -> None:
-    if host_check.outcome == "ok":
-        report.ok("wechat", host_check.host, "host_ok", ms=max(1, round(host_check.seconds * 1000)))
-        return
-    detail = host_check.detail
-    why = diagnostics_text(report.language, "host_detail", why=detail) if detail else ""
-    facts = {"why": why, "host": host_check.host}
-    report.failed(
-        "wechat",
-        host_check.host,
-        f"host_{host_check.outcome}",
-        REMEDY_KEYS.get(host_check.outcome, "host_cure"),
-        **facts,
-    )
-
-
-def _report_best_clock(host_checks: Iterable[HostCheck], report: CheckReport) -> None:
-    """Uses the smallest difference: a host whose own clock is wrong must not count."""
-    offsets = [
-        (check.clock_ahead_seconds, check.host)
-        for check in host_checks
-        if check.clock_ahead_seconds is not None
-    ]
-    if offsets:
-        ahead_seconds, host = min(offsets, key=lambda offset: abs(offset[0]))
-        report_clock(report, host, ahead_seconds)
-    else:
-        report.not_known("clock", "", "clock_unknown", "clock_cure")
-
-
-def report_clock(report: CheckReport, host: str, ahead_seconds: float) -> None:
-    """Adds a result for the clock of this machine, which is ahead of that of the host."""
-    facts = {"seconds": round(abs(ahead_seconds)), "host": host}
-    message_key = "clock_ahead" if ahead_seconds > 0 else "clock_behind"
-    if abs(ahead_seconds) <= CLOCK_TOLERANCE_SECONDS:
-        report.ok("clock", host, "clock_ok")
-    elif abs(ahead_seconds) < CLOCK_ERROR_SECONDS:
-        report.warning("clock", host, message_key, "clock_cure", **facts)
-    else:
-        report.failed("clock", host, message_key, "clock_cure", **facts)

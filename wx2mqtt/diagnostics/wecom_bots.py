@@ -49,8 +49,6 @@ async def check_bots(
 
 
 class _BotCheck:
-    """The check of one account."""
-
     def __init__(
         self, loaded: LoadedSettings, account: AccountTarget, report: CheckReport, folder: Path
     ) -> None:
@@ -162,11 +160,10 @@ class _BotCheck:
             async for step in steps:
                 if isinstance(step, LoggedIn):
                     report.ok("bot", name, "bot_accepted")
-                elif isinstance(step, ShowQr):
+                    return
+                if isinstance(step, ShowQr):
                     report.warning("bot", name, "bot_not_made")
-                else:
-                    continue
-                return
+                    return
 
     def _create_backend(self) -> Backend:
         account = self._loaded.settings.accounts[self._account.name]

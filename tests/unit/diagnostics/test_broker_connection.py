@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.support.rows import every_row
-from wx2mqtt.diagnostics.broker_connection import Certificate, parse_certificate
+from wx2mqtt.diagnostics.server_certificate import Certificate, parse_certificate
 
 BEGINS, ENDS = datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
 
