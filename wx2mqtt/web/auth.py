@@ -41,8 +41,6 @@ class AuthDecision(Enum):
 
 @frozen
 class AuthResult:
-    """What became of a request or a login."""
-
     decision: AuthDecision
     #: How long the address must wait, after THROTTLED.
     wait_seconds: float = 0.0
@@ -55,8 +53,8 @@ class Authenticator:
 
     def __init__(self, options: WebOptions, clock: Callable[[], float]) -> None:
         self.requires_password = bool(options.password)
-        self._password_digest = _digest(options.password) if options.password else None
-        self._token_digest = _digest(options.token) if options.token else None
+        self._password_digest = secret_digest(options.password) if options.password else None
+        self._token_digest = secret_digest(options.token) if options.token else None
         self._sessions = BrowserSessions(clock)
         self._login_throttle = FailureThrottle(clock)
         # Separate from the logins: a script with an outdated token must not lock out a person at its address.
@@ -101,18 +99,18 @@ class BrowserSessions:
     def create(self) -> str:
         """Creates a session and returns its key, which only the browser's cookie holds."""
         key = secrets.token_urlsafe(32)
-        self._expiries[_digest(key)] = self._clock() + SESSION_SECONDS
+        self._expiries[secret_digest(key)] = self._clock() + SESSION_SECONDS
         while len(self._expiries) > MAX_SESSIONS:
             self._expiries.popitem(last=False)
         return key
 
     def is_valid(self, key: str) -> bool:
         """Returns whether the session exists and has not expired."""
-        expiry = self._expiries.get(_digest(key))
+        expiry = self._expiries.get(secret_digest(key))
         return expiry is not None and self._clock() < expiry
 
     def delete(self, key: str) -> None:
-        self._expiries.pop(_digest(key), None)
+        self._expiries.pop(secret_digest(key), None)
 
 
 @dataclass(slots=True)
@@ -167,7 +165,7 @@ def _check_secret(
     """
     if wait := throttle.remaining_wait(address):
         return AuthResult(decision=AuthDecision.THROTTLED, wait_seconds=wait)
-    is_right = expected_digest is not None and hmac.compare_digest(_digest(secret), expected_digest)
+    is_right = expected_digest is not None and hmac.compare_digest(secret_digest(secret), expected_digest)
     if not is_right:
         throttle.record_failure(address)
         return AuthResult(decision=AuthDecision.WRONG_SECRET)
@@ -175,6 +173,6 @@ def _check_secret(
     return AuthResult(decision=AuthDecision.ALLOWED)
 
 
-def _digest(secret: str) -> bytes:
+def secret_digest(secret: str) -> bytes:
     """Returns a hash. A comparison of the secrets themselves in constant time would reveal their length."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

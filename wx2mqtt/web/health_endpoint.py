@@ -30,8 +30,6 @@ HEALTH_TIMEOUT_SECONDS = 5.0  # programs that watch usually give up after ten
 
 
 class HealthEndpoint:
-    """The endpoints /livez and /healthz."""
-
     def __init__(self, bridge: BridgeState) -> None:
         self._bridge = bridge
 

@@ -126,8 +126,6 @@ def isolated(name: str) -> Markup:
 
 @frozen(kw_only=False)
 class Asset:
-    """A static file of the page."""
-
     data: bytes
     content_type: str
 

@@ -55,6 +55,19 @@ _silent_logger = logging.getLogger("wx2mqtt.web.uvicorn")
 _silent_logger.setLevel(logging.CRITICAL)
 
 
+class RequestPhase(Enum):
+    """Where a connection is. After `IDLE` another request may follow."""
+
+    #: No request has begun yet.
+    NEW = auto()
+    #: The application reads a request.
+    OPEN = auto()
+    #: The application has begun to answer it.
+    ANSWERED = auto()
+    #: The last request has ended.
+    IDLE = auto()
+
+
 class HttpConnection(asyncio.BufferedProtocol):
     """One connection. The event loop and `RequestWatch` call its methods.
 
@@ -76,12 +89,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._buffer = bytearray(READ_BYTES)
         #: Bytes that were received for this request and not read as its body, or since the last request.
         self._unread_bytes = 0
-        #: No request has begun yet.
-        self._is_new = True
+        self._phase = RequestPhase.NEW
         self._is_lost = False
-        self._is_request_open = False
-        #: The application has begun to answer; `RequestWatch` sets it.
-        self.is_answer_begun = False
         #: uvicorn may not write now.
         self.is_muted = False
         self._head_timer = _Timer(self._close_gracefully)
@@ -106,7 +115,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._unread_bytes += nbytes
         # uvicorn answers a malformed request with 400, which must not stand amid another answer.
-        self.is_muted = self.is_answer_begun
+        self.is_muted = self._phase is RequestPhase.ANSWERED
         self._http.data_received(bytes(self._buffer[:nbytes]))
         self.is_muted = False
         if self._unread_bytes > MAX_HEAD_BYTES:
@@ -135,8 +144,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     # Called by `RequestWatch`
 
     def begin_request(self) -> None:
-        self._is_request_open = True
-        self._is_new = False
+        self._phase = RequestPhase.OPEN
         self._unread_bytes = 0
         self._limiter.mark_busy(self)
         self._head_timer.cancel()
@@ -145,9 +153,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Notes that the application has read a part of the body. Chunk sizes may take as much again."""
         self._unread_bytes = max(0, self._unread_bytes - 2 * size)
 
+    def begin_answer(self) -> None:
+        self._phase = RequestPhase.ANSWERED
+
     def end_request(self) -> None:
-        self._is_request_open = False
-        self.is_answer_begun = False
+        self._phase = RequestPhase.IDLE
         self._unread_bytes = 0
         self._limiter.mark_idle(self)
         if not self._is_lost:
@@ -165,14 +175,16 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _check_unread(self) -> None:
         if self._transport.is_closing():
             return
-        if self._is_request_open:
-            if self._unread_bytes > MAX_UNREAD_BYTES:
-                self.abort()
-        elif self._unread_bytes > MAX_HEAD_BYTES:
-            if self._is_new:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
-            else:  # perhaps it is the rest of a body that was answered before it was read
-                self._close_gracefully()
+        match self._phase:
+            case RequestPhase.OPEN | RequestPhase.ANSWERED:
+                if self._unread_bytes > MAX_UNREAD_BYTES:
+                    self.abort()
+            case RequestPhase.NEW:
+                if self._unread_bytes > MAX_HEAD_BYTES:
+                    self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
+            case RequestPhase.IDLE:
+                if self._unread_bytes > MAX_HEAD_BYTES:  # perhaps the rest of a body that nobody has read
+                    self._close_gracefully()
 
     def _refuse(self, status: HTTPStatus, message_key: str, *headers: str) -> None:
         """Writes a whole response without the application, and closes the connection."""
@@ -240,13 +252,13 @@ class RequestWatch:
             return message
 
         async def send_answer(message: Message) -> None:
-            connection.is_answer_begun = True
+            connection.begin_answer()
             await send(message)
 
         app: ASGIApp = self._app
         host_count = len(Headers(scope=scope).getlist("host"))
-        may_lack_host = scope["http_version"] != "1.1"
-        if host_count > 1 or (host_count == 0 and not may_lack_host):  # RFC 9112, 3.2
+        needs_host = scope["http_version"] == "1.1"
+        if host_count > 1 or (needs_host and host_count == 0):  # RFC 9112, 3.2
             headers = {"connection": "close"}
             app = PlainTextResponse("Invalid HTTP request received.", HTTPStatus.BAD_REQUEST, headers)
         connection.begin_request()

@@ -1,4 +1,9 @@
-"""GET and POST /login, POST /logout: the form for the password, and the session cookie."""
+"""GET and POST /login, POST /logout: the form for the password, and the session cookie.
+
+    POST /login  password=secret&next=/?texts=1   ->   303 to /?texts=1, with the cookie of a new session
+
+A wrong password is answered 401 with the form again, too many of them from one address with 429.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +36,10 @@ log = structlog.get_logger(__name__)
 
 MAX_OPEN_FORMS = 5  # forms of one address that are read at the same time
 
+START_PATH = "/"  # where a login leads that names no other path of this server
+
 
 class LoginPage:
-    """The endpoints of the login page, and of the logout."""
-
     def __init__(self, authenticator: Authenticator, assets: Assets) -> None:
         self._authenticator = authenticator
         self._assets = assets
@@ -42,28 +47,30 @@ class LoginPage:
         self._open_forms: Counter[str] = Counter()
 
     async def show(self, request: Request) -> Response:
+        """GET /login with `next`, the path to redirect to after the login."""
         context = context_of(request.scope)
         if not self._authenticator.requires_password:
-            return self._render(context, message_key="no_password")
+            return self._render(context, notice=server_text(context.language, "no_password"))
         if context.is_allowed:
             to_page = tag("p", tag("a", server_text(context.language, "to_page"), href="./"))
             leave = tag("button", server_text(context.language, "log_out"))
             form = tag("form", leave, method="post", action="logout")
-            return self._render(context, join_html([to_page, form]), message_key="logged_in")
+            notice = server_text(context.language, "logged_in")
+            return self._render(context, join_html([to_page, form]), notice=notice)
         next_path = _local_path(request.query_params.get("next", ""))
         return self._render(context, _login_form(context, next_path))
 
     async def log_in(self, request: Request) -> Response:
-        """POST /login with `password` and `next`, the path to redirect to.
+        """POST /login with `password` and `next`.
 
         The form is read only from a client that may try, and from each address only few at the same time.
         """
         context = context_of(request.scope)
         if not self._authenticator.requires_password:
-            return self._render(context, message_key="no_password")
+            return self._render(context, notice=server_text(context.language, "no_password"))
         address = context.client.address
         if wait_seconds := self._authenticator.login_wait(address):
-            return self._render_wait(context, wait_seconds, "/")
+            return self._render_wait(context, wait_seconds, START_PATH)  # `next` is in the form
         network = client_network(address)
         if self._open_forms[network] >= MAX_OPEN_FORMS:
             retry = {"retry-after": f"{FORM_TIMEOUT_SECONDS:.0f}"}
@@ -88,8 +95,9 @@ class LoginPage:
         if result.decision is AuthDecision.THROTTLED:
             return self._render_wait(context, result.wait_seconds, next_path)
         log.warning("wrong password for the page", address=context.client.address)
+        notice = server_text(context.language, "wrong_password")
         form = _login_form(context, next_path)
-        response = self._render(context, form, HTTPStatus.UNAUTHORIZED, message_key="wrong_password")
+        response = self._render(context, form, HTTPStatus.UNAUTHORIZED, notice=notice)
         response.headers.update(AUTHENTICATE_HEADERS)
         return response
 
@@ -101,10 +109,10 @@ class LoginPage:
         return response
 
     def _render_wait(self, context: RequestContext, wait_seconds: float, next_path: str) -> Response:
-        seconds, form = math.ceil(wait_seconds), _login_form(context, next_path)
-        response = self._render(
-            context, form, HTTPStatus.TOO_MANY_REQUESTS, message_key="wait_first", seconds=seconds
-        )
+        seconds = math.ceil(wait_seconds)
+        notice = server_text(context.language, "wait_first", seconds=seconds)
+        form = _login_form(context, next_path)
+        response = self._render(context, form, HTTPStatus.TOO_MANY_REQUESTS, notice=notice)
         response.headers["retry-after"] = f"{seconds}"
         return response
 
@@ -114,14 +122,11 @@ class LoginPage:
         content: Markup | None = None,
         status: int = HTTPStatus.OK,
         *,
-        message_key: str = "",
-        **facts: object,
+        notice: str = "",
     ) -> Response:
-        notice = None
-        if message_key:
-            sentence = server_text(context.language, message_key, **facts)
-            notice = tag("p", sentence, role="alert", class_="notice")
-        main = tag("main", tag("h1", "wx2mqtt"), notice, content, class_="alone card")
+        """Returns the page: `notice` is a sentence that is read out, `content` the form or links below it."""
+        alert = tag("p", notice, role="alert", class_="notice") if notice else None
+        main = tag("main", tag("h1", "wx2mqtt"), alert, content, class_="alone card")
         title = f"wx2mqtt · {server_text(context.language, 'title')}"
         document = html_document(tag("body", main), title, context.language, self._assets)
         return HTMLResponse(document, status, PAGE_HEADERS)
@@ -154,5 +159,5 @@ _LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9_.~%=&?-][A-Za-z0-9_.~%=&?/-]{0,500})?"
 
 
 def _local_path(path: str) -> str:
-    """Returns `path` if it leads to this server, else `/`: a link to our login must not lead elsewhere."""
-    return path if _LOCAL_PATH.fullmatch(path) else "/"
+    """Returns a path that leads to this server: a link to our login must not lead elsewhere."""
+    return path if _LOCAL_PATH.fullmatch(path) else START_PATH

@@ -65,7 +65,6 @@ class MediaEndpoint:
         self._closing = closing
 
     async def handle(self, request: Request) -> Response:
-        """Answers with the file, or says why there is none."""
         context = context_of(request.scope)
         media_id = request.path_params["id"]
         if not _MEDIA_ID.fullmatch(media_id):

@@ -74,13 +74,13 @@ async def read_metrics(bridge: BridgeState) -> list[MetricSamples]:
     calls = {view.name: view.calls for view in bridge.accounts()}
     cluster = bridge.cluster()
     return [
-        *_read(INFO_METRICS, bridge),
-        *_read([STORE_ANSWERS_METRIC], snapshots),
-        *(_read(SHARED_METRICS, next(iter(readable.values()))) if readable else ()),
-        *_read_each(ACCOUNT_METRICS, readable),
-        *_read(PROCESS_METRICS, bridge),
-        *(_read(CLUSTER_METRICS, cluster) if cluster is not None else ()),
-        *_read_each(CALL_METRICS, calls),
+        *_samples(INFO_METRICS, bridge),
+        *_samples([STORE_ANSWERS_METRIC], snapshots),
+        *(_samples(SHARED_METRICS, next(iter(readable.values()))) if readable else ()),
+        *_samples_by_account(ACCOUNT_METRICS, readable),
+        *_samples(PROCESS_METRICS, bridge),
+        *(_samples(CLUSTER_METRICS, cluster) if cluster is not None else ()),
+        *_samples_by_account(CALL_METRICS, calls),
     ]
 
 
@@ -92,13 +92,15 @@ async def _read_account(view: AccountView) -> tuple[str, HealthSnapshot | None]:
         return view.name, None
 
 
-def _read(metrics: Iterable[Metric[Source]], source: Source) -> Iterator[MetricSamples]:
+def _samples(metrics: Iterable[Metric[Source]], source: Source) -> Iterator[MetricSamples]:
     for metric in metrics:
         yield MetricSamples(metric, metric.labels, list(metric.values(source)))
 
 
-def _read_each(metrics: Iterable[Metric[Source]], sources: Mapping[str, Source]) -> Iterator[MetricSamples]:
-    """Yields the metrics of all accounts; `sources` by their names."""
+def _samples_by_account(
+    metrics: Iterable[Metric[Source]], sources: Mapping[str, Source]
+) -> Iterator[MetricSamples]:
+    """Yields metrics with the label `account` besides; `sources` by the names of the accounts."""
     for metric in metrics:
         values = [
             ((name, *labels), value)

@@ -4,7 +4,7 @@
                     2. Host or Ingress       403
                     3. origin of a form      403
                     4. authentication        401, 429, or the way to /login
-                    5. the database is there 503
+                    5. the database is there 503; before it, the prefix alone is led to its slash
 
 `PATH_RULES` says what a path needs. An exception of an endpoint ends one request and is logged; it never
 reaches the bridge.
@@ -171,12 +171,8 @@ class SecurityMiddleware:
             )
             context = replace(context, is_allowed=auth_result.decision is AuthDecision.ALLOWED)
             refusal = _check_access(inner_scope, context, auth_result, rule)
-        is_prefix_itself = not path and not rule.is_for_senders
-        if refusal is None and is_prefix_itself:  # relative addresses in the page need a slash at its end
-            with_slash = f"{scope['path']}/{_query_suffix(scope)}"
-            refusal = RedirectResponse(with_slash, HTTPStatus.TEMPORARY_REDIRECT)
-        if refusal is None and self._bridge.outage() is not None and not rule.needs_no_account:
-            refusal = text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "database_away", OUTAGE_HEADERS)
+        if refusal is None:
+            refusal = self._check_served(scope, context, path, rule)
         inner_scope[CONTEXT_KEY] = context
         app = self._app if refusal is None else refusal
         await app(inner_scope, receive, send)
@@ -234,9 +230,10 @@ class SecurityMiddleware:
 
     def _foreign_source(self, scope: Scope, headers: Headers, rule: PathRule) -> str:
         """Returns the message key of a request from another site or client; else an empty text."""
-        if self._options.ingress and not self._is_from_ingress(scope, headers, rule):
-            return "only_ingress"
-        if not self._options.ingress and not self._hosts.is_allowed(headers.get("host", "")):
+        if self._options.ingress:
+            if not self._is_from_ingress(scope, headers, rule):
+                return "only_ingress"
+        elif not self._hosts.is_allowed(headers.get("host", "")):
             return "foreign_host"
         is_safe = scope["method"] in _SAFE_METHODS and not rule.is_for_senders
         if not is_safe and not self._is_same_origin(headers):
@@ -265,6 +262,18 @@ class SecurityMiddleware:
         origin = headers.get("origin")
         return origin is None or self._hosts.is_same_origin(origin, headers.get("host", ""))
 
+    def _check_served(
+        self, scope: Scope, context: RequestContext, path: str, rule: PathRule
+    ) -> Response | None:
+        """Returns the answer where there is nothing to show at this path, or at this time: check 5."""
+        is_prefix_alone = not path and not rule.is_for_senders
+        if is_prefix_alone:  # relative addresses in the page need a slash at its end
+            with_slash = f"{scope['path']}/{_query_suffix(scope)}"
+            return RedirectResponse(with_slash, HTTPStatus.TEMPORARY_REDIRECT)
+        if self._bridge.outage() is not None and not rule.needs_no_account:
+            return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "database_away", OUTAGE_HEADERS)
+        return None
+
 
 def _check_access(
     scope: Scope, context: RequestContext, auth_result: AuthResult, rule: PathRule
@@ -286,8 +295,9 @@ def _check_access(
 def _login_required(scope: Scope, context: RequestContext) -> Response:
     """Redirects a person who opens the address in a browser to the login, and refuses everybody else."""
     headers = Headers(scope=scope)
-    mode = headers.get("sec-fetch-mode")
-    is_navigation = mode == "navigate" if mode is not None else "text/html" in headers.get("accept", "")
+    is_navigation = headers.get("sec-fetch-mode") == "navigate"
+    if "sec-fetch-mode" not in headers:  # an old browser
+        is_navigation = "text/html" in headers.get("accept", "")
     if scope["method"] != "GET" or not is_navigation:
         return text_response(context, HTTPStatus.UNAUTHORIZED, "log_in_first", AUTHENTICATE_HEADERS)
     next_path = quote(scope["path"] + _query_suffix(scope), safe="/")

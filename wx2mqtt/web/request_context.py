@@ -108,15 +108,14 @@ _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip
 
 def is_local(request: Request) -> bool:
     """Returns whether the client is a browser on this machine, and no proxy on it that passes on others."""
-    address = parse_address(context_of(request.scope).client.address)
-    name = host_of_header(request.headers.get("host", ""))
-    host = parse_address(name)
-    return (
-        address is not None
-        and address.is_loopback
-        and (name == "localhost" or (host is not None and host.is_loopback))
-        and not any(header in request.headers for header in _PROXY_HEADERS)
-    )
+    if any(header in request.headers for header in _PROXY_HEADERS):
+        return False
+    client = parse_address(context_of(request.scope).client.address)
+    if client is None or not client.is_loopback:
+        return False
+    host = host_of_header(request.headers.get("host", ""))
+    host_address = parse_address(host)
+    return host == "localhost" or (host_address is not None and host_address.is_loopback)
 
 
 def has_ingress_path(headers: Mapping[str, str]) -> bool:

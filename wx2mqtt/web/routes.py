@@ -73,7 +73,6 @@ def _page_routes(
     media_libraries: Sequence[MediaLibrary],
     closing: asyncio.Event,
 ) -> list[Route]:
-    """Returns the routes of everything but senders."""
     assets = Assets()
     health = HealthEndpoint(bridge)
     metrics = MetricsEndpoint(bridge)

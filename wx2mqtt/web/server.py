@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import structlog
@@ -41,6 +40,9 @@ class WebServer:
     free port, which `port` holds then.
     """
 
+    #: Set when the context is entered.
+    _server: asyncio.Server
+
     def __init__(
         self,
         options: WebOptions,
@@ -53,8 +55,9 @@ class WebServer:
         self._bridge = bridge
         self._senders = senders
         self._language = options.language
-        self._server: asyncio.Server | None = None
+        #: None until somebody has connected.
         self._service: HttpService | None = None
+        #: The task that loads the service.
         self._loading: asyncio.Task[None] | None = None
         self.port = options.port
 
@@ -79,10 +82,12 @@ class WebServer:
                 backlog=MAX_ACCEPTS_PER_TURN,
                 start_serving=False,
             )
+        except OSError as error:
+            raise CannotListen(listen_problem(self._options, error)) from error
+        try:
             self._listen()
         except OSError as error:
-            if self._server is not None:
-                self._server.close()
+            self._server.close()
             raise CannotListen(listen_problem(self._options, error)) from error
         for listener in self._server.sockets:
             loop.add_reader(listener.fileno(), self._on_first_connection)
@@ -91,9 +96,7 @@ class WebServer:
         log.info("web server runs" if is_for_people else "senders are served", url=self.url)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._close_all()
 
     async def stop(self) -> None:
@@ -104,7 +107,6 @@ class WebServer:
         await self._close_all()
 
     def _listen(self) -> None:
-        assert self._server is not None
         for listener in self._server.sockets:
             with listener.dup() as duplicate:
                 duplicate.listen(LISTEN_BACKLOG)  # asyncio would take `MAX_ACCEPTS_PER_TURN` for this, too
@@ -116,7 +118,6 @@ class WebServer:
     async def _load_service(self) -> None:
         """Loads the service, and accepts connections from then on."""
         module = await asyncio.to_thread(importlib.import_module, SERVICE_MODULE)
-        assert self._server is not None
         self._service = module.HttpService(self._options, self._media_libraries, self._bridge, self._senders)
         self._service.set_language(self._language)
         await self._server.start_serving()
@@ -127,7 +128,6 @@ class WebServer:
         return self._service.connection()
 
     def _ignore_connections(self) -> None:
-        assert self._server is not None
         for listener in self._server.sockets:
             asyncio.get_running_loop().remove_reader(listener.fileno())
 
@@ -135,7 +135,6 @@ class WebServer:
         self._ignore_connections()
         if self._loading is not None:
             self._loading.cancel()
-        assert self._server is not None
         self._server.close()
 
     async def _close_all(self) -> None:
@@ -148,21 +147,12 @@ class WebServers:
     """The web server and the addresses that serve senders only, as one."""
 
     def __init__(self, servers: Sequence[WebServer]) -> None:
+        #: That of the page first.
         self._servers = servers
-        self._main = servers[0]
 
     @property
     def url(self) -> str:
-        return self._main.url
-
-    @property
-    def port(self) -> int:
-        return self._main.port
-
-    @property
-    def urls(self) -> list[str]:
-        """The addresses of all servers, that of the page first."""
-        return [server.url for server in self._servers]
+        return self._servers[0].url
 
     def set_language(self, language: Language) -> None:
         for server in self._servers:

@@ -36,21 +36,14 @@ EMPTY_BAR_HEIGHT = 1
 
 def windows_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     """Returns for each person how many messages WeChat still takes; empty without reply windows."""
-    forecasts = heapq.nsmallest(MAX_WINDOWS_SHOWN, snapshot.view.forecasts.items())
+    forecasts = heapq.nsmallest(MAX_WINDOWS_SHOWN, snapshot.view.forecasts.items())  # by their names
     if not forecasts:
         return Markup()
-    rows = (
-        tag(
-            "div",
-            tag("dt", page_text("window", user=user)),
-            tag(
-                "dd",
-                _gauge(forecast, f"{snapshot.view.name}-window-{number}", page_text),
-                _window_sentence(forecast, page_text),
-            ),
-        )
-        for number, (user, forecast) in enumerate(forecasts)
-    )
+    rows: list[Markup] = []
+    for number, (user, forecast) in enumerate(forecasts):
+        gauge = _gauge(forecast, f"{snapshot.view.name}-window-{number}", page_text)
+        sentence = _window_sentence(forecast, page_text)
+        rows.append(tag("div", tag("dt", page_text("window", user=user)), tag("dd", gauge, sentence)))
     return tag("dl", *rows, class_="windows")
 
 
@@ -109,12 +102,9 @@ def _cells(limit: int, left: int, reserved: int) -> Iterator[Markup]:
         yield tag("rect", x=f"{x + 0.5}", y="0.5", width=side, height=side, class_=style)
         if left - reserved <= number < left:
             middle, end = CELL_SIZE // 2, CELL_SIZE - 1
-            lines = (
-                (x + 1, middle, x + middle, 1),
-                (x + 1, end, x + end, 1),
-                (x + middle, end, x + end, middle),
-            )
-            stripes = "".join(f"M{x1} {y1}L{x2} {y2}" for x1, y1, x2, y2 in lines)
+            # Three parallel lines, each from its lower left end to its upper right one.
+            lines = ((1, middle, middle, 1), (1, end, end, 1), (middle, end, end, middle))
+            stripes = "".join(f"M{x + x1} {y1}L{x + x2} {y2}" for x1, y1, x2, y2 in lines)
             yield tag("path", d=stripes, class_="stripes")
 
 

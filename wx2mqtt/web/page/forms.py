@@ -43,7 +43,10 @@ def send_form(
     suggestions: Iterable[DirectoryEntry],
     page_text: PageText,
 ) -> Markup:
-    """Returns the form that sends a text to anybody; `recipient` is chosen already, or empty."""
+    """Returns the form that sends a text to anybody.
+
+    `recipient` is chosen already, or empty. `token` is that of the page (`PageQuery`).
+    """
     name = view.name
     recipient_field = tag(
         "input",
@@ -162,14 +165,10 @@ def questions_section(snapshot: AccountSnapshot, page_text: PageText, *, show_te
     if not snapshot.questions:
         return Markup()
     account = snapshot.view.name
-    items = (
-        tag(
-            "li",
-            *_question_lines(question, page_text, show_texts=show_texts),
-            _close_form(account, question, page_text),
-        )
-        for question in snapshot.questions
-    )
+    items: list[Markup] = []
+    for question in snapshot.questions:
+        lines = _question_lines(question, page_text, show_texts=show_texts)
+        items.append(tag("li", *lines, _close_form(account, question, page_text)))
     return join_html([tag("h4", page_text("open_questions")), tag("ol", *items, class_="lines")])
 
 
@@ -182,7 +181,7 @@ def _question_lines(question: AskedQuestion, page_text: PageText, *, show_texts:
         yield tag("p", tag("bdi", buttons), class_="text soft")
     if question.until is not None:
         yield tag("p", page_text.html("question_until", time=time_tag(question.until)), class_="soft")
-    if question.fallback_account:
+    if question.fallback_account:  # another account has sent it in place of the one that asks
         where = isolated(question.fallback_account)
         yield tag("p", page_text.html("question_fallback", account=where), class_="soft")
     yield tag("p", page_text.html("command_id", id=tag("code", question.asker.command_id)), class_="soft id")

@@ -147,6 +147,7 @@ def _header(page_text: PageText, *, can_log_out: bool) -> Markup:
 
 
 def account_section(account: PageAccount, page_query: PageQuery) -> Markup:
+    """Returns all cards of an account. `live` marks the parts that are replaced when they change."""
     page_text = PageText(page_query.options.language)
     view = account.snapshot.view
     name = view.name
@@ -159,9 +160,10 @@ def account_section(account: PageAccount, page_query: PageQuery) -> Markup:
         return card(f"{name}-{key}", page_text(key), *content, style=style)
 
     send = test = None
+    is_anybody_known = bool(account.suggestions or view.test_recipient)
     if not page_query.can_send:
         test = test_form(view, page_query.token, page_text)
-    elif account.suggestions or view.test_recipient:  # else nobody is known
+    elif is_anybody_known:
         form = send_form(view, account.recipient, page_query.token, account.suggestions, page_text)
         note = tag("p", page_text("send_note"), class_="soft")
         send = card(f"{name}-send", page_text("send_title"), note, form, style="sending")

@@ -34,8 +34,6 @@ QR_IMAGE_PIXELS = 290
 
 @frozen(kw_only=False)
 class PageOptions:
-    """The choices of a viewer."""
-
     language: Language
     #: Whether the texts of messages and commands are shown.
     show_texts: bool = False
@@ -69,8 +67,6 @@ def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, 
 
 @frozen
 class LoginStateView:
-    """The appearance of a login state on the page."""
-
     #: A key of `PAGE_MESSAGES`.
     title: str
     style: str

@@ -32,8 +32,6 @@ MAX_LINKS = 2  # more links are neither useful nor short
 
 @frozen
 class ReportedAlert:
-    """One alert of a group."""
-
     #: Whether it lasts; False for one that is resolved.
     is_firing: bool
     #: In lower case, such as `critical`; empty without one.
@@ -41,6 +39,7 @@ class ReportedAlert:
     name: str
     #: What is wrong, and where, in one line; empty where only the name says it.
     line: str
+    #: Of its runbook, then of the alert itself; neither need be there.
     links: tuple[str, ...]
     #: The same in each report of this alert, as long as it lasts.
     identity: str
@@ -100,6 +99,7 @@ def _read_alert(
     labels, annotations = object_value(fields, "labels"), object_value(fields, "annotations")
     own_links = filter(None, (_address(fields, key) for key in link_keys))
     links = [_address(annotations, "runbook_url"), next(own_links, "")]
+    # Both services send a fingerprint. Another program may not: its labels say which alert it is.
     fingerprint = text_value(fields, "fingerprint") or json.dumps(labels, sort_keys=True, default=str)
     return ReportedAlert(
         is_firing=text_value(fields, "status") != "resolved",
@@ -209,6 +209,7 @@ def _line_in_group(group: AlertGroup, alert: ReportedAlert, language: Language) 
 
 def _links_of(group: AlertGroup) -> Sequence[str]:
     """Returns the links of the alert if there is one, else of the group; a runbook goes first."""
-    first = group.alerts[0].links
-    links = first if len(group.alerts) == 1 else (*first[:-1], group.link)
+    links = group.alerts[0].links
+    if len(group.alerts) > 1:
+        links = (*links[:-1], group.link)  # the last one leads to one alert only
     return [link for link in (links or (group.link,)) if link][:MAX_LINKS]

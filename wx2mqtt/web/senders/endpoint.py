@@ -69,7 +69,11 @@ INTERFACES: tuple[SenderInterface, ...] = (
 # A client is told to try again after this time, where nothing says when it would succeed.
 RETRY_SECONDS = 15
 
+# The HTTP status of a refusal by its code; for any other code it is 400.
 _STATUS_BY_CODE: Mapping[str, HTTPStatus] = {
+    "unauthorized": HTTPStatus.UNAUTHORIZED,
+    "forbidden": HTTPStatus.FORBIDDEN,
+    "elsewhere": HTTPStatus.SERVICE_UNAVAILABLE,
     "unknown_user": HTTPStatus.NOT_FOUND,
     "unresolved_user": HTTPStatus.NOT_FOUND,
     "not_allowed": HTTPStatus.FORBIDDEN,
@@ -80,7 +84,6 @@ _STATUS_BY_CODE: Mapping[str, HTTPStatus] = {
     "storage_full": HTTPStatus.SERVICE_UNAVAILABLE,
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""The HTTP status of a refused command; for any other code it is 400."""
 
 # After these the same request may succeed later.
 _REPEATABLE = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
@@ -206,26 +209,24 @@ class _Call:
             return who.sender
         if who.wait_seconds:
             seconds = math.ceil(who.wait_seconds)
-            status = HTTPStatus.TOO_MANY_REQUESTS
-            raise self._refusal(status, "unauthorized", "too_often", retry=seconds, seconds=seconds)
-        message_key = "wrong_sender_token" if token else "sender_without_token"
-        raise self._refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", message_key)
+            text = server_text(self._context.language, "too_often", seconds=seconds)
+            raise self._refused("unauthorized", text, HTTPStatus.TOO_MANY_REQUESTS, seconds)
+        raise self._refusal("unauthorized", "wrong_sender_token" if token else "sender_without_token")
 
     def _require_rate(self, sender: SenderOptions) -> None:
         seconds = math.ceil(self._registry.count_call(sender))
         if seconds:
             facts = {"rate": sender.rate, "name": sender.name, "seconds": seconds}
-            status = HTTPStatus.TOO_MANY_REQUESTS
-            raise self._refusal(status, "rate_limited", "sender_too_fast", retry=seconds, **facts)
+            raise self._refusal("rate_limited", "sender_too_fast", retry_after=seconds, **facts)
 
     def _recipient(self, sender: SenderOptions, named: str) -> Recipient:
         """Returns whom the call means, if the sender may send to them; they need not exist."""
         recipient = find_recipient(named, sender, self._first_account)
         if not recipient.user:
-            raise self._refusal(HTTPStatus.BAD_REQUEST, "bad_command", "sender_names_nobody")
+            raise self._refusal("bad_command", "sender_names_nobody")
         if not may_send(sender, recipient, self._first_account):
             shown = f"{recipient.account}/{recipient.user}"
-            raise self._refusal(HTTPStatus.FORBIDDEN, "forbidden", "sender_forbidden", user=shown)
+            raise self._refusal("forbidden", "sender_forbidden", user=shown)
         return recipient
 
     def _find_account(self, recipient: Recipient) -> AccountView:
@@ -235,16 +236,14 @@ class _Call:
         if view is not None and bridge.outage() is None:
             return view
         if name not in bridge.account_names():
-            raise self._refusal(HTTPStatus.NOT_FOUND, "unknown_user", "unknown_account")
-        status = HTTPStatus.SERVICE_UNAVAILABLE
+            raise self._refusal("unknown_user", "unknown_account")
         cluster = bridge.cluster()
         instances = () if cluster is None else cluster.instances
         for instance in instances:
             if name in instance.accounts and not instance.is_here:
                 where = f"{instance.name} {instance.url}".strip()
-                facts = {"account": name, "instance": where}
-                raise self._refusal(status, "elsewhere", "account_elsewhere", retry=RETRY_SECONDS, **facts)
-        raise self._refusal(status, "elsewhere", "account_not_here", retry=RETRY_SECONDS, account=name)
+                raise self._refusal("elsewhere", "account_elsewhere", account=name, instance=where)
+        raise self._refusal("elsewhere", "account_not_here", account=name)
 
     async def _read_and_accept(self, head: RequestHead, sender: SenderOptions, named: str | None) -> Accepted:
         """Reads the body and accepts the command in it. A file that becomes no command is deleted."""
@@ -261,16 +260,11 @@ class _Call:
             accepted = await self._accept_command(sender, command)
             is_kept = True
         except BadBody as error:
-            retry = RETRY_SECONDS if error.status in _REPEATABLE else None
-            text = rejection_text(self._context.language, error.bad)
-            raise _RefusedCall(
-                Refused(status=error.status, code=error.bad.code, message=text, retry_after=retry)
-            ) from None
+            raise self._refusal_of(error.bad, error.status) from None
         except CallRefused as error:
-            raise self._refusal_of_call(error.code, str(error)) from None
+            raise self._refused(error.code, str(error)) from None
         except StoreError:
-            status = HTTPStatus.SERVICE_UNAVAILABLE
-            raise self._refusal(status, "storage_full", "store_refuses", retry=RETRY_SECONDS) from None
+            raise self._refusal("storage_full", "store_refuses") from None
         finally:
             reader.release_memory()
             if reader.stored is not None and not is_kept:
@@ -301,22 +295,24 @@ class _Call:
         accounts = [view.command_calls for view in self._bridge.accounts()]
         if await self._registry.count_command(sender, accounts):
             return
-        facts = {"limit": MAX_UNFINISHED, "name": sender.name}
-        status = HTTPStatus.TOO_MANY_REQUESTS
-        raise self._refusal(status, "rate_limited", "sender_unfinished", retry=RETRY_SECONDS, **facts)
+        raise self._refusal("rate_limited", "sender_unfinished", limit=MAX_UNFINISHED, name=sender.name)
 
     # Refusals
 
     def _refusal(
-        self, status: HTTPStatus, code: str, message_key: str, *, retry: int | None = None, **facts: object
+        self, code: str, message_key: str, *, retry_after: int | None = None, **facts: object
     ) -> _RefusedCall:
         text = server_text(self._context.language, message_key, **facts)
-        return _RefusedCall(Refused(status=status, code=code, message=text, retry_after=retry))
+        return self._refused(code, text, retry_after=retry_after)
 
-    def _refusal_of(self, bad: BadCommand) -> _RefusedCall:
-        return self._refusal_of_call(bad.code, rejection_text(self._context.language, bad))
+    def _refusal_of(self, bad: BadCommand, status: HTTPStatus | None = None) -> _RefusedCall:
+        return self._refused(bad.code, rejection_text(self._context.language, bad), status)
 
-    def _refusal_of_call(self, code: str, message: str) -> _RefusedCall:
-        status = _STATUS_BY_CODE.get(code, HTTPStatus.BAD_REQUEST)
-        retry = RETRY_SECONDS if status in _REPEATABLE else None
-        return _RefusedCall(Refused(status=status, code=code, message=message, retry_after=retry))
+    def _refused(
+        self, code: str, message: str, status: HTTPStatus | None = None, retry_after: int | None = None
+    ) -> _RefusedCall:
+        """By default the code says the status, and the status whether the client may try again."""
+        status = status or _STATUS_BY_CODE.get(code, HTTPStatus.BAD_REQUEST)
+        if retry_after is None and status in _REPEATABLE:
+            retry_after = RETRY_SECONDS
+        return _RefusedCall(Refused(status=status, code=code, message=message, retry_after=retry_after))

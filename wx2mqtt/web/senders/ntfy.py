@@ -203,14 +203,16 @@ def _command_fields(options: Mapping[str, str], body: RequestBody) -> dict[str, 
     fields = {**_priority_keys(options.get("priority", ""))}
     filename, address = options.get("filename", ""), options.get("attach", "")
     text = _text_of(options)
-    if address:
-        fields |= {"kind": _kind_of(filename or _path_of(address)), "url": address}
-    elif body.file is None:
+    if not address and body.file is None:
         return {**fields, "text": text or EMPTY_MESSAGE}
+    if address:  # the bridge fetches the file
+        fields |= {"kind": _kind_of(filename or _path_of(address)), "url": address}
     if text:
         fields["text"] = text
-    if filename or (body.file is not None and not body.file.name):
-        fields["name"] = filename or DEFAULT_FILENAME
+    if filename:
+        fields["name"] = filename
+    elif body.file is not None and not body.file.name:
+        fields["name"] = DEFAULT_FILENAME
     return fields
 
 
@@ -251,7 +253,6 @@ def _priority_keys(text: str) -> Mapping[str, Json]:
 
 # Values of the option `markdown` that switch it on.
 _TRUE = frozenset({"1", "yes", "true"})
-
 
 # Tags that ntfy shows as a sign before the title. These are those of its documentation that suit alarms.
 _TAG_SIGNS: Mapping[str, str] = {

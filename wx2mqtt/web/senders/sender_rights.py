@@ -10,7 +10,6 @@ passes. Only wrong ones make an address wait, so that one bad program behind a p
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import structlog
 
 from wx2mqtt.names import composed
 from wx2mqtt.values import frozen
-from wx2mqtt.web.auth import FailureThrottle
+from wx2mqtt.web.auth import FailureThrottle, secret_digest
 from wx2mqtt.web.options import SenderOptions
 
 log = structlog.get_logger(__name__)
@@ -39,8 +38,6 @@ LOG_PERIOD_SECONDS = 60.0
 
 @frozen
 class Recipient:
-    """To whom a call sends."""
-
     account: str
     #: The topic name; empty where the call names nobody.
     user: str
@@ -48,8 +45,6 @@ class Recipient:
 
 @frozen
 class Authentication:
-    """Who has made a call."""
-
     #: None for a wrong or missing token.
     sender: SenderOptions | None
     #: How long the address must wait after too many wrong tokens, else 0.
@@ -89,7 +84,7 @@ class SenderRegistry:
 
     def set_senders(self, senders: Iterable[SenderOptions]) -> None:
         """Replaces the senders; one whose name stays keeps its rate."""
-        self._senders = {_digest(sender.token): sender for sender in senders}
+        self._senders = {secret_digest(sender.token): sender for sender in senders}
         names = {sender.name for sender in self._senders.values()}
         self._allowances = {name: item for name, item in self._allowances.items() if name in names}
 
@@ -99,7 +94,7 @@ class SenderRegistry:
 
     def authenticate(self, token: str, address: str) -> Authentication:
         """Returns who calls. A token that is missing is no guess, and makes no address wait."""
-        sender = self._senders.get(_digest(token))
+        sender = self._senders.get(secret_digest(token))
         if sender is not None or not token:
             return Authentication(sender=sender)
         wait = self._throttle.remaining_wait(address)
@@ -152,8 +147,12 @@ def may_send(sender: SenderOptions, recipient: Recipient, first_account: str) ->
     user = composed(recipient.user)
     for pattern in sender.users:
         account, slash, name = pattern.rpartition("/")
-        is_account = fnmatchcase(recipient.account, account) if slash else recipient.account == first_account
-        if is_account and (user == composed(name) or fnmatchcase(user, composed(name))):
+        if not slash and recipient.account != first_account:
+            continue
+        if slash and not fnmatchcase(recipient.account, account):
+            continue
+        # A name may be a pattern that does not fit itself, such as `a[b]`.
+        if user == composed(name) or fnmatchcase(user, composed(name)):
             return True
     return False
 
@@ -180,7 +179,3 @@ class _CallLog:
             log.info("command from a sender", sender=sender, **facts)
         else:
             log.warning("call of a sender refused", sender=sender, code=code, **facts)
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

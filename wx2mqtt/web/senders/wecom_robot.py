@@ -88,10 +88,10 @@ class WeComRobotInterface(SenderInterface):
 
 def _read_text(content: Mapping[str, Json]) -> dict[str, Json]:
     text = required_text(text_value(content, "content"))
-    mentioned = content.get("mentioned_list")
-    names = [name for name in mentioned if isinstance(name, str)] if isinstance(mentioned, list) else []
-    new = [f"@{name.removeprefix('@')}" for name in names]
-    return {"text": joined_text(text, " ".join(name for name in new if name not in text))}
+    listed = content.get("mentioned_list")
+    names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    mentions = [f"@{name.removeprefix('@')}" for name in names]
+    return {"text": joined_text(text, " ".join(mention for mention in mentions if mention not in text))}
 
 
 def _read_markdown(content: Mapping[str, Json]) -> dict[str, Json]:
