@@ -36,7 +36,7 @@ def test_every_word_arrives_as_systemd_expects_it(manager):
     for say, expected in (
         (notifier.ready, {"READY": "1"}),
         (notifier.stopping, {"STOPPING": "1"}),
-        (notifier.watchdog, {"WATCHDOG": "1"}),
+        (notifier.feed_watchdog, {"WATCHDOG": "1"}),
         (lambda: notifier.status("home: online; 等待扫码"), {"STATUS": "home: online; 等待扫码"}),
     ):
         say()
