@@ -62,9 +62,9 @@ class ClusterNode:
         )
         self.takeover = AccountTakeover(stores.database, self.instance, keys, accounts, statistics)
         self._statistics = statistics
-        self._join_accounts(loaded)
+        self._group_accounts(loaded)
 
-    def _join_accounts(self, loaded: LoadedSettings) -> None:
+    def _group_accounts(self, loaded: LoadedSettings) -> None:
         """Keeps an account and its fallback accounts together: it reaches them in its own process only."""
         known = frozenset(self.takeover.keys)
         groups = (group & known for group in loaded.settings.joined_accounts())
@@ -79,7 +79,7 @@ class ClusterNode:
 
     async def reload(self, loaded: LoadedSettings) -> None:
         """Tells the other instances the new settings, if the database answers."""
-        self._join_accounts(loaded)
+        self._group_accounts(loaded)
         with suppress(StoreError):
             await self.takeover.update(instance_identity(loaded))
 

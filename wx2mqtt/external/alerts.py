@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Threads that are sending, by URL; those of alerts that nobody waits for any more as well.
-_threads: Counter[str] = Counter()
-
 # For all services together.
 ALERT_TIMEOUT_SECONDS = 30.0
 
@@ -38,12 +35,16 @@ AFTER_ACCEPTED_SECONDS = 2.0
 # A service that does not answer keeps the thread of each alert: with so many it is asked no more.
 MAX_THREADS_PER_SERVICE = 8
 
+# Threads that are sending, by URL; those of alerts that nobody waits for any more as well.
+_threads: Counter[str] = Counter()
+
 
 class AlertOutcome(StrEnum):
-    """`UNCERTAIN`: no service has confirmed the alert, but one did not answer in time."""
-
+    #: A service has accepted the alert.
     SENT = "sent"
+    #: No service has accepted it, and all have answered.
     FAILED = "failed"
+    #: No service has accepted it, but one did not answer in time.
     UNCERTAIN = "uncertain"
 
 

@@ -197,8 +197,8 @@ class UrlFetcher:
         resumed_at = loop_time()
         while True:
             try:
-                whole = started_at + min(timeout_seconds, transfer_seconds(size))
-                async with asyncio.timeout_at(min(whole, rate.deadline)):
+                whole_deadline = started_at + min(timeout_seconds, transfer_seconds(size))
+                async with asyncio.timeout_at(min(whole_deadline, rate.deadline)):
                     piece = await anext(pieces)
             except StopAsyncIteration:
                 break
@@ -213,9 +213,10 @@ class UrlFetcher:
             if len(gathered) >= GATHERED_BYTES:
                 yield bytes(gathered)
                 gathered.clear()
-                # The caller may be slow as well, such as a disk.
+                # The caller may be slow as well, such as a disk: its time does not count.
                 pause_seconds = loop_time() - received_at
-                rate, started_at = rate.extended(pause_seconds), started_at + pause_seconds
+                rate = rate.extended(pause_seconds)
+                started_at += pause_seconds
             resumed_at = await yield_after_long_work(resumed_at, loop_time)
         if gathered:
             yield bytes(gathered)

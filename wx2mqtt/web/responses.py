@@ -14,22 +14,22 @@ from wx2mqtt.web.request_context import RequestContext
 
 NO_STORE = {"cache-control": "no-store"}
 
+# For content that is not cached and that pages of other sites must not embed.
 PRIVATE_HEADERS = {**NO_STORE, "cross-origin-resource-policy": "same-origin"}
-"""For content that is not cached and that pages of other sites must not embed."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 
+# For pages: they load and run our own files and nothing else.
 PAGE_HEADERS = {**PRIVATE_HEADERS, "content-security-policy": CONTENT_SECURITY_POLICY}
-"""For pages: they load and run our own files and nothing else."""
 
+# For 503 while the database is away.
 OUTAGE_HEADERS = {"retry-after": "15"}
-"""For 503 while the database is away."""
 
+# For 401.
 AUTHENTICATE_HEADERS = {"www-authenticate": 'Bearer realm="wx2mqtt"'}
-"""For 401."""
 
 
 def text_response(

@@ -18,16 +18,16 @@ from wx2mqtt.web.page.forms import MAX_QUERY_CHARACTERS, one_field_form
 PEOPLE_PER_PAGE = 20
 MAX_OFFSET = 1_000_000
 
+# Keys of `PAGE_MESSAGES`; a friend has no mark.
 CHAT_KIND_MARKS: Mapping[ChatKind, str] = {
     ChatKind.GROUP: "is_group",
     ChatKind.OFFICIAL: "is_official",
     ChatKind.SELF: "is_self",
     ChatKind.SYSTEM: "is_system",
 }
-"""Keys of `PAGE_MESSAGES`; a friend has no mark."""
 
+# Problems of a pin, as the topic `contacts` names them, and their keys of `PAGE_MESSAGES`.
 PIN_PROBLEM_MARKS = frozenset({"pin_fits_several", "person_has_another_pin", "pin_belongs_to_another"})
-"""Problems of a pin, as the topic `contacts` names them, and their keys of `PAGE_MESSAGES`."""
 
 
 def contacts_card(account: str, query: str, people: Markup, page_text: PageText) -> Markup:

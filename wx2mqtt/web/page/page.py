@@ -19,6 +19,7 @@ from wx2mqtt.web.page.forms import send_form, test_form
 from wx2mqtt.web.page.messages import MessageSearch, found_section, message_search_form
 from wx2mqtt.web.page.sections import PageOptions, live_sections
 
+# Keys of `PAGE_MESSAGES` by the value of `?said=`, with which a form redirects to the page.
 NOTICES: Mapping[str, str] = {
     "test": "said_test",
     "sent": "said_sent",
@@ -34,7 +35,6 @@ NOTICES: Mapping[str, str] = {
     "number": "said_number",
     "no_number": "said_no_number",
 }
-"""Keys of `PAGE_MESSAGES` by the value of `?said=`, with which a form redirects to the page."""
 
 
 @frozen

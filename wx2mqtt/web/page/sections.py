@@ -88,10 +88,10 @@ LOGIN_STATES: Mapping[LoginState, LoginStateView] = {
     LoginState.STOPPED: LoginStateView(title="state_stopped", style="bad"),
 }
 
+# Reasons of the login that the remedy already gives, in the language of the viewer.
 _OMITTED_REASONS = {
     bridge_text(language, key) for language in ("en", "zh") for key in ("scan", "confirm", "starting")
 }
-"""Reasons of the login that the remedy already gives, in the language of the viewer."""
 
 
 def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
@@ -252,6 +252,7 @@ def _size(size_bytes: float) -> str:
 
 # Commands
 
+# The key of `PAGE_MESSAGES` and the style for each status of a result.
 RESULT_STATUSES: Mapping[Status, tuple[str, str]] = {
     Status.SENT: ("status_sent", "good"),
     Status.FAILED: ("status_failed", "bad"),
@@ -259,7 +260,6 @@ RESULT_STATUSES: Mapping[Status, tuple[str, str]] = {
     Status.REJECTED: ("status_rejected", "bad"),
     Status.UNCERTAIN: ("status_uncertain", "bad"),
 }
-"""The key of `PAGE_MESSAGES` and the style for each status of a result."""
 
 
 def commands_section(snapshot: AccountSnapshot, page_text: PageText, *, show_texts: bool) -> Markup:
