@@ -160,13 +160,10 @@ def account_section(account: PageAccount, page_query: PageQuery) -> Markup:
         return card(f"{name}-{key}", page_text(key), *content, style=style)
 
     send = test = None
-    is_anybody_known = bool(account.suggestions or view.test_recipient)
-    if not page_query.can_send:
+    if page_query.can_send:
+        send = _send_card(account, page_query, page_text)
+    else:
         test = test_form(view, page_query.token, page_text)
-    elif is_anybody_known:
-        form = send_form(view, account.recipient, page_query.token, account.suggestions, page_text)
-        note = tag("p", page_text("send_note"), class_="soft")
-        send = card(f"{name}-send", page_text("send_title"), note, form, style="sending")
     search = account.search
     problems = live_card("problems", live("problems", role="status"), style="problems")
     login = live_card(
@@ -198,6 +195,16 @@ def account_section(account: PageAccount, page_query: PageQuery) -> Markup:
     )
     heading = tag("h2", name, id=f"{name}-title")
     return tag("section", heading, live("steps"), problems, cards, aria_labelledby=f"{name}-title")
+
+
+def _send_card(account: PageAccount, page_query: PageQuery, page_text: PageText) -> Markup | None:
+    """Returns the form that sends a text to anybody; None while nobody is known."""
+    view = account.snapshot.view
+    if not account.suggestions and not view.test_recipient:
+        return None
+    note = tag("p", page_text("send_note"), class_="soft")
+    form = send_form(view, account.recipient, page_query.token, account.suggestions, page_text)
+    return card(f"{view.name}-send", page_text("send_title"), note, form, style="sending")
 
 
 def _texts_link(account: str, page_query: PageQuery, page_text: PageText) -> Markup:
