@@ -235,12 +235,10 @@ class Account:
 
     @property
     def login(self) -> LoginStatus:
-        """The state of the login."""
         return self.components.session.login
 
     @property
     def broker_connected(self) -> bool:
-        """Whether there is a connection to the broker."""
         return self.ctx.broker.connection is not None
 
     def login_details(self) -> Json:

@@ -179,6 +179,9 @@ class AccountComponents:
         stats = await self.ctx.journal.stats()
         now = now_ms()
         login_age, login_seconds_left = self._login_age(now)
+        extra = self.home_assistant.health_fields()
+        if shared.instance:
+            extra["instance"] = shared.instance
         return HealthSnapshot(
             now=now,
             login=self.session.login,
@@ -190,7 +193,7 @@ class AccountComponents:
             refused=(
                 *self.retained.refused.paused,
                 *self.publisher.refused.paused,
-                *(connection.refused_filters if connection else ()),
+                *(() if connection is None else connection.refused_filters),
             ),
             broker="" if connection is None else connection.protocol,
             store_size=shared.quota.size,
@@ -204,10 +207,7 @@ class AccountComponents:
             login_age=login_age,
             login_seconds_left=login_seconds_left,
             reload_refused=shared.reload_status.is_refused,
-            extra={
-                **self.home_assistant.health_fields(),
-                **({"instance": shared.instance} if shared.instance else {}),
-            },
+            extra=extra,
         )
 
     def _login_age(self, now: int) -> tuple[float | None, float | None]:

@@ -76,7 +76,7 @@ class FoundMessages:
 class PeoplePage:
     """A part of a search result."""
 
-    #: The size of the whole.
+    #: How many people the whole result has.
     count: int
     entries: Sequence[DirectoryEntry]
 
@@ -100,7 +100,6 @@ class AccountView:
 
     @property
     def login(self) -> LoginStatus:
-        """The state of the login."""
         return self._session.login
 
     @property

@@ -75,11 +75,7 @@ class AccountSignals:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class AccountContext:
-    """The values, services and live settings of one account.
-
-    A reload replaces `settings` as a whole: read a setting when it is needed, and keep no copy.
-    `login_requests` is how any component ends the login, `own_events` what `StatusReporter` publishes.
-    """
+    """The values, services and live settings of one account."""
 
     name: str
     topics: Topics
@@ -87,20 +83,25 @@ class AccountContext:
     backend: Backend
     counters: AccountCounters
     journal: Journal
+    #: The copy of the known people outside of the database; None without one.
     people_file: PeopleFile | None
     registry: PeopleRegistry
+    #: What the journal had of the account when it was opened.
     saved_state: AccountState
+    #: A reload replaces it as a whole: read a setting when it is needed, and keep no copy.
     settings: AccountSettings
     shared: SharedServices
+    #: Says which message ended the process, if one did.
     marks: ProcessingMarks = field(default_factory=ProcessingMarks)
     puback_log: PubackLog = field(default_factory=PubackLog)
+    #: How any component ends the login, or begins one.
     login_requests: LoginRequests = field(default_factory=LoginRequests)
+    #: What `publish_event` was called with; `StatusReporter` publishes it.
     own_events: asyncio.Queue[NewPublication] = field(default_factory=asyncio.Queue)
     signals: AccountSignals = field(default_factory=AccountSignals)
 
     @property
     def language(self) -> Language:
-        """The language of all texts for people."""
         return self.settings.whole.language
 
     def in_log(self) -> AbstractContextManager[None]:
@@ -111,7 +112,7 @@ class AccountContext:
         return bound_contextvars(account=self.name)
 
     async def publish(self, publications: Sequence[NewPublication]) -> None:
-        """Stores publications and announces them. Raises `StoreError`."""
+        """Stores publications and hands them to the publisher. Raises `StoreError`."""
         self.signals.outbox_changed.emit(await self.journal.outbox.add(publications))
 
     def publish_event(self, name: str, fields: Mapping[str, Json]) -> None:

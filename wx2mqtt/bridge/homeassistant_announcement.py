@@ -246,11 +246,13 @@ class HomeAssistantDiscovery:
             people[FILEHELPER] = _FILEHELPER_NAMES[self._ctx.language]
         for name in self._ctx.settings.exposed_users:
             person = self._registry.by_topic_name(name)
-            if person is not None and not person.removed:
+            if person is None:
+                was_announced = name in self._record.ids
+                if was_announced and not self._registry.is_complete:
+                    # This login may still find them: their entity stays until then.
+                    people.setdefault(unicodedata.normalize("NFC", name), "")
+            elif not person.removed:
                 people.setdefault(person.topic_name, person.remark or person.nickname)
-            elif person is None and name in self._record.ids and not self._registry.is_complete:
-                # Announced before, and this login may still find them: their entity stays until then.
-                people.setdefault(unicodedata.normalize("NFC", name), "")
             problem = self._problem_of(name, person)
             if problem:
                 problems[name] = problem
@@ -271,20 +273,22 @@ class HomeAssistantDiscovery:
         return "unresolved" if person.closed else ""
 
     def _report_problems(self, problems: Mapping[str, str]) -> None:
+        if problems == self._problems:
+            return
         for name, problem in problems.items():
             if self._problems.get(name) != problem:
                 log.warning("homeassistant.expose names somebody who cannot be shown", name=name, why=problem)
-        if problems != self._problems:
-            self._ctx.signals.health_changed.emit()
         self._problems = problems
+        self._ctx.signals.health_changed.emit()
 
     def _report_left_out(self, left_out: tuple[str, ...]) -> None:
-        if left_out and left_out != self.left_out:
+        if left_out == self.left_out:
+            return
+        if left_out:
             log.warning(
                 "the broker takes no larger announcement: fewer people are shown to Home Assistant",
                 left_out=len(left_out),
                 limit=self._inflight.payload_limit(self._config_topic),
             )
-        if left_out != self.left_out:
-            self._ctx.signals.health_changed.emit()
         self.left_out = left_out
+        self._ctx.signals.health_changed.emit()

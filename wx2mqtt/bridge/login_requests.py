@@ -55,10 +55,11 @@ class LoginRequests:
     | login of a new owner | begins the attempt again | ends the login | begins an attempt |
     | logout | ends the attempt | ends the login | is answered at once |
     | `LoggedOut` | | ends the login, only when `RECEIVING` | has no effect |
+    | `LoginRenewed` | | lets the new login follow | has no effect |
     """
 
     def __init__(self) -> None:
-        #: The session sets it.
+        #: What the session is doing; the session sets it.
         self.phase = SessionPhase.LOGGING_IN
         #: Whether the newest login request allows another account. False again when a login has succeeded, or
         #: the session is idle.

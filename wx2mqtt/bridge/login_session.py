@@ -85,7 +85,6 @@ class LoginSession:
 
     @property
     def login(self) -> LoginStatus:
-        """The state in `login/state`."""
         return self.state.status
 
     @property

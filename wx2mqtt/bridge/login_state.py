@@ -81,7 +81,6 @@ class LoginStatus:
         )
 
     def body(self, account: str) -> dict[str, Json]:
-        """Returns the body of `login/state`."""
         body: dict[str, Json] = {
             "schema": 1,
             "state": str(self.state),

@@ -51,6 +51,7 @@ class LoginStateTracker:
         self._owner = owner
         #: When WeChat last answered, in milliseconds; None before the first answer.
         self.last_answer: int | None = None
+        #: None while no renewal is offered.
         self._renewal: RenewalOffer | None = None
         #: What the state `online` says in the normal case.
         self._online_reason = ""
@@ -68,9 +69,10 @@ class LoginStateTracker:
         """Sets the state; without `needs` the usual one of the state. `reason` is a sentence for people."""
         if state is LoginState.ONLINE:
             self._online_reason = reason
-            reason, needs = self._online_reason_and_need(needs)
             offer = self._renewal
-            if offer is not None:
+            if offer is None:
+                reason, needs = self._online_reason_and_need(needs)
+            else:
                 reason, needs = offer.reason, offer.needs
                 qr_expires, qr_url = offer.qr_expires, offer.qr_url
         previous = self.status

@@ -126,14 +126,14 @@ class Publisher:
     async def _publish_waiting(self) -> None:
         """Publishes rows until there is no other, or the next one must wait. Raises `StoreError`."""
         self._publish_rows()
-        while not (self.outbox.rows or self.outbox.is_exhausted) and self._free_slots > 0:
+        while self._free_slots > 0 and not self.outbox.rows and not self.outbox.is_exhausted:
             await self.outbox.read()
             self._publish_rows()
 
     def _wake_for_next_row(self) -> None:
-        """Wakes `_publish_loop` unless it would publish nothing, which in a burst is so at most PUBACKs.
+        """Wakes `_publish_loop` if there is a row that it may publish; in a burst most PUBACKs find none.
 
-        A next row that must wait is published by `_store_loop`.
+        When the next row must wait, `_store_loop` calls this again.
         """
         rows = self.outbox.rows
         if rows and self._rows.must_wait(rows[0]):
@@ -202,7 +202,7 @@ class Publisher:
         self._answered.set()
         if isinstance(error, PublishRefused) and self._is_refused_for_good(row, error):
             log.warning("broker refuses response topic", topic=row.topic, reason=str(error))
-            error = None
+            error = None  # so that the row counts as published
         if error is None:
             self._rows.acknowledge(row)
             self.refused.forget(row.topic)

@@ -50,7 +50,10 @@ class Recipients:
         return person
 
     def require_allowed(self, user: str, person: Person | None) -> None:
-        """Raises `BadCommand` unless `send.allow` matches `user` or the topic name of the person."""
+        """Raises `BadCommand` unless `send.allow` matches `user` or the topic name of the person.
+
+        `user` is the name as it was given; it may be an earlier one, or nobody's (None).
+        """
         allow = self._ctx.settings.account.send.allow
         is_person_allowed = person is not None and matches_any(person.topic_name, allow)
         if not is_person_allowed and not matches_any(composed(user), allow):

@@ -53,7 +53,9 @@ def reminder_time(window_end: int, now: int, rules: Remind, zone: tzinfo | None 
         due = quiet_end if is_late_enough else quiet_begin - QUIET_MARGIN_MS
     if due < now:  # the bridge was not running at that time, or the person wrote only later
         quiet = _quiet_hours_around(now, rules, zone)
-        due = now if quiet is None else quiet[1]
+        due = now
+        if quiet is not None:
+            _, due = quiet
     return due if due < window_end else None
 
 

@@ -7,7 +7,7 @@ is sent, which the backend knows (`Capabilities.part_size`): one that escapes ma
 written.
 
 Splitting a long text at once would hold up the event loop. So a caller with a long text first goes through
-`split_steps`, and lets others run between two steps; afterwards `split_for` only looks the parts up.
+`prepare_split`, and lets others run between two steps; afterwards `split_for` only looks the parts up.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def split_text(text: str, limit: int | None, size: TextSize = len) -> tuple[str,
     return tuple(text[start:end] for start, end in spans)
 
 
-def split_steps(capabilities: Capabilities, text: str, *, markdown: bool = False) -> Iterator[None]:
+def prepare_split(capabilities: Capabilities, text: str, *, markdown: bool = False) -> Iterator[None]:
     """Computes the parts that `split_for` returns, and yields after each step of this."""
     limit = capabilities.part_limit
     size = capabilities.markdown_size if markdown else capabilities.part_size
@@ -240,8 +240,8 @@ def is_within_character(text: str, start: int, index: int) -> bool:
     if is_combining or is_skin_tone:
         return True
     if _is_flag_half(before) and _is_flag_half(after):
-        halves = takewhile(_is_flag_half, reversed(text[start:index]))
-        return len(list(halves)) % 2 == 1
+        halves_before = len(list(takewhile(_is_flag_half, reversed(text[start:index]))))
+        return halves_before % 2 == 1  # one of them has no second half yet
     return "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff"  # halves of a surrogate pair
 
 

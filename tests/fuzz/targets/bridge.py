@@ -21,7 +21,7 @@ from wx2mqtt.app import control_socket, redaction
 from wx2mqtt.bridge import attachment_checks
 from wx2mqtt.bridge.people import directory, evidence, topic_names
 from wx2mqtt.bridge.possible_answers import card_id, card_in
-from wx2mqtt.bridge.text_split import split_for, split_question, split_steps, split_text
+from wx2mqtt.bridge.text_split import prepare_split, split_for, split_question, split_text
 from wx2mqtt.buttons import MAX_ANSWER_CHARACTERS, answer_form, button_lines
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.local_files import open_file
@@ -106,7 +106,7 @@ def _run_split(data: bytes) -> None:
     assert all(_escaped_size(part) <= 200 for part in split_text(text, 200, _escaped_size))
     assert split_text(text, None) == (text,)
     parts = split_for(CAPABILITIES, text)
-    assert not any(split_steps(CAPABILITIES, text))
+    assert not any(prepare_split(CAPABILITIES, text))
     assert split_for(CAPABILITIES, text) == parts
     assert len(plain_text(text)) <= 200
 
@@ -412,7 +412,7 @@ TARGETS = (
         name="bridge.text_split",
         run=_run_split,
         parsers=(
-            *("bridge.text_split:split_text", "bridge.text_split:split_steps"),
+            *("bridge.text_split:split_text", "bridge.text_split:prepare_split"),
             *("bridge.text_split:Addresses.begin_around", "bridge.text_split:is_within_character"),
             "mqtt.payloads:plain_text",
         ),

@@ -16,7 +16,7 @@ from wx2mqtt.bridge.attachments import FILE_KINDS, Attachments
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.possible_answers import card_id
 from wx2mqtt.bridge.recipients import GroupMemberIndex
-from wx2mqtt.bridge.text_split import split_for, split_question, split_steps
+from wx2mqtt.bridge.text_split import prepare_split, split_for, split_question
 from wx2mqtt.buttons import text_with_buttons
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
@@ -229,7 +229,7 @@ async def split_ahead(command: Command, able: Capabilities) -> None:
     """Splits the text of a command and lets others run meanwhile: then `message_texts` is quick."""
     if able.part_limit is None:
         return  # the backend takes a text whole
-    for _ in split_steps(able, command.text, markdown=command.markdown):
+    for _ in prepare_split(able, command.text, markdown=command.markdown):
         await asyncio.sleep(0)
 
 

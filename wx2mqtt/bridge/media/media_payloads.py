@@ -1,4 +1,9 @@
-"""The JSON of media in messages, in `event/media` and in answers, and the download jobs of a message."""
+"""The JSON of media in messages, in `event/media` and in answers, and the download jobs of a message.
+
+a picture arrives   ->  `media_jobs`: one job for it, one for its thumbnail
+                    ->  `media_in_message`: {"state": "pending", "url": "…", "thumbnail": {…}}
+it is downloaded    ->  `media_event`: {"state": "ready", "path": "…", "mime": "image/jpeg", …}
+"""
 
 from __future__ import annotations
 

@@ -101,8 +101,10 @@ def retry_time_when_requested(row: MediaRow, now: int) -> int | None:
     A download that was never tried becomes the next one (0). Repeated requests do not add attempts, and do
     not shorten the pauses after answers without a byte.
     """
-    if not (row.attempts or row.reason):
+    was_tried = row.attempts > 0 or bool(row.reason)
+    if not was_tried:
         return 0
-    if row.empty_attempts and row.due is not None:
+    waits_after_empty_answer = row.empty_attempts > 0 and row.due is not None
+    if waits_after_empty_answer:
         return None
     return now + REQUESTED_RETRY_DELAY_MS

@@ -40,10 +40,6 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.mqtt import commands as read
 
-# Group actions that may do harm when they are done twice. A request that is in doubt is refused for them: an
-# earlier process may have done it (`BridgeRequest`).
-NOT_REPEATABLE = frozenset({"create", "add", "remove"})
-
 # WeChat creates no group with fewer members besides the owner.
 MIN_OTHER_MEMBERS = 2
 
@@ -63,18 +59,14 @@ class _RequestLogin:
     def is_current(self) -> bool:
         return self._registry.login_id == self.id
 
-    async def run(self, action: Action, *, repeatable: bool) -> ActionResult:
-        """Carries out an action in this login, as `ActionRunner.run`."""
-        return await self._runner.run(self._request, action, login_id=self.id, repeatable=repeatable)
+    async def run(self, action: Action) -> ActionResult:
+        return await self._runner.run(self._request, action, login_id=self.id)
 
     async def query(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Carries out a query in this login, as `ActionRunner.query`."""
         return await self._runner.query(self._request, work, login_id=self.id)
 
 
 class ActionRequests:
-    """Handles these requests for one account."""
-
     def __init__(
         self,
         ctx: AccountContext,
@@ -106,7 +98,7 @@ class ActionRequests:
         read.reject_unknown_fields(request.fields, "user")
         login = self._current_login(request)
         target = self._recipients.target(read.read_topic_name(request.fields, "user"))
-        await login.run(MarkRead(chat=target.handle), repeatable=True)
+        await login.run(MarkRead(chat=target.handle))
         return {"user": target.topic_name}
 
     async def _set_remark(self, request: BridgeRequest) -> Json:
@@ -114,7 +106,7 @@ class ActionRequests:
         login = self._current_login(request)
         target = self._recipients.contact_target(read.read_topic_name(request.fields, "user"))
         remark = read.read_name(request.fields, "remark", allow_empty=True)
-        await login.run(SetRemark(person=target.handle, remark=remark), repeatable=True)
+        await login.run(SetRemark(person=target.handle, remark=remark))
         if login.is_current:
             renamed = self._registry.apply_rename(target.person.id, now_ms(), remark=remark)
             await self._inbound.apply_people(renamed)
@@ -131,28 +123,30 @@ class ActionRequests:
         login = self._current_login(request)
         if friend_request.pop(LOGIN_EVENT, "") != login.id:  # the login in which it came
             raise BadCommand("unknown_id", "old_request_id", id=event_id)
-        await login.run(AcceptFriend(request=friend_request), repeatable=True)
+        await login.run(AcceptFriend(request=friend_request))
         return {"id": event_id}
 
     # Groups
 
     async def _group(self, request: BridgeRequest) -> Json:
         """Carries out the `action` of the request; without one, lists the members."""
-        actions: dict[str, Callable[[BridgeRequest], Awaitable[Json]]] = {
-            "members": self._list_members,
-            "create": self._create,
-            "add": self._add,
-            "remove": self._remove,
-            "rename": self._rename,
-        }
-        name = read.read_text(request.fields, "action", "members")
-        action = actions.get(name)
-        if action is None:
-            raise BadCommand("bad_request", "bad_value", key="action", expected="a group action")
-        if name in NOT_REPEATABLE and request.in_doubt:
-            # Before all other checks: they may fail only because the action was done.
+        match read.read_text(request.fields, "action", "members"):
+            case "members":
+                return await self._list_members(request)
+            case "rename":
+                return await self._rename(request)
+            case "create":
+                work = self._create
+            case "add":
+                work = self._add
+            case "remove":
+                work = self._remove
+            case _:
+                raise BadCommand("bad_request", "bad_value", key="action", expected="a group action")
+        if request.in_doubt:
+            # Before all other checks: they may fail only because the action was done (`NOT_REPEATABLE`).
             raise BadCommand("no_answer", "perhaps_done")
-        return await action(request)
+        return await work(request)
 
     async def _list_members(self, request: BridgeRequest) -> Json:
         fields = request.fields
@@ -182,7 +176,7 @@ class ActionRequests:
             raise BadCommand("bad_request", "group_too_small", fewest=MIN_OTHER_MEMBERS)
         name = read.read_name(fields, "name", allow_empty=True) if "name" in fields else ""
         action = CreateGroup(members=tuple(target.handle for target in people), name=name)
-        result = await login.run(action, repeatable=False)
+        result = await login.run(action)
         body: dict[str, Json] = {"name": name, "refused": _refused_topic_names(result, people)}
         if result.group is None or not login.is_current:
             return body
@@ -196,7 +190,7 @@ class ActionRequests:
         group = self._recipients.group_target(read.read_topic_name(request.fields, "user"))
         people = self._contacts_in(request.fields)
         action = AddMembers(group=group.handle, members=tuple(target.handle for target in people))
-        result = await login.run(action, repeatable=False)
+        result = await login.run(action)
         refused = _refused_topic_names(result, people)
         added: list[Json] = [target.topic_name for target in people if target.topic_name not in refused]
         return {"user": group.topic_name, "added": added, "refused": refused}
@@ -209,7 +203,7 @@ class ActionRequests:
         members = GroupMemberIndex(self._registry, await self._members_of(group, login))
         handles = [_only_member(members, name) for name in names]
         each_once = tuple(dict.fromkeys(handles))
-        await login.run(RemoveMembers(group=group.handle, members=each_once), repeatable=False)
+        await login.run(RemoveMembers(group=group.handle, members=each_once))
         return {"user": group.topic_name, "removed": list(names)}
 
     async def _rename(self, request: BridgeRequest) -> Json:
@@ -217,7 +211,7 @@ class ActionRequests:
         login = self._current_login(request)
         group = self._recipients.group_target(read.read_topic_name(request.fields, "user"))
         name = read.read_name(request.fields, "name")
-        await login.run(RenameGroup(group=group.handle, name=name), repeatable=True)
+        await login.run(RenameGroup(group=group.handle, name=name))
         if login.is_current:
             renamed = self._registry.apply_rename(group.person.id, now_ms(), nickname=name)
             await self._inbound.apply_people(renamed)

@@ -31,13 +31,24 @@ from wx2mqtt.errors import (
     Throttled,
     Unreachable,
 )
-from wx2mqtt.model import Action, ActionResult, LoginState, SendKey
+from wx2mqtt.model import (
+    Action,
+    ActionResult,
+    AddMembers,
+    CreateGroup,
+    LoginState,
+    RemoveMembers,
+    SendKey,
+)
 
 # The pause between two attempts doubles from the first of these values to the second.
 FIRST_RETRY_SECONDS = 0.5
 MAX_RETRY_SECONDS = 5.0
 
 T = TypeVar("T")
+
+# Actions that may do harm when they are done twice: they are not repeated if WeChat may have done them.
+NOT_REPEATABLE = frozenset({CreateGroup, AddMembers, RemoveMembers})
 
 # In this state a saved login is being checked: whether the account is logged in is not known yet.
 _STATES_AT_START = frozenset({LoginState.STARTING})
@@ -63,10 +74,8 @@ class ActionRunner:
         #: Set once at the next change of the login's state; a new event follows.
         self._login_changed = asyncio.Event()
 
-    async def run(
-        self, request: BridgeRequest, action: Action, *, login_id: str, repeatable: bool
-    ) -> ActionResult:
-        """Carries out an action; `repeatable` if doing it twice has the same effect as doing it once.
+    async def run(self, request: BridgeRequest, action: Action, *, login_id: str) -> ActionResult:
+        """Carries out an action.
 
         1. Waits for the login and for its turn. While WeChat demands a pause, the request is refused.
         2. Stores the begin of the attempt, and makes it; after a temporary failure it is repeated.
@@ -76,12 +85,12 @@ class ActionRunner:
         """
         if type(action) not in self._backend.capabilities.actions:
             raise BadCommand("unsupported", "unsupported_action", name=request.name)
-        if request.in_doubt and not repeatable:
+        if request.in_doubt and type(action) in NOT_REPEATABLE:
             raise _perhaps_done()
         await self._require_login(request, in_doubt=request.in_doubt)
         async with self._exclusive(request):
             await request.begin()
-            return await self._attempt_until_done(request, action, login_id=login_id, repeatable=repeatable)
+            return await self._attempt_until_done(request, action, login_id)
 
     async def query(self, request: BridgeRequest, work: Callable[[], Awaitable[T]], *, login_id: str) -> T:
         """Carries out a query with handles of the login `login_id`. Raises `BadCommand`."""
@@ -138,7 +147,7 @@ class ActionRunner:
             await asyncio.Event().wait()
 
     async def _attempt_until_done(
-        self, request: BridgeRequest, action: Action, *, login_id: str, repeatable: bool
+        self, request: BridgeRequest, action: Action, login_id: str
     ) -> ActionResult:
         """Makes attempts until one succeeds, or none may follow. Raises `BadCommand`.
 
@@ -156,7 +165,7 @@ class ActionRunner:
                 case ActionResult():
                     return outcome
                 case OutcomeUnknown():
-                    may_retry = repeatable and not was_unanswered
+                    may_retry = not was_unanswered and type(action) not in NOT_REPEATABLE
                     was_unanswered = True
                 case Throttled() | LoggedOut() | LoginRefused() | Rejected():
                     may_retry = False
@@ -211,7 +220,6 @@ class ActionRunner:
         self._login_changed = asyncio.Event()
 
     def stop(self) -> None:
-        """Starts no further action."""
         self._calls.stopping = True
         self.wake()
 

@@ -50,12 +50,12 @@ class ActionHarness:
         self.session = session
         self.doer = ActionRunner(ctx, WeChatCalls(ctx), session)
 
-    async def do(self, action: Any = READ, request: FakeRequest | None = None, *, again: bool = True) -> str:
+    async def do(self, action: Any = READ, request: FakeRequest | None = None) -> str:
         """`ok` or the code, and what is said to the person."""
         try:
             asked: Any = request or FakeRequest()
             login = self.registry.login_id
-            await self.doer.run(asked, action, login_id=login, repeatable=again)
+            await self.doer.run(asked, action, login_id=login)
         except BadCommand as bad:
             return f"{bad.code} {bad.message_key}"
         return "ok"
@@ -236,7 +236,7 @@ def test_what_a_crash_cut_off_is_never_repeated_where_it_may_be_twice():
     async def story() -> None:
         harness = ActionHarness()
         attempt = FakeRequest(in_doubt=True)
-        assert await harness.do(CREATE, attempt, again=False) == "no_answer perhaps_done"
+        assert await harness.do(CREATE, attempt) == "no_answer perhaps_done"
         assert harness.wechat.done == []
 
     play(story())
@@ -348,6 +348,6 @@ def test_done_is_handed_on():
         done = ActionResult(refused_members=(Handle("@a"),))
         harness.wechat.answer(CreateGroup, done)
         request: Any = FakeRequest()
-        assert await harness.doer.run(request, CREATE, login_id="first", repeatable=False) is done
+        assert await harness.doer.run(request, CREATE, login_id="first") is done
 
     play(story())
