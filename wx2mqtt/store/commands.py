@@ -84,20 +84,21 @@ class JournaledCommands(StoredCommands):
             members = [*row_ids]
             if heading is not None:
                 members.insert(0, self._accept_own(connection, heading).id)
+            leader = members[0]
             for position, row_id in enumerate(members):
-                self._change_row(connection, _ADD_TO_BUNDLE, row_id, members[0], position)
-            self._change_row(connection, _START_ATTEMPT, members[0])
-            return read_commands(connection, _BUNDLE_MEMBERS, self._account, members[0])
+                self._change_row(connection, _ADD_TO_BUNDLE, row_id, leader, position)
+            self._change_row(connection, _START_ATTEMPT, leader)
+            return read_commands(connection, _BUNDLE_MEMBERS, self._account, leader)
 
         return await self._database.write("bundle", job)
 
     async def end_undelivered(
         self, row_id: int, *, is_heading: bool = False, is_question: bool = False
     ) -> None:
-        """Ends an attempt that certainly did not arrive.
+        """Ends an attempt whose message certainly did not arrive.
 
-        Its combined message is given up if no attempt is in doubt; a heading is then removed with it. So is
-        the question of a command with buttons: nothing was asked.
+        Where no earlier attempt is in doubt, nobody got anything: the combined message is given up with its
+        heading, and the question of a command with buttons is forgotten.
         """
 
         def job(connection: Connection) -> None:
@@ -156,7 +157,7 @@ class JournaledCommands(StoredCommands):
 
     async def end_part_sent(self, row_id: int, message_id: str) -> None:
         """Stores that the next part of a text was sent, with an id or none. Raises `AlreadyFinished`."""
-        part_id = f"{message_id} " if message_id else ""
+        part_id = f"{message_id} " if message_id else ""  # the column has a blank behind each id
         await self._change("part_sent", _MARK_PART_SENT, row_id, part_id)
 
     async def end_part_lost(self, row_id: int, *, is_uncertain: bool) -> None:

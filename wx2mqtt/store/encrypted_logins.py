@@ -124,7 +124,6 @@ class EncryptedLogin(SavedLogin):
         return None
 
     async def save(self, session: Mapping[str, object]) -> None:
-        """Replaces the saved session durably. Raises `StoreFull`, `WrongStoreKey`, `StoreError`."""
         await self._logins.database.write("login", partial(self.put, session))
 
     def put(self, session: Mapping[str, object], connection: Connection) -> None:

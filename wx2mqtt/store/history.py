@@ -10,8 +10,8 @@ Messages are searched from `since` on towards newer ones, or from `before` (or t
 
 What is read and compared is read in batches of `SCAN_BATCH_ROWS` until the page is full.
 
-Callers know a message by its seq, which counts in its account. The search index knows it by the id of its
-publication, which counts in the whole store. Within an account both have the same order.
+Callers know a message by its seq, which counts in its account; the search index by the id of its publication,
+which counts in the whole store. Within an account both have the same order.
 """
 
 from __future__ import annotations

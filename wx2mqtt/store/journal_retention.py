@@ -95,8 +95,9 @@ class JournalRetention(JournalPart):
             batch = [_MessageAge(*row) for row in connection.execute(_OLDEST_MESSAGES, arguments)]
             old = [row for row in batch if before is None or row.created < before]
             deleted = self._delete_rows(connection, [row.id for row in old if row.is_finished])
-            is_end = not old or len(batch) < PRUNE_BATCH_ROWS
-            return deleted, None if is_end else batch[-1].seq
+            if not old or len(batch) < PRUNE_BATCH_ROWS:  # what follows is younger, or there is no more
+                return deleted, None
+            return deleted, batch[-1].seq
 
         return await self._database.write("prune", job)
 

@@ -58,10 +58,11 @@ class ProcessingMarks(AbstractContextManager[object]):
 
     A message is read in one block of `processing` and stored in another. The mark in the file:
 
-        a block begins        that of its message, with the number of kills in a row so far
-        the block ends        it stays, and is gone in the next turn of the event loop, or by `clear`
-        the block of a        it is gone at once: the next kills are decisive, and one right after the block
-        suspect ends          is not the fault of this message
+        a block begins    that of its message, with the number of kills in a row so far
+        the block ends    the same; it is removed in the next turn of the event loop, or by `clear`
+
+    The suspect is the message at which the last process was killed. Its mark is removed with its block: the
+    next kills are decisive, and one right after the block is not its fault.
 
     The file is not synchronised: that costs microseconds, and a message that ends the process does not end
     the machine. A file that cannot be written, or no `path`, marks nothing. `fatal` are the marks of messages
@@ -79,11 +80,11 @@ class ProcessingMarks(AbstractContextManager[object]):
         self._is_last_block = True
         #: The mark that is in the file.
         self._written = _NO_MESSAGE
-        #: The call that removes the mark in the next turn of the event loop.
+        #: The call that removes the mark in the next turn of the event loop; None while none is planned.
         self._clearing: asyncio.Handle | None = None
         #: When `progressed` was emitted last (`boot_time`).
         self._reported_at = 0.0
-        #: The message at which the last process was killed, and how many were killed at it in a row.
+        #: The mark of the suspect, its kills in a row, and the marks of fatal messages.
         self._suspect, self._kills, self._fatal = _read_marks(path)
         self._fatal += fatal
         if self._kills >= MAX_KILLS:
@@ -117,7 +118,7 @@ class ProcessingMarks(AbstractContextManager[object]):
                 self._clearing = asyncio.get_running_loop().call_soon(self.clear)
             except RuntimeError:  # no event loop runs
                 self._write_mark(_NO_MESSAGE, 0)
-        if kind is not None:
+        if kind is not None:  # an error of the block: the message is not processed yet
             return
         if self._is_last_block and self._mark == self._suspect:
             self._suspect, self._kills = _NO_MESSAGE, 0
