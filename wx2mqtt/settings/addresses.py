@@ -1,5 +1,8 @@
 """Checks of addresses in the configuration: broker URLs, base URLs, hosts, listen addresses. Pure.
 
+    validate_broker_url("mqtt://10.0.0.2:1883")  ->  the same
+    validate_broker_url("10.0.0.2")              ->  ValueError: "has no scheme; write mqtt://host:1883 (or …"
+
 Each `validate_...` function returns the value to use, or raises ValueError with a sentence. No sentence
 repeats the address, since people write passwords into them.
 """

@@ -1,8 +1,11 @@
 """Adds to the file's values those of systemd credentials and, with precedence, of the environment.
 
-`WX2MQTT_MQTT__URL` sets `mqtt.url`. A text is used as it is; a list may be one item or a YAML list
-(`[a, b]`), a whole section a YAML mapping (`{a: 1}`), a list of sections `[{a: 1}]`. An empty variable counts
-as not set.
+    WX2MQTT_MQTT__URL=embedded                        mqtt.url: embedded
+    WX2MQTT_ACCOUNTS__HOME__SEND__ALLOW=[me, wife]    accounts.home.send.allow: [me, wife]
+    credentials/mqtt.password                         mqtt.password_file: credentials/mqtt.password
+
+A text is used as it is. A list may be one item or a YAML list, a whole section a YAML mapping (`{a: 1}`), a
+list of sections `[{a: 1}]`. An empty variable counts as not set.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """The types of the keys of the configuration.
 
-`Topic` is a text that passes `names_and_topics.validate_topic`, `Texts` a list of texts. A check takes one
-value alone and returns it. It raises `ValueError` with a sentence, which pydantic turns into a problem of the
-key.
+    ttl: Duration       "10m"  ->  600.0
+    base_topic: Topic   "a/#"  ->  ValueError: "holds a wildcard (+ or #); a topic for publishing must …"
+
+A check takes one value alone and returns it, or raises `ValueError` with a sentence, which becomes a problem
+of the key.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """Names of accounts and contacts, topics and topic filters, as the configuration may have them. Pure.
 
+    topic_name_fault("anna/work")  ->  "a topic level cannot hold /; write 'anna_work'"
+    validate_topic("home/wechat")  ->  the same
+
 A `..._fault` function returns a sentence that says what is wrong and what to write, or the empty text.
 `validate_...` returns the value, or raises ValueError with such a sentence.
 """

@@ -1,5 +1,7 @@
 """Rules for `web.senders`: names and tokens that are unlike, people who exist, addresses that are safe. Pure.
 
+    two senders named grafana  ->  web.senders[1].name: is the name of another sender, too; choose another
+
 They are part of `cross_key_rules.py`, which yields what they find.
 """
 

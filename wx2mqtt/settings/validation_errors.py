@@ -1,9 +1,11 @@
 """Turns a tree of texts into `Settings`, and every error of pydantic into a sentence that says what to do.
 
-`validate` first removes what pydantic would take for something else (`_normalize`). Then it lets pydantic
-check the rest, removes each value that has a fault, and repeats this until nothing is wrong: so `Settings` is
-complete but for these values, and every fault is reported, also one that another had hidden. No sentence
-repeats a value that may be a secret.
+    mqtt: {urll: "…"}  ->  mqtt.urll: unknown key, did you mean 'url'?
+
+`validate` lets pydantic check the tree, removes each value that has a fault, and repeats this until nothing
+is wrong. So `Settings` is complete but for these values, and every fault is reported, also one that another
+had hidden. What pydantic would take for something else is removed before (`_normalize`). No sentence repeats
+a value that may be a secret.
 """
 
 from __future__ import annotations

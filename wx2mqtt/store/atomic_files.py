@@ -1,8 +1,10 @@
 """Files of the store: written whole or not at all, private, and never through a link.
 
-`AtomicFile` is a file that is replaced from the event loop; the functions behind it block. Errors of the disk
-and of SQLite become `StoreError` here and nowhere else, with the sentences at the end. No sentence has SQL or
-the value of a row in it: it could be the text of a person.
+    await AtomicFile(path).write(data)  # at any moment the file has the old content or the new one
+    the disk is full                ->  StoreFull: "… cannot be used: there is no room on the disk; …"
+
+Errors of the disk and of SQLite become `StoreError` here and nowhere else, with the sentences at the end.
+None has SQL or the value of a row in it: it could be the text of a person. The functions block.
 """
 
 from __future__ import annotations

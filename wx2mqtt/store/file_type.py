@@ -1,7 +1,10 @@
-"""Detects the type of a file by its content, never by its name or an announced type.
+"""Detects the type of a file by its content, never by its name or an announced type. Pure.
 
-Pure, and bounded for any content: it gets the head of a file only. `filetype` knows binary formats,
-`imagesize` the size of a picture; both are imported when they are first needed.
+    file_type_of(b"%PDF-1.7…", size)  ->  application/pdf, .pdf
+    file_type_of(b'{"a": 1}', 8)      ->  application/json, .json
+
+It is bounded for any content: it gets the head of a file only. `filetype` knows binary formats, `imagesize`
+the size of a picture; both are imported when they are first needed.
 """
 
 from __future__ import annotations

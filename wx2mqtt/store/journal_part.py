@@ -83,8 +83,7 @@ class JournalPart:
 
     async def _execute(self, commit_point: str, statement: str, *values: object) -> int:
         """Runs a statement in a commit of its own; returns how many rows it changed."""
-        arguments = (self._account, *values)
-        return await self._database.write(commit_point, lambda db: db.execute(statement, arguments).rowcount)
+        return await self._database.execute(commit_point, statement, (self._account, *values))
 
 
 # Statements

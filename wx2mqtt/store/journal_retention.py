@@ -106,8 +106,7 @@ class JournalRetention(JournalPart):
         total = 0
         deleted = PRUNE_BATCH_ROWS
         while deleted == PRUNE_BATCH_ROWS:
-            values = (self._account, before, PRUNE_BATCH_ROWS)
-            deleted = await self._database.execute("prune", statement, values)
+            deleted = await self._execute("prune", statement, before, PRUNE_BATCH_ROWS)
             total += deleted
         return total
 

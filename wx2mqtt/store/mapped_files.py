@@ -1,7 +1,9 @@
 """A small file that is mapped into memory: it outlives a killed process, but not a power cut.
 
-`PubackLog` keeps in one which publications the broker has acknowledged, `ProcessingMarks` which message is
-being processed. Both change with each message: a change is no system call.
+    log.add(17, created)                        the broker has acknowledged publication 17
+    the process is killed before its commit     the next process finds {17: created} in `PubackLog.earlier`
+
+`ProcessingMarks` has such a file, too. Both change with each message: a change is no system call.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """The way to the broker: publications in the order in which they were stored, and what became of them.
 
-At the end of the file, the record of what Home Assistant discovery has published: it is cleared even after a
-restart.
+    rows = await journal.outbox.list_waiting(after=0, limit=100)
+    await journal.outbox.mark_published([rows[0].id])
+
+At the end of the file, what Home Assistant discovery has published: it is cleared even after a restart.
 """
 
 from __future__ import annotations

@@ -218,11 +218,8 @@ def _copy_table(source: Connection, target: Connection, table: str) -> int:
         copied = [row for row in rows if table != "meta" or row["name"] != _SCHEMA_VERSION]
         values = [tuple(row[name] for name in names) for row in copied]
         marks = ", ".join("?" * len(names))
-        # PostgreSQL lets a key be remembered twice.
-        statement = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
-        if table != "seen":
-            statement = statement.replace(" OR IGNORE", "")
-        insert_rows(target, statement, values)
+        insert = "INSERT OR IGNORE" if table == "seen" else "INSERT"  # PostgreSQL may remember a key twice
+        insert_rows(target, f"{insert} INTO {table} ({', '.join(names)}) VALUES ({marks})", values)
         count += len(values)
     return count
 

@@ -1,8 +1,9 @@
 """The files of messages and commands in PostgreSQL, in pieces; the folder has copies of some of them.
 
-Every instance stores a file in its own folder first, as `Blobs` does, then in the database: only then a
-caller gets it. An instance that needs a file of another one fetches it. Copies go after a day and are fetched
-again.
+    store(content)    a file in the own folder, as `Blobs` does it, then pieces and a row of `media_file`
+    fetch(blob)       the folder of another instance has it, too; its copy is deleted after a day without use
+
+A caller gets the file when both steps of `store` are done.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """The database on PostgreSQL, through psycopg.
 
-All that a process writes goes through one connection. Session locks that are taken on it
-(`on_write_connection`) end with it: a process that lost its locks cannot commit. So it is not opened again
-when it is lost: every later write fails, and `on_lost` is called once.
+    database = await PostgresqlDatabase.open("postgresql://bridge@db/wx2mqtt", on_lost=restart)
+    the connection that writes is lost  ->  every later write fails, and `on_lost` is called once
+
+It is not opened again: session locks that were taken on it (`on_write_connection`) end with it, and a process
+that lost its locks must not commit.
 """
 
 from __future__ import annotations

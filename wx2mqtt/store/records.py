@@ -1,4 +1,8 @@
-"""Values that go into the store and come out of it: frozen, without I/O. Times are in milliseconds (Unix)."""
+"""Values that go into the store and come out of it: frozen, without I/O. Times are in milliseconds (Unix).
+
+NewMessage, NewEvent, NewPublication  ->  a row of `publication`  ->  OutboxRow
+NewMedia                              ->  a row of `media`        ->  MediaRow
+"""
 
 from __future__ import annotations
 

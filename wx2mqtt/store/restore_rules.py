@@ -1,8 +1,10 @@
 """What a restore believes of a backup: what was said and who has which topic, but neither trust nor topics.
 
-A backup may be forged. Its rows would be published with the rights of the bridge, and automations act on
-`trusted`. So the configuration of the owner decides both again (`take_trust_away`). Blocking, on the copy of
-the database, before it becomes a store.
+    {"text": "open the door", "trusted": true}   ->  "trusted": false, until the next login decides again
+    a row that waits for another program's topic ->  dropped
+
+A backup may be forged, its rows would be published with the rights of the bridge, and automations act on
+`trusted`. Blocking, on the copy of the database, before it becomes a store.
 """
 
 from __future__ import annotations

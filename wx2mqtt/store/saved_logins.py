@@ -1,5 +1,7 @@
 """The saved logins of the accounts: what the bridge does with them, and the files that hold them.
 
+    await logins.of("home").save({"token": "…"})  ->  sessions/home.json, mode 0600
+
 In PostgreSQL they are encrypted rows (`encrypted_logins.py`).
 """
 

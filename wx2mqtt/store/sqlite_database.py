@@ -1,6 +1,8 @@
 """The database as a file of SQLite: how it is used, and behind that how it is opened, checked and migrated.
 
-`SqliteDatabase.open` refuses a newer version, sets a damaged file aside, and migrates an older version.
+SqliteDatabase.open(path)    the file of a newer wx2mqtt  ->  StoreTooNew, and it stays as it is
+                             a damaged file               ->  renamed, and a new one begun
+                             an older one                 ->  migrated
 """
 
 from __future__ import annotations
