@@ -114,17 +114,21 @@ def locate(path: KeyPath) -> ConfigKey | None:
     """
     key: ConfigKey | None = None
     for name in path:
-        if key is None:
-            key = keys_of(Settings).get(str(name))
-        elif key.kind in LIST_KINDS and isinstance(name, int):
-            continue
-        elif key.kind is KeyKind.MAP or (key.kind is KeyKind.SECTIONS and isinstance(name, int)):
-            key = entry_key(key, str(name))
-        else:
-            key = keys_of(key.model).get(str(name)) if key.model is not None else None
+        key = keys_of(Settings).get(str(name)) if key is None else _key_below(key, name)
         if key is None:
             return None
     return key
+
+
+def _key_below(key: ConfigKey, name: str | int) -> ConfigKey | None:
+    is_index = isinstance(name, int)
+    if is_index and key.kind in LIST_KINDS:
+        return key
+    if key.kind is KeyKind.MAP or (is_index and key.kind is KeyKind.SECTIONS):
+        return entry_key(key, str(name))
+    if key.model is not None:
+        return keys_of(key.model).get(str(name))
+    return None
 
 
 def entry_key(map_key: ConfigKey, name: str) -> ConfigKey:
@@ -137,7 +141,9 @@ def children(path: KeyPath) -> dict[str, ConfigKey]:
     if not path:
         return keys_of(Settings)
     key = locate(path)
-    return keys_of(key.model) if key is not None and key.kind is KeyKind.SECTION and key.model else {}
+    if key is None or key.kind is not KeyKind.SECTION or key.model is None:
+        return {}
+    return keys_of(key.model)
 
 
 def walk(
@@ -158,7 +164,10 @@ def dotted(path: KeyPath) -> str:
     """Returns a path as text: `accounts.home.send.allow[0]`."""
     text = ""
     for name in path:
-        text += f"[{name}]" if isinstance(name, int) else f".{name}" if text else name
+        if isinstance(name, int):
+            text += f"[{name}]"
+        else:
+            text += f".{name}" if text else name
     return text
 
 
