@@ -5,6 +5,7 @@ it at any moment. Root would follow them. So a command that is root does there n
 
     become_owner(folder)                 this process is the owner from now on, before it opens anything there
     run_as_owner(folder, work, report)   a process of the owner does one step, and this one stays root
+    create_for_service(folder, name)     a new folder is the service's from the beginning
 
 Where nobody but root owns the folder and the way to it, nothing changes.
 """
@@ -60,30 +61,6 @@ def become(user: User) -> None:
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
-
-
-def create_for_service(folder: Path, name: str) -> None:
-    """Creates the missing folder of the service, if this is root and the service has a listed user.
-
-    Without such a user the folder begins as root's, and systemd gives it to the service. Raises `StoreError`.
-    """
-    user = listed_user(name)
-    if os.geteuid() != ROOT or user is None or folder.exists():
-        return
-    try:
-        folder.mkdir(mode=0o700)
-        os.chown(folder, user.uid, user.gid)
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be created: {error.strerror}.") from error
-
-
-def listed_user(name: str) -> User | None:
-    """Returns a user by name; None for one that systemd has made, who is another one later."""
-    try:
-        user = user_of(pwd.getpwnam(name))
-    except KeyError:
-        return None
-    return None if user.uid in DYNAMIC_IDS else user
 
 
 def run_as_owner(folder: Path, work: Callable[[], Json], report_error: Callable[[Wx2MqttError], int]) -> Json:
@@ -182,9 +159,9 @@ def _other_user(steps: Iterable[tuple[Path, os.stat_result]]) -> os.stat_result 
 
 def _walk(folder: Path) -> list[tuple[Path, os.stat_result]]:
     """Returns every folder and link on the way, links resolved, as far as it exists."""
-    #: The names that are still to be followed, the next one last.
+    # The names that are still to be followed, the next one last.
     pending = list(reversed(folder.absolute().parts[1:]))
-    #: The folders from the root to where the walk is.
+    # The folders from the root to where the walk is.
     way = [Path("/")]
     steps: list[tuple[Path, os.stat_result]] = []
     link_count = 0
@@ -210,3 +187,27 @@ def _walk(folder: Path) -> list[tuple[Path, os.stat_result]]:
             way = [Path("/")]
         pending += reversed([part for part in target.parts if part != "/"])
     return steps
+
+
+def create_for_service(folder: Path, name: str) -> None:
+    """Creates the missing folder of the service, if this is root and the service has a listed user.
+
+    Without such a user the folder begins as root's, and systemd gives it to the service. Raises `StoreError`.
+    """
+    user = listed_user(name)
+    if os.geteuid() != ROOT or user is None or folder.exists():
+        return
+    try:
+        folder.mkdir(mode=0o700)
+        os.chown(folder, user.uid, user.gid)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be created: {error.strerror}.") from error
+
+
+def listed_user(name: str) -> User | None:
+    """Returns a user by name; None for one that systemd has made, who is another one later."""
+    try:
+        user = user_of(pwd.getpwnam(name))
+    except KeyError:
+        return None
+    return None if user.uid in DYNAMIC_IDS else user
