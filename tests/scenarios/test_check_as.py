@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ class Machine:
         self.folder = folder
         self.units = folder / "units"
         self.units.mkdir()
+        self.states = folder / "lib"
+        self.states.mkdir()
         self.config = folder / "wx2mqtt.yaml"
         self.password = folder / "mqtt.password"
         self.password.write_text("secret-of-the-broker\n")
@@ -39,11 +43,12 @@ class Machine:
         path.parent.mkdir(exist_ok=True)
         path.write_text("[Unit]\nUser=root\n[Service]\n" + "\n".join(lines) + "\n[Install]\n")
 
-    def check(self, *arguments: str, prepare: str = "") -> tuple[int, str]:
+    def check(self, *arguments: str, prepare: str = "", home: str = "/root") -> tuple[int, str]:
         units = f"import pathlib, wx2mqtt.setup.service_user as s\ns.UNIT_FOLDERS = (pathlib.Path({str(self.units)!r}),)"
+        units += f"\ns.STATE_FOLDER = pathlib.Path({str(self.states)!r})"
         done = run_program(
             ["check", "-c", str(self.config), *arguments],
-            env=os.environ,
+            env={**os.environ, "HOME": home},
             prepare=f"{units}\n{prepare}",
             timeout=MAX_WAIT_SECONDS,
         )
@@ -157,6 +162,53 @@ def test_a_program_that_the_user_cannot_run_is_found(machine: Machine) -> None:
     python.parent.chmod(0o755)
     code, said = machine.check("--as", "bridge")
     assert code == 0, said
+
+
+@as_root
+def test_before_the_first_start_there_is_no_store_and_no_look_into_that_of_root(machine: Machine) -> None:
+    machine.configure({})
+    home = machine.folder / "root"
+    home.mkdir(mode=0o700)
+    for lines in (["DynamicUser=yes"], ["User=nobody"], ["User=nobody", "StateDirectory=bridge"]):
+        machine.unit("bridge.service", *lines)
+        code, said = machine.check("--as", "bridge", home=str(home))
+        assert (code, "Traceback" in said) == (0, False), said
+    assert machine.check("--as", "nobody", home=str(home))[0] == 0
+
+
+@as_root
+@pytest.mark.parametrize("folder", ["bridge-second", "private/bridge-second"])
+def test_the_store_is_that_of_the_unit(machine: Machine, folder: str) -> None:
+    """Where urgent commands without another way wait, with a store beside it that is somebody else's."""
+    machine.password.chmod(0o644)
+    (machine.states / "bridge").mkdir(mode=0o700)
+    store = machine.states / folder
+    store.parent.mkdir(mode=0o700, exist_ok=True)
+    with closing(sqlite3.connect(machine.folder / "wx2mqtt.db")) as database:
+        database.execute("CREATE TABLE command (account TEXT, command TEXT)")
+        database.execute("INSERT INTO command VALUES ('home', '{\"urgent\": true}')")
+        database.commit()
+    store.mkdir(mode=0o700)
+    (machine.folder / "wx2mqtt.db").rename(store / "wx2mqtt.db")
+    for path in (store, store / "wx2mqtt.db"):
+        os.chown(path, 65534, 65534)
+    if store.parent != machine.states:  # as with DynamicUser=
+        (machine.states / "bridge-second").symlink_to(store)
+    machine.unit("bridge@.service", "User=nobody", "StateDirectory=bridge-%i")
+    code, said = machine.check("--as", "bridge@second")
+    assert (code, "urgent" in said) == (0, True), said
+    machine.unit("bridge@.service", "User=nobody", "StateDirectory=other-%i")
+    code, said = machine.check("--as", "bridge@second")
+    assert (code, "urgent" in said) == (0, False), said
+
+
+@as_root
+def test_a_file_behind_a_folder_of_root_alone_is_named(machine: Machine) -> None:
+    closed = machine.folder / "root"
+    closed.mkdir(mode=0o700)
+    machine.config = machine.config.rename(closed / "wx2mqtt.yaml")
+    code, said = machine.check("--as", "nobody")
+    assert (code, f"{machine.config} may not be read by user 65534" in said) == (78, True), said
 
 
 def test_who_is_not_root_is_told_how(machine: Machine) -> None:

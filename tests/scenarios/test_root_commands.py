@@ -454,3 +454,138 @@ def test_a_backup_needs_no_secret_of_the_broker(machine: Machine) -> None:
     assert machine.run("journal", "list")[0] == 78
     code, said = machine.run("backup", machine.backups)
     assert (code, len([*machine.backups.iterdir()])) == (0, 1), said
+
+
+MORE_COMMANDS = {
+    **{name: words for name, words in COMMANDS.items() if name != "backup to a pipe"},
+    "people assign": lambda _: ["people", "assign", "wife", "brother"],
+    "ask": lambda _: ["ask", "wife", "?", "yes", "--timeout", "1"],
+    "cluster": lambda _: ["cluster"],
+    "cluster drain": lambda _: ["cluster", "drain"],
+    "cluster rotate-key": lambda _: ["cluster", "rotate-key"],
+    "check --as": lambda _: ["check", "--as", "nobody"],
+}
+"""Every command that reads the configuration."""
+
+BYSTANDER = 12345
+"""A user of the machine who has nothing to do with the service."""
+
+
+def become(user: int) -> str:
+    """Code that gives up root, with the modules that a Python of root alone would not give away later."""
+    modules = "import os, wx2mqtt.app.cluster_operations\n"
+    return f"{modules}os.setgroups([])\nos.setresgid(*[{user}] * 3)\nos.setresuid(*[{user}] * 3)\n"
+
+
+def files_of_the_system(config: Path, store: Path) -> str:
+    """Code that makes others the configuration and the store of the system."""
+    return (
+        "import pathlib, wx2mqtt.settings.loader as loader, wx2mqtt.store.folder as folder\n"
+        f"loader.SYSTEM_CONFIG = pathlib.Path({str(config)!r})\n"
+        f"folder.SYSTEM_FOLDER = pathlib.Path({str(store)!r})\n"
+    )
+
+
+class Situation:
+    """Where somebody types a command, and what of the machine is closed to them or to the service."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.folder = machine.secrets
+        self.words: list[str] = []
+        self.prepare = files_of_the_system(machine.config, machine.store)
+
+    def root_in_its_own_folder(self) -> None:
+        pass
+
+    def root_beside_a_file_of_its_own(self) -> None:
+        self.machine.config.rename(self.folder / "wx2mqtt.yaml")
+
+    def root_in_a_folder_that_is_gone(self) -> None:
+        self.folder = self.machine.folder / "gone"
+        self.folder.mkdir()
+        self.prepare += "import os\nos.rmdir(os.getcwd())\n"
+
+    def service_in_the_folder_of_root(self) -> None:
+        self.prepare += become(SERVICE)
+
+    def somebody_else_with_the_store_of_the_service(self) -> None:
+        self.folder = self.machine.folder
+        self.prepare += become(BYSTANDER)
+
+    def somebody_else_with_a_store_behind_a_closed_folder(self) -> None:
+        self.somebody_else_with_the_store_of_the_service()
+        private = self.machine.folder / "private"
+        private.mkdir(mode=0o700)
+        self.machine.store.rename(private / "service")
+        self.machine.store.symlink_to(private / "service")
+
+    def somebody_else_with_the_usual_store_behind_a_closed_folder(self) -> None:
+        self.somebody_else_with_a_store_behind_a_closed_folder()
+        settings = yaml.safe_load(self.machine.config.read_text())
+        del settings["storage"]
+        self.machine.config.write_text(yaml.safe_dump(settings))
+
+    def service_with_a_file_behind_a_closed_folder(self) -> None:
+        self.root_beside_a_file_of_its_own()
+        self.words = ["-c", str(self.folder / "wx2mqtt.yaml")]
+        self.prepare += become(SERVICE)
+
+    def service_with_a_file_of_the_system_behind_a_closed_folder(self) -> None:
+        self.root_beside_a_file_of_its_own()
+        self.prepare += files_of_the_system(self.folder / "wx2mqtt.yaml", self.machine.store)
+        self.prepare += become(SERVICE)
+
+
+SITUATIONS = [name for name in vars(Situation) if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("name", MORE_COMMANDS)
+def test_no_command_ends_in_a_traceback_for_what_its_user_cannot_reach(
+    machine: Machine, name: str, situation: str
+) -> None:
+    words = [str(word) for word in MORE_COMMANDS[name](machine)]
+    scene = Situation(machine)
+    getattr(scene, situation)()
+    done = run_program(
+        [*words, *scene.words],
+        env=os.environ,
+        folder=scene.folder,
+        prepare=scene.prepare,
+        timeout=MAX_WAIT_SECONDS,
+    )
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    assert "Traceback" not in said
+    assert said, "and it says something"
+    is_closed = "with_a_file" in situation or (name == "check --as" and "beside_a_file" in situation)
+    if is_closed and "only root" not in said:
+        assert (done.returncode, "may not be read by user" in said) == (78, True), said
+    else:
+        assert "wx2mqtt.yaml may not be read" not in said
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_setup_says_that_it_cannot_write_where_its_user_may_not(machine: Machine, is_gone: bool) -> None:
+    prepare = "import os\nos.mkdir('gone', 0o700)\nos.chdir('gone')\nos.rmdir('../gone')\n" if is_gone else ""
+    done = run_program(
+        ["setup", "--yes", "--embedded", "--backend", "ilink", "--no-unit"],
+        env={**os.environ, "LANG": "C"},
+        folder=machine.secrets,
+        prepare=prepare + become(SERVICE),
+        timeout=MAX_WAIT_SECONDS,
+    )
+    said = done.stderr.decode()
+    assert (done.returncode, "cannot be written" in said, "Traceback" in said) == (1, True, False), said
+
+
+def test_a_command_of_root_keeps_the_language_of_a_file_that_the_service_cannot_reach(
+    machine: Machine,
+) -> None:
+    (machine.secrets / "wx2mqtt.yaml").write_text(f"language: zh\n{machine.config.read_text()}")
+
+    def last_line(*words: str) -> str:
+        done = run_program(words, env=os.environ, folder=machine.secrets, timeout=MAX_WAIT_SECONDS)
+        return (done.stdout + done.stderr).decode().splitlines()[-1]
+
+    assert last_line("people", "list", "--account", "nobody") == "没有账号“nobody”；配置中有：home"

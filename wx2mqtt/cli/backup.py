@@ -63,7 +63,8 @@ def write_backup(
     language = loaded.settings.language
     store = store_path(loaded, env)
     with _translated_errors(language), _clean_up_on_signal():
-        target = backup_file(file, store.name, keep=keep, force=force)
+        with _file_errors("backup_not_written", file, language):
+            target = backup_file(file, store.name, keep=keep, force=force)
         made = now_ms()
         with _file_errors("backup_not_written", target.path, language), open_backup_file(target) as out:
             summary = _write_store(loaded, store, out, target.path, media=media)

@@ -32,7 +32,7 @@ from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.model import Json
-from wx2mqtt.settings.loader import LoadedSettings, load, load_web_settings
+from wx2mqtt.settings.loader import LoadedSettings, is_missing, load, load_web_settings
 from wx2mqtt.store.folder import accounts_with_urgent_commands
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.options import CannotListen
@@ -173,7 +173,7 @@ class _FaultyFile:
 
 
 def _is_missing(path: Path | None) -> bool:
-    return path is not None and not path.exists()
+    return path is not None and is_missing(path)
 
 
 def _problems_of_file(path: Path | None, env: Mapping[str, str]) -> tuple[Problem, ...]:

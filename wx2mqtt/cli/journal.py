@@ -27,12 +27,13 @@ def journal_list(
     as_json: JsonOption = False,
 ) -> None:
     """List commands that wait or were not sent, and messages that were set aside."""
+    language = command_language(config, os.environ)  # before this is the user of the store
     answer = ask_bridge(config, "journal.list", {"all": show_all}, account)
     columns = {
         "commands": ("id", "user", "sender", "state", "code", "accepted", "attempts", "message"),
         "set_aside": ("row", "topic", "sort", "since", "why"),
     }
-    print_answer(answer, None if as_json else columns, command_language(config, os.environ))
+    print_answer(answer, None if as_json else columns, language)
 
 
 @journal.command("show")

@@ -63,17 +63,18 @@ ExplainOption = Annotated[
 
 def run_command_line(arguments: Sequence[str]) -> int:
     """Runs a command, writes its errors to the terminal, and returns the exit code."""
+    language = _language_of(arguments)  # before the command becomes a user who may not read the file
     try:
         ended = app(list(arguments), prog_name="wx2mqtt", standalone_mode=False)
     except SystemExit as exited:
         return exited.code if isinstance(exited.code, int) else EXIT_UNEXPECTED
     except typer.Abort:
-        complain(sentence_text("Aborted!", _language_of(arguments)))
+        complain(sentence_text("Aborted!", language))
         return EXIT_UNEXPECTED
     except UsageError as error:
-        return show_usage_error(error, complain, _language_of(arguments))
+        return show_usage_error(error, complain, language)
     except Wx2MqttError as error:
-        return exit_code(error, complain, _language_of(arguments))
+        return exit_code(error, complain, language)
     return ended if isinstance(ended, int) else EXIT_OK
 
 
@@ -152,7 +153,7 @@ def check(  # noqa: PLR0917 - each is an option of the command line
     if service is not None:
         from wx2mqtt.setup.service_user import become_service  # noqa: PLC0415
 
-        config = config or find_config(Path.cwd())
+        config = config or find_config()
         config = None if config is None else config.absolute()  # before the folder changes
         become_service(service, os.environ, command_language(config, os.environ))
     from wx2mqtt.cli.check import check_connections, urgent_without_fallback  # noqa: PLC0415
@@ -230,7 +231,7 @@ def healthcheck(
         loaded = run.load_settings(config)
     except SettingsError as error:  # a running bridge goes on with the settings before such a file
         settings_error = error
-        loaded = load_valid_settings(config or find_config(Path.cwd()), os.environ, BACKENDS)
+        loaded = load_valid_settings(config or find_config(), os.environ, BACKENDS)
     try:
         is_well, text = asyncio.run(health_report(loaded, os.environ, live=live, account=account))
     except BridgeNotRunning as error:

@@ -18,7 +18,7 @@ from wx2mqtt.i18n.settings import problem_text, sentence_text
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.embedded import PortInUse
 from wx2mqtt.settings.loader import LoadedSettings
-from wx2mqtt.store.folder import resolve_store_path
+from wx2mqtt.store.folder import may_be_folder, resolve_store_path
 from wx2mqtt.store.folder_owner import become_owner
 from wx2mqtt.store.operation_queue import OperationAnswer, OperationQueue
 from wx2mqtt.web.options import CannotListen
@@ -78,7 +78,7 @@ async def run_operation(
     try:
         return await control_socket.ask_bridge(folder, operation, fields)
     except control_socket.BridgeNotRunning:
-        if not folder.is_dir() and loaded.settings.storage.url is None:
+        if not may_be_folder(folder) and loaded.settings.storage.url is None:
             raise Wx2MqttError(f"There is no store at {folder} yet; start the bridge once.") from None
     if operation not in STORE_OPERATIONS:
         answer = await ask_other_instance(loaded, operation, fields)

@@ -23,9 +23,10 @@ def people_list(
 ) -> None:
     """List who has which topic, and how each was matched."""
     columns = ("user", "kind", "name", "matched_by", "trusted", "removed", "unresolved")
+    language = command_language(config, os.environ)  # before this is the user of the store
     answer = ask_bridge(config, "people.list", {}, account)
     tables = None if as_json else {"people": columns}
-    print_answer(answer, tables, command_language(config, os.environ))
+    print_answer(answer, tables, language)
 
 
 @people.command("assign")

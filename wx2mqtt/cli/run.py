@@ -28,7 +28,7 @@ from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.memory import pause_collection, tune_malloc
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.environment import ENVIRONMENT_PREFIX
-from wx2mqtt.settings.loader import LoadedSettings, find_config, load_storage_settings
+from wx2mqtt.settings.loader import LoadedSettings, find_config, is_missing, load_storage_settings
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -41,10 +41,11 @@ _ACCOUNTS_VARIABLE = f"{ENVIRONMENT_PREFIX}ACCOUNTS"
 def run_plain(arguments: Sequence[str]) -> int:
     """Runs the command line `run`, `run -c FILE` or `run --config FILE`, and returns its exit code."""
     config = Path(arguments[-1]) if len(arguments) > 1 else None
+    language = command_language(config, os.environ)  # the user of the store may not read the file
     try:
         return run_bridge(config, explain=False)
     except Wx2MqttError as error:
-        return exit_code(error, complain, command_language(config, os.environ))
+        return exit_code(error, complain, language)
 
 
 def run_bridge(config: Path | None, *, explain: bool) -> int:
@@ -115,9 +116,9 @@ def load_backup_settings(config: Path | None) -> LoadedSettings:
 
 def _config_path(config: Path | None) -> Path | None:
     """Returns the file that is named, else the one that is found. Raises `SettingsError`."""
-    if config is not None and not config.exists():
+    if config is not None and is_missing(config):
         raise SettingsError((Problem(str(config), 1, "file", "there is no such file; name another with -c"),))
-    return config or find_config(Path.cwd())
+    return config or find_config()
 
 
 def _configure_log(settings: Settings, *, level: str) -> None:
@@ -143,7 +144,7 @@ def load_with_warnings(config: Path | None, *, explain: bool, is_run: bool = Fal
             raise
         from wx2mqtt.cli.check import wait_until_usable  # noqa: PLC0415
 
-        wait_until_usable(config or find_config(Path.cwd()), error, complain)
+        wait_until_usable(config or find_config(), error, complain)
         loaded = load_settings(config, is_run=is_run)
     print_warnings(loaded.warnings, loaded.settings.language)
     return loaded

@@ -13,7 +13,7 @@ import typer
 
 from wx2mqtt.cli.terminal import preferred_language, show
 from wx2mqtt.settings.addresses import validate_host_name
-from wx2mqtt.settings.loader import LOCAL_CONFIG, SYSTEM_CONFIG, check_readable
+from wx2mqtt.settings.loader import LOCAL_CONFIG, SYSTEM_CONFIG, check_readable, working_folder
 from wx2mqtt.settings.names_and_topics import topic_name_fault
 from wx2mqtt.settings.schema import BackendName
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
@@ -178,7 +178,7 @@ def _paths(config: Path | None, unit: Path | None, *, no_unit: bool, overwrite: 
     has_systemd = SYSTEMD_RUNTIME.is_dir()
     usual_unit = UNIT_PATH if is_root and has_systemd else None
     return SetupPaths(
-        config=(config or (SYSTEM_CONFIG if is_root else LOCAL_CONFIG)).absolute(),
+        config=working_folder() / (config or (SYSTEM_CONFIG if is_root else LOCAL_CONFIG)),
         unit=None if no_unit else unit or usual_unit,
         overwrite=overwrite,
         ask_before_unit=unit is None,

@@ -131,7 +131,7 @@ def command_language(config: Path | None, env: Mapping[str, str]) -> Language:
 
     It is that of the environment variable, else of the file, else of the terminal's locale; else English.
     """
-    chosen = env.get(LANGUAGE_VARIABLE) or _language_of_file(config or find_config(Path.cwd()))
+    chosen = env.get(LANGUAGE_VARIABLE) or _language_of_file(config or find_config())
     if chosen in {"en", "zh"}:
         return "zh" if chosen == "zh" else "en"
     return preferred_language(env)
@@ -145,7 +145,7 @@ def preferred_language(env: Mapping[str, str]) -> Language:
 
 def _language_of_file(path: Path | None) -> str:
     try:
-        text = "" if path is None else path.read_text(encoding="utf-8")
+        text = "" if path is None or not path.is_file() else path.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""
     line = _LANGUAGE_LINE.search(text)

@@ -77,9 +77,27 @@ class LoadedSettings:
     problems: tuple[Problem, ...] = ()
 
 
-def find_config(cwd: Path, system: Path = SYSTEM_CONFIG) -> Path | None:
-    """Returns the file to use when none is named: the one in `cwd`, else the system's, else None."""
-    return next((path for path in (cwd / LOCAL_CONFIG, system) if path.exists()), None)
+def find_config(folder: Path = Path(), system: Path | None = None) -> Path | None:
+    """Returns the file to use when none is named: the one in `folder`, else the system's, else None.
+
+    A folder that this user may not enter has none: a command of root may have become the service's user. A
+    system's file that this user cannot see is there: whoever reads it is told so.
+    """
+    local, system = folder / LOCAL_CONFIG, system or SYSTEM_CONFIG
+    if os.path.exists(local):  # noqa: PTH110 - Path.exists raises where the folder may not be entered
+        return local.absolute()
+    return None if is_missing(system) else system
+
+
+def is_missing(path: Path) -> bool:
+    """Returns whether there is no such file; False for one that this user cannot see."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):  # whoever reads the file is told why
+        return False
+    return False
 
 
 def load(
@@ -216,11 +234,19 @@ def _anchor_paths(tree: YamlTree) -> None:
     """Makes the paths of a file absolute from the file's folder: the working folder must not matter."""
     for path in paths_of(tree, KeyKind.PATH, KeyKind.PATHS):
         position, value = tree.position_of(path), tree.get(path)
-        base = Path(position.file).absolute().parent if position.line else Path.cwd()
+        base = Path(position.file).absolute().parent if position.line else working_folder()
         if isinstance(value, list):
             tree.replace(path, [_anchored(base, item) for item in value])
         elif isinstance(value, str) and position.tag != "bool":
             tree.replace(path, _anchored(base, value))
+
+
+def working_folder() -> Path:
+    """Returns the folder that the paths of variables count from; / if somebody has deleted that folder."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
 
 
 def _anchored(base: Path, path: YamlValue) -> YamlValue:

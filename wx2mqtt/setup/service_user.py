@@ -15,7 +15,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +33,9 @@ UNIT_FOLDERS = (
     Path("/usr/lib/systemd/system"),
 )
 CREDENTIAL_STORES = (Path("/etc/credstore"), Path("/run/credstore"), Path("/usr/lib/credstore"))
+
+# Where systemd makes the folders of `StateDirectory=`.
+STATE_FOLDER = Path("/var/lib")
 
 _TRUE = frozenset({"1", "yes", "true", "on"})
 
@@ -69,6 +72,7 @@ def become_service(name: str, env: MutableMapping[str, str], language: Language)
     user = _user(name, unit, language)
     if unit is not None:
         _try_program(unit, user, language)
+    _leave_folders_of_root(user, env)
     folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-credentials-"))
     try:
         if unit is not None:
@@ -81,10 +85,26 @@ def become_service(name: str, env: MutableMapping[str, str], language: Language)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    make_reachable(user)
+    make_reachable(user, _state_folder(env))
     become(user)
     # Where systemd starts a service. The folder of root may be out of reach now, and then it has no path.
     os.chdir("/")
+
+
+def _leave_folders_of_root(user: User, env: MutableMapping[str, str]) -> None:
+    """Makes the home that of the service's user, and takes the folders of this root away."""
+    try:
+        home = pwd.getpwuid(user.uid).pw_dir
+    except KeyError:  # as systemd does for a user that it makes
+        home = "/"
+    env["HOME"] = home
+    for name in ("STATE_DIRECTORY", "XDG_DATA_HOME", "CREDENTIALS_DIRECTORY"):
+        env.pop(name, None)
+
+
+def _state_folder(env: Mapping[str, str]) -> Path | None:
+    folder = env.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(folder) if folder else None
 
 
 def find_unit(name: str) -> ServiceUnit | None:
@@ -171,7 +191,7 @@ def _group(name: str, language: Language) -> int:
 def _apply(
     unit: ServiceUnit, user: User, folder: Path, env: MutableMapping[str, str], language: Language
 ) -> None:
-    """Sets the variables of the unit, and writes its credentials into a folder."""
+    """Sets the variables of the unit and its store, and writes its credentials into a folder."""
     instance = unit.name.partition("@")[2]
 
     def filled(text: str) -> str:
@@ -182,6 +202,9 @@ def _apply(
         for pair in filled(line).split():
             key, _, value = pair.strip("\"'").partition("=")
             env[key] = value
+    names = [name.partition(":")[0] for name in filled(" ".join(unit.values("StateDirectory"))).split()]
+    if names:
+        env["STATE_DIRECTORY"] = ":".join(str(STATE_FOLDER / name) for name in names)
     for key in ("LoadCredential", "LoadCredentialEncrypted", "SetCredential"):
         for text in unit.values(key):
             credential, _, source = filled(text).partition(":")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import tempfile
 from collections.abc import Iterable
@@ -87,7 +88,8 @@ class SetupWizard:
 
     def _may_write(self, path: Path, question: str = "overwrite") -> bool:
         """Returns whether the file is new, or may be replaced; asks unless `overwrite` is set."""
-        if self._paths.overwrite or not path.exists():
+        # Path.exists raises where the folder may not be entered; then writing says so.
+        if self._paths.overwrite or not os.path.exists(path):  # noqa: PTH110
             return True
         return self._prompt.confirm(self._text(question, path=path), default=False)
 

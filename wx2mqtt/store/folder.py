@@ -10,6 +10,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
+import stat
 import string
 import sys
 import time
@@ -48,12 +49,22 @@ def resolve_store_path(path: Path | None, env: Mapping[str, str]) -> tuple[Path,
     state = env.get("STATE_DIRECTORY", "").partition(":")[0]
     if state:
         return Path(state), f"The store is {state}, as $STATE_DIRECTORY says."
-    if SYSTEM_FOLDER.is_dir():
+    if may_be_folder(SYSTEM_FOLDER):
         return SYSTEM_FOLDER, f"The store is {SYSTEM_FOLDER}, since that folder exists."
     if os.geteuid() == 0 and SYSTEM_CONFIG_FOLDER.is_dir():
         return SYSTEM_FOLDER, f"The store is {SYSTEM_FOLDER}, since {SYSTEM_CONFIG_FOLDER} exists."
     data = data_folder(env)
     return data, f"The store is {data}, in the user's data folder."
+
+
+def may_be_folder(path: Path) -> bool:
+    """Returns whether this is a folder, or is where this user may not look: whoever opens it is told so."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def data_folder(env: Mapping[str, str]) -> Path:
@@ -69,7 +80,7 @@ def accounts_with_urgent_commands(folder: Path) -> frozenset[str]:
     A bridge may have it open; nothing is written.
     """
     database = folder / DATABASE_NAME
-    if not database.is_file():
+    if not os.path.isfile(database):  # noqa: PTH113 - Path.is_file raises where the folder may not be entered
         return frozenset()
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
