@@ -26,7 +26,13 @@ from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, buttons, limits
 from wx2mqtt.app import operations, redaction
 from wx2mqtt.bridge import account_view, inbound_rows, inflight, outbox_rows, retained_commands, text_split
-from wx2mqtt.bridge.commands import fallback_alerts, file_preparation, results, waiting_commands
+from wx2mqtt.bridge.commands import (
+    fallback_alerts,
+    fallback_queue,
+    file_preparation,
+    results,
+    waiting_commands,
+)
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import connection_errors, packets, reconnect
@@ -105,7 +111,7 @@ _BRIDGE_LIMITS = (
     ),
     limit(
         "alerts of the fallback in a minute",
-        fallback_alerts.MAX_ALERTS_PER_MINUTE,
+        fallback_queue.MAX_ALERTS_PER_MINUTE,
         "alerts",
         "all that wait go out in one summary",
     ),

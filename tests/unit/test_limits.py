@@ -30,7 +30,8 @@ from wx2mqtt.app import control_socket
 from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
 from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.commands import file_preparation
-from wx2mqtt.bridge.commands.fallback_alerts import AlertQueue, summary_lines
+from wx2mqtt.bridge.commands.fallback_alerts import summary_lines
+from wx2mqtt.bridge.commands.fallback_queue import AlertQueue
 from wx2mqtt.bridge.media.media_request import _require_fitting
 from wx2mqtt.bridge.requests.account_requests import QuestionsRequest
 from wx2mqtt.bridge.requests.history_request import HistoryRequest

@@ -15,7 +15,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.address_book import AddressBook
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.outgoing import CAPABILITIES
-from wx2mqtt.bridge.commands.intake import Acceptance
+from wx2mqtt.bridge.commands.acceptance import Acceptance
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender

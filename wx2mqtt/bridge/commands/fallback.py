@@ -2,49 +2,44 @@
 
     "fire" cannot be sent for a minute  ->  the account `office`, or a service as Telegram, sends it instead
 
-1. A command is *due* when its timer ends, or when it ends without having reached WeChat.
-2. An alert goes out for it, or one summary for many (`AlertQueue`), by other accounts or apprise
-   (`FallbackWays`).
-3. Its queue ends it, with the outcome in its result. The chat goes on meanwhile (`ChatQueue.set_ending`).
+Here a command goes from stage to stage (`fallback_states.py` has the table). `fallback_queue.py` says which
+ones the next alert is for, `fallback_alerts.py` what it says, `fallback_ways.py` which ways it takes.
 
-An alarm twice is better than none. That the login has ended is reported as an alert, too
-(`report_login_end`).
+The result of a command waits for its alert, and the chat goes on meanwhile (`ChatQueue.set_ending`). An alarm
+twice is better than none. The end of a login is reported as an alert, too (`report_login_end`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import secrets
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
 from wx2mqtt.aio import ChangeNotifier, Signal, retry_until_stored
-from wx2mqtt.bridge.commands.fallback_alerts import AlertQueue, alert_text, summary_lines
-from wx2mqtt.bridge.commands.fallback_states import FALLBACK_STARTED, FallbackEnd, has_ended, with_fallback
-from wx2mqtt.bridge.commands.fallback_ways import FallbackAlert, FallbackWays
+from wx2mqtt.bridge.commands.fallback_alerts import command_alert, login_end_alert, summary_alert
+from wx2mqtt.bridge.commands.fallback_queue import AlertQueue
+from wx2mqtt.bridge.commands.fallback_states import (
+    FALLBACK_STARTED,
+    Stage,
+    UrgentCommand,
+    has_ended,
+    with_fallback,
+)
+from wx2mqtt.bridge.commands.fallback_ways import FallbackWays
 from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.results import is_surely_sent
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.fallback_accounts import FallbackQuestion
 from wx2mqtt.clock import loop_time, now_ms
-from wx2mqtt.external.alerts import AlertOutcome
-from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import AskingCommand, Result, Status
+from wx2mqtt.model import Result
 from wx2mqtt.store.command_records import CommandRow
 
 log = structlog.get_logger(__name__)
 
 # The least time between two alerts about the same login, which WeChat may take and end several times.
 LOGIN_ALERT_INTERVAL_SECONDS = 86_400.0
-
-# The random bytes in the id of an alert about the login.
-LOGIN_ALERT_ID_BYTES = 8
-
-# The code of the result of a message that WeChat took without giving it an id.
-UNCONFIRMED = "unconfirmed"
 
 # How many alerts are sent at the same time. One takes half a minute at most at each account, and at all
 # services together.
@@ -64,25 +59,17 @@ class FallbackDelivery:
         self._resolver = resolver
         self._waiting = waiting
         self._ways = FallbackWays(ctx)
-        # Commands are named by the ids of their rows. Each is in one of the first three, in this order.
-        #: The timers of commands that are not due yet.
-        self._timers: dict[int, asyncio.TimerHandle] = {}
-        #: The commands that wait for their alert.
+        #: By row id: the commands that may need the fallback, until their results are stored.
+        self._commands: dict[int, UrgentCommand] = {}
+        #: Those in the stage `DUE`.
         self._due = AlertQueue()
-        #: The commands whose alert is being sent.
-        self._running: set[int] = set()
-        #: The state (`fallback_states.py`) of each command whose alert has begun: until the alert has ended,
-        #: the one before it. Such a command gets no further alert. Removed with the command's result.
-        self._states: dict[int, str] = {}
-        #: The commands that `deliver_due` sends, and its caller finishes.
-        self._due_at_end: set[int] = set()
         #: Runs while the limit of alerts per minute is used up.
         self._limit_timer: asyncio.TimerHandle | None = None
         self._is_stopped = False
         #: The login whose end was reported last, and when by the clock of the event loop.
-        self._alerted_login: tuple[str, float] | None = None
-        #: Notified when an alert has ended.
-        self._progress = ChangeNotifier()
+        self._reported_login: tuple[str, float] | None = None
+        #: Notified when an alert has ended, also when it was cancelled.
+        self._alert_ended = ChangeNotifier()
         #: The alerts that are being sent.
         self.deliveries: set[asyncio.Task[object]] = set()
         self.delivered: Signal[[]] = Signal()
@@ -97,141 +84,109 @@ class FallbackDelivery:
         for row in await self._journal.commands.list_urgent():
             self.schedule(row)
 
+    # A command, from its acceptance to its result
+
     def schedule(self, row: CommandRow) -> None:
         """Starts the timer of an urgent command; the time counts from its acceptance.
 
-        If the alert of the command has begun already, its row in the queue is brought up to date.
+        If the fallback knows the command already, its row in the queue is brought up to date.
         """
-        if row.id in self._states:
+        if row.id in self._commands:
             self._update_in_queue(row.id)
-        if not self.is_wanted(row) or row.id in self._timers or self.is_pending(row.id):
+            return
+        if not self.is_wanted(row):
             return
         age = max(0, now_ms() - row.accepted) / 1000
         seconds_left = max(0.0, self.after_seconds - age)
         if row.fallback == FALLBACK_STARTED:  # a process before this one has begun the alert
             seconds_left = 0.0
-        loop = asyncio.get_running_loop()
-        self._timers[row.id] = loop.call_later(seconds_left, self._on_timer, row)
-
-    def update_queues(self) -> None:
-        """Brings the rows in the queues up to date that were read from the journal before their alert."""
-        for row_id in self._states:
-            self._update_in_queue(row_id)
-
-    def stop(self) -> None:
-        """Starts no further alert."""
-        self._is_stopped = True
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-        if self._limit_timer is not None:
-            self._limit_timer.cancel()
-        self._due = AlertQueue()
-
-    def close(self) -> None:
-        """Cancels the alerts that are being sent; they are repeated at the next start."""
-        self.stop()
-        for task in self.deliveries:
-            task.cancel()
-
-    def report_login_end(self, reason: str) -> None:
-        """Sends that the login has ended, once for each login, with the address of the page and no QR code.
-
-        Only logins that end by themselves are reported: others are ended by a person, on the phone.
-        """
-        ctx = self._ctx
-        if not self._ways.has_any or ctx.backend.capabilities.login_seconds is None:
-            return
-        if self._was_reported(ctx.registry.login_id):
-            return
-        self._alerted_login = (ctx.registry.login_id, loop_time())
-        page = ctx.settings.page_url
-        message_key = "login_ended" if page else "login_ended_no_page"
-        body = bridge_text(ctx.language, message_key, why=reason.removesuffix("."), page=page)
-        title = bridge_text(ctx.language, "login_ended_title", account=ctx.name)
-        occasion = f"login-{secrets.token_hex(LOGIN_ALERT_ID_BYTES)}"
-        alert = FallbackAlert(
-            command_id=occasion, fingerprint=occasion, title=title, body=body, text=f"{title}\n{body}"
-        )
-        self._start(self._ways.send(alert))
-
-    def _was_reported(self, login_id: str) -> bool:
-        """Returns whether the end of this login was reported in the last `LOGIN_ALERT_INTERVAL_SECONDS`."""
-        if self._alerted_login is None:
-            return False
-        alerted_id, alerted_at = self._alerted_login
-        return alerted_id == login_id and loop_time() - alerted_at < LOGIN_ALERT_INTERVAL_SECONDS
-
-    # What becomes of a command
+        timer = asyncio.get_running_loop().call_later(seconds_left, self._on_timer, row)
+        self._commands[row.id] = UrgentCommand(stage=Stage.SCHEDULED, timer=timer)
 
     def is_wanted(self, row: CommandRow) -> bool:
         """Returns whether the fallback is to send this command if WeChat does not take it."""
-        is_begun = row.id in self._states or has_ended(row.fallback)
-        return row.command.urgent and self._ways.has_any and not is_begun
+        if not row.command.urgent or not self._ways.has_any or has_ended(row.fallback):
+            return False
+        known = self._commands.get(row.id)
+        return known is None or known.stored is None
 
     def is_pending(self, row_id: int) -> bool:
         """Returns whether a command waits for its alert, or the alert is being sent."""
-        return row_id in self._due or row_id in self._running
+        known = self._commands.get(row_id)
+        return known is not None and known.stage in (Stage.DUE, Stage.SENDING)
 
     def replaces_wechat(self, row: CommandRow) -> bool:
         """Returns whether a command ends because the fallback has sent it, and WeChat needs not.
 
         Commands of `deliver_due` end for another reason, which their result says.
         """
-        is_replaced = has_ended(row.fallback) and not row.command.also_wechat
-        return is_replaced and row.id not in self._due_at_end
+        if not has_ended(row.fallback) or row.command.also_wechat:
+            return False
+        known = self._commands.get(row.id)
+        return known is None or not known.ends_with_owner
 
     def must_wait_for(self, row: CommandRow, result: Result) -> bool:
-        """Returns whether a command that ends with this result waits for its alert, which is due now.
+        """Returns whether an urgent command that ends with this result waits for its alert, which is due now.
 
         A command that WeChat took after all waits only for an alert that is being sent already. If WeChat
         gave it no id, perhaps nobody sees it, as with a muted account: then its alert is due, too.
         """
-        if not row.command.urgent:
-            return False
         row = self._waiting.find(row.id) or row
-        self._stop_timer(row)
-        if result.status is Status.SENT and result.code != UNCONFIRMED:
-            self._due.discard(row.id)
-        elif self.is_wanted(row) and not self.is_pending(row.id):
-            self._add_due(row)
+        if is_surely_sent(result) or not self.is_wanted(row):
+            self._withdraw(row.id)
+        elif not self.is_pending(row.id):
+            self._make_due(row)
         return self.is_pending(row.id)
 
     def complete_result(self, row: CommandRow, result: Result) -> Result:
-        """Returns the result of a command that ends now, with the outcome of its fallback."""
-        if not row.command.urgent:
-            return result
-        self._states.pop(row.id, None)
+        """Returns the result of an urgent command that ends now, with the outcome of its fallback."""
+        self._commands.pop(row.id, None)
         current = self._waiting.find(row.id) or row
         return with_fallback(result, current.fallback, self._ctx.language)
 
     async def deliver_due(self) -> None:
         """Sends all waiting urgent commands now; the caller finishes them after that. Raises `StoreError`."""
         rows = [row for row in await self._journal.commands.list_urgent() if self.is_wanted(row)]
-        self._due_at_end.update(row.id for row in rows)
         for row in rows:
-            self._stop_timer(row)
             if not self.is_pending(row.id):
-                self._add_due(row)
-        seen_count = self._progress.count
+                self._make_due(row)
+            self._commands[row.id].ends_with_owner = True
+        seen_count = self._alert_ended.count
         while any(self.is_pending(row.id) for row in rows):
-            seen_count = await self._progress.wait(seen_count)
+            seen_count = await self._alert_ended.wait(seen_count)
 
-    # Alerts
+    def update_queues(self) -> None:
+        """Brings the rows in the queues up to date that were read from the journal before their alert."""
+        for row_id in self._commands:
+            self._update_in_queue(row_id)
 
-    def _stop_timer(self, row: CommandRow) -> None:
-        timer = self._timers.pop(row.id, None)
-        if timer is not None:
-            timer.cancel()
+    def _update_in_queue(self, row_id: int) -> None:
+        state = self._commands[row_id].stored
+        row = self._waiting.find(row_id)
+        if state is not None and row is not None and row.fallback != state:
+            self._waiting.replace_row(replace(row, fallback=state))
 
     def _on_timer(self, row: CommandRow) -> None:
-        self._timers.pop(row.id, None)
-        self._add_due(self._waiting.find(row.id) or row)
+        self._make_due(self._waiting.find(row.id) or row)
 
-    def _add_due(self, row: CommandRow) -> None:
+    def _make_due(self, row: CommandRow) -> None:
+        self._withdraw(row.id)
+        self._commands[row.id] = UrgentCommand(stage=Stage.DUE)
         self._due.add(row)
         # Not at once, but in the next turn of the loop: many that come due together become one summary.
         asyncio.get_running_loop().call_soon(self._start_alerts)
+
+    def _withdraw(self, row_id: int) -> None:
+        """Lets a command have no alert; one that is being sent goes on."""
+        known = self._commands.get(row_id)
+        if known is None or known.stage not in (Stage.SCHEDULED, Stage.DUE):
+            return
+        if known.timer is not None:
+            known.timer.cancel()
+        self._due.discard(row_id)
+        del self._commands[row_id]
+
+    # Alerts
 
     def _start_alerts(self) -> None:
         """Starts as many alerts as the limits allow; a timer continues when the limit per minute does."""
@@ -243,7 +198,8 @@ class FallbackDelivery:
                 self._limit_timer = asyncio.get_running_loop().call_later(seconds, self._start_alerts)
                 return
             rows = self._due.take(loop_time())
-            self._running.update(row.id for row in rows)
+            for row in rows:
+                self._commands[row.id].stage = Stage.SENDING
             self._start(self._deliver(rows))
 
     def _start(self, delivery: Coroutine[object, object, object]) -> None:
@@ -259,95 +215,77 @@ class FallbackDelivery:
         """Sends the alert for these commands, a summary for several, and stores its begin and its outcome."""
         try:
             before = await self._store_states({row.id: FALLBACK_STARTED for row in rows})
-            self._states |= {row.id: before.get(row.id, "") for row in rows}
-            # Commands that have their result are not in `before`, and a fallback may have ended already.
+            for row in rows:  # one that has its result already is not in `before`
+                self._commands[row.id].stored = before.get(row.id, "")
             open_rows = [row for row in rows if row.id in before and not has_ended(before[row.id])]
             if open_rows:
-                is_single = len(open_rows) == 1
-                alert = await self._alert_of(open_rows[0]) if is_single else self._summary_of(open_rows)
-                end = await self._ways.send(alert)
-                log.info(
-                    "fallback used",
-                    commands=len(open_rows),
-                    command=open_rows[0].command_id,
-                    outcome=str(end.outcome),
-                    other=end.account or None,
-                )
-                states = {row.id: _end_of(end, before[row.id]).state for row in open_rows}
-                stored = await self._store_states(states)
-                self._states |= {row_id: state for row_id, state in states.items() if row_id in stored}
+                await self._send_alert(open_rows, before)
             self.update_queues()
         finally:
-            self._running.difference_update(row.id for row in rows)
-            self._progress.notify()
+            for row in rows:
+                self._end_alert_of(row.id)
+            self._alert_ended.notify()
         self.delivered.emit()
 
-    async def _alert_of(self, row: CommandRow) -> FallbackAlert:
-        ctx, command = self._ctx, row.command
-        title = bridge_text(ctx.language, "fallback_title", account=ctx.name, user=command.user)
-        attachment = await self._resolver.attachment_of(row)
-        return FallbackAlert(
-            command_id=row.command_id,
-            fingerprint=_fingerprint_of(row),
-            title=title,
-            body=alert_text(row, ctx.language),
-            text=alert_text(row, ctx.language) if attachment is None else command.text,
-            kind=command.kind,
-            attachment=attachment,
-            markdown=command.markdown,
-            question=_question_of(row, ctx.name),
+    async def _send_alert(self, rows: Sequence[CommandRow], before: Mapping[int, str]) -> None:
+        account, language = self._ctx.name, self._ctx.language
+        if len(rows) == 1:
+            attachment = await self._resolver.attachment_of(rows[0])
+            alert = command_alert(rows[0], attachment, account, language)
+        else:
+            alert = summary_alert(rows, account, language)
+        end = await self._ways.send(alert)
+        log.info(
+            "fallback used",
+            commands=len(rows),
+            command=rows[0].command_id,
+            outcome=str(end.outcome),
+            other=end.account or None,
         )
+        states = {row.id: end.after(before[row.id]).state for row in rows}
+        stored = await self._store_states(states)
+        for row_id in stored:
+            self._commands[row_id].stored = states[row_id]
 
-    def _summary_of(self, rows: Sequence[CommandRow]) -> FallbackAlert:
-        """Returns one alert for several commands: how many they are, and the first and the last of them."""
-        ctx = self._ctx
-        lines = summary_lines(rows, ctx.language)
-        if len(lines) < len(rows):
-            lines.append(bridge_text(ctx.language, "fallback_summary_rest", count=len(rows) - len(lines)))
-        title = bridge_text(ctx.language, "fallback_summary_title", account=ctx.name, count=len(rows))
-        body = "\n".join(lines)
-        return FallbackAlert(
-            command_id=rows[0].command_id,
-            fingerprint=_fingerprint_of(rows[0]),
-            title=title,
-            body=body,
-            text=f"{title}\n{body}",
-            count=len(rows),
-        )
+    def _end_alert_of(self, row_id: int) -> None:
+        known = self._commands[row_id]
+        known.stage = Stage.ENDED
+        if known.stored is None:  # the process stops: the begin of the alert is perhaps not stored
+            del self._commands[row_id]
 
     async def _store_states(self, states: Mapping[int, str]) -> Mapping[int, str]:
         """Stores states by row id; returns those before, without those of commands that have their result."""
         return await retry_until_stored(lambda: self._journal.commands.set_fallback_states(states))
 
-    def _update_in_queue(self, row_id: int) -> None:
-        row = self._waiting.find(row_id)
-        if row is not None and row.fallback != self._states[row_id]:
-            self._waiting.replace_row(replace(row, fallback=self._states[row_id]))
+    # The end of a login, and of the process
 
+    def report_login_end(self, reason: str) -> None:
+        """Sends that the login has ended, once for each login in `LOGIN_ALERT_INTERVAL_SECONDS`.
 
-def _fingerprint_of(row: CommandRow) -> str:
-    """Returns what tells a command from every other one, also from a later one with the same id."""
-    return hashlib.sha256(f"{row.id} {row.accepted} {row.key} {row.fingerprint}".encode()).hexdigest()
+        Only logins that end by themselves are reported: others are ended by a person, on the phone.
+        """
+        ctx = self._ctx
+        login_id, now = ctx.registry.login_id, loop_time()
+        if not self._ways.has_any or ctx.backend.capabilities.login_seconds is None:
+            return
+        if self._reported_login is not None:
+            reported_id, reported_at = self._reported_login
+            if reported_id == login_id and now - reported_at < LOGIN_ALERT_INTERVAL_SECONDS:
+                return
+        self._reported_login = (login_id, now)
+        alert = login_end_alert(reason, ctx.settings.page_url, ctx.name, ctx.language)
+        self._start(self._ways.send(alert))
 
+    def stop(self) -> None:
+        """Starts no further alert."""
+        self._is_stopped = True
+        for row_id in [*self._commands]:
+            self._withdraw(row_id)
+        if self._limit_timer is not None:
+            self._limit_timer.cancel()
 
-def _question_of(row: CommandRow, account: str) -> FallbackQuestion | None:
-    """Returns what goes along with the fallback of a command with buttons; None without any."""
-    command = row.command
-    if not command.buttons:
-        return None
-    return FallbackQuestion(
-        asked_by=AskingCommand(account=account, row_id=row.id, command_id=row.command_id, user=command.user),
-        buttons=command.buttons,
-        buttons_for=command.buttons_for,
-        buttons_from=command.buttons_from,
-    )
-
-
-def _end_of(end: FallbackEnd, state_before: str) -> FallbackEnd:
-    """Returns how the fallback of one command ended.
-
-    If an earlier process had begun its alert, the services may have got it twice, or then and not now.
-    """
-    if end.asked_services and state_before == FALLBACK_STARTED:
-        return replace(end, outcome=AlertOutcome.UNCERTAIN)
-    return end
+    def close(self) -> None:
+        """Cancels the alerts that are being sent; they are repeated at the next start."""
+        self.stop()
+        for task in self.deliveries:
+            task.cancel()

@@ -1,17 +1,24 @@
-"""Which urgent commands an alert of the fallback is for, and what it says (`fallback.py` sends it)."""
+"""What an alert of the fallback says: one urgent command, several of them, or that the login has ended.
+
+    "fire" for wife            ->  title "wx2mqtt home: to wife", body "fire"
+    300 commands in a summary  ->  how many they are, and the first and the last of them
+
+`fallback_ways.py` says which part of an alert goes where.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+import hashlib
+import secrets
+from collections.abc import Sequence
 
+from wx2mqtt.bridge.commands.fallback_ways import FallbackAlert
+from wx2mqtt.bridge.fallback_accounts import FallbackQuestion
 from wx2mqtt.i18n import Language, translation
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.message_kinds import MESSAGE_KINDS
-from wx2mqtt.store.command_records import CommandRow, Recipient
-
-# The limit of alerts: a text message may cost money, and a phone that does not stop ringing is put away.
-MAX_ALERTS_PER_MINUTE = 10
-PERIOD_SECONDS = 60.0
+from wx2mqtt.model import AskingCommand, Attachment
+from wx2mqtt.store.command_records import CommandRow
 
 # The longest summary: some services cut longer texts.
 MAX_SUMMARY_CHARACTERS = 1000
@@ -19,69 +26,58 @@ MAX_SUMMARY_CHARACTERS = 1000
 # The longest line of a summary, which names one command by the begin of its text.
 SUMMARY_LINE_CHARACTERS = 100
 
+# The random bytes in the id of an alert about the login.
+LOGIN_ALERT_ID_BYTES = 8
+
 # The placeholders of files without a text, by kind.
 _LABELS = {str(kind): row.label for kind, row in MESSAGE_KINDS.items() if row.label is not None}
 
 
-class AlertQueue:
-    """The urgent commands of one account that wait for an alert. `now` is in seconds.
+def command_alert(
+    row: CommandRow, attachment: Attachment | None, account: str, language: Language
+) -> FallbackAlert:
+    """Returns the alert for one command of an account, with the file that it has."""
+    command = row.command
+    body = alert_text(row, language)
+    return FallbackAlert(
+        command_id=row.command_id,
+        fingerprint=_fingerprint_of(row),
+        title=bridge_text(language, "fallback_title", account=account, user=command.user),
+        body=body,
+        text=body if attachment is None else command.text,
+        kind=command.kind,
+        attachment=attachment,
+        markdown=command.markdown,
+        question=_question_of(row, account),
+    )
 
-         5 are due at once  ->  5 alerts
-        20 are due at once  ->  1 alert that sums all of them up, since a minute allows only 10
 
-    Alerts are for each chat in turn, and in a chat for the oldest command first.
-    """
+def summary_alert(rows: Sequence[CommandRow], account: str, language: Language) -> FallbackAlert:
+    """Returns one alert for several commands: how many they are, and the first and the last of them."""
+    lines = summary_lines(rows, language)
+    if len(lines) < len(rows):
+        lines.append(bridge_text(language, "fallback_summary_rest", count=len(rows) - len(lines)))
+    title = bridge_text(language, "fallback_summary_title", account=account, count=len(rows))
+    body = "\n".join(lines)
+    return FallbackAlert(
+        command_id=rows[0].command_id,
+        fingerprint=_fingerprint_of(rows[0]),
+        title=title,
+        body=body,
+        text=f"{title}\n{body}",
+        count=len(rows),
+    )
 
-    def __init__(self) -> None:
-        #: The commands by chat, the next chat first. A discarded command stays here until its turn.
-        self._by_chat: OrderedDict[Recipient, deque[CommandRow]] = OrderedDict()
-        #: The row ids of the commands that wait, without the discarded ones.
-        self._ids: set[int] = set()
-        #: When the alerts of the last minute were taken, summaries among them; oldest first.
-        self._alerted_at: deque[float] = deque()
 
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __contains__(self, row_id: int) -> bool:
-        return row_id in self._ids
-
-    def add(self, row: CommandRow) -> None:
-        self._ids.add(row.id)
-        self._by_chat.setdefault(row.recipient, deque()).append(row)
-
-    def discard(self, row_id: int) -> None:
-        self._ids.discard(row_id)
-
-    def seconds_until_allowed(self, now: float) -> float:
-        """Returns the seconds until the limit allows another alert; 0 if it does now."""
-        while self._alerted_at and self._alerted_at[0] <= now - PERIOD_SECONDS:
-            self._alerted_at.popleft()
-        if len(self._alerted_at) < MAX_ALERTS_PER_MINUTE:
-            return 0.0
-        return self._alerted_at[0] + PERIOD_SECONDS - now
-
-    def take(self, now: float) -> Sequence[CommandRow]:
-        """Removes and returns the commands of the next alert: one, or all for a summary.
-
-        To be called only when `seconds_until_allowed` returns 0 and there are commands.
-        """
-        allowed_count = MAX_ALERTS_PER_MINUTE - len(self._alerted_at)
-        self._alerted_at.append(now)
-        if len(self) > allowed_count:
-            return [*self._take_all()]
-        return [next(self._take_all())]
-
-    def _take_all(self) -> Iterator[CommandRow]:
-        """Removes commands one by one, from each chat in turn."""
-        while self._by_chat:
-            chat, rows = self._by_chat.popitem(last=False)
-            row = rows.popleft()
-            if rows:
-                self._by_chat[chat] = rows
-            if row.id in self._ids:
-                self._ids.remove(row.id)
-                yield row
+def login_end_alert(reason: str, page: str, account: str, language: Language) -> FallbackAlert:
+    """Returns the alert about the end of a login, with the address of the page, if any, and no QR code."""
+    message_key = "login_ended" if page else "login_ended_no_page"
+    title = bridge_text(language, "login_ended_title", account=account)
+    body = bridge_text(language, message_key, why=reason.removesuffix("."), page=page)
+    occasion = f"login-{secrets.token_hex(LOGIN_ALERT_ID_BYTES)}"
+    return FallbackAlert(
+        command_id=occasion, fingerprint=occasion, title=title, body=body, text=f"{title}\n{body}"
+    )
 
 
 def summary_lines(rows: Sequence[CommandRow], language: Language) -> list[str]:
@@ -93,7 +89,8 @@ def summary_lines(rows: Sequence[CommandRow], language: Language) -> list[str]:
     lines: list[str] = []
     room = MAX_SUMMARY_CHARACTERS
     for number in range(len(rows)):
-        row = rows[number // 2] if number % 2 == 0 else rows[-1 - number // 2]
+        from_end = number % 2 == 1
+        row = rows[-1 - number // 2] if from_end else rows[number // 2]
         text = f"{row.command.user}: {alert_text(row, language)}"
         line = " ".join(text[: 2 * SUMMARY_LINE_CHARACTERS].split())  # cut first, since a text may be large
         if len(line) > SUMMARY_LINE_CHARACTERS:
@@ -113,3 +110,20 @@ def alert_text(row: CommandRow, language: Language) -> str:
     usual = (f"[{command.kind}]", f"[{command.kind}]")  # a recall is no kind of a message
     label = _LABELS.get(command.kind, usual)
     return f"{translation(label, language)} {command.name}".rstrip()
+
+
+def _fingerprint_of(row: CommandRow) -> str:
+    """Returns what tells a command from every other one, also from a later one with the same id."""
+    return hashlib.sha256(f"{row.id} {row.accepted} {row.key} {row.fingerprint}".encode()).hexdigest()
+
+
+def _question_of(row: CommandRow, account: str) -> FallbackQuestion | None:
+    command = row.command
+    if not command.buttons:
+        return None
+    return FallbackQuestion(
+        asked_by=AskingCommand(account=account, row_id=row.id, command_id=row.command_id, user=command.user),
+        buttons=command.buttons,
+        buttons_for=command.buttons_for,
+        buttons_from=command.buttons_from,
+    )

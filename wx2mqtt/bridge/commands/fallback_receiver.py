@@ -1,9 +1,9 @@
-"""Sends what another account asks for as its fallback: a command of this account, without a result topic.
+"""Sends a command of another account as its fallback: as a command of this one, without a result topic.
 
     `home` asks to tell zhangsan "fire"  ->  a command `<id>~fallback`  ->  its result is the answer to `home`
 
-A command that would have to wait fails at once, since `home` has other ways. It has one attempt. After a
-crash `home` asks again, and gets the result of the same command, so that nothing is sent twice.
+A command that would have to wait fails at once, since `home`, the account that asks, has other ways. It has
+one attempt. After a crash `home` asks again, and gets the result of the same command: nothing is sent twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 
 from wx2mqtt.aio import ChangeNotifier, retry_until_stored
 from wx2mqtt.bridge.commands.intake import CommandIntake
-from wx2mqtt.bridge.commands.results import final_result
+from wx2mqtt.bridge.commands.results import final_result, is_surely_sent
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
@@ -27,7 +27,7 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.alerts import ALERT_TIMEOUT_SECONDS, AlertOutcome
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Command, LoginState, Result, Status
-from wx2mqtt.store.command_records import AcceptOutcome, CommandRow, NewCommand
+from wx2mqtt.store.command_records import CommandRow, NewCommand
 from wx2mqtt.store.records import OutboxBatch
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class FallbackReceiver:
         self._validator = validator
         self._sender = sender
         self._intake = intake
-        #: By command id: what `_result_of` waits for; None where the process stops.
+        #: By the id of a command that is being sent: gets its result, or None where the process stops.
         self._answers: dict[str, asyncio.Future[Result | None]] = {}
         self._login_changed = ChangeNotifier()
         self._is_stopped = False
@@ -90,26 +90,40 @@ class FallbackReceiver:
                 answer.set_result(None)
 
     async def _deliver(self, user: str, message: FallbackMessage) -> AlertOutcome:
-        fingerprint = _fingerprint_of(user, message)
-        # The ids `<id>~fallback`, `<id>~fallback-2`, … are tried until one is free, or is this very message.
+        """Tries the ids `<id>~fallback`, `<id>~fallback-2`, … until one is free, or has this very message."""
         for number in count(1):
-            command_id = f"{message.command_id}~fallback{'' if number == 1 else f'-{number}'}"
+            suffix = "" if number == 1 else f"-{number}"
+            command_id = f"{message.command_id}~fallback{suffix}"
             if command_id in self._answers:
                 continue  # a command with this id is being sent for another account
-            known = await retry_until_stored(lambda: self._ctx.journal.commands.get(command_id))  # noqa: B023
-            if known is not None and (known.fingerprint != fingerprint or _was_too_late(known)):
-                continue
-            if known is None and not await self._can_send():
+            self._answers[command_id] = asyncio.get_running_loop().create_future()
+            try:
+                outcome = await self._deliver_as(command_id, user, message)
+            finally:
+                del self._answers[command_id]
+            if outcome is not None:
+                return outcome
+        raise AssertionError
+
+    async def _deliver_as(self, command_id: str, user: str, message: FallbackMessage) -> AlertOutcome | None:
+        """Sends the message as the command with this id; None where the id is used up."""
+        fingerprint = _fingerprint_of(user, message)
+        row = await retry_until_stored(lambda: self._ctx.journal.commands.get(command_id))
+        was_asked_before = row is not None
+        if row is None:
+            if not await self._can_send():
                 log.info("asked as a fallback, and cannot send now", by=message.account)
                 return AlertOutcome.FAILED
             new = await self._new_command(command_id, fingerprint, user, message)
-            result = await self._result_of(known, new)
-            if result is None:
-                continue  # another command has got this id meanwhile
-            if known is not None and result.status is Status.EXPIRED:
-                continue  # it was stored before a crash, and its time was over before an attempt
-            return _outcome_of(result)
-        raise AssertionError
+            accepted = await retry_until_stored(lambda: self._intake.accept_fallback(new))
+            row = accepted.row
+            assert row is not None
+        if row.fingerprint != fingerprint:
+            return None  # another command has this id
+        result = row.result or await self._result_of(row)
+        if was_asked_before and result.status is Status.EXPIRED:
+            return None  # its time was over before it was sent
+        return _outcome_of(result)
 
     async def _can_send(self) -> bool:
         """Returns whether the account can send now; whether it can to this chat is found out later."""
@@ -146,28 +160,14 @@ class FallbackReceiver:
             )
         return await self._validator.validate_fallback(command, message.account, fingerprint, message.blob)
 
-    async def _result_of(self, known: CommandRow | None, new: NewCommand) -> Result | None:
-        """Returns the result of a stored or a new command; None if another one got its id meanwhile."""
-        answer: asyncio.Future[Result | None] = asyncio.get_running_loop().create_future()
-        self._answers[new.command_id] = answer
+    async def _result_of(self, row: CommandRow) -> Result:
+        """Waits for the result of a command, and gives it up if that takes too long."""
         try:
-            row = known
-            if row is None:
-                accepted = await retry_until_stored(lambda: self._intake.accept_fallback(new))
-                if accepted.outcome is AcceptOutcome.REUSED:
-                    return None
-                row = accepted.row
-            assert row is not None
-            if row.result is not None:
-                return row.result
-            try:
-                async with asyncio.timeout(ALERT_TIMEOUT_SECONDS):
-                    result = await answer
-            except TimeoutError:
-                result = None
-            return result or await self._give_up(row)
-        finally:
-            del self._answers[new.command_id]
+            async with asyncio.timeout(ALERT_TIMEOUT_SECONDS):
+                result = await self._answers[row.command_id]
+        except TimeoutError:
+            result = None
+        return result or await self._give_up(row)
 
     async def _give_up(self, row: CommandRow) -> Result:
         """Ends a command that was not sent in time; one that WeChat may have is in doubt, and ends later."""
@@ -197,14 +197,9 @@ def _fingerprint_of(user: str, message: FallbackMessage) -> str:
     return hashlib.sha256(_FINGERPRINT_SEPARATOR.join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _was_too_late(row: CommandRow) -> bool:
-    """Returns whether a command from before a crash has expired without an attempt: nothing was sent."""
-    return row.result is not None and row.result.status is Status.EXPIRED and row.attempts == 0
-
-
 def _outcome_of(result: Result) -> AlertOutcome:
-    """Returns what a result means for the account that asks; an unconfirmed message may not be seen."""
-    if result.status is Status.SENT and result.code != "unconfirmed":
+    """Returns what a result means for the account that asks."""
+    if is_surely_sent(result):
         return AlertOutcome.SENT
     if result.status in (Status.SENT, Status.UNCERTAIN):
         return AlertOutcome.UNCERTAIN

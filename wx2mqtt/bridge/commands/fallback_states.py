@@ -1,15 +1,23 @@
-"""The state of the fallback of a command, as its row stores it, and what the result says of it.
+"""The states of the fallback of an urgent command: in memory, in its row, and in its result.
 
-""                        not needed so far
-begun                     an alert is being sent, or was when the process ended
-sent, failed, uncertain   it has ended
-sent 17                   the same for a summary of 17 commands
-sent 1 office/zhangsan    another account took it, or was the last that may have sent it
+    stage      since when                                              row                      result
+    SCHEDULED  it is accepted, or found at the start                   ""
+    DUE        `fallback.after` is over, or it ends without WeChat     ""
+    SENDING    an alert for it goes out                                begun
+    ENDED      the alert has an outcome; until the result is stored    sent, failed, uncertain  the same
+
+WeChat takes a command in one of the first two: it needs no fallback any more. A process that finds `begun` at
+its start sends the alert again. An outcome may be followed by more:
+
+    sent 17                   for a summary of 17 commands
+    sent 1 office/zhangsan    another account took it, or was the last that may have sent it
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from wx2mqtt.external.alerts import AlertOutcome
 from wx2mqtt.i18n import Language
@@ -17,7 +25,7 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result
 from wx2mqtt.values import frozen
 
-# The state that is stored before an alert is sent.
+# What the row has from before an alert is sent until it has an outcome.
 FALLBACK_STARTED = "begun"
 
 _MESSAGE_KEYS = {
@@ -25,6 +33,26 @@ _MESSAGE_KEYS = {
     AlertOutcome.FAILED: "fallback_failed",
     AlertOutcome.UNCERTAIN: "fallback_uncertain",
 }
+
+
+class Stage(Enum):
+    SCHEDULED = auto()
+    DUE = auto()
+    SENDING = auto()
+    ENDED = auto()
+
+
+@dataclass(slots=True, kw_only=True)
+class UrgentCommand:
+    """How far the fallback of one command is in this process; `fallback.py` changes it."""
+
+    stage: Stage
+    #: Makes it due; None when it is.
+    timer: asyncio.TimerHandle | None = None
+    #: What its row had before the alert, and then the outcome. None until the begin of the alert is stored.
+    stored: str | None = None
+    #: It gets its alert since the owner changes, who then gives it its result.
+    ends_with_owner: bool = False
 
 
 @frozen
@@ -45,6 +73,15 @@ class FallbackEnd:
         if self.account:
             return f"{self.outcome} {self.count} {self.account}"
         return str(self.outcome) if self.count == 1 else f"{self.outcome} {self.count}"
+
+    def after(self, state_before: str) -> FallbackEnd:
+        """Returns the end for a command whose row had this state.
+
+        If an earlier process had begun its alert, the services may have got it twice, or then and not now.
+        """
+        if self.asked_services and state_before == FALLBACK_STARTED:
+            return replace(self, outcome=AlertOutcome.UNCERTAIN)
+        return self
 
 
 def has_ended(state: str) -> bool:

@@ -1,9 +1,8 @@
-"""The ways that an alert of the fallback may take: other accounts in their order, then apprise.
+"""The ways that an alert of the fallback may take: other accounts in their order, then services by apprise.
 
     fallback: {accounts: [office/me], urls: [tgram://…]}   office took it: apprise is not asked
 
-`FallbackWays.send` has the order. What an account is asked for, and what it answers, is in
-`bridge/fallback_accounts.py`.
+What another account is asked for, and what it answers, is in `bridge/fallback_accounts.py`.
 """
 
 from __future__ import annotations
@@ -19,16 +18,14 @@ from wx2mqtt.values import frozen
 
 @frozen
 class FallbackAlert:
-    """What goes out: a command, a summary of several, or that the login has ended."""
+    """What goes out, to other accounts (`text`) or to services (`title` and `body`)."""
 
     #: The id of the command, or of the first one of a summary.
     command_id: str
     #: Equal when the same is sent again after a crash, and for nothing else.
     fingerprint: str
-    #: Shown above the body by a service.
     title: str
     body: str
-    #: What another account writes.
     text: str
     #: The kind of the file, or text.
     kind: str = "text"
@@ -37,7 +34,7 @@ class FallbackAlert:
     markdown: bool = False
     #: How many commands it is for.
     count: int = 1
-    #: The buttons of the command, which only another account can show.
+    #: The buttons of the command, which only another account can show; None without any.
     question: FallbackQuestion | None = None
 
 
@@ -63,24 +60,23 @@ class FallbackWays:
         3. If no service took it either, the outcome is `UNCERTAIN` where an account or service may have sent
            it, else `FAILED`.
         """
-        account_in_doubt = ""  # the last account that may have sent it
-        for account in self._rules.accounts:
-            outcome = await self._ask(account, alert)
+        in_doubt = ""  # the last one that may have sent it
+        for recipient in self._rules.accounts:
+            outcome = await self._ask(recipient, alert)
             if outcome is AlertOutcome.SENT:
-                return FallbackEnd(outcome=outcome, account=account, count=alert.count)
+                return FallbackEnd(outcome=outcome, account=recipient, count=alert.count)
             if outcome is AlertOutcome.UNCERTAIN:
-                account_in_doubt = account
+                in_doubt = recipient
         asks_services = bool(self._rules.urls)
         outcome = await self._ask_services(alert) if asks_services else AlertOutcome.FAILED
         if outcome is AlertOutcome.SENT:
-            account_in_doubt = ""
-        elif account_in_doubt:
+            return FallbackEnd(outcome=outcome, count=alert.count, asked_services=True)
+        if in_doubt:
             outcome = AlertOutcome.UNCERTAIN
-        return FallbackEnd(
-            outcome=outcome, account=account_in_doubt, count=alert.count, asked_services=asks_services
-        )
+        return FallbackEnd(outcome=outcome, account=in_doubt, count=alert.count, asked_services=asks_services)
 
-    async def _ask(self, account: str, alert: FallbackAlert) -> AlertOutcome:
+    async def _ask(self, recipient: str, alert: FallbackAlert) -> AlertOutcome:
+        """Asks another account; `recipient` is `account/user`."""
         attachment = alert.attachment
         message = FallbackMessage(
             account=self._ctx.name,
@@ -94,7 +90,7 @@ class FallbackWays:
             question=alert.question,
         )
         await self._ctx.shared.lease.wait()  # without it another process sends the alert
-        outcome = await self._ctx.shared.fallback_accounts.deliver(account, message)
+        outcome = await self._ctx.shared.fallback_accounts.deliver(recipient, message)
         self._ctx.counters.fallbacks["account", str(outcome)] += 1
         return outcome
 

@@ -2,9 +2,9 @@
 
     out/wife "home at six"   ->  one commit  ->  PUBACK  ->  `sender.py` does everything that follows
 
-Deliveries without a file are committed in batches, in the order of receipt; a command with a file is
-completed beside them (`attachment_intake.py`). A command that can be sent at once begins its attempt in the
-commit that accepts it (`Acceptance`). Requests that are no commands go to `requests/dispatcher.py`.
+Deliveries are committed in batches, in the order of receipt (`acceptance.py`), together with the commands
+that came over HTTP (*calls*). A command with a file is completed beside them (`attachment_intake.py`).
+Requests that are no commands go to `requests/dispatcher.py`.
 """
 
 from __future__ import annotations
@@ -16,22 +16,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wx2mqtt.aio import retry_until_stored, yield_after_long_work
-from wx2mqtt.bridge.commands.attachment_intake import AcceptOrder, AcceptTicket, AttachmentIntake
-from wx2mqtt.bridge.commands.resolver import ChatKey, is_simple
+from wx2mqtt.bridge.commands.accept_order import AcceptOrder, AcceptTicket
+from wx2mqtt.bridge.commands.acceptance import Acceptance
+from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
 from wx2mqtt.bridge.commands.results import ResultPublications
-from wx2mqtt.bridge.commands.sender import MAX_CONCURRENT_SENDS, CommandSender
+from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
 from wx2mqtt.bridge.retained_commands import RetainedCommands
-from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.limits import MAX_PENDING_BYTES
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Connected, Delivery
 from wx2mqtt.mqtt.topics import RequestTopic
-from wx2mqtt.store.command_records import AcceptOutcome, AcceptResult, CommandState, NewCommand
-from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.command_records import AcceptOutcome, AcceptResult, NewCommand
 
 # The largest number of deliveries that are accepted in one commit.
 MAX_ACCEPT_BATCH = 100
@@ -45,15 +44,15 @@ SESSION_ID_BITS = 52
 
 @dataclass(slots=True)
 class PendingDelivery:
-    """A delivery without a PUBACK."""
+    """A delivery that is not accepted yet, or has no PUBACK yet."""
 
     delivery: Delivery
     #: How much memory it takes still.
     held_bytes: int
-    #: It needs a PUBACK, and on this connection.
-    in_order: bool
-    #: It may get one.
-    done: bool = False
+    #: Whether it needs a PUBACK on this connection: not with QoS 0, nor after the connection broke.
+    needs_puback: bool
+    #: Whether it is accepted or answered, so that a PUBACK may go out.
+    is_finished: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -99,12 +98,16 @@ class CommandIntake:
         self._requests = requests
         self._results = results
         self._accept_order = AcceptOrder()
+        #: What came and is in no batch yet, in the order of receipt.
         self._queue: deque[Pending] = deque()
-        self._open_calls: set[PendingCall] = set()
-        self._unacknowledged: deque[PendingDelivery] = deque()
         self._wake_event = asyncio.Event()
+        self._open_calls: set[PendingCall] = set()
+        #: The deliveries that need a PUBACK, in the order in which the broker must get them.
+        self._unacknowledged: deque[PendingDelivery] = deque()
+        #: The id of the session of the broker, 0 before the first connection.
         self._session = 0
         self._session_is_new = False
+        #: Of all deliveries that are not finished, or not acknowledged.
         self._bytes_in_memory = 0
 
     def start_session(self) -> None:
@@ -122,8 +125,8 @@ class CommandIntake:
     def on_connected(self, connection: Connected, session: int) -> None:
         """The broker is connected; `session` is the session id that was stored at the start, 0 if none."""
         for pending in self._unacknowledged:
-            pending.in_order = False
-            if pending.done:
+            pending.needs_puback = False
+            if pending.is_finished:
                 self._track_memory(-pending.held_bytes)
         self._unacknowledged.clear()
         self._retained_commands.on_connected(connection)
@@ -133,9 +136,9 @@ class CommandIntake:
 
     def on_delivery(self, delivery: Delivery) -> None:
         """Queues a delivery; the MQTT connection calls this on the loop."""
-        pending = PendingDelivery(delivery, delivery.held_bytes, in_order=delivery.mid > 0)
+        pending = PendingDelivery(delivery, delivery.held_bytes, needs_puback=delivery.mid > 0)
         self._track_memory(pending.held_bytes)
-        if pending.in_order:
+        if pending.needs_puback:
             self._unacknowledged.append(pending)
         self._queue.append(pending)
         self._wake_event.set()
@@ -197,34 +200,36 @@ class CommandIntake:
                 call.refuse(StoreError("the account is being stopped"))
 
     async def _accept_batch(self, tasks: asyncio.TaskGroup) -> None:
-        """Accepts what waits with one commit; a command that needs longer is accepted beside the batch."""
+        """Accepts what waits.
+
+        1. Each delivery is read: it is a command, or another request, which is answered in a task.
+        2. A command with a file, and each one that must stay behind it, is accepted in a task.
+        3. All others are stored with one commit; then their deliveries and calls are answered.
+        """
         batch: list[Pending] = []
         while self._queue and len(batch) < MAX_ACCEPT_BATCH:
             batch.append(self._queue.popleft())
         ready: list[tuple[Pending, NewCommand]] = []
-        batch_finished = asyncio.Event()
+        batch_committed = asyncio.Event()
         now = asyncio.get_running_loop().time
         resumed_at = now()
         for pending in batch:
             resumed_at = await yield_after_long_work(resumed_at, now)
             if isinstance(pending, PendingCall):
-                if self._accept_order.must_wait(pending.new):
-                    ticket = self._accept_order.enqueue(pending.new, batch_finished)
-                    tasks.create_task(self._accept_call_later(pending, ticket))
-                else:
-                    ready.append((pending, pending.new))
-                continue
-            new = await self._read_command(pending, tasks)
-            if new is None:
-                continue
-            if self.attachment_intake.is_needed(new) or self._accept_order.must_wait(new):
-                ticket = self._accept_order.enqueue(new, batch_finished)
+                new, is_slow = pending.new, False  # its file is stored already
+            else:
+                read = await self._read_command(pending, tasks)
+                if read is None:
+                    continue
+                new, is_slow = read, self.attachment_intake.is_needed(read, pending.delivery)
+            if is_slow or self._accept_order.must_wait(new):
+                ticket = self._accept_order.enqueue(new, batch_committed)
                 tasks.create_task(self._accept_later(pending, new, ticket, self._session))
             else:
                 ready.append((pending, new))
         if ready:
             await self._commit_batch(ready)
-        batch_finished.set()
+        batch_committed.set()
 
     async def _read_command(self, pending: PendingDelivery, tasks: asyncio.TaskGroup) -> NewCommand | None:
         """Returns the command of a delivery; None where it is none: it is acknowledged, or answered first."""
@@ -269,23 +274,16 @@ class CommandIntake:
             if isinstance(pending, PendingDelivery):
                 self._acknowledge(pending)
 
-    async def _accept_call_later(self, call: PendingCall, ticket: AcceptTicket) -> None:
-        with self._accept_order.finish_after(ticket):
-            for earlier in ticket.earlier:
-                await earlier.wait()
-            await self._commit_batch([(call, call.new)])
-
     async def _accept_later(
-        self, pending: PendingDelivery, new: NewCommand, ticket: AcceptTicket, session: int
+        self, pending: Pending, new: NewCommand, ticket: AcceptTicket, session: int
     ) -> None:
         """Completes a command, waits for its turn, then commits it; other chats overtake it meanwhile."""
         with self._accept_order.finish_after(ticket):
-            new = await self.attachment_intake.complete(new, pending.delivery, session)
-            self._release_payload(pending)  # the wait may be long
-            for earlier in ticket.earlier:
-                await earlier.wait()
-            await retry_until_stored(lambda: self._commit([new]))
-        self._acknowledge(pending)
+            if isinstance(pending, PendingDelivery):
+                new = await self.attachment_intake.complete(new, pending.delivery, session)
+                self._release_payload(pending)  # the wait may be long
+            await ticket.wait_for_turn()
+            await self._commit_batch([(pending, new)])
 
     async def _commit(self, new: list[NewCommand], calls: Sequence[PendingCall] = ()) -> None:
         """Stores commands and hands them to the sender. Raises `StoreError`."""
@@ -344,89 +342,12 @@ class CommandIntake:
 
     def _acknowledge(self, pending: PendingDelivery) -> None:
         """Sends the PUBACK of a delivery, behind those of all earlier ones, for which it may have to wait."""
-        pending.done = True
-        if not pending.in_order:
+        pending.is_finished = True
+        if not pending.needs_puback:
             self._track_memory(-pending.held_bytes)
         elif pending is not self._unacknowledged[0]:
             self._release_payload(pending)  # the wait may be long
-        while self._unacknowledged and self._unacknowledged[0].done:
+        while self._unacknowledged and self._unacknowledged[0].is_finished:
             first = self._unacknowledged.popleft()
             self._track_memory(-first.held_bytes)
             self._broker.acknowledge(first.delivery)
-
-
-class Acceptance:
-    """Stores new commands and hands them to their queues.
-
-    Where nothing of its chat waits and the window is open, a command is stored together with the begin of its
-    attempt: so it waits for one commit before its request, instead of two.
-    """
-
-    def __init__(self, journal: Journal, sender: CommandSender) -> None:
-        self._journal = journal
-        self._sender = sender
-        self._resolver = sender.resolver
-
-    async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
-        """Stores new commands, as `JournaledCommands.accept`, and queues those that wait."""
-        begun_count = 0
-        if not self._sender.slots.locked():
-            new, begun_count = self._begin_at_once(new)
-        if not begun_count:
-            accepted = await self._journal.commands.accept(new)
-            self._add_waiting(accepted)
-            return accepted
-        async with self._sender.slots:  # a stop waits for it, and then knows the attempts that have begun
-            try:
-                accepted = await self._journal.commands.accept(new)
-                begun_count -= self._add_waiting(accepted)
-            finally:  # what repeats an earlier command is not sent, and what is not stored is selected again
-                if begun_count:
-                    self._sender.limits.bucket.put_back(begun_count)
-        return accepted
-
-    def _begin_at_once(self, new: Sequence[NewCommand]) -> tuple[Sequence[NewCommand], int]:
-        """Returns the commands, some with `starts`, and how many; takes their tokens."""
-        chats: set[ChatKey] = set()
-        selected = list(new)
-        free_slots = MAX_CONCURRENT_SENDS - len(self._sender.waiting.queues)
-        begun_count = 0
-        for index, command in enumerate(new):
-            if begun_count >= free_slots:
-                break
-            if command.result is not None:
-                continue
-            chat = self._resolver.chat_key(command)
-            if chat not in chats and self._can_begin_at_once(command, chat):
-                self._sender.limits.bucket.take()
-                selected[index] = replace(command, starts=True)
-                begun_count += 1
-            chats.add(chat)
-        return selected, begun_count
-
-    def _can_begin_at_once(self, new: NewCommand, chat: ChatKey) -> bool:
-        is_repeat = new.delivery is not None and new.delivery.dup
-        return (
-            not is_repeat
-            and not new.command.urgent  # the fallback may have to send it
-            and (new.expires is None or new.expires > now_ms())
-            and is_simple(new)
-            and self._resolver.chat_of(new) is not None
-            and self._sender.waiting.would_be_first(chat)
-            and self._sender.limits.seconds_until_allowed(new) <= 0
-            and self._sender.window_wait.messages_left(new) != 1  # others may have to share the last message
-        )
-
-    def _add_waiting(self, accepted: Sequence[AcceptResult]) -> int:
-        """Queues the commands that wait; returns at how many the attempt has begun in this commit."""
-        begun_count = 0
-        for result in accepted:
-            row = result.row
-            is_new = result.outcome is AcceptOutcome.NEW
-            is_kept = is_new or result.outcome is AcceptOutcome.REPEAT
-            if row is not None and is_kept and row.state is CommandState.WAITING:
-                is_begun = is_new and row.attempt_open
-                self._sender.add(row, is_begun=is_begun)
-                if is_begun:
-                    begun_count += 1
-        return begun_count

@@ -36,6 +36,9 @@ REMARK_TEXTS = {
     Remark.BAD_RESPONSE_TOPIC: "remark_bad_response_topic",
 }
 
+# The code of the result of a message that WeChat took without giving it an id: perhaps nobody sees it.
+UNCONFIRMED = "unconfirmed"
+
 # Codes of a refusal by WeChat whose result is `rejected`: the command could not be carried out at all.
 CODES_OF_REJECTIONS = frozenset({"no_chat"})
 
@@ -138,6 +141,10 @@ def final_result(row: CommandRow | NewCommand, status: Status, code: str, messag
         sender=row.command.sender,
         duplicate_possible=row.duplicate_possible or had_no_answer,
     )
+
+
+def is_surely_sent(result: Result) -> bool:
+    return result.status is Status.SENT and result.code != UNCONFIRMED
 
 
 def uncertain_result(row: CommandRow, language: Language) -> Result:

@@ -39,6 +39,7 @@ from wx2mqtt.bridge.commands.resolver import (
     split_ahead,
 )
 from wx2mqtt.bridge.commands.results import (
+    UNCONFIRMED,
     CommandOutcomes,
     ResultPublications,
     final_result,
@@ -348,7 +349,7 @@ class CommandSender:
         if row.parts_sent + 1 < len(self.resolver.parts_of(row)):
             await self._progress.end_part_sent(queue, row, receipt.message_id or "")
             return
-        code = "unconfirmed" if is_unconfirmed(receipt) else "ok"
+        code = UNCONFIRMED if is_unconfirmed(receipt) else "ok"
         sent = final_result(row, Status.SENT, code, bridge_text(self._ctx.language, code))
         await self._finish(queue, row, replace(sent, message_id=receipt.message_id or None))
 

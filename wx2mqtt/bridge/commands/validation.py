@@ -10,8 +10,6 @@ refused here. What must not be sent has its result already (`rejected`, `expired
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +18,7 @@ from functools import partial
 
 import structlog
 
-from wx2mqtt.aio import MAX_BYTES_ON_LOOP, retry_until_stored, run_by_size
+from wx2mqtt.aio import retry_until_stored, run_by_size
 from wx2mqtt.bridge.attachment_checks import (
     bytes_as_text_error,
     check_filename,
@@ -30,6 +28,7 @@ from wx2mqtt.bridge.attachment_checks import (
     suggested_kind,
 )
 from wx2mqtt.bridge.attachments import FILE_KINDS
+from wx2mqtt.bridge.commands.repeats import fingerprint, is_large, payload_fingerprint
 from wx2mqtt.bridge.commands.resolver import message_texts, split_ahead
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
@@ -58,7 +57,6 @@ from wx2mqtt.mqtt.commands import (
 )
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import KEYS_OF_LEVELS, FileTopic, TextTopic, UnknownTopic, is_topic_name
-from wx2mqtt.names import composed
 from wx2mqtt.store.command_records import DeliveryMark, NewCommand, ReplyTarget
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
@@ -77,7 +75,7 @@ class CommandSource:
     remarks: tuple[Remark, ...] = ()
     #: The seconds that its publisher gives it; None without a limit.
     expiry: float | None = None
-    #: None where the broker cannot repeat it; of a large delivery `AttachmentIntake` makes it.
+    #: None where the broker cannot repeat it, and of a large delivery: then `AttachmentIntake` makes it.
     delivery: DeliveryMark | None = None
     #: What came, for the fingerprint of a command that cannot be read.
     payload: bytes = b""
@@ -224,12 +222,11 @@ class CommandValidator:
             replies.append(replace(reply, topic=topic, correlation=delivery.correlation))
         elif topic:
             remarks.append(Remark.BAD_RESPONSE_TOPIC)
-        is_small = len(delivery.payload) <= MAX_BYTES_ON_LOOP
         return CommandSource(
             replies=tuple(replies),
             remarks=tuple(remarks),
             expiry=delivery.expiry,
-            delivery=delivery_mark(delivery, session) if is_small else None,
+            delivery=None if is_large(delivery.payload) else delivery_mark(delivery, session),
             payload=delivery.payload,
         )
 
@@ -352,8 +349,8 @@ class CommandValidator:
         bad = _rejection_of(error)
         new = self._new_command(replace(command, id=bad.command_id or command.id), source)
         if bad.command_id and not command.id:  # the payload could not be parsed: compare all its bytes
-            is_small = len(source.payload) <= MAX_BYTES_ON_LOOP
-            new = replace(new, fingerprint=payload_fingerprint(source.payload) if is_small else "")
+            payload = source.payload  # of a large one `AttachmentIntake` makes the fingerprint
+            new = replace(new, fingerprint="" if is_large(payload) else payload_fingerprint(payload))
         return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
 
     def _new_command(self, command: Command, source: CommandSource) -> NewCommand:
@@ -421,28 +418,3 @@ def _rejection_of(error: Exception) -> BadCommand:
         return error
     log.error("command cannot be judged", exc_info=error)
     return BadCommand("internal", "internal")
-
-
-def brings_file(command: Command) -> bool:
-    """Returns whether its file is stored before it is accepted; the file of a `url` is fetched later."""
-    return command.kind in FILE_KINDS and not command.url
-
-
-def payload_fingerprint(payload: bytes) -> str:
-    """Returns the fingerprint of a command that could not be parsed."""
-    return hashlib.sha256(payload).hexdigest()
-
-
-def fingerprint(command: Command, content: str = "") -> str:
-    """Returns a hash that is equal for commands that ask for the same: it tells a repeat from a reused id.
-
-    `content` is a checksum of the bytes of the file. Options such as ttl and priority do not count.
-    """
-    user = composed(command.user)
-    fields = (command.kind, command.text, command.path, command.url, content, command.name)
-    markdown = ["markdown", True] if command.markdown else []
-    # An id belongs to its caller: the same command of another one has another hash.
-    caller = [{"sender": command.sender}] if command.sender else []
-    buttons = [[button.text, button.key] for button in command.buttons] if command.buttons else []
-    text = json.dumps([user, *fields, command.message_id, *command.mention, *markdown, *buttons, *caller])
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

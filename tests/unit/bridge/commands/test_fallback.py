@@ -16,7 +16,8 @@ from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands import fallback, fallback_ways
 from wx2mqtt.bridge.commands.fallback import MAX_CONCURRENT_ALERTS
-from wx2mqtt.bridge.commands.fallback_alerts import MAX_ALERTS_PER_MINUTE
+from wx2mqtt.bridge.commands.fallback_queue import MAX_ALERTS_PER_MINUTE
+from wx2mqtt.bridge.commands.fallback_states import Stage
 from wx2mqtt.bridge.fallback_accounts import FallbackMessage, FallbackQuestion
 from wx2mqtt.clock import Lease, boot_time, now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
@@ -99,7 +100,7 @@ async def test_what_wechat_takes_in_time_goes_no_other_way(here: SenderHarness, 
 
 
 def sender_waits(here: SenderHarness) -> bool:
-    return bool(here.sender.fallback._timers)
+    return any(one.stage is Stage.SCHEDULED for one in here.sender.fallback._commands.values())
 
 
 @pytest.mark.parametrize("more", [{"urgent": False}, {"urgent": False, "priority": "high"}])
