@@ -30,7 +30,7 @@ from wx2mqtt.bridge.commands import (
     fallback_alerts,
     fallback_queue,
     file_preparation,
-    results,
+    outcomes,
     waiting_commands,
 )
 from wx2mqtt.bridge.people import directory
@@ -251,8 +251,8 @@ _BRIDGE_LIMITS = (
         "topics",
         OLDEST_FORGOTTEN,
     ),
-    limit("users in health who got nothing", results.MAX_FAILING_USERS, "users", OLDEST_FORGOTTEN),
-    limit("commands that were not sent, in the log of a minute", results.MAX_LOG_LINES, "lines", COUNTED),
+    limit("users in health who got nothing", outcomes.MAX_FAILING_USERS, "users", OLDEST_FORGOTTEN),
+    limit("commands that were not sent, in the log of a minute", outcomes.MAX_LOG_LINES, "lines", COUNTED),
     limit("a text in a line of the log", redaction.MAX_TEXT_CHARACTERS, "characters", "is cut"),
     limit(
         "a traceback in the log",

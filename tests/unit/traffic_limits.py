@@ -28,7 +28,7 @@ from tests.unit.mqtt.test_reconnect import ended
 from wx2mqtt.app import redaction
 from wx2mqtt.app.operations import AccountOperations
 from wx2mqtt.bridge.attachment_checks import _check_size
-from wx2mqtt.bridge.commands.results import CommandOutcomes, FailureLog
+from wx2mqtt.bridge.commands.outcomes import CommandOutcomes, FailureLog
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.inflight import InflightWindow

@@ -17,6 +17,7 @@ import structlog
 
 from wx2mqtt.aio import ChangeNotifier, retry_until_stored
 from wx2mqtt.bridge.commands.intake import CommandIntake
+from wx2mqtt.bridge.commands.outcomes import ResultWait
 from wx2mqtt.bridge.commands.results import final_result, is_surely_sent
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
@@ -55,11 +56,10 @@ class FallbackReceiver:
         self._validator = validator
         self._sender = sender
         self._intake = intake
-        #: By the id of a command that is being sent: gets its result, or None where the process stops.
-        self._answers: dict[str, asyncio.Future[Result | None]] = {}
+        #: The ids of the commands that are being sent.
+        self._ids_in_use: set[str] = set()
         self._login_changed = ChangeNotifier()
-        self._is_stopped = False
-        sender.outcomes.ended.connect(self._on_ended)
+        self._stopped = asyncio.Event()
 
     async def deliver(self, user: str, message: FallbackMessage) -> AlertOutcome:
         """Sends a message and returns what became of it; takes about half a minute at most. Never raises.
@@ -84,23 +84,21 @@ class FallbackReceiver:
 
     def stop(self) -> None:
         """Gives up what still waits; the attempts under way have ended."""
-        self._is_stopped = True
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_result(None)
+        self._stopped.set()
+        self._login_changed.notify()
 
     async def _deliver(self, user: str, message: FallbackMessage) -> AlertOutcome:
         """Tries the ids `<id>~fallback`, `<id>~fallback-2`, … until one is free, or has this very message."""
         for number in count(1):
             suffix = "" if number == 1 else f"-{number}"
             command_id = f"{message.command_id}~fallback{suffix}"
-            if command_id in self._answers:
-                continue  # a command with this id is being sent for another account
-            self._answers[command_id] = asyncio.get_running_loop().create_future()
+            if command_id in self._ids_in_use:
+                continue  # it is being sent for another account
+            self._ids_in_use.add(command_id)
             try:
                 outcome = await self._deliver_as(command_id, user, message)
             finally:
-                del self._answers[command_id]
+                self._ids_in_use.remove(command_id)
             if outcome is not None:
                 return outcome
         raise AssertionError
@@ -108,32 +106,34 @@ class FallbackReceiver:
     async def _deliver_as(self, command_id: str, user: str, message: FallbackMessage) -> AlertOutcome | None:
         """Sends the message as the command with this id; None where the id is used up."""
         fingerprint = _fingerprint_of(user, message)
-        row = await retry_until_stored(lambda: self._ctx.journal.commands.get(command_id))
-        was_asked_before = row is not None
-        if row is None:
-            if not await self._can_send():
-                log.info("asked as a fallback, and cannot send now", by=message.account)
-                return AlertOutcome.FAILED
-            new = await self._new_command(command_id, fingerprint, user, message)
-            accepted = await retry_until_stored(lambda: self._intake.accept_fallback(new))
-            row = accepted.row
-            assert row is not None
-        if row.fingerprint != fingerprint:
-            return None  # another command has this id
-        result = row.result or await self._result_of(row)
+        with self._sender.outcomes.awaiting(command_id) as finished:
+            row = await retry_until_stored(lambda: self._ctx.journal.commands.get(command_id))
+            was_asked_before = row is not None
+            if row is None:
+                if not await self._can_send():
+                    log.info("asked as a fallback, and cannot send now", by=message.account)
+                    return AlertOutcome.FAILED
+                new = await self._new_command(command_id, fingerprint, user, message)
+                accepted = await retry_until_stored(lambda: self._intake.accept_fallback(new))
+                row = accepted.row
+                assert row is not None
+            if row.fingerprint != fingerprint:
+                return None  # another command has this id
+            wait = ResultWait(seconds=ALERT_TIMEOUT_SECONDS, interrupt=self._stopped)
+            result = row.result or await wait.result_of(finished) or await self._give_up(row)
         if was_asked_before and result.status is Status.EXPIRED:
             return None  # its time was over before it was sent
         return _outcome_of(result)
 
     async def _can_send(self) -> bool:
         """Returns whether the account can send now; whether it can to this chat is found out later."""
-        calls, session = self._sender.calls, self._session
+        calls, session, stopped = self._sender.calls, self._session, self._stopped
         await self._login_changed.wait_until(
-            lambda: calls.may_send or self._is_stopped or session.login.state is not LoginState.STARTING,
+            lambda: calls.may_send or stopped.is_set() or session.login.state is not LoginState.STARTING,
             START_WAIT_SECONDS,
         )
         is_throttled = calls.throttled_seconds > TEXT_WAIT_SECONDS
-        return calls.may_send and not is_throttled and not self._is_stopped
+        return calls.may_send and not is_throttled and not stopped.is_set()
 
     async def _new_command(
         self, command_id: str, fingerprint: str, user: str, message: FallbackMessage
@@ -160,15 +160,6 @@ class FallbackReceiver:
             )
         return await self._validator.validate_fallback(command, message.account, fingerprint, message.blob)
 
-    async def _result_of(self, row: CommandRow) -> Result:
-        """Waits for the result of a command, and gives it up if that takes too long."""
-        try:
-            async with asyncio.timeout(ALERT_TIMEOUT_SECONDS):
-                result = await self._answers[row.command_id]
-        except TimeoutError:
-            result = None
-        return result or await self._give_up(row)
-
     async def _give_up(self, row: CommandRow) -> Result:
         """Ends a command that was not sent in time; one that WeChat may have is in doubt, and ends later."""
         current = await retry_until_stored(lambda: self._ctx.journal.commands.get(row.command_id)) or row
@@ -185,11 +176,6 @@ class FallbackReceiver:
             return in_doubt
         self._sender.remove(current, result)
         return result
-
-    def _on_ended(self, result: Result) -> None:
-        answer = self._answers.get(result.id)
-        if answer is not None and not answer.done():
-            answer.set_result(result)
 
 
 def _fingerprint_of(user: str, message: FallbackMessage) -> str:

@@ -12,11 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
-from typing import Any
 
-from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.bridge.commands.intake import CommandIntake
-from wx2mqtt.bridge.commands.results import CommandOutcomes
+from wx2mqtt.bridge.commands.outcomes import CommandOutcomes, ResultWait
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import now_ms
@@ -50,24 +48,6 @@ class AcceptedCall:
     time: int
     #: As on `result/<user>`; None where there is none yet.
     result: Mapping[str, Json] | None
-
-
-@frozen
-class ResultWait:
-    """How long a call waits for its result."""
-
-    seconds: float
-    #: Ends the wait when it is set.
-    interrupt: asyncio.Event
-
-    async def first_of(self, finished: asyncio.Future[Result]) -> Result | None:
-        interrupted = asyncio.create_task(self.interrupt.wait())
-        waits: list[asyncio.Future[Any]] = [finished, interrupted]
-        try:
-            await asyncio.wait(waits, timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await cancel_and_wait([interrupted])
-        return finished.result() if finished.done() else None
 
 
 class CommandCalls:
@@ -151,7 +131,7 @@ class CommandCalls:
                 raise CallRefused("id_reused", bridge_text(self._ctx.language, "id_reused"))
             result = row.result
             if result is None and wait is not None:
-                result = await wait.first_of(finished)
+                result = await wait.result_of(finished)
         return self._accepted_call(row, result)
 
     def _accepted_call(self, row: CommandRow, result: Result | None) -> AcceptedCall:

@@ -25,10 +25,10 @@ from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, by_message
 from wx2mqtt.bridge.commands.fallback_states import with_fallback
+from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.questions import CommandQuestions
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, split_ahead
 from wx2mqtt.bridge.commands.results import (
-    CommandOutcomes,
     ResultPublications,
     final_result,
     result_of_parts,

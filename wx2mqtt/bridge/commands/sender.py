@@ -30,6 +30,7 @@ from wx2mqtt.bridge.commands.next_step import (
     WindowStep,
     max_unanswered_attempts,
 )
+from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.questions import CardUpdates, CommandQuestions
 from wx2mqtt.bridge.commands.resolver import (
     BackendRequest,
@@ -40,7 +41,6 @@ from wx2mqtt.bridge.commands.resolver import (
 )
 from wx2mqtt.bridge.commands.results import (
     UNCONFIRMED,
-    CommandOutcomes,
     ResultPublications,
     final_result,
     rejected_result,

@@ -25,7 +25,8 @@ from starlette.routing import Route
 
 from wx2mqtt.aio import run_by_size
 from wx2mqtt.bridge.account_view import AccountView
-from wx2mqtt.bridge.commands.http_commands import CallRefused, ResultWait
+from wx2mqtt.bridge.commands.http_commands import CallRefused
+from wx2mqtt.bridge.commands.outcomes import ResultWait
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.i18n.web import server_text

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from tests.unit.bridge.outgoing import CommandsHarness
-from wx2mqtt.bridge.commands.http_commands import CallRefused, CommandCalls, ResultWait
+from wx2mqtt.bridge.commands.http_commands import CallRefused, CommandCalls
+from wx2mqtt.bridge.commands.outcomes import ResultWait
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
 

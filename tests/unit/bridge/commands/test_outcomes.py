@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.bridge.outgoing import CommandsHarness
-from wx2mqtt.bridge.commands import results
-from wx2mqtt.bridge.commands.results import MAX_FAILING_USERS, MAX_LOG_LINES, CommandOutcomes, FailureLog
+from wx2mqtt.bridge.commands import outcomes
+from wx2mqtt.bridge.commands.outcomes import MAX_FAILING_USERS, MAX_LOG_LINES, CommandOutcomes, FailureLog
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import Rejected
 from wx2mqtt.limits import MAX_FACT_CHARACTERS
@@ -81,9 +81,9 @@ async def test_a_later_command_to_the_same_user_ends_it_and_one_to_another_does_
 async def test_it_ends_after_a_day(harness: CommandsHarness, monkeypatch: pytest.MonkeyPatch):
     harness.sender.outcomes.record("text", ended())
     now = now_ms()
-    monkeypatch.setattr(results, "now_ms", lambda: now + DAY_MS - 1000)
+    monkeypatch.setattr(outcomes, "now_ms", lambda: now + DAY_MS - 1000)
     assert await harness.sender.outcomes.failing_users() == ("wife",)
-    monkeypatch.setattr(results, "now_ms", lambda: now + DAY_MS + 1000)
+    monkeypatch.setattr(outcomes, "now_ms", lambda: now + DAY_MS + 1000)
     assert await harness.sender.outcomes.failing_users() == ()
 
 
