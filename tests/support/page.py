@@ -13,7 +13,7 @@ from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.counters import AccountCounters, CallStatistics
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import NEEDS, LoginStatus
-from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.people.directory import DirectoryEntry
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Button, ChatKind, Command, LoginState, Needs, PersonId, Result, SendKey, Status

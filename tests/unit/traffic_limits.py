@@ -33,8 +33,7 @@ from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.outbox_rows import Coverage, OutboxReader
-from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload
-from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, DirectoryEntry, directory_payload
 from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.errors import BadCommand

@@ -14,8 +14,7 @@ from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.commands.http_commands import CommandCalls
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.people.directory import is_in_a_name
-from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.people.directory import DirectoryEntry, is_in_a_name
 from wx2mqtt.bridge.requests.history_request import HistoryRequest
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.clock import now_ms

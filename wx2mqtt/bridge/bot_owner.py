@@ -16,7 +16,7 @@ from wx2mqtt.bridge.account_owner import AccountOwner, OwnerNeed
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login_session import LoginSession
-from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.people.directory import DirectoryEntry
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt import commands as read

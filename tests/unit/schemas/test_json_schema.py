@@ -13,9 +13,8 @@ from tests.support.rows import every_row
 from tests.unit.bridge.test_health import seen
 from wx2mqtt.bridge.health import health_body, info_body
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.people.directory import directory_payload
+from wx2mqtt.bridge.people.directory import DirectoryEntry, directory_payload
 from wx2mqtt.bridge.people.evidence import MatchedBy
-from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.model import ChatKind, Handle, Kind, LoginState, Message, Result, Status
 from wx2mqtt.mqtt.payloads import (

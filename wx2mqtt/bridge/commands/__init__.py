@@ -5,7 +5,7 @@ Intake: `intake.py` accepts a delivery, `validation.py` checks it, `repeats.py` 
 
 Sending: `sender.py` is the loop over the chats and asks `next_step.py` what to do, `resolver.py` finds
 recipient and content, `file_preparation.py` fetches and uploads files, `send_attempts.py` asks WeChat and
-stores what becomes of it, `results.py` makes the results.
+stores what becomes of it, `results.py` makes the results, `outcomes.py` counts them.
 
 When a command may be sent is decided in `send_limits.py`. With iLink it may wait for the reply window
 (`window_wait.py`) and share a message (`combined_messages.py`). `fallback.py` sends an urgent one by another

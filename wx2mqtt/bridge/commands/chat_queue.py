@@ -42,33 +42,35 @@ class ChatQueue:
         #: Those that wait, in the order in which they are sent: that of `_rank`.
         self.waiting: list[CommandRow] = []
         self._rank: Callable[[CommandRow], Any] = _rank_by_priority if by_priority else attrgetter("id")
-        # When they expire, in seconds of `boot_time`: of all by row id, and of those that wait, sorted
+        #: By row id, of all: when they expire, in seconds of `boot_time`.
         self._expires_at: dict[int, float] = {}
+        #: Expiry and row id of those that wait, sorted.
         self._by_expiry: list[tuple[float, int]] = []
-        # Of those that wait, by row id: those that may end before they expire
+        #: The row ids of those that wait and may end before they expire, as a set in order.
         self._may_end_early: dict[int, None] = {}
-        #: The row ids of those that do not wait for the reply window, and that must not (`hold: false`).
+        #: The row ids of those that do not wait for the reply window.
         self.no_window_ids: set[int] = set()
+        #: The row ids of those that must not wait for it (`hold: false`).
         self.impatient_ids: set[int] = set()
-        # Those that wait for the reply window: the first to give up is first
+        #: Those that wait for it, by `_importance`: the first to give up is first.
         self._by_importance: list[tuple[bool, int, int]] = []
         #: Those that are ending, by row id: each member of an attempt has the ending of all of them.
         self.endings: dict[int, Ending] = {}
 
-        #: The row id of the command whose attempt has begun in the journal, and is not made yet. It is sent
-        #: next.
+        #: The row id of the command that is sent next: the begin of its attempt is stored already; else None.
         self.begun_id: int | None = None
         self.backoff = Backoff()
-        #: A time of the loop's clock, before which nothing is sent.
+        #: Nothing is sent before, in seconds of the loop's clock.
         self.paused_until = 0.0
-        #: Those of all commands that came for this chat.
+        #: Under which recipients the journal has commands of this chat.
         self.recipients: set[Recipient] = set()
         #: No command expires before, in seconds of `boot_time`.
         self.next_expiry = float("inf")
-        #: Is set at each change of what the next step of this chat may depend on.
+        #: Set at each change of what the next step of this chat may depend on.
         self.wake = asyncio.Event()
-        #: The row ids of commands with a file, and of those whose `url` is not fetched yet.
+        #: The row ids of commands with a file.
         self.with_file: set[int] = set()
+        #: The row ids of those that wait, and whose `url` is not fetched yet.
         self.unfetched: set[int] = set()
         #: Whether a command with a file was ever in this queue; else there is nothing to prepare.
         self.had_file = False
@@ -207,13 +209,17 @@ def _rank_by_priority(row: CommandRow) -> tuple[bool, int, int, int]:
 
 
 def _importance(row: CommandRow) -> tuple[bool, int, int]:
-    is_begun = bool(row.unanswered or row.parts_sent)
-    return is_begun, -PRIORITY_RANKS.get(row.command.priority, 1), row.id
+    """Returns the position of a command among those that may be given up: lower ones go first."""
+    return _is_partly_sent(row), -PRIORITY_RANKS.get(row.command.priority, 1), row.id
 
 
 def stays_first(row: CommandRow) -> bool:
     """Returns whether a command goes before others, for one of the reasons above."""
-    return row.leader is not None or bool(row.unanswered or row.parts_sent)
+    return row.leader is not None or _is_partly_sent(row)
+
+
+def _is_partly_sent(row: CommandRow) -> bool:
+    return row.unanswered > 0 or row.parts_sent > 0
 
 
 def is_heading(row: CommandRow) -> bool:

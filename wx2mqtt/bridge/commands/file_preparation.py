@@ -94,6 +94,11 @@ class FileState:
     #: When it does not count as uploaded any more.
     ready_until: float = 0.0
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it must not be prepared now, or never."""
+        return self.failed is not None or self.retry_at > loop_time()
+
     def is_ready_for(self, chat: Handle | None) -> bool:
         return chat is not None and self.ready_for == chat and loop_time() < self.ready_until
 
@@ -157,13 +162,13 @@ class FilePreparation:
             row = queue.rows.get(row_id)
             if row is not None and self._is_active(state, row):
                 active.append(row)
-        important_count = sum(map(is_important, active))
-        startable = None
-        if important_count < MAX_PREPARED_FILES:
-            startable = self._first_startable(queue, important_only=True)
-        if startable is None and len(active) < MAX_PREPARED_FILES:
-            startable = self._first_startable(queue, important_only=False)
-        return startable
+        if sum(map(is_important, active)) < MAX_PREPARED_FILES:
+            important = self._first_startable(queue, important_only=True)
+            if important is not None:
+                return important
+        if len(active) < MAX_PREPARED_FILES:
+            return self._first_startable(queue, important_only=False)
+        return None
 
     def _first_startable(self, queue: ChatQueue, *, important_only: bool) -> CommandRow | None:
         """Returns the first command whose file is not prepared, and that the limits allow to send."""
@@ -172,10 +177,9 @@ class FilePreparation:
             if not has_file(row) or (important_only and not is_important(row)):
                 continue
             state = states.get(row.id)
-            if state is not None and self._is_active(state, row):
+            if state is not None and (state.is_paused or self._is_active(state, row)):
                 continue
-            is_paused = state is not None and (state.failed is not None or state.retry_at > loop_time())
-            if not is_paused and self._limits.seconds_until_allowed(row) <= 0:
+            if self._limits.seconds_until_allowed(row) <= 0:
                 return row
         return None
 

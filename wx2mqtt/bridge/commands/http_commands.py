@@ -25,7 +25,7 @@ from wx2mqtt.mqtt.payloads import result_body
 from wx2mqtt.store.command_records import AcceptOutcome, CommandRow, NewCommand
 from wx2mqtt.values import frozen
 
-# The same content of a webhook is a repetition so long: those who send it repeat what is not resolved.
+# So long a webhook with the same content is a repetition: monitors report again what is not resolved.
 REPETITION_SECONDS = 600
 
 
@@ -51,7 +51,7 @@ class AcceptedCall:
 
 
 class CommandCalls:
-    """The calls of one account."""
+    """The calls of one account: the commands of programs, each with an answer."""
 
     def __init__(
         self,
@@ -65,16 +65,16 @@ class CommandCalls:
         self._attachment_intake = intake.attachment_intake
         self._attachments = intake.attachment_intake.attachments
         self._intake = intake
-        #: Two equal webhooks at once must not both be the first.
-        self._repetitions = asyncio.Lock()
         self._outcomes = outcomes
+        #: Without it two equal webhooks at once would both be the first.
+        self._webhook_lock = asyncio.Lock()
 
     async def store_upload(self, kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:
         """Stores the file of a call; who makes no command of it calls `release`. Raises `CallRefused`."""
         try:
             return await self._attachments.store_upload(kind, chunks)
         except BadCommand as bad:
-            raise self._refusal(bad) from None
+            raise CallRefused(bad.code, rejection_text(self._ctx.language, bad)) from None
 
     async def release(self, upload: Blob) -> None:
         """Deletes the file of a call that became no command."""
@@ -91,21 +91,18 @@ class CommandCalls:
     ) -> AcceptedCall:
         """Accepts a command; with `wait` waits for its result.
 
-        A command with a `content` that a sender repeats is not accepted again: `_find_first`.
+        `content` is a hash of what a webhook reported, else empty. What a sender repeats is not accepted
+        again: the answer is that of the first command (`_find_first`).
         Raises `CallRefused`, and `StoreError` where the store does not take it: nothing is stored then.
         """
         if not content:
-            return await self._accept(await self._validated(user, fields, sender, upload), wait)
-        async with self._repetitions:
-            new = await self._validated(user, fields, sender, upload)
+            new = await self._validator.validate_fields(user, fields, sender=sender, upload=upload)
+            return await self._accept(new, wait)
+        async with self._webhook_lock:
+            new = await self._validator.validate_fields(user, fields, sender=sender, upload=upload)
             command = replace(new.command, content=content)
             first = await self._find_first(command)
             return first or await self._accept(replace(new, command=command), wait)
-
-    async def _validated(
-        self, user: str, fields: Mapping[str, Json], sender: str, upload: Blob | None
-    ) -> NewCommand:
-        return await self._validator.validate_fields(user, fields, sender=sender, upload=upload)
 
     async def _find_first(self, command: Command) -> AcceptedCall | None:
         """Returns the command of which this one is a repetition, None where it is none.
@@ -145,9 +142,6 @@ class CommandCalls:
     async def count_unfinished(self, sender: str) -> int:
         """Returns how many commands of a sender have no result yet. Raises `StoreError`."""
         return await self._ctx.journal.commands.count_waiting_of(sender)
-
-    def _refusal(self, bad: BadCommand) -> CallRefused:
-        return CallRefused(bad.code, rejection_text(self._ctx.language, bad))
 
 
 def _has_arrived(result: Result) -> bool:

@@ -38,6 +38,8 @@ AnyCommand = CommandRow | NewCommand
 
 
 class CommandResolver:
+    """Resolves the commands of one account."""
+
     def __init__(self, ctx: AccountContext, attachments: Attachments) -> None:
         self._journal = ctx.journal
         self._backend = ctx.backend
@@ -82,7 +84,7 @@ class CommandResolver:
         """Returns kind and text of the echo of this command; None for a command without an echo."""
         if row.command.kind == "recall" or needs_fetch(row):
             return None
-        if self.is_caption_next(row):
+        if is_caption_next(row, self._backend.capabilities):
             return Kind.TEXT, self.parts_of(row)[row.parts_sent]
         if row.blob is None:
             return Kind.TEXT, self._shown_text(row)
@@ -113,10 +115,6 @@ class CommandResolver:
         person = self.person_of(command)
         return person is not None and person.kind is not ChatKind.GROUP
 
-    def is_caption_next(self, row: CommandRow) -> bool:
-        """Returns whether the next message of a file is its caption, or a part of it."""
-        return is_caption_next(row, self._backend.capabilities)
-
     def messages_needed(self, command: AnyCommand) -> int:
         """Returns how many messages WeChat must take before the next is sent: those of a file all at once."""
         if not has_file(command):
@@ -137,7 +135,7 @@ class CommandResolver:
             raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
         if row.command.kind == "recall":
             return await self._recall_action(row, chat)
-        if has_file(row) and not self.is_caption_next(row):
+        if has_file(row) and not is_caption_next(row, self._backend.capabilities):
             return await self.resolve_file(row)
         mention = await self._mentioned_members(row, chat) if row.command.mention else ()
         parts = self.parts_of(row)
@@ -221,7 +219,7 @@ def has_file(command: AnyCommand) -> bool:
 
 
 def is_caption_next(row: CommandRow, able: Capabilities) -> bool:
-    """Returns whether the next message of a file is its caption, as `CommandResolver.is_caption_next`."""
+    """Returns whether the next message of a file is its caption, or a part of it."""
     return has_file(row) and row.parts_sent + 1 < len(message_texts(row.command, able))
 
 

@@ -36,6 +36,7 @@ from wx2mqtt.bridge.commands.resolver import (
     BackendRequest,
     CommandResolver,
     has_file,
+    is_caption_next,
     is_simple,
     split_ahead,
 )
@@ -333,7 +334,7 @@ class CommandSender:
     def _gives_up_caption(self, row: CommandRow, outcome: Rejected | OutcomeUnknown) -> bool:
         """Returns whether the file of a command follows without its caption, or without a part of it."""
         is_last_attempt = isinstance(outcome, Rejected) or row.unanswered + 1 >= max_unanswered_attempts(row)
-        return is_last_attempt and self.resolver.is_caption_next(row)
+        return is_last_attempt and is_caption_next(row, self._ctx.backend.capabilities)
 
     async def _give_up_caption(
         self, queue: ChatQueue, row: CommandRow, outcome: Rejected | OutcomeUnknown
@@ -365,9 +366,7 @@ class CommandSender:
 
     async def _finish(self, queue: ChatQueue, row: CommandRow, result: Result) -> None:
         """Ends the commands of an attempt with this result, or when the fallback of one has ended."""
-        results = [(row, result)]
-        if row.leader is not None:
-            results = results_of_members(queue.members_of(row), result)
+        results = results_of_members(queue.members_of(row), result)
         must_wait = False
         for member, member_result in results:  # each is asked: that makes its fallback due
             if member.command.urgent and self.fallback.must_wait_for(member, member_result):

@@ -43,7 +43,7 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import parse_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import COMMAND_JSON
-from wx2mqtt.model import FILEHELPER, Blob, Button, ChatKind, Command, Json, Recall, Remark, Status
+from wx2mqtt.model import FILEHELPER, Blob, ChatKind, Command, Json, Recall, Remark, Status
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import (
     COMMAND_KEYS,
@@ -273,9 +273,7 @@ class CommandValidator:
             sentence = bridge_text(self._ctx.language, "expired_delivery")
             return self._with_result(new, Status.EXPIRED, "expired", sentence)
         new = self._new_command(command, source)
-        own_ttl = command.ttl
-        if source.expiry is not None and (own_ttl is None or source.expiry < own_ttl):
-            own_ttl = source.expiry
+        own_ttl = min((ttl for ttl in (command.ttl, source.expiry) if ttl is not None), default=None)
         ttl = self._ctx.settings.account.send.ttl if own_ttl is None else own_ttl
         return replace(
             new,
@@ -287,45 +285,56 @@ class CommandValidator:
     def check(self, command: Command) -> Person | None:
         """Returns the recipient, None where only the first login brings it. Raises `BadCommand`."""
         user = command.user
-        is_expected = not self._session.contacts_known and (
-            user == FILEHELPER or self._registry.is_pinned(user)
-        )
-        is_missing = is_expected and self._registry.by_topic_name(user) is None
-        person = None if is_missing else self._recipients.find(user)
-        self._recipients.require_allowed(command.user, person)
+        is_lasting_name = user == FILEHELPER or self._registry.is_pinned(user)
+        comes_with_login = is_lasting_name and not self._session.contacts_known
+        if comes_with_login and self._registry.by_topic_name(user) is None:
+            person = None
+        else:
+            person = self._recipients.find(user)
+        self._recipients.require_allowed(user, person)
         able = self._capabilities
         if command.kind == "text":
             self._require_valid_text(command, person)
         elif command.kind in FILE_KINDS and command.kind in able.media:
-            if command.name:
-                check_filename(command.name)
-            if command.url:
-                parse_url(command.url)
-            if command.text.strip():
-                self._require_valid_text(command, person)
-                self._require_room_in_window(command)
-        elif command.kind != "recall" or Recall not in able.actions:
+            self._require_valid_file(command, person)
+        elif command.kind == "recall" and Recall in able.actions:
+            pass  # which message it means is looked up when it is carried out
+        else:
             raise BadCommand("unsupported", "unsupported_kind", kind=command.kind)
-        if self._ctx.shared.exceeded_limit(for_commands=True):
-            limit = f"{self._ctx.settings.whole.storage.max_size / 1_000_000:g} MB"
+        limit = self._ctx.shared.exceeded_limit(for_commands=True)
+        if limit:
             raise BadCommand("storage_full", "storage_full", limit=limit)
         return person
+
+    def _require_valid_file(self, command: Command, person: Person | None) -> None:
+        """Checks what is known of a file before it is stored or fetched, and its caption."""
+        if command.name:
+            check_filename(command.name)
+        if command.url:
+            parse_url(command.url)
+        if command.text.strip():
+            self._require_valid_text(command, person)
+            self._require_room_in_window(command)
 
     def _require_valid_text(self, command: Command, person: Person | None) -> None:
         able = self._capabilities
         if not command.text.strip():
             raise BadCommand("empty", "empty")
-        has_card = able.has_button_cards and person is not None and person.kind is not ChatKind.GROUP
-        buttons = () if has_card else command.buttons
+        is_person = person is not None and person.kind is not ChatKind.GROUP
+        has_card = able.has_button_cards and is_person
+        buttons = () if has_card else command.buttons  # those that are lines of the text
         text = text_with_buttons(command.text, buttons) if buttons else command.text
         size, limit = len(text.encode()), able.text_limit
         fits = size <= limit
         if able.part_limit is not None:  # the backend splits it
             limit = MAX_TEXT_PARTS * able.part_limit
-            fits = len(text) <= limit and self._count_parts(command, buttons) <= MAX_TEXT_PARTS
+            fits = len(text) <= limit
+            if fits:
+                parts = split_question(able, command.text, buttons, markdown=command.markdown)
+                fits = len(parts) <= MAX_TEXT_PARTS
         if not fits:
             raise BadCommand("too_long", "too_long", size=size, limit=limit)
-        if command.mention and person is not None and person.kind is not ChatKind.GROUP:
+        if command.mention and is_person:
             raise BadCommand("bad_command", "mention_no_group", user=command.user)
 
     def _require_room_in_window(self, command: Command) -> None:
@@ -333,16 +342,11 @@ class CommandValidator:
         able = self._capabilities
         if not able.has_reply_window or not able.reply_quota:
             return
-        reserve = (
-            0 if command.urgent or command.priority == "high" else self._ctx.settings.account.ilink.reserve
-        )
+        is_important = command.urgent or command.priority == "high"
+        reserve = 0 if is_important else self._ctx.settings.account.ilink.reserve
         parts, limit = len(message_texts(command, able)), able.reply_quota - reserve
         if parts > limit:
             raise BadCommand("too_long", "caption_too_long", parts=parts, limit=limit)
-
-    def _count_parts(self, command: Command, buttons: tuple[Button, ...]) -> int:
-        able = self._capabilities
-        return len(split_question(able, command.text, buttons, markdown=command.markdown))
 
     def _rejected(self, command: Command, source: CommandSource, error: Exception) -> NewCommand:
         """Returns a command with the result `rejected`."""

@@ -17,7 +17,7 @@ from enum import Enum, auto
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver, needs_fetch
 from wx2mqtt.clock import loop_time
-from wx2mqtt.model import PersonId, is_own_text
+from wx2mqtt.model import is_own_text
 from wx2mqtt.store.command_records import CommandRow, Recipient
 
 # The largest number of commands of one chat in memory; the further ones wait until its queue is empty. Those
@@ -61,14 +61,16 @@ class WaitingCommands:
         self.queues: dict[ChatKey, ChatQueue] = {}
         #: Those from which nobody sends yet; `sender.py` takes them.
         self.new_queues: deque[ChatQueue] = deque()
-        self._queues_by_row: dict[int, ChatQueue] = {}  # by row id
-        # Those of chats of which the journal has further commands, behind these
+        #: By row id: the queue in which the command is.
+        self._queues_by_row: dict[int, ChatQueue] = {}
+        #: Those of chats of which the journal has further commands, behind these.
         self._with_backlog: set[ChatQueue] = set()
         self._load_state = LoadState.INCOMPLETE
-        # While the journal is read: the commands that come for chats without a queue, each with whether its
-        # attempt has begun. The read may have been too early for them.
+        #: While the journal is read: the commands that come for chats without a queue, each with whether its
+        #: attempt has begun. The read may have been too early for them. None at other times.
         self._added_while_reading: list[tuple[CommandRow, bool]] | None = None
-        self._expiry_check_at = 0.0  # in seconds of the loop's clock
+        #: In seconds of the loop's clock.
+        self._expiry_check_at = 0.0
 
     # Queues
 
@@ -92,11 +94,6 @@ class WaitingCommands:
             if new_key != queue.key and new_key not in self.queues:
                 self.queues[new_key] = self.queues.pop(queue.key)
                 queue.key = new_key
-
-    def window_count_of(self, person: PersonId) -> int:
-        """Returns how many commands for one person wait for the reply window."""
-        queue = self.queues.get(person)
-        return 0 if queue is None else queue.window_count
 
     # Commands
 

@@ -132,7 +132,8 @@ class WindowWait:
         return sum(queue.window_count for queue in self._waiting.queues.values())
 
     def count_of(self, person: PersonId) -> int:
-        return self._waiting.window_count_of(person)
+        queue = self._waiting.queues.get(person)
+        return 0 if queue is None else queue.window_count
 
     def find_new(self, queue: ChatQueue) -> list[CommandRow]:
         """Returns the commands of a chat that are to wait for its window, and do not yet."""

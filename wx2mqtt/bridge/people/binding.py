@@ -1,4 +1,4 @@
-"""Binds known people to the contacts of the current login.
+"""Binds people to the contacts of the current login: what becomes of each contact that WeChat lists.
 
     a contact whose handle or permanent id is known   ->  the person is updated
     an unknown contact that matches a person          ->  the person gets its handle
@@ -6,8 +6,7 @@
                                                           it becomes a newcomer, and those people are closed
     any other contact                                 ->  a newcomer
 
-`matching.py` says which contact matches whom. The changes are made in `table.py`. The package's docstring
-explains newcomer, closed and stranger.
+`matching.py` says which contact matches whom. Nothing is stored: `registry.py` collects the changes.
 """
 
 from __future__ import annotations

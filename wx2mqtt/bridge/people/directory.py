@@ -1,14 +1,23 @@
-"""The payloads of `contacts` and `request/contacts`: topic name, match and trust of every person."""
+"""The people as others see them: the topic `contacts`, the answer to `request/contacts`, the status page.
+
+    {"user": "wife", "kind": "friend", "name": "Lily", "matched_by": "pin", "trusted": true, "removed": false}
+
+Who is in the list, `registry.py` says.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import field
 
-from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.people.binding import display_name
+from wx2mqtt.bridge.people.evidence import MatchedBy
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt import commands as read
 from wx2mqtt.mqtt.payloads import encode
+from wx2mqtt.store.person_records import Person
+from wx2mqtt.values import frozen
 
 # The limit of the payload of `contacts`, unless the one of the MQTT server is smaller. If not all people fit,
 # it has only those with a pin.
@@ -16,6 +25,46 @@ MAX_DIRECTORY_BYTES = 256_000
 
 # The size of the smallest possible entry. With more people than fit even so, nothing is encoded in vain.
 MIN_ENTRY_BYTES = 80
+
+
+@frozen
+class DirectoryEntry:
+    """A person as others see them."""
+
+    #: The topic name.
+    user: str
+    kind: ChatKind
+    #: What people call them: the remark, the nickname or the topic name.
+    name: str
+    remark: str
+    nickname: str
+    #: How they were recognised: a value of `MatchedBy`.
+    matched_by: str
+    trusted: bool
+    removed: bool
+    closed: bool
+    stranger: bool = False
+    #: The problem of a pin that may stand for this person.
+    problem: str = ""
+    #: The published reply window; empty for people who can always be written to.
+    window: Mapping[str, Json] = field(default_factory=dict)
+
+
+def entry_of(person: Person, problem: str) -> DirectoryEntry:
+    """Returns the entry of a person; `problem` is that of a pin that may stand for them, else empty."""
+    return DirectoryEntry(
+        user=person.topic_name,
+        kind=person.kind,
+        name=display_name(person) or person.topic_name,
+        remark=person.remark,
+        nickname=person.nickname,
+        matched_by=MatchedBy.PIN if person.pin else person.matched_by,
+        trusted=person.trusted,
+        removed=person.removed,
+        closed=person.closed,
+        stranger=person.stranger,
+        problem=problem,
+    )
 
 
 def entry_body(entry: DirectoryEntry) -> dict[str, Json]:

@@ -1,4 +1,4 @@
-"""The evidence that two descriptions are of one person: facts about contacts, and the owner's pins.
+"""The evidence that two descriptions are of one person: the facts that matching and pins compare.
 
     the same remark, which only the account's owner sets  ->  strong evidence
     the same nickname, which anybody can copy             ->  weak evidence
@@ -113,16 +113,22 @@ class ContactPin:
     def matches(self, traits: Traits, owner: Handle | None) -> bool:
         """Returns whether this pin stands for the person; `owner` is the account's own handle."""
         is_group = traits.kind is ChatKind.GROUP
-        checks = (
-            not self.remark or (not is_group and traits.remark == normalize_text(self.remark)),
-            not self.alias or (not is_group and traits.alias == normalize_text(self.alias)),
-            not self.nickname or (not is_group and traits.nickname == normalize_text(self.nickname)),
-            not self.group or (is_group and normalize_text(self.group) in {traits.nickname, traits.remark}),
-            not self.ilink or traits.permanent_id == self.ilink,
-            not self.wecom or id_without_kind(traits.permanent_id) == self.wecom,
-            not self.owner or (owner is not None and owner in {traits.handle, traits.permanent_id}),
-        )
-        return all(checks) and self != ContactPin()
+        given = []
+        if self.remark:
+            given.append(not is_group and traits.remark == normalize_text(self.remark))
+        if self.alias:
+            given.append(not is_group and traits.alias == normalize_text(self.alias))
+        if self.nickname:
+            given.append(not is_group and traits.nickname == normalize_text(self.nickname))
+        if self.group:
+            given.append(is_group and normalize_text(self.group) in {traits.nickname, traits.remark})
+        if self.ilink:
+            given.append(traits.permanent_id == self.ilink)
+        if self.wecom:
+            given.append(id_without_kind(traits.permanent_id) == self.wecom)
+        if self.owner:
+            given.append(owner is not None and owner in {traits.handle, traits.permanent_id})
+        return bool(given) and all(given)
 
 
 @frozen

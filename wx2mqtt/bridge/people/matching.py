@@ -1,11 +1,11 @@
-"""Matches contacts of a login to known people, by rules from strong to weak evidence.
+"""Says which known person an unknown contact is, by rules from strong to weak evidence.
 
     a contact has the alias `lily88` of person 7 and nobody else has it  ->  person 7, by `alias`
     two contacts have the nickname `Lily` of person 7                    ->  nobody; both are candidates
 
 A rule compares a key (as alias, or picture and nickname), which must be unique among all contacts and among
 all people, matched ones included. With two candidates a rule chooses none: a wrong match gives somebody's
-topic to another person, a missed match only asks the owner. Nothing is changed here.
+topic to another person, a missed match only asks the owner. `binding.py` does what follows.
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
-"""The registry of people: a person or group keeps one topic name, though handles change with every login.
+"""The people of an account, for all who ask for them or report a change: the only entry to this package.
 
-    a contact comes with a new handle  ->  it is the known `wife`, a newcomer, or the owner must decide
+    registry.by_topic_name("wife").handle     her handle in this login
+    registry.apply_directory(contacts, …)     who got which handle, as a `PeopleUpdate` to be stored
 
-`matching.py` decides who is who, `binding.py` applies that to the people in `table.py`, and `pins.py` gives
-people the names of the configuration. Everything is in memory, without I/O and clock. Changes are returned as
-`PeopleUpdate`; the caller stores them before it relies on them. The package's docstring explains the words.
+Everything is in memory, without I/O and clock; the caller stores an update before it relies on it. The
+package's docstring says which file does what, and explains the words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import replace
 
-from wx2mqtt.bridge.people.binding import ContactBinder, display_name
+from wx2mqtt.bridge.people.binding import ContactBinder
+from wx2mqtt.bridge.people.directory import DirectoryEntry, entry_of
 from wx2mqtt.bridge.people.evidence import (
     ContactFacts,
     ContactPin,
@@ -24,36 +25,12 @@ from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleTable, PeopleUpdate
 from wx2mqtt.bridge.people.topic_names import NameStyle, topic_name_candidates, unique_topic_name
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Json, Owner, PersonId
+from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Owner, PersonId
 from wx2mqtt.names import composed
 from wx2mqtt.store.person_records import Person
-from wx2mqtt.values import frozen
 
 # Newcomers and strangers of earlier logins are removed when this time has passed since they were last seen.
 NEWCOMER_RETENTION_MS = 30 * 24 * 3600 * 1000
-
-
-@frozen
-class DirectoryEntry:
-    """A person as the topic `contacts` and the status page show them."""
-
-    #: The topic name.
-    user: str
-    kind: ChatKind
-    #: What people call them: the remark, the nickname or the topic name.
-    name: str
-    remark: str
-    nickname: str
-    #: How they were recognised: a value of `MatchedBy`.
-    matched_by: str
-    trusted: bool
-    removed: bool
-    closed: bool
-    stranger: bool = False
-    #: The problem of a pin that may stand for this person.
-    problem: str = ""
-    #: The published reply window; empty for people who can always be written to.
-    window: Mapping[str, Json] = field(default_factory=dict)
 
 
 class PeopleRegistry:
@@ -168,7 +145,7 @@ class PeopleRegistry:
             persons = [
                 person for topic_name, person in owners.items() if person and person.topic_name == topic_name
             ]
-        entries = [_directory_entry(person, problems.get(person.id, "")) for person in persons]
+        entries = [entry_of(person, problems.get(person.id, "")) for person in persons]
         return sorted(entries, key=lambda entry: entry.user)
 
     # Updates from WeChat
@@ -337,22 +314,6 @@ class PeopleRegistry:
         if person is None:
             raise BadCommand("unknown_user", "assign_unknown", user=topic_name)
         return person
-
-
-def _directory_entry(person: Person, problem: str) -> DirectoryEntry:
-    return DirectoryEntry(
-        user=person.topic_name,
-        kind=person.kind,
-        name=display_name(person) or person.topic_name,
-        remark=person.remark,
-        nickname=person.nickname,
-        matched_by=MatchedBy.PIN if person.pin else person.matched_by,
-        trusted=person.trusted,
-        removed=person.removed,
-        closed=person.closed,
-        stranger=person.stranger,
-        problem=problem,
-    )
 
 
 def _is_present(person: Person) -> bool:

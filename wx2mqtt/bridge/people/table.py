@@ -2,7 +2,7 @@
 
     table.change(7, remark="Lily")  ->  collect_update() returns person 7 as they are now, to be stored
 
-Nothing is stored or published here, and no rule about who is who stands here (`matching.py`, `pins.py`).
+This is data only: who is who `matching.py` and `pins.py` decide, and `registry.py` is what others call.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from wx2mqtt.bridge.account_view import PeoplePage
-from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.people.directory import DirectoryEntry
 from wx2mqtt.model import ChatKind
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.values import frozen

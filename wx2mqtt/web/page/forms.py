@@ -18,7 +18,7 @@ from markupsafe import Markup
 from wx2mqtt.bridge.account_owner import OwnerNeed
 from wx2mqtt.bridge.account_view import AccountView
 from wx2mqtt.bridge.bot_owner import BotOwnerState
-from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.people.directory import DirectoryEntry
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.web.html import Attribute, PageText, isolated, join_html, tag, time_tag

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from wx2mqtt.bridge.account_view import AccountView, PeoplePage
-from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.people.directory import DirectoryEntry
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from wx2mqtt import __version__
-from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.people.directory import DirectoryEntry
 from wx2mqtt.i18n import Language
 from wx2mqtt.values import frozen
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText, card, html_document, tag

@@ -12,11 +12,11 @@ from tests.support.rows import every_row
 from wx2mqtt.bridge.people.directory import (
     MAX_DIRECTORY_BYTES,
     MIN_ENTRY_BYTES,
+    DirectoryEntry,
     directory_payload,
     entry_body,
     search_payload,
 )
-from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.status_topics import StatusReporter
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Json
