@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -138,16 +139,19 @@ class ChatQueue:
         seconds = min(expires - now_ms(), expires - row.accepted) / 1000
         self._insert(row, boot_time() + seconds)
 
-    def replace_row(self, row: CommandRow) -> None:
-        """Replaces the row of a command, which may change its position and its expiry."""
-        if row.id in self.endings:
-            self.rows[row.id] = row
+    def change(self, row_id: int, **values: Any) -> None:
+        """Changes fields of a row by name, and so perhaps its position; without effect if it has left."""
+        old = self.rows.get(row_id)
+        if old is None:
+            return
+        row = replace(old, **values)
+        if row_id in self.endings:
+            self.rows[row_id] = row
             self.wake.set()
             return
-        old, expires_at = self.rows[row.id], self._expires_at[row.id]
         self._take_from_order(old)
         if row.expires == old.expires:
-            self._insert(row, expires_at)
+            self._insert(row, self._expires_at[row_id])
         else:
             self.append(row)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import replace
 
 import structlog
 
@@ -164,7 +163,7 @@ class FallbackDelivery:
         state = self._commands[row_id].stored
         row = self._waiting.find(row_id)
         if state is not None and row is not None and row.fallback != state:
-            self._waiting.replace_row(replace(row, fallback=state))
+            self._waiting.change(row_id, fallback=state)
 
     def _on_timer(self, row: CommandRow) -> None:
         self._make_due(self._waiting.find(row.id) or row)

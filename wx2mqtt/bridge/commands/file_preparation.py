@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -271,9 +271,7 @@ class FilePreparation:
             if needs_fetch(row):
                 async with self._fetch_places:
                     row = await self._resolver.fetch(row, queue.expires_at(row) - boot_time())
-                current = queue.rows.get(row.id)  # other fields may have changed during the fetch
-                if current is not None:
-                    queue.replace_row(replace(current, blob=row.blob))
+                queue.change(row.id, blob=row.blob)
                 state.backoff = state.backoff.reset()
                 state.error = None
             await self._upload(row, state)

@@ -130,9 +130,7 @@ class CommandResolver:
 
     async def resolve(self, row: CommandRow) -> BackendRequest:
         """Returns the request for the backend. Raises `BadCommand`; `BackendError` for a mention."""
-        chat = self.chat_of(row)
-        if chat is None:
-            raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
+        chat = self._require_chat(row)
         if row.command.kind == "recall":
             return await self._recall_action(row, chat)
         if has_file(row) and not is_caption_next(row, self._backend.capabilities):
@@ -146,11 +144,15 @@ class CommandResolver:
             return replace(draft, buttons=row.command.buttons, card_id=card_id(row.key, row.unanswered + 1))
         return draft
 
-    async def resolve_file(self, row: CommandRow) -> Draft:
-        """Returns the message that is the file of a command, without its caption. Raises `BadCommand`."""
+    def _require_chat(self, row: CommandRow) -> Handle:
         chat = self.chat_of(row)
         if chat is None:
             raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
+        return chat
+
+    async def resolve_file(self, row: CommandRow) -> Draft:
+        """Returns the message that is the file of a command, without its caption. Raises `BadCommand`."""
+        chat = self._require_chat(row)
         if row.blob is None or not await self.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
         attachment = self._attachments.attachment_for(row.command, row.blob)

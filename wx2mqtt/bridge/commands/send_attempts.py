@@ -118,28 +118,23 @@ class CommandProgress:
     async def end_unanswered(self, queue: ChatQueue, row: CommandRow) -> None:
         await retry_until_stored(lambda: self._commands.end_unanswered(row.id))
         for member in queue.members_of(row):
-            if (current := queue.rows.get(member.id)) is not None:
-                queue.replace_row(replace(current, unanswered=row.unanswered + 1, duplicate_possible=True))
+            queue.change(member.id, unanswered=row.unanswered + 1, duplicate_possible=True)
 
     async def end_part_sent(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
         """Stores the end of an attempt that delivered the next part of a long text, or of a caption."""
         await retry_until_stored(lambda: self._commands.end_part_sent(row.id, message_id))
-        if (current := queue.rows.get(row.id)) is not None:
-            queue.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
+        queue.change(row.id, parts_sent=row.parts_sent + 1, unanswered=0)
 
     async def end_part_lost(self, queue: ChatQueue, row: CommandRow, *, is_uncertain: bool) -> None:
         """Stores the end of an attempt at a part of a caption, which is not tried again: its file follows."""
         await retry_until_stored(lambda: self._commands.end_part_lost(row.id, is_uncertain=is_uncertain))
-        if (current := queue.rows.get(row.id)) is not None:
-            queue.replace_row(
-                replace(
-                    current,
-                    parts_sent=row.parts_sent + 1,
-                    parts_lost=row.parts_lost + 1,
-                    unanswered=0,
-                    duplicate_possible=current.duplicate_possible or is_uncertain,
-                )
-            )
+        queue.change(
+            row.id,
+            parts_sent=row.parts_sent + 1,
+            parts_lost=row.parts_lost + 1,
+            unanswered=0,
+            duplicate_possible=row.duplicate_possible or is_uncertain,
+        )
 
     # Results
 
@@ -296,12 +291,13 @@ class SendAttempts:
         started_at = now_ms()
         with self._echoes.open_attempt(request.chat, request.kind):
             outcome = await self._calls.send(request, key)
-            may_be_echoed = isinstance(outcome, OutcomeUnknown)
-            if isinstance(outcome, Receipt):
+            may_be_echoed = isinstance(outcome, OutcomeUnknown) or is_unconfirmed(outcome)
+            if is_unconfirmed(outcome):
+                self._unconfirmed_in_a_row += 1
+            elif isinstance(outcome, Receipt):
+                self._unconfirmed_in_a_row = 0
                 if outcome.message_id:
                     self._echoes.add_sent_id(outcome.message_id)
-                may_be_echoed = is_unconfirmed(outcome)
-                self._unconfirmed_in_a_row = self._unconfirmed_in_a_row + 1 if may_be_echoed else 0
             if may_be_echoed:
                 size = row.blob.size if row.blob else None
                 self._echoes.add_unanswered(

@@ -116,8 +116,7 @@ class CommandValidator:
                     raise BadCommand("bad_command", "unsupported_topic", known=known)
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
             return self._rejected(command, source, error)
-        await split_ahead(command, self._capabilities)
-        return self._validated(command, source)
+        return await self._validated(command, source)
 
     async def _read_text_topic(self, topic: TextTopic, delivery: Delivery) -> Command:
         user, payload, preset = topic.user, delivery.payload, KEYS_OF_LEVELS[topic.level]
@@ -165,8 +164,7 @@ class CommandValidator:
         source = replace(source, replies=(*result_replies, *source.replies))
         if failure is not None:
             return self._rejected(command, source, failure)
-        await split_ahead(command, self._capabilities)
-        return self._validated(command, source)
+        return await self._validated(command, source)
 
     async def validate_fields(
         self, user: str, fields: Mapping[str, Json], *, sender: str = "", upload: Blob | None = None
@@ -180,8 +178,7 @@ class CommandValidator:
             command = self._read_fields(user, fields, upload)
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
             return self._rejected(Command(user=user), replace(source, payload=encode(fields)), error)
-        await split_ahead(command, self._capabilities)
-        new = self._validated(replace(command, sender=sender), source)
+        new = await self._validated(replace(command, sender=sender), source)
         if upload is None or new.result is not None:
             return new
         return replace(new, blob=upload, fingerprint=fingerprint(new.command, upload.sha256))
@@ -208,8 +205,7 @@ class CommandValidator:
         if blob is not None and command.kind in limits and blob.size > max_bytes(command.kind, limits):
             new = self._rejected(command, source, file_too_large_error(command.kind, limits))
         else:
-            await split_ahead(command, self._capabilities)
-            new = self._validated(command, source)
+            new = await self._validated(command, source)
         return replace(new, fingerprint=fingerprint, blob=blob, fallback_of=account)
 
     def _source_of(self, delivery: Delivery, session: int, reply: ReplyTarget) -> CommandSource:
@@ -262,8 +258,9 @@ class CommandValidator:
 
     # The command that was read
 
-    def _validated(self, command: Command, source: CommandSource) -> NewCommand:
+    async def _validated(self, command: Command, source: CommandSource) -> NewCommand:
         """Returns a command that was read, accepted or rejected."""
+        await split_ahead(command, self._capabilities)
         try:
             person = self.check(command)
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import replace
 from enum import Enum, auto
+from typing import Any
 
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver, needs_fetch
@@ -112,9 +112,8 @@ class WaitingCommands:
         It makes a queue for its chat only while no command of a chat without one is in the journal. Else it
         follows when the commands before it are loaded.
         """
-        known_in = self._queues_by_row.get(row.id)
-        if known_in is not None:
-            known_in.replace_row(replace(known_in.rows[row.id], replies=row.replies))
+        if row.id in self._queues_by_row:
+            self.change(row.id, replies=row.replies)
             return
         key = self._resolver.chat_key(row)
         may_be_first = self._load_state is LoadState.COMPLETE or self.by_priority
@@ -128,10 +127,10 @@ class WaitingCommands:
         queue = self._queues_by_row.get(row_id)
         return None if queue is None else queue.rows.get(row_id)
 
-    def replace_row(self, row: CommandRow) -> None:
-        """Replaces the row of a command; without effect where it is not in memory."""
-        if (queue := self._queues_by_row.get(row.id)) is not None:
-            queue.replace_row(row)
+    def change(self, row_id: int, **values: Any) -> None:
+        """Changes fields of a row by name; without effect where it is not in memory."""
+        if (queue := self._queues_by_row.get(row_id)) is not None:
+            queue.change(row_id, **values)
 
     def remove(self, row_id: int) -> None:
         if (queue := self._queues_by_row.pop(row_id, None)) is not None:
@@ -142,8 +141,8 @@ class WaitingCommands:
     def combine(self, stored: Iterable[CommandRow]) -> None:
         """Records that these commands are one message; a heading of the bridge's own is new."""
         for row in stored:
-            if (known := self.find(row.id)) is not None:
-                self.replace_row(replace(known, leader=row.leader, combined_position=row.combined_position))
+            if row.id in self._queues_by_row:
+                self.change(row.id, leader=row.leader, combined_position=row.combined_position)
             elif is_own_text(row.command_id):
                 self.add(row)
 
@@ -152,8 +151,8 @@ class WaitingCommands:
         for row in members:
             if is_heading(row):
                 self.remove(row.id)
-            elif (known := self.find(row.id)) is not None:
-                self.replace_row(replace(known, leader=None, combined_position=0))
+            else:
+                self.change(row.id, leader=None, combined_position=0)
 
     # Loading from the journal
 

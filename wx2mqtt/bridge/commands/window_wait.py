@@ -150,9 +150,7 @@ class WindowWait:
         )
         self._ctx.signals.outbox_changed.emit(stored)
         for row in rows:
-            current = queue.rows.get(row.id)  # other fields may have changed during the commit
-            if current is not None:
-                queue.replace_row(replace(current, window_reason=row.window_reason, expires=row.expires))
+            queue.change(row.id, window_reason=row.window_reason, expires=row.expires)
         self._ctx.signals.sending_changed.emit()
 
     def _held_event(self, row: CommandRow) -> NewPublication:

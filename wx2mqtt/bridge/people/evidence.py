@@ -113,21 +113,16 @@ class ContactPin:
     def matches(self, traits: Traits, owner: Handle | None) -> bool:
         """Returns whether this pin stands for the person; `owner` is the account's own handle."""
         is_group = traits.kind is ChatKind.GROUP
-        given = []
-        if self.remark:
-            given.append(not is_group and traits.remark == normalize_text(self.remark))
-        if self.alias:
-            given.append(not is_group and traits.alias == normalize_text(self.alias))
-        if self.nickname:
-            given.append(not is_group and traits.nickname == normalize_text(self.nickname))
-        if self.group:
-            given.append(is_group and normalize_text(self.group) in {traits.nickname, traits.remark})
-        if self.ilink:
-            given.append(traits.permanent_id == self.ilink)
-        if self.wecom:
-            given.append(id_without_kind(traits.permanent_id) == self.wecom)
-        if self.owner:
-            given.append(owner is not None and owner in {traits.handle, traits.permanent_id})
+        checks = (
+            (self.remark, not is_group and traits.remark == normalize_text(self.remark)),
+            (self.alias, not is_group and traits.alias == normalize_text(self.alias)),
+            (self.nickname, not is_group and traits.nickname == normalize_text(self.nickname)),
+            (self.group, is_group and normalize_text(self.group) in {traits.nickname, traits.remark}),
+            (self.ilink, traits.permanent_id == self.ilink),
+            (self.wecom, id_without_kind(traits.permanent_id) == self.wecom),
+            (self.owner, owner is not None and owner in {traits.handle, traits.permanent_id}),
+        )
+        given = [fits for value, fits in checks if value]
         return bool(given) and all(given)
 
 

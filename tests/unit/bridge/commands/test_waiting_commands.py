@@ -249,7 +249,7 @@ def test_what_has_begun_stays_first_whatever_comes_and_is_one_of_many_when_it_di
     urgent = row(2)
     lanes.add(replace(urgent, command=replace(urgent.command, priority="high")))
     assert [one.id for one in lane.waiting] == [1, 2]
-    lane.replace_row(row(1))
+    lane.change(1, unanswered=0)
     assert [one.id for one in lane.waiting] == [2, 1]
 
 
@@ -288,7 +288,7 @@ def test_a_command_costs_the_same_however_many_wait_with_it():
         lanes = by_priority(count)
         (lane,) = lanes.new_queues
         while lane.rows:
-            lanes.replace_row(replace(lane.waiting[0], parts_sent=1))
+            lanes.change(lane.waiting[0].id, parts_sent=1)
             lanes.remove(lane.waiting[0].id)
         return (time.process_time() - begun) / count
 
