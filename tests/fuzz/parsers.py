@@ -180,6 +180,7 @@ EXCUSED: Mapping[str, str] = {
     "bridge.commands.validation:CommandValidator.reject": "makes a result of a command that was read",
     "bridge.commands.validation:CommandValidator.validate_fallback": "checks a command that another account has read",
     "bridge.people.directory:directory_payload": "writes entries of the registry",
+    "bridge.people.directory:entry_of": "takes a person of the registry",
     "bridge.people.directory:search_payload": "reads its fields with mqtt.commands",
     "bridge.people.evidence:contact_facts": "takes a contact that was read; fuzzed with webwx.contacts",
     "bridge.people.evidence:member_set": "reads bytes that the registry has written",
