@@ -1,9 +1,10 @@
-"""Keeps commands of one chat, or with one id, in order while some of them take time before they are accepted.
+"""What was received and is not accepted yet, and in which order it is accepted.
 
     a picture for wife, a text for wife, a text for me
         ->  the text for me is accepted at once, that for wife only when the picture is stored
 
-`intake.py` commits commands in batches. A command that must wait gets a ticket, and is accepted beside them.
+`intake.py` commits commands in batches. A command that must wait gets a ticket, and is accepted beside them:
+those of one chat, or with one id, keep their order.
 """
 
 from __future__ import annotations
@@ -13,8 +14,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from wx2mqtt.errors import StoreError
+from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.names import composed
-from wx2mqtt.store.command_records import NewCommand
+from wx2mqtt.store.command_records import AcceptResult, NewCommand
+
+
+@dataclass(slots=True)
+class PendingDelivery:
+    """A delivery that is not accepted yet, or has no PUBACK yet."""
+
+    delivery: Delivery
+    #: How much memory it takes still.
+    held_bytes: int
+    #: Whether it needs a PUBACK on this connection: not with QoS 0, nor after the connection broke.
+    needs_puback: bool
+    #: Whether it is accepted or answered, so that a PUBACK may go out.
+    is_finished: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class PendingCall:
+    """A command from HTTP that is not stored yet."""
+
+    new: NewCommand
+    #: Gets what became of it, or `StoreError`.
+    accepted: asyncio.Future[AcceptResult]
+
+    def refuse(self, error: StoreError) -> None:
+        if not self.accepted.done():
+            self.accepted.set_exception(error)
+            self.accepted.exception()  # the caller may have gone
+
+
+Pending = PendingDelivery | PendingCall
 
 # What two commands that must keep their order have in common: `("user", …)`, `("person", …)` or `("id", …)`.
 AcceptKey = tuple[str, object]

@@ -13,10 +13,16 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wx2mqtt.aio import retry_until_stored, yield_after_long_work
-from wx2mqtt.bridge.commands.accept_order import AcceptOrder, AcceptTicket
+from wx2mqtt.bridge.commands.accept_order import (
+    AcceptOrder,
+    AcceptTicket,
+    Pending,
+    PendingCall,
+    PendingDelivery,
+)
 from wx2mqtt.bridge.commands.acceptance import Acceptance
 from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
 from wx2mqtt.bridge.commands.results import ResultPublications
@@ -40,36 +46,6 @@ CALL_TIMEOUT_SECONDS = 30.0
 
 # The length of a random session id; it fits into an integer of SQLite.
 SESSION_ID_BITS = 52
-
-
-@dataclass(slots=True)
-class PendingDelivery:
-    """A delivery that is not accepted yet, or has no PUBACK yet."""
-
-    delivery: Delivery
-    #: How much memory it takes still.
-    held_bytes: int
-    #: Whether it needs a PUBACK on this connection: not with QoS 0, nor after the connection broke.
-    needs_puback: bool
-    #: Whether it is accepted or answered, so that a PUBACK may go out.
-    is_finished: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class PendingCall:
-    """A command from HTTP that is not stored yet."""
-
-    new: NewCommand
-    #: Gets what became of it, or `StoreError`.
-    accepted: asyncio.Future[AcceptResult]
-
-    def refuse(self, error: StoreError) -> None:
-        if not self.accepted.done():
-            self.accepted.set_exception(error)
-            self.accepted.exception()  # the caller may have gone
-
-
-Pending = PendingDelivery | PendingCall
 
 
 class CommandIntake:
