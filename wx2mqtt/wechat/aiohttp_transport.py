@@ -4,8 +4,7 @@ In goes a request of httpx, out comes its answer as soon as the head is there. A
 as long as nothing of the request was written, and later `WriteTimeout`, `ReadTimeout` or a protocol error. A
 request is written once at most, and only while the lease is valid: then no other instance has the account.
 
-httpx-aiohttp takes a connection that broke after the request for one that could not be made, and respells
-URLs. So it is not used.
+httpx-aiohttp is not used: it reports a connection that broke as one that was not made, and respells URLs.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ with hide_certificates():
 
 MAX_CONNECTIONS = 20
 
-# Servers usually close an idle connection after 5 s. The client closes it first, so that no request is sent
-# on a closed connection.
+# Servers usually close an idle connection after 5 s. The client does so first: no request meets a closed one.
 KEEP_ALIVE_SECONDS = 4.0
 
 # The longest line that the head of an answer may have, and how many lines.

@@ -414,8 +414,7 @@ class Backend(Protocol):
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         """Sends a draft once, without retries.
 
-        Uploads an attachment that was not prepared. An error before the end of the upload means that nothing
-        was delivered.
+        Uploads an attachment that was not prepared. Until that has ended, an error means: nothing delivered.
         """
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:

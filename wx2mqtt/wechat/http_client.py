@@ -70,8 +70,8 @@ class HttpClient:
     ) -> AsyncIterator[StreamedResponse]:
         """Sends a request, a POST where it has a body, and yields the answer when its head has arrived.
 
-        Without a valid lease it ends as one without a connection. Calls `options.observe` at the end.
-        Raises a `BackendError` where sending fails; reading the body from the answer raises one as well.
+        Without a valid lease another instance may have the account: it ends as one without a connection.
+        Calls `options.observe` at the end. Raises a `BackendError`; reading the body raises one as well.
         """
         outcome = _Outcome(call, self._text)
         started_at = self._clock.monotonic()
@@ -217,14 +217,13 @@ async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> Jso
     return await run_by_size(len(body), partial(parse_json, body, kept_keys))
 
 
-# A call that must not fail for one lost answer is made so often, with this pause between, as in the official
-# web client (webwx 2.4.3.3).
+# `with_retries` makes a call so often, with this pause between, as the official web client (webwx 2.4.3.3).
 MAX_ATTEMPTS = 3
 RETRY_SECONDS = 1.0
 
 
 async def with_retries(attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """Returns the result of `attempt`, which is made again while it raises `Unreachable`."""
+    """Returns the result of `attempt`. After `Unreachable` it is made again: one answer may be lost."""
     for _ in range(MAX_ATTEMPTS - 1):
         try:
             return await attempt()

@@ -83,8 +83,7 @@ class UnreadableJson(Wx2MqttError):
 def parse_json(body: bytes, kept_keys: frozenset[str] | None = None) -> JsonObject:
     """Decodes a body in UTF-8, without members of objects that are not in `kept_keys`.
 
-    A list of thousands of objects of which a few members are read takes a third of the memory with them.
-    Raises `UnreadableJson`.
+    With them, a list of thousands of objects takes a third of the memory. Raises `UnreadableJson`.
     """
     try:
         WECHAT_JSON.check(body)

@@ -54,8 +54,7 @@ def require_attachment(draft: Draft, capabilities: Capabilities, text: Callable[
 class UploadCache(Generic[Key, Item]):
     """WeChat's answers to uploads, used for `max_age_seconds` of the clock `now`.
 
-    Beyond `max_entries` the least recently used goes. Two tasks that ask for the same key at the same time
-    make one upload.
+    Beyond `max_entries` the least recently used goes. Two tasks with the same key make one upload.
     """
 
     def __init__(

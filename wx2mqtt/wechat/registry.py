@@ -51,8 +51,7 @@ class BackendEntry:
     capabilities: Capabilities
     #: Imports the backend, which loads its HTTP client.
     create: Callable[[BackendOptions], Backend]
-    #: Returns the origins (scheme and host) that `wx2mqtt check --connect` requests, by the `endpoint` and
-    #: the saved login.
+    #: Returns the origins that `wx2mqtt check --connect` requests, by the `endpoint` and the saved login.
     host_origins: Callable[[str | None, Mapping[str, object]], Iterable[str]]
     #: The headers of those requests.
     http_headers: Mapping[str, str]

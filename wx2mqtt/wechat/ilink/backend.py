@@ -162,11 +162,7 @@ class ILinkBackend(Backend):
         return await self._receiver.receive(cursor)
 
     @override
-    def download(
-        self,
-        media: MediaRef,
-        on_name: OnFileName = ignore_name,
-    ) -> AsyncGenerator[bytes, None]:
+    def download(self, media: MediaRef, on_name: OnFileName = ignore_name) -> AsyncGenerator[bytes, None]:
         return download(self._client, media)
 
     @override

@@ -4,8 +4,7 @@
     logins.store_chats({user: chat})               somebody has written, or a reply was sent
     await logins.record_stored(cursor, has_received=True)
 
-Each login is a `Bot`, a value: a change replaces it, and is saved at once (`save_if_possible`) or within
-seconds (`record_stored`).
+A login is a value (`Bot`): a change replaces it. `save_if_possible` saves it at once, `record_stored` soon.
 """
 
 from __future__ import annotations

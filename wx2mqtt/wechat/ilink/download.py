@@ -57,8 +57,7 @@ def _urls(client: ApiClient, location: MediaLocation) -> list[str]:
 def _check_status(client: ApiClient, response: StreamedResponse) -> None:
     """Raises unless the status is 200.
 
-    The CDN answers 4xx for a file that does not exist yet or any more; only 410 says which. No redirect is
-    followed.
+    The CDN answers 4xx for a file that does not exist yet or any more; only 410 says which.
     """
     status = response.status
     if status == 200:

@@ -68,8 +68,7 @@ class ILinkHttp:
     async def call(self, request: Request, *, limit: float | None = None) -> bytes:
         """Makes one exchange within `limit` seconds, by default the timeout of the endpoint.
 
-        Raises `Unreachable`; `HttpStatusError` for a status other than 2xx; `OutcomeUnknown` where a message
-        may have been delivered.
+        Raises `Unreachable`, after a delivery `OutcomeUnknown`; `HttpStatusError` for a status but 2xx.
         """
         seconds = self._timeout_for(request.endpoint, limit)
         limits = TimeLimits(idle=seconds, head=seconds, whole=seconds)
@@ -122,15 +121,13 @@ class ServerClock:
     """WeChat's clock, in milliseconds since 1970. Before the first answer it is the local clock.
 
     The reply window depends on WeChat's clock, and the local one may be wrong or jump. An answer whose `Date`
-    is the second D left WeChat between D and D + 1, after its request and before its receipt. So
-    it bounds how far WeChat's clock is ahead of the local one that never jumps, and each further answer
-    narrows these bounds.
+    is the second D left WeChat between D and D + 1, after its request and before its receipt. So it
+    bounds how far WeChat's clock is ahead of the local one that never jumps; each further one narrows that.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        #: How far WeChat's clock is ahead of `Clock.boot_time`, at least and at most, in milliseconds. None
-        #: before the first answer.
+        #: How far WeChat's clock is ahead of `Clock.boot_time`, at least and at most (ms). None: not known.
         self._ahead: tuple[float, float] | None = None
         #: How far the local clock is ahead of WeChat's, in milliseconds, as `to_local` last used it.
         self._local_offset = 0

@@ -148,7 +148,7 @@ class Receiver:
             if why.status != HTTP_FORBIDDEN:
                 raise
             self._second_poller_backoff = self._second_poller_backoff.after_failure()
-            pause = self._second_poller_backoff.wait(1.0)
+            pause = self._second_poller_backoff.wait(1.0)  # 1.0: the whole pause
             raise Throttled(self._client.text("second_poller"), retry_after=pause) from None
         self._second_poller_backoff = self._second_poller_backoff.reset()
         updates = responses.read_updates(answer)

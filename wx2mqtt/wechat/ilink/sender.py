@@ -2,8 +2,7 @@
 
 1. An attachment is uploaded, by `prepare` or by `send`.
 2. The message is sent with the person's newest context token.
-3. When WeChat refuses it, `meaning_of_refusal` says whether to try once more without a token, and else which
-   error it is.
+3. When WeChat refuses it, `meaning_of_refusal` says whether to try once more without a token, or the error.
 4. The state of the chat (`ChatWindow`) records that the message was accepted, or why it was not.
 
 The person may write during a call. So a refusal is judged by the state of the chat `before` the first call,
@@ -179,6 +178,6 @@ class Sender:
                 return Throttled(client.text("rate_limited"), retry_after=pause)
             case RefusalMeaning.LATER:
                 return BadAnswer(client.text("failed", ret=refusal.ret, call=SEND.name))
-            case RefusalMeaning.REJECTED | RefusalMeaning.AGAIN:
+            case RefusalMeaning.REJECTED | RefusalMeaning.AGAIN:  # the second try has no token to leave out
                 message = client.text("not_taken", ret=refusal.ret)
                 return Rejected(f"{message}: {refusal.errmsg}" if refusal.errmsg else message)

@@ -142,11 +142,7 @@ class WebWxBackend(Backend):
         return await self._login.receiver.receive(cursor)
 
     @override
-    def download(
-        self,
-        media: MediaRef,
-        on_name: OnFileName = ignore_name,
-    ) -> AsyncGenerator[bytes, None]:
+    def download(self, media: MediaRef, on_name: OnFileName = ignore_name) -> AsyncGenerator[bytes, None]:
         return download(self._client, media)
 
     @override

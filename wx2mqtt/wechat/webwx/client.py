@@ -121,7 +121,9 @@ class ApiClient:
             ret = responses.read_ret(answer)
         except UnreadableJson:
             raise self.unreadable_error(request.endpoint) from None
-        self.observe_ret(ret, request.endpoint, stale=reply.stale or self._skey != skey_before)
+        self.observe_ret(
+            ret, request.endpoint, keys_renewed=reply.cookies_renewed or self._skey != skey_before
+        )
         return answer, ret
 
     @property
@@ -146,16 +148,16 @@ class ApiClient:
         sentence = self.text(message_key, ret=ret)
         raise RetError(f"{sentence}: {text}" if text else sentence, ret)
 
-    def observe_ret(self, ret: int, endpoint: Endpoint, *, stale: bool) -> None:
+    def observe_ret(self, ret: int, endpoint: Endpoint, *, keys_renewed: bool) -> None:
         """Records the `Ret` of an answer: after 0 the pause for the next "too often" is short again.
 
-        Every answer with a `Ret` passes here before `error_for`. `stale` says that the keys of the login were
-        renewed after the call was made: a sync renews skey and tickets (webwx 2.4.2.6), and a call with the
-        previous ones may be refused. So a "session over" then raises `BadAnswer`, and does not end the login.
+        Every answer with a `Ret` passes here before `error_for`. A sync renews skey and tickets (webwx
+        2.4.2.6), and a call that was made with the previous ones may be refused. So with `keys_renewed` a
+        "session over" raises `BadAnswer`, and does not end the login.
         """
         if ret == Ret.OK:
             self._throttle_counts.pop(endpoint.name, None)
-        elif stale and (ret in SESSION_ENDED or ret == Ret.TICKET_ERROR):
+        elif keys_renewed and (ret in SESSION_ENDED or ret == Ret.TICKET_ERROR):
             log.info("refused with keys that were renewed meanwhile", call=endpoint.name, ret=ret)
             raise BadAnswer(self.text("stale", ret=ret, call=endpoint.name))
 
@@ -252,7 +254,7 @@ class HttpAnswer:
 
     body: bytes = field(repr=False)
     #: Another answer renewed the cookies during this exchange.
-    stale: bool = False
+    cookies_renewed: bool = False
 
 
 class WebWxHttp:
@@ -288,20 +290,19 @@ class WebWxHttp:
         A status other than 2xx, or 3xx where the call allows it, is `BadAnswer`.
         """
         endpoint = request.endpoint
-        async with self.stream(request, bounds_whole=True) as (response, stale):
+        async with self.stream(request, bounds_whole=True) as (response, cookies_renewed):
             body = await response.read(endpoint.limit)
         if 200 <= response.status < (400 if endpoint.allows_redirect else 300):
-            return HttpAnswer(body=body, stale=stale)
+            return HttpAnswer(body=body, cookies_renewed=cookies_renewed)
         raise BadAnswer(webwx_text(self.language, "status", status=response.status, call=endpoint.name))
 
     @asynccontextmanager
     async def stream(
         self, request: Request, *, bounds_whole: bool = False
     ) -> AsyncIterator[tuple[StreamedResponse, bool]]:
-        """Yields an answer of any status, and whether another one renewed the cookies meanwhile (`stale`).
+        """Yields an answer of any status, and whether another one renewed the cookies meanwhile.
 
-        The endpoint's timeout bounds the time without a byte, and the whole answer only with `bounds_whole`.
-        Raises as `call` does.
+        The endpoint's timeout bounds the time without a byte; the whole answer only with `bounds_whole`.
         """
         seconds = self._timeouts.get(request.endpoint.name, request.endpoint.timeout)
         limits = TimeLimits(idle=seconds, head=seconds, whole=seconds if bounds_whole else None)
@@ -315,12 +316,12 @@ class WebWxHttp:
         async with self._http.exchange(
             request.endpoint, request.url, headers=headers, body=request.body, limits=limits
         ) as response:
-            stale = self.cookies is not cookies_before
+            cookies_renewed = self.cookies is not cookies_before
             set_cookie_lines = response.headers("set-cookie")
             if set_cookie_lines and self._login_number == login_number_before:
                 now = parse_http_date(response.header("date")) or self._clock.wall()
                 self.cookies = self.cookies.with_response(host, set_cookie_lines, now)
-            yield response, stale
+            yield response, cookies_renewed
 
     async def close(self) -> None:
         await self._http.close()

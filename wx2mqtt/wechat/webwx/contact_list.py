@@ -204,11 +204,13 @@ class ContactList:
         yield [*self._initial, owner_contact(self._client.session.owner), FILE_HELPER_CONTACT]
 
     async def _fetch_page(self, seq: int) -> JsonObject:
+        """Fetches a page; the first one, whose `seq` is 0, again while it is empty."""
         client = self._client
         for attempt in range(1, MAX_EMPTY_ATTEMPTS + 1):
             answer = await client.call(requests.get_contact_request(client.session, seq, self._clock.now))
             entries, _ = read_objects(answer, "MemberList")
-            if entries or seq or attempt == MAX_EMPTY_ATTEMPTS:
+            is_first_and_empty = seq == 0 and not entries
+            if not is_first_and_empty or attempt == MAX_EMPTY_ATTEMPTS:
                 break
             await self._clock.sleep(EMPTY_RETRY_SECONDS)
         return answer

@@ -46,7 +46,7 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
     ticket = client.http.cookies.value("webwx_data_ticket")
     request = fetch_request(session, call, media.locator, ticket)
     text = partial(client.text, call=request.endpoint.name)
-    async with client.http.stream(request) as (answer, is_stale):
+    async with client.http.stream(request) as (answer, cookies_renewed):
         _check_status(answer, call, text)
         async with aclosing(answer.iter_bytes()) as pieces:
             head = await anext(pieces, b"")
@@ -54,12 +54,12 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
                 raise NoContentYet(text("nothing_yet"))
             if _may_be_error(answer, call, head):
                 head = await _read_error_body(head, pieces)
-                has_new_skey = session.skey != client.session.skey
-                _check_login(client, request.endpoint, head, stale=is_stale or has_new_skey)
-                is_file = call is MediaCall.FILE and _ret(head) is None
-                if not is_file or _is_page(answer, head, media.name):
+                keys_renewed = cookies_renewed or session.skey != client.session.skey
+                _check_login(client, request.endpoint, head, keys_renewed=keys_renewed)
+                may_be_file = call is MediaCall.FILE and _ret(head) is None
+                if not may_be_file or _is_page(answer, head, media.name):
                     raise Rejected(text("gone"), code="gone")
-            client.observe_ret(Ret.OK, request.endpoint, stale=is_stale)
+            client.observe_ret(Ret.OK, request.endpoint, keys_renewed=cookies_renewed)
             yield head
             async for piece in pieces:
                 yield piece
@@ -71,11 +71,11 @@ def _may_be_error(answer: StreamedResponse, call: MediaCall, head: bytes) -> boo
     return not is_attachment and head.lstrip(_BLANK)[:1] in {b"{", b"<"}
 
 
-def _check_login(client: ApiClient, endpoint: Endpoint, body: bytes, *, stale: bool) -> None:
+def _check_login(client: ApiClient, endpoint: Endpoint, body: bytes, *, keys_renewed: bool) -> None:
     """Raises the error for a body that says something about the login or the rate of calls."""
     ret = _ret(body)
     if ret in CALL_INDEPENDENT_CODES:
-        client.observe_ret(ret, endpoint, stale=stale)
+        client.observe_ret(ret, endpoint, keys_renewed=keys_renewed)
         raise client.error_for(ret, endpoint)
 
 

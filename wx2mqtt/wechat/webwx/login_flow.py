@@ -110,7 +110,8 @@ class LoginFlow:
         """Asks WeChat for a new code. Raises `Unreachable`."""
         request = requests.jslogin_request(self._client.profile, self._clock.now)
         code = responses.read_qr_code((await self._client.http.call(request)).body)
-        if code.code not in {200, None} or not code.uuid:
+        is_refused = code.code not in {200, None}  # an answer without a code may have a uuid all the same
+        if is_refused or not code.uuid:
             raise Unreachable(self._client.text("no_code", code=code.code or "-"))
         return LoginCode(
             code_id=code.uuid,

@@ -1,7 +1,6 @@
 """Receives messages: waits for news, fetches them and looks up unknown senders (webwx 2.10, 2.11, 3).
 
-The position in the stream is only in the returned cursor, so a repeated call with one cursor returns the
-same.
+The position in the stream is only in the returned cursor: the same cursor returns the same messages again.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ class Receiver:
             ret, selector = responses.read_sync_check(reply.body)
         except UnreadableJson:
             raise client.unreadable_error(request.endpoint) from None
-        client.observe_ret(ret, request.endpoint, stale=reply.stale)
+        client.observe_ret(ret, request.endpoint, keys_renewed=reply.cookies_renewed)
         if ret != Ret.OK:
             raise client.error_for(ret, request.endpoint)
         if selector:

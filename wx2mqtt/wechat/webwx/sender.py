@@ -35,13 +35,12 @@ class Sender:
         self._uploader = Uploader(client)
 
     async def prepare(self, draft: Draft) -> None:
-        """Uploads the attachment of a draft, so that `send` needs no time for it."""
         if draft.attachment is not None:
             require_attachment(draft, CAPABILITIES, self._client.text)
             await self._uploader.prepare(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """Sends a draft, and uploads its attachment if need be. WeChat may leave out the message id."""
+        """Sends a draft (`Backend.send`). WeChat may leave out the message id."""
         if draft.kind is Kind.TEXT:
             return await self._send_text(draft, key)
         require_attachment(draft, CAPABILITIES, self._client.text)

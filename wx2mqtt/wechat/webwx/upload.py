@@ -1,4 +1,8 @@
-"""Uploads attachments in parts, and skips the upload of a file that WeChat has already (webwx 2.13, 2.14).
+"""Uploads attachments in parts (webwx 2.13, 2.14).
+
+1. A large file is announced. WeChat may have it already, and answers with its MediaId: nothing is uploaded.
+2. Each part of half a megabyte is a call of its own. The answer to the last one has the MediaId.
+3. The MediaId is remembered for the login: the same file is uploaded once for several drafts.
 
 When an upload fails, nothing was delivered: nobody sees an uploaded file before it is sent.
 """

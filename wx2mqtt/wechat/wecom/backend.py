@@ -106,7 +106,8 @@ class WeComBackend(Backend):
         async with aclosing(login_flow.steps(resume=resume)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
-                    if self._receiver is None and self._client.login.was_used_lately:
+                    is_first_login = self._receiver is None
+                    if is_first_login and self._client.login.was_used_lately:
                         self._receipts.wait_for_rate()
                     self._receiver = Receiver(
                         self._client, self._options.marks, self._receipts, bot_name=self._bot_name

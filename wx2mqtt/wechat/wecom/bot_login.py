@@ -98,7 +98,7 @@ class BotLogin:
         """Whether another process may have used the bot within the last minute."""
         return self._clock.now - self.last_alive < ALIVE_INTERVAL_MS + LATELY_MS
 
-    async def end(self) -> None:
+    async def log_out(self) -> None:
         """Ends the login, as somebody asked. Raises `StoreError`.
 
         - A bot of a scan is forgotten. Until the process ends `known_bot` still says when it was last alive.
@@ -127,8 +127,7 @@ class BotLogin:
     async def record_end(self, ended: End, reason: str) -> None:
         """Saves why the bot is not used any more. Where that fails, it counts until the process ends.
 
-        An instance that has lost its lease saves nothing: "the other program" is then the instance that has
-        taken the account over.
+        An instance without its lease saves nothing: "the other program" is the instance that has it now.
         """
         if self.bot.ended is not ended and self._clock.lease.is_valid:
             await self.save_if_possible(replace(self.bot, ended=ended, reason=reason))

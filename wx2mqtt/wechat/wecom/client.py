@@ -155,7 +155,7 @@ class WeComClient:
     def _connection_error(self, reason: str) -> Unreachable:
         """Counts one more failure, and returns its error with the pause after it."""
         self._reconnect = self._reconnect.after_failure()
-        return Unreachable(reason, retry_after=self._reconnect.wait(1.0))
+        return Unreachable(reason, retry_after=self._reconnect.wait(1.0))  # 1.0: the whole pause
 
     async def record_alive(self, *, at_once: bool = False) -> None:
         """Saves up to when all that came is stored, at most every `ALIVE_INTERVAL_MS` unless `at_once`.
@@ -179,7 +179,7 @@ class WeComClient:
         """Ends the connection and the login. Raises `StoreError`."""
         await self.record_alive(at_once=True)
         await self.disconnect()
-        await self.login.end()
+        await self.login.log_out()
 
     # Requests
 
@@ -216,5 +216,5 @@ class WeComClient:
                 return Rejected(self.text("no_chat", **facts), code="no_chat")
             case Reaction.SLOW_DOWN:
                 return Throttled(self.text("too_often", **facts), retry_after=THROTTLED_RETRY_SECONDS)
-            case _:
+            case _:  # REJECTED; REFUSED answers only a subscription
                 return Rejected(self.text("not_taken", **facts))

@@ -78,8 +78,7 @@ class ConnectionOptions:
     text: Callable[..., str]
     #: Called after each exchange.
     observe: CallObserver
-    #: One base URL that replaces WeCom's hosts. None: the real ones, through the proxy that the environment
-    #: names.
+    #: One base URL that replaces WeCom's hosts. None: these, through the proxy of the environment.
     endpoint: str | None = None
 
 
@@ -143,7 +142,7 @@ class WeComConnection:
     async def open(cls, options: ConnectionOptions) -> WeComConnection:
         """Connects. Raises `Unreachable`."""
         url = socket_url(options.endpoint)
-        if not options.clock.lease.is_valid:
+        if not options.clock.lease.is_valid:  # another instance may have the account
             raise Unreachable(options.text("no_connection"))
         try:
             socket = await connect(

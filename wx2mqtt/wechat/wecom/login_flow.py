@@ -48,7 +48,7 @@ class LoginFlow:
 
     def __init__(self, client: WeComClient, usable: LoginFilter, *, source: str, bot_name: str) -> None:
         self._client = client
-        self._login = client.login
+        self._bot_login = client.login
         self._clock = client.clock
         self._usable = usable
         self._source = source
@@ -57,14 +57,14 @@ class LoginFlow:
 
     async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """Yields the steps of `Backend.login`."""
-        await self._login.load()
-        configured = self._login.configured
+        await self._bot_login.load()
+        configured = self._bot_login.configured
         if configured is not None:
-            yield await self._log_in(self._configured_bot(configured), resume=resume)
+            yield await self._use_bot(self._configured_bot(configured), resume=resume)
             return
-        saved = self._login.saved
+        saved = self._bot_login.saved
         if saved is not None and self._is_resumable(saved, resume=resume):
-            yield await self._log_in(saved, resume=resume)
+            yield await self._use_bot(saved, resume=resume)
             return
         async with aclosing(qr_login_steps(self, self._clock)) as steps:
             async for step in steps:
@@ -72,7 +72,7 @@ class LoginFlow:
 
     def _configured_bot(self, configured: BotCredentials) -> SavedBot:
         """Returns what is known of the configured bot; nothing where its credentials have changed."""
-        saved = self._login.saved
+        saved = self._bot_login.saved
         if saved is not None and saved.digest == configured.digest:
             return saved
         bot = SavedBot(
@@ -88,13 +88,13 @@ class LoginFlow:
             return False
         return resume or saved.ended is not End.REFUSED
 
-    async def _log_in(self, bot: SavedBot, *, resume: bool) -> LoggedIn:
-        """Subscribes with a bot. Raises `LoginEnded`, `LoginRefused`, or a temporary error."""
+    async def _use_bot(self, bot: SavedBot, *, resume: bool) -> LoggedIn:
+        """Makes a bot the one in use, and subscribes. Raises also `LoginEnded` and `LoginRefused`."""
         if resume:
-            self._login.require_usable(bot)
-        saved = self._login.saved
+            self._bot_login.require_usable(bot)
+        saved = self._bot_login.saved
         is_known = saved is not None and saved.bot_id == bot.bot_id
-        self._login.use(bot)
+        self._bot_login.use(bot)
         if self._usable(self._owner_of(bot)):
             await self._client.subscribe()
         return LoggedIn(
@@ -137,7 +137,7 @@ class LoginFlow:
                 yield PollRecovered()
             scan = qr_scan.read_scan(answer)
             if scan.credentials is not None:
-                yield await self._log_in(self._scanned_bot(scan.credentials), resume=False)
+                yield await self._use_bot(self._scanned_bot(scan.credentials), resume=False)
                 return
             if scan.state is qr_scan.ScanState.FAILED:
                 log.warning("WeCom made no bot from a scan", ret=read_number(answer, "errcode"))
@@ -159,7 +159,7 @@ class LoginFlow:
 
     def _scanned_bot(self, credentials: BotCredentials) -> SavedBot:
         """Returns the bot of a scan, and what is known of it from before: a person has one bot."""
-        known = self._login.known_bot(credentials.bot_id)
+        known = self._bot_login.known_bot(credentials.bot_id)
         return SavedBot(
             bot_id=credentials.bot_id,
             secret=credentials.secret,

@@ -1,5 +1,7 @@
 """Receipts: the finished answer to each message that is stored; WeCom waits for one (wecom 4.7, 5.5).
 
+    receipts.send([AnswerableMessage(connection, callback, chat)])      the person sees the text of `receipt`
+
 They go out beside everything else, are never repeated, and their failures do not matter. A chat gets so few
 that most of its rate is left to messages.
 """

@@ -5,8 +5,7 @@
     file       uploaded before, by `prepare` or by `send` (`upload.py`), then sent by its `media_id`
     question   a card with buttons; a text that is too long for a card goes before it
 
-Every message is sent unasked (`aibot_send_msg`), which WeCom answers without a message id: a `Receipt` has
-none.
+Every message is sent unasked (`aibot_send_msg`); WeCom answers without a message id, so a `Receipt` has none.
 """
 
 from __future__ import annotations

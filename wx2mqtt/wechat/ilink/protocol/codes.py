@@ -57,6 +57,5 @@ ITEM_OF_KIND: dict[Kind, ItemType] = {
     Kind.FILE: ItemType.FILE,
 }
 
-# `media_type` of an upload. These are not the numbers of `ItemType`; with those the phone shows nothing
-# (ilink 5.2.3).
+# `media_type` of an upload. With the numbers of `ItemType` the phone shows nothing (ilink 5.2.3).
 UPLOAD_TYPES: dict[Kind, int] = {Kind.IMAGE: 1, Kind.VIDEO: 2, Kind.FILE: 3}

@@ -161,12 +161,15 @@ def file_locator(item: JsonObject, declared: DeclaredMedia) -> MediaRef | None:
 
 def parse_locator(locator: Mapping[str, str]) -> MediaLocation | None:
     """Reads a locator of `picture_locator` or `file_locator`; returns None for one of another version."""
-    key = key_from_hex(locator.get("key", ""))
-    if not (locator.get("url") or locator.get("param")) or (locator.get("key") and key is None):
+    url, param, key_text = (locator.get(name, "") for name in ("url", "param", "key"))
+    key = key_from_hex(key_text)
+    if key_text and key is None:
+        return None
+    if not (url or param):
         return None
     return MediaLocation(
-        url=locator.get("url", ""),
-        param=locator.get("param", ""),
+        url=url,
+        param=param,
         key=key,
         size=read_integer(locator.get("size", "")),
         md5=locator.get("md5", ""),

@@ -3,8 +3,7 @@
     {"from_user_id": "b…@im.wechat", "context_token": "…", "create_time_ms": 1790000000000,
      "item_list": [{"type": 1, "text_item": {"text": "look"}}, {"type": 2, "image_item": {…}}]}
 
-becomes a `ReceivedMessage` with two items: a text, and a picture to download. `ITEM_READERS` has a function
-for each type of item.
+becomes a `ReceivedMessage` with two items: a text, and a picture to download (`ITEM_READERS`).
 """
 
 from __future__ import annotations

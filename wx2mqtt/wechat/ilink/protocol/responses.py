@@ -63,8 +63,7 @@ class Updates:
 def error_code(answer: JsonObject) -> int:
     """Returns the error code of an answer, 0 for success.
 
-    It may be in `ret`, in `errcode`, in both, or missing (ilink 10.3.1). If they differ, "logged out" has
-    precedence, then `ret`.
+    It may be in `ret`, `errcode` or both (ilink 10.3.1). "Logged out" has precedence, then `ret`.
     """
     codes = (read_number(answer, "ret"), read_number(answer, "errcode"))
     if ERR_LOGGED_OUT in codes:

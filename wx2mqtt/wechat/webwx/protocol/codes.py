@@ -23,12 +23,10 @@ class Ret(IntEnum):
     TOO_OFTEN = 1205
 
 
-# The login has ended. Server and clients use these codes inconsistently, so all are treated alike (webwx
-# 8.6).
+# The login has ended. Servers use these codes inconsistently, so all are treated alike (webwx 8.6).
 SESSION_ENDED = frozenset({Ret.NO_SESSION, Ret.SESSION_INVALID, Ret.COOKIE_INVALID, Ret.SESSION_OVER})
 
-# A later attempt may succeed: -1 is also a temporary refusal, and 3 may precede the end of a login (webwx
-# 1.3).
+# A later attempt may succeed: -1 may be temporary, and 3 may precede the end of a login (webwx 1.3).
 RETRY_LATER_CODES = frozenset({Ret.SYSTEM_ERROR, Ret.NOT_NOW})
 
 

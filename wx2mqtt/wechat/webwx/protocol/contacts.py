@@ -1,5 +1,7 @@
 """Converts WeChat's contact entries to contacts and members (webwx 4.1, 4.3).
 
+    {"UserName": "@a1b2", "NickName": "Bo", "ContactFlag": 3}      Bo, a friend in the address book
+
 Names of the fields of an entry are used in this module only.
 """
 

@@ -1,6 +1,6 @@
 """The content of a message: its kind, its text and details.
 
-    {"MsgType": 42, "RecommendInfo": {"NickName": "Bo"}}      a card, `[Card] Bo` with the detail `name`
+    {"MsgType": 42, "RecommendInfo": {"NickName": "Bo"}}      a card with the name Bo
 
 Each reader of a kind of message returns a `Content`; this file has those of texts and cards.
 """

@@ -121,8 +121,7 @@ _CONTACTS_LIMIT = 64 * MEGABYTE
 GET_CONTACT = _call("webwxgetcontact", 180, limit=_CONTACTS_LIMIT, kept_keys=CONTACT_ANSWER_KEYS)
 BATCH_GET = _call("webwxbatchgetcontact", 60, limit=_CONTACTS_LIMIT, kept_keys=CONTACT_ANSWER_KEYS)
 
-# Receiving. The server answers a synccheck after 25 s at the latest; the official client waits 35 s
-# (webwx 2.10.3).
+# Receiving. The server answers a synccheck within 25 s; the official client waits 35 s (webwx 2.10.3).
 SYNC_CHECK = _call("synccheck", 35, role=Role.PUSH, is_long_poll=True)
 SYNC = _call("webwxsync", 15, limit=64 * MEGABYTE)
 
@@ -163,8 +162,7 @@ class ClusterHosts:
     file: str
 
 
-# The cluster of a base host that contains this part. The order matters, since "wx2.qq.com" contains "qq.com"
-# (webwx 1.1).
+# The cluster of a base host with this part. The order matters: "wx2.qq.com" contains "qq.com" (webwx 1.1).
 _CLUSTERS = (
     ("wx2.qq.com", "wx2.qq.com"),
     ("wx8.qq.com", "wx8.qq.com"),

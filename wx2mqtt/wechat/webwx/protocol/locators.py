@@ -2,8 +2,7 @@
 
     {"call": "image", "msgid": "76…"}      …/webwxgetmsgimg?MsgID=76…&skey=…
 
-A locator holds no session key: the keys of the current login are added when it is used, even when it was made
-in an earlier login.
+It holds no session key: those of the current login are added when it is used, whichever login made it.
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ def message_locator(
 ) -> MediaRef | None:
     """Returns the locator of media in a message, or None when the entry has no id to request them by.
 
-    `size` 0 stands for an unknown size. The locator of a file has three further values that the server
-    requires.
+    `size` 0 stands for an unknown size. A file has three further values that the server requires.
     """
     msgid = read_message_id(entry)
     if not msgid or (call is MediaCall.FILE and not read_text(entry, "MediaId")):

@@ -63,8 +63,7 @@ def server_message(message: str) -> str:
 # `<br>`, `<br/>` or `<br />`
 _BREAK = re.compile(r"<br ?/?>")
 
-# `<span class="emoji emoji1f604"></span>`; the server omits the final `>` of 1f450. A `>` that a person typed
-# arrives as `&gt;`.
+# `<span class="emoji emoji1f604"></span>`; of 1f450 without the final `>`. A typed `>` arrives as `&gt;`.
 _EMOJI = re.compile(r'<span class="emoji emoji([0-9a-fA-F]{2,40})">\s*</span>?')
 
 
@@ -187,8 +186,7 @@ def parse_xml(content: str) -> XmlNode:
     return parse_plain_xml(extract_xml(content))
 
 
-# The two common errors in WeChat's XML: an ampersand that begins no entity (`A&B`), and a character that XML
-# does not allow.
+# The two common errors in WeChat's XML: an ampersand that begins no entity (`A&B`), a forbidden character.
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,10};)")
 _FORBIDDEN_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 

@@ -256,8 +256,7 @@ def upload_filename(name: str, kind: Kind, mime: str) -> str:
 def _sendable_name(name: str, kind: Kind, mime: str, cut: Callable[[str], str]) -> str:
     """Returns a clean name that is short enough.
 
-    Pictures and videos get an extension by which WeChat recognizes them. The kind stands in front where only
-    an ending is left.
+    Pictures and videos get an extension that WeChat recognizes. Where only that is left, the kind is added.
     """
     whole = clean_filename(name) or str(kind)
     extensions = () if kind is Kind.FILE else _EXTENSIONS.get(mime, ())

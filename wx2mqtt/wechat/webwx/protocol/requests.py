@@ -298,8 +298,7 @@ def json_body(value: object) -> str:
 
 def _ticket_query(session: Session) -> str:
     """Returns the part of a query that has the ticket of the login."""
-    # The ticket came percent-encoded. Other characters in it are encoded here, so that they cannot end the
-    # query (webwx 1.2.6).
+    # It came percent-encoded. Other characters are encoded here, else they could end the query (webwx 1.2.6).
     return f"lang={session.profile.lang}&pass_ticket={quote(session.pass_ticket, safe='%')}"
 
 

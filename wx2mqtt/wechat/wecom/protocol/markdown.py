@@ -41,8 +41,7 @@ def markdown_size_in_bytes(text: str) -> int:
 def escaped(text: str) -> str:
     """Returns markdown that is shown as `text` is.
 
-    The steps stand below in this order. Each goes over the whole text, since a long text is escaped several
-    times while it is split.
+    The steps stand below in this order. Each is fast: a long text is escaped several times while it is split.
     """
     text = _without_unseen(text)
     text = _with_signs_escaped(text)

@@ -47,7 +47,7 @@ class MediaLocation:
     until: int
 
 
-def media_ref(part: JsonObject, time: int, name: str = "") -> MediaRef | None:
+def media_ref(part: JsonObject, time: int) -> MediaRef | None:
     """Returns the locator of the file in a part of a message; None without an address or with a broken key.
 
     `time` is when the message was received, in milliseconds since 1970.
@@ -61,7 +61,7 @@ def media_ref(part: JsonObject, time: int, name: str = "") -> MediaRef | None:
     locator = {"url": url, "until": str(time + ADDRESS_SECONDS * 1000)}
     if key is not None:
         locator["key"] = key.hex()
-    return MediaRef(locator=locator, name=name)
+    return MediaRef(locator=locator)
 
 
 def parse_locator(locator: Mapping[str, str]) -> MediaLocation | None:

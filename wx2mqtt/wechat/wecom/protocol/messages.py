@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
+from functools import partial
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import wecom_placeholder
@@ -124,17 +125,18 @@ class _Origin:
 
 def _read_origin(body: JsonObject) -> _Origin:
     """Raises `ValueError` without an id, a sender or a chat, or where one of these is too long."""
-    message_id = read_text(body, "msgid").strip()
-    user_id = read_text(read_object(body, "from"), "userid")
-    if not message_id or len(message_id) > MAX_ID_CHARACTERS or not 0 < len(user_id) <= MAX_ID_CHARACTERS:
-        raise ValueError
-    sender = person_handle(user_id)
+    message_id = _require_id(read_text(body, "msgid").strip())
+    sender = person_handle(_require_id(read_text(read_object(body, "from"), "userid")))
     if read_text(body, "chattype") != "group":
         return _Origin(message_id, sender, sender, ChatKind.FRIEND)
-    chat_id = read_text(body, "chatid")
-    if not 0 < len(chat_id) <= MAX_ID_CHARACTERS:
+    chat = group_handle(_require_id(read_text(body, "chatid")))
+    return _Origin(message_id, sender, chat, ChatKind.GROUP)
+
+
+def _require_id(text: str) -> str:
+    if not 0 < len(text) <= MAX_ID_CHARACTERS:
         raise ValueError
-    return _Origin(message_id, sender, group_handle(chat_id), ChatKind.GROUP)
+    return text
 
 
 def _read_time(body: JsonObject, now: int) -> int:
@@ -196,18 +198,6 @@ def _text_content(part: JsonObject, _context: _PartContext) -> PartContent:
     return PartContent(kind=Kind.TEXT, text=read_text(part, "content"))
 
 
-def _image_content(part: JsonObject, context: _PartContext) -> PartContent:
-    return _file_content(Kind.IMAGE, part, context)
-
-
-def _video_content(part: JsonObject, context: _PartContext) -> PartContent:
-    return _file_content(Kind.VIDEO, part, context)
-
-
-def _document_content(part: JsonObject, context: _PartContext) -> PartContent:
-    return _file_content(Kind.FILE, part, context)
-
-
 def _file_content(kind: Kind, part: JsonObject, context: _PartContext) -> PartContent:
     """Reads a file; its name comes with its bytes (`Backend.download`)."""
     text = wecom_placeholder(context.language, kind)
@@ -224,10 +214,10 @@ def _voice_content(part: JsonObject, context: _PartContext) -> PartContent:
 
 PART_READERS: dict[str, Callable[[JsonObject, _PartContext], PartContent]] = {
     "text": _text_content,
-    "image": _image_content,
+    "image": partial(_file_content, Kind.IMAGE),
     "voice": _voice_content,
-    "file": _document_content,
-    "video": _video_content,
+    "file": partial(_file_content, Kind.FILE),
+    "video": partial(_file_content, Kind.VIDEO),
 }
 
 
