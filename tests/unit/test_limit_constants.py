@@ -141,7 +141,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     "how often something happens before the bridge does something else": frozenset(
         {
             *("clock:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.processing_marks:MAX_KILLS"),
-            *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.client:MAX_ATTEMPTS_PER_TOPIC"),
+            *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.temporary_client:MAX_ATTEMPTS_PER_TOPIC"),
             *(
                 "diagnostics.broker_probe:MAX_CONNECTION_LOSSES",
                 "diagnostics.broker_probe:MAX_UNANSWERED_REQUESTS",

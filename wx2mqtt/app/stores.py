@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-
 NOT_SHARED = "this bridge shares its accounts with no other one: storage.url is not set"
 
 
@@ -81,6 +80,8 @@ async def open_stores(
     lease: Lease = ENDLESS_LEASE,
 ) -> AsyncGenerator[Stores, None]:
     """Opens the store, and closes it at the end. The loss of a database ends the `lease`.
+
+    `on_commit_point` is called before and after each commit: crash tests kill the process there.
 
     Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, and `SettingsError` for a `storage.url`
     that the library of the database cannot read and for a `storage.key` that is not the database's.

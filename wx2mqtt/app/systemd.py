@@ -95,7 +95,7 @@ class SystemdWatchdog:
     notes: Callable[[], list[str]] = list
 
     async def run(self) -> None:
-        """Reports READY, then feeds the watchdog until cancelled."""
+        """Reports READY, then feeds the watchdog until cancelled; returns where no manager listens."""
         for account in self.accounts.accounts:
             await account.connect_attempted.wait()  # the first attempt to reach the broker has ended
         self.notifier.ready()

@@ -25,9 +25,9 @@ from wx2mqtt.errors import NotConnected, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
-from wx2mqtt.mqtt.client import clear_client
 from wx2mqtt.mqtt.embedded import EmbeddedBroker
 from wx2mqtt.mqtt.options import MqttOptions
+from wx2mqtt.mqtt.temporary_client import clear_client
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings

@@ -37,9 +37,10 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import demo_text
 from wx2mqtt.mqtt.broker import Delivery
-from wx2mqtt.mqtt.client import ConnectionWaiter, MqttClient, clear_client, running
+from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
 from wx2mqtt.mqtt.options import MqttOptions
+from wx2mqtt.mqtt.temporary_client import ConnectionWaiter, clear_client, running
 from wx2mqtt.mqtt.topics import Topics, config_topic
 from wx2mqtt.settings.schema import FIRST_BACKEND, Settings
 from wx2mqtt.simulator.server import Simulator

@@ -13,8 +13,9 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import demo_text, text_width
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Delivery, Publication
-from wx2mqtt.mqtt.client import ConnectionWaiter, MqttClient, running
+from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions
+from wx2mqtt.mqtt.temporary_client import ConnectionWaiter, running
 from wx2mqtt.values import frozen
 
 QUESTION, ANSWER = "我快到家了，开灯 ☀", "灯已打开。欢迎回家！"
