@@ -36,8 +36,6 @@ GIVEN_UP_REASON = "given_up"
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """One account of the configuration that this process runs."""
-
     #: After a failure it is replaced by the account that was built again.
     account: Account
     #: The delay of the next restart.

@@ -112,7 +112,6 @@ class ClusterNode:
         return "" if key is None else self.takeover.snapshot.owner_of(key)
 
     def state(self) -> ClusterState:
-        """Returns what the page and the metrics show."""
         takeover, statistics = self.takeover, self._statistics
         owners = {account: self.owner_of(account) for account in takeover.keys}
         instances = tuple(

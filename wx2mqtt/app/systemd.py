@@ -42,7 +42,6 @@ class SystemdNotifier:
         self.watchdog_interval = _watchdog_interval(env)
 
     def ready(self) -> None:
-        """Reports that the start or a reload is complete."""
         self._send("READY=1")
 
     def reloading(self) -> None:

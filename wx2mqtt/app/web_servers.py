@@ -93,7 +93,6 @@ def _sender_addresses(web: Web, main: WebOptions) -> Iterator[WebOptions]:
 
 
 def sender_options(settings: Settings) -> list[SenderOptions]:
-    """Returns the programs that may send over HTTP."""
     if not settings.web.enabled:
         return []
     return [_sender_options_of(sender) for sender in settings.web.senders]

@@ -129,7 +129,6 @@ def report_lines(report: CheckReport) -> Iterator[str]:
 
 
 def result_lines(result: CheckResult, language: Language) -> Iterator[str]:
-    """Yields one line for the finding, and one for its remedy."""
     status = diagnostics_text(language, str(result.status))
     heading = result_heading(result, language)
     line = diagnostics_text(language, "result_line", status=status, heading=heading, finding=result.finding)

@@ -374,7 +374,6 @@ def read_integer(fields: Fields, key: str, default: int | None = None, *, minimu
 
 
 def read_flag(fields: Fields, key: str) -> bool:
-    """Returns true or false; false without the key."""
     value = fields.get(key, False)
     if not isinstance(value, bool):
         raise _bad_value(key, "true or false", "bad_request")

@@ -50,8 +50,6 @@ class NotifyTarget:
 
 @frozen
 class Device:
-    """One account, a device of Home Assistant."""
-
     account: str
     topics: Topics
     #: The product name of the backend.
@@ -443,7 +441,6 @@ def display_names(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _one_line(name: str) -> str:
-    """Returns a name on one line without invisible characters."""
     with_spaces = (" " if sign.isspace() else sign for sign in name)
     visible = "".join(sign for sign in with_spaces if unicodedata.category(sign) not in _INVISIBLE)
     return " ".join(visible.split())[:MAX_DISPLAY_NAME_CHARACTERS]

@@ -108,8 +108,6 @@ class ConnectionEnd:
 
 @frozen(kw_only=False)
 class Delay:
-    """How long the client waits before the next attempt."""
-
     seconds: float
     #: Another client uses this client id.
     standby: bool = False

@@ -77,7 +77,6 @@ class Authenticator:
         return self._login_throttle.remaining_wait(address)
 
     def log_in(self, password: str, address: str) -> AuthResult:
-        """Creates a session if the password is right."""
         result = _check_secret(self._login_throttle, password, self._password_digest, address)
         if result.decision is not AuthDecision.ALLOWED:
             return result
@@ -105,7 +104,6 @@ class BrowserSessions:
         return key
 
     def is_valid(self, key: str) -> bool:
-        """Returns whether the session exists and has not expired."""
         expiry = self._expiries.get(secret_digest(key))
         return expiry is not None and self._clock() < expiry
 

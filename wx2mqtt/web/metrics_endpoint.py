@@ -56,7 +56,6 @@ class MetricsEndpoint:
         self._read_at = -math.inf
 
     async def handle(self, request: Request) -> Response:
-        """Answers in the exposition format that the client prefers."""
         accept = request.headers.get("accept", "")[:MAX_ACCEPT_CHARACTERS]
         async with self._scrape_lock:
             now = asyncio.get_running_loop().time()
@@ -77,10 +76,10 @@ async def read_metrics(bridge: BridgeState) -> list[MetricSamples]:
         *_samples(INFO_METRICS, bridge),
         *_samples([STORE_ANSWERS_METRIC], snapshots),
         *(_samples(SHARED_METRICS, next(iter(readable.values()))) if readable else ()),
-        *_samples_by_account(ACCOUNT_METRICS, readable),
+        *_account_samples(ACCOUNT_METRICS, readable),
         *_samples(PROCESS_METRICS, bridge),
         *(_samples(CLUSTER_METRICS, cluster) if cluster is not None else ()),
-        *_samples_by_account(CALL_METRICS, calls),
+        *_account_samples(CALL_METRICS, calls),
     ]
 
 
@@ -97,7 +96,7 @@ def _samples(metrics: Iterable[Metric[Source]], source: Source) -> Iterator[Metr
         yield MetricSamples(metric, metric.labels, list(metric.values(source)))
 
 
-def _samples_by_account(
+def _account_samples(
     metrics: Iterable[Metric[Source]], sources: Mapping[str, Source]
 ) -> Iterator[MetricSamples]:
     """Yields metrics with the label `account` besides; `sources` by the names of the accounts."""

@@ -162,7 +162,6 @@ class HttpService:
             log.info("answers cut off", count=len(self._limiter.connections))
 
     async def close(self) -> None:
-        """Closes all connections at once."""
         self._closing.set()
         for connection in [*self._state.connections]:
             connection.transport.abort()

@@ -116,7 +116,6 @@ def _person_item(person: DirectoryEntry, search: PeopleSearch, page_text: PageTe
 
 
 def _marks(person: DirectoryEntry, page_text: PageText) -> Iterator[Markup]:
-    """Yields what is special about a person."""
     if person.trusted:
         yield tag("span", page_text("is_trusted"), class_="mark good")
     if person.kind in CHAT_KIND_MARKS:

@@ -162,7 +162,6 @@ def _common_value(values: Sequence[str]) -> str:
 
 
 def text_of(group: AlertGroup, language: Language) -> str:
-    """Returns the text for a person: title, alerts, links."""
     lines = [_title_of(group, language)]
     lines += [_line_in_group(group, alert, language) for alert in group.alerts[:MAX_NAMED_ALERTS]]
     rest = len(group.alerts) - MAX_NAMED_ALERTS

@@ -103,8 +103,6 @@ class RequestBody:
 
 @frozen
 class SenderCommand:
-    """What a request asks for."""
-
     #: The keys of a command (docs/en/reference/sending.md), unchecked.
     fields: Mapping[str, Json] = field(repr=False)
     #: The recipient: a topic name or `account/name`. Empty for the `to` of the sender.
