@@ -31,6 +31,9 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What was asked for, as a shell takes it: to be repeated after something was installed.
 AGAIN = $(MAKECMDGOALS)$(if $(ARGS), ARGS='$(ARGS)')
 
+# Set if the locale is Chinese: then what `make demo` says before there is a wx2mqtt is Chinese, too.
+ZH := $(filter zh%,$(firstword $(LC_ALL) $(LC_MESSAGES) $(LANG)))
+
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -46,16 +49,16 @@ venv: .venv/ready  ## the environment of its own, in .venv
 # locked one for an extra, and fail. Wheels only: what a build from sources needs is not in the lock.
 # Debian's python3 comes without venv: one line says so, with the command that installs it.
 .venv/ready: tests/requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: apt-get install python3 python3-venv"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(if $(ZH),缺少 python3：,python3 is missing: )apt-get install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	{ echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V): make PYTHON=python3.11 $(AGAIN)"; exit 1; }
+	{ echo "$(if $(ZH),需要 Python 3.11 或更新版本，$(PYTHON) 是,Python 3.11 or newer is needed, $(PYTHON) is) $$($(PYTHON) -V): make PYTHON=python3.11 $(AGAIN)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	{ echo "python3-venv is missing: apt-get install python3-venv (and then again: make $(AGAIN))"; exit 1; }
-	@echo "building .venv with $$($(PYTHON) -V) (once, about a minute)"
+	{ echo "$(if $(ZH),缺少 python3-venv：apt-get install python3-venv（然后再执行：make $(AGAIN)）,python3-venv is missing: apt-get install python3-venv (and then again: make $(AGAIN)))"; exit 1; }
+	@echo "$(if $(ZH),正在用 $$($(PYTHON) -V) 建立 .venv（只需一次，一到三分钟）,building .venv with $$($(PYTHON) -V) (once, one to three minutes))"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
 	    -r tests/requirements.lock || \
-	{ echo "not installed: a 'No matching distribution' above means no wheel for $$($(PYTHON) -V) on this machine: make PYTHON=python3.13 $(AGAIN)"; exit 1; }
+	{ echo "$(if $(ZH),安装失败：上面出现“No matching distribution”的话，是本机没有适合 $$($(PYTHON) -V) 的 wheel,not installed: a 'No matching distribution' above means no wheel for $$($(PYTHON) -V) on this machine): make PYTHON=python3.13 $(AGAIN)"; exit 1; }
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -143,11 +146,11 @@ HOME_SOURCES := jsonpath,lru-dict,pyric,pyturbojpeg
 	@$(HOME_PYTHON) -c 'import sys; sys.exit(not (3, 13, 2) <= sys.version_info[:3] < (3, 14))' 2>/dev/null || \
 	{ echo "Python 3.13.2 or newer (not 3.14) is needed: make HOME_PYTHON=/path/to/python3.13 $(AGAIN)"; exit 1; }
 	@$(HOME_PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	{ echo "python3-venv is missing: apt-get install python3-venv (and then again: make $(AGAIN))"; exit 1; }
+	{ echo "$(if $(ZH),缺少 python3-venv：apt-get install python3-venv（然后再执行：make $(AGAIN)）,python3-venv is missing: apt-get install python3-venv (and then again: make $(AGAIN)))"; exit 1; }
 	@command -v cc >/dev/null && $(HOME_PYTHON) -c \
 	'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || \
 	{ echo "a C compiler for Python is missing: apt-get install gcc python3-dev (and then again: make $(AGAIN))"; exit 1; }
-	@echo "building .venv-home with Home Assistant (once, about a minute)"
+	@echo "building .venv-home with Home Assistant (once, one to three minutes)"
 	@$(HOME_PYTHON) -m venv --clear .venv-home
 	@.venv-home/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
 	    -r tests/home/build.lock

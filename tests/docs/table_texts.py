@@ -79,7 +79,7 @@ TABLE_TEXTS: Mapping[str, str] = {
     "For how long the oldest of them has been waiting": "其中最旧的已等待多久",
     "Messages on which the broker hangs up, put aside for a person to look at": "已搁置的消息数：一发布，MQTT 服务器就断开，要人来看",
     "Messages that were given up since the broker refused their topic for 7 days, ever": "因主题被 MQTT 服务器拒绝 7 天而放弃的消息总数",
-    "Commands of the last 24 hours that did not end in sent": "最近 24 小时未能发送（结果不是 sent）的命令数",
+    "Commands of the last 24 hours that did not end in sent, also those that a fallback delivered": "最近 24 小时结果不是 sent 的命令数，备用通道送到的也算",
     "Users whose last command of the last 24 hours was not sent": "最近 24 小时里最后一条命令没发出去的收件人数",
     "1 while the broker is there": "与 MQTT 服务器连接时为 1",
     "Connections to the broker since the start": "启动以来与 MQTT 服务器建立的连接数",

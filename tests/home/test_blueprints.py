@@ -148,6 +148,9 @@ async def in_use(environment: HomeAssistantEnvironment, automations: list[dict[s
         await environment.until(f"states('automation.{one['alias'].replace('-', '_')}') == 'on'")
 
 
+ALARM = "Water! House Water 回复 好 / ok 即可解除。 Reply 好 / ok to silence."
+
+
 async def sent(environment: HomeAssistantEnvironment, count: int, before: int) -> list[tuple[str, str]]:
     """What reached WeChat since: to whom, and the text without the time of day."""
     lines = (await environment.home.phone.sent(before + count))[before:]
@@ -231,10 +234,9 @@ async def test_an_old_ring_that_comes_back_with_a_restart_is_none(
 
 async def test_water_is_told_until_somebody_says_good(environment: HomeAssistantEnvironment) -> None:
     before = await so_far(environment)
-    alarm = "Water! House Water → 好 / ok"
     await environment.publish("house/water", "ON")
     await environment.until("states('switch.house_siren') == 'on'")
-    assert await sent(environment, 4, before) == [("wife", alarm), ("family", alarm)] * 2
+    assert await sent(environment, 4, before) == [("wife", ALARM), ("family", ALARM)] * 2
     await environment.home.phone.say("lilei", "好")  # trusted is not enough: nobody asked him
     await environment.home.phone.say("wife", "什么?")
     await environment.until(f"state_attr('{MESSAGE}', 'text') == '什么?'")
@@ -255,7 +257,7 @@ async def test_the_answer_to_the_last_alarm_does_not_silence_the_next(
     await environment.publish("house/water", "ON")
     await environment.until("states('switch.house_siren') == 'on'")
     lines = await sent(environment, 8, before)  # three times to two people, and then nobody had answered
-    assert [text for _, text in lines].count("Water! House Water → 好 / ok") == 6
+    assert [text for _, text in lines].count(ALARM) == 6
     assert "Nobody answered" in lines[-1][1]
     note = await environment.do("note", note="wechat_water_alarm", seconds=MAX_WAIT_SECONDS)
     assert note.endswith(" – nobody has answered 无人回复")

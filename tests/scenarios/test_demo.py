@@ -71,19 +71,23 @@ def test_it_shows_the_code_on_the_phone_page_and_says_how_to_go_on(terminal: Ter
 
 
 @pytest.mark.parametrize(
-    ("locale", "options", "end"),
+    ("locale", "options", "end", "on_the_phone"),
     [
-        ("zh_CN.UTF-8", (), "按 Ctrl-C 停止。"),
-        ("zh_CN.UTF-8", ("--language", "en"), "Stop with Ctrl-C."),
-        ("C.UTF-8", ("--language", "zh"), "按 Ctrl-C 停止。"),
+        ("zh_CN.UTF-8", (), "按 Ctrl-C 停止。", ""),  # the language of the browser
+        ("zh_CN.UTF-8", ("--language", "en"), "Stop with Ctrl-C.", "en"),
+        ("C.UTF-8", ("--language", "zh"), "按 Ctrl-C 停止。", "zh"),
     ],
 )
 def test_it_speaks_the_language_of_the_terminal_unless_told_another(
-    terminal: Terminal, locale: str, options: tuple[str, ...], end: str
+    terminal: Terminal, locale: str, options: tuple[str, ...], end: str, on_the_phone: str
 ):
     terminal.env |= {"LC_ALL": locale, "PYTHONUTF8": "1"}
     with terminal.running("demo", *FREE, *options) as demo:
+        phone = re.search(r"http://[\d.:]+", demo.until("http://"))
+        assert phone
         assert end in demo.until("Ctrl-C")
+        page = httpx.get(f"{phone[0]}/", trust_env=False, timeout=MAX_WAIT_SECONDS).text
+        assert f'<html lang="en" data-language="{on_the_phone}">' in page
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -221,6 +221,11 @@ async def test_with_the_least_rights_nothing_fails_and_what_cannot_be_known_is_s
         assert found[f"publish wx/{levels}/#"] == "ok"
     assert found["publish wx/contacts"] == "not_known", "the probe lies below"
     assert found["receive wx/out/#"] == "not_known", "mosquitto grants every subscription"
+    for rule, trial in (
+        ("wx/out/#", "wx/out/filehelper"),
+        ("wx/bridge/request/#", "wx/bridge/request/health"),
+    ):
+        assert f"may read {rule}: what is published to {trial} must" in row(chart, "receive", rule).remedy
     assert {found[one] for one in ("rewriting", "retained", "wildcard")} == {"not_known"}
     assert (found["session"], found["delay"]) == ("ok", "ok")
     assert "wx2mqtt-probe" in row(chart, "retained").remedy
@@ -268,7 +273,10 @@ async def test_home_assistants_prefix_without_rights_is_told(start_mosquitto, tm
     found = row(chart, "publish", "homeassistant/device/wx2mqtt_home/config")
     assert found.status == "not_known", "a rule may name just that topic"
     assert row(chart, "receive", "wx/out/#").status == "ok", "everything else below wx comes back"
-    assert row(chart, "receive", "homeassistant/status").status == "not_known"
+    birth = row(chart, "receive", "homeassistant/status")
+    assert birth.status == "not_known"
+    assert "topic read homeassistant/status" in birth.remedy
+    assert "wx/" not in birth.remedy, "that is another topic"
 
 
 async def test_a_broker_that_refuses_subscriptions_says_so_and_is_believed(tmp_path):

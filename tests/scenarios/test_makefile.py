@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -25,14 +26,14 @@ def make(tmp_path):
     for name in ("Makefile", "pyproject.toml", "tests/requirements.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
 
-    def run(target, python, *arguments):
+    def run(target, python, *arguments, **locale):
         command = [str(MAKE), *arguments, target, f"PYTHON={python}"]
         # `make test ARGS=…` runs this test, too: what it hands down must not speak here.
         env = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("MAKE", "ARGS", "TESTS"))
-        }
+            if not name.startswith(("MAKE", "ARGS", "TESTS", "LC_", "LANG"))
+        } | locale
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout.splitlines()
 
@@ -74,6 +75,38 @@ def test_with_an_old_python_one_line_says_which_is_needed(make, tmp_path):
     (line,) = lines
     assert line.startswith("Python 3.11 or newer is needed, ")
     assert "make PYTHON=python3.11 test" in line
+
+
+IN_CHINESE = "正在用 Python {version} 建立 .venv（只需一次，一到三分钟）"
+IN_ENGLISH = "building .venv with Python {version} (once, one to three minutes)"
+
+
+@pytest.mark.parametrize(
+    ("locale", "told"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, IN_CHINESE),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "zh_CN.UTF-8"}, IN_CHINESE),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C.UTF-8"}, IN_ENGLISH),
+        ({}, IN_ENGLISH),
+    ],
+)
+def test_how_long_it_takes_is_said_in_the_language_of_the_terminal(make, tmp_path, locale, told):
+    code, (line, *_) = make("demo", python_that(tmp_path, "*--clear*) exit 1;;"), **locale)
+    assert code != 0
+    assert line == told.format(version=platform.python_version())
+
+
+def test_what_is_missing_is_said_in_chinese_with_the_same_command(make, tmp_path):
+    chinese = {"LANG": "zh_CN.UTF-8"}
+    assert make("demo", "/nowhere/python3", **chinese)[1] == [
+        "缺少 python3：apt-get install python3 python3-venv"
+    ]
+    assert make("demo", python_that(tmp_path, "*ensurepip*) exit 1;;"), "ARGS=--once", **chinese)[1] == [
+        "缺少 python3-venv：apt-get install python3-venv（然后再执行：make demo ARGS='--once'）"
+    ]
+    (line,) = make("demo", python_that(tmp_path, "*version_info*) exit 1;;"), **chinese)[1]
+    assert line.startswith("需要 Python 3.11 或更新版本，")
+    assert line.endswith(f" Python {platform.python_version()}: make PYTHON=python3.11 demo")
 
 
 def test_a_bare_make_lists_what_there_is(make):

@@ -223,6 +223,31 @@ def test_no_line_of_the_rights_is_without_effect():
         assert word in chinese
 
 
+@pytest.mark.parametrize(
+    ("page", "reads", "writes"), [("README.md", "reads", "writes"), ("README.zh.md", "读", "写")]
+)
+def test_the_table_of_the_page_says_what_is_true(page, reads, writes):
+    """The table of rights, row by row, beside what the tests above find on a real mosquitto."""
+    text = (DEPLOY / "mosquitto" / page).read_text()
+    table = [line[1:-1].split("|") for line in text.splitlines() if line.count("|") == len(USERS) + 2]
+    assert [cell.strip(" `") for cell in table[0][1:]] == list(USERS)
+    named = set()
+    for what, *cells in table[2:]:
+        of_row = {
+            one.pattern
+            for one in TOPIC_TABLE
+            for topic in re.findall(r"`([^`…]+)`", what)
+            if f"{one.pattern}/".startswith(f"{topic}/")
+        }
+        named |= of_row
+        for user, cell in zip(USERS, cells, strict=True):
+            if of_row and user != "device":  # its rights are for one person's topics
+                assert (reads in cell) == bool(of_row & MAY_READ[user]), (what, user)
+                assert (writes in cell) == bool(of_row & MAY_WRITE[user]), (what, user)
+                assert of_row <= MAY_READ[user] or not of_row & MAY_READ[user], (what, user)
+    assert named == {one.pattern for one in TOPIC_TABLE}
+
+
 def test_the_topics_of_the_flows_are_allowed_to_node_red(running):
     nodes = [
         node

@@ -92,6 +92,7 @@ def demo(  # noqa: PLR0913 - each is an option of the command line
     options = DemoOptions(
         once=once,
         language=language or preferred_language(os.environ),
+        phone_language=language or "",
         backend=backend or FIRST_BACKEND,
         broker=login,
         config=config,

@@ -73,6 +73,8 @@ class DemoOptions:
     mqtt_port: int = 1883
     web_port: int = 8099
     language: Language = "en"
+    #: The language of the phone page; empty for that of the browser.
+    phone_language: str = ""
     backend: DemoBackend = FIRST_BACKEND
     broker: BrokerLogin | None = None
     #: A configuration file of one's own; none of its services and accounts is used.
@@ -197,7 +199,7 @@ async def _start_phones(
     for name in names:
         port = 0 if phones else options.simulator_port
         try:
-            simulator = await stack.enter_async_context(Simulator(port=port))
+            simulator = await stack.enter_async_context(Simulator(port=port, language=options.phone_language))
         except OSError as error:
             raise DemoPortsInUse({"--simulator-port": port}, options.language) from error
         phones[name] = simulator.url

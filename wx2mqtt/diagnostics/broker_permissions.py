@@ -142,8 +142,19 @@ class PermissionCheck:
         elif is_conclusive:
             report.ok("receive", topic_filter, "receive_ok")
         else:
-            facts = {"rule": topic_filter}
-            report.not_known("receive", topic_filter, "receive_perhaps_filtered", **facts)
+            self._report_perhaps_filtered(topic_filter)
+
+    def _report_perhaps_filtered(self, topic_filter: str) -> None:
+        """Says how to see whether messages come; Home Assistant publishes its state only when it starts."""
+        topics = self._account.topics
+        trials = {
+            topics.out("#"): topics.out(self._account.trial_user),
+            topics.request("#"): topics.request("health"),
+        }
+        trial = trials.get(topic_filter)
+        remedy_key = "receive_perhaps_filtered_cure" if trial else "receive_cure"
+        facts = {"rule": topic_filter, "trial": trial}
+        self._report.not_known("receive", topic_filter, "receive_perhaps_filtered", remedy_key, **facts)
 
 
 @frozen

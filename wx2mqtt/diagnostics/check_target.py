@@ -12,6 +12,7 @@ from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import EMBEDDED_PORT
 from wx2mqtt.app.configuration import backend_section, mqtt_options
 from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.model import FILEHELPER
 from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.addresses import EMBEDDED
@@ -22,6 +23,9 @@ from wx2mqtt.wechat.registry import backend_entry
 
 # The topic level below which the checks publish; no contact has it as a name.
 PROBE_LEVEL = "wx2mqtt-probe"
+
+# The topic name of the owner that setup proposes.
+USUAL_OWNER = "me"
 
 # Longer than any pause between two packets of the checks.
 KEEPALIVE_SECONDS = 60
@@ -39,6 +43,8 @@ class AccountTarget:
     saved_login: Mapping[str, object] | None = field(default=None, repr=False)
     #: Patterns of the topic table that this account never publishes to.
     unused_topics: frozenset[str] = frozenset()
+    #: The topic name of somebody to whom a message can be sent, to see whether a result comes.
+    trial_user: str = FILEHELPER
     #: The version of Tencent's client that its requests name; empty where they name none.
     client_version: str = ""
 
@@ -90,6 +96,7 @@ def diagnostic_target(
                 endpoint=account.endpoint,
                 saved_login=saved_logins.get(name),
                 unused_topics=_unused_topics(account),
+                trial_user=_trial_user(account),
                 client_version=_client_version(account),
             )
             for name, account in settings.accounts.items()
@@ -103,6 +110,14 @@ def diagnostic_target(
 def _client_version(account: AccountConfig) -> str:
     configured = backend_section(account).get("client_version")
     return str(configured or backend_entry(account.backend).client_version)
+
+
+def _trial_user(account: AccountConfig) -> str:
+    """Returns the file helper where the backend has one, else the owner, else the first contact."""
+    if backend_entry(account.backend).capabilities.has_filehelper:
+        return FILEHELPER
+    owners = (name for name, pin in account.contacts.items() if pin.owner)
+    return (*owners, *account.contacts, USUAL_OWNER)[0]
 
 
 def _unused_topics(account: AccountConfig) -> frozenset[str]:

@@ -389,8 +389,8 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
         "订阅成功，但这个 MQTT 服务器可能接受所有订阅，之后再过滤消息",
     ),
     "receive_perhaps_filtered_cure": (
-        "make sure that the bridge's user may read {rule}: a message to out/filehelper must bring a result",
-        "请确认桥接程序的用户能读 {rule}；往 out/filehelper 发一条消息，应该有结果",
+        "make sure that the bridge's user may read {rule}: what is published to {trial} must be answered with a result",
+        "请确认桥接程序的用户能读 {rule}；往 {trial} 发一条消息，应该有结果",
     ),
     # WeChat
     "host_ok": ("answers after {ms} ms", "{ms} 毫秒内应答"),

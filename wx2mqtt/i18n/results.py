@@ -87,28 +87,28 @@ RESULT_MESSAGES: Catalogue = {
         "未能在{limit}内发送：{why}",
     ),
     "shut_never_wrote": (
-        "WeChat takes no message before '{user}' has written to the bot",
-        "“{user}”还没给机器人发过消息，微信不接收发给对方的消息",
+        "WeChat takes no message before '{user}' has written to the bot: write to it once in WeChat",
+        "“{user}”还没给机器人发过消息，微信不接收发给对方的消息：请在微信里给机器人发一句话",
     ),
     "shut_new_binding": (
-        "WeChat takes no message before '{user}' has written to the bot of this login",
-        "“{user}”还没给本次登录的机器人发过消息，微信不接收发给对方的消息",
+        "WeChat takes no message before '{user}' has written to the bot of this login: write to it once in WeChat",
+        "“{user}”还没给本次登录的机器人发过消息，微信不接收发给对方的消息：请在微信里给它发一句话",
     ),
     "shut_too_long_ago": (
-        "WeChat takes messages only within 24 hours after '{user}' wrote",
-        "“{user}”上次发消息已超过 24 小时，微信不再接收发给对方的消息",
+        "WeChat takes messages only within 24 hours after '{user}' wrote: write to the bot in WeChat again",
+        "“{user}”上次发消息已超过 24 小时，微信不再接收发给对方的消息：请在微信里再给机器人发一句话",
     ),
     "shut_quota_used": (
-        "WeChat takes about ten messages for each one that '{user}' writes, and they are used up",
-        "“{user}”每发来一条消息，微信大约只接受十条，现已用完",
+        "WeChat takes about ten messages for each one that '{user}' writes, and they are used up: write to the bot in WeChat again",
+        "“{user}”每发来一条消息，微信大约只接受十条，现已用完：请在微信里再给机器人发一句话",
     ),
     "shut_too_few_left": (
-        "WeChat takes fewer messages to '{user}' than caption and file need",
-        "微信现在能发给“{user}”的条数，不够发配文和文件",
+        "WeChat takes fewer messages to '{user}' than caption and file need: write to the bot in WeChat again",
+        "微信现在能发给“{user}”的条数，不够发配文和文件：请在微信里再给机器人发一句话",
     ),
     "shut_reserved": (
-        "the messages that WeChat still takes for '{user}' are kept for what is urgent (ilink.reserve)",
-        "发给“{user}”的剩余条数要留给紧急内容（ilink.reserve）",
+        "the messages that WeChat still takes for '{user}' are kept for what is urgent (ilink.reserve): write to the bot in WeChat again",
+        "发给“{user}”的剩余条数要留给紧急内容（ilink.reserve）：请在微信里再给机器人发一句话",
     ),
     "shut_rate_limited": (
         "WeChat says that this was too often; it wants a pause before the next message to '{user}'",

@@ -104,8 +104,8 @@ SETUP_MESSAGES: Catalogue = {
         "这不是网址：应包含协议和 ://；留空表示不设置",
     ),
     "allow_hosts": (
-        "Hosts in your network whose pictures may be sent by their address, such as Home Assistant and cameras, with a space between (-: none)",
-        "允许从哪些内网主机取图片来发，例如 Home Assistant 和摄像头，用空格分隔（-：没有）",
+        "Hosts in your network whose pictures may be sent by their address, such as cameras and Home Assistant (if you open it by an IP address: by that, too), with a space between (-: none)",
+        "允许从哪些内网主机取图片来发，例如 Home Assistant 和摄像头，用空格分隔；用 IP 打开 Home Assistant 的，要把这个 IP 也填进去（-：没有）",
     ),
     "overwrite": (
         "{path} exists already. Replace it? The old file is kept beside it.",

@@ -165,7 +165,7 @@ PAGE_MESSAGES: Catalogue = {
     "waiting": ("{count}, since {time}", "{count} 条，自 {time} 起"),
     "nothing": ("nothing", "无"),
     "to_fetch": ("Files still to be fetched", "待下载的文件"),
-    "failed_today": ("Commands not sent in 24 hours", "24 小时内未能发送的命令"),
+    "failed_today": ("Commands of 24 hours that did not end as sent", "24 小时内结果不是 sent 的命令"),
     "messages": ("Messages ever published", "累计消息数"),
     "store": ("Store", "存储"),
     "window": ("Messages to {user}", "发给 {user} 的消息"),

@@ -130,7 +130,9 @@ _COMMANDS = object_of(
     {
         "accepted": integer("since the start"),
         "results": {**_RESULTS, "description": "since the start"},
-        "failed_today": integer("commands of the last 24 hours that did not end in sent"),
+        "failed_today": integer(
+            "commands of the last 24 hours that did not end in sent, also those that a fallback delivered"
+        ),
         "failing": array(
             string("as in result/<user>"),
             "to whom the last command of the last 24 hours was not sent, at most 20",

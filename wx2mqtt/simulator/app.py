@@ -28,8 +28,9 @@ from wx2mqtt.simulator.wecom import gateway
 class SimulatorApp:
     """ASGI application that serves WeChat's endpoints, the phone page and the control API on one port."""
 
-    def __init__(self, wechat: WeChat) -> None:
+    def __init__(self, wechat: WeChat, language: str = "") -> None:
         self.wechat = wechat
+        self._language = language
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -61,7 +62,7 @@ class SimulatorApp:
         handler = control.find_handler(request)
         if handler is not None:
             return await control.carry_out(self.wechat, request, handler)
-        return pages.find_page(request) or answers.html_page("404 Not Found", status=404)
+        return pages.find_page(request, self._language) or answers.html_page("404 Not Found", status=404)
 
     async def _call(self, endpoint: Endpoint, request: Request, receive: Receive) -> SimulatedAnswer | None:
         wechat = self.wechat

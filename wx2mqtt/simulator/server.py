@@ -80,18 +80,26 @@ class Simulator:
             sim.url        # http://127.0.0.1:…
             sim.wechat     # the simulated state, for tests in the same process
 
-    `port` 0 selects a free one. `tls` is a folder for a CA and certificates for WeChat's names. A second
-    `async with` on the same object listens on the same port with the same state, like a server restart.
+    `port` 0 selects a free one. `tls` is a folder for a CA and certificates for WeChat's names. The phone
+    page speaks `language` (en, zh); if that is empty, the language of the browser. A second `async with` on
+    the same object listens on the same port with the same state, like a server restart.
     Raises `OSError` when it cannot listen.
     """
 
     def __init__(
-        self, host: str = "127.0.0.1", port: int = 0, *, tls: Path | None = None, seed: int | None = None
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        tls: Path | None = None,
+        seed: int | None = None,
+        language: str = "",
     ) -> None:
         self.wechat = WeChat(seed=seed)
         self._host = host
         self._port = port
         self._tls = tls
+        self._language = language
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
@@ -108,7 +116,7 @@ class Simulator:
 
     async def __aenter__(self) -> Self:
         config = Config(
-            SimulatorApp(self.wechat),
+            SimulatorApp(self.wechat, self._language),
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -218,7 +218,7 @@ ACCOUNT_METRICS: tuple[Metric[HealthSnapshot], ...] = (
     ),
     gauge(
         "failed_today",
-        "Commands of the last 24 hours that did not end in sent",
+        "Commands of the last 24 hours that did not end in sent, also those that a fallback delivered",
         lambda health: health.stats.failed_today,
     ),
     gauge(

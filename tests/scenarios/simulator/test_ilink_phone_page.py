@@ -130,6 +130,16 @@ async def test_who_has_connected_has_the_bots_chat_before_them_and_reads_that_it
     await visit(chromium.until, next_is("over MQTT|通过 MQTT"))
 
 
+@pytest.mark.parametrize(("path", "spoken"), [("/", "zh-CN"), ("/sim?lang=en", "en")])
+async def test_the_page_speaks_the_language_of_the_demo_unless_its_address_names_another(
+    chromium: Chromium, path: str, spoken: str
+):
+    async with Simulator(language="zh") as chinese:
+        await at(chromium, chinese, path)
+        assert await visit(chromium.run, "return document.documentElement.lang") == spoken
+        await visit(chromium.open, "about:blank")  # the page would ask on where nobody listens
+
+
 async def test_the_page_says_what_to_do_from_the_beginning_on(
     sim: Simulator, program: ILinkClient, chromium: Chromium
 ):

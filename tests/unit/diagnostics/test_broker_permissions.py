@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.support.rows import every_row
 from wx2mqtt.diagnostics.broker_permissions import discovery_class, published_classes
 from wx2mqtt.diagnostics.check_target import AccountTarget, DiagnosticTarget, diagnostic_target
 from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topics
@@ -40,6 +41,21 @@ def test_a_class_that_an_account_does_not_use_needs_no_right():
 
     assert not {"wx/text/#", "wx/window/#"} & rules()
     assert rules(plain=True, backend="ilink") - rules() == {"wx/text/#", "wx/window/#"}
+
+
+@every_row(
+    ("account", "user"),
+    [
+        ({}, "filehelper"),
+        ({"contacts": {"wife": {"remark": "老婆"}}}, "filehelper"),
+        ({"backend": "ilink"}, "me"),
+        ({"backend": "ilink", "contacts": {"wife": {"ilink": "x@im.wechat"}, "i": {"owner": True}}}, "i"),
+        ({"backend": "wecom", "contacts": {"boss": {"wecom": "boss"}}}, "boss"),
+    ],
+)
+def test_a_message_is_tried_to_somebody_whom_the_backend_has(account, user):
+    (found,) = patient(accounts={"home": AccountConfig(**account)}).accounts
+    assert found.trial_user == user
 
 
 def test_what_is_retained_is_never_the_probe_itself():

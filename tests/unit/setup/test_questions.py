@@ -214,6 +214,17 @@ def test_hosts_of_home_assistant_are_proposed_for_pictures(found, given, hosts):
     assert answers.allow_hosts == hosts
 
 
+@every_row(
+    ("language", "said"),
+    [
+        ("en", "if you open it by an IP address: by that, too"),
+        ("zh", "用 IP 打开 Home Assistant 的，要把这个 IP 也填进去"),
+    ],
+)
+def test_who_opens_home_assistant_by_its_address_learns_that_it_is_a_host_of_its_own(language, said):
+    assert said in setup_text(language, "allow_hosts")
+
+
 def test_cameras_are_added_by_who_knows_them_and_nonsense_is_asked_again():
     asker = Scripted(which_broker="none", home_assistant="yes", allow_hosts="http://x|192.168.1.20 door.lan")
     answers = talk(asker)

@@ -29,8 +29,8 @@ _HEADERS = (
 )
 
 
-def find_page(request: Request) -> SimulatedAnswer | None:
-    """Returns a file of the page, or None.
+def find_page(request: Request, language: str = "") -> SimulatedAnswer | None:
+    """Returns a file of the page, or None. The page speaks `language` (en, zh); if empty, the browser's.
 
     `/`, `/sim/` and the paths in QR codes (`/l/<uuid>`, `/q/…`, `/ai/qc/c`) are the page itself.
     """
@@ -39,7 +39,10 @@ def find_page(request: Request) -> SimulatedAnswer | None:
     if request.method not in ("GET", "HEAD") or path not in _FILES:
         return None
     name, content_type = _FILES[path]
-    return SimulatedAnswer(body=_read(name), content_type=content_type, headers=_HEADERS)
+    body = _read(name)
+    if path == "/sim":
+        body = body.replace(b'data-language=""', f'data-language="{language}"'.encode())
+    return SimulatedAnswer(body=body, content_type=content_type, headers=_HEADERS)
 
 
 @functools.cache

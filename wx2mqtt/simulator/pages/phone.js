@@ -45,7 +45,7 @@ const WORDS = {
 }
 const SHOWN = 200
 
-const asked = new URLSearchParams(location.search).get('lang') || navigator.language || 'en'
+const asked = new URLSearchParams(location.search).get('lang') || document.documentElement.dataset.language || navigator.language || 'en'
 const language = asked.toLowerCase().startsWith('zh') ? 'zh' : 'en'
 const words = WORDS[language]
 const $ = id => document.getElementById(id)

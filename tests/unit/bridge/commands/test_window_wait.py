@@ -168,6 +168,7 @@ async def test_a_command_that_must_not_be_held_fails_at_once(here: Windowed, win
         await here.accept(here.asked("waits"), here.asked("hi", hold=False))
         result = await here.result("c2")
         assert (result.status, result.code) == (Status.FAILED, code)
+        assert result.message.endswith(": write to the bot in WeChat again"), "a notice needs no more words"
         assert await here.unsettled() == ["c1"]
 
 

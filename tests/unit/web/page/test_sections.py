@@ -192,7 +192,7 @@ def test_figures_say_how_much_waits_and_since_when():
     assert told["Waiting for the broker"] == "12, since 2026-11-25 09:59:00 UTC"
     assert told["Waiting for WeChat"] == "nothing"
     assert told["Files still to be fetched"] == "2"
-    assert told["Commands not sent in 24 hours"] == "1"
+    assert told["Commands of 24 hours that did not end as sent"] == "1"
     assert told["Store"] == "205 kB of 2 GB"
 
 
