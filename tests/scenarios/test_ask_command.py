@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.broker import DURABLE
 from tests.support.home import Home
+from tests.support.ilink_home import at_ilink_home
 from tests.support.terminal import Done, Terminal
 
 Ask = Callable[..., Coroutine[Any, Any, Done]]
@@ -50,6 +52,18 @@ async def test_without_an_answer_it_ends_with_1_and_the_question_is_closed(home:
     since = home.subscriber.count
     await home.phone.say("wife", "1")
     assert "button" not in await home.body("wx/in/wife", text="1", since=since)
+
+
+async def test_a_question_that_was_not_sent_in_time_says_why(
+    with_mosquitto: None, tmp_path: Path, terminal: Terminal
+) -> None:
+    """Nobody could answer: on iLink it waits until the person writes."""
+    async with at_ilink_home(tmp_path, DURABLE) as home:
+        await home.log_in()
+        arguments = ("ask", "me", "Lock?", "yes", "--timeout", "1", "-c", str(home.bridge.config))
+        done = await home.in_thread(terminal.run, *arguments)
+    assert (done.code, done.out) == (1, "")
+    assert "WeChat takes no message before" in done.err
 
 
 async def test_what_the_bridge_refuses_is_said(home: Home, ask: Ask) -> None:

@@ -269,16 +269,17 @@ class QuestionOperations:
 
 
 def _question_state(result: Result | None, question: AskedQuestion | None) -> dict[str, Json]:
-    """Returns the `state`: answered (with `key`), refused or unanswered (some with `reason`), or waiting.
+    """Returns the `state`, and for some the `reason`.
 
-    `question` is None until it was sent, and for ever where it was not sent.
+    unsent (it waits in the journal) → waiting (for the answer) → answered (with `key`) or unanswered.
+    Where it was not sent: refused or unanswered. `question` is None until it was sent.
     """
     if question is not None and question.answer:
         return {"state": "answered", "key": question.answer}
     if result is not None and result.status is Status.REJECTED:
         return {"state": "refused", "reason": result.message}
     if question is None:
-        return {"state": "waiting"} if result is None else {"state": "unanswered", "reason": result.message}
+        return {"state": "unsent"} if result is None else {"state": "unanswered", "reason": result.message}
     is_over = question.until is not None and question.until < now_ms()
     if is_over or question.closed is not None:
         return {"state": "unanswered"}

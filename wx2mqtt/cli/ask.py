@@ -32,6 +32,7 @@ EXIT_NO_ANSWER = 1
 EXIT_USAGE = 2
 
 POLL_SECONDS = 0.5  # between two questions to the bridge for the answer
+RESULT_SECONDS = 5.0  # after the end of the time: until then an unsent question has its result
 ID_BYTES = 8  # random bytes in the id of a question
 
 
@@ -63,17 +64,27 @@ class QuestionClient:
 
         1. The bridge accepts the question as a command.
         2. It is asked until there is an answer, the question was not sent, or the time is over.
+           A question that still waits then, as for the window of iLink, expires: its result says why.
         3. A question without an answer is closed. An answer that came before that counts.
         """
         command_id = f"ask-{secrets.token_hex(ID_BYTES)}"
         ends_at = boot_time() + question.seconds
-        state = await self._run("ask", id=command_id, **_fields(question))
-        while state["state"] == "waiting" and boot_time() < ends_at:
-            await asyncio.sleep(min(POLL_SECONDS, max(0.0, ends_at - boot_time())))
-            state = await self._run("ask.state", id=command_id)
-        if state["state"] == "waiting":
+        await self._run("ask", id=command_id, **_fields(question))
+        state = await self._poll(command_id, ("unsent", "waiting"), ends_at)
+        if state["state"] == "unsent":
+            state = await self._poll(command_id, ("unsent",), ends_at + RESULT_SECONDS)
+        if state["state"] in ("unsent", "waiting"):
             state = await self._run("ask.close", id=command_id)
         return _report(state, self._loaded.settings.language)
+
+    async def _poll(self, command_id: str, states: tuple[str, ...], ends_at: float) -> dict[str, Any]:
+        """Returns the state as soon as it is none of `states`, or else the last one before `ends_at`."""
+        while True:
+            state = await self._run("ask.state", id=command_id)
+            left = ends_at - boot_time()
+            if state["state"] not in states or left <= 0:
+                return state
+            await asyncio.sleep(min(POLL_SECONDS, left))
 
     async def _run(self, operation: str, **fields: Json) -> dict[str, Any]:
         """Lets the bridge that runs the account do one operation. Raises `Wx2MqttError`."""

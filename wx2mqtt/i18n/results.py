@@ -213,8 +213,8 @@ RESULT_MESSAGES: Catalogue = {
         "请求内容不是 JSON 对象（{problem}）；发送文字请用 Content-Type: text/plain",
     ),
     "form_is_no_text": (
-        "a urlencoded form is no text: send it with -H 'Content-Type: text/plain', as curl does with --json '{{\"text\": \"…\"}}' or -F text=…",
-        "urlencoded 表单不是文字：请加上 -H 'Content-Type: text/plain'；curl 也可用 --json '{{\"text\": \"…\"}}' 或 -F text=…",
+        "a urlencoded form is no text: send it with -H 'Content-Type: text/plain', as curl does with --json '{{\"text\": \"…\"}}' or --form-string text=…",
+        "urlencoded 表单不是文字：请加上 -H 'Content-Type: text/plain'；curl 也可用 --json '{{\"text\": \"…\"}}' 或 --form-string text=…",
     ),
     "type_needs_name": (
         "this is {mime}: a file needs its name, as in ?name=plan.pdf; a text is sent with Content-Type: text/plain",
