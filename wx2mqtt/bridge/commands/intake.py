@@ -239,13 +239,14 @@ class CommandIntake:
         except StoreError as error:
             for call in calls:
                 call.refuse(error)
-            kept = [
+            # Also calls that were stored before the error: what follows from them is still to be done.
+            not_refused = [
                 new
                 for pending, new in ready
                 if isinstance(pending, PendingDelivery) or pending.accepted.exception() is None
             ]
-            if kept:
-                await retry_until_stored(lambda: self._commit(kept))
+            if not_refused:
+                await retry_until_stored(lambda: self._commit(not_refused))
         for pending, _ in ready:
             if isinstance(pending, PendingDelivery):
                 self._acknowledge(pending)

@@ -96,12 +96,12 @@ class CommandResolver:
         A file is the last message, with an empty text, behind those of its caption. A question without a card
         ends in its numbered buttons.
         """
-        capabilities, asked = self._backend.capabilities, command.command
-        if asked.buttons and not self._has_card(command):
-            return split_question(capabilities, asked.text, asked.buttons, markdown=asked.markdown)
-        if capabilities.part_limit is None and asked.kind not in FILE_KINDS:
-            return (asked.text,)  # the backend takes a text whole
-        return message_texts(asked, capabilities)
+        capabilities, fields = self._backend.capabilities, command.command
+        if fields.buttons and not self._has_card(command):
+            return split_question(capabilities, fields.text, fields.buttons, markdown=fields.markdown)
+        if capabilities.part_limit is None and fields.kind not in FILE_KINDS:
+            return (fields.text,)  # the backend takes a text whole
+        return message_texts(fields, capabilities)
 
     def _shown_text(self, row: CommandRow) -> str:
         """Returns the text of its messages as a whole."""

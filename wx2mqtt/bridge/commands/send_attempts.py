@@ -8,9 +8,8 @@
 
 `sender.py` decides which of them comes next. A file is fetched and uploaded before (`file_preparation.py`).
 
-An attempt is *unanswered* if WeChat gave no answer to it: the message may have been delivered. A message is
-*unconfirmed* if WeChat accepted it without the id that it otherwise gives. The *leading* command is the first
-one of a combined message, which may be its heading (`combined_messages.py`).
+A message is *unconfirmed* if WeChat accepted it without the id that it otherwise gives. The leading command
+of a combined message may be its heading (`combined_messages.py`).
 """
 
 from __future__ import annotations

@@ -326,7 +326,7 @@ class CommandSender:
                 self._files.require_again(queue, row)
                 await self._progress.end_unanswered(queue, row)
                 back_off(queue)
-            case _:
+            case _:  # certainly nothing was delivered
                 self._files.require_again(queue, row)
                 await self._progress.end_undelivered(queue, row)
                 self._on_undelivered(queue, outcome)

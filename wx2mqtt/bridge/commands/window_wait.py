@@ -102,8 +102,7 @@ class WindowWait:
         needed = self._resolver.messages_needed(command)
         if needed > 1 and left is not None and left < needed:
             return replace(window, open=False, until=None, reason=TOO_FEW_LEFT)
-        has_only_reserved = self.reserved(window) > 0 and not left
-        if has_only_reserved and not is_important(command):
+        if left == 0 and self.reserved(window) > 0 and not is_important(command):
             return replace(window, open=False, until=None, reason=RESERVED)
         return None
 

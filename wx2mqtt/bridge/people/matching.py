@@ -179,6 +179,7 @@ class _Matcher:
         self.matches: dict[int, tuple[int, MatchedBy]] = {}
 
     def run(self) -> None:
+        """Applies the rules, the strongest first: what one has matched, no later one sees."""
         self._match_by_key(MatchedBy.ALIAS, _alias)
         self._match_claims()
         self._match_by_key(MatchedBy.REMARK, _remark, self._remark_agrees)
@@ -258,8 +259,7 @@ class _Matcher:
     def _is_another(self, contact: int, person: int) -> bool:
         """Returns whether picture and nickname identify this contact as another known person."""
         pair = _avatar_and_nickname(self._contacts[contact])
-        other = self._person_by_avatar_and_nickname.get(pair)
-        return pair is not None and other is not None and other != person
+        return pair is not None and self._person_by_avatar_and_nickname.get(pair, person) != person
 
     def _remark_agrees(self, contact: int, person: int) -> bool:
         """Accepts a remark, which the owner set, unless the owner has moved it to somebody else."""

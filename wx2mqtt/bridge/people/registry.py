@@ -276,7 +276,7 @@ class PeopleRegistry:
                 self._table.remove(person.id)
         return self.collect_changes()
 
-    # Internals
+    # What changed
 
     def collect_changes(self) -> PeopleUpdate:
         """Returns all changes that no update has brought yet, as those of the constructor and of `set_trust`.
