@@ -70,59 +70,6 @@ class AlreadyBound:
 PollStep = NoNews | Scanned | CodeRequired | PollFailing | PollRecovered | Confirmed | AlreadyBound
 
 
-class NumberState(Enum):
-    """What is known of the number that the phone shows."""
-
-    #: WeChat has not asked for it.
-    UNWANTED = auto()
-    #: The person must enter it.
-    EXPECTED = auto()
-    #: The next poll carries it.
-    ENTERED = auto()
-    #: Each poll carries it until WeChat has answered it.
-    SENT = auto()
-
-
-class NumberEntered(Exception):
-    """The number was entered while the poll waited for something else."""
-
-
-class VerificationCode:
-    """Passes the number that a person reads on the phone from the bridge to the poll.
-
-        UNWANTED → EXPECTED → ENTERED → SENT → UNWANTED, or EXPECTED again after a wrong number
-
-    The bridge calls `enter`. `QrPoll` makes all other changes of `state`, and waits within `unless_entered`,
-    so that an entered number is sent at once.
-    """
-
-    def __init__(self) -> None:
-        self.state = NumberState.UNWANTED
-        #: The number that was entered last.
-        self.number = ""
-        #: Ends the work that `unless_entered` waits for; None while it waits for nothing.
-        self._wait: asyncio.Timeout | None = None
-
-    def enter(self, number: str) -> None:
-        """Stores the number that a person entered, if it is expected. Call it on the event loop."""
-        if self.state is not NumberState.EXPECTED or not number.strip():
-            return
-        self.number = number.strip()
-        self.state = NumberState.ENTERED
-        if self._wait is not None:
-            self._wait.reschedule(0)
-
-    async def unless_entered(self, work: Awaitable[T]) -> T:
-        """Returns the result of `work`. Cancels it and raises `NumberEntered` when the number is entered."""
-        try:
-            async with asyncio.timeout(None) as self._wait:
-                return await work
-        except TimeoutError:
-            raise NumberEntered from None
-        finally:
-            self._wait = None
-
-
 class QrPoll:
     """Polls the code with this `code_id`."""
 
@@ -241,3 +188,56 @@ class QrPoll:
 def _is_timeout(error: Unreachable) -> bool:
     """Returns whether a failure only means that there was no news for a long time (ilink 3.2.3)."""
     return error.poll_timed_out or (isinstance(error, HttpStatusError) and error.status in GATEWAY_TIMEOUTS)
+
+
+class NumberState(Enum):
+    """What is known of the number that the phone shows."""
+
+    #: WeChat has not asked for it.
+    UNWANTED = auto()
+    #: The person must enter it.
+    EXPECTED = auto()
+    #: The next poll carries it.
+    ENTERED = auto()
+    #: Each poll carries it until WeChat has answered it.
+    SENT = auto()
+
+
+class NumberEntered(Exception):
+    """The number was entered while the poll waited for something else."""
+
+
+class VerificationCode:
+    """Passes the number that a person reads on the phone from the bridge to the poll.
+
+        UNWANTED → EXPECTED → ENTERED → SENT → UNWANTED, or EXPECTED again after a wrong number
+
+    The bridge calls `enter`. `QrPoll` makes all other changes of `state`, and waits within `unless_entered`,
+    so that an entered number is sent at once.
+    """
+
+    def __init__(self) -> None:
+        self.state = NumberState.UNWANTED
+        #: The number that was entered last.
+        self.number = ""
+        #: Ends the work that `unless_entered` waits for; None while it waits for nothing.
+        self._wait: asyncio.Timeout | None = None
+
+    def enter(self, number: str) -> None:
+        """Stores the number that a person entered, if it is expected. Call it on the event loop."""
+        if self.state is not NumberState.EXPECTED or not number.strip():
+            return
+        self.number = number.strip()
+        self.state = NumberState.ENTERED
+        if self._wait is not None:
+            self._wait.reschedule(0)
+
+    async def unless_entered(self, work: Awaitable[T]) -> T:
+        """Returns the result of `work`. Cancels it and raises `NumberEntered` when the number is entered."""
+        try:
+            async with asyncio.timeout(None) as self._wait:
+                return await work
+        except TimeoutError:
+            raise NumberEntered from None
+        finally:
+            self._wait = None

@@ -42,26 +42,6 @@ from wx2mqtt.wechat.outgoing_files import require_attachment
 log = structlog.get_logger(__name__)
 
 
-@frozen(kw_only=False)
-class _Outgoing:
-    """A message of one item to one person."""
-
-    user: Handle
-    item: JsonBody
-    key: SendKey
-    has_file: bool = False
-
-
-@frozen(kw_only=False)
-class _Refusal:
-    """WeChat's answer to a message that it did not deliver."""
-
-    meaning: RefusalMeaning
-    ret: int
-    #: WeChat's own words; may be empty.
-    errmsg: str
-
-
 class Sender:
     """Sends for one login, the current one at the time of its creation.
 
@@ -181,3 +161,23 @@ class Sender:
             case RefusalMeaning.REJECTED | RefusalMeaning.AGAIN:  # the second try has no token to leave out
                 message = client.text("not_taken", ret=refusal.ret)
                 return Rejected(f"{message}: {refusal.errmsg}" if refusal.errmsg else message)
+
+
+@frozen(kw_only=False)
+class _Outgoing:
+    """A message of one item to one person."""
+
+    user: Handle
+    item: JsonBody
+    key: SendKey
+    has_file: bool = False
+
+
+@frozen(kw_only=False)
+class _Refusal:
+    """WeChat's answer to a message that it did not deliver."""
+
+    meaning: RefusalMeaning
+    ret: int
+    #: WeChat's own words; may be empty.
+    errmsg: str

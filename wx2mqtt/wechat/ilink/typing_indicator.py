@@ -39,16 +39,6 @@ FAILURE_PAUSE_SECONDS = 300.0
 MAX_SEND_DELAY_SECONDS = 2.0
 
 
-@frozen
-class TypingTicket:
-    """Allows one bot to show the indicator to one person."""
-
-    bot_id: str
-    value: str
-    #: By the monotonic clock.
-    until: float
-
-
 class TypingIndicator:
     """Shows a person that a message is coming, where the configuration enables it."""
 
@@ -130,3 +120,13 @@ class TypingIndicator:
             log.debug("typing not shown", reason=str(why))
             return False
         return True
+
+
+@frozen
+class TypingTicket:
+    """Allows one bot to show the indicator to one person."""
+
+    bot_id: str
+    value: str
+    #: By the monotonic clock.
+    until: float

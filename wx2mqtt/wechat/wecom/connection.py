@@ -69,19 +69,6 @@ CLOSE_SECONDS = 2.0
 logging.getLogger("websockets").setLevel(logging.CRITICAL)
 
 
-@frozen
-class ConnectionOptions:
-    """How to connect."""
-
-    clock: Clock
-    #: Returns a sentence for people: `wecom_text` in the language of the account.
-    text: Callable[..., str]
-    #: Called after each exchange.
-    observe: CallObserver
-    #: One base URL that replaces WeCom's hosts. None: these, through the proxy of the environment.
-    endpoint: str | None = None
-
-
 class SocketEnd(StrEnum):
     """Why a connection has ended; the value is the key of the sentence about it."""
 
@@ -95,16 +82,6 @@ class SocketEnd(StrEnum):
     TAKEN_OVER = "taken_over"
     #: The bridge takes callbacks more slowly than they come.
     TOO_MANY_WAITING = "too_many_waiting"
-
-
-@frozen(kw_only=False)
-class _WaitingCallback:
-    """A callback that nobody has taken yet."""
-
-    callback: Callback
-    size: int
-    #: In milliseconds since 1970.
-    came_at: int
 
 
 class WeComConnection:
@@ -321,6 +298,29 @@ class WeComConnection:
         for answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(OutcomeUnknown(self.end_reason))
+
+
+@frozen
+class ConnectionOptions:
+    """How to connect."""
+
+    clock: Clock
+    #: Returns a sentence for people: `wecom_text` in the language of the account.
+    text: Callable[..., str]
+    #: Called after each exchange.
+    observe: CallObserver
+    #: One base URL that replaces WeCom's hosts. None: these, through the proxy of the environment.
+    endpoint: str | None = None
+
+
+@frozen(kw_only=False)
+class _WaitingCallback:
+    """A callback that nobody has taken yet."""
+
+    callback: Callback
+    size: int
+    #: In milliseconds since 1970.
+    came_at: int
 
 
 # How many bytes of a connection the kernel may hold that have not left the machine.

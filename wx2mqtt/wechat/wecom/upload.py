@@ -55,26 +55,6 @@ UPLOAD_CACHE_SIZE = 32
 UploadKey = tuple[str, Kind, str]
 
 
-@frozen
-class UploadedMedia:
-    """What a message sends."""
-
-    media_id: str
-    #: The kind as which it was uploaded: `Kind.FILE` for a picture that WeCom refused as one.
-    kind: Kind
-
-
-@dataclass(slots=True, kw_only=True)
-class UnfinishedUpload:
-    """An upload that has begun."""
-
-    upload_id: str
-    #: By `Clock.boot_time`, which goes on while the machine sleeps; in seconds.
-    begun_at: float
-    #: How many pieces WeCom has.
-    pieces_done: int = 0
-
-
 class Uploader:
     """Uploads files for one bot, and remembers recent uploads."""
 
@@ -211,6 +191,26 @@ class Uploader:
         if not value:
             raise Unreachable(self._client.text("no_media_id"))
         return value
+
+
+@frozen
+class UploadedMedia:
+    """What a message sends."""
+
+    media_id: str
+    #: The kind as which it was uploaded: `Kind.FILE` for a picture that WeCom refused as one.
+    kind: Kind
+
+
+@dataclass(slots=True, kw_only=True)
+class UnfinishedUpload:
+    """An upload that has begun."""
+
+    upload_id: str
+    #: By `Clock.boot_time`, which goes on while the machine sleeps; in seconds.
+    begun_at: float
+    #: How many pieces WeCom has.
+    pieces_done: int = 0
 
 
 # An upload that began longer ago counts for no limit of WeCom.
