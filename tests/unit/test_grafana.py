@@ -106,7 +106,6 @@ async def test_nothing_of_ours_is_counted_that_nobody_can_see(counted):
         "wx2mqtt_login_age_seconds",
         "wx2mqtt_published_total",
         "wx2mqtt_reminders_total",
-        "wx2mqtt_start_timestamp_seconds",
         "wx2mqtt_store_answers",
         "wx2mqtt_unresolved_people",
         "wx2mqtt_wechat_throttled_seconds",
@@ -235,22 +234,41 @@ def test_every_alert_has_its_story():
 @pytest.mark.parametrize("alert", STORY)
 def test_each_alert_sounds_when_it_should_and_not_at_once(tmp_path, alert):
     """Which labels it has then is Prometheus' affair; that it sounds is the alert's."""
-    series = [{"series": name, "values": values} for name, values in STORY[alert].items()]
-    sounds = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})'
+    tell_story(tmp_path, alert, STORY[alert], sounds=True)
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    ("last_backup", "start", "sounds"),
+    [(None, -200_000, True), (None, -100_000, False), (-1, -200_000, False), (-200_000, -1, True)],
+)
+def test_a_bridge_that_runs_for_two_days_without_any_backup_is_told(tmp_path, last_backup, start, sounds):
+    times = {"wx2mqtt_last_backup": last_backup, "wx2mqtt_start": start}  # in seconds; time begins at 0
+    series = {
+        f'{name}_timestamp_seconds{{instance="a", job="wx2mqtt"}}': f"{seconds}x20"
+        for name, seconds in times.items()
+        if seconds is not None
+    }
+    tell_story(tmp_path, "Wx2mqttBackupOld", series, sounds=sounds)
+
+
+def tell_story(folder, alert, series, *, sounds):
+    """Has Prometheus play these values, minute by minute, and look whether the alert sounds at their end."""
+    query = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})'
     tests = {
         "rule_files": [str(FOLDER / "alerts.yaml")],
         "evaluation_interval": "1m",
         "tests": [
             {
                 "interval": "1m",
-                "input_series": series,
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
                 "promql_expr_test": [
-                    {"expr": sounds, "eval_time": "0m", "exp_samples": []},
-                    {"expr": sounds, "eval_time": "31m" if "Nearly" in alert else "18m",
-                     "exp_samples": [{"labels": "{}", "value": 1}]},
+                    {"expr": query, "eval_time": "0m", "exp_samples": []},
+                    {"expr": query, "eval_time": "31m" if "Nearly" in alert else "18m",
+                     "exp_samples": [{"labels": "{}", "value": 1}] if sounds else []},
                 ],
             }
         ],
     }  # fmt: skip
-    (tmp_path / "story.yaml").write_text(yaml.safe_dump(tests))
-    promtool("test", "rules", tmp_path / "story.yaml")
+    (folder / "story.yaml").write_text(yaml.safe_dump(tests))
+    promtool("test", "rules", folder / "story.yaml")
