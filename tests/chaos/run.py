@@ -221,10 +221,17 @@ async def _recovery(
         ):
             if environment.forgot:  # it may have come before the bridge had subscribed again
                 await account.give_again(given)
+                await _ask_for_forgotten_login(account)
         return time.monotonic() - since if given.id in account.results else math.inf
 
     message_seconds, command_seconds = await asyncio.gather(message(), command())
     return {"message": message_seconds, "command": command_seconds}
+
+
+async def _ask_for_forgotten_login(account: AccountDriver) -> None:
+    """A broker that goes back delivers a logout again, and has forgotten the request for a login after it."""
+    if account.state == "logged_out":
+        await account.ask("login", {"transaction": f"login {time.monotonic()}"})
 
 
 def _log_findings(environment: Environment) -> list[Finding]:
