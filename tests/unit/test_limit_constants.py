@@ -148,7 +148,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             ),
             "wechat.wecom.connection:MAX_UNANSWERED_HEARTBEATS",
             "wechat.wecom.upload:MAX_REQUESTS",
-            *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.poll_pace:MAX_EMPTY_SYNCS"),
+            *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.receiver:MAX_EMPTY_SYNCS"),
             *(
                 "wechat.webwx.contact_list:MAX_CONSECUTIVE_FAILURES",
                 "bridge.outbox_rows:MAX_REPEATED_MESSAGES",

@@ -46,9 +46,8 @@ from wx2mqtt.wechat.webwx.protocol import (
     responses,
     session,
 )
-from wx2mqtt.wechat.webwx.protocol.cookies import Cookies
 from wx2mqtt.wechat.webwx.protocol.media_requests import encode_form
-from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
+from wx2mqtt.wechat.webwx.protocol.session import Cookies, Session, SyncCursor
 
 # Answers
 
@@ -202,7 +201,7 @@ TARGETS = (
             *names("responses", "read_qr_code", "read_scan_answer", "read_sync_check", "read_push_login"),
             *names("responses", "read_new_login", "require_sid_and_uin"),
             *names("endpoints", "host_of"),
-            *names("cookies", "Cookies.value"),
+            *names("session", "Cookies.value"),
         ),
         seeds=SCRIPTS,
         generate=mutated(SCRIPTS, SCRIPT_WORDS),
@@ -254,7 +253,7 @@ TARGETS = (
                 "is_saved_login",
                 "host_origins",
             ),
-            *names("cookies", "Cookies.from_saved"),
+            *names("session", "Cookies.from_saved"),
             *names("session", "session_to_saved"),
             *names("endpoints", "hosts_of", "hosts_at_endpoint"),
             *names(
@@ -275,7 +274,7 @@ TARGETS = (
     Target(
         name="webwx.cookies",
         run=_run_cookies,
-        parsers=names("cookies", "Cookies.with_response", "Cookies.for_host", "Cookies.value"),
+        parsers=names("session", "Cookies.with_response", "Cookies.for_host", "Cookies.value"),
         seeds=(
             b"wxuin=211722515; Domain=wx2.qq.com; Path=/; Expires=Fri, 27-Nov-2026 12:00:00 GMT",
             b"webwx_data_ticket=gSf; Domain=.qq.com; Path=/; Secure; Max-Age=43200\nwxsid=; Expires=Thu, 01 Jan 1970 00:00:00 GMT",

@@ -43,7 +43,7 @@ from wx2mqtt.wechat.webwx.protocol import (
     app_messages,
     content,
     events,
-    group_changes,
+    group_members,
     locators,
     markup,
     media_messages,
@@ -65,7 +65,7 @@ def _run_messages(data: bytes) -> None:
         return
     members = roster()
     items: list[Message | Event | None] = []
-    notices: group_changes.NoticedMessages = []
+    notices: group_members.NoticedMessages = []
     for fields in answer.messages:
         messages.recent_chats(fields)
         messages.entry_key(fields)
@@ -79,7 +79,7 @@ def _run_messages(data: bytes) -> None:
                 notices += [(item, notice)] if notice else []
     for item in items:
         check_item(item)
-    for event in group_changes.GroupChanges(members).events(Cursor("c"), notices, NOW_MS):
+    for event in group_members.GroupChanges(members).events(Cursor("c"), notices, NOW_MS):
         check_item(event)
 
 
@@ -355,7 +355,7 @@ TARGETS = (
             *names("responses", "read_sync"),
             *names("messages", "read_message", "read_frame", "recent_chats", "entry_key"),
             *names("messages", "read_notice", "known_names"),
-            *names("group_changes", "GroupChanges.events"),
+            *names("group_members", "GroupChanges.events"),
             *names("content", "read_message_id", "content_facts"),
             *names("locators", "message_locator"),
             *names("system_texts", "system_notice", "system_xml_content", "has_text_of_people"),

@@ -25,7 +25,6 @@ from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, 
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED, Ret
-from wx2mqtt.wechat.webwx.protocol.cookies import Cookies
 from wx2mqtt.wechat.webwx.protocol.endpoints import (
     FIRST_BASE,
     WEBWX_HEADERS,
@@ -37,6 +36,7 @@ from wx2mqtt.wechat.webwx.protocol.endpoints import (
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import (
     ClientProfile,
+    Cookies,
     DesktopClient,
     Session,
     session_from_saved,

@@ -1,6 +1,7 @@
 """Receives messages: waits for news, fetches them and looks up unknown senders (webwx 2.10, 2.11, 3).
 
 The position in the stream is only in the returned cursor: the same cursor returns the same messages again.
+`PollPace` says how soon web WeChat is asked again.
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Message
 from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson, read_text
+from wx2mqtt.wechat.qr_login import MIN_POLL_INTERVAL_SECONDS
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.contact_list import ContactList
-from wx2mqtt.wechat.webwx.poll_pace import PollPace
 from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import Ret
 from wx2mqtt.wechat.webwx.protocol.contacts import new_nickname, owner_contact, read_contacts
 from wx2mqtt.wechat.webwx.protocol.content import read_message_id
-from wx2mqtt.wechat.webwx.protocol.group_changes import GroupChanges, NoticedMessages
-from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupChanges, GroupMembers, NoticedMessages
 from wx2mqtt.wechat.webwx.protocol.membership_texts import OWNER_MARK
 from wx2mqtt.wechat.webwx.protocol.messages import (
     entry_key,
@@ -41,6 +41,10 @@ log = structlog.get_logger(__name__)
 
 # Of the phone's recent chats no more than these wait to be looked up.
 MAX_PENDING_NAMES = 1000
+
+# After so many useless syncs in a row the interval doubles with each further one, up to the maximum.
+MAX_EMPTY_SYNCS = 5
+MAX_POLL_PAUSE_SECONDS = 30.0
 
 
 class Receiver:
@@ -79,7 +83,7 @@ class Receiver:
         position = SyncCursor.from_cursor(cursor)
         if not position.sync:
             position = self._client.session.position
-        is_polled = self._pace.must_poll or not position.more
+        is_polled = not position.more or self._pace.must_poll
         if is_polled and not await self._wait_for_news(position):
             await self._client.save()
             return Batch(cursor=cursor, unreadable_count=self._contact_list.pop_unreadable_count())
@@ -253,6 +257,69 @@ class Receiver:
         unknown = list(filterfalse(self._group_members.contains, self._pending_chats))
         self._pending_chats = dict.fromkeys(unknown[MAX_NAMES_PER_CALL:])
         return await self._contact_list.look_up(unknown[:MAX_NAMES_PER_CALL])
+
+
+class PollPace:
+    """How soon web WeChat is asked for news again, by what the last calls brought (webwx 5.1.2).
+
+    A healthy server holds a poll until there is news, so nothing waits. One that is stuck promises news and
+    has none, or sends the same messages again and again.
+
+        the last call                             the next `receive`
+        sync with new messages                    syncs where there is more, else polls
+        empty sync without a poll before it       polls
+        poll without news                         polls, a second after the start of this poll
+        sync after a poll, empty or repeated      the same; after five in a row less and less often
+        sync that failed                          polls, which shows whether the login is still valid
+    """
+
+    def __init__(self) -> None:
+        #: The last sync ended with an error.
+        self.sync_failed = False
+        #: The last poll or sync brought nothing new, so the next poll may have to wait.
+        self._is_quiet = False
+        #: When the last poll started, on the monotonic clock.
+        self._poll_started_at = float("-inf")
+        #: How many syncs in a row brought nothing new and did not move the position.
+        self._useless_syncs = 0
+        #: The keys of the messages of the last sync that was not empty.
+        self._latest_keys: list[str] = []
+
+    @property
+    def must_poll(self) -> bool:
+        """Whether a poll goes before the next sync, even where the server has more."""
+        return self.sync_failed or self._is_quiet
+
+    def start_poll(self, now: float) -> float:
+        """Returns how long the next poll has to wait, and records that it starts then."""
+        pause = 0.0
+        if self._is_quiet:
+            doublings = max(0, min(self._useless_syncs - MAX_EMPTY_SYNCS + 1, 10))
+            interval = min(MAX_POLL_PAUSE_SECONDS, MIN_POLL_INTERVAL_SECONDS * 2.0**doublings)
+            pause = max(0.0, self._poll_started_at + interval - now)
+        self._poll_started_at = now + pause
+        return pause
+
+    def record_no_news(self) -> None:
+        """Records a poll that ended without news, as it should when there is none."""
+        self.sync_failed = False
+        self._is_quiet = True
+        self._useless_syncs = 0
+
+    def record_sync(self, keys: list[str] | None, *, is_polled: bool, has_moved: bool) -> None:
+        """Records a sync. `keys` are those of its messages; None: it had no news of any kind.
+
+        `is_polled` says that a poll had promised news, `has_moved` that the sync brought another position.
+        """
+        if keys is None:
+            self._is_quiet = is_polled
+        else:
+            self._is_quiet = bool(keys) and keys == self._latest_keys
+            self._latest_keys = keys
+        if self._is_quiet and not has_moved:
+            self._useless_syncs += 1
+        else:
+            self._useless_syncs = 0
 
 
 @dataclass(slots=True)

@@ -15,9 +15,9 @@ from tests.unit.wechat.webwx.server import ENDPOINT, ManualClock, MemoryVault, t
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
 from wx2mqtt.wechat.webwx.client import WebWxHttp
 from wx2mqtt.wechat.webwx.protocol import endpoints
-from wx2mqtt.wechat.webwx.protocol.cookies import Cookies
 from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
 from wx2mqtt.wechat.webwx.protocol.requests import Request
+from wx2mqtt.wechat.webwx.protocol.session import Cookies
 
 SEEN: list[tuple[str, str]] = []
 

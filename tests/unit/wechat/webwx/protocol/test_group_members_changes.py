@@ -14,8 +14,7 @@ from tests.unit.wechat.webwx.test_receiver import know, news
 from wx2mqtt.errors import LoggedOut
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member, Message
 from wx2mqtt.wechat.backend import Batch
-from wx2mqtt.wechat.webwx.protocol.group_changes import GroupChanges
-from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupChanges, GroupMembers
 from wx2mqtt.wechat.webwx.protocol.membership_texts import GroupNotice
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.support.rows import every_row
 from wx2mqtt.model import Cursor, Handle
-from wx2mqtt.wechat.webwx.protocol.cookies import MAX_COOKIES, Cookies
 from wx2mqtt.wechat.webwx.protocol.session import (
+    MAX_COOKIES,
+    Cookies,
     DesktopClient,
     Session,
     SyncCursor,
