@@ -111,7 +111,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             "bridge.commands.file_preparation:MAX_PREPARED_FILES",
             *("bridge.commands.fallback:MAX_CONCURRENT_ALERTS", "external.alerts:MAX_THREADS_PER_SERVICE"),
             *(
-                "bridge.commands.attachment_intake:MAX_CONCURRENT_FILE_WRITES",
+                "bridge.commands.acceptance:MAX_CONCURRENT_FILE_WRITES",
                 "wechat.aiohttp_transport:MAX_CONNECTIONS",
             ),
             *(

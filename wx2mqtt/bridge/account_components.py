@@ -13,7 +13,7 @@ from __future__ import annotations
 from wx2mqtt.bridge.account_owner import AccountOwner
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.bot_owner import BotOwner
-from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
+from wx2mqtt.bridge.commands.acceptance import AttachmentIntake
 from wx2mqtt.bridge.commands.fallback_receiver import FallbackReceiver
 from wx2mqtt.bridge.commands.http_commands import CommandCalls
 from wx2mqtt.bridge.commands.intake import CommandIntake

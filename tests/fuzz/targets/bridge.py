@@ -382,7 +382,7 @@ TARGETS = (
             "bridge.commands.validation:CommandValidator.validate_command",
             "bridge.commands.validation:CommandValidator.validate_request",
             "bridge.commands.validation:CommandValidator.validate_fields",
-            "bridge.commands.repeats:payload_fingerprint",
+            "bridge.repeats:payload_fingerprint",
             "mqtt.commands:pop_transaction",
             "mqtt.commands:transaction_echo",
             "external.url_fetch:parse_url",

@@ -14,7 +14,7 @@ from tests.fuzz.target import Target
 from tests.support.websocket import acceptance, frame, frame_head, in_fragments
 from tests.unit.mqtt.test_packet_reader import Peer
 from wx2mqtt.bounded_json import JsonBounds, is_encodable, load_json
-from wx2mqtt.bridge.commands.repeats import fingerprint
+from wx2mqtt.bridge.repeats import fingerprint
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES

@@ -16,7 +16,7 @@ from typing import Any
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import NO_LIMITS, FakeQuota, context, settings, shared
 from wx2mqtt.bridge.attachments import Attachments
-from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
+from wx2mqtt.bridge.commands.acceptance import AttachmentIntake
 from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications

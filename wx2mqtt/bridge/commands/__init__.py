@@ -1,7 +1,7 @@
 """Commands: messages that clients ask the bridge to send, from the MQTT delivery to the published result.
 
-Intake: `intake.py` accepts a delivery, `validation.py` checks it, `repeats.py` tells a repeat from a used id,
-`attachment_intake.py` stores its file, `accept_order.py` keeps the order, `acceptance.py` stores it.
+Intake: `intake.py` accepts a delivery, `validation.py` checks it, `acceptance.py` stores its file, keeps the
+order and stores the command. A repeat is told from a used id by `bridge/repeats.py`.
 
 Sending: `sender.py` is the loop over the chats and asks `next_step.py` what to do, `resolver.py` finds
 recipient and content, `file_preparation.py` fetches and uploads files, `send_attempts.py` asks WeChat and

@@ -2,9 +2,9 @@
 
     out/wife "home at six"   ->  one commit  ->  PUBACK  ->  `sender.py` does everything that follows
 
-Deliveries are committed in batches, in the order of receipt (`acceptance.py`), together with the commands
-that came over HTTP (*calls*). A command with a file is completed beside them (`attachment_intake.py`).
-Requests that are no commands go to `requests/dispatcher.py`.
+Deliveries are committed in batches, in the order of receipt, together with the commands that came over HTTP
+(*calls*). A command with a file is completed beside them. Both is in `acceptance.py`. Requests that are no
+commands go to `requests/dispatcher.py`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from wx2mqtt.aio import retry_until_stored, yield_after_long_work
-from wx2mqtt.bridge.commands.accept_order import (
+from wx2mqtt.bridge.commands.acceptance import (
+    Acceptance,
     AcceptOrder,
     AcceptTicket,
+    AttachmentIntake,
     Pending,
     PendingCall,
     PendingDelivery,
 )
-from wx2mqtt.bridge.commands.acceptance import Acceptance
-from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator

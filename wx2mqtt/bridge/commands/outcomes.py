@@ -67,10 +67,10 @@ class CommandOutcomes:
         for waiter in self._waiters.get(result.id, ()):
             if not waiter.done():
                 waiter.set_result(result)
-        if is_fallback or is_own_text(result.id):
-            return
         if is_sent and self._is_loaded and not self._failed_at:
             return  # nobody is failing
+        if is_fallback or is_own_text(result.id):
+            return
         if is_sent:
             self._end_failing(shortened(result.user))
         else:

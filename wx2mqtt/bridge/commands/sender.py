@@ -366,7 +366,9 @@ class CommandSender:
 
     async def _finish(self, queue: ChatQueue, row: CommandRow, result: Result) -> None:
         """Ends the commands of an attempt with this result, or when the fallback of one has ended."""
-        results = results_of_members(queue.members_of(row), result)
+        results = [(row, result)]
+        if row.leader is not None:
+            results = results_of_members(queue.members_of(row), result)
         must_wait = False
         for member, member_result in results:  # each is asked: that makes its fallback due
             if member.command.urgent and self.fallback.must_wait_for(member, member_result):

@@ -28,13 +28,12 @@ from wx2mqtt.bridge.attachment_checks import (
     suggested_kind,
 )
 from wx2mqtt.bridge.attachments import FILE_KINDS
-from wx2mqtt.bridge.commands.repeats import fingerprint, is_large, payload_fingerprint
 from wx2mqtt.bridge.commands.resolver import message_texts, split_ahead
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.recipients import Recipients
-from wx2mqtt.bridge.requests.dispatcher import delivery_mark
+from wx2mqtt.bridge.repeats import delivery_mark, fingerprint, is_large, payload_fingerprint
 from wx2mqtt.bridge.text_split import MAX_TEXT_PARTS, split_question
 from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.buttons import text_with_buttons
@@ -270,7 +269,9 @@ class CommandValidator:
             sentence = bridge_text(self._ctx.language, "expired_delivery")
             return self._with_result(new, Status.EXPIRED, "expired", sentence)
         new = self._new_command(command, source)
-        own_ttl = min((ttl for ttl in (command.ttl, source.expiry) if ttl is not None), default=None)
+        own_ttl = command.ttl
+        if source.expiry is not None and (own_ttl is None or source.expiry < own_ttl):
+            own_ttl = source.expiry
         ttl = self._ctx.settings.account.send.ttl if own_ttl is None else own_ttl
         return replace(
             new,
@@ -282,9 +283,10 @@ class CommandValidator:
     def check(self, command: Command) -> Person | None:
         """Returns the recipient, None where only the first login brings it. Raises `BadCommand`."""
         user = command.user
-        is_lasting_name = user == FILEHELPER or self._registry.is_pinned(user)
-        comes_with_login = is_lasting_name and not self._session.contacts_known
-        if comes_with_login and self._registry.by_topic_name(user) is None:
+        may_come_with_login = not self._session.contacts_known and (
+            user == FILEHELPER or self._registry.is_pinned(user)
+        )
+        if may_come_with_login and self._registry.by_topic_name(user) is None:
             person = None
         else:
             person = self._recipients.find(user)

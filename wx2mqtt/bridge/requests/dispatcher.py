@@ -9,7 +9,6 @@ handlers are is said in `__init__.py`. `send` and `recall` are commands and do n
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -18,6 +17,7 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.repeats import delivery_mark
 from wx2mqtt.bridge.shared_services import PlainHandler
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
@@ -271,14 +271,3 @@ class BridgeRequest:
         if len(error) <= limit:
             return error
         return answer_error("too_large", sentence, None)  # it is the transaction that is too large
-
-
-def delivery_mark(delivery: Delivery, session: int) -> DeliveryMark:
-    """Returns what identifies a repeated delivery. `session` is the bridge's number of the broker session."""
-    return DeliveryMark(
-        broker_session=session,
-        packet_id=delivery.mid,
-        topic=delivery.topic,
-        digest=hashlib.sha256(delivery.payload + b"\0" + (delivery.correlation or b"")).digest(),
-        dup=delivery.dup,
-    )

@@ -15,7 +15,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.loop_turns import turns_during
 from tests.unit.bridge.outgoing import running
 from wx2mqtt.aio import MAX_UNBROKEN_SECONDS
-from wx2mqtt.bridge.commands.accept_order import AcceptOrder
+from wx2mqtt.bridge.commands.acceptance import AcceptOrder
 from wx2mqtt.limits import (
     MAX_FACT_CHARACTERS,
     MAX_TEXT_PAYLOAD_BYTES,

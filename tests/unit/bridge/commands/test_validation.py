@@ -17,9 +17,9 @@ from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, person
 from tests.unit.bridge.validation_harness import ValidationHarness
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP
 from wx2mqtt.bridge import wechat_calls
-from wx2mqtt.bridge.commands.repeats import fingerprint
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.repeats import fingerprint
 from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import ChatKind, Command, PersonId, Remark, Status
