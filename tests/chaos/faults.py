@@ -357,7 +357,7 @@ def _change_done_again() -> None:
 
 
 def _refusal_kept() -> None:
-    from wx2mqtt.bridge.shared_services import ReloadStatus
+    from wx2mqtt.bridge.context import ReloadStatus
 
     _put(ReloadStatus, "record_accepted", lambda _: None)
 

@@ -37,7 +37,7 @@ from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import connection_errors, packets, reconnect
 from wx2mqtt.mqtt import options as broker_options
-from wx2mqtt.store import processing_marks
+from wx2mqtt.store import mapped_files
 from wx2mqtt.web import auth, http_limits, login_page, media_headers
 from wx2mqtt.web import request_context as web_request
 from wx2mqtt.web.page import contacts, forms, live
@@ -211,7 +211,7 @@ _BRIDGE_LIMITS = (
     ),
     limit(
         "the last messages that died three times with the process",
-        processing_marks.MAX_FATAL_MESSAGES,
+        mapped_files.MAX_FATAL_MESSAGES,
         "messages",
         "the oldest is forgotten",
     ),

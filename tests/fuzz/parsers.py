@@ -60,7 +60,7 @@ SCOPES = (
         "store.people",
         "store.people_file",
     ),
-    *("store.atomic_files", "store.mapped_files", "store.processing_marks", "store.saved_logins"),
+    *("store.atomic_files", "store.mapped_files", "store.shared_marks", "store.saved_logins"),
     *("external.allowed_addresses", "external.url_fetch", "external.local_files"),
     *(
         "web.request_context",
@@ -225,7 +225,7 @@ EXCUSED: Mapping[str, str] = {
     "store.saved_logins:SavedLoginFile.save": "writes a file; its reader is fuzzed with store.saved_files",
     "store.atomic_files:write_atomically": "writes a file",
     "store.mapped_files:MappedFile.write": "writes a file",
-    "store.processing_marks:SharedMarks.*": "reads rows that instances of the same database have written",
+    "store.shared_marks:SharedMarks.*": "reads rows that instances of the same database have written",
     "store.atomic_files:quarantine": "renames a file; called for every damaged one in store.saved_files",
     # web WeChat's requests: each is built and checked by `_check_requests` or takes values of the bridge
     "wechat.webwx.protocol.media_requests:upload_part_request": "encodes its form with encode_form, which is fuzzed",

@@ -10,7 +10,7 @@ from typing import Any
 from tests.scenarios.signing_in import ask
 from tests.support.home import Home
 from tests.support.process import BridgeProcess
-from wx2mqtt.store.processing_marks import MAX_KILLS
+from wx2mqtt.store.mapped_files import MAX_KILLS
 
 
 async def heard_after(home: Home, *said: tuple[str, str, str]) -> list[tuple[str, str]]:

@@ -140,7 +140,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "how often something happens before the bridge does something else": frozenset(
         {
-            *("clock:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.processing_marks:MAX_KILLS"),
+            *("clock:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.mapped_files:MAX_KILLS"),
             *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.temporary_client:MAX_ATTEMPTS_PER_TOPIC"),
             *(
                 "diagnostics.broker_probe:MAX_CONNECTION_LOSSES",
@@ -159,7 +159,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "of what the bridge alone writes, or remembers for as long as it runs": frozenset(
         {
-            "store.processing_marks:_MAX_READ_BYTES",
+            "store.mapped_files:_MAX_READ_BYTES",
             *("store.folder:_MAX_LOCK_FILE_BYTES", "store.mapped_files:MAX_PUBACK_RECORDS"),
             *("wechat.ilink.bot_logins:MAX_RECORDED_OFFERS", "wechat.wecom.receipts:MAX_ANSWERED"),
         }

@@ -31,11 +31,10 @@ from wx2mqtt.bridge.attachment_checks import _check_size
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes, FailureLog
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
-from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
 from wx2mqtt.bridge.outbox_rows import Coverage, OutboxReader
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, DirectoryEntry, directory_payload
 from wx2mqtt.bridge.retained_commands import RetainedCommands
-from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.local_files import open_file
 from wx2mqtt.external.url_fetch import UrlFetcher
@@ -46,7 +45,7 @@ from wx2mqtt.mqtt.connection_errors import reason_text
 from wx2mqtt.mqtt.options import parse_broker_url, parse_server_references
 from wx2mqtt.mqtt.reconnect import EndReason, ReconnectPolicy
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store import processing_marks
+from wx2mqtt.store import mapped_files
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 
@@ -319,10 +318,10 @@ def fatal_messages(count: int, folder: Path) -> bool:
     """Each message is being processed when three processes in a row are killed."""
     path = folder / "marks"
     for number in range(count):
-        for _process in range(processing_marks.MAX_KILLS):
-            marks = processing_marks.ProcessingMarks(path)
-            marks._write_mark(processing_marks._mark_of(f"m{number}"), marks._kills if _process else 0)
-    return processing_marks.ProcessingMarks(path).is_fatal("m0")
+        for _process in range(mapped_files.MAX_KILLS):
+            marks = mapped_files.ProcessingMarks(path)
+            marks._write_mark(mapped_files._mark_of(f"m{number}"), marks._kills if _process else 0)
+    return mapped_files.ProcessingMarks(path).is_fatal("m0")
 
 
 TRAFFIC_DRIVERS: dict[str, Driver] = {

@@ -13,11 +13,10 @@ from wx2mqtt.app.configuration import backend_section, media_base_url, missing_s
 from wx2mqtt.app.stores import Stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.context import AccountContext, SharedServices
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.bridge.shared_services import SharedServices
 from wx2mqtt.clock import Clock, now_ms
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.mqtt.client import MqttClient
@@ -28,9 +27,8 @@ from wx2mqtt.settings.names_and_topics import bases_overlap
 from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings
 from wx2mqtt.store.folder import SESSIONS_FOLDER
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.mapped_files import PUBACK_LOG_SUFFIX, PubackLog
+from wx2mqtt.store.mapped_files import MARKS_SUFFIX, PUBACK_LOG_SUFFIX, ProcessingMarks, PubackLog
 from wx2mqtt.store.people import StoredPeople
-from wx2mqtt.store.processing_marks import MARKS_SUFFIX, ProcessingMarks
 from wx2mqtt.wechat.backend import Backend, BackendOptions
 from wx2mqtt.wechat.registry import backend_entry
 

@@ -15,8 +15,8 @@ from structlog.contextvars import bound_contextvars
 from wx2mqtt.aio import Signal, cancel_and_wait
 from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.bridge.account import Account, AccountFailed
+from wx2mqtt.bridge.context import Watchdog
 from wx2mqtt.bridge.media.stored_media import MediaLibrary
-from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.clock import Backoff, boot_time
 
 log = structlog.get_logger(__name__)

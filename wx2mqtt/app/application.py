@@ -30,9 +30,8 @@ from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.app.web_servers import find_listen_problems, running_web_server, sender_options
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_view import AccountView
+from wx2mqtt.bridge.context import PlainHandler, ReloadStatus, SharedServices, Watchdog
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.shared_services import PlainHandler, ReloadStatus, SharedServices
-from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.clock import Lease
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.errors import BadCommand, SettingsError, StoreError

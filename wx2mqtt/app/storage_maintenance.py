@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import structlog
 
 from wx2mqtt.aio import wait_at_most
-from wx2mqtt.bridge.shared_services import StorageQuota
+from wx2mqtt.bridge.context import StorageQuota
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.memory import return_free_memory

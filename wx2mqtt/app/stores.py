@@ -35,9 +35,9 @@ from wx2mqtt.store.folder import (
     resolve_store_path,
 )
 from wx2mqtt.store.people_file import PeopleFile
-from wx2mqtt.store.processing_marks import SharedMarks
 from wx2mqtt.store.saved_logins import SavedLoginFolder, SavedLogins
 from wx2mqtt.store.search_index import SearchIndex
+from wx2mqtt.store.shared_marks import SharedMarks
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.values import frozen
 

@@ -19,7 +19,7 @@ import structlog
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.app.accounts import Accounts
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.watchdog import Watchdog
+from wx2mqtt.bridge.context import Watchdog
 
 log = structlog.get_logger(__name__)
 

@@ -8,11 +8,15 @@ Life of an account: created, `restore`, `run`, `close`. `run` never returns; it 
 - The process stops the account: it calls `stop`, and cancels `run` afterwards.
 - Another process may run the account already: this one calls `abort`, and cancels `run` afterwards.
 - A component fails: `run` calls `stop` itself, and raises `AccountFailed` afterwards.
+
+`AccountTasks`, below, finds that a component has failed. A task raises its errors by itself, but a loop that
+hangs says nothing: each loop has a deadline (`context.py`, `Watchdog`).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import NoReturn
 
@@ -21,10 +25,9 @@ import structlog
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.bridge.account_components import AccountComponents
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.context import AccountContext, Watchdog
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.watchdog import AccountTasks
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected
@@ -269,3 +272,55 @@ class Account:
             components.reporter.publish_info()
             # The settings name people, and say who is exposed. The sender and the windows follow this, too.
             self.ctx.signals.people_changed.emit()
+
+
+STALL_CHECK_INTERVAL_SECONDS = 5.0
+
+# A check that comes later than this is one of a process that was stopped (SIGSTOP, suspend), and goes on now.
+MAX_STALL_CHECK_SECONDS = 10.0
+
+
+class TasksStalled(Exception):
+    """Loops of the account are past their deadline; the message has their names."""
+
+
+class AccountTasks:
+    """Runs the tasks of one account: they end together, and a loop without progress is noticed."""
+
+    def __init__(self, watchdog: Watchdog, account: str) -> None:
+        self._watchdog = watchdog
+        self._account = account
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Starts a task. It is no fault when a task returns or is cancelled."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        return task
+
+    async def wait_for_fault(self) -> BaseException:
+        """Waits until a task raises or a loop stalls; returns the exception, without the groups around it."""
+        while True:
+            looked_at = loop_time()
+            done, _ = await asyncio.wait(
+                self._tasks, timeout=STALL_CHECK_INTERVAL_SECONDS, return_when=asyncio.FIRST_EXCEPTION
+            )
+            for task in done:
+                error = None if task.cancelled() else task.exception()
+                while isinstance(error, BaseExceptionGroup):
+                    error = error.exceptions[0]
+                if error is not None:
+                    return error
+            self._tasks -= done
+            if loop_time() - looked_at > MAX_STALL_CHECK_SECONDS:
+                continue  # the whole process stood still: its loops could not move
+            # Without the store's: all accounts share it, so a restart would not help.
+            overdue = [
+                loop for loop in self._watchdog.overdue(self._account) if not loop.startswith("store:")
+            ]
+            if overdue:
+                return TasksStalled(", ".join(overdue))
+
+    async def cancel_all(self) -> None:
+        """Cancels all tasks and waits until they have ended. Only the first fault is reported."""
+        await cancel_and_wait(self._tasks)

@@ -22,11 +22,10 @@ from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.echo_filter import EchoFilter
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.homeassistant_announcement import HomeAssistantDiscovery
 from wx2mqtt.bridge.inbound import InboundMessages
-from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
 from wx2mqtt.bridge.login_renewal import LoginRenewal
 from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -38,9 +37,8 @@ from wx2mqtt.bridge.requests.account_requests import AccountRequests
 from wx2mqtt.bridge.requests.action_requests import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher, SizedHandler
 from wx2mqtt.bridge.retained_commands import RetainedCommands
-from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.bridge.status_topics import StatusReporter, StatusTopics
-from wx2mqtt.bridge.wechat_calls import WeChatCalls
+from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.external.url_fetch import UrlFetcher

@@ -19,8 +19,7 @@ import structlog
 from wx2mqtt import __version__
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.inflight import InflightWindow
-from wx2mqtt.bridge.retained_publisher import RetainedPublisher
+from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.errors import NotConnected
 from wx2mqtt.i18n import Language

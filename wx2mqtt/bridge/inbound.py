@@ -2,11 +2,11 @@
 
     a batch with a text from `wife`  ->  one commit: a row for `in/wife`, and the cursor behind it  ->  MQTT
 
-`receive_loop.py` asks WeChat for one batch after the other. `InboundMessages.store` stores a batch:
+`ReceiveLoop`, below, asks WeChat for one batch after the other. `InboundMessages.store` stores a batch:
 
 1. The contacts in it are merged into the known people.
 2. Each message and event becomes a row (`inbound_rows.py`), unless it is the echo of an own send
-   (`echo_filter.py`), or `receive` filters it.
+   (`EchoFilter`), or `receive` filters it.
 3. One commit stores the rows, the changed people and the cursor.
 4. What is stored is published (`publisher.py`), its files are fetched (`media/`), and others hear of it.
 """
@@ -14,27 +14,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable
+from typing import NoReturn
 
 import structlog
 
 from wx2mqtt.aio import retry_until_stored, yield_after_long_work
+from wx2mqtt.bridge.account_owner import CommandsOfLogin
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.echo_filter import EchoFilter
-from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, StoredQuotes
+from wx2mqtt.bridge.inbound_rows import NO_PEOPLE, EventRows, MessageRows, PeopleBatch, StoredQuotes
+from wx2mqtt.bridge.login_tracker import RETRIED_ERRORS, LoginStateTracker, is_interruption, retry_delay
 from wx2mqtt.bridge.media.downloader import MediaDownloader
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleUpdate
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.status_topics import StatusTopics
-from wx2mqtt.clock import now_ms
+from wx2mqtt.bridge.wechat_calls import EchoFilter
+from wx2mqtt.clock import Backoff, loop_time, now_ms
 from wx2mqtt.errors import StoreError
-from wx2mqtt.model import ButtonPress, Cursor, Event, Kind, Message, Owner
-from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
+from wx2mqtt.model import ButtonPress, Cursor, Event, Kind, LoginState, Message, Owner
+from wx2mqtt.store.person_records import NO_CHANGES, Person
 from wx2mqtt.store.question_records import NewPress
 from wx2mqtt.store.questions import Item
 from wx2mqtt.store.records import NewEvent, NewMessage, RecordResult
-from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import SKIPPED_MESSAGE_EVENT, Batch, fatal_message_event
+from wx2mqtt.wechat.backend import SKIPPED_MESSAGE_EVENT, Batch, LoggedIn, fatal_message_event
 
 log = structlog.get_logger(__name__)
 
@@ -223,6 +226,8 @@ class InboundMessages:
         ctx.signals.received.emit(recorded)
         self._left_out["repeated"] += recorded.repeated
         ctx.counters.received.update(recorded.kinds)
+        if people is NO_PEOPLE:  # as with most batches
+            return
         if people.changes != NO_CHANGES and ctx.people_file is not None:
             ctx.people_file.request()
         if people.is_visible:
@@ -237,23 +242,94 @@ class InboundMessages:
         self._unsaved.append(PeopleBatch(update.people, events, is_visible))
 
 
-@frozen(kw_only=False)
-class PeopleBatch:
-    """Changes of people that are not stored yet, and the events about them, in order."""
+# The receive loop must report progress to the watchdog within this time.
+POLL_WATCHDOG_SECONDS = 120.0
 
-    changes: PeopleChanges = NO_CHANGES
-    events: tuple[NewEvent, ...] = ()
-    #: Whether the published directory looks different afterwards.
-    is_visible: bool = False
+# While the store is full, nothing is received; it is looked at again after this pause.
+STORE_FULL_POLL_SECONDS = 5.0
 
-    @classmethod
-    def merged(cls, batches: Sequence[PeopleBatch]) -> PeopleBatch:
-        """Returns several as one, in their order."""
-        return cls(
-            PeopleChanges.merged(batch.changes for batch in batches),
-            tuple(event for batch in batches for event in batch.events),
-            any(batch.is_visible for batch in batches),
+
+class ReceiveLoop:
+    """Receives and stores one batch after the other (`run`).
+
+    The cursor says what was received last. So an error, or the end of the process, loses nothing: WeChat is
+    asked with the old cursor again.
+    """
+
+    def __init__(
+        self,
+        ctx: AccountContext,
+        inbound: InboundMessages,
+        commands: CommandsOfLogin,
+        state: LoginStateTracker,
+    ) -> None:
+        self._ctx = ctx
+        self._inbound = inbound
+        self._commands = commands
+        self._state = state
+        #: Locked while a received batch is being stored. Whoever ends the login waits for it: the batch could
+        #: not be received again.
+        self.store_lock = asyncio.Lock()
+        #: The place behind the last stored batch; valid in the login `login_id` only.
+        self.cursor = Cursor("")
+        self.login_id = ""
+
+    async def start_login(self, step: LoggedIn) -> None:
+        """Stores where a new login begins. A resumed login goes on behind the last batch."""
+        if step.login_id == self.login_id:
+            return
+        await retry_until_stored(
+            lambda: self._ctx.journal.received.set_cursor(step.login_id, step.cursor),
+            self._state.on_store_failure,
         )
+        self.login_id = step.login_id
+        self.cursor = step.cursor
 
+    async def run(self, owner: Owner) -> NoReturn:
+        """Receives until the login ends: `LoggedOut` is raised, or the task is cancelled."""
+        failing_since: float | None = None
+        backoff = Backoff()
+        self._set_online(owner)
+        while True:
+            self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
+            limit = self._ctx.shared.exceeded_limit()
+            if limit:  # nothing is received that could not be stored
+                self._state.set(LoginState.INTERRUPTED, self._state.text("storage_full_state", limit=limit))
+                await self._pause(STORE_FULL_POLL_SECONDS)
+                continue
+            try:
+                await self.receive_once()
+            except RETRIED_ERRORS as error:
+                if failing_since is None:
+                    failing_since = loop_time()
+                backoff = backoff.after_failure()
+                pause = retry_delay(error, backoff, random.random())
+                if is_interruption(error, max(pause, loop_time() - failing_since)):
+                    self._state.set_interrupted(error)
+                await self._pause(pause)
+            else:
+                if failing_since is not None:
+                    failing_since = None
+                    backoff = backoff.reset()
+                if self._state.status.state is not LoginState.ONLINE:
+                    self._set_online(owner)
 
-NO_PEOPLE = PeopleBatch()
+    async def receive_once(self) -> None:
+        """Waits for the next batch and stores it. Raises `LoggedOut` and `RETRIED_ERRORS`."""
+        batch = await self._ctx.backend.receive(self.cursor)
+        self._state.last_answer = now_ms()
+        async with self.store_lock:
+            await self._inbound.store(batch, self.login_id)
+            self.cursor = batch.cursor
+
+    def _set_online(self, owner: Owner) -> None:
+        if owner.nickname:
+            reason = self._state.text("online", name=owner.nickname)
+        else:
+            reason = self._state.text("online_unnamed")
+        self._state.set(LoginState.ONLINE, reason)
+        self._commands.set_online(True)
+
+    async def _pause(self, seconds: float) -> None:
+        self._ctx.heartbeat("receive", seconds + POLL_WATCHDOG_SECONDS)
+        await asyncio.sleep(seconds)

@@ -3,12 +3,13 @@
     a text from `wife`   ->  a row with the topic `in/wife`, with its JSON and who sent it
     a recall in `family` ->  a row with the topic `event/recall`, unless `receive` filters the chat
 
-What a message is converted to is `MessageRows.row`, what an event is converted to `EventRows.row`.
+What a message is converted to is `MessageRows.row`, what an event is converted to `EventRows.row`. At the end
+of the file: the changes of people that the next commit stores (`PeopleBatch`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -33,10 +34,11 @@ from wx2mqtt.model import (
 from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
 from wx2mqtt.mqtt.topics import TEXT_TYPE
 from wx2mqtt.store.history import MessageHistory
-from wx2mqtt.store.person_records import Person
+from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
 from wx2mqtt.store.question_answers import BUTTON_EVENT
 from wx2mqtt.store.question_records import AnswerAttempt, NewPress
 from wx2mqtt.store.records import NewEvent, NewMedia, NewMessage, NewPublication
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +65,7 @@ class MessageRows:
             jobs = media_jobs(message, settings, now_ms())
             media = media_in_message(message, jobs, settings)
         answer: AnswerAttempt | None = None
-        if self._ctx.journal.questions.may_exist:
+        if self._ctx.journal.rows.may_have_questions:
             answer = attempt_of_message(self._answer_target(), message, person, sender, trusted=trusted)
         plain: NewPublication | None = None
         max_age = settings.account.plain.max_age
@@ -281,3 +283,25 @@ class StoredQuotes:
         if text:
             completed["text"] = text
         return replace(message, detail={**completed, **quoted.author()})
+
+
+@frozen(kw_only=False)
+class PeopleBatch:
+    """Changes of people that are not stored yet, and the events about them, in order."""
+
+    changes: PeopleChanges = NO_CHANGES
+    events: tuple[NewEvent, ...] = ()
+    #: Whether the published directory looks different afterwards.
+    is_visible: bool = False
+
+    @classmethod
+    def merged(cls, batches: Sequence[PeopleBatch]) -> PeopleBatch:
+        """Returns several as one, in their order."""
+        return cls(
+            PeopleChanges.merged(batch.changes for batch in batches),
+            tuple(event for batch in batches for event in batch.events),
+            any(batch.is_visible for batch in batches),
+        )
+
+
+NO_PEOPLE = PeopleBatch()

@@ -21,13 +21,12 @@ import structlog
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.bridge.account_owner import AccountOwner, CommandsOfLogin, WrongAccount
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.inbound import POLL_WATCHDOG_SECONDS, InboundMessages, ReceiveLoop
 from wx2mqtt.bridge.login import MAX_QR_CODES, AccountLogin, LoginAttempt, TooManyQrCodes
 from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LogoutRequested, SessionPhase
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.login_tracker import STEP_WATCHDOG_SECONDS, LoginStateTracker
+from wx2mqtt.bridge.login_tracker import RETRIED_ERRORS, STEP_WATCHDOG_SECONDS, LoginStateTracker, retry_delay
 from wx2mqtt.bridge.people.evidence import ContactFacts, contact_facts
-from wx2mqtt.bridge.receive_loop import POLL_WATCHDOG_SECONDS, RETRIED_ERRORS, ReceiveLoop, retry_delay
 from wx2mqtt.clock import Backoff, now_ms
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, ProtocolViolation, Throttled, Unreachable
 from wx2mqtt.model import Cursor, LoginState, Needs, Owner
@@ -90,7 +89,7 @@ class LoginSession:
     @property
     def logged_in(self) -> bool:
         """Whether messages are received and can be sent."""
-        return self._requests.is_receiving
+        return self._requests.phase is SessionPhase.RECEIVING
 
     def restore(self, cursor: Cursor | None, login_id: str, *, contacts_known: bool) -> None:
         """Continues from what the previous run stored."""

@@ -2,7 +2,8 @@
 
     state.set(LoginState.ONLINE, "online as Lily")  ->  one line in the log, and `login/state` is published
 
-`login_state.py` says which state may follow which.
+`login_state.py` says which state may follow which. At the end of the file: what follows from an error that is
+temporary (`RETRIED_ERRORS`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import structlog
 from wx2mqtt.bridge.account_owner import AccountOwner
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import StoreError
+from wx2mqtt.clock import Backoff, now_ms
+from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.values import frozen
@@ -24,6 +25,12 @@ log = structlog.get_logger(__name__)
 # 300 s, the confirmation on the phone may take as long, and a page may take 180 s
 # (webwx 2.2.3, 2.3.5, 2.8.4).
 STEP_WATCHDOG_SECONDS = 600.0
+
+# After these errors the same is tried again after a pause: the next batch, or the login.
+RETRIED_ERRORS = (Unreachable, Throttled, ProtocolViolation, StoreError)
+
+# Errors must last this long before `login/state` says `interrupted`; a single lost answer is not reported.
+INTERRUPTED_AFTER_SECONDS = 5.0
 
 
 @frozen
@@ -133,3 +140,22 @@ class LoginStateTracker:
     def text(self, message_key: str, **facts: object) -> str:
         """Returns a sentence for people in the language of the account."""
         return bridge_text(self._ctx.language, message_key, **facts)
+
+
+def retry_delay(error: Exception, backoff: Backoff, chance: float) -> float:
+    """Returns the seconds until the next attempt: the back-off, or what WeChat demands if that is longer.
+
+    `chance` is a random number from 0 to 1.
+    """
+    if isinstance(error, Unreachable) and error.retry_after is not None:
+        return error.retry_after  # the backend has a schedule of its own
+    return max(backoff.wait(chance), getattr(error, "retry_after", None) or 0.0)
+
+
+def is_interruption(error: Exception, outage_seconds: float) -> bool:
+    """Returns whether `login/state` says `interrupted` after this error; not for a single lost answer."""
+    if isinstance(error, StoreError):
+        return True  # nothing is received until the store works
+    if getattr(error, "poll_timed_out", False):
+        return True  # the long poll has waited for its whole time limit, which is longer than this one
+    return outage_seconds >= INTERRUPTED_AFTER_SECONDS

@@ -12,8 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.inflight import InflightWindow
-from wx2mqtt.bridge.retained_publisher import RetainedPublisher
+from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
 from wx2mqtt.mqtt.broker import Connected, Delivery, ProbeTopics, ProtocolVersion, Publication
 
 # So long the broker may take to acknowledge the retained topics of the bridge, which the probe reads.

@@ -18,10 +18,9 @@ import structlog
 from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.health import HEALTH_INTERVAL_SECONDS, HealthSnapshot, health_body, info_body
-from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload, may_fit
-from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language

@@ -16,9 +16,9 @@ from typing import Protocol
 
 from wx2mqtt.aio import wait_at_most
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.inflight import RetainedPublisher
 from wx2mqtt.bridge.login_tracker import LoginStateTracker
 from wx2mqtt.bridge.people.directory import DirectoryEntry
-from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.model import JSON_TYPE, ChatKind, Json, LoginState, PersonId, ReplyWindow
 from wx2mqtt.mqtt.payloads import encode

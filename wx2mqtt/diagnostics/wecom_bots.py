@@ -25,7 +25,7 @@ from wx2mqtt.diagnostics.check_target import AccountTarget, DiagnosticTarget
 from wx2mqtt.errors import BackendError, LoggedOut, LoginRefused, StoreError, Wx2MqttError
 from wx2mqtt.model import Handle, LoginState, QuotedMessage
 from wx2mqtt.settings.loader import LoadedSettings
-from wx2mqtt.store.processing_marks import ProcessingMarks
+from wx2mqtt.store.mapped_files import ProcessingMarks
 from wx2mqtt.wechat.backend import Backend, BackendOptions, CredentialStore, LoggedIn, ShowQr
 from wx2mqtt.wechat.registry import backend_entry
 from wx2mqtt.wechat.wecom.protocol.session import End, read_saved_bot

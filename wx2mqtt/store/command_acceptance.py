@@ -25,7 +25,7 @@ from wx2mqtt.store.command_records import (
     replies_text,
 )
 from wx2mqtt.store.database import Connection, json_list
-from wx2mqtt.store.journal_part import AccountRows
+from wx2mqtt.store.outbox import AccountRows
 from wx2mqtt.store.statements import Statement, insert_rows
 from wx2mqtt.store.stored_commands import read_commands
 

@@ -29,7 +29,7 @@ from wx2mqtt.store.command_records import (
     result_text,
 )
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import AccountRows
+from wx2mqtt.store.outbox import AccountRows
 from wx2mqtt.store.question_records import NewQuestion
 from wx2mqtt.store.questions import end_question, forget_undelivered_question, open_question
 from wx2mqtt.store.records import NewPublication, OutboxBatch

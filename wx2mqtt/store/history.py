@@ -24,7 +24,7 @@ from string import ascii_lowercase, ascii_uppercase
 from wx2mqtt.model import Kind, QuotedMessage, combined_text, is_own_text
 from wx2mqtt.store.column_values import storable_text
 from wx2mqtt.store.database import Connection, json_list
-from wx2mqtt.store.journal_part import AccountRows, JournalPart
+from wx2mqtt.store.outbox import AccountRows, JournalPart
 from wx2mqtt.store.records import HistoryQuery, HistoryRow
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.statements import Statement

@@ -19,10 +19,9 @@ from wx2mqtt.store.commands import JournaledCommands
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.folder import new_stream_id
 from wx2mqtt.store.history import MessageHistory
-from wx2mqtt.store.journal_part import AccountRows
 from wx2mqtt.store.journal_retention import DAY_MS, JournalRetention
 from wx2mqtt.store.media import MediaJobs
-from wx2mqtt.store.outbox import DiscoveryState, Outbox
+from wx2mqtt.store.outbox import AccountRows, DiscoveryState, Outbox
 from wx2mqtt.store.questions import JournaledQuestions
 from wx2mqtt.store.received_messages import ReceivedMessages
 from wx2mqtt.store.records import AccountState, JournalStats
@@ -59,7 +58,8 @@ class Journal:
         rows = AccountRows(database, account, now, on_referenced)
         self.account = account
         self._database = database
-        self._rows = rows
+        #: What all parts share.
+        self.rows = rows
         #: Messages and events from WeChat.
         self.received = ReceivedMessages(rows)
         #: The files of messages, as rows; the files themselves are in `Blobs`.
@@ -86,11 +86,11 @@ class Journal:
     @property
     def stream(self) -> str:
         """The id of the store, published with each message; empty before `open`."""
-        return self._rows.stream
+        return self.rows.stream
 
     async def open(self) -> AccountState:
         """Returns the stored state of this account; creates the account and the stream id if they are new."""
-        self._rows.stream, state = await self._database.write("open", self._open)
+        self.rows.stream, state = await self._database.write("open", self._open)
         return state
 
     async def set_base_topic(self, base: str) -> None:
@@ -136,7 +136,7 @@ class Journal:
         connection.execute(_SET_BASE_TOPIC, (base, self.account))
 
     def _stats(self, connection: Connection) -> JournalStats:
-        a_day_ago = self._rows.now() - DAY_MS
+        a_day_ago = self.rows.now() - DAY_MS
         (row,) = connection.named_rows(_STATS, (self.account, a_day_ago))
         return JournalStats(**{**row, "last_backup": _read_time(row["last_backup"])})
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from wx2mqtt.store.database import Connection, json_list
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.records import PruneCounts
 from wx2mqtt.store.statements import Statement
 

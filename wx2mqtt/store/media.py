@@ -17,7 +17,7 @@ from typing import Any
 from wx2mqtt.model import Blob, Json, MediaRef
 from wx2mqtt.store.column_values import blob_from_text, blob_to_text, compact, encode_payload, storable_text
 from wx2mqtt.store.database import Connection, json_list
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.records import (
     NO_PUBLICATIONS,
     MediaPart,

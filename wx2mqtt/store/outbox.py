@@ -3,25 +3,44 @@
     rows = await journal.outbox.list_waiting(after=0, limit=100)
     await journal.outbox.mark_published([rows[0].id])
 
-At the end of the file, what Home Assistant discovery has published: it is cleared even after a restart.
+`JournalPart` is the base of this and of all other parts of a journal. `AccountRows` is what they share: any
+commit may add publications with `rows.enqueue(connection, publications)`. At the end of the file, what Home
+Assistant discovery has published: it is cleared even after a restart.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, field, fields
 from typing import Any
 
+from wx2mqtt.model import Blob
 from wx2mqtt.store.column_values import storable_text
-from wx2mqtt.store.database import Connection, json_list
-from wx2mqtt.store.journal_part import JournalPart
-from wx2mqtt.store.records import NewPublication, OutboxBatch, OutboxRow
+from wx2mqtt.store.database import Connection, Database, json_list
+from wx2mqtt.store.records import NO_PUBLICATIONS, NewPublication, OutboxBatch, OutboxRow
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen
 
 # In the order of the columns that the statements select; the column of `category` is `sort`.
 _ROW_FIELDS = tuple(item.name for item in fields(OutboxRow))
+
+
+class JournalPart:
+    """A part of the journal of one account, which its statements have as their first value."""
+
+    def __init__(self, rows: AccountRows) -> None:
+        self._rows = rows
+        self._database = rows.database
+        self._account = rows.account
+
+    async def _fetch(self, statement: str, *values: object) -> list[Any]:
+        """Returns the rows of a statement."""
+        return await self._database.fetch(statement, (self._account, *values))
+
+    async def _execute(self, commit_point: str, statement: str, *values: object) -> int:
+        """Runs a statement in a commit of its own; returns how many rows it changed."""
+        return await self._database.execute(commit_point, statement, (self._account, *values))
 
 
 class Outbox(JournalPart):
@@ -88,6 +107,58 @@ class Outbox(JournalPart):
     async def add(self, new: Sequence[NewPublication]) -> OutboxBatch:
         """Adds publications behind all that wait; returns their rows."""
         return await self._database.write("publish", lambda db: self._rows.enqueue(db, new))
+
+
+class AccountRows:
+    """The rows of one account in one database, and the way of all parts of its journal into the outbox."""
+
+    def __init__(
+        self, database: Database, account: str, now: Callable[[], int], on_referenced: Callable[[Blob], None]
+    ) -> None:
+        self.database = database
+        self.account = account
+        #: The time of day in milliseconds.
+        self.now = now
+        #: Called with each file as soon as a stored row refers to it (`Blobs.mark_referenced`).
+        self.on_referenced = on_referenced
+        #: The id of the store; empty before `Journal.open`.
+        self.stream = ""
+        #: Whether the account may have a question; most accounts never ask. Changed in write jobs only.
+        self.may_have_questions = True
+        #: The newest publication that this object has stored; used in write jobs only.
+        self._last_publication_id: int | None = None
+
+    def enqueue(self, connection: Connection, publications: Iterable[NewPublication]) -> OutboxBatch:
+        """Adds publications behind all that wait, as a part of a write job; returns their rows."""
+        added = list(publications)
+        if not added:
+            return NO_PUBLICATIONS
+        now = self.now()
+        values = [
+            (
+                self.account,
+                publication.category,
+                publication.topic,
+                now,
+                publication.content_type,
+                publication.correlation,
+                publication.expiry,
+                publication.payload,
+            )
+            for publication in added
+        ]
+        ids = connection.insert_returning_ids(_ADD_PUBLICATION, values)
+        rows = [
+            OutboxRow(id=row_id, created=now, user="", **asdict(publication))
+            for row_id, publication in zip(ids, added, strict=True)
+        ]
+        return self.outbox_batch(ids, rows)
+
+    def outbox_batch(self, ids: Sequence[int], rows: Sequence[OutboxRow]) -> OutboxBatch:
+        """Returns the batch of the publications `ids` just inserted, of which `rows` may go out at once."""
+        last_id = ids[-1]
+        after_id, self._last_publication_id = self._last_publication_id, last_id
+        return OutboxBatch(rows=tuple(rows), after_id=after_id, last_id=last_id)
 
 
 @frozen
@@ -192,6 +263,12 @@ _COUNT_DROPPED = Statement("UPDATE account SET dropped = dropped + ?2 WHERE name
 _DROP_EXPIRED = Statement("""
     UPDATE publication SET state = 3, why = 'expired'
     WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND account = ?1 AND state = 0
+""")
+
+# Adds a publication that is neither a message nor an event from WeChat.
+_ADD_PUBLICATION = Statement("""
+    INSERT INTO publication (account, sort, topic, created, content_type, correlation, expiry, payload)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """)
 
 _LOAD_DISCOVERY = Statement("SELECT announced FROM account WHERE name = ?")

@@ -20,7 +20,7 @@ from wx2mqtt.buttons import find_button
 from wx2mqtt.model import AskingCommand, Button, Json, PersonId, Result, Status
 from wx2mqtt.store.column_values import storable_text
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import AccountRows, JournalPart
+from wx2mqtt.store.outbox import AccountRows, JournalPart
 from wx2mqtt.store.question_answers import (
     BUTTON_EVENT,
     as_event_of_asker,
@@ -51,11 +51,6 @@ Item = NewMessage | NewPress | NewEvent
 
 class JournaledQuestions(JournalPart):
     """Questions to be read, and closed by a request."""
-
-    @property
-    def may_exist(self) -> bool:
-        """Whether the account may have a question; most accounts never ask."""
-        return self._rows.may_have_questions
 
     async def list_open(self, now: int, limit: int) -> list[AskedQuestion]:
         """Returns the open questions of its commands, those that were asked last first."""

@@ -18,8 +18,8 @@ from typing import NamedTuple
 from wx2mqtt.model import JSON_TYPE, Cursor
 from wx2mqtt.store.column_values import bounded_integer, compact, encode_payload, storable_text
 from wx2mqtt.store.database import Connection, json_list
-from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.media import ADD_MEDIA, media_values
+from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.people import apply_changes
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
 from wx2mqtt.store.questions import AnswerMatching, Item

@@ -18,7 +18,7 @@ from enum import StrEnum
 from wx2mqtt.store.column_values import compact, storable_text
 from wx2mqtt.store.command_records import DeliveryMark
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.records import NewPublication, OutboxBatch
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen

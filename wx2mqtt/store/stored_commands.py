@@ -15,7 +15,7 @@ from wx2mqtt.model import PersonId
 from wx2mqtt.store.column_values import storable_text
 from wx2mqtt.store.command_records import CommandRow, CommandState, Recipient, command_row
 from wx2mqtt.store.database import Connection, json_list
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.statements import Statement
 
 

@@ -16,7 +16,7 @@ from wx2mqtt.store.column_values import storable_text
 from wx2mqtt.store.command_records import CommandRow, CommandState
 from wx2mqtt.store.commands import finish_command
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.outbox import JournalPart
 from wx2mqtt.store.people import forget_people
 from wx2mqtt.store.questions import forget_questions
 from wx2mqtt.store.records import NewPublication, OutboxBatch

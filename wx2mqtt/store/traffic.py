@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import AccountRows, JournalPart
+from wx2mqtt.store.outbox import AccountRows, JournalPart
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.values import frozen
 

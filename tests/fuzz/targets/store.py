@@ -32,9 +32,8 @@ from wx2mqtt.store import backup_archive, file_type, people_file
 from wx2mqtt.store.backup_archive import FORMAT_VERSION, HEADER_NAME, BadBackup
 from wx2mqtt.store.column_values import blob_from_text, storable_text
 from wx2mqtt.store.folder_backup import restore_store
-from wx2mqtt.store.mapped_files import PUBACK_LOG_BYTES, PubackLog
+from wx2mqtt.store.mapped_files import MAX_KILLS, PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
 from wx2mqtt.store.people import person_from_json
-from wx2mqtt.store.processing_marks import MAX_KILLS, ProcessingMarks
 from wx2mqtt.store.remembered_owners import NOTHING_SAID, read_owners
 from wx2mqtt.store.saved_logins import SavedLoginFile, read_saved_login
 
@@ -401,7 +400,7 @@ TARGETS = (
         name="store.processing_marks",
         run=_run_marks,
         parsers=_store(
-            *(f"processing_marks:ProcessingMarks.{name}" for name in ("is_fatal", "processing", "__exit__"))
+            *(f"mapped_files:ProcessingMarks.{name}" for name in ("is_fatal", "processing", "__exit__"))
         ),
         seeds=_MARKS,
         generate=mutated(_MARKS, ("\n", " ", "-", "0", "1", "2", "f" * 32)),

@@ -20,7 +20,7 @@ from wx2mqtt.app.accounts import (
 )
 from wx2mqtt.app.application import STOP_TIMEOUT_SECONDS
 from wx2mqtt.bridge.account import DRAIN_TIMEOUT_SECONDS, OFFLINE_PUBLISH_TIMEOUT_SECONDS, AccountFailed
-from wx2mqtt.bridge.watchdog import Watchdog
+from wx2mqtt.bridge.context import Watchdog
 from wx2mqtt.wechat.ilink.protocol.endpoints import NOTIFY_STOP
 
 

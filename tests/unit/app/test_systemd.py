@@ -16,7 +16,7 @@ from tests.support.pauseless_loop import run_without_pauses
 from tests.support.rows import every_row
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog, status_line
-from wx2mqtt.bridge.watchdog import Watchdog
+from wx2mqtt.bridge.context import Watchdog
 
 
 class FakeManager:

@@ -8,10 +8,8 @@ from typing import Any
 
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.context import AccountContext, ReloadStatus, SharedServices, Watchdog
 from wx2mqtt.bridge.counters import AccountCounters
-from wx2mqtt.bridge.shared_services import ReloadStatus, SharedServices
-from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.schema import Account, Send, Settings
 from wx2mqtt.store.records import AccountState

@@ -23,16 +23,14 @@ from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.echo_filter import EchoFilter
-from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher
 from wx2mqtt.bridge.retained_commands import RetainedCommands
-from wx2mqtt.bridge.retained_publisher import RetainedPublisher
-from wx2mqtt.bridge.wechat_calls import WeChatCalls
+from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.errors import LoggedOut, NotConnected
 from wx2mqtt.external.url_fetch import UrlFetcher
 from wx2mqtt.i18n import Language

@@ -20,8 +20,7 @@ from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.echo_filter import EchoFilter
-from wx2mqtt.bridge.wechat_calls import WeChatCalls, new_key
+from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls, new_key
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, WindowClosed
 from wx2mqtt.model import (

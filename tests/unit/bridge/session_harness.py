@@ -13,11 +13,11 @@ from typing import Any
 from tests.support.pauseless_loop import run_without_pauses
 from tests.unit.bridge.contexts import FakeQuota, context, settings, shared
 from wx2mqtt.bridge.account_owner import AccountOwner
-from wx2mqtt.bridge.echo_filter import EchoFilter
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.wechat_calls import EchoFilter
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import (
     Action,
@@ -200,8 +200,8 @@ class FakeJournal:
         self.meanwhile: Callable[[], None] | None = None  # happens once, while messages are being stored
         self.seq = 0
         self.sent: dict[str, QuotedMessage] = {}
-        self.received = self.commands = self.owner = self.history = self.questions = self
-        self.may_exist = False  # a question that somebody may answer
+        self.received = self.commands = self.owner = self.history = self.rows = self
+        self.may_have_questions = False  # a question that somebody may answer
 
     async def remember(self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID) -> None:
         if self.owner_troubles:

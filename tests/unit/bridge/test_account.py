@@ -15,7 +15,7 @@ from tests.support.fake_link import FakeLink
 from tests.unit.bridge.contexts import FakeWatchdog, changed, context, settings, shared
 from tests.unit.bridge.session_harness import FakeGateway
 from wx2mqtt.bridge.account import Account, AccountFailed
-from wx2mqtt.bridge.inbound import PeopleBatch
+from wx2mqtt.bridge.inbound_rows import PeopleBatch
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import Kind, LoginState

@@ -7,8 +7,7 @@ import typing
 
 from tests.unit.bridge.contexts import FakeQuota, shared
 from wx2mqtt.bridge import context as module
-from wx2mqtt.bridge.context import AccountContext, AccountSignals
-from wx2mqtt.bridge.shared_services import SharedServices
+from wx2mqtt.bridge.context import AccountContext, AccountSignals, SharedServices
 
 
 def test_a_context_holds_values_services_settings_queues_and_signals_and_no_component():

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from wx2mqtt.bridge.echo_filter import (
+from wx2mqtt.bridge.wechat_calls import (
     CLOCK_TOLERANCE_MS,
     MEDIA_CLOCK_TOLERANCE_MS,
     SENT_CACHE_SIZE,
@@ -85,7 +85,7 @@ async def test_all_open_attempts_of_a_chat_are_awaited(echoes):
 
 
 async def test_an_attempt_that_never_ends_holds_reception_up_for_a_while_only(echoes, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.bridge.echo_filter.ECHO_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("wx2mqtt.bridge.wechat_calls.ECHO_WAIT_SECONDS", 0.01)
     with echoes.open_attempt(CHAT, TEXT):
         await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), MAX_WAIT_SECONDS)
 

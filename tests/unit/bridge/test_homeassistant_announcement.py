@@ -23,10 +23,9 @@ from tests.unit.bridge.contexts import changed, context, settings
 from tests.unit.bridge.outgoing import OWNER, person
 from wx2mqtt.bridge import homeassistant_announcement
 from wx2mqtt.bridge.homeassistant_announcement import BIRTH_DELAY_SECONDS, HomeAssistantDiscovery
-from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.model import ChatKind, Contact, Handle, PersonId
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.homeassistant_entities import entity_id

@@ -36,8 +36,8 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.settings.schema import Media, Plain, Receive
 from wx2mqtt.store.history import MessageHistory
+from wx2mqtt.store.mapped_files import MAX_KILLS, ProcessingMarks
 from wx2mqtt.store.person_records import Person
-from wx2mqtt.store.processing_marks import MAX_KILLS, ProcessingMarks
 from wx2mqtt.store.records import NewMessage
 from wx2mqtt.wechat.backend import Batch, fatal_message_event
 

@@ -18,7 +18,7 @@ from tests.unit.bridge.session_harness import (
     run_story,
 )
 from wx2mqtt.bridge.login import LoginAttempt
-from wx2mqtt.bridge.receive_loop import retry_delay
+from wx2mqtt.bridge.login_tracker import retry_delay
 from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, StoreFull, Throttled, Unreachable
 from wx2mqtt.model import LoginState as S

@@ -8,8 +8,12 @@ from collections import deque
 import pytest
 
 from tests.support.pauseless_loop import run_without_pauses
-from wx2mqtt.bridge.inflight import REFUSAL_DISCONNECT_SECONDS, REFUSED_RETRY_SECONDS, InflightWindow
-from wx2mqtt.bridge.retained_publisher import RetainedPublisher
+from wx2mqtt.bridge.inflight import (
+    REFUSAL_DISCONNECT_SECONDS,
+    REFUSED_RETRY_SECONDS,
+    InflightWindow,
+    RetainedPublisher,
+)
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ConnectionDropped, NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import (

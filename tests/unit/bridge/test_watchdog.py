@@ -11,7 +11,8 @@ from functools import partial
 import pytest
 
 from tests.support.pauseless_loop import run_without_pauses
-from wx2mqtt.bridge.watchdog import AccountTasks, TasksStalled, Watchdog
+from wx2mqtt.bridge.account import AccountTasks, TasksStalled
+from wx2mqtt.bridge.context import Watchdog
 
 
 async def for_ever():
@@ -160,8 +161,8 @@ async def test_a_process_that_was_stopped_lets_its_loops_move_before_it_calls_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     times = iter((0.0, 20.0, 20.0, 25.0))  # before and after each check
-    monkeypatch.setattr("wx2mqtt.bridge.watchdog.STALL_CHECK_INTERVAL_SECONDS", 0)
-    monkeypatch.setattr("wx2mqtt.bridge.watchdog.loop_time", lambda: next(times))
+    monkeypatch.setattr("wx2mqtt.bridge.account.STALL_CHECK_INTERVAL_SECONDS", 0)
+    monkeypatch.setattr("wx2mqtt.bridge.account.loop_time", lambda: next(times))
     watchdog = Watchdog(asyncio.get_running_loop().time)
     here = AccountTasks(watchdog, "home")
     watchdog.heartbeat("receive:home", -1)

@@ -43,7 +43,7 @@ async def test_what_was_announced_last_is_kept_for_each_account(database: Databa
 
 async def _record(journal: Journal, *users: str) -> list[int]:
     """One message for each user; returns the rows."""
-    items = [message(f"{journal._rows.now()}-{n}-{user}", user=user) for n, user in enumerate(users)]
+    items = [message(f"{journal.rows.now()}-{n}-{user}", user=user) for n, user in enumerate(users)]
     await journal.received.record(items, NO_CHANGES, None, "")
     return [row.id for row in await journal.outbox.list_waiting(0, 1000)][-len(users) :]
 

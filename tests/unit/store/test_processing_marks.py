@@ -12,21 +12,21 @@ import pytest
 
 from tests.support.postgresql import empty_database
 from wx2mqtt.store.encrypted_logins import EncryptedLogins
-from wx2mqtt.store.mapped_files import MappedFile
-from wx2mqtt.store.postgresql_database import PostgresqlDatabase
-from wx2mqtt.store.processing_marks import (
+from wx2mqtt.store.mapped_files import (
     MARKS_SUFFIX,
     MAX_FATAL_MESSAGES,
     MAX_KILLS,
     PROGRESS_INTERVAL_SECONDS,
+    MappedFile,
     ProcessingMarks,
-    SharedMarks,
 )
+from wx2mqtt.store.postgresql_database import PostgresqlDatabase
+from wx2mqtt.store.shared_marks import SharedMarks
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from wx2mqtt.store.processing_marks import ProcessingMarks
+from wx2mqtt.store.mapped_files import ProcessingMarks
 
 marks = ProcessingMarks(Path(sys.argv[1]))
 for key in sys.argv[2:]:
@@ -162,7 +162,7 @@ def test_a_file_that_cannot_be_written_stops_no_message(tmp_path: Path) -> None:
 
 def test_progress_is_reported_about_once_a_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("wx2mqtt.store.processing_marks.boot_time", lambda: now[0])
+    monkeypatch.setattr("wx2mqtt.store.mapped_files.boot_time", lambda: now[0])
     marks = ProcessingMarks(path)
     reports: list[float] = []
     marks.progressed.connect(lambda: reports.append(now[0]))

@@ -392,9 +392,9 @@ async def test_old_ones_are_deleted_but_not_behind_an_open_one(questions: Questi
 
 async def test_an_account_without_questions_looks_for_none(journal: Journal) -> None:
     await journal.open()
-    assert journal.questions.may_exist
+    assert journal.rows.may_have_questions
     asking = Questions(journal, Clock())
     await asking.write("m1", "1")
-    assert not journal.questions.may_exist
+    assert not journal.rows.may_have_questions
     await asking.ask("lock")
-    assert journal.questions.may_exist
+    assert journal.rows.may_have_questions

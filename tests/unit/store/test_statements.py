@@ -91,7 +91,7 @@ STATEMENTS = {
 
 # The modules of what is stored in PostgreSQL only.
 POSTGRESQL_MODULES = {
-    *("encrypted_logins", "operation_queue", "processing_marks"),
+    *("encrypted_logins", "operation_queue", "shared_marks"),
     *("postgresql_blobs", "postgresql_database", "tables"),
 }
 

@@ -35,8 +35,7 @@ from wx2mqtt.bridge.commands.results import (
 )
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.echo_filter import EchoFilter
-from wx2mqtt.bridge.wechat_calls import WeChatCalls
+from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, OutcomeUnknown
 from wx2mqtt.i18n.bridge import bridge_text

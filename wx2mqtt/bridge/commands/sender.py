@@ -53,8 +53,7 @@ from wx2mqtt.bridge.commands.send_limits import SendLimits, back_off
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.echo_filter import EchoFilter
-from wx2mqtt.bridge.wechat_calls import WeChatCalls
+from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.clock import Backoff, boot_time, now_ms
 from wx2mqtt.errors import (
     BackendError,

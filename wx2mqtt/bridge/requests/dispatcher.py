@@ -15,10 +15,9 @@ from contextlib import asynccontextmanager
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.context import AccountContext, PlainHandler
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.repeats import delivery_mark
-from wx2mqtt.bridge.shared_services import PlainHandler
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import MAX_OPEN_REQUESTS, REQUEST_JSON

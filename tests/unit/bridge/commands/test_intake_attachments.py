@@ -641,7 +641,7 @@ async def test_a_message_that_is_not_ours_or_went_to_somebody_else_is_not_withdr
 
 async def test_after_two_minutes_it_is_too_late_and_wechat_is_not_even_asked(harness):
     message_id = await sent_text(harness)
-    harness.journal._rows.now = lambda now=harness.journal._rows.now: now() - 121_000
+    harness.journal.rows.now = lambda now=harness.journal.rows.now: now() - 121_000
     later = await sent_old(harness)
     harness.say(kind="recall", message_id=later, id="r")
     result = await harness.result("r")
