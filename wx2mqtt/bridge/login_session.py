@@ -304,5 +304,5 @@ class LoginSession:
 
     def on_message_processed(self) -> None:
         """Sends a heartbeat: a batch whose messages take long is not stuck."""
-        if self.logged_in:
+        if self._requests.phase is SessionPhase.RECEIVING:
             self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
