@@ -474,6 +474,9 @@ def test_where_systemd_does_not_run_root_is_told_how_to_get_the_service(tmp_path
     assert (done.code, "--unit /etc/systemd/system/wx2mqtt.service" in done.out) == (0, True)
     done = here.run(*["setup", "-c", "b.yaml", "--embedded", "--yes", "--no-unit"])
     assert (done.code, "--unit" in done.out) == (0, False)
+    done = here.run(*["setup", "-c", "c.yaml", "--embedded", "--yes", "--unit", "wx2mqtt.service"])
+    assert (done.code, "systemctl" in done.out) == (0, False)
+    assert f"run -c {tmp_path}/c.yaml" in done.out
 
 
 def test_the_service_hands_the_password_over_although_the_file_names_it(start_mosquitto, tmp_path):

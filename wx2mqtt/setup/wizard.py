@@ -55,7 +55,7 @@ class SetupPaths:
     overwrite: bool
     unit: Path | None
     ask_before_unit: bool
-    #: The service would be offered, but systemd does not run.
+    #: Root may have a service, but systemd does not run: one is written only if it is asked for.
     is_without_systemd: bool = False
 
 
@@ -135,7 +135,7 @@ class SetupWizard:
         self._show("passes")
         has_unit = self._write_unit(secrets)
         command = {"program": printed_program(), "path": shlex.quote(str(config))}
-        if has_unit and self._paths.unit is not None:
+        if has_unit and self._paths.unit is not None and not self._paths.is_without_systemd:
             self._show("next_unit", unit=shlex.quote(self._paths.unit.stem))
         else:
             self._show("next_run", **command)
