@@ -40,6 +40,10 @@ written_files.program_path = lambda: "/usr/bin/env wx2mqtt"  # as it would be in
 """
 
 
+WITH_SYSTEMD = "import pathlib\nwritten_files.SYSTEMD_RUNTIME = pathlib.Path('/')\n"
+"""Only together with `--unit` or `--no-unit`: root would be offered a service in /etc."""
+
+
 def terminal(folder: Path, supervisor: str = "http://127.0.0.1:1", port: int = 1) -> Terminal:
     """Somebody with no other broker near than these."""
     return Terminal(folder, prepare=PREPARE.format(supervisor=supervisor, port=port))
@@ -285,9 +289,8 @@ def _shell(here: Terminal, command: str, out: int) -> Iterator[subprocess.Popen[
 
 
 def test_a_service_of_another_name_is_enabled_by_that_name(tmp_path):
-    done = terminal(tmp_path).run(
-        *["setup", "-c", "a.yaml", "--embedded", "--yes", "--unit", "bridge.service"]
-    )
+    here = Terminal(tmp_path, prepare=PREPARE.format(supervisor="http://127.0.0.1:1", port=1) + WITH_SYSTEMD)
+    done = here.run(*["setup", "-c", "a.yaml", "--embedded", "--yes", "--unit", "bridge.service"])
     assert (done.code, done.err) == (0, "")
     assert "systemctl enable --now bridge\n" in done.out
 
@@ -417,7 +420,7 @@ def test_a_place_where_nothing_can_be_written_is_told(tmp_path):
 
 def test_the_service_is_written_with_our_paths_and_its_password_as_a_credential(start_mosquitto, tmp_path):
     broker = with_password(start_mosquitto, tmp_path)
-    here = terminal(tmp_path)
+    here = Terminal(tmp_path, prepare=PREPARE.format(supervisor="http://127.0.0.1:1", port=1) + WITH_SYSTEMD)
     (tmp_path / "secret").write_text("geheim\n")
     (tmp_path / "secret").chmod(0o600)
     line = (
