@@ -30,7 +30,10 @@ REASON_TEXTS: Mapping[int, Translations] = {
         "the broker does not accept the user name or password; see mqtt.username and mqtt.password_file",
         "MQTT 服务器不接受用户名或密码；见 mqtt.username 和 mqtt.password_file",
     ),
-    0x87: ("the broker does not allow it: the user lacks the right", "MQTT 服务器不允许：用户没有权限"),
+    0x87: (
+        "the broker does not allow it: the user lacks the right, or name or password is wrong",
+        "MQTT 服务器不允许：用户没有权限，或者用户名、密码不对",
+    ),
     0x88: ("the broker is not available", "MQTT 服务器不可用"),
     0x89: ("the broker is busy", "MQTT 服务器繁忙"),
     0x8A: ("the broker has banned this client", "MQTT 服务器封禁了此客户端"),

@@ -247,9 +247,9 @@ The phone and the page are for this machine alone.""",
     ),
     "fallback": (
         """
-  the fallback    what is urgent and does not get through is printed here: at once while the window is shut, else after {seconds} s""",
+  the fallback    what is urgent and does not get through is printed here after {seconds} s, or at once with hold: false in a shut window""",
         """
-  备用通道        发不进微信的紧急消息显示在这里：窗口关闭时马上显示，否则等 {seconds} 秒""",
+  备用通道        紧急消息 {seconds} 秒内发不进微信，就显示在这里；窗口关着又带 hold: false 时马上显示""",
     ),
     "dinner": ("Dinner is ready", "开饭了"),
     "by_fallback": ("by the fallback  ←  {text}", "备用通道  ←  {text}"),
