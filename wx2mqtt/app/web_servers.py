@@ -2,7 +2,7 @@
 
     web.listen: 0.0.0.0:8099          the page, and the senders where they have no address of their own
     web.senders_listen: …:8100        senders only
-    web.ntfy_listen: …:8101           ntfy at the root
+    web.ntfy_listen: …:8101           the interface of ntfy at the path /, where its clients expect it
 
 Where one address cannot be had, none is used: the error names all of them that cannot.
 """
@@ -44,15 +44,15 @@ async def running_web_server(
         return
     from wx2mqtt.web.server import WebServer, WebServers  # noqa: PLC0415 - only where it is enabled
 
-    addresses = _web_addresses(settings, with_senders=senders is not None)
+    all_options = _options_of_servers(settings, with_senders=senders is not None)
     async with AsyncExitStack() as stack:
         servers: list[WebServer] = []
-        for number, options in enumerate(addresses, start=1):
+        for number, options in enumerate(all_options, start=1):
             server = WebServer(options, media_sources, bridge, senders)
             try:
                 servers.append(await stack.enter_async_context(server))
             except CannotListen as error:  # the addresses after this one may be in use as well
-                problems = [str(error), *_listen_problems(addresses[number:])]
+                problems = [str(error), *_listen_problems(all_options[number:])]
                 raise CannotListen("; ".join(problems)) from error
         yield WebServers(servers)
 
@@ -61,12 +61,12 @@ def find_listen_problems(settings: Settings) -> list[str]:
     """Returns why the web server cannot listen, a text for each address; none where it is disabled."""
     if not settings.web.enabled:
         return []
-    return _listen_problems(_web_addresses(settings, with_senders=True))
+    return _listen_problems(_options_of_servers(settings, with_senders=True))
 
 
-def _listen_problems(addresses: Sequence[WebOptions]) -> list[str]:
+def _listen_problems(all_options: Sequence[WebOptions]) -> list[str]:
     problems = []
-    for options in addresses:
+    for options in all_options:
         try:
             available_port(options.host, options.port)
         except PortInUse as error:
@@ -74,13 +74,13 @@ def _listen_problems(addresses: Sequence[WebOptions]) -> list[str]:
     return problems
 
 
-def _web_addresses(settings: Settings, *, with_senders: bool) -> list[WebOptions]:
-    """Returns the address of the page, then those that serve senders only."""
+def _options_of_servers(settings: Settings, *, with_senders: bool) -> list[WebOptions]:
+    """Returns the options of each server: the one of the page, then those that serve senders only."""
     main = web_options(settings)
-    return [main, *_sender_addresses(settings.web, main)] if with_senders else [main]
+    return [main, *_options_of_sender_servers(settings.web, main)] if with_senders else [main]
 
 
-def _sender_addresses(web: Web, main: WebOptions) -> Iterator[WebOptions]:
+def _options_of_sender_servers(web: Web, main: WebOptions) -> Iterator[WebOptions]:
     served = {
         "senders_listen": (web.senders_listen, Serves.SENDERS),
         "ntfy_listen": (web.ntfy_listen, Serves.ROOT_SENDERS),
@@ -110,7 +110,10 @@ def _sender_options_of(sender: Sender) -> SenderOptions:
 
 
 def web_options(settings: Settings) -> WebOptions:
-    """Returns the address `web.listen`. It serves senders unless they have their own, or it is Ingress."""
+    """Returns the options of the server at `web.listen`.
+
+    It serves senders, too, unless they have an address of their own, or it is the one of Ingress.
+    """
     web = settings.web
     host, port = split_listen_address(web.listen)
     proxies = (*web.trusted_proxies, web.ingress) if web.ingress else web.trusted_proxies

@@ -48,9 +48,9 @@ class CommandOutcomes:
         self._failure_log = FailureLog(ctx.name)
         #: When the last command of a user was not sent, in ms; who failed last is last.
         self._failed_at: dict[str, int] = {}
-        #: Whether those who failed in earlier processes are in `_failed_at`.
+        #: Whether `failing_users` has added those who were failing when the bridge started.
         self._is_loaded = False
-        #: The users to whom something was sent before they were.
+        #: Until then: users to whom something was sent since the start, who are not failing any more.
         self._sent_to: set[str] = set()
 
     def record(self, kind: str, result: Result, *, is_fallback: bool = False) -> None:
