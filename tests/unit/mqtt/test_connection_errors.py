@@ -137,5 +137,5 @@ def test_secrets_are_taken_out_of_a_sentence():
 
 
 def test_a_reason_is_said_in_the_language_of_the_owner():
-    assert reason_text("zh", 0x87) == "MQTT 服务器不允许：用户没有权限"
+    assert reason_text("zh", 0x87) == "MQTT 服务器不允许：用户没有权限，或者用户名、密码不对"
     assert reason_text("zh", 0xEE, "why") == "MQTT 服务器返回代码 0xEE（why）"
