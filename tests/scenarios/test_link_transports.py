@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,14 @@ class Certificates:
     @property
     def client_key(self) -> Path:
         return self.folder / "client.key"
+
+    @property
+    def server_context(self) -> ssl.SSLContext:
+        """For a server of a test. With TLS 1.3 its session tickets, unread, would reset the connection at its end."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.folder / "broker.pem", self.folder / "broker.key")
+        return context
 
     @property
     def listener(self) -> str:
@@ -93,6 +102,24 @@ async def test_tls_with_a_client_certificate(start_mosquitto: StartMosquitto, ce
     await exchange(url, tls=own)
     async with linked(url, tls=TlsFiles(ca_file=certificates.ca)) as told:
         assert (await told.end()).code == "unreachable"
+
+
+async def test_a_link_that_is_aborted_while_it_opens_the_socket_sends_no_connect(certificates):
+    """Its CONNECT would take the session from the bridge that runs the account now."""
+    received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link.abort()
+        await writer.start_tls(certificates.server_context)
+        received.set_result(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    url = f"mqtts://localhost:{server.sockets[0].getsockname()[1]}"
+    async with server, linked(url, tls=TlsFiles(ca_file=certificates.ca)) as listener:
+        link = listener.link
+        assert await asyncio.wait_for(received, MAX_WAIT_SECONDS) == b""
+        assert listener.events == []
 
 
 async def test_a_certificate_of_an_unknown_authority_is_refused_in_words(

@@ -125,7 +125,10 @@ class Accounts:
         """Makes the accounts publish nothing more, at once: another process may run them."""
         for account in self.accounts:
             with bound_contextvars(account=account.name):
-                account.abort()
+                try:
+                    account.abort()
+                except Exception:  # the other accounts must not publish either
+                    log.exception("account was not aborted in order")
 
     async def close_all(self) -> None:
         """Closes the connections to WeChat."""

@@ -106,7 +106,7 @@ class MqttClient:
     def abort(self) -> None:
         self._is_aborted = True
         if self._connection is not None:
-            self._connection.on_closed(None)  # as if the broker had closed it: without DISCONNECT
+            self._connection.abort()
 
     async def _connect_once(self, target: ConnectTarget, listener: BrokerListener) -> ConnectionEnd:
         connection = MqttConnection(self._options, target, self.connect_count + 1, listener)

@@ -341,6 +341,9 @@ class MqttConnection:
 
     # the end
 
+    def abort(self) -> None:
+        self._finish(EndReason.LOST, "")  # nobody is told the reason
+
     def on_closed(self, reason: BrokerReason | None) -> None:
         if reason is not None:
             text = self._texts.refused(reason.code, reason.reason_string)

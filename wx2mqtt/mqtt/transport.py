@@ -53,6 +53,7 @@ class SocketTransport:
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._has_socket = False  # `open` has set `socket`
+        self._closed = False  # `close` was called, maybe while `open` runs
         self._reader = PacketReader(
             handler, self.send, options.packet_limit, v5=target.is_mqtt_5, connection_number=connection_number
         )
@@ -64,7 +65,7 @@ class SocketTransport:
         self._flush_scheduled = False
 
     async def open(self) -> None:
-        """Connects and sends CONNECT. Raises OSError.
+        """Connects and sends CONNECT. Raises OSError, also where `close` is called meanwhile.
 
         A server can let it wait for ever: the caller sets a deadline, and calls `close` in any case.
         """
@@ -80,6 +81,8 @@ class SocketTransport:
         except ValueError as error:  # from ssl and idna
             raise OSError(0, "the host name is not valid") from error
         self._has_socket = True
+        if self._closed:
+            raise ConnectionAbortedError
         self.is_local = self.socket.is_local
         received = await shake_hands(self.socket)
         self._attached = True
@@ -206,6 +209,7 @@ class SocketTransport:
 
     def close(self) -> None:
         """Closes the socket without DISCONNECT; does nothing when it is closed already."""
+        self._closed = True
         if self._attached:
             self._attached = False
             self._loop.remove_reader(self.socket.fileno())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -165,3 +166,22 @@ async def test_an_account_that_is_built_when_all_have_ended_does_not_run() -> No
     factory.may_create.set()
     await starting
     assert factory.runs == 0
+
+
+async def test_a_fault_of_one_account_does_not_keep_the_others_from_being_aborted() -> None:
+    aborted: list[str] = []
+
+    def abort(name: str) -> None:
+        aborted.append(name)
+        if name == "home":
+            raise RuntimeError("ours")
+
+    async def create(name: str) -> Any:
+        return SimpleNamespace(name=name, media_library=None, abort=partial(abort, name))
+
+    factory: Any = SimpleNamespace(create=create, base_topics={"home": "wx", "bot": "wx/bot"})
+    running = Accounts(factory, Watchdog(asyncio.get_running_loop().time))
+    for name in factory.base_topics:
+        await running.add(name)
+    running.abort_all()
+    assert aborted == ["home", "bot"]
