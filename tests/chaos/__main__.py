@@ -21,7 +21,7 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.report import BEGIN, END, HEADS, Machine, figures_of, markdown
 from tests.chaos.run import Outcome, plan_of, run, see_fault
 from tests.support.broker import PROGRAM
-from tests.support.figures import write_figures
+from tests.support.figures import english_page, write_figures
 
 SHOWN_FINDINGS = 5
 SHOWN_CHARACTERS = 400
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--faults", action="store_true", help="look for planted faults")
     parser.add_argument("--fault", action="append", default=[], choices=[*FAULTS], help="only this one")
     parser.add_argument(
-        "--report", type=Path, default=None, help="an English page with marks for the figures"
+        "--report", type=english_page, default=None, help="an English page with marks for the figures"
     )
     parser.add_argument(
         "--slow", type=float, default=math.inf, help="keep runs with a longer recovery (seconds)"

@@ -16,7 +16,7 @@ from tests.cluster.brokers import missing_program
 from tests.cluster.environment import RunSize
 from tests.cluster.report import BEGIN, END, HEADS, markdown
 from tests.cluster.run import Outcome, plan_of, run
-from tests.support.figures import write_figures
+from tests.support.figures import english_page, write_figures
 
 SHOWN_FINDINGS = 8
 SHOWN_CHARACTERS = 400
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         default=None,
         help="a file to which outcomes are added, for one report of many runs",
     )
-    parser.add_argument("--report", type=Path, default=None, help="a page with marks for the figures")
+    parser.add_argument("--report", type=english_page, default=None, help="a page with marks for the figures")
     options = parser.parse_args(arguments)
     if missing := missing_program():
         print(missing)

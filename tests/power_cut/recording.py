@@ -14,9 +14,10 @@ from pathlib import Path, PurePosixPath
 from tests.power_cut.bridge import FAULT
 from tests.power_cut.judge import MARKS
 from tests.power_cut.trace import STRACE, TracedCall, command, parse
-from tests.soak.arrangement import Arrangement, arrange
+from tests.soak.arrangement import FRIENDS, Arrangement, arrange
 from tests.soak.ledger import Ledger, poll_until
 from wx2mqtt.simulator import samples
+from wx2mqtt.simulator.wecom.people import userid_of
 
 ACCOUNTS = ("home", "bot", "desk1")
 PICTURE_BYTES = 30_000
@@ -60,11 +61,13 @@ async def _load(here: Arrangement, ledger: Ledger, number: int) -> None:
     """Messages, files and commands of all accounts at once; returns when all arrived."""
     phone = here.phone
     files = ledger.counts["media ready"]
+    # WeCom takes 20 messages a minute for a chat, so each round writes to another one.
+    colleague = f"friend{1 + number % FRIENDS}"
     for index in range(MESSAGES):
         await phone.say(f"friend{1 + (number + index) % 20}", ledger.new_message("home"))
         await phone.write(ledger.new_message("bot"))
-        await phone.write_to("desk1", text=ledger.new_message("desk1"))
-        for topic in ("wx/out/wife", "wx/bot/out/me", "wx/desk1/out/me"):
+        await phone.write_to("desk1", text=ledger.new_message("desk1"), **{"from": colleague})
+        for topic in ("wx/out/wife", "wx/bot/out/me", f"wx/desk1/out/{userid_of(colleague)}"):
             command_id, text = ledger.new_command()
             here.client.publish(topic, json.dumps({"id": command_id, "text": text}))
     await phone.say("wife", kind="image", bytes_of=PICTURE_BYTES)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
 from wx2mqtt.i18n import Language
+
+
+def english_page(name: str) -> Path:
+    """Returns the page of an option, so that a wrong one is refused before the run and not after it."""
+    page = Path(name)
+    if "en" not in page.parts or not page.is_file():
+        raise argparse.ArgumentTypeError(f"{name} is no page below docs/en")
+    return page
 
 
 def chinese_page(page: Path) -> Path:
