@@ -53,7 +53,7 @@ PACKAGES = (
 )
 SCENARIOS = {
     "wx2mqtt/bridge": ("test_receiving.py", "test_sending.py", "test_commands.py", "test_redelivery.py"),
-    "wx2mqtt/mqtt": ("test_link_pause.py", "test_receiving.py", "test_redelivery.py"),
+    "wx2mqtt/mqtt": ("test_mqtt_client_pause.py", "test_receiving.py", "test_redelivery.py"),
     "wx2mqtt/store": ("test_receiving.py", "test_history.py", "test_backup.py"),
     "wx2mqtt/wechat/webwx": ("test_webwx.py", "test_webwx_sending.py"),
     "wx2mqtt/wechat/ilink": ("test_ilink_gateway.py", "test_ilink_bridge.py"),

@@ -21,7 +21,7 @@ from tests.benchmarks.measures import (
     spread,
 )
 from tests.support.broker import mosquitto
-from tests.support.home import PEOPLE, Home, Phone
+from tests.support.home import PEOPLE, Home, SimulatorControl
 from tests.support.subscriber import Subscriber
 
 MANY = 20
@@ -48,7 +48,7 @@ async def _idle(folder: Path) -> list[Row]:
 
 
 async def _beside_a_burst(folder: Path) -> list[Row]:
-    async with _street(folder, ["a", "b"]) as (here, phones):
+    async with _street(folder, ["a", "b"]) as (here, controls):
         with Publisher(here.broker) as publisher:
 
             async def command() -> float:
@@ -59,7 +59,7 @@ async def _beside_a_burst(folder: Path) -> list[Row]:
 
             calm = [await command() for _ in range(COMMANDS)]
             with Counter(here.broker, BURST) as counter:
-                await phones["a"].post("say", **{"from": "wife", "text": "{n}", "count": BURST})
+                await controls["a"].post("say", **{"from": "wife", "text": "{n}", "count": BURST})
                 receiving = asyncio.create_task(asyncio.to_thread(counter.wait))
                 busy: list[float] = []
                 while not receiving.done():
@@ -78,7 +78,9 @@ class Street(Home):
 
 
 @asynccontextmanager
-async def _street(folder: Path, names: list[str]) -> AsyncIterator[tuple[Street, dict[str, Phone]]]:
+async def _street(
+    folder: Path, names: list[str]
+) -> AsyncIterator[tuple[Street, dict[str, SimulatorControl]]]:
     """All accounts online, each at a simulator of its own."""
     async with AsyncExitStack() as stack:
         simulators = [RemoteSimulator() for _ in names]
@@ -91,11 +93,11 @@ async def _street(folder: Path, names: list[str]) -> AsyncIterator[tuple[Street,
         subscriber = stack.enter_context(Subscriber(broker.port, *filters))
         here = Street(folder, simulators[0], broker, subscriber)  # type: ignore[arg-type]
         stack.push_async_callback(here.close)
-        phones = {name: Phone(one.url) for name, one in zip(names, simulators, strict=True)}
-        for phone in phones.values():
-            stack.push_async_callback(phone.close)
-            await phone.post("settings", autoscan=True)
-            await phone.post("people", friends=100)
+        controls = {name: SimulatorControl(one.url) for name, one in zip(names, simulators, strict=True)}
+        for control in controls.values():
+            stack.push_async_callback(control.close)
+            await control.post("settings", autoscan=True)
+            await control.post("people", friends=100)
         accounts = {
             name: {"endpoint": one.url, "send": {"per_minute": 0}, "contacts": PEOPLE}
             for name, one in zip(names, simulators, strict=True)
@@ -108,5 +110,5 @@ async def _street(folder: Path, names: list[str]) -> AsyncIterator[tuple[Street,
             await here.in_thread(
                 subscriber.wait_body, f"{here.bases[name]}/login/state", state="online", timeout=60
             )
-            await phones[name].wait("polling")
-        yield here, phones
+            await controls[name].wait("polling")
+        yield here, controls

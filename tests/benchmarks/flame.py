@@ -32,7 +32,7 @@ Work = Callable[[Home, Subscriber], Awaitable[None]]
 async def burst(here: Home, _: Subscriber) -> None:
     """Many texts at once, to the last one at a subscriber."""
     with Counter(here.broker, BURST) as counter:
-        await here.phone.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
+        await here.control.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
         await asyncio.to_thread(counter.wait)
 
 
@@ -40,8 +40,8 @@ async def messages(here: Home, subscriber: Subscriber) -> None:
     """One text after the other."""
     for number in range(MESSAGES):
         since = subscriber.count
-        await here.phone.wait("polling")
-        await here.phone.post("say", **{"from": "wife", "text": f"{number}"})
+        await here.control.wait("polling")
+        await here.control.post("say", **{"from": "wife", "text": f"{number}"})
         await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
 
 
@@ -68,7 +68,7 @@ async def record(name: str, output: Path) -> None:
                 *(str(PY_SPY), "record", "--output", str(output), "--rate", str(SAMPLES_PER_SECOND)),
                 *("--format", "flamegraph", "--threads", "--", *STARTED_PROGRAM),
             ]
-            await here.phone.post("people", friends=CONTACTS if name == "start" else 500)
+            await here.control.post("people", friends=CONTACTS if name == "start" else 500)
             await here.log_in()
             await WORK[name](here, subscriber)
             await here.in_thread(_end, here.bridge.pid)

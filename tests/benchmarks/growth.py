@@ -50,7 +50,7 @@ async def _contacts(folder: Path) -> list[Row]:
     again: dict[int, float] = {}
     for count in sizes(500, 5_000, 50_000):
         async with home(folder / str(count), "wx/login/#", "wx/in/#") as (here, subscriber):
-            await here.phone.post("people", friends=count)
+            await here.control.post("people", friends=count)
             await here.log_in()
             await _settle(here)
             start[count] = process_seconds(here.bridge.pid)
@@ -112,7 +112,7 @@ async def _waiting_commands(folder: Path) -> list[Row]:
             await here.log_in()
             await here.in_thread(here.bridge.stop)
             since = subscriber.count
-            await here.phone.post("logout")
+            await here.control.post("logout")
             here.bridge.start()
             await here.in_thread(subscriber.wait, "wx/login/state", _is_waiting, since=since)
             before = process_seconds(here.bridge.pid)
@@ -120,7 +120,7 @@ async def _waiting_commands(folder: Path) -> list[Row]:
             taken[count] = (process_seconds(here.bridge.pid) - before) / count * 1e6
             memory[count] = rss(here.bridge.pid)
             before = process_seconds(here.bridge.pid)
-            await here.phone.post("confirm")  # the phone knows the bridge, and asks without a code
+            await here.control.post("confirm")  # the phone knows the bridge, and asks without a code
             await here.in_thread(subscriber.wait_count, "wx/result/wife", count, timeout=PATIENCE)
             sent[count] = (process_seconds(here.bridge.pid) - before) / count * 1e3
     return [
@@ -169,7 +169,7 @@ async def _group(folder: Path) -> list[Row]:
     cost: dict[int, float] = {}
     for count in (50, 500):
         async with home(folder / str(count)) as (here, _):
-            await here.phone.post("people", groups=1, members=count)
+            await here.control.post("people", groups=1, members=count)
             await here.log_in()
             cost[count] = await _cost_of_burst(here, {"from": "wife", "to": "group1"}, GROUP_BURST)
     return [_flat("a message in a group, CPU, by members", cost, "us")]
@@ -183,7 +183,7 @@ async def _media(folder: Path) -> list[Row]:
         await here.log_in()
         for size in (1_000, 100_000, 10_000_000, 100_000_000):
             before, since = rss(here.bridge.pid), subscriber.count
-            await here.phone.post("say", **{"from": "mom", "kind": "video", "bytes_of": size})
+            await here.control.post("say", **{"from": "mom", "kind": "video", "bytes_of": size})
             coming = asyncio.create_task(
                 here.in_thread(subscriber.wait, "wx/event/media", since=since, timeout=PATIENCE)
             )
@@ -208,13 +208,13 @@ async def _settle(here: Home) -> None:
 
 async def _messages(here: Home, subscriber: Subscriber, senders: Sequence[str]) -> float:
     """Returns the milliseconds of CPU for a message of each of these people, one after the other."""
-    await here.phone.wait("polling")
+    await here.control.wait("polling")
     before = process_seconds(here.bridge.pid)
     for number, sender in enumerate(senders):
         since = subscriber.count
-        await here.phone.post("say", **{"from": sender, "text": f"{number}"})
+        await here.control.post("say", **{"from": sender, "text": f"{number}"})
         await here.in_thread(subscriber.wait, "wx/in/#", since=since)
-        await here.phone.wait("polling")
+        await here.control.wait("polling")
     await _settle(here)
     return (process_seconds(here.bridge.pid) - before) / len(senders) * 1e3
 
@@ -223,9 +223,9 @@ async def _slowest_message(here: Home, subscriber: Subscriber) -> float:
     """Returns the milliseconds from the phone to a subscriber that one in a hundred messages exceeds."""
     took: list[float] = []
     for number in range(ACCOUNT_MESSAGES):
-        await here.phone.wait("polling")
+        await here.control.wait("polling")
         since, began = subscriber.count, time.monotonic()
-        await here.phone.post("say", **{"from": "wife", "text": f"{number}"})
+        await here.control.post("say", **{"from": "wife", "text": f"{number}"})
         arrived = await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
         took.append(arrived.at - began)
     return sorted(took)[ACCOUNT_MESSAGES * 99 // 100 - 1] * 1e3
@@ -245,7 +245,7 @@ async def _cost_of_burst(here: Home, message: dict[str, str], count: int) -> flo
     await _settle(here)
     before = process_seconds(here.bridge.pid)
     with Counter(here.broker, count) as counter:
-        await here.phone.post("say", **message, text="{n} 消息", count=count)
+        await here.control.post("say", **message, text="{n} 消息", count=count)
         await asyncio.to_thread(counter.wait)
     return (process_seconds(here.bridge.pid) - before) / count * 1e6
 

@@ -104,7 +104,7 @@ async def burst(folder: Path) -> list[Row]:
         await here.log_in()
         before = cpu_of(here.bridge.pid)
         with Counter(here.broker, BURST) as counter:
-            await here.phone.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
+            await here.control.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
             await asyncio.to_thread(counter.wait)
         rate = (BURST - 1) / counter.seconds
         cpu = (cpu_of(here.bridge.pid) - before) / BURST * 1e6
@@ -122,9 +122,9 @@ async def latency(folder: Path) -> list[Row]:
         await here.log_in()
         took: list[float] = []
         for number in range(ONE_BY_ONE):
-            await here.phone.wait("polling")
+            await here.control.wait("polling")
             since, began = subscriber.count, time.monotonic()
-            await here.phone.post("say", **{"from": "wife", "text": f"{number}"})
+            await here.control.post("say", **{"from": "wife", "text": f"{number}"})
             received = await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
             took.append(received.at - began)
     return [
@@ -136,7 +136,7 @@ async def command_burst(folder: Path) -> list[Row]:
     """Commands at once to one chat and to several, to WeChat's acceptance with all results."""
     rows: list[Row] = []
     async with home(folder) as (here, subscriber):
-        await here.phone.post("people", friends=20)
+        await here.control.post("people", friends=20)
         await here.log_in()
         friends = [f"friend{number}" for number in range(1, CHATS + 1)]
         for what, users in (("to one chat", ["wife"]), (f"to {CHATS} chats", friends)):
@@ -162,7 +162,7 @@ async def calm_command(folder: Path) -> list[Row]:
         with Publisher(here.broker) as publisher:
             for number in range(ONE_BY_ONE):
                 since, began = subscriber.count, time.monotonic()
-                arriving = asyncio.create_task(here.phone.get("sent", after=number, wait=60))
+                arriving = asyncio.create_task(here.control.get("sent", after=number, wait=60))
                 publisher.client.publish("wx/out/wife", f"{number}", qos=1)
                 await arriving
                 sent.append(time.monotonic() - began)
@@ -179,8 +179,8 @@ async def start(folder: Path) -> list[Row]:
     rows: list[Row] = []
     for friends, aim in ((500, "0.5 s"), (5000, "0.8 s")):
         async with home(folder / str(friends)) as (here, subscriber):
-            await here.phone.post("settings", autoscan=True)
-            await here.phone.post("people", friends=friends)
+            await here.control.post("settings", autoscan=True)
+            await here.control.post("people", friends=friends)
             cold = await _start(here, subscriber)
             await here.in_thread(here.bridge.stop)
             resumed = await _start(here, subscriber)
@@ -194,7 +194,7 @@ async def _start(here: Home, subscriber: Subscriber) -> str:
     here.bridge.start()
     online = await here.in_thread(subscriber.wait, "wx/login/state", _is_online, since=since)
     cpu = process_seconds(here.bridge.pid)
-    await here.phone.wait("polling")
+    await here.control.wait("polling")
     return f"{online.at - began:.2f} s, CPU {cpu:.2f} s"
 
 
@@ -207,7 +207,7 @@ async def idle(folder: Path) -> list[Row]:
     rows: list[Row] = []
     for friends, aim in ((500, "60 MB"), (5000, "70 MB")):
         async with home(folder / str(friends)) as (here, _):
-            await here.phone.post("people", friends=friends)
+            await here.control.post("people", friends=friends)
             await here.log_in()
             await asyncio.sleep(20)  # the work of the login is done by then; this is a measure, not a test
             before, began = process_seconds(here.bridge.pid), time.monotonic()
@@ -223,7 +223,7 @@ async def killed(folder: Path) -> list[Row]:
     count = 2000
     async with home(folder, "wx/login/#", "wx/in/#") as (here, subscriber):
         await here.log_in()
-        await here.phone.post("say", **{"from": "wife", "text": "{n}", "count": count})
+        await here.control.post("say", **{"from": "wife", "text": "{n}", "count": count})
         await here.in_thread(subscriber.wait_count, "wx/in/wife", count // 3)
         await here.in_thread(here.bridge.kill)
         await here.restart()
@@ -244,7 +244,7 @@ async def topic_names(here: Home, users: list[str]) -> list[str]:
     """Topic names of simulated friends."""
     if users == ["wife"]:
         return users
-    listed = await here.phone.get("people")
+    listed = await here.control.get("people")
     nick = {one["id"]: one.get("remark") or one["nickname"] for one in _people(listed)}
     return [nick[user] for user in users]
 

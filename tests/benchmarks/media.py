@@ -22,7 +22,9 @@ async def pictures(folder: Path) -> list[Row]:
     async with home(folder, "wx/login/#", "wx/in/#", "wx/event/media") as (here, subscriber):
         await here.log_in()
         began = time.monotonic()
-        await here.phone.post("say", **{"from": "mom", "kind": "image", "count": PICTURES, "bytes_of": SIZE})
+        await here.control.post(
+            "say", **{"from": "mom", "kind": "image", "count": PICTURES, "bytes_of": SIZE}
+        )
         fetched = asyncio.create_task(
             here.in_thread(subscriber.wait_count, "wx/event/media", PICTURES, timeout=300)
         )
@@ -41,7 +43,7 @@ async def pictures(folder: Path) -> list[Row]:
 
 async def _text(here: Home, subscriber: Subscriber, number: int) -> float:
     since, began = subscriber.count, time.monotonic()
-    await here.phone.post("say", **{"from": "wife", "text": f"{number}"})
+    await here.control.post("say", **{"from": "wife", "text": f"{number}"})
     received = await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
     return received.at - began
 
@@ -52,7 +54,7 @@ async def video(folder: Path) -> list[Row]:
     async with home(folder, "wx/login/#", "wx/in/#", "wx/event/media", media=media) as (here, subscriber):
         await here.log_in()
         before, began = rss(here.bridge.pid), time.monotonic()
-        await here.phone.post("say", **{"from": "mom", "kind": "video", "bytes_of": VIDEO})
+        await here.control.post("say", **{"from": "mom", "kind": "video", "bytes_of": VIDEO})
         told = asyncio.create_task(here.in_thread(subscriber.wait, "wx/event/media", timeout=300))
         most = before
         while not told.done():

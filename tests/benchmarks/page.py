@@ -26,7 +26,7 @@ async def page(folder: Path) -> list[Row]:
     async with home(folder) as (here, _):
         web = {"listen": f"127.0.0.1:{port}"}
         here.bridge.configure(here.settings(web=web, log={"level": "warning", "format": "json"}))
-        await here.phone.post("people", friends=500)
+        await here.control.post("people", friends=500)
         await here.log_in()
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
@@ -83,7 +83,7 @@ async def _minute(here: Home, every: float = 0.0) -> float:
     before, ends = process_seconds(here.bridge.pid), time.monotonic() + MEASURED_SECONDS
     while (left := ends - time.monotonic()) > 0:
         if every:
-            await here.phone.post("say", **{"from": "wife", "text": "hi"})
+            await here.control.post("say", **{"from": "wife", "text": "hi"})
         await asyncio.sleep(min(left, every or left))
     return (process_seconds(here.bridge.pid) - before) * 60 / MEASURED_SECONDS
 

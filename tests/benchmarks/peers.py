@@ -39,7 +39,7 @@ from tests.benchmarks.turns import (
 )
 from tests.support.broker import Mosquitto, mosquitto
 from tests.support.clients import CLIENTS
-from tests.support.home import PEOPLE, Phone
+from tests.support.home import PEOPLE, SimulatorControl
 from tests.support.process import BridgeProcess
 from tests.support.story import PROGRAMS
 from tests.support.subscriber import Subscriber
@@ -57,31 +57,31 @@ PROGRAM = Path(__file__).with_name("itchat_peer.py")
 async def commands(runner: Runner) -> float:
     """Returns commands a second, of many at once to several chats, from the first publish to WeChat's acceptance."""
     names = await _chats(runner)
-    before = len(await runner.phone.get("sent"))
+    before = len(await runner.control.get("sent"))
     began = time.monotonic()
     with Publisher(runner.broker) as publisher:
         for number in range(COMMANDS):
             publisher.client.publish(f"{runner.outgoing}/{names[number % CHATS]}", f"{number}", qos=1)
-        await runner.phone.sent(before + COMMANDS, PATIENCE)
+        await runner.control.sent(before + COMMANDS, PATIENCE)
     return COMMANDS / (time.monotonic() - began)
 
 
 async def calm_command(runner: Runner) -> float:
     """Returns how often a second a command could go from its publish to WeChat, one by one (median)."""
     took: list[float] = []
-    before = len(await runner.phone.get("sent"))
+    before = len(await runner.control.get("sent"))
     with Publisher(runner.broker) as publisher:
         for number in range(1, CALM_COMMANDS + 1):
             began = time.monotonic()
             publisher.client.publish(f"{runner.outgoing}/wife", f"{number}", qos=1)
-            await runner.phone.get("sent", after=before + number - 1, wait=PATIENCE)
+            await runner.control.get("sent", after=before + number - 1, wait=PATIENCE)
             took.append(time.monotonic() - began)
     return 1 / statistics.median(took)
 
 
 async def _chats(runner: Runner) -> list[str]:
     """Returns the names of friends, as product and peers take them below their topic."""
-    listed = await runner.phone.get("people")
+    listed = await runner.control.get("people")
     people = listed if isinstance(listed, list) else listed["people"]
     names = [
         person.get("remark") or person["nickname"]
@@ -97,22 +97,22 @@ async def _running(name: str, folder: Path) -> AsyncIterator[Runner]:
     is_product = name == PRODUCT
     ca = folder / "tls" / "ca.pem"
     simulator = RemoteSimulator(tls=folder / "tls")
-    phone = Phone(simulator.url, ca)
+    control = SimulatorControl(simulator.url, ca)
     try:
         with (
             mosquitto(folder / "broker", PLAIN, log=SUBSCRIPTIONS_LOG) as broker,
             Subscriber(broker.port, "wx/login/#", "peer/state") as subscriber,
         ):
-            await phone.post("settings", autoscan=True)
-            await phone.post("people", friends=FRIENDS)
+            await control.post("settings", autoscan=True)
+            await control.post("people", friends=FRIENDS)
             start = _product if is_product else _peer
             with start(name, folder, simulator, broker) as pid:
                 state = "wx/login/state" if is_product else "peer/state"
                 await asyncio.to_thread(subscriber.wait_body, state, state="online", timeout=PATIENCE)
-                await phone.wait("polling")
+                await control.wait("polling")
                 yield Runner(
                     pid=pid,
-                    phone=phone,
+                    control=control,
                     broker=broker,
                     incoming="wx/in/wife" if is_product else "peer/in",
                     outgoing="wx/out" if is_product else "peer/out",
@@ -121,7 +121,7 @@ async def _running(name: str, folder: Path) -> AsyncIterator[Runner]:
                     ready="polling",
                 )
     finally:
-        await phone.close()
+        await control.close()
         simulator.close()
 
 

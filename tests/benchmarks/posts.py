@@ -96,7 +96,7 @@ async def _home(folder: Path) -> AsyncIterator[tuple[Home, Subscriber, httpx.Asy
         sender = {"name": "posts", "token": TOKEN, "to": "wife", "users": ["*"], "rate": 0}
         settings = here.settings({}, log={"level": "info", "format": "json"}, web={"senders": [sender]})
         here.bridge.configure(settings)
-        await here.phone.post("people", friends=2 * CHATS)
+        await here.control.post("people", friends=2 * CHATS)
         await here.log_in()
         line = await here.in_thread(here.bridge.wait_for_log, "web server runs")
         headers = {"authorization": f"Bearer {TOKEN}"}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.benchmarks.measures import Counter, process_seconds
 from tests.support.broker import Mosquitto
-from tests.support.home import Phone
+from tests.support.home import SimulatorControl
 from tests.support.subscriber import Subscriber
 
 PRODUCT = "wx2mqtt"
@@ -31,7 +31,7 @@ class Runner:
     """A program that is logged in. `incoming` and `outgoing` are its topics; the person stands below the second."""
 
     pid: int
-    phone: Phone
+    control: SimulatorControl
     broker: Mosquitto
     incoming: str
     outgoing: str
@@ -43,7 +43,7 @@ class Runner:
     start_seconds: float = 0.0
 
     async def say(self, text: str, count: int = 1) -> None:
-        await self.phone.post(self.write_call, **{"from": self.writer, "text": text, "count": count})
+        await self.control.post(self.write_call, **{"from": self.writer, "text": text, "count": count})
 
 
 Measure = Callable[[Runner], Awaitable[float]]
@@ -72,7 +72,7 @@ async def one_message(runner: Runner) -> float:
     took: list[float] = []
     with Subscriber(runner.broker.port, runner.incoming) as subscriber:
         for number in range(ONE_BY_ONE):
-            await runner.phone.wait(runner.ready)
+            await runner.control.wait(runner.ready)
             since, began = subscriber.count, time.monotonic()
             await runner.say(f"{number}")
             received = await asyncio.to_thread(subscriber.wait, runner.incoming, since=since)

@@ -35,7 +35,7 @@ from tests.support.broker import Mosquitto, mosquitto
 from tests.support.clients import CLIENTS
 from tests.support.process import BridgeProcess
 from tests.support.subscriber import Subscriber
-from tests.support.wecom_home import BOT, WeComPhone
+from tests.support.wecom_home import BOT, WeComControl
 from wx2mqtt.simulator.wecom.people import userid_of
 
 PEER = "wecom-aibot-sdk"
@@ -50,7 +50,7 @@ PEOPLE = [userid_of(f"friend{number}") for number in range(1, CHATS + 1)]
 
 async def commands(runner: Runner) -> float:
     """Returns commands a second, of many at once to several chats, from the first publish to WeCom's acceptance."""
-    before = len(await runner.phone.get("wecom/sent"))
+    before = len(await runner.control.get("wecom/sent"))
     began = time.monotonic()
     with Publisher(runner.broker) as publisher:
         for number in range(COMMANDS):
@@ -62,7 +62,7 @@ async def commands(runner: Runner) -> float:
 async def calm_command(runner: Runner) -> float:
     """Returns how often a second a command could go from its publish to WeCom, one by one (median)."""
     took: list[float] = []
-    before = len(await runner.phone.get("wecom/sent"))
+    before = len(await runner.control.get("wecom/sent"))
     with Publisher(runner.broker) as publisher:
         for number in range(1, CALM_COMMANDS + 1):
             began = time.monotonic()
@@ -74,8 +74,8 @@ async def calm_command(runner: Runner) -> float:
 
 async def _wait_sent(runner: Runner, count: int) -> None:
     async with asyncio.timeout(PATIENCE):
-        while count > (known := len(await runner.phone.get("wecom/sent"))):
-            await runner.phone.get("wecom/sent", after=known, wait=PATIENCE)
+        while count > (known := len(await runner.control.get("wecom/sent"))):
+            await runner.control.get("wecom/sent", after=known, wait=PATIENCE)
 
 
 async def start(runner: Runner) -> float:
@@ -105,24 +105,24 @@ async def running(name: str, folder: Path) -> AsyncIterator[Runner]:
     """A simulated gateway with people, a broker, and the program, online."""
     is_product = name == PRODUCT
     simulator = RemoteSimulator()
-    phone = WeComPhone(simulator.url)
+    control = WeComControl(simulator.url)
     try:
         with (
             mosquitto(folder / "broker", PLAIN, log=SUBSCRIPTIONS_LOG) as broker,
             Subscriber(broker.port, "wx/login/#", "peer/state") as subscriber,
         ):
-            await phone.post("people", friends=CHATS)
-            await phone.post("wecom/settings", needs_first_message=False)
+            await control.post("people", friends=CHATS)
+            await control.post("wecom/settings", needs_first_message=False)
             program = _product if is_product else _peer
             began = time.monotonic()
             with program(folder, simulator.url, broker) as pid:
                 state = "wx/login/state" if is_product else "peer/state"
                 await asyncio.to_thread(subscriber.wait_body, state, state="online", timeout=PATIENCE)
                 seconds = time.monotonic() - began
-                await phone.wait("online")
+                await control.wait("online")
                 yield Runner(
                     pid=pid,
-                    phone=phone,
+                    control=control,
                     broker=broker,
                     incoming=f"wx/in/{PEOPLE[0]}" if is_product else "peer/in",
                     outgoing="wx/out" if is_product else "peer/out",
@@ -132,7 +132,7 @@ async def running(name: str, folder: Path) -> AsyncIterator[Runner]:
                     start_seconds=seconds,
                 )
     finally:
-        await phone.close()
+        await control.close()
         simulator.close()
 
 

@@ -22,7 +22,7 @@ HISTORY_PAGE = 500
 FAULT_POLL_SECONDS = 0.05
 
 
-class Phone:
+class SimulatorControl:
     """The control of one simulator; `faults` and records of all its accounts.
 
     `endpoint` is the address that the bridge gets; without one it is that of a line.
@@ -100,12 +100,12 @@ class AccountDriver:
     """
 
     def __init__(
-        self, environment: Surroundings, name: str, phone: Phone, *, backend: str, base: str
+        self, environment: Surroundings, name: str, control: SimulatorControl, *, backend: str, base: str
     ) -> None:
         self.name = name
         self.base = base
         self.backend = backend
-        self.phone = phone
+        self.control = control
         self.is_bot = self.backend == "ilink"
         self.part = "ilink/" if self.is_bot else ""
         self.writers = ("me",) if self.is_bot else tuple(WRITERS)
@@ -143,7 +143,7 @@ class AccountDriver:
         people = {"me": {"owner": True}} if self.is_bot else CONTACTS
         return {
             "backend": self.backend,
-            "endpoint": self.phone.endpoint,
+            "endpoint": self.control.endpoint,
             "base_topic": self.base,
             "contacts": people,
             "receive": {"own": True},
@@ -158,11 +158,11 @@ class AccountDriver:
     async def write(self, chat: str, text: str, count: int = 1, **more: Any) -> str | None:
         """Somebody writes in a chat; returns the id of the last message, None where they could not."""
         if self.is_bot:
-            answer = await self.phone.answer_to("ilink/say", text=text, count=count, **more)
+            answer = await self.control.answer_to("ilink/say", text=text, count=count, **more)
         else:
             in_chat = chat in {"family", "work", "filehelper"}
             who = {"from": WRITERS[chat], "to": chat if in_chat else "me"}
-            answer = await self.phone.answer_to("say", text=text, count=count, **who, **more)
+            answer = await self.control.answer_to("say", text=text, count=count, **who, **more)
         return str(answer["msg_ids"][-1]) if answer else None
 
     async def press(self, question: str, chat: str, key: str) -> bool | None:
@@ -219,9 +219,9 @@ class AccountDriver:
     async def log_out(self, retcode: int) -> None:
         """WeChat ends the login; who scans the next code does so at once."""
         if self.is_bot:
-            await self.phone.try_post("ilink/kill")
+            await self.control.try_post("ilink/kill")
         else:
-            await self.phone.try_post("logout", retcode=retcode)
+            await self.control.try_post("logout", retcode=retcode)
 
     def see(self, publication: Publication) -> None:
         """Records a publication below the base topic."""
@@ -253,8 +253,10 @@ class AccountDriver:
 
         After a broker has forgotten some of them: those that the bridge has not confirmed to WeChat.
         """
-        logs = await self.phone.get("ilink/logs" if self.is_bot else "logs")
-        own = {str(line["msg_id"]) for line in await self.phone.get("ilink/sent" if self.is_bot else "sent")}
+        logs = await self.control.get("ilink/logs" if self.is_bot else "logs")
+        own = {
+            str(line["msg_id"]) for line in await self.control.get("ilink/sent" if self.is_bot else "sent")
+        }
         owed: set[str] = set()
         for log in logs:
             messages, confirmed = [str(message_id) for message_id in log["messages"]], log["confirmed"]
@@ -267,7 +269,7 @@ class AccountDriver:
 
     async def messages_of_ended_logins(self) -> set[str]:
         """Returns the ids of the messages that came in a login that has ended."""
-        logs = await self.phone.get("ilink/logs" if self.is_bot else "logs")
+        logs = await self.control.get("ilink/logs" if self.is_bot else "logs")
         return {str(message_id) for log in logs if not log["active"] for message_id in log["messages"]}
 
     def unanswered(self) -> list[GivenCommand]:
@@ -292,14 +294,14 @@ class AccountDriver:
     async def evidence(self, files: dict[str, tuple[str, str]]) -> AccountEvidence:
         return await self.evidence_of(
             files,
-            logs=await self.phone.get(f"{self.part}logs"),
-            lines=(await self.phone.get(f"{self.part}feed"))["lines"],
-            sent=await self.phone.get(f"{self.part}sent"),
+            logs=await self.control.get(f"{self.part}logs"),
+            lines=(await self.control.get(f"{self.part}feed"))["lines"],
+            sent=await self.control.get(f"{self.part}sent"),
         )
 
     async def evidence_of(self, files: dict[str, tuple[str, str]], **records: Any) -> AccountEvidence:
         """Returns the evidence with these records of the simulator."""
-        people = await self.phone.get("people")
+        people = await self.control.get("people")
         return AccountEvidence(
             **records,
             name=self.name,

@@ -98,7 +98,7 @@ async def kill(environment: Environment, _: random.Random) -> None:
 async def kill_at_commit(environment: Environment, dice: random.Random) -> None:
     """At a commit point of the store, which is where most of what can go wrong lies."""
     assert environment.bridge is not None
-    environment.control.commits_until_kill = dice.randrange(1, 60)
+    environment.control_block.commits_until_kill = dice.randrange(1, 60)
     await environment.bridge.ended_within(COMMIT_SECONDS)
     await environment.kill()
     environment.start()
@@ -111,7 +111,7 @@ async def terminate(environment: Environment, dice: random.Random) -> None:
         await _order_faults(account, dice, STOP_ENDPOINTS[: dice.randrange(2)])
     await environment.stop()
     for account in bots:
-        await account.phone.post("fault/clear")
+        await account.control.post("fault/clear")
     environment.start()
 
 
@@ -127,9 +127,9 @@ async def full_disk(environment: Environment, dice: random.Random) -> None:
 
 
 async def clock_jump(environment: Environment, dice: random.Random) -> None:
-    environment.control.clock_offset_ms += dice.choice(CLOCK_JUMPS_MS)
+    environment.control_block.clock_offset_ms += dice.choice(CLOCK_JUMPS_MS)
     environment.clock_moved = True
-    environment.clock_was_wrong |= abs(environment.control.clock_offset_ms) >= CLOCK_TOLERANCE_MS
+    environment.clock_was_wrong |= abs(environment.control_block.clock_offset_ms) >= CLOCK_TOLERANCE_MS
 
 
 async def reload(environment: Environment, _: random.Random) -> None:
@@ -208,7 +208,7 @@ async def _slow(line: Line, dice: random.Random) -> None:
 
 
 def _wechat_line(environment: Environment, dice: random.Random) -> Line:
-    return dice.choice(environment.phones).line
+    return dice.choice(environment.controls).line
 
 
 async def broker_line_cut(environment: Environment, dice: random.Random) -> None:
@@ -252,12 +252,12 @@ async def wechat_fault(environment: Environment, dice: random.Random) -> None:
 async def _order_faults(account: AccountDriver, dice: random.Random, endpoints: Sequence[str]) -> None:
     for endpoint in endpoints:
         faults = [fault for fault in FAULTS if (endpoint, fault["kind"]) not in ANSWERS]
-        await account.phone.post("fault", endpoint=endpoint, **dice.choice(faults))
+        await account.control.post("fault", endpoint=endpoint, **dice.choice(faults))
 
 
 async def _faults_met(account: AccountDriver) -> None:
-    await account.phone.pending_faults_met(FAULT_SECONDS)
-    await account.phone.post("fault/clear")
+    await account.control.pending_faults_met(FAULT_SECONDS)
+    await account.control.post("fault/clear")
 
 
 FAULT_SECONDS = 0.8
@@ -296,8 +296,8 @@ async def _failing_subscription(account: WeComDriver, dice: random.Random) -> No
         await account.ask_for_login()
     else:
         await account.end_connection()
-    await account.phone.pending_faults_met(FAILING_LOGIN_SECONDS)
-    await account.phone.post("fault/clear")
+    await account.control.pending_faults_met(FAILING_LOGIN_SECONDS)
+    await account.control.post("fault/clear")
 
 
 async def requested_logout(environment: Environment, dice: random.Random) -> None:
@@ -307,7 +307,7 @@ async def requested_logout(environment: Environment, dice: random.Random) -> Non
         await _order_faults(account, dice, LOGOUT_ENDPOINTS[: dice.randrange(2)])
     await account.ask("logout", {"transaction": f"logout {dice.random()}"})
     await environment.wait(lambda: account.state != "online", LOGOUT_SECONDS)
-    await account.phone.post("fault/clear")
+    await account.control.post("fault/clear")
     if isinstance(account, WeComDriver):
         await account.ask_for_login()
     else:
@@ -327,7 +327,7 @@ async def gateway_restart(environment: Environment, dice: random.Random) -> None
     """WeCom's gateway starts again, and forgets what was being uploaded; where there is no bot, WeChat is away."""
     bots = [account for account in environment.accounts if isinstance(account, WeComDriver)]
     if bots:
-        await dice.choice(bots).phone.post("wecom/restart")
+        await dice.choice(bots).control.post("wecom/restart")
     else:
         await wechat_away(environment, dice)
 

@@ -96,8 +96,8 @@ class Changes:
             stranger, request_id = strangers.pop(0)
             await self._ask(account, "accept_friend", {"id": request_id}, friend=stranger)
         stranger = f"S{self._next()}"
-        await account.phone.post("people", add={"id": stranger, "nickname": stranger, "kind": "stranger"})
-        asked = await account.phone.post("say", **{"from": stranger, "to": "me", "kind": "friend_request"})
+        await account.control.post("people", add={"id": stranger, "nickname": stranger, "kind": "stranger"})
+        asked = await account.control.post("say", **{"from": stranger, "to": "me", "kind": "friend_request"})
         account.event_ids.update(asked["msg_ids"])
         strangers.append((stranger, asked["msg_ids"][0]))
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.chaos.account import AccountDriver, Phone, Provocation, Surroundings
+from tests.chaos.account import AccountDriver, Provocation, SimulatorControl, Surroundings
 from tests.chaos.client import Client
 from tests.chaos.evidence import AccountEvidence, GivenCommand, Publication
 from tests.chaos.launcher import Child, ControlBlock, start_bridge, start_simulator
@@ -59,10 +59,10 @@ class Environment:
         self.folder = folder
         self.log = folder / "log"
         self.config = folder / "wx2mqtt.yaml"
-        self.control = ControlBlock(folder / "control")
+        self.control_block = ControlBlock(folder / "control")
         self.broker = Mosquitto(folder / "mosquitto", BROKER, port=free_port(), log="information")
         self.broker_line = Line(self.broker.port)
-        self.phones: list[Phone] = []
+        self.controls: list[SimulatorControl] = []
         self.accounts: list[AccountDriver] = []
         self.bridge: Child | None = None
         self.observer: Client | None = None
@@ -87,11 +87,11 @@ class Environment:
         self._supervision = asyncio.create_task(self._supervise())
         await asyncio.to_thread(self.broker.start)
         await self.broker_line.open()
-        first = await self._open_phone(self._seed)
+        first = await self._open_control(self._seed)
         for name in self._names:
-            phone = first if name != "office" else await self._open_phone(self._seed + 1)
+            control = first if name != "office" else await self._open_control(self._seed + 1)
             driver = driver_of(
-                self, name, phone, backend=BACKENDS[name], base=BASES[name], scanned=name in SCANNED
+                self, name, control, backend=BACKENDS[name], base=BASES[name], scanned=name in SCANNED
             )
             self.accounts.append(driver)
             await self.accounts[-1].prepare()
@@ -105,14 +105,14 @@ class Environment:
             await account.publisher.open()
         self.configure()
 
-    async def _open_phone(self, seed: int) -> Phone:
+    async def _open_control(self, seed: int) -> SimulatorControl:
         process, port = await start_simulator(seed)
-        phone = Phone(port, process)
-        await phone.line.open()
-        await phone.post("settings", strict=True, autoscan=True, echo=True, drop_repeats=False)
-        await phone.post("ilink/settings", autoscan="me", drop_repeats=False)
-        self.phones.append(phone)
-        return phone
+        control = SimulatorControl(port, process)
+        await control.line.open()
+        await control.post("settings", strict=True, autoscan=True, echo=True, drop_repeats=False)
+        await control.post("ilink/settings", autoscan="me", drop_repeats=False)
+        self.controls.append(control)
+        return control
 
     async def close(self) -> None:
         """Ends all processes."""
@@ -123,8 +123,8 @@ class Environment:
         clients = [self.observer, *(account.publisher for account in self.accounts)]
         await asyncio.gather(*(client.close() for client in clients if client is not None))
         await self.broker_line.close()
-        for phone in self.phones:
-            await phone.close()
+        for control in self.controls:
+            await control.close()
         await asyncio.to_thread(self.broker.kill)
 
     # the bridge
@@ -156,7 +156,7 @@ class Environment:
         assert self.bridge is not None
         self._ending = True
         await self.bridge.kill()
-        self.control.commits_until_kill = 0
+        self.control_block.commits_until_kill = 0
         self.bridge, self._ending = None, False
 
     async def stop(self) -> None:
@@ -313,12 +313,12 @@ class Environment:
                 urls[message_id] = str(url)
         files = {}
         for message_id, url in list(urls.items())[-MAX_FILES:]:
-            real = await self.content_hash(account.phone, f"{account.part}media/{message_id}")
+            real = await self.content_hash(account.control, f"{account.part}media/{message_id}")
             files[message_id] = (await _served_hash(http, url), real)
         return files
 
-    async def content_hash(self, phone: Phone, path: str) -> str:
-        return hashlib.sha256(await phone.content(path)).hexdigest()
+    async def content_hash(self, control: SimulatorControl, path: str) -> str:
+        return hashlib.sha256(await control.content(path)).hexdigest()
 
 
 FILE_KINDS = {"image", "voice", "video", "sticker", "file"}
@@ -338,12 +338,18 @@ async def _served_hash(http: httpx.AsyncClient, url: str) -> str:
 
 
 def driver_of(
-    environment: Surroundings, name: str, phone: Phone, *, backend: str, base: str, scanned: bool = False
+    environment: Surroundings,
+    name: str,
+    control: SimulatorControl,
+    *,
+    backend: str,
+    base: str,
+    scanned: bool = False,
 ) -> AccountDriver:
     """Returns what drives an account of this backend; `scanned` is for WeCom."""
     if backend == "wecom":
-        return WeComDriver(environment, name, phone, backend=backend, base=base, scanned=scanned)
-    return AccountDriver(environment, name, phone, backend=backend, base=base)
+        return WeComDriver(environment, name, control, backend=backend, base=base, scanned=scanned)
+    return AccountDriver(environment, name, control, backend=backend, base=base)
 
 
 @contextlib.asynccontextmanager

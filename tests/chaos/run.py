@@ -158,8 +158,8 @@ async def _carry_out(plan: Plan, environment: Environment, outcome: Outcome) -> 
             outcome.blows.append(await _inflict(kinds, environment, dice, traffic))
         await environment.wait(lambda: _has_traffic(environment), TRAFFIC_SECONDS)
     await environment.drain()
-    for phone in environment.phones:
-        for violation in await phone.get("violations"):
+    for control in environment.controls:
+        for violation in await control.get("violations"):
             if violation["what"] in TOLERATED:
                 continue
             outcome.findings.append(Finding("violation", str(violation)))

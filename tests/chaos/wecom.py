@@ -49,12 +49,12 @@ class WeComDriver(AccountDriver):
 
     @override
     async def prepare(self) -> None:
-        state = await self.phone.get("wecom/state")
+        state = await self.control.get("wecom/state")
         self._handles = state["handles"]
         if not self.scanned:
             self._credentials = next(iter(state["secrets"].items()))
             self._bot_id = self._credentials[0]
-        await self.phone.post("wecom/settings", autoscan="me", needs_first_message=False)
+        await self.control.post("wecom/settings", autoscan="me", needs_first_message=False)
 
     @property
     @override
@@ -69,7 +69,7 @@ class WeComDriver(AccountDriver):
     async def _bot(self) -> str:
         """Returns the id of the bot; empty before the first scan."""
         if not self._bot_id:
-            bots = (await self.phone.get("wecom/state"))["bots"]
+            bots = (await self.control.get("wecom/state"))["bots"]
             self._bot_id = next((bot_id for bot_id, bot in bots.items() if bot["person"]), "")
         return self._bot_id
 
@@ -80,7 +80,7 @@ class WeComDriver(AccountDriver):
         bot_id = await self._bot()
         who = {"from": MEMBER, "to": GROUP} if chat == GROUP else {"from": chat}
         order = {"bot": bot_id, "text": text, "count": count, **who, **more}
-        answer = await self.phone.answer_to("wecom/say", **order) if bot_id else None
+        answer = await self.control.answer_to("wecom/say", **order) if bot_id else None
         return str(answer["msg_ids"][-1]) if answer else None
 
     @override
@@ -89,7 +89,7 @@ class WeComDriver(AccountDriver):
         if not cards or not cards[-1]:
             return None
         order = {"bot": self._bot_id, "from": chat, "task_id": cards[-1]["task_id"], "key": key}
-        answer = await self.phone.answer_to("wecom/press", **order)
+        answer = await self.control.answer_to("wecom/press", **order)
         return bool(answer and answer["delivered"])
 
     # Servers
@@ -101,42 +101,42 @@ class WeComDriver(AccountDriver):
         Without a connection the bridge could not be told: it would take the bot back, which is nobody's fault.
         """
         query = {"for": "online", "bot": await self._bot(), "seconds": LOGIN_SECONDS}
-        await self.phone.get("wecom/wait", **query)
-        await self.phone.post("wecom/takeover", bot=await self._bot())
+        await self.control.get("wecom/wait", **query)
+        await self.control.post("wecom/takeover", bot=await self._bot())
         await self._environment.wait(lambda: self.state == "logged_out", allowed(TOLD_SECONDS))
         await self.ask_for_login()
 
     async def refuse(self) -> None:
         """WeCom refuses the credentials for a moment; no second subscription may follow by itself."""
         bot_id = await self._bot()
-        await self.phone.post("wecom/bot", bot=bot_id, refuses=WRONG_SECRET)
-        await self.phone.post("wecom/kick", bot=bot_id)
+        await self.control.post("wecom/bot", bot=bot_id, refuses=WRONG_SECRET)
+        await self.control.post("wecom/kick", bot=bot_id)
         await self._environment.wait(lambda: self.state == "refused", allowed(LOGIN_SECONDS))
-        await self.phone.post("wecom/bot", bot=bot_id, refuses=0)
+        await self.control.post("wecom/bot", bot=bot_id, refuses=0)
         await self.ask_for_login()
 
     async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         return await self._environment.wait(condition, seconds)
 
     async def end_connection(self) -> None:
-        await self.phone.post("wecom/kick", bot=await self._bot())
+        await self.control.post("wecom/kick", bot=await self._bot())
 
     async def ask_for_login(self) -> None:
         """A person asks for the login, who may do so at any time: the simulator takes it for no loop."""
-        await self.phone.post("wecom/settings", takeover_pause=0, refusal_pause=0)
+        await self.control.post("wecom/settings", takeover_pause=0, refusal_pause=0)
         until = time.monotonic() + allowed(LOGIN_SECONDS)
         while self.state != "online" and time.monotonic() < until:
             if self.state in ("logged_out", "refused", "interrupted"):
                 await self.ask("login", {"transaction": f"login {time.monotonic()}"})
             await self._environment.wait(lambda: self.state == "online", AGAIN_SECONDS)
-        await self.phone.post("wecom/settings", takeover_pause=60, refusal_pause=60)
+        await self.control.post("wecom/settings", takeover_pause=60, refusal_pause=60)
 
     # The record
 
     async def said(self) -> list[Said]:
         """Returns what people wrote to the bot."""
         bot_id = await self._bot()
-        lines = (await self.phone.get("wecom/feed"))["lines"]
+        lines = (await self.control.get("wecom/feed"))["lines"]
         return [
             Said(id=line["msg_id"], at=line["time"], lost=line["lost"])
             for line in lines
@@ -147,13 +147,13 @@ class WeComDriver(AccountDriver):
         bot_id = await self._bot()
         return [
             ConnectionLog(active=log["active"], messages=log["messages"], answered=log["answered"])
-            for log in await self.phone.get("wecom/logs")
+            for log in await self.control.get("wecom/logs")
             if log["bot"] == bot_id
         ]
 
     async def _sent_lines(self) -> list[dict[str, Any]]:
         bot_id = await self._bot()
-        lines = await self.phone.get("wecom/sent")
+        lines = await self.control.get("wecom/sent")
         return [line for line in lines if line["bot_id"] == bot_id and line["command"] == "send"]
 
     @override
@@ -176,7 +176,7 @@ class WeComDriver(AccountDriver):
     @override
     async def evidence(self, files: dict[str, tuple[str, str]]) -> AccountEvidence:
         bot_id = await self._bot()
-        lines = (await self.phone.get("wecom/feed"))["lines"]
+        lines = (await self.control.get("wecom/feed"))["lines"]
         logs = await self.connection_logs()
         return await self.evidence_of(
             files,

@@ -96,12 +96,12 @@ async def kill_and_start(environment: ClusterEnvironment, dice: random.Random) -
 async def kill_at_commit(environment: ClusterEnvironment, dice: random.Random) -> AsyncIterator[Strike]:
     """It kills itself right before or after a commit: what is stored, and what is not, is then least certain."""
     victim, _ = _victim(environment, dice)
-    victim.control.commits_until_kill = dice.randrange(1, 60)
+    victim.control_block.commits_until_kill = dice.randrange(1, 60)
     assert victim.process is not None
     await victim.process.ended_within(COMMIT_SECONDS)
     since, accounts = time.monotonic(), environment.owned_by(victim)
     await victim.kill()
-    victim.control.commits_until_kill = 0
+    victim.control_block.commits_until_kill = 0
     yield Strike(probed=accounts, lost=_names(accounts), since=since)
     victim.start()
 
@@ -110,11 +110,11 @@ async def kill_at_commit(environment: ClusterEnvironment, dice: random.Random) -
 async def clock_jump(environment: ClusterEnvironment, dice: random.Random) -> AsyncIterator[Strike]:
     """The time of day of one machine is wrong: who owns what goes by the time of the database and by durations."""
     victim, accounts = _victim(environment, dice)
-    victim.control.clock_offset_ms = dice.choice(CLOCK_JUMPS_MS)
+    victim.control_block.clock_offset_ms = dice.choice(CLOCK_JUMPS_MS)
     environment.clock_was_wrong = environment.clock_moved = True
     yield Strike(probed=accounts)
     await asyncio.sleep(dice.uniform(*CLOCK_SECONDS))
-    victim.control.clock_offset_ms = 0
+    victim.control_block.clock_offset_ms = 0
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from tests.chaos.account import AccountDriver, Phone
+from tests.chaos.account import AccountDriver, SimulatorControl
 from tests.chaos.client import Client
 from tests.chaos.environment import driver_of
 from tests.chaos.evidence import AccountEvidence, Publication
@@ -94,7 +94,7 @@ class Instance:
         self.folder.mkdir()
         self.config = self.folder / "wx2mqtt.yaml"
         self.log = self.folder / "log"
-        self.control = ControlBlock(self.folder / "control")
+        self.control_block = ControlBlock(self.folder / "control")
         self.process: Child | None = None
         self.exits: list[int] = []
         self._ending = False
@@ -211,9 +211,9 @@ class ClusterEnvironment:
         self._database_ports = [await self._line_to(DATABASE, one.port) for one in self.database.servers]
         for name, backend in names.items():
             line = await self._line_to(WECHAT, ports[name])
-            phone = Phone(ports[name], endpoint=f"http://127.0.0.1:{line}")
+            control = SimulatorControl(ports[name], endpoint=f"http://127.0.0.1:{line}")
             account = driver_of(
-                self, name, phone, backend=backend, base=f"wx/{name}", scanned=name != CONFIGURED_DESK
+                self, name, control, backend=backend, base=f"wx/{name}", scanned=name != CONFIGURED_DESK
             )
             self.accounts.append(account)
             self._by_base[account.base] = account
@@ -226,9 +226,9 @@ class ClusterEnvironment:
         return port if self.size.direct else await self.network.line_to(server, port)
 
     async def _prepare(self, account: AccountDriver) -> None:
-        phone = account.phone
+        control = account.control
         await account.prepare()
-        await phone.post(
+        await control.post(
             "settings",
             strict=True,
             autoscan=True,
@@ -236,7 +236,7 @@ class ClusterEnvironment:
             drop_repeats=False,
             hold_sync=self.size.hold_seconds,
         )
-        await phone.post(
+        await control.post(
             "ilink/settings",
             autoscan="me",
             drop_repeats=False,
@@ -245,7 +245,7 @@ class ClusterEnvironment:
         )
         # The subscription of the next instance ends the connection of one that stands still. Two moves of an
         # account may follow each other; a loop would be faster.
-        await phone.post("wecom/settings", takeover_pause=LOOP_SECONDS)
+        await control.post("wecom/settings", takeover_pause=LOOP_SECONDS)
 
     async def _open_clients(self) -> None:
         """An observer and a publisher for each node; observers stay with theirs, publishers go to the next."""
@@ -275,7 +275,7 @@ class ClusterEnvironment:
         await asyncio.gather(*(client.close() for client in (*self.observers, *self.publishers)))
         await self.network.close()
         for account in self.accounts:
-            await account.phone.close()
+            await account.control.close()
         if self._simulators is not None:
             await self._simulators.stop()
         await asyncio.to_thread(self.brokers.close)

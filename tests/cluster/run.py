@@ -126,7 +126,7 @@ async def _carry_out(plan: Plan, environment: ClusterEnvironment, outcome: Outco
     await environment.drain()
     await environment.settle()
     for account in environment.accounts:
-        for violation in await account.phone.get("violations"):
+        for violation in await account.control.get("violations"):
             if violation["what"] not in TOLERATED:
                 outcome.findings.append(Finding("violation", f"{account.name}: {violation}"))
     return await environment.evidence(outcome.blows)

@@ -38,7 +38,7 @@ class Arena(Home):
         since = self.subscriber.count
         self.lives.start()
         await self.body("wx/login/state", state="online", since=since)
-        await self.phone.wait("polling")
+        await self.control.wait("polling")
 
     async def last_life(self) -> None:
         """Let a life end in order that had all the time it needs, and find nothing wrong."""
@@ -47,13 +47,13 @@ class Arena(Home):
 
     async def ends_well(self) -> None:
         """Wait until everything has come out, end this life in order, and find nothing wrong."""
-        problems = await all_through(self.traffic.ledger, self.subscriber, self.phone)
-        problems += [f"violation: {one}" for one in await self.phone.get("violations")]
+        problems = await all_through(self.traffic.ledger, self.subscriber, self.control)
+        problems += [f"violation: {one}" for one in await self.control.get("violations")]
         await self.lives.stop()
         log = self.lives.log.read_text()
         problems += [line[:600] for line in log.splitlines() if '"exception"' in line or "Traceback" in line]
         if problems:
-            (self.folder / "sent.json").write_text(json.dumps(await self.phone.get("sent"), indent=1))
+            (self.folder / "sent.json").write_text(json.dumps(await self.control.get("sent"), indent=1))
         assert not problems, "\n".join(problems)
 
 
@@ -79,7 +79,7 @@ async def arena(
             home.lives = Lives(home.bridge.config, folder / "log")
             home.traffic = Traffic(home, ways, random.Random(seed))
             stack.callback(home.lives.close)
-            await home.phone.post("settings", strict=True, autoscan=True, echo=True, drop_repeats=False)
+            await home.control.post("settings", strict=True, autoscan=True, echo=True, drop_repeats=False)
             try:
                 yield home
             except BaseException:
@@ -87,7 +87,7 @@ async def arena(
                 print("\n".join(log.splitlines()[-80:]))  # noqa: T201 - pytest shows it with the failure
                 raise
             finally:
-                await home.phone.close()
+                await home.control.close()
 
 
 KEEPALIVE = 4

@@ -30,7 +30,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
 async def traffic(town: Town, name: str, life: int) -> None:
     """In and out at the same time, each numbered."""
     for number in range(life * EACH, (life + 1) * EACH):
-        await town.phones[name].say("wife", f"{name} {number}")
+        await town.controls[name].say("wife", f"{name} {number}")
         await town.publish(
             f"{BASES[name]}/out/wife", {"text": f"to {name} {number}", "id": f"{number}", "ttl": 600}
         )
@@ -76,5 +76,5 @@ async def everything_went(town: Town, name: str, count: int) -> None:
     for number in range(count):
         await town.in_thread(town.subscriber.wait_body, f"{base}/result/wife", id=f"{number}")
     asked = {f"{number}": Asked(name, "wife", f"to {name} {number}") for number in range(count)}
-    sent = await town.phones[name].get("sent")
+    sent = await town.controls[name].get("sent")
     assert list(Ledger(base=base, asked=asked).wrong_commands(town.subscriber.received, sent)) == []

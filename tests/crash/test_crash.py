@@ -68,11 +68,11 @@ async def trouble(arena: Arena) -> AsyncIterator[None]:
             number += 1
             fault = FAULTS[number % len(FAULTS)]
             endpoint = str(fault["endpoint"])
-            count = (await arena.phone.get("state"))["calls"].get(endpoint, 0)
+            count = (await arena.control.get("state"))["calls"].get(endpoint, 0)
             if count >= next_faults[endpoint]:
                 next_faults[endpoint] = count + 2
-                await arena.phone.post("fault", **fault)
-            await arena.phone.post("people", rename={"id": "hanmeimei", "nickname": f"Han {number}"})
+                await arena.control.post("fault", **fault)
+            await arena.control.post("people", rename={"id": "hanmeimei", "nickname": f"Han {number}"})
             await arena.in_thread(arena.subscriber.say, "wx/bridge/request/health", {"transaction": number})
 
     making = asyncio.create_task(make())
@@ -81,7 +81,7 @@ async def trouble(arena: Arena) -> AsyncIterator[None]:
     finally:
         stop.set()
         await making
-        await arena.phone.post("fault/clear")
+        await arena.control.post("fault/clear")
 
 
 async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
@@ -168,9 +168,9 @@ async def test_killed_in_the_first_life(make_arena: MakeArena, point: str):
                 async with arena.traffic.flowing():
                     assert await dying
             working.cancel()
-        logins = (await arena.phone.get("state"))["sessions"]
+        logins = (await arena.control.get("state"))["sessions"]
         await arena.begin()
-        if (await arena.phone.get("state"))["sessions"] > logins:  # the login had not been saved
+        if (await arena.control.get("state"))["sessions"] > logins:  # the login had not been saved
             arena.traffic.ledger.said.clear()
         async with arena.traffic.flowing():
             await arena.lives.lasts(0.2)
@@ -180,7 +180,7 @@ async def test_killed_in_the_first_life(make_arena: MakeArena, point: str):
 
 async def _everything_works(arena: Arena) -> None:
     await arena.in_thread(arena.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
-    await arena.phone.wait("online")
+    await arena.control.wait("online")
 
 
 @seeded
@@ -249,11 +249,11 @@ async def test_killed_between_publish_and_its_acknowledgement(make_arena: MakeAr
         for _ in range(3):
             await arena.begin()
             arena.broker.pause()
-            polls = (await arena.phone.get("state"))["calls"]["synccheck"]
+            polls = (await arena.control.get("state"))["calls"]["synccheck"]
             for chat in WRITERS:
                 await arena.traffic.say(chat, 5)
-            await arena.phone.wait(f"calls:synccheck:{polls + 1}")
-            await arena.phone.wait("polling")
+            await arena.control.wait(f"calls:synccheck:{polls + 1}")
+            await arena.control.wait("polling")
             arena.lives.kill()
             arena.broker.resume()
         await arena.last_life()
@@ -266,15 +266,15 @@ async def test_killed_between_a_send_and_its_answer(make_arena: MakeArena, kind:
         await first_life(arena)
         for _ in range(3):
             await arena.begin()
-            assert not await all_through(arena.traffic.ledger, arena.subscriber, arena.phone)
-            sends = (await arena.phone.get("state"))["calls"].get("webwxsendmsg", 0)
-            await arena.phone.post("fault", endpoint="webwxsendmsg", kind=kind, value=10.0, times=4)
+            assert not await all_through(arena.traffic.ledger, arena.subscriber, arena.control)
+            sends = (await arena.control.get("state"))["calls"].get("webwxsendmsg", 0)
+            await arena.control.post("fault", endpoint="webwxsendmsg", kind=kind, value=10.0, times=4)
             for publisher, user in enumerate(("wife", "mom", "family")):
                 for _ in range(3):
                     await arena.traffic.command(publisher, user)
-            await arena.phone.wait(f"calls:webwxsendmsg:{sends + 3}")
+            await arena.control.wait(f"calls:webwxsendmsg:{sends + 3}")
             arena.lives.kill()
-            await arena.phone.post("fault/clear")
+            await arena.control.post("fault/clear")
         await arena.last_life()
         told = [one.body for one in arena.subscriber.on("wx/result/#") if one.body["duplicate_possible"]]
         assert {one["status"] for one in told} == {"sent"}
@@ -286,12 +286,12 @@ async def test_killed_while_it_logs_in_again(make_arena: MakeArena):
         await first_life(arena)
         for endpoint in ("synccheck", "webwxgetcontact", "webwxbatchgetcontact", "webwxsync"):
             await arena.traffic.say("wife", 3)
-            calls = (await arena.phone.get("state"))["calls"].get(endpoint, 0)
-            await arena.phone.post("fault", endpoint=endpoint, kind="hang")
+            calls = (await arena.control.get("state"))["calls"].get(endpoint, 0)
+            await arena.control.post("fault", endpoint=endpoint, kind="hang")
             arena.lives.start()
-            await arena.phone.wait(f"calls:{endpoint}:{calls + 1}")
+            await arena.control.wait(f"calls:{endpoint}:{calls + 1}")
             arena.lives.kill()
-            await arena.phone.post("fault/clear")
+            await arena.control.post("fault/clear")
         await arena.last_life()
 
 

@@ -72,7 +72,7 @@ async def test_killed_while_the_disk_is_full(make_arena: MakeArena):
 async def test_a_disk_that_takes_no_commands_is_told_though_nothing_comes_in(make_arena: MakeArena):
     async with make_arena(3) as arena:
         await arena.begin()
-        assert not await all_through(arena.traffic.ledger, arena.subscriber, arena.phone)
+        assert not await all_through(arena.traffic.ledger, arena.subscriber, arena.control)
         with no_room(arena):
             await arena.traffic.command(0, "wife")
             async with asyncio.timeout(MAX_WAIT_SECONDS):

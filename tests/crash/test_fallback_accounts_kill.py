@@ -28,7 +28,7 @@ async def town(folder: Path) -> AsyncIterator[tuple[Town, Lives]]:
         settings = town.of("home", "bot")
         settings["accounts"]["bot"]["fallback"] = {"after": "100ms", "accounts": ["home/wife"]}
         town.bridge.configure(settings)
-        await town.phone.post("settings", autoscan=True)
+        await town.control.post("settings", autoscan=True)
         await town.bot.post("ilink/settings", autoscan="me")
         with contextlib.closing(Lives(town.bridge.config, folder / "log")) as lives:
             yield town, lives
@@ -48,7 +48,7 @@ async def texts_after(town: Town, lives: Lives, point: str, at: int) -> tuple[li
     await live(town, lives)
     result = await town.body("wx/bot/result/me", id="a")
     await town.is_well("home", "after")
-    sent = [line["text"] for line in await town.phone.get("sent")]
+    sent = [line["text"] for line in await town.control.get("sent")]
     assert sent.pop() == "after out"
     return sent, result
 
@@ -89,13 +89,13 @@ async def test_an_attempt_there_that_may_have_arrived_is_in_doubt_and_not_made_a
 async def answer(town: Town, words: str, message_id: str = "") -> None:
     """The wife answers where she was asked, unless she has already (`message_id`); one event tells the bot's."""
     if not message_id:
-        (message_id,) = await town.phone.say("wife", words)
+        (message_id,) = await town.control.say("wife", words)
     body = await town.body("wx/in/wife", id=message_id)
     assert body["button"] == {"account": "bot", "command_id": "a", "key": "yes"}
     event = await town.body("wx/bot/event/button")
     assert (event["account"], event["user"], event["command_id"]) == ("bot", "me", "a")
     assert (event["pressed_on"], event["message_id"]) == ("home/wife", message_id)
-    await town.phone.say("wife", "2")
+    await town.control.say("wife", "2")
     assert "button" not in await town.body("wx/in/wife", text="2")
     events = {one.body["id"] for one in town.subscriber.on("wx/bot/event/button")}
     assert (len(events), town.subscriber.on("wx/event/button")) == (1, [])
@@ -123,7 +123,7 @@ async def test_killed_while_the_other_account_asks(tmp_path: Path, with_mosquitt
         await live(here, lives)
         result = await here.body("wx/bot/result/me", id="a")
         assert result["fallback"] in ("sent", "uncertain")
-        texts = [line["text"] for line in await here.phone.get("sent")]
+        texts = [line["text"] for line in await here.control.get("sent")]
         assert texts in ([[ASKED]] if result["fallback"] == "sent" else [[ASKED], []])
         await answer(here, "1")
 
@@ -138,7 +138,7 @@ async def test_killed_when_the_answer_comes_to_the_other_account(
         await here.publish("wx/bot/out/me", QUESTION)
         await here.body("wx/bot/result/me", id="a")
         lives.kill()
-        (message_id,) = await here.phone.say("wife", "yes")
+        (message_id,) = await here.control.say("wife", "yes")
         lives.start(point, at)
         assert await lives.dies()
         await live(here, lives)

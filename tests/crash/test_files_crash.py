@@ -54,7 +54,7 @@ class Asked:
         results: dict[str, list[dict[str, Any]]] = {}
         for one in self.arena.subscriber.on("wx/result/#"):
             results.setdefault(one.body["id"], []).append(one.body)
-        delivered = Counter(one["sha256"] for one in await self.arena.phone.get("sent") if one["delivered"])
+        delivered = Counter(one["sha256"] for one in await self.arena.control.get("sent") if one["delivered"])
         for command_id, sha256 in self.files.items():
             first, *others = results[command_id]
             assert all(other == first for other in others), "two results"
@@ -123,14 +123,14 @@ async def test_killed_in_the_middle_of_an_upload_and_between_upload_and_send(
     async with arena_with_folder(make_arena, 1) as arena:
         asked = await first_life(arena)
         for _ in range(2):
-            calls = (await arena.phone.get("state"))["calls"].get(endpoint, 0)
+            calls = (await arena.control.get("state"))["calls"].get(endpoint, 0)
             await arena.begin()
-            await arena.phone.post("fault", endpoint=endpoint, kind=kind, value=10.0, times=3)
+            await arena.control.post("fault", endpoint=endpoint, kind=kind, value=10.0, times=3)
             for user, way in zip(USERS, ("data", "path", "data"), strict=True):
                 await asked.ask(user, way, PDF + os.urandom(1_200_000))
-            await arena.phone.wait(f"calls:{endpoint}:{calls + 3}")
+            await arena.control.wait(f"calls:{endpoint}:{calls + 3}")
             arena.lives.kill()
-            await arena.phone.post("fault/clear")
+            await arena.control.post("fault/clear")
         await arena.begin()
         await asked.all_ended()
         await arena.lives.stop()

@@ -25,7 +25,7 @@ async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[ILinkHome, 
     """A home whose bridge dies where the test says."""
     async with at_ilink_home(folder, DURABLE) as home:
         home.bridge.configure(home.settings(account))
-        await home.phone.post("ilink/settings", autoscan="me")
+        await home.control.post("ilink/settings", autoscan="me")
         with contextlib.closing(Lives(home.bridge.config, folder / "log")) as lives:
             yield home, lives
 

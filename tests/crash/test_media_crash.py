@@ -23,7 +23,7 @@ SIZE = 400_000  # bytes: more than one write
 
 async def pictures(arena: Arena, count: int) -> dict[str, bytes]:
     """So many come from wife; what WeChat has of each."""
-    ids = await arena.phone.say("wife", kind="image", bytes_of=SIZE, count=count)
+    ids = await arena.control.say("wife", kind="image", bytes_of=SIZE, count=count)
     async with httpx.AsyncClient(
         base_url=arena.simulator.url, trust_env=False, timeout=MAX_WAIT_SECONDS
     ) as phone:
@@ -70,7 +70,7 @@ async def test_killed_at_every_commit_of_the_media_lane(make_arena: MakeArena, w
         reached = set()
         for job in JOBS:
             if job == "media_postpone":
-                await arena.phone.post("fault", endpoint="webwxgetmsgimg", kind="status", value=502)
+                await arena.control.post("fault", endpoint="webwxgetmsgimg", kind="status", value=502)
             arena.lives.start(f"{when}:{job}")
             came |= await pictures(arena, PICTURES)
             if await arena.lives.dies():
@@ -88,7 +88,7 @@ async def test_killed_in_the_middle_of_downloads(make_arena: MakeArena):
     async with make_arena(2) as arena:
         await arena.begin()
         for _ in range(3):
-            await arena.phone.post("fault", endpoint="webwxgetmsgimg", kind="stall", value=SIZE - 1000)
+            await arena.control.post("fault", endpoint="webwxgetmsgimg", kind="stall", value=SIZE - 1000)
         came = await pictures(arena, 3)
         for _ in range(3):
             half = await arena.in_thread(half_a_file, arena)
@@ -135,7 +135,7 @@ async def test_a_disk_that_is_full_for_files_only_holds_no_text_up(make_arena: M
         media.rename(media.with_name("elsewhere"))
         media.touch()  # no folder, no files
         came |= await pictures(arena, 2)
-        (text_id,) = await arena.phone.say("wife", "still there?")
+        (text_id,) = await arena.control.say("wife", "still there?")
         await arena.body("wx/in/wife", id=text_id)
         assert not told_of(arena)
         arena.lives.kill()  # the next life does not wait for its turn, and this one makes no folder now

@@ -15,12 +15,12 @@ from tests.support.ilink_home import ILinkHome
 
 async def offer(home: ILinkHome, lives: Lives, point: str = "") -> None:
     """A life offers a code for the next login; it ends at this point, after the commit of one message."""
-    await home.phone.post("ilink/settings", autoscan="me")
+    await home.control.post("ilink/settings", autoscan="me")
     since = home.subscriber.count
     lives.start(point, at=2)
     await home.body(STATE, state="online", since=since)
     await home.bot.wait("polling")
-    await home.phone.post("ilink/settings", autoscan="")
+    await home.control.post("ilink/settings", autoscan="")
     await home.bot.write("hello")
     await home.body("wx/in/me", text="hello", since=since)
     since = home.subscriber.count

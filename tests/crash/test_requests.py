@@ -48,7 +48,7 @@ async def cut_off(arena: Arena, point: str, name: str, fields: dict[str, Any]) -
 
 
 async def calls(arena: Arena, endpoint: str) -> int:
-    return int((await arena.phone.get("state"))["calls"].get(endpoint, 0))
+    return int((await arena.control.get("state"))["calls"].get(endpoint, 0))
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -57,9 +57,9 @@ async def test_a_remark_is_set_whenever_the_bridge_dies(make_arena: MakeArena, p
         told = await cut_off(arena, point, "set_remark", {"user": "lilei", "remark": "李先生"})
         answer, count = HARMLESS[point]
         assert (told, await calls(arena, "webwxoplog")) == ({answer}, count)
-        people = {one["id"]: one for one in await arena.phone.get("people")}
+        people = {one["id"]: one for one in await arena.control.get("people")}
         assert people["lilei"]["remark"] == "李先生"
-        assert await arena.phone.get("violations") == []
+        assert await arena.control.get("violations") == []
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -69,6 +69,6 @@ async def test_a_group_is_made_once_at_most_and_what_is_told_is_true(make_arena:
         told = await cut_off(arena, point, "group", fields)
         answer, count = MAKES[point]
         assert (told, await calls(arena, "webwxcreatechatroom")) == ({answer}, count)
-        people = [one["nickname"] for one in await arena.phone.get("people")]
+        people = [one["nickname"] for one in await arena.control.get("people")]
         assert people.count("周末") == count
-        assert await arena.phone.get("violations") == []
+        assert await arena.control.get("violations") == []

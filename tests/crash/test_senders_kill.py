@@ -56,7 +56,7 @@ class House:
         return answer
 
     async def texts(self) -> list[str]:
-        return [line["text"] for line in await self.home.phone.get("sent")]
+        return [line["text"] for line in await self.home.control.get("sent")]
 
     async def results(self) -> list[dict[str, Any]]:
         """Returns the different results so far; all that was published before `tell` was answered counts."""
@@ -75,7 +75,7 @@ async def house(folder: Path, **account: Any) -> AsyncIterator[House]:
     async with at_home(folder, DURABLE) as home:
         settings = home.settings(account, web={"listen": address, "senders": senders})
         home.bridge.configure(settings)
-        await home.phone.post("settings", autoscan=True, drop_repeats=False)
+        await home.control.post("settings", autoscan=True, drop_repeats=False)
         client = httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=MAX_REQUEST_SECONDS)
         with contextlib.closing(Lives(home.bridge.config, folder / "log")) as lives:
             async with client as http:

@@ -60,7 +60,7 @@ async def dies_with(home: WeComHome, lives: Lives, point: str, command: dict[str
 
 async def arrivals(home: WeComHome) -> list[dict[str, Any]]:
     """Returns what the bot sent unasked."""
-    return [line for line in await home.phone.get("wecom/sent") if line["command"] == "send"]
+    return [line for line in await home.control.get("wecom/sent") if line["command"] == "send"]
 
 
 RECORDED_AT = 2
@@ -77,7 +77,7 @@ async def test_killed_before_a_message_is_stored_it_lies_in_the_gap_and_got_no_r
         assert await lives.dies()
         since = await live(home, lives)
         gap = await home.body("wx/event/gap", since=since)
-        lines = (await home.phone.get("wecom/feed"))["lines"]
+        lines = (await home.control.get("wecom/feed"))["lines"]
         (written,) = [line["time"] for line in lines if line["msg_id"] == message_id]
         begun, ended = (datetime.fromisoformat(gap[name]).timestamp() for name in ("since", "until"))
         assert begun <= written <= ended
@@ -85,7 +85,7 @@ async def test_killed_before_a_message_is_stored_it_lies_in_the_gap_and_got_no_r
         await home.body("wx/in/me", text="after", since=since)
         assert [one.body["text"] for one in home.subscriber.on("wx/in/me")][-1] == "after"
         assert "lost" not in {one.body["text"] for one in home.subscriber.on("wx/in/me")}
-        answered = [name for log in await home.phone.get("wecom/logs") for name in log["answered"]]
+        answered = [name for log in await home.control.get("wecom/logs") for name in log["answered"]]
         assert message_id not in answered
 
 
@@ -116,7 +116,7 @@ async def test_killed_when_a_gap_is_told_it_is_told_by_the_next_life(
         await home.bot.write("again nobody")
         await live(home, lives)
         await home.in_thread(home.subscriber.wait_count, "wx/event/gap", 1 if point == "before:record" else 2)
-        lines = (await home.phone.get("wecom/feed"))["lines"]
+        lines = (await home.control.get("wecom/feed"))["lines"]
         lost = [line["time"] for line in lines if line["lost"]]
         gaps = [one.body for one in home.subscriber.on("wx/event/gap")]
         times = [

@@ -47,9 +47,9 @@ def test_the_pages_of_each_language_show_every_step(language):
         for path in paths
     }
     page = "page-light.png" if language == "en" else "page-zh.png"
-    phone = "phone.png" if language == "en" else "phone-zh.png"
+    control = "phone.png" if language == "en" else "phone-zh.png"
     home_assistant = "home-assistant.png" if language == "en" else "home-assistant-zh.png"
-    steps = {f"setup-{language}.png", f"steps-{language}.png", page, phone, home_assistant}
+    steps = {f"setup-{language}.png", f"steps-{language}.png", page, control, home_assistant}
     assert steps <= names
     flows = (ROOT / "deploy" / "node-red").glob("*.json")
     assert {f"node-red-{flow.stem}.png" for flow in flows} <= names

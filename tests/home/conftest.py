@@ -118,7 +118,7 @@ async def environment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     """One for all tests of a module, which run in order."""
     assert PROGRAM is not None, "mosquitto is not installed (Debian: apt-get install mosquitto)"
     async with at_home(tmp_path_factory.mktemp("house"), DURABLE) as home:
-        await home.phone.post("people", friends=500)
+        await home.control.post("people", friends=500)
         async with environment_in(home, "wife", "妈妈") as environment:
             yield environment
 

@@ -153,7 +153,7 @@ ALARM = "Water! House Water 回复 好 / ok 即可解除。 Reply 好 / ok to si
 
 async def sent(environment: HomeAssistantEnvironment, count: int, before: int) -> list[tuple[str, str]]:
     """What reached WeChat since: to whom, and the text without the time of day."""
-    lines = (await environment.home.phone.sent(before + count))[before:]
+    lines = (await environment.home.control.sent(before + count))[before:]
     return [(one["to"], re.sub(r" \(\d\d:\d\d\)", "", one["text"])) for one in lines]
 
 
@@ -161,11 +161,11 @@ async def reached(environment: HomeAssistantEnvironment, to: str, text: str, bef
     """This reached WeChat, among whatever else did."""
     lines: list[dict[str, Any]] = []
     while (to, text) not in [(one["to"], one["text"]) for one in lines[before:]]:
-        lines = await environment.home.phone.sent(max(before, len(lines)) + 1)
+        lines = await environment.home.control.sent(max(before, len(lines)) + 1)
 
 
 async def so_far(environment: HomeAssistantEnvironment) -> int:
-    return len(await environment.home.phone.get("sent"))
+    return len(await environment.home.control.get("sent"))
 
 
 async def ended(environment: HomeAssistantEnvironment, name: str, runs: int) -> list[dict[str, Any]]:
@@ -205,7 +205,7 @@ async def test_who_rings_is_seen_in_wechat(environment: HomeAssistantEnvironment
     await environment.until("state_attr('camera.house_door', 'entity_picture') is not none")
     before = await so_far(environment)
     await environment.publish("house/bell", {"event_type": "ring"}, retain=False)
-    lines = (await environment.home.phone.sent(before + 4))[before:]
+    lines = (await environment.home.control.sent(before + 4))[before:]
     assert {(one["to"], one["kind"]) for one in lines} == {
         ("wife", "text"),
         ("wife", "image"),
@@ -237,11 +237,11 @@ async def test_water_is_told_until_somebody_says_good(environment: HomeAssistant
     await environment.publish("house/water", "ON")
     await environment.until("states('switch.house_siren') == 'on'")
     assert await sent(environment, 4, before) == [("wife", ALARM), ("family", ALARM)] * 2
-    await environment.home.phone.say("lilei", "好")  # trusted is not enough: nobody asked him
-    await environment.home.phone.say("wife", "什么?")
+    await environment.home.control.say("lilei", "好")  # trusted is not enough: nobody asked him
+    await environment.home.control.say("wife", "什么?")
     await environment.until(f"state_attr('{MESSAGE}', 'text') == '什么?'")
     assert (await environment.state("switch.house_siren"))["state"] == "on"
-    await environment.home.phone.say("wife", " 好 ")
+    await environment.home.control.say("wife", " 好 ")
     await environment.until("states('switch.house_siren') == 'off'")
     for who in ("wife", "family"):
         await reached(environment, who, "老婆已解除报警。 Silenced by 老婆.", before)
@@ -288,7 +288,7 @@ async def test_a_question_is_asked_and_the_answer_is_done(
     await environment.publish("house/home", "OFF")
     assert await sent(environment, 1, before) == [("wife", "Off?")]
     await environment.until("state_attr('automation.presence_question', 'current') == 1")
-    await environment.home.phone.say("wife", answer)
+    await environment.home.control.say("wife", answer)
     await environment.until(f"states('switch.house_lamp') == '{lamp}'")
     await ended(environment, "presence-question", 1)
 
@@ -305,7 +305,7 @@ async def test_a_question_with_buttons_does_what_belongs_to_its_answer(
     await environment.publish("house/door", "open")
     assert await sent(environment, 1, before) == [("wife", SHOWN)]
     if answer:
-        await environment.home.phone.say("wife", answer)
+        await environment.home.control.say("wife", answer)
     answered = await environment.home.in_thread(
         environment.home.subscriber.wait, "house/answered", since=since
     )
@@ -318,7 +318,7 @@ async def test_a_question_that_is_refused_is_told_and_then_counts_as_unanswered(
 ) -> None:
     await environment.until("state_attr('automation.ask_with_buttons', 'current') == 0")
     since = environment.home.subscriber.count
-    await environment.home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
+    await environment.home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
     await environment.publish("house/door", "open")
     await environment.home.body("wx/result/wife", status="failed", since=since)
     await environment.home.in_thread(
@@ -337,15 +337,15 @@ async def test_a_question_that_is_refused_is_told_and_then_counts_as_unanswered(
 
 async def test_only_a_trusted_person_switches_the_light(environment: HomeAssistantEnvironment) -> None:
     before = await so_far(environment)
-    await environment.home.phone.say("hanmeimei", "开灯")  # nobody whom the owner named
+    await environment.home.control.say("hanmeimei", "开灯")  # nobody whom the owner named
     await environment.until(
         f"state_attr('{MESSAGE}', 'text') == '开灯' and state_attr('{MESSAGE}', 'trusted') == false"
     )
-    await environment.home.phone.say("mom", "开灯", to="family")  # trusted, but groups do not count
+    await environment.home.control.say("mom", "开灯", to="family")  # trusted, but groups do not count
     await environment.until(f"state_attr('{MESSAGE}', 'chat') == 'group'")
     assert (await environment.state("switch.house_lamp"))["state"] == "off"
     assert await so_far(environment) == before
-    await environment.home.phone.say("wife", "light ")
+    await environment.home.control.say("wife", "light ")
     await environment.until("states('switch.house_lamp') == 'on'")
     assert await sent(environment, 1, before) == [("wife", "已完成。 Done.")]
     await ended(environment, "trusted-command", 1)
@@ -357,7 +357,7 @@ async def test_what_the_owner_writes_to_the_file_helper_is_a_command(
     await environment.publish("house/lamp", "OFF")
     await environment.until("states('switch.house_lamp') == 'off'")
     before = await so_far(environment)
-    await environment.home.phone.say("me", "开灯", to="filehelper")
+    await environment.home.control.say("me", "开灯", to="filehelper")
     await environment.until("states('switch.house_lamp') == 'on'")
     assert await sent(environment, 1, before) == [("filehelper", "已完成。 Done.")]
 
@@ -402,8 +402,8 @@ async def test_the_qr_code_comes_by_another_notifier(environment: HomeAssistantE
     await ended(environment, "by_default", 2)
     note = (await environment.do("notes"))["wechat_login"]
     assert "![QR](/api/image_proxy/image.wechat_home_login_qr?token=" in note
-    await environment.home.phone.post("scan")
-    await environment.home.phone.post("confirm")
+    await environment.home.control.post("scan")
+    await environment.home.control.post("confirm")
     await environment.until("states('sensor.wechat_home_login_state') == 'online'")
 
 

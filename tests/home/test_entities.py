@@ -101,7 +101,7 @@ async def test_an_announcement_is_taken_while_home_assistant_loads_another_platf
 async def test_a_message_is_an_event_with_all_that_automations_need(
     environment: HomeAssistantEnvironment,
 ) -> None:
-    await environment.home.phone.say("wife", '开灯 ☀ "now" {{ 1 }}')
+    await environment.home.control.say("wife", '开灯 ☀ "now" {{ 1 }}')
     await environment.until(f"state_attr('{MESSAGE}', 'user') == 'wife'")
     said = (await environment.state(MESSAGE))["attributes"]
     received = await environment.home.body("wx/in/wife")
@@ -131,7 +131,7 @@ async def test_every_kind_is_taken_without_a_word(
 ) -> None:
     seq = (await environment.state(MESSAGE))["attributes"].get("seq", 0)
     sender = "mom" if who == "family" else who
-    await environment.home.phone.say(
+    await environment.home.control.say(
         sender, "" if kind == "image" else "看", to=who if who == "family" else "me", kind=kind
     )
     await environment.until(f"state_attr('{MESSAGE}', 'seq') > {seq}")
@@ -154,9 +154,9 @@ async def test_every_kind_is_taken_without_a_word(
 async def test_a_notification_reaches_the_phone(
     environment: HomeAssistantEnvironment, entity: str, to: str, text: str
 ) -> None:
-    before = len(await environment.home.phone.get("sent"))
+    before = len(await environment.home.control.get("sent"))
     await environment.call("notify.send_message", {"message": text, "title": "left out"}, entity_id=entity)
-    line = (await environment.home.phone.sent(before + 1))[before]
+    line = (await environment.home.control.sent(before + 1))[before]
     assert (line["to"], line["text"]) == (to, text)
 
 
@@ -174,7 +174,7 @@ async def test_an_answer_is_an_event_with_its_button(environment: HomeAssistantE
     question = {"id": "lock", "text": "lock?", "buttons": [{"text": "Yes", "key": "yes"}, "No"]}
     await environment.publish("wx/out/wife", question, retain=False)
     await environment.home.body("wx/result/wife", id="lock")
-    await environment.home.phone.say("wife", "1")
+    await environment.home.control.say("wife", "1")
     await environment.until("state_attr('event.wechat_home_answer', 'command_id') == 'lock'")
     said = (await environment.state("event.wechat_home_answer"))["attributes"]
     received = await environment.home.body("wx/event/button", command_id="lock")
@@ -210,9 +210,9 @@ async def test_a_problem_of_the_bridge_is_shown_with_its_name(environment: HomeA
     await environment.until(f"states('{PROBLEM}') == 'on'")
     assert (await environment.state(PROBLEM))["attributes"]["problems"] == ["login_logged_out"]
     await environment.home.ask("login")
-    await environment.home.phone.wait("code")
-    await environment.home.phone.post("scan")
-    await environment.home.phone.post("confirm")
+    await environment.home.control.wait("code")
+    await environment.home.control.post("scan")
+    await environment.home.control.post("confirm")
     await environment.until(f"states('{PROBLEM}') == 'off'")
 
 
@@ -230,22 +230,22 @@ async def test_the_buttons_log_out_and_in_and_the_code_is_a_picture(
     shown = await environment.do("picture", entity="image.wechat_home_login_qr")
     assert shown["type"] == "image/png"
     assert base64.b64decode(shown["bytes"]) == environment.home.subscriber.on("wx/login/qr")[-1].payload
-    await environment.home.phone.post("scan")
-    await environment.home.phone.post("confirm")
+    await environment.home.control.post("scan")
+    await environment.home.control.post("confirm")
     await environment.until("states('sensor.wechat_home_login_state') == 'online'")
     await environment.lives("notify.wechat_home_wife")
-    await environment.home.phone.wait("polling")
+    await environment.home.control.wait("polling")
 
 
 async def test_another_name_changes_no_id(environment: HomeAssistantEnvironment) -> None:
     before = await entities(environment)
-    await environment.home.phone.post("people", remark={"id": "mom", "remark": "老妈"})
+    await environment.home.control.post("people", remark={"id": "mom", "remark": "老妈"})
     await environment.until(f"state_attr('{MOM}', 'friendly_name') == 'WeChat home 老妈'")
     after = await entities(environment)
     assert {key: one["entity"] for key, one in after.items()} == {
         key: one["entity"] for key, one in before.items()
     }
-    await environment.home.phone.post("people", remark={"id": "mom", "remark": "妈妈"})
+    await environment.home.control.post("people", remark={"id": "mom", "remark": "妈妈"})
     await environment.until(f"state_attr('{MOM}', 'friendly_name') == 'WeChat home 妈妈'")
 
 
@@ -313,7 +313,7 @@ async def test_after_a_restart_of_home_assistant_all_is_as_before_and_its_birth_
     environment: HomeAssistantEnvironment,
 ) -> None:
     await environment.do("rename", entity="notify.wechat_home_wife", to="notify.darling")
-    await environment.home.phone.say("wife", "before the restart")
+    await environment.home.control.say("wife", "before the restart")
     await environment.until(f"state_attr('{MESSAGE}', 'text') == 'before the restart'")
     before = await entities(environment)
     said, lines = environment.home.subscriber.count, len(environment.home.broker.log)
@@ -332,7 +332,7 @@ async def test_after_a_restart_of_home_assistant_all_is_as_before_and_its_birth_
     )
     assert 0.9 < again.at - born.at < 11
     await environment.listens("wx/in/+", since=lines)
-    await environment.home.phone.say("wife", "after the restart")
+    await environment.home.control.say("wife", "after the restart")
     await environment.until(f"state_attr('{MESSAGE}', 'text') == 'after the restart'")
     assert complaints(environment) == []
 
@@ -356,7 +356,7 @@ async def test_in_chinese_the_names_are_chinese_and_the_ids_are_not(
 async def test_with_500_people_it_is_one_message_and_home_assistant_takes_it(
     environment: HomeAssistantEnvironment,
 ) -> None:
-    await environment.home.phone.post("people", friends=500)
+    await environment.home.control.post("people", friends=500)
     await environment.home.in_thread(
         environment.home.subscriber.wait, "wx/contacts", lambda one: len(one.body["contacts"]) > 500
     )

@@ -87,7 +87,7 @@ class NodeRedEnvironment:
 
     async def sent(self, *texts: str, since: int) -> None:
         """Wait until WeChat took texts with these in them, in this order, after the first `since`; and no more."""
-        lines = (await self.home.phone.sent(since + len(texts)))[since:]
+        lines = (await self.home.control.sent(since + len(texts)))[since:]
         found = [f"{line['to']}: {line['text']}" for line in lines]
         assert len(found) == len(texts), found
         for line, text in zip(found, texts, strict=True):
@@ -101,7 +101,7 @@ class NodeRedEnvironment:
 
     async def count(self) -> int:
         """How much WeChat took from the bridge so far."""
-        return len(await self.home.phone.get("sent"))
+        return len(await self.home.control.get("sent"))
 
     async def restart(self) -> None:
         """Stop Node-RED in order, and start it again on what it keeps; returns once all is subscribed."""

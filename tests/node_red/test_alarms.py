@@ -28,7 +28,7 @@ PNG = bytes.fromhex(
 
 async def picture(environment: NodeRedEnvironment, number: int) -> tuple[str, bytes]:
     """To whom, and the bytes of what WeChat took as this one."""
-    sent = (await environment.home.phone.sent(number + 1))[number]
+    sent = (await environment.home.control.sent(number + 1))[number]
     assert sent["kind"] == "image", sent
     async with httpx.AsyncClient(trust_env=False, timeout=MAX_WAIT_SECONDS) as http:
         answer = await http.get(f"{environment.home.simulator.url}/sim/media/{sent['msg_id']}")
@@ -49,7 +49,7 @@ async def test_who_rings_is_seen_in_wechat_and_the_result_comes_by_mqtt_5(
         )
         await home.publish("home/doorbell", "pressed")
         assert await picture(environment, before + 1) == ("family", PNG)
-        caption = (await home.phone.sent(before + 1))[before]
+        caption = (await home.control.sent(before + 1))[before]
         assert (caption["to"], caption["text"]) == ("family", "Somebody is at the door 门口有人")
         assert camera.requests[0].startswith(b"GET /snapshot.png ")
     assert await environment.shown("sent", since=since) == words
@@ -157,16 +157,16 @@ async def test_an_answer_stops_the_alarm_and_others_do_not(environment: NodeRedE
     await home.publish("home/water/alarm", "ON")
     await environment.sent("wife: 💧 Water!\nAnswer 好 (or ok) if you see to it.", since=before)
     since_ear = home.subscriber.count
-    await home.phone.say("lilei", "好")
-    await home.phone.say("mom", "好")
-    await home.phone.say("wife", "好吧,又怎么了?")
+    await home.control.say("lilei", "好")
+    await home.control.say("mom", "好")
+    await home.control.say("wife", "好吧,又怎么了?")
     hers = await home.body("wx/in/wife", since=since_ear)
     await home.publish("wx/in/wife", {**hers, "text": "好", "trusted": False})
     await home.publish("wx/in/wife", {**hers, "text": "好", "time": "2026-01-01T00:00:00.000Z"})
     await home.publish("wx/in/wife", {**hers, "text": "不好"})
     await environment.settled()
     assert environment.red.all_shown("answered", since=since) == []
-    await home.phone.say("wife", "好的!")
+    await home.control.say("wife", "好的!")
     assert await environment.shown("answered", since=since) == "✅ 老婆 sees to it"
     await environment.sent("wife: ✅ 老婆 sees to it", since=before + 1)
 
@@ -177,10 +177,10 @@ async def test_without_an_answer_a_second_person_is_told_and_both_hear_who_answe
     home, before, since = environment.home, await environment.count(), len(environment.red.told)
     await environment.load("alarm", **QUICK, WAIT=patience(2), LANGUAGE="zh", every=0.1)
     await environment.press("try it")
-    await home.phone.sent(before + 3)
-    await home.phone.say("mom", "ok")
+    await home.control.sent(before + 3)
+    await home.control.say("mom", "ok")
     assert await environment.shown("answered", since=since) == "✅ 妈妈 去处理了"
-    told = (await home.phone.sent(before + 5))[before:]
+    told = (await home.control.sent(before + 5))[before:]
     assert [line["to"] for line in told[:1]] == ["wife"]
     assert sorted(line["to"] for line in told[1:3]) == ["mom", "wife"]
     assert sorted(line["to"] for line in told[3:]) == ["mom", "wife"]
@@ -204,7 +204,7 @@ async def test_when_nobody_answers_it_says_so_in_the_end_and_is_quiet(
     await environment.load("alarm", **QUICK, WAIT=1, ROUNDS=2, every=0.1)
     await environment.press("try it")
     assert await environment.shown("nobody answered", since=since) == "Nobody answered: 💧 Water!"
-    assert len(await environment.home.phone.sent(before + 3)) == before + 3
+    assert len(await environment.home.control.sent(before + 3)) == before + 3
     await environment.press("try it")  # it is over: another one can begin
     await environment.sent("wife: 💧 Water!", since=before + 3)
     assert len(environment.red.all_shown("nobody answered", since=since)) == 1
@@ -214,7 +214,7 @@ async def test_off_ends_the_alarm_and_says_so(environment: NodeRedEnvironment, c
     home, before = environment.home, await environment.count()
     await environment.load("alarm", **QUICK, every=0.1)
     await home.publish("home/water/alarm", "ON")
-    await home.phone.sent(before + 1)
+    await home.control.sent(before + 1)
     await home.publish("home/water/alarm", "OFF")
     await environment.sent("wife: 💧 Water!", "wife: ✅ The alarm is over", since=before)
 
@@ -231,10 +231,10 @@ async def test_a_deploy_stops_no_alarm_and_what_was_answered_does_not_begin_agai
     heard = home.subscriber.count
     await environment.load("alarm", **QUICK, WAIT=wait, every=0.1)
     await home.publish("home/water/alarm", "ON", retain=True)
-    await home.phone.sent(before + 1)
+    await home.control.sent(before + 1)
     await environment.load("alarm", **QUICK, WAIT=wait, every=0.1)
-    await home.phone.sent(before + 3)
-    await home.phone.say("wife", "收到")
+    await home.control.sent(before + 3)
+    await home.control.say("wife", "收到")
     await environment.shown("answered", since=since)
     await environment.settled()
     received = home.subscriber.count
@@ -243,7 +243,7 @@ async def test_a_deploy_stops_no_alarm_and_what_was_answered_does_not_begin_agai
     published = {
         one.body["id"] for one in home.subscriber.received[heard:] if one.topic.startswith("wx/out/")
     }
-    await home.phone.sent(before + len(published))
+    await home.control.sent(before + len(published))
     await environment.load("alarm", **QUICK, WAIT=wait, every=0.1)
     await environment.settled()
     assert [one for one in home.subscriber.received[received:] if one.topic.startswith("wx/out/")] == []

@@ -29,8 +29,8 @@ async def test_all_together_are_one_client_of_the_broker_and_hear_each_message_o
     await environment.load(*NAMES, ANSWER="echo: ")
     connected = [line for line in home.broker.log[seen:] if " as nodered" in line]
     assert len(connected) == 1
-    await home.phone.say("me", "关灯", to="filehelper")
-    lines = (await home.phone.sent(before + 2))[before:]
+    await home.control.say("me", "关灯", to="filehelper")
+    lines = (await home.control.sent(before + 2))[before:]
     assert sorted(line["text"] for line in lines) == ["echo: 关灯", "好，关灯"]
     await environment.press("picture without a camera")
     assert await environment.shown("sent", since=since) == "Picture sent to wife"

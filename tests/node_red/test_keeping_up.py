@@ -33,25 +33,25 @@ def numbered(messages: list[dict[str, Any]]) -> bool:
 
 async def test_the_first_time_it_begins_with_now(environment: NodeRedEnvironment):
     home, since = environment.home, len(environment.red.told)
-    await home.phone.say("wife", "of before {n}", count=3)
+    await home.control.say("wife", "of before {n}", count=3)
     await home.body("wx/in/wife", text="of before 3")
     await environment.load("history")
     await home.body("wx/bridge/response/history")
-    await home.phone.say("wife", "new")
+    await home.control.say("wife", "new")
     assert texts(await came(environment, "new", since)) == ["new"]
 
 
 async def test_what_came_while_node_red_was_away_comes_once_and_in_order(environment: NodeRedEnvironment):
     home, since = environment.home, len(environment.red.told)
     await environment.load("history")
-    await home.phone.say("wife", "a {n}", count=3)
+    await home.control.say("wife", "a {n}", count=3)
     await came(environment, "a 3", since)
     await home.in_thread(environment.red.stop)
-    await home.phone.say("mom", "b {n}", count=3)
-    await home.phone.say("wife", "c {n}", count=3)
+    await home.control.say("mom", "b {n}", count=3)
+    await home.control.say("wife", "c {n}", count=3)
     await home.body("wx/in/wife", text="c 3")
     await environment.start()
-    await home.phone.say("wife", "d {n}", count=3)
+    await home.control.say("wife", "d {n}", count=3)
     messages = await came(environment, "d 3", since)
     assert sorted(texts(messages)) == sorted(f"{word} {n}" for word in "abcd" for n in (1, 2, 3))
     assert numbered(messages)
@@ -60,10 +60,10 @@ async def test_what_came_while_node_red_was_away_comes_once_and_in_order(environ
 async def test_more_than_one_answer_holds(environment: NodeRedEnvironment):
     home, since, received = environment.home, len(environment.red.told), environment.home.subscriber.count
     await environment.load("history")
-    await home.phone.say("wife", "before")
+    await home.control.say("wife", "before")
     await came(environment, "before", since)
     await home.in_thread(environment.red.stop)
-    await home.phone.say("wife", "many {n}", count=700)
+    await home.control.say("wife", "many {n}", count=700)
     await home.body("wx/in/wife", text="many 700")
     await environment.start()
     messages = await came(environment, "many 700", since)
@@ -78,9 +78,9 @@ async def test_deploys_while_messages_come_lose_none_and_double_none(environment
     home, since = environment.home, len(environment.red.told)
     await environment.load("history")
     for round_ in range(5):
-        await home.phone.say("wife", f"deploy {round_} {{n}}", count=20)
+        await home.control.say("wife", f"deploy {round_} {{n}}", count=20)
         await environment.load("history", "echo")
-    await home.phone.say("mom", "after")
+    await home.control.say("mom", "after")
     messages = await came(environment, "after", since)
     assert len(messages) == 101
     assert numbered(messages)
@@ -91,7 +91,7 @@ async def test_what_is_published_again_or_answered_to_somebody_else_does_not_com
 ):
     home, since = environment.home, len(environment.red.told)
     await environment.load("history")
-    await home.phone.say("wife", "first")
+    await home.control.say("wife", "first")
     await came(environment, "first", since)
     published = await home.in_thread(
         home.subscriber.wait, "wx/in/wife", lambda one: one.body["text"] == "first"
@@ -100,7 +100,7 @@ async def test_what_is_published_again_or_answered_to_somebody_else_does_not_com
     received = home.subscriber.count
     await home.publish("wx/in/wife", published.payload)
     assert (await home.ask("history", {"since": 0}))["status"] == "ok"
-    await home.phone.say("wife", "second")
+    await home.control.say("wife", "second")
     assert texts(await came(environment, "second", since)) == ["first", "second"]
     asked = [one for one in home.subscriber.received[received:] if one.topic == "wx/bridge/request/history"]
     assert len(asked) == 1, "only by us: what is published again is no reason to ask"
@@ -111,17 +111,17 @@ async def test_what_was_lost_while_the_bridge_was_away_as_well_comes_before_what
 ):
     home, since, received = environment.home, len(environment.red.told), environment.home.subscriber.count
     await environment.load("history")
-    await home.phone.say("wife", "first")
+    await home.control.say("wife", "first")
     (first,) = await came(environment, "first", since)
     await home.in_thread(environment.red.stop)
-    await home.phone.say("wife", "lost by a broker")
+    await home.control.say("wife", "lost by a broker")
     await home.body("wx/in/wife", text="lost by a broker", since=received)
     await home.in_thread(home.bridge.stop)  # so that nobody answers when Node-RED starts
     await environment.start()
     later = {**first, "seq": first["seq"] + 2, "text": "later"}
     await home.publish("wx/in/wife", json.dumps(later))
     await home.restart()
-    await home.phone.say("wife", "last")
+    await home.control.say("wife", "last")
     assert texts(await came(environment, "last", since)) == ["first", "lost by a broker", "last"]
 
 
@@ -129,13 +129,13 @@ async def test_a_number_that_is_missing_is_asked_for(environment: NodeRedEnviron
     """As when a broker with a full queue drops one: what follows shows it."""
     home, since, received = environment.home, len(environment.red.told), environment.home.subscriber.count
     await environment.load("history")
-    await home.phone.say("wife", "one")
+    await home.control.say("wife", "one")
     (one,) = await came(environment, "one", since)
     await home.in_thread(home.subscriber.wait, "wx/bridge/response/history", since=received)
     asked = home.subscriber.count
     await home.publish("wx/in/wife", json.dumps({**one, "seq": one["seq"] + 5}))
     await home.in_thread(home.subscriber.wait, "wx/bridge/response/history", since=asked)
-    await home.phone.say("wife", "two")
+    await home.control.say("wife", "two")
     assert texts(await came(environment, "two", since)) == ["one", "two"]
 
 
@@ -143,12 +143,12 @@ async def test_another_store_begins_anew_and_all_of_it_is_new(environment: NodeR
     """Also when the old one took with it the answer to what was asked last."""
     home, since = environment.home, len(environment.red.told)
     await environment.load("history", every=2)
-    await home.phone.say("wife", "of the old store")
+    await home.control.say("wife", "of the old store")
     (old,) = await came(environment, "of the old store", since)
     await home.in_thread(home.bridge.stop)
     shutil.rmtree(home.bridge.store)
     await home.log_in()
-    await home.phone.say("wife", "of the new store {n}", count=3)
+    await home.control.say("wife", "of the new store {n}", count=3)
     messages = await came(environment, "of the new store 3", since)
     assert texts(messages) == ["of the old store", *(f"of the new store {n}" for n in (1, 2, 3))]
     assert messages[-1]["stream"] != old["stream"]

@@ -97,7 +97,7 @@ async def test_a_person_logs_in_with_the_page_alone(environment: NodeRedEnvironm
         url = home.subscriber.on("wx/login/url")[-1].payload.decode()
         assert await code(environment) == url
         since = home.subscriber.count
-        await home.phone.post("expire")
+        await home.control.post("expire")
         newer = (
             await home.in_thread(
                 home.subscriber.wait, "wx/login/url", lambda one: bool(one.payload), since=since
@@ -106,13 +106,13 @@ async def test_a_person_logs_in_with_the_page_alone(environment: NodeRedEnvironm
         version = (await state(environment, code=True))["version"]
         await until(f"document.querySelector('#code').src.endsWith('?{version}')")
         assert await code(environment) == newer != url
-        await home.phone.post("scan")
+        await home.control.post("scan")
         await until("document.querySelector('#say').textContent === 'Confirm on the phone.'")
         assert await until("document.querySelector('#code').hidden")
         assert (await get(environment, "/wechat/qr.png")).status_code == NO_CODE
-        await home.phone.post("confirm")
+        await home.control.post("confirm")
         await until("document.querySelector('#say').textContent === 'Logged in. Nothing to do.'")
-        await home.phone.wait("polling")
+        await home.control.wait("polling")
         await home.in_thread(environment.red.stop)
         await until("document.querySelector('#say').textContent.startsWith('Node-RED does not answer.')")
         await environment.start()
@@ -132,10 +132,10 @@ async def with_a_code(environment: NodeRedEnvironment) -> None:
 
 async def back_online(environment: NodeRedEnvironment) -> None:
     since = environment.home.subscriber.count
-    await environment.home.phone.post("scan")
-    await environment.home.phone.post("confirm")
+    await environment.home.control.post("scan")
+    await environment.home.control.post("confirm")
     await environment.home.body("wx/login/state", state="online", since=since)
-    await environment.home.phone.wait("polling")
+    await environment.home.control.wait("polling")
 
 
 async def test_when_the_bridge_dies_its_code_is_not_shown_any_more(environment: NodeRedEnvironment):
@@ -146,7 +146,7 @@ async def test_when_the_bridge_dies_its_code_is_not_shown_any_more(environment: 
     assert await state(environment, say="The bridge is offline.", code=False)
     assert (await get(environment, "/wechat/qr.png")).status_code == NO_CODE
     home.bridge.start()
-    await home.phone.wait("code")
+    await home.control.wait("code")
     await state(environment, code=True)
     await back_online(environment)
 

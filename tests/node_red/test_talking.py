@@ -20,7 +20,7 @@ async def test_what_is_written_to_filehelper_comes_back_once_though_it_is_publis
     home, before = environment.home, await environment.count()
     await environment.load("echo")
     since = home.subscriber.count
-    await home.phone.say("me", "开灯 ☀", to="filehelper")
+    await home.control.say("me", "开灯 ☀", to="filehelper")
     await environment.sent("filehelper: You wrote: 开灯 ☀", since=before)
     published = await home.in_thread(home.subscriber.wait, "wx/in/filehelper", since=since)
     result = await home.body("wx/result/filehelper", since=since)
@@ -37,9 +37,9 @@ async def test_only_texts_of_this_person_come_back_and_only_if_they_are_trusted(
     home, before = environment.home, await environment.count()
     await environment.load("echo", PERSON="wife", ANSWER="")
     since = home.subscriber.count
-    await home.phone.say("mom", "not asked")
-    await home.phone.say("wife", kind="image")
-    await home.phone.say("wife", "in the group", to="family")
+    await home.control.say("mom", "not asked")
+    await home.control.say("wife", kind="image")
+    await home.control.say("wife", "in the group", to="family")
     await home.in_thread(home.subscriber.wait, "wx/in/family", since=since)
     stranger = {
         **(await home.in_thread(home.subscriber.wait, "wx/in/wife", since=since)).body,
@@ -50,7 +50,7 @@ async def test_only_texts_of_this_person_come_back_and_only_if_they_are_trusted(
     await home.publish("wx/in/wife", json.dumps(stranger))
     answer = {**stranger, "trusted": True, "button": {"question": "q", "text": "x", "key": "x"}}
     await home.publish("wx/in/wife", json.dumps(answer))
-    await home.phone.say("wife", "asked")
+    await home.control.say("wife", "asked")
     await environment.sent("wife: asked", since=before)
 
 
@@ -63,7 +63,7 @@ async def test_each_answer_to_a_question_has_an_exit_of_its_own(environment: Nod
         before, since = await environment.count(), len(environment.red.told)
         await environment.press("try it")
         await environment.sent("wife: Open?\n1 Yes\n2 No\n3 Later", since=before)
-        await environment.home.phone.say("wife", answer)
+        await environment.home.control.say("wife", answer)
         shown = json.loads(await environment.shown(f"{exit_} button", text, since=since))
         assert (shown["text"], shown["user"]) == (text, "wife")
 
@@ -139,7 +139,7 @@ async def test_a_notification_that_is_tried_again_while_wechat_is_slow_arrives_o
         environment.home.subscriber.count,
     )
     await environment.load("notify", WAIT=20, every=0.2)
-    await home.phone.post("fault", endpoint="webwxsendmsg", kind="late", value=1.5)
+    await home.control.post("fault", endpoint="webwxsendmsg", kind="late", value=1.5)
     await environment.press("try it")
     assert await environment.shown("sent", since=since) == "Sent to wife"
     assert len([one for one in home.subscriber.received[received:] if one.topic == "wx/out/wife"]) > 2
@@ -186,17 +186,17 @@ async def test_commands_of_the_own_phone_act_and_are_answered(environment: NodeR
     home, before = environment.home, await environment.count()
     await environment.load("remote-control")
     since = home.subscriber.count
-    await home.phone.say("me", "开灯", to="filehelper")
+    await home.control.say("me", "开灯", to="filehelper")
     await environment.sent("filehelper: 好，开灯", since=before)
     assert (await home.in_thread(home.subscriber.wait, "home/light/set", since=since)).payload == b"ON"
     await home.publish("home/light/state", "ON", retain=True)
-    await home.phone.say("me", " Light OFF ", to="filehelper")
+    await home.control.say("me", " Light OFF ", to="filehelper")
     await home.in_thread(
         home.subscriber.wait, "home/light/set", lambda one: one.payload == b"OFF", since=since
     )
-    await home.phone.say("me", "status", to="filehelper")
+    await home.control.say("me", "status", to="filehelper")
     await environment.sent("OK, light off", "Light: ON", since=before + 1)
-    await home.phone.say("me", "constructor", to="filehelper")
+    await home.control.say("me", "constructor", to="filehelper")
     await environment.sent("I know: light on, light off, status, 开灯, 关灯, 状态", since=before + 3)
 
 
@@ -206,7 +206,7 @@ async def test_a_command_acts_once_though_it_is_published_again_and_not_when_it_
     home, before = environment.home, await environment.count()
     await environment.load("remote-control", LANGUAGE="zh")
     since = home.subscriber.count
-    await home.phone.say("me", "开灯", to="filehelper")
+    await home.control.say("me", "开灯", to="filehelper")
     await environment.sent("好，开灯", since=before)
     published = await home.in_thread(home.subscriber.wait, "wx/in/filehelper", since=since)
     await home.publish("wx/in/filehelper", published.payload)
@@ -221,7 +221,7 @@ async def test_a_command_whose_age_is_not_known_is_not_done(environment: NodeRed
     home, before = environment.home, await environment.count()
     await environment.load("remote-control", PEOPLE="filehelper，wife")
     since = home.subscriber.count
-    await home.phone.say("wife", "hello")
+    await home.control.say("wife", "hello")
     hello = await home.body("wx/in/wife", since=since, text="hello")
     ahead = {**hello, "stream": "another", "text": "light on", "time": "2099-01-01T00:00:00.000Z"}
     await home.publish("wx/in/wife", json.dumps(ahead))
@@ -235,16 +235,16 @@ async def test_nobody_else_switches_anything_and_people_who_may_are_not_answered
     home, before = environment.home, await environment.count()
     await environment.load("remote-control", PEOPLE="filehelper, wife", FRESH=3600)
     since = home.subscriber.count
-    await home.phone.say("mom", "light on")
-    await home.phone.say("lilei", "light on")
-    await home.phone.say("wife", "light on", to="family")
+    await home.control.say("mom", "light on")
+    await home.control.say("lilei", "light on")
+    await home.control.say("wife", "light on", to="family")
     other = await home.body("wx/in/mom", since=since)
     await home.publish("wx/in/wife", {**other, "user": "wife", "trusted": False})
-    await home.phone.say("wife", "在干嘛?")
+    await home.control.say("wife", "在干嘛?")
     await home.body("wx/in/wife", text="在干嘛?", since=since)
     await environment.settled()
     assert [one for one in home.subscriber.received[since:] if one.topic.startswith("wx/out/")] == []
-    await home.phone.say("wife", "light off")
+    await home.control.say("wife", "light off")
     await environment.sent("wife: OK, light off", since=before)
     await home.in_thread(
         lambda: home.subscriber.wait("home/light/set", since=since)

@@ -59,25 +59,25 @@ async def record(folder: Path, rounds: int, fault: str = "") -> list[TracedCall]
 
 async def _load(here: Arrangement, ledger: Ledger, number: int) -> None:
     """Messages, files and commands of all accounts at once; returns when all arrived."""
-    phone = here.phone
+    control = here.control
     files = ledger.counts["media ready"]
     # WeCom takes 20 messages a minute for a chat, so each round writes to another one.
     colleague = f"friend{1 + number % FRIENDS}"
     for index in range(MESSAGES):
-        await phone.say(f"friend{1 + (number + index) % 20}", ledger.new_message("home"))
-        await phone.write(ledger.new_message("bot"))
-        await phone.write_to("desk1", text=ledger.new_message("desk1"), **{"from": colleague})
+        await control.say(f"friend{1 + (number + index) % 20}", ledger.new_message("home"))
+        await control.write(ledger.new_message("bot"))
+        await control.write_to("desk1", text=ledger.new_message("desk1"), **{"from": colleague})
         for topic in ("wx/out/wife", "wx/bot/out/me", f"wx/desk1/out/{userid_of(colleague)}"):
             command_id, text = ledger.new_command()
             here.client.publish(topic, json.dumps({"id": command_id, "text": text}))
-    await phone.say("wife", kind="image", bytes_of=PICTURE_BYTES)
-    await phone.write(kind="image", bytes_of=PICTURE_BYTES)
-    await phone.write_to("desk1", kind="image", bytes_of=PICTURE_BYTES)
+    await control.say("wife", kind="image", bytes_of=PICTURE_BYTES)
+    await control.write(kind="image", bytes_of=PICTURE_BYTES)
+    await control.write_to("desk1", kind="image", bytes_of=PICTURE_BYTES)
     picture = samples.sample("image.jpg") + str(number).encode() * UPLOAD_BYTES
     here.client.publish("wx/out/wife/image", picture)
     here.client.publish("wx/bot/out/me/image", picture)
     here.client.publish("wx/bridge/request/history", "")
-    await phone.post("people", rename={"id": "friend1", "nickname": f"好友 {number}"})
+    await control.post("people", rename={"id": "friend1", "nickname": f"好友 {number}"})
     await poll_until(
         lambda: not any(ledger.missing.values()) and ledger.counts["media ready"] >= files + 3, WAIT_SECONDS
     )
@@ -115,11 +115,11 @@ async def _kill(here: Arrangement, ledger: Ledger, trace: Path) -> None:
 
 async def _lose_logins(here: Arrangement, ledger: Ledger) -> None:
     before = _sessions(ledger)
-    await here.phone.post("logout", retcode=1100)
-    await here.phone.post("ilink/kill")
-    await here.phone.post("wecom/takeover", bot=here.phone.desks["desk1"])
+    await here.control.post("logout", retcode=1100)
+    await here.control.post("ilink/kill")
+    await here.control.post("wecom/takeover", bot=here.control.desks["desk1"])
     await poll_until(lambda: not ledger.session("desk1"), WAIT_SECONDS)
-    await here.phone.post("wecom/settings", takeover_pause=0)  # a person asks, and no loop
+    await here.control.post("wecom/settings", takeover_pause=0)  # a person asks, and no loop
     here.client.publish("wx/desk1/bridge/request/login", "")
     await _wait_online(here, ledger, before)
 
@@ -133,7 +133,7 @@ async def _wait_online(here: Arrangement, ledger: Ledger, before: dict[str, str]
     for account in ACCOUNTS:
         earlier = ("", before.get(account, ""))
         await poll_until(partial(_is_other, ledger, account, earlier), WAIT_SECONDS)
-        await here.phone.wait_polling(account)
+        await here.control.wait_polling(account)
 
 
 def _is_other(ledger: Ledger, account: str, earlier: tuple[str, str]) -> bool:

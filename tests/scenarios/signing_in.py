@@ -11,7 +11,7 @@ STATE, QR, URL = "wx/login/state", "wx/login/qr", "wx/login/url"
 
 
 async def calls(home: Home, endpoint: str) -> int:
-    state = await home.phone.get("state")
+    state = await home.control.get("state")
     return int(state["calls"].get(endpoint, 0))
 
 
@@ -35,7 +35,7 @@ async def states_since(home: Home, since: int) -> list[str]:
 async def nobody_calls(home: Home, endpoint: str, seconds: float = 2.5) -> None:
     """No further call comes within some seconds in which a hasty client would have tried again."""
     seen = await calls(home, endpoint)
-    ready = await home.phone.get("wait", **{"for": f"calls:{endpoint}:{seen + 1}", "seconds": seconds})
+    ready = await home.control.get("wait", **{"for": f"calls:{endpoint}:{seen + 1}", "seconds": seconds})
     assert not ready["ready"], f"{endpoint} was called again"
 
 

@@ -51,7 +51,7 @@ async def test_each_has_its_topics_its_login_its_health_and_all_come_back_withou
     await town.all_online(since)
     await town.is_well("home", "two")
     await town.is_well("office", "two")
-    assert {(await phone.get("state"))["calls"]["jslogin"] for phone in town.phones.values()} == {1}
+    assert {(await control.get("state"))["calls"]["jslogin"] for control in town.controls.values()} == {1}
 
 
 async def test_a_fault_of_ours_ends_one_account_alone_which_says_so_and_begins_again(town: Town):
@@ -178,9 +178,9 @@ async def test_who_is_added_moves_nobody_and_a_reload_says_what_needs_a_restart(
     town.bridge.configure(town.of("home"))
     since = town.subscriber.count
     town.bridge.start()
-    await town.phone.wait("code")
-    await town.phone.post("scan")
-    await town.phone.post("confirm")
+    await town.control.wait("code")
+    await town.control.post("scan")
+    await town.control.post("confirm")
     await town.all_online(since, "home")
     town.bridge.configure(town.of("office", "home"))
     assert await town.asked("home", "reload") == {"applied": [], "needs_restart": ["accounts.office"]}
@@ -261,7 +261,7 @@ async def test_each_line_of_the_log_about_an_account_names_it(town: Town):
     await town.log_in()
     for name in ("home", "office"):
         await town.is_well(name, "one")
-        await town.phones[name].say("wife", kind="image")
+        await town.controls[name].say("wife", kind="image")
         await town.publish(f"{BASES[name]}/out/nobody", {"text": "x", "id": "n"})
         await town.body(f"{BASES[name]}/result/nobody", id="n", status="rejected")
     await town.asked("office", "reload")

@@ -26,7 +26,7 @@ async def done(home: Home, name: str, /, **fields: Any) -> Any:
 
 async def people(home: Home) -> dict[str, Any]:
     """Everybody as the phone sees them."""
-    return {one["id"]: one for one in await home.phone.get("people")}
+    return {one["id"]: one for one in await home.control.get("people")}
 
 
 async def entry(home: Home, user: str, *, since: int, **wanted: Any) -> dict[str, Any]:
@@ -44,15 +44,15 @@ async def entry(home: Home, user: str, *, since: int, **wanted: Any) -> dict[str
 async def friend_request(home: Home, who: str) -> str:
     """A stranger asks; the id of the event."""
     since = home.subscriber.count
-    await home.phone.say(who, "我是隔壁老王", kind="friend_request")
+    await home.control.say(who, "我是隔壁老王", kind="friend_request")
     return str((await home.body("wx/event/friend_request", since=since))["id"])
 
 
 async def test_a_chat_is_read_on_the_phone_too(shared_home: Home):
-    await shared_home.phone.say("wife", "看到了吗")
-    assert (await shared_home.phone.get("state"))["unread"]["wife"] == 1
+    await shared_home.control.say("wife", "看到了吗")
+    assert (await shared_home.control.get("state"))["unread"]["wife"] == 1
     assert await done(shared_home, "mark_read", user="wife") == {"user": "wife"}
-    assert not (await shared_home.phone.get("state"))["unread"].get("wife")
+    assert not (await shared_home.control.get("state"))["unread"].get("wife")
 
 
 async def test_a_remark_is_set_and_told_once(shared_home: Home):
@@ -86,7 +86,7 @@ async def test_a_stranger_becomes_a_friend_by_the_id_of_the_event(shared_home: H
 
 
 async def test_an_id_that_is_none_of_a_friend_request_asks_wechat_nothing(shared_home: Home):
-    (message,) = await shared_home.phone.say("wife", "not an event")
+    (message,) = await shared_home.control.say("wife", "not an event")
     before = await calls(shared_home, "webwxverifyuser")
     for unknown in (message, "12345", "members:x"):
         assert (await ask(shared_home, "accept_friend", id=unknown))["code"] == "unknown_id"
@@ -94,14 +94,14 @@ async def test_an_id_that_is_none_of_a_friend_request_asks_wechat_nothing(shared
 
 
 async def test_a_request_that_ran_out_at_wechat_says_so(shared_home: Home):
-    await shared_home.phone.post("settings", request_life=0.0)
+    await shared_home.control.post("settings", request_life=0.0)
     try:
         event = await friend_request(shared_home, "aunt")
         answer = await ask(shared_home, "accept_friend", id=event)
         assert answer["status"] == "error"
         assert answer["code"] in {"refused_by_wechat", "unknown_id"}
     finally:
-        await shared_home.phone.post("settings", request_life=259_200.0)
+        await shared_home.control.post("settings", request_life=259_200.0)
 
 
 async def test_the_members_of_a_group_have_topics_and_names(shared_home: Home):
@@ -139,12 +139,12 @@ async def test_a_group_is_made_filled_emptied_and_renamed(shared_home: Home):
 
 
 async def test_where_groups_are_switched_off_wechats_no_is_told(shared_home: Home):
-    await shared_home.phone.post("settings", allow_groups=False)
+    await shared_home.control.post("settings", allow_groups=False)
     try:
         answer = await ask(shared_home, "group", action="create", members=["wife", "妈妈"])
         assert answer["code"] == "refused_by_wechat"
     finally:
-        await shared_home.phone.post("settings", allow_groups=True)
+        await shared_home.control.post("settings", allow_groups=True)
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ async def test_where_groups_are_switched_off_wechats_no_is_told(shared_home: Hom
 )
 async def test_a_fault_on_the_way_is_overcome(shared_home: Home, fault: dict[str, Any]):
     before = await calls(shared_home, "webwxstatusnotify")
-    await shared_home.phone.post("fault", endpoint="webwxstatusnotify", **fault)
+    await shared_home.control.post("fault", endpoint="webwxstatusnotify", **fault)
     assert (await ask(shared_home, "mark_read", user="wife"))["status"] == "ok"
     assert await calls(shared_home, "webwxstatusnotify") == before + 2
 
 
 async def test_what_may_have_been_done_and_must_not_be_done_twice_is_not_repeated(shared_home: Home):
     before = await calls(shared_home, "webwxcreatechatroom")
-    await shared_home.phone.post("fault", endpoint="webwxcreatechatroom", kind="drop_answer")
+    await shared_home.control.post("fault", endpoint="webwxcreatechatroom", kind="drop_answer")
     answer = await ask(shared_home, "group", action="create", members=["wife", "妈妈"], name="也许")
     assert answer["code"] == "no_answer"
     assert await calls(shared_home, "webwxcreatechatroom") == before + 1
@@ -170,10 +170,10 @@ async def test_what_may_have_been_done_and_must_not_be_done_twice_is_not_repeate
 
 async def test_a_slow_request_holds_no_message_up(shared_home: Home):
     home, since = shared_home, shared_home.subscriber.count
-    await home.phone.post("fault", endpoint="webwxstatusnotify", kind="delay", value=2.0)
+    await home.control.post("fault", endpoint="webwxstatusnotify", kind="delay", value=2.0)
     await home.publish("wx/bridge/request/mark_read", {"user": "wife", "transaction": "slow"})
     assert (await home.tell("wife", {"text": "meanwhile", "id": "meanwhile"}))["status"] == "sent"
-    await home.phone.say("wife", "in between")
+    await home.control.say("wife", "in between")
     await home.body("wx/in/wife", text="in between", since=since)
     assert not any(one.topic == "wx/bridge/response/mark_read" for one in home.subscriber.received[since:])
     await home.body("wx/bridge/response/mark_read", since=since, transaction="slow")
@@ -198,7 +198,7 @@ async def test_send_allow_names_on_whom_requests_may_act(shared_home: Home):
 
 
 async def test_no_username_and_no_ticket_is_on_any_topic(shared_home: Home):
-    names = await shared_home.phone.get("names")
+    names = await shared_home.control.get("names")
     secrets = [b"@stranger", b"v2_", b"v1_", *(one.encode() for one in names.values() if one.startswith("@"))]
     assert len(secrets) > 10
     for received in shared_home.subscriber.received:
@@ -220,9 +220,9 @@ async def test_a_request_of_an_earlier_login_is_void(shared_home: Home):
         user = "family" if name == "group" else "wife"
         assert (await ask(home, name, user=user, **fields))["code"] == "logged_out"
     await home.ask("login")
-    await home.phone.wait("code")
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.wait("code")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body("wx/login/state", state="online", since=since)
     before = await calls(home, "webwxverifyuser")
     old = await ask(home, "accept_friend", id=event)

@@ -36,9 +36,9 @@ def ask(home: Home, terminal: Terminal) -> Ask:
 async def test_it_prints_the_answer_and_ends_with_0(home: Home, ask: Ask) -> None:
     await home.log_in()
     asking = asyncio.create_task(ask("wife", "Lock?", "yes", "no", "--timeout", "60"))
-    (sent,) = await home.phone.sent(1)
+    (sent,) = await home.control.sent(1)
     assert sent["text"] == "Lock?\n1 yes\n2 no"
-    await home.phone.say("wife", "2")
+    await home.control.say("wife", "2")
     done = await asking
     assert (done.code, done.out, done.err) == (0, "no\n", "")
     event = await home.body("wx/event/button")
@@ -50,7 +50,7 @@ async def test_without_an_answer_it_ends_with_1_and_the_question_is_closed(home:
     done = await ask("wife", "Lock?", "yes", "--timeout", "1")
     assert (done.code, done.out, done.err) == (1, "", "nobody has answered\n")
     since = home.subscriber.count
-    await home.phone.say("wife", "1")
+    await home.control.say("wife", "1")
     assert "button" not in await home.body("wx/in/wife", text="1", since=since)
 
 

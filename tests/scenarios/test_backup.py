@@ -44,7 +44,7 @@ async def home(tmp_path):
 
 
 async def in_thread(home: Home, text: str) -> dict[str, Any]:
-    await home.phone.say("wife", text)
+    await home.control.say("wife", text)
     return await home.body("wx/in/wife", text=text)
 
 
@@ -69,7 +69,7 @@ async def test_a_bridge_moves_to_another_machine_with_its_login_and_its_people(h
     assert after["stream"] != before["stream"]
     again = await home.tell("wife", {"text": "hello", "id": "a"})
     assert again["status"] == "sent"
-    assert [one["text"] for one in await home.phone.get("sent")] == ["hello"], "its id is still known"
+    assert [one["text"] for one in await home.control.get("sent")] == ["hello"], "its id is still known"
 
 
 @pytest.mark.in_folder
@@ -115,10 +115,10 @@ async def test_what_was_sent_after_the_backup_is_not_sent_again(home, tmp_path):
     result = await home.body("wx/result/wife", id="x", since=since)
     assert (result["status"], result["duplicate_possible"]) == ("uncertain", True)
     assert "from a backup" in result["message"]
-    assert [one["text"] for one in await home.phone.get("sent")] == ["only once"]
+    assert [one["text"] for one in await home.control.get("sent")] == ["only once"]
     code, out, _ = await wx2mqtt(home.bridge, "journal", "retry", "x")  # a person knows better
     assert (code, json.loads(out)["id"]) == (0, "x~1")
-    await home.phone.sent(2)
+    await home.control.sent(2)
 
 
 async def test_what_waits_when_a_stopped_bridge_moves_is_sent_once(home, tmp_path):
@@ -136,7 +136,7 @@ async def test_what_waits_when_a_stopped_bridge_moves_is_sent_once(home, tmp_pat
     home.bridge.start()
     result = await home.body("wx/result/wife", id="y", since=since)
     assert (result["status"], result["duplicate_possible"]) == ("sent", False)
-    assert [one["text"] for one in await home.phone.get("sent")] == ["later"]
+    assert [one["text"] for one in await home.control.get("sent")] == ["later"]
 
 
 async def test_through_a_pipe_as_in_a_container(home, tmp_path):

@@ -76,7 +76,7 @@ async def test_a_broker_that_keeps_everything_may_be_killed(tmp_path: Path):
                 await home.traffic.say(chat, 3)
             for publisher in range(3):
                 await home.traffic.command(publisher, "wife")
-            assert not await all_through(home.traffic.ledger, home.subscriber, home.phone)
+            assert not await all_through(home.traffic.ledger, home.subscriber, home.control)
             await home.in_thread(home.broker.kill)
             for chat in WRITERS:
                 await home.traffic.say(chat, 3)
@@ -141,7 +141,7 @@ async def test_a_broker_that_forgets_everything_is_told_again_and_nothing_else_i
             "never acknowledged, and not published"
         )
         assert not disorder(home)
-        assert (await home.phone.get("violations")) == []
+        assert (await home.control.get("violations")) == []
         await home.traffic.command(0, "wife")
         newest = list(home.traffic.ledger.asked)[-1]
         await home.body("wx/result/wife", id=newest, status="sent")
@@ -197,7 +197,7 @@ async def test_what_comes_while_the_broker_is_away_waits_and_is_seen_to_wait(tmp
         for _ in range(10):
             for chat in WRITERS:
                 await home.traffic.say(chat, 10)
-        await home.phone.wait("polling")
+        await home.control.wait("polling")
         seen = home.subscriber.count
         await home.in_thread(home.broker.start)
         body = await health(home, lambda body: body["queues"]["to_mqtt"]["depth"] > 0, seen)
@@ -209,7 +209,7 @@ async def test_what_comes_while_the_broker_is_away_waits_and_is_seen_to_wait(tmp
 async def test_a_broker_that_hangs_is_found_out_in_time(tmp_path: Path):
     async with arena(tmp_path, 5) as home:
         await home.begin()
-        assert not await all_through(home.traffic.ledger, home.subscriber, home.phone)
+        assert not await all_through(home.traffic.ledger, home.subscriber, home.control)
         home.broker.pause()
         began = time.monotonic()
         await home.traffic.say("wife", 3)
@@ -289,7 +289,7 @@ async def test_a_message_that_is_too_large_comes_cut(tmp_path: Path):
     async with arena(tmp_path, 7, DURABLE + "max_packet_size 3000\n") as home:
         await home.begin()
         long = "长" * 2000
-        await home.phone.post("say", **{"from": "wife", "text": long})
+        await home.control.post("say", **{"from": "wife", "text": long})
         await home.traffic.say("mom", 2)
         body = await home.body("wx/in/wife", truncated=True)
         assert long.startswith(body["text"].rstrip("…"))

@@ -82,7 +82,7 @@ async def test_a_command_with_an_id_that_a_forgetful_broker_delivers_again_is_no
         await asyncio.to_thread(wait_until_saved, database, b'"once"')
         waiting = database.read_bytes()
         await home.restart()
-        await home.phone.sent(1)
+        await home.control.sent(1)
         home.broker.kill()
         database.write_bytes(waiting)
         lines, since = len(home.broker.log), home.subscriber.count
@@ -91,4 +91,4 @@ async def test_a_command_with_an_id_that_a_forgetful_broker_delivers_again_is_no
         line = await home.broker.logged("'wx/out/wife'", since=lines)
         assert line.startswith("Sending PUBLISH to wx2mqtt-home")
         await home.tell("wife", "later")
-        assert [line["text"] for line in await home.phone.sent(2)] == ["once", "later"]
+        assert [line["text"] for line in await home.control.sent(2)] == ["once", "later"]

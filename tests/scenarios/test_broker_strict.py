@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.home import Phone
+from tests.support.home import SimulatorControl
 from tests.support.process import BridgeProcess
 from tests.support.scripted import DISCONNECT, PUBACK, PUBLISH, Packet, Peer, receive_maximum, scripted
 from wx2mqtt.app.control_socket import ask_bridge
@@ -126,11 +126,11 @@ class Place:
 
     node: Node
     bridge: BridgeProcess
-    phone: Phone
+    control: SimulatorControl
 
     async def say(self, chat: str, *texts: str) -> None:
         for text in texts:
-            await self.phone.post("say", **{"from": chat, "text": text})
+            await self.control.post("say", **{"from": chat, "text": text})
 
     async def command_line(self, *arguments: str) -> Any:
         """What `wx2mqtt …` says, as JSON."""
@@ -155,24 +155,24 @@ class Place:
 @contextlib.asynccontextmanager
 async def placed(folder: Path, node: Node) -> AsyncIterator[Place]:
     async with Simulator() as simulator, scripted(node.serve) as broker:
-        phone = Phone(simulator.url)
-        await phone.post("settings", strict=True, autoscan=True)
+        control = SimulatorControl(simulator.url)
+        await control.post("settings", strict=True, autoscan=True)
         contacts = {"wife": {"remark": "老婆"}, "mom": {"remark": "妈妈"}, "lilei": {"alias": "lilei_1986"}}
         account = {"endpoint": simulator.url, "contacts": contacts, "send": {"per_minute": 0}}
         mqtt = {"url": broker.url, "protocol": "5", "keepalive": 4}
         bridge = BridgeProcess(folder, {"mqtt": mqtt, "accounts": {"home": account}})
         bridge.start()
         try:
-            await phone.wait("polling")
-            yield Place(node, bridge, phone)
-            assert await phone.get("violations") == []
+            await control.wait("polling")
+            yield Place(node, bridge, control)
+            assert await control.get("violations") == []
         except BaseException:
             print("\n".join(bridge.log[-60:]))  # noqa: T201 - pytest shows it with the failure
             raise
         finally:
             if bridge.running:
                 await asyncio.to_thread(bridge.stop)
-            await phone.close()
+            await control.close()
 
 
 @pytest.mark.parametrize("maximum", [1, 5])

@@ -24,7 +24,7 @@ from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import DURABLE, mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Home
-from tests.support.ilink_home import PEOPLE, BotPhone
+from tests.support.ilink_home import PEOPLE, ILinkControl
 from tests.support.postgresql import LOGIN_KEY, address, new_database
 from tests.support.process import BridgeProcess
 from tests.support.subscriber import ReceivedMessage, Subscriber
@@ -44,7 +44,7 @@ class SharedHome(Home):
         self.simulators = simulators
         super().__init__(folder, simulators["one"], broker, subscriber)
         self.url = new_database()
-        self.phones = {name: BotPhone(simulator.url) for name, simulator in simulators.items()}
+        self.controls = {name: ILinkControl(simulator.url) for name, simulator in simulators.items()}
         self.east, self.west = (self._bridge(name) for name in ("east", "west"))
 
     def _bridge(self, instance: str) -> BridgeProcess:
@@ -73,10 +73,10 @@ class SharedHome(Home):
         """Starts `east` alone, and scans for both accounts."""
         since = self.subscriber.count
         self.east.start()
-        for phone in self.phones.values():
-            await phone.wait("code")
-            await phone.post("ilink/scan")
-            await phone.post("ilink/confirm")
+        for control in self.controls.values():
+            await control.wait("code")
+            await control.post("ilink/scan")
+            await control.post("ilink/confirm")
         for name in BASES:
             await self.runs(name, "east", since)
 
@@ -94,8 +94,8 @@ class SharedHome(Home):
 
     async def works(self, account: str, word: str) -> None:
         """A message comes in, and a command goes out."""
-        base, phone = BASES[account], self.phones[account]
-        await phone.write(f"{word} in")
+        base, control = BASES[account], self.controls[account]
+        await control.write(f"{word} in")
         await self.body(f"{base}/in/me", text=f"{word} in")
         await self.publish(f"{base}/out/me", {"text": f"{word} out", "id": word})
         await self.body(f"{base}/result/me", id=word, status="sent")
@@ -140,8 +140,8 @@ class SharedHome(Home):
     async def close(self) -> None:
         for bridge in (self.east, self.west):
             bridge.close()
-        for phone in self.phones.values():
-            await phone.close()
+        for control in self.controls.values():
+            await control.close()
         await super().close()
 
 
@@ -152,13 +152,13 @@ async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[SharedHome
         broker = stack.enter_context(mosquitto(tmp_path / "mosquitto", DURABLE))
         home = SharedHome(tmp_path, simulators, broker, stack.enter_context(Subscriber(broker.port)))
         stack.push_async_callback(home.close)
-        for phone in home.phones.values():
-            await phone.post("settings", strict=True)
-            await phone.post("ilink/settings", hold_updates=2.0, hold_status=2.0)
+        for control in home.controls.values():
+            await control.post("settings", strict=True)
+            await control.post("ilink/settings", hold_updates=2.0, hold_status=2.0)
         try:
             yield home
-            for phone in home.phones.values():
-                assert await phone.get("violations") == []
+            for control in home.controls.values():
+                assert await control.get("violations") == []
         except BaseException:
             for bridge in (home.east, home.west):
                 print("\n".join(bridge.log[-60:]))  # noqa: T201 - pytest shows it with the failure
@@ -256,7 +256,7 @@ async def test_the_accounts_of_a_killed_instance_run_elsewhere(home: SharedHome)
     await home.works(moved, "before")
     killed = home.subscriber.count
     home.west.kill()
-    await home.phones[moved].write("meanwhile")
+    await home.controls[moved].write("meanwhile")
     await home.runs(moved, "east", killed)
     await home.body(f"{BASES[moved]}/in/me", text="meanwhile", since=killed)
     for name in BASES:
@@ -274,7 +274,7 @@ async def test_a_stopped_instance_is_replaced_and_does_nothing_when_it_goes_on(h
     os.kill(home.west.pid, signal.SIGSTOP)
     try:
         await home.runs(moved, "east", stopped)
-        await home.phones[moved].write("meanwhile")
+        await home.controls[moved].write("meanwhile")
         await home.body(f"{BASES[moved]}/in/me", text="meanwhile", since=stopped)
         going_on = home.subscriber.count
     finally:

@@ -517,13 +517,13 @@ def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
     terminal: Terminal, how: signal.Signals
 ):
     with terminal.running("demo", *FREE) as demo:
-        phone = address(demo)
+        control = address(demo)
         broker = re.search(r"mqtt://127\.0\.0\.1:(\d+)", demo.until("mqtt://"))
         assert broker
         demo.until("Ctrl-C")
         assert any(f"-p {broker[1]}" in line for line in demo.said)
         assert (
-            httpx.get(phone, trust_env=False, timeout=MAX_WAIT_SECONDS, follow_redirects=True).status_code
+            httpx.get(control, trust_env=False, timeout=MAX_WAIT_SECONDS, follow_redirects=True).status_code
             == 200
         )
         with Subscriber(int(broker[1]), "wx/login/url") as subscriber:

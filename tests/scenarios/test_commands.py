@@ -24,7 +24,7 @@ KEYS = {
 
 async def taken(home, text):
     """What WeChat took with this text."""
-    return [one for one in await home.phone.get("sent") if one["text"] == text]
+    return [one for one in await home.control.get("sent") if one["text"] == text]
 
 
 def outcome(result):
@@ -135,14 +135,14 @@ async def test_at_every_quality_of_service(shared_home, qos):
 async def test_what_cannot_be_sent_gets_one_result_with_code_and_hint_and_nothing_is_sent(
     shared_home, payload, code, hint
 ):
-    before = len(await shared_home.phone.get("sent"))
+    before = len(await shared_home.control.get("sent"))
     result = await shared_home.tell("wife", payload)
     assert outcome(result) == ("rejected", code)
     assert hint in result["message"]
     assert result["id"]
     after = await shared_home.tell("wife", "the others go on")
     assert outcome(after) == ("sent", "ok")
-    assert len(await shared_home.phone.get("sent")) == before + 1
+    assert len(await shared_home.control.get("sent")) == before + 1
     assert [one.body["id"] for one in shared_home.subscriber.on("wx/result/wife")].count(result["id"]) == 1
 
 
@@ -177,11 +177,11 @@ async def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(shar
 
 async def test_somebody_who_is_gone_is_said_to_be_gone(shared_home):
     since = shared_home.subscriber.count
-    await shared_home.phone.post("people", add={"id": "leaver", "nickname": "Leaver"})
+    await shared_home.control.post("people", add={"id": "leaver", "nickname": "Leaver"})
     await shared_home.body("wx/event/contact_added", since=since)
     assert outcome(await shared_home.tell("Leaver", "hello")) == ("sent", "ok")
     since = shared_home.subscriber.count
-    await shared_home.phone.post("people", remove={"id": "leaver"})
+    await shared_home.control.post("people", remove={"id": "leaver"})
     await shared_home.body("wx/event/contact_removed", since=since)
     result = await shared_home.tell("Leaver", "are you there")
     assert outcome(result) == ("rejected", "unknown_user")
@@ -281,7 +281,7 @@ async def test_the_order_of_a_chat_is_the_order_of_publishing(shared_home):
         await shared_home.publish("wx/out/妈妈", {"text": text, "id": text})
     for text in texts:
         assert (await shared_home.body("wx/result/妈妈", id=text))["status"] == "sent"
-    sent = [one["text"] for one in await shared_home.phone.get("sent") if one["text"] in texts]
+    sent = [one["text"] for one in await shared_home.control.get("sent") if one["text"] in texts]
     assert sent == texts
 
 

@@ -84,9 +84,9 @@ async def test_everybody_is_told_the_truth_while_the_database_is_away(
     with ServiceManager(home.folder, watchdog=2) as manager:
         since = home.subscriber.count
         home.bridge.start(**manager.env)
-        await home.phone.wait("code")
-        await home.phone.post("scan")
-        await home.phone.post("confirm")
+        await home.control.wait("code")
+        await home.control.post("scan")
+        await home.control.post("confirm")
         await home.body("wx/login/state", state="online", since=since)
         await home.in_thread(manager.wait, "STATUS", "home: online")
         client = httpx.AsyncClient(
@@ -136,7 +136,7 @@ async def test_everybody_is_told_the_truth_while_the_database_is_away(
         await home.in_thread(manager.wait, "STATUS", "home: online", since=said)
         await home.in_thread(home.bridge.wait_for_log, '"reloaded"')
         assert (await answer_of(client, "/", 200)).text.count("The database cannot be used") == 0
-        await home.phone.say("wife", "back")
+        await home.control.say("wife", "back")
         await home.body("wx/in/wife", text="back")
         assert len([line for line in home.bridge.log if "database cannot be opened yet" in line]) == 1
         await client.aclose()

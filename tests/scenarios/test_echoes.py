@@ -30,14 +30,14 @@ async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFac
     async with at_home(tmp_path_factory.mktemp("home")) as home:
         home.bridge.configure(home.settings({"receive": {"own": True}}))
         await home.log_in()
-        await home.phone.post("settings", echo=True)
+        await home.control.post("settings", echo=True)
         yield home
 
 
 async def published(home: Home, user: str) -> list[str]:
     """What was published of a chat, once everything that came before now is through."""
     text = f"a mark {home.subscriber.count}"
-    await home.phone.post("say", **{"from": "me", "to": user, "text": text})
+    await home.control.post("say", **{"from": "me", "to": user, "text": text})
     await home.body(f"wx/in/{user}", text=text)
     return [one.body["text"] for one in home.subscriber.on(f"wx/in/{user}")]
 
@@ -53,10 +53,10 @@ async def test_an_echo_is_no_message_whatever_becomes_of_its_text(shared_home, u
 
 @pytest.mark.parametrize("user", ["wife", "filehelper"])
 async def test_an_echo_that_comes_before_the_answer_is_no_message(shared_home, user):
-    await shared_home.phone.post("fault", endpoint="webwxsendmsg", kind="late", value=0.5)
-    syncs = (await shared_home.phone.get("state"))["calls"].get("webwxsync", 0)
+    await shared_home.control.post("fault", endpoint="webwxsendmsg", kind="late", value=0.5)
+    syncs = (await shared_home.control.get("state"))["calls"].get("webwxsync", 0)
     await shared_home.publish(f"wx/out/{user}", {"text": "the echo is quicker", "id": f"quicker-{user}"})
-    await shared_home.phone.wait(f"calls:webwxsync:{syncs + 1}")
+    await shared_home.control.wait(f"calls:webwxsync:{syncs + 1}")
     assert [
         one for one in shared_home.subscriber.on("wx/result/#") if one.body["id"] == f"quicker-{user}"
     ] == []
@@ -66,17 +66,17 @@ async def test_an_echo_that_comes_before_the_answer_is_no_message(shared_home, u
 
 @pytest.mark.parametrize("user", ["wife", "filehelper"])
 async def test_the_echo_of_an_attempt_whose_answer_was_lost_is_no_message(shared_home, user):
-    await shared_home.phone.post("fault", endpoint="webwxsendmsg", kind="drop_answer")
+    await shared_home.control.post("fault", endpoint="webwxsendmsg", kind="drop_answer")
     result = await shared_home.tell(user, "lost and echoed")
     assert (result["status"], result["duplicate_possible"]) == ("sent", True)
     assert "lost and echoed" not in await published(shared_home, user)
 
 
 async def test_nor_are_those_of_two_attempts_that_wechat_both_delivered(shared_home):
-    await shared_home.phone.post("settings", drop_repeats=False)
-    await shared_home.phone.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=2)
+    await shared_home.control.post("settings", drop_repeats=False)
+    await shared_home.control.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=2)
     result = await shared_home.tell("filehelper", "twice lost and echoed")
-    await shared_home.phone.post("settings", drop_repeats=True)
+    await shared_home.control.post("settings", drop_repeats=True)
     assert result["status"] == "uncertain"
     assert "twice lost and echoed" not in await published(shared_home, "filehelper")
 
@@ -85,19 +85,19 @@ async def test_nor_are_those_of_two_attempts_that_wechat_both_delivered(shared_h
 async def test_what_the_owner_writes_on_the_phone_is_a_message_though_it_is_equal(shared_home, user):
     text = f"equal words for {user}"
     await shared_home.tell(user, text)
-    await shared_home.phone.post("say", **{"from": "me", "to": user, "text": text})
+    await shared_home.control.post("say", **{"from": "me", "to": user, "text": text})
     received = await shared_home.body(f"wx/in/{user}", text=text)
     assert received["sender"]["self"] is True
     assert (await published(shared_home, user)).count(text) == 1
 
 
 async def test_an_echo_that_comes_after_a_restart_is_no_message(shared_home):
-    await shared_home.phone.post("fault", endpoint="synccheck", kind="hang", value=0.3)
-    await shared_home.phone.post("fault", endpoint="webwxsync", kind="stuck", times=0)
+    await shared_home.control.post("fault", endpoint="synccheck", kind="hang", value=0.3)
+    await shared_home.control.post("fault", endpoint="webwxsync", kind="stuck", times=0)
     result = await shared_home.tell("filehelper", "echoed to the next life")
     assert result["status"] == "sent"
     await shared_home.in_thread(shared_home.bridge.kill)
-    await shared_home.phone.post("fault/clear")
+    await shared_home.control.post("fault/clear")
     await shared_home.restart()
     assert "echoed to the next life" not in await published(shared_home, "filehelper")
 
@@ -106,15 +106,17 @@ async def test_an_echo_that_comes_after_a_restart_is_no_message(shared_home):
 async def test_nor_is_that_of_a_caption_though_its_answers_were_lost(shared_home, answers_lost):
     """Its file follows: then the caption is a part of a command that was sent."""
     text = f"a caption, {answers_lost} answers lost"
-    await shared_home.phone.post("fault", endpoint="synccheck", kind="hang", value=0.3)
-    await shared_home.phone.post("fault", endpoint="webwxsync", kind="stuck", times=0)
+    await shared_home.control.post("fault", endpoint="synccheck", kind="hang", value=0.3)
+    await shared_home.control.post("fault", endpoint="webwxsync", kind="stuck", times=0)
     if answers_lost:
-        await shared_home.phone.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=answers_lost)
+        await shared_home.control.post(
+            "fault", endpoint="webwxsendmsg", kind="drop_answer", times=answers_lost
+        )
     file = {"kind": "file", "data": "YWJj", "name": f"{answers_lost}.txt"}
     result = await shared_home.tell("filehelper", {**file, "text": text, "id": f"caption-{answers_lost}"})
     assert (result["status"], result["parts_sent"]) == ("sent", 1 if answers_lost else 2)
     await shared_home.in_thread(shared_home.bridge.kill)
-    await shared_home.phone.post("fault/clear")
+    await shared_home.control.post("fault/clear")
     await shared_home.restart()
     found = await published(shared_home, "filehelper")
     assert [one for one in found if text in one or ".txt" in one] == []

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.linked import linked, message
+from tests.support.mqtt_client import message, running_client
 from wx2mqtt.mqtt import embedded
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, find_mosquitto
 
@@ -45,14 +45,14 @@ async def written(file: Path, data: bytes) -> None:
 async def exchange(url: str, protocol: str) -> None:
     """A message there and back, with the version of MQTT that is expected."""
     async with (
-        linked(url, client_id="reader", filters=("wx/in/#",)) as reader,
-        linked(url, client_id="writer") as writer,
+        running_client(url, client_id="reader", filters=("wx/in/#",)) as reader,
+        running_client(url, client_id="writer") as writer,
     ):
         assert (await reader.connection()).protocol == protocol
         await writer.connection()
         assert await writer.published(message("wx/in/妻", "开灯".encode())) is None
         delivery = await reader.delivery()
-        reader.link.acknowledge(delivery)
+        reader.client.acknowledge(delivery)
         assert delivery.payload.decode() == "开灯"
 
 
@@ -81,9 +81,9 @@ async def test_it_is_amqtt_where_mosquitto_does_not_start(tmp_path: Path, monkey
 @needs_mosquitto
 @pytest.mark.parametrize("name", ["with space", "微信"])
 async def test_the_folder_may_have_any_name(tmp_path: Path, name):
-    async with EmbeddedBroker(tmp_path / name, port=0) as broker, linked(broker.url) as told:
-        await told.connection()
-        await told.published(message("wx/login/state", retain=True))
+    async with EmbeddedBroker(tmp_path / name, port=0) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        await listener.published(message("wx/login/state", retain=True))
     assert (tmp_path / name / "broker.db").stat().st_size > 0
     assert (tmp_path / name).stat().st_mode & 0o77 == 0
 
@@ -109,9 +109,9 @@ def test_it_does_not_leave_loopback(tmp_path: Path):
 async def test_killed_it_comes_back_with_its_sessions_and_what_waits_for_them(tmp_path: Path):
     """mosquitto acknowledges some milliseconds before it writes; the test waits for the writing."""
     async with EmbeddedBroker(tmp_path, port=0) as broker:
-        async with linked(broker.url) as told:
-            await told.connection()
-        async with linked(broker.url, client_id="phone", filters=()) as phone:
+        async with running_client(broker.url) as listener:
+            await listener.connection()
+        async with running_client(broker.url, client_id="phone", filters=()) as phone:
             await phone.connection()
             for n in range(10):
                 assert await phone.published(message("wx/out/wife", b"number %d" % n)) is None
@@ -119,9 +119,9 @@ async def test_killed_it_comes_back_with_its_sessions_and_what_waits_for_them(tm
             child().kill()
             await phone.end()
             await phone.connection()
-        async with linked(broker.url) as told:
-            assert (await told.connection()).session_present
-            assert [(await told.delivery()).payload for _ in range(10)] == [
+        async with running_client(broker.url) as listener:
+            assert (await listener.connection()).session_present
+            assert [(await listener.delivery()).payload for _ in range(10)] == [
                 b"number %d" % n for n in range(10)
             ]
 
@@ -129,19 +129,19 @@ async def test_killed_it_comes_back_with_its_sessions_and_what_waits_for_them(tm
 @needs_mosquitto
 async def test_more_than_mosquitto_s_thousand_wait_for_a_client_that_is_away(tmp_path: Path):
     async with EmbeddedBroker(tmp_path, port=0) as broker:
-        async with linked(broker.url, client_id="reader", filters=("wx/in/#",)) as reader:
+        async with running_client(broker.url, client_id="reader", filters=("wx/in/#",)) as reader:
             await reader.connection()
-        async with linked(broker.url, client_id="writer", filters=()) as writer:
+        async with running_client(broker.url, client_id="writer", filters=()) as writer:
             window = (await writer.connection()).receive_maximum
             for first in range(0, 1500, window):
                 answers = [writer.publish(message(payload=b"%d" % n)) for n in range(first, first + window)]
                 assert not any(await asyncio.gather(*answers))
-        async with linked(broker.url, client_id="reader", filters=("wx/in/#",)) as reader:
+        async with running_client(broker.url, client_id="reader", filters=("wx/in/#",)) as reader:
             await reader.connection()
             for n in range(1500):
                 delivery = await reader.delivery()
                 assert delivery.payload == b"%d" % n
-                reader.link.acknowledge(delivery)
+                reader.client.acknowledge(delivery)
 
 
 @needs_mosquitto
@@ -203,9 +203,9 @@ async def test_one_that_hangs_does_not_hold_up_our_end(tmp_path: Path):
 
 @needs_mosquitto
 async def test_killed_again_and_again_it_comes_back_again_and_again(tmp_path: Path):
-    async with EmbeddedBroker(tmp_path, port=0) as broker, linked(broker.url) as told:
+    async with EmbeddedBroker(tmp_path, port=0) as broker, running_client(broker.url) as listener:
         for _ in range(3):
-            await told.connection()
+            await listener.connection()
             child().kill()
-            await told.end()
-        await told.connection()
+            await listener.end()
+        await listener.connection()

@@ -40,20 +40,20 @@ async def event(home: Home, kind: str, *, since: int, **wanted: Any) -> dict[str
 async def test_a_recall_names_the_message_the_chat_and_who_did_it(
     shared_home: Home, who: str, to: str, user: str, by: str
 ):
-    (message,) = await shared_home.phone.say(who, f"{who} takes this back", to=to)
+    (message,) = await shared_home.control.say(who, f"{who} takes this back", to=to)
     await shared_home.body(f"wx/in/{user}", id=message)
     since = shared_home.subscriber.count
-    await shared_home.phone.say(who, to=to, kind="recall", detail={"msg_id": message})
+    await shared_home.control.say(who, to=to, kind="recall", detail={"msg_id": message})
     body = await event(shared_home, "recall", since=since)
     assert (body["id"], body["message_id"], body["user"], body["by"]) == (message, message, user, by)
     assert "撤回" in body["text"]
 
 
 async def test_the_owner_takes_back_what_they_wrote_on_the_phone(shared_home: Home):
-    (message,) = await shared_home.phone.say("me", "oh no", to="filehelper")
+    (message,) = await shared_home.control.say("me", "oh no", to="filehelper")
     await shared_home.body("wx/in/filehelper", id=message)
     since = shared_home.subscriber.count
-    await shared_home.phone.say("me", to="filehelper", kind="recall", detail={"msg_id": message})
+    await shared_home.control.say("me", to="filehelper", kind="recall", detail={"msg_id": message})
     body = await event(shared_home, "recall", since=since)
     assert (body["message_id"], body["user"]) == (message, "filehelper")
 
@@ -63,7 +63,7 @@ async def test_the_owner_takes_back_what_they_wrote_on_the_phone(shared_home: Ho
 
 async def test_a_friend_request_says_who_what_and_from_where(shared_home: Home):
     since = shared_home.subscriber.count
-    await shared_home.phone.say("uncle", "我是隔壁老王", kind="friend_request")
+    await shared_home.control.say("uncle", "我是隔壁老王", kind="friend_request")
     body = await event(shared_home, "friend_request", since=since)
     assert body.keys() == {*COMMON, "name", "text", "source"}
     assert (body["name"], body["text"]) == ("Uncle Bob", "我是隔壁老王")
@@ -75,7 +75,7 @@ async def test_a_friend_request_says_who_what_and_from_where(shared_home: Home):
 )
 async def test_a_call_says_from_whom(shared_home: Home, said: str, state: str):
     since = shared_home.subscriber.count
-    await shared_home.phone.say("wife", kind=said)
+    await shared_home.control.say("wife", kind=said)
     body = await event(shared_home, "call", since=since)
     assert (body["user"], body["state"]) == ("wife", state)
 
@@ -85,13 +85,13 @@ async def test_a_call_says_from_whom(shared_home: Home, said: str, state: str):
 
 async def test_people_come_change_and_go(shared_home: Home):
     home, since = shared_home, shared_home.subscriber.count
-    await home.phone.post("people", add={"id": "zoe", "nickname": "Zoe"})
+    await home.control.post("people", add={"id": "zoe", "nickname": "Zoe"})
     added = await event(home, "contact_added", since=since)
     assert (added["user"], added["kind"], added["name"]) == ("Zoe", "friend", "Zoe")
-    await home.phone.post("people", remark={"id": "zoe", "remark": "邻居"})
+    await home.control.post("people", remark={"id": "zoe", "remark": "邻居"})
     renamed = await event(home, "contact_renamed", since=since)
     assert (renamed["user"], renamed["from"], renamed["to"]) == ("Zoe", "Zoe", "邻居")
-    await home.phone.post("people", remove={"id": "zoe"})
+    await home.control.post("people", remove={"id": "zoe"})
     removed = await event(home, "contact_removed", since=since)
     assert (removed["user"], removed["name"]) == ("Zoe", "邻居")
     received = await home.in_thread(
@@ -117,21 +117,21 @@ def _line(body: dict[str, Any], user: str) -> dict[str, Any]:
 
 async def test_a_group_says_who_came_and_who_went_by_topic_or_name(shared_home: Home):
     home, since = shared_home, shared_home.subscriber.count
-    await home.phone.post("people", join={"group": "family", "id": "uncle"})
+    await home.control.post("people", join={"group": "family", "id": "uncle"})
     came = await event(home, "group_members", since=since, count=5)
     assert (came["user"], came["added"], came["removed"]) == ("family", ["Uncle Bob"], [])
     since = home.subscriber.count
-    await home.phone.post("people", leave={"group": "family", "id": "mom"})
+    await home.control.post("people", leave={"group": "family", "id": "mom"})
     left = await event(home, "group_members", since=since, count=4)
     assert (left["added"], left["removed"]) == ([], ["妈妈"])
 
 
 async def test_nobody_in_a_group_is_taken_for_a_topic_by_their_nickname(shared_home: Home):
     home, since = shared_home, shared_home.subscriber.count
-    await home.phone.post(
+    await home.control.post(
         "people", add={"id": "eve", "nickname": "wife", "kind": "stranger", "contact_flag": 0}
     )
-    await home.phone.post("people", join={"group": "family", "id": "eve"})
+    await home.control.post("people", join={"group": "family", "id": "eve"})
     came = await event(home, "group_members", since=since, count=5)
     assert came["added"] != ["wife"]
     assert "wife" in came["added"][0]
@@ -139,7 +139,7 @@ async def test_nobody_in_a_group_is_taken_for_a_topic_by_their_nickname(shared_h
 
 async def test_a_group_with_another_name_is_told(shared_home: Home):
     home, since = shared_home, shared_home.subscriber.count
-    await home.phone.post("people", rename={"id": "family", "nickname": "一家子"})
+    await home.control.post("people", rename={"id": "family", "nickname": "一家子"})
     body = await event(home, "contact_renamed", since=since)
     assert (body["user"], body["from"], body["to"]) == ("family", "相亲相爱一家人", "一家子")
 
@@ -148,7 +148,7 @@ async def test_many_changes_at_once_are_one_directory(shared_home: Home):
     """Published once per change of the whole, not per contact."""
     home, since = shared_home, shared_home.subscriber.count
     many = [{"id": f"many{n}", "nickname": f"Many {n}"} for n in range(200)]
-    await home.phone.post("people", add=many)
+    await home.control.post("people", add=many)
     received = await home.in_thread(
         home.subscriber.wait, "wx/contacts", lambda one: _line(one.body, "Many_199") != {}, since=since
     )
@@ -165,7 +165,7 @@ async def test_many_changes_at_once_are_one_directory(shared_home: Home):
 
 
 async def test_no_username_and_no_ticket_is_on_any_topic(shared_home: Home):
-    names = (await shared_home.phone.get("names")).values()
+    names = (await shared_home.control.get("names")).values()
     secrets = [one.encode() for one in names if one.startswith("@")]
     assert len(secrets) > 200
     for received in shared_home.subscriber.received:

@@ -47,7 +47,7 @@ def nothing_leaked(home: Home) -> bool:
 async def test_an_alarm_that_web_wechat_cannot_take_goes_the_other_way(home: Home, service: Receiver):
     await home.log_in()
     since = home.subscriber.count
-    await home.phone.post("logout")
+    await home.control.post("logout")
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
     result = await home.tell("wife", {"text": "smoke in the kitchen", "id": "a", "urgent": True})
     assert (result["status"], result["code"], result["fallback"]) == ("expired", "logged_out", "sent")
@@ -69,7 +69,7 @@ async def test_a_service_that_refuses_is_told_and_its_address_is_not(home: Home,
     service.status = 500
     await home.log_in()
     since = home.subscriber.count
-    await home.phone.post("logout")
+    await home.control.post("logout")
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
     result = await home.tell("wife", {"text": "smoke", "id": "a", "urgent": True})
     assert result["fallback"] == "failed"

@@ -50,7 +50,7 @@ async def open_window(town: Town) -> None:
 
 async def log_home_out(town: Town) -> None:
     since = town.subscriber.count
-    await town.phone.post("logout")
+    await town.control.post("logout")
     await town.body("wx/login/state", state="waiting_for_scan", since=since)
 
 
@@ -60,7 +60,7 @@ async def test_an_alarm_outside_of_the_window_goes_by_web_wechat(town: Town):
     assert (result["status"], result["code"]) == ("expired", "window_closed")
     assert (result["fallback"], result["fallback_account"]) == ("sent", "home/wife")
     assert "home/wife" in result["message"]
-    assert [line["text"] for line in await town.phone.sent(1)] == [SMOKE["text"]]
+    assert [line["text"] for line in await town.control.sent(1)] == [SMOKE["text"]]
     assert not town.subscriber.on("wx/result/wife")
     await town.bot.write("here again")
     await alarm(town, "wx/bot/out/me", {"text": "other", "id": "b"})
@@ -86,8 +86,8 @@ async def test_a_file_goes_along(town: Town, tmp_path: Path):
     await town.publish("wx/bot/out/me", {**command, "id": "a", "urgent": True})
     result = await town.body("wx/bot/result/me", id="a", since=since)
     assert (result["fallback"], result["fallback_account"]) == ("sent", "home/wife")
-    (line,) = await town.phone.sent(1)
-    assert await town.phone.content(line["msg_id"]) == picture
+    (line,) = await town.control.sent(1)
+    assert await town.control.content(line["msg_id"]) == picture
 
 
 async def test_a_file_goes_along_to_a_service_that_takes_files(town: Town, service: Receiver):
@@ -129,7 +129,7 @@ async def test_the_accounts_are_tried_in_their_order_until_one_takes_it(town: To
     result = await alarm(town, "wx/bot/out/me")
     assert (result["fallback"], result["fallback_account"]) == ("sent", "office/wife")
     assert [line["text"] for line in await town.office.sent(1)] == [SMOKE["text"]]
-    assert not await town.phone.get("sent")
+    assert not await town.control.get("sent")
 
 
 async def test_none_takes_it(town: Town):
@@ -161,7 +161,7 @@ async def test_what_a_muted_account_took_goes_by_the_other_one_as_well(town: Tow
     result = await alarm(town, "wx/bot/out/me")
     assert (result["status"], result["code"]) == ("sent", "unconfirmed")
     assert (result["fallback"], result["fallback_account"]) == ("sent", "home/wife")
-    assert [line["text"] for line in await town.phone.sent(1)] == [SMOKE["text"]]
+    assert [line["text"] for line in await town.control.sent(1)] == [SMOKE["text"]]
 
 
 async def test_two_accounts_that_are_each_others_fallback_send_nothing_in_a_circle(town: Town):
@@ -186,7 +186,7 @@ async def test_many_alarms_are_few_messages_there_and_a_summary(town: Town):
     results = [await town.body("wx/bot/result/me", id=f"m{number}", since=since) for number in range(count)]
     assert {(one["fallback"], one["fallback_account"]) for one in results} == {("sent", "home/wife")}
     summarized = [one["summarized"] for one in results if "summarized" in one]
-    lines = [line["text"] for line in await town.phone.sent(1)]
+    lines = [line["text"] for line in await town.control.sent(1)]
     assert len(lines) <= ALERTS_PER_MINUTE
     assert len(summarized) + len(lines) > count
     summaries = [line for line in lines if line.startswith("wx2mqtt bot:")]  # two where some come due later
@@ -198,7 +198,7 @@ async def test_the_end_of_a_login_is_told_by_the_other_account(town: Town):
     since = town.subscriber.count
     await town.bot.post("ilink/kill")
     await town.body("wx/bot/login/state", state="logged_out", since=since)
-    (line,) = await town.phone.sent(1)
+    (line,) = await town.control.sent(1)
     assert line["text"].startswith("wx2mqtt bot: log in again\n")
 
 

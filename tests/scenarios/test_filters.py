@@ -37,7 +37,7 @@ async def passes(home: Home, *said: tuple[str, str, str], **more: Any) -> list[s
     """Which of these (who, to, text) are published; of the others is no trace but a number."""
     since, before = home.subscriber.count, await filtered(home)
     for who, to, text in (*said, ("me", "filehelper", f"end {since}")):
-        await home.phone.say(who, text, to=to, **more)
+        await home.control.say(who, text, to=to, **more)
     last = await home.body("wx/in/filehelper", text=f"end {since}", since=since)
     received = [one.body for one in home.subscriber.received[since:] if one.topic.startswith("wx/in/")]
     texts = [body["text"] for body in received]
@@ -93,8 +93,8 @@ async def test_names_and_globs_and_groups_choose(
 
 
 async def test_with_mentions_only_what_speaks_to_the_owner_is_heard_in_groups(shared_home: Home):
-    await shared_home.phone.post("people", display={"group": "family", "id": "me", "name": "老王"})
-    await shared_home.phone.post(
+    await shared_home.control.post("people", display={"group": "family", "id": "me", "name": "老王"})
+    await shared_home.control.post(
         "people", join={"group": "family", "id": "hanmeimei"}
     )  # so that WeChat tells
     async with receiving(shared_home, groups="mentions"):
@@ -141,9 +141,9 @@ async def test_of_what_is_filtered_no_bytes_are_fetched(shared_home: Home):
     async with receiving(home, deny=["妈妈"]):
         before = await calls(home, "webwxgetmsgimg")
         since = home.subscriber.count
-        await home.phone.say("mom", kind="image")
-        await home.phone.say("mom", kind="link")
-        await home.phone.say("wife", kind="image")
+        await home.control.say("mom", kind="image")
+        await home.control.say("mom", kind="link")
+        await home.control.say("wife", kind="image")
         picture = await home.body("wx/in/wife", since=since, kind="image")
         await home.body("wx/event/media", since=since, message_id=picture["id"], state="ready")
         assert {
@@ -156,10 +156,10 @@ async def test_events_are_filtered_too_but_never_those_about_topics(shared_home:
     home = shared_home
     async with receiving(home, deny=["妈妈", "family", "李雷"]):
         since, before = home.subscriber.count, await filtered(home)
-        await home.phone.say("mom", kind="call")
-        await home.phone.post("people", join={"group": "family", "id": "uncle"})
-        await home.phone.post("people", remark={"id": "lilei", "remark": "李先生"})
-        await home.phone.say("wife", kind="call")
+        await home.control.say("mom", kind="call")
+        await home.control.post("people", join={"group": "family", "id": "uncle"})
+        await home.control.post("people", remark={"id": "lilei", "remark": "李先生"})
+        await home.control.say("wife", kind="call")
         call = await home.body("wx/event/call", since=since)
         assert call["user"] == "wife"
         told = {one.topic for one in home.subscriber.received[since:] if one.topic.startswith("wx/event/")}

@@ -31,12 +31,12 @@ async def test_a_client_that_remembers_its_last_seq_gets_what_it_missed_also_aft
     home: Home,
 ):
     await home.log_in()
-    await home.phone.say("wife", "first {n}", count=10)
+    await home.control.say("wife", "first {n}", count=10)
     last = await home.body("wx/in/wife", text="first 10")
-    await home.phone.say("mom", "second {n}", count=10)
+    await home.control.say("mom", "second {n}", count=10)
     await home.body("wx/in/妈妈", text="second 10")
     await home.in_thread(home.bridge.stop)
-    await home.phone.say("wife", "third {n}", count=700)
+    await home.control.say("wife", "third {n}", count=700)
     await home.restart()
     await home.body("wx/in/wife", text="third 700")
     received = [
@@ -51,11 +51,11 @@ async def test_a_client_that_remembers_its_last_seq_gets_what_it_missed_also_aft
 
 async def test_killed_in_between_it_is_still_each_once(home: Home):
     await home.log_in()
-    await home.phone.say("wife", "a {n}", count=50)
+    await home.control.say("wife", "a {n}", count=50)
     await home.body("wx/in/wife", text="a 5")
     home.bridge.kill()
     await home.restart()
-    await home.phone.say("wife", "b {n}", count=50)
+    await home.control.say("wife", "b {n}", count=50)
     await home.body("wx/in/wife", text="b 50")
     received = [one async for page in pages(home, 0, limit=7) for one in page]
     assert [one["seq"] for one in received] == list(range(1, len(received) + 1))
@@ -64,14 +64,14 @@ async def test_killed_in_between_it_is_still_each_once(home: Home):
 
 async def test_people_kinds_and_texts_choose_and_old_names_still_find(home: Home):
     await home.log_in()
-    await home.phone.say("mom", "早上好")
+    await home.control.say("mom", "早上好")
     await home.body("wx/in/妈妈", text="早上好")
     home.bridge.configure(home.settings({"contacts": {**PEOPLE, "mother": {"remark": "妈妈"}}}))
     await home.ask("reload")
-    await home.phone.say("mom", "Good Night")
-    await home.phone.say("wife", "good morning")
-    await home.phone.say("mom", "到家了", to="family")
-    await home.phone.say("wife", kind="location")
+    await home.control.say("mom", "Good Night")
+    await home.control.say("wife", "good morning")
+    await home.control.say("mom", "到家了", to="family")
+    await home.control.say("wife", kind="location")
     await home.body("wx/in/wife", kind="location")
     for name in ("妈妈", "mother"):
         found = (await history(home, user=name))["messages"]
@@ -99,7 +99,7 @@ async def test_people_kinds_and_texts_choose_and_old_names_still_find(home: Home
 async def test_no_more_than_the_broker_takes_in_one_packet(with_mosquitto: None, tmp_path):
     async with at_home(tmp_path, f"{DURABLE}max_packet_size 20000\n") as home:
         await home.log_in()
-        await home.phone.say("wife", f"{{n}} {'界' * 500}", count=60)
+        await home.control.say("wife", f"{{n}} {'界' * 500}", count=60)
         await home.body("wx/in/wife", seq=60)
         sizes = [len(page) async for page in pages(home, 0, limit=500)]
         assert sum(sizes) == 60
@@ -112,7 +112,7 @@ async def test_no_more_than_the_broker_takes_in_one_packet(with_mosquitto: None,
 
 async def test_it_is_answered_while_wechat_is_away_and_while_nobody_is_logged_in(home: Home):
     await home.log_in()
-    await home.phone.say("wife", "kept")
+    await home.control.say("wife", "kept")
     await home.body("wx/in/wife", text="kept")
     await home.ask("logout")
     assert [one["text"] for one in (await history(home))["messages"]] == ["kept"]
@@ -120,7 +120,7 @@ async def test_it_is_answered_while_wechat_is_away_and_while_nobody_is_logged_in
 
 async def test_what_is_said_of_bytes_is_what_is_known_by_now(home: Home):
     await home.log_in()
-    await home.phone.say("wife", kind="image")
+    await home.control.say("wife", kind="image")
     published = await home.body("wx/in/wife", kind="image")
     assert published["image"]["state"] == "pending"
     await home.body("wx/event/media", message_id=published["id"], state="ready")

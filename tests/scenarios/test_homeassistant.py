@@ -98,7 +98,7 @@ async def test_a_broker_that_refuses_it_stops_the_announcing_and_not_the_bridge(
         await home.log_in()
         await home.in_thread(home.bridge.wait_for_log, "broker refuses topic")
         assert (await home.tell("wife", {"text": "all the same", "id": "1"}))["status"] == "sent"
-        await home.phone.say("wife", "ebenso")
+        await home.control.say("wife", "ebenso")
         await home.body("wx/in/wife", text="ebenso")
         health = await home.body("wx/bridge/health", problems=["broker_refuses_topics"])
         assert TOPIC in health["broker"]["refused_topics"]
@@ -111,7 +111,7 @@ async def small(tmp_path: Path) -> AsyncIterator[Home]:
 
 
 async def test_at_a_broker_that_takes_little_as_many_are_shown_as_fit(small: Home):
-    await small.phone.post("people", friends=60)
+    await small.control.post("people", friends=60)
     names = [f"{'备注' if number % 2 else '好友'}{number}" for number in range(1, 61)]
     small.bridge.configure(shown(small, "wife", *names))
     await small.log_in()

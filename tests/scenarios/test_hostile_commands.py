@@ -64,7 +64,7 @@ async def test_refused_commands_do_not_fill_the_store(home):
         result = await home.tell("wife", {"text": "x" * (15 * MEGABYTE), "id": str(number)})
         assert (result["status"], result["code"]) == ("rejected", "too_long")
     since = home.subscriber.count
-    await home.phone.say("wife", "still there")
+    await home.control.say("wife", "still there")
     await home.body("wx/in/wife", text="still there", since=since)
     assert sum(file.stat().st_size for file in home.bridge.store.rglob("*") if file.is_file()) < 5 * MEGABYTE
 
@@ -104,5 +104,5 @@ async def test_refused_commands_with_large_properties_do_not_fill_the_store(home
     # Without a bound these are 120 MB. What is under way, and the log of the database, come on top of the limit.
     assert sum(file.stat().st_size for file in home.bridge.store.rglob("*") if file.is_file()) < 50 * MEGABYTE
     since = home.subscriber.count
-    await home.phone.say("wife", "still there")
+    await home.control.say("wife", "still there")
     await home.body("wx/in/wife", text="still there", since=since)

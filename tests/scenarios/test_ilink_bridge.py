@@ -81,14 +81,14 @@ async def test_without_a_name_of_the_owner_s_it_is_called_owner(home: ILinkHome)
 
 
 async def test_the_number_on_the_phone_is_typed_by_request(home: ILinkHome):
-    await home.phone.post("ilink/settings", verify_code=True)
+    await home.control.post("ilink/settings", verify_code=True)
     home.bridge.start()
     await home.bot.wait("code")
     await home.bot.post("ilink/scan")
     state = await login(home, state="waiting_for_confirm", needs="code")
     assert "number" in state["reason"]
     await home.bot.wait("number")
-    number = (await home.phone.get("ilink/state"))["codes"][-1]["number"]
+    number = (await home.control.get("ilink/state"))["codes"][-1]["number"]
     wrong = "000000" if number != "000000" else "111111"
     assert (await home.ask("login", {"code": wrong}))["status"] == "ok"
     await login(
@@ -149,7 +149,7 @@ async def test_whoever_logs_out_and_scans_again_needs_no_new_bot(home: ILinkHome
     await home.ask("login")
     await home.scan()
     await login(home, state="online", since=since)  # it was bound to us all the time
-    assert (await home.phone.get("ilink/state"))["bindings"] == 1
+    assert (await home.control.get("ilink/state"))["bindings"] == 1
 
 
 async def test_a_message_that_comes_again_under_a_new_id_is_dropped(home: ILinkHome):
@@ -203,10 +203,10 @@ async def test_a_picture_whose_key_is_none_is_gone(shared: ILinkHome):
 @of_module
 async def test_a_picture_that_does_not_decrypt_is_pending_and_fetched_again(shared: ILinkHome):
     """Perhaps it was cut on the way: only after a day is it known that it never will."""
-    downloads = (await shared.phone.get("state"))["calls"].get("cdn_download", 0)
+    downloads = (await shared.control.get("state"))["calls"].get("cdn_download", 0)
     message_id = await shared.bot.write(kind="image", detail={"key": "wrong"})
     await shared.body("wx/in/me", id=message_id)
-    await shared.phone.wait(f"calls:cdn_download:{downloads + 2}")
+    await shared.control.wait(f"calls:cdn_download:{downloads + 2}")
     answer = await shared.ask("history", {"limit": 1})
     (body,) = answer["data"]["messages"]
     assert (body["id"], body["image"]["state"]) == (message_id, "pending")

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.backend_options import backend_options
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.ilink_home import BotPhone
+from tests.support.ilink_home import ILinkControl
 from tests.support.pauseless_loop import PauseClock
 from wx2mqtt.errors import (
     BackendError,
@@ -80,7 +80,7 @@ class Bot:
     """The gateway, the vault and the phone of one account."""
 
     def __init__(self, sim: Simulator) -> None:
-        self.phone = BotPhone(sim.url)
+        self.control = ILinkControl(sim.url)
         self.vault = MemoryCredentials()
         self._url = sim.url
         self.gateway = self.again()
@@ -97,9 +97,9 @@ class Bot:
         async for step in self.gateway.login(resume=resume):
             match step:
                 case ShowQr():
-                    await self.phone.post("ilink/scan")
+                    await self.control.post("ilink/scan")
                 case Scanned():
-                    await self.phone.post("ilink/confirm")
+                    await self.control.post("ilink/confirm")
                 case LoggedIn(owner=owner, cursor=cursor):
                     self.me, self.cursor = owner.handle, cursor
                     return step
@@ -115,7 +115,7 @@ class Bot:
 
     async def said(self, text: str = "hello", **more: Any) -> Any:
         """The person writes, and we hear it."""
-        await self.phone.write(text, **more)
+        await self.control.write(text, **more)
         return await self.in_thread()
 
     async def send(self, text: str = "ok", key: str = "") -> Any:
@@ -130,7 +130,7 @@ class Bot:
         return await self.gateway.send(draft, SendKey(f"1790000001{self._keys:04d}"))
 
     async def fault(self, call: str, kind: str, **more: Any) -> None:
-        await self.phone.post("fault", endpoint=call, kind=kind, **more)
+        await self.control.post("fault", endpoint=call, kind=kind, **more)
 
     def window(self) -> ReplyWindow:
         found = self.gateway.reply_window(self.me)
@@ -143,12 +143,12 @@ async def bot() -> AsyncIterator[Bot]:
     """Not logged in yet. Nothing may have been wrong in the end."""
     async with Simulator() as sim:
         bot = Bot(sim)
-        await bot.phone.post("settings", strict=True)
-        await bot.phone.post("ilink/settings", hold_status=0.4, hold_updates=0.4, poll_limit=0)
+        await bot.control.post("settings", strict=True)
+        await bot.control.post("ilink/settings", hold_status=0.4, hold_updates=0.4, poll_limit=0)
         yield bot
         await bot.gateway.close()
-        assert await bot.phone.get("violations") == []
-        await bot.phone.close()
+        assert await bot.control.get("violations") == []
+        await bot.control.close()
 
 
 @pytest.fixture
@@ -171,22 +171,22 @@ async def talking(bot: Bot) -> Bot:
     ],
 )
 async def test_whatever_happens_to_a_poll_the_code_stays(bot: Bot, fault: dict[str, Any]):
-    await bot.phone.post("fault", endpoint="get_qrcode_status", **fault)
+    await bot.control.post("fault", endpoint="get_qrcode_status", **fault)
     codes = 0
     async for step in bot.gateway.login(resume=False):
         match step:
             case ShowQr():
                 codes += 1
-                await bot.phone.post("ilink/scan")
+                await bot.control.post("ilink/scan")
             case Scanned():
-                await bot.phone.post("ilink/confirm")
+                await bot.control.post("ilink/confirm")
             case LoggedIn():
                 break
     assert codes == 1
 
 
 async def test_an_old_code_is_followed_by_a_new_one(bot: Bot):
-    await bot.phone.post("ilink/settings", qr_lifetime=0.3)
+    await bot.control.post("ilink/settings", qr_lifetime=0.3)
     shown = []
     async for step in bot.gateway.login(resume=False):
         if isinstance(step, ShowQr | QrExpired):
@@ -203,7 +203,7 @@ async def test_a_login_is_taken_up_after_a_restart(talking: Bot):
     assert step.resumed
     assert talking.window().open
     assert (await talking.send()).message_id
-    assert (await talking.phone.bot_sent(1))[0]["token"] == "newest"
+    assert (await talking.control.bot_sent(1))[0]["token"] == "newest"
 
 
 async def test_a_newer_version_of_the_client_is_named_from_the_code_to_the_messages(bot: Bot):
@@ -211,11 +211,11 @@ async def test_a_newer_version_of_the_client_is_named_from_the_code_to_the_messa
     await bot.log_in()
     await bot.said()
     assert (await bot.send("with 2.5.0")).message_id
-    assert [line["text"] for line in await bot.phone.bot_sent(1)] == ["with 2.5.0"]
+    assert [line["text"] for line in await bot.control.bot_sent(1)] == ["with 2.5.0"]
 
 
 async def test_bound_elsewhere_is_a_logout_and_a_new_scan_a_new_bot(talking: Bot):
-    await talking.phone.post("ilink/kill")
+    await talking.control.post("ilink/kill")
     for work in (talking.gateway.receive(talking.cursor), talking.send()):
         with pytest.raises(LoggedOut, match="somewhere else"):
             await work
@@ -232,7 +232,7 @@ async def test_bound_elsewhere_is_a_logout_and_a_new_scan_a_new_bot(talking: Bot
 @pytest.mark.parametrize("kind", LOST)
 async def test_whatever_happens_to_an_answer_the_message_comes(bot: Bot, kind: str):
     await bot.log_in()
-    await bot.phone.write("hello")
+    await bot.control.write("hello")
     await bot.fault("getupdates", kind)
     with pytest.raises(Unreachable):
         await bot.gateway.receive(bot.cursor)
@@ -254,7 +254,7 @@ async def test_far_too_much_is_given_up(bot: Bot):
 async def test_a_redelivery_has_the_key_of_the_first_delivery(bot: Bot):
     await bot.log_in()
     batch = await bot.said("toggle")
-    await bot.phone.post("ilink/redeliver")
+    await bot.control.post("ilink/redeliver")
     again = await bot.in_thread()
     (first,), (second,) = batch.items, again.items
     assert first.key == second.key
@@ -274,7 +274,7 @@ async def test_an_answer_that_is_lost_leaves_it_open_and_one_more_attempt_is_no_
     with pytest.raises(OutcomeUnknown):
         await talking.send("once", key="179000000099")
     await talking.send("once", key="179000000099")
-    shown = [line for line in (await talking.phone.get("ilink/feed"))["lines"] if line["text"] == "once"]
+    shown = [line for line in (await talking.control.get("ilink/feed"))["lines"] if line["text"] == "once"]
     assert len(shown) == 1
 
 
@@ -296,12 +296,12 @@ async def test_what_is_sent_goes_as_far_as_the_rules(talking: Bot):
 
 
 async def test_the_servers_word_is_believed(talking: Bot):
-    await talking.phone.post("ilink/window", replies=10)
+    await talking.control.post("ilink/window", replies=10)
     with pytest.raises(WindowClosed) as told:
         await talking.send()
     assert told.value.code == talking.window().reason == "quota_used"
     await talking.said()
-    await talking.phone.post("ilink/clock", forward=25 * 3600)
+    await talking.control.post("ilink/clock", forward=25 * 3600)
     with pytest.raises(WindowClosed) as told:
         await talking.send()
     assert told.value.code == "window_closed"
@@ -310,7 +310,7 @@ async def test_the_servers_word_is_believed(talking: Bot):
 
 async def test_the_window_follows_the_servers_clock(talking: Bot):
     """Ours is a month behind theirs."""
-    await talking.phone.post("ilink/clock", ahead=30 * 86400)
+    await talking.control.post("ilink/clock", ahead=30 * 86400)
     await talking.said()
     window = talking.window()
     assert window.open
@@ -320,14 +320,14 @@ async def test_the_window_follows_the_servers_clock(talking: Bot):
 
 @pytest.mark.parametrize("words", ["prepare failed", "unknown error"])
 async def test_a_token_that_is_refused_is_left_out(talking: Bot, words: str):
-    await talking.phone.post("settings", strict=False)  # to leave it out is tolerated, no more
-    await talking.phone.post("ilink/settings", refuse_tokens=words)
+    await talking.control.post("settings", strict=False)  # to leave it out is tolerated, no more
+    await talking.control.post("ilink/settings", refuse_tokens=words)
     assert (await talking.send()).message_id
-    assert (await talking.phone.bot_sent(1))[0]["token"] == "none"
+    assert (await talking.control.bot_sent(1))[0]["token"] == "none"
 
 
 async def test_too_often_slows_down(talking: Bot):
-    await talking.phone.post("ilink/settings", rate_limit=1)
+    await talking.control.post("ilink/settings", rate_limit=1)
     await talking.send()
     with pytest.raises(Throttled) as told:
         await talking.send()
@@ -339,19 +339,19 @@ async def test_too_often_slows_down(talking: Bot):
     ("answer", "confirmed"), [("only_id", True), ("ret", False), ("object", False), ("empty", False)]
 )
 async def test_every_form_of_yes_is_one(talking: Bot, answer: str, confirmed: bool):
-    await talking.phone.post("ilink/settings", answer=answer)
+    await talking.control.post("ilink/settings", answer=answer)
     assert bool((await talking.send()).message_id) is confirmed
 
 
 async def test_a_muted_person_gets_nothing_and_we_no_number(talking: Bot):
-    await talking.phone.post("ilink/mute")
+    await talking.control.post("ilink/mute")
     assert (await talking.send()).message_id == ""
 
 
 @pytest.mark.parametrize("where", ["ret", "errcode", "both"])
 async def test_the_number_of_a_refusal_is_found_wherever_it_stands(talking: Bot, where: str):
-    await talking.phone.post("ilink/settings", code_in=where)
-    await talking.phone.post("ilink/window", replies=10)
+    await talking.control.post("ilink/settings", code_in=where)
+    await talking.control.post("ilink/window", replies=10)
     with pytest.raises(WindowClosed):
         await talking.send()
 
@@ -362,11 +362,11 @@ async def test_the_number_of_a_refusal_is_found_wherever_it_stands(talking: Bot,
 @pytest.mark.parametrize("size", [1, 16, 200_000])
 @pytest.mark.parametrize("wanted", ["both", "full", "param"])
 async def test_a_file_arrives_however_its_place_is_told(talking: Bot, tmp_path: Path, size: int, wanted: str):
-    await talking.phone.post("ilink/settings", upload_url=wanted)
+    await talking.control.post("ilink/settings", upload_url=wanted)
     file = tmp_path / "a"
     file.write_bytes(os.urandom(size))
     await talking.send_file(file)
-    (sent,) = await talking.phone.bot_sent(1)
+    (sent,) = await talking.control.bot_sent(1)
     assert sent["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert sent["delivered"]
 
@@ -381,24 +381,24 @@ async def test_a_file_arrives_however_its_place_is_told(talking: Bot, tmp_path: 
     ],
 )
 async def test_a_file_arrives_at_the_third_try(talking: Bot, tmp_path: Path, fault: dict[str, Any]):
-    await talking.phone.post("fault", endpoint="cdn_upload", **fault)
+    await talking.control.post("fault", endpoint="cdn_upload", **fault)
     file = tmp_path / "a"
     file.write_bytes(os.urandom(500_000))
     await talking.send_file(file)
-    (sent,) = await talking.phone.bot_sent(1)
+    (sent,) = await talking.control.bot_sent(1)
     assert sent["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 async def test_a_file_without_a_place_was_not_delivered(talking: Bot, tmp_path: Path):
     file = tmp_path / "a"
     file.write_bytes(b"x")
-    await talking.phone.post("ilink/settings", upload_url="none")
+    await talking.control.post("ilink/settings", upload_url="none")
     with pytest.raises(Unreachable):
         await talking.send_file(file)
-    await talking.phone.post("ilink/settings", upload_url="both", upload_answer="refuse")
+    await talking.control.post("ilink/settings", upload_url="both", upload_answer="refuse")
     with pytest.raises(Rejected, match="upload refused"):
         await talking.send_file(file)
-    assert await talking.phone.get("ilink/sent") == []
+    assert await talking.control.get("ilink/sent") == []
 
 
 @pytest.mark.parametrize("kind", ["reset", "truncate", "stall", "drop_answer"])
@@ -416,16 +416,16 @@ async def test_bytes_that_break_off_are_no_bytes(talking: Bot, kind: str):
 
 
 async def test_bytes_are_had_by_an_address_of_ones_own_too(talking: Bot):
-    await talking.phone.post("ilink/settings", full_urls="never")
+    await talking.control.post("ilink/settings", full_urls="never")
     batch = await talking.said(kind="image")
     pieces = [piece async for piece in talking.gateway.download(batch.items[0].media)]
-    truth = (await talking.phone._http.get(f"/sim/ilink/media/{batch.items[0].id}")).content
+    truth = (await talking.control._http.get(f"/sim/ilink/media/{batch.items[0].id}")).content
     assert b"".join(pieces) == truth
 
 
 async def test_what_the_cdn_has_no_more_is_not_had(talking: Bot):
     batch = await talking.said(kind="image")
-    await talking.phone.post("ilink/media", msg_id=batch.items[0].id)
+    await talking.control.post("ilink/media", msg_id=batch.items[0].id)
     with pytest.raises(Unreachable):
         async for _ in talking.gateway.download(batch.items[0].media):
             pass
@@ -437,7 +437,7 @@ async def test_that_we_type_is_shown_where_it_is_wanted(bot: Bot):
     await bot.said()
     await bot.fault("sendmessage", "delay", value=0.5)
     sending = asyncio.create_task(bot.send())
-    await bot.phone.wait("typing")
+    await bot.control.wait("typing")
     assert (await sending).message_id
 
 

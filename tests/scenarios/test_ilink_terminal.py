@@ -33,11 +33,11 @@ async def at_a_screen(home: ILinkHome, story: Callable[[Screen], Awaitable[None]
 
 async def number(home: ILinkHome) -> str:
     await home.bot.wait("number")
-    return str((await home.phone.get("ilink/state"))["codes"][-1]["number"])
+    return str((await home.control.get("ilink/state"))["codes"][-1]["number"])
 
 
 async def test_the_number_is_typed_where_the_code_was_scanned(home: ILinkHome):
-    await home.phone.post("ilink/settings", verify_code=True)
+    await home.control.post("ilink/settings", verify_code=True)
 
     async def story(screen: Screen) -> None:
         (url,) = await home.in_thread(screen.scan)
@@ -59,7 +59,7 @@ async def test_the_number_is_typed_where_the_code_was_scanned(home: ILinkHome):
 
 
 async def test_beside_the_running_bridge_the_number_goes_to_the_bridge(home: ILinkHome):
-    await home.phone.post("ilink/settings", verify_code=True)
+    await home.control.post("ilink/settings", verify_code=True)
     home.bridge.start()
     await home.bot.wait("code")
 

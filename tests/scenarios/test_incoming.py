@@ -93,7 +93,7 @@ async def test_every_kind_of_message_comes_as_its_kind_with_a_readable_text(
     shared_home: Home, said: str, kind: str, holds: str, keys: tuple[str, ...]
 ):
     text = "写在里面" if said in ("text", "html", "private_text", "private_html", "system") else ""
-    body = await next_message(shared_home, lambda: shared_home.phone.say("wife", text, kind=said))
+    body = await next_message(shared_home, lambda: shared_home.control.say("wife", text, kind=said))
     assert body["kind"] == kind
     assert readable(body["text"])
     assert holds in body["text"]
@@ -105,8 +105,8 @@ async def test_every_kind_of_message_comes_as_its_kind_with_a_readable_text(
 @pytest.mark.parametrize("said", HIDDEN)
 async def test_what_is_not_for_people_is_not_published(shared_home: Home, said: str):
     async def both() -> None:
-        await shared_home.phone.say("wife", "nicht für Leute", kind=said)
-        await shared_home.phone.say("wife", f"after {said}")
+        await shared_home.control.say("wife", "nicht für Leute", kind=said)
+        await shared_home.control.say("wife", f"after {said}")
 
     assert (await next_message(shared_home, both))["text"] == f"after {said}"
 
@@ -114,14 +114,14 @@ async def test_what_is_not_for_people_is_not_published(shared_home: Home, said: 
 @pytest.mark.parametrize(("said", "state"), CALLS)
 async def test_a_call_is_an_event(shared_home: Home, said: str, state: str):
     since = shared_home.subscriber.count
-    await shared_home.phone.say("wife", kind=said)
+    await shared_home.control.say("wife", kind=said)
     call = await shared_home.body("wx/event/call", since=since)
     assert (call["event"], call["user"], call["state"], call["by"]) == ("call", "wife", state, "wife")
     assert "seq" not in call
 
 
 async def test_a_message_has_the_keys_of_the_contract(shared_home: Home):
-    (msg_id,) = await shared_home.phone.say("wife", "开灯 ☀")
+    (msg_id,) = await shared_home.control.say("wife", "开灯 ☀")
     received = await shared_home.in_thread(
         shared_home.subscriber.wait, "wx/in/wife", lambda one: one.body["id"] == msg_id
     )
@@ -152,13 +152,13 @@ async def test_a_message_has_the_keys_of_the_contract(shared_home: Home):
     ],
 )
 async def test_texts_come_as_they_were_written(shared_home: Home, text: str):
-    body = await next_message(shared_home, lambda: shared_home.phone.say("wife", text))
+    body = await next_message(shared_home, lambda: shared_home.control.say("wife", text))
     assert body["text"] == text
 
 
 async def test_the_newest_message_is_cut_where_it_is_retained(shared_home: Home):
     text = "长" * 3000
-    body = await next_message(shared_home, lambda: shared_home.phone.say("wife", text))
+    body = await next_message(shared_home, lambda: shared_home.control.say("wife", text))
     assert body["text"] == text
     last = await shared_home.body("wx/last", id=body["id"])
     assert last["text"] == "长" * 1000
@@ -168,7 +168,7 @@ async def test_the_newest_message_is_cut_where_it_is_retained(shared_home: Home)
 async def test_a_quote_tells_what_it_answers(shared_home: Home):
     detail = {"refer_id": "7615282929538795098", "refer_name": "李雷", "refer_text": "几点吃饭？"}
     body = await next_message(
-        shared_home, lambda: shared_home.phone.say("wife", "六点", kind="quote", detail=detail)
+        shared_home, lambda: shared_home.control.say("wife", "六点", kind="quote", detail=detail)
     )
     assert body["text"] == "六点"
     assert body["quote"] == {"id": detail["refer_id"], "kind": "text", "text": "几点吃饭？", "sender": "李雷"}
@@ -177,7 +177,7 @@ async def test_a_quote_tells_what_it_answers(shared_home: Home):
 async def test_a_place_has_its_coordinates_as_numbers(shared_home: Home):
     detail = {"lat": "31.2304", "lon": "121.4737", "label": "上海市黄浦区"}
     body = await next_message(
-        shared_home, lambda: shared_home.phone.say("wife", kind="location", detail=detail)
+        shared_home, lambda: shared_home.control.say("wife", kind="location", detail=detail)
     )
     place = body["location"]
     assert (place["lat"], place["lon"], place["label"]) == (31.2304, 121.4737, "上海市黄浦区")
@@ -186,7 +186,7 @@ async def test_a_place_has_its_coordinates_as_numbers(shared_home: Home):
 async def test_money_is_a_decimal_text_with_its_currency(shared_home: Home):
     body = await next_message(
         shared_home,
-        lambda: shared_home.phone.say("wife", kind="app_transfer", detail={"amount": "￥1234.50"}),
+        lambda: shared_home.control.say("wife", kind="app_transfer", detail={"amount": "￥1234.50"}),
     )
     assert (body["transfer"]["amount"], body["transfer"]["currency"]) == ("1234.50", "CNY")
 
@@ -197,14 +197,14 @@ async def test_money_is_a_decimal_text_with_its_currency(shared_home: Home):
 async def test_in_a_group_the_sender_is_split_off_and_counts(shared_home: Home):
     family = "wx/in/family"
     wife = await next_message(
-        shared_home, lambda: shared_home.phone.say("wife", "我到了", to="family"), family
+        shared_home, lambda: shared_home.control.say("wife", "我到了", to="family"), family
     )
     assert wife["chat"] == {"kind": "group", "name": "相亲相爱一家人"}
     assert (wife["sender"]["user"], wife["text"], wife["trusted"]) == ("wife", "我到了", True)
-    aunt = await next_message(shared_home, lambda: shared_home.phone.say("aunt", "好", to="family"), family)
+    aunt = await next_message(shared_home, lambda: shared_home.control.say("aunt", "好", to="family"), family)
     assert aunt["sender"]["name"] == "三姨🌼"
     assert (aunt["trusted"], aunt["mentioned"]) == (False, False)
-    mom = await next_message(shared_home, lambda: shared_home.phone.say("mom", "好", to="family"), family)
+    mom = await next_message(shared_home, lambda: shared_home.control.say("mom", "好", to="family"), family)
     assert (mom["sender"]["user"], mom["sender"]["name"], mom["trusted"]) == ("妈妈", "妈妈", False)
 
 
@@ -214,7 +214,7 @@ async def test_in_a_group_the_sender_is_split_off_and_counts(shared_home: Home):
 )
 async def test_who_is_meant_by_an_at_is_told(shared_home: Home, text: str, mentioned: bool):
     body = await next_message(
-        shared_home, lambda: shared_home.phone.say("mom", text, to="family"), "wx/in/family"
+        shared_home, lambda: shared_home.control.say("mom", text, to="family"), "wx/in/family"
     )
     assert body["mentioned"] is mentioned
 
@@ -224,7 +224,7 @@ async def test_who_is_meant_by_an_at_is_told(shared_home: Home, text: str, menti
 )
 async def test_every_kind_has_its_sender_in_a_group_too(shared_home: Home, said: str):
     body = await next_message(
-        shared_home, lambda: shared_home.phone.say("wife", to="family", kind=said), "wx/in/family"
+        shared_home, lambda: shared_home.control.say("wife", to="family", kind=said), "wx/in/family"
     )
     assert body["kind"] == said.removeprefix("app_")
     assert body["sender"]["user"] == "wife"
@@ -246,7 +246,7 @@ async def test_every_kind_has_its_sender_in_a_group_too(shared_home: Home, said:
 )
 async def test_what_wechat_says_in_a_group_has_no_sender(shared_home: Home, said: str):
     body = await next_message(
-        shared_home, lambda: shared_home.phone.say("family", kind=f"system:{said}"), "wx/in/family"
+        shared_home, lambda: shared_home.control.say("family", kind=f"system:{said}"), "wx/in/family"
     )
     assert body["kind"] == "system"
     assert "sender" not in body
@@ -256,17 +256,19 @@ async def test_what_wechat_says_in_a_group_has_no_sender(shared_home: Home, said
 
 @pytest.mark.parametrize("said", ["member_joined", "member_removed", "group_todo"])
 async def test_system_xml_is_a_readable_line(shared_home: Home, said: str):
-    body = await next_message(shared_home, lambda: shared_home.phone.say("family", kind=said), "wx/in/family")
+    body = await next_message(
+        shared_home, lambda: shared_home.control.say("family", kind=said), "wx/in/family"
+    )
     assert body["kind"] == "system"
     assert readable(body["text"])
 
 
 async def test_a_group_that_no_list_had_gets_its_name_with_its_first_message(shared_home: Home):
-    await shared_home.phone.post(
+    await shared_home.control.post(
         "people", add_group={"id": "quiet", "nickname": "静悄悄", "members": ["me", "lilei"], "saved": False}
     )
     body = await next_message(
-        shared_home, lambda: shared_home.phone.say("lilei", "有人吗", to="quiet"), "wx/in/静悄悄"
+        shared_home, lambda: shared_home.control.say("lilei", "有人吗", to="quiet"), "wx/in/静悄悄"
     )
     assert body["chat"] == {"kind": "group", "name": "静悄悄"}
     assert body["sender"]["name"] == "李雷"
@@ -277,13 +279,13 @@ async def test_a_group_that_no_list_had_gets_its_name_with_its_first_message(sha
 
 async def test_an_official_account_is_one(shared_home: Home):
     topic = "wx/in/中国日报双语新闻"
-    body = await next_message(shared_home, lambda: shared_home.phone.say("news", kind="articles"), topic)
+    body = await next_message(shared_home, lambda: shared_home.control.say("news", kind="articles"), topic)
     assert body["chat"]["kind"] == "official"
 
 
 async def test_the_file_helper_is_the_owners_remote_control(shared_home: Home):
     body = await next_message(
-        shared_home, lambda: shared_home.phone.say("me", "开灯", to="filehelper"), "wx/in/filehelper"
+        shared_home, lambda: shared_home.control.say("me", "开灯", to="filehelper"), "wx/in/filehelper"
     )
     assert body["chat"]["kind"] == "self"
     assert (body["sender"]["self"], body["trusted"], body["text"]) == (True, True, "开灯")
@@ -291,17 +293,17 @@ async def test_the_file_helper_is_the_owners_remote_control(shared_home: Home):
 
 async def test_what_the_owner_writes_elsewhere_is_kept_private(shared_home: Home):
     async def both() -> None:
-        await shared_home.phone.say("me", "只给你看", to="wife")
-        await shared_home.phone.say("wife", "收到")
+        await shared_home.control.say("me", "只给你看", to="wife")
+        await shared_home.control.say("wife", "收到")
 
     assert (await next_message(shared_home, both))["text"] == "收到"
 
 
 async def test_a_recall_is_an_event_that_names_the_message(shared_home: Home):
-    (msg_id,) = await shared_home.phone.say("wife", "算了")
+    (msg_id,) = await shared_home.control.say("wife", "算了")
     await shared_home.body("wx/in/wife", id=msg_id)
     since = shared_home.subscriber.count
-    await shared_home.phone.say("wife", kind="recall", detail={"msg_id": msg_id})
+    await shared_home.control.say("wife", kind="recall", detail={"msg_id": msg_id})
     recall = await shared_home.body("wx/event/recall", since=since)
     assert (recall["user"], recall["message_id"], recall["account"]) == ("wife", msg_id, "home")
     assert recall["time"].endswith("Z")
@@ -310,11 +312,11 @@ async def test_a_recall_is_an_event_that_names_the_message(shared_home: Home):
 
 async def test_a_friend_request_tells_who_and_what_and_never_the_ticket(shared_home: Home):
     since = shared_home.subscriber.count
-    await shared_home.phone.say("uncle", "我是隔壁老王", kind="friend_request")
+    await shared_home.control.say("uncle", "我是隔壁老王", kind="friend_request")
     request = await shared_home.body("wx/event/friend_request", since=since)
     assert (request["name"], request["text"]) == ("Uncle Bob", "我是隔壁老王")
     assert request["id"]
-    names = await shared_home.phone.get("names")
+    names = await shared_home.control.get("names")
     secrets = [b"@stranger", b"v2_", *(name.encode() for name in names.values() if name.startswith("@"))]
     for received in shared_home.subscriber.received:
         assert not any(secret in received.payload for secret in secrets), received.topic
@@ -349,7 +351,7 @@ HOSTILE: list[dict[str, Any]] = [
 
 async def test_what_cannot_be_read_stops_nobody(shared_home: Home):
     home = shared_home
-    names = await home.phone.get("names")
+    names = await home.control.get("names")
     good = {
         "MsgType": 1,
         "FromUserName": names["wife"],
@@ -361,7 +363,7 @@ async def test_what_cannot_be_read_stops_nobody(shared_home: Home):
         entries += [bad, {**good, "MsgId": f"10000{number}", "Content": f"good {number}"}]
     strange = [[], 7, None, "text"]
     since = home.subscriber.count
-    await home.phone.post(
+    await home.control.post(
         "raw", AddMsgList=[*strange, *entries, {**good, "MsgId": "99", "Content": "the end"}]
     )
     await home.in_thread(home.subscriber.wait_body, "wx/in/wife", since=since, text="the end")
@@ -374,7 +376,7 @@ async def test_what_cannot_be_read_stops_nobody(shared_home: Home):
 
 async def test_people_who_cannot_be_read_stop_nobody(shared_home: Home):
     home = shared_home
-    names = await home.phone.get("names")
+    names = await home.control.get("names")
     bad = [
         {},
         {"UserName": 5},
@@ -385,10 +387,10 @@ async def test_people_who_cannot_be_read_stop_nobody(shared_home: Home):
     ]
     since = home.subscriber.count
     changed = [*bad, {"UserName": names["mom"], "NickName": "平安", "RemarkName": "老妈妈"}]
-    await home.phone.post("raw", ModContactList=changed, DelContactList=[{}, None, {"UserName": []}])
+    await home.control.post("raw", ModContactList=changed, DelContactList=[{}, None, {"UserName": []}])
     renamed = await home.body("wx/event/contact_renamed", since=since, user="妈妈")
     assert (renamed["from"], renamed["to"]) == ("妈妈", "老妈妈")
-    body = await next_message(home, lambda: home.phone.say("wife", "还在"))
+    body = await next_message(home, lambda: home.control.say("wife", "还在"))
     assert body["text"] == "还在"
 
 
@@ -396,8 +398,8 @@ async def test_a_name_from_a_stranger_never_makes_a_topic_of_several_levels(shar
     home = shared_home
     names = {"a/b": "a_b", "+#": "__", "$SYS": "_SYS", "中": "中", "filehelper": "filehelper-2"}
     for number, nickname in enumerate(names):
-        await home.phone.post("people", add={"id": f"odd{number}", "nickname": nickname})
-        await home.phone.say(f"odd{number}", f"I am {nickname}")
+        await home.control.post("people", add={"id": f"odd{number}", "nickname": nickname})
+        await home.control.say(f"odd{number}", f"I am {nickname}")
     for nickname in names:
         received = await home.in_thread(
             home.subscriber.wait, "wx/in/#", lambda one, n=nickname: one.body["text"] == f"I am {n}"
@@ -413,7 +415,7 @@ async def test_a_name_from_a_stranger_never_makes_a_topic_of_several_levels(shar
 
 async def test_what_wechat_hands_over_again_is_not_published_again(shared_home: Home):
     home = shared_home
-    names = await home.phone.get("names")
+    names = await home.control.get("names")
     entry = {
         "MsgId": "7777",
         "MsgType": 1,
@@ -422,17 +424,17 @@ async def test_what_wechat_hands_over_again_is_not_published_again(shared_home: 
         "CreateTime": 1_795_600_000,
         "Content": "once",
     }
-    await home.phone.post("raw", AddMsgList=[entry, entry])
+    await home.control.post("raw", AddMsgList=[entry, entry])
     await home.body("wx/in/wife", id="7777")
-    await home.phone.post("raw", AddMsgList=[entry])
-    body = await next_message(home, lambda: home.phone.say("wife", "after"))
+    await home.control.post("raw", AddMsgList=[entry])
+    body = await next_message(home, lambda: home.control.say("wife", "after"))
     assert body["text"] == "after"
     assert [one.body["text"] for one in home.subscriber.on("wx/in/wife")].count("once") == 1
 
 
 async def test_seq_has_no_gap_and_ids_are_unique(shared_home: Home):
     home = shared_home
-    await home.phone.say("wife", "burst {n}", count=120)
+    await home.control.say("wife", "burst {n}", count=120)
     await home.body("wx/in/wife", text="burst 120")
     messages = [one.body for one in home.subscriber.on("wx/in/#")]
     by_id = {body["id"]: body for body in messages}

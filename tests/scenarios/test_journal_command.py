@@ -47,15 +47,15 @@ async def listed(run: Any, *options: str) -> dict[str, str]:
 async def one_of_each(home: Home) -> None:
     """A command that was sent, one that failed, one that is uncertain, one that was rejected, one that waits."""
     await home.tell("wife", {"text": "sent", "id": "sent"})
-    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
+    await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
     await home.tell("wife", {"text": "failed", "id": "failed"})
-    await home.phone.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=2)
+    await home.control.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=2)
     await home.tell("wife", {"text": "uncertain", "id": "uncertain"})
     await home.tell("wife", {"text": "", "id": "rejected"})
-    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
-    calls = (await home.phone.get("state"))["calls"]["webwxsendmsg"]
+    await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
+    calls = (await home.control.get("state"))["calls"]["webwxsendmsg"]
     await home.publish("wx/out/wife", {"text": "秘密 waiting", "id": "waiting"})
-    await home.phone.wait(f"calls:webwxsendmsg:{calls + 1}")
+    await home.control.wait(f"calls:webwxsendmsg:{calls + 1}")
 
 
 BAD = {"waiting": "waiting", "uncertain": "uncertain", "failed": "failed", "rejected": "rejected"}
@@ -94,7 +94,7 @@ async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sen
         await home.in_thread(home.bridge.stop)
         await home.restart()
     assert (await home.body("wx/result/wife", id="failed~1", since=since))["status"] == "sent"
-    texts = [one["text"] for one in await home.phone.get("sent")]
+    texts = [one["text"] for one in await home.control.get("sent")]
     assert (texts.count("failed"), texts.count("秘密 waiting")) == (1, 0)
 
 
@@ -195,13 +195,13 @@ async def test_the_health_of_a_bridge_is_an_exit_code(home: Home, run: Any):
     assert "No bridge runs" in (await run("healthcheck", code=1)).out
     assert "No bridge runs" in (await run("healthcheck", "--live", code=1)).out
     home.bridge.start()
-    await home.phone.wait("code")
+    await home.control.wait("code")
     await home.body("wx/login/state", state="waiting_for_scan")
     assert (await run("healthcheck", code=1)).out.strip() == "home: login_waiting_for_scan"
     assert (await run("healthcheck", "--live")).out.strip() == "well"
     since = home.subscriber.count
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body("wx/login/state", state="online", since=since)
     assert (await run("healthcheck")).out.strip() == "well"
     assert (await run("healthcheck", "--live")).out.strip() == "well"
@@ -214,7 +214,7 @@ async def test_commands_that_were_not_sent_are_in_health_page_log_and_journal_an
     home.bridge.configure(home.settings(web={"listen": f"127.0.0.1:{port}"}))
     await home.log_in()
     content = "the safe opens with 4711"
-    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)  # too often
+    await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)  # too often
     for number in range(5):
         await home.publish("wx/out/wife", {"text": content, "id": f"late-{number}", "ttl": 1})
     for number in range(5):

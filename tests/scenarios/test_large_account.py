@@ -27,7 +27,7 @@ async def everybody(home: Home) -> list[dict[str, Any]]:
 
 @pytest.mark.in_folder
 async def test_a_large_account_is_known_whole(home: Home):
-    await home.phone.post("people", friends=FRIENDS, groups=GROUPS, members=MEMBERS)
+    await home.control.post("people", friends=FRIENDS, groups=GROUPS, members=MEMBERS)
     await home.log_in()
     people = await everybody(home)
     levels = [one["user"] for one in people]
@@ -53,7 +53,7 @@ async def test_a_large_account_is_known_whole(home: Home):
 
     since = home.subscriber.count
     renamed = [{"id": f"friend{number}", "nickname": f"改名{number}"} for number in range(2, 402, 2)]
-    await home.phone.post("people", rename=renamed)
+    await home.control.post("people", rename=renamed)
     await home.body("wx/event/contact_renamed", since=since, to="改名400")
     assert (
         len([one for one in home.subscriber.received[since:] if one.topic == "wx/event/contact_renamed"])
@@ -62,7 +62,7 @@ async def test_a_large_account_is_known_whole(home: Home):
     assert len([one for one in home.subscriber.received[since:] if one.topic == "wx/contacts"]) <= 2
     found = (await home.ask("contacts", {"query": "改名"}))["data"]
     assert found["count"] == 200
-    await home.phone.say("friend1", "hello")
+    await home.control.say("friend1", "hello")
     received = await home.body("wx/in/备注1", text="hello")
     assert received["sender"]["user"] == "备注1"
 

@@ -49,8 +49,8 @@ async def test_where_no_code_is_needed_stands_a_picture_that_says_so(home: Home,
     since = home.subscriber.count
     home.bridge.start()
     old = await url_after(home, since)  # it is never published if the scan comes before
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body(STATE, state="online", since=since)
     online = home.subscriber.on(STATE)[-1].body
     assert online["reason"] == ("logged in as 王小明" if language == "en" else "已登录：王小明")
@@ -67,15 +67,15 @@ async def test_where_no_code_is_needed_stands_a_picture_that_says_so(home: Home,
 async def test_scanned_is_not_yet_confirmed(home: Home):
     home.bridge.start()
     await home.body(STATE, state="waiting_for_scan")
-    await home.phone.wait("code")
+    await home.control.wait("code")
     since = home.subscriber.count
-    await home.phone.post("scan")
+    await home.control.post("scan")
     state = await home.body(STATE, state="waiting_for_confirm", since=since)
     assert state["needs"] == "confirm"
     assert codes_in(home.subscriber.on(QR)[-1].payload) == [], (
         "a code that was scanned is of no use to anybody"
     )
-    await home.phone.post("confirm")
+    await home.control.post("confirm")
     await home.body(STATE, state="online", needs="nothing")
     states = [state for state in await states_since(home, 0) if state != "starting"]
     assert states == ["waiting_for_scan", "waiting_for_confirm", "online"]
@@ -85,56 +85,56 @@ async def test_scanned_is_not_yet_confirmed(home: Home):
 async def test_a_code_that_is_over_is_followed_by_a_new_one(home: Home, act: str):
     home.bridge.start()
     old = await url_after(home, 0)
-    await home.phone.wait("code")
+    await home.control.wait("code")
     since = home.subscriber.count
     if act == "cancel":
-        await home.phone.post("scan")
-    await home.phone.post(act)
+        await home.control.post("scan")
+    await home.control.post(act)
     new = await url_after(home, since)
     assert new != old
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body(STATE, state="online", since=since)
 
 
 async def test_a_cancel_after_which_the_code_stays_good_keeps_it(home: Home):
-    await home.phone.post("settings", cancel_code="408")
+    await home.control.post("settings", cancel_code="408")
     home.bridge.start()
-    await home.phone.wait("code")
-    await home.phone.post("scan")
-    await home.phone.wait("scanned")
-    await home.phone.post("cancel")
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.wait("code")
+    await home.control.post("scan")
+    await home.control.wait("scanned")
+    await home.control.post("cancel")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body(STATE, state="online")
     assert await calls(home, "jslogin") == 1
 
 
 async def test_a_refused_account_rests_with_wechats_own_words_and_asks_for_another_backend(home: Home):
     reason = "当前登录环境异常。为了你的帐号安全,暂时不能登录web微信。"
-    await home.phone.post("settings", refuse_login=reason)
+    await home.control.post("settings", refuse_login=reason)
     home.bridge.start()
-    await home.phone.wait("code")
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.wait("code")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     state = await home.body(STATE, state="refused")
     assert state["needs"] == "other_backend"
     assert reason in state["reason"]
     await nobody_calls(home, "jslogin")
     assert await calls(home, "webwxnewloginpage") == 1
     assert codes_in(home.subscriber.on(QR)[-1].payload) == []
-    await home.phone.post("settings", refuse_login="")
+    await home.control.post("settings", refuse_login="")
     since = home.subscriber.count
     assert (await ask(home, "login"))["status"] == "ok"
     await url_after(home, since)
 
 
 async def test_a_web_page_instead_of_keys_is_a_refusal(home: Home):
-    await home.phone.post("settings", html_login=True)
+    await home.control.post("settings", html_login=True)
     home.bridge.start()
-    await home.phone.wait("code")
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.wait("code")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     state = await home.body(STATE, state="refused")
     assert state["needs"] == "other_backend"
     assert "<" not in state["reason"]
@@ -146,13 +146,13 @@ async def test_a_web_page_instead_of_keys_is_a_refusal(home: Home):
 async def test_whoever_is_not_expected_is_logged_out_again(home: Home, expect: dict[str, str]):
     home.bridge.configure(home.settings({"expect": expect}))
     home.bridge.start()
-    await home.phone.wait("code")
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.wait("code")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     state = await home.body(STATE, state="refused")
     assert state["needs"] == "relogin"
     assert "王小明" in state["reason"]
-    await home.phone.wait("offline")
+    await home.control.wait("offline")
     assert await calls(home, "webwxlogout") == 1
     assert not (home.bridge.store / "sessions" / "home.json").exists()
     assert "online" not in await states_since(home, 0)
@@ -163,10 +163,10 @@ async def test_whoever_is_not_expected_is_logged_out_again(home: Home, expect: d
 
 async def test_a_restart_needs_no_scan_and_misses_nothing(home: Home):
     await home.log_in()
-    await home.phone.say("wife", "before")
+    await home.control.say("wife", "before")
     await home.body("wx/in/wife", text="before")
     await home.in_thread(home.bridge.stop)
-    await home.phone.say("wife", "meanwhile {n}", count=70)
+    await home.control.say("wife", "meanwhile {n}", count=70)
     await home.restart()
     await home.body("wx/in/wife", text="meanwhile 70")
     texts = [one.body["text"] for one in home.subscriber.on("wx/in/wife")]
@@ -179,11 +179,11 @@ async def test_a_restart_needs_no_scan_and_misses_nothing(home: Home):
 async def test_a_saved_login_that_is_refused_at_the_start_asks_the_phone_once(home: Home):
     await home.log_in()
     await home.in_thread(home.bridge.stop)
-    await home.phone.post("logout", retcode=1101)
+    await home.control.post("logout", retcode=1101)
     since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="waiting_for_confirm", needs="confirm", since=since)
-    await home.phone.post("confirm")
+    await home.control.post("confirm")
     await home.body(STATE, state="online", since=since)
     assert await calls(home, "jslogin") == 1
     assert await calls(home, "webwxpushloginurl") == 1
@@ -192,11 +192,11 @@ async def test_a_saved_login_that_is_refused_at_the_start_asks_the_phone_once(ho
 async def test_a_phone_that_declines_leads_to_a_code(home: Home):
     await home.log_in()
     await home.in_thread(home.bridge.stop)
-    await home.phone.post("logout", retcode=1101)
+    await home.control.post("logout", retcode=1101)
     since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="waiting_for_confirm", since=since)
-    await home.phone.post("cancel")
+    await home.control.post("cancel")
     await url_after(home, since)
     assert await calls(home, "webwxpushloginurl") == 1
     assert await calls(home, "jslogin") == 2
@@ -204,10 +204,10 @@ async def test_a_phone_that_declines_leads_to_a_code(home: Home):
 
 @pytest.mark.parametrize("answer", ["args", "antispam", "invalid"])
 async def test_where_wechat_does_not_ask_the_phone_there_is_a_code_at_once(home: Home, answer: str):
-    await home.phone.post("settings", push_login=answer)
+    await home.control.post("settings", push_login=answer)
     await home.log_in()
     await home.in_thread(home.bridge.stop)
-    await home.phone.post("logout", retcode=1102)
+    await home.control.post("logout", retcode=1102)
     since = home.subscriber.count
     home.bridge.start()
     await url_after(home, since)
@@ -224,7 +224,7 @@ async def test_a_saved_login_that_cannot_be_checked_waits_for_wechat(home: Home)
     assert state["needs"] == "nothing"
     assert state["reason"]
     await home.wechat_returns()
-    await home.phone.say("wife", "back again")
+    await home.control.say("wife", "back again")
     await home.body(STATE, state="online", since=since)
     await home.body("wx/in/wife", text="back again")
     assert await calls(home, "jslogin") == 1
@@ -232,5 +232,5 @@ async def test_a_saved_login_that_cannot_be_checked_waits_for_wechat(home: Home)
 
 @pytest.mark.parametrize("shape", [{"answer_301": True}, {"cookies_only": True}])
 async def test_the_keys_are_found_in_every_shape_of_the_answer(home: Home, shape: dict[str, bool]):
-    await home.phone.post("settings", **shape)
+    await home.control.post("settings", **shape)
     await home.log_in()

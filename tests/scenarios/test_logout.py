@@ -12,7 +12,7 @@ from tests.support.home import Home
 async def test_a_logout_while_running_is_said_and_leads_to_a_code(home: Home, retcode: int):
     await home.log_in()
     since = home.subscriber.count
-    await home.phone.post("logout", retcode=retcode)
+    await home.control.post("logout", retcode=retcode)
     gone = await home.body(STATE, state="logged_out", since=since)
     assert gone["needs"] == "relogin"
     assert gone["reason"]
@@ -20,18 +20,18 @@ async def test_a_logout_while_running_is_said_and_leads_to_a_code(home: Home, re
     assert gone["reason"] in waiting["reason"]
     await url_after(home, since)
     assert await calls(home, "webwxpushloginurl") == 0, "only at the start"
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body(STATE, state="online", since=since)
-    await home.phone.wait("polling")
-    await home.phone.say("wife", "there you are")
+    await home.control.wait("polling")
+    await home.control.say("wife", "there you are")
     assert (await home.body("wx/in/wife", text="there you are"))["user"] == "wife"
 
 
 async def test_a_logout_that_a_send_is_told_first_is_said_as_well(home: Home):
     await home.log_in()
     since = home.subscriber.count
-    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1101)
+    await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1101)
     await home.in_thread(home.subscriber.publish, "wx/out/wife", "are you there?")
     await home.body(STATE, state="logged_out", since=since)
     await home.body(STATE, state="waiting_for_scan", since=since)
@@ -44,7 +44,7 @@ async def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in(home: Home)
     answer = await ask(home, "logout", transaction=7)
     assert (answer["status"], answer["transaction"]) == ("ok", 7)
     assert (answer["data"]["state"], answer["data"]["needs"]) == ("logged_out", "relogin")
-    await home.phone.wait("offline")
+    await home.control.wait("offline")
     assert not (home.bridge.store / "sessions" / "home.json").exists()
     await nobody_calls(home, "jslogin")
     assert await states_since(home, since) == ["logged_out"]

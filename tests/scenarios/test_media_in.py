@@ -28,7 +28,7 @@ PICTURE = "webwxgetmsgimg"
 
 async def say(home: Home, kind: str = "image", who: str = "wife", **more: Any) -> str:
     """Somebody sends bytes; the message id."""
-    (message_id,) = await home.phone.say(who, kind=kind, **more)
+    (message_id,) = await home.control.say(who, kind=kind, **more)
     return message_id
 
 
@@ -51,9 +51,9 @@ def files(home: Home) -> list[Path]:
 
 @contextlib.asynccontextmanager
 async def fault(home: Home, kind: str, endpoint: str = PICTURE, **more: Any) -> AsyncIterator[None]:
-    await home.phone.post("fault", endpoint=endpoint, kind=kind, **more)
+    await home.control.post("fault", endpoint=endpoint, kind=kind, **more)
     yield
-    await home.phone.post("fault/clear")
+    await home.control.post("fault/clear")
 
 
 def with_media(home: Home, **media: Any) -> None:
@@ -71,7 +71,7 @@ async def test_the_bytes_of_every_kind_come_as_they_were_sent(shared_home: Home,
     message_id = await say(home, said)
     body = await message(home, message_id)
     event = await told(home, message_id)
-    truth = await home.phone.content(message_id)
+    truth = await home.control.content(message_id)
     assert (body["kind"], body[kind]["state"]) == (kind, "pending")
     assert body[kind]["url"] == event["url"] == f"/media/{event['media_id']}"
     assert (event["state"], event["user"], event["mime"], event["size"]) == (
@@ -92,7 +92,7 @@ async def test_a_small_picture_and_a_whole_one_in_an_answer(shared_home: Home):
     shown = (await message(home, message_id))["image"]["thumbnail"]
     for part in ("", "thumbnail"):
         answer = await home.ask("media", {"message_id": message_id, "thumbnail": bool(part), "inline": True})
-        assert base64.b64decode(answer["data"]["data"]) == await home.phone.content(
+        assert base64.b64decode(answer["data"]["data"]) == await home.control.content(
             message_id, thumbnail=bool(part)
         )
     assert shown["url"].endswith(answer["data"]["media_id"])
@@ -116,16 +116,16 @@ async def test_a_place_has_a_small_picture_only(shared_home: Home):
     whole = await home.ask("media", {"message_id": message_id})
     assert whole["code"] == "unknown_message"
     small = await home.ask("media", {"message_id": message_id, "thumbnail": True})
-    assert stored(home, small["data"]) == await home.phone.content(message_id, thumbnail=True)
+    assert stored(home, small["data"]) == await home.control.content(message_id, thumbnail=True)
 
 
 @shared
 async def test_bytes_that_wechat_does_not_have_yet_come_later(shared_home: Home):
     home = shared_home
-    await home.phone.post("settings", empty_downloads=2)
+    await home.control.post("settings", empty_downloads=2)
     message_id = await say(home, "video")
-    await home.phone.wait("calls:webwxgetvideo:2")
-    await home.phone.post("settings", empty_downloads=0)
+    await home.control.wait("calls:webwxgetvideo:2")
+    await home.control.post("settings", empty_downloads=0)
     assert (await told(home, message_id))["state"] == "ready"
 
 
@@ -133,10 +133,10 @@ async def test_bytes_that_wechat_does_not_have_yet_come_later(shared_home: Home)
 @pytest.mark.parametrize("how", ["json", "html"])
 async def test_bytes_that_wechat_has_no_more_are_gone(shared_home: Home, how: str):
     home = shared_home
-    await home.phone.post("settings", gone_media=how)
+    await home.control.post("settings", gone_media=how)
     message_id = await say(home)
     event = await told(home, message_id)
-    await home.phone.post("settings", gone_media="")
+    await home.control.post("settings", gone_media="")
     assert (event["state"], event["reason"]) == ("gone", "WeChat does not have it any more")
     answer = await home.ask("media", {"message_id": message_id})
     assert (answer["status"], answer["code"]) == ("error", "gone")
@@ -155,7 +155,7 @@ async def test_a_download_that_breaks_off_is_tried_again_by_itself(shared_home: 
     home = shared_home
     async with fault(home, trouble):
         message_id = await say(home)
-        assert stored(home, await told(home, message_id)) == await home.phone.content(message_id)
+        assert stored(home, await told(home, message_id)) == await home.control.content(message_id)
 
 
 @shared
@@ -165,7 +165,7 @@ async def test_texts_pass_a_download_that_hangs(shared_home: Home):
         message_id = await say(home)
         await message(home, message_id)
         for who, user in (("wife", "wife"), ("mom", "妈妈")):
-            texts = await home.phone.say(who, "text {n}", count=200)
+            texts = await home.control.say(who, "text {n}", count=200)
             await message(home, texts[-1], user)
             assert [one.body["id"] for one in home.subscriber.on(f"wx/in/{user}")][-200:] == texts
         assert not [
@@ -205,7 +205,7 @@ async def test_without_download_nothing_is_fetched_but_what_is_asked_for(home: H
     first, second = await say(home), await say(home)
     await message(home, second)
     answer = await home.ask("media", {"message_id": second})
-    assert stored(home, answer["data"]) == await home.phone.content(second)
+    assert stored(home, answer["data"]) == await home.control.content(second)
     assert len(files(home)) == 1
     assert not [one for one in home.subscriber.on("wx/event/media") if one.body["message_id"] == first]
 
@@ -215,7 +215,7 @@ async def test_small_pictures_stand_in_the_message_and_only_their_chat_waits(hom
     await home.log_in()
     message_id = await say(home)
     body = await message(home, message_id)
-    assert base64.b64decode(body["image"]["data"]) == await home.phone.content(message_id)
+    assert base64.b64decode(body["image"]["data"]) == await home.control.content(message_id)
     assert body["image"]["state"] == "ready"
 
     large = await say(home, bytes_of=2_000_000)
@@ -224,8 +224,8 @@ async def test_small_pictures_stand_in_the_message_and_only_their_chat_waits(hom
     async with fault(home, "hang"):
         began = asyncio.get_running_loop().time()
         hanging = await say(home)
-        behind = (await home.phone.say("wife", "behind it"))[0]
-        (beside,) = await home.phone.say("mom", "beside it")
+        behind = (await home.control.say("wife", "behind it"))[0]
+        (beside,) = await home.control.say("mom", "beside it")
         await message(home, beside, "妈妈")
         assert not [one for one in home.subscriber.on("wx/in/wife") if one.body["id"] in {hanging, behind}]
         await message(home, behind)
@@ -239,15 +239,15 @@ async def test_small_pictures_stand_in_the_message_and_only_their_chat_waits(hom
 async def test_killed_in_the_middle_of_a_download_no_job_is_lost_and_no_half_file_stays(home: Home):
     with_media(home, inline_below="50kB")
     await home.log_in()
-    await home.phone.post("fault", endpoint="webwxgetmedia", kind="stall", value=700_000, times=1)
+    await home.control.post("fault", endpoint="webwxgetmedia", kind="stall", value=700_000, times=1)
     message_id = await say(home, "file", bytes_of=1_000_000)
     behind = await say(home)
     await message(home, message_id)
-    await home.phone.wait("calls:webwxgetmedia:1")
+    await home.control.wait("calls:webwxgetmedia:1")
     await home.in_thread(home.bridge.kill)
     await home.restart()
     for one in (message_id, behind):
-        assert stored(home, await told(home, one)) == await home.phone.content(one)
+        assert stored(home, await told(home, one)) == await home.control.content(one)
     await home.ask("media", {"message_id": behind, "thumbnail": True})
     assert not [file for file in files(home) if file.name.startswith(".")]
     assert len({one.body["seq"] for one in home.subscriber.on("wx/in/wife")}) == 2
@@ -255,54 +255,54 @@ async def test_killed_in_the_middle_of_a_download_no_job_is_lost_and_no_half_fil
 
 async def test_a_stop_does_not_wait_for_a_download_and_the_next_start_begins_it_anew(home: Home):
     await home.log_in()
-    await home.phone.post("fault", endpoint=PICTURE, kind="stall", times=1)
+    await home.control.post("fault", endpoint=PICTURE, kind="stall", times=1)
     message_id = await say(home, bytes_of=600_000)
     await message(home, message_id)
-    await home.phone.wait(f"calls:{PICTURE}:1")
+    await home.control.wait(f"calls:{PICTURE}:1")
     began = asyncio.get_running_loop().time()
     await home.in_thread(home.bridge.stop)
     assert asyncio.get_running_loop().time() - began < allowed(4)
     assert files(home) == []
     await home.restart()
-    assert stored(home, await told(home, message_id)) == await home.phone.content(message_id)
+    assert stored(home, await told(home, message_id)) == await home.control.content(message_id)
 
 
 async def test_pictures_that_came_while_nobody_could_fetch_them_come_after_the_next_start(home: Home):
     await home.log_in()
-    await home.phone.post("fault", endpoint=PICTURE, kind="status", value=502, times=0)
+    await home.control.post("fault", endpoint=PICTURE, kind="status", value=502, times=0)
     ids = [await say(home) for _ in range(3)]
     await message(home, ids[-1])
     await home.in_thread(home.bridge.stop)
-    await home.phone.post("fault/clear")
+    await home.control.post("fault/clear")
     await home.restart()
     for one in ids:
-        assert stored(home, await told(home, one)) == await home.phone.content(one)
+        assert stored(home, await told(home, one)) == await home.control.content(one)
 
 
 async def test_after_a_restart_without_download_only_what_is_requested_is_fetched(home: Home):
     await home.log_in()
-    await home.phone.post("fault", endpoint=PICTURE, kind="status", value=502, times=0)
+    await home.control.post("fault", endpoint=PICTURE, kind="status", value=502, times=0)
     ids = [await say(home) for _ in range(3)]
     await message(home, ids[-1])
     await home.in_thread(home.bridge.stop)
-    await home.phone.post("fault/clear")
-    before = (await home.phone.get("state"))["calls"][PICTURE]
+    await home.control.post("fault/clear")
+    before = (await home.control.get("state"))["calls"][PICTURE]
     with_media(home, download=False)
     await home.restart()
     answer = await home.ask("media", {"message_id": ids[1]})
-    assert stored(home, answer["data"]) == await home.phone.content(ids[1])
+    assert stored(home, answer["data"]) == await home.control.content(ids[1])
     await home.in_thread(home.bridge.stop)
-    assert (await home.phone.get("state"))["calls"][PICTURE] == before + 1
+    assert (await home.control.get("state"))["calls"][PICTURE] == before + 1
 
 
 async def test_never_two_downloads_at_a_time(home: Home):
     await home.log_in()
-    await home.phone.post("settings", mix_downloads=True)
-    ids = await home.phone.say("wife", kind="image", count=20)
+    await home.control.post("settings", mix_downloads=True)
+    ids = await home.control.say("wife", kind="image", count=20)
     for one in ids:
         event = await told(home, one)
-        assert event["sha256"] == hashlib.sha256(await home.phone.content(one)).hexdigest()
-    assert (await home.phone.get("state"))["downloads"]["most"] == 1
+        assert event["sha256"] == hashlib.sha256(await home.control.content(one)).hexdigest()
+    assert (await home.control.get("state"))["downloads"]["most"] == 1
 
 
 async def test_a_change_of_the_limits_counts_at_once(home: Home):

@@ -36,7 +36,7 @@ async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFac
         media = {"send_from": [str(folder / "open")], "allow_hosts": ["127.0.0.1"], "download": False}
         home.bridge.configure(home.settings({"media": media, "receive": {"own": True}}))
         await home.log_in()
-        await home.phone.post("settings", echo=True)
+        await home.control.post("settings", echo=True)
         yield home
 
 
@@ -52,7 +52,7 @@ def held(home: Home) -> set[Path]:
 async def arrived(home: Home, result: dict[str, Any]) -> dict[str, Any]:
     """What WeChat took with the message id of a result."""
     assert (result["status"], result["code"]) == ("sent", "ok"), result
-    (line,) = [one for one in await home.phone.get("sent") if one["msg_id"] == result["message_id"]]
+    (line,) = [one for one in await home.control.get("sent") if one["msg_id"] == result["message_id"]]
     return dict(line)
 
 
@@ -133,7 +133,7 @@ async def test_a_caption_is_a_text_right_before_its_picture(shared_home):
     result = await shared_home.tell("wife", command)
     picture = await arrived(shared_home, result)
     assert (picture["kind"], result["parts"], result["parts_sent"]) == ("image", 2, 2)
-    sent = [line for line in await shared_home.phone.get("sent") if line["to"] == "wife"]
+    sent = [line for line in await shared_home.control.get("sent") if line["to"] == "wife"]
     place = [line["msg_id"] for line in sent].index(picture["msg_id"])
     assert (sent[place - 1]["kind"], sent[place - 1]["text"]) == ("text", "who is it")
 
@@ -143,20 +143,20 @@ async def test_ten_megabytes_and_the_text_behind_them_arrive_in_order(shared_hom
     await shared_home.publish("wx/out/wife/file/large.bin", data)
     await shared_home.publish("wx/out/wife", {"text": "behind the large one", "id": "behind"})
     await shared_home.body("wx/result/wife", id="behind", status="sent")
-    lines = [one for one in await shared_home.phone.get("sent") if one["to"] == "wife"][-2:]
+    lines = [one for one in await shared_home.control.get("sent") if one["to"] == "wife"][-2:]
     assert [one["text"] for one in lines] == ["large.bin", "behind the large one"]
     assert lines[0]["sha256"] == sha256(data)
 
 
 async def test_texts_to_others_pass_a_long_upload(shared_home):
-    uploads = (await shared_home.phone.get("state"))["calls"].get("webwxuploadmedia", 0)
-    await shared_home.phone.post("fault", endpoint="webwxuploadmedia", kind="hold")
+    uploads = (await shared_home.control.get("state"))["calls"].get("webwxuploadmedia", 0)
+    await shared_home.control.post("fault", endpoint="webwxuploadmedia", kind="hold")
     data = encoded(PDF + b"long")  # bytes that this login has not uploaded yet
     await shared_home.publish("wx/out/wife", {"kind": "file", "data": data, "id": "long"})
-    await shared_home.phone.wait(f"calls:webwxuploadmedia:{uploads + 1}")
+    await shared_home.control.wait(f"calls:webwxuploadmedia:{uploads + 1}")
     await shared_home.tell("family", "quick")
     assert [one for one in shared_home.subscriber.on("wx/result/wife") if one.body["id"] == "long"] == []
-    await shared_home.phone.post("fault/clear")
+    await shared_home.control.post("fault/clear")
     assert (await shared_home.body("wx/result/wife", id="long"))["status"] == "sent"
 
 
@@ -168,7 +168,8 @@ async def test_the_same_id_and_bytes_are_sent_once_and_other_bytes_are_refused(s
     other = await shared_home.tell("wife", {**command, "data": encoded(JPEG[:-1] + b"x")})
     assert (other["status"], other["code"]) == ("rejected", "id_reused")
     assert (
-        len([one for one in await shared_home.phone.get("sent") if one["msg_id"] == first["message_id"]]) == 1
+        len([one for one in await shared_home.control.get("sent") if one["msg_id"] == first["message_id"]])
+        == 1
     )
     await gone(shared_home, files)
 
@@ -186,7 +187,7 @@ async def test_what_the_bridge_sent_does_not_come_back_as_a_message(shared_home,
     since = shared_home.subscriber.count
     await arrived(shared_home, await shared_home.tell(f"filehelper/{sub}", data))
     mark = f"mark {since}"
-    await shared_home.phone.say("me", mark, to="filehelper")
+    await shared_home.control.say("me", mark, to="filehelper")
     await shared_home.body("wx/in/filehelper", text=mark, since=since)
     received = [
         one.body["text"] for one in shared_home.subscriber.received[since:] if one.topic == "wx/in/filehelper"
@@ -201,11 +202,11 @@ SENDS = {"image": "webwxsendmsgimg", "video": "webwxsendvideomsg", "file/a.pdf":
 async def test_nor_does_what_was_never_answered(shared_home, sub):
     data = {"image": PNG, "video": MP4, "file/a.pdf": PDF}[sub]
     since = shared_home.subscriber.count
-    await shared_home.phone.post("fault", endpoint=SENDS[sub], kind="drop_answer")
+    await shared_home.control.post("fault", endpoint=SENDS[sub], kind="drop_answer")
     result = await shared_home.tell(f"filehelper/{sub}", data)
     assert (result["status"], result["duplicate_possible"]) == ("sent", True)
     mark = f"mark {since}"
-    await shared_home.phone.say("me", mark, to="filehelper")
+    await shared_home.control.say("me", mark, to="filehelper")
     await shared_home.body("wx/in/filehelper", text=mark, since=since)
     received = [
         one.body["text"] for one in shared_home.subscriber.received[since:] if one.topic == "wx/in/filehelper"
@@ -216,7 +217,7 @@ async def test_nor_does_what_was_never_answered(shared_home, sub):
 async def test_a_picture_that_the_owner_sends_from_the_phone_is_a_message(shared_home):
     await arrived(shared_home, await shared_home.tell("filehelper/image", PNG))
     since = shared_home.subscriber.count
-    (message_id,) = await shared_home.phone.say("me", to="filehelper", kind="image")
+    (message_id,) = await shared_home.control.say("me", to="filehelper", kind="image")
     received = await shared_home.body("wx/in/filehelper", id=message_id, since=since)
     assert (received["kind"], received["sender"]["self"]) == ("image", True)
 
@@ -236,7 +237,7 @@ async def test_a_message_is_withdrawn_by_command_and_by_request(shared_home):
             assert (answer["status"], answer["transaction"]) == ("ok", "t")
             result = answer["data"]
         assert (result["status"], result["code"]) == ("sent", "ok")
-        assert sent["message_id"] in (await shared_home.phone.get("feed"))["recalled"]
+        assert sent["message_id"] in (await shared_home.control.get("feed"))["recalled"]
 
 
 async def test_a_picture_can_be_withdrawn_too(shared_home):
@@ -246,17 +247,17 @@ async def test_a_picture_can_be_withdrawn_too(shared_home):
 
 
 async def test_what_wechat_does_not_withdraw_any_more_is_failed(shared_home):
-    await shared_home.phone.post("settings", recall_within=0.0)
+    await shared_home.control.post("settings", recall_within=0.0)
     sent = await shared_home.tell("wife", "too late to take back")
     result = await shared_home.tell("wife", {"kind": "recall", "message_id": sent["message_id"], "id": "r3"})
-    await shared_home.phone.post("settings", recall_within=120.0)
+    await shared_home.control.post("settings", recall_within=120.0)
     assert (result["status"], result["code"]) == ("failed", "refused_by_wechat")
 
 
 async def test_members_of_a_group_are_mentioned(shared_home):
     result = await shared_home.tell("family", {"text": "dinner", "mention": ["wife"], "id": "m1"})
     assert result["status"] == "sent"
-    (line,) = [one for one in await shared_home.phone.get("sent") if one["msg_id"] == result["message_id"]]
+    (line,) = [one for one in await shared_home.control.get("sent") if one["msg_id"] == result["message_id"]]
     assert line["text"].startswith("@")
     assert line["text"].endswith("\u2005dinner")
 
@@ -396,7 +397,7 @@ async def bad_house(shared_home: Home) -> AsyncIterator[tuple[Server, dict[str, 
     os.mknod(opened / "socket", 0o140600)
     with (opened / "huge").open("wb") as huge:
         huge.truncate(300 * 1000**2)
-    (theirs,) = await shared_home.phone.say("wife", "mine")
+    (theirs,) = await shared_home.control.say("wife", "mine")
     ours = (await shared_home.tell("wife", "ours"))["message_id"]
     async with server(misbehaves) as house:
         port = house.url.rpartition(":")[2]
@@ -417,7 +418,7 @@ async def test_bad_input_gets_one_result_with_code_and_cure_and_nothing_is_sent_
     shared_home, bad_house, to, payload, code
 ):
     _, gaps = bad_house
-    sent, files = len(await shared_home.phone.get("sent")), held(shared_home)
+    sent, files = len(await shared_home.control.get("sent")), held(shared_home)
     payload = filled(payload, gaps)
     if isinstance(payload, dict):
         payload["id"] = hashlib.sha256(json.dumps([to, payload]).encode()).hexdigest()[:16]
@@ -431,7 +432,7 @@ async def test_bad_input_gets_one_result_with_code_and_cure_and_nothing_is_sent_
         "message"
     ]
     assert "secret" not in result["message"].replace("closed/secret", "").replace("linked/secret", "")
-    assert len(await shared_home.phone.get("sent")) == sent
+    assert len(await shared_home.control.get("sent")) == sent
     await gone(shared_home, files)
     assert (
         len([one for one in shared_home.subscriber.received[since:] if one.topic == f"wx/result/{user}"]) == 1

@@ -188,13 +188,13 @@ async def test_the_bridge_connects_by_tls_and_the_port_without_it_can_be_closed(
         assert "nothing failed" in said
         assert machine.run(block(CLOSING)) == ["restart mosquitto"]
         machine.broker.restart()
-        await home.phone.post("settings", autoscan=True)
+        await home.control.post("settings", autoscan=True)
         home.bridge.start()
         with Guest(int(machine.ports["1883"]), "homeassistant", "secret of homeassistant") as ha:
             ha.subscribe("wx/in/+", "wx/result/+")
-            await home.phone.wait("polling")
+            await home.control.wait("polling")
             assert await home.in_thread(ha.publish, "wx/out/wife", "over TLS") in {0, 16}
-            [sent] = await home.phone.sent(1)
+            [sent] = await home.control.sent(1)
             assert sent["text"] == "over TLS"
         await home.in_thread(home.bridge.stop)
     listeners = (machine.folder / "etc" / "mosquitto" / "conf.d" / "wx2mqtt.conf").read_text()
@@ -224,20 +224,20 @@ def wait_for_text(guest: Guest, text: str) -> None:
 async def test_a_new_password_takes_effect_and_nothing_is_lost_meanwhile(machine: Machine, tmp_path: Path):
     async with at_home(tmp_path / "home") as home:
         home.bridge.configure({**home.settings(), **bridge_settings(home, machine, "secret of bridge")})
-        await home.phone.post("settings", autoscan=True)
+        await home.control.post("settings", autoscan=True)
         home.bridge.start()
-        await home.phone.wait("polling")
+        await home.control.wait("polling")
         bridge_settings(home, machine, "another secret")  # the file, as the page says, before the broker
         asked = await home.in_thread(machine.run, block(NEW_PASSWORD), NEW_PASSWORD="another secret")
         assert asked == ["restart mosquitto", "restart wx2mqtt"]
         await home.in_thread(machine.broker.restart)
         with Guest(int(machine.ports["1883"]), "homeassistant", "secret of homeassistant") as ha:
             ha.subscribe("wx/in/+")
-            await home.phone.say("wife", "meanwhile")
+            await home.control.say("wife", "meanwhile")
             assert await home.in_thread(ha.publish, "wx/out/wife", "waits") in {0, 16}
             await home.in_thread(home.bridge.stop)
             home.bridge.start()
-            [sent] = await home.phone.sent(1)
+            [sent] = await home.control.sent(1)
             assert sent["text"] == "waits"
             await home.in_thread(wait_for_text, ha, "meanwhile")
         await home.in_thread(home.bridge.stop)

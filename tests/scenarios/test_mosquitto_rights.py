@@ -330,18 +330,18 @@ async def test_the_bridge_needs_no_more_than_its_rights(tmp_path):
                     "homeassistant": {"enabled": True, "expose": ["wife"]},
                 }
             )
-            await home.phone.post("settings", autoscan=True)
+            await home.control.post("settings", autoscan=True)
             with guest(shipped, "homeassistant") as ha, guest(shipped, "reader") as reader:
                 ha.subscribe("#")
                 reader.subscribe("#")
                 home.bridge.start()
-                await home.phone.wait("polling")
-                await home.phone.say("wife", "开灯")
+                await home.control.wait("polling")
+                await home.control.say("wife", "开灯")
                 await home.in_thread(reader.wait, "wx/text/wife", "开灯".encode())
                 assert await home.in_thread(ha.publish, "wx/out/wife", "好") in {0, 16}
-                await home.phone.sent(1)
+                await home.control.sent(1)
                 assert await home.in_thread(ha.publish, "wx/out/wife", "with -r", retain=True) in {0, 16}
-                await home.phone.sent(2)
+                await home.control.sent(2)
                 assert not any("retained" in line for line in home.bridge.log)
                 topics_heard = {topic for topic, *_ in ha.received}
                 assert {"wx/in/wife", "wx/login/qr", "wx/contacts", DISCOVERY} <= topics_heard

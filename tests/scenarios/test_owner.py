@@ -37,21 +37,21 @@ class WebScans:
         self.home = home
 
     async def owner(self) -> None:
-        await self.home.phone.wait("code")
-        await self.home.phone.post("scan")
-        await self.home.phone.post("confirm")
+        await self.home.control.wait("code")
+        await self.home.control.post("scan")
+        await self.home.control.post("confirm")
 
     async def other(self) -> None:
-        await self.home.phone.wait("code")
-        await self.home.phone.post("scan", uin=OTHER_UIN, nickname=OTHER_NAME)
-        await self.home.phone.post("confirm")
+        await self.home.control.wait("code")
+        await self.home.control.post("scan", uin=OTHER_UIN, nickname=OTHER_NAME)
+        await self.home.control.post("confirm")
 
     async def end_login(self) -> None:
         """WeChat ends the login of the owner."""
-        await self.home.phone.post("logout", retcode=1101)
+        await self.home.control.post("logout", retcode=1101)
 
     async def sent(self) -> list[str]:
-        return [str(line["text"]) for line in await self.home.phone.get("sent")]
+        return [str(line["text"]) for line in await self.home.control.get("sent")]
 
     user = "wife"
 
@@ -254,7 +254,7 @@ async def test_the_saved_login_of_an_earlier_version_names_the_owner(scans: WebS
     with closing(sqlite3.connect(home.bridge.store / "wx2mqtt.db")) as database, database:
         database.execute("UPDATE account SET owner = '{}'")
     await scans.end_login()
-    await home.phone.post("settings", push_login="args")
+    await home.control.post("settings", push_login="args")
     since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="waiting_for_scan", since=since)
@@ -268,7 +268,7 @@ async def test_a_kill_before_the_refusal_gives_nothing_to_another_account(scans:
     home = scans.home
     await log_in_and_out(scans)
     home.bridge.kill()
-    await home.phone.post("settings", push_login="args")
+    await home.control.post("settings", push_login="args")
     elsewhere = BridgeProcess(home.folder / "elsewhere", home.settings({"base_topic": "elsewhere"}))
     since = home.subscriber.count
     with elsewhere:
@@ -307,7 +307,7 @@ async def test_a_kill_around_the_commit_of_another_owner(scans: WebScans, point:
     home = scans.home
     await log_in_and_out(scans)
     await home.in_thread(home.bridge.stop)
-    await home.phone.post("settings", push_login="args")
+    await home.control.post("settings", push_login="args")
     lives = Lives(home.bridge.config, home.folder / "lives.log")
     since = home.subscriber.count
     lives.start(point)
@@ -335,14 +335,14 @@ async def test_a_kill_around_the_commit_of_another_owner(scans: WebScans, point:
 async def test_at_the_terminal_another_account_is_refused_unless_it_is_to_take_over(home: Home):
     await home.log_in()
     await home.in_thread(home.bridge.stop)
-    await home.phone.post("settings", push_login="args")
-    await home.phone.post("logout", retcode=1101)
+    await home.control.post("settings", push_login="args")
+    await home.control.post("logout", retcode=1101)
 
     async def scan(screen: Screen) -> None:
         (url,) = await home.in_thread(screen.scan)
         uuid = url.rpartition("/")[2]
-        await home.phone.post("scan", uuid=uuid, uin=OTHER_UIN, nickname=OTHER_NAME)
-        await home.phone.post("confirm", uuid=uuid)
+        await home.control.post("scan", uuid=uuid, uin=OTHER_UIN, nickname=OTHER_NAME)
+        await home.control.post("confirm", uuid=uuid)
 
     assert await with_a_screen(home, scan) != 0
     assert await with_a_screen(home, scan, "--new-owner") == 0
@@ -356,8 +356,8 @@ async def test_the_terminal_lets_the_running_bridge_change_the_owner(home: Home)
     async def scan(screen: Screen) -> None:
         (url,) = await home.in_thread(screen.scan)
         uuid = url.rpartition("/")[2]
-        await home.phone.post("scan", uuid=uuid, uin=OTHER_UIN, nickname=OTHER_NAME)
-        await home.phone.post("confirm", uuid=uuid)
+        await home.control.post("scan", uuid=uuid, uin=OTHER_UIN, nickname=OTHER_NAME)
+        await home.control.post("confirm", uuid=uuid)
         await home.in_thread(screen.until, f"logged in as {OTHER_NAME}")
 
     assert await with_a_screen(home, scan, "--new-owner") == 0

@@ -65,7 +65,7 @@ async def started(home: Home, **web: Any) -> str:
     if web:
         home.bridge.configure(home.settings(web=web))
     home.bridge.start()
-    await home.phone.wait("code")
+    await home.control.wait("code")
     return await address(home)
 
 
@@ -134,20 +134,20 @@ async def test_a_person_is_led_through_a_login_and_back(
         assert re.search(r"[45]:[0-5]\d", left)
         await must_be_usable_by_all(page)
 
-        await home.phone.post("scan")
+        await home.control.post("scan")
         await has(page, words["confirm"])
         assert not await do(page.run, f"return Boolean({CODE})")
-        await home.phone.post("confirm")
+        await home.control.post("confirm")
         await has(page, words["online"])
         await has(page, "wx/out/wife", "#home-contacts .found")
 
-        await home.phone.wait("polling")
-        await home.phone.say("wife", "我快到家了 <b>☀</b>")
+        await home.control.wait("polling")
+        await home.control.say("wife", "我快到家了 <b>☀</b>")
         await has(page, "老婆", '[data-part="home.messages"]')
         assert "☀" not in await do(page.run, "return document.body.textContent")
         await click(page, "a", words["show"])
         await has(page, "我快到家了 <b>☀</b>", '[data-part="home.messages"]')
-        await home.phone.say("wife", "im Fluss")
+        await home.control.say("wife", "im Fluss")
         await has(page, "im Fluss", '[data-part="home.messages"]')
 
         await click(page, '#home-contacts a[data-to="wife"]')
@@ -162,7 +162,7 @@ async def test_a_person_is_led_through_a_login_and_back(
         result = await home.body("wx/result/wife", id=command_id)
         assert result["status"] == "sent"
         await has(page, command_id, '[data-part="home.commands"]')
-        (sent,) = await home.phone.sent(1)
+        (sent,) = await home.control.sent(1)
         assert (sent["to"], sent["text"]) == ("wife", "hi & <i>")
         await must_be_usable_by_all(page)
 
@@ -179,7 +179,7 @@ async def test_a_person_is_led_through_a_login_and_back(
         await click(page, '[data-part="home.acts"] button')
         await has(page, words["scan"])
         await do(page.until, f"{CODE}?.naturalWidth > 0")
-    assert not await home.phone.get("violations")
+    assert not await home.control.get("violations")
 
 
 @pytest.mark.browser
@@ -206,9 +206,9 @@ async def test_whoever_must_log_in_can(home: Home, with_axe: None, tmp_path: Pat
 @pytest.mark.parametrize(("width", "language"), SIZES)
 async def test_an_open_question_is_shown_and_closed(home: Home, with_axe: None, width: int, language: str):
     url = await started(home)
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
-    await home.phone.wait("polling")
+    await home.control.post("scan")
+    await home.control.post("confirm")
+    await home.control.wait("polling")
     part = '[data-part="home.questions"]'
     async with looking(url, width, language) as page:
         await has(page, WORDS[language]["online"])
@@ -220,7 +220,7 @@ async def test_an_open_question_is_shown_and_closed(home: Home, with_axe: None, 
         await click(page, f"{part} button")
         await do(page.until, f"document.querySelector({part!r})?.textContent === ''")
         await do(page.until, "document.querySelector('.notice[role=status]')")
-    await home.phone.say("me", "1", to="filehelper")
+    await home.control.say("me", "1", to="filehelper")
     assert "button" not in await home.body("wx/in/filehelper", text="1")
 
 
@@ -259,11 +259,11 @@ async def test_the_steps_lead_from_no_message_to_the_first_one(home: Home):
     current = "document.querySelector('.steps [aria-current]')?.textContent ?? ''"
     async with looking(url, 360, "en") as page:
         await do(page.until, f"({current}).includes('The login to WeChat')")
-        await home.phone.post("scan")
-        await home.phone.post("confirm")
+        await home.control.post("scan")
+        await home.control.post("confirm")
         await do(page.until, f"({current}).includes('File Transfer')")
-        await home.phone.wait("polling")
-        await home.phone.say("me", "Hallo", to="filehelper")
+        await home.control.wait("polling")
+        await home.control.say("me", "Hallo", to="filehelper")
         await do(page.until, "!document.querySelector('.steps')")
         await has(page, "me", '[data-part="home.messages"]')
 
@@ -271,10 +271,10 @@ async def test_the_steps_lead_from_no_message_to_the_first_one(home: Home):
 @pytest.mark.browser
 async def test_an_older_message_is_found_and_its_picture_is_shown(home: Home):
     await home.log_in()
-    await home.phone.say("wife", kind="image")
+    await home.control.say("wife", kind="image")
     await home.body("wx/event/media", state="ready")
     for number in range(25):
-        await home.phone.say("wife", f"Nummer {number} 你好")
+        await home.control.say("wife", f"Nummer {number} 你好")
     await home.body("wx/in/wife", text="Nummer 24 你好")
     async with looking(await address(home), 360, "en") as page:
         await do(page.run, "document.getElementById('home-find').focus()")
@@ -294,7 +294,7 @@ async def test_an_older_message_is_found_and_its_picture_is_shown(home: Home):
 
 @pytest.mark.browser
 async def test_among_many_contacts_one_is_found_while_one_types(home: Home):
-    await home.phone.post("people", friends=5000)
+    await home.control.post("people", friends=5000)
     await home.log_in()
     found = "#home-contacts .found"
     async with looking(await address(home), 360, "en") as page:
@@ -330,8 +330,8 @@ async def test_a_page_that_stays_open_outlives_the_bridge(home: Home):
         home.bridge.start()
         await home.body("wx/login/state", state="online", since=since)
         await do(page.until, BACK, 20)
-        await home.phone.wait("polling")
-        await home.phone.say("wife", "hello again")
+        await home.control.wait("polling")
+        await home.control.say("wife", "hello again")
         await has(page, "老婆", '[data-part="home.messages"]')
     finally:
         await do(page.__exit__, None, None, None)
@@ -342,7 +342,7 @@ async def test_below_a_path_behind_a_proxy_the_page_works_too(home: Home):
     url = await started(home, base_path="/wechat")
     async with looking(f"{url}/wechat", 800, "en") as page:
         await do(page.until, f"{CODE}?.naturalWidth > 0")
-        await home.phone.post("scan")
+        await home.control.post("scan")
         await has(page, "Confirm on the phone")
         await click(page, "header button")
         await has(page, "请在手机上确认")
@@ -359,7 +359,7 @@ async def test_two_accounts_stand_side_by_side(home: Home):
         await do(page.until, "document.querySelectorAll('h2[id$=-title]').length === 2")
         await do(page.until, "document.querySelectorAll('.login img').length === 2")
         codes = [code.uuid for code in home.simulator.wechat.codes]
-        await home.phone.post("scan", uuid=codes[0])
+        await home.control.post("scan", uuid=codes[0])
         await do(page.until, "document.querySelectorAll('.login img').length === 1")
 
 
@@ -381,8 +381,8 @@ async def test_health_follows_what_happens(home: Home):
         waits = await http.get("/healthz")
         assert (waits.status_code, waits.json()["reasons"]) == (503, ["home: login_waiting_for_scan"])
         assert (await http.get("/livez")).status_code == 200
-        await home.phone.post("scan")
-        await home.phone.post("confirm")
+        await home.control.post("scan")
+        await home.control.post("confirm")
         await home.body("wx/login/state", state="online")
         assert (await http.get("/healthz")).status_code == 200
         since = len(home.bridge.log)
@@ -396,7 +396,7 @@ async def test_health_follows_what_happens(home: Home):
 async def test_metrics_count_what_happened(home: Home):
     await home.log_in()
     for text in ("eins", "zwei"):
-        await home.phone.say("wife", text)
+        await home.control.say("wife", text)
     await home.body("wx/in/wife", text="zwei")
     await home.tell("wife", {"text": "drei", "id": "m1"})
     await home.tell("nobody at all", {"text": "vier", "id": "m2"})
@@ -417,11 +417,11 @@ async def test_no_secret_is_on_the_page_or_in_what_machines_read(home: Home):
     await started(home)
     async with machine(home) as http:
         before = await http.get("/?texts=1")
-        await home.phone.post("scan")
-        await home.phone.post("confirm")
+        await home.control.post("scan")
+        await home.control.post("confirm")
         await home.body("wx/login/state", state="online")
-        await home.phone.wait("polling")
-        await home.phone.say("wife", "hi")
+        await home.control.wait("polling")
+        await home.control.say("wife", "hi")
         await home.body("wx/in/wife")
         paths = (
             "/?texts=1",
@@ -472,7 +472,7 @@ async def test_a_logout_ends_what_is_followed(home: Home, tmp_path: Path):
             pieces = answer.aiter_raw()
             await anext(pieces)
             await http.post("/logout")
-            await home.phone.post("scan")  # it rings the bell
+            await home.control.post("scan")  # it rings the bell
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 rest = [piece async for piece in pieces]
     assert b"Confirm" not in b"".join(rest)

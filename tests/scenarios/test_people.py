@@ -31,20 +31,20 @@ async def directory(home: Home, **wanted: Any) -> dict[str, Any]:
 async def log_in_again(home: Home, *, meanwhile: Any = None) -> None:
     """The phone ends the login; everybody has another UserName in the next one."""
     since = home.subscriber.count
-    await home.phone.post("logout", retcode=1101)
+    await home.control.post("logout", retcode=1101)
     await home.body(STATE, state="waiting_for_scan", since=since)
     if meanwhile is not None:
         await meanwhile()
-    await home.phone.wait("code")
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.wait("code")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body(STATE, state="online", since=since)
-    await home.phone.wait("polling")
+    await home.control.wait("polling")
 
 
 async def level_of(home: Home, who: str, text: str) -> str:
     """On which topic arrives what somebody says."""
-    await home.phone.say(who, text)
+    await home.control.say(who, text)
     received = await home.in_thread(home.subscriber.wait, "wx/in/#", lambda one: one.body["text"] == text)
     return str(received.topic.removeprefix("wx/in/"))
 
@@ -78,47 +78,47 @@ async def test_the_directory_says_who_has_which_topic_and_why(home: Home):
 
 async def test_people_come_go_and_change_their_names(home: Home):
     await home.log_in()
-    await home.phone.post("people", add={"id": "bob", "nickname": "Bob"})
+    await home.control.post("people", add={"id": "bob", "nickname": "Bob"})
     added = await home.body("wx/event/contact_added", user="Bob")
     assert (added["kind"], added["name"]) == ("friend", "Bob")
-    await home.phone.post("people", rename={"id": "bob", "nickname": "Robert"})
+    await home.control.post("people", rename={"id": "bob", "nickname": "Robert"})
     renamed = await home.body("wx/event/contact_renamed", user="Bob")
     assert (renamed["from"], renamed["to"]) == ("Bob", "Robert")
     assert (await directory(home, user="Bob", name="Robert"))["Bob"]["nickname"] == "Robert"
-    await home.phone.post("people", remove={"id": "bob"})
+    await home.control.post("people", remove={"id": "bob"})
     await home.body("wx/event/contact_removed", user="Bob")
     assert (await directory(home, user="Bob", removed=True))["Bob"]["name"] == "Robert"
 
 
 async def test_who_joins_and_who_leaves_a_group_is_told(home: Home):
     await home.log_in()
-    await home.phone.post("people", join={"group": "family", "id": "lilei"})
+    await home.control.post("people", join={"group": "family", "id": "lilei"})
     came = await home.body("wx/event/group_members", user="family")
     assert (came["added"], came["removed"], came["count"]) == (["李雷"], [], 5)
     since = home.subscriber.count
-    await home.phone.post("people", leave={"group": "family", "id": "mom"})
+    await home.control.post("people", leave={"group": "family", "id": "mom"})
     left = await home.body("wx/event/group_members", since=since)
     assert (left["added"], left["removed"], left["count"]) == ([], ["妈妈"], 4)
 
 
 async def test_a_stranger_in_a_group_is_no_contact_until_they_are(home: Home):
     await home.log_in()
-    names = await home.phone.get("names")
+    names = await home.control.get("names")
     aunt = {"MsgType": 51, "StatusNotifyCode": 4, "StatusNotifyUserName": names["aunt"], "MsgId": "51"}
-    await home.phone.post(
+    await home.control.post(
         "raw", AddMsgList=[{**aunt, "FromUserName": names["me"], "ToUserName": names["me"]}]
     )
     people = await directory(home, user="三姨")
     assert people["三姨"]["stranger"] is True
     assert home.subscriber.on("wx/event/contact_added") == []
-    await home.phone.post("people", set={"id": "aunt", "contact_flag": 3, "kind": "friend"})
+    await home.control.post("people", set={"id": "aunt", "contact_flag": 3, "kind": "friend"})
     await home.body("wx/event/contact_added", user="三姨")
 
 
 async def test_ten_logins_with_renames_keep_every_topic(home: Home):
     dice = random.Random(7)
     await home.log_in()
-    await home.phone.post("people", friends=12)
+    await home.control.post("people", friends=12)
     await log_in_again(home)
     who = ["wife", "mom", "lilei", "hanmeimei", *(f"friend{n}" for n in range(1, 13))]
     levels = {one: await level_of(home, one, f"0 {one}") for one in who}
@@ -127,7 +127,7 @@ async def test_ten_logins_with_renames_keep_every_topic(home: Home):
 
         async def meanwhile(login: int = login) -> None:
             for one in dice.sample(who[2:], 2):
-                await home.phone.post("people", rename={"id": one, "nickname": f"{one} {login}"})
+                await home.control.post("people", rename={"id": one, "nickname": f"{one} {login}"})
 
         await log_in_again(home, meanwhile=meanwhile)
         for one in dice.sample(who, 4):
@@ -141,22 +141,22 @@ async def test_a_name_cannot_be_taken_over(home: Home):
     await home.log_in()
     assert await level_of(home, "wife", "it is me") == "wife"
     mom = await level_of(home, "mom", "me too")
-    people = {one["id"]: one for one in await home.phone.get("people")}
+    people = {one["id"]: one for one in await home.control.get("people")}
     copied = {
         key: people["mom"][key] for key in ("nickname", "sex", "province", "city", "avatar", "attr_status")
     }
 
     async def attack() -> None:
-        await home.phone.post("people", add={"id": "eve", **copied})
-        await home.phone.post("people", add={"id": "eva", "nickname": "老婆"})
-        await home.phone.post("people", add={"id": "evi", "nickname": "filehelper"})
-        await home.phone.post("people", add={"id": "evo", "nickname": "妈妈"})
+        await home.control.post("people", add={"id": "eve", **copied})
+        await home.control.post("people", add={"id": "eva", "nickname": "老婆"})
+        await home.control.post("people", add={"id": "evi", "nickname": "filehelper"})
+        await home.control.post("people", add={"id": "evo", "nickname": "妈妈"})
 
     await log_in_again(home, meanwhile=attack)
     assert await level_of(home, "wife", "still me") == "wife"
     assert await level_of(home, "mom", "still me too") == mom
     for eve in ("eve", "eva", "evi", "evo"):
-        await home.phone.say(eve, f"I am {eve}")
+        await home.control.say(eve, f"I am {eve}")
         received = await home.in_thread(
             home.subscriber.wait, "wx/in/#", lambda one, who=eve: one.body["text"] == f"I am {who}"
         )
@@ -165,7 +165,7 @@ async def test_a_name_cannot_be_taken_over(home: Home):
     since = home.subscriber.count
     await home.in_thread(home.subscriber.publish, "wx/out/wife", "only for you")
     await home.body("wx/result/wife", since=since, status="sent")
-    assert [(one["to"], one["text"]) for one in await home.phone.sent(1)] == [("wife", "only for you")]
+    assert [(one["to"], one["text"]) for one in await home.control.sent(1)] == [("wife", "only for you")]
 
 
 async def test_a_name_given_by_reload_moves_the_topic_and_the_old_one_still_works(home: Home):
@@ -182,8 +182,8 @@ async def test_a_name_given_by_reload_moves_the_topic_and_the_old_one_still_work
     for name in ("妈妈", "mother"):
         await home.in_thread(home.subscriber.publish, f"wx/out/{name}", f"to {name}")
         await home.body(f"wx/result/{name}", status="sent")
-    assert [one["to"] for one in await home.phone.sent(2)] == ["mom", "mom"]
-    await home.phone.post("people", add={"id": "other", "nickname": "妈妈"})
+    assert [one["to"] for one in await home.control.sent(2)] == ["mom", "mom"]
+    await home.control.post("people", add={"id": "other", "nickname": "妈妈"})
     assert await level_of(home, "other", "I am new") not in ("妈妈", "mother")
 
 
@@ -240,7 +240,7 @@ def forget_database(store: Path) -> None:
 async def test_a_directory_that_is_too_large_has_those_whom_the_owner_named(
     home: Home, limit: str, friends: int
 ):
-    await home.phone.post("people", friends=friends)
+    await home.control.post("people", friends=friends)
     if limit:
         home.broker.configure(limit)
         home.broker.restart()
@@ -256,7 +256,7 @@ async def test_a_directory_that_is_too_large_has_those_whom_the_owner_named(
 
 
 async def test_everybody_has_a_name_of_their_own_with_5_000_friends(home: Home):
-    await home.phone.post("people", friends=5000, groups=20, members=100)
+    await home.control.post("people", friends=5000, groups=20, members=100)
     await home.log_in()
     await home.in_thread(home.subscriber.wait, CONTACTS, lambda one: one.body["complete"] is False)
     answer = await ask(home, "contacts")

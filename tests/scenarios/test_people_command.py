@@ -57,9 +57,9 @@ async def test_who_came_back_as_somebody_else_gets_the_old_topic_and_both_lead_t
     home: Home, run: Run, runs: bool, command: str
 ):
     await home.log_in()
-    await home.phone.post("people", remove={"id": "lilei"})
+    await home.control.post("people", remove={"id": "lilei"})
     await home.body("wx/event/contact_removed", user="李雷")
-    await home.phone.post("people", add={"id": "lilei2", "nickname": "Li Lei, new phone"})
+    await home.control.post("people", add={"id": "lilei2", "nickname": "Li Lei, new phone"})
     newcomer = (await home.body("wx/event/contact_added", name="Li Lei, new phone"))["user"]
     if not runs:
         await home.in_thread(home.bridge.stop)
@@ -72,7 +72,7 @@ async def test_who_came_back_as_somebody_else_gets_the_old_topic_and_both_lead_t
         await home.restart()
     for topic in ("李雷", newcomer):
         home.subscriber.say(f"wx/out/{topic}", {"text": f"to {topic}"})
-    sent = await home.phone.sent(2)
+    sent = await home.control.sent(2)
     assert [(one["to"], one["text"]) for one in sent] == [
         ("lilei2", "to 李雷"),
         ("lilei2", f"to {newcomer}"),

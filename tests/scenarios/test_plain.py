@@ -15,9 +15,9 @@ async def test_a_small_device_hears_trusted_people_in_bare_text_and_nobody_else(
     async with at_home(tmp_path) as home:
         home.bridge.configure(home.settings({"plain": True, "contacts": {"wife": {"remark": "老婆"}}}))
         await home.log_in()
-        await home.phone.say("mom", "开灯")
-        await home.phone.say("wife", "灯" * 100)
-        await home.phone.say("wife", "关灯")
+        await home.control.say("mom", "开灯")
+        await home.control.say("wife", "灯" * 100)
+        await home.control.say("wife", "关灯")
 
         last = await home.in_thread(
             home.subscriber.wait, "wx/text/wife", lambda one: one.payload == "关灯".encode()
@@ -38,12 +38,12 @@ async def test_a_small_device_hears_trusted_people_in_bare_text_and_nobody_else(
 async def test_it_can_be_switched_on_while_the_bridge_runs(tmp_path) -> None:
     async with at_home(tmp_path) as home:
         await home.log_in()
-        await home.phone.say("wife", "one")
+        await home.control.say("wife", "one")
         await home.body("wx/in/wife", text="one")
         home.bridge.configure(home.settings({"plain": True}))
         answer = await home.ask("reload")
         assert answer["data"]["applied"] == ["accounts.home.plain"]
-        await home.phone.say("wife", "two")
+        await home.control.say("wife", "two")
         await home.in_thread(home.subscriber.wait, "wx/text/wife")
         assert [one.payload for one in home.subscriber.on("wx/text/#")] == [b"two"]
 

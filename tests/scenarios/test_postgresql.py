@@ -51,23 +51,23 @@ def on_another_machine(home: Home, folder: Path) -> BridgeProcess:
 async def test_a_killed_bridge_goes_on_from_the_database_alone(home: Home) -> None:
     """Login, people, seq, commands and media: another machine has nothing but the configuration."""
     await home.log_in()
-    await home.phone.say("wife", "早")
+    await home.control.say("wife", "早")
     first = await home.body("wx/in/wife", text="早")
-    (picture,) = await home.phone.say("wife", kind="image")
+    (picture,) = await home.control.say("wife", kind="image")
     await home.body("wx/event/media", message_id=picture, state="ready")
     result = await home.tell("wife", {"id": "c1", "text": "hello"})
     assert result["status"] == "sent"
     home.bridge.kill()
     shutil.rmtree(home.bridge.store)
 
-    await home.phone.say("wife", "晚")
+    await home.control.say("wife", "晚")
     await home.restart()
     later = await home.body("wx/in/wife", text="晚")
     assert (later["stream"], later["seq"]) == (first["stream"], first["seq"] + 2)
     media = await home.ask("media", {"message_id": picture, "inline": True})
-    assert base64.b64decode(media["data"]["data"]) == await home.phone.content(picture)
+    assert base64.b64decode(media["data"]["data"]) == await home.control.content(picture)
     assert (await home.tell("wife", {"id": "c2", "text": "again"}))["status"] == "sent"
-    assert [line["text"] for line in await home.phone.sent(2)] == ["hello", "again"]
+    assert [line["text"] for line in await home.control.sent(2)] == ["hello", "again"]
     history = await home.ask("history", {"text": "早"})
     assert [message["id"] for message in history["data"]["messages"]] == [first["id"]]
     assert home.bridge.stop() == 0
@@ -87,7 +87,7 @@ async def test_a_bridge_whose_connection_is_lost_stops_at_once(home: Home) -> No
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    await home.phone.say("wife", "lost for now")
+    await home.control.say("wife", "lost for now")
     await home.body("wx/in/wife", text="lost for now", since=since)
     await home.body("wx/login/state", state="online", since=since)
     states = [
@@ -109,9 +109,9 @@ async def test_a_store_moves_into_the_database_and_back_into_a_folder(
     monkeypatch.delenv(TESTED_STORE)
     home.bridge = BridgeProcess(tmp_path / "folder", home.settings())
     await home.log_in()
-    await home.phone.say("wife", "早")
+    await home.control.say("wife", "早")
     first = await home.body("wx/in/wife", text="早")
-    (picture,) = await home.phone.say("wife", kind="image")
+    (picture,) = await home.control.say("wife", kind="image")
     await home.body("wx/event/media", message_id=picture, state="ready")
     assert home.bridge.stop() == 0
 
@@ -125,8 +125,8 @@ async def test_a_store_moves_into_the_database_and_back_into_a_folder(
         assert (code, "uncertain" in said) == (0, False), said
         await home.restart()
         media = await home.ask("media", {"message_id": picture, "inline": True})
-        assert base64.b64decode(media["data"]["data"]) == await home.phone.content(picture)
-        await home.phone.say("wife", f"晚 {number}")
+        assert base64.b64decode(media["data"]["data"]) == await home.control.content(picture)
+        await home.control.say("wife", f"晚 {number}")
         later = await home.body("wx/in/wife", text=f"晚 {number}")
         assert (later["seq"], later["stream"] != first["stream"]) == (first["seq"] + 1 + number, True)
         running = await wx2mqtt(home.bridge, "backup", str(tmp_path / f"running{number}"))
@@ -140,7 +140,7 @@ async def test_a_store_moves_into_the_database_and_back_into_a_folder(
 async def test_the_command_line_works_from_a_machine_that_runs_no_bridge(home: Home, tmp_path: Path) -> None:
     """A running instance does what concerns its accounts: it has them in memory."""
     await home.log_in()
-    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
+    await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
     assert (await home.tell("wife", {"id": "c1", "text": "hello"}))["status"] == "failed"
     elsewhere = on_another_machine(home, tmp_path / "elsewhere")
     code, listed, _ = await wx2mqtt(elsewhere, "journal", "list", "--json")

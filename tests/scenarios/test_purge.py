@@ -53,7 +53,7 @@ async def run(home: Home, name: str) -> None:
 
 async def leave(home: Home) -> None:
     """The account `old` was there; by now it is no longer configured, and `new` has its place."""
-    await home.phone.post("settings", autoscan=True)
+    await home.control.post("settings", autoscan=True)
     for name in ("old", "new"):
         home.bridge.configure(settings(home, name))
         await run(home, name)

@@ -105,14 +105,14 @@ async def test_on_web_wechat_only_trusted_people_answer_unless_anyone_may(home: 
     )
     await home.log_in()
     await ask(home, "pizza", user="family")
-    await home.phone.say("mom", "1", to="family")  # nobody has named her
+    await home.control.say("mom", "1", to="family")  # nobody has named her
     await home.body("wx/in/family", text="1")
-    await home.phone.say("wife", "no", to="family")
+    await home.control.say("wife", "no", to="family")
     event = await home.body("wx/event/button", command_id="pizza")
     assert (event["user"], event["sender"]["user"], event["key"]) == ("family", "wife", "No")
     await ask(home, "when", user="family", buttons_from="anyone")
     since = home.subscriber.count
-    await home.phone.say("mom", "１", to="family")
+    await home.control.say("mom", "１", to="family")
     event = await home.body("wx/event/button", command_id="when", since=since)
     assert (event["trusted"], event["key"]) == (False, "yes")
     assert answers(home) == [("pizza", "No"), ("when", "yes")]
@@ -121,7 +121,7 @@ async def test_on_web_wechat_only_trusted_people_answer_unless_anyone_may(home: 
 async def test_the_owner_answers_from_the_phone_in_the_file_helper(home: Home):
     await home.log_in()
     await ask(home, "lock", user="filehelper")
-    await home.phone.say("me", "yes", to="filehelper")
+    await home.control.say("me", "yes", to="filehelper")
     event = await home.body("wx/event/button", command_id="lock")
     assert (event["user"], event["key"], event["trusted"]) == ("filehelper", "yes", True)
     assert event["sender"]["self"] is True

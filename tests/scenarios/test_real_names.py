@@ -24,11 +24,11 @@ from tests.support.wecom_home import BOT, WeComHome
 from wx2mqtt.simulator.server import Simulator
 
 
-def by_tls(phone: Any, url: str, ca: Path) -> None:
+def by_tls(control: Any, url: str, ca: Path) -> None:
     """Let a phone speak to the simulator by TLS."""
     context = ssl.create_default_context(cafile=ca)
     context.check_hostname = False
-    phone._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=MAX_WAIT_SECONDS, verify=context)
+    control._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=MAX_WAIT_SECONDS, verify=context)
 
 
 @asynccontextmanager
@@ -43,11 +43,11 @@ async def far_away(
     async with Simulator(tls=tls) as simulator, tunnel(simulator.port) as proxy:
         with mosquitto(folder / "mosquitto") as broker, Subscriber(broker.port) as subscriber:
             home = kind(folder, simulator, broker, subscriber)
-            for phone in (home.phone, getattr(home, "bot", None)):
-                if phone is not None:
-                    await phone.close()
-                    by_tls(phone, simulator.url, tls / "ca.pem")
-            await home.phone.post("settings", strict=True)
+            for control in (home.control, getattr(home, "bot", None)):
+                if control is not None:
+                    await control.close()
+                    by_tls(control, simulator.url, tls / "ca.pem")
+            await home.control.post("settings", strict=True)
             settings = home.settings()
             if by_proxy:
                 del settings["accounts"]["home"]["endpoint"]
@@ -55,7 +55,7 @@ async def far_away(
             env = {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": str(tls / "ca.pem"), "NO_PROXY": ""}
             try:
                 yield home, proxy, env
-                assert await home.phone.get("violations") == []
+                assert await home.control.get("violations") == []
             except BaseException:
                 print("\n".join(home.bridge.log[-60:]))  # noqa: T201 - pytest shows it with the failure
                 raise
@@ -91,11 +91,11 @@ async def test_ilink_by_its_real_names(tmp_path: Path):
 async def test_web_wechat_by_its_real_names(tmp_path: Path):
     async with far_away(tmp_path, Home) as (home, proxy, env):
         home.bridge.start(**env)
-        await home.phone.wait("code")
-        await home.phone.post("scan")
-        await home.phone.post("confirm")
+        await home.control.wait("code")
+        await home.control.post("scan")
+        await home.control.post("confirm")
         await home.body("wx/login/state", state="online")
-        await home.phone.say("wife", "开灯")
+        await home.control.say("wife", "开灯")
         await home.body("wx/in/wife", text="开灯")
         assert (await home.tell("wife", "on"))["status"] == "sent"
         assert all(host.endswith((".qq.com", ".wechat.com")) for host in proxy.hosts)
@@ -152,7 +152,7 @@ async def test_a_bot_of_wecom_tells_its_secret_to_nobody_without_the_right_certi
         state = await home.body("wx/login/state", state="interrupted")
         assert "no connection to WeCom" in state["reason"]
         assert set(proxy.hosts) == {"openws.work.weixin.qq.com"}
-        assert (await home.phone.get("wecom/state"))["bots"][BOT["bot_id"]]["subscriptions"] == 0
+        assert (await home.control.get("wecom/state"))["bots"][BOT["bot_id"]]["subscriptions"] == 0
 
 
 @pytest.mark.usefixtures("with_mosquitto")
@@ -169,7 +169,7 @@ async def test_without_the_right_certificates_nothing_is_said(tmp_path: Path):
         home.bridge.start(**{**env, "SSL_CERT_FILE": ""})
         state = await home.body("wx/login/state", state="interrupted")
         assert "no connection to WeChat" in state["reason"]
-        assert (await home.phone.get("ilink/state"))["codes"] == []
+        assert (await home.control.get("ilink/state"))["codes"] == []
 
 
 LOST = ("drop_answer", "reset", "truncate", "bad_status_line", "empty")
@@ -181,19 +181,19 @@ REFUSED = (("status", 503), ("ret", -1))
 async def test_web_wechat_says_the_same_of_a_send_by_either_transport(tmp_path: Path, by_proxy: bool):
     async with far_away(tmp_path, Home, by_proxy=by_proxy) as (home, proxy, env):
         home.bridge.start(**env)
-        await home.phone.wait("code")
-        await home.phone.post("scan")
-        await home.phone.post("confirm")
+        await home.control.wait("code")
+        await home.control.post("scan")
+        await home.control.post("confirm")
         await home.body("wx/login/state", state="online")
         for kind in LOST:
-            await home.phone.post("fault", endpoint="webwxsendmsg", kind=kind)
+            await home.control.post("fault", endpoint="webwxsendmsg", kind=kind)
             result = await home.tell("wife", f"lost by {kind}")
             assert (result["status"], result["duplicate_possible"]) == ("sent", True)
         for kind, value in REFUSED:
-            await home.phone.post("fault", endpoint="webwxsendmsg", kind=kind, value=value)
+            await home.control.post("fault", endpoint="webwxsendmsg", kind=kind, value=value)
             result = await home.tell("wife", f"refused by {kind}")
             assert (result["status"], result["duplicate_possible"]) == ("sent", False)
-        sent = await home.phone.get("sent")
+        sent = await home.control.get("sent")
         assert len([message for message in sent if message["delivered"]]) == len(LOST) + len(REFUSED)
         assert bool(proxy.hosts) is by_proxy
 
@@ -209,10 +209,10 @@ async def test_ilink_says_the_same_of_a_send_by_either_transport(tmp_path: Path,
         await home.bot.write("hello")
         await home.body("wx/in/me", text="hello")
         for kind in LOST[:3]:
-            await home.phone.post("fault", endpoint="sendmessage", kind=kind)
+            await home.control.post("fault", endpoint="sendmessage", kind=kind)
             result = await home.tell("me", f"lost by {kind}")
             assert (result["status"], result["duplicate_possible"]) == ("sent", True)
-        await home.phone.post("fault", endpoint="sendmessage", kind="status", value=503)
+        await home.control.post("fault", endpoint="sendmessage", kind="status", value=503)
         result = await home.tell("me", "refused")
         assert (result["status"], result["duplicate_possible"]) == ("sent", False)
         assert bool(proxy.hosts) is by_proxy

@@ -17,8 +17,8 @@ async def heard_after(home: Home, *said: tuple[str, str, str]) -> list[tuple[str
     """Who says what to whom; what arrives of it, up to a last word to the file helper."""
     since = home.subscriber.count
     for who, to, text in said:
-        await home.phone.say(who, text, to=to)
-    (end,) = await home.phone.say("me", "that is all", to="filehelper")
+        await home.control.say(who, text, to=to)
+    (end,) = await home.control.say("me", "that is all", to="filehelper")
     await home.in_thread(home.subscriber.wait_body, "wx/in/filehelper", since=since, id=end)
     received = [one.body for one in home.subscriber.received[since:] if one.topic.startswith("wx/in/")]
     return [(body["user"], body["text"]) for body in received[:-1]]
@@ -65,15 +65,15 @@ async def test_the_owner_chooses_whom_to_hear(home: Home):
 async def test_what_the_owner_writes_is_marked_as_the_owners(home: Home):
     home.bridge.configure(home.settings({"receive": {"own": True}}))
     await home.log_in()
-    await home.phone.say("me", "see you", to="wife")
+    await home.control.say("me", "see you", to="wife")
     own = await home.body("wx/in/wife", text="see you")
     assert own["sender"] == {"name": "王小明", "self": True}
     assert own["trusted"] is True
-    await home.phone.post("settings", echo=True)
+    await home.control.post("settings", echo=True)
     since = home.subscriber.count
     await home.in_thread(home.subscriber.publish, "wx/out/wife", "the bridge wrote this")
     await home.body("wx/result/wife", status="sent")
-    await home.phone.say("me", "and this I wrote", to="wife")
+    await home.control.say("me", "and this I wrote", to="wife")
     received = await home.in_thread(home.subscriber.wait, "wx/in/wife", since=since)
     assert received.body["text"] == "and this I wrote", "what the bridge sent is never a message"
 
@@ -81,13 +81,13 @@ async def test_what_the_owner_writes_is_marked_as_the_owners(home: Home):
 async def test_events_of_whom_nobody_wants_to_hear_are_not_told(home: Home):
     home.bridge.configure(home.settings({"receive": {"deny": ["妈妈"]}}))
     await home.log_in()
-    (hers,) = await home.phone.say("mom", "oops")
-    await home.phone.say("mom", kind="recall", detail={"msg_id": hers})
-    await home.phone.post(
+    (hers,) = await home.control.say("mom", "oops")
+    await home.control.say("mom", kind="recall", detail={"msg_id": hers})
+    await home.control.post(
         "people", rename={"id": "mom", "nickname": "平安"}, remark={"id": "mom", "remark": "妈"}
     )
-    (his,) = await home.phone.say("wife", "oops")
-    await home.phone.say("wife", kind="recall", detail={"msg_id": his})
+    (his,) = await home.control.say("wife", "oops")
+    await home.control.say("wife", kind="recall", detail={"msg_id": his})
     recall = await home.body("wx/event/recall")
     assert recall["message_id"] == his
     assert home.subscriber.on("wx/event/contact_renamed") == []
@@ -122,9 +122,9 @@ async def test_a_message_that_kills_the_bridge_three_times_is_skipped_and_all_ot
         tmp_path / "bridge", home.settings(), program=[sys.executable, str(script), "run"]
     )
     await home.log_in()
-    (fatal,) = await home.phone.say("wife", "fatal")
+    (fatal,) = await home.control.say("wife", "fatal")
     assert await home.in_thread(home.bridge.wait) == -signal.SIGKILL
-    await home.phone.say("mom", "after")
+    await home.control.say("mom", "after")
     for _ in range(MAX_KILLS - 1):
         home.bridge.start()
         assert await home.in_thread(home.bridge.wait) == -signal.SIGKILL
@@ -135,7 +135,7 @@ async def test_a_message_that_kills_the_bridge_three_times_is_skipped_and_all_ot
     assert (await home.ask("health"))["data"]["messages"]["unreadable"] == 1
     await home.in_thread(home.bridge.stop)
     await home.restart()
-    await home.phone.say("wife", "the next")
+    await home.control.say("wife", "the next")
     await home.body("wx/in/wife", text="the next")
     assert [one.body["text"] for one in home.subscriber.received if one.topic.startswith("wx/in/")] == [
         "after",

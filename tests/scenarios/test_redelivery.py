@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.home import Phone
+from tests.support.home import SimulatorControl
 from tests.support.process import BridgeProcess
 from tests.support.scripted import DISCONNECT, PUBACK, PUBLISH, Packet, Peer, counted, scripted
 from wx2mqtt.simulator.server import Simulator
@@ -94,12 +94,12 @@ def _payload(packet: Packet) -> bytes:
 
 
 @asynccontextmanager
-async def bridged(folder: Path) -> AsyncIterator[tuple[Node, BridgeProcess, Phone]]:
+async def bridged(folder: Path) -> AsyncIterator[tuple[Node, BridgeProcess, SimulatorControl]]:
     """A bridge that is online at a `Node`."""
     node = Node()
     async with Simulator() as simulator, scripted(node.serve) as broker:
-        phone = Phone(simulator.url)
-        await phone.post("settings", strict=True, autoscan=True)
+        control = SimulatorControl(simulator.url)
+        await control.post("settings", strict=True, autoscan=True)
         account = {
             "endpoint": simulator.url,
             "contacts": {"wife": {"remark": "老婆"}},
@@ -111,16 +111,16 @@ async def bridged(folder: Path) -> AsyncIterator[tuple[Node, BridgeProcess, Phon
         bridge.start()
         try:
             await node.is_online()
-            yield node, bridge, phone
-            assert await phone.get("violations") == []
+            yield node, bridge, control
+            assert await control.get("violations") == []
         finally:
             if bridge.running:
                 await asyncio.to_thread(bridge.stop)
-            await phone.close()
+            await control.close()
 
 
-async def sent(phone: Phone) -> list[str]:
-    return [one["text"] for one in await phone.get("sent")]
+async def sent(control: SimulatorControl) -> list[str]:
+    return [one["text"] for one in await control.get("sent")]
 
 
 @pytest.fixture(params=["the connection breaks", "the bridge is killed"])
@@ -140,7 +140,7 @@ async def lose_puback(how: str, node: Node, bridge: BridgeProcess) -> None:
 
 
 async def test_a_delivery_whose_puback_was_lost_is_one_command(tmp_path: Path, how: str):
-    async with bridged(tmp_path) as (node, bridge, phone):
+    async with bridged(tmp_path) as (node, bridge, control):
         for number in range(3):
             node.deliver(f"once {number}", mid=7 + number)
             await node.results(number + 1)
@@ -151,25 +151,25 @@ async def test_a_delivery_whose_puback_was_lost_is_one_command(tmp_path: Path, h
         node.deliver("afterwards", mid=50)
         results = await node.results(4)
         assert [one["duplicate_possible"] for one in results] == [False] * 4
-        assert await sent(phone) == ["once 0", "once 1", "once 2", "afterwards"]
+        assert await sent(control) == ["once 0", "once 1", "once 2", "afterwards"]
 
 
 async def test_with_another_packet_id_it_is_done_again_and_says_so(tmp_path: Path, how: str):
-    async with bridged(tmp_path) as (node, bridge, phone):
+    async with bridged(tmp_path) as (node, bridge, control):
         node.deliver("on", mid=7)
         await node.results(1)
         await lose_puback(how, node, bridge)
         node.deliver("on", mid=8, dup=True)
         first, second = await node.results(2)
         assert (first["duplicate_possible"], second["duplicate_possible"]) == (False, True)
-        assert await sent(phone) == ["on", "on"]
+        assert await sent(control) == ["on", "on"]
 
 
 async def test_with_other_correlation_data_it_is_another_command(tmp_path: Path):
     def asked(data: bytes) -> bytes:
         return b"\x08" + counted("me/x") + b"\x09" + counted(data)
 
-    async with bridged(tmp_path) as (node, bridge, phone):
+    async with bridged(tmp_path) as (node, bridge, control):
         node.deliver("on", 7, asked(b"1"))
         await node.results(1)
         await lose_puback("the connection breaks", node, bridge)
@@ -177,12 +177,12 @@ async def test_with_other_correlation_data_it_is_another_command(tmp_path: Path)
         await node.results(2)
         node.deliver("on", 7, asked(b"2"), dup=True)
         await node.until(lambda: node.acknowledged.count(7) == 3)
-        assert await sent(phone) == ["on", "on"]
+        assert await sent(control) == ["on", "on"]
         assert len([topic for topic, _ in node.published if topic == "me/x"]) == 2
 
 
 async def test_in_a_session_that_the_broker_began_anew_a_packet_id_says_nothing(tmp_path: Path, how: str):
-    async with bridged(tmp_path) as (node, bridge, phone):
+    async with bridged(tmp_path) as (node, bridge, control):
         node.deliver("on", mid=7)
         await node.results(1)
         node.keeps_session = False
@@ -190,33 +190,33 @@ async def test_in_a_session_that_the_broker_began_anew_a_packet_id_says_nothing(
         node.deliver("on", mid=7, dup=True)
         first, second = await node.results(2)
         assert (first["duplicate_possible"], second["duplicate_possible"]) == (False, False)
-        assert await sent(phone) == ["on", "on"]
+        assert await sent(control) == ["on", "on"]
 
 
 async def test_without_dup_the_same_text_is_the_next_command(tmp_path: Path):
-    async with bridged(tmp_path) as (node, _, phone):
+    async with bridged(tmp_path) as (node, _, control):
         node.deliver("on", mid=7)
         await node.results(1)
         node.deliver("on", mid=7)
         assert [one["duplicate_possible"] for one in await node.results(2)] == [False, False]
-        assert await sent(phone) == ["on", "on"]
+        assert await sent(control) == ["on", "on"]
 
 
 async def test_a_command_whose_life_is_over_when_it_comes_is_expired(tmp_path: Path):
-    async with bridged(tmp_path) as (node, _, phone):
+    async with bridged(tmp_path) as (node, _, control):
         node.deliver("too late", 7, b"\x02" + (0).to_bytes(4, "big"))
         (result,) = await node.results(1)
         assert (result["status"], result["code"]) == ("expired", "expired")
         node.deliver("in time", 8, b"\x02" + (60).to_bytes(4, "big"))
         assert (await node.results(2))[1]["status"] == "sent"
-        assert await sent(phone) == ["in time"]
+        assert await sent(control) == ["in time"]
 
 
 async def test_pubacks_come_in_the_order_of_the_deliveries(tmp_path: Path):
-    async with bridged(tmp_path) as (node, _, phone):
+    async with bridged(tmp_path) as (node, _, control):
         for mid in range(100, 160):
             node.deliver(f"{mid}", mid)
         await node.results(60)
         await node.until(lambda: len(node.acknowledged) == 60)
         assert node.acknowledged == list(range(100, 160))
-        assert await sent(phone) == [f"{mid}" for mid in range(100, 160)]
+        assert await sent(control) == [f"{mid}" for mid in range(100, 160)]

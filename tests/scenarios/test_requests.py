@@ -247,8 +247,8 @@ async def test_logout_rests_and_login_gives_a_code(shared_home):
     assert (late["status"], late["code"]) == ("expired", "logged_out")
     await shared_home.ask("login")
     await shared_home.body("wx/login/state", state="waiting_for_scan", since=since)
-    await shared_home.phone.post("scan")
-    await shared_home.phone.post("confirm")
+    await shared_home.control.post("scan")
+    await shared_home.control.post("confirm")
     await shared_home.body("wx/login/state", state="online", since=since)
-    await shared_home.phone.wait("polling")
+    await shared_home.control.wait("polling")
     assert (await shared_home.tell("wife", "there again"))["status"] == "sent"

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.support.linked import linked
+from tests.support.mqtt_client import running_client
 from tests.support.scripted import DISCONNECT, PUBACK, SUBSCRIBE, UNSUBSCRIBE, Packet, Peer, counted, scripted
 from wx2mqtt.mqtt import broker_features
 from wx2mqtt.mqtt.broker import ProbeTopics
@@ -47,13 +47,13 @@ async def test_an_honest_broker_is_asked_once_and_its_copies_are_handed_to_nobod
         peer.deliver(TOPICS.probed, b"somebody's", 9, retain=True)
         assert await peer.until_closed() == [Packet(DISCONNECT, 0, b"")]
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
-        calls = [told.link.honours_retain_handling(TOPICS) for _ in range(3)]
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        calls = [listener.client.honours_retain_handling(TOPICS) for _ in range(3)]
         assert await asyncio.gather(*calls) == [True] * 3
-        assert await told.link.honours_retain_handling(TOPICS)
-        assert (await told.delivery()).payload == b"a command"
-        assert (await told.delivery()).payload == b"somebody's"
+        assert await listener.client.honours_retain_handling(TOPICS)
+        assert (await listener.delivery()).payload == b"a command"
+        assert (await listener.delivery()).payload == b"somebody's"
         await broker.done()
 
 
@@ -66,9 +66,9 @@ async def test_one_that_redelivers_is_known_by_the_copy_that_it_was_not_to_send(
         copy(peer, TOPICS.control)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
-        assert not await told.link.honours_retain_handling(TOPICS)
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        assert not await listener.client.honours_retain_handling(TOPICS)
         await broker.done()
 
 
@@ -85,9 +85,9 @@ async def test_without_the_copies_that_must_come_nothing_is_shown(monkeypatch, c
         await unsubscribed(peer)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
-        assert not await told.link.honours_retain_handling(TOPICS)
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        assert not await listener.client.honours_retain_handling(TOPICS)
         await broker.done()
 
 
@@ -100,10 +100,10 @@ async def test_a_message_without_the_flag_is_no_copy(monkeypatch):
         await unsubscribed(peer)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
-        assert not await told.link.honours_retain_handling(TOPICS)
-        assert (await told.delivery()).payload == b"live"
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        assert not await listener.client.honours_retain_handling(TOPICS)
+        assert (await listener.delivery()).payload == b"live"
         await broker.done()
 
 
@@ -118,11 +118,11 @@ async def test_the_end_of_the_connection_ends_the_probe_and_the_next_one_asks_ag
         copy(peer, TOPICS.probed)
         await peer.until_closed()
 
-    async with scripted(dies, lives) as broker, linked(broker.url) as told:
-        await told.connection()
-        assert not await told.link.honours_retain_handling(TOPICS)
-        await told.connection()
-        assert await told.link.honours_retain_handling(TOPICS)
+    async with scripted(dies, lives) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        assert not await listener.client.honours_retain_handling(TOPICS)
+        await listener.connection()
+        assert await listener.client.honours_retain_handling(TOPICS)
         await broker.done()
 
 
@@ -134,8 +134,8 @@ async def test_nobody_is_asked_who_cannot_show_it(protocol: str, properties: byt
         await peer.welcome(properties)
         assert SUBSCRIBE not in {packet.kind for packet in await peer.until_closed()}
 
-    async with scripted(script) as broker, linked(broker.url, protocol=protocol) as told:
-        assert not await told.link.honours_retain_handling(TOPICS), "before there is a connection"
-        await told.connection()
-        assert not await told.link.honours_retain_handling(TOPICS)
+    async with scripted(script) as broker, running_client(broker.url, protocol=protocol) as listener:
+        assert not await listener.client.honours_retain_handling(TOPICS), "before there is a connection"
+        await listener.connection()
+        assert not await listener.client.honours_retain_handling(TOPICS)
         await broker.done()

@@ -36,7 +36,7 @@ def speak(home, protocol):
 
 
 async def texts(home):
-    return [one["text"] for one in await home.phone.get("sent")]
+    return [one["text"] for one in await home.control.get("sent")]
 
 
 @pytest.mark.parametrize("publisher", [OLD, NEW])

@@ -99,16 +99,16 @@ def commands(home: Home) -> str:
 
 async def the_story(home: Home) -> str:
     """Everything that has to do with a secret happens once, the failures too; what the command line said."""
-    await home.phone.post("settings", rotate_tickets=True, sync_skey=True)
+    await home.control.post("settings", rotate_tickets=True, sync_skey=True)
     await home.log_in()
     saved = (home.bridge.store / "sessions" / "home.json").read_bytes()
     assert len(found_in(saved, secrets_of(home))) >= 4, "the search finds what is there"
-    await home.phone.say("wife", WRITTEN)
+    await home.control.say("wife", WRITTEN)
     await home.body("wx/in/wife", text=WRITTEN)
-    await home.phone.say("uncle", "hello", kind="friend_request")
+    await home.control.say("uncle", "hello", kind="friend_request")
     await home.body("wx/event/friend_request")
     for fault in ("garbage", "html", "truncate", "status", "reset", "bad_status_line"):
-        await home.phone.post("fault", endpoint="webwxsendmsg", kind=fault)
+        await home.control.post("fault", endpoint="webwxsendmsg", kind=fault)
         await home.in_thread(home.subscriber.say, "wx/out/wife", {"text": WRITTEN, "id": fault})
         await home.body("wx/result/wife", id=fault)
     await fetched_files(home)
@@ -117,8 +117,8 @@ async def the_story(home: Home) -> str:
         await ask(home, name)
     said = await home.in_thread(commands, home)
     for fault in ("garbage", "html", "truncate"):
-        await home.phone.post("fault", endpoint="webwxsync", kind=fault)
-        await home.phone.say("wife", f"after {fault}")
+        await home.control.post("fault", endpoint="webwxsync", kind=fault)
+        await home.control.say("wife", f"after {fault}")
         await home.body("wx/in/wife", text=f"after {fault}")
     await refused_logins(home)
     return said
@@ -128,34 +128,34 @@ async def fetched_files(home: Home) -> None:
     """Each download begins with a failure; its address holds every key of the session."""
     for fault in ("garbage", "html", "truncate", "status", "reset", "bad_status_line"):
         for kind, endpoint in (("file", "webwxgetmedia"), ("image", "webwxgetmsgimg")):
-            await home.phone.post("fault", endpoint=endpoint, kind=fault)
-            (message_id,) = await home.phone.say("wife", kind=kind)
+            await home.control.post("fault", endpoint=endpoint, kind=fault)
+            (message_id,) = await home.control.say("wife", kind=kind)
             await home.body("wx/event/media", message_id=message_id)
     await home.ask("media", {"avatar": "wife", "inline": True})
 
 
 async def refused_logins(home: Home) -> None:
     since = home.subscriber.count
-    await home.phone.post("logout", retcode=1102)
+    await home.control.post("logout", retcode=1102)
     await url_after(home, since)
-    await home.phone.post("fault", endpoint="webwxnewloginpage", kind="html")
-    await home.phone.wait("code")
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.post("fault", endpoint="webwxnewloginpage", kind="html")
+    await home.control.wait("code")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body(STATE, state="refused", since=since)
     await ask(home, "login")
-    await home.phone.wait("code")
-    await home.phone.post("fault", endpoint="webwxinit", kind="garbage")
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.wait("code")
+    await home.control.post("fault", endpoint="webwxinit", kind="garbage")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body(STATE, state="online", since=home.subscriber.count - 1)
-    await home.phone.wait("polling")
+    await home.control.wait("polling")
     await home.in_thread(home.bridge.stop)
-    await home.phone.post("logout", retcode=1101)
+    await home.control.post("logout", retcode=1101)
     since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="waiting_for_confirm", since=since)
-    await home.phone.post("cancel")
+    await home.control.post("cancel")
     await url_after(home, since)
 
 

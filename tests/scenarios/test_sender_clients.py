@@ -71,7 +71,7 @@ async def of_node(services: Services, name: str, url: str) -> list[dict[str, Any
 
 async def new_lines(services: Services, before: int, count: int) -> list[dict[str, Any]]:
     """Returns what WeChat got since, once it is so much."""
-    return (await services.home.phone.sent(before + count))[before:]
+    return (await services.home.control.sent(before + count))[before:]
 
 
 def is_picture(line: dict[str, Any]) -> bool:

@@ -47,14 +47,14 @@ class Services:
         self.http = httpx.AsyncClient(trust_env=False, timeout=MAX_REQUEST_SECONDS)
 
     async def sent(self) -> list[dict[str, Any]]:
-        return [*await self.home.phone.get("sent")]
+        return [*await self.home.control.get("sent")]
 
     async def arrives(self, text: str, kind: str = "text") -> dict[str, Any]:
         """Waits until WeChat has got a text, or a file of this name."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             after = 0
             while True:
-                lines = await self.home.phone.get("sent", after=after, wait=MAX_REQUEST_SECONDS)
+                lines = await self.home.control.get("sent", after=after, wait=MAX_REQUEST_SECONDS)
                 for line in lines:
                     if line["kind"] == kind and text == (line["text"] or line["media"]["name"]):
                         return dict(line)
@@ -341,7 +341,7 @@ async def _arrives_with(services, beginning):
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         after = 0
         while True:
-            lines = await services.home.phone.get("sent", after=after, wait=MAX_REQUEST_SECONDS)
+            lines = await services.home.control.get("sent", after=after, wait=MAX_REQUEST_SECONDS)
             if any(line["text"].startswith(beginning) for line in lines):
                 return
             after += len(lines)

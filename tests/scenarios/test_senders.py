@@ -95,7 +95,7 @@ async def caller(shared_home: Home) -> AsyncIterator[Caller]:
 
 
 async def sent_texts(home: Home) -> list[str]:
-    return [line["text"] for line in await home.phone.get("sent")]
+    return [line["text"] for line in await home.control.get("sent")]
 
 
 # bodies
@@ -125,7 +125,7 @@ async def test_a_command_a_picture_a_file_and_a_form(shared_home, caller):
         await caller.post("/send/wife?wait=30", files={"text": (None, "a form"), "ttl": (None, "60")}),
     ]
     assert [(one.status_code, one.json()["status"]) for one in answers] == [(200, "sent")] * 5
-    kinds = [line["kind"] for line in await shared_home.phone.get("sent")]
+    kinds = [line["kind"] for line in await shared_home.control.get("sent")]
     assert kinds.count("image") == 2
     assert "file" in kinds
 

@@ -38,7 +38,7 @@ async def test_an_address_of_their_own_serves_senders_and_nothing_else(home: Hom
             assert {one.status_code for one in answers} == {404}
     finally:
         await own.close()
-    assert [line["text"] for line in await home.phone.sent(1)] == ["on its own"]
+    assert [line["text"] for line in await home.control.sent(1)] == ["on its own"]
 
 
 async def pieces_of(data: bytes) -> AsyncIterator[bytes]:
@@ -64,7 +64,7 @@ async def test_a_file_of_20_mb_comes_in_while_memory_rises_by_10_mb_at_most(home
             answer = await caller.post("/send/wife?name=b.bin", content)
         assert answer.status_code == (200 if body == "ntfy" else 202), answer.text
         assert _peak_kb(home.bridge.pid) - before < 10_000
-        line = (await home.phone.sent(2))[-1]
+        line = (await home.control.sent(2))[-1]
         assert line["sha256"] == hashlib.sha256(data).hexdigest()
 
 
@@ -90,7 +90,7 @@ async def test_what_was_answered_has_one_result_after_a_kill(home: Home):
         result = await home.body("wx/result/wife", id=f"k{number}")
         assert result["status"] in {"sent", "uncertain"}
         assert result["sender"] == "grafana"
-    texts = [line["text"] for line in await home.phone.get("sent")]
+    texts = [line["text"] for line in await home.control.get("sent")]
     for number in range(5):
         assert 1 <= texts.count(f"killed {number}") <= 2
     # A repeat with the same key is answered with the stored result.

@@ -69,7 +69,7 @@ async def test_a_thousand_posts_of_ten_senders_beside_mqtt(home: Home):
     results = [message.body for message in home.subscriber.received[since:] if "/result/" in message.topic]
     assert_one_result_each(results, wanted)
     assert_nobody_starved([result for result in results if result["id"] in wanted])
-    texts = Counter(line["text"] for line in await home.phone.get("sent"))
+    texts = Counter(line["text"] for line in await home.control.get("sent"))
     assert all(texts[command_id.replace("-", " ")] == 1 for command_id in wanted)
     # The rate of the eleventh: its burst, then 429 at once, while the others are served.
     statuses, seconds = usual.result()

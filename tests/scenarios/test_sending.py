@@ -13,22 +13,22 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def _no_faults_left(shared_home):
     yield
-    await shared_home.phone.post("fault/clear")
-    await shared_home.phone.post("settings", rate_limit=0, drop_repeats=True, echo=False)
+    await shared_home.control.post("fault/clear")
+    await shared_home.control.post("settings", rate_limit=0, drop_repeats=True, echo=False)
 
 
 async def fault(home, kind, *, endpoint="webwxsendmsg", **more):
-    await home.phone.post("fault", endpoint=endpoint, kind=kind, **more)
+    await home.control.post("fault", endpoint=endpoint, kind=kind, **more)
 
 
 async def taken(home, text):
     """What WeChat took with this text."""
-    return [one for one in await home.phone.get("sent") if one["text"] == text]
+    return [one for one in await home.control.get("sent") if one["text"] == text]
 
 
 async def sends(home):
     """How often the bridge has called webwxsendmsg."""
-    return (await home.phone.get("state"))["calls"].get("webwxsendmsg", 0)
+    return (await home.control.get("state"))["calls"].get("webwxsendmsg", 0)
 
 
 def outcome(result):
@@ -123,12 +123,12 @@ async def test_a_refusal_is_failed_with_the_number_that_wechat_gave(shared_home,
 
 
 async def test_who_has_left_a_group_cannot_write_to_it(shared_home):
-    await shared_home.phone.post("say", **{"from": "lilei", "to": "work", "text": "are you all there"})
+    await shared_home.control.post("say", **{"from": "lilei", "to": "work", "text": "are you all there"})
     received = await shared_home.in_thread(
         shared_home.subscriber.wait, "wx/in/#", lambda one: one.body["text"] == "are you all there"
     )
     assert outcome(await shared_home.tell(received.body["user"], "I am"))[0] == "sent"
-    await shared_home.phone.post("people", leave={"group": "work", "id": "me"})
+    await shared_home.control.post("people", leave={"group": "work", "id": "me"})
     result = await shared_home.tell(received.body["user"], "am I still")
     assert outcome(result) in (("failed", "refused_by_wechat", False), ("rejected", "unknown_user", False))
     assert await taken(shared_home, "am I still") == []
@@ -142,14 +142,14 @@ async def test_a_chat_in_trouble_does_not_hold_the_others_up_and_keeps_its_order
     texts = [f"behind the hanging one {number}" for number in range(3)]
     for text in texts:
         await shared_home.publish("wx/out/wife", {"text": text, "id": text})
-    await shared_home.phone.wait(f"calls:webwxsendmsg:{await sends(shared_home)}")
+    await shared_home.control.wait(f"calls:webwxsendmsg:{await sends(shared_home)}")
     others = await shared_home.tell("妈妈", "goes on meanwhile")
     assert outcome(others) == ("sent", "ok", False)
     assert [one for one in shared_home.subscriber.on("wx/result/wife") if one.body["id"] in texts] == []
     await shared_home.body("wx/result/wife", id=texts[-1])
     order = [
         one["text"]
-        for one in await shared_home.phone.get("sent")
+        for one in await shared_home.control.get("sent")
         if one["text"] in texts and one["delivered"]
     ]
     assert order == texts
@@ -168,14 +168,14 @@ async def test_a_send_that_ends_the_login_waits_for_the_next_one_and_is_sent_onc
     assert waiting["needs"] == "scan"
     expired = await shared_home.tell("filehelper", {"text": "too short a life", "ttl": 0.05})
     assert outcome(expired) == ("expired", "logged_out", False)
-    await shared_home.phone.post("scan")
-    await shared_home.phone.post("confirm")
+    await shared_home.control.post("scan")
+    await shared_home.control.post("confirm")
     for topic, ident in (("wx/result/wife", "across"), ("wx/result/妈妈", "across-too")):
         assert outcome(await shared_home.body(topic, id=ident, since=since)) == ("sent", "ok", False)
     for text in ("across two logins", "across two logins too"):
         assert len(await taken(shared_home, text)) == 1
     assert await taken(shared_home, "too short a life") == []
-    await shared_home.phone.wait("polling")
+    await shared_home.control.wait("polling")
 
 
 # many

@@ -46,9 +46,9 @@ async def test_systemd_is_told_everything_from_ready_to_stopping(home: Home):
         home.bridge.start(**manager.env)
         await home.in_thread(manager.wait, "READY", "1")
         await home.in_thread(manager.wait, "STATUS", "home: waiting_for_scan")
-        await home.phone.wait("code")
-        await home.phone.post("scan")
-        await home.phone.post("confirm")
+        await home.control.wait("code")
+        await home.control.post("scan")
+        await home.control.post("confirm")
         status = await home.in_thread(manager.wait, "STATUS", "home: online")
         assert "王小明" in status
         assert "no broker" not in status
@@ -107,9 +107,9 @@ async def test_a_stop_is_said_in_order_and_takes_no_time(home: Home):
 async def test_a_stop_is_over_in_time_whatever_hangs(home: Home):
     await home.log_in()
     for endpoint in ("webwxsendmsg", "synccheck", "webwxlogout"):
-        await home.phone.post("fault", endpoint=endpoint, kind="hang", times=0)
+        await home.control.post("fault", endpoint=endpoint, kind="hang", times=0)
     await home.in_thread(home.subscriber.publish, "wx/out/wife", "never answered")
-    await home.phone.wait("calls:webwxsendmsg:1")
+    await home.control.wait("calls:webwxsendmsg:1")
     home.broker.pause()
     try:
         code, took = await stopped(home)
@@ -117,7 +117,7 @@ async def test_a_stop_is_over_in_time_whatever_hangs(home: Home):
         home.broker.resume()
     assert code == 0
     assert took < allowed(STOPS_WITHIN)
-    await home.phone.post("fault/clear")
+    await home.control.post("fault/clear")
     home.bridge.start()
     result = await home.body("wx/result/wife")
     assert (result["status"], result["duplicate_possible"]) == ("sent", True)
@@ -129,7 +129,7 @@ async def test_a_stop_at_an_awkward_moment_is_in_order(home: Home, when: str):
         home.broker.stop()
     home.bridge.start()
     if when == "with a code":
-        await home.phone.wait("code")
+        await home.control.wait("code")
     else:
         await home.in_thread(home.bridge.wait_for_log, "The store is")
     code, took = await stopped(home)
@@ -168,7 +168,7 @@ async def test_what_is_said_of_the_login_counts_only_while_online_so_that_comes_
 
 async def test_health_says_how_it_goes_and_when_it_will_say_so_again(home: Home):
     await home.log_in()
-    await home.phone.say("wife", "hello")
+    await home.control.say("wife", "hello")
     health = await home.body(HEALTH, healthy=True)
     assert (health["schema"], health["account"], health["state"]) == (1, "home", "online")
     assert health["problems"] == []
@@ -202,9 +202,9 @@ async def test_a_container_is_told_whether_the_bridge_is_well_or_at_least_lives(
     home.bridge.start()
     await home.body(STATE, state="waiting_for_scan")
     assert [await code(), await code("--live")] == [1, 0]
-    await home.phone.wait("code")
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.wait("code")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body(STATE, state="online")
     assert [await code(), await code("--live")] == [0, 0]
     home.broker.stop()
@@ -258,7 +258,7 @@ def fill(store: Path, size: int) -> Path:
 @pytest.mark.in_folder
 async def test_a_full_store_receives_nothing_rejects_commands_and_goes_on_when_there_is_room(home: Home):
     await home.log_in()
-    await home.phone.say("wife", "before")
+    await home.control.say("wife", "before")
     await home.body("wx/in/wife", text="before")
     await home.in_thread(home.bridge.stop)
     big = fill(home.bridge.store, 8_000_000)
@@ -268,7 +268,7 @@ async def test_a_full_store_receives_nothing_rejects_commands_and_goes_on_when_t
     state = await home.body(STATE, state="interrupted", since=since)
     assert "8 MB" in state["reason"]
     assert state["needs"] == "nothing"
-    await home.phone.say("wife", "while it was full")
+    await home.control.say("wife", "while it was full")
     await home.in_thread(home.subscriber.say, "wx/out/wife", {"text": "no room", "id": "c1"})
     result = await home.body("wx/result/wife", since=since)
     assert (result["status"], result["code"], result["id"]) == ("rejected", "storage_full", "c1")
@@ -294,9 +294,9 @@ async def test_a_refused_reload_is_said_everywhere_until_a_good_one(home: Home):
     address = f"http://{settings['web']['listen']}"
     with ServiceManager(home.folder) as manager:
         home.bridge.start(**manager.env)
-        await home.phone.wait("code")
-        await home.phone.post("scan")
-        await home.phone.post("confirm")
+        await home.control.wait("code")
+        await home.control.post("scan")
+        await home.control.post("confirm")
         await home.body(STATE, state="online")
         before = await metrics_after_reload(address, successful=1.0)
 

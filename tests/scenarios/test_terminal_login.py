@@ -32,8 +32,8 @@ async def with_a_screen(home: Home, story: Callable[[Screen], Any], *arguments: 
 async def scan_and_confirm(home: Home, screen: Screen) -> None:
     (url,) = await home.in_thread(screen.scan)
     uuid = url.rpartition("/")[2]
-    await home.phone.post("scan", uuid=uuid)
-    await home.phone.post("confirm", uuid=uuid)
+    await home.control.post("scan", uuid=uuid)
+    await home.control.post("confirm", uuid=uuid)
 
 
 async def test_a_scan_of_the_screen_saves_a_session_with_which_the_bridge_begins(home: Home):
@@ -43,7 +43,7 @@ async def test_a_scan_of_the_screen_saves_a_session_with_which_the_bridge_begins
         assert "login.weixin" not in screen.text
 
     assert await with_a_screen(home, story) == 0
-    await home.phone.say("wife", "before the bridge")
+    await home.control.say("wife", "before the bridge")
     await home.restart()
     assert (await home.body("wx/in/wife", text="before the bridge"))["seq"] == 1
     assert await calls(home, "jslogin") == 1
@@ -58,7 +58,7 @@ async def test_a_login_that_stands_needs_no_scan(home: Home):
         assert screen.codes == []
 
     assert await with_a_screen(home, story, "home") == 0
-    await home.phone.say("wife", "between")
+    await home.control.say("wife", "between")
     await home.restart()
     await home.body("wx/in/wife", text="between")
 
@@ -78,11 +78,11 @@ async def test_beside_the_running_bridge_it_is_the_bridge_that_logs_in(home: Hom
 
 
 async def test_beside_a_bridge_that_was_refused_it_asks_anew(home: Home):
-    await home.phone.post("settings", refuse_login="环境异常")
+    await home.control.post("settings", refuse_login="环境异常")
     home.bridge.start()
-    await home.phone.wait("code")
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.wait("code")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body(STATE, state="refused")
 
     async def refused_again(screen: Screen) -> None:
@@ -90,12 +90,12 @@ async def test_beside_a_bridge_that_was_refused_it_asks_anew(home: Home):
         await home.in_thread(screen.until, "环境异常")
 
     assert await with_a_screen(home, refused_again) == 1
-    await home.phone.post("settings", refuse_login="")
+    await home.control.post("settings", refuse_login="")
     assert await with_a_screen(home, lambda screen: scan_and_confirm(home, screen)) == 0
 
 
 async def test_a_refusal_ends_it_with_wechats_words(home: Home):
-    await home.phone.post("settings", refuse_login="环境异常")
+    await home.control.post("settings", refuse_login="环境异常")
 
     async def story(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
@@ -115,7 +115,7 @@ async def test_whoever_is_not_expected_is_logged_out_and_not_kept(home: Home):
         await home.in_thread(screen.until, "expect.nickname")
 
     assert await with_a_screen(home, story) == 1
-    await home.phone.wait("offline")
+    await home.control.wait("offline")
     assert not (home.bridge.store / "sessions" / "home.json").exists()
 
 
@@ -142,8 +142,8 @@ async def test_what_is_no_terminal_is_shown_no_code_and_told_where_there_is_one(
     with pipe.running("login", "-c", home.bridge.config) as login:
         await home.in_thread(login.until, "wx/login/qr")
         uuid = (await url_after(home, since)).rpartition("/")[2]
-        await home.phone.post("scan", uuid=uuid)
-        await home.phone.post("confirm", uuid=uuid)
+        await home.control.post("scan", uuid=uuid)
+        await home.control.post("confirm", uuid=uuid)
         assert await home.in_thread(login.end) == 0
     assert no_secret("\n".join(login.said), uuid)
 

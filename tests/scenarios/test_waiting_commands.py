@@ -18,20 +18,20 @@ def outcome(result: dict[str, Any]) -> tuple[str, str, bool]:
 
 
 async def sent(home: Home) -> list[tuple[str, str]]:
-    return [(one["to"], one["text"]) for one in await home.phone.get("sent")]
+    return [(one["to"], one["text"]) for one in await home.control.get("sent")]
 
 
 async def scan(home: Home) -> None:
     """Scan and confirm; returns when the bridge is online."""
     since = home.subscriber.count
-    await home.phone.post("scan")
-    await home.phone.post("confirm")
+    await home.control.post("scan")
+    await home.control.post("confirm")
     await home.body("wx/login/state", state="online", since=since)
 
 
 async def test_before_the_first_login_whom_the_owner_named_can_be_written_to_and_nobody_else(home: Home):
     home.bridge.start()
-    await home.phone.wait("code")
+    await home.control.wait("code")
     await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
     assert (await home.tell("妈妈", "nobody knows you yet"))["code"] == "unknown_user"
     late = await home.tell("wife", {"text": "too late", "id": "late", "ttl": 0.05})
@@ -53,7 +53,7 @@ async def test_before_the_first_login_whom_the_owner_named_can_be_written_to_and
 async def test_whom_the_owner_named_and_wechat_does_not_know_is_told_so_after_the_login(home: Home):
     home.bridge.configure(home.settings({"contacts": {"ghost": {"remark": "nobody has this remark"}}}))
     home.bridge.start()
-    await home.phone.wait("code")
+    await home.control.wait("code")
     await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
     await home.publish("wx/out/ghost", {"text": "boo", "id": "boo"})
     await scan(home)
@@ -67,7 +67,7 @@ async def test_what_waits_for_a_login_waits_through_restarts_and_logins_and_is_s
     home: Home, kill: bool
 ):
     await home.log_in()
-    await home.phone.post("logout", retcode=1101)
+    await home.control.post("logout", retcode=1101)
     await home.body("wx/login/state", state="waiting_for_scan", since=home.subscriber.count)
     for number in range(4):
         await home.publish(
@@ -78,7 +78,7 @@ async def test_what_waits_for_a_login_waits_through_restarts_and_logins_and_is_s
     since = home.subscriber.count
     home.bridge.start()
     await home.body("wx/login/state", state="waiting_for_confirm", since=since)
-    await home.phone.post("confirm")
+    await home.control.post("confirm")
     for number in range(4):
         result = await home.body(f"wx/result/{('wife', '妈妈')[number % 2]}", id=f"l{number}")
         assert outcome(result) == ("sent", "ok", False)
@@ -92,12 +92,12 @@ async def test_what_waits_for_a_login_waits_through_restarts_and_logins_and_is_s
 
 async def test_a_life_that_ends_while_the_bridge_is_away_is_told_at_the_next_start(home: Home):
     await home.log_in()
-    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=-1, times=0)
+    await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=-1, times=0)
     await home.publish("wx/out/wife", {"text": "short", "id": "short", "ttl": 1.5})
     await home.publish("wx/out/wife", {"text": "long", "id": "long"})
-    await home.phone.wait("calls:webwxsendmsg:1")
+    await home.control.wait("calls:webwxsendmsg:1")
     await home.in_thread(home.bridge.kill)
-    await home.phone.post("fault/clear")
+    await home.control.post("fault/clear")
     since = home.subscriber.count
     await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"offline")
     await home.restart()
@@ -110,7 +110,7 @@ async def test_a_life_that_ends_while_the_bridge_is_away_is_told_at_the_next_sta
 
 async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home):
     await home.log_in()
-    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
+    await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
     await home.publish("wx/out/wife", {"text": "patient", "id": "patient"})
     async with asyncio.timeout(MAX_WAIT_SECONDS):  # the call alone does not say that its answer has arrived
         while (await home.ask("health"))["data"]["wechat"]["throttled"] <= 30:
@@ -124,7 +124,7 @@ async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home)
     assert (await home.ask("mark_read", {"user": "妈妈"}))["code"] == "rate_limited", (
         "a request waits as well"
     )
-    assert (await home.phone.get("state"))["calls"]["webwxsendmsg"] == 1, "nobody was asked again meanwhile"
+    assert (await home.control.get("state"))["calls"]["webwxsendmsg"] == 1, "nobody was asked again meanwhile"
     await home.in_thread(home.bridge.stop)
     await home.restart()
     assert outcome(await home.body("wx/result/wife", id="patient")) == ("sent", "ok", False)
@@ -133,7 +133,7 @@ async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home)
 
 async def test_a_request_that_comes_too_often_says_when_and_wechat_is_not_asked_before(home: Home):
     await home.log_in()
-    await home.phone.post("fault", endpoint="webwxoplog", kind="ret", value=1205)
+    await home.control.post("fault", endpoint="webwxoplog", kind="ret", value=1205)
     asked = {"user": "妈妈", "remark": "老妈"}
     answer = await home.ask("set_remark", asked)
     assert answer["code"] == "rate_limited"
@@ -150,14 +150,14 @@ async def test_a_request_that_comes_too_often_says_when_and_wechat_is_not_asked_
 async def test_results_wait_for_a_broker_that_dies_and_nothing_is_sent_twice(home: Home):
     with Subscriber(home.broker.port, "wx/result/#", client_id="patient-subscriber", keeps=600) as subscriber:
         await home.log_in()
-        await home.phone.post("fault", endpoint="webwxsendmsg", kind="late", value=0.5, times=2)
+        await home.control.post("fault", endpoint="webwxsendmsg", kind="late", value=0.5, times=2)
         for number in range(6):
             await home.publish(
                 f"wx/out/{('wife', '妈妈')[number % 2]}", {"text": f"held {number}", "id": f"h{number}"}
             )
-        await home.phone.wait("calls:webwxsendmsg:2")
+        await home.control.wait("calls:webwxsendmsg:2")
         await home.in_thread(home.broker.kill)
-        assert len(await home.phone.sent(6)) == 6
+        assert len(await home.control.sent(6)) == 6
         await home.in_thread(home.broker.start)
         for number in range(6):
             topic = f"wx/result/{('wife', '妈妈')[number % 2]}"
@@ -206,7 +206,7 @@ async def test_two_accounts_take_their_own_commands_and_are_not_led_into_each_ot
     await home.body("office/login/state", state="waiting_for_scan")
     code = await home.in_thread(home.subscriber.wait, "wx/login/url", lambda one: bool(one.payload))
     for act in ("scan", "confirm"):
-        await home.phone.post(act, uuid=code.payload.decode().rpartition("/")[2])
+        await home.control.post(act, uuid=code.payload.decode().rpartition("/")[2])
     await home.body("wx/login/state", state="online")
     for topic in ("office/in/wife", "office", "office/bridge/state", "wx/last"):
         sent_all_the_same = await home.tell("wife", {"text": "x", "id": topic}, ResponseTopic=topic)
@@ -225,7 +225,7 @@ async def test_results_and_refusals_are_in_chinese_where_that_was_chosen(home: H
     assert (await home.tell("nobody", "x"))["message"] == "没有名为“nobody”的联系人；名单见 wx/contacts"
     assert "text/plain" in (await home.tell("wife", "{"))["message"]
     assert "未知的请求" in (await home.ask("what"))["error"]
-    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
+    await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
     refused = await home.tell("wife", "refused")
     assert any("\u4e00" <= sign <= "\u9fff" for sign in refused["message"])
 
@@ -234,10 +234,10 @@ async def test_nobody_is_written_to_while_it_is_not_certain_who_it_is_and_the_ow
     await home.log_in()
     assert (await home.tell("小明", "are you the one"))["status"] == "sent"
     since = home.subscriber.count
-    await home.phone.post("logout", retcode=1101)
+    await home.control.post("logout", retcode=1101)
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
     for twin in ("twin1", "twin2"):
-        await home.phone.post("people", avatar={"id": twin})
+        await home.control.post("people", avatar={"id": twin})
     await home.publish("wx/out/小明", {"text": "accepted before it was doubtful", "id": "before"})
     await scan(home)
     waited = await home.body("wx/result/小明", id="before", since=since)

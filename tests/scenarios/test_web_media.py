@@ -45,7 +45,7 @@ async def visitor(home: Home, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
 async def said(home: Home, kind: str, **more: Any) -> dict[str, Any]:
     """Somebody sends something; the message as it is published."""
     since = home.subscriber.count
-    await home.phone.say("wife", kind=kind, **more)
+    await home.control.say("wife", kind=kind, **more)
     return await home.body("wx/in/wife", kind=kind, since=since)
 
 
@@ -79,7 +79,7 @@ async def test_a_picture_can_be_had_from_the_moment_its_message_comes(home: Home
         part = await http.get(url, headers={"range": "bytes=1-3"})
         beyond = await http.get(url, headers={"range": "bytes=999999999-"})
         head = await http.head(url)
-    sent = await home.phone._http.get(f"/sim/media/{message['id']}")
+    sent = await home.control._http.get(f"/sim/media/{message['id']}")
     assert (answer.status_code, answer.content) == (200, sent.content)
     assert answer.headers["content-type"] == "image/jpeg"
     assert answer.headers["content-disposition"].startswith("inline;")
@@ -129,13 +129,13 @@ async def test_what_is_not_there_is_said_with_its_status(home: Home):
     await home.log_in()
     async with visitor(home) as http:
         assert (await http.get("/media/nobody-knows-it")).status_code == 404
-        await home.phone.post("settings", gone_media="json")
+        await home.control.post("settings", gone_media="json")
         gone = (await said(home, "image"))["image"]["url"]
         answer = await http.get(gone)
         assert answer.status_code == 410
         assert answer.headers["content-type"].startswith("text/plain")
-        await home.phone.post("settings", gone_media="")
-        await home.phone.post("fault", endpoint=DOWNLOAD, kind="hang", value=10)
+        await home.control.post("settings", gone_media="")
+        await home.control.post("fault", endpoint=DOWNLOAD, kind="hang", value=10)
         late = (await said(home, "image"))["image"]["url"]
         answer = await http.get(late, params={"wait": "0"})
         assert answer.status_code == 503

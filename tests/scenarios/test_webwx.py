@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.backend_options import backend_options
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.home import Phone
+from tests.support.home import SimulatorControl
 from tests.support.pauseless_loop import PauseClock
 from wx2mqtt.errors import (
     BackendError,
@@ -85,9 +85,9 @@ class MemoryCredentials:
 class Account:
     """The gateway, the vault, and the phone of one account."""
 
-    def __init__(self, sim: Simulator, phone: Phone) -> None:
+    def __init__(self, sim: Simulator, control: SimulatorControl) -> None:
         self.sim = sim
-        self.phone = phone
+        self.control = control
         self.vault = MemoryCredentials()
         self.cursor = Cursor("")
         self.login: LoggedIn | None = None
@@ -107,7 +107,7 @@ class Account:
     async def log_in(self, *, resume: bool = False) -> list[LoginStep]:
         """All steps to the end; whoever is asked says yes."""
         steps: list[LoginStep] = []
-        await self.phone.post("settings", autoscan=True)
+        await self.control.post("settings", autoscan=True)
         async with asyncio.timeout(MAX_WAIT_SECONDS), aclosing(self.gateway.login(resume=resume)) as ways:
             steps += [step async for step in ways if not isinstance(step, IN_BETWEEN)]
         self.taken(steps[-1])
@@ -125,7 +125,7 @@ class Account:
         return {name: contacts[handle] for name, handle in (await self.names()).items() if handle in contacts}
 
     async def names(self) -> dict[str, Handle]:
-        names = await self.phone.get("names")
+        names = await self.control.get("names")
         assert isinstance(names, dict)
         return names
 
@@ -163,15 +163,15 @@ class Account:
 
 @asynccontextmanager
 async def account_on(sim: Simulator) -> AsyncIterator[Account]:
-    phone = Phone(sim.url)
-    account = Account(sim, phone)
+    control = SimulatorControl(sim.url)
+    account = Account(sim, control)
     try:
         yield account
     finally:
         for gateway in account.gateways:
             await gateway.close()
-        violations = await phone.get("violations")
-        await phone.close()
+        violations = await control.get("violations")
+        await control.close()
     assert violations == []
 
 
@@ -193,7 +193,7 @@ async def online(account: Account) -> Account:
 
 
 async def steps_while(
-    login: AsyncGenerator[LoginStep, None], phone: Phone, *acts: str
+    login: AsyncGenerator[LoginStep, None], control: SimulatorControl, *acts: str
 ) -> AsyncGenerator[LoginStep, None]:
     """The steps of a login; before the next one is waited for, the phone does the next act."""
     waiting = list(acts)
@@ -203,13 +203,13 @@ async def steps_while(
                 continue
             yield step
             if waiting:
-                await phone.post(waiting.pop(0))
+                await control.post(waiting.pop(0))
 
 
 async def kinds_of(account: Account, *acts: str) -> list[type[LoginStep]]:
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         found = [
-            step async for step in steps_while(account.gateway.login(resume=False), account.phone, *acts)
+            step async for step in steps_while(account.gateway.login(resume=False), account.control, *acts)
         ]
     account.taken(found[-1])
     return [type(step) for step in found]
@@ -228,12 +228,12 @@ async def test_a_cancel_on_the_phone_brings_a_new_code(account: Account) -> None
 
 
 async def test_a_cancel_that_leaves_the_code_good(account: Account) -> None:
-    await account.phone.post("settings", cancel_code="408")
+    await account.control.post("settings", cancel_code="408")
 
     async def change_of_mind() -> None:
-        await account.phone.wait("calls:login:3")  # the second poll was told of the cancel
-        await account.phone.post("scan")
-        await account.phone.post("confirm")
+        await account.control.wait("calls:login:3")  # the second poll was told of the cancel
+        await account.control.post("scan")
+        await account.control.post("confirm")
 
     mind = asyncio.create_task(change_of_mind())
     assert await kinds_of(account, "scan", "cancel") == [ShowQr, Scanned, LoggedIn]
@@ -260,13 +260,13 @@ async def test_an_expired_code_is_renewed(account: Account) -> None:
     ids=lambda fault: fault["kind"],
 )
 async def test_a_failing_poll_does_not_lose_the_code(account: Account, fault: dict[str, Any]) -> None:
-    await account.phone.post("fault", endpoint="login", **fault)
+    await account.control.post("fault", endpoint="login", **fault)
 
     async def person() -> None:
-        await account.phone.wait("code")
-        await account.phone.post("scan")
-        await account.phone.wait("calls:login:3")
-        await account.phone.post("confirm")
+        await account.control.wait("code")
+        await account.control.post("scan")
+        await account.control.wait("calls:login:3")
+        await account.control.post("confirm")
 
     scanning = asyncio.create_task(person())
     kinds = await kinds_of(account)
@@ -276,24 +276,24 @@ async def test_a_failing_poll_does_not_lose_the_code(account: Account, fault: di
 
 @pytest.mark.parametrize("code", [400, 402, 500, 0, 666])
 async def test_codes_that_end_a_qr_code(account: Account, code: int) -> None:
-    await account.phone.post("fault", endpoint="login", kind="code", value=code)
+    await account.control.post("fault", endpoint="login", kind="code", value=code)
     assert [type(step) for step in await account.log_in()][:2] == [ShowQr, ShowQr]
 
 
 @pytest.mark.parametrize("shape", ["answer_301", "cookies_only", "rotate_tickets", "sync_skey"])
 async def test_every_shape_of_a_login_works_to_the_end(account: Account, shape: str) -> None:
-    await account.phone.post("settings", **{shape: True})
+    await account.control.post("settings", **{shape: True})
     await account.log_in()
     await account.people()
-    await account.phone.post("say", text="hello {n}", count=3)
+    await account.control.post("say", text="hello {n}", count=3)
     assert await account.texts(3) == ["hello 1", "hello 2", "hello 3"]
     await account.send("there")
-    assert [line["text"] for line in await account.phone.sent(1)] == ["there"]
+    assert [line["text"] for line in await account.control.sent(1)] == ["there"]
 
 
 @pytest.mark.parametrize("setting", [{"refuse_login": "为了你的帐号安全"}, {"html_login": True}])
 async def test_a_refusal_ends_the_login_with_its_reason(account: Account, setting: dict[str, Any]) -> None:
-    await account.phone.post("settings", **setting)
+    await account.control.post("settings", **setting)
     with pytest.raises(LoginRefused, match=str(setting.get("refuse_login", "web page"))):
         await account.log_in()
     assert account.vault.sheet is None
@@ -304,8 +304,8 @@ async def test_a_refusal_ends_the_login_with_its_reason(account: Account, settin
 async def test_a_fault_on_the_way_in_is_got_over(account: Account, endpoint: str, kind: str) -> None:
     if (endpoint, kind) == ("webwxinit", "truncate"):
         # The answer that was lost held a new skey, so that the next try cannot know it.
-        await account.phone.post("settings", strict=False)
-    await account.phone.post("fault", endpoint=endpoint, kind=kind)
+        await account.control.post("settings", strict=False)
+    await account.control.post("fault", endpoint=endpoint, kind=kind)
     if (endpoint, kind) == ("webwxnewloginpage", "html"):
         with pytest.raises(LoginRefused, match="web page"):
             await account.log_in()
@@ -317,12 +317,12 @@ async def test_a_fault_on_the_way_in_is_got_over(account: Account, endpoint: str
 
 
 async def test_a_killed_bridge_goes_on_without_a_scan_and_without_loss(online: Account) -> None:
-    await online.phone.post("settings", rotate_tickets=True, sync_skey=True)
-    await online.phone.post("say", text="one")
+    await online.control.post("settings", rotate_tickets=True, sync_skey=True)
+    await online.control.post("say", text="one")
     assert await online.texts() == ["one"]
     before = online.login
     online.fresh()
-    await online.phone.post("say", text="two")
+    await online.control.post("say", text="two")
     kept = online.cursor
     steps = await online.log_in(resume=True)
     assert [type(step) for step in steps] == [LoggedIn]
@@ -335,7 +335,7 @@ async def test_a_killed_bridge_goes_on_without_a_scan_and_without_loss(online: A
 
 @pytest.mark.parametrize("retcode", [1100, 1101, 1102, 1103])
 async def test_a_login_that_ended_meanwhile_is_asked_for_on_the_phone(online: Account, retcode: int) -> None:
-    await online.phone.post("logout", retcode=retcode)
+    await online.control.post("logout", retcode=retcode)
     online.fresh()
     steps = await online.log_in(resume=True)
     assert [type(step) for step in steps] in ([ConfirmOnPhone, LoggedIn], [ConfirmOnPhone, Scanned, LoggedIn])
@@ -344,15 +344,15 @@ async def test_a_login_that_ended_meanwhile_is_asked_for_on_the_phone(online: Ac
 
 @pytest.mark.parametrize("offer", ["args", "antispam", "invalid"])
 async def test_where_the_phone_is_not_asked_a_code_is_shown(online: Account, offer: str) -> None:
-    await online.phone.post("logout", retcode=1101)
-    await online.phone.post("settings", push_login=offer)
+    await online.control.post("logout", retcode=1101)
+    await online.control.post("settings", push_login=offer)
     online.fresh()
     assert isinstance((await online.log_in(resume=True))[0], ShowQr)
 
 
 async def test_logging_out_leaves_nothing_to_resume(online: Account) -> None:
     await online.gateway.logout()
-    await online.phone.wait("offline")
+    await online.control.wait("offline")
     assert online.vault.sheet is None
     online.fresh()
     assert isinstance((await online.log_in(resume=True))[0], ShowQr)
@@ -362,8 +362,8 @@ async def test_logging_out_leaves_nothing_to_resume(online: Account) -> None:
 
 
 async def test_everybody_is_there_once_with_the_right_kind(account: Account) -> None:
-    await account.phone.post("people", friends=120, groups=70, members=12)
-    await account.phone.post("settings", page_size=50, empty_contacts=1)
+    await account.control.post("people", friends=120, groups=70, members=12)
+    await account.control.post("settings", page_size=50, empty_contacts=1)
     await account.log_in()
     counts: list[int] = []
     pages = [page async for page in account.gateway.list_contacts(counts.append)]
@@ -386,7 +386,7 @@ async def test_everybody_is_there_once_with_the_right_kind(account: Account) -> 
 async def test_a_slice_that_fails_is_asked_for_again(account: Account, kind: str) -> None:
     await account.log_in()
     value = {"value": 1 if kind == "ret" else 500} if kind in {"ret", "status"} else {}
-    await account.phone.post("fault", endpoint="webwxbatchgetcontact", kind=kind, **value)
+    await account.control.post("fault", endpoint="webwxbatchgetcontact", kind=kind, **value)
     try:
         people = await account.people()
     except Unreachable:  # the connection broke: whoever asked asks again
@@ -395,8 +395,8 @@ async def test_a_slice_that_fails_is_asked_for_again(account: Account, kind: str
 
 
 async def test_the_recent_chats_of_the_phone_are_learned(account: Account) -> None:
-    await account.phone.post("settings", notify_lists=3)
-    await account.phone.post("people", groups=60, members=5)
+    await account.control.post("settings", notify_lists=3)
+    await account.control.post("people", groups=60, members=5)
     await account.log_in()
     contacts: list[Contact] = []
     while len({contact.handle for contact in contacts if contact.kind is ChatKind.GROUP}) < 60:
@@ -410,18 +410,18 @@ async def test_the_recent_chats_of_the_phone_are_learned(account: Account) -> No
 
 
 async def test_a_thousand_messages_come_whole_and_in_order(online: Account) -> None:
-    await online.phone.post("say", text="n{n}", count=1000)
+    await online.control.post("say", text="n{n}", count=1000)
     assert await online.texts(1000) == [f"n{n}" for n in range(1, 1001)]
 
 
 async def test_a_thousand_messages_with_continue_flag(online: Account) -> None:
-    await online.phone.post("settings", continue_flag=True, check_key=False)
-    await online.phone.post("say", text="n{n}", count=1000)
+    await online.control.post("settings", continue_flag=True, check_key=False)
+    await online.control.post("say", text="n{n}", count=1000)
     assert await online.texts(1000) == [f"n{n}" for n in range(1, 1001)]
 
 
 async def test_the_same_cursor_brings_the_same_again(online: Account) -> None:
-    await online.phone.post("say", text="once")
+    await online.control.post("say", text="once")
     kept = online.cursor
     first = await online.next()
     online.cursor = kept
@@ -448,37 +448,37 @@ async def test_the_same_cursor_brings_the_same_again(online: Account) -> None:
     ids=lambda fault: fault["kind"],
 )
 async def test_no_fault_loses_a_message(online: Account, endpoint: str, fault: dict[str, Any]) -> None:
-    await online.phone.post("fault", endpoint=endpoint, times=2, **fault)
-    await online.phone.post("say", text="n{n}", count=60)
+    await online.control.post("fault", endpoint=endpoint, times=2, **fault)
+    await online.control.post("say", text="n{n}", count=60)
     assert await online.texts(60) == [f"n{n}" for n in range(1, 61)]
 
 
 async def test_an_answer_in_another_charset_loses_no_message(online: Account) -> None:
-    await online.phone.post("fault", endpoint="webwxsync", kind="charset")
-    await online.phone.post("say", text="hello")
+    await online.control.post("fault", endpoint="webwxsync", kind="charset")
+    await online.control.post("say", text="hello")
     assert await online.texts() == ["hello"]
 
 
 @pytest.mark.parametrize("selector", [1, 3, 5, 6, 7])
 async def test_selectors_that_nothing_follows_are_no_busy_loop(online: Account, selector: int) -> None:
-    await online.phone.post(
+    await online.control.post(
         "settings", poll_limit=0
     )  # it sees how long the pauses are, not how long they should be
-    await online.phone.post("fault", endpoint="synccheck", kind="selector", value=selector, times=3)
+    await online.control.post("fault", endpoint="synccheck", kind="selector", value=selector, times=3)
     started_at = online.pauses.monotonic()
     for _ in range(3):
         assert (await online.next()).items == ()
-    await online.phone.post("say", text="hello")
+    await online.control.post("say", text="hello")
     assert await online.texts() == ["hello"]
     assert online.pauses.monotonic() - started_at >= 3 * MIN_POLL_INTERVAL_SECONDS
 
 
 @pytest.mark.parametrize("retcode", [1100, 1101, 1102, 1103])
 async def test_the_end_of_a_login_is_noticed_while_waiting(online: Account, retcode: int) -> None:
-    await online.phone.post("settings", hold_sync=25)
+    await online.control.post("settings", hold_sync=25)
     waiting = asyncio.create_task(online.next())
-    await online.phone.wait("polling")
-    await online.phone.post("logout", retcode=retcode)
+    await online.control.wait("polling")
+    await online.control.post("logout", retcode=retcode)
     with pytest.raises(LoggedOut, match=str(retcode)):
         await waiting
     with pytest.raises(LoggedOut):
@@ -486,16 +486,18 @@ async def test_the_end_of_a_login_is_noticed_while_waiting(online: Account, retc
 
 
 async def test_a_poll_that_hangs_is_given_up(online: Account) -> None:
-    await online.phone.post("fault", endpoint="synccheck", kind="hang")
+    await online.control.post("fault", endpoint="synccheck", kind="hang")
     with pytest.raises(Unreachable) as cut:
         await online.next()
     assert cut.value.poll_timed_out
 
 
 async def test_groups_senders_and_mentions(online: Account) -> None:
-    owner = (await online.phone.get("state"))["owner"]["nickname"]
-    await online.phone.post("say", **{"from": "mom", "to": "family", "text": f"@{owner}\u2005吃饭了 <3 & 🍚"})
-    await online.phone.post("say", **{"from": "mom", "to": "family", "text": "line\nline"})
+    owner = (await online.control.get("state"))["owner"]["nickname"]
+    await online.control.post(
+        "say", **{"from": "mom", "to": "family", "text": f"@{owner}\u2005吃饭了 <3 & 🍚"}
+    )
+    await online.control.post("say", **{"from": "mom", "to": "family", "text": "line\nline"})
     first, second = await online.items(2)
     assert isinstance(first, Message)
     assert isinstance(second, Message)
@@ -507,8 +509,8 @@ async def test_groups_senders_and_mentions(online: Account) -> None:
 
 
 async def test_what_the_owner_writes_on_the_phone_is_own(online: Account) -> None:
-    await online.phone.post("say", **{"from": "me", "to": "filehelper", "text": "note"})
-    await online.phone.post("say", **{"from": "me", "to": "wife", "text": "hi"})
+    await online.control.post("say", **{"from": "me", "to": "filehelper", "text": "note"})
+    await online.control.post("say", **{"from": "me", "to": "wife", "text": "hi"})
     note, said = await online.items(2)
     assert isinstance(note, Message)
     assert isinstance(said, Message)
@@ -517,8 +519,8 @@ async def test_what_the_owner_writes_on_the_phone_is_own(online: Account) -> Non
 
 
 async def test_a_person_who_came_later_has_a_name(online: Account) -> None:
-    await online.phone.post("people", add={"id": "new", "nickname": "小新"})
-    await online.phone.post("say", **{"from": "new", "to": "me", "text": "hi"})
+    await online.control.post("people", add={"id": "new", "nickname": "小新"})
+    await online.control.post("say", **{"from": "new", "to": "me", "text": "hi"})
     contacts: list[Contact] = []
     texts: list[str] = []
     while not texts:
@@ -561,12 +563,12 @@ KINDS: dict[str, Kind | str | None] = {
 
 @pytest.mark.parametrize("language", ["zh_CN", "en_US"])
 async def test_every_kind_of_message_arrives_as_what_it_is(online: Account, language: str) -> None:
-    await online.phone.post("settings", language=language)
+    await online.control.post("settings", language=language)
     kinds = all_kinds()
     found: dict[str, Kind | str | None] = {}
     for kind in kinds:
-        await online.phone.post("say", kind=kind, text="" if kind.startswith("system:") else "words")
-        await online.phone.post("say", text=f"after {kind}")
+        await online.control.post("say", kind=kind, text="" if kind.startswith("system:") else "words")
+        await online.control.post("say", text=f"after {kind}")
         items: list[Message | Event] = []
         while not items or getattr(items[-1], "text", "") != f"after {kind}":
             items += await online.items()
@@ -585,7 +587,7 @@ async def test_every_kind_of_message_arrives_as_what_it_is(online: Account, lang
 )
 async def test_texts_arrive_as_they_were_written(online: Account, text: str) -> None:
     message_id = await online.send(text)
-    (line,) = await online.phone.sent(1)
+    (line,) = await online.control.sent(1)
     assert (line["text"], line["msg_id"], line["to"]) == (text, message_id, "wife")
 
 
@@ -611,16 +613,16 @@ async def test_texts_arrive_as_they_were_written(online: Account, text: str) -> 
 async def test_what_a_fault_says_of_a_text(
     online: Account, fault: dict[str, Any], error: type[BackendError]
 ) -> None:
-    await online.phone.post("fault", endpoint="webwxsendmsg", **fault)
+    await online.control.post("fault", endpoint="webwxsendmsg", **fault)
     with pytest.raises(error):
         await online.send("hello")
     await online.send("hello")
-    lines = await online.phone.sent(1)
+    lines = await online.control.sent(1)
     assert [line["text"] for line in lines if line["delivered"]] == ["hello"]
 
 
 async def test_the_rate_limit_of_wechat(online: Account) -> None:
-    await online.phone.post("settings", rate_limit=2)
+    await online.control.post("settings", rate_limit=2)
     await online.send("1", 1)
     await online.send("2", 2)
     with pytest.raises(Throttled) as slow:
@@ -629,13 +631,15 @@ async def test_the_rate_limit_of_wechat(online: Account) -> None:
 
 
 async def test_sends_go_on_beside_a_poll(online: Account) -> None:
-    await online.phone.post("settings", hold_sync=25)
+    await online.control.post("settings", hold_sync=25)
     waiting = asyncio.create_task(online.next())
-    await online.phone.wait("polling")
+    await online.control.wait("polling")
     await asyncio.gather(*(online.send(f"n{n}", n) for n in range(40)))
     assert not waiting.done()
-    assert sorted(line["text"] for line in await online.phone.sent(40)) == sorted(f"n{n}" for n in range(40))
-    await online.phone.post("say", text="hello")
+    assert sorted(line["text"] for line in await online.control.sent(40)) == sorted(
+        f"n{n}" for n in range(40)
+    )
+    await online.control.post("say", text="hello")
     assert len((await waiting).items) == 1
 
 

@@ -43,7 +43,7 @@ async def online(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Account]:
 
 
 async def said(account: Account, kind: str, **more: Any) -> Message:
-    await account.phone.say("wife", kind=kind, **more)
+    await account.control.say("wife", kind=kind, **more)
     (message,) = await account.items()
     assert isinstance(message, Message)
     return message
@@ -58,21 +58,23 @@ async def fetched(account: Account, media: MediaRef | None) -> bytes:
 @pytest.mark.parametrize("kind", WITH_BYTES)
 async def test_the_bytes_are_those_that_were_sent(online: Account, kind: str) -> None:
     message = await said(online, kind)
-    assert await fetched(online, message.media) == await online.phone.content(message.id)
+    assert await fetched(online, message.media) == await online.control.content(message.id)
 
 
 @pytest.mark.parametrize("kind", WITH_THUMBNAIL)
 async def test_small_pictures(online: Account, kind: str) -> None:
     message = await said(online, kind)
-    assert await fetched(online, message.thumbnail) == await online.phone.content(message.id, thumbnail=True)
+    assert await fetched(online, message.thumbnail) == await online.control.content(
+        message.id, thumbnail=True
+    )
 
 
 async def test_a_file_of_a_group_with_an_odd_name(online: Account) -> None:
-    await online.phone.say("mom", to="family", kind="file", text="报告 & 50% #1.pdf")
+    await online.control.say("mom", to="family", kind="file", text="报告 & 50% #1.pdf")
     (message,) = await online.items()
     assert isinstance(message, Message)
     assert (message.kind, message.detail["name"]) == (Kind.FILE, "报告 & 50% #1.pdf")
-    assert await fetched(online, message.media) == await online.phone.content(message.id)
+    assert await fetched(online, message.media) == await online.control.content(message.id)
 
 
 async def test_pictures_of_people_and_groups(online: Account) -> None:
@@ -93,7 +95,7 @@ async def test_a_large_one_comes_in_pieces(online: Account) -> None:
             largest = max(largest, len(piece))
     assert received == size
     assert largest <= 1 << 20
-    assert digest.digest() == hashlib.sha256(await online.phone.content(message.id)).digest()
+    assert digest.digest() == hashlib.sha256(await online.control.content(message.id)).digest()
 
 
 @pytest.mark.parametrize(
@@ -122,24 +124,24 @@ async def test_trouble_says_what_to_do_and_the_next_try_succeeds(
     online: Account, fault: str, value: int | None, error: type[BackendError]
 ) -> None:
     message = await said(online, "image", bytes_of=100_000)
-    await online.phone.post("fault", endpoint=PICTURE, kind=fault, value=value)
+    await online.control.post("fault", endpoint=PICTURE, kind=fault, value=value)
     with pytest.raises(error) as trouble:
         await fetched(online, message.media)
     assert isinstance(trouble.value, NoContentYet) is (error is NoContentYet)
     assert getattr(trouble.value, "code", "gone") == "gone"
-    assert await fetched(online, message.media) == await online.phone.content(message.id)
+    assert await fetched(online, message.media) == await online.control.content(message.id)
 
 
 async def test_a_slow_one_that_never_rests_is_waited_for(online: Account) -> None:
     message = await said(online, "image", bytes_of=2000)
-    await online.phone.post("fault", endpoint=PICTURE, kind="drip", value=1500)
+    await online.control.post("fault", endpoint=PICTURE, kind="drip", value=1500)
     assert len(await fetched(online, message.media)) == 2000
 
 
 async def test_a_file_that_is_gone(online: Account) -> None:
     message = await said(online, "file")
     for how in ("json", "html"):
-        await online.phone.post("settings", gone_media=how)
+        await online.control.post("settings", gone_media=how)
         with pytest.raises(Rejected) as gone:
             await fetched(online, message.media)
         assert gone.value.code == "gone"
@@ -147,7 +149,7 @@ async def test_a_file_that_is_gone(online: Account) -> None:
 
 async def test_bytes_of_an_earlier_login_are_tried_and_fail_cleanly(online: Account) -> None:
     message = await said(online, "file")
-    await online.phone.post("logout", retcode=1101)
+    await online.control.post("logout", retcode=1101)
     with pytest.raises(LoggedOut):
         while True:
             await online.next()
@@ -159,7 +161,7 @@ async def test_bytes_of_an_earlier_login_are_tried_and_fail_cleanly(online: Acco
     except BackendError as why:
         assert not isinstance(why, LoggedOut)
     else:
-        assert content == await online.phone.content(message.id)
+        assert content == await online.control.content(message.id)
 
 
 async def test_without_a_login_nothing_is_asked(online: Account) -> None:

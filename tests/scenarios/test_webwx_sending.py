@@ -93,7 +93,7 @@ async def send(
 
 
 async def calls(account: Account, endpoint: str) -> int:
-    state = await account.phone.get("state")
+    state = await account.control.get("state")
     return int(state["calls"].get(endpoint, 0))
 
 
@@ -117,7 +117,7 @@ async def test_each_kind_arrives_byte_for_byte(
 ) -> None:
     content = sample(name)
     message_id = await send(online, pack(content, f"季度 报告 & <1>.{name[-3:]}", MIMES[name]), kind, to=to)
-    (line,) = await online.phone.sent(1)
+    (line,) = await online.control.sent(1)
     assert (line["msg_id"], line["to"], line["kind"]) == (message_id, to, str(kind))
     assert line["sha256"] == hashlib.sha256(content).hexdigest()
     if kind is Kind.FILE:
@@ -128,7 +128,7 @@ async def test_each_kind_arrives_byte_for_byte(
 async def test_every_size_arrives_whole(online: Account, pack: Pack, size: int) -> None:
     content = bytes(number % 251 for number in range(size))
     await send(online, pack(content))
-    (line,) = await online.phone.sent(1)
+    (line,) = await online.control.sent(1)
     assert line["sha256"] == hashlib.sha256(content).hexdigest()
     assert line["media"]["size"] == size
 
@@ -149,15 +149,15 @@ async def test_every_size_arrives_whole(online: Account, pack: Pack, size: int) 
 )
 async def test_every_name_passes(online: Account, pack: Pack, name: str) -> None:
     await send(online, pack(b"x", name))
-    (line,) = await online.phone.sent(1)
+    (line,) = await online.control.sent(1)
     assert line["text"]
 
 
 async def test_a_name_that_is_long_for_an_upload_passes(online: Account, pack: Pack) -> None:
     """webwx 2.14.9: 17 Chinese characters were refused."""
-    await online.phone.post("settings", name_limit=16 * 3 + 4)
+    await online.control.post("settings", name_limit=16 * 3 + 4)
     await send(online, pack(b"x", "报" * 40 + ".doc"))
-    (line,) = await online.phone.sent(1)
+    (line,) = await online.control.sent(1)
     assert line["text"] == "报" * 40 + ".doc"
 
 
@@ -165,7 +165,7 @@ async def test_a_file_that_was_uploaded_is_sent_again_without_its_bytes(online: 
     picture = pack(sample("image.jpg"), "a.jpg", "image/jpeg")
     for number, to in enumerate(("wife", "mom", "family")):
         await send(online, picture, Kind.IMAGE, to=to, key=number)
-    assert [line["to"] for line in await online.phone.sent(3)] == ["wife", "mom", "family"]
+    assert [line["to"] for line in await online.control.sent(3)] == ["wife", "mom", "family"]
     assert await calls(online, "webwxuploadmedia") == 1
 
 
@@ -174,7 +174,7 @@ async def test_a_new_login_uploads_anew(online: Account, pack: Pack) -> None:
     await send(online, picture, Kind.IMAGE)
     await online.log_in()
     await send(online, picture, Kind.IMAGE, key=2)
-    assert len(await online.phone.sent(2)) == 2
+    assert len(await online.control.sent(2)) == 2
     assert await calls(online, "webwxuploadmedia") == 2
 
 
@@ -185,7 +185,7 @@ async def test_a_large_file_is_announced_uploaded_and_known_the_next_time(
     await send(online, large)
     await online.log_in()
     await send(online, large, key=2)
-    lines = await online.phone.sent(2)
+    lines = await online.control.sent(2)
     assert {line["sha256"] for line in lines} == {large.blob.sha256}
     assert {line["text"] for line in lines} == {"大文件.zip"}
     assert await calls(online, "webwxcheckupload") == 2
@@ -198,23 +198,23 @@ async def test_uploads_side_by_side_arrive(online: Account, pack: Pack) -> None:
     await asyncio.gather(
         *(send(online, file, to=to, key=n) for n, (file, to) in enumerate(zip(files, chats, strict=True)))
     )
-    lines = await online.phone.sent(4)
+    lines = await online.control.sent(4)
     assert {line["sha256"] for line in lines} == {file.blob.sha256 for file in files}
 
 
 async def test_keys_that_are_renewed_during_an_upload_break_nothing(online: Account, pack: Pack) -> None:
     """Each sync changes skey and tickets, and those of the first part are dead before the last (webwx 2.4.2)."""
-    await online.phone.post("settings", rotate_tickets=True, sync_skey=True)
-    await online.phone.post("say", text="take new keys")
+    await online.control.post("settings", rotate_tickets=True, sync_skey=True)
+    await online.control.post("say", text="take new keys")
     await online.next()
-    await online.phone.post("settings", ticket_life=3)
-    await online.phone.post("fault", endpoint="webwxuploadmedia", kind="late", value=0.6, times=6)
+    await online.control.post("settings", ticket_life=3)
+    await online.control.post("fault", endpoint="webwxuploadmedia", kind="late", value=0.6, times=6)
     sending = asyncio.create_task(send(online, pack(b"x" * (6 * PART))))
     while not sending.done():
-        await online.phone.post("say", text="meanwhile")
+        await online.control.post("say", text="meanwhile")
         await online.next()
     await sending
-    assert len(await online.phone.sent(1)) == 1
+    assert len(await online.control.sent(1)) == 1
 
 
 @pytest.mark.parametrize("skip", [0, 1, 2])
@@ -239,12 +239,12 @@ async def test_what_fails_before_the_message_was_not_delivered(
 ) -> None:
     """And the whole upload is made again at the next attempt."""
     file = pack(b"x" * (2 * PART + 1))
-    await online.phone.post("fault", endpoint="webwxuploadmedia", skip=skip, **fault)
+    await online.control.post("fault", endpoint="webwxuploadmedia", skip=skip, **fault)
     with pytest.raises(error):
         await send(online, file)
-    assert await online.phone.get("sent") == []
+    assert await online.control.get("sent") == []
     await send(online, file)
-    assert len(await online.phone.sent(1)) == 1
+    assert len(await online.control.sent(1)) == 1
 
 
 @pytest.mark.parametrize(
@@ -264,11 +264,11 @@ async def test_what_fails_at_the_message_says_whether_it_may_be_there(
     online: Account, pack: Pack, fault: dict[str, Any], error: type[BackendError]
 ) -> None:
     picture = pack(sample("image.jpg"), "a.jpg", "image/jpeg")
-    await online.phone.post("fault", endpoint="webwxsendmsgimg", **fault)
+    await online.control.post("fault", endpoint="webwxsendmsgimg", **fault)
     with pytest.raises(error):
         await send(online, picture, Kind.IMAGE)
     await send(online, picture, Kind.IMAGE)
-    lines = await online.phone.sent(1)
+    lines = await online.control.sent(1)
     assert len([line for line in lines if line["delivered"]]) == 1
     assert await calls(online, "webwxuploadmedia") == 1
 
@@ -280,7 +280,7 @@ async def test_a_mention_is_written_as_the_group_shows_the_person(online: Accoun
     names = await online.names()
     draft = Draft(chat=names["family"], kind=Kind.TEXT, text="吃饭了", mention=(names["mom"], names["aunt"]))
     await online.gateway.send(draft, SendKey("17000000000000001"))
-    (line,) = await online.phone.sent(1)
+    (line,) = await online.control.sent(1)
     assert line["text"] == "@老妈\u2005@三姨🌼\u2005吃饭了"
 
 
@@ -289,7 +289,7 @@ async def test_somebody_who_is_not_in_the_group_is_not_mentioned(online: Account
     draft = Draft(chat=names["family"], kind=Kind.TEXT, text="x", mention=(names["lilei"],))
     with pytest.raises(Rejected):
         await online.gateway.send(draft, SendKey("17000000000000001"))
-    assert await online.phone.get("sent") == []
+    assert await online.control.get("sent") == []
 
 
 # actions
@@ -301,8 +301,8 @@ def key(number: int = 9) -> SendKey:
 
 async def forgiven(account: Account) -> list[str]:
     """The calls that the simulator took offence at, which was meant to happen."""
-    found = [one["endpoint"] for one in await account.phone.get("violations")]
-    await account.phone.post("violations/clear")
+    found = [one["endpoint"] for one in await account.control.get("violations")]
+    await account.control.post("violations/clear")
     return found
 
 
@@ -310,13 +310,13 @@ async def test_an_own_message_is_withdrawn(online: Account, pack: Pack) -> None:
     wife = (await online.names())["wife"]
     for number, message_id in enumerate((await online.send("oh"), await send(online, pack(b"x"), key=2))):
         await online.gateway.perform(Recall(chat=wife, message_id=message_id), key(number))
-    lines = (await online.phone.get("feed"))["lines"]
+    lines = (await online.control.get("feed"))["lines"]
     assert [line["recalled"] for line in lines[-2:]] == [True, True]
 
 
 async def test_what_others_wrote_is_not_withdrawn(online: Account) -> None:
     wife = (await online.names())["wife"]
-    (message_id,) = await online.phone.say("wife", "hello")
+    (message_id,) = await online.control.say("wife", "hello")
     with pytest.raises(Rejected):
         await online.gateway.perform(Recall(chat=wife, message_id=message_id), key())
     assert await forgiven(online) == ["webwxrevokemsg"]
@@ -325,7 +325,7 @@ async def test_what_others_wrote_is_not_withdrawn(online: Account) -> None:
 async def test_a_recall_whose_answer_is_lost_may_have_been_done(online: Account) -> None:
     wife = (await online.names())["wife"]
     message_id = await online.send("oh")
-    await online.phone.post("fault", endpoint="webwxrevokemsg", kind="drop_answer")
+    await online.control.post("fault", endpoint="webwxrevokemsg", kind="drop_answer")
     with pytest.raises(OutcomeUnknown):
         await online.gateway.perform(Recall(chat=wife, message_id=message_id), key())
 
@@ -333,14 +333,14 @@ async def test_a_recall_whose_answer_is_lost_may_have_been_done(online: Account)
 async def test_what_is_too_old_is_not_withdrawn(online: Account) -> None:
     wife = (await online.names())["wife"]
     message_id = await online.send("oh")
-    await online.phone.post("settings", recall_within=0.0)
+    await online.control.post("settings", recall_within=0.0)
     with pytest.raises(Rejected):
         await online.gateway.perform(Recall(chat=wife, message_id=message_id), key())
-    assert not (await online.phone.get("feed"))["lines"][-1]["recalled"]
+    assert not (await online.control.get("feed"))["lines"][-1]["recalled"]
 
 
 async def test_a_chat_is_marked_as_read(online: Account) -> None:
-    await online.phone.say("wife", "hello")
+    await online.control.say("wife", "hello")
     await online.gateway.perform(MarkRead(chat=(await online.names())["wife"]), key())
     assert await calls(online, "webwxstatusnotify") == 2  # one belongs to the login
 
@@ -355,7 +355,7 @@ async def test_a_remark_is_set_and_comes_back_as_a_change(online: Account) -> No
 
 
 async def test_a_friend_request_is_accepted_with_what_its_event_holds(online: Account) -> None:
-    await online.phone.post("say", **{"from": "uncle", "kind": "friend_request", "text": "it's me"})
+    await online.control.post("say", **{"from": "uncle", "kind": "friend_request", "text": "it's me"})
     (event,) = await online.items()
     assert isinstance(event, Event)
     await online.gateway.perform(AcceptFriend(request=event.private), key())
@@ -365,7 +365,7 @@ async def test_a_friend_request_is_accepted_with_what_its_event_holds(online: Ac
 
 
 async def test_a_friend_request_of_another_login_is_refused(online: Account) -> None:
-    await online.phone.post("say", **{"from": "uncle", "kind": "friend_request", "text": "it's me"})
+    await online.control.post("say", **{"from": "uncle", "kind": "friend_request", "text": "it's me"})
     (event,) = await online.items()
     assert isinstance(event, Event)
     await online.log_in()
@@ -376,7 +376,7 @@ async def test_a_friend_request_of_another_login_is_refused(online: Account) -> 
 
 async def test_too_many_remarks_slow_down(online: Account) -> None:
     mom = (await online.names())["mom"]
-    await online.phone.post("fault", endpoint="webwxoplog", kind="ret", value=1205, times=2)
+    await online.control.post("fault", endpoint="webwxoplog", kind="ret", value=1205, times=2)
     pauses = []
     for number in range(2):
         with pytest.raises(Throttled) as slow:
@@ -396,7 +396,7 @@ async def members(account: Account, group: str) -> set[str]:
 
 
 async def test_a_group_is_made_and_comes_with_its_members(online: Account) -> None:
-    await online.phone.post("people", set={"id": "lilei", "deleted_me": True})
+    await online.control.post("people", set={"id": "lilei", "deleted_me": True})
     names = await online.names()
     wanted = tuple(names[name] for name in ("wife", "mom", "lilei"))
     done = await online.gateway.perform(CreateGroup(members=wanted, name="周末 <3"), key())
@@ -406,7 +406,7 @@ async def test_a_group_is_made_and_comes_with_its_members(online: Account) -> No
     assert {one.handle for one in done.group.members or ()} >= {names["wife"], names["mom"]}
     draft = Draft(chat=done.group.handle, kind=Kind.TEXT, text="hi")
     await online.gateway.send(draft, key(1))
-    assert len(await online.phone.sent(1)) == 1
+    assert len(await online.control.sent(1)) == 1
 
 
 async def test_a_group_is_changed(online: Account) -> None:
@@ -426,7 +426,7 @@ async def test_a_group_is_changed(online: Account) -> None:
 
 
 async def test_into_a_large_group_people_are_invited(online: Account) -> None:
-    await online.phone.post("people", groups=1, members=45)
+    await online.control.post("people", groups=1, members=45)
     await online.people()
     names = await online.names()
     group = next(name for name in names if name not in {"family", "work"} and names[name].startswith("@@"))
@@ -444,7 +444,7 @@ async def test_only_the_owner_of_a_group_takes_people_out(online: Account) -> No
 
 async def test_groups_may_be_switched_off(online: Account) -> None:
     """As Tencent did on 2018-06-27 (webwx 2.19.5)."""
-    await online.phone.post("settings", allow_groups=False)
+    await online.control.post("settings", allow_groups=False)
     names = await online.names()
     with pytest.raises(Rejected):
         await online.gateway.perform(CreateGroup(members=(names["wife"], names["mom"])), key())

@@ -22,7 +22,7 @@ async def test_wechat_gone_and_back(tmp_path: Path):
             home.subscriber.wait_body, STATE, since=since, state="interrupted", timeout=allowed(SAID_WITHIN)
         )
         await home.wechat_returns()
-        await home.phone.say("wife", "said after")
+        await home.control.say("wife", "said after")
         await home.in_thread(home.subscriber.wait_body, STATE, since=since, state="online")
         await heard_once_and_in_order(home, "said after")
 
@@ -42,11 +42,11 @@ async def test_one_lost_answer_is_no_news_and_brings_nothing_twice(tmp_path: Pat
         since = home.subscriber.count
         texts = []
         for number, fault in enumerate(SHORT):
-            await home.phone.post("fault", **fault)
+            await home.control.post("fault", **fault)
             texts.append(f"fault {number}")
-            await home.phone.say("wife", texts[-1])
+            await home.control.say("wife", texts[-1])
             await home.body("wx/in/wife", text=texts[-1])
-            await home.phone.wait("polling")
+            await home.control.wait("polling")
         await heard_once_and_in_order(home, *texts)
         assert [one for one in home.subscriber.received[since:] if one.topic == STATE] == []
 
@@ -54,22 +54,22 @@ async def test_one_lost_answer_is_no_news_and_brings_nothing_twice(tmp_path: Pat
 @pytest.mark.parametrize("setting", [{"check_key": False}, {"continue_flag": True, "sync_batch": 7}])
 async def test_the_keys_are_followed_as_they_come(tmp_path: Path, setting: dict[str, Any]):
     async with home_of(tmp_path, "keys") as home:
-        await home.phone.post("settings", sync_skey=True, rotate_tickets=True, **setting)
-        await home.phone.say("wife", "many {n}", count=100)
+        await home.control.post("settings", sync_skey=True, rotate_tickets=True, **setting)
+        await home.control.say("wife", "many {n}", count=100)
         await heard_once_and_in_order(home, *(f"many {n}" for n in range(1, 101)))
         await home.in_thread(home.bridge.stop)
-        await home.phone.say("wife", "with the newest keys")
+        await home.control.say("wife", "with the newest keys")
         await home.restart()
         await home.body("wx/in/wife", text="with the newest keys")
 
 
 async def test_a_selector_that_sticks_is_no_busy_loop_and_no_reason_to_log_out(tmp_path: Path):
     async with home_of(tmp_path, "stuck") as home:
-        await home.phone.post("fault", endpoint="synccheck", kind="selector", value=2, times=5)
-        await home.phone.post("fault", endpoint="webwxsync", kind="stuck", times=5)
-        state = await home.phone.get("state")
-        await home.phone.wait(f"calls:webwxsync:{state['calls']['webwxsync'] + 5}", 20)
-        await home.phone.post("fault/clear")
-        await home.phone.say("wife", "unstuck")
+        await home.control.post("fault", endpoint="synccheck", kind="selector", value=2, times=5)
+        await home.control.post("fault", endpoint="webwxsync", kind="stuck", times=5)
+        state = await home.control.get("state")
+        await home.control.wait(f"calls:webwxsync:{state['calls']['webwxsync'] + 5}", 20)
+        await home.control.post("fault/clear")
+        await home.control.say("wife", "unstuck")
         await heard_once_and_in_order(home, "unstuck")
         assert home.subscriber.on(STATE)[-1].body["state"] == "online"

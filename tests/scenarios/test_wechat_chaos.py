@@ -38,10 +38,10 @@ async def fail(home: Arena, dice: random.Random) -> None:
     """One fault after another, each as soon as the one before has been met."""
     for _ in range(FAULTS):
         endpoint = dice.choice(ENDPOINTS[:3] if dice.random() < 0.9 else ENDPOINTS)
-        calls = (await home.phone.get("state"))["calls"].get(endpoint, 0)
-        await home.phone.post("fault", endpoint=endpoint, **dice.choice(KINDS))
-        await home.phone.get("wait", **{"for": f"calls:{endpoint}:{calls + 1}", "seconds": 1.0})
-    await home.phone.post("fault/clear")
+        calls = (await home.control.get("state"))["calls"].get(endpoint, 0)
+        await home.control.post("fault", endpoint=endpoint, **dice.choice(KINDS))
+        await home.control.get("wait", **{"for": f"calls:{endpoint}:{calls + 1}", "seconds": 1.0})
+    await home.control.post("fault/clear")
 
 
 @seeded

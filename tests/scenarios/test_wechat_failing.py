@@ -16,8 +16,8 @@ async def falls_silent(folder: Path, name: str, **fault: Any) -> None:
     """A fault that stays until it is mended."""
     async with home_of(folder, name) as home:
         since, began = home.subscriber.count, time.monotonic()
-        await home.phone.post("fault", **{"times": 0, **fault})
-        await home.phone.say("wife", "said meanwhile")
+        await home.control.post("fault", **{"times": 0, **fault})
+        await home.control.say("wife", "said meanwhile")
         state = await home.in_thread(
             home.subscriber.wait_body,
             STATE,
@@ -29,11 +29,11 @@ async def falls_silent(folder: Path, name: str, **fault: Any) -> None:
         assert state["needs"] == "nothing"
         assert state["reason"]
         assert "<" not in state["reason"]
-        await home.phone.post("fault/clear")
+        await home.control.post("fault/clear")
         await home.in_thread(home.subscriber.wait_body, STATE, since=since, state="online")
-        await home.phone.say("wife", "said after")
+        await home.control.say("wife", "said after")
         await heard_once_and_in_order(home, "said meanwhile", "said after")
-        assert (await home.phone.get("state"))["calls"]["jslogin"] == 1
+        assert (await home.control.get("state"))["calls"]["jslogin"] == 1
 
 
 FAULTS: dict[str, dict[str, Any]] = {

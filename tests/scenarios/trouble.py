@@ -16,11 +16,11 @@ async def home_of(folder: Path, name: str) -> AsyncIterator[Home]:
     place = folder / name
     place.mkdir()
     async with at_home(place) as home:
-        await home.phone.post("settings", hold_sync=2)  # else a poll that works tells so after 25 s only
+        await home.control.post("settings", hold_sync=2)  # else a poll that works tells so after 25 s only
         await home.log_in()
-        await home.phone.say("wife", "before")
+        await home.control.say("wife", "before")
         await home.body("wx/in/wife", text="before")
-        await home.phone.wait("polling")
+        await home.control.wait("polling")
         yield home
 
 

@@ -77,7 +77,7 @@ async def soak(folder: Path, hours: float, seed: int, desks: int, write_sample: 
         await traffic.log_in()
         await _run_traffic(traffic, Probe(here, ledger), hours * 3600, samples, write_sample)
         missing = await _drain(traffic, ledger)
-        violations = await here.phone.get("violations")
+        violations = await here.control.get("violations")
         code = await asyncio.to_thread(here.bridge.stop)
         log = here.bridge.log
     verdicts = judge(samples)

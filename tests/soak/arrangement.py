@@ -20,8 +20,8 @@ from paho.mqtt.properties import Properties
 from tests.benchmarks.measures import RemoteSimulator
 from tests.support.broker import Mosquitto, mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.home import Phone
-from tests.support.ilink_home import BotPhone
+from tests.support.home import SimulatorControl
+from tests.support.ilink_home import ILinkControl
 from tests.support.process import BridgeProcess
 
 BROKER = "persistence true\npersistence_location {folder}/\nmax_queued_messages 0"
@@ -65,7 +65,7 @@ class Client:
         self._client.loop_stop()
 
 
-class PhoneOfAll(BotPhone):
+class ControlOfAll(ILinkControl):
     """The simulator's control for all accounts. `desks` are the bots of WeCom, by account, as `wecom.bot_id`."""
 
     def __init__(self, url: str) -> None:
@@ -74,7 +74,7 @@ class PhoneOfAll(BotPhone):
 
     async def wait_polling(self, account: str) -> None:
         if account == "home":
-            await Phone.wait(self, "polling")
+            await SimulatorControl.wait(self, "polling")
         elif account in self.desks:
             query = {"for": "online", "bot": self.desks[account], "seconds": MAX_WAIT_SECONDS}
             assert (await self.get("wecom/wait", **query))["ready"], account
@@ -92,7 +92,7 @@ class Arrangement:
 
     broker: Mosquitto
     bridge: BridgeProcess
-    phone: PhoneOfAll
+    control: ControlOfAll
     client: Client
 
     @property
@@ -119,15 +119,15 @@ async def arrange(
     on web WeChat and one on iLink it has so many `desks`, which are bots of WeCom.
     """
     simulator = RemoteSimulator()
-    phone = PhoneOfAll(simulator.url)
+    control = ControlOfAll(simulator.url)
     try:
-        await phone.post("settings", autoscan=True)
-        await phone.post("people", friends=FRIENDS, groups=5)
-        await phone.post("ilink/settings", autoscan="me", quota=10_000_000)
-        await phone.post("wecom/settings", needs_first_message=False)
-        bots = {f"desk{number}": await phone.post("wecom/bot") for number in range(1, desks + 1)}
-        phone.desks = {name: str(bot["bot"]) for name, bot in bots.items()}
-        userid = (await phone.get("wecom/state"))["handles"]["me"]
+        await control.post("settings", autoscan=True)
+        await control.post("people", friends=FRIENDS, groups=5)
+        await control.post("ilink/settings", autoscan="me", quota=10_000_000)
+        await control.post("wecom/settings", needs_first_message=False)
+        bots = {f"desk{number}": await control.post("wecom/bot") for number in range(1, desks + 1)}
+        control.desks = {name: str(bot["bot"]) for name, bot in bots.items()}
+        userid = (await control.get("wecom/state"))["handles"]["me"]
         with mosquitto(folder / "broker", BROKER, log="information") as broker:
             bridge = BridgeProcess(
                 folder / "bridge",
@@ -139,11 +139,11 @@ async def arrange(
             client.start()
             try:
                 with bridge:
-                    yield Arrangement(broker=broker, bridge=bridge, phone=phone, client=client)
+                    yield Arrangement(broker=broker, bridge=bridge, control=control, client=client)
             finally:
                 await asyncio.to_thread(client.stop)
     finally:
-        await phone.close()
+        await control.close()
         simulator.close()
 
 

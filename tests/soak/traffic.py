@@ -64,7 +64,7 @@ class Traffic:
         self._here = here
         self._ledger = ledger
         self._rng = random.Random(seed)
-        self._online = {name: asyncio.Event() for name in ("home", "bot", *here.phone.desks)}
+        self._online = {name: asyncio.Event() for name in ("home", "bot", *here.control.desks)}
         self._recent_ids: list[str] = []
         self._page = httpx.AsyncClient(trust_env=False, timeout=30)
         self._file = samples.sample("image.jpg").ljust(COMMAND_FILE_BYTES, b"\0")
@@ -122,7 +122,7 @@ class Traffic:
                     "file command": partial(self._command_file, f"wx/{desk}/out/me/image"),
                     "request": partial(self._request, f"wx/{desk}"),
                 }
-                for desk in self._here.phone.desks
+                for desk in self._here.control.desks
             },
         }
 
@@ -159,7 +159,7 @@ class Traffic:
         text = self._ledger.new_message("home")
         sender, to = (self._friend(), "me") if self._rng.random() < 0.8 else ("wife", "family")
         try:
-            ids = await self._here.phone.say(sender, text, to=to)
+            ids = await self._here.control.say(sender, text, to=to)
         except BaseException:
             self._ledger.forget(text)
             raise
@@ -167,43 +167,43 @@ class Traffic:
 
     async def _say_file(self, kind: str, size: int) -> None:
         self._ledger.counts["files of people"] += 1
-        await self._here.phone.say(self._friend(), kind=kind, bytes_of=size)
+        await self._here.control.say(self._friend(), kind=kind, bytes_of=size)
 
     async def _write(self) -> None:
         text = self._ledger.new_message("bot")
         try:
-            await self._here.phone.write(text)
+            await self._here.control.write(text)
         except BaseException:
             self._ledger.forget(text)
             raise
 
     async def _write_file(self, kind: str, size: int) -> None:
         self._ledger.counts["files of people"] += 1
-        await self._here.phone.write(kind=kind, bytes_of=size)
+        await self._here.control.write(kind=kind, bytes_of=size)
 
     async def _write_to(self, desk: str) -> None:
         text = self._ledger.new_message(desk)
         try:
-            await self._here.phone.write_to(desk, text=text)
+            await self._here.control.write_to(desk, text=text)
         except BaseException:
             self._ledger.forget(text)
             raise
 
     async def _write_file_to(self, desk: str, kind: str, size: int) -> None:
         self._ledger.counts["files of people"] += 1
-        await self._here.phone.write_to(desk, kind=kind, bytes_of=size)
+        await self._here.control.write_to(desk, kind=kind, bytes_of=size)
 
     async def _recall(self) -> None:
         if self._recent_ids:
             self._ledger.counts["recalls"] += 1
             detail = {"msg_id": self._rng.choice(self._recent_ids)}
-            await self._here.phone.say("wife", kind="recall", detail=detail)
+            await self._here.control.say("wife", kind="recall", detail=detail)
 
     async def _change_contact(self) -> None:
         self._ledger.counts["contact changes"] += 1
         number = self._rng.randint(1, FRIENDS)
         nickname = f"好友{number} {self._rng.randint(1, 3)}"
-        await self._here.phone.post("people", rename={"id": f"friend{number}", "nickname": nickname})
+        await self._here.control.post("people", rename={"id": f"friend{number}", "nickname": nickname})
 
     async def _command(self, topic: str) -> None:
         command_id, text = self._ledger.new_command()
@@ -237,34 +237,34 @@ class Traffic:
     # What goes wrong
 
     async def _lose_login(self, number: int) -> None:
-        accounts = ["home", "bot", *self._here.phone.desks]
+        accounts = ["home", "bot", *self._here.control.desks]
         account = accounts[number % len(accounts)]
         before = self._ledger.session(account)
         if not self._online[account].is_set() or not before:
             return
         self._online[account].clear()
         if account == "home":
-            await self._here.phone.post("logout", retcode=1100 if number % 4 else 1101)
-        elif account in self._here.phone.desks:
+            await self._here.control.post("logout", retcode=1100 if number % 4 else 1101)
+        elif account in self._here.control.desks:
             await self._take_over(account)
         else:
-            await self._here.phone.post("ilink/kill")
+            await self._here.control.post("ilink/kill")
         self._ledger.login_lost(account)
         await self._wait_online(account, before)
 
     async def _take_over(self, desk: str) -> None:
         """Another program takes a bot of WeCom over, and a person asks for it again."""
-        phone = self._here.phone
-        await phone.post("wecom/takeover", bot=phone.desks[desk])
+        control = self._here.control
+        await control.post("wecom/takeover", bot=control.desks[desk])
         await poll_until(lambda: not self._ledger.session(desk), LOGIN_SECONDS)
-        await phone.post("wecom/settings", takeover_pause=0)
+        await control.post("wecom/settings", takeover_pause=0)
         self._here.client.publish(f"wx/{desk}/bridge/request/login", "")
 
     async def _wait_online(self, account: str, before: str = "") -> None:
         """Waits until the bridge is online by another login and polls; then the account's traffic goes on."""
         try:
             await poll_until(lambda: self._ledger.session(account) not in ("", before), LOGIN_SECONDS)
-            await self._here.phone.wait_polling(account)
+            await self._here.control.wait_polling(account)
         finally:
             self._online[account].set()
 
@@ -275,14 +275,14 @@ class Traffic:
     async def _break_wechat(self, number: int) -> None:
         self._ledger.counts["failures of WeChat"] += 1
         endpoint, kind = (WEBWX_FAULTS + ILINK_FAULTS + WECOM_FAULTS)[number % 9]
-        await self._here.phone.post("fault", endpoint=endpoint, kind=kind)
+        await self._here.control.post("fault", endpoint=endpoint, kind=kind)
 
     async def _watch_sent(self, what: str) -> None:
         """Takes everything that WeChat receives, as soon as it does."""
         after = 0
         while True:
             try:
-                lines = await self._here.phone.get(what, after=after, wait=20)
+                lines = await self._here.control.get(what, after=after, wait=20)
             except (httpx.HTTPError, AssertionError) as error:
                 self._ledger.counts[f"trouble with {what}: {type(error).__name__}"] += 1
                 continue

@@ -25,7 +25,7 @@ HomeKind = TypeVar("HomeKind", bound="Home")
 PEOPLE = {"wife": {"remark": "老婆"}, "family": {"group": "相亲相爱一家人"}}
 
 
-class Phone:
+class SimulatorControl:
     """The simulator's control, as a test speaks to it."""
 
     def __init__(self, url: str, ca: Path | None = None) -> None:
@@ -87,7 +87,7 @@ class Home:
         self.simulator = simulator
         self.broker = broker
         self.subscriber = subscriber
-        self.phone = Phone(simulator.url)
+        self.control = SimulatorControl(simulator.url)
         self.bridge = BridgeProcess(folder / "bridge", self.settings())
 
     def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
@@ -125,18 +125,18 @@ class Home:
         """Start the bridge, scan and confirm; returns when it is online and polls."""
         since = self.subscriber.count
         self.bridge.start()
-        await self.phone.wait("code")
-        await self.phone.post("scan")
-        await self.phone.post("confirm")
+        await self.control.wait("code")
+        await self.control.post("scan")
+        await self.control.post("confirm")
         await self.body("wx/login/state", state="online", since=since)
-        await self.phone.wait("polling")
+        await self.control.wait("polling")
 
     async def restart(self) -> None:
         """Start the bridge again on its store; returns when it is online."""
         since = self.subscriber.count
         self.bridge.start()
         await self.body("wx/login/state", state="online", since=since)
-        await self.phone.wait("polling")
+        await self.control.wait("polling")
 
     async def wechat_goes(self) -> None:
         """WeChat's servers are away; what they know stays."""
@@ -149,7 +149,7 @@ class Home:
 
     async def close(self) -> None:
         await self.in_thread(self.bridge.close)
-        await self.phone.close()
+        await self.control.close()
 
 
 @asynccontextmanager
@@ -163,12 +163,12 @@ async def at_home_of(
     async with Simulator() as simulator:
         with mosquitto(folder / "mosquitto", broker_config) as broker, Subscriber(broker.port) as subscriber:
             home = kind(folder, simulator, broker, subscriber)
-            await home.phone.post("settings", strict=True)
+            await home.control.post("settings", strict=True)
             if simulated:
-                await home.phone.post("ilink/settings", **simulated)
+                await home.control.post("ilink/settings", **simulated)
             try:
                 yield home
-                violations = await home.phone.get("violations")
+                violations = await home.control.get("violations")
                 assert violations == [], violations
             except BaseException:
                 print("\n".join(home.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure

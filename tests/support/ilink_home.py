@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.home import Home, Phone, at_home_of
+from tests.support.home import Home, SimulatorControl, at_home_of
 from tests.support.subscriber import Subscriber
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.world import OWNER
@@ -15,7 +15,7 @@ from wx2mqtt.simulator.world import OWNER
 PEOPLE = {"me": {"owner": True}}
 
 
-class BotPhone(Phone):
+class ILinkControl(SimulatorControl):
     """The phone of who talks with a bot; `wait`, `say` and `sent` are of iLink."""
 
     async def wait(self, what: str, seconds: float = MAX_WAIT_SECONDS, **query: Any) -> None:
@@ -43,7 +43,7 @@ class ILinkHome(Home):
 
     def __init__(self, folder: Path, simulator: Simulator, broker: Any, subscriber: Subscriber) -> None:
         super().__init__(folder, simulator, broker, subscriber)
-        self.bot = BotPhone(simulator.url)
+        self.bot = ILinkControl(simulator.url)
 
     def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
         """As `Home.settings`."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.broker import mosquitto
-from tests.support.home import PEOPLE, Home, Phone
-from tests.support.ilink_home import BotPhone
+from tests.support.home import PEOPLE, Home, SimulatorControl
+from tests.support.ilink_home import ILinkControl
 from tests.support.subscriber import Subscriber
 from wx2mqtt.simulator.server import Simulator
 
@@ -27,9 +27,9 @@ class Town(Home):
     ) -> None:
         self.simulators = simulators
         super().__init__(folder, simulators["home"], broker, subscriber)
-        self.office = Phone(simulators["office"].url)
-        self.bot = BotPhone(simulators["bot"].url)
-        self.phones = {"home": self.phone, "office": self.office}
+        self.office = SimulatorControl(simulators["office"].url)
+        self.bot = ILinkControl(simulators["bot"].url)
+        self.controls = {"home": self.control, "office": self.office}
         self.bridge.configure(self.of(*BASES))
 
     def of(self, *names: str, **top: Any) -> dict[str, Any]:
@@ -44,10 +44,10 @@ class Town(Home):
 
     async def scan_all(self) -> None:
         """Whoever shows a code is scanned and confirmed."""
-        for phone in self.phones.values():
-            await phone.wait("code")
-            await phone.post("scan")
-            await phone.post("confirm")
+        for control in self.controls.values():
+            await control.wait("code")
+            await control.post("scan")
+            await control.post("confirm")
         await self.bot.wait("code")
         await self.bot.post("ilink/scan")
         await self.bot.post("ilink/confirm")
@@ -56,7 +56,7 @@ class Town(Home):
         """Each of them says so, and polls."""
         for name in names or BASES:
             await self.body(f"{BASES[name]}/login/state", state="online", since=since)
-            await {**self.phones, "bot": self.bot}[name].wait("polling")
+            await {**self.controls, "bot": self.bot}[name].wait("polling")
 
     async def log_in(self) -> None:
         """Start the bridge and scan for all accounts; returns when all are online and poll."""
@@ -68,7 +68,7 @@ class Town(Home):
     async def is_well(self, name: str, word: str) -> None:
         """One of web WeChat takes a message in, sends one, and has no problem."""
         base, since = BASES[name], self.subscriber.count
-        await self.phones[name].say("wife", f"{word} in")
+        await self.controls[name].say("wife", f"{word} in")
         await self.body(f"{base}/in/wife", text=f"{word} in", account=name, since=since)
         await self.publish(f"{base}/out/wife", {"text": f"{word} out", "id": word})
         await self.body(f"{base}/result/wife", id=word, status="sent", account=name, since=since)
@@ -103,15 +103,15 @@ async def running_town(folder: Path, broker_config: str = "") -> AsyncIterator[T
         broker = stack.enter_context(mosquitto(folder / "mosquitto", broker_config))
         town = Town(folder, simulators, broker, stack.enter_context(Subscriber(broker.port)))
         stack.push_async_callback(town.close)
-        for phone in (*town.phones.values(), town.bot):
-            await phone.post("settings", strict=True)
-        for phone in town.phones.values():
-            await phone.post("settings", hold_sync=2)
+        for control in (*town.controls.values(), town.bot):
+            await control.post("settings", strict=True)
+        for control in town.controls.values():
+            await control.post("settings", hold_sync=2)
         await town.bot.post("ilink/settings", hold_updates=5.0, hold_status=5.0)
         try:
             yield town
-            for phone in (*town.phones.values(), town.bot):
-                assert await phone.get("violations") == []
+            for control in (*town.controls.values(), town.bot):
+                assert await control.get("violations") == []
         except BaseException:
             print("\n".join(town.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure
             raise

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.home import Home, Phone
+from tests.support.home import Home, SimulatorControl
 from tests.support.ledger import Asked, Ledger
 from tests.support.subscriber import Subscriber
 
@@ -54,7 +54,7 @@ class Traffic:
         self, home: Home, publishers: Sequence[Subscriber], dice: random.Random, pace: Pace = Pace()
     ) -> None:
         self.ledger = Ledger()
-        self._phone = home.phone
+        self._phone = home.control
         self._publishers = publishers
         self._dice = dice
         self._pace = pace
@@ -132,7 +132,7 @@ def _speech(chat: str, text: str) -> dict[str, Any]:
 
 
 async def all_through(
-    ledger: Ledger, subscriber: Subscriber, phone: Phone, patience: float = MAX_WAIT_SECONDS
+    ledger: Ledger, subscriber: Subscriber, control: SimulatorControl, patience: float = MAX_WAIT_SECONDS
 ) -> list[str]:
     """Wait until everything has come out or nothing does for so many seconds, then say what is wrong."""
     least = ledger.missing(subscriber.received)
@@ -145,4 +145,4 @@ async def all_through(
                     deadline.reschedule(loop.time() + patience)
                 enough = subscriber.count + missing
                 await asyncio.to_thread(subscriber.wait_until, lambda received: len(received) >= enough, 1.0)  # noqa: B023
-    return ledger.problems(subscriber.received, await phone.get("sent"))
+    return ledger.problems(subscriber.received, await control.get("sent"))

@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.home import at_home_of
 from tests.support.ilink_home import ILinkHome
 from tests.support.subscriber import Subscriber
-from tests.support.wecom_home import BOT, WeComPhone
+from tests.support.wecom_home import BOT, WeComControl
 from tests.support.wecom_home import PEOPLE as WECOM_PEOPLE
 from wx2mqtt.simulator.server import Simulator
 
@@ -21,7 +21,7 @@ class TwoBots(ILinkHome):
 
     def __init__(self, folder: Path, simulator: Simulator, broker: Any, subscriber: Subscriber) -> None:
         super().__init__(folder, simulator, broker, subscriber)
-        self.office = WeComPhone(simulator.url)
+        self.office = WeComControl(simulator.url)
 
     def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
         """As `Home.settings`: `account` is laid over that of `home`. Each is the fallback of the other."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.home import Home, Phone, at_home_of
+from tests.support.home import Home, SimulatorControl, at_home_of
 from tests.support.subscriber import Subscriber
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.wecom.people import chatid_of, userid_of
@@ -17,7 +17,7 @@ PEOPLE = {"me": {"wecom": userid_of("me")}, "family": {"wecom": chatid_of("famil
 BOT = {"bot_id": HOME_BOT_ID, "secret": HOME_BOT_SECRET}
 
 
-class WeComPhone(Phone):
+class WeComControl(SimulatorControl):
     """The phones of those who talk with a bot; `wait`, `write` and `bot_sent` are of WeCom."""
 
     async def wait(self, what: str, seconds: float = MAX_WAIT_SECONDS, **query: Any) -> None:
@@ -51,7 +51,7 @@ class WeComHome(Home):
 
     def __init__(self, folder: Path, simulator: Simulator, broker: Any, subscriber: Subscriber) -> None:
         super().__init__(folder, simulator, broker, subscriber)
-        self.bot = WeComPhone(simulator.url)
+        self.bot = WeComControl(simulator.url)
 
     def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
         """As `Home.settings`; without receipts, so that what was sent is what a test sent."""

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
-from tests.support.fake_link import FakeLink
+from tests.support.fake_broker import FakeBroker
 from tests.unit.bridge.commands.test_waiting_commands import SimulatedJournal
 from tests.unit.bridge.commands.test_waiting_commands import row as command_row
 from tests.unit.bridge.contexts import context
@@ -64,9 +64,9 @@ async def _nothing() -> None:
 
 
 def unacknowledged(count: int, _: Path) -> bool:
-    link = FakeLink()
-    link.connect(receive_maximum=65_535)
-    window = InflightWindow(link)
+    broker = FakeBroker()
+    broker.connect(receive_maximum=65_535)
+    window = InflightWindow(broker)
     for number in range(count - 1):
         window.publish(Publication(topic=f"t/{number}", payload=b""), lambda _error: None)
     return window.free_slots > 0
@@ -277,10 +277,10 @@ def failing_users(count: int, _: Path) -> bool:
 
 def cleared_topics(count: int, _: Path) -> bool:
     async def story() -> bool:
-        link = FakeLink(takes=True)
-        connection = link.connect(protocol="3.1.1", receive_maximum=65_535)
-        ctx: Any = SimpleNamespace(broker=link, topics=Topics("wx"))
-        inflight = InflightWindow(link)
+        broker = FakeBroker(takes=True)
+        connection = broker.connect(protocol="3.1.1", receive_maximum=65_535)
+        ctx: Any = SimpleNamespace(broker=broker, topics=Topics("wx"))
+        inflight = InflightWindow(broker)
         commands = RetainedCommands(ctx, inflight, RetainedPublisher(inflight, ctx.topics.state))
         commands.on_connected(connection)
         first = Delivery(topic="t/0", payload=b"x", mid=1, dup=False, retain=True, connection_number=1)

@@ -190,11 +190,11 @@ def items_of_message(count: int, _: Path) -> bool:
 
 
 def candidates(count: int, _: Path) -> bool:
-    phone = AddressBook({"bob": ContactPin(nickname="Bob")})
+    control = AddressBook({"bob": ContactPin(nickname="Bob")})
     for number in range(count):
-        phone.friend(f"bob{number}", "Bob")
-    (event,) = (event for event in phone.log_in().events if event.name == "unresolved")
-    return event.fields["candidates"] == [phone.level(who) for who in phone.book]
+        control.friend(f"bob{number}", "Bob")
+    (event,) = (event for event in control.log_in().events if event.name == "unresolved")
+    return event.fields["candidates"] == [control.level(who) for who in control.book]
 
 
 def jar(*lines: str) -> webwx_session.Cookies:

@@ -13,7 +13,7 @@ import pytest
 from tests.scenarios.wecom.logins import SECTION, START, backend_at, logged_in
 from tests.scenarios.wecom.sending import text_draft
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.wecom_home import BOT, WeComPhone
+from tests.support.wecom_home import BOT, WeComControl
 from wx2mqtt.errors import Rejected, Unreachable
 from wx2mqtt.model import Button, ButtonPress, Cursor, Handle, SendKey
 from wx2mqtt.simulator.server import Simulator
@@ -26,20 +26,20 @@ KEY = SendKey("1")
 
 
 @asynccontextmanager
-async def talking() -> AsyncIterator[tuple[Any, WeComPhone, Cursor]]:
+async def talking() -> AsyncIterator[tuple[Any, WeComControl, Cursor]]:
     """A backend to which `me` has written; nothing it does may be against the protocol."""
     async with Simulator() as simulator:
-        phone = WeComPhone(simulator.url)
-        await phone.post("settings", strict=True)
+        control = WeComControl(simulator.url)
+        await control.post("settings", strict=True)
         gateway: Any = SimpleNamespace(endpoint=simulator.url)
         async with backend_at(gateway, section={**SECTION, **BOT}) as backend:
             await logged_in(backend)
-            await phone.write("hello")
+            await control.write("hello")
             batch = await next_batch(backend, START)
-            yield backend, phone, batch.cursor
-        violations = await phone.get("violations")
+            yield backend, control, batch.cursor
+        violations = await control.get("violations")
         assert violations == [], violations
-        await phone.close()
+        await control.close()
 
 
 async def next_batch(backend: Any, cursor: Cursor) -> Any:
@@ -49,8 +49,8 @@ async def next_batch(backend: Any, cursor: Cursor) -> Any:
     return batch
 
 
-async def pressed(backend: Any, phone: WeComPhone, cursor: Cursor, key: str) -> ButtonPress:
-    await phone.post("wecom/press", key=key)
+async def pressed(backend: Any, control: WeComControl, cursor: Cursor, key: str) -> ButtonPress:
+    await control.post("wecom/press", key=key)
     (press,) = (await next_batch(backend, cursor)).items
     assert isinstance(press, ButtonPress)
     return press
@@ -59,12 +59,12 @@ async def pressed(backend: Any, phone: WeComPhone, cursor: Cursor, key: str) -> 
 @pytest.mark.parametrize("text", ["Open the garage?", "Garage\nThe car stands before it. Open?", LONG])
 @pytest.mark.parametrize(("chosen", "shown"), [("Yes", "✓ Yes"), ("", "too late")])
 async def test_a_press_is_received_and_its_answer_shown_on_the_card(text: str, chosen: str, shown: str):
-    async with talking() as (backend, phone, cursor):
+    async with talking() as (backend, control, cursor):
         await backend.send(text_draft(text, ME, buttons=BUTTONS, card_id="q1@home_1"), KEY)
-        press = await pressed(backend, phone, cursor, "yes")
+        press = await pressed(backend, control, cursor, "yes")
         assert (press.chat, press.sender, press.card_id, press.button) == (ME, ME, "q1@home_1", "yes")
         await backend.update_card(press, text, BUTTONS, chosen)
-        sent = await phone.get("wecom/sent")
+        sent = await control.get("wecom/sent")
         assert [one["command"] for one in sent if one["command"] != "respond"][-1] == "update"
         assert shown in str(sent[-1]["card"])
         said = " ".join(one["shown"] for one in sent if one["kind"] == "markdown")
@@ -72,18 +72,18 @@ async def test_a_press_is_received_and_its_answer_shown_on_the_card(text: str, c
 
 
 async def test_a_press_of_an_ended_connection_or_one_answered_before_is_no_crash():
-    async with talking() as (backend, phone, cursor):
+    async with talking() as (backend, control, cursor):
         await backend.send(text_draft("Open?", ME, buttons=BUTTONS, card_id="q2"), KEY)
-        press = await pressed(backend, phone, cursor, "no")
+        press = await pressed(backend, control, cursor, "no")
         await backend._client.connection.close()
         with pytest.raises(Unreachable):
             await backend.update_card(press, "Open?", BUTTONS, "No")
 
 
 async def test_a_card_id_that_was_used_is_refused():
-    async with talking() as (backend, phone, _cursor):
+    async with talking() as (backend, control, _cursor):
         draft = text_draft("Open?", ME, buttons=BUTTONS, card_id="q3")
         await backend.send(draft, KEY)
         with pytest.raises(Rejected):
             await backend.send(draft, KEY)
-        await phone.post("violations/clear")
+        await control.post("violations/clear")

@@ -30,7 +30,7 @@ async def home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -
 )
 @pytest.mark.parametrize("kind", ["reset", "drop_answer"])
 async def test_an_upload_that_breaks_off_is_no_attempt(home: WeComHome, endpoint: str, kind: str):
-    await home.phone.post("fault", endpoint=endpoint, kind=kind)
+    await home.control.post("fault", endpoint=endpoint, kind=kind)
     data = os.urandom(1_200_000)
     command_id = f"{endpoint}-{kind}"
     command = {"kind": "file", "data": base64.b64encode(data).decode(), "name": "a.bin", "id": command_id}
@@ -38,13 +38,13 @@ async def test_an_upload_that_breaks_off_is_no_attempt(home: WeComHome, endpoint
     line = await last_sent(home, result)
     assert not result["duplicate_possible"]
     assert line["sha256"] == hashlib.sha256(data).hexdigest()
-    assert sum(one["sha256"] == line["sha256"] for one in await home.phone.get("wecom/sent")) == 1
+    assert sum(one["sha256"] == line["sha256"] for one in await home.control.get("wecom/sent")) == 1
 
 
 async def test_a_lost_subscription_is_not_delivered_and_made_anew(tmp_path: Path, with_mosquitto: None):
     async with at_wecom_home(tmp_path, DURABLE) as home:
         await home.log_in()
-        await home.phone.post("wecom/lapse")
+        await home.control.post("wecom/lapse")
         result = await home.tell("me", {"text": "after the lapse", "id": "lapse", "ttl": 120})
         assert (result["status"], result["code"], result["duplicate_possible"]) == ("sent", "ok", False)
         assert [line["text"] for line in await home.bot.bot_sent(1)] == ["after the lapse"]

@@ -74,7 +74,7 @@ async def all_came_along(home: WeComHome, bot_id: str, since: int) -> None:
     states = {one.body["state"] for one in received if one.topic == "wx/login/state"}
     assert not states & {"waiting_for_scan", "waiting_for_confirm", "refused"}
     assert len({one.body["id"] for one in home.subscriber.on("wx/event/button")}) == 1
-    assert await home.phone.get("violations") == []
+    assert await home.control.get("violations") == []
 
 
 async def test_a_bot_moves_to_another_machine_by_a_backup(home: WeComHome, tmp_path: Path):

@@ -48,14 +48,14 @@ class BotHome(Home):
         self.bridge.start()
         if "wecom" not in account:
             await self.wait("code")
-            await self.phone.post("wecom/scan")
-            await self.phone.post("wecom/confirm")
+            await self.control.post("wecom/scan")
+            await self.control.post("wecom/confirm")
         state = await self.body(STATE, state="online", since=since)
         await self.wait("any_online")
         return state
 
     async def wait(self, what: str) -> None:
-        ready = await self.phone.get("wecom/wait", **{"for": what, "seconds": MAX_WAIT_SECONDS})
+        ready = await self.control.get("wecom/wait", **{"for": what, "seconds": MAX_WAIT_SECONDS})
         assert ready["ready"], what
 
     async def write(self, text: str, person: str = "me", *, user: str, to: str = "") -> dict[str, Any]:
@@ -64,9 +64,9 @@ class BotHome(Home):
         Of what the same person wrote before, a message may still be on its way; so the text is compared.
         """
         since = self.subscriber.count
-        bots = (await self.phone.get("wecom/state"))["bots"]
+        bots = (await self.control.get("wecom/state"))["bots"]
         (bot_id,) = [bot_id for bot_id, bot in bots.items() if bot["online"]]
-        await self.phone.post("wecom/say", **{"bot": bot_id, "from": person, "text": text, "to": to})
+        await self.control.post("wecom/say", **{"bot": bot_id, "from": person, "text": text, "to": to})
         return await self.body(f"wx/in/{user}", text=text, since=since)
 
     async def press(self, path: str, **fields: str) -> str:
@@ -84,7 +84,7 @@ async def at_bot_home(folder: Path) -> AsyncIterator[BotHome]:
             home = BotHome(folder, simulator, broker, subscriber)
             try:
                 yield home
-                assert await home.phone.get("violations") == []
+                assert await home.control.get("violations") == []
             except BaseException:
                 print("\n".join(home.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure
                 raise
@@ -129,7 +129,7 @@ async def test_a_scanned_bot_is_confirmed_on_the_page_before_a_pin_or_the_file_g
     assert state["needs"] == "owner"
     assert (await home.write("open", user="me"))["trusted"] is False
     assert (await home.write("open", "wife", user="wife"))["trusted"] is False
-    (bot_id,) = [bot for bot in (await home.phone.get("wecom/state"))["bots"] if bot != HOME_BOT_ID]
+    (bot_id,) = [bot for bot in (await home.control.get("wecom/state"))["bots"] if bot != HOME_BOT_ID]
     since = home.subscriber.count
     assert "said=no_owner" in await home.press("confirm-bot", bot=HOME_BOT_ID)
     assert "said=bot" in await home.press("confirm-bot", bot=bot_id)
@@ -152,7 +152,7 @@ async def test_a_group_is_called_by_its_digest_until_it_is_pinned_and_its_member
     home: BotHome,
 ):
     await home.start(wecom=CONFIGURED, expect={"wecom": ME})
-    chat = (await home.phone.get("wecom/state"))["handles"]["family"]
+    chat = (await home.control.get("wecom/state"))["handles"]["family"]
     digest = f"group-{sha256(chat.encode()).hexdigest()[:8]}"
     heard = await home.write("open", to="family", user=digest)
     assert (heard["text"], heard["sender"]["user"], heard["trusted"]) == ("open", ME, True)
@@ -205,8 +205,8 @@ async def at_a_screen(home: BotHome, *arguments: str) -> AsyncIterator[Screen]:
 async def scanned_here(home: BotHome, screen: Screen) -> None:
     await home.in_thread(screen.scan)
     await home.wait("code")
-    await home.phone.post("wecom/scan")
-    await home.phone.post("wecom/confirm")
+    await home.control.post("wecom/scan")
+    await home.control.post("wecom/confirm")
 
 
 async def test_at_the_terminal_a_scanned_bot_is_confirmed_and_who_writes_is_its_owner(home: BotHome):
@@ -216,12 +216,12 @@ async def test_at_the_terminal_a_scanned_bot_is_confirmed_and_who_writes_is_its_
         await home.in_thread(screen.until, "Is it yours?")
         screen.type("y")
         await home.in_thread(screen.until, "Write to the bot in WeCom now")
-        bots = (await home.phone.get("wecom/state"))["bots"]
+        bots = (await home.control.get("wecom/state"))["bots"]
         (bot_id,) = [bot for bot in bots if bot != HOME_BOT_ID]
-        await home.phone.post("wecom/say", **{"bot": bot_id, "from": "wife", "text": "not me"})
+        await home.control.post("wecom/say", **{"bot": bot_id, "from": "wife", "text": "not me"})
         await home.in_thread(screen.until, f"{WIFE} is known to the bot")
         screen.type("n")
-        await home.phone.post("wecom/say", **{"bot": bot_id, "from": "me", "text": "hello"})
+        await home.control.post("wecom/say", **{"bot": bot_id, "from": "me", "text": "hello"})
         await home.in_thread(screen.until, f"{ME} is known to the bot")
         screen.type("y")
         await home.in_thread(screen.until, f"{ME} is the owner")
@@ -267,7 +267,7 @@ async def doctor(home: BotHome, *arguments: str) -> list[tuple[str, str]]:
 
 
 async def subscriptions(home: BotHome) -> int:
-    return int((await home.phone.get("wecom/state"))["bots"][HOME_BOT_ID]["subscriptions"])
+    return int((await home.control.get("wecom/state"))["bots"][HOME_BOT_ID]["subscriptions"])
 
 
 async def test_the_doctor_asks_the_running_bridge_and_ends_no_connection(home: BotHome):
@@ -285,13 +285,13 @@ async def test_the_doctor_asks_the_running_bridge_and_ends_no_connection(home: B
 async def test_without_a_bridge_the_doctor_says_what_happened_and_logs_in_only_when_it_may(home: BotHome):
     await home.start(wecom=CONFIGURED)
     since = home.subscriber.count
-    await home.phone.post("wecom/takeover", bot=HOME_BOT_ID)
+    await home.control.post("wecom/takeover", bot=HOME_BOT_ID)
     await home.body(STATE, state="logged_out", since=since)
     (verdict, text), *_ = await doctor(home)
     assert verdict == "failed"
     await home.in_thread(home.bridge.stop)
     before = await subscriptions(home)
-    await home.phone.post("wecom/clock", forward=600)  # a person who asks has looked for the other program
+    await home.control.post("wecom/clock", forward=600)  # a person who asks has looked for the other program
     assert await doctor(home) == [(verdict, text)]
     assert await subscriptions(home) == before
     ((verdict, text),) = await doctor(home, "--take-over")

@@ -26,11 +26,11 @@ async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[WeComHome]
 
 async def ask(home: WeComHome, command_id: str, user: str = "me", **more: Any) -> dict[str, Any]:
     """Asks; returns what WeCom took."""
-    after = len(await home.phone.get("wecom/sent"))
+    after = len(await home.control.get("wecom/sent"))
     command = {"id": command_id, "text": f"{command_id}?", "buttons": YES_NO, **more}
     result = await home.tell(user, command)
     assert result["status"] == "sent"
-    (line,) = await home.phone.get("wecom/sent", after=after)
+    (line,) = await home.control.get("wecom/sent", after=after)
     return dict(line)
 
 
@@ -38,7 +38,7 @@ async def shown(home: WeComHome) -> str:
     """What the first card that was updated shows."""
     seen = 0
     while True:
-        lines = await home.phone.get("wecom/sent", after=seen, wait=MAX_WAIT_SECONDS)
+        lines = await home.control.get("wecom/sent", after=seen, wait=MAX_WAIT_SECONDS)
         assert lines, "no card was updated"
         seen += len(lines)
         for line in lines:

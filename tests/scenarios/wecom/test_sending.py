@@ -50,7 +50,7 @@ async def home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -
 async def last_sent(home: WeComHome, result: dict[str, Any]) -> dict[str, Any]:
     """Returns what WeCom took last, for a command with this result."""
     assert (result["status"], result["code"], result["message_id"]) == ("sent", "ok", None), result
-    return dict((await home.phone.get("wecom/sent"))[-1])
+    return dict((await home.control.get("wecom/sent"))[-1])
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ async def test_what_is_no_picture_for_wecom_goes_as_a_file(home: WeComHome):
 
 
 async def test_what_wecom_refuses_as_a_picture_goes_as_a_file(home: WeComHome):
-    await home.phone.post("wecom/settings", refuse_media="image")
+    await home.control.post("wecom/settings", refuse_media="image")
     data = PNG + b"another one"
     line = await last_sent(home, await home.tell("me/image", data))
-    await home.phone.post("wecom/settings", refuse_media="")
+    await home.control.post("wecom/settings", refuse_media="")
     assert (line["kind"], line["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
 
 
@@ -115,11 +115,11 @@ async def test_markdown_is_sent_as_markdown(home: WeComHome):
 async def test_a_caption_goes_before_its_file(
     home: WeComHome, user: str, kind: str, data: bytes, caption: dict[str, str]
 ):
-    since = len(await home.phone.get("wecom/sent"))
+    since = len(await home.control.get("wecom/sent"))
     content = base64.b64encode(data + b"caption").decode()
     result = await home.tell(user, {"kind": kind, "data": content, "name": "a", **caption})
     assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 2)
-    text, file = (await home.phone.get("wecom/sent"))[since:]
+    text, file = (await home.control.get("wecom/sent"))[since:]
     if "format" in caption:
         assert (text["text"], text["shown"]) == (caption["text"], "on now")
     else:
@@ -136,13 +136,13 @@ def _digest_of_lines(text: str) -> str:
 
 async def test_a_file_without_its_caption_is_sent_and_the_result_says_so(home: WeComHome):
     """WeCom answers the caption with a refusal that is final: its file follows."""
-    since = len(await home.phone.get("wecom/sent"))
-    await home.phone.post("fault", endpoint="aibot_send_msg", kind="ret", value=40008)
+    since = len(await home.control.get("wecom/sent"))
+    await home.control.post("fault", endpoint="aibot_send_msg", kind="ret", value=40008)
     data = PNG + b"lost caption"
     command = {"kind": "image", "data": base64.b64encode(data).decode(), "text": "who is it", "id": "lost"}
     result = await home.tell("me", command)
     assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 1)
-    [image] = (await home.phone.get("wecom/sent"))[since:]
+    [image] = (await home.control.get("wecom/sent"))[since:]
     assert (image["kind"], image["sha256"]) == ("image", hashlib.sha256(data).hexdigest())
 
 
@@ -166,28 +166,28 @@ async def test_so_are_all_actions(home: WeComHome, name: str):
 
 @pytest.mark.parametrize("errcode", [93001, 93006, 93008])
 async def test_where_the_bot_may_not_write_the_result_says_what_they_must_do(home: WeComHome, errcode: int):
-    await home.phone.post("fault", endpoint="aibot_send_msg", kind="ret", value=errcode)
+    await home.control.post("fault", endpoint="aibot_send_msg", kind="ret", value=errcode)
     result = await home.tell("me", {"text": "hi", "id": f"no-chat-{errcode}"})
     assert (result["status"], result["code"], result["duplicate_possible"]) == ("rejected", "no_chat", False)
     assert "must write to the bot" in result["message"]
 
 
 async def test_a_long_text_is_split_by_what_is_sent(home: WeComHome):
-    since = len(await home.phone.get("wecom/sent"))
+    since = len(await home.control.get("wecom/sent"))
     text = "*a* line of the text_\n" * 2000
     result = await home.tell("me", {"text": text, "id": "long"})
     assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 3, 3), result
-    parts = (await home.phone.get("wecom/sent"))[since:]
+    parts = (await home.control.get("wecom/sent"))[since:]
     assert all(len(part["text"].encode()) <= 20_480 for part in parts)
     assert "".join("".join(part["shown"].split()) for part in parts) == "".join(text.split())
 
 
 @pytest.mark.parametrize("kind", ["drop_answer", "stall", "hang"])
 async def test_without_an_answer_it_is_sent_once_more_and_the_result_says_so(home: WeComHome, kind: str):
-    await home.phone.post("fault", endpoint="aibot_send_msg", kind=kind)
+    await home.control.post("fault", endpoint="aibot_send_msg", kind=kind)
     result = await home.tell("me", {"text": kind, "id": kind})
     assert (result["status"], result["code"], result["duplicate_possible"]) == ("sent", "ok", True)
-    texts = [line["text"] for line in await home.phone.get("wecom/sent")]
+    texts = [line["text"] for line in await home.control.get("wecom/sent")]
     assert texts.count(kind.replace("_", "\\_")) == (1 if kind == "hang" else 2)
 
 
@@ -200,7 +200,7 @@ async def test_no_chat_gets_more_than_wecom_takes_in_a_minute(tmp_path: Path, wi
         late = await home.body("wx/result/me", id="t31")
         assert (late["status"], late["code"]) == ("expired", "rate_limited")
         assert 0 < late["retry_after"] <= 60
-        state = await home.phone.get("wecom/state")
+        state = await home.control.get("wecom/state")
         assert not state["refused"], state
         assert (await home.tell("family", {"text": "others do not wait", "id": "f"}))["status"] == "sent"
 
@@ -218,14 +218,14 @@ async def test_receipts_and_messages_together_are_no_more_than_a_chat_may_have(
         await home.body("wx/result/me", id="t19", status="sent")
         late = await home.body("wx/result/me", id="t21")
         assert (late["status"], late["code"]) == ("expired", "rate_limited")
-        state = await home.phone.get("wecom/state")
+        state = await home.control.get("wecom/state")
         assert not state["refused"], state
 
 
 async def test_a_kill_in_an_attempt_is_in_doubt_and_sent_at_most_twice(tmp_path: Path, with_mosquitto: None):
     async with at_wecom_home(tmp_path, DURABLE) as home:
         await home.log_in()
-        await home.phone.post("fault", endpoint="aibot_send_msg", kind="stall")
+        await home.control.post("fault", endpoint="aibot_send_msg", kind="stall")
         await home.publish("wx/out/me", {"text": "killed", "id": "k"})
         await home.bot.bot_sent(1)
         await home.in_thread(home.bridge.kill)
@@ -236,5 +236,5 @@ async def test_a_kill_in_an_attempt_is_in_doubt_and_sent_at_most_twice(tmp_path:
 
 
 async def test_the_group_is_the_group(home: WeComHome):
-    handles = (await home.phone.get("wecom/state"))["handles"]
+    handles = (await home.control.get("wecom/state"))["handles"]
     assert handles["family"] == chatid_of("family")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.fake_link import FakeLink
+from tests.support.fake_broker import FakeBroker
 from tests.unit.bridge.contexts import FakeWatchdog, changed, context, settings, shared
 from tests.unit.bridge.session_harness import FakeGateway
 from wx2mqtt.bridge.account import Account, AccountFailed
@@ -44,12 +44,12 @@ class Stage:
     """An account that does not run; what it publishes goes to `link`."""
 
     def __init__(self, folder: Path, database: Database) -> None:
-        self.link = FakeLink(takes=True)
+        self.broker = FakeBroker(takes=True)
         self.gateway = Gateway()
         self.journal = Journal(database, "home")
         self.watchdog = FakeWatchdog()
         self.ctx = context(
-            broker=self.link,
+            broker=self.broker,
             backend=self.gateway,
             journal=self.journal,
             registry=PeopleRegistry([], {}, {}),
@@ -58,10 +58,10 @@ class Stage:
         self.account = Account(self.ctx)
 
     def connect(self) -> None:
-        self.account.on_connected(self.link.connect())
+        self.account.on_connected(self.broker.connect())
 
     def last(self, topic: str) -> Any:
-        return json.loads([one for one in self.link.sent if one.topic == topic][-1].payload)
+        return json.loads([one for one in self.broker.sent if one.topic == topic][-1].payload)
 
 
 def text_message(key: str) -> NewMessage:
@@ -114,13 +114,13 @@ async def test_the_backend_has_the_language_of_the_settings_of_now(stage: Stage)
 
 async def test_the_picture_of_the_code_is_published_before_the_state_that_asks_for_it(stage: Stage):
     stage.connect()
-    before = len(stage.link.sent)
+    before = len(stage.broker.sent)
     url = "https://login.weixin.qq.com/l/abc"
     login = stage.account.login.transition(
         LoginState.WAITING_FOR_SCAN, "scan", 1, qr_expires=10**15, qr_url=url
     )
     stage.ctx.signals.login_changed.emit(login)
-    topics = [one.topic for one in stage.link.sent[before:]]
+    topics = [one.topic for one in stage.broker.sent[before:]]
     assert topics == ["wx/login/qr", "wx/login/url", "wx/login/state"]
 
 
@@ -152,7 +152,7 @@ async def test_what_is_committed_is_handed_to_the_publisher(stage: Stage):
     running = asyncio.create_task(stage.account.components.publisher.run())
     stage.ctx.publish_event("dropped", {"topic": "wx/in/wife", "count": 3, "reason": "refused"})
     reporting = asyncio.create_task(stage.account.components.reporter._publish_events())
-    await stage.link.until(lambda: "wx/event/dropped" in stage.link.topics)
+    await stage.broker.until(lambda: "wx/event/dropped" in stage.broker.topics)
     assert stage.last("wx/event/dropped")["count"] == 3
     for task in (running, reporting):
         task.cancel()
@@ -164,11 +164,11 @@ async def test_a_message_and_the_last_one_behind_it_go_to_the_broker_with_one_wr
     stage.connect()
     for key in ("1", "2"):  # the journal is read for the first one, and what was sent before
         await stage.account.components.publisher._publish_waiting()
-        sent, flushed = len(stage.link.sent), len(stage.link.flushed)
+        sent, flushed = len(stage.broker.sent), len(stage.broker.flushed)
         recorded = await stage.journal.received.record([text_message(key)], NO_CHANGES, None, "")
         stage.account.components.inbound._announce(recorded, PeopleBatch())
-    assert stage.link.topics[sent:] == ["wx/in/wife", "wx/last"]
-    assert stage.link.flushed[flushed:] == [sent + 2]
+    assert stage.broker.topics[sent:] == ["wx/in/wife", "wx/last"]
+    assert stage.broker.flushed[flushed:] == [sent + 2]
 
 
 async def test_only_the_end_of_a_connection_counts_as_a_disconnect_and_not_a_failed_attempt(stage: Stage):

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.discovery_rules import faults
-from tests.support.fake_link import FakeLink, Sent
+from tests.support.fake_broker import FakeBroker, Sent
 from tests.unit.bridge.contexts import changed, context, settings
 from tests.unit.bridge.outgoing import OWNER, person
 from wx2mqtt.bridge import homeassistant_announcement
@@ -58,7 +58,7 @@ class Stage:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.link = FakeLink(takes=True)
+        self.broker = FakeBroker(takes=True)
         self.identity = PeopleRegistry(PEOPLE, {}, {})
         self.home: HomeAssistantDiscovery
         self.news: list[bool] = []
@@ -67,7 +67,7 @@ class Stage:
     async def runs(
         self, exposure: HomeAssistant = ON, *, backend: str = "webwx", **broker: Any
     ) -> AsyncIterator[None]:
-        inflight = InflightWindow(self.link)
+        inflight = InflightWindow(self.broker)
         self.announcer = RetainedPublisher(inflight, "wx/bridge/state")
         windows: Any = SimpleNamespace(forecasts={})
         self.ctx = context(
@@ -87,7 +87,7 @@ class Stage:
             self.hang_up()
 
     def connect(self, **broker: Any) -> None:
-        connection = self.link.connect(**broker)
+        connection = self.broker.connect(**broker)
         self.home.on_connected(connection)
         self.announcer.on_connected(connection)
 
@@ -102,7 +102,7 @@ class Stage:
             self.home.on_birth(delivery.payload)
 
     def hang_up(self) -> None:
-        self.link.hang_up()
+        self.broker.hang_up()
         self.announcer.on_disconnected()
 
     def people(self, persons: Iterable[Person], levels: dict[str, PersonId] | None = None) -> None:
@@ -112,7 +112,7 @@ class Stage:
 
     async def announced(self, count: int = 1, topic: str = TOPIC) -> Sent:
         """What was said `count`th on the topic."""
-        await self.link.until(lambda: len(self._on(topic)) >= count)
+        await self.broker.until(lambda: len(self._on(topic)) >= count)
         return self._on(topic)[count - 1]
 
     async def components(self, count: int = 1) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class Stage:
                 pass
 
     def _on(self, topic: str) -> list[Sent]:
-        return [one for one in self.link.sent if one.topic == topic]
+        return [one for one in self.broker.sent if one.topic == topic]
 
 
 @pytest.fixture
@@ -180,8 +180,8 @@ async def test_a_message_waits_at_the_broker_as_long_as_a_command_waits_here(
 async def test_it_is_off_unless_the_owner_wants_it(stage: Stage) -> None:
     async with stage.runs(HomeAssistant()):
         stage.announcer.set("wx/last", b"x", "text/plain")
-        await stage.link.came(1)
-        assert stage.link.topics == ["wx/last"]
+        await stage.broker.came(1)
+        assert stage.broker.topics == ["wx/last"]
         assert stage.home.health_fields() == {}
 
 
@@ -254,26 +254,26 @@ async def test_what_stands_where_nothing_is_announced_any_more_is_cleared(
         cleared = await stage.announced(2)
         assert (cleared.payload, cleared.publication.retain) == (b"", True)
         await stage.forgotten(TOPIC)
-    seen = len(stage.link.sent)
+    seen = len(stage.broker.sent)
     async with stage.runs(now):  # and not again at the next start
         stage.announcer.set("wx/last", b"x", "text/plain")
-        await stage.link.came(seen + 1)
-        assert TOPIC not in stage.link.topics[seen:]
+        await stage.broker.came(seen + 1)
+        assert TOPIC not in stage.broker.topics[seen:]
 
 
 async def test_what_could_not_be_cleared_is_cleared_at_the_next_connect(stage: Stage) -> None:
     await stage.journal.discovery.save(DiscoveryRecord(topics=(TOPIC,)))
-    stage.link.takes = False
+    stage.broker.takes = False
     async with stage.runs(HomeAssistant()):
         await stage.announced()
         stage.hang_up()
         stage.connect()
         await stage.announced(2)
         with capture_logs() as logs:
-            stage.link.refuse(*stage.link.open)
+            stage.broker.refuse(*stage.broker.open)
         assert [one["event"] for one in logs] == ["broker refuses to take back"]
         assert (await stage.journal.discovery.load()).topics == (TOPIC,)
-        stage.link.takes = True
+        stage.broker.takes = True
         stage.hang_up()
         stage.connect()
         await stage.announced(3)
@@ -285,7 +285,7 @@ async def test_a_broker_that_keeps_nothing_is_not_asked_to_clear(stage: Stage) -
     async with stage.runs(retain_available=False):
         sent = await stage.announced()
         assert not sent.publication.retain
-        assert stage.link.topics == [TOPIC]
+        assert stage.broker.topics == [TOPIC]
 
 
 def birth(payload: bytes = b"online", topic: str = "homeassistant/status") -> Delivery:
@@ -300,7 +300,7 @@ async def test_it_is_announced_again_when_home_assistant_has_started(stage: Stag
         assert (await stage.announced(2)).payload == first.payload
         stage.deliver(birth())
         await stage.announced(3)
-        assert stage.link.topics == [TOPIC] * 3
+        assert stage.broker.topics == [TOPIC] * 3
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ async def test_an_answer_to_a_birth_waits_while_nobody_is_there(stage: Stage) ->
         await stage.announced()
         stage.hang_up()
         stage.home._republish()
-        assert len(stage.link.sent) == 1
+        assert len(stage.broker.sent) == 1
 
 
 async def test_the_answer_to_a_birth_comes_within_ten_seconds(
@@ -335,18 +335,18 @@ async def test_the_answer_to_a_birth_comes_within_ten_seconds(
 
 
 async def test_a_broker_that_refuses_stops_the_announcing_and_nothing_else(stage: Stage) -> None:
-    stage.link.takes = False
+    stage.broker.takes = False
     async with stage.runs():
         sent = await stage.announced()
         with capture_logs() as logs:
-            stage.link.refuse(sent)
+            stage.broker.refuse(sent)
         assert [one["event"] for one in logs] == ["broker refuses topic"]
         assert tuple(stage.announcer.refused.paused) == (TOPIC,)
         stage.deliver(birth())
         stage.people(PEOPLE[:1])
         stage.announcer.set("wx/last", b"x", "text/plain")
-        await stage.link.came(2)
-        assert stage.link.topics == [TOPIC, "wx/last"]
+        await stage.broker.came(2)
+        assert stage.broker.topics == [TOPIC, "wx/last"]
 
 
 # who cannot be shown
@@ -441,7 +441,7 @@ async def test_500_people_are_announced_in_one_message_in_less_than_a_second(sta
     async with stage.runs(ON.model_copy(update={"expose": names})):
         assert len(await stage.people_shown()) == 501
         assert time.process_time() - started_at < allowed(1)
-        assert stage.link.topics == [TOPIC]
+        assert stage.broker.topics == [TOPIC]
 
 
 async def test_another_switch_or_prefix_counts_at_the_next_start_only(stage: Stage) -> None:

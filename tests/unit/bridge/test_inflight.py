@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.support.fake_link import FakeLink
+from tests.support.fake_broker import FakeBroker
 from wx2mqtt.bridge.inflight import MAX_UNACKED_PUBLISHES, InflightWindow
 from wx2mqtt.errors import ConnectionDropped, NotConnected
 from wx2mqtt.mqtt.broker import Publication
@@ -21,7 +21,7 @@ def nothing(_error: Exception | None) -> None:
 
 
 async def test_there_is_no_room_without_a_connection():
-    assert InflightWindow(FakeLink()).free_slots == 0
+    assert InflightWindow(FakeBroker()).free_slots == 0
 
 
 @pytest.mark.parametrize(
@@ -29,73 +29,73 @@ async def test_there_is_no_room_without_a_connection():
     [(1, 1), (20, 20), (MAX_UNACKED_PUBLISHES, MAX_UNACKED_PUBLISHES), (65535, MAX_UNACKED_PUBLISHES)],
 )
 async def test_the_window_is_ours_or_the_brokers_whichever_is_smaller(maximum, room):
-    link = FakeLink()
-    link.connect(receive_maximum=maximum)
-    assert InflightWindow(link).free_slots == room
+    broker = FakeBroker()
+    broker.connect(receive_maximum=maximum)
+    assert InflightWindow(broker).free_slots == room
 
 
 async def test_what_is_open_takes_room_until_it_is_answered_in_whatever_way():
-    link = FakeLink()
-    window = InflightWindow(link)
-    link.connect(receive_maximum=10)
+    broker = FakeBroker()
+    window = InflightWindow(broker)
+    broker.connect(receive_maximum=10)
     errors: list[Exception | None] = []
     for number in range(4):
         window.publish(publication(number), errors.append)
     assert window.free_slots == 6
-    link.take(link.sent[1])
-    link.refuse(link.sent[0])
+    broker.take(broker.sent[1])
+    broker.refuse(broker.sent[0])
     assert window.free_slots == 8
-    link.hang_up()
+    broker.hang_up()
     assert window.free_slots == 0
     assert [type(error).__name__ for error in errors] == [
         "NoneType", "PublishRefused", "ConnectionDropped", "NotConnected",
     ]  # fmt: skip
-    link.connect(receive_maximum=10)
+    broker.connect(receive_maximum=10)
     window.publish(publication(4), errors.append)
-    link.take()
+    broker.take()
     assert window.free_slots == 10
 
 
 async def test_what_is_urgent_waits_for_room_and_leaves_none_to_others():
-    link = FakeLink()
-    window = InflightWindow(link)
-    link.connect(receive_maximum=2)
+    broker = FakeBroker()
+    window = InflightWindow(broker)
+    broker.connect(receive_maximum=2)
     window.publish(publication(1), nothing)
     window.publish(publication(2), nothing)
     window.publish_first(publication(3), nothing)
     window.publish_first(publication(4), nothing)
-    assert link.topics == ["t/1", "t/2"]
-    link.take(link.sent[0])
-    assert link.topics == ["t/1", "t/2", "t/3"]
+    assert broker.topics == ["t/1", "t/2"]
+    broker.take(broker.sent[0])
+    assert broker.topics == ["t/1", "t/2", "t/3"]
     assert window.free_slots == 0
-    link.take(link.sent[1], link.sent[2])
-    assert link.topics == ["t/1", "t/2", "t/3", "t/4"]
+    broker.take(broker.sent[1], broker.sent[2])
+    assert broker.topics == ["t/1", "t/2", "t/3", "t/4"]
     assert window.free_slots == 1
-    assert link.most_open == 2
+    assert broker.most_open == 2
 
 
 async def test_what_is_urgent_fails_when_the_connection_goes_before_its_turn():
-    link = FakeLink()
-    window = InflightWindow(link)
-    link.connect(receive_maximum=1)
+    broker = FakeBroker()
+    window = InflightWindow(broker)
+    broker.connect(receive_maximum=1)
     errors: list[Exception | None] = []
     window.publish(publication(1), nothing)
     for number in range(2000):
         window.publish_first(publication(number), errors.append)
-    link.hang_up()
+    broker.hang_up()
     assert len(errors) == 2000
     assert all(isinstance(error, NotConnected) for error in errors)
-    link.connect()
+    broker.connect()
     assert window.free_slots == 1
     window.publish(publication(1), nothing)
-    link.take()
+    broker.take()
     assert window.free_slots == MAX_UNACKED_PUBLISHES
 
 
 async def test_an_answer_that_comes_at_once_is_counted_as_well():
-    link = FakeLink(takes=True)
-    window = InflightWindow(link)
-    link.connect()
+    broker = FakeBroker(takes=True)
+    window = InflightWindow(broker)
+    broker.connect()
     for number in range(300):
         window.publish(publication(number), nothing)
         window.publish_first(publication(number), nothing)
@@ -104,34 +104,34 @@ async def test_an_answer_that_comes_at_once_is_counted_as_well():
 
 async def test_capacity_is_emitted_when_what_is_urgent_has_made_some():
     """Else a broker that takes one at a time would get the retained topics and nothing more."""
-    link = FakeLink()
-    window = InflightWindow(link)
+    broker = FakeBroker()
+    window = InflightWindow(broker)
     notified: list[int] = []
     window.capacity.connect(lambda: notified.append(window.free_slots))
-    link.connect(receive_maximum=1)
+    broker.connect(receive_maximum=1)
     window.publish_first(publication(1), nothing)
     window.publish_first(publication(2), nothing)
     assert (window.free_slots, notified) == (0, [])
-    link.take(link.sent[0])
+    broker.take(broker.sent[0])
     assert (window.free_slots, notified) == (0, [])
-    link.take(link.sent[1])
+    broker.take(broker.sent[1])
     assert (window.free_slots, notified) == (1, [1])
 
 
 async def test_only_the_oldest_gets_the_error_that_the_broker_disconnected_on_it():
-    link = FakeLink()
-    window = InflightWindow(link)
+    broker = FakeBroker()
+    window = InflightWindow(broker)
     errors: list[tuple[int, Exception | None]] = []
 
     def in_thread(number: int, error: Exception | None) -> None:
         errors.append((number, error))
 
     for _ in range(2):
-        link.connect()
+        broker.connect()
         errors.clear()
         for number in (1, 2, 3):
             window.publish_first(publication(number), partial(in_thread, number))
-        link.hang_up()
+        broker.hang_up()
         assert [number for number, error in errors if isinstance(error, ConnectionDropped)] == [1]
         assert [number for number, _ in errors] == [1, 2, 3]
     window.publish(publication(4), partial(in_thread, 4))
@@ -140,26 +140,26 @@ async def test_only_the_oldest_gets_the_error_that_the_broker_disconnected_on_it
 
 async def test_after_a_broker_hung_up_twice_all_that_was_open_goes_one_by_one():
     """Then we know on which one it hangs up: its answers to the others may go down with the connection."""
-    link = FakeLink()
-    window = InflightWindow(link)
+    broker = FakeBroker()
+    window = InflightWindow(broker)
 
     def connect() -> None:
-        link.connect()
+        broker.connect()
         for number in range(5):
             window.publish_first(publication(number), nothing)
 
     connect()
-    assert len(link.open) == 5
-    link.hang_up()
+    assert len(broker.open) == 5
+    broker.hang_up()
     connect()
-    assert len(link.open) == 1
-    link.take()
-    assert len(link.open) == 4, "it was no fault of the first one"
-    link.hang_up()
+    assert len(broker.open) == 1
+    broker.take()
+    assert len(broker.open) == 4, "it was no fault of the first one"
+    broker.hang_up()
     connect()
     for _ in range(4):
-        assert len(link.open) == 1
-        link.take()
-    assert len(link.open) == 1
-    link.take()
+        assert len(broker.open) == 1
+        broker.take()
+    assert len(broker.open) == 1
+    broker.take()
     assert window.free_slots == MAX_UNACKED_PUBLISHES

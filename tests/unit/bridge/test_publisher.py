@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.fake_link import FakeLink, Sent
+from tests.support.fake_broker import FakeBroker, Sent
 from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
@@ -59,14 +59,14 @@ class Watched(Journal):
     something; `then`, before whoever asked for it knows.
     """
 
-    def __init__(self, database: Database, link: FakeLink, clock: Clock) -> None:
+    def __init__(self, database: Database, broker: FakeBroker, clock: Clock) -> None:
         super().__init__(database, "home", clock)
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self.after: dict[str, Callable[[], None]] = {}
         self.then: dict[str, Callable[[], Awaitable[None]]] = {}
         self.troubles: list[str] = []
         self.done = 0
-        self._link = link
+        self._link = broker
         self._read = self.outbox.list_waiting
         for name in WATCHED:
             setattr(self.outbox, name, partial(self._do, name, getattr(self.outbox, name)))
@@ -111,10 +111,10 @@ class PublisherHarness:
     topics: Topics = AnyTopics("wx")
 
     def __init__(self, database: Database, puback_log: PubackLog) -> None:
-        self.link = FakeLink()
+        self.broker = FakeBroker()
         self.clock = Clock(now_ms())
-        self.journal = Watched(database, self.link, self.clock)
-        self.inflight = InflightWindow(self.link)
+        self.journal = Watched(database, self.broker, self.clock)
+        self.inflight = InflightWindow(self.broker)
         ctx = context(journal=self.journal)
         ctx.topics = self.topics
         ctx.puback_log = puback_log
@@ -123,7 +123,7 @@ class PublisherHarness:
         self._number = 0
 
     def connect(self, **more: Any) -> None:
-        self.link.connect(**more)
+        self.broker.connect(**more)
         self.publisher.on_connected()
 
     def dropped(self) -> list[tuple[str, int]]:
@@ -132,7 +132,7 @@ class PublisherHarness:
         return [(event["topic"], event["count"]) for event in events]
 
     def hang_up(self) -> None:
-        self.link.hang_up()
+        self.broker.hang_up()
         self.publisher.on_disconnected()
 
     async def publish(self, *topics: str, payload: bytes | None = None, **more: Any) -> None:
@@ -157,7 +157,7 @@ class PublisherHarness:
             seen = self.journal.done
             if found := await holds():
                 return found
-            await self.link.until(partial(self.journal.more_than, seen))
+            await self.broker.until(partial(self.journal.more_than, seen))
 
     async def all_settled(self) -> None:
         """Until nothing waits in the journal."""
@@ -184,7 +184,7 @@ class PublisherHarness:
 
     async def numbers(self, count: int) -> list[int]:
         """The numbers of what was published, once there is so much."""
-        return [int(one.payload) for one in await self.link.came(count)]
+        return [int(one.payload) for one in await self.broker.came(count)]
 
     async def held(self, key: str, user: str) -> None:
         """Commit a message that is held."""
@@ -209,12 +209,12 @@ class PublisherHarness:
 
     async def ids_behind(self, first: int, count: int) -> list[str]:
         """The ids of `count` messages that were published behind the `first` publications."""
-        sent = (await self.link.came(first + count))[first:]
+        sent = (await self.broker.came(first + count))[first:]
         return [json.loads(one.payload)["id"].removeprefix("id-") for one in sent]
 
     async def ids(self, count: int) -> list[str]:
         """The ids of the messages that were published, once there are so many."""
-        return [json.loads(one.payload)["id"].removeprefix("id-") for one in await self.link.came(count)]
+        return [json.loads(one.payload)["id"].removeprefix("id-") for one in await self.broker.came(count)]
 
 
 @asynccontextmanager
@@ -250,16 +250,16 @@ async def test_what_is_committed_goes_out_in_its_order_and_is_settled(harness: P
     harness.connect()
     await harness.publish("a", "b", "a", "c", "a")
     assert await harness.numbers(5) == [1, 2, 3, 4, 5]
-    harness.link.take(*reversed(harness.link.sent))
+    harness.broker.take(*reversed(harness.broker.sent))
     await harness.all_settled()
     assert harness.publisher._ctx.counters.published == 5
-    assert len(harness.link.sent) == 5
+    assert len(harness.broker.sent) == 5
 
 
 async def test_a_publication_goes_out_with_all_that_belongs_to_it(harness: PublisherHarness):
     harness.connect()
     await harness.publish("t", payload=b"{}", correlation=b"\0c", expiry=60, content_type="text/plain")
-    (sent,) = await harness.link.came(1)
+    (sent,) = await harness.broker.came(1)
     publication = sent.publication
     assert (publication.topic, publication.payload, publication.retain) == ("t", b"{}", False)
     assert (publication.correlation, publication.expiry) == (b"\0c", 60)
@@ -272,7 +272,7 @@ async def test_what_waited_goes_out_with_what_is_left_of_its_expiry(harness: Pub
     harness.clock.now += 3_600_000  # the time of day was put back since
     await harness.publish("t", expiry=60)
     harness.connect()
-    waited, put_back = (sent.publication.expiry for sent in await harness.link.came(2))
+    waited, put_back = (sent.publication.expiry for sent in await harness.broker.came(2))
     assert waited is not None
     assert 1 <= waited <= 15
     assert put_back == 60
@@ -285,11 +285,11 @@ async def test_what_waited_for_longer_than_its_expiry_is_dropped_and_nothing_els
     harness.clock.now += 61_000
     await harness.publish("t", expiry=60)  # 6
     await harness.publish("a")  # 7
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     assert await harness.numbers(5) == [1, 2, 3, 6, 7]
     await harness.all_settled()
-    assert len(harness.link.sent) == 5
+    assert len(harness.broker.sent) == 5
     stats = await harness.journal.stats()
     assert (stats.dropped, stats.set_aside) == (0, 0)  # neither is a loss that somebody must hear of
 
@@ -300,9 +300,9 @@ async def test_what_the_broker_did_not_acknowledge_is_not_published_again_when_i
     harness.connect()
     await harness.publish("t", expiry=60)
     await harness.publish("a")
-    await harness.link.came(2)
+    await harness.broker.came(2)
     monkeypatch.setattr(publisher, "now_ms", lambda: harness.clock.now + 60_000)
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.hang_up()
     harness.connect()
     assert await harness.numbers(3) == [1, 2, 2]
@@ -316,7 +316,7 @@ async def test_more_expired_rows_than_memory_holds_keep_nothing_back(
     harness.clock.now -= 61_000
     await harness.publish(*["t"] * 100, expiry=60)
     await harness.publish("a")
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     assert await harness.numbers(1) == [101]
     await harness.all_settled()
@@ -332,28 +332,28 @@ async def test_never_more_is_open_than_the_broker_allows(harness: PublisherHarne
     harness.connect(receive_maximum=3)
     await harness.publish(*["a"] * 30)
     for count in range(3, 31):
-        await harness.link.came(count)
-        harness.link.take(harness.link.open[0])
-    assert harness.link.most_open == 3
-    harness.link.take()
+        await harness.broker.came(count)
+        harness.broker.take(harness.broker.open[0])
+    assert harness.broker.most_open == 3
+    harness.broker.take()
     await harness.all_settled()
-    assert on(harness.link.sent, "a") == list(range(1, 31))
+    assert on(harness.broker.sent, "a") == list(range(1, 31))
 
 
 async def test_never_more_is_open_or_unsettled_than_the_window(harness: PublisherHarness):
     """What the broker has and the journal does not know comes again after a crash: at most a window of it."""
     held, let_go = harness.hold_marks()
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     await harness.publish(*["a"] * (3 * MAX_UNACKED_PUBLISHES))
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
-    await harness.link.came(MAX_UNACKED_PUBLISHES)
+    await harness.broker.came(MAX_UNACKED_PUBLISHES)
     await harness.journal.stats()
-    assert len(harness.link.sent) == MAX_UNACKED_PUBLISHES
+    assert len(harness.broker.sent) == MAX_UNACKED_PUBLISHES
     let_go.set()
     await harness.all_settled()
-    assert on(harness.link.sent, "a") == list(range(1, 3 * MAX_UNACKED_PUBLISHES + 1))
+    assert on(harness.broker.sent, "a") == list(range(1, 3 * MAX_UNACKED_PUBLISHES + 1))
 
 
 async def messages_wait_for_marks(harness: PublisherHarness) -> None:
@@ -362,13 +362,13 @@ async def messages_wait_for_marks(harness: PublisherHarness) -> None:
     held, let_go = harness.hold_marks()
     harness.connect()
     await harness.said(*keys, user="wife")
-    await harness.link.came(MAX_REPEATED_MESSAGES)
-    harness.link.takes = True
-    harness.link.take()
+    await harness.broker.came(MAX_REPEATED_MESSAGES)
+    harness.broker.takes = True
+    harness.broker.take()
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
     await harness.journal.stats()
-    assert len(harness.link.sent) == MAX_REPEATED_MESSAGES == 20  # acknowledged, and not marked yet
+    assert len(harness.broker.sent) == MAX_REPEATED_MESSAGES == 20  # acknowledged, and not marked yet
     let_go.set()
     await harness.all_settled()
     assert await harness.ids(len(keys)) == keys
@@ -388,17 +388,17 @@ async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_store
         held, let_go = harness.hold_marks()
         harness.connect()
         await harness.said(*keys, user="wife")
-        await harness.link.came(MAX_REPEATED_MESSAGES)
+        await harness.broker.came(MAX_REPEATED_MESSAGES)
         await harness.journal.stats()
-        assert len(harness.link.sent) == MAX_REPEATED_MESSAGES
-        harness.link.takes = True
-        harness.link.take()
+        assert len(harness.broker.sent) == MAX_REPEATED_MESSAGES
+        harness.broker.takes = True
+        harness.broker.take()
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             await held.wait()
-        await harness.link.came(MAX_PUBACK_RECORDS)
+        await harness.broker.came(MAX_PUBACK_RECORDS)
         await harness.journal.stats()
-        assert len(harness.link.sent) == MAX_PUBACK_RECORDS  # a power cut would repeat these
-        assert harness.link.most_open <= MAX_REPEATED_MESSAGES
+        assert len(harness.broker.sent) == MAX_PUBACK_RECORDS  # a power cut would repeat these
+        assert harness.broker.most_open <= MAX_REPEATED_MESSAGES
         let_go.set()
         await harness.all_settled()
         assert await harness.ids(len(keys)) == keys
@@ -416,14 +416,14 @@ async def test_after_a_kill_only_messages_without_a_logged_puback_come_again(tmp
         harness.journal.before["mark_published"] = killed
         harness.connect()
         await harness.said(*keys, user="wife")
-        await harness.link.came(len(keys))
-        harness.link.take(*harness.link.open[1:4])
+        await harness.broker.came(len(keys))
+        harness.broker.take(*harness.broker.open[1:4])
     async with working(tmp_path, PubackLog(path, "stream")) as harness:
-        harness.link.takes = True
+        harness.broker.takes = True
         harness.connect()
         await harness.all_settled()
         assert await harness.ids(2) == ["0", "4"]
-        assert len(harness.link.sent) == 2
+        assert len(harness.broker.sent) == 2
     assert not PubackLog(path, "stream").earlier
 
 
@@ -438,11 +438,11 @@ async def test_a_puback_of_a_row_that_the_disk_has_lost_does_not_count_for_a_lat
     log.add(rows[1].id, rows[1].created - 5000)
     log.add(rows[1].id + 1, rows[1].created)
     async with working(tmp_path, PubackLog(path, "stream")) as harness:
-        harness.link.takes = True
+        harness.broker.takes = True
         harness.connect()
         await harness.all_settled()
         assert await harness.ids(1) == ["b"]
-        assert len(harness.link.sent) == 1
+        assert len(harness.broker.sent) == 1
 
 
 async def test_a_log_that_fails_makes_messages_wait_for_the_marks_again(tmp_path: Path):
@@ -466,15 +466,15 @@ async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(
     monkeypatch.setattr(harness.publisher, "_publish_waiting", counted)
     harness.connect()
     await harness.said(*map(str, range(2 * MAX_REPEATED_MESSAGES)), user="wife")
-    await harness.link.came(MAX_REPEATED_MESSAGES)
+    await harness.broker.came(MAX_REPEATED_MESSAGES)
     before = looked
-    for one in tuple(harness.link.open)[:-1]:
-        harness.link.take(one)
+    for one in tuple(harness.broker.open)[:-1]:
+        harness.broker.take(one)
         for _ in range(3):
             await asyncio.sleep(0)
     assert (before > 0, looked - before) == (True, 0)
-    harness.link.takes = True
-    harness.link.take()
+    harness.broker.takes = True
+    harness.broker.take()
     await harness.all_settled()
     assert await harness.ids(2 * MAX_REPEATED_MESSAGES) == list(map(str, range(2 * MAX_REPEATED_MESSAGES)))
 
@@ -494,9 +494,9 @@ async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_i
     harness.connect()
     await harness.said(*map(str, range(3 * MAX_REPEATED_MESSAGES)), user="wife")
     for window in range(1, 4):
-        await harness.link.came(window * MAX_REPEATED_MESSAGES)
-        for one in tuple(harness.link.open):
-            harness.link.take(one)
+        await harness.broker.came(window * MAX_REPEATED_MESSAGES)
+        for one in tuple(harness.broker.open):
+            harness.broker.take(one)
             await asyncio.sleep(0)
     await harness.all_settled()
     assert marked == [MAX_REPEATED_MESSAGES] * 3
@@ -516,13 +516,13 @@ async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_wi
         return await mark_published(ids)
 
     monkeypatch.setattr(harness.journal.outbox, "mark_published", counted)
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     await harness.said(*map(str, range(MAX_REPEATED_MESSAGES - 1)), user="wife")
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
     await harness.said("during", user="wife")
-    await harness.link.came(MAX_REPEATED_MESSAGES)
+    await harness.broker.came(MAX_REPEATED_MESSAGES)
     let_go.set()
     await harness.until(lambda: harness.journal.outbox.list_waiting(0, 100))
     await harness.said(*(f"b{number}" for number in range(MAX_REPEATED_MESSAGES - 1)), user="wife")
@@ -534,7 +534,7 @@ async def test_results_do_not_count_among_the_messages_that_may_repeat(harness: 
     harness.connect()
     await harness.said(*[f"m{number}" for number in range(10)], user="wife")
     await harness.publish(*["a"] * 60)
-    assert len(await harness.link.came(70)) == 70
+    assert len(await harness.broker.came(70)) == 70
 
 
 async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in_order(
@@ -542,14 +542,14 @@ async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in
 ):
     harness.connect()
     await harness.publish("a", "b", "a", "b", "a")
-    await harness.link.came(5)
-    harness.link.take(harness.link.sent[0], harness.link.sent[3])
+    await harness.broker.came(5)
+    harness.broker.take(harness.broker.sent[0], harness.broker.sent[3])
     harness.hang_up()
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     await harness.all_settled()
-    assert on(harness.link.sent[5:], "a") == [3, 5]
-    assert on(harness.link.sent[5:], "b") == [2]
+    assert on(harness.broker.sent[5:], "a") == [3, 5]
+    assert on(harness.broker.sent[5:], "b") == [2]
     assert harness.publisher._ctx.counters.published == 5
 
 
@@ -565,31 +565,31 @@ async def test_what_is_settled_while_a_new_connection_begins_is_not_published_ag
     harness.journal.before["mark_published"] = hold
     harness.connect()
     await harness.publish("a", "b")
-    first, second = await harness.link.came(2)
-    harness.link.refuse(first)
-    harness.link.take(second)
+    first, second = await harness.broker.came(2)
+    harness.broker.refuse(first)
+    harness.broker.take(second)
     harness.hang_up()
     harness.connect(receive_maximum=1)
-    await harness.link.came(3)  # both were read, and the second one waits for room
+    await harness.broker.came(3)  # both were read, and the second one waits for room
     let_go.set()
     settled = harness.journal.done
-    await harness.link.until(lambda: harness.journal.done > settled)
-    harness.link.takes = True
-    harness.link.take()
+    await harness.broker.until(lambda: harness.journal.done > settled)
+    harness.broker.takes = True
+    harness.broker.take()
     await harness.all_settled()
-    assert harness.link.topics == ["a", "b", "a"]
+    assert harness.broker.topics == ["a", "b", "a"]
 
 
 async def test_a_refused_topic_waits_and_the_others_go_on(harness: PublisherHarness):
     harness.connect()
     await harness.publish("a", "b")
-    first, second = await harness.link.came(2)
-    harness.link.refuse(first)
-    harness.link.take(second)
+    first, second = await harness.broker.came(2)
+    harness.broker.refuse(first)
+    harness.broker.take(second)
     await harness.publish("a", "b", "a", "b")
     assert await harness.numbers(4) == [1, 2, 4, 6]
     assert tuple(harness.publisher.refused.paused) == ("a",)
-    harness.link.take()
+    harness.broker.take()
     await harness.journal.outbox.drop_topic("a", "for the test")
     await harness.all_settled()
     assert harness.dropped() == []
@@ -600,13 +600,13 @@ async def test_what_is_refused_on_a_response_topic_is_given_up(harness: Publishe
     """Whoever may publish can name any number of topics that the broker refuses."""
     harness.connect()
     await harness.publish("their/topic", "wx/result/wife", category=category)
-    first, second = await harness.link.came(2)
-    harness.link.refuse(first)
-    harness.link.refuse(second)
+    first, second = await harness.broker.came(2)
+    harness.broker.refuse(first)
+    harness.broker.refuse(second)
     await harness.publish("their/topic", category=category)
     assert await harness.numbers(3) == [1, 2, 3]
     assert tuple(harness.publisher.refused.paused) == ("wx/result/wife",)
-    harness.link.take()
+    harness.broker.take()
     await harness.journal.outbox.drop_topic("wx/result/wife", "for the test")
     await harness.all_settled()
 
@@ -614,11 +614,11 @@ async def test_what_is_refused_on_a_response_topic_is_given_up(harness: Publishe
 async def test_what_a_response_topic_cannot_get_now_waits(harness: PublisherHarness):
     harness.connect()
     await harness.publish("their/topic", category="result")
-    harness.link.refuse(*await harness.link.came(1), code=QUOTA_EXCEEDED)
+    harness.broker.refuse(*await harness.broker.came(1), code=QUOTA_EXCEEDED)
     await harness.publish("wx/in/wife")
     assert await harness.numbers(2) == [1, 2]
     assert tuple(harness.publisher.refused.paused) == ("their/topic",)
-    harness.link.take()
+    harness.broker.take()
     await harness.journal.outbox.drop_topic("their/topic", "for the test")
     await harness.all_settled()
 
@@ -627,14 +627,14 @@ async def test_a_topic_that_is_taken_again_catches_up_in_order(harness: Publishe
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.02)
     harness.connect()
     await harness.publish(*["a", "b"] * 3)
-    sent = list(await harness.link.came(6))
-    harness.link.refuse(*sent[0::2])
-    harness.link.takes = True
-    harness.link.take()
+    sent = list(await harness.broker.came(6))
+    harness.broker.refuse(*sent[0::2])
+    harness.broker.takes = True
+    harness.broker.take()
     await harness.publish("b", "a", "b", "a")
     await harness.all_settled()
-    assert on(harness.link.sent[6:], "a") == [1, 3, 5, 8, 10]
-    assert on(harness.link.sent, "b") == [2, 4, 6, 7, 9]
+    assert on(harness.broker.sent[6:], "a") == [1, 3, 5, 8, 10]
+    assert on(harness.broker.sent, "b") == [2, 4, 6, 7, 9]
     assert tuple(harness.publisher.refused.paused) == ()
 
 
@@ -645,24 +645,24 @@ async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order
     harness.connect(receive_maximum=1)
     await harness.publish(*["a"] * 5)
     for count in range(1, 4):
-        await harness.link.came(count)
-        harness.link.refuse(harness.link.open[0])
+        await harness.broker.came(count)
+        harness.broker.refuse(harness.broker.open[0])
         await harness.publish("a")
-    harness.link.takes = True
-    await harness.link.came(4)
-    harness.link.take(*harness.link.open)
+    harness.broker.takes = True
+    await harness.broker.came(4)
+    harness.broker.take(*harness.broker.open)
     await harness.all_settled()
-    assert on(harness.link.sent, "a") == [1, 1, 1, 1, *range(2, 9)]
+    assert on(harness.broker.sent, "a") == [1, 1, 1, 1, *range(2, 9)]
 
 
 async def test_a_reconnect_tries_at_once_what_was_refused_long_before(harness: PublisherHarness, monkeypatch):
     monkeypatch.setattr(inflight, "REFUSAL_DISCONNECT_SECONDS", 0.0)
     harness.connect()
     await harness.publish("a")
-    await harness.link.came(1)
-    harness.link.refuse(harness.link.sent[0])
+    await harness.broker.came(1)
+    harness.broker.refuse(harness.broker.sent[0])
     harness.hang_up()
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     await harness.all_settled()
     assert tuple(harness.publisher.refused.paused) == ()
@@ -673,17 +673,19 @@ async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(har
     await harness.publish("forbidden", "a", "b", "a")
     for life in range(4):
         harness.connect()
-        await harness.link.until(lambda: harness.link.open)
-        first = harness.link.open[0]
+        await harness.broker.until(lambda: harness.broker.open)
+        first = harness.broker.open[0]
         if first.topic != "forbidden":
             break
         assert life == 0
-        harness.link.refuse(first)
+        harness.broker.refuse(first)
         harness.hang_up()
-    harness.link.takes = True
-    harness.link.take()
-    await harness.link.until(lambda: harness.link.topics[-3:] == ["a", "b", "a"] and not harness.link.open)
-    assert harness.link.topics.count("forbidden") == 1
+    harness.broker.takes = True
+    harness.broker.take()
+    await harness.broker.until(
+        lambda: harness.broker.topics[-3:] == ["a", "b", "a"] and not harness.broker.open
+    )
+    assert harness.broker.topics.count("forbidden") == 1
     assert tuple(harness.publisher.refused.paused) == ("forbidden",)
     assert harness.publisher.rejected_count == 0
 
@@ -693,18 +695,18 @@ async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_pas
 ):
     harness.connect()
     await harness.publish("a")
-    await harness.link.came(1)
-    harness.link.refuse(harness.link.sent[0])
+    await harness.broker.came(1)
+    harness.broker.refuse(harness.broker.sent[0])
     await harness.publish("b")
-    await harness.link.came(2)
+    await harness.broker.came(2)
     harness.journal.after["list_waiting"] = lambda: harness.publisher.refused.retry(
         "a"
     )  # the read passed over `a`
-    harness.link.takes = True
+    harness.broker.takes = True
     await harness.publish("a", "b", "a")
-    harness.link.take()
+    harness.broker.take()
     await harness.all_settled()
-    assert on(harness.link.sent[2:], "a") == [1, 3, 5]
+    assert on(harness.broker.sent[2:], "a") == [1, 3, 5]
 
 
 @pytest.mark.parametrize("statement", ["list_waiting", "list_waiting_in_topic"])
@@ -716,22 +718,22 @@ async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
 
     def anew() -> None:
         harness.hang_up()
-        harness.link.takes = True
+        harness.broker.takes = True
         harness.connect()
         begun.set()
 
     harness.connect(receive_maximum=2)
     await harness.publish("a", "b", "a", "a")
-    first, second = await harness.link.came(2)
-    harness.link.refuse(first)
+    first, second = await harness.broker.came(2)
+    harness.broker.refuse(first)
     harness.journal.after[statement] = anew
     if statement == "list_waiting_in_topic":
         harness.publisher.refused.retry("a")
-    harness.link.take(second)
+    harness.broker.take(second)
     await harness.publish("b")
     await harness.all_settled()
     assert begun.is_set()
-    assert first_of(on(harness.link.sent, "a")) == [1, 3, 4]
+    assert first_of(on(harness.broker.sent, "a")) == [1, 3, 4]
 
 
 async def test_a_store_that_fails_delays_and_passes_nothing_over(harness: PublisherHarness, monkeypatch):
@@ -739,23 +741,23 @@ async def test_a_store_that_fails_delays_and_passes_nothing_over(harness: Publis
     harness.journal.troubles += ["list_waiting", "list_waiting_in_topic", "mark_published"]
     harness.connect()
     await harness.publish("a", "a", "b")
-    sent = list(await harness.link.came(3))
-    harness.link.takes = True
-    harness.link.refuse(*sent[:2])
-    harness.link.take()
+    sent = list(await harness.broker.came(3))
+    harness.broker.takes = True
+    harness.broker.refuse(*sent[:2])
+    harness.broker.take()
     await harness.all_settled()
-    assert on(harness.link.sent[3:], "a") == [1, 2]
-    assert on(harness.link.sent, "b") == [3]
+    assert on(harness.broker.sent[3:], "a") == [1, 2]
+    assert on(harness.broker.sent, "b") == [3]
     assert harness.journal.troubles == []
 
 
 async def test_a_read_that_fails_is_tried_again_though_nothing_new_comes(harness: PublisherHarness):
     await harness.publish("a", "b")
     harness.journal.troubles += ["list_waiting", "list_waiting"]
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     await harness.all_settled()
-    assert harness.link.topics == ["a", "b"]
+    assert harness.broker.topics == ["a", "b"]
 
 
 @pytest.mark.parametrize("limit", [700, None], ids=["a limit that is said", "a limit that is not said"])
@@ -765,21 +767,21 @@ async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(
     harness.connect(packet_limit=limit)
     await harness.message("1", "长" * 3000)
     await harness.message("2", "short")
-    large, small = await harness.link.came(2)
+    large, small = await harness.broker.came(2)
     for _ in range(10):
-        harness.link.refuse(large, too_large=True)
-        await harness.link.until(lambda: len(harness.link.open) == 2)
-        large = harness.link.open[-1]
+        harness.broker.refuse(large, too_large=True)
+        await harness.broker.until(lambda: len(harness.broker.open) == 2)
+        large = harness.broker.open[-1]
         if len(large.payload) <= 700:
             break
     body = json.loads(large.payload)
-    whole = json.loads(harness.link.sent[0].payload)
+    whole = json.loads(harness.broker.sent[0].payload)
     assert len(large.payload) <= 700
     assert body["truncated"] is True
     assert whole["text"].startswith(body["text"])
     assert len(body["text"]) > 50
     assert (body["id"], body["seq"], body["user"]) == (whole["id"], whole["seq"], whole["user"])
-    harness.link.take(large, small)
+    harness.broker.take(large, small)
     await harness.all_settled()
 
 
@@ -787,24 +789,24 @@ async def test_what_was_cut_is_cut_anew_for_the_next_connection(harness: Publish
     await harness.message("1", "x" * 3000)
     for count in (1, 3):
         harness.connect(packet_limit=1000)
-        await harness.link.came(count)
-        harness.link.refuse(harness.link.open[0], too_large=True)
-        await harness.link.came(count + 1)
+        await harness.broker.came(count)
+        harness.broker.refuse(harness.broker.open[0], too_large=True)
+        await harness.broker.came(count + 1)
         harness.hang_up()
     assert harness.publisher.rejected_count == 0
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     await harness.all_settled()
-    assert len(harness.link.sent[-1].payload) == len(harness.link.sent[0].payload)
+    assert len(harness.broker.sent[-1].payload) == len(harness.broker.sent[0].payload)
 
 
 async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_aside(harness: PublisherHarness):
     harness.connect(packet_limit=700)
     await harness.message("1", "x" * 3000)
-    await harness.link.came(1)
+    await harness.broker.came(1)
     while not harness.publisher.rejected_count:
-        harness.link.refuse(harness.link.open[0], too_large=True)
-        assert len(harness.link.sent) < 20
+        harness.broker.refuse(harness.broker.open[0], too_large=True)
+        assert len(harness.broker.sent) < 20
     row, why = await harness.one_aside()
     assert why == "larger than the broker takes"
     assert row.user == "wife"
@@ -815,9 +817,9 @@ async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(harness: Pu
     harness.connect(packet_limit=1000)
     await harness.publish("a", payload=b"x" * 2000, category=sort)
     await harness.publish("a")
-    large, small = await harness.link.came(2)
-    harness.link.refuse(large, too_large=True)
-    harness.link.take(small)
+    large, small = await harness.broker.came(2)
+    harness.broker.refuse(large, too_large=True)
+    harness.broker.take(small)
     await harness.all_settled()
     row, why = await harness.one_aside()
     assert (row.topic, why) == ("a", "larger than the broker takes")
@@ -828,12 +830,12 @@ async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(harness: Pu
 async def test_what_was_set_aside_and_is_brought_back_is_published(harness: PublisherHarness):
     harness.connect()
     await harness.publish("a", payload=b"1" * 2000)
-    harness.link.refuse(*await harness.link.came(1), too_large=True)
+    harness.broker.refuse(*await harness.broker.came(1), too_large=True)
     row, _ = await harness.one_aside()
     assert await harness.journal.outbox.requeue_rejected([row.id]) == 1
     harness.publisher.on_connected()
-    await harness.link.came(2)
-    harness.link.take()
+    await harness.broker.came(2)
+    harness.broker.take()
     await harness.all_settled()
 
 
@@ -845,15 +847,15 @@ async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_a
     async def serve() -> bool:
         """A broker that dies of the poison; true when all is well."""
         harness.connect()
-        seen = len(harness.link.sent)
+        seen = len(harness.broker.sent)
         while True:
-            await harness.link.until(lambda: harness.link.open)
-            one = harness.link.open[0]
+            await harness.broker.until(lambda: harness.broker.open)
+            one = harness.broker.open[0]
             if one.topic == "poison":
                 harness.hang_up()
                 return False
-            harness.link.take(one)
-            if len(on(harness.link.sent[seen:], "a")) and int(one.payload) == 4:
+            harness.broker.take(one)
+            if len(on(harness.broker.sent[seen:], "a")) and int(one.payload) == 4:
                 return True
 
     for _ in range(MAX_HEAD_DISCONNECTS):
@@ -862,7 +864,7 @@ async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_a
     await harness.all_settled()
     row, why = await harness.one_aside()
     assert (row.topic, why) == ("poison", "the broker hung up on it 3 times in a row")
-    assert first_of(on(harness.link.sent, "a")) == [1, 3, 4]
+    assert first_of(on(harness.broker.sent, "a")) == [1, 3, 4]
     assert harness.publisher.rejected_count == 1
 
 
@@ -875,17 +877,17 @@ async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_i
     harness.publisher.outbox.expect_rows()
     for count in range(1, MAX_HEAD_DISCONNECTS + 1):
         harness.connect()
-        await harness.link.came(count)
+        await harness.broker.came(count)
         harness.hang_up()
     harness.connect()
-    (*_, whole, bare) = await harness.link.came(MAX_HEAD_DISCONNECTS + 1)
+    (*_, whole, bare) = await harness.broker.came(MAX_HEAD_DISCONNECTS + 1)
     body = json.loads(whole.payload)
     assert json.loads(bare.payload) == {
         **body,
         "image": {"state": "ready", "sha256": "c1f0"},
         "truncated": True,
     }
-    harness.link.take()
+    harness.broker.take()
     await harness.all_settled()
     assert harness.publisher.rejected_count == 0
 
@@ -900,7 +902,7 @@ async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_
     harness.publisher.outbox.expect_rows()
     for count in range(1, 2 * MAX_HEAD_DISCONNECTS + 1):
         harness.connect()
-        await harness.link.came(count)
+        await harness.broker.came(count)
         harness.hang_up()
     row, why = await harness.one_aside()
     assert (row.topic, why) == ("wx/in/wife", "the broker hung up on it 3 times in a row")
@@ -913,15 +915,15 @@ async def test_after_a_disconnect_the_first_one_goes_alone_so_that_no_innocent_o
     await harness.publish("a", "poison", "b")
     for _ in range(5):
         harness.connect()
-        await harness.link.until(lambda: harness.link.open)
-        if len(harness.link.open) == 1 and harness.link.open[0].topic == "a":
-            harness.link.take()
-            await harness.link.until(lambda: harness.link.open)
-        if harness.link.open[0].topic == "b":
+        await harness.broker.until(lambda: harness.broker.open)
+        if len(harness.broker.open) == 1 and harness.broker.open[0].topic == "a":
+            harness.broker.take()
+            await harness.broker.until(lambda: harness.broker.open)
+        if harness.broker.open[0].topic == "b":
             break
         harness.hang_up()
         await harness.journal.stats()
-    harness.link.take()
+    harness.broker.take()
     await harness.all_settled()
     row, _ = await harness.one_aside()
     assert row.topic == "poison"
@@ -931,25 +933,25 @@ async def test_disconnects_with_progress_between_set_nothing_aside(harness: Publ
     await harness.publish(*["a"] * 12)
     for _ in range(10):
         harness.connect()
-        await harness.link.until(lambda: harness.link.open)
-        harness.link.take(harness.link.open[0])
-        await harness.link.until(lambda: harness.link.open)
+        await harness.broker.until(lambda: harness.broker.open)
+        harness.broker.take(harness.broker.open[0])
+        await harness.broker.until(lambda: harness.broker.open)
         harness.hang_up()
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     await harness.all_settled()
     assert harness.publisher.rejected_count == 0
-    assert first_of(on(harness.link.sent, "a")) == list(range(1, 13))
+    assert first_of(on(harness.broker.sent, "a")) == list(range(1, 13))
 
 
 async def test_connections_that_cannot_be_made_set_nothing_aside(harness: PublisherHarness):
     await harness.publish("a")
     harness.connect()
-    await harness.link.came(1)
+    await harness.broker.came(1)
     harness.hang_up()
     for _ in range(10):
         harness.publisher.on_disconnected()
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     await harness.all_settled()
     assert harness.publisher.rejected_count == 0
@@ -961,17 +963,17 @@ async def test_a_topic_that_was_refused_for_a_week_is_dropped_with_an_event(
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
     await harness.publish("a", "a")
     harness.connect()
-    sent = list(await harness.link.came(2))
-    harness.link.refuse(*sent)
+    sent = list(await harness.broker.came(2))
+    harness.broker.refuse(*sent)
     later = boot_time() + REFUSED_GIVE_UP_SECONDS + 1
     monkeypatch.setattr(inflight, "boot_time", lambda: later)
     await harness.publish("b", "a")
-    await harness.link.until(lambda: len(harness.link.open) > 1)
-    for one in list(harness.link.open):
-        harness.link.refuse(one) if one.topic == "a" else harness.link.take(one)
+    await harness.broker.until(lambda: len(harness.broker.open) > 1)
+    for one in list(harness.broker.open):
+        harness.broker.refuse(one) if one.topic == "a" else harness.broker.take(one)
     await harness.until(harness.count_dropped)
-    harness.link.takes = True
-    harness.link.take()
+    harness.broker.takes = True
+    harness.broker.take()
     await harness.all_settled()
     assert harness.dropped() == [("a", 3)]
 
@@ -980,14 +982,14 @@ async def test_a_topic_that_was_taken_between_begins_its_week_anew(harness: Publ
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
     await harness.publish("a", "a")
     harness.connect()
-    sent = list(await harness.link.came(2))
-    harness.link.refuse(sent[0])
-    harness.link.take(sent[1])
+    sent = list(await harness.broker.came(2))
+    harness.broker.refuse(sent[0])
+    harness.broker.take(sent[1])
     later = boot_time() + REFUSED_GIVE_UP_SECONDS + 1
     monkeypatch.setattr(inflight, "boot_time", lambda: later)
-    harness.link.refuse((await harness.link.came(3))[2])
-    await harness.link.came(4)
-    harness.link.take()
+    harness.broker.refuse((await harness.broker.came(3))[2])
+    await harness.broker.came(4)
+    harness.broker.take()
     await harness.all_settled()
     assert not harness.dropped()
 
@@ -998,8 +1000,8 @@ async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is
     harness.clock.now -= 100 * WEEK
     await harness.publish("a", "a")
     harness.connect()
-    await harness.link.came(2)
-    harness.link.refuse(harness.link.sent[0])
+    await harness.broker.came(2)
+    harness.broker.refuse(harness.broker.sent[0])
     assert tuple(harness.publisher.refused.paused) == ("a",)
     assert len(await harness.journal.outbox.list_waiting(0, 10)) == 2
 
@@ -1021,37 +1023,37 @@ async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_i
                     number += 1
                     committed[topic].append(number)
                 await harness.publish(*topics)
-            case "take" if harness.link.open:
-                harness.link.take(dice.choice(harness.link.open))
-            case "refuse" if harness.link.open:
-                harness.link.refuse(dice.choice(harness.link.open))
+            case "take" if harness.broker.open:
+                harness.broker.take(dice.choice(harness.broker.open))
+            case "refuse" if harness.broker.open:
+                harness.broker.refuse(dice.choice(harness.broker.open))
             case "flap" if dice.random() < 0.3:
-                if harness.link.connection is not None:
+                if harness.broker.connection is not None:
                     harness.hang_up()
                 else:
                     harness.connect(receive_maximum=window)
             case _:
                 await harness.journal.stats()
     harness.hang_up()
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect(receive_maximum=window)
     await harness.all_settled()
-    assert harness.link.most_open <= window
+    assert harness.broker.most_open <= window
     aside = {int(row.payload) for row, _ in await harness.journal.outbox.list_rejected()}
     for topic, numbers in committed.items():
-        sent = on(harness.link.sent, topic)
+        sent = on(harness.broker.sent, topic)
         assert first_of(sent) == [one for one in numbers if one in sent]
         assert set(sent) | aside == set(numbers) | aside
 
 
 async def test_what_waits_goes_out_when_the_retained_topics_have_made_room(harness: PublisherHarness):
-    harness.link.connect(receive_maximum=1)
+    harness.broker.connect(receive_maximum=1)
     harness.inflight.publish_first(Publication(topic="wx/last", payload=b"0", retain=True), lambda _: None)
     harness.publisher.on_connected()
     await harness.publish("a")
     await harness.journal.stats()
-    await harness.link.came(1)
-    harness.link.take()
+    await harness.broker.came(1)
+    harness.broker.take()
     assert await harness.numbers(2) == [0, 1]
 
 
@@ -1060,12 +1062,12 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_me
 ):
     await harness.publish("a", "b")
     for _ in range(10):
-        harness.link.connect()
+        harness.broker.connect()
         harness.inflight.publish_first(
             Publication(topic="wx/contacts", payload=b"", retain=True), lambda _: None
         )
         harness.publisher.on_connected()
-        await harness.link.until(lambda: harness.link.open)
+        await harness.broker.until(lambda: harness.broker.open)
         harness.hang_up()
     assert harness.publisher.rejected_count == 0
 
@@ -1075,7 +1077,7 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_me
 
 async def test_only_the_chat_of_a_held_message_waits_and_keeps_its_order(harness: PublisherHarness):
     harness.connect()
-    harness.link.takes = True
+    harness.broker.takes = True
     await harness.said("1", user="wife")
     await harness.held("2", "wife")
     await harness.said("3", "4", user="wife")
@@ -1086,20 +1088,20 @@ async def test_only_the_chat_of_a_held_message_waits_and_keeps_its_order(harness
     await harness.said("6", user="wife")
     assert await harness.ids(6) == ["1", "5", "2", "3", "4", "6"]
     await harness.all_settled()
-    assert len(harness.link.sent) == 6
+    assert len(harness.broker.sent) == 6
 
 
 async def test_what_is_known_by_then_stands_in_the_message(harness: PublisherHarness):
     harness.connect()
     await harness.held("1", "wife")
     await harness.release("1", "wife", state="ready", data="QUJD")
-    (sent,) = await harness.link.came(1)
+    (sent,) = await harness.broker.came(1)
     assert json.loads(sent.payload)["image"] == {"state": "ready", "data": "QUJD"}
 
 
 async def test_a_chat_goes_on_up_to_the_next_message_that_is_held(harness: PublisherHarness):
     harness.connect()
-    harness.link.takes = True
+    harness.broker.takes = True
     for held, said in (("1", "2"), ("3", "4"), ("5", "6")):
         await harness.held(held, "wife")
         await harness.said(said, user="wife")
@@ -1113,7 +1115,7 @@ async def test_a_chat_goes_on_up_to_the_next_message_that_is_held(harness: Publi
     await harness.release("3", "wife")
     assert await harness.ids(8) == ["x", "1", "2", "y", "3", "4", "5", "6"]
     await harness.all_settled()
-    assert len(harness.link.sent) == 8
+    assert len(harness.broker.sent) == 8
 
 
 async def test_what_is_held_stays_so_over_a_reconnect(harness: PublisherHarness):
@@ -1123,7 +1125,7 @@ async def test_what_is_held_stays_so_over_a_reconnect(harness: PublisherHarness)
     await harness.said("3", user="mom")
     assert await harness.ids(1) == ["3"]
     harness.hang_up()
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     assert await harness.ids(2) == ["3", "3"]
     await harness.release("1", "wife")
@@ -1134,7 +1136,7 @@ async def test_what_was_released_while_the_broker_was_away_goes_out_in_its_order
     await harness.held("1", "wife")
     await harness.said("2", user="wife")
     await harness.release("1", "wife")
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     assert await harness.ids(2) == ["1", "2"]
 
@@ -1145,17 +1147,17 @@ async def test_what_is_read_while_a_message_is_released_is_not_left_out(harness:
     await harness.said("2", user="wife")
     await harness.said("3", user="mom")
     harness.journal.then["list_waiting"] = lambda: harness.release("1", "wife")
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     ids = await harness.ids(3)
     assert [one for one in ids if one != "3"] == ["1", "2"]
     await harness.all_settled()
-    assert len(harness.link.sent) == 3
+    assert len(harness.broker.sent) == 3
 
 
 async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_it(harness: PublisherHarness):
     harness.connect()
-    harness.link.takes = True
+    harness.broker.takes = True
     await harness.held("1", "wife")
     await harness.held("2", "wife")
     await harness.said("3", user="wife")
@@ -1174,7 +1176,7 @@ async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_i
 
 async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_on(harness: PublisherHarness):
     harness.connect()
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.publisher.outbox.start_release("wx/in/wife")
     await harness.said("1", user="wife")
     await harness.said("2", user="mom")
@@ -1194,18 +1196,18 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(
     await harness.said("1", user="wife")
     await harness.held("2", "wife")
     await harness.said("3", user="wife")
-    (first,) = await harness.link.came(1)
+    (first,) = await harness.broker.came(1)
     harness.publisher.outbox.start_release("wx/in/wife")
     if end == "reconnect":
         harness.hang_up()
         harness.connect()
     else:
-        harness.link.refuse(first)
-        await harness.link.until(lambda: harness.publisher.refused.paused)
+        harness.broker.refuse(first)
+        await harness.broker.until(lambda: harness.publisher.refused.paused)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while harness.publisher.refused.paused:  # noqa: ASYNC110 - there is no event for the end of a pause
                 await asyncio.sleep(0.01)
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.publisher.outbox.finish_release(
         "wx/in/wife", await harness.journal.media.release_message("2", {})
     )
@@ -1220,17 +1222,17 @@ async def test_a_refused_chat_stays_refused_when_its_message_is_released(
     await harness.said("1", user="wife")
     await harness.held("2", "wife")
     await harness.said("3", user="wife")
-    (refused,) = await harness.link.came(1)
-    harness.link.refuse(refused)
+    (refused,) = await harness.broker.came(1)
+    harness.broker.refuse(refused)
     await harness.release("2", "wife")
-    harness.link.takes = True
+    harness.broker.takes = True
     assert await harness.ids(4) == ["1", "1", "2", "3"]
 
 
 async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order(harness: PublisherHarness):
     dice = random.Random(7)
     harness.connect()
-    harness.link.takes = True
+    harness.broker.takes = True
     order: dict[str, list[str]] = defaultdict(list)
     held: list[tuple[str, str]] = []
     for number in range(300):
@@ -1245,10 +1247,10 @@ async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order
             await harness.release(*held.pop(dice.randrange(len(held))))
     dice.shuffle(held)
     await asyncio.gather(*(harness.release(*one) for one in held))
-    await harness.link.came(300)
+    await harness.broker.came(300)
     await harness.all_settled()
     for user, keys in order.items():
-        came = [one for one in harness.link.sent if one.topic == f"wx/in/{user}"]
+        came = [one for one in harness.broker.sent if one.topic == f"wx/in/{user}"]
         assert [json.loads(one.payload)["id"] for one in came] == [f"id-{key}" for key in keys]
 
 
@@ -1265,11 +1267,11 @@ async def commit(harness: PublisherHarness, *topics: str, payload: bytes = b"0")
 
 async def caught_up(harness: PublisherHarness) -> None:
     """Until the publisher knows all that is in the journal."""
-    harness.link.takes = True
+    harness.broker.takes = True
     harness.connect()
     harness.publisher.add(await commit(harness, "begin"))
     await harness.all_settled()
-    await harness.link.until(lambda: harness.publisher.outbox.is_exhausted)
+    await harness.broker.until(lambda: harness.publisher.outbox.is_exhausted)
 
 
 async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(harness: PublisherHarness):
@@ -1277,7 +1279,7 @@ async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(
     harness.journal.troubles = ["list_waiting", "list_waiting_in_topic"]  # which a look would meet
     for number in range(5):
         harness.publisher.add(await commit(harness, "a", "b", payload=str(number).encode()))
-    sent = (await harness.link.came(11))[1:]
+    sent = (await harness.broker.came(11))[1:]
     assert [(one.topic, one.payload) for one in sent] == [
         (topic, str(number).encode()) for number in range(5) for topic in ("a", "b")
     ]
@@ -1288,27 +1290,27 @@ async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(
 async def test_rows_of_several_commits_are_left_to_the_one_write_of_the_turn(harness: PublisherHarness):
     """Results of ten chats took ten writes."""
     await caught_up(harness)
-    harness.link.flushed.clear()
+    harness.broker.flushed.clear()
     batches = [await commit(harness, "a", "b"), await commit(harness, "c")]
     for batch in batches:
         harness.publisher.add(batch)
-    assert harness.link.topics[1:] == ["a", "b", "c"]
-    assert harness.link.flushed == []
+    assert harness.broker.topics[1:] == ["a", "b", "c"]
+    assert harness.broker.flushed == []
 
 
 async def test_what_has_no_free_slot_is_published_when_there_is_one(harness: PublisherHarness):
     await caught_up(harness)
-    harness.link.takes = False
+    harness.broker.takes = False
     harness.publisher.add(
         await commit(harness, *(f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)))
     )
-    assert len(harness.link.sent) == 1 + MAX_UNACKED_PUBLISHES
-    harness.link.take(*harness.link.open[:5])
-    await harness.link.came(1 + MAX_UNACKED_PUBLISHES)
-    harness.link.takes = True
-    harness.link.take()
+    assert len(harness.broker.sent) == 1 + MAX_UNACKED_PUBLISHES
+    harness.broker.take(*harness.broker.open[:5])
+    await harness.broker.came(1 + MAX_UNACKED_PUBLISHES)
+    harness.broker.takes = True
+    harness.broker.take()
     await harness.all_settled()
-    assert harness.link.topics[1:] == [f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)]
+    assert harness.broker.topics[1:] == [f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)]
 
 
 async def test_messages_and_their_events_go_out_as_they_were_committed(harness: PublisherHarness):
@@ -1318,7 +1320,7 @@ async def test_messages_and_their_events_go_out_as_they_were_committed(harness: 
         [message("1"), message("2")], NO_CHANGES, Cursor("2"), "login"
     )
     harness.publisher.add(recorded.outbox)
-    sent = (await harness.link.came(3))[1:]
+    sent = (await harness.broker.came(3))[1:]
     stored = await harness.journal.outbox.list_rejected()
     assert stored == []
     assert [json.loads(one.payload)["seq"] for one in sent] == [1, 2]
@@ -1332,7 +1334,7 @@ async def test_a_batch_that_nobody_handed_over_is_found_in_the_journal_when_the_
     await caught_up(harness)
     await commit(harness, "a", payload=b"1")
     harness.publisher.add(await commit(harness, "a", payload=b"2"))
-    assert [one.payload for one in (await harness.link.came(3))[1:]] == [b"1", b"2"]
+    assert [one.payload for one in (await harness.broker.came(3))[1:]] == [b"1", b"2"]
     await harness.all_settled()
 
 
@@ -1344,23 +1346,23 @@ async def test_batches_that_come_in_the_wrong_order_go_out_in_that_of_their_comm
     harness.publisher.add(second)
     harness.publisher.add(first)
     await harness.all_settled()
-    assert [one.payload for one in harness.link.sent[1:]] == [b"1", b"2"]
+    assert [one.payload for one in harness.broker.sent[1:]] == [b"1", b"2"]
 
 
 async def test_more_than_memory_should_hold_waits_in_the_journal(harness: PublisherHarness, monkeypatch):
     monkeypatch.setattr(outbox_rows, "MAX_ROWS_IN_MEMORY", 3)
     await caught_up(harness)
-    harness.link.takes = False
-    assert harness.link.connection is not None
-    harness.link.connection = replace(harness.link.connection, receive_maximum=1)
+    harness.broker.takes = False
+    assert harness.broker.connection is not None
+    harness.broker.connection = replace(harness.broker.connection, receive_maximum=1)
     for number in range(9):
         harness.publisher.add(await commit(harness, "a", payload=str(number).encode()))
-    await harness.link.came(2)
+    await harness.broker.came(2)
     assert len(harness.publisher.outbox.rows) <= 3
-    harness.link.takes = True
-    harness.link.take()
+    harness.broker.takes = True
+    harness.broker.take()
     await harness.all_settled()
-    assert [int(one.payload) for one in harness.link.sent[1:]] == [*range(9)]
+    assert [int(one.payload) for one in harness.broker.sent[1:]] == [*range(9)]
 
 
 async def test_what_is_committed_behind_a_held_message_waits_with_it(harness: PublisherHarness):
@@ -1381,16 +1383,16 @@ async def test_what_is_committed_behind_a_held_message_waits_with_it(harness: Pu
 
 async def test_a_refused_topic_is_not_handed_over_and_catches_up(harness: PublisherHarness, monkeypatch):
     await caught_up(harness)
-    harness.link.takes = False
+    harness.broker.takes = False
     harness.publisher.add(await commit(harness, "a", payload=b"1"))
-    harness.link.refuse((await harness.link.came(2))[1])
+    harness.broker.refuse((await harness.broker.came(2))[1])
     harness.publisher.add(await commit(harness, "a", "b", payload=b"2"))
-    await harness.link.came(3)
-    harness.link.takes = True
-    harness.link.take()
+    await harness.broker.came(3)
+    harness.broker.takes = True
+    harness.broker.take()
     harness.publisher.refused.retry("a")
     await harness.all_settled()
-    assert [(one.topic, one.payload) for one in harness.link.sent[2:]] == [
+    assert [(one.topic, one.payload) for one in harness.broker.sent[2:]] == [
         ("b", b"2"),
         ("a", b"1"),
         ("a", b"2"),
@@ -1417,9 +1419,9 @@ async def test_a_row_goes_to_a_topic_of_the_bridge_or_not_at_all(tmp_path: Path,
         await harness.publish("homeassistant/lock/x/config", "other/in/wife", category="response")
         await harness.publish("wx/in/wife", category="message")
         await harness.publish("answers/of/mine", category="result")
-        await harness.link.until(lambda: len(harness.link.sent) == 2)
-        assert harness.link.topics == ["wx/in/wife", "answers/of/mine"]
-        harness.link.take()
+        await harness.broker.until(lambda: len(harness.broker.sent) == 2)
+        assert harness.broker.topics == ["wx/in/wife", "answers/of/mine"]
+        harness.broker.take()
         await harness.all_settled()
         aside = [(row.topic, why) for row, why in await harness.journal.outbox.list_rejected(10)]
         assert aside == [(topic, "its topic is not one of the bridge's") for topic in foreign]

@@ -29,7 +29,7 @@ from wx2mqtt.mqtt.broker import (
 STATE = "wx/bridge/state"
 
 
-class FakeLink:
+class FakeBroker:
     """Keeps what is published; `answer` settles it: None is a PUBACK."""
 
     progress_deadline = 0.0
@@ -75,8 +75,8 @@ class FakeLink:
 
 class Stage:
     def __init__(self) -> None:
-        self.link = FakeLink()
-        self.announcer = RetainedPublisher(InflightWindow(self.link), STATE)
+        self.broker = FakeBroker()
+        self.announcer = RetainedPublisher(InflightWindow(self.broker), STATE)
 
     def connect(self, *, retain: bool = True) -> None:
         connection = Connected(
@@ -88,15 +88,15 @@ class Stage:
             retain_available=retain,
             connection_number=1,
         )
-        self.link.connection = connection
+        self.broker.connection = connection
         self.announcer.on_connected(connection)
 
     def hang_up(self) -> None:
         """The broker breaks off the connection, whatever it has got."""
-        self.link.connection = None
-        if self.link.open:
-            self.link.open.popleft()[1](ConnectionDropped())
-        self.link.answer(NotConnected())
+        self.broker.connection = None
+        if self.broker.open:
+            self.broker.open.popleft()[1](ConnectionDropped())
+        self.broker.answer(NotConnected())
         self.announcer.on_disconnected()
 
     def say(self, topic: str, payload: str = "x", expires: int | None = None) -> None:
@@ -115,17 +115,17 @@ def test_all_is_published_at_every_connect_and_the_bridges_state_last():
         stage.say(STATE, "online")
         stage.say("wx/login/qr")
         stage.say("wx/login/state")
-        assert stage.link.topics == []
+        assert stage.broker.topics == []
         stage.connect()
-        assert stage.link.topics == ["wx/login/qr", "wx/login/state", STATE]
-        assert all(one.retain and one.content_type for one in stage.link.published)
-        stage.link.answer()
+        assert stage.broker.topics == ["wx/login/qr", "wx/login/state", STATE]
+        assert all(one.retain and one.content_type for one in stage.broker.published)
+        stage.broker.answer()
         stage.hang_up()
         stage.say("wx/login/state", "other")
-        stage.link.published.clear()
+        stage.broker.published.clear()
         stage.connect()
-        assert stage.link.topics == ["wx/login/qr", "wx/login/state", STATE]
-        assert stage.link.published[1].payload == b"other"
+        assert stage.broker.topics == ["wx/login/qr", "wx/login/state", STATE]
+        assert stage.broker.published[1].payload == b"other"
 
     played(story)
 
@@ -136,7 +136,7 @@ def test_an_unchanged_payload_is_not_published_again():
         stage.say("wx/login/state", "a")
         stage.say("wx/login/state", "a")
         stage.say("wx/login/state", "b")
-        assert [one.payload for one in stage.link.published] == [b"a", b"b"]
+        assert [one.payload for one in stage.broker.published] == [b"a", b"b"]
 
     played(story)
 
@@ -145,12 +145,12 @@ def test_a_code_is_published_with_its_remaining_expiry_even_when_it_comes_late()
     async def story(stage: Stage) -> None:
         stage.connect()
         stage.say("wx/login/qr", "code", now_ms() + 300_000)
-        assert 298 <= (stage.link.published[-1].expiry or 0) <= 300
+        assert 298 <= (stage.broker.published[-1].expiry or 0) <= 300
         stage.say("wx/login/qr", "nearly over", now_ms() + 400)
         stage.say("wx/login/url", "over", now_ms() - 60_000)
-        assert [one.expiry for one in stage.link.published[-2:]] == [1, 1]
+        assert [one.expiry for one in stage.broker.published[-2:]] == [1, 1]
         stage.say("wx/login/qr", "placeholder")
-        assert stage.link.published[-1].expiry is None
+        assert stage.broker.published[-1].expiry is None
 
     played(story)
 
@@ -159,13 +159,13 @@ def test_a_refused_topic_waits_and_is_tried_again_with_what_stands_by_then():
     async def story(stage: Stage) -> None:
         stage.connect()
         stage.say("wx/contacts", "old")
-        stage.link.answer(PublishRefused("not authorized", code=0x87))
+        stage.broker.answer(PublishRefused("not authorized", code=0x87))
         assert tuple(stage.announcer.refused.paused) == ("wx/contacts",)
         stage.say("wx/contacts", "new")
-        assert stage.link.topics == ["wx/contacts"]
+        assert stage.broker.topics == ["wx/contacts"]
         await asyncio.sleep(REFUSED_RETRY_SECONDS + 1)
-        assert [one.payload for one in stage.link.published] == [b"old", b"new"]
-        stage.link.answer()
+        assert [one.payload for one in stage.broker.published] == [b"old", b"new"]
+        stage.broker.answer()
         assert not stage.announcer.refused.paused
         assert all(one.acknowledged for one in stage.announcer._topics.values())
 
@@ -178,12 +178,12 @@ def test_a_broker_that_hangs_up_after_a_refusal_is_not_asked_again_at_once():
     async def story(stage: Stage) -> None:
         stage.connect()
         stage.say("wx/last")
-        stage.link.answer(PublishRefused("not authorized", code=0x87))
+        stage.broker.answer(PublishRefused("not authorized", code=0x87))
         stage.hang_up()
         stage.connect()
-        assert stage.link.topics == ["wx/last"]
+        assert stage.broker.topics == ["wx/last"]
         await asyncio.sleep(REFUSED_RETRY_SECONDS + 1)
-        assert stage.link.topics == ["wx/last", "wx/last"]
+        assert stage.broker.topics == ["wx/last", "wx/last"]
 
     played(story)
 
@@ -192,11 +192,11 @@ def test_a_new_connection_is_asked_at_once_for_what_the_last_one_refused_long_be
     async def story(stage: Stage) -> None:
         stage.connect()
         stage.say("wx/last")
-        stage.link.answer(PublishRefused("not authorized", code=0x87))
+        stage.broker.answer(PublishRefused("not authorized", code=0x87))
         await asyncio.sleep(REFUSAL_DISCONNECT_SECONDS + 1)
         stage.hang_up()
         stage.connect()
-        assert stage.link.topics == ["wx/last", "wx/last"]
+        assert stage.broker.topics == ["wx/last", "wx/last"]
 
     played(story)
 
@@ -205,7 +205,7 @@ def test_a_broker_that_keeps_nothing_gets_all_the_same():
     async def story(stage: Stage) -> None:
         stage.say(STATE, "online")
         stage.connect(retain=False)
-        assert [one.retain for one in stage.link.published] == [False]
+        assert [one.retain for one in stage.broker.published] == [False]
 
     played(story)
 
@@ -217,7 +217,7 @@ def test_the_last_words_are_waited_for_but_not_for_ever(answered: bool):
         stage.say(STATE, "offline")
         loop = asyncio.get_running_loop()
         if answered:
-            loop.call_later(0.1, stage.link.answer)
+            loop.call_later(0.1, stage.broker.answer)
         await stage.announcer.wait_until_acknowledged(1.0)
         assert loop.time() == pytest.approx(0.1 if answered else 1.0)
 
@@ -244,10 +244,10 @@ def test_a_topic_on_which_the_broker_hangs_up_three_times_waits_and_the_others_a
         def connect() -> bool:
             """The broker dies of the directory; true when all is well."""
             stage.connect()
-            while stage.link.open:
-                publication, acknowledged = stage.link.open.popleft()
+            while stage.broker.open:
+                publication, acknowledged = stage.broker.open.popleft()
                 if publication.topic == "wx/contacts":
-                    stage.link.open.appendleft((publication, acknowledged))
+                    stage.broker.open.appendleft((publication, acknowledged))
                     stage.hang_up()
                     return False
                 acknowledged(None)
@@ -256,7 +256,7 @@ def test_a_topic_on_which_the_broker_hangs_up_three_times_waits_and_the_others_a
         assert [connect() for _ in range(4)] == [False, False, False, True]
         assert tuple(stage.announcer.refused.paused) == ("wx/contacts",)
         stage.say("wx/contacts", "another")
-        assert not stage.link.open
+        assert not stage.broker.open
         stage.hang_up()
         await asyncio.sleep(REFUSED_RETRY_SECONDS)
         assert not connect(), "it is tried again after a while, and once is enough then"

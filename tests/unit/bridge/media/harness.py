@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.fake_link import FakeLink
+from tests.support.fake_broker import FakeBroker
 from tests.unit.bridge.contexts import FakeQuota, changed, context, settings, shared
 from tests.unit.bridge.outgoing import PEOPLE
 from tests.unit.bridge.session_harness import message
@@ -122,17 +122,17 @@ class MediaHarness:
 
     def __init__(self, folder: Path, database: Database, rules: Media) -> None:
         self.folder = folder
-        self.link = FakeLink(takes=True)
+        self.broker = FakeBroker(takes=True)
         self.files = FakeFiles()
-        self.files.changed = self.link.tell
+        self.files.changed = self.broker.tell
         self.clock = Clock(now_ms())
         self.blobs = Blobs(folder)
-        self.journal = SlowToStore(database, self.clock, self.link.tell, self.blobs.mark_referenced)
+        self.journal = SlowToStore(database, self.clock, self.broker.tell, self.blobs.mark_referenced)
         self.quota = FakeQuota()
         self.logged_out: list[LoggedOut] = []
         self._number = 0
         self.ctx = context(
-            broker=self.link,
+            broker=self.broker,
             backend=self.files,
             journal=self.journal,
             registry=PeopleRegistry(PEOPLE, {one.topic_name: one.id for one in PEOPLE}, {}),
@@ -140,7 +140,7 @@ class MediaHarness:
             shared=shared(blobs=self.blobs, quota=self.quota, watchdog=self),
         )
         self.beats: list[float | None] = []
-        self.pump = Publisher(self.ctx, InflightWindow(self.link))
+        self.pump = Publisher(self.ctx, InflightWindow(self.broker))
         self.downloader = MediaDownloader(self.ctx, self.pump)
         self.ctx.login_requests.on_logged_out = self._log_out  # type: ignore[method-assign, assignment]
         self.ctx.signals.outbox_changed.connect(self.pump.add)
@@ -153,17 +153,17 @@ class MediaHarness:
     def _log_out(self, gone: LoggedOut) -> None:
         self.put(online=False)
         self.logged_out.append(gone)
-        self.link.tell()
+        self.broker.tell()
 
     def heartbeat(self, _name: str, limit: float) -> None:
         """As a watchdog."""
         self.beats.append(limit)
-        self.link.tell()
+        self.broker.tell()
 
     def idle(self, _name: str) -> None:
         """As a watchdog."""
         self.beats.append(None)
-        self.link.tell()
+        self.broker.tell()
 
     def put(self, *, online: bool | None = None, full: bool | None = None) -> None:
         """The login or the room in the store changes."""
@@ -234,7 +234,7 @@ class MediaHarness:
         return row
 
     async def _something(self) -> None:
-        changed = self.link._changed
+        changed = self.broker._changed
         try:
             async with asyncio.timeout(0.05):
                 await changed.wait()
@@ -243,12 +243,12 @@ class MediaHarness:
 
     async def asked(self, count: int) -> list[str]:
         """What WeChat was asked for, in order, once it was so often."""
-        await self.link.until(lambda: len(self.files.asked) >= count)
+        await self.broker.until(lambda: len(self.files.asked) >= count)
         return self.files.asked
 
     async def published(self, count: int) -> list[tuple[str, Any]]:
         """All that ever was published, once it is so much: the topic without its base, the body."""
-        sent = await self.link.came(count)
+        sent = await self.broker.came(count)
         return [(one.topic.removeprefix("wx/"), json.loads(one.payload)) for one in sent]
 
     def on_disk(self) -> list[Path]:
@@ -273,7 +273,7 @@ async def working(
     harness = MediaHarness(folder, database, rules or Media())
     await harness.journal.open()
     await harness.blobs.open()
-    harness.link.connect()
+    harness.broker.connect()
     harness.pump.on_connected()
     jobs = [harness.pump.run(), *([harness.downloader.run()] if runs else [])]
     running = [asyncio.create_task(job) for job in jobs]

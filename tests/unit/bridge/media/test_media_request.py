@@ -196,7 +196,7 @@ async def test_an_avatar_is_fetched_when_it_is_asked_for_and_kept(harness: Media
     assert "message_id" not in answer
     assert (await harness.ask(avatar="wife"))["media_id"] == answer["media_id"]
     assert harness.files.asked == ["face"]
-    assert harness.link.sent == []  # no event
+    assert harness.broker.sent == []  # no event
 
 
 async def test_after_a_day_an_avatar_is_fetched_again(harness: MediaHarness):

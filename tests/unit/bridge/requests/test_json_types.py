@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import effort
-from tests.support.fake_link import FakeLink
+from tests.support.fake_broker import FakeBroker
 from tests.unit.bridge.contexts import context, shared
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE
 from tests.unit.bridge.requests.support import ALL
@@ -98,12 +98,12 @@ class Gateway(FakeGateway):
 class Stage:
     """A whole account between a broker and a fake WeChat, not logged in; it takes deliveries."""
 
-    def __init__(self, account: Account, link: FakeLink) -> None:
+    def __init__(self, account: Account, broker: FakeBroker) -> None:
         self._account = account
-        self._link = link
+        self._link = broker
         self._acknowledged: set[int] = set()
         self._mid = 0
-        link.acknowledge = self._on_acknowledged  # type: ignore[method-assign]
+        broker.acknowledge = self._on_acknowledged  # type: ignore[method-assign]
 
     def _on_acknowledged(self, delivery: Delivery) -> None:
         self._acknowledged.add(delivery.mid)
@@ -135,10 +135,10 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
-    link, blobs = FakeLink(takes=True), Blobs(folder)
+    broker, blobs = FakeBroker(takes=True), Blobs(folder)
     account = Account(
         context(
-            broker=link,
+            broker=broker,
             backend=Gateway(),
             journal=journal,
             registry=PeopleRegistry(PEOPLE, {person.topic_name: person.id for person in PEOPLE}, {}),
@@ -148,12 +148,12 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     runner: Any = account.components.actions.runner  # WeChat does all that passes the checks
     runner.run = AsyncMock(return_value=ActionResult())
     runner.query = AsyncMock(return_value=())
-    account.on_connected(link.connect())
+    account.on_connected(broker.connect())
     tasks = [
         asyncio.create_task(part.run()) for part in (account.components.intake, account.components.publisher)
     ]
     try:
-        yield Stage(account, link)
+        yield Stage(account, broker)
     finally:
         for task in tasks:
             task.cancel()

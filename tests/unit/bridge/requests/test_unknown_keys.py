@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fake_link import FakeLink
+from tests.support.fake_broker import FakeBroker
 from tests.support.rows import every_row
 from tests.unit.bridge.contexts import context, shared
 from tests.unit.bridge.outgoing import PEOPLE
@@ -73,7 +73,7 @@ async def account(tmp_path: Path) -> AsyncIterator[Account]:
     await journal.open()
     yield Account(
         context(
-            broker=FakeLink(takes=True),
+            broker=FakeBroker(takes=True),
             backend=Gateway(),
             journal=journal,
             registry=PeopleRegistry(PEOPLE, {person.topic_name: person.id for person in PEOPLE}, {}),

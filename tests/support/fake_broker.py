@@ -42,7 +42,7 @@ class Sent:
         return self.publication.payload
 
 
-class FakeLink:
+class FakeBroker:
     """A `BrokerClient` whose broker is the test. `sent` is all that ever came, `open` what has no answer yet.
 
     With `takes` true it acknowledges at once. `flushed` is how much had come at each `flush`.

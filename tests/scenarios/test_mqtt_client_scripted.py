@@ -1,4 +1,4 @@
-"""The link against a scripted broker: strict ones, odd ones, old ones and broken ones."""
+"""The client against a scripted broker: strict ones, odd ones, old ones and broken ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.linked import linked, message, options
+from tests.support.mqtt_client import message, options, running_client
 from tests.support.scripted import (
     CONNECT,
     DISCONNECT,
@@ -61,9 +61,9 @@ async def test_the_greeting_asks_for_a_session_and_names_our_own_limits():
 
     async with (
         scripted(script) as broker,
-        linked(broker.url, username="u", password="p", keepalive=45) as told,
+        running_client(broker.url, username="u", password="p", keepalive=45) as listener,
     ):
-        await told.connection()
+        await listener.connection()
     body = seen.result()
     assert body[:7] == b"\0\4MQTT\5"
     assert body[7] == 0b11101100, "user, password, retained will at QoS 1, no clean start"
@@ -92,9 +92,9 @@ async def test_subscriptions_are_qos_1_without_own_and_kept_messages_and_leave_t
 
     async with (
         scripted(script) as broker,
-        linked(broker.url, filters=("wx/out/#", "wx/bridge/request/+")) as told,
+        running_client(broker.url, filters=("wx/out/#", "wx/bridge/request/+")) as listener,
     ):
-        await told.connection()
+        await listener.connection()
     wish = bytes([0b00101101])
     assert seen.result()[3:] == counted("wx/out/#") + wish + counted("wx/bridge/request/+") + wish
 
@@ -107,8 +107,8 @@ async def test_leave_is_taken_with_a_disconnect_that_keeps_session_and_drops_the
         last.set_result((await peer.until_closed())[-1])
 
     async with scripted(script) as broker:
-        async with linked(broker.url) as told:
-            await told.connection()
+        async with running_client(broker.url) as listener:
+            await listener.connection()
         packet = await last
     assert (packet.kind, packet.body) == (DISCONNECT, b"")
 
@@ -121,8 +121,8 @@ async def test_a_broker_that_does_not_hear_our_leave_keeps_us_no_longer_than_a_s
         await release.wait()
 
     async with scripted(script) as broker:
-        async with linked(broker.url) as told:
-            await told.connection()
+        async with running_client(broker.url) as listener:
+            await listener.connection()
             start = time.monotonic()
         assert time.monotonic() - start < allowed(1.5)
         release.set()
@@ -145,11 +145,11 @@ async def test_the_broker_s_receive_maximum_is_passed_on_and_is_enough_for_the_w
                 waiting.clear()
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        window_size = (await told.connection()).receive_maximum
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        window_size = (await listener.connection()).receive_maximum
         assert window_size == 4, "one of five is kept for what is never acknowledged"
         for _ in range(50):
-            answers = [told.publish(message()) for _ in range(window_size)]
+            answers = [listener.publish(message()) for _ in range(window_size)]
             assert await asyncio.wait_for(asyncio.gather(*answers), MAX_WAIT_SECONDS) == [None] * 4
 
 
@@ -170,14 +170,14 @@ async def test_what_paho_would_hold_back_or_send_later_it_does_neither():
         peer.acknowledge(packet)
         await peer.until_closed()
 
-    async with scripted(deaf, second) as broker, linked(broker.url) as told:
-        await told.connection()
-        answers = [told.publish(message()) for _ in range(100)]
-        await told.end()
+    async with scripted(deaf, second) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        answers = [listener.publish(message()) for _ in range(100)]
+        await listener.end()
         assert counts == [100]
         assert all(isinstance(answer.result(), NotConnected) for answer in answers)
-        await told.connection()
-        assert await told.published(message(payload=b"new")) is None
+        await listener.connection()
+        assert await listener.published(message(payload=b"new")) is None
 
 
 async def test_a_broker_that_takes_only_qos_0_is_not_used():
@@ -185,8 +185,8 @@ async def test_a_broker_that_takes_only_qos_0_is_not_used():
         await peer.accept(MAXIMUM_QOS_0)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        gone = await told.end()
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        gone = await listener.end()
     assert (gone.code, gone.retry_in >= 30) == ("unfit", True)
     assert "QoS 0" in gone.reason
 
@@ -201,9 +201,9 @@ async def test_a_broker_that_refuses_a_retained_will_gets_one_that_is_not_retain
         assert not (await peer.read(PUBLISH)).flags & 1, "a retained message would end the connection"
         await peer.until_closed()
 
-    async with scripted(refuses, accepts) as broker, linked(broker.url) as told:
-        connection = await told.connection()
-        told.publish(message(retain=True))
+    async with scripted(refuses, accepts) as broker, running_client(broker.url) as listener:
+        connection = await listener.connection()
+        listener.publish(message(retain=True))
         await broker.done()
     assert not connection.retain_available
 
@@ -213,8 +213,8 @@ async def test_the_broker_s_session_expiry_counts():
         await peer.welcome(SESSION_EXPIRY_60)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        assert (await told.connection()).session_expiry == 60
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        assert (await listener.connection()).session_expiry == 60
 
 
 async def test_the_broker_s_keepalive_counts_where_it_is_shorter():
@@ -226,8 +226,8 @@ async def test_the_broker_s_keepalive_counts_where_it_is_shorter():
             peer.send(PINGRESP)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url, keepalive=600) as told:
-        await told.connection()
+    async with scripted(script) as broker, running_client(broker.url, keepalive=600) as listener:
+        await listener.connection()
         await broker.done()
 
 
@@ -249,10 +249,10 @@ async def test_mqtt_3_follows_a_refusal_of_the_version_in_whatever_form(answer):
         levels.append((await peer.welcome()).level)
         await peer.until_closed()
 
-    async with scripted(refuses, accepts) as broker, linked(broker.url) as told:
-        connection = await told.connection()
+    async with scripted(refuses, accepts) as broker, running_client(broker.url) as listener:
+        connection = await listener.connection()
         assert connection.protocol == "3.1.1"
-        assert told.events == [connection], "a version that is not spoken is no failure"
+        assert listener.events == [connection], "a version that is not spoken is no failure"
     assert levels == [5, 4]
 
 
@@ -273,8 +273,8 @@ async def test_a_broker_that_waits_for_more_of_our_greeting_is_asked_apart_for_i
             await peer.grant(1, v5=False)
             await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url, keepalive=1) as told:
-        assert (await told.connection()).protocol == "3.1.1"
+    async with scripted(script) as broker, running_client(broker.url, keepalive=1) as listener:
+        assert (await listener.connection()).protocol == "3.1.1"
     assert [level for level, _ in levels] == [5, 5, 4]
 
 
@@ -287,9 +287,9 @@ async def test_a_broker_that_says_nothing_at_all_is_not_spoken_to_in_mqtt_3(monk
         levels.append((await peer.read(CONNECT)).level)
         await peer.until_closed()
 
-    async with scripted(silent) as broker, linked(broker.url, keepalive=1) as told:
+    async with scripted(silent) as broker, running_client(broker.url, keepalive=1) as listener:
         for _ in range(2):
-            assert (await told.end()).reason.endswith("MQTT 3.1.1 (mqtt.protocol: '3.1.1')")
+            assert (await listener.end()).reason.endswith("MQTT 3.1.1 (mqtt.protocol: '3.1.1')")
     assert set(levels) == {5}
 
 
@@ -306,9 +306,9 @@ async def test_mqtt_3_is_remembered_for_this_broker():
         levels.append((await peer.welcome()).level)
         await peer.until_closed()
 
-    async with scripted(refuses, short, stays) as broker, linked(broker.url) as told:
+    async with scripted(refuses, short, stays) as broker, running_client(broker.url) as listener:
         for _ in range(2):
-            assert (await told.connection()).protocol == "3.1.1"
+            assert (await listener.connection()).protocol == "3.1.1"
     assert levels == [5, 4, 4]
 
 
@@ -322,9 +322,9 @@ async def test_a_network_error_never_leads_to_mqtt_3():
         levels.append((await peer.welcome()).level)
         await peer.until_closed()
 
-    async with scripted(closes, closes, closes, accepts) as broker, linked(broker.url) as told:
-        reasons = {(await told.end()).reason for _ in range(3)}
-        assert (await told.connection()).protocol == "5"
+    async with scripted(closes, closes, closes, accepts) as broker, running_client(broker.url) as listener:
+        reasons = {(await listener.end()).reason for _ in range(3)}
+        assert (await listener.connection()).protocol == "5"
     assert levels == [5, 5, 5, 5]
     assert len(reasons) == 1
     assert reasons.pop().endswith("it may want TLS (mqtts or wss) or MQTT 3.1.1 (mqtt.protocol: '3.1.1')")
@@ -334,8 +334,8 @@ async def test_a_version_that_was_set_stays_and_the_reason_says_where_to_change_
     async def refuses(peer):
         assert (await peer.refuse(0x84)).level == 5
 
-    async with scripted(refuses) as broker, linked(broker.url, protocol="5") as told:
-        gone = await told.end()
+    async with scripted(refuses) as broker, running_client(broker.url, protocol="5") as listener:
+        gone = await listener.end()
     assert (gone.code, gone.retry_in >= 30) == ("version", True)
     assert "mqtt.protocol" in gone.reason
 
@@ -349,8 +349,8 @@ async def test_mqtt_3_that_is_refused_is_no_loop_inside_paho():
         connects += 1
         await peer.refuse(1)
 
-    async with scripted(refuses) as broker, linked(broker.url, protocol="3.1.1") as told:
-        assert (await told.end()).code == "version"
+    async with scripted(refuses) as broker, running_client(broker.url, protocol="3.1.1") as listener:
+        assert (await listener.end()).code == "version"
     assert connects == 1
 
 
@@ -369,8 +369,11 @@ async def test_a_refusal_is_given_in_words_with_the_broker_s_own(code, kind, wor
     async def refuses(peer):
         await peer.refuse(code, reason_string("ask Anna; your password geheim is old"))
 
-    async with scripted(refuses) as broker, linked(broker.url, username="u", password="geheim") as told:
-        gone = await told.end()
+    async with (
+        scripted(refuses) as broker,
+        running_client(broker.url, username="u", password="geheim") as listener,
+    ):
+        gone = await listener.end()
     assert gone.code == kind
     assert word in gone.reason
     assert "ask Anna" in gone.reason
@@ -384,8 +387,8 @@ async def test_the_return_codes_of_mqtt_3_mean_the_same(code, kind):
     async def refuses(peer):
         await peer.refuse(code)
 
-    async with scripted(refuses) as broker, linked(broker.url, protocol="3.1.1") as told:
-        assert (await told.end()).code == kind
+    async with scripted(refuses) as broker, running_client(broker.url, protocol="3.1.1") as listener:
+        assert (await listener.end()).code == kind
 
 
 async def test_a_farewell_says_why_even_when_the_line_breaks_behind_it():
@@ -393,11 +396,11 @@ async def test_a_farewell_says_why_even_when_the_line_breaks_behind_it():
         await peer.welcome()
         peer.send(DISCONNECT, b"\x97" + number(len(reason_string("too much"))) + reason_string("too much"))
 
-    async with scripted(says_goodbye, stay) as broker, linked(broker.url) as told:
-        await told.connection()
-        gone = await told.end()
+    async with scripted(says_goodbye, stay) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        gone = await listener.end()
         assert gone.reason == "the broker has reached a quota (too much)"
-        await told.connection()
+        await listener.connection()
 
 
 @pytest.mark.parametrize(
@@ -414,12 +417,12 @@ async def test_a_reference_to_another_server_is_followed(where, code):
                 await peer.welcome()
                 peer.send(DISCONNECT, bytes((code,)) + number(len(reference)) + reference)
 
-        async with scripted(refers) as first, linked(first.url) as told:
-            connection = await told.connection()
+        async with scripted(refers) as first, running_client(first.url) as listener:
+            connection = await listener.connection()
             if where == "disconnect":
-                connection = await told.connection()
+                connection = await listener.connection()
             assert connection.url == other.url
-            assert (await told.end()).retry_in == 0
+            assert (await listener.end()).retry_in == 0
 
 
 async def test_to_be_taken_over_twice_means_to_stand_by():
@@ -427,11 +430,11 @@ async def test_to_be_taken_over_twice_means_to_stand_by():
         await peer.welcome()
         peer.send(DISCONNECT, b"\x8e\0")
 
-    async with scripted(taken_over) as broker, linked(broker.url) as told:
-        first, second = await told.end(), await told.end()
+    async with scripted(taken_over) as broker, running_client(broker.url) as listener:
+        first, second = await listener.end(), await listener.end()
         assert (first.standby, second.standby, second.retry_in) == (False, True, 300)
-        assert isinstance(await told.published(message()), NotConnected)
-        assert told.link.progress_deadline > time.monotonic() + 250
+        assert isinstance(await listener.published(message()), NotConnected)
+        assert listener.client.progress_deadline > time.monotonic() + 250
     assert broker.connections == 2
 
 
@@ -446,15 +449,15 @@ async def test_an_error_puback_of_whatever_code_is_told_and_ends_nothing(code):
         peer.acknowledge(await peer.read(PUBLISH), 0x10)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
-        refusal, taken = told.publish(message()), told.publish(message())
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        refusal, taken = listener.publish(message()), listener.publish(message())
         error = await refusal
         assert isinstance(error, PublishRefused)
         assert (error.code, error.too_large) == (code, code == 0x95)
         assert error.reason.startswith("the broker ")
         assert await taken is None
-    assert told.link.connect_count == 1
+    assert listener.client.connect_count == 1
 
 
 async def test_a_puback_for_nothing_and_a_second_one_are_ignored():
@@ -467,11 +470,11 @@ async def test_a_puback_for_nothing_and_a_second_one_are_ignored():
         peer.acknowledge(await peer.read(PUBLISH))
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
-        assert await told.published(message()) is None
-        assert await told.published(message()) is None
-    assert told.link.connect_count == 1
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        assert await listener.published(message()) is None
+        assert await listener.published(message()) is None
+    assert listener.client.connect_count == 1
 
 
 async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begin_again():
@@ -482,13 +485,13 @@ async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begi
         mids.extend([(await peer.read(PUBLISH)).publish_mid for _ in range(4)])
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
-        told.publish(message())
-        assert told.link._connection is not None
-        told.link._connection._last_packet_id = 65_534
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        listener.publish(message())
+        assert listener.client._connection is not None
+        listener.client._connection._last_packet_id = 65_534
         for _ in range(3):
-            told.publish(message())
+            listener.publish(message())
         await broker.done()
     assert mids == [2, 65_535, 1, 3], "1 was the subscription's"
 
@@ -502,17 +505,17 @@ async def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others
             if packet.kind == PUBLISH and packet.topic != "wx/in/stuck":
                 peer.acknowledge(packet)
 
-    async with scripted(script) as broker, linked(broker.url, keepalive=4) as told:
-        await told.connection()
-        stuck = told.publish(message("wx/in/stuck"))
-        assert await told.published(message()) is None
+    async with scripted(script) as broker, running_client(broker.url, keepalive=4) as listener:
+        await listener.connection()
+        stuck = listener.publish(message("wx/in/stuck"))
+        assert await listener.published(message()) is None
         with monkeypatch.context() as impatient:
             impatient.setattr(unacked, "PUBACK_TIMEOUT_SECONDS", 0.2)
             refusal = await asyncio.wait_for(stuck, MAX_WAIT_SECONDS)
         assert isinstance(refusal, PublishRefused)
         assert "not acknowledged" in refusal.reason
-        assert await told.published(message()) is None
-    assert told.link.connect_count == 1
+        assert await listener.published(message()) is None
+    assert listener.client.connect_count == 1
 
 
 async def test_a_broker_that_acknowledges_nothing_is_left(monkeypatch):
@@ -522,11 +525,11 @@ async def test_a_broker_that_acknowledges_nothing_is_left(monkeypatch):
         await peer.welcome(receive_maximum(4))
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url, keepalive=4) as told:
-        await told.connection()
+    async with scripted(script) as broker, running_client(broker.url, keepalive=4) as listener:
+        await listener.connection()
         for _ in range(3):
-            told.publish(message())
-        assert (await told.end()).reason.endswith("acknowledges nothing")
+            listener.publish(message())
+        assert (await listener.end()).reason.endswith("acknowledges nothing")
 
 
 # --- subscriptions ---
@@ -545,14 +548,14 @@ async def test_connected_is_told_after_the_subscriptions_and_deliveries_after_it
         assert (await peer.read(PUBACK)).mid == 7
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
+    async with scripted(script) as broker, running_client(broker.url) as listener:
         await broker.done()
-        assert told.link.connection is None
-        assert isinstance(await told.published(message()), NotConnected)
+        assert listener.client.connection is None
+        assert isinstance(await listener.published(message()), NotConnected)
         release.set()
-        delivery = await told.delivery()
-        assert told.events == [told.link.connection, delivery]
-        told.link.acknowledge(delivery)
+        delivery = await listener.delivery()
+        assert listener.events == [listener.client.connection, delivery]
+        listener.client.acknowledge(delivery)
         await broker.done()
 
 
@@ -571,13 +574,13 @@ async def test_what_comes_before_the_suback_is_held_in_memory_up_to_the_limit_on
         peer.deliver("wx/out/wife", b"later", 4)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        assert [len((await told.delivery()).payload) for _ in range(3)] == [40_000] * 3
-        assert (await told.connection()).refused_filters == ()
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        assert [len((await listener.delivery()).payload) for _ in range(3)] == [40_000] * 3
+        assert (await listener.connection()).refused_filters == ()
         release.set()
-        assert (await told.delivery()).payload == b"later"
-        assert told.link.connection is not None
-        assert told.link.connection.refused_filters == ("wx/out/#",)
+        assert (await listener.delivery()).payload == b"later"
+        assert listener.client.connection is not None
+        assert listener.client.connection.refused_filters == ("wx/out/#",)
 
 
 async def test_deliveries_of_a_session_without_subscriptions_are_bounded_too(monkeypatch):
@@ -590,10 +593,10 @@ async def test_deliveries_of_a_session_without_subscriptions_are_bounded_too(mon
         await peer.grant(1)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        assert [len((await told.delivery()).payload) for _ in range(3)] == [40_000] * 3
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        assert [len((await listener.delivery()).payload) for _ in range(3)] == [40_000] * 3
         await broker.done()
-    assert len([event for event in told.events if isinstance(event, Connected)]) == 1
+    assert len([event for event in listener.events if isinstance(event, Connected)]) == 1
 
 
 async def test_a_refused_subscription_is_told_and_the_others_count_and_it_is_asked_for_again(monkeypatch):
@@ -608,11 +611,14 @@ async def test_a_refused_subscription_is_told_and_the_others_count_and_it_is_ask
         peer.deliver("b", b"", 1)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url, filters=("a", "b"), keepalive=1) as told:
-        assert (await told.connection()).refused_filters == ("b",)
-        await told.delivery()
-        assert told.link.connection is not None
-        assert told.link.connection.refused_filters == ()
+    async with (
+        scripted(script) as broker,
+        running_client(broker.url, filters=("a", "b"), keepalive=1) as listener,
+    ):
+        assert (await listener.connection()).refused_filters == ("b",)
+        await listener.delivery()
+        assert listener.client.connection is not None
+        assert listener.client.connection.refused_filters == ()
     assert [counted("b") in body and counted("a") not in body for body in asked] == [True, True]
 
 
@@ -629,12 +635,12 @@ async def test_a_broker_that_does_not_answer_the_greeting_is_given_up(monkeypatc
     async with (
         scripted(silent) as broker,
         scripted(stay) as other,
-        linked(broker.url, other.url, keepalive=1) as told,
+        running_client(broker.url, other.url, keepalive=1) as listener,
     ):
-        gone = await told.end()
+        gone = await listener.end()
         assert (gone.code, gone.retry_in) == ("unreachable", 0)
         assert "said nothing" in gone.reason
-        assert (await told.connection()).url == other.url
+        assert (await listener.connection()).url == other.url
 
 
 # --- deliveries ---
@@ -656,16 +662,16 @@ async def test_what_no_other_client_survives_is_dropped_and_acknowledged_and_the
         assert sorted(acknowledged) == [1, 2, 3, 4, 5, 6]
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
         payloads = []
         for _ in range(3):
-            delivery = await told.delivery()
+            delivery = await listener.delivery()
             payloads.append(delivery.payload)
-            told.link.acknowledge(delivery)
+            listener.client.acknowledge(delivery)
         await broker.done()
     assert payloads == [b"bom", b"content type", b"good"]
-    assert (told.link.connect_count, told.link.dropped_count) == (1, 3)
+    assert (listener.client.connect_count, listener.client.dropped_count) == (1, 3)
 
 
 async def test_an_acknowledgement_of_an_earlier_connection_is_not_sent():
@@ -685,14 +691,14 @@ async def test_an_acknowledgement_of_an_earlier_connection_is_not_sent():
         assert (await peer.read(PUBACK)).mid == 1
         await peer.until_closed()
 
-    async with scripted(first, second) as broker, linked(broker.url) as told:
-        await told.connection()
-        old = await told.delivery()
-        await told.connection()
-        other = await told.delivery()
-        told.link.acknowledge(old)
-        assert await told.published(message(payload=b"next")) is None
-        told.link.acknowledge(other)
+    async with scripted(first, second) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        old = await listener.delivery()
+        await listener.connection()
+        other = await listener.delivery()
+        listener.client.acknowledge(old)
+        assert await listener.published(message(payload=b"next")) is None
+        listener.client.acknowledge(other)
         await broker.done()
 
 
@@ -705,8 +711,8 @@ async def test_a_pubrel_for_nothing_is_answered():
         assert (await peer.read(PUBCOMP)).mid == 9
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
         await broker.done()
 
 
@@ -721,10 +727,10 @@ async def test_a_message_at_qos_2_of_an_older_session_is_answered_after_it_was_s
         assert (await peer.read(PUBCOMP)).mid == 3
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
         for _ in range(2):
-            told.link.acknowledge(await told.delivery())
+            listener.client.acknowledge(await listener.delivery())
         await broker.done()
 
 
@@ -736,10 +742,10 @@ async def test_a_message_at_qos_0_needs_no_acknowledgement():
         assert (await peer.read(PUBACK)).mid == 4
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
         for _ in range(2):
-            told.link.acknowledge(await told.delivery())
+            listener.client.acknowledge(await listener.delivery())
         await broker.done()
 
 
@@ -766,14 +772,14 @@ async def test_bytes_that_are_no_mqtt_end_the_connection_and_nothing_else(garbag
         peer.raw(garbage)
         await peer.until_closed()
 
-    async with scripted(broken, stay) as broker, linked(broker.url) as told:
-        await told.connection()
-        open_publish = told.publish(message())
-        gone = await told.end()
+    async with scripted(broken, stay) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        open_publish = listener.publish(message())
+        gone = await listener.end()
         assert (gone.code, "not MQTT" in gone.reason) == ("lost", True)
         assert isinstance(open_publish.result(), NotConnected)
-        await told.connection()
-        assert await told.published(message()) is None
+        await listener.connection()
+        assert await listener.published(message()) is None
 
 
 @pytest.mark.parametrize(
@@ -784,9 +790,9 @@ async def test_an_answer_to_the_greeting_that_is_no_mqtt_is_a_failed_attempt(gar
         await peer.read(CONNECT)
         peer.raw(garbage)
 
-    async with scripted(broken, stay) as broker, linked(broker.url) as told:
-        assert (await told.end()).code == "unreachable"
-        await told.connection()
+    async with scripted(broken, stay) as broker, running_client(broker.url) as listener:
+        assert (await listener.end()).code == "unreachable"
+        await listener.connection()
 
 
 async def test_packets_that_come_in_single_bytes_are_packets():
@@ -804,9 +810,9 @@ async def test_packets_that_come_in_single_bytes_are_packets():
             await asyncio.sleep(0)
         await peer.until_closed()
 
-    async with scripted(drips) as broker, linked(broker.url) as told:
-        await told.connection()
-        assert (await told.delivery()).payload == b"slow"
+    async with scripted(drips) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        assert (await listener.delivery()).payload == b"slow"
 
 
 async def test_a_broker_that_stops_reading_gets_the_rest_when_it_reads_again():
@@ -819,15 +825,15 @@ async def test_a_broker_that_stops_reading_gets_the_rest_when_it_reads_again():
         assert (await peer.read(PUBLISH)).body.endswith(picture)
         await peer.until_closed()
 
-    async with scripted(script) as broker, linked(broker.url) as told:
-        await told.connection()
-        told.publish(message(payload=picture))
+    async with scripted(script) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        listener.publish(message(payload=picture))
         await asyncio.sleep(0)
         release.set()
         await broker.done()
 
 
-async def test_no_fault_inside_ends_the_link(monkeypatch):
+async def test_no_fault_inside_ends_the_client(monkeypatch):
     """The supervisor: whatever a library raises, the next attempt comes."""
     attempts = 0
     original = connection.MqttConnection.run
@@ -840,9 +846,9 @@ async def test_no_fault_inside_ends_the_link(monkeypatch):
         return await original(self)
 
     monkeypatch.setattr(connection.MqttConnection, "run", run)
-    async with scripted(stay) as broker, linked(broker.url) as told:
-        assert (await told.end()).reason == "internal error: ZeroDivisionError"
-        await told.connection()
+    async with scripted(stay) as broker, running_client(broker.url) as listener:
+        assert (await listener.end()).reason == "internal error: ZeroDivisionError"
+        await listener.connection()
 
 
 async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(monkeypatch):
@@ -851,18 +857,18 @@ async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(m
 
     def handle(self, *packet):
         nonlocal failed
-        if not failed and told.link.connection is not None:
+        if not failed and listener.client.connection is not None:
             failed = True
             raise IndexError("geheim")
         original(self, *packet)
 
     monkeypatch.setattr(PacketReader, "handle", handle)
-    async with scripted(stay) as broker, linked(broker.url) as told:
-        await told.connection()
-        assert isinstance(await told.published(message()), NotConnected)
-        assert (await told.end()).code == "lost"
-        await told.connection()
-        assert await told.published(message()) is None
+    async with scripted(stay) as broker, running_client(broker.url) as listener:
+        await listener.connection()
+        assert isinstance(await listener.published(message()), NotConnected)
+        assert (await listener.end()).code == "lost"
+        await listener.connection()
+        assert await listener.published(message()) is None
 
 
 def test_a_url_that_is_none_is_said_at_once():

@@ -1,4 +1,4 @@
-"""A link that takes nothing in for a while: the broker keeps what it has, and each side knows that the other lives."""
+"""A client that takes nothing in for a while: the broker keeps what it has, and each side knows that the other lives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import Mosquitto
-from tests.support.linked import linked, message
+from tests.support.mqtt_client import message, running_client
 from tests.support.subscriber import Subscriber
 
 MEGABYTE = 1 << 20
@@ -25,62 +25,62 @@ async def test_nothing_comes_while_it_pauses_and_all_of_it_afterwards_in_order(
     start_mosquitto: StartMosquitto, protocol
 ):
     broker = start_mosquitto("log_type all\nmax_queued_messages 0\n")
-    async with linked(broker.url, keepalive=2, protocol=protocol) as told:
-        await told.connection()
+    async with running_client(broker.url, keepalive=2, protocol=protocol) as listener:
+        await listener.connection()
         with Subscriber(broker.port, "none") as way:
-            told.link.set_paused(paused=True)
+            listener.client.set_paused(paused=True)
             for number in range(20):
                 await asyncio.to_thread(way.publish, "wx/out/wife", b"%d" % number + bytes(MEGABYTE))
             await quiet_for(broker, 3)
-            assert told._delivered.empty()
-            assert told.link.connection is not None
-            told.link.set_paused(paused=False)
+            assert listener._delivered.empty()
+            assert listener.client.connection is not None
+            listener.client.set_paused(paused=False)
             for number in range(20):
-                delivery = await told.delivery()
+                delivery = await listener.delivery()
                 assert delivery.payload == b"%d" % number + bytes(MEGABYTE)
-                told.link.acknowledge(delivery)
-        assert await told.published(message()) is None
-        assert told.link.disconnect_count == 0
+                listener.client.acknowledge(delivery)
+        assert await listener.published(message()) is None
+        assert listener.client.disconnect_count == 0
 
 
 async def test_a_pause_in_the_middle_of_a_packet_loses_nothing(start_mosquitto: StartMosquitto):
     broker = start_mosquitto("max_queued_messages 0\n")
-    async with linked(broker.url) as told:
-        await told.connection()
+    async with running_client(broker.url) as listener:
+        await listener.connection()
         with Subscriber(broker.port, "none") as way:
             large = asyncio.create_task(asyncio.to_thread(way.publish, "wx/out/wife", b"x" * (30 * MEGABYTE)))
             for _ in range(50):
-                told.link.set_paused(paused=True)
+                listener.client.set_paused(paused=True)
                 await asyncio.sleep(0)
-                told.link.set_paused(paused=False)
+                listener.client.set_paused(paused=False)
                 await asyncio.sleep(0.002)
-            assert (await told.delivery()).payload == b"x" * (30 * MEGABYTE)
+            assert (await listener.delivery()).payload == b"x" * (30 * MEGABYTE)
             await large
 
 
 async def test_it_pauses_on_the_next_connection_too_and_hears_its_greeting(start_mosquitto: StartMosquitto):
     broker = start_mosquitto("max_queued_messages 0\n")
-    async with linked(broker.url) as told:
-        await told.connection()
+    async with running_client(broker.url) as listener:
+        await listener.connection()
         broker.kill()
-        await told.end()
-        told.link.set_paused(paused=True)
+        await listener.end()
+        listener.client.set_paused(paused=True)
         broker.start()
-        await told.connection()
+        await listener.connection()
         with Subscriber(broker.port, "none") as way:
             await asyncio.to_thread(way.publish, "wx/out/wife", b"later")
-        assert told._delivered.empty()
-        told.link.set_paused(paused=False)
-        assert (await told.delivery()).payload == b"later"
+        assert listener._delivered.empty()
+        listener.client.set_paused(paused=False)
+        assert (await listener.delivery()).payload == b"later"
 
 
 async def test_a_hundred_megabytes_come_through(start_mosquitto: StartMosquitto):
     broker = start_mosquitto()
-    async with linked(broker.url, filters=("wx/out/#",)) as told:
-        await told.connection()
+    async with running_client(broker.url, filters=("wx/out/#",)) as listener:
+        await listener.connection()
         with Subscriber(broker.port, "none") as way:
             data = b"x" * (100 * MEGABYTE)
             await asyncio.to_thread(way.publish, "wx/out/wife/file/" + "n" * 240, data)
-            delivery = await told.delivery()
+            delivery = await listener.delivery()
             assert len(delivery.payload) == len(data)
-            told.link.acknowledge(delivery)
+            listener.client.acknowledge(delivery)

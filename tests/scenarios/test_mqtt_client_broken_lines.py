@@ -11,7 +11,7 @@ import pytest
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import chaos, effort
-from tests.support.linked import Told, linked, message
+from tests.support.mqtt_client import RecordingListener, message, running_client
 from tests.support.proxy import proxy
 from wx2mqtt.mqtt import reconnect
 from wx2mqtt.mqtt.broker import Delivery
@@ -20,7 +20,7 @@ MESSAGES = 2000
 WINDOW = 15
 
 
-class Pump(Told):
+class Pump(RecordingListener):
     """Publishes numbers in order; what was not acknowledged is published again after the next connection."""
 
     def __init__(self) -> None:
@@ -36,12 +36,12 @@ class Pump(Told):
         self.send()
 
     def send(self) -> None:
-        while self.waiting and self.open < WINDOW and self.link.connection is not None:
+        while self.waiting and self.open < WINDOW and self.client.connection is not None:
             number = self.waiting.pop(0)
             self.open += 1
-            self.link.publish(message(payload=b"%d" % number), partial(self.told, number))
+            self.client.publish(message(payload=b"%d" % number), partial(self.listener, number))
 
-    def told(self, number: int, error: Exception | None) -> None:
+    def listener(self, number: int, error: Exception | None) -> None:
         self.open -= 1
         if error is None:
             assert number not in self.acknowledged, "told twice"
@@ -53,7 +53,7 @@ class Pump(Told):
             self.all.set()
 
 
-class Reader(Told):
+class Reader(RecordingListener):
     """Keeps the numbers that arrive and acknowledges them."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Reader(Told):
 
     def on_delivery(self, delivery: Delivery) -> None:
         self.numbers.append(int(delivery.payload))
-        self.link.acknowledge(delivery)
+        self.client.acknowledge(delivery)
         if self.numbers[-1] == MESSAGES - 1:
             self.last.set()
 
@@ -88,11 +88,11 @@ async def test_what_was_acknowledged_arrived_in_order_and_what_was_not_was_told(
     broker = start_mosquitto("max_queued_messages 0\n")
     async with (
         proxy(broker.port, lambda: dice.randint(500, 6_000)) as line,
-        linked(broker.url, client_id="reader", filters=("wx/in/#",), listener=Reader()) as reader,
+        running_client(broker.url, client_id="reader", filters=("wx/in/#",), listener=Reader()) as reader,
     ):
         assert isinstance(reader, Reader)
         await reader.connection()  # it has subscribed
-        async with linked(line.url, client_id="writer", protocol=protocol, listener=Pump()) as pump:
+        async with running_client(line.url, client_id="writer", protocol=protocol, listener=Pump()) as pump:
             assert isinstance(pump, Pump)
             await asyncio.wait_for(pump.all.wait(), MAX_WAIT_SECONDS)
         await asyncio.wait_for(reader.last.wait(), MAX_WAIT_SECONDS)
@@ -112,13 +112,13 @@ async def test_every_command_is_delivered_over_a_line_that_breaks(
     broker = start_mosquitto("max_queued_messages 0\n")
     async with (
         proxy(broker.port, lambda: dice.randint(500, 6_000)) as line,
-        linked(
+        running_client(
             line.url, client_id="reader", filters=("wx/in/#",), protocol=protocol, listener=Reader()
         ) as reader,
     ):
         assert isinstance(reader, Reader)
         await reader.connection()
-        async with linked(broker.url, client_id="writer", listener=Pump()) as pump:
+        async with running_client(broker.url, client_id="writer", listener=Pump()) as pump:
             assert isinstance(pump, Pump)
             await asyncio.wait_for(pump.all.wait(), MAX_WAIT_SECONDS)
             await asyncio.wait_for(reader.last.wait(), MAX_WAIT_SECONDS)

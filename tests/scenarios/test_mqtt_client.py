@@ -1,4 +1,4 @@
-"""The link on a real mosquitto: it connects, comes back, loses nothing and sends nothing again by itself."""
+"""The client on a real mosquitto: it connects, comes back, loses nothing and sends nothing again by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import DURABLE, Mosquitto, free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.linked import Told, linked, message
+from tests.support.mqtt_client import RecordingListener, message, running_client
 from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.errors import ConnectionDropped, NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import Disconnected, ProbeTopics
@@ -23,15 +23,15 @@ from wx2mqtt.mqtt.broker import Disconnected, ProbeTopics
 BOTH = pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 
 
-class Quick(Told):
+class Quick(RecordingListener):
     """Acknowledges at once."""
 
     def on_delivery(self, delivery):
         super().on_delivery(delivery)
-        self.link.acknowledge(delivery)
+        self.client.acknowledge(delivery)
 
 
-async def pump(told: Told, number: int, window: int = 20) -> list[Exception | None]:
+async def pump(listener: RecordingListener, number: int, window: int = 20) -> list[Exception | None]:
     """Publish `number` messages with at most `window` waiting; what each was told."""
     answers: list[Exception | None] = []
     done = asyncio.Event()
@@ -46,7 +46,7 @@ async def pump(told: Told, number: int, window: int = 20) -> list[Exception | No
     def send() -> None:
         n = next(numbers, None)
         if n is not None:
-            told.link.publish(message(payload=b"%d" % n), told_of)
+            listener.client.publish(message(payload=b"%d" % n), told_of)
 
     for _ in range(window):
         send()
@@ -59,8 +59,8 @@ async def pump(told: Told, number: int, window: int = 20) -> list[Exception | No
 
 async def test_a_connection_says_what_the_broker_allows(start_mosquitto: StartMosquitto):
     broker = start_mosquitto("max_inflight_messages 40\nmax_packet_size 100000\n")
-    async with linked(broker.url) as told:
-        connection = await told.connection()
+    async with running_client(broker.url) as listener:
+        connection = await listener.connection()
     assert connection.url == broker.url
     assert connection.protocol == "5"
     assert connection.receive_maximum == 35, "some places are kept for what is never acknowledged"
@@ -73,40 +73,40 @@ async def test_a_connection_says_what_the_broker_allows(start_mosquitto: StartMo
 
 async def test_a_shorter_session_of_the_broker_is_told(start_mosquitto: StartMosquitto):
     broker = start_mosquitto("persistent_client_expiration 1h\n")
-    async with linked(broker.url, session_expiry=600) as told:
-        assert (await told.connection()).session_expiry == 600
+    async with running_client(broker.url, session_expiry=600) as listener:
+        assert (await listener.connection()).session_expiry == 600
 
 
 async def test_a_broker_without_retained_messages_gets_none(start_mosquitto: StartMosquitto):
     broker = start_mosquitto("retain_available false\n")
-    async with linked(broker.url) as told:
-        connection = await told.connection()
+    async with running_client(broker.url) as listener:
+        connection = await listener.connection()
         assert not connection.retain_available
-        assert await told.published(message(retain=True)) is None
-    assert told.link.disconnect_count == 1
+        assert await listener.published(message(retain=True)) is None
+    assert listener.client.disconnect_count == 1
 
 
 async def test_older_mqtt_is_spoken_where_it_is_asked_for(mosquitto: Mosquitto):
-    async with linked(mosquitto.url, protocol="3.1.1") as told:
-        connection = await told.connection()
+    async with running_client(mosquitto.url, protocol="3.1.1") as listener:
+        connection = await listener.connection()
         assert (connection.protocol, connection.session_expiry) == ("3.1.1", None)
-        assert await told.published(message(content_type="text/plain", expiry=5)) is None
+        assert await listener.published(message(content_type="text/plain", expiry=5)) is None
     assert "p2" in mosquitto.wait_for_log("New client connected")
 
 
 async def test_a_broker_is_found_when_it_comes_up_later(start_mosquitto: StartMosquitto):
     port = free_port()
-    async with linked(f"mqtt://127.0.0.1:{port}") as told:
-        gone = await told.end()
+    async with running_client(f"mqtt://127.0.0.1:{port}") as listener:
+        gone = await listener.end()
         assert (gone.code, gone.reason) == ("unreachable", f"nobody listens on 127.0.0.1:{port}")
-        assert told.link.connection is None
+        assert listener.client.connection is None
         start_mosquitto(port=port)
-        await told.connection()
+        await listener.connection()
 
 
 async def test_the_next_of_the_list_is_taken_where_the_first_is_away(mosquitto: Mosquitto):
-    async with linked(f"mqtt://127.0.0.1:{free_port()}", mosquitto.url) as told:
-        assert (await told.connection()).url == mosquitto.url
+    async with running_client(f"mqtt://127.0.0.1:{free_port()}", mosquitto.url) as listener:
+        assert (await listener.connection()).url == mosquitto.url
 
 
 @BOTH
@@ -119,8 +119,8 @@ async def test_bad_credentials_are_said_in_words_and_tried_again_slowly(
         listener=False,
     )
     url = broker.url.replace("//", "//other:auchgeheim@")
-    async with linked(url, username="bob", password="geheim", protocol=protocol) as told:
-        gone = await told.end()
+    async with running_client(url, username="bob", password="geheim", protocol=protocol) as listener:
+        gone = await listener.end()
     assert gone.code == "credentials"
     assert gone.retry_in >= 30
     assert "user" in gone.reason
@@ -128,15 +128,15 @@ async def test_bad_credentials_are_said_in_words_and_tried_again_slowly(
 
 
 async def test_bad_tries_are_not_made_over_and_over_while_the_name_is_unknown():
-    async with linked("mqtt://no-such-host.invalid:1883") as told:
-        first, second = await told.end(), await told.end()
+    async with running_client("mqtt://no-such-host.invalid:1883") as listener:
+        first, second = await listener.end(), await listener.end()
     assert first.reason == "the name no-such-host.invalid cannot be resolved"
     assert first.retry_in < second.retry_in
 
 
 async def test_to_stop_while_connecting_takes_no_time():
     """A host that answers nothing; documentation addresses are routed nowhere."""
-    async with linked("mqtt://192.0.2.1:1883"):
+    async with running_client("mqtt://192.0.2.1:1883"):
         await asyncio.sleep(0)
         start = time.monotonic()
     assert time.monotonic() - start < allowed(1)
@@ -149,8 +149,8 @@ async def test_to_stop_while_connecting_takes_no_time():
 async def test_ten_times_the_broker_s_queue_arrive_whole_and_in_order(mosquitto: Mosquitto, protocol):
     """paho without a window: mosquitto acknowledges everything and drops a part (mqtt 0.1)."""
     async with (
-        linked(mosquitto.url, client_id="reader", filters=("wx/in/#",), listener=Quick()) as reader,
-        linked(mosquitto.url, client_id="writer", protocol=protocol) as writer,
+        running_client(mosquitto.url, client_id="reader", filters=("wx/in/#",), listener=Quick()) as reader,
+        running_client(mosquitto.url, client_id="writer", protocol=protocol) as writer,
     ):
         await reader.connection()
         window = min(20, (await writer.connection()).receive_maximum)
@@ -162,13 +162,13 @@ async def test_ten_times_the_broker_s_queue_arrive_whole_and_in_order(mosquitto:
 async def test_without_a_connection_nothing_is_kept_for_later(start_mosquitto: StartMosquitto):
     """paho says 'no connection' and sends the message all the same, later (mqtt 0.1, 0.3)."""
     port = free_port()
-    async with linked(f"mqtt://127.0.0.1:{port}") as told:
-        await told.end()
+    async with running_client(f"mqtt://127.0.0.1:{port}") as listener:
+        await listener.end()
         for _ in range(100):
-            assert isinstance(await told.published(message("wx/in/lost")), NotConnected)
+            assert isinstance(await listener.published(message("wx/in/lost")), NotConnected)
         broker = start_mosquitto(port=port)
-        await told.connection()
-        assert await told.published(message("wx/in/kept")) is None
+        await listener.connection()
+        assert await listener.published(message("wx/in/kept")) is None
     assert not [line for line in broker.log if "wx/in/lost" in line]
 
 
@@ -177,22 +177,22 @@ async def test_a_broker_that_is_killed_in_the_middle_leaves_every_publish_told_o
 ):
     """The outcome of each publish is reported once: its future fails at a second report (mqtt 0.3)."""
     broker = start_mosquitto(DURABLE)
-    async with linked(broker.url) as told:
-        await told.connection()
-        answers = [told.publish(message(payload=b"%d" % n)) for n in range(10)]
+    async with running_client(broker.url) as listener:
+        await listener.connection()
+        answers = [listener.publish(message(payload=b"%d" % n)) for n in range(10)]
         await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
         broker.pause()
-        answers += [told.publish(message(payload=b"%d" % n)) for n in range(10, 15)]
+        answers += [listener.publish(message(payload=b"%d" % n)) for n in range(10, 15)]
         broker.kill()
-        gone = await told.end()
+        gone = await listener.end()
         assert all(answer.done() for answer in answers), "before the listener hears of the end"
         assert isinstance(answers[-1].result(), NotConnected)
         assert {type(answer.result()) for answer in answers} <= {type(None), NotConnected, ConnectionDropped}
         assert gone.code == "lost"
         broker.start()
-        await told.connection()
-        assert await told.published(message()) is None
-    assert (told.link.connect_count, told.link.disconnect_count) == (2, 2)
+        await listener.connection()
+        assert await listener.published(message()) is None
+    assert (listener.client.connect_count, listener.client.disconnect_count) == (2, 2)
 
 
 async def test_what_the_broker_forbids_is_refused_with_its_reason_and_the_others_go_on(
@@ -200,9 +200,9 @@ async def test_what_the_broker_forbids_is_refused_with_its_reason_and_the_others
 ):
     (tmp_path / "acl").write_text("topic readwrite wx/in/#\ntopic read wx/out/#\n")
     broker = start_mosquitto(f"acl_file {tmp_path}/acl\n")
-    async with linked(broker.url) as told:
-        await told.connection()
-        forbidden, allowed = told.publish(message("secret/topic")), told.publish(message())
+    async with running_client(broker.url) as listener:
+        await listener.connection()
+        forbidden, allowed = listener.publish(message("secret/topic")), listener.publish(message())
         refusal = await forbidden
         assert isinstance(refusal, PublishRefused)
         assert (refusal.code, refusal.too_large) == (0x87, False)
@@ -215,51 +215,51 @@ async def test_older_mqtt_cannot_say_that_a_publish_is_forbidden(
 ):
     (tmp_path / "acl").write_text("topic readwrite wx/in/#\n")
     broker = start_mosquitto(f"acl_file {tmp_path}/acl\n")
-    async with linked(broker.url, protocol="3.1.1") as told:
-        await told.connection()
-        assert await told.published(message("secret/topic")) is None
+    async with running_client(broker.url, protocol="3.1.1") as listener:
+        await listener.connection()
+        assert await listener.published(message("secret/topic")) is None
 
 
 async def test_a_message_above_the_packet_limit_is_refused_before_it_is_sent(start_mosquitto: StartMosquitto):
     broker = start_mosquitto("max_packet_size 1000\n")
-    async with linked(broker.url) as told:
-        await told.connection()
+    async with running_client(broker.url) as listener:
+        await listener.connection()
         head = len(b"\x32\xe8\x07" + b"\0\nwx/in/wife" + b"\0\1" + b"\0")
-        refusal = await told.published(message(payload=b"x" * (1001 - head)))
+        refusal = await listener.published(message(payload=b"x" * (1001 - head)))
         assert isinstance(refusal, PublishRefused)
         assert (refusal.too_large, refusal.code) == (True, 0x95)
-        assert await told.published(message(payload=b"x" * (1000 - head))) is None
-    assert told.link.connect_count == 1
+        assert await listener.published(message(payload=b"x" * (1000 - head))) is None
+    assert listener.client.connect_count == 1
 
 
 async def test_a_limit_that_the_broker_did_not_tell_is_told_by_its_refusal(start_mosquitto: StartMosquitto):
     """paho knows no PUBACK with this code: it would end the connection, and again with the next try."""
     broker = start_mosquitto("message_size_limit 1000\n")
-    async with linked(broker.url) as told:
-        await told.connection()
-        refusal = await told.published(message(payload=b"x" * 2000))
+    async with running_client(broker.url) as listener:
+        await listener.connection()
+        refusal = await listener.published(message(payload=b"x" * 2000))
         assert isinstance(refusal, PublishRefused)
         assert (refusal.too_large, refusal.code) == (True, 0x95)
-        assert await told.published(message()) is None
-    assert told.link.connect_count == 1
+        assert await listener.published(message()) is None
+    assert listener.client.connect_count == 1
 
 
 @BOTH
 @pytest.mark.parametrize("topic", ["", "wx/+/a", "wx/#", "a\0b", "\ud800", "x" * 70_000])
 async def test_an_impossible_topic_is_refused_and_ends_nothing(mosquitto: Mosquitto, protocol, topic):
-    async with linked(mosquitto.url, protocol=protocol) as told:
-        await told.connection()
-        refusal = await told.published(message(topic))
+    async with running_client(mosquitto.url, protocol=protocol) as listener:
+        await listener.connection()
+        refusal = await listener.published(message(topic))
         assert isinstance(refusal, PublishRefused)
         assert refusal.code == 0x90
-        assert await told.published(message()) is None
+        assert await listener.published(message()) is None
 
 
 async def test_properties_arrive_as_they_were_given(mosquitto: Mosquitto):
     """Expiry and all other properties reach the reader (mqtt 0.8)."""
     async with (
-        linked(mosquitto.url, client_id="reader", filters=("wx/in/#",)) as reader,
-        linked(mosquitto.url) as writer,
+        running_client(mosquitto.url, client_id="reader", filters=("wx/in/#",)) as reader,
+        running_client(mosquitto.url) as writer,
     ):
         await reader.connection()
         await writer.connection()
@@ -290,19 +290,19 @@ async def test_what_was_published_while_we_were_away_is_delivered_after_the_conn
     start_mosquitto: StartMosquitto, protocol
 ):
     broker = start_mosquitto(DURABLE)
-    async with linked(broker.url, protocol=protocol) as told:
-        await told.connection()
-    async with linked(broker.url, client_id="phone", filters=()) as phone:
+    async with running_client(broker.url, protocol=protocol) as listener:
+        await listener.connection()
+    async with running_client(broker.url, client_id="phone", filters=()) as phone:
         await phone.connection()
         for n in range(5):
             await phone.published(message("wx/out/wife", b"%d" % n, expiry=600))
     broker.kill()
     broker.start()
-    async with linked(broker.url, protocol=protocol) as told:
-        assert (await told.connection()).session_present
-        deliveries = [await told.delivery() for _ in range(5)]
+    async with running_client(broker.url, protocol=protocol) as listener:
+        assert (await listener.connection()).session_present
+        deliveries = [await listener.delivery() for _ in range(5)]
         assert [delivery.payload for delivery in deliveries] == [b"0", b"1", b"2", b"3", b"4"]
-        assert told.events[0] == told.link.connection
+        assert listener.events[0] == listener.client.connection
         if protocol == "5":
             assert all(590 < (delivery.expiry or 0) <= 600 for delivery in deliveries)
 
@@ -311,106 +311,106 @@ async def test_what_was_published_while_we_were_away_is_delivered_after_the_conn
 async def test_only_what_was_acknowledged_is_not_delivered_again(mosquitto: Mosquitto, protocol):
     """The acknowledgement is sent by the bridge, not by paho (mqtt 0.5.1)."""
     async with (
-        linked(mosquitto.url, protocol=protocol) as told,
-        linked(mosquitto.url, client_id="phone", filters=()) as phone,
+        running_client(mosquitto.url, protocol=protocol) as listener,
+        running_client(mosquitto.url, client_id="phone", filters=()) as phone,
     ):
-        await told.connection()
+        await listener.connection()
         await phone.connection()
         for n in range(3):
             await phone.published(message("wx/out/wife", b"%d" % n))
-        first = await told.delivery()
-        told.link.acknowledge(first)
-        await told.delivery()
-        await told.delivery()
+        first = await listener.delivery()
+        listener.client.acknowledge(first)
+        await listener.delivery()
+        await listener.delivery()
         await mosquitto.logged("Received PUBACK from wx2mqtt-test")
-    async with linked(mosquitto.url, protocol=protocol) as told:
-        assert (await told.connection()).session_present
-        again = [await told.delivery(), await told.delivery()]
+    async with running_client(mosquitto.url, protocol=protocol) as listener:
+        assert (await listener.connection()).session_present
+        again = [await listener.delivery(), await listener.delivery()]
         assert [(delivery.payload, delivery.dup) for delivery in again] == [(b"1", True), (b"2", True)]
-        told.link.acknowledge(first)  # of the connection before: dropped
+        listener.client.acknowledge(first)  # of the connection before: dropped
         for delivery in again:
-            told.link.acknowledge(delivery)
+            listener.client.acknowledge(delivery)
     async with (
-        linked(mosquitto.url, client_id="phone", filters=()) as phone,
-        linked(mosquitto.url, protocol=protocol) as told,
+        running_client(mosquitto.url, client_id="phone", filters=()) as phone,
+        running_client(mosquitto.url, protocol=protocol) as listener,
     ):
         await phone.connection()
-        await told.connection()
+        await listener.connection()
         await phone.published(message("wx/out/wife", b"new"))
-        assert (await told.delivery()).payload == b"new"
+        assert (await listener.delivery()).payload == b"new"
 
 
 async def test_a_session_that_the_broker_lost_is_told(mosquitto: Mosquitto):
     """Nothing else says that retained topics and commands are gone (mqtt 0.6.2)."""
-    async with linked(mosquitto.url) as told:
-        await told.connection()
+    async with running_client(mosquitto.url) as listener:
+        await listener.connection()
         mosquitto.kill()
-        await told.end()
+        await listener.end()
         mosquitto.start()
-        assert not (await told.connection()).session_present
-        async with linked(mosquitto.url, client_id="phone", filters=()) as phone:
+        assert not (await listener.connection()).session_present
+        async with running_client(mosquitto.url, client_id="phone", filters=()) as phone:
             await phone.connection()
             await phone.published(message("wx/out/wife", b"still subscribed"))
-        assert (await told.delivery()).payload == b"still subscribed"
+        assert (await listener.delivery()).payload == b"still subscribed"
 
 
 async def test_a_retained_command_is_not_delivered_and_a_live_one_shows_its_flag(mosquitto: Mosquitto):
     """A retained command would be sent again at each restart (mqtt 0.7)."""
-    async with linked(mosquitto.url, client_id="phone", filters=()) as phone:
+    async with running_client(mosquitto.url, client_id="phone", filters=()) as phone:
         await phone.connection()
         await phone.published(message("wx/out/wife", b"old", retain=True))
-        async with linked(mosquitto.url) as told:
-            await told.connection()
+        async with running_client(mosquitto.url) as listener:
+            await listener.connection()
             await phone.published(message("wx/out/wife", b"live", retain=True))
-            delivery = await told.delivery()
+            delivery = await listener.delivery()
     assert (delivery.payload, delivery.retain) == (b"live", True)
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_mosquitto_shows_that_it_redelivers_nothing_retained(mosquitto: Mosquitto, protocol: str):
     probe = ProbeTopics(probed="wx/bridge/state", control="wx/bridge/info")
-    async with linked(mosquitto.url, protocol=protocol) as told:
-        await told.connection()
+    async with running_client(mosquitto.url, protocol=protocol) as listener:
+        await listener.connection()
         for topic in (probe.control, probe.probed):
-            await told.published(message(topic, b"own", retain=True))
-        assert await told.link.honours_retain_handling(probe) is (protocol == "5")
-        await told.published(message(probe.probed, b"own again", retain=True))
-        async with linked(mosquitto.url, client_id="phone", filters=()) as phone:
+            await listener.published(message(topic, b"own", retain=True))
+        assert await listener.client.honours_retain_handling(probe) is (protocol == "5")
+        await listener.published(message(probe.probed, b"own again", retain=True))
+        async with running_client(mosquitto.url, client_id="phone", filters=()) as phone:
             await phone.connection()
             await phone.published(message(probe.probed, b"of another"))
             await phone.published(message("wx/out/wife", b"live"))
-        assert (await told.delivery()).payload == b"live", "the probe leaves no subscription"
+        assert (await listener.delivery()).payload == b"live", "the probe leaves no subscription"
 
 
 async def test_older_mqtt_delivers_a_retained_command_with_its_flag(mosquitto: Mosquitto):
-    async with linked(mosquitto.url, client_id="phone", filters=()) as phone:
+    async with running_client(mosquitto.url, client_id="phone", filters=()) as phone:
         await phone.connection()
         await phone.published(message("wx/out/wife", b"old", retain=True))
-    async with linked(mosquitto.url, protocol="3.1.1") as told:
-        await told.connection()
-        assert (await told.delivery()).retain
+    async with running_client(mosquitto.url, protocol="3.1.1") as listener:
+        await listener.connection()
+        assert (await listener.delivery()).retain
 
 
 async def test_our_own_publishes_do_not_come_back(mosquitto: Mosquitto):
     async with (
-        linked(mosquitto.url, filters=("wx/#",)) as told,
-        linked(mosquitto.url, client_id="phone", filters=()) as phone,
+        running_client(mosquitto.url, filters=("wx/#",)) as listener,
+        running_client(mosquitto.url, client_id="phone", filters=()) as phone,
     ):
-        await told.connection()
+        await listener.connection()
         await phone.connection()
-        await told.published(message("wx/in/wife", b"own"))
+        await listener.published(message("wx/in/wife", b"own"))
         await phone.published(message("wx/out/wife", b"other"))
-        assert (await told.delivery()).payload == b"other"
+        assert (await listener.delivery()).payload == b"other"
 
 
 async def test_a_publish_at_qos_2_comes_at_qos_1(mosquitto: Mosquitto):
-    async with linked(mosquitto.url) as told:
-        await told.connection()
+    async with running_client(mosquitto.url) as listener:
+        await listener.connection()
         process = await asyncio.create_subprocess_exec(
             "mosquitto_pub", "-p", str(mosquitto.port), "-q", "2", "-t", "wx/out/wife", "-m", "twice?"
         )
-        delivery = await told.delivery()
-        told.link.acknowledge(delivery)
+        delivery = await listener.delivery()
+        listener.client.acknowledge(delivery)
         await mosquitto.logged("Received PUBACK from wx2mqtt-test")
         await process.wait()
 
@@ -418,47 +418,47 @@ async def test_a_publish_at_qos_2_comes_at_qos_1(mosquitto: Mosquitto):
 async def test_a_listener_that_raises_ends_nothing(mosquitto: Mosquitto):
     """paho's own thread would end for good while paho says that it is connected (mqtt 0.4)."""
 
-    class Raising(Told):
+    class Raising(RecordingListener):
         def on_delivery(self, delivery):
             super().on_delivery(delivery)
             if delivery.payload == b"poison":
                 raise RuntimeError("on purpose")
 
     async with (
-        linked(mosquitto.url, listener=Raising()) as told,
-        linked(mosquitto.url, client_id="phone", filters=()) as phone,
+        running_client(mosquitto.url, listener=Raising()) as listener,
+        running_client(mosquitto.url, client_id="phone", filters=()) as phone,
     ):
-        await told.connection()
+        await listener.connection()
         await phone.connection()
         for payload in (b"poison", b"good"):
             await phone.published(message("wx/out/wife", payload))
-        assert [(await told.delivery()).payload for _ in range(2)] == [b"poison", b"good"]
-    assert told.link.connect_count == 1
+        assert [(await listener.delivery()).payload for _ in range(2)] == [b"poison", b"good"]
+    assert listener.client.connect_count == 1
 
 
 async def test_a_publisher_that_raises_when_it_is_told_ends_nothing(mosquitto: Mosquitto):
-    async with linked(mosquitto.url) as told:
-        await told.connection()
+    async with running_client(mosquitto.url) as listener:
+        await listener.connection()
 
         def raises(_answer):
             raise RuntimeError("on purpose")
 
-        told.link.publish(message(), raises)
-        assert await told.published(message()) is None
-    assert told.link.connect_count == 1
+        listener.client.publish(message(), raises)
+        assert await listener.published(message()) is None
+    assert listener.client.connect_count == 1
 
 
 @BOTH
 async def test_a_large_delivery_and_a_large_publish_go_through(mosquitto: Mosquitto, protocol):
     picture = bytes(range(256)) * 4 * 5000
     async with (
-        linked(mosquitto.url, protocol=protocol) as told,
-        linked(mosquitto.url, client_id="phone", filters=(), protocol=protocol) as phone,
+        running_client(mosquitto.url, protocol=protocol) as listener,
+        running_client(mosquitto.url, client_id="phone", filters=(), protocol=protocol) as phone,
     ):
-        await told.connection()
+        await listener.connection()
         await phone.connection()
         assert await phone.published(message("wx/out/wife/image", picture)) is None
-        assert (await told.delivery()).payload == picture
+        assert (await listener.delivery()).payload == picture
 
 
 # --- the end of a connection ---
@@ -468,26 +468,26 @@ async def test_a_large_delivery_and_a_large_publish_go_through(mosquitto: Mosqui
 async def test_to_stop_takes_leave_in_order_the_session_stays_and_the_will_is_not_published(
     mosquitto: Mosquitto, protocol
 ):
-    async with linked(mosquitto.url, client_id="reader", filters=("wx/bridge/#",)) as reader:
+    async with running_client(mosquitto.url, client_id="reader", filters=("wx/bridge/#",)) as reader:
         await reader.connection()
-        async with linked(mosquitto.url, protocol=protocol) as told:
-            await told.connection()
-            answer = told.publish(message())
+        async with running_client(mosquitto.url, protocol=protocol) as listener:
+            await listener.connection()
+            answer = listener.publish(message())
         assert answer.done(), "told by then, either way"
         mosquitto.wait_for_log("Received DISCONNECT from wx2mqtt-test")
-        assert [event for event in told.events if isinstance(event, Disconnected)] == []
-        async with linked(mosquitto.url, protocol=protocol) as told:
-            assert (await told.connection()).session_present
+        assert [event for event in listener.events if isinstance(event, Disconnected)] == []
+        async with running_client(mosquitto.url, protocol=protocol) as listener:
+            assert (await listener.connection()).session_present
         assert not [event for event in reader.events if getattr(event, "topic", "") == "wx/bridge/state"]
 
 
 DIES = """
 import asyncio, os, sys
-from tests.support.linked import linked
+from tests.support.mqtt_client import running_client
 
 async def main():
-    async with linked(sys.argv[1]) as told:
-        await told.connection()
+    async with running_client(sys.argv[1]) as listener:
+        await listener.connection()
         os.kill(os.getpid(), 9)
 
 asyncio.run(main())
@@ -495,7 +495,7 @@ asyncio.run(main())
 
 
 async def test_when_the_bridge_dies_the_will_is_published(mosquitto: Mosquitto):
-    async with linked(mosquitto.url, client_id="reader", filters=("wx/bridge/#",)) as reader:
+    async with running_client(mosquitto.url, client_id="reader", filters=("wx/bridge/#",)) as reader:
         await reader.connection()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", DIES, mosquitto.url, stdout=DEVNULL
@@ -507,38 +507,38 @@ async def test_when_the_bridge_dies_the_will_is_published(mosquitto: Mosquitto):
     assert "(r1, q1)" in mosquitto.wait_for_log("Will message specified (7 bytes)")
 
 
-async def test_an_aborted_link_says_nothing_more_and_does_not_come_back(mosquitto: Mosquitto):
-    async with linked(mosquitto.url, client_id="reader", filters=("wx/#",)) as reader:
+async def test_an_aborted_client_says_nothing_more_and_does_not_come_back(mosquitto: Mosquitto):
+    async with running_client(mosquitto.url, client_id="reader", filters=("wx/#",)) as reader:
         await reader.connection()
-        async with linked(mosquitto.url) as told:
-            await told.connection()
-            told.link.publish(message(), lambda _: None)
-            told.link.abort()
-            assert isinstance(await told.published(message()), NotConnected)
+        async with running_client(mosquitto.url) as listener:
+            await listener.connection()
+            listener.client.publish(message(), lambda _: None)
+            listener.client.abort()
+            assert isinstance(await listener.published(message()), NotConnected)
             delivery = await reader.delivery()
-            connects, events = told.link.connect_count, len(told.events)
-            async with linked(mosquitto.url, client_id="other") as other:
+            connects, events = listener.client.connect_count, len(listener.events)
+            async with running_client(mosquitto.url, client_id="other") as other:
                 await other.connection()
                 assert await other.published(message("wx/probe")) is None
             probe = await reader.delivery()
-        assert (told.link.connect_count, len(told.events)) == (connects, events)
+        assert (listener.client.connect_count, len(listener.events)) == (connects, events)
     assert (delivery.topic, delivery.payload) == ("wx/bridge/state", b"offline")
     assert probe.topic == "wx/probe"
 
 
-async def test_without_a_lease_the_link_is_silent_and_the_will_says_that_the_bridge_is_away(
+async def test_without_a_lease_the_client_is_silent_and_the_will_says_that_the_bridge_is_away(
     mosquitto: Mosquitto,
 ):
     lease = Lease(600)
-    async with linked(mosquitto.url, client_id="reader", filters=("wx/#",)) as reader:
+    async with running_client(mosquitto.url, client_id="reader", filters=("wx/#",)) as reader:
         await reader.connection()
-        async with linked(mosquitto.url, lease=lease) as told:
-            assert (await told.end()).code == "unreachable"
+        async with running_client(mosquitto.url, lease=lease) as listener:
+            assert (await listener.end()).code == "unreachable"
             lease.renew(boot_time())
-            await told.connection()
+            await listener.connection()
             lease.revoke()
-            assert isinstance(await told.published(message()), NotConnected)
-            lost = await told.end()
+            assert isinstance(await listener.published(message()), NotConnected)
+            lost = await listener.end()
             assert (lost.code, "another instance" in lost.reason) == ("lost", True)
         delivery = await reader.delivery()
         assert (delivery.topic, delivery.payload) == ("wx/bridge/state", b"offline")
@@ -546,13 +546,13 @@ async def test_without_a_lease_the_link_is_silent_and_the_will_says_that_the_bri
 
 
 async def test_two_bridges_with_one_client_id_do_not_fight(mosquitto: Mosquitto):
-    async with linked(mosquitto.url) as first:
+    async with running_client(mosquitto.url) as first:
         await first.connection()
-        async with linked(mosquitto.url) as second:
-            for told in (second, first, second):
-                await told.connection()
-            ends = [await told.end() for told in (first, second, first)]
-            assert second.link.connection is not None
+        async with running_client(mosquitto.url) as second:
+            for listener in (second, first, second):
+                await listener.connection()
+            ends = [await listener.end() for listener in (first, second, first)]
+            assert second.client.connection is not None
     assert [gone.code for gone in ends] == ["taken_over"] * 3
     assert [gone.standby for gone in ends] == [False, False, True]
     assert ends[-1].retry_in == 300
@@ -561,45 +561,45 @@ async def test_two_bridges_with_one_client_id_do_not_fight(mosquitto: Mosquitto)
 
 
 async def test_a_broker_that_falls_silent_is_seen_within_one_and_a_half_keepalives(mosquitto: Mosquitto):
-    async with linked(mosquitto.url, keepalive=2) as told:
-        await told.connection()
+    async with running_client(mosquitto.url, keepalive=2) as listener:
+        await listener.connection()
         start = time.monotonic()
         mosquitto.pause()
-        answer = told.publish(message())
-        gone = await told.end()
+        answer = listener.publish(message())
+        gone = await listener.end()
         took = time.monotonic() - start
         mosquitto.resume()
         assert isinstance(await answer, NotConnected)
         assert 2 <= took <= allowed(3.2)
         assert gone.reason == f"127.0.0.1:{mosquitto.port} does not answer any more"
-        await told.connection()
+        await listener.connection()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the option")
 async def test_the_kernel_too_gives_up_on_a_broker_that_takes_nothing(mosquitto: Mosquitto):
-    async with linked(mosquitto.url, keepalive=20) as told:
-        await told.connection()
-        assert told.link._connection is not None
-        raw = told.link._connection._transport.socket._raw
+    async with running_client(mosquitto.url, keepalive=20) as listener:
+        await listener.connection()
+        assert listener.client._connection is not None
+        raw = listener.client._connection._transport.socket._raw
         assert isinstance(raw, socket.socket)
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 25_000
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_quiet_connection_is_kept_alive(mosquitto: Mosquitto):
-    async with linked(mosquitto.url, keepalive=1) as told:
-        await told.connection()
-        due = told.link.progress_deadline
+    async with running_client(mosquitto.url, keepalive=1) as listener:
+        await listener.connection()
+        due = listener.client.progress_deadline
         seen = len(mosquitto.log)
         for _ in range(3):
             await mosquitto.logged("Sending PINGRESP to wx2mqtt-test", since=seen)
             seen = len(mosquitto.log)
             await asyncio.wait_for(
-                _until(lambda before=due: told.link.progress_deadline > before), MAX_WAIT_SECONDS
+                _until(lambda before=due: listener.client.progress_deadline > before), MAX_WAIT_SECONDS
             )
-            due = told.link.progress_deadline
+            due = listener.client.progress_deadline
             assert due > time.monotonic()
-    assert told.link.connect_count == 1
+    assert listener.client.connect_count == 1
 
 
 async def _until(condition) -> None:
@@ -609,68 +609,68 @@ async def _until(condition) -> None:
 
 
 async def test_it_is_back_within_two_seconds_of_the_broker_s_return(mosquitto: Mosquitto):
-    async with linked(mosquitto.url) as told:
-        await told.connection()
+    async with running_client(mosquitto.url) as listener:
+        await listener.connection()
         mosquitto.stop()
         for _ in range(5):
-            assert (await told.end()).retry_in <= 1.5
+            assert (await listener.end()).retry_in <= 1.5
         mosquitto.start()
         start = time.monotonic()
-        await told.connection()
+        await listener.connection()
         assert time.monotonic() - start <= allowed(2)
 
 
-async def test_while_the_broker_is_away_the_link_still_promises_its_next_step(mosquitto: Mosquitto):
-    async with linked(mosquitto.url) as told:
-        await told.connection()
+async def test_while_the_broker_is_away_the_client_still_promises_its_next_step(mosquitto: Mosquitto):
+    async with running_client(mosquitto.url) as listener:
+        await listener.connection()
         mosquitto.stop()
         for _ in range(3):
-            await told.end()
-            assert told.link.progress_deadline > time.monotonic()
+            await listener.end()
+            assert listener.client.progress_deadline > time.monotonic()
 
 
 async def test_a_hundred_connections_leave_nothing_open(mosquitto: Mosquitto):
     process = psutil.Process()
     before = process.num_fds()
     for _ in range(100):
-        async with linked(mosquitto.url) as told:
-            await told.connection()
+        async with running_client(mosquitto.url) as listener:
+            await listener.connection()
     assert process.num_fds() <= before + 2
 
 
 async def test_the_listener_may_note_a_new_session_before_it_can_get_anything(mosquitto: Mosquitto):
     """A publisher that is quick must not be heard before the session is known to be another one."""
 
-    class Slow(Told):
+    class Slow(RecordingListener):
         noted = asyncio.Event()
 
         async def on_session_start(self):
             await super().on_session_start()
             await self.noted.wait()
 
-    told = Slow()
+    listener = Slow()
     async with (
-        linked(mosquitto.url, client_id="phone", filters=()) as phone,
-        linked(mosquitto.url, listener=told),
+        running_client(mosquitto.url, client_id="phone", filters=()) as phone,
+        running_client(mosquitto.url, listener=listener),
     ):
         await phone.connection()
         await mosquitto.logged("Sending CONNACK to wx2mqtt-test")
         await phone.published(message("wx/out/wife", b"too early"))
-        told.noted.set()
-        await told.connection()
+        listener.noted.set()
+        await listener.connection()
         await phone.published(message("wx/out/wife", b"heard"))
-        assert (await told.delivery()).payload == b"heard"
+        assert (await listener.delivery()).payload == b"heard"
         mosquitto.restart()
-        assert (await told.connection()).session_present is False
-    assert told.sessions == 2
+        assert (await listener.connection()).session_present is False
+    assert listener.sessions == 2
 
 
 async def test_a_listener_that_cannot_note_a_new_session_does_not_keep_the_connection_from_standing(
     mosquitto: Mosquitto,
 ):
-    class Full(Told):
+    class Full(RecordingListener):
         async def on_session_start(self):
             raise OSError("no room on the disk")
 
-    async with linked(mosquitto.url, listener=Full()) as told:
-        assert not (await told.connection()).session_present
+    async with running_client(mosquitto.url, listener=Full()) as listener:
+        assert not (await listener.connection()).session_present

@@ -1,4 +1,4 @@
-"""The link over every kind of URL: TLS with and without a client certificate, WebSocket, unix sockets."""
+"""The client over every kind of URL: TLS with and without a client certificate, WebSocket, unix sockets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import Mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.linked import linked, message
+from tests.support.mqtt_client import message, running_client
 from wx2mqtt.mqtt.options import TlsFiles
 
 
@@ -73,8 +73,8 @@ async def exchange(url: str, **more) -> None:
     """A large and a small message there and back."""
     picture = bytes(range(256)) * 2000
     async with (
-        linked(url, client_id="reader", filters=("wx/in/#",), **more) as reader,
-        linked(url, client_id="writer", filters=(), **more) as writer,
+        running_client(url, client_id="reader", filters=("wx/in/#",), **more) as reader,
+        running_client(url, client_id="writer", filters=(), **more) as writer,
     ):
         assert (await reader.connection()).url.startswith(url.partition("?")[0])
         await writer.connection()
@@ -82,11 +82,11 @@ async def exchange(url: str, **more) -> None:
             assert await writer.published(message(payload=payload)) is None
             delivery = await reader.delivery()
             assert delivery.payload == payload
-            reader.link.acknowledge(delivery)
+            reader.client.acknowledge(delivery)
         answers = [writer.publish(message(payload=b"%d" % n)) for n in range(15)]
         assert await asyncio.wait_for(asyncio.gather(*answers), MAX_WAIT_SECONDS) == [None] * 15
         assert [(await reader.delivery()).payload for _ in range(15)] == [b"%d" % n for n in range(15)]
-    assert (reader.link.connect_count, writer.link.connect_count) == (1, 1)
+    assert (reader.client.connect_count, writer.client.connect_count) == (1, 1)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
@@ -100,24 +100,24 @@ async def test_tls_with_a_client_certificate(start_mosquitto: StartMosquitto, ce
     url = f"mqtts://localhost:{broker.port}"
     own = TlsFiles(ca_file=certificates.ca, cert_file=certificates.client, key_file=certificates.client_key)
     await exchange(url, tls=own)
-    async with linked(url, tls=TlsFiles(ca_file=certificates.ca)) as told:
-        assert (await told.end()).code == "unreachable"
+    async with running_client(url, tls=TlsFiles(ca_file=certificates.ca)) as listener:
+        assert (await listener.end()).code == "unreachable"
 
 
-async def test_a_link_that_is_aborted_while_it_opens_the_socket_sends_no_connect(certificates):
+async def test_a_client_that_is_aborted_while_it_opens_the_socket_sends_no_connect(certificates):
     """Its CONNECT would take the session from the bridge that runs the account now."""
     received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link.abort()
+        client.abort()
         await writer.start_tls(certificates.server_context)
         received.set_result(await reader.read())
         writer.close()
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     url = f"mqtts://localhost:{server.sockets[0].getsockname()[1]}"
-    async with server, linked(url, tls=TlsFiles(ca_file=certificates.ca)) as listener:
-        link = listener.link
+    async with server, running_client(url, tls=TlsFiles(ca_file=certificates.ca)) as listener:
+        client = listener.client
         assert await asyncio.wait_for(received, MAX_WAIT_SECONDS) == b""
         assert listener.events == []
 
@@ -126,8 +126,8 @@ async def test_a_certificate_of_an_unknown_authority_is_refused_in_words(
     start_mosquitto: StartMosquitto, certificates
 ):
     broker = start_mosquitto(certificates.listener, listener=False)
-    async with linked(f"mqtts://localhost:{broker.port}") as told:
-        gone = await told.end()
+    async with running_client(f"mqtts://localhost:{broker.port}") as listener:
+        gone = await listener.end()
     assert gone.reason.startswith(f"the certificate of localhost:{broker.port} is not accepted: ")
     assert "mqtt.tls.ca_file" in gone.reason
 
@@ -138,8 +138,10 @@ async def test_a_certificate_for_another_host_is_refused_in_words(
 ):
     certificates = Certificates(tmp_path, names=("broker.example", "127.0.0.2"))
     broker = start_mosquitto(certificates.listener, listener=False)
-    async with linked(f"mqtts://{host}:{broker.port}", tls=TlsFiles(ca_file=certificates.ca)) as told:
-        gone = await told.end()
+    async with running_client(
+        f"mqtts://{host}:{broker.port}", tls=TlsFiles(ca_file=certificates.ca)
+    ) as listener:
+        gone = await listener.end()
     assert gone.reason.startswith(f"the certificate of {host}:{broker.port} is not accepted: ")
     assert "mismatch" in gone.reason
 
@@ -148,10 +150,12 @@ async def test_tls_where_there_is_none_and_none_where_there_is_tls_are_failed_at
     start_mosquitto: StartMosquitto, mosquitto: Mosquitto, certificates
 ):
     secured = start_mosquitto(certificates.listener, listener=False)
-    async with linked(f"mqtts://127.0.0.1:{mosquitto.port}", tls=TlsFiles(ca_file=certificates.ca)) as told:
-        assert "TLS" in (await told.end()).reason
-    async with linked(f"mqtt://127.0.0.1:{secured.port}") as told:
-        assert (await told.end()).code == "unreachable"
+    async with running_client(
+        f"mqtts://127.0.0.1:{mosquitto.port}", tls=TlsFiles(ca_file=certificates.ca)
+    ) as listener:
+        assert "TLS" in (await listener.end()).reason
+    async with running_client(f"mqtt://127.0.0.1:{secured.port}") as listener:
+        assert (await listener.end()).code == "unreachable"
 
 
 @pytest.mark.parametrize("missing", ["ca_file", "cert_file", "key_file"])
@@ -160,8 +164,8 @@ async def test_a_file_that_is_not_there_is_named(mosquitto: Mosquitto, certifica
     files = TlsFiles(ca_file=certificates.ca, cert_file=certificates.client, key_file=certificates.client_key)
     file = getattr(files, missing)
     file.unlink()
-    async with linked(f"mqtts://localhost:{mosquitto.port}", tls=files) as told:
-        gone = await told.end()
+    async with running_client(f"mqtts://localhost:{mosquitto.port}", tls=files) as listener:
+        gone = await listener.end()
     assert gone.reason == f"cannot read {file}: no such file or directory"
 
 
@@ -192,8 +196,8 @@ async def test_the_path_of_a_websocket_url_is_asked_for_and_a_ping_there_is_answ
 
     async with serve(broker, "127.0.0.1", 0, subprotocols=["mqtt"], ping_interval=None) as server:  # type: ignore[list-item]
         port = next(iter(server.sockets)).getsockname()[1]
-        async with linked(f"ws://127.0.0.1:{port}/a/b?token=x", filters=()) as told:
-            await told.connection()
+        async with running_client(f"ws://127.0.0.1:{port}/a/b?token=x", filters=()) as listener:
+            await listener.connection()
             await asyncio.wait_for(ponged, MAX_WAIT_SECONDS)
 
 
@@ -206,8 +210,8 @@ async def test_a_web_server_that_speaks_no_mqtt_is_a_failed_attempt():
     server = await asyncio.start_server(answers, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        async with linked(f"ws://127.0.0.1:{port}") as told:
-            assert (await told.end()).code == "unreachable"
+        async with running_client(f"ws://127.0.0.1:{port}") as listener:
+            assert (await listener.end()).code == "unreachable"
 
 
 async def test_unix_socket(start_mosquitto: StartMosquitto, tmp_path: Path):
@@ -216,7 +220,7 @@ async def test_unix_socket(start_mosquitto: StartMosquitto, tmp_path: Path):
 
 
 async def test_a_unix_socket_that_is_not_there_is_named(tmp_path: Path):
-    async with linked(f"unix://{tmp_path}/none.sock") as told:
-        gone = await told.end()
+    async with running_client(f"unix://{tmp_path}/none.sock") as listener:
+        gone = await listener.end()
     assert str(tmp_path / "none.sock") in gone.reason
     assert gone.retry_in <= 1.5

@@ -1,4 +1,4 @@
-"""A link under test and what its listener was told, each awaited with a bound."""
+"""The MQTT client of the bridge with a listener that records what it is called with, each awaited with a bound."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from wx2mqtt.mqtt.options import MqttOptions
 WILL = Publication(topic="wx/bridge/state", payload=b"offline", retain=True, content_type="text/plain")
 
 
-class Told:
-    """A listener that keeps what it is told; `events` has all of it in order."""
+class RecordingListener:
+    """Keeps what it is called with; `events` has all of it in order."""
 
     def __init__(self) -> None:
         self.events: list[object] = []
         self.sessions = 0
-        self.link: MqttClient
+        self.client: MqttClient
         self._connected: asyncio.Queue[Connected] = asyncio.Queue()
         self._disconnected: asyncio.Queue[Disconnected] = asyncio.Queue()
         self._delivered: asyncio.Queue[Delivery] = asyncio.Queue()
@@ -54,9 +54,9 @@ class Told:
         return await asyncio.wait_for(self._delivered.get(), MAX_WAIT_SECONDS)
 
     def publish(self, publication: Publication) -> asyncio.Future[Exception | None]:
-        """Publish; the future is what the publisher is told, and being told twice is an error."""
+        """Publishes; the future is the outcome that the client reports. A second report is an error."""
         answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        self.link.publish(publication, answer.set_result)
+        self.client.publish(publication, answer.set_result)
         return answer
 
     async def published(self, publication: Publication) -> Exception | None:
@@ -75,13 +75,15 @@ def options(*urls: str, filters: tuple[str, ...] = ("wx/out/#",), **more: Any) -
 
 
 @contextlib.asynccontextmanager
-async def linked(*urls: str, listener: Told | None = None, **more: Any) -> AsyncIterator[Told]:
-    """A running link to these URLs; it is cancelled at the end, as the bridge does it."""
-    told = listener or Told()
-    told.link = MqttClient(options(*urls, **more), chance=lambda: 0.0)
-    task = asyncio.create_task(told.link.run(told))
+async def running_client(
+    *urls: str, listener: RecordingListener | None = None, **more: Any
+) -> AsyncIterator[RecordingListener]:
+    """A running client of these URLs; it is cancelled at the end, as the bridge does it."""
+    listener = listener or RecordingListener()
+    listener.client = MqttClient(options(*urls, **more), chance=lambda: 0.0)
+    task = asyncio.create_task(listener.client.run(listener))
     try:
-        yield told
+        yield listener
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""The link against WebSocket servers that are wrong, endless or slow, and what a large file costs it."""
+"""The client against WebSocket servers that are wrong, endless or slow, and what a large file costs it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.linked import linked
+from tests.support.mqtt_client import running_client
 from tests.support.scripted import Peer, scripted
 from tests.support.websocket import CLOSE, PING, PONG, acceptance, frame, frame_head, read_frame, read_frames
 from wx2mqtt.mqtt import broker_features, connection, sockets
@@ -96,8 +96,8 @@ async def test_a_wrong_answer_is_a_failed_attempt_in_words_and_an_ended_connecti
         if not ended.done():
             ended.set_result(None)
 
-    async with scripted(script) as broker, linked(url(broker.port)) as told:
-        gone = await told.end()
+    async with scripted(script) as broker, running_client(url(broker.port)) as listener:
+        gone = await listener.end()
         await asyncio.wait_for(ended, MAX_WAIT_SECONDS)
     assert gone.code == "unreachable"
     assert gone.reason.startswith(f"127.0.0.1:{broker.port} {words}")
@@ -126,9 +126,9 @@ async def test_a_handshake_that_drips_ends_with_the_deadline_and_leaves_no_threa
     ended = asyncio.Event()
     async with scripted(lambda peer: drip(peer, ended)) as broker:
         threads, descriptors = threading.active_count(), open_descriptors()
-        async with linked(url(broker.port)) as told:
+        async with running_client(url(broker.port)) as listener:
             for _ in range(3):
-                gone = await told.end()
+                gone = await listener.end()
                 assert gone.reason == f"no answer from 127.0.0.1:{broker.port}"
             await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
         await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
@@ -139,7 +139,7 @@ async def test_a_handshake_that_drips_ends_with_the_deadline_and_leaves_no_threa
 async def test_a_stop_does_not_wait_for_a_handshake_that_drips():
     ended = asyncio.Event()
     async with scripted(lambda peer: drip(peer, ended)) as broker:
-        async with linked(url(broker.port)):
+        async with running_client(url(broker.port)):
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while not broker.connections:
                     await asyncio.wait([asyncio.create_task(asyncio.sleep(0.01))])
@@ -152,15 +152,15 @@ async def test_an_abort_ends_a_handshake_that_drips_at_once():
     ended = asyncio.Event()
     async with (
         scripted(lambda peer: drip(peer, ended)) as broker,
-        linked(url(broker.port)) as told,
+        running_client(url(broker.port)) as listener,
         asyncio.timeout(MAX_WAIT_SECONDS),
     ):
         while not broker.connections:
             await asyncio.wait([asyncio.create_task(asyncio.sleep(0.01))])
         start = time.monotonic()
-        told.link.abort()
+        listener.client.abort()
         await ended.wait()
-        while told.link._connection is not None:
+        while listener.client._connection is not None:
             await asyncio.wait([asyncio.create_task(asyncio.sleep(0.01))])
         assert time.monotonic() - start < allowed(2)
 
@@ -178,8 +178,11 @@ async def test_a_tls_handshake_that_drips_ends_with_its_deadline(monkeypatch: py
             await asyncio.wait([gone], timeout=0.01)
         ended.set()
 
-    async with scripted(script) as broker, linked(url(broker.port).replace("ws", "wss", 1)) as told:
-        assert (await told.end()).code == "unreachable"
+    async with (
+        scripted(script) as broker,
+        running_client(url(broker.port).replace("ws", "wss", 1)) as listener,
+    ):
+        assert (await listener.end()).code == "unreachable"
         await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
 
 
@@ -199,8 +202,8 @@ async def test_a_frame_and_a_message_without_end_are_not_kept_and_a_stop_is_serv
             flooded.set()
 
     async with scripted(script) as broker:
-        async with linked(url(broker.port), filters=(), packet_limit=1 << 20) as told:
-            await told.connection()
+        async with running_client(url(broker.port), filters=(), packet_limit=1 << 20) as listener:
+            await listener.connection()
             tracemalloc.start()
             try:
                 await asyncio.wait_for(flooded.wait(), MAX_WAIT_SECONDS)
@@ -210,7 +213,7 @@ async def test_a_frame_and_a_message_without_end_are_not_kept_and_a_stop_is_serv
             start = time.monotonic()
         assert time.monotonic() - start < allowed(3)
     assert peak < 8 << 20
-    assert not [event for event in told.events if hasattr(event, "payload")]
+    assert not [event for event in listener.events if hasattr(event, "payload")]
 
 
 async def test_frames_that_are_not_allowed_end_an_established_connection_in_words():
@@ -222,10 +225,10 @@ async def test_frames_that_are_not_allowed_end_an_established_connection_in_word
         peer.raw(frame(b"\xc0\x00", reserved=4))
         await rest_of(peer)
 
-    async with scripted(script) as broker, linked(url(broker.port), filters=()) as told:
-        await told.connection()
+    async with scripted(script) as broker, running_client(url(broker.port), filters=()) as listener:
+        await listener.connection()
         connected.set()
-        gone = await told.end()
+        gone = await listener.end()
     assert gone.code == "lost"
     assert "not MQTT over WebSocket" in gone.reason
 
@@ -247,10 +250,10 @@ async def test_pings_between_the_fragments_of_a_packet_are_answered_while_nothin
         peer.raw(frame(b"\x06\x00\x01t\x00hi", 0))
         await rest_of(peer)
 
-    async with scripted(script) as broker, linked(url(broker.port), filters=()) as told:
-        await told.connection()
+    async with scripted(script) as broker, running_client(url(broker.port), filters=()) as listener:
+        await listener.connection()
         assert await asyncio.wait_for(ponged, MAX_WAIT_SECONDS) == b"alive?"
-        assert (await told.delivery()).payload == b"hi"
+        assert (await listener.delivery()).payload == b"hi"
 
 
 async def test_leave_is_taken_with_a_disconnect_in_a_masked_frame():
@@ -261,8 +264,8 @@ async def test_leave_is_taken_with_a_disconnect_in_a_masked_frame():
         last.set_result(await rest_of(peer))
 
     async with scripted(script) as broker:
-        async with linked(url(broker.port), filters=()) as told:
-            await told.connection()
+        async with running_client(url(broker.port), filters=()) as listener:
+            await listener.connection()
         frames = read_frames(await last)
     assert frames[-1].payload == b"\xe0\x00"
 
@@ -297,15 +300,15 @@ MAX_FACTOR = 6
 
 async def cpu_seconds_of_a_file(to: str, port: int, file: Path, content: bytes) -> float:
     """Returns what it costs to receive a file that somebody publishes at `port`."""
-    async with linked(to, filters=("wx/out/#",)) as told:
-        await told.connection()
+    async with running_client(to, filters=("wx/out/#",)) as listener:
+        await listener.connection()
         started_at = time.process_time()
         publisher = await asyncio.create_subprocess_exec(
             *("mosquitto_pub", "-p", str(port), "-q", "1", "-t", "wx/out/wife/file/a", "-f", str(file))
         )
-        delivery = await told.delivery()
+        delivery = await listener.delivery()
         seconds = time.process_time() - started_at
-        told.link.acknowledge(delivery)
+        listener.client.acknowledge(delivery)
         assert delivery.payload == content
         assert await asyncio.wait_for(publisher.wait(), MAX_WAIT_SECONDS) == 0
     return seconds
