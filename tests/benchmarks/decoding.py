@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks.measures import Row
-from tests.support.mixed import Cost, cost_of_each, cost_of_mixed
+from tests.support.reading_cost import ReadingCost, cost_of_all_kinds, cost_of_usual_mix
 
 COUNT = 10_000
 ROUNDS = 3  # the best counts: other work on the machine only makes it slower
@@ -15,8 +15,8 @@ ROUNDS = 3  # the best counts: other work on the machine only makes it slower
 
 async def decoding(_folder: Path) -> list[Row]:
     """From WeChat's answers to messages."""
-    mixed = await asyncio.to_thread(_best, cost_of_mixed)
-    each = await asyncio.to_thread(_best, cost_of_each)
+    mixed = await asyncio.to_thread(_best, cost_of_usual_mix)
+    each = await asyncio.to_thread(_best, cost_of_all_kinds)
     return [
         Row(f"{COUNT:,} messages as people send them read, CPU for one", f"{mixed.mixed:.1f} us", ""),
         Row("  as many times as for a text", f"{mixed.ratio:.2f}", "2"),
@@ -24,5 +24,5 @@ async def decoding(_folder: Path) -> list[Row]:
     ]
 
 
-def _best(measure: Callable[[int], Cost]) -> Cost:
+def _best(measure: Callable[[int], ReadingCost]) -> ReadingCost:
     return min((measure(COUNT) for _ in range(ROUNDS)), key=lambda cost: cost.ratio)

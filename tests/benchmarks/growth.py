@@ -235,7 +235,7 @@ async def _requests(here: Home, fields: dict[str, object], count: int = 5) -> fl
     """Returns the milliseconds of CPU for one request for the history."""
     before = process_seconds(here.bridge.pid)
     for _ in range(count):
-        answer = await here.ask("history", fields)
+        answer = await here.send_request("history", fields)
         assert answer["status"] == "ok", answer
     return (process_seconds(here.bridge.pid) - before) / count * 1e3
 

@@ -38,10 +38,10 @@ from tests.benchmarks.turns import (
     peer_process,
 )
 from tests.support.broker import Mosquitto, mosquitto
+from tests.support.client_program import PROGRAMS
 from tests.support.clients import CLIENTS
 from tests.support.home import PEOPLE, SimulatorControl
 from tests.support.process import BridgeProcess
-from tests.support.story import PROGRAMS
 from tests.support.subscriber import Subscriber
 
 WEB_PEERS = ("itchat-uos", "itchat")

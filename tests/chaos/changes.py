@@ -42,7 +42,7 @@ class Changes:
         }
 
     @contextlib.asynccontextmanager
-    async def flowing(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         """Changes for as long as the block lasts."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

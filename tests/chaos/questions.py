@@ -39,7 +39,7 @@ class Questions:
         self._number = 0
 
     @contextlib.asynccontextmanager
-    async def flowing(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         """Questions for as long as the block lasts; one that is open then is answered by `remind`."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

@@ -152,7 +152,7 @@ async def _carry_out(plan: Plan, environment: Environment, outcome: Outcome) -> 
     environment.provocations = (traffic.provoke, changes.provoke)
     environment.reminders.append(questions.remind)
     await environment.log_in()
-    async with traffic.flowing(), changes.flowing(), questions.flowing():
+    async with traffic.running(), changes.running(), questions.running():
         for kinds in plan.blows:
             await asyncio.sleep(dice.uniform(0.1, 0.4))
             outcome.blows.append(await _inflict(kinds, environment, dice, traffic))

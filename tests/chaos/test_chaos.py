@@ -17,8 +17,8 @@ from tests.chaos.faults import FAULTS, plant
 from tests.chaos.report import BEGIN, END, HEADS, Figures, Machine, markdown
 from tests.chaos.run import ACCOUNT_SETS, MIN_COMMANDS, MIN_MESSAGES, plan_of, run, see_fault
 from tests.support.broker import PROGRAM
-from tests.support.effort import chaos
 from tests.support.forks import CONTEXT
+from tests.support.repetitions import chaos
 from tests.support.seed import SEED
 from wx2mqtt.simulator.routes import ENDPOINTS
 from wx2mqtt.simulator.wecom.gateway import NAMES as WECOM_NAMES

@@ -95,7 +95,7 @@ class Traffic:
         self._number = 0
 
     @contextlib.asynccontextmanager
-    async def flowing(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[None]:
         """Traffic for as long as the block lasts; what was begun is ended."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:

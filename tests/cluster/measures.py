@@ -152,7 +152,7 @@ async def _load(environment: ClusterEnvironment) -> list[Row]:
     sessions = _sessions(environment)
     traffic = Traffic(environment, random.Random(1), environment.size.pace)
     messages, given = _counts(environment)
-    async with traffic.flowing():
+    async with traffic.running():
         share = await _processor_share(pid)
     messages, given = (
         after - before for after, before in zip(_counts(environment), (messages, given), strict=True)

@@ -118,7 +118,7 @@ async def _carry_out(plan: Plan, environment: ClusterEnvironment, outcome: Outco
     dice = random.Random(plan.seed + 1)
     traffic = Traffic(environment, random.Random(plan.seed + 2), plan.size.pace)
     await environment.log_in()
-    async with traffic.flowing():
+    async with traffic.running():
         for kind in plan.blows:
             await asyncio.sleep(dice.uniform(*PAUSE_SECONDS))
             outcome.blows.append(await _inflict(kind, environment, dice, traffic))

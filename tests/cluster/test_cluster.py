@@ -14,7 +14,7 @@ from tests.cluster.brokers import missing_program
 from tests.cluster.environment import RunSize
 from tests.cluster.report import BEGIN, END
 from tests.cluster.run import Plan, plan_of, run
-from tests.support.effort import chaos
+from tests.support.repetitions import chaos
 from tests.support.seed import SEED
 
 SMALL = RunSize(bots=8, webs=1, desks=2, pace=10.0)

@@ -1,4 +1,4 @@
-"""What the crash tests share."""
+"""Fixtures of the crash tests."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.arena import Arena, arena
+from tests.crash.crash_home import CrashHome, at_crash_home
 from tests.support.broker import PROGRAM
 
-MakeArena = Callable[..., contextlib.AbstractAsyncContextManager[Arena]]
+MakeCrashHome = Callable[..., contextlib.AbstractAsyncContextManager[CrashHome]]
 
 
 @pytest.fixture
-def make_arena(tmp_path: Path) -> MakeArena:
-    """`async with make_arena(seed) as arena`."""
+def make_crash_home(tmp_path: Path) -> MakeCrashHome:
+    """Returns a function that opens a crash home: `async with make_crash_home(seed) as home`."""
     if PROGRAM is None:
         pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
-    return lambda seed, *args, **settings: arena(tmp_path, seed, *args, **settings)
+    return lambda seed, *args, **settings: at_crash_home(tmp_path, seed, *args, **settings)
 
 
 @pytest.fixture
 def with_mosquitto() -> None:
-    """Skip where there is none."""
+    """Skips a test where mosquitto is not installed."""
     if PROGRAM is None:
         pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")

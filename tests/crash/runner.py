@@ -1,7 +1,7 @@
-"""The real bridge with a death in it: it kills itself, as a power cut would, at a named point of its flow.
+"""The real bridge, which kills itself at a named point.
 
-Started as a program it takes what it must know from the environment; `live` does the same in a forked child.
-Points are `before:<job>` and `after:<job>` around each commit of the store (`Surroundings.on_point`).
+As a program it takes the point from the environment; `run_bridge` does the same in a fork.
+Points are `before:<job>` and `after:<job>` around each commit of the store (`RunEnvironment.on_commit_point`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from wx2mqtt.settings.loader import LoadedSettings, load
 from wx2mqtt.wechat.registry import BACKENDS
 
 POINT, AT = "CRASH_POINT", "CRASH_AT"
-"""Environment: the point, and which time it is reached, from 1."""
+"""Environment: the point, and the number of the time at which it counts, from 1."""
 
 
-def deadly(env: Mapping[str, str]) -> Callable[[str], None]:
-    """What the store calls at every point; it does not return from the fatal one."""
+def kill_at_point(env: Mapping[str, str]) -> Callable[[str], None]:
+    """Returns the callback for every point of the store, which kills the process at the one of the environment."""
     point, at = env.get(POINT, ""), int(env.get(AT, "1"))
     reached = 0
 
@@ -39,8 +39,8 @@ def deadly(env: Mapping[str, str]) -> Callable[[str], None]:
     return on_point
 
 
-def live(config: Path, env: Mapping[str, str]) -> None:
-    """Bridge until SIGTERM, or until the point is reached."""
+def run_bridge(config: Path, env: Mapping[str, str]) -> None:
+    """Runs the bridge until SIGTERM, or until the point is reached."""
     loaded = load(config, {}, BACKENDS)
     log = loaded.settings.log
     logs.configure(level=log.level, format=log.format, stream=sys.stderr, message_text=False)
@@ -49,8 +49,8 @@ def live(config: Path, env: Mapping[str, str]) -> None:
 
 
 async def _bridge(loaded: LoadedSettings, env: Mapping[str, str]) -> None:
-    await run(loaded, RunEnvironment(env={}, on_commit_point=deadly(env)))
+    await run(loaded, RunEnvironment(env={}, on_commit_point=kill_at_point(env)))
 
 
 if __name__ == "__main__":
-    live(Path(sys.argv[sys.argv.index("-c") + 1]), os.environ)
+    run_bridge(Path(sys.argv[sys.argv.index("-c") + 1]), os.environ)

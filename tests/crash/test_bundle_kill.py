@@ -55,19 +55,19 @@ def delivered_texts(sent: list[dict[str, Any]]) -> list[str]:
 async def test_killed_at_a_commit_of_a_digest(
     tmp_path: Path, with_mosquitto: None, point: str, fault: dict[str, Any]
 ):
-    async with house(tmp_path) as (home, lives):
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await live(home, process)
         await publish(home, *TEXTS)
         for text in TEXTS:
             await home.body("wx/event/held", command_id=text)
-        lives.kill()
+        process.kill()
         if fault:
             await home.bot.post("fault", endpoint="sendmessage", times=1, **fault)
-        lives.start(point)
+        process.start(point)
         await home.bot.write("hello")
-        assert await lives.dies()
+        assert await process.reaches_point()
         await home.bot.post("fault/clear")
-        await live(home, lives)
+        await live(home, process)
         settled = await results(home, *TEXTS)
         # Two attempts without an answer, of which the kill was one, are the most.
         status = "uncertain" if point == "after:begin" else "sent"
@@ -81,16 +81,16 @@ async def test_killed_at_a_commit_of_a_digest(
 @pytest.mark.parametrize("point", ["before:bundle", "after:bundle", "before:finish", "after:finish"])
 async def test_killed_at_the_last_message_of_a_window(tmp_path: Path, with_mosquitto: None, point: str):
     singles, bundle = TEXTS[:3], TEXTS[3:]
-    async with house(tmp_path, **NO_LIMIT, ilink={"reserve": 6}) as (home, lives):
-        await live(home, lives)
+    async with house(tmp_path, **NO_LIMIT, ilink={"reserve": 6}) as (home, process):
+        await live(home, process)
         await home.bot.write("hello")
         await publish(home, *singles)
         await home.body("wx/window/me", left=7)
-        await lives.stop()  # it keeps its count of messages
+        await process.stop()  # it keeps its count of messages
         await publish(home, *bundle)  # the broker keeps them, so that all wait at once
-        lives.start(point)
-        assert await lives.dies()
-        await live(home, lives)
+        process.start(point)
+        assert await process.reaches_point()
+        await live(home, process)
         settled = await results(home, *bundle)
         assert {(result["status"], result["bundled"]) for result in settled} == {("sent", len(bundle))}
         assert {result.get("bundled") for result in await results(home, *singles)} == {None}
@@ -100,18 +100,18 @@ async def test_killed_at_the_last_message_of_a_window(tmp_path: Path, with_mosqu
 async def test_what_is_accepted_between_a_kill_and_the_repeat_is_not_in_the_bundle(
     tmp_path: Path, with_mosquitto: None
 ):
-    async with house(tmp_path) as (home, lives):
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await live(home, process)
         await publish(home, *TEXTS)
         for text in TEXTS:
             await home.body("wx/event/held", command_id=text)
-        lives.kill()
-        lives.start("before:finish")
+        process.kill()
+        process.start("before:finish")
         await home.bot.write("hello")
-        assert await lives.dies()
+        assert await process.reaches_point()
         await publish(home, "later")
         await home.bot.write("more")
-        await live(home, lives)
+        await live(home, process)
         settled = await results(home, *TEXTS)
         assert {(result["bundled"], result["duplicate_possible"]) for result in settled} == {(7, True)}
         (later,) = await results(home, "later")

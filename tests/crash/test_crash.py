@@ -13,16 +13,16 @@ from itertools import product
 import pytest
 
 from tests.crash import runner
-from tests.crash.arena import Arena
-from tests.crash.conftest import MakeArena
-from tests.crash.lives import KILLED
+from tests.crash.conftest import MakeCrashHome
+from tests.crash.crash_home import CrashHome
+from tests.crash.killable_bridge import KILLED
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.effort import THOROUGH, effort
-from tests.support.ledger import repeats
 from tests.support.postgresql import TESTED_STORE
 from tests.support.process import BridgeProcess
+from tests.support.repetitions import THOROUGH, repetitions
 from tests.support.seed import SEED, seeded
-from tests.support.traffic import WRITERS, all_through
+from tests.support.traffic import WRITERS, wait_until_delivered
+from tests.support.traffic_record import repeats
 
 OFTEN = ("record", "accept", "finish", "published")
 SELDOM = ("begin", "open", "recover", "prune", "doubt", "not_delivered", "publish")
@@ -41,8 +41,8 @@ FIRST = (
 )
 """Every commit of a first life."""
 ROUNDS = 4  # `make test` goes on only with the commits that no life has reached yet
-LIVES = effort(12, 40)
-KILLS = effort(3, 5)
+LIVES = repetitions(12, 40)
+KILLS = repetitions(3, 5)
 WINDOW = 20  # so many messages may come again after a kill
 SOON = 1.5  # seconds in which a life reaches its point, or is killed where it stands
 
@@ -55,7 +55,7 @@ FAULTS = (
 
 
 @contextlib.asynccontextmanager
-async def trouble(arena: Arena) -> AsyncIterator[None]:
+async def trouble(home: CrashHome) -> AsyncIterator[None]:
     """WeChat fails now and then, people change, somebody asks for the health: what makes the rarer commits.
 
     After a call that fails one goes well, however seldom the bridge calls: else it would wait longer each time.
@@ -68,12 +68,12 @@ async def trouble(arena: Arena) -> AsyncIterator[None]:
             number += 1
             fault = FAULTS[number % len(FAULTS)]
             endpoint = str(fault["endpoint"])
-            count = (await arena.control.get("state"))["calls"].get(endpoint, 0)
+            count = (await home.control.get("state"))["calls"].get(endpoint, 0)
             if count >= next_faults[endpoint]:
                 next_faults[endpoint] = count + 2
-                await arena.control.post("fault", **fault)
-            await arena.control.post("people", rename={"id": "hanmeimei", "nickname": f"Han {number}"})
-            await arena.in_thread(arena.subscriber.say, "wx/bridge/request/health", {"transaction": number})
+                await home.control.post("fault", **fault)
+            await home.control.post("people", rename={"id": "hanmeimei", "nickname": f"Han {number}"})
+            await home.in_thread(home.subscriber.say, "wx/bridge/request/health", {"transaction": number})
 
     making = asyncio.create_task(make())
     try:
@@ -81,7 +81,7 @@ async def trouble(arena: Arena) -> AsyncIterator[None]:
     finally:
         stop.set()
         await making
-        await arena.control.post("fault/clear")
+        await home.control.post("fault/clear")
 
 
 async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
@@ -91,10 +91,10 @@ async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
     return stop.is_set()
 
 
-async def first_life(arena: Arena) -> None:
+async def first_life(home: CrashHome) -> None:
     """A first life logs in and is killed."""
-    await arena.begin()
-    arena.lives.kill()
+    await home.start_bridge()
+    home.process.kill()
 
 
 @seeded
@@ -103,218 +103,220 @@ async def first_life(arena: Arena) -> None:
     [("before", "sqlite"), ("after", "sqlite"), ("before", "postgresql"), ("after", "postgresql")],
 )
 async def test_killed_at_every_commit(
-    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, when: str, store: str, seed: int
+    make_crash_home: MakeCrashHome, monkeypatch: pytest.MonkeyPatch, when: str, store: str, seed: int
 ):
     monkeypatch.setenv(TESTED_STORE, store)
     dice = random.Random(seed)
     reached = set()
-    async with make_arena(seed) as arena:
-        await first_life(arena)
-        async with arena.traffic.flowing(), trouble(arena):
+    async with make_crash_home(seed) as home:
+        await first_life(home)
+        async with home.traffic.running(), trouble(home):
             for number, job in product(range(ROUNDS), (*OFTEN, *SELDOM)):
                 if job in reached and not THOROUGH:
                     continue
-                arena.lives.start(f"{when}:{job}", dice.randint(1, 5) if number and job in OFTEN else 1)
+                home.process.start(f"{when}:{job}", dice.randint(1, 5) if number and job in OFTEN else 1)
                 is_last_chance = number == ROUNDS - 1 and job not in reached
-                if await arena.lives.dies(MAX_WAIT_SECONDS if is_last_chance else allowed(SOON)):
+                if await home.process.reaches_point(MAX_WAIT_SECONDS if is_last_chance else allowed(SOON)):
                     reached.add(job)
                 else:
-                    arena.lives.kill()
-        await arena.last_life()
+                    home.process.kill()
+        await home.run_to_end()
         assert reached == {*OFTEN, *SELDOM}
-        assert arena.lives.kills > len(reached) * (ROUNDS if THOROUGH else 1)
+        assert home.process.kills > len(reached) * (ROUNDS if THOROUGH else 1)
 
 
 @seeded
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-async def test_killed_at_random_moments(make_arena: MakeArena, protocol: str, seed: int):
+async def test_killed_at_random_moments(make_crash_home: MakeCrashHome, protocol: str, seed: int):
     dice = random.Random(seed)
-    async with make_arena(seed) as arena:
-        arena.reach(arena.broker.url, protocol)
-        await first_life(arena)
-        async with arena.traffic.flowing(), trouble(arena):
+    async with make_crash_home(seed) as home:
+        home.connect_to(home.broker.url, protocol)
+        await first_life(home)
+        async with home.traffic.running(), trouble(home):
             for _ in range(LIVES):
-                arena.lives.start()
-                await arena.lives.lasts(dice.uniform(0.0, 0.5))
+                home.process.start()
+                await home.process.run_for(dice.uniform(0.0, 0.5))
                 if dice.random() < 0.2:  # in the middle of its stop
-                    arena.lives.terminate()
-                    await arena.lives.lasts(dice.uniform(0.0, 0.1))
-                arena.lives.kill()
-        await arena.last_life()
+                    home.process.terminate()
+                    await home.process.run_for(dice.uniform(0.0, 0.1))
+                home.process.kill()
+        await home.run_to_end()
 
 
-async def test_killed_as_people_start_it(make_arena: MakeArena):
+async def test_killed_as_people_start_it(make_crash_home: MakeCrashHome):
     """In a process of its own, and not forked from one that has imported everything."""
-    async with make_arena(SEED) as arena:
-        await first_life(arena)
+    async with make_crash_home(SEED) as home:
+        await first_life(home)
         bridge = BridgeProcess(
-            arena.folder / "bridge", arena.written, program=[sys.executable, runner.__file__]
+            home.folder / "bridge", home.configuration, program=[sys.executable, runner.__file__]
         )
-        async with arena.traffic.flowing():
+        async with home.traffic.running():
             bridge.start(**{runner.POINT: "after:accept", runner.AT: "2"})
-            assert await arena.in_thread(bridge.wait) == KILLED
-        await arena.last_life()
+            assert await home.in_thread(bridge.wait) == KILLED
+        await home.run_to_end()
 
 
 @pytest.mark.parametrize("point", [f"{when}:{job}" for job in FIRST for when in ("before", "after")])
-async def test_killed_in_the_first_life(make_arena: MakeArena, point: str):
-    async with make_arena(SEED) as arena:
-        arena.lives.start(point)
+async def test_killed_in_the_first_life(make_crash_home: MakeCrashHome, point: str):
+    async with make_crash_home(SEED) as home:
+        home.process.start(point)
         async with asyncio.TaskGroup() as tasks:
-            dying = tasks.create_task(arena.lives.dies())
-            working = tasks.create_task(_everything_works(arena))
+            dying = tasks.create_task(home.process.reaches_point())
+            working = tasks.create_task(_everything_works(home))
             await asyncio.wait({dying, working}, return_when=asyncio.FIRST_COMPLETED)
             if not dying.done():
-                async with arena.traffic.flowing():
+                async with home.traffic.running():
                     assert await dying
             working.cancel()
-        logins = (await arena.control.get("state"))["sessions"]
-        await arena.begin()
-        if (await arena.control.get("state"))["sessions"] > logins:  # the login had not been saved
-            arena.traffic.ledger.said.clear()
-        async with arena.traffic.flowing():
-            await arena.lives.lasts(0.2)
-        arena.lives.kill()
-        await arena.last_life()
+        logins = (await home.control.get("state"))["sessions"]
+        await home.start_bridge()
+        if (await home.control.get("state"))["sessions"] > logins:  # the login had not been saved
+            home.traffic.record.written.clear()
+        async with home.traffic.running():
+            await home.process.run_for(0.2)
+        home.process.kill()
+        await home.run_to_end()
 
 
-async def _everything_works(arena: Arena) -> None:
-    await arena.in_thread(arena.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
-    await arena.control.wait("online")
+async def _everything_works(home: CrashHome) -> None:
+    await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
+    await home.control.wait("online")
 
 
 @seeded
 async def test_killed_in_the_middle_of_two_thousand_no_more_than_a_window_comes_again(
-    make_arena: MakeArena, seed: int
+    make_crash_home: MakeCrashHome, seed: int
 ):
     dice = random.Random(seed)
-    async with make_arena(seed) as arena:
-        await first_life(arena)
+    async with make_crash_home(seed) as home:
+        await first_life(home)
         for chat in ("wife", "mom"):
-            await arena.traffic.flood(chat, 1000)
+            await home.traffic.flood(chat, 1000)
         for kill in range(1, KILLS + 1):
-            before = len(arena.subscriber.on("wx/in/#"))
-            arena.lives.start()
+            before = len(home.subscriber.on("wx/in/#"))
+            home.process.start()
             enough = before + dice.randint(1, 250)
             has_enough = lambda received: len(received) >= enough  # noqa: B023, E731
-            await arena.in_thread(arena.subscriber.wait_until, has_enough)
-            arena.lives.kill()
-            assert repeats(arena.subscriber.received) <= (kill - 1) * WINDOW
-        await arena.last_life()
-        assert repeats(arena.subscriber.received) <= KILLS * WINDOW
+            await home.in_thread(home.subscriber.wait_until, has_enough)
+            home.process.kill()
+            assert repeats(home.subscriber.received) <= (kill - 1) * WINDOW
+        await home.run_to_end()
+        assert repeats(home.subscriber.received) <= KILLS * WINDOW
 
 
 @seeded
 async def test_killed_before_acknowledged_messages_are_marked_no_more_than_a_window_comes_again(
-    make_arena: MakeArena, seed: int
+    make_crash_home: MakeCrashHome, seed: int
 ):
     """Far more of them are acknowledged than may come again."""
-    async with make_arena(seed) as arena:
-        await first_life(arena)
+    async with make_crash_home(seed) as home:
+        await first_life(home)
         for chat in ("wife", "mom"):
-            await arena.traffic.flood(chat, 500)
+            await home.traffic.flood(chat, 500)
         for kill in range(1, KILLS + 1):
-            arena.lives.start("before:published", 2)
-            assert await arena.lives.dies()
-            assert repeats(arena.subscriber.received) <= kill * WINDOW
-        await arena.last_life()
-        assert repeats(arena.subscriber.received) <= KILLS * WINDOW
+            home.process.start("before:published", 2)
+            assert await home.process.reaches_point()
+            assert repeats(home.subscriber.received) <= kill * WINDOW
+        await home.run_to_end()
+        assert repeats(home.subscriber.received) <= KILLS * WINDOW
 
 
 @seeded
 async def test_an_orderly_stop_leaves_nothing_in_doubt_and_nothing_to_repeat(
-    make_arena: MakeArena, seed: int
+    make_crash_home: MakeCrashHome, seed: int
 ):
     dice = random.Random(seed)
-    async with make_arena(seed) as arena:
-        await arena.begin()
-        await arena.lives.stop()
-        async with arena.traffic.flowing():
-            for _ in range(effort(4, 10)):
-                await arena.begin()
-                await arena.lives.lasts(dice.uniform(0.0, 0.5))
+    async with make_crash_home(seed) as home:
+        await home.start_bridge()
+        await home.process.stop()
+        async with home.traffic.running():
+            for _ in range(repetitions(4, 10)):
+                await home.start_bridge()
+                await home.process.run_for(dice.uniform(0.0, 0.5))
                 async with asyncio.timeout(MAX_WAIT_SECONDS):
-                    await arena.lives.stop()
-        await arena.last_life()
-        assert not [one for one in arena.subscriber.on("wx/result/#") if one.body["duplicate_possible"]]
-        assert repeats(arena.subscriber.received) == 0
+                    await home.process.stop()
+        await home.run_to_end()
+        assert not [one for one in home.subscriber.on("wx/result/#") if one.body["duplicate_possible"]]
+        assert repeats(home.subscriber.received) == 0
 
 
 # places that are no commits
 
 
-async def test_killed_between_publish_and_its_acknowledgement(make_arena: MakeArena):
-    async with make_arena(SEED) as arena:
-        await first_life(arena)
+async def test_killed_between_publish_and_its_acknowledgement(make_crash_home: MakeCrashHome):
+    async with make_crash_home(SEED) as home:
+        await first_life(home)
         for _ in range(3):
-            await arena.begin()
-            arena.broker.pause()
-            polls = (await arena.control.get("state"))["calls"]["synccheck"]
+            await home.start_bridge()
+            home.broker.pause()
+            polls = (await home.control.get("state"))["calls"]["synccheck"]
             for chat in WRITERS:
-                await arena.traffic.say(chat, 5)
-            await arena.control.wait(f"calls:synccheck:{polls + 1}")
-            await arena.control.wait("polling")
-            arena.lives.kill()
-            arena.broker.resume()
-        await arena.last_life()
+                await home.traffic.say(chat, 5)
+            await home.control.wait(f"calls:synccheck:{polls + 1}")
+            await home.control.wait("polling")
+            home.process.kill()
+            home.broker.resume()
+        await home.run_to_end()
 
 
 @pytest.mark.parametrize("kind", ["hang", "delay"])
-async def test_killed_between_a_send_and_its_answer(make_arena: MakeArena, kind: str):
+async def test_killed_between_a_send_and_its_answer(make_crash_home: MakeCrashHome, kind: str):
     """`hang`: WeChat never carries it out; `delay`: it does, and nobody is there to hear of it."""
-    async with make_arena(SEED) as arena:
-        await first_life(arena)
+    async with make_crash_home(SEED) as home:
+        await first_life(home)
         for _ in range(3):
-            await arena.begin()
-            assert not await all_through(arena.traffic.ledger, arena.subscriber, arena.control)
-            sends = (await arena.control.get("state"))["calls"].get("webwxsendmsg", 0)
-            await arena.control.post("fault", endpoint="webwxsendmsg", kind=kind, value=10.0, times=4)
+            await home.start_bridge()
+            assert not await wait_until_delivered(home.traffic.record, home.subscriber, home.control)
+            sends = (await home.control.get("state"))["calls"].get("webwxsendmsg", 0)
+            await home.control.post("fault", endpoint="webwxsendmsg", kind=kind, value=10.0, times=4)
             for publisher, user in enumerate(("wife", "mom", "family")):
                 for _ in range(3):
-                    await arena.traffic.command(publisher, user)
-            await arena.control.wait(f"calls:webwxsendmsg:{sends + 3}")
-            arena.lives.kill()
-            await arena.control.post("fault/clear")
-        await arena.last_life()
-        told = [one.body for one in arena.subscriber.on("wx/result/#") if one.body["duplicate_possible"]]
+                    await home.traffic.command(publisher, user)
+            await home.control.wait(f"calls:webwxsendmsg:{sends + 3}")
+            home.process.kill()
+            await home.control.post("fault/clear")
+        await home.run_to_end()
+        told = [one.body for one in home.subscriber.on("wx/result/#") if one.body["duplicate_possible"]]
         assert {one["status"] for one in told} == {"sent"}
         assert len({one["id"] for one in told}) == 9, "the first of each chat in each life, and no other"
 
 
-async def test_killed_while_it_logs_in_again(make_arena: MakeArena):
-    async with make_arena(SEED) as arena:
-        await first_life(arena)
+async def test_killed_while_it_logs_in_again(make_crash_home: MakeCrashHome):
+    async with make_crash_home(SEED) as home:
+        await first_life(home)
         for endpoint in ("synccheck", "webwxgetcontact", "webwxbatchgetcontact", "webwxsync"):
-            await arena.traffic.say("wife", 3)
-            calls = (await arena.control.get("state"))["calls"].get(endpoint, 0)
-            await arena.control.post("fault", endpoint=endpoint, kind="hang")
-            arena.lives.start()
-            await arena.control.wait(f"calls:{endpoint}:{calls + 1}")
-            arena.lives.kill()
-            await arena.control.post("fault/clear")
-        await arena.last_life()
+            await home.traffic.say("wife", 3)
+            calls = (await home.control.get("state"))["calls"].get(endpoint, 0)
+            await home.control.post("fault", endpoint=endpoint, kind="hang")
+            home.process.start()
+            await home.control.wait(f"calls:{endpoint}:{calls + 1}")
+            home.process.kill()
+            await home.control.post("fault/clear")
+        await home.run_to_end()
 
 
-async def test_a_command_of_a_new_session_is_not_taken_for_one_of_an_old_session(make_arena: MakeArena):
+async def test_a_command_of_a_new_session_is_not_taken_for_one_of_an_old_session(
+    make_crash_home: MakeCrashHome,
+):
     """Packet ids begin anew in each session of the broker: the same one with the same text is another command."""
-    async with make_arena(SEED) as arena:
-        await arena.begin()
-        await arena.in_thread(arena.subscriber.publish, "wx/out/wife", "on")
-        await arena.in_thread(arena.subscriber.wait_count, "wx/result/wife", 1)
-        arena.lives.kill()
-        arena.broker.forget()
-        since = len(arena.broker.log)
-        arena.lives.start("before:session")
-        dying = asyncio.create_task(arena.lives.dies())
-        subscribing = asyncio.create_task(arena.broker.logged("SUBACK to wx2mqtt-home", since=since))
+    async with make_crash_home(SEED) as home:
+        await home.start_bridge()
+        await home.in_thread(home.subscriber.publish, "wx/out/wife", "on")
+        await home.in_thread(home.subscriber.wait_count, "wx/result/wife", 1)
+        home.process.kill()
+        home.broker.forget()
+        since = len(home.broker.log)
+        home.process.start("before:session")
+        dying = asyncio.create_task(home.process.reaches_point())
+        subscribing = asyncio.create_task(home.broker.logged("SUBACK to wx2mqtt-home", since=since))
         await asyncio.wait({dying, subscribing}, return_when=asyncio.FIRST_COMPLETED)
         died = dying.done()
         if not died:  # it was let in before it had written the session down
-            await arena.in_thread(arena.subscriber.publish, "wx/out/wife", "on")
+            await home.in_thread(home.subscriber.publish, "wx/out/wife", "on")
         assert await dying
-        await arena.begin()
+        await home.start_bridge()
         if died:
-            await arena.in_thread(arena.subscriber.publish, "wx/out/wife", "on")
+            await home.in_thread(home.subscriber.publish, "wx/out/wife", "on")
         await subscribing
-        await arena.in_thread(arena.subscriber.wait_count, "wx/result/wife", 2)
-        await arena.lives.stop()
+        await home.in_thread(home.subscriber.wait_count, "wx/result/wife", 2)
+        await home.process.stop()

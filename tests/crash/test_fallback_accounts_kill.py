@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.crash.lives import Lives
+from tests.crash.killable_bridge import KillableBridge
 from tests.support.broker import DURABLE
-from tests.support.town import Town, running_town
+from tests.support.multi_account_home import MultiAccountHome, at_multi_account_home
 
 SMOKE = {"text": "smoke", "id": "a", "urgent": True}
 QUESTION = {**SMOKE, "text": "open the window?", "buttons": [{"text": "Yes", "key": "yes"}, "No"]}
@@ -22,33 +22,35 @@ ASKED = "open the window?\n1 Yes\n2 No"
 
 
 @contextlib.asynccontextmanager
-async def town(folder: Path) -> AsyncIterator[tuple[Town, Lives]]:
+async def home(folder: Path) -> AsyncIterator[tuple[MultiAccountHome, KillableBridge]]:
     """The bot's window is shut, and `home` is its fallback; the bridge dies where the test says."""
-    async with running_town(folder, DURABLE) as town:
-        settings = town.of("home", "bot")
+    async with at_multi_account_home(folder, DURABLE) as home:
+        settings = home.settings_of("home", "bot")
         settings["accounts"]["bot"]["fallback"] = {"after": "100ms", "accounts": ["home/wife"]}
-        town.bridge.configure(settings)
-        await town.control.post("settings", autoscan=True)
-        await town.bot.post("ilink/settings", autoscan="me")
-        with contextlib.closing(Lives(town.bridge.config, folder / "log")) as lives:
-            yield town, lives
+        home.bridge.configure(settings)
+        await home.control.post("settings", autoscan=True)
+        await home.bot.post("ilink/settings", autoscan="me")
+        with contextlib.closing(KillableBridge(home.bridge.config, folder / "log")) as process:
+            yield home, process
 
 
-async def live(town: Town, lives: Lives, point: str = "", at: int = 1) -> None:
-    since = town.subscriber.count
-    lives.start(point, at)
-    await town.all_online(since, "home", "bot")
+async def live(home: MultiAccountHome, process: KillableBridge, point: str = "", at: int = 1) -> None:
+    since = home.subscriber.count
+    process.start(point, at)
+    await home.wait_until_online(since, "home", "bot")
 
 
-async def texts_after(town: Town, lives: Lives, point: str, at: int) -> tuple[list[str], dict[str, Any]]:
+async def texts_after(
+    home: MultiAccountHome, process: KillableBridge, point: str, at: int
+) -> tuple[list[str], dict[str, Any]]:
     """What the wife got of an alarm when the bridge was killed there, and the alarm's result."""
-    await live(town, lives, point, at)
-    await town.publish("wx/bot/out/me", SMOKE)
-    assert await lives.dies()
-    await live(town, lives)
-    result = await town.body("wx/bot/result/me", id="a")
-    await town.is_well("home", "after")
-    sent = [line["text"] for line in await town.control.get("sent")]
+    await live(home, process, point, at)
+    await home.publish("wx/bot/out/me", SMOKE)
+    assert await process.reaches_point()
+    await live(home, process)
+    result = await home.body("wx/bot/result/me", id="a")
+    await home.assert_works("home", "after")
+    sent = [line["text"] for line in await home.control.get("sent")]
     assert sent.pop() == "after out"
     return sent, result
 
@@ -69,8 +71,8 @@ async def texts_after(town: Town, lives: Lives, point: str, at: int) -> tuple[li
 async def test_where_it_is_known_what_the_other_account_did_the_alarm_comes_once(
     tmp_path: Path, with_mosquitto: None, point: str, at: int
 ):
-    async with town(tmp_path) as (here, lives):
-        texts, result = await texts_after(here, lives, point, at)
+    async with home(tmp_path) as (here, process):
+        texts, result = await texts_after(here, process, point, at)
         assert texts == ["smoke"]
         assert (result["status"], result["fallback"]) == ("expired", "sent")
         assert result["fallback_account"] == "home/wife"
@@ -80,26 +82,26 @@ async def test_where_it_is_known_what_the_other_account_did_the_alarm_comes_once
 async def test_an_attempt_there_that_may_have_arrived_is_in_doubt_and_not_made_again(
     tmp_path: Path, with_mosquitto: None, point: str, at: int, texts: list[str]
 ):
-    async with town(tmp_path) as (here, lives):
-        sent, result = await texts_after(here, lives, point, at)
+    async with home(tmp_path) as (here, process):
+        sent, result = await texts_after(here, process, point, at)
         assert sent == texts
         assert (result["fallback"], result["fallback_account"]) == ("uncertain", "home/wife")
 
 
-async def answer(town: Town, words: str, message_id: str = "") -> None:
+async def answer(home: MultiAccountHome, words: str, message_id: str = "") -> None:
     """The wife answers where she was asked, unless she has already (`message_id`); one event tells the bot's."""
     if not message_id:
-        (message_id,) = await town.control.say("wife", words)
-    body = await town.body("wx/in/wife", id=message_id)
+        (message_id,) = await home.control.say("wife", words)
+    body = await home.body("wx/in/wife", id=message_id)
     assert body["button"] == {"account": "bot", "command_id": "a", "key": "yes"}
-    event = await town.body("wx/bot/event/button")
+    event = await home.body("wx/bot/event/button")
     assert (event["account"], event["user"], event["command_id"]) == ("bot", "me", "a")
     assert (event["pressed_on"], event["message_id"]) == ("home/wife", message_id)
-    await town.control.say("wife", "2")
-    assert "button" not in await town.body("wx/in/wife", text="2")
-    events = {one.body["id"] for one in town.subscriber.on("wx/bot/event/button")}
-    assert (len(events), town.subscriber.on("wx/event/button")) == (1, [])
-    assert (await town.asked("bot", "questions"))["questions"] == []
+    await home.control.say("wife", "2")
+    assert "button" not in await home.body("wx/in/wife", text="2")
+    events = {one.body["id"] for one in home.subscriber.on("wx/bot/event/button")}
+    assert (len(events), home.subscriber.on("wx/event/button")) == (1, [])
+    assert (await home.answer_of("bot", "questions"))["questions"] == []
 
 
 @pytest.mark.parametrize(
@@ -116,11 +118,11 @@ async def answer(town: Town, words: str, message_id: str = "") -> None:
     ],
 )
 async def test_killed_while_the_other_account_asks(tmp_path: Path, with_mosquitto: None, point: str, at: int):
-    async with town(tmp_path) as (here, lives):
-        await live(here, lives, point, at)
+    async with home(tmp_path) as (here, process):
+        await live(here, process, point, at)
         await here.publish("wx/bot/out/me", QUESTION)
-        assert await lives.dies()
-        await live(here, lives)
+        assert await process.reaches_point()
+        await live(here, process)
         result = await here.body("wx/bot/result/me", id="a")
         assert result["fallback"] in ("sent", "uncertain")
         texts = [line["text"] for line in await here.control.get("sent")]
@@ -133,13 +135,13 @@ async def test_killed_while_the_other_account_asks(tmp_path: Path, with_mosquitt
 async def test_killed_when_the_answer_comes_to_the_other_account(
     tmp_path: Path, with_mosquitto: None, point: str, at: int
 ):
-    async with town(tmp_path) as (here, lives):
-        await live(here, lives)
+    async with home(tmp_path) as (here, process):
+        await live(here, process)
         await here.publish("wx/bot/out/me", QUESTION)
         await here.body("wx/bot/result/me", id="a")
-        lives.kill()
+        process.kill()
         (message_id,) = await here.control.say("wife", "yes")
-        lives.start(point, at)
-        assert await lives.dies()
-        await live(here, lives)
+        process.start(point, at)
+        assert await process.reaches_point()
+        await live(here, process)
         await answer(here, "yes", message_id)

@@ -13,22 +13,22 @@ from typing import Any
 
 import pytest
 
-from tests.crash.arena import Arena
-from tests.crash.conftest import MakeArena
+from tests.crash.conftest import MakeCrashHome
+from tests.crash.crash_home import CrashHome
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.effort import chaos, effort
 from tests.support.file_server import ok, server
+from tests.support.repetitions import chaos, repetitions
 from wx2mqtt.simulator.samples import sample
 
 PNG, MP4, PDF = sample("image.png"), sample("video.mp4"), sample("file.pdf")
 USERS = ("wife", "mom", "filehelper")
 
 
-class Asked:
+class RecordedCommand:
     """Commands that the broker took, by id: what each was to bring to WeChat. Their bytes are unlike others."""
 
-    def __init__(self, arena: Arena) -> None:
-        self.arena = arena
+    def __init__(self, home: CrashHome) -> None:
+        self.home = home
         self.files: dict[str, str] = {}
 
     async def ask(self, user: str, way: str, data: bytes, url: str = "") -> None:
@@ -40,21 +40,21 @@ class Asked:
         if way == "data":
             body["data"] = base64.b64encode(data).decode()
         elif way == "path":
-            file = self.arena.folder / "open" / f"{number}"
+            file = self.home.folder / "open" / f"{number}"
             await asyncio.to_thread(file.write_bytes, data)
             body["path"] = str(file)
         elif way == "url":
             body["url"] = f"{url}/{number}"
-        await self.arena.in_thread(self.arena.subscriber.publish, f"wx/out/{user}", json.dumps(body))
+        await self.home.in_thread(self.home.subscriber.publish, f"wx/out/{user}", json.dumps(body))
 
     async def all_ended(self) -> None:
         """Each has one result that is true, and nothing of a file is left by half."""
         for command_id in self.files:
-            await self.arena.in_thread(self._result, command_id)
+            await self.home.in_thread(self._result, command_id)
         results: dict[str, list[dict[str, Any]]] = {}
-        for one in self.arena.subscriber.on("wx/result/#"):
+        for one in self.home.subscriber.on("wx/result/#"):
             results.setdefault(one.body["id"], []).append(one.body)
-        delivered = Counter(one["sha256"] for one in await self.arena.control.get("sent") if one["delivered"])
+        delivered = Counter(one["sha256"] for one in await self.home.control.get("sent") if one["delivered"])
         for command_id, sha256 in self.files.items():
             first, *others = results[command_id]
             assert all(other == first for other in others), "two results"
@@ -63,11 +63,11 @@ class Asked:
             assert times or first["status"] == "uncertain", (first, times)  # two lives ended in its attempts
             assert times <= 1 + first["duplicate_possible"], (first, times)
         assert set(delivered) <= set(self.files.values())
-        assert whole(self.arena)
+        assert whole(self.home)
 
     def _result(self, command_id: str) -> None:
         """Wait for the first one."""
-        subscriber = self.arena.subscriber
+        subscriber = self.home.subscriber
         assert subscriber.wait_until(
             lambda received: any(
                 one.topic.startswith("wx/result/") and one.body["id"] == command_id for one in received
@@ -75,39 +75,39 @@ class Asked:
         ), command_id
 
 
-def whole(arena: Arena) -> bool:
-    files = [file for file in (Path(arena.bridge.store) / "media").rglob("*") if file.is_file()]
+def whole(home: CrashHome) -> bool:
+    files = [file for file in (Path(home.bridge.store) / "media").rglob("*") if file.is_file()]
     return all(file.name.partition(".")[0] == hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
 
 
-def arena_with_folder(make_arena: MakeArena, seed: int):
-    return make_arena(seed, media={"send_from": "/", "allow_hosts": ["127.0.0.1"], "download": False})
+def arena_with_folder(make_crash_home: MakeCrashHome, seed: int):
+    return make_crash_home(seed, media={"send_from": "/", "allow_hosts": ["127.0.0.1"], "download": False})
 
 
-async def first_life(arena: Arena) -> Asked:
-    (arena.folder / "open").mkdir()
-    await arena.begin()
-    arena.lives.kill()
-    return Asked(arena)
+async def first_life(home: CrashHome) -> RecordedCommand:
+    (home.folder / "open").mkdir()
+    await home.start_bridge()
+    home.process.kill()
+    return RecordedCommand(home)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_killed_at_every_commit_of_a_file(make_arena: MakeArena, when: str):
-    async with arena_with_folder(make_arena, 1) as arena, server(numbered) as house:
-        asked = await first_life(arena)
+async def test_killed_at_every_commit_of_a_file(make_crash_home: MakeCrashHome, when: str):
+    async with arena_with_folder(make_crash_home, 1) as home, server(numbered) as house:
+        asked = await first_life(home)
         reached = set()
         for job in ("accept", "attach", "begin", "finish", "published", "accept", "finish"):
-            arena.lives.start(f"{when}:{job}")
+            home.process.start(f"{when}:{job}")
             for user, way in zip((*USERS, "family"), ("data", "path", "url", "url"), strict=True):
                 await asked.ask(user, way, PDF if way != "url" else b"", house.url)
-            if await arena.lives.dies():
+            if await home.process.reaches_point():
                 reached.add(job)
             else:
-                arena.lives.kill()
+                home.process.kill()
         assert reached == {"accept", "attach", "begin", "finish", "published"}
-        await arena.begin()
+        await home.start_bridge()
         await asked.all_ended()
-        await arena.lives.stop()
+        await home.process.stop()
 
 
 async def numbered(head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -118,42 +118,42 @@ async def numbered(head: bytes, writer: asyncio.StreamWriter) -> None:
 @pytest.mark.parametrize("endpoint", ["webwxuploadmedia", "webwxsendappmsg"])
 @pytest.mark.parametrize("kind", ["hang", "delay", "late"])
 async def test_killed_in_the_middle_of_an_upload_and_between_upload_and_send(
-    make_arena: MakeArena, endpoint: str, kind: str
+    make_crash_home: MakeCrashHome, endpoint: str, kind: str
 ):
-    async with arena_with_folder(make_arena, 1) as arena:
-        asked = await first_life(arena)
+    async with arena_with_folder(make_crash_home, 1) as home:
+        asked = await first_life(home)
         for _ in range(2):
-            calls = (await arena.control.get("state"))["calls"].get(endpoint, 0)
-            await arena.begin()
-            await arena.control.post("fault", endpoint=endpoint, kind=kind, value=10.0, times=3)
+            calls = (await home.control.get("state"))["calls"].get(endpoint, 0)
+            await home.start_bridge()
+            await home.control.post("fault", endpoint=endpoint, kind=kind, value=10.0, times=3)
             for user, way in zip(USERS, ("data", "path", "data"), strict=True):
                 await asked.ask(user, way, PDF + os.urandom(1_200_000))
-            await arena.control.wait(f"calls:{endpoint}:{calls + 3}")
-            arena.lives.kill()
-            await arena.control.post("fault/clear")
-        await arena.begin()
+            await home.control.wait(f"calls:{endpoint}:{calls + 3}")
+            home.process.kill()
+            await home.control.post("fault/clear")
+        await home.start_bridge()
         await asked.all_ended()
-        await arena.lives.stop()
-        ends = {one.body["status"] for one in arena.subscriber.on("wx/result/#")}
+        await home.process.stop()
+        ends = {one.body["status"] for one in home.subscriber.on("wx/result/#")}
         assert endpoint != "webwxuploadmedia" or ends == {"sent"}, "an upload delivers nothing"
 
 
 @chaos
-async def test_killed_while_bytes_come_in_and_go_to_the_disk(make_arena: MakeArena):
-    async with arena_with_folder(make_arena, 1) as arena:
-        asked = await first_life(arena)
-        for number in range(0, 12, effort(3, 1)):
-            arena.lives.start()
-            await arena.lives.lasts(0.02 * number)
+async def test_killed_while_bytes_come_in_and_go_to_the_disk(make_crash_home: MakeCrashHome):
+    async with arena_with_folder(make_crash_home, 1) as home:
+        asked = await first_life(home)
+        for number in range(0, 12, repetitions(3, 1)):
+            home.process.start()
+            await home.process.run_for(0.02 * number)
             await asked.ask(USERS[number % 3], "data", os.urandom(5_000_000))
-            await arena.lives.lasts(0.02 * number)
-            arena.lives.kill()
-        await arena.begin()
+            await home.process.run_for(0.02 * number)
+            home.process.kill()
+        await home.start_bridge()
         await asked.all_ended()
-        await arena.lives.stop()
+        await home.process.stop()
 
 
-async def test_killed_while_a_file_is_fetched(make_arena: MakeArena):
+async def test_killed_while_a_file_is_fetched(make_crash_home: MakeCrashHome):
     asked_for = asyncio.Event()
     gate = asyncio.Event()
 
@@ -164,13 +164,13 @@ async def test_killed_while_a_file_is_fetched(make_arena: MakeArena):
         await gate.wait()
         writer.write(head.split(b" ")[1][1:])
 
-    async with arena_with_folder(make_arena, 1) as arena, server(slow) as house:
-        asked = await first_life(arena)
-        await arena.begin()
+    async with arena_with_folder(make_crash_home, 1) as home, server(slow) as house:
+        asked = await first_life(home)
+        await home.start_bridge()
         await asked.ask("wife", "url", b"", house.url)
         await asyncio.wait_for(asked_for.wait(), MAX_WAIT_SECONDS)
-        arena.lives.kill()
+        home.process.kill()
         gate.set()
-        await arena.begin()
+        await home.start_bridge()
         await asked.all_ended()
-        await arena.lives.stop()
+        await home.process.stop()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.crash.lives import Lives
+from tests.crash.killable_bridge import KillableBridge
+from tests.support.alarm_receiver import AlarmReceiver
 from tests.support.broker import DURABLE
 from tests.support.ilink_home import ILinkHome, at_ilink_home
-from tests.support.receiver import Receiver
 
 # In base64.
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -21,39 +21,39 @@ LONG = ("A sentence of the text. " * 100 + "\n\n") * 2
 
 
 @contextlib.asynccontextmanager
-async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[ILinkHome, Lives]]:
+async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[ILinkHome, KillableBridge]]:
     """A home whose bridge dies where the test says."""
     async with at_ilink_home(folder, DURABLE) as home:
         home.bridge.configure(home.settings(account))
         await home.control.post("ilink/settings", autoscan="me")
-        with contextlib.closing(Lives(home.bridge.config, folder / "log")) as lives:
-            yield home, lives
+        with contextlib.closing(KillableBridge(home.bridge.config, folder / "log")) as process:
+            yield home, process
 
 
-async def live(home: ILinkHome, lives: Lives) -> None:
+async def live(home: ILinkHome, process: KillableBridge) -> None:
     since = home.subscriber.count
-    lives.start()
+    process.start()
     await home.body("wx/login/state", state="online", since=since)
     await home.bot.wait("polling")
 
 
-async def dies_with(home: ILinkHome, lives: Lives, point: str, command: dict[str, Any]) -> None:
+async def dies_with(home: ILinkHome, process: KillableBridge, point: str, command: dict[str, Any]) -> None:
     """A life gets the command and ends at this point."""
     since = home.subscriber.count
-    lives.start(point)
+    process.start(point)
     await home.body("wx/login/state", state="online", since=since)
     await home.bot.wait("polling")
     await home.publish("wx/out/me", command)
-    assert await lives.dies()
+    assert await process.reaches_point()
 
 
 @pytest.mark.parametrize("point", ["before:hold", "after:hold"])
 async def test_killed_when_something_is_held(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, lives):
-        await live(home, lives)
-        lives.kill()
-        await dies_with(home, lives, point, {"text": "waits", "id": "a"})
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await live(home, process)
+        process.kill()
+        await dies_with(home, process, point, {"text": "waits", "id": "a"})
+        await live(home, process)
         await home.body("wx/event/held", command_id="a")
         await home.bot.write("hello")
         assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
@@ -66,13 +66,13 @@ async def test_killed_when_something_is_held(tmp_path: Path, with_mosquitto: Non
     "point", ["before:part_sent", "after:part_sent", "before:finish", "after:accept", "after:begin"]
 )
 async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, lives):
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await live(home, process)
         await home.bot.write("hello")
         await home.body("wx/window/me", open=True)
-        lives.kill()
-        await dies_with(home, lives, point, {"text": LONG, "id": "a"})
-        await live(home, lives)
+        process.kill()
+        await dies_with(home, process, point, {"text": LONG, "id": "a"})
+        await live(home, process)
         result = await home.body("wx/result/me", id="a")
         assert (result["status"], result["parts_sent"]) == ("sent", result["parts"])
         sent = [one for one in await home.bot.bot_sent(result["parts"]) if one["delivered"]]
@@ -84,13 +84,13 @@ async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto
     ["after:accept", "before:begin", "after:begin", "before:part_sent", "after:part_sent", "before:finish"],
 )
 async def test_killed_between_a_caption_and_its_file(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, lives):
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await live(home, process)
         await home.bot.write("hello")
         await home.body("wx/window/me", open=True)
-        lives.kill()
-        await dies_with(home, lives, point, {"kind": "image", "data": PNG, "text": "who is it", "id": "a"})
-        await live(home, lives)
+        process.kill()
+        await dies_with(home, process, point, {"kind": "image", "data": PNG, "text": "who is it", "id": "a"})
+        await live(home, process)
         result = await home.body("wx/result/me", id="a")
         assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 2)
         sent = [one for one in await home.bot.bot_sent(2) if one["delivered"]]
@@ -104,13 +104,13 @@ async def test_killed_between_a_caption_and_its_file(tmp_path: Path, with_mosqui
 async def test_killed_at_the_mark_of_the_other_way(
     tmp_path: Path, with_mosquitto: None, point: str, said: set[str], times: set[int]
 ):
-    with Receiver() as service:
+    with AlarmReceiver() as service:
         wanted = {"fallback": {"after": "100ms", "urls": [service.url]}}
-        async with house(tmp_path, **wanted) as (home, lives):
-            await live(home, lives)
-            lives.kill()
-            await dies_with(home, lives, point, {"text": "smoke", "id": "a", "urgent": True})
-            await live(home, lives)
+        async with house(tmp_path, **wanted) as (home, process):
+            await live(home, process)
+            process.kill()
+            await dies_with(home, process, point, {"text": "smoke", "id": "a", "urgent": True})
+            await live(home, process)
             result = await home.body("wx/result/me", id="a")
             assert result["fallback"] in said
-            assert len(service.got) in times
+            assert len(service.bodies) in times

@@ -17,9 +17,9 @@ import pytest
 from tests.crash import journal_child
 from tests.crash.journal_child import BATCH, open_database
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.effort import chaos, effort
 from tests.support.forks import ForkedProgram
 from tests.support.postgresql import empty_database, wait_until_unused
+from tests.support.repetitions import chaos, repetitions
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
@@ -178,7 +178,7 @@ def test_what_was_killed_before_its_commit_is_not_there_and_after_it_is(
 def test_killed_at_random_moments_again_and_again(address: str) -> None:
     """From outside, so that it falls into the middle of a commit, a checkpoint or a read as it pleases."""
     dice = random.Random(20261125)
-    for attempt in range(effort(5, 15)):
+    for attempt in range(repetitions(5, 15)):
         _kill_at_random(f"{address}.{attempt}", dice)
 
 

@@ -18,8 +18,8 @@ import pytest
 from tests.crash import media_child
 from tests.crash.media_child import data, mark
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.effort import chaos, effort
 from tests.support.forks import ForkedProgram
+from tests.support.repetitions import chaos, repetitions
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.command_records import CommandRow, CommandState
 from wx2mqtt.store.journal import Journal
@@ -173,7 +173,7 @@ def test_killed_around_a_commit_and_at_each_step_of_a_file(tmp_path: Path, point
 @chaos
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     dice = random.Random(20261126)
-    for attempt in range(effort(3, 8)):
+    for attempt in range(repetitions(3, 8)):
         folder = tmp_path / str(attempt)
         folder.mkdir()
         process, told = _start(folder, "-", 0), Told()

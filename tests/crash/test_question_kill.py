@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.lives import Lives
+from tests.crash.killable_bridge import KillableBridge
 from tests.crash.test_ilink_kill import dies_with, house, live
 from tests.support.ilink_home import ILinkHome
 
@@ -14,12 +14,12 @@ QUESTION = {"id": "lock", "text": "lock?", "buttons": [{"text": "Yes", "key": "y
 SHOWN = "lock?\n1 Yes\n2 No"
 
 
-async def begin(home: ILinkHome, lives: Lives) -> None:
+async def begin(home: ILinkHome, process: KillableBridge) -> None:
     """The window is open, and no life is there."""
-    await live(home, lives)
+    await live(home, process)
     await home.bot.write("hello")
     await home.body("wx/window/me", open=True)
-    lives.kill()
+    process.kill()
 
 
 def answers(home: ILinkHome) -> list[tuple[str, str, str]]:
@@ -32,10 +32,10 @@ def answers(home: ILinkHome) -> list[tuple[str, str, str]]:
     "point", ["before:accept", "after:accept", "before:begin", "after:begin", "before:finish", "after:finish"]
 )
 async def test_killed_while_it_asks(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, lives):
-        await begin(home, lives)
-        await dies_with(home, lives, point, QUESTION)
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await begin(home, process)
+        await dies_with(home, process, point, QUESTION)
+        await live(home, process)
         assert (await home.body("wx/result/me", id="lock"))["status"] == "sent"
         assert {one["text"] for one in await home.bot.bot_sent(1)} == {SHOWN}
         message_id = await home.bot.write("1")
@@ -46,19 +46,19 @@ async def test_killed_while_it_asks(tmp_path: Path, with_mosquitto: None, point:
 
 @pytest.mark.parametrize("point", ["before:record", "after:record"])
 async def test_killed_when_the_answer_comes(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, lives):
-        await begin(home, lives)
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await begin(home, process)
+        await live(home, process)
         for command_id in ("heat", "lock"):
-            await home.tell("me", {**QUESTION, "id": command_id})
-        lives.kill()
+            await home.send_command("me", {**QUESTION, "id": command_id})
+        process.kill()
         since = home.subscriber.count
-        lives.start(point, 2)  # the login is the first commit of this name
+        process.start(point, 2)  # the login is the first commit of this name
         await home.body("wx/login/state", state="online", since=since)
         await home.bot.wait("polling")
         message_id = await home.bot.write("1")
-        assert await lives.dies()
-        await live(home, lives)
+        assert await process.reaches_point()
+        await live(home, process)
         event = await home.body("wx/event/button")
         assert (event["command_id"], event["message_id"]) == ("lock", message_id)
         body = await home.body("wx/in/me", id=message_id)
@@ -66,5 +66,5 @@ async def test_killed_when_the_answer_comes(tmp_path: Path, with_mosquitto: None
         later = await home.bot.write("2")
         assert "button" not in await home.body("wx/in/me", id=later)
         assert [answer[1:] for answer in answers(home)] == [("lock", "yes")]
-        listed = (await home.ask("questions"))["data"]["questions"]
+        listed = (await home.send_request("questions"))["data"]["questions"]
         assert [one["command_id"] for one in listed] == ["heat"]

@@ -6,25 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.lives import Lives
+from tests.crash.killable_bridge import KillableBridge
 from tests.crash.test_ilink_kill import house, live
 from tests.scenarios.signing_in import STATE
 from tests.scenarios.test_ilink_renewal import confirm, offered, saved_bots
 from tests.support.ilink_home import ILinkHome
 
 
-async def offer(home: ILinkHome, lives: Lives, point: str = "") -> None:
+async def offer(home: ILinkHome, process: KillableBridge, point: str = "") -> None:
     """A life offers a code for the next login; it ends at this point, after the commit of one message."""
     await home.control.post("ilink/settings", autoscan="me")
     since = home.subscriber.count
-    lives.start(point, at=2)
+    process.start(point, at=2)
     await home.body(STATE, state="online", since=since)
     await home.bot.wait("polling")
     await home.control.post("ilink/settings", autoscan="")
     await home.bot.write("hello")
     await home.body("wx/in/me", text="hello", since=since)
     since = home.subscriber.count
-    await home.ask("login", {"renew": True})
+    await home.send_request("login", {"renew": True})
     await offered(home, since)
     await home.bot.bot_sent(2)
 
@@ -33,13 +33,13 @@ async def offer(home: ILinkHome, lives: Lives, point: str = "") -> None:
 async def test_killed_at_the_commit_that_moves_to_the_next_login(
     tmp_path: Path, with_mosquitto: None, point: str
 ):
-    async with house(tmp_path) as (home, lives):
-        await live(home, lives)
-        await lives.stop()
-        await offer(home, lives, point)
+    async with house(tmp_path) as (home, process):
+        await live(home, process)
+        await process.stop()
+        await offer(home, process, point)
         await confirm(home)
-        assert await lives.dies()
-        await live(home, lives)
+        assert await process.reaches_point()
+        await live(home, process)
         assert (await home.body("wx/window/me", why="new_binding"))["open"] is False
         since = home.subscriber.count
         await home.bot.write("hello again")
@@ -49,10 +49,10 @@ async def test_killed_at_the_commit_that_moves_to_the_next_login(
 
 @pytest.mark.in_folder
 async def test_killed_while_a_code_is_offered_the_login_goes_on(tmp_path: Path, with_mosquitto: None):
-    async with house(tmp_path) as (home, lives):
-        await offer(home, lives)
-        lives.kill()
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await offer(home, process)
+        process.kill()
+        await live(home, process)
         since = home.subscriber.count
         await home.bot.write("hello again")
         await home.body("wx/in/me", text="hello again", since=since)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.arena import Arena
-from tests.crash.conftest import MakeArena
+from tests.crash.conftest import MakeCrashHome
+from tests.crash.crash_home import CrashHome
 from tests.support.seed import SEED
 
 POINTS = ("before:request_begin", "after:request_begin", "before:request_end", "after:request_end")
@@ -30,45 +30,47 @@ MAKES = {
 """The same where it must not be done twice."""
 
 
-async def cut_off(arena: Arena, point: str, name: str, fields: dict[str, Any]) -> set[str]:
+async def cut_off(home: CrashHome, point: str, name: str, fields: dict[str, Any]) -> set[str]:
     """Ask in a life that ends at `point`; what is told of it then and in the next life."""
-    await arena.begin()
-    arena.lives.kill()
-    since = arena.subscriber.count
-    arena.lives.start(point)
-    await arena.body("wx/login/state", state="online", since=since)
-    await arena.publish(f"wx/bridge/request/{name}", {**fields, "transaction": point})
-    assert await arena.lives.dies()
-    since = arena.subscriber.count
-    await arena.begin()
-    await arena.body(f"wx/bridge/response/{name}", since=since, transaction=point)
-    await arena.lives.stop()
-    answers = [one.body for one in arena.subscriber.on(f"wx/bridge/response/{name}")]
+    await home.start_bridge()
+    home.process.kill()
+    since = home.subscriber.count
+    home.process.start(point)
+    await home.body("wx/login/state", state="online", since=since)
+    await home.publish(f"wx/bridge/request/{name}", {**fields, "transaction": point})
+    assert await home.process.reaches_point()
+    since = home.subscriber.count
+    await home.start_bridge()
+    await home.body(f"wx/bridge/response/{name}", since=since, transaction=point)
+    await home.process.stop()
+    answers = [one.body for one in home.subscriber.on(f"wx/bridge/response/{name}")]
     return {str(one.get("code", one["status"])) for one in answers}
 
 
-async def calls(arena: Arena, endpoint: str) -> int:
-    return int((await arena.control.get("state"))["calls"].get(endpoint, 0))
+async def calls(home: CrashHome, endpoint: str) -> int:
+    return int((await home.control.get("state"))["calls"].get(endpoint, 0))
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_remark_is_set_whenever_the_bridge_dies(make_arena: MakeArena, point: str):
-    async with make_arena(SEED) as arena:
-        told = await cut_off(arena, point, "set_remark", {"user": "lilei", "remark": "李先生"})
+async def test_a_remark_is_set_whenever_the_bridge_dies(make_crash_home: MakeCrashHome, point: str):
+    async with make_crash_home(SEED) as home:
+        told = await cut_off(home, point, "set_remark", {"user": "lilei", "remark": "李先生"})
         answer, count = HARMLESS[point]
-        assert (told, await calls(arena, "webwxoplog")) == ({answer}, count)
-        people = {one["id"]: one for one in await arena.control.get("people")}
+        assert (told, await calls(home, "webwxoplog")) == ({answer}, count)
+        people = {one["id"]: one for one in await home.control.get("people")}
         assert people["lilei"]["remark"] == "李先生"
-        assert await arena.control.get("violations") == []
+        assert await home.control.get("violations") == []
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_group_is_made_once_at_most_and_what_is_told_is_true(make_arena: MakeArena, point: str):
-    async with make_arena(SEED) as arena:
+async def test_a_group_is_made_once_at_most_and_what_is_told_is_true(
+    make_crash_home: MakeCrashHome, point: str
+):
+    async with make_crash_home(SEED) as home:
         fields = {"action": "create", "members": ["wife", "mom"], "name": "周末"}
-        told = await cut_off(arena, point, "group", fields)
+        told = await cut_off(home, point, "group", fields)
         answer, count = MAKES[point]
-        assert (told, await calls(arena, "webwxcreatechatroom")) == ({answer}, count)
-        people = [one["nickname"] for one in await arena.control.get("people")]
+        assert (told, await calls(home, "webwxcreatechatroom")) == ({answer}, count)
+        people = [one["nickname"] for one in await home.control.get("people")]
         assert people.count("周末") == count
-        assert await arena.control.get("violations") == []
+        assert await home.control.get("violations") == []

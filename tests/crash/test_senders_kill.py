@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.crash.lives import Lives
+from tests.crash.killable_bridge import KillableBridge
 from tests.support.broker import DURABLE, free_port
 from tests.support.deadlines import MAX_REQUEST_SECONDS
 from tests.support.home import Home, at_home
@@ -33,14 +33,14 @@ POINTS = [
 class House:
     """A home with a sender whose bridge dies where the test says."""
 
-    def __init__(self, home: Home, lives: Lives, http: httpx.AsyncClient) -> None:
+    def __init__(self, home: Home, process: KillableBridge, http: httpx.AsyncClient) -> None:
         self.home = home
-        self.lives = lives
+        self.process = process
         self.http = http
 
     async def live(self, point: str = "") -> None:
         since = self.home.subscriber.count
-        self.lives.start(point)
+        self.process.start(point)
         await self.home.body("wx/login/state", state="online", since=since)
 
     async def post(self, text: str, headers: dict[str, str], *, wait: int = 0) -> httpx.Response:
@@ -52,7 +52,7 @@ class House:
         answer = None
         with contextlib.suppress(httpx.TransportError):
             answer = await self.post(text, headers)
-        assert await self.lives.dies()
+        assert await self.process.reaches_point()
         return answer
 
     async def texts(self) -> list[str]:
@@ -60,7 +60,7 @@ class House:
 
     async def results(self) -> list[dict[str, Any]]:
         """Returns the different results so far; all that was published before `tell` was answered counts."""
-        assert (await self.home.tell("family", {"text": "the end", "id": "end"}))["status"] == "sent"
+        assert (await self.home.send_command("family", {"text": "the end", "id": "end"}))["status"] == "sent"
         bodies: list[dict[str, Any]] = []
         for message in self.home.subscriber.on("wx/result/wife"):
             if message.body not in bodies:
@@ -77,9 +77,9 @@ async def house(folder: Path, **account: Any) -> AsyncIterator[House]:
         home.bridge.configure(settings)
         await home.control.post("settings", autoscan=True, drop_repeats=False)
         client = httpx.AsyncClient(base_url=f"http://{address}", trust_env=False, timeout=MAX_REQUEST_SECONDS)
-        with contextlib.closing(Lives(home.bridge.config, folder / "log")) as lives:
+        with contextlib.closing(KillableBridge(home.bridge.config, folder / "log")) as process:
             async with client as http:
-                yield House(home, lives, http)
+                yield House(home, process, http)
 
 
 @pytest.mark.parametrize(("point", "times", "doubtful"), POINTS)

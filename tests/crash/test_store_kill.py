@@ -16,8 +16,8 @@ import pytest
 
 from tests.crash.store_child import main
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.effort import effort
 from tests.support.forks import CONTEXT
+from tests.support.repetitions import repetitions
 from tests.unit.store.test_account_removal import fill
 from tests.unit.store.test_folder_backup import OpenStore
 from wx2mqtt.store.backup_archive import read_archive
@@ -49,7 +49,7 @@ def steps_of(work: str, folder: Path, file: Path) -> int:
 
 def some(count: int) -> list[int]:
     """Returns every step of a few; of many the first, the last, and others in between."""
-    first, between, last = effort(4, 12), effort(6, 14), effort(4, 8)
+    first, between, last = repetitions(4, 12), repetitions(6, 14), repetitions(4, 8)
     return sorted(
         {
             *range(1, min(count, first) + 1),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.lives import Lives
+from tests.crash.killable_bridge import KillableBridge
 from tests.crash.test_ilink_kill import PNG
 from tests.support.broker import DURABLE
 from tests.support.wecom_home import BOT, WeComHome, at_wecom_home
@@ -23,19 +23,21 @@ QUESTION = {"id": "lock", "text": "lock?", "buttons": [{"text": "Yes", "key": "y
 
 
 @contextlib.asynccontextmanager
-async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[WeComHome, Lives]]:
+async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[WeComHome, KillableBridge]]:
     """A home whose bridge dies where the test says; each message gets a receipt."""
     async with at_wecom_home(folder, DURABLE) as home:
         home.bridge.configure(home.settings({"wecom": BOT, **account}))
         await home.bot.post("wecom/settings", needs_first_message=False)
-        with contextlib.closing(Lives(home.bridge.config, folder / "log")) as lives:
-            yield home, lives
+        with contextlib.closing(KillableBridge(home.bridge.config, folder / "log")) as process:
+            yield home, process
 
 
-async def live(home: WeComHome, lives: Lives, point: str = "", at: int = 1, *, again: bool = True) -> int:
+async def live(
+    home: WeComHome, process: KillableBridge, point: str = "", at: int = 1, *, again: bool = True
+) -> int:
     """Begins a life; returns when it is online, and again has told its gap, how much was received before."""
     since = home.subscriber.count
-    lives.start(point, at)
+    process.start(point, at)
     await home.body("wx/login/state", state="online", since=since)
     await home.bot.wait("online")
     if again:
@@ -43,19 +45,21 @@ async def live(home: WeComHome, lives: Lives, point: str = "", at: int = 1, *, a
     return since
 
 
-async def begin(home: WeComHome, lives: Lives) -> None:
+async def begin(home: WeComHome, process: KillableBridge) -> None:
     """The bot is known, a message has come, and no life is there."""
-    await live(home, lives, again=False)
+    await live(home, process, again=False)
     await home.bot.write("hello")
     await home.body("wx/in/me", text="hello")
-    lives.kill()
+    process.kill()
 
 
-async def dies_with(home: WeComHome, lives: Lives, point: str, command: dict[str, Any], at: int = 1) -> None:
+async def dies_with(
+    home: WeComHome, process: KillableBridge, point: str, command: dict[str, Any], at: int = 1
+) -> None:
     """A life gets the command and ends at this point."""
-    await live(home, lives, point, at)
+    await live(home, process, point, at)
     await home.publish("wx/out/me", command)
-    assert await lives.dies()
+    assert await process.reaches_point()
 
 
 async def arrivals(home: WeComHome) -> list[dict[str, Any]]:
@@ -70,12 +74,12 @@ RECORDED_AT = 2
 async def test_killed_before_a_message_is_stored_it_lies_in_the_gap_and_got_no_receipt(
     tmp_path: Path, with_mosquitto: None
 ):
-    async with house(tmp_path) as (home, lives):
-        await begin(home, lives)
-        await live(home, lives, "before:record", RECORDED_AT)
+    async with house(tmp_path) as (home, process):
+        await begin(home, process)
+        await live(home, process, "before:record", RECORDED_AT)
         message_id = await home.bot.write("lost")
-        assert await lives.dies()
-        since = await live(home, lives)
+        assert await process.reaches_point()
+        since = await live(home, process)
         gap = await home.body("wx/event/gap", since=since)
         lines = (await home.control.get("wecom/feed"))["lines"]
         (written,) = [line["time"] for line in lines if line["msg_id"] == message_id]
@@ -90,12 +94,12 @@ async def test_killed_before_a_message_is_stored_it_lies_in_the_gap_and_got_no_r
 
 
 async def test_killed_after_a_message_is_stored_it_comes_once(tmp_path: Path, with_mosquitto: None):
-    async with house(tmp_path) as (home, lives):
-        await begin(home, lives)
-        await live(home, lives, "after:record", RECORDED_AT)
+    async with house(tmp_path) as (home, process):
+        await begin(home, process)
+        await live(home, process, "after:record", RECORDED_AT)
         message_id = await home.bot.write("stored")
-        assert await lives.dies()
-        await live(home, lives)
+        assert await process.reaches_point()
+        await live(home, process)
         body = await home.body("wx/in/me", text="stored")
         assert body["id"] == message_id
         await home.bot.write("after")
@@ -108,13 +112,13 @@ async def test_killed_after_a_message_is_stored_it_comes_once(tmp_path: Path, wi
 async def test_killed_when_a_gap_is_told_it_is_told_by_the_next_life(
     tmp_path: Path, with_mosquitto: None, point: str
 ):
-    async with house(tmp_path) as (home, lives):
-        await begin(home, lives)
+    async with house(tmp_path) as (home, process):
+        await begin(home, process)
         await home.bot.write("while nobody was there")
-        lives.start(point)
-        assert await lives.dies()
+        process.start(point)
+        assert await process.reaches_point()
         await home.bot.write("again nobody")
-        await live(home, lives)
+        await live(home, process)
         await home.in_thread(home.subscriber.wait_count, "wx/event/gap", 1 if point == "before:record" else 2)
         lines = (await home.control.get("wecom/feed"))["lines"]
         lost = [line["time"] for line in lines if line["lost"]]
@@ -138,10 +142,10 @@ async def test_killed_when_a_gap_is_told_it_is_told_by_the_next_life(
 async def test_killed_while_it_sends(
     tmp_path: Path, with_mosquitto: None, point: str, counts: set[int], is_doubtful: set[bool]
 ):
-    async with house(tmp_path) as (home, lives):
-        await begin(home, lives)
-        await dies_with(home, lives, point, {"text": "once", "id": "a"})
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await begin(home, process)
+        await dies_with(home, process, point, {"text": "once", "id": "a"})
+        await live(home, process)
         result = await home.body("wx/result/me", id="a")
         assert result["status"] == "sent"
         assert result["duplicate_possible"] in is_doubtful
@@ -152,10 +156,10 @@ async def test_killed_while_it_sends(
 
 @pytest.mark.parametrize("point", ["before:part_sent", "after:part_sent", "before:finish"])
 async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, lives):
-        await begin(home, lives)
-        await dies_with(home, lives, point, {"text": LONG, "id": "a"})
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await begin(home, process)
+        await dies_with(home, process, point, {"text": LONG, "id": "a"})
+        await live(home, process)
         result = await home.body("wx/result/me", id="a")
         assert (result["status"], result["parts_sent"]) == ("sent", result["parts"])
         sent = [line["shown"] for line in await arrivals(home)]
@@ -165,10 +169,10 @@ async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto
 
 @pytest.mark.parametrize("point", ["after:accept", "after:begin", "before:finish"])
 async def test_killed_while_it_sends_a_file(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, lives):
-        await begin(home, lives)
-        await dies_with(home, lives, point, {"kind": "image", "data": PNG, "id": "a"})
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await begin(home, process)
+        await dies_with(home, process, point, {"kind": "image", "data": PNG, "id": "a"})
+        await live(home, process)
         result = await home.body("wx/result/me", id="a")
         sent = await arrivals(home)
         assert result["status"] == "sent"
@@ -186,10 +190,10 @@ def answers(home: WeComHome) -> list[tuple[str, str]]:
 async def test_killed_while_it_asks_two_cards_are_one_question(
     tmp_path: Path, with_mosquitto: None, point: str
 ):
-    async with house(tmp_path) as (home, lives):
-        await begin(home, lives)
-        await dies_with(home, lives, point, QUESTION)
-        await live(home, lives)
+    async with house(tmp_path) as (home, process):
+        await begin(home, process)
+        await dies_with(home, process, point, QUESTION)
+        await live(home, process)
         assert (await home.body("wx/result/me", id="lock"))["status"] == "sent"
         cards = [line["card"]["task_id"] for line in await arrivals(home)]
         assert len(cards) == len({*cards}) == (2 if point == "before:finish" else 1)
@@ -203,15 +207,15 @@ async def test_killed_while_it_asks_two_cards_are_one_question(
 
 @pytest.mark.parametrize("point", ["before:record", "after:record"])
 async def test_killed_when_a_button_is_pressed(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, lives):
-        await begin(home, lives)
-        await live(home, lives)
-        assert (await home.tell("me", QUESTION))["status"] == "sent"
-        lives.kill()
-        await live(home, lives, point, RECORDED_AT)
+    async with house(tmp_path) as (home, process):
+        await begin(home, process)
+        await live(home, process)
+        assert (await home.send_command("me", QUESTION))["status"] == "sent"
+        process.kill()
+        await live(home, process, point, RECORDED_AT)
         await home.bot.press("yes")
-        assert await lives.dies()
-        await live(home, lives)
+        assert await process.reaches_point()
+        await live(home, process)
         if point == "before:record":  # WeCom brings no press again, so the card can still be pressed
             assert answers(home) == []
             await home.bot.press("yes")
@@ -225,17 +229,17 @@ async def test_killed_when_a_button_is_pressed(tmp_path: Path, with_mosquitto: N
 
 @pytest.mark.parametrize("point", ["before:owner", "after:owner"])
 async def test_killed_when_the_operator_names_the_owner(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path, contacts={}) as (home, lives):
-        await live(home, lives, again=False)
+    async with house(tmp_path, contacts={}) as (home, process):
+        await live(home, process, again=False)
         await home.bot.write("hello")
         user = userid_of("me")
         await home.body(f"wx/in/{user}", text="hello")
-        lives.kill()
-        await live(home, lives, point)
+        process.kill()
+        await live(home, process, point)
         await home.publish("wx/bridge/request/owner", {"user": user})
-        assert await lives.dies()
+        assert await process.reaches_point()
         # The broker hands over again what was not acknowledged before the kill.
-        since = await live(home, lives)
+        since = await live(home, process)
         await home.body("wx/login/state", state="online", needs="nothing", since=since)
         await home.bot.write("me")
         assert (await home.body(f"wx/in/{user}", text="me"))["trusted"] is True

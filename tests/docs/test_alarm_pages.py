@@ -25,10 +25,10 @@ from jsonschema import Draft202012Validator
 
 from tests.docs.markdown import ROOT, Block, blocks, links
 from tests.scenarios.test_sender_services import grafana
+from tests.support.alarm_receiver import AlarmReceiver
 from tests.support.broker import DURABLE, free_port
 from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS
 from tests.support.ilink_home import ILinkHome, at_ilink_home
-from tests.support.receiver import Receiver
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -90,7 +90,7 @@ BLOCKS = [(page, place) for page, expected in ARRIVES.items() for place in range
 class AlarmHome:
     """A bridge with the sender of the page, its fallback, and a folder with the token and two files."""
 
-    def __init__(self, home: ILinkHome, service: Receiver, ports: dict[str, str]) -> None:
+    def __init__(self, home: ILinkHome, service: AlarmReceiver, ports: dict[str, str]) -> None:
         self.home = home
         self.service = service
         self.folder = home.bridge.folder
@@ -192,7 +192,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ala
     folder = tmp_path_factory.mktemp("alarms")
     ports = {address: f"127.0.0.1:{free_port()}" for address in (BRIDGE, NTFY)}
     async with at_ilink_home(folder, DURABLE) as home:
-        with Receiver() as service:
+        with AlarmReceiver() as service:
             alarms = AlarmHome(home, service, ports)
             (home.bridge.folder / "door.jpg").write_bytes(PICTURE)
             (home.bridge.folder / "report.csv").write_text("one,two\n")
@@ -276,10 +276,10 @@ async def test_a_shell_knows_whether_the_alarm_arrived(alarms, language):
     status, output = await alarms.run(script)
     assert (status, output.strip()) == (0, good)
     await alarms.home.bot.post("ilink/window", ago=25 * 3600)
-    taken = len(alarms.service.got)
+    taken = len(alarms.service.bodies)
     status, output = await alarms.run(script)
     assert (status, output.strip()) == (0, good)
-    assert len(alarms.service.got) == taken + 1
+    assert len(alarms.service.bodies) == taken + 1
     alarms.service.status = 500
     try:
         status, output = await alarms.run(script)

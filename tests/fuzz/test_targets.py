@@ -14,7 +14,7 @@ from tests.fuzz.engine import Figures, check_case
 from tests.fuzz.registry import KNOWN_HOLES, TARGETS
 from tests.fuzz.silence import silent_logs
 from tests.fuzz.target import Target
-from tests.support.effort import chaos, effort
+from tests.support.repetitions import chaos, repetitions
 
 TARGETS_WITHOUT_HOLE = [target for target in TARGETS if target.name not in KNOWN_HOLES]
 
@@ -35,7 +35,7 @@ def test_the_seeds_and_the_corpus_pass(target: Target):
 @pytest.mark.parametrize("target", TARGETS_WITHOUT_HOLE, ids=[target.name for target in TARGETS_WITHOUT_HOLE])
 def test_new_inputs_pass(target: Target):
     @settings(
-        max_examples=effort(30, 2000),
+        max_examples=repetitions(30, 2000),
         suppress_health_check=[
             HealthCheck.too_slow,
             HealthCheck.data_too_large,
@@ -52,7 +52,7 @@ def test_new_inputs_pass(target: Target):
 @chaos
 @pytest.mark.parametrize("target", TARGETS_WITHOUT_HOLE, ids=[target.name for target in TARGETS_WITHOUT_HOLE])
 def test_large_inputs_are_linear_in_time_and_memory(target: Target):
-    for number in range(effort(1, 50)):
+    for number in range(repetitions(1, 50)):
         check_case(target, target.grow(Random(f"{target.name} {number}")), Figures(), trace=True)
 
 

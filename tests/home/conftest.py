@@ -80,7 +80,7 @@ class HomeAssistantEnvironment:
     async def reload(self, *expose: str) -> None:
         """The owner shows other people, and has the file read again."""
         self.home.bridge.configure(self.settings(*expose))
-        answer = await self.home.ask("reload")
+        answer = await self.home.send_request("reload")
         assert answer["status"] == "ok"
 
     async def join(self) -> None:

@@ -17,9 +17,9 @@ from tests.docs.markdown import ROOT, blocks
 from tests.home.conftest import BLUEPRINTS, HomeAssistantEnvironment, automation
 from tests.home.test_blueprints import HOUSE, MESSAGE, THINGS, named, texts
 from tests.home.test_entities import complaints
+from tests.support.alarm_receiver import AlarmReceiver
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.ilink_home import ILinkHome
-from tests.support.receiver import Receiver
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("dry")]
 
@@ -392,7 +392,9 @@ async def test_an_alarm_may_use_what_is_kept_for_it_and_then_says_that_all_is_us
 ) -> None:
     await write(environment)
     for number in range(9):
-        await environment.home.tell("me", {"text": f"{number}", "id": f"usual-{number}-{time.time_ns()}"})
+        await environment.home.send_command(
+            "me", {"text": f"{number}", "id": f"usual-{number}-{time.time_ns()}"}
+        )
     since = await flood(environment)
     assert (await delivered(environment, since))["status"] == "sent"
     await environment.until(f"states('{LEFT}') == '0'")
@@ -408,7 +410,7 @@ async def test_a_picture_that_the_bridge_may_not_fetch_is_told_and_the_text_arri
 ) -> None:
     await write(environment)
     environment.home.bridge.configure(environment.settings("me", account={"media": {"allow_hosts": []}}))
-    assert (await environment.home.ask("reload"))["status"] == "ok"
+    assert (await environment.home.send_request("reload"))["status"] == "ok"
     await environment.publish("house/camera", b"picture", retain=False)
     await environment.until("state_attr('camera.house_door', 'entity_picture') is not none")
     await enable(environment, "doorbell")
@@ -420,7 +422,7 @@ async def test_a_picture_that_the_bridge_may_not_fetch_is_told_and_the_text_arri
     assert note.endswith("media.allow_hosts (not_allowed)")
     assert [one["text"] for one in (await bot(environment).bot.bot_sent(before + 1))[before:]] == ["Ding"]
     environment.home.bridge.configure(environment.settings("me"))
-    assert (await environment.home.ask("reload"))["status"] == "ok"
+    assert (await environment.home.send_request("reload"))["status"] == "ok"
 
 
 async def test_a_word_that_comes_late_opens_nothing_and_is_asked_for_again(
@@ -491,12 +493,14 @@ async def test_before_the_window_shuts_another_notifier_says_so(
     await enable(environment, "window")
     since = environment.home.subscriber.count
     for number in range(8):
-        await environment.home.tell("me", {"text": f"{number}", "id": f"few-{number}-{time.time_ns()}"})
+        await environment.home.send_command(
+            "me", {"text": f"{number}", "id": f"few-{number}-{time.time_ns()}"}
+        )
     assert (await notified(environment, "2 more messages", since)).startswith(
         "WeChat takes 2 more messages; write"
     )
     for number in range(2):
-        await environment.home.tell(
+        await environment.home.send_command(
             "me", {"text": "x", "id": f"last-{number}-{time.time_ns()}", "priority": "high"}
         )
     await notified(environment, "WeChat takes no more messages; write anything to the bot.", since)
@@ -535,11 +539,11 @@ async def test_a_bridge_that_comes_and_goes_is_told_as_one_that_is_away(
 async def test_where_nobody_is_logged_in_the_alarm_says_so(environment: HomeAssistantEnvironment) -> None:
     since = environment.home.subscriber.count
     await enable(environment, "login")
-    await environment.home.ask("logout")
+    await environment.home.send_request("logout")
     await notified(environment, "the login has ended", since)
     since = await flood(environment)
     assert (await notified(environment, "House Water", since)).endswith("(logged_out)")
-    await environment.home.ask("login")
+    await environment.home.send_request("login")
     await bot(environment).scan()
     await environment.home.body("wx/login/state", state="online", since=since)
 
@@ -558,7 +562,7 @@ async def test_a_notifier_that_fails_ends_no_alarm(environment: HomeAssistantEnv
 async def test_what_a_fallback_of_the_bridge_has_taken_has_arrived(
     environment: HomeAssistantEnvironment,
 ) -> None:
-    with Receiver() as receiver:
+    with AlarmReceiver() as receiver:
         fallback = {"fallback": {"after": "1s", "urls": [receiver.url]}}
         environment.home.bridge.configure(environment.settings("me", account=fallback))
         await environment.home.in_thread(environment.home.bridge.stop)

@@ -377,14 +377,14 @@ async def test_a_message_that_is_published_again_is_one_command(
 
 async def test_the_qr_code_comes_by_another_notifier(environment: HomeAssistantEnvironment) -> None:
     said = environment.home.subscriber.count
-    await environment.home.ask("logout")
+    await environment.home.send_request("logout")
     await environment.home.in_thread(
         environment.home.subscriber.wait,
         "other/notifier",
         lambda one: "logged out" in one.body["text"],
         since=said,
     )
-    await environment.home.ask("login")
+    await environment.home.send_request("login")
     received = await environment.home.in_thread(
         environment.home.subscriber.wait,
         "other/notifier",

@@ -209,7 +209,7 @@ async def test_a_problem_of_the_bridge_is_shown_with_its_name(environment: HomeA
     await environment.call("button.press", entity_id="button.wechat_home_log_out")
     await environment.until(f"states('{PROBLEM}') == 'on'")
     assert (await environment.state(PROBLEM))["attributes"]["problems"] == ["login_logged_out"]
-    await environment.home.ask("login")
+    await environment.home.send_request("login")
     await environment.home.control.wait("code")
     await environment.home.control.post("scan")
     await environment.home.control.post("confirm")
@@ -293,7 +293,7 @@ async def test_a_name_that_nobody_has_is_told_and_the_rest_works(
         environment.home.bridge.wait_for_log, "who cannot be shown", since=since
     )
     assert "nobody" in line
-    health = await environment.home.ask("health")
+    health = await environment.home.send_request("health")
     assert health["data"]["homeassistant"] == {"exposed": 3, "problems": {"nobody": "unknown"}, "left_out": 0}
     await environment.call(
         "notify.send_message", {"message": "still here"}, entity_id="notify.wechat_home_wife"
@@ -342,7 +342,7 @@ async def test_in_chinese_the_names_are_chinese_and_the_ids_are_not(
 ) -> None:
     before = await entities(environment)
     environment.home.bridge.configure(environment.settings("wife", "妈妈", language="zh"))
-    assert (await environment.home.ask("reload"))["status"] == "ok"
+    assert (await environment.home.send_request("reload"))["status"] == "ok"
     await environment.until(
         "state_attr('sensor.wechat_home_login_state', 'friendly_name') == '微信 home 登录状态'"
     )

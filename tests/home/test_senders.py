@@ -11,9 +11,9 @@ import yaml
 from tests.docs.markdown import ROOT, blocks
 from tests.home.conftest import PYTHON
 from tests.home.home_assistant import HomeAssistantProcess
+from tests.support.alarm_receiver import AlarmReceiver
 from tests.support.broker import DURABLE, free_port
 from tests.support.ilink_home import ILinkHome, at_ilink_home
-from tests.support.receiver import Receiver
 
 TOKEN = "home-" + "0123456789abcdef" * 3
 AUTOMATION = "automation.water"
@@ -51,7 +51,7 @@ async def test_home_assistant_sends_without_mqtt(language: str, tmp_path: Path) 
     }
     alarm = automation["actions"][0]["data"]["text"]
     async with at_ilink_home(tmp_path, DURABLE) as home:
-        with Receiver() as service:
+        with AlarmReceiver() as service:
             service.status = 500  # the fallback is away, too
             account = {"fallback": {"after": "200ms", "urls": [service.url]}}
             web = {

@@ -12,7 +12,7 @@ from tests.home.conftest import HomeAssistantEnvironment, automation
 from tests.home.test_alarms import LOGIN, TELL, bot, enable, notes_since, notified, so_far, write
 from tests.home.test_blueprints import HOUSE, MESSAGE, THINGS
 from tests.home.test_entities import complaints
-from tests.support.receiver import Receiver
+from tests.support.alarm_receiver import AlarmReceiver
 from wx2mqtt.simulator.samples import sample
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -107,9 +107,9 @@ async def bring_window(house: HomeAssistantEnvironment, state: str) -> None:
     """The person writes, and the window becomes what `state` says."""
     await write(house, f"hello {next(NUMBERS)}")
     for _ in range(9 if state in {"kept", "used"} else 0):
-        await house.home.tell("me", {"text": "usual", "id": f"usual-{next(NUMBERS)}"})
+        await house.home.send_command("me", {"text": "usual", "id": f"usual-{next(NUMBERS)}"})
     if state == "used":
-        await house.home.tell("me", {"text": "x", "id": f"last-{next(NUMBERS)}", "priority": "high"})
+        await house.home.send_command("me", {"text": "x", "id": f"last-{next(NUMBERS)}", "priority": "high"})
     if state == "shut":
         await bot(house).bot.post("ilink/window", ago=25 * 3600)
 
@@ -195,10 +195,10 @@ async def test_a_question_is_answered_or_is_told_and_ends_as_silence(
 async def test_a_ring_that_must_arrive_goes_by_the_other_way_where_the_window_is_shut(
     house: HomeAssistantEnvironment,
 ) -> None:
-    with Receiver() as receiver:
+    with AlarmReceiver() as receiver:
         fallback = {"fallback": {"after": "1s", "urls": [receiver.url]}}
         house.home.bridge.configure(house.settings("me", account=fallback))
-        assert (await house.home.ask("reload"))["status"] == "ok"
+        assert (await house.home.send_request("reload"))["status"] == "ok"
         await bring_window(house, "used")
         since = house.home.subscriber.count
         await enable(house, "watch")
@@ -212,7 +212,7 @@ async def test_a_ring_that_must_arrive_goes_by_the_other_way_where_the_window_is
 async def test_the_code_of_the_next_login_comes_by_another_notifier(house: HomeAssistantEnvironment) -> None:
     await enable(house, "login_qr")
     since = house.home.subscriber.count
-    await house.home.ask("logout")
-    await house.home.ask("login")
+    await house.home.send_request("logout")
+    await house.home.send_request("login")
     await notified(house, "WeChat: scan this code with your phone.", since)
     assert complaints(house) == []

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.node_red.red import NodeRed, Nodes
+from tests.support.alarm_receiver import AlarmReceiver
 from tests.support.broker import DURABLE
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home, at_home
 from tests.support.ilink_home import ILinkHome, at_ilink_home
-from tests.support.receiver import Receiver
 
 FLOWS = Path(__file__).parents[2] / "deploy" / "node-red"
 NAMES = sorted(path.stem for path in FLOWS.glob("*.json"))
@@ -197,14 +197,14 @@ async def at_ilink_house(folder: Path) -> AsyncIterator[ILinkNodeRedEnvironment]
 
 
 @asynccontextmanager
-async def with_fallback(home: ILinkHome, **settings: Any) -> AsyncIterator[Receiver]:
+async def with_fallback(home: ILinkHome, **settings: Any) -> AsyncIterator[AlarmReceiver]:
     """A fallback of the bridge, with these settings of it, until the end of the block."""
-    with Receiver() as service:
+    with AlarmReceiver() as service:
         home.bridge.configure(home.settings({"fallback": {"urls": [service.url], **settings}}))
-        assert (await home.ask("reload"))["status"] == "ok"
+        assert (await home.send_request("reload"))["status"] == "ok"
         yield service
         home.bridge.configure(home.settings())
-        assert (await home.ask("reload"))["status"] == "ok"
+        assert (await home.send_request("reload"))["status"] == "ok"
 
 
 async def arrives(home: ILinkHome, text: str, since: int) -> None:
@@ -224,4 +224,4 @@ async def sent_count(home: ILinkHome) -> int:
 async def use_up(home: ILinkHome) -> None:
     """Sends texts until only what is reserved for alarms is left."""
     for _ in range(9):
-        assert (await home.tell("me", "chatter"))["status"] == "sent"
+        assert (await home.send_command("me", "chatter"))["status"] == "sent"

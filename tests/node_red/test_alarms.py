@@ -132,7 +132,7 @@ async def test_a_bridge_that_is_away_is_told_and_an_old_picture_of_the_door_is_n
     await asyncio.sleep(max(0.0, kept_since + 2.1 - time.monotonic()))
     before = await environment.count()
     await home.restart()
-    assert (await home.tell("filehelper", "after"))["status"] == "sent"
+    assert (await home.send_command("filehelper", "after"))["status"] == "sent"
     assert await environment.count() == before + 1
 
 

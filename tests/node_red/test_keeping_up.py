@@ -99,7 +99,7 @@ async def test_what_is_published_again_or_answered_to_somebody_else_does_not_com
     await environment.settled()
     received = home.subscriber.count
     await home.publish("wx/in/wife", published.payload)
-    assert (await home.ask("history", {"since": 0}))["status"] == "ok"
+    assert (await home.send_request("history", {"since": 0}))["status"] == "ok"
     await home.control.say("wife", "second")
     assert texts(await came(environment, "second", since)) == ["first", "second"]
     asked = [one for one in home.subscriber.received[received:] if one.topic == "wx/bridge/request/history"]

@@ -87,7 +87,7 @@ async def test_a_person_logs_in_with_the_page_alone(environment: NodeRedEnvironm
 
         await home.in_thread(page.open, f"{environment.red.url}/wechat")
         await until("document.querySelector('#say').textContent === 'Logged in. Nothing to do.'")
-        await home.ask("logout")
+        await home.send_request("logout")
         await until("!document.querySelector('#ask').hidden")
         assert await until("document.querySelector('#code').hidden")
         await home.in_thread(page.run, "document.querySelector('#ask').click()")
@@ -124,8 +124,8 @@ async def test_a_person_logs_in_with_the_page_alone(environment: NodeRedEnvironm
 
 
 async def with_a_code(environment: NodeRedEnvironment) -> None:
-    await environment.home.ask("logout")
-    await environment.home.ask("login")
+    await environment.home.send_request("logout")
+    await environment.home.send_request("login")
     await state(environment, code=True)
     assert await code(environment)
 

@@ -125,7 +125,7 @@ async def test_a_notification_that_nobody_answers_says_so_and_was_tried_again_wi
     assert 0 < lives[-1] < wait
     before = await environment.count()
     await home.restart()
-    assert (await home.tell("filehelper", "after"))["status"] == "sent"
+    assert (await home.send_command("filehelper", "after"))["status"] == "sent"
     assert await environment.count() == before + 1, "what expired at the broker is not sent any more"
 
 

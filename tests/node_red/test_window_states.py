@@ -104,7 +104,7 @@ async def test_with_room_for_one_message_a_caption_and_its_picture_wait_together
 ):
     await load_all(environment, WAIT=60)
     for _ in range(8):
-        assert (await home.tell("me", "chatter"))["status"] == "sent"
+        assert (await home.send_command("me", "chatter"))["status"] == "sent"
     since, sent = len(environment.red.told), await sent_count(home)
     await environment.press("picture without a camera")
     await home.body("wx/event/held")

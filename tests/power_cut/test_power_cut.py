@@ -8,11 +8,11 @@ from tests.power_cut.judge import BridgeJudge
 from tests.power_cut.recording import ACCOUNTS, missing, record
 from tests.power_cut.restore import restored
 from tests.support.broker import PROGRAM
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from tests.support.seed import seeded
 
 ROUNDS = 6
-CUTS = effort(100, 2000)
+CUTS = repetitions(100, 2000)
 CUTS_WITH_FAULT = 60
 
 MISSING = missing()

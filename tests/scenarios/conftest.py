@@ -21,7 +21,9 @@ def _as_the_schemas_say() -> Iterator[None]:
     """Whatever a subscriber hears of a bridge in any scenario has the form that `wx2mqtt schema messages` tells."""
     yield
     if SUBSCRIBERS:
-        from tests.support.conform import faults_since_last_time  # many scenarios have no subscriber
+        from tests.support.schema_conformance import (
+            faults_since_last_time,  # many scenarios have no subscriber
+        )
 
         assert faults_since_last_time() == []
 

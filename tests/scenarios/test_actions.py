@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def ask(home: Home, name: str, /, **fields: Any) -> dict[str, Any]:
     """The answer to a request."""
-    return await home.ask(name, fields)
+    return await home.send_request(name, fields)
 
 
 async def done(home: Home, name: str, /, **fields: Any) -> Any:
@@ -82,7 +82,7 @@ async def test_a_stranger_becomes_a_friend_by_the_id_of_the_event(shared_home: H
     added = await shared_home.body("wx/event/contact_added", since=since)
     assert (added["user"], added["name"]) == ("Uncle_Bob", "Uncle Bob")
     assert (await people(shared_home))["uncle"]["kind"] == "friend"
-    assert (await shared_home.tell(added["user"], "你好"))["status"] == "sent"
+    assert (await shared_home.send_command(added["user"], "你好"))["status"] == "sent"
 
 
 async def test_an_id_that_is_none_of_a_friend_request_asks_wechat_nothing(shared_home: Home):
@@ -119,7 +119,7 @@ async def test_a_group_is_made_filled_emptied_and_renamed(shared_home: Home):
     home = shared_home
     made = await done(home, "group", action="create", members=["wife", "妈妈"], name="周末")
     assert made == {"user": "周末", "name": "周末", "refused": []}
-    assert (await home.tell("周末", "大家好"))["status"] == "sent"
+    assert (await home.send_command("周末", "大家好"))["status"] == "sent"
     since = home.subscriber.count
     assert (await done(home, "group", action="add", user="周末", members=["李雷"]))["added"] == ["李雷"]
     came = await home.body("wx/event/group_members", since=since, user="周末")
@@ -172,7 +172,7 @@ async def test_a_slow_request_holds_no_message_up(shared_home: Home):
     home, since = shared_home, shared_home.subscriber.count
     await home.control.post("fault", endpoint="webwxstatusnotify", kind="delay", value=2.0)
     await home.publish("wx/bridge/request/mark_read", {"user": "wife", "transaction": "slow"})
-    assert (await home.tell("wife", {"text": "meanwhile", "id": "meanwhile"}))["status"] == "sent"
+    assert (await home.send_command("wife", {"text": "meanwhile", "id": "meanwhile"}))["status"] == "sent"
     await home.control.say("wife", "in between")
     await home.body("wx/in/wife", text="in between", since=since)
     assert not any(one.topic == "wx/bridge/response/mark_read" for one in home.subscriber.received[since:])
@@ -182,7 +182,7 @@ async def test_a_slow_request_holds_no_message_up(shared_home: Home):
 async def test_send_allow_names_on_whom_requests_may_act(shared_home: Home):
     settings = {"contacts": PEOPLE, "send": {"allow": ["wife"], "per_minute": 0}}
     shared_home.bridge.configure(shared_home.settings(settings))
-    await shared_home.ask("reload")
+    await shared_home.send_request("reload")
     try:
         assert (await ask(shared_home, "mark_read", user="妈妈"))["code"] == "not_allowed"
         assert (await ask(shared_home, "group", user="family"))["status"] == "ok", "that only asks"
@@ -194,7 +194,7 @@ async def test_send_allow_names_on_whom_requests_may_act(shared_home: Home):
         assert (await ask(shared_home, "mark_read", user="wife"))["status"] == "ok"
     finally:
         shared_home.bridge.configure(shared_home.settings())
-        await shared_home.ask("reload")
+        await shared_home.send_request("reload")
 
 
 async def test_no_username_and_no_ticket_is_on_any_topic(shared_home: Home):
@@ -213,13 +213,13 @@ async def test_a_request_of_an_earlier_login_is_void(shared_home: Home):
     home = shared_home
     event = await friend_request(home, "aunt")
     since = home.subscriber.count
-    await home.ask("logout")
+    await home.send_request("logout")
     answer = await ask(home, "accept_friend", id=event)
     assert answer["code"] == "logged_out"
     for name, fields in (("mark_read", {}), ("set_remark", {"remark": "x"}), ("group", {})):
         user = "family" if name == "group" else "wife"
         assert (await ask(home, name, user=user, **fields))["code"] == "logged_out"
-    await home.ask("login")
+    await home.send_request("login")
     await home.control.wait("code")
     await home.control.post("scan")
     await home.control.post("confirm")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.receiver import Receiver
+from tests.support.alarm_receiver import AlarmReceiver
 from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
 from wx2mqtt.model import Attachment, Blob
 
@@ -19,8 +19,8 @@ PICTURE = b"\xff\xd8\xff\xe0 a picture"
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
+def receiver() -> Iterator[AlarmReceiver]:
+    with AlarmReceiver() as receiver:
         yield receiver
 
 
@@ -34,34 +34,36 @@ def with_picture(folder: Path, mime: str = "image/jpeg") -> Alert:
 
 
 @pytest.mark.parametrize("mime", ["image/jpeg", "image/x-nobody-knows-it"])
-async def test_a_file_goes_along_under_its_name(receiver: Receiver, tmp_path: Path, mime: str) -> None:
+async def test_a_file_goes_along_under_its_name(receiver: AlarmReceiver, tmp_path: Path, mime: str) -> None:
     assert await send_alert([receiver.url], with_picture(tmp_path, mime)) is AlertOutcome.SENT
-    (got,) = receiver.got
+    (got,) = receiver.bodies
     assert got["message"] == "[image] door.jpg"
     (file,) = got["attachments"]
     assert (file["filename"], file["mimetype"]) == ("door.jpg", "image/jpeg")
     assert base64.b64decode(file["base64"]) == PICTURE
 
 
-async def test_a_service_that_refuses_the_file_gets_the_text(receiver: Receiver, tmp_path: Path) -> None:
+async def test_a_service_that_refuses_the_file_gets_the_text(receiver: AlarmReceiver, tmp_path: Path) -> None:
     receiver.refuses_files = True
     assert await send_alert([receiver.url], with_picture(tmp_path)) is AlertOutcome.SENT
-    assert [len(got["attachments"]) for got in receiver.got] == [1, 0]
-    assert receiver.got[1]["message"] == "[image] door.jpg"
+    assert [len(got["attachments"]) for got in receiver.bodies] == [1, 0]
+    assert receiver.bodies[1]["message"] == "[image] door.jpg"
 
 
-async def test_a_file_that_is_gone_costs_nobody_the_text(receiver: Receiver, tmp_path: Path) -> None:
+async def test_a_file_that_is_gone_costs_nobody_the_text(receiver: AlarmReceiver, tmp_path: Path) -> None:
     alert = with_picture(tmp_path)
     assert alert.attachment
     alert.attachment.file.unlink()
     assert await send_alert([receiver.url], alert) is AlertOutcome.SENT
-    (got,) = receiver.got
+    (got,) = receiver.bodies
     assert (got["message"], got["attachments"]) == ("[image] door.jpg", [])
 
 
-async def test_a_service_that_takes_no_files_gets_the_text_once(receiver: Receiver, tmp_path: Path) -> None:
+async def test_a_service_that_takes_no_files_gets_the_text_once(
+    receiver: AlarmReceiver, tmp_path: Path
+) -> None:
     receiver.status = 500
     gotify = receiver.url.replace("json://", "gotify://").replace("/hook-s3cr3t-path", "/t0k3n-of-gotify")
     assert await send_alert([gotify], with_picture(tmp_path)) is AlertOutcome.FAILED
-    (got,) = receiver.got
+    (got,) = receiver.bodies
     assert got["message"] == "[image] door.jpg"

@@ -51,7 +51,7 @@ async def in_thread(home: Home, text: str) -> dict[str, Any]:
 async def test_a_bridge_moves_to_another_machine_with_its_login_and_its_people(home, tmp_path):
     await home.log_in()
     before = await in_thread(home, "one")
-    await home.tell("wife", {"text": "hello", "id": "a"})
+    await home.send_command("wife", {"text": "hello", "id": "a"})
     assert home.bridge.stop() == 0
     code, _, said = await wx2mqtt(home.bridge, "backup", str(tmp_path / "store.tar.gz"))
     assert code == 0
@@ -67,7 +67,7 @@ async def test_a_bridge_moves_to_another_machine_with_its_login_and_its_people(h
     after = await in_thread(home, "two")
     assert (after["seq"], after["user"]) == (before["seq"] + 1, "wife")
     assert after["stream"] != before["stream"]
-    again = await home.tell("wife", {"text": "hello", "id": "a"})
+    again = await home.send_command("wife", {"text": "hello", "id": "a"})
     assert again["status"] == "sent"
     assert [one["text"] for one in await home.control.get("sent")] == ["hello"], "its id is still known"
 
@@ -85,9 +85,9 @@ async def test_consumers_notice_and_catch_up(home, tmp_path):
     assert "replaced-" in said
     await home.restart()
     await in_thread(home, "three")
-    answer = await home.ask("history", {"since": lost["seq"], "stream": one["stream"]})
+    answer = await home.send_request("history", {"since": lost["seq"], "stream": one["stream"]})
     assert answer["code"] == "stream_changed"
-    whole = await home.ask("history", {})
+    whole = await home.send_request("history", {})
     texts = [message["text"] for message in whole["data"]["messages"]]
     assert (texts[0], texts[-1]) == ("one", "three")
     assert {message["stream"] for message in whole["data"]["messages"]} == {
@@ -99,12 +99,12 @@ async def test_consumers_notice_and_catch_up(home, tmp_path):
 async def test_what_was_sent_after_the_backup_is_not_sent_again(home, tmp_path):
     """WeChat is away while the backup is made, so that a command waits in it; then it is sent."""
     await home.log_in()
-    await home.wechat_goes()
+    await home.stop_wechat()
     await home.publish("wx/out/wife", {"text": "only once", "id": "x", "ttl": 600})
     await home.in_thread(home.bridge.wait_for_log, "interrupted")
     code, *_ = await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
     assert code == 0
-    await home.wechat_returns()
+    await home.start_wechat()
     assert (await home.body("wx/result/wife", id="x"))["status"] == "sent"
     home.bridge.kill()
     code, _, said = await wx2mqtt(home.bridge, "restore", "--force", str(tmp_path / "b"))
@@ -123,12 +123,12 @@ async def test_what_was_sent_after_the_backup_is_not_sent_again(home, tmp_path):
 
 async def test_what_waits_when_a_stopped_bridge_moves_is_sent_once(home, tmp_path):
     await home.log_in()
-    await home.wechat_goes()
+    await home.stop_wechat()
     await home.publish("wx/out/wife", {"text": "later", "id": "y", "ttl": 600})
     await home.in_thread(home.bridge.wait_for_log, "interrupted")
     home.bridge.stop()
     await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
-    await home.wechat_returns()
+    await home.start_wechat()
     home.bridge = BridgeProcess(tmp_path / "other", home.settings())
     code, *_ = await wx2mqtt(home.bridge, "restore", str(tmp_path / "b"))
     assert code == 0

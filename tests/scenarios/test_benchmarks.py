@@ -8,7 +8,7 @@ import pytest
 
 from tests.benchmarks import measures, posts, turns, wecom
 from tests.benchmarks.turns import PRODUCT, compare
-from tests.support.story import installed
+from tests.support.client_program import installed_client
 
 SMALL = {"BURST": 20, "ONE_BY_ONE": 3, "COMMANDS": 20, "CALM_COMMANDS": 3, "IDLE_SECONDS": 0.0}
 
@@ -38,6 +38,6 @@ async def test_the_bridge_is_measured_on_wecom(tmp_path: Path) -> None:
 @pytest.mark.client
 @pytest.mark.usefixtures("with_mosquitto")
 async def test_it_takes_turns_with_wecom_aibot_sdk(capsys: pytest.CaptureFixture[str]) -> None:
-    installed(wecom.PEER)
+    installed_client(wecom.PEER)
     await compare([wecom.PEER], 1, wecom.running, wecom.MEASURES)
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(wecom.MEASURES)

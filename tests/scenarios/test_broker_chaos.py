@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from tests.crash.arena import KEEPALIVE, KEPT, Arena, arena
+from tests.crash.crash_home import KEEPALIVE, SESSION_SECONDS, CrashHome, at_crash_home
 from tests.support.broker import DURABLE, PROGRAM
+from tests.support.cutting_proxy import cutting_proxy
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.effort import effort
-from tests.support.ledger import repeats
-from tests.support.proxy import proxy
+from tests.support.repetitions import repetitions
 from tests.support.seed import seeded
 from tests.support.subscriber import Subscriber
-from tests.support.traffic import WRITERS, all_through
+from tests.support.traffic import WRITERS, wait_until_delivered
+from tests.support.traffic_record import repeats
 from wx2mqtt.app.control_socket import ask_bridge
 from wx2mqtt.bridge.inflight import REFUSAL_DISCONNECT_SECONDS
 
@@ -37,15 +37,15 @@ RETAINED = {
 }  # fmt: skip
 
 
-async def waits(arena: Arena, since: int = 0, **wanted: Any) -> dict[str, Any]:
+async def waits(home: CrashHome, since: int = 0, **wanted: Any) -> dict[str, Any]:
     """The first health with such a `broker`."""
-    return await health(arena, lambda body: wanted.items() <= body["broker"].items(), since)
+    return await health(home, lambda body: wanted.items() <= body["broker"].items(), since)
 
 
-async def health(arena: Arena, fits: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
+async def health(home: CrashHome, fits: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
     """The first health that fits, at or after message number `since`."""
-    received = await arena.in_thread(
-        arena.subscriber.wait, "wx/bridge/health", lambda one: fits(one.body), since=since
+    received = await home.in_thread(
+        home.subscriber.wait, "wx/bridge/health", lambda one: fits(one.body), since=since
     )
     return received.body
 
@@ -54,34 +54,34 @@ async def health(arena: Arena, fits: Callable[[dict[str, Any]], bool], since: in
 
 
 async def test_a_broker_that_keeps_everything_may_restart_at_any_moment(tmp_path: Path):
-    async with arena(tmp_path, 1) as home:
-        await home.begin()
-        async with home.traffic.flowing():
+    async with at_crash_home(tmp_path, 1) as home:
+        await home.start_bridge()
+        async with home.traffic.running():
             for _ in range(4):
                 seen = home.subscriber.count
                 await home.in_thread(home.broker.restart)
                 await home.in_thread(
                     home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online", since=seen
                 )
-        await home.ends_well()
+        await home.stop_and_check()
         assert repeats(home.subscriber.received) <= 4 * WINDOW
         assert not home.subscriber.on("wx/event/session_lost")
 
 
 async def test_a_broker_that_keeps_everything_may_be_killed(tmp_path: Path):
-    async with arena(tmp_path, 2) as home:
-        await home.begin()
+    async with at_crash_home(tmp_path, 2) as home:
+        await home.start_bridge()
         for _ in range(3):
             for chat in WRITERS:
                 await home.traffic.say(chat, 3)
             for publisher in range(3):
                 await home.traffic.command(publisher, "wife")
-            assert not await all_through(home.traffic.ledger, home.subscriber, home.control)
+            assert not await wait_until_delivered(home.traffic.record, home.subscriber, home.control)
             await home.in_thread(home.broker.kill)
             for chat in WRITERS:
                 await home.traffic.say(chat, 3)
             await home.in_thread(home.broker.start)
-        await home.ends_well()
+        await home.stop_and_check()
         assert not home.subscriber.on("wx/event/session_lost")
 
 
@@ -90,21 +90,21 @@ async def test_the_line_to_the_broker_breaks_at_any_byte(tmp_path: Path, seed: i
     """What was under way both ways comes again, and is known again."""
     dice = random.Random(seed)
     async with (
-        arena(tmp_path, seed) as home,
-        proxy(home.broker.port, lambda: dice.randint(1500, 30_000)) as line,
+        at_crash_home(tmp_path, seed) as home,
+        cutting_proxy(home.broker.port, lambda: dice.randint(1500, 30_000)) as line,
     ):
-        home.reach(line.url)
-        await home.begin()
-        async with home.traffic.flowing(), asyncio.timeout(MAX_WAIT_SECONDS):
-            while line.cuts < effort(4, 8):
+        home.connect_to(line.url)
+        await home.start_bridge()
+        async with home.traffic.running(), asyncio.timeout(MAX_WAIT_SECONDS):
+            while line.cuts < repetitions(4, 8):
                 await home.in_thread(
                     home.subscriber.wait_until,
                     lambda received, seen=home.subscriber.count: len(received) > seen + 20,
                     1.0,
                 )
-        home.lives.kill()
-        home.reach(home.broker.url)
-        await home.last_life()
+        home.process.kill()
+        home.connect_to(home.broker.url)
+        await home.run_to_end()
         assert repeats(home.subscriber.received) <= (line.cuts + 1) * WINDOW
         assert not home.subscriber.on("wx/event/session_lost")
 
@@ -115,9 +115,9 @@ async def test_the_line_to_the_broker_breaks_at_any_byte(tmp_path: Path, seed: i
 @pytest.mark.in_folder
 async def test_a_broker_that_forgets_everything_is_told_again_and_nothing_else_is_lost(tmp_path: Path):
     """What it acknowledged and forgot is lost to its readers, and nothing more; the rest comes in order."""
-    async with arena(tmp_path, 3, FORGETFUL) as home:
-        await home.begin()
-        async with home.traffic.flowing():
+    async with at_crash_home(tmp_path, 3, FORGETFUL) as home:
+        await home.start_bridge()
+        async with home.traffic.running():
             for number in range(1, 4):
                 await home.in_thread(
                     home.subscriber.wait_count, "wx/in/wife", len(home.subscriber.on("wx/in/wife")) + 5
@@ -143,12 +143,12 @@ async def test_a_broker_that_forgets_everything_is_told_again_and_nothing_else_i
         assert not disorder(home)
         assert (await home.control.get("violations")) == []
         await home.traffic.command(0, "wife")
-        newest = list(home.traffic.ledger.asked)[-1]
+        newest = list(home.traffic.record.commands)[-1]
         await home.body("wx/result/wife", id=newest, status="sent")
-        await home.lives.stop()
+        await home.process.stop()
 
 
-async def settled(home: Arena) -> None:
+async def settled(home: CrashHome) -> None:
     """Wait until all that was said was heard or acknowledged, and nothing waits for the broker any more.
 
     The answer to `health` is published last: with it the subscriber has all that was acknowledged before.
@@ -157,42 +157,42 @@ async def settled(home: Arena) -> None:
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while True:
                 known = acknowledged(home)
-                answer = await home.ask("health")
+                answer = await home.send_request("health")
                 if answer["data"]["queues"]["to_mqtt"]["depth"] == 0 and unheard(home) <= known:
                     return
 
 
-def unheard(home: Arena) -> set[str]:
-    said = {text for texts in home.traffic.ledger.said.values() for text in texts}
+def unheard(home: CrashHome) -> set[str]:
+    said = {text for texts in home.traffic.record.written.values() for text in texts}
     return said - {one.body["text"] for one in home.subscriber.on("wx/in/#")}
 
 
-def acknowledged(home: Arena) -> set[str]:
+def acknowledged(home: CrashHome) -> set[str]:
     """Texts of which the journal knows that the broker acknowledged them."""
     return {
         text for (text,) in journal(home, "SELECT text FROM publication WHERE seq NOT NULL AND state = 1")
     }
 
 
-def journal(home: Arena, question: str) -> list[tuple[Any, ...]]:
+def journal(home: CrashHome, question: str) -> list[tuple[Any, ...]]:
     with contextlib.closing(sqlite3.connect(home.bridge.store / "wx2mqtt.db")) as db:
         return db.execute(question).fetchall()
 
 
-def disorder(home: Arena) -> list[str]:
+def disorder(home: CrashHome) -> list[str]:
     """What is wrong, but for what is lost."""
     lost = unheard(home)
-    for texts in home.traffic.ledger.said.values():
+    for texts in home.traffic.record.written.values():
         texts[:] = [text for text in texts if text not in lost]
-    return [one for one in home.traffic.ledger.wrong_messages(home.subscriber.received) if "gaps" not in one]
+    return [one for one in home.traffic.record.wrong_messages(home.subscriber.received) if "gaps" not in one]
 
 
 # a broker that is away, or frozen
 
 
 async def test_what_comes_while_the_broker_is_away_waits_and_is_seen_to_wait(tmp_path: Path):
-    async with arena(tmp_path, 4) as home:
-        await home.begin()
+    async with at_crash_home(tmp_path, 4) as home:
+        await home.start_bridge()
         await home.in_thread(home.broker.stop)
         for _ in range(10):
             for chat in WRITERS:
@@ -203,23 +203,23 @@ async def test_what_comes_while_the_broker_is_away_waits_and_is_seen_to_wait(tmp
         body = await health(home, lambda body: body["queues"]["to_mqtt"]["depth"] > 0, seen)
         assert body["queues"]["to_mqtt"]["oldest_age"] > 0
         assert body["broker"]["connected"]
-        await home.ends_well()
+        await home.stop_and_check()
 
 
 async def test_a_broker_that_hangs_is_found_out_in_time(tmp_path: Path):
-    async with arena(tmp_path, 5) as home:
-        await home.begin()
-        assert not await all_through(home.traffic.ledger, home.subscriber, home.control)
+    async with at_crash_home(tmp_path, 5) as home:
+        await home.start_bridge()
+        assert not await wait_until_delivered(home.traffic.record, home.subscriber, home.control)
         home.broker.pause()
         began = time.monotonic()
         await home.traffic.say("wife", 3)
         await home.in_thread(
-            home.lives.wait_for_log, "does not answer any more", timeout=allowed(1.5 * KEEPALIVE + 1)
+            home.process.wait_for_log, "does not answer any more", timeout=allowed(1.5 * KEEPALIVE + 1)
         )
         assert time.monotonic() - began < allowed(1.5 * KEEPALIVE + 1)
         await home.traffic.say("mom", 3)
         home.broker.resume()
-        await home.ends_well()
+        await home.stop_and_check()
 
 
 # a broker that refuses
@@ -229,16 +229,16 @@ KEEPS = DURABLE.replace("max_queued_messages 0\n", "")  # with it, mosquitto han
 ACL = "acl_file {folder}/acl\n"
 
 
-def allow(home: Arena, *denied: str) -> None:
+def allow(home: CrashHome, *denied: str) -> None:
     """What the bridge may not publish to; everybody may read everything."""
     rights = ["topic readwrite #", *(f"topic deny {topic}" for topic in denied)]
     (home.broker.folder / "acl").write_text("\n".join(rights) + "\n")
 
 
-async def interrupt(home: Arena) -> None:
+async def interrupt(home: CrashHome) -> None:
     """Throw the bridge out: somebody else connects with its client id for a moment."""
     seen = home.subscriber.count
-    with Subscriber(home.broker.port, "none", client_id="wx2mqtt-home", keeps=KEPT):
+    with Subscriber(home.broker.port, "none", client_id="wx2mqtt-home", session_seconds=SESSION_SECONDS):
         pass
     await home.in_thread(
         home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online", since=seen
@@ -248,11 +248,11 @@ async def interrupt(home: Arena) -> None:
 async def test_a_chat_that_is_refused_waits_while_the_others_go_on(tmp_path: Path):
     (tmp_path / "mosquitto").mkdir()
     (tmp_path / "mosquitto" / "acl").write_text("topic readwrite #\n")
-    async with arena(tmp_path, 6, KEEPS + ACL) as home:
+    async with at_crash_home(tmp_path, 6, KEEPS + ACL) as home:
         allow(home, "wx/in/wife", "wx/contacts")
         home.broker.reload()
-        await home.begin()
-        async with home.traffic.flowing():
+        await home.start_bridge()
+        async with home.traffic.running():
             body = await health(
                 home, lambda body: {"wx/in/wife", "wx/contacts"} <= {*body["broker"]["refused_topics"]}
             )
@@ -268,31 +268,31 @@ async def test_a_chat_that_is_refused_waits_while_the_others_go_on(tmp_path: Pat
         await interrupt(home)  # a new connection tries at once
         await health(home, lambda body: not body["broker"]["refused_topics"], seen)
         await home.in_thread(home.subscriber.wait, "wx/contacts", since=seen)
-        await home.ends_well()
+        await home.stop_and_check()
 
 
 async def test_a_second_program_with_our_client_id_makes_us_stand_by_and_say_so(tmp_path: Path):
-    async with arena(tmp_path, 8) as home:
-        await home.begin()
+    async with at_crash_home(tmp_path, 8) as home:
+        await home.start_bridge()
         with Subscriber(
-            home.broker.port, "none", client_id="wx2mqtt-home", keeps=KEPT
+            home.broker.port, "none", client_id="wx2mqtt-home", session_seconds=SESSION_SECONDS
         ):  # comes back after a second
-            await home.in_thread(home.lives.wait_for_log, "standing by")
+            await home.in_thread(home.process.wait_for_log, "standing by")
             body: Any = await ask_bridge(home.bridge.store, "health")
         assert body["broker"]["standby"] is True
         assert "is the bridge running twice?" in body["broker"]["reason"]
         assert {"standby", "broker_away"} <= {*body["problems"]}
-        await home.lives.stop()
+        await home.process.stop()
 
 
 async def test_a_message_that_is_too_large_comes_cut(tmp_path: Path):
-    async with arena(tmp_path, 7, DURABLE + "max_packet_size 3000\n") as home:
-        await home.begin()
+    async with at_crash_home(tmp_path, 7, DURABLE + "max_packet_size 3000\n") as home:
+        await home.start_bridge()
         long = "长" * 2000
         await home.control.post("say", **{"from": "wife", "text": long})
         await home.traffic.say("mom", 2)
         body = await home.body("wx/in/wife", truncated=True)
         assert long.startswith(body["text"].rstrip("…"))
         assert len(home.subscriber.on("wx/in/wife")[-1].payload) > 1000
-        home.traffic.ledger.said["wife"] = [body["text"]]
-        await home.ends_well()
+        home.traffic.record.written["wife"] = [body["text"]]
+        await home.stop_and_check()

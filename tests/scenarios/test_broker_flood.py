@@ -90,5 +90,5 @@ async def test_a_command_with_an_id_that_a_forgetful_broker_delivers_again_is_no
         await home.body("wx/bridge/info", since=since)  # bridge and subscriber are connected again
         line = await home.broker.logged("'wx/out/wife'", since=lines)
         assert line.startswith("Sending PUBLISH to wx2mqtt-home")
-        await home.tell("wife", "later")
+        await home.send_command("wife", "later")
         assert [line["text"] for line in await home.control.sent(2)] == ["once", "later"]

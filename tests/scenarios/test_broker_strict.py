@@ -16,7 +16,15 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import SimulatorControl
 from tests.support.process import BridgeProcess
-from tests.support.scripted import DISCONNECT, PUBACK, PUBLISH, Packet, Peer, receive_maximum, scripted
+from tests.support.scripted_broker import (
+    DISCONNECT,
+    PUBACK,
+    PUBLISH,
+    Packet,
+    Peer,
+    receive_maximum,
+    scripted_broker,
+)
 from wx2mqtt.app.control_socket import ask_bridge
 from wx2mqtt.simulator.server import Simulator
 
@@ -154,7 +162,7 @@ class Place:
 
 @contextlib.asynccontextmanager
 async def placed(folder: Path, node: Node) -> AsyncIterator[Place]:
-    async with Simulator() as simulator, scripted(node.serve) as broker:
+    async with Simulator() as simulator, scripted_broker(node.serve) as broker:
         control = SimulatorControl(simulator.url)
         await control.post("settings", strict=True, autoscan=True)
         contacts = {"wife": {"remark": "老婆"}, "mom": {"remark": "妈妈"}, "lilei": {"alias": "lilei_1986"}}

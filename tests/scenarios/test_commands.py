@@ -49,7 +49,7 @@ def outcome(result):
     ],
 )
 async def test_a_text_arrives_as_it_is(shared_home, text):
-    result = await shared_home.tell("wife", text)
+    result = await shared_home.send_command("wife", text)
     (line,) = await taken(shared_home, text)
     assert outcome(result) == ("sent", "ok")
     assert (line["to"], line["kind"], line["msg_id"]) == ("wife", "text", result["message_id"])
@@ -57,7 +57,7 @@ async def test_a_text_arrives_as_it_is(shared_home, text):
 
 async def test_a_result_has_all_keys_of_the_contract_and_null_where_nothing_is_known(shared_home):
     for payload in ("hello", ""):
-        result = await shared_home.tell("wife", payload)
+        result = await shared_home.send_command("wife", payload)
         assert result.keys() == KEYS
         assert (result["schema"], result["account"], result["user"]) == (1, "home", "wife")
         assert result["time"].endswith("Z")
@@ -66,7 +66,7 @@ async def test_a_result_has_all_keys_of_the_contract_and_null_where_nothing_is_k
 
 
 async def test_a_result_is_json_not_retained_and_says_so(shared_home):
-    await shared_home.tell("wife", "hello there")
+    await shared_home.send_command("wife", "hello there")
     received = shared_home.subscriber.on("wx/result/wife")[-1]
     assert received.properties["ContentType"] == "application/json"
     assert received.properties["PayloadFormatIndicator"] == 1
@@ -74,7 +74,7 @@ async def test_a_result_is_json_not_retained_and_says_so(shared_home):
 
 
 async def test_a_json_object_is_a_command(shared_home):
-    result = await shared_home.tell(
+    result = await shared_home.send_command(
         "wife", {"text": "as a command", "id": "c-1", "priority": "high", "urgent": True}
     )
     assert (result["id"], *outcome(result)) == ("c-1", "sent", "ok")
@@ -86,23 +86,23 @@ async def test_a_json_object_is_a_command(shared_home):
 )
 async def test_groups_friends_and_the_file_helper_are_reached(shared_home, user, to):
     text = f"hello {user}"
-    assert outcome(await shared_home.tell(user, text)) == ("sent", "ok")
+    assert outcome(await shared_home.send_command(user, text)) == ("sent", "ok")
     (line,) = await taken(shared_home, text)
     assert line["to"] == to
 
 
 async def test_text_plain_makes_a_text_of_anything_and_application_json_a_command(shared_home):
     text = '{"text": "no command"}'
-    assert outcome(await shared_home.tell("wife", text, ContentType="text/plain")) == ("sent", "ok")
+    assert outcome(await shared_home.send_command("wife", text, ContentType="text/plain")) == ("sent", "ok")
     assert len(await taken(shared_home, text)) == 1
-    refused = await shared_home.tell("wife", "no object", ContentType="application/json")
+    refused = await shared_home.send_command("wife", "no object", ContentType="application/json")
     assert outcome(refused) == ("rejected", "bad_command")
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
 async def test_at_every_quality_of_service(shared_home, qos):
     text = f"at {qos}"
-    assert outcome(await shared_home.tell("wife", text, qos=qos)) == ("sent", "ok")
+    assert outcome(await shared_home.send_command("wife", text, qos=qos)) == ("sent", "ok")
     assert len(await taken(shared_home, text)) == 1
 
 
@@ -136,11 +136,11 @@ async def test_what_cannot_be_sent_gets_one_result_with_code_and_hint_and_nothin
     shared_home, payload, code, hint
 ):
     before = len(await shared_home.control.get("sent"))
-    result = await shared_home.tell("wife", payload)
+    result = await shared_home.send_command("wife", payload)
     assert outcome(result) == ("rejected", code)
     assert hint in result["message"]
     assert result["id"]
-    after = await shared_home.tell("wife", "the others go on")
+    after = await shared_home.send_command("wife", "the others go on")
     assert outcome(after) == ("sent", "ok")
     assert len(await shared_home.control.get("sent")) == before + 1
     assert [one.body["id"] for one in shared_home.subscriber.on("wx/result/wife")].count(result["id"]) == 1
@@ -148,13 +148,13 @@ async def test_what_cannot_be_sent_gets_one_result_with_code_and_hint_and_nothin
 
 @pytest.mark.parametrize("user", ["nobody", "Wife", "wife ", "e\u0301", "$SYS", "老公"])
 async def test_an_unknown_user_is_answered_on_the_level_as_received(shared_home, user):
-    result = await shared_home.tell(user, "hello")
+    result = await shared_home.send_command(user, "hello")
     assert (result["user"], *outcome(result)) == (user, "rejected", "unknown_user")
     assert "wx/contacts" in result["message"]
 
 
 async def test_an_empty_level_is_nobody(shared_home):
-    assert outcome(await shared_home.tell("", "hello")) == ("rejected", "bad_command")
+    assert outcome(await shared_home.send_command("", "hello")) == ("rejected", "bad_command")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ async def test_an_empty_level_is_nobody(shared_home):
     ],
 )
 async def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(shared_home, sub, code):
-    result = await shared_home.tell(f"wife/{sub}", b"\x89PNG\xff")
+    result = await shared_home.send_command(f"wife/{sub}", b"\x89PNG\xff")
     assert (result["user"], *outcome(result)) == ("wife", "rejected", code)
 
 
@@ -179,11 +179,11 @@ async def test_somebody_who_is_gone_is_said_to_be_gone(shared_home):
     since = shared_home.subscriber.count
     await shared_home.control.post("people", add={"id": "leaver", "nickname": "Leaver"})
     await shared_home.body("wx/event/contact_added", since=since)
-    assert outcome(await shared_home.tell("Leaver", "hello")) == ("sent", "ok")
+    assert outcome(await shared_home.send_command("Leaver", "hello")) == ("sent", "ok")
     since = shared_home.subscriber.count
     await shared_home.control.post("people", remove={"id": "leaver"})
     await shared_home.body("wx/event/contact_removed", since=since)
-    result = await shared_home.tell("Leaver", "are you there")
+    result = await shared_home.send_command("Leaver", "are you there")
     assert outcome(result) == ("rejected", "unknown_user")
     assert "no longer a contact" in result["message"]
 
@@ -193,8 +193,8 @@ async def test_somebody_who_is_gone_is_said_to_be_gone(shared_home):
 
 async def test_the_same_id_and_content_again_is_not_sent_and_its_result_comes_again_everywhere(shared_home):
     command = {"text": "only once", "id": "idem"}
-    first = await shared_home.tell("wife", command)
-    again = await shared_home.tell(
+    first = await shared_home.send_command("wife", command)
+    again = await shared_home.send_command(
         "wife", {**command, "ttl": 5}, ResponseTopic="me/again", CorrelationData=b"\0\x01"
     )
     assert again == first
@@ -205,12 +205,12 @@ async def test_the_same_id_and_content_again_is_not_sent_and_its_result_comes_ag
 
 
 async def test_the_same_id_with_other_content_is_rejected(shared_home):
-    await shared_home.tell("wife", {"text": "first", "id": "reused"})
-    assert outcome(await shared_home.tell("wife", {"text": "second", "id": "reused"})) == (
+    await shared_home.send_command("wife", {"text": "first", "id": "reused"})
+    assert outcome(await shared_home.send_command("wife", {"text": "second", "id": "reused"})) == (
         "rejected",
         "id_reused",
     )
-    assert outcome(await shared_home.tell("妈妈", {"text": "first", "id": "reused"})) == (
+    assert outcome(await shared_home.send_command("妈妈", {"text": "first", "id": "reused"})) == (
         "rejected",
         "id_reused",
     )
@@ -218,8 +218,8 @@ async def test_the_same_id_with_other_content_is_rejected(shared_home):
 
 
 async def test_a_number_is_an_id_too(shared_home):
-    first = await shared_home.tell("wife", '{"text": "numbered", "id": 7615282929538795099}')
-    again = await shared_home.tell("wife", '{"text": "numbered", "id": "7615282929538795099"}')
+    first = await shared_home.send_command("wife", '{"text": "numbered", "id": 7615282929538795099}')
+    again = await shared_home.send_command("wife", '{"text": "numbered", "id": "7615282929538795099"}')
     assert first["id"] == "7615282929538795099"
     assert again == first
     assert len(await taken(shared_home, "numbered")) == 1
@@ -229,7 +229,7 @@ async def test_a_number_is_an_id_too(shared_home):
 
 
 async def test_the_result_goes_to_the_response_topic_too_with_its_correlation_data(shared_home):
-    result = await shared_home.tell(
+    result = await shared_home.send_command(
         "wife", "answer me", ResponseTopic="me/answer", CorrelationData=b"\xff\0\x07"
     )
     assert await shared_home.body("me/answer") == result
@@ -239,7 +239,7 @@ async def test_the_result_goes_to_the_response_topic_too_with_its_correlation_da
 
 
 async def test_a_refusal_goes_there_too(shared_home):
-    result = await shared_home.tell("nobody", "x", ResponseTopic="me/refusal")
+    result = await shared_home.send_command("nobody", "x", ResponseTopic="me/refusal")
     assert await shared_home.body("me/refusal") == result
 
 
@@ -252,10 +252,10 @@ async def test_where_the_bridge_must_not_be_led_to_write_nothing_is_written_and_
 ):
     since = shared_home.subscriber.count
     text = f"lead me to {topic}"
-    result = await shared_home.tell("wife", text, ResponseTopic=topic)
+    result = await shared_home.send_command("wife", text, ResponseTopic=topic)
     assert outcome(result) == ("sent", "bad_response_topic")
     assert "WeChat took the message; the result comes on this topic only" in result["message"]
-    await shared_home.tell("wife", "the next one")
+    await shared_home.send_command("wife", "the next one")
     assert [
         one
         for one in shared_home.subscriber.received[since:]
@@ -268,7 +268,7 @@ async def test_where_the_bridge_must_not_be_led_to_write_nothing_is_written_and_
 
 
 async def test_a_short_life_is_enough_when_nothing_hinders(shared_home):
-    result = await shared_home.tell("wife", "in time", MessageExpiryInterval=5)
+    result = await shared_home.send_command("wife", "in time", MessageExpiryInterval=5)
     assert outcome(result) == ("sent", "ok")
 
 
@@ -290,14 +290,14 @@ async def test_the_order_of_a_chat_is_the_order_of_publishing(shared_home):
 
 async def test_the_byte_order_mark_of_powershell_is_no_part_of_text_or_command(shared_home):
     mark = b"\xef\xbb\xbf"
-    assert (await shared_home.tell("wife", mark + "你好".encode()))["status"] == "sent"
-    result = await shared_home.tell("wife", mark + b'{"text": "in JSON", "id": "bom"}')
+    assert (await shared_home.send_command("wife", mark + "你好".encode()))["status"] == "sent"
+    result = await shared_home.send_command("wife", mark + b'{"text": "in JSON", "id": "bom"}')
     assert (result["id"], result["status"]) == ("bom", "sent")
     assert [len(await taken(shared_home, text)) for text in ("你好", "in JSON")] == [1, 1]
 
 
 async def test_what_is_published_on_a_wrong_topic_is_told_the_right_one(shared_home):
-    picture = await shared_home.tell("wife", b"\x89PNG\r\n\x1a\n\xff")
+    picture = await shared_home.send_command("wife", b"\x89PNG\r\n\x1a\n\xff")
     assert "publish them on wx/out/wife/image" in picture["message"]
     for topic, user in (("wx/out/wife/picture", "wife"), ("wx/out/wife/file", "wife"), ("wx/out", "")):
         since = shared_home.subscriber.count

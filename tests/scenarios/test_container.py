@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from tests.support.broker import Mosquitto, free_port
-from tests.support.guest import Guest
+from tests.support.broker_user import BrokerUser
 from tests.support.process import BridgeProcess
-from tests.support.web import faked
+from tests.support.web import application_client
 from wx2mqtt.app.web_servers import web_options
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
@@ -221,10 +221,10 @@ def test_the_broker_of_the_container_lets_in_who_has_a_secret_and_gives_each_the
 ):
     for user in USERS:
         secret = (prepared / "secrets" / user).read_text().strip()
-        with Guest(container.port, user, secret) as one:
+        with BrokerUser(container.port, user, secret) as one:
             assert not one.refusal
             assert (one.publish("wx/in/wife") == 135) == (user != "bridge")
-    with Guest(container.port, "bridge", "wrong") as one:
+    with BrokerUser(container.port, "bridge", "wrong") as one:
         assert one.refusal
     for name in ("wx2mqtt.passwd", "wx2mqtt.acl"):
         assert (container.folder / name).stat().st_mode & 0o077 == 0
@@ -242,7 +242,9 @@ async def test_prometheus_gets_in_by_the_name_of_the_container_with_the_token_an
     bearer = {"authorization": f"Bearer {token}"}
     answers = []
     for host, headers in ((target, bearer), (target, {}), ("evil.example:8099", bearer)):
-        async with faked([], options, client="172.18.0.4", headers={"host": host, **headers}) as http:
+        async with application_client(
+            [], options, client="172.18.0.4", headers={"host": host, **headers}
+        ) as http:
             answers.append((await http.get("/metrics")).status_code)
     assert answers == [200, 401, 403]
 
@@ -289,7 +291,7 @@ def test_the_bridge_comes_up_on_the_broker_with_these_secrets(container, prepare
     with BridgeProcess(tmp_path / "bridge", settings, env=env) as bridge:
         bridge.wait_for_log("connected to the broker")
         secret = (prepared / "secrets" / "reader").read_text().strip()
-        with Guest(container.port, "reader", secret) as reader:
+        with BrokerUser(container.port, "reader", secret) as reader:
             reader.subscribe("wx/#")
             reader.wait("wx/bridge/state", b"online")
         command = [sys.executable, "-m", "wx2mqtt", "healthcheck", "--live", "-c", str(bridge.config)]

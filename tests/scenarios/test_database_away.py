@@ -20,8 +20,8 @@ from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import DURABLE, free_port
 from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home, at_home
-from tests.support.manager import ServiceManager
 from tests.support.postgresql import LOGIN_KEY, USER, programs
+from tests.support.service_manager import ServiceManager
 
 NAME = "bridge"
 AWAY = "the database is away since "

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.alarm_receiver import AlarmReceiver
 from tests.support.broker import mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.receiver import Receiver
 from tests.support.subscriber import Subscriber
 from tests.support.terminal import Running, Terminal
 
@@ -99,7 +99,7 @@ def test_what_the_pages_use_works_in_the_demo(terminal: Terminal):
 
 
 def test_a_file_of_ones_own_is_tried_and_nobody_outside_hears_of_it(terminal: Terminal):
-    with Receiver() as service, Receiver() as broker:
+    with AlarmReceiver() as service, AlarmReceiver() as broker:
         file = terminal.file(f"""
 mqtt: {{url: "{broker.url.replace("json", "mqtt").rpartition("/")[0]}", username: house, password: secret}}
 accounts:
@@ -122,8 +122,8 @@ storage: {{path: {terminal.folder}/real}}
                 subscriber.say("my/house/out/boss", {"text": "Water!", "urgent": True})
                 assert demo.until("by the fallback  ←").endswith("Water!")
             assert demo.end(signal.SIGTERM) == 0
-        assert service.got == []
-        assert broker.got == []
+        assert service.bodies == []
+        assert broker.bodies == []
     assert not (terminal.folder / "real").exists()
 
 

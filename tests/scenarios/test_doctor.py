@@ -20,11 +20,11 @@ from tests.scenarios.test_mosquitto_rights import broker as shipped
 from tests.scenarios.test_mosquitto_rights import password
 from tests.support.broker import Mosquitto, free_port
 from tests.support.deadlines import allowed
+from tests.support.deviating_broker import Deviations, deviating_broker
+from tests.support.doctor_checks import examine, row, silent_server, statuses, wechat_server
 from tests.support.home import Home
-from tests.support.odd import Odd, odd_broker
-from tests.support.patient import examined, hanging, row, verdicts, wechat
 from tests.support.process import BridgeProcess
-from tests.support.scripted import Peer, packet_limit, receive_maximum, scripted
+from tests.support.scripted_broker import Peer, packet_limit, receive_maximum, scripted_broker
 from tests.support.subscriber import Subscriber
 from tests.support.terminal import Terminal
 from wx2mqtt.diagnostics import broker_connection
@@ -59,9 +59,9 @@ def allowing(start_mosquitto: StartMosquitto, folder: Path, rules: str) -> Mosqu
 
 
 async def test_where_all_is_well_nothing_fails_and_nothing_stays_unknown(mosquitto: Mosquitto, tmp_path):
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, mosquitto.url, endpoint)
-    assert set(verdicts(chart).values()) == {"ok"}
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, mosquitto.url, endpoint)
+    assert set(statuses(chart).values()) == {"ok"}
     assert chart.is_passed
     checks = {one.check for one in chart.results}
     assert checks >= {"tcp", "login", "version", "in_flight", "packet", "delay", "rewriting"}
@@ -69,8 +69,8 @@ async def test_where_all_is_well_nothing_fails_and_nothing_stays_unknown(mosquit
 
 
 async def test_every_class_of_topics_is_tried(mosquitto: Mosquitto, tmp_path):
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, mosquitto.url, endpoint, account={"plain": True})
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, mosquitto.url, endpoint, account={"plain": True})
     tried = {one.subject.removesuffix("/#") for one in chart.results if one.check in RIGHTS}
     for topic in TOPIC_TABLE:
         if topic.pattern == "window/<user>":  # of iLink
@@ -83,8 +83,8 @@ async def test_others_hear_nothing_but_empty_messages_that_are_nobodys_and_nothi
     mosquitto: Mosquitto, tmp_path
 ):
     with Subscriber(mosquitto.port) as subscriber:
-        async with wechat() as endpoint:
-            await examined(tmp_path, mosquitto.url, endpoint)
+        async with wechat_server() as endpoint:
+            await examine(tmp_path, mosquitto.url, endpoint)
         subscriber.publish("the/end", b"")
         subscriber.wait("the/end")
         nonce = subscriber.received[0].topic.split("/")[3]
@@ -116,8 +116,8 @@ def has_session(port: int, client_id: str) -> bool:
 
 async def test_one_publish_for_each_class(mosquitto: Mosquitto, tmp_path):
     with Subscriber(mosquitto.port) as subscriber:
-        async with wechat() as endpoint:
-            await examined(tmp_path, mosquitto.url, endpoint)
+        async with wechat_server() as endpoint:
+            await examine(tmp_path, mosquitto.url, endpoint)
         subscriber.publish("the/end", b"")
         subscriber.wait("the/end")
     outside = [
@@ -129,19 +129,19 @@ async def test_one_publish_for_each_class(mosquitto: Mosquitto, tmp_path):
 
 
 async def test_several_accounts_are_tried_each_on_its_own_topics(mosquitto: Mosquitto, tmp_path):
-    async with wechat() as endpoint:
+    async with wechat_server() as endpoint:
         accounts = {"home": {"endpoint": endpoint}, "office": {"endpoint": endpoint}}
-        chart = await examined(tmp_path, mosquitto.url, endpoint, accounts=accounts)
-    found = verdicts(chart)
+        chart = await examine(tmp_path, mosquitto.url, endpoint, accounts=accounts)
+    found = statuses(chart)
     assert found["receive wx/out/#"] == found["receive wx/office/out/#"] == "ok"
     assert found["publish wx/office/in/#"] == "ok"
     assert len([one for one in chart.results if one.check == "wechat"]) == 1, "each host once"
 
 
 async def test_home_assistants_topics_are_tried_where_it_is_enabled(mosquitto: Mosquitto, tmp_path):
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, mosquitto.url, endpoint, homeassistant={"enabled": True})
-    found = verdicts(chart)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, mosquitto.url, endpoint, homeassistant={"enabled": True})
+    found = statuses(chart)
     assert found["publish homeassistant/device/wx2mqtt_home/config"] == "ok"
     assert found["receive homeassistant/status"] == "ok"
 
@@ -150,8 +150,8 @@ async def test_each_broker_of_a_cluster_is_looked_at_and_one_that_is_away_is_tol
     mosquitto: Mosquitto, tmp_path
 ):
     away = free_port()
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, [f"mqtt://127.0.0.1:{away}", mosquitto.url], endpoint)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, [f"mqtt://127.0.0.1:{away}", mosquitto.url], endpoint)
     assert row(chart, "tcp", f"127.0.0.1:{away}").status == "failed"
     assert row(chart, "tcp", f"127.0.0.1:{mosquitto.port}").status == "ok"
     assert row(chart, "session").status == "ok"
@@ -159,8 +159,8 @@ async def test_each_broker_of_a_cluster_is_looked_at_and_one_that_is_away_is_tol
 
 
 async def test_what_is_found_is_said_in_the_owners_language(mosquitto: Mosquitto, tmp_path):
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, mosquitto.url, endpoint, language="zh")
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, mosquitto.url, endpoint, language="zh")
     assert row(chart, "retained").finding == "已保留并送达"
 
 
@@ -169,13 +169,13 @@ async def test_what_is_found_is_said_in_the_owners_language(mosquitto: Mosquitto
 
 async def test_a_running_bridge_is_not_disturbed_and_tells_what_it_knows(home: Home):
     await home.log_in()
-    await home.tell("wife", "hello")
-    before = await home.ask("health")
+    await home.send_command("wife", "hello")
+    before = await home.send_request("health")
     terminal = Terminal(home.folder)
     done = await home.in_thread(terminal.run, "check", "-c", home.bridge.config, "--connect", "--json")
     found = json.loads(done.out)
     assert done.code == 0, done.out
-    after = await home.ask("health")
+    after = await home.send_request("health")
     assert after["data"]["broker"]["connects"] == before["data"]["broker"]["connects"] == 1
     assert after["data"]["commands"] == before["data"]["commands"]
     assert after["data"]["healthy"]
@@ -192,15 +192,15 @@ async def test_a_running_bridge_is_not_disturbed_and_tells_what_it_knows(home: H
 async def test_the_running_bridge_knows_what_no_probe_can_tell(with_mosquitto, tmp_path, start_mosquitto):
     """A rule that names the retained topics one by one: below them nothing is taken."""
     broker = allowing(start_mosquitto, tmp_path, LEAST.replace("login/#", "login/state"))
-    async with wechat() as endpoint:
-        alone = await examined(tmp_path, broker.url, endpoint)
+    async with wechat_server() as endpoint:
+        alone = await examine(tmp_path, broker.url, endpoint)
         assert row(alone, "publish", "wx/login/#").status == "not_known"
         settings = {"mqtt": {"url": broker.url}, "accounts": {"home": {"endpoint": endpoint}}}
         settings["storage"] = {"path": str(tmp_path / "store")}
         bridge = BridgeProcess(tmp_path / "bridge", settings)
         with bridge:
             await asyncio.to_thread(bridge.wait_for_log, "wx/login/url")
-            beside = await examined(tmp_path, broker.url, endpoint)
+            beside = await examine(tmp_path, broker.url, endpoint)
     assert row(beside, "publish", "wx/login/qr").status == "failed"
     assert "wx/login/qr" in row(beside, "publish", "wx/login/qr").remedy
     assert row(beside, "publish", "wx/contacts").status == "ok"
@@ -213,9 +213,9 @@ async def test_with_the_least_rights_nothing_fails_and_what_cannot_be_known_is_s
     start_mosquitto, tmp_path
 ):
     broker = allowing(start_mosquitto, tmp_path, LEAST)
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
-    found = verdicts(chart)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
+    found = statuses(chart)
     assert chart.is_passed
     for levels in ("in", "result", "event", "login", "bridge/response"):
         assert found[f"publish wx/{levels}/#"] == "ok"
@@ -241,8 +241,8 @@ async def test_on_the_shipped_broker_all_is_known_of_the_bridge_and_of_others_th
         secret.chmod(0o600)
         mqtt = {"username": user, "password_file": str(secret)}
         more = {"homeassistant": {"enabled": True}, "mqtt": mqtt}
-        async with wechat() as endpoint:
-            chart = await examined(tmp_path, broker.url, endpoint, **more)
+        async with wechat_server() as endpoint:
+            chart = await examine(tmp_path, broker.url, endpoint, **more)
     finally:
         broker.stop()
     unknown = {one.subject for one in chart.results if one.status == "not_known"}
@@ -258,8 +258,8 @@ async def test_on_the_shipped_broker_all_is_known_of_the_bridge_and_of_others_th
 async def test_a_right_to_publish_that_is_missing_is_named_with_its_cure(start_mosquitto, tmp_path, missing):
     rules = "\n".join(line for line in LEAST.splitlines() if f"wx/{missing}/" not in line)
     broker = allowing(start_mosquitto, tmp_path, rules + "\n")
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
     found = row(chart, "publish", f"wx/{missing}/#")
     assert (found.status, chart.is_passed) == ("failed", False)
     assert f"topic write wx/{missing}/#" in found.remedy
@@ -268,8 +268,8 @@ async def test_a_right_to_publish_that_is_missing_is_named_with_its_cure(start_m
 
 async def test_home_assistants_prefix_without_rights_is_told(start_mosquitto, tmp_path):
     broker = allowing(start_mosquitto, tmp_path, "topic readwrite wx/#\n")
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint, homeassistant={"enabled": True})
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint, homeassistant={"enabled": True})
     found = row(chart, "publish", "homeassistant/device/wx2mqtt_home/config")
     assert found.status == "not_known", "a rule may name just that topic"
     assert row(chart, "receive", "wx/out/#").status == "ok", "everything else below wx comes back"
@@ -282,9 +282,9 @@ async def test_home_assistants_prefix_without_rights_is_told(start_mosquitto, tm
 async def test_a_broker_that_refuses_subscriptions_says_so_and_is_believed(tmp_path):
     """Such as mosquitto's dynamic security, EMQX, HiveMQ."""
     allowed = ("wx/bridge/request/#", "wx/in/")
-    odd = Odd(judges=lambda name: not name.startswith(allowed))
-    async with odd_broker(odd) as broker, wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
+    deviations = Deviations(rejects_filter=lambda name: not name.startswith(allowed))
+    async with deviating_broker(deviations) as broker, wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
     assert row(chart, "receive", "wx/out/#").status == "failed"
     assert "topic read wx/out/#" in row(chart, "receive", "wx/out/#").remedy
     assert row(chart, "receive", "wx/bridge/request/#").status == "ok"
@@ -292,10 +292,12 @@ async def test_a_broker_that_refuses_subscriptions_says_so_and_is_believed(tmp_p
 
 async def test_a_broker_that_hangs_up_at_what_it_forbids_is_examined_to_the_end(tmp_path):
     """Such as AWS IoT."""
-    odd = Odd(refuses=lambda topic: topic.startswith(("wx/result", "wx/event")), hangs_up=True)
-    async with odd_broker(odd) as broker, wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
-    found = verdicts(chart)
+    deviations = Deviations(
+        refuses=lambda topic: topic.startswith(("wx/result", "wx/event")), disconnects=True
+    )
+    async with deviating_broker(deviations) as broker, wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
+    found = statuses(chart)
     assert found["publish wx/result/#"] == found["publish wx/event/#"] == "failed"
     assert found["publish wx/in/#"] == found["publish wx/bridge/response/#"] == "ok"
     assert found["session"] == found["retained"] == "ok"
@@ -303,24 +305,24 @@ async def test_a_broker_that_hangs_up_at_what_it_forbids_is_examined_to_the_end(
 
 async def test_a_broker_that_hangs_up_after_a_refused_filter_has_not_refused_the_next_one(tmp_path):
     """Such as RabbitMQ, which also answers the filter that it refuses."""
-    odd = Odd(judges=lambda name: not name.startswith("wx/"), ends_after_refusal=True)
-    async with odd_broker(odd) as broker, wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
-    found = verdicts(chart)
+    deviations = Deviations(rejects_filter=lambda name: not name.startswith("wx/"), ends_after_refusal=True)
+    async with deviating_broker(deviations) as broker, wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
+    found = statuses(chart)
     assert found["receive wx/out/#"] == found["receive wx/bridge/request/#"] == "ok"
 
 
 async def test_each_probe_is_published_once_never_on_out_and_never_retained_elsewhere(tmp_path):
-    odd = Odd()
-    async with odd_broker(odd) as broker, wechat() as endpoint:
-        await examined(tmp_path, broker.url, endpoint, homeassistant={"enabled": True})
-    for topic, payload, retain in odd.seen:
+    deviations = Deviations()
+    async with deviating_broker(deviations) as broker, wechat_server() as endpoint:
+        await examine(tmp_path, broker.url, endpoint, homeassistant={"enabled": True})
+    for topic, payload, retain in deviations.publications:
         assert "/wx2mqtt-probe/" in topic
         assert not topic.startswith("wx/out")
         assert topic.startswith("wx/in/wx2mqtt-probe/") or (payload, retain) == (b"", False)
-    assert odd.retained == {}
-    assert odd.sessions == {}
-    assert all("-doctor-" in name for name in odd.clients)
+    assert deviations.retained == {}
+    assert deviations.sessions == {}
+    assert all("-doctor-" in name for name in deviations.clients)
 
 
 # --- what a broker keeps ---
@@ -328,9 +330,9 @@ async def test_each_probe_is_published_once_never_on_out_and_never_retained_else
 
 async def test_topics_that_the_broker_changes_are_told(tmp_path):
     """RabbitMQ: routing keys (mqtt 5.1)."""
-    odd = Odd(rewrites=lambda topic: topic.replace(".", "/").replace("*", "+"))
-    async with odd_broker(odd) as broker, wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
+    deviations = Deviations(rewrites=lambda topic: topic.replace(".", "/").replace("*", "+"))
+    async with deviating_broker(deviations) as broker, wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
     found = row(chart, "rewriting")
     assert found.status == "warning"
     assert "a/b+c" in found.finding
@@ -339,49 +341,52 @@ async def test_topics_that_the_broker_changes_are_told(tmp_path):
 
 
 async def test_retained_messages_that_are_lost_or_not_found_by_wildcard_are_told(tmp_path):
-    async with odd_broker(Odd(retains=False)) as broker, wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
+    async with deviating_broker(Deviations(retains=False)) as broker, wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
     assert row(chart, "retained").status == "failed"
-    async with odd_broker(Odd(retains_for_wildcards=False)) as broker, wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
+    async with (
+        deviating_broker(Deviations(retains_for_wildcards=False)) as broker,
+        wechat_server() as endpoint,
+    ):
+        chart = await examine(tmp_path, broker.url, endpoint)
     assert (row(chart, "retained").status, row(chart, "wildcard").status) == ("ok", "warning")
 
 
 async def test_a_broker_that_keeps_no_retained_messages_is_told(start_mosquitto, tmp_path):
     broker = start_mosquitto("retain_available false\n")
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
     assert row(chart, "retained").status == "failed"
     assert "retain_available" in row(chart, "retained").remedy
 
 
 async def test_a_session_that_is_not_kept_or_kept_empty_is_told(tmp_path):
-    for odd in (Odd(keeps_sessions=False), Odd(keeps_messages=False)):
-        async with odd_broker(odd) as broker, wechat() as endpoint:
-            chart = await examined(tmp_path, broker.url, endpoint)
+    for deviations in (Deviations(keeps_sessions=False), Deviations(keeps_messages=False)):
+        async with deviating_broker(deviations) as broker, wechat_server() as endpoint:
+            chart = await examine(tmp_path, broker.url, endpoint)
         assert row(chart, "session").status == "failed"
         assert not chart.is_passed
 
 
 async def test_a_session_that_is_kept_for_minutes_is_told(tmp_path):
-    odd = Odd(properties=b"\x11" + (600).to_bytes(4, "big"))
-    async with odd_broker(odd) as broker, wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
+    deviations = Deviations(properties=b"\x11" + (600).to_bytes(4, "big"))
+    async with deviating_broker(deviations) as broker, wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
     assert row(chart, "session").status == "warning"
     assert "10 minutes" in row(chart, "session").finding
 
 
 async def test_small_limits_are_told(tmp_path):
-    odd = Odd(properties=receive_maximum(1) + packet_limit(100_000))
-    async with odd_broker(odd) as broker, wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
+    deviations = Deviations(properties=receive_maximum(1) + packet_limit(100_000))
+    async with deviating_broker(deviations) as broker, wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
     assert (row(chart, "in_flight").status, row(chart, "packet").status) == ("warning", "warning")
     assert "100000 bytes" in row(chart, "packet").finding
 
 
 async def test_a_broker_of_qos_0_only_is_of_no_use(tmp_path):
-    async with odd_broker(Odd(properties=b"\x24\0")) as broker, wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
+    async with deviating_broker(Deviations(properties=b"\x24\0")) as broker, wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
     assert row(chart, "qos").status == "failed"
 
 
@@ -412,26 +417,26 @@ def amqtt(tmp_path: Path) -> Iterator[str]:
 
 
 async def test_a_broker_that_speaks_only_3_1_1_is_examined_by_reading_back(tmp_path, amqtt):
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, amqtt, endpoint)
-    found = verdicts(chart)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, amqtt, endpoint)
+    found = statuses(chart)
     assert found["version"] == "warning"
     assert found["in_flight"] == found["packet"] == "not_known"
     assert found["publish wx/in/#"] == found["retained"] == "ok"
 
 
 async def test_where_5_is_wanted_3_1_1_is_a_failure(tmp_path, amqtt):
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, amqtt, endpoint, mqtt={"protocol": "5"})
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, amqtt, endpoint, mqtt={"protocol": "5"})
     assert row(chart, "version").status == "failed"
     assert "mqtt.protocol" in row(chart, "version").remedy
 
 
 async def test_on_3_1_1_a_refusal_is_not_known_since_nobody_says_it(start_mosquitto, tmp_path):
     broker = allowing(start_mosquitto, tmp_path, "topic readwrite wx/in/#\ntopic write wx/event/#\n")
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint, mqtt={"protocol": "3.1.1"})
-    found = verdicts(chart)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint, mqtt={"protocol": "3.1.1"})
+    found = statuses(chart)
     assert found["publish wx/in/#"] == "ok"
     assert found["publish wx/result/#"] == found["publish wx/event/#"] == "not_known"
     assert found["session"] == found["retained"] == "ok"
@@ -452,9 +457,9 @@ async def test_a_password_that_is_not_accepted_is_told_and_not_shown(start_mosqu
     (secret := tmp_path / "password").write_text("geheim")
     secret.chmod(0o600)
     mqtt = {"username": "bob", "password_file": str(secret)}
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint, mqtt=mqtt)
-        nobody = await examined(tmp_path, broker.url, endpoint)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint, mqtt=mqtt)
+        nobody = await examine(tmp_path, broker.url, endpoint)
     assert row(chart, "login").status == "failed"
     assert row(chart, "login").finding == "user name or password are not accepted"
     assert row(nobody, "login").finding == "refused without a user name"
@@ -465,14 +470,14 @@ async def test_a_password_that_is_not_accepted_is_told_and_not_shown(start_mosqu
 
 
 async def test_a_name_that_nobody_knows_ends_at_the_name(tmp_path):
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, "mqtt://no-such-host.invalid", endpoint)
-    assert verdicts(chart, "wechat", "clock") == {"name": "failed"}
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, "mqtt://no-such-host.invalid", endpoint)
+    assert statuses(chart, "wechat", "clock") == {"name": "failed"}
 
 
 async def test_a_name_is_resolved_and_shown(mosquitto: Mosquitto, tmp_path):
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, f"mqtt://localhost:{mosquitto.port}", endpoint)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, f"mqtt://localhost:{mosquitto.port}", endpoint)
     assert "127.0.0.1" in row(chart, "name").finding
 
 
@@ -481,8 +486,8 @@ async def test_the_embedded_broker_is_there_only_while_the_bridge_is(tmp_path, m
     monkeypatch.setattr("wx2mqtt.diagnostics.check_target.EMBEDDED_PORT", 0)
     port = free_port()
     monkeypatch.setattr("wx2mqtt.diagnostics.check_target.diagnostic_target.__defaults__", (port,))
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, "embedded", endpoint)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, "embedded", endpoint)
     assert row(chart, "tcp").status == "not_known"
     assert chart.is_passed
 
@@ -490,18 +495,18 @@ async def test_the_embedded_broker_is_there_only_while_the_bridge_is(tmp_path, m
 async def test_a_unix_socket_is_examined_too(start_mosquitto, tmp_path):
     path = tmp_path / "m.sock"
     start_mosquitto(f"listener 0 {path}\nallow_anonymous true\n", listener=False)
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, f"unix://{path}", endpoint)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, f"unix://{path}", endpoint)
         assert chart.is_passed, chart.results
-        gone = await examined(tmp_path, f"unix://{path}.not", endpoint)
+        gone = await examine(tmp_path, f"unix://{path}.not", endpoint)
     assert row(gone, "tcp").status == "failed"
 
 
 async def test_a_websocket_is_examined_too(start_mosquitto, tmp_path):
     config = "listener {port} 127.0.0.1\nprotocol websockets\nallow_anonymous true\n"
     broker = start_mosquitto(config, listener=False)
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, f"ws://127.0.0.1:{broker.port}/mqtt", endpoint)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, f"ws://127.0.0.1:{broker.port}/mqtt", endpoint)
     assert chart.is_passed, chart.results
 
 
@@ -548,8 +553,8 @@ def tls_verdicts(chart) -> dict[str, str]:
 
 async def test_a_certificate_in_order_is_told_by_dates_names_and_authority(authority, tmp_path):
     url = authority.broker("localhost")
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, url, endpoint, mqtt=authority.trusted)
     assert tls_verdicts(chart) == dict.fromkeys(TLS, "ok")
     assert chart.is_passed, chart.results
 
@@ -557,8 +562,8 @@ async def test_a_certificate_in_order_is_told_by_dates_names_and_authority(autho
 async def test_an_expired_certificate_is_told_apart_from_who_signed_it(authority, tmp_path):
     past = datetime.now(UTC) - timedelta(days=3)
     url = authority.broker("localhost", not_after=past)
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, url, endpoint, mqtt=authority.trusted)
     assert tls_verdicts(chart) == {"tls": "ok", "dates": "failed", "names": "ok", "authority": "ok"}
     assert past.strftime("%Y-%m-%d") in row(chart, "dates").finding
     assert not [one for one in chart.results if one.check == "login"]
@@ -566,38 +571,38 @@ async def test_an_expired_certificate_is_told_apart_from_who_signed_it(authority
 
 async def test_a_certificate_that_ends_soon_or_begins_later_is_told(authority, tmp_path):
     soon, later = (datetime.now(UTC) + timedelta(days=days) for days in (3, 30))
-    async with wechat() as endpoint:
+    async with wechat_server() as endpoint:
         url = authority.broker("localhost", not_after=soon)
-        chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
+        chart = await examine(tmp_path, url, endpoint, mqtt=authority.trusted)
         assert row(chart, "dates").status == "warning"
         assert chart.is_passed
         url = authority.broker("localhost", not_before=later)
-        chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
+        chart = await examine(tmp_path, url, endpoint, mqtt=authority.trusted)
     assert row(chart, "dates").status == "failed"
     assert "clock" in row(chart, "dates").remedy
 
 
 async def test_a_certificate_for_another_name_is_told_with_its_names(authority, tmp_path):
     url = authority.broker("broker.example.org", "192.0.2.7")
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, url, endpoint, mqtt=authority.trusted)
     assert tls_verdicts(chart) == {"tls": "ok", "dates": "ok", "names": "failed", "authority": "ok"}
     assert "broker.example.org, 192.0.2.7" in row(chart, "names").finding
 
 
 async def test_an_authority_that_nobody_knows_is_told_with_its_cure(authority, tmp_path):
     url = authority.broker("localhost")
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, url, endpoint)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, url, endpoint)
     assert tls_verdicts(chart) == {"tls": "ok", "dates": "ok", "names": "ok", "authority": "failed"}
     assert "mqtt.tls.ca_file" in row(chart, "authority").remedy
 
 
 async def test_no_tls_where_it_is_expected_and_tls_where_none_is(authority, mosquitto: Mosquitto, tmp_path):
     url = authority.broker("localhost")
-    async with wechat() as endpoint:
-        plain = await examined(tmp_path, f"mqtts://localhost:{mosquitto.port}", endpoint)
-        secured = await examined(tmp_path, url.replace("mqtts", "mqtt"), endpoint)
+    async with wechat_server() as endpoint:
+        plain = await examine(tmp_path, f"mqtts://localhost:{mosquitto.port}", endpoint)
+        secured = await examine(tmp_path, url.replace("mqtts", "mqtt"), endpoint)
     assert row(plain, "tls").status == "failed"
     assert row(secured, "login").status == "failed"
     assert "TLS" in row(secured, "login").finding
@@ -605,8 +610,8 @@ async def test_no_tls_where_it_is_expected_and_tls_where_none_is(authority, mosq
 
 async def test_a_broker_that_wants_a_certificate_of_ours_is_told(authority, tmp_path):
     url = authority.broker("localhost", more="require_certificate true\n")
-    async with wechat() as endpoint:
-        chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
+    async with wechat_server() as endpoint:
+        chart = await examine(tmp_path, url, endpoint, mqtt=authority.trusted)
     assert row(chart, "login").status == "failed" or row(chart, "tls").status == "failed"
 
 
@@ -615,9 +620,9 @@ async def test_a_broker_that_wants_a_certificate_of_ours_is_told(authority, tmp_
 
 @pytest.mark.parametrize("scheme", ["mqtt", "mqtts"])
 async def test_a_broker_that_says_nothing_ends_its_row_in_time(tmp_path, scheme):
-    async with hanging() as port, wechat() as endpoint:
+    async with silent_server() as port, wechat_server() as endpoint:
         began = time.monotonic()
-        chart = await examined(tmp_path, f"{scheme}://127.0.0.1:{port}", endpoint)
+        chart = await examine(tmp_path, f"{scheme}://127.0.0.1:{port}", endpoint)
         took = time.monotonic() - began
     check = "tls" if scheme == "mqtts" else "login"
     assert row(chart, check).status == "failed"
@@ -627,12 +632,12 @@ async def test_a_broker_that_says_nothing_ends_its_row_in_time(tmp_path, scheme)
 
 async def test_a_broker_that_acknowledges_nothing_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr("wx2mqtt.diagnostics.broker_probe.PROBE_ANSWER_TIMEOUT_SECONDS", 1.5)
-    odd = Odd(silent_on=lambda _: True)
-    async with odd_broker(odd) as broker, wechat() as endpoint:
+    deviations = Deviations(silent_on=lambda _: True)
+    async with deviating_broker(deviations) as broker, wechat_server() as endpoint:
         began = time.monotonic()
-        chart = await examined(tmp_path, broker.url, endpoint)
+        chart = await examine(tmp_path, broker.url, endpoint)
         took = time.monotonic() - began
-    found = verdicts(chart)
+    found = statuses(chart)
     assert found["delay"] == "failed"
     assert found["publish wx/in/#"] == "failed"
     assert "not_known" in found["publish wx/last"]
@@ -646,12 +651,12 @@ async def test_a_broker_that_hangs_after_the_greeting_is_given_up(tmp_path, monk
         await peer.accept()
         await peer.until_closed()
 
-    async with scripted(script) as broker, wechat() as endpoint:
+    async with scripted_broker(script) as broker, wechat_server() as endpoint:
         began = time.monotonic()
-        chart = await examined(tmp_path, broker.url, endpoint)
+        chart = await examine(tmp_path, broker.url, endpoint)
         assert time.monotonic() - began < allowed(10)
     assert not chart.is_passed
-    assert verdicts(chart)["publish wx/in/#"] == "not_known"
+    assert statuses(chart)["publish wx/in/#"] == "not_known"
 
 
 async def test_a_broker_that_goes_away_meanwhile_fails_what_was_looked_at(tmp_path):
@@ -663,16 +668,16 @@ async def test_a_broker_that_goes_away_meanwhile_fails_what_was_looked_at(tmp_pa
         await peer.accept()
         await peer.read()
 
-    async with scripted(good, bad) as broker, wechat() as endpoint:
-        chart = await examined(tmp_path, broker.url, endpoint)
+    async with scripted_broker(good, bad) as broker, wechat_server() as endpoint:
+        chart = await examine(tmp_path, broker.url, endpoint)
     assert row(chart, "delay").status == "failed"
     assert row(chart, "session").status == "failed"
 
 
 async def test_a_host_that_never_answers_ends_its_row_in_time(mosquitto: Mosquitto, tmp_path, monkeypatch):
     monkeypatch.setattr("wx2mqtt.diagnostics.wechat_hosts.HOST_CHECK_TIMEOUT_SECONDS", 1.0)
-    async with hanging() as port:
-        chart = await examined(tmp_path, mosquitto.url, f"http://127.0.0.1:{port}")
+    async with silent_server() as port:
+        chart = await examine(tmp_path, mosquitto.url, f"http://127.0.0.1:{port}")
     assert row(chart, "wechat").status == "failed"
     assert row(chart, "wechat").finding == "no answer"
     assert row(chart, "clock").status == "not_known"
@@ -686,18 +691,18 @@ async def test_a_host_that_never_answers_ends_its_row_in_time(mosquitto: Mosquit
     [(0, "ok", "correct"), (20, "warning", "behind"), (-20, "warning", "ahead"), (3600, "failed", "behind")],
 )
 async def test_our_clock_is_compared_with_theirs(mosquitto: Mosquitto, tmp_path, ahead, verdict, word):
-    async with wechat(ahead) as endpoint:
-        chart = await examined(tmp_path, mosquitto.url, endpoint)
+    async with wechat_server(ahead) as endpoint:
+        chart = await examine(tmp_path, mosquitto.url, endpoint)
     assert row(chart, "clock").status == verdict
     assert word in row(chart, "clock").finding
 
 
 async def test_a_host_without_a_clock_or_without_http_is_told(mosquitto: Mosquitto, tmp_path):
-    async with wechat(None) as endpoint:
-        chart = await examined(tmp_path, mosquitto.url, endpoint)
+    async with wechat_server(None) as endpoint:
+        chart = await examine(tmp_path, mosquitto.url, endpoint)
     assert (row(chart, "wechat").status, row(chart, "clock").status) == ("ok", "not_known")
-    async with wechat(answer=b"SSH-2.0-x\r\n") as endpoint:
-        chart = await examined(tmp_path, mosquitto.url, endpoint)
+    async with wechat_server(answer=b"SSH-2.0-x\r\n") as endpoint:
+        chart = await examine(tmp_path, mosquitto.url, endpoint)
     assert row(chart, "wechat").status == "failed"
 
 
@@ -710,7 +715,7 @@ async def test_without_an_endpoint_each_host_of_the_cluster_is_tried(
     sessions.mkdir(parents=True)
     saved = dict.fromkeys(("login_id", "uin", "sid", "skey", "handle"), "x") | {"base": "wx2.qq.com"}
     (sessions / "home.json").write_text(json.dumps({**saved, "version": 1, "endpoint": None}))
-    chart = await examined(tmp_path, mosquitto.url, "http://127.0.0.1:1", account={"endpoint": None})
+    chart = await examine(tmp_path, mosquitto.url, "http://127.0.0.1:1", account={"endpoint": None})
     hosts = {one.subject: str(one.status) for one in chart.results if one.check == "wechat"}
     assert hosts == dict.fromkeys(
         ["login.wx2.qq.com", "wx2.qq.com", "webpush.wx2.qq.com", "file.wx2.qq.com"], "failed"
@@ -729,7 +734,7 @@ def configuration(terminal: Terminal, broker: Mosquitto, endpoint: str) -> None:
 
 async def test_the_command_prints_each_row_and_ends_with_0(mosquitto: Mosquitto, tmp_path):
     terminal = Terminal(tmp_path)
-    async with wechat() as endpoint:
+    async with wechat_server() as endpoint:
         configuration(terminal, mosquitto, endpoint)
         done = await asyncio.to_thread(terminal.run, "check", "--connect")
     lines = done.out.splitlines()
@@ -754,7 +759,7 @@ async def test_the_command_ends_with_1_where_something_failed_and_says_the_cure_
 
 async def test_the_command_speaks_json(mosquitto: Mosquitto, tmp_path):
     terminal = Terminal(tmp_path)
-    async with wechat() as endpoint:
+    async with wechat_server() as endpoint:
         configuration(terminal, mosquitto, endpoint)
         done = await asyncio.to_thread(terminal.run, "check", "--connect", "--json")
     found = json.loads(done.out)

@@ -45,7 +45,7 @@ async def published(home: Home, user: str) -> list[str]:
 @pytest.mark.parametrize("user", ["wife", "filehelper", "family"])
 @pytest.mark.parametrize("text", TEXTS)
 async def test_an_echo_is_no_message_whatever_becomes_of_its_text(shared_home, user, text):
-    result = await shared_home.tell(user, text)
+    result = await shared_home.send_command(user, text)
     assert result["status"] == "sent"
     found = await published(shared_home, user)
     assert [one for one in found if not one.startswith("a mark")] == []
@@ -67,7 +67,7 @@ async def test_an_echo_that_comes_before_the_answer_is_no_message(shared_home, u
 @pytest.mark.parametrize("user", ["wife", "filehelper"])
 async def test_the_echo_of_an_attempt_whose_answer_was_lost_is_no_message(shared_home, user):
     await shared_home.control.post("fault", endpoint="webwxsendmsg", kind="drop_answer")
-    result = await shared_home.tell(user, "lost and echoed")
+    result = await shared_home.send_command(user, "lost and echoed")
     assert (result["status"], result["duplicate_possible"]) == ("sent", True)
     assert "lost and echoed" not in await published(shared_home, user)
 
@@ -75,7 +75,7 @@ async def test_the_echo_of_an_attempt_whose_answer_was_lost_is_no_message(shared
 async def test_nor_are_those_of_two_attempts_that_wechat_both_delivered(shared_home):
     await shared_home.control.post("settings", drop_repeats=False)
     await shared_home.control.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=2)
-    result = await shared_home.tell("filehelper", "twice lost and echoed")
+    result = await shared_home.send_command("filehelper", "twice lost and echoed")
     await shared_home.control.post("settings", drop_repeats=True)
     assert result["status"] == "uncertain"
     assert "twice lost and echoed" not in await published(shared_home, "filehelper")
@@ -84,7 +84,7 @@ async def test_nor_are_those_of_two_attempts_that_wechat_both_delivered(shared_h
 @pytest.mark.parametrize("user", ["wife", "filehelper"])
 async def test_what_the_owner_writes_on_the_phone_is_a_message_though_it_is_equal(shared_home, user):
     text = f"equal words for {user}"
-    await shared_home.tell(user, text)
+    await shared_home.send_command(user, text)
     await shared_home.control.post("say", **{"from": "me", "to": user, "text": text})
     received = await shared_home.body(f"wx/in/{user}", text=text)
     assert received["sender"]["self"] is True
@@ -94,7 +94,7 @@ async def test_what_the_owner_writes_on_the_phone_is_a_message_though_it_is_equa
 async def test_an_echo_that_comes_after_a_restart_is_no_message(shared_home):
     await shared_home.control.post("fault", endpoint="synccheck", kind="hang", value=0.3)
     await shared_home.control.post("fault", endpoint="webwxsync", kind="stuck", times=0)
-    result = await shared_home.tell("filehelper", "echoed to the next life")
+    result = await shared_home.send_command("filehelper", "echoed to the next life")
     assert result["status"] == "sent"
     await shared_home.in_thread(shared_home.bridge.kill)
     await shared_home.control.post("fault/clear")
@@ -113,7 +113,9 @@ async def test_nor_is_that_of_a_caption_though_its_answers_were_lost(shared_home
             "fault", endpoint="webwxsendmsg", kind="drop_answer", times=answers_lost
         )
     file = {"kind": "file", "data": "YWJj", "name": f"{answers_lost}.txt"}
-    result = await shared_home.tell("filehelper", {**file, "text": text, "id": f"caption-{answers_lost}"})
+    result = await shared_home.send_command(
+        "filehelper", {**file, "text": text, "id": f"caption-{answers_lost}"}
+    )
     assert (result["status"], result["parts_sent"]) == ("sent", 1 if answers_lost else 2)
     await shared_home.in_thread(shared_home.bridge.kill)
     await shared_home.control.post("fault/clear")

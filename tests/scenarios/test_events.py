@@ -107,7 +107,7 @@ async def test_people_come_change_and_go(shared_home: Home):
         "trusted": False,
         "removed": True,
     }
-    gone = await home.tell("Zoe", "are you there?")
+    gone = await home.send_command("Zoe", "are you there?")
     assert (gone["status"], gone["code"]) == ("rejected", "unknown_user")
 
 

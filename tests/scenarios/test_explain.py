@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.chromium import Chromium
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.manager import ServiceManager
+from tests.support.service_manager import ServiceManager
 from tests.support.terminal import Running, Terminal
 
 GOOD = "mqtt: {url: 'mqtt://127.0.0.1:1'}\nstorage: {path: store}\n"

@@ -9,33 +9,33 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.support.alarm_receiver import AlarmReceiver
 from tests.support.broker import DURABLE
 from tests.support.home import Home, at_home
 from tests.support.ilink_home import ILinkHome, at_ilink_home
-from tests.support.receiver import Receiver
 
 
 @pytest.fixture
-def service() -> Iterator[Receiver]:
-    with Receiver() as service:
+def service() -> Iterator[AlarmReceiver]:
+    with AlarmReceiver() as service:
         yield service
 
 
 @pytest_asyncio.fixture
-async def home(with_mosquitto: None, tmp_path: Path, service: Receiver) -> AsyncIterator[Home]:
+async def home(with_mosquitto: None, tmp_path: Path, service: AlarmReceiver) -> AsyncIterator[Home]:
     async with at_home(tmp_path, DURABLE) as home:
         home.bridge.configure(home.settings(wanted(service)))
         yield home
 
 
 @pytest_asyncio.fixture
-async def ilink(with_mosquitto: None, tmp_path: Path, service: Receiver) -> AsyncIterator[ILinkHome]:
+async def ilink(with_mosquitto: None, tmp_path: Path, service: AlarmReceiver) -> AsyncIterator[ILinkHome]:
     async with at_ilink_home(tmp_path, DURABLE) as home:
         home.bridge.configure(home.settings(wanted(service)))
         yield home
 
 
-def wanted(service: Receiver) -> dict[str, Any]:
+def wanted(service: AlarmReceiver) -> dict[str, Any]:
     return {"fallback": {"after": "200ms", "urls": [service.url]}}
 
 
@@ -44,12 +44,12 @@ def nothing_leaked(home: Home) -> bool:
     return b"s3cr3t" not in told and "s3cr3t" not in "\n".join(home.bridge.log)
 
 
-async def test_an_alarm_that_web_wechat_cannot_take_goes_the_other_way(home: Home, service: Receiver):
+async def test_an_alarm_that_web_wechat_cannot_take_goes_the_other_way(home: Home, service: AlarmReceiver):
     await home.log_in()
     since = home.subscriber.count
     await home.control.post("logout")
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
-    result = await home.tell("wife", {"text": "smoke in the kitchen", "id": "a", "urgent": True})
+    result = await home.send_command("wife", {"text": "smoke in the kitchen", "id": "a", "urgent": True})
     assert (result["status"], result["code"], result["fallback"]) == ("expired", "logged_out", "sent")
     (got,) = await home.in_thread(service.wait, 1)
     assert got["message"] == "smoke in the kitchen"
@@ -57,36 +57,36 @@ async def test_an_alarm_that_web_wechat_cannot_take_goes_the_other_way(home: Hom
     assert nothing_leaked(home)
 
 
-async def test_what_wechat_takes_goes_there_alone(home: Home, service: Receiver):
+async def test_what_wechat_takes_goes_there_alone(home: Home, service: AlarmReceiver):
     await home.log_in()
-    result = await home.tell("wife", {"text": "smoke", "id": "a", "urgent": True})
+    result = await home.send_command("wife", {"text": "smoke", "id": "a", "urgent": True})
     assert result["status"] == "sent"
     assert "fallback" not in result
-    assert not service.got
+    assert not service.bodies
 
 
-async def test_a_service_that_refuses_is_told_and_its_address_is_not(home: Home, service: Receiver):
+async def test_a_service_that_refuses_is_told_and_its_address_is_not(home: Home, service: AlarmReceiver):
     service.status = 500
     await home.log_in()
     since = home.subscriber.count
     await home.control.post("logout")
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
-    result = await home.tell("wife", {"text": "smoke", "id": "a", "urgent": True})
+    result = await home.send_command("wife", {"text": "smoke", "id": "a", "urgent": True})
     assert result["fallback"] == "failed"
     assert nothing_leaked(home)
 
 
-async def test_an_alarm_outside_of_the_window_goes_the_other_way(ilink: ILinkHome, service: Receiver):
+async def test_an_alarm_outside_of_the_window_goes_the_other_way(ilink: ILinkHome, service: AlarmReceiver):
     await ilink.log_in()
-    result = await ilink.tell("me", {"text": "smoke", "id": "a", "urgent": True})
+    result = await ilink.send_command("me", {"text": "smoke", "id": "a", "urgent": True})
     assert (result["status"], result["code"], result["fallback"]) == ("expired", "window_closed", "sent")
     await ilink.bot.write("hello")
-    assert (await ilink.tell("me", {"text": "other", "id": "b"}))["status"] == "sent"
+    assert (await ilink.send_command("me", {"text": "other", "id": "b"}))["status"] == "sent"
     assert [one["text"] for one in await ilink.bot.bot_sent(1)] == ["other"]
-    assert len(service.got) == 1
+    assert len(service.bodies) == 1
 
 
-async def test_and_to_wechat_as_well_where_that_is_wanted(ilink: ILinkHome, service: Receiver):
+async def test_and_to_wechat_as_well_where_that_is_wanted(ilink: ILinkHome, service: AlarmReceiver):
     await ilink.log_in()
     command = {"text": "smoke", "id": "a", "urgent": True, "also_wechat": True}
     await ilink.publish("wx/out/me", command)
@@ -94,18 +94,18 @@ async def test_and_to_wechat_as_well_where_that_is_wanted(ilink: ILinkHome, serv
     await ilink.bot.write("hello")
     result = await ilink.body("wx/result/me", id="a")
     assert (result["status"], result["fallback"]) == ("sent", "sent")
-    assert len(service.got) == 1
+    assert len(service.bodies) == 1
 
 
 async def test_a_kill_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
-    ilink: ILinkHome, service: Receiver
+    ilink: ILinkHome, service: AlarmReceiver
 ):
     await ilink.log_in()
-    service.gate.clear()
+    service.may_answer.clear()
     await ilink.publish("wx/out/me", {"text": "smoke", "id": "a", "urgent": True})
     await ilink.in_thread(service.wait, 1)
     await ilink.in_thread(ilink.bridge.kill)
-    service.gate.set()
+    service.may_answer.set()
     await ilink.restart()
     result = await ilink.body("wx/result/me", id="a")
     assert result["fallback"] == "uncertain"
@@ -116,7 +116,7 @@ async def test_a_kill_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
 
 
 async def test_a_login_that_ended_is_told_once_with_the_page_and_without_the_code(
-    ilink: ILinkHome, service: Receiver
+    ilink: ILinkHome, service: AlarmReceiver
 ):
     page = "https://house.example/wx"
     ilink.bridge.configure(ilink.settings(wanted(service), web={"url": page, "listen": "127.0.0.1:0"}))
@@ -139,11 +139,11 @@ async def test_a_login_that_ended_is_told_once_with_the_page_and_without_the_cod
     await ilink.body("wx/event/held", command_id="a")
     await ilink.bot.write("here again")
     assert (await ilink.body("wx/result/me", id="a"))["status"] == "sent"
-    assert len(service.got) == 1
+    assert len(service.bodies) == 1
     assert nothing_leaked(ilink)
 
 
-async def test_where_wechat_refuses_polls_only_messages_still_go(ilink: ILinkHome, service: Receiver):
+async def test_where_wechat_refuses_polls_only_messages_still_go(ilink: ILinkHome, service: AlarmReceiver):
     await ilink.bot.post("ilink/settings", hold_updates=0.5)
     await ilink.log_in()
     await ilink.bot.write("hello")
@@ -153,6 +153,6 @@ async def test_where_wechat_refuses_polls_only_messages_still_go(ilink: ILinkHom
     await ilink.body("wx/login/state", state="waiting_for_scan", since=since)
     await ilink.in_thread(service.wait, 1)
     for text in ("smoke", "fire"):
-        result = await ilink.tell("me", {"text": text, "id": text})
+        result = await ilink.send_command("me", {"text": text, "id": text})
         assert result["status"] == "sent"
     assert [line["text"] for line in await ilink.bot.bot_sent(2)] == ["smoke", "fire"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest_asyncio
 
+from tests.support.alarm_receiver import AlarmReceiver
 from tests.support.broker import DURABLE
-from tests.support.receiver import Receiver
 from tests.support.two_bots import OFFICE, TwoBots, at_two_bots
 
 SMOKE = {"id": "a", "text": "smoke in the *kitchen*"}
@@ -71,10 +71,10 @@ async def test_what_a_muted_bot_took_goes_by_wecom_as_well(bots: TwoBots):
 
 
 async def test_who_never_wrote_to_the_bot_of_wecom_gets_it_from_a_service(bots: TwoBots):
-    with Receiver() as service:
+    with AlarmReceiver() as service:
         rules = {"after": "200ms", "accounts": ["office/me"], "urls": [service.url]}
         bots.bridge.configure(bots.settings({"fallback": rules}))
-        assert (await bots.ask("reload"))["status"] == "ok"
+        assert (await bots.send_request("reload"))["status"] == "ok"
         result = await bots.alarm("wx/out/me", SMOKE)
         assert result["fallback"] == "sent"
         assert "fallback_account" not in result
@@ -89,7 +89,7 @@ async def test_where_wecom_has_no_chat_it_goes_by_ilink_at_once(bots: TwoBots):
     settings = bots.settings()
     settings["accounts"]["office"]["fallback"]["after"] = "1h"
     bots.bridge.configure(settings)
-    assert (await bots.ask("reload"))["status"] == "ok"
+    assert (await bots.send_request("reload"))["status"] == "ok"
     await bots.open_window()
     result = await bots.alarm(f"{OFFICE}/out/me", SMOKE)
     assert (result["status"], result["code"]) == ("rejected", "no_chat")
@@ -111,7 +111,7 @@ async def test_a_shut_window_there_is_not_waited_for(bots: TwoBots):
     result = await bots.alarm(f"{OFFICE}/out/me", SMOKE)
     assert (result["status"], result["fallback"]) == ("expired", "failed")
     await bots.open_window()
-    await bots.tell("me", {"id": "b", "text": "other"})
+    await bots.send_command("me", {"id": "b", "text": "other"})
     assert await texts_of_home(bots, 1) == ["other"]
 
 
@@ -138,7 +138,7 @@ async def test_a_question_goes_along_as_a_card_and_its_press_is_an_answer_to_ili
     assert (result["fallback"], result["fallback_account"]) == ("sent", "office/me")
     (card,) = await bots.office.bot_sent(1)
     assert card["kind"] == "template_card"
-    (listed,) = (await bots.ask("questions"))["data"]["questions"]
+    (listed,) = (await bots.send_request("questions"))["data"]["questions"]
     assert (listed["command_id"], listed["user"]) == ("lock", "me")
     assert listed["fallback_account"] == "office/me"
     await bots.office.press("yes")
@@ -151,7 +151,7 @@ async def test_a_question_goes_along_as_a_card_and_its_press_is_an_answer_to_ili
     await bots.body("wx/in/me", text="1")
     assert len(answers(bots, "wx")) == 1
     assert answers(bots, OFFICE) == []
-    assert (await bots.ask("questions"))["data"]["questions"] == []
+    assert (await bots.send_request("questions"))["data"]["questions"] == []
 
 
 async def test_a_question_goes_along_as_lines_and_its_number_is_an_answer_to_wecom(bots: TwoBots):
@@ -175,7 +175,7 @@ async def test_it_stays_open_over_a_restart_and_one_request_closes_it(bots: TwoB
     lock, heat = await bots.office.bot_sent(2)
     await bots.in_thread(bots.bridge.kill)
     await bots.restart()
-    assert (await bots.ask("questions", {"close": "heat"}))["data"] == {"closed": "heat"}
+    assert (await bots.send_request("questions", {"close": "heat"}))["data"] == {"closed": "heat"}
     for card in (heat, lock):
         await bots.office.press("yes", task_id=card["card"]["task_id"])
     event = await bots.body("wx/event/button")

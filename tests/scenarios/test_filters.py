@@ -19,17 +19,17 @@ GROUPS = {"family": {"group": "相亲相爱一家人"}}
 async def receiving(home: Home, **receive: Any):
     """The bridge with these filters; afterwards with the usual ones."""
     home.bridge.configure(home.settings({"contacts": PEOPLE, "receive": receive}))
-    assert (await home.ask("reload"))["status"] == "ok"
+    assert (await home.send_request("reload"))["status"] == "ok"
     try:
         yield
     finally:
         home.bridge.configure(home.settings())
-        await home.ask("reload")
+        await home.send_request("reload")
 
 
 async def filtered(home: Home) -> int:
     """How many were filtered so far."""
-    health = (await home.ask("health"))["data"]
+    health = (await home.send_request("health"))["data"]
     return int(health["messages"].get("filtered", 0))
 
 
@@ -43,7 +43,7 @@ async def passes(home: Home, *said: tuple[str, str, str], **more: Any) -> list[s
     texts = [body["text"] for body in received]
     assert [body["seq"] for body in received] == list(range(last["seq"] - len(received) + 1, last["seq"] + 1))
     assert await filtered(home) - before == len(said) + 1 - len(received)
-    history = (await home.ask("history", {"since": last["seq"] - len(received)}))["data"]["messages"]
+    history = (await home.send_request("history", {"since": last["seq"] - len(received)}))["data"]["messages"]
     assert [body["text"] for body in history] == texts
     return texts[:-1]
 
@@ -167,7 +167,7 @@ async def test_events_are_filtered_too_but_never_those_about_topics(shared_home:
         assert await filtered(home) - before >= 3
         pins = {**PEOPLE, "lilei": {"remark": "李先生"}}
         home.bridge.configure(home.settings({"contacts": pins, "receive": {"deny": ["李雷", "lilei"]}}))
-        await home.ask("reload")
+        await home.send_request("reload")
         changed = await home.body("wx/event/topic_changed", since=since)
         assert (changed["user"], changed["from"]) == ("lilei", "李雷")
 
@@ -177,5 +177,5 @@ async def test_a_name_in_the_filters_is_the_topic_of_now(shared_home: Home):
     home = shared_home
     pins = {**PEOPLE, "mother": {"remark": "妈妈"}}
     home.bridge.configure(home.settings({"contacts": pins, "receive": {"deny": ["mother"]}}))
-    await home.ask("reload")
+    await home.send_request("reload")
     assert await passes(home, ("mom", "me", "not heard"), ("wife", "me", "heard")) == ["heard"]

@@ -11,7 +11,7 @@ from tests.support.home import PEOPLE, Home, at_home
 
 async def history(home: Home, **fields: Any) -> dict[str, Any]:
     """The answer's data."""
-    answer = await home.ask("history", fields)
+    answer = await home.send_request("history", fields)
     assert answer["status"] == "ok", answer
     return dict(answer["data"])
 
@@ -67,7 +67,7 @@ async def test_people_kinds_and_texts_choose_and_old_names_still_find(home: Home
     await home.control.say("mom", "早上好")
     await home.body("wx/in/妈妈", text="早上好")
     home.bridge.configure(home.settings({"contacts": {**PEOPLE, "mother": {"remark": "妈妈"}}}))
-    await home.ask("reload")
+    await home.send_request("reload")
     await home.control.say("mom", "Good Night")
     await home.control.say("wife", "good morning")
     await home.control.say("mom", "到家了", to="family")
@@ -87,11 +87,11 @@ async def test_people_kinds_and_texts_choose_and_old_names_still_find(home: Home
     assert ([one["seq"] for one in newest["messages"]], newest["more"]) == ([4, 5], True)
     older = await history(home, limit=2, before=4)
     assert ([one["seq"] for one in older["messages"]], older["more"]) == ([2, 3], True)
-    assert (await home.ask("history", {"user": "nobody"}))["code"] == "unknown_user"
-    strange = await home.ask("history", {"since": 1, "stream": "another"})
+    assert (await home.send_request("history", {"user": "nobody"}))["code"] == "unknown_user"
+    strange = await home.send_request("history", {"since": 1, "stream": "another"})
     assert strange["code"] == "stream_changed"
     assert newest["stream"] in strange["error"]
-    misspelt = await home.ask("history", {"sins": 1})
+    misspelt = await home.send_request("history", {"sins": 1})
     assert misspelt["code"] == "bad_request"
     assert "'sins'" in misspelt["error"]
 
@@ -114,7 +114,7 @@ async def test_it_is_answered_while_wechat_is_away_and_while_nobody_is_logged_in
     await home.log_in()
     await home.control.say("wife", "kept")
     await home.body("wx/in/wife", text="kept")
-    await home.ask("logout")
+    await home.send_request("logout")
     assert [one["text"] for one in (await history(home))["messages"]] == ["kept"]
 
 

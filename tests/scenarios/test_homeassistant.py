@@ -51,7 +51,7 @@ async def test_what_is_shown_follows_the_file_and_what_is_not_any_more_is_taken_
     assert "nobody" in line
     said = home.subscriber.count
     home.bridge.configure(shown(home, "妈妈"))
-    assert (await home.ask("reload"))["data"]["applied"] == ["homeassistant.expose"]
+    assert (await home.send_request("reload"))["data"]["applied"] == ["homeassistant.expose"]
     await announced(home, {"to_wife": False, mom: True}, said)
     said = home.subscriber.count
     await home.in_thread(home.bridge.stop)
@@ -97,7 +97,7 @@ async def test_a_broker_that_refuses_it_stops_the_announcing_and_not_the_bridge(
         home.bridge.configure(shown(home, "wife"))
         await home.log_in()
         await home.in_thread(home.bridge.wait_for_log, "broker refuses topic")
-        assert (await home.tell("wife", {"text": "all the same", "id": "1"}))["status"] == "sent"
+        assert (await home.send_command("wife", {"text": "all the same", "id": "1"}))["status"] == "sent"
         await home.control.say("wife", "ebenso")
         await home.body("wx/in/wife", text="ebenso")
         health = await home.body("wx/bridge/health", problems=["broker_refuses_topics"])

@@ -38,30 +38,30 @@ async def test_a_large_hostile_command_is_refused_and_the_bridge_goes_on(home, m
     payload = make()
     await home.log_in()
     before = memory(home)
-    result = await home.tell("wife", payload)
+    result = await home.send_command("wife", payload)
     assert (result["status"], result["code"] in ("bad_command", "too_long")) == ("rejected", True)
     assert len(json.dumps(result)) < 3000
     assert memory(home) - before < ROOM
-    assert (await home.tell("wife", {"text": "on", "id": "next"}))["status"] == "sent"
+    assert (await home.send_command("wife", {"text": "on", "id": "next"}))["status"] == "sent"
 
 
 async def test_a_file_of_twelve_megabytes_for_nobody_is_refused(home):
     await home.log_in()
     payload = {"kind": "file", "data": "QUJD" * (4 * MEGABYTE), "id": "a"}
-    assert (await home.tell("nobody", payload))["code"] == "unknown_user"
+    assert (await home.send_command("nobody", payload))["code"] == "unknown_user"
 
 
 async def test_a_file_of_twelve_megabytes_is_sent(home):
     await home.log_in()
     payload = {"kind": "file", "data": "QUJD" * (4 * MEGABYTE), "name": "a.bin", "id": "a"}
-    assert (await home.tell("wife", payload))["status"] == "sent"
+    assert (await home.send_command("wife", payload))["status"] == "sent"
 
 
 async def test_refused_commands_do_not_fill_the_store(home):
     home.bridge.configure(home.settings(storage={"path": str(home.bridge.store), "max_size": "40MB"}))
     await home.log_in()
     for number in range(3):
-        result = await home.tell("wife", {"text": "x" * (15 * MEGABYTE), "id": str(number)})
+        result = await home.send_command("wife", {"text": "x" * (15 * MEGABYTE), "id": str(number)})
         assert (result["status"], result["code"]) == ("rejected", "too_long")
     since = home.subscriber.count
     await home.control.say("wife", "still there")
@@ -72,13 +72,13 @@ async def test_refused_commands_do_not_fill_the_store(home):
 async def test_a_large_transaction_and_key_are_not_echoed(home):
     await home.log_in()
     for name in ("contacts", "send", "recall"):
-        answer = await home.ask(name, {"transaction": "t" * 200_000})
+        answer = await home.send_request(name, {"transaction": "t" * 200_000})
         assert (answer["status"], answer["code"], len(json.dumps(answer)) < 2000) == (
             "error",
             "bad_request",
             True,
         )
-        answer = await home.ask(name, {"k" * 200_000: 1})
+        answer = await home.send_request(name, {"k" * 200_000: 1})
         assert (answer["status"], len(json.dumps(answer)) < 2000) == ("error", True)
 
 
@@ -86,9 +86,11 @@ async def test_a_large_transaction_and_key_are_not_echoed(home):
 async def test_properties_without_end_neither_end_the_connection_nor_lose_the_command(home, qos):
     await home.log_in()
     since = home.subscriber.count
-    result = await home.tell("wife", {"text": "x", "id": "a"}, qos=qos, UserProperty=[("a", "b")] * 1_001)
+    result = await home.send_command(
+        "wife", {"text": "x", "id": "a"}, qos=qos, UserProperty=[("a", "b")] * 1_001
+    )
     assert result["status"] == "sent"
-    assert (await home.tell("wife", {"text": "on", "id": "next"}))["status"] == "sent"
+    assert (await home.send_command("wife", {"text": "on", "id": "next"}))["status"] == "sent"
     assert not [
         received for received in home.subscriber.received[since:] if received.topic == "wx/bridge/state"
     ]

@@ -90,16 +90,16 @@ async def test_the_number_on_the_phone_is_typed_by_request(home: ILinkHome):
     await home.bot.wait("number")
     number = (await home.control.get("ilink/state"))["codes"][-1]["number"]
     wrong = "000000" if number != "000000" else "111111"
-    assert (await home.ask("login", {"code": wrong}))["status"] == "ok"
+    assert (await home.send_request("login", {"code": wrong}))["status"] == "ok"
     await login(
         home, needs="code", reason="that was not the number; type the one that WeChat shows on the phone now"
     )
-    assert (await home.ask("login", {"code": number}))["status"] == "ok"
+    assert (await home.send_request("login", {"code": number}))["status"] == "ok"
     await login(home, state="waiting_for_confirm", needs="confirm")
     await home.bot.post("ilink/confirm")
     await login(home, state="online")
-    assert (await home.ask("login", {"code": "123456"}))["code"] == "bad_request"
-    assert (await home.ask("login", {"code": "12x"}))["code"] == "bad_request"
+    assert (await home.send_request("login", {"code": "123456"}))["code"] == "bad_request"
+    assert (await home.send_request("login", {"code": "12x"}))["code"] == "bad_request"
 
 
 async def test_another_person_than_expected_is_refused(home: ILinkHome):
@@ -120,7 +120,7 @@ async def test_a_restart_needs_no_scan_and_loses_nothing(home: ILinkHome):
     await home.bot.write("while away")
     await home.restart()
     assert (await home.body("wx/in/me", text="while away"))["seq"] == 2
-    assert (await home.tell("me", "welcome back"))["status"] == "sent"
+    assert (await home.send_command("me", "welcome back"))["status"] == "sent"
     assert [one["token"] for one in await home.bot.bot_sent(1)] == ["newest"]
 
 
@@ -143,10 +143,10 @@ async def test_a_login_that_ends_says_why_and_a_new_one_keeps_the_topic(home: IL
 
 async def test_whoever_logs_out_and_scans_again_needs_no_new_bot(home: ILinkHome):
     await home.log_in()
-    assert (await home.ask("logout"))["status"] == "ok"
+    assert (await home.send_request("logout"))["status"] == "ok"
     await login(home, state="logged_out")
     since = home.subscriber.count
-    await home.ask("login")
+    await home.send_request("login")
     await home.scan()
     await login(home, state="online", since=since)  # it was bound to us all the time
     assert (await home.control.get("ilink/state"))["bindings"] == 1
@@ -207,7 +207,7 @@ async def test_a_picture_that_does_not_decrypt_is_pending_and_fetched_again(shar
     message_id = await shared.bot.write(kind="image", detail={"key": "wrong"})
     await shared.body("wx/in/me", id=message_id)
     await shared.control.wait(f"calls:cdn_download:{downloads + 2}")
-    answer = await shared.ask("history", {"limit": 1})
+    answer = await shared.send_request("history", {"limit": 1})
     (body,) = answer["data"]["messages"]
     assert (body["id"], body["image"]["state"]) == (message_id, "pending")
     assert not [one for one in shared.subscriber.on("wx/event/media") if one.body["message_id"] == message_id]
@@ -223,7 +223,7 @@ async def test_what_wechat_heard_in_a_voice_is_its_text(shared: ILinkHome):
 
 @of_module
 async def test_an_answer_to_what_we_said_names_the_command(shared: ILinkHome):
-    result = await shared.tell("me", {"text": "door open, window shut", "id": "alarm-7"})
+    result = await shared.send_command("me", {"text": "door open, window shut", "id": "alarm-7"})
     message_id = await shared.bot.write("close it", kind="quote_id", detail={"msg_id": result["message_id"]})
     body = await shared.body("wx/in/me", id=message_id)
     assert (body["kind"], body["text"]) == ("quote", "close it")
@@ -272,7 +272,7 @@ async def test_files_go_out_as_what_they_are(shared: ILinkHome, kind: str, sampl
     before = len(await shared.bot.bot_sent(0))
     data = base64.b64encode(plain).decode()
     await shared.bot.write("more")  # which makes room for ten
-    result = await shared.tell("me", {"kind": kind, "data": data, "name": sample})
+    result = await shared.send_command("me", {"kind": kind, "data": data, "name": sample})
     assert result["status"] == "sent"
     last = (await shared.bot.bot_sent(before + 1))[-1]
     assert (last["kind"], last["sha256"]) == (kind, hashlib.sha256(plain).hexdigest())

@@ -102,7 +102,7 @@ async def test_what_waited_comes_as_one_message_and_the_window_says_what_is_left
     assert {result["message_id"] for result in results} == {message["msg_id"]}
     state = await window(home, left=9, waiting=0)
     assert (state["open"], state["reserved"]) == (True, 1)
-    commands = (await home.ask("health"))["data"]
+    commands = (await home.send_request("health"))["data"]
     assert commands["queues"]["held"] == 0
     assert {received.body["id"] for received in home.subscriber.on("wx/result/me")} == {
         f"n{n}" for n in range(7)
@@ -111,7 +111,7 @@ async def test_what_waited_comes_as_one_message_and_the_window_says_what_is_left
 
 async def test_without_patience_the_answer_comes_at_once(home: ILinkHome):
     await home.log_in()
-    result = await home.tell("me", {"text": "now", "id": "a", "hold": False})
+    result = await home.send_command("me", {"text": "now", "id": "a", "hold": False})
     assert (result["status"], result["code"]) == ("failed", "window_closed")
 
 
@@ -148,12 +148,12 @@ async def test_the_directory_and_health_know_it(home: ILinkHome):
     await home.log_in()
     await send(home, text="waits", id="a")
     await home.body("wx/event/held", command_id="a")
-    health = await home.ask("health")
+    health = await home.send_request("health")
     assert health["data"]["queues"]["held"] == 1
     await home.bot.write("hello")
     await home.body("wx/result/me", id="a")
     await window(home, left=9)
-    answer = await home.ask("contacts")
+    answer = await home.send_request("contacts")
     (entry,) = answer["data"]["contacts"]
     assert entry["window"]["open"] is True
     assert entry["window"]["left"] == 9
@@ -171,9 +171,9 @@ async def test_three_messages_without_a_number_make_the_owner_suspicious(home: I
     await window(home, open=True)
     await home.bot.post("ilink/mute", on=True)
     for number in range(3):
-        result = await home.tell("me", {"text": "x", "id": f"n{number}"})
+        result = await home.send_command("me", {"text": "x", "id": f"n{number}"})
         assert (result["status"], result["code"]) == ("sent", "unconfirmed")
-    health = await home.ask("health")
+    health = await home.send_request("health")
     assert "muted_suspected" in health["data"]["problems"]
 
 
@@ -216,7 +216,7 @@ async def test_a_window_that_closes_is_announced_once_to_who_gets_messages(home:
     event = await home.body("wx/event/reminded", since=since)
     assert event["user"] == "me"
     assert await texts(home, 2) == ["alarm", "write anything"]
-    health = (await home.ask("health"))["data"]
+    health = (await home.send_request("health"))["data"]
     assert health["login"]["reminded"] == 1
     await home.in_thread(home.bridge.kill)
     await home.restart()

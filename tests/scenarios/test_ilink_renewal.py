@@ -42,7 +42,7 @@ async def test_the_code_comes_into_the_chat_and_the_next_login_follows_without_a
     await home.bot.write("hello")
     await home.body("wx/window/me", open=True)
     since = home.subscriber.count
-    answer = await home.ask("login", {"renew": True})
+    answer = await home.send_request("login", {"renew": True})
     assert answer["data"]["state"] == "online"
     state = await offered(home, since)
     assert "renew" in state["reason"]
@@ -71,7 +71,7 @@ async def test_somebody_else_who_scans_changes_nothing(home: ILinkHome):
     await home.bot.write("hello")
     await home.body("wx/window/me", open=True)
     since = home.subscriber.count
-    await home.ask("login", {"renew": True})
+    await home.send_request("login", {"renew": True})
     await offered(home, since)
     await confirm(home, "wife")
     await home.body("wx/event/other_account", since=since)
@@ -94,6 +94,6 @@ async def test_a_login_of_the_configured_age_is_renewed_when_the_person_writes(h
     await home.body(STATE, state="online", needs="nothing", since=since)
     await home.bot.write("hello again")
     await home.body("wx/in/me", text="hello again")
-    health = (await home.ask("health"))["data"]
+    health = (await home.send_request("health"))["data"]
     assert health["login"]["days_left"] == 30.0
     assert len(await home.bot.bot_sent(2)) == 2, "offered again on another day"

@@ -46,12 +46,12 @@ async def listed(run: Any, *options: str) -> dict[str, str]:
 
 async def one_of_each(home: Home) -> None:
     """A command that was sent, one that failed, one that is uncertain, one that was rejected, one that waits."""
-    await home.tell("wife", {"text": "sent", "id": "sent"})
+    await home.send_command("wife", {"text": "sent", "id": "sent"})
     await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
-    await home.tell("wife", {"text": "failed", "id": "failed"})
+    await home.send_command("wife", {"text": "failed", "id": "failed"})
     await home.control.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=2)
-    await home.tell("wife", {"text": "uncertain", "id": "uncertain"})
-    await home.tell("wife", {"text": "", "id": "rejected"})
+    await home.send_command("wife", {"text": "uncertain", "id": "uncertain"})
+    await home.send_command("wife", {"text": "", "id": "rejected"})
     await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
     calls = (await home.control.get("state"))["calls"]["webwxsendmsg"]
     await home.publish("wx/out/wife", {"text": "秘密 waiting", "id": "waiting"})
@@ -100,8 +100,8 @@ async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sen
 
 async def test_what_cannot_be_done_is_said_in_one_line(home: Home, run: Any):
     await home.log_in()
-    await home.tell("wife", {"text": "sent", "id": "sent"})
-    await home.tell("wife", {"text": "", "id": "empty"})
+    await home.send_command("wife", {"text": "sent", "id": "sent"})
+    await home.send_command("wife", {"text": "", "id": "empty"})
     beside = (
         ("show nobody", "no command has the id 'nobody'"),
         ("drop nobody", "no command has the id 'nobody'"),
@@ -173,7 +173,7 @@ async def test_the_socket_is_the_owners_alone_and_goes_with_the_bridge(home: Hom
 
 async def test_a_socket_that_a_killed_bridge_left_behind_is_no_bridge(home: Home, run: Any):
     await home.log_in()
-    await home.tell("wife", {"text": "sent", "id": "sent"})
+    await home.send_command("wife", {"text": "sent", "id": "sent"})
     await home.in_thread(home.bridge.kill)
     assert (home.bridge.store / "control.sock").exists()
     assert await listed(run, "--all") == {"sent": "sent"}
@@ -220,9 +220,11 @@ async def test_commands_that_were_not_sent_are_in_health_page_log_and_journal_an
     for number in range(5):
         assert (await home.body("wx/result/wife", id=f"late-{number}"))["status"] == "expired"
     for number in range(20):
-        assert (await home.tell("wife", {"txt": content, "id": f"bad-{number}"}))["status"] == "rejected"
+        assert (await home.send_command("wife", {"txt": content, "id": f"bad-{number}"}))[
+            "status"
+        ] == "rejected"
 
-    health = (await home.ask("health"))["data"]
+    health = (await home.send_request("health"))["data"]
     assert (health["healthy"], health["problems"]) == (False, ["commands_failed"])
     assert (health["commands"]["failed_today"], health["commands"]["failing"]) == (25, ["wife"])
     await home.body("wx/bridge/health", problems=["commands_failed"])
@@ -238,10 +240,10 @@ async def test_commands_that_were_not_sent_are_in_health_page_log_and_journal_an
 
     await home.in_thread(home.bridge.stop)
     await home.restart()
-    health = (await home.ask("health"))["data"]
+    health = (await home.send_request("health"))["data"]
     assert (health["problems"], health["commands"]["failed_today"]) == (["commands_failed"], 25)
     since = home.subscriber.count
-    assert (await home.tell("wife", {"text": "hello", "id": "good"}))["status"] == "sent"
+    assert (await home.send_command("wife", {"text": "hello", "id": "good"}))["status"] == "sent"
     health = await home.body("wx/bridge/health", problems=[], since=since)
     assert (health["healthy"], health["commands"]["failed_today"]) == (True, 25)
 

@@ -19,7 +19,7 @@ async def everybody(home: Home) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     count = 1
     while len(found) < count:
-        data = (await home.ask("contacts", {"offset": len(found), "limit": 1_000}))["data"]
+        data = (await home.send_request("contacts", {"offset": len(found), "limit": 1_000}))["data"]
         count = data["count"]
         found += data["contacts"]
     return found
@@ -42,13 +42,13 @@ async def test_a_large_account_is_known_whole(home: Home):
         {"wife", "family"},
     )
 
-    some = (await home.ask("contacts", {"query": "备注4999"}))["data"]
+    some = (await home.send_request("contacts", {"query": "备注4999"}))["data"]
     assert [one["user"] for one in some["contacts"]] == ["备注4999"]
-    members = (await home.ask("group", {"user": "群聊7"}))["data"]
+    members = (await home.send_request("group", {"user": "群聊7"}))["data"]
     assert (members["count"], len(members["members"])) == (MEMBERS, MEMBERS)
     assert sum("user" in one for one in members["members"]) == MEMBERS - 1
     assert sum(one["self"] for one in members["members"]) == 1
-    page = (await home.ask("group", {"user": "群聊7", "limit": 10, "offset": 495}))["data"]
+    page = (await home.send_request("group", {"user": "群聊7", "limit": 10, "offset": 495}))["data"]
     assert page["members"] == members["members"][495:]
 
     since = home.subscriber.count
@@ -60,7 +60,7 @@ async def test_a_large_account_is_known_whole(home: Home):
         == 200
     )
     assert len([one for one in home.subscriber.received[since:] if one.topic == "wx/contacts"]) <= 2
-    found = (await home.ask("contacts", {"query": "改名"}))["data"]
+    found = (await home.send_request("contacts", {"query": "改名"}))["data"]
     assert found["count"] == 200
     await home.control.say("friend1", "hello")
     received = await home.body("wx/in/备注1", text="hello")

@@ -217,13 +217,13 @@ async def test_where_wechat_does_not_ask_the_phone_there_is_a_code_at_once(home:
 async def test_a_saved_login_that_cannot_be_checked_waits_for_wechat(home: Home):
     await home.log_in()
     await home.in_thread(home.bridge.stop)
-    await home.wechat_goes()
+    await home.stop_wechat()
     since = home.subscriber.count
     home.bridge.start()
     state = await home.body(STATE, state="interrupted", since=since)
     assert state["needs"] == "nothing"
     assert state["reason"]
-    await home.wechat_returns()
+    await home.start_wechat()
     await home.control.say("wife", "back again")
     await home.body(STATE, state="online", since=since)
     await home.body("wx/in/wife", text="back again")

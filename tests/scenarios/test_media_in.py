@@ -91,7 +91,9 @@ async def test_a_small_picture_and_a_whole_one_in_an_answer(shared_home: Home):
     message_id = await say(home)
     shown = (await message(home, message_id))["image"]["thumbnail"]
     for part in ("", "thumbnail"):
-        answer = await home.ask("media", {"message_id": message_id, "thumbnail": bool(part), "inline": True})
+        answer = await home.send_request(
+            "media", {"message_id": message_id, "thumbnail": bool(part), "inline": True}
+        )
         assert base64.b64decode(answer["data"]["data"]) == await home.control.content(
             message_id, thumbnail=bool(part)
         )
@@ -101,10 +103,10 @@ async def test_a_small_picture_and_a_whole_one_in_an_answer(shared_home: Home):
 @shared
 async def test_somebodys_picture_and_that_of_a_group(shared_home: Home):
     home = shared_home
-    wife, family = [await home.ask("media", {"avatar": user}) for user in ("wife", "family")]
+    wife, family = [await home.send_request("media", {"avatar": user}) for user in ("wife", "family")]
     assert wife["data"]["mime"] == family["data"]["mime"] == "image/jpeg"
     assert stored(home, wife["data"]) != stored(home, family["data"])
-    again = await home.ask("media", {"avatar": "wife"})
+    again = await home.send_request("media", {"avatar": "wife"})
     assert again["data"]["media_id"] == wife["data"]["media_id"]
 
 
@@ -113,9 +115,9 @@ async def test_a_place_has_a_small_picture_only(shared_home: Home):
     home = shared_home
     message_id = await say(home, "location")
     assert (await message(home, message_id))["location"]["thumbnail"]["state"] == "pending"
-    whole = await home.ask("media", {"message_id": message_id})
+    whole = await home.send_request("media", {"message_id": message_id})
     assert whole["code"] == "unknown_message"
-    small = await home.ask("media", {"message_id": message_id, "thumbnail": True})
+    small = await home.send_request("media", {"message_id": message_id, "thumbnail": True})
     assert stored(home, small["data"]) == await home.control.content(message_id, thumbnail=True)
 
 
@@ -138,7 +140,7 @@ async def test_bytes_that_wechat_has_no_more_are_gone(shared_home: Home, how: st
     event = await told(home, message_id)
     await home.control.post("settings", gone_media="")
     assert (event["state"], event["reason"]) == ("gone", "WeChat does not have it any more")
-    answer = await home.ask("media", {"message_id": message_id})
+    answer = await home.send_request("media", {"message_id": message_id})
     assert (answer["status"], answer["code"]) == ("error", "gone")
 
 
@@ -175,7 +177,7 @@ async def test_texts_pass_a_download_that_hangs(shared_home: Home):
 
 @shared
 async def test_the_health_counts_them(shared_home: Home):
-    health = await shared_home.ask("health")
+    health = await shared_home.send_request("health")
     media = health["data"]["media"]
     assert media["ready"] > 0
     assert media["gone"] > 0
@@ -195,7 +197,7 @@ async def test_what_is_larger_than_allowed_is_broken_off_whatever_was_announced(
     assert "media.max_size (0.1 MB)" in event["reason"]
     assert len(stored(home, await told(home, small))) == 100_000
     assert len(files(home)) == 1
-    answer = await home.ask("media", {"message_id": large})
+    answer = await home.send_request("media", {"message_id": large})
     assert answer["code"] == "too_large"
 
 
@@ -204,7 +206,7 @@ async def test_without_download_nothing_is_fetched_but_what_is_asked_for(home: H
     await home.log_in()
     first, second = await say(home), await say(home)
     await message(home, second)
-    answer = await home.ask("media", {"message_id": second})
+    answer = await home.send_request("media", {"message_id": second})
     assert stored(home, answer["data"]) == await home.control.content(second)
     assert len(files(home)) == 1
     assert not [one for one in home.subscriber.on("wx/event/media") if one.body["message_id"] == first]
@@ -248,7 +250,7 @@ async def test_killed_in_the_middle_of_a_download_no_job_is_lost_and_no_half_fil
     await home.restart()
     for one in (message_id, behind):
         assert stored(home, await told(home, one)) == await home.control.content(one)
-    await home.ask("media", {"message_id": behind, "thumbnail": True})
+    await home.send_request("media", {"message_id": behind, "thumbnail": True})
     assert not [file for file in files(home) if file.name.startswith(".")]
     assert len({one.body["seq"] for one in home.subscriber.on("wx/in/wife")}) == 2
 
@@ -289,7 +291,7 @@ async def test_after_a_restart_without_download_only_what_is_requested_is_fetche
     before = (await home.control.get("state"))["calls"][PICTURE]
     with_media(home, download=False)
     await home.restart()
-    answer = await home.ask("media", {"message_id": ids[1]})
+    answer = await home.send_request("media", {"message_id": ids[1]})
     assert stored(home, answer["data"]) == await home.control.content(ids[1])
     await home.in_thread(home.bridge.stop)
     assert (await home.control.get("state"))["calls"][PICTURE] == before + 1
@@ -308,6 +310,6 @@ async def test_never_two_downloads_at_a_time(home: Home):
 async def test_a_change_of_the_limits_counts_at_once(home: Home):
     await home.log_in()
     with_media(home, max_size="10kB")
-    answer = await home.ask("reload")
+    answer = await home.send_request("reload")
     assert answer["data"] == {"applied": ["accounts.home.media.max_size"], "needs_restart": []}
     assert (await told(home, await say(home, "file", bytes_of=20_000)))["state"] == "too_large"

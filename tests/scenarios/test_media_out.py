@@ -89,7 +89,7 @@ def put(home: Home, name: str, data: bytes) -> str:
     ("user", "to"), [("wife", "wife"), ("family", "family"), ("filehelper", "filehelper")]
 )
 async def test_bytes_arrive_as_what_they_are(shared_home, user, to, sub, data, kind, name):
-    line = await arrived(shared_home, await shared_home.tell(f"{user}/{sub}", data))
+    line = await arrived(shared_home, await shared_home.send_command(f"{user}/{sub}", data))
     assert facts(line) == (to, kind, name, sha256(data))
 
 
@@ -104,23 +104,25 @@ async def test_a_command_says_where_the_bytes_are(shared_home, way, kind, data, 
     if way == "url":
         async with server(ok(data)) as house:
             line = await arrived(
-                shared_home, await shared_home.tell("wife", {**command, "url": f"{house.url}/a%20b.x"})
+                shared_home,
+                await shared_home.send_command("wife", {**command, "url": f"{house.url}/a%20b.x"}),
             )
         assert facts(line) == ("wife", sent_as, line["media"]["name"], sha256(data))
         assert line["media"]["name"].startswith("a b.x")
     elif way == "path":
         line = await arrived(
-            shared_home, await shared_home.tell("wife", {**command, "path": put(shared_home, "x y", data)})
+            shared_home,
+            await shared_home.send_command("wife", {**command, "path": put(shared_home, "x y", data)}),
         )
         assert line["media"]["name"].startswith("x y.")
     elif way == "data":
         text = "\n".join(encoded(data)[at : at + 76] for at in range(0, len(encoded(data)), 76))
         line = await arrived(
-            shared_home, await shared_home.tell("wife", {**command, "data": text, "name": "名 1"})
+            shared_home, await shared_home.send_command("wife", {**command, "data": text, "name": "名 1"})
         )
         assert line["media"]["name"].startswith("名 1.")
     else:
-        answer = await shared_home.ask(
+        answer = await shared_home.send_request(
             "send", {**command, "user": "wife", "data": encoded(data), "transaction": 7}
         )
         assert (answer["status"], answer["transaction"]) == ("ok", 7)
@@ -130,7 +132,7 @@ async def test_a_command_says_where_the_bytes_are(shared_home, way, kind, data, 
 
 async def test_a_caption_is_a_text_right_before_its_picture(shared_home):
     command = {"kind": "image", "data": encoded(PNG + b"caption"), "text": "who is it", "id": "caption"}
-    result = await shared_home.tell("wife", command)
+    result = await shared_home.send_command("wife", command)
     picture = await arrived(shared_home, result)
     assert (picture["kind"], result["parts"], result["parts_sent"]) == ("image", 2, 2)
     sent = [line for line in await shared_home.control.get("sent") if line["to"] == "wife"]
@@ -154,7 +156,7 @@ async def test_texts_to_others_pass_a_long_upload(shared_home):
     data = encoded(PDF + b"long")  # bytes that this login has not uploaded yet
     await shared_home.publish("wx/out/wife", {"kind": "file", "data": data, "id": "long"})
     await shared_home.control.wait(f"calls:webwxuploadmedia:{uploads + 1}")
-    await shared_home.tell("family", "quick")
+    await shared_home.send_command("family", "quick")
     assert [one for one in shared_home.subscriber.on("wx/result/wife") if one.body["id"] == "long"] == []
     await shared_home.control.post("fault/clear")
     assert (await shared_home.body("wx/result/wife", id="long"))["status"] == "sent"
@@ -162,10 +164,10 @@ async def test_texts_to_others_pass_a_long_upload(shared_home):
 
 async def test_the_same_id_and_bytes_are_sent_once_and_other_bytes_are_refused(shared_home):
     command = {"kind": "image", "data": encoded(PNG), "id": "once"}
-    first = await shared_home.tell("wife", command)
-    assert await shared_home.tell("wife", {**command, "ttl": 5}) == first
+    first = await shared_home.send_command("wife", command)
+    assert await shared_home.send_command("wife", {**command, "ttl": 5}) == first
     files = held(shared_home)
-    other = await shared_home.tell("wife", {**command, "data": encoded(JPEG[:-1] + b"x")})
+    other = await shared_home.send_command("wife", {**command, "data": encoded(JPEG[:-1] + b"x")})
     assert (other["status"], other["code"]) == ("rejected", "id_reused")
     assert (
         len([one for one in await shared_home.control.get("sent") if one["msg_id"] == first["message_id"]])
@@ -185,7 +187,7 @@ async def gone(home: Home, before: set[Path]) -> None:
 async def test_what_the_bridge_sent_does_not_come_back_as_a_message(shared_home, sub):
     data = {"image": PNG, "video": MP4, "file/a.pdf": PDF}[sub]
     since = shared_home.subscriber.count
-    await arrived(shared_home, await shared_home.tell(f"filehelper/{sub}", data))
+    await arrived(shared_home, await shared_home.send_command(f"filehelper/{sub}", data))
     mark = f"mark {since}"
     await shared_home.control.say("me", mark, to="filehelper")
     await shared_home.body("wx/in/filehelper", text=mark, since=since)
@@ -203,7 +205,7 @@ async def test_nor_does_what_was_never_answered(shared_home, sub):
     data = {"image": PNG, "video": MP4, "file/a.pdf": PDF}[sub]
     since = shared_home.subscriber.count
     await shared_home.control.post("fault", endpoint=SENDS[sub], kind="drop_answer")
-    result = await shared_home.tell(f"filehelper/{sub}", data)
+    result = await shared_home.send_command(f"filehelper/{sub}", data)
     assert (result["status"], result["duplicate_possible"]) == ("sent", True)
     mark = f"mark {since}"
     await shared_home.control.say("me", mark, to="filehelper")
@@ -215,7 +217,7 @@ async def test_nor_does_what_was_never_answered(shared_home, sub):
 
 
 async def test_a_picture_that_the_owner_sends_from_the_phone_is_a_message(shared_home):
-    await arrived(shared_home, await shared_home.tell("filehelper/image", PNG))
+    await arrived(shared_home, await shared_home.send_command("filehelper/image", PNG))
     since = shared_home.subscriber.count
     (message_id,) = await shared_home.control.say("me", to="filehelper", kind="image")
     received = await shared_home.body("wx/in/filehelper", id=message_id, since=since)
@@ -227,13 +229,15 @@ async def test_a_picture_that_the_owner_sends_from_the_phone_is_a_message(shared
 
 async def test_a_message_is_withdrawn_by_command_and_by_request(shared_home):
     for way in ("command", "request"):
-        sent = await shared_home.tell("wife", f"oops {way}")
+        sent = await shared_home.send_command("wife", f"oops {way}")
         if way == "command":
-            result = await shared_home.tell(
+            result = await shared_home.send_command(
                 "wife", {"kind": "recall", "message_id": sent["message_id"], "id": "r1"}
             )
         else:
-            answer = await shared_home.ask("recall", {"message_id": sent["message_id"], "transaction": "t"})
+            answer = await shared_home.send_request(
+                "recall", {"message_id": sent["message_id"], "transaction": "t"}
+            )
             assert (answer["status"], answer["transaction"]) == ("ok", "t")
             result = answer["data"]
         assert (result["status"], result["code"]) == ("sent", "ok")
@@ -241,21 +245,25 @@ async def test_a_message_is_withdrawn_by_command_and_by_request(shared_home):
 
 
 async def test_a_picture_can_be_withdrawn_too(shared_home):
-    sent = await shared_home.tell("wife/image", PNG)
-    result = await shared_home.tell("wife", {"kind": "recall", "message_id": sent["message_id"], "id": "r2"})
+    sent = await shared_home.send_command("wife/image", PNG)
+    result = await shared_home.send_command(
+        "wife", {"kind": "recall", "message_id": sent["message_id"], "id": "r2"}
+    )
     assert result["status"] == "sent"
 
 
 async def test_what_wechat_does_not_withdraw_any_more_is_failed(shared_home):
     await shared_home.control.post("settings", recall_within=0.0)
-    sent = await shared_home.tell("wife", "too late to take back")
-    result = await shared_home.tell("wife", {"kind": "recall", "message_id": sent["message_id"], "id": "r3"})
+    sent = await shared_home.send_command("wife", "too late to take back")
+    result = await shared_home.send_command(
+        "wife", {"kind": "recall", "message_id": sent["message_id"], "id": "r3"}
+    )
     await shared_home.control.post("settings", recall_within=120.0)
     assert (result["status"], result["code"]) == ("failed", "refused_by_wechat")
 
 
 async def test_members_of_a_group_are_mentioned(shared_home):
-    result = await shared_home.tell("family", {"text": "dinner", "mention": ["wife"], "id": "m1"})
+    result = await shared_home.send_command("family", {"text": "dinner", "mention": ["wife"], "id": "m1"})
     assert result["status"] == "sent"
     (line,) = [one for one in await shared_home.control.get("sent") if one["msg_id"] == result["message_id"]]
     assert line["text"].startswith("@")
@@ -398,7 +406,7 @@ async def bad_house(shared_home: Home) -> AsyncIterator[tuple[Server, dict[str, 
     with (opened / "huge").open("wb") as huge:
         huge.truncate(300 * 1000**2)
     (theirs,) = await shared_home.control.say("wife", "mine")
-    ours = (await shared_home.tell("wife", "ours"))["message_id"]
+    ours = (await shared_home.send_command("wife", "ours"))["message_id"]
     async with server(misbehaves) as house:
         port = house.url.rpartition(":")[2]
         yield house, {"open": str(opened), "port": port, "url": house.url, "theirs": theirs, "ours": ours}
@@ -440,7 +448,7 @@ async def test_bad_input_gets_one_result_with_code_and_cure_and_nothing_is_sent_
 
 
 async def test_the_bridge_goes_on_as_if_nothing_had_been(shared_home):
-    line = await arrived(shared_home, await shared_home.tell("wife/image", JPEG))
+    line = await arrived(shared_home, await shared_home.send_command("wife/image", JPEG))
     assert line["sha256"] == sha256(JPEG)
 
 
@@ -449,19 +457,19 @@ async def test_without_a_folder_or_host_nothing_of_this_machine_is_sent_and_a_re
 ):
     with_media = shared_home.settings({"media": {}, "receive": {"own": True}})
     shared_home.bridge.configure(with_media)
-    assert (await shared_home.ask("reload"))["status"] == "ok"
+    assert (await shared_home.send_request("reload"))["status"] == "ok"
     path = put(shared_home, "picture.png", PNG)
     async with server(ok(PNG)) as house:
         for number, way in enumerate(({"path": path}, {"url": f"{house.url}/x.png"})):
-            refused = await shared_home.tell("wife", {"kind": "image", "id": f"none-{number}", **way})
+            refused = await shared_home.send_command("wife", {"kind": "image", "id": f"none-{number}", **way})
             assert (refused["status"], refused["code"]) == ("rejected", "not_allowed")
         assert house.requests == []
         media = {"send_from": [str(shared_home.folder / "open")], "allow_hosts": ["127.0.0.1"]}
         shared_home.bridge.configure(shared_home.settings({"media": media, "receive": {"own": True}}))
-        answer = await shared_home.ask("reload")
+        answer = await shared_home.send_request("reload")
         assert {"accounts.home.media.send_from", "accounts.home.media.allow_hosts"} <= set(
             answer["data"]["applied"]
         )
         for number, way in enumerate(({"path": path}, {"url": f"{house.url}/x.png"})):
-            sent = await shared_home.tell("wife", {"kind": "image", "id": f"some-{number}", **way})
+            sent = await shared_home.send_command("wife", {"kind": "image", "id": f"some-{number}", **way})
             assert sent["status"] == "sent"

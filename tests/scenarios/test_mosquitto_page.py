@@ -18,8 +18,8 @@ import yaml
 
 from tests.docs.markdown import blocks
 from tests.support.broker import Mosquitto, free_port
+from tests.support.broker_user import BrokerUser
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.guest import Guest
 from tests.support.home import Home, at_home
 
 ROOT = Path(__file__).parents[2]
@@ -190,7 +190,7 @@ async def test_the_bridge_connects_by_tls_and_the_port_without_it_can_be_closed(
         machine.broker.restart()
         await home.control.post("settings", autoscan=True)
         home.bridge.start()
-        with Guest(int(machine.ports["1883"]), "homeassistant", "secret of homeassistant") as ha:
+        with BrokerUser(int(machine.ports["1883"]), "homeassistant", "secret of homeassistant") as ha:
             ha.subscribe("wx/in/+", "wx/result/+")
             await home.control.wait("polling")
             assert await home.in_thread(ha.publish, "wx/out/wife", "over TLS") in {0, 16}
@@ -204,7 +204,7 @@ async def test_the_bridge_connects_by_tls_and_the_port_without_it_can_be_closed(
 def test_a_renewed_certificate_is_shown_after_a_reload_and_connections_stay(machine: Machine):
     before = machine.certificate()
     authority = (machine.tls / "ca.crt").read_text()
-    with Guest(int(machine.ports["1883"]), "bridge", "secret of bridge") as connected:
+    with BrokerUser(int(machine.ports["1883"]), "bridge", "secret of bridge") as connected:
         assert machine.run(block(RENEWAL)) == ["reload mosquitto"]
         machine.broker.reload()
         assert connected.publish("wx/last") in {0, 16}
@@ -213,10 +213,10 @@ def test_a_renewed_certificate_is_shown_after_a_reload_and_connections_stay(mach
     assert (machine.tls / "ca.crt").read_text() == authority
 
 
-def wait_for_text(guest: Guest, text: str) -> None:
-    with guest._more:
-        found = guest._more.wait_for(
-            lambda: any(text.encode() in payload for _, payload, _ in guest.received), MAX_WAIT_SECONDS
+def wait_for_text(broker_user: BrokerUser, text: str) -> None:
+    with broker_user._more:
+        found = broker_user._more.wait_for(
+            lambda: any(text.encode() in payload for _, payload, _ in broker_user.received), MAX_WAIT_SECONDS
         )
     assert found, f"{text} did not come"
 
@@ -231,7 +231,7 @@ async def test_a_new_password_takes_effect_and_nothing_is_lost_meanwhile(machine
         asked = await home.in_thread(machine.run, block(NEW_PASSWORD), NEW_PASSWORD="another secret")
         assert asked == ["restart mosquitto", "restart wx2mqtt"]
         await home.in_thread(machine.broker.restart)
-        with Guest(int(machine.ports["1883"]), "homeassistant", "secret of homeassistant") as ha:
+        with BrokerUser(int(machine.ports["1883"]), "homeassistant", "secret of homeassistant") as ha:
             ha.subscribe("wx/in/+")
             await home.control.say("wife", "meanwhile")
             assert await home.in_thread(ha.publish, "wx/out/wife", "waits") in {0, 16}
@@ -241,7 +241,7 @@ async def test_a_new_password_takes_effect_and_nothing_is_lost_meanwhile(machine
             assert sent["text"] == "waits"
             await home.in_thread(wait_for_text, ha, "meanwhile")
         await home.in_thread(home.bridge.stop)
-    with Guest(int(machine.ports["1883"]), "bridge", "secret of bridge") as old:
+    with BrokerUser(int(machine.ports["1883"]), "bridge", "secret of bridge") as old:
         assert old.refusal
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import Mosquitto, free_port, wait_until_saved
-from tests.support.guest import Guest
+from tests.support.broker_user import BrokerUser
 from tests.support.home import at_home
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
 
@@ -114,21 +114,21 @@ def running(tmp_path_factory):
     shipped.stop()
 
 
-def guest(running: Mosquitto, user: str, **more: object) -> Guest:
-    return Guest(running.port, user, password(user), **more)  # type: ignore[arg-type]
+def broker_user(running: Mosquitto, user: str, **more: object) -> BrokerUser:
+    return BrokerUser(running.port, user, password(user), **more)  # type: ignore[arg-type]
 
 
 def received(running: Mosquitto, user: str, filters: list[str], wanted: list[str]) -> set[str]:
     """On which of the wanted topics this user hears what somebody publishes who may publish everywhere."""
     own = OF_HOUSE if user in {"homeassistant", "node-red"} else "wx/in/end"
-    with guest(running, user) as listener:
+    with broker_user(running, user) as listener:
         listener.subscribe(*filters, own)
         for topic in wanted:
             for speaker in USERS:
-                with guest(running, speaker) as one:
+                with broker_user(running, speaker) as one:
                     if one.publish(topic, f"of {speaker}".encode()) != NOT_AUTHORIZED:
                         break
-        with guest(running, "homeassistant" if own == OF_HOUSE else "bridge") as one:
+        with broker_user(running, "homeassistant" if own == OF_HOUSE else "bridge") as one:
             assert one.publish(own, b"end of all") in {0, 16}
         if user == "device":
             listener.subscribe(own)  # it may read nothing: what mosquitto sent it came before this answer
@@ -139,7 +139,7 @@ def received(running: Mosquitto, user: str, filters: list[str], wanted: list[str
 
 @pytest.mark.parametrize("user", USERS)
 def test_each_may_publish_what_is_theirs_to_say_and_nothing_else(running, user):
-    with guest(running, user) as one:
+    with broker_user(running, user) as one:
         may = {pattern for pattern, topic in topics("wx").items() if one.publish(topic) != NOT_AUTHORIZED}
         assert may == MAY_WRITE[user]
         elsewhere = {topic for topic in ELSEWHERE if one.publish(topic) != NOT_AUTHORIZED}
@@ -159,7 +159,7 @@ def test_each_hears_what_is_meant_for_them_and_nothing_else_however_they_ask(run
 
 @pytest.mark.parametrize("user", ["homeassistant", "node-red"])
 def test_automations_may_ask_for_what_does_not_change_whom_the_bridge_trusts(running, user):
-    with guest(running, user) as one:
+    with broker_user(running, user) as one:
         may = {
             name for name in REQUESTS | OWNERS if one.publish(f"wx/bridge/request/{name}") != NOT_AUTHORIZED
         }
@@ -168,7 +168,7 @@ def test_automations_may_ask_for_what_does_not_change_whom_the_bridge_trusts(run
 
 @pytest.mark.parametrize("topic", ["wx/out/wife/image", "wx/out/wife/file/a.pdf"])
 def test_files_can_be_sent(running, topic):
-    with guest(running, "homeassistant") as one:
+    with broker_user(running, "homeassistant") as one:
         assert one.publish(topic) != NOT_AUTHORIZED
 
 
@@ -184,16 +184,16 @@ def test_a_device_that_is_to_hear_needs_the_line_that_is_commented_out(tmp_path)
 
 @pytest.mark.parametrize(("user", "secret"), [("", ""), ("bridge", ""), ("bridge", "wrong"), ("nobody", "x")])
 def test_nobody_comes_in_without_a_password(running, user, secret):
-    with Guest(running.port, user, secret) as one:
+    with BrokerUser(running.port, user, secret) as one:
         assert one.refusal
 
 
 def test_retained_messages_are_as_hidden_as_others(running):
     """The QR code is a key to the account: who only looks does not get it at their start either."""
-    with guest(running, "bridge") as one:
+    with broker_user(running, "bridge") as one:
         for topic in ("wx/login/qr", "wx/login/url", "wx/login/state"):
             one.publish(topic, topic.encode(), retain=True)
-    with guest(running, "reader") as one:
+    with broker_user(running, "reader") as one:
         one.subscribe("wx/#")
         one.wait("wx/login/state", b"wx/login/state")
         assert {topic for topic, *_ in one.received if topic.startswith("wx/login/")} == {"wx/login/state"}
@@ -202,7 +202,7 @@ def test_retained_messages_are_as_hidden_as_others(running):
 def test_another_base_and_prefix_take_the_place_of_the_placeholders(tmp_path):
     running = broker(tmp_path, "house/微信", "ha").start()
     try:
-        with guest(running, "bridge") as one:
+        with broker_user(running, "bridge") as one:
             assert {one.publish(topic) for topic in topics("house/微信").values()} <= {0, 16}
             assert one.publish("wx/in/wife") == NOT_AUTHORIZED
             assert one.publish("ha/device/wx2mqtt_home/config") != NOT_AUTHORIZED
@@ -256,7 +256,7 @@ def test_the_topics_of_the_flows_are_allowed_to_node_red(running):
         if node.get("type") in {"mqtt in", "mqtt out"} and node.get("topic")
     ]
     assert len(nodes) > 5
-    with guest(running, "node-red") as one:
+    with broker_user(running, "node-red") as one:
         for node in nodes:
             topic = node["topic"].replace("+", "wife")
             if node["type"] == "mqtt out":
@@ -268,16 +268,16 @@ def test_the_topics_of_the_flows_are_allowed_to_node_red(running):
 def test_what_was_acknowledged_two_seconds_ago_survives_a_power_cut(tmp_path):
     running = broker(tmp_path).start()
     try:
-        with guest(running, "homeassistant", client_id="ha", stays=True) as one:
+        with broker_user(running, "homeassistant", client_id="ha", keeps_session=True) as one:
             one.subscribe("wx/in/+")
-        with guest(running, "bridge") as one:
+        with broker_user(running, "bridge") as one:
             one.publish("wx/last", b"kept", retain=True)
             for number in range(1500):  # more than mosquitto keeps by default
                 one.publish("wx/in/wife", str(number).encode())
         settle(running)
         running.kill()
         running.start()
-        with guest(running, "homeassistant", client_id="ha", stays=True) as one:
+        with broker_user(running, "homeassistant", client_id="ha", keeps_session=True) as one:
             assert one.session_present
             one.wait("wx/in/wife", b"1499")
             assert [int(payload) for topic, payload, _ in one.received if topic == "wx/in/wife"] == list(
@@ -293,7 +293,7 @@ def settle(running: Mosquitto) -> None:
     """Mosquitto writes up to two seconds after it acknowledged: when a change later than all others was written,
     the others were, too.
     """
-    with guest(running, "bridge") as one:
+    with broker_user(running, "bridge") as one:
         one.publish("wx/bridge/state", b"later than all others", retain=True)
     wait_until_saved(running.folder / "mosquitto.db", b"later than all others")
 
@@ -309,9 +309,9 @@ def test_it_goes_beside_debians_own_configuration(tmp_path):
     shipped.configure(debian)
     shipped.start()
     try:
-        with guest(shipped, "bridge") as one:
+        with broker_user(shipped, "bridge") as one:
             assert one.publish("wx/in/wife") in {0, 16}
-        with Guest(shipped.port) as one:
+        with BrokerUser(shipped.port) as one:
             assert one.refusal
     finally:
         shipped.stop()
@@ -331,7 +331,7 @@ async def test_the_bridge_needs_no_more_than_its_rights(tmp_path):
                 }
             )
             await home.control.post("settings", autoscan=True)
-            with guest(shipped, "homeassistant") as ha, guest(shipped, "reader") as reader:
+            with broker_user(shipped, "homeassistant") as ha, broker_user(shipped, "reader") as reader:
                 ha.subscribe("#")
                 reader.subscribe("#")
                 home.bridge.start()

@@ -9,10 +9,10 @@ from random import Random
 import pytest
 
 from tests.scenarios.conftest import StartMosquitto
+from tests.support.cutting_proxy import cutting_proxy
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.effort import chaos, effort
 from tests.support.mqtt_client import RecordingListener, message, running_client
-from tests.support.proxy import proxy
+from tests.support.repetitions import chaos, repetitions
 from wx2mqtt.mqtt import reconnect
 from wx2mqtt.mqtt.broker import Delivery
 
@@ -79,7 +79,7 @@ def first_seen(numbers: list[int]) -> list[int]:
 
 
 @chaos
-@pytest.mark.parametrize("seed", range(effort(2, 4)))
+@pytest.mark.parametrize("seed", range(repetitions(2, 4)))
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_what_was_acknowledged_arrived_in_order_and_what_was_not_was_told(
     start_mosquitto: StartMosquitto, protocol, seed
@@ -87,7 +87,7 @@ async def test_what_was_acknowledged_arrived_in_order_and_what_was_not_was_told(
     dice = Random(seed)
     broker = start_mosquitto("max_queued_messages 0\n")
     async with (
-        proxy(broker.port, lambda: dice.randint(500, 6_000)) as line,
+        cutting_proxy(broker.port, lambda: dice.randint(500, 6_000)) as line,
         running_client(broker.url, client_id="reader", filters=("wx/in/#",), listener=Reader()) as reader,
     ):
         assert isinstance(reader, Reader)
@@ -103,7 +103,7 @@ async def test_what_was_acknowledged_arrived_in_order_and_what_was_not_was_told(
 
 
 @chaos
-@pytest.mark.parametrize("seed", range(effort(2, 4)))
+@pytest.mark.parametrize("seed", range(repetitions(2, 4)))
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_every_command_is_delivered_over_a_line_that_breaks(
     start_mosquitto: StartMosquitto, protocol, seed
@@ -111,7 +111,7 @@ async def test_every_command_is_delivered_over_a_line_that_breaks(
     dice = Random(seed)
     broker = start_mosquitto("max_queued_messages 0\n")
     async with (
-        proxy(broker.port, lambda: dice.randint(500, 6_000)) as line,
+        cutting_proxy(broker.port, lambda: dice.randint(500, 6_000)) as line,
         running_client(
             line.url, client_id="reader", filters=("wx/in/#",), protocol=protocol, listener=Reader()
         ) as reader,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.mqtt_client import message, options, running_client
-from tests.support.scripted import (
+from tests.support.scripted_broker import (
     CONNECT,
     DISCONNECT,
     PINGREQ,
@@ -22,11 +22,11 @@ from tests.support.scripted import (
     SUBACK,
     SUBSCRIBE,
     Peer,
-    counted,
+    length_prefixed,
     number,
     reason_string,
     receive_maximum,
-    scripted,
+    scripted_broker,
     server_reference,
 )
 from wx2mqtt.errors import NotConnected, PublishRefused
@@ -60,7 +60,7 @@ async def test_the_greeting_asks_for_a_session_and_names_our_own_limits():
         await peer.until_closed()
 
     async with (
-        scripted(script) as broker,
+        scripted_broker(script) as broker,
         running_client(broker.url, username="u", password="p", keepalive=45) as listener,
     ):
         await listener.connection()
@@ -74,12 +74,12 @@ async def test_the_greeting_asks_for_a_session_and_names_our_own_limits():
     assert b"\x27" + (101 * 1024 * 1024).to_bytes(4, "big") in properties
     assert b"\x17\x01" in properties
     rest = body[11 + body[10] :]
-    assert rest.startswith(counted("wx2mqtt-test"))
-    will = rest[len(counted("wx2mqtt-test")) :]
+    assert rest.startswith(length_prefixed("wx2mqtt-test"))
+    will = rest[len(length_prefixed("wx2mqtt-test")) :]
     assert b"\x18\0\0\0\0" in will[1 : 1 + will[0]], "will delay 0"
-    assert will[1 + will[0] :] == counted("wx/bridge/state") + counted("offline") + counted("u") + counted(
-        "p"
-    )
+    assert will[1 + will[0] :] == length_prefixed("wx/bridge/state") + length_prefixed(
+        "offline"
+    ) + length_prefixed("u") + length_prefixed("p")
 
 
 async def test_subscriptions_are_qos_1_without_own_and_kept_messages_and_leave_the_retain_flag():
@@ -91,12 +91,15 @@ async def test_subscriptions_are_qos_1_without_own_and_kept_messages_and_leave_t
         await peer.until_closed()
 
     async with (
-        scripted(script) as broker,
+        scripted_broker(script) as broker,
         running_client(broker.url, filters=("wx/out/#", "wx/bridge/request/+")) as listener,
     ):
         await listener.connection()
     wish = bytes([0b00101101])
-    assert seen.result()[3:] == counted("wx/out/#") + wish + counted("wx/bridge/request/+") + wish
+    assert (
+        seen.result()[3:]
+        == length_prefixed("wx/out/#") + wish + length_prefixed("wx/bridge/request/+") + wish
+    )
 
 
 async def test_leave_is_taken_with_a_disconnect_that_keeps_session_and_drops_the_will():
@@ -106,7 +109,7 @@ async def test_leave_is_taken_with_a_disconnect_that_keeps_session_and_drops_the
         await peer.welcome()
         last.set_result((await peer.until_closed())[-1])
 
-    async with scripted(script) as broker:
+    async with scripted_broker(script) as broker:
         async with running_client(broker.url) as listener:
             await listener.connection()
         packet = await last
@@ -120,7 +123,7 @@ async def test_a_broker_that_does_not_hear_our_leave_keeps_us_no_longer_than_a_s
         await peer.welcome()
         await release.wait()
 
-    async with scripted(script) as broker:
+    async with scripted_broker(script) as broker:
         async with running_client(broker.url) as listener:
             await listener.connection()
             start = time.monotonic()
@@ -145,7 +148,7 @@ async def test_the_broker_s_receive_maximum_is_passed_on_and_is_enough_for_the_w
                 waiting.clear()
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         window_size = (await listener.connection()).receive_maximum
         assert window_size == 4, "one of five is kept for what is never acknowledged"
         for _ in range(50):
@@ -170,7 +173,7 @@ async def test_what_paho_would_hold_back_or_send_later_it_does_neither():
         peer.acknowledge(packet)
         await peer.until_closed()
 
-    async with scripted(deaf, second) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(deaf, second) as broker, running_client(broker.url) as listener:
         await listener.connection()
         answers = [listener.publish(message()) for _ in range(100)]
         await listener.end()
@@ -185,7 +188,7 @@ async def test_a_broker_that_takes_only_qos_0_is_not_used():
         await peer.accept(MAXIMUM_QOS_0)
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         gone = await listener.end()
     assert (gone.code, gone.retry_in >= 30) == ("unfit", True)
     assert "QoS 0" in gone.reason
@@ -201,10 +204,10 @@ async def test_a_broker_that_refuses_a_retained_will_gets_one_that_is_not_retain
         assert not (await peer.read(PUBLISH)).flags & 1, "a retained message would end the connection"
         await peer.until_closed()
 
-    async with scripted(refuses, accepts) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(refuses, accepts) as broker, running_client(broker.url) as listener:
         connection = await listener.connection()
         listener.publish(message(retain=True))
-        await broker.done()
+        await broker.wait_until_done()
     assert not connection.retain_available
 
 
@@ -213,7 +216,7 @@ async def test_the_broker_s_session_expiry_counts():
         await peer.welcome(SESSION_EXPIRY_60)
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         assert (await listener.connection()).session_expiry == 60
 
 
@@ -226,9 +229,9 @@ async def test_the_broker_s_keepalive_counts_where_it_is_shorter():
             peer.send(PINGRESP)
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url, keepalive=600) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url, keepalive=600) as listener:
         await listener.connection()
-        await broker.done()
+        await broker.wait_until_done()
 
 
 # --- versions ---
@@ -249,7 +252,7 @@ async def test_mqtt_3_follows_a_refusal_of_the_version_in_whatever_form(answer):
         levels.append((await peer.welcome()).level)
         await peer.until_closed()
 
-    async with scripted(refuses, accepts) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(refuses, accepts) as broker, running_client(broker.url) as listener:
         connection = await listener.connection()
         assert connection.protocol == "3.1.1"
         assert listener.events == [connection], "a version that is not spoken is no failure"
@@ -273,7 +276,7 @@ async def test_a_broker_that_waits_for_more_of_our_greeting_is_asked_apart_for_i
             await peer.grant(1, v5=False)
             await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url, keepalive=1) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url, keepalive=1) as listener:
         assert (await listener.connection()).protocol == "3.1.1"
     assert [level for level, _ in levels] == [5, 5, 4]
 
@@ -287,7 +290,7 @@ async def test_a_broker_that_says_nothing_at_all_is_not_spoken_to_in_mqtt_3(monk
         levels.append((await peer.read(CONNECT)).level)
         await peer.until_closed()
 
-    async with scripted(silent) as broker, running_client(broker.url, keepalive=1) as listener:
+    async with scripted_broker(silent) as broker, running_client(broker.url, keepalive=1) as listener:
         for _ in range(2):
             assert (await listener.end()).reason.endswith("MQTT 3.1.1 (mqtt.protocol: '3.1.1')")
     assert set(levels) == {5}
@@ -306,7 +309,7 @@ async def test_mqtt_3_is_remembered_for_this_broker():
         levels.append((await peer.welcome()).level)
         await peer.until_closed()
 
-    async with scripted(refuses, short, stays) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(refuses, short, stays) as broker, running_client(broker.url) as listener:
         for _ in range(2):
             assert (await listener.connection()).protocol == "3.1.1"
     assert levels == [5, 4, 4]
@@ -322,7 +325,10 @@ async def test_a_network_error_never_leads_to_mqtt_3():
         levels.append((await peer.welcome()).level)
         await peer.until_closed()
 
-    async with scripted(closes, closes, closes, accepts) as broker, running_client(broker.url) as listener:
+    async with (
+        scripted_broker(closes, closes, closes, accepts) as broker,
+        running_client(broker.url) as listener,
+    ):
         reasons = {(await listener.end()).reason for _ in range(3)}
         assert (await listener.connection()).protocol == "5"
     assert levels == [5, 5, 5, 5]
@@ -334,7 +340,7 @@ async def test_a_version_that_was_set_stays_and_the_reason_says_where_to_change_
     async def refuses(peer):
         assert (await peer.refuse(0x84)).level == 5
 
-    async with scripted(refuses) as broker, running_client(broker.url, protocol="5") as listener:
+    async with scripted_broker(refuses) as broker, running_client(broker.url, protocol="5") as listener:
         gone = await listener.end()
     assert (gone.code, gone.retry_in >= 30) == ("version", True)
     assert "mqtt.protocol" in gone.reason
@@ -349,7 +355,7 @@ async def test_mqtt_3_that_is_refused_is_no_loop_inside_paho():
         connects += 1
         await peer.refuse(1)
 
-    async with scripted(refuses) as broker, running_client(broker.url, protocol="3.1.1") as listener:
+    async with scripted_broker(refuses) as broker, running_client(broker.url, protocol="3.1.1") as listener:
         assert (await listener.end()).code == "version"
     assert connects == 1
 
@@ -370,7 +376,7 @@ async def test_a_refusal_is_given_in_words_with_the_broker_s_own(code, kind, wor
         await peer.refuse(code, reason_string("ask Anna; your password geheim is old"))
 
     async with (
-        scripted(refuses) as broker,
+        scripted_broker(refuses) as broker,
         running_client(broker.url, username="u", password="geheim") as listener,
     ):
         gone = await listener.end()
@@ -387,7 +393,7 @@ async def test_the_return_codes_of_mqtt_3_mean_the_same(code, kind):
     async def refuses(peer):
         await peer.refuse(code)
 
-    async with scripted(refuses) as broker, running_client(broker.url, protocol="3.1.1") as listener:
+    async with scripted_broker(refuses) as broker, running_client(broker.url, protocol="3.1.1") as listener:
         assert (await listener.end()).code == kind
 
 
@@ -396,7 +402,7 @@ async def test_a_farewell_says_why_even_when_the_line_breaks_behind_it():
         await peer.welcome()
         peer.send(DISCONNECT, b"\x97" + number(len(reason_string("too much"))) + reason_string("too much"))
 
-    async with scripted(says_goodbye, stay) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(says_goodbye, stay) as broker, running_client(broker.url) as listener:
         await listener.connection()
         gone = await listener.end()
         assert gone.reason == "the broker has reached a quota (too much)"
@@ -407,7 +413,7 @@ async def test_a_farewell_says_why_even_when_the_line_breaks_behind_it():
     ("where", "code"), [("connack", 0x9C), ("connack", 0x9D), ("disconnect", 0x9C), ("disconnect", 0x9D)]
 )
 async def test_a_reference_to_another_server_is_followed(where, code):
-    async with scripted(stay) as other:
+    async with scripted_broker(stay) as other:
         reference = server_reference(f"127.0.0.1:{other.port}")
 
         async def refers(peer):
@@ -417,7 +423,7 @@ async def test_a_reference_to_another_server_is_followed(where, code):
                 await peer.welcome()
                 peer.send(DISCONNECT, bytes((code,)) + number(len(reference)) + reference)
 
-        async with scripted(refers) as first, running_client(first.url) as listener:
+        async with scripted_broker(refers) as first, running_client(first.url) as listener:
             connection = await listener.connection()
             if where == "disconnect":
                 connection = await listener.connection()
@@ -430,7 +436,7 @@ async def test_to_be_taken_over_twice_means_to_stand_by():
         await peer.welcome()
         peer.send(DISCONNECT, b"\x8e\0")
 
-    async with scripted(taken_over) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(taken_over) as broker, running_client(broker.url) as listener:
         first, second = await listener.end(), await listener.end()
         assert (first.standby, second.standby, second.retry_in) == (False, True, 300)
         assert isinstance(await listener.published(message()), NotConnected)
@@ -449,7 +455,7 @@ async def test_an_error_puback_of_whatever_code_is_told_and_ends_nothing(code):
         peer.acknowledge(await peer.read(PUBLISH), 0x10)
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         refusal, taken = listener.publish(message()), listener.publish(message())
         error = await refusal
@@ -470,7 +476,7 @@ async def test_a_puback_for_nothing_and_a_second_one_are_ignored():
         peer.acknowledge(await peer.read(PUBLISH))
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         assert await listener.published(message()) is None
         assert await listener.published(message()) is None
@@ -485,14 +491,14 @@ async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begi
         mids.extend([(await peer.read(PUBLISH)).publish_mid for _ in range(4)])
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         listener.publish(message())
         assert listener.client._connection is not None
         listener.client._connection._last_packet_id = 65_534
         for _ in range(3):
             listener.publish(message())
-        await broker.done()
+        await broker.wait_until_done()
     assert mids == [2, 65_535, 1, 3], "1 was the subscription's"
 
 
@@ -505,7 +511,7 @@ async def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others
             if packet.kind == PUBLISH and packet.topic != "wx/in/stuck":
                 peer.acknowledge(packet)
 
-    async with scripted(script) as broker, running_client(broker.url, keepalive=4) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url, keepalive=4) as listener:
         await listener.connection()
         stuck = listener.publish(message("wx/in/stuck"))
         assert await listener.published(message()) is None
@@ -525,7 +531,7 @@ async def test_a_broker_that_acknowledges_nothing_is_left(monkeypatch):
         await peer.welcome(receive_maximum(4))
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url, keepalive=4) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url, keepalive=4) as listener:
         await listener.connection()
         for _ in range(3):
             listener.publish(message())
@@ -548,15 +554,15 @@ async def test_connected_is_told_after_the_subscriptions_and_deliveries_after_it
         assert (await peer.read(PUBACK)).mid == 7
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
-        await broker.done()
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
+        await broker.wait_until_done()
         assert listener.client.connection is None
         assert isinstance(await listener.published(message()), NotConnected)
         release.set()
         delivery = await listener.delivery()
         assert listener.events == [listener.client.connection, delivery]
         listener.client.acknowledge(delivery)
-        await broker.done()
+        await broker.wait_until_done()
 
 
 async def test_what_comes_before_the_suback_is_held_in_memory_up_to_the_limit_only(monkeypatch):
@@ -574,7 +580,7 @@ async def test_what_comes_before_the_suback_is_held_in_memory_up_to_the_limit_on
         peer.deliver("wx/out/wife", b"later", 4)
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         assert [len((await listener.delivery()).payload) for _ in range(3)] == [40_000] * 3
         assert (await listener.connection()).refused_filters == ()
         release.set()
@@ -593,9 +599,9 @@ async def test_deliveries_of_a_session_without_subscriptions_are_bounded_too(mon
         await peer.grant(1)
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         assert [len((await listener.delivery()).payload) for _ in range(3)] == [40_000] * 3
-        await broker.done()
+        await broker.wait_until_done()
     assert len([event for event in listener.events if isinstance(event, Connected)]) == 1
 
 
@@ -612,14 +618,17 @@ async def test_a_refused_subscription_is_told_and_the_others_count_and_it_is_ask
         await peer.until_closed()
 
     async with (
-        scripted(script) as broker,
+        scripted_broker(script) as broker,
         running_client(broker.url, filters=("a", "b"), keepalive=1) as listener,
     ):
         assert (await listener.connection()).refused_filters == ("b",)
         await listener.delivery()
         assert listener.client.connection is not None
         assert listener.client.connection.refused_filters == ()
-    assert [counted("b") in body and counted("a") not in body for body in asked] == [True, True]
+    assert [length_prefixed("b") in body and length_prefixed("a") not in body for body in asked] == [
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("say", ["connack", "suback"])
@@ -633,8 +642,8 @@ async def test_a_broker_that_does_not_answer_the_greeting_is_given_up(monkeypatc
         await peer.until_closed()
 
     async with (
-        scripted(silent) as broker,
-        scripted(stay) as other,
+        scripted_broker(silent) as broker,
+        scripted_broker(stay) as other,
         running_client(broker.url, other.url, keepalive=1) as listener,
     ):
         gone = await listener.end()
@@ -648,28 +657,28 @@ async def test_a_broker_that_does_not_answer_the_greeting_is_given_up(monkeypatc
 
 async def test_what_no_other_client_survives_is_dropped_and_acknowledged_and_the_rest_arrives():
     """Each of these ends paho's connection, and the broker would deliver it again at the next one, for ever."""
-    bom = b"\x26" + counted("\ufeffkey") + counted("value")
+    bom = b"\x26" + length_prefixed("\ufeffkey") + length_prefixed("value")
 
     async def script(peer):
         await peer.welcome()
         peer.deliver(b"wx/out/\xff\xfe", b"topic", 1)
         peer.deliver("wx/out/wife", b"bom", 2, bom)
         peer.deliver("wx/out/wife", b"unknown property", 3, b"\x7f\x01")
-        peer.deliver("wx/out/wife", b"content type", 4, b"\x03" + counted(b"\xff"))
+        peer.deliver("wx/out/wife", b"content type", 4, b"\x03" + length_prefixed(b"\xff"))
         peer.deliver(b"wx/out/\0", b"null", 5)
         peer.deliver("wx/out/wife", b"good", 6)
         acknowledged = [(await peer.read(PUBACK)).mid for _ in range(6)]
         assert sorted(acknowledged) == [1, 2, 3, 4, 5, 6]
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         payloads = []
         for _ in range(3):
             delivery = await listener.delivery()
             payloads.append(delivery.payload)
             listener.client.acknowledge(delivery)
-        await broker.done()
+        await broker.wait_until_done()
     assert payloads == [b"bom", b"content type", b"good"]
     assert (listener.client.connect_count, listener.client.dropped_count) == (1, 3)
 
@@ -691,7 +700,7 @@ async def test_an_acknowledgement_of_an_earlier_connection_is_not_sent():
         assert (await peer.read(PUBACK)).mid == 1
         await peer.until_closed()
 
-    async with scripted(first, second) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(first, second) as broker, running_client(broker.url) as listener:
         await listener.connection()
         old = await listener.delivery()
         await listener.connection()
@@ -699,7 +708,7 @@ async def test_an_acknowledgement_of_an_earlier_connection_is_not_sent():
         listener.client.acknowledge(old)
         assert await listener.published(message(payload=b"next")) is None
         listener.client.acknowledge(other)
-        await broker.done()
+        await broker.wait_until_done()
 
 
 async def test_a_pubrel_for_nothing_is_answered():
@@ -711,9 +720,9 @@ async def test_a_pubrel_for_nothing_is_answered():
         assert (await peer.read(PUBCOMP)).mid == 9
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
-        await broker.done()
+        await broker.wait_until_done()
 
 
 async def test_a_message_at_qos_2_of_an_older_session_is_answered_after_it_was_stored():
@@ -727,11 +736,11 @@ async def test_a_message_at_qos_2_of_an_older_session_is_answered_after_it_was_s
         assert (await peer.read(PUBCOMP)).mid == 3
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         for _ in range(2):
             listener.client.acknowledge(await listener.delivery())
-        await broker.done()
+        await broker.wait_until_done()
 
 
 async def test_a_message_at_qos_0_needs_no_acknowledgement():
@@ -742,11 +751,11 @@ async def test_a_message_at_qos_0_needs_no_acknowledgement():
         assert (await peer.read(PUBACK)).mid == 4
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         for _ in range(2):
             listener.client.acknowledge(await listener.delivery())
-        await broker.done()
+        await broker.wait_until_done()
 
 
 # --- broken brokers ---
@@ -772,7 +781,7 @@ async def test_bytes_that_are_no_mqtt_end_the_connection_and_nothing_else(garbag
         peer.raw(garbage)
         await peer.until_closed()
 
-    async with scripted(broken, stay) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(broken, stay) as broker, running_client(broker.url) as listener:
         await listener.connection()
         open_publish = listener.publish(message())
         gone = await listener.end()
@@ -790,7 +799,7 @@ async def test_an_answer_to_the_greeting_that_is_no_mqtt_is_a_failed_attempt(gar
         await peer.read(CONNECT)
         peer.raw(garbage)
 
-    async with scripted(broken, stay) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(broken, stay) as broker, running_client(broker.url) as listener:
         assert (await listener.end()).code == "unreachable"
         await listener.connection()
 
@@ -803,14 +812,14 @@ async def test_packets_that_come_in_single_bytes_are_packets():
             await peer.writer.drain()
             await asyncio.sleep(0)
         await peer.grant(1)
-        body = counted("wx/out/wife") + b"\0\1\0" + b"slow"
+        body = length_prefixed("wx/out/wife") + b"\0\1\0" + b"slow"
         for byte in bytes((0x32, len(body))) + body:
             peer.raw(bytes((byte,)))
             await peer.writer.drain()
             await asyncio.sleep(0)
         await peer.until_closed()
 
-    async with scripted(drips) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(drips) as broker, running_client(broker.url) as listener:
         await listener.connection()
         assert (await listener.delivery()).payload == b"slow"
 
@@ -825,12 +834,12 @@ async def test_a_broker_that_stops_reading_gets_the_rest_when_it_reads_again():
         assert (await peer.read(PUBLISH)).body.endswith(picture)
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         listener.publish(message(payload=picture))
         await asyncio.sleep(0)
         release.set()
-        await broker.done()
+        await broker.wait_until_done()
 
 
 async def test_no_fault_inside_ends_the_client(monkeypatch):
@@ -846,7 +855,7 @@ async def test_no_fault_inside_ends_the_client(monkeypatch):
         return await original(self)
 
     monkeypatch.setattr(connection.MqttConnection, "run", run)
-    async with scripted(stay) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(stay) as broker, running_client(broker.url) as listener:
         assert (await listener.end()).reason == "internal error: ZeroDivisionError"
         await listener.connection()
 
@@ -863,7 +872,7 @@ async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(m
         original(self, *packet)
 
     monkeypatch.setattr(PacketReader, "handle", handle)
-    async with scripted(stay) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(stay) as broker, running_client(broker.url) as listener:
         await listener.connection()
         assert isinstance(await listener.published(message()), NotConnected)
         assert (await listener.end()).code == "lost"

@@ -17,7 +17,7 @@ from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.mqtt_client import running_client
-from tests.support.scripted import Peer, scripted
+from tests.support.scripted_broker import Peer, scripted_broker
 from tests.support.websocket import CLOSE, PING, PONG, acceptance, frame, frame_head, read_frame, read_frames
 from wx2mqtt.mqtt import broker_features, connection, sockets
 from wx2mqtt.mqtt.options import parse_broker_url
@@ -96,7 +96,7 @@ async def test_a_wrong_answer_is_a_failed_attempt_in_words_and_an_ended_connecti
         if not ended.done():
             ended.set_result(None)
 
-    async with scripted(script) as broker, running_client(url(broker.port)) as listener:
+    async with scripted_broker(script) as broker, running_client(url(broker.port)) as listener:
         gone = await listener.end()
         await asyncio.wait_for(ended, MAX_WAIT_SECONDS)
     assert gone.code == "unreachable"
@@ -124,7 +124,7 @@ async def test_a_handshake_that_drips_ends_with_the_deadline_and_leaves_no_threa
 ):
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT_SECONDS", 0.3)
     ended = asyncio.Event()
-    async with scripted(lambda peer: drip(peer, ended)) as broker:
+    async with scripted_broker(lambda peer: drip(peer, ended)) as broker:
         threads, descriptors = threading.active_count(), open_descriptors()
         async with running_client(url(broker.port)) as listener:
             for _ in range(3):
@@ -138,7 +138,7 @@ async def test_a_handshake_that_drips_ends_with_the_deadline_and_leaves_no_threa
 
 async def test_a_stop_does_not_wait_for_a_handshake_that_drips():
     ended = asyncio.Event()
-    async with scripted(lambda peer: drip(peer, ended)) as broker:
+    async with scripted_broker(lambda peer: drip(peer, ended)) as broker:
         async with running_client(url(broker.port)):
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while not broker.connections:
@@ -151,7 +151,7 @@ async def test_a_stop_does_not_wait_for_a_handshake_that_drips():
 async def test_an_abort_ends_a_handshake_that_drips_at_once():
     ended = asyncio.Event()
     async with (
-        scripted(lambda peer: drip(peer, ended)) as broker,
+        scripted_broker(lambda peer: drip(peer, ended)) as broker,
         running_client(url(broker.port)) as listener,
         asyncio.timeout(MAX_WAIT_SECONDS),
     ):
@@ -179,7 +179,7 @@ async def test_a_tls_handshake_that_drips_ends_with_its_deadline(monkeypatch: py
         ended.set()
 
     async with (
-        scripted(script) as broker,
+        scripted_broker(script) as broker,
         running_client(url(broker.port).replace("ws", "wss", 1)) as listener,
     ):
         assert (await listener.end()).code == "unreachable"
@@ -201,7 +201,7 @@ async def test_a_frame_and_a_message_without_end_are_not_kept_and_a_stop_is_serv
                     flooded.set()
             flooded.set()
 
-    async with scripted(script) as broker:
+    async with scripted_broker(script) as broker:
         async with running_client(url(broker.port), filters=(), packet_limit=1 << 20) as listener:
             await listener.connection()
             tracemalloc.start()
@@ -225,7 +225,7 @@ async def test_frames_that_are_not_allowed_end_an_established_connection_in_word
         peer.raw(frame(b"\xc0\x00", reserved=4))
         await rest_of(peer)
 
-    async with scripted(script) as broker, running_client(url(broker.port), filters=()) as listener:
+    async with scripted_broker(script) as broker, running_client(url(broker.port), filters=()) as listener:
         await listener.connection()
         connected.set()
         gone = await listener.end()
@@ -250,7 +250,7 @@ async def test_pings_between_the_fragments_of_a_packet_are_answered_while_nothin
         peer.raw(frame(b"\x06\x00\x01t\x00hi", 0))
         await rest_of(peer)
 
-    async with scripted(script) as broker, running_client(url(broker.port), filters=()) as listener:
+    async with scripted_broker(script) as broker, running_client(url(broker.port), filters=()) as listener:
         await listener.connection()
         assert await asyncio.wait_for(ponged, MAX_WAIT_SECONDS) == b"alive?"
         assert (await listener.delivery()).payload == b"hi"
@@ -263,7 +263,7 @@ async def test_leave_is_taken_with_a_disconnect_in_a_masked_frame():
         await accept(peer)
         last.set_result(await rest_of(peer))
 
-    async with scripted(script) as broker:
+    async with scripted_broker(script) as broker:
         async with running_client(url(broker.port), filters=()) as listener:
             await listener.connection()
         frames = read_frames(await last)
@@ -278,14 +278,14 @@ async def test_the_version_is_probed_over_a_websocket_too(connack: bytes, refuse
         peer.raw(frame(connack))
         await rest_of(peer)
 
-    async with scripted(script) as broker:
+    async with scripted_broker(script) as broker:
         assert await broker_features.refuses_mqtt_5(parse_broker_url(url(broker.port)), None) is refuses
 
 
 async def test_the_probe_of_the_version_ends_where_a_handshake_drips(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(broker_features, "VERSION_PROBE_TIMEOUT_SECONDS", 0.3)
     ended = asyncio.Event()
-    async with scripted(lambda peer: drip(peer, ended)) as broker:
+    async with scripted_broker(lambda peer: drip(peer, ended)) as broker:
         threads = threading.active_count()
         assert not await broker_features.refuses_mqtt_5(parse_broker_url(url(broker.port)), None)
         await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)

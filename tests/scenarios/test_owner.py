@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.crash.lives import Lives
+from tests.crash.killable_bridge import KillableBridge
 from tests.scenarios.signing_in import STATE, states_since, url_after
 from tests.scenarios.test_backup import wx2mqtt
 from tests.scenarios.test_terminal_login import with_a_screen
@@ -122,7 +122,7 @@ async def is_refused(scans: WebScans, since: int) -> dict[str, Any]:
 async def ask_for_code(home: Home, fields: dict[str, Any] | str = "") -> None:
     """Asks for a login, and waits for its code: the answer may come before it, while an older code can be scanned."""
     since = home.subscriber.count
-    assert (await home.ask("login", fields))["status"] == "ok"
+    assert (await home.send_request("login", fields))["status"] == "ok"
     await url_after(home, since)
 
 
@@ -172,7 +172,7 @@ async def test_another_account_that_scans_gets_nothing(scans: WebScans):
 async def test_after_a_logout_the_owner_can_log_in_although_another_account_scanned_first(scans: WebScans):
     home = scans.home
     await home.log_in()
-    await home.ask("logout")
+    await home.send_request("logout")
     since = home.subscriber.count
     await ask_for_code(home)
     await scans.other()
@@ -202,7 +202,7 @@ async def test_another_account_takes_over_when_it_is_asked_for(scans: WebScans):
     since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="online", since=since)
-    await home.ask("logout")
+    await home.send_request("logout")
     since = home.subscriber.count
     await ask_for_code(home)
     await scans.owner()
@@ -217,8 +217,8 @@ async def test_a_new_owner_ends_the_login_that_stands(scans: WebScans):
     await ask_for_code(home, {"new_owner": True})
     await scans.other()
     await home.body(STATE, state="online", since=since)
-    assert (await home.ask("login", {"new_owner": "yes"}))["code"] == "bad_request"
-    assert (await home.ask("login", {"new_owner": True, "code": "1"}))["code"] == "bad_request"
+    assert (await home.send_request("login", {"new_owner": "yes"}))["code"] == "bad_request"
+    assert (await home.send_request("login", {"new_owner": True, "code": "1"}))["code"] == "bad_request"
 
 
 async def test_the_permission_for_a_new_owner_ends_with_the_next_request(scans: WebScans):
@@ -290,10 +290,10 @@ async def test_a_kill_before_the_refusal_gives_nothing_to_another_account(scans:
 @pytest.mark.parametrize("point", ["before:owner", "after:owner"])
 async def test_a_kill_around_the_commit_that_remembers_the_owner(scans: WebScans, point: str):
     home = scans.home
-    lives = Lives(home.bridge.config, home.folder / "lives.log")
-    lives.start(point)
+    process = KillableBridge(home.bridge.config, home.folder / "lives.log")
+    process.start(point)
     await scans.owner()
-    assert await lives.dies(15)
+    assert await process.reaches_point(15)
     await home.restart()
     since = home.subscriber.count
     await scans.end_login()
@@ -308,14 +308,14 @@ async def test_a_kill_around_the_commit_of_another_owner(scans: WebScans, point:
     await log_in_and_out(scans)
     await home.in_thread(home.bridge.stop)
     await home.control.post("settings", push_login="args")
-    lives = Lives(home.bridge.config, home.folder / "lives.log")
+    process = KillableBridge(home.bridge.config, home.folder / "lives.log")
     since = home.subscriber.count
-    lives.start(point)
+    process.start(point)
     await home.body(STATE, state="waiting_for_scan", since=since)
     await home.publish(f"wx/out/{scans.user}", {"text": "for the owner's people", "id": "waits", "ttl": 600})
     await ask_for_code(home, {"new_owner": True})
     await scans.other()
-    assert await lives.dies(15)
+    assert await process.reaches_point(15)
     since = home.subscriber.count
     home.bridge.start()
     if owned:

@@ -213,7 +213,7 @@ async def test_an_open_question_is_shown_and_closed(home: Home, with_axe: None, 
     async with looking(url, width, language) as page:
         await has(page, WORDS[language]["online"])
         question = {"id": "door-7", "text": "Lock?", "buttons": ["Yes", "No"]}
-        assert (await home.tell("filehelper", question))["status"] == "sent"
+        assert (await home.send_command("filehelper", question))["status"] == "sent"
         await has(page, "door-7", part)
         assert "Lock?" not in await do(page.run, f"return document.querySelector({part!r}).textContent")
         await must_be_usable_by_all(page)
@@ -398,8 +398,8 @@ async def test_metrics_count_what_happened(home: Home):
     for text in ("eins", "zwei"):
         await home.control.say("wife", text)
     await home.body("wx/in/wife", text="zwei")
-    await home.tell("wife", {"text": "drei", "id": "m1"})
-    await home.tell("nobody at all", {"text": "vier", "id": "m2"})
+    await home.send_command("wife", {"text": "drei", "id": "m1"})
+    await home.send_command("nobody at all", {"text": "vier", "id": "m2"})
     async with machine(home) as http:
         told = (await http.get("/metrics")).text
     for line in (

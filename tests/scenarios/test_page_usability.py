@@ -12,8 +12,18 @@ import pytest
 
 from tests.support import usability
 from tests.support.chromium import Chromium
-from tests.support.page import NOW, FakeView, bridge, command, entry, line, login, result, seen
-from tests.support.web import PNG, FakeShelf, served
+from tests.support.page import (
+    NOW,
+    FakeAccountView,
+    bridge,
+    command,
+    entry,
+    health_snapshot,
+    line,
+    login,
+    result,
+)
+from tests.support.web import PNG, FakeMediaLibrary, running_web_server
 from wx2mqtt.bridge.account_owner import OwnerNeed
 from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.counters import AccountCounters
@@ -34,7 +44,7 @@ LONG = "一个非常长的名字" * 12 + "Donaudampfschifffahrtsgesellschaftskap
 
 def busy() -> BridgeState:
     """Online, with everything on the page that there can be."""
-    view = FakeView()
+    view = FakeAccountView()
     view.messages = [
         line(text=LONG), line(kind="image", media="p1", preview="p1"), line(group=True, chat=LONG, sender=LONG, own=False),
     ]  # fmt: skip
@@ -52,7 +62,7 @@ def busy() -> BridgeState:
     view.rows = [
         command(), command(result()), command(result(Status.FAILED, "refused_by_wechat", LONG), text=LONG),
     ]  # fmt: skip
-    view.everybody = [
+    view.people = [
         entry("wife", name="老婆", trusted=True), entry("x" * 80, name=LONG, stranger=True),
         entry("old", removed=True), entry("lost", closed=True, problem="pin_fits_several"),
         *(entry(f"f{number}") for number in range(30)),
@@ -62,30 +72,32 @@ def busy() -> BridgeState:
 
 def troubled() -> BridgeState:
     """Everything is wrong at once, on two accounts, and the changed file, too."""
-    view = FakeView()
+    view = FakeAccountView()
     view.login = login(LoginState.REFUSED, reason=LONG)
     counters = AccountCounters(started=NOW, broker_reason=LONG, standby=True, connects=3)
     bad = {"trouble": LONG, "set_aside": 1, "waiting_publications": 3, "oldest_publication": NOW}
-    view.facts = seen(broker="", counters=counters, stuck=("receive:home",), unresolved=2, stats=bad)
-    other = FakeView("office", "wx/office")
-    other.facts = RuntimeError("never read")
-    other.breaks()
+    view.health = health_snapshot(
+        broker="", counters=counters, stuck=("receive:home",), unresolved=2, stats=bad
+    )
+    other = FakeAccountView("office", "wx/office")
+    other.health = RuntimeError("never read")
+    other.break_store()
     problem = Problem("/etc/wx2mqtt/wx2mqtt.yaml", 12, f"accounts.{'x' * 90}.send", "must be a whole number")
     return bridge(view, other, problems=lambda: (problem,))
 
 
 def beginning(state: LoginState = LoginState.WAITING_FOR_SCAN, **more: Any) -> BridgeState:
     """Nobody has written yet."""
-    view = FakeView()
+    view = FakeAccountView()
     view.login = login(state, qr_expires=None, **more)
     view.qr_image = PNG if state is LoginState.WAITING_FOR_SCAN else b""
-    view.facts = seen(stats={"messages": 0})
+    view.health = health_snapshot(stats={"messages": 0})
     return bridge(view, setup_command=lambda: "wx2mqtt setup")
 
 
 def of_a_bot(need: OwnerNeed) -> BridgeState:
     """Online with a bot of WeCom, of which the operator has not said everything."""
-    view = FakeView()
+    view = FakeAccountView()
     view.login = login(LoginState.ONLINE, needs=Needs.OWNER, reason=LONG)
     people = (entry("ZhangSan"), entry("x" * 64, name=LONG))
     view.owner_state = BotOwnerState(
@@ -127,9 +139,9 @@ STATES: dict[str, tuple[Callable[[], BridgeState], str, dict[str, Any]]] = {
 @pytest.mark.parametrize("state", STATES)
 async def test_everybody_can_read_and_use_it(tmp_path: Path, state: str, language: str):
     make, path, web = STATES[state]
-    shelf = FakeShelf(tmp_path)
-    shelf.put("p1", PNG)
-    async with served(shelf, make(), **web) as (server, _):
+    library = FakeMediaLibrary(tmp_path)
+    library.put("p1", PNG)
+    async with running_web_server(library, make(), **web) as (server, _):
         url = f"http://127.0.0.1:{server.port}{path}"
         await asyncio.to_thread(examine, url, language)
 
@@ -188,7 +200,7 @@ async def test_cards_fill_their_columns(state: str, width: int):
             cards: list[tuple[str, int, bool]] = browser.run(CARDS)
             return cards
 
-    async with served(None, make()) as (server, _):
+    async with running_web_server(None, make()) as (server, _):
         cards = await asyncio.to_thread(look, f"{server.url}/?texts=1")
     assert [card for card in cards if card[1] > MAX_EMPTY_PIXELS or not card[2]] == []
 
@@ -207,7 +219,7 @@ async def test_when_a_window_closes_reads_as_its_line_does(scheme: str):
             )
             return styles
 
-    async with served(None, busy()) as (server, _):
+    async with running_web_server(None, busy()) as (server, _):
         own, line = await asyncio.to_thread(look, f"{server.url}/")
     assert own == line
 
@@ -235,6 +247,6 @@ async def test_what_is_wrong_would_be_found(fault: str):
             browser.run(FAULTS[fault])
             return usability.findings(browser, "en") or usability.keyboard_findings(browser)
 
-    async with served(None, busy()) as (server, _):
+    async with running_web_server(None, busy()) as (server, _):
         wrong = await asyncio.to_thread(examined, f"{server.url}/")
     assert any(one.startswith(f"{fault}:") for one in wrong), wrong

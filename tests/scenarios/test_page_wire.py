@@ -12,9 +12,9 @@ import pytest
 
 from tests.scenarios.test_web_wire import HOST, drained, line
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.page import FakeView, bridge, entry, login
+from tests.support.page import FakeAccountView, bridge, entry, login
 from tests.support.page import line as message
-from tests.support.web import open_connections, served
+from tests.support.web import open_connections, running_web_server
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.model import LoginState
 from wx2mqtt.web import http_limits
@@ -24,7 +24,7 @@ from wx2mqtt.web.page.live import MAX_VIEWERS
 
 @pytest.fixture
 def view():
-    return FakeView()
+    return FakeAccountView()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def until(true):
 
 async def test_what_changes_comes_at_once_and_is_not_gathered_on_the_way(view, changes):
     async with (
-        served(bridge=bridge(view, changes=changes)) as (_, http),
+        running_web_server(bridge=bridge(view, changes=changes)) as (_, http),
         http.stream("GET", "/events") as answer,
     ):
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -67,7 +67,7 @@ async def test_what_changes_comes_at_once_and_is_not_gathered_on_the_way(view, c
 
 
 async def test_to_ask_whether_one_may_look_on_begins_nothing(view):
-    async with served(bridge=bridge(view)) as (_, http):
+    async with running_web_server(bridge=bridge(view)) as (_, http):
         for _ in range(3 * MAX_VIEWERS):
             answer = await http.head("/events")
             assert (answer.status_code, answer.content) == (200, b"")
@@ -75,7 +75,10 @@ async def test_to_ask_whether_one_may_look_on_begins_nothing(view):
 
 
 async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(view, changes):
-    async with served(bridge=bridge(view, changes=changes)) as (server, http), AsyncExitStack() as stack:
+    async with (
+        running_web_server(bridge=bridge(view, changes=changes)) as (server, http),
+        AsyncExitStack() as stack,
+    ):
         for _ in range(MAX_VIEWERS):
             client = await stack.enter_async_context(line(server))
             client.say("GET /events HTTP/1.1", HOST)
@@ -91,7 +94,7 @@ async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(vie
 
 
 async def test_a_thousand_who_come_and_go_leave_nothing_behind(view):
-    async with served(bridge=bridge(view)) as (server, http):
+    async with running_web_server(bridge=bridge(view)) as (server, http):
         for _ in range(50):
             async with AsyncExitStack() as stack:
                 for _ in range(20):
@@ -107,7 +110,7 @@ async def test_who_takes_nothing_is_cut_off_and_keeps_nobody_waiting(view, chang
     monkeypatch.setattr(http_limits, "WRITE_STALL_SECONDS", 0.3)
     monkeypatch.setattr(live, "MIN_REFRESH_SECONDS", 0.0)
     async with (
-        served(bridge=bridge(view, changes=changes)) as (server, http),
+        running_web_server(bridge=bridge(view, changes=changes)) as (server, http),
         line(server) as slow,
         http.stream("GET", "/events?texts=1") as answer,
     ):
@@ -126,7 +129,7 @@ async def test_who_takes_nothing_is_cut_off_and_keeps_nobody_waiting(view, chang
 
 
 async def test_at_the_stop_nobody_is_waited_for(view):
-    async with served(bridge=bridge(view)) as (server, _), line(server) as client:
+    async with running_web_server(bridge=bridge(view)) as (server, _), line(server) as client:
         client.say("GET /events HTTP/1.1", HOST)
         await client.reader.readuntil(b"data: ")
         async with asyncio.timeout(allowed(1.5)):
@@ -138,7 +141,7 @@ async def test_at_the_stop_nobody_is_waited_for(view):
     "path", ["/accounts/home/test", "/accounts/home/login", "/accounts/home/logout", "/language"]
 )
 async def test_a_huge_form_is_refused_before_it_is_read(view, path):
-    async with served(bridge=bridge(view)) as (server, http):
+    async with running_web_server(bridge=bridge(view)) as (server, http):
         async with line(server) as client:
             client.say(f"POST {path} HTTP/1.1", HOST, f"content-length: {10**9}")
             assert await client.status() == 413
@@ -173,15 +176,15 @@ TRICKS = [
 @pytest.mark.parametrize("path", TRICKS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_no_trick_with_the_path_leads_anywhere(view, path, method):
-    async with served(bridge=bridge(view)) as (server, _), line(server) as client:
+    async with running_web_server(bridge=bridge(view)) as (server, _), line(server) as client:
         client.say(f"{method} {path} HTTP/1.1", HOST, "content-length: 0")
         assert await client.status() in {404, 405}
     assert view.done == []
 
 
 async def test_the_page_of_five_thousand_contacts_is_there_at_once(view):
-    view.everybody = [entry(f"f{number}", name=f"Friend {number:04}") for number in range(5000)]
-    async with served(bridge=bridge(view)) as (_, http):
+    view.people = [entry(f"f{number}", name=f"Friend {number:04}") for number in range(5000)]
+    async with running_web_server(bridge=bridge(view)) as (_, http):
         await http.get("/")
         started_at = time.process_time()
         for _ in range(10):

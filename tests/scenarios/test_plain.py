@@ -41,7 +41,7 @@ async def test_it_can_be_switched_on_while_the_bridge_runs(tmp_path) -> None:
         await home.control.say("wife", "one")
         await home.body("wx/in/wife", text="one")
         home.bridge.configure(home.settings({"plain": True}))
-        answer = await home.ask("reload")
+        answer = await home.send_request("reload")
         assert answer["data"]["applied"] == ["accounts.home.plain"]
         await home.control.say("wife", "two")
         await home.in_thread(home.subscriber.wait, "wx/text/wife")
@@ -70,7 +70,9 @@ async def test_a_word_that_the_broker_was_away_for_is_no_bare_text_after_it(tmp_
     async with at_ilink_home(tmp_path, DURABLE) as home:
         home.bridge.configure(home.settings({"plain": {"max_age": "20s"}}))
         await home.log_in()
-        with Subscriber(home.broker.port, "wx/in/me", "wx/text/me", client_id="device", keeps=3600) as device:
+        with Subscriber(
+            home.broker.port, "wx/in/me", "wx/text/me", client_id="device", session_seconds=3600
+        ) as device:
             await home.in_thread(home.broker.stop)
             written = time.time() - 18
             await home.bot.write("open", raw={"create_time_ms": round(written * 1000)})

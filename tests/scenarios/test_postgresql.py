@@ -55,7 +55,7 @@ async def test_a_killed_bridge_goes_on_from_the_database_alone(home: Home) -> No
     first = await home.body("wx/in/wife", text="早")
     (picture,) = await home.control.say("wife", kind="image")
     await home.body("wx/event/media", message_id=picture, state="ready")
-    result = await home.tell("wife", {"id": "c1", "text": "hello"})
+    result = await home.send_command("wife", {"id": "c1", "text": "hello"})
     assert result["status"] == "sent"
     home.bridge.kill()
     shutil.rmtree(home.bridge.store)
@@ -64,11 +64,11 @@ async def test_a_killed_bridge_goes_on_from_the_database_alone(home: Home) -> No
     await home.restart()
     later = await home.body("wx/in/wife", text="晚")
     assert (later["stream"], later["seq"]) == (first["stream"], first["seq"] + 2)
-    media = await home.ask("media", {"message_id": picture, "inline": True})
+    media = await home.send_request("media", {"message_id": picture, "inline": True})
     assert base64.b64decode(media["data"]["data"]) == await home.control.content(picture)
-    assert (await home.tell("wife", {"id": "c2", "text": "again"}))["status"] == "sent"
+    assert (await home.send_command("wife", {"id": "c2", "text": "again"}))["status"] == "sent"
     assert [line["text"] for line in await home.control.sent(2)] == ["hello", "again"]
-    history = await home.ask("history", {"text": "早"})
+    history = await home.send_request("history", {"text": "早"})
     assert [message["id"] for message in history["data"]["messages"]] == [first["id"]]
     assert home.bridge.stop() == 0
 
@@ -80,7 +80,7 @@ async def test_a_bridge_whose_connection_is_lost_stops_at_once(home: Home) -> No
     """
     await home.log_in()
     await home.in_thread(home.subscriber.wait, "wx/contacts", lambda contacts: contacts.body["count"] > 0)
-    await home.ask("health")  # what follows a login has been published
+    await home.send_request("health")  # what follows a login has been published
     with psycopg.connect(home.bridge.storage["url"], autocommit=True) as connection:
         since = home.subscriber.count
         connection.execute(
@@ -124,7 +124,7 @@ async def test_a_store_moves_into_the_database_and_back_into_a_folder(
         code, _, said = await wx2mqtt(home.bridge, "restore", backup)
         assert (code, "uncertain" in said) == (0, False), said
         await home.restart()
-        media = await home.ask("media", {"message_id": picture, "inline": True})
+        media = await home.send_request("media", {"message_id": picture, "inline": True})
         assert base64.b64decode(media["data"]["data"]) == await home.control.content(picture)
         await home.control.say("wife", f"晚 {number}")
         later = await home.body("wx/in/wife", text=f"晚 {number}")
@@ -141,7 +141,7 @@ async def test_the_command_line_works_from_a_machine_that_runs_no_bridge(home: H
     """A running instance does what concerns its accounts: it has them in memory."""
     await home.log_in()
     await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
-    assert (await home.tell("wife", {"id": "c1", "text": "hello"}))["status"] == "failed"
+    assert (await home.send_command("wife", {"id": "c1", "text": "hello"}))["status"] == "failed"
     elsewhere = on_another_machine(home, tmp_path / "elsewhere")
     code, listed, _ = await wx2mqtt(elsewhere, "journal", "list", "--json")
     assert (code, [row["id"] for row in json.loads(listed)["commands"]]) == (0, ["c1"])
@@ -181,7 +181,7 @@ async def test_a_bot_of_wecom_goes_on_from_the_database_alone(bot_home: WeComHom
         "buttons": ["开", "不开"],
         "buttons_from": "anyone",
     }  # nobody is trusted yet
-    asked = await home.tell("me", {"id": "c1", **question})
+    asked = await home.send_command("me", {"id": "c1", **question})
     assert asked["status"] == "sent"
     home.bridge.kill()
     shutil.rmtree(home.bridge.store)
@@ -197,12 +197,12 @@ async def test_a_bot_of_wecom_goes_on_from_the_database_alone(bot_home: WeComHom
     assert gap["since"] < gap["until"]
     await home.bot.press()
     assert (await home.body("wx/event/button"))["command_id"] == "c1"
-    media = await home.ask("media", {"message_id": file_id, "inline": True})
+    media = await home.send_request("media", {"message_id": file_id, "inline": True})
     digest = hashlib.sha256(base64.b64decode(media["data"]["data"])).hexdigest()
     assert (digest, media["data"]["name"]) == (event["sha256"], "账单.pdf")
     data = base64.b64encode(b"a file").decode()
     command = {"kind": "file", "data": data, "name": "a.txt", "text": "its caption", "id": "c2"}
-    result = await home.tell("me", command)
+    result = await home.send_command("me", command)
     assert (result["status"], result["parts_sent"]) == ("sent", 2)
     assert home.bridge.stop() == 0
 
@@ -225,7 +225,7 @@ async def test_the_doctor_leaves_a_bot_alone_that_another_instance_uses(
     ((verdict, text),) = await doctor()
     assert (verdict, instance in text) == ("not_known", True), text
     assert await subscriptions() == 1
-    assert (await home.tell("me", "still here"))["status"] == "sent"
+    assert (await home.send_command("me", "still here"))["status"] == "sent"
     assert home.bridge.stop() == 0
     ((verdict, text),) = await doctor()
     assert verdict == "ok", text

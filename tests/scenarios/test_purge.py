@@ -14,7 +14,7 @@ import pytest
 
 from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import DURABLE, free_port
-from tests.support.guest import Guest, session_present
+from tests.support.broker_user import BrokerUser, session_present
 from tests.support.home import Home, at_home
 from tests.support.subscriber import Subscriber
 from tests.unit.store.test_account_removal import fill
@@ -191,7 +191,7 @@ def test_the_embedded_broker_is_cleared_whether_it_runs_or_not(tmp_path, running
     asyncio.run(_fill(store))
 
     def say(port: int) -> None:
-        with Guest(port, client_id="wx2mqtt-old", stays=True) as one:
+        with BrokerUser(port, client_id="wx2mqtt-old", keeps_session=True) as one:
             one.subscribe("base/old/out/#")
             one.publish("base/old/bridge/state", b"offline", retain=True)
 
@@ -219,7 +219,7 @@ def test_the_embedded_broker_is_cleared_whether_it_runs_or_not(tmp_path, running
         take_away()
 
     def left(port: int) -> tuple[list[str], bool]:
-        with Guest(port) as one:
+        with BrokerUser(port) as one:
             one.subscribe("base/old/#", "end")
             one.publish("end", b"")
             one.wait("end", b"")

@@ -94,7 +94,7 @@ async def result_of_alarm(home: ILinkHome, url: str) -> str:
     (file := home.folder / "fallback.urls").write_text(f"{url}\n", encoding="utf-8")
     home.bridge.configure(home.settings({"fallback": {"after": "200ms", "urls_file": str(file)}}))
     await home.log_in()
-    result = await home.tell("me", {"text": TEXT, "id": "water-1", "urgent": True})
+    result = await home.send_command("me", {"text": TEXT, "id": "water-1", "urgent": True})
     assert (result["status"], result["code"]) == ("expired", "window_closed")
     return str(result["fallback"])
 

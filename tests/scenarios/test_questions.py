@@ -26,7 +26,7 @@ async def bot(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]:
 
 async def ask(home: Home, command_id: str, user: str = "me", **more: Any) -> dict[str, Any]:
     command = {"id": command_id, "text": f"{command_id}?", "buttons": YES_NO, **more}
-    result = await home.tell(user, command)
+    result = await home.send_command(user, command)
     assert result["status"] == "sent"
     return result
 
@@ -48,7 +48,7 @@ async def test_a_question_on_ilink_is_answered_by_number_text_and_quote(bot: ILi
     (sent,) = await bot.bot.bot_sent(1)
     assert sent["text"] == "lock?\n1 Yes\n2 No"
     await ask(bot, "heat")
-    listed = (await bot.ask("questions"))["data"]["questions"]
+    listed = (await bot.send_request("questions"))["data"]["questions"]
     assert [one["command_id"] for one in listed] == ["heat", "lock"]
     assert "button" not in await said(bot, "maybe")
     body = await said(bot, "２")
@@ -62,7 +62,7 @@ async def test_a_question_on_ilink_is_answered_by_number_text_and_quote(bot: ILi
     assert quote["button"] == {"command_id": "lock", "key": "yes"}
     await bot.body("wx/event/button", command_id="lock")
     assert answers(bot) == [("heat", "No"), ("lock", "yes")]
-    assert (await bot.ask("questions"))["data"] == {"questions": [], "more": False}
+    assert (await bot.send_request("questions"))["data"] == {"questions": [], "more": False}
 
 
 async def test_open_questions_survive_a_kill_and_an_answer_while_the_bridge_is_away_counts(bot: ILinkHome):
@@ -80,15 +80,15 @@ async def test_open_questions_survive_a_kill_and_an_answer_while_the_bridge_is_a
 
 async def test_a_request_closes_a_question(bot: ILinkHome):
     await ask(bot, "lock")
-    assert (await bot.ask("questions", {"close": "lock"}))["data"] == {"closed": "lock"}
-    assert (await bot.ask("questions", {"close": "lock"}))["code"] == "unknown_id"
+    assert (await bot.send_request("questions", {"close": "lock"}))["data"] == {"closed": "lock"}
+    assert (await bot.send_request("questions", {"close": "lock"}))["code"] == "unknown_id"
     assert "button" not in await said(bot, "1")
     assert answers(bot) == []
 
 
 async def test_questions_wait_for_the_window_alone(bot: ILinkHome):
     for number in range(9):
-        await bot.tell("me", {"text": f"{number}", "id": f"n{number}"})
+        await bot.send_command("me", {"text": f"{number}", "id": f"n{number}"})
     for number in range(3):
         await bot.publish("wx/out/me", {"text": f"more {number}", "id": f"m{number}"})
         await bot.body("wx/event/held", command_id=f"m{number}")

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from tests.support.broker import free_port
+from tests.support.broker_user import BrokerUser
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.guest import Guest
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -100,8 +100,10 @@ class Node:
             process.send_signal(signal.SIGKILL)
             process.wait(MAX_WAIT_SECONDS)
 
-    def guest(self, user: str, *, client_id: str = "", stays: bool = False) -> Guest:
-        return Guest(self.port, user, self.secret(user), client_id=client_id, stays=stays)
+    def broker_user(self, user: str, *, client_id: str = "", keeps_session: bool = False) -> BrokerUser:
+        return BrokerUser(
+            self.port, user, self.secret(user), client_id=client_id, keeps_session=keeps_session
+        )
 
     def secret(self, name: str) -> str:
         return (self.secrets / name).read_text().strip()
@@ -128,7 +130,7 @@ def node(tmp_path_factory) -> Iterator[Node]:
 
 @pytest.mark.parametrize(("user", "password"), [("", ""), ("guest", "guest"), ("bridge", "wrong")])
 def test_nobody_comes_without_a_password_of_the_secrets(node, user, password):
-    with Guest(node.port, user, password) as one:
+    with BrokerUser(node.port, user, password) as one:
         assert one.refusal
 
 
@@ -168,20 +170,20 @@ REFUSED = {
 @pytest.mark.parametrize("user", ALLOWED)
 def test_each_user_may_do_what_is_theirs(node, user):
     for topic in ALLOWED[user]["writes"]:
-        with node.guest(user) as one:
+        with node.broker_user(user) as one:
             assert one.publish(topic) < FAILURE, topic
     for topic_filter in ALLOWED[user]["reads"]:
-        with node.guest(user) as one:
+        with node.broker_user(user) as one:
             assert one.subscribe(topic_filter) < FAILURE, topic_filter
 
 
 @pytest.mark.parametrize("user", REFUSED)
 def test_and_nothing_else(node, user):
     for topic in REFUSED[user]["writes"]:
-        with node.guest(user) as one:
+        with node.broker_user(user) as one:
             assert one.publish(topic) >= FAILURE, topic
     for topic_filter in REFUSED[user]["reads"]:
-        with node.guest(user) as one:
+        with node.broker_user(user) as one:
             assert one.subscribe(topic_filter) >= FAILURE, topic_filter
 
 
@@ -210,14 +212,14 @@ def test_the_doctor_finds_every_right_of_the_bridge(node, tmp_path):
 
 def test_a_session_has_a_quorum_queue_and_gives_nothing_up(node):
     """By default RabbitMQ 4 drops a message without a word when it has been delivered 21 times."""
-    with node.guest("bridge", client_id="settled", stays=True) as one:
+    with node.broker_user("bridge", client_id="settled", keeps_session=True) as one:
         one.subscribe("wx/out/#")
     assert {"name": "mqtt-subscription-settledqos1", "type": "quorum", "policy": "sessions"} in node.queues()
-    with node.guest("automation") as one:
+    with node.broker_user("automation") as one:
         one.publish("wx/out/me", "alarm")
     for _ in range(MORE_DELIVERIES_THAN_THE_DEFAULT):
         assert b"alarm" in first_packet_unacknowledged(node, "settled")
-    with node.guest("bridge", client_id="settled", stays=True) as one:
+    with node.broker_user("bridge", client_id="settled", keeps_session=True) as one:
         assert one.session_present
         one.wait("wx/out/me", b"alarm")
 

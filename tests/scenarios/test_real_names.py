@@ -76,8 +76,8 @@ async def test_ilink_by_its_real_names(tmp_path: Path):
         message_id = await home.bot.write("a picture", kind="image")
         event = await home.body("wx/event/media", message_id=message_id)
         assert event["state"] == "ready"
-        assert (await home.tell("me", "seen"))["status"] == "sent"
-        file = await home.tell("me/file/a.txt", b"hello " * 1000)
+        assert (await home.send_command("me", "seen"))["status"] == "sent"
+        file = await home.send_command("me/file/a.txt", b"hello " * 1000)
         assert file["status"] == "sent"
         assert (await home.bot.bot_sent(2))[-1]["sha256"] == hashlib.sha256(b"hello " * 1000).hexdigest()
         assert set(proxy.hosts) == {
@@ -97,7 +97,7 @@ async def test_web_wechat_by_its_real_names(tmp_path: Path):
         await home.body("wx/login/state", state="online")
         await home.control.say("wife", "开灯")
         await home.body("wx/in/wife", text="开灯")
-        assert (await home.tell("wife", "on"))["status"] == "sent"
+        assert (await home.send_command("wife", "on"))["status"] == "sent"
         assert all(host.endswith((".qq.com", ".wechat.com")) for host in proxy.hosts)
         assert len(set(proxy.hosts)) >= 3
 
@@ -110,9 +110,9 @@ async def assert_talks(home: WeComHome) -> None:
     event = await home.body("wx/event/media", message_id=message_id)
     truth = home.simulator.wechat.wecom.files.plain[message_id]
     assert (event["state"], event["sha256"]) == ("ready", truth.sha256)
-    assert (await home.tell("me", "seen"))["status"] == "sent"
+    assert (await home.send_command("me", "seen"))["status"] == "sent"
     data = b"hello " * 100_000  # two pieces
-    assert (await home.tell("me/file/a.txt", data))["status"] == "sent"
+    assert (await home.send_command("me/file/a.txt", data))["status"] == "sent"
     text, file = await home.bot.bot_sent(2)
     assert (text["shown"], file["sha256"]) == ("seen", hashlib.sha256(data).hexdigest())
 
@@ -187,11 +187,11 @@ async def test_web_wechat_says_the_same_of_a_send_by_either_transport(tmp_path: 
         await home.body("wx/login/state", state="online")
         for kind in LOST:
             await home.control.post("fault", endpoint="webwxsendmsg", kind=kind)
-            result = await home.tell("wife", f"lost by {kind}")
+            result = await home.send_command("wife", f"lost by {kind}")
             assert (result["status"], result["duplicate_possible"]) == ("sent", True)
         for kind, value in REFUSED:
             await home.control.post("fault", endpoint="webwxsendmsg", kind=kind, value=value)
-            result = await home.tell("wife", f"refused by {kind}")
+            result = await home.send_command("wife", f"refused by {kind}")
             assert (result["status"], result["duplicate_possible"]) == ("sent", False)
         sent = await home.control.get("sent")
         assert len([message for message in sent if message["delivered"]]) == len(LOST) + len(REFUSED)
@@ -210,9 +210,9 @@ async def test_ilink_says_the_same_of_a_send_by_either_transport(tmp_path: Path,
         await home.body("wx/in/me", text="hello")
         for kind in LOST[:3]:
             await home.control.post("fault", endpoint="sendmessage", kind=kind)
-            result = await home.tell("me", f"lost by {kind}")
+            result = await home.send_command("me", f"lost by {kind}")
             assert (result["status"], result["duplicate_possible"]) == ("sent", True)
         await home.control.post("fault", endpoint="sendmessage", kind="status", value=503)
-        result = await home.tell("me", "refused")
+        result = await home.send_command("me", "refused")
         assert (result["status"], result["duplicate_possible"]) == ("sent", False)
         assert bool(proxy.hosts) is by_proxy

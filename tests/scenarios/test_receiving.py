@@ -132,7 +132,7 @@ async def test_a_message_that_kills_the_bridge_three_times_is_skipped_and_all_ot
     event = await home.body("wx/event/unreadable")
     assert event["message_id"] == fatal
     await home.body("wx/in/妈妈", text="after")
-    assert (await home.ask("health"))["data"]["messages"]["unreadable"] == 1
+    assert (await home.send_request("health"))["data"]["messages"]["unreadable"] == 1
     await home.in_thread(home.bridge.stop)
     await home.restart()
     await home.control.say("wife", "the next")

@@ -14,7 +14,15 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import SimulatorControl
 from tests.support.process import BridgeProcess
-from tests.support.scripted import DISCONNECT, PUBACK, PUBLISH, Packet, Peer, counted, scripted
+from tests.support.scripted_broker import (
+    DISCONNECT,
+    PUBACK,
+    PUBLISH,
+    Packet,
+    Peer,
+    length_prefixed,
+    scripted_broker,
+)
 from wx2mqtt.simulator.server import Simulator
 
 
@@ -97,7 +105,7 @@ def _payload(packet: Packet) -> bytes:
 async def bridged(folder: Path) -> AsyncIterator[tuple[Node, BridgeProcess, SimulatorControl]]:
     """A bridge that is online at a `Node`."""
     node = Node()
-    async with Simulator() as simulator, scripted(node.serve) as broker:
+    async with Simulator() as simulator, scripted_broker(node.serve) as broker:
         control = SimulatorControl(simulator.url)
         await control.post("settings", strict=True, autoscan=True)
         account = {
@@ -167,7 +175,7 @@ async def test_with_another_packet_id_it_is_done_again_and_says_so(tmp_path: Pat
 
 async def test_with_other_correlation_data_it_is_another_command(tmp_path: Path):
     def asked(data: bytes) -> bytes:
-        return b"\x08" + counted("me/x") + b"\x09" + counted(data)
+        return b"\x08" + length_prefixed("me/x") + b"\x09" + length_prefixed(data)
 
     async with bridged(tmp_path) as (node, bridge, control):
         node.deliver("on", 7, asked(b"1"))

@@ -17,21 +17,21 @@ ACTIONS = ("mark_read", "set_remark", "accept_friend", "group")
 
 
 async def test_health_is_told(shared_home):
-    answer = await shared_home.ask("health", {"transaction": "h"})
+    answer = await shared_home.send_request("health", {"transaction": "h"})
     assert (answer["status"], answer["transaction"]) == ("ok", "h")
     assert (answer["data"]["state"], answer["data"]["healthy"]) == ("online", True)
 
 
 async def test_contacts_are_all_there_or_those_that_are_asked_for(shared_home):
-    whole = (await shared_home.ask("contacts"))["data"]
+    whole = (await shared_home.send_request("contacts"))["data"]
     assert whole["count"] == len(whole["contacts"])
     assert {"wife", "family", "filehelper"} <= {one["user"] for one in whole["contacts"]}
-    found = (await shared_home.ask("contacts", {"query": "老婆"}))["data"]["contacts"]
+    found = (await shared_home.send_request("contacts", {"query": "老婆"}))["data"]["contacts"]
     assert [one["user"] for one in found] == ["wife"]
     assert (found[0]["trusted"], found[0]["matched_by"]) == (True, "pin")
-    groups = (await shared_home.ask("contacts", {"kind": "group"}))["data"]["contacts"]
+    groups = (await shared_home.send_request("contacts", {"kind": "group"}))["data"]["contacts"]
     assert {one["kind"] for one in groups} == {"group"}
-    page = (await shared_home.ask("contacts", {"limit": 2, "offset": 1}))["data"]
+    page = (await shared_home.send_request("contacts", {"limit": 2, "offset": 1}))["data"]
     assert page["contacts"] == whole["contacts"][1:3]
     assert page["count"] == whole["count"]
 
@@ -40,32 +40,32 @@ async def test_contacts_are_all_there_or_those_that_are_asked_for(shared_home):
     "fields", [{"limit": -1}, {"limit": "2"}, {"offset": 1.5}, {"query": 7}, {"kind": []}, {"limit": True}]
 )
 async def test_a_contacts_request_that_cannot_be_meant_is_a_bad_request(shared_home, fields):
-    answer = await shared_home.ask("contacts", fields)
+    answer = await shared_home.send_request("contacts", fields)
     assert (answer["status"], answer["code"]) == ("error", "bad_request")
     assert next(iter(fields)) in answer["error"]
 
 
 async def test_login_while_online_answers_with_the_state(shared_home):
-    answer = await shared_home.ask("login", {"transaction": 1})
+    answer = await shared_home.send_request("login", {"transaction": 1})
     assert answer["status"] == "ok"
     assert answer["data"]["state"] == "online"
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
 async def test_the_log_is_as_loud_as_asked(shared_home, level):
-    assert (await shared_home.ask("log_level", {"level": level}))["data"] == {"level": level}
+    assert (await shared_home.send_request("log_level", {"level": level}))["data"] == {"level": level}
 
 
 @pytest.mark.parametrize("level", [None, "loud", 7, ["debug"], {"a": 1}, "DEBUG"])
 async def test_no_other_loudness(shared_home, level):
-    answer = await shared_home.ask("log_level", {} if level is None else {"level": level})
+    answer = await shared_home.send_request("log_level", {} if level is None else {"level": level})
     assert (answer["status"], answer["code"]) == ("error", "bad_request")
     assert "debug, info, warning or error" in answer["error"]
 
 
 async def test_a_send_is_answered_with_its_result(shared_home):
     since = shared_home.subscriber.count
-    answer = await shared_home.ask(
+    answer = await shared_home.send_request(
         "send", {"user": "wife", "text": "by request", "id": "req-1", "transaction": [1]}
     )
     result = await shared_home.body("wx/result/wife", id="req-1", since=since)
@@ -87,17 +87,17 @@ async def test_a_send_is_answered_with_its_result(shared_home):
     ],
 )
 async def test_a_send_that_cannot_be_is_an_error(shared_home, fields, code):
-    answer = await shared_home.ask("send", {**fields, "transaction": 2})
+    answer = await shared_home.send_request("send", {**fields, "transaction": 2})
     assert (answer["status"], answer["code"], answer["transaction"]) == ("error", code, 2)
-    health = (await shared_home.ask("health"))["data"]
+    health = (await shared_home.send_request("health"))["data"]
     assert health["problems"] == ["commands_failed"], "no topic is refused for that"
 
 
 async def test_assign_names_who_is_not_there_or_waits_for_nothing(shared_home):
-    answer = await shared_home.ask("assign", {"user": "nobody", "to": "wife"})
+    answer = await shared_home.send_request("assign", {"user": "nobody", "to": "wife"})
     assert (answer["code"], "nobody" in answer["error"]) == ("unknown_user", True)
-    assert (await shared_home.ask("assign", {"user": "wife", "to": "妈妈"}))["code"] == "bad_request"
-    assert (await shared_home.ask("assign", {"user": "wife"}))["code"] == "bad_request"
+    assert (await shared_home.send_request("assign", {"user": "wife", "to": "妈妈"}))["code"] == "bad_request"
+    assert (await shared_home.send_request("assign", {"user": "wife"}))["code"] == "bad_request"
 
 
 # what is wrongly asked
@@ -105,7 +105,7 @@ async def test_assign_names_who_is_not_there_or_waits_for_nothing(shared_home):
 
 @pytest.mark.parametrize("name", ["nothing", "health/more", "HEALTH", "", "历史"])
 async def test_an_unknown_name_gets_an_error_that_names_those_that_are_known(shared_home, name):
-    answer = await shared_home.ask(name, {"transaction": 3})
+    answer = await shared_home.send_request(name, {"transaction": 3})
     assert (answer["status"], answer["code"], answer["transaction"]) == ("error", "unknown_request", 3)
     assert all(known in answer["error"] for known in KNOWN)
 
@@ -114,26 +114,28 @@ async def test_an_unknown_name_gets_an_error_that_names_those_that_are_known(sha
     "payload", ["[]", "x", "{", b"\xff", "1", '"health"', "null", '{"transaction": 1e999}']
 )
 async def test_what_is_no_object_is_a_bad_request(shared_home, payload):
-    answer = await shared_home.ask("health", payload)
+    answer = await shared_home.send_request("health", payload)
     assert (answer["status"], answer["code"]) == ("error", "bad_request")
 
 
 @pytest.mark.parametrize("name", [*KNOWN, "recall", "history", "media", *ACTIONS])
 async def test_an_unknown_key_is_a_bad_request_that_names_it(shared_home, name):
-    answer = await shared_home.ask(name, {"bogus": 1, "transaction": 4})
+    answer = await shared_home.send_request(name, {"bogus": 1, "transaction": 4})
     assert (answer["status"], answer["code"], answer["transaction"]) == ("error", "bad_request", 4)
     assert "'bogus'" in answer["error"]
-    assert (await shared_home.ask("health"))["data"]["state"] == "online"
+    assert (await shared_home.send_request("health"))["data"]["state"] == "online"
 
 
 async def test_a_deep_transaction_stops_nothing(shared_home):
     deep = '{"transaction": ' + "[" * 900 + "]" * 900 + "}"
-    assert (await shared_home.ask("health", deep))["code"] == "bad_request"
-    assert (await shared_home.ask("health", '{"transaction": [[[[1]]]]}'))["transaction"] == [[[[1]]]]
+    assert (await shared_home.send_request("health", deep))["code"] == "bad_request"
+    assert (await shared_home.send_request("health", '{"transaction": [[[[1]]]]}'))["transaction"] == [
+        [[[1]]]
+    ]
 
 
 async def test_the_answer_goes_to_the_response_topic_too(shared_home):
-    answer = await shared_home.ask(
+    answer = await shared_home.send_request(
         "log_level", {"level": "debug"}, ResponseTopic="me/level", CorrelationData=b"\1"
     )
     assert await shared_home.body("me/level") == answer
@@ -142,7 +144,7 @@ async def test_the_answer_goes_to_the_response_topic_too(shared_home):
 
 @pytest.mark.parametrize("topic", ["wx/bridge/state", "homeassistant/x", "$SYS/x"])
 async def test_it_goes_nowhere_else_if_it_must_not_go_there(shared_home, topic):
-    answer = await shared_home.ask("log_level", {"level": "debug"}, ResponseTopic=topic)
+    answer = await shared_home.send_request("log_level", {"level": "debug"}, ResponseTopic=topic)
     assert answer["code"] == "bad_response_topic"
 
 
@@ -161,19 +163,19 @@ async def test_what_can_change_while_it_runs_does_and_the_rest_is_named(shared_h
             language="zh",
             mqtt={"url": shared_home.broker.url, "keepalive": 17},
         )
-        data = (await shared_home.ask("reload"))["data"]
+        data = (await shared_home.send_request("reload"))["data"]
         assert data["applied"] == ["accounts.home.send.allow", "language"]
         assert data["needs_restart"] == ["accounts.home.expect.nickname", "mqtt.keepalive"]
-        refused = await shared_home.tell("filehelper", "not to you any more")
+        refused = await shared_home.send_command("filehelper", "not to you any more")
         assert (refused["code"], refused["message"]) == ("not_allowed", "send.allow 中没有“filehelper”")
-        assert (await shared_home.tell("wife", "but to you"))["message"] == "微信已接收消息"
-        again = (await shared_home.ask("reload"))["data"]
+        assert (await shared_home.send_command("wife", "but to you"))["message"] == "微信已接收消息"
+        again = (await shared_home.send_request("reload"))["data"]
         assert again["applied"] == []
         assert again["needs_restart"] == data["needs_restart"], "they are still not in force"
     finally:
         configure(shared_home)
-        await shared_home.ask("reload")
-    assert (await shared_home.tell("filehelper", "to you again"))["status"] == "sent"
+        await shared_home.send_request("reload")
+    assert (await shared_home.send_command("filehelper", "to you again"))["status"] == "sent"
 
 
 async def test_a_bad_file_changes_nothing_and_every_problem_is_named(shared_home):
@@ -181,11 +183,11 @@ async def test_a_bad_file_changes_nothing_and_every_problem_is_named(shared_home
     try:
         bad = {**yaml.safe_load(good), "language": "zh", "nonsense": 1, "log": {"level": "loud"}}
         shared_home.bridge.config.write_text(yaml.safe_dump(bad))
-        answer = await shared_home.ask("reload", {"transaction": 9})
+        answer = await shared_home.send_request("reload", {"transaction": 9})
         assert (answer["status"], answer["code"], answer["transaction"]) == ("error", "bad_request", 9)
         assert "nonsense" in answer["error"]
         assert "level" in answer["error"]
-        assert (await shared_home.tell("wife", "as before"))["message"] == "WeChat took the message"
+        assert (await shared_home.send_command("wife", "as before"))["message"] == "WeChat took the message"
     finally:
         shared_home.bridge.config.write_text(good)
 
@@ -196,16 +198,16 @@ async def test_a_hangup_does_the_same(shared_home):
         configure(shared_home, {"send": {"allow": ["wife"], "per_minute": 0}})
         shared_home.bridge.hangup()
         await shared_home.in_thread(shared_home.bridge.wait_for_log, '"reloaded"', since=since)
-        assert (await shared_home.tell("filehelper", "not by hangup"))["code"] == "not_allowed"
+        assert (await shared_home.send_command("filehelper", "not by hangup"))["code"] == "not_allowed"
     finally:
         configure(shared_home)
-        await shared_home.ask("reload")
+        await shared_home.send_request("reload")
 
 
 async def test_the_owners_limit_can_change_while_it_runs(shared_home):
     try:
         configure(shared_home, {"send": {"per_minute": 1, "burst": 2, "ttl": "1s"}})
-        await shared_home.ask("reload")
+        await shared_home.send_request("reload")
         for number in range(3):  # what was sent before counts, so that perhaps none of them goes through
             await shared_home.publish("wx/out/wife", {"text": f"limited {number}", "id": f"limited-{number}"})
         results = [await shared_home.body("wx/result/wife", id=f"limited-{number}") for number in range(3)]
@@ -214,21 +216,21 @@ async def test_the_owners_limit_can_change_while_it_runs(shared_home):
         assert "send.per_minute" in results[-1]["message"]
     finally:
         configure(shared_home)
-        await shared_home.ask("reload")
+        await shared_home.send_request("reload")
 
 
 async def test_a_full_store_takes_no_command_until_there_is_room(shared_home):
     try:
         configure(shared_home, storage={**storage_settings(shared_home.bridge.store), "max_size": "100kB"})
-        assert (await shared_home.ask("reload"))["data"]["applied"] == ["storage.max_size"]
-        refused = await shared_home.tell("wife", {"text": "no room", "id": "room"})
+        assert (await shared_home.send_request("reload"))["data"]["applied"] == ["storage.max_size"]
+        refused = await shared_home.send_command("wife", {"text": "no room", "id": "room"})
         assert (refused["status"], refused["code"]) == ("rejected", "storage_full")
-        health = (await shared_home.ask("health"))["data"]
+        health = (await shared_home.send_request("health"))["data"]
         assert "store_full" in health["problems"]
     finally:
         configure(shared_home)
-        await shared_home.ask("reload")
-    assert (await shared_home.tell("wife", {"text": "room again", "id": "room2"}))["status"] == "sent"
+        await shared_home.send_request("reload")
+    assert (await shared_home.send_command("wife", {"text": "room again", "id": "room2"}))["status"] == "sent"
 
 
 # last, since it logs out
@@ -236,19 +238,19 @@ async def test_a_full_store_takes_no_command_until_there_is_room(shared_home):
 
 async def test_logout_rests_and_login_gives_a_code(shared_home):
     since = shared_home.subscriber.count
-    answer = await shared_home.ask("logout")
+    answer = await shared_home.send_request("logout")
     assert (answer["status"], answer["data"]["state"], answer["data"]["needs"]) == (
         "ok",
         "logged_out",
         "relogin",
     )
-    assert (await shared_home.ask("logout"))["data"]["state"] == "logged_out"
-    late = await shared_home.tell("wife", {"text": "nobody is there", "ttl": 0.1})
+    assert (await shared_home.send_request("logout"))["data"]["state"] == "logged_out"
+    late = await shared_home.send_command("wife", {"text": "nobody is there", "ttl": 0.1})
     assert (late["status"], late["code"]) == ("expired", "logged_out")
-    await shared_home.ask("login")
+    await shared_home.send_request("login")
     await shared_home.body("wx/login/state", state="waiting_for_scan", since=since)
     await shared_home.control.post("scan")
     await shared_home.control.post("confirm")
     await shared_home.body("wx/login/state", state="online", since=since)
     await shared_home.control.wait("polling")
-    assert (await shared_home.tell("wife", "there again"))["status"] == "sent"
+    assert (await shared_home.send_command("wife", "there again"))["status"] == "sent"

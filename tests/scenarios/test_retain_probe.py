@@ -7,7 +7,16 @@ import asyncio
 import pytest
 
 from tests.support.mqtt_client import running_client
-from tests.support.scripted import DISCONNECT, PUBACK, SUBSCRIBE, UNSUBSCRIBE, Packet, Peer, counted, scripted
+from tests.support.scripted_broker import (
+    DISCONNECT,
+    PUBACK,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+    Packet,
+    Peer,
+    length_prefixed,
+    scripted_broker,
+)
 from wx2mqtt.mqtt import broker_features
 from wx2mqtt.mqtt.broker import ProbeTopics
 
@@ -18,7 +27,7 @@ KEPT_NONE, KEPT = 0x2C, 0x0C  # at QoS 0, with No Local and Retain As Published:
 async def asked(peer: Peer, topic: str, options: int) -> None:
     """The client subscribes to this topic with these options."""
     subscribe = await peer.grant(0)
-    assert subscribe.body[2:] == b"\0" + counted(topic.encode()) + bytes((options,))
+    assert subscribe.body[2:] == b"\0" + length_prefixed(topic.encode()) + bytes((options,))
 
 
 async def first_asked(peer: Peer) -> None:
@@ -29,7 +38,9 @@ async def first_asked(peer: Peer) -> None:
 
 async def unsubscribed(peer: Peer) -> None:
     packet = await peer.read(UNSUBSCRIBE)
-    assert packet.body[2:] == b"\0" + counted(TOPICS.probed.encode()) + counted(TOPICS.control.encode())
+    assert packet.body[2:] == b"\0" + length_prefixed(TOPICS.probed.encode()) + length_prefixed(
+        TOPICS.control.encode()
+    )
 
 
 def copy(peer: Peer, topic: str, *, qos: int = 0) -> None:
@@ -47,14 +58,14 @@ async def test_an_honest_broker_is_asked_once_and_its_copies_are_handed_to_nobod
         peer.deliver(TOPICS.probed, b"somebody's", 9, retain=True)
         assert await peer.until_closed() == [Packet(DISCONNECT, 0, b"")]
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         calls = [listener.client.honours_retain_handling(TOPICS) for _ in range(3)]
         assert await asyncio.gather(*calls) == [True] * 3
         assert await listener.client.honours_retain_handling(TOPICS)
         assert (await listener.delivery()).payload == b"a command"
         assert (await listener.delivery()).payload == b"somebody's"
-        await broker.done()
+        await broker.wait_until_done()
 
 
 async def test_one_that_redelivers_is_known_by_the_copy_that_it_was_not_to_send():
@@ -66,10 +77,10 @@ async def test_one_that_redelivers_is_known_by_the_copy_that_it_was_not_to_send(
         copy(peer, TOPICS.control)
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         assert not await listener.client.honours_retain_handling(TOPICS)
-        await broker.done()
+        await broker.wait_until_done()
 
 
 @pytest.mark.parametrize("copies", [[], [TOPICS.control]])
@@ -85,10 +96,10 @@ async def test_without_the_copies_that_must_come_nothing_is_shown(monkeypatch, c
         await unsubscribed(peer)
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         assert not await listener.client.honours_retain_handling(TOPICS)
-        await broker.done()
+        await broker.wait_until_done()
 
 
 async def test_a_message_without_the_flag_is_no_copy(monkeypatch):
@@ -100,11 +111,11 @@ async def test_a_message_without_the_flag_is_no_copy(monkeypatch):
         await unsubscribed(peer)
         await peer.until_closed()
 
-    async with scripted(script) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
         assert not await listener.client.honours_retain_handling(TOPICS)
         assert (await listener.delivery()).payload == b"live"
-        await broker.done()
+        await broker.wait_until_done()
 
 
 async def test_the_end_of_the_connection_ends_the_probe_and_the_next_one_asks_again():
@@ -118,12 +129,12 @@ async def test_the_end_of_the_connection_ends_the_probe_and_the_next_one_asks_ag
         copy(peer, TOPICS.probed)
         await peer.until_closed()
 
-    async with scripted(dies, lives) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(dies, lives) as broker, running_client(broker.url) as listener:
         await listener.connection()
         assert not await listener.client.honours_retain_handling(TOPICS)
         await listener.connection()
         assert await listener.client.honours_retain_handling(TOPICS)
-        await broker.done()
+        await broker.wait_until_done()
 
 
 @pytest.mark.parametrize(("protocol", "properties"), [("3.1.1", b""), ("5", b"\x25\0")])
@@ -134,8 +145,8 @@ async def test_nobody_is_asked_who_cannot_show_it(protocol: str, properties: byt
         await peer.welcome(properties)
         assert SUBSCRIBE not in {packet.kind for packet in await peer.until_closed()}
 
-    async with scripted(script) as broker, running_client(broker.url, protocol=protocol) as listener:
+    async with scripted_broker(script) as broker, running_client(broker.url, protocol=protocol) as listener:
         assert not await listener.client.honours_retain_handling(TOPICS), "before there is a connection"
         await listener.connection()
         assert not await listener.client.honours_retain_handling(TOPICS)
-        await broker.done()
+        await broker.wait_until_done()

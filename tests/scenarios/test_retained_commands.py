@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from tests.support.old_habits import redelivering_broker
+from tests.support.redelivering_broker import redelivering_broker
 from tests.support.subscriber import Subscriber
 
 OLD = MQTTProtocolVersion.MQTTv311
@@ -54,10 +54,10 @@ async def test_before_the_start_on_3_1_1_it_is_refused_told_once_and_cleared(hom
     for topic in ("wx/out/wife", "wx/out/family/image", "wx/bridge/request/logout"):
         await home.in_thread(home.subscriber.wait, topic, lambda one: not one.payload)
         assert await stored(home, topic) == []
-    assert (await home.tell("wife", {"text": "live", "id": "old"}))["status"] == "sent"
+    assert (await home.send_command("wife", {"text": "live", "id": "old"}))["status"] == "sent"
     assert await home.in_thread(home.bridge.stop) == 0
     await home.restart()
-    await home.tell("wife", {"text": "after the restart", "id": "z"})
+    await home.send_command("wife", {"text": "after the restart", "id": "z"})
     assert [one.body["code"] for one in home.subscriber.on("wx/result/wife")] == ["retained", "ok", "ok"]
     assert await texts(home) == ["live", "after the restart"]
 
@@ -67,8 +67,8 @@ async def test_on_3_1_1_our_own_clearing_is_ignored_and_an_empty_payload_of_a_us
     await home.in_thread(retain, home, "wx/out/wife", "old", OLD)
     await home.log_in()
     await home.in_thread(home.subscriber.wait, "wx/out/wife", lambda one: not one.payload)
-    assert (await home.tell("wife", ""))["code"] == "empty"
-    assert (await home.tell("wife", "", retain=True))["code"] == "empty"
+    assert (await home.send_command("wife", ""))["code"] == "empty"
+    assert (await home.send_command("wife", "", retain=True))["code"] == "empty"
     assert [one.body["code"] for one in home.subscriber.on("wx/result/wife")] == [
         "retained",
         "empty",
@@ -79,27 +79,27 @@ async def test_on_3_1_1_our_own_clearing_is_ignored_and_an_empty_payload_of_a_us
 async def test_on_mqtt_5_what_was_retained_before_the_start_does_not_even_come(home):
     await home.in_thread(retain, home, "wx/out/wife", "old", NEW)
     await home.log_in()
-    assert (await home.tell("wife", "live"))["status"] == "sent"
-    assert (await home.tell("wife", ""))["code"] == "empty"
+    assert (await home.send_command("wife", "live"))["status"] == "sent"
+    assert (await home.send_command("wife", ""))["code"] == "empty"
     assert await texts(home) == ["live"]
 
 
 async def test_on_mqtt_5_a_live_one_is_sent_once_its_copy_is_cleared_and_the_result_says_so(home):
     await home.log_in()
-    result = await home.tell("wife", {"text": "live and retained", "id": "a"}, retain=True)
+    result = await home.send_command("wife", {"text": "live and retained", "id": "a"}, retain=True)
     assert (result["status"], result["code"]) == ("sent", "ok")
     assert result["message"].startswith("WeChat took the message; the copy that the broker kept was cleared")
-    plain = await home.tell("wife", "as it is", retain=True)
+    plain = await home.send_command("wife", "as it is", retain=True)
     assert "was cleared" in plain["message"]
-    answer = await home.ask("send", {"user": "wife", "text": "by request", "id": "b"}, retain=True)
+    answer = await home.send_request("send", {"user": "wife", "text": "by request", "id": "b"}, retain=True)
     assert "was cleared" in answer["data"]["message"]
-    assert (await home.ask("health", "{}", retain=True))["status"] == "ok"
+    assert (await home.send_request("health", "{}", retain=True))["status"] == "ok"
     for topic in ("wx/out/wife", "wx/bridge/request/send", "wx/bridge/request/health"):
         await home.in_thread(home.subscriber.wait, topic, lambda one: not one.payload)
         assert await stored(home, topic) == []
     assert await home.in_thread(home.bridge.stop) == 0
     await home.restart()
-    assert "cleared" not in (await home.tell("wife", {"text": "afterwards", "id": "z"}))["message"]
+    assert "cleared" not in (await home.send_command("wife", {"text": "afterwards", "id": "z"}))["message"]
     assert await texts(home) == ["live and retained", "as it is", "by request", "afterwards"]
     assert {one.body["code"] for one in home.subscriber.on("wx/result/wife")} == {"ok"}
 
@@ -107,12 +107,12 @@ async def test_on_mqtt_5_a_live_one_is_sent_once_its_copy_is_cleared_and_the_res
 async def test_on_3_1_1_a_live_one_is_sent_and_its_copy_is_refused_and_cleared_at_the_next_start(home):
     speak(home, "3.1.1")
     await home.log_in()
-    result = await home.tell("wife", {"text": "live and retained", "id": "a"}, retain=True)
+    result = await home.send_command("wife", {"text": "live and retained", "id": "a"}, retain=True)
     assert (result["status"], result["message"]) == ("sent", "WeChat took the message")
     assert await stored(home, "wx/out/wife") != []
     assert await home.in_thread(home.bridge.stop) == 0
     await home.restart()
-    await home.tell("wife", {"text": "afterwards", "id": "z"})
+    await home.send_command("wife", {"text": "afterwards", "id": "z"})
     assert await texts(home) == ["live and retained", "afterwards"]
     assert [one.body["code"] for one in home.subscriber.on("wx/result/wife")] == ["ok", "retained", "ok"]
     assert await stored(home, "wx/out/wife") == []
@@ -124,10 +124,10 @@ async def test_a_broker_that_redelivers_in_spite_of_retain_handling_gets_nothing
         await home.in_thread(retain, home, "wx/out/wife", "old", NEW)
         await home.log_in()
         assert (await home.body("wx/result/wife"))["code"] == "retained"
-        assert (await home.tell("wife", "live", retain=True))["code"] == "retained", "nobody can tell"
+        assert (await home.send_command("wife", "live", retain=True))["code"] == "retained", "nobody can tell"
         await home.in_thread(home.subscriber.wait, "wx/out/wife", lambda one: not one.payload)
         assert await stored(home, "wx/out/wife") == []
-        assert (await home.tell("wife", "not retained"))["status"] == "sent"
+        assert (await home.send_command("wife", "not retained"))["status"] == "sent"
         assert await texts(home) == ["not retained"]
         assert await home.in_thread(home.bridge.stop) == 0
 
@@ -142,6 +142,6 @@ async def test_what_is_published_retained_while_the_bridge_is_away_is_live_when_
     await home.restart()
     result = await home.body("wx/result/wife", status="sent")
     assert ("was cleared" in result["message"]) is (protocol == "5")
-    await home.tell("wife", {"text": "afterwards", "id": "z"})
+    await home.send_command("wife", {"text": "afterwards", "id": "z"})
     assert await texts(home) == ["while away", "afterwards"]
     assert await stored(home, "wx/out/wife") == []

@@ -131,7 +131,7 @@ async def fetched_files(home: Home) -> None:
             await home.control.post("fault", endpoint=endpoint, kind=fault)
             (message_id,) = await home.control.say("wife", kind=kind)
             await home.body("wx/event/media", message_id=message_id)
-    await home.ask("media", {"avatar": "wife", "inline": True})
+    await home.send_request("media", {"avatar": "wife", "inline": True})
 
 
 async def refused_logins(home: Home) -> None:

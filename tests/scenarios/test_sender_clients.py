@@ -18,9 +18,9 @@ import pytest_asyncio
 
 from tests.scenarios.test_sender_services import PICTURE, TOKEN, Services
 from tests.support.broker import DURABLE, free_port
+from tests.support.client_program import PROGRAMS, installed_client
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import at_home
-from tests.support.story import PROGRAMS, installed
 
 pytestmark = [pytest.mark.client, pytest.mark.asyncio(loop_scope="module")]
 
@@ -58,13 +58,13 @@ async def told_by(services: Services, *command: str, **environment: str) -> list
 
 
 async def of_python(services: Services, name: str, url: str) -> list[dict[str, Any]]:
-    folder = installed("senders-python")
+    folder = installed_client("senders-python")
     program = str(PROGRAMS / "senders_story.py")
     return await told_by(services, sys.executable, program, name, url, TOKEN, PYTHONPATH=str(folder))
 
 
 async def of_node(services: Services, name: str, url: str) -> list[dict[str, Any]]:
-    folder = installed("senders-node")
+    folder = installed_client("senders-node")
     program = str(PROGRAMS / "senders_story.mjs")
     return await told_by(services, "node", "--no-warnings", program, str(folder), name, url, TOKEN)
 

@@ -83,7 +83,7 @@ async def reloaded(home: Home, senders: list[dict[str, Any]]) -> dict[str, Any]:
     """Changes the senders of the running bridge; the answer of the reload."""
     settings = home.settings(web={"senders": senders})
     await home.in_thread(home.bridge.configure, settings)
-    return await home.ask("reload")
+    return await home.send_request("reload")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -183,7 +183,7 @@ async def test_a_refused_call_is_no_command(shared_home, caller):
         assert (await caller.post(path, text, type="text/plain")).status_code in {400, 404}
     # The same ids are free: for MQTT they are new.
     for number in (1, 2):
-        result = await shared_home.tell("wife", {"text": f"free {number}", "id": f"refused-{number}"})
+        result = await shared_home.send_command("wife", {"text": f"free {number}", "id": f"refused-{number}"})
         assert (result["status"], result["sender"]) == ("sent", None)
     results = [one.body for one in shared_home.subscriber.received[since:] if "/result/" in one.topic]
     assert [result["id"] for result in results] == ["refused-1", "refused-2"]
@@ -217,7 +217,7 @@ async def test_while_a_sender_floods_commands_from_mqtt_get_through(shared_home,
         return int(answer.status_code)
 
     flood = [asyncio.ensure_future(post(number)) for number in range(200)]
-    result = await shared_home.tell("family", {"text": "in between", "id": "in-between"})
+    result = await shared_home.send_command("family", {"text": "in between", "id": "in-between"})
     assert result["status"] == "sent"
     assert await asyncio.gather(*flood) == [202] * 200
     last = await shared_home.body("wx/result/wife", sender="flood")
@@ -289,7 +289,9 @@ async def test_an_endless_body_is_refused_at_its_limit(caller):
 async def test_a_length_that_can_be_read_in_two_ways_is_no_command(shared_home, caller, data):
     answer = await wire(caller, data)
     assert b" 202 " not in answer.split(b"\r\n")[0]
-    assert (await shared_home.tell("wife", {"text": "after", "id": f"after-{len(data)}"}))["status"] == "sent"
+    assert (await shared_home.send_command("wife", {"text": "after", "id": f"after-{len(data)}"}))[
+        "status"
+    ] == "sent"
     assert not [text for text in await sent_texts(shared_home) if text.startswith("abc")]
 
 

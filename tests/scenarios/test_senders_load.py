@@ -37,7 +37,7 @@ async def posts_of(caller: Caller, name: str) -> None:
 async def commands_over_mqtt(home: Home) -> None:
     """Somebody waits for each result: in a chat of their own, beside what the senders have piled up in theirs."""
     for number in range(COMMANDS):
-        result = await home.tell("filehelper", {"text": f"mqtt {number}", "id": f"mqtt-{number}"})
+        result = await home.send_command("filehelper", {"text": f"mqtt {number}", "id": f"mqtt-{number}"})
         assert result["status"] == "sent"
 
 

@@ -40,7 +40,7 @@ def outcome(result):
 
 async def test_an_answer_that_is_lost_is_asked_for_once_more_with_the_same_client_id(shared_home):
     await fault(shared_home, "drop_answer")
-    result = await shared_home.tell("wife", "the answer is lost")
+    result = await shared_home.send_command("wife", "the answer is lost")
     first, again = await taken(shared_home, "the answer is lost")
     assert outcome(result) == ("sent", "ok", True)
     assert first["client_msg_id"] == again["client_msg_id"]
@@ -65,24 +65,24 @@ async def test_an_answer_that_cannot_be_read_may_mean_that_it_was_delivered(shar
     text = f"answered with {kind}"
     await fault(shared_home, kind, **more)
     before = await sends(shared_home)
-    assert outcome(await shared_home.tell("wife", text)) == ("sent", "ok", True)
+    assert outcome(await shared_home.send_command("wife", text)) == ("sent", "ok", True)
     assert await sends(shared_home) == before + 2
     assert sum(one["delivered"] for one in await taken(shared_home, text)) == 1
 
 
 async def test_after_two_answers_that_are_lost_it_is_uncertain_and_never_expired(shared_home):
     await fault(shared_home, "drop_answer", times=2)
-    result = await shared_home.tell("wife", {"text": "both answers are lost", "id": "both"})
+    result = await shared_home.send_command("wife", {"text": "both answers are lost", "id": "both"})
     assert outcome(result) == ("uncertain", "no_answer", True)
     assert len(await taken(shared_home, "both answers are lost")) == 2
-    await shared_home.tell("wife", "the next one")
+    await shared_home.send_command("wife", "the next one")
     assert len(await taken(shared_home, "both answers are lost")) == 2
 
 
 async def test_a_second_attempt_that_is_refused_says_that_the_first_may_have_arrived(shared_home):
     await fault(shared_home, "drop_answer")
     await fault(shared_home, "ret", value=1204)
-    assert outcome(await shared_home.tell("wife", "lost and refused")) == (
+    assert outcome(await shared_home.send_command("wife", "lost and refused")) == (
         "failed",
         "refused_by_wechat",
         True,
@@ -99,14 +99,14 @@ async def test_what_was_not_taken_is_tried_again_and_no_duplicate_is_possible(sh
     text = f"not taken: {kind} {value}"
     await fault(shared_home, kind, value=value)
     before = await sends(shared_home)
-    assert outcome(await shared_home.tell("wife", text)) == ("sent", "ok", False)
+    assert outcome(await shared_home.send_command("wife", text)) == ("sent", "ok", False)
     assert await sends(shared_home) == before + 2
     assert len(await taken(shared_home, text)) == 1
 
 
 async def test_until_its_time_is_over_and_then_it_is_expired(shared_home):
     await fault(shared_home, "status", times=0)
-    result = await shared_home.tell("wife", {"text": "never taken", "ttl": 1.2})
+    result = await shared_home.send_command("wife", {"text": "never taken", "ttl": 1.2})
     assert outcome(result) == ("expired", "expired", False)
     assert "1.2 s" in result["message"]
     assert await taken(shared_home, "never taken") == []
@@ -116,7 +116,7 @@ async def test_until_its_time_is_over_and_then_it_is_expired(shared_home):
 async def test_a_refusal_is_failed_with_the_number_that_wechat_gave(shared_home, ret):
     await fault(shared_home, "ret", value=ret)
     before = await sends(shared_home)
-    result = await shared_home.tell("wife", f"refused with {ret}")
+    result = await shared_home.send_command("wife", f"refused with {ret}")
     assert outcome(result) == ("failed", "refused_by_wechat", False)
     assert result["message"]
     assert await sends(shared_home) == before + 1
@@ -127,9 +127,9 @@ async def test_who_has_left_a_group_cannot_write_to_it(shared_home):
     received = await shared_home.in_thread(
         shared_home.subscriber.wait, "wx/in/#", lambda one: one.body["text"] == "are you all there"
     )
-    assert outcome(await shared_home.tell(received.body["user"], "I am"))[0] == "sent"
+    assert outcome(await shared_home.send_command(received.body["user"], "I am"))[0] == "sent"
     await shared_home.control.post("people", leave={"group": "work", "id": "me"})
-    result = await shared_home.tell(received.body["user"], "am I still")
+    result = await shared_home.send_command(received.body["user"], "am I still")
     assert outcome(result) in (("failed", "refused_by_wechat", False), ("rejected", "unknown_user", False))
     assert await taken(shared_home, "am I still") == []
 
@@ -143,7 +143,7 @@ async def test_a_chat_in_trouble_does_not_hold_the_others_up_and_keeps_its_order
     for text in texts:
         await shared_home.publish("wx/out/wife", {"text": text, "id": text})
     await shared_home.control.wait(f"calls:webwxsendmsg:{await sends(shared_home)}")
-    others = await shared_home.tell("妈妈", "goes on meanwhile")
+    others = await shared_home.send_command("妈妈", "goes on meanwhile")
     assert outcome(others) == ("sent", "ok", False)
     assert [one for one in shared_home.subscriber.on("wx/result/wife") if one.body["id"] in texts] == []
     await shared_home.body("wx/result/wife", id=texts[-1])
@@ -166,7 +166,7 @@ async def test_a_send_that_ends_the_login_waits_for_the_next_one_and_is_sent_onc
     await shared_home.body("wx/login/state", state="logged_out", since=since)
     waiting = await shared_home.body("wx/login/state", state="waiting_for_scan", since=since)
     assert waiting["needs"] == "scan"
-    expired = await shared_home.tell("filehelper", {"text": "too short a life", "ttl": 0.05})
+    expired = await shared_home.send_command("filehelper", {"text": "too short a life", "ttl": 0.05})
     assert outcome(expired) == ("expired", "logged_out", False)
     await shared_home.control.post("scan")
     await shared_home.control.post("confirm")

@@ -18,7 +18,7 @@ from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home
-from tests.support.manager import ServiceManager
+from tests.support.service_manager import ServiceManager
 from tests.support.terminal import Terminal
 
 BRIDGE, HEALTH, INFO = "wx/bridge/state", "wx/bridge/health", "wx/bridge/info"

@@ -21,7 +21,7 @@ import yaml
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import Mosquitto, free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.patient import hanging
+from tests.support.doctor_checks import silent_server
 from tests.support.screen import Screen
 from tests.support.subscriber import Subscriber
 from tests.support.terminal import REAL, Done, Terminal
@@ -110,7 +110,7 @@ def test_a_broker_that_does_not_let_us_in_ends_with_1_and_nothing_is_written(sta
 
 
 async def test_a_broker_that_hangs_ends_in_time(tmp_path):
-    async with hanging() as port:
+    async with silent_server() as port:
         here = terminal(tmp_path)
         line = f"setup -c a.yaml --host 127.0.0.1 --port {port} --yes --no-unit"
         done = await asyncio.to_thread(here.run, *line.split())

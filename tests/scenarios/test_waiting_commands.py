@@ -33,8 +33,8 @@ async def test_before_the_first_login_whom_the_owner_named_can_be_written_to_and
     home.bridge.start()
     await home.control.wait("code")
     await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
-    assert (await home.tell("妈妈", "nobody knows you yet"))["code"] == "unknown_user"
-    late = await home.tell("wife", {"text": "too late", "id": "late", "ttl": 0.05})
+    assert (await home.send_command("妈妈", "nobody knows you yet"))["code"] == "unknown_user"
+    late = await home.send_command("wife", {"text": "too late", "id": "late", "ttl": 0.05})
     assert outcome(late) == ("expired", "logged_out", False)
     for number in range(5):
         await home.publish("wx/out/wife", {"text": f"early {number}", "id": f"e{number}"})
@@ -73,7 +73,7 @@ async def test_what_waits_for_a_login_waits_through_restarts_and_logins_and_is_s
         await home.publish(
             f"wx/out/{('wife', '妈妈')[number % 2]}", {"text": f"later {number}", "id": f"l{number}"}
         )
-    await home.ask("health")
+    await home.send_request("health")
     await home.in_thread(home.bridge.kill if kill else home.bridge.stop)
     since = home.subscriber.count
     home.bridge.start()
@@ -113,15 +113,15 @@ async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home)
     await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
     await home.publish("wx/out/wife", {"text": "patient", "id": "patient"})
     async with asyncio.timeout(MAX_WAIT_SECONDS):  # the call alone does not say that its answer has arrived
-        while (await home.ask("health"))["data"]["wechat"]["throttled"] <= 30:
+        while (await home.send_request("health"))["data"]["wechat"]["throttled"] <= 30:
             pass
-    late = await home.tell("妈妈", {"text": "impatient", "id": "impatient", "ttl": 0.3})
+    late = await home.send_command("妈妈", {"text": "impatient", "id": "impatient", "ttl": 0.3})
     assert outcome(late) == ("expired", "rate_limited", False)
     assert 30 < late["retry_after"] <= 60
-    health = (await home.ask("health"))["data"]
+    health = (await home.send_request("health"))["data"]
     assert health["wechat"]["throttled"] > 30
     assert health["queues"]["to_wechat"]["depth"] == 1
-    assert (await home.ask("mark_read", {"user": "妈妈"}))["code"] == "rate_limited", (
+    assert (await home.send_request("mark_read", {"user": "妈妈"}))["code"] == "rate_limited", (
         "a request waits as well"
     )
     assert (await home.control.get("state"))["calls"]["webwxsendmsg"] == 1, "nobody was asked again meanwhile"
@@ -135,20 +135,22 @@ async def test_a_request_that_comes_too_often_says_when_and_wechat_is_not_asked_
     await home.log_in()
     await home.control.post("fault", endpoint="webwxoplog", kind="ret", value=1205)
     asked = {"user": "妈妈", "remark": "老妈"}
-    answer = await home.ask("set_remark", asked)
+    answer = await home.send_request("set_remark", asked)
     assert answer["code"] == "rate_limited"
     assert answer["retry_after"] >= 30
-    again = await home.ask("set_remark", asked)
+    again = await home.send_request("set_remark", asked)
     assert again["code"] == "rate_limited"
     assert again["retry_after"] <= answer["retry_after"]
     assert await calls(home, "webwxoplog") == 1
-    late = await home.tell("wife", {"text": "impatient", "id": "impatient", "ttl": 0.3})
+    late = await home.send_command("wife", {"text": "impatient", "id": "impatient", "ttl": 0.3})
     assert outcome(late) == ("expired", "rate_limited", False)
     assert await sent(home) == []
 
 
 async def test_results_wait_for_a_broker_that_dies_and_nothing_is_sent_twice(home: Home):
-    with Subscriber(home.broker.port, "wx/result/#", client_id="patient-subscriber", keeps=600) as subscriber:
+    with Subscriber(
+        home.broker.port, "wx/result/#", client_id="patient-subscriber", session_seconds=600
+    ) as subscriber:
         await home.log_in()
         await home.control.post("fault", endpoint="webwxsendmsg", kind="late", value=0.5, times=2)
         for number in range(6):
@@ -209,7 +211,7 @@ async def test_two_accounts_take_their_own_commands_and_are_not_led_into_each_ot
         await home.control.post(act, uuid=code.payload.decode().rpartition("/")[2])
     await home.body("wx/login/state", state="online")
     for topic in ("office/in/wife", "office", "office/bridge/state", "wx/last"):
-        sent_all_the_same = await home.tell("wife", {"text": "x", "id": topic}, ResponseTopic=topic)
+        sent_all_the_same = await home.send_command("wife", {"text": "x", "id": topic}, ResponseTopic=topic)
         assert sent_all_the_same["code"] == "bad_response_topic"
     await home.publish("office/out/wife", {"text": "from the office", "id": "same", "ttl": 0.05})
     await home.publish("wx/out/wife", {"text": "from home", "id": "same"})
@@ -220,19 +222,21 @@ async def test_two_accounts_take_their_own_commands_and_are_not_led_into_each_ot
 async def test_results_and_refusals_are_in_chinese_where_that_was_chosen(home: Home):
     home.bridge.configure(home.settings(language="zh"))
     await home.log_in()
-    assert (await home.tell("wife", "你好"))["message"] == "微信已接收消息"
-    assert (await home.tell("wife", ""))["message"] == "没有要发送的文字"
-    assert (await home.tell("nobody", "x"))["message"] == "没有名为“nobody”的联系人；名单见 wx/contacts"
-    assert "text/plain" in (await home.tell("wife", "{"))["message"]
-    assert "未知的请求" in (await home.ask("what"))["error"]
+    assert (await home.send_command("wife", "你好"))["message"] == "微信已接收消息"
+    assert (await home.send_command("wife", ""))["message"] == "没有要发送的文字"
+    assert (await home.send_command("nobody", "x"))[
+        "message"
+    ] == "没有名为“nobody”的联系人；名单见 wx/contacts"
+    assert "text/plain" in (await home.send_command("wife", "{"))["message"]
+    assert "未知的请求" in (await home.send_request("what"))["error"]
     await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
-    refused = await home.tell("wife", "refused")
+    refused = await home.send_command("wife", "refused")
     assert any("\u4e00" <= sign <= "\u9fff" for sign in refused["message"])
 
 
 async def test_nobody_is_written_to_while_it_is_not_certain_who_it_is_and_the_owner_decides(home: Home):
     await home.log_in()
-    assert (await home.tell("小明", "are you the one"))["status"] == "sent"
+    assert (await home.send_command("小明", "are you the one"))["status"] == "sent"
     since = home.subscriber.count
     await home.control.post("logout", retcode=1101)
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
@@ -242,15 +246,15 @@ async def test_nobody_is_written_to_while_it_is_not_certain_who_it_is_and_the_ow
     await scan(home)
     waited = await home.body("wx/result/小明", id="before", since=since)
     assert (waited["status"], waited["code"]) == ("rejected", "unresolved_user")
-    refused = await home.tell("小明", {"text": "who are you", "id": "after"})
+    refused = await home.send_command("小明", {"text": "who are you", "id": "after"})
     assert (refused["status"], refused["code"]) == ("rejected", "unresolved_user")
     assert "request/assign" in refused["message"]
     told = await home.body("wx/event/unresolved", user="小明", since=since)
     newcomer = told["candidates"][0]
-    assert (await home.tell(newcomer, "you are somebody new"))["status"] == "sent"
-    assert (await home.ask("assign", {"user": "小明", "to": newcomer}))["status"] == "ok"
+    assert (await home.send_command(newcomer, "you are somebody new"))["status"] == "sent"
+    assert (await home.send_request("assign", {"user": "小明", "to": newcomer}))["status"] == "ok"
     for name in ("小明", newcomer):
-        assert (await home.tell(name, f"to {name}, who is certain now"))["status"] == "sent"
+        assert (await home.send_command(name, f"to {name}, who is certain now"))["status"] == "sent"
     to = [to for to, text in await sent(home) if "certain" in text or "somebody new" in text]
     assert len(to) == 3
     assert len(set(to)) == 1
@@ -264,15 +268,17 @@ async def test_a_result_goes_only_to_a_response_topic_that_the_file_allows(home:
     configure("reply/#")
     await home.log_in()
     since = home.subscriber.count
-    told = await home.tell("wife", {"text": "x", "id": "1"}, ResponseTopic="zigbee2mqtt/door/set")
+    told = await home.send_command("wife", {"text": "x", "id": "1"}, ResponseTopic="zigbee2mqtt/door/set")
     assert (told["status"], told["code"]) == ("sent", "bad_response_topic")
-    assert (await home.ask("health", ResponseTopic="zigbee2mqtt/door/set"))["code"] == "bad_response_topic"
-    await home.tell("wife", {"text": "y", "id": "2"}, ResponseTopic="reply/me")
+    assert (await home.send_request("health", ResponseTopic="zigbee2mqtt/door/set"))[
+        "code"
+    ] == "bad_response_topic"
+    await home.send_command("wife", {"text": "y", "id": "2"}, ResponseTopic="reply/me")
     assert (await home.body("reply/me", id="2"))["status"] == "sent"
     configure("zigbee2mqtt/+/set")
-    answer = await home.ask("reload")
+    answer = await home.send_request("reload")
     assert answer["data"] == {"applied": ["mqtt.response_topics"], "needs_restart": []}
-    await home.tell("wife", {"text": "z", "id": "3"}, ResponseTopic="zigbee2mqtt/door/set")
+    await home.send_command("wife", {"text": "z", "id": "3"}, ResponseTopic="zigbee2mqtt/door/set")
     assert (await home.body("zigbee2mqtt/door/set", id="3"))["status"] == "sent"
     assert [
         one.body["id"] for one in home.subscriber.received[since:] if one.topic.startswith("zigbee2mqtt")

@@ -246,7 +246,7 @@ async def test_ten_thousand_connections_that_are_opened_and_left_do_not_touch_th
         with ExitStack() as stack:
             opened = await home.in_thread(crowd, stack, (url.host, url.port))
             began = time.monotonic()
-            await home.tell("wife", {"text": "still there?", "id": "in the crowd"})
+            await home.send_command("wife", {"text": "still there?", "id": "in the crowd"})
             await said(home, "text", text="yes")
             assert time.monotonic() - began < allowed(2)
             assert (await http.get(picture)).status_code == 200

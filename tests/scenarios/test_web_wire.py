@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.web import PNG, FakeShelf, open_connections, options, served, service
+from tests.support.web import PNG, FakeMediaLibrary, open_connections, options, running_web_server, service
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import http_limits
 from wx2mqtt.web import routes as service_module
@@ -31,10 +31,10 @@ PASSWORD = "sesame"
 
 
 @pytest.fixture
-def shelf(tmp_path):
-    shelf = FakeShelf(tmp_path)
-    shelf.put("a1", PNG)
-    return shelf
+def library(tmp_path):
+    library = FakeMediaLibrary(tmp_path)
+    library.put("a1", PNG)
+    return library
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +44,11 @@ def _patient_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def large(shelf):
+def large(library):
     """A sparse file of 100 MB."""
-    row = shelf.put("large", b"", mime="video/mp4")
-    os.truncate(shelf.file(row), LARGE)
-    return shelf
+    row = library.put("large", b"", mime="video/mp4")
+    os.truncate(library.file(row), LARGE)
+    return library
 
 
 class Line:
@@ -132,22 +132,22 @@ TRICKS = [
 
 
 @pytest.mark.parametrize("path", TRICKS)
-async def test_no_trick_with_the_path_leads_anywhere(shelf, path):
-    async with served(shelf) as (server, _), line(server) as client:
+async def test_no_trick_with_the_path_leads_anywhere(library, path):
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.say(f"GET {path} HTTP/1.1", HOST)
         assert await client.status() == 404
-    assert shelf.asked == []
+    assert library.asked == []
 
 
-async def test_a_target_with_a_name_is_read_as_its_path(shelf):
+async def test_a_target_with_a_name_is_read_as_its_path(library):
     """As RFC 9112, 3.2.2 asks; whether the name is ours says the Host header (`test_a_foreign_name_is_refused`)."""
-    async with served(shelf) as (server, _), line(server) as client:
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.say("GET http://localhost/media/a1 HTTP/1.1", HOST)
         assert await client.status() == 200
 
 
-async def test_what_percent_signs_hide_is_still_an_id(shelf):
-    async with served(shelf) as (server, _), line(server) as client:
+async def test_what_percent_signs_hide_is_still_an_id(library):
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.say("GET /media/%61%31 HTTP/1.1", HOST)
         assert await client.status() == 200
 
@@ -160,8 +160,8 @@ async def test_what_percent_signs_hide_is_still_an_id(shelf):
         ("GET http://localhost/media/a1 HTTP/1.1", "host: evil.example"),
     ],
 )
-async def test_a_foreign_name_is_refused(shelf, lines):
-    async with served(shelf) as (server, _), line(server) as client:
+async def test_a_foreign_name_is_refused(library, lines):
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.say(*lines)
         assert await client.status() == 403
 
@@ -179,8 +179,8 @@ async def test_a_foreign_name_is_refused(shelf, lines):
         ("garbage",),
     ],
 )
-async def test_what_is_no_request_is_refused_and_the_connection_ends(shelf, lines):
-    async with served(shelf) as (server, http):
+async def test_what_is_no_request_is_refused_and_the_connection_ends(library, lines):
+    async with running_web_server(library) as (server, http):
         async with line(server) as client:
             client.say(*lines)
             assert (await client.over()).startswith(b"HTTP/1.1 400 ")
@@ -188,8 +188,8 @@ async def test_what_is_no_request_is_refused_and_the_connection_ends(shelf, line
 
 
 @pytest.mark.parametrize("begun", ["GET /", f"GET /media/a1 HTTP/1.1\r\n{HOST}\r\nx: "])
-async def test_a_head_without_end_ends_the_connection(shelf, begun):
-    async with served(shelf) as (server, http):
+async def test_a_head_without_end_ends_the_connection(library, begun):
+    async with running_web_server(library) as (server, http):
         async with line(server) as client:
             client.writer.write(begun.encode())
             with contextlib.suppress(ConnectionError):
@@ -198,32 +198,32 @@ async def test_a_head_without_end_ends_the_connection(shelf, begun):
                         client.writer.write(b"a" * 50_000)
                         await client.writer.drain()
         assert (await http.get("/media/a1")).status_code == 200
-        assert shelf.asked == [("a1", 25.0)]
+        assert library.asked == [("a1", 25.0)]
 
 
 @pytest.mark.parametrize("lines", [(HOST, f"x: {'a' * MAX_HEAD_BYTES}"), (HOST, *["x: y"] * 7000)])
-async def test_a_large_head_that_comes_at_once_is_refused(shelf, lines):
-    async with served(shelf) as (server, _), line(server) as client:
+async def test_a_large_head_that_comes_at_once_is_refused(library, lines):
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.say("GET /media/a1 HTTP/1.1", *lines)
         assert await client.status() == 431
 
 
-async def test_a_head_behind_a_request_that_is_answered_has_an_end(shelf):
-    shelf.without("p1", MediaState.PENDING)
-    async with served(shelf) as (server, _), line(server) as client:
+async def test_a_head_behind_a_request_that_is_answered_has_an_end(library):
+    library.put_row("p1", MediaState.PENDING)
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.say("GET /media/p1 HTTP/1.1", HOST)
-        await shelf.waited_for(1)
+        await library.wait_until_waiting(1)
         client.writer.write(b"GET /media/a1 HTTP/1.1\r\nx: ")
         with pytest.raises(ConnectionError):
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while True:
                     client.writer.write(b"a" * 10_000)
                     await client.writer.drain()
-        await shelf.waited_for(0)
+        await library.wait_until_waiting(0)
 
 
-async def test_trailers_without_end_end_the_connection(shelf):
-    async with served(shelf, password=PASSWORD) as (server, _), line(server) as client:
+async def test_trailers_without_end_end_the_connection(library):
+    async with running_web_server(library, password=PASSWORD) as (server, _), line(server) as client:
         client.say("POST /login HTTP/1.1", HOST, FORM, "transfer-encoding: chunked")
         client.writer.write(b"0\r\n")
         with pytest.raises(ConnectionError):
@@ -233,33 +233,33 @@ async def test_trailers_without_end_end_the_connection(shelf):
                     await client.writer.drain()
 
 
-async def test_a_form_in_chunks_of_one_byte_is_read(shelf):
+async def test_a_form_in_chunks_of_one_byte_is_read(library):
     body = f"password={PASSWORD}&next=/{'a' * 400}".encode()
-    async with served(shelf, password=PASSWORD) as (server, _), line(server) as client:
+    async with running_web_server(library, password=PASSWORD) as (server, _), line(server) as client:
         client.say("POST /login HTTP/1.1", HOST, FORM, "transfer-encoding: chunked")
         client.writer.write(b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
         assert await client.status() == 303
 
 
-async def test_requests_sent_ahead_wait_for_the_one_before(shelf):
+async def test_requests_sent_ahead_wait_for_the_one_before(library):
     """Only those of one piece are taken from the socket; `MAX_CONNECTIONS` times them fit into memory."""
-    shelf.without("p1", MediaState.PENDING)
-    async with served(shelf) as (server, _), line(server) as client:
+    library.put_row("p1", MediaState.PENDING)
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.say("GET /media/p1 HTTP/1.1", HOST)
-        await shelf.waited_for(1)
+        await library.wait_until_waiting(1)
         for _number in range(1000):
             client.say("GET /media/a1 HTTP/1.1", HOST)
         await asyncio.wait_for(client.writer.drain(), MAX_WAIT_SECONDS)
         (connection,) = open_connections(server)
         assert len(connection._http.pipeline) < 100
-        shelf.put("p1", PNG)
+        library.put("p1", PNG)
         assert {await client.status() for _ in range(1001)} == {200}
 
 
-async def test_garbage_behind_a_request_is_not_answered_amid_its_answer(shelf):
-    row = shelf.put("slow", b"", mime="video/mp4")
-    os.truncate(shelf.file(row), LARGE)
-    async with served(shelf) as (server, _), line(server) as client:
+async def test_garbage_behind_a_request_is_not_answered_amid_its_answer(library):
+    row = library.put("slow", b"", mime="video/mp4")
+    os.truncate(library.file(row), LARGE)
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.say("GET /media/slow HTTP/1.1", HOST)
         await client.reader.readuntil(b"\r\n\r\n")
         client.say("garbage")
@@ -269,7 +269,7 @@ async def test_garbage_behind_a_request_is_not_answered_amid_its_answer(shelf):
 
 
 async def test_garbage_behind_a_request_ends_the_connection_only(large):
-    async with served(large) as (server, http):
+    async with running_web_server(large) as (server, http):
         async with line(server) as client:
             client.say("POST /login HTTP/1.1", HOST, "transfer-encoding: chunked")
             client.writer.write(b"zz\r\n")
@@ -282,15 +282,15 @@ async def test_garbage_behind_a_request_ends_the_connection_only(large):
         assert (await http.get("/media/a1")).status_code == 200
 
 
-async def test_a_connection_serves_one_request_after_another(shelf):
-    async with served(shelf) as (server, _), line(server) as client:
+async def test_a_connection_serves_one_request_after_another(library):
+    async with running_web_server(library) as (server, _), line(server) as client:
         for _ in range(3):
             client.say("GET /media/a1 HTTP/1.1", HOST)
         assert [await client.status() for _ in range(3)] == [200, 200, 200]
 
 
-async def test_a_websocket_is_not_spoken(shelf):
-    async with served(shelf) as (server, _), line(server) as client:
+async def test_a_websocket_is_not_spoken(library):
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.say(
             "GET /media/a1 HTTP/1.1",
             HOST,
@@ -301,17 +301,17 @@ async def test_a_websocket_is_not_spoken(shelf):
         assert await client.status() == 200
 
 
-async def test_a_client_that_goes_away_is_forgotten(shelf):
-    shelf.without("p1", MediaState.PENDING)
-    async with served(shelf) as (server, _):
+async def test_a_client_that_goes_away_is_forgotten(library):
+    library.put_row("p1", MediaState.PENDING)
+    async with running_web_server(library) as (server, _):
         async with line(server) as client:
             client.say("GET /media/p1 HTTP/1.1", HOST)
-            await shelf.waited_for(1)
-        await shelf.waited_for(0)
+            await library.wait_until_waiting(1)
+        await library.wait_until_waiting(0)
 
 
 async def test_a_download_that_is_broken_off_closes_its_file(large):
-    async with served(large) as (server, http):
+    async with running_web_server(large) as (server, http):
         for _ in range(20):
             async with line(server) as client:
                 client.say("GET /media/large HTTP/1.1", HOST)
@@ -328,9 +328,9 @@ async def drained(server):
             await asyncio.wait(service(server)._state.tasks)
 
 
-async def test_a_head_that_drips_is_not_waited_for(shelf, monkeypatch):
+async def test_a_head_that_drips_is_not_waited_for(library, monkeypatch):
     monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.2)
-    async with served(shelf) as (server, _), line(server) as client:
+    async with running_web_server(library) as (server, _), line(server) as client:
         over = asyncio.create_task(client.over())
         client.writer.write(b"GET /")
         while not over.done():
@@ -340,17 +340,17 @@ async def test_a_head_that_drips_is_not_waited_for(shelf, monkeypatch):
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /media/a1 HTTP/1.1\r\nhost: localhost\r\n\r\n"])
-async def test_a_connection_on_which_nobody_asks_ends(shelf, monkeypatch, begun):
+async def test_a_connection_on_which_nobody_asks_ends(library, monkeypatch, begun):
     monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.5)
-    async with served(shelf) as (server, _), line(server) as client:
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.writer.write(begun)
         answer = await client.over()
         assert answer.endswith(PNG) if begun else not answer
 
 
-async def test_a_body_without_end_after_its_answer_ends_the_connection(shelf, monkeypatch):
+async def test_a_body_without_end_after_its_answer_ends_the_connection(library, monkeypatch):
     monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.3)
-    async with served(shelf) as (server, _), line(server) as client:
+    async with running_web_server(library) as (server, _), line(server) as client:
         client.say("POST /nothing HTTP/1.1", HOST, f"content-length: {10**15}")
         assert await client.status() == 413
         piece, size = bytes(65536), 0
@@ -366,7 +366,7 @@ async def test_a_body_without_end_after_its_answer_ends_the_connection(shelf, mo
 
 async def test_a_client_that_takes_nothing_is_cut_off(large, monkeypatch):
     monkeypatch.setattr(http_limits, "WRITE_STALL_SECONDS", 0.3)
-    async with served(large) as (server, _), line(server) as client:
+    async with running_web_server(large) as (server, _), line(server) as client:
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
         client.say("GET /media/large HTTP/1.1", HOST)
         await _until_one_is_busy(server)
@@ -380,13 +380,13 @@ async def _until_one_is_busy(server):
             await asyncio.sleep(0)
 
 
-async def test_a_slow_client_that_takes_a_little_all_the_time_gets_everything(shelf, monkeypatch):
+async def test_a_slow_client_that_takes_a_little_all_the_time_gets_everything(library, monkeypatch):
     monkeypatch.setattr(http_limits, "WRITE_STALL_SECONDS", 0.5)
     monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.5)
     size = 3_000_000
-    row = shelf.put("slow", b"", mime="video/mp4")
-    os.truncate(shelf.file(row), size)
-    async with served(shelf) as (server, _):
+    row = library.put("slow", b"", mime="video/mp4")
+    os.truncate(library.file(row), size)
+    async with running_web_server(library) as (server, _):
         with socket.socket() as plain:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             plain.setblocking(False)
@@ -401,8 +401,8 @@ async def test_a_slow_client_that_takes_a_little_all_the_time_gets_everything(sh
     assert len(came.partition(b"\r\n\r\n")[2]) == size
 
 
-async def test_who_comes_when_all_places_are_taken_by_idle_ones_is_served(shelf):
-    async with served(shelf) as (server, http), contextlib.AsyncExitStack() as stack:
+async def test_who_comes_when_all_places_are_taken_by_idle_ones_is_served(library):
+    async with running_web_server(library) as (server, http), contextlib.AsyncExitStack() as stack:
         lines = [await stack.enter_async_context(line(server)) for _ in range(3 * MAX_CONNECTIONS)]
         for client in lines[:MAX_CONNECTIONS]:
             assert await client.over() == b""
@@ -410,30 +410,30 @@ async def test_who_comes_when_all_places_are_taken_by_idle_ones_is_served(shelf)
         assert len(open_connections(server)) <= MAX_CONNECTIONS_PER_ADDRESS
 
 
-async def crowd(server: WebServer, stack: contextlib.AsyncExitStack, shelf: FakeShelf) -> Line:
+async def crowd(server: WebServer, stack: contextlib.AsyncExitStack, library: FakeMediaLibrary) -> Line:
     """Takes all places, from several addresses; returns one of the connections."""
-    shelf.without("p1", MediaState.PENDING)
+    library.put_row("p1", MediaState.PENDING)
     for number in range(MAX_CONNECTIONS):
         client = await stack.enter_async_context(line(server, f"127.0.0.{1 + number % 4}"))
         client.say("GET /media/p1 HTTP/1.1", HOST)
-    await shelf.waited_for(MAX_CONNECTIONS)
+    await library.wait_until_waiting(MAX_CONNECTIONS)
     return client
 
 
-async def test_who_comes_when_everybody_is_busy_is_told_so(shelf):
-    async with served(shelf) as (server, _), contextlib.AsyncExitStack() as stack:
-        client = await crowd(server, stack, shelf)
+async def test_who_comes_when_everybody_is_busy_is_told_so(library):
+    async with running_web_server(library) as (server, _), contextlib.AsyncExitStack() as stack:
+        client = await crowd(server, stack, library)
         async with line(server, "127.0.0.9") as late:
             late.say("GET /media/a1 HTTP/1.1", HOST)
             assert (await late.over()).startswith(b"HTTP/1.1 503 ")
-        shelf.put("p1", PNG)
+        library.put("p1", PNG)
         assert await client.status() == 200
 
 
 @pytest.mark.parametrize("path", ["/livez", "/healthz"])
-async def test_who_asks_for_the_health_is_answered_when_everybody_is_busy(shelf, path):
-    async with served(shelf) as (server, _), contextlib.AsyncExitStack() as stack:
-        await crowd(server, stack, shelf)
+async def test_who_asks_for_the_health_is_answered_when_everybody_is_busy(library, path):
+    async with running_web_server(library) as (server, _), contextlib.AsyncExitStack() as stack:
+        await crowd(server, stack, library)
         for _ in range(3 * RESERVED_CONNECTIONS):  # those who ask for nothing make room
             await stack.enter_async_context(line(server, "127.0.0.9"))
         async with line(server, "127.0.0.9") as late:
@@ -442,21 +442,24 @@ async def test_who_asks_for_the_health_is_answered_when_everybody_is_busy(shelf,
         assert len(open_connections(server)) <= MAX_CONNECTIONS + RESERVED_CONNECTIONS
 
 
-async def test_one_address_does_not_take_the_places_of_others(shelf):
-    shelf.without("p1", MediaState.PENDING)
-    async with served(shelf) as (server, _), contextlib.AsyncExitStack() as stack:
+async def test_one_address_does_not_take_the_places_of_others(library):
+    library.put_row("p1", MediaState.PENDING)
+    async with running_web_server(library) as (server, _), contextlib.AsyncExitStack() as stack:
         for _ in range(2 * MAX_CONNECTIONS):
             client = await stack.enter_async_context(line(server, "127.0.0.2"))
             client.say("GET /media/p1 HTTP/1.1", HOST)
-        await shelf.waited_for(MAX_CONNECTIONS_PER_ADDRESS)
+        await library.wait_until_waiting(MAX_CONNECTIONS_PER_ADDRESS)
         async with line(server, "127.0.0.3") as other:
             other.say("GET /media/a1 HTTP/1.1", HOST)
             assert await other.status() == 200
 
 
-async def test_slow_logins_of_one_address_block_neither_another_one_nor_the_health(shelf):
+async def test_slow_logins_of_one_address_block_neither_another_one_nor_the_health(library):
     slow = ("POST /login HTTP/1.1", HOST, "content-length: 1000", FORM)
-    async with served(shelf, password=PASSWORD) as (server, _), contextlib.AsyncExitStack() as stack:
+    async with (
+        running_web_server(library, password=PASSWORD) as (server, _),
+        contextlib.AsyncExitStack() as stack,
+    ):
         for number in range(MAX_CONNECTIONS):
             client = await stack.enter_async_context(line(server, "127.0.0.2"))
             client.say(*slow)
@@ -473,8 +476,8 @@ async def test_slow_logins_of_one_address_block_neither_another_one_nor_the_heal
             assert await owner.status() == 303
 
 
-async def test_the_form_of_who_must_wait_is_not_read(shelf):
-    async with served(shelf, password=PASSWORD) as (server, _):
+async def test_the_form_of_who_must_wait_is_not_read(library):
+    async with running_web_server(library, password=PASSWORD) as (server, _):
         for _ in range(FREE_ATTEMPTS):
             async with line(server) as guess:
                 guess.say("POST /login HTTP/1.1", HOST, "content-length: 10", FORM)
@@ -486,7 +489,7 @@ async def test_the_form_of_who_must_wait_is_not_read(shelf):
 
 
 async def test_a_large_file_is_never_whole_in_memory(large):
-    async with served(large) as (_, http):
+    async with running_web_server(large) as (_, http):
         before, most, size = psutil.Process().memory_info().rss, 0, 0
         async with http.stream("GET", "/media/large") as answer:
             async for piece in answer.aiter_raw():
@@ -497,30 +500,30 @@ async def test_a_large_file_is_never_whole_in_memory(large):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
-async def test_a_port_that_is_taken_is_said_with_its_cure(shelf, address):
+async def test_a_port_that_is_taken_is_said_with_its_cure(library, address):
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as taken:
         taken.bind((address, 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(CannotListen, match=f"port {port} on {address} is in use: choose another"):
-            async with WebServer(options(host=address, port=port), [shelf]):
+            async with WebServer(options(host=address, port=port), [library]):
                 pass
 
 
-async def test_an_address_that_is_not_ours_is_said(shelf):
+async def test_an_address_that_is_not_ours_is_said(library):
     with pytest.raises(CannotListen, match="cannot be had"):
-        async with WebServer(options(host="192.0.2.1"), [shelf]):
+        async with WebServer(options(host="192.0.2.1"), [library]):
             pass
 
 
-async def test_on_ipv6_it_says_where_it_is(shelf):
-    async with WebServer(options(host="::1"), [shelf]) as server:
+async def test_on_ipv6_it_says_where_it_is(library):
+    async with WebServer(options(host="::1"), [library]) as server:
         assert server.url == f"http://[::1]:{server.port}"
 
 
 async def test_the_stop_lets_a_download_come_to_its_end_and_takes_no_more(large, monkeypatch):
     monkeypatch.setattr(service_module, "STOP_GRACE_SECONDS", MAX_WAIT_SECONDS)
-    async with served(large) as (server, http):
+    async with running_web_server(large) as (server, http):
         async with http.stream("GET", "/media/large") as answer:
             stopping = asyncio.create_task(server.stop())
             size = 0
@@ -534,7 +537,7 @@ async def test_the_stop_lets_a_download_come_to_its_end_and_takes_no_more(large,
 
 async def test_the_stop_cuts_off_who_takes_too_long(large, monkeypatch):
     monkeypatch.setattr(service_module, "STOP_GRACE_SECONDS", 0.2)
-    async with served(large) as (server, _), line(server) as client:
+    async with running_web_server(large) as (server, _), line(server) as client:
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
         client.say("GET /media/large HTTP/1.1", HOST)
         await _until_one_is_busy(server)
@@ -544,11 +547,11 @@ async def test_the_stop_cuts_off_who_takes_too_long(large, monkeypatch):
         assert open_connections(server) == []
 
 
-async def test_at_the_stop_who_waits_is_told_to_come_again(shelf):
-    shelf.without("p1", MediaState.PENDING)
-    async with served(shelf) as (server, _), line(server) as waiting, line(server) as idle:
+async def test_at_the_stop_who_waits_is_told_to_come_again(library):
+    library.put_row("p1", MediaState.PENDING)
+    async with running_web_server(library) as (server, _), line(server) as waiting, line(server) as idle:
         waiting.say("GET /media/p1 HTTP/1.1", HOST)
-        await shelf.waited_for(1)
+        await library.wait_until_waiting(1)
         await server.stop()
         assert await waiting.status() == 503
         assert await waiting.over() == b""
@@ -556,7 +559,7 @@ async def test_at_the_stop_who_waits_is_told_to_come_again(shelf):
 
 
 async def test_an_end_without_a_stop_leaves_nothing_behind(large):
-    async with served(large) as (server, _), line(server) as client:
+    async with running_web_server(large) as (server, _), line(server) as client:
         client.say("GET /media/large HTTP/1.1", HOST)
         await client.reader.readuntil(b"\r\n\r\n")
     assert not [file for file in psutil.Process().open_files() if file.path.startswith(str(large.folder))]

@@ -17,11 +17,11 @@ pytestmark = pytest.mark.usefixtures("with_mosquitto")
 async def test_wechat_gone_and_back(tmp_path: Path):
     async with home_of(tmp_path, "gone") as home:
         since = home.subscriber.count
-        await home.wechat_goes()
+        await home.stop_wechat()
         await home.in_thread(
             home.subscriber.wait_body, STATE, since=since, state="interrupted", timeout=allowed(SAID_WITHIN)
         )
-        await home.wechat_returns()
+        await home.start_wechat()
         await home.control.say("wife", "said after")
         await home.in_thread(home.subscriber.wait_body, STATE, since=since, state="online")
         await heard_once_and_in_order(home, "said after")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.crash.arena import Arena, arena
+from tests.crash.crash_home import CrashHome, at_crash_home
 from tests.support.broker import PROGRAM
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from tests.support.seed import seeded
 
 pytestmark = pytest.mark.skipif(
@@ -31,10 +31,10 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"kind": "delay", "value": 0.3},
     {"kind": "drop_answer"},
 )
-FAULTS = effort(12, 35)
+FAULTS = repetitions(12, 35)
 
 
-async def fail(home: Arena, dice: random.Random) -> None:
+async def fail(home: CrashHome, dice: random.Random) -> None:
     """One fault after another, each as soon as the one before has been met."""
     for _ in range(FAULTS):
         endpoint = dice.choice(ENDPOINTS[:3] if dice.random() < 0.9 else ENDPOINTS)
@@ -47,24 +47,24 @@ async def fail(home: Arena, dice: random.Random) -> None:
 @seeded
 async def test_whatever_fails_at_wechat_nothing_is_lost_and_no_repeat_is_hidden(tmp_path: Path, seed: int):
     dice = random.Random(seed)
-    async with arena(tmp_path, seed) as home:
-        await home.begin()
-        async with home.traffic.flowing():
+    async with at_crash_home(tmp_path, seed) as home:
+        await home.start_bridge()
+        async with home.traffic.running():
             await fail(home, dice)
-        await home.ends_well()
+        await home.stop_and_check()
 
 
 @seeded
 async def test_the_bridge_is_killed_while_everything_fails(tmp_path: Path, seed: int):
     dice = random.Random(seed)
-    async with arena(tmp_path, seed) as home:
-        await home.begin()
-        async with home.traffic.flowing():
+    async with at_crash_home(tmp_path, seed) as home:
+        await home.start_bridge()
+        async with home.traffic.running():
             failing = asyncio.create_task(fail(home, dice))
             while not failing.done():
-                await home.lives.lasts(dice.uniform(0.1, 1.0))
-                home.lives.kill()
-                home.lives.start()
-            home.lives.kill()
+                await home.process.run_for(dice.uniform(0.1, 1.0))
+                home.process.kill()
+                home.process.start()
+            home.process.kill()
             await failing
-        await home.last_life()
+        await home.run_to_end()

@@ -27,7 +27,7 @@ async def test_a_configured_bot_writes_and_answers(home: WeComHome):
     assert (message["id"], message["kind"]) == (msg_id, "text")
     await home.bot.wait("answered:1")
     text = "灯 **on** # > `x`\n1. _a_ <b> &lt; [x](y) \\ ~~z~~"
-    result = await home.tell("me", {"id": "c1", "text": text})
+    result = await home.send_command("me", {"id": "c1", "text": text})
     assert (result["status"], result["id"]) == ("sent", "c1")
     [sent] = await home.bot.bot_sent(1)
     assert sent["shown"] == text
@@ -38,7 +38,7 @@ async def test_a_group_is_written_to_and_read(home: WeComHome):
     await home.bot.write("谁在家", **{"from": "wife", "to": "family"})
     message = await home.body("wx/in/family", text="谁在家")
     assert message["sender"]["name"]
-    result = await home.tell("family", {"text": "me"})
+    result = await home.send_command("family", {"text": "me"})
     assert result["status"] == "sent"
     [sent] = await home.bot.bot_sent(1)
     assert (sent["chat"], sent["shown"]) == ("family", "me")
@@ -50,7 +50,7 @@ async def test_a_bot_is_made_by_a_scan_and_stays_after_a_restart(home: WeComHome
     await home.body("wx/in/me", text="hi")
     await home.in_thread(home.bridge.stop)
     await home.restart()
-    result = await home.tell("me", {"text": "again"})
+    result = await home.send_command("me", {"text": "again"})
     assert result["status"] == "sent"
 
 
@@ -63,7 +63,7 @@ async def test_files_go_both_ways(home: WeComHome):
     assert (event["state"], event["size"], event["sha256"]) == ("ready", 700_001, truth.sha256)
     assert event["name"] == "账单.bin"
     content = base64.b64encode(data).decode()
-    result = await home.tell("me", {"id": "f1", "kind": "file", "data": content, "name": "back.bin"})
+    result = await home.send_command("me", {"id": "f1", "kind": "file", "data": content, "name": "back.bin"})
     assert result["status"] == "sent", result
     [sent] = await home.bot.bot_sent(1)
     assert (sent["kind"], sent["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
@@ -78,9 +78,9 @@ async def test_the_name_of_a_file_comes_with_its_bytes(home: WeComHome, form: st
     event = await home.body("wx/event/media", message_id=message_id)
     expected = None if form == "none" else "账单 12.pdf"
     assert (event["state"], event.get("name")) == ("ready", expected)
-    media = await home.ask("media", {"message_id": message_id})
+    media = await home.send_request("media", {"message_id": message_id})
     assert media["data"].get("name") == expected
-    history = await home.ask("history", {"kind": "file"})
+    history = await home.send_request("history", {"kind": "file"})
     assert history["data"]["messages"][-1]["file"].get("name") == expected
 
 
@@ -105,7 +105,7 @@ async def test_wrong_credentials_are_told_and_not_tried_again(home: WeComHome):
 async def test_a_dead_subscription_is_made_anew(home: WeComHome):
     await home.log_in()
     await home.bot.post("wecom/lapse")
-    result = await home.tell("me", {"text": "late"})
+    result = await home.send_command("me", {"text": "late"})
     assert result["status"] == "sent"
     [sent] = await home.bot.bot_sent(1)
     assert sent["text"] == "late"

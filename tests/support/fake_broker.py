@@ -1,4 +1,4 @@
-"""A fake broker: it keeps what is published, and acknowledges, refuses or hangs up as the test says."""
+"""A fake broker: it keeps what is published, and acknowledges, refuses or disconnects as the test says."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from wx2mqtt.mqtt.broker import Connected, Delivery, ProbeTopics, Publication, P
 
 
 def connected(number: int = 1, **more: Any) -> Connected:
-    """A connection that stands; `more` are fields of `Connected`."""
+    """Returns an open connection; `more` are fields of `Connected`."""
     values: dict[str, Any] = {
-        "url": "mqtt://paper",
+        "url": "mqtt://fake",
         "protocol": "5",
         "session_present": False,
         "receive_maximum": 100,
@@ -27,8 +27,8 @@ def connected(number: int = 1, **more: Any) -> Connected:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """One publish as it reached the broker, and how to answer it."""
+class SentPublication:
+    """A publication that reached the broker; `acknowledged` is the callback that answers it."""
 
     publication: Publication
     acknowledged: PublishCallback
@@ -43,18 +43,17 @@ class Sent:
 
 
 class FakeBroker:
-    """A `BrokerClient` whose broker is the test. `sent` is all that ever came, `open` what has no answer yet.
+    """A `BrokerClient` whose broker is the test."""
 
-    With `takes` true it acknowledges at once. `flushed` is how much had come at each `flush`.
-    """
-
-    def __init__(self, *, takes: bool = False) -> None:
-        self.takes = takes
+    def __init__(self, *, acknowledges_at_once: bool = False) -> None:
+        self.acknowledges_at_once = acknowledges_at_once
         self.connection: Connected | None = None
-        self.sent: list[Sent] = []
-        self.open: list[Sent] = []
-        self.most_open = 0
-        self.flushed: list[int] = []
+        #: All publications since the beginning.
+        self.sent: list[SentPublication] = []
+        self.unacknowledged: list[SentPublication] = []
+        self.most_unacknowledged = 0
+        #: How many publications had come at each `flush`.
+        self.counts_at_flush: list[int] = []
         self.progress_deadline = 0.0
         self._changed = asyncio.Event()
         self._connections = 0
@@ -63,82 +62,82 @@ class FakeBroker:
         if self.connection is None:
             on_acknowledged(NotConnected())
             return
-        one = Sent(publication, on_acknowledged)
-        self.sent.append(one)
-        self.open.append(one)
-        self.most_open = max(self.most_open, len(self.open))
-        self.tell()
-        if self.takes:
-            self.take(one)
+        sent = SentPublication(publication, on_acknowledged)
+        self.sent.append(sent)
+        self.unacknowledged.append(sent)
+        self.most_unacknowledged = max(self.most_unacknowledged, len(self.unacknowledged))
+        self.notify()
+        if self.acknowledges_at_once:
+            self.send_puback(sent)
 
     def flush(self) -> None:
-        self.flushed.append(len(self.sent))
+        self.counts_at_flush.append(len(self.sent))
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """Nothing is ever delivered."""
+        """Does nothing: this broker delivers no message."""
 
     async def honours_retain_handling(self, _topics: ProbeTopics) -> bool:
         return False
 
     def set_paused(self, *, paused: bool) -> None:
-        """Nothing is ever delivered."""
+        """Does nothing: this broker delivers no message."""
 
     def abort(self) -> None:
         raise NotImplementedError
 
     async def run(self, listener: object) -> None:
-        """The test connects and hangs up."""
+        """Ends at once: the test connects and disconnects."""
 
     # what the test does as the broker
 
     def connect(self, **more: Any) -> Connected:
-        """Let the bridge in; whoever listens must be told by the test."""
+        """Opens a connection; the test itself calls the listeners."""
         self._connections += 1
         self.connection = connected(self._connections, **more)
         return self.connection
 
-    def hang_up(self) -> None:
-        """The connection is gone; every open publish is told so."""
+    def disconnect(self) -> None:
+        """Drops the connection; each publication without an answer gets an error."""
         self.connection = None
-        gone, self.open = self.open, []
+        dropped, self.unacknowledged = self.unacknowledged, []
         error: NotConnected = ConnectionDropped()
-        for one in gone:
-            one.acknowledged(error)
+        for sent in dropped:
+            sent.acknowledged(error)
             error = NotConnected()
 
-    def take(self, *sent: Sent) -> None:
-        """PUBACK; all that is open without arguments."""
-        for one in sent or tuple(self.open):
-            self.open.remove(one)
-            one.acknowledged(None)
-        self.tell()
+    def send_puback(self, *publications: SentPublication) -> None:
+        """Acknowledges these publications; without arguments all that have no answer yet."""
+        for sent in publications or tuple(self.unacknowledged):
+            self.unacknowledged.remove(sent)
+            sent.acknowledged(None)
+        self.notify()
 
-    def refuse(self, *sent: Sent, **how: Any) -> None:
-        """A PUBACK that says no."""
-        for one in sent:
-            self.open.remove(one)
-            one.acknowledged(PublishRefused("Not authorized", **{"code": 0x87, **how}))
-        self.tell()
+    def refuse(self, *publications: SentPublication, **how: Any) -> None:
+        """Answers with a PUBACK that has an error code."""
+        for sent in publications:
+            self.unacknowledged.remove(sent)
+            sent.acknowledged(PublishRefused("Not authorized", **{"code": 0x87, **how}))
+        self.notify()
 
     # what the test waits for
 
-    def tell(self) -> None:
-        """Something that a test may be waiting for has changed."""
+    def notify(self) -> None:
+        """Lets `wait_until` look at its condition again."""
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def until(self, holds: Callable[[], Any]) -> None:
-        """Wait, with a bound, until that is so."""
+    async def wait_until(self, condition: Callable[[], Any]) -> None:
+        """Waits, with a bound, until a condition is true."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while not holds():
+            while not condition():
                 await self._changed.wait()
 
-    async def came(self, count: int) -> list[Sent]:
-        """All that ever came, once there is so much."""
-        await self.until(lambda: len(self.sent) >= count)
+    async def wait_for_publications(self, count: int) -> list[SentPublication]:
+        """Returns all publications since the beginning, once there are so many."""
+        await self.wait_until(lambda: len(self.sent) >= count)
         return self.sent
 
     @property
     def topics(self) -> list[str]:
-        """Where all that came went, in order."""
-        return [one.topic for one in self.sent]
+        """The topics of all publications, in order."""
+        return [sent.topic for sent in self.sent]

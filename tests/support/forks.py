@@ -29,7 +29,7 @@ PRELOADED = (
     "tests.support.forks",
     "tests.support.built_settings",
     "tests.crash.runner",
-    "tests.crash.lives",
+    "tests.crash.killable_bridge",
     "wx2mqtt.__main__",
     "wx2mqtt.cli.main",
     "wx2mqtt.cli.check",

@@ -1,4 +1,4 @@
-"""A home with everything in it: simulated WeChat, a real mosquitto, the bridge, and a subscriber at the broker."""
+"""A home: simulated WeChat, a real mosquitto, the bridge as a process, and a subscriber at the broker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PEOPLE = {"wife": {"remark": "老婆"}, "family": {"group": "相亲相爱一家�
 
 
 class SimulatorControl:
-    """The simulator's control, as a test speaks to it."""
+    """A client of the simulator's control (`/sim`)."""
 
     def __init__(self, url: str, ca: Path | None = None) -> None:
         """`ca` is the file of the CA whose certificate the simulator has, which may name other hosts."""
@@ -39,36 +39,36 @@ class SimulatorControl:
         )
 
     async def post(self, act: str, **body: Any) -> Any:
-        """`POST /sim/<act>`; the answer."""
+        """Sends `POST /sim/<act>`; returns the answer."""
         answer = await self._http.post(f"/sim/{act}", json=body)
         assert answer.status_code == 200, f"{act}: {answer.status_code} {answer.text}"
         return answer.json()
 
     async def get(self, what: str, **query: Any) -> Any:
-        """`GET /sim/<what>`; the answer."""
+        """Sends `GET /sim/<what>`; returns the answer."""
         answer = await self._http.get(f"/sim/{what}", params=query)
         assert answer.status_code == 200, f"{what}: {answer.status_code} {answer.text}"
         return answer.json()
 
     async def wait(self, what: str, seconds: float = MAX_WAIT_SECONDS) -> None:
-        """Wait until the simulator has seen it (`code`, `online`, `polling`, `calls:<endpoint>:<n>` …)."""
+        """Waits until the simulator has seen it (`code`, `online`, `polling`, `calls:<endpoint>:<n>` …)."""
         ready = await self.get("wait", **{"for": what, "seconds": seconds})
         assert ready["ready"], f"the simulator never saw {what}"
 
     async def say(self, who: str, text: str = "", *, to: str = "me", **more: Any) -> list[str]:
-        """Somebody of the simulated world says something; the message ids."""
+        """Lets a person of the simulated world write a text; returns the message ids."""
         answer = await self.post("say", **{"from": who, "to": to, "text": text, **more})
         return list(answer["msg_ids"])
 
     async def content(self, message_id: str, *, thumbnail: bool = False) -> bytes:
-        """The bytes of a message, or of the small picture of it, as the phone has them."""
+        """Returns the bytes of a message, or of its small picture, as the phone has them."""
         query = {"thumbnail": ""} if thumbnail else {}
         answer = await self._http.get(f"/sim/media/{message_id}", params=query)
         assert answer.status_code == 200, f"{message_id}: {answer.status_code} {answer.text}"
         return bytes(answer.content)
 
     async def sent(self, count: int, seconds: float = MAX_WAIT_SECONDS) -> list[dict[str, Any]]:
-        """What the bridge sent and WeChat took, once there is `count` of it."""
+        """Returns the messages that the bridge sent and WeChat accepted, once there are `count`."""
         async with asyncio.timeout(seconds):
             lines: list[dict[str, Any]] = []
             while len(lines) < count:
@@ -80,7 +80,7 @@ class SimulatorControl:
 
 
 class Home:
-    """See the module. `settings` are merged over what makes a bridge of the account `home`."""
+    """Everything around a bridge with the account `home` on web WeChat."""
 
     def __init__(self, folder: Path, simulator: Simulator, broker: Mosquitto, subscriber: Subscriber) -> None:
         self.folder = folder
@@ -91,38 +91,38 @@ class Home:
         self.bridge = BridgeProcess(folder / "bridge", self.settings())
 
     def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
-        """A configuration; `account` and `top` are laid over the usual one."""
+        """Returns a configuration; `account` and `top` replace keys of the usual one."""
         usual = {"endpoint": self.simulator.url, "contacts": PEOPLE, "send": {"per_minute": 0}}
         return {"mqtt": {"url": self.broker.url}, "accounts": {"home": {**usual, **(account or {})}}, **top}
 
     async def in_thread(self, what: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """A blocking call of the subscriber or the process, beside the simulator that runs in this loop."""
+        """Runs a blocking call of the subscriber or the process in a thread: the simulator runs in this loop."""
         return await asyncio.to_thread(what, *args, **kwargs)
 
     async def body(self, topic: str, **wanted: Any) -> dict[str, Any]:
-        """The first JSON object on `topic` with what is wanted."""
+        """Waits for the first JSON object on `topic` with these values; returns it."""
         return await self.in_thread(self.subscriber.wait_body, topic, **wanted)
 
-    async def tell(self, user: str, payload: Any, **properties: Any) -> dict[str, Any]:
-        """Publish on `wx/out/<user>`, an object as JSON; the next result there, of its id if it has one."""
+    async def send_command(self, user: str, payload: Any, **properties: Any) -> dict[str, Any]:
+        """Publishes a command on `wx/out/<user>`, an object as JSON; returns its result, or the next one without an id."""
         since = self.subscriber.count
         await self.publish(f"wx/out/{user}", payload, **properties)
         wanted = {"id": payload["id"]} if isinstance(payload, dict) and "id" in payload else {}
         return await self.body(f"wx/result/{user.partition('/')[0]}", since=since, **wanted)
 
-    async def ask(self, name: str, payload: Any = "", **properties: Any) -> dict[str, Any]:
-        """Publish on `wx/bridge/request/<name>` (an object as JSON); the next answer."""
+    async def send_request(self, name: str, payload: Any = "", **properties: Any) -> dict[str, Any]:
+        """Publishes on `wx/bridge/request/<name>`, an object as JSON; returns the next answer."""
         since = self.subscriber.count
         await self.publish(f"wx/bridge/request/{name}", payload, **properties)
         return await self.body(f"wx/bridge/response/{name}", since=since)
 
     async def publish(self, topic: str, payload: Any, **properties: Any) -> None:
-        """Publish as the subscriber, an object as JSON; `properties` as `Subscriber.publish` takes them."""
+        """Publishes as the subscriber, an object as JSON; `properties` as `Subscriber.publish` takes them."""
         data = json.dumps(payload) if isinstance(payload, dict) else payload
         await self.in_thread(self.subscriber.publish, topic, data, **properties)
 
     async def log_in(self) -> None:
-        """Start the bridge, scan and confirm; returns when it is online and polls."""
+        """Starts the bridge, scans and confirms; returns when it is online and polls."""
         since = self.subscriber.count
         self.bridge.start()
         await self.control.wait("code")
@@ -132,19 +132,19 @@ class Home:
         await self.control.wait("polling")
 
     async def restart(self) -> None:
-        """Start the bridge again on its store; returns when it is online."""
+        """Starts the bridge again on its store; returns when it is online."""
         since = self.subscriber.count
         self.bridge.start()
         await self.body("wx/login/state", state="online", since=since)
         await self.control.wait("polling")
 
-    async def wechat_goes(self) -> None:
-        """WeChat's servers are away; what they know stays."""
+    async def stop_wechat(self) -> None:
+        """Stops WeChat's servers, which keep what they know."""
         self.simulator._port = self.simulator.port
         await self.simulator.__aexit__(None, None, None)
 
-    async def wechat_returns(self) -> None:
-        """They are back at their old address."""
+    async def start_wechat(self) -> None:
+        """Starts WeChat's servers again at their old address."""
         await self.simulator.__aenter__()
 
     async def close(self) -> None:
@@ -153,10 +153,10 @@ class Home:
 
 
 @asynccontextmanager
-async def at_home_of(
+async def at_home_of_kind(
     kind: type[HomeKind], folder: Path, broker_config: str = "", **simulated: Any
 ) -> AsyncIterator[HomeKind]:
-    """A home whose bridge does not run yet; WeChat is strict, and must have seen nothing wrong at the end.
+    """Opens a home whose bridge does not run yet; WeChat is strict, and must have seen no violation at the end.
 
     `simulated` are settings of the simulated iLink.
     """
@@ -178,5 +178,5 @@ async def at_home_of(
 
 
 def at_home(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[Home]:
-    """As `at_home_of`, on web WeChat."""
-    return at_home_of(Home, folder, broker_config)
+    """As `at_home_of_kind`, on web WeChat."""
+    return at_home_of_kind(Home, folder, broker_config)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.home import Home, SimulatorControl, at_home_of
+from tests.support.home import Home, SimulatorControl, at_home_of_kind
 from tests.support.subscriber import Subscriber
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.world import OWNER
@@ -80,5 +80,5 @@ class ILinkHome(Home):
 
 
 def at_ilink_home(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[ILinkHome]:
-    """As `at_home_of`, on iLink."""
-    return at_home_of(ILinkHome, folder, broker_config, hold_updates=5.0, hold_status=5.0)
+    """As `at_home_of_kind`, on iLink."""
+    return at_home_of_kind(ILinkHome, folder, broker_config, hold_updates=5.0, hold_status=5.0)

@@ -1,4 +1,4 @@
-"""The bridge as the page sees it, faked: a test says what stands there, and reads what was done."""
+"""A fake of the bridge for the page: a test sets what the page shows, and reads what the page did."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ STATS = JournalStats(
 )
 
 
-def seen(**more: Any) -> HealthSnapshot:
-    """How an account does that does well; `stats` may be a mapping over the usual ones."""
+def health_snapshot(**more: Any) -> HealthSnapshot:
+    """Returns the snapshot of a healthy account; `stats` is a mapping that replaces some counts."""
     values: dict[str, Any] = {
         "now": NOW,
         "login": login(),
@@ -56,12 +56,12 @@ def seen(**more: Any) -> HealthSnapshot:
 
 
 def login(state: LoginState = LoginState.ONLINE, **more: Any) -> LoginStatus:
-    """A login in that state."""
+    """Returns a login in that state."""
     return LoginStatus(**{"state": state, "needs": NEEDS[state], "since": NOW - 60_000, **more})
 
 
 def line(**more: Any) -> MessageLine:
-    """A text of 老婆."""
+    """Returns the line of a text from 老婆."""
     usual: dict[str, Any] = {
         "time": "2026-11-25T09:59:00.000Z", "user": "wife", "chat": "老婆", "group": False, "sender": "老婆",
         "own": False, "kind": "text", "text": "开灯 ☀", "media": "",
@@ -70,7 +70,7 @@ def line(**more: Any) -> MessageLine:
 
 
 def command(result: Result | None = None, text: str = "Dinner is ready", **more: Any) -> CommandRow:
-    """A command for 老婆, with its result where there is one."""
+    """Returns the row of a command for 老婆, with its result where it has one."""
     values: dict[str, Any] = {
         "id": 1, "command": Command(user="wife", text=text), "command_id": "c1", "fingerprint": "", "person": None,
         "key": SendKey("1"), "accepted": NOW - 5000, "expires": None, "replies": (), "attempt_open": False, "unanswered": 0,
@@ -81,7 +81,7 @@ def command(result: Result | None = None, text: str = "Dinner is ready", **more:
 
 
 def question(**more: Any) -> AskedQuestion:
-    """An open one, to 老婆."""
+    """Returns an open question to 老婆."""
     values: dict[str, Any] = {
         "id": 1, "account": "home", "command": 1, "command_id": "door-7", "user": "wife", "person": PersonId(1),
         "text": "Lock the <b>door</b>?", "buttons": (Button(text="Yes", key="yes"), Button(text="No", key="no")),
@@ -93,12 +93,12 @@ def question(**more: Any) -> AskedQuestion:
 def result(
     status: Status = Status.SENT, code: str = "ok", message: str = "WeChat took the message"
 ) -> Result:
-    """How a command ended."""
+    """Returns the result of a command."""
     return Result(id="c1", user="wife", status=status, code=code, message=message, time=NOW)
 
 
 def entry(user: str = "wife", **more: Any) -> DirectoryEntry:
-    """One of the people."""
+    """Returns the directory entry of a friend."""
     values: dict[str, Any] = {
         "user": user, "kind": ChatKind.FRIEND, "name": user, "remark": "", "nickname": user, "matched_by": "remark",
         "trusted": False, "removed": False, "closed": False,
@@ -106,8 +106,8 @@ def entry(user: str = "wife", **more: Any) -> DirectoryEntry:
     return DirectoryEntry(**{**values, **more})
 
 
-class FakeView:
-    """A `View` that knows what a test says. `done` is what it was asked to do."""
+class FakeAccountView:
+    """An `AccountView` with the values that a test sets; `done` has the actions that were requested."""
 
     def __init__(self, name: str = "home", base: str = "wx") -> None:
         self.name = name
@@ -124,22 +124,22 @@ class FakeView:
         self.refusal: BadCommand | None = None
         self.qr_image = b""
         self.forecasts: dict[str, WindowForecast] = {}
-        self.facts: HealthSnapshot | Exception = seen()
+        self.health: HealthSnapshot | Exception = health_snapshot()
         self.messages: list[MessageLine] = []
         self.rows: list[CommandRow] = []
         self.questions: list[AskedQuestion] = []
         self.hours: list[HourCounts] = []
-        self.everybody: list[DirectoryEntry] = []
+        self.people: list[DirectoryEntry] = []
         self.done: list[tuple[str, ...]] = []
         self.reads = 0
-        self.hangs: Callable[[], Awaitable[object]] | None = None
+        self.before_read: Callable[[], Awaitable[object]] | None = None
         self.broken: Exception | None = None
 
     async def snapshot(self) -> HealthSnapshot:
         await self._read()
-        if isinstance(self.facts, Exception):
-            raise self.facts
-        return replace(self.facts, login=self.login)
+        if isinstance(self.health, Exception):
+            raise self.health
+        return replace(self.health, login=self.login)
 
     async def recent_messages(self, limit: int) -> list[MessageLine]:
         await self._read()
@@ -168,7 +168,7 @@ class FakeView:
         return any(one.asker.command_id == command_id for one in self.questions)
 
     async def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
-        found = [one for one in self.everybody if query.casefold() in one.name.casefold()]
+        found = [one for one in self.people if query.casefold() in one.name.casefold()]
         return PeoplePage(count=len(found), entries=found[offset : offset + limit])
 
     async def send(self, user: str, text: str, command_id: str) -> None:
@@ -179,16 +179,16 @@ class FakeView:
         self.done.append(("new_owner",) if new_owner else ("login",))
 
     async def confirm_bot(self, bot_id: str) -> None:
-        await self._say("confirm", bot_id)
+        await self._record_choice("confirm", bot_id)
 
     async def name_owner(self, user: str) -> None:
-        await self._say("owner", user)
+        await self._record_choice("owner", user)
 
-    async def _say(self, *said: str) -> None:
+    async def _record_choice(self, *choice: str) -> None:
         await self._read()
         if self.refusal is not None:
             raise self.refusal
-        self.done.append(said)
+        self.done.append(choice)
 
     def enter_verification_code(self, code: str) -> bool:
         self.done.append(("number", code))
@@ -196,34 +196,34 @@ class FakeView:
 
     async def log_out(self) -> None:
         self.done.append(("logout",))
-        if self.hangs is not None:
-            await self.hangs()
+        if self.before_read is not None:
+            await self.before_read()
 
     async def _read(self) -> None:
         self.reads += 1
         if self.broken is not None:
             raise self.broken
-        if self.hangs is not None:
-            await self.hangs()
+        if self.before_read is not None:
+            await self.before_read()
 
-    def breaks(self) -> None:
-        """The store does not answer any more."""
+    def break_store(self) -> None:
+        """Lets each further read fail."""
         self.broken = StoreError("the disk is away")
 
 
-def bridge(*views: FakeView, **more: Any) -> BridgeState:
-    """A bridge of these accounts."""
+def bridge(*views: FakeAccountView, **more: Any) -> BridgeState:
+    """Returns the state of a bridge with these accounts."""
     accounts: Any = views
     return BridgeState(accounts=lambda: accounts, **more)
 
 
-async def never() -> None:
-    """Does not end."""
+async def wait_forever() -> None:
+    """Never returns."""
     await asyncio.Event().wait()
 
 
-class Elements(HTMLParser):
-    """The elements of a page: name, attributes, and the text inside, in the order of their beginnings."""
+class PageElements(HTMLParser):
+    """The elements of a page with name, attributes and text, in the order of their start tags."""
 
     VOID = frozenset({"meta", "link", "input", "img", "br", "hr"})
 
@@ -248,7 +248,7 @@ class Elements(HTMLParser):
             self.found[one][2].append(data)
 
     def all(self, tag: str, **wanted: str) -> list[tuple[dict[str, str | None], str]]:
-        """Attributes and text of the elements with these attributes; `class_` for class, `_` for `-`."""
+        """Returns attributes and text of the elements with these attributes; `class_` for class, `_` for `-`."""
         asked = {name.removesuffix("_").replace("_", "-"): value for name, value in wanted.items()}
         return [
             (attributes, "".join(text))
@@ -257,6 +257,6 @@ class Elements(HTMLParser):
         ]
 
     def text(self, tag: str, **wanted: str) -> str:
-        """The text of the one such element."""
+        """Returns the text of the only such element."""
         ((_, text),) = self.all(tag, **wanted)
         return text

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from tests.conftest import CI
-from tests.support.effort import chaos
+from tests.support.repetitions import chaos
 
 SEED = int(os.environ.get("CHAOS_SEED") or (0 if CI else secrets.randbelow(1_000_000)))
 """`CHAOS_SEED=n` repeats a run."""

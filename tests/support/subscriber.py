@@ -1,4 +1,4 @@
-"""A client of the broker that hears everything, as an automation would; independent of our own link."""
+"""An MQTT client that keeps all that it receives, as an automation would; independent of the bridge's client."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from paho.mqtt.properties import Properties
 from tests.support.deadlines import MAX_WAIT_SECONDS
 
 SUBSCRIBERS: WeakSet[Subscriber] = WeakSet()
-"""All that there are: what they hear is compared with the schemas (`conform`)."""
+"""All subscribers: what they receive is compared with the schemas (`schema_conformance`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """One message as it came."""
+    """A message that was received."""
 
     topic: str
     payload: bytes
@@ -41,9 +41,9 @@ class ReceivedMessage:
 
 
 class Subscriber:
-    """Subscribes to `filters` at QoS 1 and keeps what comes, in order. Use as a context manager.
+    """Subscribes to `filters` at QoS 1 and keeps the messages, in order. Use as a context manager.
 
-    With `keeps` (seconds, MQTT 5, needs a `client_id`) the broker keeps its session while it is away.
+    With `session_seconds` (MQTT 5, needs a `client_id`) the broker keeps its session for so long.
     """
 
     def __init__(
@@ -52,28 +52,28 @@ class Subscriber:
         *filters: str,
         client_id: str = "",
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
-        keeps: int = 0,
+        session_seconds: int = 0,
     ) -> None:
         self.received: list[ReceivedMessage] = []
-        self.looked_at = 0  # how much of it was compared
+        self.checked_count = 0  # how many of them were compared with the schemas
         self._more = threading.Condition()
         self._filters = filters or ("#",)
         self._port = port
-        self._keeps = keeps
+        self._session_seconds = session_seconds
         self._v5 = protocol == MQTTProtocolVersion.MQTTv5
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol)
         self._client.max_inflight_messages_set(1000)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
-        self._client.on_message = self._came
+        self._client.on_message = self._message_received
         self._ready = threading.Event()
         SUBSCRIBERS.add(self)
 
     def __enter__(self) -> Self:
         self._client.connect_async("127.0.0.1", self._port, keepalive=10, **self._session())
         self._client.loop_start()
-        assert self._ready.wait(MAX_WAIT_SECONDS), "the broker did not let the subscriber in"
+        assert self._ready.wait(MAX_WAIT_SECONDS), "the broker did not accept the subscriber"
         return self
 
     def __exit__(
@@ -84,16 +84,16 @@ class Subscriber:
             self._client.loop_stop()
 
     def _session(self) -> dict[str, Any]:
-        if not self._keeps:
+        if not self._session_seconds:
             return {}
         wanted = Properties(PacketTypes.CONNECT)
-        wanted.SessionExpiryInterval = self._keeps
+        wanted.SessionExpiryInterval = self._session_seconds
         return {"clean_start": False, "properties": wanted}
 
     def publish(
         self, topic: str, payload: bytes | str, *, retain: bool = False, qos: int = 1, **properties: Any
     ) -> None:
-        """Publish and await the PUBACK; `properties` are MQTT 5's, as paho names them."""
+        """Publishes and waits for the PUBACK; `properties` are those of MQTT 5, as paho names them."""
         wanted = None
         if self._v5 and properties:
             wanted = Properties(PacketTypes.PUBLISH)
@@ -104,7 +104,7 @@ class Subscriber:
         assert info.is_published(), f"no PUBACK for {topic}"
 
     def say(self, topic: str, body: dict[str, Any], **properties: Any) -> None:
-        """Publish JSON."""
+        """Publishes a body as JSON."""
         self.publish(topic, json.dumps(body), **properties)
 
     def wait(
@@ -115,18 +115,21 @@ class Subscriber:
         since: int = 0,
         timeout: float = MAX_WAIT_SECONDS,
     ) -> ReceivedMessage:
-        """The first message on `topic` (a trailing `#` fits all below) that fits, at or after number `since`."""
+        """Waits for the first message on `topic` that fits, at or after number `since`; returns it.
+
+        A topic with `#` at its end stands for all topics below it.
+        """
         with self._more:
             found = self._more.wait_for(lambda: self._find(topic, fits, since), timeout)
         if found is None:
-            tail = "\n".join(f"{one.topic} {one.payload[:200]!r}" for one in self.received[-30:])
+            tail = "\n".join(f"{message.topic} {message.payload[:200]!r}" for message in self.received[-30:])
             raise AssertionError(f"nothing fitting on {topic} within {timeout} s; the last were:\n{tail}")
         return found
 
     def wait_body(
         self, topic: str, *, since: int = 0, timeout: float = MAX_WAIT_SECONDS, **wanted: Any
     ) -> dict[str, Any]:
-        """The first JSON object on `topic` that holds what is wanted."""
+        """Waits for the first JSON object on `topic` with these values; returns it."""
 
         def fits(received: ReceivedMessage) -> bool:
             return bool(received.payload) and all(
@@ -138,7 +141,7 @@ class Subscriber:
     def wait_count(
         self, topic: str, count: int, *, timeout: float = MAX_WAIT_SECONDS
     ) -> list[ReceivedMessage]:
-        """The first `count` messages on `topic`."""
+        """Waits until `count` messages have come on `topic`; returns all of them."""
         with self._more:
             enough = self._more.wait_for(lambda: len(self.on(topic)) >= count, timeout)
         found = self.on(topic)
@@ -148,31 +151,38 @@ class Subscriber:
     def wait_until(
         self, enough: Callable[[list[ReceivedMessage]], bool], timeout: float = MAX_WAIT_SECONDS
     ) -> bool:
-        """Wait until what was heard is enough; False when it is not by then."""
+        """Waits until `enough` is true for the messages; returns False when it is not in time."""
         with self._more:
             return self._more.wait_for(lambda: enough(self.received), timeout)
 
     def on(self, topic: str) -> list[ReceivedMessage]:
-        """Everything so far on `topic`, or below it for a trailing `#`."""
-        return [one for one in self.received if _on(one.topic, topic)]
+        """Returns all messages so far on `topic`, or below it for a `#` at its end."""
+        return [message for message in self.received if _matches(message.topic, topic)]
 
     @property
     def count(self) -> int:
-        """How much was heard; `since` for what comes from now on."""
+        """How many messages were received; as `since` it stands for those that come from now on."""
         return len(self.received)
 
     def _find(
         self, topic: str, fits: Callable[[ReceivedMessage], bool], since: int
     ) -> ReceivedMessage | None:
-        return next((one for one in self.received[since:] if _on(one.topic, topic) and fits(one)), None)
+        return next(
+            (
+                message
+                for message in self.received[since:]
+                if _matches(message.topic, topic) and fits(message)
+            ),
+            None,
+        )
 
     def _connected(self, client: paho.Client, *_: object) -> None:
-        client.subscribe([(one, 1) for one in self._filters])
+        client.subscribe([(topic_filter, 1) for topic_filter in self._filters])
 
     def _subscribed(self, *_: object) -> None:
         self._ready.set()
 
-    def _came(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+    def _message_received(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         given = getattr(message, "properties", None)
         known = {} if given is None else dict(given.json())
         with self._more:
@@ -184,5 +194,5 @@ class Subscriber:
             self._more.notify_all()
 
 
-def _on(topic: str, pattern: str) -> bool:
+def _matches(topic: str, pattern: str) -> bool:
     return topic.startswith(pattern[:-1]) if pattern.endswith("#") else topic == pattern

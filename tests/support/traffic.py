@@ -1,4 +1,4 @@
-"""People who write and automations that command, all at once, for as long as a test lets them."""
+"""People who write and automations that send commands at the same time, for as long as a test needs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home, SimulatorControl
-from tests.support.ledger import Asked, Ledger
 from tests.support.subscriber import Subscriber
+from tests.support.traffic_record import RecordedCommand, TrafficRecord
 
 CONTACTS = {
     "wife": {"remark": "老婆"},
@@ -36,7 +36,7 @@ WRITERS = {
 """Who writes in each chat."""
 
 USERS = ("wife", "mom", "family", "filehelper")
-"""Who is written to."""
+"""The recipients of commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class Pace:
 
 
 class Traffic:
-    """Writes into chats and commands through publishers; the ledger knows all of it."""
+    """Writes texts into chats and sends commands through publishers; `record` has all of them."""
 
     def __init__(
         self, home: Home, publishers: Sequence[Subscriber], dice: random.Random, pace: Pace = Pace()
     ) -> None:
-        self.ledger = Ledger()
+        self.record = TrafficRecord()
         self._phone = home.control
         self._publishers = publishers
         self._dice = dice
@@ -62,34 +62,34 @@ class Traffic:
         self._ids = [0] * len(publishers)
 
     async def say(self, chat: str, count: int = 1) -> None:
-        """`count` texts in one chat at once."""
+        """Writes `count` texts into one chat."""
         first = self._numbers[chat]
         texts = [f"{chat}/{number}" for number in range(first + 1, first + count + 1)]
         self._numbers[chat] += count
-        self.ledger.said.setdefault(chat, []).extend(texts)
+        self.record.written.setdefault(chat, []).extend(texts)
         for text in texts:
             await self._phone.post("say", **_speech(chat, text))
 
     async def flood(self, chat: str, count: int) -> None:
-        """The first `count` texts of a chat, all at one moment."""
+        """Writes the first `count` texts of a chat in one request."""
         assert not self._numbers[chat]
         self._numbers[chat] = count
-        self.ledger.said[chat] = [f"{chat}/{number}" for number in range(1, count + 1)]
+        self.record.written[chat] = [f"{chat}/{number}" for number in range(1, count + 1)]
         await self._phone.post("say", **_speech(chat, f"{chat}/{{n}}"), count=count)
 
     async def command(self, publisher: int, user: str) -> None:
-        """One command; it counts once the broker has acknowledged it."""
+        """Publishes a command; records it once the broker has acknowledged it."""
         self._ids[publisher] += 1
         ident = f"{publisher}-{self._ids[publisher]}"
         text = f"to {user} {ident}"
         body = json.dumps({"text": text, "id": ident})
         while not await asyncio.to_thread(_published, self._publishers[publisher], f"wx/out/{user}", body):
             pass  # the broker was away: once more, with the same id
-        self.ledger.asked[ident] = Asked(str(publisher), user, text)
+        self.record.commands[ident] = RecordedCommand(str(publisher), user, text)
 
     @contextlib.asynccontextmanager
-    async def flowing(self) -> AsyncIterator[None]:
-        """Traffic for as long as the block lasts; what was begun is ended."""
+    async def running(self) -> AsyncIterator[None]:
+        """Produces traffic for as long as the block lasts; what was begun is finished."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for chat in WRITERS:
@@ -110,7 +110,7 @@ class Traffic:
             await self.command(publisher, self._dice.choice(USERS))
 
     async def _paused(self, stop: asyncio.Event, mean: float) -> bool:
-        """The pace of people, slower on a busy machine; True when it is time to stop."""
+        """Waits for a random time, longer on a busy machine; returns whether `stop` is set."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(allowed(self._dice.expovariate(1 / mean))):
                 await stop.wait()
@@ -131,18 +131,21 @@ def _speech(chat: str, text: str) -> dict[str, Any]:
     return {"from": WRITERS[chat], "to": chat if group_or_helper else "me", "text": text}
 
 
-async def all_through(
-    ledger: Ledger, subscriber: Subscriber, control: SimulatorControl, patience: float = MAX_WAIT_SECONDS
+async def wait_until_delivered(
+    record: TrafficRecord,
+    subscriber: Subscriber,
+    control: SimulatorControl,
+    patience: float = MAX_WAIT_SECONDS,
 ) -> list[str]:
-    """Wait until everything has come out or nothing does for so many seconds, then say what is wrong."""
-    least = ledger.missing(subscriber.received)
+    """Waits until everything was delivered, or nothing is for so many seconds; returns the broken promises."""
+    least = record.missing(subscriber.received)
     loop = asyncio.get_running_loop()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience) as deadline:
-            while missing := ledger.missing(subscriber.received):
+            while missing := record.missing(subscriber.received):
                 if missing < least:
                     least = missing
                     deadline.reschedule(loop.time() + patience)
                 enough = subscriber.count + missing
                 await asyncio.to_thread(subscriber.wait_until, lambda received: len(received) >= enough, 1.0)  # noqa: B023
-    return ledger.problems(subscriber.received, await control.get("sent"))
+    return record.problems(subscriber.received, await control.get("sent"))

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from tests.support.home import at_home_of
+from tests.support.home import at_home_of_kind
 from tests.support.ilink_home import ILinkHome
 from tests.support.subscriber import Subscriber
 from tests.support.wecom_home import BOT, WeComControl
@@ -71,5 +71,5 @@ class TwoBots(ILinkHome):
 
 
 def at_two_bots(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[TwoBots]:
-    """As `at_home_of`, on iLink and WeCom."""
-    return at_home_of(TwoBots, folder, broker_config, hold_updates=5.0, hold_status=5.0)
+    """As `at_home_of_kind`, on iLink and WeCom."""
+    return at_home_of_kind(TwoBots, folder, broker_config, hold_updates=5.0, hold_status=5.0)

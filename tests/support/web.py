@@ -1,4 +1,4 @@
-"""The web server without a bridge: a shelf of real files, and rows for what is not there."""
+"""The web server without a bridge, with a media library of real files whose rows a test writes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 FETCHED = 1_795_600_800_000  # 2026-11-25T10:00:00Z
 
 
-class FakeShelf:
-    """A `Shelf` whose rows a test writes; whoever wants a pending one waits, and `waiting` counts them."""
+class FakeMediaLibrary:
+    """A `MediaLibrary` whose rows a test writes; `waiting` has the requests that wait for a pending row."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -34,26 +34,26 @@ class FakeShelf:
         self.waiting: list[tuple[str, float]] = []
         self.asked: list[tuple[str, float]] = []
         self.changed = asyncio.Event()
-        self._moved = asyncio.Event()
+        self._waiting_changed = asyncio.Event()
 
-    async def waited_for(self, count: int) -> None:
-        """Until so many wait; 0: until nobody does any more."""
+    async def wait_until_waiting(self, count: int) -> None:
+        """Waits until so many requests wait for a pending row."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while len(self.waiting) != count:
-                self._moved.clear()
-                await self._moved.wait()
+                self._waiting_changed.clear()
+                await self._waiting_changed.wait()
 
     def put(
         self, media_id: str, data: bytes, mime: str = "image/png", name: str = "", **more: Any
     ) -> MediaRow:
-        """Bytes that are there."""
+        """Stores a file and its row."""
         digest = hashlib.sha256(data).hexdigest()
         blob = Blob(sha256=digest, size=len(data), mime=mime, path=f"{digest}{more.pop('suffix', '.png')}")
         (self.folder / blob.path).write_bytes(data)
-        return self.without(media_id, MediaState.READY, blob=blob, name=name, **more)
+        return self.put_row(media_id, MediaState.READY, blob=blob, name=name, **more)
 
-    def without(self, media_id: str, state: MediaState, *, name: str = "", **more: Any) -> MediaRow:
-        """Bytes that are not there."""
+    def put_row(self, media_id: str, state: MediaState, *, name: str = "", **more: Any) -> MediaRow:
+        """Stores a row; without a `blob` it has no file."""
         usual: dict[str, Any] = {
             "part": MediaPart.WHOLE, "kind": "image", "message_id": "1", "user": "wife", "attempts": 0, "empty_attempts": 0,
             "due": None, "created": FETCHED - 1000, "reason": "", "blob": None, "fetched": FETCHED,
@@ -71,7 +71,7 @@ class FakeShelf:
         if row is None or row.state is not MediaState.PENDING or wait <= 0:
             return row
         self.waiting.append((media_id, wait))
-        self._moved.set()
+        self._waiting_changed.set()
         try:
             self.changed.clear()
             async with asyncio.timeout(wait):
@@ -80,7 +80,7 @@ class FakeShelf:
             pass
         finally:
             self.waiting.remove((media_id, wait))
-            self._moved.set()
+            self._waiting_changed.set()
         return self.rows[media_id]
 
     def file(self, row: MediaRow) -> Path:
@@ -88,8 +88,8 @@ class FakeShelf:
         return self.folder / row.blob.path
 
 
-class Hand:
-    """A clock that a test moves."""
+class FakeClock:
+    """A clock whose time a test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -99,36 +99,38 @@ class Hand:
 
 
 def options(**more: Any) -> WebOptions:
-    """Those of a server on loopback; `more` over them."""
+    """Returns the options of a server on loopback; `more` replaces some."""
     return WebOptions(**{"host": "127.0.0.1", "port": 0, **more})
 
 
-def faked(
-    shelf: FakeShelf | list[FakeShelf],
+def application_client(
+    library: FakeMediaLibrary | list[FakeMediaLibrary],
     wanted: WebOptions | None = None,
     *,
     client: str = "127.0.0.1",
     closing: asyncio.Event | None = None,
-    clock: Hand | None = None,
+    clock: FakeClock | None = None,
     bridge: BridgeState | None = None,
     **http: Any,
 ) -> httpx.AsyncClient:
-    """A client of the application itself: no socket, the same answers. `client` is its address."""
-    shelves: list[Any] = list(shelf) if isinstance(shelf, list) else [shelf]
-    app = web_application(wanted or options(), shelves, closing or asyncio.Event(), clock or Hand(), bridge)
+    """Returns an HTTP client that calls the application without a socket; `client` is its address."""
+    libraries: list[Any] = list(library) if isinstance(library, list) else [library]
+    app = web_application(
+        wanted or options(), libraries, closing or asyncio.Event(), clock or FakeClock(), bridge
+    )
     transport = httpx.ASGITransport(app=app, client=(client, 40_000), raise_app_exceptions=False)
     usual: dict[str, Any] = {"base_url": "http://127.0.0.1:8099", "trust_env": False}
     return httpx.AsyncClient(transport=transport, **{**usual, **http})
 
 
 @asynccontextmanager
-async def served(
-    shelf: FakeShelf | None = None, bridge: BridgeState | None = None, **more: Any
+async def running_web_server(
+    library: FakeMediaLibrary | None = None, bridge: BridgeState | None = None, **more: Any
 ) -> AsyncIterator[tuple[WebServer, httpx.AsyncClient]]:
-    """A running server, and a client of it."""
-    shelves: list[Any] = [] if shelf is None else [shelf]
+    """Runs a server; yields it and a client of it."""
+    libraries: list[Any] = [] if library is None else [library]
     async with (
-        WebServer(options(**more), shelves, bridge) as server,
+        WebServer(options(**more), libraries, bridge) as server,
         httpx.AsyncClient(
             base_url=server.url, trust_env=False, timeout=MAX_WAIT_SECONDS, verify=system_trust()
         ) as http,
@@ -137,11 +139,11 @@ async def served(
 
 
 def service(server: WebServer) -> HttpService:
-    """What answers behind the server, once somebody has connected."""
+    """Returns the service behind the server; a client must have connected."""
     assert server._service is not None, "nobody has connected yet"
     return server._service
 
 
 def open_connections(server: WebServer) -> list[HttpConnection]:
-    """The connections that count for the limits."""
+    """Returns the connections that count for the limits."""
     return [*service(server)._limiter.connections]

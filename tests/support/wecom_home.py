@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.home import Home, SimulatorControl, at_home_of
+from tests.support.home import Home, SimulatorControl, at_home_of_kind
 from tests.support.subscriber import Subscriber
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.wecom.people import chatid_of, userid_of
@@ -92,5 +92,5 @@ class WeComHome(Home):
 
 
 def at_wecom_home(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[WeComHome]:
-    """As `at_home_of`, on WeCom."""
-    return at_home_of(WeComHome, folder, broker_config)
+    """As `at_home_of_kind`, on WeCom."""
+    return at_home_of_kind(WeComHome, folder, broker_config)

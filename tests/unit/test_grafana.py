@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.page import NOW, FakeView, bridge, seen
+from tests.support.page import NOW, FakeAccountView, bridge, health_snapshot
 from tests.support.rows import every_row
 from tests.unit.web.test_cluster import STATE
 from wx2mqtt import REPOSITORY
@@ -44,9 +44,9 @@ needs_promtool = pytest.mark.skipif(
 
 async def exposition() -> str:
     """What `/metrics` says of a bridge to which everything has happened once."""
-    view = FakeView()
+    view = FakeAccountView()
     view.calls.observe("webwxsync", "200", 0.1)
-    view.facts = seen(
+    view.health = health_snapshot(
         stats={"last_backup": 1},
         counters=AccountCounters(
             started=NOW, results=Counter([("sent", "ok")]), left_out=Counter(["echoes"])
@@ -116,7 +116,7 @@ def test_values_that_are_asked_for_exist():
     values = {
         "state": {str(one) for one in LoginState},
         "status": {str(one) for one in Status},
-        "problem": set(health_problems(seen())),
+        "problem": set(health_problems(health_snapshot())),
         "direction": {"in", "out"},
     }
     for expression in ALL:

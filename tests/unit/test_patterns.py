@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 from tests.support import cost
-from tests.support.ambiguity import MANY_REPEATS, Automaton, analyse, literal_runs
 from tests.support.cost import is_in_proportion, repeated
 from tests.support.patterns import (
     ProductPattern,
@@ -17,6 +16,7 @@ from tests.support.patterns import (
     product_patterns,
 )
 from tests.support.rows import every_row
+from tests.support.slow_matching import MANY_REPEATS, Automaton, find_slow_matching, literal_runs
 
 # Short ones first: for a long text a pattern that costs more than in proportion would take minutes.
 LENGTHS = (500, 4_000, 20_000)
@@ -42,7 +42,7 @@ def test_all_patterns_are_seen():
 
 def test_no_pattern_reads_a_text_in_many_ways():
     findings = {
-        f"{known.place} {known.pattern.pattern!r}": analyse(
+        f"{known.place} {known.pattern.pattern!r}": find_slow_matching(
             known.pattern, search=known.is_searched, full=known.is_full
         )
         for known in patterns()
@@ -110,7 +110,7 @@ FULL = {"search": False, "full": True}
     ],
 )
 def test_the_analysis_sees_what_is_slow(pattern, use):
-    assert analyse(re.compile(pattern), **use)
+    assert find_slow_matching(re.compile(pattern), **use)
 
 
 @every_row(
@@ -129,7 +129,7 @@ def test_the_analysis_sees_what_is_slow(pattern, use):
     ],
 )
 def test_the_analysis_lets_pass_what_is_fast(pattern, use):
-    assert analyse(re.compile(pattern), **use) is None
+    assert find_slow_matching(re.compile(pattern), **use) is None
 
 
 def test_the_measurement_sees_what_is_slow(monkeypatch):

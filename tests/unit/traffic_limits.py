@@ -277,7 +277,7 @@ def failing_users(count: int, _: Path) -> bool:
 
 def cleared_topics(count: int, _: Path) -> bool:
     async def story() -> bool:
-        broker = FakeBroker(takes=True)
+        broker = FakeBroker(acknowledges_at_once=True)
         connection = broker.connect(protocol="3.1.1", receive_maximum=65_535)
         ctx: Any = SimpleNamespace(broker=broker, topics=Topics("wx"))
         inflight = InflightWindow(broker)

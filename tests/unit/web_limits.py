@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from tests.support.page import FakeView, bridge
-from tests.support.web import FakeShelf, faked, options
+from tests.support.page import FakeAccountView, bridge
+from tests.support.web import FakeMediaLibrary, application_client, options
 from wx2mqtt.bridge.account_view import _preview_id
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
@@ -160,13 +160,13 @@ def _connections(count: int, address: Callable[[int], str], most: int = MAX_CONN
     """Returns what the connections may ask for when all before are busy."""
 
     async def story() -> set[Admission]:
-        limiter, seen = ConnectionLimiter(most), set()
+        limiter, health_snapshot = ConnectionLimiter(most), set()
         for number in range(count):
             client = _Client()
-            seen.add(limiter.add(client, address(number)))
+            health_snapshot.add(limiter.add(client, address(number)))
             limiter.mark_busy(client)
             assert not client.dropped
-        return seen
+        return health_snapshot
 
     return asyncio.run(story())
 
@@ -180,9 +180,9 @@ def connections_of_address(count: int, _: Path) -> bool:
 
 
 def reserved_connections(count: int, _: Path) -> bool:
-    seen = _connections(count, lambda _number: "192.0.2.1", most=0)
-    assert Admission.EVERYTHING not in seen
-    return seen == {Admission.HEALTH}
+    health_snapshot = _connections(count, lambda _number: "192.0.2.1", most=0)
+    assert Admission.EVERYTHING not in health_snapshot
+    return health_snapshot == {Admission.HEALTH}
 
 
 def open_pages(count: int, _: Path) -> bool:
@@ -218,8 +218,8 @@ def login_forms(count: int, folder: Path) -> bool:
     """All but the last form are never complete."""
 
     async def story() -> bool:
-        shelf = FakeShelf(folder)
-        async with faked(shelf, options(host="0.0.0.0", password="x")) as http:
+        library = FakeMediaLibrary(folder)
+        async with application_client(library, options(host="0.0.0.0", password="x")) as http:
 
             async def slow() -> AsyncIterator[bytes]:
                 yield b"password="
@@ -250,8 +250,8 @@ def page_picture(size: int, _: Path) -> bool:
 
 def page_text(size: int, _: Path) -> bool:
     async def story() -> bool:
-        view = FakeView()
-        async with faked([], bridge=bridge(view)) as http:
+        view = FakeAccountView()
+        async with application_client([], bridge=bridge(view)) as http:
             await http.post("/accounts/home/test", data={"text": "x" * size})
         ((_done, _user, text, _id),) = view.done
         return len(text) == size

@@ -15,8 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.client_program import (
+    PROGRAMS,
+    ClientProgram,
+    StartProgram,
+    client_programs,
+    installed_client,
+)
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.story import PROGRAMS, Start, Story, installed, starting
 from wx2mqtt.simulator.ilink.message_injection import MessageOrder, inject
 from wx2mqtt.simulator.ilink.message_kinds import partial_text
 from wx2mqtt.simulator.ilink.qr_codes import CodeStatus
@@ -43,11 +49,11 @@ async def sim(tmp_path: Path) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[Start]:
+async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[StartProgram]:
     """Starts a program that is led to the simulator; ends it with the test."""
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)
-    async with starting(sim.port, tmp_path) as run:
+    async with client_programs(sim.port, tmp_path) as run:
         yield run
 
 
@@ -61,14 +67,14 @@ async def scan(sim: Simulator, status: CodeStatus) -> None:
     assert await ilink.changes.wait_for(lambda: code.last_answered is status, MAX_WAIT_SECONDS)
 
 
-async def give_number(sim: Simulator, story: Story) -> None:
+async def give_number(sim: Simulator, program: ClientProgram) -> None:
     """The number that stands on the phone goes to the program, after a wrong one."""
     ilink = sim.wechat.ilink
     code = ilink.codes.newest()
     assert code is not None
-    story.go_on("12345678")
+    program.send_line("12345678")
     assert await ilink.changes.wait_for(lambda: code.wrong_numbers == 1, MAX_WAIT_SECONDS)
-    story.go_on(code.number)
+    program.send_line(code.number)
     assert await ilink.changes.wait_for(lambda: code.last_answered is CodeStatus.SCANED, MAX_WAIT_SECONDS)
     ilink.confirm(code)
 
@@ -88,12 +94,14 @@ def arrived(sim: Simulator) -> None:
     assert all(one.delivered and one.token == "newest" for one in sent)
 
 
-async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start: Start, tmp_path: Path):
-    folder = installed("openclaw-weixin")
+async def test_the_official_client_lives_on_the_simulator(
+    sim: Simulator, start: StartProgram, tmp_path: Path
+):
+    folder = installed_client("openclaw-weixin")
     ilink = sim.wechat.ilink
     sim.wechat.settings.strict = True
     ilink.settings.verify_code, ilink.settings.redirect_host = True, "ilinkai2.weixin.qq.com"
-    story = await start(
+    program = await start(
         "node",
         *("--no-warnings", "--require", str(PROGRAMS / "led_here.cjs")),
         *("--import", (PROGRAMS / "openclaw_hooks.mjs").as_uri(), str(PROGRAMS / "openclaw_story.mjs")),
@@ -103,34 +111,34 @@ async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start:
         OPENCLAW_TMP=str(tmp_path / "tmp"),
     )
     await scan(sim, CodeStatus.NEED_VERIFYCODE)
-    await give_number(sim, story)
-    result = await story.until("logged in")
+    await give_number(sim, program)
+    result = await program.wait_for("logged in")
     bot = ilink.active_bot_of("me")
     assert bot is not None
     assert (result["account"], result["base"]) == (bot.bot_id.replace("@", "-").replace(".", "-"), BASE)
-    await story.until("running")
+    await program.wait_for("running")
     inject(ilink, MessageOrder(person="me", text=GREETING))
-    message = await story.until("message")
+    message = await program.wait_for("message")
     assert (message["from"], message["text"]) == (user_id_of("me"), GREETING)
-    await story.until("answered")
+    await program.wait_for("answered")
     for kind in ("image", "image_24", "image_plain", "file", "video"):
         sha256 = say_file(sim, kind, "说明书.pdf" if kind == "file" else "")
-        assert (await story.until("media"))["sha256"] == sha256
+        assert (await program.wait_for("media"))["sha256"] == sha256
     say_file(sim, "voice")
-    voice = await story.until("media")
+    voice = await program.wait_for("media")
     assert (voice["type"], voice["head"]) == ("audio/wav", "RIFF"), "it can decode the SILK"
     inject(ilink, MessageOrder(person="me", kind="voice", text="关灯"))
-    assert [(await story.until("message"))["text"] for _ in range(2)] == ["[语音]", "关灯"]
-    story.go_on()
-    assert all([(await story.until("sent"))["id"] for _ in FILES])
-    last = await story.until("done")
+    assert [(await program.wait_for("message"))["text"] for _ in range(2)] == ["[语音]", "关灯"]
+    program.send_line()
+    assert all([(await program.wait_for("sent"))["id"] for _ in FILES])
+    last = await program.wait_for("done")
     arrived(sim)
     assert last["id"] == ilink.chats.sent[-1].client_id
     inject(ilink, MessageOrder(person="me", kind="quote", text="danke"))
-    message = await story.until("message")
+    message = await program.wait_for("message")
     assert (message["text"], message["quoted"]) == ("danke", "完成 one two one | 完成 one two one")
-    story.go_on()
-    await story.until("gone")
+    program.send_line()
+    await program.wait_for("gone")
     # The client sends both lines of progress beside the text, in whatever order they get through.
     assert sorted(one.kind for one in ilink.chats.sent[:3]) == ["progress", "progress", "text"]
     assert not bot.started
@@ -138,7 +146,7 @@ async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start:
 
 
 async def test_the_official_client_finds_every_part_that_a_phone_quotes():
-    folder = installed("openclaw-weixin")
+    folder = installed_client("openclaw-weixin")
     whole = "Fenster offen, Tür offen, 灯开着, ☀ a aa a"
     cases = [
         (part, occurrence, relative)
@@ -148,77 +156,77 @@ async def test_the_official_client_finds_every_part_that_a_phone_quotes():
     ]
     asked = [partial_text(whole, part, occurrence, relative=relative) for part, occurrence, relative in cases]
     file = folder / "node_modules/@tencent-weixin/openclaw-weixin/dist/src/messaging/partial-quote.js"
-    program = (
+    script = (
         f"import {{resolvePartialQuote as find}} from {json.dumps(file.as_uri())};"
         "const [whole, asked] = JSON.parse(process.argv[1]);"
         "console.log(JSON.stringify(asked.map(one => find(whole, one).resolved)))"
     )
     process = await asyncio.create_subprocess_exec(
-        *("node", "--input-type=module", "-e", program, json.dumps([whole, asked])),
+        *("node", "--input-type=module", "-e", script, json.dumps([whole, asked])),
         stdout=asyncio.subprocess.PIPE,
     )
     result, _ = await process.communicate()
     assert json.loads(result) == [part for part, _, _ in cases]
 
 
-async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start: Start):
-    folder = installed("weixin-ilink-client")
+async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start: StartProgram):
+    folder = installed_client("weixin-ilink-client")
     ilink = sim.wechat.ilink
     sim.wechat.settings.strict = True
     ilink.settings.verify_code, ilink.settings.redirect_host = True, "ilinkai2.weixin.qq.com"
-    story = await start(
+    program = await start(
         sys.executable,
         str(PROGRAMS / "weixin_ilink_client_story.py"),
         json.dumps([*FILES]),
         PYTHONPATH=str(folder),
     )
     await scan(sim, CodeStatus.NEED_VERIFYCODE)
-    await give_number(sim, story)
-    result = await story.until("logged in")
+    await give_number(sim, program)
+    result = await program.wait_for("logged in")
     assert (result["user"], result["base"]) == (user_id_of("me"), BASE)
-    await story.until("running")
+    await program.wait_for("running")
     [msg_id] = inject(ilink, MessageOrder(person="me", text=GREETING))
-    message = await story.until("message")
+    message = await program.wait_for("message")
     assert (message["id"], message["text"]) == (msg_id, GREETING)
-    await story.until("answered")
+    await program.wait_for("answered")
     for kind in ("image", "image_24", "image_plain", "file", "video", "voice"):
         sha256 = say_file(sim, kind)
-        assert (await story.until("media"))["sha256"] == sha256
-    story.go_on()
+        assert (await program.wait_for("media"))["sha256"] == sha256
+    program.send_line()
     for _ in FILES:
-        await story.until("sent")
+        await program.wait_for("sent")
     arrived(sim)
-    story.go_on()
-    await story.until("gone")
+    program.send_line()
+    await program.wait_for("gone")
     assert ilink.chats.sent[0].text == "好的 ☀"
     assert sim.wechat.violations.list() == []
 
 
-async def test_weixin_ilink_lives_on_the_simulator(sim: Simulator, start: Start):
+async def test_weixin_ilink_lives_on_the_simulator(sim: Simulator, start: StartProgram):
     """An older one: it gets its code by GET and knows no number; outside of strict mode nothing is wrong with it."""
-    folder = installed("weixin-ilink")
+    folder = installed_client("weixin-ilink")
     ilink = sim.wechat.ilink
-    story = await start(
+    program = await start(
         sys.executable,
         str(PROGRAMS / "weixin_ilink_story.py"),
         json.dumps([*FILES]),
         PYTHONPATH=str(folder),
     )
-    code = await story.until("code")
+    code = await program.wait_for("code")
     assert code["content"].startswith("https://liteapp.weixin.qq.com/q/TEST01?qrcode=")
     await scan(sim, CodeStatus.SCANED)
     newest = ilink.codes.newest()
     assert newest is not None
     ilink.confirm(newest)
-    assert (await story.until("logged in"))["user"] == user_id_of("me")
-    await story.until("running")
+    assert (await program.wait_for("logged in"))["user"] == user_id_of("me")
+    await program.wait_for("running")
     inject(ilink, MessageOrder(person="me", text=GREETING))
-    assert (await story.until("message"))["text"] == GREETING
-    await story.until("answered")
+    assert (await program.wait_for("message"))["text"] == GREETING
+    await program.wait_for("answered")
     for kind in ("image", "file", "video", "voice"):
         sha256 = say_file(sim, kind)
-        assert (await story.until("media"))["sha256"] == sha256
-    story.go_on()
-    await story.until("done")
+        assert (await program.wait_for("media"))["sha256"] == sha256
+    program.send_line()
+    await program.wait_for("done")
     arrived(sim)
     assert sim.wechat.violations.list() == []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.story import PROGRAMS, Start, installed, starting
+from tests.support.client_program import PROGRAMS, StartProgram, client_programs, installed_client
 from wx2mqtt.simulator.message_injection import MessageOrder, inject
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
@@ -32,9 +32,9 @@ async def sim(tmp_path: Path) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[Start]:
+async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[StartProgram]:
     """Starts a program that is led to the simulator; ends it with the test."""
-    async with starting(sim.port, tmp_path) as run:
+    async with client_programs(sim.port, tmp_path) as run:
         yield run
 
 
@@ -90,39 +90,41 @@ SIGNS = {"jpg": "@img@", "gif": "@img@", "mp4": "@vid@"}
 
 
 @pytest.mark.parametrize("name", ["itchat", "itchat-uos"])
-async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Start, files: list[str], name: str):
-    folder = installed(name)
-    story = await start(
+async def test_itchat_lives_on_the_simulator(
+    sim: Simulator, start: StartProgram, files: list[str], name: str
+):
+    folder = installed_client(name)
+    program = await start(
         sys.executable,
         str(PROGRAMS / "itchat_story.py"),
         json.dumps([SIGNS.get(file[-3:], "@fil@") + file for file in files]),
         PYTHONPATH=str(folder),
         PYTHONWARNINGS="ignore",
     )
-    people = await story.until("people")
+    people = await program.wait_for("people")
     assert people["me"] == "王小明"
     assert {"老婆", "妈妈", "李雷"} <= set(people["friends"])
     assert set(people["groups"]) == {"相亲相爱一家人", "项目组"}
-    await story.until("running")
+    await program.wait_for("running")
     inject(sim.wechat, MessageOrder(sender="wife", to="me", text="开灯 ☀ <3\n第二行"))
-    assert await story.until("friend") == {
+    assert await program.wait_for("friend") == {
         "what": "friend",
         "name": "晓梅🌸",
         "remark": "老婆",
         "text": "开灯 ☀ <3\n第二行",
     }
-    assert (await story.until("answered"))["ret"] == 0
+    assert (await program.wait_for("answered"))["ret"] == 0
     inject(sim.wechat, MessageOrder(sender="mom", to="family", text="吃饭了"))
-    assert await story.until("group") == {
+    assert await program.wait_for("group") == {
         "what": "group",
         "group": "相亲相爱一家人",
         "name": "老妈",
         "text": "吃饭了",
     }
     inject(sim.wechat, MessageOrder(sender="wife", to="me", kind="system:red_packet"))
-    assert (await story.until("Note"))["text"] == "收到红包，请在手机上查看"
+    assert (await program.wait_for("Note"))["text"] == "收到红包，请在手机上查看"
     inject(sim.wechat, MessageOrder(sender="wife", to="me", kind="link", text="标题"))
-    assert (await story.until("Sharing"))["text"] == "标题"
+    assert (await program.wait_for("Sharing"))["text"] == "标题"
     for kind, result in (
         ("image", "Picture"),
         ("sticker", "Picture"),
@@ -130,27 +132,31 @@ async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Start, files
         ("video", "Video"),
     ):
         sha256 = say_media(sim, kind)
-        assert (await story.until(result))["sha256"] == sha256
+        assert (await program.wait_for(result))["sha256"] == sha256
     sha256 = say_media(sim, "file", "说明书.pdf")
-    assert await story.until("Attachment") == {"what": "Attachment", "name": "说明书.pdf", "sha256": sha256}
+    assert await program.wait_for("Attachment") == {
+        "what": "Attachment",
+        "name": "说明书.pdf",
+        "sha256": sha256,
+    }
     ask_as_friend(sim)
-    await story.until("befriended")
+    await program.wait_for("befriended")
     assert sim.wechat.world.person("aunt").kind is PersonKind.FRIEND
-    story.go_on()
-    assert [(await story.until("media"))["ret"] for _ in files] == [0] * len(files)
-    assert await story.until("done") == {"what": "done", "ret": 0, "picture": "ffd8ff"}
+    program.send_line()
+    assert [(await program.wait_for("media"))["ret"] for _ in files] == [0] * len(files)
+    assert await program.wait_for("done") == {"what": "done", "ret": 0, "picture": "ffd8ff"}
     assert arrived(sim, files)
-    story.go_on()
-    await story.until("gone")
+    program.send_line()
+    await program.wait_for("gone")
     texts = [(to, text) for to, text in sent(sim) if text and text not in files]
     assert texts == [("wife", "好的 ☀"), ("wife", "falsch"), ("filehelper", "再见")]
     assert sim.wechat.session is None, "it has logged out"
     assert sim.wechat.violations.list() == []
 
 
-async def test_wechat4u_lives_on_the_simulator(sim: Simulator, start: Start, files: list[str]):
-    folder = installed("wechat4u")
-    story = await start(
+async def test_wechat4u_lives_on_the_simulator(sim: Simulator, start: StartProgram, files: list[str]):
+    folder = installed_client("wechat4u")
+    program = await start(
         "node",
         "--require",
         str(PROGRAMS / "led_here.cjs"),
@@ -158,23 +164,27 @@ async def test_wechat4u_lives_on_the_simulator(sim: Simulator, start: Start, fil
         json.dumps(files),
         NODE_PATH=str(folder / "node_modules"),
     )
-    assert {"老婆", "[群] 相亲相爱一家人", "王小明"} <= set((await story.until("people"))["people"])
+    assert {"老婆", "[群] 相亲相爱一家人", "王小明"} <= set((await program.wait_for("people"))["people"])
     inject(sim.wechat, MessageOrder(sender="wife", to="me", text="开灯 ☀ <3\n第二行"))
-    assert await story.until("message") == {"what": "message", "name": "老婆", "text": "开灯 ☀ <3\n第二行"}
-    assert (await story.until("answered"))["ret"] == 0
+    assert await program.wait_for("message") == {
+        "what": "message",
+        "name": "老婆",
+        "text": "开灯 ☀ <3\n第二行",
+    }
+    assert (await program.wait_for("answered"))["ret"] == 0
     inject(sim.wechat, MessageOrder(sender="lilei", to="work", text="开会"))
-    assert (await story.until("message"))["name"] == "[群] 项目组"
-    assert (await story.until("answered"))["ret"] == 0
+    assert (await program.wait_for("message"))["name"] == "[群] 项目组"
+    assert (await program.wait_for("answered"))["ret"] == 0
     for kind in ("image", "sticker", "voice", "video", "file"):
         sha256 = say_media(sim, kind)
-        assert (await story.until("media"))["sha256"] == sha256
+        assert (await program.wait_for("media"))["sha256"] == sha256
     ask_as_friend(sim)
-    await story.until("befriended")
-    story.go_on()
-    assert [(await story.until("sent"))["ret"] for _ in files] == [0] * len(files)
-    assert (await story.until("done"))["picture"] == "ffd8ff"
+    await program.wait_for("befriended")
+    program.send_line()
+    assert [(await program.wait_for("sent"))["ret"] for _ in files] == [0] * len(files)
+    assert (await program.wait_for("done"))["picture"] == "ffd8ff"
     assert arrived(sim, files)
-    story.go_on()
-    await story.until("gone")
+    program.send_line()
+    await program.wait_for("gone")
     assert {("wife", "好的 ☀"), ("work", "好的 ☀")} <= set(sent(sim))
     assert sim.wechat.violations.list() == []

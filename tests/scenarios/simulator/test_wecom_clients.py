@@ -14,8 +14,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.client_program import (
+    PROGRAMS,
+    ClientProgram,
+    StartProgram,
+    client_programs,
+    installed_client,
+)
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.story import PROGRAMS, Start, Story, installed, starting
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.wecom.bot import Bot
@@ -42,11 +48,11 @@ async def sim(tmp_path: Path) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[Start]:
+async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[StartProgram]:
     """Starts a program that trusts the simulator; ends it with the test."""
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)
-    async with starting(sim.port, tmp_path) as run:
+    async with client_programs(sim.port, tmp_path) as run:
         yield run
 
 
@@ -67,7 +73,7 @@ def bot_of(sim: Simulator) -> Bot:
     return sim.wechat.wecom.bots[HOME_BOT_ID]
 
 
-async def receive_each_kind(sim: Simulator, story: Story, *file_kinds: str) -> None:
+async def receive_each_kind(sim: Simulator, program: ClientProgram, *file_kinds: str) -> None:
     """Texts are answered by a stream of two frames, files are fetched, whatever the kind."""
     for order, text in (
         ({"text": "开灯 ☀"}, "开灯 ☀"),
@@ -75,35 +81,35 @@ async def receive_each_kind(sim: Simulator, story: Story, *file_kinds: str) -> N
         ({"group": "family", "text": "谁在家"}, "@家 谁在家"),
     ):
         msg_id = say(sim, **order)
-        message = await story.until("message")
+        message = await program.wait_for("message")
         assert (message["id"], message["texts"]) == (msg_id, [text])
-        await story.until("answered")
+        await program.wait_for("answered")
         assert sim.wechat.wecom.chats.sent[-1].shown == f"{text} ✓"
     say(sim, kind="quote", text="对")
-    assert (await story.until("message"))["quoted"] == "关灯 ✓"
-    await story.until("answered")
+    assert (await program.wait_for("message"))["quoted"] == "关灯 ✓"
+    await program.wait_for("answered")
     for kind in file_kinds:
         msg_id = say(sim, kind=kind, bytes_of=100_001)
-        message = await story.until("message")
+        message = await program.wait_for("message")
         assert message["hashes"] == [sim.wechat.wecom.files.plain[msg_id].sha256]
     say(sim, kind="mixed", detail={"parts": ["看", None, None]})
-    message = await story.until("message")
+    message = await program.wait_for("message")
     assert (message["texts"], len({*message["hashes"]})) == (["看"], 2)
-    await story.until("answered")
+    await program.wait_for("answered")
 
 
-async def greet(sim: Simulator, story: Story) -> None:
+async def greet(sim: Simulator, program: ClientProgram) -> None:
     assert enter(sim.wechat.wecom, bot_of(sim), "me")
-    await story.until("welcomed")
+    await program.wait_for("welcomed")
     assert sim.wechat.wecom.chats.sent[-1].text == "你好"
 
 
-async def send(sim: Simulator, story: Story, *files: str) -> None:
+async def send(sim: Simulator, program: ClientProgram, *files: str) -> None:
     """A text, a card and files reach the phone."""
     chats = sim.wechat.wecom.chats
     before = len(chats.sent)
-    story.go_on()
-    await story.until("sent")
+    program.send_line()
+    await program.wait_for("sent")
     text, card, *media = chats.sent[before:]
     assert (text.chat, text.shown) == ("me", "回家")
     assert card.card is not None
@@ -112,11 +118,11 @@ async def send(sim: Simulator, story: Story, *files: str) -> None:
     assert [one.sha256 for one in media] == [hashlib.sha256(FILES[name]).hexdigest() for name in files]
 
 
-async def press_and_replace(sim: Simulator, story: Story) -> None:
+async def press_and_replace(sim: Simulator, program: ClientProgram) -> None:
     """A press leads to an update of the card; then another program takes over."""
     wecom = sim.wechat.wecom
     assert press(wecom, bot_of(sim), Press(person="me", key="off"))
-    pressed = await story.until("pressed")
+    pressed = await program.wait_for("pressed")
     assert (pressed["key"], pressed["task"]) == ("off", "task-1")
     assert wecom.chats.sent[-1].command == "update"
     assert wecom.take_over(bot_of(sim))
@@ -130,46 +136,46 @@ async def stays_away(sim: Simulator) -> None:
     assert sim.wechat.violations.list() == []
 
 
-async def test_the_official_client_for_node_lives_on_the_simulator(sim: Simulator, start: Start):
-    folder = installed("aibot-node-sdk")
-    program = str(PROGRAMS / "wecom_story.cjs")
+async def test_the_official_client_for_node_lives_on_the_simulator(sim: Simulator, start: StartProgram):
+    folder = installed_client("aibot-node-sdk")
+    script = str(PROGRAMS / "wecom_story.cjs")
     module = str(folder / "node_modules" / "@wecom" / "aibot-node-sdk")
-    story = await start("node", "--no-warnings", program, module, *arguments(sim, *FILES))
-    await story.until("authenticated")
-    await receive_each_kind(sim, story, "image", "file", "video")
-    await greet(sim, story)
-    await send(sim, story, *FILES)
-    await press_and_replace(sim, story)
-    await story.until("replaced")
+    program = await start("node", "--no-warnings", script, module, *arguments(sim, *FILES))
+    await program.wait_for("authenticated")
+    await receive_each_kind(sim, program, "image", "file", "video")
+    await greet(sim, program)
+    await send(sim, program, *FILES)
+    await press_and_replace(sim, program)
+    await program.wait_for("replaced")
     await stays_away(sim)
 
 
-async def test_wecom_aibot_sdk_lives_on_the_simulator(sim: Simulator, start: Start):
+async def test_wecom_aibot_sdk_lives_on_the_simulator(sim: Simulator, start: StartProgram):
     """It uploads pictures, videos and files; it knows no video that comes in."""
-    folder = installed("wecom-aibot-sdk")
+    folder = installed_client("wecom-aibot-sdk")
     files = [name for name in FILES if not name.endswith(".amr")]
-    program = str(PROGRAMS / "wecom_story.py")
-    story = await start(
-        *(sys.executable, program, "wecom_aibot_sdk", *arguments(sim, *files)), PYTHONPATH=str(folder)
+    script = str(PROGRAMS / "wecom_story.py")
+    program = await start(
+        *(sys.executable, script, "wecom_aibot_sdk", *arguments(sim, *files)), PYTHONPATH=str(folder)
     )
-    await story.until("authenticated")
-    await receive_each_kind(sim, story, "image", "file")
-    await greet(sim, story)
-    await send(sim, story, *files)
-    await press_and_replace(sim, story)
-    await story.until("disconnected")
+    await program.wait_for("authenticated")
+    await receive_each_kind(sim, program, "image", "file")
+    await greet(sim, program)
+    await send(sim, program, *files)
+    await press_and_replace(sim, program)
+    await program.wait_for("disconnected")
     await stays_away(sim)
 
 
-async def test_the_official_client_for_python_lives_on_the_simulator(sim: Simulator, start: Start):
+async def test_the_official_client_for_python_lives_on_the_simulator(sim: Simulator, start: StartProgram):
     """It has no uploads, insists on TLS, and takes a clean close for the end."""
-    folder = installed("wecom-aibot-python-sdk")
-    program = str(PROGRAMS / "wecom_story.py")
-    story = await start(*(sys.executable, program, "aibot", *arguments(sim)), PYTHONPATH=str(folder))
-    await story.until("authenticated")
-    await receive_each_kind(sim, story, "image", "file")
-    await greet(sim, story)
-    await send(sim, story)
-    await press_and_replace(sim, story)
-    await story.until("replaced")
+    folder = installed_client("wecom-aibot-python-sdk")
+    script = str(PROGRAMS / "wecom_story.py")
+    program = await start(*(sys.executable, script, "aibot", *arguments(sim)), PYTHONPATH=str(folder))
+    await program.wait_for("authenticated")
+    await receive_each_kind(sim, program, "image", "file")
+    await greet(sim, program)
+    await send(sim, program)
+    await press_and_replace(sim, program)
+    await program.wait_for("replaced")
     await stays_away(sim)

@@ -68,7 +68,7 @@ async def test_texts_voices_quotes_groups_and_parts_come(home: WeComHome):
     await home.log_in()
     await home.bot.post("wecom/say", kind="voice", text="turn it off")
     assert (await home.body("wx/in/me", kind="voice"))["text"] == "turn it off"
-    assert (await home.tell("me", {"text": "shall I?"}))["status"] == "sent"
+    assert (await home.send_command("me", {"text": "shall I?"}))["status"] == "sent"
     await home.bot.post("wecom/say", kind="quote", text="yes")
     quote = await home.body("wx/in/me", kind="quote")
     assert quote["text"] == "yes"
@@ -105,17 +105,17 @@ async def test_a_gateway_that_starts_again_is_a_gap_and_then_everything_goes_on(
     assert gap["since"] <= gap["until"]
     await home.bot.write("after it")
     await home.body("wx/in/me", text="after it")
-    assert (await home.tell("me", {"text": "answer"}))["status"] == "sent"
+    assert (await home.send_command("me", {"text": "answer"}))["status"] == "sent"
 
 
 async def test_while_wecom_is_away_the_state_says_so(home: WeComHome):
     await home.log_in()
     since = home.subscriber.count
-    await home.wechat_goes()
+    await home.stop_wechat()
     interrupted = await state(home, state="interrupted", since=since)
     assert interrupted["needs"] == "nothing"
     assert "WeCom" in interrupted["reason"]
-    await home.wechat_returns()
+    await home.start_wechat()
     await state(home, state="online", since=since)
     await home.body("wx/event/gap", since=since)
     await home.bot.write("back")

@@ -34,7 +34,7 @@ async def test_an_upload_that_breaks_off_is_no_attempt(home: WeComHome, endpoint
     data = os.urandom(1_200_000)
     command_id = f"{endpoint}-{kind}"
     command = {"kind": "file", "data": base64.b64encode(data).decode(), "name": "a.bin", "id": command_id}
-    result = await home.tell("family", command)
+    result = await home.send_command("family", command)
     line = await last_sent(home, result)
     assert not result["duplicate_possible"]
     assert line["sha256"] == hashlib.sha256(data).hexdigest()
@@ -45,6 +45,6 @@ async def test_a_lost_subscription_is_not_delivered_and_made_anew(tmp_path: Path
     async with at_wecom_home(tmp_path, DURABLE) as home:
         await home.log_in()
         await home.control.post("wecom/lapse")
-        result = await home.tell("me", {"text": "after the lapse", "id": "lapse", "ttl": 120})
+        result = await home.send_command("me", {"text": "after the lapse", "id": "lapse", "ttl": 120})
         assert (result["status"], result["code"], result["duplicate_possible"]) == ("sent", "ok", False)
         assert [line["text"] for line in await home.bot.bot_sent(1)] == ["after the lapse"]

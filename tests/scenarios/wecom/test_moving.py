@@ -49,8 +49,8 @@ async def settle_in(home: WeComHome, web: int) -> str:
     await home.bot.write("hello", bot=bot_id)
     await home.body(f"wx/in/{ME}", text="hello")
     await confirm(web, bot_id)
-    assert (await home.ask("owner", {"user": ME}))["data"]["trusted"] is True
-    assert (await home.tell(ME, QUESTION))["status"] == "sent"
+    assert (await home.send_request("owner", {"user": ME}))["data"]["trusted"] is True
+    assert (await home.send_command(ME, QUESTION))["status"] == "sent"
     return str(bot_id)
 
 
@@ -69,7 +69,7 @@ async def all_came_along(home: WeComHome, bot_id: str, since: int) -> None:
     await home.bot.press("Yes", bot=bot_id)
     event = await home.body("wx/event/button", since=since)
     assert (event["command_id"], event["key"], event["trusted"]) == ("lock", "Yes", True)
-    assert (await home.tell(ME, {"text": "good", "id": "good"}))["status"] == "sent"
+    assert (await home.send_command(ME, {"text": "good", "id": "good"}))["status"] == "sent"
     received = home.subscriber.received[since:]
     states = {one.body["state"] for one in received if one.topic == "wx/login/state"}
     assert not states & {"waiting_for_scan", "waiting_for_confirm", "refused"}

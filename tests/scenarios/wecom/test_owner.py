@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.crash.lives import Lives
+from tests.crash.killable_bridge import KillableBridge
 from tests.support.broker import Mosquitto, free_port, mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.forks import program_with, run_program
@@ -103,13 +103,13 @@ async def test_a_configured_bot_asks_for_its_owner_and_trusts_whom_a_request_nam
     assert (state["needs"], "This is me" in state["reason"]) == ("owner", True)
     assert (await home.write("open", user=ME))["trusted"] is False
     since = home.subscriber.count
-    answer = await home.ask("owner", {"user": ME})
+    answer = await home.send_request("owner", {"user": ME})
     assert answer["data"] == {"user": ME, "bot": HOME_BOT_ID, "confirmed": True, "trusted": True}
     assert (await home.body(STATE, since=since))["needs"] == "nothing"
     assert (await home.body("wx/event/owner_named", since=since))["user"] == ME
     assert (await home.write("open", user=ME))["trusted"] is True
     assert (await home.write("open", "wife", user=WIFE))["trusted"] is False
-    refused = await home.ask("owner", {"user": WIFE})
+    refused = await home.send_request("owner", {"user": WIFE})
     assert (refused["status"], refused["code"]) == ("error", "bad_request")
     assert "new_owner" in refused["error"]
 
@@ -117,7 +117,7 @@ async def test_a_configured_bot_asks_for_its_owner_and_trusts_whom_a_request_nam
 async def test_the_owner_outlives_a_restart_and_a_kill(home: BotHome):
     await home.start(wecom=CONFIGURED)
     await home.write("hello", user=ME)
-    await home.ask("owner", {"user": ME})
+    await home.send_request("owner", {"user": ME})
     await home.in_thread(home.bridge.kill)
     assert (await home.start(wecom=CONFIGURED))["needs"] == "nothing"
     assert (await home.write("open", user=ME))["trusted"] is True
@@ -159,19 +159,19 @@ async def test_a_group_is_called_by_its_digest_until_it_is_pinned_and_its_member
     assert (await home.write("open", "wife", to="family", user=digest))["trusted"] is False
     await home.in_thread(home.bridge.stop)
     await home.start(wecom=CONFIGURED, contacts={"family": {"wecom": chat}})
-    directory = await home.ask("contacts")
+    directory = await home.send_request("contacts")
     kinds = {one["user"]: (one["kind"], one["trusted"]) for one in directory["data"]["contacts"]}
     assert kinds["family"] == ("group", False)
 
 
 async def test_to_whom_the_file_names_it_is_tried_and_nobody_else(home: BotHome):
     await home.start(wecom=CONFIGURED, contacts={"wife": {"wecom": WIFE}})
-    result = await home.tell("wife", {"text": "hello", "id": "c1"})
+    result = await home.send_command("wife", {"text": "hello", "id": "c1"})
     assert (result["status"], result["code"]) == ("rejected", "no_chat")
-    result = await home.tell("stranger", {"text": "hello", "id": "c2"})
+    result = await home.send_command("stranger", {"text": "hello", "id": "c2"})
     assert (result["status"], result["code"]) == ("rejected", "unknown_user")
     await home.write("hello", "wife", user="wife")
-    assert (await home.tell("wife", {"text": "hello", "id": "c3"}))["status"] == "sent"
+    assert (await home.send_command("wife", {"text": "hello", "id": "c3"}))["status"] == "sent"
 
 
 async def test_another_bot_is_refused_and_as_a_new_owner_knows_nobody(home: BotHome):
@@ -185,9 +185,9 @@ async def test_another_bot_is_refused_and_as_a_new_owner_knows_nobody(home: BotH
     assert state["needs"] == "relogin"
     assert await home.body("wx/event/other_account", since=since)
     since = home.subscriber.count
-    await home.ask("login", {"new_owner": True})
+    await home.send_request("login", {"new_owner": True})
     assert (await home.body(STATE, state="online", since=since))["needs"] == "owner"
-    assert (await home.ask("contacts"))["data"]["contacts"] == []
+    assert (await home.send_request("contacts"))["data"]["contacts"] == []
 
 
 @asynccontextmanager
@@ -315,14 +315,14 @@ async def test_a_kill_around_the_commit_of_another_bot(home: BotHome, point: str
     await home.write("hello", user=ME)
     await home.in_thread(home.bridge.stop)
     home.bridge.configure(home.settings({"wecom": CONFIGURED}))
-    lives = Lives(home.bridge.config, home.folder / "lives.log")
+    process = KillableBridge(home.bridge.config, home.folder / "lives.log")
     since = home.subscriber.count
-    lives.start(point)
+    process.start(point)
     await home.body(STATE, state="refused", since=since)
     await home.publish("wx/bridge/request/login", {"new_owner": True})
-    assert await lives.dies(15)
+    assert await process.reaches_point(15)
     since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="online" if owned else "refused", since=since)
-    people = (await home.ask("contacts"))["data"]["contacts"]
+    people = (await home.send_request("contacts"))["data"]["contacts"]
     assert [one["user"] for one in people] == ([] if owned else [ME])

@@ -28,7 +28,7 @@ async def ask(home: WeComHome, command_id: str, user: str = "me", **more: Any) -
     """Asks; returns what WeCom took."""
     after = len(await home.control.get("wecom/sent"))
     command = {"id": command_id, "text": f"{command_id}?", "buttons": YES_NO, **more}
-    result = await home.tell(user, command)
+    result = await home.send_command(user, command)
     assert result["status"] == "sent"
     (line,) = await home.control.get("wecom/sent", after=after)
     return dict(line)
@@ -92,7 +92,7 @@ async def test_who_pressed_counts(home: WeComHome):
     event = await home.body("wx/event/button")
     assert (event["command_id"], event["user"], event["trusted"]) == ("anyone", WIFE, False)
     assert event["sender"]["user"] == WIFE
-    listed = (await home.ask("questions"))["data"]["questions"]
+    listed = (await home.send_request("questions"))["data"]["questions"]
     assert [one["command_id"] for one in listed] == ["trusted"]
 
 
@@ -107,7 +107,7 @@ async def test_a_press_after_its_time_changes_the_card_only(home: WeComHome):
 
 async def test_a_closed_question_takes_no_press(home: WeComHome):
     await ask(home, "lock")
-    assert (await home.ask("questions", {"close": "lock"}))["data"] == {"closed": "lock"}
+    assert (await home.send_request("questions", {"close": "lock"}))["data"] == {"closed": "lock"}
     await home.bot.press("yes")
     assert "too late" in await shown(home)
     assert answers(home) == []
@@ -127,7 +127,7 @@ async def test_a_press_while_the_bridge_is_away_is_lost_and_the_question_stays_o
 async def test_in_a_group_they_are_numbered_lines(home: WeComHome):
     people = {**PEOPLE, "wife": {"wecom": WIFE}}
     home.bridge.configure(home.settings({"contacts": people}))
-    assert (await home.ask("reload"))["status"] == "ok"
+    assert (await home.send_request("reload"))["status"] == "ok"
     line = await ask(home, "pizza", user="family")
     assert (line["kind"], line["shown"]) == ("markdown", "pizza?\n1 Yes\n2 No")
     await home.bot.write("1", to="family", **{"from": "mom"})  # nobody has pinned her

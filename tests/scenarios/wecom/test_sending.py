@@ -65,7 +65,7 @@ async def last_sent(home: WeComHome, result: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 async def test_each_kind_arrives_as_it_was(home: WeComHome, topic: str, data: bytes, kind: str):
-    line = await last_sent(home, await home.tell(topic, data))
+    line = await last_sent(home, await home.send_command(topic, data))
     assert (line["kind"], line["sha256"]) == (kind, hashlib.sha256(data).hexdigest())
     assert line["chat"] == topic.partition("/")[0]
 
@@ -73,33 +73,35 @@ async def test_each_kind_arrives_as_it_was(home: WeComHome, topic: str, data: by
 async def test_what_is_no_picture_for_wecom_goes_as_a_file(home: WeComHome):
     large = PNG + os.urandom(10 * 1024 * 1024)
     for data in (WEBP, large):
-        line = await last_sent(home, await home.tell("me/image", data))
+        line = await last_sent(home, await home.send_command("me/image", data))
         assert (line["kind"], line["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
 
 
 async def test_what_wecom_refuses_as_a_picture_goes_as_a_file(home: WeComHome):
     await home.control.post("wecom/settings", refuse_media="image")
     data = PNG + b"another one"
-    line = await last_sent(home, await home.tell("me/image", data))
+    line = await last_sent(home, await home.send_command("me/image", data))
     await home.control.post("wecom/settings", refuse_media="")
     assert (line["kind"], line["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize(("size", "code"), [(4, "bad_file"), (20 * 1024 * 1024 + 1, "too_large")])
 async def test_what_wecom_never_takes_is_rejected_with_the_reason(home: WeComHome, size: int, code: str):
-    result = await home.tell("me/file/a.bin", b"x" * size)
+    result = await home.send_command("me/file/a.bin", b"x" * size)
     assert (result["status"], result["code"]) == ("rejected", code)
 
 
 @pytest.mark.parametrize("user", ["me", "family"])
 async def test_a_text_full_of_marks_reads_as_it_was_written(home: WeComHome, user: str):
-    line = await last_sent(home, await home.tell(user, {"text": SIGNS}))
+    line = await last_sent(home, await home.send_command(user, {"text": SIGNS}))
     shown = [text.replace("\u00a0", " ").strip() for text in line["shown"].splitlines()]
     assert shown == [text.strip() for text in SIGNS.splitlines()]
 
 
 async def test_markdown_is_sent_as_markdown(home: WeComHome):
-    line = await last_sent(home, await home.tell("me", {"text": "**on** *now*", "format": "markdown"}))
+    line = await last_sent(
+        home, await home.send_command("me", {"text": "**on** *now*", "format": "markdown"})
+    )
     assert (line["text"], line["shown"]) == ("**on** *now*", "on now")
 
 
@@ -117,7 +119,7 @@ async def test_a_caption_goes_before_its_file(
 ):
     since = len(await home.control.get("wecom/sent"))
     content = base64.b64encode(data + b"caption").decode()
-    result = await home.tell(user, {"kind": kind, "data": content, "name": "a", **caption})
+    result = await home.send_command(user, {"kind": kind, "data": content, "name": "a", **caption})
     assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 2)
     text, file = (await home.control.get("wecom/sent"))[since:]
     if "format" in caption:
@@ -140,7 +142,7 @@ async def test_a_file_without_its_caption_is_sent_and_the_result_says_so(home: W
     await home.control.post("fault", endpoint="aibot_send_msg", kind="ret", value=40008)
     data = PNG + b"lost caption"
     command = {"kind": "image", "data": base64.b64encode(data).decode(), "text": "who is it", "id": "lost"}
-    result = await home.tell("me", command)
+    result = await home.send_command("me", command)
     assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 1)
     [image] = (await home.control.get("wecom/sent"))[since:]
     assert (image["kind"], image["sha256"]) == ("image", hashlib.sha256(data).hexdigest())
@@ -154,20 +156,20 @@ async def test_a_file_without_its_caption_is_sent_and_the_result_says_so(home: W
     ],
 )
 async def test_what_a_bot_cannot_do_is_unsupported(home: WeComHome, command: dict[str, Any]):
-    result = await home.tell("family", command)
+    result = await home.send_command("family", command)
     assert (result["status"], result["code"]) == ("rejected", "unsupported")
 
 
 @pytest.mark.parametrize("name", ["group", "mark_read", "set_remark", "accept_friend"])
 async def test_so_are_all_actions(home: WeComHome, name: str):
-    answer = await home.ask(name, {"user": "family"})
+    answer = await home.send_request(name, {"user": "family"})
     assert (answer["status"], answer["code"]) == ("error", "unsupported")
 
 
 @pytest.mark.parametrize("errcode", [93001, 93006, 93008])
 async def test_where_the_bot_may_not_write_the_result_says_what_they_must_do(home: WeComHome, errcode: int):
     await home.control.post("fault", endpoint="aibot_send_msg", kind="ret", value=errcode)
-    result = await home.tell("me", {"text": "hi", "id": f"no-chat-{errcode}"})
+    result = await home.send_command("me", {"text": "hi", "id": f"no-chat-{errcode}"})
     assert (result["status"], result["code"], result["duplicate_possible"]) == ("rejected", "no_chat", False)
     assert "must write to the bot" in result["message"]
 
@@ -175,7 +177,7 @@ async def test_where_the_bot_may_not_write_the_result_says_what_they_must_do(hom
 async def test_a_long_text_is_split_by_what_is_sent(home: WeComHome):
     since = len(await home.control.get("wecom/sent"))
     text = "*a* line of the text_\n" * 2000
-    result = await home.tell("me", {"text": text, "id": "long"})
+    result = await home.send_command("me", {"text": text, "id": "long"})
     assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 3, 3), result
     parts = (await home.control.get("wecom/sent"))[since:]
     assert all(len(part["text"].encode()) <= 20_480 for part in parts)
@@ -185,7 +187,7 @@ async def test_a_long_text_is_split_by_what_is_sent(home: WeComHome):
 @pytest.mark.parametrize("kind", ["drop_answer", "stall", "hang"])
 async def test_without_an_answer_it_is_sent_once_more_and_the_result_says_so(home: WeComHome, kind: str):
     await home.control.post("fault", endpoint="aibot_send_msg", kind=kind)
-    result = await home.tell("me", {"text": kind, "id": kind})
+    result = await home.send_command("me", {"text": kind, "id": kind})
     assert (result["status"], result["code"], result["duplicate_possible"]) == ("sent", "ok", True)
     texts = [line["text"] for line in await home.control.get("wecom/sent")]
     assert texts.count(kind.replace("_", "\\_")) == (1 if kind == "hang" else 2)
@@ -202,7 +204,9 @@ async def test_no_chat_gets_more_than_wecom_takes_in_a_minute(tmp_path: Path, wi
         assert 0 < late["retry_after"] <= 60
         state = await home.control.get("wecom/state")
         assert not state["refused"], state
-        assert (await home.tell("family", {"text": "others do not wait", "id": "f"}))["status"] == "sent"
+        assert (await home.send_command("family", {"text": "others do not wait", "id": "f"}))[
+            "status"
+        ] == "sent"
 
 
 async def test_receipts_and_messages_together_are_no_more_than_a_chat_may_have(

@@ -44,7 +44,7 @@ class Stage:
     """An account that does not run; what it publishes goes to `link`."""
 
     def __init__(self, folder: Path, database: Database) -> None:
-        self.broker = FakeBroker(takes=True)
+        self.broker = FakeBroker(acknowledges_at_once=True)
         self.gateway = Gateway()
         self.journal = Journal(database, "home")
         self.watchdog = FakeWatchdog()
@@ -152,7 +152,7 @@ async def test_what_is_committed_is_handed_to_the_publisher(stage: Stage):
     running = asyncio.create_task(stage.account.components.publisher.run())
     stage.ctx.publish_event("dropped", {"topic": "wx/in/wife", "count": 3, "reason": "refused"})
     reporting = asyncio.create_task(stage.account.components.reporter._publish_events())
-    await stage.broker.until(lambda: "wx/event/dropped" in stage.broker.topics)
+    await stage.broker.wait_until(lambda: "wx/event/dropped" in stage.broker.topics)
     assert stage.last("wx/event/dropped")["count"] == 3
     for task in (running, reporting):
         task.cancel()
@@ -164,11 +164,11 @@ async def test_a_message_and_the_last_one_behind_it_go_to_the_broker_with_one_wr
     stage.connect()
     for key in ("1", "2"):  # the journal is read for the first one, and what was sent before
         await stage.account.components.publisher._publish_waiting()
-        sent, flushed = len(stage.broker.sent), len(stage.broker.flushed)
+        sent, flushed = len(stage.broker.sent), len(stage.broker.counts_at_flush)
         recorded = await stage.journal.received.record([text_message(key)], NO_CHANGES, None, "")
         stage.account.components.inbound._announce(recorded, PeopleBatch())
     assert stage.broker.topics[sent:] == ["wx/in/wife", "wx/last"]
-    assert stage.broker.flushed[flushed:] == [sent + 2]
+    assert stage.broker.counts_at_flush[flushed:] == [sent + 2]
 
 
 async def test_only_the_end_of_a_connection_counts_as_a_disconnect_and_not_a_failed_attempt(stage: Stage):

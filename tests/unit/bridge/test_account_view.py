@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.loop_turns import longest_turn
-from tests.support.web import faked
+from tests.support.web import application_client
 from tests.unit.bridge.outgoing import CommandsHarness
 from tests.unit.bridge.test_health import seen
 from wx2mqtt.bridge.account_view import MAX_PREVIEW_BYTES, AccountView
@@ -309,7 +309,7 @@ async def test_no_turn_of_the_loop_is_long_while_a_page_is_made(
     """The processor's time without the collector, the best of three: others share machine and process."""
     await thousands_of_everything(harness, view)
     accounts: Any = (view,)
-    async with faked([], bridge=BridgeState(accounts=lambda: accounts)) as http:
+    async with application_client([], bridge=BridgeState(accounts=lambda: accounts)) as http:
         assert (await http.get(path)).status_code == 200  # the first one loads what it needs
         turns = []
         for _ in range(3):

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.discovery_rules import faults
-from tests.support.fake_broker import FakeBroker, Sent
+from tests.support.fake_broker import FakeBroker, SentPublication
 from tests.unit.bridge.contexts import changed, context, settings
 from tests.unit.bridge.outgoing import OWNER, person
 from wx2mqtt.bridge import homeassistant_announcement
@@ -58,7 +58,7 @@ class Stage:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.broker = FakeBroker(takes=True)
+        self.broker = FakeBroker(acknowledges_at_once=True)
         self.identity = PeopleRegistry(PEOPLE, {}, {})
         self.home: HomeAssistantDiscovery
         self.news: list[bool] = []
@@ -102,7 +102,7 @@ class Stage:
             self.home.on_birth(delivery.payload)
 
     def hang_up(self) -> None:
-        self.broker.hang_up()
+        self.broker.disconnect()
         self.announcer.on_disconnected()
 
     def people(self, persons: Iterable[Person], levels: dict[str, PersonId] | None = None) -> None:
@@ -110,9 +110,9 @@ class Stage:
         self.identity = self.home._registry = PeopleRegistry(persons, levels or {}, {})
         self.home.refresh_requested.set()
 
-    async def announced(self, count: int = 1, topic: str = TOPIC) -> Sent:
+    async def announced(self, count: int = 1, topic: str = TOPIC) -> SentPublication:
         """What was said `count`th on the topic."""
-        await self.broker.until(lambda: len(self._on(topic)) >= count)
+        await self.broker.wait_until(lambda: len(self._on(topic)) >= count)
         return self._on(topic)[count - 1]
 
     async def components(self, count: int = 1) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Stage:
             while topic in (await self.journal.discovery.load()).topics:  # each look waits for the store
                 pass
 
-    def _on(self, topic: str) -> list[Sent]:
+    def _on(self, topic: str) -> list[SentPublication]:
         return [one for one in self.broker.sent if one.topic == topic]
 
 
@@ -180,7 +180,7 @@ async def test_a_message_waits_at_the_broker_as_long_as_a_command_waits_here(
 async def test_it_is_off_unless_the_owner_wants_it(stage: Stage) -> None:
     async with stage.runs(HomeAssistant()):
         stage.announcer.set("wx/last", b"x", "text/plain")
-        await stage.broker.came(1)
+        await stage.broker.wait_for_publications(1)
         assert stage.broker.topics == ["wx/last"]
         assert stage.home.health_fields() == {}
 
@@ -257,23 +257,23 @@ async def test_what_stands_where_nothing_is_announced_any_more_is_cleared(
     seen = len(stage.broker.sent)
     async with stage.runs(now):  # and not again at the next start
         stage.announcer.set("wx/last", b"x", "text/plain")
-        await stage.broker.came(seen + 1)
+        await stage.broker.wait_for_publications(seen + 1)
         assert TOPIC not in stage.broker.topics[seen:]
 
 
 async def test_what_could_not_be_cleared_is_cleared_at_the_next_connect(stage: Stage) -> None:
     await stage.journal.discovery.save(DiscoveryRecord(topics=(TOPIC,)))
-    stage.broker.takes = False
+    stage.broker.acknowledges_at_once = False
     async with stage.runs(HomeAssistant()):
         await stage.announced()
         stage.hang_up()
         stage.connect()
         await stage.announced(2)
         with capture_logs() as logs:
-            stage.broker.refuse(*stage.broker.open)
+            stage.broker.refuse(*stage.broker.unacknowledged)
         assert [one["event"] for one in logs] == ["broker refuses to take back"]
         assert (await stage.journal.discovery.load()).topics == (TOPIC,)
-        stage.broker.takes = True
+        stage.broker.acknowledges_at_once = True
         stage.hang_up()
         stage.connect()
         await stage.announced(3)
@@ -335,7 +335,7 @@ async def test_the_answer_to_a_birth_comes_within_ten_seconds(
 
 
 async def test_a_broker_that_refuses_stops_the_announcing_and_nothing_else(stage: Stage) -> None:
-    stage.broker.takes = False
+    stage.broker.acknowledges_at_once = False
     async with stage.runs():
         sent = await stage.announced()
         with capture_logs() as logs:
@@ -345,7 +345,7 @@ async def test_a_broker_that_refuses_stops_the_announcing_and_nothing_else(stage
         stage.deliver(birth())
         stage.people(PEOPLE[:1])
         stage.announcer.set("wx/last", b"x", "text/plain")
-        await stage.broker.came(2)
+        await stage.broker.wait_for_publications(2)
         assert stage.broker.topics == [TOPIC, "wx/last"]
 
 

@@ -42,17 +42,17 @@ async def test_what_is_open_takes_room_until_it_is_answered_in_whatever_way():
     for number in range(4):
         window.publish(publication(number), errors.append)
     assert window.free_slots == 6
-    broker.take(broker.sent[1])
+    broker.send_puback(broker.sent[1])
     broker.refuse(broker.sent[0])
     assert window.free_slots == 8
-    broker.hang_up()
+    broker.disconnect()
     assert window.free_slots == 0
     assert [type(error).__name__ for error in errors] == [
         "NoneType", "PublishRefused", "ConnectionDropped", "NotConnected",
     ]  # fmt: skip
     broker.connect(receive_maximum=10)
     window.publish(publication(4), errors.append)
-    broker.take()
+    broker.send_puback()
     assert window.free_slots == 10
 
 
@@ -65,13 +65,13 @@ async def test_what_is_urgent_waits_for_room_and_leaves_none_to_others():
     window.publish_first(publication(3), nothing)
     window.publish_first(publication(4), nothing)
     assert broker.topics == ["t/1", "t/2"]
-    broker.take(broker.sent[0])
+    broker.send_puback(broker.sent[0])
     assert broker.topics == ["t/1", "t/2", "t/3"]
     assert window.free_slots == 0
-    broker.take(broker.sent[1], broker.sent[2])
+    broker.send_puback(broker.sent[1], broker.sent[2])
     assert broker.topics == ["t/1", "t/2", "t/3", "t/4"]
     assert window.free_slots == 1
-    assert broker.most_open == 2
+    assert broker.most_unacknowledged == 2
 
 
 async def test_what_is_urgent_fails_when_the_connection_goes_before_its_turn():
@@ -82,18 +82,18 @@ async def test_what_is_urgent_fails_when_the_connection_goes_before_its_turn():
     window.publish(publication(1), nothing)
     for number in range(2000):
         window.publish_first(publication(number), errors.append)
-    broker.hang_up()
+    broker.disconnect()
     assert len(errors) == 2000
     assert all(isinstance(error, NotConnected) for error in errors)
     broker.connect()
     assert window.free_slots == 1
     window.publish(publication(1), nothing)
-    broker.take()
+    broker.send_puback()
     assert window.free_slots == MAX_UNACKED_PUBLISHES
 
 
 async def test_an_answer_that_comes_at_once_is_counted_as_well():
-    broker = FakeBroker(takes=True)
+    broker = FakeBroker(acknowledges_at_once=True)
     window = InflightWindow(broker)
     broker.connect()
     for number in range(300):
@@ -112,9 +112,9 @@ async def test_capacity_is_emitted_when_what_is_urgent_has_made_some():
     window.publish_first(publication(1), nothing)
     window.publish_first(publication(2), nothing)
     assert (window.free_slots, notified) == (0, [])
-    broker.take(broker.sent[0])
+    broker.send_puback(broker.sent[0])
     assert (window.free_slots, notified) == (0, [])
-    broker.take(broker.sent[1])
+    broker.send_puback(broker.sent[1])
     assert (window.free_slots, notified) == (1, [1])
 
 
@@ -131,7 +131,7 @@ async def test_only_the_oldest_gets_the_error_that_the_broker_disconnected_on_it
         errors.clear()
         for number in (1, 2, 3):
             window.publish_first(publication(number), partial(in_thread, number))
-        broker.hang_up()
+        broker.disconnect()
         assert [number for number, error in errors if isinstance(error, ConnectionDropped)] == [1]
         assert [number for number, _ in errors] == [1, 2, 3]
     window.publish(publication(4), partial(in_thread, 4))
@@ -149,17 +149,17 @@ async def test_after_a_broker_hung_up_twice_all_that_was_open_goes_one_by_one():
             window.publish_first(publication(number), nothing)
 
     connect()
-    assert len(broker.open) == 5
-    broker.hang_up()
+    assert len(broker.unacknowledged) == 5
+    broker.disconnect()
     connect()
-    assert len(broker.open) == 1
-    broker.take()
-    assert len(broker.open) == 4, "it was no fault of the first one"
-    broker.hang_up()
+    assert len(broker.unacknowledged) == 1
+    broker.send_puback()
+    assert len(broker.unacknowledged) == 4, "it was no fault of the first one"
+    broker.disconnect()
     connect()
     for _ in range(4):
-        assert len(broker.open) == 1
-        broker.take()
-    assert len(broker.open) == 1
-    broker.take()
+        assert len(broker.unacknowledged) == 1
+        broker.send_puback()
+    assert len(broker.unacknowledged) == 1
+    broker.send_puback()
     assert window.free_slots == MAX_UNACKED_PUBLISHES

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.fake_broker import FakeBroker, Sent
+from tests.support.fake_broker import FakeBroker, SentPublication
 from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
@@ -91,7 +91,7 @@ class Watched(Journal):
         if name in self.after and done != []:
             self.after.pop(name)()
         self.done += 1
-        self._link.tell()
+        self._link.notify()
         return done
 
 
@@ -132,7 +132,7 @@ class PublisherHarness:
         return [(event["topic"], event["count"]) for event in events]
 
     def hang_up(self) -> None:
-        self.broker.hang_up()
+        self.broker.disconnect()
         self.publisher.on_disconnected()
 
     async def publish(self, *topics: str, payload: bytes | None = None, **more: Any) -> None:
@@ -157,7 +157,7 @@ class PublisherHarness:
             seen = self.journal.done
             if found := await holds():
                 return found
-            await self.broker.until(partial(self.journal.more_than, seen))
+            await self.broker.wait_until(partial(self.journal.more_than, seen))
 
     async def all_settled(self) -> None:
         """Until nothing waits in the journal."""
@@ -184,7 +184,7 @@ class PublisherHarness:
 
     async def numbers(self, count: int) -> list[int]:
         """The numbers of what was published, once there is so much."""
-        return [int(one.payload) for one in await self.broker.came(count)]
+        return [int(one.payload) for one in await self.broker.wait_for_publications(count)]
 
     async def held(self, key: str, user: str) -> None:
         """Commit a message that is held."""
@@ -209,12 +209,15 @@ class PublisherHarness:
 
     async def ids_behind(self, first: int, count: int) -> list[str]:
         """The ids of `count` messages that were published behind the `first` publications."""
-        sent = (await self.broker.came(first + count))[first:]
+        sent = (await self.broker.wait_for_publications(first + count))[first:]
         return [json.loads(one.payload)["id"].removeprefix("id-") for one in sent]
 
     async def ids(self, count: int) -> list[str]:
         """The ids of the messages that were published, once there are so many."""
-        return [json.loads(one.payload)["id"].removeprefix("id-") for one in await self.broker.came(count)]
+        return [
+            json.loads(one.payload)["id"].removeprefix("id-")
+            for one in await self.broker.wait_for_publications(count)
+        ]
 
 
 @asynccontextmanager
@@ -238,7 +241,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[PublisherHarness]:
         yield harness
 
 
-def on(sent: list[Sent], topic: str) -> list[int]:
+def on(sent: list[SentPublication], topic: str) -> list[int]:
     return [int(one.payload) for one in sent if one.topic == topic]
 
 
@@ -250,7 +253,7 @@ async def test_what_is_committed_goes_out_in_its_order_and_is_settled(harness: P
     harness.connect()
     await harness.publish("a", "b", "a", "c", "a")
     assert await harness.numbers(5) == [1, 2, 3, 4, 5]
-    harness.broker.take(*reversed(harness.broker.sent))
+    harness.broker.send_puback(*reversed(harness.broker.sent))
     await harness.all_settled()
     assert harness.publisher._ctx.counters.published == 5
     assert len(harness.broker.sent) == 5
@@ -259,7 +262,7 @@ async def test_what_is_committed_goes_out_in_its_order_and_is_settled(harness: P
 async def test_a_publication_goes_out_with_all_that_belongs_to_it(harness: PublisherHarness):
     harness.connect()
     await harness.publish("t", payload=b"{}", correlation=b"\0c", expiry=60, content_type="text/plain")
-    (sent,) = await harness.broker.came(1)
+    (sent,) = await harness.broker.wait_for_publications(1)
     publication = sent.publication
     assert (publication.topic, publication.payload, publication.retain) == ("t", b"{}", False)
     assert (publication.correlation, publication.expiry) == (b"\0c", 60)
@@ -272,7 +275,7 @@ async def test_what_waited_goes_out_with_what_is_left_of_its_expiry(harness: Pub
     harness.clock.now += 3_600_000  # the time of day was put back since
     await harness.publish("t", expiry=60)
     harness.connect()
-    waited, put_back = (sent.publication.expiry for sent in await harness.broker.came(2))
+    waited, put_back = (sent.publication.expiry for sent in await harness.broker.wait_for_publications(2))
     assert waited is not None
     assert 1 <= waited <= 15
     assert put_back == 60
@@ -285,7 +288,7 @@ async def test_what_waited_for_longer_than_its_expiry_is_dropped_and_nothing_els
     harness.clock.now += 61_000
     await harness.publish("t", expiry=60)  # 6
     await harness.publish("a")  # 7
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     assert await harness.numbers(5) == [1, 2, 3, 6, 7]
     await harness.all_settled()
@@ -300,9 +303,9 @@ async def test_what_the_broker_did_not_acknowledge_is_not_published_again_when_i
     harness.connect()
     await harness.publish("t", expiry=60)
     await harness.publish("a")
-    await harness.broker.came(2)
+    await harness.broker.wait_for_publications(2)
     monkeypatch.setattr(publisher, "now_ms", lambda: harness.clock.now + 60_000)
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.hang_up()
     harness.connect()
     assert await harness.numbers(3) == [1, 2, 2]
@@ -316,7 +319,7 @@ async def test_more_expired_rows_than_memory_holds_keep_nothing_back(
     harness.clock.now -= 61_000
     await harness.publish(*["t"] * 100, expiry=60)
     await harness.publish("a")
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     assert await harness.numbers(1) == [101]
     await harness.all_settled()
@@ -332,10 +335,10 @@ async def test_never_more_is_open_than_the_broker_allows(harness: PublisherHarne
     harness.connect(receive_maximum=3)
     await harness.publish(*["a"] * 30)
     for count in range(3, 31):
-        await harness.broker.came(count)
-        harness.broker.take(harness.broker.open[0])
-    assert harness.broker.most_open == 3
-    harness.broker.take()
+        await harness.broker.wait_for_publications(count)
+        harness.broker.send_puback(harness.broker.unacknowledged[0])
+    assert harness.broker.most_unacknowledged == 3
+    harness.broker.send_puback()
     await harness.all_settled()
     assert on(harness.broker.sent, "a") == list(range(1, 31))
 
@@ -343,12 +346,12 @@ async def test_never_more_is_open_than_the_broker_allows(harness: PublisherHarne
 async def test_never_more_is_open_or_unsettled_than_the_window(harness: PublisherHarness):
     """What the broker has and the journal does not know comes again after a crash: at most a window of it."""
     held, let_go = harness.hold_marks()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     await harness.publish(*["a"] * (3 * MAX_UNACKED_PUBLISHES))
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
-    await harness.broker.came(MAX_UNACKED_PUBLISHES)
+    await harness.broker.wait_for_publications(MAX_UNACKED_PUBLISHES)
     await harness.journal.stats()
     assert len(harness.broker.sent) == MAX_UNACKED_PUBLISHES
     let_go.set()
@@ -362,9 +365,9 @@ async def messages_wait_for_marks(harness: PublisherHarness) -> None:
     held, let_go = harness.hold_marks()
     harness.connect()
     await harness.said(*keys, user="wife")
-    await harness.broker.came(MAX_REPEATED_MESSAGES)
-    harness.broker.takes = True
-    harness.broker.take()
+    await harness.broker.wait_for_publications(MAX_REPEATED_MESSAGES)
+    harness.broker.acknowledges_at_once = True
+    harness.broker.send_puback()
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
     await harness.journal.stats()
@@ -388,17 +391,17 @@ async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_store
         held, let_go = harness.hold_marks()
         harness.connect()
         await harness.said(*keys, user="wife")
-        await harness.broker.came(MAX_REPEATED_MESSAGES)
+        await harness.broker.wait_for_publications(MAX_REPEATED_MESSAGES)
         await harness.journal.stats()
         assert len(harness.broker.sent) == MAX_REPEATED_MESSAGES
-        harness.broker.takes = True
-        harness.broker.take()
+        harness.broker.acknowledges_at_once = True
+        harness.broker.send_puback()
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             await held.wait()
-        await harness.broker.came(MAX_PUBACK_RECORDS)
+        await harness.broker.wait_for_publications(MAX_PUBACK_RECORDS)
         await harness.journal.stats()
         assert len(harness.broker.sent) == MAX_PUBACK_RECORDS  # a power cut would repeat these
-        assert harness.broker.most_open <= MAX_REPEATED_MESSAGES
+        assert harness.broker.most_unacknowledged <= MAX_REPEATED_MESSAGES
         let_go.set()
         await harness.all_settled()
         assert await harness.ids(len(keys)) == keys
@@ -416,10 +419,10 @@ async def test_after_a_kill_only_messages_without_a_logged_puback_come_again(tmp
         harness.journal.before["mark_published"] = killed
         harness.connect()
         await harness.said(*keys, user="wife")
-        await harness.broker.came(len(keys))
-        harness.broker.take(*harness.broker.open[1:4])
+        await harness.broker.wait_for_publications(len(keys))
+        harness.broker.send_puback(*harness.broker.unacknowledged[1:4])
     async with working(tmp_path, PubackLog(path, "stream")) as harness:
-        harness.broker.takes = True
+        harness.broker.acknowledges_at_once = True
         harness.connect()
         await harness.all_settled()
         assert await harness.ids(2) == ["0", "4"]
@@ -438,7 +441,7 @@ async def test_a_puback_of_a_row_that_the_disk_has_lost_does_not_count_for_a_lat
     log.add(rows[1].id, rows[1].created - 5000)
     log.add(rows[1].id + 1, rows[1].created)
     async with working(tmp_path, PubackLog(path, "stream")) as harness:
-        harness.broker.takes = True
+        harness.broker.acknowledges_at_once = True
         harness.connect()
         await harness.all_settled()
         assert await harness.ids(1) == ["b"]
@@ -466,15 +469,15 @@ async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(
     monkeypatch.setattr(harness.publisher, "_publish_waiting", counted)
     harness.connect()
     await harness.said(*map(str, range(2 * MAX_REPEATED_MESSAGES)), user="wife")
-    await harness.broker.came(MAX_REPEATED_MESSAGES)
+    await harness.broker.wait_for_publications(MAX_REPEATED_MESSAGES)
     before = looked
-    for one in tuple(harness.broker.open)[:-1]:
-        harness.broker.take(one)
+    for one in tuple(harness.broker.unacknowledged)[:-1]:
+        harness.broker.send_puback(one)
         for _ in range(3):
             await asyncio.sleep(0)
     assert (before > 0, looked - before) == (True, 0)
-    harness.broker.takes = True
-    harness.broker.take()
+    harness.broker.acknowledges_at_once = True
+    harness.broker.send_puback()
     await harness.all_settled()
     assert await harness.ids(2 * MAX_REPEATED_MESSAGES) == list(map(str, range(2 * MAX_REPEATED_MESSAGES)))
 
@@ -494,9 +497,9 @@ async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_i
     harness.connect()
     await harness.said(*map(str, range(3 * MAX_REPEATED_MESSAGES)), user="wife")
     for window in range(1, 4):
-        await harness.broker.came(window * MAX_REPEATED_MESSAGES)
-        for one in tuple(harness.broker.open):
-            harness.broker.take(one)
+        await harness.broker.wait_for_publications(window * MAX_REPEATED_MESSAGES)
+        for one in tuple(harness.broker.unacknowledged):
+            harness.broker.send_puback(one)
             await asyncio.sleep(0)
     await harness.all_settled()
     assert marked == [MAX_REPEATED_MESSAGES] * 3
@@ -516,13 +519,13 @@ async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_wi
         return await mark_published(ids)
 
     monkeypatch.setattr(harness.journal.outbox, "mark_published", counted)
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     await harness.said(*map(str, range(MAX_REPEATED_MESSAGES - 1)), user="wife")
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
     await harness.said("during", user="wife")
-    await harness.broker.came(MAX_REPEATED_MESSAGES)
+    await harness.broker.wait_for_publications(MAX_REPEATED_MESSAGES)
     let_go.set()
     await harness.until(lambda: harness.journal.outbox.list_waiting(0, 100))
     await harness.said(*(f"b{number}" for number in range(MAX_REPEATED_MESSAGES - 1)), user="wife")
@@ -534,7 +537,7 @@ async def test_results_do_not_count_among_the_messages_that_may_repeat(harness: 
     harness.connect()
     await harness.said(*[f"m{number}" for number in range(10)], user="wife")
     await harness.publish(*["a"] * 60)
-    assert len(await harness.broker.came(70)) == 70
+    assert len(await harness.broker.wait_for_publications(70)) == 70
 
 
 async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in_order(
@@ -542,10 +545,10 @@ async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in
 ):
     harness.connect()
     await harness.publish("a", "b", "a", "b", "a")
-    await harness.broker.came(5)
-    harness.broker.take(harness.broker.sent[0], harness.broker.sent[3])
+    await harness.broker.wait_for_publications(5)
+    harness.broker.send_puback(harness.broker.sent[0], harness.broker.sent[3])
     harness.hang_up()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     await harness.all_settled()
     assert on(harness.broker.sent[5:], "a") == [3, 5]
@@ -565,17 +568,17 @@ async def test_what_is_settled_while_a_new_connection_begins_is_not_published_ag
     harness.journal.before["mark_published"] = hold
     harness.connect()
     await harness.publish("a", "b")
-    first, second = await harness.broker.came(2)
+    first, second = await harness.broker.wait_for_publications(2)
     harness.broker.refuse(first)
-    harness.broker.take(second)
+    harness.broker.send_puback(second)
     harness.hang_up()
     harness.connect(receive_maximum=1)
-    await harness.broker.came(3)  # both were read, and the second one waits for room
+    await harness.broker.wait_for_publications(3)  # both were read, and the second one waits for room
     let_go.set()
     settled = harness.journal.done
-    await harness.broker.until(lambda: harness.journal.done > settled)
-    harness.broker.takes = True
-    harness.broker.take()
+    await harness.broker.wait_until(lambda: harness.journal.done > settled)
+    harness.broker.acknowledges_at_once = True
+    harness.broker.send_puback()
     await harness.all_settled()
     assert harness.broker.topics == ["a", "b", "a"]
 
@@ -583,13 +586,13 @@ async def test_what_is_settled_while_a_new_connection_begins_is_not_published_ag
 async def test_a_refused_topic_waits_and_the_others_go_on(harness: PublisherHarness):
     harness.connect()
     await harness.publish("a", "b")
-    first, second = await harness.broker.came(2)
+    first, second = await harness.broker.wait_for_publications(2)
     harness.broker.refuse(first)
-    harness.broker.take(second)
+    harness.broker.send_puback(second)
     await harness.publish("a", "b", "a", "b")
     assert await harness.numbers(4) == [1, 2, 4, 6]
     assert tuple(harness.publisher.refused.paused) == ("a",)
-    harness.broker.take()
+    harness.broker.send_puback()
     await harness.journal.outbox.drop_topic("a", "for the test")
     await harness.all_settled()
     assert harness.dropped() == []
@@ -600,13 +603,13 @@ async def test_what_is_refused_on_a_response_topic_is_given_up(harness: Publishe
     """Whoever may publish can name any number of topics that the broker refuses."""
     harness.connect()
     await harness.publish("their/topic", "wx/result/wife", category=category)
-    first, second = await harness.broker.came(2)
+    first, second = await harness.broker.wait_for_publications(2)
     harness.broker.refuse(first)
     harness.broker.refuse(second)
     await harness.publish("their/topic", category=category)
     assert await harness.numbers(3) == [1, 2, 3]
     assert tuple(harness.publisher.refused.paused) == ("wx/result/wife",)
-    harness.broker.take()
+    harness.broker.send_puback()
     await harness.journal.outbox.drop_topic("wx/result/wife", "for the test")
     await harness.all_settled()
 
@@ -614,11 +617,11 @@ async def test_what_is_refused_on_a_response_topic_is_given_up(harness: Publishe
 async def test_what_a_response_topic_cannot_get_now_waits(harness: PublisherHarness):
     harness.connect()
     await harness.publish("their/topic", category="result")
-    harness.broker.refuse(*await harness.broker.came(1), code=QUOTA_EXCEEDED)
+    harness.broker.refuse(*await harness.broker.wait_for_publications(1), code=QUOTA_EXCEEDED)
     await harness.publish("wx/in/wife")
     assert await harness.numbers(2) == [1, 2]
     assert tuple(harness.publisher.refused.paused) == ("their/topic",)
-    harness.broker.take()
+    harness.broker.send_puback()
     await harness.journal.outbox.drop_topic("their/topic", "for the test")
     await harness.all_settled()
 
@@ -627,10 +630,10 @@ async def test_a_topic_that_is_taken_again_catches_up_in_order(harness: Publishe
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.02)
     harness.connect()
     await harness.publish(*["a", "b"] * 3)
-    sent = list(await harness.broker.came(6))
+    sent = list(await harness.broker.wait_for_publications(6))
     harness.broker.refuse(*sent[0::2])
-    harness.broker.takes = True
-    harness.broker.take()
+    harness.broker.acknowledges_at_once = True
+    harness.broker.send_puback()
     await harness.publish("b", "a", "b", "a")
     await harness.all_settled()
     assert on(harness.broker.sent[6:], "a") == [1, 3, 5, 8, 10]
@@ -645,12 +648,12 @@ async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order
     harness.connect(receive_maximum=1)
     await harness.publish(*["a"] * 5)
     for count in range(1, 4):
-        await harness.broker.came(count)
-        harness.broker.refuse(harness.broker.open[0])
+        await harness.broker.wait_for_publications(count)
+        harness.broker.refuse(harness.broker.unacknowledged[0])
         await harness.publish("a")
-    harness.broker.takes = True
-    await harness.broker.came(4)
-    harness.broker.take(*harness.broker.open)
+    harness.broker.acknowledges_at_once = True
+    await harness.broker.wait_for_publications(4)
+    harness.broker.send_puback(*harness.broker.unacknowledged)
     await harness.all_settled()
     assert on(harness.broker.sent, "a") == [1, 1, 1, 1, *range(2, 9)]
 
@@ -659,10 +662,10 @@ async def test_a_reconnect_tries_at_once_what_was_refused_long_before(harness: P
     monkeypatch.setattr(inflight, "REFUSAL_DISCONNECT_SECONDS", 0.0)
     harness.connect()
     await harness.publish("a")
-    await harness.broker.came(1)
+    await harness.broker.wait_for_publications(1)
     harness.broker.refuse(harness.broker.sent[0])
     harness.hang_up()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     await harness.all_settled()
     assert tuple(harness.publisher.refused.paused) == ()
@@ -673,17 +676,17 @@ async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(har
     await harness.publish("forbidden", "a", "b", "a")
     for life in range(4):
         harness.connect()
-        await harness.broker.until(lambda: harness.broker.open)
-        first = harness.broker.open[0]
+        await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
+        first = harness.broker.unacknowledged[0]
         if first.topic != "forbidden":
             break
         assert life == 0
         harness.broker.refuse(first)
         harness.hang_up()
-    harness.broker.takes = True
-    harness.broker.take()
-    await harness.broker.until(
-        lambda: harness.broker.topics[-3:] == ["a", "b", "a"] and not harness.broker.open
+    harness.broker.acknowledges_at_once = True
+    harness.broker.send_puback()
+    await harness.broker.wait_until(
+        lambda: harness.broker.topics[-3:] == ["a", "b", "a"] and not harness.broker.unacknowledged
     )
     assert harness.broker.topics.count("forbidden") == 1
     assert tuple(harness.publisher.refused.paused) == ("forbidden",)
@@ -695,16 +698,16 @@ async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_pas
 ):
     harness.connect()
     await harness.publish("a")
-    await harness.broker.came(1)
+    await harness.broker.wait_for_publications(1)
     harness.broker.refuse(harness.broker.sent[0])
     await harness.publish("b")
-    await harness.broker.came(2)
+    await harness.broker.wait_for_publications(2)
     harness.journal.after["list_waiting"] = lambda: harness.publisher.refused.retry(
         "a"
     )  # the read passed over `a`
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     await harness.publish("a", "b", "a")
-    harness.broker.take()
+    harness.broker.send_puback()
     await harness.all_settled()
     assert on(harness.broker.sent[2:], "a") == [1, 3, 5]
 
@@ -718,18 +721,18 @@ async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
 
     def anew() -> None:
         harness.hang_up()
-        harness.broker.takes = True
+        harness.broker.acknowledges_at_once = True
         harness.connect()
         begun.set()
 
     harness.connect(receive_maximum=2)
     await harness.publish("a", "b", "a", "a")
-    first, second = await harness.broker.came(2)
+    first, second = await harness.broker.wait_for_publications(2)
     harness.broker.refuse(first)
     harness.journal.after[statement] = anew
     if statement == "list_waiting_in_topic":
         harness.publisher.refused.retry("a")
-    harness.broker.take(second)
+    harness.broker.send_puback(second)
     await harness.publish("b")
     await harness.all_settled()
     assert begun.is_set()
@@ -741,10 +744,10 @@ async def test_a_store_that_fails_delays_and_passes_nothing_over(harness: Publis
     harness.journal.troubles += ["list_waiting", "list_waiting_in_topic", "mark_published"]
     harness.connect()
     await harness.publish("a", "a", "b")
-    sent = list(await harness.broker.came(3))
-    harness.broker.takes = True
+    sent = list(await harness.broker.wait_for_publications(3))
+    harness.broker.acknowledges_at_once = True
     harness.broker.refuse(*sent[:2])
-    harness.broker.take()
+    harness.broker.send_puback()
     await harness.all_settled()
     assert on(harness.broker.sent[3:], "a") == [1, 2]
     assert on(harness.broker.sent, "b") == [3]
@@ -754,7 +757,7 @@ async def test_a_store_that_fails_delays_and_passes_nothing_over(harness: Publis
 async def test_a_read_that_fails_is_tried_again_though_nothing_new_comes(harness: PublisherHarness):
     await harness.publish("a", "b")
     harness.journal.troubles += ["list_waiting", "list_waiting"]
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     await harness.all_settled()
     assert harness.broker.topics == ["a", "b"]
@@ -767,11 +770,11 @@ async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(
     harness.connect(packet_limit=limit)
     await harness.message("1", "长" * 3000)
     await harness.message("2", "short")
-    large, small = await harness.broker.came(2)
+    large, small = await harness.broker.wait_for_publications(2)
     for _ in range(10):
         harness.broker.refuse(large, too_large=True)
-        await harness.broker.until(lambda: len(harness.broker.open) == 2)
-        large = harness.broker.open[-1]
+        await harness.broker.wait_until(lambda: len(harness.broker.unacknowledged) == 2)
+        large = harness.broker.unacknowledged[-1]
         if len(large.payload) <= 700:
             break
     body = json.loads(large.payload)
@@ -781,7 +784,7 @@ async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(
     assert whole["text"].startswith(body["text"])
     assert len(body["text"]) > 50
     assert (body["id"], body["seq"], body["user"]) == (whole["id"], whole["seq"], whole["user"])
-    harness.broker.take(large, small)
+    harness.broker.send_puback(large, small)
     await harness.all_settled()
 
 
@@ -789,12 +792,12 @@ async def test_what_was_cut_is_cut_anew_for_the_next_connection(harness: Publish
     await harness.message("1", "x" * 3000)
     for count in (1, 3):
         harness.connect(packet_limit=1000)
-        await harness.broker.came(count)
-        harness.broker.refuse(harness.broker.open[0], too_large=True)
-        await harness.broker.came(count + 1)
+        await harness.broker.wait_for_publications(count)
+        harness.broker.refuse(harness.broker.unacknowledged[0], too_large=True)
+        await harness.broker.wait_for_publications(count + 1)
         harness.hang_up()
     assert harness.publisher.rejected_count == 0
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     await harness.all_settled()
     assert len(harness.broker.sent[-1].payload) == len(harness.broker.sent[0].payload)
@@ -803,9 +806,9 @@ async def test_what_was_cut_is_cut_anew_for_the_next_connection(harness: Publish
 async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_aside(harness: PublisherHarness):
     harness.connect(packet_limit=700)
     await harness.message("1", "x" * 3000)
-    await harness.broker.came(1)
+    await harness.broker.wait_for_publications(1)
     while not harness.publisher.rejected_count:
-        harness.broker.refuse(harness.broker.open[0], too_large=True)
+        harness.broker.refuse(harness.broker.unacknowledged[0], too_large=True)
         assert len(harness.broker.sent) < 20
     row, why = await harness.one_aside()
     assert why == "larger than the broker takes"
@@ -817,9 +820,9 @@ async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(harness: Pu
     harness.connect(packet_limit=1000)
     await harness.publish("a", payload=b"x" * 2000, category=sort)
     await harness.publish("a")
-    large, small = await harness.broker.came(2)
+    large, small = await harness.broker.wait_for_publications(2)
     harness.broker.refuse(large, too_large=True)
-    harness.broker.take(small)
+    harness.broker.send_puback(small)
     await harness.all_settled()
     row, why = await harness.one_aside()
     assert (row.topic, why) == ("a", "larger than the broker takes")
@@ -830,12 +833,12 @@ async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(harness: Pu
 async def test_what_was_set_aside_and_is_brought_back_is_published(harness: PublisherHarness):
     harness.connect()
     await harness.publish("a", payload=b"1" * 2000)
-    harness.broker.refuse(*await harness.broker.came(1), too_large=True)
+    harness.broker.refuse(*await harness.broker.wait_for_publications(1), too_large=True)
     row, _ = await harness.one_aside()
     assert await harness.journal.outbox.requeue_rejected([row.id]) == 1
     harness.publisher.on_connected()
-    await harness.broker.came(2)
-    harness.broker.take()
+    await harness.broker.wait_for_publications(2)
+    harness.broker.send_puback()
     await harness.all_settled()
 
 
@@ -849,12 +852,12 @@ async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_a
         harness.connect()
         seen = len(harness.broker.sent)
         while True:
-            await harness.broker.until(lambda: harness.broker.open)
-            one = harness.broker.open[0]
+            await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
+            one = harness.broker.unacknowledged[0]
             if one.topic == "poison":
                 harness.hang_up()
                 return False
-            harness.broker.take(one)
+            harness.broker.send_puback(one)
             if len(on(harness.broker.sent[seen:], "a")) and int(one.payload) == 4:
                 return True
 
@@ -877,17 +880,17 @@ async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_i
     harness.publisher.outbox.expect_rows()
     for count in range(1, MAX_HEAD_DISCONNECTS + 1):
         harness.connect()
-        await harness.broker.came(count)
+        await harness.broker.wait_for_publications(count)
         harness.hang_up()
     harness.connect()
-    (*_, whole, bare) = await harness.broker.came(MAX_HEAD_DISCONNECTS + 1)
+    (*_, whole, bare) = await harness.broker.wait_for_publications(MAX_HEAD_DISCONNECTS + 1)
     body = json.loads(whole.payload)
     assert json.loads(bare.payload) == {
         **body,
         "image": {"state": "ready", "sha256": "c1f0"},
         "truncated": True,
     }
-    harness.broker.take()
+    harness.broker.send_puback()
     await harness.all_settled()
     assert harness.publisher.rejected_count == 0
 
@@ -902,7 +905,7 @@ async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_
     harness.publisher.outbox.expect_rows()
     for count in range(1, 2 * MAX_HEAD_DISCONNECTS + 1):
         harness.connect()
-        await harness.broker.came(count)
+        await harness.broker.wait_for_publications(count)
         harness.hang_up()
     row, why = await harness.one_aside()
     assert (row.topic, why) == ("wx/in/wife", "the broker hung up on it 3 times in a row")
@@ -915,15 +918,15 @@ async def test_after_a_disconnect_the_first_one_goes_alone_so_that_no_innocent_o
     await harness.publish("a", "poison", "b")
     for _ in range(5):
         harness.connect()
-        await harness.broker.until(lambda: harness.broker.open)
-        if len(harness.broker.open) == 1 and harness.broker.open[0].topic == "a":
-            harness.broker.take()
-            await harness.broker.until(lambda: harness.broker.open)
-        if harness.broker.open[0].topic == "b":
+        await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
+        if len(harness.broker.unacknowledged) == 1 and harness.broker.unacknowledged[0].topic == "a":
+            harness.broker.send_puback()
+            await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
+        if harness.broker.unacknowledged[0].topic == "b":
             break
         harness.hang_up()
         await harness.journal.stats()
-    harness.broker.take()
+    harness.broker.send_puback()
     await harness.all_settled()
     row, _ = await harness.one_aside()
     assert row.topic == "poison"
@@ -933,11 +936,11 @@ async def test_disconnects_with_progress_between_set_nothing_aside(harness: Publ
     await harness.publish(*["a"] * 12)
     for _ in range(10):
         harness.connect()
-        await harness.broker.until(lambda: harness.broker.open)
-        harness.broker.take(harness.broker.open[0])
-        await harness.broker.until(lambda: harness.broker.open)
+        await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
+        harness.broker.send_puback(harness.broker.unacknowledged[0])
+        await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
         harness.hang_up()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     await harness.all_settled()
     assert harness.publisher.rejected_count == 0
@@ -947,11 +950,11 @@ async def test_disconnects_with_progress_between_set_nothing_aside(harness: Publ
 async def test_connections_that_cannot_be_made_set_nothing_aside(harness: PublisherHarness):
     await harness.publish("a")
     harness.connect()
-    await harness.broker.came(1)
+    await harness.broker.wait_for_publications(1)
     harness.hang_up()
     for _ in range(10):
         harness.publisher.on_disconnected()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     await harness.all_settled()
     assert harness.publisher.rejected_count == 0
@@ -963,17 +966,17 @@ async def test_a_topic_that_was_refused_for_a_week_is_dropped_with_an_event(
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
     await harness.publish("a", "a")
     harness.connect()
-    sent = list(await harness.broker.came(2))
+    sent = list(await harness.broker.wait_for_publications(2))
     harness.broker.refuse(*sent)
     later = boot_time() + REFUSED_GIVE_UP_SECONDS + 1
     monkeypatch.setattr(inflight, "boot_time", lambda: later)
     await harness.publish("b", "a")
-    await harness.broker.until(lambda: len(harness.broker.open) > 1)
-    for one in list(harness.broker.open):
-        harness.broker.refuse(one) if one.topic == "a" else harness.broker.take(one)
+    await harness.broker.wait_until(lambda: len(harness.broker.unacknowledged) > 1)
+    for one in list(harness.broker.unacknowledged):
+        harness.broker.refuse(one) if one.topic == "a" else harness.broker.send_puback(one)
     await harness.until(harness.count_dropped)
-    harness.broker.takes = True
-    harness.broker.take()
+    harness.broker.acknowledges_at_once = True
+    harness.broker.send_puback()
     await harness.all_settled()
     assert harness.dropped() == [("a", 3)]
 
@@ -982,14 +985,14 @@ async def test_a_topic_that_was_taken_between_begins_its_week_anew(harness: Publ
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
     await harness.publish("a", "a")
     harness.connect()
-    sent = list(await harness.broker.came(2))
+    sent = list(await harness.broker.wait_for_publications(2))
     harness.broker.refuse(sent[0])
-    harness.broker.take(sent[1])
+    harness.broker.send_puback(sent[1])
     later = boot_time() + REFUSED_GIVE_UP_SECONDS + 1
     monkeypatch.setattr(inflight, "boot_time", lambda: later)
-    harness.broker.refuse((await harness.broker.came(3))[2])
-    await harness.broker.came(4)
-    harness.broker.take()
+    harness.broker.refuse((await harness.broker.wait_for_publications(3))[2])
+    await harness.broker.wait_for_publications(4)
+    harness.broker.send_puback()
     await harness.all_settled()
     assert not harness.dropped()
 
@@ -1000,7 +1003,7 @@ async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is
     harness.clock.now -= 100 * WEEK
     await harness.publish("a", "a")
     harness.connect()
-    await harness.broker.came(2)
+    await harness.broker.wait_for_publications(2)
     harness.broker.refuse(harness.broker.sent[0])
     assert tuple(harness.publisher.refused.paused) == ("a",)
     assert len(await harness.journal.outbox.list_waiting(0, 10)) == 2
@@ -1023,10 +1026,10 @@ async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_i
                     number += 1
                     committed[topic].append(number)
                 await harness.publish(*topics)
-            case "take" if harness.broker.open:
-                harness.broker.take(dice.choice(harness.broker.open))
-            case "refuse" if harness.broker.open:
-                harness.broker.refuse(dice.choice(harness.broker.open))
+            case "take" if harness.broker.unacknowledged:
+                harness.broker.send_puback(dice.choice(harness.broker.unacknowledged))
+            case "refuse" if harness.broker.unacknowledged:
+                harness.broker.refuse(dice.choice(harness.broker.unacknowledged))
             case "flap" if dice.random() < 0.3:
                 if harness.broker.connection is not None:
                     harness.hang_up()
@@ -1035,10 +1038,10 @@ async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_i
             case _:
                 await harness.journal.stats()
     harness.hang_up()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect(receive_maximum=window)
     await harness.all_settled()
-    assert harness.broker.most_open <= window
+    assert harness.broker.most_unacknowledged <= window
     aside = {int(row.payload) for row, _ in await harness.journal.outbox.list_rejected()}
     for topic, numbers in committed.items():
         sent = on(harness.broker.sent, topic)
@@ -1052,8 +1055,8 @@ async def test_what_waits_goes_out_when_the_retained_topics_have_made_room(harne
     harness.publisher.on_connected()
     await harness.publish("a")
     await harness.journal.stats()
-    await harness.broker.came(1)
-    harness.broker.take()
+    await harness.broker.wait_for_publications(1)
+    harness.broker.send_puback()
     assert await harness.numbers(2) == [0, 1]
 
 
@@ -1067,7 +1070,7 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_me
             Publication(topic="wx/contacts", payload=b"", retain=True), lambda _: None
         )
         harness.publisher.on_connected()
-        await harness.broker.until(lambda: harness.broker.open)
+        await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
         harness.hang_up()
     assert harness.publisher.rejected_count == 0
 
@@ -1077,7 +1080,7 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_me
 
 async def test_only_the_chat_of_a_held_message_waits_and_keeps_its_order(harness: PublisherHarness):
     harness.connect()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     await harness.said("1", user="wife")
     await harness.held("2", "wife")
     await harness.said("3", "4", user="wife")
@@ -1095,13 +1098,13 @@ async def test_what_is_known_by_then_stands_in_the_message(harness: PublisherHar
     harness.connect()
     await harness.held("1", "wife")
     await harness.release("1", "wife", state="ready", data="QUJD")
-    (sent,) = await harness.broker.came(1)
+    (sent,) = await harness.broker.wait_for_publications(1)
     assert json.loads(sent.payload)["image"] == {"state": "ready", "data": "QUJD"}
 
 
 async def test_a_chat_goes_on_up_to_the_next_message_that_is_held(harness: PublisherHarness):
     harness.connect()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     for held, said in (("1", "2"), ("3", "4"), ("5", "6")):
         await harness.held(held, "wife")
         await harness.said(said, user="wife")
@@ -1125,7 +1128,7 @@ async def test_what_is_held_stays_so_over_a_reconnect(harness: PublisherHarness)
     await harness.said("3", user="mom")
     assert await harness.ids(1) == ["3"]
     harness.hang_up()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     assert await harness.ids(2) == ["3", "3"]
     await harness.release("1", "wife")
@@ -1136,7 +1139,7 @@ async def test_what_was_released_while_the_broker_was_away_goes_out_in_its_order
     await harness.held("1", "wife")
     await harness.said("2", user="wife")
     await harness.release("1", "wife")
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     assert await harness.ids(2) == ["1", "2"]
 
@@ -1147,7 +1150,7 @@ async def test_what_is_read_while_a_message_is_released_is_not_left_out(harness:
     await harness.said("2", user="wife")
     await harness.said("3", user="mom")
     harness.journal.then["list_waiting"] = lambda: harness.release("1", "wife")
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     ids = await harness.ids(3)
     assert [one for one in ids if one != "3"] == ["1", "2"]
@@ -1157,7 +1160,7 @@ async def test_what_is_read_while_a_message_is_released_is_not_left_out(harness:
 
 async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_it(harness: PublisherHarness):
     harness.connect()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     await harness.held("1", "wife")
     await harness.held("2", "wife")
     await harness.said("3", user="wife")
@@ -1176,7 +1179,7 @@ async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_i
 
 async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_on(harness: PublisherHarness):
     harness.connect()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.publisher.outbox.start_release("wx/in/wife")
     await harness.said("1", user="wife")
     await harness.said("2", user="mom")
@@ -1196,18 +1199,18 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(
     await harness.said("1", user="wife")
     await harness.held("2", "wife")
     await harness.said("3", user="wife")
-    (first,) = await harness.broker.came(1)
+    (first,) = await harness.broker.wait_for_publications(1)
     harness.publisher.outbox.start_release("wx/in/wife")
     if end == "reconnect":
         harness.hang_up()
         harness.connect()
     else:
         harness.broker.refuse(first)
-        await harness.broker.until(lambda: harness.publisher.refused.paused)
+        await harness.broker.wait_until(lambda: harness.publisher.refused.paused)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while harness.publisher.refused.paused:  # noqa: ASYNC110 - there is no event for the end of a pause
                 await asyncio.sleep(0.01)
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.publisher.outbox.finish_release(
         "wx/in/wife", await harness.journal.media.release_message("2", {})
     )
@@ -1222,17 +1225,17 @@ async def test_a_refused_chat_stays_refused_when_its_message_is_released(
     await harness.said("1", user="wife")
     await harness.held("2", "wife")
     await harness.said("3", user="wife")
-    (refused,) = await harness.broker.came(1)
+    (refused,) = await harness.broker.wait_for_publications(1)
     harness.broker.refuse(refused)
     await harness.release("2", "wife")
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     assert await harness.ids(4) == ["1", "1", "2", "3"]
 
 
 async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order(harness: PublisherHarness):
     dice = random.Random(7)
     harness.connect()
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     order: dict[str, list[str]] = defaultdict(list)
     held: list[tuple[str, str]] = []
     for number in range(300):
@@ -1247,7 +1250,7 @@ async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order
             await harness.release(*held.pop(dice.randrange(len(held))))
     dice.shuffle(held)
     await asyncio.gather(*(harness.release(*one) for one in held))
-    await harness.broker.came(300)
+    await harness.broker.wait_for_publications(300)
     await harness.all_settled()
     for user, keys in order.items():
         came = [one for one in harness.broker.sent if one.topic == f"wx/in/{user}"]
@@ -1267,11 +1270,11 @@ async def commit(harness: PublisherHarness, *topics: str, payload: bytes = b"0")
 
 async def caught_up(harness: PublisherHarness) -> None:
     """Until the publisher knows all that is in the journal."""
-    harness.broker.takes = True
+    harness.broker.acknowledges_at_once = True
     harness.connect()
     harness.publisher.add(await commit(harness, "begin"))
     await harness.all_settled()
-    await harness.broker.until(lambda: harness.publisher.outbox.is_exhausted)
+    await harness.broker.wait_until(lambda: harness.publisher.outbox.is_exhausted)
 
 
 async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(harness: PublisherHarness):
@@ -1279,7 +1282,7 @@ async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(
     harness.journal.troubles = ["list_waiting", "list_waiting_in_topic"]  # which a look would meet
     for number in range(5):
         harness.publisher.add(await commit(harness, "a", "b", payload=str(number).encode()))
-    sent = (await harness.broker.came(11))[1:]
+    sent = (await harness.broker.wait_for_publications(11))[1:]
     assert [(one.topic, one.payload) for one in sent] == [
         (topic, str(number).encode()) for number in range(5) for topic in ("a", "b")
     ]
@@ -1290,25 +1293,25 @@ async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(
 async def test_rows_of_several_commits_are_left_to_the_one_write_of_the_turn(harness: PublisherHarness):
     """Results of ten chats took ten writes."""
     await caught_up(harness)
-    harness.broker.flushed.clear()
+    harness.broker.counts_at_flush.clear()
     batches = [await commit(harness, "a", "b"), await commit(harness, "c")]
     for batch in batches:
         harness.publisher.add(batch)
     assert harness.broker.topics[1:] == ["a", "b", "c"]
-    assert harness.broker.flushed == []
+    assert harness.broker.counts_at_flush == []
 
 
 async def test_what_has_no_free_slot_is_published_when_there_is_one(harness: PublisherHarness):
     await caught_up(harness)
-    harness.broker.takes = False
+    harness.broker.acknowledges_at_once = False
     harness.publisher.add(
         await commit(harness, *(f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)))
     )
     assert len(harness.broker.sent) == 1 + MAX_UNACKED_PUBLISHES
-    harness.broker.take(*harness.broker.open[:5])
-    await harness.broker.came(1 + MAX_UNACKED_PUBLISHES)
-    harness.broker.takes = True
-    harness.broker.take()
+    harness.broker.send_puback(*harness.broker.unacknowledged[:5])
+    await harness.broker.wait_for_publications(1 + MAX_UNACKED_PUBLISHES)
+    harness.broker.acknowledges_at_once = True
+    harness.broker.send_puback()
     await harness.all_settled()
     assert harness.broker.topics[1:] == [f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)]
 
@@ -1320,7 +1323,7 @@ async def test_messages_and_their_events_go_out_as_they_were_committed(harness: 
         [message("1"), message("2")], NO_CHANGES, Cursor("2"), "login"
     )
     harness.publisher.add(recorded.outbox)
-    sent = (await harness.broker.came(3))[1:]
+    sent = (await harness.broker.wait_for_publications(3))[1:]
     stored = await harness.journal.outbox.list_rejected()
     assert stored == []
     assert [json.loads(one.payload)["seq"] for one in sent] == [1, 2]
@@ -1334,7 +1337,7 @@ async def test_a_batch_that_nobody_handed_over_is_found_in_the_journal_when_the_
     await caught_up(harness)
     await commit(harness, "a", payload=b"1")
     harness.publisher.add(await commit(harness, "a", payload=b"2"))
-    assert [one.payload for one in (await harness.broker.came(3))[1:]] == [b"1", b"2"]
+    assert [one.payload for one in (await harness.broker.wait_for_publications(3))[1:]] == [b"1", b"2"]
     await harness.all_settled()
 
 
@@ -1352,15 +1355,15 @@ async def test_batches_that_come_in_the_wrong_order_go_out_in_that_of_their_comm
 async def test_more_than_memory_should_hold_waits_in_the_journal(harness: PublisherHarness, monkeypatch):
     monkeypatch.setattr(outbox_rows, "MAX_ROWS_IN_MEMORY", 3)
     await caught_up(harness)
-    harness.broker.takes = False
+    harness.broker.acknowledges_at_once = False
     assert harness.broker.connection is not None
     harness.broker.connection = replace(harness.broker.connection, receive_maximum=1)
     for number in range(9):
         harness.publisher.add(await commit(harness, "a", payload=str(number).encode()))
-    await harness.broker.came(2)
+    await harness.broker.wait_for_publications(2)
     assert len(harness.publisher.outbox.rows) <= 3
-    harness.broker.takes = True
-    harness.broker.take()
+    harness.broker.acknowledges_at_once = True
+    harness.broker.send_puback()
     await harness.all_settled()
     assert [int(one.payload) for one in harness.broker.sent[1:]] == [*range(9)]
 
@@ -1383,13 +1386,13 @@ async def test_what_is_committed_behind_a_held_message_waits_with_it(harness: Pu
 
 async def test_a_refused_topic_is_not_handed_over_and_catches_up(harness: PublisherHarness, monkeypatch):
     await caught_up(harness)
-    harness.broker.takes = False
+    harness.broker.acknowledges_at_once = False
     harness.publisher.add(await commit(harness, "a", payload=b"1"))
-    harness.broker.refuse((await harness.broker.came(2))[1])
+    harness.broker.refuse((await harness.broker.wait_for_publications(2))[1])
     harness.publisher.add(await commit(harness, "a", "b", payload=b"2"))
-    await harness.broker.came(3)
-    harness.broker.takes = True
-    harness.broker.take()
+    await harness.broker.wait_for_publications(3)
+    harness.broker.acknowledges_at_once = True
+    harness.broker.send_puback()
     harness.publisher.refused.retry("a")
     await harness.all_settled()
     assert [(one.topic, one.payload) for one in harness.broker.sent[2:]] == [
@@ -1419,9 +1422,9 @@ async def test_a_row_goes_to_a_topic_of_the_bridge_or_not_at_all(tmp_path: Path,
         await harness.publish("homeassistant/lock/x/config", "other/in/wife", category="response")
         await harness.publish("wx/in/wife", category="message")
         await harness.publish("answers/of/mine", category="result")
-        await harness.broker.until(lambda: len(harness.broker.sent) == 2)
+        await harness.broker.wait_until(lambda: len(harness.broker.sent) == 2)
         assert harness.broker.topics == ["wx/in/wife", "answers/of/mine"]
-        harness.broker.take()
+        harness.broker.send_puback()
         await harness.all_settled()
         aside = [(row.topic, why) for row, why in await harness.journal.outbox.list_rejected(10)]
         assert aside == [(topic, "its topic is not one of the bridge's") for topic in foreign]

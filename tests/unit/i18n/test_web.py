@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Formatter
 
 import wx2mqtt.web
-from tests.support.page import login, seen
+from tests.support.page import health_snapshot, login
 from tests.support.rows import every_row
 from wx2mqtt.bridge.health import active_problems, health_problems
 from wx2mqtt.bridge.people import pins
@@ -26,8 +26,8 @@ from wx2mqtt.web.page.sections import LOGIN_STATES, RESULT_STATUSES
 WEB = Path(wx2mqtt.web.__file__).parent
 
 CAN_BE = {
-    *health_problems(seen()),
-    *(name for state in LoginState for name in active_problems(seen(login=login(state)))),
+    *health_problems(health_snapshot()),
+    *(name for state in LoginState for name in active_problems(health_snapshot(login=login(state)))),
     "unresolved_people",
 }
 

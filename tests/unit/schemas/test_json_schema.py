@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.conform import of
 from tests.support.rows import every_row
+from tests.support.schema_conformance import payload_faults
 from tests.unit.bridge.test_health import seen
 from wx2mqtt.bridge.health import health_body, info_body
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -84,22 +84,26 @@ def message(kind: Kind, **more: Any) -> dict[str, Any]:
 @every_row("kind", Kind)
 def test_a_message_of_every_kind(kind):
     whole = message(kind)
-    assert of(f"message_{kind}", whole) == []
-    assert of("message", whole) == []
-    assert of(f"message_{kind}", json.loads(last_body(encode({**whole, "text": "x" * 2000})))) == []
+    assert payload_faults(f"message_{kind}", whole) == []
+    assert payload_faults("message", whole) == []
+    assert (
+        payload_faults(f"message_{kind}", json.loads(last_body(encode({**whole, "text": "x" * 2000})))) == []
+    )
     smaller = cut_payload(encode({**whole, "text": "x" * 2000}), 1000)
     assert smaller is not None
-    assert of(f"message_{kind}", json.loads(smaller)) == []
+    assert payload_faults(f"message_{kind}", json.loads(smaller)) == []
 
 
 @pytest.mark.parametrize("kind", [Kind.IMAGE, Kind.LOCATION])
 def test_a_message_without_what_it_must_have_is_noticed(kind):
     whole = message(kind)
     for key in ("seq", "stream", "user", "text", str(kind)):
-        assert of(f"message_{kind}", {name: value for name, value in whole.items() if name != key}), key
-    assert of(f"message_{kind}", {**whole, "surprise": 1})
-    assert of(f"message_{kind}", {**whole, str(kind): {"surprise": 1}})
-    assert of(f"message_{kind}", {**whole, "time": "2026-11-25T08:00:00Z"})
+        assert payload_faults(
+            f"message_{kind}", {name: value for name, value in whole.items() if name != key}
+        ), key
+    assert payload_faults(f"message_{kind}", {**whole, "surprise": 1})
+    assert payload_faults(f"message_{kind}", {**whole, str(kind): {"surprise": 1}})
+    assert payload_faults(f"message_{kind}", {**whole, "time": "2026-11-25T08:00:00Z"})
 
 
 @every_row("name", EVENT_SCHEMAS)
@@ -107,40 +111,43 @@ def test_every_event(name):
     event = EVENT_SCHEMAS[name]
     fields = {key: sample(schema) for key, schema in {**event.required, **event.optional}.items()}
     body = event_body(name, event_id="1", account="home", time=NOW, user="wife", fields=fields)
-    assert of(f"event_{name}", body) == []
+    assert payload_faults(f"event_{name}", body) == []
     least = {key: fields[key] for key in event.required}
     nobody = event_body(name, event_id="1", account="home", time=NOW, user=None, fields=least)
-    assert of(f"event_{name}", nobody) == []
-    assert of("event", nobody) == []
-    assert of(f"event_{name}", {**nobody, "seq": 1}), "events have none"
+    assert payload_faults(f"event_{name}", nobody) == []
+    assert payload_faults("event", nobody) == []
+    assert payload_faults(f"event_{name}", {**nobody, "seq": 1}), "events have none"
 
 
 @pytest.mark.parametrize("status", Status)
 def test_every_result(status):
     for code in RESULT_CODES:
         result = Result(id="1", user="wife", status=status, code=code, time=NOW)
-        assert of("result", result_body(result, "home")) == [], code
+        assert payload_faults("result", result_body(result, "home")) == [], code
         full = replace(result, message="x", message_id="2", retry_after=1.5, duplicate_possible=True)
-        assert of("result", result_body(full, "home")) == [], code
+        assert payload_faults("result", result_body(full, "home")) == [], code
 
 
 def test_a_result_has_all_its_keys():
     body = result_body(Result(id="1", user="wife", status=Status.SENT, code="ok", time=NOW), "home")
     for key in body:
-        assert of("result", {name: value for name, value in body.items() if name != key}), key
+        assert payload_faults("result", {name: value for name, value in body.items() if name != key}), key
 
 
 @every_row("state", LoginState)
 def test_every_state_of_the_login(state):
     login = LoginStatus(state=state, since=NOW)
-    assert of("login", login.body("home")) == []
-    assert of("login", replace(login, qr_expires=NOW).body("home")) == []
+    assert payload_faults("login", login.body("home")) == []
+    assert payload_faults("login", replace(login, qr_expires=NOW).body("home")) == []
 
 
 def test_health_and_info():
-    assert of("health", {**health_body(seen(), "home"), "media": MEDIA}) == []
+    assert payload_faults("health", {**health_body(seen(), "home"), "media": MEDIA}) == []
     assert (
-        of("response_health", json.loads(answer_ok({**health_body(seen(), "home"), "media": MEDIA}, 1))) == []
+        payload_faults(
+            "response_health", json.loads(answer_ok({**health_body(seen(), "home"), "media": MEDIA}, 1))
+        )
+        == []
     )
     capabilities = Capabilities(
         backend="webwx",
@@ -159,7 +166,7 @@ def test_health_and_info():
         settings={},
         warnings=["x"],
     )
-    assert of("info", info) == []
+    assert payload_faults("info", info) == []
 
 
 @every_row("matched_by", MatchedBy)
@@ -177,11 +184,16 @@ def test_the_directory(matched_by):
     )
     full = replace(entry, remark="x", nickname="y", stranger=True, closed=True, problem="unknown")
     assert (
-        of("directory", json.loads(directory_payload([entry, full], count=2, named=(), max_bytes=10_000)))
+        payload_faults(
+            "directory", json.loads(directory_payload([entry, full], count=2, named=(), max_bytes=10_000))
+        )
         == []
     )
     assert (
-        of("directory", json.loads(directory_payload([entry], count=1, named=("wife",), max_bytes=10))) == []
+        payload_faults(
+            "directory", json.loads(directory_payload([entry], count=1, named=("wife",), max_bytes=10))
+        )
+        == []
     )
 
 
@@ -189,10 +201,10 @@ def test_the_directory(matched_by):
 def test_an_answer_that_says_no(transaction):
     for later in (None, 1.5):
         body = json.loads(answer_error("unknown_request", "words", transaction, later))
-        assert of("error", body) == []
-        assert of("response_login", body) == []
+        assert payload_faults("error", body) == []
+        assert payload_faults("response_login", body) == []
 
 
 def test_what_nobody_described_is_no_answer():
-    assert of("response_log_level", json.loads(answer_ok({"level": "loud"}, None)))
-    assert of("error", json.loads(answer_error("no_such_code", "words", None)))
+    assert payload_faults("response_log_level", json.loads(answer_ok({"level": "loud"}, None)))
+    assert payload_faults("error", json.loads(answer_error("no_such_code", "words", None)))

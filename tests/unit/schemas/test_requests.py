@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.conform import of
 from tests.support.rows import every_row
+from tests.support.schema_conformance import payload_faults
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.mqtt.commands import COMMAND_KEYS, COMMAND_KINDS, FILE_KINDS, read_command
 
@@ -63,9 +63,11 @@ def taken(fields) -> bool:
 
 @given(st.one_of(USUAL, LIKELY))
 def test_the_schema_and_the_program_agree(fields):
-    assert (of("command", fields) == []) is taken(fields), fields
+    assert (payload_faults("command", fields) == []) is taken(fields), fields
     asked = {**fields, "user": "wife", "transaction": 1}
-    assert (of("request_send", asked) == []) is taken(fields), "request/send takes what out/<user> takes"
+    assert (payload_faults("request_send", asked) == []) is taken(fields), (
+        "request/send takes what out/<user> takes"
+    )
 
 
 @every_row(
@@ -87,4 +89,4 @@ def test_the_schema_and_the_program_agree(fields):
 )
 def test_what_people_write_is_allowed(fields):
     assert taken(fields)
-    assert of("command", fields) == []
+    assert payload_faults("command", fields) == []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.limits import MAX_CONFIG_BYTES
 from wx2mqtt.settings import cross_key_rules
@@ -539,7 +539,7 @@ def test_what_cannot_be_printed_is_refused_in_one_line_that_can(faults, text):
         max_leaves=12,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=effort(40, 400))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=repetitions(40, 400))
 def test_whatever_a_file_holds_loads_or_says_what_is_wrong(tmp_path, value):
     path = tmp_path / "c.yaml"
     path.write_text(json.dumps(value))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import event, message, on_sqlite, picture
 from wx2mqtt.store import history
@@ -216,7 +216,7 @@ def _expected(stored: list[Said], asked: HistoryQuery) -> tuple[list[int], bool]
     return part, len(fits) > len(part)
 
 
-@settings(deadline=None, max_examples=effort(20, 200))
+@settings(deadline=None, max_examples=repetitions(20, 200))
 @given(st.lists(said, max_size=30), st.lists(wanted, min_size=1, max_size=8), st.integers(1, 7))
 def test_it_finds_what_reading_all_would_find(
     tmp_path_factory: pytest.TempPathFactory, stored: list[Said], asked: list[HistoryQuery], stride: int

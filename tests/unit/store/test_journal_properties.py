@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import command, event, mark, message, publication, result
 from wx2mqtt.model import Cursor, Status
@@ -304,7 +304,7 @@ def _name(payload: bytes) -> str:
 
 
 JournalMachine.TestCase.settings = settings(
-    max_examples=effort(15, 200),
+    max_examples=repetitions(15, 200),
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import command, media, picture, publication, result
 from wx2mqtt.model import Blob
@@ -228,7 +228,7 @@ class MediaMachine(RuleBasedStateMachine):
 
 TestMedia = MediaMachine.TestCase
 TestMedia.settings = settings(
-    max_examples=effort(12, 150),
+    max_examples=repetitions(12, 150),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.rows import every_row
-from tests.support.web import Hand, options
+from tests.support.web import FakeClock, options
 from wx2mqtt.web.auth import (
     FAILURE_MEMORY_SECONDS,
     FREE_ATTEMPTS,
@@ -25,7 +25,7 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 
 def new_authenticator(clock=None, **more):
-    return Authenticator(options(**{"password": "秘密 pass", "token": "t0ken", **more}), clock or Hand())
+    return Authenticator(options(**{"password": "秘密 pass", "token": "t0ken", **more}), clock or FakeClock())
 
 
 def decision_for(authenticator, *, session="", token=None, address=HERE):
@@ -33,7 +33,7 @@ def decision_for(authenticator, *, session="", token=None, address=HERE):
 
 
 def test_without_a_password_everybody_is_welcome():
-    authenticator = Authenticator(options(token="t0ken"), Hand())
+    authenticator = Authenticator(options(token="t0ken"), FakeClock())
     assert decision_for(authenticator) is AuthDecision.ALLOWED
     assert decision_for(authenticator, token="wrong") is AuthDecision.ALLOWED
 
@@ -54,7 +54,7 @@ def test_the_password_begins_a_session_that_counts_until_it_ends():
 
 
 def test_a_session_is_over_after_its_time():
-    clock = Hand()
+    clock = FakeClock()
     authenticator = new_authenticator(clock)
     session = authenticator.log_in("秘密 pass", HERE).session_key
     clock.now += SESSION_SECONDS - 1
@@ -88,7 +88,7 @@ def test_where_there_is_no_token_none_opens():
 
 
 def test_after_five_wrong_tries_not_even_the_right_word_is_taken_until_the_wait_is_over():
-    clock = Hand()
+    clock = FakeClock()
     authenticator = new_authenticator(clock)
     for _ in range(FREE_ATTEMPTS):
         assert authenticator.log_in("wrong", HERE).decision is AuthDecision.WRONG_SECRET
@@ -101,7 +101,7 @@ def test_after_five_wrong_tries_not_even_the_right_word_is_taken_until_the_wait_
 
 
 def test_tries_while_waiting_do_not_make_it_longer():
-    clock = Hand()
+    clock = FakeClock()
     authenticator = new_authenticator(clock)
     for _ in range(FREE_ATTEMPTS + 50):
         authenticator.log_in("wrong", HERE)
@@ -151,7 +151,7 @@ def wrong(throttle, address, count):
 
 
 def test_the_first_wrong_tries_cost_nothing_and_the_fifth_a_wait_that_doubles():
-    throttle = FailureThrottle(Hand())
+    throttle = FailureThrottle(FakeClock())
     wrong(throttle, "a", FREE_ATTEMPTS - 1)
     assert throttle.remaining_wait("a") == 0
     waits = []
@@ -162,14 +162,14 @@ def test_the_first_wrong_tries_cost_nothing_and_the_fifth_a_wait_that_doubles():
 
 
 def test_an_address_waits_for_itself_only():
-    throttle = FailureThrottle(Hand())
+    throttle = FailureThrottle(FakeClock())
     wrong(throttle, "192.0.2.1", 20)
     assert throttle.remaining_wait("192.0.2.1") > 0
     assert throttle.remaining_wait("192.0.2.2") == 0
 
 
 def test_whoever_has_one_ipv6_address_has_its_whole_network():
-    throttle = FailureThrottle(Hand())
+    throttle = FailureThrottle(FakeClock())
     for last in range(FREE_ATTEMPTS):
         throttle.record_failure(f"2001:db8::{last + 1:x}")
     assert throttle.remaining_wait("2001:db8::ffff") > 0
@@ -177,7 +177,7 @@ def test_whoever_has_one_ipv6_address_has_its_whole_network():
 
 
 def test_the_wait_ends_and_the_next_wrong_try_costs_more():
-    clock = Hand()
+    clock = FakeClock()
     throttle = FailureThrottle(clock)
     wrong(throttle, "a", FREE_ATTEMPTS)
     clock.now += 2
@@ -187,7 +187,7 @@ def test_the_wait_ends_and_the_next_wrong_try_costs_more():
 
 
 def test_the_right_word_and_time_make_forget():
-    clock = Hand()
+    clock = FakeClock()
     throttle = FailureThrottle(clock)
     wrong(throttle, "a", FREE_ATTEMPTS + 5)
     throttle.record_success("a")
@@ -199,7 +199,7 @@ def test_the_right_word_and_time_make_forget():
 
 
 def test_attackers_without_end_do_not_fill_the_memory():
-    throttle = FailureThrottle(Hand())
+    throttle = FailureThrottle(FakeClock())
     for number in range(MAX_ADDRESSES + 500):
         throttle.record_failure(f"10.{number // 256}.0.{number % 256}")
     assert len(throttle._records) == MAX_ADDRESSES
@@ -207,7 +207,7 @@ def test_attackers_without_end_do_not_fill_the_memory():
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 400)), max_size=60))
 def test_a_wait_is_never_longer_than_the_longest(steps):
-    clock = Hand()
+    clock = FakeClock()
     throttle = FailureThrottle(clock)
     for address, later in steps:
         clock.now += later

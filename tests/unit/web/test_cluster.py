@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.page import FakeView, bridge
-from tests.support.web import faked
+from tests.support.page import FakeAccountView, bridge
+from tests.support.web import application_client
 from wx2mqtt.web.bridge_state import ClusterState, InstanceState
 from wx2mqtt.web.html import PageText
 from wx2mqtt.web.page.sections import cluster_section
@@ -43,7 +43,9 @@ def test_only_an_address_of_the_web_becomes_a_link(url):
 
 
 async def test_the_metrics_say_which_accounts_run_here():
-    async with faked([], bridge=replace(bridge(FakeView()), cluster=lambda: STATE)) as http:
+    async with application_client(
+        [], bridge=replace(bridge(FakeAccountView()), cluster=lambda: STATE)
+    ) as http:
         text = (await http.get("/metrics")).text
     samples = {
         (sample.name.removeprefix("wx2mqtt_"), *sample.labels.values()): sample.value
@@ -60,10 +62,12 @@ async def test_the_metrics_say_which_accounts_run_here():
 
 @pytest.mark.parametrize(("cluster", "status"), [(STATE, 200), (None, 503)])
 async def test_an_instance_without_accounts_is_well_where_others_have_them(cluster, status):
-    async with faked([], bridge=replace(bridge(), cluster=lambda: cluster)) as http:
+    async with application_client([], bridge=replace(bridge(), cluster=lambda: cluster)) as http:
         assert (await http.get("/healthz")).status_code == status
 
 
 async def test_the_whole_page_has_the_instances():
-    async with faked([], bridge=replace(bridge(FakeView()), cluster=lambda: STATE)) as http:
+    async with application_client(
+        [], bridge=replace(bridge(FakeAccountView()), cluster=lambda: STATE)
+    ) as http:
         assert "https://west.test" in (await http.get("/")).text

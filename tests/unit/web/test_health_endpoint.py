@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.page import FakeView, bridge, login, never, seen
-from tests.support.web import faked, options
+from tests.support.page import FakeAccountView, bridge, health_snapshot, login, wait_forever
+from tests.support.web import application_client, options
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState
 from wx2mqtt.web import health_endpoint as module
@@ -15,7 +15,7 @@ BEARER = {"authorization": "Bearer t0ken"}
 
 
 async def test_a_healthy_bridge_answers_200():
-    async with faked([], bridge=bridge(FakeView())) as http:
+    async with application_client([], bridge=bridge(FakeAccountView())) as http:
         answer = await http.get("/healthz")
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
@@ -24,9 +24,9 @@ async def test_a_healthy_bridge_answers_200():
 
 
 async def test_a_bridge_that_waits_for_a_scan_is_alive_and_not_healthy():
-    view = FakeView()
+    view = FakeAccountView()
     view.login = login(LoginState.WAITING_FOR_SCAN)
-    async with faked([], bridge=bridge(view)) as http:
+    async with application_client([], bridge=bridge(view)) as http:
         lives, well = await http.get("/livez"), await http.get("/healthz")
     assert (lives.status_code, lives.json()) == (200, {"alive": True, "stuck": []})
     assert well.status_code == 503
@@ -34,9 +34,9 @@ async def test_a_bridge_that_waits_for_a_scan_is_alive_and_not_healthy():
 
 
 async def test_a_single_account_with_problems_is_enough_for_503():
-    good, bad = FakeView("home"), FakeView("work", "wx/work")
-    bad.facts = seen(broker="", stats={"set_aside": 1})
-    async with faked([], bridge=bridge(good, bad)) as http:
+    good, bad = FakeAccountView("home"), FakeAccountView("work", "wx/work")
+    bad.health = health_snapshot(broker="", stats={"set_aside": 1})
+    async with application_client([], bridge=bridge(good, bad)) as http:
         answer = await http.get("/healthz")
     assert answer.status_code == 503
     assert answer.json()["reasons"] == ["work: broker_away", "work: messages_set_aside"]
@@ -44,16 +44,18 @@ async def test_a_single_account_with_problems_is_enough_for_503():
 
 
 async def test_commands_that_were_not_sent_are_no_reason():
-    view = FakeView()
-    view.facts = seen(failing=("wife",), stats={"failed_today": 25})
-    async with faked([], bridge=bridge(view)) as http:
+    view = FakeAccountView()
+    view.health = health_snapshot(failing=("wife",), stats={"failed_today": 25})
+    async with application_client([], bridge=bridge(view)) as http:
         lives, well = await http.get("/livez"), await http.get("/healthz")
     assert (lives.status_code, well.status_code) == (200, 200)
     assert well.json()["accounts"] == {"home": {"healthy": True, "problems": [], "state": "online"}}
 
 
 async def test_a_loop_that_does_not_move_is_no_life():
-    async with faked([], bridge=bridge(FakeView(), overdue=lambda: ("receive:home",))) as http:
+    async with application_client(
+        [], bridge=bridge(FakeAccountView(), overdue=lambda: ("receive:home",))
+    ) as http:
         answer = await http.get("/livez")
     assert answer.status_code == 503
     assert answer.json() == {"alive": False, "stuck": ["receive:home"]}
@@ -61,10 +63,10 @@ async def test_a_loop_that_does_not_move_is_no_life():
 
 async def test_a_store_that_does_not_answer_is_a_reason(monkeypatch):
     monkeypatch.setattr(module, "HEALTH_TIMEOUT_SECONDS", 0.01)
-    broken, hanging = FakeView("home"), FakeView("work")
-    broken.breaks()
-    hanging.hangs = never
-    async with faked([], bridge=bridge(broken, hanging)) as http:
+    broken, hanging = FakeAccountView("home"), FakeAccountView("work")
+    broken.break_store()
+    hanging.before_read = wait_forever
+    async with application_client([], bridge=bridge(broken, hanging)) as http:
         answer = await http.get("/healthz")
         lives = await http.get("/livez")
     assert answer.json()["reasons"] == ["home: store_trouble", "work: store_trouble"]
@@ -73,7 +75,7 @@ async def test_a_store_that_does_not_answer_is_a_reason(monkeypatch):
 
 async def test_a_bridge_that_does_not_run_for_its_file_lives_and_is_not_well():
     problem = Problem("wx2mqtt.yaml", 1, "mqtt", "is wrong")
-    async with faked([], bridge=bridge(problems=lambda: (problem,))) as http:
+    async with application_client([], bridge=bridge(problems=lambda: (problem,))) as http:
         assert (await http.get("/livez")).status_code == 200
         answer = await http.get("/healthz")
     assert answer.status_code == 503
@@ -82,15 +84,15 @@ async def test_a_bridge_that_does_not_run_for_its_file_lives_and_is_not_well():
 
 async def test_a_reload_that_was_refused_makes_nobody_ill():
     problem = Problem("wx2mqtt.yaml", 1, "mqtt", "is wrong")
-    async with faked([], bridge=bridge(FakeView(), problems=lambda: (problem,))) as http:
+    async with application_client([], bridge=bridge(FakeAccountView(), problems=lambda: (problem,))) as http:
         assert (await http.get("/healthz")).status_code == 200
 
 
 @pytest.mark.parametrize(("state", "status"), [(LoginState.ONLINE, 200), (LoginState.REFUSED, 503)])
 async def test_a_stranger_learns_only_whether_it_is_well(state, status):
-    view = FakeView()
+    view = FakeAccountView()
     view.login = login(state)
-    async with faked([], GUARDED, bridge=bridge(view)) as http:
+    async with application_client([], GUARDED, bridge=bridge(view)) as http:
         strange = await http.get("/healthz")
         known = await http.get("/healthz", headers=BEARER)
     assert (strange.status_code, known.status_code) == (status, status)
@@ -99,7 +101,7 @@ async def test_a_stranger_learns_only_whether_it_is_well(state, status):
 
 
 async def test_head_is_enough_for_a_watcher():
-    async with faked([], bridge=bridge(FakeView())) as http:
+    async with application_client([], bridge=bridge(FakeAccountView())) as http:
         for path in ("/livez", "/healthz"):
             answer = await http.head(path)
             assert (answer.status_code, answer.content) == (200, b"")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from tests.support.web import faked
+from tests.support.web import application_client
 from wx2mqtt.web.html import ASSET_TYPES, Assets, join_html, tag
 
 ASSETS = Assets()
@@ -23,7 +23,7 @@ ASSETS = Assets()
 @pytest.mark.parametrize("file", ["page.css", "page.js", "icon.svg"])
 async def test_a_file_is_served_under_a_name_that_changes_with_it_and_kept_for_ever(file):
     name = ASSETS.served_names[file]
-    async with faked([]) as http:
+    async with application_client([]) as http:
         answer = await http.get(f"/static/{name}")
     assert answer.status_code == 200
     assert hashlib.sha256(answer.content).hexdigest()[:12] in name
@@ -33,7 +33,7 @@ async def test_a_file_is_served_under_a_name_that_changes_with_it_and_kept_for_e
 
 @pytest.mark.parametrize("name", ["page.css", "page.000000000000.css", "../page.css", "%2e%2e", "x/y"])
 async def test_another_name_leads_nowhere(name):
-    async with faked([]) as http:
+    async with application_client([]) as http:
         answer = await http.get(f"/static/{name}")
     assert answer.status_code == 404
 

@@ -11,7 +11,7 @@ import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.web import PNG, FakeShelf, Hand, faked, options
+from tests.support.web import PNG, FakeClock, FakeMediaLibrary, application_client, options
 from wx2mqtt.web import request_context
 from wx2mqtt.web.auth import FREE_ATTEMPTS
 from wx2mqtt.web.login_page import _local_path
@@ -22,14 +22,14 @@ RIGHT = {"password": "geheim & <b>", "next": "/media/a1"}
 
 
 @pytest.fixture
-def shelf(tmp_path):
-    shelf = FakeShelf(tmp_path)
-    shelf.put("a1", PNG)
-    return shelf
+def library(tmp_path):
+    library = FakeMediaLibrary(tmp_path)
+    library.put("a1", PNG)
+    return library
 
 
-async def test_the_password_leads_where_the_person_wanted_to_go(shelf):
-    async with faked(shelf, GUARDED) as http:
+async def test_the_password_leads_where_the_person_wanted_to_go(library):
+    async with application_client(library, GUARDED) as http:
         assert (await http.get("/media/a1")).status_code == 401
         answer = await http.post("/login", data=RIGHT)
         assert answer.status_code == 303
@@ -37,14 +37,14 @@ async def test_the_password_leads_where_the_person_wanted_to_go(shelf):
         assert (await http.get("/media/a1")).content == PNG
 
 
-async def test_the_cookie_is_kept_from_scripts_and_other_sites(shelf):
-    async with faked(shelf, GUARDED) as http:
+async def test_the_cookie_is_kept_from_scripts_and_other_sites(library):
+    async with application_client(library, GUARDED) as http:
         cookie = (await http.post("/login", data=RIGHT)).headers["set-cookie"]
     assert re.fullmatch(r"wx2mqtt=[\w-]{43}; HttpOnly; Max-Age=2592000; Path=/; SameSite=lax", cookie)
 
 
-async def test_a_logout_ends_the_session_here_and_in_the_browser(shelf):
-    async with faked(shelf, GUARDED) as http:
+async def test_a_logout_ends_the_session_here_and_in_the_browser(library):
+    async with application_client(library, GUARDED) as http:
         await http.post("/login", data=RIGHT)
         key = http.cookies["wx2mqtt"]
         assert "Log out" in (await http.get("/login")).text
@@ -55,9 +55,9 @@ async def test_a_logout_ends_the_session_here_and_in_the_browser(shelf):
         assert (await http.get("/media/a1")).status_code == 401
 
 
-async def test_a_wrong_password_is_said_and_logged_without_it(shelf):
+async def test_a_wrong_password_is_said_and_logged_without_it(library):
     with structlog.testing.capture_logs() as logs:
-        async with faked(shelf, GUARDED, client="192.0.2.7") as http:
+        async with application_client(library, GUARDED, client="192.0.2.7") as http:
             answer = await http.post("/login", data={"password": "falsch", "next": "/media/a1"})
     assert answer.status_code == 401
     assert "That is not the password." in answer.text
@@ -66,9 +66,9 @@ async def test_a_wrong_password_is_said_and_logged_without_it(shelf):
     assert logs == [{"event": "wrong password for the page", "address": "192.0.2.7", "log_level": "warning"}]
 
 
-async def test_guessing_is_slowed_down_and_the_right_password_must_wait_too(shelf):
-    clock = Hand()
-    async with faked(shelf, GUARDED, clock=clock) as http:
+async def test_guessing_is_slowed_down_and_the_right_password_must_wait_too(library):
+    clock = FakeClock()
+    async with application_client(library, GUARDED, clock=clock) as http:
         for _ in range(FREE_ATTEMPTS):
             assert (await http.post("/login", data={"password": "x"})).status_code == 401
         answer = await http.post("/login", data=RIGHT)
@@ -80,18 +80,18 @@ async def test_guessing_is_slowed_down_and_the_right_password_must_wait_too(shel
 
 
 @pytest.mark.parametrize("data", [{}, {"next": "/media/a1"}, {"password": ""}])
-async def test_a_form_without_a_password_is_a_wrong_try(shelf, data):
-    async with faked(shelf, GUARDED) as http:
+async def test_a_form_without_a_password_is_a_wrong_try(library, data):
+    async with application_client(library, GUARDED) as http:
         assert (await http.post("/login", data=data)).status_code == 401
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe=\x00", b"&" * 100, b"password", b"%%%", b"{}"])
-async def test_what_is_no_form_does_no_harm(shelf, content):
-    async with faked(shelf, GUARDED) as http:
+async def test_what_is_no_form_does_no_harm(library, content):
+    async with application_client(library, GUARDED) as http:
         assert (await http.post("/login", content=content)).status_code in {401, 413}
 
 
-async def test_a_body_of_unknown_length_is_counted(shelf):
+async def test_a_body_of_unknown_length_is_counted(library):
     sent = 0
 
     async def body():
@@ -100,24 +100,24 @@ async def test_a_body_of_unknown_length_is_counted(shelf):
             sent += 1
             yield b"a" * 1024
 
-    async with faked(shelf, GUARDED) as http:
+    async with application_client(library, GUARDED) as http:
         assert (await http.post("/login", content=body())).status_code == 413
     assert sent <= MAX_BODY_BYTES // 1024 + 2
 
 
-async def test_a_form_that_never_ends_is_not_waited_for(shelf, monkeypatch):
+async def test_a_form_that_never_ends_is_not_waited_for(library, monkeypatch):
     monkeypatch.setattr(request_context, "FORM_TIMEOUT_SECONDS", 0.01)
 
     async def body():
         yield b"password="
         await asyncio.Event().wait()
 
-    async with faked(shelf, GUARDED) as http:
+    async with application_client(library, GUARDED) as http:
         assert (await http.post("/login", content=body())).status_code == 408
 
 
-async def test_where_no_password_is_set_none_is_asked_for(shelf):
-    async with faked(shelf) as http:
+async def test_where_no_password_is_set_none_is_asked_for(library):
+    async with application_client(library) as http:
         shown = await http.get("/login")
         sent = await http.post("/login", data=RIGHT)
     for answer in (shown, sent):
@@ -139,8 +139,8 @@ async def test_where_no_password_is_set_none_is_asked_for(shelf):
         *("evil.example", "", "/a\r\nset-cookie: x", "/ evil", "/\t/evil.example", "/é", "/" + "a" * 600),
     ],
 )
-async def test_nobody_is_led_out_of_the_server(shelf, path):
-    async with faked(shelf, GUARDED) as http:
+async def test_nobody_is_led_out_of_the_server(library, path):
+    async with application_client(library, GUARDED) as http:
         answer = await http.post("/login", data={**RIGHT, "next": path})
     assert answer.headers["location"] == "/"
 
@@ -154,8 +154,8 @@ def test_where_a_login_leads_names_no_host(path):
     assert after.isascii()
 
 
-async def test_what_stands_in_the_address_is_not_written_into_the_page(shelf):
-    async with faked(shelf, GUARDED) as http:
+async def test_what_stands_in_the_address_is_not_written_into_the_page(library):
+    async with application_client(library, GUARDED) as http:
         text = (await http.get("/login", params={"next": '/"><script>alert(1)</script>'})).text
     assert "<script" not in text
 
@@ -179,8 +179,8 @@ class Form(HTMLParser):
 @pytest.mark.parametrize(
     ("language", "title", "button"), [("en", "Log in", "Log in"), ("zh-CN", "登录", "登录")]
 )
-async def test_the_page_speaks_the_language_of_the_person(shelf, language, title, button):
-    async with faked(shelf, GUARDED, headers={"accept-language": language}) as http:
+async def test_the_page_speaks_the_language_of_the_person(library, language, title, button):
+    async with application_client(library, GUARDED, headers={"accept-language": language}) as http:
         text = (await http.get("/login")).text
     page = Form(text)
     assert page.one("html")["lang"] == language
@@ -190,8 +190,8 @@ async def test_the_page_speaks_the_language_of_the_person(shelf, language, title
     assert page.one("input", type="password")["autocomplete"] == "current-password"
 
 
-async def test_the_page_runs_nothing_and_loads_only_what_is_ours_and_open(shelf):
-    async with faked(shelf, GUARDED) as http:
+async def test_the_page_runs_nothing_and_loads_only_what_is_ours_and_open(library):
+    async with application_client(library, GUARDED) as http:
         answer = await http.get("/login")
         links = [attrs["href"] for name, attrs in Form(answer.text).tags if name == "link"]
         for link in links:

@@ -14,8 +14,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
 from tests.support.deadlines import allowed
-from tests.support.page import NOW, FakeView, bridge, entry, line, login, never, seen
-from tests.support.web import faked
+from tests.support.page import NOW, FakeAccountView, bridge, entry, health_snapshot, line, login, wait_forever
+from tests.support.web import application_client
 from wx2mqtt import __version__
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.model import Kind, LoginState
@@ -27,7 +27,7 @@ from wx2mqtt.web.metrics_table import ACCOUNT_METRICS, SHARED_METRICS
 
 async def scraped(*views, **more):
     """All samples by name and labels."""
-    async with faked([], bridge=bridge(*views, **more)) as http:
+    async with application_client([], bridge=bridge(*views, **more)) as http:
         answer = await http.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -43,7 +43,7 @@ def of(samples, name, **labels):
 
 
 async def test_the_login_is_one_of_its_states():
-    view = FakeView()
+    view = FakeAccountView()
     view.login = login(LoginState.WAITING_FOR_SCAN)
     samples = await scraped(view)
     states = {one: of(samples, "login_state", state=str(one)) for one in LoginState}
@@ -52,8 +52,8 @@ async def test_the_login_is_one_of_its_states():
 
 
 async def test_all_counts_are_in_the_exposition():
-    view = FakeView()
-    view.facts = seen(
+    view = FakeAccountView()
+    view.health = health_snapshot(
         counters=AccountCounters(
             started=NOW,
             connects=4,
@@ -110,7 +110,7 @@ async def test_all_counts_are_in_the_exposition():
 
 
 async def test_requests_to_wechat_are_exposed_with_their_durations():
-    view = FakeView()
+    view = FakeAccountView()
     for outcome, seconds in (("200", 0.2), ("200", 25.0), ("no_answer", 35.0)):
         view.calls.observe("synccheck", outcome, seconds)
     samples = await scraped(view)
@@ -124,8 +124,8 @@ async def test_requests_to_wechat_are_exposed_with_their_durations():
 
 
 async def test_several_accounts_have_separate_samples():
-    home, work = FakeView("home"), FakeView("work")
-    work.facts = seen(broker="")
+    home, work = FakeAccountView("home"), FakeAccountView("work")
+    work.health = health_snapshot(broker="")
     samples = await scraped(home, work)
     assert of(samples, "broker_connected") == 1
     assert of(samples, "broker_connected", account="work") == 0
@@ -133,9 +133,9 @@ async def test_several_accounts_have_separate_samples():
 
 async def test_an_account_whose_store_does_not_answer_takes_nothing_from_the_others(monkeypatch):
     monkeypatch.setattr(module, "READ_TIMEOUT_SECONDS", 0.01)
-    home, work, club = FakeView("home"), FakeView("work"), FakeView("club")
-    work.breaks()
-    club.hangs = never
+    home, work, club = FakeAccountView("home"), FakeAccountView("work"), FakeAccountView("club")
+    work.break_store()
+    club.before_read = wait_forever
     samples = await scraped(home, work, club, overdue=lambda: ("store:work",))
     told = {name: of(samples, "store_answers", account=name) for name in ("home", "work", "club")}
     assert told == {"home": 1, "work": 0, "club": 0}
@@ -151,7 +151,7 @@ async def test_without_any_account_there_is_still_the_process():
 
 
 async def test_it_is_openmetrics_where_that_is_wanted():
-    async with faked([], bridge=bridge(FakeView())) as http:
+    async with application_client([], bridge=bridge(FakeAccountView())) as http:
         answer = await http.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert {family.name for family in read_open(answer.text)} >= {"wx2mqtt_messages", "wx2mqtt_login_state"}
@@ -161,16 +161,18 @@ async def test_it_is_openmetrics_where_that_is_wanted():
     "accept", ["", "*/*", "text/html", "a" * 5000, "application/openmetrics-text;q=x", ";;,"]
 )
 async def test_every_accept_header_gets_an_exposition(accept):
-    async with faked([], bridge=bridge(FakeView())) as http:
+    async with application_client([], bridge=bridge(FakeAccountView())) as http:
         assert (await http.get("/metrics", headers={"accept": accept})).status_code == 200
 
 
 async def test_nobodys_name_and_text_is_in_it():
-    view = FakeView()
+    view = FakeAccountView()
     view.messages = [line(text="geheimer Text")]
-    view.everybody = [entry("wife", name="老婆", remark="老婆")]
-    view.facts = seen(refused=("wx/in/wife",), counters=AccountCounters(started=NOW, broker_reason="geheim"))
-    async with faked([], bridge=bridge(view)) as http:
+    view.people = [entry("wife", name="老婆", remark="老婆")]
+    view.health = health_snapshot(
+        refused=("wx/in/wife",), counters=AccountCounters(started=NOW, broker_reason="geheim")
+    )
+    async with application_client([], bridge=bridge(view)) as http:
         text = (await http.get("/metrics")).text
     assert not re.search("geheim|老婆|wife|王小明", text)
 
@@ -191,12 +193,12 @@ LOGIN = {"login_age": 86_400.0, "login_seconds_left": 2_505_600.0}
 def test_the_age_of_a_login_is_shown_where_it_is_known():
     metrics = {metric.name: metric for metric in ACCOUNT_METRICS}
     for name, value in (("login_age_seconds", 86_400.0), ("login_left_seconds", 2_505_600.0)):
-        assert list(metrics[name].values(seen(**LOGIN))) == [((), value)]
-        assert list(metrics[name].values(seen())) == []
+        assert list(metrics[name].values(health_snapshot(**LOGIN))) == [((), value)]
+        assert list(metrics[name].values(health_snapshot())) == []
 
 
 def test_the_labels_of_a_metric_are_as_many_as_its_values():
-    whole = seen(
+    whole = health_snapshot(
         counters=AccountCounters(started=NOW, results=Counter([("rejected", "empty")])),
         stats={"last_backup": 1},
         **LOGIN,
@@ -209,8 +211,8 @@ def test_the_labels_of_a_metric_are_as_many_as_its_values():
 
 
 async def test_however_many_scrape_the_bridge_is_read_once(monkeypatch):
-    view = FakeView()
-    async with faked([], bridge=bridge(view)) as http:
+    view = FakeAccountView()
+    async with application_client([], bridge=bridge(view)) as http:
         answers = await asyncio.gather(*(http.get("/metrics") for _ in range(20)))
         assert {answer.status_code for answer in answers} == {200}
         assert view.reads == 1
@@ -222,13 +224,13 @@ async def test_however_many_scrape_the_bridge_is_read_once(monkeypatch):
 async def test_a_scrape_of_everything_takes_no_time(monkeypatch):
     """The aim is 20 ms; here it is the processor's time, since others share the machine."""
     monkeypatch.setattr(module, "CACHE_SECONDS", 0.0)
-    view = FakeView()
+    view = FakeAccountView()
     endpoints = [f"endpoint{number}" for number in range(30)]
     for endpoint in endpoints:
         for outcome in ("200", "302", "no_answer", "no_connection"):
             view.calls.observe(endpoint, outcome, 0.3)
-    view.facts = seen(counters=AccountCounters(started=NOW, received=Counter(map(str, Kind))))
-    async with faked([], bridge=bridge(view)) as http:
+    view.health = health_snapshot(counters=AccountCounters(started=NOW, received=Counter(map(str, Kind))))
+    async with application_client([], bridge=bridge(view)) as http:
         await http.get("/metrics")
         began = time.process_time()
         for _ in range(10):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from tests.unit.bridge.rows import row_of
 from wx2mqtt.bridge.commands import waiting_commands
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
@@ -147,7 +147,7 @@ steps = st.lists(accepting | sending | loading, max_size=10)
     is_restarted=st.booleans(),
     stuck=st.sets(users, max_size=2),
 )
-@settings(max_examples=effort(300, 5000))
+@settings(max_examples=repetitions(300, 5000))
 def test_whatever_comes_when_each_chat_keeps_its_order_and_none_waits_for_another(
     before_login: list[Step], after_login: list[Step], is_restarted: bool, stuck: set[str]
 ):

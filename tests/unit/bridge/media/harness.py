@@ -122,12 +122,12 @@ class MediaHarness:
 
     def __init__(self, folder: Path, database: Database, rules: Media) -> None:
         self.folder = folder
-        self.broker = FakeBroker(takes=True)
+        self.broker = FakeBroker(acknowledges_at_once=True)
         self.files = FakeFiles()
-        self.files.changed = self.broker.tell
+        self.files.changed = self.broker.notify
         self.clock = Clock(now_ms())
         self.blobs = Blobs(folder)
-        self.journal = SlowToStore(database, self.clock, self.broker.tell, self.blobs.mark_referenced)
+        self.journal = SlowToStore(database, self.clock, self.broker.notify, self.blobs.mark_referenced)
         self.quota = FakeQuota()
         self.logged_out: list[LoggedOut] = []
         self._number = 0
@@ -153,17 +153,17 @@ class MediaHarness:
     def _log_out(self, gone: LoggedOut) -> None:
         self.put(online=False)
         self.logged_out.append(gone)
-        self.broker.tell()
+        self.broker.notify()
 
     def heartbeat(self, _name: str, limit: float) -> None:
         """As a watchdog."""
         self.beats.append(limit)
-        self.broker.tell()
+        self.broker.notify()
 
     def idle(self, _name: str) -> None:
         """As a watchdog."""
         self.beats.append(None)
-        self.broker.tell()
+        self.broker.notify()
 
     def put(self, *, online: bool | None = None, full: bool | None = None) -> None:
         """The login or the room in the store changes."""
@@ -243,12 +243,12 @@ class MediaHarness:
 
     async def asked(self, count: int) -> list[str]:
         """What WeChat was asked for, in order, once it was so often."""
-        await self.broker.until(lambda: len(self.files.asked) >= count)
+        await self.broker.wait_until(lambda: len(self.files.asked) >= count)
         return self.files.asked
 
     async def published(self, count: int) -> list[tuple[str, Any]]:
         """All that ever was published, once it is so much: the topic without its base, the body."""
-        sent = await self.broker.came(count)
+        sent = await self.broker.wait_for_publications(count)
         return [(one.topic.removeprefix("wx/"), json.loads(one.payload)) for one in sent]
 
     def on_disk(self) -> list[Path]:

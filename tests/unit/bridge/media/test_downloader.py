@@ -280,7 +280,7 @@ async def test_nothing_is_fetched_while_logged_out_and_all_goes_on_with_the_next
     harness.put(online=False)
     await harness.comes("1")
     await harness.published(1)
-    await harness.broker.until(lambda: harness.beats[-1] is None)
+    await harness.broker.wait_until(lambda: harness.beats[-1] is None)
     assert harness.files.asked == []
     harness.put(online=True)
     await harness.is_in("1", READY)
@@ -291,7 +291,7 @@ async def test_a_login_that_a_download_finds_ended_is_reported_and_is_no_attempt
 ):
     harness.files.answer("1", trouble(LoggedOut, "logged out on the phone"), [PNG])
     await harness.comes("1")
-    await harness.broker.until(lambda: harness.logged_out)
+    await harness.broker.wait_until(lambda: harness.logged_out)
     assert (await harness.row("1")).attempts == 0
     harness.put(online=True)
     await harness.is_in("1", READY)
@@ -304,7 +304,7 @@ async def test_no_try_counts_while_wechat_is_away_for_everybody(harness: MediaHa
     await harness.asked(1)
     harness.put(online=False)
     still.set()
-    await harness.broker.until(lambda: harness.beats[-1] is None)
+    await harness.broker.wait_until(lambda: harness.beats[-1] is None)
     row = await harness.row("1")
     assert (row.attempts, row.state) == (0, PENDING)
     harness.put(online=True)
@@ -317,7 +317,7 @@ async def test_wechat_that_says_too_often_is_left_alone_for_as_long_as_it_says(h
     row = await harness.when(lambda row: row.attempts > 0, "1")
     assert row.due is not None
     assert row.due >= now_ms() + 290_000
-    await harness.broker.until(lambda: harness.beats[-1] is not None)
+    await harness.broker.wait_until(lambda: harness.beats[-1] is not None)
     assert harness.files.asked == ["1"]
 
 
@@ -378,7 +378,7 @@ async def test_a_restart_in_the_middle_of_a_download_loses_no_job_and_leaves_no_
     async with working(tmp_path) as harness:
         harness.files.answer("1", [PNG, b"x" * 600_000, asyncio.Event()])
         await harness.comes("1")
-        await harness.broker.until(lambda: harness.files.stuck)
+        await harness.broker.wait_until(lambda: harness.files.stuck)
     async with working(tmp_path) as harness:
         harness.files.answer("1", [PNG])
         row = await harness.is_in("1", READY)
@@ -462,7 +462,7 @@ async def test_it_is_counted_what_became_of_each_file(harness: MediaHarness):
 async def test_the_watchdog_gets_heartbeats_and_expects_none_while_the_downloader_is_idle(
     harness: MediaHarness,
 ):
-    await harness.broker.until(lambda: harness.beats and harness.beats[-1] is None)
+    await harness.broker.wait_until(lambda: harness.beats and harness.beats[-1] is None)
     harness.files.answer("1", [PNG, b"x", b"y"])
     await harness.comes("1")
     await harness.is_in("1", READY)
@@ -476,7 +476,9 @@ async def test_a_file_that_is_fetched_twice_has_one_event(harness: MediaHarness)
     assert row.blob is not None
     await harness.journal.media.mark_ready(row.id, row.blob, [])
     await harness.comes("2", kind=Kind.TEXT)
-    assert [json.loads(one.payload).get("event") for one in await harness.broker.came(3)] == [
+    assert [
+        json.loads(one.payload).get("event") for one in await harness.broker.wait_for_publications(3)
+    ] == [
         None,
         "media",
         None,

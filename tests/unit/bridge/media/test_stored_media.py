@@ -106,7 +106,7 @@ async def test_the_end_of_the_try_before_is_not_that_of_the_one_that_was_asked_f
     monkeypatch.setattr(harness.journal.media, "mark_unavailable", over_and_asked_for)
     harness.files.answer("1", trouble(Rejected, "not now"), [PNG])
     await harness.comes("1")
-    await harness.broker.until(lambda: finding)
+    await harness.broker.wait_until(lambda: finding)
     assert (await finding[0]).state is READY
 
 
@@ -155,7 +155,7 @@ async def test_what_nobody_waits_for_any_more_is_forgotten(harness: MediaHarness
     harness.files.answer("1", [asyncio.Event()])
     await harness.comes("1")
     finding = asyncio.create_task(harness.find("1"))
-    await harness.broker.until(lambda: harness.downloader.library._waiters)
+    await harness.broker.wait_until(lambda: harness.downloader.library._waiters)
     finding.cancel()
     await asyncio.wait({finding})
     assert harness.downloader.library._waiters == {}

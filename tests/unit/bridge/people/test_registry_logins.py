@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from tests.unit.bridge.address_book import DAY, AddressBook
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.table import PeopleUpdate
@@ -254,7 +254,7 @@ class Logins(RuleBasedStateMachine):
 
 
 TestLogins = Logins.TestCase
-TestLogins.settings = settings(max_examples=effort(20, 200), stateful_step_count=40, deadline=None)
+TestLogins.settings = settings(max_examples=repetitions(20, 200), stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.effort import effort
 from tests.support.fake_broker import FakeBroker
+from tests.support.repetitions import repetitions
 from tests.unit.bridge.contexts import context, shared
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE
 from tests.unit.bridge.requests.support import ALL
@@ -107,7 +107,7 @@ class Stage:
 
     def _on_acknowledged(self, delivery: Delivery) -> None:
         self._acknowledged.add(delivery.mid)
-        self._link.tell()
+        self._link.notify()
 
     async def outcomes(self, bodies: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
         """Delivers all of them; returns every result and answer."""
@@ -121,7 +121,7 @@ class Stage:
             )
             self._account.components.intake.on_delivery(delivery)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            await self._link.until(lambda: len(self._acknowledged) == self._mid)
+            await self._link.wait_until(lambda: len(self._acknowledged) == self._mid)
         received = [
             json.loads(sent.payload)
             for sent in self._link.sent[before:]
@@ -135,7 +135,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
-    broker, blobs = FakeBroker(takes=True), Blobs(folder)
+    broker, blobs = FakeBroker(acknowledges_at_once=True), Blobs(folder)
     account = Account(
         context(
             broker=broker,
@@ -181,7 +181,7 @@ async def test_any_type_in_any_key_is_accepted_or_refused_by_name(tmp_path, valu
                 check(outcome, f"{name} {key}={value!r:.50}", wrong_type=not isinstance(value, str))
 
 
-@settings(max_examples=effort(5, 200))
+@settings(max_examples=repetitions(5, 200))
 @given(drawn=st.lists(st.tuples(st.sampled_from(CASES), VALUES), min_size=20, max_size=100))
 def test_no_value_in_any_key_is_a_fault_of_the_bridge(drawn):
     async def deliver(folder: str) -> None:

@@ -73,7 +73,7 @@ async def account(tmp_path: Path) -> AsyncIterator[Account]:
     await journal.open()
     yield Account(
         context(
-            broker=FakeBroker(takes=True),
+            broker=FakeBroker(acknowledges_at_once=True),
             backend=Gateway(),
             journal=journal,
             registry=PeopleRegistry(PEOPLE, {person.topic_name: person.id for person in PEOPLE}, {}),

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.page import FakeView
+from tests.support.page import FakeAccountView
 from wx2mqtt.web.page.account_data import read_account
 
 
 async def test_a_viewer_who_leaves_before_the_store_was_asked_leaves_no_read_behind():
-    view: Any = FakeView()
+    view: Any = FakeAccountView()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         reading = asyncio.create_task(read_account(view))

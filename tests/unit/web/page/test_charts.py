@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.page import NOW, Elements, FakeView, seen
+from tests.support.page import NOW, FakeAccountView, PageElements, health_snapshot
 from tests.support.rows import every_row
 from tests.unit.web.page.test_sections import facts
 from wx2mqtt.bridge.window_topics import LOGGED_OUT_WINDOW, WindowForecast
@@ -19,16 +19,20 @@ def window(**more) -> ReplyWindow:
     return ReplyWindow(**{"open": True, "until": UNTIL, "remaining": 7, "limit": 10, **more})
 
 
-def drawn(*windows: ReplyWindow, page_text: PageText = EN, reserved: int = 0, waiting: int = 0) -> Elements:
-    view = FakeView()
+def drawn(
+    *windows: ReplyWindow, page_text: PageText = EN, reserved: int = 0, waiting: int = 0
+) -> PageElements:
+    view = FakeAccountView()
     view.forecasts = {
         f"user{number:02}": WindowForecast(window=one, reserved=reserved, waiting=waiting)
         for number, one in enumerate(windows)
     }
-    return Elements(f"<main>{windows_section(facts(view=view, health=seen()), page_text)}</main>")
+    return PageElements(
+        f"<main>{windows_section(facts(view=view, health=health_snapshot()), page_text)}</main>"
+    )
 
 
-def sentence(page: Elements) -> str:
+def sentence(page: PageElements) -> str:
     """What stands below the drawing."""
     inside = "".join(told for tag in ("title", "desc") for _, told in page.all(tag))
     return page.text("dd").removeprefix(inside)
@@ -106,19 +110,19 @@ def test_only_some_windows_are_shown_each_with_its_own_names():
 
 
 def test_no_name_becomes_markup():
-    view = FakeView()
+    view = FakeAccountView()
     view.forecasts = {"<mom>": WindowForecast(window=window(), reserved=0, waiting=0)}
     made = windows_section(facts(view=view), EN)
     assert "&lt;mom&gt;" in made
     assert "<mom>" not in made
 
 
-def hours(*counts: tuple[int, int, int], page_text: PageText = EN) -> Elements:
+def hours(*counts: tuple[int, int, int], page_text: PageText = EN) -> PageElements:
     rows = [
         HourCounts(hour=hour, received=received, sent=sent, not_sent=not_sent)
         for hour, (received, sent, not_sent) in enumerate(counts)
     ]
-    return Elements(f"<main>{hours_section(facts(hours=rows), page_text)}</main>")
+    return PageElements(f"<main>{hours_section(facts(hours=rows), page_text)}</main>")
 
 
 def test_each_count_has_a_row_of_its_own_with_its_sum_and_its_highest_hour():

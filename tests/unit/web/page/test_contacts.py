@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.page import Elements, entry
+from tests.support.page import PageElements, entry
 from tests.support.rows import every_row
 from wx2mqtt.bridge.account_view import PeoplePage
 from wx2mqtt.model import ChatKind
@@ -16,7 +16,7 @@ from wx2mqtt.web.page.contacts import PEOPLE_PER_PAGE, PeopleSearch, people_sect
 def shown(*entries, count=None, query="", first=0, language="en", can_send=False):
     found = PeoplePage(count=len(entries) if count is None else count, entries=entries)
     search = PeopleSearch(account="home", topics=Topics("wx"), query=query, offset=first, can_send=can_send)
-    return Elements(f"<main>{people_section(found, search, PageText(language))}</main>")
+    return PageElements(f"<main>{people_section(found, search, PageText(language))}</main>")
 
 
 def test_everybody_stands_there_with_their_topics():

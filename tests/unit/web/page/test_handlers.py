@@ -10,8 +10,8 @@ import pytest
 import structlog.testing
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.page import Elements, FakeView, bridge, entry, line, login, never
-from tests.support.web import faked, options
+from tests.support.page import FakeAccountView, PageElements, bridge, entry, line, login, wait_forever
+from tests.support.web import application_client, options
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.web.page import handlers as module
@@ -23,19 +23,19 @@ PNG = b"\x89PNG code"
 
 @pytest.fixture
 def view():
-    return FakeView()
+    return FakeAccountView()
 
 
 @pytest.fixture
 async def http(view):
-    async with faked([], bridge=bridge(view, FakeView("office", "wx/office"))) as http:
+    async with application_client([], bridge=bridge(view, FakeAccountView("office", "wx/office"))) as http:
         yield http
 
 
 async def page_of(http, path="/", **more):
     answer = await http.get(path, **more)
     assert answer.status_code == 200
-    return Elements(answer.text)
+    return PageElements(answer.text)
 
 
 async def test_all_accounts_stand_on_the_page_in_their_order(http):
@@ -80,7 +80,7 @@ async def test_nothing_is_loaded_run_or_sent_but_what_is_ours(http, view):
     assert policy["default-src"] == policy["base-uri"] == "'none'"
     assert {*policy.values()} == {"'none'", "'self'"}
     assert answer.headers["cache-control"] == "no-store"
-    page = Elements(answer.text)
+    page = PageElements(answer.text)
     assert not page.all("style")
     for name, attributes, inside in page.found:
         assert not {key for key in attributes if key.startswith("on") or key == "style"}, name
@@ -111,7 +111,9 @@ async def test_a_reload_has_what_is_new(http, view):
 async def test_messages_are_hidden_unless_wanted_for_this_view(http, view):
     view.messages = [line(text="geheimer Text")]
     hidden = await http.get("/")
-    (way,) = [one["href"] for one, told in Elements(hidden.text).all("a") if told == "Show what they say"][:1]
+    (way,) = [
+        one["href"] for one, told in PageElements(hidden.text).all("a") if told == "Show what they say"
+    ][:1]
     shown = await http.get(urljoin("/", way))
     assert "geheimer Text" not in hidden.text
     assert "geheimer Text" in shown.text
@@ -198,7 +200,7 @@ async def test_another_account_is_a_question_first(http, view):
 
 async def test_a_logout_that_takes_long_is_not_waited_for(http, view, monkeypatch):
     monkeypatch.setattr(module, "LOGOUT_WAIT_SECONDS", 0.01)
-    view.hangs = never
+    view.before_read = wait_forever
     assert (await http.post("/accounts/home/logout")).status_code == 303
 
 
@@ -207,7 +209,9 @@ async def elsewhere(view):
     """A client on another machine, that a proxy without a password lets through."""
     guarded = options(ingress="172.30.32.2")
     headers = {"x-ingress-path": "/api/hassio_ingress/x"}
-    async with faked([], guarded, client="172.30.32.2", bridge=bridge(view), headers=headers) as http:
+    async with application_client(
+        [], guarded, client="172.30.32.2", bridge=bridge(view), headers=headers
+    ) as http:
         yield http
 
 
@@ -256,7 +260,7 @@ def send_form_of(page):
 
 
 async def test_a_text_to_anybody_takes_the_way_of_a_command_and_its_id_is_said(http, view):
-    view.everybody = [entry("wife", name="老婆"), entry("old", removed=True)]
+    view.people = [entry("wife", name="老婆"), entry("old", removed=True)]
     page = await page_of(http)
     ((form, _),) = send_form_of(page)
     ((people, _),) = page.all("datalist", id="home-send-people")
@@ -298,7 +302,7 @@ async def test_a_person_who_was_chosen_stands_in_the_form_of_that_account_alone(
 async def test_while_nobody_is_known_there_is_no_form_to_send(http, view):
     view.test_recipient = ""
     assert not send_form_of(await page_of(http))
-    view.everybody = [entry("me")]
+    view.people = [entry("me")]
     assert send_form_of(await page_of(http))
 
 
@@ -317,8 +321,10 @@ BEHIND = {"host": "127.0.0.1:8099"}
     ],
 )
 async def test_who_gave_no_password_and_sits_elsewhere_can_send_to_nobody(view, more, client, headers):
-    view.everybody = [entry("wife")]
-    async with faked([], options(**more), client=client, bridge=bridge(view), headers=headers) as http:
+    view.people = [entry("wife")]
+    async with application_client(
+        [], options(**more), client=client, bridge=bridge(view), headers=headers
+    ) as http:
         page = await page_of(http)
         assert not send_form_of(page)
         assert page.all("form", action="accounts/home/test")
@@ -331,7 +337,7 @@ async def test_who_gave_no_password_and_sits_elsewhere_can_send_to_nobody(view, 
 
 
 async def test_who_gave_the_password_can_send_from_anywhere(view):
-    async with faked([], options(**GUARDED), client="192.0.2.7", bridge=bridge(view)) as http:
+    async with application_client([], options(**GUARDED), client="192.0.2.7", bridge=bridge(view)) as http:
         await http.post("/login", data={"password": "geheim"})
         assert send_form_of(await page_of(http))
         await http.post("/accounts/home/send", data={"user": "wife", "text": "x"})
@@ -369,7 +375,7 @@ async def test_a_search_shows_nothing_to_who_has_not_asked_for_texts(http, view)
 async def test_nothing_found_and_no_answer_of_the_store_are_said(http, view):
     asked = {"account": "home", "texts": "1", "find": "<nichts>"}
     assert "No message has the text “<nichts>”." in (await page_of(http, "/", params=asked)).text("main")
-    view.breaks()
+    view.break_store()
     assert "The store does not answer" in (await page_of(http, "/", params=asked)).text(
         "div", id="home-found"
     )
@@ -410,7 +416,7 @@ async def test_a_number_that_nobody_asks_for_any_more_is_said(http):
 
 
 async def test_a_test_that_cannot_be_stored_is_said(http, view):
-    view.breaks()
+    view.break_store()
     with structlog.testing.capture_logs() as logs:
         answer = await http.post("/accounts/home/test", data={"text": "geheim"})
     assert answer.status_code == 503
@@ -437,16 +443,16 @@ async def test_what_a_form_did_is_said_and_nothing_that_others_write_into_the_ad
 
 
 async def test_of_people_there_is_a_page_at_a_time(http, view):
-    view.everybody = [entry(f"f{number}", name=f"Friend {number:04}") for number in range(5000)]
+    view.people = [entry(f"f{number}", name=f"Friend {number:04}") for number in range(5000)]
     whole = await http.get("/")
     assert len(whole.content) < 40_000
-    assert len(Elements(whole.text).all("bdi")) < 3 * PEOPLE_PER_PAGE
+    assert len(PageElements(whole.text).all("bdi")) < 3 * PEOPLE_PER_PAGE
     part = await http.get("/accounts/home/contacts", params={"q": "friend 00", "from": "20"})
-    assert Elements(f"<main>{part.text}</main>").all("bdi")[0][1] == "Friend 0020"
+    assert PageElements(f"<main>{part.text}</main>").all("bdi")[0][1] == "Friend 0020"
 
 
 async def test_without_a_script_the_search_is_a_form(http, view):
-    view.everybody = [entry("f1", name="Anna"), entry("f2", name="Bert")]
+    view.people = [entry("f1", name="Anna"), entry("f2", name="Bert")]
     page = await page_of(http, "/", params={"account": "home", "q": "ann", "from": "0"})
     names = [told for _, told in page.all("bdi")]
     assert "Anna" in names
@@ -459,7 +465,7 @@ async def test_without_a_script_the_search_is_a_form(http, view):
 
 @pytest.mark.parametrize("start", ["-1", "x", "9" * 30, "1e3", "٣", "", "10"])
 async def test_a_place_that_is_none_is_the_beginning(http, view, start):
-    view.everybody = [entry("f1", name="Anna")]
+    view.people = [entry("f1", name="Anna")]
     answer = await http.get("/accounts/home/contacts", params={"from": start})
     assert "1 to 1 of 1" in answer.text
 
@@ -516,7 +522,7 @@ async def test_to_read_an_address_does_nothing(http, view, path):
 async def test_a_stranger_sees_and_does_nothing(view, path):
     view.qr_image = PNG
     guarded = options(host="0.0.0.0", password="geheim", token="t0ken")
-    async with faked([], guarded, bridge=bridge(view)) as http:
+    async with application_client([], guarded, bridge=bridge(view)) as http:
         for headers in ({}, {"authorization": "Bearer t0ken"}, {"cookie": "wx2mqtt=guess"}):
             for method in ("GET", "POST"):
                 answer = await http.request(method, path.format("home"), headers=headers)
@@ -526,7 +532,9 @@ async def test_a_stranger_sees_and_does_nothing(view, path):
 
 
 async def test_who_logged_in_may_leave(view):
-    async with faked([], options(host="0.0.0.0", password="geheim"), bridge=bridge(view)) as http:
+    async with application_client(
+        [], options(host="0.0.0.0", password="geheim"), bridge=bridge(view)
+    ) as http:
         entered = await http.post("/login", data={"password": "geheim", "next": "/"})
         page = await page_of(http, entered.headers["location"])
         ((form, told),) = page.all("form", action="logout")
@@ -537,7 +545,7 @@ async def test_who_logged_in_may_leave(view):
 
 async def test_below_a_path_every_address_is_still_right(view):
     view.login, view.qr_image = login(LoginState.WAITING_FOR_SCAN), PNG
-    async with faked([], options(prefix="/wechat"), bridge=bridge(view)) as http:
+    async with application_client([], options(prefix="/wechat"), bridge=bridge(view)) as http:
         page = await page_of(http, "/wechat/")
         for _, attributes, _ in page.found:
             if address := attributes.get("src") or attributes.get("href"):
@@ -553,7 +561,7 @@ async def test_below_a_path_every_address_is_still_right(view):
 
 async def test_a_file_that_a_reload_refused_is_shown_and_the_bridge_goes_on(view):
     problem = Problem("wx2mqtt.yaml", 3, "mqtt.url", "is wrong")
-    async with faked([], bridge=bridge(view, problems=lambda: (problem,))) as http:
+    async with application_client([], bridge=bridge(view, problems=lambda: (problem,))) as http:
         page = await page_of(http)
     assert "The changed configuration cannot be used" in [told for _, told in page.all("h2")]
     assert "home" in [told for _, told in page.all("h2")]
@@ -561,7 +569,7 @@ async def test_a_file_that_a_reload_refused_is_shown_and_the_bridge_goes_on(view
 
 async def test_a_bridge_that_does_not_run_for_its_file_says_why():
     problem = Problem("wx2mqtt.yaml", 3, "mqtt.url", "is wrong")
-    async with faked([], bridge=bridge(problems=lambda: (problem,))) as http:
+    async with application_client([], bridge=bridge(problems=lambda: (problem,))) as http:
         page = await page_of(http)
     assert [told for _, told in page.all("h2")] == ["The configuration cannot be used"]
     assert "wx2mqtt.yaml:3" in page.text("main")
@@ -570,8 +578,8 @@ async def test_a_bridge_that_does_not_run_for_its_file_says_why():
 async def test_a_store_that_hangs_keeps_nobody_from_the_code(view, monkeypatch):
     monkeypatch.setattr("wx2mqtt.web.page.account_data.STORE_TIMEOUT_SECONDS", 0.01)
     view.login, view.qr_image = login(LoginState.WAITING_FOR_SCAN), PNG
-    view.hangs = never
-    async with faked([], bridge=bridge(view)) as http:
+    view.before_read = wait_forever
+    async with application_client([], bridge=bridge(view)) as http:
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             page = await page_of(http)
         assert (await http.get("/accounts/home/qr.png")).content == PNG

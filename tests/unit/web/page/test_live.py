@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.page import FakeView, bridge, line, login
+from tests.support.page import FakeAccountView, bridge, line, login
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState
@@ -58,7 +58,7 @@ def updates_of(*views, **more):
 
 
 async def test_first_comes_everything_then_only_what_is_different():
-    view = FakeView()
+    view = FakeAccountView()
     changes, live = updates_of(view)
     async with viewing(live) as viewer:
         assert {"file", "home.state", "home.messages"} <= {*(await viewer.next())}
@@ -73,7 +73,7 @@ async def test_first_comes_everything_then_only_what_is_different():
 
 
 async def test_a_change_of_nothing_that_is_shown_is_not_sent():
-    view = FakeView()
+    view = FakeAccountView()
     changes, live = updates_of(view)
     async with viewing(live) as viewer:
         await viewer.next()
@@ -87,7 +87,7 @@ async def test_a_change_of_nothing_that_is_shown_is_not_sent():
 
 
 async def test_each_sees_it_in_their_language_and_with_texts_only_who_wants_them():
-    view = FakeView()
+    view = FakeAccountView()
     view.messages = [line(text="geheim")]
     _, live = updates_of(view)
     async with (
@@ -103,7 +103,7 @@ async def test_each_sees_it_in_their_language_and_with_texts_only_who_wants_them
 
 
 async def test_what_many_see_is_made_once():
-    view = FakeView()
+    view = FakeAccountView()
     changes, live = updates_of(view)
     async with viewing(live) as one, viewing(live) as two, viewing(live) as three:
         viewers = (one, two, three)
@@ -117,7 +117,7 @@ async def test_what_many_see_is_made_once():
 
 async def test_however_often_something_changes_the_page_is_rendered_at_most_once_a_second(monkeypatch):
     monkeypatch.setattr(module, "MIN_REFRESH_SECONDS", 0.2)
-    view = FakeView()
+    view = FakeAccountView()
     changes, live = updates_of(view)
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -133,7 +133,7 @@ async def test_however_often_something_changes_the_page_is_rendered_at_most_once
 
 async def test_silence_is_broken_by_a_sign_of_life(monkeypatch):
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
-    view = FakeView()
+    view = FakeAccountView()
     changes, live = updates_of(view)
     async with viewing(live) as viewer:
         await viewer.next()
@@ -150,7 +150,7 @@ async def test_silence_is_broken_by_a_sign_of_life(monkeypatch):
 async def test_a_viewer_whose_session_ended_gets_no_more_events(monkeypatch):
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
     is_allowed = True
-    _, live = updates_of(FakeView())
+    _, live = updates_of(FakeAccountView())
     async with viewing(live, is_allowed=lambda: is_allowed) as viewer:
         await viewer.next()
         is_allowed = False
@@ -160,7 +160,7 @@ async def test_a_viewer_whose_session_ended_gets_no_more_events(monkeypatch):
 
 async def test_nor_what_was_being_made_when_that_changed():
     is_allowed = True
-    view = FakeView()
+    view = FakeAccountView()
     changes, live = updates_of(view)
     async with viewing(live, is_allowed=lambda: is_allowed) as viewer:
         await viewer.next()
@@ -176,14 +176,14 @@ async def test_nor_what_was_being_made_when_that_changed():
 async def test_it_ends_after_a_while_so_that_the_browser_asks_again(monkeypatch):
     monkeypatch.setattr(module, "MAX_STREAM_SECONDS", 0.05)
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
-    _, live = updates_of(FakeView())
+    _, live = updates_of(FakeAccountView())
     async with viewing(live) as viewer:
         while not await viewer.over():
             pass
 
 
 async def test_only_so_many_are_followed_for():
-    _, live = updates_of(FakeView())
+    _, live = updates_of(FakeAccountView())
     streams = [live.stream(EN, lambda: True) for _ in range(MAX_VIEWERS)]
     for stream in streams:
         assert not live.is_full
@@ -195,7 +195,7 @@ async def test_only_so_many_are_followed_for():
 
 
 async def test_what_nobody_sees_is_not_kept():
-    _, live = updates_of(FakeView())
+    _, live = updates_of(FakeAccountView())
     async with viewing(live) as viewer:
         await viewer.next()
         assert live._renderings
@@ -205,7 +205,7 @@ async def test_what_nobody_sees_is_not_kept():
 
 async def test_problems_of_the_file_come_and_go():
     problems = [Problem("wx2mqtt.yaml", 1, "mqtt", "is wrong")]
-    changes, live = updates_of(FakeView(), problems=lambda: tuple(problems))
+    changes, live = updates_of(FakeAccountView(), problems=lambda: tuple(problems))
     async with viewing(live) as viewer:
         assert "is wrong" in (await viewer.next())["file"]
         problems.clear()
@@ -214,11 +214,11 @@ async def test_problems_of_the_file_come_and_go():
 
 
 async def test_a_store_that_breaks_does_not_end_it():
-    view = FakeView()
+    view = FakeAccountView()
     changes, live = updates_of(view)
     async with viewing(live) as viewer:
         await viewer.next()
-        view.breaks()
+        view.break_store()
         changes.notify()
         assert "cannot be written" in (await viewer.next())["home.problems"]
         view.broken = None

@@ -8,8 +8,8 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from tests.support.page import Elements, FakeView, bridge, entry
-from tests.support.web import faked
+from tests.support.page import FakeAccountView, PageElements, bridge, entry
+from tests.support.web import application_client
 from wx2mqtt.bridge.account_owner import OwnerNeed
 from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.errors import BadCommand
@@ -22,19 +22,19 @@ def state(need: OwnerNeed, *users: str) -> BotOwnerState:
 
 
 @pytest.fixture
-def view() -> FakeView:
-    return FakeView()
+def view() -> FakeAccountView:
+    return FakeAccountView()
 
 
 @pytest.fixture
-async def http(view: FakeView) -> AsyncIterator[httpx.AsyncClient]:
-    async with faked([], bridge=bridge(view)) as client:
+async def http(view: FakeAccountView) -> AsyncIterator[httpx.AsyncClient]:
+    async with application_client([], bridge=bridge(view)) as client:
         yield client
 
 
 async def forms(http: httpx.AsyncClient, path: str) -> list[tuple[str, dict[str, str]]]:
     """Returns the text of each form with this action, and what it sends."""
-    page = Elements((await http.get("/")).text)
+    page = PageElements((await http.get("/")).text)
     actions = [str(attributes["action"]) for attributes, _ in page.all("form") if "action" in attributes]
     hidden = [one for one, _ in page.all("input") if one.get("type") == "hidden"]
     values = [(str(one["name"]), str(one["value"])) for one in hidden if one["name"] in ("bot", "user")]
@@ -53,7 +53,7 @@ async def said(http: httpx.AsyncClient, path: str, **fields: str) -> str:
 
 @pytest.mark.parametrize("stored", [None, state(OwnerNeed.NOTHING, "li")])
 async def test_where_nothing_is_missing_nothing_is_asked(
-    http: httpx.AsyncClient, view: FakeView, stored: BotOwnerState | None
+    http: httpx.AsyncClient, view: FakeAccountView, stored: BotOwnerState | None
 ):
     view.owner_state = stored
     text = (await http.get("/")).text
@@ -62,7 +62,7 @@ async def test_where_nothing_is_missing_nothing_is_asked(
 
 
 async def test_a_scanned_bot_is_confirmed_before_anybody_can_be_its_owner(
-    http: httpx.AsyncClient, view: FakeView
+    http: httpx.AsyncClient, view: FakeAccountView
 ):
     view.owner_state = state(OwnerNeed.BOT, "li")
     assert await forms(http, "/confirm-bot") == [("accounts/home/confirm-bot", {"bot": "aib<1>"})]
@@ -73,41 +73,45 @@ async def test_a_scanned_bot_is_confirmed_before_anybody_can_be_its_owner(
     assert view.done == [("confirm", "aib<1>")]
 
 
-async def test_each_who_has_written_has_a_button(http: httpx.AsyncClient, view: FakeView):
+async def test_each_who_has_written_has_a_button(http: httpx.AsyncClient, view: FakeAccountView):
     view.owner_state = state(OwnerNeed.PERSON, "li", "wang")
     action = "accounts/home/owner"
     assert await forms(http, "home/owner") == [(action, {"user": "li"}), (action, {"user": "wang"})]
-    page = Elements((await http.get("/")).text)
+    page = PageElements((await http.get("/")).text)
     labels = [one.get("aria-label") for one, told in page.all("button") if told == "This is me"]
     assert labels == ["This is me: li", "This is me: wang"]
     assert await said(http, "owner", user="wang") == "/?said=owner#home-wechat"
     assert view.done == [("owner", "wang")]
 
 
-async def test_of_many_the_newest_are_offered(http: httpx.AsyncClient, view: FakeView):
+async def test_of_many_the_newest_are_offered(http: httpx.AsyncClient, view: FakeAccountView):
     view.owner_state = state(OwnerNeed.PERSON, *(f"user{number}" for number in range(OFFERED_PEOPLE + 5)))
     assert len(await forms(http, "home/owner")) == OFFERED_PEOPLE
 
 
-async def test_before_anybody_has_written_the_page_says_what_to_do(http: httpx.AsyncClient, view: FakeView):
+async def test_before_anybody_has_written_the_page_says_what_to_do(
+    http: httpx.AsyncClient, view: FakeAccountView
+):
     view.owner_state = state(OwnerNeed.PERSON)
     assert "Write to the bot in WeCom" in (await http.get("/")).text
 
 
-async def test_what_is_not_so_any_more_is_said(http: httpx.AsyncClient, view: FakeView):
+async def test_what_is_not_so_any_more_is_said(http: httpx.AsyncClient, view: FakeAccountView):
     view.refusal = BadCommand("bad_request", "owner_named")
     assert await said(http, "owner", user="li") == "/?said=no_owner#home-wechat"
     assert await said(http, "confirm-bot", bot="aib2") == "/?said=no_owner#home-wechat"
     assert "Look again" in (await http.get("/?said=no_owner")).text
 
 
-async def test_a_store_that_fails_is_said(http: httpx.AsyncClient, view: FakeView):
-    view.breaks()
+async def test_a_store_that_fails_is_said(http: httpx.AsyncClient, view: FakeAccountView):
+    view.break_store()
     assert (await http.post("/accounts/home/owner", data={"user": "li"})).status_code == 503
 
 
 @pytest.mark.parametrize("path", ["owner", "confirm-bot"])
-async def test_no_page_of_another_site_names_anybody(http: httpx.AsyncClient, view: FakeView, path: str):
+async def test_no_page_of_another_site_names_anybody(
+    http: httpx.AsyncClient, view: FakeAccountView, path: str
+):
     answer = await http.post(
         f"/accounts/home/{path}", data={"user": "li"}, headers={"origin": "https://evil.example"}
     )

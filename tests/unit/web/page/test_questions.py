@@ -8,8 +8,8 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from tests.support.page import NOW, Elements, FakeView, bridge, question
-from tests.support.web import faked
+from tests.support.page import NOW, FakeAccountView, PageElements, bridge, question
+from tests.support.web import application_client
 from wx2mqtt.model import AskingCommand
 from wx2mqtt.web.page.account_data import MAX_QUESTIONS_SHOWN
 
@@ -22,19 +22,19 @@ ELSEWHERE = question(
 
 
 @pytest.fixture
-def view() -> FakeView:
-    return FakeView()
+def view() -> FakeAccountView:
+    return FakeAccountView()
 
 
 @pytest.fixture
-async def http(view: FakeView) -> AsyncIterator[httpx.AsyncClient]:
-    async with faked([], bridge=bridge(view)) as client:
+async def http(view: FakeAccountView) -> AsyncIterator[httpx.AsyncClient]:
+    async with application_client([], bridge=bridge(view)) as client:
         yield client
 
 
-async def page(http: httpx.AsyncClient, query: str = "", language: str = "en") -> Elements:
+async def page(http: httpx.AsyncClient, query: str = "", language: str = "en") -> PageElements:
     answer = await http.get(f"/{query}", headers={"accept-language": language})
-    return Elements(answer.text)
+    return PageElements(answer.text)
 
 
 async def section(http: httpx.AsyncClient, query: str = "", language: str = "en") -> str:
@@ -46,7 +46,7 @@ async def test_without_an_open_question_there_is_nothing(http: httpx.AsyncClient
     assert await section(http) == ""
 
 
-async def test_each_is_told_with_its_times_and_its_command(http: httpx.AsyncClient, view: FakeView):
+async def test_each_is_told_with_its_times_and_its_command(http: httpx.AsyncClient, view: FakeAccountView):
     view.questions = [question(), question(command_id="heat-1", until=None)]
     told = await section(http)
     assert told.startswith("Open questionsto wife2026-11-25 09:59:55 UTC")
@@ -58,7 +58,9 @@ async def test_each_is_told_with_its_times_and_its_command(http: httpx.AsyncClie
     assert "Yes" not in told
 
 
-async def test_what_it_says_is_shown_to_who_wants_to_see_texts(http: httpx.AsyncClient, view: FakeView):
+async def test_what_it_says_is_shown_to_who_wants_to_see_texts(
+    http: httpx.AsyncClient, view: FakeAccountView
+):
     view.questions = [question()]
     told = await section(http, "?texts=1")
     assert "Lock the <b>door</b>?" in told
@@ -66,7 +68,7 @@ async def test_what_it_says_is_shown_to_who_wants_to_see_texts(http: httpx.Async
 
 
 async def test_one_that_another_account_has_asked_is_that_of_this_command(
-    http: httpx.AsyncClient, view: FakeView
+    http: httpx.AsyncClient, view: FakeAccountView
 ):
     view.questions = [ELSEWHERE]
     told = await section(http)
@@ -76,7 +78,7 @@ async def test_one_that_another_account_has_asked_is_that_of_this_command(
     assert "~fallback" not in told
 
 
-async def test_in_chinese(http: httpx.AsyncClient, view: FakeView):
+async def test_in_chinese(http: httpx.AsyncClient, view: FakeAccountView):
     view.questions = [ELSEWHERE]
     told = await section(http, language="zh")
     assert told.startswith("没结束的提问发给 wife")
@@ -85,7 +87,7 @@ async def test_in_chinese(http: httpx.AsyncClient, view: FakeView):
     assert told.endswith("结束")
 
 
-async def test_its_form_closes_it(http: httpx.AsyncClient, view: FakeView):
+async def test_its_form_closes_it(http: httpx.AsyncClient, view: FakeAccountView):
     view.questions = [ELSEWHERE]
     shown = await page(http)
     ((form, _),) = shown.all("form", action="accounts/home/close-question")
@@ -110,19 +112,19 @@ async def said(http: httpx.AsyncClient, command_id: str) -> str:
     return urljoin("/accounts/home/close-question", answer.headers["location"])
 
 
-async def test_of_many_the_newest_are_shown(http: httpx.AsyncClient, view: FakeView):
+async def test_of_many_the_newest_are_shown(http: httpx.AsyncClient, view: FakeAccountView):
     view.questions = [question(command_id=f"q{number}") for number in range(MAX_QUESTIONS_SHOWN + 5)]
     forms = (await page(http)).all("form", action="accounts/home/close-question")
     assert len(forms) == MAX_QUESTIONS_SHOWN
 
 
-async def test_a_store_that_fails_is_said(http: httpx.AsyncClient, view: FakeView):
-    view.breaks()
+async def test_a_store_that_fails_is_said(http: httpx.AsyncClient, view: FakeAccountView):
+    view.break_store()
     answer = await http.post("/accounts/home/close-question", data={"question": "door-7"})
     assert answer.status_code == 503
 
 
-async def test_no_page_of_another_site_closes_it(http: httpx.AsyncClient, view: FakeView):
+async def test_no_page_of_another_site_closes_it(http: httpx.AsyncClient, view: FakeAccountView):
     view.questions = [question(asked=NOW)]
     answer = await http.post(
         "/accounts/home/close-question",

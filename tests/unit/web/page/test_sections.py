@@ -7,7 +7,17 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.page import NOW, Elements, FakeView, bridge, command, line, login, result, seen
+from tests.support.page import (
+    NOW,
+    FakeAccountView,
+    PageElements,
+    bridge,
+    command,
+    health_snapshot,
+    line,
+    login,
+    result,
+)
 from tests.support.rows import every_row
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.window_topics import WindowForecast
@@ -23,10 +33,10 @@ EN, ZH = PageText("en"), PageText("zh")
 
 def facts(**more):
     values = {
-        "view": FakeView(),
+        "view": FakeAccountView(),
         "login": login(),
         "has_qr_code": False,
-        "health": seen(),
+        "health": health_snapshot(),
         "messages": [],
         "commands": [],
         "questions": [],
@@ -40,9 +50,9 @@ def shown(look=None, **more):
 
 def text(part):
     return (
-        Elements(f"<div>{part}</div>").text("div")
+        PageElements(f"<div>{part}</div>").text("div")
         if "<div" not in part
-        else "".join(Elements(part).found[0][2])
+        else "".join(PageElements(part).found[0][2])
     )
 
 
@@ -50,7 +60,7 @@ def text(part):
 @every_row("language", ["en", "zh"])
 def test_every_state_says_what_it_is_and_what_to_do(state, language):
     part = shown(PageOptions(language), login=login(state))["state"]
-    page = Elements(f"<main>{part}</main>")
+    page = PageElements(f"<main>{part}</main>")
     ((attributes, title),) = page.all("strong")
     assert title == PageText(language)(LOGIN_STATES[state].title)
     assert attributes["class"] == f"state {LOGIN_STATES[state].style}"
@@ -72,7 +82,7 @@ def test_the_reason_stands_there_where_the_page_does_not_say_it_better():
 
 def test_a_code_is_shown_with_its_end_and_an_old_one_never_again():
     waiting = login(LoginState.WAITING_FOR_SCAN, qr_expires=NOW + 300_000)
-    page = Elements(f"<main>{shown(login=waiting, has_qr_code=True)['code']}</main>")
+    page = PageElements(f"<main>{shown(login=waiting, has_qr_code=True)['code']}</main>")
     ((picture, _),) = page.all("img")
     assert picture["src"] == f"accounts/home/qr.png?{NOW + 300_000}"
     assert picture["alt"]
@@ -88,7 +98,7 @@ def test_a_code_without_a_known_end_is_shown_all_the_same():
 
 @every_row("state", LoginState)
 def test_the_buttons_are_those_that_mean_something(state):
-    page = Elements(f"<main>{shown(login=login(state))['acts']}</main>")
+    page = PageElements(f"<main>{shown(login=login(state))['acts']}</main>")
     forms, links = page.all("form"), page.all("a")
     assert bool(forms) == bool(LOGIN_STATES[state].login_button)
     for form, _ in forms:
@@ -99,7 +109,7 @@ def test_the_buttons_are_those_that_mean_something(state):
 
 
 def test_before_the_first_login_there_is_no_other_account_to_choose():
-    view = FakeView()
+    view = FakeAccountView()
     view.has_owner = False
     state = login(LoginState.WAITING_FOR_SCAN)
     assert "new-owner" not in shown(view=view, login=state)["acts"]
@@ -111,7 +121,7 @@ def test_nothing_wrong_is_said_too():
 
 
 def test_each_problem_stands_there_with_what_is_known_and_its_cure():
-    bad = seen(
+    bad = health_snapshot(
         broker="",
         counters=AccountCounters(started=NOW, broker_reason="refused <by> nobody", standby=True),
         refused=("wx/last", "wx/contacts"),
@@ -121,7 +131,7 @@ def test_each_problem_stands_there_with_what_is_known_and_its_cure():
         store_size=2_000_000_000,
         stats={"trouble": "disk full", "set_aside": 1},
     )
-    page = Elements(f"<main>{shown(health=bad)['problems']}</main>")
+    page = PageElements(f"<main>{shown(health=bad)['problems']}</main>")
     items = [told for _, told in page.all("li")]
     assert len(items) == 9
     assert "cannot be reached" in items[0]
@@ -134,8 +144,8 @@ def test_each_problem_stands_there_with_what_is_known_and_its_cure():
 
 
 def test_a_command_that_was_not_sent_is_a_problem_with_its_user():
-    made = shown(health=seen(failing=("mom", "<wife>"), stats={"failed_today": 25}))
-    page = Elements(f"<main>{made['problems']}</main>")
+    made = shown(health=health_snapshot(failing=("mom", "<wife>"), stats={"failed_today": 25}))
+    page = PageElements(f"<main>{made['problems']}</main>")
     (item,) = [told for _, told in page.all("li")]
     assert "was not sent" in item
     assert "mom, <wife>" in item
@@ -150,8 +160,8 @@ def test_a_command_that_was_not_sent_is_told_at_the_top_with_the_reason_of_the_n
         command(refused, command=mom),
         command(result(Status.FAILED, "older", "an older one"), command=mom),
     ]
-    made = shown(health=seen(failing=("mom",)), commands=rows)
-    (item,) = [told for _, told in Elements(f"<main>{made['problems']}</main>").all("li")]
+    made = shown(health=health_snapshot(failing=("mom",)), commands=rows)
+    (item,) = [told for _, told in PageElements(f"<main>{made['problems']}</main>").all("li")]
     assert "to mom window_closed mom <must> write first" in item
     assert "older one" not in item
     assert "somebody else" not in item
@@ -160,7 +170,7 @@ def test_a_command_that_was_not_sent_is_told_at_the_top_with_the_reason_of_the_n
 
 def test_the_login_is_no_problem_twice():
     waits = login(LoginState.WAITING_FOR_SCAN)
-    assert shown(login=waits, health=seen(login=waits))["problems"] == ""
+    assert shown(login=waits, health=health_snapshot(login=waits))["problems"] == ""
 
 
 def test_what_the_store_does_not_tell_is_said_and_the_code_stands():
@@ -173,12 +183,12 @@ def test_what_the_store_does_not_tell_is_said_and_the_code_stands():
 
 
 def rows(made):
-    page = Elements(f"<main>{made['figures']}</main>")
+    page = PageElements(f"<main>{made['figures']}</main>")
     return dict(zip([one for _, one in page.all("dt")], [one for _, one in page.all("dd")], strict=True))
 
 
 def test_figures_say_how_much_waits_and_since_when():
-    busy = seen(
+    busy = health_snapshot(
         counters=AccountCounters(started=NOW, connects=3),
         stats={
             "waiting_publications": 12,
@@ -197,7 +207,9 @@ def test_figures_say_how_much_waits_and_since_when():
 
 
 def test_figures_before_anything_has_happened():
-    told = rows(shown(health=seen(broker="", last_answer=None, counters=AccountCounters(started=NOW))))
+    told = rows(
+        shown(health=health_snapshot(broker="", last_answer=None, counters=AccountCounters(started=NOW)))
+    )
     assert (told["Broker"], told["Last answer of WeChat"]) == ("not connected", "none yet")
 
 
@@ -210,7 +222,7 @@ LINES = [
 
 
 def test_messages_say_who_and_what_and_when_and_not_what_they_say():
-    page = Elements(f"<main>{shown(messages=LINES)['messages']}</main>")
+    page = PageElements(f"<main>{shown(messages=LINES)['messages']}</main>")
     who = [told for _, told in page.all("span", class_="who")]
     assert who == ["老婆", "妈妈 in 家", "me", "family"]
     assert [told for _, told in page.all("span", class_="kind")] == [
@@ -227,7 +239,7 @@ def test_messages_say_who_and_what_and_when_and_not_what_they_say():
 
 def test_what_they_say_is_there_for_who_wants_it_as_text_and_nothing_else():
     part = shown(PageOptions("en", show_texts=True), messages=LINES)["messages"]
-    page = Elements(f"<main>{part}</main>")
+    page = PageElements(f"<main>{part}</main>")
     assert [told for _, told in page.all("p", class_="text")] == [one.text for one in LINES]
     assert page.all("b") == []
     ((link, _),) = page.all("a")
@@ -237,7 +249,7 @@ def test_what_they_say_is_there_for_who_wants_it_as_text_and_nothing_else():
 def test_a_picture_stands_small_in_its_link_for_who_wants_to_see_it():
     some = [line(kind="image", media="a1", preview="t1"), line(kind="file", media="b1")]
     part = shown(PageOptions("en", show_texts=True), messages=some)["messages"]
-    page = Elements(f"<main>{part}</main>")
+    page = PageElements(f"<main>{part}</main>")
     ((picture, _),) = page.all("img")
     assert (picture["src"], picture["alt"], picture["loading"]) == ("media/t1?wait=0", "", "lazy")
     assert [(one["href"], told) for one, told in page.all("a")] == [
@@ -265,7 +277,7 @@ def test_commands_have_their_recipient_and_their_result():
         command(result()),
         replace(command(failed), command=Command(user="家", kind="video")),
     ]
-    page = Elements(f"<main>{shown(commands=some)['commands']}</main>")
+    page = PageElements(f"<main>{shown(commands=some)['commands']}</main>")
     states = [(one["class"], told) for one, told in page.all("span") if "state" in str(one["class"])]
     assert states == [
         ("state waits", "waiting"),
@@ -281,7 +293,7 @@ def test_commands_have_their_recipient_and_their_result():
 
 
 def test_a_command_that_waits_for_a_shut_window_says_so():
-    view = FakeView()
+    view = FakeAccountView()
     shut = ReplyWindow(open=False, until=None, remaining=0, limit=10, reason="never_wrote")
     view.forecasts = {"wife": WindowForecast(window=shut, reserved=0, waiting=1)}
     waiting = text(shown(view=view, commands=[command()])["commands"])
@@ -296,7 +308,7 @@ def test_before_anything_came_that_is_said():
 
 
 def test_empty_lists_say_what_the_next_step_is():
-    view = FakeView()
+    view = FakeAccountView()
     waits = login(LoginState.WAITING_FOR_SCAN)
     assert "log in to WeChat" in text(shown(login=waits)["messages"])
     assert "File Transfer" in text(shown()["messages"])
@@ -311,23 +323,25 @@ NEW = {"stats": {"messages": 0}}
 
 
 def steps(made):
-    page = Elements(f"<main>{made['steps']}</main>")
+    page = PageElements(f"<main>{made['steps']}</main>")
     return [(told, one.get("aria-current")) for one, told in page.all("li")]
 
 
 def test_until_the_first_message_the_next_step_is_named():
     waits = login(LoginState.WAITING_FOR_SCAN)
-    away = seen(**NEW, broker="", counters=AccountCounters(started=NOW, broker_reason="no <route>"))
+    away = health_snapshot(
+        **NEW, broker="", counters=AccountCounters(started=NOW, broker_reason="no <route>")
+    )
     first, broker, scan, message = steps(shown(health=away, login=waits))
     assert first == ("A configuration done", None)
     assert broker[0].startswith("The MQTT broker nextno <route>See that it runs")
     assert broker[1] == "step"
     assert (scan, message) == (("The login to WeChat later", None), ("The first message later", None))
 
-    _, broker, scan, _ = steps(shown(health=seen(**NEW), login=waits))
+    _, broker, scan, _ = steps(shown(health=health_snapshot(**NEW), login=waits))
     assert broker == ("The MQTT broker done", None)
     assert scan[0].startswith("The login to WeChat nextOpen WeChat on the phone")
-    *_, scan, message = steps(shown(health=seen(**NEW)))
+    *_, scan, message = steps(shown(health=health_snapshot(**NEW)))
     assert scan == ("The login to WeChat done", None)
     assert "wx/in/+" in message[0]
     assert message[1] == "step"
@@ -336,22 +350,24 @@ def test_until_the_first_message_the_next_step_is_named():
 
 
 def test_the_steps_say_what_it_means_that_nothing_helps_alarms():
-    view = FakeView()
+    view = FakeAccountView()
     view.missing_safeguards = "no_safeguards"
-    assert "remind, renew and fallback are off" in text(shown(view=view, health=seen(**NEW))["steps"])
-    assert "都未开启" in text(shown(PageOptions("zh"), view=view, health=seen(**NEW))["steps"])
-    assert "are off" not in text(shown(health=seen(**NEW))["steps"])
+    assert "remind, renew and fallback are off" in text(
+        shown(view=view, health=health_snapshot(**NEW))["steps"]
+    )
+    assert "都未开启" in text(shown(PageOptions("zh"), view=view, health=health_snapshot(**NEW))["steps"])
+    assert "are off" not in text(shown(health=health_snapshot(**NEW))["steps"])
 
 
 def test_a_login_that_asks_for_a_number_says_so_in_the_steps():
     asks = login(LoginState.WAITING_FOR_CONFIRM, needs=Needs.CODE)
-    assert "number that the phone shows" in steps(shown(health=seen(**NEW), login=asks))[2][0]
+    assert "number that the phone shows" in steps(shown(health=health_snapshot(**NEW), login=asks))[2][0]
 
 
 def test_without_a_file_the_steps_say_which_settings_those_are():
-    made = shown(health=seen(**NEW), setup_command="wx2mqtt setup")
+    made = shown(health=health_snapshot(**NEW), setup_command="wx2mqtt setup")
     assert "the broker is for this machine only. wx2mqtt setup writes" in steps(made)[0][0]
-    assert "wx2mqtt setup" not in text(shown(health=seen(**NEW))["steps"])
+    assert "wx2mqtt setup" not in text(shown(health=health_snapshot(**NEW))["steps"])
 
 
 def test_a_bridge_that_waits_for_its_first_file_says_how_to_get_one():
@@ -369,22 +385,22 @@ def test_a_file_that_cannot_be_used_says_every_line_and_cure():
         Problem("wx2mqtt.yaml", 3, "mqtt.url", "<b>is</b> wrong"),
         Problem("environment", 0, "web", "too"),
     ]
-    page = Elements(f"<main>{file_section(bridge(problems=lambda: tuple(found)), ZH)}</main>")
+    page = PageElements(f"<main>{file_section(bridge(problems=lambda: tuple(found)), ZH)}</main>")
     assert page.text("h2") == "配置无法使用"
     items = [told for _, told in page.all("li")]
     assert items == ["mqtt.url <b>is</b> wrongwx2mqtt.yaml:3", "web tooenvironment"]
-    assert "原来的设置" in file_section(bridge(FakeView(), problems=lambda: tuple(found)), ZH)
+    assert "原来的设置" in file_section(bridge(FakeAccountView(), problems=lambda: tuple(found)), ZH)
     assert file_section(bridge(), ZH) == ""
 
 
 def test_a_part_stays_the_same_as_long_as_nothing_is_different():
-    later = seen(now=NOW + 60_000)
+    later = health_snapshot(now=NOW + 60_000)
     assert shown() == shown(health=later)
 
 
 @every_row("time", [0, NOW, 2**62, -5])
 def test_any_moment_can_be_written(time):
-    ((attributes, told),) = Elements(time_tag(time)).all("time")
+    ((attributes, told),) = PageElements(time_tag(time)).all("time")
     assert str(attributes["datetime"]).endswith("Z")
     assert told.endswith("UTC")
 
@@ -401,7 +417,7 @@ def test_whatever_people_are_called_and_say_the_page_holds_together(sender, chat
     some = [replace(command(result(message=said)), command=Command(user=chat, kind=kind, text=said))]
     made = shown(PageOptions("zh", show_texts=True), messages=lines, login=waits, commands=some)
     for part in made.values():
-        page = Elements(f"<main>{part}</main>")
+        page = PageElements(f"<main>{part}</main>")
         tags = {name for name, _, _ in page.found}
         assert tags <= {
             *(

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.web import Hand, options
+from tests.support.web import FakeClock, options
 from wx2mqtt.bridge.commands.http_commands import AcceptedCall, CallRefused
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
@@ -55,7 +55,7 @@ def calls() -> Calls:
 
 
 def client(calls: Calls, wanted: WebOptions | None = None, senders=(NAS,), **state: Any) -> httpx.AsyncClient:
-    clock = Hand()
+    clock = FakeClock()
     registry = SenderRegistry(clock)
     registry.set_senders(senders)
     views: Any = [SimpleNamespace(name="home", command_calls=calls)]

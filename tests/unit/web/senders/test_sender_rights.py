@@ -5,7 +5,7 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from tests.support.rows import every_row
-from tests.support.web import Hand
+from tests.support.web import FakeClock
 from wx2mqtt.web.auth import FREE_ATTEMPTS
 from wx2mqtt.web.options import SenderOptions
 from wx2mqtt.web.senders.sender_rights import (
@@ -27,7 +27,7 @@ def sender(name="nas", token="t" * 32, *, to="me", users=("me",), rate=60):
 
 
 def registry_of(*senders, clock=None):
-    registry = SenderRegistry(clock or Hand())
+    registry = SenderRegistry(clock or FakeClock())
     registry.set_senders(senders)
     return registry
 
@@ -68,7 +68,7 @@ def test_a_right_token_does_not_forgive_the_guesses_of_its_neighbours():
 
 
 def test_a_rate_allows_a_burst_and_then_so_many_a_minute():
-    clock = Hand()
+    clock = FakeClock()
     registry, slow = registry_of(sender(rate=60), clock=clock), sender(rate=60)
     assert [registry.count_call(slow) for _ in range(BURST)] == [0.0] * BURST
     assert registry.count_call(slow) == 1.0
@@ -131,7 +131,7 @@ def test_users_are_names_or_globs_of_an_account(users, account, user, allowed):
 
 
 def test_calls_are_counted_and_a_flood_does_not_fill_the_log():
-    clock = Hand()
+    clock = FakeClock()
     clock.now = LOG_PERIOD_SECONDS
     registry = registry_of(clock=clock)
     with capture_logs() as lines:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from tests.unit.wechat.ilink.entries import KEY
 from tests.unit.wechat.ilink.files import sealed
 from tests.unit.wechat.ilink.server import ENDPOINT, BackendHarness, raw
@@ -172,7 +172,7 @@ async def test_bytes_that_come_packed_are_not_unpacked(harness: BackendHarness, 
         await fetched(harness, ref())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=effort(25, 200))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=repetitions(25, 200))
 @given(st.binary(max_size=64), st.booleans())
 async def test_whatever_comes_it_is_bytes_or_an_error(
     harness: BackendHarness, body: bytes, keyed: bool

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry, escaped, roster
 from tests.unit.wechat.webwx.server import BackendHarness, answer
@@ -145,7 +145,7 @@ def must_be_clean(item: Message | Event | None) -> None:
 SORTS = sorted({*MsgType, 66, 77} - {1, 2, 11, 12, 10000})
 
 
-@settings(max_examples=effort(100, 2000), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=repetitions(100, 2000), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.tuples(st.just(49), app_xml())
     | st.tuples(st.just(10002), system_xml())

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.effort import effort
+from tests.support.repetitions import repetitions
 from tests.unit.wechat.test_json_reader import ANYTHING
 from tests.unit.wechat.webwx.entries import FAMILY, ME, SESSION, WIFE, entry, escaped, roster
 from wx2mqtt.model import Event, Message
@@ -103,7 +103,7 @@ def must_be_writable(item: Message | Event | Content | None) -> None:
         assert len(number) <= 20
 
 
-@settings(max_examples=effort(80, 2000), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=repetitions(80, 2000), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from([*MsgType, 66, 77]),
     CONTENTS,

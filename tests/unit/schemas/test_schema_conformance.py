@@ -1,12 +1,12 @@
-"""The net under the scenarios has no holes: what is not as described is noticed."""
+"""The check of published payloads against their schemas finds each kind of fault."""
 
 from __future__ import annotations
 
 import json
 from weakref import WeakSet
 
-from tests.support.conform import MOST, faults_since_last_time, row
 from tests.support.rows import every_row
+from tests.support.schema_conformance import MAX_CHECKED, faults_since_last_time, topic_of
 from tests.support.subscriber import ReceivedMessage, Subscriber
 from wx2mqtt.model import Result, Status
 from wx2mqtt.mqtt.payloads import answer_ok, event_body, result_body
@@ -19,20 +19,20 @@ def received(topic, body, content_type="application/json") -> ReceivedMessage:
     return ReceivedMessage(topic, payload, False, 0.0, {"ContentType": content_type} if content_type else {})
 
 
-def faults(*said: ReceivedMessage) -> list[str]:
+def faults(*messages: ReceivedMessage) -> list[str]:
     subscriber = Subscriber.__new__(Subscriber)
-    subscriber.received, subscriber.looked_at = list(said), 0
+    subscriber.received, subscriber.checked_count = list(messages), 0
     return faults_since_last_time(WeakSet([subscriber]))
 
 
-def test_what_is_as_described_passes():
+def test_a_payload_that_fits_its_schema_passes():
     event = event_body("call", event_id="1", account="home", time=1, user=None, fields={"state": "rings"})
     assert faults(received("wx/result/wife", RESULT), received("家/微信/event/call", event)) == []
     assert faults(received("wx/bridge/state", b"online", "text/plain")) == []
 
 
 @every_row(
-    "said",
+    "message",
     [
         received("wx/result/wife", {**RESULT, "surprise": 1}),
         received("wx/result/wife", {**RESULT, "status": "perhaps"}),
@@ -46,8 +46,8 @@ def test_what_is_as_described_passes():
         received("wx/bridge/response/nothing", json.loads(answer_ok({}, None))),
     ],
 )
-def test_what_is_not_is_noticed(said):
-    assert faults(said)
+def test_a_payload_that_does_not_fit_its_schema_is_found(message):
+    assert faults(message)
 
 
 def test_a_request_that_is_answered_well_must_be_one_that_is_described():
@@ -56,15 +56,15 @@ def test_a_request_that_is_answered_well_must_be_one_that_is_described():
     assert faults(received("wx/bridge/request/log_level", {"level": "loud"}, ""), answer)
 
 
-def test_what_no_bridge_published_is_not_looked_at():
-    assert row(received("wx/in/wife", b"hi", "")) is None
-    assert row(received("wx/in/wx2mqtt-probe/1", b"", "application/json")) is None
-    assert row(received("wx/out/wife", b"hi", "text/plain")) is None
+def test_a_message_that_no_bridge_published_is_not_checked():
+    assert topic_of(received("wx/in/wife", b"hi", "")) is None
+    assert topic_of(received("wx/in/wx2mqtt-probe/1", b"", "application/json")) is None
+    assert topic_of(received("wx/out/wife", b"hi", "text/plain")) is None
 
 
-def test_each_payload_is_looked_at_once_and_not_more_than_so_many_of_one_sort():
+def test_each_payload_is_checked_once_and_only_the_first_ones_of_a_topic():
     subscriber = Subscriber.__new__(Subscriber)
-    subscriber.received, subscriber.looked_at = [received("wx/result/wife", RESULT)] * MOST, 0
+    subscriber.received, subscriber.checked_count = [received("wx/result/wife", RESULT)] * MAX_CHECKED, 0
     subscribers = WeakSet([subscriber])
     assert faults_since_last_time(subscribers) == []
     subscriber.received += [received("wx/result/wife", {})]

@@ -1,4 +1,4 @@
-"""Ten thousand messages as people send them, and what it costs to read them beside as many texts."""
+"""Measures the CPU time of reading messages of mixed kinds, compared with as many texts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NEVER_SHOWN = {"status", "mail", "qq", "push_system", "qq_image", "possible_frie
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class ReadingCost:
     """Microseconds of CPU for one message, from WeChat's answer to what goes to the bridge."""
 
     text: float
@@ -45,21 +45,21 @@ class Cost:
 
     @property
     def ratio(self) -> float:
-        """How many times as much mixed ones cost."""
+        """How many times as much mixed messages cost."""
         return self.mixed / self.text
 
 
-def cost_of_mixed(count: int) -> Cost:
-    """Of what people send: most of it texts."""
+def cost_of_usual_mix(count: int) -> ReadingCost:
+    """Returns the cost of the kinds in the shares in which people send them: most are texts."""
     order = [kind for kind, share in SHARES.items() for _ in range(share)]
     order += ["text"] * (100 - len(order))
     random.Random(7).shuffle(order)
-    return Cost(_cost(["text"], count), _cost(order, count))
+    return ReadingCost(_cost(["text"], count), _cost(order, count))
 
 
-def cost_of_each(count: int) -> Cost:
-    """Of all kinds equally, those included that hardly anybody ever sends."""
-    return Cost(
+def cost_of_all_kinds(count: int) -> ReadingCost:
+    """Returns the cost of all kinds in equal shares, also of the rare ones."""
+    return ReadingCost(
         _cost(["text"], count), _cost([kind for kind in all_kinds() if kind not in NEVER_SHOWN], count)
     )
 
@@ -79,15 +79,15 @@ def _answers(kinds: Sequence[str], count: int) -> list[bytes]:
     entries = [_entry(kinds[number % len(kinds)], number) for number in range(count)]
     slices = (entries[at : at + BATCH] for at in range(0, count, BATCH))
     return [
-        json.dumps({"BaseResponse": {"Ret": 0}, "AddMsgList": one}, ensure_ascii=False).encode()
-        for one in slices
+        json.dumps({"BaseResponse": {"Ret": 0}, "AddMsgList": entries}, ensure_ascii=False).encode()
+        for entries in slices
     ]
 
 
 def _entry(kind: str, number: int) -> dict[str, object]:
-    """With all the fields of WeChat's own entries (webwx 3.1), since each of them is read."""
+    """Returns an entry with all fields of WeChat's own entries (webwx 3.1), since each of them is read."""
     number += 7615282929538795099
-    said = "" if kind.startswith("system") else f"消息 {number}"
+    text = "" if kind.startswith("system") else f"消息 {number}"
     person = {
         "UserName": "",
         "NickName": "",
@@ -97,10 +97,10 @@ def _entry(kind: str, number: int) -> dict[str, object]:
         "Content": "",
         "Scene": 0,
     }
-    nothing = dict.fromkeys(
+    empty_texts = dict.fromkeys(
         ("FileName", "FileSize", "MediaId", "Url", "OriContent", "EncryFileName", "Ticket"), ""
     )
-    zero = dict.fromkeys(
+    zeros = dict.fromkeys(
         (
             "AppMsgType",
             "SubMsgType",
@@ -127,9 +127,9 @@ def _entry(kind: str, number: int) -> dict[str, object]:
         "AppInfo": {"AppID": "", "Type": 0},
         "ForwardFlag": 0,
         "HasProductId": 0,
-        **nothing,
-        **zero,
+        **empty_texts,
+        **zeros,
         **build(
-            kind, said, number, WorldPerson(id="wife", nickname="老婆"), MessageDetails(language="zh_CN")
+            kind, text, number, WorldPerson(id="wife", nickname="老婆"), MessageDetails(language="zh_CN")
         ),
     }

@@ -53,10 +53,10 @@ class Peer:
     """One connection of a client."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, done: asyncio.Event
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait_until_done: asyncio.Event
     ) -> None:
         self.reader, self.writer = reader, writer
-        self._done = done
+        self._done = wait_until_done
 
     async def read(self, *kinds: int) -> Packet:
         """The next packet; with `kinds` it must be one of them, and pings between are answered."""
@@ -145,7 +145,7 @@ class Peer:
         """PUBLISH in the form of MQTT 5."""
         name = topic.encode() if isinstance(topic, str) else topic
         packet_id = mid.to_bytes(2, "big") if qos else b""
-        body = counted(name) + packet_id + number(len(properties)) + properties + payload
+        body = length_prefixed(name) + packet_id + number(len(properties)) + properties + payload
         self.send(PUBLISH, body, flags=qos << 1 | dup << 3 | retain)
 
 
@@ -153,7 +153,7 @@ Script = Callable[[Peer], Awaitable[object]]
 
 
 @dataclass
-class Scripted:
+class ScriptedBroker:
     """The broker; `connections` counts."""
 
     scripts: list[Script]
@@ -194,7 +194,7 @@ class Scripted:
                 await writer.wait_closed()
             self._writers.remove(writer)  # asyncio fails to abort one that was closed while it still wrote
 
-    async def done(self) -> None:
+    async def wait_until_done(self) -> None:
         """Until a script has come to its `until_closed` or said `reached`, or failed."""
         await asyncio.wait_for(self._done.wait(), MAX_WAIT_SECONDS)
         self._done.clear()
@@ -216,9 +216,9 @@ class Scripted:
 
 
 @contextlib.asynccontextmanager
-async def scripted(*scripts: Script, port: int = 0) -> AsyncIterator[Scripted]:
+async def scripted_broker(*scripts: Script, port: int = 0) -> AsyncIterator[ScriptedBroker]:
     """A broker that plays these scripts, one for each connection, the last for all further ones."""
-    broker = Scripted(list(scripts))
+    broker = ScriptedBroker(list(scripts))
     server = await asyncio.start_server(broker.handle_connection, "127.0.0.1", port)
     broker.port = server.sockets[0].getsockname()[1]
     try:
@@ -239,7 +239,7 @@ def number(value: int) -> bytes:
             return bytes(out)
 
 
-def counted(data: bytes | str) -> bytes:
+def length_prefixed(data: bytes | str) -> bytes:
     """A string or binary data."""
     data = data.encode() if isinstance(data, str) else data
     return len(data).to_bytes(2, "big") + data
@@ -257,9 +257,9 @@ def packet_limit(value: int) -> bytes:
 
 def server_reference(text: str) -> bytes:
     """A property of CONNACK and DISCONNECT."""
-    return b"\x1c" + counted(text)
+    return b"\x1c" + length_prefixed(text)
 
 
 def reason_string(text: str) -> bytes:
     """A property of many answers."""
-    return b"\x1f" + counted(text)
+    return b"\x1f" + length_prefixed(text)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.ledger import Asked, Ledger, repeats
 from tests.support.subscriber import ReceivedMessage
+from tests.support.traffic_record import RecordedCommand, TrafficRecord, repeats
 
 
 def received(topic: str, **body: Any) -> ReceivedMessage:
@@ -27,11 +27,11 @@ def sent(*texts: str) -> list[dict[str, Any]]:
     return [{"n": n, "text": text, "delivered": True} for n, text in enumerate(texts)]
 
 
-def ledger() -> Ledger:
+def record() -> TrafficRecord:
     """Two texts in one chat, one in another; two commands of one publisher to one person."""
-    made = Ledger()
-    made.said = {"wife": ["wife/1", "wife/2"], "mom": ["mom/1"]}
-    made.asked = {"a": Asked("p", "wife", "to a"), "b": Asked("p", "wife", "to b")}
+    made = TrafficRecord()
+    made.written = {"wife": ["wife/1", "wife/2"], "mom": ["mom/1"]}
+    made.commands = {"a": RecordedCommand("p", "wife", "to a"), "b": RecordedCommand("p", "wife", "to b")}
     return made
 
 
@@ -41,8 +41,8 @@ ANSWERED = [result("a"), result("b")]
 
 def test_it_finds_nothing_where_nothing_is_wrong():
     again = [published(1, "wife/1")]
-    assert ledger().problems([*WIFE, *MOM, *again, *ANSWERED, result("a")], sent("to a", "to b")) == []
-    assert ledger().missing([*WIFE, *MOM, *ANSWERED]) == 0
+    assert record().problems([*WIFE, *MOM, *again, *ANSWERED, result("a")], sent("to a", "to b")) == []
+    assert record().missing([*WIFE, *MOM, *ANSWERED]) == 0
     assert repeats([*WIFE, *again]) == 1
 
 
@@ -52,7 +52,7 @@ def test_it_finds_nothing_where_nothing_is_wrong():
         ([*WIFE], "chat mom: 1 never published"),
         ([*WIFE, *MOM, published(1, "wife/1", ident="other")], "seq 1 was published again as something else"),
         ([*WIFE, *MOM, published(4, "wife/1")], "chat wife: under two numbers"),
-        ([*WIFE, *MOM, published(4, "hm")], "chat wife: 1 that nobody said"),
+        ([*WIFE, *MOM, published(4, "hm")], "chat wife: 1 that nobody wrote"),
         ([*WIFE, published(2, "mom/1")], "chat mom: 1 never published"),
         ([published(1, "wife/1"), published(4, "wife/2"), *MOM], "seq has gaps: [3]"),
         ([published(3, "wife/2"), published(1, "wife/1"), *MOM], "does not rise"),
@@ -61,7 +61,7 @@ def test_it_finds_nothing_where_nothing_is_wrong():
     ],
 )
 def test_it_finds_what_is_wrong_with_messages(messages: list[ReceivedMessage], found: str):
-    problems = ledger().problems([*messages, *ANSWERED], sent("to a", "to b"))
+    problems = record().problems([*messages, *ANSWERED], sent("to a", "to b"))
     assert [one for one in problems if found in one], problems
 
 
@@ -75,14 +75,14 @@ def test_it_finds_what_is_wrong_with_messages(messages: list[ReceivedMessage], f
         ([result("a"), result("b", duplicate=True)], ["to a", *["to b"] * 3], "command b arrived 3 times"),
         ([result("a"), result("b", "expired")], ["to a", "to b"], "and did arrive"),
         (ANSWERED, ["to b", "to a"], "arrived after what was commanded later: ['to a']"),
-        (ANSWERED, ["to a", "to b", "hm"], "WeChat got what nobody asked for"),
+        (ANSWERED, ["to a", "to b", "hm"], "WeChat got a text of no command"),
     ],
 )
 def test_it_finds_what_is_wrong_with_commands(results: list[ReceivedMessage], arrived: list[str], found: str):
-    problems = ledger().problems([*WIFE, *MOM, *results], sent(*arrived))
+    problems = record().problems([*WIFE, *MOM, *results], sent(*arrived))
     assert [one for one in problems if found in one], problems
 
 
 @pytest.mark.parametrize("honest", [result("b", duplicate=True), result("b", "uncertain")])
 def test_two_attempts_that_are_told_are_no_problem(honest: ReceivedMessage):
-    assert ledger().problems([*WIFE, *MOM, result("a"), honest], sent("to a", "to b", "to b")) == []
+    assert record().problems([*WIFE, *MOM, result("a"), honest], sent("to a", "to b", "to b")) == []

@@ -1,4 +1,4 @@
-"""Brokers and accounts for the doctor to examine, and what it found, by check and subject."""
+"""Servers and configurations that the doctor examines, and its results by check and subject."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from wx2mqtt.wechat.registry import BACKENDS
 
 
 @contextlib.asynccontextmanager
-async def wechat(ahead: float | None = 0.0, answer: bytes | None = None) -> AsyncIterator[str]:
-    """A server in WeChat's place; its clock is `ahead` of ours, None: it tells no time. Gives its address."""
+async def wechat_server(ahead: float | None = 0.0, answer: bytes | None = None) -> AsyncIterator[str]:
+    """Runs a server in WeChat's place; yields its address. Its clock is `ahead` by seconds; None: it sends no time."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -40,8 +40,8 @@ async def wechat(ahead: float | None = 0.0, answer: bytes | None = None) -> Asyn
 
 
 @contextlib.asynccontextmanager
-async def hanging() -> AsyncIterator[int]:
-    """A port that takes every connection and never says a word."""
+async def silent_server() -> AsyncIterator[int]:
+    """Runs a server that accepts connections and sends nothing; yields its port."""
     writers: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
     try:
@@ -53,8 +53,8 @@ async def hanging() -> AsyncIterator[int]:
         await server.wait_closed()
 
 
-async def examined(folder: Path, url: str | list[str], endpoint: str, **more: Any) -> CheckReport:
-    """What the doctor finds with this configuration; `mqtt`, `account` and others are laid over the usual."""
+async def examine(folder: Path, url: str | list[str], endpoint: str, **more: Any) -> CheckReport:
+    """Runs the doctor with this configuration; `mqtt`, `account` and others replace keys of the usual one."""
     mqtt, account = more.pop("mqtt", {}), more.pop("account", {})
     settings = {
         "mqtt": {"url": url, **mqtt},
@@ -67,16 +67,16 @@ async def examined(folder: Path, url: str | list[str], endpoint: str, **more: An
     return await run_checks(load(file, {}, BACKENDS), {})
 
 
-def verdicts(chart: CheckReport, *but: str) -> dict[str, str]:
-    """By check; of rights also their subject. Without those named in `but`."""
+def statuses(report: CheckReport, *without: str) -> dict[str, str]:
+    """Returns the status of each check, with the subject for rights, but for the checks in `without`."""
     return {
         f"{row.check} {row.subject}" if row.check in ("publish", "receive") else row.check: str(row.status)
-        for row in chart.results
-        if row.check not in but
+        for row in report.results
+        if row.check not in without
     }
 
 
-def row(chart: CheckReport, check: str, subject: str = "") -> CheckResult:
-    """The one row of this check, of this subject if one is named."""
-    (found,) = [one for one in chart.results if one.check == check and subject in ("", one.subject)]
+def row(report: CheckReport, check: str, subject: str = "") -> CheckResult:
+    """Returns the only result of this check, and of this subject if one is named."""
+    (found,) = [row for row in report.results if row.check == check and subject in ("", row.subject)]
     return found

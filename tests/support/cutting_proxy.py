@@ -1,4 +1,4 @@
-"""A line between a client and its broker that breaks where the test says."""
+"""A proxy between a client and its broker that cuts connections where a test says."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import struct
 from collections.abc import AsyncIterator, Callable
 
 
-class Proxy:
-    """Passes bytes on; each connection is cut, without a farewell, after so many bytes as `life` gives.
+class CuttingProxy:
+    """Forwards bytes, and resets each connection after as many bytes as `bytes_until_cut` returns.
 
-    What the client wrote before the cut may or may not have reached the broker, as on a real line.
+    What the client wrote before the cut may or may not have reached the broker, as on a real network.
     """
 
-    def __init__(self, broker: int, life: Callable[[], float]) -> None:
+    def __init__(self, broker: int, bytes_until_cut: Callable[[], float]) -> None:
         self.port = 0
         self.cuts = 0
         self._broker = broker
-        self._life = life
+        self._bytes_until_cut = bytes_until_cut
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
         self._ended = False
@@ -30,7 +30,7 @@ class Proxy:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One more connection."""
+        """Accepts a connection."""
         self._writers.append(writer)
         if self._ended:
             _reset(writer)
@@ -41,15 +41,18 @@ class Proxy:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            there, back = await asyncio.open_connection("127.0.0.1", self._broker)
-            self._writers.append(back)
-            left = [self._life()]
-            ways = [asyncio.create_task(self._copy(*way, left)) for way in ((reader, back), (there, writer))]
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for end in (writer, back):
+            broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._broker)
+            self._writers.append(broker_writer)
+            left = [self._bytes_until_cut()]
+            tasks = [
+                asyncio.create_task(self._copy(*streams, left))
+                for streams in ((reader, broker_writer), (broker_reader, writer))
+            ]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for end in (writer, broker_writer):
                 _reset(end)
 
     async def _copy(
@@ -63,31 +66,31 @@ class Proxy:
                 return
 
     async def end(self) -> None:
-        """Cut what is left."""
+        """Cuts all open connections."""
         self._ended = True
         for task in set(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for writer in self._writers:
-            writer.transport.abort()  # also of what was broken off before it began
+            writer.transport.abort()  # also of tasks that were cancelled before they began
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    line: socket.socket = writer.get_extra_info("socket")
+    connection: socket.socket = writer.get_extra_info("socket")
     with contextlib.suppress(OSError):
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
 @contextlib.asynccontextmanager
-async def proxy(broker: int, life: Callable[[], float]) -> AsyncIterator[Proxy]:
-    """A running proxy before the broker on this port."""
-    line = Proxy(broker, life)
-    server = await asyncio.start_server(line.handle_connection, "127.0.0.1", 0)
-    line.port = server.sockets[0].getsockname()[1]
+async def cutting_proxy(broker: int, bytes_until_cut: Callable[[], float]) -> AsyncIterator[CuttingProxy]:
+    """Runs a proxy in front of the broker on this port."""
+    connection = CuttingProxy(broker, bytes_until_cut)
+    server = await asyncio.start_server(connection.handle_connection, "127.0.0.1", 0)
+    connection.port = server.sockets[0].getsockname()[1]
     try:
-        yield line
+        yield connection
     finally:
         server.close()
-        await line.end()
+        await connection.end()
         await server.wait_closed()

@@ -1,4 +1,4 @@
-"""Somebody else's client in a process of its own: led to a simulator with TLS, telling what it sees as JSON lines."""
+"""Other people's clients as processes that use a simulator with TLS, and report what they see as JSON lines."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ PROGRAMS = Path(__file__).parents[1] / "scenarios" / "clients"
 """The programs, one for each client."""
 
 
-class Story:
-    """A client's program and what it tells, one JSON object a line."""
+class ClientProgram:
+    """A client's process; it reports one JSON object a line."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def until(self, what: str) -> dict[str, Any]:
-        """What it tells next of that kind."""
+    async def wait_for(self, kind: str) -> dict[str, Any]:
+        """Waits for the next report whose `what` is this kind; returns it."""
         assert self._process.stdout is not None
         while True:
             line = (await asyncio.wait_for(self._process.stdout.readline(), MAX_WAIT_SECONDS)).decode()
-            assert line, f"it ended before it told of {what!r}"
+            assert line, f"it ended before it reported {kind!r}"
             start = line.find("{")
-            told: dict[str, Any] = json.loads(line[start:]) if start >= 0 else {}
-            assert told.get("what") != "error", told
-            if told.get("what") == what:
-                return told
+            message: dict[str, Any] = json.loads(line[start:]) if start >= 0 else {}
+            assert message.get("what") != "error", message
+            if message.get("what") == kind:
+                return message
 
-    def go_on(self, line: str = "") -> None:
-        """Let it come to its end, or give it what it asks for."""
+    def send_line(self, line: str = "") -> None:
+        """Writes a line to its input; an empty one lets it end."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())
 
 
-Start = Callable[..., Awaitable[Story]]
+StartProgram = Callable[..., Awaitable[ClientProgram]]
 
 
-def installed(name: str) -> Path:
-    """The client's folder; skips, by name, when it is not to be had."""
+def installed_client(name: str) -> Path:
+    """Returns the client's folder; skips the test when the client cannot be installed."""
     problem = CLIENTS[name].install()
     if problem:
         pytest.skip(problem)
@@ -55,12 +55,15 @@ def installed(name: str) -> Path:
 
 
 @asynccontextmanager
-async def starting(port: int, folder: Path) -> AsyncIterator[Start]:
-    """Starts programs in `folder`, led to the simulator on `port` whose CA is in `folder/tls`; ends them."""
+async def client_programs(port: int, folder: Path) -> AsyncIterator[StartProgram]:
+    """Yields a function that starts programs in `folder`, and ends them all afterwards.
+
+    They connect to the simulator on `port`, whose CA is in `folder/tls`.
+    """
     started: list[asyncio.subprocess.Process] = []
     ca = str(folder / "tls" / "ca.pem")
 
-    async def run(*command: str, **environment: str) -> Story:
+    async def run(*command: str, **environment: str) -> ClientProgram:
         trust = dict.fromkeys(("REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"), ca)
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -71,7 +74,7 @@ async def starting(port: int, folder: Path) -> AsyncIterator[Start]:
             env={**os.environ, "SIMULATOR_PORT": str(port), **trust, **environment},
         )
         started.append(process)
-        return Story(process)
+        return ClientProgram(process)
 
     try:
         yield run

@@ -1,4 +1,4 @@
-"""How much a test with random or repeated input does: a bounded share by default, all of it in `make test-chaos`."""
+"""How often a test with random or repeated input repeats: seldom by default, often in `make test-chaos`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ chaos = pytest.mark.chaos
 """Marks a test that `make test-chaos` runs with more rounds than the others do."""
 
 
-def effort(bounded: int, thorough: int) -> int:
+def repetitions(bounded: int, thorough: int) -> int:
     """Returns the number of rounds or examples of this run."""
     return thorough if THOROUGH else bounded

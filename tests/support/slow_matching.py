@@ -9,7 +9,7 @@ Backtracking Regular Expression Matchers by Using Ambiguity of NFA"):
   degree is one more than the longest chain of such pairs. A search is itself such a loop: it starts anywhere.
 
 Loops that end in a match as soon as they are reached cost nothing. Look-behinds and borders of words are taken as
-always true, so that the finding may be stricter than the truth, but not more lenient.
+always true, so that the result may be stricter than the truth, but not more lenient.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def _reads(leaf: Any, char: str, flags: int) -> bool:
     return reads is not is_negated
 
 
-class Finding(NamedTuple):
+class GrowthOfCost(NamedTuple):
     """`degree`: 1 for a cost that grows as the text does, 2 where it grows with the square; 0 is exponential."""
 
     degree: int
@@ -348,11 +348,11 @@ def _shared_text(
     return None
 
 
-def _analyse(automaton: Automaton) -> Finding:
+def _analyse(automaton: Automaton) -> GrowthOfCost:
     loops = _loops(automaton)
     word = _is_exponential(automaton, loops)
     if word is not None:
-        return Finding(0, word)
+        return GrowthOfCost(0, word)
     pairs: dict[tuple[State, State], str] = {}
     for first in loops:
         for second in loops:
@@ -381,10 +381,10 @@ def _analyse(automaton: Automaton) -> Finding:
 
     longest = max(map(chain, pairs), default=0)
     witness = max(pairs.values(), key=len, default="")
-    return Finding(longest + 1, witness)
+    return GrowthOfCost(longest + 1, witness)
 
 
-def analyse(pattern: re.Pattern[Any], *, search: bool = True, full: bool = False) -> str | None:
+def find_slow_matching(pattern: re.Pattern[Any], *, search: bool = True, full: bool = False) -> str | None:
     """Returns what is wrong with a pattern, or None when its cost grows no faster than the text.
 
     `search`: it is looked for anywhere in a text, not only at the begin. `full`: it must match to the end.

@@ -1,4 +1,4 @@
-"""The real bridge with a fault of ours in it: a message that says so ends the room that takes it in, once."""
+"""The real bridge with a fault: the first message with `FAILING_TEXT` makes its account fail when it is stored."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.backend import Batch
 from wx2mqtt.wechat.registry import BACKENDS
 
-POISON = "a fault of ours"
+FAILING_TEXT = "a fault of ours"
 
 
-def poison() -> None:
-    """It does not come again, so that what it held up is seen to go on."""
-    sound, poisoned = InboundMessages.store, False
+def fail_once() -> None:
+    """Lets storing fail once, so that a test sees how the account goes on."""
+    original_store, has_failed = InboundMessages.store, False
 
-    async def take(self: InboundMessages, batch: Batch, login_id: str) -> None:
-        nonlocal poisoned
-        if not poisoned and any(getattr(item, "text", "") == POISON for item in batch.items):
-            poisoned = True
+    async def store(self: InboundMessages, batch: Batch, login_id: str) -> None:
+        nonlocal has_failed
+        if not has_failed and any(getattr(item, "text", "") == FAILING_TEXT for item in batch.items):
+            has_failed = True
             raise RuntimeError("ours")
-        await sound(self, batch, login_id)
+        await original_store(self, batch, login_id)
 
-    InboundMessages.store = take  # type: ignore[method-assign]
+    InboundMessages.store = store  # type: ignore[method-assign]
 
 
 def main(config: Path) -> None:
     loaded = load(config, {}, BACKENDS)
     log = loaded.settings.log
     logs.configure(level=log.level, format=log.format, stream=sys.stderr, message_text=False)
-    poison()
+    fail_once()
     loop_watch.start_from_environment()
     asyncio.run(run(loaded, RunEnvironment(env={})))
 

@@ -29,13 +29,16 @@ class RedeliveringBroker:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            there, back = await asyncio.open_connection("127.0.0.1", self._broker)
-            ways = [asyncio.create_task(_forward(reader, back)), asyncio.create_task(_copy(there, writer))]
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            back.close()
+            broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._broker)
+            tasks = [
+                asyncio.create_task(_forward(reader, broker_writer)),
+                asyncio.create_task(_copy(broker_reader, writer)),
+            ]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            broker_writer.close()
         writer.close()
 
 
@@ -55,18 +58,21 @@ async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 def _without_retain_handling(body: bytes) -> bytes:
-    """Of a SUBSCRIBE of MQTT 5 without properties: packet id, 0, and filters with their options."""
-    changed, at = bytearray(body), 3
-    while at < len(body):
-        at += 2 + int.from_bytes(body[at : at + 2], "big")
-        changed[at] &= ~RETAIN_HANDLING_BITS
-        at += 1
+    """Returns the body of a SUBSCRIBE without Retain Handling.
+
+    The body is one of MQTT 5 without properties: packet id, 0, and filters with their options.
+    """
+    changed, position = bytearray(body), 3
+    while position < len(body):
+        position += 2 + int.from_bytes(body[position : position + 2], "big")
+        changed[position] &= ~RETAIN_HANDLING_BITS
+        position += 1
     return bytes(changed)
 
 
 @contextlib.asynccontextmanager
 async def redelivering_broker(broker: int) -> AsyncIterator[RedeliveringBroker]:
-    """The proxy in front of a broker on this port."""
+    """Runs the proxy in front of the broker on this port."""
     proxy = RedeliveringBroker(broker)
     server = await asyncio.start_server(proxy.handle_connection, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]

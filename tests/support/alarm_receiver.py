@@ -1,4 +1,4 @@
-"""A service that alarms go to: takes what is posted to it, as apprise's `json://` does."""
+"""A service that receives alarms: an HTTP server for what apprise's `json://` posts."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, Self
 from tests.support.deadlines import MAX_WAIT_SECONDS
 
 
-class Receiver:
-    """Use as a context manager. `got` are the bodies; `status` is the answer; `gate` holds it while cleared.
+class AlarmReceiver:
+    """Keeps the posted `bodies` and answers with `status`. Use as a context manager.
 
-    With `refuses_files` what has a file with it gets 413.
+    It answers nothing while `may_answer` is cleared. With `refuses_files` a post with attachments gets 413.
     """
 
     def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
+        self.bodies: list[dict[str, Any]] = []
         self.status = 200
         self.refuses_files = False
-        self.gate = threading.Event()
-        self.gate.set()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self._more = threading.Condition()
         receiver = self
 
@@ -31,9 +31,9 @@ class Receiver:
                 size = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(size))
                 with receiver._more:
-                    receiver.got.append(body)
+                    receiver.bodies.append(body)
                     receiver._more.notify_all()
-                receiver.gate.wait(MAX_WAIT_SECONDS)
+                receiver.may_answer.wait(MAX_WAIT_SECONDS)
                 is_refused = receiver.refuses_files and body.get("attachments")
                 self.send_response(413 if is_refused else receiver.status)
                 self.end_headers()
@@ -45,16 +45,16 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """As apprise wants it, with something in it that nobody may see."""
+        """The address in the form of apprise, with a secret in its path."""
         return f"json://127.0.0.1:{self._server.server_address[1]}/hook-s3cr3t-path"
 
     def wait(self, count: int) -> list[dict[str, Any]]:
-        """What came, once there is so much."""
+        """Returns the bodies, once there are `count`."""
         with self._more:
-            assert self._more.wait_for(lambda: len(self.got) >= count, MAX_WAIT_SECONDS), (
-                f"only {len(self.got)}"
+            assert self._more.wait_for(lambda: len(self.bodies) >= count, MAX_WAIT_SECONDS), (
+                f"only {len(self.bodies)}"
             )
-        return self.got
+        return self.bodies
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -63,6 +63,6 @@ class Receiver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.gate.set()
+        self.may_answer.set()
         self._server.shutdown()
         self._server.server_close()
