@@ -179,9 +179,11 @@ def test_every_option_is_explained_in_the_languages_of_home_assistant(language):
     assert words.keys() == {"configuration", "network"}
     assert words["configuration"].keys() == CONFIG["schema"].keys()
     assert words["network"].keys() == CONFIG["ports"].keys()
-    for one in words["configuration"].values():
-        assert one.keys() == {"name", "description"}
-        assert bool(re.search("[\u4e00-\u9fff]", one["name"] + one["description"])) == (language == "zh-Hans")
+    for option in words["configuration"].values():
+        assert option.keys() == {"name", "description"}
+        assert bool(re.search("[\u4e00-\u9fff]", option["name"] + option["description"])) == (
+            language == "zh-Hans"
+        )
 
 
 def test_the_pictures_are_what_the_script_draws_in_the_sizes_that_are_asked_for():
@@ -425,7 +427,7 @@ def test_programs_that_send_over_http_get_ports_that_are_closed_at_first(tmp_pat
     assert TOKEN not in file.read_text()
     env = {"WX2MQTT_MQTT__URL": "mqtt://core-mosquitto:1883", **RUN.secrets_of(options)}
     web = load(file, env, BACKENDS).settings.web
-    assert [(one.name, one.to, one.users, one.rate) for one in web.senders] == [
+    assert [(sender.name, sender.to, sender.users, sender.rate) for sender in web.senders] == [
         ("nas", "me", ("me", "family"), 10),
         ("ups", "me", (), 60),
     ]

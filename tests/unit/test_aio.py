@@ -82,14 +82,14 @@ def test_any_other_error_is_not_the_stores():
 
 
 def test_whoever_waits_for_the_store_can_be_stopped():
-    async def story() -> None:
+    async def scenario() -> None:
         task = asyncio.create_task(retry_until_stored(failing(10**6, StoreError(), [])))
         await asyncio.sleep(1000)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    run_without_pauses(story())
+    run_without_pauses(scenario())
 
 
 def test_a_signal_calls_its_receivers_at_once_in_the_order_in_which_they_were_connected():

@@ -33,9 +33,9 @@ RULES = [
     for rule in group["rules"]
 ]
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-ASKED = [target["expr"] for panel in PANELS for target in panel["targets"]]
-ALL = [*ASKED, *(rule["expr"] for rule in RULES)]
-OF_EVERYBODY = {"instance", "job"}  # what Prometheus adds
+PANEL_QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
+QUERIES = [*PANEL_QUERIES, *(rule["expr"] for rule in RULES)]
+ADDED_BY_PROMETHEUS = {"instance", "job"}
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None, reason="promtool is not installed (Debian: apt-get install promtool)"
@@ -43,7 +43,7 @@ needs_promtool = pytest.mark.skipif(
 
 
 async def exposition() -> str:
-    """What `/metrics` says of a bridge to which everything has happened once."""
+    """Returns the answer of `/metrics` for a bridge with a value in every metric."""
     view = FakeAccountView()
     view.calls.observe("webwxsync", "200", 0.1)
     view.health = health_snapshot(
@@ -59,12 +59,12 @@ async def exposition() -> str:
 
 
 @pytest.fixture
-async def counted() -> dict[str, set[str]]:
-    """The labels of each sample by its name."""
+async def labels_by_metric() -> dict[str, set[str]]:
+    """Returns the labels of each sample by its name."""
     labels: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(await exposition()):
-        for one in family.samples:
-            labels.setdefault(one.name, set()).update(one.labels)
+        for sample in family.samples:
+            labels.setdefault(sample.name, set()).update(sample.labels)
     return labels
 
 
@@ -72,32 +72,32 @@ def names(expression: str) -> set[str]:
     return set(re.findall(rf"\b(?:{METRIC_PREFIX}|process_)\w+", expression))
 
 
-@pytest.mark.parametrize("expression", ALL)
-async def test_what_is_asked_for_is_counted_under_that_name(expression, counted):
+@pytest.mark.parametrize("expression", QUERIES)
+async def test_every_metric_that_is_asked_for_exists(expression, labels_by_metric):
     asked = names(expression)
     assert asked or expression.startswith("up{")
-    assert asked <= counted.keys()
+    assert asked <= labels_by_metric.keys()
 
 
-@pytest.mark.parametrize("expression", ALL)
-async def test_and_with_those_labels(expression, counted):
-    known = OF_EVERYBODY.union(*(counted[name] for name in names(expression)))
+@pytest.mark.parametrize("expression", QUERIES)
+async def test_the_labels_that_are_asked_for_exist(expression, labels_by_metric):
+    known = ADDED_BY_PROMETHEUS.union(*(labels_by_metric[name] for name in names(expression)))
     for selector in re.findall(r"\{(.*?)\}", expression):
         assert {*re.findall(r"(\w+)\s*[=!]", selector)} <= known
     for grouped in re.findall(r"\b(?:by|on)\s*\((.*?)\)", expression):
         assert {*re.split(r",\s*", grouped)} <= known
 
 
-async def test_the_legends_name_labels_that_there_are(counted):
+async def test_the_legends_name_labels_that_there_are(labels_by_metric):
     for panel in PANELS:
         for target in panel["targets"]:
-            known = OF_EVERYBODY.union(*(counted[name] for name in names(target["expr"])))
+            known = ADDED_BY_PROMETHEUS.union(*(labels_by_metric[name] for name in names(target["expr"])))
             assert {*re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])} <= known, panel["title"]
 
 
-async def test_nothing_of_ours_is_counted_that_nobody_can_see(counted):
-    shown = set().union(*map(names, ALL))
-    hidden = {name for name in counted if name.startswith(METRIC_PREFIX)} - shown
+async def test_nothing_of_ours_is_counted_that_nobody_can_see(labels_by_metric):
+    shown = set().union(*map(names, QUERIES))
+    hidden = {name for name in labels_by_metric if name.startswith(METRIC_PREFIX)} - shown
     ours = {name.removesuffix("_count").removesuffix("_sum") for name in hidden}
     assert ours - {"wx2mqtt_wechat_request_seconds"} == {
         "wx2mqtt_commands_total",
@@ -114,12 +114,12 @@ async def test_nothing_of_ours_is_counted_that_nobody_can_see(counted):
 
 def test_values_that_are_asked_for_exist():
     values = {
-        "state": {str(one) for one in LoginState},
-        "status": {str(one) for one in Status},
+        "state": {str(state) for state in LoginState},
+        "status": {str(status) for status in Status},
         "problem": set(health_problems(health_snapshot())),
         "direction": {"in", "out"},
     }
-    for expression in ALL:
+    for expression in QUERIES:
         for label, value in re.findall(r'(\w+)(?:=|!=|=~|!~)"([^"$]*)"', expression):
             assert label not in values or {*value.split("|")} <= values[label], expression
 
@@ -137,7 +137,7 @@ def test_no_panel_is_on_another_and_each_has_its_number():
 
 
 def test_it_can_be_imported_anywhere():
-    variables = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
+    variables = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
     assert variables.keys() == {"datasource", "account"}
     for panel in PANELS:
         for place in (panel, *panel["targets"]):
@@ -146,7 +146,7 @@ def test_it_can_be_imported_anywhere():
 
 
 def test_people_can_read_it_in_both_languages():
-    words = [panel["title"] for panel in DASHBOARD["panels"]] + [one["description"] for one in PANELS]
+    words = [panel["title"] for panel in DASHBOARD["panels"]] + [panel["description"] for panel in PANELS]
     for text in filter(None, words):
         assert re.search("[a-z]", text), text
         assert re.search("[\u4e00-\u9fff]", text), text
@@ -163,14 +163,14 @@ def test_each_alert_leads_to_what_to_do(rule):
     assert anchor == rule["alert"].lower()
     for name in ("README.md", "README.zh.md"):
         sections = dict(re.findall(r"(?m)^## (\w+)\n\n(.+)$", (FOLDER / name).read_text()))
-        assert sections.keys() == {one["alert"] for one in RULES}
+        assert sections.keys() == {other["alert"] for other in RULES}
         assert len(sections[rule["alert"]]) > 40
 
 
 def promtool(*arguments: str | Path, text: str = "") -> None:
     assert PROMTOOL is not None
-    done = subprocess.run([PROMTOOL, *arguments], input=text, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run([PROMTOOL, *arguments], input=text, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 @needs_promtool
@@ -179,16 +179,16 @@ async def test_prometheus_own_tool_finds_nothing_wrong_with_the_metrics():
 
 
 @needs_promtool
-def test_nor_with_the_alerts_and_what_the_dashboard_asks(tmp_path):
+def test_prometheus_own_tool_finds_nothing_wrong_with_the_alerts_and_the_queries(tmp_path):
     promtool("check", "rules", "--lint=all", "--lint-fatal", FOLDER / "alerts.yaml")
-    plain = [one.replace("$account", ".*").replace("$__rate_interval", "5m") for one in ASKED]
-    rules = [{"record": f"panel:{number}", "expr": one} for number, one in enumerate(plain)]
+    plain = [query.replace("$account", ".*").replace("$__rate_interval", "5m") for query in PANEL_QUERIES]
+    rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(plain)]
     (tmp_path / "asked.yaml").write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": rules}]}))
     promtool("check", "rules", tmp_path / "asked.yaml")
 
 
 HOME = 'account="home", instance="a", job="wx2mqtt"'
-STORY = {
+SERIES_BY_ALERT = {
     "Wx2mqttDown": {'up{instance="a", job="wx2mqtt"}': "1 0x20"},
     "Wx2mqttNeedsPerson": {f"wx2mqtt_login_needs_person{{{HOME}}}": "0 1x20"},
     "Wx2mqttLoginEndsSoon": {
@@ -222,38 +222,38 @@ STORY = {
     "Wx2mqttFailover": {'wx2mqtt_failovers_total{instance="a", job="wx2mqtt"}': "0+1x20"},
     "Wx2mqttDatabaseSlow": {'wx2mqtt_database_commit_seconds{instance="a", job="wx2mqtt"}': "0 3x20"},
 }
-"""What makes each alert sound, minute by minute, from a quiet beginning."""
+"""The values, minute by minute, that make each alert fire; it does not fire at the first of them."""
 
 
-def test_every_alert_has_its_story():
-    assert [rule["alert"] for rule in RULES] == list(STORY)
+def test_every_alert_has_a_time_series_that_makes_it_fire():
+    assert [rule["alert"] for rule in RULES] == list(SERIES_BY_ALERT)
     assert all(before["alert"] != after["alert"] for before, after in pairwise(RULES))
 
 
 @needs_promtool
-@pytest.mark.parametrize("alert", STORY)
-def test_each_alert_sounds_when_it_should_and_not_at_once(tmp_path, alert):
-    """Which labels it has then is Prometheus' affair; that it sounds is the alert's."""
-    tell_story(tmp_path, alert, STORY[alert], sounds=True)
+@pytest.mark.parametrize("alert", SERIES_BY_ALERT)
+def test_each_alert_fires_when_it_should_and_not_at_once(tmp_path, alert):
+    """Only whether it fires is tested: its labels are made by Prometheus."""
+    check_alert(tmp_path, alert, SERIES_BY_ALERT[alert], fires=True)
 
 
 @needs_promtool
 @pytest.mark.parametrize(
-    ("last_backup", "start", "sounds"),
+    ("last_backup", "start", "fires"),
     [(None, -200_000, True), (None, -100_000, False), (-1, -200_000, False), (-200_000, -1, True)],
 )
-def test_a_bridge_that_runs_for_two_days_without_any_backup_is_told(tmp_path, last_backup, start, sounds):
+def test_a_bridge_that_runs_for_two_days_without_any_backup_is_told(tmp_path, last_backup, start, fires):
     times = {"wx2mqtt_last_backup": last_backup, "wx2mqtt_start": start}  # in seconds; time begins at 0
     series = {
         f'{name}_timestamp_seconds{{instance="a", job="wx2mqtt"}}': f"{seconds}x20"
         for name, seconds in times.items()
         if seconds is not None
     }
-    tell_story(tmp_path, "Wx2mqttBackupOld", series, sounds=sounds)
+    check_alert(tmp_path, "Wx2mqttBackupOld", series, fires=fires)
 
 
-def tell_story(folder, alert, series, *, sounds):
-    """Has Prometheus play these values, minute by minute, and look whether the alert sounds at their end."""
+def check_alert(folder, alert, series, *, fires):
+    """Has promtool evaluate these values, minute by minute, and check whether the alert fires at their end."""
     query = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})'
     tests = {
         "rule_files": [str(FOLDER / "alerts.yaml")],
@@ -265,10 +265,10 @@ def tell_story(folder, alert, series, *, sounds):
                 "promql_expr_test": [
                     {"expr": query, "eval_time": "0m", "exp_samples": []},
                     {"expr": query, "eval_time": "31m" if "Nearly" in alert else "18m",
-                     "exp_samples": [{"labels": "{}", "value": 1}] if sounds else []},
+                     "exp_samples": [{"labels": "{}", "value": 1}] if fires else []},
                 ],
             }
         ],
     }  # fmt: skip
-    (folder / "story.yaml").write_text(yaml.safe_dump(tests))
-    promtool("test", "rules", folder / "story.yaml")
+    (folder / "series.yaml").write_text(yaml.safe_dump(tests))
+    promtool("test", "rules", folder / "series.yaml")

@@ -63,7 +63,7 @@ def texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [one for part in inner for one in texts(part)]
+    return [found for part in inner for found in texts(part)]
 
 
 def announced() -> set[str]:
@@ -78,7 +78,7 @@ def announced() -> set[str]:
         windows=[NotifyTarget(user="me", id="me", name="me")],
     )
     components = json.loads(discovery_config(device).payload)["components"]
-    return {one["default_entity_id"] for one in components.values()}
+    return {component["default_entity_id"] for component in components.values()}
 
 
 def test_there_are_the_eight_of_which_the_readme_speaks() -> None:
@@ -114,13 +114,17 @@ class TestBlueprint:
         whole = load(path)
         asked = whole.pop("blueprint")["input"]
         assert inputs(whole) == asked.keys()
-        assert [key for key, one in asked.items() if "selector" not in one] == []
+        assert [key for key, field in asked.items() if "selector" not in field] == []
 
     def test_whoever_fills_it_in_reads_english_or_chinese(self, path: Path) -> None:
         head = load(path)["blueprint"]
-        said = [head["name"], head["description"]]
-        said += [one[key] for one in head["input"].values() for key in ("name", "description") if key in one]
-        assert [one for one in said if not re.search(r"[a-z]{2}", one) or not CHINESE.search(one)] == []
+        descriptions = [head["name"], head["description"]]
+        descriptions += [
+            field[key] for field in head["input"].values() for key in ("name", "description") if key in field
+        ]
+        assert [
+            text for text in descriptions if not re.search(r"[a-z]{2}", text) or not CHINESE.search(text)
+        ] == []
 
     def test_it_is_sent_to_oneself_on_ilink_and_can_be_imported_again(self, path: Path) -> None:
         head = load(path)["blueprint"]
@@ -162,7 +166,7 @@ class TestBlueprint:
             assert text.count("{%") == text.count("%}")
 
     def test_it_speaks_only_on_the_topics_of_the_contract(self, path: Path) -> None:
-        topics = [one for one in texts(load(path)) if re.fullmatch(r"\{\{ base \}\}/\S.*", one)]
+        topics = [topic for topic in texts(load(path)) if re.fullmatch(r"\{\{ base \}\}/\S.*", topic)]
         assert set(topics) <= {
             "{{ base }}/out/{{ repeat.item }}",
             "{{ base }}/out/{{ trigger.to_state.attributes.user }}",
@@ -174,7 +178,7 @@ class TestBlueprint:
 @pytest.mark.parametrize("name", ["dashboard.yaml", "README.md", "README.zh.md"])
 def test_only_entities_that_are_announced_are_named(name: str) -> None:
     text = (FOLDER / name).read_text(encoding="utf-8")
-    named = {one for one in ENTITY.findall(text) if not one.startswith("notify.")}
+    named = {entity for entity in ENTITY.findall(text) if not entity.startswith("notify.")}
     assert named
     assert named <= announced()
 

@@ -21,7 +21,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import FakeQuota, shared
 from tests.unit.bridge.outgoing import running
 from tests.unit.bridge.rows import row_of
-from tests.unit.mqtt.test_packet_reader import Peer
+from tests.unit.mqtt.test_packet_reader import PacketReaderHarness
 from tests.unit.traffic_limits import TRAFFIC_DRIVERS
 from tests.unit.web_limits import WEB_DRIVERS
 from tests.unit.wechat_limits import WECHAT_DRIVERS
@@ -107,7 +107,7 @@ def json_driver(
 
 
 def accepts_command(text: bytes, _: Path) -> bool:
-    """A key that is unknown was parsed."""
+    """Returns whether the text was parsed: only then its unknown key is refused."""
     try:
         commands.read_command("wife", text, "application/json")
     except BadCommand as bad:
@@ -262,21 +262,21 @@ def quoted_value(size: int, _: Path) -> bool:
 
 def pending_deliveries(size: int, folder: Path) -> bool:
     async def deliver() -> bool:
-        async with running(folder) as house:
-            empty = house.deliver(b"", "wife/file/a").held_bytes
-            house.deliver(bytes(size - 2 * empty), "wife/file/a")
-            return not house.broker.paused
+        async with running(folder) as commands_harness:
+            empty = commands_harness.deliver(b"", "wife/file/a").held_bytes
+            commands_harness.deliver(bytes(size - 2 * empty), "wife/file/a")
+            return not commands_harness.broker.paused
 
     return asyncio.run(deliver())
 
 
 def transfer_of_file(seconds: int, _: Path) -> bool:
-    """Whether a file of one byte is whose answer ends just before so many seconds."""
+    """Returns whether a file is fetched whose answer ends just before so many seconds."""
     loop = asyncio.SelectorEventLoop()
     now, ahead = loop.time, 0.0
     loop.time = lambda: now() + ahead  # type: ignore[method-assign]
 
-    class Body(httpx.AsyncByteStream):
+    class SlowBody(httpx.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             nonlocal ahead
             yield b"x"
@@ -284,7 +284,7 @@ def transfer_of_file(seconds: int, _: Path) -> bool:
             await asyncio.sleep(0.001)  # lets the loop see what is due by now
 
     async def get(*_: Any) -> httpx.Response:
-        return httpx.Response(200, stream=Body())
+        return httpx.Response(200, stream=SlowBody())
 
     async def resolve(*_: Any) -> list[str]:
         return ["93.184.216.34"]
@@ -305,9 +305,9 @@ def transfer_of_file(seconds: int, _: Path) -> bool:
 
 
 def unfetched_commands(count: int, folder: Path) -> bool:
-    """Whether so many are kept while none is fetched."""
+    """Returns whether so many commands are kept while no file of them is fetched."""
 
-    class Hangs:
+    class HangingFetcher:
         async def fetch(self, *_: Any, **__: Any) -> AsyncIterator[bytes]:
             await asyncio.Event().wait()
             yield b""
@@ -315,17 +315,17 @@ def unfetched_commands(count: int, folder: Path) -> bool:
     limit = file_preparation.MAX_UNFETCHED_COMMANDS
 
     async def ask() -> bool:
-        async with running(folder, fetcher=Hangs()) as house:
+        async with running(folder, fetcher=HangingFetcher()) as commands_harness:
             for number in range(count):
-                house.say(kind="file", url="http://h/x", id=f"{number}")
-            house.deliver("last")
-            house.deliver("other", "mom")
-            await house.in_thread("wx/result/mom")
-            waiting = next(iter(house.sender.waiting.queues.values()))
+                commands_harness.say(kind="file", url="http://h/x", id=f"{number}")
+            commands_harness.deliver("last")
+            commands_harness.deliver("other", "mom")
+            await commands_harness.in_thread("wx/result/mom")
+            waiting = next(iter(commands_harness.sender.waiting.queues.values()))
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while len(waiting.rows) > limit + 1:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(0)
-            refused = house.received("wx/result/wife")
+            refused = commands_harness.received("wx/result/wife")
             assert {result["code"] for result in refused} <= {"rate_limited"}
             return not refused
 
@@ -333,7 +333,7 @@ def unfetched_commands(count: int, folder: Path) -> bool:
 
 
 def alerts_in_a_minute(count: int, _: Path) -> bool:
-    """Whether so many go out one by one."""
+    """Returns whether so many alerts go out one by one."""
     queue = AlertQueue()
     for number in range(count):
         if queue.seconds_until_allowed(0.0):
@@ -351,21 +351,21 @@ def summary_of_fallback(size: int, _: Path) -> bool:
 
 
 def open_requests(count: int, folder: Path) -> bool:
-    """Whether all are carried out that come while none of them ends."""
-    gate = asyncio.Event()
+    """Returns whether so many requests are carried out while none of them ends."""
+    released = asyncio.Event()
 
     async def wait(_fields: dict[str, Any]) -> None:
-        await gate.wait()
+        await released.wait()
 
     async def ask() -> bool:
-        async with running(folder, handlers={"wait": wait}) as house:
+        async with running(folder, handlers={"wait": wait}) as commands_harness:
             for _ in range(count - 1):
-                house.deliver("", topic="wx/bridge/request/wait", mid=0)
-            house.deliver('{"transaction": "last"}', topic="wx/bridge/request/wait", mid=0)
-            house.deliver("", topic="wx/bridge/request/none", mid=0)
-            await house.in_thread("wx/bridge/response/none")
-            gate.set()
-            answers = await house.in_thread("wx/bridge/response/wait", count)
+                commands_harness.deliver("", topic="wx/bridge/request/wait", mid=0)
+            commands_harness.deliver('{"transaction": "last"}', topic="wx/bridge/request/wait", mid=0)
+            commands_harness.deliver("", topic="wx/bridge/request/none", mid=0)
+            await commands_harness.in_thread("wx/bridge/response/none")
+            released.set()
+            answers = await commands_harness.in_thread("wx/bridge/response/wait", count)
             last = next(answer for answer in answers if answer.get("transaction") == "last")
             assert last["status"] == "ok" or last["code"] == "rate_limited"
             return bool(last["status"] == "ok")
@@ -375,18 +375,18 @@ def open_requests(count: int, folder: Path) -> bool:
 
 def packet(size: int, _: Path) -> bool:
     """MQTT 3.1.1 cannot tell the broker; with MQTT 5 it is told at CONNECT."""
-    told = MqttOptions(urls=("mqtt://a",), client_id="a").packet_limit >= size
-    peer = Peer(ProtocolVersion.MQTT_3_1_1)
-    peer.receive(b"\x20\x02\x00\x00")
+    is_announced = MqttOptions(urls=("mqtt://a",), client_id="a").packet_limit >= size
+    harness = PacketReaderHarness(ProtocolVersion.MQTT_3_1_1)
+    harness.receive(b"\x20\x02\x00\x00")
     length = size - 5
     encoded = bytes(length >> shift & 0x7F | (0x80 if shift < 21 else 0) for shift in (0, 7, 14, 21))
-    peer.receive(b"\x32" + encoded + b"\x00\x01t\x00\x07")
+    harness.receive(b"\x32" + encoded + b"\x00\x01t\x00\x07")
     left = length - 5
     while left:
         left -= (part := min(left, READ_CHUNK_BYTES))
-        peer.receive(bytes(part))
-    delivered = peer.names[-1] == "on_publish"
-    assert delivered is told
+        harness.receive(bytes(part))
+    delivered = harness.names[-1] == "on_publish"
+    assert delivered is is_announced
     return delivered
 
 
@@ -520,10 +520,10 @@ def control_connections(count: int, folder: Path) -> bool:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(asyncio, "start_unix_server", start)
-            gate = asyncio.Event()
+            released = asyncio.Event()
 
             async def readuntil(_: bytes) -> bytes:
-                await gate.wait()
+                await released.wait()
                 return b"{}\n"
 
             async def drain() -> None: ...
@@ -533,7 +533,7 @@ def control_connections(count: int, folder: Path) -> bool:
                 writer = SimpleNamespace(write=done.append, drain=drain, close=lambda: None)
                 tasks = [asyncio.create_task(handlers[0](reader, writer)) for _ in range(count)]
                 await asyncio.sleep(0)
-                gate.set()
+                released.set()
                 await asyncio.gather(*tasks)
 
     asyncio.run(serve())
@@ -610,12 +610,12 @@ def test_every_limit_has_a_driver_and_every_driver_a_limit() -> None:
 
 @pytest.mark.parametrize("limit", LIMITS, ids=[limit.bounded for limit in LIMITS])
 def test_at_its_value_a_limit_lets_through_and_one_beyond_it_does_not(limit: Limit, tmp_path: Path) -> None:
-    drive = DRIVERS[limit.bounded]
+    driver = DRIVERS[limit.bounded]
     step = 1 if isinstance(limit.value, int) else 0.001
     for name in ("within", "beyond"):
         (tmp_path / name).mkdir()
-    assert drive(limit.value, tmp_path / "within")
-    assert not drive(limit.value + step, tmp_path / "beyond")
+    assert driver(limit.value, tmp_path / "within")
+    assert not driver(limit.value + step, tmp_path / "beyond")
 
 
 def test_a_command_takes_a_file_of_27_mb_in_data_and_none_of_29() -> None:

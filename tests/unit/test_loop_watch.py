@@ -26,8 +26,8 @@ def work(seconds: float) -> None:
         pass
 
 
-class Reports:
-    """What the watcher has seen of a loop in a thread of its own, as a bridge would have it."""
+class LoopWatchHarness:
+    """Runs a coroutine on a watched loop in a thread of its own; `seen` are the reports of the watcher."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[float, str]] = []
@@ -47,51 +47,51 @@ class Reports:
 
 
 def test_work_that_keeps_the_loop_from_its_turns_is_reported_with_its_stack():
-    reports = Reports()
+    harness = LoopWatchHarness()
 
     async def main() -> None:
         work(MAX_SILENT_SECONDS * 3 * slowness())
 
-    reports.run(main)
-    ((seconds, stack),) = reports.seen
+    harness.run(main)
+    ((seconds, stack),) = harness.seen
     assert seconds > MAX_SILENT_SECONDS
     assert "in work" in stack
 
 
 def test_a_slower_machine_has_longer(monkeypatch):
-    reports = Reports()
+    harness = LoopWatchHarness()
     monkeypatch.setattr(loop_watch, "USUAL_WORK_SECONDS", loop_watch.USUAL_WORK_SECONDS / 1000)
 
     async def main() -> None:
         work(MAX_SILENT_SECONDS * 3)
 
-    reports.run(main)
-    assert reports.seen == []
+    harness.run(main)
+    assert harness.seen == []
 
 
 def test_as_much_work_in_pieces_is_none():
-    reports = Reports()
+    harness = LoopWatchHarness()
 
     async def main() -> None:
         for _ in range(30):
             work(MAX_SILENT_SECONDS / 10)
             await asyncio.sleep(0)
 
-    reports.run(main)
-    assert reports.seen == []
+    harness.run(main)
+    assert harness.seen == []
 
 
 def test_a_loop_that_waits_for_the_processor_is_none():
     """What other threads use, and the time that passes, do not count."""
-    reports = Reports()
+    harness = LoopWatchHarness()
 
     async def main() -> None:
         other = threading.Thread(target=work, args=(MAX_SILENT_SECONDS * 3,))
         other.start()
         other.join()  # the loop stands still, and uses no time of its own
 
-    reports.run(main)
-    assert reports.seen == []
+    harness.run(main)
+    assert harness.seen == []
 
 
 def frames(*files: str) -> list[traceback.FrameSummary]:

@@ -35,7 +35,7 @@ def of_type(nodes, *types):
     return [node for node in nodes if node["type"] in types]
 
 
-def one(nodes, kind):
+def single_node(nodes, kind):
     (node,) = of_type(nodes, kind)
     return node
 
@@ -49,11 +49,11 @@ def is_known(topic):
 
 def test_who_imports_a_flow_finds_themselves_in_it_on_ilink():
     people = {
-        (name, one["name"]): one["value"]
+        (name, setting["name"]): setting["value"]
         for name, flow in FLOWS.items()
         for node in of_type(flow, "tab")
-        for one in node["env"]
-        if one["name"] in {"PERSON", "PEOPLE", "FIRST"}
+        for setting in node["env"]
+        if setting["name"] in {"PERSON", "PEOPLE", "FIRST"}
     }
     assert len(people) == 7
     assert set(people.values()) == {"me"}
@@ -78,7 +78,7 @@ def test_ids_are_generated_and_no_two_nodes_share_one_but_for_the_broker():
 
 
 def test_the_broker_is_the_same_everywhere_and_speaks_mqtt_5():
-    first, *others = [one(flow, "mqtt-broker") for flow in FLOWS.values()]
+    first, *others = [single_node(flow, "mqtt-broker") for flow in FLOWS.values()]
     assert all(other == first for other in others)
     assert (first["protocolVersion"], first["cleansession"], first["clientid"]) == (5, True, "")
 
@@ -98,7 +98,7 @@ def test_nothing_secret_and_no_module_of_others():
 
 @each
 def test_all_nodes_stand_on_the_tab_of_their_file_and_wires_lead_to_nodes_that_take_them(flow):
-    tab = one(flow, "tab")
+    tab = single_node(flow, "tab")
     inside = {node["id"]: node for node in flow if node["type"] not in {"tab", "mqtt-broker"}}
     assert {node["z"] for node in inside.values()} == {tab["id"]}
     reached = set()
@@ -113,22 +113,26 @@ def test_all_nodes_stand_on_the_tab_of_their_file_and_wires_lead_to_nodes_that_t
 
 @each
 def test_a_comment_says_in_both_languages_what_to_change(flow):
-    comment = one(flow, "comment")
+    comment = single_node(flow, "comment")
     english, chinese = comment["name"].split(" · ")
     assert not CHINESE.search(english)
     assert len(CHINESE.findall(chinese)) > 5
     first, second = comment["info"].split("\n\n")
     assert not CHINESE.search(re.sub("`[^`]+`", "", first))
     assert CHINESE.search(second)
-    assert CHINESE.search(one(flow, "tab")["info"])
-    told = [{*re.findall(r"\*\*([A-Z]+)\*\*", paragraph)} for paragraph in (first, second)]
-    assert told[0] == told[1] <= {entry["name"] for entry in one(flow, "tab")["env"]}
+    assert CHINESE.search(single_node(flow, "tab")["info"])
+    names_by_language = [{*re.findall(r"\*\*([A-Z]+)\*\*", paragraph)} for paragraph in (first, second)]
+    assert (
+        names_by_language[0]
+        == names_by_language[1]
+        <= {entry["name"] for entry in single_node(flow, "tab")["env"]}
+    )
 
 
 @each
 def test_a_note_is_shown_as_it_is_written(flow):
     """The sidebar shows a backslash as it is, and makes a definition list of `:…(…)…:`, which loses text."""
-    comment = one(flow, "comment")
+    comment = single_node(flow, "comment")
     assert "\\" not in comment["name"] + comment["info"]
     assert re.findall(r"(?m)^:.*|:[^:\n]+\([^:\n]+\).*?:", comment["info"]) == []
 
@@ -136,8 +140,8 @@ def test_a_note_is_shown_as_it_is_written(flow):
 @each
 def test_a_note_says_where_the_settings_of_its_tab_are(flow):
     """They are behind a list icon that has no name until somebody points at it."""
-    english, chinese = one(flow, "comment")["info"].split("\n\n")
-    is_set = bool(one(flow, "tab")["env"])
+    english, chinese = single_node(flow, "comment")["info"].split("\n\n")
+    is_set = bool(single_node(flow, "tab")["env"])
     assert english.startswith("**Settings.** Double-click this tab, then the list icon") is is_set
     assert chinese.startswith("**设置方法**：双击此标签页，再点右上角的列表图标") is is_set
 
@@ -146,14 +150,18 @@ def test_a_note_says_where_the_settings_of_its_tab_are(flow):
 def test_what_can_be_set_on_the_tab_is_used_and_what_is_used_can_be_set(flow):
     text = json.dumps(flow)
     used = {*re.findall(r"env\.get\('([A-Z]+)'\)", text), *re.findall(r"\$\{([A-Z]+)\}", text)}
-    assert used == {entry["name"] for entry in one(flow, "tab")["env"]}
+    assert used == {entry["name"] for entry in single_node(flow, "tab")["env"]}
 
 
 def test_topics_are_those_of_the_bridge():
     received = {node["topic"] for node in of_type(NODES, "mqtt in")}
-    said = {topic for node in FUNCTIONS for topic in re.findall(r"[`'](wx/[^`']+)[`']", node["func"])}
-    assert len(said) > 5
-    assert [topic for topic in received | said if topic.startswith("wx/") and not is_known(topic)] == []
+    topics_in_code = {
+        topic for node in FUNCTIONS for topic in re.findall(r"[`'](wx/[^`']+)[`']", node["func"])
+    }
+    assert len(topics_in_code) > 5
+    assert [
+        topic for topic in received | topics_in_code if topic.startswith("wx/") and not is_known(topic)
+    ] == []
 
 
 def test_the_rights_in_deploy_mosquitto_are_enough_for_all_of_them():
@@ -205,7 +213,9 @@ def test_all_flows_can_share_a_client_of_the_broker():
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is missing (Debian: apt-get install nodejs)")
 def test_every_function_and_script_is_javascript(tmp_path):
-    program = "\n".join(f"async function f{n}(msg) {{\n{one['func']}\n}}" for n, one in enumerate(FUNCTIONS))
+    program = "\n".join(
+        f"async function f{n}(msg) {{\n{node['func']}\n}}" for n, node in enumerate(FUNCTIONS)
+    )
     scripts = re.findall(r"<script[^>]*>(.*?)</script>", program, re.DOTALL)
     assert scripts
     (file := tmp_path / "all.js").write_text("\n".join([program, *(f"{{{script}}}" for script in scripts)]))
@@ -219,7 +229,9 @@ def test_the_readme_has_what_can_be_set_in_a_flow_and_the_topics_of_the_house_th
     rows = (FOLDER / readme).read_text().splitlines()
     (row,) = [row for row in rows if row.startswith(f"| [{name}]({name}.json)")]
     settings = row.split("|")[3]
-    assert re.findall(r"`([A-Z]+)`", settings) == [entry["name"] for entry in one(FLOWS[name], "tab")["env"]]
+    assert re.findall(r"`([A-Z]+)`", settings) == [
+        entry["name"] for entry in single_node(FLOWS[name], "tab")["env"]
+    ]
     received = {node["topic"] for node in of_type(FLOWS[name], "mqtt in")}
     assert [topic for topic in received if topic.startswith("home/") and f"`{topic}`" not in row] == []
 

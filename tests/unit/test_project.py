@@ -164,7 +164,9 @@ def editor_rules(name: str) -> dict[str, str]:
     for pattern in parser.sections()[1:]:
         braces = re.fullmatch(r"(.*)\{(.*)\}", pattern)
         patterns = [braces[1] + word for word in braces[2].split(",")] if braces else [pattern]
-        if any(fnmatchcase(name if "/" in one else name.rpartition("/")[2], one) for one in patterns):
+        if any(
+            fnmatchcase(name if "/" in pattern else name.rpartition("/")[2], pattern) for pattern in patterns
+        ):
             rules |= parser[pattern]
     return rules
 

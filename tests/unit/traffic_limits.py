@@ -23,7 +23,7 @@ from tests.unit.bridge.commands.test_waiting_commands import row as command_row
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.validation_harness import ValidationHarness
-from tests.unit.mqtt.test_packet_reader import Peer
+from tests.unit.mqtt.test_packet_reader import PacketReaderHarness
 from tests.unit.mqtt.test_reconnect import ended
 from wx2mqtt.app import redaction
 from wx2mqtt.app.operations import AccountOperations
@@ -52,8 +52,8 @@ from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 Driver = Callable[[Any, Path], bool]
 
 
-def _run(story: Coroutine[Any, Any, bool]) -> bool:
-    return asyncio.run(story)
+def _run(scenario: Coroutine[Any, Any, bool]) -> bool:
+    return asyncio.run(scenario)
 
 
 async def _nothing() -> None:
@@ -73,7 +73,7 @@ def unacknowledged(count: int, _: Path) -> bool:
 
 
 def rows_in_memory(count: int, _: Path) -> bool:
-    async def story() -> bool:
+    async def scenario() -> bool:
         journal: Any = None
         reader = OutboxReader(journal, {})
         reader._coverage = Coverage.CAUGHT_UP
@@ -82,13 +82,13 @@ def rows_in_memory(count: int, _: Path) -> bool:
         reader.add(batch)
         return len(reader.rows) == count
 
-    return _run(story())
+    return _run(scenario())
 
 
 def _queues(counts: Iterable[int], *, by_priority: bool = False) -> WaitingCommands:
     """Loads so many commands for each of some users from the journal."""
 
-    async def story() -> WaitingCommands:
+    async def scenario() -> WaitingCommands:
         journal = SimulatedJournal()
         for user, count in enumerate(counts):
             for _ in range(count):
@@ -100,7 +100,7 @@ def _queues(counts: Iterable[int], *, by_priority: bool = False) -> WaitingComma
         await loaded.load(journal.list_due)
         return loaded
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def commands_of_chat(count: int, _: Path) -> bool:
@@ -131,29 +131,27 @@ def picture_or_video(size: int, _: Path) -> bool:
 
 def text_parts(count: int, _: Path) -> bool:
     """A text without a blank, where it could be split earlier."""
-    able = replace(CAPABILITIES, part_limit=20, text_limit=10**9)
-    result = ValidationHarness(capabilities=able).new("x" * 20 * count).result
+    capabilities = replace(CAPABILITIES, part_limit=20, text_limit=10**9)
+    result = ValidationHarness(capabilities=capabilities).new("x" * 20 * count).result
     assert result is None or result.code == "too_long"
     return result is None
 
 
 def directory_size(size: int, _: Path) -> bool:
     """The name of the person fills the payload."""
-    entry_fields: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "user": "wife", "kind": ChatKind.FRIEND, "remark": "", "nickname": "", "matched_by": "remark",
         "trusted": True, "removed": False, "closed": False,
     }  # fmt: skip
-    empty = len(
-        directory_payload([DirectoryEntry(name="", **entry_fields)], named=(), count=1, max_bytes=10**6)
-    )
-    whole = DirectoryEntry(name="x" * (size - empty), **entry_fields)
+    empty = len(directory_payload([DirectoryEntry(name="", **fields)], named=(), count=1, max_bytes=10**6))
+    whole = DirectoryEntry(name="x" * (size - empty), **fields)
     payload = directory_payload([whole], count=1, named=(), max_bytes=MAX_DIRECTORY_BYTES)
     return b'"complete":true' in payload and len(payload) == size
 
 
 def stored_quote(size: int, _: Path) -> bool:
-    async def story() -> bool:
-        talk_quotes = StoredQuotes(None, None)  # type: ignore[arg-type]
+    async def scenario() -> bool:
+        quotes = StoredQuotes(None, None)  # type: ignore[arg-type]
         quoted = SimpleNamespace(text="x" * size, kind=Kind.TEXT, author=dict)
         message = Message(
             key="1", id="1", chat=Handle("@a"), chat_kind=ChatKind.FRIEND, sender=Handle("@a"), kind=Kind.QUOTE,
@@ -163,17 +161,17 @@ def stored_quote(size: int, _: Path) -> bool:
         async def find(*_: object) -> Any:
             return quoted
 
-        talk_quotes.lookup = find  # type: ignore[method-assign, assignment]
-        return len(str((await talk_quotes.with_stored_quote(message)).detail["text"])) == size
+        quotes.lookup = find  # type: ignore[method-assign, assignment]
+        return len(str((await quotes.with_stored_quote(message)).detail["text"])) == size
 
-    return _run(story())
+    return _run(scenario())
 
 
 # What is fetched and opened
 
 
 def redirects(count: int, _: Path) -> bool:
-    async def story() -> bool:
+    async def scenario() -> bool:
         fetcher = UrlFetcher()
         answers = [httpx.Response(302, headers={"Location": "http://a/b"}) for _ in range(count)]
         last = httpx.Response(200)
@@ -190,7 +188,7 @@ def redirects(count: int, _: Path) -> bool:
             return False
         return answer is last
 
-    return _run(story())
+    return _run(scenario())
 
 
 def path_size(size: int, folder: Path) -> bool:
@@ -218,11 +216,11 @@ def packet_properties(count: int, _: Path) -> bool:
 
 
 def control_packet(size: int, _: Path) -> bool:
-    peer = Peer()
-    peer.receive(b"\x20\x03\x00\x00\x00")
+    harness = PacketReaderHarness()
+    harness.receive(b"\x20\x03\x00\x00\x00")
     body = b"\x00\x01\x00" + b"\x01" * (size - 3)
-    peer.receive(b"\x90" + packets.pack_varint(size) + body)
-    return "on_suback" in peer.names
+    harness.receive(b"\x90" + packets.pack_varint(size) + body)
+    return "on_suback" in harness.names
 
 
 def server_references(count: int, _: Path) -> bool:
@@ -243,7 +241,7 @@ def servers_in_a_row(count: int, _: Path) -> bool:
 
 
 def listed_commands(count: int, _: Path) -> bool:
-    async def story() -> bool:
+    async def scenario() -> bool:
         async def list_unsent(limit: int) -> list[Any]:
             return [command_row(number) for number in range(count)][:limit]
 
@@ -257,11 +255,11 @@ def listed_commands(count: int, _: Path) -> bool:
         listed: Any = await AccountOperations(account).run("journal.list", {})
         return len(listed["commands"]) == count
 
-    return _run(story())
+    return _run(scenario())
 
 
 def failing_users(count: int, _: Path) -> bool:
-    async def story() -> bool:
+    async def scenario() -> bool:
         async def list_failing_users(*_arguments: object) -> list[Any]:
             return []
 
@@ -272,11 +270,11 @@ def failing_users(count: int, _: Path) -> bool:
         outcomes.close()
         return len(await outcomes.failing_users()) == count
 
-    return _run(story())
+    return _run(scenario())
 
 
 def cleared_topics(count: int, _: Path) -> bool:
-    async def story() -> bool:
+    async def scenario() -> bool:
         broker = FakeBroker(acknowledges_at_once=True)
         connection = broker.connect(protocol="3.1.1", receive_maximum=65_535)
         ctx: Any = SimpleNamespace(broker=broker, topics=Topics("wx"))
@@ -288,11 +286,11 @@ def cleared_topics(count: int, _: Path) -> bool:
             await commands.judge(replace(first, topic=f"t/{number}"))
         return commands.is_own_clear(replace(first, payload=b""))
 
-    return _run(story())
+    return _run(scenario())
 
 
 def lines_about_commands(count: int, _: Path) -> bool:
-    async def story() -> bool:
+    async def scenario() -> bool:
         log = FailureLog("home")
         with capture_logs() as lines:
             for number in range(count):
@@ -300,7 +298,7 @@ def lines_about_commands(count: int, _: Path) -> bool:
             log.end_period()
         return len([line for line in lines if "id" in line]) == count
 
-    return _run(story())
+    return _run(scenario())
 
 
 def _expired(user: str) -> Result:

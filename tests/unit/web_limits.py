@@ -39,15 +39,15 @@ from wx2mqtt.web.senders.service_texts import plain_text_of
 Driver = Callable[[Any, Path], bool]
 
 
-def _run(story: Coroutine[Any, Any, bool]) -> bool:
-    return asyncio.run(story)
+def _run(scenario: Coroutine[Any, Any, bool]) -> bool:
+    return asyncio.run(scenario)
 
 
 # The web server
 
 
-class _Transport(asyncio.Transport):
-    """The client's side of a connection: what was written, and whether the connection is open."""
+class FakeTransport(asyncio.Transport):
+    """A transport that records what is written, and whether it was closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,11 +72,11 @@ class _Transport(asyncio.Transport):
 def _sent(start: bytes, size: int, *, in_request: bool) -> bytes | None:
     """Returns what is answered where so much ends the connection, None where it stays open."""
 
-    async def story() -> bytes | None:
+    async def scenario() -> bytes | None:
         config = Config(lambda: None, http="httptools", log_config=None)
         config.load()
         connection = HttpConnection(config, ServerState(), ConnectionLimiter(), "en")
-        transport = _Transport()
+        transport = FakeTransport()
         connection.connection_made(transport)
         if in_request:
             connection.begin_request()
@@ -91,7 +91,7 @@ def _sent(start: bytes, size: int, *, in_request: bool) -> bytes | None:
         connection.connection_lost(None)
         return answer
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def request_head(size: int, _: Path) -> bool:
@@ -137,7 +137,7 @@ def _form(body: bytes) -> bool:
     async def receive() -> Any:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    async def story() -> bool:
+    async def scenario() -> bool:
         try:
             await read_form(Request({"type": "http", "method": "POST", "headers": []}, receive))
         except BadForm as bad:
@@ -145,10 +145,10 @@ def _form(body: bytes) -> bool:
             return False
         return True
 
-    return _run(story())
+    return _run(scenario())
 
 
-class _Client(HttpConnection):
+class FakeConnection(HttpConnection):
     def __init__(self) -> None:
         self.dropped = False
 
@@ -156,19 +156,19 @@ class _Client(HttpConnection):
         self.dropped = True
 
 
-def _connections(count: int, address: Callable[[int], str], most: int = MAX_CONNECTIONS) -> set[Admission]:
+def _connections(count: int, address: Callable[[int], str], limit: int = MAX_CONNECTIONS) -> set[Admission]:
     """Returns what the connections may ask for when all before are busy."""
 
-    async def story() -> set[Admission]:
-        limiter, health_snapshot = ConnectionLimiter(most), set()
+    async def scenario() -> set[Admission]:
+        limiter, health_snapshot = ConnectionLimiter(limit), set()
         for number in range(count):
-            client = _Client()
+            client = FakeConnection()
             health_snapshot.add(limiter.add(client, address(number)))
             limiter.mark_busy(client)
             assert not client.dropped
         return health_snapshot
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def all_connections(count: int, _: Path) -> bool:
@@ -180,7 +180,7 @@ def connections_of_address(count: int, _: Path) -> bool:
 
 
 def reserved_connections(count: int, _: Path) -> bool:
-    health_snapshot = _connections(count, lambda _number: "192.0.2.1", most=0)
+    health_snapshot = _connections(count, lambda _number: "192.0.2.1", limit=0)
     assert Admission.EVERYTHING not in health_snapshot
     return health_snapshot == {Admission.HEALTH}
 
@@ -188,7 +188,7 @@ def reserved_connections(count: int, _: Path) -> bool:
 def open_pages(count: int, _: Path) -> bool:
     """The page of which the server asks whether there is room for it is the last one."""
 
-    async def story() -> bool:
+    async def scenario() -> bool:
         live = LiveUpdates(SimpleNamespace())  # type: ignore[arg-type]
         async with AsyncExitStack() as streams:
             for _number in range(count - 1):
@@ -197,7 +197,7 @@ def open_pages(count: int, _: Path) -> bool:
                 await anext(stream)
             return not live.is_full
 
-    return _run(story())
+    return _run(scenario())
 
 
 def browsers(count: int, _: Path) -> bool:
@@ -217,7 +217,7 @@ def failed_addresses(count: int, _: Path) -> bool:
 def login_forms(count: int, folder: Path) -> bool:
     """All but the last form are never complete."""
 
-    async def story() -> bool:
+    async def scenario() -> bool:
         library = FakeMediaLibrary(folder)
         async with application_client(library, options(host="0.0.0.0", password="x")) as http:
 
@@ -225,17 +225,17 @@ def login_forms(count: int, folder: Path) -> bool:
                 yield b"password="
                 await asyncio.Event().wait()
 
-            slow_ones = [asyncio.create_task(http.post("/login", content=slow())) for _ in range(count - 1)]
+            slow_posts = [asyncio.create_task(http.post("/login", content=slow())) for _ in range(count - 1)]
             for _turn in range(20):  # each is read as far as it is there
                 await asyncio.sleep(0)
             answer = await http.post("/login", data={"password": "y"})
-            for task in slow_ones:
+            for task in slow_posts:
                 task.cancel()
-            await asyncio.gather(*slow_ones, return_exceptions=True)
+            await asyncio.gather(*slow_posts, return_exceptions=True)
         assert answer.status_code in {401, 429}
         return answer.status_code == 401
 
-    return _run(story())
+    return _run(scenario())
 
 
 def _contacts_request(**parameters: str) -> tuple[str, int]:
@@ -249,14 +249,14 @@ def page_picture(size: int, _: Path) -> bool:
 
 
 def page_text(size: int, _: Path) -> bool:
-    async def story() -> bool:
+    async def scenario() -> bool:
         view = FakeAccountView()
         async with application_client([], bridge=bridge(view)) as http:
             await http.post("/accounts/home/test", data={"text": "x" * size})
         ((_done, _user, text, _id),) = view.done
         return len(text) == size
 
-    return _run(story())
+    return _run(scenario())
 
 
 def unfinished_commands(count: int, _: Path) -> bool:

@@ -40,8 +40,8 @@ from wx2mqtt.wechat.webwx.receiver import Receiver
 Driver = Callable[[Any, Path], bool]
 
 
-def _run(story: Coroutine[Any, Any, bool]) -> bool:
-    return asyncio.run(story)
+def _run(scenario: Coroutine[Any, Any, bool]) -> bool:
+    return asyncio.run(scenario)
 
 
 # WeChat
@@ -62,7 +62,7 @@ class PausingTransport(asyncio.Transport):
 def received(answer: bytes) -> tuple[ResponseHandler, PausingTransport]:
     """Returns what aiohttp makes of an answer with the settings of `AiohttpTransport`."""
 
-    async def story() -> tuple[ResponseHandler, PausingTransport]:
+    async def scenario() -> tuple[ResponseHandler, PausingTransport]:
         handler, transport = ResponseHandler(asyncio.get_running_loop()), PausingTransport()
         handler.connection_made(transport)
         handler.set_response_params(
@@ -73,7 +73,7 @@ def received(answer: bytes) -> tuple[ResponseHandler, PausingTransport]:
         handler.data_received(b"HTTP/1.1 200 OK\r\n" + answer)
         return handler, transport
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def answer_head_line(size: int, _: Path) -> bool:
@@ -118,7 +118,7 @@ def forwarded_messages(count: int, _: Path) -> bool:
 
 
 def address_book_pages(count: int, _: Path) -> bool:
-    async def story() -> bool:
+    async def scenario() -> bool:
         client: Any = SimpleNamespace(
             clock=None,
             session=SimpleNamespace(handle=Handle("@me"), owner=Owner(handle=Handle("@me"), nickname="")),
@@ -134,7 +134,7 @@ def address_book_pages(count: int, _: Path) -> bool:
             len([page async for page in pages._listed_pages()]) == count + 1
         )  # the last page is the owner's own
 
-    return _run(story())
+    return _run(scenario())
 
 
 def recent_chats(count: int, _: Path) -> bool:
@@ -150,13 +150,13 @@ def recent_chats(count: int, _: Path) -> bool:
 
 
 def error_body(size: int, _: Path) -> bool:
-    async def story() -> bool:
+    async def scenario() -> bool:
         async def more() -> AsyncIterator[bytes]:
             yield b"y"
 
         return (await download._read_error_body(b"x" * size, more())).endswith(b"y")
 
-    return _run(story())
+    return _run(scenario())
 
 
 def cookie_date(size: int, _: Path) -> bool:

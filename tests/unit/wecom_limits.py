@@ -26,7 +26,7 @@ Driver = Callable[[Any, Path], bool]
 
 
 class SilentSocket:
-    """A socket that nothing comes from."""
+    """A socket that never receives anything."""
 
     state = State.OPEN
 
@@ -50,9 +50,9 @@ def frame_of_wecom(size: int, _: Path) -> bool:
 
 
 def is_open_after(*frames: bytes) -> bool:
-    """Whether a connection is still open when these frames wait to be taken."""
+    """Returns whether a connection is still open while these frames wait to be read."""
 
-    async def story() -> bool:
+    async def scenario() -> bool:
         client = WeComClient(backend_options(credentials=None), http=None, configured=None)  # type: ignore[arg-type]
         connection = WeComConnection(SilentSocket(), client._connection_options)  # type: ignore[arg-type]
         for frame in frames:
@@ -61,7 +61,7 @@ def is_open_after(*frames: bytes) -> bool:
         await connection.close()
         return is_open
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def waiting_callbacks(count: int, _: Path) -> bool:

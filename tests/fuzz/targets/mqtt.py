@@ -12,7 +12,7 @@ from tests.fuzz.mutators import HOSTILE_TEXTS, either, encode_json, grown, grown
 from tests.fuzz.oracles import JSON_MEMORY_FACTOR, LARGE_BYTES, require_json
 from tests.fuzz.target import Target
 from tests.support.websocket import acceptance, frame, frame_head, in_fragments
-from tests.unit.mqtt.test_packet_reader import Peer
+from tests.unit.mqtt.test_packet_reader import PacketReaderHarness
 from wx2mqtt.bounded_json import JsonBounds, is_encodable, load_json
 from wx2mqtt.bridge.repeats import fingerprint
 from wx2mqtt.errors import BadCommand
@@ -173,11 +173,11 @@ def _write_again(packet: Delivery, *, v5: bool) -> None:
 
 def _run_stream(data: bytes) -> None:
     for protocol, limit in (("5", MAX_INCOMING_PACKET_BYTES), ("3.1.1", 200)):
-        peer = Peer(protocol, packet_limit=limit)
-        peer.receive(data)
-        assert all(len(call[1].payload) < limit for call in peer.calls if call[0] == "on_publish")
-        assert len(peer.calls) <= len(data) + 1
-        assert all(name.startswith("on_") for name in peer.names)
+        harness = PacketReaderHarness(protocol, packet_limit=limit)
+        harness.receive(data)
+        assert all(len(call[1].payload) < limit for call in harness.calls if call[0] == "on_publish")
+        assert len(harness.calls) <= len(data) + 1
+        assert all(name.startswith("on_") for name in harness.names)
 
 
 # WebSocket

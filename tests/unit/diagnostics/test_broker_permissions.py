@@ -1,4 +1,4 @@
-"""Which topics are tried, and where."""
+"""The topics that the doctor tries: each is in one topic class, and none is one that carries real messages."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ def account(base: str = "wx") -> AccountTarget:
     return AccountTarget(name="home", topics=Topics(base), backend="webwx", endpoint=None)
 
 
-def patient(**more) -> DiagnosticTarget:
+def target_of(**more) -> DiagnosticTarget:
     return diagnostic_target(Settings(**more), {})
 
 
 def test_every_topic_that_the_bridge_publishes_belongs_to_one_class():
     classes = list(published_classes(account()))
     for topic in TOPIC_TABLE:
-        whole = re.sub("<.*>", "x", f"wx/{topic.pattern}")
-        homes = [
-            one
-            for one in classes
-            if whole in one.exact_topics or (not one.exact_topics and whole == f"{one.parent_topic}/x")
+        name = re.sub("<.*>", "x", f"wx/{topic.pattern}")
+        matches = [
+            topic_class
+            for topic_class in classes
+            if name in topic_class.exact_topics
+            or (not topic_class.exact_topics and name == f"{topic_class.parent_topic}/x")
         ]
-        assert len(homes) == int(topic.by_bridge), whole
+        assert len(matches) == int(topic.by_bridge), name
 
 
 def test_a_class_that_an_account_does_not_use_needs_no_right():
     def rules(**more):
-        (found,) = patient(accounts={"home": AccountConfig(**more)}).accounts
-        return {one.acl_topic for one in published_classes(found)}
+        (target,) = target_of(accounts={"home": AccountConfig(**more)}).accounts
+        return {topic_class.acl_topic for topic_class in published_classes(target)}
 
     assert not {"wx/text/#", "wx/window/#"} & rules()
     assert rules(plain=True, backend="ilink") - rules() == {"wx/text/#", "wx/window/#"}
@@ -54,12 +55,14 @@ def test_a_class_that_an_account_does_not_use_needs_no_right():
     ],
 )
 def test_a_message_is_tried_to_somebody_whom_the_backend_has(account, user):
-    (found,) = patient(accounts={"home": AccountConfig(**account)}).accounts
-    assert found.trial_user == user
+    (target,) = target_of(accounts={"home": AccountConfig(**account)}).accounts
+    assert target.trial_user == user
 
 
 def test_what_is_retained_is_never_the_probe_itself():
-    probed = {patient().probe_topic(one.parent_topic) for one in published_classes(account())}
+    probed = {
+        target_of().probe_topic(topic_class.parent_topic) for topic_class in published_classes(account())
+    }
     retained = {f"wx/{topic.pattern}" for topic in TOPIC_TABLE if topic.retained}
     assert not probed & retained
     assert not any(topic.startswith("wx/out/") for topic in probed)
@@ -67,41 +70,41 @@ def test_what_is_retained_is_never_the_probe_itself():
 
 @pytest.mark.parametrize("base", ["wx", "wx/office", "家/微信"])
 def test_a_class_lies_below_its_account(base):
-    for one in published_classes(account(base)):
-        assert one.parent_topic.startswith(f"{base}/")
-        assert one.acl_topic.startswith(f"{base}/")
+    for topic_class in published_classes(account(base)):
+        assert topic_class.parent_topic.startswith(f"{base}/")
+        assert topic_class.acl_topic.startswith(f"{base}/")
 
 
 def test_the_doctor_is_another_client_without_will_session_or_subscriptions():
-    found, other = patient(mqtt=Mqtt(username="me", client_id="bridge")), patient()
-    assert found.options.client_id == f"bridge-doctor-{found.nonce_level}"
+    target, other = target_of(mqtt=Mqtt(username="me", client_id="bridge")), target_of()
+    assert target.options.client_id == f"bridge-doctor-{target.nonce_level}"
     assert re.fullmatch("wx2mqtt-home-doctor-[0-9a-f]{8}", other.options.client_id)
-    assert (found.options.will, found.options.subscriptions, found.options.session_expiry) == (None, (), 0)
-    assert found.options.clean
-    assert found.options.username == "me"
-    assert found.nonce_level != other.nonce_level
+    assert (target.options.will, target.options.subscriptions, target.options.session_expiry) == (None, (), 0)
+    assert target.options.clean
+    assert target.options.username == "me"
+    assert target.nonce_level != other.nonce_level
 
 
 def test_with_several_accounts_each_is_examined_and_the_first_gives_the_client_id():
     accounts = {"home": AccountConfig(), "office": AccountConfig()}
-    found = patient(accounts=accounts)
-    assert [one.topics.base for one in found.accounts] == ["wx", "wx/office"]
-    assert found.options.client_id.startswith("wx2mqtt-home-doctor-")
+    target = target_of(accounts=accounts)
+    assert [account.topics.base for account in target.accounts] == ["wx", "wx/office"]
+    assert target.options.client_id.startswith("wx2mqtt-home-doctor-")
 
 
 def test_home_assistants_prefix_counts_only_where_it_is_enabled():
-    assert patient().discovery_prefix == ""
-    found = patient(homeassistant=HomeAssistant(enabled=True, prefix="ha"))
-    assert discovery_class(found, account()).parent_topic == found.discovery_prefix == "ha"
-    assert discovery_class(found, account()).acl_topic == "ha/device/wx2mqtt_home/config"
+    assert target_of().discovery_prefix == ""
+    target = target_of(homeassistant=HomeAssistant(enabled=True, prefix="ha"))
+    assert discovery_class(target, account()).parent_topic == target.discovery_prefix == "ha"
+    assert discovery_class(target, account()).acl_topic == "ha/device/wx2mqtt_home/config"
 
 
 def test_the_embedded_broker_is_looked_for_where_it_would_be():
-    found = patient(mqtt=Mqtt(url=("embedded",)))
-    assert (found.embedded, str(found.addresses[0])) == (True, "mqtt://127.0.0.1:1883")
+    target = target_of(mqtt=Mqtt(url=("embedded",)))
+    assert (target.embedded, str(target.addresses[0])) == (True, "mqtt://127.0.0.1:1883")
 
 
-def test_no_secret_is_in_what_is_shown_of_a_patient():
+def test_no_secret_is_in_the_representation_of_a_target():
     saved = {"home": {"skey": "@crypt_geheim"}}
-    found = diagnostic_target(Settings(mqtt=Mqtt(username="me", password="geheim")), saved)
-    assert "geheim" not in repr(found)
+    target = diagnostic_target(Settings(mqtt=Mqtt(username="me", password="geheim")), saved)
+    assert "geheim" not in repr(target)

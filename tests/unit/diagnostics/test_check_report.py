@@ -1,4 +1,4 @@
-"""How the doctor's findings are shown."""
+"""The doctor's results as lines, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from wx2mqtt.diagnostics.check_report import (
 )
 
 
-def chart(language="en", **more) -> CheckReport:
-    found = CheckReport(language, **more)
-    found.ok("tcp", "broker:1883", "tcp_ok", ms=3)
-    found.warning("packet", "broker:1883", "packet_small", "packet_cure", size=1000)
-    found.failed(
+def sample_report(language="en", **more) -> CheckReport:
+    report = CheckReport(language, **more)
+    report.ok("tcp", "broker:1883", "tcp_ok", ms=3)
+    report.warning("packet", "broker:1883", "packet_small", "packet_cure", size=1000)
+    report.failed(
         "publish", "wx/in/#", "publish_refused", "publish_cure", why="[bold]no\x1b[2J\nno", rule="wx/in/#"
     )
-    found.not_known("clock", "", "clock_unknown", "clock_cure")
-    return found
+    report.not_known("clock", "", "clock_unknown", "clock_cure")
+    return report
 
 
-def drawn(found: CheckReport, width=100) -> str:
+def rendered_table(report: CheckReport, width=100) -> str:
     written = io.StringIO()
     Console(file=written, width=width, force_terminal=True, color_system="truecolor").print(
-        report_table(found)
+        report_table(report)
     )
     return written.getvalue()
 
 
 def test_each_row_is_a_line_and_its_cure_the_next_one():
-    said = list(report_lines(chart()))
-    assert said[0] == "✓ ok: connection broker:1883: established after 3 ms"
-    assert said[1].startswith("! warning: packet limit broker:1883: 1000 bytes")
-    assert said[2].startswith("  → raise it")
-    assert said[5] == "? not known: clock: no host reported its time"
-    assert said[-1] == "failed: 1"
+    lines = list(report_lines(sample_report()))
+    assert lines[0] == "✓ ok: connection broker:1883: established after 3 ms"
+    assert lines[1].startswith("! warning: packet limit broker:1883: 1000 bytes")
+    assert lines[2].startswith("  → raise it")
+    assert lines[5] == "? not known: clock: no host reported its time"
+    assert lines[-1] == "failed: 1"
 
 
 def test_what_a_broker_says_moves_no_cursor_and_is_no_markup():
-    plain, shown = "\n".join(report_lines(chart())), drawn(chart())
+    plain, shown = "\n".join(report_lines(sample_report())), rendered_table(sample_report())
     assert "\x1b" not in plain
     assert "\\x1b[2J" in plain
     assert "\x1b[2J" not in shown
@@ -55,26 +55,26 @@ def test_what_a_broker_says_moves_no_cursor_and_is_no_markup():
 
 @pytest.mark.parametrize("width", [60, 100, 200])
 def test_the_table_shows_every_row_with_its_cure_in_any_width(width):
-    shown = "".join(drawn(chart(), width).split())
+    shown = "".join(rendered_table(sample_report(), width).split())
     for piece in ("✓", "connection", "✗", "wx/in/#", "→", "clock"):
         assert piece in shown
 
 
 def test_without_failures_all_is_well():
-    found = CheckReport("zh")
-    found.ok("clock", "", "clock_ok")
-    assert (found.is_passed, report_summary(found)) == (True, "没有失败的项目")
-    assert not chart().is_passed
+    report = CheckReport("zh")
+    report.ok("clock", "", "clock_ok")
+    assert (report.is_passed, report_summary(report)) == (True, "没有失败的项目")
+    assert not sample_report().is_passed
 
 
 def test_each_result_is_reported_at_once_and_has_a_body_for_json():
-    told: list[CheckResult] = []
-    chart(on_result=told.append)
-    assert [row.status for row in told] == [*CheckStatus]
-    assert told[0].body() == {
+    reported: list[CheckResult] = []
+    sample_report(on_result=reported.append)
+    assert [row.status for row in reported] == [*CheckStatus]
+    assert reported[0].body() == {
         "check": "tcp",
         "subject": "broker:1883",
         "verdict": "ok",
         "found": "established after 3 ms",
     }
-    assert "cure" in told[1].body()
+    assert "cure" in reported[1].body()

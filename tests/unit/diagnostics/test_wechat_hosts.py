@@ -1,7 +1,4 @@
-"""The clock, by what WeChat's hosts say of theirs.
-
-Which hosts the doctor asks for an account on iLink.
-"""
+"""The doctor compares the clock with those of WeChat's hosts, and asks the hosts that an account uses."""
 
 from __future__ import annotations
 
@@ -21,14 +18,14 @@ from wx2mqtt.wechat.ilink.protocol.session import Bot, bots_to_saved, host_origi
 from wx2mqtt.wechat.registry import BACKENDS
 
 
-async def examined(monkeypatch, *knocks: HostCheck) -> CheckReport:
+async def report_of(monkeypatch, *checks: HostCheck) -> CheckReport:
     async def check_hosts(_origins, **_more):
-        return knocks
+        return checks
 
     monkeypatch.setattr(wechat_hosts, "check_hosts", check_hosts)
-    chart = CheckReport("en")
-    await wechat_hosts.check_wechat(diagnostic_target(Settings(), {}), chart)
-    return chart
+    report = CheckReport("en")
+    await wechat_hosts.check_wechat(diagnostic_target(Settings(), {}), report)
+    return report
 
 
 def host(ahead: float | None, name: str = "wx.qq.com", outcome: str = "ok") -> HostCheck:
@@ -40,19 +37,19 @@ def host(ahead: float | None, name: str = "wx.qq.com", outcome: str = "ok") -> H
     [(0.0, "ok"), (-4.9, "ok"), (5.1, "warning"), (-59.0, "warning"), (60.5, "failed"), (None, "not_known")],
 )
 async def test_a_clock_is_right_off_or_wrong(monkeypatch, ahead, verdict):
-    assert (await examined(monkeypatch, host(ahead))).results[-1].status == verdict
+    assert (await report_of(monkeypatch, host(ahead))).results[-1].status == verdict
 
 
 async def test_one_host_with_a_wrong_clock_does_not_make_ours_wrong(monkeypatch):
-    chart = await examined(monkeypatch, host(-9000.0, "a"), host(1.0, "b"), host(None, "c"))
-    assert (chart.results[-1].status, chart.results[-1].subject) == ("ok", "b")
+    report = await report_of(monkeypatch, host(-9000.0, "a"), host(1.0, "b"), host(None, "c"))
+    assert (report.results[-1].status, report.results[-1].subject) == ("ok", "b")
 
 
 @pytest.mark.parametrize(
     "outcome", ["no_name", "no_connection", "certificate", "no_tls", "no_answer", "broken_answer"]
 )
 async def test_each_way_to_fail_has_its_words_and_cure(monkeypatch, outcome):
-    first, clock = (await examined(monkeypatch, host(None, outcome=outcome))).results
+    first, clock = (await report_of(monkeypatch, host(None, outcome=outcome))).results
     assert (first.status, clock.status) == ("failed", "not_known")
     assert first.remedy
 
@@ -60,9 +57,9 @@ async def test_each_way_to_fail_has_its_words_and_cure(monkeypatch, outcome):
 async def test_a_backend_without_hosts_gives_no_rows(monkeypatch):
     webwx = replace(BACKENDS["webwx"], host_origins=lambda _endpoint, _saved: ())
     monkeypatch.setitem(BACKENDS, "webwx", webwx)
-    chart = CheckReport("en")
-    await wechat_hosts.check_wechat(diagnostic_target(Settings(), {}), chart)
-    assert chart.results == []
+    report = CheckReport("en")
+    await wechat_hosts.check_wechat(diagnostic_target(Settings(), {}), report)
+    assert report.results == []
 
 
 OWN = "http://127.0.0.1:8070/p"
@@ -73,8 +70,8 @@ LOGIN, CDN = "https://ilinkai.weixin.qq.com", "https://novac2c.cdn.weixin.qq.com
 
 def saved(*endpoints: str | None, **more: Any) -> dict[str, object]:
     return bots_to_saved(
-        Bot(id=BOT, token=TOKEN, user=Handle(ME), base="https://b.weixin.qq.com/x", endpoint=one, **more)
-        for one in endpoints
+        Bot(id=BOT, token=TOKEN, user=Handle(ME), base="https://b.weixin.qq.com/x", endpoint=endpoint, **more)
+        for endpoint in endpoints
     )
 
 

@@ -25,15 +25,15 @@ LOGGED_IN = LoggedIn(
 )
 
 
-class Trial:
-    """A backend whose login does what a test says; `options` are what it was made of."""
+class ScriptedBackend:
+    """A backend whose login yields or raises `steps`; `options` are those that it was created with."""
 
     def __init__(self) -> None:
         self.steps: list[LoginStep | Exception] = []
         self.options: BackendOptions | None = None
         self.is_closed = False
 
-    def create(self, options: BackendOptions) -> Trial:
+    def create(self, options: BackendOptions) -> ScriptedBackend:
         self.options = options
         return self
 
@@ -49,19 +49,19 @@ class Trial:
 
 
 @pytest.fixture
-def trial(monkeypatch: pytest.MonkeyPatch) -> Trial:
-    trial = Trial()
-    entry = SimpleNamespace(capabilities=SimpleNamespace(owner_is_named=True), create=trial.create)
+def backend(monkeypatch: pytest.MonkeyPatch) -> ScriptedBackend:
+    backend = ScriptedBackend()
+    entry = SimpleNamespace(capabilities=SimpleNamespace(owner_is_named=True), create=backend.create)
     monkeypatch.setattr(module, "backend_entry", lambda _name: entry)
 
     async def no_bridge(*_: object) -> Json:
         raise control_socket.BridgeNotRunning
 
     monkeypatch.setattr(control_socket, "ask_bridge", no_bridge)
-    return trial
+    return backend
 
 
-async def found(
+async def check_bot(
     folder: Path, *, saved: Mapping[str, object] | None = SAVED, take_over: bool = False
 ) -> list[tuple[str, str]]:
     """Returns status and finding of each result."""
@@ -74,10 +74,10 @@ async def found(
     return [(str(result.status), result.finding) for result in report.results]
 
 
-async def told(
+async def check_beside_bridge(
     monkeypatch: pytest.MonkeyPatch, folder: Path, answers: Mapping[str, Json]
 ) -> list[tuple[str, str]]:
-    """Returns what is found beside a bridge that answers so; nothing is tried there."""
+    """Returns status and finding of each result while a bridge runs that answers so."""
 
     async def ask_bridge(asked_folder: Path, name: str, fields: Mapping[str, Json]) -> Json:
         assert (asked_folder, fields) == (folder, {"account": "home"})
@@ -86,14 +86,14 @@ async def told(
         return answers[name]
 
     monkeypatch.setattr(control_socket, "ask_bridge", ask_bridge)
-    return await found(folder, take_over=True)
+    return await check_bot(folder, take_over=True)
 
 
 ONLINE: Json = {"state": "online", "reason": "logged in"}
 
 
 @pytest.mark.parametrize(
-    ("login", "said", "findings"),
+    ("login", "owner", "findings"),
     [
         (ONLINE, {"need": "", "people": ["li"]}, [("ok", "the bridge is connected with it")]),
         (ONLINE, {}, [("ok", "the bridge is connected with it")]),
@@ -128,22 +128,25 @@ ONLINE: Json = {"state": "online", "reason": "logged in"}
 async def test_a_running_bridge_is_asked_and_nothing_is_tried(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    trial: Trial,
+    backend: ScriptedBackend,
     login: Json,
-    said: Json,
+    owner: Json,
     findings: list[tuple[str, str]],
 ):
-    assert await told(monkeypatch, tmp_path, {"login.state": login, "owner.show": said}) == findings
-    assert trial.options is None
+    assert (
+        await check_beside_bridge(monkeypatch, tmp_path, {"login.state": login, "owner.show": owner})
+        == findings
+    )
+    assert backend.options is None
 
 
 async def test_a_bridge_that_does_not_answer_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trial: Trial
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: ScriptedBackend
 ):
-    ((status, finding),) = await told(monkeypatch, tmp_path, {})
+    ((status, finding),) = await check_beside_bridge(monkeypatch, tmp_path, {})
     assert status == "not_known"
     assert "does not know it" in finding
-    assert trial.options is None
+    assert backend.options is None
 
 
 @pytest.mark.parametrize(
@@ -159,12 +162,12 @@ async def test_a_bridge_that_does_not_answer_is_left_alone(
     ],
 )
 async def test_without_a_bridge_what_happened_is_said_and_nothing_is_tried(
-    tmp_path: Path, trial: Trial, saved: Mapping[str, object] | None, finding: tuple[str, str]
+    tmp_path: Path, backend: ScriptedBackend, saved: Mapping[str, object] | None, finding: tuple[str, str]
 ):
-    ((status, text),) = await found(tmp_path, saved=saved)
+    ((status, text),) = await check_bot(tmp_path, saved=saved)
     assert status == finding[0]
     assert text.startswith(finding[1])
-    assert trial.options is None
+    assert backend.options is None
 
 
 @pytest.mark.parametrize(
@@ -177,21 +180,23 @@ async def test_without_a_bridge_what_happened_is_said_and_nothing_is_tried(
     ],
 )
 async def test_a_trial_says_what_wecom_answers(
-    tmp_path: Path, trial: Trial, steps: list[LoginStep | Exception], finding: tuple[str, str]
+    tmp_path: Path, backend: ScriptedBackend, steps: list[LoginStep | Exception], finding: tuple[str, str]
 ):
-    trial.steps = steps
-    ((status, text),) = await found(tmp_path, take_over=True)
+    backend.steps = steps
+    ((status, text),) = await check_bot(tmp_path, take_over=True)
     assert status == finding[0]
     assert text.startswith(finding[1])
-    assert trial.is_closed
+    assert backend.is_closed
 
 
-async def test_a_trial_forgets_that_the_use_has_ended_and_changes_nothing_saved(tmp_path: Path, trial: Trial):
+async def test_a_trial_forgets_that_the_use_has_ended_and_changes_nothing_saved(
+    tmp_path: Path, backend: ScriptedBackend
+):
     saved = {**SAVED, "ended": "taken_over", "reason": "kicked"}
-    trial.steps = [LOGGED_IN]
-    await found(tmp_path, saved=saved, take_over=True)
-    assert trial.options is not None
-    credentials = trial.options.credentials
+    backend.steps = [LOGGED_IN]
+    await check_bot(tmp_path, saved=saved, take_over=True)
+    assert backend.options is not None
+    credentials = backend.options.credentials
     assert await credentials.load() == {**SAVED, "ended": "", "reason": ""}
     await credentials.save({})
     await credentials.clear()
@@ -199,4 +204,4 @@ async def test_a_trial_forgets_that_the_use_has_ended_and_changes_nothing_saved(
 
 
 async def test_other_backends_have_no_bot(tmp_path: Path):
-    assert await found(tmp_path, saved=None) == []
+    assert await check_bot(tmp_path, saved=None) == []

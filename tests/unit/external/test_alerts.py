@@ -1,4 +1,4 @@
-"""Alerts by services that hang: they hold neither the others nor more and more threads."""
+"""An alert service that does not answer keeps neither the other services nor ever more threads waiting."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from wx2mqtt.external.alerts import MAX_THREADS_PER_SERVICE, Alert, AlertOutcome
 ALERT = Alert(title="a", body="b")
 
 
-class Services:
-    """`hang` does not answer before `gate` is set, `yes` accepts, `no` refuses."""
+class FakeServices:
+    """The URL `hang` is not answered before `released` is set, `yes` is accepted, `no` is refused."""
 
     def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.asked: list[str] = []
+        self.released = threading.Event()
+        self.called: list[str] = []
 
     def __call__(self, url: str, _alert: Alert) -> bool:
-        self.asked.append(url)
+        self.called.append(url)
         if url == "hang":
-            assert self.gate.wait(MAX_WAIT_SECONDS)
+            assert self.released.wait(MAX_WAIT_SECONDS)
         return url == "yes"
 
 
 @pytest.fixture
-def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    made = Services()
-    monkeypatch.setattr(alerts, "_send", made)
-    yield made
-    made.gate.set()
+def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServices]:
+    fake = FakeServices()
+    monkeypatch.setattr(alerts, "_send", fake)
+    yield fake
+    fake.released.set()
 
 
 async def test_what_one_service_has_accepted_does_not_wait_for_one_that_hangs(
-    services: Services, monkeypatch: pytest.MonkeyPatch
+    services: FakeServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alerts, "AFTER_ACCEPTED_SECONDS", 0.05)
     async with asyncio.timeout(MAX_WAIT_SECONDS):
@@ -56,20 +56,20 @@ async def test_what_one_service_has_accepted_does_not_wait_for_one_that_hangs(
     ],
 )
 async def test_the_outcome_is_that_of_all_services(
-    services: Services, urls: list[str], outcome: AlertOutcome
+    services: FakeServices, urls: list[str], outcome: AlertOutcome
 ) -> None:
     assert await send_alert(urls, ALERT, timeout_seconds=0.2) is outcome
 
 
-async def test_a_service_that_hangs_takes_no_more_than_so_many_threads(services: Services) -> None:
+async def test_a_service_that_hangs_takes_no_more_than_so_many_threads(services: FakeServices) -> None:
     for _ in range(MAX_THREADS_PER_SERVICE):
         assert await send_alert(["hang"], ALERT, timeout_seconds=0.01) is AlertOutcome.UNCERTAIN
     assert await send_alert(["hang"], ALERT, timeout_seconds=0.01) is AlertOutcome.FAILED
     assert await send_alert(["hang", "yes"], ALERT) is AlertOutcome.SENT
-    assert services.asked.count("hang") == MAX_THREADS_PER_SERVICE
-    services.gate.set()
+    assert services.called.count("hang") == MAX_THREADS_PER_SERVICE
+    services.released.set()
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         while alerts._threads["hang"]:  # noqa: ASYNC110 - the threads end
             await asyncio.sleep(0)
     assert await send_alert(["hang"], ALERT) is AlertOutcome.FAILED
-    assert services.asked.count("hang") == MAX_THREADS_PER_SERVICE + 1
+    assert services.called.count("hang") == MAX_THREADS_PER_SERVICE + 1

@@ -60,7 +60,7 @@ def test_local_private_and_special_addresses_are_not_public(address):
 
 @every_row("address", NOT_PUBLIC)
 @every_row("form", ["::ffff:{0}", "64:ff9b::{0}", "2002:{1}::", "::{0}", "::ffff:0:{0}"])
-def test_nor_does_an_ipv6_address_that_holds_one_hide_it(address, form):
+def test_an_ipv6_address_that_holds_such_an_ipv4_address_is_not_public_either(address, form):
     number = int(ipaddress.IPv4Address(address))
     assert not is_public(form.format(address, f"{number >> 16:x}:{number & 0xFFFF:x}"))
 
@@ -91,7 +91,7 @@ def test_an_address_is_judged_alike_in_both_writings(address):
 
 
 @every_row(
-    ("one", "other"),
+    ("host", "other"),
     [
         ("Camera.Local", "camera.local."),
         ("[::1]", "0:0:0:0:0:0:0:1"),
@@ -99,16 +99,16 @@ def test_an_address_is_judged_alike_in_both_writings(address):
         ("192.168.1.7", "192.168.1.7"),
     ],
 )
-def test_a_host_is_the_same_however_it_is_written(one, other):
-    assert same_host(one, other)
+def test_a_host_is_the_same_however_it_is_written(host, other):
+    assert same_host(host, other)
 
 
 @every_row(
-    ("one", "other"),
+    ("host", "other"),
     [("camera", "camera2"), ("a.b", "b"), ("127.0.0.1", "127.1"), ("", "x"), ("x" * 70, "x" * 71)],
 )
-def test_another_host_is_another(one, other):
-    assert not same_host(one, other)
+def test_another_host_is_another(host, other):
+    assert not same_host(host, other)
 
 
 def test_a_host_of_the_settings_is_compared_as_a_url_names_it():
@@ -187,9 +187,9 @@ def test_the_name_of_an_interface_may_be_any_bytes(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["a{}b", "{}", "{}{}x", "x{}"])
 def test_a_sign_in_the_name_of_an_interface_ends_no_line_and_no_column(tmp_path, monkeypatch, sign, name):
     monkeypatch.setattr("wx2mqtt.external.allowed_addresses.READ_FOLDER", tmp_path)
-    odd = name.format(sign, sign)
+    interface = name.format(sign, sign)
     for file, table in (("if_inet6", IF_INET6), ("ipv6_route", IPV6_ROUTE)):
-        (tmp_path / file).write_text(table.replace("eth0", odd), encoding="utf-8", newline="")
+        (tmp_path / file).write_text(table.replace("eth0", interface), encoding="utf-8", newline="")
     assert [str(network) for network in read_local_networks()] == [
         "2a02:7:7:7::/64",
         "2a02:1:2:3::/64",
@@ -200,7 +200,10 @@ def test_a_sign_in_the_name_of_an_interface_ends_no_line_and_no_column(tmp_path,
 def test_every_address_of_this_machine_is_local():
     families = {2, 10}  # AF_INET, AF_INET6
     addresses = [
-        one.address for each in psutil.net_if_addrs().values() for one in each if one.family in families
+        entry.address
+        for entries in psutil.net_if_addrs().values()
+        for entry in entries
+        if entry.family in families
     ]
     networks = read_local_networks()
     assert addresses
@@ -225,14 +228,14 @@ def test_an_address_is_local_in_every_way_to_write_it(address: str, local: bool)
 
 
 @pytest.mark.parametrize("addresses", [["93.184.216.7"], ["1.1.1.1", "2a02:1:2:3::9"]])
-async def test_a_file_is_not_fetched_from_a_global_address_in_the_house(addresses: list[str]):
+async def test_a_file_is_not_fetched_from_a_global_address_of_a_local_network(addresses: list[str]):
     async def resolve(_host: str) -> list[str]:
         return addresses
 
     networks = (ip_network("93.184.216.0/24"), ip_network("2a02:1:2:3::/64"))
     fetcher = UrlFetcher(resolve=resolve, read_networks=lambda: networks)
     pieces = fetcher.fetch("http://nas.example/secret", max_bytes=1000, allowed_hosts=(), timeout_seconds=5)
-    with pytest.raises(BadCommand) as refused:
+    with pytest.raises(BadCommand) as raised:
         await anext(pieces)
-    assert refused.value.code == "not_allowed"
-    assert refused.value.facts["address"] == addresses[-1]
+    assert raised.value.code == "not_allowed"
+    assert raised.value.facts["address"] == addresses[-1]

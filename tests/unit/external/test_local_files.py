@@ -1,4 +1,4 @@
-"""A file by path: only below the owner's folders, only regular ones, each refusal with its own sentence."""
+"""Files by path: only regular files below the owner's folders are read, and each refusal has a sentence of its own."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LIMIT = 10**7
 
 
 @pytest.fixture
-def house(tmp_path):
-    """`open` may be sent from, `closed` may not."""
+def folders(tmp_path):
+    """Returns a folder with `open`, from which files may be sent, and `closed`, from which they may not."""
     for name in ("open/inner", "closed"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "open/picture.jpg").write_bytes(b"picture")
@@ -29,15 +29,15 @@ def house(tmp_path):
     return tmp_path
 
 
-async def read(path, *folders, limit=LIMIT):
-    async with aclosing(read_file(str(path), folders, limit)) as pieces:
+async def read(path, *allowed, limit=LIMIT):
+    async with aclosing(read_file(str(path), allowed, limit)) as pieces:
         return b"".join([piece async for piece in pieces])
 
 
-async def refused(path, *folders):
+async def refusal_of(path, *allowed):
     before = descriptors()
     with pytest.raises(BadCommand) as refusal:
-        await read(path, *folders)
+        await read(path, *allowed)
     assert descriptors() == before
     assert rejection_text("en", refusal.value) != rejection_text("zh", refusal.value)
     return refusal.value.code, refusal.value.message_key
@@ -56,29 +56,29 @@ def descriptors():
         ("closed/../open//picture.jpg", b"picture"),
     ],
 )
-async def test_what_is_below_a_folder_is_read(house, path, content):
-    assert await read(house / path, house / "open") == content
-    assert await read(house / path, house / "closed", house) == content
+async def test_what_is_below_a_folder_is_read(folders, path, content):
+    assert await read(folders / path, folders / "open") == content
+    assert await read(folders / path, folders / "closed", folders) == content
 
 
-async def test_a_large_one_comes_in_pieces(house):
-    (house / "open/large").write_bytes(bytes(3 * READ_CHUNK_BYTES + 1))
-    sizes = [len(one) async for one in read_file(str(house / "open/large"), [house / "open"], LIMIT)]
+async def test_a_large_one_comes_in_pieces(folders):
+    (folders / "open/large").write_bytes(bytes(3 * READ_CHUNK_BYTES + 1))
+    sizes = [len(chunk) async for chunk in read_file(str(folders / "open/large"), [folders / "open"], LIMIT)]
     assert sizes == [READ_CHUNK_BYTES, READ_CHUNK_BYTES, READ_CHUNK_BYTES, 1]
 
 
-async def test_one_that_is_too_large_is_not_even_begun(house):
-    assert await read(house / "open/picture.jpg", house / "open", limit=7) == b"picture"
+async def test_one_that_is_too_large_is_not_even_begun(folders):
+    assert await read(folders / "open/picture.jpg", folders / "open", limit=7) == b"picture"
     with pytest.raises(DeclaredSizeTooLarge):
-        await read(house / "open/picture.jpg", house / "open", limit=6)
+        await read(folders / "open/picture.jpg", folders / "open", limit=6)
 
 
-async def test_a_link_to_what_is_inside_is_followed_and_so_is_one_to_the_folder(house):
-    (house / "open/link").symlink_to("inner")
-    (house / "entry").symlink_to("open")
-    assert await read(house / "open/link/picture.jpg", house / "open") == b"inner"
-    assert await read(house / "open/picture.jpg", house / "entry") == b"picture"
-    assert await read(house / "entry/picture.jpg", house / "open") == b"picture"
+async def test_a_link_to_what_is_inside_is_followed_and_so_is_one_to_the_folder(folders):
+    (folders / "open/link").symlink_to("inner")
+    (folders / "entry").symlink_to("open")
+    assert await read(folders / "open/link/picture.jpg", folders / "open") == b"inner"
+    assert await read(folders / "open/picture.jpg", folders / "entry") == b"picture"
+    assert await read(folders / "entry/picture.jpg", folders / "open") == b"picture"
 
 
 @pytest.mark.parametrize(
@@ -94,24 +94,24 @@ async def test_a_link_to_what_is_inside_is_followed_and_so_is_one_to_the_folder(
         "",
     ],
 )
-async def test_what_is_outside_is_refused_whether_it_is_there_or_not(house, path):
-    (house / "open/out").symlink_to(house / "closed/secret")
-    (house / "open/away").symlink_to(house / "closed")
-    (house / "opened").mkdir()
-    (house / "opened/x").write_bytes(b"x")
-    assert await refused(house / path, house / "open") == ("not_allowed", "path_outside")
+async def test_what_is_outside_is_refused_whether_it_is_there_or_not(folders, path):
+    (folders / "open/out").symlink_to(folders / "closed/secret")
+    (folders / "open/away").symlink_to(folders / "closed")
+    (folders / "opened").mkdir()
+    (folders / "opened/x").write_bytes(b"x")
+    assert await refusal_of(folders / path, folders / "open") == ("not_allowed", "path_outside")
 
 
-async def test_without_a_folder_nothing_is_sent_by_path(house):
-    assert await refused(house / "open/picture.jpg") == ("not_allowed", "path_no_folder")
+async def test_without_a_folder_nothing_is_sent_by_path(folders):
+    assert await refusal_of(folders / "open/picture.jpg") == ("not_allowed", "path_no_folder")
 
 
 @pytest.mark.parametrize("path", ["picture.jpg", "./open/picture.jpg", "", "~/x", "/a\0b"])
-async def test_a_path_must_be_absolute(house, path):
-    assert await refused(path, house) == ("bad_command", "path_relative")
+async def test_a_path_must_be_absolute(folders, path):
+    assert await refusal_of(path, folders) == ("bad_command", "path_relative")
 
 
-MADE: dict[str, Callable[[Path], object]] = {
+MAKERS: dict[str, Callable[[Path], object]] = {
     "path_folder": Path.mkdir,
     "path_pipe": os.mkfifo,
     "path_socket": lambda path: os.mknod(path, stat.S_IFSOCK | 0o600),
@@ -119,84 +119,91 @@ MADE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("word", MADE)
-async def test_what_is_no_regular_file_is_refused_with_its_own_sentence_and_does_not_hang(house, word):
-    MADE[word](house / "open/odd")
-    assert await refused(house / "open/odd", house / "open") == ("bad_file", word)
+@pytest.mark.parametrize("message_key", MAKERS)
+async def test_what_is_no_regular_file_is_refused_with_its_own_sentence_and_does_not_hang(
+    folders, message_key
+):
+    MAKERS[message_key](folders / "open/odd")
+    assert await refusal_of(folders / "open/odd", folders / "open") == ("bad_file", message_key)
 
 
-async def test_a_device_is_refused(house):
-    assert await refused("/dev/null", Path("/dev")) == ("bad_file", "path_device")
-    assert await refused("/dev/zero", Path("/")) == ("bad_file", "path_device")
+async def test_a_device_is_refused(folders):
+    assert await refusal_of("/dev/null", Path("/dev")) == ("bad_file", "path_device")
+    assert await refusal_of("/dev/zero", Path("/")) == ("bad_file", "path_device")
 
 
-async def test_the_folder_itself_is_a_folder(house):
-    assert await refused(house / "open", house / "open") == ("bad_file", "path_folder")
-    assert await refused("/", Path("/")) == ("bad_file", "path_folder")
+async def test_the_folder_itself_is_a_folder(folders):
+    assert await refusal_of(folders / "open", folders / "open") == ("bad_file", "path_folder")
+    assert await refusal_of("/", Path("/")) == ("bad_file", "path_folder")
 
 
 # Not by taking rights away: where tests run as root, it may read everything.
-async def test_what_the_system_does_not_let_us_read_is_refused_with_its_reason(house, monkeypatch):
+async def test_what_the_system_does_not_let_us_read_is_refused_with_its_reason(folders, monkeypatch):
     def refuses(*_args, **_kwargs):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(local_files, "_open_regular", refuses)
-    assert await refused(house / "open/picture.jpg", house / "open") == ("bad_file", "path_forbidden")
+    assert await refusal_of(folders / "open/picture.jpg", folders / "open") == ("bad_file", "path_forbidden")
 
 
-async def test_a_part_of_a_file_is_no_folder(house):
-    assert await refused(house / "open/picture.jpg/x", house / "open") == ("bad_file", "path_changed")
+async def test_a_part_of_a_file_is_no_folder(folders):
+    assert await refusal_of(folders / "open/picture.jpg/x", folders / "open") == ("bad_file", "path_changed")
 
 
-async def test_a_path_that_the_system_cannot_open_is_refused_before_it_is_resolved(house, monkeypatch):
+async def test_a_path_that_the_system_cannot_open_is_refused_before_it_is_resolved(folders, monkeypatch):
     monkeypatch.setattr(os.path, "realpath", lambda _path: pytest.fail("resolved"))
-    too_long = f"{house}/open/{'a/' * 2048}a"
-    assert await refused(too_long, house / "open") == ("bad_file", "path_unreadable")
+    too_long = f"{folders}/open/{'a/' * 2048}a"
+    assert await refusal_of(too_long, folders / "open") == ("bad_file", "path_unreadable")
 
 
-async def test_a_loop_of_links_ends(house):
-    (house / "open/loop").symlink_to("loop")
-    code, _ = await refused(house / "open/loop", house / "open")
+async def test_a_loop_of_links_ends(folders):
+    (folders / "open/loop").symlink_to("loop")
+    code, _ = await refusal_of(folders / "open/loop", folders / "open")
     assert code == "bad_file"
 
 
 @pytest.mark.parametrize("swapped", ["inner", "inner/picture.jpg"])
 async def test_what_is_swapped_for_a_link_between_the_check_and_the_opening_is_not_read(
-    house, monkeypatch, swapped
+    folders, monkeypatch, swapped
 ):
     """The attacker may write below the folder, and wins every race."""
-    really = os.path.realpath
+    real_function = os.path.realpath
 
     def resolve_then_swap(path):
-        resolved = really(path)
+        resolved = real_function(path)
         if str(path).endswith("picture.jpg"):
-            (house / "open" / swapped).rename(house / "put_away")
-            target = house / "closed" / ("" if swapped == "inner" else "secret")
-            (house / "open" / swapped).symlink_to(target)
-            (house / "closed/picture.jpg").write_bytes(b"secret")
+            (folders / "open" / swapped).rename(folders / "put_away")
+            target = folders / "closed" / ("" if swapped == "inner" else "secret")
+            (folders / "open" / swapped).symlink_to(target)
+            (folders / "closed/picture.jpg").write_bytes(b"secret")
         return resolved
 
     monkeypatch.setattr(os.path, "realpath", resolve_then_swap)
-    assert await refused(house / "open/inner/picture.jpg", house / "open") == ("bad_file", "path_changed")
+    assert await refusal_of(folders / "open/inner/picture.jpg", folders / "open") == (
+        "bad_file",
+        "path_changed",
+    )
 
 
-async def test_what_is_swapped_between_the_look_and_the_opening_is_not_read(house, monkeypatch):
-    really = os.stat
+async def test_what_is_swapped_between_the_check_of_its_type_and_the_opening_is_not_read(
+    folders, monkeypatch
+):
+    real_function = os.stat
 
-    def look_then_swap(name, **how):
-        found = really(name, **how)
-        if name == "picture.jpg" and "dir_fd" in how:
-            (house / "open/picture.jpg").unlink()
-            os.mkfifo(house / "open/picture.jpg")
+    def stat_then_swap(name, **options):
+        found = real_function(name, **options)
+        if name == "picture.jpg" and "dir_fd" in options:
+            (folders / "open/picture.jpg").unlink()
+            os.mkfifo(folders / "open/picture.jpg")
         return found
 
-    monkeypatch.setattr(os, "stat", look_then_swap)
-    assert await refused(house / "open/picture.jpg", house / "open") == ("bad_file", "path_pipe")
+    monkeypatch.setattr(os, "stat", stat_then_swap)
+    assert await refusal_of(folders / "open/picture.jpg", folders / "open") == ("bad_file", "path_pipe")
 
 
-async def test_who_stops_reading_leaves_nothing_open(house):
+async def test_who_stops_reading_leaves_nothing_open(folders):
     before = descriptors()
-    async with aclosing(read_file(str(house / "open/picture.jpg"), [house / "open"], LIMIT)) as pieces:
+    async with aclosing(read_file(str(folders / "open/picture.jpg"), [folders / "open"], LIMIT)) as pieces:
         await anext(pieces)
         assert descriptors() == before + 1
     assert descriptors() == before

@@ -1,6 +1,6 @@
-"""A server that sends byte by byte is given up, a slow connection is not; what is a URL of a file.
+"""A server that sends too slowly is given up, a slow disk is not the server's fault, and bad redirects are refused.
 
-The fetcher is `scenarios/test_outside.py`.
+`tests/scenarios/test_outside.py` runs the fetcher itself.
 """
 
 from __future__ import annotations

@@ -36,8 +36,12 @@ def calls(*names):
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in names:
                 continue
-            given = [one.value if isinstance(one, ast.Constant) else None for one in node.args]
-            yield f"{path.name}:{node.lineno}", given, {one.arg: one.value for one in node.keywords}
+            given = [argument.value if isinstance(argument, ast.Constant) else None for argument in node.args]
+            yield (
+                f"{path.name}:{node.lineno}",
+                given,
+                {keyword.arg: keyword.value for keyword in node.keywords},
+            )
 
 
 def texts():

@@ -13,7 +13,7 @@ from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES, diagnostics_text
 
 FOLDER = Path(wx2mqtt.diagnostics.__file__).parent
 TREES = {path.name: ast.parse(path.read_text()) for path in FOLDER.glob("*.py") if path.name != "words.py"}
-CHARTED = {"ok", "warning", "failed", "not_known"}
+REPORT_ROWS = {"ok", "warning", "failed", "not_known"}
 
 
 def facts(sentence):
@@ -31,19 +31,19 @@ def either(argument):
     return [branch.value for branch in branches if isinstance(branch, ast.Constant)]
 
 
-def charted():
+def report_rows():
     """Every row that is written down: where, its check, its words, the names of its facts."""
     for name, tree in TREES.items():
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
-            if node.func.attr not in CHARTED or len(node.args) < 3:
+            if node.func.attr not in REPORT_ROWS or len(node.args) < 3:
                 continue
-            given = [one.value if isinstance(one, ast.Constant) else None for one in node.args]
+            given = [argument.value if isinstance(argument, ast.Constant) else None for argument in node.args]
             words = [word for argument in node.args[2:] for word in either(argument)]
             if node.func.attr != "ok" and len(node.args) == 3:
                 words += [f"{word}_cure" for word in words]
-            yield f"{name}:{node.lineno}", given[0], words, {one.arg for one in node.keywords}
+            yield f"{name}:{node.lineno}", given[0], words, {keyword.arg for keyword in node.keywords}
 
 
 def test_both_languages_say_the_same_facts():
@@ -52,7 +52,7 @@ def test_both_languages_say_the_same_facts():
 
 
 def test_every_row_has_a_title_and_its_sentences():
-    found = list(charted())
+    found = list(report_rows())
     assert len(found) > 50
     for where, check, words, named in found:
         assert check is None or f"check_{check}" in DIAGNOSTICS_MESSAGES, where
@@ -67,15 +67,15 @@ def test_every_verdict_has_a_word():
 
 
 def test_no_sentence_is_there_for_nothing():
-    said = texts()
+    used = texts()
     made = {
         word for word in DIAGNOSTICS_MESSAGES if word.startswith(("check_", "host_"))
     }  # with a name in them
     assert {word.removeprefix("check_") for word in made if word.startswith("check_")} <= {
-        check for _, check, *_ in charted()
+        check for _, check, *_ in report_rows()
     } | {"retained"}
-    assert DIAGNOSTICS_MESSAGES.keys() - made <= said | {
-        word for _, _, words, _ in charted() for word in words
+    assert DIAGNOSTICS_MESSAGES.keys() - made <= used | {
+        word for _, _, words, _ in report_rows() for word in words
     }
 
 

@@ -113,7 +113,7 @@ def test_every_sentence_that_is_said_is_there_with_its_facts():
                 continue
             if len(node.args) != 1 or not isinstance(node.args[0], ast.Constant):
                 continue
-            word, given = str(node.args[0].value), {one.arg for one in node.keywords}
+            word, given = str(node.args[0].value), {keyword.arg for keyword in node.keywords}
             assert word in PAGE_MESSAGES, f"{path.name}:{node.lineno}"
             assert facts(PAGE_MESSAGES[word][0]) == given, f"{path.name}:{node.lineno}"
             found += 1

@@ -50,14 +50,16 @@ def uses(backend: str) -> Iterator[tuple[str, str, set[str]]]:
             position = KEY_POSITIONS.get(name)
             if position is None or len(node.args) <= position:
                 continue
-            if name == "text" and not (isinstance(node.func, ast.Attribute) and speaks(node.func.value)):
+            if name == "text" and not (
+                isinstance(node.func, ast.Attribute) and is_sentence_lookup(node.func.value)
+            ):
                 continue
             key = node.args[position]
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                yield f"{path.name}:{node.lineno}", key.value, {str(one.arg) for one in node.keywords}
+                yield f"{path.name}:{node.lineno}", key.value, {str(keyword.arg) for keyword in node.keywords}
 
 
-def speaks(owner: ast.expr) -> bool:
+def is_sentence_lookup(owner: ast.expr) -> bool:
     """Whether `owner.text` looks a sentence up: XML elements have a `text`, too."""
     return ast.unparse(owner).endswith(("self", "client", "channel"))
 

@@ -26,7 +26,7 @@ def texts(url: str, protocol: ProtocolVersion = V5) -> ConnectionTexts:
     return ConnectionTexts(MqttOptions(urls=(url,), client_id="c", password="auchgeheim"), target)
 
 
-AT = texts("mqtt://user:geheim@broker:1883")
+TEXTS = texts("mqtt://user:geheim@broker:1883")
 
 CERTIFICATE = ssl.SSLCertVerificationError(1, "x")
 CERTIFICATE.verify_message = "self-signed certificate"
@@ -49,7 +49,7 @@ CERTIFICATE.verify_message = "self-signed certificate"
     ],
 )
 def test_an_error_of_the_network_is_a_sentence(error, sentence):
-    assert AT.not_opened(error).lower() == sentence.lower()
+    assert TEXTS.not_opened(error).lower() == sentence.lower()
 
 
 @every_row(
@@ -65,7 +65,7 @@ def test_an_error_of_the_network_is_a_sentence(error, sentence):
 )
 def test_a_lost_connection_says_who_ended_it(error, sentence):
     stream: Any = SimpleNamespace(ended=True, error=error)
-    assert AT.ended(stream, answered=True) == sentence
+    assert TEXTS.ended(stream, answered=True) == sentence
 
 
 @every_row(
@@ -84,7 +84,7 @@ def test_a_broker_that_does_not_answer_connect_gets_a_hint_and_no_other(url, pro
     assert texts(url, protocol).silent(answered=True) == text
 
 
-class Ended:
+class EndedSocket:
     def recv(self, _size: int, /) -> bytes:
         return b""
 
@@ -97,7 +97,7 @@ class Ended:
 
 def test_an_end_without_a_reason_is_the_broker_s_or_that_of_something_else_than_mqtt():
     at = texts("mqtts://broker", V3)
-    raw: Any = Ended()
+    raw: Any = EndedSocket()
     stream = BufferedSocket(raw)
     assert at.ended(stream, answered=False) == "broker:8883 sent something that is not MQTT"
     stream.receive()
@@ -106,7 +106,7 @@ def test_an_end_without_a_reason_is_the_broker_s_or_that_of_something_else_than_
 
 
 def test_a_reason_of_the_broker_has_no_password_in_it():
-    assert AT.refused(0x97, "geheim, auchgeheim") == "the broker has reached a quota (***, ***)"
+    assert TEXTS.refused(0x97, "geheim, auchgeheim") == "the broker has reached a quota (***, ***)"
 
 
 # what a broker states as the reason

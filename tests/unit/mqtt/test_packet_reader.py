@@ -24,8 +24,8 @@ from wx2mqtt.mqtt.packets import (
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
 
 
-class Peer:
-    """Both neighbours of the reader: its packet handler, which records the calls, and its transport."""
+class PacketReaderHarness:
+    """A reader, and in one object its packet handler, which records the calls, and its transport."""
 
     def __init__(self, protocol=ProtocolVersion.MQTT_5, packet_limit=MAX_INCOMING_PACKET_BYTES):
         self.calls: list[Any] = []
@@ -41,7 +41,7 @@ class Peer:
         return lambda *arguments: self.calls.append((name, *arguments))
 
     def receive(self, chunk):
-        """A chunk has come; after the end of the connection nothing is read."""
+        """Reads a chunk; after the end of the connection nothing is read."""
         if self.closed:
             return
         try:
@@ -87,7 +87,7 @@ PACKETS = (
 
 @given(st.lists(st.sampled_from(PACKETS), max_size=8), st.lists(st.integers(1, 250), max_size=30))
 def test_each_packet_is_read_once_and_in_order_however_it_is_cut(packets, sizes):
-    whole, pieces = Peer(), Peer()
+    whole, pieces = PacketReaderHarness(), PacketReaderHarness()
     for packet in packets:
         whole.receive(packet)
     data = b"".join(packets)
@@ -100,25 +100,25 @@ def test_each_packet_is_read_once_and_in_order_however_it_is_cut(packets, sizes)
 
 
 def test_what_each_packet_says_reaches_the_handler():
-    peer = Peer()
-    peer.receive(b"".join(PACKETS[:5]) + PACKETS[6])
-    assert peer.names == ["on_connack", "on_suback", "on_puback", "on_puback", "on_publish"]
-    assert peer.calls[0] == ("on_connack", ConnackLimits(session_present=False))
-    assert peer.calls[1] == ("on_suback", 1, [1])
-    assert peer.calls[2:4] == [("on_puback", PubackPacket(5)), ("on_puback", PubackPacket(6, 0x87))]
-    assert peer.sent == [b"\x70\x02\x00\x09"]
+    harness = PacketReaderHarness()
+    harness.receive(b"".join(PACKETS[:5]) + PACKETS[6])
+    assert harness.names == ["on_connack", "on_suback", "on_puback", "on_puback", "on_publish"]
+    assert harness.calls[0] == ("on_connack", ConnackLimits(session_present=False))
+    assert harness.calls[1] == ("on_suback", 1, [1])
+    assert harness.calls[2:4] == [("on_puback", PubackPacket(5)), ("on_puback", PubackPacket(6, 0x87))]
+    assert harness.sent == [b"\x70\x02\x00\x09"]
 
 
 def test_a_disconnect_ends_the_connection_with_its_reason():
-    peer = Peer()
-    peer.receive(CONNACK + b"\xe0\x02\x8e\x00" + PACKETS[4])
-    assert peer.calls[1:] == [("on_closed", BrokerReason(0x8E))]
+    harness = PacketReaderHarness()
+    harness.receive(CONNACK + b"\xe0\x02\x8e\x00" + PACKETS[4])
+    assert harness.calls[1:] == [("on_closed", BrokerReason(0x8E))]
 
 
 def test_a_connack_that_refuses_ends_the_connection_with_its_reason():
-    peer = Peer()
-    peer.receive(b"\x20\x03\x00\x86\x00")
-    assert peer.calls == [("on_closed", BrokerReason(0x86))]
+    harness = PacketReaderHarness()
+    harness.receive(b"\x20\x03\x00\x86\x00")
+    assert harness.calls == [("on_closed", BrokerReason(0x86))]
 
 
 @every_row(
@@ -135,29 +135,29 @@ def test_a_connack_that_refuses_ends_the_connection_with_its_reason():
     ],
 )
 def test_what_breaks_the_protocol_ends_the_connection(packet):
-    peer = Peer()
-    peer.receive(CONNACK + packet + PACKETS[4])
-    assert peer.names == ["on_connack", "on_closed"]
+    harness = PacketReaderHarness()
+    harness.receive(CONNACK + packet + PACKETS[4])
+    assert harness.names == ["on_connack", "on_closed"]
 
 
 def test_in_mqtt_3_1_1_a_broker_sends_no_disconnect():
-    peer = Peer(ProtocolVersion.MQTT_3_1_1)
-    peer.receive(b"\x20\x02\x00\x00\xe0\x00")
-    assert peer.calls[1:] == [("on_closed", None)]
+    harness = PacketReaderHarness(ProtocolVersion.MQTT_3_1_1)
+    harness.receive(b"\x20\x02\x00\x00\xe0\x00")
+    assert harness.calls[1:] == [("on_closed", None)]
 
 
 def test_damaged_properties_of_a_message_are_no_end():
-    peer = Peer()
-    peer.receive(CONNACK + b"\x32\x08\x00\x01t\x00\x07\x7fhi" + PACKETS[4])
-    assert peer.names == ["on_connack", "on_malformed_publish", "on_publish"]
-    assert peer.calls[1] == ("on_malformed_publish", 7, 1, "damaged properties")
+    harness = PacketReaderHarness()
+    harness.receive(CONNACK + b"\x32\x08\x00\x01t\x00\x07\x7fhi" + PACKETS[4])
+    assert harness.names == ["on_connack", "on_malformed_publish", "on_publish"]
+    assert harness.calls[1] == ("on_malformed_publish", 7, 1, "damaged properties")
 
 
 def test_a_message_with_an_impossible_topic_is_no_end():
-    peer = Peer()
-    peer.receive(CONNACK + b"\x34\x08\x00\x01\xff\x00\x07\x00hi" + PACKETS[4])
-    assert peer.names == ["on_connack", "on_malformed_publish", "on_publish"]
-    assert peer.calls[1] == ("on_malformed_publish", 7, 2, "impossible topic")
+    harness = PacketReaderHarness()
+    harness.receive(CONNACK + b"\x34\x08\x00\x01\xff\x00\x07\x00hi" + PACKETS[4])
+    assert harness.names == ["on_connack", "on_malformed_publish", "on_publish"]
+    assert harness.calls[1] == ("on_malformed_publish", 7, 2, "impossible topic")
 
 
 def packet_of_properties(first_byte, head, size):
@@ -169,58 +169,58 @@ def packet_of_properties(first_byte, head, size):
 
 @every_row(("first_byte", "head"), [(0x20, b"\0\0"), (0x90, b"\0\1"), (0xE0, b"\x8b"), (0xB0, b"\0\1")])
 def test_properties_without_end_end_the_connection_and_cost_nothing(first_byte, head):
-    peer = Peer()
+    harness = PacketReaderHarness()
     if first_byte != CONNACK[0]:
-        peer.receive(CONNACK)
-    before = len(peer.names)
+        harness.receive(CONNACK)
+    before = len(harness.names)
     packet = packet_of_properties(first_byte, head, 400_000)
-    assert cpu_seconds(lambda: peer.receive(packet)) < 0.5
-    assert peer.names[before:] == ["on_closed"]
+    assert cpu_seconds(lambda: harness.receive(packet)) < 0.5
+    assert harness.names[before:] == ["on_closed"]
 
 
 def test_the_largest_control_packet_is_read():
-    peer = Peer()
+    harness = PacketReaderHarness()
     codes = bytes(MAX_CONTROL_PACKET_BYTES - 3)
-    peer.receive(CONNACK + b"\x90" + pack_varint(MAX_CONTROL_PACKET_BYTES) + b"\0\1\0" + codes)
-    assert peer.names == ["on_connack", "on_suback"]
+    harness.receive(CONNACK + b"\x90" + pack_varint(MAX_CONTROL_PACKET_BYTES) + b"\0\1\0" + codes)
+    assert harness.names == ["on_connack", "on_suback"]
 
 
 @pytest.mark.parametrize("protocol", ProtocolVersion)
 def test_a_publish_that_is_too_large_is_neither_kept_nor_delivered_for_ever(protocol):
     """MQTT 3.1.1 has no word for the limit, and a broker may not keep to it."""
-    peer = Peer(protocol, packet_limit=1000)
-    peer.receive(CONNACK if protocol is ProtocolVersion.MQTT_5 else b"\x20\x02\x00\x00")
+    harness = PacketReaderHarness(protocol, packet_limit=1000)
+    harness.receive(CONNACK if protocol is ProtocolVersion.MQTT_5 else b"\x20\x02\x00\x00")
     for size, mid in ((1000, 5), (1001, 6), (1001, 0), (1000, 8)):
-        peer.receive(publish_of(size, mid))
-    assert peer.names == ["on_connack", "on_publish", *["on_malformed_publish"] * 2, "on_publish"]
-    assert peer.calls[2:4] == [("on_malformed_publish", mid, min(mid, 1), "too large") for mid in (6, 0)]
+        harness.receive(publish_of(size, mid))
+    assert harness.names == ["on_connack", "on_publish", *["on_malformed_publish"] * 2, "on_publish"]
+    assert harness.calls[2:4] == [("on_malformed_publish", mid, min(mid, 1), "too large") for mid in (6, 0)]
 
 
 def test_of_a_publish_that_is_too_large_little_is_in_memory_meanwhile():
-    peer = Peer(packet_limit=1000)
-    peer.receive(CONNACK)
-    peer.receive(b"\x32\xff\xff\xff\x7f\x00\x01t\x00\x07\x00")
+    harness = PacketReaderHarness(packet_limit=1000)
+    harness.receive(CONNACK)
+    harness.receive(b"\x32\xff\xff\xff\x7f\x00\x01t\x00\x07\x00")
     for _ in range(100):
-        peer.receive(bytes(50_000))
-        begun = peer.reader._begun
+        harness.receive(bytes(50_000))
+        begun = harness.reader._begun
         assert begun is not None
         assert len(begun.body) < 70_000
-    peer.receive(CONNACK)  # as content
-    assert peer.names == ["on_connack"]
+    harness.receive(CONNACK)  # as content
+    assert harness.names == ["on_connack"]
 
 
 def test_another_packet_that_is_too_large_ends_the_connection():
-    peer = Peer(packet_limit=1000)
-    peer.receive(CONNACK + b"\x90\xe9\x07\x00\x01\x00")
-    assert peer.names == ["on_connack", "on_closed"]
+    harness = PacketReaderHarness(packet_limit=1000)
+    harness.receive(CONNACK + b"\x90\xe9\x07\x00\x01\x00")
+    assert harness.names == ["on_connack", "on_closed"]
 
 
 def test_the_rest_of_a_message_that_looks_like_packets_is_no_packet():
-    peer = Peer()
+    harness = PacketReaderHarness()
     inside = b"".join(short_packet(0x40, mid) for mid in range(1, 20))
     body = b"\x00\x01t\x00\x07\x00" + inside
     packet = b"\x32" + pack_varint(len(body)) + body
-    peer.receive(packet[:12])
-    peer.receive(packet[12:])
-    assert [name for name, *_ in peer.calls] == ["on_publish"]
-    assert peer.calls[0][1].payload == inside
+    harness.receive(packet[:12])
+    harness.receive(packet[12:])
+    assert [name for name, *_ in harness.calls] == ["on_publish"]
+    assert harness.calls[0][1].payload == inside

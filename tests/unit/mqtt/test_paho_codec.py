@@ -43,8 +43,8 @@ def test_no_other_private_name_of_paho_is_used():
     assert called == set(DECODERS)
 
 
-class Socket:
-    """A socket of paho that keeps what is written."""
+class RecordingSocket:
+    """A socket for paho that records what is written."""
 
     def __init__(self):
         self.written = bytearray()
@@ -59,7 +59,7 @@ class Socket:
 
 def connect_of_paho(options: MqttOptions, target: ConnectTarget, *, is_retained: bool) -> bytes:
     """The CONNECT that `paho.Client` writes with these options."""
-    v5, will, raw = target.is_mqtt_5, options.will, Socket()
+    v5, will, raw = target.is_mqtt_5, options.will, RecordingSocket()
     client: Any = paho.Client(
         CallbackAPIVersion.VERSION2,
         client_id=options.client_id,

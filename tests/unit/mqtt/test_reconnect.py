@@ -28,11 +28,11 @@ def ended(end, **more):
 
 def follow(policy, *ends, now=0.0, chance=HIGH):
     """Returns the policy after these ends, and the delay after each in seconds."""
-    waits = []
+    delays = []
     for each in ends:
         policy, delay = policy.after(each if isinstance(each, ConnectionEnd) else ended(each), now, chance)
-        waits.append(delay.seconds)
-    return policy, waits
+        delays.append(delay.seconds)
+    return policy, delays
 
 
 def test_mqtt_5_comes_first():
@@ -58,64 +58,64 @@ def test_nothing_but_a_refusal_of_the_version_leads_to_the_older_one(end):
 
 
 def test_a_version_that_was_set_is_not_changed_and_its_refusal_is_not_repeated_quickly():
-    policy, waits = follow(ReconnectPolicy(addresses=(A,), protocol="5"), EndReason.VERSION)
+    policy, delays = follow(ReconnectPolicy(addresses=(A,), protocol="5"), EndReason.VERSION)
     assert policy.target.protocol == "5"
-    assert waits[0] > 30
+    assert delays[0] > 30
 
 
 def test_a_broker_that_refuses_the_older_version_too_is_asked_with_mqtt_5_again():
-    policy, waits = follow(ReconnectPolicy(addresses=(A,)), EndReason.VERSION, EndReason.VERSION)
+    policy, delays = follow(ReconnectPolicy(addresses=(A,)), EndReason.VERSION, EndReason.VERSION)
     assert policy.target.protocol == "5"
-    assert waits[1] > 30
+    assert delays[1] > 30
 
 
 def test_waits_double_up_to_half_a_minute():
-    _, waits = follow(ReconnectPolicy(addresses=(A,)), *[EndReason.UNREACHABLE] * 9)
-    assert [round(wait, 3) for wait in waits] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    _, delays = follow(ReconnectPolicy(addresses=(A,)), *[EndReason.UNREACHABLE] * 9)
+    assert [round(wait, 3) for wait in delays] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
 
 
 @given(st.floats(0, 0.999), st.integers(1, 20))
 def test_there_is_jitter_and_never_a_hammering(chance, failures):
-    _, waits = follow(ReconnectPolicy(addresses=(A,)), *[EndReason.UNREACHABLE] * failures, chance=chance)
-    assert all(0.25 <= wait <= 30 for wait in waits)
+    _, delays = follow(ReconnectPolicy(addresses=(A,)), *[EndReason.UNREACHABLE] * failures, chance=chance)
+    assert all(0.25 <= wait <= 30 for wait in delays)
 
 
 def test_a_broker_nearby_is_found_again_within_two_seconds_of_its_return():
     away = ended(EndReason.UNREACHABLE, is_local=True)
-    _, waits = follow(ReconnectPolicy(addresses=(A,)), *[away] * 50)
-    assert max(waits) <= MAX_LOCAL_DELAY_SECONDS
+    _, delays = follow(ReconnectPolicy(addresses=(A,)), *[away] * 50)
+    assert max(delays) <= MAX_LOCAL_DELAY_SECONDS
 
 
 def test_a_good_connection_that_breaks_is_tried_again_soon_at_the_same_broker():
     policy, _ = follow(ReconnectPolicy(addresses=(A, B)), *[EndReason.UNREACHABLE] * 20)
-    policy, waits = follow(policy, ended(EndReason.LOST, connected_seconds=STABLE_CONNECTION_SECONDS))
+    policy, delays = follow(policy, ended(EndReason.LOST, connected_seconds=STABLE_CONNECTION_SECONDS))
     assert policy.target.address == A
-    assert waits[0] <= 0.5
+    assert delays[0] <= 0.5
 
 
 def test_a_connection_that_breaks_at_once_again_and_again_is_no_reason_to_hurry():
-    _, waits = follow(ReconnectPolicy(addresses=(A,)), *[ended(EndReason.LOST, connected_seconds=0.1)] * 8)
-    assert waits[-1] > 20
+    _, delays = follow(ReconnectPolicy(addresses=(A,)), *[ended(EndReason.LOST, connected_seconds=0.1)] * 8)
+    assert delays[-1] > 20
 
 
 def test_a_server_that_goes_away_is_left_for_the_next_of_the_list_at_once():
-    policy, waits = follow(
+    policy, delays = follow(
         ReconnectPolicy(addresses=(A, B)), ended(EndReason.LOST, connected_seconds=1000, server_leaving=True)
     )
-    assert (policy.target.address, waits) == (B, [0.0])
+    assert (policy.target.address, delays) == (B, [0.0])
 
 
 def test_the_list_is_gone_through_without_waiting_and_then_with_a_wait():
-    policy, waits = follow(ReconnectPolicy(addresses=(A, B, C)), *[EndReason.UNREACHABLE] * 6)
+    policy, delays = follow(ReconnectPolicy(addresses=(A, B, C)), *[EndReason.UNREACHABLE] * 6)
     assert policy.target.address == A
-    assert [wait > 0 for wait in waits] == [False, False, True] * 2
+    assert [wait > 0 for wait in delays] == [False, False, True] * 2
 
 
 def test_bad_credentials_are_tried_again_slowly():
-    _, waits = follow(ReconnectPolicy(addresses=(A,)), *[EndReason.CREDENTIALS] * 5, chance=0.0)
-    assert waits == [30, 60, 120, 150, 150]
-    _, waits = follow(ReconnectPolicy(addresses=(A,)), *[EndReason.CREDENTIALS] * 5)
-    assert waits[-1] <= 300
+    _, delays = follow(ReconnectPolicy(addresses=(A,)), *[EndReason.CREDENTIALS] * 5, chance=0.0)
+    assert delays == [30, 60, 120, 150, 150]
+    _, delays = follow(ReconnectPolicy(addresses=(A,)), *[EndReason.CREDENTIALS] * 5)
+    assert delays[-1] <= 300
 
 
 def test_to_be_taken_over_once_is_answered_by_coming_back():
@@ -144,9 +144,9 @@ def test_another_server_is_followed_at_once_and_only_this_time():
     assert (policy.target.address, delay.seconds) == (B, 0.0)
     policy, _ = follow(policy, EndReason.UNREACHABLE)
     assert policy.target.address == C
-    policy, waits = follow(policy, EndReason.UNREACHABLE)
+    policy, delays = follow(policy, EndReason.UNREACHABLE)
     assert policy.target.address == A
-    assert waits[0] > 0
+    assert delays[0] > 0
 
 
 def test_a_server_that_has_moved_for_good_is_not_asked_again():
@@ -157,25 +157,25 @@ def test_a_server_that_has_moved_for_good_is_not_asked_again():
 
 
 def test_two_servers_that_send_us_to_and_fro_do_not_make_us_spin():
-    policy, waits = ReconnectPolicy(addresses=(A,)), []
+    policy, delays = ReconnectPolicy(addresses=(A,)), []
     for _ in range(20):
         other = B if policy.target.address == A else A
         policy, delay = policy.after(ended(EndReason.MOVED, references=(other,)), 0.0, HIGH)
-        waits.append(delay.seconds)
-    assert sum(wait > 0 for wait in waits) >= 3
+        delays.append(delay.seconds)
+    assert sum(wait > 0 for wait in delays) >= 3
 
 
 def test_a_move_without_an_address_is_a_failure_like_others():
-    policy, waits = follow(ReconnectPolicy(addresses=(A, B)), EndReason.MOVED, EndReason.MOVED)
+    policy, delays = follow(ReconnectPolicy(addresses=(A, B)), EndReason.MOVED, EndReason.MOVED)
     assert policy.target.address == A
-    assert waits[1] > 0
+    assert delays[1] > 0
 
 
 def test_a_broker_without_retained_messages_gets_a_will_that_is_not_retained():
     policy, delay = ReconnectPolicy(addresses=(A,)).after(ended(EndReason.RETAIN), 0.0, HIGH)
     assert (policy.target.will_may_be_retained, delay) == (False, Delay(0.0, silent=True))
-    _, waits = follow(policy, EndReason.RETAIN)
-    assert waits[0] > 30
+    _, delays = follow(policy, EndReason.RETAIN)
+    assert delays[0] > 30
 
 
 @every_row(

@@ -14,29 +14,29 @@ from tests.support.rows import every_row
 from wx2mqtt.mqtt.sockets import READ_CHUNK_BYTES, BufferedSocket
 
 
-class Raw:
-    """A socket: `gives` is what `recv` returns, `takes` how much `send` accepts; an error in them is raised."""
+class ScriptedSocket:
+    """A socket whose `recv` returns `received`, and whose `send` accepts so many bytes; an error among them is raised."""
 
-    def __init__(self, gives=(), takes=(), pending=0):
-        self.gives = list(gives)
-        self.takes = list(takes)
-        self.taken = b""
+    def __init__(self, received=(), accepted_sizes=(), pending=0):
+        self.received = list(received)
+        self.accepted_sizes = list(accepted_sizes)
+        self.sent = b""
         self.closed = False
         self._pending = pending
 
     def recv(self, size):
-        if not self.gives:
+        if not self.received:
             raise BlockingIOError
-        item = self.gives.pop(0)
+        item = self.received.pop(0)
         if isinstance(item, Exception):
             raise item
         return item
 
     def send(self, data):
-        item = self.takes.pop(0) if self.takes else len(data)
+        item = self.accepted_sizes.pop(0) if self.accepted_sizes else len(data)
         if isinstance(item, Exception):
             raise item
-        self.taken += bytes(data[:item])
+        self.sent += bytes(data[:item])
         return min(item, len(data))
 
     def pending(self):
@@ -58,24 +58,24 @@ def buffered(raw: Any) -> BufferedSocket:
 
 @given(st.lists(st.binary(min_size=1), min_size=1, max_size=5))
 def test_what_arrived_is_returned_chunk_by_chunk(chunks):
-    stream = buffered(Raw(chunks))
+    stream = buffered(ScriptedSocket(chunks))
     assert [stream.receive() for _ in chunks] == chunks
     assert not stream.ended
 
 
 def test_with_nothing_there_nothing_is_returned():
-    stream = buffered(Raw())
+    stream = buffered(ScriptedSocket())
     assert (stream.receive(), stream.has_more, stream.ended) == (b"", False, False)
 
 
 def test_the_end_comes_after_what_was_sent_before_it():
-    stream = buffered(Raw([b"bye", b""]))
+    stream = buffered(ScriptedSocket([b"bye", b""]))
     assert (stream.receive(), stream.ended) == (b"bye", False)
     assert (stream.receive(), stream.ended, stream.error) == (b"", True, None)
 
 
 def test_an_error_in_writing_is_the_end_and_the_first_one_counts():
-    stream = buffered(Raw([ConnectionResetError()], takes=[BrokenPipeError()]))
+    stream = buffered(ScriptedSocket([ConnectionResetError()], accepted_sizes=[BrokenPipeError()]))
     stream.send(b"x")
     assert stream.flush()
     assert stream.receive() == b""
@@ -94,36 +94,36 @@ def test_an_error_in_writing_is_the_end_and_the_first_one_counts():
     ],
 )
 def test_a_full_chunk_or_bytes_inside_tls_mean_that_there_is_more(given_chunk, pending, has_more):
-    stream = buffered(Raw([given_chunk], pending=pending))
+    stream = buffered(ScriptedSocket([given_chunk], pending=pending))
     stream.receive()
     assert stream.has_more is has_more
 
 
 @given(st.lists(st.binary(max_size=20), max_size=5), st.lists(st.integers(0, 7), max_size=30))
-def test_everything_is_written_in_order_whatever_the_socket_takes(packets, takes):
-    raw = Raw(takes=takes)
+def test_everything_is_written_in_order_whatever_the_socket_takes(packets, accepted_sizes):
+    raw = ScriptedSocket(accepted_sizes=accepted_sizes)
     stream = buffered(raw)
     for packet in packets:
         stream.send(packet)
         stream.flush()
     while not stream.flush():
         assert stream.has_backlog
-    assert raw.taken == b"".join(packets)
+    assert raw.sent == b"".join(packets)
 
 
 def test_a_socket_that_takes_no_more_is_waited_for():
-    raw = Raw(takes=[2, BlockingIOError()])
+    raw = ScriptedSocket(accepted_sizes=[2, BlockingIOError()])
     stream = buffered(raw)
     stream.send(b"abcd")
     assert not stream.flush()
     assert stream.has_backlog
-    assert raw.taken == b"ab"
+    assert raw.sent == b"ab"
     assert stream.flush()
-    assert raw.taken == b"abcd"
+    assert raw.sent == b"abcd"
 
 
 def test_only_a_backlog_that_moves_counts_as_draining():
-    raw = Raw(takes=[1, 2, BlockingIOError()])
+    raw = ScriptedSocket(accepted_sizes=[1, 2, BlockingIOError()])
     stream = buffered(raw)
     stream.drained_at = stream.sent_at = 0.0
     stream.send(b"a")
@@ -135,7 +135,7 @@ def test_only_a_backlog_that_moves_counts_as_draining():
 
 
 def test_close_says_so_before_the_socket_is_closed():
-    raw = Raw()
+    raw = ScriptedSocket()
     stream = buffered(raw)
     seen = []
     stream.on_close = lambda: seen.append(raw.closed)
@@ -144,8 +144,8 @@ def test_close_says_so_before_the_socket_is_closed():
     assert (seen, raw.closed, stream.closed) == ([False], True, True)
 
 
-class Noted(socket.socket):
-    """A real socket that notes the options set on it."""
+class RecordingSocket(socket.socket):
+    """A real socket that records the options set on it."""
 
     def __init__(self, *args: int) -> None:
         super().__init__(*args)
@@ -162,7 +162,7 @@ class Noted(socket.socket):
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux has the option")
 def test_each_read_is_acknowledged_at_once() -> None:
     """Else mosquitto's small packets wait 40 ms for the kernel's delayed acknowledgement."""
-    with Noted(socket.AF_INET, socket.SOCK_STREAM) as raw:
+    with RecordingSocket(socket.AF_INET, socket.SOCK_STREAM) as raw:
         stream = buffered(raw)
 
         stream.receive()

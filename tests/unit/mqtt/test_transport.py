@@ -21,23 +21,23 @@ from wx2mqtt.mqtt.sockets import BufferedSocket
 from wx2mqtt.mqtt.transport import KeepAlive, KeepAliveAction
 
 
-class Plain:
-    """A socket whose peer has hung up already."""
+class DisconnectedSocket:
+    """A socket whose peer has disconnected already."""
 
     def __init__(self) -> None:
         self.closed = threading.Event()
 
     def setblocking(self, _flag: bool) -> None:
-        """Has no mode."""
+        """Does nothing: this socket never blocks."""
 
     def close(self) -> None:
         self.closed.set()
 
 
-async def test_a_broker_that_hangs_up_before_we_look_who_it_is_leaves_no_socket(
+async def test_a_broker_that_disconnects_before_its_address_is_read_leaves_no_socket(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain = Plain()
+    plain = DisconnectedSocket()
 
     def gone(_plain: object) -> bool:
         raise OSError(107, "Transport endpoint is not connected")
@@ -52,10 +52,10 @@ async def test_a_broker_that_hangs_up_before_we_look_who_it_is_leaves_no_socket(
 
 
 async def test_a_socket_that_opens_after_the_deadline_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Plain()
+    plain = DisconnectedSocket()
     begun, go_on = threading.Event(), threading.Event()
 
-    def open_late(*_: object) -> Plain:
+    def open_late(*_: object) -> DisconnectedSocket:
         begun.set()
         assert go_on.wait(MAX_WAIT_SECONDS)
         return plain
@@ -94,7 +94,7 @@ async def test_the_kernel_waits_for_acknowledgements_a_little_longer_than_a_keep
     assert opening.is_local
 
 
-class Chunks:
+class ScriptedSocket:
     """A socket on which these chunks arrive; `read_count` says how often it was read."""
 
     def __init__(self, *chunks: bytes) -> None:
@@ -108,16 +108,16 @@ class Chunks:
         return self._chunks.pop(0)
 
     def close(self) -> None:
-        """Holds nothing."""
+        """Does nothing: there is no file descriptor."""
 
 
-class Peer:
-    """A transport whose socket has these chunks; `mids` are the packet ids of the PUBACKs that came."""
+class TransportHarness:
+    """A transport whose socket receives these chunks; `mids` are the packet ids of the PUBACKs that it read."""
 
     def __init__(self, *chunks: bytes) -> None:
         self.mids: list[int] = []
         self.end_count = 0
-        self.raw = Chunks(*chunks)
+        self.raw = ScriptedSocket(*chunks)
         raw: Any = self.raw
         handler: Any = self
         target = ConnectTarget(address=parse_broker_url("mqtt://broker"), protocol=ProtocolVersion.MQTT_5)
@@ -135,10 +135,10 @@ class Peer:
 
 
 async def test_a_socket_on_which_nothing_arrives_is_read_once_and_not_again_until_it_is_readable() -> None:
-    peer = Peer()
-    peer.transport._on_readable()
+    harness = TransportHarness()
+    harness.transport._on_readable()
     await asyncio.sleep(0)
-    assert peer.raw.read_count == 1
+    assert harness.raw.read_count == 1
 
 
 PUBACKS = [short_packet(PUBACK, mid) for mid in range(1, 4001)]
@@ -146,42 +146,42 @@ PUBACKS = [short_packet(PUBACK, mid) for mid in range(1, 4001)]
 
 async def test_the_packets_of_a_burst_are_handled_in_one_turn() -> None:
     data = b"".join(PUBACKS[:100])
-    peer = Peer(data[:150], data[150:])
-    peer.transport._on_readable()
-    peer.transport._on_readable()
-    assert peer.mids == list(range(1, 101))
+    harness = TransportHarness(data[:150], data[150:])
+    harness.transport._on_readable()
+    harness.transport._on_readable()
+    assert harness.mids == list(range(1, 101))
 
 
 async def test_while_nobody_reads_what_has_come_waits() -> None:
-    peer = Peer(b"".join(PUBACKS[:3]))
+    harness = TransportHarness(b"".join(PUBACKS[:3]))
 
     def stop_reading(packet: PubackPacket) -> None:
-        peer.mids.append(packet.mid)
-        peer.transport._reading = False
+        harness.mids.append(packet.mid)
+        harness.transport._reading = False
 
-    peer.on_puback = stop_reading  # type: ignore[method-assign]
+    harness.on_puback = stop_reading  # type: ignore[method-assign]
     for turn in range(1, 4):
-        peer.transport._reading = True
-        peer.transport._on_readable()
-        assert peer.mids == list(range(1, turn + 1))
+        harness.transport._reading = True
+        harness.transport._on_readable()
+        assert harness.mids == list(range(1, turn + 1))
 
 
 async def test_the_packets_before_the_end_are_handled_and_the_end_is_told_once() -> None:
-    peer = Peer(PUBACKS[0], b"")
-    peer.transport._on_readable()
-    peer.transport._on_readable()
-    peer.transport._on_readable()
-    assert (peer.mids, peer.end_count) == ([1], 1)
+    harness = TransportHarness(PUBACKS[0], b"")
+    harness.transport._on_readable()
+    harness.transport._on_readable()
+    harness.transport._on_readable()
+    assert (harness.mids, harness.end_count) == ([1], 1)
 
 
 async def test_tiny_packets_without_end_leave_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also while the socket stays readable, which calls the transport in each turn of the event loop, too."""
     monkeypatch.setattr(transport, "MAX_UNBROKEN_SECONDS", 0.0)
-    peer = Peer(b"".join(PUBACKS))
+    harness = TransportHarness(b"".join(PUBACKS))
     loop = asyncio.get_running_loop()
     for turn in range(1, 40):
-        peer.transport._on_readable()
-        assert turn - 1 <= len(peer.mids) <= 2 * turn
+        harness.transport._on_readable()
+        assert turn - 1 <= len(harness.mids) <= 2 * turn
         next_turn = loop.create_future()
         loop.call_soon(next_turn.set_result, None)
         await next_turn
@@ -201,10 +201,10 @@ class OpeningTransport:
         await self.opened
 
     def flush(self) -> None:
-        """Has nothing to write."""
+        """Does nothing: nothing is buffered."""
 
     def close(self) -> None:
-        """Has nothing to close."""
+        """Does nothing: there is no socket."""
 
 
 TRANSPORTS: list[OpeningTransport] = []

@@ -16,7 +16,7 @@ from wx2mqtt.mqtt.unacked import (
 )
 
 
-class Callback:
+class RecordingCallback:
     def __init__(self):
         self.answers = []
 
@@ -26,7 +26,7 @@ class Callback:
 
 def test_an_acknowledged_publish_is_reported_once():
     unacked = UnackedPublishes(100)
-    callback = Callback()
+    callback = RecordingCallback()
     unacked.add(1, callback, 0.0)
     unacked.finish(1, None)
     unacked.finish(1, None)
@@ -36,7 +36,7 @@ def test_an_acknowledged_publish_is_reported_once():
 
 def test_a_refusal_reaches_the_one_who_published():
     unacked = UnackedPublishes(100)
-    callback = Callback()
+    callback = RecordingCallback()
     unacked.add(1, callback, 0.0)
     refusal = PublishRefused("no", code=0x87)
     unacked.finish(1, refusal)
@@ -64,25 +64,25 @@ def test_a_part_of_receive_maximum_is_reserved_for_what_is_never_acknowledged(br
 
 def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others_wait_on():
     unacked = UnackedPublishes(20)
-    stuck = Callback()
-    fresh = Callback()
-    unacked.add(1, stuck, 0.0)
-    unacked.add(2, fresh, 1.0)
+    unacknowledged = RecordingCallback()
+    new = RecordingCallback()
+    unacked.add(1, unacknowledged, 0.0)
+    unacked.add(2, new, 1.0)
     assert unacked.fail_overdue(PUBACK_TIMEOUT_SECONDS - 0.1)
-    assert stuck.answers == []
+    assert unacknowledged.answers == []
     assert unacked.fail_overdue(PUBACK_TIMEOUT_SECONDS)
-    (refusal,) = stuck.answers
+    (refusal,) = unacknowledged.answers
     assert isinstance(refusal, PublishRefused)
     assert (refusal.code, refusal.too_large) == (0, False)
-    assert fresh.answers == []
+    assert new.answers == []
     unacked.finish(1, None)
-    assert len(stuck.answers) == 1
+    assert len(unacknowledged.answers) == 1
 
 
 def test_a_late_acknowledgement_frees_its_packet_id():
     unacked = UnackedPublishes(4)
     for mid in (1, 2, 3):
-        unacked.add(mid, Callback(), 0.0)
+        unacked.add(mid, RecordingCallback(), 0.0)
         assert unacked.fail_overdue(PUBACK_TIMEOUT_SECONDS)
         assert mid in unacked.ids_in_use
         unacked.finish(mid, None)
@@ -91,14 +91,14 @@ def test_a_late_acknowledgement_frees_its_packet_id():
 
 def test_too_many_that_are_never_acknowledged_end_the_connection():
     unacked = UnackedPublishes(4)
-    unacked.add(1, Callback(), 0.0)
-    unacked.add(2, Callback(), 0.0)
+    unacked.add(1, RecordingCallback(), 0.0)
+    unacked.add(2, RecordingCallback(), 0.0)
     assert not unacked.fail_overdue(PUBACK_TIMEOUT_SECONDS)
 
 
 def test_a_callback_that_raises_does_not_keep_the_others_from_being_called():
     unacked = UnackedPublishes(100)
-    callback = Callback()
+    callback = RecordingCallback()
 
     def raises(_error):
         raise RuntimeError("a text that must not be seen")
@@ -111,7 +111,7 @@ def test_a_callback_that_raises_does_not_keep_the_others_from_being_called():
 
 def test_a_packet_id_is_in_use_until_its_puback():
     unacked = UnackedPublishes(100)
-    unacked.add(7, Callback(), 0.0)
+    unacked.add(7, RecordingCallback(), 0.0)
     assert 7 in unacked.ids_in_use
     unacked.finish(7, None)
     assert 7 not in unacked.ids_in_use

@@ -25,7 +25,7 @@ from tests.support.websocket import (
     in_fragments,
     read_frames,
 )
-from tests.unit.mqtt.test_sockets import Raw
+from tests.unit.mqtt.test_sockets import ScriptedSocket
 from wx2mqtt.mqtt.options import parse_broker_url
 from wx2mqtt.mqtt.sockets import WEBSOCKET_CHUNK_BYTES, BufferedSocket
 from wx2mqtt.mqtt.websocket import (
@@ -55,12 +55,12 @@ def opened() -> WebSocket:
     return websocket
 
 
-class Chunks:
-    """A raw socket that returns what the server has sent, and takes `room` bytes from the client."""
+class FakeSocket:
+    """A raw socket that returns what the server has sent, and accepts `capacity` bytes from the client."""
 
-    def __init__(self, data: bytes = b"", room: int = 1 << 40) -> None:
-        self.data, self.room = bytearray(data), room
-        self.taken = b""
+    def __init__(self, data: bytes = b"", capacity: int = 1 << 40) -> None:
+        self.data, self.capacity = bytearray(data), capacity
+        self.sent = b""
 
     def recv(self, size: int) -> bytes:
         if not self.data:
@@ -70,10 +70,10 @@ class Chunks:
         return chunk
 
     def send(self, data: bytes) -> int:
-        size = min(len(data), self.room - len(self.taken))
+        size = min(len(data), self.capacity - len(self.sent))
         if not size:
             raise BlockingIOError
-        self.taken += bytes(data[:size])
+        self.sent += bytes(data[:size])
         return size
 
 
@@ -205,7 +205,7 @@ def test_a_frame_is_handed_on_before_it_is_whole():
 
 
 def test_of_a_frame_without_end_nothing_is_kept():
-    stream = stream_on(Chunks())
+    stream = stream_on(FakeSocket())
     raw: Any = stream._raw
     raw.data += frame_head(1 << 62)
     tracemalloc.start()
@@ -279,8 +279,8 @@ def test_what_is_sent_goes_out_in_masked_binary_frames(packets):
     data = b""
     while websocket.has_output:
         data += websocket.take_frame()
-    assert all(one.opcode == BINARY and one.final for one in read_frames(data))
-    assert b"".join(one.payload for one in read_frames(data)) == b"".join(packets)
+    assert all(frame.opcode == BINARY and frame.final for frame in read_frames(data))
+    assert b"".join(frame.payload for frame in read_frames(data)) == b"".join(packets)
 
 
 def test_a_large_packet_goes_out_in_several_frames_and_a_pong_between_them():
@@ -289,7 +289,7 @@ def test_a_large_packet_goes_out_in_several_frames_and_a_pong_between_them():
     first = websocket.take_frame()
     websocket.receive(frame(b"alive?", PING))
     frames = read_frames(first + websocket.take_frame() + websocket.take_frame())
-    assert [(one.opcode, len(one.payload)) for one in frames] == [
+    assert [(frame.opcode, len(frame.payload)) for frame in frames] == [
         (BINARY, FRAME_BYTES),
         (PONG, 6),
         (BINARY, 1),
@@ -297,21 +297,21 @@ def test_a_large_packet_goes_out_in_several_frames_and_a_pong_between_them():
 
 
 def test_of_many_pings_to_whose_pongs_nobody_listens_the_newest_is_answered():
-    raw = Chunks(b"".join(frame(b"%d" % number, PING) for number in range(10_000)), room=0)
+    raw = FakeSocket(b"".join(frame(b"%d" % number, PING) for number in range(10_000)), capacity=0)
     stream = stream_on(raw)
     while raw.data:
         stream.receive()
         stream.flush()
     assert len(stream._unsent) < 200
-    raw.room = 1 << 20
+    raw.capacity = 1 << 20
     assert stream.flush()
-    assert read_frames(raw.taken)[-1] == ClientFrame(PONG, True, b"9999")
-    assert len(read_frames(raw.taken)) <= 2
+    assert read_frames(raw.sent)[-1] == ClientFrame(PONG, True, b"9999")
+    assert len(read_frames(raw.sent)) <= 2
 
 
 def test_pings_and_pongs_are_no_activity_of_mqtt():
     """Else the bridge would send no PINGREQ, and a dead broker behind a living gateway would not be noticed."""
-    raw = Chunks(frame(b"beat", PING))
+    raw = FakeSocket(frame(b"beat", PING))
     stream = stream_on(raw)
     stream.received_at = stream.sent_at = 0.0
     stream.receive()
@@ -326,8 +326,8 @@ def test_pings_and_pongs_are_no_activity_of_mqtt():
 
 
 @given(st.lists(st.binary(max_size=20), max_size=5), st.lists(st.integers(0, 7), max_size=30))
-def test_everything_is_written_in_order_whatever_the_socket_takes(packets, takes):
-    raw: Any = Raw(takes=takes)
+def test_everything_is_written_in_order_whatever_the_socket_takes(packets, accepted_sizes):
+    raw: Any = ScriptedSocket(accepted_sizes=accepted_sizes)
     stream = stream_on(raw)
     for packet in packets:
         stream.send(packet)
@@ -335,17 +335,17 @@ def test_everything_is_written_in_order_whatever_the_socket_takes(packets, takes
     while not stream.flush():
         assert stream.has_backlog
     assert not stream.has_backlog
-    assert b"".join(one.payload for one in read_frames(raw.taken)) == b"".join(packets)
+    assert b"".join(frame.payload for frame in read_frames(raw.sent)) == b"".join(packets)
 
 
 def test_the_end_of_the_websocket_is_read_behind_what_was_sent_before_it():
-    raw = Chunks(frame(b"DISCONNECT") + frame((1011).to_bytes(2, "big"), CLOSE) + frame(b"behind"))
+    raw = FakeSocket(frame(b"DISCONNECT") + frame((1011).to_bytes(2, "big"), CLOSE) + frame(b"behind"))
     stream = stream_on(raw)
     assert stream.receive() == b"DISCONNECT"
     assert not stream.has_more
     assert isinstance(stream.error, WebSocketError)
     assert stream.error.message_key == "websocket_closed"
-    assert read_frames(raw.taken)[0].opcode == CLOSE
+    assert read_frames(raw.sent)[0].opcode == CLOSE
 
 
 # what it costs
@@ -364,7 +364,7 @@ def test_the_end_of_the_websocket_is_read_behind_what_was_sent_before_it():
 )
 def test_the_cost_grows_with_the_size_and_not_with_its_square(data):
     def receive(size: int) -> None:
-        stream = stream_on(Chunks(data(size)))
+        stream = stream_on(FakeSocket(data(size)))
         receive_all(stream)
 
     assert is_in_proportion(receive, 1 << 20)
@@ -372,7 +372,7 @@ def test_the_cost_grows_with_the_size_and_not_with_its_square(data):
 
 def test_a_chunk_of_empty_frames_is_short_work():
     """Between two chunks the event loop serves others."""
-    stream = stream_on(Chunks(frame() * (10 * WEBSOCKET_CHUNK_BYTES)))
+    stream = stream_on(FakeSocket(frame() * (10 * WEBSOCKET_CHUNK_BYTES)))
     assert stream.receive() == b""
     assert stream.has_more
     raw: Any = stream._raw

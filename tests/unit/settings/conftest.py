@@ -1,4 +1,4 @@
-"""Configurations written on the spot."""
+"""Fixtures that write, load and refuse a configuration given as a text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def loaded(config: Callable[[str], Path]) -> Load:
 
 @pytest.fixture
 def faults(config: Callable[[str], Path]) -> Faults:
-    """The problems of a text that must not load, without the folder of the file."""
+    """Returns the problems of a text that must not load, without the folder of the file."""
 
     def run(text: str = "", **env: str) -> list[str]:
         path = config(text)

@@ -24,7 +24,7 @@ def secret(path, text="geheim\n", mode=0o600):
 
 
 def test_any_key_can_come_from_the_environment(loaded):
-    got = loaded(
+    result = loaded(
         "mqtt: {url: mqtt://file, keepalive: 10}",
         WX2MQTT_MQTT__URL="mqtt://env",
         WX2MQTT_LANGUAGE="zh",
@@ -34,9 +34,9 @@ def test_any_key_can_come_from_the_environment(loaded):
         WX2MQTT_ACCOUNTS__HOME__CONTACTS__WIFE__REMARK="老婆",
         WX2MQTT_ACCOUNTS__HOME__FALLBACK__FOR="urgent",
     ).settings
-    home = got.accounts["home"]
-    assert (got.mqtt.url, got.mqtt.keepalive) == (("mqtt://env",), 10)
-    assert (got.language, got.log.message_text) == ("zh", True)
+    home = result.accounts["home"]
+    assert (result.mqtt.url, result.mqtt.keepalive) == (("mqtt://env",), 10)
+    assert (result.language, result.log.message_text) == ("zh", True)
     assert (home.send.per_minute, home.send.ttl, home.contacts["wife"].remark) == (3, 3600.0, "老婆")
 
 
@@ -88,9 +88,9 @@ def test_without_a_file_the_environment_lies_over_the_embedded_broker():
 
 def test_a_text_is_taken_as_it_is(loaded):
     for text in ("no", "0123", "a: b", "# x", "[x", "{x", "null", " x "):
-        got = loaded("", WX2MQTT_MQTT__USERNAME="u", WX2MQTT_MQTT__PASSWORD=text).settings.mqtt.password
-        assert got is not None
-        assert got.get_secret_value() == text
+        result = loaded("", WX2MQTT_MQTT__USERNAME="u", WX2MQTT_MQTT__PASSWORD=text).settings.mqtt.password
+        assert result is not None
+        assert result.get_secret_value() == text
 
 
 def test_a_list_is_one_item_or_a_yaml_list(loaded):
@@ -103,9 +103,9 @@ def test_a_list_is_one_item_or_a_yaml_list(loaded):
 
 
 def test_a_section_is_a_yaml_mapping(loaded):
-    got = loaded("", WX2MQTT_ACCOUNTS__WORK="{contacts: {Wife: {remark: 老婆}}, plain: no}").settings
-    assert list(got.accounts) == ["work"]
-    assert got.accounts["work"].contacts["Wife"].remark == "老婆"
+    result = loaded("", WX2MQTT_ACCOUNTS__WORK="{contacts: {Wife: {remark: 老婆}}, plain: no}").settings
+    assert list(result.accounts) == ["work"]
+    assert result.accounts["work"].contacts["Wife"].remark == "老婆"
 
 
 def test_the_short_form_of_plain_and_its_key_replace_what_the_file_says(loaded):
@@ -119,16 +119,18 @@ def test_the_short_form_of_plain_and_its_key_replace_what_the_file_says(loaded):
 
 
 def test_an_account_whose_name_holds_underscores_is_found_by_its_name(loaded):
-    got = loaded("accounts: {a__b: {}, a: {}}", WX2MQTT_ACCOUNTS__A__B__BASE_TOPIC="x").settings
-    assert (got.accounts["a__b"].base_topic, got.accounts["a"].base_topic) == ("x", None)
+    result = loaded("accounts: {a__b: {}, a: {}}", WX2MQTT_ACCOUNTS__A__B__BASE_TOPIC="x").settings
+    assert (result.accounts["a__b"].base_topic, result.accounts["a"].base_topic) == ("x", None)
 
 
 def test_a_contact_of_the_file_is_found_in_any_case(loaded):
-    got = loaded(
+    result = loaded(
         "accounts: {home: {contacts: {Wife: {remark: a}}}}",
         WX2MQTT_ACCOUNTS__HOME__CONTACTS__WIFE__REMARK="b",
     )
-    assert {name: pin.remark for name, pin in got.settings.accounts["home"].contacts.items()} == {"Wife": "b"}
+    assert {name: pin.remark for name, pin in result.settings.accounts["home"].contacts.items()} == {
+        "Wife": "b"
+    }
 
 
 def test_an_empty_variable_counts_as_not_set(loaded):
@@ -177,17 +179,17 @@ def test_a_variable_cannot_repair_a_section_that_is_none(faults):
 
 def test_a_secret_comes_from_its_file_and_no_representation_shows_it(loaded, tmp_path):
     file = secret(tmp_path / "p")
-    for got in (
+    for result in (
         loaded(f"mqtt: {{username: u, password_file: {file}}}"),
         loaded("mqtt: {username: u, password_file: p}"),
         loaded("mqtt: {username: u}", WX2MQTT_MQTT__PASSWORD_FILE=str(file)),
         loaded("mqtt: {username: u, password: other}", WX2MQTT_MQTT__PASSWORD_FILE=str(file)),
         loaded("mqtt: {username: u, password_file: nowhere}", WX2MQTT_MQTT__PASSWORD="geheim"),
     ):
-        assert got.settings.mqtt.password is not None
-        assert got.settings.mqtt.password.get_secret_value() == "geheim"
-        assert "geheim" not in repr(got)
-        assert "geheim" not in got.settings.model_dump_json()
+        assert result.settings.mqtt.password is not None
+        assert result.settings.mqtt.password.get_secret_value() == "geheim"
+        assert "geheim" not in repr(result)
+        assert "geheim" not in result.settings.model_dump_json()
 
 
 def test_every_secret_can_be_a_systemd_credential(tmp_path):
@@ -201,9 +203,9 @@ def test_every_secret_can_be_a_systemd_credential(tmp_path):
         "WX2MQTT_MQTT__USERNAME": "u",
         "WX2MQTT_ACCOUNTS__HOME__WEBWX__DESKTOP__CLIENT_VERSION": "2.0.0",
     }
-    got = load(None, env, BACKENDS)
-    home, web = got.settings.accounts["home"], got.settings.web
-    values = [got.settings.mqtt.password, web.password, web.token, home.webwx.desktop.extspam]
+    result = load(None, env, BACKENDS)
+    home, web = result.settings.accounts["home"], result.settings.web
+    values = [result.settings.mqtt.password, web.password, web.token, home.webwx.desktop.extspam]
     assert [value.get_secret_value().split()[1] for value in values if value] == [
         "mqtt.password",
         "web.password",
@@ -211,7 +213,7 @@ def test_every_secret_can_be_a_systemd_credential(tmp_path):
         "accounts.home.webwx.desktop.extspam",
     ]
     assert [url.get_secret_value() for url in home.fallback.urls] == ["ntfy://a", "tgram://b"]
-    assert not any("read" in warning.message for warning in got.warnings)
+    assert not any("read" in warning.message for warning in result.warnings)
 
 
 def test_a_credential_wins_over_the_file_and_the_environment_over_both(config, tmp_path):
@@ -219,9 +221,9 @@ def test_a_credential_wins_over_the_file_and_the_environment_over_both(config, t
     secret(tmp_path / "mqtt.password", "credential")
     env = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     for extra, expected in (({}, "credential"), ({"WX2MQTT_MQTT__PASSWORD": "env"}, "env")):
-        got = load(path, env | extra, BACKENDS).settings.mqtt.password
-        assert got is not None
-        assert got.get_secret_value() == expected
+        result = load(path, env | extra, BACKENDS).settings.mqtt.password
+        assert result is not None
+        assert result.get_secret_value() == expected
 
 
 @pytest.mark.parametrize(
@@ -287,8 +289,8 @@ def test_a_secret_of_the_wrong_kind_is_not_repeated(faults, key):
 
 def test_a_page_with_a_password_may_be_seen_by_others(loaded, tmp_path):
     secret(tmp_path / "p")
-    got = loaded("web: {listen: 0.0.0.0:8099, password_file: p}").settings.web
-    assert got.password is not None
+    result = loaded("web: {listen: 0.0.0.0:8099, password_file: p}").settings.web
+    assert result.password is not None
     assert loaded("web: {listen: 0.0.0.0:8099, enabled: no}").settings.web.listen == "0.0.0.0:8099"
 
 

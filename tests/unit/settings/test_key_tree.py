@@ -31,12 +31,12 @@ def test_a_path_with_thousands_of_names_costs_in_proportion_to_them():
 # a reload
 
 
-def of(**values):
+def settings_of(**values):
     return Settings.model_validate(values)
 
 
 def test_an_unchanged_file_changes_nothing():
-    assert reload_diff(of(), of()) == ([], [])
+    assert reload_diff(settings_of(), settings_of()) == ([], [])
 
 
 @every_row(
@@ -72,8 +72,8 @@ def test_an_unchanged_file_changes_nothing():
     ],
 )
 def test_these_keys_count_at_once(changed, applied):
-    assert reload_diff(of(), of(**changed)) == (applied, [])
-    assert reload_diff(of(**changed), of()) == (applied, [])
+    assert reload_diff(settings_of(), settings_of(**changed)) == (applied, [])
+    assert reload_diff(settings_of(**changed), settings_of()) == (applied, [])
 
 
 @every_row(
@@ -93,23 +93,26 @@ def test_these_keys_count_at_once(changed, applied):
     ],
 )
 def test_these_keys_need_a_restart(changed, restart):
-    assert reload_diff(of(), of(**changed)) == ([], restart)
+    assert reload_diff(settings_of(), settings_of(**changed)) == ([], restart)
 
 
 def test_a_changed_secret_is_named_and_not_shown():
-    old, new = of(mqtt={"password": "alt"}), of(mqtt={"password": "neu"}, log={"level": "debug"})
+    old, new = (
+        settings_of(mqtt={"password": "alt"}),
+        settings_of(mqtt={"password": "neu"}, log={"level": "debug"}),
+    )
     assert reload_diff(old, new) == (["log.level"], ["mqtt.password"])
 
 
 def test_an_account_that_comes_before_the_others_moves_none_of_them():
-    old = of(accounts={"home": {}, "club": {}})
-    new = of(accounts={"office": {}, "club": {}, "home": {}})
+    old = settings_of(accounts={"home": {}, "club": {}})
+    new = settings_of(accounts={"office": {}, "club": {}, "home": {}})
     assert reload_diff(old, new) == ([], ["accounts.office"])
     assert reload_diff(new, old) == ([], ["accounts.office"])
-    assert reload_diff(old, of(accounts={"club": {}, "home": {}})) == ([], [])
+    assert reload_diff(old, settings_of(accounts={"club": {}, "home": {}})) == ([], [])
 
 
 def test_with_a_client_id_of_ones_own_a_second_account_changes_that_of_the_first():
-    old = of(mqtt={"client_id": "x"}, accounts={"home": {}})
-    new = of(mqtt={"client_id": "x"}, accounts={"home": {}, "office": {}})
+    old = settings_of(mqtt={"client_id": "x"}, accounts={"home": {}})
+    new = settings_of(mqtt={"client_id": "x"}, accounts={"home": {}, "office": {}})
     assert reload_diff(old, new) == ([], ["accounts.home", "accounts.office"])

@@ -49,7 +49,7 @@ def test_the_file_in_the_working_folder_comes_before_the_system_s(tmp_path):
 def test_the_example_of_the_contract_loads(loaded, tmp_path):
     (tmp_path / "mqtt").touch(mode=0o600)
     (tmp_path / "mqtt").write_text("geheim\n")
-    got = loaded(
+    result = loaded(
         """
         mqtt:
           url: mqtt://localhost:1883
@@ -89,13 +89,13 @@ def test_the_example_of_the_contract_loads(loaded, tmp_path):
         log: {level: info, format: auto, message_text: false}
         """
     )
-    mqtt, home = got.settings.mqtt, got.settings.accounts["home"]
+    mqtt, home = result.settings.mqtt, result.settings.accounts["home"]
     assert mqtt.password is not None
     assert mqtt.password.get_secret_value() == "geheim"
     assert home.contacts["wife"].facts == (("remark", "老婆"),)
     assert home.contacts["me"].facts == (("owner", ""),)
     assert (home.send.ttl, home.hold.ttl, home.fallback.after) == (600.0, 86400.0, 30.0)
-    assert (home.media.max_size, got.settings.storage.max_size) == (25_000_000, 2_000_000_000)
+    assert (home.media.max_size, result.settings.storage.max_size) == (25_000_000, 2_000_000_000)
 
 
 @pytest.mark.parametrize(
@@ -257,9 +257,9 @@ def test_one_wrong_thing_is_one_problem(faults, text, words):
 
 
 def test_the_defaults_of_several_accounts_never_meet(loaded):
-    got = loaded("accounts: {home: {}, work: {}, in_: {base_topic: other/place}}").settings
-    assert got.base_topics() == {"home": "wx", "work": "wx/work", "in_": "other/place"}
-    assert got.client_ids() == {"home": "wx2mqtt-home", "work": "wx2mqtt-work", "in_": "wx2mqtt-in_"}
+    result = loaded("accounts: {home: {}, work: {}, in_: {base_topic: other/place}}").settings
+    assert result.base_topics() == {"home": "wx", "work": "wx/work", "in_": "other/place"}
+    assert result.client_ids() == {"home": "wx2mqtt-home", "work": "wx2mqtt-work", "in_": "wx2mqtt-in_"}
 
 
 def test_a_client_id_is_whole_for_one_account_and_a_prefix_for_several(loaded):
@@ -276,48 +276,48 @@ def test_one_broker_may_be_written_as_a_text_and_several_as_a_list(loaded):
 
 
 def test_numbers_are_texts_where_a_text_belongs(loaded):
-    got = loaded(
+    result = loaded(
         """
         mqtt: {username: 0123, password: 1e5, protocol: 5}
         accounts: {home: {expect: {uin: 12345678901234567890, nickname: 2026-11-25}, contacts: {1: {remark: 1_0}}}}
         """
     ).settings
-    assert got.mqtt.username == "0123"
-    assert got.mqtt.password is not None
-    assert got.mqtt.password.get_secret_value() == "1e5"
-    assert got.mqtt.protocol == "5"
-    assert got.accounts["home"].expect.uin == "12345678901234567890"
-    assert got.accounts["home"].expect.nickname == "2026-11-25"
-    assert got.accounts["home"].contacts["1"].remark == "1_0"
+    assert result.mqtt.username == "0123"
+    assert result.mqtt.password is not None
+    assert result.mqtt.password.get_secret_value() == "1e5"
+    assert result.mqtt.protocol == "5"
+    assert result.accounts["home"].expect.uin == "12345678901234567890"
+    assert result.accounts["home"].expect.nickname == "2026-11-25"
+    assert result.accounts["home"].contacts["1"].remark == "1_0"
 
 
 def test_relative_paths_count_from_the_folder_of_the_file(loaded, tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     monkeypatch.setenv("HOME", "/home/me")
-    got = loaded(
+    result = loaded(
         "storage: {path: store}\naccounts: {home: {media: {send_from: [a, /b, ~/c]}}}",
     ).settings
-    assert got.storage.path == tmp_path / "store"
-    assert got.accounts["home"].media.send_from == (tmp_path / "a", Path("/b"), Path("/home/me/c"))
+    assert result.storage.path == tmp_path / "store"
+    assert result.accounts["home"].media.send_from == (tmp_path / "a", Path("/b"), Path("/home/me/c"))
     assert loaded(WX2MQTT_STORAGE__PATH="x").settings.storage.path == Path("/x")
 
 
 @pytest.mark.parametrize(
-    ("accounts", "told"),
+    ("accounts", "expected"),
     [
         ("{home: {}}", ["1 homeassistant.expose[1] names nobody"]),
         ("{home: {}, work: {}}", ["1 homeassistant.expose[0] is ambiguous"]),
     ],
 )
-def test_whose_people_are_exposed_must_be_clear(loaded, accounts, told):
+def test_whose_people_are_exposed_must_be_clear(loaded, accounts, expected):
     wanted = "homeassistant: {enabled: true, expose: [wife, work/boss, home/wife]}"
-    got = loaded(f"{wanted}\naccounts: {accounts}")
-    assert [f"{w.line} {w.key} {w.message.partition(':')[0]}" for w in got.warnings] == told
+    result = loaded(f"{wanted}\naccounts: {accounts}")
+    assert [f"{w.line} {w.key} {w.message.partition(':')[0]}" for w in result.warnings] == expected
     assert loaded(f"{wanted.replace('true', 'false')}\naccounts: {accounts}").warnings == ()
 
 
 def test_warnings_name_what_has_no_effect(loaded):
-    got = loaded(
+    result = loaded(
         """\
         mqtt: {url: embedded, username: me, tls: {ca_file: wx2mqtt.yaml}}
         accounts:
@@ -328,7 +328,7 @@ def test_warnings_name_what_has_no_effect(loaded):
             fallback: {after: 5s}
         """
     )
-    assert [(w.line, w.key, w.message.partition(":")[0]) for w in got.warnings] == [
+    assert [(w.line, w.key, w.message.partition(":")[0]) for w in result.warnings] == [
         (1, "mqtt.username", "has no effect"),
         (1, "mqtt.tls", "has no effect"),
         (4, "accounts.home.hold", "has no effect"),
@@ -345,7 +345,7 @@ def test_the_reserve_leaves_at_least_one_of_ten_messages(faults, reserve):
 
 
 def test_what_only_the_other_backend_knows_is_named(loaded):
-    got = loaded(
+    result = loaded(
         """\
         accounts:
           home:
@@ -356,7 +356,7 @@ def test_what_only_the_other_backend_knows_is_named(loaded):
             contacts: {me: {owner: true}, wife: {remark: 老婆}}
         """
     )
-    assert [(w.line, w.key, w.message.partition(";")[0]) for w in got.warnings] == [
+    assert [(w.line, w.key, w.message.partition(";")[0]) for w in result.warnings] == [
         (5, "accounts.home.webwx", "has no effect: the backend is ilink"),
         (7, "accounts.home.contacts.wife", "iLink tells no remark"),
     ]
@@ -377,7 +377,7 @@ def test_to_expect_what_the_backend_does_not_tell_would_refuse_everybody(faults)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("mqtt: {url: embedded, username: me}\nlog: {level: inof}", ["mqtt.username"]),
         ("web: {token: x}\nmqtt: {password: x}", ["web.token"]),
@@ -399,10 +399,10 @@ def test_to_expect_what_the_backend_does_not_tell_would_refuse_everybody(faults)
         *("an account of a sender", "the database", "syntax"),
     ],
 )
-def test_warnings_come_with_the_problems_unless_a_value_that_was_left_out_may_be_why(config, text, told):
+def test_warnings_come_with_the_problems_unless_a_value_that_was_left_out_may_be_why(config, text, expected):
     with pytest.raises(SettingsError) as caught:
         load(config(text), {}, BACKENDS)
-    assert [warning.key for warning in caught.value.warnings] == told
+    assert [warning.key for warning in caught.value.warnings] == expected
 
 
 def test_of_a_file_that_cannot_be_parsed_no_value_is_known_so_there_is_no_warning_of_a_variable(config):
@@ -445,7 +445,7 @@ def test_a_file_that_cannot_be_read_is_one_problem_with_its_cure(tmp_path, make,
 
 
 @pytest.fixture
-def nobody():
+def unprivileged_user():
     """An ordinary user, also where the tests run as root."""
     if os.geteuid() == 0:
         os.seteuid(65534)
@@ -456,7 +456,7 @@ def nobody():
 
 
 @pytest.fixture
-def forbidden(tmp_path):
+def unreadable_folder(tmp_path):
     """A folder with files that nobody may read."""
     folder = tmp_path / "forbidden"
     folder.mkdir()
@@ -464,11 +464,11 @@ def forbidden(tmp_path):
     return folder
 
 
-def test_a_file_that_may_not_be_read_is_said_so(forbidden, nobody):
+def test_a_file_that_may_not_be_read_is_said_so(unreadable_folder, unprivileged_user):
     with pytest.raises(SettingsError) as caught:
-        load(forbidden / "c.yaml", {}, BACKENDS)
+        load(unreadable_folder / "c.yaml", {}, BACKENDS)
     assert "may not be read by user" in caught.value.problems[0].message
-    tls = {"WX2MQTT_MQTT__TLS__CA_FILE": str(forbidden / "c.yaml"), "WX2MQTT_MQTT__URL": "mqtts://a"}
+    tls = {"WX2MQTT_MQTT__TLS__CA_FILE": str(unreadable_folder / "c.yaml"), "WX2MQTT_MQTT__URL": "mqtts://a"}
     with pytest.raises(SettingsError) as caught:
         load(None, tls, BACKENDS)
     assert "may not be read by user" in caught.value.problems[0].message
@@ -477,8 +477,8 @@ def test_a_file_that_may_not_be_read_is_said_so(forbidden, nobody):
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_bytes(b"\xef\xbb\xbflanguage: zh\r\nlog: {level: debug}\r\n")
-    got = load(path, {}, BACKENDS).settings
-    assert (got.language, got.log.level) == ("zh", "debug")
+    result = load(path, {}, BACKENDS).settings
+    assert (result.language, result.log.level) == ("zh", "debug")
 
 
 def test_a_truth_value_is_no_number_when_settings_are_made_in_code():
@@ -603,9 +603,9 @@ def test_an_instance_must_have_room_for_a_group(faults):
 
 
 def test_another_account_alone_is_a_fallback(loaded):
-    got = loaded("accounts:\n  home: {fallback: {accounts: office/filehelper}}\n  office: {}\n")
-    assert got.settings.accounts["home"].fallback.accounts == ("office/filehelper",)
-    assert not got.warnings
+    result = loaded("accounts:\n  home: {fallback: {accounts: office/filehelper}}\n  office: {}\n")
+    assert result.settings.accounts["home"].fallback.accounts == ("office/filehelper",)
+    assert not result.warnings
 
 
 def test_a_fallback_without_apprise_is_reported_and_its_addresses_are_not(loaded, monkeypatch):

@@ -16,7 +16,7 @@ ONE = f"{{name: grafana, token: {TOKEN}, to: me}}"
 
 
 def sentences(loaded):
-    return [f"{one.key}: {one.message}" for one in loaded.warnings]
+    return [f"{warning.key}: {warning.message}" for warning in loaded.warnings]
 
 
 def test_a_sender_has_a_name_a_token_and_people(loaded):
@@ -51,7 +51,7 @@ def test_a_credential_of_systemd_and_a_variable_give_senders(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (f"[{{token: {TOKEN}, to: me}}]", "web.senders[0].name: is missing"),
         (f"[{{name: A, token: {TOKEN}, to: me}}]", "web.senders[0].name: must be 1 to 32 characters"),
@@ -66,19 +66,19 @@ def test_a_credential_of_systemd_and_a_variable_give_senders(config, tmp_path):
         ("{name: a}", "web.senders: must be a list"),
     ],
 )  # fmt: skip
-def test_a_bad_sender_is_refused_with_the_cure(faults, text, said):
+def test_a_bad_sender_is_refused_with_the_cure(faults, text, expected):
     found = faults(f"web: {{senders: {text}}}")
-    assert any(said in one for one in found), found
+    assert any(expected in problem for problem in found), found
     assert TOKEN not in str(found)
 
 
 def test_a_token_is_no_other_secret(faults):
     found = faults(f"web: {{senders: [{ONE}], password: {TOKEN}}}")
-    assert any("is a secret that stands elsewhere" in one for one in found)
+    assert any("is a secret that stands elsewhere" in problem for problem in found)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (f"enabled: false, senders: [{ONE}]", "web.senders: has no effect: web.enabled is false"),
         (f"ingress: 172.30.32.2, senders: [{ONE}]", "web.senders: are not served to Home Assistant's Ingress"),
@@ -87,27 +87,27 @@ def test_a_token_is_no_other_secret(faults):
         (f"senders: [{{name: a, token: {TOKEN}, to: office/me}}]", "web.senders[0].to: names nobody"),
     ],
 )  # fmt: skip
-def test_what_is_unwise_is_a_warning(loaded, text, said):
+def test_what_is_unwise_is_a_warning(loaded, text, expected):
     found = sentences(loaded(f"web: {{{text}}}"))
-    assert [one for one in found if said in one], found
+    assert [sentence for sentence in found if expected in sentence], found
 
 
 def test_senders_that_nobody_else_reaches_and_those_behind_a_proxy_are_no_warning(loaded):
     assert sentences(loaded(f"web: {{senders: [{ONE}]}}")) == []
     behind = f"web: {{senders_listen: '0.0.0.0:8098', trusted_proxies: [10.0.0.1], senders: [{ONE}]}}"
-    assert not any("unencrypted" in one for one in sentences(loaded(behind)))
+    assert not any("unencrypted" in sentence for sentence in sentences(loaded(behind)))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("senders_listen: '127.0.0.1:8098'", "web.senders_listen: needs web.senders"),
         (f"senders_listen: '127.0.0.1:8099', senders: [{ONE}]", "is the address of web.listen already"),
         (f"senders_listen: '127.0.0.1:1', ntfy_listen: '127.0.0.1:1', senders: [{ONE}]", "web.senders_listen already"),
     ],
 )  # fmt: skip
-def test_an_address_of_its_own_needs_senders_and_is_its_own(faults, text, said):
-    assert any(said in one for one in faults(f"web: {{{text}}}"))
+def test_an_address_of_its_own_needs_senders_and_is_its_own(faults, text, expected):
+    assert any(expected in problem for problem in faults(f"web: {{{text}}}"))
 
 
 @pytest.mark.parametrize(

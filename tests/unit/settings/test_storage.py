@@ -24,20 +24,20 @@ def private(path, content):
 def test_a_database_is_named_by_its_url_a_password_and_a_key(loaded, tmp_path):
     private(tmp_path / "password", "geheim\n")
     private(tmp_path / "key", f"{KEY}\n")
-    got = loaded(
+    result = loaded(
         f"""
         storage: {{url: "{URL}", password_file: password, key_file: key}}
         cluster: {{instance: east-1, max_accounts: 20}}
         """
     )
-    storage = got.settings.storage
-    assert got.warnings == ()
+    storage = result.settings.storage
+    assert result.warnings == ()
     assert storage.url == URL
     assert storage.password.get_secret_value() == "geheim"
     assert parse_login_keys(storage.key.get_secret_value()) == (bytes(range(32)),)
-    assert (got.settings.cluster.instance, got.settings.cluster.max_accounts) == ("east-1", 20)
-    assert KEY not in repr(got)
-    assert "geheim" not in repr(got)
+    assert (result.settings.cluster.instance, result.settings.cluster.max_accounts) == ("east-1", 20)
+    assert KEY not in repr(result)
+    assert "geheim" not in repr(result)
 
 
 def test_password_and_key_also_come_from_the_environment_and_from_credentials(loaded, tmp_path):
@@ -49,8 +49,8 @@ def test_password_and_key_also_come_from_the_environment_and_from_credentials(lo
     by_variable = loaded(
         WX2MQTT_STORAGE__URL=URL, WX2MQTT_STORAGE__PASSWORD="geheim", WX2MQTT_STORAGE__KEY=KEY
     )
-    for got in (by_credential.settings.storage, by_variable.settings.storage):
-        assert (got.password.get_secret_value(), got.key.get_secret_value()) == ("geheim", KEY)
+    for result in (by_credential.settings.storage, by_variable.settings.storage):
+        assert (result.password.get_secret_value(), result.key.get_secret_value()) == ("geheim", KEY)
 
 
 def test_a_database_without_a_key_is_refused_with_the_command_that_makes_one(faults):
@@ -80,8 +80,8 @@ OTHER = base64.b64encode(bytes(range(1, 33))).decode()
 @pytest.mark.parametrize("text", [f"{OTHER}\n{KEY}\n", f"{OTHER}\r\n{KEY}\r\n", f"\n{OTHER}\n\n{KEY}"])
 def test_a_key_file_may_have_the_new_key_and_then_the_one_before_it(loaded, tmp_path, text):
     private(tmp_path / "key", text)
-    got = loaded(f'storage: {{url: "{URL}", key_file: key}}')
-    keys = parse_login_keys(got.settings.storage.key.get_secret_value())
+    result = loaded(f'storage: {{url: "{URL}", key_file: key}}')
+    keys = parse_login_keys(result.settings.storage.key.get_secret_value())
     assert keys == (bytes(range(1, 33)), bytes(range(32)))
 
 
@@ -106,14 +106,14 @@ def test_without_psycopg_a_database_is_refused_with_the_command_that_installs_it
 
 
 def test_keys_that_need_a_database_are_warned_of_without_one(loaded):
-    got = loaded(
+    result = loaded(
         f"""
         storage: {{password: x, key: {KEY}}}
         cluster: {{max_accounts: 2}}
         """
     )
     assert [
-        (warning.key, "has no effect without storage.url" in warning.message) for warning in got.warnings
+        (warning.key, "has no effect without storage.url" in warning.message) for warning in result.warnings
     ] == [
         ("storage.password", True),
         ("storage.key", True),

@@ -12,7 +12,7 @@ from wx2mqtt.limits import MAX_CONFIG_LEVELS
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, parse, parse_value
 
 
-def said(text):
+def problems_of(text):
     return [str(problem) for problem in parse(text, "f.yaml").problems]
 
 
@@ -51,11 +51,11 @@ def test_every_value_knows_its_line():
 def test_an_empty_file_is_an_empty_tree():
     for text in ("", "# nothing\n", "---\n", "~"):
         assert parse(text, "f").data == {}
-        assert said(text) == []
+        assert problems_of(text) == []
 
 
 def test_a_key_that_stands_twice_names_both_lines():
-    assert said("a: 1\nb: {c: 1,\n  c: 2}\na: 3") == [
+    assert problems_of("a: 1\nb: {c: 1,\n  c: 2}\na: 3") == [
         "f.yaml:3: b.c: is there twice; it was set in line 2 already",
         "f.yaml:4: a: is there twice; it was set in line 1 already",
     ]
@@ -75,7 +75,7 @@ def test_an_alias_and_a_merge_bring_in_what_the_anchor_holds():
 
 @pytest.mark.parametrize("text", ["a: {<<: 5}", "x: &x 1\na: {<<: *x}", "x: &x {}\na: {<<: [*x, 1]}"])
 def test_a_merge_of_what_is_no_mapping_is_refused(text):
-    assert "<< merges a mapping" in said(text)[0]
+    assert "<< merges a mapping" in problems_of(text)[0]
 
 
 def bomb(depth):
@@ -92,7 +92,7 @@ def merge_bomb(depth):
 
 @pytest.mark.parametrize("text", [bomb(12), "a: &a [*a]", "a: &a {b: *a}"])
 def test_aliases_that_multiply_are_cut_off(text):
-    assert any("more than 50000 values" in line for line in said(text))
+    assert any("more than 50000 values" in line for line in problems_of(text))
 
 
 def test_merges_that_multiply_are_cut_off():
@@ -137,7 +137,7 @@ def test_a_mapping_that_overrides_a_merged_one_has_its_own_lines():
 
 def test_a_problem_shows_the_beginning_of_a_long_key():
     name = "x" * 10_000
-    (line,) = said(f"? {name}\n: {{aa: 1, aa: 2}}")
+    (line,) = problems_of(f"? {name}\n: {{aa: 1, aa: 2}}")
     assert line == f"f.yaml:2: {'x' * 64}….aa: is there twice; it was set in line 2 already"
 
 
@@ -155,7 +155,10 @@ def test_merges_of_merges_are_read():
     "text", ["[" * 100_000, "a:\n" + "".join(" " * n + "- \n" for n in range(1, 400)), "{" * 30]
 )
 def test_deep_nesting_is_refused_before_anything_recursive_reads_it(text):
-    assert f"deeper than {MAX_CONFIG_LEVELS} levels" in said(text)[0] or "is no YAML" in said(text)[0]
+    assert (
+        f"deeper than {MAX_CONFIG_LEVELS} levels" in problems_of(text)[0]
+        or "is no YAML" in problems_of(text)[0]
+    )
 
 
 @every_row(
@@ -180,7 +183,7 @@ def test_deep_nesting_is_refused_before_anything_recursive_reads_it(text):
     ],
 )
 def test_a_fault_of_syntax_names_its_line_and_its_cure_and_repeats_nothing(text, line, advice):
-    first = said(text)[0]
+    first = problems_of(text)[0]
     assert first.startswith(f"f.yaml:{line}: ")
     assert advice in first
     assert "geheim" not in first

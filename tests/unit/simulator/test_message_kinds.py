@@ -112,7 +112,7 @@ def test_an_invitation_has_its_members_beside_the_sentence():
     message = xml_of(
         build("member_invited", "", 77, AUTHOR, MessageDetails(language="zh_CN", values={"b": "甲、乙"}))
     )
-    names = [[one.findtext("nickname") for one in link.iter("member")] for link in message.iter("link")]
+    names = [[member.findtext("nickname") for member in link.iter("member")] for link in message.iter("link")]
     assert names == [[AUTHOR.nickname], ["甲", "乙"]]
 
 

@@ -87,10 +87,10 @@ def test_only_keys_that_were_issued_are_known():
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
-def test_no_two_places_share_a_key_and_the_two_kinds_of_key_differ(one: int, other: int):
+def test_no_two_places_share_a_key_and_the_two_kinds_of_key_differ(first: int, second: int):
     log = SyncLog(login_time=1_700_000_000)
-    keys = {log.sync_key(one), log.check_key(one), log.sync_key(other), log.check_key(other)}
-    assert len(keys) == (2 if one == other else 4)
+    keys = {log.sync_key(first), log.check_key(first), log.sync_key(second), log.check_key(second)}
+    assert len(keys) == (2 if first == second else 4)
 
 
 @given(KINDS, st.integers(1, 20))

@@ -39,7 +39,7 @@ def test_ids_are_above_what_a_double_can_hold_and_rise(wechat: WeChat):
     session = log_in(wechat)
     ids = inject(wechat, MessageOrder(sender="wife", to="me", text="{n}", count=100))
     assert [message["MsgId"] for message in messages(session)] == ids
-    numbers = [int(one) for one in ids]
+    numbers = [int(message_id) for message_id in ids]
     assert numbers == sorted(set(numbers))
     assert numbers[0] > 2**53
     assert numbers[-1] < 2**63

@@ -33,9 +33,9 @@ def test_everybody_has_a_picture_of_their_own():
 
 def test_who_is_unknown_is_said_by_name():
     world = fresh_world()
-    for look in (world.find, world.person, world.group):
+    for find in (world.find, world.person, world.group):
         with pytest.raises(UnknownPerson, match="nobody is named 'nobody'"):
-            look("nobody")
+            find("nobody")
     with pytest.raises(UnknownPerson):
         world.person("family")
     with pytest.raises(UnknownPerson):

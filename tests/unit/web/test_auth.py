@@ -127,9 +127,9 @@ def test_a_session_that_stands_is_not_slowed_down_by_others_at_its_address():
 def test_words_are_compared_in_constant_time_and_at_one_length(monkeypatch):
     lengths, real = [], hmac.compare_digest
 
-    def compare(one, other):
-        lengths.append((len(one), len(other)))
-        return real(one, other)
+    def compare(left, right):
+        lengths.append((len(left), len(right)))
+        return real(left, right)
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
     authenticator = new_authenticator()
@@ -140,9 +140,9 @@ def test_words_are_compared_in_constant_time_and_at_one_length(monkeypatch):
 
 
 def test_what_holds_secrets_does_not_show_them():
-    told = options(password="geheim", token="t0ken")
-    assert "geheim" not in repr(told)
-    assert "t0ken" not in repr(told)
+    with_secrets = options(password="geheim", token="t0ken")
+    assert "geheim" not in repr(with_secrets)
+    assert "t0ken" not in repr(with_secrets)
 
 
 def wrong(throttle, address, count):

@@ -27,10 +27,10 @@ async def test_a_bridge_that_waits_for_a_scan_is_alive_and_not_healthy():
     view = FakeAccountView()
     view.login = login(LoginState.WAITING_FOR_SCAN)
     async with application_client([], bridge=bridge(view)) as http:
-        lives, well = await http.get("/livez"), await http.get("/healthz")
-    assert (lives.status_code, lives.json()) == (200, {"alive": True, "stuck": []})
-    assert well.status_code == 503
-    assert well.json()["reasons"] == ["home: login_waiting_for_scan"]
+        liveness, health = await http.get("/livez"), await http.get("/healthz")
+    assert (liveness.status_code, liveness.json()) == (200, {"alive": True, "stuck": []})
+    assert health.status_code == 503
+    assert health.json()["reasons"] == ["home: login_waiting_for_scan"]
 
 
 async def test_a_single_account_with_problems_is_enough_for_503():
@@ -47,9 +47,9 @@ async def test_commands_that_were_not_sent_are_no_reason():
     view = FakeAccountView()
     view.health = health_snapshot(failing=("wife",), stats={"failed_today": 25})
     async with application_client([], bridge=bridge(view)) as http:
-        lives, well = await http.get("/livez"), await http.get("/healthz")
-    assert (lives.status_code, well.status_code) == (200, 200)
-    assert well.json()["accounts"] == {"home": {"healthy": True, "problems": [], "state": "online"}}
+        liveness, health = await http.get("/livez"), await http.get("/healthz")
+    assert (liveness.status_code, health.status_code) == (200, 200)
+    assert health.json()["accounts"] == {"home": {"healthy": True, "problems": [], "state": "online"}}
 
 
 async def test_a_loop_that_does_not_move_is_no_life():
@@ -68,9 +68,9 @@ async def test_a_store_that_does_not_answer_is_a_reason(monkeypatch):
     hanging.before_read = wait_forever
     async with application_client([], bridge=bridge(broken, hanging)) as http:
         answer = await http.get("/healthz")
-        lives = await http.get("/livez")
+        liveness = await http.get("/livez")
     assert answer.json()["reasons"] == ["home: store_trouble", "work: store_trouble"]
-    assert lives.status_code == 200
+    assert liveness.status_code == 200
 
 
 async def test_a_bridge_that_does_not_run_for_its_file_lives_and_is_not_well():
@@ -93,11 +93,11 @@ async def test_a_stranger_learns_only_whether_it_is_well(state, status):
     view = FakeAccountView()
     view.login = login(state)
     async with application_client([], GUARDED, bridge=bridge(view)) as http:
-        strange = await http.get("/healthz")
-        known = await http.get("/healthz", headers=BEARER)
-    assert (strange.status_code, known.status_code) == (status, status)
-    assert strange.json() == {"healthy": status == 200}
-    assert "accounts" in known.json()
+        anonymous = await http.get("/healthz")
+        authenticated = await http.get("/healthz", headers=BEARER)
+    assert (anonymous.status_code, authenticated.status_code) == (status, status)
+    assert anonymous.json() == {"healthy": status == 200}
+    assert "accounts" in authenticated.json()
 
 
 async def test_head_is_enough_for_a_watcher():

@@ -1,7 +1,4 @@
-"""The files of our pages.
-
-HTML in which no text becomes markup.
-"""
+"""The assets of the pages, and HTML in which no text becomes markup."""
 
 from __future__ import annotations
 
@@ -65,7 +62,7 @@ def test_what_is_html_goes_in_as_it_is_and_all_else_is_escaped():
     assert join_html([Markup("<i>"), "<i>", None]) == "<i>&lt;i&gt;"
 
 
-class Read(HTMLParser):
+class ParsedFragment(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[str] = []
@@ -87,8 +84,8 @@ hostile = st.text(st.sampled_from("<>&\"'=/ \n\tab\u202e\u4e2d") | st.characters
 
 @given(hostile, hostile)
 def test_no_text_and_no_value_gets_out_of_its_place(text, value):
-    read = Read(tag("p", text, title=value))
-    assert read.tags == ["p"]
-    assert [name for name, _ in read.attributes] == ["title"]
+    parsed = ParsedFragment(tag("p", text, title=value))
+    assert parsed.tags == ["p"]
+    assert [name for name, _ in parsed.attributes] == ["title"]
     if "\r" not in text and "\0" not in text:
-        assert read.text == text
+        assert parsed.text == text

@@ -1,4 +1,4 @@
-"""The form, the session that it begins, and its end."""
+"""The login form, the session that it begins, and the logout."""
 
 from __future__ import annotations
 
@@ -160,8 +160,8 @@ async def test_what_stands_in_the_address_is_not_written_into_the_page(library):
     assert "<script" not in text
 
 
-class Form(HTMLParser):
-    """What a screen reader and a password manager need to know of a page."""
+class ParsedPage(HTMLParser):
+    """The elements of a page with their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class Form(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
 
-    def one(self, tag, **wanted):
+    def element(self, tag, **wanted):
         (found,) = [have for name, have in self.tags if name == tag and wanted.items() <= have.items()]
         return found
 
@@ -182,22 +182,22 @@ class Form(HTMLParser):
 async def test_the_page_speaks_the_language_of_the_person(library, language, title, button):
     async with application_client(library, GUARDED, headers={"accept-language": language}) as http:
         text = (await http.get("/login")).text
-    page = Form(text)
-    assert page.one("html")["lang"] == language
+    page = ParsedPage(text)
+    assert page.element("html")["lang"] == language
     assert f"wx2mqtt · {title}" in text
     assert f'<button class="main">{button}</button>' in text
-    assert page.one("label")["for"] == page.one("input", type="password")["id"]
-    assert page.one("input", type="password")["autocomplete"] == "current-password"
+    assert page.element("label")["for"] == page.element("input", type="password")["id"]
+    assert page.element("input", type="password")["autocomplete"] == "current-password"
 
 
 async def test_the_page_runs_nothing_and_loads_only_what_is_ours_and_open(library):
     async with application_client(library, GUARDED) as http:
         answer = await http.get("/login")
-        links = [attrs["href"] for name, attrs in Form(answer.text).tags if name == "link"]
+        links = [attrs["href"] for name, attrs in ParsedPage(answer.text).tags if name == "link"]
         for link in links:
             assert (await http.get(f"/{link}")).status_code == 200
     assert len(links) == 2
-    assert not {"script", "style", "img", "iframe"} & {tag for tag, _ in Form(answer.text).tags}
+    assert not {"script", "style", "img", "iframe"} & {tag for tag, _ in ParsedPage(answer.text).tags}
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy

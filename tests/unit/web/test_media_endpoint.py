@@ -191,10 +191,10 @@ async def test_at_the_stop_nobody_waits_any_longer(library):
 async def test_each_account_is_asked(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    one, two = FakeMediaLibrary(tmp_path / "one"), FakeMediaLibrary(tmp_path / "two")
-    one.put("a1", b"one")
-    two.put("b1", b"two")
-    async with application_client([one, two]) as http:
+    first, second = FakeMediaLibrary(tmp_path / "one"), FakeMediaLibrary(tmp_path / "two")
+    first.put("a1", b"one")
+    second.put("b1", b"two")
+    async with application_client([first, second]) as http:
         assert (await http.get("/media/a1")).content == b"one"
         assert (await http.get("/media/b1")).content == b"two"
         assert (await http.get("/media/c1")).status_code == 404

@@ -33,12 +33,12 @@ async def scraped(*views, **more):
     assert answer.headers["content-type"].startswith("text/plain; version=")
     samples = {}
     for family in read_plain(answer.text):
-        for one in family.samples:
-            samples[one.name.removeprefix(METRIC_PREFIX), *sorted(one.labels.items())] = one.value
+        for sample in family.samples:
+            samples[sample.name.removeprefix(METRIC_PREFIX), *sorted(sample.labels.items())] = sample.value
     return samples
 
 
-def of(samples, name, **labels):
+def sample_value(samples, name, **labels):
     return samples[name, *sorted({"account": "home", **labels}.items())]
 
 
@@ -46,9 +46,9 @@ async def test_the_login_is_one_of_its_states():
     view = FakeAccountView()
     view.login = login(LoginState.WAITING_FOR_SCAN)
     samples = await scraped(view)
-    states = {one: of(samples, "login_state", state=str(one)) for one in LoginState}
-    assert [one for one, value in states.items() if value] == [LoginState.WAITING_FOR_SCAN]
-    assert of(samples, "login_needs_person") == 1
+    states = {state: sample_value(samples, "login_state", state=str(state)) for state in LoginState}
+    assert [state for state, value in states.items() if value] == [LoginState.WAITING_FOR_SCAN]
+    assert sample_value(samples, "login_needs_person") == 1
 
 
 async def test_all_counts_are_in_the_exposition():
@@ -83,28 +83,28 @@ async def test_all_counts_are_in_the_exposition():
         },
     )
     samples = await scraped(view)
-    assert of(samples, "messages_total", direction="in", kind="image") == 7
-    assert of(samples, "messages_total", direction="in", kind="text") == 0
-    assert of(samples, "messages_total", direction="out", kind="text") == 8
-    assert of(samples, "messages_left_out_total", why="filtered") == 5
-    assert of(samples, "messages_left_out_total", why="unreadable") == 0
-    assert of(samples, "results_total", status="rejected", code="empty") == 1
-    assert of(samples, "queue_depth", queue="to_mqtt") == 3
-    assert of(samples, "queue_depth", queue="media") == 5
-    assert of(samples, "queue_oldest_seconds", queue="to_mqtt") == 9
-    assert of(samples, "queue_oldest_seconds", queue="to_wechat") == 0.5
-    assert of(samples, "media_fetched_total", state="gone") == 1
-    assert of(samples, "media_fetched_bytes_total") == 4711
-    assert of(samples, "broker_connects_total") == 4
-    assert of(samples, "broker_disconnects_total") == 3
-    assert of(samples, "broker_sessions_lost_total") == 1
-    assert of(samples, "wechat_last_answer_timestamp_seconds") == (NOW - 1500) / 1000
-    assert of(samples, "wechat_throttled_seconds") == 30
-    assert of(samples, "problem", problem="messages_set_aside") == 1
-    assert of(samples, "problem", problem="broker_away") == 0
-    assert (of(samples, "set_aside"), of(samples, "dropped_total")) == (1, 2)
-    assert (of(samples, "failed_today"), of(samples, "unresolved_people")) == (4, 2)
-    assert (of(samples, "commands_total"), of(samples, "published_total")) == (9, 17)
+    assert sample_value(samples, "messages_total", direction="in", kind="image") == 7
+    assert sample_value(samples, "messages_total", direction="in", kind="text") == 0
+    assert sample_value(samples, "messages_total", direction="out", kind="text") == 8
+    assert sample_value(samples, "messages_left_out_total", why="filtered") == 5
+    assert sample_value(samples, "messages_left_out_total", why="unreadable") == 0
+    assert sample_value(samples, "results_total", status="rejected", code="empty") == 1
+    assert sample_value(samples, "queue_depth", queue="to_mqtt") == 3
+    assert sample_value(samples, "queue_depth", queue="media") == 5
+    assert sample_value(samples, "queue_oldest_seconds", queue="to_mqtt") == 9
+    assert sample_value(samples, "queue_oldest_seconds", queue="to_wechat") == 0.5
+    assert sample_value(samples, "media_fetched_total", state="gone") == 1
+    assert sample_value(samples, "media_fetched_bytes_total") == 4711
+    assert sample_value(samples, "broker_connects_total") == 4
+    assert sample_value(samples, "broker_disconnects_total") == 3
+    assert sample_value(samples, "broker_sessions_lost_total") == 1
+    assert sample_value(samples, "wechat_last_answer_timestamp_seconds") == (NOW - 1500) / 1000
+    assert sample_value(samples, "wechat_throttled_seconds") == 30
+    assert sample_value(samples, "problem", problem="messages_set_aside") == 1
+    assert sample_value(samples, "problem", problem="broker_away") == 0
+    assert (sample_value(samples, "set_aside"), sample_value(samples, "dropped_total")) == (1, 2)
+    assert (sample_value(samples, "failed_today"), sample_value(samples, "unresolved_people")) == (4, 2)
+    assert (sample_value(samples, "commands_total"), sample_value(samples, "published_total")) == (9, 17)
     assert samples[("store_bytes",)] == 205_000
     assert samples[("media_stored_bytes",)] == 4000
 
@@ -114,21 +114,21 @@ async def test_requests_to_wechat_are_exposed_with_their_durations():
     for outcome, seconds in (("200", 0.2), ("200", 25.0), ("no_answer", 35.0)):
         view.calls.observe("synccheck", outcome, seconds)
     samples = await scraped(view)
-    assert of(samples, "wechat_requests_total", endpoint="synccheck", outcome="200") == 2
-    assert of(samples, "wechat_requests_total", endpoint="synccheck", outcome="no_answer") == 1
-    assert of(samples, "wechat_request_seconds_bucket", endpoint="synccheck", le="0.25") == 1
-    assert of(samples, "wechat_request_seconds_bucket", endpoint="synccheck", le="30.0") == 2
-    assert of(samples, "wechat_request_seconds_bucket", endpoint="synccheck", le="+Inf") == 3
-    assert of(samples, "wechat_request_seconds_count", endpoint="synccheck") == 3
-    assert of(samples, "wechat_request_seconds_sum", endpoint="synccheck") == 60.2
+    assert sample_value(samples, "wechat_requests_total", endpoint="synccheck", outcome="200") == 2
+    assert sample_value(samples, "wechat_requests_total", endpoint="synccheck", outcome="no_answer") == 1
+    assert sample_value(samples, "wechat_request_seconds_bucket", endpoint="synccheck", le="0.25") == 1
+    assert sample_value(samples, "wechat_request_seconds_bucket", endpoint="synccheck", le="30.0") == 2
+    assert sample_value(samples, "wechat_request_seconds_bucket", endpoint="synccheck", le="+Inf") == 3
+    assert sample_value(samples, "wechat_request_seconds_count", endpoint="synccheck") == 3
+    assert sample_value(samples, "wechat_request_seconds_sum", endpoint="synccheck") == 60.2
 
 
 async def test_several_accounts_have_separate_samples():
     home, work = FakeAccountView("home"), FakeAccountView("work")
     work.health = health_snapshot(broker="")
     samples = await scraped(home, work)
-    assert of(samples, "broker_connected") == 1
-    assert of(samples, "broker_connected", account="work") == 0
+    assert sample_value(samples, "broker_connected") == 1
+    assert sample_value(samples, "broker_connected", account="work") == 0
 
 
 async def test_an_account_whose_store_does_not_answer_takes_nothing_from_the_others(monkeypatch):
@@ -137,9 +137,11 @@ async def test_an_account_whose_store_does_not_answer_takes_nothing_from_the_oth
     work.break_store()
     club.before_read = wait_forever
     samples = await scraped(home, work, club, overdue=lambda: ("store:work",))
-    told = {name: of(samples, "store_answers", account=name) for name in ("home", "work", "club")}
-    assert told == {"home": 1, "work": 0, "club": 0}
-    assert of(samples, "broker_connected") == 1
+    answers = {
+        name: sample_value(samples, "store_answers", account=name) for name in ("home", "work", "club")
+    }
+    assert answers == {"home": 1, "work": 0, "club": 0}
+    assert sample_value(samples, "broker_connected") == 1
     assert ("broker_connected", ("account", "work")) not in samples
     assert samples[("loops_stuck",)] == 1
 

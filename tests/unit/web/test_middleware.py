@@ -1,4 +1,4 @@
-"""What every request must pass."""
+"""The checks that every request must pass before it reaches a handler."""
 
 from __future__ import annotations
 
@@ -108,7 +108,13 @@ async def test_a_machine_needs_the_token(library):
         right = await http.get("/media/a1", headers=BEARER)
         small = await http.head("/media/a1", headers={"authorization": "bearer  t0ken"})
         basic = await http.get("/media/a1", headers={"authorization": "Basic dDBrZW46"})
-    assert [one.status_code for one in (stranger, wrong, right, small, basic)] == [401, 401, 200, 200, 401]
+    assert [answer.status_code for answer in (stranger, wrong, right, small, basic)] == [
+        401,
+        401,
+        200,
+        200,
+        401,
+    ]
     assert stranger.headers["www-authenticate"] == 'Bearer realm="wx2mqtt"'
     assert right.content == PNG
 
@@ -194,40 +200,42 @@ async def test_what_looks_like_the_path_and_is_not_leads_nowhere(library):
             assert (await http.get(path)).status_code == 404
 
 
-@pytest.mark.parametrize(("asked", "led"), [("/wechat", "/wechat/"), ("/wechat?texts=1", "/wechat/?texts=1")])
-async def test_the_path_itself_leads_to_where_relative_addresses_are_right(library, asked, led):
+@pytest.mark.parametrize(
+    ("asked", "redirect"), [("/wechat", "/wechat/"), ("/wechat?texts=1", "/wechat/?texts=1")]
+)
+async def test_the_path_itself_leads_to_where_relative_addresses_are_right(library, asked, redirect):
     async with application_client(library, options(prefix="/wechat")) as http:
         answer = await http.get(asked)
-        assert (answer.status_code, answer.headers["location"]) == (307, led)
-        assert (await http.get(led)).status_code == 200
+        assert (answer.status_code, answer.headers["location"]) == (307, redirect)
+        assert (await http.get(redirect)).status_code == 200
 
 
 async def test_a_stranger_at_the_path_itself_is_led_to_the_form(library):
     wanted = options(password="geheim", prefix="/wechat")
     async with application_client(library, wanted, headers={"accept": "text/html"}) as http:
-        led = (await http.get("/wechat")).headers["location"]
-        entered = await http.post("/wechat/login", data={"password": "geheim", "next": ""})
-    assert led == "/wechat/login?next="
-    assert entered.headers["location"] == "/wechat/"
+        redirect = (await http.get("/wechat")).headers["location"]
+        login_answer = await http.post("/wechat/login", data={"password": "geheim", "next": ""})
+    assert redirect == "/wechat/login?next="
+    assert login_answer.headers["location"] == "/wechat/"
 
 
 async def test_the_path_that_a_trusted_proxy_tells_is_used(library):
     wanted = options(password="geheim", prefix="/usual", proxies=(ip_network("10.0.0.1"),))
-    told = {
+    proxy_headers = {
         "x-ingress-path": "/api/hassio_ingress/abc",
         "sec-fetch-mode": "navigate",
         "x-forwarded-proto": "https",
     }
     async with application_client(
-        library, wanted, client="10.0.0.1", headers=told, base_url="https://127.0.0.1:8099"
+        library, wanted, client="10.0.0.1", headers=proxy_headers, base_url="https://127.0.0.1:8099"
     ) as http:
-        led = await http.get("/media/a1")
-        entered = await http.post("/login", data={"password": "geheim", "next": "/media/a1"})
+        redirect = await http.get("/media/a1")
+        login_answer = await http.post("/login", data={"password": "geheim", "next": "/media/a1"})
         shown = await http.get("/api/hassio_ingress/abc/media/a1")
-    assert led.headers["location"] == "/api/hassio_ingress/abc/login?next=/media/a1"
-    assert entered.headers["location"] == "/api/hassio_ingress/abc/media/a1"
-    assert "Path=/api/hassio_ingress/abc;" in entered.headers["set-cookie"] + ";"
-    assert "Secure" in entered.headers["set-cookie"]
+    assert redirect.headers["location"] == "/api/hassio_ingress/abc/login?next=/media/a1"
+    assert login_answer.headers["location"] == "/api/hassio_ingress/abc/media/a1"
+    assert "Path=/api/hassio_ingress/abc;" in login_answer.headers["set-cookie"] + ";"
+    assert "Secure" in login_answer.headers["set-cookie"]
     assert shown.content == PNG
 
 
@@ -240,8 +248,8 @@ async def test_a_client_cannot_wait_in_somebody_elses_name(library):
     assert answer.status_code == 429
 
 
-async def asked(app, path, headers=()):
-    """The status of a request for a path that nobody has tidied up: after percent signs were decoded."""
+async def status_of(app, path, headers=()):
+    """Returns the status of a request for a path that no HTTP client has normalized."""
     scope = {
         "type": "http",
         "method": "GET",
@@ -277,7 +285,7 @@ def test_whatever_path_is_asked_for_only_an_id_is_looked_up(tmp_path_factory, pa
 
     async def ask():
         app = web_application(options(prefix="/wechat"), cast("Any", [library]), asyncio.Event(), FakeClock())
-        return await asked(app, path)
+        return await status_of(app, path)
 
     assert asyncio.run(ask()) in {200, 307, 404, 405}
     for media_id, _ in library.asked:
@@ -291,7 +299,7 @@ def test_whatever_path_is_asked_for_a_stranger_gets_only_the_form(tmp_path_facto
 
     async def ask():
         app = web_application(GUARDED, cast("Any", [library]), asyncio.Event(), FakeClock())
-        return await asked(app, path)
+        return await status_of(app, path)
 
     assert asyncio.run(ask()) == (200 if path == "/login" else 404 if path.startswith("/static/") else 401)
     assert library.asked == []
@@ -363,8 +371,8 @@ async def test_the_supervisor_passes_on_the_page_under_every_name_of_home_assist
 @pytest.mark.parametrize("peer", ANYBODY_ELSE)
 @pytest.mark.parametrize("path", ["/", "/media/a1", "/login", "/livez", "/healthz", "/metrics"])
 async def test_nobody_but_the_supervisor_is_served_whatever_they_say_of_themselves(library, peer, path):
-    claims = {**BROWSER, "x-forwarded-for": "172.30.32.2", "host": "172.30.32.2:8099"}
-    async with application_client(library, INGRESS, client=peer, headers=claims) as http:
+    forged_headers = {**BROWSER, "x-forwarded-for": "172.30.32.2", "host": "172.30.32.2:8099"}
+    async with application_client(library, INGRESS, client=peer, headers=forged_headers) as http:
         answer = await http.get(path)
     assert answer.status_code == 403
     assert "Ingress" in answer.text

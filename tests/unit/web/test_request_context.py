@@ -14,7 +14,7 @@ from wx2mqtt.web.request_context import client_info, preferred_language
 TRUSTING = options(prefix="/usual", proxies=(ip_network("10.0.0.0/8"), ip_network("::1/128")))
 
 
-TOLD = {
+FORWARDED = {
     "x-forwarded-for": "203.0.113.9",
     "x-forwarded-proto": "https",
     "x-forwarded-prefix": "/wechat",
@@ -22,18 +22,18 @@ TOLD = {
 
 
 def test_what_an_unknown_client_says_of_itself_does_not_count():
-    seen = client_info("203.0.113.1", TOLD, TRUSTING)
+    seen = client_info("203.0.113.1", FORWARDED, TRUSTING)
     assert (seen.address, seen.is_https, seen.prefix) == ("203.0.113.1", False, "/usual")
 
 
 def test_a_trusted_proxy_is_believed():
-    seen = client_info("10.1.2.3", TOLD, TRUSTING)
+    seen = client_info("10.1.2.3", FORWARDED, TRUSTING)
     assert (seen.address, seen.is_https, seen.prefix) == ("203.0.113.9", True, "/wechat")
 
 
 @every_row("peer", ["10.1.2.3", "::ffff:10.1.2.3", "::1", "::1%lo"])
 def test_a_proxy_is_known_in_every_way_of_writing_its_address(peer):
-    assert client_info(peer, TOLD, TRUSTING).address == "203.0.113.9"
+    assert client_info(peer, FORWARDED, TRUSTING).address == "203.0.113.9"
 
 
 @every_row(
@@ -75,9 +75,9 @@ def test_a_prefix_is_a_plain_path_or_the_usual_one(header, prefix):
 
 @given(st.text(max_size=40), st.text(max_size=60), st.text(max_size=60), st.text(max_size=60))
 def test_nothing_that_somebody_writes_breaks_it(peer, chain, scheme, prefix):
-    told = {"x-forwarded-for": chain, "x-forwarded-proto": scheme, "x-ingress-path": prefix}
+    headers = {"x-forwarded-for": chain, "x-forwarded-proto": scheme, "x-ingress-path": prefix}
     for address in (peer, "10.1.2.3"):
-        seen = client_info(address, told, TRUSTING)
+        seen = client_info(address, headers, TRUSTING)
         assert seen.prefix.isascii()
         assert "//" not in seen.prefix
 

@@ -27,7 +27,7 @@ def draft(kind: Kind = Kind.IMAGE, *, size: int = 100, mime: str = "image/png") 
 
 @every_row("backend", BACKENDS)
 @every_row(
-    ("refused", "code"),
+    ("bad_draft", "code"),
     [
         (draft(size=0), "empty"),
         (draft(size=1 << 40), "too_large"),
@@ -36,9 +36,9 @@ def draft(kind: Kind = Kind.IMAGE, *, size: int = 100, mime: str = "image/png") 
         (Draft(chat=Handle("@1"), kind=Kind.IMAGE), "unsupported"),
     ],
 )
-def test_what_wechat_refuses_is_not_uploaded(backend: str, refused: Draft, code: str) -> None:
+def test_what_wechat_refuses_is_not_uploaded(backend: str, bad_draft: Draft, code: str) -> None:
     with pytest.raises(Rejected) as rejected:
-        require_attachment(refused, BACKENDS[backend].capabilities, text)
+        require_attachment(bad_draft, BACKENDS[backend].capabilities, text)
     assert rejected.value.code == code
 
 
@@ -47,8 +47,8 @@ def test_what_wechat_takes_is_taken(backend: str) -> None:
     assert require_attachment(draft(), BACKENDS[backend].capabilities, text).name == "x.png"
 
 
-class Uploads:
-    """Counts what is uploaded; the answer is the key with the number of the upload."""
+class UploadCacheHarness:
+    """A cache whose uploads are counted; each returns its key with the number of the upload."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -65,20 +65,20 @@ class Uploads:
 
 
 async def test_only_so_many_uploads_are_remembered_and_the_longest_unused_goes_first() -> None:
-    uploads = Uploads()
+    uploads = UploadCacheHarness()
     for key in "121312":
         await uploads.get(key)
     assert uploads.keys == ["1", "2", "3", "2"]
 
 
 async def test_two_who_want_the_same_make_one_upload() -> None:
-    uploads = Uploads()
+    uploads = UploadCacheHarness()
     answers = await asyncio.gather(uploads.get("a"), uploads.get("a"), uploads.get("b"))
     assert list(answers) == ["a1", "a1", "b2"]
 
 
 async def test_what_is_stale_or_forgotten_is_uploaded_again() -> None:
-    uploads = Uploads()
+    uploads = UploadCacheHarness()
     assert await uploads.get("a") == "a1"
     uploads.now = 599.0
     assert await uploads.get("a") == "a1"

@@ -22,7 +22,7 @@ from wx2mqtt.wechat.backend import BackendOptions, Capabilities
 from wx2mqtt.wechat.registry import BACKENDS, backend_entry
 
 
-class Vault:
+class FakeCredentialStore:
     async def load(self) -> None:
         return None
 
@@ -31,17 +31,17 @@ class Vault:
     async def clear(self) -> None: ...
 
 
-async def nothing_said(_id: str, _chat: Handle) -> None:
+async def no_quote(_id: str, _chat: Handle) -> None:
     return None
 
 
-def create(settings: Settings) -> Any:
+def create_backend(settings: Settings) -> Any:
     account = settings.accounts["main"]
     entry = backend_entry(account.backend, key="accounts.main.backend")
     options = BackendOptions(
-        credentials=Vault(),
+        credentials=FakeCredentialStore(),
         observe=lambda *_: None,
-        quote_lookup=nothing_said,
+        quote_lookup=no_quote,
         marks=FakeMarks(),
         endpoint=account.endpoint,
         language=settings.language,
@@ -51,7 +51,7 @@ def create(settings: Settings) -> Any:
     return entry.create(options)
 
 
-def configured(model: type[Account] = Account, /, **account: Any) -> Settings:
+def settings_with_account(model: type[Account] = Account, /, **account: Any) -> Settings:
     """Settings with one account, whatever its backend is called."""
     main = model.model_construct(**dict(model()) | account)
     return Settings().model_copy(update={"accounts": {"main": main}})
@@ -69,28 +69,28 @@ def test_every_key_of_a_pin_and_of_expect_belongs_to_a_backend() -> None:
 
 @pytest.mark.parametrize("name", BACKENDS)
 async def test_each_backend_is_made_from_the_settings_of_its_account(name: str) -> None:
-    backend = create(configured(backend=name))
+    backend = create_backend(settings_with_account(backend=name))
     assert backend.capabilities is BACKENDS[name].capabilities
     assert backend.capabilities.backend == name
     await backend.close()
 
 
 async def test_secrets_of_a_section_reach_the_backend_as_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[BackendOptions] = []
+    created: list[BackendOptions] = []
 
     def create_nothing(options: BackendOptions) -> Any:
-        made.append(options)
+        created.append(options)
 
     entry = replace(BACKENDS["webwx"], create=create_nothing)
     monkeypatch.setitem(BACKENDS, "webwx", entry)
     account = Account.model_validate({"webwx": {"desktop": {"client_version": "1", "extspam": "geheim"}}})
-    create(configured(webwx=account.webwx))
-    assert made[0].section["desktop"] == {"client_version": "1", "extspam": "geheim", "extspam_file": None}
+    create_backend(settings_with_account(webwx=account.webwx))
+    assert created[0].section["desktop"] == {"client_version": "1", "extspam": "geheim", "extspam_file": None}
 
 
 def test_an_unknown_backend_fails_with_a_sentence() -> None:
     with pytest.raises(SettingsError) as caught:
-        create(configured(backend="telegram"))
+        create_backend(settings_with_account(backend="telegram"))
     assert (
         "accounts.main.backend: 'telegram' is no backend of this program; it has webwx, ilink, wecom"
         in str(caught.value)
@@ -125,9 +125,9 @@ async def test_a_new_backend_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> No
         expect_keys=frozenset(),
     )
     monkeypatch.setitem(BACKENDS, "toy", entry)
-    settings = configured(ToyAccount, backend="toy", contacts={"a": Pin(remark="A")})
+    settings = settings_with_account(ToyAccount, backend="toy", contacts={"a": Pin(remark="A")})
 
-    assert isinstance(create(settings), Toy)
+    assert isinstance(create_backend(settings), Toy)
     assert [
         str(finding.message) for finding in rule_findings(settings, BACKENDS) if finding.path[0] == "accounts"
     ] == ["a toy knows no remark"]

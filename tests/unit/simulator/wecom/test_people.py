@@ -9,11 +9,11 @@ from wx2mqtt.simulator.world import fresh_world
 def test_everybody_has_a_handle_of_their_own_that_leads_back():
     world = fresh_world()
     staff = people.staff(world)
-    handles = [people.handle_of(one) for one in staff]
+    handles = [people.handle_of(person) for person in staff]
     assert len({*handles}) == len(staff)
-    for one, handle in zip(staff, handles, strict=True):
+    for person, handle in zip(staff, handles, strict=True):
         found = people.find_person(world, handle) or people.find_group(world, handle)
-        assert found is one
+        assert found is person
 
 
 def test_upper_and_lower_case_matter():
@@ -24,6 +24,6 @@ def test_upper_and_lower_case_matter():
 
 
 def test_official_accounts_are_not_in_the_enterprise():
-    ids = {one.id for one in people.staff(fresh_world())}
+    ids = {person.id for person in people.staff(fresh_world())}
     assert {"me", "wife", "family"} <= ids
     assert not {"news", "filehelper", "weixin"} & ids

@@ -56,7 +56,7 @@ def test_an_escaped_mark_is_shown(mark: str):
 
 @given(st.text(st.sampled_from(MARKS + "ab 1灯"), min_size=1, max_size=30))
 def test_a_line_whose_marks_are_escaped_is_read_as_it_was_written(text: str):
-    escaped = "x" + "".join(f"\\{one}" if one in MARKS else one for one in text) + "x"
+    escaped = "x" + "".join(f"\\{character}" if character in MARKS else character for character in text) + "x"
     assert shown_text(escaped) == f"x{text}x"
 
 

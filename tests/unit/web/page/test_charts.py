@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.page import NOW, FakeAccountView, PageElements, health_snapshot
 from tests.support.rows import every_row
-from tests.unit.web.page.test_sections import facts
+from tests.unit.web.page.test_sections import snapshot
 from wx2mqtt.bridge.window_topics import LOGGED_OUT_WINDOW, WindowForecast
 from wx2mqtt.model import ReplyWindow
 from wx2mqtt.store.traffic import HourCounts
@@ -19,16 +19,16 @@ def window(**more) -> ReplyWindow:
     return ReplyWindow(**{"open": True, "until": UNTIL, "remaining": 7, "limit": 10, **more})
 
 
-def drawn(
+def draw_windows(
     *windows: ReplyWindow, page_text: PageText = EN, reserved: int = 0, waiting: int = 0
 ) -> PageElements:
     view = FakeAccountView()
     view.forecasts = {
-        f"user{number:02}": WindowForecast(window=one, reserved=reserved, waiting=waiting)
-        for number, one in enumerate(windows)
+        f"user{number:02}": WindowForecast(window=reply_window, reserved=reserved, waiting=waiting)
+        for number, reply_window in enumerate(windows)
     }
     return PageElements(
-        f"<main>{windows_section(facts(view=view, health=health_snapshot()), page_text)}</main>"
+        f"<main>{windows_section(snapshot(view=view, health=health_snapshot()), page_text)}</main>"
     )
 
 
@@ -39,11 +39,11 @@ def sentence(page: PageElements) -> str:
 
 
 def test_nothing_is_drawn_where_there_are_no_windows():
-    assert windows_section(facts(), EN) == ""
+    assert windows_section(snapshot(), EN) == ""
 
 
 def test_a_gauge_has_a_square_for_each_message_and_says_the_same_to_who_hears_it():
-    page = drawn(window(), reserved=2)
+    page = draw_windows(window(), reserved=2)
     ((svg, _),) = page.all("svg")
     assert svg["role"] == "img"
     assert page.text("title", id=svg["aria-labelledby"] or "") == "7 of 10 messages left"
@@ -71,40 +71,40 @@ def test_a_gauge_has_a_square_for_each_message_and_says_the_same_to_who_hears_it
     ],
 )
 def test_each_window_is_told_in_words(shape, words):
-    assert sentence(drawn(shape)) == words
+    assert sentence(draw_windows(shape)) == words
 
 
 def test_what_is_reserved_and_what_waits_is_told():
-    words = sentence(drawn(window(), reserved=1, waiting=3))
+    words = sentence(draw_windows(window(), reserved=1, waiting=3))
     assert words.endswith("UTC; 1 of them only for what is urgent; 3 waiting")
 
 
 def test_the_end_is_a_time_that_the_script_writes_as_a_distance():
-    ((time, _),) = drawn(window()).all("time")
+    ((time, _),) = draw_windows(window()).all("time")
     assert time == {"datetime": "2026-11-25T15:00:00.000Z", "class": "relative"}
 
 
 def test_it_is_chinese_for_who_reads_chinese():
-    page = drawn(window(), page_text=ZH, reserved=1)
+    page = draw_windows(window(), page_text=ZH, reserved=1)
     assert sentence(page) == "还能发 7 条（共 10 条），窗口2026-11-25 15:00:00 UTC关闭；其中 1 条留给紧急消息"
     assert page.text("title") == "还能发 7 条，共 10 条"
 
 
 @every_row("limit", [None, 0, -1, 31, 10**9])
 def test_a_window_that_cannot_be_drawn_is_told_only(limit):
-    page = drawn(window(limit=limit))
+    page = draw_windows(window(limit=limit))
     assert not page.all("svg")
     assert sentence(page)
 
 
 def test_more_messages_than_the_window_takes_do_not_leave_the_drawing():
-    page = drawn(window(remaining=12), reserved=20)
+    page = draw_windows(window(remaining=12), reserved=20)
     assert len(page.all("rect")) == 10
     assert len(page.all("path")) == 10
 
 
 def test_only_some_windows_are_shown_each_with_its_own_names():
-    page = drawn(*[window()] * (MAX_WINDOWS_SHOWN + 5))
+    page = draw_windows(*[window()] * (MAX_WINDOWS_SHOWN + 5))
     names = [attributes["id"] for tag in ("title", "desc") for attributes, _ in page.all(tag)]
     assert len({*names}) == len(names) == 2 * MAX_WINDOWS_SHOWN
 
@@ -112,7 +112,7 @@ def test_only_some_windows_are_shown_each_with_its_own_names():
 def test_no_name_becomes_markup():
     view = FakeAccountView()
     view.forecasts = {"<mom>": WindowForecast(window=window(), reserved=0, waiting=0)}
-    made = windows_section(facts(view=view), EN)
+    made = windows_section(snapshot(view=view), EN)
     assert "&lt;mom&gt;" in made
     assert "<mom>" not in made
 
@@ -122,7 +122,7 @@ def hours(*counts: tuple[int, int, int], page_text: PageText = EN) -> PageElemen
         HourCounts(hour=hour, received=received, sent=sent, not_sent=not_sent)
         for hour, (received, sent, not_sent) in enumerate(counts)
     ]
-    return PageElements(f"<main>{hours_section(facts(hours=rows), page_text)}</main>")
+    return PageElements(f"<main>{hours_section(snapshot(hours=rows), page_text)}</main>")
 
 
 def test_each_count_has_a_row_of_its_own_with_its_sum_and_its_highest_hour():
@@ -167,7 +167,7 @@ def test_a_row_of_nothing_is_not_drawn():
 
 
 def test_hours_that_the_store_does_not_tell_are_said_to_be_unknown():
-    assert EN("not_known") in hours_section(facts(hours=None), EN)
+    assert EN("not_known") in hours_section(snapshot(hours=None), EN)
 
 
 def test_the_hours_are_chinese_for_who_reads_chinese():

@@ -22,7 +22,7 @@ def shown(*entries, count=None, query="", first=0, language="en", can_send=False
 def test_everybody_stands_there_with_their_topics():
     page = shown(entry("wife", name="老婆 <3", trusted=True))
     assert page.text("bdi") == "老婆 <3"
-    assert [told for _, told in page.all("code")] == ["wx/in/wife", "wx/out/wife"]
+    assert [text for _, text in page.all("code")] == ["wx/in/wife", "wx/out/wife"]
     assert page.text("span", class_="mark good") == "trusted"
     assert page.text("p", class_="soft") == "1 to 1 of 1"
 
@@ -40,18 +40,20 @@ def test_everybody_stands_there_with_their_topics():
 )
 def test_what_is_special_about_them_is_marked(facts, marks):
     page = shown(entry(**facts))
-    assert [told for one, told in page.all("span") if str(one["class"]).startswith("mark ")] == marks
+    assert [
+        text for attributes, text in page.all("span") if str(attributes["class"]).startswith("mark ")
+    ] == marks
 
 
 @pytest.mark.parametrize("facts", [{"removed": True}, {"closed": True}])
 def test_a_person_who_cannot_be_written_to_has_only_a_topic_name(facts):
-    assert [told for _, told in shown(entry("wife", **facts)).all("code")] == ["wife"]
+    assert [text for _, text in shown(entry("wife", **facts)).all("code")] == ["wife"]
 
 
 def test_who_may_send_has_a_way_to_the_form_for_everybody_who_can_be_written_to():
     people = (entry("wife", name="老婆"), entry("old", removed=True))
-    ((link, told),) = shown(*people, can_send=True).all("a")
-    assert (told, link["href"], link["data-to"]) == (
+    ((link, text),) = shown(*people, can_send=True).all("a")
+    assert (text, link["href"], link["data-to"]) == (
         "write",
         "./?account=home&to=wife#home-send",
         "wife",
@@ -61,7 +63,7 @@ def test_who_may_send_has_a_way_to_the_form_for_everybody_who_can_be_written_to(
 
 
 def ways(page):
-    return {told: (one["href"], one["data-from"]) for one, told in page.all("a")}
+    return {text: (attributes["href"], attributes["data-from"]) for attributes, text in page.all("a")}
 
 
 def test_the_ways_lead_to_the_others_and_keep_the_query():

@@ -40,15 +40,15 @@ async def page_of(http, path="/", **more):
 
 async def test_all_accounts_stand_on_the_page_in_their_order(http):
     page = await page_of(http)
-    assert [told for _, told in page.all("h2")] == ["home", "office"]
+    assert [text for _, text in page.all("h2")] == ["home", "office"]
     assert page.text("title") == "wx2mqtt"
-    ids = [one["id"] for _, one, _ in page.found if "id" in one]
+    ids = [attributes["id"] for _, attributes, _ in page.found if "id" in attributes]
     assert len({*ids}) == len(ids)
 
 
 async def test_every_part_has_its_place(http):
     page = await page_of(http)
-    parts = [one["data-part"] for one, _ in page.all("div") if "data-part" in one]
+    parts = [attributes["data-part"] for attributes, _ in page.all("div") if "data-part" in attributes]
     names = (
         "steps",
         "problems",
@@ -67,7 +67,7 @@ async def test_every_part_has_its_place(http):
 
 async def test_who_listens_hears_of_the_login_and_of_what_is_wrong(http):
     page = await page_of(http)
-    live = [one["data-part"] for one, _ in page.all("div", role="status")]
+    live = [attributes["data-part"] for attributes, _ in page.all("div", role="status")]
     assert live == ["home.problems", "home.state", "office.problems", "office.state"]
 
 
@@ -111,10 +111,12 @@ async def test_a_reload_has_what_is_new(http, view):
 async def test_messages_are_hidden_unless_wanted_for_this_view(http, view):
     view.messages = [line(text="geheimer Text")]
     hidden = await http.get("/")
-    (way,) = [
-        one["href"] for one, told in PageElements(hidden.text).all("a") if told == "Show what they say"
+    (link,) = [
+        attributes["href"]
+        for attributes, text in PageElements(hidden.text).all("a")
+        if text == "Show what they say"
     ][:1]
-    shown = await http.get(urljoin("/", way))
+    shown = await http.get(urljoin("/", link))
     assert "geheimer Text" not in hidden.text
     assert "geheimer Text" in shown.text
     assert "Hide what they say" in shown.text
@@ -161,7 +163,7 @@ async def test_another_site_takes_nobodys_place(http):
 async def test_to_log_in_is_a_button(http, view):
     view.login = login(LoginState.LOGGED_OUT)
     page = await page_of(http)
-    ((form, _),) = [one for one in page.all("form") if str(one[0]["action"]).endswith("/login")]
+    ((form, _),) = [element for element in page.all("form") if str(element[0]["action"]).endswith("/login")]
     answer = await http.post(urljoin("/", str(form["action"])))
     assert answer.status_code == 303
     assert urljoin("/accounts/home/login", answer.headers["location"]) == "/?said=login#home-wechat"
@@ -170,7 +172,7 @@ async def test_to_log_in_is_a_button(http, view):
 
 async def test_to_log_out_is_a_question_first(http, view):
     page = await page_of(http)
-    ((link, _),) = [one for one in page.all("a") if one[0]["href"] == "accounts/home/logout"]
+    ((link, _),) = [element for element in page.all("a") if element[0]["href"] == "accounts/home/logout"]
     question = await page_of(http, f"/{link['href']}")
     assert question.text("h1") == "Log out of WeChat?"
     assert "home" in question.text("p")
@@ -178,7 +180,7 @@ async def test_to_log_out_is_a_question_first(http, view):
     ((form, _),) = question.all("form")
     assert form["method"] == "post"
     assert "action" not in form
-    assert [one["href"] for one, _ in question.all("a")] == ["../../"]
+    assert [attributes["href"] for attributes, _ in question.all("a")] == ["../../"]
     answer = await http.post("/accounts/home/logout")
     assert urljoin("/accounts/home/logout", answer.headers["location"]) == "/?said=logout#home-wechat"
     assert view.done == [("logout",)]
@@ -187,7 +189,7 @@ async def test_to_log_out_is_a_question_first(http, view):
 async def test_another_account_is_a_question_first(http, view):
     view.login = login(LoginState.REFUSED)
     page = await page_of(http)
-    ((link, _),) = [one for one in page.all("a") if one[0]["href"] == "accounts/home/new-owner"]
+    ((link, _),) = [element for element in page.all("a") if element[0]["href"] == "accounts/home/new-owner"]
     question = await page_of(http, f"/{link['href']}")
     assert question.text("h1") == "Another WeChat account?"
     assert "what waits is not sent" in question.text("p")
@@ -205,8 +207,8 @@ async def test_a_logout_that_takes_long_is_not_waited_for(http, view, monkeypatc
 
 
 @pytest.fixture
-async def elsewhere(view):
-    """A client on another machine, that a proxy without a password lets through."""
+async def remote_http(view):
+    """Yields a client on another machine, which Home Assistant's Ingress lets through without a password."""
     guarded = options(ingress="172.30.32.2")
     headers = {"x-ingress-path": "/api/hassio_ingress/x"}
     async with application_client(
@@ -215,16 +217,16 @@ async def elsewhere(view):
         yield http
 
 
-async def test_a_test_goes_to_the_chat_with_oneself(elsewhere, view):
-    http = elsewhere
+async def test_a_test_goes_to_the_chat_with_oneself(remote_http, view):
+    http = remote_http
     page = await page_of(http)
     ((form, _),) = page.all("form", action="accounts/home/test")
     ((token, _),) = page.all("input", name="token")[:1]
     data = {"text": "Hallo 你好", "token": token["value"]}
     answer = await http.post(urljoin("/", str(form["action"])), data=data)
     assert urljoin("/accounts/home/test", answer.headers["location"]) == "/?said=test#home-last_commands"
-    ((what, user, text, command_id),) = view.done
-    assert (what, user, text) == ("send", "filehelper", "Hallo 你好")
+    ((action, user, text, command_id),) = view.done
+    assert (action, user, text) == ("send", "filehelper", "Hallo 你好")
     assert re.fullmatch(r"page-[0-9a-f]{20}", command_id)
 
 
@@ -246,13 +248,13 @@ async def test_a_test_has_an_end(http, view):
     assert view.done[0][2] == "a" * MAX_FORM_TEXT_CHARACTERS
 
 
-async def test_where_there_is_nobody_for_a_test_there_is_no_form(elsewhere, view):
+async def test_where_there_is_nobody_for_a_test_there_is_no_form(remote_http, view):
     view.test_recipient = ""
-    page = await page_of(elsewhere)
+    page = await page_of(remote_http)
     assert not page.all("form", action="accounts/home/test")
-    assert (await elsewhere.post("/accounts/home/test", data={"text": "x"})).status_code == 404
+    assert (await remote_http.post("/accounts/home/test", data={"text": "x"})).status_code == 404
     view.test_recipient = "me <3"
-    assert "Send a test to yourself (me <3)" in (await page_of(elsewhere)).text("main")
+    assert "Send a test to yourself (me <3)" in (await page_of(remote_http)).text("main")
 
 
 def send_form_of(page):
@@ -264,18 +266,18 @@ async def test_a_text_to_anybody_takes_the_way_of_a_command_and_its_id_is_said(h
     page = await page_of(http)
     ((form, _),) = send_form_of(page)
     ((people, _),) = page.all("datalist", id="home-send-people")
-    assert [(one["value"], told) for one, told in page.all("option")] == [("wife", "老婆")]
+    assert [(attributes["value"], text) for attributes, text in page.all("option")] == [("wife", "老婆")]
     ((field, _),) = page.all("input", id="home-send-user")
     assert (field["value"], field["list"]) == ("filehelper", people["id"])
     token = page.all("input", name="token")[0][0]["value"]
     data = {"user": " wife ", "text": "eins\r\nzwei", "token": token}
     answer = await http.post(f"/{form['action']}", data=data)
-    ((what, user, text, command_id),) = view.done
-    assert (what, user, text) == ("send", "wife", "eins\nzwei")
-    there = urljoin("/accounts/home/send", answer.headers["location"])
-    assert there == f"/?said=sent&id={command_id}#home-last_commands"
-    said = (await page_of(http, there)).text("p", class_="notice", role="status")
-    assert said.startswith(f"The command {command_id} is on its way")
+    ((action, user, text, command_id),) = view.done
+    assert (action, user, text) == ("send", "wife", "eins\nzwei")
+    location = urljoin("/accounts/home/send", answer.headers["location"])
+    assert location == f"/?said=sent&id={command_id}#home-last_commands"
+    notice = (await page_of(http, location)).text("p", class_="notice", role="status")
+    assert notice.startswith(f"The command {command_id} is on its way")
 
 
 async def test_the_same_text_to_two_people_is_two_commands(http, view):
@@ -307,13 +309,13 @@ async def test_while_nobody_is_known_there_is_no_form_to_send(http, view):
 
 
 GUARDED = {"host": "0.0.0.0", "password": "geheim"}
-BEHIND = {"host": "127.0.0.1:8099"}
+HOST_HEADER = {"host": "127.0.0.1:8099"}
 
 
 @pytest.mark.parametrize(
     ("more", "client", "headers"),
     [
-        ({"host": "0.0.0.0"}, "192.0.2.7", BEHIND),
+        ({"host": "0.0.0.0"}, "192.0.2.7", HOST_HEADER),
         ({}, "127.0.0.1", {"x-forwarded-for": "192.0.2.7"}),
         ({}, "127.0.0.1", {"forwarded": "for=192.0.2.7"}),
         ({"url": "https://wx.example", "hosts": ("wx.example",)}, "127.0.0.1", {"host": "wx.example"}),
@@ -328,7 +330,7 @@ async def test_who_gave_no_password_and_sits_elsewhere_can_send_to_nobody(view, 
         page = await page_of(http)
         assert not send_form_of(page)
         assert page.all("form", action="accounts/home/test")
-        assert not [one for one, _ in page.all("a") if "data-to" in one]
+        assert not [attributes for attributes, _ in page.all("a") if "data-to" in attributes]
         assert 'data-to="' not in (await http.get("/accounts/home/contacts")).text
         answer = await http.post("/accounts/home/send", data={"user": "wife", "text": "x"})
     assert answer.status_code == 403
@@ -353,15 +355,15 @@ async def test_messages_are_found_by_their_text_a_page_at_a_time(http, view):
     assert form["method"] == "get"
     asked = {"account": "home", "texts": "1", "find": " Treffer "}
     page = await page_of(http, "/", params=asked)
-    told = [one for _, one in page.all("p", class_="text")]
-    assert told == [f"Treffer {number}" for number in range(50, 30, -1)]
+    texts = [text for _, text in page.all("p", class_="text")]
+    assert texts == [f"Treffer {number}" for number in range(50, 30, -1)]
     assert "Messages with “Treffer”: 20" in page.text("div", id="home-found")
     ((field, _),) = page.all("input", id="home-find")
     assert field["value"] == "Treffer"
-    ((older, _),) = [one for one in page.all("a") if one[1] == "Older"]
+    ((older, _),) = [element for element in page.all("a") if element[1] == "Older"]
     last = await page_of(http, "/", params={**asked, "before": "11"})
     assert urljoin("/", str(older["href"])) == ("/?texts=1&account=home&find=Treffer&before=31#home-found")
-    assert [one for _, one in last.all("p", class_="text")][-1] == "Treffer 1"
+    assert [text for _, text in last.all("p", class_="text")][-1] == "Treffer 1"
     assert "Older" not in last.text("main")
 
 
@@ -437,8 +439,8 @@ async def test_what_a_form_did_is_said_and_nothing_that_others_write_into_the_ad
     assert (
         page.text("p", class_="notice", role="status") == "The test is on its way; its result stands below."
     )
-    for said in ("<b>evil</b>", "state", "none", "", "sent"):
-        page = await page_of(http, "/", params={"said": said, "id": "page-<b>evil</b>"})
+    for outcome in ("<b>evil</b>", "state", "none", "", "sent"):
+        page = await page_of(http, "/", params={"said": outcome, "id": "page-<b>evil</b>"})
         assert page.all("p", class_="notice", role="status") == []
 
 
@@ -454,7 +456,7 @@ async def test_of_people_there_is_a_page_at_a_time(http, view):
 async def test_without_a_script_the_search_is_a_form(http, view):
     view.people = [entry("f1", name="Anna"), entry("f2", name="Bert")]
     page = await page_of(http, "/", params={"account": "home", "q": "ann", "from": "0"})
-    names = [told for _, told in page.all("bdi")]
+    names = [text for _, text in page.all("bdi")]
     assert "Anna" in names
     assert "Bert" not in names
     ((field, _),) = page.all("input", id="home-contacts-q")
@@ -535,10 +537,10 @@ async def test_who_logged_in_may_leave(view):
     async with application_client(
         [], options(host="0.0.0.0", password="geheim"), bridge=bridge(view)
     ) as http:
-        entered = await http.post("/login", data={"password": "geheim", "next": "/"})
-        page = await page_of(http, entered.headers["location"])
-        ((form, told),) = page.all("form", action="logout")
-        assert told == "Leave this page"
+        login_answer = await http.post("/login", data={"password": "geheim", "next": "/"})
+        page = await page_of(http, login_answer.headers["location"])
+        ((form, text),) = page.all("form", action="logout")
+        assert text == "Leave this page"
         await http.post(f"/{form['action']}")
         assert (await http.get("/")).status_code == 401
 
@@ -549,9 +551,9 @@ async def test_below_a_path_every_address_is_still_right(view):
         page = await page_of(http, "/wechat/")
         for _, attributes, _ in page.found:
             if address := attributes.get("src") or attributes.get("href"):
-                there = urljoin("/wechat/", address)
-                assert there.startswith("/wechat/")
-                assert (await http.head(there)).status_code == 200
+                location = urljoin("/wechat/", address)
+                assert location.startswith("/wechat/")
+                assert (await http.head(location)).status_code == 200
         answer = await http.post("/wechat/accounts/home/login")
         assert (
             urljoin("/wechat/accounts/home/login", answer.headers["location"])
@@ -563,15 +565,15 @@ async def test_a_file_that_a_reload_refused_is_shown_and_the_bridge_goes_on(view
     problem = Problem("wx2mqtt.yaml", 3, "mqtt.url", "is wrong")
     async with application_client([], bridge=bridge(view, problems=lambda: (problem,))) as http:
         page = await page_of(http)
-    assert "The changed configuration cannot be used" in [told for _, told in page.all("h2")]
-    assert "home" in [told for _, told in page.all("h2")]
+    assert "The changed configuration cannot be used" in [text for _, text in page.all("h2")]
+    assert "home" in [text for _, text in page.all("h2")]
 
 
 async def test_a_bridge_that_does_not_run_for_its_file_says_why():
     problem = Problem("wx2mqtt.yaml", 3, "mqtt.url", "is wrong")
     async with application_client([], bridge=bridge(problems=lambda: (problem,))) as http:
         page = await page_of(http)
-    assert [told for _, told in page.all("h2")] == ["The configuration cannot be used"]
+    assert [text for _, text in page.all("h2")] == ["The configuration cannot be used"]
     assert "wx2mqtt.yaml:3" in page.text("main")
 
 

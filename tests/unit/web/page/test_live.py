@@ -1,4 +1,4 @@
-"""What changes, as it comes to whoever looks on."""
+"""The events that keep an open page up to date."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ EN, ZH = PageOptions("en"), PageOptions("zh")
 
 
 @pytest.fixture(autouse=True)
-def _in_no_time(monkeypatch):
+def _refresh_at_once(monkeypatch):
     monkeypatch.setattr(module, "MIN_REFRESH_SECONDS", 0.0)
 
 
 class Viewer:
-    """Somebody who looks on."""
+    """Reads the events of a stream as a browser does."""
 
     def __init__(self, events):
         self._events = events
 
     async def next(self):
-        """The next event: its parts, or what else it is."""
+        """Returns the parts of the next event, or its text where it has none."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             event = (await anext(self._events)).decode()
         assert event.endswith("\n\n")
         return json.loads(event[6:]) if event.startswith("data: ") else event.strip()
 
-    async def over(self):
-        """Whether nothing more comes."""
+    async def is_ended(self):
+        """Returns whether the stream has ended; drops an event that comes instead."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             return await anext(self._events, None) is None
 
@@ -91,11 +91,11 @@ async def test_each_sees_it_in_their_language_and_with_texts_only_who_wants_them
     view.messages = [line(text="geheim")]
     _, live = updates_of(view)
     async with (
-        viewing(live, EN) as one,
-        viewing(live, ZH) as two,
-        viewing(live, PageOptions("zh", show_texts=True)) as three,
+        viewing(live, EN) as first,
+        viewing(live, ZH) as second,
+        viewing(live, PageOptions("zh", show_texts=True)) as third,
     ):
-        english, chinese, whole = await one.next(), await two.next(), await three.next()
+        english, chinese, whole = await first.next(), await second.next(), await third.next()
     assert "Online" in english["home.state"]
     assert "在线" in chinese["home.state"]
     assert "geheim" not in english["home.messages"] + chinese["home.messages"]
@@ -105,8 +105,8 @@ async def test_each_sees_it_in_their_language_and_with_texts_only_who_wants_them
 async def test_what_many_see_is_made_once():
     view = FakeAccountView()
     changes, live = updates_of(view)
-    async with viewing(live) as one, viewing(live) as two, viewing(live) as three:
-        viewers = (one, two, three)
+    async with viewing(live) as first, viewing(live) as second, viewing(live) as third:
+        viewers = (first, second, third)
         await asyncio.gather(*(viewer.next() for viewer in viewers))
         assert view.reads == 5
         view.messages = [line()]
@@ -154,11 +154,11 @@ async def test_a_viewer_whose_session_ended_gets_no_more_events(monkeypatch):
     async with viewing(live, is_allowed=lambda: is_allowed) as viewer:
         await viewer.next()
         is_allowed = False
-        while not await viewer.over():
+        while not await viewer.is_ended():
             pass
 
 
-async def test_nor_what_was_being_made_when_that_changed():
+async def test_a_viewer_whose_session_ends_while_an_event_is_made_does_not_get_it():
     is_allowed = True
     view = FakeAccountView()
     changes, live = updates_of(view)
@@ -166,7 +166,7 @@ async def test_nor_what_was_being_made_when_that_changed():
         await viewer.next()
         view.messages = [line()]
         changes.notify()
-        waiting = asyncio.create_task(viewer.over())
+        waiting = asyncio.create_task(viewer.is_ended())
         while view.reads < 6:  # noqa: ASYNC110 - nobody tells that it is being made
             await asyncio.sleep(0)
         is_allowed = False
@@ -178,11 +178,11 @@ async def test_it_ends_after_a_while_so_that_the_browser_asks_again(monkeypatch)
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
     _, live = updates_of(FakeAccountView())
     async with viewing(live) as viewer:
-        while not await viewer.over():
+        while not await viewer.is_ended():
             pass
 
 
-async def test_only_so_many_are_followed_for():
+async def test_the_number_of_open_pages_is_limited():
     _, live = updates_of(FakeAccountView())
     streams = [live.stream(EN, lambda: True) for _ in range(MAX_VIEWERS)]
     for stream in streams:

@@ -36,15 +36,19 @@ async def forms(http: httpx.AsyncClient, path: str) -> list[tuple[str, dict[str,
     """Returns the text of each form with this action, and what it sends."""
     page = PageElements((await http.get("/")).text)
     actions = [str(attributes["action"]) for attributes, _ in page.all("form") if "action" in attributes]
-    hidden = [one for one, _ in page.all("input") if one.get("type") == "hidden"]
-    values = [(str(one["name"]), str(one["value"])) for one in hidden if one["name"] in ("bot", "user")]
+    hidden = [attributes for attributes, _ in page.all("input") if attributes.get("type") == "hidden"]
+    values = [
+        (str(attributes["name"]), str(attributes["value"]))
+        for attributes in hidden
+        if attributes["name"] in ("bot", "user")
+    ]
     return [
         (action, dict([value]))
         for action, value in zip([a for a in actions if path in a], values, strict=True)
     ]
 
 
-async def said(http: httpx.AsyncClient, path: str, **fields: str) -> str:
+async def submit(http: httpx.AsyncClient, path: str, **fields: str) -> str:
     """Sends a form; returns the page that shows the outcome."""
     answer = await http.post(f"/accounts/home/{path}", data=fields)
     assert answer.status_code == 303
@@ -69,7 +73,7 @@ async def test_a_scanned_bot_is_confirmed_before_anybody_can_be_its_owner(
     page = await http.get("/")
     assert "This is me" not in page.text
     assert "accounts/home/new-owner" in page.text
-    assert await said(http, "confirm-bot", bot="aib<1>") == "/?said=bot#home-wechat"
+    assert await submit(http, "confirm-bot", bot="aib<1>") == "/?said=bot#home-wechat"
     assert view.done == [("confirm", "aib<1>")]
 
 
@@ -78,9 +82,9 @@ async def test_each_who_has_written_has_a_button(http: httpx.AsyncClient, view: 
     action = "accounts/home/owner"
     assert await forms(http, "home/owner") == [(action, {"user": "li"}), (action, {"user": "wang"})]
     page = PageElements((await http.get("/")).text)
-    labels = [one.get("aria-label") for one, told in page.all("button") if told == "This is me"]
+    labels = [attributes.get("aria-label") for attributes, text in page.all("button") if text == "This is me"]
     assert labels == ["This is me: li", "This is me: wang"]
-    assert await said(http, "owner", user="wang") == "/?said=owner#home-wechat"
+    assert await submit(http, "owner", user="wang") == "/?said=owner#home-wechat"
     assert view.done == [("owner", "wang")]
 
 
@@ -98,8 +102,8 @@ async def test_before_anybody_has_written_the_page_says_what_to_do(
 
 async def test_what_is_not_so_any_more_is_said(http: httpx.AsyncClient, view: FakeAccountView):
     view.refusal = BadCommand("bad_request", "owner_named")
-    assert await said(http, "owner", user="li") == "/?said=no_owner#home-wechat"
-    assert await said(http, "confirm-bot", bot="aib2") == "/?said=no_owner#home-wechat"
+    assert await submit(http, "owner", user="li") == "/?said=no_owner#home-wechat"
+    assert await submit(http, "confirm-bot", bot="aib2") == "/?said=no_owner#home-wechat"
     assert "Look again" in (await http.get("/?said=no_owner")).text
 
 

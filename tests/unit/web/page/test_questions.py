@@ -48,43 +48,43 @@ async def test_without_an_open_question_there_is_nothing(http: httpx.AsyncClient
 
 async def test_each_is_told_with_its_times_and_its_command(http: httpx.AsyncClient, view: FakeAccountView):
     view.questions = [question(), question(command_id="heat-1", until=None)]
-    told = await section(http)
-    assert told.startswith("Open questionsto wife2026-11-25 09:59:55 UTC")
-    assert "answers count until 2026-11-25 10:01:00 UTC" in told
-    assert told.count("answers count") == 1  # the other one is still being sent
-    assert "id door-7" in told
-    assert "id heat-1" in told
-    assert "door</b>" not in told
-    assert "Yes" not in told
+    text = await section(http)
+    assert text.startswith("Open questionsto wife2026-11-25 09:59:55 UTC")
+    assert "answers count until 2026-11-25 10:01:00 UTC" in text
+    assert text.count("answers count") == 1  # the other one is still being sent
+    assert "id door-7" in text
+    assert "id heat-1" in text
+    assert "door</b>" not in text
+    assert "Yes" not in text
 
 
 async def test_what_it_says_is_shown_to_who_wants_to_see_texts(
     http: httpx.AsyncClient, view: FakeAccountView
 ):
     view.questions = [question()]
-    told = await section(http, "?texts=1")
-    assert "Lock the <b>door</b>?" in told
-    assert "Yes · No" in told
+    text = await section(http, "?texts=1")
+    assert "Lock the <b>door</b>?" in text
+    assert "Yes · No" in text
 
 
 async def test_one_that_another_account_has_asked_is_that_of_this_command(
     http: httpx.AsyncClient, view: FakeAccountView
 ):
     view.questions = [ELSEWHERE]
-    told = await section(http)
-    assert "to wife" in told
-    assert "asked by office/zhangsan, as the fallback" in told
-    assert "id door-7" in told
-    assert "~fallback" not in told
+    text = await section(http)
+    assert "to wife" in text
+    assert "asked by office/zhangsan, as the fallback" in text
+    assert "id door-7" in text
+    assert "~fallback" not in text
 
 
 async def test_in_chinese(http: httpx.AsyncClient, view: FakeAccountView):
     view.questions = [ELSEWHERE]
-    told = await section(http, language="zh")
-    assert told.startswith("没结束的提问发给 wife")
-    assert "2026-11-25 10:01:00 UTC 之前的回答有效" in told
-    assert "由备用账号 office/zhangsan 发出" in told
-    assert told.endswith("结束")
+    text = await section(http, language="zh")
+    assert text.startswith("没结束的提问发给 wife")
+    assert "2026-11-25 10:01:00 UTC 之前的回答有效" in text
+    assert "由备用账号 office/zhangsan 发出" in text
+    assert text.endswith("结束")
 
 
 async def test_its_form_closes_it(http: httpx.AsyncClient, view: FakeAccountView):
@@ -92,20 +92,20 @@ async def test_its_form_closes_it(http: httpx.AsyncClient, view: FakeAccountView
     shown = await page(http)
     ((form, _),) = shown.all("form", action="accounts/home/close-question")
     ((hidden, _),) = shown.all("input", name="question")
-    ((button, _),) = [one for one in shown.all("button") if one[1] == "Close"]
+    ((button, _),) = [element for element in shown.all("button") if element[1] == "Close"]
     assert (form["method"], hidden["value"]) == ("post", "door-7")
     assert button["aria-label"] == "Close the question door-7"
-    assert await said(http, "door-7") == "/?said=closed#home-last_commands"
+    assert await submit(http, "door-7") == "/?said=closed#home-last_commands"
     assert view.done == [("close", "door-7")]
     assert "nobody can answer it any more" in (await http.get("/?said=closed")).text
 
 
 async def test_one_that_is_not_open_any_more_is_told(http: httpx.AsyncClient):
-    assert await said(http, "door-7") == "/?said=no_question#home-last_commands"
+    assert await submit(http, "door-7") == "/?said=no_question#home-last_commands"
     assert "not open any more" in (await http.get("/?said=no_question")).text
 
 
-async def said(http: httpx.AsyncClient, command_id: str) -> str:
+async def submit(http: httpx.AsyncClient, command_id: str) -> str:
     """Sends the form; returns the page that shows the outcome."""
     answer = await http.post("/accounts/home/close-question", data={"question": command_id})
     assert answer.status_code == 303

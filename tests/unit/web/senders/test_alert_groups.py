@@ -16,7 +16,7 @@ from wx2mqtt.web.senders.interface import Refused, RequestBody, RequestHead
 ALERTMANAGER, GRAFANA = AlertmanagerInterface(), GrafanaInterface()
 
 
-def alert(number=1, status="firing", severity="warning", name="HighLoad", **more):
+def make_alert(number=1, status="firing", severity="warning", name="HighLoad", **more):
     labels = {"alertname": name, "instance": f"db{number}", "severity": severity}
     return {
         "status": status,
@@ -35,8 +35,8 @@ def read(*alerts, interface=ALERTMANAGER, language="en", **more):
     return interface.read_command(head, RequestBody(data=json.dumps(body).encode()))
 
 
-def text(*alerts, **how):
-    return read(*alerts, **how).fields["text"]
+def text(*alerts, **options):
+    return read(*alerts, **options).fields["text"]
 
 
 @every_row(
@@ -49,16 +49,19 @@ def text(*alerts, **how):
     ],
 )
 def test_one_alert(status, language, title):
-    assert text(alert(status=status), language=language) == f"{title}\nload of db1\nhttp://prometheus/graph?1"
+    assert (
+        text(make_alert(status=status), language=language)
+        == f"{title}\nload of db1\nhttp://prometheus/graph?1"
+    )
 
 
 def test_line_breaks_in_a_name_or_an_address_make_no_lines():
-    broken = alert(name="High\n\nLoad", generatorURL="http://prometheus\n\n")
+    broken = make_alert(name="High\n\nLoad", generatorURL="http://prometheus\n\n")
     assert text(broken, externalURL="http://am\n") == "FIRING: High Load (warning)\nload of db1"
 
 
 def test_firing_and_resolved_ones_together():
-    assert text(alert(1, "resolved"), alert(2, severity="critical"), alert(3)) == (
+    assert text(make_alert(1, "resolved"), make_alert(2, severity="critical"), make_alert(3)) == (
         "FIRING (2), RESOLVED (1): HighLoad\n"
         "load of db2 (critical)\n"
         "load of db3 (warning)\n"
@@ -69,7 +72,7 @@ def test_firing_and_resolved_ones_together():
 
 def test_five_are_named_and_the_rest_is_counted():
     severities = ("info", "warning", "critical", "none", "page", "error", "warning")
-    alerts = [alert(number, severity=severity) for number, severity in enumerate(severities)]
+    alerts = [make_alert(number, severity=severity) for number, severity in enumerate(severities)]
     lines = text(*alerts, truncatedAlerts=3).splitlines()
     assert lines[0] == "FIRING (7): HighLoad"
     assert lines[1 : 1 + MAX_NAMED_ALERTS] == [
@@ -83,7 +86,7 @@ def test_five_are_named_and_the_rest_is_counted():
 
 
 def test_alerts_of_several_names_say_theirs():
-    assert text(alert(1, name="A"), alert(2, name="B")).splitlines()[:3] == [
+    assert text(make_alert(1, name="A"), make_alert(2, name="B")).splitlines()[:3] == [
         "FIRING (2): A, B (warning)",
         "A: load of db1",
         "B: load of db2",
@@ -91,14 +94,14 @@ def test_alerts_of_several_names_say_theirs():
 
 
 def test_without_a_summary_the_labels_say_which_it_is():
-    one = alert(annotations={}, labels={"alertname": "Up", "job": "node", "disk": "sda"})
-    assert text(one, commonLabels={"job": "node"}).splitlines()[1] == "disk: sda"
-    assert text(alert(annotations={}, labels={})).splitlines()[0] == "FIRING: alert"
+    alert = make_alert(annotations={}, labels={"alertname": "Up", "job": "node", "disk": "sda"})
+    assert text(alert, commonLabels={"job": "node"}).splitlines()[1] == "disk: sda"
+    assert text(make_alert(annotations={}, labels={})).splitlines()[0] == "FIRING: alert"
 
 
 def test_a_runbook_and_the_place_are_said():
-    one = alert(annotations={"description": "full", "runbook_url": "http://wiki/full"})
-    assert text(one).splitlines() == [
+    alert = make_alert(annotations={"description": "full", "runbook_url": "http://wiki/full"})
+    assert text(alert).splitlines() == [
         "FIRING: HighLoad (warning)",
         "db1: full",
         "http://wiki/full",
@@ -107,25 +110,27 @@ def test_a_runbook_and_the_place_are_said():
 
 
 def test_a_long_summary_is_cut():
-    line = text(alert(annotations={"summary": "x y\n" * 10_000})).splitlines()[1]
+    line = text(make_alert(annotations={"summary": "x y\n" * 10_000})).splitlines()[1]
     assert (len(line), line[-1]) == (MAX_LINE_CHARACTERS, "…")
 
 
 def test_what_grafana_links_to_is_the_panel():
-    one = alert(panelURL="http://g/d/1?viewPanel=2", dashboardURL="http://g/d/1", values={"A": 1.5})
-    assert text(one, interface=GRAFANA).splitlines()[-1] == "http://g/d/1?viewPanel=2"
-    assert text(alert(dashboardURL="", panelURL=""), interface=GRAFANA).endswith("http://prometheus/graph?1")
+    alert = make_alert(panelURL="http://g/d/1?viewPanel=2", dashboardURL="http://g/d/1", values={"A": 1.5})
+    assert text(alert, interface=GRAFANA).splitlines()[-1] == "http://g/d/1?viewPanel=2"
+    assert text(make_alert(dashboardURL="", panelURL=""), interface=GRAFANA).endswith(
+        "http://prometheus/graph?1"
+    )
 
 
 @every_row(
     "alerts, urgent",
     [
-        ([alert(severity="critical")], True),
-        ([alert(severity="Critical")], True),
-        ([alert(severity="critical", status="resolved")], False),
-        ([alert(severity="critical", status="resolved"), alert(2)], False),
-        ([alert(number) for number in range(10)] + [alert(11, severity="critical")], True),
-        ([alert(severity="warning")], False),
+        ([make_alert(severity="critical")], True),
+        ([make_alert(severity="Critical")], True),
+        ([make_alert(severity="critical", status="resolved")], False),
+        ([make_alert(severity="critical", status="resolved"), make_alert(2)], False),
+        ([make_alert(number) for number in range(10)] + [make_alert(11, severity="critical")], True),
+        ([make_alert(severity="warning")], False),
     ],
 )
 def test_a_critical_alert_that_fires_is_urgent(alerts, urgent):
@@ -133,19 +138,19 @@ def test_a_critical_alert_that_fires_is_urgent(alerts, urgent):
     assert (fields.get("urgent", False), fields.get("priority", "")) == (urgent, "high" if urgent else "")
 
 
-FIRST = read(alert(1), alert(2)).content
+FIRST = read(make_alert(1), make_alert(2)).content
 
 
 @every_row(
     "alerts, same",
     [
-        ([alert(2), alert(1)], True),
-        ([alert(1, annotations={"summary": "load 13"}), alert(2)], True),
-        ([alert(1)], False),
-        ([alert(1), alert(2), alert(3)], False),
-        ([alert(1), alert(2, status="resolved")], False),
-        ([alert(1), alert(2, startsAt="2026-11-30T10:05:00Z")], False),
-        ([alert(1, fingerprint=""), alert(2)], False),
+        ([make_alert(2), make_alert(1)], True),
+        ([make_alert(1, annotations={"summary": "load 13"}), make_alert(2)], True),
+        ([make_alert(1)], False),
+        ([make_alert(1), make_alert(2), make_alert(3)], False),
+        ([make_alert(1), make_alert(2, status="resolved")], False),
+        ([make_alert(1), make_alert(2, startsAt="2026-11-30T10:05:00Z")], False),
+        ([make_alert(1, fingerprint=""), make_alert(2)], False),
     ],
 )
 def test_the_same_alerts_in_the_same_states_are_the_same_content(alerts, same):
@@ -153,8 +158,8 @@ def test_the_same_alerts_in_the_same_states_are_the_same_content(alerts, same):
 
 
 def test_without_fingerprints_the_labels_tell_alerts_apart():
-    one, other = alert(1, fingerprint=None), alert(2, fingerprint=None)
-    assert read(one).content == read(one).content != read(other).content
+    first, second = make_alert(1, fingerprint=None), make_alert(2, fingerprint=None)
+    assert read(first).content == read(first).content != read(second).content
 
 
 @every_row(
@@ -196,10 +201,10 @@ GRAFANA_ALERT_FIELDS = {
 }
 
 
-def of_grafana(*, seen_at: int, status="firing", truncated=0):
+def grafana_body(*, seen_at: int, status="firing", truncated=0):
     """The body of one alert of a dashboard: its links end with the time of the notification while it fires."""
     shown = f"http://grafana/d/abc?from=1795600000000&orgId=1&to={seen_at}"
-    one = {
+    alert = {
         "status": status,
         "labels": {"alertname": "Disk", "grafana_folder": "home", "instance": "nas", "severity": "critical"},
         "annotations": {"summary": "95 % full"},
@@ -219,10 +224,10 @@ def of_grafana(*, seen_at: int, status="firing", truncated=0):
     return {
         "receiver": "wechat",
         "status": status,
-        "alerts": [one],
+        "alerts": [alert],
         "groupLabels": {"alertname": "Disk"},
-        "commonLabels": one["labels"],
-        "commonAnnotations": one["annotations"],
+        "commonLabels": alert["labels"],
+        "commonAnnotations": alert["annotations"],
         "externalURL": "http://grafana/",
         "version": "1",
         "groupKey": '{}:{alertname="Disk"}',
@@ -234,31 +239,31 @@ def of_grafana(*, seen_at: int, status="firing", truncated=0):
     }
 
 
-def of_hook(body, interface=GRAFANA):
+def read_body(body, interface=GRAFANA):
     head = RequestHead(method="POST")
     return interface.read_command(head, RequestBody(data=json.dumps(body).encode()))
 
 
 def test_a_body_with_the_fields_of_grafanas_sources():
-    body = of_grafana(seen_at=1)
+    body = grafana_body(seen_at=1)
     assert body.keys() == GRAFANA_FIELDS
     assert body["alerts"][0].keys() == GRAFANA_ALERT_FIELDS
-    command = of_hook(body)
+    command = read_body(body)
     assert command.fields == {
         "text": f"FIRING: Disk (critical)\nnas: 95 % full\n{body['alerts'][0]['panelURL']}",
         "priority": "high",
         "urgent": True,
     }
-    resolved = of_hook(of_grafana(seen_at=1, status="resolved"))
+    resolved = read_body(grafana_body(seen_at=1, status="resolved"))
     assert resolved.fields["text"].startswith("RESOLVED: Disk (critical)\nnas: 95 % full")
     assert "urgent" not in resolved.fields
-    assert of_hook(of_grafana(seen_at=1, truncated=7)).fields["text"].startswith("FIRING (1): Disk")
+    assert read_body(grafana_body(seen_at=1, truncated=7)).fields["text"].startswith("FIRING (1): Disk")
 
 
 def test_a_repetition_of_grafana_has_other_links_and_the_same_content():
-    first, again = of_hook(of_grafana(seen_at=1)), of_hook(of_grafana(seen_at=2))
+    first, again = read_body(grafana_body(seen_at=1)), read_body(grafana_body(seen_at=2))
     assert first.fields != again.fields
-    assert first.content == again.content != of_hook(of_grafana(seen_at=1, status="resolved")).content
+    assert first.content == again.content != read_body(grafana_body(seen_at=1, status="resolved")).content
 
 
 # github.com/prometheus/alertmanager: `Message` of notify/webhook/webhook.go around `Data` of template/template.go
@@ -275,8 +280,8 @@ ALERTMANAGER_ALERT_FIELDS = {
 def test_alertmanagers_fields_are_among_those_of_grafana():
     assert ALERTMANAGER_FIELDS < GRAFANA_FIELDS
     assert ALERTMANAGER_ALERT_FIELDS < GRAFANA_ALERT_FIELDS
-    body = of_grafana(seen_at=1)
+    body = grafana_body(seen_at=1)
     own = {key: body[key] for key in ALERTMANAGER_FIELDS}
-    own["alerts"] = [{key: one[key] for key in ALERTMANAGER_ALERT_FIELDS} for one in body["alerts"]]
-    text = of_hook(own, ALERTMANAGER).fields["text"]
+    own["alerts"] = [{key: alert[key] for key in ALERTMANAGER_ALERT_FIELDS} for alert in body["alerts"]]
+    text = read_body(own, ALERTMANAGER).fields["text"]
     assert text == f"FIRING: Disk (critical)\nnas: 95 % full\n{body['alerts'][0]['generatorURL']}"

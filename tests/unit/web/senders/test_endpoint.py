@@ -22,8 +22,8 @@ TOKEN = "t" * 32
 NAS = SenderOptions(name="nas", token=TOKEN, to="wife", users=("wife", "*/wife"), rate=0)
 
 
-class Calls:
-    """An account that stores nothing: `done` is what it accepted, `error` what it raises instead."""
+class FakeCommandCalls:
+    """An account that stores nothing: `done` lists what it accepted, `error` is raised instead."""
 
     def __init__(self) -> None:
         self.done: list[tuple[Any, ...]] = []
@@ -50,35 +50,37 @@ class Calls:
 
 
 @pytest.fixture
-def calls() -> Calls:
-    return Calls()
+def command_calls() -> FakeCommandCalls:
+    return FakeCommandCalls()
 
 
-def client(calls: Calls, wanted: WebOptions | None = None, senders=(NAS,), **state: Any) -> httpx.AsyncClient:
+def client(
+    command_calls: FakeCommandCalls, web_options: WebOptions | None = None, senders=(NAS,), **state: Any
+) -> httpx.AsyncClient:
     clock = FakeClock()
     registry = SenderRegistry(clock)
     registry.set_senders(senders)
-    views: Any = [SimpleNamespace(name="home", command_calls=calls)]
-    usual: dict[str, Any] = {"accounts": lambda: views, "account_names": lambda: ("home", "office")}
-    bridge = BridgeState(**{**usual, **state})
-    app = web_application(wanted or options(), [], asyncio.Event(), clock, bridge, registry)
+    views: Any = [SimpleNamespace(name="home", command_calls=command_calls)]
+    defaults: dict[str, Any] = {"accounts": lambda: views, "account_names": lambda: ("home", "office")}
+    bridge = BridgeState(**{**defaults, **state})
+    app = web_application(web_options or options(), [], asyncio.Event(), clock, bridge, registry)
     transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 4000), raise_app_exceptions=False)
     headers = {"authorization": f"Bearer {TOKEN}", "content-type": "text/plain"}
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8099", headers=headers)
 
 
-async def test_a_call_is_handed_on_and_answered(calls):
-    async with client(calls) as http:
+async def test_a_call_is_handed_on_and_answered(command_calls):
+    async with client(command_calls) as http:
         answer = await http.post("/send/wife?urgent=1", content="home at six")
         waited = await http.post("/send/home/wife?wait=5", content="b")
     assert (answer.status_code, answer.json()) == (202, {"id": "c1", "account": "home", "user": "wife"})
     assert answer.headers["cache-control"] == "no-store"
     assert (waited.status_code, waited.json()) == (200, {"status": "sent"})
-    assert calls.done[0] == ("wife", {"urgent": True, "text": "home at six"}, "nas", None)
+    assert command_calls.done[0] == ("wife", {"urgent": True, "text": "home at six"}, "nas", None)
 
 
-async def test_a_wrong_token_is_told_where_that_of_a_sender_stands(calls):
-    async with client(calls) as http:
+async def test_a_wrong_token_is_told_where_that_of_a_sender_stands(command_calls):
+    async with client(command_calls) as http:
         answer = await http.post("/send/wife", content="a", headers={"authorization": "Bearer " + "w" * 40})
     assert answer.status_code == 401
     assert "web.senders" in answer.json()["error"]
@@ -98,87 +100,87 @@ async def test_a_wrong_token_is_told_where_that_of_a_sender_stands(calls):
         (StoreError("x"), 503, True),
     ],
 )
-async def test_each_refusal_has_its_status(calls, error, status, has_retry):
-    calls.error = error
-    async with client(calls) as http:
+async def test_each_refusal_has_its_status(command_calls, error, status, has_retry):
+    command_calls.error = error
+    async with client(command_calls) as http:
         answer = await http.post("/send/wife", content="a")
     assert answer.status_code == status
     assert ("retry-after" in answer.headers) is has_retry
     assert answer.json()["status"] == "error"
 
 
-async def test_the_file_of_a_refused_call_is_released_and_that_of_an_accepted_one_is_not(calls):
-    async with client(calls) as http:
+async def test_the_file_of_a_refused_call_is_released_and_that_of_an_accepted_one_is_not(command_calls):
+    async with client(command_calls) as http:
         await http.post("/send/wife", content=b"a", headers={"content-type": "image/png"})
-        assert calls.released == []
-        calls.error = CallRefused("bad_file", "x")
+        assert command_calls.released == []
+        command_calls.error = CallRefused("bad_file", "x")
         await http.post("/send/wife", content=b"a", headers={"content-type": "image/png"})
-    assert len(calls.released) == 1
+    assert len(command_calls.released) == 1
 
 
-async def test_who_may_not_send_to_somebody_is_refused_before_the_body_is_read(calls):
+async def test_who_may_not_send_to_somebody_is_refused_before_the_body_is_read(command_calls):
     async def endless():
         raise AssertionError("it was read")
         yield b""
 
-    async with client(calls) as http:
+    async with client(command_calls) as http:
         for path, status in (("/send/mom", 403), ("/send/nowhere/wife", 404), ("/send/office/wife", 503)):
             answer = await http.post(path, content=endless())
             assert answer.status_code == status
 
 
-async def test_an_account_on_another_instance_is_named(calls):
-    there = InstanceState(name="north", url="https://north", version="1", accounts=("office",))
+async def test_an_account_on_another_instance_is_named(command_calls):
+    instance = InstanceState(name="north", url="https://north", version="1", accounts=("office",))
     cluster = ClusterState(
-        instances=(there,), accounts=("home", "office"), waiting=(), differences={}, heartbeat_seconds=0,
+        instances=(instance,), accounts=("home", "office"), waiting=(), differences={}, heartbeat_seconds=0,
         look_seconds=0, failovers=0, lost_connections=0,
     )  # fmt: skip
-    async with client(calls, cluster=lambda: cluster) as http:
+    async with client(command_calls, cluster=lambda: cluster) as http:
         answer = await http.post("/send/office/wife", content="a")
     assert answer.status_code == 503
     assert "north https://north" in answer.json()["error"]
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_while_the_database_is_away_a_call_is_to_come_again(calls):
+async def test_while_the_database_is_away_a_call_is_to_come_again(command_calls):
     outage = DatabaseOutage(since=1, reason="x")
-    async with client(calls, outage=lambda: outage) as http:
+    async with client(command_calls, outage=lambda: outage) as http:
         answer = await http.post("/send/wife", content="a")
-    assert (answer.status_code, calls.done) == (503, [])
+    assert (answer.status_code, command_calls.done) == (503, [])
 
 
-async def test_too_many_unfinished_commands_are_429(calls):
-    calls.unfinished = MAX_UNFINISHED
-    async with client(calls) as http:
+async def test_too_many_unfinished_commands_are_429(command_calls):
+    command_calls.unfinished = MAX_UNFINISHED
+    async with client(command_calls) as http:
         answer = await http.post("/send/wife", content="a")
     assert answer.status_code == 429
     assert "retry-after" in answer.headers
 
 
-async def test_without_senders_nothing_is_open(calls):
-    async with client(calls, senders=()) as http:
+async def test_without_senders_nothing_is_open(command_calls):
+    async with client(command_calls, senders=()) as http:
         assert (await http.post("/send/wife", content="a")).status_code == 404
 
 
-async def test_ingress_and_the_page_of_senders_elsewhere_serve_none(calls):
+async def test_ingress_and_the_page_of_senders_elsewhere_serve_none(command_calls):
     ingress = options(serves=Serves.PAGE, ingress="127.0.0.1")
-    for wanted in (ingress, options(serves=Serves.PAGE)):
-        async with client(calls, wanted) as http:
+    for web_options in (ingress, options(serves=Serves.PAGE)):
+        async with client(command_calls, web_options) as http:
             answer = await http.post("/send/wife", content="a", headers={"x-ingress-path": "/x"})
             assert answer.status_code == 404
-    assert calls.done == []
+    assert command_calls.done == []
 
 
-async def test_an_address_of_senders_asks_for_no_password_and_shows_no_page(calls):
+async def test_an_address_of_senders_asks_for_no_password_and_shows_no_page(command_calls):
     own = options(serves=Serves.SENDERS, host="0.0.0.0")
-    async with client(calls, own) as http:
+    async with client(command_calls, own) as http:
         assert (await http.post("/send/wife", content="a")).status_code == 202
         for path in ("/", "/metrics", "/healthz", "/login", "/static/x"):
             assert (await http.get(path)).status_code == 404
 
 
-async def test_a_page_with_a_password_lets_a_sender_through_and_its_token_opens_nothing_else(calls):
-    async with client(calls, options(password="secret", token="other")) as http:
+async def test_a_page_with_a_password_lets_a_sender_through_and_its_token_opens_nothing_else(command_calls):
+    async with client(command_calls, options(password="secret", token="other")) as http:
         assert (await http.post("/send/wife", content="a")).status_code == 202
         assert (await http.get("/metrics")).status_code == 401
         assert (await http.get("/media/a1")).status_code == 401
@@ -186,14 +188,14 @@ async def test_a_page_with_a_password_lets_a_sender_through_and_its_token_opens_
         assert (await http.post("/send/wife", content="a", headers=session)).status_code == 401
 
 
-async def test_a_browser_of_another_site_is_refused_even_with_a_token(calls):
-    async with client(calls) as http:
+async def test_a_browser_of_another_site_is_refused_even_with_a_token(command_calls):
+    async with client(command_calls) as http:
         answer = await http.post("/send/wife", content="a", headers={"sec-fetch-site": "cross-site"})
     assert answer.status_code == 403
 
 
-async def test_the_answer_speaks_the_language_of_the_client(calls):
-    async with client(calls) as http:
+async def test_the_answer_speaks_the_language_of_the_client(command_calls):
+    async with client(command_calls) as http:
         answer = await http.post("/send/mom", content="a", headers={"accept-language": "zh"})
     assert "web.senders" in answer.json()["error"]
     assert "发送方" in answer.json()["error"]

@@ -15,8 +15,8 @@ from wx2mqtt.web.senders.interface import MAX_FORM_FIELDS, BodyForm, BodyPlan, R
 from wx2mqtt.web.senders.request_bodies import BadBody, BodyReader, MemoryBudget
 
 
-class Store:
-    """Takes files as the bridge does; `stored` has their bytes."""
+class FakeFileStore:
+    """Accepts files as the bridge does; `stored` has their bytes."""
 
     def __init__(self):
         self.stored = []
@@ -41,7 +41,7 @@ def reader_of(pieces, content_type="", *, store=None, budget=None, declared=None
     headers = [(b"content-length", str(declared).encode())] if declared is not None else []
     request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     head = RequestHead(method="POST", headers={"content-type": content_type})
-    return BodyReader(request, head, budget or MemoryBudget(), store or Store())
+    return BodyReader(request, head, budget or MemoryBudget(), store or FakeFileStore())
 
 
 def plan(form, max_bytes=100):
@@ -65,7 +65,7 @@ async def test_an_announced_size_is_refused_before_a_byte_is_read():
 
 
 async def test_a_file_goes_to_the_store_piece_by_piece():
-    store = Store()
+    store = FakeFileStore()
     body = await read(BodyForm.FILE, [b"a" * 90, b"b" * 90], store=store)
     assert store.stored == [("image", b"a" * 90 + b"b" * 90)]
     assert body.file.blob.size == 180
@@ -82,7 +82,7 @@ async def test_a_file_goes_to_the_store_piece_by_piece():
     ],
 )
 def test_a_text_stays_a_text_and_anything_else_is_a_file(pieces, is_text):
-    store = Store()
+    store = FakeFileStore()
     body = asyncio.run(read(BodyForm.TEXT_OR_FILE, pieces, store=store))
     assert (body.data, store.stored) == ((pieces[0], []) if is_text else (b"", [("image", pieces[0])]))
 
@@ -126,7 +126,7 @@ def test_a_form_is_read_whatever_its_pieces_are(size):
         + field(b"text", b"2")
         + b"--x--\r\n"
     )
-    store = Store()
+    store = FakeFileStore()
     pieces = [data[start : start + size] for start in range(0, len(data), size)]
     body = asyncio.run(read(BodyForm.MULTIPART, pieces, TYPE, store=store))
     assert body.fields == {"text": "回家"}

@@ -19,7 +19,7 @@ from wx2mqtt.web.senders.sender_rights import (
     may_send,
 )
 
-HERE = "192.0.2.1"
+ADDRESS = "192.0.2.1"
 
 
 def sender(name="nas", token="t" * 32, *, to="me", users=("me",), rate=60):
@@ -32,7 +32,7 @@ def registry_of(*senders, clock=None):
     return registry
 
 
-class Counted:
+class FakeAccount:
     def __init__(self, unfinished):
         self.unfinished, self.asked = unfinished, 0
 
@@ -43,28 +43,28 @@ class Counted:
 
 def test_a_token_is_one_senders_and_opens_nothing_without_it():
     registry = registry_of(sender(), sender("grafana", "g" * 32))
-    assert registry.authenticate("g" * 32, HERE).sender.name == "grafana"
-    assert registry.authenticate("", HERE).sender is None
-    assert registry.authenticate("G" * 32, HERE).sender is None
+    assert registry.authenticate("g" * 32, ADDRESS).sender.name == "grafana"
+    assert registry.authenticate("", ADDRESS).sender is None
+    assert registry.authenticate("G" * 32, ADDRESS).sender is None
 
 
 def test_only_wrong_tokens_make_an_address_wait_and_a_right_one_always_passes():
     registry = registry_of(sender())
     for _ in range(100):
-        assert registry.authenticate("", HERE).wait_seconds == 0
-    waits = [registry.authenticate("wrong", HERE).wait_seconds for _ in range(FREE_ATTEMPTS + 1)]
+        assert registry.authenticate("", ADDRESS).wait_seconds == 0
+    waits = [registry.authenticate("wrong", ADDRESS).wait_seconds for _ in range(FREE_ATTEMPTS + 1)]
     assert waits[0] == 0
     assert waits[-1] > 0
-    assert registry.authenticate("t" * 32, HERE).sender is not None
+    assert registry.authenticate("t" * 32, ADDRESS).sender is not None
     assert registry.authenticate("wrong", "192.0.2.2").wait_seconds == 0
 
 
 def test_a_right_token_does_not_forgive_the_guesses_of_its_neighbours():
     registry = registry_of(sender())
     for _ in range(FREE_ATTEMPTS):
-        registry.authenticate("wrong", HERE)
-        registry.authenticate("t" * 32, HERE)
-    assert registry.authenticate("wrong", HERE).wait_seconds > 0
+        registry.authenticate("wrong", ADDRESS)
+        registry.authenticate("t" * 32, ADDRESS)
+    assert registry.authenticate("wrong", ADDRESS).wait_seconds > 0
 
 
 def test_a_rate_allows_a_burst_and_then_so_many_a_minute():
@@ -84,12 +84,12 @@ def test_a_reload_keeps_the_rate_of_a_sender_that_stays():
         registry.count_call(sender())
     registry.set_senders([sender(token="n" * 32)])
     assert registry.count_call(sender()) > 0
-    assert registry.authenticate("t" * 32, HERE).sender is None
+    assert registry.authenticate("t" * 32, ADDRESS).sender is None
 
 
 async def test_a_sender_has_at_most_so_many_unfinished_commands():
     registry = registry_of(sender())
-    busy = [Counted(MAX_UNFINISHED - 3), Counted(1)]
+    busy = [FakeAccount(MAX_UNFINISHED - 3), FakeAccount(1)]
     allowed = [await registry.count_command(sender(), busy) for _ in range(2)]
     assert allowed == [True, True]
     assert busy[0].asked == 1  # they are counted once for as many as have room

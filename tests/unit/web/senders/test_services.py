@@ -251,7 +251,7 @@ KUMA_TEST_FIELDS = {"topic", "title", "message", "priority", "tags"}
 KUMA_GOTIFY_FIELDS = {"message", "priority", "title"}
 
 
-def of_kuma(name="Router", **more):
+def kuma_body(name="Router", **more):
     return {
         "topic": "me",
         "title": f"{name} Down [Uptime-Kuma]",
@@ -265,9 +265,9 @@ def of_kuma(name="Router", **more):
 @every_row(
     "body, fields",
     [
-        (of_kuma(), {"text": "🔴 Router Down [Uptime-Kuma]\ntimeout of 48000ms exceeded", **URGENT}),
+        (kuma_body(), {"text": "🔴 Router Down [Uptime-Kuma]\ntimeout of 48000ms exceeded", **URGENT}),
         (
-            of_kuma(
+            kuma_body(
                 tags=["red_circle", "site: home", "nas"],  # the monitor has tags, one with a value
                 actions=[{"action": "view", "label": "Open Router", "url": "http://router/"}],
                 icon="https://kuma/icon.svg",
@@ -278,11 +278,11 @@ def of_kuma(name="Router", **more):
             },
         ),
         (
-            of_kuma(title="Router Up [Uptime-Kuma]", message="200 - OK", priority=4, tags=["green_circle"]),
+            kuma_body(title="Router Up [Uptime-Kuma]", message="200 - OK", priority=4, tags=["green_circle"]),
             {"text": "🟢 Router Up [Uptime-Kuma]\n200 - OK", "priority": "high"},
         ),
         (
-            of_kuma(title="me [Uptime-Kuma]", message="My ntfy Alert Testing", tags=["test_tube"]),
+            kuma_body(title="me [Uptime-Kuma]", message="My ntfy Alert Testing", tags=["test_tube"]),
             {"text": "me [Uptime-Kuma]\nMy ntfy Alert Testing\n[test_tube]", **URGENT},
         ),
     ],

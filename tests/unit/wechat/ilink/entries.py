@@ -19,8 +19,8 @@ CDN = "https://novac2c.cdn.weixin.qq.com/c2c"
 Json = dict[str, Any]
 
 
-def text(said: str = "heating on", **more: Any) -> Json:
-    return {"type": 1, "text_item": {"text": said}, **more}
+def text(content: str = "heating on", **more: Any) -> Json:
+    return {"type": 1, "text_item": {"text": content}, **more}
 
 
 def media(**more: Any) -> Json:

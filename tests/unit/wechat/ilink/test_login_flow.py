@@ -19,13 +19,13 @@ from wx2mqtt.wechat.backend import CodeRequired, LoggedIn, LoginStep, PollFailin
 DONE = answer(**CONFIRMED)
 
 
-async def steps(harness: BackendHarness, *, resume: bool = False, most: int = 50) -> list[LoginStep]:
-    """All steps of a login, until it stands or `most` have come."""
+async def steps(harness: BackendHarness, *, resume: bool = False, limit: int = 50) -> list[LoginStep]:
+    """Returns the steps of a login, up to `limit`; a login that succeeded is the last one."""
     login_steps: list[LoginStep] = []
     async with aclosing(harness.gateway.login(resume=resume)) as login:
         async for step in login:
             login_steps.append(step)
-            if isinstance(step, LoggedIn) or len(login_steps) >= most:
+            if isinstance(step, LoggedIn) or len(login_steps) >= limit:
                 break
     return login_steps
 
@@ -69,14 +69,14 @@ async def test_a_code_that_expires_is_followed_by_another(harness: BackendHarnes
 
 async def test_a_code_of_which_nobody_hears_is_given_up(harness: BackendHarness) -> None:
     harness.server.put("get_qrcode_status", scan("wait"))
-    login_steps = await steps(harness, most=3)
+    login_steps = await steps(harness, limit=3)
     assert kinds(login_steps) == ["ShowQr", "QrExpired", "ShowQr"]
     assert 300 <= harness.clock.time - 1000 < 310
 
 
 async def test_codes_that_are_over_at_once_come_slower_and_slower(harness: BackendHarness) -> None:
     harness.server.put("get_qrcode_status", scan("expired"))
-    await steps(harness, most=12)
+    await steps(harness, limit=12)
     assert harness.clock.slept == sorted(harness.clock.slept)
     assert harness.clock.slept[-1] > 10
 
@@ -166,7 +166,7 @@ async def test_a_code_that_is_over_while_a_number_is_awaited_is_followed_by_anot
 async def test_a_number_that_nobody_types_costs_the_code_in_the_end(harness: BackendHarness) -> None:
     harness.server.put("get_qrcode_status", scan("need_verifycode"))
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        login_steps = await steps(harness, most=4)
+        login_steps = await steps(harness, limit=4)
     assert kinds(login_steps) == ["ShowQr", "CodeRequired", "QrExpired", "ShowQr"]
     assert 300 <= harness.clock.time - 1000 < 310
 
@@ -196,7 +196,7 @@ async def test_a_number_does_not_wait_for_the_end_of_a_poll(harness: BackendHarn
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         raw(b"<html>", 524),
         raw(b"", 504),
@@ -206,8 +206,8 @@ async def test_a_number_does_not_wait_for_the_end_of_a_poll(harness: BackendHarn
         raw(b"<html>"),
     ],
 )
-async def test_a_poll_that_fails_is_waiting(harness: BackendHarness, trouble: Any) -> None:
-    harness.server.put("get_qrcode_status", trouble, trouble, scan("scaned"), DONE)
+async def test_a_poll_that_fails_is_waiting(harness: BackendHarness, failure: Any) -> None:
+    harness.server.put("get_qrcode_status", failure, failure, scan("scaned"), DONE)
     assert kinds(await steps(harness)) == ["ShowQr", "Scanned", "LoggedIn"]
 
 
@@ -335,17 +335,17 @@ async def test_whether_a_login_still_stands_is_asked_first_and_nothing_else_coun
     harness: BackendHarness,
 ) -> None:
     await harness.log_in()
-    for said in (answer(ret=-1), answer(), raw(b"", 404)):
+    for response in (answer(ret=-1), answer(), raw(b"", 404)):
         harness.restarted()
-        harness.server.put("notifystart", said)
+        harness.server.put("notifystart", response)
         assert kinds(await steps(harness, resume=True)) == ["LoggedIn"]
 
 
-@pytest.mark.parametrize("trouble", [httpx.ConnectError("x"), raw(b"", 502), raw(b"<html>")])
-async def test_a_login_that_cannot_be_checked_stays(harness: BackendHarness, trouble: Any) -> None:
+@pytest.mark.parametrize("failure", [httpx.ConnectError("x"), raw(b"", 502), raw(b"<html>")])
+async def test_a_login_that_cannot_be_checked_stays(harness: BackendHarness, failure: Any) -> None:
     await harness.log_in()
     harness.restarted()
-    harness.server.put("notifystart", trouble, answer(ret=0))
+    harness.server.put("notifystart", failure, answer(ret=0))
     with pytest.raises(Unreachable):
         await steps(harness, resume=True)
     assert kinds(await steps(harness, resume=True)) == ["LoggedIn"]
@@ -356,7 +356,7 @@ async def test_a_login_that_is_over_is_offered_with_the_next_code_and_kept(harne
     harness.restarted()
     harness.server.put("notifystart", answer(**DEAD))
     harness.server.put("get_qrcode_status", scan("wait"))
-    assert kinds(await steps(harness, resume=True, most=1)) == ["ShowQr"]
+    assert kinds(await steps(harness, resume=True, limit=1)) == ["ShowQr"]
     assert harness.server.bodies("get_bot_qrcode")[-1] == {"local_token_list": [TOKEN]}
     assert harness.credentials.content is not None
     assert harness.credentials.content["bots"][0]["token"] == TOKEN
@@ -442,7 +442,7 @@ async def test_whoever_logs_out_is_not_logged_in_again_by_a_restart(harness: Bac
         await harness.gateway.receive(Cursor(""))
     harness.restarted()
     harness.server.put("get_qrcode_status", scan("wait"))
-    assert kinds(await steps(harness, resume=True, most=1)) == ["ShowQr"]
+    assert kinds(await steps(harness, resume=True, limit=1)) == ["ShowQr"]
 
 
 async def test_a_logout_that_nobody_hears_is_one(harness: BackendHarness) -> None:
@@ -476,7 +476,7 @@ async def test_a_look_that_fails_disturbs_no_login(harness: BackendHarness) -> N
     harness.server.put(
         "get_qrcode_status", *[scan("wait")] * 250, scan("expired"), *[scan("wait")] * 280, scan("expired")
     )
-    login_steps = await steps(harness, most=9)
+    login_steps = await steps(harness, limit=9)
     assert set(kinds(login_steps)) <= {"ShowQr", "QrExpired"}
 
 
@@ -518,14 +518,14 @@ def renewed(user: str = ME) -> httpx.Response:
 
 
 async def renewal(harness: BackendHarness, *, requested: bool = False) -> list[LoginStep]:
-    """All steps of a renewal by the person of the login."""
-    mine = harness.gateway.renew(lambda owner: owner.handle == ME, requested=requested)
-    async with aclosing(mine) as offered:
-        return [step async for step in offered]
+    """Returns all steps of a renewal by the person of the login."""
+    renewal_steps = harness.gateway.renew(lambda owner: owner.handle == ME, requested=requested)
+    async with aclosing(renewal_steps) as login_steps:
+        return [step async for step in login_steps]
 
 
 async def login_of(harness: BackendHarness) -> LoggedIn:
-    """The steps of a login with what is saved lead to this one."""
+    """Returns the last step of a login that resumes what is saved."""
     step = (await steps(harness, resume=True))[-1]
     assert isinstance(step, LoggedIn)
     return step
@@ -539,8 +539,8 @@ def saved_ids(harness: BackendHarness) -> list[tuple[str, bool]]:
 async def test_a_renewal_names_no_token_and_is_saved_while_the_login_goes_on(harness: BackendHarness) -> None:
     first = await login_of(harness)
     harness.server.put("get_qrcode_status", scan("wait"), scan("scaned"), renewed())
-    offered = await renewal(harness)
-    assert kinds(offered) == ["ShowQr", "Scanned", "LoggedIn"]
+    login_steps = await renewal(harness)
+    assert kinds(login_steps) == ["ShowQr", "Scanned", "LoggedIn"]
     assert harness.server.bodies("get_bot_qrcode")[-1] == {"local_token_list": []}
     assert saved_ids(harness) == [(NEW_BOT, False), (BOT, False)]
     await harness.gateway.receive(first.cursor)

@@ -39,8 +39,8 @@ async def test_the_same_cursor_brings_the_same_again(harness: BackendHarness, cu
 
 
 async def test_no_news_leaves_the_cursor_where_it_is(harness: BackendHarness, cursor: Cursor) -> None:
-    for nothing in (answer(), answer(ret=0), answer(msgs=[]), answer(ret=0, get_updates_buf="")):
-        harness.server.put("getupdates", nothing)
+    for no_news in (answer(), answer(ret=0), answer(msgs=[]), answer(ret=0, get_updates_buf="")):
+        harness.server.put("getupdates", no_news)
         batch = await harness.gateway.receive(cursor)
         assert (batch.cursor, batch.items, batch.unreadable_count) == (cursor, (), 0)
 
@@ -222,9 +222,9 @@ async def test_without_a_journal_receiving_goes_on_where_the_vault_says(
 # quotes
 
 
-def sent(said: str, command_id: str, *, chat: str = ME) -> QuotedMessage:
-    """A message that the bridge has sent."""
-    return QuotedMessage(kind=Kind.TEXT, text=said, chat=chat, from_self=True, command_id=command_id)
+def sent(text: str, command_id: str, *, chat: str = ME) -> QuotedMessage:
+    """Returns a message that the bridge has sent."""
+    return QuotedMessage(kind=Kind.TEXT, text=text, chat=chat, from_self=True, command_id=command_id)
 
 
 async def test_a_quote_by_id_is_looked_up_among_theirs_and_ours(
@@ -243,7 +243,7 @@ async def test_a_quote_by_id_is_looked_up_among_theirs_and_ours(
         {"id": "56", "kind": "image", "text": "[image]", "user": "me"},
         {"id": "57"},
     ]
-    assert {one.kind for one in batch.items} == {Kind.QUOTE}
+    assert {item.kind for item in batch.items} == {Kind.QUOTE}
 
 
 async def test_a_quoted_part_of_a_sent_message_is_found(harness: BackendHarness, cursor: Cursor) -> None:
@@ -343,7 +343,7 @@ async def test_a_second_program_with_the_same_login_is_reported_and_the_polls_sl
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         answer(ret=-1),
         answer(errcode=-2),
@@ -359,12 +359,12 @@ async def test_a_second_program_with_the_same_login_is_reported_and_the_polls_sl
         httpx.ReadError("x"),
         httpx.DecodingError("x"),
     ],
-    ids=lambda trouble: type(trouble).__name__,
+    ids=lambda failure: type(failure).__name__,
 )
 async def test_what_is_no_answer_is_tried_again_by_who_asked(
-    harness: BackendHarness, cursor: Cursor, trouble: Any
+    harness: BackendHarness, cursor: Cursor, failure: Any
 ) -> None:
-    harness.server.put("getupdates", trouble)
+    harness.server.put("getupdates", failure)
     with pytest.raises(Unreachable) as raised:
         await harness.gateway.receive(cursor)
     assert not raised.value.poll_timed_out
@@ -410,7 +410,7 @@ async def test_the_people_are_who_scanned_and_who_has_written(
     await harness.receive(cursor, entry(), entry(from_user_id=OTHER, number=2))
     counts: list[int] = []
     (page,) = [page async for page in harness.gateway.list_contacts(counts.append)]
-    assert [one.handle for one in page] == [ME, OTHER]
+    assert [contact.handle for contact in page] == [ME, OTHER]
     assert counts == [2]
     assert await harness.gateway.list_members(harness.me) == ()
     assert harness.gateway.avatar(harness.me) is None

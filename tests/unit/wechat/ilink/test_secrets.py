@@ -14,7 +14,7 @@ from tests.unit.wechat.ilink.server import DEAD, BackendHarness, answer, query, 
 from wx2mqtt.errors import BackendError
 from wx2mqtt.model import Draft, Handle, Kind, SendKey
 
-TROUBLES: list[Any] = [
+FAILURES: list[Any] = [
     raw(b"SECRET", 500),
     raw(b"SECRET", 403),
     raw(b'{"ret": -2, "errmsg": "SECRET'),
@@ -27,7 +27,7 @@ TROUBLES: list[Any] = [
 
 
 def secrets_of(harness: BackendHarness) -> set[str]:
-    """What went over the line and is nobody's business."""
+    """Returns the secrets that were sent or received."""
     found = {"SECRET", KEY.hex()}
     for request in harness.server.requests:
         found |= {value for value in query(request).values() if len(value) > 5}
@@ -37,16 +37,16 @@ def secrets_of(harness: BackendHarness) -> set[str]:
     return found - {""}
 
 
-@pytest.mark.parametrize("trouble", TROUBLES, ids=[str(number) for number in range(len(TROUBLES))])
+@pytest.mark.parametrize("failure", FAILURES, ids=[str(number) for number in range(len(FAILURES))])
 async def test_no_trouble_brings_a_secret_out(
-    trouble: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    failure: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The log is not redacted here, so that the test does not depend on the redaction.
     harness = BackendHarness(typing=True)
     visible: list[str] = []
     harness.server.put(
         "get_qrcode_status",
-        trouble,
+        failure,
         scan("wait"),
         answer(status="confirmed", bot_token="a:SECRET1234567", ilink_bot_id=BOT, ilink_user_id=ME),
     )
@@ -64,7 +64,7 @@ async def test_no_trouble_brings_a_secret_out(
         "getconfig",
         "notifystop",
     ):
-        harness.server.put(call, trouble)
+        harness.server.put(call, failure)
     drafts = [Draft(chat=Handle(ME), kind=Kind.TEXT, text="ok"), draft(tmp_path)]
     for number, message in enumerate(drafts):
         try:

@@ -27,8 +27,8 @@ from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
 KEY = SendKey("17900000000001")
 
 
-def text(said: str = "ok") -> Draft:
-    return Draft(chat=Handle(ME), kind=Kind.TEXT, text=said)
+def text(content: str = "ok") -> Draft:
+    return Draft(chat=Handle(ME), kind=Kind.TEXT, text=content)
 
 
 def refused(words: str = "", ret: int = -2) -> httpx.Response:
@@ -36,8 +36,8 @@ def refused(words: str = "", ret: int = -2) -> httpx.Response:
 
 
 @pytest.fixture
-async def talking(harness: BackendHarness, cursor: Cursor) -> BackendHarness:
-    """The person has written a moment ago."""
+async def open_harness(harness: BackendHarness, cursor: Cursor) -> BackendHarness:
+    """Returns a logged in backend whose person has written a moment ago, so that the reply window is open."""
     harness.clock.time = 1001 + (WROTE - 1_790_000_000_000) / 1000
     await harness.receive(cursor, entry(create_time_ms=int(harness.clock.wall() * 1000) - 1000))
     return harness
@@ -53,28 +53,30 @@ def tokens(harness: BackendHarness) -> list[str | None]:
     return [body["msg"].get("context_token") for body in harness.server.bodies("sendmessage")]
 
 
-async def test_a_text(talking: BackendHarness) -> None:
-    assert await talking.gateway.send(text("灯已打开 ☀"), KEY) == Receipt(message_id="7500000000000000201")
-    (body,) = talking.server.bodies("sendmessage")
+async def test_a_text(open_harness: BackendHarness) -> None:
+    assert await open_harness.gateway.send(text("灯已打开 ☀"), KEY) == Receipt(
+        message_id="7500000000000000201"
+    )
+    (body,) = open_harness.server.bodies("sendmessage")
     assert body["msg"]["item_list"] == [{"type": 1, "text_item": {"text": "灯已打开 ☀"}}]
     assert body["msg"]["client_id"] == "wx2mqtt:17900000000001"
     assert body["msg"]["context_token"] == "AARzSECRET1"
     assert body["base_info"]["channel_version"] == "2.4.9"
 
 
-async def test_each_attempt_has_the_same_client_id(talking: BackendHarness) -> None:
-    talking.server.put("sendmessage", httpx.ReadTimeout("x"), answer(ret=0, message_id=5))
+async def test_each_attempt_has_the_same_client_id(open_harness: BackendHarness) -> None:
+    open_harness.server.put("sendmessage", httpx.ReadTimeout("x"), answer(ret=0, message_id=5))
     with pytest.raises(OutcomeUnknown):
-        await talking.gateway.send(text(), KEY)
-    await talking.gateway.send(text(), KEY)
-    assert len({body["msg"]["client_id"] for body in talking.server.bodies("sendmessage")}) == 1
+        await open_harness.gateway.send(text(), KEY)
+    await open_harness.gateway.send(text(), KEY)
+    assert len({body["msg"]["client_id"] for body in open_harness.server.bodies("sendmessage")}) == 1
 
 
-async def test_the_newest_token_goes_along(talking: BackendHarness, cursor: Cursor) -> None:
-    later = int(talking.clock.wall() * 1000)
-    await talking.receive(cursor, entry(number=2, create_time_ms=later, context_token="AARz2"))
-    await talking.gateway.send(text(), KEY)
-    assert tokens(talking) == ["AARz2"]
+async def test_the_newest_token_goes_along(open_harness: BackendHarness, cursor: Cursor) -> None:
+    later = int(open_harness.clock.wall() * 1000)
+    await open_harness.receive(cursor, entry(number=2, create_time_ms=later, context_token="AARz2"))
+    await open_harness.gateway.send(text(), KEY)
+    assert tokens(open_harness) == ["AARz2"]
 
 
 async def test_to_somebody_who_never_wrote_it_goes_without_one(
@@ -88,7 +90,7 @@ async def test_to_somebody_who_never_wrote_it_goes_without_one(
 
 
 @pytest.mark.parametrize(
-    ("said", "receipt"),
+    ("response", "receipt"),
     [
         (answer(ret=0, message_id=7_500_000_000_000_000_201), "7500000000000000201"),
         (answer(message_id="7500000000000000201"), "7500000000000000201"),
@@ -100,15 +102,15 @@ async def test_to_somebody_who_never_wrote_it_goes_without_one(
     ],
 )
 async def test_taken_with_and_without_a_number(
-    talking: BackendHarness, said: httpx.Response, receipt: str
+    open_harness: BackendHarness, response: httpx.Response, receipt: str
 ) -> None:
-    talking.server.put("sendmessage", said)
-    assert await talking.gateway.send(text(), KEY) == Receipt(message_id=receipt)
-    assert window(talking).remaining == 9
+    open_harness.server.put("sendmessage", response)
+    assert await open_harness.gateway.send(text(), KEY) == Receipt(message_id=receipt)
+    assert window(open_harness).remaining == 9
 
 
 @pytest.mark.parametrize(
-    ("said", "error"),
+    ("response", "error"),
     [
         (httpx.ConnectError("x"), Unreachable),
         (raw(b"", 502), Unreachable),
@@ -131,165 +133,171 @@ async def test_taken_with_and_without_a_number(
     ],
 )
 async def test_what_each_answer_asks_for(
-    talking: BackendHarness, said: Any, error: type[BackendError]
+    open_harness: BackendHarness, response: Any, error: type[BackendError]
 ) -> None:
-    talking.server.put("sendmessage", said)
+    open_harness.server.put("sendmessage", response)
     with pytest.raises(error) as raised:
-        await talking.gateway.send(text(), KEY)
+        await open_harness.gateway.send(text(), KEY)
     assert type(raised.value) is error or error is Unreachable
     assert "SECRET" not in str(raised.value)
 
 
-async def test_ten_go_out_and_then_they_must_write(talking: BackendHarness) -> None:
+async def test_ten_go_out_and_then_they_must_write(open_harness: BackendHarness) -> None:
     for number in range(10):
-        assert window(talking).remaining == 10 - number
-        await talking.gateway.send(text(), SendKey(str(number)))
-    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="quota_used")
+        assert window(open_harness).remaining == 10 - number
+        await open_harness.gateway.send(text(), SendKey(str(number)))
+    assert window(open_harness) == ReplyWindow(open=False, remaining=0, reason="quota_used")
 
 
 async def test_a_text_counts_to_the_window_in_which_it_was_sent(
-    talking: BackendHarness, cursor: Cursor
+    open_harness: BackendHarness, cursor: Cursor
 ) -> None:
     """WeChat's clock is known by whole seconds only, so that a guess of it may be half a second ahead."""
-    talking.clock.time = float(int(talking.clock.time)) + 0.1
-    talking.server.date = formatdate(int(talking.clock.wall()), usegmt=True)
+    open_harness.clock.time = float(int(open_harness.clock.time)) + 0.1
+    open_harness.server.date = formatdate(int(open_harness.clock.wall()), usegmt=True)
     for number in range(6):
-        await talking.gateway.send(text(), SendKey(str(number)))
-    assert window(talking).remaining == 4
-    await talking.receive(cursor, entry(create_time_ms=int(talking.clock.wall() * 1000) + 100, message_id=2))
-    assert window(talking).remaining == 10
+        await open_harness.gateway.send(text(), SendKey(str(number)))
+    assert window(open_harness).remaining == 4
+    await open_harness.receive(
+        cursor, entry(create_time_ms=int(open_harness.clock.wall() * 1000) + 100, message_id=2)
+    )
+    assert window(open_harness).remaining == 10
 
 
 async def test_a_text_that_follows_a_message_counts_whatever_the_clocks_say(
-    talking: BackendHarness, cursor: Cursor
+    open_harness: BackendHarness, cursor: Cursor
 ) -> None:
-    talking.server.date = formatdate(int(talking.clock.wall()), usegmt=True)
-    await talking.receive(cursor, entry(create_time_ms=int(talking.clock.wall() * 1000) + 900, message_id=2))
+    open_harness.server.date = formatdate(int(open_harness.clock.wall()), usegmt=True)
+    await open_harness.receive(
+        cursor, entry(create_time_ms=int(open_harness.clock.wall() * 1000) + 900, message_id=2)
+    )
     for number in range(3):
-        await talking.gateway.send(text(), SendKey(str(number)))
-    assert window(talking).remaining == 7
+        await open_harness.gateway.send(text(), SendKey(str(number)))
+    assert window(open_harness).remaining == 7
 
 
-async def test_a_message_of_the_future_is_one_of_now(talking: BackendHarness, cursor: Cursor) -> None:
+async def test_a_message_of_the_future_is_one_of_now(open_harness: BackendHarness, cursor: Cursor) -> None:
     """Else none that they write until then would open the window again."""
-    now = int(talking.clock.wall() * 1000)
-    await talking.receive(cursor, entry(create_time_ms=now + 400 * WINDOW_OPEN_MS))
-    assert window(talking).until == now + WINDOW_OPEN_MS
+    now = int(open_harness.clock.wall() * 1000)
+    await open_harness.receive(cursor, entry(create_time_ms=now + 400 * WINDOW_OPEN_MS))
+    assert window(open_harness).until == now + WINDOW_OPEN_MS
     for number in range(10):
-        await talking.gateway.send(text(), SendKey(str(number)))
-    talking.clock.time += 60
-    await talking.receive(cursor, entry(create_time_ms=now + 50_000))
-    assert window(talking).remaining == 10
+        await open_harness.gateway.send(text(), SendKey(str(number)))
+    open_harness.clock.time += 60
+    await open_harness.receive(cursor, entry(create_time_ms=now + 50_000))
+    assert window(open_harness).remaining == 10
 
 
-async def test_the_server_s_word_beats_our_count(talking: BackendHarness) -> None:
-    talking.server.put("sendmessage", refused())
+async def test_the_server_s_word_beats_our_count(open_harness: BackendHarness) -> None:
+    open_harness.server.put("sendmessage", refused())
     with pytest.raises(WindowClosed) as raised:
-        await talking.gateway.send(text(), KEY)
+        await open_harness.gateway.send(text(), KEY)
     assert raised.value.code == "quota_used"
-    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="quota_used")
-    talking.server.put("sendmessage", answer(ret=0, message_id=5))
-    await talking.gateway.send(text(), KEY)
-    assert window(talking).open
+    assert window(open_harness) == ReplyWindow(open=False, remaining=0, reason="quota_used")
+    open_harness.server.put("sendmessage", answer(ret=0, message_id=5))
+    await open_harness.gateway.send(text(), KEY)
+    assert window(open_harness).open
 
 
-async def test_after_a_day_a_refusal_is_the_window(talking: BackendHarness) -> None:
-    talking.clock.time += WINDOW_OPEN_MS / 1000
+async def test_after_a_day_a_refusal_is_the_window(open_harness: BackendHarness) -> None:
+    open_harness.clock.time += WINDOW_OPEN_MS / 1000
     for words in ("", "rate limited", "prepare failed", "freq limit"):
-        talking.server.put("sendmessage", refused(words))
+        open_harness.server.put("sendmessage", refused(words))
         with pytest.raises(WindowClosed) as raised:
-            await talking.gateway.send(text(), KEY)
+            await open_harness.gateway.send(text(), KEY)
         assert raised.value.code == "window_closed"
 
 
 @pytest.mark.parametrize("words", ["prepare failed", "unknown error"])
 async def test_once_more_without_the_token_where_the_window_is_open(
-    talking: BackendHarness, words: str
+    open_harness: BackendHarness, words: str
 ) -> None:
-    talking.server.put("sendmessage", refused(words), answer(ret=0, message_id=5))
-    assert (await talking.gateway.send(text(), KEY)).message_id == "5"
-    assert tokens(talking) == ["AARzSECRET1", None]
-    await talking.gateway.send(text(), SendKey("2"))
-    assert tokens(talking)[-1] is None  # it is known by now to be of no use
-    assert window(talking).remaining == 8
+    open_harness.server.put("sendmessage", refused(words), answer(ret=0, message_id=5))
+    assert (await open_harness.gateway.send(text(), KEY)).message_id == "5"
+    assert tokens(open_harness) == ["AARzSECRET1", None]
+    await open_harness.gateway.send(text(), SendKey("2"))
+    assert tokens(open_harness)[-1] is None  # it is known by now to be of no use
+    assert window(open_harness).remaining == 8
 
 
-async def test_and_never_a_third_time(talking: BackendHarness) -> None:
-    talking.server.put("sendmessage", refused("prepare failed"))
+async def test_a_refused_message_is_never_tried_a_third_time(open_harness: BackendHarness) -> None:
+    open_harness.server.put("sendmessage", refused("prepare failed"))
     with pytest.raises(WindowClosed):
-        await talking.gateway.send(text(), KEY)
-    assert tokens(talking) == ["AARzSECRET1", None]
-    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="too_long_ago")
+        await open_harness.gateway.send(text(), KEY)
+    assert tokens(open_harness) == ["AARzSECRET1", None]
+    assert window(open_harness) == ReplyWindow(open=False, remaining=0, reason="too_long_ago")
 
 
-async def test_outside_the_window_it_is_tried_once(talking: BackendHarness) -> None:
-    talking.clock.time += WINDOW_OPEN_MS / 1000
-    talking.server.put("sendmessage", refused("prepare failed"))
+async def test_outside_the_window_it_is_tried_once(open_harness: BackendHarness) -> None:
+    open_harness.clock.time += WINDOW_OPEN_MS / 1000
+    open_harness.server.put("sendmessage", refused("prepare failed"))
     with pytest.raises(WindowClosed):
-        await talking.gateway.send(text(), KEY)
-    assert tokens(talking) == ["AARzSECRET1"]
+        await open_harness.gateway.send(text(), KEY)
+    assert tokens(open_harness) == ["AARzSECRET1"]
 
 
-async def test_too_often_is_a_pause_that_grows_and_ends(talking: BackendHarness) -> None:
-    talking.server.put("sendmessage", refused("rate limited"))
+async def test_too_often_is_a_pause_that_grows_and_ends(open_harness: BackendHarness) -> None:
+    open_harness.server.put("sendmessage", refused("rate limited"))
     for seconds in (30, 60, 90):
         with pytest.raises(Throttled) as raised:
-            await talking.gateway.send(text(), KEY)
+            await open_harness.gateway.send(text(), KEY)
         assert raised.value.retry_after == seconds
-        assert window(talking).reason == "rate_limited"
-    talking.clock.time += 91
-    assert window(talking).open
+        assert window(open_harness).reason == "rate_limited"
+    open_harness.clock.time += 91
+    assert window(open_harness).open
 
 
 async def test_who_writes_while_we_are_refused_has_opened_the_window(
-    talking: BackendHarness, cursor: Cursor
+    open_harness: BackendHarness, cursor: Cursor
 ) -> None:
     async def refuse(_request: httpx.Request) -> httpx.Response:
-        await talking.receive(cursor, entry(number=9, create_time_ms=int(talking.clock.wall() * 1000) + 5))
+        await open_harness.receive(
+            cursor, entry(number=9, create_time_ms=int(open_harness.clock.wall() * 1000) + 5)
+        )
         return refused()
 
-    talking.server.put("sendmessage", refuse)
+    open_harness.server.put("sendmessage", refuse)
     with pytest.raises(WindowClosed):
-        await talking.gateway.send(text(), KEY)
-    assert window(talking).open
+        await open_harness.gateway.send(text(), KEY)
+    assert window(open_harness).open
 
 
-async def test_a_refused_message_says_why_as_the_server_does(talking: BackendHarness) -> None:
-    talking.server.put("sendmessage", refused("bad\nwords", ret=-7))
+async def test_a_refused_message_says_why_as_the_server_does(open_harness: BackendHarness) -> None:
+    open_harness.server.put("sendmessage", refused("bad\nwords", ret=-7))
     with pytest.raises(Rejected, match=r"WeChat refused the message \(-7\): bad words"):
-        await talking.gateway.send(text(), KEY)
+        await open_harness.gateway.send(text(), KEY)
 
 
-async def test_what_is_too_long_or_nothing_is_not_sent(talking: BackendHarness) -> None:
-    for said, code in (
+async def test_what_is_too_long_or_nothing_is_not_sent(open_harness: BackendHarness) -> None:
+    for content, code in (
         ("x" * 16385, "too_long"),
         ("灯" * 5462, "too_long"),
         ("", "empty"),
         ("\ud83d", "bad_command"),
     ):
         with pytest.raises(Rejected) as raised:
-            await talking.gateway.send(text(said), KEY)
+            await open_harness.gateway.send(text(content), KEY)
         assert raised.value.code == code
-    assert talking.server.asked("sendmessage") == []
-    await talking.gateway.send(text("x" * 16384), KEY)
+    assert open_harness.server.asked("sendmessage") == []
+    await open_harness.gateway.send(text("x" * 16384), KEY)
 
 
-async def test_what_a_bot_cannot_send_is_unsupported(talking: BackendHarness, tmp_path: Path) -> None:
+async def test_what_a_bot_cannot_send_is_unsupported(open_harness: BackendHarness, tmp_path: Path) -> None:
     for bad in (Draft(chat=Handle(ME), kind=Kind.STICKER), Draft(chat=Handle(ME), kind=Kind.IMAGE)):
         with pytest.raises(Rejected) as raised:
-            await talking.gateway.send(bad, KEY)
+            await open_harness.gateway.send(bad, KEY)
         assert raised.value.code == "unsupported"
     with pytest.raises(Rejected) as raised:
-        await talking.gateway.send(draft(tmp_path, kind=Kind.IMAGE, mime="image/tiff"), KEY)
+        await open_harness.gateway.send(draft(tmp_path, kind=Kind.IMAGE, mime="image/tiff"), KEY)
     assert raised.value.code == "unsupported"
     with pytest.raises(Rejected) as raised:
-        await talking.gateway.send(draft(tmp_path, b""), KEY)
+        await open_harness.gateway.send(draft(tmp_path, b""), KEY)
     assert raised.value.code == "empty"
 
 
-async def test_a_bot_can_do_nothing_else(talking: BackendHarness) -> None:
+async def test_a_bot_can_do_nothing_else(open_harness: BackendHarness) -> None:
     with pytest.raises(Rejected) as raised:
-        await talking.gateway.perform(Recall(chat=Handle(ME), message_id="5"), KEY)
+        await open_harness.gateway.perform(Recall(chat=Handle(ME), message_id="5"), KEY)
     assert raised.value.code == "unsupported"
 
 
@@ -298,47 +306,51 @@ async def test_without_a_login_nothing_goes_out(harness: BackendHarness) -> None
         await harness.gateway.send(text(), KEY)
 
 
-async def test_after_a_new_binding_they_must_write_to_the_new_bot(talking: BackendHarness) -> None:
-    another_bot(talking)
-    await talking.log_in()
-    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
-    talking.restarted()
-    await talking.log_in(resume=True)
-    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
+async def test_after_a_new_binding_they_must_write_to_the_new_bot(open_harness: BackendHarness) -> None:
+    another_bot(open_harness)
+    await open_harness.log_in()
+    assert window(open_harness) == ReplyWindow(open=False, remaining=0, reason="new_binding")
+    open_harness.restarted()
+    await open_harness.log_in(resume=True)
+    assert window(open_harness) == ReplyWindow(open=False, remaining=0, reason="new_binding")
 
 
-async def test_nothing_is_sent_to_a_person_who_wrote_only_to_another_bot(talking: BackendHarness) -> None:
+async def test_nothing_is_sent_to_a_person_who_wrote_only_to_another_bot(
+    open_harness: BackendHarness,
+) -> None:
     """Somebody else has scanned: the window stands at the bot of before, which is not the one that would send."""
-    assert window(talking).open
+    assert window(open_harness).open
     confirmed = answer(
         ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=OTHER
     )
-    talking.server.put("notifystart", answer(**DEAD), answer(ret=0))
-    talking.server.put("get_qrcode_status", confirmed)
-    await talking.log_in(resume=True)
-    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
+    open_harness.server.put("notifystart", answer(**DEAD), answer(ret=0))
+    open_harness.server.put("get_qrcode_status", confirmed)
+    await open_harness.log_in(resume=True)
+    assert window(open_harness) == ReplyWindow(open=False, remaining=0, reason="new_binding")
 
 
 async def test_a_message_that_was_taken_is_sent_though_the_login_ends_before_the_answer(
-    talking: BackendHarness,
+    open_harness: BackendHarness,
 ) -> None:
     async def take(_request: httpx.Request) -> httpx.Response:
-        await talking.gateway.logout()
+        await open_harness.gateway.logout()
         return answer(ret=0, message_id=7)
 
-    talking.server.put("sendmessage", take)
-    assert await talking.gateway.send(text(), KEY) == Receipt(message_id="7")
+    open_harness.server.put("sendmessage", take)
+    assert await open_harness.gateway.send(text(), KEY) == Receipt(message_id="7")
 
 
-async def test_a_message_of_the_login_before_does_not_count_in_the_next_one(talking: BackendHarness) -> None:
+async def test_a_message_of_the_login_before_does_not_count_in_the_next_one(
+    open_harness: BackendHarness,
+) -> None:
     async def take(_request: httpx.Request) -> httpx.Response:
-        await talking.log_in()
+        await open_harness.log_in()
         return answer(ret=0)
 
-    another_bot(talking)
-    talking.server.put("sendmessage", take)
-    await talking.gateway.send(text(), KEY)
-    bot = talking.gateway._client.logins.bot
+    another_bot(open_harness)
+    open_harness.server.put("sendmessage", take)
+    await open_harness.gateway.send(text(), KEY)
+    bot = open_harness.gateway._client.logins.bot
     assert (bot.id, bot.chats[Handle(ME)].sent) == ("2@im.bot", ())
 
 

@@ -30,59 +30,59 @@ async def sent(harness: BackendHarness, times: int = 1) -> list[tuple[str, int]]
 
 
 @pytest.fixture
-async def courteous() -> Any:
+async def typing_harness() -> Any:
     harness = BackendHarness(typing=True)
     await harness.log_in()
     yield harness
     await harness.gateway.close()
 
 
-async def test_it_is_shown_before_a_message_and_ends_after_it(courteous: BackendHarness) -> None:
-    assert await sent(courteous) == [
+async def test_it_is_shown_before_a_message_and_ends_after_it(typing_harness: BackendHarness) -> None:
+    assert await sent(typing_harness) == [
         ("getconfig", 0),
         ("sendtyping", 1),
         ("sendmessage", 0),
         ("sendtyping", 2),
     ]
-    assert courteous.server.bodies("getconfig")[0]["ilink_user_id"] == ME
-    assert courteous.server.bodies("sendtyping")[0]["typing_ticket"] == "SECRETticket"
+    assert typing_harness.server.bodies("getconfig")[0]["ilink_user_id"] == ME
+    assert typing_harness.server.bodies("sendtyping")[0]["typing_ticket"] == "SECRETticket"
 
 
-async def test_a_ticket_is_used_for_a_while(courteous: BackendHarness) -> None:
-    await sent(courteous, 3)
-    assert len(courteous.server.asked("getconfig")) == 1
-    courteous.clock.time += 601
-    await sent(courteous)
-    assert len(courteous.server.asked("getconfig")) == 2
+async def test_a_ticket_is_used_for_a_while(typing_harness: BackendHarness) -> None:
+    await sent(typing_harness, 3)
+    assert len(typing_harness.server.asked("getconfig")) == 1
+    typing_harness.clock.time += 601
+    await sent(typing_harness)
+    assert len(typing_harness.server.asked("getconfig")) == 2
 
 
-async def test_a_ticket_of_the_login_before_is_not_used(courteous: BackendHarness) -> None:
-    await sent(courteous)
-    another_bot(courteous)
-    await courteous.log_in()
-    await sent(courteous)
-    assert len(courteous.server.asked("getconfig")) == 2
+async def test_a_ticket_of_the_login_before_is_not_used(typing_harness: BackendHarness) -> None:
+    await sent(typing_harness)
+    another_bot(typing_harness)
+    await typing_harness.log_in()
+    await sent(typing_harness)
+    assert len(typing_harness.server.asked("getconfig")) == 2
 
 
 async def test_in_the_next_login_it_is_not_ended_with_a_ticket_of_the_one_before(
-    courteous: BackendHarness,
+    typing_harness: BackendHarness,
 ) -> None:
     async def take(_request: httpx.Request) -> httpx.Response:
-        await courteous.log_in()
+        await typing_harness.log_in()
         return answer(ret=0)
 
-    another_bot(courteous)
-    courteous.server.put("sendmessage", take)
-    assert [status for call, status in await sent(courteous) if call == "sendtyping"] == [1]
+    another_bot(typing_harness)
+    typing_harness.server.put("sendmessage", take)
+    assert [status for call, status in await sent(typing_harness) if call == "sendtyping"] == [1]
 
 
-async def test_who_did_not_ask_for_it_does_not_get_it(harness: BackendHarness) -> None:
+async def test_it_is_not_shown_where_it_is_not_enabled(harness: BackendHarness) -> None:
     await harness.log_in()
     assert await sent(harness) == [("sendmessage", 0)]
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         answer(ret=-4, errmsg="GetTypingTicket rpc failed"),
         answer(ret=0),
@@ -91,44 +91,44 @@ async def test_who_did_not_ask_for_it_does_not_get_it(harness: BackendHarness) -
     ],
 )
 async def test_without_a_ticket_the_message_goes_all_the_same(
-    courteous: BackendHarness, trouble: Any
+    typing_harness: BackendHarness, failure: Any
 ) -> None:
-    courteous.server.put("getconfig", trouble)
-    assert await sent(courteous, 3) == [("getconfig", 0), *[("sendmessage", 0)] * 3]
-    courteous.clock.time += 301
-    assert (await sent(courteous))[-2:] == [("getconfig", 0), ("sendmessage", 0)]
+    typing_harness.server.put("getconfig", failure)
+    assert await sent(typing_harness, 3) == [("getconfig", 0), *[("sendmessage", 0)] * 3]
+    typing_harness.clock.time += 301
+    assert (await sent(typing_harness))[-2:] == [("getconfig", 0), ("sendmessage", 0)]
 
 
-async def test_a_ticket_that_is_refused_is_asked_for_anew_later(courteous: BackendHarness) -> None:
-    courteous.server.put("sendtyping", answer(ret=-1))
-    assert await sent(courteous, 2) == [("getconfig", 0), ("sendtyping", 1), *[("sendmessage", 0)] * 2]
+async def test_a_ticket_that_is_refused_is_asked_for_anew_later(typing_harness: BackendHarness) -> None:
+    typing_harness.server.put("sendtyping", answer(ret=-1))
+    assert await sent(typing_harness, 2) == [("getconfig", 0), ("sendtyping", 1), *[("sendmessage", 0)] * 2]
 
 
-async def test_what_takes_long_shows_it_again_and_again(courteous: BackendHarness) -> None:
+async def test_what_takes_long_shows_it_again_and_again(typing_harness: BackendHarness) -> None:
     async def slow(_request: httpx.Request) -> httpx.Response:
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            await often.wait()
+            await shown_often.wait()
         return answer(ret=0)
 
-    def shows(_request: httpx.Request) -> httpx.Response:
-        if len(courteous.server.asked("sendtyping")) == 3:
-            often.set()
+    def count_shown(_request: httpx.Request) -> httpx.Response:
+        if len(typing_harness.server.asked("sendtyping")) == 3:
+            shown_often.set()
         return answer(ret=0)
 
-    often = asyncio.Event()
-    courteous.server.put("sendtyping", shows)
-    courteous.server.put("sendmessage", slow)
-    shown = [status for call, status in await sent(courteous) if call == "sendtyping"]
+    shown_often = asyncio.Event()
+    typing_harness.server.put("sendtyping", count_shown)
+    typing_harness.server.put("sendmessage", slow)
+    shown = [status for call, status in await sent(typing_harness) if call == "sendtyping"]
     assert shown[:3] == [1, 1, 1]
     assert shown[-1] == 2
 
 
-async def test_the_end_waits_for_nothing(courteous: BackendHarness) -> None:
+async def test_closing_does_not_wait_for_the_end_of_the_indicator(typing_harness: BackendHarness) -> None:
     async def hang(_request: httpx.Request) -> httpx.Response:
         await asyncio.Event().wait()
         raise AssertionError
 
-    courteous.server.put("sendtyping", answer(ret=0), hang)
-    await courteous.gateway.send(TEXT, SendKey("1"))
+    typing_harness.server.put("sendtyping", answer(ret=0), hang)
+    await typing_harness.gateway.send(TEXT, SendKey("1"))
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        await courteous.gateway.close()
+        await typing_harness.gateway.close()

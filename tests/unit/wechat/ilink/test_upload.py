@@ -80,7 +80,7 @@ async def test_with_a_parameter_alone_the_address_is_made(harness: BackendHarnes
 
 
 @pytest.mark.parametrize(
-    ("said", "error"),
+    ("response", "error"),
     [
         (answer(ret=0), BadAnswer),
         (answer(ret=-1), Unreachable),
@@ -93,16 +93,16 @@ async def test_with_a_parameter_alone_the_address_is_made(harness: BackendHarnes
     ],
 )
 async def test_without_a_place_nothing_was_delivered(
-    harness: BackendHarness, tmp_path: Path, said: Any, error: type[BackendError]
+    harness: BackendHarness, tmp_path: Path, response: Any, error: type[BackendError]
 ) -> None:
-    harness.server.put("getuploadurl", said)
+    harness.server.put("getuploadurl", response)
     with pytest.raises(error):
         await send(harness, tmp_path)
     assert harness.server.asked("sendmessage") == []
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         raw(b"", 500),
         raw(b"", 503),
@@ -114,9 +114,9 @@ async def test_without_a_place_nothing_was_delivered(
     ],
 )
 async def test_what_the_cdn_cannot_take_now_it_gets_again(
-    harness: BackendHarness, tmp_path: Path, trouble: Any
+    harness: BackendHarness, tmp_path: Path, failure: Any
 ) -> None:
-    harness.server.put("upload", trouble, trouble, TAKEN)
+    harness.server.put("upload", failure, failure, TAKEN)
     await send(harness, tmp_path, b"x" * 300_000)
     uploads = harness.server.asked("upload")
     assert len({upload.content for upload in uploads}) == 1

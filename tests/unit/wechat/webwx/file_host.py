@@ -19,7 +19,7 @@ ORDER = (
 
 
 class FileHost:
-    """Takes uploads; `files` are those that are whole, by MediaId. `forms` is what each call said."""
+    """Accepts uploads; `files` are the complete ones by MediaId, `forms` the fields of each call."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -33,10 +33,10 @@ class FileHost:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         fields = read_form(request.headers["content-type"], request.content)
-        form = {one.name: one.text for one in fields if one.filename is None}
+        form = {field.name: field.text for field in fields if field.filename is None}
         form["filename"] = fields[-1].filename or ""
         asked = json.loads(form["uploadmediarequest"])
-        self._check(form, asked, [one.name for one in fields])
+        self._check(form, asked, [field.name for field in fields])
         self.forms.append(form)
         whole = self._joined(form, fields[-1].content)
         if whole is None:

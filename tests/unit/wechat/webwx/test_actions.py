@@ -143,7 +143,7 @@ async def test_a_request_whose_ticket_is_over_is_an_old_one(harness: BackendHarn
 
 
 def group(*members: str, handle: str = FAMILY, count: int = 0) -> dict[str, Any]:
-    listed = [{"UserName": one, "NickName": f"n{one[-1]}"} for one in members]
+    listed = [{"UserName": handle, "NickName": f"n{handle[-1]}"} for handle in members]
     return {"UserName": handle, "NickName": "周末", "MemberCount": count or len(listed), "MemberList": listed}
 
 
@@ -158,7 +158,7 @@ async def test_a_new_group_comes_with_its_members_and_without_those_who_refuse(
     assert done.refused_members == (BOB, "@x")
     assert done.group is not None
     assert (done.group.handle, done.group.kind, done.group.nickname) == (NEW, ChatKind.GROUP, "周末")
-    assert [one.handle for one in done.group.members or ()] == [WIFE, "@me"]
+    assert [member.handle for member in done.group.members or ()] == [WIFE, "@me"]
 
 
 async def test_a_new_group_that_cannot_be_looked_up_is_returned_all_the_same(

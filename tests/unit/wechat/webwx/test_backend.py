@@ -163,7 +163,7 @@ async def test_words_come_in_the_owners_language() -> None:
     with pytest.raises(LoggedOut, match="尚未登录"):
         await harness.backend.send(DRAFT, KEY)
     assert [step async for step in harness.backend.login(resume=False)]
-    assert all(query(one).get("lang", "zh_CN") == "zh_CN" for one in harness.server.requests)
+    assert all(query(request).get("lang", "zh_CN") == "zh_CN" for request in harness.server.requests)
     await harness.backend.close()
 
 
@@ -181,7 +181,7 @@ async def test_words_come_in_another_language_once_it_is_set() -> None:
 async def test_no_error_and_no_log_holds_a_secret(
     harness: BackendHarness, cursor: Cursor, call: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = []
+    messages = []
     for trouble in (text("SECRET"), text("SECRET", 500), httpx.ReadError("SECRET"), answer(1101), answer(77)):
         harness.server.put(call, trouble)
         try:
@@ -190,9 +190,9 @@ async def test_no_error_and_no_log_holds_a_secret(
                 pass
             await harness.backend.receive(cursor)
         except BackendError as failure:
-            said += [str(failure), repr(failure)]
+            messages += [str(failure), repr(failure)]
     printed = capsys.readouterr()
-    assert "SECRET" not in "".join([*said, printed.out, printed.err])
+    assert "SECRET" not in "".join([*messages, printed.out, printed.err])
 
 
 @pytest.mark.parametrize("renewal", [{"SKey": "@crypt_new"}, {}])

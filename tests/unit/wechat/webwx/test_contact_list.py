@@ -27,7 +27,7 @@ def group(handle: str, *members: str) -> dict[str, Any]:
 
 
 def found_groups(request: httpx.Request) -> httpx.Response:
-    return answer(ContactList=[group(one["UserName"], ME, WIFE) for one in body(request)["List"]])
+    return answer(ContactList=[group(requested["UserName"], ME, WIFE) for requested in body(request)["List"]])
 
 
 async def people(harness: BackendHarness, counts: list[int] | None = None) -> list[tuple[Contact, ...]]:
@@ -118,7 +118,7 @@ async def test_groups_come_with_their_members_in_slices_of_50(
     harness.server.put("webwxbatchgetcontact", found_groups)
     pages = await people(harness)
     asked = [body(request) for request in harness.server.asked("webwxbatchgetcontact")]
-    assert [one["Count"] for one in asked] == [50, 50, 20]
+    assert [requested["Count"] for requested in asked] == [50, 50, 20]
     assert asked[0]["List"][0] == {"UserName": "@@0", "ChatRoomId": ""}
     assert pages[-1][0].members == (Member(handle=ME, nickname=ME), Member(handle=WIFE, nickname=WIFE))
     assert len(handles(pages)) == len(set(handles(pages))) == 122
@@ -145,17 +145,17 @@ async def test_a_slice_that_fails_is_asked_for_in_smaller_ones(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
     names = [f"@@{n}" for n in range(60)]
-    poison = {"@@0", "@@33"}
+    failing_handles = {"@@0", "@@33"}
 
-    def picky(request: httpx.Request) -> httpx.Response:
-        asked = {one["UserName"] for one in body(request)["List"]}
-        return text("", 502) if asked & poison else found_groups(request)
+    def refuse_some(request: httpx.Request) -> httpx.Response:
+        asked = {requested["UserName"] for requested in body(request)["List"]}
+        return text("", 502) if asked & failing_handles else found_groups(request)
 
     harness.server.put("webwxgetcontact", answer(MemberList=[person(name) for name in names], Seq=0))
-    harness.server.put("webwxbatchgetcontact", picky)
+    harness.server.put("webwxbatchgetcontact", refuse_some)
     pages = await people(harness)
     with_members = {contact.handle for page in pages for contact in page if contact.members}
-    assert with_members == set(names) - poison
+    assert with_members == set(names) - failing_handles
     assert set(names) <= set(handles(pages))
     sizes = [body(request)["Count"] for request in harness.server.asked("webwxbatchgetcontact")]
     assert sizes[:4] == [50, 10, 5, 1]

@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[4] / "docs/en/reference/kinds.md").read_text(enco
 FROM_THE_BRIDGE = {("quote", "user")}
 FROM_ILINK = {("quote", "self"), ("quote", "command_id"), ("voice", "transcript")}
 
-# What the simulator says only when it is asked to.
+# Fields that the simulator writes only on demand.
 DETAILS: dict[str, dict[str, object]] = {
     "sticker": {"game": 2, "result": 5},
     "app_transfer": {"memo": "rent"},
@@ -35,14 +35,14 @@ def table() -> dict[str, list[str]]:
     return {row[0].strip("` "): row for row in cells}
 
 
-def every_message() -> list[Message]:
-    """One of each kind that the simulator can say."""
+def simulated_messages() -> list[Message]:
+    """Returns one message of each kind that the simulator can write."""
     found = []
     for number, kind in enumerate(all_kinds()):
-        said = "" if kind.startswith("system") else "words"
-        asked = MessageDetails(language="zh_CN", values=DETAILS.get(kind, {}))
+        text = "" if kind.startswith("system") else "words"
+        details = MessageDetails(language="zh_CN", values=DETAILS.get(kind, {}))
         fields = build(
-            kind, said, 7615282929538795099 + number, WorldPerson(id="wife", nickname="老婆"), asked
+            kind, text, 7615282929538795099 + number, WorldPerson(id="wife", nickname="老婆"), details
         )
         sample = entry(**{"FromUserName": WIFE, "ImgStatus": 2, **fields})
         item = messages.read_message(sample, roster(), "en", 0)
@@ -51,18 +51,18 @@ def every_message() -> list[Message]:
     return found
 
 
-ALL = every_message()
+MESSAGES = simulated_messages()
 
 
 def test_every_kind_has_a_row_and_comes() -> None:
-    assert set(table()) == set(Kind) == {message.kind for message in ALL}
+    assert set(table()) == set(Kind) == {message.kind for message in MESSAGES}
 
 
 @every_row("kind", Kind)
 def test_the_detail_of_each_kind_has_the_documented_keys(kind: Kind) -> None:
     documented = set(re.findall(r"`(\w+)`", table()[kind][2]))
     known: set[str] = set()
-    for message in ALL:
+    for message in MESSAGES:
         if message.kind is kind:
             known |= set(message.detail)
     assert known == {key for key in documented if (kind, key) not in FROM_THE_BRIDGE | FROM_ILINK}
@@ -71,10 +71,10 @@ def test_the_detail_of_each_kind_has_the_documented_keys(kind: Kind) -> None:
 @every_row("kind", Kind)
 def test_the_kinds_with_media_are_documented(kind: Kind) -> None:
     cell = table()[kind][3]
-    whole = {message.media is not None for message in ALL if message.kind is kind}
-    small = {message.thumbnail is not None for message in ALL if message.kind is kind}
-    assert (True in whole) is ("whole" in cell or "MP3" in cell)
-    assert (True in small) is ("`thumbnail`" in cell)
+    has_media = {message.media is not None for message in MESSAGES if message.kind is kind}
+    has_thumbnail = {message.thumbnail is not None for message in MESSAGES if message.kind is kind}
+    assert (True in has_media) is ("whole" in cell or "MP3" in cell)
+    assert (True in has_thumbnail) is ("`thumbnail`" in cell)
 
 
 @every_row("kind", Kind)
@@ -88,7 +88,7 @@ def test_the_kinds_that_can_be_sent_are_documented(kind: Kind) -> None:
 
 def test_every_way_to_fetch_bytes_is_used() -> None:
     calls = defaultdict(set)
-    for message in ALL:
+    for message in MESSAGES:
         for ref in (message.media, message.thumbnail):
             if ref is not None:
                 calls[ref.locator["call"]].add(message.kind)

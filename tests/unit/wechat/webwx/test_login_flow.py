@@ -27,13 +27,13 @@ from wx2mqtt.wechat.webwx.protocol.session import DesktopClient
 SCANNED = "window.code=201;window.userAvatar = 'data:img/jpg;base64,/9j/4AAQ';"
 
 
-async def steps(harness: BackendHarness, *, resume: bool = False, most: int = 50) -> list[LoginStep]:
+async def steps(harness: BackendHarness, *, resume: bool = False, limit: int = 50) -> list[LoginStep]:
     found: list[LoginStep] = []
-    async with aclosing(harness.backend.login(resume=resume)) as ways:
-        async for step in ways:
+    async with aclosing(harness.backend.login(resume=resume)) as login:
+        async for step in login:
             if not isinstance(step, QrExpired):  # the end of a code has a test of its own
                 found.append(step)
-            if len(found) >= most:
+            if len(found) >= limit:
                 break
     return found
 
@@ -46,8 +46,8 @@ async def test_the_end_of_a_code_is_reported_before_the_next_one_is_requested(
     harness: BackendHarness,
 ) -> None:
     harness.server.put("login", code(400), text(CONFIRMED))
-    async with aclosing(harness.backend.login(resume=False)) as ways:
-        asked = [(type(step).__name__, len(harness.server.asked("jslogin"))) async for step in ways]
+    async with aclosing(harness.backend.login(resume=False)) as login:
+        asked = [(type(step).__name__, len(harness.server.asked("jslogin"))) async for step in login]
     assert asked == [("ShowQr", 1), ("QrExpired", 1), ("ShowQr", 2), ("LoggedIn", 2)]
 
 
@@ -128,13 +128,13 @@ async def test_a_code_that_is_over_brings_a_new_one(harness: BackendHarness, num
 
 async def test_codes_that_are_over_at_once_come_more_and_more_slowly(harness: BackendHarness) -> None:
     harness.server.put("login", code(400))
-    assert kinds(await steps(harness, most=6)) == ["ShowQr"] * 6
+    assert kinds(await steps(harness, limit=6)) == ["ShowQr"] * 6
     assert harness.clock.slept == [0.75, 1.5, 3.0, 6.0, 12.0]
 
 
 async def test_408_keeps_the_code_for_its_lifetime(harness: BackendHarness) -> None:
     harness.server.put("login", code(408))
-    found = await steps(harness, most=2)
+    found = await steps(harness, limit=2)
     assert kinds(found) == ["ShowQr", "ShowQr"]
     assert len(harness.server.asked("login")) == 300
     assert set(harness.clock.slept) == {1.0}
@@ -203,9 +203,9 @@ async def test_confirmed_without_an_address_is_over(harness: BackendHarness) -> 
     assert kinds(await steps(harness)) == ["ShowQr", "ShowQr", "LoggedIn"]
 
 
-@pytest.mark.parametrize("said", ["", "window.QRLogin.code = 400;", "<html>blocked</html>"])
-async def test_no_code_at_all(harness: BackendHarness, said: str) -> None:
-    harness.server.put("jslogin", text(said))
+@pytest.mark.parametrize("page", ["", "window.QRLogin.code = 400;", "<html>blocked</html>"])
+async def test_no_code_at_all(harness: BackendHarness, page: str) -> None:
+    harness.server.put("jslogin", text(page))
     with pytest.raises(Unreachable, match="no QR code"):
         await steps(harness)
 
@@ -472,7 +472,7 @@ async def test_a_question_that_nobody_answers_ends_after_five_minutes() -> None:
     harness.server.put("webwxbatchgetcontact", answer(1101))
     harness.server.put("webwxpushloginurl", text('{"ret":"0","uuid":"push=="}'))
     harness.server.put("login", code(408))
-    assert kinds(await steps(harness, resume=True, most=2)) == ["ConfirmOnPhone", "ShowQr"]
+    assert kinds(await steps(harness, resume=True, limit=2)) == ["ConfirmOnPhone", "ShowQr"]
     assert 1299 <= harness.clock.time <= 1302
     await harness.backend.close()
 
@@ -509,7 +509,7 @@ async def test_saved_keys_of_another_endpoint_are_not_used() -> None:
 
 async def test_leaving_the_login_leaves_nothing_running(harness: BackendHarness) -> None:
     harness.server.put("login", code(408))
-    await steps(harness, most=1)
+    await steps(harness, limit=1)
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
 

@@ -22,12 +22,12 @@ def texts(batch: Batch) -> list[str]:
     return [item.text for item in batch.items if isinstance(item, Message)]
 
 
-def news(harness: BackendHarness, *messages: dict[str, Any], **fields: Any) -> None:
+def put_sync(harness: BackendHarness, *messages: dict[str, Any], **fields: Any) -> None:
     harness.server.put("synccheck", check(selector=2))
     harness.server.put("webwxsync", synced(*messages, **fields))
 
 
-async def know(harness: BackendHarness, *contacts: dict[str, Any]) -> None:
+async def load_contacts(harness: BackendHarness, *contacts: dict[str, Any]) -> None:
     harness.server.put("webwxgetcontact", answer(MemberList=[person(ME), *contacts], Seq=0))
     async for _ in harness.backend.list_contacts(lambda _: None):
         pass
@@ -40,8 +40,8 @@ async def test_a_poll_that_ends_with_nothing(harness: BackendHarness, cursor: Cu
 
 
 async def test_messages_and_the_cursor_after_them(harness: BackendHarness, cursor: Cursor) -> None:
-    await know(harness, person(WIFE))
-    news(harness, entry(MsgId="1", Content="a"), entry(MsgId="2", Content="b"))
+    await load_contacts(harness, person(WIFE))
+    put_sync(harness, entry(MsgId="1", Content="a"), entry(MsgId="2", Content="b"))
     batch = await harness.backend.receive(cursor)
     assert texts(batch) == ["a", "b"]
     assert batch.cursor == '{"sync":[[1,2]],"check":[[1,102]],"more":false}'
@@ -52,8 +52,8 @@ async def test_messages_and_the_cursor_after_them(harness: BackendHarness, curso
 
 
 async def test_the_same_cursor_brings_the_same_again(harness: BackendHarness, cursor: Cursor) -> None:
-    await know(harness, person(WIFE))
-    news(harness, entry(MsgId="1"))
+    await load_contacts(harness, person(WIFE))
+    put_sync(harness, entry(MsgId="1"))
     first, second = await harness.backend.receive(cursor), await harness.backend.receive(cursor)
     assert first == second
     assert [body(request)["SyncKey"] for request in harness.server.asked("webwxsync")] == [key(1), key(1)]
@@ -118,8 +118,8 @@ async def test_too_often(harness: BackendHarness, cursor: Cursor) -> None:
 async def test_a_sync_that_fails_is_tried_later_and_synccheck_is_asked_again(
     harness: BackendHarness, cursor: Cursor, ret: int
 ) -> None:
-    await know(harness, person(WIFE))
-    news(harness, entry(MsgId="1"), ContinueFlag=1)
+    await load_contacts(harness, person(WIFE))
+    put_sync(harness, entry(MsgId="1"), ContinueFlag=1)
     more = (await harness.backend.receive(cursor)).cursor
     harness.server.put("webwxsync", answer(ret, SyncKey={"Count": 0, "List": []}))
     with pytest.raises(Unreachable):
@@ -140,8 +140,8 @@ async def test_a_sync_that_cannot_be_read_is_tried_later(
 
 
 async def test_where_more_waits_no_poll_is_needed(harness: BackendHarness, cursor: Cursor) -> None:
-    await know(harness, person(WIFE))
-    news(harness, entry(MsgId="1"), ContinueFlag=1)
+    await load_contacts(harness, person(WIFE))
+    put_sync(harness, entry(MsgId="1"), ContinueFlag=1)
     batch = await harness.backend.receive(cursor)
     harness.server.put("webwxsync", synced(entry(MsgId="2"), at=3))
     assert [item.key for item in (await harness.backend.receive(batch.cursor)).items] == ["2"]
@@ -151,8 +151,8 @@ async def test_where_more_waits_no_poll_is_needed(harness: BackendHarness, curso
 async def test_behind_a_large_answer_the_next_one_is_asked_for_without_a_poll(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await know(harness, person(WIFE))
-    news(harness, *(entry(MsgId=str(number)) for number in range(50)))
+    await load_contacts(harness, person(WIFE))
+    put_sync(harness, *(entry(MsgId=str(number)) for number in range(50)))
     batch = await harness.backend.receive(cursor)
     harness.server.put("webwxsync", synced(entry(MsgId="50"), at=3))
     batch = await harness.backend.receive(batch.cursor)
@@ -167,7 +167,7 @@ async def test_where_nothing_waits_behind_a_large_answer_the_next_poll_comes_at_
     harness: BackendHarness, cursor: Cursor
 ) -> None:
     """No poll had promised more, so that a sync without news is no sign of a server that is stuck."""
-    await know(harness, person(WIFE))
+    await load_contacts(harness, person(WIFE))
     for number in range(3):
         messages = [entry(MsgId=f"{number}-{place}") for place in range(50)]
         harness.server.put("synccheck", check(selector=2))
@@ -182,7 +182,7 @@ async def test_where_nothing_waits_behind_a_large_answer_the_next_poll_comes_at_
 async def test_a_server_that_repeats_a_large_answer_under_new_keys_is_asked_with_pauses(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await know(harness, person(WIFE))
+    await load_contacts(harness, person(WIFE))
     messages = [entry(MsgId=str(number)) for number in range(50)]
     harness.server.put("synccheck", check(selector=2))
     harness.server.put("webwxsync", *(synced(*messages, at=number) for number in range(2, 12)))
@@ -217,7 +217,7 @@ async def test_quiet_polls_that_are_answered_at_once_are_a_second_apart(
 
 
 async def test_no_pause_while_messages_flow(harness: BackendHarness, cursor: Cursor) -> None:
-    await know(harness, person(WIFE))
+    await load_contacts(harness, person(WIFE))
     harness.server.put("synccheck", check(selector=2))
     harness.server.put("webwxsync", *(synced(entry(MsgId=str(n)), at=n) for n in range(1, 30)))
     for _ in range(25):
@@ -237,15 +237,15 @@ async def test_a_stuck_selector_slows_down_and_the_login_stays(
 
 @pytest.mark.parametrize("sign", ["message", "key", "quiet"])
 async def test_any_sign_of_life_ends_the_slowness(harness: BackendHarness, cursor: Cursor, sign: str) -> None:
-    await know(harness, person(WIFE))
-    news(harness, at=1, SyncCheckKey=key(1))
+    await load_contacts(harness, person(WIFE))
+    put_sync(harness, at=1, SyncCheckKey=key(1))
     for _ in range(9):
         await harness.backend.receive(cursor)
     assert harness.clock.slept[-1] == 16.0
     if sign == "quiet":
         harness.server.put("synccheck", check())
     else:
-        news(harness, *([entry(MsgId="1")] if sign == "message" else []), at=1, SyncCheckKey=key(2))
+        put_sync(harness, *([entry(MsgId="1")] if sign == "message" else []), at=1, SyncCheckKey=key(2))
     sync_key = (await harness.backend.receive(cursor)).cursor
     harness.clock.slept.clear()
     await harness.backend.receive(sync_key)
@@ -253,8 +253,8 @@ async def test_any_sign_of_life_ends_the_slowness(harness: BackendHarness, curso
 
 
 async def test_a_server_that_repeats_itself_slows_down_too(harness: BackendHarness, cursor: Cursor) -> None:
-    await know(harness, person(WIFE))
-    news(harness, entry(MsgId="1"), at=1, SyncCheckKey=key(1))
+    await load_contacts(harness, person(WIFE))
+    put_sync(harness, entry(MsgId="1"), at=1, SyncCheckKey=key(1))
     for _ in range(8):
         await harness.backend.receive(cursor)
     assert harness.clock.slept == [1.0, 1.0, 1.0, 1.0, 2.0, 4.0]
@@ -299,7 +299,7 @@ async def test_keys_alone_are_not_saved_with_each_batch_but_at_the_end(
 async def test_changed_and_deleted_contacts_come_with_the_batch(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    news(
+    put_sync(
         harness,
         ModContactList=[person(BOB, "Bob")],
         DelContactList=[{"UserName": WIFE, "ContactFlag": 0}, {}, {"UserName": 5.5}],
@@ -310,7 +310,7 @@ async def test_changed_and_deleted_contacts_come_with_the_batch(
 
 
 async def test_contacts_are_learned_before_messages_are_read(harness: BackendHarness, cursor: Cursor) -> None:
-    news(
+    put_sync(
         harness,
         entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi @{ME} you"),
         ModContactList=[group(FAMILY, ME, BOB)],
@@ -324,7 +324,7 @@ async def test_contacts_are_learned_before_messages_are_read(harness: BackendHar
 async def test_an_unknown_group_is_looked_up_before_its_message_is_returned(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    news(harness, entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
+    put_sync(harness, entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
     harness.server.put("webwxbatchgetcontact", answer(ContactList=[group(FAMILY, ME, BOB)]))
     batch = await harness.backend.receive(cursor)
     (item,) = batch.items
@@ -332,13 +332,13 @@ async def test_an_unknown_group_is_looked_up_before_its_message_is_returned(
     assert (item.sender_name, item.chat_kind) == (BOB, ChatKind.GROUP)
     assert len(harness.marks.processed) == 1, "its message is read once"
     assert [contact.handle for contact in batch.contacts] == [FAMILY]
-    assert [one["UserName"] for one in body(harness.server.asked("webwxbatchgetcontact")[0])["List"]] == [
-        FAMILY
-    ]
+    assert [
+        requested["UserName"] for requested in body(harness.server.asked("webwxbatchgetcontact")[0])["List"]
+    ] == [FAMILY]
 
 
 async def test_an_unknown_person_is_looked_up_too(harness: BackendHarness, cursor: Cursor) -> None:
-    news(harness, entry(FromUserName=BOB))
+    put_sync(harness, entry(FromUserName=BOB))
     harness.server.put("webwxbatchgetcontact", answer(ContactList=[{**person(BOB), "VerifyFlag": 8}]))
     batch = await harness.backend.receive(cursor)
     (item,) = batch.items
@@ -349,7 +349,7 @@ async def test_an_unknown_person_is_looked_up_too(harness: BackendHarness, curso
 async def test_who_stays_unknown_is_asked_for_once_in_a_while(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    news(harness, entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
+    put_sync(harness, entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
     for _ in range(3):
         batch = await harness.backend.receive(cursor)
         assert texts(batch) == ["hi"]
@@ -365,13 +365,13 @@ async def test_who_stays_unknown_is_asked_for_once_in_a_while(
 async def test_a_failing_look_up_holds_no_message_up(
     harness: BackendHarness, cursor: Cursor, trouble: httpx.Response | Exception
 ) -> None:
-    news(harness, entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
+    put_sync(harness, entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
     harness.server.put("webwxbatchgetcontact", trouble)
     assert texts(await harness.backend.receive(cursor)) == ["hi"]
 
 
 async def test_events_ask_for_nobody(harness: BackendHarness, cursor: Cursor) -> None:
-    news(harness, entry(FromUserName=BOB, MsgType=50))
+    put_sync(harness, entry(FromUserName=BOB, MsgType=50))
     assert len((await harness.backend.receive(cursor)).items) == 1
     assert harness.server.asked("webwxbatchgetcontact") == []
 
@@ -379,14 +379,14 @@ async def test_events_ask_for_nobody(harness: BackendHarness, cursor: Cursor) ->
 async def test_what_is_remembered_of_the_unknown_is_bounded(harness: BackendHarness, cursor: Cursor) -> None:
     for batch in range(45):
         strangers = (entry(MsgId=f"{batch}{n:02}1", FromUserName=f"@{batch}x{n}") for n in range(50))
-        news(harness, *strangers, at=batch + 2)
+        put_sync(harness, *strangers, at=batch + 2)
         cursor = (await harness.backend.receive(cursor)).cursor
     assert len(harness.server.asked("webwxbatchgetcontact")) == 45
     assert len(harness.backend._login.contact_list._requested_at) == 2048
 
 
 async def test_many_unknown_chats_cost_one_call(harness: BackendHarness, cursor: Cursor) -> None:
-    news(harness, *(entry(MsgId=str(n), FromUserName=f"@{n}") for n in range(1, 80)))
+    put_sync(harness, *(entry(MsgId=str(n), FromUserName=f"@{n}") for n in range(1, 80)))
     assert len((await harness.backend.receive(cursor)).items) == 79
     assert [body(request)["Count"] for request in harness.server.asked("webwxbatchgetcontact")] == [50]
 
@@ -395,10 +395,12 @@ async def test_the_phones_recent_chats_are_looked_up_in_slices(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
     names = ",".join(f"@@{n}" for n in range(70))
-    news(harness, entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName=f"filehelper,{names},"))
+    put_sync(harness, entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName=f"filehelper,{names},"))
 
     def found(request: httpx.Request) -> httpx.Response:
-        return answer(ContactList=[group(one["UserName"], ME, BOB) for one in body(request)["List"]])
+        return answer(
+            ContactList=[group(requested["UserName"], ME, BOB) for requested in body(request)["List"]]
+        )
 
     harness.server.put("webwxbatchgetcontact", found)
     batch = await harness.backend.receive(cursor)
@@ -411,7 +413,7 @@ async def test_the_phones_recent_chats_are_looked_up_in_slices(
 
 
 async def test_a_new_name_of_the_owner_counts_at_once(harness: BackendHarness, cursor: Cursor) -> None:
-    news(
+    put_sync(
         harness,
         entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>@Neu hi"),
         Profile={"BitFlag": 190, "NickName": {"Buff": "Neu"}},
@@ -427,7 +429,7 @@ async def test_a_new_name_of_the_owner_counts_at_once(harness: BackendHarness, c
 
 
 async def test_one_bad_entry_never_stops_the_others(harness: BackendHarness, cursor: Cursor) -> None:
-    await know(harness, person(WIFE))
+    await load_contacts(harness, person(WIFE))
     harness.server.put("synccheck", check(selector=2))
     bad: list[Any] = [5, None, {}, {"MsgType": 1}, {"FromUserName": [], "ToUserName": {}}]
     harness.server.put(
@@ -450,18 +452,20 @@ async def test_an_error_in_reading_is_counted_and_says_nothing_of_the_content(
     def fail(*_: object) -> None:
         raise RuntimeError("SECRET")
 
-    await know(harness, person(WIFE))
+    await load_contacts(harness, person(WIFE))
     monkeypatch.setattr("wx2mqtt.wechat.webwx.receiver.read_message", fail)
-    news(harness, entry())
+    put_sync(harness, entry())
     assert (await harness.backend.receive(cursor)).unreadable_count == 1
 
 
 async def test_a_message_that_ended_the_process_twice_is_skipped_and_reported(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await know(harness, person(WIFE))
+    await load_contacts(harness, person(WIFE))
     harness.marks.fatal.add("2")
-    news(harness, entry(MsgId="1", Content="a"), entry(MsgId="2", Content="b"), entry(MsgId="3", Content="c"))
+    put_sync(
+        harness, entry(MsgId="1", Content="a"), entry(MsgId="2", Content="b"), entry(MsgId="3", Content="c")
+    )
     batch = await harness.backend.receive(cursor)
     assert texts(batch) == ["a", "c"]
     (event,) = [item for item in batch.items if isinstance(item, Event)]
@@ -473,10 +477,10 @@ async def test_a_message_that_ended_the_process_twice_is_skipped_and_reported(
 async def test_a_skipped_message_without_an_id_is_reported_without_one(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await know(harness, person(WIFE))
+    await load_contacts(harness, person(WIFE))
     nameless = entry(MsgId="", NewMsgId="")
     harness.marks.fatal.add(entry_key(nameless))
-    news(harness, nameless)
+    put_sync(harness, nameless)
     (event,) = (await harness.backend.receive(cursor)).items
     assert isinstance(event, Event)
     assert (event.name, event.fields) == ("unreadable", {})
@@ -490,8 +494,8 @@ async def test_nothing_is_received_without_a_login(harness: BackendHarness) -> N
 async def test_thousands_that_cannot_be_read_let_others_run_and_are_one_line_of_the_log(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await know(harness, person(WIFE))
-    news(harness, *[{"MsgType": 1}] * 1000, entry(MsgId="1", Content="a"))
+    await load_contacts(harness, person(WIFE))
+    put_sync(harness, *[{"MsgType": 1}] * 1000, entry(MsgId="1", Content="a"))
     with capture_logs() as logs:
         batch, turns = await turns_during(harness.backend.receive(cursor))
     assert texts(batch) == ["a"]

@@ -15,7 +15,7 @@ from tests.support.repetitions import repetitions
 from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry, escaped, roster
 from tests.unit.wechat.webwx.server import BackendHarness, answer
-from tests.unit.wechat.webwx.test_receiver import know, news
+from tests.unit.wechat.webwx.test_receiver import load_contacts, put_sync
 from wx2mqtt.model import Cursor, Event, Message
 from wx2mqtt.wechat.webwx.protocol import messages
 from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
@@ -100,22 +100,20 @@ def other_xml(draw: st.DrawFn) -> str:
 @st.composite
 def system_xml(draw: st.DrawFn) -> str:
     """A recall, or a sentence as a template with ids for names."""
-    sort = draw(st.sampled_from(["revokemsg", "pat", "sysmsgtemplate", "delchatroommember", "other"]))
+    number = draw(st.sampled_from(["revokemsg", "pat", "sysmsgtemplate", "delchatroommember", "other"]))
     template = f'<template>"${{{SECRET}}}" 拍了拍 "$username$"</template>'
     member = f"<memberlist><member>{elements(draw(ids), [])}</member></memberlist>"
     links = f'<link_list><link name="username">{member}</link></link_list>'
-    said = draw(st.sampled_from([template, f"<content_template>{template}{links}</content_template>"]))
+    text = draw(st.sampled_from([template, f"<content_template>{template}{links}</content_template>"]))
     revoked = '<msgid>5</msgid><replacemsg>"words" 撤回了一条消息</replacemsg>'
-    return (
-        f'<sysmsg type="{sort}"><{sort}>{said}{elements(draw(ids), draw(shown))}{revoked}</{sort}></sysmsg>'
-    )
+    return f'<sysmsg type="{number}"><{number}>{text}{elements(draw(ids), draw(shown))}{revoked}</{number}></sysmsg>'
 
 
-def hostile(sort: int, xml: str, writer: str, *, plain: bool) -> dict[str, Any]:
-    prefix = f"{BOB}:<br/>" if writer == FAMILY and sort not in {10000, 10002} else ""
+def hostile_entry(number: int, xml: str, writer: str, *, plain: bool) -> dict[str, Any]:
+    prefix = f"{BOB}:<br/>" if writer == FAMILY and number not in {10000, 10002} else ""
     person = {"UserName": SECRET, "Ticket": TICKET, "NickName": "words", "Content": "words", "QQNum": 5}
     return entry(
-        MsgType=sort,
+        MsgType=number,
         FromUserName=writer,
         Content=prefix + (xml if plain else escaped(xml)),
         MediaId=SECRET,
@@ -135,27 +133,29 @@ def published(item: Message | Event) -> str:
     return str([item.key, item.name, item.fields, people])
 
 
-def must_be_clean(item: Message | Event | None) -> None:
-    said = "" if item is None else published(item)
+def assert_without_secrets(item: Message | Event | None) -> None:
+    text = "" if item is None else published(item)
     for secret in (SECRET, TICKET, *HANDLES):
-        assert secret not in said
+        assert secret not in text
 
 
 # Not those in which a person or WeChat typed all that stands there.
-SORTS = sorted({*MsgType, 66, 77} - {1, 2, 11, 12, 10000})
+MESSAGE_TYPES = sorted({*MsgType, 66, 77} - {1, 2, 11, 12, 10000})
 
 
 @settings(max_examples=repetitions(100, 2000), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.tuples(st.just(49), app_xml())
     | st.tuples(st.just(10002), system_xml())
-    | st.tuples(st.sampled_from(SORTS), other_xml()),
+    | st.tuples(st.sampled_from(MESSAGE_TYPES), other_xml()),
     st.sampled_from([WIFE, FAMILY, ME]),
     st.booleans(),
 )
 def test_no_message_and_no_event_carries_one(sample: tuple[int, str], writer: str, plain: bool) -> None:
-    sort, xml = sample
-    must_be_clean(messages.read_message(hostile(sort, xml, writer, plain=plain), roster(), "en", 0))
+    number, xml = sample
+    assert_without_secrets(
+        messages.read_message(hostile_entry(number, xml, writer, plain=plain), roster(), "en", 0)
+    )
 
 
 @every_row("writer", [WIFE, FAMILY, ME])
@@ -165,29 +165,29 @@ def test_every_app_type_with_ids_everywhere(number: int, writer: str) -> None:
     parts = "".join(f"<{part}>{everything}</{part}>" for part in ("refermsg", "weappinfo", "wcpayinfo"))
     xml = f"<msg {attributes(list(IDS))}><appmsg><type>{number}</type>{everything}{parts}</appmsg></msg>"
     for plain in (True, False):
-        found = messages.read_message(hostile(49, xml, writer, plain=plain), roster(), "zh", 0)
+        found = messages.read_message(hostile_entry(49, xml, writer, plain=plain), roster(), "zh", 0)
         assert isinstance(found, Message)
-        must_be_clean(found)
+        assert_without_secrets(found)
 
 
 def test_a_friend_request_keeps_its_ticket_for_the_backend() -> None:
-    found = messages.read_message(hostile(37, "<msg/>", "fmessage", plain=True), roster(), "en", 0)
+    found = messages.read_message(hostile_entry(37, "<msg/>", "fmessage", plain=True), roster(), "en", 0)
     assert isinstance(found, Event)
-    must_be_clean(found)
+    assert_without_secrets(found)
     assert found.private == {"ticket": TICKET, "username": SECRET}
 
 
 async def test_news_of_groups_name_nobody_by_an_id(harness: BackendHarness, cursor: Cursor) -> None:
     def group(*members: str) -> dict[str, Any]:
-        listed = [{"UserName": one, "NickName": f"name {n}"} for n, one in enumerate(members)]
+        listed = [{"UserName": handle, "NickName": f"name {n}"} for n, handle in enumerate(members)]
         return {"UserName": FAMILY, "NickName": "g", "MemberCount": len(members), "MemberList": listed}
 
     harness.server.put("webwxbatchgetcontact", answer(ContactList=[group(ME, SECRET, WIFE)]))
-    await know(harness, group(ME, SECRET, WIFE))
+    await load_contacts(harness, group(ME, SECRET, WIFE))
     notice = entry(MsgId="9", MsgType=10000, FromUserName=FAMILY, Content='你将"name 1"移出了群聊')
-    news(harness, notice, ModContactList=[group(ME, WIFE)])
+    put_sync(harness, notice, ModContactList=[group(ME, WIFE)])
     items = (await harness.backend.receive(cursor)).items
     assert [type(item) for item in items] == [Event, Message]
     for item in items:
         assert isinstance(item, Message | Event)
-        must_be_clean(item)
+        assert_without_secrets(item)

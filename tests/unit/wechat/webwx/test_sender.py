@@ -152,8 +152,8 @@ async def grouped(harness: BackendHarness, cursor: Cursor) -> BackendHarness:
 
 async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(grouped: BackendHarness) -> None:
     asked = len(grouped.server.requests)
-    said = Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了", mention=(WIFE, BOB, WIFE))
-    await grouped.backend.send(said, KEY)
+    draft_with_mentions = Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了", mention=(WIFE, BOB, WIFE))
+    await grouped.backend.send(draft_with_mentions, KEY)
     assert grouped.server.calls()[asked:] == ["webwxsendmsg"]
     message = body(grouped.server.requests[-1])["Msg"]
     assert message["Content"] == "@老婆 🌸\u2005@Bob\u2005吃饭了"
@@ -171,8 +171,8 @@ async def test_a_text_without_mentions_names_nobody(grouped: BackendHarness) -> 
 async def test_who_joined_since_is_found_by_asking_again(grouped: BackendHarness) -> None:
     fresh = Handle("@" + "c" * 64)
     grouped.server.put("webwxbatchgetcontact", family(member(fresh, "新\n来"), member(BOB, "Bob")))
-    said = Draft(chat=FAMILY, kind=Kind.TEXT, text="hi", mention=(fresh, BOB))
-    await grouped.backend.send(said, KEY)
+    draft_with_mentions = Draft(chat=FAMILY, kind=Kind.TEXT, text="hi", mention=(fresh, BOB))
+    await grouped.backend.send(draft_with_mentions, KEY)
     assert body(grouped.server.requests[-1])["Msg"]["Content"] == "@新 来\u2005@Bob\u2005hi"
 
 

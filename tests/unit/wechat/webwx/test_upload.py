@@ -24,12 +24,12 @@ from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, SendKey
 
 KEY = SendKey("17000000000001234")
 MEGABYTE = 1 << 20
-Pack = Callable[..., Draft]
+MakeDraft = Callable[..., Draft]
 
 
 @pytest.fixture
 def file_host(harness: BackendHarness, cursor: Cursor) -> FileHost:
-    """The world is logged in and takes every file."""
+    """Returns a file host that accepts every file; the backend is logged in."""
     made = FileHost()
     harness.server.put("webwxuploadmedia", made)
     for call in ("webwxsendmsgimg", "webwxsendvideomsg", "webwxsendappmsg", "webwxsendemoticon"):
@@ -38,10 +38,10 @@ def file_host(harness: BackendHarness, cursor: Cursor) -> FileHost:
 
 
 @pytest.fixture
-def pack(tmp_path: Path) -> Pack:
-    """Makes a draft of bytes that lie on the disk."""
+def make_draft(tmp_path: Path) -> MakeDraft:
+    """Returns a function that writes a file and makes a draft of it."""
 
-    def packed(
+    def make(
         content: bytes,
         kind: Kind = Kind.FILE,
         mime: str = "application/pdf",
@@ -55,12 +55,12 @@ def pack(tmp_path: Path) -> Pack:
         blob = Blob(sha256=sha256, size=len(content) if size is None else size, mime=mime, path=sha256)
         return Draft(chat=to, kind=kind, attachment=Attachment(file=file, name=name, blob=blob))
 
-    return packed
+    return make
 
 
-def sparse(pack: Pack, size: int) -> Draft:
-    """A file of zeros, which costs no room."""
-    draft = pack(b"", size=size)
+def sparse_draft(make_draft: MakeDraft, size: int) -> Draft:
+    """Returns a draft of a file of zeros, which takes no space on the disk."""
+    draft = make_draft(b"", size=size)
     assert draft.attachment is not None
     with draft.attachment.file.open("wb") as file:
         file.truncate(size)
@@ -70,85 +70,87 @@ def sparse(pack: Pack, size: int) -> Draft:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12, deadline=None)
 @given(size=st.one_of(st.integers(1, 3 * PART), st.sampled_from([PART - 1, PART, PART + 1, 2 * PART])))
 async def test_every_size_arrives_whole_and_in_order(
-    harness: BackendHarness, file_host: FileHost, pack: Pack, size: int
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft, size: int
 ) -> None:
     content = bytes(number % 251 for number in range(1000)) * (size // 1000 + 1)
     file_host.forms.clear()
-    await harness.backend.send(pack(content[:size]), KEY)
+    await harness.backend.send(make_draft(content[:size]), KEY)
     assert content[:size] in file_host.files.values()
 
 
 async def test_all_parts_of_a_file_say_the_same(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
-    await harness.backend.send(pack(b"x" * (2 * PART + 5)), KEY)
+    await harness.backend.send(make_draft(b"x" * (2 * PART + 5)), KEY)
     assert [form.pop("chunk") for form in file_host.forms] == ["0", "1", "2"]
     assert file_host.forms[0] == file_host.forms[1] == file_host.forms[2]
     assert set(file_host.names) == {"季度报告.pdf"}
 
 
 async def test_each_upload_has_its_own_number(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     for content in (b"1", b"2"):
-        await harness.backend.send(pack(content), KEY)
+        await harness.backend.send(make_draft(content), KEY)
     assert [form["id"] for form in file_host.forms] == ["WU_FILE_0", "WU_FILE_1"]
 
 
 async def test_a_file_that_wechat_has_is_not_uploaded_again(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     for to in (WIFE, BOB):
-        await harness.backend.send(pack(b"same", to=to, name=f"{to[1]}.pdf"), KEY)
+        await harness.backend.send(make_draft(b"same", to=to, name=f"{to[1]}.pdf"), KEY)
     assert len(file_host.forms) == 1
-    sent = [body(one)["Msg"] for one in harness.server.asked("webwxsendappmsg")]
-    assert [one["ToUserName"] for one in sent] == [WIFE, BOB]
-    assert all("@crypt_SECRET0" in one["Content"] for one in sent)
-    await harness.backend.send(pack(b"same", Kind.IMAGE, "image/png", "a.png"), KEY)
+    sent = [body(request)["Msg"] for request in harness.server.asked("webwxsendappmsg")]
+    assert [message["ToUserName"] for message in sent] == [WIFE, BOB]
+    assert all("@crypt_SECRET0" in message["Content"] for message in sent)
+    await harness.backend.send(make_draft(b"same", Kind.IMAGE, "image/png", "a.png"), KEY)
     assert [form["mediatype"] for form in file_host.forms] == ["doc", "pic"]
 
 
 async def test_two_drafts_at_once_upload_the_same_file_once(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
-    drafts = [pack(b"x" * (PART + 1), to=to) for to in (WIFE, BOB)]
+    drafts = [make_draft(b"x" * (PART + 1), to=to) for to in (WIFE, BOB)]
     await asyncio.gather(*(harness.backend.send(draft, KEY) for draft in drafts))
     assert len(file_host.forms) == 2
 
 
 async def test_uploads_side_by_side_do_not_get_mixed_up(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     """Begun in the same millisecond: WeChat knows the parts of a file by ClientMediaId."""
     files = [bytes([number]) * (PART + 1) for number in range(3)]
-    await asyncio.gather(*(harness.backend.send(pack(content), KEY) for content in files))
+    await asyncio.gather(*(harness.backend.send(make_draft(content), KEY) for content in files))
     assert sorted(file_host.files.values()) == files
 
 
 async def test_who_waited_for_an_upload_that_was_cancelled_makes_it(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
-    begun, never = asyncio.Event(), asyncio.Event()
+    begun, never_set = asyncio.Event(), asyncio.Event()
 
     async def hanging(_request: httpx.Request) -> httpx.Response:
         begun.set()
-        await never.wait()
+        await never_set.wait()
         raise AssertionError
 
     harness.server.put("webwxuploadmedia", hanging, file_host)
-    first = asyncio.create_task(harness.backend.send(pack(b"same"), KEY))
+    first = asyncio.create_task(harness.backend.send(make_draft(b"same"), KEY))
     await begun.wait()
-    second = asyncio.create_task(harness.backend.send(pack(b"same", to=BOB), KEY))
+    second = asyncio.create_task(harness.backend.send(make_draft(b"same", to=BOB), KEY))
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).message_id == "7"
     assert len(file_host.files) == 1
 
 
-async def test_a_new_login_uploads_again(harness: BackendHarness, file_host: FileHost, pack: Pack) -> None:
-    await harness.backend.send(pack(b"same"), KEY)
+async def test_a_new_login_uploads_again(
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
+) -> None:
+    await harness.backend.send(make_draft(b"same"), KEY)
     assert [step async for step in harness.backend.login(resume=False)]
-    await harness.backend.send(pack(b"same"), KEY)
+    await harness.backend.send(make_draft(b"same"), KEY)
     assert len(file_host.files) == 2
 
 
@@ -156,37 +158,37 @@ async def test_a_new_login_uploads_again(harness: BackendHarness, file_host: Fil
 
 
 async def test_an_upload_that_is_used_again_and_refused_is_forgotten(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
-    await harness.backend.send(pack(b"same"), KEY)
+    await harness.backend.send(make_draft(b"same"), KEY)
     harness.server.put("webwxsendappmsg", answer(1), answer(MsgID="8"))
     with pytest.raises(Unreachable, match="no longer"):
-        await harness.backend.send(pack(b"same"), KEY)
-    assert (await harness.backend.send(pack(b"same"), KEY)).message_id == "8"
+        await harness.backend.send(make_draft(b"same"), KEY)
+    assert (await harness.backend.send(make_draft(b"same"), KEY)).message_id == "8"
     assert len(file_host.files) == 2
 
 
 async def test_a_fresh_upload_that_is_refused_is_a_refusal(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     harness.server.put("webwxsendappmsg", answer(1))
     for _ in range(2):
         with pytest.raises(Rejected):
-            await harness.backend.send(pack(b"same"), KEY)
+            await harness.backend.send(make_draft(b"same"), KEY)
     assert len(file_host.files) == 2
 
 
-# what is brought along before
+# prepared before the send
 
 
 async def test_what_was_prepared_is_sent_without_its_bytes(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     for _ in range(2):
-        await harness.backend.prepare(pack(b"same"))
+        await harness.backend.prepare(make_draft(b"same"))
     assert len(file_host.files) == 1
     assert not harness.server.asked("webwxsendappmsg")
-    await harness.backend.send(pack(b"same"), KEY)
+    await harness.backend.send(make_draft(b"same"), KEY)
     assert len(file_host.files) == 1
 
 
@@ -196,45 +198,45 @@ async def test_a_text_needs_no_preparation(harness: BackendHarness, file_host: F
 
 
 async def test_what_wechat_would_refuse_is_refused_before(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     with pytest.raises(Rejected):
-        await harness.backend.prepare(pack(b""))
+        await harness.backend.prepare(make_draft(b""))
     assert not file_host.files
 
 
 async def test_a_fresh_upload_that_was_prepared_and_is_refused_is_a_refusal(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     harness.server.put("webwxsendappmsg", answer(1))
-    await harness.backend.prepare(pack(b"same"))
+    await harness.backend.prepare(make_draft(b"same"))
     with pytest.raises(Rejected):
-        await harness.backend.send(pack(b"same"), KEY)
+        await harness.backend.send(make_draft(b"same"), KEY)
     assert len(file_host.files) == 1
 
 
 async def test_an_old_upload_that_is_refused_is_repeated_once(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
-    await harness.backend.send(pack(b"same"), KEY)
+    await harness.backend.send(make_draft(b"same"), KEY)
     harness.server.put("webwxsendappmsg", answer(1), answer(1))
-    await harness.backend.prepare(pack(b"same"))
+    await harness.backend.prepare(make_draft(b"same"))
     with pytest.raises(Unreachable, match="no longer"):
-        await harness.backend.send(pack(b"same"), KEY)
-    await harness.backend.prepare(pack(b"same"))
+        await harness.backend.send(make_draft(b"same"), KEY)
+    await harness.backend.prepare(make_draft(b"same"))
     with pytest.raises(Rejected):
-        await harness.backend.send(pack(b"same"), KEY)
+        await harness.backend.send(make_draft(b"same"), KEY)
     assert len(file_host.files) == 2
 
 
 async def test_a_refusal_by_a_stranger_keeps_the_upload(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     harness.server.put("webwxsendappmsg", answer(1204), answer(1204), answer(MsgID="7"))
     for _ in range(2):
         with pytest.raises(Rejected, match="1204"):
-            await harness.backend.send(pack(b"same"), KEY)
-    await harness.backend.send(pack(b"same", to=BOB), KEY)
+            await harness.backend.send(make_draft(b"same"), KEY)
+    await harness.backend.send(make_draft(b"same", to=BOB), KEY)
     assert len(file_host.files) == 1
 
 
@@ -256,33 +258,33 @@ async def test_a_refusal_by_a_stranger_keeps_the_upload(
         (httpx.WriteTimeout("x"), Unreachable),
     ],
 )
-@pytest.mark.parametrize("good", [0, 1])
+@pytest.mark.parametrize("accepted_parts", [0, 1])
 async def test_a_part_that_fails_was_certainly_not_delivered(
     harness: BackendHarness,
     file_host: FileHost,
-    pack: Pack,
-    good: int,
+    make_draft: MakeDraft,
+    accepted_parts: int,
     answered: Any,
     error: type[BackendError],
 ) -> None:
-    draft = pack(b"x" * (PART + 1))
-    harness.server.put("webwxuploadmedia", *[file_host] * good, answered)
+    draft = make_draft(b"x" * (PART + 1))
+    harness.server.put("webwxuploadmedia", *[file_host] * accepted_parts, answered)
     with pytest.raises(error) as failure:
         await harness.backend.send(draft, KEY)
     assert "SECRET" not in str(failure.value)
     assert harness.server.asked("webwxsendappmsg") == []
     harness.server.put("webwxuploadmedia", file_host)
     await harness.backend.send(draft, KEY)
-    assert [form["chunk"] for form in file_host.forms][good:] == ["0", "1"]  # all of it, again
+    assert [form["chunk"] for form in file_host.forms][accepted_parts:] == ["0", "1"]  # all of it, again
 
 
 def form_of(request: httpx.Request) -> dict[str, str]:
     fields = read_form(request.headers["content-type"], request.content)
-    return {one.name: one.text for one in fields}
+    return {field.name: field.text for field in fields}
 
 
 async def test_the_keys_of_a_part_are_those_of_its_moment(
-    harness: BackendHarness, file_host: FileHost, pack: Pack, cursor: Cursor
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft, cursor: Cursor
 ) -> None:
     """A sync during a long upload renews skey and tickets (webwx 2.4.2.6); old ones would end in a logout."""
 
@@ -294,63 +296,63 @@ async def test_the_keys_of_a_part_are_those_of_its_moment(
         return answer(MediaId="")
 
     harness.server.put("webwxuploadmedia", renewing, answer(MediaId="@crypt_M"))
-    await harness.backend.send(pack(b"x" * (PART + 1)), KEY)
+    await harness.backend.send(make_draft(b"x" * (PART + 1)), KEY)
     before, after = map(form_of, harness.server.asked("webwxuploadmedia"))
     assert (before["webwx_data_ticket"], after["webwx_data_ticket"]) == ("SECRETdt", "NEWdt")
     asked = [json.loads(form["uploadmediarequest"]) for form in (before, after)]
-    assert [one["BaseRequest"]["Skey"] for one in asked] == ["@crypt_SECRET", "@crypt_NEW"]
+    assert [upload["BaseRequest"]["Skey"] for upload in asked] == ["@crypt_SECRET", "@crypt_NEW"]
     assert asked[0]["ClientMediaId"] == asked[1]["ClientMediaId"]
 
 
 async def test_an_upload_refused_with_old_keys_is_no_logout(
-    harness: BackendHarness, file_host: FileHost, pack: Pack, cursor: Cursor
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft, cursor: Cursor
 ) -> None:
-    async def overtaken(_request: httpx.Request) -> httpx.Response:
+    async def change_login(_request: httpx.Request) -> httpx.Response:
         harness.server.put("synccheck", check(selector=2))
         harness.server.put("webwxsync", synced(SKey="@crypt_NEW"))
         await harness.backend.receive(cursor)
         return answer(1102)
 
-    harness.server.put("webwxuploadmedia", overtaken)
+    harness.server.put("webwxuploadmedia", change_login)
     with pytest.raises(Unreachable):
-        await harness.backend.send(pack(b"x"), KEY)
+        await harness.backend.send(make_draft(b"x"), KEY)
 
 
 async def test_an_upload_that_outlives_its_login_is_not_sent_in_the_next_one(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     """The handle of the draft and the MediaId are of the old login."""
 
-    async def overtaken(request: httpx.Request) -> httpx.Response:
+    async def change_login(request: httpx.Request) -> httpx.Response:
         await harness.backend.logout()
         assert [step async for step in harness.backend.login(resume=False)]
         return file_host(request)
 
-    harness.server.put("webwxuploadmedia", overtaken)
+    harness.server.put("webwxuploadmedia", change_login)
     for content in (b"x", b"x" * (PART + 1)):
         with pytest.raises(Unreachable, match="another login"):
-            await harness.backend.send(pack(content), KEY)
+            await harness.backend.send(make_draft(content), KEY)
     assert harness.server.asked("webwxsendappmsg") == []
     assert len(harness.server.asked("webwxuploadmedia")) == 2  # and no further part of the second one
 
 
 async def test_an_upload_that_outlives_the_last_login_is_logged_out(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
-    async def overtaken(request: httpx.Request) -> httpx.Response:
+    async def change_login(request: httpx.Request) -> httpx.Response:
         await harness.backend.logout()
         return file_host(request)
 
-    harness.server.put("webwxuploadmedia", overtaken)
+    harness.server.put("webwxuploadmedia", change_login)
     with pytest.raises(LoggedOut):
-        await harness.backend.send(pack(b"x"), KEY)
+        await harness.backend.send(make_draft(b"x"), KEY)
 
 
 @pytest.mark.parametrize("fault", ["gone", "shorter", "folder"])
 async def test_a_file_that_cannot_be_read_is_a_refusal_without_its_place(
-    harness: BackendHarness, file_host: FileHost, pack: Pack, fault: str
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft, fault: str
 ) -> None:
-    draft = pack(b"x" * 10, size=11 if fault == "shorter" else None)
+    draft = make_draft(b"x" * 10, size=11 if fault == "shorter" else None)
     assert draft.attachment is not None
     file = draft.attachment.file
     if fault != "shorter":
@@ -368,9 +370,9 @@ async def test_a_file_that_cannot_be_read_is_a_refusal_without_its_place(
 
 
 async def test_a_large_file_is_announced_and_signed(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
-    draft = sparse(pack, 25 * MEGABYTE + 1)
+    draft = sparse_draft(make_draft, 25 * MEGABYTE + 1)
     checked = answer(MediaId="", AESKey="AES", Signature="SIG", EncryFileName="x")
     harness.server.put("webwxcheckupload", checked)
     await harness.backend.send(draft, KEY)
@@ -385,19 +387,19 @@ async def test_a_large_file_is_announced_and_signed(
 
 
 async def test_25_megabytes_need_no_announcement(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
-    await harness.backend.send(sparse(pack, 25 * MEGABYTE), KEY)
+    await harness.backend.send(sparse_draft(make_draft, 25 * MEGABYTE), KEY)
     assert harness.server.asked("webwxcheckupload") == []
     assert "Signature" not in body(harness.server.asked("webwxsendappmsg")[0])["Msg"]
 
 
 async def test_a_large_file_that_wechat_knows_is_not_uploaded(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     harness.server.put("webwxcheckupload", answer(MediaId="@crypt_known", Signature="SIG"))
     for _ in range(2):
-        await harness.backend.send(sparse(pack, 25 * MEGABYTE + 1), KEY)
+        await harness.backend.send(sparse_draft(make_draft, 25 * MEGABYTE + 1), KEY)
     assert file_host.forms == []
     assert len(harness.server.asked("webwxcheckupload")) == 1
     sent = body(harness.server.asked("webwxsendappmsg")[1])["Msg"]
@@ -406,7 +408,7 @@ async def test_a_large_file_that_wechat_knows_is_not_uploaded(
 
 
 async def test_a_large_file_is_never_whole_in_memory(
-    harness: BackendHarness, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft
 ) -> None:
     def taken(request: httpx.Request) -> httpx.Response:
         harness.server.requests.clear()  # the record of what was asked would hold all parts
@@ -415,7 +417,7 @@ async def test_a_large_file_is_never_whole_in_memory(
 
     harness.server.put("webwxcheckupload", answer(MediaId="", AESKey="AES", Signature="SIG"))
     harness.server.put("webwxuploadmedia", taken)
-    draft = sparse(pack, 100 * MEGABYTE)
+    draft = sparse_draft(make_draft, 100 * MEGABYTE)
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -431,22 +433,26 @@ async def test_a_large_file_is_never_whole_in_memory(
     [(answer(1205), Throttled), (answer(1), Rejected), (httpx.ReadError("x"), Unreachable)],
 )
 async def test_an_announcement_that_fails_was_certainly_not_delivered(
-    harness: BackendHarness, file_host: FileHost, pack: Pack, answered: Any, error: type[BackendError]
+    harness: BackendHarness,
+    file_host: FileHost,
+    make_draft: MakeDraft,
+    answered: Any,
+    error: type[BackendError],
 ) -> None:
     harness.server.put("webwxcheckupload", answered)
     with pytest.raises(error):
-        await harness.backend.send(sparse(pack, 25 * MEGABYTE + 1), KEY)
+        await harness.backend.send(sparse_draft(make_draft, 25 * MEGABYTE + 1), KEY)
     assert file_host.forms == []
 
 
 async def test_no_log_holds_a_name_or_a_secret(
-    harness: BackendHarness, file_host: FileHost, pack: Pack, capsys: pytest.CaptureFixture[str]
+    harness: BackendHarness, file_host: FileHost, make_draft: MakeDraft, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await harness.backend.send(pack(b"same"), KEY)
+    await harness.backend.send(make_draft(b"same"), KEY)
     harness.server.put("webwxsendappmsg", text("SECRET"))
     with pytest.raises(BackendError) as failure:
-        await harness.backend.send(pack(b"same"), KEY)
+        await harness.backend.send(make_draft(b"same"), KEY)
     printed = capsys.readouterr()
-    said = printed.out + printed.err + str(failure.value)
-    assert "SECRET" not in said
-    assert "季度" not in said
+    output = printed.out + printed.err + str(failure.value)
+    assert "SECRET" not in output
+    assert "季度" not in output

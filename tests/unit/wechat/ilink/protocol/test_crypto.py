@@ -45,7 +45,7 @@ def decrypted(pieces: list[bytes], key: bytes = KEY) -> bytes:
     return b"".join([*map(cipher.update, pieces), cipher.finish()])
 
 
-def cut(whole: bytes, places: list[int]) -> list[bytes]:
+def split_at(whole: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(whole) + 1) for place in places), len(whole)]
     return [whole[start:end] for start, end in pairwise(edges)]
 
@@ -62,10 +62,10 @@ def test_the_vectors(plain: bytes, cipher: str) -> None:
     st.lists(st.integers(0, 300), max_size=6),
 )
 def test_however_it_is_cut_it_is_the_same(plain: bytes, there: list[int], back: list[int]) -> None:
-    whole = encrypted(cut(plain, there))
+    whole = encrypted(split_at(plain, there))
     assert whole == encrypted([plain])
     assert len(whole) == padded_size(len(plain))
-    assert decrypted(cut(whole, back)) == plain
+    assert decrypted(split_at(whole, back)) == plain
 
 
 @every_row("size", [0, 1, 15, 17, 31])

@@ -245,8 +245,8 @@ def test_the_details_of_each_kind_are_documented(item: dict[str, Any], keys: set
 WHOLE = "one two one two three one"
 
 
-def md5(said: str) -> str:
-    return hashlib.md5(said.encode()).hexdigest()
+def md5(content: str) -> str:
+    return hashlib.md5(content.encode()).hexdigest()
 
 
 def part(start: str, end: str, begin: int, stop: int, hashed: str = "") -> QuotePart:
@@ -276,7 +276,7 @@ def test_newer_ones_bring_its_id_alone() -> None:
 
 
 @every_row(
-    ("item", "kind", "said"),
+    ("item", "kind", "content"),
     [
         (image(), "image", "[image]"),
         (voice(), "voice", "开灯"),
@@ -285,8 +285,8 @@ def test_newer_ones_bring_its_id_alone() -> None:
         ({"type": 99}, "unsupported", "[a message that a bot is not shown]"),
     ],
 )
-def test_a_quoted_item_becomes_one_line_of_text(item: dict[str, Any], kind: str, said: str) -> None:
-    assert read_quotes(message_item=item, svr_id=5).detail() == {"id": "5", "kind": kind, "text": said}
+def test_a_quoted_item_becomes_one_line_of_text(item: dict[str, Any], kind: str, content: str) -> None:
+    assert read_quotes(message_item=item, svr_id=5).detail() == {"id": "5", "kind": kind, "text": content}
 
 
 def test_a_title_is_better_than_nothing() -> None:
@@ -298,7 +298,7 @@ def test_what_was_answered_is_cut() -> None:
 
 
 @every_row(
-    ("wanted", "said"),
+    ("wanted", "content"),
     [
         (part("one", "two", 0, 0), "one two"),
         (part("one", "two", 1, 1), "one two"),  # the end is counted in the whole text
@@ -310,8 +310,8 @@ def test_what_was_answered_is_cut() -> None:
         (part("one", "two", 1, 0, md5("one two").upper().lower()), "one two"),
     ],
 )
-def test_a_part_is_found_either_way_the_end_is_counted(wanted: QuotePart, said: str) -> None:
-    assert selected_text(WHOLE, wanted) == said
+def test_a_part_is_found_either_way_the_end_is_counted(wanted: QuotePart, content: str) -> None:
+    assert selected_text(WHOLE, wanted) == content
 
 
 @every_row(

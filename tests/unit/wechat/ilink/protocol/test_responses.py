@@ -56,8 +56,8 @@ GOOD = {"ret": 0, "qrcode": "5f1c", "qrcode_img_content": "https://liteapp.weixi
     ],
 )
 def test_what_the_server_says_of_a_secret_is_not_repeated(secret: str) -> None:
-    said = f"bad token {secret} for 0123456789ab@im.bot"
-    assert responses.error_text({"errmsg": said}) == "bad token … for 0123456789ab@im.bot"
+    words = f"bad token {secret} for 0123456789ab@im.bot"
+    assert responses.error_text({"errmsg": words}) == "bad token … for 0123456789ab@im.bot"
     assert responses.read_scan_answer({"status": secret}).status == "…"
 
 

@@ -183,10 +183,10 @@ def test_without_an_id_there_are_no_bytes() -> None:
     assert app_message({**nameless, "AppMsgType": 5}, "", "en").thumbnail is None
 
 
-def quote(kind: int, said: str) -> Content:
+def quote(kind: int, text: str) -> Content:
     refer = (
         f"<refermsg><type>{kind}</type><svrid>123</svrid><fromusr>wxid_x</fromusr><chatusr>wxid_y</chatusr>"
-        f"<displayname>晓梅</displayname><content>{said}</content></refermsg>"
+        f"<displayname>晓梅</displayname><content>{text}</content></refermsg>"
     )
     return app(f"<title>yes</title><type>57</type>{refer}")
 
@@ -205,7 +205,7 @@ def app_xml(number: int, title: str) -> str:
 
 
 @every_row(
-    ("kind", "said", "answered", "line"),
+    ("kind", "text", "answered", "line"),
     [
         (3, "&lt;msg&gt;&lt;img/&gt;&lt;/msg&gt;", "image", "[image]"),
         (34, "", "voice", "[voice]"),
@@ -221,8 +221,8 @@ def app_xml(number: int, title: str) -> str:
         (49, "broken", "link", "[link]"),
     ],
 )
-def test_quotes_of_other_kinds(kind: int, said: str, answered: str, line: str) -> None:
-    found = quote(kind, said)
+def test_quotes_of_other_kinds(kind: int, text: str, answered: str, line: str) -> None:
+    found = quote(kind, text)
     assert (found.detail["kind"], found.detail["text"]) == (answered, line)
 
 
@@ -250,12 +250,12 @@ def history(*items: str, des: str = "A: hi") -> list[Json]:
 
 
 def test_who_said_what_when() -> None:
-    said = (
+    text = (
         '<dataitem datatype="1"><sourcename>A</sourcename><sourcetime>2026-1-1 8:00</sourcetime>'
         "<srcMsgCreateTime>1700000000</srcMsgCreateTime><datadesc>hi &amp; ho</datadesc></dataitem>"
     )
     file = '<dataitem datatype="8"><sourcename>B</sourcename><datatitle>a.pdf</datatitle></dataitem>'
-    assert history(said, file) == [
+    assert history(text, file) == [
         {"sender": "A", "text": "hi & ho", "kind": "text", "time": "2023-11-14T22:13:20.000Z"},
         {"sender": "B", "text": "[file] a.pdf", "kind": "file"},
     ]

@@ -19,8 +19,8 @@ from wx2mqtt.wechat.webwx.protocol.content import Content
 from wx2mqtt.wechat.webwx.protocol.media_requests import MAX_UPLOAD_NAME_CHARACTERS
 
 
-def card(said: str = "", **fields: Any) -> Content:
-    return content.card_message(entry(Content=said, **fields), said, "en")
+def card(xml: str = "", **fields: Any) -> Content:
+    return content.card_message(entry(Content=xml, **fields), xml, "en")
 
 
 def test_a_card() -> None:

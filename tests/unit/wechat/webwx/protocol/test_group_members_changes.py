@@ -10,7 +10,7 @@ import pytest
 from tests.support.cost import is_in_proportion
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, OWNER, WIFE, appmsg, entry, escaped
 from tests.unit.wechat.webwx.server import BackendHarness, answer, check
-from tests.unit.wechat.webwx.test_receiver import know, news
+from tests.unit.wechat.webwx.test_receiver import load_contacts, put_sync
 from wx2mqtt.errors import LoggedOut
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member, Message
 from wx2mqtt.wechat.backend import Batch
@@ -32,19 +32,19 @@ def events(batch: Batch) -> list[Event]:
     return [item for item in batch.items if isinstance(item, Event)]
 
 
-async def changed(harness: BackendHarness, cursor: Cursor, *groups: dict[str, Any]) -> Batch:
-    news(harness, ModContactList=list(groups))
+async def receive_group_lists(harness: BackendHarness, cursor: Cursor, *groups: dict[str, Any]) -> Batch:
+    put_sync(harness, ModContactList=list(groups))
     return await harness.backend.receive(cursor)
 
 
-async def known(harness: BackendHarness) -> None:
+async def load_group(harness: BackendHarness) -> None:
     harness.server.put("webwxbatchgetcontact", answer(ContactList=[OLD]))
-    await know(harness, OLD)
+    await load_contacts(harness, OLD)
 
 
 async def test_members_who_join_and_leave_are_named(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
-    (event,) = events(await changed(harness, cursor, NEW))
+    await load_group(harness)
+    (event,) = events(await receive_group_lists(harness, cursor, NEW))
     assert (event.name, event.chat) == ("group_members", FAMILY)
     assert event.fields == {"count": 2}
     assert event.people == {
@@ -57,21 +57,21 @@ async def test_members_who_join_and_leave_are_named(harness: BackendHarness, cur
 
 async def test_a_contact_who_leaves_is_named_by_handle(harness: BackendHarness, cursor: Cursor) -> None:
     harness.server.put("webwxbatchgetcontact", answer(ContactList=[OLD]))
-    await know(harness, OLD, {"UserName": WIFE, "NickName": "晓梅"})
-    batch = await changed(harness, cursor, group((BOB, "Bob"), (WIFE, "梅")))
-    assert [one.people["removed"] for one in events(batch)] == [(Member(handle=ME, display_name="me"),)]
-    batch = await changed(harness, batch.cursor, group((BOB, "Bob")))
-    assert [one.people["removed"] for one in events(batch)] == [(Member(handle=WIFE, display_name="梅"),)]
+    await load_contacts(harness, OLD, {"UserName": WIFE, "NickName": "晓梅"})
+    batch = await receive_group_lists(harness, cursor, group((BOB, "Bob"), (WIFE, "梅")))
+    assert [event.people["removed"] for event in events(batch)] == [(Member(handle=ME, display_name="me"),)]
+    batch = await receive_group_lists(harness, batch.cursor, group((BOB, "Bob")))
+    assert [event.people["removed"] for event in events(batch)] == [(Member(handle=WIFE, display_name="梅"),)]
 
 
 async def test_the_members_of_a_group_are_those_of_now_and_its_news_still_come(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await known(harness)
+    await load_group(harness)
     harness.server.put("webwxbatchgetcontact", answer(ContactList=[NEW]))
     members = await harness.backend.list_members(Handle(FAMILY))
-    assert [(one.handle, one.shown_name) for one in members] == [(ME, "me"), (BOB, "Bob")]
-    assert len(events(await changed(harness, cursor, NEW))) == 1
+    assert [(member.handle, member.shown_name) for member in members] == [(ME, "me"), (BOB, "Bob")]
+    assert len(events(await receive_group_lists(harness, cursor, NEW))) == 1
 
 
 async def test_nobody_can_be_asked_for_without_a_login(harness: BackendHarness) -> None:
@@ -87,33 +87,33 @@ async def test_of_a_group_that_wechat_does_not_know_nobody_is_a_member(
 
 
 async def test_another_name_is_no_other_member(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
-    assert events(await changed(harness, cursor, group((ME, "me"), (WIFE, "小梅")))) == []
+    await load_group(harness)
+    assert events(await receive_group_lists(harness, cursor, group((ME, "me"), (WIFE, "小梅")))) == []
 
 
 async def test_a_list_that_is_not_whole_says_nothing(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
-    assert events(await changed(harness, cursor, group((BOB, "Bob"), count=300))) == []
-    assert events(await changed(harness, cursor, group())) == []
+    await load_group(harness)
+    assert events(await receive_group_lists(harness, cursor, group((BOB, "Bob"), count=300))) == []
+    assert events(await receive_group_lists(harness, cursor, group())) == []
 
 
 async def test_a_group_that_was_not_known_has_no_news(harness: BackendHarness, cursor: Cursor) -> None:
-    await know(harness)
-    assert events(await changed(harness, cursor, NEW)) == []
+    await load_contacts(harness)
+    assert events(await receive_group_lists(harness, cursor, NEW)) == []
 
 
 async def test_the_same_cursor_gives_the_same_events_again(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
-    first = await changed(harness, cursor, NEW)
-    again = await changed(harness, cursor, NEW)
+    await load_group(harness)
+    first = await receive_group_lists(harness, cursor, NEW)
+    again = await receive_group_lists(harness, cursor, NEW)
     assert events(again) == events(first) != []
-    assert events(await changed(harness, again.cursor, NEW)) == []
+    assert events(await receive_group_lists(harness, again.cursor, NEW)) == []
 
 
 async def test_it_stands_before_the_messages_of_its_batch(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
+    await load_group(harness)
     harness.server.put("webwxbatchgetcontact", answer(ContactList=[]))
-    news(harness, entry(MsgId="1"), ModContactList=[NEW])
+    put_sync(harness, entry(MsgId="1"), ModContactList=[NEW])
     batch = await harness.backend.receive(cursor)
     assert [type(item) for item in batch.items] == [Event, Message]
 
@@ -125,92 +125,92 @@ INVITED = '"梅"邀请"Bob"加入了群聊'
 REMOVED = '你将"梅"移出了群聊'
 
 
-def text(said: str, **fields: Any) -> dict[str, Any]:
-    return entry(**{"MsgId": "77", **fields}, MsgType=10000, FromUserName=FAMILY, Content=said)
+def text(sentence: str, **fields: Any) -> dict[str, Any]:
+    return entry(**{"MsgId": "77", **fields}, MsgType=10000, FromUserName=FAMILY, Content=sentence)
 
 
-def looked_up(harness: BackendHarness) -> int:
+def lookup_count(harness: BackendHarness) -> int:
     return len(harness.server.asked("webwxbatchgetcontact"))
 
 
 async def test_the_text_names_the_actor_of_a_change_that_is_one_event(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await known(harness)
-    before = looked_up(harness)
-    news(harness, text(INVITED), ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    await load_group(harness)
+    before = lookup_count(harness)
+    put_sync(harness, text(INVITED), ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
     batch = await harness.backend.receive(cursor)
     (event,) = events(batch)
     assert event.fields == {"count": 3, "by": "梅"}
     assert event.people == {"added": (Member(handle=BOB, nickname="Bob"),), "removed": ()}
     assert event.actor is None
-    assert looked_up(harness) == before  # the list came along
+    assert lookup_count(harness) == before  # the list came along
     assert [item.text for item in batch.items if isinstance(item, Message)] == [INVITED]
 
 
 async def test_what_the_owner_did(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
-    news(harness, text(REMOVED), ModContactList=[group((ME, "me"))])
+    await load_group(harness)
+    put_sync(harness, text(REMOVED), ModContactList=[group((ME, "me"))])
     (event,) = events(await harness.backend.receive(cursor))
     assert (event.actor, event.fields) == (ME, {"count": 1, "by": "王小明"})
 
 
 async def test_a_text_alone_has_the_group_looked_up(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
+    await load_group(harness)
     harness.server.put(
         "webwxbatchgetcontact", answer(ContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
     )
-    news(harness, text(INVITED))
+    put_sync(harness, text(INVITED))
     batch = await harness.backend.receive(cursor)
     (event,) = events(batch)
     assert (event.fields["by"], event.people["added"]) == ("梅", (Member(handle=BOB, nickname="Bob"),))
-    assert [one.handle for one in batch.contacts] == [FAMILY]
-    news(harness, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    assert [contact.handle for contact in batch.contacts] == [FAMILY]
+    put_sync(harness, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
     assert events(await harness.backend.receive(batch.cursor)) == []
 
 
 async def test_the_new_name_of_a_group_is_looked_up(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
+    await load_group(harness)
     harness.server.put("webwxbatchgetcontact", answer(ContactList=[{**OLD, "NickName": "新家"}]))
-    news(harness, text('"梅"修改群名为“新家”'))
+    put_sync(harness, text('"梅"修改群名为“新家”'))
     batch = await harness.backend.receive(cursor)
-    assert [one.nickname for one in batch.contacts] == ["新家"]
+    assert [contact.nickname for contact in batch.contacts] == ["新家"]
     assert events(batch) == []
 
 
 async def test_a_group_that_does_not_answer_is_looked_up_again_but_not_for_ever(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await known(harness)
+    await load_group(harness)
     harness.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
-    news(harness, text('"梅"修改群名为“新家”'))
-    first = looked_up(harness)
+    put_sync(harness, text('"梅"修改群名为“新家”'))
+    first = lookup_count(harness)
     cursor = (await harness.backend.receive(cursor)).cursor
     harness.server.put("synccheck", check())
     for _ in range(5):
         await harness.backend.receive(cursor)
-    assert looked_up(harness) - first == 1  # not at once
+    assert lookup_count(harness) - first == 1  # not at once
     harness.clock.time += 11
     harness.server.put("webwxbatchgetcontact", answer(ContactList=[{**OLD, "NickName": "新家"}]))
-    assert [one.nickname for one in (await harness.backend.receive(cursor)).contacts] == ["新家"]
+    assert [contact.nickname for contact in (await harness.backend.receive(cursor)).contacts] == ["新家"]
     harness.clock.time += 100
     assert (await harness.backend.receive(cursor)).contacts == ()
-    assert looked_up(harness) - first == 2
+    assert lookup_count(harness) - first == 2
     harness.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
-    news(harness, text('"梅"修改群名为“新家”'))
+    put_sync(harness, text('"梅"修改群名为“新家”'))
     for _ in range(10):
         cursor = (await harness.backend.receive(cursor)).cursor
         harness.server.put("synccheck", check())
         harness.clock.time += 100
-    assert looked_up(harness) - first == 5
+    assert lookup_count(harness) - first == 5
 
 
 async def test_a_change_that_a_later_look_up_finds_is_an_event_too(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await known(harness)
+    await load_group(harness)
     harness.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
-    news(harness, text(INVITED))
+    put_sync(harness, text(INVITED))
     batch = await harness.backend.receive(cursor)
     assert events(batch) == []
     harness.clock.time += 11
@@ -223,8 +223,8 @@ async def test_a_change_that_a_later_look_up_finds_is_an_event_too(
 async def test_for_a_group_without_a_list_the_event_comes_from_the_text(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await know(harness)
-    news(harness, text(INVITED))
+    await load_contacts(harness)
+    put_sync(harness, text(INVITED))
     (event,) = events(await harness.backend.receive(cursor))
     assert event.fields == {"by": "梅"}
     assert event.people == {"added": (Member(handle=Handle(""), display_name="Bob"),), "removed": ()}
@@ -232,27 +232,27 @@ async def test_for_a_group_without_a_list_the_event_comes_from_the_text(
 
 
 async def test_the_removal_of_the_owner_comes_from_the_text(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
-    before = looked_up(harness)
-    news(harness, text('你被"梅"移出群聊'))
+    await load_group(harness)
+    before = lookup_count(harness)
+    put_sync(harness, text('你被"梅"移出群聊'))
     batch = await harness.backend.receive(cursor)
     (event,) = events(batch)
     assert event.fields == {"by": "梅"}
     assert event.people == {"added": (), "removed": (Member(handle=ME, nickname="王小明"),)}
-    assert looked_up(harness) == before
-    assert events(await changed(harness, batch.cursor, group((WIFE, "梅")))) == []
+    assert lookup_count(harness) == before
+    assert events(await receive_group_lists(harness, batch.cursor, group((WIFE, "梅")))) == []
 
 
 async def test_two_actors_give_no_actor(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
+    await load_group(harness)
     more = group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"), ("@c", "Carl"))
-    news(harness, text(INVITED), text('你邀请"Carl"加入了群聊', MsgId="78"), ModContactList=[more])
+    put_sync(harness, text(INVITED), text('你邀请"Carl"加入了群聊', MsgId="78"), ModContactList=[more])
     (event,) = events(await harness.backend.receive(cursor))
     assert event.fields == {"count": 4}
 
 
 async def test_a_template_names_who_came(harness: BackendHarness, cursor: Cursor) -> None:
-    await know(harness)
+    await load_contacts(harness)
     links = (
         '<link name="username"><memberlist><member><username>wxid_a</username><nickname>A</nickname></member>'
         '</memberlist></link><link name="names"><memberlist><member><username>wxid_b</username>'
@@ -263,7 +263,7 @@ async def test_a_template_names_who_came(harness: BackendHarness, cursor: Cursor
         f'<template>"$username$"邀请"$names$"加入了群聊</template><link_list>{links}</link_list>'
         "</content_template></sysmsgtemplate></sysmsg>"
     )
-    news(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
+    put_sync(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
     (event,) = events(await harness.backend.receive(cursor))
     assert event.fields == {"by": "A"}
     assert event.people["added"] == (Member(handle=Handle(""), display_name="B"),)
@@ -273,27 +273,27 @@ async def test_a_template_names_who_came(harness: BackendHarness, cursor: Cursor
 async def test_the_same_text_in_a_private_chat_is_about_no_group(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await know(harness)
-    news(harness, entry(MsgType=10000, Content=INVITED))
+    await load_contacts(harness)
+    put_sync(harness, entry(MsgType=10000, Content=INVITED))
     assert events(await harness.backend.receive(cursor)) == []
 
 
-@pytest.mark.parametrize("said", [INVITED, REMOVED, '你被"梅"移出群聊', '"梅"修改群名为“新家”'])
+@pytest.mark.parametrize("sentence", [INVITED, REMOVED, '你被"梅"移出群聊', '"梅"修改群名为“新家”'])
 async def test_a_member_who_writes_like_wechat_gives_no_news(
-    harness: BackendHarness, cursor: Cursor, said: str
+    harness: BackendHarness, cursor: Cursor, sentence: str
 ) -> None:
     """A pat, which is an app message of type 62, can have any text, and counted as WeChat's own words."""
-    await known(harness)
-    before = looked_up(harness)
-    content = f"{WIFE}:<br/>{appmsg(f'<title>{said}</title><type>62</type>')}"
-    news(harness, entry(MsgType=49, FromUserName=FAMILY, Content=content))
+    await load_group(harness)
+    before = lookup_count(harness)
+    content = f"{WIFE}:<br/>{appmsg(f'<title>{sentence}</title><type>62</type>')}"
+    put_sync(harness, entry(MsgType=49, FromUserName=FAMILY, Content=content))
     batch = await harness.backend.receive(cursor)
     (message,) = batch.items
     assert isinstance(message, Message)
-    assert (message.sender, message.sender_name, message.text) == (WIFE, "梅", said)
-    news(harness, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    assert (message.sender, message.sender_name, message.text) == (WIFE, "梅", sentence)
+    put_sync(harness, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
     assert len(events(await harness.backend.receive(batch.cursor))) == 1  # the group was not forgotten
-    assert looked_up(harness) == before
+    assert lookup_count(harness) == before
 
 
 @pytest.mark.parametrize(
@@ -303,27 +303,27 @@ async def test_a_member_who_writes_like_wechat_gives_no_news(
         "<sysmsg type='announcement'><announcement><content>%s</content></announcement></sysmsg>",
     ],
 )
-@pytest.mark.parametrize("said", [INVITED, REMOVED, '你被"梅"移出群聊', '"梅"修改群名为“新家”'])
+@pytest.mark.parametrize("sentence", [INVITED, REMOVED, '你被"梅"移出群聊', '"梅"修改群名为“新家”'])
 async def test_what_a_member_writes_into_a_system_xml_is_no_news(
-    harness: BackendHarness, cursor: Cursor, xml: str, said: str
+    harness: BackendHarness, cursor: Cursor, xml: str, sentence: str
 ) -> None:
-    await known(harness)
-    before = looked_up(harness)
-    news(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml % said)))
+    await load_group(harness)
+    before = lookup_count(harness)
+    put_sync(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml % sentence)))
     batch = await harness.backend.receive(cursor)
     (message,) = batch.items
     assert isinstance(message, Message)
-    assert (message.sender, message.text) == (None, said)
-    news(harness, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    assert (message.sender, message.text) == (None, sentence)
+    put_sync(harness, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
     assert len(events(await harness.backend.receive(batch.cursor))) == 1  # the group was not forgotten
-    assert looked_up(harness) == before
+    assert lookup_count(harness) == before
 
 
 async def test_a_name_with_the_words_of_a_removal_removes_nobody(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await know(harness)
-    news(harness, text('"x"将你移出群聊"加入了群聊'))
+    await load_contacts(harness)
+    put_sync(harness, text('"x"将你移出群聊"加入了群聊'))
     (event,) = events(await harness.backend.receive(cursor))
     assert event.people == {
         "added": (Member(handle=Handle(""), display_name='x"将你移出群聊'),),
@@ -334,24 +334,24 @@ async def test_a_name_with_the_words_of_a_removal_removes_nobody(
 async def test_who_is_called_you_is_not_the_owner_in_a_template(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await know(harness)
+    await load_contacts(harness)
     xml = (
         "<sysmsg type='sysmsgtemplate'><sysmsgtemplate><content_template><template>$who$退出了群聊</template>"
         "<link_list><link name='who'><memberlist><member><nickname>你</nickname></member></memberlist></link>"
         "</link_list></content_template></sysmsgtemplate></sysmsg>"
     )
-    news(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
+    put_sync(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
     (event,) = events(await harness.backend.receive(cursor))
     assert event.people["removed"] == (Member(handle=Handle(""), display_name="你"),)
 
 
 async def test_news_in_system_xml_is_news(harness: BackendHarness, cursor: Cursor) -> None:
-    await known(harness)
+    await load_group(harness)
     harness.server.put(
         "webwxbatchgetcontact", answer(ContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
     )
     inner = f"<sysmsg type='x'><x><text><![CDATA[{INVITED}]]></text></x></sysmsg>"
-    news(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(inner)))
+    put_sync(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(inner)))
     batch = await harness.backend.receive(cursor)
     (event,) = events(batch)
     assert event.fields["by"] == "梅"
@@ -373,15 +373,15 @@ def text_in(group: Handle) -> Message:
 
 def test_changes_of_many_groups_with_a_notice_each_cost_no_more_than_in_proportion() -> None:
     def change(count: int) -> None:
-        known = GroupMembers(OWNER)
+        known_groups = GroupMembers(OWNER)
         groups = [Handle(f"@@{number}") for number in range(count)]
         for name in ("Bob", "Eve"):
             members = (Member(handle=Handle(f"@{name}"), nickname=name),)
-            known.update(
+            known_groups.update(
                 Contact(handle=group, kind=ChatKind.GROUP, nickname="g", members=members) for group in groups
             )
         notices = [(text_in(group), GroupNotice(added=("Eve",), by="Ann")) for group in groups]
-        events = GroupChanges(known).events(Cursor("c"), notices, 1)
+        events = GroupChanges(known_groups).events(Cursor("c"), notices, 1)
         assert [event.fields["by"] for event in events] == ["Ann"] * count
 
     assert is_in_proportion(change, 3000)

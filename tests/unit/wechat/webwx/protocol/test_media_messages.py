@@ -14,8 +14,8 @@ from wx2mqtt.wechat.webwx.protocol.content import Content, ContentReader
 from wx2mqtt.wechat.webwx.protocol.media_messages import location_message
 
 
-def read(said: str = "", **fields: Any) -> Content:
-    return location_message(entry(Content=said, **fields), said, "en")
+def read(content: str = "", **fields: Any) -> Content:
+    return location_message(entry(Content=content, **fields), content, "en")
 
 
 PLACE = '<msg><location x="30.5" y="-114.25" scale="16" label="Main &amp; 5" maptype="0" poiname="%s"/></msg>'
@@ -23,8 +23,8 @@ PLACE = '<msg><location x="30.5" y="-114.25" scale="16" label="Main &amp; 5" map
 
 @pytest.mark.parametrize(("poi", "label"), [("Café", "Café"), ("[位置]", "Home"), ("", "Home")])
 def test_a_location_with_everything(poi: str, label: str) -> None:
-    said = "Home:<br/>/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&amp;msgid=1&amp;pictype=location"
-    found = read(said, SubMsgType=48, OriContent=PLACE % poi)
+    content = "Home:<br/>/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&amp;msgid=1&amp;pictype=location"
+    found = read(content, SubMsgType=48, OriContent=PLACE % poi)
     assert found.detail == {"lat": 30.5, "lon": -114.25, "label": label, "address": "Main & 5"}
     assert found.text == f"[location] {label}"
 
@@ -60,9 +60,9 @@ def test_nothing_known_of_a_location() -> None:
 
 
 def test_xml_without_a_location_is_no_place() -> None:
-    said = escaped("<msg><fromusername>wxid_x</fromusername></msg>")
-    assert read(said, MsgType=48).kind is Kind.UNSUPPORTED
-    assert read(said, OriContent=PLACE % "").detail["label"] == "Main & 5"
+    content = escaped("<msg><fromusername>wxid_x</fromusername></msg>")
+    assert read(content, MsgType=48).kind is Kind.UNSUPPORTED
+    assert read(content, OriContent=PLACE % "").detail["label"] == "Main & 5"
 
 
 ID = "7615282929538795099"
@@ -71,15 +71,16 @@ ID = "7615282929538795099"
 IMAGE = '<msg><img aeskey="a" length="68210" md5="x" hdlength="402013" cdnthumbwidth="5"/></msg>'
 
 
-def read_recordings(reader: ContentReader, said: str = "", **fields: Any) -> Content:
-    return reader(entry(Content=said, **fields), said, "en")
+def read_recordings(reader: ContentReader, content: str = "", **fields: Any) -> Content:
+    return reader(entry(Content=content, **fields), content, "en")
 
 
 @every_row(
-    ("said", "size"), [("@crypt_abc", None), (escaped(IMAGE), 68210), (IMAGE, 68210), ("<img length", None)]
+    ("content", "size"),
+    [("@crypt_abc", None), (escaped(IMAGE), 68210), (IMAGE, 68210), ("<img length", None)],
 )
-def test_an_image_and_its_thumbnail_are_found_by_its_id(said: str, size: int | None) -> None:
-    found = read_recordings(media_messages.image_message, said, ImgWidth=120, ImgHeight=90)
+def test_an_image_and_its_thumbnail_are_found_by_its_id(content: str, size: int | None) -> None:
+    found = read_recordings(media_messages.image_message, content, ImgWidth=120, ImgHeight=90)
     assert (found.kind, found.text) == (Kind.IMAGE, "[image]")
     assert found.detail == {}  # the width and height in the entry are the thumbnail's
     assert found.media is not None
@@ -90,7 +91,7 @@ def test_an_image_and_its_thumbnail_are_found_by_its_id(said: str, size: int | N
 
 
 @every_row(
-    ("said", "length", "duration"),
+    ("content", "length", "duration"),
     [
         ("@token", 1500, {"duration": 1.5}),
         (escaped('<msg><voicemsg voicelength="2000" length="9"/></msg>'), 0, {"duration": 2.0}),
@@ -101,8 +102,8 @@ def test_an_image_and_its_thumbnail_are_found_by_its_id(said: str, size: int | N
         ("<broken", 0, {}),
     ],
 )
-def test_voice(said: str, length: int, duration: dict[str, float]) -> None:
-    found = read_recordings(media_messages.voice_message, said, VoiceLength=length)
+def test_voice(content: str, length: int, duration: dict[str, float]) -> None:
+    found = read_recordings(media_messages.voice_message, content, VoiceLength=length)
     assert (found.text, found.detail, found.thumbnail) == ("[voice]", duration, None)
     assert found.media is not None
     assert (found.media.locator["call"], found.media.mime, found.media.size) == ("voice", "audio/mpeg", None)
@@ -181,8 +182,8 @@ def test_dice_and_rock_paper_scissors(game: str, detail: dict[str, str], text: s
 
 
 def test_a_game_in_chinese() -> None:
-    said = escaped('<msg><emoji md5="x"/><gameext type="2" content="8"/></msg>')
-    assert media_messages.sticker_message(entry(), said, "zh").text == "[表情] 骰子: 5"
+    content = escaped('<msg><emoji md5="x"/><gameext type="2" content="8"/></msg>')
+    assert media_messages.sticker_message(entry(), content, "zh").text == "[表情] 骰子: 5"
 
 
 @every_row(

@@ -183,7 +183,7 @@ def test_a_part_is_a_form_with_the_fields_of_the_official_client_in_its_order() 
     request = media_requests.upload_part_request(SESSION, UPLOAD, 1, b"abc", "tick%et")
     assert request.url == "https://file.wx2.qq.com/cgi-bin/mmwebwx-bin/webwxuploadmedia?f=json"
     found = read_form(request.headers["Content-Type"], content_of(request))
-    assert [(one.name, one.text) for one in found if one.name != "uploadmediarequest"] == [
+    assert [(field.name, field.text) for field in found if field.name != "uploadmediarequest"] == [
         ("id", "WU_FILE_3"),
         ("name", "季度报告.pdf"),
         ("type", "application/pdf"),
@@ -208,7 +208,9 @@ def content_of(request: Request) -> bytes:
 
 def form_of(upload: Upload) -> dict[str, str]:
     request = media_requests.upload_part_request(SESSION, upload, 0, b"", "t")
-    return {one.name: one.text for one in read_form(request.headers["Content-Type"], content_of(request))}
+    return {
+        field.name: field.text for field in read_form(request.headers["Content-Type"], content_of(request))
+    }
 
 
 def test_a_file_of_one_part_is_not_said_to_have_parts() -> None:

@@ -27,7 +27,7 @@ def removed(*names: str, by: str = "") -> GroupNotice:
 
 
 @every_row(
-    ("said", "news"),
+    ("text", "news"),
     [
         ('"A"邀请"B"加入了群聊', added("B", by="A")),
         ('"A"邀请"B、C"加入了群聊', added("B", "C", by="A")),
@@ -66,12 +66,12 @@ def removed(*names: str, by: str = "") -> GroupNotice:
         ('"A" changed the group name to "T"', GroupNotice(renamed=True)),
     ],
 )
-def test_what_is_said(said: str, news: GroupNotice) -> None:
-    assert group_notice(said) == news
+def test_what_is_said(text: str, news: GroupNotice) -> None:
+    assert group_notice(text) == news
 
 
 @every_row(
-    "said",
+    "text",
     [
         '"A" 拍了拍 "B"',
         "收到红包，请在手机上查看",
@@ -82,8 +82,8 @@ def test_what_is_said(said: str, news: GroupNotice) -> None:
         '"A"邀请"B"加入了群聊' + "x" * MAX_NOTICE_CHARACTERS,
     ],
 )
-def test_what_is_about_something_else(said: str) -> None:
-    assert group_notice(said) is None
+def test_what_is_about_something_else(text: str) -> None:
+    assert group_notice(text) is None
 
 
 def test_a_person_who_is_called_you_is_not_the_owner() -> None:
@@ -97,7 +97,7 @@ def test_quotes_in_names() -> None:
 
 
 @every_row(
-    ("said", "news"),
+    ("text", "news"),
     [
         ('"x"将你移出群聊"加入了群聊', added('x"将你移出群聊')),
         ('"x"将你移出群聊"退出了群聊', removed('x"将你移出群聊')),
@@ -121,8 +121,8 @@ def test_quotes_in_names() -> None:
         ("群待办：你被移出群聊了吗", None),
     ],
 )
-def test_a_name_with_the_words_of_another_sentence_makes_no_news(said: str, news: GroupNotice | None) -> None:
-    assert group_notice(said) == news
+def test_a_name_with_the_words_of_another_sentence_makes_no_news(text: str, news: GroupNotice | None) -> None:
+    assert group_notice(text) == news
 
 
 def test_two_sentences_in_one_text_are_no_news_about_the_owner() -> None:
@@ -221,14 +221,14 @@ PARTS = st.sampled_from(
 
 
 @given(st.lists(PARTS, max_size=120).map("".join))
-def test_no_text_makes_it_fail(said: str) -> None:
-    news = group_notice(said)
+def test_no_text_makes_it_fail(text: str) -> None:
+    news = group_notice(text)
     assert news is None or "" not in (*news.added, *news.removed)
 
 
 # Each of these took between seconds and hours before names were searched by the words behind them.
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         "a" + " " * 250 + "被" + " " * 240 + "x",
         "a" + "\n" * 250 + "被" + "\u3000" * 240 + "x",
@@ -247,10 +247,10 @@ def test_no_text_makes_it_fail(said: str) -> None:
         "a was removed from the group chat" + " " * 400 + "x",
     ],
 )
-def test_a_text_without_sense_costs_about_as_much_as_any_other(said: str) -> None:
-    assert len(said) <= MAX_NOTICE_CHARACTERS
+def test_a_text_without_sense_costs_about_as_much_as_any_other(text: str) -> None:
+    assert len(text) <= MAX_NOTICE_CHARACTERS
 
-    assert reading_seconds(said) < 20 * usual_seconds() + NOTICEABLE_SECONDS
+    assert reading_seconds(text) < 20 * usual_seconds() + NOTICEABLE_SECONDS
 
 
 def reading_seconds(text: str) -> float:

@@ -93,13 +93,15 @@ CUT = st.tuples(TREES | APPS | SYSTEM, st.integers(0, 200)).map(lambda sample: s
 CONTENTS = TREES | APPS | SYSTEM | CUT | st.text(max_size=60)
 
 
-def must_be_writable(item: Message | Event | Content | None) -> None:
-    """JSON that has nothing odd in it: no NaN, no numbers beyond what a reader holds."""
+def assert_is_json(item: Message | Event | Content | None) -> None:
+    """Fails unless an item can be written as JSON without NaN."""
     if item is None:
         return
-    said = item.fields if isinstance(item, Event) else {**item.detail, "text": item.text}
-    json.dumps(said, allow_nan=False)
-    for number in re.findall(r"-?\d+", json.dumps([v for v in said.values() if isinstance(v, int | float)])):
+    values = item.fields if isinstance(item, Event) else {**item.detail, "text": item.text}
+    json.dumps(values, allow_nan=False)
+    for number in re.findall(
+        r"-?\d+", json.dumps([v for v in values.values() if isinstance(v, int | float)])
+    ):
         assert len(number) <= 20
 
 
@@ -132,7 +134,7 @@ def test_no_entry_makes_a_reader_fail(
         }
     )
     found = messages.read_message(sample, roster(), "en", 1)
-    must_be_writable(found)
+    assert_is_json(found)
     if isinstance(found, Message):
         messages.read_notice(sample, found)
 
@@ -153,8 +155,8 @@ def test_no_locator_makes_a_request_fail(locator: dict[str, str]) -> None:
 
 
 @given(st.text(alphabet="收到发红包转账元0123456789.,￥$ transfereceived", max_size=210))
-def test_no_text_makes_the_reader_of_money_fail(said: str) -> None:
-    must_be_writable(money_notice(said))
+def test_no_text_makes_the_reader_of_money_fail(values: str) -> None:
+    assert_is_json(money_notice(values))
 
 
 ENTITY = re.compile(r"&(lt|gt|quot|apos|amp|#0*39|#[xX]0*27);")

@@ -116,8 +116,8 @@ def test_cookies_without_end_displace_none_that_a_login_needs() -> None:
         held = held.with_response("wx2.qq.com", [*lines, f"wxsid={answer}; Domain=.qq.com"], NOW)
     assert len(held.values) == MAX_COOKIES
     assert held.value("wxsid") == "9"
-    room = held.with_response("wx2.qq.com", ["old=; Max-Age=0", "new=1"], NOW)
-    assert room.value("new") == "1"
+    replaced = held.with_response("wx2.qq.com", ["old=; Max-Age=0", "new=1"], NOW)
+    assert replaced.value("new") == "1"
 
 
 def test_saved_and_read_again() -> None:
