@@ -22,7 +22,6 @@ from wx2mqtt.model import Kind, LoginState
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import metrics_endpoint as module
 from wx2mqtt.web.metrics_endpoint import METRIC_PREFIX
-from wx2mqtt.web.metrics_table import ACCOUNT_METRICS, SHARED_METRICS
 
 
 async def scraped(*views, **more):
@@ -177,39 +176,6 @@ async def test_nobodys_name_and_text_is_in_it():
     async with application_client([], bridge=bridge(view)) as http:
         text = (await http.get("/metrics")).text
     assert not re.search("geheim|老婆|wife|王小明", text)
-
-
-def test_every_metric_has_a_name_of_its_own_and_says_what_it_is():
-    names = [metric.name for metric in (*ACCOUNT_METRICS, *SHARED_METRICS)]
-    assert len({*names}) == len(names)
-    for metric in (*ACCOUNT_METRICS, *SHARED_METRICS):
-        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", metric.name)
-        assert not metric.name.endswith("_total"), "prometheus-client adds it"
-        assert metric.help
-
-
-# The age of a login, which not every backend knows.
-LOGIN = {"login_age": 86_400.0, "login_seconds_left": 2_505_600.0}
-
-
-def test_the_age_of_a_login_is_shown_where_it_is_known():
-    metrics = {metric.name: metric for metric in ACCOUNT_METRICS}
-    for name, value in (("login_age_seconds", 86_400.0), ("login_left_seconds", 2_505_600.0)):
-        assert list(metrics[name].values(health_snapshot(**LOGIN))) == [((), value)]
-        assert list(metrics[name].values(health_snapshot())) == []
-
-
-def test_the_labels_of_a_metric_are_as_many_as_its_values():
-    whole = health_snapshot(
-        counters=AccountCounters(started=NOW, results=Counter([("rejected", "empty")])),
-        stats={"last_backup": 1},
-        **LOGIN,
-    )
-    for metric in (*ACCOUNT_METRICS, *SHARED_METRICS):
-        values = list(metric.values(whole))
-        assert values, metric.name
-        assert {len(labels) for labels, _ in values} == {len(metric.labels)}, metric.name
-        assert len({labels for labels, _ in values}) == len(values), metric.name
 
 
 async def test_however_many_scrape_the_bridge_is_read_once(monkeypatch):

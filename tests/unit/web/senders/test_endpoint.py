@@ -16,6 +16,7 @@ from wx2mqtt.model import Blob
 from wx2mqtt.web.bridge_state import BridgeState, ClusterState, DatabaseOutage, InstanceState
 from wx2mqtt.web.options import SenderOptions, Serves, WebOptions
 from wx2mqtt.web.routes import web_application
+from wx2mqtt.web.senders.endpoint import INTERFACES
 from wx2mqtt.web.senders.sender_rights import MAX_UNFINISHED, SenderRegistry
 
 TOKEN = "t" * 32
@@ -199,3 +200,9 @@ async def test_the_answer_speaks_the_language_of_the_client(command_calls):
         answer = await http.post("/send/mom", content="a", headers={"accept-language": "zh"})
     assert "web.senders" in answer.json()["error"]
     assert "发送方" in answer.json()["error"]
+
+
+def test_no_two_interfaces_have_a_path_or_a_name():
+    paths = [path for interface in INTERFACES for path in interface.paths]
+    assert len(paths) == len({*paths})
+    assert len(INTERFACES) == len({interface.name for interface in INTERFACES})

@@ -1,0 +1,28 @@
+"""What the tests of all interfaces of services share: an accepted call, a file, and readers of answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.model import Blob
+from wx2mqtt.web.senders.interface import Accepted, UploadedFile
+
+URGENT = {"priority": "high", "urgent": True}
+PICTURE = UploadedFile(name="", blob=Blob(sha256="ab", size=3, mime="image/png", path="ab.png"))
+ACCEPTED = Accepted(id="c1", account="home", user="me", row_id=17, time=1_700_000_000_123)
+
+
+def refused_by(work):
+    with pytest.raises(BadCommand) as caught:
+        work()
+    assert rejection_text("en", caught.value)
+    assert rejection_text("zh", caught.value)
+    return caught.value.code
+
+
+def answer_of(answer):
+    return answer.status, json.loads(answer.content)
