@@ -1,4 +1,4 @@
-"""What an instance observes of the others: silence, absence, accounts that nobody runs."""
+"""An instance observes the others: which are silent or gone, and which accounts no instance runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROW = InstanceRow(
     is_draining=False,
     configuration="",
 )
-STEP = 1.0
+STEP_SECONDS = 1.0
 
 
 def snapshot(*rows: InstanceRow, locks: dict[int, int] | None = None) -> Snapshot:
@@ -40,40 +40,40 @@ def snapshot(*rows: InstanceRow, locks: dict[int, int] | None = None) -> Snapsho
 def observe(
     observer: Observer, row: InstanceRow, begin: float, seconds: float, *, has_lease: bool = True
 ) -> float:
-    """Shows the same row each second; returns the time of the last look."""
+    """Passes the same row to the observer every second; returns the time of the last call."""
     now = begin
     while now <= begin + seconds:
         observer.update(snapshot(row), [], now, has_lease=has_lease)
-        now += STEP
-    return now - STEP
+        now += STEP_SECONDS
+    return now - STEP_SECONDS
 
 
 def test_an_unchanged_heartbeat_makes_an_instance_silent_whatever_its_time_says():
     observer = Observer()
-    observe(observer, replace(ROW, age=9000.0), 100.0, SILENT_SECONDS - STEP)
+    observe(observer, replace(ROW, age=9000.0), 100.0, SILENT_SECONDS - STEP_SECONDS)
     assert observer.silent == ()
     observe(observer, ROW, 100.0 + SILENT_SECONDS, 0)
     assert list(observer.silent) == [ROW]
 
 
-def test_a_new_heartbeat_begins_the_time_anew():
+def test_a_new_heartbeat_starts_the_time_until_an_instance_is_silent_again():
     observer = Observer()
-    now = observe(observer, ROW, 100.0, SILENT_SECONDS - STEP)
-    now = observe(observer, replace(ROW, heartbeat="2"), now + STEP, SILENT_SECONDS - STEP)
+    now = observe(observer, ROW, 100.0, SILENT_SECONDS - STEP_SECONDS)
+    now = observe(observer, replace(ROW, heartbeat="2"), now + STEP_SECONDS, SILENT_SECONDS - STEP_SECONDS)
     assert observer.silent == ()
 
 
-def test_an_observer_that_was_stopped_ends_nobody():
+def test_an_observer_that_was_suspended_counts_no_instance_as_silent():
     observer = Observer()
-    now = observe(observer, ROW, 100.0, STEP)
-    observe(observer, ROW, now + MAX_GAP_SECONDS + SILENT_SECONDS, STEP)
+    now = observe(observer, ROW, 100.0, STEP_SECONDS)
+    observe(observer, ROW, now + MAX_GAP_SECONDS + SILENT_SECONDS, STEP_SECONDS)
     assert observer.silent == ()
 
 
-def test_an_observer_whose_own_heartbeats_are_not_stored_ends_nobody():
+def test_an_observer_whose_own_heartbeats_are_not_stored_counts_no_instance_as_silent():
     observer = Observer()
     now = observe(observer, ROW, 100.0, 2 * SILENT_SECONDS, has_lease=False)
-    observe(observer, ROW, now + STEP, SILENT_SECONDS - 2 * STEP)
+    observe(observer, ROW, now + STEP_SECONDS, SILENT_SECONDS - 2 * STEP_SECONDS)
     assert observer.silent == ()
 
 
@@ -89,13 +89,13 @@ def test_an_instance_without_a_session_is_gone_and_forgotten_later():
 def test_after_a_restart_of_the_server_the_lease_of_a_lost_instance_is_waited_for():
     lost = replace(ROW, has_session=False, is_of_this_server=False)
     observer = Observer()
-    observe(observer, lost, 100.0, LEASE_SECONDS - STEP)
+    observe(observer, lost, 100.0, LEASE_SECONDS - STEP_SECONDS)
     assert observer.must_wait
     observe(observer, lost, 100.0 + LEASE_SECONDS, 0)
     assert not observer.must_wait
 
 
-def test_nobody_waits_for_an_instance_that_has_come_back():
+def test_an_instance_that_has_come_back_is_not_waited_for():
     observer = Observer()
     observer.update(
         snapshot(replace(ROW, has_session=False, is_of_this_server=False)), [], 100.0, has_lease=True
@@ -104,7 +104,7 @@ def test_nobody_waits_for_an_instance_that_has_come_back():
     assert not observer.must_wait
 
 
-def test_a_free_account_is_neglected_after_a_while_and_no_more_once_somebody_took_it():
+def test_a_free_account_is_neglected_after_a_while_until_an_instance_takes_it():
     observer = Observer()
     observer.update(snapshot(), ["a"], 100.0, has_lease=True)
     assert observer.neglected(100.0 + NEGLECTED_SECONDS - 0.1) == frozenset()

@@ -1,15 +1,10 @@
-"""In which settings two instances differ."""
+"""Digests show in which settings two instances differ, and show no value."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 
-import pytest
-
-from wx2mqtt.cluster import tables
 from wx2mqtt.cluster.configuration_digest import digest_of, named_keys
-from wx2mqtt.errors import SettingsError
 
 KEY = b"k" * 32
 HOME = {"accounts": {"home": {"backend": "ilink", "send": {"allow": ["*"]}, "endpoint": None}}}
@@ -38,16 +33,3 @@ def test_without_the_key_nobody_can_try_passwords_against_a_digest():
 def test_a_warning_names_some_keys_and_counts_the_others():
     assert named_keys(["a", "b"]) == "a, b"
     assert named_keys(list("abcdefg")) == "a, b, c, d, e and 2 more"
-
-
-def test_two_accounts_whose_locks_are_the_same_by_chance_are_refused(monkeypatch):
-    monkeypatch.setattr(tables, "lock_key", len)
-    assert tables.account_keys(("a", "bb"), "f") == {"a": 1, "bb": 2}
-    with pytest.raises(SettingsError, match=r"accounts\.cc: its lock in the database is that of account bb"):
-        tables.account_keys(("a", "bb", "cc"), "f")
-
-
-def test_the_key_of_a_lock_is_documented_and_never_that_of_the_migrations():
-    expected = int.from_bytes(hashlib.sha256(b"home").digest()[:4], "big") & 0x7FFFFFFF
-    assert tables.lock_key("home") == expected
-    assert 0 < expected < 2**31
