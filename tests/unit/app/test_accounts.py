@@ -1,7 +1,4 @@
-"""An account that a bug has ended is restarted, after a longer delay each time, and raises nothing.
-
-Accounts begin and end one by one, also while the process ends.
-"""
+"""An account that a bug has ended is restarted, each time after a longer delay; accounts start and stop one by one."""
 
 from __future__ import annotations
 
@@ -12,132 +9,127 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.support.pauseless_loop import run_without_pauses
-from wx2mqtt.app import accounts
+from wx2mqtt.app import accounts as accounts_module
 from wx2mqtt.app.accounts import (
     RESTART_BACKOFF,
     STABLE_RUN_SECONDS,
     STORE_OPEN_TIMEOUT_SECONDS,
     Accounts,
 )
-from wx2mqtt.app.application import STOP_TIMEOUT_SECONDS
-from wx2mqtt.bridge.account import DRAIN_TIMEOUT_SECONDS, OFFLINE_PUBLISH_TIMEOUT_SECONDS, AccountFailed
+from wx2mqtt.bridge.account import AccountFailed
 from wx2mqtt.bridge.context import Watchdog
-from wx2mqtt.wechat.ilink.protocol.endpoints import NOTIFY_STOP
 
 
 @dataclass
 class FakeAccount:
-    """Lives for `life` seconds."""
+    """Runs for `run_seconds`, then fails."""
 
-    life: float
+    run_seconds: float
     name: str = "home"
-    closed: bool = False
+    is_closed: bool = False
     media_library: None = None
     counters: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(faults=0))
 
     async def run(self):
-        await asyncio.sleep(self.life)
+        await asyncio.sleep(self.run_seconds)
         self.counters.faults += 1
         raise AccountFailed
 
     async def close(self):
-        self.closed = True
+        self.is_closed = True
 
 
-class Stage:
-    """Lives of which each is as long as `lives` says; a negative one cannot be begun. Times in seconds."""
+class AccountsHarness:
+    """`Accounts` with one account, which runs for each of `run_seconds` in turn and then fails.
 
-    def __init__(self, monkeypatch, *lives):
+    For a negative number the account cannot be created.
+    """
+
+    def __init__(self, monkeypatch, *run_seconds):
         self.loop = asyncio.get_running_loop()
-        monkeypatch.setattr(accounts, "boot_time", self.loop.time)
-        self.lives = list(lives)
-        self.began: list[float] = []
-        self.accounts: list[Any] = []
-        self.pulse = Watchdog(self.loop.time)
-        self.last = asyncio.Event()
-        factory: Any = SimpleNamespace(create=self.build, base_topics={"home": "wx"})
+        monkeypatch.setattr(accounts_module, "boot_time", self.loop.time)
+        self.run_seconds = list(run_seconds)
+        self.started_at: list[float] = []
+        self.created_accounts: list[Any] = []
+        self.watchdog = Watchdog(self.loop.time)
+        self.last_start = asyncio.Event()
+        factory: Any = SimpleNamespace(create=self.create_account, base_topics={"home": "wx"})
         self.factory = factory
-        self.living = Accounts(factory, self.pulse)
-        self.living.changed.connect(lambda: self.accounts.extend(self.living.accounts))
+        self.accounts = Accounts(factory, self.watchdog)
+        self.accounts.changed.connect(lambda: self.created_accounts.extend(self.accounts.accounts))
 
-    async def build(self, name) -> Any:
-        self.began.append(self.loop.time())
-        life = self.lives.pop(0)
-        if not self.lives:
-            self.last.set()
-        if life < 0:
+    async def create_account(self, name) -> Any:
+        self.started_at.append(self.loop.time())
+        seconds = self.run_seconds.pop(0)
+        if not self.run_seconds:
+            self.last_start.set()
+        if seconds < 0:
             raise RuntimeError("ours")
-        return FakeAccount(life, name)
+        return FakeAccount(seconds, name)
 
-    async def play(self):
-        """Returns when accounts were begun again."""
-        await self.living.add("home")
-        running = asyncio.create_task(self.living.run())
-        await self.last.wait()
+    async def run_until_last_start(self):
+        """Runs until the account was started for the last time; returns the times of its restarts."""
+        await self.accounts.add("home")
+        running = asyncio.create_task(self.accounts.run())
+        await self.last_start.wait()
         running.cancel()
         await asyncio.wait({running})
         assert running.cancelled()
-        return self.began[1:]
+        return self.started_at[1:]
 
 
-def test_the_pauses_grow_up_to_five_minutes_and_faults_are_counted_on(monkeypatch):
-    async def story():
-        stage = Stage(monkeypatch, *[0.0] * 14)
-        began = await stage.play()
-        pauses = [after - before for before, after in zip([0.0, *began], began, strict=False)]
+def test_the_delays_before_restarts_grow_up_to_five_minutes_and_faults_are_added_up(monkeypatch):
+    async def scenario():
+        harness = AccountsHarness(monkeypatch, *[0.0] * 14)
+        started_at = await harness.run_until_last_start()
+        pauses = [after - before for before, after in zip([0.0, *started_at], started_at, strict=False)]
         assert 0.5 <= pauses[0] <= 1.0
         assert all(0.5 * 2**n <= pause <= 2**n for n, pause in enumerate(pauses[:8]))
         assert all(RESTART_BACKOFF.cap / 2 <= pause <= RESTART_BACKOFF.cap for pause in pauses[9:])
-        assert [one.counters.faults for one in stage.accounts[1:4]] == [2, 3, 4]
-        assert stage.accounts[0].closed
+        assert [account.counters.faults for account in harness.created_accounts[1:4]] == [2, 3, 4]
+        assert harness.created_accounts[0].is_closed
 
-    run_without_pauses(story())
+    run_without_pauses(scenario())
 
 
 def test_after_a_long_run_it_is_restarted_soon(monkeypatch):
-    async def story():
-        *_, last_but_one, last = await Stage(monkeypatch, 0, 0, 0, 0, 0, STABLE_RUN_SECONDS, 1e6).play()
+    async def scenario():
+        *_, last_but_one, last = await AccountsHarness(
+            monkeypatch, 0, 0, 0, 0, 0, STABLE_RUN_SECONDS, 1e6
+        ).run_until_last_start()
         assert last - last_but_one - STABLE_RUN_SECONDS <= 1.0
 
-    run_without_pauses(story())
+    run_without_pauses(scenario())
 
 
-def test_an_account_that_cannot_be_built_is_tried_again(monkeypatch):
-    async def story():
-        stage = Stage(monkeypatch, 0.0, -1.0, -1.0, 1e6)
-        assert len(await stage.play()) == 3
-        assert [one.life for one in stage.accounts] == [0.0, 1e6]
-        assert stage.living.accounts == stage.accounts[1:]
+def test_an_account_that_cannot_be_created_is_tried_again(monkeypatch):
+    async def scenario():
+        harness = AccountsHarness(monkeypatch, 0.0, -1.0, -1.0, 1e6)
+        assert len(await harness.run_until_last_start()) == 3
+        assert [account.run_seconds for account in harness.created_accounts] == [0.0, 1e6]
+        assert harness.accounts.accounts == harness.created_accounts[1:]
 
-    run_without_pauses(story())
+    run_without_pauses(scenario())
 
 
-def test_a_beginning_that_hangs_starves_the_watchdog(monkeypatch):
-    async def story():
-        stage = Stage(monkeypatch, 0.0, 0.0)
+def test_the_watchdog_reports_an_account_whose_start_hangs(monkeypatch):
+    async def scenario():
+        harness = AccountsHarness(monkeypatch, 0.0, 0.0)
         never: Any = asyncio.Event().wait
-        await stage.living.add("home")
-        stage.factory.create = lambda _: never()
-        running = asyncio.create_task(stage.living.run())
+        await harness.accounts.add("home")
+        harness.factory.create = lambda _: never()
+        running = asyncio.create_task(harness.accounts.run())
         await asyncio.sleep(1.0)
-        assert stage.pulse.overdue() == ()
+        assert harness.watchdog.overdue() == ()
         await asyncio.sleep(STORE_OPEN_TIMEOUT_SECONDS + 1.0)
-        assert stage.pulse.overdue() == ("begin:home",)
+        assert harness.watchdog.overdue() == ("begin:home",)
         running.cancel()
 
-    run_without_pauses(story())
-
-
-def test_a_stop_at_which_nobody_answers_is_within_its_time():
-    """Attempts are drained, the broker hears two goodbyes, iLink one."""
-    assert (
-        DRAIN_TIMEOUT_SECONDS + 2 * OFFLINE_PUBLISH_TIMEOUT_SECONDS + NOTIFY_STOP.timeout
-        <= STOP_TIMEOUT_SECONDS
-    )
+    run_without_pauses(scenario())
 
 
 class FakeFactory:
-    """Builds an account once `may_create` is set; `runs` counts the accounts that ran."""
+    """Creates an account once `may_create` is set; `runs` counts the accounts that ran."""
 
     def __init__(self) -> None:
         self.base_topics = {"home": "wx"}
@@ -155,7 +147,7 @@ class FakeFactory:
         await asyncio.Event().wait()
 
 
-async def test_an_account_that_is_built_when_all_have_ended_does_not_run() -> None:
+async def test_an_account_that_is_created_after_the_end_of_all_accounts_does_not_run() -> None:
     factory: Any = FakeFactory()
     starts = Accounts(factory, Watchdog(asyncio.get_running_loop().time))
     running = asyncio.create_task(starts.run())

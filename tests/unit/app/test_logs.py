@@ -1,4 +1,4 @@
-"""The log: one chain for loggers of this program and of libraries, one line for each event."""
+"""The log has one line for each event, of this program and of libraries, without secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def _as_before():
+def _restored_logging():
     root = logging.getLogger()
     before = root.handlers[:], root.level
     yield
@@ -64,7 +64,7 @@ def test_a_terminal_gets_text_and_no_colour_when_none_is_wanted(monkeypatch):
     assert "\x1b" not in stream.getvalue()
 
 
-def test_a_terminal_that_can_gets_colours(monkeypatch):
+def test_a_terminal_with_colours_gets_them(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
@@ -72,16 +72,16 @@ def test_a_terminal_that_can_gets_colours(monkeypatch):
     assert "\x1b[" in stream.getvalue()
 
 
-EVIL = "a\nfake line\r\x1b[2Jb\u2028c\x85d\x00e\x7ff\u202eg"
+HOSTILE_TEXT = "a\nfake line\r\x1b[2Jb\u2028c\x85d\x00e\x7ff\u202eg"
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_nobody_can_forge_a_line_or_move_the_cursor(form):
+def test_no_logged_text_makes_a_line_of_its_own_or_moves_the_cursor(form):
     stream = io.StringIO()
     log = logging_to(stream, form=form, message_text=True)
-    log.info("message", name=EVIL, nested={"a": [EVIL]}, text=EVIL)
-    log.info(EVIL)
-    logging.getLogger("paho").warning("refused %s", EVIL)
+    log.info("message", name=HOSTILE_TEXT, nested={"a": [HOSTILE_TEXT]}, text=HOSTILE_TEXT)
+    log.info(HOSTILE_TEXT)
+    logging.getLogger("paho").warning("refused %s", HOSTILE_TEXT)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
     assert not set("".join(lines)) & set("\x1b\x00\x7f\x85\u2028\r")
@@ -156,10 +156,10 @@ class Unprintable:
 @pytest.mark.parametrize(
     "arguments", [("%d of %s", "x"), ("%(x)s", {"y": 1}), ("%s", Unprintable())], ids=["few", "key", "object"]
 )
-def test_a_slip_in_a_library_s_call_does_no_harm(arguments):
+def test_a_wrong_call_of_a_library_is_logged_without_its_arguments(arguments):
     stream = io.StringIO()
     logging_to(stream)
-    logging.getLogger("odd").warning(*arguments)
+    logging.getLogger("library").warning(*arguments)
     assert [row["event"] for row in rows(stream)] == [arguments[0]]
 
 
@@ -208,11 +208,11 @@ def test_a_logger_without_a_name_logs_without_one():
 
 
 def test_a_closed_stream_stops_the_log_and_nothing_else():
-    class Broken(io.StringIO):
+    class BrokenStream(io.StringIO):
         def write(self, text):
             raise BrokenPipeError
 
-    logging_to(Broken()).info("a")
+    logging_to(BrokenStream()).info("a")
     closed = io.StringIO()
     log = logging_to(closed)
     closed.close()

@@ -1,4 +1,4 @@
-"""`journal` with a running sender: waiting commands can be dropped, failed ones can be sent again."""
+"""`wx2mqtt journal` with a running sender: lists commands, drops waiting ones, sends failed ones again."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from wx2mqtt.model import Command
 from wx2mqtt.mqtt.topics import Topics
 
 
-async def _saved(_changes):
-    """Does nothing."""
+async def _ignore(_changes):
+    """Stands in for the change of people, of which these tests need nothing."""
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ async def outgoing(tmp_path):
 
 
 @pytest.fixture
-def do(outgoing):
-    """`await do("list", all=True)`"""
+def run_operation(outgoing):
+    """Returns a function that runs an operation: `await run_operation("list", all=True)`."""
     account: Any = SimpleNamespace(
         ctx=outgoing.ctx,
         components=SimpleNamespace(
@@ -38,19 +38,20 @@ def do(outgoing):
             validator=outgoing.judge,
             resolver=outgoing.errands,
             sender=outgoing.sender,
-            inbound=SimpleNamespace(apply_people=_saved),
+            inbound=SimpleNamespace(apply_people=_ignore),
             publisher=outgoing.pump,
         ),
     )
     operations = AccountOperations(account)
 
-    async def do(name, **fields):
+    async def run(name, **fields):
         return await operations.run(f"journal.{name}", fields)
 
-    return do
+    return run
 
 
 async def refused(awaitable):
+    """Returns the English sentence with which an operation is refused."""
     with pytest.raises(BadCommand) as caught:
         await awaitable
     assert rejection_text("zh", caught.value)
@@ -61,7 +62,9 @@ async def send(outgoing, text, command_id, **more):
     await outgoing.acknowledged(outgoing.say(text=text, id=command_id, **more))
 
 
-async def test_what_waits_or_was_not_sent_is_listed_and_what_was_sent_only_if_asked(outgoing, do):
+async def test_commands_that_wait_or_were_not_sent_are_listed_and_sent_ones_only_on_demand(
+    outgoing, run_operation
+):
     outgoing.wechat.answer("failed", Rejected("no"))
     outgoing.wechat.answer("uncertain", OutcomeUnknown(), OutcomeUnknown())
     for text in ("sent", "failed", "uncertain"):
@@ -70,57 +73,61 @@ async def test_what_waits_or_was_not_sent_is_listed_and_what_was_sent_only_if_as
     await send(outgoing, "", "rejected")
     outgoing.sender.set_online(online=False)
     await send(outgoing, "waiting", "waiting")
-    shown = (await do("list"))["commands"]
-    assert [(one["id"], one["state"]) for one in shown] == [
+    shown = (await run_operation("list"))["commands"]
+    assert [(command["id"], command["state"]) for command in shown] == [
         ("waiting", "waiting"),
         ("rejected", "rejected"),
         ("uncertain", "uncertain"),
         ("failed", "failed"),
     ]
-    everything = {one["id"]: one["state"] for one in (await do("list", all=True))["commands"]}
+    everything = {
+        command["id"]: command["state"] for command in (await run_operation("list", all=True))["commands"]
+    }
     assert everything.keys() == {"waiting", "uncertain", "failed", "sent", "rejected"}
 
 
-async def test_a_command_that_waits_is_listed_however_many_came_after_it(outgoing, do, monkeypatch):
+async def test_a_command_that_waits_is_listed_however_many_came_after_it(
+    outgoing, run_operation, monkeypatch
+):
     monkeypatch.setattr("wx2mqtt.app.operations.MAX_LISTED_COMMANDS", 5)
     outgoing.sender.set_online(online=False)
     await send(outgoing, "first", "first")
     for number in range(6):
         await send(outgoing, "", f"bad{number}")
-    assert (await do("list"))["commands"][0]["id"] == "first"
+    assert (await run_operation("list"))["commands"][0]["id"] == "first"
 
 
-async def test_one_is_shown_with_its_text(outgoing, do):
+async def test_a_command_is_shown_with_its_text_and_its_result(outgoing, run_operation):
     await send(outgoing, "你好", "a")
     await outgoing.result("a")
-    shown = await do("show", id="a")
+    shown = await run_operation("show", id="a")
     assert (shown["text"], shown["kind"], shown["state"], shown["code"]) == ("你好", "text", "sent", "ok")
     assert shown["attempts"] == 1
 
 
-async def test_an_unknown_id_is_refused(outgoing, do):
+async def test_an_unknown_id_is_refused(outgoing, run_operation):
     for name in ("show", "retry", "drop"):
-        assert "no command has the id 'nobody'" in await refused(do(name, id="nobody"))
-    assert "no message 7 was set aside" in await refused(do("retry", row=7))
+        assert "no command has the id 'nobody'" in await refused(run_operation(name, id="nobody"))
+    assert "no message 7 was set aside" in await refused(run_operation("retry", row=7))
 
 
-async def test_what_failed_is_sent_again_under_a_name_of_its_own(outgoing, do):
+async def test_a_failed_command_is_sent_again_under_an_id_of_its_own(outgoing, run_operation):
     outgoing.wechat.answer("x", Rejected("no"))
     await send(outgoing, "x", "a")
     await outgoing.result("a")
-    assert (await do("retry", id="a"))["id"] == "a~1"
+    assert (await run_operation("retry", id="a"))["id"] == "a~1"
     assert (await outgoing.result("a~1"))["status"] == "sent"
     first, second = (key for _, _, key in outgoing.wechat.sent)
     assert first != second
 
 
-async def test_only_what_ended_badly_is_sent_again(outgoing, do):
+async def test_a_command_that_was_sent_or_still_waits_is_not_sent_again(outgoing, run_operation):
     await send(outgoing, "x", "a")
     await outgoing.result("a")
-    assert await refused(do("retry", id="a")) == "command 'a' was sent"
+    assert await refused(run_operation("retry", id="a")) == "command 'a' was sent"
     outgoing.sender.set_online(online=False)
     await send(outgoing, "y", "b")
-    assert await refused(do("retry", id="b")) == "command 'b' is still under way"
+    assert await refused(run_operation("retry", id="b")) == "command 'b' is still under way"
 
 
 @pytest.mark.parametrize(
@@ -128,29 +135,31 @@ async def test_only_what_ended_badly_is_sent_again(outgoing, do):
     [{"kind": "image", "data": "AAAA"}, {"text": "x" * 200}, {"text": "x", "ttl": -1}, {"text": "x"}],
     ids=["no image", "too long", "bad ttl", "store full"],
 )
-async def test_the_content_of_what_was_refused_at_once_is_not_kept_and_not_sent_later(outgoing, do, body):
+async def test_the_content_of_a_command_that_was_refused_at_once_is_not_kept_and_not_sent_later(
+    outgoing, run_operation, body
+):
     outgoing.quota.size = outgoing.quota.limit if body == {"text": "x"} else 0
     await outgoing.acknowledged(outgoing.say(id="a", **body))
     outgoing.quota.size = 0
     expected = "command 'a' was refused, and its content is not kept; publish it again"
-    assert await refused(do("retry", id="a")) == expected
+    assert await refused(run_operation("retry", id="a")) == expected
     assert outgoing.wechat.sent == []
     (row,) = await outgoing.rows()
     assert (row.command, row.blob) == (Command(user="wife", kind=row.command.kind, id=row.command.id), None)
 
 
-async def test_what_was_accepted_and_cannot_be_sent_any_more_says_why(outgoing, do):
+async def test_a_retry_that_is_impossible_by_now_says_why(outgoing, run_operation):
     outgoing.wechat.answer("x" * 90, Rejected("no"))
     await send(outgoing, "x" * 90, "a")
     await outgoing.result("a")
     outgoing.quota.size = outgoing.quota.limit
-    assert "the store is full" in await refused(do("retry", id="a"))
+    assert "the store is full" in await refused(run_operation("retry", id="a"))
 
 
-async def test_what_waits_is_dropped_and_its_result_says_so_at_once(outgoing, do):
+async def test_a_waiting_command_is_dropped_and_its_result_says_so_at_once(outgoing, run_operation):
     outgoing.sender.set_online(online=False)
     await send(outgoing, "x", "a")
-    assert (await do("drop", id="a"))["code"] == "dropped"
+    assert (await run_operation("drop", id="a"))["code"] == "dropped"
     result = await outgoing.result("a")
     assert (result["status"], result["code"]) == ("rejected", "dropped")
     outgoing.sender.set_online(online=True)
@@ -159,19 +168,19 @@ async def test_what_waits_is_dropped_and_its_result_says_so_at_once(outgoing, do
     assert outgoing.wechat.texts() == ["y"]
 
 
-async def test_what_has_its_result_or_is_being_sent_is_not_dropped(outgoing, do):
+async def test_a_command_that_has_its_result_or_is_being_sent_is_not_dropped(outgoing, run_operation):
     await send(outgoing, "x", "a")
     await outgoing.result("a")
-    assert await refused(do("drop", id="a")) == "command 'a' has its result already"
+    assert await refused(run_operation("drop", id="a")) == "command 'a' has its result already"
     outgoing.wechat.hold("y")
     await send(outgoing, "y", "b")
     await outgoing.sent(2)
-    assert await refused(do("drop", id="b")) == "command 'b' is being sent; its result comes"
+    assert await refused(run_operation("drop", id="b")) == "command 'b' is being sent; its result comes"
     outgoing.wechat.release("y")
     assert (await outgoing.result("b"))["status"] == "sent"
 
 
-async def test_dropping_what_may_have_arrived_says_uncertain(outgoing, do, monkeypatch):
+async def test_a_dropped_command_that_may_have_arrived_is_uncertain(outgoing, run_operation, monkeypatch):
     monkeypatch.setattr("wx2mqtt.clock.Backoff.wait", lambda *_: 60.0)
     outgoing.wechat.answer("x", OutcomeUnknown())
     await send(outgoing, "x", "a")
@@ -179,6 +188,6 @@ async def test_dropping_what_may_have_arrived_says_uncertain(outgoing, do, monke
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         while not (await outgoing.journal.commands.get("a")).unanswered:
             pass
-    await do("drop", id="a")
+    await run_operation("drop", id="a")
     result = await outgoing.result("a")
     assert (result["status"], result["code"], result["duplicate_possible"]) == ("uncertain", "dropped", True)

@@ -1,4 +1,4 @@
-"""Purge: removes the secrets first, in the end all data of the account, and no data of another."""
+"""A purge deletes the secrets and all data of a removed account, and no data of another account."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class StoreOfTwoAccounts:
         self.path = path
         self.database = database
         self.blobs = Blobs(path)
-        self.bases = {"home": "base/home"}
-        self.copy = PeopleFile(database, path / PEOPLE_FILE_NAME)
+        self.base_topics = {"home": "base/home"}
+        self.people_file = PeopleFile(database, path / PEOPLE_FILE_NAME)
         stores = Stores(
             folder=cast("StoreFolder", None),  # a purge does not look at it
             database=database,
@@ -41,13 +41,13 @@ class StoreOfTwoAccounts:
             saved_logins=SavedLoginFolder(path / SESSIONS_FOLDER),
             lost=Signal(),
             lease=ENDLESS_LEASE,
-            people_file=self.copy,
+            people_file=self.people_file,
             search_index=SearchIndex(database, path / "search.db"),
         )
-        self.purging = PurgeOperations(stores, MediaRetention(database, self.blobs), self.bases)
+        self.operations = PurgeOperations(stores, MediaRetention(database, self.blobs), self.base_topics)
 
     async def run(self, name: str, account: str) -> object:
-        operation = self.purging.inspect if name == "purge.look" else self.purging.purge
+        operation = self.operations.inspect if name == "purge.look" else self.operations.purge
         return await operation({"account": account})
 
 
@@ -64,7 +64,7 @@ async def store(tmp_path: Path):
         await journal.media.add(media(f"k-{account}"), "wife")
         await journal.media.mark_ready(f"k-{account}", file, [])
         store.blobs.mark_referenced(file)
-    await store.copy.write()
+    await store.people_file.write()
     yield store
     await database.close()
 
@@ -95,13 +95,13 @@ async def test_the_stored_data_and_the_topics_that_may_be_retained_are_listed(
 async def test_topics_that_belong_to_another_account_by_now_are_not_touched(
     store: StoreOfTwoAccounts,
 ) -> None:
-    store.bases["home"] = "base/gone"
+    store.base_topics["home"] = "base/gone"
     stored = await store.run("purge.look", "gone")
     assert isinstance(stored, dict)
     assert (stored["topics"], stored["taken_by"]) == ([], "home")
 
 
-async def test_it_takes_all_of_the_account_and_nothing_of_another(store: StoreOfTwoAccounts) -> None:
+async def test_a_purge_deletes_all_of_the_account_and_nothing_of_another(store: StoreOfTwoAccounts) -> None:
     damaged = store.path / SESSIONS_FOLDER / "gone.json.damaged-20261125T080000Z"
     damaged.write_text("secrets")
     await store.run("purge", "gone")
@@ -122,7 +122,7 @@ async def test_an_account_that_is_configured_is_refused(store: StoreOfTwoAccount
     assert (store.path / SESSIONS_FOLDER / "home.json").exists()
 
 
-async def test_a_name_that_nobody_knows_is_refused_with_those_that_can_be_purged(
+async def test_an_unknown_name_is_refused_with_the_names_that_can_be_purged(
     store: StoreOfTwoAccounts,
 ) -> None:
     with pytest.raises(BadCommand) as caught:
@@ -131,7 +131,7 @@ async def test_a_name_that_nobody_knows_is_refused_with_those_that_can_be_purged
 
 
 async def test_a_login_without_any_rows_can_be_purged_too(store: StoreOfTwoAccounts) -> None:
-    """As after a database that was lost."""
+    """A store whose database was lost has such a login."""
     (store.path / SESSIONS_FOLDER / "older.json").write_text("{}")
     stored = await store.run("purge.look", "older")
     assert isinstance(stored, dict)

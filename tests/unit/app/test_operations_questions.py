@@ -1,4 +1,4 @@
-"""What `wx2mqtt ask` is told of its question."""
+"""`wx2mqtt ask` reads the state of its question."""
 
 from __future__ import annotations
 

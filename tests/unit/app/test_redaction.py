@@ -126,8 +126,8 @@ class Colour(Enum):
     RED = "red"
 
 
-def test_values_become_plain():
-    class Odd:
+def test_values_are_logged_as_plain_json():
+    class WithSecretText:
         def __str__(self):
             return f"password={SECRET}"
 
@@ -135,7 +135,7 @@ def test_values_become_plain():
     assert redact_value("a", b"abc", message_text=False) == "<3 bytes>"
     assert redact_value("a", {1: (2, {3})}, message_text=False) == {"1": [2, [3]]}
     assert redact_value("a", Colour.RED, message_text=False) == "red"
-    assert redact_value("a", Odd(), message_text=False) == "password=***"
+    assert redact_value("a", WithSecretText(), message_text=False) == "password=***"
     assert redact_value("a", ValueError(f"skey={SECRET}"), message_text=False) == "ValueError: skey=***"
 
 
@@ -163,7 +163,7 @@ def test_of_a_traceback_with_very_many_lines_the_last_are_kept():
     )
 
 
-def test_of_a_long_traceback_the_end_stays():
+def test_of_a_long_traceback_the_end_is_kept():
     text = clean_traceback("first\n" + "  row\n" * 10_000 + "ValueError: last")
     assert text.endswith("ValueError: last")
     assert len(text) < 21_000

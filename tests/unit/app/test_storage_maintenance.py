@@ -39,12 +39,12 @@ A_CENTURY = 3e9
 
 
 def limits(*, media_seconds: float = A_CENTURY, media_bytes: int = 10**12) -> Account:
-    """An account that keeps its history for ever."""
+    """Returns an account that keeps its history for ever, and its media as long as these limits say."""
     media = Media(keep=media_seconds, max_total=media_bytes)
     return Account(history=History(keep=A_CENTURY), media=media)
 
 
-FOREVER = limits()
+KEEPS_EVERYTHING = limits()
 
 
 def message(number: int, *media: NewMedia, text: str = "x" * 1000) -> NewMessage:
@@ -80,78 +80,78 @@ def command(blob: Blob) -> NewCommand:
 
 
 @dataclass
-class Store:
-    """A store with one account in it, whose clock stands long ago."""
+class StoreHarness:
+    """A store with one account, whose rows were all created long ago."""
 
     folder: StoreFolder
     database: Database
     blobs: Blobs
     journal: Journal
-    upkeep: StorageMaintenance
+    maintenance: StorageMaintenance
 
-    async def fetched(self, media_id: str, size: int) -> Blob:
-        """A published message whose bytes were fetched."""
+    async def add_downloaded(self, media_id: str, size: int) -> Blob:
+        """Adds a published message whose file was downloaded."""
         number = int(media_id, 36)
         await self.journal.received.record(
             [message(number, picture(media_id))], PeopleChanges(), Cursor("c"), "l"
         )
-        await self.published()
+        await self.mark_all_published()
         blob = await self.blobs.store(media_id.encode().ljust(size, b"\0"), size)
         await self.journal.media.mark_ready(media_id, blob, ())
         return blob
 
-    async def published(self) -> None:
+    async def mark_all_published(self) -> None:
         await self.journal.outbox.mark_published(
             [row.id for row in await self.journal.outbox.list_waiting(0, 1000)]
         )
 
-    async def messages(self) -> int:
-        def job(connection: Connection) -> int:
+    async def count_messages(self) -> int:
+        def count(connection: Connection) -> int:
             return int(connection.execute("SELECT count(*) FROM publication").fetchone()[0])
 
-        return await self.database.read(job)
+        return await self.database.read(count)
 
     async def states(self, *ids: str) -> list[MediaState]:
-        rows = [await self.journal.media.get(one) for one in ids]
+        rows = [await self.journal.media.get(media_id) for media_id in ids]
         return [row.state for row in rows if row]
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def store(tmp_path: Path) -> AsyncIterator[StoreHarness]:
     folder = StoreFolder.open(tmp_path / "store")
     database = await SqliteDatabase.open(folder.path / DATABASE_NAME)
     blobs = Blobs(folder.path)
     await blobs.open()
     journal = Journal(database, "home", lambda: LONG_AGO, on_referenced=blobs.mark_referenced)
     await journal.open()
-    upkeep = StorageMaintenance(
+    maintenance = StorageMaintenance(
         folder,
         database,
         MediaRetention(database, blobs),
         SearchIndex(database, folder.path / "search.db"),
         limit=1_000_000,
     )
-    upkeep.set_limits({journal: FOREVER})
-    yield Store(folder, database, blobs, journal, upkeep)
+    maintenance.set_limits({journal: KEEPS_EVERYTHING})
+    yield StoreHarness(folder, database, blobs, journal, maintenance)
     await database.close()
     folder.close()
 
 
-async def test_an_account_that_comes_later_is_pruned_soon(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+async def test_an_account_that_is_added_later_is_pruned_soon(
+    store: StoreHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Several instances share the accounts: at its start an instance runs none."""
+    """Where several instances share the accounts, an instance runs none at its start."""
     pruned: asyncio.Queue[str] = asyncio.Queue()
 
     async def prune(self: JournalRetention, *_: object) -> None:
         pruned.put_nowait(self._account)
 
     monkeypatch.setattr(JournalRetention, "prune", prune)
-    running = asyncio.create_task(store.upkeep.run())
+    running = asyncio.create_task(store.maintenance.run())
     try:
         assert await asyncio.wait_for(pruned.get(), MAX_WAIT_SECONDS) == "home"
         other = Journal(store.database, "office")
-        store.upkeep.set_limits({store.journal: FOREVER, other: FOREVER})
+        store.maintenance.set_limits({store.journal: KEEPS_EVERYTHING, other: KEEPS_EVERYTHING})
         assert await asyncio.wait_for(pruned.get(), MAX_WAIT_SECONDS) == "office"
         assert pruned.empty()
     finally:
@@ -160,35 +160,37 @@ async def test_an_account_that_comes_later_is_pruned_soon(
 
 
 async def test_an_account_that_leaves_while_others_are_pruned_is_left_alone(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: StoreHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = [Journal(store.database, name) for name in ("first", "second")]
     pruned: list[str] = []
 
     async def prune(self: JournalRetention, *_: object) -> None:
         pruned.append(self._account)
-        store.upkeep.set_limits({journal: FOREVER for journal in others if journal.account in pruned})
+        store.maintenance.set_limits(
+            {journal: KEEPS_EVERYTHING for journal in others if journal.account in pruned}
+        )
 
     monkeypatch.setattr(JournalRetention, "prune", prune)
-    store.upkeep.set_limits(dict.fromkeys(others, FOREVER))
-    assert await store.upkeep.check_size(prune_due=True)
+    store.maintenance.set_limits(dict.fromkeys(others, KEEPS_EVERYTHING))
+    assert await store.maintenance.check_size(prune_due=True)
     assert pruned == ["first"]
 
 
-async def test_history_goes_when_other_files_fill_the_folder(store: Store) -> None:
-    """90 % is of everything below the folder: a small database must give way to other files."""
+async def test_history_is_deleted_when_other_files_fill_the_folder(store: StoreHarness) -> None:
+    """The limit is for everything below the folder: a small database must shrink for other files."""
     (store.folder.path / "other").write_bytes(b"\0" * 900_000)
     items = [message(number) for number in range(100)]
     await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
-    await store.published()
+    await store.mark_all_published()
 
-    assert await store.upkeep.check_size(prune_due=False)
+    assert await store.maintenance.check_size(prune_due=False)
 
-    assert await store.messages() == 1  # the newest is kept for `last`
+    assert await store.count_messages() == 1  # the newest is kept for `last`
 
 
 def refused(number: int) -> NewCommand:
-    """A command that was refused, with its result."""
+    """Returns a command that was refused, with its result."""
     message = "nobody is called so" * 20
     result = Result(
         id=str(number),
@@ -201,36 +203,40 @@ def refused(number: int) -> NewCommand:
     body = NewPublication(
         topic="wx/result/nobody", payload=message.encode(), category="result", content_type=""
     )
-    return replace(command(NOTHING), command_id=str(number), blob=None, result=result, publications=(body,))
+    return replace(
+        command(EMPTY_BLOB), command_id=str(number), blob=None, result=result, publications=(body,)
+    )
 
 
-NOTHING = Blob(sha256="", size=0, mime="", path="")
+EMPTY_BLOB = Blob(sha256="", size=0, mime="", path="")
 
 
 @pytest.mark.parametrize("age_ms", [REFUSED_RETENTION_MS + 1, MIN_REFUSED_RETENTION_MS + 1])
-async def test_refused_commands_and_their_results_go_before_messages_and_media(
-    store: Store, age_ms: int, monkeypatch: pytest.MonkeyPatch
+async def test_refused_commands_and_their_results_are_deleted_before_messages_and_media(
+    store: StoreHarness, age_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage_maintenance, "now_ms", lambda: LONG_AGO + age_ms)
     items = [message(number) for number in range(1000, 1100)]
     await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
     await store.journal.commands.accept([refused(number) for number in range(500)])
-    await store.journal.commands.accept([replace(command(NOTHING), command_id="waits", blob=None)])
-    await store.published()
-    await store.fetched("a", 100_000)
+    await store.journal.commands.accept([replace(command(EMPTY_BLOB), command_id="waits", blob=None)])
+    await store.mark_all_published()
+    await store.add_downloaded("a", 100_000)
     assert isinstance(store.database, SqliteDatabase)
     await store.database.checkpoint()
-    store.upkeep.quota.limit = store.upkeep.quota.size
+    store.maintenance.quota.limit = store.maintenance.quota.size
 
-    assert await store.upkeep.check_size(prune_due=False)
+    assert await store.maintenance.check_size(prune_due=False)
 
-    assert store.upkeep.quota.size < 0.9 * store.upkeep.quota.limit
-    assert await store.messages() == 101
+    assert store.maintenance.quota.size < 0.9 * store.maintenance.quota.limit
+    assert await store.count_messages() == 101
     assert await store.states("a") == [MediaState.READY]
     assert [row.command_id for row in await store.journal.commands.list_newest(limit=1000)] == ["waits"]
 
 
-async def test_what_was_refused_a_moment_ago_stays_for_a_broker_that_delivers_again(store: Store) -> None:
+async def test_a_command_that_was_refused_lately_stays_for_a_broker_that_delivers_it_again(
+    store: StoreHarness,
+) -> None:
     await store.journal.commands.accept([refused(1)])
     (row,) = await store.journal.commands.list_newest()
     assert await store.journal.retention.prune_refused(LONG_AGO + REFUSED_RETENTION_MS) == 0
@@ -238,19 +244,19 @@ async def test_what_was_refused_a_moment_ago_stays_for_a_broker_that_delivers_ag
     assert row.command_id == "1"
 
 
-async def test_media_go_before_history(store: Store) -> None:
+async def test_media_are_deleted_before_history(store: StoreHarness) -> None:
     items = [message(number) for number in range(1000, 1100)]
     await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
-    await store.published()
+    await store.mark_all_published()
     ids = [chr(ord("a") + number) for number in range(8)]
-    for one in ids:
-        await store.fetched(one, 100_000)
-    store.upkeep.quota.limit = store.upkeep.quota.size
+    for media_id in ids:
+        await store.add_downloaded(media_id, 100_000)
+    store.maintenance.quota.limit = store.maintenance.quota.size
 
-    assert await store.upkeep.check_size(prune_due=False)
+    assert await store.maintenance.check_size(prune_due=False)
 
-    assert store.upkeep.quota.size < 0.9 * store.upkeep.quota.limit
-    assert await store.messages() == 108
+    assert store.maintenance.quota.size < 0.9 * store.maintenance.quota.limit
+    assert await store.count_messages() == 108
     states = await store.states(*ids)
     assert states == sorted(states), "the oldest first"  # gone, then ready
     assert 1 <= states.count(MediaState.GONE) < 8
@@ -259,61 +265,65 @@ async def test_media_go_before_history(store: Store) -> None:
     ]
 
 
-async def test_what_a_command_has_still_to_send_stays_whatever_the_room(store: Store) -> None:
-    blob = await store.fetched("a", 1_000_000)
+async def test_a_file_that_a_command_has_still_to_send_stays_also_in_a_full_store(
+    store: StoreHarness,
+) -> None:
+    blob = await store.add_downloaded("a", 1_000_000)
     await store.journal.commands.accept(
         [command(await store.blobs.store(store.blobs.path_of(blob).read_bytes(), 10**6))]
     )
-    other = await store.fetched("b", 100_000)
+    other = await store.add_downloaded("b", 100_000)
 
-    assert await store.upkeep.check_size(prune_due=True)
+    assert await store.maintenance.check_size(prune_due=True)
 
     assert store.blobs.exists(blob)
     assert not store.blobs.exists(other)
     assert await store.states("a", "b") == [MediaState.READY, MediaState.GONE]
 
 
-async def test_more_media_than_an_account_may_have_go_at_the_next_look(store: Store) -> None:
-    store.upkeep.set_limits({store.journal: limits(media_bytes=250)})
+async def test_the_media_beyond_the_limit_of_an_account_are_deleted_at_the_next_check(
+    store: StoreHarness,
+) -> None:
+    store.maintenance.set_limits({store.journal: limits(media_bytes=250)})
     ids = ["a", "b", "c", "d"]
-    for one in ids:
-        await store.fetched(one, 100)
+    for media_id in ids:
+        await store.add_downloaded(media_id, 100)
 
-    assert not await store.upkeep.check_size(prune_due=False)
+    assert not await store.maintenance.check_size(prune_due=False)
 
     assert await store.states(*ids) == [MediaState.GONE, MediaState.GONE, MediaState.READY, MediaState.READY]
     assert store.blobs.size == 200
 
 
-async def test_media_go_when_they_were_kept_long_enough(store: Store) -> None:
-    blob = await store.fetched("a", 100)
-    store.upkeep.set_limits({store.journal: limits(media_seconds=(now_ms() - LONG_AGO) / 1000 + 60)})
-    await store.upkeep.check_size(prune_due=True)
+async def test_media_are_deleted_when_they_were_kept_long_enough(store: StoreHarness) -> None:
+    blob = await store.add_downloaded("a", 100)
+    store.maintenance.set_limits({store.journal: limits(media_seconds=(now_ms() - LONG_AGO) / 1000 + 60)})
+    await store.maintenance.check_size(prune_due=True)
     assert store.blobs.exists(blob)
 
-    store.upkeep.set_limits({store.journal: limits(media_seconds=60.0)})
-    await store.upkeep.check_size(prune_due=True)
+    store.maintenance.set_limits({store.journal: limits(media_seconds=60.0)})
+    await store.maintenance.check_size(prune_due=True)
 
     assert not store.blobs.exists(blob)
     assert await store.states("a") == [MediaState.GONE]
 
 
-async def test_the_size_follows_database_and_media_between_two_looks(store: Store) -> None:
-    """A full store must be seen before the next message, not at the next look."""
+async def test_the_size_counts_changes_of_database_and_media_between_two_checks(store: StoreHarness) -> None:
+    """A full store must be noticed before the next message is stored, not at the next check."""
     (store.folder.path / "other").write_bytes(b"\0" * 5_000)
-    await store.upkeep.check_size(prune_due=False)
-    before = store.upkeep.quota.size
+    await store.maintenance.check_size(prune_due=False)
+    before = store.maintenance.quota.size
 
     items = [message(number) for number in range(200)]
     await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
     await store.blobs.store(b"\0" * 70_000, 70_000)
 
-    assert store.upkeep.quota.size > before + 270_000
-    assert store.upkeep.quota.size == store.folder.size_bytes()
+    assert store.maintenance.quota.size > before + 270_000
+    assert store.maintenance.quota.size == store.folder.size_bytes()
 
 
-async def test_an_error_while_pruning_is_logged_and_does_not_end_the_maintenance(store: Store) -> None:
+async def test_an_error_while_pruning_is_logged_and_does_not_end_the_maintenance(store: StoreHarness) -> None:
     await store.database.close()
     with structlog.testing.capture_logs() as logged:
-        assert await store.upkeep.check_size(prune_due=True)
+        assert await store.maintenance.check_size(prune_due=True)
     assert {line["event"] for line in logged} == {"store cannot be pruned"}

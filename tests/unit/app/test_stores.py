@@ -1,4 +1,4 @@
-"""Opening the store in a database, where that cannot work: one sentence, and no restart by systemd."""
+"""A store in a database that cannot be opened is reported in one sentence, with its exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture
-def loaded(tmp_path: Path):
+def load_settings(tmp_path: Path):
+    """Returns a function that loads settings with a `storage.url`."""
+
     def load_with(url: str) -> LoadedSettings:
         file = tmp_path / "wx2mqtt.yaml"
         file.touch(mode=0o600)
@@ -29,34 +31,34 @@ def loaded(tmp_path: Path):
     return load_with
 
 
-async def failure(loaded: LoadedSettings) -> tuple[int, str]:
+async def open_failure(settings: LoadedSettings) -> tuple[int, str]:
     """Returns the exit code of a bridge whose store cannot be opened, and what it prints."""
     lines: list[str] = []
     with pytest.raises(Wx2MqttError) as caught:
-        async with open_stores(loaded, {}, lambda _: None):
+        async with open_stores(settings, {}, lambda _: None):
             pass
     return exit_code(caught.value, lines.append, "en"), "\n".join(lines)
 
 
-async def test_a_url_that_libpq_cannot_read_is_a_problem_of_the_file(loaded, tmp_path):
-    code, text = await failure(loaded("postgresql://db/wx2mqtt?sslmod=require"))
+async def test_a_url_that_libpq_cannot_read_is_a_problem_of_the_file(load_settings, tmp_path):
+    code, text = await open_failure(load_settings("postgresql://db/wx2mqtt?sslmod=require"))
     assert code == EXIT_CONFIGURATION
     assert text.startswith(f"{tmp_path}/wx2mqtt.yaml: storage.url: cannot be used: ")
     assert "sslmod" in text
 
 
-async def test_psycopg_that_cannot_be_imported_is_named_with_the_command(loaded, monkeypatch):
-    settings = loaded("postgresql://db/wx2mqtt")
+async def test_psycopg_that_cannot_be_imported_is_named_with_the_command(load_settings, monkeypatch):
+    settings = load_settings("postgresql://db/wx2mqtt")
     monkeypatch.delitem(sys.modules, "wx2mqtt.store.postgresql_database", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    code, text = await failure(settings)
+    code, text = await open_failure(settings)
     assert code == EXIT_CONFIGURATION
     command = f"{shlex.quote(sys.executable)} -m pip install --no-deps --only-binary=:all: --require-hashes"
     assert f"storage.url: psycopg cannot be used: {command} -r deploy/postgresql.lock" in text
 
 
-async def test_a_server_that_is_not_there_is_tried_again_by_systemd(loaded, tmp_path):
-    code, text = await failure(loaded(f"postgresql:///wx2mqtt?host={tmp_path}"))
+async def test_a_server_that_is_not_there_is_tried_again_by_systemd(load_settings, tmp_path):
+    code, text = await open_failure(load_settings(f"postgresql:///wx2mqtt?host={tmp_path}"))
     assert code == EXIT_TEMPORARY
     assert text.startswith("The database cannot be used: ")
     assert "geheim" not in text

@@ -1,4 +1,4 @@
-"""Messages to systemd: READY after the first attempt, WATCHDOG while loops make progress, and STATUS."""
+"""The messages to systemd: READY after the first attempt, WATCHDOG while loops make progress, STATUS."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog, status_line
 from wx2mqtt.bridge.context import Watchdog
 
 
-class FakeManager:
-    """Notes when what was said."""
+class FakeNotifier:
+    """Keeps each message with its time."""
 
     def __init__(self, interval: float | None) -> None:
         self.is_listening = True
         self.watchdog_interval = interval
-        self.said: list[tuple[float, str]] = []
+        self.messages: list[tuple[float, str]] = []
 
     def ready(self) -> None:
-        self._say("ready")
+        self._record("ready")
 
     def feed_watchdog(self) -> None:
-        self._say("watchdog")
+        self._record("watchdog")
 
     def status(self, text: str) -> None:
-        self._say(text)
+        self._record(text)
 
     def times(self, word: str) -> list[float]:
-        return [at for at, said in self.said if said == word]
+        return [time for time, message in self.messages if message == word]
 
-    def _say(self, word: str) -> None:
-        self.said.append((asyncio.get_running_loop().time(), word))
+    def _record(self, word: str) -> None:
+        self.messages.append((asyncio.get_running_loop().time(), word))
 
 
 @dataclass
@@ -61,116 +61,117 @@ class FakeAccount:
         return SimpleNamespace(broker_reason=self.broker_reason)
 
 
-class Stage:
+class SystemdHarness:
     def __init__(self, interval: float | None, *accounts: FakeAccount) -> None:
-        self.manager = FakeManager(interval)
-        self.pulse = Watchdog(asyncio.get_running_loop().time)
+        self.notifier = FakeNotifier(interval)
+        self.watchdog = Watchdog(asyncio.get_running_loop().time)
         self.accounts: Any = list(accounts)
-        running: Any = SimpleNamespace(accounts=self.accounts)
+        accounts_view: Any = SimpleNamespace(accounts=self.accounts)
         self.changes = ChangeNotifier()
-        self.watch = SystemdWatchdog(self.manager, self.pulse, running, self.changes)  # type: ignore[arg-type]
+        self.systemd_watchdog = SystemdWatchdog(self.notifier, self.watchdog, accounts_view, self.changes)  # type: ignore[arg-type]
 
     async def run(self, seconds: float) -> None:
-        task = asyncio.create_task(self.watch.run())
+        task = asyncio.create_task(self.systemd_watchdog.run())
         await asyncio.wait({task}, timeout=seconds)
         assert not task.done()
         task.cancel()
         await asyncio.wait({task})
 
 
-def played(story: Any) -> None:
-    run_without_pauses(story())
+def run_scenario(scenario: Any) -> None:
+    run_without_pauses(scenario())
 
 
-def tried(**more: Any) -> FakeAccount:
+def attempted_account(**more: Any) -> FakeAccount:
+    """Returns an account that has tried to connect to the broker."""
     account = FakeAccount(**more)
     account.connect_attempted.set()
     return account
 
 
 def test_ready_waits_for_the_first_attempt_of_every_account():
-    async def story() -> None:
+    async def scenario() -> None:
         late = FakeAccount(name="late")
-        stage = Stage(None, tried(), late)
+        harness = SystemdHarness(None, attempted_account(), late)
         asyncio.get_running_loop().call_later(7, late.connect_attempted.set)
-        await stage.run(20)
-        assert stage.manager.times("ready") == [7.0]
-        assert stage.manager.times("watchdog") == []
+        await harness.run(20)
+        assert harness.notifier.times("ready") == [7.0]
+        assert harness.notifier.times("watchdog") == []
 
-    played(story)
+    run_scenario(scenario)
 
 
 @every_row("interval", [0.25, 0.5, 1.0, 5.0, 30.0])
 def test_the_watchdog_is_fed_at_half_its_time_and_never_later(interval: float):
-    async def story() -> None:
-        stage = Stage(interval, tried())
-        await stage.run(20 * interval)
-        times = stage.manager.times("watchdog")
+    async def scenario() -> None:
+        harness = SystemdHarness(interval, attempted_account())
+        await harness.run(20 * interval)
+        times = harness.notifier.times("watchdog")
         assert len(times) >= 15
         assert max(later - earlier for earlier, later in pairwise([0.0, *times])) <= interval * 1.5
 
-    played(story)
+    run_scenario(scenario)
 
 
-def test_a_stuck_loop_starves_the_watchdog_until_it_moves_again():
-    async def story() -> None:
-        stage = Stage(1.0, tried())
+def test_while_a_loop_is_stuck_the_watchdog_is_not_fed():
+    async def scenario() -> None:
+        harness = SystemdHarness(1.0, attempted_account())
         loop = asyncio.get_running_loop()
-        stage.pulse.heartbeat("receive:home", 10)
-        loop.call_at(25, stage.pulse.heartbeat, "receive:home", 100)
-        await stage.run(40)
-        times = stage.manager.times("watchdog")
+        harness.watchdog.heartbeat("receive:home", 10)
+        loop.call_at(25, harness.watchdog.heartbeat, "receive:home", 100)
+        await harness.run(40)
+        times = harness.notifier.times("watchdog")
         assert any(at <= 10 for at in times)
         assert not any(11 < at < 25 for at in times)
         assert any(25 <= at <= 27 for at in times)
 
-    played(story)
+    run_scenario(scenario)
 
 
 def test_the_status_is_sent_only_when_it_changes():
-    async def story() -> None:
-        account = tried(state="waiting_for_scan", reason="scan the QR code")
-        stage = Stage(None, account)
+    async def scenario() -> None:
+        account = attempted_account(state="waiting_for_scan", reason="scan the QR code")
+        harness = SystemdHarness(None, account)
 
         def log_in() -> None:
             account.state = "online"
-            stage.changes.notify()
+            harness.changes.notify()
 
-        asyncio.get_running_loop().call_later(5, stage.changes.notify)
+        asyncio.get_running_loop().call_later(5, harness.changes.notify)
         asyncio.get_running_loop().call_later(10, log_in)
-        await stage.run(30)
-        said = [text for _, text in stage.manager.said if text != "ready"]
-        assert said == ["home: waiting_for_scan (scan the QR code)", "home: online (scan the QR code)"]
+        await harness.run(30)
+        statuses = [text for _, text in harness.notifier.messages if text != "ready"]
+        assert statuses == ["home: waiting_for_scan (scan the QR code)", "home: online (scan the QR code)"]
 
-    played(story)
+    run_scenario(scenario)
 
 
 def test_without_a_service_manager_nothing_runs_after_the_start():
-    async def story() -> None:
-        stage = Stage(None, tried())
-        stage.manager.is_listening = False
-        await stage.watch.run()
-        assert [text for _, text in stage.manager.said] == ["ready"]
+    async def scenario() -> None:
+        harness = SystemdHarness(None, attempted_account())
+        harness.notifier.is_listening = False
+        await harness.systemd_watchdog.run()
+        assert [text for _, text in harness.notifier.messages] == ["ready"]
 
-    played(story)
+    run_scenario(scenario)
 
 
-def test_nothing_runs_while_nothing_changes():
-    async def story() -> None:
+def test_no_timer_runs_while_nothing_changes():
+    async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        stage = Stage(None, tried())
-        task = asyncio.create_task(stage.watch.run())
+        harness = SystemdHarness(None, attempted_account())
+        task = asyncio.create_task(harness.systemd_watchdog.run())
         await asyncio.sleep(5)
         with patch.object(loop, "call_at", wraps=loop.call_at) as timers:
             await asyncio.sleep(100)
         assert timers.call_count == 1, "only that of the test"
         task.cancel()
 
-    played(story)
+    run_scenario(scenario)
 
 
 def test_the_status_line_names_each_account_and_a_broker_that_is_away():
-    async def story() -> None:
+    async def scenario() -> None:
         home = FakeAccount(broker_connected=False, broker_reason="connection refused")
         work = FakeAccount(name="work", state="logged_out", reason="scan again", broker_connected=False)
         accounts: Any = [home, work]
@@ -179,7 +180,7 @@ def test_the_status_line_names_each_account_and_a_broker_that_is_away():
             "work: logged_out (scan again), no broker (connecting)"
         )
 
-    played(story)
+    run_scenario(scenario)
 
 
 @every_row(

@@ -1,4 +1,4 @@
-"""The file of a backup: its name, what it replaces, and how many stay."""
+"""`wx2mqtt backup` names its file, replaces a file only if it may, and deletes older backups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write(file: BackupFile, data: bytes = b"a backup") -> None:
         out.write(data)
 
 
-def test_a_name_that_exists_is_kept_unless_it_may_be_replaced(tmp_path: Path) -> None:
+def test_an_existing_file_is_kept_unless_it_may_be_replaced(tmp_path: Path) -> None:
     file = tmp_path / "b"
     file.write_text("precious")
     with pytest.raises(BadBackup) as caught:
@@ -27,7 +27,7 @@ def test_a_name_that_exists_is_kept_unless_it_may_be_replaced(tmp_path: Path) ->
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "b"
     file.write_text("precious")
     with pytest.raises(OSError, match="full"), open_backup_file(BackupFile(path=file)) as out:
@@ -36,7 +36,7 @@ def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("b", "precious")]
 
 
-def test_in_a_folder_each_has_its_time_as_a_name(tmp_path: Path) -> None:
+def test_in_a_folder_each_backup_is_named_by_its_time(tmp_path: Path) -> None:
     for _ in range(3):
         write(backup_file(tmp_path, "wx2mqtt", keep=None, force=False))
     names = sorted(path.name for path in tmp_path.iterdir())
@@ -44,7 +44,7 @@ def test_in_a_folder_each_has_its_time_as_a_name(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"wx2mqtt-\d{8}T\d{6}Z(-\d+)?\.tar\.gz", name) for name in names)
 
 
-def test_the_newest_of_this_store_stay_and_all_that_is_not_its_backup(tmp_path: Path) -> None:
+def test_the_newest_backups_of_this_store_stay_and_all_files_that_are_none(tmp_path: Path) -> None:
     others = ["wx2mqtt-home-20200101T000000Z.tar.gz", "wx2mqtt-20200101T000000Z.tar.gz.age", "notes"]
     old = [f"wx2mqtt-2020010{day}T000000Z.tar.gz" for day in range(1, 5)] + [
         f"wx2mqtt-20200104T000000Z-{number}.tar.gz" for number in (2, 10)
@@ -64,7 +64,7 @@ def test_the_newest_of_this_store_stay_and_all_that_is_not_its_backup(tmp_path: 
     }
 
 
-def test_nothing_is_deleted_after_a_failed_one(tmp_path: Path) -> None:
+def test_after_a_failed_backup_no_older_one_is_deleted(tmp_path: Path) -> None:
     (tmp_path / "wx2mqtt-20200101T000000Z.tar.gz").write_text("old")
     file = backup_file(tmp_path, "wx2mqtt", keep=1, force=False)
     with pytest.raises(OSError, match="full"), open_backup_file(file):
@@ -72,13 +72,13 @@ def test_nothing_is_deleted_after_a_failed_one(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["wx2mqtt-20200101T000000Z.tar.gz"]
 
 
-def test_to_keep_some_needs_a_folder(tmp_path: Path) -> None:
+def test_a_number_of_backups_to_keep_needs_a_folder(tmp_path: Path) -> None:
     with pytest.raises(BadBackup) as caught:
         backup_file(tmp_path / "b", "wx2mqtt", keep=2, force=True)
     assert caught.value.key == "backup_keep_folder"
 
 
-def test_a_folder_that_is_exchanged_meanwhile_gets_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_takes_the_place_of_the_first_one_meanwhile_gets_no_file(tmp_path: Path) -> None:
     folder, other = tmp_path / "folder", tmp_path / "other"
     folder.mkdir()
     other.mkdir()

@@ -1,4 +1,4 @@
-"""The questions about a bot at the terminal, with a channel that a test plays."""
+"""The questions at the terminal about the owner of a WeCom bot."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from wx2mqtt.cli.bot_owner import OwnerByBridge, OwnerChannel, OwnerReport, ask_
 from wx2mqtt.model import Json
 
 
-class Played(OwnerChannel):
-    """A bot; `arrivals` are who writes while somebody waits."""
+class FakeOwnerChannel(OwnerChannel):
+    """The owner of a bot as the bridge knows it; `arrivals` write to the bot one by one, when waited for."""
 
     def __init__(self, need: str, *people: str, arrivals: tuple[str, ...] = ()) -> None:
         self.need = need
         self.people = list(people)
         self.arrivals = list(arrivals)
-        self.said: list[tuple[str, str]] = []
+        self.calls: list[tuple[str, str]] = []
 
     @override
     async def state(self) -> OwnerReport:
@@ -28,12 +28,12 @@ class Played(OwnerChannel):
 
     @override
     async def confirm(self, bot_id: str) -> None:
-        self.said.append(("confirm", bot_id))
+        self.calls.append(("confirm", bot_id))
         self.need = "owner_unnamed"
 
     @override
     async def name(self, user: str) -> None:
-        self.said.append(("name", user))
+        self.calls.append(("name", user))
         self.need = ""
 
     @override
@@ -43,7 +43,7 @@ class Played(OwnerChannel):
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is typed, in turn; there is a terminal."""
+    """The answers that are typed at a terminal, in turn."""
     typed: list[str] = []
 
     async def read_line() -> str:
@@ -54,7 +54,8 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return typed
 
 
-async def asked(channel: Played) -> str:
+async def run_questions(channel: FakeOwnerChannel) -> str:
+    """Asks all questions; returns what was printed."""
     out = io.StringIO()
     await ask_about_owner(channel, out, "en")
     return out.getvalue()
@@ -62,9 +63,9 @@ async def asked(channel: Played) -> str:
 
 async def test_a_scanned_bot_is_confirmed_and_the_next_who_writes_is_the_owner(answers: list[str]):
     answers += ["y", "yes"]
-    channel = Played("owner_unconfirmed", arrivals=("li",))
-    text = await asked(channel)
-    assert channel.said == [("confirm", "aib1"), ("name", "li")]
+    channel = FakeOwnerChannel("owner_unconfirmed", arrivals=("li",))
+    text = await run_questions(channel)
+    assert channel.calls == [("confirm", "aib1"), ("name", "li")]
     assert "The bot aib1 was made by a scan" in text
     assert "Write to the bot" in text
     assert text.endswith("li is the owner, and trusted.\n")
@@ -73,36 +74,36 @@ async def test_a_scanned_bot_is_confirmed_and_the_next_who_writes_is_the_owner(a
 @pytest.mark.parametrize("typed", ["", "n", "nein", "yeah"])
 async def test_anything_but_yes_confirms_nothing(answers: list[str], typed: str):
     answers.append(typed)
-    channel = Played("owner_unconfirmed", "li")
-    assert "nobody is trusted" in await asked(channel)
-    assert channel.said == []
+    channel = FakeOwnerChannel("owner_unconfirmed", "li")
+    assert "nobody is trusted" in await run_questions(channel)
+    assert channel.calls == []
 
 
-async def test_each_is_offered_once_until_one_is_the_operator(answers: list[str]):
+async def test_each_person_is_offered_once_until_one_is_the_operator(answers: list[str]):
     answers += ["n", "n", "是"]
-    channel = Played("owner_unnamed", "li", "wang", arrivals=("zhao",))
-    text = await asked(channel)
-    assert channel.said == [("name", "zhao")]
+    channel = FakeOwnerChannel("owner_unnamed", "li", "wang", arrivals=("zhao",))
+    text = await run_questions(channel)
+    assert channel.calls == [("name", "zhao")]
     assert "Write to the bot" not in text
     assert text.count("Is that you?") == 3
 
 
 @pytest.mark.parametrize("need", ["none", ""])
-async def test_where_nothing_is_missing_nothing_is_asked(answers: list[str], need: str):
-    channel = Played(need, "li")
-    assert await asked(channel) == ""
-    assert channel.said == []
+async def test_nothing_is_asked_where_the_owner_is_known_or_none_is_needed(answers: list[str], need: str):
+    channel = FakeOwnerChannel(need, "li")
+    assert await run_questions(channel) == ""
+    assert channel.calls == []
 
 
 async def test_without_a_terminal_nothing_is_confirmed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
-    channel = Played("owner_unconfirmed", "li")
-    assert "nobody is trusted" in await asked(channel)
-    assert await asked(Played("owner_unnamed", "li")) == ""
-    assert channel.said == []
+    channel = FakeOwnerChannel("owner_unconfirmed", "li")
+    assert "nobody is trusted" in await run_questions(channel)
+    assert await run_questions(FakeOwnerChannel("owner_unnamed", "li")) == ""
+    assert channel.calls == []
 
 
-async def test_the_running_bridge_gets_the_answers():
+async def test_the_answers_are_passed_to_the_running_bridge():
     operations: list[tuple[str, dict[str, Json]]] = []
 
     async def ask(operation: str, **fields: Json) -> OwnerReport:

@@ -17,13 +17,13 @@ from wx2mqtt.i18n.setup import HELP_TEXTS, text_width
 LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG", LANGUAGE_VARIABLE)
 
 
-def tree(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+def subcommands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     yield name, command
-    for key, inner in getattr(command, "commands", {}).items():
-        yield from tree(inner, f"{name} {key}")
+    for key, subcommand in getattr(command, "commands", {}).items():
+        yield from subcommands(subcommand, f"{name} {key}")
 
 
-COMMANDS = dict(tree(typer.main.get_command(app), "wx2mqtt"))
+COMMANDS = dict(subcommands(typer.main.get_command(app), "wx2mqtt"))
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _empty_folder(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def shown(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+def printed_by(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
     assert run_command_line(arguments) == 0
     return capsys.readouterr().out
 
@@ -42,7 +42,7 @@ def shown(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_has_no_english_left(name, capsys, monkeypatch):
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
-    text = shown(capsys, [*name.split()[1:], "--help"])
+    text = printed_by(capsys, [*name.split()[1:], "--help"])
     assert text.startswith(f"用法：{name} ")
     english = [
         line for line in text.splitlines() if re.search(r"\b[A-Za-z]?[a-z]+ [a-z]{2,} [a-z]{2,}\b", line)
@@ -63,7 +63,7 @@ def test_every_text_of_the_command_line_has_a_chinese_one_and_no_other():
 
 def test_the_help_is_english_elsewhere(capsys, monkeypatch):
     monkeypatch.setenv("LANG", "de_DE.UTF-8")
-    assert "Usage: wx2mqtt" in shown(capsys, ["--help"])
+    assert "Usage: wx2mqtt" in printed_by(capsys, ["--help"])
 
 
 @pytest.mark.parametrize(

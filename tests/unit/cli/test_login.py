@@ -1,4 +1,4 @@
-"""What the reports of a running bridge mean for `wx2mqtt login`."""
+"""`wx2mqtt login` reads success, failure and news from the reports of a running bridge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_failed_state_counts_when_it_is_seen_twice():
     assert progress.has_failed(failed)
 
 
-def test_the_state_before_is_no_failure_of_this_login():
+def test_the_state_before_the_login_is_no_failure_of_it():
     before = report("logged_out")
     progress = _LoginProgress(before, new_owner=False)
     progress.keep(before)
@@ -48,6 +48,6 @@ def test_a_code_is_shown_once_and_a_reason_when_it_changes():
     assert not progress.has_news(code)
 
 
-def test_that_the_bridge_is_online_already_is_said():
+def test_a_bridge_that_is_online_already_is_reported():
     before = report("online", reason="online")
     assert _LoginProgress(before, new_owner=False).has_news(before)

@@ -1,4 +1,4 @@
-"""Which error leads to which exit code."""
+"""Each error has an exit code, and a sentence for the terminal."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from wx2mqtt.mqtt.embedded import PortInUse
     ],
 )
 def test_each_error_has_its_exit_code_and_one_sentence(error, code):
-    said: list[str] = []
-    assert exit_code(error, said.append, "en") == code
-    assert said == [str(error)]
-    assert said[0]
+    lines: list[str] = []
+    assert exit_code(error, lines.append, "en") == code
+    assert lines == [str(error)]
+    assert lines[0]
 
 
-def test_a_broker_that_has_the_port_of_the_demo_can_be_used():
+def test_a_broker_on_the_port_of_the_demo_is_proposed_for_the_demo():
     assert "--broker mqtt://127.0.0.1:1883 uses that" in str(DemoPortsInUse({"--mqtt-port": 1883}, "en"))
     assert "--broker" not in str(DemoPortsInUse({"--simulator-port": 8070}, "en"))
 
 
 def test_every_problem_of_a_file_is_a_line():
-    said: list[str] = []
+    lines: list[str] = []
     problems = tuple(Problem("a.yaml", line, "key", "is wrong") for line in (1, 2, 0))
-    exit_code(SettingsError(problems), said.append, "en")
-    assert said == ["a.yaml:1: key: is wrong", "a.yaml:2: key: is wrong", "a.yaml: key: is wrong"]
+    exit_code(SettingsError(problems), lines.append, "en")
+    assert lines == ["a.yaml:1: key: is wrong", "a.yaml:2: key: is wrong", "a.yaml: key: is wrong"]

@@ -1,4 +1,4 @@
-"""Which sessions at the broker a removed account may have, and what is told before anything goes."""
+"""`wx2mqtt purge` lists all that it deletes, and ends no session of an account that is configured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wx2mqtt.settings.schema import Settings
         ("kitchen", ["home", "work"], ("kitchen-old", "kitchen")),
     ],
 )
-def test_no_session_of_an_account_of_today_is_ended(client_id, accounts, clients):
+def test_no_session_of_a_configured_account_is_ended(client_id, accounts, clients):
     settings = Settings.model_validate(
         {"mqtt": {"client_id": client_id}, "accounts": {name: {} for name in accounts}}
     )
@@ -25,8 +25,8 @@ def test_no_session_of_an_account_of_today_is_ended(client_id, accounts, clients
     assert not set(clients) & set(settings.client_ids().values())
 
 
-def plan(**found):
-    usual: dict[str, Json] = {
+def make_plan(**stored):
+    defaults: dict[str, Json] = {
         "messages": 3,
         "commands": 2,
         "people": 1,
@@ -35,30 +35,30 @@ def plan(**found):
         "base": "wx",
         "taken_by": "",
     }
-    announced = found.pop("announced", ())
-    topics = found.pop("topics", ("wx/last", "wx/contacts"))
+    announced = stored.pop("announced", ())
+    topics = stored.pop("topics", ("wx/last", "wx/contacts"))
     return PurgePlan(
         topics=(*topics, *announced),
         discovery_topics=announced,
         client_ids=("wx2mqtt-old",),
-        stored_data={**usual, **found},
+        stored_data={**defaults, **stored},
     )
 
 
 def test_the_plan_lists_all_that_is_deleted():
     device = "homeassistant/device/wx2mqtt_old/config"
-    lines = "\n".join(describe_plan(plan(announced=(device,)), "en", include_broker=True))
+    lines = "\n".join(describe_plan(make_plan(announced=(device,)), "en", include_broker=True))
     assert "3 messages, 2 commands, 1 people" in lines
     assert "2 retained topics below wx, and the session of wx2mqtt-old" in lines
     assert device in lines
 
 
 def test_the_plan_lists_topics_that_stay_with_their_account():
-    lines = "\n".join(describe_plan(plan(topics=(), taken_by="home"), "en", include_broker=True))
+    lines = "\n".join(describe_plan(make_plan(topics=(), taken_by="home"), "en", include_broker=True))
     assert "the topics below wx stay: they are those of account 'home' now" in lines
     assert "the session of wx2mqtt-old" in lines
     assert "retained" not in lines
 
 
 def test_the_plan_without_the_broker_lists_only_the_store():
-    assert len(describe_plan(plan(), "zh", include_broker=False)) == 1
+    assert len(describe_plan(make_plan(), "zh", include_broker=False)) == 1

@@ -1,4 +1,4 @@
-"""What the page says to somebody who runs the bridge without a configuration."""
+"""The page names `wx2mqtt setup` to somebody who runs the bridge without a configuration."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def test_setup_is_named_where_nobody_chose_a_broker_or_a_backend(env, expected):
     assert setup_command(load(None, env, BACKENDS), env) == expected
 
 
-def test_with_a_file_nothing_is_to_be_set_up(tmp_path):
+def test_setup_is_not_named_where_there_is_a_file(tmp_path):
     (file := tmp_path / "wx2mqtt.yaml").write_text("mqtt: {url: embedded}\n")
     assert setup_command(load(file, {}, BACKENDS), {}) == ""

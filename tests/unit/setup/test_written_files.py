@@ -1,4 +1,4 @@
-"""What is written: whole, with its mode, beside what was there; and the service."""
+"""The files that `wx2mqtt setup` writes have their modes, and keep an old file beside; the systemd unit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_file_has_its_mode_whatever_the_umask_and_its_folder_is_made(tmp_path)
     assert mode(path) == PUBLIC_MODE
 
 
-def test_what_was_there_stays_beside_it(tmp_path):
+def test_an_old_file_is_kept_beside_the_new_one(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("old")
     aside = write_file(path, "new", PUBLIC_MODE)
@@ -47,12 +47,12 @@ def test_a_path_that_cannot_be_written_is_reported_with_a_remedy(tmp_path):
         write_file(tmp_path / "file" / "a.yaml", "text", PUBLIC_MODE)
 
 
-def test_the_service_that_goes_along_is_the_one_in_deploy():
-    along = Path(written_files.__file__).with_name("wx2mqtt.service")
-    assert along.read_text() == SHIPPED.read_text(), f"cp {SHIPPED} {along}"
+def test_the_packaged_unit_is_the_one_in_deploy():
+    packaged = Path(written_files.__file__).with_name("wx2mqtt.service")
+    assert packaged.read_text() == SHIPPED.read_text(), f"cp {SHIPPED} {packaged}"
 
 
-def test_the_service_is_the_shipped_one_with_our_paths():
+def test_the_written_unit_is_the_shipped_one_with_the_paths_of_this_installation():
     password, urls = Path("/etc/w/mqtt.password"), Path("/etc/w/fallback.urls")
     secrets = SecretFiles(password=password, fallback=urls, bot_secret=Path("/etc/w/wecom.secret"))
     text = written_files.unit_text(Path("/etc/w/a.yaml"), secrets, "/opt/w/bin/wx2mqtt")
@@ -62,17 +62,17 @@ def test_the_service_is_the_shipped_one_with_our_paths():
     assert "\nLoadCredential=accounts.home.wecom.secret:/etc/w/wecom.secret\n" in text
     assert "/opt/wx2mqtt/bin/wx2mqtt" not in text
 
-    def lines(one):
+    def lines(unit):
         return [
             line
-            for line in one.splitlines()
+            for line in unit.splitlines()
             if not re.search(r"ExecStart=|LoadCredential=(mqtt|accounts)|^#", line)
         ]
 
     assert lines(text) == lines(SHIPPED.read_text())
 
 
-def test_without_secrets_none_is_loaded():
+def test_without_secrets_the_unit_loads_no_credentials():
     text = written_files.unit_text(Path("/etc/w/a.yaml"), SecretFiles(), "/opt/w/bin/wx2mqtt")
     assert "\nLoadCredential=" not in text
 
@@ -92,7 +92,7 @@ def test_the_program_is_printed_by_name_where_the_shell_finds_it_and_else_by_its
 
 
 @every_row(
-    ("paths", "seen"),
+    ("paths", "hidden"),
     [
         (["/etc/wx2mqtt/a.yaml", "/opt/w/bin/wx2mqtt"], None),
         (["/home/me/a.yaml", "/opt/w/bin/wx2mqtt"], "/home/me/a.yaml"),
@@ -102,8 +102,8 @@ def test_the_program_is_printed_by_name_where_the_shell_finds_it_and_else_by_its
         (["/homes/a.yaml"], None),
     ],
 )
-def test_what_a_service_in_its_sandbox_cannot_see_is_noticed(paths, seen):
-    assert written_files.hidden_path(*map(Path, paths)) == (None if seen is None else Path(seen))
+def test_what_a_service_in_its_sandbox_cannot_see_is_noticed(paths, hidden):
+    assert written_files.hidden_path(*map(Path, paths)) == (None if hidden is None else Path(hidden))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_a_service_in_its_sandbox_cannot_see_is_noticed(paths, seen):
         ("/opt/w/lib/wx2mqtt/__main__.py", f"{sys.executable} -m wx2mqtt"),
     ],
 )
-def test_the_service_starts_us_as_we_were_started(monkeypatch, started, command):
+def test_the_service_starts_the_program_as_setup_was_started(monkeypatch, started, command):
     monkeypatch.setattr(sys, "argv", [started, "setup"])
     assert written_files.program_path() == command
 

@@ -1,4 +1,4 @@
-"""The configuration that follows from answers: it means just these, and explains every other key."""
+"""The configuration that follows from the answers means just these, and explains every other key."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ def loaded(folder: Path, answers: SetupAnswers) -> Settings:
     (folder / PASSWORD_FILE_NAME).chmod(0o600)
     file = folder / "wx2mqtt.yaml"
     file.write_text(config_text(answers))
-    found = load(file, {}, BACKENDS)
-    assert found.warnings == ()
-    return found.settings
+    result = load(file, {}, BACKENDS)
+    assert result.warnings == ()
+    return result.settings
 
 
 def answers(**more) -> SetupAnswers:
     broker = BrokerAnswers(host="broker.lan", username="bridge", password="geheim")
-    usual = {
+    defaults = {
         "broker": broker,
         "language": "zh",
         "home_assistant": True,
         "backend": "webwx",
         "people": {"wife": "老婆"},
     }
-    return SetupAnswers(**{**usual, **more})
+    return SetupAnswers(**{**defaults, **more})
 
 
-def test_all_answers_are_in_it(tmp_path):
+def test_all_answers_are_in_the_configuration(tmp_path):
     settings = loaded(tmp_path, answers())
     assert settings.mqtt.url == ("mqtt://broker.lan:1883",)
     assert settings.mqtt.username == "bridge"
@@ -68,7 +68,7 @@ def test_on_ilink_the_owner_alone_is_known(tmp_path, name, topic):
     settings = loaded(tmp_path, answers(backend="ilink", people={}, owner=name))
     account = settings.accounts["home"]
     assert account.backend == "ilink"
-    assert {one: pin.owner for one, pin in account.contacts.items()} == ({name: True} if name else {})
+    assert {user: pin.owner for user, pin in account.contacts.items()} == ({name: True} if name else {})
     assert settings.homeassistant.expose == (topic,)
 
 
@@ -79,12 +79,12 @@ def test_an_owner_who_wants_it_is_reminded_two_hours_before(tmp_path, remind, be
 
 
 @pytest.mark.parametrize(("renew", "after"), [(True, 25 * 86_400.0), (False, None)])
-def test_who_wants_it_gets_the_code_of_the_next_login(tmp_path, renew, after):
+def test_an_owner_who_wants_it_gets_the_code_of_the_next_login(tmp_path, renew, after):
     settings = loaded(tmp_path, answers(backend="ilink", people={}, owner="me", renew=renew))
     assert settings.accounts["home"].ilink.renew.after == after
 
 
-def test_the_address_of_another_way_is_in_a_file_of_its_own(tmp_path):
+def test_the_address_of_a_fallback_is_in_a_file_of_its_own(tmp_path):
     (tmp_path / FALLBACK_FILE_NAME).write_text("json://localhost\n")
     (tmp_path / FALLBACK_FILE_NAME).chmod(0o600)
     chosen = answers(fallback_url="json://localhost")
@@ -93,7 +93,7 @@ def test_the_address_of_another_way_is_in_a_file_of_its_own(tmp_path):
     assert url.get_secret_value() == "json://localhost"
 
 
-def test_a_file_of_addresses_that_is_there_stays_where_it_is(tmp_path):
+def test_an_existing_file_of_fallback_addresses_stays_where_it_is(tmp_path):
     (file := tmp_path / "mine").write_text("json://localhost\njson://other\n")
     file.chmod(0o600)
     assert len(loaded(tmp_path, answers(fallback_file=file)).accounts["home"].fallback.urls) == 2
@@ -104,12 +104,12 @@ def test_hosts_whose_pictures_may_be_sent_are_allowed(tmp_path):
     assert loaded(tmp_path, answers(allow_hosts=hosts)).accounts["home"].media.allow_hosts == hosts
 
 
-def test_the_password_is_not_in_it():
+def test_the_password_is_not_in_the_configuration():
     assert "geheim" not in config_text(answers())
     assert "geheim" not in repr(answers())
 
 
-def test_without_any_answer_it_means_the_defaults_with_an_embedded_broker(tmp_path):
+def test_without_any_answer_the_configuration_means_the_defaults_with_an_embedded_broker(tmp_path):
     settings = loaded(tmp_path, EMBEDDED)
     assert settings.mqtt.url == ("embedded",)
     assert settings.model_copy(update={"mqtt": Settings().mqtt}) == Settings()
@@ -138,26 +138,29 @@ def test_an_authority_and_a_password_file_that_exist_are_named_where_they_are(tm
     assert settings.mqtt.password.get_secret_value() == "other"
 
 
-def test_every_key_stands_in_it_once_with_its_explanation():
-    def bare(text):
+def test_every_key_is_in_the_configuration_once_with_its_explanation():
+    def without_comment_marks(text):
         return [" ".join(line.replace("#", " ").split()) for line in text.splitlines() if line.strip()]
 
     head = sum(line.startswith("#") for line in example_text().splitlines())
-    explained, shown = bare(example_text())[head:], bare(config_text(replace(EMBEDDED, backend="ilink")))
+    explained, shown = (
+        without_comment_marks(example_text())[head:],
+        without_comment_marks(config_text(replace(EMBEDDED, backend="ilink"))),
+    )
     assert [line for line in explained if line not in shown] == ["url: mqtt://localhost:1883"]
 
 
-def test_the_backend_that_was_chosen_stands_in_it():
+def test_the_chosen_backend_is_in_the_configuration():
     data = yaml.safe_load(config_text(EMBEDDED))
     assert data["accounts"] == {"home": {"backend": "webwx"}}
 
 
-@pytest.mark.parametrize("made", [EMBEDDED, answers()])
-def test_no_line_is_too_long(made):
-    assert all(len(line) <= LINE_WIDTH for line in config_text(made).splitlines())
+@pytest.mark.parametrize("chosen", [EMBEDDED, answers()])
+def test_no_line_is_too_long(chosen):
+    assert all(len(line) <= LINE_WIDTH for line in config_text(chosen).splitlines())
 
 
-def test_a_commented_key_counts_when_its_mark_is_taken_away(tmp_path):
+def test_a_commented_key_counts_when_its_comment_mark_is_removed(tmp_path):
     text = config_text(EMBEDDED)
     for line in ("# web:", "  # listen: 127.0.0.1:8099"):
         assert line in text
@@ -175,7 +178,7 @@ LINES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_
     remark=LINES.filter(lambda text: bool(text.strip())),
     user=LINES.filter(lambda text: bool(text.strip())),
 )
-def test_whatever_people_are_called_it_is_read_as_it_was_meant(name, remark, user):
+def test_any_name_of_a_person_is_read_as_it_was_written(name, remark, user):
     text = config_text(answers(broker=BrokerAnswers(host="b", username=user), people={name: remark}))
     data = yaml.safe_load(text)
     assert data["mqtt"]["username"] == user
@@ -190,7 +193,7 @@ def test_a_text_that_yaml_would_read_otherwise_is_quoted(value):
     assert data == {"mqtt": {"username": value}, "homeassistant": {"expose": [value]}}
 
 
-def test_its_comments_are_in_the_language_of_the_answers():
+def test_the_comments_are_in_the_language_of_the_answers():
     comments = [line.partition("# ")[2] for line in config_text(answers()).splitlines() if "# " in line]
     chinese = [comment for comment in comments if re.search(r"[\u4e00-\u9fff]", comment)]
     assert len(chinese) > 60

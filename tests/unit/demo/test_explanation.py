@@ -1,4 +1,4 @@
-"""What the demo prints: the options of mosquitto's clients for each kind of broker of `--broker`, each account."""
+"""The demo prints addresses, and commands that work as they are printed at any broker of `--broker`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_password_is_asked_for_before_the_commands_that_use_it(language):
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_of_a_broker_over_websocket_it_is_said_that_the_commands_need_another_port(language):
+def test_for_a_broker_over_websocket_the_text_says_that_the_commands_need_another_port(language):
     over_websocket = replace(ADDRESSES, broker=broker_login("wss://broker.lan"))
     assert "-p" in explanation(over_websocket, language).partition("broker.lan")[2].partition("\n")[0]
 
@@ -77,10 +77,10 @@ def test_each_account_has_its_phone_its_topics_and_a_command(language):
     lines = explanation(replace(ADDRESSES, accounts=(HOME, OFFICE)), language).splitlines()
     phones = [line for line in lines if "70/      " in line]
     assert ["home: " in phones[0], "office: " in phones[1]] == [True, True]
-    (listening,) = [line for line in lines if "mosquitto_sub" in line]
-    assert "-t 'wx/+/+' -T wx/login/qr -t 'wx/office/+/+' -T wx/office/login/qr" in listening
-    sending = [line for line in lines if "mosquitto_pub" in line]
-    assert ["-t wx/out/me " in sending[0], "-t wx/office/out/boss " in sending[1]] == [True, True]
+    (subscription,) = [line for line in lines if "mosquitto_sub" in line]
+    assert "-t 'wx/+/+' -T wx/login/qr -t 'wx/office/+/+' -T wx/office/login/qr" in subscription
+    publications = [line for line in lines if "mosquitto_pub" in line]
+    assert ["-t wx/out/me " in publications[0], "-t wx/office/out/boss " in publications[1]] == [True, True]
 
 
 @pytest.mark.parametrize(("language", "heading"), [("en", "the fallback "), ("zh", "备用通道 ")])
