@@ -16,7 +16,7 @@ WORKERS ?= 8
 HOSTILE := tests/scenarios/simulator/test_hostile.py tests/scenarios/test_broker_chaos.py \
 	tests/scenarios/test_hostile_commands.py tests/scenarios/test_senders_load.py tests/scenarios/wecom/test_moving.py \
 	tests/unit/store/test_hostile_backup.py \
-	tests/unit/store/test_processing_marks.py tests/unit/test_limits.py tests/unit/test_memory.py \
+	tests/unit/store/test_mapped_files.py tests/unit/test_limits.py tests/unit/test_memory.py \
 	tests/unit/test_patterns.py tests/unit/wechat/webwx/protocol/test_markup_hostile.py
 # What a person types and installs: most of them start many processes.
 COMMANDS := $(patsubst %,tests/scenarios/test_%.py,addon check_as command_line container demo demo_parts explain ilink_terminal \

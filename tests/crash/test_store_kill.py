@@ -61,7 +61,7 @@ def some(count: int) -> list[int]:
 
 async def _live(path: Path, text: str) -> None:
     open_store = await OpenStore.open(path)
-    await open_store.live()
+    await open_store.fill()
     await open_store.database.write("mark", lambda db: db.execute("UPDATE account SET login_id = ?", (text,)))
     (path / SESSIONS_FOLDER / "home.json").write_text(json.dumps({"skey": text}))
     await open_store.close()

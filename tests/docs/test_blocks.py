@@ -30,7 +30,7 @@ from tests.docs.markdown import ROOT, SHOWN_ONLY, Block, block_counts, blocks, p
 from tests.docs.sandbox import Sandbox, sandbox
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.rows import every_row
-from tests.unit.store.test_folder_backup import living
+from tests.unit.store.test_folder_backup import write_sample_store
 from wx2mqtt.cli.main import app
 from wx2mqtt.schemas.documents import messages_document
 from wx2mqtt.settings.field_types import LOGIN_KEY_BYTES
@@ -243,7 +243,7 @@ def test_the_restore_that_is_tried_needs_nothing_else(language, home, tmp_path):
         for block in blocks(ROOT / f"docs/{language}/operation/backup.md")
         if block.reason == "test_the_restore_that_is_tried_needs_nothing_else"
     ]
-    living(tmp_path / "store")
+    write_sample_store(tmp_path / "store")
     done = home.run(block.text, tmp_path)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "wife" in done.stdout

@@ -26,7 +26,7 @@ import yaml
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.forks import run_program
 from tests.support.http_server import until
-from tests.unit.store.test_folder_backup import living
+from tests.unit.store.test_folder_backup import write_sample_store
 from wx2mqtt.store.folder_replacement import GATHERING_FOLDER, MOVING_FOLDER
 
 SERVICE = 65534
@@ -58,7 +58,7 @@ class Machine:
             "web": {"enabled": False},
         }
         self.config.write_text(yaml.safe_dump(settings))
-        living(self.store)
+        write_sample_store(self.store)
         self.give_to_service(self.store)
 
     def give_to_service(self, top: Path) -> None:

@@ -23,7 +23,7 @@ NOBODY = 65534
 
 @dataclass
 class Clock:
-    """A clock in milliseconds since 1970, set by the test."""
+    """A clock in milliseconds since 1970, which the test sets."""
 
     now: int = 1_795_600_000_000
 
@@ -63,7 +63,7 @@ async def journal(database: Database, clock: Clock) -> Journal:
 
 
 @pytest.fixture
-def guarded() -> Iterator[Path]:
+def read_only_folder() -> Iterator[Path]:
     """A folder that is read-only within `unprivileged`."""
     folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-"))
     folder.chmod(0o555)
@@ -74,7 +74,7 @@ def guarded() -> Iterator[Path]:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Gives up root, who may write everywhere, for a while."""
+    """Runs the block as a user who may not write everywhere, as root may."""
     if os.geteuid() != 0:
         yield
         return

@@ -33,9 +33,9 @@ def message(key: str, *, user: str = "wife", text: str = "开灯 ☀", topic: st
 
 
 def picture(
-    key: str, *media: NewMedia, held: bool = False, user: str = "wife", kind: str = "image"
+    key: str, *media: NewMedia, waits_for_file: bool = False, user: str = "wife", kind: str = "image"
 ) -> NewMessage:
-    """A message with media."""
+    """Returns a message with media; with `waits_for_file` it is not published before `release_message`."""
     return NewMessage(
         key=key,
         id=f"id-{key}",
@@ -46,7 +46,7 @@ def picture(
         text="[Image]",
         body={"id": f"id-{key}", "kind": kind, kind: {"state": "pending", "url": "/media/x"}},
         media=media,
-        waits_for_file=held,
+        waits_for_file=waits_for_file,
     )
 
 
@@ -56,7 +56,7 @@ def media(media_id: str, due: int | None = 100, part: MediaPart = MediaPart.WHOL
 
 
 def blob(content: str, size: int = 10) -> Blob:
-    """A blob without a file."""
+    """Returns a blob that has no file."""
     sha256 = hashlib.sha256(content.encode()).hexdigest()
     path = f"media/{sha256[:2]}/{sha256}.jpg"
     return Blob(sha256=sha256, size=size, mime="image/jpeg", path=path, width=4, height=3)
@@ -88,7 +88,7 @@ def command(
     delivery: DeliveryMark | None = None,
     replies: tuple[ReplyTarget, ...] | None = None,
     expires: int | None = 600_000,
-    settled: Result | None = None,
+    result: Result | None = None,
     publications: tuple[NewPublication, ...] = (),
     blob: Blob | None = None,
 ) -> NewCommand:
@@ -103,13 +103,13 @@ def command(
         replies=(reply(),) if replies is None else replies,
         delivery=delivery,
         duplicate_possible=False,
-        result=settled,
+        result=result,
         publications=publications,
         blob=blob,
     )
 
 
-def mark(mid: int, *, dup: bool = False, session: int = 1, content: str = "a") -> DeliveryMark:
+def delivery_mark(mid: int, *, dup: bool = False, session: int = 1, content: str = "a") -> DeliveryMark:
     return DeliveryMark(
         broker_session=session, packet_id=mid, topic="wx/out/wife", digest=content.encode(), dup=dup
     )
@@ -119,10 +119,10 @@ def result(command_id: str, status: Status = Status.SENT, message_id: str | None
     return Result(id=command_id, user="wife", status=status, code="ok", message_id=message_id, time=2000)
 
 
-def person(number: int, level: str, **more: object) -> Person:
+def person(number: int, topic_name: str, **more: object) -> Person:
     values: dict[str, object] = {
         "id": PersonId(number),
-        "topic_name": level,
+        "topic_name": topic_name,
         "kind": ChatKind.FRIEND,
         "handle": Handle(f"@{number}"),
         "login_id": "login",
@@ -131,7 +131,7 @@ def person(number: int, level: str, **more: object) -> Person:
     return Person(**{**values, **more})  # type: ignore[arg-type]
 
 
-# For a test of what only one of them has.
+# For a test of what only one kind of database has.
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 

@@ -1,4 +1,4 @@
-"""A removed account loses all rows, others lose none."""
+"""Of a removed account all rows are deleted, and of other accounts none."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from tests.unit.store.make import (
     blob,
     command,
+    delivery_mark,
     event,
-    mark,
     media,
     message,
     person,
@@ -30,7 +30,7 @@ from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
 from wx2mqtt.store.records import NewEvent, NewMessage
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
-MANY = 1234  # more than two commits take away
+MORE_THAN_TWO_BATCHES = 1234  # messages: their removal takes more than two commits
 
 
 ADD_QUESTION = (
@@ -40,7 +40,7 @@ ADD_QUESTION = (
 
 
 async def fill(database: Database, account: str, messages: int = 3) -> Journal:
-    """Something in every table."""
+    """Adds an account that has rows in every table."""
     journal = Journal(database, account)
     await journal.open()
     await journal.set_base_topic(f"base/{account}")
@@ -50,19 +50,19 @@ async def fill(database: Database, account: str, messages: int = 3) -> Journal:
     await journal.received.record([*items, event("e")], NO_CHANGES, Cursor("c"), "login")
     await journal.received.record([picture("p", media(f"m-{account}"))], NO_CHANGES, Cursor("c"), "login")
     await journal.media.mark_ready(f"m-{account}", blob(account), [publication()])
-    await journal.commands.accept([replace(command("a"), blob=blob("x")), command("b", settled=result("b"))])
+    await journal.commands.accept([replace(command("a"), blob=blob("x")), command("b", result=result("b"))])
     await database.write("question", lambda db: db.execute(ADD_QUESTION, (account,)))
-    await journal.requests.start(mark(1))
+    await journal.requests.start(delivery_mark(1))
     await journal.discovery.save(DiscoveryRecord(topics=(f"homeassistant/device/wx2mqtt_{account}/config",)))
     return journal
 
 
-async def rows(database: Database) -> dict[str, dict[str, int]]:
-    """How many rows each account has in each table."""
-    return await database.read(partial(_rows, database))
+async def row_counts(database: Database) -> dict[str, dict[str, int]]:
+    """Returns how many rows each account has in each table."""
+    return await database.read(partial(_count_rows, database))
 
 
-def _rows(database: Database, connection: Connection) -> dict[str, dict[str, int]]:
+def _count_rows(database: Database, connection: Connection) -> dict[str, dict[str, int]]:
     listing = (
         "SELECT name FROM sqlite_master WHERE type = 'table'"
         if isinstance(database, SqliteDatabase)
@@ -94,23 +94,23 @@ def _rows(database: Database, connection: Connection) -> dict[str, dict[str, int
 
 
 async def test_all_rows_of_the_account_go_and_none_of_another(database: Database) -> None:
-    await fill(database, "gone", MANY)
+    await fill(database, "gone", MORE_THAN_TWO_BATCHES)
     await fill(database, "stays")
-    seen_before = await rows(database)
+    counts_before = await row_counts(database)
     await database.write(
         "seen", lambda db: db.executemany("INSERT INTO seen VALUES (?, 'k', 1)", [("gone",), ("stays",)])
     )
     removal = AccountRemoval(database)
-    assert all("gone" in table for name, table in seen_before.items() if name != "seen")
+    assert all("gone" in table for name, table in counts_before.items() if name != "seen")
 
     await removal.delete_rows("gone")
-    left = await rows(database)
-    assert {name for name, table in left.items() if "gone" in table} == {"account"}
+    remaining = await row_counts(database)
+    assert {name for name, table in remaining.items() if "gone" in table} == {"account"}
     await removal.delete_account("gone")
-    left = await rows(database)
-    assert all("gone" not in table for table in left.values())
-    assert left == {
-        **{name: {"stays": table["stays"]} for name, table in seen_before.items() if name != "seen"},
+    remaining = await row_counts(database)
+    assert all("gone" not in table for table in remaining.values())
+    assert remaining == {
+        **{name: {"stays": table["stays"]} for name, table in counts_before.items() if name != "seen"},
         "seen": {"stays": 1},
     }
     assert await removal.list_accounts() == ["stays"]
@@ -130,19 +130,19 @@ async def test_the_stored_data_of_an_account_is_reported(database: Database) -> 
     assert await AccountRemoval(database).stored_data("nobody") == StoredData()
 
 
-async def test_what_was_cut_off_is_begun_again(database: Database) -> None:
-    await fill(database, "home", MANY)
+async def test_a_removal_that_was_interrupted_is_continued(database: Database) -> None:
+    await fill(database, "home", MORE_THAN_TWO_BATCHES)
     removal = AccountRemoval(database)
     await removal.delete_rows("home")
-    assert await removal.list_accounts() == ["home"], "it can still be asked for"
+    assert await removal.list_accounts() == ["home"], "its removal can still be requested"
     await removal.delete_rows("home")
     await removal.delete_account("home")
     await removal.delete_account("home")
     assert await removal.list_accounts() == []
 
 
-async def test_the_journal_of_another_account_goes_on_meanwhile(database: Database) -> None:
-    await fill(database, "gone", MANY)
+async def test_another_account_stores_messages_meanwhile(database: Database) -> None:
+    await fill(database, "gone", MORE_THAN_TWO_BATCHES)
     journal = await fill(database, "stays")
     removing = AccountRemoval(database).delete_rows("gone")
     writing = journal.received.record([message("new")], NO_CHANGES, Cursor("d"), "login")
@@ -151,9 +151,9 @@ async def test_the_journal_of_another_account_goes_on_meanwhile(database: Databa
 
 
 @pytest.mark.parametrize("account", ["gone", "never"])
-async def test_to_remove_what_is_not_there_does_nothing(database: Database, account: str) -> None:
+async def test_the_removal_of_an_unknown_account_changes_nothing(database: Database, account: str) -> None:
     await fill(database, "stays")
-    before = await rows(database)
+    before = await row_counts(database)
     await AccountRemoval(database).delete_rows(account)
     await AccountRemoval(database).delete_account(account)
-    assert await rows(database) == before
+    assert await row_counts(database) == before

@@ -1,4 +1,4 @@
-"""Files of the store: errors with a remedy, atomic writes, saved logins."""
+"""Files of the store are replaced whole, and their errors name the file and the remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 from tests.support.rows import every_row
 from tests.unit.store.conftest import unprivileged
-from tests.unit.store.make import names
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.store.atomic_files import (
     AtomicFile,
@@ -24,7 +23,6 @@ from wx2mqtt.store.atomic_files import (
     read_file,
     write_atomically,
 )
-from wx2mqtt.store.saved_logins import SavedLoginFile
 
 PATH = Path("/store/wx2mqtt.db")
 
@@ -41,16 +39,16 @@ PATH = Path("/store/wx2mqtt.db")
         (errno.ELOOP, StoreError, "symbolic"),
     ],
 )
-def test_a_file_error_says_where_what_and_how_to_mend_it(
+def test_a_file_error_names_the_file_the_cause_and_the_remedy(
     number: int, kind: type[StoreError], words: str
 ) -> None:
-    trouble = file_error(OSError(number, "Too many levels of symbolic links"), PATH)
-    assert type(trouble) is kind
-    assert words in str(trouble)
-    assert str(PATH) in str(trouble)
+    store_error = file_error(OSError(number, "Too many levels of symbolic links"), PATH)
+    assert type(store_error) is kind
+    assert words in str(store_error)
+    assert str(PATH) in str(store_error)
 
 
-def test_a_file_error_without_number_is_an_error_too() -> None:
+def test_a_file_error_without_a_number_is_named_by_its_type() -> None:
     assert "FileExistsError" in str(file_error(FileExistsError(), PATH))
 
 
@@ -74,21 +72,21 @@ def _error(code: int, name: str = "SQLITE") -> sqlite3.Error:
         (sqlite3.SQLITE_NOMEM, StoreError, "memory"),
     ],
 )
-def test_sqlites_error_is_known_by_its_code_or_its_family(
+def test_an_error_of_sqlite_is_recognised_by_its_code_or_its_family(
     code: int, kind: type[StoreError], words: str
 ) -> None:
-    trouble = database_error(_error(code), PATH)
-    assert type(trouble) is kind
-    assert words in str(trouble)
+    store_error = database_error(_error(code), PATH)
+    assert type(store_error) is kind
+    assert words in str(store_error)
 
 
-def test_an_unknown_error_is_named_and_never_quotes_sqlites_text() -> None:
-    trouble = database_error(_error(sqlite3.SQLITE_ERROR, "SQLITE_ERROR"), PATH)
-    assert "SQLITE_ERROR" in str(trouble)
-    assert "geheim" not in str(trouble)
+def test_an_unknown_error_is_named_without_the_text_of_sqlite() -> None:
+    store_error = database_error(_error(sqlite3.SQLITE_ERROR, "SQLITE_ERROR"), PATH)
+    assert "SQLITE_ERROR" in str(store_error)
+    assert "geheim" not in str(store_error)
 
 
-def test_an_error_without_a_code_is_an_error_too() -> None:
+def test_an_error_without_a_code_is_named_by_its_type() -> None:
     assert "ProgrammingError" in str(database_error(sqlite3.ProgrammingError("closed"), PATH))
 
 
@@ -115,7 +113,7 @@ def test_the_old_content_is_replaced_and_nothing_else_is_left(tmp_path: Path) ->
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_reader_never_sees_half_of_it(tmp_path: Path) -> None:
+def test_a_reader_never_sees_half_of_a_file(tmp_path: Path) -> None:
     path, seen, stop = tmp_path / "a", set(), threading.Event()
     contents = {letter * 200_000 for letter in (b"a", b"b")}
     write_atomically(path, b"a" * 200_000)
@@ -134,16 +132,16 @@ def test_a_reader_never_sees_half_of_it(tmp_path: Path) -> None:
     assert seen <= contents
 
 
-def test_when_it_cannot_be_written_the_old_content_stays(guarded: Path) -> None:
-    guarded.chmod(0o755)
-    write_atomically(guarded / "a", b"old")
-    guarded.chmod(0o555)
+def test_when_a_file_cannot_be_written_its_old_content_stays(read_only_folder: Path) -> None:
+    read_only_folder.chmod(0o755)
+    write_atomically(read_only_folder / "a", b"old")
+    read_only_folder.chmod(0o555)
     with unprivileged(), pytest.raises(StoreError, match="rights"):
-        write_atomically(guarded / "a", b"new")
-    assert (guarded / "a").read_bytes() == b"old"
+        write_atomically(read_only_folder / "a", b"new")
+    assert (read_only_folder / "a").read_bytes() == b"old"
 
 
-def test_when_it_cannot_be_moved_into_place_nothing_is_left_behind(tmp_path: Path) -> None:
+def test_when_a_file_cannot_be_moved_into_place_no_temporary_file_is_left(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(StoreError):
         write_atomically(tmp_path / "a", b"new")
@@ -159,33 +157,33 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         read_file(tmp_path)
 
 
-def test_what_is_put_aside_keeps_its_content_and_its_companions(tmp_path: Path) -> None:
+def test_a_quarantined_file_keeps_its_content_and_the_files_beside_it(tmp_path: Path) -> None:
     for ending in ("", "-wal", "-shm", "-other"):
         (tmp_path / f"db{ending}").write_text(ending)
-    aside = quarantine(tmp_path / "db", "-wal", "-shm", "-none")
-    assert aside.name.startswith("db.damaged-")
-    assert aside.read_text() == ""
-    assert aside.with_name(aside.name + "-wal").read_text() == "-wal"
-    assert aside.with_name(aside.name + "-shm").read_text() == "-shm"
+    quarantined = quarantine(tmp_path / "db", "-wal", "-shm", "-none")
+    assert quarantined.name.startswith("db.damaged-")
+    assert quarantined.read_text() == ""
+    assert quarantined.with_name(quarantined.name + "-wal").read_text() == "-wal"
+    assert quarantined.with_name(quarantined.name + "-shm").read_text() == "-shm"
     assert sorted(file.name for file in tmp_path.iterdir() if "damaged" not in file.name) == ["db-other"]
 
 
-def test_two_that_are_put_aside_in_one_second_are_both_kept(tmp_path: Path) -> None:
-    asides = []
+def test_all_files_that_are_quarantined_in_one_second_are_kept(tmp_path: Path) -> None:
+    quarantined_files = []
     for number in range(3):
         (tmp_path / "db").write_text(str(number))
-        asides.append(quarantine(tmp_path / "db"))
-    assert [aside.read_text() for aside in asides] == ["0", "1", "2"]
+        quarantined_files.append(quarantine(tmp_path / "db"))
+    assert [quarantined.read_text() for quarantined in quarantined_files] == ["0", "1", "2"]
 
 
-async def test_of_changes_at_the_same_time_the_newest_wins(tmp_path: Path) -> None:
+async def test_of_writes_at_the_same_time_the_newest_stays(tmp_path: Path) -> None:
     file = AtomicFile(tmp_path / "a")
     for _ in range(20):
         await asyncio.gather(*(file.write(str(number).encode()) for number in range(10)))
         assert read_file(file.path) == b"9"
 
 
-async def test_a_change_whose_wait_was_cancelled_does_not_undo_a_later_one(tmp_path: Path) -> None:
+async def test_a_write_whose_wait_was_cancelled_does_not_undo_a_later_one(tmp_path: Path) -> None:
     file = AtomicFile(tmp_path / "a")
     for number in range(20):
         first = asyncio.create_task(file.write(b"old"))
@@ -209,60 +207,3 @@ async def test_a_file_that_cannot_be_deleted_is_an_error(tmp_path: Path) -> None
     (tmp_path / "a").mkdir()
     with pytest.raises(StoreError):
         await AtomicFile(tmp_path / "a").delete()
-
-
-SESSION = {"skey": "@crypt", "cookies": [{"name": "wxsid", "value": "老"}], "keys": {"1": 2}, "none": None}
-
-
-async def test_nothing_was_saved(tmp_path: Path) -> None:
-    assert await SavedLoginFile(tmp_path / "session.json").load() is None
-
-
-async def test_what_was_saved_last_is_loaded(tmp_path: Path) -> None:
-    vault = SavedLoginFile(tmp_path / "session.json")
-    await vault.save({"old": True})
-    await vault.save(SESSION)
-    assert await SavedLoginFile(tmp_path / "session.json").load() == SESSION
-
-
-async def test_it_is_for_its_owner_only(tmp_path: Path) -> None:
-    await SavedLoginFile(tmp_path / "session.json").save(SESSION)
-    assert (tmp_path / "session.json").stat().st_mode & 0o777 == 0o600
-
-
-async def test_a_cleared_login_is_gone(tmp_path: Path) -> None:
-    vault = SavedLoginFile(tmp_path / "session.json")
-    await vault.save(SESSION)
-    await vault.clear()
-    await vault.clear()
-    assert await vault.load() is None
-    assert names(tmp_path) == []
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'"text"', b"[" * 100_000])
-async def test_a_damaged_file_counts_as_none_and_is_set_aside(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "session.json").write_bytes(content)
-    vault = SavedLoginFile(tmp_path / "session.json")
-    assert await vault.load() is None
-    (aside,) = names(tmp_path)
-    assert aside.startswith("session.json.damaged-")
-    assert (tmp_path / aside).read_bytes() == content
-    await vault.save(SESSION)
-    assert await vault.load() == SESSION
-
-
-async def test_half_a_surrogate_pair_can_be_saved(tmp_path: Path) -> None:
-    vault = SavedLoginFile(tmp_path / "session.json")
-    await vault.save({"nickname": "a\ud83d"})
-    assert await vault.load() == {"nickname": "a\ud83d"}
-
-
-async def test_a_folder_without_write_right_is_a_store_error(guarded: Path) -> None:
-    with unprivileged(), pytest.raises(StoreError, match="rights"):
-        await SavedLoginFile(guarded / "session.json").save(SESSION)
-
-
-async def test_no_error_shows_what_was_to_be_saved(guarded: Path) -> None:
-    with unprivileged(), pytest.raises(StoreError) as caught:
-        await SavedLoginFile(guarded / "session.json").save({"skey": "@crypt_geheim"})
-    assert "geheim" not in repr(caught.value)

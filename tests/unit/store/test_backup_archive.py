@@ -33,7 +33,7 @@ SHA256 = hashlib.sha256(PICTURE).hexdigest()
 MEDIA = f"media/{SHA256[:2]}/{SHA256}.jpg"
 
 
-def head(files: Mapping[str, ArchiveEntry], **more: object) -> ArchiveHeader:
+def archive_header(files: Mapping[str, ArchiveEntry], **more: object) -> ArchiveHeader:
     values: dict[str, object] = {
         "version": "1.2.3",
         "store": 3,
@@ -47,8 +47,8 @@ def head(files: Mapping[str, ArchiveEntry], **more: object) -> ArchiveHeader:
     return ArchiveHeader(**{**values, **more})  # type: ignore[arg-type]
 
 
-def backup(folder: Path, media: bool = True) -> bytes:
-    """A small backup."""
+def make_backup(folder: Path, media: bool = True) -> bytes:
+    """Returns a small backup."""
     files = {"wx2mqtt.db": b"SQLite" * 1000, "people.json": b"{}", "sessions/home.json": "{微信}".encode()}
     (folder / "sessions").mkdir(parents=True)
     for name, data in files.items():
@@ -58,7 +58,7 @@ def backup(folder: Path, media: bool = True) -> bytes:
     paths = {name: folder / name for name in files}
     count = write_archive(
         out,
-        head({name: measure_file(path) for name, path in paths.items()}),
+        archive_header({name: measure_file(path) for name, path in paths.items()}),
         paths,
         [(MEDIA, folder / "a.jpg"), ("media/00/gone.jpg", folder / "gone")] if media else [],
     )
@@ -66,38 +66,38 @@ def backup(folder: Path, media: bool = True) -> bytes:
     return out.getvalue()
 
 
-def taken(data: bytes, folder: Path) -> ArchiveHeader:
+def extract(data: bytes, folder: Path) -> ArchiveHeader:
     folder.mkdir(mode=0o700)
     return read_archive(io.BytesIO(data), folder, lambda _: None)
 
 
-def crafted(*members: tuple[tarfile.TarInfo | str, bytes], told: object = None) -> bytes:
-    """A tar in gzip that says whatever a test wants."""
+def make_archive(*members: tuple[tarfile.TarInfo | str, bytes], header: object = None) -> bytes:
+    """Returns a tar in gzip with any members; `header` is the content of its first member."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for member, data in (
-            ((HEADER_NAME, json.dumps(told).encode()), *members) if told is not None else members
+            ((HEADER_NAME, json.dumps(header).encode()), *members) if header is not None else members
         ):
-            named = tarfile.TarInfo(member) if isinstance(member, str) else member
-            named.size = len(data)
-            tar.addfile(named, io.BytesIO(data))
+            entry = tarfile.TarInfo(member) if isinstance(member, str) else member
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
     return packed.getvalue()
 
 
-def telling(**more: object) -> dict[str, object]:
-    """The head of a backup without files."""
+def header_fields(**more: object) -> dict[str, object]:
+    """Returns the header of a backup without files."""
     values = {"version": "9.9", "store": 3, "stream": "a", "made": "", "running": False, "media": False}
     return {"program": "wx2mqtt", "format": FORMAT_VERSION, **values, "accounts": [], "files": {}, **more}
 
 
 def refusal(data: bytes, folder: Path) -> BadBackup:
     with pytest.raises(BadBackup) as caught:
-        taken(data, folder)
+        extract(data, folder)
     return caught.value
 
 
-def test_what_goes_in_comes_out_and_is_nobody_elses(tmp_path: Path) -> None:
-    found = taken(backup(tmp_path / "from"), tmp_path / "to")
+def test_the_files_of_a_backup_are_extracted_for_their_owner_only(tmp_path: Path) -> None:
+    found = extract(make_backup(tmp_path / "from"), tmp_path / "to")
     assert found.accounts == ("home", "work")
     assert found.running is True
     assert (tmp_path / "to" / "wx2mqtt.db").read_bytes() == b"SQLite" * 1000
@@ -112,46 +112,46 @@ def test_what_goes_in_comes_out_and_is_nobody_elses(tmp_path: Path) -> None:
     assert modes((tmp_path / "to" / MEDIA).parent) == {f"{SHA256}.jpg": 0o600}
 
 
-def test_the_head_is_seen_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_header_can_be_refused_before_anything_is_written(tmp_path: Path) -> None:
     def refuse(_: ArchiveHeader) -> None:
         raise KeyError
 
     (tmp_path / "to").mkdir()
     with pytest.raises(KeyError):
-        read_archive(io.BytesIO(backup(tmp_path / "from")), tmp_path / "to", refuse)
+        read_archive(io.BytesIO(make_backup(tmp_path / "from")), tmp_path / "to", refuse)
     assert list((tmp_path / "to").iterdir()) == []
 
 
-def test_cut_off_anywhere_it_is_refused(tmp_path: Path) -> None:
-    data = backup(tmp_path / "from")
+def test_a_backup_that_is_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
+    data = make_backup(tmp_path / "from")
     for number, length in enumerate([0, 1, 5, 20, *range(40, len(data), 23), len(data) - 1]):
         assert refusal(data[:length], tmp_path / str(number)).key in {"backup_damaged", "backup_none"}
 
 
-def test_with_any_byte_changed_it_is_refused(tmp_path: Path) -> None:
-    data = bytearray(backup(tmp_path / "from"))
+def test_a_backup_with_any_byte_changed_is_refused(tmp_path: Path) -> None:
+    data = bytearray(make_backup(tmp_path / "from"))
     for number, place in enumerate(range(10, len(data), 17)):
         data[place] ^= 0x55
         assert refusal(bytes(data), tmp_path / str(number)).key.startswith("backup_")
         data[place] ^= 0x55
-    taken(bytes(data), tmp_path / "whole")
+    extract(bytes(data), tmp_path / "whole")
 
 
-def test_what_follows_the_end_makes_it_suspicious(tmp_path: Path) -> None:
-    assert refusal(backup(tmp_path / "from") + b"more", tmp_path / "to").key == "backup_damaged"
+def test_a_backup_with_bytes_after_its_end_is_refused(tmp_path: Path) -> None:
+    assert refusal(make_backup(tmp_path / "from") + b"more", tmp_path / "to").key == "backup_damaged"
 
 
 @pytest.mark.parametrize("length", [512 + 5, 1024 + 1, 1024 + 511, 1024 + 512 + 1, 1024 + 512 + 599])
 def test_a_whole_gzip_with_a_tar_that_is_cut_off_is_damage(length: int, tmp_path: Path) -> None:
-    text = json.dumps(telling()).encode()
+    text = json.dumps(header_fields()).encode()
     assert 5 < len(text) < 512  # the second member has its header at 1024, and 600 bytes after that
-    tar = gzip.decompress(crafted((HEADER_NAME, text), (MEDIA, b"a" * 600)))
+    tar = gzip.decompress(make_archive((HEADER_NAME, text), (MEDIA, b"a" * 600)))
     assert refusal(gzip.compress(tar[:length]), tmp_path / "to").key == "backup_damaged"
 
 
 def test_a_member_whose_header_is_damaged_is_not_taken_for_the_end(tmp_path: Path) -> None:
-    tar = bytearray(gzip.decompress(crafted((MEDIA, PICTURE), told=telling())))
-    taken(gzip.compress(tar), tmp_path / "whole")
+    tar = bytearray(gzip.decompress(make_archive((MEDIA, PICTURE), header=header_fields())))
+    extract(gzip.compress(tar), tmp_path / "whole")
     tar[1024 + 3] ^= 0x55  # in the name of the second member
     assert refusal(gzip.compress(tar), tmp_path / "damaged").key == "backup_damaged"
 
@@ -163,42 +163,42 @@ def test_a_member_whose_header_is_damaged_is_not_taken_for_the_end(tmp_path: Pat
         b"hello",
         gzip.compress(b"hello"),
         gzip.compress(b"\0" * 20_000),
-        crafted(("other.json", b"{}")),
-        crafted(told={"program": "other", "format": 1}),
+        make_archive(("other.json", b"{}")),
+        make_archive(header={"program": "other", "format": 1}),
     ],
-    ids=["nothing", "text", "gzip", "zeros", "no head", "another program"],
+    ids=["nothing", "text", "gzip", "zeros", "no header", "another program"],
 )
 def test_a_file_that_is_no_backup_is_refused_with_the_reason(data: bytes, tmp_path: Path) -> None:
     assert refusal(data, tmp_path / "to").key in {"backup_none", "backup_damaged"}
 
 
 @pytest.mark.parametrize(
-    "told",
+    "header",
     [
         [],
         "text",
         {},
-        telling(files=[1]),
-        telling(files={"wx2mqtt.db": {}}),
-        telling(files={"wx2mqtt.db": 3}),
-        telling(accounts=3),
-        telling(format="x"),
-        telling(surprise=1),
+        header_fields(files=[1]),
+        header_fields(files={"wx2mqtt.db": {}}),
+        header_fields(files={"wx2mqtt.db": 3}),
+        header_fields(accounts=3),
+        header_fields(format="x"),
+        header_fields(surprise=1),
     ],
 )
-def test_a_head_that_cannot_be_read_is_damage(told: object, tmp_path: Path) -> None:
-    assert refusal(crafted(told=told), tmp_path / "to").key == "backup_damaged"
+def test_a_header_that_cannot_be_read_is_damage(header: object, tmp_path: Path) -> None:
+    assert refusal(make_archive(header=header), tmp_path / "to").key == "backup_damaged"
 
 
-def test_a_newer_form_is_named_with_the_version_that_made_it(tmp_path: Path) -> None:
-    newer = refusal(crafted(told=telling(format=FORMAT_VERSION + 1)), tmp_path / "to")
+def test_a_newer_format_is_refused_with_the_version_that_made_it(tmp_path: Path) -> None:
+    newer = refusal(make_archive(header=header_fields(format=FORMAT_VERSION + 1)), tmp_path / "to")
     assert (newer.key, newer.facts) == ("backup_newer", {"version": "9.9"})
 
 
-def info(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type, made.linkname = kind, target
-    return made
+def tar_member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = kind, target
+    return entry
 
 
 ENTRY = {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
@@ -207,59 +207,66 @@ ENTRY = {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
 @pytest.mark.parametrize(
     "member",
     [
-        info("../outside"),
-        info("/etc/passwd"),
-        info("sessions/../../outside"),
-        info("sessions/../wx2mqtt.db"),
-        info("sessions/a b.json"),
-        info("lock"),
-        info("wx2mqtt.db-wal"),
-        info("people.json\n"),
-        info("media/00/short.jpg"),
-        info(f"media/xx/{SHA256}.jpg"),
-        info(f"media/{SHA256[:2]}/{SHA256}.jpg/more"),
-        info(f"media/{SHA256[:2]}/{SHA256}./../../x"),
-        info("wx2mqtt.db", tarfile.SYMTYPE, "/etc/passwd"),
-        info("wx2mqtt.db", tarfile.LNKTYPE, "backup.json"),
-        info("wx2mqtt.db", tarfile.DIRTYPE),
-        info("wx2mqtt.db", tarfile.FIFOTYPE),
-        info("wx2mqtt.db", tarfile.CHRTYPE),
-        info("people.json"),  # the head does not name it
-        info(HEADER_NAME),
+        tar_member("../outside"),
+        tar_member("/etc/passwd"),
+        tar_member("sessions/../../outside"),
+        tar_member("sessions/../wx2mqtt.db"),
+        tar_member("sessions/a b.json"),
+        tar_member("lock"),
+        tar_member("wx2mqtt.db-wal"),
+        tar_member("people.json\n"),
+        tar_member("media/00/short.jpg"),
+        tar_member(f"media/xx/{SHA256}.jpg"),
+        tar_member(f"media/{SHA256[:2]}/{SHA256}.jpg/more"),
+        tar_member(f"media/{SHA256[:2]}/{SHA256}./../../x"),
+        tar_member("wx2mqtt.db", tarfile.SYMTYPE, "/etc/passwd"),
+        tar_member("wx2mqtt.db", tarfile.LNKTYPE, "backup.json"),
+        tar_member("wx2mqtt.db", tarfile.DIRTYPE),
+        tar_member("wx2mqtt.db", tarfile.FIFOTYPE),
+        tar_member("wx2mqtt.db", tarfile.CHRTYPE),
+        tar_member("people.json"),  # the header does not list it
+        tar_member(HEADER_NAME),
     ],
 )
 def test_nothing_lands_where_it_does_not_belong(member: tarfile.TarInfo, tmp_path: Path) -> None:
     names = {member.name, "wx2mqtt.db"} - {"people.json", HEADER_NAME}
-    data = crafted((member, b""), told=telling(files=dict.fromkeys(names, ENTRY)))
+    data = make_archive((member, b""), header=header_fields(files=dict.fromkeys(names, ENTRY)))
     assert refusal(data, tmp_path / "to").key == "backup_strange"
     assert [path.name for path in tmp_path.iterdir()] == ["to"]
     assert [path for path in (tmp_path / "to").rglob("*") if path.is_file()] == []
 
 
 def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
-    once = crafted(("wx2mqtt.db", b"x"), told=telling(files={"wx2mqtt.db": ENTRY}))
-    taken(once, tmp_path / "once")
-    twice = crafted(("wx2mqtt.db", b"x"), ("wx2mqtt.db", b"y"), told=telling(files={"wx2mqtt.db": ENTRY}))
+    once = make_archive(("wx2mqtt.db", b"x"), header=header_fields(files={"wx2mqtt.db": ENTRY}))
+    extract(once, tmp_path / "once")
+    twice = make_archive(
+        ("wx2mqtt.db", b"x"), ("wx2mqtt.db", b"y"), header=header_fields(files={"wx2mqtt.db": ENTRY})
+    )
     assert refusal(twice, tmp_path / "twice").key == "backup_strange"
-    media = crafted((MEDIA, PICTURE), (MEDIA, PICTURE), told=telling())
+    media = make_archive((MEDIA, PICTURE), (MEDIA, PICTURE), header=header_fields())
     assert refusal(media, tmp_path / "media").key == "backup_strange"
 
 
-def test_bytes_that_are_not_what_they_should_be_are_damage(tmp_path: Path) -> None:
-    other = crafted(("wx2mqtt.db", b"y"), told=telling(files={"wx2mqtt.db": ENTRY}))
+def test_a_file_with_another_digest_or_size_than_the_header_says_is_damage(tmp_path: Path) -> None:
+    other = make_archive(("wx2mqtt.db", b"y"), header=header_fields(files={"wx2mqtt.db": ENTRY}))
     assert refusal(other, tmp_path / "other").key == "backup_damaged"
-    longer = crafted(("wx2mqtt.db", b"x"), told=telling(files={"wx2mqtt.db": {**ENTRY, "size": 2}}))
+    longer = make_archive(
+        ("wx2mqtt.db", b"x"), header=header_fields(files={"wx2mqtt.db": {**ENTRY, "size": 2}})
+    )
     assert refusal(longer, tmp_path / "longer").key == "backup_damaged"
 
 
-def test_a_picture_that_was_damaged_before_is_left_out_and_keeps_nothing_else(tmp_path: Path) -> None:
+def test_a_picture_that_was_damaged_before_the_backup_is_left_out_and_the_other_files_are_extracted(
+    tmp_path: Path,
+) -> None:
     files = {"wx2mqtt.db": ENTRY}
-    taken(
-        crafted((MEDIA, b"another picture"), ("wx2mqtt.db", b"x"), told=telling(files=files)), tmp_path / "to"
+    extract(
+        make_archive((MEDIA, b"another picture"), ("wx2mqtt.db", b"x"), header=header_fields(files=files)),
+        tmp_path / "to",
     )
     assert [path.name for path in (tmp_path / "to").rglob("*") if path.is_file()] == ["wx2mqtt.db"]
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    bad = refusal(crafted(told=telling(files={"wx2mqtt.db": ENTRY})), tmp_path / "to")
+    bad = refusal(make_archive(header=header_fields(files={"wx2mqtt.db": ENTRY})), tmp_path / "to")
     assert (bad.key, bad.facts) == ("backup_incomplete", {"name": "wx2mqtt.db"})

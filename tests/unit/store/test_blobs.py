@@ -1,4 +1,4 @@
-"""Files named by their content: complete or absent, counted, kept while a row for them is on its way."""
+"""Files are named by their content: each is complete or absent, and stays until a row refers to it."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from wx2mqtt.store import blobs as module
 from wx2mqtt.store.blobs import Blobs, PendingFiles, SizeLimitExceeded
 from wx2mqtt.store.partial_file import PartialFile
 
-MUCH = 10**9
+NO_LIMIT = 10**9
 
 
 @pytest.fixture
 async def blobs(tmp_path: Path) -> Blobs:
-    made = Blobs(tmp_path)
-    await made.open()
-    return made
+    blobs = Blobs(tmp_path)
+    await blobs.open()
+    return blobs
 
 
-def below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file()]
 
 
-async def pieces(*all_of_them: bytes) -> AsyncIterator[bytes]:
-    for piece in all_of_them:
+async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
         yield piece
 
 
 @contextlib.contextmanager
-def no_file_above(size: int) -> Iterator[None]:
-    """What a disk that fills comes to."""
+def file_size_limit(size: int) -> Iterator[None]:
+    """Lets no file grow above `size` bytes, as on a disk that fills."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -52,35 +52,35 @@ def no_file_above(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-async def test_bytes_become_a_file_named_by_what_is_in_it(blobs: Blobs, tmp_path: Path) -> None:
+async def test_stored_bytes_are_a_file_that_is_named_by_its_content(blobs: Blobs, tmp_path: Path) -> None:
     data = picture("PNG", 30, 20)
-    blob = await blobs.store(pieces(data[:50], b"", data[50:]), MUCH)
+    blob = await blobs.store(in_pieces(data[:50], b"", data[50:]), NO_LIMIT)
     sha256 = hashlib.sha256(data).hexdigest()
     assert (blob.sha256, blob.size, blob.mime) == (sha256, len(data), "image/png")
     assert (blob.width, blob.height) == (30, 20)
     assert blob.path == f"media/{sha256[:2]}/{sha256}.png"
     assert blobs.path_of(blob) == tmp_path / blob.path
     assert blobs.path_of(blob).read_bytes() == data
-    assert below(tmp_path) == [blobs.path_of(blob)]
+    assert files_below(tmp_path) == [blobs.path_of(blob)]
     assert blobs.exists(blob)
 
 
-async def test_whole_bytes_do_as_well(blobs: Blobs) -> None:
-    blob = await blobs.store(b"hello", MUCH)
+async def test_bytes_can_be_stored_in_one_piece(blobs: Blobs) -> None:
+    blob = await blobs.store(b"hello", NO_LIMIT)
     assert (blob.mime, blob.width, blob.height) == ("text/plain", None, None)
     assert blobs.path_of(blob).read_bytes() == b"hello"
 
 
-async def test_no_bytes_are_a_file_too(blobs: Blobs) -> None:
-    blob = await blobs.store(pieces(), MUCH)
+async def test_an_empty_file_can_be_stored(blobs: Blobs) -> None:
+    blob = await blobs.store(in_pieces(), NO_LIMIT)
     assert (blob.size, blob.mime) == (0, "application/octet-stream")
     assert blobs.exists(blob)
 
 
-async def test_only_the_owner_may_read_them(blobs: Blobs, tmp_path: Path) -> None:
+async def test_only_the_owner_may_read_the_files(blobs: Blobs, tmp_path: Path) -> None:
     umask = os.umask(0)
     try:
-        blob = await blobs.store(b"hello", MUCH)
+        blob = await blobs.store(b"hello", NO_LIMIT)
     finally:
         os.umask(umask)
     assert blobs.path_of(blob).stat().st_mode & 0o777 == 0o600
@@ -88,7 +88,7 @@ async def test_only_the_owner_may_read_them(blobs: Blobs, tmp_path: Path) -> Non
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
-async def test_many_pieces_take_few_trips_to_the_disk(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_small_pieces_take_few_writes(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     write = PartialFile.write
 
@@ -97,141 +97,141 @@ async def test_many_pieces_take_few_trips_to_the_disk(blobs: Blobs, monkeypatch:
         write(part, data)
 
     monkeypatch.setattr(PartialFile, "write", counted)
-    blob = await blobs.store(pieces(*[b"x" * 1000] * 1000), MUCH)
+    blob = await blobs.store(in_pieces(*[b"x" * 1000] * 1000), NO_LIMIT)
     assert blob.size == 1_000_000
     assert len(sizes) < 6
 
 
 async def test_the_same_bytes_are_one_file(blobs: Blobs, tmp_path: Path) -> None:
-    first = await blobs.store(b"hello", MUCH)
+    first = await blobs.store(b"hello", NO_LIMIT)
     os.utime(blobs.path_of(first), (1, 1))
-    assert await blobs.store(b"hello", MUCH) == first
-    assert len(below(tmp_path)) == 1
+    assert await blobs.store(b"hello", NO_LIMIT) == first
+    assert len(files_below(tmp_path)) == 1
     assert blobs.path_of(first).stat().st_mtime > 1
     assert blobs.size == 5
 
 
-async def test_a_file_that_somebody_cut_is_made_whole_by_the_next_who_takes_it(blobs: Blobs) -> None:
-    blob = await blobs.store(b"hello", MUCH)
+async def test_a_file_that_was_truncated_is_whole_again_when_its_content_is_stored(blobs: Blobs) -> None:
+    blob = await blobs.store(b"hello", NO_LIMIT)
     os.truncate(blobs.path_of(blob), 3)
     assert not blobs.exists(blob)
-    assert blobs.exists(await blobs.store(b"hello", MUCH))
+    assert blobs.exists(await blobs.store(b"hello", NO_LIMIT))
 
 
-async def test_a_file_that_somebody_took_away_is_missed(blobs: Blobs) -> None:
-    blob = await blobs.store(b"hello", MUCH)
+async def test_a_file_that_was_deleted_does_not_exist(blobs: Blobs) -> None:
+    blob = await blobs.store(b"hello", NO_LIMIT)
     blobs.path_of(blob).unlink()
     assert not blobs.exists(blob)
 
 
 @pytest.mark.parametrize("whole", [False, True])
-async def test_more_than_may_leaves_nothing(blobs: Blobs, tmp_path: Path, whole: bool) -> None:
+async def test_a_file_above_the_limit_leaves_nothing(blobs: Blobs, tmp_path: Path, whole: bool) -> None:
     data = b"x" * 500_001
-    asked = data if whole else pieces(data[:300_000], data[300_000:], *[b"endless"] * 10)
+    source = data if whole else in_pieces(data[:300_000], data[300_000:], *[b"endless"] * 10)
     with pytest.raises(SizeLimitExceeded, match="500000") as raised:
-        await blobs.store(asked, 500_000)
+        await blobs.store(source, 500_000)
     assert raised.value.limit == 500_000
-    assert below(tmp_path) == []
+    assert files_below(tmp_path) == []
     assert blobs.size == 0
-    assert (await blobs.store(pieces(data[:500_000]), 500_000)).size == 500_000
+    assert (await blobs.store(in_pieces(data[:500_000]), 500_000)).size == 500_000
 
 
-async def test_an_endless_body_is_broken_off_at_the_limit(blobs: Blobs) -> None:
-    came = 0
+async def test_an_endless_download_ends_at_the_limit(blobs: Blobs) -> None:
+    yielded = 0
 
     async def endless() -> AsyncIterator[bytes]:
-        nonlocal came
+        nonlocal yielded
         while True:
-            came += 1000
+            yielded += 1000
             yield b"x" * 1000
 
     with pytest.raises(SizeLimitExceeded):
         await blobs.store(endless(), 100_000)
-    assert came <= 101_000
+    assert yielded <= 101_000
 
 
 async def test_a_download_that_breaks_off_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
-    async def breaks() -> AsyncIterator[bytes]:
+    async def broken_download() -> AsyncIterator[bytes]:
         yield b"x" * module.WRITE_BUFFER_BYTES
         raise Unreachable
 
     with pytest.raises(Unreachable):
-        await blobs.store(breaks(), MUCH)
-    assert below(tmp_path) == []
+        await blobs.store(broken_download(), NO_LIMIT)
+    assert files_below(tmp_path) == []
     assert blobs.size == 0
 
 
 async def test_a_download_that_is_cancelled_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
-    async def hangs() -> AsyncIterator[bytes]:
+    async def hanging_download() -> AsyncIterator[bytes]:
         yield b"x" * module.WRITE_BUFFER_BYTES
-        begun.set()
+        started.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(blobs.store(hangs(), MUCH))
-    await begun.wait()
-    assert blobs.size == module.WRITE_BUFFER_BYTES, "what is still coming takes room, too"
+    task = asyncio.create_task(blobs.store(hanging_download(), NO_LIMIT))
+    await started.wait()
+    assert blobs.size == module.WRITE_BUFFER_BYTES, "a file that is still being downloaded counts as well"
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert below(tmp_path) == []
+    assert files_below(tmp_path) == []
     assert blobs.size == 0
 
 
-@pytest.mark.parametrize("place", ["_write", "_blob"])
-async def test_cancelled_while_a_thread_writes_leaves_no_half_file(
-    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+@pytest.mark.parametrize("method", ["_write", "_blob"])
+async def test_a_store_that_is_cancelled_while_a_thread_writes_leaves_no_half_file(
+    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """The thread goes on after its waiter is gone; what it writes must not outlive it, nor meet a closed file."""
-    loop, reached = asyncio.get_running_loop(), asyncio.Event()
-    go_on = threading.Event()
-    real = getattr(PartialFile, place)
+    """The thread goes on after the wait was cancelled; its file must be deleted, and it may not be closed before."""
+    loop, is_reached = asyncio.get_running_loop(), asyncio.Event()
+    may_continue = threading.Event()
+    original = getattr(PartialFile, method)
 
     def slow(part: PartialFile, *arguments: object) -> object:
-        loop.call_soon_threadsafe(reached.set)
-        go_on.wait(MAX_WAIT_SECONDS)
-        return real(part, *arguments)
+        loop.call_soon_threadsafe(is_reached.set)
+        may_continue.wait(MAX_WAIT_SECONDS)
+        return original(part, *arguments)
 
-    monkeypatch.setattr(PartialFile, place, slow)
-    task = asyncio.create_task(blobs.store(b"hello", MUCH))
-    await reached.wait()
+    monkeypatch.setattr(PartialFile, method, slow)
+    task = asyncio.create_task(blobs.store(b"hello", NO_LIMIT))
+    await is_reached.wait()
     task.cancel()
-    loop.call_later(0.01, go_on.set)
+    loop.call_later(0.01, may_continue.set)
     with pytest.raises(asyncio.CancelledError):
         await task
-    left = below(tmp_path)
-    assert left in ([], [tmp_path / "media" / "2c" / f"{hashlib.sha256(b'hello').hexdigest()}.txt"])
-    assert all(file.read_bytes() == b"hello" for file in left)
-    assert blobs.size == 5 * len(left)
+    remaining = files_below(tmp_path)
+    assert remaining in ([], [tmp_path / "media" / "2c" / f"{hashlib.sha256(b'hello').hexdigest()}.txt"])
+    assert all(file.read_bytes() == b"hello" for file in remaining)
+    assert blobs.size == 5 * len(remaining)
 
 
 async def test_a_full_disk_raises_an_error_and_leaves_no_file(blobs: Blobs, tmp_path: Path) -> None:
-    with no_file_above(100_000), pytest.raises(StoreFull, match="media"):
-        await blobs.store(b"x" * 100_001, MUCH)
-    assert below(tmp_path) == []
+    with file_size_limit(100_000), pytest.raises(StoreFull, match="media"):
+        await blobs.store(b"x" * 100_001, NO_LIMIT)
+    assert files_below(tmp_path) == []
     assert blobs.size == 0
 
 
 @pytest.mark.parametrize("there_before", [False, True])
-async def test_a_folder_that_cannot_be_forced_to_the_disk_keeps_nothing_new(
+async def test_when_a_folder_cannot_be_synced_a_new_file_is_deleted(
     blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there_before: bool
 ) -> None:
     if there_before:
-        blobs.mark_referenced(await blobs.store(b"hello", MUCH))
+        blobs.mark_referenced(await blobs.store(b"hello", NO_LIMIT))
 
     def fails(_folder: Path) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(module, "sync_folder", fails)
     with pytest.raises(StoreError, match="disk"):
-        await blobs.store(b"hello", MUCH)
-    assert [file.read_bytes() for file in below(tmp_path)] == [b"hello"] * there_before
+        await blobs.store(b"hello", NO_LIMIT)
+    assert [file.read_bytes() for file in files_below(tmp_path)] == [b"hello"] * there_before
     assert blobs.size == 5 * there_before
-    assert blobs.remove(below(tmp_path)) == 5 * there_before, "nobody holds it"
+    assert blobs.remove(files_below(tmp_path)) == 5 * there_before, "the file is not pending"
 
 
-async def test_a_file_that_cannot_be_forced_to_the_disk_is_not_there(
+async def test_a_file_that_cannot_be_synced_is_deleted(
     blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(_handle: int) -> None:
@@ -239,50 +239,52 @@ async def test_a_file_that_cannot_be_forced_to_the_disk_is_not_there(
 
     monkeypatch.setattr(os, "fsync", fails)
     with pytest.raises(StoreFull):
-        await blobs.store(b"hello", MUCH)
-    assert below(tmp_path) == []
+        await blobs.store(b"hello", NO_LIMIT)
+    assert files_below(tmp_path) == []
 
 
-async def test_file_name_and_folder_reach_the_disk_in_this_order(
+async def test_file_name_and_folder_are_synced_in_this_order(
     blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
-    def note_fsync(handle: int) -> None:
+    def record_fsync(handle: int) -> None:
         order.append(Path(f"/proc/self/fd/{handle}").readlink().name[:6])
         fsync(handle)
 
-    def note_rename(path: Path, target: Path) -> Path:
+    def record_rename(path: Path, target: Path) -> Path:
         order.append("rename")
         return replace(path, target)
 
-    monkeypatch.setattr(os, "fsync", note_fsync)
-    monkeypatch.setattr(Path, "replace", note_rename)
-    await blobs.store(b"hello", MUCH)
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Path, "replace", record_rename)
+    await blobs.store(b"hello", NO_LIMIT)
     assert order == [".part-", "rename", "2c", "media"]
 
 
-async def test_a_folder_where_nobody_may_write_is_said(guarded: Path) -> None:
-    chmod(guarded, 0o555)
+async def test_a_folder_without_write_right_is_a_store_error(read_only_folder: Path) -> None:
+    chmod(read_only_folder, 0o555)
     with unprivileged(), pytest.raises(StoreError, match="rights"):
-        await Blobs(guarded).store(b"hello", MUCH)
+        await Blobs(read_only_folder).store(b"hello", NO_LIMIT)
     with unprivileged(), pytest.raises(StoreError, match="rights"):
-        await Blobs(guarded).open()
+        await Blobs(read_only_folder).open()
 
 
-async def test_a_new_life_takes_away_what_the_dead_left_half_done(blobs: Blobs, tmp_path: Path) -> None:
-    blob = await blobs.store(b"hello", MUCH)
+async def test_half_files_of_a_killed_process_are_deleted_at_the_next_start(
+    blobs: Blobs, tmp_path: Path
+) -> None:
+    blob = await blobs.store(b"hello", NO_LIMIT)
     (tmp_path / "media" / ".part-dead").write_bytes(b"half")
-    life = Blobs(tmp_path)
-    await life.open()
-    assert below(tmp_path) == [life.path_of(blob)]
-    assert life.size == 5
+    restarted = Blobs(tmp_path)
+    await restarted.open()
+    assert files_below(tmp_path) == [restarted.path_of(blob)]
+    assert restarted.size == 5
 
 
-async def test_a_file_is_safe_until_each_who_took_it_has_referred_to_it(blobs: Blobs) -> None:
-    blob = await blobs.store(b"hello", MUCH)
-    await blobs.store(b"hello", MUCH)
+async def test_a_file_is_not_removed_until_all_who_stored_it_have_a_row_for_it(blobs: Blobs) -> None:
+    blob = await blobs.store(b"hello", NO_LIMIT)
+    await blobs.store(b"hello", NO_LIMIT)
     assert blobs.remove([blobs.path_of(blob)]) == 0
     blobs.mark_referenced(blob)
     assert blobs.remove([blobs.path_of(blob)]) == 0
@@ -293,14 +295,14 @@ async def test_a_file_is_safe_until_each_who_took_it_has_referred_to_it(blobs: B
 
 
 async def test_a_file_that_cannot_be_removed_does_not_keep_the_others(blobs: Blobs, tmp_path: Path) -> None:
-    blob = await blobs.store(b"hello", MUCH)
+    blob = await blobs.store(b"hello", NO_LIMIT)
     blobs.mark_referenced(blob)
     (tmp_path / "media" / "folder").mkdir()
     assert blobs.remove([tmp_path / "media" / "folder", blobs.path_of(blob)]) == 5
 
 
-async def test_what_is_old_is_found_and_what_is_half_is_not(blobs: Blobs, tmp_path: Path) -> None:
-    old, young = await blobs.store(b"old", MUCH), await blobs.store(b"young", MUCH)
+async def test_old_files_are_found_and_half_files_are_not(blobs: Blobs, tmp_path: Path) -> None:
+    old, young = await blobs.store(b"old", NO_LIMIT), await blobs.store(b"young", NO_LIMIT)
     os.utime(blobs.path_of(old), (1, 1))
     half = tmp_path / "media" / ".part-mine"
     half.write_bytes(b"half")
@@ -310,59 +312,50 @@ async def test_what_is_old_is_found_and_what_is_half_is_not(blobs: Blobs, tmp_pa
 
 
 async def test_the_size_is_measured_again_after_a_change_by_hand(blobs: Blobs) -> None:
-    blob = await blobs.store(b"hello", MUCH)
+    blob = await blobs.store(b"hello", NO_LIMIT)
     blobs.path_of(blob).unlink()
     assert blobs.size == 5
     await blobs.older_than(0)
     assert blobs.size == 0
 
 
-async def test_many_at_once_do_not_disturb_one_another(blobs: Blobs, tmp_path: Path) -> None:
+async def test_many_files_can_be_stored_at_once(blobs: Blobs, tmp_path: Path) -> None:
     data = [os.urandom(50_000) for _ in range(10)] * 3
-    taken = await asyncio.gather(*(blobs.store(pieces(one[:20_000], one[20_000:]), MUCH) for one in data))
-    assert [blobs.path_of(blob).read_bytes() for blob in taken] == data
-    assert len(below(tmp_path)) == 10
+    stored = await asyncio.gather(
+        *(blobs.store(in_pieces(content[:20_000], content[20_000:]), NO_LIMIT) for content in data)
+    )
+    assert [blobs.path_of(blob).read_bytes() for blob in stored] == data
+    assert len(files_below(tmp_path)) == 10
     assert blobs.size == 500_000
 
 
-async def test_a_thread_that_comes_too_late_writes_nothing(tmp_path: Path) -> None:
-    """Its waiter was cancelled while it still waited for its turn."""
-    part = PartialFile(tmp_path, lambda _: None)
-    part.write(b"hello")
-    part.discard()
-    part.discard()
-    with pytest.raises(StoreError, match="nobody waits"):
-        part.write(b"more")
-    assert below(tmp_path) == []
+def test_a_file_is_pending_until_it_was_released_as_often_as_added(clock: Clock) -> None:
+    pending = PendingFiles(10, clock)
+    pending.add("a")
+    pending.add("a")
+    pending.release("a")
+    assert pending.contains("a")
+    pending.release("a")
+    assert not pending.contains("a")
 
 
-def test_a_file_is_held_until_each_taker_has_written_it_down(clock: Clock) -> None:
-    claims = PendingFiles(10, clock)
-    claims.add("a")
-    claims.add("a")
-    claims.release("a")
-    assert claims.contains("a")
-    claims.release("a")
-    assert not claims.contains("a")
+def test_a_release_of_a_file_that_is_not_pending_changes_nothing(clock: Clock) -> None:
+    pending = PendingFiles(10, clock)
+    pending.release("a")
+    assert not pending.contains("a")
+    pending.add("a")
+    assert pending.contains("a")
 
 
-def test_what_nobody_took_is_not_held(clock: Clock) -> None:
-    claims = PendingFiles(10, clock)
-    claims.release("a")
-    assert not claims.contains("a")
-    claims.add("a")
-    assert claims.contains("a")
-
-
-def test_whoever_never_writes_it_down_is_forgotten(clock: Clock) -> None:
-    claims = PendingFiles(10, clock)
-    claims.add("a")
+def test_a_file_that_is_never_released_is_pending_for_a_limited_time(clock: Clock) -> None:
+    pending = PendingFiles(10, clock)
+    pending.add("a")
     clock.now += 9
-    claims.add("a")
+    pending.add("a")
     clock.now += 9
-    assert claims.contains("a")
+    assert pending.contains("a")
     clock.now += 1
-    assert not claims.contains("a")
-    claims.add("a")
-    claims.release("a")
-    assert not claims.contains("a")
+    assert not pending.contains("a")
+    pending.add("a")
+    pending.release("a")
+    assert not pending.contains("a")

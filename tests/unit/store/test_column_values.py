@@ -1,4 +1,4 @@
-"""Texts, JSON and blobs as columns hold them."""
+"""Texts, JSON and blobs are written to columns and read back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tests.unit.store.make import blob
 from wx2mqtt.store.column_values import blob_from_text, blob_to_text, encode_payload, storable_text
 
-anything = st.text(st.characters())  # with single surrogates
+any_text = st.text(st.characters())  # also single surrogates, which UTF-8 cannot encode
 
 
-@given(anything)
+@given(any_text)
 def test_every_text_can_be_stored(text: str) -> None:
     assert len(storable_text(text).encode()) >= len(text)
 
@@ -23,7 +23,7 @@ def test_text_that_utf8_can_hold_is_not_changed(text: str) -> None:
     assert storable_text(text) == text
 
 
-@given(anything)
+@given(any_text)
 def test_every_body_can_be_written_and_is_json(text: str) -> None:
     assert set(json.loads(encode_payload({"text": text}))) == {"text"}
 
@@ -42,6 +42,6 @@ def test_a_blob_is_read_as_it_was_written() -> None:
     assert blob_from_text(blob_to_text(None)) is None
 
 
-def test_what_a_newer_version_knows_of_a_blob_is_left_out() -> None:
+def test_keys_of_a_blob_that_a_newer_version_wrote_are_ignored() -> None:
     text = json.dumps({**json.loads(blob_to_text(blob("x")) or ""), "colours": 3})
     assert blob_from_text(text) == blob("x")

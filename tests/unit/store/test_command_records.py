@@ -52,11 +52,11 @@ commands = st.builds(
 )
 
 
-def _read(new: NewCommand) -> NamedRow:
-    """The row as SQLite would give it back."""
+def _row_of(new: NewCommand) -> NamedRow:
+    """Returns the row of a command as SQLite reads it."""
     connection = sqlite3.connect(":memory:", factory=SqliteConnection)
     names = [name.strip() for name in COLUMNS]
-    more = [
+    further_columns = [
         "open",
         "unknown",
         "attempts",
@@ -67,22 +67,22 @@ def _read(new: NewCommand) -> NamedRow:
         "bundle_position",
         "part_ids",
     ]
-    row = (1, "home", *command_values(new, 5000), 0, 0, 0, "", 0, "", None, 0, " ")
-    marks = ", ".join(f"? AS {name}" for name in [*names, *more])
-    (found,) = connection.named_rows(f"SELECT {marks}", row)
+    values = (1, "home", *command_values(new, 5000), 0, 0, 0, "", 0, "", None, 0, " ")
+    columns = ", ".join(f"? AS {name}" for name in [*names, *further_columns])
+    (row,) = connection.named_rows(f"SELECT {columns}", values)
     connection.close()
-    return found
+    return row
 
 
 @given(commands, st.lists(replies, max_size=3).map(tuple))
-def test_what_is_read_is_what_was_written(asked: Command, wait: tuple[ReplyTarget, ...]) -> None:
-    new = replace(command("a"), command=asked, replies=wait)
-    assert command_row(_read(new)) == new_row(1, new)
+def test_a_command_is_read_as_it_was_written(sent: Command, reply_targets: tuple[ReplyTarget, ...]) -> None:
+    new = replace(command("a"), command=sent, replies=reply_targets)
+    assert command_row(_row_of(new)) == new_row(1, new)
 
 
-def test_a_command_that_is_settled_at_once_is_settled() -> None:
-    new = command("a", settled=result("a", Status.REJECTED))
-    row = command_row(_read(new))
+def test_a_command_that_is_stored_with_a_result_is_finished() -> None:
+    new = command("a", result=result("a", Status.REJECTED))
+    row = command_row(_row_of(new))
     assert row.state is CommandState.FINISHED
     assert row.result == result("a", Status.REJECTED)
     assert row == new_row(1, new)
@@ -91,20 +91,20 @@ def test_a_command_that_is_settled_at_once_is_settled() -> None:
 def test_every_field_of_a_command_is_written() -> None:
     names = [name.strip() for name in COLUMNS[2:]]
     new = command("a")
-    asking = replace(new, command=replace(new.command, buttons=(Button(text="Yes", key="yes"),)))
+    with_buttons = replace(new, command=replace(new.command, buttons=(Button(text="Yes", key="yes"),)))
     written, plain = (
-        json.loads(str(dict(zip(names, command_values(one, 0), strict=True))["command"]))
-        for one in (asking, new)
+        json.loads(str(dict(zip(names, command_values(item, 0), strict=True))["command"]))
+        for item in (with_buttons, new)
     )
     assert set(written) == {item.name for item in fields(Command)}
     assert set(written) - set(plain) == {"buttons", "buttons_for", "buttons_from", "asked_by"}
 
 
-def test_what_a_newer_version_wrote_is_left_out_and_what_is_missing_has_its_default() -> None:
-    found = dict(_read(command("a")))
-    found["command"] = json.dumps({"user": "wife", "text": "x", "colour": "red"})
-    found["result"] = json.dumps({**json.loads(result_text(result("a"))), "mood": "good"})
-    row = command_row(found)
+def test_keys_of_a_newer_version_are_ignored_and_missing_keys_have_their_defaults() -> None:
+    columns = dict(_row_of(command("a")))
+    columns["command"] = json.dumps({"user": "wife", "text": "x", "colour": "red"})
+    columns["result"] = json.dumps({**json.loads(result_text(result("a"))), "mood": "good"})
+    row = command_row(columns)
     assert row.command == Command(user="wife", text="x")
     assert row.result == result("a")
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.postgresql import empty_database
-from tests.unit.store.make import names
+from tests.unit.store.make import names, on_sqlite
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.store import database as database_module
 from wx2mqtt.store.database import Connection, Database
@@ -21,50 +21,49 @@ from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
-class Points:
-    """What the writing thread reached, and a gate at which it can be held."""
+class FakeCommitPoint:
+    """Keeps the calls of the writing thread; the commit of a job `gate` waits until `may_commit` is set."""
 
     def __init__(self) -> None:
-        self.reached: list[str] = []
+        self.calls: list[str] = []
         self.threads: set[str] = set()
-        self.open = threading.Event()
-        self.open.set()
-        self.waits = threading.Event()
+        self.may_commit = threading.Event()
+        self.may_commit.set()
+        self.is_waiting = threading.Event()
 
     def __call__(self, point: str) -> None:
-        self.reached.append(point)
+        self.calls.append(point)
         self.threads.add(threading.current_thread().name)
         if point == "before:gate":
-            self.waits.set()
-            assert self.open.wait(MAX_WAIT_SECONDS)
+            self.is_waiting.set()
+            assert self.may_commit.wait(MAX_WAIT_SECONDS)
 
 
-FILL = (
+ADD_MANY_ROWS = (
     "WITH RECURSIVE counter (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < 5000)"
     " INSERT INTO seen (account, key, created) SELECT 'home', 'key ' || n, n FROM counter"
 )
 
 
 @pytest.fixture
-def points() -> Points:
-    return Points()
+def commit_point() -> FakeCommitPoint:
+    return FakeCommitPoint()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def watched(request: pytest.FixtureRequest, tmp_path: Path, points: Points) -> AsyncIterator[Database]:
+async def database(
+    request: pytest.FixtureRequest, tmp_path: Path, commit_point: FakeCommitPoint
+) -> AsyncIterator[Database]:
     opened: Database
     if request.param == "sqlite":
-        opened = await SqliteDatabase.open(tmp_path / "wx2mqtt.db", points)
+        opened = await SqliteDatabase.open(tmp_path / "wx2mqtt.db", commit_point)
     else:
-        opened = await PostgresqlDatabase.open(empty_database(), points)
+        opened = await PostgresqlDatabase.open(empty_database(), commit_point)
     await opened.write("table", lambda db: db.execute("CREATE TABLE note (text TEXT UNIQUE)"))
-    points.reached.clear()
+    commit_point.calls.clear()
     yield opened
-    points.open.set()
+    commit_point.may_commit.set()
     await opened.close()
-
-
-watched_on_sqlite = pytest.mark.parametrize("watched", ["sqlite"], indirect=True)
 
 
 def note(text: str) -> Callable[[Connection], None]:
@@ -79,146 +78,156 @@ def notes(connection: Connection) -> list[str]:
     return [text for (text,) in connection.execute(f"SELECT text FROM note ORDER BY {order}")]
 
 
-async def _held(database: Database, points: Points) -> asyncio.Task[None]:
-    """A commit that waits at the gate; what is written meanwhile must gather behind it."""
-    points.open.clear()
+async def _block_commit(database: Database, commit_point: FakeCommitPoint) -> asyncio.Task[None]:
+    """Starts a commit that waits; jobs that are written meanwhile must share the next commit."""
+    commit_point.may_commit.clear()
     first = asyncio.create_task(database.write("gate", note("gate")))
-    assert await asyncio.to_thread(points.waits.wait, 10)
+    assert await asyncio.to_thread(commit_point.is_waiting.wait, 10)
     return first
 
 
-async def test_a_write_returns_what_its_job_returned(watched: Database) -> None:
-    assert await watched.write("answer", lambda _: 42) == 42
+async def test_a_write_returns_what_its_job_returned(database: Database) -> None:
+    assert await database.write("answer", lambda _: 42) == 42
 
 
-async def test_what_was_written_is_read(watched: Database) -> None:
-    await watched.write("note", note("a"))
-    assert await watched.read(notes) == ["a"]
+async def test_a_written_row_is_read(database: Database) -> None:
+    await database.write("note", note("a"))
+    assert await database.read(notes) == ["a"]
 
 
-async def test_jobs_run_in_other_threads(watched: Database) -> None:
+async def test_jobs_run_in_other_threads(database: Database) -> None:
     here = threading.get_ident()
-    assert await watched.write("where", lambda _: threading.get_ident()) != here
-    assert await watched.read(lambda _: threading.get_ident()) != here
+    assert await database.write("where", lambda _: threading.get_ident()) != here
+    assert await database.read(lambda _: threading.get_ident()) != here
 
 
-async def test_the_points_around_a_commit_are_reached_in_the_writing_thread(
-    watched: Database, points: Points
+async def test_the_commit_point_is_called_before_and_after_a_commit_in_the_writing_thread(
+    database: Database, commit_point: FakeCommitPoint
 ) -> None:
-    await watched.write("note", note("a"))
-    assert points.reached == ["before:note", "after:note"]
-    assert points.threads == {"store-write"}
+    await database.write("note", note("a"))
+    assert commit_point.calls == ["before:note", "after:note"]
+    assert commit_point.threads == {"store-write"}
 
 
-async def test_what_gathers_during_a_commit_is_written_in_one(watched: Database, points: Points) -> None:
-    first = await _held(watched, points)
-    more = [asyncio.create_task(watched.write("note", note(str(number)))) for number in range(20)]
+async def test_jobs_that_come_during_a_commit_share_the_next_one(
+    database: Database, commit_point: FakeCommitPoint
+) -> None:
+    first = await _block_commit(database, commit_point)
+    more = [asyncio.create_task(database.write("note", note(str(number)))) for number in range(20)]
     await asyncio.sleep(0)
-    points.open.set()
+    commit_point.may_commit.set()
     await asyncio.gather(first, *more)
-    assert points.reached == ["before:gate", "after:gate", *["before:note"] * 20, *["after:note"] * 20]
-    assert await watched.read(notes) == ["gate", *map(str, range(20))]
+    assert commit_point.calls == ["before:gate", "after:gate", *["before:note"] * 20, *["after:note"] * 20]
+    assert await database.read(notes) == ["gate", *map(str, range(20))]
 
 
-async def test_the_loop_is_notified_once_for_a_whole_group(
-    watched: Database, points: Points, monkeypatch: pytest.MonkeyPatch
+async def test_the_loop_is_notified_once_for_all_jobs_of_a_commit(
+    database: Database, commit_point: FakeCommitPoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await _held(watched, points)
-    loop, hops = asyncio.get_running_loop(), []
-    really = loop.call_soon_threadsafe
+    first = await _block_commit(database, commit_point)
+    loop, notifications = asyncio.get_running_loop(), []
+    call_soon_threadsafe = loop.call_soon_threadsafe
 
     def counted(callback: Callable[..., object], *arguments: object) -> object:
         if callback.__module__ == database_module.__name__:  # `tests.support.loop_watch` asks this loop, too
-            hops.append(callback)
-        return really(callback, *arguments)
+            notifications.append(callback)
+        return call_soon_threadsafe(callback, *arguments)
 
     monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
-    more = [asyncio.create_task(watched.write("note", note(str(number)))) for number in range(20)]
+    more = [asyncio.create_task(database.write("note", note(str(number)))) for number in range(20)]
     await asyncio.sleep(0)
-    points.open.set()
+    commit_point.may_commit.set()
     await asyncio.gather(first, *more)
-    assert len(hops) == 2
+    assert len(notifications) == 2
 
 
-async def test_a_group_has_a_limit(
-    watched: Database, points: Points, monkeypatch: pytest.MonkeyPatch
+async def test_a_commit_has_a_limited_number_of_jobs(
+    database: Database, commit_point: FakeCommitPoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "MAX_JOBS_PER_COMMIT", 3)
-    first = await _held(watched, points)
-    more = [asyncio.create_task(watched.write("note", note(str(number)))) for number in range(4)]
+    first = await _block_commit(database, commit_point)
+    more = [asyncio.create_task(database.write("note", note(str(number)))) for number in range(4)]
     await asyncio.sleep(0)
-    points.open.set()
+    commit_point.may_commit.set()
     await asyncio.gather(first, *more)
-    assert points.reached[2:] == [*["before:note"] * 3, *["after:note"] * 3, "before:note", "after:note"]
+    assert commit_point.calls[2:] == [*["before:note"] * 3, *["after:note"] * 3, "before:note", "after:note"]
 
 
-async def test_an_urgent_job_is_the_first_of_the_next_group(
-    watched: Database, points: Points, monkeypatch: pytest.MonkeyPatch
+async def test_an_urgent_job_is_the_first_of_the_next_commit(
+    database: Database, commit_point: FakeCommitPoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "MAX_JOBS_PER_COMMIT", 3)
-    first = await _held(watched, points)
-    more = [asyncio.create_task(watched.write("note", note(str(number)))) for number in range(4)]
+    first = await _block_commit(database, commit_point)
+    more = [asyncio.create_task(database.write("note", note(str(number)))) for number in range(4)]
     await asyncio.sleep(0)
-    urgent = asyncio.create_task(watched.write("urgent", note("urgent"), urgent=True))
+    urgent = asyncio.create_task(database.write("urgent", note("urgent"), urgent=True))
     await asyncio.sleep(0)
-    points.open.set()
+    commit_point.may_commit.set()
     await asyncio.gather(first, urgent, *more)
-    assert points.reached[2:5] == ["before:urgent", "before:note", "before:note"]
-    assert await watched.read(notes) == ["gate", "urgent", "0", "1", "2", "3"]
+    assert commit_point.calls[2:5] == ["before:urgent", "before:note", "before:note"]
+    assert await database.read(notes) == ["gate", "urgent", "0", "1", "2", "3"]
 
 
-async def test_a_job_that_fails_in_a_group_fails_alone(watched: Database, points: Points) -> None:
-    first = await _held(watched, points)
+async def test_a_job_that_fails_leaves_the_other_jobs_of_its_commit_alone(
+    database: Database, commit_point: FakeCommitPoint
+) -> None:
+    first = await _block_commit(database, commit_point)
 
-    def bad(connection: Connection) -> None:
+    def failing_job(connection: Connection) -> None:
         note("half")(connection)
         raise KeyError("bad")
 
-    more = [watched.write("note", note("a")), watched.write("bad", bad), watched.write("note", note("b"))]
+    more = [
+        database.write("note", note("a")),
+        database.write("bad", failing_job),
+        database.write("note", note("b")),
+    ]
     gathered = asyncio.gather(*more, return_exceptions=True)
     await asyncio.sleep(0)
-    points.open.set()
+    commit_point.may_commit.set()
     await first
     a, error, b = await gathered
     assert (a, b) == (None, None)
     assert isinstance(error, KeyError)
-    assert await watched.read(notes) == ["gate", "a", "b"]
-    assert "before:bad" not in points.reached
+    assert await database.read(notes) == ["gate", "a", "b"]
+    assert "before:bad" not in commit_point.calls
 
 
-async def test_a_job_that_fails_by_itself_leaves_nothing(watched: Database, points: Points) -> None:
-    def bad(connection: Connection) -> None:
+async def test_a_job_that_fails_in_a_commit_of_its_own_stores_nothing(
+    database: Database, commit_point: FakeCommitPoint
+) -> None:
+    def failing_job(connection: Connection) -> None:
         note("half")(connection)
         raise KeyError("bad")
 
     with pytest.raises(KeyError):
-        await watched.write("bad", bad)
-    assert points.reached == []
-    await watched.write("note", note("a"))
-    assert await watched.read(notes) == ["a"]
+        await database.write("bad", failing_job)
+    assert commit_point.calls == []
+    await database.write("note", note("a"))
+    assert await database.read(notes) == ["a"]
 
 
-async def test_errors_of_the_database_come_out_as_ours_and_quote_no_value(watched: Database) -> None:
-    await watched.write("note", note("geheim"))
+async def test_an_error_of_the_database_is_a_store_error_that_quotes_no_value(database: Database) -> None:
+    await database.write("note", note("geheim"))
     with pytest.raises(StoreError) as caught:
-        await watched.write("note", note("geheim"))
+        await database.write("note", note("geheim"))
     assert "geheim" not in str(caught.value)
     assert isinstance(caught.value.__cause__, sqlite3.Error | psycopg.Error)
 
 
-async def test_a_read_that_fails_is_an_error_of_its_own(watched: Database) -> None:
+async def test_a_read_that_fails_is_a_store_error(database: Database) -> None:
     with pytest.raises(StoreError):
-        await watched.read(lambda db: db.execute("SELECT * FROM nothing"))
-    assert await watched.read(notes) == []
+        await database.read(lambda db: db.execute("SELECT * FROM nothing"))
+    assert await database.read(notes) == []
 
 
-async def test_a_read_cannot_write(watched: Database) -> None:
+async def test_a_read_cannot_write(database: Database) -> None:
     with pytest.raises(StoreError, match="read-only"):
-        await watched.read(note("a"))
+        await database.read(note("a"))
 
 
-async def _fill(database: Database) -> None:
-    """Let SQLite have no page more than it has now: the next row that needs one gets SQLITE_FULL."""
+async def _allow_no_more_pages(database: Database) -> None:
+    """Lets SQLite have no page more than it has now: the next row that needs one gets SQLITE_FULL."""
 
     def job(connection: Connection) -> None:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -227,103 +236,103 @@ async def _fill(database: Database) -> None:
     await database.write("limit", job)
 
 
-async def _make_room(database: Database) -> None:
+async def _allow_more_pages(database: Database) -> None:
     await database.write("room", lambda db: db.execute("PRAGMA max_page_count = 100000").fetchone())
 
 
-@watched_on_sqlite
+@on_sqlite
 async def test_a_full_disk_fails_the_write_and_the_next_write_works_when_there_is_space(
-    watched: Database,
+    database: Database,
 ) -> None:
-    await watched.write("note", note("before"))
-    await _fill(watched)
+    await database.write("note", note("before"))
+    await _allow_no_more_pages(database)
     with pytest.raises(StoreFull, match="room"):
-        await watched.write("note", note("x" * 100_000))
-    assert await watched.read(notes) == ["before"]
-    assert "room" in watched.last_error
-    await _make_room(watched)
-    await watched.write("note", note("after"))
-    assert watched.last_error == ""
-    assert await watched.read(notes) == ["before", "after"]
+        await database.write("note", note("x" * 100_000))
+    assert await database.read(notes) == ["before"]
+    assert "room" in database.last_error
+    await _allow_more_pages(database)
+    await database.write("note", note("after"))
+    assert database.last_error == ""
+    assert await database.read(notes) == ["before", "after"]
 
 
-@watched_on_sqlite
-async def test_a_group_that_a_full_disk_stops_fails_whole_or_keeps_what_fits(
-    watched: Database, points: Points
+@on_sqlite
+async def test_of_a_commit_that_a_full_disk_stops_exactly_the_jobs_without_an_error_are_stored(
+    database: Database, commit_point: FakeCommitPoint
 ) -> None:
-    await _fill(watched)
-    first = await _held(watched, points)
-    more = [watched.write("note", note(text)) for text in ("a", "x" * 100_000, "b")]
+    await _allow_no_more_pages(database)
+    first = await _block_commit(database, commit_point)
+    more = [database.write("note", note(text)) for text in ("a", "x" * 100_000, "b")]
     gathered = asyncio.gather(*more, return_exceptions=True)
     await asyncio.sleep(0)
-    points.open.set()
+    commit_point.may_commit.set()
     await first
     outcomes = await gathered
     assert isinstance(outcomes[1], StoreFull)
-    told = [text for text, outcome in zip(("a", "x", "b"), outcomes, strict=True) if outcome is None]
-    assert await watched.read(notes) == ["gate", *told]
+    stored = [text for text, outcome in zip(("a", "x", "b"), outcomes, strict=True) if outcome is None]
+    assert await database.read(notes) == ["gate", *stored]
 
 
-async def test_when_sqlite_gives_up_the_transaction_the_whole_group_fails(
-    watched: Database, points: Points
+async def test_when_the_database_rolls_the_transaction_back_all_jobs_of_the_commit_fail(
+    database: Database, commit_point: FakeCommitPoint
 ) -> None:
-    first = await _held(watched, points)
+    first = await _block_commit(database, commit_point)
 
     def gives_up(connection: Connection) -> None:
         connection.execute("ROLLBACK")
         connection.execute("SELECT * FROM nothing")
 
     more = [
-        watched.write("note", note("a")),
-        watched.write("bad", gives_up),
-        watched.write("note", note("b")),
+        database.write("note", note("a")),
+        database.write("bad", gives_up),
+        database.write("note", note("b")),
     ]
     gathered = asyncio.gather(*more, return_exceptions=True)
     await asyncio.sleep(0)
-    points.open.set()
+    commit_point.may_commit.set()
     await first
     assert all(isinstance(outcome, StoreError) for outcome in await gathered)
-    assert await watched.read(notes) == ["gate"]
-    await watched.write("note", note("c"))
-    assert await watched.read(notes) == ["gate", "c"]
+    assert await database.read(notes) == ["gate"]
+    await database.write("note", note("c"))
+    assert await database.read(notes) == ["gate", "c"]
 
 
-async def test_a_commit_that_fails_fails_all_that_was_in_it_and_the_thread_lives_on(
-    watched: Database,
+async def test_a_commit_that_fails_ends_all_its_jobs_with_an_error_and_later_commits_work(
+    database: Database,
 ) -> None:
-    await watched.write(
+    await database.write(
         "tables",
         lambda db: db.execute(
             "CREATE TABLE child (of TEXT REFERENCES note (text) DEFERRABLE INITIALLY DEFERRED)"
         ),
     )
     with pytest.raises(StoreError):
-        await watched.write("orphan", lambda db: db.execute("INSERT INTO child VALUES ('nobody')"))
-    await watched.write("note", note("a"))
-    assert await watched.read(notes) == ["a"]
+        await database.write("orphan", lambda db: db.execute("INSERT INTO child VALUES ('nobody')"))
+    await database.write("note", note("a"))
+    assert await database.read(notes) == ["a"]
 
 
-async def test_a_cancelled_wait_leaves_the_others_of_its_group_alone(
-    watched: Database, points: Points
+async def test_a_cancelled_wait_leaves_the_other_jobs_of_its_commit_alone(
+    database: Database, commit_point: FakeCommitPoint
 ) -> None:
-    first = await _held(watched, points)
-    cancelled = asyncio.create_task(watched.write("note", note("a")))
-    other = asyncio.create_task(watched.write("note", note("b")))
+    first = await _block_commit(database, commit_point)
+    cancelled = asyncio.create_task(database.write("note", note("a")))
+    other = asyncio.create_task(database.write("note", note("b")))
     await asyncio.sleep(0)
     cancelled.cancel()
-    points.open.set()
+    commit_point.may_commit.set()
     await asyncio.gather(first, other)
-    assert await watched.read(notes) == ["gate", "a", "b"]
+    assert await database.read(notes) == ["gate", "a", "b"]
 
 
-async def test_reads_do_not_wait_for_a_commit(watched: Database, points: Points) -> None:
-    first = await _held(watched, points)
-    assert await asyncio.wait_for(watched.read(notes), MAX_WAIT_SECONDS) == []
-    points.open.set()
+async def test_reads_do_not_wait_for_a_commit(database: Database, commit_point: FakeCommitPoint) -> None:
+    first = await _block_commit(database, commit_point)
+    assert await asyncio.wait_for(database.read(notes), MAX_WAIT_SECONDS) == []
+    commit_point.may_commit.set()
     await first
 
 
-async def test_close_does_what_waits_and_removes_the_wal(tmp_path: Path) -> None:
+async def test_close_writes_the_jobs_that_wait_and_removes_the_wal(tmp_path: Path) -> None:
     database = await SqliteDatabase.open(tmp_path / "a.db")
     await database.write("table", lambda db: db.execute("CREATE TABLE note (text TEXT UNIQUE)"))
     waiting = [asyncio.create_task(database.write("note", note(str(number)))) for number in range(5)]
@@ -336,21 +345,21 @@ async def test_close_does_what_waits_and_removes_the_wal(tmp_path: Path) -> None
     await again.close()
 
 
-async def test_a_closed_store_says_so(watched: Database) -> None:
-    await watched.close()
-    await watched.close()
+async def test_a_closed_database_refuses_reads_and_writes(database: Database) -> None:
+    await database.close()
+    await database.close()
     with pytest.raises(StoreError, match="closed"):
-        await watched.write("note", note("a"))
+        await database.write("note", note("a"))
     with pytest.raises(StoreError, match="closed"):
-        await watched.read(notes)
+        await database.read(notes)
 
 
-@watched_on_sqlite
-async def test_a_closed_file_says_so_at_a_checkpoint(watched: Database) -> None:
-    await watched.close()
-    assert isinstance(watched, SqliteDatabase)
+@on_sqlite
+async def test_a_closed_database_refuses_a_checkpoint(database: Database) -> None:
+    await database.close()
+    assert isinstance(database, SqliteDatabase)
     with pytest.raises(StoreError, match="closed"):
-        await watched.checkpoint()
+        await database.checkpoint()
 
 
 def _path(database: Database) -> Path:
@@ -358,34 +367,34 @@ def _path(database: Database) -> Path:
     return database.path
 
 
-@watched_on_sqlite
-async def test_a_checkpoint_empties_the_wal(watched: Database) -> None:
-    await watched.write("note", note("a"))
-    wal = _path(watched).with_name(_path(watched).name + "-wal")
+@on_sqlite
+async def test_a_checkpoint_empties_the_wal(database: Database) -> None:
+    await database.write("note", note("a"))
+    wal = _path(database).with_name(_path(database).name + "-wal")
     assert wal.stat().st_size > 0
-    assert isinstance(watched, SqliteDatabase)
-    await watched.checkpoint()
+    assert isinstance(database, SqliteDatabase)
+    await database.checkpoint()
     assert wal.stat().st_size == 0
-    assert await watched.read(notes) == ["a"]
+    assert await database.read(notes) == ["a"]
 
 
-@watched_on_sqlite
-async def test_the_wal_stays_bounded_whatever_is_written(watched: Database) -> None:
-    wal, largest = _path(watched).with_name(_path(watched).name + "-wal"), 0
+@on_sqlite
+async def test_the_wal_stays_small_however_much_is_written(database: Database) -> None:
+    wal, largest = _path(database).with_name(_path(database).name + "-wal"), 0
     for number in range(200):
-        await watched.write("note", note(f"{number}" + "x" * 100_000))
+        await database.write("note", note(f"{number}" + "x" * 100_000))
         largest = max(largest, wal.stat().st_size)
-    assert _path(watched).stat().st_size > 10 * 1024 * 1024
+    assert _path(database).stat().st_size > 10 * 1024 * 1024
     assert largest < 6 * 1024 * 1024
 
 
-def test_a_loop_that_ends_before_the_store_is_closed_hangs_nothing(tmp_path: Path) -> None:
-    async def forgetful() -> Database:
+def test_the_threads_end_though_the_event_loop_ended_before_the_database_was_closed(tmp_path: Path) -> None:
+    async def open_without_close() -> Database:
         database = await SqliteDatabase.open(tmp_path / "a.db")
         await database.write("table", lambda db: db.execute("CREATE TABLE note (text TEXT UNIQUE)"))
         return database
 
-    database = asyncio.run(forgetful())
+    database = asyncio.run(open_without_close())
     database._reader._signals.put(False)
     database._writer._signals.put(False)
     database._reader._thread.join(MAX_WAIT_SECONDS)
@@ -393,34 +402,34 @@ def test_a_loop_that_ends_before_the_store_is_closed_hangs_nothing(tmp_path: Pat
     assert not database._writer._thread.is_alive()
 
 
-@watched_on_sqlite
-async def test_both_connections_free_the_pages_that_they_keep(watched: Database) -> None:
+@on_sqlite
+async def test_both_connections_free_the_pages_that_they_keep(database: Database) -> None:
     seen: list[str] = []
 
     def trace(connection: Connection) -> None:
         assert isinstance(connection, sqlite3.Connection)
         connection.set_trace_callback(seen.append)
 
-    await watched.write("trace", trace)
-    await watched.read(trace)
+    await database.write("trace", trace)
+    await database.read(trace)
     seen.clear()
-    await watched.release_memory()
+    await database.release_memory()
     assert seen == ["PRAGMA shrink_memory"] * 2
 
 
-async def test_what_the_store_takes_on_the_disk_is_known_without_a_query(watched: Database) -> None:
-    await watched.measure(enough=10**12)
-    before = watched.allocated_bytes
+async def test_the_size_on_the_disk_is_known_without_a_query(database: Database) -> None:
+    await database.measure(enough=10**12)
+    before = database.allocated_bytes
     assert before > 0
-    await watched.write("more", lambda db: db.execute(FILL))
-    await watched.measure(enough=10**12)
-    assert watched.allocated_bytes >= before + 100_000
+    await database.write("more", lambda db: db.execute(ADD_MANY_ROWS))
+    await database.measure(enough=10**12)
+    assert database.allocated_bytes >= before + 100_000
 
 
 async def test_on_postgresql_free_space_does_not_count_in_a_store_that_is_nearly_full() -> None:
     """The server gives none back: a store that was pruned would be full for ever."""
     database = await PostgresqlDatabase.open(empty_database())
-    await database.write("more", lambda db: db.execute(FILL))
+    await database.write("more", lambda db: db.execute(ADD_MANY_ROWS))
     await database.measure(enough=10**12)
     filled = database.allocated_bytes
     await database.write("less", lambda db: db.execute("DELETE FROM seen"))

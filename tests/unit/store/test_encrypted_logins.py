@@ -1,4 +1,4 @@
-"""The saved logins in PostgreSQL: the key that the database knows, its replacement, and rows that are put back."""
+"""Saved logins in PostgreSQL are encrypted with the key of the database, and an old row counts as none."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from wx2mqtt.store.encrypted_logins import (
 )
 from wx2mqtt.store.postgresql_database import MIGRATIONS_FOLDER, PostgresqlDatabase
 
-KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
-WAITS = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)"
+KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
+SOMEBODY_WAITS = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)"
 SESSION = {"cookies": ["geheim"], "nickname": "a\ud83d", "nul": "\0"}
 
 
@@ -52,7 +52,7 @@ def _all_text(connection: Connection) -> str:
     return " ".join(text for (text,) in rows)
 
 
-async def put_back(database: Database, sealed: bytes, account: str = "home") -> None:
+async def store_old_row(database: Database, sealed: bytes, account: str = "home") -> None:
     await database.write("forge", partial(_store_sealed, account=account, sealed=sealed))
 
 
@@ -110,33 +110,33 @@ async def test_a_row_that_is_not_what_was_saved_counts_as_no_login(
         "empty": b"",
     }.get(damage, sealed)
     account = "home" if damage in ("byte", "version", "empty") else "other"
-    await put_back(database, changed, account)
+    await store_old_row(database, changed, account)
     assert await logins.of(account).load() is None
     await logins.of(account).save(SESSION)
     assert await logins.of(account).load() == SESSION
 
 
 async def test_a_login_that_is_put_back_is_not_used(database: PostgresqlDatabase) -> None:
-    """After a later login, after a logout, and after the account was purged."""
+    """This holds after a later login, after a logout, and after the account was purged."""
     logins = EncryptedLogins(database, [KEY])
     login = logins.of("home")
     await login.save({"login": 1})
     first = await database.read(_sealed)
     await login.save({"login": 2})
     second = await database.read(_sealed)
-    await put_back(database, first)
+    await store_old_row(database, first)
     assert await login.load() is None
-    await put_back(database, second)
+    await store_old_row(database, second)
     assert await login.load() == {"login": 2}
     await login.clear()
-    await put_back(database, second)
+    await store_old_row(database, second)
     assert await login.load() is None
     await logins.delete("home")
-    await put_back(database, second)
+    await store_old_row(database, second)
     assert await login.load() is None
     await login.save({"login": 3})
     for old in (first, second):
-        await put_back(database, old)
+        await store_old_row(database, old)
         assert await login.load() is None
 
 
@@ -144,12 +144,12 @@ async def test_a_login_of_before_the_numbers_is_used_until_another_one_is_saved(
     database: PostgresqlDatabase,
 ) -> None:
     old = sealed_by_version_7("home", KEY)
-    await put_back(database, old)
+    await store_old_row(database, old)
     logins = EncryptedLogins(database, [KEY])
     await logins.check_keys()
     assert await logins.of("home").load() == {"old": True}
     await logins.of("home").save(SESSION)
-    await put_back(database, old)
+    await store_old_row(database, old)
     assert await logins.of("home").load() is None
 
 
@@ -158,14 +158,14 @@ async def test_the_database_learns_the_key_of_the_first_start_and_refuses_others
 ) -> None:
     await EncryptedLogins(database, [KEY]).check_keys()
     await EncryptedLogins(database, [KEY]).check_keys()
-    await EncryptedLogins(database, [OTHER, KEY]).check_keys()
-    other = EncryptedLogins(database, [OTHER])
+    await EncryptedLogins(database, [OTHER_KEY, KEY]).check_keys()
+    other = EncryptedLogins(database, [OTHER_KEY])
     with pytest.raises(WrongStoreKey):
         await other.check_keys()
     with pytest.raises(WrongStoreKey):
         await other.of("home").save(SESSION)
     assert await database.read(partial(key_fits, keys=[KEY]))
-    assert not await database.read(partial(key_fits, keys=[OTHER]))
+    assert not await database.read(partial(key_fits, keys=[OTHER_KEY]))
 
 
 async def test_an_old_database_learns_the_key_that_opens_most_of_its_logins(
@@ -173,16 +173,16 @@ async def test_an_old_database_learns_the_key_that_opens_most_of_its_logins(
 ) -> None:
     """An instance with another key may have saved some before the database knew its key."""
     for account in ("a", "b"):
-        await put_back(database, sealed_by_version_7(account, KEY), account)
-    await put_back(database, sealed_by_version_7("c", OTHER), "c")
-    assert not await database.read(partial(key_fits, keys=[OTHER]))
+        await store_old_row(database, sealed_by_version_7(account, KEY), account)
+    await store_old_row(database, sealed_by_version_7("c", OTHER_KEY), "c")
+    assert not await database.read(partial(key_fits, keys=[OTHER_KEY]))
     with pytest.raises(WrongStoreKey):
-        await EncryptedLogins(database, [OTHER]).check_keys()
+        await EncryptedLogins(database, [OTHER_KEY]).check_keys()
     with pytest.raises(WrongStoreKey):
-        await EncryptedLogins(database, [OTHER]).of("a").load()
+        await EncryptedLogins(database, [OTHER_KEY]).of("a").load()
     assert await database.read(partial(key_fits, keys=[KEY]))
     await EncryptedLogins(database, [KEY]).check_keys()
-    assert not await database.read(partial(key_fits, keys=[OTHER]))
+    assert not await database.read(partial(key_fits, keys=[OTHER_KEY]))
     assert await EncryptedLogins(database, [KEY]).of("b").load() == {"old": True}
 
 
@@ -192,25 +192,25 @@ async def test_a_login_that_an_instance_with_another_key_cannot_open_is_not_give
     """It would show a code in place of a login that others can use."""
     await EncryptedLogins(database, [KEY]).of("home").save(SESSION)
     with pytest.raises(WrongStoreKey, match="encrypted with another key"):
-        await EncryptedLogins(database, [OTHER]).of("home").load()
+        await EncryptedLogins(database, [OTHER_KEY]).of("home").load()
 
 
 async def test_the_key_is_replaced_in_one_commit_and_the_old_one_is_needed_no_more(
     database: PostgresqlDatabase,
 ) -> None:
-    before, both = EncryptedLogins(database, [KEY]), EncryptedLogins(database, [OTHER, KEY])
+    before, both = EncryptedLogins(database, [KEY]), EncryptedLogins(database, [OTHER_KEY, KEY])
     await before.of("home").save(SESSION)
     await both.of("work").save({"work": 1})  # still with the old key: the database has it
     assert await before.of("work").load() == {"work": 1}
-    assert await rotate(database, [OTHER, KEY]) == ["home", "work"]
-    after = EncryptedLogins(database, [OTHER])
+    assert await rotate(database, [OTHER_KEY, KEY]) == ["home", "work"]
+    after = EncryptedLogins(database, [OTHER_KEY])
     assert (await after.of("home").load(), await after.of("work").load()) == (SESSION, {"work": 1})
     with pytest.raises(WrongStoreKey):
         await before.of("home").save({})
     await both.of("home").save({"later": 1})
     assert await after.of("home").load() == {"later": 1}
-    assert await rotate(database, [OTHER, KEY]) is None
-    assert await rotate(database, [OTHER]) is None
+    assert await rotate(database, [OTHER_KEY, KEY]) is None
+    assert await rotate(database, [OTHER_KEY]) is None
     with pytest.raises(WrongStoreKey):
         await rotate(database, [bytes(32)])
 
@@ -222,15 +222,15 @@ async def test_a_login_that_was_put_back_does_not_become_the_newest_by_a_new_key
     await login.save({"login": 1})
     first = await database.read(_sealed)
     await login.save({"login": 2})
-    await put_back(database, first)
-    assert await rotate(database, [OTHER, KEY]) == []
-    assert await EncryptedLogins(database, [OTHER, KEY]).of("home").load() is None
+    await store_old_row(database, first)
+    assert await rotate(database, [OTHER_KEY, KEY]) == []
+    assert await EncryptedLogins(database, [OTHER_KEY, KEY]).of("home").load() is None
 
 
 async def test_a_lost_key_is_replaced_and_the_logins_are_deleted(database: PostgresqlDatabase) -> None:
     await EncryptedLogins(database, [KEY]).of("home").save(SESSION)
-    assert await database.write("forget", partial(forget_logins, key=OTHER)) == ["home"]
-    logins = EncryptedLogins(database, [OTHER])
+    assert await database.write("forget", partial(forget_logins, key=OTHER_KEY)) == ["home"]
+    logins = EncryptedLogins(database, [OTHER_KEY])
     await logins.check_keys()
     assert await logins.of("home").load() is None
 
@@ -251,7 +251,7 @@ async def test_a_restored_backup_has_the_key_of_the_machine_that_restores_it(
     database: PostgresqlDatabase,
 ) -> None:
     await EncryptedLogins(database, [KEY]).of("home").save(SESSION)
-    other = EncryptedLogins(database, [OTHER])
+    other = EncryptedLogins(database, [OTHER_KEY])
     await database.write("copy", partial(other.replace_all, {"work": {"work": 1}}))
     assert await other.accounts() == {"work"}
     assert await other.of("work").load() == {"work": 1}
@@ -269,12 +269,12 @@ async def test_a_database_of_version_7_is_migrated_and_learns_its_key_at_the_nex
     database = await PostgresqlDatabase.open(url)
     try:
         with pytest.raises(WrongStoreKey):
-            await EncryptedLogins(database, [OTHER]).check_keys()
+            await EncryptedLogins(database, [OTHER_KEY]).check_keys()
         logins = EncryptedLogins(database, [KEY])
         await logins.check_keys()
         assert await logins.of("home").load() == {"old": True}
         with pytest.raises(WrongStoreKey):
-            await EncryptedLogins(database, [OTHER]).check_keys()
+            await EncryptedLogins(database, [OTHER_KEY]).check_keys()
     finally:
         await database.close()
 
@@ -286,21 +286,21 @@ async def test_a_login_that_another_instance_saves_meanwhile_has_the_new_key(
     other = await PostgresqlDatabase.open(database.url)
     is_held, may_go_on = threading.Event(), threading.Event()
 
-    def slow(connection: Connection) -> list[str] | None:
+    def slow_rotation(connection: Connection) -> list[str] | None:
         hold_key_alone(connection)
         is_held.set()
         assert may_go_on.wait(MAX_WAIT_SECONDS)
-        return rotate_key(connection, [OTHER, KEY])
+        return rotate_key(connection, [OTHER_KEY, KEY])
 
     await EncryptedLogins(database, [KEY]).of("home").save(SESSION)
-    rotating = asyncio.create_task(database.write("rotate", slow))
+    rotating = asyncio.create_task(database.write("rotate", slow_rotation))
     assert await asyncio.to_thread(is_held.wait, MAX_WAIT_SECONDS)
-    saving = asyncio.create_task(EncryptedLogins(other, [OTHER, KEY]).of("work").save({"work": 1}))
+    saving = asyncio.create_task(EncryptedLogins(other, [OTHER_KEY, KEY]).of("work").save({"work": 1}))
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while not await database.read(lambda db: db.execute(WAITS).fetchone()[0]):  # noqa: ASYNC110 - no event of ours
+        while not await database.read(lambda db: db.execute(SOMEBODY_WAITS).fetchone()[0]):  # noqa: ASYNC110 - no event of ours
             await asyncio.sleep(0)
     assert not saving.done()
     may_go_on.set()
     await asyncio.gather(rotating, saving)
     await other.close()
-    assert await EncryptedLogins(database, [OTHER]).of("work").load() == {"work": 1}
+    assert await EncryptedLogins(database, [OTHER_KEY]).of("work").load() == {"work": 1}

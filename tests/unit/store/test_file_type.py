@@ -14,18 +14,18 @@ from tests.support.rows import every_row
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
 
 
-def picture(sort: str, width: int = 30, height: int = 20, **more: object) -> bytes:
+def picture(image_format: str, width: int = 30, height: int = 20, **more: object) -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (width, height)).save(file, sort, **more)
+    Image.new("RGB", (width, height)).save(file, image_format, **more)
     return file.getvalue()
 
 
-def mime(data: bytes) -> str:
+def detected_type(data: bytes) -> str:
     return file_type_of(data[:SNIFFED_BYTES], len(data)).mime
 
 
 @every_row(
-    ("data", "sort", "ending"),
+    ("data", "mime_type", "extension"),
     [
         (picture("JPEG"), "image/jpeg", ".jpg"),
         (picture("PNG"), "image/png", ".png"),
@@ -45,13 +45,13 @@ def mime(data: bytes) -> str:
         (b"\xff\xfe\xfd", "application/octet-stream", ".bin"),
     ],
 )
-def test_formats_are_known_by_their_signature(data: bytes, sort: str, ending: str) -> None:
-    found = file_type_of(data, len(data))
-    assert (found.mime, found.extension) == (sort, ending)
+def test_formats_are_known_by_their_signature(data: bytes, mime_type: str, extension: str) -> None:
+    file_type = file_type_of(data, len(data))
+    assert (file_type.mime, file_type.extension) == (mime_type, extension)
 
 
 @every_row(
-    ("text", "sort"),
+    ("text", "mime_type"),
     [
         ("hello", "text/plain"),
         ("你好,开灯 ☀\r\n\t第二行", "text/plain"),
@@ -71,30 +71,32 @@ def test_formats_are_known_by_their_signature(data: bytes, sort: str, ending: st
         (' [1, "b"]', "application/json"),
         ("{}", "application/json"),
         ("[]", "application/json"),
-        ("[1] a remark", "text/plain"),
+        ("[1] a comment", "text/plain"),
         ("{curly", "text/plain"),
         ("[" * 5000, "text/plain"),
         ('{"a": "' + "x" * 9000, "application/json"),
     ],
 )
-def test_types_of_text_are_distinguished(text: str, sort: str) -> None:
-    assert mime(text.encode()) == sort
+def test_types_of_text_are_distinguished(text: str, mime_type: str) -> None:
+    assert detected_type(text.encode()) == mime_type
 
 
-def test_a_letter_that_the_end_of_the_head_splits_does_not_make_a_text_something_else() -> None:
+def test_a_text_is_recognised_though_the_first_bytes_end_within_a_letter() -> None:
     for shift in range(4):
-        assert mime(b"x" * shift + "☀".encode() * 5000) == "text/plain"
-    assert mime("☀".encode()[:2]) == "application/octet-stream"  # but the end of the file does
+        assert detected_type(b"x" * shift + "☀".encode() * 5000) == "text/plain"
+    assert (
+        detected_type("☀".encode()[:2]) == "application/octet-stream"
+    )  # the whole file ends within the letter
 
 
-def test_a_control_character_makes_it_no_text() -> None:
-    assert mime(b"hello\x00") == "application/octet-stream"
+def test_a_file_with_a_control_character_is_no_text() -> None:
+    assert detected_type(b"hello\x00") == "application/octet-stream"
 
 
-@every_row("sort", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
-def test_the_size_of_a_picture_is_read(sort: str) -> None:
-    data = picture(sort, 33, 21)
-    assert image_size(data, mime(data)) == (33, 21)
+@every_row("image_format", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_the_size_of_a_picture_is_read(image_format: str) -> None:
+    data = picture(image_format, 33, 21)
+    assert image_size(data, detected_type(data)) == (33, 21)
 
 
 def test_the_size_is_that_of_the_picture_as_it_is_shown() -> None:
@@ -104,10 +106,10 @@ def test_the_size_is_that_of_the_picture_as_it_is_shown() -> None:
     assert image_size(data, "image/jpeg") == (30, 40)
 
 
-def test_a_size_behind_a_long_remark_is_found() -> None:
+def test_the_size_after_a_long_comment_is_found() -> None:
     data = picture("JPEG", 40, 30)
-    remark = b"\xff\xfe\xff\xff" + bytes(0xFFFD)
-    assert image_size(data[:2] + remark * 3 + data[2:], "image/jpeg") == (40, 30)
+    comment = b"\xff\xfe\xff\xff" + bytes(0xFFFD)
+    assert image_size(data[:2] + comment * 3 + data[2:], "image/jpeg") == (40, 30)
 
 
 @every_row(
@@ -146,14 +148,14 @@ SIGNATURES = [
 @example(b"P6 ", b"9" * 8000)
 @example(b"\x00\x00\x00\x00ftypheic", b"")
 @example(b"", b"[" * 8192)
-def test_no_bytes_do_harm(head: bytes, rest: bytes) -> None:
+def test_no_bytes_take_long_or_fail(head: bytes, rest: bytes) -> None:
     data = head + rest
-    begun = time.process_time()
-    found = file_type_of(data, len(data))
+    started = time.process_time()
+    file_type = file_type_of(data, len(data))
     size = image_size(data, "image/x")
-    assert time.process_time() - begun < 1
-    assert found.extension.startswith(".")
-    assert "/" in found.mime
+    assert time.process_time() - started < 1
+    assert file_type.extension.startswith(".")
+    assert "/" in file_type.mime
     assert size is None or min(size) > 0
 
 

@@ -1,4 +1,4 @@
-"""The store folder: where it is, and that only one process has it."""
+"""The folder of the store: where it is, and only one process can open it."""
 
 from __future__ import annotations
 
@@ -27,39 +27,41 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
-def test_the_configured_folder_wins() -> None:
-    path, why = resolve_store_path(Path("/srv/wx"), {"STATE_DIRECTORY": "/var/lib/other"})
+def test_the_configured_folder_counts_first() -> None:
+    path, reason = resolve_store_path(Path("/srv/wx"), {"STATE_DIRECTORY": "/var/lib/other"})
     assert path == Path("/srv/wx")
-    assert "storage.path" in why
+    assert "storage.path" in reason
 
 
-def test_a_configured_folder_may_begin_with_the_home_sign() -> None:
+def test_a_configured_folder_may_begin_with_a_tilde() -> None:
     path, _ = resolve_store_path(Path("~/wx"), {})
     assert path == Path.home() / "wx"
 
 
-def test_systemds_folder_comes_next_and_the_first_of_several_counts() -> None:
-    path, why = resolve_store_path(None, {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"})
+def test_the_folder_of_systemd_counts_next_and_the_first_of_several() -> None:
+    path, reason = resolve_store_path(None, {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"})
     assert path == Path("/var/lib/a")
-    assert "STATE_DIRECTORY" in why
+    assert "STATE_DIRECTORY" in reason
 
 
-def test_then_an_existing_system_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_these_an_existing_system_folder_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", tmp_path)
-    path, why = resolve_store_path(None, {"HOME": "/home/a"})
+    path, reason = resolve_store_path(None, {"HOME": "/home/a"})
     assert path == tmp_path
-    assert "exists" in why
+    assert "exists" in reason
 
 
-def test_for_root_the_service_is_meant_where_its_configuration_is(
+def test_for_root_the_folder_of_the_service_is_used_where_its_configuration_exists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", tmp_path / "none")
     monkeypatch.setattr(folder_module, "SYSTEM_CONFIG_FOLDER", tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    path, why = resolve_store_path(None, {"HOME": "/root"})
+    path, reason = resolve_store_path(None, {"HOME": "/root"})
     assert path == tmp_path / "none"
-    assert str(tmp_path) in why
+    assert str(tmp_path) in reason
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert resolve_store_path(None, {"HOME": "/home/a"})[0] == Path("/home/a/.local/share/wx2mqtt")
 
@@ -73,14 +75,14 @@ def test_for_root_the_service_is_meant_where_its_configuration_is(
         ({"HOME": "/home/a", "STATE_DIRECTORY": ""}, "/home/a/.local/share/wx2mqtt"),
     ],
 )
-def test_last_the_users_data_folder(
+def test_without_any_of_these_the_data_folder_of_the_user_is_used(
     env: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", tmp_path / "none")
     monkeypatch.setattr(folder_module, "SYSTEM_CONFIG_FOLDER", tmp_path / "none")
-    path, why = resolve_store_path(None, env)
+    path, reason = resolve_store_path(None, env)
     assert path == Path(expected)
-    assert "data folder" in why
+    assert "data folder" in reason
 
 
 def test_a_new_folder_and_its_lock_are_for_the_owner_only(tmp_path: Path) -> None:
@@ -90,17 +92,17 @@ def test_a_new_folder_and_its_lock_are_for_the_owner_only(tmp_path: Path) -> Non
     folder.close()
 
 
-def test_the_names_of_a_new_folder_and_its_new_parent_are_forced_to_the_disk(
+def test_the_names_of_a_new_folder_and_its_new_parent_are_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
     fsync = os.fsync
 
-    def note_fsync(handle: int) -> None:
+    def record_fsync(handle: int) -> None:
         synced.append(Path(f"/proc/self/fd/{handle}").readlink())
         fsync(handle)
 
-    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "fsync", record_fsync)
     StoreFolder.open(tmp_path / "a" / "b").close()
     assert {tmp_path, tmp_path / "a"} <= set(synced)
 
@@ -119,7 +121,7 @@ def test_it_can_be_opened_again_after_it_was_closed(tmp_path: Path) -> None:
     StoreFolder.open(tmp_path).close()
 
 
-HOLDS = """
+OPEN_STORE_PROGRAM = """
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -132,7 +134,7 @@ sys.stdin.read()
 
 def _other_process(path: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDS, "run", str(path)],
+        [sys.executable, "-c", OPEN_STORE_PROGRAM, "run", str(path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -150,14 +152,14 @@ def test_a_second_process_gets_an_error_that_names_the_process_with_the_store(tm
     StoreFolder.open(tmp_path).close()
 
 
-def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
+def test_a_store_can_be_opened_after_its_process_was_killed(tmp_path: Path) -> None:
     with _other_process(tmp_path) as other:
         other.send_signal(signal.SIGKILL)
         other.wait(MAX_WAIT_SECONDS)
         StoreFolder.open(tmp_path).close()
 
 
-def test_a_holder_that_has_not_signed_yet_is_still_a_holder(tmp_path: Path) -> None:
+def test_a_store_is_locked_also_while_its_lock_names_no_process_yet(tmp_path: Path) -> None:
     folder = StoreFolder.open(tmp_path)
     (tmp_path / "lock").write_bytes(b"")
     with pytest.raises(StoreLocked, match="process unknown"):
@@ -165,24 +167,24 @@ def test_a_holder_that_has_not_signed_yet_is_still_a_holder(tmp_path: Path) -> N
     folder.close()
 
 
-def test_a_folder_without_write_right_says_how_to_mend_it(guarded: Path) -> None:
+def test_a_folder_without_write_right_is_reported_with_a_remedy(read_only_folder: Path) -> None:
     with unprivileged(), pytest.raises(StoreError, match=r"storage\.path") as caught:
-        StoreFolder.open(guarded)
-    assert str(guarded) in str(caught.value)
+        StoreFolder.open(read_only_folder)
+    assert str(read_only_folder) in str(caught.value)
 
 
-def test_a_folder_that_cannot_be_made_says_how_to_mend_it(guarded: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_with_a_remedy(read_only_folder: Path) -> None:
     with unprivileged(), pytest.raises(StoreError, match=r"storage\.path"):
-        StoreFolder.open(guarded / "new")
+        StoreFolder.open(read_only_folder / "new")
 
 
-def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_parent_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="a file where a folder should be"):
         StoreFolder.open(tmp_path / "file" / "store")
 
 
-def test_the_folder_itself_may_not_be_a_file(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="a file where a folder should be"):
         StoreFolder.open(tmp_path / "file")
@@ -209,21 +211,21 @@ def test_size_leaves_out_one_folder_on_demand(tmp_path: Path) -> None:
     folder.close()
 
 
-def test_free_is_what_the_disk_has_for_us(tmp_path: Path) -> None:
+def test_the_free_space_is_that_of_the_disk(tmp_path: Path) -> None:
     folder = StoreFolder.open(tmp_path)
     disk = os.statvfs(tmp_path)
     assert folder.free_bytes() == pytest.approx(disk.f_bavail * disk.f_frsize, rel=0.5)
     folder.close()
 
 
-def test_a_disk_that_knows_no_locks_is_said(tmp_path: Path) -> None:
+def test_a_disk_without_locks_is_reported(tmp_path: Path) -> None:
     lock = os.open(tmp_path, os.O_RDONLY)
     os.close(lock)
     with pytest.raises(StoreError, match="cannot be locked"):
         folder_module._acquire(lock, tmp_path)
 
 
-def test_a_lock_that_cannot_be_signed_is_a_store_error(
+def test_a_lock_into_which_the_process_cannot_be_written_is_a_store_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -235,7 +237,7 @@ def test_a_lock_that_cannot_be_signed_is_a_store_error(
     StoreFolder.open(tmp_path).close()  # it is free again
 
 
-def test_a_file_that_goes_while_it_is_counted_counts_nothing(
+def test_a_file_that_is_deleted_while_the_size_is_counted_counts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = StoreFolder.open(tmp_path)
@@ -263,7 +265,7 @@ async def test_the_accounts_with_urgent_commands_are_known_while_a_bridge_runs(t
 
 
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
-    """When root opens the store, the file behind it would be emptied and given to the owner of the folder."""
+    """When root opens the store, its target would be emptied and given to the owner of the folder."""
     other = tmp_path / "other"
     other.write_text("precious")
     (tmp_path / "store").mkdir()

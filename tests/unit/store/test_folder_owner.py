@@ -1,4 +1,4 @@
-"""Whose store a folder is: the first user on the way who is not root."""
+"""A store belongs to the first user on the path who is not root."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from wx2mqtt.store.owner_access import User
 
 @pytest.fixture
 def owners(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[Path, int]]:
-    """Users by paths; all others are root's."""
+    """The user ids of paths; all other paths are root's."""
     uids: dict[Path, int] = {}
     lstat = Path.lstat
 
-    def with_owner(path: Path) -> os.stat_result:
+    def lstat_with_owner(path: Path) -> os.stat_result:
         fields = list(lstat(path))
         fields[4] = fields[5] = uids.get(path, 0)
         return os.stat_result(fields)
 
-    monkeypatch.setattr(Path, "lstat", with_owner)
+    monkeypatch.setattr(Path, "lstat", lstat_with_owner)
     yield uids
 
 
@@ -44,14 +44,12 @@ def test_the_owner_of_the_folder_counts_with_all_groups(tmp_path: Path, owners: 
     assert set(user.groups) == set(os.getgrouplist("nobody", nobody.pw_gid))
 
 
-def test_a_user_whom_no_list_has_gets_the_group_of_the_folder(
-    tmp_path: Path, owners: dict[Path, int]
-) -> None:
+def test_an_unlisted_user_gets_the_group_of_the_folder(tmp_path: Path, owners: dict[Path, int]) -> None:
     owners[tmp_path] = 61_234
     assert find_owner(tmp_path) == User(uid=61_234, gid=61_234, groups=(61_234,))
 
 
-def test_who_owns_a_folder_on_the_way_owns_what_is_behind_it(tmp_path: Path, owners: dict[Path, int]) -> None:
+def test_the_owner_of_a_parent_folder_owns_the_store(tmp_path: Path, owners: dict[Path, int]) -> None:
     (tmp_path / "a" / "store").mkdir(parents=True)
     owners[tmp_path / "a"] = 61_234
     user = find_owner(tmp_path / "a" / "store")
@@ -60,7 +58,7 @@ def test_who_owns_a_folder_on_the_way_owns_what_is_behind_it(tmp_path: Path, own
     assert find_owner(tmp_path / "a" / "missing") == user
 
 
-def test_who_owns_a_link_on_the_way_counts_too(tmp_path: Path, owners: dict[Path, int]) -> None:
+def test_the_owner_of_a_link_on_the_path_counts_as_well(tmp_path: Path, owners: dict[Path, int]) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     owners[tmp_path / "link"] = 61_234
@@ -69,7 +67,9 @@ def test_who_owns_a_link_on_the_way_counts_too(tmp_path: Path, owners: dict[Path
     assert user.uid == 61_234
 
 
-def test_where_the_way_is_roots_the_files_count(tmp_path: Path, owners: dict[Path, int]) -> None:
+def test_where_the_whole_path_is_roots_the_owner_of_the_files_counts(
+    tmp_path: Path, owners: dict[Path, int]
+) -> None:
     (tmp_path / "wx2mqtt.db").touch()
     owners[tmp_path / "wx2mqtt.db"] = 61_234
     user = find_owner(tmp_path)
@@ -77,21 +77,21 @@ def test_where_the_way_is_roots_the_files_count(tmp_path: Path, owners: dict[Pat
     assert user.uid == 61_234
 
 
-def test_two_users_are_refused(tmp_path: Path, owners: dict[Path, int]) -> None:
+def test_a_path_with_two_owners_is_refused(tmp_path: Path, owners: dict[Path, int]) -> None:
     (tmp_path / "store").mkdir()
     owners[tmp_path], owners[tmp_path / "store"] = 61_234, 61_235
     with pytest.raises(StoreError, match="sudo -u"):
         find_owner(tmp_path / "store")
 
 
-def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+def test_a_loop_of_links_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(StoreError, match="loop"):
         find_owner(tmp_path / "a")
 
 
-def test_who_is_not_root_stays_who_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_who_is_not_root_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(owner_module, "become", lambda _: pytest.fail("there is nothing to give up"))
+    monkeypatch.setattr(owner_module, "become", lambda _: pytest.fail("the user was changed"))
     assert become_owner(tmp_path) is None

@@ -1,4 +1,4 @@
-"""The replacement of a store is atomic."""
+"""A store is replaced whole or not at all, also when the process is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def read(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
 
 
-def store(folder: Path) -> dict[str, str]:
-    """What a bridge would find."""
+def store_files(folder: Path) -> dict[str, str]:
+    """Returns the files of the store that a bridge would open."""
     return {
         name: text
         for name, text in read(folder).items()
@@ -61,90 +61,90 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_new_store_takes_the_place_and_the_old_one_is_kept_aside(folder: Path) -> None:
+def test_the_new_store_replaces_the_old_one_which_is_kept_in_another_folder(folder: Path) -> None:
     write(start_replacement(folder), NEW)
     replaced = replace_store(folder)
     assert replaced is not None
-    assert store(folder) == {**NEW, **OTHERS}
+    assert store_files(folder) == {**NEW, **OTHERS}
     assert read(replaced) == OLD
     assert replaced.stat().st_mode & 0o777 == 0o700
     assert not list(folder.glob("restore.*"))
 
 
-def test_where_there_was_none_nothing_is_kept(tmp_path: Path) -> None:
+def test_where_there_was_no_store_none_is_kept(tmp_path: Path) -> None:
     write(tmp_path, OTHERS)
     write(start_replacement(tmp_path), NEW)
     assert replace_store(tmp_path) is None
     assert read(tmp_path) == {**NEW, **OTHERS}
 
 
-def test_what_is_not_decided_is_forgotten_at_the_next_opening(folder: Path) -> None:
+def test_a_replacement_that_was_not_finished_is_deleted_at_the_next_opening(folder: Path) -> None:
     write(start_replacement(folder), NEW)
     StoreFolder.open(folder).close()
     assert {**read(folder), "lock": ""} == {**OLD, **OTHERS}
 
 
-def test_to_gather_again_begins_with_nothing(folder: Path) -> None:
+def test_a_second_replacement_starts_with_an_empty_folder(folder: Path) -> None:
     write(start_replacement(folder), NEW)
     assert list(start_replacement(folder).iterdir()) == []
     discard_replacement(folder)
     assert not (folder / GATHERING_FOLDER).exists()
 
 
-def test_what_belongs_to_others_is_no_part_of_a_store(tmp_path: Path) -> None:
+def test_files_of_others_are_no_part_of_a_store(tmp_path: Path) -> None:
     write(tmp_path, OTHERS)
     assert store_parts(tmp_path) == []
 
 
-class Cut(BaseException):
-    """A power cut."""
+class PowerCut(BaseException):
+    """Ends the replacement between two steps."""
 
 
 @pytest.mark.parametrize("steps", range(1, 40))
-def test_cut_off_after_any_step_the_next_opening_finds_one_of_both(
+def test_after_a_power_cut_at_any_step_the_next_opening_finds_the_old_or_the_new_store(
     folder: Path, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps are renames; the crash tests kill a process at each, and at each fsync."""
-    left = steps
+    """Each step is a rename. The crash tests kill a process at each of them, and at each fsync."""
+    remaining = steps
     rename = Path.rename
 
-    def counted(self: Path, target: Path) -> Path:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Cut
+    def rename_until_cut(self: Path, target: Path) -> Path:
+        nonlocal remaining
+        remaining -= 1
+        if remaining == 0:
+            raise PowerCut
         return rename(self, target)
 
     write(start_replacement(folder), NEW)
-    monkeypatch.setattr(Path, "rename", counted)
+    monkeypatch.setattr(Path, "rename", rename_until_cut)
     try:
         replace_store(folder)
-    except Cut:
+    except PowerCut:
         pass
     else:
-        assert left > 0
+        assert remaining > 0
     monkeypatch.undo()
     StoreFolder.open(folder).close()
-    found = store(folder)
-    del found["lock"], found["broker.db"], found["notes.txt"]
-    assert found == (OLD if steps == 1 else NEW)
+    files_after = store_files(folder)
+    del files_after["lock"], files_after["broker.db"], files_after["notes.txt"]
+    assert files_after == (OLD if steps == 1 else NEW)
     assert not list(folder.glob("restore.*"))
-    kept = [read(one) for one in folder.glob(f"{REPLACED_PREFIX}*")]
-    assert kept == ([] if steps == 1 else [OLD])
+    replaced = [read(replaced_folder) for replaced_folder in folder.glob(f"{REPLACED_PREFIX}*")]
+    assert replaced == ([] if steps == 1 else [OLD])
 
 
 @pytest.mark.parametrize("state", [DECIDED_PREFIX + "20261125T080000Z", MOVING_FOLDER])
-def test_a_bridge_that_starts_carries_out_what_was_decided(folder: Path, state: str) -> None:
+def test_a_replacement_that_was_decided_is_completed_at_the_next_opening(folder: Path, state: str) -> None:
     if state == MOVING_FOLDER:
         for part in store_parts(folder):
             part.rename(folder.parent / f"{folder.name}-{part.name}")
     write(folder / state, NEW)
     StoreFolder.open(folder).close()
-    assert {**store(folder), "lock": ""} == {**NEW, **OTHERS}
+    assert {**store_files(folder), "lock": ""} == {**NEW, **OTHERS}
 
 
 def test_a_link_among_the_new_files_is_not_followed(tmp_path: Path) -> None:
-    """When root restores, the file behind it would be given to the owner of the folder."""
+    """When root restores, the target of the link would be given to the owner of the folder."""
     other = tmp_path / "other"
     other.write_text("precious")
     store = tmp_path / "store"

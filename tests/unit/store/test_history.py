@@ -1,4 +1,4 @@
-"""History queries by seq, chat, kind and text: complete, in order, and `more` is right."""
+"""History queries by seq, chat, kind and text return all matching messages in order."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ async def _record(journal: Journal, *items: NewMessage) -> None:
 
 
 async def _seqs(journal: Journal, **wanted: object) -> tuple[list[int], bool]:
-    kept, more = await journal.history.find(HistoryQuery(**wanted))  # type: ignore[arg-type]
-    return [one.seq for one in kept], more
+    rows, more = await journal.history.find(HistoryQuery(**wanted))  # type: ignore[arg-type]
+    return [row.seq for row in rows], more
 
 
 @pytest.fixture
-async def ten(journal: Journal) -> Journal:
-    """Ten messages: odd ones of wife, even ones of mom; with an event in between."""
+async def ten_messages(journal: Journal) -> Journal:
+    """A journal with ten messages, odd ones of wife and even ones of mom, and an event in between."""
     items = [message(f"k{n}", user="wife" if n % 2 else "mom", text=f"text {n}") for n in range(1, 11)]
     await journal.received.record([*items[:5], event("e"), *items[5:]], NO_CHANGES, None, "")
     return journal
@@ -87,38 +87,38 @@ async def test_a_message_is_as_it_was_published(journal: Journal) -> None:
         ({"kind": "image"}, [], False),
     ],
 )
-async def test_what_is_asked_for_is_found(
-    ten: Journal, wanted: dict[str, object], seqs: list[int], more: bool
+async def test_a_query_finds_the_messages_that_match_it(
+    ten_messages: Journal, wanted: dict[str, object], seqs: list[int], more: bool
 ) -> None:
-    assert await _seqs(ten, **wanted) == (seqs, more)
+    assert await _seqs(ten_messages, **wanted) == (seqs, more)
 
 
-async def test_a_kind_is_found_among_others(ten: Journal) -> None:
-    await _record(ten, picture("p"), message("z"))
-    assert await _seqs(ten, kind="image") == ([11], False)
+async def test_a_kind_is_found_among_others(ten_messages: Journal) -> None:
+    await _record(ten_messages, picture("p"), message("z"))
+    assert await _seqs(ten_messages, kind="image") == ([11], False)
 
 
 @pytest.mark.parametrize("text", ["100%", "_", "\\", "'", '"', "%", "开灯", "ÄB", "a\x00b", "\ud83d"])
-async def test_any_text_is_searched_as_it_stands(journal: Journal, text: str) -> None:
+async def test_no_character_of_a_searched_text_has_a_special_meaning(journal: Journal, text: str) -> None:
     await _record(journal, message("a", text=f"x{text}Y"), message("b", text="other"))
     assert await _seqs(journal, text=f"X{text}y") == ([1], False)
 
 
-async def test_capital_letters_of_ascii_do_not_matter(journal: Journal) -> None:
+async def test_a_search_ignores_case_of_ascii_letters_only(journal: Journal) -> None:
     await _record(journal, message("a", text="Türe ÖFFNEN"))
     assert await _seqs(journal, text="tÜRE") == ([], False)
     assert await _seqs(journal, text="tüRE Ö") == ([1], False)
 
 
-async def test_another_account_is_not_seen(database: Database, ten: Journal, clock: Clock) -> None:
+async def test_another_account_is_not_seen(database: Database, ten_messages: Journal, clock: Clock) -> None:
     other = Journal(database, "work", clock)
     await other.open()
     assert await _seqs(other) == ([], False)
 
 
-async def test_what_was_given_up_or_is_held_is_history_too(journal: Journal) -> None:
-    """History cures what a broker refused; the seq must have no gaps."""
-    await _record(journal, message("a"), message("b", user="mom"), picture("c", held=True))
+async def test_rejected_messages_and_those_that_wait_for_a_file_are_in_the_history(journal: Journal) -> None:
+    """Consumers get from the history what the broker has refused; the seqs must have no gaps."""
+    await _record(journal, message("a"), message("b", user="mom"), picture("c", waits_for_file=True))
     await journal.outbox.drop_topic("wx/in/wife", "refused")
     await journal.outbox.mark_rejected(
         [row.id for row in await journal.outbox.list_waiting(0, 9)], "too large"
@@ -126,8 +126,8 @@ async def test_what_was_given_up_or_is_held_is_history_too(journal: Journal) -> 
     assert await _seqs(journal, since=0) == ([1, 2, 3], False)
 
 
-async def test_what_is_deleted_once_it_is_published_is_no_history(journal: Journal) -> None:
-    """Messages stay, and so does what has not been published."""
+async def test_publications_that_are_deleted_when_published_are_not_in_the_history(journal: Journal) -> None:
+    """Messages stay, and so do publications that were not published yet."""
     result = NewPublication(topic="wx/result/wife", payload=b"{}", category="result", content_type="")
     await _record(journal, message("a"))
     await journal.outbox.add([result, result])
@@ -138,28 +138,28 @@ async def test_what_is_deleted_once_it_is_published_is_no_history(journal: Journ
     assert await _seqs(journal, since=0) == ([1], False)
 
 
-async def test_pruned_history_is_not_missed(ten: Journal, clock: Clock) -> None:
-    await ten.outbox.mark_published([row.id for row in await ten.outbox.list_waiting(0, 5)])
+async def test_queries_work_after_history_was_pruned(ten_messages: Journal, clock: Clock) -> None:
+    await ten_messages.outbox.mark_published([row.id for row in await ten_messages.outbox.list_waiting(0, 5)])
     clock.now += 10**10
-    await ten.retention.prune(clock.now, 1, 1)
-    assert await _seqs(ten, since=0, limit=2) == ([6, 7], True)
-    assert await _seqs(ten, text="text", limit=5) == ([6, 7, 8, 9, 10], False)
+    await ten_messages.retention.prune(clock.now, 1, 1)
+    assert await _seqs(ten_messages, since=0, limit=2) == ([6, 7], True)
+    assert await _seqs(ten_messages, text="text", limit=5) == ([6, 7, 8, 9, 10], False)
 
 
 @pytest.mark.parametrize("since", [None, 0])
-async def test_a_search_through_many_lets_others_read_in_between(
+async def test_a_search_reads_the_messages_in_batches(
     journal: Journal, monkeypatch: pytest.MonkeyPatch, since: int | None
 ) -> None:
     monkeypatch.setattr(history, "SCAN_BATCH_ROWS", 10)
     await _record(journal, *(message(f"k{n}", text="needle" if n in {4, 95} else "hay") for n in range(100)))
     reads = []
-    found = MessageHistory._compare_batch
+    compare_batch = MessageHistory._compare_batch
 
-    def counted(messages: MessageHistory, *arguments: object) -> list[HistoryRow]:
+    def counting_compare_batch(messages: MessageHistory, *arguments: object) -> list[HistoryRow]:
         reads.append(arguments)
-        return found(messages, *arguments)  # type: ignore[arg-type]
+        return compare_batch(messages, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(MessageHistory, "_compare_batch", counted)
+    monkeypatch.setattr(MessageHistory, "_compare_batch", counting_compare_batch)
     assert await _seqs(journal, text="needle", since=since) == ([5, 96], False)
     assert len(reads) == 10
     reads.clear()
@@ -167,31 +167,33 @@ async def test_a_search_through_many_lets_others_read_in_between(
     assert len(reads) == 1
 
 
-async def test_a_client_that_remembers_its_last_seq_gets_all_that_it_missed_once(ten: Journal) -> None:
-    got: list[int] = []
+async def test_a_client_that_remembers_its_last_seq_gets_all_that_it_missed_once(
+    ten_messages: Journal,
+) -> None:
+    received: list[int] = []
     more = True
     while more:
-        seqs, more = await _seqs(ten, since=got[-1] if got else 0, limit=3)
-        got += seqs
-    assert got == list(range(1, 11))
+        seqs, more = await _seqs(ten_messages, since=received[-1] if received else 0, limit=3)
+        received += seqs
+    assert received == list(range(1, 11))
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the model knows of a message."""
+class ModelMessage:
+    """A stored message, as far as a query compares it."""
 
     user: str
     kind: str
     text: str
 
 
-said = st.builds(
-    Said,
+model_messages = st.builds(
+    ModelMessage,
     user=st.sampled_from(["wife", "mom", "ann"]),
     kind=st.sampled_from(["text", "image"]),
     text=st.text("aAbä%_", max_size=4),
 )
-wanted = st.builds(
+queries = st.builds(
     HistoryQuery,
     since=st.none() | st.integers(-1, 40),
     before=st.none() | st.integers(-1, 40),
@@ -202,37 +204,40 @@ wanted = st.builds(
 )
 
 
-def _expected(stored: list[Said], asked: HistoryQuery) -> tuple[list[int], bool]:
-    fits = [
+def _expected(stored: list[ModelMessage], query: HistoryQuery) -> tuple[list[int], bool]:
+    matches = [
         seq
-        for seq, one in enumerate(stored, 1)
-        if (asked.since is None or seq > asked.since)
-        and (asked.before is None or seq < asked.before)
-        and (not asked.users or one.user in asked.users)
-        and (not asked.kind or one.kind == asked.kind)
-        and asked.text.lower() in one.text.lower()
+        for seq, message in enumerate(stored, 1)
+        if (query.since is None or seq > query.since)
+        and (query.before is None or seq < query.before)
+        and (not query.users or message.user in query.users)
+        and (not query.kind or message.kind == query.kind)
+        and query.text.lower() in message.text.lower()
     ]
-    part = fits[-asked.limit :] if asked.since is None else fits[: asked.limit]
-    return part, len(fits) > len(part)
+    part = matches[-query.limit :] if query.since is None else matches[: query.limit]
+    return part, len(matches) > len(part)
 
 
 @settings(deadline=None, max_examples=repetitions(20, 200))
-@given(st.lists(said, max_size=30), st.lists(wanted, min_size=1, max_size=8), st.integers(1, 7))
-def test_it_finds_what_reading_all_would_find(
-    tmp_path_factory: pytest.TempPathFactory, stored: list[Said], asked: list[HistoryQuery], stride: int
+@given(st.lists(model_messages, max_size=30), st.lists(queries, min_size=1, max_size=8), st.integers(1, 7))
+def test_a_query_finds_what_a_comparison_of_all_messages_finds(
+    tmp_path_factory: pytest.TempPathFactory,
+    stored: list[ModelMessage],
+    queries: list[HistoryQuery],
+    stride: int,
 ) -> None:
     async def check(folder: Path) -> None:
         database = await SqliteDatabase.open(folder / "wx2mqtt.db")
         journal = Journal(database, "home")
         await journal.open()
         items = [
-            replace(message(str(n), user=one.user, text=one.text), kind=one.kind)
-            for n, one in enumerate(stored)
+            replace(message(str(n), user=item.user, text=item.text), kind=item.kind)
+            for n, item in enumerate(stored)
         ]
         await _record(journal, *items)
-        for one in asked:
-            kept, more = await journal.history.find(one)
-            assert ([row.seq for row in kept], more) == _expected(stored, one)
+        for query in queries:
+            rows, more = await journal.history.find(query)
+            assert ([row.seq for row in rows], more) == _expected(stored, query)
         await database.close()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -256,13 +261,13 @@ def _plan(connection: Connection, statement: str) -> Iterator[str]:
     ids=["oldest", "newest", "oldest in a chat", "newest in a chat"],
 )
 @on_sqlite
-async def test_an_index_leads_to_what_is_asked_for(database: Database, statement: str, index: str) -> None:
+async def test_a_query_uses_an_index(database: Database, statement: str, index: str) -> None:
     plan = await database.read(lambda db: list(_plan(db, statement)))
     assert plan == [f"SEARCH publication USING INDEX {index}"]
 
 
 @on_sqlite
-async def test_the_edges_are_found_without_reading_all(database: Database) -> None:
+async def test_the_first_and_the_last_seq_are_found_by_an_index(database: Database) -> None:
     explain = f"EXPLAIN QUERY PLAN {history._SEQ_RANGE}"
     plan = await database.read(lambda db: [row[3] for row in db.execute(explain, ["home"])])
     assert sum("SEARCH publication USING COVERING INDEX publication_seq" in step for step in plan) == 2
@@ -270,7 +275,7 @@ async def test_the_edges_are_found_without_reading_all(database: Database) -> No
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 3, 9, 10])
 async def test_a_search_from_old_to_new_misses_no_row_where_two_batches_meet(
-    ten: Journal, monkeypatch: pytest.MonkeyPatch, batch_rows: int
+    ten_messages: Journal, monkeypatch: pytest.MonkeyPatch, batch_rows: int
 ) -> None:
     monkeypatch.setattr(history, "SCAN_BATCH_ROWS", batch_rows)
-    assert await _seqs(ten, since=0, text="text") == ([*range(1, 11)], False)
+    assert await _seqs(ten_messages, since=0, text="text") == ([*range(1, 11)], False)

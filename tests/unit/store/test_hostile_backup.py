@@ -1,4 +1,4 @@
-"""A backup from somebody else is refused in one sentence, changes nothing and takes no more than it should."""
+"""A hostile backup is refused in one sentence, changes nothing, and takes little memory and space."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from tests.support.rows import every_row
 from tests.unit.store.make import names
-from tests.unit.store.test_backup_archive import crafted, telling
-from tests.unit.store.test_folder_backup import OpenStore, living, opened, packed
+from tests.unit.store.test_backup_archive import header_fields, make_archive
+from tests.unit.store.test_folder_backup import OpenStore, make_backup, run_on_store, write_sample_store
 from wx2mqtt.errors import StoreTooNew
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.limits import BACKUP_HEAD_JSON, MAX_UNPACKED_RATIO, MIN_UNPACKED_BYTES
@@ -39,7 +39,7 @@ MEGABYTE = 1 << 20
 
 
 def refusal(data: bytes, folder: Path) -> BadBackup:
-    """Nothing is in the folder afterwards but the lock, and there is a sentence in both languages."""
+    """Returns the error of a restore that leaves the folder empty; its sentence is there in both languages."""
     with pytest.raises(BadBackup) as caught:
         restore_store(folder, io.BytesIO(data), force=False)
     assert names(folder) == ["lock"]
@@ -53,11 +53,11 @@ def refusal(data: bytes, folder: Path) -> BadBackup:
 
 
 def with_header(text: bytes) -> bytes:
-    return crafted((HEADER_NAME, text))
+    return make_archive((HEADER_NAME, text))
 
 
-def header(**more: object) -> bytes:
-    return json.dumps(telling(**more)).encode()
+def header_text(**more: object) -> bytes:
+    return json.dumps(header_fields(**more)).encode()
 
 
 @pytest.mark.parametrize(
@@ -65,23 +65,23 @@ def header(**more: object) -> bytes:
     [
         b"[" * 100_000,
         b'{"program": ' + b"[" * 3000 + b"]" * 3000 + b"}",
-        header().replace(b'"format": 1', b'"format": Infinity'),
-        header().replace(b'"format": 1', b'"format": NaN'),
-        header().replace(b'"format": 1', b'"format": 1e999'),
-        header().replace(b'"format": 1', b'"format": ' + b"9" * 5000),
-        header().replace(b'"store": 3', b'"store": Infinity'),
-        header(accounts=["../../etc"]),
-        header(accounts=["a" * 100_000]),
-        header(version="\x1b[2J"),
-        header(version="9" * 100_000),
-        header(made="\x1b[2J"),
-        header(stream=["x"]),
-        header(files={DATABASE_NAME: {"size": -1e9, "sha256": "0" * 64}}),
-        header(files={DATABASE_NAME: {"size": 1, "sha256": "x"}}),
-        header(files={DATABASE_NAME: 7}),
-        header(files=[DATABASE_NAME]),
-        header(other=1),
-        header(accounts=[["home"]] * BACKUP_HEAD_JSON.max_values),
+        header_text().replace(b'"format": 1', b'"format": Infinity'),
+        header_text().replace(b'"format": 1', b'"format": NaN'),
+        header_text().replace(b'"format": 1', b'"format": 1e999'),
+        header_text().replace(b'"format": 1', b'"format": ' + b"9" * 5000),
+        header_text().replace(b'"store": 3', b'"store": Infinity'),
+        header_text(accounts=["../../etc"]),
+        header_text(accounts=["a" * 100_000]),
+        header_text(version="\x1b[2J"),
+        header_text(version="9" * 100_000),
+        header_text(made="\x1b[2J"),
+        header_text(stream=["x"]),
+        header_text(files={DATABASE_NAME: {"size": -1e9, "sha256": "0" * 64}}),
+        header_text(files={DATABASE_NAME: {"size": 1, "sha256": "x"}}),
+        header_text(files={DATABASE_NAME: 7}),
+        header_text(files=[DATABASE_NAME]),
+        header_text(other=1),
+        header_text(accounts=[["home"]] * BACKUP_HEAD_JSON.max_values),
     ],
     ids=lambda text: text[:30].decode() + str(len(text)),
 )
@@ -89,7 +89,7 @@ def test_a_hostile_head_is_damage(tmp_path: Path, text: bytes) -> None:
     assert refusal(with_header(text), tmp_path / "store").key == "backup_damaged"
 
 
-keys = st.sampled_from(sorted(telling()))
+keys = st.sampled_from(sorted(header_fields()))
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
@@ -98,18 +98,18 @@ values = st.recursive(
 
 
 @given(key=keys, value=values)
-def test_any_value_of_any_key_in_the_head_is_accepted_or_refused(
+def test_any_value_of_any_key_in_the_header_is_accepted_or_refused(
     tmp_path_factory, key: str, value: Any
 ) -> None:
     with pytest.raises((BadBackup, StoreTooNew)) as caught:
         restore_store(
-            tmp_path_factory.mktemp("any"), io.BytesIO(with_header(header(**{key: value}))), force=False
+            tmp_path_factory.mktemp("any"), io.BytesIO(with_header(header_text(**{key: value}))), force=False
         )
     if isinstance(caught.value, BadBackup):
         assert bridge_text("en", caught.value.key, **caught.value.facts)
 
 
-def kinds() -> list[tuple[str, bytes]]:
+def member_types() -> list[tuple[str, bytes]]:
     return [
         (name, getattr(tarfile, name))
         for name in ("XHDTYPE", "XGLTYPE", "GNUTYPE_LONGNAME", "GNUTYPE_LONGLINK", "SYMTYPE", "LNKTYPE")
@@ -119,12 +119,12 @@ def kinds() -> list[tuple[str, bytes]]:
     ]
 
 
-def zeros_of(kind: bytes, size: int) -> bytes:
-    """A tar in gzip, after its head with one member of zeros, whose kind only its header tells."""
+def archive_with_member(kind: bytes, size: int) -> bytes:
+    """Returns a tar in gzip with a header, and one member of zeros that has this type."""
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = kind, size
     first = tarfile.TarInfo(HEADER_NAME)
-    text = header()
+    text = header_text()
     first.size = len(text)
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb") as packed_file:
@@ -136,11 +136,13 @@ def zeros_of(kind: bytes, size: int) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize(("name", "kind"), kinds(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "kind"), member_types(), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_only_regular_files_are_read_whatever_their_header_announces(
     tmp_path: Path, name: str, kind: bytes
 ) -> None:
-    data = zeros_of(kind, 32 * MEGABYTE)
+    data = archive_with_member(kind, 32 * MEGABYTE)
     tracemalloc.start()
     try:
         assert refusal(data, tmp_path / "store").key == "backup_strange"
@@ -150,35 +152,37 @@ def test_only_regular_files_are_read_whatever_their_header_announces(
     assert peak < 4 * MEGABYTE
 
 
-def test_a_file_of_another_size_than_the_head_says_is_refused_before_it_is_written(
+def test_a_file_of_another_size_than_the_header_says_is_refused_before_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Path] = []
     monkeypatch.setattr("wx2mqtt.store.backup_archive._write_new_file", lambda _, path: written.append(path))
-    told = telling(files={DATABASE_NAME: {"size": 1, "sha256": "0" * 64}})
-    data = crafted((DATABASE_NAME, bytes(MEGABYTE)), told=told)
+    header_content = header_fields(files={DATABASE_NAME: {"size": 1, "sha256": "0" * 64}})
+    data = make_archive((DATABASE_NAME, bytes(MEGABYTE)), header=header_content)
     assert refusal(data, tmp_path / "store").key == "backup_damaged"
     assert written == []
 
 
-def bomb(size: int) -> bytes:
-    """A backup that lists a database of zeros."""
+def backup_of_zeros(size: int) -> bytes:
+    """Returns a backup with a database of zeros, which unpacks to much more than its size."""
     entry = {"size": size, "sha256": hashlib.sha256(bytes(size)).hexdigest()}
-    return crafted((DATABASE_NAME, bytes(size)), told=telling(files={DATABASE_NAME: entry}))
+    return make_archive((DATABASE_NAME, bytes(size)), header=header_fields(files={DATABASE_NAME: entry}))
 
 
 def test_what_unpacks_to_much_more_than_its_size_is_refused(tmp_path: Path) -> None:
-    refused = refusal(bomb(MIN_UNPACKED_BYTES + MEGABYTE), tmp_path / "store")
+    refused = refusal(backup_of_zeros(MIN_UNPACKED_BYTES + MEGABYTE), tmp_path / "store")
     assert (refused.key, refused.facts["ratio"]) == ("backup_unpacks_too_large", MAX_UNPACKED_RATIO)
 
 
 def test_a_small_backup_may_have_any_ratio(tmp_path: Path) -> None:
-    assert refusal(bomb(MIN_UNPACKED_BYTES // 2), tmp_path / "store").key == "backup_damaged"  # no database
+    assert (
+        refusal(backup_of_zeros(MIN_UNPACKED_BYTES // 2), tmp_path / "store").key == "backup_damaged"
+    )  # no database
 
 
 def test_zeros_after_the_end_of_the_tar_count_as_well(tmp_path: Path) -> None:
-    living(tmp_path / "old")
-    data = packed(tmp_path / "old")
+    write_sample_store(tmp_path / "old")
+    data = make_backup(tmp_path / "old")
     tail = io.BytesIO()
     with gzip.GzipFile(fileobj=tail, mode="wb") as packed_file:
         for _ in range(MIN_UNPACKED_BYTES // MEGABYTE + 1):
@@ -186,24 +190,26 @@ def test_zeros_after_the_end_of_the_tar_count_as_well(tmp_path: Path) -> None:
     assert refusal(data + tail.getvalue(), tmp_path / "store").key == "backup_unpacks_too_large"
 
 
-def test_no_member_is_kept_once_it_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[int] = []
+def test_the_members_of_an_archive_are_not_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive_counts: list[int] = []
     members: weakref.WeakSet[object] = weakref.WeakSet()
 
     def count(member: object, *_: object) -> None:
         members.add(member)
-        kept.append(len(members))
+        alive_counts.append(len(members))
 
     monkeypatch.setattr("wx2mqtt.store.backup_archive._extract", count)
-    data = crafted(*((f"sessions/a{number}.json", b"") for number in range(100)), told=telling())
+    data = make_archive(*((f"sessions/a{number}.json", b"") for number in range(100)), header=header_fields())
     assert refusal(data, tmp_path / "store").key == "backup_incomplete"
-    assert len(kept) == 100
-    assert max(kept) <= 2
+    assert len(alive_counts) == 100
+    assert max(alive_counts) <= 2
 
 
-def forged(folder: Path, change: Callable[[sqlite3.Connection], object]) -> bytes:
-    """The backup of a store in which somebody has changed the database."""
-    living(folder / "old")
+def forged_backup(folder: Path, change: Callable[[sqlite3.Connection], object]) -> bytes:
+    """Returns the backup of a store in which somebody has changed the database."""
+    write_sample_store(folder / "old")
     with closing(sqlite3.connect(folder / "old" / DATABASE_NAME)) as database, database:
         change(database)
     (folder / "secret.txt").write_text("outside of the store")
@@ -216,11 +222,11 @@ def forged(folder: Path, change: Callable[[sqlite3.Connection], object]) -> byte
         database.backup(target)
         target.execute("PRAGMA journal_mode = DELETE")
     files = {DATABASE_NAME: measure_file(copy)}
-    told = telling(
+    header_content = header_fields(
         store=newest_version(),
         files={name: {"size": entry.size, "sha256": entry.sha256} for name, entry in files.items()},
     )
-    out.write(crafted((DATABASE_NAME, copy.read_bytes()), told=told))
+    out.write(make_archive((DATABASE_NAME, copy.read_bytes()), header=header_content))
     return out.getvalue()
 
 
@@ -238,7 +244,7 @@ def forged(folder: Path, change: Callable[[sqlite3.Connection], object]) -> byte
     ],
 )
 def test_a_database_with_another_schema_is_refused(tmp_path: Path, statement: str) -> None:
-    data = forged(tmp_path, lambda database: database.execute(statement))
+    data = forged_backup(tmp_path, lambda database: database.execute(statement))
     assert refusal(data, tmp_path / "store").key == "backup_damaged"
 
 
@@ -260,7 +266,7 @@ DEEP = "[" * 900 + "]" * 900
 )
 def test_a_row_that_is_nested_too_deep_to_be_read_is_refused(tmp_path: Path, change: str) -> None:
     assert (
-        refusal(forged(tmp_path, lambda database: database.execute(change)), tmp_path / "store").key
+        refusal(forged_backup(tmp_path, lambda database: database.execute(change)), tmp_path / "store").key
         == "backup_damaged"
     )
 
@@ -283,20 +289,22 @@ def test_a_row_of_a_forged_backup_opens_no_file_but_media_of_the_store(tmp_path:
                 f"UPDATE {table} SET blob = json_set(blob, '$.path', ?) WHERE blob IS NOT NULL", (path,)
             )
 
-    data = forged(tmp_path, change)
+    data = forged_backup(tmp_path, change)
     store = tmp_path / "store"
     restore_store(store, io.BytesIO(data), force=False)
 
-    async def look(open_store: OpenStore) -> None:
+    async def check_rows(open_store: OpenStore) -> None:
         row = await open_store.journal.media.get("m")
         assert row is not None
         assert (row.state, row.blob) == (MediaState.READY, None)
         (waiting,) = [
-            one for one in await open_store.journal.commands.list_newest() if one.command_id == "with-file"
+            command
+            for command in await open_store.journal.commands.list_newest()
+            if command.command_id == "with-file"
         ]
         assert waiting.blob is None
 
-    opened(store, look)
+    run_on_store(store, check_rows)
     out = io.BytesIO()
     create_backup(store, out, tmp_path, media=False)
     with tarfile.open(fileobj=io.BytesIO(out.getvalue()), mode="r:gz") as tar:
@@ -304,12 +312,12 @@ def test_a_row_of_a_forged_backup_opens_no_file_but_media_of_the_store(tmp_path:
 
 
 SHA256 = "ab" * 32
-GOOD = Blob(sha256=SHA256, size=1, mime="image/jpeg", path=f"media/ab/{SHA256}.jpg")
+VALID = Blob(sha256=SHA256, size=1, mime="image/jpeg", path=f"media/ab/{SHA256}.jpg")
 
 
-def test_the_one_form_of_a_file_is_read() -> None:
-    assert blob_from_text(blob_to_text(GOOD)) == GOOD
-    bare = replace(GOOD, path=f"media/ab/{SHA256}")
+def test_a_valid_reference_to_a_file_is_read() -> None:
+    assert blob_from_text(blob_to_text(VALID)) == VALID
+    bare = replace(VALID, path=f"media/ab/{SHA256}")
     assert blob_from_text(blob_to_text(bare)) == bare
 
 
@@ -326,5 +334,5 @@ def test_the_one_form_of_a_file_is_read() -> None:
         {"size": -1},
     ],
 )
-def test_any_other_form_is_no_file(changes: dict[str, Any]) -> None:
-    assert blob_from_text(blob_to_text(replace(GOOD, **changes))) is None
+def test_any_other_reference_to_a_file_is_ignored(changes: dict[str, Any]) -> None:
+    assert blob_from_text(blob_to_text(replace(VALID, **changes))) is None

@@ -1,4 +1,4 @@
-"""The row of an account."""
+"""The journal of an account moves its waiting publications when its base topic changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.unit.store.make import publication
 from wx2mqtt.store.journal import Journal
 
 
-async def test_what_waits_moves_with_the_base_topic(journal: Journal) -> None:
+async def test_waiting_publications_move_to_a_new_base_topic(journal: Journal) -> None:
     await journal.set_base_topic("old")
     await journal.outbox.add([publication("old/result/wife"), publication("older/result/wife")])
     await journal.set_base_topic("new/base")

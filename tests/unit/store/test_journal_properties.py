@@ -1,4 +1,4 @@
-"""Any operations in any order, killed at any moment: nothing is lost, doubled or out of order."""
+"""After any operations in any order, and kills between them, nothing is lost, stored twice or out of order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.support.repetitions import repetitions
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import command, event, mark, message, publication, result
+from tests.unit.store.make import command, delivery_mark, event, message, publication, result
 from wx2mqtt.model import Cursor, Status
 from wx2mqtt.store.command_records import AcceptOutcome, NewCommand
 from wx2mqtt.store.commands import AlreadyFinished
@@ -30,12 +30,12 @@ keys = st.lists(st.sampled_from([f"k{number}" for number in range(9)]), max_size
 ids = st.sampled_from([f"c{number}" for number in range(6)])
 texts = st.sampled_from(["on", "off"])
 statuses = st.sampled_from([Status.SENT, Status.FAILED, Status.UNCERTAIN])
-places = st.integers(0, 50)
+indexes = st.integers(0, 50)
 
 
 @dataclass
-class Asked:
-    """What the model knows of a command."""
+class ModelCommand:
+    """The expected state of a command."""
 
     text: str
     open: bool = False
@@ -46,37 +46,37 @@ class Asked:
 
 @dataclass
 class Model:
-    """The journal as it must be; each list in the order in which things came."""
+    """The expected content of the journal; each list is in the order of arrival."""
 
     seen: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
-    commands: dict[str, Asked] = field(default_factory=dict)
+    commands: dict[str, ModelCommand] = field(default_factory=dict)
     cursor: str | None = None
 
     @property
-    def unsettled(self) -> list[str]:
-        return [name for name, one in self.commands.items() if one.status is None]
+    def unfinished(self) -> list[str]:
+        return [name for name, command_state in self.commands.items() if command_state.status is None]
 
 
 class JournalMachine(RuleBasedStateMachine):
-    """Two accounts in one store; the second must never notice the first."""
+    """Two accounts in one store; what the first does must not change the second."""
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-"))
-        self.life = 0
+        self.start_number = 0
         self.model = Model()
         self.clock = Clock()
 
     @initialize()
-    def begin_life(self) -> None:
+    def open_first_store(self) -> None:
         self.runner.run(self._open())
 
     async def _open(self) -> None:
-        path = self.folder / str(self.life)
+        path = self.folder / str(self.start_number)
         path.mkdir(exist_ok=True)
         self.database = await SqliteDatabase.open(path / "wx2mqtt.db")
         assert self.database.set_aside is None
@@ -92,7 +92,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(batch=keys, events=st.booleans(), cursor=st.sampled_from(["a", "b", None]))
     def record(self, batch: list[str], events: bool, cursor: str | None) -> None:
-        """Keys that end alike are events, so that both kinds come and repeat in one batch."""
+        """Some keys are events, so that messages and events repeat in one batch."""
         items = [event(key) if events and key.endswith("7") else message(key) for key in batch]
         recorded = self.runner.run(
             self.journal.received.record(
@@ -119,7 +119,7 @@ class JournalMachine(RuleBasedStateMachine):
         for (name, text), outcome in zip(batch, accepted, strict=True):
             known = self.model.commands.get(name)
             if known is None:
-                self.model.commands[name] = Asked(text)
+                self.model.commands[name] = ModelCommand(text)
                 assert outcome.outcome is AcceptOutcome.NEW
             elif known.text == text:
                 assert outcome.outcome is AcceptOutcome.REPEAT
@@ -130,11 +130,11 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(name=ids, mid=st.integers(1, 3))
     def deliver_twice(self, name: str, mid: int) -> None:
-        """Killed between commit and PUBACK, the broker delivers the same again: it is the same command."""
+        """After a kill between commit and PUBACK the broker delivers the command again: it is the same one."""
         if name in self.model.commands:
             return
         self.runner.run(self.journal.commands.accept([self._delivered(name, mid, dup=False)]))
-        self.model.commands[name] = Asked("on")
+        self.model.commands[name] = ModelCommand("on")
         self.crash()
         (again,) = self.runner.run(
             self.journal.commands.accept([self._delivered(f"{name} again", mid, dup=True)])
@@ -144,64 +144,64 @@ class JournalMachine(RuleBasedStateMachine):
         assert again.row.command_id == name
 
     def _delivered(self, name: str, mid: int, *, dup: bool) -> NewCommand:
-        return command(name, text="on", delivery=mark(mid, dup=dup, content="on"))
+        return command(name, text="on", delivery=delivery_mark(mid, dup=dup, content="on"))
 
-    def _pick(self, names: list[str], place: int) -> str:
-        return names[place % len(names)]
+    def _pick(self, names: list[str], index: int) -> str:
+        return names[index % len(names)]
 
     def _row(self, name: str) -> int:
         row = self.runner.run(self.journal.commands.get(name))
         assert row is not None
         return row.id
 
-    @precondition(lambda self: self.model.unsettled)
-    @rule(place=places)
-    def begin(self, place: int) -> None:
-        name = self._pick(self.model.unsettled, place)
+    @precondition(lambda self: self.model.unfinished)
+    @rule(index=indexes)
+    def begin_attempt(self, index: int) -> None:
+        name = self._pick(self.model.unfinished, index)
         self.runner.run(self.journal.commands.begin_attempt(self._row(name)))
         self.model.commands[name].open = True
         self.model.commands[name].attempts += 1
 
-    @precondition(lambda self: self.model.unsettled)
-    @rule(place=places, lost=st.booleans())
-    def end_attempt(self, place: int, lost: bool) -> None:
-        name = self._pick(self.model.unsettled, place)
+    @precondition(lambda self: self.model.unfinished)
+    @rule(index=indexes, lost=st.booleans())
+    def end_attempt(self, index: int, lost: bool) -> None:
+        name = self._pick(self.model.unfinished, index)
         change = self.journal.commands.end_unanswered if lost else self.journal.commands.end_undelivered
         self.runner.run(change(self._row(name)))
         self.model.commands[name].open = False
         self.model.commands[name].unknown += lost
 
-    @precondition(lambda self: self.model.unsettled)
-    @rule(place=places, status=statuses, following=st.booleans())
-    def settle(self, place: int, status: Status, following: bool) -> None:
-        name = self._pick(self.model.unsettled, place)
-        others = [one for one in self.model.unsettled if one != name]
-        begin = self._row(others[0]) if following and others else None
+    @precondition(lambda self: self.model.unfinished)
+    @rule(index=indexes, status=statuses, following=st.booleans())
+    def finish(self, index: int, status: Status, following: bool) -> None:
+        name = self._pick(self.model.unfinished, index)
+        others = [other for other in self.model.unfinished if other != name]
+        next_row_id = self._row(others[0]) if following and others else None
         self.runner.run(
             self.journal.commands.finish(
-                self._row(name), result(name, status), [_result_publication(name)], begin
+                self._row(name), result(name, status), [_result_publication(name)], next_row_id
             )
         )
         self.model.commands[name].status = status
         self.model.commands[name].open = False
         self.model.results.append(name)
         self.model.waiting.append(name)
-        if begin is not None:
+        if next_row_id is not None:
             self.model.commands[others[0]].open = True
             self.model.commands[others[0]].attempts += 1
 
     @precondition(lambda self: self.model.results)
-    @rule(place=places)
-    def settle_again(self, place: int) -> None:
-        name = self._pick(self.model.results, place)
+    @rule(index=indexes)
+    def finish_again(self, index: int) -> None:
+        name = self._pick(self.model.results, index)
         with pytest.raises(AlreadyFinished):
             self.runner.run(
                 self.journal.commands.finish(self._row(name), result(name), [_result_publication(name)])
             )
 
-    @rule(start=places, count=st.integers(1, 5))
+    @rule(start=indexes, count=st.integers(1, 5))
     def publish(self, start: int, count: int) -> None:
-        """PUBACKs come in any order."""
+        """Marks publications as published, in any order."""
         start %= len(self.model.waiting) or 1
         names = self.model.waiting[start : start + count]
         rows = self.runner.run(self.journal.outbox.list_waiting(0, 1000))[start : start + count]
@@ -210,9 +210,9 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(batch=keys, name=ids, wait=st.booleans())
     def many_at_once(self, batch: list[str], name: str, wait: bool) -> None:
-        """What is written at the same time shares commits and does not mix."""
+        """Writes of two accounts at the same time share commits and do not mix."""
 
-        async def together() -> None:
+        async def write_all() -> None:
             await asyncio.gather(
                 self.other.received.record([message(key) for key in batch], NO_CHANGES, Cursor("x"), "other"),
                 self.other.commands.accept([command(name)]),
@@ -224,47 +224,47 @@ class JournalMachine(RuleBasedStateMachine):
                     [row.id for row in await self.other.outbox.list_waiting(0, 1000)]
                 )
 
-        self.runner.run(together())
+        self.runner.run(write_all())
 
     @rule()
     def prune_young(self) -> None:
-        """Nothing is old enough; what was seen stays known."""
+        """Prunes while no row is old enough: known keys stay known."""
         self.clock.now += 1
         self.runner.run(self.journal.retention.prune(self.clock.now, 7 * DAY, 7 * DAY))
 
     @rule()
     def prune_history(self) -> None:
-        """The text goes, the keys stay."""
+        """Deletes messages; their keys stay known."""
         self.runner.run(self.journal.retention.prune_history(0))
 
     @rule()
     def crash(self) -> None:
-        """The files as SIGKILL leaves them, between two commits."""
-        old, before = self.database, self.folder / str(self.life)
-        self.life += 1
-        shutil.copytree(before, self.folder / str(self.life))
+        """Opens the store anew with the files as SIGKILL leaves them between two commits."""
+        old, before = self.database, self.folder / str(self.start_number)
+        self.start_number += 1
+        shutil.copytree(before, self.folder / str(self.start_number))
         self.runner.run(old.close())
         shutil.rmtree(before)
         self.runner.run(self._open())
         self._recover()
 
     @rule()
-    def stop_in_order(self) -> None:
+    def restart(self) -> None:
         self.runner.run(self.database.close())
         self.runner.run(self._open())
         self._recover()
 
     def _recover(self) -> None:
-        doubtful = self.runner.run(self.journal.commands.recover_attempts())
-        for one in self.model.commands.values():
-            if one.open:
-                one.open, one.unknown = False, one.unknown + 1
-        expected = [name for name in self.model.unsettled if self.model.commands[name].unknown]
-        assert [row.command_id for row in doubtful] == expected
+        uncertain = self.runner.run(self.journal.commands.recover_attempts())
+        for command_state in self.model.commands.values():
+            if command_state.open:
+                command_state.open, command_state.unknown = False, command_state.unknown + 1
+        expected = [name for name in self.model.unfinished if self.model.commands[name].unknown]
+        assert [row.command_id for row in uncertain] == expected
         assert (self.opened.seq, self.opened.cursor) == (len(self.model.messages), self.model.cursor)
 
     @invariant()
-    def what_waits_is_in_order_and_has_its_seq(self) -> None:
+    def waiting_publications_are_in_order_with_their_seqs(self) -> None:
         rows = self.runner.run(self.journal.outbox.list_waiting(0, 1000))
         assert [_name(row.payload) for row in rows] == self.model.waiting
         assert [row.id for row in rows] == sorted(row.id for row in rows)
@@ -276,7 +276,7 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def every_command_is_as_the_model_says(self) -> None:
         due = self.runner.run(self.journal.commands.list_due(1000))
-        assert [row.command_id for row in due] == self.model.unsettled
+        assert [row.command_id for row in due] == self.model.unfinished
         for row in self.runner.run(self.journal.commands.list_newest(limit=1000)):
             known = self.model.commands[row.command_id]
             assert (row.attempt_open, row.unanswered, row.attempts) == (
@@ -291,7 +291,7 @@ class JournalMachine(RuleBasedStateMachine):
     def figures_agree(self) -> None:
         stats = self.runner.run(self.journal.stats())
         assert stats.waiting_publications == len(self.model.waiting)
-        assert stats.waiting_commands == len(self.model.unsettled)
+        assert stats.waiting_commands == len(self.model.unfinished)
         assert stats.messages == len(self.model.messages)
 
 

@@ -1,4 +1,4 @@
-"""Pruning by age and size keeps waiting rows."""
+"""Old rows are pruned by age and size; rows that wait stay."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ async def _publish_all(journal: Journal) -> None:
     await journal.outbox.mark_published([row.id for row in await journal.outbox.list_waiting(0, 100_000)])
 
 
-async def _history(database: Database) -> list[int]:
+async def _stored_seqs(database: Database) -> list[int]:
     def seqs(connection: Connection) -> list[int]:
-        found = connection.execute("SELECT seq FROM publication WHERE seq IS NOT NULL ORDER BY seq")
-        return [seq for (seq,) in found]
+        rows = connection.execute("SELECT seq FROM publication WHERE seq IS NOT NULL ORDER BY seq")
+        return [seq for (seq,) in rows]
 
     return await database.read(seqs)
 
@@ -53,7 +53,7 @@ async def _count(database: Database, table: str) -> int:
     return int(count)
 
 
-async def test_published_messages_go_when_the_history_is_over(
+async def test_published_messages_are_deleted_after_the_time_of_the_history(
     database: Database, journal: Journal, clock: Clock
 ) -> None:
     await _record(journal, "a", "b")
@@ -62,11 +62,11 @@ async def test_published_messages_go_when_the_history_is_over(
     await _publish_all(journal)
     pruned = await journal.retention.prune(clock.now + WEEK - 1, WEEK, WEEK)
     assert pruned == PruneCounts(messages=2)
-    assert await _history(database) == [3, 4]
+    assert await _stored_seqs(database) == [3, 4]
 
 
 async def test_the_newest_message_always_stays(database: Database, journal: Journal, clock: Clock) -> None:
-    """`last` must have something to say after a start, however long nobody wrote."""
+    """The topic `last` needs it after a start, however long nobody wrote."""
     await _record(journal, "a", "b")
     await _publish_all(journal)
     clock.now += 100 * WEEK
@@ -75,7 +75,7 @@ async def test_the_newest_message_always_stays(database: Database, journal: Jour
     assert await journal.retention.prune_history(0) == 0
 
 
-async def test_what_waits_is_never_pruned(database: Database, journal: Journal, clock: Clock) -> None:
+async def test_rows_that_wait_are_never_pruned(database: Database, journal: Journal, clock: Clock) -> None:
     await _record(journal, *"abcd")
     first, second, *_ = await journal.outbox.list_waiting(0, 10)
     await journal.outbox.mark_published([second.id])
@@ -86,7 +86,7 @@ async def test_what_waits_is_never_pruned(database: Database, journal: Journal, 
     clock.now += 100 * WEEK
     assert await journal.retention.prune(clock.now, 0, 0) == PruneCounts(messages=1)
     assert await journal.retention.prune_history(0) == 0
-    assert await _history(database) == [1, 3, 4]
+    assert await _stored_seqs(database) == [1, 3, 4]
     assert [row.category for row in await journal.outbox.list_waiting(0, 10)] == [
         "message",
         "message",
@@ -96,7 +96,7 @@ async def test_what_waits_is_never_pruned(database: Database, journal: Journal, 
     assert len(await journal.commands.list_due(10)) == 1
 
 
-async def test_what_was_dropped_goes_with_the_history(
+async def test_dropped_messages_are_deleted_after_the_time_of_the_history(
     database: Database, journal: Journal, clock: Clock
 ) -> None:
     await _record(journal, "a", "b")
@@ -106,7 +106,7 @@ async def test_what_was_dropped_goes_with_the_history(
     assert (await journal.stats()).dropped == 2
 
 
-async def test_published_results_and_events_go_after_a_day(
+async def test_published_results_and_events_are_deleted_after_a_day(
     database: Database, journal: Journal, clock: Clock
 ) -> None:
     await journal.outbox.add([publication(), publication()])
@@ -117,7 +117,7 @@ async def test_published_results_and_events_go_after_a_day(
     assert await _count(database, "publication") == 0
 
 
-async def test_an_event_with_facts_for_later_stays_a_week(journal: Journal, clock: Clock) -> None:
+async def test_an_event_with_private_fields_stays_a_week(journal: Journal, clock: Clock) -> None:
     await journal.received.record([event("e", ticket="geheim")], NO_CHANGES, None, "")
     await _publish_all(journal)
     assert (await journal.retention.prune(clock.now + WEEK, 0, 0)).publications == 0
@@ -125,7 +125,7 @@ async def test_an_event_with_facts_for_later_stays_a_week(journal: Journal, cloc
 
 
 @pytest.mark.parametrize("items", [[message("a"), message("z")], [event("a")]], ids=["message", "event"])
-async def test_a_key_is_known_for_a_week_though_its_row_is_gone(
+async def test_a_key_is_known_for_a_week_though_its_row_was_deleted(
     journal: Journal, clock: Clock, items: list[object]
 ) -> None:
     await journal.received.record(items, NO_CHANGES, None, "")  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ async def test_a_key_is_known_as_long_as_the_history(
     assert (await journal.received.record([event("e")], NO_CHANGES, None, "")).repeated == 1
 
 
-async def test_settled_commands_go_after_their_time(journal: Journal, clock: Clock) -> None:
+async def test_finished_commands_are_deleted_after_their_time(journal: Journal, clock: Clock) -> None:
     accepted = await journal.commands.accept([command("a"), command("b")])
     assert accepted[0].row is not None
     clock.now += WEEK
@@ -172,13 +172,16 @@ async def test_nothing_is_pruned_while_the_clock_is_behind_the_newest_row(
     assert await journal.retention.prune(clock.now - behind, 0, 0) == PruneCounts()
 
 
-async def test_more_rows_than_fit_in_one_commit_go_too(
+async def test_more_rows_than_one_commit_deletes_are_deleted(
     database: Database, journal: Journal, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_retention, "PRUNE_BATCH_ROWS", 10)
     await _record(journal, *(f"k{number}" for number in range(101)))
     await journal.outbox.add([publication()] * 35)
-    rows = [one.row for one in await journal.commands.accept([command(f"c{number}") for number in range(30)])]
+    rows = [
+        answer.row
+        for answer in await journal.commands.accept([command(f"c{number}") for number in range(30)])
+    ]
     for row in rows:
         assert row is not None
         await journal.commands.finish(row.id, result(row.command_id), [])
@@ -189,7 +192,7 @@ async def test_more_rows_than_fit_in_one_commit_go_too(
     assert await _count(database, "seen") == 0
 
 
-async def test_rows_that_wait_among_the_oldest_do_not_hide_what_lies_behind(
+async def test_waiting_rows_among_the_oldest_do_not_keep_later_rows_from_being_deleted(
     database: Database, journal: Journal, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_retention, "PRUNE_BATCH_ROWS", 10)
@@ -197,7 +200,7 @@ async def test_rows_that_wait_among_the_oldest_do_not_hide_what_lies_behind(
     rows = await journal.outbox.list_waiting(0, 100)
     await journal.outbox.mark_published([row.id for row in rows[25:]])
     assert (await journal.retention.prune(clock.now + 100 * WEEK, WEEK, WEEK)).messages == 24
-    assert await _history(database) == [*range(1, 26), 50]
+    assert await _stored_seqs(database) == [*range(1, 26), 50]
 
 
 def _path(database: Database) -> Path:
@@ -216,7 +219,7 @@ async def test_history_is_pruned_until_there_is_space(database: Database, journa
     pruned = await journal.retention.prune_history(before // 2)
     assert 0 < pruned < 2000
     assert _path(database).stat().st_size <= before // 2
-    assert await _history(database) == list(range(pruned + 1, 2001))
+    assert await _stored_seqs(database) == list(range(pruned + 1, 2001))
     assert await journal.retention.prune_history(before // 2) == 0
 
 
@@ -228,11 +231,11 @@ async def test_history_is_pruned_until_its_rows_need_little(database: Database, 
     pruned = await journal.retention.prune_history(target)
     assert 0 < pruned < 1000
     assert await database.used_bytes() <= target
-    assert await _history(database) == list(range(pruned + 1, 1001))
+    assert await _stored_seqs(database) == list(range(pruned + 1, 1001))
 
 
 @on_sqlite
-async def test_the_file_shrinks_when_much_has_gone(
+async def test_the_file_shrinks_when_much_was_deleted(
     database: Database, journal: Journal, clock: Clock
 ) -> None:
     for start in range(0, 2000, 500):
@@ -248,16 +251,16 @@ async def test_the_file_shrinks_when_much_has_gone(
 async def test_other_accounts_are_left_alone(database: Database, journal: Journal, clock: Clock) -> None:
     other = Journal(database, "work", clock)
     await other.open()
-    for one in (journal, other):
-        await _record(one, "a", "b")
-        await one.outbox.add([publication()])
-        await _publish_all(one)
+    for account in (journal, other):
+        await _record(account, "a", "b")
+        await account.outbox.add([publication()])
+        await _publish_all(account)
     await journal.retention.prune(clock.now + 100 * WEEK, WEEK, WEEK)
     assert (await other.received.record([message("a")], NO_CHANGES, None, "")).repeated == 1
-    assert await _history(database) == [1, 2, 2]
+    assert await _stored_seqs(database) == [1, 2, 2]
 
 
-async def test_an_empty_store_has_nothing_to_say(journal: Journal) -> None:
+async def test_the_figures_of_an_empty_store_are_zero(journal: Journal) -> None:
     assert await journal.stats() == JournalStats(
         waiting_publications=0,
         oldest_publication=None,
@@ -275,7 +278,9 @@ def _ids(rows: Iterable[object]) -> list[int]:
     return [row.id for row in rows]  # type: ignore[attr-defined]
 
 
-async def test_the_figures_are_of_what_waits(database: Database, journal: Journal, clock: Clock) -> None:
+async def test_the_figures_count_what_waits_and_what_failed_today(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
     other = Journal(database, "work", clock)
     await other.open()
     await _record(other, *"xyz")
@@ -286,7 +291,7 @@ async def test_the_figures_are_of_what_waits(database: Database, journal: Journa
     a, b, _ = _ids(await journal.outbox.list_waiting(0, 10))
     await journal.outbox.mark_published([a])
     await journal.outbox.mark_rejected([b], "too large")
-    rows = [one.row for one in await journal.commands.accept([command(name) for name in "defgh"])]
+    rows = [answer.row for answer in await journal.commands.accept([command(name) for name in "defgh"])]
     for row, status in zip(
         rows, (Status.SENT, Status.FAILED, Status.UNCERTAIN, Status.EXPIRED), strict=False
     ):
@@ -302,11 +307,11 @@ async def test_the_figures_are_of_what_waits(database: Database, journal: Journa
         messages=3,
         failed_today=3,
     )
-    own = command("wx2mqtt-remind-1", settled=result("wx2mqtt-remind-1", Status.EXPIRED))
-    refused = command("wx2mqtt", settled=result("wx2mqtt", Status.REJECTED))
-    await journal.commands.accept([own, refused])
+    of_the_bridge = command("wx2mqtt-remind-1", result=result("wx2mqtt-remind-1", Status.EXPIRED))
+    refused = command("wx2mqtt", result=result("wx2mqtt", Status.REJECTED))
+    await journal.commands.accept([of_the_bridge, refused])
     assert (await journal.stats()).failed_today == 4, "texts of the bridge itself do not count"
-    fallback = command("x~fallback", settled=result("x~fallback", Status.FAILED))
+    fallback = command("x~fallback", result=result("x~fallback", Status.FAILED))
     await journal.commands.accept([replace(fallback, fallback_of="office")])
     assert (await journal.stats()).failed_today == 4, "nor do fallbacks of another account's commands"
     clock.now += DAY + 1

@@ -1,4 +1,4 @@
-"""Media rows: no job is lost, each ends once, and held messages are released."""
+"""No download is lost, each ends once, and messages that wait for a file are released."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def _waiting(journal: Journal) -> list[bytes]:
     return [row.payload for row in await journal.outbox.list_waiting(0, 100)]
 
 
-async def test_a_job_is_stored_with_its_message(journal: Journal, clock: Clock) -> None:
+async def test_a_download_is_stored_with_its_message(journal: Journal, clock: Clock) -> None:
     await _record(journal, picture("a", media("m", due=7)))
     assert await journal.media.get("m") == MediaRow(
         id="m",
@@ -57,13 +57,13 @@ async def test_a_job_is_stored_with_its_message(journal: Journal, clock: Clock) 
     )
 
 
-async def test_a_message_that_comes_again_brings_no_second_job(journal: Journal) -> None:
+async def test_a_message_that_is_received_again_adds_no_second_download(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
     await _record(journal, picture("a", media("n")))
     assert [row.id for row in await journal.media.of_messages(["id-a"])] == ["m"]
 
 
-async def test_a_batch_that_fails_leaves_no_job(journal: Journal) -> None:
+async def test_a_batch_that_fails_adds_no_download(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
     with pytest.raises(StoreError):
         await _record(journal, picture("b", media("n")), picture("c", media("m")))
@@ -77,7 +77,7 @@ async def test_half_a_letter_in_a_locator_does_not_stop_the_batch(journal: Journ
     assert (await _row(journal, "m")).ref.locator == {"a": "?"}
 
 
-async def test_the_first_that_is_due_is_next(journal: Journal) -> None:
+async def test_downloads_come_in_the_order_in_which_they_are_due(journal: Journal) -> None:
     small = media("t", due=50, part=MediaPart.THUMBNAIL)
     await _record(journal, event("e"), picture("a", media("late", due=90), small), message("b"))
     await _record(journal, picture("c", media("early", due=50), media("never", due=None)))
@@ -88,7 +88,9 @@ async def test_the_first_that_is_due_is_next(journal: Journal) -> None:
     assert order == ["early", "t", "late"]
 
 
-async def test_an_account_sees_its_own(database: Database, journal: Journal, clock: Clock) -> None:
+async def test_an_account_sees_only_its_own_downloads(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
     other = Journal(database, "work", clock)
     await other.open()
     await _record(journal, picture("a", media("m")))
@@ -100,7 +102,7 @@ async def test_an_account_sees_its_own(database: Database, journal: Journal, clo
     assert await _waiting(other) == []
 
 
-async def test_bytes_are_found_by_message_the_thing_itself_first(journal: Journal) -> None:
+async def test_the_media_of_messages_are_found_the_whole_file_before_its_thumbnail(journal: Journal) -> None:
     await _record(journal, picture("a", media("ta", part=MediaPart.THUMBNAIL), media("wa")))
     await _record(journal, picture("b", media("wb"), media("tb", part=MediaPart.THUMBNAIL)))
     assert [row.id for row in await journal.media.of_messages(["id-b", "id-x", "id-a", "id-b"])] == [
@@ -109,7 +111,7 @@ async def test_bytes_are_found_by_message_the_thing_itself_first(journal: Journa
     assert await journal.media.of_messages([]) == []
 
 
-async def test_an_avatar_is_found_by_its_person_the_newest(journal: Journal, clock: Clock) -> None:
+async def test_the_newest_avatar_of_a_person_is_found(journal: Journal, clock: Clock) -> None:
     assert await journal.media.newest_avatar("wife") is None
     first = await journal.media.add(media("a1", part=MediaPart.AVATAR), "wife")
     clock.now += 1
@@ -120,7 +122,7 @@ async def test_an_avatar_is_found_by_its_person_the_newest(journal: Journal, clo
     assert await journal.media.of_messages([""]) == []
 
 
-async def test_a_try_that_failed_is_counted_and_put_off(journal: Journal) -> None:
+async def test_a_failed_attempt_is_counted_and_the_download_postponed(journal: Journal) -> None:
     await _record(journal, picture("a", media("m", due=10)))
     await journal.media.postpone("m", 20, empty=1, why="nothing came")
     await journal.media.postpone("m", 30, empty=0, why="WeChat does not answer")
@@ -128,7 +130,7 @@ async def test_a_try_that_failed_is_counted_and_put_off(journal: Journal) -> Non
     assert (row.attempts, row.empty_attempts, row.due, row.reason) == (2, 0, 30, "WeChat does not answer")
 
 
-async def test_who_waits_brings_it_forward_and_never_puts_it_off(journal: Journal) -> None:
+async def test_a_request_makes_a_download_due_earlier_and_never_later(journal: Journal) -> None:
     await _record(journal, picture("a", media("m", due=100), media("n", due=None)))
     for due, expected in [(200, 100), (50, 50), (60, 50)]:
         await journal.media.request("m", due)
@@ -137,7 +139,7 @@ async def test_who_waits_brings_it_forward_and_never_puts_it_off(journal: Journa
     assert (await _row(journal, "n")).due == 70
 
 
-async def test_all_but_what_was_requested_can_wait_until_somebody_requests_it(journal: Journal) -> None:
+async def test_all_downloads_but_requested_ones_can_wait_for_a_request(journal: Journal) -> None:
     await _record(journal, picture("a", media("m", due=10), media("n", due=20), media("o", due=0)))
     await journal.media.unschedule(["n"])
     assert [(await _row(journal, name)).due for name in "mno"] == [None, 20, 0]
@@ -156,7 +158,9 @@ async def test_a_download_that_was_given_up_is_tried_again_on_request(journal: J
 
 
 @pytest.mark.parametrize("state", [MediaState.GONE, MediaState.TOO_LARGE])
-async def test_what_cannot_come_is_not_tried_again(journal: Journal, state: MediaState) -> None:
+async def test_media_that_are_gone_or_too_large_are_not_tried_again(
+    journal: Journal, state: MediaState
+) -> None:
     await _record(journal, picture("a", media("m")))
     await journal.media.mark_unavailable("m", state, "because", ())
     await journal.media.request("m", 500)
@@ -165,7 +169,9 @@ async def test_what_cannot_come_is_not_tried_again(journal: Journal, state: Medi
     assert await journal.media.next_download() is None
 
 
-async def test_ready_and_its_event_are_one_commit(journal: Journal, clock: Clock) -> None:
+async def test_a_finished_download_and_its_event_are_stored_in_one_commit(
+    journal: Journal, clock: Clock
+) -> None:
     await _record(journal, picture("a", media("m")))
     await journal.media.postpone("m", 20, empty=1, why="nothing came")
     clock.now += 5
@@ -191,10 +197,10 @@ async def test_nothing_is_published_for_an_unknown_download(journal: Journal) ->
     assert await _waiting(journal) == []
 
 
-async def test_ready_bytes_whose_file_is_gone_are_fetched_again_or_are_over(journal: Journal) -> None:
+async def test_media_whose_file_was_lost_are_downloaded_again_or_gone(journal: Journal) -> None:
     await _record(journal, picture("a", media("m"), media("n")))
-    for one in ("m", "n"):
-        await journal.media.mark_ready(one, blob("x"), ())
+    for media_id in ("m", "n"):
+        await journal.media.mark_ready(media_id, blob("x"), ())
     await journal.media.mark_lost("m", 500)
     await journal.media.mark_unavailable("n", MediaState.GONE, "the file is not there", ())
     m, n = await _row(journal, "m"), await _row(journal, "n")
@@ -202,28 +208,34 @@ async def test_ready_bytes_whose_file_is_gone_are_fetched_again_or_are_over(jour
     assert (n.state, n.due, n.blob) == (MediaState.GONE, None, None)
 
 
-async def test_who_keeps_the_files_hears_when_a_row_refers_to_one(database: Database, clock: Clock) -> None:
-    told: list[Blob] = []
-    journal = Journal(database, "home", clock, told.append)
+async def test_a_file_is_reported_as_referenced_when_a_row_refers_to_it(
+    database: Database, clock: Clock
+) -> None:
+    referenced: list[Blob] = []
+    journal = Journal(database, "home", clock, referenced.append)
     await journal.open()
     await _record(journal, picture("a", media("m")))
     await journal.media.mark_ready("m", blob("x"), ())
-    assert told == [blob("x")]
+    assert referenced == [blob("x")]
     await database.close()
     with pytest.raises(StoreError):
         await journal.media.mark_ready("m", blob("y"), ())
-    assert told == [blob("x")]
+    assert referenced == [blob("x")]
 
 
-async def test_a_held_message_is_not_published_and_the_others_are(journal: Journal, clock: Clock) -> None:
-    await _record(journal, message("a"), picture("b", media("m"), held=True), message("c", user="mom"))
+async def test_a_message_that_waits_for_a_file_is_not_published_and_the_others_are(
+    journal: Journal, clock: Clock
+) -> None:
+    await _record(
+        journal, message("a"), picture("b", media("m"), waits_for_file=True), message("c", user="mom")
+    )
     ids = [json.loads(payload)["id"] for payload in await _waiting(journal)]
     assert ids == ["id-a", "id-c"]
     assert await journal.media.waiting_messages() == [("b", "wx/in/wife", clock.now)]
 
 
-async def test_what_lies_behind_a_held_message_of_its_chat_waits_with_it(journal: Journal) -> None:
-    await _record(journal, message("a"), picture("b", held=True), message("c"))
+async def test_later_messages_of_a_chat_wait_for_one_that_waits_for_a_file(journal: Journal) -> None:
+    await _record(journal, message("a"), picture("b", waits_for_file=True), message("c"))
     for rows in (
         await journal.outbox.list_waiting(0, 9),
         await journal.outbox.list_waiting_in_topic("wx/in/wife", 0, 99, 9),
@@ -237,13 +249,13 @@ async def test_what_lies_behind_a_held_message_of_its_chat_waits_with_it(journal
         assert [json.loads(row.payload)["id"] for row in rows] == ["id-a", "id-b", "id-c"]
 
 
-async def test_a_held_message_has_its_seq_and_stands_in_the_history_of_last(journal: Journal) -> None:
-    await _record(journal, message("a"), picture("b", media("m"), held=True))
+async def test_a_message_that_waits_for_a_file_has_its_seq_and_counts_for_last(journal: Journal) -> None:
+    await _record(journal, message("a"), picture("b", media("m"), waits_for_file=True))
     assert json.loads((await journal.open()).last_payload or b"")["seq"] == 2
 
 
-async def test_a_message_is_let_go_with_what_came(journal: Journal) -> None:
-    await _record(journal, picture("b", media("m"), held=True), message("c"))
+async def test_a_message_is_released_with_the_downloaded_file(journal: Journal) -> None:
+    await _record(journal, picture("b", media("m"), waits_for_file=True), message("c"))
     await journal.media.release_message("b", {"state": "ready", "data": "aGk="})
     first, _ = await journal.outbox.list_waiting(0, 100)
     assert (first.id, first.topic) == (1, "wx/in/wife")
@@ -253,15 +265,15 @@ async def test_a_message_is_let_go_with_what_came(journal: Journal) -> None:
     assert await journal.media.waiting_messages() == []
 
 
-async def test_a_message_is_let_go_unchanged(journal: Journal) -> None:
-    await _record(journal, picture("b", held=True), picture("c"))
+async def test_a_message_can_be_released_unchanged(journal: Journal) -> None:
+    await _record(journal, picture("b", waits_for_file=True), picture("c"))
     await journal.media.release_message("b", {})
     first, second = (json.loads(payload) for payload in await _waiting(journal))
     assert first["image"] == second["image"]
 
 
-async def test_what_is_not_held_is_not_touched(journal: Journal) -> None:
-    await _record(journal, picture("b", held=True))
+async def test_the_release_of_a_message_that_does_not_wait_changes_nothing(journal: Journal) -> None:
+    await _record(journal, picture("b", waits_for_file=True))
     await journal.media.release_message("b", {"n": 1})
     row = (await journal.outbox.list_waiting(0, 9))[0]
     await journal.outbox.mark_published([row.id])
@@ -275,10 +287,10 @@ async def test_what_is_not_held_is_not_touched(journal: Journal) -> None:
     }
 
 
-async def test_held_messages_are_held_by_the_next_life(database: Database, clock: Clock) -> None:
+async def test_messages_wait_for_their_file_also_after_a_restart(database: Database, clock: Clock) -> None:
     first = Journal(database, "home", clock)
     await first.open()
-    await _record(first, picture("b", media("m"), held=True))
+    await _record(first, picture("b", media("m"), waits_for_file=True))
     second = Journal(database, "home", clock)
     await second.open()
     assert [key for key, _, _ in await second.media.waiting_messages()] == ["b"]
@@ -286,8 +298,8 @@ async def test_held_messages_are_held_by_the_next_life(database: Database, clock
     assert len(await _waiting(second)) == 1
 
 
-async def test_a_held_message_is_not_pruned(journal: Journal, clock: Clock) -> None:
-    await _record(journal, picture("b", held=True), message("c"))
+async def test_a_message_that_waits_for_a_file_is_not_pruned(journal: Journal, clock: Clock) -> None:
+    await _record(journal, picture("b", waits_for_file=True), message("c"))
     await journal.outbox.mark_published([row.id for row in await journal.outbox.list_waiting(0, 9)])
     clock.now += 10**12
     assert (await journal.retention.prune(clock.now, 0, 0)).messages == 0
@@ -295,7 +307,7 @@ async def test_a_held_message_is_not_pruned(journal: Journal, clock: Clock) -> N
     assert len(await journal.media.waiting_messages()) == 1
 
 
-async def test_what_is_to_be_fetched_is_counted(journal: Journal) -> None:
+async def test_pending_downloads_are_counted(journal: Journal) -> None:
     await _record(journal, picture("a", media("m"), media("n"), media("o", due=None)))
     assert (await journal.stats()).pending_media == 2
     await journal.media.mark_ready("m", blob("x"), ())

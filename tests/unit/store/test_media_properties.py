@@ -1,4 +1,4 @@
-"""Any media operations in any order, killed at any moment: rows and files always match."""
+"""After any media operations in any order, and kills between them, rows and files match."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ contents = st.sampled_from([b"", b"one", b"two two", b"three" * 20, bytes(300)])
 
 @dataclass
 class Model:
-    """What must be known: the state of each job, the messages that are held, the commands that wait."""
+    """The expected states of downloads, messages and commands, and how many publications there are."""
 
-    jobs: dict[int, MediaState] = field(default_factory=dict)
-    held: set[int] = field(default_factory=set)
-    told: int = 0
+    downloads: dict[int, MediaState] = field(default_factory=dict)
+    waiting_for_file: set[int] = field(default_factory=set)
+    publications: int = 0
     waiting: set[int] = field(default_factory=set)
-    settled: set[int] = field(default_factory=set)
+    finished: set[int] = field(default_factory=set)
 
 
 class MediaMachine(RuleBasedStateMachine):
-    """One account, one folder, many lives."""
+    """One account, whose store is opened again after each crash."""
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-"))
-        self.life = 0
+        self.start_number = 0
         self.clock = Clock()
         self.model = Model()
 
     @initialize()
-    def begin_life(self) -> None:
+    def open_first_store(self) -> None:
         self.runner.run(self._open())
 
     async def _open(self) -> None:
-        path = self.folder / str(self.life)
+        path = self.folder / str(self.start_number)
         path.mkdir(exist_ok=True)
         self.database = await SqliteDatabase.open(path / "wx2mqtt.db")
         self.blobs = Blobs(path)
@@ -73,64 +73,64 @@ class MediaMachine(RuleBasedStateMachine):
         self.runner.close()
         shutil.rmtree(self.folder)
 
-    def _take(self, content: bytes) -> Blob:
+    def _store(self, content: bytes) -> Blob:
         return self.runner.run(self.blobs.store(content, 1000))
 
-    @rule(number=numbers, held=st.booleans())
-    def receive(self, number: int, held: bool) -> None:
-        item = picture(str(number), media(f"m{number}"), held=held)
+    @rule(number=numbers, waits_for_file=st.booleans())
+    def receive(self, number: int, waits_for_file: bool) -> None:
+        item = picture(str(number), media(f"m{number}"), waits_for_file=waits_for_file)
         self.clock.now += 1
         recorded = self.runner.run(self.journal.received.record([item], NO_CHANGES, None, ""))
-        assert recorded.messages == (number not in self.model.jobs)
+        assert recorded.messages == (number not in self.model.downloads)
         if recorded.messages:
-            self.model.jobs[number] = MediaState.PENDING
-            self.model.held |= {number} if held else set()
+            self.model.downloads[number] = MediaState.PENDING
+            self.model.waiting_for_file |= {number} if waits_for_file else set()
 
     @rule(number=numbers, content=contents)
-    def ready(self, number: int, content: bytes) -> None:
-        taken = self._take(content)
-        self.runner.run(self.journal.media.mark_ready(f"m{number}", taken, [publication()]))
-        if self.model.jobs.get(number, MediaState.READY) is not MediaState.READY:
-            self.model.jobs[number] = MediaState.READY
-            self.model.told += 1
+    def mark_ready(self, number: int, content: bytes) -> None:
+        stored = self._store(content)
+        self.runner.run(self.journal.media.mark_ready(f"m{number}", stored, [publication()]))
+        if self.model.downloads.get(number, MediaState.READY) is not MediaState.READY:
+            self.model.downloads[number] = MediaState.READY
+            self.model.publications += 1
 
     @rule(number=numbers, state=st.sampled_from([MediaState.FAILED, MediaState.GONE, MediaState.TOO_LARGE]))
-    def over(self, number: int, state: MediaState) -> None:
+    def mark_unavailable(self, number: int, state: MediaState) -> None:
         self.runner.run(self.journal.media.mark_unavailable(f"m{number}", state, "", [publication()]))
-        if self.model.jobs.get(number) in {MediaState.PENDING, MediaState.READY}:
-            self.model.jobs[number] = state
-            self.model.told += 1
+        if self.model.downloads.get(number) in {MediaState.PENDING, MediaState.READY}:
+            self.model.downloads[number] = state
+            self.model.publications += 1
 
     @rule(number=numbers)
-    def ask(self, number: int) -> None:
+    def request(self, number: int) -> None:
         self.runner.run(self.journal.media.request(f"m{number}", 5))
-        if self.model.jobs.get(number) is MediaState.FAILED:
-            self.model.jobs[number] = MediaState.PENDING
+        if self.model.downloads.get(number) is MediaState.FAILED:
+            self.model.downloads[number] = MediaState.PENDING
 
     @rule(number=numbers)
-    def lose(self, number: int) -> None:
+    def mark_lost(self, number: int) -> None:
         self.runner.run(self.journal.media.mark_lost(f"m{number}", 5))
-        if self.model.jobs.get(number) is MediaState.READY:
-            self.model.jobs[number] = MediaState.PENDING
+        if self.model.downloads.get(number) is MediaState.READY:
+            self.model.downloads[number] = MediaState.PENDING
 
     @rule(number=numbers)
     def release(self, number: int) -> None:
         self.runner.run(self.journal.media.release_message(str(number), {"n": 1}))
-        self.model.held.discard(number)
+        self.model.waiting_for_file.discard(number)
 
     @rule(number=numbers, content=st.none() | contents)
     def accept(self, number: int, content: bytes | None) -> None:
-        blob = None if content is None else self._take(content)
+        blob = None if content is None else self._store(content)
         (accepted,) = self.runner.run(self.journal.commands.accept([command(f"c{number}", blob=blob)]))
         if accepted.outcome is AcceptOutcome.NEW:
             self.model.waiting.add(number)
 
     @rule(number=numbers, content=contents)
-    def attach(self, number: int, content: bytes) -> None:
+    def attach_file(self, number: int, content: bytes) -> None:
         row = self.runner.run(self.journal.commands.get(f"c{number}"))
         if row is None:
             return
-        blob = self._take(content)
+        blob = self._store(content)
         if number in self.model.waiting:
             self.runner.run(self.journal.commands.attach_file(row.id, blob))
         else:
@@ -139,26 +139,26 @@ class MediaMachine(RuleBasedStateMachine):
             self.blobs.mark_referenced(blob)
 
     @rule(number=numbers)
-    def settle(self, number: int) -> None:
+    def finish(self, number: int) -> None:
         row = self.runner.run(self.journal.commands.get(f"c{number}"))
         if row and row.state is CommandState.WAITING:
             self.runner.run(self.journal.commands.finish(row.id, result(f"c{number}"), ()))
             self.model.waiting.remove(number)
-            self.model.settled.add(number)
+            self.model.finished.add(number)
 
     @rule(content=contents)
-    def take_and_forget(self, content: bytes) -> None:
-        self.blobs.mark_referenced(self._take(content))
+    def store_without_row(self, content: bytes) -> None:
+        self.blobs.mark_referenced(self._store(content))
 
     @rule(total=st.integers(0, 400))
-    def bound(self, total: int) -> None:
+    def enforce_limit(self, total: int) -> None:
         self.runner.run(self.retention.enforce_limit("home", total))
         self._note_gone()
 
-    @rule(wanted=st.integers(1, 400))
-    def make_room(self, wanted: int) -> None:
+    @rule(bytes_to_free=st.integers(1, 400))
+    def free_space(self, bytes_to_free: int) -> None:
         before = self.retention.blobs.size
-        freed = self.runner.run(self.retention.free_space(wanted))
+        freed = self.runner.run(self.retention.free_space(bytes_to_free))
         assert self.retention.blobs.size == before - freed
         self._note_gone()
 
@@ -169,40 +169,40 @@ class MediaMachine(RuleBasedStateMachine):
         self._note_gone()
 
     def _note_gone(self) -> None:
-        """What retention takes away was ready."""
-        for number, state in self.model.jobs.items():
+        """Takes over which media the retention has deleted: only downloaded ones."""
+        for number, state in self.model.downloads.items():
             row = self.runner.run(self.journal.media.get(f"m{number}"))
             assert row is not None
             if row.state is MediaState.GONE and state is MediaState.READY:
-                self.model.jobs[number] = MediaState.GONE
+                self.model.downloads[number] = MediaState.GONE
 
     @rule()
-    def sweep(self) -> None:
+    def delete_unused_files(self) -> None:
         self.runner.run(self.retention.delete_unused_files(0))
         assert set(self._files()) == {self.blobs.path_of(blob) for blob in self._needed()}
 
     @rule()
     def crash(self) -> None:
-        """The next life begins with the files as they lie, beside a half one."""
-        before = self.folder / str(self.life)
-        self.life += 1
-        shutil.copytree(before, self.folder / str(self.life))
-        (self.folder / str(self.life) / "media" / ".part-dead").write_bytes(b"half")
+        """Opens the store anew with all files as they are, and a half one besides."""
+        before = self.folder / str(self.start_number)
+        self.start_number += 1
+        shutil.copytree(before, self.folder / str(self.start_number))
+        (self.folder / str(self.start_number) / "media" / ".part-dead").write_bytes(b"half")
         self.runner.run(self.database.close())
-        self.begin_life()
+        self.open_first_store()
 
     def _files(self) -> list[Path]:
-        found = (self.folder / str(self.life) / "media").rglob("*")
+        found = (self.folder / str(self.start_number) / "media").rglob("*")
         return [file for file in found if file.is_file()]
 
     def _needed(self) -> list[Blob]:
-        rows = [self.runner.run(self.journal.media.get(f"m{number}")) for number in self.model.jobs]
+        rows = [self.runner.run(self.journal.media.get(f"m{number}")) for number in self.model.downloads]
         waiting = self.runner.run(self.journal.commands.list_due(100))
         blobs = [*(row.blob for row in rows if row), *(row.blob for row in waiting)]
         return [blob for blob in blobs if blob]
 
     @invariant()
-    def files_are_what_they_say_and_all_are_there_that_are_needed(self) -> None:
+    def files_have_the_content_of_their_names_and_all_needed_ones_exist(self) -> None:
         if not hasattr(self, "database"):
             return
         for file in self._files():
@@ -211,19 +211,19 @@ class MediaMachine(RuleBasedStateMachine):
         assert self.blobs.size == sum(file.stat().st_size for file in self._files())
 
     @invariant()
-    def jobs_are_as_they_should_be(self) -> None:
+    def rows_are_as_the_model_says(self) -> None:
         if not hasattr(self, "database"):
             return
-        for number, state in self.model.jobs.items():
+        for number, state in self.model.downloads.items():
             row = self.runner.run(self.journal.media.get(f"m{number}"))
             assert row is not None
             assert (row.state, row.blob is not None) == (state, state is MediaState.READY)
             assert (row.due is not None) == (state is MediaState.PENDING)
         assert {
             int(key) for key, _, _ in self.runner.run(self.journal.media.waiting_messages())
-        } == self.model.held
+        } == self.model.waiting_for_file
         waiting = self.runner.run(self.journal.outbox.list_waiting(0, 10_000))
-        assert sum(row.category == "result" for row in waiting) == self.model.told
+        assert sum(row.category == "result" for row in waiting) == self.model.publications
 
 
 TestMedia = MediaMachine.TestCase

@@ -1,4 +1,4 @@
-"""Media within age and size limits: the row says so first, then the file goes if it is not needed."""
+"""Media are deleted by age and size: first the row is changed, then a file that no row needs is deleted."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from wx2mqtt.store.media_retention import REASON_AGED, REASON_STORE_FULL, REASON
 from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMessage
 
-MUCH = 10**9
+NO_LIMIT = 10**9
 DAY = 86_400_000
 WEEK = 7 * DAY
 
 
 @pytest.fixture
 async def blobs(tmp_path: Path) -> Blobs:
-    made = Blobs(tmp_path)
-    await made.open()
-    return made
+    blobs = Blobs(tmp_path)
+    await blobs.open()
+    return blobs
 
 
 @pytest.fixture
@@ -44,22 +44,25 @@ def retention(database: Database, blobs: Blobs) -> MediaRetention:
     return MediaRetention(database, blobs)
 
 
-Fetch = Callable[..., Awaitable[Blob]]
+AddDownloaded = Callable[..., Awaitable[Blob]]
 
 
 @pytest.fixture
-def fetch(journal: Journal, blobs: Blobs, clock: Clock) -> Fetch:
-    """Records and publishes a message with media and stores the file; each a millisecond after the last."""
+def add_downloaded(journal: Journal, blobs: Blobs, clock: Clock) -> AddDownloaded:
+    """Returns a function that adds a published message whose file was downloaded.
 
-    async def fetched(media_id: str, data: bytes = b"", of: Journal = journal) -> Blob:
-        await _record(of, picture(media_id, media(media_id)))
-        await of.outbox.mark_published([row.id for row in await of.outbox.list_waiting(0, 1000)])
-        taken = await blobs.store(data or media_id.encode() * 10, MUCH)
-        await of.media.mark_ready(media_id, taken, ())
+    Each of them comes a millisecond after the previous one.
+    """
+
+    async def add_downloaded(media_id: str, data: bytes = b"", account: Journal = journal) -> Blob:
+        await _record(account, picture(media_id, media(media_id)))
+        await account.outbox.mark_published([row.id for row in await account.outbox.list_waiting(0, 1000)])
+        stored = await blobs.store(data or media_id.encode() * 10, NO_LIMIT)
+        await account.media.mark_ready(media_id, stored, ())
         clock.now += 1
-        return taken
+        return stored
 
-    return fetched
+    return add_downloaded
 
 
 async def _record(journal: Journal, *items: NewMessage) -> None:
@@ -71,7 +74,7 @@ async def _row(journal: Journal, media_id: str) -> MediaRow | None:
 
 
 async def _states(journal: Journal, *ids: str) -> list[str | None]:
-    rows = [await _row(journal, one) for one in ids]
+    rows = [await _row(journal, media_id) for media_id in ids]
     return [None if row is None else str(row.state) for row in rows]
 
 
@@ -79,12 +82,12 @@ def _files(blobs: Blobs, tmp_path: Path) -> set[str]:
     return {str(file.relative_to(tmp_path)) for file in (tmp_path / "media").rglob("*") if file.is_file()}
 
 
-async def test_what_was_kept_long_enough_goes(
-    journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+async def test_media_are_deleted_after_their_time(
+    journal: Journal, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded, clock: Clock
 ) -> None:
-    old = await fetch("a")
+    old = await add_downloaded("a")
     clock.now += WEEK
-    young = await fetch("b")
+    young = await add_downloaded("b")
     assert await retention.prune("home", clock.now, WEEK) == 10
     row = await _row(journal, "a")
     assert row is not None
@@ -94,10 +97,10 @@ async def test_what_was_kept_long_enough_goes(
     assert retention.blobs.size == 10
 
 
-async def test_nothing_goes_while_the_clock_is_behind_the_newest_row(
-    journal: Journal, retention: MediaRetention, fetch: Fetch, clock: Clock
+async def test_nothing_is_deleted_while_the_clock_is_behind_the_newest_row(
+    journal: Journal, retention: MediaRetention, add_downloaded: AddDownloaded, clock: Clock
 ) -> None:
-    await fetch("a")
+    await add_downloaded("a")
     clock.now += 10 * WEEK
     await _record(journal, message("z"))
     assert await retention.prune("home", clock.now, 1) == 0
@@ -105,11 +108,11 @@ async def test_nothing_goes_while_the_clock_is_behind_the_newest_row(
 
 
 async def test_a_file_that_another_message_has_too_stays(
-    journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+    journal: Journal, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded, clock: Clock
 ) -> None:
-    same = await fetch("a", b"same")
+    same = await add_downloaded("a", b"same")
     clock.now += WEEK
-    await fetch("b", b"same")
+    await add_downloaded("b", b"same")
     assert await retention.prune("home", clock.now, WEEK) == 0
     assert await _states(journal, "a", "b") == ["gone", "ready"]
     assert blobs.exists(same)
@@ -119,22 +122,22 @@ async def test_a_file_that_another_message_has_too_stays(
 
 
 async def test_a_file_that_another_account_has_too_stays(
-    database: Database, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+    database: Database, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded, clock: Clock
 ) -> None:
     work = Journal(database, "work", clock, blobs.mark_referenced)
     await work.open()
-    same = await fetch("a", b"same")
-    await fetch("b", b"same", work)
+    same = await add_downloaded("a", b"same")
+    await add_downloaded("b", b"same", work)
     assert await retention.prune("home", clock.now, 0) == 0
     assert blobs.exists(same)
     assert await _states(work, "b") == ["ready"]
 
 
 async def test_a_file_that_a_command_has_still_to_send_stays(
-    journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+    journal: Journal, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded, clock: Clock
 ) -> None:
-    same = await fetch("a", b"same")
-    again = await blobs.store(b"same", MUCH)
+    same = await add_downloaded("a", b"same")
+    again = await blobs.store(b"same", NO_LIMIT)
     (accepted,) = await journal.commands.accept([command("c", blob=again)])
     clock.now += 1
     assert await retention.prune("home", clock.now, 0) == 0
@@ -147,13 +150,18 @@ async def test_a_file_that_a_command_has_still_to_send_stays(
 
 
 async def test_above_its_total_an_account_loses_what_it_fetched_first(
-    database: Database, journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+    database: Database,
+    journal: Journal,
+    retention: MediaRetention,
+    blobs: Blobs,
+    add_downloaded: AddDownloaded,
+    clock: Clock,
 ) -> None:
     work = Journal(database, "work", clock, blobs.mark_referenced)
     await work.open()
-    await fetch("w", b"w" * 1000, work)
-    for one in "abcd":
-        await fetch(one)
+    await add_downloaded("w", b"w" * 1000, work)
+    for media_id in "abcd":
+        await add_downloaded(media_id)
     assert await retention.enforce_limit("home", 40) == 0
     assert await retention.enforce_limit("home", 25) == 20
     assert await _states(journal, *"abcd") == ["gone", "gone", "ready", "ready"]
@@ -164,10 +172,10 @@ async def test_above_its_total_an_account_loses_what_it_fetched_first(
 
 
 async def test_bytes_that_several_messages_share_count_once(
-    journal: Journal, retention: MediaRetention, fetch: Fetch
+    journal: Journal, retention: MediaRetention, add_downloaded: AddDownloaded
 ) -> None:
-    for one in "abc":
-        await fetch(one, b"same content")
+    for media_id in "abc":
+        await add_downloaded(media_id, b"same content")
     assert await retention.enforce_limit("home", 12) == 0
     assert await _states(journal, *"abc") == ["ready"] * 3
     assert await retention.enforce_limit("home", 11) == 12
@@ -175,26 +183,31 @@ async def test_bytes_that_several_messages_share_count_once(
 
 
 async def test_no_limit_removes_a_file_that_a_command_needs(
-    journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch
+    journal: Journal, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded
 ) -> None:
-    needed = await fetch("a", b"needed")
-    await journal.commands.accept([command("c", blob=await blobs.store(b"needed", MUCH))])
-    await fetch("b", b"other")
+    needed = await add_downloaded("a", b"needed")
+    await journal.commands.accept([command("c", blob=await blobs.store(b"needed", NO_LIMIT))])
+    await add_downloaded("b", b"other")
     assert await retention.enforce_limit("home", 0) == 5
-    assert await retention.free_space(MUCH) == 0
+    assert await retention.free_space(NO_LIMIT) == 0
     assert await _states(journal, "a", "b") == ["ready", "gone"]
     assert blobs.exists(needed)
 
 
-async def test_space_is_freed_from_orphans_first_and_then_from_the_oldest_files_of_all_accounts(
-    database: Database, journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+async def test_space_is_freed_from_unused_files_first_and_then_from_the_oldest_files_of_all_accounts(
+    database: Database,
+    journal: Journal,
+    retention: MediaRetention,
+    blobs: Blobs,
+    add_downloaded: AddDownloaded,
+    clock: Clock,
 ) -> None:
     work = Journal(database, "work", clock, blobs.mark_referenced)
     await work.open()
-    await fetch("a")
-    await fetch("b", of=work)
-    await fetch("c")
-    blobs.mark_referenced(await blobs.store(b"orphan", MUCH))
+    await add_downloaded("a")
+    await add_downloaded("b", account=work)
+    await add_downloaded("c")
+    blobs.mark_referenced(await blobs.store(b"orphan", NO_LIMIT))
     assert await retention.free_space(5) == 6
     assert await retention.free_space(11) == 20
     assert await _states(journal, "a", "c") == ["gone", "ready"]
@@ -202,87 +215,91 @@ async def test_space_is_freed_from_orphans_first_and_then_from_the_oldest_files_
     row = await _row(journal, "a")
     assert row is not None
     assert row.reason == REASON_STORE_FULL
-    assert await retention.free_space(MUCH) == 10
+    assert await retention.free_space(NO_LIMIT) == 10
     assert retention.blobs.size == 0
 
 
-async def test_what_is_just_being_taken_is_no_orphan(
+async def test_a_file_that_is_just_being_stored_is_not_unused(
     journal: Journal, retention: MediaRetention, blobs: Blobs
 ) -> None:
-    taken = await blobs.store(b"hello", MUCH)
-    assert await retention.free_space(MUCH) == 0
-    await journal.commands.accept([command("c", blob=taken)])
-    assert await retention.free_space(MUCH) == 0
-    assert blobs.exists(taken)
+    stored = await blobs.store(b"hello", NO_LIMIT)
+    assert await retention.free_space(NO_LIMIT) == 0
+    await journal.commands.accept([command("c", blob=stored)])
+    assert await retention.free_space(NO_LIMIT) == 0
+    assert blobs.exists(stored)
 
 
-async def test_orphans_go_after_an_hour(
-    retention: MediaRetention, blobs: Blobs, fetch: Fetch, tmp_path: Path
+async def test_unused_files_are_deleted_after_an_hour(
+    retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded, tmp_path: Path
 ) -> None:
-    kept = await fetch("a")
-    old, young = await blobs.store(b"old", MUCH), await blobs.store(b"young", MUCH)
-    for one in (old, young):
-        blobs.mark_referenced(one)
-    for one in (kept, old):
-        os.utime(blobs.path_of(one), (1, 1))
+    used = await add_downloaded("a")
+    old, young = await blobs.store(b"old", NO_LIMIT), await blobs.store(b"young", NO_LIMIT)
+    for file in (old, young):
+        blobs.mark_referenced(file)
+    for file in (used, old):
+        os.utime(blobs.path_of(file), (1, 1))
     assert await retention.delete_unused_files() == 3
-    assert _files(blobs, tmp_path) == {kept.path, young.path}
+    assert _files(blobs, tmp_path) == {used.path, young.path}
 
 
-async def test_a_file_that_gets_a_row_while_it_is_swept_stays(
+async def test_a_file_that_gets_a_row_while_unused_files_are_deleted_stays(
     journal: Journal,
     retention: MediaRetention,
     blobs: Blobs,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Between the first check and the removal, a command stores the same bytes and refers to them."""
-    blobs.mark_referenced(await blobs.store(b"same", MUCH))
+    """Between the first check and the removal a command stores the same bytes, and its row refers to them."""
+    blobs.mark_referenced(await blobs.store(b"same", NO_LIMIT))
     write = database.write
 
-    async def late(name: str, job: Callable[[Connection], object]) -> object:
+    async def write_after_new_row(name: str, job: Callable[[Connection], object]) -> object:
         if name == "media_remove":
             monkeypatch.setattr(database, "write", write)
-            await journal.commands.accept([command("c", blob=await blobs.store(b"same", MUCH))])
+            await journal.commands.accept([command("c", blob=await blobs.store(b"same", NO_LIMIT))])
         return await write(name, job)
 
-    monkeypatch.setattr(database, "write", late)
+    monkeypatch.setattr(database, "write", write_after_new_row)
     assert await retention.delete_unused_files(0) == 0
-    assert blobs.exists(await blobs.store(b"same", MUCH))
+    assert blobs.exists(await blobs.store(b"same", NO_LIMIT))
 
 
-async def test_many_takers_and_a_busy_sweep_leave_every_row_its_file(
+async def test_every_row_keeps_its_file_while_files_are_stored_and_unused_ones_are_deleted(
     journal: Journal, retention: MediaRetention, blobs: Blobs
 ) -> None:
     await _record(journal, *(picture(f"k{n}", media(f"m{n}")) for n in range(60)))
 
-    async def taker(numbers: range) -> None:
+    async def store_files(numbers: range) -> None:
         for number in numbers:
-            taken = await blobs.store(b"%d" % (number % 5), MUCH)
-            await journal.media.mark_ready(f"m{number}", taken, ())
+            stored = await blobs.store(b"%d" % (number % 5), NO_LIMIT)
+            await journal.media.mark_ready(f"m{number}", stored, ())
             if number % 3 == 0:
                 await journal.media.mark_lost(f"m{number}", 0)
 
-    async def sweeper() -> None:
+    async def delete_unused_files_repeatedly() -> None:
         while True:
             await retention.delete_unused_files(0)
             await asyncio.sleep(0)
 
-    sweeping = asyncio.create_task(sweeper())
-    await asyncio.gather(*(taker(range(start, 60, 3)) for start in range(3)))
-    sweeping.cancel()
+    deleting = asyncio.create_task(delete_unused_files_repeatedly())
+    await asyncio.gather(*(store_files(range(start, 60, 3)) for start in range(3)))
+    deleting.cancel()
     rows = [await _row(journal, f"m{number}") for number in range(60)]
     ready = [row.blob for row in rows if row and row.blob]
     assert len(ready) == 40
-    assert all(blobs.exists(one) for one in ready)
+    assert all(blobs.exists(file) for file in ready)
 
 
-async def test_a_row_goes_when_its_message_went_and_there_are_no_bytes(
-    database: Database, journal: Journal, retention: MediaRetention, fetch: Fetch, clock: Clock
+async def test_a_row_without_a_file_is_deleted_after_its_message_was_deleted(
+    database: Database,
+    journal: Journal,
+    retention: MediaRetention,
+    add_downloaded: AddDownloaded,
+    clock: Clock,
 ) -> None:
     await _record(journal, picture("f", media("failed")), picture("p", media("pending")))
     await journal.media.mark_unavailable("failed", MediaState.FAILED, "", ())
-    await fetch("ready")
+    await add_downloaded("ready")
     await _record(journal, picture("w", media("waits")), message("z"))
     await journal.media.mark_unavailable("waits", MediaState.GONE, "", ())
     clock.now += 10 * WEEK
@@ -295,25 +312,29 @@ async def test_a_row_goes_when_its_message_went_and_there_are_no_bytes(
     assert await _states(journal, "failed", "pending", "ready", "waits") == [None, None, None, "gone"]
 
 
-async def test_an_avatar_goes_after_its_time_and_is_forgotten(
+async def test_an_avatar_is_deleted_after_its_time_with_its_row(
     journal: Journal, retention: MediaRetention, blobs: Blobs, clock: Clock
 ) -> None:
     await journal.media.add(media("av", part=MediaPart.AVATAR), "wife")
-    taken = await blobs.store(b"face", MUCH)
-    await journal.media.mark_ready("av", taken, ())
+    stored = await blobs.store(b"face", NO_LIMIT)
+    await journal.media.mark_ready("av", stored, ())
     assert await retention.prune("home", clock.now + WEEK, WEEK) == 0
     assert await retention.prune("home", clock.now + WEEK + 1, WEEK) == 4
     assert await _row(journal, "av") is None
 
 
-async def test_more_than_fits_in_one_commit_goes_too(
-    journal: Journal, retention: MediaRetention, fetch: Fetch, clock: Clock, monkeypatch: pytest.MonkeyPatch
+async def test_more_media_than_one_commit_deletes_are_deleted(
+    journal: Journal,
+    retention: MediaRetention,
+    add_downloaded: AddDownloaded,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 4)
     monkeypatch.setattr(media_retention, "PRUNE_BATCH_FILES", 3)
     ids = [f"m{number:02}" for number in range(11)]
-    for one in ids:
-        await fetch(one)
+    for media_id in ids:
+        await add_downloaded(media_id)
     assert await retention.enforce_limit("home", 100) == 240
     assert await _states(journal, *ids) == ["gone"] * 8 + ["ready"] * 3
     await _record(journal, message("z"))
@@ -337,14 +358,14 @@ async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_age(
     journal: Journal,
     retention: MediaRetention,
     blobs: Blobs,
-    fetch: Fetch,
+    add_downloaded: AddDownloaded,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     text: str | None,
 ) -> None:
     monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 2)
-    unreadable = [await fetch("a"), await fetch("b")]
-    readable = await fetch("c")
+    unreadable = [await add_downloaded("a"), await add_downloaded("b")]
+    readable = await add_downloaded("c")
     await _make_unreadable(database, text, "a", "b")
     clock.now += WEEK
     assert await retention.prune("home", clock.now, 0) == readable.size
@@ -357,12 +378,12 @@ async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_size(
     database: Database,
     journal: Journal,
     retention: MediaRetention,
-    fetch: Fetch,
+    add_downloaded: AddDownloaded,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 2)
     for media_id in "abcd":
-        await fetch(media_id)
+        await add_downloaded(media_id)
     await _make_unreadable(database, None, "a", "b")
     assert await retention.enforce_limit("home", 10) == 10
     assert await _states(journal, *"abcd") == ["gone", "gone", "gone", "ready"]
@@ -372,35 +393,35 @@ async def test_rows_that_cannot_be_read_do_not_end_a_search_for_free_space(
     database: Database,
     journal: Journal,
     retention: MediaRetention,
-    fetch: Fetch,
+    add_downloaded: AddDownloaded,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 2)
     for media_id in "abcd":
-        await fetch(media_id)
+        await add_downloaded(media_id)
     await _make_unreadable(database, None, "a", "b")
     assert await retention.free_space(5) == 10
     assert await _states(journal, *"abcd") == ["gone", "gone", "gone", "ready"]
 
 
-async def test_a_row_whose_file_is_not_there_goes_as_well(
-    journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch
+async def test_media_whose_file_was_lost_are_gone_after_a_search_for_space(
+    journal: Journal, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded
 ) -> None:
-    taken = await fetch("a")
-    blobs.path_of(taken).unlink()
+    stored = await add_downloaded("a")
+    blobs.path_of(stored).unlink()
     assert await retention.free_space(5) == 0
     assert await _states(journal, "a") == ["gone"]
 
 
-async def test_bytes_that_nobody_wants_after_all_go_at_once_unless_somebody_needs_them(
-    retention: MediaRetention, blobs: Blobs, fetch: Fetch
+async def test_a_file_is_deleted_at_once_on_demand_unless_a_row_needs_it(
+    retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded
 ) -> None:
-    needed = await fetch("a")
-    for one in (needed, await blobs.store(b"unwanted", MUCH)):
-        blobs.mark_referenced(one)
-        await retention.delete_if_unused(one)
+    needed = await add_downloaded("a")
+    for file in (needed, await blobs.store(b"unwanted", NO_LIMIT)):
+        blobs.mark_referenced(file)
+        await retention.delete_if_unused(file)
     assert blobs.size == needed.size
 
 
-async def test_a_blob_without_a_file_is_no_trouble(retention: MediaRetention) -> None:
+async def test_a_blob_without_a_file_can_be_deleted(retention: MediaRetention) -> None:
     await retention.delete_if_unused(blob("never taken"))

@@ -1,4 +1,4 @@
-"""The outbox: rows in order, settled once, set aside without loss; the discovery record persists."""
+"""The outbox keeps publications in order until each is published, rejected or dropped."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.records import NewPublication, OutboxRow
 
-SAID = DiscoveryRecord(
+ANNOUNCED = DiscoveryRecord(
     topics=("homeassistant/device/wx2mqtt_home/config", "ha/device/wx2mqtt_home/config"),
     components={"qr": "image", "to_wife": "notify"},
     ids={"wife": "wife", "老婆": "lao_po_0123ab", "\ud83d": "half"},
 )
 
 
-async def test_nothing_was_announced_before_the_first_time(journal: Journal) -> None:
+async def test_a_new_account_has_announced_nothing(journal: Journal) -> None:
     assert await journal.discovery.load() == DiscoveryRecord()
 
 
-async def test_an_account_that_nobody_opened_announced_nothing(database: Database) -> None:
+async def test_an_account_that_was_never_opened_has_announced_nothing(database: Database) -> None:
     assert await Journal(database, "nobody").discovery.load() == DiscoveryRecord()
 
 
-async def test_what_was_announced_last_is_kept_for_each_account(database: Database, journal: Journal) -> None:
+async def test_the_last_discovery_record_of_each_account_is_stored(
+    database: Database, journal: Journal
+) -> None:
     other = Journal(database, "work")
     await other.open()
     await journal.discovery.save(DiscoveryRecord(topics=("a",)))
-    await journal.discovery.save(SAID)
-    kept = await journal.discovery.load()
-    assert (kept.topics, kept.components) == (SAID.topics, SAID.components)
-    assert kept.ids["老婆"] == "lao_po_0123ab"
+    await journal.discovery.save(ANNOUNCED)
+    stored = await journal.discovery.load()
+    assert (stored.topics, stored.components) == (ANNOUNCED.topics, ANNOUNCED.components)
+    assert stored.ids["老婆"] == "lao_po_0123ab"
     assert await other.discovery.load() == DiscoveryRecord()
 
 
 async def _record(journal: Journal, *users: str) -> list[int]:
-    """One message for each user; returns the rows."""
+    """Records one message for each user; returns the ids of their rows."""
     items = [message(f"{journal.rows.now()}-{n}-{user}", user=user) for n, user in enumerate(users)]
     await journal.received.record(items, NO_CHANGES, None, "")
     return [row.id for row in await journal.outbox.list_waiting(0, 1000)][-len(users) :]
@@ -52,7 +54,7 @@ async def _waiting(journal: Journal) -> list[int]:
     return [row.id for row in await journal.outbox.list_waiting(0, 1000)]
 
 
-async def test_a_publication_comes_back_as_it_was_given(journal: Journal, clock: Clock) -> None:
+async def test_a_publication_is_read_as_it_was_added(journal: Journal, clock: Clock) -> None:
     new = NewPublication(
         topic="a/b",
         payload=bytes(range(256)),
@@ -85,14 +87,14 @@ async def test_rows_come_in_pages(journal: Journal) -> None:
     assert pages == [ids[:3], ids[3:6], ids[6:]]
 
 
-async def test_skipped_topics_do_not_hold_up_the_others(journal: Journal) -> None:
+async def test_rows_of_other_topics_are_listed_without_the_topics_to_skip(journal: Journal) -> None:
     first, second, _, fourth = await _record(journal, "wife", "bob", "wife", "eve")
     rows = await journal.outbox.list_waiting(0, 10, {"wx/in/wife"})
     assert [row.id for row in rows] == [second, fourth]
     assert (await journal.outbox.list_waiting(0, 10, []))[0].id == first
 
 
-async def test_a_topic_that_may_go_again_is_read_up_to_where_the_publisher_is(journal: Journal) -> None:
+async def test_the_rows_of_a_topic_are_listed_up_to_a_given_row(journal: Journal) -> None:
     a, b, c, d = await _record(journal, "wife", "bob", "wife", "wife")
     assert [row.id for row in await journal.outbox.list_waiting_in_topic("wx/in/wife", 0, c, 10)] == [a, c]
     assert [row.id for row in await journal.outbox.list_waiting_in_topic("wx/in/wife", 0, d, 1)] == [a]
@@ -100,7 +102,7 @@ async def test_a_topic_that_may_go_again_is_read_up_to_where_the_publisher_is(jo
     assert [row.id for row in await journal.outbox.list_waiting_in_topic("wx/in/bob", 0, d, 10)] == [b]
 
 
-async def test_what_is_published_waits_no_more(journal: Journal) -> None:
+async def test_a_published_row_does_not_wait_any_more(journal: Journal) -> None:
     a, b, c = await _record(journal, "wife", "bob", "eve")
     await journal.outbox.mark_published([a, c])
     assert await _waiting(journal) == [b]
@@ -108,7 +110,7 @@ async def test_what_is_published_waits_no_more(journal: Journal) -> None:
     assert await _waiting(journal) == [b]
 
 
-async def test_another_accounts_rows_cannot_be_settled(database: Database, journal: Journal) -> None:
+async def test_rows_of_another_account_cannot_be_changed(database: Database, journal: Journal) -> None:
     other = Journal(database, "work")
     await other.open()
     ids = await _record(journal, "wife")
@@ -118,33 +120,33 @@ async def test_another_accounts_rows_cannot_be_settled(database: Database, journ
     assert await _waiting(journal) == ids
 
 
-async def test_what_is_set_aside_is_out_of_the_way_and_can_be_brought_back(journal: Journal) -> None:
+async def test_a_rejected_row_does_not_wait_and_can_be_requeued(journal: Journal) -> None:
     a, b = await _record(journal, "wife", "bob")
     await journal.outbox.mark_rejected([a], "too large")
     assert await _waiting(journal) == [b]
-    ((row, why),) = await journal.outbox.list_rejected()
-    assert (row.id, row.topic, why) == (a, "wx/in/wife", "too large")
+    ((row, reason),) = await journal.outbox.list_rejected()
+    assert (row.id, row.topic, reason) == (a, "wx/in/wife", "too large")
     assert await journal.outbox.requeue_rejected([a, b]) == 1
     assert await _waiting(journal) == [a, b]
     assert await journal.outbox.list_rejected() == []
 
 
-async def test_what_was_published_after_all_is_not_set_aside(journal: Journal) -> None:
+async def test_a_published_row_is_not_rejected_any_more(journal: Journal) -> None:
     (a,) = await _record(journal, "wife")
     await journal.outbox.mark_published([a])
     await journal.outbox.mark_rejected([a], "too large")
     assert await journal.outbox.list_rejected() == []
 
 
-async def test_a_late_acknowledgement_settles_what_was_set_aside(journal: Journal) -> None:
+async def test_a_late_acknowledgement_makes_a_rejected_row_published(journal: Journal) -> None:
     (a,) = await _record(journal, "wife")
-    await journal.outbox.mark_rejected([a], "hung up")
+    await journal.outbox.mark_rejected([a], "connection lost")
     await journal.outbox.mark_published([a])
     assert await journal.outbox.list_rejected() == []
     assert await _waiting(journal) == []
 
 
-async def test_a_dropped_topic_is_counted_for_ever(journal: Journal) -> None:
+async def test_dropped_rows_of_a_topic_stay_counted(journal: Journal) -> None:
     _, b, _ = await _record(journal, "wife", "bob", "wife")
     assert await journal.outbox.drop_topic("wx/in/wife", "refused") == 2
     assert await journal.outbox.drop_topic("wx/in/wife", "refused") == 0
@@ -152,7 +154,7 @@ async def test_a_dropped_topic_is_counted_for_ever(journal: Journal) -> None:
     assert (await journal.stats()).dropped == 2
 
 
-async def test_what_has_expired_is_no_loss_and_goes_like_what_was_published(
+async def test_expired_rows_count_as_no_loss_and_are_pruned_like_published_ones(
     journal: Journal, clock: Clock
 ) -> None:
     await journal.outbox.add([publication("a"), publication("b"), publication("c")])
@@ -167,8 +169,8 @@ async def test_what_has_expired_is_no_loss_and_goes_like_what_was_published(
     assert (await journal.retention.prune(clock.now, 0, 0)).publications == 2
 
 
-async def test_a_number_is_never_given_again(journal: Journal, clock: Clock) -> None:
-    """The publisher continues behind the last row that it took."""
+async def test_a_row_id_is_never_given_again(journal: Journal, clock: Clock) -> None:
+    """The publisher continues after the last row that it has read."""
     await journal.outbox.add([publication()])
     (old,) = await _waiting(journal)
     await journal.outbox.mark_published([old])
@@ -187,7 +189,7 @@ async def test_many_are_published_at_once(journal: Journal, count: int) -> None:
     assert await _waiting(journal) == []
 
 
-async def test_what_an_event_keeps_for_the_backend_is_found_by_its_name_and_id(journal: Journal) -> None:
+async def test_the_private_fields_of_an_event_are_found_by_its_name_and_id(journal: Journal) -> None:
     await journal.received.record([event("7", ticket="v2")], NO_CHANGES, None, "")
     await journal.received.record([message("8"), event("9")], NO_CHANGES, None, "")
     assert await journal.history.private_event_fields("recall", "7") == {"ticket": "v2"}
@@ -196,12 +198,12 @@ async def test_what_an_event_keeps_for_the_backend_is_found_by_its_name_and_id(j
         assert await journal.history.private_event_fields(name, key) is None
 
 
-async def test_who_wrote_a_message_is_found_by_its_key(journal: Journal) -> None:
+async def test_the_author_of_a_message_is_found_by_its_key(journal: Journal) -> None:
     senders: list[dict[str, Json]] = [{"user": "wife", "name": "老婆"}, {"name": "三姨"}]
     for number, sender in enumerate(senders):
-        said = message(f"m{number}")
+        received = message(f"m{number}")
         await journal.received.record(
-            [replace(said, body={**said.body, "sender": sender})], NO_CHANGES, None, ""
+            [replace(received, body={**received.body, "sender": sender})], NO_CHANGES, None, ""
         )
     await journal.received.record([message("m2"), event("e1")], NO_CHANGES, None, "")
     assert [await journal.history.message_author(key) for key in ("m0", "m1", "m2", "e1", "x", "\ud800")] == [

@@ -1,12 +1,10 @@
-"""Stored people: ids and levels that are never given to another person."""
+"""People are stored with ids and topic names that are never given to another person."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.unit.store.make import person
 from wx2mqtt.errors import StoreError
@@ -14,7 +12,7 @@ from wx2mqtt.model import ChatKind, PersonId
 from wx2mqtt.store import people as people_module
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.people import PERSON_FIELDS, StoredPeople
-from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
+from wx2mqtt.store.person_records import PeopleChanges
 
 WIFE = person(
     1,
@@ -45,8 +43,8 @@ def people(database: Database, tmp_path: Path) -> StoredPeople:
 
 
 def _changes(*persons: object, **more: object) -> PeopleChanges:
-    levels = tuple((one.topic_name, one.id) for one in persons)  # type: ignore[attr-defined]
-    return PeopleChanges(persons=persons, topic_names=levels, **more)  # type: ignore[arg-type]
+    topic_names = tuple((new.topic_name, new.id) for new in persons)  # type: ignore[attr-defined]
+    return PeopleChanges(persons=persons, topic_names=topic_names, **more)  # type: ignore[arg-type]
 
 
 async def test_a_new_account_knows_nobody(people: StoredPeople) -> None:
@@ -54,7 +52,7 @@ async def test_a_new_account_knows_nobody(people: StoredPeople) -> None:
     assert people.next_id == 1
 
 
-async def test_people_come_back_as_they_were(people: StoredPeople) -> None:
+async def test_people_are_read_as_they_were_saved(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, BOB))
     assert await people.load() == ([WIFE, BOB], {"wife": 1, "bob": 2})
     assert people.next_id == 3
@@ -68,52 +66,56 @@ async def test_a_change_replaces_the_person(people: StoredPeople) -> None:
     assert persons == [WIFE, newer]
 
 
-async def test_a_renamed_topic_keeps_the_old_level_for_its_person(people: StoredPeople) -> None:
+async def test_after_a_rename_the_old_topic_name_still_belongs_to_its_person(people: StoredPeople) -> None:
     await people.save(_changes(BOB))
     await people.save(_changes(person(2, "bobby")))
     assert (await people.load())[1] == {"bob": 2, "bobby": 2}
 
 
-async def test_a_level_is_a_persons_own_even_when_nobody_says_so(people: StoredPeople) -> None:
+async def test_a_saved_person_has_its_topic_name_also_without_a_list_of_topic_names(
+    people: StoredPeople,
+) -> None:
     await people.save(PeopleChanges(persons=(BOB,)))
     assert (await people.load())[1] == {"bob": 2}
 
 
 @pytest.mark.parametrize(
-    "thief",
+    "conflict",
     [
         PeopleChanges(persons=(person(3, "bob"),)),
         _changes(person(3, "bob")),
         PeopleChanges(persons=(person(3, "eve"),), topic_names=(("bob", PersonId(3)),)),
     ],
-    ids=["takes", "is given", "is given as a second one"],
+    ids=["as its own", "as its own and listed", "as a second one"],
 )
-async def test_nobody_takes_a_level_that_is_somebodys(people: StoredPeople, thief: PeopleChanges) -> None:
+async def test_the_topic_name_of_another_person_is_refused(
+    people: StoredPeople, conflict: PeopleChanges
+) -> None:
     await people.save(_changes(BOB))
     with pytest.raises(StoreError, match="level"):
-        await people.save(thief)
+        await people.save(conflict)
     assert await people.load() == ([BOB], {"bob": 2})
 
 
-async def test_an_old_level_moves_when_two_persons_are_joined(people: StoredPeople) -> None:
+async def test_an_old_topic_name_moves_when_two_persons_are_merged(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, person(3, "newcomer", wrote=True)))
     await people.save(PeopleChanges(topic_names=(("newcomer", WIFE.id),), removed=(PersonId(3),)))
     assert await people.load() == ([WIFE], {"wife": 1, "newcomer": 1})
 
 
-async def test_who_never_wrote_is_forgotten_with_their_level(people: StoredPeople) -> None:
+async def test_a_removed_person_who_never_wrote_loses_the_topic_name(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, BOB))
     await people.save(PeopleChanges(removed=(BOB.id,)))
     assert await people.load() == ([WIFE], {"wife": 1})
 
 
-async def test_the_level_of_somebody_who_wrote_outlives_them(people: StoredPeople) -> None:
+async def test_a_removed_person_who_wrote_keeps_the_topic_name(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, BOB))
     await people.save(PeopleChanges(removed=(WIFE.id,)))
     assert await people.load() == ([BOB], {"wife": 1, "bob": 2})
 
 
-async def test_a_number_is_never_given_again(people: StoredPeople) -> None:
+async def test_a_person_id_is_never_given_again(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, BOB))
     await people.save(PeopleChanges(removed=(BOB.id,)))
     await people.load()
@@ -135,29 +137,6 @@ async def test_a_name_that_no_encoding_can_hold_is_stored_all_the_same(people: S
     assert (found.nickname, found.profile) == ("x?", {"city": "y?"})
 
 
-numbers = st.integers(1, 4)
-some_changes = st.builds(
-    lambda persons, forgotten: PeopleChanges(
-        persons=tuple({one.id: one for one in persons}.values()), removed=tuple(forgotten)
-    ),
-    st.lists(st.builds(lambda n, name: person(n, f"p{n}", nickname=name), numbers, st.sampled_from("abc"))),
-    st.just(()),
-)
-
-
-@given(some_changes, some_changes)
-def test_joined_changes_are_one_after_the_other(first: PeopleChanges, later: PeopleChanges) -> None:
-    expected = {one.id: one for one in (*first.persons, *later.persons)}
-    assert {one.id: one for one in PeopleChanges.merged((first, later)).persons} == expected
-
-
-def test_who_is_forgotten_later_is_not_stored_before() -> None:
-    joined = PeopleChanges.merged((_changes(WIFE, BOB), PeopleChanges(removed=(BOB.id,))))
-    assert joined.persons == (WIFE,)
-    assert joined.removed == (BOB.id,)
-    assert PeopleChanges.merged(()) == NO_CHANGES
-
-
 def test_the_columns_are_the_fields() -> None:
     columns = people_module._PERSONS_AFTER.partition("SELECT")[2].partition("FROM")[0]
     names = tuple(name.strip() for name in columns.split(","))
@@ -166,8 +145,8 @@ def test_the_columns_are_the_fields() -> None:
 
 async def test_many_people_are_stored_in_parts(people: StoredPeople, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(people_module, "CHUNK_ROWS", 2)
-    crowd = [person(number, f"user{number}") for number in range(1, 6)]
-    await people.save(_changes(*crowd))
-    persons, levels = await people.load()
-    assert persons == crowd
-    assert levels == {one.topic_name: one.id for one in crowd}
+    many = [person(number, f"user{number}") for number in range(1, 6)]
+    await people.save(_changes(*many))
+    persons, topic_names = await people.load()
+    assert persons == many
+    assert topic_names == {stored.topic_name: stored.id for stored in many}

@@ -1,4 +1,4 @@
-"""`people.json`: names survive the loss of the database."""
+"""`people.json` is a copy from which topic names are restored after the loss of the database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ WIFE, BOB, GONE = person(1, "wife", remark="老婆"), person(2, "bob"), person(3
 
 
 def changes(*persons: Any) -> PeopleChanges:
-    return PeopleChanges(persons=persons, topic_names=tuple((one.topic_name, one.id) for one in persons))
+    return PeopleChanges(
+        persons=persons, topic_names=tuple((entry.topic_name, entry.id) for entry in persons)
+    )
 
 
 @pytest.fixture
@@ -44,13 +46,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def copy(database: Database, path: Path) -> PeopleFile:
+def people_file(database: Database, path: Path) -> PeopleFile:
     return PeopleFile(database, path)
 
 
 @pytest.fixture
-async def fresh(tmp_path: Path) -> AsyncIterator[Database]:
-    """The database that is begun where the old one was lost."""
+async def new_database(tmp_path: Path) -> AsyncIterator[Database]:
+    """The new database of a store whose database was lost."""
     opened = await SqliteDatabase.open(tmp_path / "fresh.db")
     yield opened
     await opened.close()
@@ -64,7 +66,7 @@ def raw(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def lines_of_people(path: Path) -> int:
+def count_person_lines(path: Path) -> int:
     return sum(line.startswith('{"id":') for line in path.read_text().splitlines())
 
 
@@ -84,100 +86,102 @@ def put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-async def test_it_is_for_its_owner_only_and_has_every_account(
-    home: StoredPeople, work: StoredPeople, copy: PeopleFile, path: Path
+async def test_the_file_is_for_its_owner_only_and_has_every_account(
+    home: StoredPeople, work: StoredPeople, people_file: PeopleFile, path: Path
 ) -> None:
     await home.save(changes(WIFE, BOB, GONE))
     await home.save(PeopleChanges(removed=(GONE.id,)))
     await work.save(changes(person(1, "boss")))
-    await copy.write()
+    await people_file.write()
     assert mode(path) == 0o600
-    whole = read(path)
-    assert whole["schema"] == 1
-    assert list(whole["accounts"]) == ["home", "work"]
-    part = whole["accounts"]["home"]
-    assert part["next_id"] == 4
-    assert part["levels"] == {"wife": 1, "bob": 2, "gone": 3}
-    assert [one["level"] for one in part["persons"]] == ["wife", "bob"]
+    document = read(path)
+    assert document["schema"] == 1
+    assert list(document["accounts"]) == ["home", "work"]
+    account = document["accounts"]["home"]
+    assert account["next_id"] == 4
+    assert account["levels"] == {"wife": 1, "bob": 2, "gone": 3}
+    assert [entry["level"] for entry in account["persons"]] == ["wife", "bob"]
 
 
-async def test_every_person_has_a_line(home: StoredPeople, copy: PeopleFile, path: Path) -> None:
+async def test_every_person_has_a_line(home: StoredPeople, people_file: PeopleFile, path: Path) -> None:
     await home.save(changes(WIFE, BOB))
-    await copy.write()
-    assert lines_of_people(path) == 2
+    await people_file.write()
+    assert count_person_lines(path) == 2
 
 
-async def test_many_are_read_in_pages(
-    home: StoredPeople, copy: PeopleFile, path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_many_people_are_read_in_pages(
+    home: StoredPeople, people_file: PeopleFile, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(people_file_module, "PERSONS_PER_READ", 3)
     await home.save(changes(*(person(number, f"p{number}") for number in range(1, 8))))
-    await copy.write()
-    part = read(path)["accounts"]["home"]
-    assert [one["id"] for one in part["persons"]] == list(range(1, 8))
+    await people_file.write()
+    account = read(path)["accounts"]["home"]
+    assert [entry["id"] for entry in account["persons"]] == list(range(1, 8))
 
 
-async def test_a_copy_that_is_written_twice_at_once_is_the_newer_one(
-    home: StoredPeople, copy: PeopleFile, path: Path
+async def test_of_two_writes_at_once_the_newer_content_stays(
+    home: StoredPeople, people_file: PeopleFile, path: Path
 ) -> None:
     await home.save(changes(WIFE))
 
     async def later() -> None:
         await home.save(changes(BOB))
-        await copy.write()
+        await people_file.write()
 
-    await asyncio.gather(copy.write(), later(), copy.write())
+    await asyncio.gather(people_file.write(), later(), people_file.write())
     assert len(read(path)["accounts"]["home"]["persons"]) == 2
 
 
 async def test_names_survive_a_lost_database(
-    home: StoredPeople, work: StoredPeople, copy: PeopleFile, path: Path, fresh: Database
+    home: StoredPeople, work: StoredPeople, people_file: PeopleFile, path: Path, new_database: Database
 ) -> None:
     await home.save(changes(WIFE, BOB, GONE))
     await home.save(PeopleChanges(removed=(GONE.id,)))
     await work.save(changes(person(1, "boss")))
-    await copy.write()
-    assert await PeopleFile(fresh, path).restore(["home"]) == {"home": 2, "work": 1}
+    await people_file.write()
+    assert await PeopleFile(new_database, path).restore(["home"]) == {"home": 2, "work": 1}
     for account, before in (("home", home), ("work", work)):
-        restored = StoredPeople(fresh, account)
+        restored = StoredPeople(new_database, account)
         assert await restored.load() == await before.load()
         assert restored.next_id == before.next_id
 
 
-async def test_a_copy_that_nobody_needs_is_not_read(home: StoredPeople, copy: PeopleFile, path: Path) -> None:
+async def test_where_all_accounts_have_people_the_file_is_not_read(
+    home: StoredPeople, people_file: PeopleFile, path: Path
+) -> None:
     await home.save(changes(WIFE))
     put(path, b"nonsense")
-    assert await copy.restore(["home"]) == {}
+    assert await people_file.restore(["home"]) == {}
     assert raw(path) == b"nonsense"
 
 
-async def test_who_is_there_is_never_overwritten(
-    home: StoredPeople, work: StoredPeople, copy: PeopleFile
+async def test_people_in_the_database_are_never_overwritten(
+    home: StoredPeople, work: StoredPeople, people_file: PeopleFile
 ) -> None:
     await home.save(changes(WIFE))
-    await copy.write()
+    await people_file.write()
     await home.save(changes(BOB))
-    assert await copy.restore(["home"]) == {}
+    assert await people_file.restore(["home"]) == {}
     assert (await home.load())[0] == [WIFE, BOB]
 
 
-async def test_an_account_that_lost_its_people_gets_them_beside_one_that_has_some(
-    home: StoredPeople, work: StoredPeople, copy: PeopleFile, path: Path, fresh: Database
+async def test_an_account_without_people_gets_them_and_one_with_people_keeps_its_own(
+    home: StoredPeople, work: StoredPeople, people_file: PeopleFile, path: Path, new_database: Database
 ) -> None:
     await home.save(changes(WIFE))
     await work.save(changes(person(1, "boss")))
-    await copy.write()
-    await StoredPeople(fresh, "work").save(changes(person(1, "other")))
-    assert await PeopleFile(fresh, path).restore(["work"]) == {}, "nobody misses anybody"
-    assert await PeopleFile(fresh, path).restore(["home", "work"]) == {"home": 1}
-    assert (await StoredPeople(fresh, "work").load())[1] == {"other": 1}
+    await people_file.write()
+    await StoredPeople(new_database, "work").save(changes(person(1, "other")))
+    assert await PeopleFile(new_database, path).restore(["work"]) == {}, "the account has people"
+    assert await PeopleFile(new_database, path).restore(["home", "work"]) == {"home": 1}
+    assert (await StoredPeople(new_database, "work").load())[1] == {"other": 1}
 
 
-async def test_nobody_at_all_is_copied_and_read(copy: PeopleFile, path: Path) -> None:
-    assert await copy.restore(["home"]) == {}
-    await copy.write()
+async def test_a_file_without_people_is_written_and_read(people_file: PeopleFile, path: Path) -> None:
+    assert await people_file.restore(["home"]) == {}
+    await people_file.write()
     assert read(path) == {"schema": 1, "accounts": {}}
-    assert await copy.restore(["home"]) == {}
+    assert await people_file.restore(["home"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -189,42 +193,42 @@ async def test_nobody_at_all_is_copied_and_read(copy: PeopleFile, path: Path) ->
         b"[" * 100_000,
     ],
 )
-async def test_a_damaged_copy_is_set_aside(
-    copy: PeopleFile, path: Path, tmp_path: Path, content: bytes
+async def test_a_damaged_file_is_quarantined(
+    people_file: PeopleFile, path: Path, tmp_path: Path, content: bytes
 ) -> None:
     put(path, content)
-    assert await copy.restore(["home"]) == {}
-    (aside,) = (name for name in names(tmp_path) if name.startswith("people.json"))
-    assert aside.startswith("people.json.damaged-")
-    assert raw(tmp_path / aside) == content
+    assert await people_file.restore(["home"]) == {}
+    (quarantined,) = (name for name in names(tmp_path) if name.startswith("people.json"))
+    assert quarantined.startswith("people.json.damaged-")
+    assert raw(tmp_path / quarantined) == content
 
 
-async def test_a_copy_of_a_newer_version_is_read_as_far_as_it_is_known(
-    home: StoredPeople, copy: PeopleFile, path: Path, fresh: Database
+async def test_unknown_keys_of_a_newer_version_are_ignored(
+    home: StoredPeople, people_file: PeopleFile, path: Path, new_database: Database
 ) -> None:
     await home.save(changes(BOB))
-    await copy.write()
-    whole = read(path)
-    whole["accounts"]["home"]["persons"][0]["colour"] = "red"
-    put(path, json.dumps(whole).encode())
-    assert await PeopleFile(fresh, path).restore(["home"]) == {"home": 1}
-    assert (await StoredPeople(fresh, "home").load())[0] == [BOB]
+    await people_file.write()
+    document = read(path)
+    document["accounts"]["home"]["persons"][0]["colour"] = "red"
+    put(path, json.dumps(document).encode())
+    assert await PeopleFile(new_database, path).restore(["home"]) == {"home": 1}
+    assert (await StoredPeople(new_database, "home").load())[0] == [BOB]
 
 
-async def test_a_number_that_was_given_is_not_given_again_after_a_loss(
-    home: StoredPeople, copy: PeopleFile, path: Path, fresh: Database
+async def test_a_person_id_is_not_given_again_after_a_restore(
+    home: StoredPeople, people_file: PeopleFile, path: Path, new_database: Database
 ) -> None:
     await home.save(changes(WIFE, BOB))
     await home.save(PeopleChanges(removed=(PersonId(2),)))
-    await copy.write()
-    await PeopleFile(fresh, path).restore(["home"])
-    restored = StoredPeople(fresh, "home")
+    await people_file.write()
+    await PeopleFile(new_database, path).restore(["home"])
+    restored = StoredPeople(new_database, "home")
     await restored.load()
     assert restored.next_id == 3
 
 
-class TimedCopy(PeopleFile):
-    """Notes when the copy was written."""
+class TimedPeopleFile(PeopleFile):
+    """Keeps the times when the file was written."""
 
     def __init__(self, path: Path) -> None:
         database: Any = None
@@ -235,42 +239,44 @@ class TimedCopy(PeopleFile):
         self.times.append(round(asyncio.get_running_loop().time()))
 
 
-def test_changes_share_one_writing_and_a_name_is_copied_soon(path: Path) -> None:
-    """A writing costs as much as there are people: not each change may bring one."""
+def test_changes_share_one_write_and_a_change_of_names_is_written_soon(path: Path) -> None:
+    """A write takes the longer, the more people there are: not each change may cause one."""
 
-    async def story() -> list[float]:
-        loop, copy = asyncio.get_running_loop(), TimedCopy(path)
-        running = asyncio.create_task(copy.run())
-        loop.call_at(100, copy.request_soon)
+    async def scenario() -> list[float]:
+        loop, people_file = asyncio.get_running_loop(), TimedPeopleFile(path)
+        running = asyncio.create_task(people_file.run())
+        loop.call_at(100, people_file.request_soon)
         for second in (110, 111, 150, 200):
-            loop.call_at(second, copy.request)
+            loop.call_at(second, people_file.request)
         for second in (500, 510, 520):
-            loop.call_at(second, copy.request_soon)
+            loop.call_at(second, people_file.request_soon)
         await asyncio.sleep(1000)
         running.cancel()
-        return copy.times
+        return people_file.times
 
-    assert run_without_pauses(story()) == [101, 222, 501, 562]
-
-
-def test_an_orderly_end_writes_what_the_copy_lacks(path: Path) -> None:
-    async def story() -> list[float]:
-        copy = TimedCopy(path)
-        await copy.flush()
-        assert copy.times == []
-        copy.request()
-        await copy.flush()
-        await copy.flush()
-        return copy.times
-
-    assert run_without_pauses(story()) == [0]
+    assert run_without_pauses(scenario()) == [101, 222, 501, 562]
 
 
-async def test_a_copy_that_could_not_be_written_is_still_to_be_written(copy: PeopleFile, path: Path) -> None:
+def test_a_flush_writes_the_changes_that_the_file_lacks(path: Path) -> None:
+    async def scenario() -> list[float]:
+        people_file = TimedPeopleFile(path)
+        await people_file.flush()
+        assert people_file.times == []
+        people_file.request()
+        await people_file.flush()
+        await people_file.flush()
+        return people_file.times
+
+    assert run_without_pauses(scenario()) == [0]
+
+
+async def test_after_a_failed_write_the_next_flush_writes_the_file(
+    people_file: PeopleFile, path: Path
+) -> None:
     make_folder(path)
-    copy.request()
+    people_file.request()
     with pytest.raises(StoreError):
-        await copy.flush()
+        await people_file.flush()
     remove_folder(path)
-    await copy.flush()
+    await people_file.flush()
     assert read(path)["schema"] == 1

@@ -1,4 +1,4 @@
-"""The move of a store between the kinds of database."""
+"""A store is moved between SQLite and PostgreSQL with all its rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.postgresql import empty_database
 from tests.unit.store.make import command, message
-from tests.unit.store.test_account_removal import MANY, fill
+from tests.unit.store.test_account_removal import MORE_THAN_TWO_BATCHES, fill
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Cursor
 from wx2mqtt.store import postgresql_backup
@@ -47,7 +47,7 @@ def _dump(connection: Connection) -> dict[str, list[dict[str, object]]]:
 
 
 async def _fill(database: Database) -> None:
-    journal = await fill(database, "home", MANY)
+    journal = await fill(database, "home", MORE_THAN_TWO_BATCHES)
     await journal.received.record([message("nul\0", text="a\0b")], NO_CHANGES, Cursor("c\0"), "login")
     await fill(database, "other")
     await database.write("seen", lambda db: db.execute("INSERT INTO seen VALUES ('home', 'k', 1)"))
@@ -69,7 +69,9 @@ async def test_all_rows_move_to_postgresql_and_back(
     await back.close()
 
 
-async def test_what_the_target_had_is_gone(sqlite: SqliteDatabase, postgresql: PostgresqlDatabase) -> None:
+async def test_the_rows_that_the_target_had_are_deleted(
+    sqlite: SqliteDatabase, postgresql: PostgresqlDatabase
+) -> None:
     await _fill(postgresql)
     journal = Journal(sqlite, "new")
     await journal.open()
@@ -78,7 +80,7 @@ async def test_what_the_target_had_is_gone(sqlite: SqliteDatabase, postgresql: P
     assert await postgresql.read(_dump) == await sqlite.read(_dump)
 
 
-async def test_stream_seq_people_and_ids_go_on_where_they_were(
+async def test_stream_seq_people_and_row_ids_continue_after_the_move(
     sqlite: SqliteDatabase, postgresql: PostgresqlDatabase
 ) -> None:
     await _fill(sqlite)
@@ -124,18 +126,18 @@ async def test_a_snapshot_sees_one_moment(
     writer = await SqliteDatabase.open(path) if kind == "sqlite" else database
     count = "SELECT count(*) FROM meta"
 
-    def look(connection: Connection) -> tuple[int, int]:
+    def count_before_and_after(connection: Connection) -> tuple[int, int]:
         (before,) = connection.execute(count).fetchone()
-        _from_outside(writer)
+        _write_from_outside(writer)
         (after,) = connection.execute(count).fetchone()
         return before, after
 
-    def _from_outside(other: Database) -> None:
+    def _write_from_outside(other: Database) -> None:
         other._writing.execute(other._begin_write)
         other._writing.execute("INSERT INTO meta (name, value) VALUES ('later', '')")
         other._writing.commit()
 
-    before, after = await database.read_snapshot(look)
+    before, after = await database.read_snapshot(count_before_and_after)
     assert before == after
     assert await database.read(lambda db: db.execute(count).fetchone()[0]) == before + 1
     if writer is not database:

@@ -1,4 +1,4 @@
-"""The files of messages in PostgreSQL: in pieces, fetched by every instance, counted and removed."""
+"""Files in PostgreSQL are stored in pieces, and every instance can fetch, count and remove them."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_two_instances_may_store_the_same_file_at_once(
     assert later.size == len(PNG)
 
 
-async def test_a_file_that_was_removed_is_not_there(
+async def test_a_removed_file_cannot_be_fetched(
     here: DatabaseBlobs, there: DatabaseBlobs, database: PostgresqlDatabase
 ) -> None:
     blob = await here.store(PNG, LIMIT)
@@ -119,13 +119,13 @@ async def test_a_file_that_was_removed_is_not_there(
     assert not await here.fetch(blob)
 
 
-async def test_a_new_file_stays_since_its_row_may_come(
+async def test_a_new_file_is_not_removed_since_its_row_may_still_be_stored(
     here: DatabaseBlobs, there: DatabaseBlobs, database: PostgresqlDatabase
 ) -> None:
     blob = await here.store(PNG, LIMIT)
     assert await _remove(database, there, blob) == 0
     await _age(database, 61)
-    assert await _remove(database, here, blob) == 0  # it is claimed here
+    assert await _remove(database, here, blob) == 0  # it is pending here
     await there.store(PNG, LIMIT)
     there.mark_referenced(blob)
     assert await _remove(database, there, blob) == 0  # it is new again
@@ -150,30 +150,30 @@ async def test_a_removal_that_is_undone_removes_nothing(
     assert here.size == len(PNG)
 
 
-async def test_an_upload_that_was_interrupted_is_no_file_and_its_pieces_go(
+async def test_an_interrupted_upload_is_no_file_and_its_pieces_are_deleted_later(
     here: DatabaseBlobs, there: DatabaseBlobs, database: PostgresqlDatabase
 ) -> None:
     blob = await here.store(PNG, LIMIT)
     await database.write("kill", lambda db: db.execute("DELETE FROM media_file"))
     assert not await there.fetch(blob)
     await there.older_than(0)
-    assert len(await _sizes(database)) == 3  # it may still be going on
+    assert len(await _sizes(database)) == 3  # the upload may still run
     await _age(database, 3601)
     await there.older_than(0)
     assert await _sizes(database) == []
 
 
-async def test_an_upload_that_fails_gives_no_file(
+async def test_a_failed_upload_is_no_file(
     here: DatabaseBlobs, database: PostgresqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute = database.execute
 
-    async def full(name: str, *values: Any) -> int:
+    async def failing_execute(name: str, *values: Any) -> int:
         if name == "media_file":
             raise StoreError("no room")
         return await execute(name, *values)
 
-    monkeypatch.setattr(database, "execute", full)
+    monkeypatch.setattr(database, "execute", failing_execute)
     with pytest.raises(StoreError, match="no room"):
         await here.store(PNG, LIMIT)
     monkeypatch.undo()
@@ -182,7 +182,7 @@ async def test_an_upload_that_fails_gives_no_file(
 
 
 @pytest.mark.parametrize("change", ["content = 'x'", "number = 9", "content = repeat('x', 2000)::bytea"])
-async def test_a_damaged_file_is_not_there(
+async def test_a_damaged_file_cannot_be_fetched(
     here: DatabaseBlobs, there: DatabaseBlobs, database: PostgresqlDatabase, change: str
 ) -> None:
     blob = await here.store(PNG, LIMIT)
@@ -199,7 +199,7 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_in_the_database(
     assert await _sizes(database) == []
 
 
-async def test_old_copies_go_and_are_fetched_again(here: DatabaseBlobs) -> None:
+async def test_old_local_copies_are_deleted_and_fetched_again(here: DatabaseBlobs) -> None:
     blob = await here.store(PNG, LIMIT)
     here.mark_referenced(blob)
     path = here.path_of(blob)
@@ -211,7 +211,7 @@ async def test_old_copies_go_and_are_fetched_again(here: DatabaseBlobs) -> None:
     assert path.read_bytes() == PNG
 
 
-async def test_the_retention_removes_what_no_row_needs(
+async def test_the_retention_removes_files_that_no_row_needs(
     here: DatabaseBlobs, there: DatabaseBlobs, database: PostgresqlDatabase
 ) -> None:
     blob = await here.store(PNG, LIMIT)

@@ -1,4 +1,4 @@
-"""PostgreSQL as a database: its schema, a lost connection, what only it does otherwise."""
+"""PostgreSQL as a database: its schema, and what happens when a connection is lost."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.postgresql import address, empty_database, new_database
 from tests.unit.store.make import command, message, publication
-from wx2mqtt.errors import StoreError, StoreFull, StoreTooNew
+from wx2mqtt.errors import StoreError, StoreTooNew
 from wx2mqtt.model import Cursor
-from wx2mqtt.store.database import Connection, json_list
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.postgresql_connection import postgresql_error
 from wx2mqtt.store.postgresql_database import LOCK_NAMESPACE, PostgresqlDatabase, newest_schema_version
 
 
-class Losses:
+class LossCounter:
     """Counts the calls of `on_lost`."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.happened = threading.Event()
+        self.is_lost = threading.Event()
 
     def __call__(self) -> None:
         self.count += 1
-        self.happened.set()
+        self.is_lost.set()
 
 
 @pytest.fixture
-def losses() -> Losses:
-    return Losses()
+def losses() -> LossCounter:
+    return LossCounter()
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def url() -> str:
 
 
 @pytest.fixture
-async def database(url: str, losses: Losses) -> AsyncIterator[PostgresqlDatabase]:
+async def database(url: str, losses: LossCounter) -> AsyncIterator[PostgresqlDatabase]:
     opened = await PostgresqlDatabase.open(url, on_lost=losses)
     yield opened
     await opened.close()
@@ -60,7 +59,7 @@ async def _end_session(database: PostgresqlDatabase, url: str) -> None:
         other.execute("SELECT pg_terminate_backend(%s, 10000)", (backend,))
 
 
-async def test_a_store_is_new_once() -> None:
+async def test_a_store_is_new_at_its_first_opening_only() -> None:
     url = new_database()
     first = await PostgresqlDatabase.open(url)
     await first.close()
@@ -69,7 +68,7 @@ async def test_a_store_is_new_once() -> None:
     assert (first.is_new, second.is_new) == (True, False)
 
 
-async def test_two_instances_may_make_the_store_at_once() -> None:
+async def test_two_instances_may_create_the_store_at_once() -> None:
     url = new_database()
     both = await asyncio.gather(PostgresqlDatabase.open(url), PostgresqlDatabase.open(url))
     assert sorted(database.is_new for database in both) == [False, True]
@@ -89,7 +88,7 @@ async def test_a_store_of_a_newer_version_is_refused_and_not_changed() -> None:
     assert rows == [(newer,)]
 
 
-async def test_a_database_that_does_not_exist_is_an_error_that_says_so() -> None:
+async def test_a_database_that_does_not_exist_is_reported() -> None:
     with pytest.raises(StoreError, match="does not exist"):
         await PostgresqlDatabase.open(address("nowhere"))
 
@@ -100,7 +99,7 @@ async def test_a_server_that_cannot_be_reached_is_an_error() -> None:
 
 
 async def test_after_the_loss_of_the_connection_every_commit_fails_and_it_is_reported_once(
-    database: PostgresqlDatabase, url: str, losses: Losses
+    database: PostgresqlDatabase, url: str, losses: LossCounter
 ) -> None:
     journal = Journal(database, "home")
     await journal.open()
@@ -113,7 +112,7 @@ async def test_after_the_loss_of_the_connection_every_commit_fails_and_it_is_rep
     assert await journal.outbox.list_waiting(0, 9) == []
 
 
-async def test_a_session_lock_is_on_the_connection_that_commits(
+async def test_a_session_lock_ends_with_the_connection_that_commits(
     database: PostgresqlDatabase, url: str
 ) -> None:
     lock = "SELECT pg_try_advisory_lock(?1::int, 7)"
@@ -127,7 +126,9 @@ async def test_a_session_lock_is_on_the_connection_that_commits(
     await other.close()
 
 
-async def test_reads_go_on_after_their_connection_was_lost(database: PostgresqlDatabase, url: str) -> None:
+async def test_reads_work_again_after_their_connection_was_lost(
+    database: PostgresqlDatabase, url: str
+) -> None:
     backend = await database.read(_backend)
     with psycopg.connect(url, autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s, 10000)", (backend,))
@@ -136,7 +137,7 @@ async def test_reads_go_on_after_their_connection_was_lost(database: PostgresqlD
     assert await database.read(_backend) != backend
 
 
-async def test_reads_fail_while_the_server_takes_no_connection_and_go_on_later(
+async def test_reads_fail_while_the_server_refuses_connections_and_work_again_later(
     database: PostgresqlDatabase, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = await database.read(_backend)
@@ -204,41 +205,7 @@ async def test_a_long_key_from_wechat_is_stored_and_known_again(database: Postgr
     assert (await journal.received.record([message(key)], NO_CHANGES, None, "")).repeated == 1
 
 
-@pytest.mark.parametrize("text", ["a\0b", "\0", "\\u0000", "\\\0", "\\\\u0000\0", "x"])
-async def test_a_text_with_a_nul_comes_back_whole(database: PostgresqlDatabase, text: str) -> None:
-    def both(connection: Connection) -> tuple[str, str]:
-        (alone,) = connection.execute("SELECT ?1::text", (text,)).fetchone()
-        (in_list,) = connection.execute(
-            "SELECT jsonb_array_elements_text(?1::jsonb)", (json_list([text]),)
-        ).fetchone()
-        return alone, in_list
-
-    assert await database.read(both) == (text, text)
-
-
-async def test_a_command_with_a_nul_does_not_stop_the_others(database: PostgresqlDatabase) -> None:
-    journal = Journal(database, "home")
-    await journal.open()
-    await journal.commands.accept([command("a", text="x\0y\\u0000", person=None), command("b", person=None)])
-    assert [row.command.text for row in await journal.commands.list_due(9)] == ["x\0y\\u0000", "你好"]
-    assert await journal.commands.list_due(9, ["wife"]) == []
-    assert await journal.commands.list_urgent() == []
-
-
-def test_a_full_disk_of_the_server_is_a_full_store() -> None:
-    assert isinstance(postgresql_error(psycopg.errors.DiskFull()), StoreFull)
-
-
-async def test_the_value_of_a_row_is_in_no_error(database: PostgresqlDatabase) -> None:
-    insert = "INSERT INTO meta (name, value) VALUES ('secret', 'geheim')"
-    await database.write("first", lambda db: db.execute(insert))
-    with pytest.raises(StoreError) as caught:
-        await database.write("again", lambda db: db.execute(insert))
-    assert "geheim" not in str(caught.value)
-    assert "secret" not in str(caught.value)
-
-
-async def test_nobody_waits_for_a_thread_that_lost_its_connection(
+async def test_close_does_not_wait_for_a_thread_that_lost_its_connection(
     database: PostgresqlDatabase, url: str
 ) -> None:
     await _end_session(database, url)

@@ -1,4 +1,4 @@
-"""Which question a quote means, and when an answer counts."""
+"""An answer counts for the question that it quotes, within its time, from people who may answer."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_quote_without_an_id_means_the_question_with_its_text(text: str, comma
     assert quoted(text) == command_id
 
 
-def test_of_equal_questions_it_means_the_newest() -> None:
+def test_a_quote_of_equal_questions_means_the_newest() -> None:
     again = replace(LOCK, id=4, command_id="lock again")
     assert find_quoted([again, LOCK], attempt(is_quote=True, quoted_text=LOCK.text)) is again
 
@@ -93,7 +93,7 @@ def test_a_quote_and_a_press_come_after_the_question_whatever_a_clock_says() -> 
     assert not is_in_time(LOCK, attempt(ASKED + 60_001, words=""))
 
 
-def test_before_the_end_of_the_attempt_no_time_runs() -> None:
+def test_the_time_for_an_answer_does_not_end_before_the_attempt_has_ended() -> None:
     assert is_in_time(replace(LOCK, until=None), attempt(ASKED + 10**9))
 
 
@@ -101,7 +101,7 @@ def test_a_closed_question_has_no_time_left() -> None:
     assert not is_in_time(replace(LOCK, closed=ASKED + 1), attempt())
 
 
-def test_who_may_answer() -> None:
+def test_only_trusted_people_may_answer_unless_anyone_may() -> None:
     assert may_answer(LOCK, attempt())
     assert not may_answer(LOCK, attempt(trusted=False))
     assert may_answer(replace(LOCK, anyone=True), attempt(trusted=False))

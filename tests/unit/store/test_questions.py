@@ -1,4 +1,4 @@
-"""Questions and answers in the journal: each is one commit with what it belongs to."""
+"""A question is stored with its attempt, and an answer with its message, each in one commit."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ WIFE = PersonId(7)
 
 
 @pytest.fixture
-async def questions(journal: Journal, clock: Clock) -> Questions:
+async def questions(journal: Journal, clock: Clock) -> QuestionsHarness:
     await journal.open()
-    return Questions(journal, clock)
+    return QuestionsHarness(journal, clock)
 
 
-class Questions:
-    """Asks and answers, as the bridge does."""
+class QuestionsHarness:
+    """Asks and answers questions on a journal, as the bridge does."""
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self.journal = journal
@@ -66,7 +66,7 @@ class Questions:
         await self.finish(command_id)
 
     async def write(self, key: str, words: str, **more: Any) -> RecordResult:
-        """Somebody writes; the message and the events that were stored are read with `stored`."""
+        """Records a message that somebody writes; `stored` returns it with the events."""
         return await self.journal.received.record(
             [self.message(key, words, **more)], NO_CHANGES, None, "login"
         )
@@ -121,10 +121,14 @@ class Questions:
         return question
 
     async def open_ids(self) -> list[str]:
-        return [one.command_id for one in await self.journal.questions.list_open(self.clock.now, 100)]
+        return [
+            question.command_id for question in await self.journal.questions.list_open(self.clock.now, 100)
+        ]
 
 
-async def test_a_question_opens_with_its_attempt_and_its_time_runs_from_the_end(questions: Questions) -> None:
+async def test_a_question_opens_with_its_attempt_and_its_time_runs_from_the_end(
+    questions: QuestionsHarness,
+) -> None:
     await questions.accept("lock")
     assert await questions.journal.questions.get("lock") is None
     await questions.begin("lock")
@@ -140,7 +144,7 @@ async def test_a_question_opens_with_its_attempt_and_its_time_runs_from_the_end(
     assert await questions.open_ids() == []
 
 
-async def test_an_answer_closes_it_and_is_stored_with_the_message(questions: Questions) -> None:
+async def test_an_answer_closes_it_and_is_stored_with_the_message(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     recorded = await questions.write("m1", "1")
     (body,), (event,) = await questions.stored()
@@ -161,7 +165,7 @@ async def test_an_answer_closes_it_and_is_stored_with_the_message(questions: Que
     assert (await questions.get("lock")).answer_text == "Yes"
 
 
-async def test_only_the_first_answer_counts(questions: Questions) -> None:
+async def test_only_the_first_answer_counts(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.write("m1", "nö")
     await questions.write("m2", "1")
@@ -170,14 +174,14 @@ async def test_only_the_first_answer_counts(questions: Questions) -> None:
     assert await questions.answers() == [("lock", "no")]
 
 
-async def test_of_one_batch_the_first_counts_too(questions: Questions) -> None:
+async def test_of_two_answers_in_one_batch_the_first_counts(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     items = [questions.message("m1", "2"), questions.message("m2", "1")]
     await questions.journal.received.record(items, NO_CHANGES, None, "login")
     assert await questions.answers() == [("lock", "no")]
 
 
-async def test_what_wechat_hands_over_twice_counts_once(questions: Questions) -> None:
+async def test_a_message_or_press_that_wechat_delivers_twice_counts_once(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.write("m1", "1")
     await questions.ask("heat")
@@ -188,7 +192,9 @@ async def test_what_wechat_hands_over_twice_counts_once(questions: Questions) ->
     assert await questions.answers() == [("lock", "yes"), ("heat", "no")]
 
 
-async def test_bare_words_mean_the_question_that_was_asked_last_open_or_not(questions: Questions) -> None:
+async def test_an_answer_without_a_quote_means_the_question_that_was_asked_last(
+    questions: QuestionsHarness,
+) -> None:
     await questions.ask("lock")
     await questions.ask("heat")
     await questions.write("m1", "1")
@@ -197,7 +203,7 @@ async def test_bare_words_mean_the_question_that_was_asked_last_open_or_not(ques
     assert await questions.open_ids() == ["lock"]
 
 
-async def test_an_older_one_is_answered_by_a_quote(questions: Questions) -> None:
+async def test_an_older_question_is_answered_by_a_quote(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.ask("heat")
     await questions.write("m1", "yes", is_quote=True, quoted_command_id="lock")
@@ -205,7 +211,7 @@ async def test_an_older_one_is_answered_by_a_quote(questions: Questions) -> None
     assert await questions.answers() == [("lock", "yes"), ("heat", "no")]
 
 
-async def test_a_quote_of_anything_else_answers_nothing(questions: Questions) -> None:
+async def test_a_quote_of_anything_else_answers_nothing(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.write("m1", "1", is_quote=True, quoted_command_id="another")
     await questions.write("m2", "1", is_quote=True)
@@ -213,7 +219,7 @@ async def test_a_quote_of_anything_else_answers_nothing(questions: Questions) ->
     assert await questions.answers() == []
 
 
-async def test_nobody_answers_for_another_chat(questions: Questions) -> None:
+async def test_an_answer_in_another_chat_does_not_count(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.write("m1", "1", person=PersonId(8))
     await questions.write("m2", "1", person=PersonId(8), is_quote=True, quoted_command_id="lock")
@@ -221,7 +227,7 @@ async def test_nobody_answers_for_another_chat(questions: Questions) -> None:
     assert await questions.answers() == []
 
 
-async def test_who_is_not_trusted_answers_only_what_anyone_may(questions: Questions) -> None:
+async def test_an_untrusted_person_answers_only_questions_for_anyone(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.write("m1", "1", trusted=False)
     pressed = await questions.press("p1", "lock", "yes", trusted=False)
@@ -231,7 +237,7 @@ async def test_who_is_not_trusted_answers_only_what_anyone_may(questions: Questi
     assert await questions.answers() == [("heat", "yes")]
 
 
-async def test_what_was_written_before_answers_nothing(questions: Questions) -> None:
+async def test_a_message_from_before_the_question_answers_nothing(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.write("m1", "1", time=questions.clock.now - 5000)
     assert await questions.answers() == []
@@ -239,7 +245,9 @@ async def test_what_was_written_before_answers_nothing(questions: Questions) -> 
     assert await questions.answers() == [("lock", "yes")]
 
 
-async def test_what_was_written_in_time_counts_however_late_it_comes(questions: Questions) -> None:
+async def test_an_answer_that_was_written_in_time_counts_however_late_it_is_received(
+    questions: QuestionsHarness,
+) -> None:
     await questions.ask("lock")
     written_at = questions.clock.now + 59_000
     questions.clock.now += 3_600_000
@@ -248,7 +256,7 @@ async def test_what_was_written_in_time_counts_however_late_it_comes(questions: 
     assert await questions.answers() == [("lock", "yes")]
 
 
-async def test_a_press_becomes_the_event_and_updates_the_card(questions: Questions) -> None:
+async def test_a_press_is_published_as_an_event_and_updates_the_card(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     recorded = await questions.press("p1", "lock", "no")
     messages, (event,) = await questions.stored()
@@ -260,7 +268,7 @@ async def test_a_press_becomes_the_event_and_updates_the_card(questions: Questio
     assert recorded.answers.proven == (questions.rows["lock"],)
 
 
-async def test_a_late_press_changes_the_card_only(questions: Questions) -> None:
+async def test_a_late_press_changes_the_card_only(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.write("m1", "1")
     late = await questions.press("p1", "lock", "no")
@@ -272,7 +280,7 @@ async def test_a_late_press_changes_the_card_only(questions: Questions) -> None:
     assert await questions.answers() == [("lock", "yes")]
 
 
-async def test_presses_of_unknown_cards_and_buttons_mean_nothing(questions: Questions) -> None:
+async def test_presses_of_unknown_cards_and_buttons_are_ignored(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     for command_id, button in (("another", "yes"), ("lock", "maybe")):
         recorded = await questions.press(f"{command_id} {button}", command_id, button)
@@ -280,22 +288,22 @@ async def test_presses_of_unknown_cards_and_buttons_mean_nothing(questions: Ques
     assert await questions.open_ids() == ["lock"]
 
 
-# What becomes of an attempt
+# The end of an attempt
 
 
-async def test_what_certainly_did_not_arrive_asked_nothing(questions: Questions) -> None:
+async def test_an_attempt_that_was_not_delivered_opens_no_question(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     row_id = await questions.accept("heat")
     await questions.begin("heat")
     await questions.journal.commands.end_undelivered(row_id, is_question=True)
-    await questions.write("m1", "1")  # they have seen the first one only
+    await questions.write("m1", "1")  # only the first question has arrived
     assert await questions.answers() == [("lock", "yes")]
     await questions.begin("heat")
     await questions.finish("heat")
     assert await questions.open_ids() == ["heat"]
 
 
-async def test_after_an_attempt_in_doubt_the_question_stays(questions: Questions) -> None:
+async def test_after_an_uncertain_attempt_the_question_stays_open(questions: QuestionsHarness) -> None:
     row_id = await questions.accept("lock")
     await questions.begin("lock")
     asked_at = questions.clock.now
@@ -311,15 +319,17 @@ async def test_after_an_attempt_in_doubt_the_question_stays(questions: Questions
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED, Status.REJECTED])
-async def test_a_command_that_was_not_sent_leaves_no_question(questions: Questions, status: Status) -> None:
+async def test_a_command_that_was_not_sent_leaves_no_question(
+    questions: QuestionsHarness, status: Status
+) -> None:
     await questions.accept("lock")
     await questions.begin("lock")
     await questions.finish("lock", status, message_id=None)
     assert await questions.journal.questions.get("lock") is None
 
 
-async def test_a_kill_in_an_attempt_leaves_the_question_open_and_knows_the_answer(
-    questions: Questions,
+async def test_after_a_kill_during_an_attempt_the_question_is_open_and_an_answer_proves_its_arrival(
+    questions: QuestionsHarness,
 ) -> None:
     row_id = await questions.accept("lock")
     await questions.begin("lock")
@@ -331,7 +341,7 @@ async def test_a_kill_in_an_attempt_leaves_the_question_open_and_knows_the_answe
     assert await questions.journal.questions.proven_commands() == frozenset()
 
 
-async def test_a_retry_asks_anew_under_its_new_id(questions: Questions) -> None:
+async def test_a_retry_opens_a_question_under_its_new_id(questions: QuestionsHarness) -> None:
     await questions.accept("lock")
     await questions.begin("lock")
     await questions.finish("lock", Status.UNCERTAIN, message_id=None, duplicate_possible=True)
@@ -344,10 +354,10 @@ async def test_a_retry_asks_anew_under_its_new_id(questions: Questions) -> None:
     assert await questions.answers() == [("lock~1", "yes")]
 
 
-# What ends questions
+# The end of a question
 
 
-async def test_a_request_closes_one(questions: Questions) -> None:
+async def test_a_question_can_be_closed(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     assert await questions.journal.questions.close("lock", questions.clock.now)
     assert not await questions.journal.questions.close("lock", questions.clock.now)
@@ -356,8 +366,8 @@ async def test_a_request_closes_one(questions: Questions) -> None:
     assert await questions.answers() == []
 
 
-async def test_one_whose_time_is_over_is_closed_for_messages_in_whole_seconds_too(
-    questions: Questions,
+async def test_a_closed_question_takes_no_answer_from_the_last_second_of_its_time(
+    questions: QuestionsHarness,
 ) -> None:
     await questions.ask("lock")
     until = (await questions.get("lock")).until
@@ -368,7 +378,7 @@ async def test_one_whose_time_is_over_is_closed_for_messages_in_whole_seconds_to
     assert await questions.answers() == []
 
 
-async def test_another_owner_leaves_none(questions: Questions) -> None:
+async def test_after_a_change_of_the_owner_no_question_is_open(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.journal.owner.change("webwx", "other", lambda row: (result(row.command_id), ()))
     assert await questions.open_ids() == []
@@ -376,7 +386,9 @@ async def test_another_owner_leaves_none(questions: Questions) -> None:
     assert await questions.answers() == []
 
 
-async def test_old_ones_are_deleted_but_not_behind_an_open_one(questions: Questions) -> None:
+async def test_old_questions_are_deleted_but_for_those_newer_than_an_open_one(
+    questions: QuestionsHarness,
+) -> None:
     await questions.ask("lock", lasts=10**12)
     await questions.ask("heat")
     await questions.ask("other", person=PersonId(8))
@@ -386,14 +398,14 @@ async def test_old_ones_are_deleted_but_not_behind_an_open_one(questions: Questi
     await questions.journal.retention.prune(questions.clock.now, 86_400_000, 7 * 86_400_000)
     assert await questions.journal.questions.get("other") is None
     assert (await questions.get("heat")).closed is None
-    await questions.write("m1", "1")  # means the newer one, whose time is over
+    await questions.write("m1", "1")  # answers the newer question, whose time is over
     assert await questions.answers() == []
 
 
-async def test_an_account_without_questions_looks_for_none(journal: Journal) -> None:
+async def test_after_one_look_an_account_without_questions_does_not_search_for_any(journal: Journal) -> None:
     await journal.open()
     assert journal.rows.may_have_questions
-    asking = Questions(journal, Clock())
+    asking = QuestionsHarness(journal, Clock())
     await asking.write("m1", "1")
     assert not journal.rows.may_have_questions
     await asking.ask("lock")

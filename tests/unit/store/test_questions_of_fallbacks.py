@@ -1,4 +1,4 @@
-"""A question that goes along with a fallback is one question, of the account whose command asks."""
+"""A question that fallback accounts send as well stays one question, of the account that asks it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import result
-from tests.unit.store.test_questions import BUTTONS, WIFE, Questions
+from tests.unit.store.test_questions import BUTTONS, WIFE, QuestionsHarness
 from wx2mqtt.model import AskingCommand, PersonId, Status
 from wx2mqtt.store.account_removal import AccountRemoval
 from wx2mqtt.store.database import Database
@@ -18,16 +18,16 @@ from wx2mqtt.store.question_records import NewQuestion
 from wx2mqtt.store.records import OutboxBatch
 
 
-class Accounts:
-    """`home` asks "lock"; `office` and `shop` may send it in its place, to another person each."""
+class AccountsHarness:
+    """Three accounts: `home` asks the questions, `office` and `shop` are its fallback accounts."""
 
-    def __init__(self, home: Questions, office: Questions, shop: Questions) -> None:
+    def __init__(self, home: QuestionsHarness, office: QuestionsHarness, shop: QuestionsHarness) -> None:
         self.home = home
         self.office = office
         self.shop = shop
 
-    async def goes_along(self, account: Questions, command_id: str = "lock") -> None:
-        """An account sends the question as the fallback of home's command."""
+    async def send_as_fallback(self, account: QuestionsHarness, command_id: str = "lock") -> None:
+        """Sends the question of home's command on another account."""
         own_id = f"{command_id}~fallback"
         row_id = await account.accept(own_id)
         asked_by = AskingCommand(
@@ -49,25 +49,27 @@ class Accounts:
         await account.finish(own_id)
 
     async def events_of_home(self) -> list[Any]:
-        """Topic and body of what home publishes of answers."""
+        """Returns topic and body of the events that home publishes."""
         rows = await self.home.journal.outbox.list_waiting(0, 100)
         return [(row.topic, json.loads(row.payload)) for row in rows if row.category == "event"]
 
 
 @pytest.fixture
-async def accounts(database: Database, clock: Clock) -> Accounts:
-    made = []
+async def accounts(database: Database, clock: Clock) -> AccountsHarness:
+    harnesses = []
     for name in ("home", "office", "shop"):
         journal = Journal(database, name, clock)
         await journal.open()
         await journal.set_base_topic("wx" if name == "home" else f"wx/{name}")
-        made.append(Questions(journal, clock))
-    return Accounts(*made)
+        harnesses.append(QuestionsHarness(journal, clock))
+    return AccountsHarness(*harnesses)
 
 
-async def test_an_answer_there_is_an_event_of_the_account_that_asks(accounts: Accounts) -> None:
+async def test_an_answer_on_a_fallback_account_is_an_event_of_the_account_that_asks(
+    accounts: AccountsHarness,
+) -> None:
     await accounts.home.accept("lock")
-    await accounts.goes_along(accounts.office)
+    await accounts.send_as_fallback(accounts.office)
     recorded = await accounts.office.write("m", "yes", person=PersonId(3))
     ((topic, event),) = await accounts.events_of_home()
     assert topic == "wx/event/button"
@@ -83,9 +85,11 @@ async def test_an_answer_there_is_an_event_of_the_account_that_asks(accounts: Ac
     assert recorded.answers.proven == (accounts.office.rows["lock~fallback"],)
 
 
-async def test_a_press_there_is_one_and_its_card_shows_it(accounts: Accounts) -> None:
+async def test_a_press_on_a_fallback_account_counts_once_and_updates_its_card(
+    accounts: AccountsHarness,
+) -> None:
     await accounts.home.accept("lock")
-    await accounts.goes_along(accounts.office)
+    await accounts.send_as_fallback(accounts.office)
     for _ in range(2):  # it is delivered again, or pressed again
         recorded = await accounts.office.press("p", "lock~fallback", "no", person=PersonId(3))
         (update,) = recorded.answers.updates
@@ -95,10 +99,12 @@ async def test_a_press_there_is_one_and_its_card_shows_it(accounts: Accounts) ->
 
 
 @pytest.mark.parametrize("first", ["home", "office", "shop"])
-async def test_wherever_it_is_answered_first_nothing_else_answers_it(accounts: Accounts, first: str) -> None:
+async def test_only_the_first_answer_counts_on_whichever_account_it_is_given(
+    accounts: AccountsHarness, first: str
+) -> None:
     await accounts.home.ask("lock")
-    await accounts.goes_along(accounts.office)
-    await accounts.goes_along(accounts.shop)
+    await accounts.send_as_fallback(accounts.office)
+    await accounts.send_as_fallback(accounts.shop)
     people = {"home": WIFE, "office": PersonId(3), "shop": PersonId(3)}
     for number, name in enumerate((first, *people)):
         await getattr(accounts, name).write(f"m{number}", "1", person=people[name])
@@ -109,11 +115,11 @@ async def test_wherever_it_is_answered_first_nothing_else_answers_it(accounts: A
     assert (await accounts.home.get("lock")).answer == "yes"
 
 
-async def test_it_is_listed_once_and_by_the_account_that_asks(accounts: Accounts) -> None:
+async def test_the_question_is_listed_once_and_by_the_account_that_asks(accounts: AccountsHarness) -> None:
     await accounts.home.ask("heat")
     await accounts.home.accept("lock")
-    await accounts.goes_along(accounts.office)
-    await accounts.goes_along(accounts.shop)
+    await accounts.send_as_fallback(accounts.office)
+    await accounts.send_as_fallback(accounts.shop)
     (listed, other) = await accounts.home.journal.questions.list_open(accounts.home.clock.now, 10)
     assert other.command_id == "heat"
     assert (listed.account, listed.user) == ("office", "zhangsan")
@@ -128,9 +134,9 @@ async def test_it_is_listed_once_and_by_the_account_that_asks(accounts: Accounts
     assert await accounts.events_of_home() == []
 
 
-async def test_what_is_sent_after_the_answer_opens_no_question(accounts: Accounts) -> None:
+async def test_a_command_that_is_sent_after_the_answer_opens_no_question(accounts: AccountsHarness) -> None:
     await accounts.home.accept("lock")
-    await accounts.goes_along(accounts.office)
+    await accounts.send_as_fallback(accounts.office)
     await accounts.office.write("m", "yes", person=PersonId(3))
     await accounts.home.begin("lock")  # also_wechat
     await accounts.home.finish("lock")
@@ -141,9 +147,9 @@ async def test_what_is_sent_after_the_answer_opens_no_question(accounts: Account
     assert len(await accounts.events_of_home()) == 1
 
 
-async def test_who_is_not_trusted_there_answers_nothing(accounts: Accounts) -> None:
+async def test_who_is_not_trusted_there_answers_nothing(accounts: AccountsHarness) -> None:
     await accounts.home.accept("lock")
-    await accounts.goes_along(accounts.office)
+    await accounts.send_as_fallback(accounts.office)
     await accounts.office.write("m", "1", person=PersonId(3), trusted=False)
     assert await accounts.events_of_home() == []
     ((message,), _) = await accounts.office.stored()
@@ -151,9 +157,11 @@ async def test_who_is_not_trusted_there_answers_nothing(accounts: Accounts) -> N
     assert await accounts.home.open_ids() == ["lock~fallback"]
 
 
-async def test_it_is_given_up_with_the_owner_of_the_account_that_asks(accounts: Accounts) -> None:
+async def test_the_question_is_closed_with_the_change_of_the_owner_of_the_account_that_asks(
+    accounts: AccountsHarness,
+) -> None:
     await accounts.home.accept("lock")
-    await accounts.goes_along(accounts.office)
+    await accounts.send_as_fallback(accounts.office)
     await accounts.home.journal.owner.change(
         "ilink", "another", lambda row: (result(row.command_id, Status.FAILED), [])
     )
@@ -161,11 +169,11 @@ async def test_it_is_given_up_with_the_owner_of_the_account_that_asks(accounts: 
     assert await accounts.events_of_home() == []
 
 
-async def test_without_the_account_that_asks_it_is_closed_and_nobody_is_told(
-    accounts: Accounts, database: Database
+async def test_when_the_account_that_asks_was_removed_an_answer_is_no_event(
+    accounts: AccountsHarness, database: Database
 ) -> None:
     await accounts.home.accept("lock")
-    await accounts.goes_along(accounts.office)
+    await accounts.send_as_fallback(accounts.office)
     removal = AccountRemoval(database)
     await removal.delete_rows("home")
     await removal.delete_account("home")

@@ -1,4 +1,4 @@
-"""Received messages: items and cursor in one commit, seq without gaps, nothing stored twice."""
+"""Received messages are stored in one commit with the cursor, with seqs without gaps, and never twice."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ async def _seqs(journal: Journal) -> list[int]:
     return [json.loads(row.payload)["seq"] for row in rows if row.category == "message"]
 
 
-async def test_a_new_account_begins_with_nothing(database: Database) -> None:
+async def test_the_state_of_a_new_account_is_empty(database: Database) -> None:
     assert await Journal(database, "home").open() == AccountState(
         cursor=None, login_id="", seq=0, last_payload=None, base_topic=None, broker_session=0
     )
 
 
-async def test_the_stream_is_six_letters_and_one_for_the_whole_store(database: Database) -> None:
+async def test_the_stream_id_has_six_characters_and_is_the_same_for_all_accounts(database: Database) -> None:
     home, work = Journal(database, "home"), Journal(database, "work")
     await home.open()
     await work.open()
@@ -49,7 +49,7 @@ async def test_the_stream_is_six_letters_and_one_for_the_whole_store(database: D
     assert home.stream == work.stream
 
 
-async def test_a_later_start_finds_where_it_was(tmp_path: Path, clock: Clock) -> None:
+async def test_a_restart_finds_the_stored_state(tmp_path: Path, clock: Clock) -> None:
     database = await SqliteDatabase.open(tmp_path / "a.db")
     journal = Journal(database, "home", clock)
     await journal.open()
@@ -91,7 +91,7 @@ async def test_an_event_is_published_as_it_is_and_takes_no_seq(journal: Journal)
     assert (recorded.messages, recorded.events, recorded.seq) == (1, 1, 1)
 
 
-async def test_what_was_recorded_is_counted(journal: Journal) -> None:
+async def test_recorded_items_are_counted(journal: Journal) -> None:
     recorded = await journal.received.record(
         [message("a"), event("b"), message("c")], NO_CHANGES, C1, "login"
     )
@@ -102,7 +102,7 @@ async def test_what_was_recorded_is_counted(journal: Journal) -> None:
     assert json.loads(recorded.last_payload or b"")["id"] == "id-c"
 
 
-async def test_what_was_recorded_is_returned_as_it_would_be_read(journal: Journal) -> None:
+async def test_the_returned_publications_are_those_that_the_outbox_lists(journal: Journal) -> None:
     plain = NewPublication(topic="wx/text/wife", payload=b"x", category="plain", content_type="text/plain")
     with_plain = replace(message("a\ud800"), plain=plain)
     recorded = await journal.received.record([with_plain, event("b"), message("c")], NO_CHANGES, C1, "login")
@@ -112,9 +112,11 @@ async def test_what_was_recorded_is_returned_as_it_would_be_read(journal: Journa
     assert (more.after_id, more.last_id) == (4, 6)
 
 
-async def test_what_waits_behind_a_held_message_of_its_topic_is_not_returned(journal: Journal) -> None:
-    held = replace(message("b"), waits_for_file=True)
-    recorded = await journal.received.record([message("a"), held, message("c")], NO_CHANGES, C1, "login")
+async def test_publications_after_a_message_of_their_topic_that_waits_for_a_file_are_not_returned(
+    journal: Journal,
+) -> None:
+    waiting = replace(message("b"), waits_for_file=True)
+    recorded = await journal.received.record([message("a"), waiting, message("c")], NO_CHANGES, C1, "login")
     later = await journal.received.record([message("d"), event("e")], NO_CHANGES, C2, "login")
     rows = [*recorded.outbox.rows, *later.outbox.rows]
     assert rows == await journal.outbox.list_waiting(0, 10)
@@ -122,7 +124,7 @@ async def test_what_waits_behind_a_held_message_of_its_topic_is_not_returned(jou
     assert (later.outbox.after_id, later.outbox.last_id) == (3, 5)
 
 
-async def test_a_commit_of_nothing_returns_nothing(journal: Journal) -> None:
+async def test_an_empty_commit_returns_no_publications(journal: Journal) -> None:
     assert not (await journal.outbox.add([]))
     assert not (await journal.received.record([], NO_CHANGES, C1, "login")).outbox
 
@@ -131,7 +133,7 @@ async def test_a_batch_of_events_has_no_last_message(journal: Journal) -> None:
     assert (await journal.received.record([event("b")], NO_CHANGES, C1, "login")).last_payload is None
 
 
-async def test_messages_wait_in_the_order_in_which_they_came(journal: Journal) -> None:
+async def test_messages_wait_in_the_order_of_their_arrival(journal: Journal) -> None:
     await journal.received.record([message("b"), event("x"), message("a")], NO_CHANGES, C1, "login")
     await journal.received.record([message("c")], NO_CHANGES, C2, "login")
     topics = [(row.category, row.payload[-40:]) for row in await journal.outbox.list_waiting(0, 10)]
@@ -183,12 +185,12 @@ async def test_people_are_stored_in_the_same_commit(
 ) -> None:
     changes = PeopleChanges(persons=(person(1, "wife"),), topic_names=(("wife", PersonId(1)),))
     await journal.received.record([message("a")], changes, C1, "login")
-    persons, levels = await StoredPeople(database, "home").load()
+    persons, topic_names = await StoredPeople(database, "home").load()
     assert persons == [person(1, "wife")]
-    assert levels == {"wife": 1}
+    assert topic_names == {"wife": 1}
 
 
-async def test_when_the_people_cannot_be_stored_nothing_is(journal: Journal) -> None:
+async def test_when_the_people_cannot_be_stored_no_message_is(journal: Journal) -> None:
     await journal.received.record([], PeopleChanges(persons=(person(1, "wife"),)), C1, "login")
     with pytest.raises(StoreError):
         await journal.received.record(
@@ -200,7 +202,7 @@ async def test_when_the_people_cannot_be_stored_nothing_is(journal: Journal) -> 
 
 
 @on_sqlite
-async def test_a_commit_that_failed_took_no_seq(database: Database, journal: Journal) -> None:
+async def test_a_failed_commit_takes_no_seq(database: Database, journal: Journal) -> None:
     await journal.received.record([message("a")], NO_CHANGES, C1, "login")
     await database.write("full", lambda db: db.execute("PRAGMA max_page_count = 1").fetchone())
     big = [message(f"big{number}", text="x" * 5000) for number in range(50)]
@@ -214,10 +216,12 @@ async def test_a_commit_that_failed_took_no_seq(database: Database, journal: Jou
 
 
 async def test_one_message_that_no_encoding_can_hold_does_not_stop_the_batch(journal: Journal) -> None:
-    hostile = replace(message("k\ud83d", text="half \ud83d a pair"), id="i\ud800")
-    recorded = await journal.received.record([message("a"), hostile, message("b")], NO_CHANGES, C1, "login")
+    unencodable = replace(message("k\ud83d", text="half \ud83d a pair"), id="i\ud800")
+    recorded = await journal.received.record(
+        [message("a"), unencodable, message("b")], NO_CHANGES, C1, "login"
+    )
     assert recorded.messages == 3
-    again = await journal.received.record([hostile], NO_CHANGES, C2, "login")
+    again = await journal.received.record([unencodable], NO_CHANGES, C2, "login")
     assert again.repeated == 1
     assert [json.loads(row.payload)["seq"] for row in await journal.outbox.list_waiting(0, 9)] == [1, 2, 3]
 
@@ -241,17 +245,17 @@ async def test_an_empty_batch_moves_the_cursor(journal: Journal) -> None:
     assert (await journal.open()).cursor == C1
 
 
-async def test_bare_text_goes_out_in_the_commit_of_its_message_once_and_is_no_message(
+async def test_the_plain_text_of_a_message_is_stored_once_with_it_and_counts_as_no_message(
     database: Database, clock: Clock
 ) -> None:
     journal = Journal(database, "home", clock)
     await journal.open()
-    bare = NewPublication(
+    plain_text = NewPublication(
         topic="wx/text/wife", payload="开灯 ☀".encode(), category="plain", content_type="text/plain"
     )
-    for _ in range(2):  # WeChat hands it over twice
+    for _ in range(2):  # WeChat delivers it twice
         await journal.received.record(
-            [replace(message("a"), plain=bare), message("b")], NO_CHANGES, C1, "login"
+            [replace(message("a"), plain=plain_text), message("b")], NO_CHANGES, C1, "login"
         )
 
     rows = [(row.topic, row.category, row.content_type) for row in await journal.outbox.list_waiting(0, 10)]

@@ -1,4 +1,4 @@
-"""A forged backup gets neither trust nor topics: the configuration of the owner decides both again."""
+"""After a restore the configuration decides again who is trusted and which topics are used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.postgresql import empty_database
-from tests.unit.store.test_hostile_backup import forged
+from tests.unit.store.test_hostile_backup import forged_backup
 from wx2mqtt.app.configuration import restore_rules
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.store.backup_archive import BadBackup
@@ -28,9 +28,9 @@ from wx2mqtt.store.restore_rules import DROP_REASON, RestoreRules
 Rows = list[tuple[Any, ...]]
 Restore = Callable[[bytes, RestoreRules, str], tuple[RestoreSummary, Rows]]
 
-ADD = (
+ADD_PUBLICATION = (
     "INSERT INTO publication (account, state, sort, topic, created, payload)"
-    " VALUES ('home', {state}, '{sort}', '{topic}', 1, CAST('{payload}' AS BLOB))"
+    " VALUES ('home', {state}, '{category}', '{topic}', 1, CAST('{payload}' AS BLOB))"
 )
 
 
@@ -44,19 +44,21 @@ def rules(**accounts: dict[str, Any]) -> RestoreRules:
 
 @pytest.fixture(params=["folder", "database"])
 def restore(request: pytest.FixtureRequest, tmp_path: Path) -> Restore:
-    """Restores a backup into either kind of store; returns the rows of a query besides."""
+    """Returns a function that restores a backup, and returns its summary and the rows of a query."""
 
-    def into_folder(data: bytes, given: RestoreRules, query: str) -> tuple[RestoreSummary, Rows]:
-        summary = restore_store(tmp_path / "store", io.BytesIO(data), force=False, rules=given)
+    def into_folder(data: bytes, rules: RestoreRules, query: str) -> tuple[RestoreSummary, Rows]:
+        summary = restore_store(tmp_path / "store", io.BytesIO(data), force=False, rules=rules)
         with closing(sqlite3.connect(tmp_path / "store" / DATABASE_NAME)) as database:
             return summary, database.execute(query).fetchall()
 
-    async def restored(data: bytes, given: RestoreRules, query: str) -> tuple[RestoreSummary, Rows]:
+    async def restore_into_database(
+        data: bytes, rules: RestoreRules, query: str
+    ) -> tuple[RestoreSummary, Rows]:
         database = await PostgresqlDatabase.open(empty_database())
         try:
             logins = EncryptedLogins(database, [bytes(32)])
             summary = await restore_database(
-                database, logins, tmp_path / "scratch", io.BytesIO(data), force=False, rules=given
+                database, logins, tmp_path / "scratch", io.BytesIO(data), force=False, rules=rules
             )
             return summary, await database.read(
                 lambda db: [tuple(row) for row in db.execute(query).fetchall()]
@@ -64,9 +66,9 @@ def restore(request: pytest.FixtureRequest, tmp_path: Path) -> Restore:
         finally:
             await database.close()
 
-    def into_database(data: bytes, given: RestoreRules, query: str) -> tuple[RestoreSummary, Rows]:
+    def into_database(data: bytes, rules: RestoreRules, query: str) -> tuple[RestoreSummary, Rows]:
         (tmp_path / "scratch").mkdir()
-        return asyncio.run(restored(data, given, query))
+        return asyncio.run(restore_into_database(data, rules, query))
 
     return into_folder if request.param == "folder" else into_database
 
@@ -94,18 +96,22 @@ OWN = [
 ]
 
 
-def adding(rows: list[tuple[str, str]], state: int = 0) -> Callable[[sqlite3.Connection], object]:
+def replace_publications(
+    rows: list[tuple[str, str]], state: int = 0
+) -> Callable[[sqlite3.Connection], object]:
     def add(database: sqlite3.Connection) -> None:
         database.execute("DELETE FROM publication")
-        for sort, topic in rows:
-            database.execute(ADD.format(state=state, sort=sort, topic=topic, payload="{}"))
+        for category, topic in rows:
+            database.execute(
+                ADD_PUBLICATION.format(state=state, category=category, topic=topic, payload="{}")
+            )
 
     return add
 
 
 @pytest.mark.parametrize("state", [0, 2, 4], ids=["waiting", "set aside", "held"])
 def test_what_waits_for_a_foreign_topic_is_dropped(tmp_path: Path, restore: Restore, state: int) -> None:
-    data = forged(tmp_path, adding([*FOREIGN, *OWN], state))
+    data = forged_backup(tmp_path, replace_publications([*FOREIGN, *OWN], state))
     summary, rows = restore(
         data, rules(), "SELECT sort, topic, state, coalesce(why, '') FROM publication ORDER BY id"
     )
@@ -132,25 +138,27 @@ def test_nobody_is_trusted_because_a_backup_says_so(
 ) -> None:
     def forge(database: sqlite3.Connection) -> None:
         database.execute("DELETE FROM publication")
-        database.execute(ADD.format(state=state, sort="message", topic="wx/in/wife", payload=""))
+        database.execute(
+            ADD_PUBLICATION.format(state=state, category="message", topic="wx/in/wife", payload="")
+        )
         database.execute("UPDATE publication SET payload = ?", (payload,))
         database.execute("UPDATE person SET trusted = 1")
 
     query = "SELECT payload, (SELECT max(trusted) FROM person) FROM publication"
-    _, [(stored, trusted)] = restore(forged(tmp_path, forge), rules(), query)
+    _, [(stored, trusted)] = restore(forged_backup(tmp_path, forge), rules(), query)
     pairs = json.loads(bytes(stored), object_pairs_hook=list)
     assert [value for name, value in pairs if name == "trusted"] == [False]
     assert trusted == 0
 
 
-def test_what_was_said_stays_as_it_was(tmp_path: Path, restore: Restore) -> None:
+def test_the_content_of_messages_stays_as_it_was(tmp_path: Path, restore: Restore) -> None:
     query = "SELECT payload FROM publication ORDER BY id"
     before: list[bytes] = []
 
-    def look(database: sqlite3.Connection) -> None:
+    def read_payloads(database: sqlite3.Connection) -> None:
         before.extend(payload for (payload,) in database.execute(query))
 
-    summary, after = restore(forged(tmp_path, look), rules(), query)
+    summary, after = restore(forged_backup(tmp_path, read_payloads), rules(), query)
     assert summary.dropped == 0
     assert [bytes(payload) for (payload,) in after] == before
     assert before
@@ -160,27 +168,31 @@ def test_what_was_said_stays_as_it_was(tmp_path: Path, restore: Restore) -> None
 def test_a_base_topic_that_the_configuration_does_not_name_is_refused(
     tmp_path: Path, restore: Restore, base: str
 ) -> None:
-    data = forged(tmp_path, lambda database: database.execute("UPDATE account SET base_topic = ?", (base,)))
+    data = forged_backup(
+        tmp_path, lambda database: database.execute("UPDATE account SET base_topic = ?", (base,))
+    )
     with pytest.raises(BadBackup) as caught:
         restore(data, rules(), "SELECT 1")
     assert (caught.value.key, caught.value.facts["base"]) == ("restore_base", base)
 
 
 @pytest.mark.parametrize("base", ["wx", "wx/home", "house/chat"])
-def test_a_base_topic_that_the_owner_may_have_stays(tmp_path: Path, restore: Restore, base: str) -> None:
-    data = forged(tmp_path, lambda database: database.execute("UPDATE account SET base_topic = ?", (base,)))
+def test_a_base_topic_of_the_configuration_stays(tmp_path: Path, restore: Restore, base: str) -> None:
+    data = forged_backup(
+        tmp_path, lambda database: database.execute("UPDATE account SET base_topic = ?", (base,))
+    )
     named = {"base_topic": base} if base == "house/chat" else {}
     _, rows = restore(data, rules(home={"backend": "webwx", **named}), "SELECT base_topic FROM account")
     assert rows == [(base,)]
 
 
-def test_of_an_account_that_is_not_configured_no_base_stays_to_be_cleared(
-    tmp_path: Path, restore: Restore
-) -> None:
+def test_an_account_that_is_not_configured_loses_its_base_topic(tmp_path: Path, restore: Restore) -> None:
     def forge(database: sqlite3.Connection) -> None:
         database.execute("INSERT INTO account (name, base_topic) VALUES ('gone', 'zigbee2mqtt')")
 
-    _, rows = restore(forged(tmp_path, forge), rules(), "SELECT base_topic FROM account WHERE name = 'gone'")
+    _, rows = restore(
+        forged_backup(tmp_path, forge), rules(), "SELECT base_topic FROM account WHERE name = 'gone'"
+    )
     assert rows == [(None,)]
 
 
@@ -197,43 +209,45 @@ def test_of_what_was_announced_only_the_own_discovery_stays(tmp_path: Path, rest
     def forge(database: sqlite3.Connection) -> None:
         database.execute("UPDATE account SET announced = ?", (json.dumps(record),))
 
-    _, [(announced,)] = restore(forged(tmp_path, forge), rules(), "SELECT announced FROM account")
+    _, [(announced,)] = restore(forged_backup(tmp_path, forge), rules(), "SELECT announced FROM account")
     assert json.loads(announced)["topics"] == own
 
 
-@pytest.mark.parametrize("level", ["wife/../../zigbee2mqtt", "#", "a+b", "a\0b"])
-def test_a_name_that_is_no_topic_level_is_damage(tmp_path: Path, restore: Restore, level: str) -> None:
-    data = forged(tmp_path, lambda database: database.execute("UPDATE level SET level = ?", (level,)))
+@pytest.mark.parametrize("topic_name", ["wife/../../zigbee2mqtt", "#", "a+b", "a\0b"])
+def test_a_topic_name_that_is_no_topic_level_is_damage(
+    tmp_path: Path, restore: Restore, topic_name: str
+) -> None:
+    data = forged_backup(
+        tmp_path, lambda database: database.execute("UPDATE level SET level = ?", (topic_name,))
+    )
     with pytest.raises(BadBackup) as caught:
         restore(data, rules(), "SELECT 1")
     assert caught.value.key == "backup_damaged"
 
 
-def test_a_restored_store_has_a_new_stream_and_goes_on_with_its_numbers(
-    tmp_path: Path, restore: Restore
-) -> None:
+def test_a_restored_store_has_a_new_stream_and_continues_its_seqs(tmp_path: Path, restore: Restore) -> None:
     def forge(database: sqlite3.Connection) -> None:
         database.execute("UPDATE account SET seq = 41")
         database.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('stream', 'before')")
 
     query = "SELECT seq, (SELECT value FROM meta WHERE name = 'stream') FROM account"
-    summary, rows = restore(forged(tmp_path, forge), rules(), query)
+    summary, rows = restore(forged_backup(tmp_path, forge), rules(), query)
     assert rows == [(41, summary.stream)]
     assert summary.stream != "before"
 
 
 def test_a_bot_is_not_the_owners_because_a_backup_says_so(tmp_path: Path, restore: Restore) -> None:
-    said = {"is_confirmed": True, "person": "user:mallory"}
+    named_owner = {"is_confirmed": True, "person": "user:mallory"}
 
     def forge(database: sqlite3.Connection) -> None:
-        owner = json.dumps({"ilink": "o9", "wecom": "aib1", "named": {"wecom": said}})
+        owner = json.dumps({"ilink": "o9", "wecom": "aib1", "named": {"wecom": named_owner}})
         database.execute("UPDATE account SET owner = ?", (owner,))
 
-    _, [(stored,)] = restore(forged(tmp_path, forge), rules(), "SELECT owner FROM account")
+    _, [(stored,)] = restore(forged_backup(tmp_path, forge), rules(), "SELECT owner FROM account")
     assert json.loads(stored) == {
         "ilink": "o9",
         "wecom": "aib1",
-        "named": {"wecom": {**said, "is_confirmed": False}},
+        "named": {"wecom": {**named_owner, "is_confirmed": False}},
     }
 
 
@@ -244,7 +258,7 @@ ADD_QUESTION = (
 )
 
 
-def test_of_open_questions_only_trusted_people_answer_and_what_is_none_is_removed(
+def test_open_questions_are_for_trusted_people_only_and_invalid_ones_are_deleted(
     tmp_path: Path, restore: Restore
 ) -> None:
     questions = [
@@ -260,5 +274,5 @@ def test_of_open_questions_only_trusted_people_answer_and_what_is_none_is_remove
         database.executemany(ADD_QUESTION, questions)
 
     query = "SELECT command_id, anyone, asker FROM question ORDER BY id"
-    _, rows = restore(forged(tmp_path, add), rules(), query)
+    _, rows = restore(forged_backup(tmp_path, add), rules(), query)
     assert rows == [("own", 0, "home"), ("of another", 0, "office")]

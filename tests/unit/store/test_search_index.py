@@ -1,4 +1,4 @@
-"""A search finds the same with the index of texts as without it, and reads much less."""
+"""A search finds the same with the index as without it, and reads much less."""
 
 from __future__ import annotations
 
@@ -70,21 +70,21 @@ async def seqs(journal: Journal, **query: object) -> tuple[list[int], bool]:
     return [row.seq for row in rows], more
 
 
-async def test_it_finds_what_a_search_without_it_finds(
+async def test_a_search_with_the_index_finds_what_a_search_without_it_finds(
     database: Database, journal: Journal, index: SearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wx2mqtt.store.history.CANDIDATES_PER_MATCH", 1)
-    source = random.Random(5)
-    texts = ["".join(source.choices(ALPHABET, k=source.randrange(12))) for _ in range(150)]
+    generator = random.Random(5)
+    texts = ["".join(generator.choices(ALPHABET, k=generator.randrange(12))) for _ in range(150)]
     plain, other = Journal(database, "home"), Journal(database, "other")
     await plain.open()
     await other.open()
     await store(journal, texts)
     await store(other, texts[:30])
     await index.extend()
-    await store(journal, texts[:40])  # these are not in it yet
+    await store(journal, texts[:40])  # these are not in the index yet
     assert 0 < index.indexed_id < 220
-    for word in WORDS:
+    for text in WORDS:
         for more in (
             {},
             {"since": 0},
@@ -94,30 +94,30 @@ async def test_it_finds_what_a_search_without_it_finds(
             {"kind": "text", "limit": 3},
             {"limit": 1},
         ):
-            assert await seqs(journal, text=word, **more) == await seqs(plain, text=word, **more), (
-                word,
+            assert await seqs(journal, text=text, **more) == await seqs(plain, text=text, **more), (
+                text,
                 more,
             )
 
 
-async def test_a_text_that_nobody_wrote_costs_no_reading_of_messages(
+async def test_a_search_for_a_text_that_nobody_wrote_reads_no_messages(
     journal: Journal, index: SearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store(journal, ["今天晚上回家吃饭吗"] * 100)
     await index.extend()
-    scanned: list[object] = []
-    scan = MessageHistory._compare_batch
+    scans: list[object] = []
+    compare_batch = MessageHistory._compare_batch
 
-    def counted(*values: Any) -> list[HistoryRow]:
-        scanned.append(values)
-        return scan(*values)
+    def counting_compare_batch(*values: Any) -> list[HistoryRow]:
+        scans.append(values)
+        return compare_batch(*values)
 
-    monkeypatch.setattr(MessageHistory, "_compare_batch", counted)
+    monkeypatch.setattr(MessageHistory, "_compare_batch", counting_compare_batch)
     assert await seqs(journal, text="没有人写过这个") == ([], False)
-    assert scanned == []
+    assert scans == []
 
 
-async def test_a_few_new_messages_are_not_worth_a_change_of_it(
+async def test_the_index_is_not_extended_by_a_few_messages(
     journal: Journal, index: SearchIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(search_index_module, "MIN_NEW_ROWS", 50)
@@ -129,33 +129,33 @@ async def test_a_few_new_messages_are_not_worth_a_change_of_it(
     assert index.indexed_id == 60
 
 
-async def test_it_is_kept_over_a_start_and_belongs_to_one_store(
+async def test_the_index_is_kept_after_a_restart_and_not_used_for_another_store(
     database: Database, journal: Journal, index: SearchIndex, tmp_path: Path
 ) -> None:
     await store(journal, ["你好"] * 30)
     await index.extend()
     await index.close()
-    again = SearchIndex(database, tmp_path / "search.db")
+    reopened = SearchIndex(database, tmp_path / "search.db")
     await store(journal, ["再见"])
-    await again.extend()
-    assert again.indexed_id == 31
-    assert len(await again.candidates("你好", range(1, 100), 100, newest_first=False) or ()) == 30
-    await again.close()
+    await reopened.extend()
+    assert reopened.indexed_id == 31
+    assert len(await reopened.candidates("你好", range(1, 100), 100, newest_first=False) or ()) == 30
+    await reopened.close()
     await database.write(
         "stream", lambda db: db.execute("UPDATE meta SET value = 'else' WHERE name = 'stream'")
     )
     await database.write("delete", lambda db: db.execute("DELETE FROM publication WHERE id < 31"))
-    another = SearchIndex(database, tmp_path / "search.db")
-    await another.extend()
-    assert await another.candidates("你好", range(1, 100), 100, newest_first=False) == []
-    await another.close()
+    index_of_other_store = SearchIndex(database, tmp_path / "search.db")
+    await index_of_other_store.extend()
+    assert await index_of_other_store.candidates("你好", range(1, 100), 100, newest_first=False) == []
+    await index_of_other_store.close()
 
 
 @pytest.mark.parametrize("kept", [[], [1, 2]])
-async def test_it_is_made_again_when_most_of_its_messages_were_deleted(
+async def test_the_index_is_made_anew_when_most_of_its_messages_were_deleted(
     database: Database, journal: Journal, index: SearchIndex, kept: list[int]
 ) -> None:
-    """A few old ones may stay, as the newest message of an account does: else the file grows for ever."""
+    """A few old messages may stay, as the newest of an account does; the file must not grow for ever."""
     await store(journal, ["秘密"] * 60)
     await index.extend()
     first = len(kept) + 1
@@ -168,9 +168,7 @@ async def test_it_is_made_again_when_most_of_its_messages_were_deleted(
     assert found == [*kept, *range(51, 62)]
 
 
-async def test_nothing_is_left_of_it_after_a_removal(
-    journal: Journal, index: SearchIndex, tmp_path: Path
-) -> None:
+async def test_a_deleted_index_leaves_no_file(journal: Journal, index: SearchIndex, tmp_path: Path) -> None:
     await store(journal, ["秘密"] * 30)
     await index.extend()
     await index.delete()
@@ -181,12 +179,12 @@ async def test_nothing_is_left_of_it_after_a_removal(
 
 
 @pytest.mark.parametrize("fault", ["no module", "damage"])
-async def test_without_it_every_message_is_read(
+async def test_without_a_usable_index_every_message_is_read(
     journal: Journal, index: SearchIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
 ) -> None:
     await store(journal, ["你好"] * 30)
     if fault == "damage":
-        spoil(tmp_path / "search.db")
+        damage(tmp_path / "search.db")
     else:
         monkeypatch.setattr(search_index_module, "_connect", no_module)
     await index.extend()
@@ -200,7 +198,7 @@ def no_module(_path: Path) -> sqlite3.Connection:
     raise sqlite3.OperationalError("no such module: fts5")
 
 
-def spoil(path: Path) -> None:
+def damage(path: Path) -> None:
     path.write_bytes(b"no database" * 1000)
 
 

@@ -1,4 +1,4 @@
-"""A store of an older version is migrated with all its data; an older bridge refuses a newer store."""
+"""A store of an older version is migrated with all its data, and an older bridge refuses a newer store."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.rows import every_row
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import blob, command, contents, mark, media, message, picture
+from tests.unit.store.make import blob, command, contents, delivery_mark, media, message, picture
 from wx2mqtt.errors import StoreTooNew
-from wx2mqtt.store import snapshots, sqlite_database
+from wx2mqtt.store import sqlite_database
 from wx2mqtt.store.command_records import AcceptOutcome
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
@@ -23,16 +22,16 @@ from wx2mqtt.store.records import HistoryQuery
 from wx2mqtt.store.requests import RequestState
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
-OLD = Path(__file__).with_name("version_1.sql")
+VERSION_1 = Path(__file__).with_name("version_1.sql")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A store as version 1 left it."""
+    """The database of a store of version 1."""
     file = tmp_path / "wx2mqtt.db"
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.executescript(OLD.read_text(encoding="utf-8"))
+        connection.executescript(VERSION_1.read_text(encoding="utf-8"))
         connection.execute("PRAGMA user_version = 1")
     return file
 
@@ -46,7 +45,7 @@ async def journal(path: Path, clock: Clock) -> AsyncIterator[Journal]:
     await database.close()
 
 
-async def test_a_store_of_version_1_keeps_all_that_is_in_it(journal: Journal) -> None:
+async def test_a_store_of_version_1_keeps_all_its_data(journal: Journal) -> None:
     opened = await journal.open()
     assert (opened.cursor, opened.seq, opened.base_topic, opened.broker_session) == ("c1", 2, "wx", 3)
     assert json.loads(opened.last_payload or b"")["text"] == "二"
@@ -58,16 +57,18 @@ async def test_a_store_of_version_1_keeps_all_that_is_in_it(journal: Journal) ->
         ("o", True, None),
     ]
     assert await journal.commands.sent_message_target("77") == ("wife", 1_795_600_000_000)
-    kept, more = await journal.history.find(HistoryQuery(since=0))
-    assert ([one.seq for one in kept], more) == ([1, 2], False)
-    persons, levels = await StoredPeople(journal._database, "home").load()
-    assert ([one.topic_name for one in persons], dict(levels)) == (["wife"], {"wife": 1})
+    history, more = await journal.history.find(HistoryQuery(since=0))
+    assert ([row.seq for row in history], more) == ([1, 2], False)
+    persons, topic_names = await StoredPeople(journal._database, "home").load()
+    assert ([person.topic_name for person in persons], dict(topic_names)) == (["wife"], {"wife": 1})
 
 
-async def test_what_came_before_is_known_again_and_what_comes_is_stored(journal: Journal) -> None:
+async def test_in_a_migrated_store_known_messages_are_repeats_and_new_ones_are_stored(
+    journal: Journal,
+) -> None:
     await journal.open()
     recorded = await journal.received.record(
-        [message("a"), picture("p", media("m"), held=True)], NO_CHANGES, None, "login"
+        [message("a"), picture("p", media("m"), waits_for_file=True)], NO_CHANGES, None, "login"
     )
     assert (recorded.messages, recorded.repeated, recorded.seq) == (1, 1, 3)
     again, new = await journal.commands.accept([command("w"), command("n", blob=blob("x"))])
@@ -75,26 +76,25 @@ async def test_what_came_before_is_known_again_and_what_comes_is_stored(journal:
     assert new.row is not None
     assert (new.row.id, new.row.blob) == (5, blob("x"))
     assert (await journal.media.next_download()) == await journal.media.get("m")
-    assert (await journal.requests.start(mark(1))).state is RequestState.FRESH
+    assert (await journal.requests.start(delivery_mark(1))).state is RequestState.FRESH
 
 
-async def test_an_old_store_is_as_a_new_one(path: Path, tmp_path: Path) -> None:
-    """Same tables, columns and indices: what holds for a new store holds for this one."""
+async def test_a_migrated_store_has_the_schema_of_a_new_one(path: Path, tmp_path: Path) -> None:
     for file in (path, tmp_path / "new.db"):
         database = await SqliteDatabase.open(file)
         await database.close()
 
     def schema(file: Path) -> list[tuple[str, str]]:
         with closing(sqlite3.connect(file)) as connection:
-            found = connection.execute(
+            rows = connection.execute(
                 "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
             )
-            return [(name, " ".join(sql.split())) for name, sql in found]
+            return [(name, " ".join(sql.split())) for name, sql in rows]
 
     assert schema(path) == schema(tmp_path / "new.db")
 
 
-async def test_a_bridge_of_version_1_refuses_the_store_and_leaves_it_alone(
+async def test_a_bridge_of_version_1_refuses_a_migrated_store_and_does_not_change_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = await SqliteDatabase.open(path)
@@ -107,49 +107,22 @@ async def test_a_bridge_of_version_1_refuses_the_store_and_leaves_it_alone(
     assert contents(path.parent) == before
 
 
-async def test_a_migration_that_is_cut_off_is_done_by_the_next_start(
+async def test_a_migration_that_was_interrupted_is_done_at_the_next_start(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = sqlite_database.migrations()
-    monkeypatch.setattr(sqlite_database, "migrations", lambda: [real[0], real[1] + "; SELECT * FROM nowhere"])
+    scripts = sqlite_database.migrations()
+    monkeypatch.setattr(
+        sqlite_database, "migrations", lambda: [scripts[0], scripts[1] + "; SELECT * FROM nowhere"]
+    )
     with pytest.raises(Exception, match="refused"):
         await SqliteDatabase.open(path)
-    monkeypatch.setattr(sqlite_database, "migrations", lambda: real)
+    monkeypatch.setattr(sqlite_database, "migrations", lambda: scripts)
     database = await SqliteDatabase.open(path)
     assert (await Journal(database, "home").open()).seq == 2
     await database.close()
 
 
-async def test_a_statistic_is_part_of_no_schema_and_every_object_is(path: Path) -> None:
-    database = await SqliteDatabase.open(path)
-    await database.close()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("ANALYZE")
-        assert snapshots._has_own_schema(connection)
-        connection.execute("CREATE INDEX more ON publication (topic)")
-        assert not snapshots._has_own_schema(connection)
-
-
-@pytest.mark.parametrize(
-    ("statement", "other"),
-    [
-        ("a TEXT, -- a comment\n  b TEXT", "a TEXT,\n  b TEXT -- another"),
-        ("a TEXT DEFAULT ' '", "a  TEXT\nDEFAULT ' '"),
-    ],
-)
-def test_comments_and_blanks_make_no_other_schema(statement: str, other: str) -> None:
-    assert snapshots._tokens(statement) == snapshots._tokens(other)
-
-
-@every_row(
-    "other",
-    ["a TEXT DEFAULT '--' CHECK (a = '\n')", "a TEXT DEFAULT ''''", "a TEXT DEFAULT '  '", "a TEXT DEFAULT"],
-)
-def test_a_text_with_a_comment_in_it_stays(other: str) -> None:
-    assert snapshots._tokens(other) != snapshots._tokens("a TEXT DEFAULT ' '")
-
-
-async def test_each_commit_tells_what_the_files_take(tmp_path: Path) -> None:
+async def test_the_size_of_the_files_is_known_after_each_commit(tmp_path: Path) -> None:
     database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     before = database.allocated_bytes
     assert before > 0

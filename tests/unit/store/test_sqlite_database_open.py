@@ -1,4 +1,4 @@
-"""Opening new, old, newer, damaged and unreachable database files."""
+"""New, old, newer, damaged and unreachable database files are opened, migrated, set aside or refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MESSAGES = 300
 PAGE = 4096
 
 
-async def _written(path: Path) -> None:
+async def _write_store(path: Path) -> None:
     database = await SqliteDatabase.open(path)
     journal = Journal(database, "home")
     await journal.open()
@@ -34,8 +34,8 @@ async def _written(path: Path) -> None:
     await database.close()
 
 
-async def _killed(path: Path) -> None:
-    """The files as a killed process leaves them: the WAL not moved into the file."""
+async def _leave_killed_store(path: Path) -> None:
+    """Leaves the files of a killed process: the WAL is not yet moved into the database."""
     other = path.parent / "other"
     other.mkdir()
     database = await SqliteDatabase.open(other / path.name)
@@ -50,7 +50,7 @@ async def _killed(path: Path) -> None:
     shutil.rmtree(other)
 
 
-async def _messages(path: Path) -> tuple[int, SqliteDatabase]:
+async def _count_messages(path: Path) -> tuple[int, SqliteDatabase]:
     database = await SqliteDatabase.open(path)
     seq = (await Journal(database, "home").open()).seq
     await database.close()
@@ -63,57 +63,57 @@ def _overwrite(path: Path, start: int, length: int) -> None:
     path.write_bytes(data)
 
 
-def _header(path: Path) -> None:
+def _damage_header(path: Path) -> None:
     _overwrite(path, 0, 100)
 
 
-def _page(path: Path) -> None:
+def _damage_page(path: Path) -> None:
     _overwrite(path, 30 * PAGE, PAGE)
 
 
-def _first_page(path: Path) -> None:
+def _damage_first_page(path: Path) -> None:
     _overwrite(path, 0, PAGE)
 
 
-def _half(path: Path) -> None:
+def _cut_in_half(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-def _stump(path: Path) -> None:
+def _cut_to_ten_bytes(path: Path) -> None:
     os.truncate(path, 10)
 
 
-def _zeros(path: Path) -> None:
+def _fill_with_zeros(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
-def _empty(path: Path) -> None:
+def _make_empty(path: Path) -> None:
     os.truncate(path, 0)
 
 
-def _garbage(path: Path) -> None:
+def _fill_with_random_bytes(path: Path) -> None:
     path.write_bytes(os.urandom(50_000))
 
 
-Harm = Callable[[Path], None]
+Damage = Callable[[Path], None]
 
 
-async def test_a_new_file_is_fresh_and_for_its_owner_only(tmp_path: Path) -> None:
+async def test_a_new_file_is_new_and_for_its_owner_only(tmp_path: Path) -> None:
     umask = os.umask(0)
     try:
         database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
         await Journal(database, "home").open()
-        found = modes(tmp_path)
+        file_modes = modes(tmp_path)
     finally:
         os.umask(umask)
     assert database.is_new
     assert database.set_aside is None
-    assert found == dict.fromkeys(("wx2mqtt.db", "wx2mqtt.db-wal", "wx2mqtt.db-shm"), 0o600)
+    assert file_modes == dict.fromkeys(("wx2mqtt.db", "wx2mqtt.db-wal", "wx2mqtt.db-shm"), 0o600)
     await database.close()
 
 
-async def test_files_that_everybody_may_read_are_closed_to_them(tmp_path: Path) -> None:
-    await _killed(tmp_path / "wx2mqtt.db")
+async def test_files_that_everybody_may_read_get_the_mode_for_their_owner_only(tmp_path: Path) -> None:
+    await _leave_killed_store(tmp_path / "wx2mqtt.db")
     for name in names(tmp_path):
         chmod(tmp_path / name, 0o644)
     database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
@@ -127,20 +127,20 @@ async def test_durable_settings_are_on(database: Database) -> None:
         names = ("journal_mode", "synchronous", "foreign_keys", "auto_vacuum")
         return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
 
-    found = await database.write("settings", settings)
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "auto_vacuum": 2}
+    values = await database.write("settings", settings)
+    assert values == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "auto_vacuum": 2}
 
 
 async def test_a_second_start_finds_what_was_written(tmp_path: Path) -> None:
-    await _written(tmp_path / "wx2mqtt.db")
-    seq, database = await _messages(tmp_path / "wx2mqtt.db")
+    await _write_store(tmp_path / "wx2mqtt.db")
+    seq, database = await _count_messages(tmp_path / "wx2mqtt.db")
     assert seq == MESSAGES
     assert not database.is_new
 
 
 async def test_opening_an_up_to_date_file_writes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "wx2mqtt.db"
-    await _written(path)
+    await _write_store(path)
     before = path.read_bytes()
     database = await SqliteDatabase.open(path)
     assert path.with_name("wx2mqtt.db-wal").stat().st_size == 0
@@ -149,19 +149,30 @@ async def test_opening_an_up_to_date_file_writes_nothing(tmp_path: Path) -> None
 
 
 async def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
-    await _killed(tmp_path / "wx2mqtt.db")
-    seq, database = await _messages(tmp_path / "wx2mqtt.db")
+    await _leave_killed_store(tmp_path / "wx2mqtt.db")
+    seq, database = await _count_messages(tmp_path / "wx2mqtt.db")
     assert seq == MESSAGES
     assert database.set_aside is None
 
 
-@pytest.mark.parametrize("harm", [_header, _first_page, _page, _half, _stump, _zeros, _garbage])
-async def test_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path: Path, harm: Harm) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _damage_header,
+        _damage_first_page,
+        _damage_page,
+        _cut_in_half,
+        _cut_to_ten_bytes,
+        _fill_with_zeros,
+        _fill_with_random_bytes,
+    ],
+)
+async def test_a_damaged_file_is_set_aside_and_a_new_one_made(tmp_path: Path, damage: Damage) -> None:
     path = tmp_path / "wx2mqtt.db"
-    await _written(path)
-    harm(path)
+    await _write_store(path)
+    damage(path)
     damaged = path.read_bytes()
-    seq, database = await _messages(path)
+    seq, database = await _count_messages(path)
     assert seq == 0
     assert database.is_new
     assert database.set_aside is not None
@@ -169,50 +180,52 @@ async def test_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path: Path, h
     assert database.set_aside.read_bytes() == damaged
 
 
-@pytest.mark.parametrize("harm", [_half, _stump, _zeros, _garbage, _empty])
-async def test_the_wal_of_a_damaged_file_goes_with_it(tmp_path: Path, harm: Harm) -> None:
+@pytest.mark.parametrize(
+    "damage", [_cut_in_half, _cut_to_ten_bytes, _fill_with_zeros, _fill_with_random_bytes, _make_empty]
+)
+async def test_the_wal_of_a_damaged_file_is_set_aside_with_it(tmp_path: Path, damage: Damage) -> None:
     path = tmp_path / "wx2mqtt.db"
-    await _killed(path)
-    harm(path)
+    await _leave_killed_store(path)
+    damage(path)
     wal = path.with_name("wx2mqtt.db-wal").read_bytes()
-    seq, database = await _messages(path)
+    seq, database = await _count_messages(path)
     assert seq == 0
-    aside = database.set_aside
-    assert aside is not None
-    assert aside.with_name(aside.name + "-wal").read_bytes() == wal
-    assert aside.with_name(aside.name + "-shm").exists()
+    set_aside = database.set_aside
+    assert set_aside is not None
+    assert set_aside.with_name(set_aside.name + "-wal").read_bytes() == wal
+    assert set_aside.with_name(set_aside.name + "-shm").exists()
 
 
-async def test_what_the_wal_can_heal_is_not_damaged(tmp_path: Path) -> None:
+async def test_a_file_that_is_whole_with_its_wal_is_not_damaged(tmp_path: Path) -> None:
     path = tmp_path / "wx2mqtt.db"
-    await _killed(path)
-    _header(path)
-    seq, database = await _messages(path)
+    await _leave_killed_store(path)
+    _damage_header(path)
+    seq, database = await _count_messages(path)
     assert seq == MESSAGES
     assert database.set_aside is None
 
 
 async def test_an_empty_file_without_wal_is_a_new_one(tmp_path: Path) -> None:
-    """A disk that is full at the first start leaves one; each start would set another aside."""
+    """A disk that is full at the first start leaves one. If it were damage, each start would set one aside."""
     (tmp_path / "wx2mqtt.db").touch()
-    seq, database = await _messages(tmp_path / "wx2mqtt.db")
+    seq, database = await _count_messages(tmp_path / "wx2mqtt.db")
     assert seq == 0
     assert database.is_new
     assert database.set_aside is None
 
 
-async def test_a_file_that_was_only_begun_is_still_fresh(tmp_path: Path) -> None:
+async def test_a_file_without_tables_is_new(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "wx2mqtt.db")) as connection:
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    _, database = await _messages(tmp_path / "wx2mqtt.db")
+    _, database = await _count_messages(tmp_path / "wx2mqtt.db")
     assert database.is_new
 
 
-async def test_damage_that_a_running_bridge_meets_is_set_aside_at_the_next_start(
+async def test_a_file_that_a_running_bridge_finds_damaged_is_set_aside_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "wx2mqtt.db"
-    await _written(path)
+    await _write_store(path)
     # as with a file too large to be checked each time
     monkeypatch.setattr(sqlite_database, "QUICK_CHECK_MAX_BYTES", 0)
     for page in range(50, 70):
@@ -222,10 +235,10 @@ async def test_damage_that_a_running_bridge_meets_is_set_aside_at_the_next_start
     with pytest.raises(StoreError, match="the next start sets it aside"):
         await Journal(database, "home").outbox.list_waiting(0, MESSAGES)
     await database.close()
-    seq, database = await _messages(path)
+    seq, database = await _count_messages(path)
     assert seq == 0
     assert database.set_aside is not None
-    _, database = await _messages(path)
+    _, database = await _count_messages(path)
     assert database.set_aside is None
 
 
@@ -241,7 +254,7 @@ async def test_a_larger_file_is_checked_after_a_kill_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, limit: str, is_found: bool
 ) -> None:
     path = tmp_path / "wx2mqtt.db"
-    await (_written if end == "stopped" else _killed)(path)
+    await (_write_store if end == "stopped" else _leave_killed_store)(path)
     statements: list[str] = []
 
     def execute(connection: sqlite3.Connection, statement: str, *values: Any) -> sqlite3.Cursor:
@@ -257,7 +270,7 @@ async def test_a_larger_file_is_checked_after_a_kill_only(
 
 async def test_a_newer_file_is_left_untouched(tmp_path: Path) -> None:
     path = tmp_path / "wx2mqtt.db"
-    await _written(path)
+    await _write_store(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
     before = contents(tmp_path)
@@ -266,9 +279,9 @@ async def test_a_newer_file_is_left_untouched(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-async def test_a_newer_version_that_only_the_wal_knows_is_refused_too(tmp_path: Path) -> None:
+async def test_a_newer_version_that_is_only_in_the_wal_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "wx2mqtt.db"
-    await _written(path)
+    await _write_store(path)
     (tmp_path / "other").mkdir()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -285,14 +298,14 @@ async def test_an_older_file_is_brought_up_to_date_step_by_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "wx2mqtt.db"
-    await _written(path)
+    await _write_store(path)
     steps = [
         *sqlite_database.migrations(),
         "ALTER TABLE account ADD COLUMN two TEXT",
         "CREATE TABLE three (a)",
     ]
     monkeypatch.setattr(sqlite_database, "migrations", lambda: steps)
-    seq, database = await _messages(path)
+    seq, database = await _count_messages(path)
     assert seq == MESSAGES
     assert not database.is_new
     assert int.from_bytes(path.read_bytes()[60:64], "big") == len(steps)
@@ -302,7 +315,7 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "wx2mqtt.db"
-    await _written(path)
+    await _write_store(path)
     first = sqlite_database.migrations()
     monkeypatch.setattr(
         sqlite_database, "migrations", lambda: [*first, "CREATE TABLE two (a); SELECT * FROM none"]
@@ -310,34 +323,34 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
     with pytest.raises(StoreError):
         await SqliteDatabase.open(path)
     monkeypatch.setattr(sqlite_database, "migrations", lambda: first)
-    seq, _ = await _messages(path)
+    seq, _ = await _count_messages(path)
     assert seq == MESSAGES
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'two'").fetchone() == (0,)
 
 
-async def test_a_folder_without_write_right_says_how_to_mend_it(guarded: Path) -> None:
+async def test_a_folder_without_write_right_is_reported_with_a_remedy(read_only_folder: Path) -> None:
     with unprivileged(), pytest.raises(StoreError, match=r"storage\.path"):
-        await SqliteDatabase.open(guarded / "wx2mqtt.db")
+        await SqliteDatabase.open(read_only_folder / "wx2mqtt.db")
 
 
-async def test_a_file_without_write_right_is_no_damage(guarded: Path) -> None:
-    chmod(guarded, 0o777)
-    await _written(guarded / "wx2mqtt.db")
-    chmod(guarded / "wx2mqtt.db", 0o444)
-    chmod(guarded, 0o555)
+async def test_a_file_without_write_right_is_no_damage(read_only_folder: Path) -> None:
+    chmod(read_only_folder, 0o777)
+    await _write_store(read_only_folder / "wx2mqtt.db")
+    chmod(read_only_folder / "wx2mqtt.db", 0o444)
+    chmod(read_only_folder, 0o555)
     with unprivileged(), pytest.raises(StoreError, match=r"storage\.path"):
-        await SqliteDatabase.open(guarded / "wx2mqtt.db")
-    assert names(guarded) == ["wx2mqtt.db"]
+        await SqliteDatabase.open(read_only_folder / "wx2mqtt.db")
+    assert names(read_only_folder) == ["wx2mqtt.db"]
 
 
-async def test_a_file_system_without_wal_is_refused_in_words(tmp_path: Path) -> None:
-    """A database in memory answers as a network share does: it stays in another mode."""
+async def test_a_file_system_without_wal_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """A database in memory stays in another mode, as one on a network share does."""
     with closing(sqlite3.connect(":memory:")) as memory, pytest.raises(StoreError, match="local disk"):
         sqlite_database._configure(memory, tmp_path / "none")
 
 
-async def test_a_database_that_another_program_holds_is_said(
+async def test_a_database_that_another_program_has_locked_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_database, "BUSY_TIMEOUT_SECONDS", 0.01)

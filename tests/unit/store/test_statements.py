@@ -1,4 +1,4 @@
-"""The helpers for SQL, and all statements: each is used, and both databases understand it."""
+"""Every statement is used, and both databases understand it; rows are inserted in few statements."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def connection() -> Iterator[SqliteConnection]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 31, 32, 33, 50, 100])
-def test_all_rows_go_in_in_their_order(connection: SqliteConnection, count: int) -> None:
+def test_all_rows_are_inserted_in_their_order(connection: SqliteConnection, count: int) -> None:
     rows = [(number, str(number)) for number in range(count)]
     insert_rows(connection, STATEMENT, rows)
     assert connection.execute("SELECT a, b FROM pair ORDER BY rowid").fetchall() == rows
 
 
-def test_few_statements_are_enough(connection: SqliteConnection) -> None:
+def test_many_rows_are_inserted_in_few_statements(connection: SqliteConnection) -> None:
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
     insert_rows(connection, STATEMENT, [(number, "") for number in range(50)])
@@ -71,7 +71,10 @@ def test_a_list_is_json() -> None:
 
 def _statements_of(package: ModuleType) -> dict[str, dict[str, Statement]]:
     """Returns the statements by the name of their module, then by their own."""
-    modules = [import_module(f"{package.__name__}.{found.name}") for found in iter_modules(package.__path__)]
+    modules = [
+        import_module(f"{package.__name__}.{module_info.name}")
+        for module_info in iter_modules(package.__path__)
+    ]
     return {
         module.__name__.rpartition(".")[2]: {
             name: value
@@ -142,12 +145,12 @@ def test_a_second_text_for_postgresql_differs_from_what_is_made_of_the_first(mod
             assert statement.postgresql != for_postgresql(str(statement)), f"{name} needs no second text"
 
 
-def test_the_newest_schemas_of_both_have_the_same_version() -> None:
+def test_the_newest_schemas_of_both_databases_have_the_same_version() -> None:
     assert newest_schema_version() == newest_version()
 
 
 @on_postgresql
-async def test_the_tables_of_both_have_the_same_columns(database: Database, tmp_path: Path) -> None:
+async def test_the_tables_of_both_databases_have_the_same_columns(database: Database, tmp_path: Path) -> None:
     sqlite = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     tables = await database.read(_postgresql_columns)
     for name in ONLY_IN_POSTGRESQL:
@@ -158,7 +161,7 @@ async def test_the_tables_of_both_have_the_same_columns(database: Database, tmp_
     assert tables == columns
 
 
-# What are files beside SQLite, and the instances that share a database.
+# In a folder these are files, or concern several instances, which only PostgreSQL has.
 ONLY_IN_POSTGRESQL = (
     "drained",
     "login",
@@ -199,11 +202,11 @@ def _sqlite_columns(connection: Connection, table: str) -> set[str]:
         ("INSERT OR IGNORE INTO a (b)\nVALUES (?)", "INSERT INTO a (b)\nVALUES ($1) ON CONFLICT DO NOTHING"),
     ],
 )
-def test_a_statement_gets_the_words_of_postgresql(text: str, translated: str) -> None:
+def test_a_statement_is_translated_for_postgresql(text: str, translated: str) -> None:
     assert for_postgresql(text) == translated
 
 
-def test_more_rows_of_an_insert_are_numbered_on() -> None:
+def test_the_parameters_of_several_rows_are_numbered() -> None:
     statement = Statement(
         "INSERT INTO a VALUES (?, ?)", "INSERT INTO a VALUES (?, ?)\nON CONFLICT DO NOTHING"
     )
@@ -216,7 +219,7 @@ def test_more_rows_of_an_insert_are_numbered_on() -> None:
 
 @every_row("module", sorted(STATEMENTS))
 def test_every_statement_is_used(module: str) -> None:
-    """A private one in its module, a public one in another one, too."""
+    """A private statement is used in its module, a public one anywhere."""
     for name in STATEMENTS[module]:
         assert len(re.findall(rf"\b{name}\b", CODE[module] if name.startswith("_") else ALL_CODE)) > 1, name
 
@@ -299,7 +302,7 @@ async def test_no_frequent_statement_reads_a_whole_table(database: Database) -> 
 
 @on_sqlite
 async def test_rows_that_are_named_by_id_are_found_by_it(database: Database) -> None:
-    """Pruning read all keys of the account for each batch of rows: of 100,000 messages, 50 million keys."""
+    """Pruning once read all keys of an account for each batch: 50 million keys for 100,000 messages."""
     for statement in (
         journal_retention._KEEP_KEYS,
         journal_retention._DELETE_PUBLICATIONS,
@@ -312,8 +315,8 @@ async def test_rows_that_are_named_by_id_are_found_by_it(database: Database) -> 
 
 
 @on_sqlite
-async def test_an_attempt_is_marked_without_reading_what_waits(database: Database) -> None:
-    """Each command of 10,000 that waited took twice the CPU: all of them were read for each mark."""
+async def test_an_attempt_is_stored_without_reading_other_waiting_commands(database: Database) -> None:
+    """Once all waiting commands were read for each attempt: with 10,000 of them it took twice the CPU."""
     marks = (
         commands._START_ATTEMPT,
         commands._MARK_NOT_DELIVERED,
@@ -326,7 +329,7 @@ async def test_an_attempt_is_marked_without_reading_what_waits(database: Databas
 
 
 @on_sqlite
-async def test_what_waits_is_read_in_order_without_sorting(database: Database) -> None:
+async def test_waiting_rows_are_read_in_order_without_sorting(database: Database) -> None:
     sorted_by_index = [
         outbox._WAITING,
         stored_commands._DUE,

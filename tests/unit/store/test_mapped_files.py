@@ -1,29 +1,30 @@
-"""A message during which the process is killed three times in a row is recognised, also when others follow."""
+"""Messages that kill the process three times in a row are recognised, and PUBACKs are known after a kill."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+from structlog.testing import capture_logs
 
-from tests.support.postgresql import empty_database
-from wx2mqtt.store.encrypted_logins import EncryptedLogins
 from wx2mqtt.store.mapped_files import (
-    MARKS_SUFFIX,
     MAX_FATAL_MESSAGES,
     MAX_KILLS,
+    MAX_PUBACK_RECORDS,
     PROGRESS_INTERVAL_SECONDS,
+    PUBACK_LOG_BYTES,
     MappedFile,
     ProcessingMarks,
+    PubackLog,
 )
-from wx2mqtt.store.postgresql_database import PostgresqlDatabase
-from wx2mqtt.store.shared_marks import SharedMarks
 
-KILLED = """
+PROCESS_MESSAGES_PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 from wx2mqtt.store.mapped_files import ProcessingMarks
@@ -44,40 +45,40 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "home.json.processing"
 
 
-def killed(path: Path, *keys: str) -> bool:
-    """Runs a process that is killed by each message whose key begins with `fatal`; returns whether it was."""
-    command = [sys.executable, "-c", KILLED, str(path), *keys]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode in (0, -9), done.stderr
-    return done.returncode == -9
+def is_killed_by(path: Path, *keys: str) -> bool:
+    """Runs a process that is killed by messages whose key begins with `fatal`; returns whether it was killed."""
+    command = [sys.executable, "-c", PROCESS_MESSAGES_PROGRAM, str(path), *keys]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert process.returncode in (0, -9), process.stderr
+    return process.returncode == -9
 
 
 def test_three_kills_in_a_row_make_a_message_fatal_and_no_other(path: Path) -> None:
     batch = ("a", "fatal-1", "b")
-    assert [killed(path, *batch) for _ in range(MAX_KILLS + 1)] == [True] * MAX_KILLS + [False]
+    assert [is_killed_by(path, *batch) for _ in range(MAX_KILLS + 1)] == [True] * MAX_KILLS + [False]
     marks = ProcessingMarks(path)
     assert [marks.is_fatal(key) for key in batch] == [False, True, False]
 
 
-def test_a_batch_with_several_fatal_messages_is_over_after_three_kills_for_each(path: Path) -> None:
+def test_a_batch_with_several_fatal_messages_is_processed_after_three_kills_for_each(path: Path) -> None:
     batch = ("fatal-1", "a", "fatal-2", "fatal-3")
-    assert [killed(path, *batch) for _ in range(10)] == [True] * 9 + [False]
+    assert [is_killed_by(path, *batch) for _ in range(10)] == [True] * 9 + [False]
 
 
-def test_a_kill_during_another_message_begins_anew(path: Path) -> None:
-    assert killed(path, "fatal-1")
-    assert killed(path, "fatal-1")
-    assert killed(path, "fatal-2")
-    assert killed(path, "fatal-1")
+def test_a_kill_by_another_message_restarts_the_count(path: Path) -> None:
+    assert is_killed_by(path, "fatal-1")
+    assert is_killed_by(path, "fatal-1")
+    assert is_killed_by(path, "fatal-2")
+    assert is_killed_by(path, "fatal-1")
     assert not ProcessingMarks(path).is_fatal("fatal-1")
 
 
-def test_a_message_that_was_processed_at_the_third_attempt_is_not_suspect(path: Path) -> None:
-    assert killed(path, "fatal-1")
-    assert killed(path, "fatal-1")
+def test_a_message_that_was_processed_at_the_third_attempt_is_not_fatal_later(path: Path) -> None:
+    assert is_killed_by(path, "fatal-1")
+    assert is_killed_by(path, "fatal-1")
     with ProcessingMarks(path).processing("fatal-1", is_last=True):
         pass
-    assert killed(path, "fatal-1")
+    assert is_killed_by(path, "fatal-1")
     assert not ProcessingMarks(path).is_fatal("fatal-1")
 
 
@@ -110,7 +111,7 @@ async def test_a_message_that_is_read_and_stored_in_one_turn_is_marked_once(
 async def test_a_process_that_is_killed_right_after_the_message_of_the_last_kill_does_not_make_it_fatal(
     path: Path,
 ) -> None:
-    assert killed(path, "fatal-1")
+    assert is_killed_by(path, "fatal-1")
     marks = ProcessingMarks(path)
     with marks.processing("fatal-1", is_last=True):
         assert is_marked(path)
@@ -122,7 +123,7 @@ def test_a_message_without_an_id_is_marked_as_any_other(path: Path) -> None:
         assert is_marked(path)
 
 
-def test_an_error_is_no_kill(path: Path) -> None:
+def test_an_error_does_not_count_as_a_kill(path: Path) -> None:
     for _ in range(3):
         marks = ProcessingMarks(path)
         with pytest.raises(RuntimeError), marks.processing("a"):
@@ -143,7 +144,7 @@ def test_a_damaged_file_marks_nothing(path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("content", [b"\xff" * 200, b"- 0".ljust(63) + b"\n\xff\n", b"x" * 65 + "é".encode()])
 def test_a_message_is_found_fatal_also_where_the_file_was_damaged(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    assert [killed(path, "fatal-1") for _ in range(MAX_KILLS + 1)] == [True] * MAX_KILLS + [False]
+    assert [is_killed_by(path, "fatal-1") for _ in range(MAX_KILLS + 1)] == [True] * MAX_KILLS + [False]
 
 
 def test_the_fatal_messages_that_are_remembered_are_bounded(path: Path) -> None:
@@ -172,9 +173,7 @@ def test_progress_is_reported_about_once_a_second(path: Path, monkeypatch: pytes
     assert len(reports) == 2
 
 
-def test_a_mark_is_two_short_writes_that_wait_for_no_disk(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mark_takes_two_short_writes_and_no_sync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def wait(_handle: int) -> None:
         raise AssertionError
 
@@ -204,12 +203,12 @@ def is_marked(path: Path) -> bool:
     return not path.read_text().startswith("- 0 ")
 
 
-def test_what_a_damaged_file_has_for_fatal_messages_is_dropped_where_it_is_no_mark(path: Path) -> None:
+def test_in_a_damaged_file_only_valid_marks_of_fatal_messages_count(path: Path) -> None:
     path.write_text(f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n" + "1" * 5000 + "\n" + "2" * 32 + "\n")
     ProcessingMarks(path)
     assert path.read_text().replace("\0", "").split("\n")[1:] == ["2" * 32, "0" * 32, ""]
     path.write_text(f"{'0' * 3000} {MAX_KILLS - 1}\n")
-    assert not killed(path, "a")
+    assert not is_killed_by(path, "a")
 
 
 def test_a_link_is_neither_read_nor_written(path: Path, tmp_path: Path) -> None:
@@ -222,7 +221,7 @@ def test_a_link_is_neither_read_nor_written(path: Path, tmp_path: Path) -> None:
     assert other.read_text() == f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n"
 
 
-def test_a_fifo_is_no_file_of_marks_and_keeps_nobody_waiting(path: Path) -> None:
+def test_a_fifo_in_place_of_the_file_is_not_opened(path: Path) -> None:
     os.mkfifo(path)
     with ProcessingMarks(path).processing("a"):
         pass
@@ -230,7 +229,7 @@ def test_a_fifo_is_no_file_of_marks_and_keeps_nobody_waiting(path: Path) -> None
 
 
 def test_a_mark_is_hexadecimal_whatever_the_file_says(path: Path) -> None:
-    """What is fatal is written back: nobody may choose the text."""
+    """The marks are written back, so nobody may choose their text."""
     line = "* * * * * root /bin/sh".ljust(32, "x")
     path.write_text(f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n" + f"{line}\n" + "2" * 32 + "\n")
     ProcessingMarks(path)
@@ -262,31 +261,122 @@ async def test_a_mark_is_removed_before_a_commit_that_may_end_the_process(path: 
     assert not is_marked(path)
 
 
-async def test_in_a_database_three_instances_that_were_killed_once_each_make_a_message_fatal(
-    tmp_path: Path,
-) -> None:
-    """Each has its mark in a file of its own, and counts it when it starts again."""
-    database = await PostgresqlDatabase.open(empty_database())
-    marks = SharedMarks(database)
-    folders = [tmp_path / name for name in ("east", "west", "south")]
-    for number, folder in enumerate(folders):
-        folder.mkdir()
-        file = folder / f"home{MARKS_SUFFIX}"
-        assert killed(file, "a", "fatal-1", "b")
-        assert not ProcessingMarks(tmp_path / "new", await marks.fatal("home")).is_fatal("fatal-1")
-        assert len(await marks.fatal("home")) == 0
-        await marks.count(folder)
-        await marks.count(folder)  # once for each kill
-        assert len(await marks.fatal("home")) == (number + 1 == MAX_KILLS)
-    known = ProcessingMarks(tmp_path / "new", await marks.fatal("home"))
-    assert [known.is_fatal(key) for key in ("a", "fatal-1", "b")] == [False, True, False]
-    assert await marks.fatal("work") == []
+STREAM = "stream-1"
 
-    orderly = tmp_path / "orderly"
-    orderly.mkdir()
-    assert not killed(orderly / f"work{MARKS_SUFFIX}", "a")
-    await marks.count(orderly)
-    await EncryptedLogins(database, [bytes(32)]).delete("home")
-    assert await marks.fatal("home") == []
-    assert await database.read(lambda db: db.execute("SELECT * FROM mark").fetchall()) == []
-    await database.close()
+
+TIME = 1_795_000_000_000
+
+
+RECORD_PUBACKS_PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+from wx2mqtt.store.mapped_files import PubackLog
+
+log = PubackLog(Path(sys.argv[1]), sys.argv[2])
+assert all(log.add(int(row_id), 1) for row_id in sys.argv[3:])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def log_path(tmp_path: Path) -> Path:
+    return tmp_path / "home.json.pubacks"
+
+
+def earlier_ids(log_path: Path, stream: str = STREAM) -> list[int]:
+    return list(PubackLog(log_path, stream).earlier)
+
+
+def test_a_record_has_the_time_of_its_row(log_path: Path):
+    PubackLog(log_path, STREAM).add(7, 1_795_000_000_000)
+    assert PubackLog(log_path, STREAM).earlier == {7: 1_795_000_000_000}
+
+
+def test_a_killed_process_leaves_its_pubacks(log_path: Path):
+    command = [sys.executable, "-c", RECORD_PUBACKS_PROGRAM, str(log_path), STREAM, "7", "3", "9000000000"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert earlier_ids(log_path) == [7, 3, 9000000000]
+    assert log_path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_later_process_adds_behind_the_pubacks_of_an_earlier_one(log_path: Path):
+    PubackLog(log_path, STREAM).add(1, TIME)
+    PubackLog(log_path, STREAM).add(2, TIME)
+    assert earlier_ids(log_path) == [1, 2]
+
+
+def test_only_what_is_not_marked_stays(log_path: Path):
+    log = PubackLog(log_path, STREAM)
+    for row_id in range(1, 6):
+        log.add(row_id, TIME)
+    log.replace([(4, TIME), (5, TIME)])
+    log.add(6, TIME)
+    assert earlier_ids(log_path) == [4, 5, 6]
+    log.replace([])
+    assert earlier_ids(log_path) == []
+
+
+def test_the_file_keeps_its_size_and_refuses_what_does_not_fit(log_path: Path):
+    log = PubackLog(log_path, STREAM)
+    for row_id in range(1, 2 * MAX_PUBACK_RECORDS):
+        assert log.add(row_id, TIME) is (row_id <= MAX_PUBACK_RECORDS)
+    assert earlier_ids(log_path) == list(range(1, MAX_PUBACK_RECORDS + 1))
+    log.replace([(5, TIME)])
+    assert log.add(6, TIME)
+    assert earlier_ids(log_path) == [5, 6]
+    assert log_path.stat().st_size == PUBACK_LOG_BYTES
+
+
+def test_a_database_with_another_stream_has_other_rows(log_path: Path):
+    PubackLog(log_path, STREAM).add(1, TIME)
+    assert earlier_ids(log_path, "stream-2") == []
+
+
+def test_damage_hides_the_damaged_records_only(log_path: Path):
+    log = PubackLog(log_path, STREAM)
+    for row_id in (1, 2, 3):
+        log.add(row_id, TIME)
+    whole = log_path.read_bytes()[:60]
+    for position in range(20, 40):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1
+        log_path.write_bytes(damaged)
+        assert earlier_ids(log_path) == [1, 3]
+    log_path.write_bytes(whole[:-1])
+    assert earlier_ids(log_path) == [1, 2]
+    PubackLog(log_path, STREAM).add(4, TIME)
+    assert earlier_ids(log_path) == [1, 2, 4]
+    log_path.write_bytes(bytes(len(whole)))  # a power cut may leave zeros
+    assert earlier_ids(log_path) == []
+
+
+def test_a_huge_file_is_read_to_a_limit(log_path: Path):
+    log_path.write_bytes(b"\1" * (2 * PUBACK_LOG_BYTES))
+    log = PubackLog(log_path, STREAM)
+    assert not log.earlier
+    log.replace([])
+    assert log.add(1, TIME)
+    assert earlier_ids(log_path) == [1]
+
+
+def test_without_a_file_nothing_is_recorded(tmp_path: Path):
+    assert not PubackLog().is_usable
+    assert not PubackLog().add(1, TIME)
+    log = PubackLog(tmp_path / "missing" / "file", STREAM)
+    with capture_logs() as logs:
+        assert not any(log.add(row_id, TIME) for row_id in (1, 2))
+        log.replace([])
+    assert not log.is_usable
+    assert [entry["event"] for entry in logs] == ["acknowledgements of the broker are not recorded"]
+
+
+def test_a_closed_log_records_nothing_and_holds_no_file(log_path: Path):
+    log = PubackLog(log_path, STREAM)
+    open_files = psutil.Process().open_files
+    log.add(1, TIME)
+    assert str(log_path) in [file.path for file in open_files()]
+    log.close()
+    assert str(log_path) not in [file.path for file in open_files()]
+    assert not log.add(2, TIME)
+    assert earlier_ids(log_path) == [1]

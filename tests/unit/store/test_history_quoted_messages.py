@@ -1,4 +1,4 @@
-"""The content of a quoted message: received ones from the history, sent ones from the commands."""
+"""The history finds the content of a quoted message, among received messages and sent commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def written_by(new: NewMessage, **sender: Json) -> NewMessage:
     return replace(new, body={**new.body, "sender": sender})
 
 
-async def test_theirs_is_known_with_its_chat_and_its_author(journal: Journal) -> None:
+async def test_a_received_message_is_found_with_its_chat_and_its_author(journal: Journal) -> None:
     rows = [
         written_by(message("a", text="door?"), user="wife", name="W", self=False),
         written_by(picture("b", user="family"), user="mom", name="M", self=False),
@@ -34,7 +34,7 @@ async def test_theirs_is_known_with_its_chat_and_its_author(journal: Journal) ->
     ]
 
 
-async def test_ours_is_known_with_its_command(journal: Journal) -> None:
+async def test_a_sent_message_is_found_with_its_command(journal: Journal) -> None:
     rows = await journal.commands.accept([command("alarm-7", text="door open"), command("alarm-8")])
     assert rows[0].row is not None
     await journal.commands.begin_attempt(rows[0].row.id)
@@ -44,23 +44,25 @@ async def test_ours_is_known_with_its_command(journal: Journal) -> None:
     )
 
 
-async def test_each_part_of_a_long_text_of_ours_is_known_with_its_command(journal: Journal) -> None:
-    (one,) = await journal.commands.accept([command("long", text="a very long text")])
-    assert one.row is not None
+async def test_each_part_of_a_long_sent_text_is_found_with_its_command(journal: Journal) -> None:
+    (accepted,) = await journal.commands.accept([command("long", text="a very long text")])
+    assert accepted.row is not None
     for number in ("551", "", "552"):
-        await journal.commands.begin_attempt(one.row.id)
-        await journal.commands.end_part_sent(one.row.id, number)
-    await journal.commands.begin_attempt(one.row.id)
-    await journal.commands.finish(one.row.id, result("long", message_id="553"), ())
-    whole = QuotedMessage(
+        await journal.commands.begin_attempt(accepted.row.id)
+        await journal.commands.end_part_sent(accepted.row.id, number)
+    await journal.commands.begin_attempt(accepted.row.id)
+    await journal.commands.finish(accepted.row.id, result("long", message_id="553"), ())
+    expected = QuotedMessage(
         kind=Kind.TEXT, text="a very long text", chat="wife", from_self=True, command_id="long"
     )
-    assert [await journal.history.quoted_message(number) for number in ("551", "552", "553")] == [whole] * 3
+    assert [await journal.history.quoted_message(number) for number in ("551", "552", "553")] == [
+        expected
+    ] * 3
     for unknown in ("", " ", "55", "51", "1"):
         assert await journal.history.quoted_message(unknown) is None
 
 
-async def test_a_file_of_ours_is_known_by_its_name(journal: Journal) -> None:
+async def test_a_sent_file_is_found_with_its_name(journal: Journal) -> None:
     new = command("snap")
     sent = replace(new, command=replace(new.command, kind="image", text="", name="door.jpg"))
     (row,) = await journal.commands.accept([sent])
@@ -72,7 +74,7 @@ async def test_a_file_of_ours_is_known_by_its_name(journal: Journal) -> None:
     )
 
 
-async def test_what_is_not_known_is_none(journal: Journal) -> None:
+async def test_an_unknown_id_is_no_message(journal: Journal) -> None:
     await journal.received.record([message("a"), event("e")], NO_CHANGES, None, "")
     for unknown in ("", "id-x", "e", "id-a' OR 1", "\ud800"):
         assert await journal.history.quoted_message(unknown) is None
@@ -88,15 +90,15 @@ async def test_a_message_is_looked_up_by_an_index_whatever_its_id(journal: Journ
     ]
 
 
-async def test_of_two_with_one_id_the_newer_counts(journal: Journal) -> None:
+async def test_of_two_messages_with_the_same_id_the_newer_is_found(journal: Journal) -> None:
     first, second = message("a", text="old"), message("b", text="new")
     await journal.received.record([first, replace(second, id=first.id)], NO_CHANGES, None, "")
-    said = await journal.history.quoted_message(first.id)
-    assert said is not None
-    assert said.text == "new"
+    quoted = await journal.history.quoted_message(first.id)
+    assert quoted is not None
+    assert quoted.text == "new"
 
 
-async def test_another_account_s_is_not_known(journal: Journal) -> None:
+async def test_a_message_of_another_account_is_not_found(journal: Journal) -> None:
     await journal.received.record([message("a")], NO_CHANGES, None, "")
     other = Journal(journal._database, "work")
     await other.open()

@@ -1,0 +1,68 @@
+"""A saved login in a file: the newest one is loaded, a damaged one counts as none, and nobody else may read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.store.conftest import unprivileged
+from tests.unit.store.make import names
+from wx2mqtt.errors import StoreError
+from wx2mqtt.store.saved_logins import SavedLoginFile
+
+SESSION = {"skey": "@crypt", "cookies": [{"name": "wxsid", "value": "老"}], "keys": {"1": 2}, "none": None}
+
+
+async def test_a_login_that_was_never_saved_is_none(tmp_path: Path) -> None:
+    assert await SavedLoginFile(tmp_path / "session.json").load() is None
+
+
+async def test_the_login_that_was_saved_last_is_loaded(tmp_path: Path) -> None:
+    login = SavedLoginFile(tmp_path / "session.json")
+    await login.save({"old": True})
+    await login.save(SESSION)
+    assert await SavedLoginFile(tmp_path / "session.json").load() == SESSION
+
+
+async def test_the_file_of_a_login_is_for_its_owner_only(tmp_path: Path) -> None:
+    await SavedLoginFile(tmp_path / "session.json").save(SESSION)
+    assert (tmp_path / "session.json").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_cleared_login_is_gone(tmp_path: Path) -> None:
+    login = SavedLoginFile(tmp_path / "session.json")
+    await login.save(SESSION)
+    await login.clear()
+    await login.clear()
+    assert await login.load() is None
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'"text"', b"[" * 100_000])
+async def test_a_damaged_file_counts_as_no_login_and_is_quarantined(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "session.json").write_bytes(content)
+    login = SavedLoginFile(tmp_path / "session.json")
+    assert await login.load() is None
+    (quarantined,) = names(tmp_path)
+    assert quarantined.startswith("session.json.damaged-")
+    assert (tmp_path / quarantined).read_bytes() == content
+    await login.save(SESSION)
+    assert await login.load() == SESSION
+
+
+async def test_half_a_surrogate_pair_can_be_saved(tmp_path: Path) -> None:
+    login = SavedLoginFile(tmp_path / "session.json")
+    await login.save({"nickname": "a\ud83d"})
+    assert await login.load() == {"nickname": "a\ud83d"}
+
+
+async def test_a_folder_without_write_right_is_a_store_error(read_only_folder: Path) -> None:
+    with unprivileged(), pytest.raises(StoreError, match="rights"):
+        await SavedLoginFile(read_only_folder / "session.json").save(SESSION)
+
+
+async def test_no_error_shows_the_login_that_was_to_be_saved(read_only_folder: Path) -> None:
+    with unprivileged(), pytest.raises(StoreError) as caught:
+        await SavedLoginFile(read_only_folder / "session.json").save({"skey": "@crypt_geheim"})
+    assert "geheim" not in repr(caught.value)
