@@ -213,6 +213,15 @@ class PublishRefused(BrokerError):
         self.too_large = too_large
 
 
+class WebSocketError(ConnectionError):
+    """The WebSocket was not opened, or has ended. The key and its facts are of `i18n/broker.py`."""
+
+    def __init__(self, message_key: str, **facts: object) -> None:
+        super().__init__()
+        self.message_key = message_key
+        self.facts = facts
+
+
 class StoreError(Wx2MqttError):
     """The store cannot be used."""
 
@@ -231,3 +240,12 @@ class StoreTooNew(StoreError):
 
 class WrongStoreKey(StoreError):
     """The saved logins in this database are encrypted with another key."""
+
+
+class BadBackup(Wx2MqttError):
+    """The backup cannot be made or restored; `key` and `facts` select the text (`i18n`)."""
+
+    def __init__(self, key: str, **facts: object) -> None:
+        super().__init__(key)
+        self.key = key
+        self.facts = facts

@@ -7,15 +7,14 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-import httpx
 import trustme
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.clock import Lease
-from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport
+from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, HttpRequest, HttpResponse, HttpTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 ANSWER = HEAD + b"Content-Length: 2\r\n\r\nok"
@@ -27,6 +26,9 @@ TURNS_TO_ACCEPT = 5
 
 # A wait that a test is about; the others are bounded by `MAX_WAIT_SECONDS`.
 SHORT_SECONDS = 0.05
+
+# Of a long body.
+PIECE_BYTES = 1 << 20
 
 
 class Peer:
@@ -163,30 +165,54 @@ def make_transport(
 
 
 @asynccontextmanager
-async def opened(transport: httpx.AsyncBaseTransport) -> AsyncIterator[httpx.AsyncBaseTransport]:
+async def opened(transport: HttpTransport) -> AsyncIterator[HttpTransport]:
     try:
         yield transport
     finally:
-        await transport.aclose()
+        await transport.close()
 
 
-def request_to(url: str, body: bytes | None = b"{}", **seconds: float) -> httpx.Request:
-    timeout = dict.fromkeys(("connect", "read", "write", "pool"), MAX_WAIT_SECONDS) | seconds
-    headers = {"User-Agent": "Mozilla/5.0", "Accept-Encoding": "gzip", "Cookie": "a=1; b=2"}
-    method = "GET" if body is None else "POST"
-    return httpx.Request(method, url, content=body, headers=headers, extensions={"timeout": timeout})
+def request_to(
+    url: str,
+    body: bytes | AsyncIterable[bytes] | None = b"{}",
+    *,
+    idle_seconds: float = MAX_WAIT_SECONDS,
+    headers: Mapping[str, str] | None = None,
+) -> HttpRequest:
+    given = {"User-Agent": "Mozilla/5.0", "Accept-Encoding": "gzip", "Cookie": "a=1; b=2", **(headers or {})}
+    return HttpRequest(url=url, headers=given, body=body, idle_seconds=idle_seconds)
 
 
 async def ask(
-    transport: httpx.AsyncBaseTransport, url: str, body: bytes | None = b"{}", **seconds: float
+    transport: HttpTransport, url: str, body: bytes | None = b"{}", *, idle_seconds: float = MAX_WAIT_SECONDS
 ) -> tuple[int, bytes]:
-    """Makes one exchange; `seconds` are timeouts."""
+    """Makes one exchange."""
+    return await exchange(transport, request_to(url, body, idle_seconds=idle_seconds))
+
+
+async def exchange(transport: HttpTransport, request: HttpRequest) -> tuple[int, bytes]:
+    """Returns the status and the body of the answer."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        response = await transport.handle_async_request(request_to(url, body, **seconds))
+        response = await transport.send(request)
         try:
-            return response.status_code, await response.aread()
+            return response.status, await read(response)
         finally:
-            await response.aclose()
+            response.close()
+
+
+async def read(response: HttpResponse) -> bytes:
+    return b"".join([piece async for piece in response.chunks()])
+
+
+def in_pieces(url: str, size: int, *, idle_seconds: float = MAX_WAIT_SECONDS) -> HttpRequest:
+    """Returns a request with a body of so many bytes, in pieces."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, size, PIECE_BYTES):
+            yield b"x" * min(PIECE_BYTES, size - start)
+
+    headers = {"Content-Length": str(size)}
+    return request_to(url, pieces(), idle_seconds=idle_seconds, headers=headers)
 
 
 def tls_contexts(name: str = "localhost") -> tuple[ssl.SSLContext, ssl.SSLContext]:

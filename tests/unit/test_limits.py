@@ -35,7 +35,7 @@ from wx2mqtt.bridge.commands.fallback_queue import AlertQueue
 from wx2mqtt.bridge.media.media_request import _require_fitting
 from wx2mqtt.bridge.requests.account_requests import QuestionsRequest
 from wx2mqtt.bridge.requests.history_request import HistoryRequest
-from wx2mqtt.errors import BadCommand, Wx2MqttError
+from wx2mqtt.errors import BadBackup, BadCommand, Wx2MqttError
 from wx2mqtt.external.url_fetch import MinimumRate, UrlFetcher
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.limits import (
@@ -61,7 +61,7 @@ from wx2mqtt.mqtt.sockets import READ_CHUNK_BYTES
 from wx2mqtt.names import composed
 from wx2mqtt.settings.loader import UnreadableError, read_text
 from wx2mqtt.settings.yaml_tree import parse
-from wx2mqtt.store.backup_archive import BadBackup, _BoundedReader, _CountedReader, read_archive
+from wx2mqtt.store.backup_archive import _BoundedReader, _CountedReader, read_archive
 from wx2mqtt.store.people_file import _read as read_people_file
 from wx2mqtt.store.question_records import AskedQuestion
 from wx2mqtt.store.saved_logins import SavedLoginFile

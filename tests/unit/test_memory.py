@@ -35,7 +35,20 @@ def test_what_is_loaded_already_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["rich", "PIL", "anyascii", "amqtt", "uvicorn", "wx2mqtt.setup.wizard", "wx2mqtt.diagnostics"]
+    "module",
+    [
+        "rich",
+        "PIL",
+        "anyascii",
+        "amqtt",
+        "uvicorn",
+        "httpx",
+        "cryptography",
+        "wsproto",
+        "tarfile",
+        "wx2mqtt.setup.wizard",
+        "wx2mqtt.diagnostics",
+    ],
 )
 def test_a_bridge_without_a_terminal_does_not_load(module: str, tmp_path: Path) -> None:
     """Each of them costs megabytes; the QR code is drawn in between."""

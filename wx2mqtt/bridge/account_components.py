@@ -41,7 +41,6 @@ from wx2mqtt.bridge.status_topics import StatusReporter, StatusTopics
 from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
-from wx2mqtt.external.url_fetch import UrlFetcher
 from wx2mqtt.store.question_records import AnswerBatch
 from wx2mqtt.store.records import RecordResult
 
@@ -63,7 +62,7 @@ class AccountComponents:
 
         # To WeChat
         echoes = EchoFilter()  # tells apart what the bridge has sent and what the owner has typed
-        attachments = Attachments(ctx, UrlFetcher())
+        attachments = Attachments(ctx)
         self.results = ResultPublications(ctx.name, ctx.topics)
         self.resolver = CommandResolver(ctx, attachments)
         self.calls = WeChatCalls(ctx)

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -28,10 +29,12 @@ from wx2mqtt.bridge.attachment_checks import (
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge, StoreError, StoreFull
 from wx2mqtt.external.local_files import read_file
-from wx2mqtt.external.url_fetch import UrlFetcher, filename_in
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Attachment, Blob, Command, Kind
 from wx2mqtt.store.blobs import SizeLimitExceeded
+
+if TYPE_CHECKING:
+    from wx2mqtt.external.url_fetch import UrlFetcher
 
 log = structlog.get_logger(__name__)
 
@@ -46,10 +49,11 @@ READ_CHUNK_BYTES = 256 * 1024
 class Attachments:
     """The files of the commands of one account."""
 
-    def __init__(self, ctx: AccountContext, fetcher: UrlFetcher) -> None:
+    def __init__(self, ctx: AccountContext, fetcher: UrlFetcher | None = None) -> None:
         self._ctx = ctx
         self._blobs = ctx.shared.blobs
         self._limits = ctx.backend.capabilities.media
+        #: Made for the first URL, since httpx takes 2 MB.
         self._fetcher = fetcher
 
     async def store(self, command: Command, payload: bytes) -> Blob:
@@ -84,6 +88,10 @@ class Attachments:
 
         Raises `BadCommand`, or its subclass `TemporarilyUnavailable`, and leaves no file then.
         """
+        if self._fetcher is None:
+            from wx2mqtt.external.url_fetch import UrlFetcher  # noqa: PLC0415 - see `_fetcher`
+
+            self._fetcher = UrlFetcher()
         chunks = self._fetcher.fetch(
             command.url,
             max_bytes=max_bytes(command.kind, self._limits),
@@ -114,7 +122,11 @@ class Attachments:
 
     def attachment_for(self, command: Command, blob: Blob) -> Attachment:
         """Returns a stored file with the name under which it is sent."""
-        derived = filename_in(command.url) if command.url else command.path
+        derived = command.path
+        if command.url:
+            from wx2mqtt.external.url_fetch import filename_in  # noqa: PLC0415 - see `_fetcher`
+
+            derived = filename_in(command.url)
         extension = PurePosixPath(blob.path).suffix
         name = choose_filename(command.name, derived, command.kind, extension)
         return Attachment(file=self._blobs.path_of(blob).absolute(), name=name, blob=blob)

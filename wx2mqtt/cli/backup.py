@@ -26,7 +26,7 @@ from wx2mqtt.app.stores import encrypted_logins, open_database, wrong_key_error
 from wx2mqtt.cli.operations import enter_store, exit_code, store_path
 from wx2mqtt.cli.terminal import complain
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
+from wx2mqtt.errors import BadBackup, StoreError, WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import sentence_text
@@ -34,7 +34,6 @@ from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import folder_backup
 from wx2mqtt.store.atomic_files import PRIVATE_MODE
-from wx2mqtt.store.backup_archive import BadBackup
 from wx2mqtt.store.folder import PROGRAM_NAME, SYSTEM_FOLDER, StoreFolder, data_folder
 from wx2mqtt.store.folder_owner import ROOT, create_for_service, run_as_owner
 from wx2mqtt.store.folder_replacement import store_parts

@@ -10,14 +10,19 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-
-import httpx
+from urllib.parse import urlsplit
 
 from wx2mqtt.clock import Lease, parse_http_date
 from wx2mqtt.diagnostics.check_report import CheckReport
 from wx2mqtt.diagnostics.check_target import DiagnosticTarget
 from wx2mqtt.i18n.diagnostics import diagnostics_text
-from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, tls_context
+from wx2mqtt.wechat.aiohttp_transport import (
+    AiohttpTransport,
+    ExchangeFailed,
+    ExchangeFailure,
+    HttpRequest,
+    tls_context,
+)
 from wx2mqtt.wechat.backend import HostCheck
 from wx2mqtt.wechat.registry import backend_entry
 
@@ -103,20 +108,22 @@ async def check_hosts(
     """
     # as the bridge does: the environment's proxies are used, but not for an endpoint of the owner
     transport = AiohttpTransport(tls_context(endpoint), Lease(), uses_proxies=endpoint is None)
-    async with httpx.AsyncClient(transport=transport, headers=headers) as client:
-        checks = (_check_host(client, origin) for origin in dict.fromkeys(origins))
+    try:
+        checks = (_check_host(transport, origin, headers) for origin in dict.fromkeys(origins))
         return tuple(await asyncio.gather(*checks))
+    finally:
+        await transport.close()
 
 
-async def _check_host(client: httpx.AsyncClient, origin: str) -> HostCheck:
-    host = httpx.URL(origin).netloc.decode("ascii")
+async def _check_host(transport: AiohttpTransport, origin: str, headers: Mapping[str, str]) -> HostCheck:
+    host = urlsplit(origin).netloc
     start = time.monotonic()
     outcome, detail = "ok", ""
     clock_ahead_seconds = None
     try:
         async with asyncio.timeout(HOST_CHECK_TIMEOUT_SECONDS):
-            clock_ahead_seconds = await _request_clock_offset(client, origin)
-    except (httpx.HTTPError, TimeoutError) as error:
+            clock_ahead_seconds = await _request_clock_offset(transport, origin, headers)
+    except (ExchangeFailed, TimeoutError) as error:
         outcome, detail = _classify_failure(error)
     return HostCheck(
         host=host,
@@ -127,17 +134,21 @@ async def _check_host(client: httpx.AsyncClient, origin: str) -> HostCheck:
     )
 
 
-async def _request_clock_offset(client: httpx.AsyncClient, origin: str) -> float | None:
+async def _request_clock_offset(
+    transport: AiohttpTransport, origin: str, headers: Mapping[str, str]
+) -> float | None:
     """Sends the request; returns the seconds by which this machine's clock is ahead, None without a Date.
 
     Any HTTP answer is good, whatever its status.
     """
-    request = client.build_request("GET", f"{origin}/", timeout=HOST_CHECK_TIMEOUT_SECONDS)
+    request = HttpRequest(
+        url=f"{origin}/", headers=headers, body=None, idle_seconds=HOST_CHECK_TIMEOUT_SECONDS
+    )
     before = time.time()
-    response = await client.send(request, stream=True)
+    response = await transport.send(request)
     after = time.time()
-    await response.aclose()
-    date = parse_http_date(response.headers.get("date", ""))
+    response.close()
+    date = parse_http_date(next(iter(response.header_values("date")), ""))
     return None if date is None else (before + after) / 2 - (date + DATE_OFFSET_SECONDS)
 
 
@@ -154,8 +165,8 @@ def _classify_failure(error: Exception) -> tuple[str, str]:
                 return "no_tls", (cause.reason or "").replace("_", " ").lower()
         cause = cause.__cause__ or cause.__context__
     match error:
-        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.ProxyError():
-            return "no_connection", ""
-        case httpx.TimeoutException() | TimeoutError():
+        case TimeoutError() | ExchangeFailed(failure=ExchangeFailure.NO_ANSWER):
             return "no_answer", ""
+        case ExchangeFailed(failure=ExchangeFailure.NO_CONNECTION):
+            return "no_connection", ""
     return "broken_answer", ""

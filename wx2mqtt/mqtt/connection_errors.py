@@ -10,12 +10,12 @@ from __future__ import annotations
 import socket
 import ssl
 
+from wx2mqtt.errors import WebSocketError
 from wx2mqtt.i18n import Language, translation
 from wx2mqtt.i18n.broker import REASON_TEXTS, broker_text
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket
-from wx2mqtt.mqtt.websocket import WebSocketError
 
 MAX_REASON_CHARACTERS = 200  # of a reason string that are shown
 

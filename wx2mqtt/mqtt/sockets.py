@@ -13,10 +13,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
-from wx2mqtt.mqtt.websocket import WebSocket
+
+if TYPE_CHECKING:
+    from wx2mqtt.mqtt.websocket import WebSocket
 
 # Seconds for each address of a name, and again for the TLS handshake.
 ADDRESS_CONNECT_TIMEOUT_SECONDS = 5.0
@@ -45,8 +48,7 @@ async def open_stream(
         context = tls_context(tls) if address.tls else None
         connected = open_socket(address, context, unacknowledged_seconds)
         try:
-            websocket = WebSocket(address) if address.websocket else None
-            stream = BufferedSocket(connected, clock, websocket)
+            stream = BufferedSocket(connected, clock, _websocket_of(address))
             connected.setblocking(False)
             stream.is_local = is_local_peer(connected)  # raises when the broker has closed the connection
         except BaseException:
@@ -55,6 +57,14 @@ async def open_stream(
         return stream
 
     return await run_in_daemon_thread(connect, undo=BufferedSocket.close)
+
+
+def _websocket_of(address: BrokerAddress) -> WebSocket | None:
+    if not address.websocket:
+        return None
+    from wx2mqtt.mqtt.websocket import WebSocket  # noqa: PLC0415 - wsproto takes 0.7 MB
+
+    return WebSocket(address)
 
 
 async def shake_hands(stream: BufferedSocket) -> bytes:

@@ -26,6 +26,7 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
+from wx2mqtt.errors import WebSocketError
 from wx2mqtt.h11_patterns import replace_h11_patterns
 from wx2mqtt.mqtt.options import DEFAULT_PORTS, BrokerAddress
 
@@ -124,15 +125,6 @@ class WebSocket:
     def _close(self, error: WebSocketError | None) -> None:
         self.is_closed = True
         self.error = error
-
-
-class WebSocketError(ConnectionError):
-    """The WebSocket was not opened, or has ended. The key and its facts are of `i18n/broker.py`."""
-
-    def __init__(self, message_key: str, **facts: object) -> None:
-        super().__init__()
-        self.message_key = message_key
-        self.facts = facts
 
 
 def _request(address: BrokerAddress) -> Request:

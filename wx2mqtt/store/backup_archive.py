@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from wx2mqtt.bounded_json import load_json
-from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.errors import BadBackup
 from wx2mqtt.limits import BACKUP_HEAD_JSON, MAX_UNPACKED_RATIO, MIN_UNPACKED_BYTES
 from wx2mqtt.store.atomic_files import (
     PRIVATE_FOLDER_MODE,
@@ -52,15 +52,6 @@ _LISTED_NAME = re.compile(r"wx2mqtt\.db|people\.json|sessions/[a-z0-9_]{1,32}\.j
 _ACCOUNT_NAME = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
 _SHORT_WORD = re.compile(r"[\w.:+-]{0,64}", re.ASCII)  # a version, a stream id, a time
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-
-
-class BadBackup(Wx2MqttError):
-    """The backup cannot be made or restored; `key` and `facts` select the text (`i18n`)."""
-
-    def __init__(self, key: str, **facts: object) -> None:
-        super().__init__(key)
-        self.key = key
-        self.facts = facts
 
 
 @frozen

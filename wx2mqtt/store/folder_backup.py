@@ -18,11 +18,10 @@ from typing import IO
 
 from wx2mqtt import __version__
 from wx2mqtt.clock import now_ms, rfc3339
-from wx2mqtt.errors import StoreError, StoreFull, StoreLocked, StoreTooNew
+from wx2mqtt.errors import BadBackup, StoreError, StoreFull, StoreLocked, StoreTooNew
 from wx2mqtt.store.atomic_files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, file_errors, read_file
 from wx2mqtt.store.backup_archive import (
     ArchiveHeader,
-    BadBackup,
     belongs_to_store,
     measure_file,
     read_archive,

@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
-from wx2mqtt.errors import StoreLocked
+from wx2mqtt.errors import BadBackup, StoreLocked
 from wx2mqtt.model import Blob
 from wx2mqtt.store.atomic_files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, sha256_in_media_name
-from wx2mqtt.store.backup_archive import BadBackup, write_archive
+from wx2mqtt.store.backup_archive import write_archive
 from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.database import Connection, Database, Job, NamedRow
 from wx2mqtt.store.encrypted_logins import EncryptedLogins

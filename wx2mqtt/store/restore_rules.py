@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 
 from wx2mqtt.bounded_json import load_json
+from wx2mqtt.errors import BadBackup
 from wx2mqtt.limits import MAX_TTL_SECONDS, STORED_JSON
-from wx2mqtt.store.backup_archive import BadBackup
 from wx2mqtt.store.column_values import encode_payload
 from wx2mqtt.store.remembered_owners import read_owners
 from wx2mqtt.values import frozen

@@ -1,10 +1,8 @@
-"""The network of `HttpClient`: a transport of httpx over the client of aiohttp.
+"""The network of `HttpClient`: its requests through the client of aiohttp.
 
-In goes a request of httpx, out comes its answer as soon as the head is there. A failure raises `ConnectError`
-as long as nothing of the request was written, and later `WriteTimeout`, `ReadTimeout` or a protocol error. A
-request is written once at most, and only while the lease is valid: then no other instance has the account.
-
-httpx-aiohttp is not used: it reports a connection that broke as one that was not made, and respells URLs.
+In goes an `HttpRequest`, out comes the answer as soon as its head is there, or `ExchangeFailed`: with
+`NO_CONNECTION` as long as nothing of the request was written, else with another `ExchangeFailure`. A request
+is written once at most, and only while the lease is valid: then no other instance has the account.
 """
 
 from __future__ import annotations
@@ -14,20 +12,23 @@ import logging
 import os
 import select
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import ClassVar, Protocol
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
-import httpx
+import certifi
 from typing_extensions import override
 from yarl import URL
 
 from wx2mqtt.clock import Lease, loop_time
+from wx2mqtt.limits import HTTP_CONNECT_SECONDS
 from wx2mqtt.memory import hide_certificates
+from wx2mqtt.values import frozen
 
 with hide_certificates():
     import aiohttp
@@ -58,7 +59,68 @@ _UNWANTED_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
 
 
-class AiohttpTransport(httpx.AsyncBaseTransport):
+class ExchangeFailure(StrEnum):
+    """The outcome of an exchange without a usable answer, and the key of its sentence.
+
+    Its error is `Unreachable`, or `OutcomeUnknown` after a call that delivers a message.
+    """
+
+    #: The request was certainly not sent. The error is `Unreachable` also for a delivery.
+    NO_CONNECTION = "no_connection"
+    #: No answer came in time.
+    NO_ANSWER = "no_answer"
+    #: The answer was cut off, or is no HTTP.
+    BROKEN_ANSWER = "broken_answer"
+    #: The answer is larger than the call allows. The error is `BadAnswer` in place of `Unreachable`.
+    TOO_LARGE = "too_large"
+
+
+class ExchangeFailed(Exception):
+    """An exchange without a usable answer; `__cause__` is the error of the network, if there was one."""
+
+    def __init__(self, failure: ExchangeFailure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+@frozen
+class HttpRequest:
+    """A POST where it has a body, else a GET."""
+
+    url: str
+    headers: Mapping[str, str]
+    #: Pieces need the header `Content-Length`.
+    body: bytes | AsyncIterable[bytes] | None
+    #: The longest pause, in seconds, until there is a connection, and between two pieces in either direction.
+    idle_seconds: float
+
+
+class HttpResponse(Protocol):
+    """An answer whose head has arrived. Its body can be read once."""
+
+    status: int
+
+    def header_values(self, name: str) -> list[str]:
+        """Returns the values of a header, which may occur several times."""
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yields the body as it comes, compressed as it is. Raises `ExchangeFailed`."""
+
+    def close(self) -> None:
+        """Gives the connection back, or closes it where the body was not read to its end."""
+
+
+class HttpTransport(Protocol):
+    """Sends the requests of one account."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Returns the answer when its head has arrived. Raises `ExchangeFailed`."""
+
+    async def close(self) -> None:
+        """Closes all connections."""
+
+
+class AiohttpTransport(HttpTransport):
     """The connections of one account: each idle one is kept for `keep_alive_seconds`.
 
     With `uses_proxies` the environment names the proxy of each server.
@@ -82,37 +144,38 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     @override
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request, whose extension `timeout` has the times `pool`, `connect`, `read` and `write`."""
+    async def send(self, request: HttpRequest) -> HttpResponse:
         if self._session is None:
             self._session = self._create_session()
         sending = _Sending(request, self._lease)
-        timeouts = request.extensions["timeout"]
         try:
+            url = _url(request.url)
             async with asyncio.timeout(None) as sending.write_timeout:
                 response = await self._session.request(
-                    request.method,
-                    URL(str(request.url), encoded=True),
-                    headers=[(name.decode("ascii"), value.decode()) for name, value in request.headers.raw],
-                    data=None if request.method == "GET" else sending.body(),
+                    "GET" if request.body is None else "POST",
+                    url,
+                    headers=request.headers,
+                    data=sending.data(),
                     allow_redirects=False,
-                    proxy=proxy_for(request.url.scheme, request.url.host) if self._uses_proxies else None,
+                    proxy=proxy_for(url.scheme, url.host or "") if self._uses_proxies else None,
                     timeout=aiohttp.ClientTimeout(
-                        connect=timeouts["pool"], sock_connect=timeouts["connect"], sock_read=timeouts["read"]
+                        connect=request.idle_seconds,
+                        sock_connect=min(HTTP_CONNECT_SECONDS, request.idle_seconds),
+                        sock_read=request.idle_seconds,
                     ),
                     trace_request_ctx=sending,
                 )
-        except (aiohttp.ClientError, httpx.HTTPError, OSError, ValueError) as error:
-            raise _failure(error, is_written=sending.is_written) from error
+        except (aiohttp.ClientError, ConnectionNotAllowed, OSError, ValueError) as error:
+            raise _failed(error, is_written=sending.is_written) from error
         finally:
             sending.write_timeout = None
-        if response.status == 101:
+        if response.status == 101:  # the server wants another protocol
             response.close()
-            raise httpx.RemoteProtocolError("the server wants another protocol")
-        return httpx.Response(response.status, headers=response.raw_headers, stream=_ReceivedBody(response))
+            raise ExchangeFailed(ExchangeFailure.BROKEN_ANSWER)
+        return _Response(response)
 
     @override
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
             await asyncio.sleep(0)  # asyncio closes the sockets in the next turn of the loop
@@ -120,6 +183,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _create_session(self) -> aiohttp.ClientSession:
         tracing = aiohttp.TraceConfig()
         tracing.on_request_headers_sent.append(_before_head)
+        tracing.on_request_chunk_sent.append(_before_body)
         return aiohttp.ClientSession(
             connector=_Connector(
                 ssl=self._context, limit=self._max_connections, keepalive_timeout=self._keep_alive_seconds
@@ -136,13 +200,18 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
 
-def _failure(error: Exception, *, is_written: bool) -> httpx.TransportError:
-    """Returns the error of httpx for a request without an answer."""
+def _url(text: str) -> URL:
+    """Returns a URL, spelled as it is where it can be sent so. Raises ValueError."""
+    return URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
+
+
+def _failed(error: Exception, *, is_written: bool) -> ExchangeFailed:
+    """Returns the error for a request without an answer."""
     if not is_written:
-        return httpx.ConnectError(type(error).__name__)
+        return ExchangeFailed(ExchangeFailure.NO_CONNECTION)
     if isinstance(error, TimeoutError):
-        return httpx.ReadTimeout("no byte in time")
-    return httpx.RemoteProtocolError(type(error).__name__)
+        return ExchangeFailed(ExchangeFailure.NO_ANSWER)
+    return ExchangeFailed(ExchangeFailure.BROKEN_ANSWER)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -177,38 +246,47 @@ def _has_news(connection: Connection) -> bool:
     return bool(poll.poll(0))
 
 
+class ConnectionNotAllowed(Exception):
+    """Another process may have the account."""
+
+
 @dataclass
 class _Sending:
     """One request on its way, from its first byte to the head of its answer."""
 
-    _request: httpx.Request
+    _request: HttpRequest
     _lease: Lease
     #: A write has begun. As long as this is False, certainly nothing of the request was sent.
     is_written: bool = False
     #: Ends the exchange when a piece of the body is not written in time; None once the head has arrived.
     write_timeout: asyncio.Timeout | None = None
 
-    async def body(self) -> AsyncGenerator[bytes, None]:
-        """Yields the body to the task that writes it: each piece at once, the next one when it is taken."""
-        assert isinstance(self._request.stream, httpx.AsyncByteStream)
+    def data(self) -> bytes | AsyncGenerator[bytes, None] | None:
+        """Returns the body for aiohttp."""
+        body = self._request.body
+        if body is None or isinstance(body, bytes):
+            return body
+        return self._timed(body)
+
+    async def _timed(self, pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+        """Yields the pieces to the task that writes them: each one must be taken in time."""
         missing_bytes = int(self._request.headers["Content-Length"])
-        async for piece in self._request.stream:
+        async for piece in pieces:
             missing_bytes -= len(piece)
             if missing_bytes < 0:
                 break
-            self.begin_writing()
             if self.write_timeout is not None:
-                self.write_timeout.reschedule(loop_time() + self._request.extensions["timeout"]["write"])
+                self.write_timeout.reschedule(loop_time() + self._request.idle_seconds)
             yield piece
         if missing_bytes:
-            raise httpx.LocalProtocolError("a body of another length than its header says")
+            raise ValueError("a body of another length than its header says")
         if self.write_timeout is not None:
             self.write_timeout.reschedule(None)
 
     def begin_writing(self) -> None:
-        """Is called right before each write. Without a lease the first one raises `httpx.ConnectError`."""
+        """Is called right before each write. Without a lease the first one raises `ConnectionNotAllowed`."""
         if not self.is_written and not self._lease.is_valid:
-            raise httpx.ConnectError("another process may have the account")
+            raise ConnectionNotAllowed
         self.is_written = True
 
 
@@ -220,39 +298,49 @@ async def _before_head(
         context.trace_request_ctx.begin_writing()
 
 
+async def _before_body(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _: aiohttp.TraceRequestChunkSentParams
+) -> None:
+    """Is called by aiohttp right before a piece of the body is written, the first one with the head."""
+    context.trace_request_ctx.begin_writing()
+
+
 async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
     """Replaces the two errors after which aiohttp repeats a GET."""
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise httpx.ReadError(type(error).__name__) from error
+        raise aiohttp.ClientError(type(error).__name__) from error
 
 
-@dataclass
-class _ReceivedBody(httpx.AsyncByteStream):
-    """The body of an answer. One that was not read to its end closes the connection."""
-
-    _response: aiohttp.ClientResponse
+class _Response(HttpResponse):
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.status = response.status
+        self._response = response
 
     @override
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def header_values(self, name: str) -> list[str]:
+        return self._response.headers.getall(name, [])
+
+    @override
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         connection = self._response.connection
         protocol = None if connection is None else connection.protocol
         try:
             async for piece in self._response.content.iter_chunked(MAX_PIECE_BYTES):
                 yield piece
-            # A body without a length ends with its connection, for aiohttp also with a broken one.
-            if protocol is not None and isinstance(protocol.exception(), OSError):
-                raise httpx.ReadError("the connection broke")
         except TimeoutError as error:
-            raise httpx.ReadTimeout("no byte in time") from error
+            raise ExchangeFailed(ExchangeFailure.NO_ANSWER) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise httpx.ReadError(type(error).__name__) from error
+            raise ExchangeFailed(ExchangeFailure.BROKEN_ANSWER) from error
         finally:
             self._response.close()
+        # A body without a length ends with its connection, for aiohttp also with a broken one.
+        if protocol is not None and isinstance(protocol.exception(), OSError):
+            raise ExchangeFailed(ExchangeFailure.BROKEN_ANSWER)
 
     @override
-    async def aclose(self) -> None:
+    def close(self) -> None:
         self._response.close()
 
 
@@ -266,7 +354,7 @@ def proxy_for(scheme: str, host: str) -> str | None:
 
 
 def tls_context(endpoint: str | None) -> ssl.SSLContext:
-    """Returns a TLS context with the certificates of the environment, else those of httpx.
+    """Returns a TLS context with the certificates of the environment, else those of certifi.
 
     It has none for an endpoint without TLS. All accounts share one context, since it takes a megabyte.
     """
@@ -286,4 +374,4 @@ def _create_context(
         return ssl.create_default_context(cafile=cert_file)
     if cert_folder:
         return ssl.create_default_context(capath=cert_folder)
-    return httpx.create_ssl_context(trust_env=False)
+    return ssl.create_default_context(cafile=certifi.where())

@@ -13,19 +13,24 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar
 
-import httpx
 import structlog
 
 from wx2mqtt.aio import run_by_size, yield_after_long_work
 from wx2mqtt.clock import Clock, loop_time
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
-from wx2mqtt.limits import HTTP_CONNECT_SECONDS
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, tls_context
+from wx2mqtt.wechat.aiohttp_transport import (
+    AiohttpTransport,
+    ExchangeFailed,
+    ExchangeFailure,
+    HttpRequest,
+    HttpResponse,
+    HttpTransport,
+    tls_context,
+)
 from wx2mqtt.wechat.backend import BackendOptions, CallSpec
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
 
@@ -33,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# The values of `Content-Encoding` that are accepted: requests offer only these compressions. httpx would undo
-# several of them, one after the other: 3 kB became 2 GB.
+# The values of `Content-Encoding` that are accepted: requests offer only these compressions. Several of them,
+# one after the other, could make 2 GB of 3 kB.
 _COMPRESSIONS = frozenset({"gzip", "deflate"})
 _UNCOMPRESSED = frozenset({"", "identity"})
 
@@ -54,7 +59,7 @@ class HttpClient:
         options: BackendOptions,
         headers: Mapping[str, str],
         text: Callable[[str, str], str],
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: HttpTransport | None = None,
     ) -> None:
         self._headers = headers
         self._clock = options.clock
@@ -76,33 +81,27 @@ class HttpClient:
         outcome = _Outcome(call, self._text)
         started_at = self._clock.monotonic()
         deadline = None if limits.whole is None else loop_time() + limits.whole
-        timeout = httpx.Timeout(limits.idle, connect=min(HTTP_CONNECT_SECONDS, limits.idle))
+        request = HttpRequest(
+            url=url, headers={**self._headers, **headers}, body=body, idle_seconds=limits.idle
+        )
         try:
             if not self._clock.lease.is_valid:
                 raise outcome.failed(ExchangeFailure.NO_CONNECTION)
             try:
-                request = httpx.Request(
-                    "GET" if body is None else "POST",
-                    url,
-                    content=body,
-                    headers={**self._headers, **headers},
-                    extensions={"timeout": timeout.as_dict()},
-                )
                 async with asyncio.timeout(limits.head):
-                    response = await self._transport.handle_async_request(request)
-            except NETWORK_ERRORS as error:
+                    response = await self._transport.send(request)
+            except (ExchangeFailed, TimeoutError) as error:
                 raise outcome.failed(_failure_of(error)) from None
-            outcome.value = str(response.status_code)
+            outcome.value = str(response.status)
             try:
-                yield StreamedResponse(response.status_code, response, outcome, limits.idle, deadline)
+                yield StreamedResponse(response.status, response, outcome, limits.idle, deadline)
             finally:
-                # Gives the connection back, or closes it where the body was not read to its end.
-                await response.aclose()
+                response.close()
         finally:
             self._observe(call.name, outcome.value, self._clock.monotonic() - started_at)
 
     async def close(self) -> None:
-        await self._transport.aclose()
+        await self._transport.close()
 
 
 @dataclass
@@ -113,7 +112,7 @@ class StreamedResponse:
     """
 
     status: int
-    _response: httpx.Response
+    _response: HttpResponse
     _outcome: _Outcome
     #: How long `iter_bytes` waits for each chunk.
     _idle_seconds: float
@@ -122,16 +121,15 @@ class StreamedResponse:
 
     def header(self, name: str) -> str:
         """Returns the stripped value of a header, empty where it is missing."""
-        return str(self._response.headers.get(name, "")).strip()
+        return next(iter(self.headers(name)), "").strip()
 
     def headers(self, name: str) -> list[str]:
         """Returns the values of a header that may occur several times."""
-        return self._response.headers.get_list(name)
+        return self._response.header_values(name)
 
     async def read(self, limit: int) -> bytes:
         """Returns the decompressed body. One of more than `limit` bytes is `too_large`."""
-        assert isinstance(self._response.stream, httpx.AsyncByteStream)
-        stream: AsyncIterable[bytes] = self._response.stream
+        stream: AsyncIterable[bytes] = self._response.chunks()
         encoding = self.header("Content-Encoding").lower()
         if encoding in _COMPRESSIONS:
             stream = _decompress(stream, encoding)
@@ -148,7 +146,7 @@ class StreamedResponse:
                         raise self._outcome.failed(ExchangeFailure.TOO_LARGE)
                     chunks.append(chunk)
                     working_since = await yield_after_long_work(working_since, loop_time)
-        except NETWORK_ERRORS as error:
+        except (ExchangeFailed, TimeoutError) as error:
             raise self._outcome.failed(_failure_of(error)) from None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
@@ -162,14 +160,12 @@ class StreamedResponse:
             raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
         received = 0
         working_since = loop_time()
-        # httpx declares an iterator, but it is a generator, which must be closed. It leaves out empty chunks.
-        chunks = cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())
-        async with aclosing(chunks):
+        async with aclosing(self._response.chunks()) as chunks:
             while True:
                 try:
                     async with asyncio.timeout(self._idle_seconds):
                         chunk = await anext(chunks, None)
-                except NETWORK_ERRORS as error:
+                except (ExchangeFailed, TimeoutError) as error:
                     raise self._outcome.failed(_failure_of(error)) from None
                 if chunk is None:
                     break
@@ -185,20 +181,20 @@ DECOMPRESSED_PIECE_BYTES = 1 << 16
 
 
 async def _decompress(chunks: AsyncIterable[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
-    """Yields a body in gzip or deflate, decompressed in pieces. Raises `httpx.DecodingError`."""
+    """Yields a body in gzip or deflate, decompressed in pieces. Raises `ExchangeFailed`."""
     decompressor = None
     async for chunk in chunks:
         if decompressor is None:
             decompressor = zlib.decompressobj(_window_bits(encoding, first_byte=chunk[0]))
         if decompressor.eof:
-            raise httpx.DecodingError("bytes behind the end of what is compressed")
+            raise ExchangeFailed(ExchangeFailure.BROKEN_ANSWER)  # bytes behind the end of what is compressed
         rest = chunk
         try:
             while piece := decompressor.decompress(rest, DECOMPRESSED_PIECE_BYTES):
                 yield piece
                 rest = decompressor.unconsumed_tail
         except zlib.error as error:
-            raise httpx.DecodingError(str(error)) from error
+            raise ExchangeFailed(ExchangeFailure.BROKEN_ANSWER) from error
 
 
 def _window_bits(encoding: str, first_byte: int) -> int:
@@ -255,44 +251,8 @@ class BadAnswer(Unreachable):
     """WeChat answered, but the answer cannot be used."""
 
 
-class ExchangeFailure(StrEnum):
-    """The outcome of an exchange without a usable answer, and the key of its sentence.
-
-    Its error is `Unreachable`, or `OutcomeUnknown` after a call that delivers a message.
-    """
-
-    #: The request was certainly not sent. The error is `Unreachable` also for a delivery.
-    NO_CONNECTION = "no_connection"
-    #: No answer came in time.
-    NO_ANSWER = "no_answer"
-    #: The answer was cut off, or is no HTTP.
-    BROKEN_ANSWER = "broken_answer"
-    #: The answer is larger than the call allows. The error is `BadAnswer` in place of `Unreachable`.
-    TOO_LARGE = "too_large"
-
-
-# The errors of the network. They are caught only around the single steps of an exchange, since an error that
-# the caller raises while it reads the answer is not WeChat's.
-NETWORK_ERRORS = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
-
-# Only after these errors it is certain that no byte of the request was sent.
-_NOT_SENT_ERRORS = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.InvalidURL,
-)
-
-
-def _failure_of(error: Exception) -> ExchangeFailure:
-    if isinstance(error, _NOT_SENT_ERRORS):
-        return ExchangeFailure.NO_CONNECTION
-    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | TimeoutError):
-        return ExchangeFailure.NO_ANSWER
-    return ExchangeFailure.BROKEN_ANSWER
+def _failure_of(error: ExchangeFailed | TimeoutError) -> ExchangeFailure:
+    return error.failure if isinstance(error, ExchangeFailed) else ExchangeFailure.NO_ANSWER
 
 
 @dataclass

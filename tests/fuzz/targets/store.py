@@ -25,11 +25,11 @@ from tests.fuzz.mutators import (
 )
 from tests.fuzz.oracles import JSON_MEMORY_FACTOR
 from tests.fuzz.target import Target
-from wx2mqtt.errors import StoreError
+from wx2mqtt.errors import BadBackup, StoreError
 from wx2mqtt.model import ChatKind
 from wx2mqtt.simulator import samples
 from wx2mqtt.store import backup_archive, file_type, people_file
-from wx2mqtt.store.backup_archive import FORMAT_VERSION, HEADER_NAME, BadBackup
+from wx2mqtt.store.backup_archive import FORMAT_VERSION, HEADER_NAME
 from wx2mqtt.store.column_values import blob_from_text, storable_text
 from wx2mqtt.store.folder_backup import restore_store
 from wx2mqtt.store.mapped_files import MAX_KILLS, PUBACK_LOG_BYTES, ProcessingMarks, PubackLog

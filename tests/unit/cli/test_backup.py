@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wx2mqtt.cli.backup import BackupFile, backup_file, open_backup_file
-from wx2mqtt.store.backup_archive import BadBackup
+from wx2mqtt.errors import BadBackup
 
 
 def write(file: BackupFile, data: bytes = b"a backup") -> None:

@@ -26,12 +26,12 @@ from tests.support.websocket import (
     read_frames,
 )
 from tests.unit.mqtt.test_sockets import ScriptedSocket
+from wx2mqtt.errors import WebSocketError
 from wx2mqtt.mqtt.options import parse_broker_url
 from wx2mqtt.mqtt.sockets import WEBSOCKET_CHUNK_BYTES, BufferedSocket
 from wx2mqtt.mqtt.websocket import (
     FRAME_BYTES,
     WebSocket,
-    WebSocketError,
 )
 
 URL = "ws://broker:9001"

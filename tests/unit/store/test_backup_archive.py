@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.make import modes
+from wx2mqtt.errors import BadBackup
 from wx2mqtt.store.backup_archive import (
     FORMAT_VERSION,
     HEADER_NAME,
     ArchiveEntry,
     ArchiveHeader,
-    BadBackup,
     measure_file,
     read_archive,
     write_archive,

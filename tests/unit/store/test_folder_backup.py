@@ -15,9 +15,9 @@ import pytest
 
 from tests.unit.store.make import command, delivery_mark, media, message, person, picture, result
 from tests.unit.store.test_backup_archive import header_fields, make_archive
-from wx2mqtt.errors import StoreLocked, StoreTooNew
+from wx2mqtt.errors import BadBackup, StoreLocked, StoreTooNew
 from wx2mqtt.model import Cursor
-from wx2mqtt.store.backup_archive import BadBackup, measure_file
+from wx2mqtt.store.backup_archive import measure_file
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.command_records import RESTORED_UNANSWERED, CommandState
 from wx2mqtt.store.database import Database

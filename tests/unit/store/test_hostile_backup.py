@@ -24,11 +24,11 @@ from tests.support.rows import every_row
 from tests.unit.store.make import names
 from tests.unit.store.test_backup_archive import header_fields, make_archive
 from tests.unit.store.test_folder_backup import OpenStore, make_backup, run_on_store, write_sample_store
-from wx2mqtt.errors import StoreTooNew
+from wx2mqtt.errors import BadBackup, StoreTooNew
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.limits import BACKUP_HEAD_JSON, MAX_UNPACKED_RATIO, MIN_UNPACKED_BYTES
 from wx2mqtt.model import Blob
-from wx2mqtt.store.backup_archive import HEADER_NAME, BadBackup, measure_file
+from wx2mqtt.store.backup_archive import HEADER_NAME, measure_file
 from wx2mqtt.store.column_values import blob_from_text, blob_to_text
 from wx2mqtt.store.folder import DATABASE_NAME
 from wx2mqtt.store.folder_backup import create_backup, restore_store

@@ -16,8 +16,8 @@ import pytest
 from tests.support.postgresql import empty_database
 from tests.unit.store.test_hostile_backup import forged_backup
 from wx2mqtt.app.configuration import restore_rules
+from wx2mqtt.errors import BadBackup
 from wx2mqtt.settings.schema import Settings
-from wx2mqtt.store.backup_archive import BadBackup
 from wx2mqtt.store.encrypted_logins import EncryptedLogins
 from wx2mqtt.store.folder import DATABASE_NAME
 from wx2mqtt.store.folder_backup import RestoreSummary, restore_store

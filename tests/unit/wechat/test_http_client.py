@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.backend_options import backend_options
+from tests.support.httpx_transport import HttpxTransport
 from tests.support.loop_turns import turns_during
 from tests.unit.wechat.webwx.server import ManualClock, MemoryVault
 from wx2mqtt.clock import Lease, boot_time
@@ -57,7 +58,7 @@ def client(
 ) -> HttpClient:
     clock = replace(ManualClock().as_clock(), lease=lease or Lease())
     options = backend_options(credentials=MemoryVault(), clock=clock, observe=observe)
-    return HttpClient(options, {"Connection": "keep-alive"}, lambda key, _: key, transport)
+    return HttpClient(options, {"Connection": "keep-alive"}, lambda key, _: key, HttpxTransport(transport))
 
 
 async def make_call(used: HttpClient, url: str) -> None:

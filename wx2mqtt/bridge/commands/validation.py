@@ -39,7 +39,6 @@ from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.buttons import text_with_buttons
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.external.url_fetch import parse_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import COMMAND_JSON
 from wx2mqtt.model import FILEHELPER, Blob, ChatKind, Command, Json, Recall, Remark, Status
@@ -310,6 +309,8 @@ class CommandValidator:
         if command.name:
             check_filename(command.name)
         if command.url:
+            from wx2mqtt.external.url_fetch import parse_url  # noqa: PLC0415 - httpx takes 2 MB
+
             parse_url(command.url)
         if command.text.strip():
             self._require_valid_text(command, person)

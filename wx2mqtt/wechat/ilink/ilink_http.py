@@ -6,12 +6,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import field
 
-import httpx
-
 from wx2mqtt.clock import Clock, parse_http_date
 from wx2mqtt.i18n.wechat import ilink_text
 from wx2mqtt.limits import transfer_seconds
 from wx2mqtt.values import frozen
+from wx2mqtt.wechat.aiohttp_transport import HttpTransport
 from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, TimeLimits
 from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, ILINK_HEADERS, UPLOAD, Endpoint
@@ -52,7 +51,7 @@ class ILinkHttp:
         options: BackendOptions,
         *,
         timeouts: Mapping[str, float] | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: HttpTransport | None = None,
     ) -> None:
         self.language = options.language
         self.server_clock = ServerClock(options.clock)

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import field, replace
 from typing import Any
 
-import httpx
 import structlog
 
 from wx2mqtt.clock import parse_http_date
@@ -20,6 +19,7 @@ from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, St
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.model import Owner
 from wx2mqtt.values import frozen
+from wx2mqtt.wechat.aiohttp_transport import HttpTransport
 from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, TimeLimits, read_json
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
@@ -269,7 +269,7 @@ class WebWxHttp:
         options: BackendOptions,
         *,
         timeouts: Mapping[str, float] | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: HttpTransport | None = None,
     ) -> None:
         self.cookies = Cookies({}, any_host=options.endpoint is not None)
         #: Counts the logins, so that a late answer to a call of an earlier one renews no cookie.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
-
 from wx2mqtt.i18n.wechat import wecom_text
+from wx2mqtt.wechat.aiohttp_transport import HttpTransport
 from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, TimeLimits, read_json
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
@@ -17,7 +16,7 @@ from wx2mqtt.wechat.wecom.protocol.endpoints import DOWNLOAD, WECOM_HEADERS, Htt
 class WeComHttp:
     """The HTTP calls of one account. For tests `transport` replaces the network."""
 
-    def __init__(self, options: BackendOptions, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, options: BackendOptions, transport: HttpTransport | None = None) -> None:
         self.language = options.language
         self._http = HttpClient(
             options,

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 
+from tests.support.httpx_transport import HttpxTransport
 from tests.unit.wechat.ilink.entries import BOT, ME, TOKEN, Json
 from tests.unit.wechat.marks import FakeMarks
 from wx2mqtt.clock import Clock
@@ -200,7 +201,7 @@ class BackendHarness:
         """Returns a new backend with the same credential store and server."""
         self.gateway = ILinkBackend(
             self._options,
-            ILinkHttp(self._options, timeouts=self._timeouts, transport=self.http_transport),
+            ILinkHttp(self._options, timeouts=self._timeouts, transport=HttpxTransport(self.http_transport)),
             **self._more,
         )
         return self.gateway

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import httpx
 
 from tests.support.backend_options import backend_options
+from tests.support.httpx_transport import HttpxTransport
 from tests.unit.wechat.marks import FakeMarks
 from tests.unit.wechat.webwx.entries import ME, OWNER
 from wx2mqtt.clock import Clock
@@ -220,7 +221,7 @@ class BackendHarness:
         """A new backend on the same vault and server."""
         self.backend = WebWxBackend(
             self._options,
-            WebWxHttp(self._options, timeouts=self._timeouts, transport=self.http_transport),
+            WebWxHttp(self._options, timeouts=self._timeouts, transport=HttpxTransport(self.http_transport)),
             desktop=self._desktop,
         )
         return self.backend

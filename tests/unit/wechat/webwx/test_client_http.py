@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.backend_options import backend_options
+from tests.support.httpx_transport import HttpxTransport
 from tests.unit.wechat.webwx.server import ENDPOINT, ManualClock, MemoryVault, text
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
 from wx2mqtt.wechat.webwx.client import WebWxHttp
@@ -41,7 +42,7 @@ def http_with(
         clock=ManualClock().as_clock(),
         observe=lambda call, outcome, _: SEEN.append((call, outcome)),
     )
-    return WebWxHttp(options, timeouts=timeouts, transport=httpx.MockTransport(handle))
+    return WebWxHttp(options, timeouts=timeouts, transport=HttpxTransport(httpx.MockTransport(handle)))
 
 
 def request(

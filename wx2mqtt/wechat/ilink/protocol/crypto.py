@@ -10,13 +10,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import field
-
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.modes import ECB
+from typing import TYPE_CHECKING
 
 from wx2mqtt.model import MediaRef
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_base64, read_integer, read_object, read_text
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import Cipher
+    from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 BLOCK_BYTES = 16
 
