@@ -20,7 +20,7 @@ from types import ModuleType
 from unittest.mock import patch
 
 from tests.benchmarks.measures import Row
-from tests.unit.bridge.sender_support import ILinkSenderHarness, sender_harness
+from tests.unit.bridge.sender_harness import ILinkSenderHarness, open_sender_harness
 from wx2mqtt import clock
 from wx2mqtt.bridge.commands import chat_queue, next_step, own_texts, results, send_attempts, window_wait
 from wx2mqtt.bridge.commands.chat_queue import stays_first
@@ -130,8 +130,8 @@ async def _outcome_of(folder: Path, month: Month, ilink: ILink) -> Outcome:
     events = [*((at, "alarm") for at in month.alarms), *((at, "write") for at in month.writes)]
     heapq.heapify(events)
     dice = random.Random(SEED)
-    async with sender_harness(folder, "wife") as made:
-        here = ILinkSenderHarness(made)
+    async with open_sender_harness(folder, "wife") as plain_harness:
+        here = ILinkSenderHarness(plain_harness)
         here.ilink = ilink
         with turned.installed():
             async with here.running():
@@ -151,7 +151,7 @@ async def _outcome_of(folder: Path, month: Month, ilink: ILink) -> Outcome:
                                     outcome.answered += 1
                                     heapq.heappush(events, (at + dice.uniform(0, HOUR_SECONDS), "write"))
                         case _:
-                            here.writes()
+                            here.receive_message()
                             if (due := _next_reminder(here, ilink.remind, begins)) is not None:
                                 heapq.heappush(events, (at + (due - here.now) / 1000, "remind"))
                     here.sender.recheck()
@@ -173,7 +173,7 @@ async def _remind(here: ILinkSenderHarness, rules: Remind, zone: timezone) -> bo
     due = _next_reminder(here, rules, zone)
     if due is None or due > here.now or not here.chat.is_open(here.now):
         return False
-    person = here.address_book.identity.by_topic_name("wife")
+    person = here.address_book.registry.by_topic_name("wife")
     assert person is not None
     await here.accept(own_text(OwnText.REMINDER, "wife", person.id, "Write anything.", ttl=HOUR_SECONDS))
     return True

@@ -18,8 +18,8 @@ from tests.docs.limit_rows import Limit
 from tests.docs.limit_table import LIMITS
 from tests.docs.limit_texts import LIMIT_TEXTS
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.unit.bridge.commands_harness import running
 from tests.unit.bridge.contexts import FakeQuota, shared
-from tests.unit.bridge.outgoing import running
 from tests.unit.bridge.rows import row_of
 from tests.unit.mqtt.test_packet_reader import PacketReaderHarness
 from tests.unit.traffic_limits import TRAFFIC_DRIVERS
@@ -317,15 +317,15 @@ def unfetched_commands(count: int, folder: Path) -> bool:
     async def ask() -> bool:
         async with running(folder, fetcher=HangingFetcher()) as commands_harness:
             for number in range(count):
-                commands_harness.say(kind="file", url="http://h/x", id=f"{number}")
+                commands_harness.deliver_command(kind="file", url="http://h/x", id=f"{number}")
             commands_harness.deliver("last")
             commands_harness.deliver("other", "mom")
-            await commands_harness.in_thread("wx/result/mom")
+            await commands_harness.wait_for_bodies("wx/result/mom")
             waiting = next(iter(commands_harness.sender.waiting.queues.values()))
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while len(waiting.rows) > limit + 1:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(0)
-            refused = commands_harness.received("wx/result/wife")
+            refused = commands_harness.bodies_on("wx/result/wife")
             assert {result["code"] for result in refused} <= {"rate_limited"}
             return not refused
 
@@ -363,9 +363,9 @@ def open_requests(count: int, folder: Path) -> bool:
                 commands_harness.deliver("", topic="wx/bridge/request/wait", mid=0)
             commands_harness.deliver('{"transaction": "last"}', topic="wx/bridge/request/wait", mid=0)
             commands_harness.deliver("", topic="wx/bridge/request/none", mid=0)
-            await commands_harness.in_thread("wx/bridge/response/none")
+            await commands_harness.wait_for_bodies("wx/bridge/response/none")
             released.set()
-            answers = await commands_harness.in_thread("wx/bridge/response/wait", count)
+            answers = await commands_harness.wait_for_bodies("wx/bridge/response/wait", count)
             last = next(answer for answer in answers if answer.get("transaction") == "last")
             assert last["status"] == "ok" or last["code"] == "rate_limited"
             return bool(last["status"] == "ok")

@@ -20,8 +20,8 @@ from structlog.testing import capture_logs
 from tests.support.fake_broker import FakeBroker
 from tests.unit.bridge.commands.test_waiting_commands import SimulatedJournal
 from tests.unit.bridge.commands.test_waiting_commands import row as command_row
+from tests.unit.bridge.commands_harness import CAPABILITIES
 from tests.unit.bridge.contexts import context
-from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.validation_harness import ValidationHarness
 from tests.unit.mqtt.test_packet_reader import PacketReaderHarness
 from tests.unit.mqtt.test_reconnect import ended

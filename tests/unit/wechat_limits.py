@@ -192,9 +192,9 @@ def items_of_message(count: int, _: Path) -> bool:
 def candidates(count: int, _: Path) -> bool:
     control = AddressBook({"bob": ContactPin(nickname="Bob")})
     for number in range(count):
-        control.friend(f"bob{number}", "Bob")
+        control.add_friend(f"bob{number}", "Bob")
     (event,) = (event for event in control.log_in().events if event.name == "unresolved")
-    return event.fields["candidates"] == [control.level(who) for who in control.book]
+    return event.fields["candidates"] == [control.topic_name_of(who) for who in control.contacts]
 
 
 def jar(*lines: str) -> webwx_session.Cookies:

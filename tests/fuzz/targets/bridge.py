@@ -54,7 +54,7 @@ def _run_validation(data: bytes) -> None:
     found = [_BENCH.new(data, topic, response_topic="answers/x", correlation=data[:8]) for topic in topics]
     with suppress(BadCommand):
         fields = read_request(data, COMMAND_JSON)
-        found.append(_LOOP.run_until_complete(_BENCH.judge.validate_fields("wife", fields)))
+        found.append(_LOOP.run_until_complete(_BENCH.validator.validate_fields("wife", fields)))
     for new in found:
         assert new.command_id
         assert replies_text(new.replies)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.unit.bridge.outgoing import running
+from tests.unit.bridge.commands_harness import running
 from wx2mqtt.app.operations import AccountOperations
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected
@@ -35,11 +35,11 @@ def run_operation(outgoing):
         ctx=outgoing.ctx,
         components=SimpleNamespace(
             results=ResultPublications("home", Topics("wx")),
-            validator=outgoing.judge,
-            resolver=outgoing.errands,
+            validator=outgoing.validator,
+            resolver=outgoing.resolver,
             sender=outgoing.sender,
             inbound=SimpleNamespace(apply_people=_ignore),
-            publisher=outgoing.pump,
+            publisher=outgoing.publisher,
         ),
     )
     operations = AccountOperations(account)
@@ -59,7 +59,7 @@ async def refused(awaitable):
 
 
 async def send(outgoing, text, command_id, **more):
-    await outgoing.acknowledged(outgoing.say(text=text, id=command_id, **more))
+    await outgoing.wait_for_puback(outgoing.deliver_command(text=text, id=command_id, **more))
 
 
 async def test_commands_that_wait_or_were_not_sent_are_listed_and_sent_ones_only_on_demand(
@@ -139,7 +139,7 @@ async def test_the_content_of_a_command_that_was_refused_at_once_is_not_kept_and
     outgoing, run_operation, body
 ):
     outgoing.quota.size = outgoing.quota.limit if body == {"text": "x"} else 0
-    await outgoing.acknowledged(outgoing.say(id="a", **body))
+    await outgoing.wait_for_puback(outgoing.deliver_command(id="a", **body))
     outgoing.quota.size = 0
     expected = "command 'a' was refused, and its content is not kept; publish it again"
     assert await refused(run_operation("retry", id="a")) == expected
@@ -174,7 +174,7 @@ async def test_a_command_that_has_its_result_or_is_being_sent_is_not_dropped(out
     assert await refused(run_operation("drop", id="a")) == "command 'a' has its result already"
     outgoing.wechat.hold("y")
     await send(outgoing, "y", "b")
-    await outgoing.sent(2)
+    await outgoing.wait_for_sent_texts(2)
     assert await refused(run_operation("drop", id="b")) == "command 'b' is being sent; its result comes"
     outgoing.wechat.release("y")
     assert (await outgoing.result("b"))["status"] == "sent"
@@ -184,7 +184,7 @@ async def test_a_dropped_command_that_may_have_arrived_is_uncertain(outgoing, ru
     monkeypatch.setattr("wx2mqtt.clock.Backoff.wait", lambda *_: 60.0)
     outgoing.wechat.answer("x", OutcomeUnknown())
     await send(outgoing, "x", "a")
-    await outgoing.sent(1)
+    await outgoing.wait_for_sent_texts(1)
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         while not (await outgoing.journal.commands.get("a")).unanswered:
             pass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.bridge.outgoing import CommandsHarness, running
+from tests.unit.bridge.commands_harness import CommandsHarness, running
 from wx2mqtt.bridge import wechat_calls
 from wx2mqtt.bridge.commands import (
     chat_queue,
@@ -23,14 +23,14 @@ PassTime = Callable[[float], None]
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[CommandsHarness]:
-    """The way out, running, connected and logged in."""
+    """The components of the way to WeChat, running, connected and logged in."""
     async with running(tmp_path) as harness:
         yield harness
 
 
 @pytest.fixture
 def pass_time(monkeypatch: pytest.MonkeyPatch) -> PassTime:
-    """Puts the clocks of the sender forward by so many seconds; its `recheck` then looks at them."""
+    """Puts the clocks of the sender forward by so many seconds; `recheck` makes the sender look at them."""
     ahead = 0.0
 
     def pass_time(seconds: float) -> None:

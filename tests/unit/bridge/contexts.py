@@ -19,30 +19,30 @@ NO_LIMITS = Send(per_minute=0, burst=1)
 
 @dataclass
 class FakeQuota:
-    """A store of which the test says how large it is."""
+    """A quota of which the test sets size and limit."""
 
     size: int = 0
     limit: int = 10**9
 
 
 class FakeWatchdog(Watchdog):
-    """Notes the beats of all loops besides."""
+    """A watchdog that keeps all heartbeats, None for `idle`."""
 
     def __init__(self) -> None:
         super().__init__(lambda: 0.0)
-        self.beats: list[tuple[str, float | None]] = []
+        self.heartbeats: list[tuple[str, float | None]] = []
 
     def heartbeat(self, name: str, limit: float) -> None:
         super().heartbeat(name, limit)
-        self.beats.append((name, limit))
+        self.heartbeats.append((name, limit))
 
     def idle(self, name: str) -> None:
         super().idle(name)
-        self.beats.append((name, None))
+        self.heartbeats.append((name, None))
 
 
 def settings(**sections: Any) -> AccountSettings:
-    """Settings of an account without limits; see `changed`."""
+    """Returns settings of an account without rate limits; `sections` as in `changed`."""
     account = Account(send=NO_LIMITS)
     whole = Settings(accounts={"home": account})
     plain = AccountSettings(whole=whole, name="home", account=account, base_topics=("wx", "other"))
@@ -50,7 +50,7 @@ def settings(**sections: Any) -> AccountSettings:
 
 
 def changed(settings: AccountSettings, **sections: Any) -> AccountSettings:
-    """Other settings with these sections of the account or of the file, or these fields of `AccountSettings`."""
+    """Returns settings with other sections of the account or file, or other fields of `AccountSettings`."""
     in_account = {key: value for key, value in sections.items() if key in Account.model_fields}
     in_file = {key: value for key, value in sections.items() if key in Settings.model_fields}
     others = {key: value for key, value in sections.items() if key not in in_account | in_file}
@@ -60,7 +60,7 @@ def changed(settings: AccountSettings, **sections: Any) -> AccountSettings:
 
 
 def shared(**services: Any) -> SharedServices:
-    """Services of a process; those that are not given are absent."""
+    """Returns the services of a process; those that are not given are absent."""
     usual: dict[str, Any] = {
         "watchdog": FakeWatchdog(),
         "changes": ChangeNotifier(),
@@ -73,7 +73,7 @@ def shared(**services: Any) -> SharedServices:
 
 
 def context(**parts: Any) -> AccountContext:
-    """The context of the account `home`; parts that are not given are absent."""
+    """Returns the context of the account `home`; parts that are not given are absent."""
     usual: dict[str, Any] = {
         "name": "home",
         "topics": Topics("wx"),

@@ -1,4 +1,4 @@
-"""A session with a scripted WeChat: each call does what the script says, and time is virtual."""
+"""A login session with a fake backend: each call does what the test has scripted, and time is virtual."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ from wx2mqtt.wechat.backend import (
 
 OWNER = Owner(handle=Handle("@me"), nickname="王小明", uin="211722515")
 WIFE = Contact(handle=Handle("@wife"), kind=ChatKind.FRIEND, nickname="晓梅", remark="老婆")
-CODE = ShowQr(url="https://login.weixin.qq.com/l/abc", lifetime=300.0)
+QR_CODE = ShowQr(url="https://login.weixin.qq.com/l/abc", lifetime=300.0)
 
 
-def code(number: int) -> ShowQr:
+def qr_code(number: int) -> ShowQr:
     return ShowQr(url=f"https://login.weixin.qq.com/l/{number}", lifetime=300.0)
 
 
@@ -91,11 +91,15 @@ def message(key: str, text: str = "开灯 ☀", **more: object) -> Message:
     return Message(**{**values, **more})  # type: ignore[arg-type]
 
 
-class FakeGateway:
-    """`logins` and `answers` are what each call of `login` and `receive` does, in turn; then it waits."""
+class FakeBackend:
+    """A backend whose calls do what the test has scripted.
+
+    Each call of `login` takes the next of `logins`, each call of `receive` the next of `answers`. When there
+    is none left, the call does not end.
+    """
 
     capabilities = Capabilities(
-        backend="paper",
+        backend="fake",
         has_contacts=True,
         has_groups=True,
         can_start_chat=True,
@@ -104,25 +108,25 @@ class FakeGateway:
     )
 
     def login_age(self) -> LoginAge | None:
-        """Says that its logins do not end."""
+        """Returns None: its logins do not end."""
         return None
 
     def __init__(self) -> None:
         self.logins: deque[Sequence[LoginStep | Exception | Wait]] = deque()
         self.answers: deque[Batch | Exception | Wait] = deque()
         self.directory: deque[Sequence[Contact] | Exception] = deque()
-        self.asked: list[bool] = []  # `resume` of each login
+        self.resume_flags: list[bool] = []  # `resume` of each login
         self.cursors: list[str] = []
         self.logouts = 0
-        self.saved: Owner | None = None
+        self.saved_login_owner: Owner | None = None
         self.usable: LoginFilter = any_login
-        self.given: list[str] = []  # the numbers that `CodeRequired` asked for
+        self.entered_codes: list[str] = []  # the numbers that `CodeRequired` asked for
         self.windows: dict[Handle, ReplyWindow] = {}
 
     async def login(
         self, *, resume: bool, usable: LoginFilter = any_login
     ) -> AsyncGenerator[LoginStep, None]:
-        self.asked.append(resume)
+        self.resume_flags.append(resume)
         self.usable = usable
         for step in self.logins.popleft() if self.logins else [Wait(10**9)]:
             if isinstance(step, Wait):
@@ -134,7 +138,7 @@ class FakeGateway:
         await asyncio.sleep(10**9)
 
     def enter_verification_code(self, code: str) -> None:
-        self.given.append(code)
+        self.entered_codes.append(code)
 
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
         page = self.directory.popleft() if self.directory else (WIFE,)
@@ -178,41 +182,41 @@ class FakeGateway:
         self.logouts += 1
 
     async def saved_owner(self) -> Owner | None:
-        return self.saved
+        return self.saved_login_owner
 
     async def close(self) -> None:
         pass
 
 
 class FakeJournal:
-    """Keeps what it is told, and fails as often as `troubles` says. It is each of its parts."""
+    """A journal that keeps what is stored, and raises the next of `errors` first. It is each of its own parts."""
 
-    stream = "paper1"
+    stream = "fake01"
 
     def __init__(self) -> None:
         self.items: list[NewMessage | NewEvent] = []
         self.cursors: list[tuple[str, str]] = []
         self.people = PeopleChanges()
-        self.troubles: deque[StoreError | None] = deque()
-        self.owner_troubles: deque[StoreError] = deque()
+        self.errors: deque[StoreError | None] = deque()
+        self.owner_errors: deque[StoreError] = deque()
         self.owners: list[str] = []
-        self.said: list[NamedOwner] = []
-        self.meanwhile: Callable[[], None] | None = None  # happens once, while messages are being stored
+        self.named_owners: list[NamedOwner] = []
+        self.during_record: Callable[[], None] | None = None  # happens once, while messages are being stored
         self.seq = 0
         self.sent: dict[str, QuotedMessage] = {}
         self.received = self.commands = self.owner = self.history = self.rows = self
         self.may_have_questions = False  # a question that somebody may answer
 
     async def remember(self, backend: str, owner_id: str, named: NamedOwner = NOTHING_SAID) -> None:
-        if self.owner_troubles:
-            raise self.owner_troubles.popleft()
+        if self.owner_errors:
+            raise self.owner_errors.popleft()
         self.owners.append(owner_id)
-        self.said.append(named)
+        self.named_owners.append(named)
 
     async def set_cursor(self, login_id: str, cursor: Cursor) -> None:
-        trouble = self.troubles.popleft() if self.troubles else None
-        if trouble is not None:
-            raise trouble
+        error = self.errors.popleft() if self.errors else None
+        if error is not None:
+            raise error
         self.cursors.append((login_id, cursor))
 
     async def record(
@@ -222,13 +226,13 @@ class FakeJournal:
         cursor: Cursor | None,
         login_id: str,
     ) -> RecordResult:
-        if self.meanwhile is not None and items:
-            asyncio.get_running_loop().call_later(0.005, self.meanwhile)
-            self.meanwhile = None
+        if self.during_record is not None and items:
+            asyncio.get_running_loop().call_later(0.005, self.during_record)
+            self.during_record = None
         await asyncio.sleep(0.01)
-        trouble = self.troubles.popleft() if self.troubles else None
-        if trouble is not None:
-            raise trouble
+        error = self.errors.popleft() if self.errors else None
+        if error is not None:
+            raise error
         self.items += items
         self.people = PeopleChanges.merged((self.people, people))
         if cursor is not None:
@@ -244,14 +248,14 @@ class FakeJournal:
         return False
 
     async def message_author(self, key: str) -> str:
-        found = next((one for one in self.messages() if one.key == key), None)
+        found = next((message for message in self.messages() if message.key == key), None)
         sender = found.body["sender"] if found else {}
         return str(sender.get("user", "")) if isinstance(sender, dict) else ""
 
     async def quoted_message(self, message_id: str) -> QuotedMessage | None:
         if message_id in self.sent:
             return self.sent[message_id]
-        found = next((one for one in self.messages() if one.id == message_id), None)
+        found = next((message for message in self.messages() if message.id == message_id), None)
         if found is None:
             return None
         sender = found.body.get("sender", {})
@@ -272,7 +276,7 @@ class FakeJournal:
 
 
 class FakeSender:
-    """The sender of commands: it knows whether sending is possible, and how logins have ended."""
+    """A sender of commands that keeps whether it may send, how logins have ended, and the changes of owner."""
 
     def __init__(self, journal: FakeJournal) -> None:
         self._journal = journal
@@ -281,8 +285,8 @@ class FakeSender:
         self.owner_changes: list[str] = []
         self.forgotten = 0
 
-    def set_online(self, online: bool) -> None:
-        self.is_online = online
+    def set_online(self, add_login: bool) -> None:
+        self.is_online = add_login
 
     def recheck(self) -> None:
         pass
@@ -299,8 +303,8 @@ class FakeSender:
 
 
 @dataclass
-class Shown:
-    """One `login/state`, and when it was said."""
+class LoginReport:
+    """One report of the login state, and when it was made."""
 
     at: float
     login: LoginStatus
@@ -309,30 +313,30 @@ class Shown:
 
 @dataclass
 class SessionHarness:
-    """A session with everything around it. Made inside of the loop that runs it."""
+    """A login session with everything that it needs. It is created in the loop that runs it."""
 
-    gateway: FakeGateway = field(default_factory=FakeGateway)
+    backend: FakeBackend = field(default_factory=FakeBackend)
     journal: FakeJournal = field(default_factory=FakeJournal)
     expected: Expect = field(default_factory=Expect)
-    identity: PeopleRegistry = field(default_factory=lambda: PeopleRegistry([], {}, {}))
+    registry: PeopleRegistry = field(default_factory=lambda: PeopleRegistry([], {}, {}))
     filters: Receive = field(default_factory=Receive)
     media: Media = field(default_factory=Media)
     plain_max_age: float | None = None
 
     def __post_init__(self) -> None:
-        self.shown: list[Shown] = []
-        self.beats: list[tuple[float, float | None]] = []
+        self.reports: list[LoginReport] = []
+        self.heartbeats: list[tuple[float, float | None]] = []
         self.stored: list[RecordResult] = []
         self.published: list[OutboxBatch] = []
-        self.to_fetch: list[NewMessage] = []
+        self.enqueued_media: list[NewMessage] = []
         self.people_changes = 0
         self.sender = FakeSender(self.journal)
         self.quota = FakeQuota(limit=5_000_000)
         self.ctx = context(
             broker=SimpleNamespace(flush=lambda: None),
-            backend=self.gateway,
+            backend=self.backend,
             journal=self.journal,
-            registry=self.identity,
+            registry=self.registry,
             settings=settings(
                 receive=self.filters,
                 media=self.media,
@@ -344,29 +348,29 @@ class SessionHarness:
         signals = self.ctx.signals
         signals.received.connect(self.stored.append)
         signals.people_changed.connect(self._people_changed)
-        signals.login_changed.connect(self._show)
+        signals.login_changed.connect(self._add_report)
         self.echoes = EchoFilter()
         self.echoes.recovered.set()
         publisher: Any = SimpleNamespace(add=self.published.append)
         status: Any = SimpleNamespace(show_last=lambda _payload: None)
         media: Any = SimpleNamespace(
-            waiting=SimpleNamespace(commit_lock=asyncio.Lock()), enqueue=self.to_fetch.extend
+            waiting=SimpleNamespace(commit_lock=asyncio.Lock()), enqueue=self.enqueued_media.extend
         )
         self.inbound = InboundMessages(self.ctx, self.echoes, publisher, status, media)
         self.owner = AccountOwner(self.ctx, self.sender)
         self.session = LoginSession(self.ctx, self.inbound, self.owner, self.sender)
         self._running: asyncio.Task[None] | None = None
 
-    def _show(self, login: LoginStatus) -> None:
-        self.shown.append(Shown(self.now, login, login.qr_url))
+    def _add_report(self, login: LoginStatus) -> None:
+        self.reports.append(LoginReport(self.now, login, login.qr_url))
 
     def heartbeat(self, _name: str, limit: float) -> None:
-        """As a watchdog."""
-        self.beats.append((self.now, limit))
+        """Stands in for the watchdog."""
+        self.heartbeats.append((self.now, limit))
 
     def idle(self, _name: str) -> None:
-        """As a watchdog."""
-        self.beats.append((self.now, None))
+        """Stands in for the watchdog."""
+        self.heartbeats.append((self.now, None))
 
     def _people_changed(self) -> None:
         self.people_changes += 1
@@ -387,18 +391,18 @@ class SessionHarness:
 
     @property
     def states(self) -> list[str]:
-        """The states in order, each once as long as it stood."""
-        states = [str(one.login.state) for one in self.shown]
+        """The states in order, each once for as long as it lasted."""
+        states = [str(report.login.state) for report in self.reports]
         return [state for at, state in enumerate(states) if not at or states[at - 1] != state]
 
-    def first(self, state: LoginState) -> Shown:
-        return next(one for one in self.shown if one.login.state is state)
+    def first_report(self, state: LoginState) -> LoginReport:
+        return next(report for report in self.reports if report.login.state is state)
 
     def start(self) -> None:
         self._running = asyncio.create_task(self.session.run())
 
-    async def after(self, seconds: float) -> None:
-        """Let so much time pass; what went wrong in the session is raised here."""
+    async def run_for(self, seconds: float) -> None:
+        """Runs the session for so long; raises the error that has ended it."""
         if self._running is None:
             self.start()
         assert self._running is not None
@@ -406,40 +410,40 @@ class SessionHarness:
         if self._running.done():
             self._running.result()
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
         assert self._running is not None
         self._running.cancel()
         await asyncio.wait({self._running})
 
-    def silence(self, until: float) -> list[tuple[float, float]]:
-        """Spans (from, to) in which the receiving loop was past its own deadline."""
-        silent: list[tuple[float, float]] = []
+    def overdue_spans(self, until: float) -> list[tuple[float, float]]:
+        """Returns the spans (from, to) in which the receive loop was past its own deadline."""
+        spans: list[tuple[float, float]] = []
         due: float | None = None
-        for at, limit in [*self.beats, (until, None)]:
+        for at, limit in [*self.heartbeats, (until, None)]:
             if due is not None and at > due:
-                silent.append((due, at))
+                spans.append((due, at))
             due = None if limit is None else at + limit
-        return silent
+        return spans
 
 
 def batch(number: int, *items: Message, contacts: Iterable[Contact] = (), login_id: str = "login-1") -> Batch:
     return Batch(cursor=Cursor(f"{login_id}:{number}"), items=items, contacts=tuple(contacts))
 
 
-Story = Callable[[SessionHarness], Awaitable[None]]
+Scenario = Callable[[SessionHarness], Awaitable[None]]
 
 
-def run_story(story: Story, **made: object) -> None:
-    """Run a story with a talk made in its loop."""
+def run_scenario(scenario: Scenario, **options: object) -> None:
+    """Runs a scenario in virtual time with a harness that is created in its loop."""
 
-    async def whole() -> None:
-        session_harness = SessionHarness(**made)  # type: ignore[arg-type]
-        await story(session_harness)
-        await session_harness.end()
+    async def run_with_harness() -> None:
+        session_harness = SessionHarness(**options)  # type: ignore[arg-type]
+        await scenario(session_harness)
+        await session_harness.stop()
 
-    run_without_pauses(whole())
+    run_without_pauses(run_with_harness())
 
 
-def online(session_harness: SessionHarness) -> None:
-    """The first login needs a scan and stands at once."""
-    session_harness.gateway.logins.append([CODE, Scanned(), logged_in()])
+def add_login(session_harness: SessionHarness) -> None:
+    """Adds a login that needs a scan and then succeeds at once."""
+    session_harness.backend.logins.append([QR_CODE, Scanned(), logged_in()])

@@ -1,4 +1,4 @@
-"""A whole account between a scripted broker and a scripted WeChat: signals, and what a reload changes."""
+"""A whole account with a fake broker and a fake backend: its signals, a reload, a failure and a stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.fake_broker import FakeBroker
 from tests.unit.bridge.contexts import FakeWatchdog, changed, context, settings, shared
-from tests.unit.bridge.session_harness import FakeGateway
+from tests.unit.bridge.session_harness import FakeBackend
 from wx2mqtt.bridge.account import Account, AccountFailed
 from wx2mqtt.bridge.inbound_rows import PeopleBatch
 from wx2mqtt.bridge.people.registry import PeopleRegistry
@@ -29,8 +29,8 @@ from wx2mqtt.store.records import NewMessage
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
-class Gateway(FakeGateway):
-    """Notes the languages that it is given."""
+class RecordingBackend(FakeBackend):
+    """A backend that keeps the languages that are set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,17 +40,17 @@ class Gateway(FakeGateway):
         self.languages.append(language)
 
 
-class Stage:
-    """An account that does not run; what it publishes goes to `link`."""
+class AccountHarness:
+    """An account that does not run; what it publishes is in `broker.sent`."""
 
     def __init__(self, folder: Path, database: Database) -> None:
         self.broker = FakeBroker(acknowledges_at_once=True)
-        self.gateway = Gateway()
+        self.backend = RecordingBackend()
         self.journal = Journal(database, "home")
         self.watchdog = FakeWatchdog()
         self.ctx = context(
             broker=self.broker,
-            backend=self.gateway,
+            backend=self.backend,
             journal=self.journal,
             registry=PeopleRegistry([], {}, {}),
             shared=shared(blobs=Blobs(folder), watchdog=self.watchdog),
@@ -60,8 +60,10 @@ class Stage:
     def connect(self) -> None:
         self.account.on_connected(self.broker.connect())
 
-    def last(self, topic: str) -> Any:
-        return json.loads([one for one in self.broker.sent if one.topic == topic][-1].payload)
+    def last_payload(self, topic: str) -> Any:
+        return json.loads(
+            [publication for publication in self.broker.sent if publication.topic == topic][-1].payload
+        )
 
 
 def text_message(key: str) -> NewMessage:
@@ -78,15 +80,15 @@ def text_message(key: str) -> NewMessage:
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+async def account_harness(tmp_path: Path) -> AsyncIterator[AccountHarness]:
     database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
-    stage = Stage(tmp_path, database)
-    await stage.journal.open()
-    yield stage
+    account_harness = AccountHarness(tmp_path, database)
+    await account_harness.journal.open()
+    yield account_harness
     await database.close()
 
 
-async def test_a_reload_counts_at_once_for_every_component(stage: Stage):
+async def test_a_reload_counts_at_once_for_every_component(account_harness: AccountHarness):
     """There is one settings object, and no component keeps a copy of a value in it."""
     send = Send(allow=("mom",), ttl=1.0, per_minute=7, burst=3)
     reloaded = settings(
@@ -95,90 +97,98 @@ async def test_a_reload_counts_at_once_for_every_component(stage: Stage):
         language="zh",
         fallback=Fallback(after=5.0, urls=("mailto://a@example.org",)),
     )
-    stage.connect()
-    await stage.account.apply_settings(reloaded)
-    account = stage.account
+    account_harness.connect()
+    await account_harness.account.apply_settings(reloaded)
+    account = account_harness.account
     assert account.ctx.settings is reloaded
     assert account.components.sender.fallback.after_seconds == 5.0
     bucket = account.components.sender.limits.bucket
     assert (bucket.per_minute, bucket.burst) == (7.0, 3)
     account.components.session.stop()
-    assert stage.last("wx/login/state")["reason"] == "桥接程序已停止"
+    assert account_harness.last_payload("wx/login/state")["reason"] == "桥接程序已停止"
 
 
-async def test_the_backend_has_the_language_of_the_settings_of_now(stage: Stage):
-    """It kept that of the start, although the reload said that the language was applied."""
-    await stage.account.apply_settings(changed(stage.ctx.settings, language="zh"))
-    assert stage.gateway.languages == ["en", "zh"]
+async def test_the_backend_has_the_language_of_the_settings_of_now(account_harness: AccountHarness):
+    """The backend kept the language of the start, although the reload said that it was applied."""
+    await account_harness.account.apply_settings(changed(account_harness.ctx.settings, language="zh"))
+    assert account_harness.backend.languages == ["en", "zh"]
 
 
-async def test_the_picture_of_the_code_is_published_before_the_state_that_asks_for_it(stage: Stage):
-    stage.connect()
-    before = len(stage.broker.sent)
+async def test_the_picture_of_the_code_is_published_before_the_state_that_asks_for_it(
+    account_harness: AccountHarness,
+):
+    account_harness.connect()
+    before = len(account_harness.broker.sent)
     url = "https://login.weixin.qq.com/l/abc"
-    login = stage.account.login.transition(
+    login = account_harness.account.login.transition(
         LoginState.WAITING_FOR_SCAN, "scan", 1, qr_expires=10**15, qr_url=url
     )
-    stage.ctx.signals.login_changed.emit(login)
-    topics = [one.topic for one in stage.broker.sent[before:]]
+    account_harness.ctx.signals.login_changed.emit(login)
+    topics = [publication.topic for publication in account_harness.broker.sent[before:]]
     assert topics == ["wx/login/qr", "wx/login/url", "wx/login/state"]
 
 
-async def test_a_change_of_the_login_is_reported_to_the_process(stage: Stage):
+async def test_a_change_of_the_login_is_reported_to_the_process(account_harness: AccountHarness):
     reported: list[tuple[str, str, str]] = []
-    stage.ctx.shared.login_reported.connect(
+    account_harness.ctx.shared.login_reported.connect(
         lambda account, login, url: reported.append((account, str(login.state), url))
     )
-    changes = stage.ctx.shared.changes.count
-    stage.account.components.session.stop()
+    changes = account_harness.ctx.shared.changes.count
+    account_harness.account.components.session.stop()
     assert reported == [("home", "stopped", "")]
-    assert stage.ctx.shared.changes.count == changes + 1
+    assert account_harness.ctx.shared.changes.count == changes + 1
 
 
-async def test_a_delivery_goes_to_the_intake_and_a_birth_to_home_assistant_too(stage: Stage):
+async def test_a_delivery_goes_to_the_intake_and_a_birth_to_home_assistant_too(
+    account_harness: AccountHarness,
+):
     births: list[bytes] = []
-    stage.account.components.home_assistant.birth_topic = "homeassistant/status"
-    stage.account.components.home_assistant.on_birth = births.append  # type: ignore[method-assign, assignment]
+    account_harness.account.components.home_assistant.birth_topic = "homeassistant/status"
+    account_harness.account.components.home_assistant.on_birth = births.append  # type: ignore[method-assign, assignment]
     for topic in ("homeassistant/status", "wx/out/wife"):
-        stage.account.on_delivery(
+        account_harness.account.on_delivery(
             Delivery(topic=topic, payload=b"online", mid=1, dup=False, retain=False, connection_number=1)
         )
     assert births == [b"online"]
-    assert len(stage.account.components.intake._queue) == 2
+    assert len(account_harness.account.components.intake._queue) == 2
 
 
-async def test_what_is_committed_is_handed_to_the_publisher(stage: Stage):
-    stage.connect()
-    running = asyncio.create_task(stage.account.components.publisher.run())
-    stage.ctx.publish_event("dropped", {"topic": "wx/in/wife", "count": 3, "reason": "refused"})
-    reporting = asyncio.create_task(stage.account.components.reporter._publish_events())
-    await stage.broker.wait_until(lambda: "wx/event/dropped" in stage.broker.topics)
-    assert stage.last("wx/event/dropped")["count"] == 3
+async def test_what_is_committed_is_handed_to_the_publisher(account_harness: AccountHarness):
+    account_harness.connect()
+    running = asyncio.create_task(account_harness.account.components.publisher.run())
+    account_harness.ctx.publish_event("dropped", {"topic": "wx/in/wife", "count": 3, "reason": "refused"})
+    reporting = asyncio.create_task(account_harness.account.components.reporter._publish_events())
+    await account_harness.broker.wait_until(lambda: "wx/event/dropped" in account_harness.broker.topics)
+    assert account_harness.last_payload("wx/event/dropped")["count"] == 3
     for task in (running, reporting):
         task.cancel()
     await asyncio.wait({running, reporting})
 
 
-async def test_a_message_and_the_last_one_behind_it_go_to_the_broker_with_one_write(stage: Stage):
+async def test_a_message_and_the_last_one_behind_it_go_to_the_broker_with_one_write(
+    account_harness: AccountHarness,
+):
     """Two writes, and the two answers to them, were a tenth of the CPU of a single message."""
-    stage.connect()
+    account_harness.connect()
     for key in ("1", "2"):  # the journal is read for the first one, and what was sent before
-        await stage.account.components.publisher._publish_waiting()
-        sent, flushed = len(stage.broker.sent), len(stage.broker.counts_at_flush)
-        recorded = await stage.journal.received.record([text_message(key)], NO_CHANGES, None, "")
-        stage.account.components.inbound._announce(recorded, PeopleBatch())
-    assert stage.broker.topics[sent:] == ["wx/in/wife", "wx/last"]
-    assert stage.broker.counts_at_flush[flushed:] == [sent + 2]
+        await account_harness.account.components.publisher._publish_waiting()
+        sent, flushed = len(account_harness.broker.sent), len(account_harness.broker.counts_at_flush)
+        recorded = await account_harness.journal.received.record([text_message(key)], NO_CHANGES, None, "")
+        account_harness.account.components.inbound._announce(recorded, PeopleBatch())
+    assert account_harness.broker.topics[sent:] == ["wx/in/wife", "wx/last"]
+    assert account_harness.broker.counts_at_flush[flushed:] == [sent + 2]
 
 
-async def test_only_the_end_of_a_connection_counts_as_a_disconnect_and_not_a_failed_attempt(stage: Stage):
+async def test_only_the_end_of_a_connection_counts_as_a_disconnect_and_not_a_failed_attempt(
+    account_harness: AccountHarness,
+):
     for code in ("unreachable", "lost", "unreachable", "lost"):
-        stage.account.on_disconnected(Disconnected(reason="because", retry_in=1.0, code=code))
-    assert stage.account.counters.disconnects == 2
+        account_harness.account.on_disconnected(Disconnected(reason="because", retry_in=1.0, code=code))
+    assert account_harness.account.counters.disconnects == 2
 
 
 class BrokenComponent:
-    """A component that fails when it is to."""
+    """A component that fails when the test says so."""
 
     def __init__(self) -> None:
         self.may_fail = asyncio.Event()
@@ -190,37 +200,39 @@ class BrokenComponent:
         raise ValueError("a bug")
 
 
-async def test_an_account_that_fails_stops_itself_and_says_so(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+async def test_an_account_that_fails_stops_itself_and_says_so(
+    account_harness: AccountHarness, monkeypatch: pytest.MonkeyPatch
+):
     broken = BrokenComponent()
-    monkeypatch.setattr(stage.account.components.reporter, "run", broken.run)
-    stage.connect()
-    running = asyncio.create_task(stage.account.run())
+    monkeypatch.setattr(account_harness.account.components.reporter, "run", broken.run)
+    account_harness.connect()
+    running = asyncio.create_task(account_harness.account.run())
     broken.may_fail.set()
     with pytest.raises(AccountFailed):
         await asyncio.wait_for(running, MAX_WAIT_SECONDS)
-    assert stage.last("wx/login/state")["state"] == "stopped"
-    assert stage.account.counters.failed
+    assert account_harness.last_payload("wx/login/state")["state"] == "stopped"
+    assert account_harness.account.counters.failed
 
 
 async def test_a_failure_during_a_stop_leaves_the_stop_to_the_process(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    account_harness: AccountHarness, monkeypatch: pytest.MonkeyPatch
 ):
     """The end of `run` would cancel the tasks whose work the stop still waits for."""
     broken, may_end = BrokenComponent(), asyncio.Event()
-    monkeypatch.setattr(stage.account.components.reporter, "run", broken.run)
-    monkeypatch.setattr(stage.account.components.sender, "drain", lambda _: may_end.wait())
-    stage.connect()
-    running = asyncio.create_task(stage.account.run())
+    monkeypatch.setattr(account_harness.account.components.reporter, "run", broken.run)
+    monkeypatch.setattr(account_harness.account.components.sender, "drain", lambda _: may_end.wait())
+    account_harness.connect()
+    running = asyncio.create_task(account_harness.account.run())
     await asyncio.wait_for(broken.is_running.wait(), MAX_WAIT_SECONDS)
-    stopping = asyncio.create_task(stage.account.stop())
+    stopping = asyncio.create_task(account_harness.account.stop())
     await asyncio.sleep(0)
-    stage.account.connect_attempted.clear()
+    account_harness.account.connect_attempted.clear()
     broken.may_fail.set()
-    await asyncio.wait_for(stage.account.connect_attempted.wait(), MAX_WAIT_SECONDS)
+    await asyncio.wait_for(account_harness.account.connect_attempted.wait(), MAX_WAIT_SECONDS)
     may_end.set()
     await asyncio.wait_for(stopping, MAX_WAIT_SECONDS)
     assert not running.done()
-    assert stage.last("wx/login/state")["state"] == "stopped"
+    assert account_harness.last_payload("wx/login/state")["state"] == "stopped"
     running.cancel()
     await asyncio.wait({running})
     assert running.cancelled()

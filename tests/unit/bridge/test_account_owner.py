@@ -7,7 +7,14 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.bridge.contexts import changed
-from tests.unit.bridge.session_harness import CODE, OWNER, FakeGateway, SessionHarness, logged_in, run_story
+from tests.unit.bridge.session_harness import (
+    OWNER,
+    QR_CODE,
+    FakeBackend,
+    SessionHarness,
+    logged_in,
+    run_scenario,
+)
 from wx2mqtt.bridge.login_requests import LoginRequests
 from wx2mqtt.errors import LoggedOut, StoreError
 from wx2mqtt.model import Handle, Needs
@@ -19,28 +26,28 @@ OTHER = replace(OWNER, nickname=OWNER.nickname, uin="42")
 
 
 def scans(session_harness: SessionHarness, *owners: object) -> None:
-    for number, owner in enumerate(owners, len(session_harness.gateway.logins)):
-        session_harness.gateway.logins.append([CODE, logged_in(f"login-{number}", owner=owner)])  # type: ignore[arg-type]
+    for number, owner in enumerate(owners, len(session_harness.backend.logins)):
+        session_harness.backend.logins.append([QR_CODE, logged_in(f"login-{number}", owner=owner)])  # type: ignore[arg-type]
 
 
 def refusals(session_harness: SessionHarness) -> list[str]:
-    """The names of the accounts that were refused since the last call."""
+    """Returns the names of the accounts that were refused since the last call."""
     return [event.get("name", "") for event in session_harness.own_events("other_account")]
 
 
 def test_the_first_account_is_remembered_and_another_one_refused_under_its_name():
-    async def story(session_harness: SessionHarness) -> None:
+    async def scenario(session_harness: SessionHarness) -> None:
         scans(session_harness, OWNER)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert session_harness.journal.owners == [OWNER.uin]
         scans(session_harness, OTHER)
         session_harness.ctx.login_requests.on_logged_out(LoggedOut("over"))
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         status = session_harness.session.login
         assert (status.state, status.needs) == (S.REFUSED, Needs.RELOGIN)
         assert (
             refusals(session_harness),
-            session_harness.gateway.logouts,
+            session_harness.backend.logouts,
             session_harness.journal.owners,
         ) == (
             [OTHER.nickname],
@@ -51,98 +58,98 @@ def test_the_first_account_is_remembered_and_another_one_refused_under_its_name(
         assert not session_harness.sender.is_online
         scans(session_harness, OWNER)
         session_harness.ctx.login_requests.request_login()
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert session_harness.session.login.state is S.ONLINE
         assert session_harness.sender.owner_changes == []
 
-    run_story(story)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("uin", ["", "0", "00"])
 def test_a_login_without_an_account_is_refused_before_anybody_is_remembered(uin: str):
-    async def story(session_harness: SessionHarness) -> None:
+    async def scenario(session_harness: SessionHarness) -> None:
         scans(session_harness, replace(OWNER, uin=uin))
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert (session_harness.session.login.state, session_harness.journal.owners) == (S.REFUSED, [])
 
-    run_story(story)
+    run_scenario(scenario)
 
 
 def test_who_is_asked_for_as_a_new_owner_becomes_it_in_one_commit():
-    async def story(session_harness: SessionHarness) -> None:
+    async def scenario(session_harness: SessionHarness) -> None:
         scans(session_harness, OWNER, OTHER)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         session_harness.ctx.login_requests.request_login(new_owner=True)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert session_harness.session.login.state is S.ONLINE
         assert session_harness.sender.owner_changes == [OTHER.uin]
-        assert session_harness.gateway.logouts == 1  # of the owner before, at once
-        assert session_harness.gateway.asked == [True, False]
+        assert session_harness.backend.logouts == 1  # of the owner before, at once
+        assert session_harness.backend.resume_flags == [True, False]
         session_harness.ctx.login_requests.request_login()  # without effect: a login stands
         session_harness.ctx.login_requests.on_logged_out(LoggedOut("over"))
         scans(session_harness, OWNER)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert session_harness.state == "refused"
 
-    run_story(story)
+    run_scenario(scenario)
 
 
 def test_the_permission_for_another_account_is_used_up_by_a_login():
-    async def story(session_harness: SessionHarness) -> None:
+    async def scenario(session_harness: SessionHarness) -> None:
         scans(session_harness, OWNER, OWNER, OTHER)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         session_harness.ctx.login_requests.request_login(new_owner=True)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert session_harness.sender.owner_changes == []
         session_harness.ctx.login_requests.on_logged_out(LoggedOut("over"))
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert session_harness.session.login.state is S.REFUSED
 
-    run_story(story)
+    run_scenario(scenario)
 
 
 def test_a_store_that_fails_makes_the_change_wait_and_nobody_is_online_before():
-    async def story(session_harness: SessionHarness) -> None:
-        session_harness.journal.owner_troubles.append(StoreError("the disk is away"))
+    async def scenario(session_harness: SessionHarness) -> None:
+        session_harness.journal.owner_errors.append(StoreError("the disk is away"))
         scans(session_harness, OWNER)
-        await session_harness.after(0.05)
+        await session_harness.run_for(0.05)
         assert session_harness.session.login.state is S.INTERRUPTED
-        await session_harness.after(60)
+        await session_harness.run_for(60)
         assert (session_harness.session.login.state, session_harness.journal.owners) == (
             S.ONLINE,
             [OWNER.uin],
         )
 
-    run_story(story)
+    run_scenario(scenario)
 
 
 def test_the_account_of_a_saved_login_is_the_owner_where_none_is_remembered():
-    async def story(session_harness: SessionHarness) -> None:
+    async def scenario(session_harness: SessionHarness) -> None:
         scans(session_harness, OTHER)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert (session_harness.session.login.state, session_harness.journal.owners) == (
             S.REFUSED,
             [OWNER.uin],
         )
 
-    gateway = FakeGateway()
-    gateway.saved = OWNER
-    run_story(story, gateway=gateway)
+    backend = FakeBackend()
+    backend.saved_login_owner = OWNER
+    run_scenario(scenario, backend=backend)
 
 
 def test_a_saved_login_that_the_file_does_not_expect_is_nobodys():
-    async def story(session_harness: SessionHarness) -> None:
+    async def scenario(session_harness: SessionHarness) -> None:
         session_harness.ctx.settings = changed(session_harness.ctx.settings, expect=Expect(uin=OTHER.uin))
         scans(session_harness, OTHER)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert (session_harness.session.login.state, session_harness.journal.owners) == (
             S.ONLINE,
             [OTHER.uin],
         )
 
-    gateway = FakeGateway()
-    gateway.saved = OWNER
-    run_story(story, gateway=gateway)
+    backend = FakeBackend()
+    backend.saved_login_owner = OWNER
+    run_scenario(scenario, backend=backend)
 
 
 @pytest.mark.parametrize(
@@ -153,38 +160,38 @@ def test_a_saved_login_that_the_file_does_not_expect_is_nobodys():
     ],
 )
 def test_the_file_names_another_owner_by_a_number_and_not_by_a_nickname(expected: Expect, state: S):
-    async def story(session_harness: SessionHarness) -> None:
+    async def scenario(session_harness: SessionHarness) -> None:
         scans(session_harness, OWNER, OTHER)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         session_harness.ctx.settings = changed(session_harness.ctx.settings, expect=expected)
         session_harness.ctx.login_requests.on_logged_out(LoggedOut("over"))
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert session_harness.session.login.state is state
         assert session_harness.sender.owner_changes == ([OTHER.uin] if state is S.ONLINE else [])
 
-    run_story(story)
+    run_scenario(scenario)
 
 
 def test_on_ilink_the_person_who_scans_counts():
-    async def story(session_harness: SessionHarness) -> None:
+    async def scenario(session_harness: SessionHarness) -> None:
         me, wife = (replace(OWNER, nickname="", uin="", handle=Handle(name)) for name in ("me@im", "wife@im"))
         scans(session_harness, me, wife)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         session_harness.ctx.login_requests.on_logged_out(LoggedOut("over"))
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         assert (session_harness.session.login.state, session_harness.journal.owners) == (S.REFUSED, ["me@im"])
 
-    gateway = FakeGateway()
-    gateway.capabilities = replace(gateway.capabilities, handles_change_at_login=False)
-    run_story(story, gateway=gateway)
+    backend = FakeBackend()
+    backend.capabilities = replace(backend.capabilities, handles_change_at_login=False)
+    run_scenario(scenario, backend=backend)
 
 
 def test_saved_logins_are_used_of_the_owner_only_or_of_anybody_else():
-    async def story(session_harness: SessionHarness) -> None:
+    async def scenario(session_harness: SessionHarness) -> None:
         assert session_harness.owner.may_resume(OWNER, new_owner=False)
         assert session_harness.owner.may_resume(OTHER, new_owner=True)
         scans(session_harness, OWNER)
-        await session_harness.after(5)
+        await session_harness.run_for(5)
         allowed = [
             session_harness.owner.may_resume(account, new_owner=new_owner)
             for account in (OWNER, OTHER)
@@ -195,7 +202,7 @@ def test_saved_logins_are_used_of_the_owner_only_or_of_anybody_else():
         assert session_harness.owner.may_resume(OTHER, new_owner=False)
         assert not session_harness.owner.may_resume(OWNER, new_owner=False)
 
-    run_story(story)
+    run_scenario(scenario)
 
 
 def test_of_several_requests_the_last_one_says_whether_another_account_may_come():

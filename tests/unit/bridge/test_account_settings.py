@@ -69,7 +69,7 @@ def test_what_the_owner_writes_is_published_only_when_asked_for_but_the_file_hel
     assert nobody.publishes_chat("filehelper", ChatKind.SELF, listed=False)
 
 
-WHOLE = {
+FILE = {
     "accounts": {
         "home": {
             "contacts": {"wife": {"remark": "老婆"}, "me": {"owner": True}, "family": {"group": "一家人"}},
@@ -85,15 +85,15 @@ WHOLE = {
 }
 
 
-def of_file(name: str = "home", **values: object) -> AccountSettings:
-    whole = Settings.model_validate({**WHOLE, **values})
+def settings_of_file(name: str = "home", **values: object) -> AccountSettings:
+    whole = Settings.model_validate({**FILE, **values})
     return AccountSettings(
         whole=whole, name=name, account=whole.accounts[name], base_topics=("wx", "wx/work")
     )
 
 
 def test_pins_are_taken_as_they_stand():
-    assert of_file().pins == {
+    assert settings_of_file().pins == {
         "wife": ContactPin(remark="老婆"),
         "me": ContactPin(owner=True),
         "family": ContactPin(group="一家人"),
@@ -101,9 +101,9 @@ def test_pins_are_taken_as_they_stand():
 
 
 def test_people_for_home_assistant_belong_to_an_account():
-    assert of_file().exposed_users == ("wife", "everywhere")
-    assert of_file("work").exposed_users == ("boss", "everywhere")
-    assert of_file().named_users == {"wife", "me", "family", "everywhere"}
+    assert settings_of_file().exposed_users == ("wife", "everywhere")
+    assert settings_of_file("work").exposed_users == ("boss", "everywhere")
+    assert settings_of_file().named_users == {"wife", "me", "family", "everywhere"}
 
 
 @pytest.mark.parametrize(
@@ -115,11 +115,11 @@ def test_people_for_home_assistant_belong_to_an_account():
     ],
 )
 def test_the_page_has_an_address_only_where_others_reach_it(web: dict[str, object], url: str):
-    assert of_file(web=web).page_url == url
+    assert settings_of_file(web=web).page_url == url
 
 
 def test_what_everybody_may_read_holds_no_secret():
-    shown = str(of_file().public)
+    shown = str(settings_of_file().public)
     assert "per_minute" in shown
     assert "'max_size': 1000000" in shown
     for secret in ("secret", "211722515", "老婆"):

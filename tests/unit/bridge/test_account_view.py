@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.loop_turns import longest_turn
 from tests.support.web import application_client
-from tests.unit.bridge.outgoing import CommandsHarness
-from tests.unit.bridge.test_health import seen
+from tests.unit.bridge.commands_harness import CommandsHarness
+from tests.unit.bridge.test_health import health_snapshot
 from wx2mqtt.bridge.account_view import MAX_PREVIEW_BYTES, AccountView
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
@@ -23,14 +23,14 @@ from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.page.live import LiveUpdates
 from wx2mqtt.web.page.sections import PageOptions
 
-THOUSANDS = 5_000
+ROW_COUNT = 5_000
 
 # What a bridge that sends alarms in the same loop may be held up by a page.
 MAX_TURN_SECONDS = 0.02
 
 
-class Session:
-    """Only what a person may do with it."""
+class FakeSession:
+    """A login session with only what a person may do with it."""
 
     login = LoginStatus(since=1)
 
@@ -45,19 +45,19 @@ class Session:
 @pytest.fixture
 def view(harness: CommandsHarness) -> AccountView:
     async def snapshot():
-        return seen()
+        return health_snapshot()
 
     account: Any = SimpleNamespace(
         name="home",
         ctx=harness.ctx,
         components=SimpleNamespace(
-            session=Session(),
+            session=FakeSession(),
             inbound=SimpleNamespace(owner=None),
             bot_owner=SimpleNamespace(state=None),
             status=SimpleNamespace(qr_image=b"png"),
-            windows=SimpleNamespace(directory_entries=harness.identity.directory, forecasts={}),
+            windows=SimpleNamespace(directory_entries=harness.registry.directory, forecasts={}),
             owner=SimpleNamespace(is_known=True),
-            intake=harness.outbound,
+            intake=harness.intake,
             snapshot=snapshot,
         ),
     )
@@ -104,13 +104,13 @@ async def test_a_line_says_who_wrote_what_where(harness, view):
 
 async def test_open_questions_are_told_and_closed_once(harness, view):
     for command_id in ("heat", "lock"):
-        harness.say(text=f"{command_id}?", id=command_id, buttons=["Yes", "No"])
+        harness.deliver_command(text=f"{command_id}?", id=command_id, buttons=["Yes", "No"])
         await harness.result(command_id)
-    assert [one.command_id for one in await view.open_questions(10)] == ["lock", "heat"]
-    assert [one.command_id for one in await view.open_questions(1)] == ["lock"]
+    assert [question.command_id for question in await view.open_questions(10)] == ["lock", "heat"]
+    assert [question.command_id for question in await view.open_questions(1)] == ["lock"]
     assert await view.close_question("lock")
     assert not await view.close_question("lock")
-    assert [one.command_id for one in await view.open_questions(10)] == ["heat"]
+    assert [question.command_id for question in await view.open_questions(10)] == ["heat"]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ async def test_a_text_goes_the_way_of_every_command_and_has_its_one_result(
     await view.send("wife", "开灯", "page-1")
     result = await harness.result("page-1")
     assert (result["status"], result["code"]) == ("sent", "ok")
-    assert await harness.sent(1) == ["开灯"]
+    assert await harness.wait_for_sent_texts(1) == ["开灯"]
     (row,) = await view.recent_commands(10)
     assert (row.command_id, row.command.user, row.command.text) == ("page-1", "wife", "开灯")
 
@@ -179,7 +179,7 @@ async def test_the_same_form_sent_twice_is_sent_once(harness: CommandsHarness, v
     for _ in range(2):
         await view.send("wife", "开灯", "page-1")
     await view.send("wife", "the last", "page-2")
-    assert await harness.sent(2) == ["开灯", "the last"]
+    assert await harness.wait_for_sent_texts(2) == ["开灯", "the last"]
 
 
 async def test_what_is_not_allowed_is_refused_in_words_and_counted(
@@ -194,7 +194,7 @@ async def test_what_is_not_allowed_is_refused_in_words_and_counted(
 async def test_an_id_of_another_command_is_refused_and_counted(harness: CommandsHarness, view: AccountView):
     await view.send("wife", "one", "page-1")
     await view.send("wife", "two", "page-1")
-    await harness.news.until(lambda: len(harness.received("wx/result/wife")) == 2)
+    await harness.changes.wait_until(lambda: len(harness.bodies_on("wx/result/wife")) == 2)
     assert harness.ctx.counters.results["rejected", "id_reused"] == 1
 
 
@@ -222,7 +222,7 @@ async def test_the_login_is_asked_for_and_ended_as_by_request(
     await view.log_out()
     assert view.enter_verification_code("123456")
     assert asked == ["login", "new_owner", "logout", "123456"]
-    assert view.login is Session.login
+    assert view.login is FakeSession.login
     assert view.qr_image == b"png"
     assert view.owner_name == ""
     inbound: Any = view._components.inbound
@@ -231,12 +231,12 @@ async def test_the_login_is_asked_for_and_ended_as_by_request(
     assert (await view.snapshot()).counters.commands == 3
 
 
-def crowd(harness: CommandsHarness, count: int = 30) -> None:
+def add_friends(harness: CommandsHarness, count: int = 30) -> None:
     contacts = [
         Contact(handle=Handle(f"@{number}"), kind=ChatKind.FRIEND, nickname=f"Friend {number:02}")
         for number in range(count)
     ]
-    harness.identity.apply_directory(
+    harness.registry.apply_directory(
         contacts, "login-2", Owner(handle=Handle("@me"), uin="1", nickname="me"), 0
     )
 
@@ -245,19 +245,19 @@ async def test_a_test_goes_to_oneself_or_to_who_owns_the_bot(harness: CommandsHa
     assert view.test_recipient == "filehelper"
     view.has_contacts = False  # as on iLink
     assert view.test_recipient == ""
-    crowd(harness)
-    harness.identity.add_unlisted(Handle("@me"), ChatKind.FRIEND, "王小明", 0)
+    add_friends(harness)
+    harness.registry.add_unlisted(Handle("@me"), ChatKind.FRIEND, "王小明", 0)
     assert view.test_recipient == "王小明"
 
 
 async def test_people_are_found_by_any_of_their_names_page_by_page(
     harness: CommandsHarness, view: AccountView
 ):
-    crowd(harness)
+    add_friends(harness)
     found = await view.search_people("friend 1", 0, 4)
     assert found.count == 10
-    assert [one.nickname for one in found.entries] == ["Friend 10", "Friend 11", "Friend 12", "Friend 13"]
-    assert [one.nickname for one in (await view.search_people("FRIEND 1", 8, 4)).entries] == [
+    assert [entry.nickname for entry in found.entries] == ["Friend 10", "Friend 11", "Friend 12", "Friend 13"]
+    assert [entry.nickname for entry in (await view.search_people("FRIEND 1", 8, 4)).entries] == [
         "Friend 18",
         "Friend 19",
     ]
@@ -266,30 +266,30 @@ async def test_people_are_found_by_any_of_their_names_page_by_page(
 
 
 async def test_who_needs_a_decision_comes_first(harness: CommandsHarness, view: AccountView):
-    crowd(harness)
+    add_friends(harness)
     everybody = (await view.search_people("", 0, 1000)).entries
-    assert {one.user for one in everybody} == {
-        one.user for one in matching_entries(harness.identity.directory(), "")
+    assert {entry.user for entry in everybody} == {
+        entry.user for entry in matching_entries(harness.registry.directory(), "")
     }
-    ranks = [one.closed or bool(one.problem) for one in everybody]
+    ranks = [entry.closed or bool(entry.problem) for entry in everybody]
     assert ranks == sorted(ranks, reverse=True)
 
 
-async def thousands_of_everything(harness: CommandsHarness, view: AccountView) -> None:
-    """5,000 people, messages and commands."""
-    crowd(harness, THOUSANDS)
-    await store(harness, *(message(number) for number in range(1, THOUSANDS + 1)))
+async def store_thousands(harness: CommandsHarness, view: AccountView) -> None:
+    """Stores 5,000 people, messages and commands."""
+    add_friends(harness, ROW_COUNT)
+    await store(harness, *(message(number) for number in range(1, ROW_COUNT + 1)))
     await view.send("wife", "开灯", "first")
     await harness.result("first")
 
-    def copy(connection: Connection) -> None:
+    def copy_rows(connection: Connection) -> None:
         names = [name for _, name, *_ in connection.execute("PRAGMA table_info(command)")]
         kept = ", ".join(name for name in names if name not in {"id", "command_id"})
-        numbers = f"WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {THOUSANDS})"
+        numbers = f"WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {ROW_COUNT})"
         rows = f"SELECT 'copy-' || i, {kept} FROM command, n WHERE command_id = 'first'"
         connection.execute(f"{numbers} INSERT INTO command (command_id, {kept}) {rows}")
 
-    await harness.journal._database.write("copy", copy)
+    await harness.journal._database.write("copy", copy_rows)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ async def test_no_turn_of_the_loop_is_long_while_a_page_is_made(
     harness: CommandsHarness, view: AccountView, path: str
 ):
     """The processor's time without the collector, the best of three: others share machine and process."""
-    await thousands_of_everything(harness, view)
+    await store_thousands(harness, view)
     accounts: Any = (view,)
     async with application_client([], bridge=BridgeState(accounts=lambda: accounts)) as http:
         assert (await http.get(path)).status_code == 200  # the first one loads what it needs
@@ -322,7 +322,7 @@ async def test_no_turn_of_the_loop_is_long_while_a_page_is_made(
 async def test_no_turn_of_the_loop_is_long_while_the_sections_are_made_anew(
     harness: CommandsHarness, view: AccountView
 ):
-    await thousands_of_everything(harness, view)
+    await store_thousands(harness, view)
     accounts: Any = (view,)
     turns = []
     for _ in range(3):

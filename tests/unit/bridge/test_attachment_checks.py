@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.rows import every_row
-from tests.unit.bridge.outgoing import CAPABILITIES
+from tests.unit.bridge.commands_harness import CAPABILITIES
 from wx2mqtt.bridge import attachment_checks
 from wx2mqtt.bridge.attachment_checks import (
     check_filename,
@@ -28,19 +28,19 @@ from wx2mqtt.model import Kind
 from wx2mqtt.wechat.backend import MediaLimits
 
 
-def read(data):
+def decode(data):
     return b"".join(decode_base64(data))
 
 
 def is_refused(data):
     with pytest.raises(BadCommand) as refusal:
-        read(data)
+        decode(data)
     return refusal.value.code == "bad_command"
 
 
 @pytest.fixture(autouse=True, params=[4, 7, 64, 512 * 1024])
-def piece(request):
-    """The number of characters that are decoded at a time."""
+def chunk_size(request):
+    """Runs each test with several numbers of characters that are decoded at a time."""
     before, attachment_checks.BASE64_CHUNK_CHARACTERS = (
         attachment_checks.BASE64_CHUNK_CHARACTERS,
         request.param,
@@ -54,11 +54,11 @@ def piece(request):
     st.lists(st.sampled_from([" ", "\n", "\r\n", "\t", "\f"]), max_size=40),
     st.randoms(),
 )
-def test_what_was_encoded_is_read_wherever_there_are_blanks(data, blanks, dice):
+def test_what_was_encoded_is_read_wherever_there_are_blanks(data, blanks, rng):
     text = list(base64.b64encode(data).decode())
     for blank in blanks:
-        text.insert(dice.randint(0, len(text)), blank)
-    assert read("".join(text)) == data
+        text.insert(rng.randint(0, len(text)), blank)
+    assert decode("".join(text)) == data
 
 
 @given(st.binary(min_size=1, max_size=300), st.integers(1, 400))
@@ -68,13 +68,13 @@ def test_what_was_cut_off_is_refused_unless_whole_bytes_are_left(data, cut):
     if len(left) % 4:
         assert is_refused(left)
     else:
-        assert data.startswith(read(left))
+        assert data.startswith(decode(left))
 
 
 @given(st.text(max_size=40))
 def test_whatever_comes_is_read_or_refused(text):
     try:
-        read(text)
+        decode(text)
     except BadCommand as bad:
         assert bad.message_key == "bad_base64"
 
@@ -115,7 +115,7 @@ def test_much_is_read_in_pieces():
 ENDINGS = st.sampled_from([".jpg", ".mp4", ".bin", ".txt"])
 
 
-def is_good(name):
+def is_accepted(name):
     try:
         check_filename(name)
     except BadCommand:
@@ -153,7 +153,7 @@ def test_one_that_is_too_long_is_cut_and_keeps_its_extension(stem, ending):
     name = filename_of(stem + ending)
     assert MAX_FILENAME_BYTES - 16 < len(name.encode()) <= MAX_FILENAME_BYTES
     assert name.endswith(ending)
-    assert is_good(name)
+    assert is_accepted(name)
 
 
 def test_what_looks_like_no_extension_is_cut_with_the_rest():
@@ -166,7 +166,7 @@ def test_what_looks_like_no_extension_is_cut_with_the_rest():
 @example("\u202e..")
 def test_what_was_made_good_is_good_and_stays_so(found):
     name = filename_of(found)
-    assert is_good(name)
+    assert is_accepted(name)
     assert name not in {".", ".."}
     assert not set(name) & {"/", "\\", "\0"}
     assert filename_of(name) == name
@@ -177,7 +177,7 @@ def test_what_was_made_good_is_good_and_stays_so(found):
 def test_every_file_has_a_name(found, ending, kind):
     name = choose_filename("", found, kind, ending)
     assert name
-    assert is_good(name)
+    assert is_accepted(name)
 
 
 @every_row(
@@ -217,7 +217,7 @@ def test_a_name_that_is_given_wins_and_an_extension_is_added_where_there_is_none
     ],
 )
 def test_a_plain_name_is_taken_as_it_is(name):
-    assert is_good(name)
+    assert is_accepted(name)
 
 
 @every_row(
@@ -239,9 +239,9 @@ def test_a_plain_name_is_taken_as_it_is(name):
     ],
 )
 def test_one_that_hides_something_is_refused(name):
-    assert not is_good(name)
-    assert not is_good("x" * (MAX_FILENAME_BYTES + 1))
-    assert not is_good("图" * 100)
+    assert not is_accepted(name)
+    assert not is_accepted("x" * (MAX_FILENAME_BYTES + 1))
+    assert not is_accepted("图" * 100)
 
 
 MEDIA = CAPABILITIES.media
@@ -291,7 +291,7 @@ def test_what_it_does_not_take_is_refused_with_the_accepted_types(asked, mime, c
 
 def test_without_stickers_a_gif_is_a_picture_of_another_sort():
     with pytest.raises(BadCommand) as refusal:
-        kind_for("image", "image/gif", {one: MEDIA[one] for one in ("image", "file")})
+        kind_for("image", "image/gif", {name: MEDIA[name] for name in ("image", "file")})
     assert refusal.value.code == "unsupported"
 
 
@@ -303,7 +303,7 @@ def test_the_largest_is_that_of_whatever_it_may_turn_out_to_be():
 
 # A backend that takes as a file what it refuses as a picture or a video
 
-ELSE_FILES = {
+FILE_FALLBACK_LIMITS = {
     "image": MediaLimits(max_bytes=10, mime_types=frozenset({"image/png"}), min_bytes=5, else_as_file=True),
     "video": MediaLimits(max_bytes=10, mime_types=frozenset({"video/mp4"}), min_bytes=5, else_as_file=True),
     "file": MediaLimits(max_bytes=20, min_bytes=5),
@@ -322,29 +322,31 @@ ELSE_FILES = {
     ],
 )
 def test_what_is_refused_as_a_picture_goes_as_a_file(asked, mime, size, kind):
-    assert kind_for(asked, mime, ELSE_FILES, size) is kind
+    assert kind_for(asked, mime, FILE_FALLBACK_LIMITS, size) is kind
 
 
 def test_what_is_no_picture_at_all_does_not():
     with pytest.raises(BadCommand, match="bad_file"):
-        kind_for("image", "text/plain", ELSE_FILES)
-    assert max_bytes("image", ELSE_FILES) == 20
+        kind_for("image", "text/plain", FILE_FALLBACK_LIMITS)
+    assert max_bytes("image", FILE_FALLBACK_LIMITS) == 20
 
 
-async def screened(size: int, kind: str = "file") -> bytes:
+async def screen(size: int, kind: str = "file") -> bytes:
     async def chunks():
         yield b"x" * size
 
     error = BadCommand("storage_full", "no_room_for_file")
-    return b"".join([chunk async for chunk in screen_content(chunks(), kind, ELSE_FILES, 10**6, error)])
+    return b"".join(
+        [chunk async for chunk in screen_content(chunks(), kind, FILE_FALLBACK_LIMITS, 10**6, error)]
+    )
 
 
 async def test_a_file_is_neither_too_large_nor_too_small():
-    assert [len(await screened(size)) for size in (5, 20)] == [5, 20]
+    assert [len(await screen(size)) for size in (5, 20)] == [5, 20]
     with pytest.raises(BadCommand) as large:
-        await screened(21)
+        await screen(21)
     assert (large.value.code, large.value.facts["limit"]) == ("too_large", 20)
     with pytest.raises(BadCommand) as small:
-        await screened(4)
+        await screen(4)
     assert small.value.code == "bad_file"
     assert "fewer than 5" in rejection_text("en", small.value)

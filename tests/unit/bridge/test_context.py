@@ -11,7 +11,7 @@ from wx2mqtt.bridge.context import AccountContext, AccountSignals, SharedService
 
 
 def test_a_context_holds_values_services_settings_queues_and_signals_and_no_component():
-    """With a component in it everybody could reach everybody, and who commands whom could not be read."""
+    """With a component in it each one could reach every other, and nobody could read who calls whom."""
     hints = typing.get_type_hints(AccountContext)
     assert {
         name: getattr(hints[name], "__name__", str(hints[name]))
@@ -73,7 +73,9 @@ def test_the_process_shares_services_and_each_signal_of_an_account_is_its_own():
         "login_reported",
     }
     first, second = AccountSignals(), AccountSignals()
-    assert all(getattr(first, one.name) is not getattr(second, one.name) for one in dataclasses.fields(first))
+    assert all(
+        getattr(first, field.name) is not getattr(second, field.name) for field in dataclasses.fields(first)
+    )
 
 
 def test_a_store_is_full_at_its_limit_and_never_without_one():

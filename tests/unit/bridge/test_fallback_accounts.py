@@ -13,8 +13,8 @@ from wx2mqtt.store.records import OutboxBatch
 MESSAGE = FallbackMessage(account="home", command_id="a", fingerprint="f", text="smoke")
 
 
-class Account:
-    """Takes everything."""
+class FakeAccount:
+    """An account that accepts every message."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -28,37 +28,37 @@ class Account:
         self.answers.append(batch)
 
 
-def test_an_account_is_asked_for_one_of_its_users() -> None:
-    async def story() -> None:
-        accounts, office = FallbackAccounts(), Account()
+def test_a_fallback_message_is_delivered_by_the_account_in_its_recipient() -> None:
+    async def scenario() -> None:
+        accounts, office = FallbackAccounts(), FakeAccount()
         accounts.add("office", office)
         assert await accounts.deliver("office/张三", MESSAGE) is AlertOutcome.SENT
         assert office.asked == [("张三", "smoke")]
 
-    run_without_pauses(story())
+    run_without_pauses(scenario())
 
 
-def test_one_that_is_still_to_be_built_is_waited_for() -> None:
-    async def story() -> None:
-        accounts, office = FallbackAccounts(), Account()
+def test_an_account_that_is_not_built_yet_is_waited_for() -> None:
+    async def scenario() -> None:
+        accounts, office = FallbackAccounts(), FakeAccount()
         asyncio.get_running_loop().call_later(START_WAIT_SECONDS / 2, accounts.add, "office", office)
         assert await accounts.deliver("office/me", MESSAGE) is AlertOutcome.SENT
 
-    run_without_pauses(story())
+    run_without_pauses(scenario())
 
 
-def test_one_that_never_comes_is_not_waited_for_longer() -> None:
-    async def story() -> None:
+def test_an_account_that_is_never_built_is_waited_for_only_so_long() -> None:
+    async def scenario() -> None:
         started_at = loop_time()
         assert await FallbackAccounts().deliver("office/me", MESSAGE) is AlertOutcome.FAILED
         assert loop_time() - started_at == START_WAIT_SECONDS
 
-    run_without_pauses(story())
+    run_without_pauses(scenario())
 
 
-def test_one_that_has_stopped_is_not_waited_for_until_it_begins_again() -> None:
-    async def story() -> None:
-        accounts, office, again = FallbackAccounts(), Account(), Account()
+def test_an_account_that_has_stopped_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        accounts, office, again = FallbackAccounts(), FakeAccount(), FakeAccount()
         accounts.add("office", office)
         accounts.remove("office", office)
         started_at = loop_time()
@@ -68,11 +68,11 @@ def test_one_that_has_stopped_is_not_waited_for_until_it_begins_again() -> None:
         accounts.remove("office", office)  # the old one ends late
         assert await accounts.deliver("office/me", MESSAGE) is AlertOutcome.SENT
 
-    run_without_pauses(story())
+    run_without_pauses(scenario())
 
 
 def test_an_answer_is_told_to_the_account_that_asks_while_it_runs() -> None:
-    accounts, home = FallbackAccounts(), Account()
+    accounts, home = FallbackAccounts(), FakeAccount()
     accounts.add("home", home)
     accounts.on_answered("home", OutboxBatch(last_id=7))
     accounts.on_answered("office", OutboxBatch(last_id=8))

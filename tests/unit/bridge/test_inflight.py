@@ -1,4 +1,4 @@
-"""The window of unacknowledged publishes, and the urgent ones that go first."""
+"""The window of unacknowledged publications, and the urgent ones that go first."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def publication(number: int) -> Publication:
     return Publication(topic=f"t/{number}", payload=b"")
 
 
-def nothing(_error: Exception | None) -> None:
-    """Nobody listens."""
+def ignore_error(_error: Exception | None) -> None:
+    """Ignores the outcome of a publication."""
 
 
 async def test_there_is_no_room_without_a_connection():
@@ -60,10 +60,10 @@ async def test_what_is_urgent_waits_for_room_and_leaves_none_to_others():
     broker = FakeBroker()
     window = InflightWindow(broker)
     broker.connect(receive_maximum=2)
-    window.publish(publication(1), nothing)
-    window.publish(publication(2), nothing)
-    window.publish_first(publication(3), nothing)
-    window.publish_first(publication(4), nothing)
+    window.publish(publication(1), ignore_error)
+    window.publish(publication(2), ignore_error)
+    window.publish_first(publication(3), ignore_error)
+    window.publish_first(publication(4), ignore_error)
     assert broker.topics == ["t/1", "t/2"]
     broker.send_puback(broker.sent[0])
     assert broker.topics == ["t/1", "t/2", "t/3"]
@@ -79,7 +79,7 @@ async def test_what_is_urgent_fails_when_the_connection_goes_before_its_turn():
     window = InflightWindow(broker)
     broker.connect(receive_maximum=1)
     errors: list[Exception | None] = []
-    window.publish(publication(1), nothing)
+    window.publish(publication(1), ignore_error)
     for number in range(2000):
         window.publish_first(publication(number), errors.append)
     broker.disconnect()
@@ -87,7 +87,7 @@ async def test_what_is_urgent_fails_when_the_connection_goes_before_its_turn():
     assert all(isinstance(error, NotConnected) for error in errors)
     broker.connect()
     assert window.free_slots == 1
-    window.publish(publication(1), nothing)
+    window.publish(publication(1), ignore_error)
     broker.send_puback()
     assert window.free_slots == MAX_UNACKED_PUBLISHES
 
@@ -97,20 +97,20 @@ async def test_an_answer_that_comes_at_once_is_counted_as_well():
     window = InflightWindow(broker)
     broker.connect()
     for number in range(300):
-        window.publish(publication(number), nothing)
-        window.publish_first(publication(number), nothing)
+        window.publish(publication(number), ignore_error)
+        window.publish_first(publication(number), ignore_error)
     assert window.free_slots == MAX_UNACKED_PUBLISHES
 
 
 async def test_capacity_is_emitted_when_what_is_urgent_has_made_some():
-    """Else a broker that takes one at a time would get the retained topics and nothing more."""
+    """Otherwise a broker that accepts one publication at a time would get only the retained topics."""
     broker = FakeBroker()
     window = InflightWindow(broker)
     notified: list[int] = []
     window.capacity.connect(lambda: notified.append(window.free_slots))
     broker.connect(receive_maximum=1)
-    window.publish_first(publication(1), nothing)
-    window.publish_first(publication(2), nothing)
+    window.publish_first(publication(1), ignore_error)
+    window.publish_first(publication(2), ignore_error)
     assert (window.free_slots, notified) == (0, [])
     broker.send_puback(broker.sent[0])
     assert (window.free_slots, notified) == (0, [])
@@ -123,30 +123,30 @@ async def test_only_the_oldest_gets_the_error_that_the_broker_disconnected_on_it
     window = InflightWindow(broker)
     errors: list[tuple[int, Exception | None]] = []
 
-    def in_thread(number: int, error: Exception | None) -> None:
+    def record_error(number: int, error: Exception | None) -> None:
         errors.append((number, error))
 
     for _ in range(2):
         broker.connect()
         errors.clear()
         for number in (1, 2, 3):
-            window.publish_first(publication(number), partial(in_thread, number))
+            window.publish_first(publication(number), partial(record_error, number))
         broker.disconnect()
         assert [number for number, error in errors if isinstance(error, ConnectionDropped)] == [1]
         assert [number for number, _ in errors] == [1, 2, 3]
-    window.publish(publication(4), partial(in_thread, 4))
+    window.publish(publication(4), partial(record_error, 4))
     assert type(errors[-1][1]) is NotConnected, "it was never sent"
 
 
 async def test_after_a_broker_hung_up_twice_all_that_was_open_goes_one_by_one():
-    """Then we know on which one it hangs up: its answers to the others may go down with the connection."""
+    """Only so the publication at which the broker disconnects is known: PUBACKs of others may be lost with it."""
     broker = FakeBroker()
     window = InflightWindow(broker)
 
     def connect() -> None:
         broker.connect()
         for number in range(5):
-            window.publish_first(publication(number), nothing)
+            window.publish_first(publication(number), ignore_error)
 
     connect()
     assert len(broker.unacknowledged) == 5

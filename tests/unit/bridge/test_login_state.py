@@ -69,7 +69,7 @@ def test_the_payload_has_an_expiry_only_while_there_is_a_code():
 
 
 def reachable(start: S) -> set[S]:
-    """Every state that can follow sooner or later."""
+    """Returns every state that can follow sooner or later."""
     found, edge = {start}, [start]
     while edge:
         new = TRANSITIONS[edge.pop()] - found

@@ -1,4 +1,4 @@
-"""What of a received message may be an answer."""
+"""The received messages and presses that may be answers to a question."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.rows import every_row
-from tests.unit.bridge.outgoing import person
+from tests.unit.bridge.commands_harness import person
 from wx2mqtt.bridge.possible_answers import (
     AnswerTarget,
     attempt_of_message,
@@ -24,7 +24,7 @@ SENDER: dict[str, Json] = {"user": "wife", "name": "老婆", "self": False}
 WIFE = person(1, "wife")
 
 
-def read(text: str = "１", kind: Kind = Kind.TEXT, **more: Any) -> AnswerAttempt | None:
+def read_answer(text: str = "１", kind: Kind = Kind.TEXT, **more: Any) -> AnswerAttempt | None:
     values: dict[str, Any] = {
         "key": "k",
         "id": "m1",
@@ -38,7 +38,7 @@ def read(text: str = "１", kind: Kind = Kind.TEXT, **more: Any) -> AnswerAttemp
 
 
 def test_a_short_text_is_one_with_what_the_event_says() -> None:
-    attempt = read(" １\n")
+    attempt = read_answer(" １\n")
     assert attempt is not None
     assert (attempt.words, attempt.is_quote, attempt.person, attempt.trusted) == ("1", False, WIFE.id, True)
     assert attempt.topic == "wx/event/button"
@@ -60,7 +60,7 @@ def test_a_short_text_is_one_with_what_the_event_says() -> None:
     [("", Kind.TEXT), (" \n", Kind.TEXT), ("x" * 65, Kind.TEXT), ("1", Kind.VOICE), ("1", Kind.IMAGE)],
 )
 def test_what_is_long_or_no_text_is_none(text: str, kind: Kind) -> None:
-    assert read(text, kind) is None
+    assert read_answer(text, kind) is None
 
 
 def test_a_system_text_is_none() -> None:
@@ -89,7 +89,7 @@ def test_a_system_text_is_none() -> None:
     ],
 )
 def test_a_quote_names_a_command_or_has_a_text(detail: dict[str, Any], command_id: str, text: str) -> None:
-    attempt = read("1", Kind.QUOTE, detail=detail)
+    attempt = read_answer("1", Kind.QUOTE, detail=detail)
     assert attempt is not None
     assert attempt.is_quote
     assert (attempt.quoted_command_id, attempt.quoted_text) == (command_id, text)

@@ -44,7 +44,7 @@ from wx2mqtt.store.sqlite_database import SqliteDatabase
 WEEK = 7 * 86_400_000
 
 
-WATCHED = (
+HOOKED_OPERATIONS = (
     "list_waiting",
     "list_waiting_in_topic",
     "mark_published",
@@ -54,40 +54,43 @@ WATCHED = (
 )
 
 
-class Watched(Journal):
-    """A journal that tells when something was done; the test may act `before` it, or `after` it found
-    something; `then`, before whoever asked for it knows.
+class HookedJournal(Journal):
+    """A journal that reports each operation to the test.
+
+    A coroutine in `before` runs before an operation, one in `before_return` after it and before the caller
+    continues. A function in `after` runs after an operation that has found something. An operation fails once
+    for each entry in `failing_operations`.
     """
 
     def __init__(self, database: Database, broker: FakeBroker, clock: Clock) -> None:
         super().__init__(database, "home", clock)
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self.after: dict[str, Callable[[], None]] = {}
-        self.then: dict[str, Callable[[], Awaitable[None]]] = {}
-        self.troubles: list[str] = []
+        self.before_return: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.failing_operations: list[str] = []
         self.done = 0
         self._link = broker
         self._read = self.outbox.list_waiting
-        for name in WATCHED:
+        for name in HOOKED_OPERATIONS:
             setattr(self.outbox, name, partial(self._do, name, getattr(self.outbox, name)))
 
     async def nothing_waits(self) -> bool:
-        """Looks past what is watched."""
+        """Returns whether the outbox is empty; this read is not reported."""
         return not await self._read(0, 1)
 
     def more_than(self, done: int) -> bool:
-        """Whether anything was done since so much was."""
+        """Returns whether there were more operations than `done`."""
         return self.done > done
 
     async def _do(self, name: str, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        if name in self.troubles:
-            self.troubles.remove(name)
+        if name in self.failing_operations:
+            self.failing_operations.remove(name)
             raise StoreFull
         if name in self.before:
             await self.before.pop(name)()
         done = await work(*arguments)
-        if name in self.then:
-            await self.then.pop(name)()
+        if name in self.before_return:
+            await self.before_return.pop(name)()
         if name in self.after and done != []:
             self.after.pop(name)()
         self.done += 1
@@ -99,7 +102,7 @@ QUOTA_EXCEEDED = 0x97
 
 
 class AnyTopics(Topics):
-    """Most tests name their topics `a` and `b`."""
+    """Topics that may all be published, since most tests name theirs `a` and `b`."""
 
     def may_publish(self, topic: str) -> bool:
         return True
@@ -113,7 +116,7 @@ class PublisherHarness:
     def __init__(self, database: Database, puback_log: PubackLog) -> None:
         self.broker = FakeBroker()
         self.clock = Clock(now_ms())
-        self.journal = Watched(database, self.broker, self.clock)
+        self.journal = HookedJournal(database, self.broker, self.clock)
         self.inflight = InflightWindow(self.broker)
         ctx = context(journal=self.journal)
         ctx.topics = self.topics
@@ -126,17 +129,17 @@ class PublisherHarness:
         self.broker.connect(**more)
         self.publisher.on_connected()
 
-    def dropped(self) -> list[tuple[str, int]]:
-        """The topics that were given up since the last call, each with how many rows that were."""
+    def take_dropped(self) -> list[tuple[str, int]]:
+        """Returns the topics that were given up since the last call, each with the number of its rows."""
         events = [json.loads(self._own_events.get_nowait().payload) for _ in range(self._own_events.qsize())]
         return [(event["topic"], event["count"]) for event in events]
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self.broker.disconnect()
         self.publisher.on_disconnected()
 
     async def publish(self, *topics: str, payload: bytes | None = None, **more: Any) -> None:
-        """Commit one row for each topic, numbered in their order."""
+        """Commits one row for each topic, with its number as payload."""
         rows = []
         for topic in topics:
             self._number += 1
@@ -146,48 +149,48 @@ class PublisherHarness:
         await self.journal.outbox.add(rows)
         self.publisher.outbox.expect_rows()
 
-    async def message(self, key: str, text: str) -> None:
-        """Commit a message from WeChat."""
+    async def record_message(self, key: str, text: str) -> None:
+        """Commits a message from WeChat."""
         await self.journal.received.record([message(key, text=text)], NO_CHANGES, Cursor(key), "login")
         self.publisher.outbox.expect_rows()
 
-    async def until(self, holds: Callable[[], Awaitable[Any]]) -> Any:
-        """What the journal says at last; asked again whenever something was done to it."""
+    async def wait_until(self, holds: Callable[[], Awaitable[Any]]) -> Any:
+        """Returns the first true answer of the journal; asks again after each operation."""
         while True:
             seen = self.journal.done
             if found := await holds():
                 return found
             await self.broker.wait_until(partial(self.journal.more_than, seen))
 
-    async def all_settled(self) -> None:
-        """Until nothing waits in the journal."""
-        await self.until(self.journal.nothing_waits)
+    async def wait_until_published(self) -> None:
+        """Waits until all rows of the journal are published."""
+        await self.wait_until(self.journal.nothing_waits)
 
     async def count_dropped(self) -> int:
         return (await self.journal.stats()).dropped
 
     def hold_marks(self) -> tuple[asyncio.Event, asyncio.Event]:
-        """Stop the next commit of marks: the first event says that it waits, the second lets it go on."""
-        held, let_go = asyncio.Event(), asyncio.Event()
+        """Stops the next commit of PUBACKs: the first event says that it waits, the second lets it continue."""
+        held, release = asyncio.Event(), asyncio.Event()
 
-        async def hold() -> None:
+        async def hold_commit() -> None:
             held.set()
-            await let_go.wait()
+            await release.wait()
 
-        self.journal.before["mark_published"] = hold
-        return held, let_go
+        self.journal.before["mark_published"] = hold_commit
+        return held, release
 
-    async def one_aside(self) -> tuple[OutboxRow, str]:
-        """The one row that was set aside, and why."""
-        ((row, why),) = await self.until(self.journal.outbox.list_rejected)
+    async def wait_for_rejected(self) -> tuple[OutboxRow, str]:
+        """Returns the one row that was rejected, and the reason."""
+        ((row, why),) = await self.wait_until(self.journal.outbox.list_rejected)
         return row, why
 
-    async def numbers(self, count: int) -> list[int]:
-        """The numbers of what was published, once there is so much."""
-        return [int(one.payload) for one in await self.broker.wait_for_publications(count)]
+    async def wait_for_numbers(self, count: int) -> list[int]:
+        """Returns the numbers of the rows that were published, once there are at least `count`."""
+        return [int(publication.payload) for publication in await self.broker.wait_for_publications(count)]
 
-    async def held(self, key: str, user: str) -> None:
-        """Commit a message that is held."""
+    async def record_held(self, key: str, user: str) -> None:
+        """Commits a message that waits for its file."""
         text = message(key, user=user)
         picture = replace(
             text, waits_for_file=True, kind="image", body={**text.body, "image": {"state": "pending"}}
@@ -195,8 +198,8 @@ class PublisherHarness:
         await self.journal.received.record([picture], NO_CHANGES, Cursor(key), "login")
         self.publisher.outbox.expect_rows()
 
-    async def said(self, *keys: str, user: str) -> None:
-        """Commit messages from WeChat in one chat."""
+    async def record_messages(self, *keys: str, user: str) -> None:
+        """Commits messages from WeChat in one chat."""
         rows = [message(key, user=user) for key in keys]
         await self.journal.received.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
         self.publisher.outbox.expect_rows()
@@ -208,20 +211,22 @@ class PublisherHarness:
         self.publisher.outbox.finish_release(f"wx/in/{user}", row)
 
     async def ids_behind(self, first: int, count: int) -> list[str]:
-        """The ids of `count` messages that were published behind the `first` publications."""
+        """Returns the ids of `count` messages that were published after the `first` publications."""
         sent = (await self.broker.wait_for_publications(first + count))[first:]
-        return [json.loads(one.payload)["id"].removeprefix("id-") for one in sent]
+        return [json.loads(publication.payload)["id"].removeprefix("id-") for publication in sent]
 
-    async def ids(self, count: int) -> list[str]:
-        """The ids of the messages that were published, once there are so many."""
+    async def wait_for_ids(self, count: int) -> list[str]:
+        """Returns the ids of the messages that were published, once there are at least `count`."""
         return [
-            json.loads(one.payload)["id"].removeprefix("id-")
-            for one in await self.broker.wait_for_publications(count)
+            json.loads(publication.payload)["id"].removeprefix("id-")
+            for publication in await self.broker.wait_for_publications(count)
         ]
 
 
 @asynccontextmanager
-async def working(folder: Path, puback_log: PubackLog | None = None) -> AsyncIterator[PublisherHarness]:
+async def open_publisher_harness(
+    folder: Path, puback_log: PubackLog | None = None
+) -> AsyncIterator[PublisherHarness]:
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     harness = PublisherHarness(database, puback_log or PubackLog())
     await harness.journal.open()
@@ -237,24 +242,24 @@ async def working(folder: Path, puback_log: PubackLog | None = None) -> AsyncIte
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[PublisherHarness]:
-    async with working(tmp_path) as harness:
+    async with open_publisher_harness(tmp_path) as harness:
         yield harness
 
 
-def on(sent: list[SentPublication], topic: str) -> list[int]:
-    return [int(one.payload) for one in sent if one.topic == topic]
+def numbers_on(sent: list[SentPublication], topic: str) -> list[int]:
+    return [int(publication.payload) for publication in sent if publication.topic == topic]
 
 
-def first_of(numbers: list[int]) -> list[int]:
+def without_repeats(numbers: list[int]) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
 async def test_what_is_committed_goes_out_in_its_order_and_is_settled(harness: PublisherHarness):
     harness.connect()
     await harness.publish("a", "b", "a", "c", "a")
-    assert await harness.numbers(5) == [1, 2, 3, 4, 5]
+    assert await harness.wait_for_numbers(5) == [1, 2, 3, 4, 5]
     harness.broker.send_puback(*reversed(harness.broker.sent))
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert harness.publisher._ctx.counters.published == 5
     assert len(harness.broker.sent) == 5
 
@@ -290,8 +295,8 @@ async def test_what_waited_for_longer_than_its_expiry_is_dropped_and_nothing_els
     await harness.publish("a")  # 7
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    assert await harness.numbers(5) == [1, 2, 3, 6, 7]
-    await harness.all_settled()
+    assert await harness.wait_for_numbers(5) == [1, 2, 3, 6, 7]
+    await harness.wait_until_published()
     assert len(harness.broker.sent) == 5
     stats = await harness.journal.stats()
     assert (stats.dropped, stats.set_aside) == (0, 0)  # neither is a loss that somebody must hear of
@@ -306,10 +311,10 @@ async def test_what_the_broker_did_not_acknowledge_is_not_published_again_when_i
     await harness.broker.wait_for_publications(2)
     monkeypatch.setattr(publisher, "now_ms", lambda: harness.clock.now + 60_000)
     harness.broker.acknowledges_at_once = True
-    harness.hang_up()
+    harness.disconnect()
     harness.connect()
-    assert await harness.numbers(3) == [1, 2, 2]
-    await harness.all_settled()
+    assert await harness.wait_for_numbers(3) == [1, 2, 2]
+    await harness.wait_until_published()
 
 
 async def test_more_expired_rows_than_memory_holds_keep_nothing_back(
@@ -321,14 +326,14 @@ async def test_more_expired_rows_than_memory_holds_keep_nothing_back(
     await harness.publish("a")
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    assert await harness.numbers(1) == [101]
-    await harness.all_settled()
+    assert await harness.wait_for_numbers(1) == [101]
+    await harness.wait_until_published()
 
 
 async def test_nothing_goes_out_before_there_is_a_connection(harness: PublisherHarness):
     await harness.publish("a")
     harness.connect()
-    assert await harness.numbers(1) == [1]
+    assert await harness.wait_for_numbers(1) == [1]
 
 
 async def test_never_more_is_open_than_the_broker_allows(harness: PublisherHarness):
@@ -339,13 +344,13 @@ async def test_never_more_is_open_than_the_broker_allows(harness: PublisherHarne
         harness.broker.send_puback(harness.broker.unacknowledged[0])
     assert harness.broker.most_unacknowledged == 3
     harness.broker.send_puback()
-    await harness.all_settled()
-    assert on(harness.broker.sent, "a") == list(range(1, 31))
+    await harness.wait_until_published()
+    assert numbers_on(harness.broker.sent, "a") == list(range(1, 31))
 
 
 async def test_never_more_is_open_or_unsettled_than_the_window(harness: PublisherHarness):
     """What the broker has and the journal does not know comes again after a crash: at most a window of it."""
-    held, let_go = harness.hold_marks()
+    held, release = harness.hold_marks()
     harness.broker.acknowledges_at_once = True
     harness.connect()
     await harness.publish(*["a"] * (3 * MAX_UNACKED_PUBLISHES))
@@ -354,17 +359,17 @@ async def test_never_more_is_open_or_unsettled_than_the_window(harness: Publishe
     await harness.broker.wait_for_publications(MAX_UNACKED_PUBLISHES)
     await harness.journal.stats()
     assert len(harness.broker.sent) == MAX_UNACKED_PUBLISHES
-    let_go.set()
-    await harness.all_settled()
-    assert on(harness.broker.sent, "a") == list(range(1, 3 * MAX_UNACKED_PUBLISHES + 1))
+    release.set()
+    await harness.wait_until_published()
+    assert numbers_on(harness.broker.sent, "a") == list(range(1, 3 * MAX_UNACKED_PUBLISHES + 1))
 
 
 async def messages_wait_for_marks(harness: PublisherHarness) -> None:
-    """At most 20 messages go out before the commit of marks, and all of them in the end."""
+    """Asserts that at most 20 messages are published before PUBACKs are stored, and all of them in the end."""
     keys = [str(number) for number in range(3 * MAX_REPEATED_MESSAGES)]
-    held, let_go = harness.hold_marks()
+    held, release = harness.hold_marks()
     harness.connect()
-    await harness.said(*keys, user="wife")
+    await harness.record_messages(*keys, user="wife")
     await harness.broker.wait_for_publications(MAX_REPEATED_MESSAGES)
     harness.broker.acknowledges_at_once = True
     harness.broker.send_puback()
@@ -372,9 +377,9 @@ async def messages_wait_for_marks(harness: PublisherHarness) -> None:
         await held.wait()
     await harness.journal.stats()
     assert len(harness.broker.sent) == MAX_REPEATED_MESSAGES == 20  # acknowledged, and not marked yet
-    let_go.set()
-    await harness.all_settled()
-    assert await harness.ids(len(keys)) == keys
+    release.set()
+    await harness.wait_until_published()
+    assert await harness.wait_for_ids(len(keys)) == keys
 
 
 async def test_never_more_messages_would_repeat_after_a_kill_than_may(harness: PublisherHarness):
@@ -387,10 +392,10 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(harness: P
 async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_stored(tmp_path: Path):
     """A kill would repeat what is open, of messages at most 20; what is acknowledged stands in the log."""
     keys = [str(number) for number in range(2 * MAX_PUBACK_RECORDS)]
-    async with working(tmp_path, PubackLog(tmp_path / "pubacks", "stream")) as harness:
-        held, let_go = harness.hold_marks()
+    async with open_publisher_harness(tmp_path, PubackLog(tmp_path / "pubacks", "stream")) as harness:
+        held, release = harness.hold_marks()
         harness.connect()
-        await harness.said(*keys, user="wife")
+        await harness.record_messages(*keys, user="wife")
         await harness.broker.wait_for_publications(MAX_REPEATED_MESSAGES)
         await harness.journal.stats()
         assert len(harness.broker.sent) == MAX_REPEATED_MESSAGES
@@ -402,30 +407,30 @@ async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_store
         await harness.journal.stats()
         assert len(harness.broker.sent) == MAX_PUBACK_RECORDS  # a power cut would repeat these
         assert harness.broker.most_unacknowledged <= MAX_REPEATED_MESSAGES
-        let_go.set()
-        await harness.all_settled()
-        assert await harness.ids(len(keys)) == keys
+        release.set()
+        await harness.wait_until_published()
+        assert await harness.wait_for_ids(len(keys)) == keys
 
 
 async def test_after_a_kill_only_messages_without_a_logged_puback_come_again(tmp_path: Path):
     never = asyncio.Event()
     path = tmp_path / "pubacks"
     keys = [str(number) for number in range(5)]
-    async with working(tmp_path, PubackLog(path, "stream")) as harness:
+    async with open_publisher_harness(tmp_path, PubackLog(path, "stream")) as harness:
 
-        async def killed() -> None:
+        async def never_commit() -> None:
             await never.wait()
 
-        harness.journal.before["mark_published"] = killed
+        harness.journal.before["mark_published"] = never_commit
         harness.connect()
-        await harness.said(*keys, user="wife")
+        await harness.record_messages(*keys, user="wife")
         await harness.broker.wait_for_publications(len(keys))
         harness.broker.send_puback(*harness.broker.unacknowledged[1:4])
-    async with working(tmp_path, PubackLog(path, "stream")) as harness:
+    async with open_publisher_harness(tmp_path, PubackLog(path, "stream")) as harness:
         harness.broker.acknowledges_at_once = True
         harness.connect()
-        await harness.all_settled()
-        assert await harness.ids(2) == ["0", "4"]
+        await harness.wait_until_published()
+        assert await harness.wait_for_ids(2) == ["0", "4"]
         assert len(harness.broker.sent) == 2
     assert not PubackLog(path, "stream").earlier
 
@@ -433,53 +438,57 @@ async def test_after_a_kill_only_messages_without_a_logged_puback_come_again(tmp
 async def test_a_puback_of_a_row_that_the_disk_has_lost_does_not_count_for_a_later_row(tmp_path: Path):
     """In a power cut, some disks lose commits that they had reported as written; the ids are given again."""
     path = tmp_path / "pubacks"
-    async with working(tmp_path) as harness:
-        await harness.said("a", "b", user="wife")
+    async with open_publisher_harness(tmp_path) as harness:
+        await harness.record_messages("a", "b", user="wife")
         rows = await harness.journal.outbox.list_waiting(0, 10)
     log = PubackLog(path, "stream")
     log.add(rows[0].id, rows[0].created)
     log.add(rows[1].id, rows[1].created - 5000)
     log.add(rows[1].id + 1, rows[1].created)
-    async with working(tmp_path, PubackLog(path, "stream")) as harness:
+    async with open_publisher_harness(tmp_path, PubackLog(path, "stream")) as harness:
         harness.broker.acknowledges_at_once = True
         harness.connect()
-        await harness.all_settled()
-        assert await harness.ids(1) == ["b"]
+        await harness.wait_until_published()
+        assert await harness.wait_for_ids(1) == ["b"]
         assert len(harness.broker.sent) == 1
 
 
 async def test_a_log_that_fails_makes_messages_wait_for_the_marks_again(tmp_path: Path):
-    async with working(tmp_path, PubackLog(tmp_path / "missing" / "pubacks", "stream")) as harness:
+    async with open_publisher_harness(
+        tmp_path, PubackLog(tmp_path / "missing" / "pubacks", "stream")
+    ) as harness:
         await messages_wait_for_marks(harness)
 
 
 async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(
     harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    """In a burst that is so at most answers, and each would cost a turn of the publishing loop."""
+    """In a burst this is true for most answers, and each would cost a turn of the publishing loop."""
     monkeypatch.setattr(outbox_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     looked = 0
     publish_waiting = harness.publisher._publish_waiting
 
-    async def counted() -> None:
+    async def count_calls() -> None:
         nonlocal looked
         looked += 1
         await publish_waiting()
 
-    monkeypatch.setattr(harness.publisher, "_publish_waiting", counted)
+    monkeypatch.setattr(harness.publisher, "_publish_waiting", count_calls)
     harness.connect()
-    await harness.said(*map(str, range(2 * MAX_REPEATED_MESSAGES)), user="wife")
+    await harness.record_messages(*map(str, range(2 * MAX_REPEATED_MESSAGES)), user="wife")
     await harness.broker.wait_for_publications(MAX_REPEATED_MESSAGES)
     before = looked
-    for one in tuple(harness.broker.unacknowledged)[:-1]:
-        harness.broker.send_puback(one)
+    for publication in tuple(harness.broker.unacknowledged)[:-1]:
+        harness.broker.send_puback(publication)
         for _ in range(3):
             await asyncio.sleep(0)
     assert (before > 0, looked - before) == (True, 0)
     harness.broker.acknowledges_at_once = True
     harness.broker.send_puback()
-    await harness.all_settled()
-    assert await harness.ids(2 * MAX_REPEATED_MESSAGES) == list(map(str, range(2 * MAX_REPEATED_MESSAGES)))
+    await harness.wait_until_published()
+    assert await harness.wait_for_ids(2 * MAX_REPEATED_MESSAGES) == list(
+        map(str, range(2 * MAX_REPEATED_MESSAGES))
+    )
 
 
 async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_it_is_acknowledged(
@@ -489,19 +498,19 @@ async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_i
     marked: list[int] = []
     mark_published = harness.journal.outbox.mark_published
 
-    async def counted(ids: list[int]) -> Any:
+    async def count_calls(ids: list[int]) -> Any:
         marked.append(len(ids))
         return await mark_published(ids)
 
-    monkeypatch.setattr(harness.journal.outbox, "mark_published", counted)
+    monkeypatch.setattr(harness.journal.outbox, "mark_published", count_calls)
     harness.connect()
-    await harness.said(*map(str, range(3 * MAX_REPEATED_MESSAGES)), user="wife")
+    await harness.record_messages(*map(str, range(3 * MAX_REPEATED_MESSAGES)), user="wife")
     for window in range(1, 4):
         await harness.broker.wait_for_publications(window * MAX_REPEATED_MESSAGES)
-        for one in tuple(harness.broker.unacknowledged):
-            harness.broker.send_puback(one)
+        for publication in tuple(harness.broker.unacknowledged):
+            harness.broker.send_puback(publication)
             await asyncio.sleep(0)
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert marked == [MAX_REPEATED_MESSAGES] * 3
 
 
@@ -509,33 +518,33 @@ async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_wi
     harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(outbox_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
-    held, let_go, marked = asyncio.Event(), asyncio.Event(), list[int]()
+    held, release, marked = asyncio.Event(), asyncio.Event(), list[int]()
     mark_published = harness.journal.outbox.mark_published
 
-    async def counted(ids: list[int]) -> Any:
+    async def count_calls(ids: list[int]) -> Any:
         marked.append(len(ids))
         held.set()
-        await let_go.wait()
+        await release.wait()
         return await mark_published(ids)
 
-    monkeypatch.setattr(harness.journal.outbox, "mark_published", counted)
+    monkeypatch.setattr(harness.journal.outbox, "mark_published", count_calls)
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    await harness.said(*map(str, range(MAX_REPEATED_MESSAGES - 1)), user="wife")
+    await harness.record_messages(*map(str, range(MAX_REPEATED_MESSAGES - 1)), user="wife")
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
-    await harness.said("during", user="wife")
+    await harness.record_messages("during", user="wife")
     await harness.broker.wait_for_publications(MAX_REPEATED_MESSAGES)
-    let_go.set()
-    await harness.until(lambda: harness.journal.outbox.list_waiting(0, 100))
-    await harness.said(*(f"b{number}" for number in range(MAX_REPEATED_MESSAGES - 1)), user="wife")
-    await harness.all_settled()
+    release.set()
+    await harness.wait_until(lambda: harness.journal.outbox.list_waiting(0, 100))
+    await harness.record_messages(*(f"b{number}" for number in range(MAX_REPEATED_MESSAGES - 1)), user="wife")
+    await harness.wait_until_published()
     assert marked == [MAX_REPEATED_MESSAGES - 1, MAX_REPEATED_MESSAGES]
 
 
 async def test_results_do_not_count_among_the_messages_that_may_repeat(harness: PublisherHarness):
     harness.connect()
-    await harness.said(*[f"m{number}" for number in range(10)], user="wife")
+    await harness.record_messages(*[f"m{number}" for number in range(10)], user="wife")
     await harness.publish(*["a"] * 60)
     assert len(await harness.broker.wait_for_publications(70)) == 70
 
@@ -547,12 +556,12 @@ async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in
     await harness.publish("a", "b", "a", "b", "a")
     await harness.broker.wait_for_publications(5)
     harness.broker.send_puback(harness.broker.sent[0], harness.broker.sent[3])
-    harness.hang_up()
+    harness.disconnect()
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    await harness.all_settled()
-    assert on(harness.broker.sent[5:], "a") == [3, 5]
-    assert on(harness.broker.sent[5:], "b") == [2]
+    await harness.wait_until_published()
+    assert numbers_on(harness.broker.sent[5:], "a") == [3, 5]
+    assert numbers_on(harness.broker.sent[5:], "b") == [2]
     assert harness.publisher._ctx.counters.published == 5
 
 
@@ -560,26 +569,26 @@ async def test_what_is_settled_while_a_new_connection_begins_is_not_published_ag
     harness: PublisherHarness, monkeypatch
 ):
     monkeypatch.setattr(inflight, "REFUSAL_DISCONNECT_SECONDS", 0.0)
-    let_go = asyncio.Event()
+    release = asyncio.Event()
 
-    async def hold() -> None:
-        await let_go.wait()
+    async def hold_commit() -> None:
+        await release.wait()
 
-    harness.journal.before["mark_published"] = hold
+    harness.journal.before["mark_published"] = hold_commit
     harness.connect()
     await harness.publish("a", "b")
     first, second = await harness.broker.wait_for_publications(2)
     harness.broker.refuse(first)
     harness.broker.send_puback(second)
-    harness.hang_up()
+    harness.disconnect()
     harness.connect(receive_maximum=1)
     await harness.broker.wait_for_publications(3)  # both were read, and the second one waits for room
-    let_go.set()
+    release.set()
     settled = harness.journal.done
     await harness.broker.wait_until(lambda: harness.journal.done > settled)
     harness.broker.acknowledges_at_once = True
     harness.broker.send_puback()
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert harness.broker.topics == ["a", "b", "a"]
 
 
@@ -590,12 +599,12 @@ async def test_a_refused_topic_waits_and_the_others_go_on(harness: PublisherHarn
     harness.broker.refuse(first)
     harness.broker.send_puback(second)
     await harness.publish("a", "b", "a", "b")
-    assert await harness.numbers(4) == [1, 2, 4, 6]
+    assert await harness.wait_for_numbers(4) == [1, 2, 4, 6]
     assert tuple(harness.publisher.refused.paused) == ("a",)
     harness.broker.send_puback()
     await harness.journal.outbox.drop_topic("a", "for the test")
-    await harness.all_settled()
-    assert harness.dropped() == []
+    await harness.wait_until_published()
+    assert harness.take_dropped() == []
 
 
 @pytest.mark.parametrize("category", ["result", "response"])
@@ -607,11 +616,11 @@ async def test_what_is_refused_on_a_response_topic_is_given_up(harness: Publishe
     harness.broker.refuse(first)
     harness.broker.refuse(second)
     await harness.publish("their/topic", category=category)
-    assert await harness.numbers(3) == [1, 2, 3]
+    assert await harness.wait_for_numbers(3) == [1, 2, 3]
     assert tuple(harness.publisher.refused.paused) == ("wx/result/wife",)
     harness.broker.send_puback()
     await harness.journal.outbox.drop_topic("wx/result/wife", "for the test")
-    await harness.all_settled()
+    await harness.wait_until_published()
 
 
 async def test_what_a_response_topic_cannot_get_now_waits(harness: PublisherHarness):
@@ -619,11 +628,11 @@ async def test_what_a_response_topic_cannot_get_now_waits(harness: PublisherHarn
     await harness.publish("their/topic", category="result")
     harness.broker.refuse(*await harness.broker.wait_for_publications(1), code=QUOTA_EXCEEDED)
     await harness.publish("wx/in/wife")
-    assert await harness.numbers(2) == [1, 2]
+    assert await harness.wait_for_numbers(2) == [1, 2]
     assert tuple(harness.publisher.refused.paused) == ("their/topic",)
     harness.broker.send_puback()
     await harness.journal.outbox.drop_topic("their/topic", "for the test")
-    await harness.all_settled()
+    await harness.wait_until_published()
 
 
 async def test_a_topic_that_is_taken_again_catches_up_in_order(harness: PublisherHarness, monkeypatch):
@@ -635,9 +644,9 @@ async def test_a_topic_that_is_taken_again_catches_up_in_order(harness: Publishe
     harness.broker.acknowledges_at_once = True
     harness.broker.send_puback()
     await harness.publish("b", "a", "b", "a")
-    await harness.all_settled()
-    assert on(harness.broker.sent[6:], "a") == [1, 3, 5, 8, 10]
-    assert on(harness.broker.sent, "b") == [2, 4, 6, 7, 9]
+    await harness.wait_until_published()
+    assert numbers_on(harness.broker.sent[6:], "a") == [1, 3, 5, 8, 10]
+    assert numbers_on(harness.broker.sent, "b") == [2, 4, 6, 7, 9]
     assert tuple(harness.publisher.refused.paused) == ()
 
 
@@ -654,8 +663,8 @@ async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order
     harness.broker.acknowledges_at_once = True
     await harness.broker.wait_for_publications(4)
     harness.broker.send_puback(*harness.broker.unacknowledged)
-    await harness.all_settled()
-    assert on(harness.broker.sent, "a") == [1, 1, 1, 1, *range(2, 9)]
+    await harness.wait_until_published()
+    assert numbers_on(harness.broker.sent, "a") == [1, 1, 1, 1, *range(2, 9)]
 
 
 async def test_a_reconnect_tries_at_once_what_was_refused_long_before(harness: PublisherHarness, monkeypatch):
@@ -664,25 +673,25 @@ async def test_a_reconnect_tries_at_once_what_was_refused_long_before(harness: P
     await harness.publish("a")
     await harness.broker.wait_for_publications(1)
     harness.broker.refuse(harness.broker.sent[0])
-    harness.hang_up()
+    harness.disconnect()
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert tuple(harness.publisher.refused.paused) == ()
 
 
 async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(harness: PublisherHarness):
     """As mosquitto does with `max_queued_messages 0`; once the innocent ones were set aside for it."""
     await harness.publish("forbidden", "a", "b", "a")
-    for life in range(4):
+    for attempt in range(4):
         harness.connect()
         await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
         first = harness.broker.unacknowledged[0]
         if first.topic != "forbidden":
             break
-        assert life == 0
+        assert attempt == 0
         harness.broker.refuse(first)
-        harness.hang_up()
+        harness.disconnect()
     harness.broker.acknowledges_at_once = True
     harness.broker.send_puback()
     await harness.broker.wait_until(
@@ -708,8 +717,8 @@ async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_pas
     harness.broker.acknowledges_at_once = True
     await harness.publish("a", "b", "a")
     harness.broker.send_puback()
-    await harness.all_settled()
-    assert on(harness.broker.sent[2:], "a") == [1, 3, 5]
+    await harness.wait_until_published()
+    assert numbers_on(harness.broker.sent[2:], "a") == [1, 3, 5]
 
 
 @pytest.mark.parametrize("statement", ["list_waiting", "list_waiting_in_topic"])
@@ -719,8 +728,8 @@ async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
     monkeypatch.setattr(inflight, "REFUSAL_DISCONNECT_SECONDS", 0.0)
     begun = asyncio.Event()
 
-    def anew() -> None:
-        harness.hang_up()
+    def reconnect() -> None:
+        harness.disconnect()
         harness.broker.acknowledges_at_once = True
         harness.connect()
         begun.set()
@@ -729,37 +738,37 @@ async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
     await harness.publish("a", "b", "a", "a")
     first, second = await harness.broker.wait_for_publications(2)
     harness.broker.refuse(first)
-    harness.journal.after[statement] = anew
+    harness.journal.after[statement] = reconnect
     if statement == "list_waiting_in_topic":
         harness.publisher.refused.retry("a")
     harness.broker.send_puback(second)
     await harness.publish("b")
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert begun.is_set()
-    assert first_of(on(harness.broker.sent, "a")) == [1, 3, 4]
+    assert without_repeats(numbers_on(harness.broker.sent, "a")) == [1, 3, 4]
 
 
 async def test_a_store_that_fails_delays_and_passes_nothing_over(harness: PublisherHarness, monkeypatch):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
-    harness.journal.troubles += ["list_waiting", "list_waiting_in_topic", "mark_published"]
+    harness.journal.failing_operations += ["list_waiting", "list_waiting_in_topic", "mark_published"]
     harness.connect()
     await harness.publish("a", "a", "b")
     sent = list(await harness.broker.wait_for_publications(3))
     harness.broker.acknowledges_at_once = True
     harness.broker.refuse(*sent[:2])
     harness.broker.send_puback()
-    await harness.all_settled()
-    assert on(harness.broker.sent[3:], "a") == [1, 2]
-    assert on(harness.broker.sent, "b") == [3]
-    assert harness.journal.troubles == []
+    await harness.wait_until_published()
+    assert numbers_on(harness.broker.sent[3:], "a") == [1, 2]
+    assert numbers_on(harness.broker.sent, "b") == [3]
+    assert harness.journal.failing_operations == []
 
 
 async def test_a_read_that_fails_is_tried_again_though_nothing_new_comes(harness: PublisherHarness):
     await harness.publish("a", "b")
-    harness.journal.troubles += ["list_waiting", "list_waiting"]
+    harness.journal.failing_operations += ["list_waiting", "list_waiting"]
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert harness.broker.topics == ["a", "b"]
 
 
@@ -768,8 +777,8 @@ async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(
     harness: PublisherHarness, limit: int | None
 ):
     harness.connect(packet_limit=limit)
-    await harness.message("1", "长" * 3000)
-    await harness.message("2", "short")
+    await harness.record_message("1", "长" * 3000)
+    await harness.record_message("2", "short")
     large, small = await harness.broker.wait_for_publications(2)
     for _ in range(10):
         harness.broker.refuse(large, too_large=True)
@@ -785,32 +794,32 @@ async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(
     assert len(body["text"]) > 50
     assert (body["id"], body["seq"], body["user"]) == (whole["id"], whole["seq"], whole["user"])
     harness.broker.send_puback(large, small)
-    await harness.all_settled()
+    await harness.wait_until_published()
 
 
 async def test_what_was_cut_is_cut_anew_for_the_next_connection(harness: PublisherHarness):
-    await harness.message("1", "x" * 3000)
+    await harness.record_message("1", "x" * 3000)
     for count in (1, 3):
         harness.connect(packet_limit=1000)
         await harness.broker.wait_for_publications(count)
         harness.broker.refuse(harness.broker.unacknowledged[0], too_large=True)
         await harness.broker.wait_for_publications(count + 1)
-        harness.hang_up()
+        harness.disconnect()
     assert harness.publisher.rejected_count == 0
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert len(harness.broker.sent[-1].payload) == len(harness.broker.sent[0].payload)
 
 
 async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_aside(harness: PublisherHarness):
     harness.connect(packet_limit=700)
-    await harness.message("1", "x" * 3000)
+    await harness.record_message("1", "x" * 3000)
     await harness.broker.wait_for_publications(1)
     while not harness.publisher.rejected_count:
         harness.broker.refuse(harness.broker.unacknowledged[0], too_large=True)
         assert len(harness.broker.sent) < 20
-    row, why = await harness.one_aside()
+    row, why = await harness.wait_for_rejected()
     assert why == "larger than the broker takes"
     assert row.user == "wife"
 
@@ -823,8 +832,8 @@ async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(harness: Pu
     large, small = await harness.broker.wait_for_publications(2)
     harness.broker.refuse(large, too_large=True)
     harness.broker.send_puback(small)
-    await harness.all_settled()
-    row, why = await harness.one_aside()
+    await harness.wait_until_published()
+    row, why = await harness.wait_for_rejected()
     assert (row.topic, why) == ("a", "larger than the broker takes")
     assert harness.publisher.rejected_count == 1
     assert tuple(harness.publisher.refused.paused) == ()
@@ -834,12 +843,12 @@ async def test_what_was_set_aside_and_is_brought_back_is_published(harness: Publ
     harness.connect()
     await harness.publish("a", payload=b"1" * 2000)
     harness.broker.refuse(*await harness.broker.wait_for_publications(1), too_large=True)
-    row, _ = await harness.one_aside()
+    row, _ = await harness.wait_for_rejected()
     assert await harness.journal.outbox.requeue_rejected([row.id]) == 1
     harness.publisher.on_connected()
     await harness.broker.wait_for_publications(2)
     harness.broker.send_puback()
-    await harness.all_settled()
+    await harness.wait_until_published()
 
 
 async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_and_the_others_go(
@@ -847,27 +856,27 @@ async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_a
 ):
     await harness.publish("a", "poison", "a", "a")
 
-    async def serve() -> bool:
-        """A broker that dies of the poison; true when all is well."""
+    async def publish_until_disconnect() -> bool:
+        """Connects and acknowledges; disconnects at the row on the topic poison, and returns False then."""
         harness.connect()
         seen = len(harness.broker.sent)
         while True:
             await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
-            one = harness.broker.unacknowledged[0]
-            if one.topic == "poison":
-                harness.hang_up()
+            oldest = harness.broker.unacknowledged[0]
+            if oldest.topic == "poison":
+                harness.disconnect()
                 return False
-            harness.broker.send_puback(one)
-            if len(on(harness.broker.sent[seen:], "a")) and int(one.payload) == 4:
+            harness.broker.send_puback(oldest)
+            if len(numbers_on(harness.broker.sent[seen:], "a")) and int(oldest.payload) == 4:
                 return True
 
     for _ in range(MAX_HEAD_DISCONNECTS):
-        assert not await serve()
-    assert await serve()
-    await harness.all_settled()
-    row, why = await harness.one_aside()
+        assert not await publish_until_disconnect()
+    assert await publish_until_disconnect()
+    await harness.wait_until_published()
+    row, why = await harness.wait_for_rejected()
     assert (row.topic, why) == ("poison", "the broker hung up on it 3 times in a row")
-    assert first_of(on(harness.broker.sent, "a")) == [1, 3, 4]
+    assert without_repeats(numbers_on(harness.broker.sent, "a")) == [1, 3, 4]
     assert harness.publisher.rejected_count == 1
 
 
@@ -881,7 +890,7 @@ async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_i
     for count in range(1, MAX_HEAD_DISCONNECTS + 1):
         harness.connect()
         await harness.broker.wait_for_publications(count)
-        harness.hang_up()
+        harness.disconnect()
     harness.connect()
     (*_, whole, bare) = await harness.broker.wait_for_publications(MAX_HEAD_DISCONNECTS + 1)
     body = json.loads(whole.payload)
@@ -891,7 +900,7 @@ async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_i
         "truncated": True,
     }
     harness.broker.send_puback()
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert harness.publisher.rejected_count == 0
 
 
@@ -906,8 +915,8 @@ async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_
     for count in range(1, 2 * MAX_HEAD_DISCONNECTS + 1):
         harness.connect()
         await harness.broker.wait_for_publications(count)
-        harness.hang_up()
-    row, why = await harness.one_aside()
+        harness.disconnect()
+    row, why = await harness.wait_for_rejected()
     assert (row.topic, why) == ("wx/in/wife", "the broker hung up on it 3 times in a row")
 
 
@@ -924,11 +933,11 @@ async def test_after_a_disconnect_the_first_one_goes_alone_so_that_no_innocent_o
             await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
         if harness.broker.unacknowledged[0].topic == "b":
             break
-        harness.hang_up()
+        harness.disconnect()
         await harness.journal.stats()
     harness.broker.send_puback()
-    await harness.all_settled()
-    row, _ = await harness.one_aside()
+    await harness.wait_until_published()
+    row, _ = await harness.wait_for_rejected()
     assert row.topic == "poison"
 
 
@@ -939,24 +948,24 @@ async def test_disconnects_with_progress_between_set_nothing_aside(harness: Publ
         await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
         harness.broker.send_puback(harness.broker.unacknowledged[0])
         await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
-        harness.hang_up()
+        harness.disconnect()
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert harness.publisher.rejected_count == 0
-    assert first_of(on(harness.broker.sent, "a")) == list(range(1, 13))
+    assert without_repeats(numbers_on(harness.broker.sent, "a")) == list(range(1, 13))
 
 
 async def test_connections_that_cannot_be_made_set_nothing_aside(harness: PublisherHarness):
     await harness.publish("a")
     harness.connect()
     await harness.broker.wait_for_publications(1)
-    harness.hang_up()
+    harness.disconnect()
     for _ in range(10):
         harness.publisher.on_disconnected()
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert harness.publisher.rejected_count == 0
 
 
@@ -972,13 +981,15 @@ async def test_a_topic_that_was_refused_for_a_week_is_dropped_with_an_event(
     monkeypatch.setattr(inflight, "boot_time", lambda: later)
     await harness.publish("b", "a")
     await harness.broker.wait_until(lambda: len(harness.broker.unacknowledged) > 1)
-    for one in list(harness.broker.unacknowledged):
-        harness.broker.refuse(one) if one.topic == "a" else harness.broker.send_puback(one)
-    await harness.until(harness.count_dropped)
+    for publication in list(harness.broker.unacknowledged):
+        harness.broker.refuse(publication) if publication.topic == "a" else harness.broker.send_puback(
+            publication
+        )
+    await harness.wait_until(harness.count_dropped)
     harness.broker.acknowledges_at_once = True
     harness.broker.send_puback()
-    await harness.all_settled()
-    assert harness.dropped() == [("a", 3)]
+    await harness.wait_until_published()
+    assert harness.take_dropped() == [("a", 3)]
 
 
 async def test_a_topic_that_was_taken_between_begins_its_week_anew(harness: PublisherHarness, monkeypatch):
@@ -993,8 +1004,8 @@ async def test_a_topic_that_was_taken_between_begins_its_week_anew(harness: Publ
     harness.broker.refuse((await harness.broker.wait_for_publications(3))[2])
     await harness.broker.wait_for_publications(4)
     harness.broker.send_puback()
-    await harness.all_settled()
-    assert not harness.dropped()
+    await harness.wait_until_published()
+    assert not harness.take_dropped()
 
 
 async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is_not_dropped(
@@ -1014,38 +1025,38 @@ async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_i
     harness: PublisherHarness, monkeypatch, seed: int
 ):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.002)
-    dice = random.Random(seed)
-    window = dice.choice([1, 3, 100])
+    rng = random.Random(seed)
+    window = rng.choice([1, 3, 100])
     committed: dict[str, list[int]] = defaultdict(list)
     number = 0
     for _ in range(150):
-        match dice.choice(["publish", "take", "take", "refuse", "flap", "breathe"]):
+        match rng.choice(["publish", "take", "take", "refuse", "flap", "breathe"]):
             case "publish":
-                topics = [dice.choice("abc") for _ in range(dice.randint(1, 6))]
+                topics = [rng.choice("abc") for _ in range(rng.randint(1, 6))]
                 for topic in topics:
                     number += 1
                     committed[topic].append(number)
                 await harness.publish(*topics)
             case "take" if harness.broker.unacknowledged:
-                harness.broker.send_puback(dice.choice(harness.broker.unacknowledged))
+                harness.broker.send_puback(rng.choice(harness.broker.unacknowledged))
             case "refuse" if harness.broker.unacknowledged:
-                harness.broker.refuse(dice.choice(harness.broker.unacknowledged))
-            case "flap" if dice.random() < 0.3:
+                harness.broker.refuse(rng.choice(harness.broker.unacknowledged))
+            case "flap" if rng.random() < 0.3:
                 if harness.broker.connection is not None:
-                    harness.hang_up()
+                    harness.disconnect()
                 else:
                     harness.connect(receive_maximum=window)
             case _:
                 await harness.journal.stats()
-    harness.hang_up()
+    harness.disconnect()
     harness.broker.acknowledges_at_once = True
     harness.connect(receive_maximum=window)
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert harness.broker.most_unacknowledged <= window
     aside = {int(row.payload) for row, _ in await harness.journal.outbox.list_rejected()}
     for topic, numbers in committed.items():
-        sent = on(harness.broker.sent, topic)
-        assert first_of(sent) == [one for one in numbers if one in sent]
+        sent = numbers_on(harness.broker.sent, topic)
+        assert without_repeats(sent) == [number for number in numbers if number in sent]
         assert set(sent) | aside == set(numbers) | aside
 
 
@@ -1057,7 +1068,7 @@ async def test_what_waits_goes_out_when_the_retained_topics_have_made_room(harne
     await harness.journal.stats()
     await harness.broker.wait_for_publications(1)
     harness.broker.send_puback()
-    assert await harness.numbers(2) == [0, 1]
+    assert await harness.wait_for_numbers(2) == [0, 1]
 
 
 async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_message(
@@ -1071,7 +1082,7 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_me
         )
         harness.publisher.on_connected()
         await harness.broker.wait_until(lambda: harness.broker.unacknowledged)
-        harness.hang_up()
+        harness.disconnect()
     assert harness.publisher.rejected_count == 0
 
 
@@ -1081,22 +1092,22 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_me
 async def test_only_the_chat_of_a_held_message_waits_and_keeps_its_order(harness: PublisherHarness):
     harness.connect()
     harness.broker.acknowledges_at_once = True
-    await harness.said("1", user="wife")
-    await harness.held("2", "wife")
-    await harness.said("3", "4", user="wife")
-    await harness.said("5", user="mom")
-    assert await harness.ids(2) == ["1", "5"]
+    await harness.record_messages("1", user="wife")
+    await harness.record_held("2", "wife")
+    await harness.record_messages("3", "4", user="wife")
+    await harness.record_messages("5", user="mom")
+    assert await harness.wait_for_ids(2) == ["1", "5"]
     await harness.release("2", "wife", state="ready")
-    assert await harness.ids(5) == ["1", "5", "2", "3", "4"]
-    await harness.said("6", user="wife")
-    assert await harness.ids(6) == ["1", "5", "2", "3", "4", "6"]
-    await harness.all_settled()
+    assert await harness.wait_for_ids(5) == ["1", "5", "2", "3", "4"]
+    await harness.record_messages("6", user="wife")
+    assert await harness.wait_for_ids(6) == ["1", "5", "2", "3", "4", "6"]
+    await harness.wait_until_published()
     assert len(harness.broker.sent) == 6
 
 
 async def test_what_is_known_by_then_stands_in_the_message(harness: PublisherHarness):
     harness.connect()
-    await harness.held("1", "wife")
+    await harness.record_held("1", "wife")
     await harness.release("1", "wife", state="ready", data="QUJD")
     (sent,) = await harness.broker.wait_for_publications(1)
     assert json.loads(sent.payload)["image"] == {"state": "ready", "data": "QUJD"}
@@ -1105,89 +1116,89 @@ async def test_what_is_known_by_then_stands_in_the_message(harness: PublisherHar
 async def test_a_chat_goes_on_up_to_the_next_message_that_is_held(harness: PublisherHarness):
     harness.connect()
     harness.broker.acknowledges_at_once = True
-    for held, said in (("1", "2"), ("3", "4"), ("5", "6")):
-        await harness.held(held, "wife")
-        await harness.said(said, user="wife")
-    await harness.said("x", user="mom")
-    assert await harness.ids(1) == ["x"]
+    for held, later in (("1", "2"), ("3", "4"), ("5", "6")):
+        await harness.record_held(held, "wife")
+        await harness.record_messages(later, user="wife")
+    await harness.record_messages("x", user="mom")
+    assert await harness.wait_for_ids(1) == ["x"]
     await harness.release("1", "wife")
-    assert await harness.ids(3) == ["x", "1", "2"]
+    assert await harness.wait_for_ids(3) == ["x", "1", "2"]
     await harness.release("5", "wife")
-    await harness.said("y", user="mom")
-    assert await harness.ids(4) == ["x", "1", "2", "y"]
+    await harness.record_messages("y", user="mom")
+    assert await harness.wait_for_ids(4) == ["x", "1", "2", "y"]
     await harness.release("3", "wife")
-    assert await harness.ids(8) == ["x", "1", "2", "y", "3", "4", "5", "6"]
-    await harness.all_settled()
+    assert await harness.wait_for_ids(8) == ["x", "1", "2", "y", "3", "4", "5", "6"]
+    await harness.wait_until_published()
     assert len(harness.broker.sent) == 8
 
 
 async def test_what_is_held_stays_so_over_a_reconnect(harness: PublisherHarness):
     harness.connect()
-    await harness.held("1", "wife")
-    await harness.said("2", user="wife")
-    await harness.said("3", user="mom")
-    assert await harness.ids(1) == ["3"]
-    harness.hang_up()
+    await harness.record_held("1", "wife")
+    await harness.record_messages("2", user="wife")
+    await harness.record_messages("3", user="mom")
+    assert await harness.wait_for_ids(1) == ["3"]
+    harness.disconnect()
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    assert await harness.ids(2) == ["3", "3"]
+    assert await harness.wait_for_ids(2) == ["3", "3"]
     await harness.release("1", "wife")
-    assert (await harness.ids(4))[2:] == ["1", "2"]
+    assert (await harness.wait_for_ids(4))[2:] == ["1", "2"]
 
 
 async def test_what_was_released_while_the_broker_was_away_goes_out_in_its_order(harness: PublisherHarness):
-    await harness.held("1", "wife")
-    await harness.said("2", user="wife")
+    await harness.record_held("1", "wife")
+    await harness.record_messages("2", user="wife")
     await harness.release("1", "wife")
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    assert await harness.ids(2) == ["1", "2"]
+    assert await harness.wait_for_ids(2) == ["1", "2"]
 
 
 async def test_what_is_read_while_a_message_is_released_is_not_left_out(harness: PublisherHarness):
     """It was still held for the read, and is not any more when the read returns."""
-    await harness.held("1", "wife")
-    await harness.said("2", user="wife")
-    await harness.said("3", user="mom")
-    harness.journal.then["list_waiting"] = lambda: harness.release("1", "wife")
+    await harness.record_held("1", "wife")
+    await harness.record_messages("2", user="wife")
+    await harness.record_messages("3", user="mom")
+    harness.journal.before_return["list_waiting"] = lambda: harness.release("1", "wife")
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    ids = await harness.ids(3)
-    assert [one for one in ids if one != "3"] == ["1", "2"]
-    await harness.all_settled()
+    ids = await harness.wait_for_ids(3)
+    assert [message_id for message_id in ids if message_id != "3"] == ["1", "2"]
+    await harness.wait_until_published()
     assert len(harness.broker.sent) == 3
 
 
 async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_it(harness: PublisherHarness):
     harness.connect()
     harness.broker.acknowledges_at_once = True
-    await harness.held("1", "wife")
-    await harness.held("2", "wife")
-    await harness.said("3", user="wife")
+    await harness.record_held("1", "wife")
+    await harness.record_held("2", "wife")
+    await harness.record_messages("3", user="wife")
     harness.publisher.outbox.start_release("wx/in/wife")
     harness.publisher.outbox.start_release("wx/in/wife")
     second = await harness.journal.media.release_message("2", {})
     harness.publisher.outbox.finish_release("wx/in/wife", second)
     first = await harness.journal.media.release_message("1", {})
-    await harness.said("4", user="wife")
-    await harness.said("5", user="mom")
-    assert await harness.ids(1) == ["5"]
+    await harness.record_messages("4", user="wife")
+    await harness.record_messages("5", user="mom")
+    assert await harness.wait_for_ids(1) == ["5"]
     harness.publisher.outbox.finish_release("wx/in/wife", first)
-    assert await harness.ids(5) == ["5", "1", "2", "3", "4"]
-    await harness.all_settled()
+    assert await harness.wait_for_ids(5) == ["5", "1", "2", "3", "4"]
+    await harness.wait_until_published()
 
 
 async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_on(harness: PublisherHarness):
     harness.connect()
     harness.broker.acknowledges_at_once = True
     harness.publisher.outbox.start_release("wx/in/wife")
-    await harness.said("1", user="wife")
-    await harness.said("2", user="mom")
-    assert await harness.ids(1) == ["2"]
+    await harness.record_messages("1", user="wife")
+    await harness.record_messages("2", user="mom")
+    assert await harness.wait_for_ids(1) == ["2"]
     harness.publisher.outbox.finish_release(
         "wx/in/wife", await harness.journal.media.release_message("nobody knows it", {})
     )
-    assert await harness.ids(2) == ["2", "1"]
+    assert await harness.wait_for_ids(2) == ["2", "1"]
 
 
 @pytest.mark.parametrize("end", ["reconnect", "refusal"])
@@ -1196,13 +1207,13 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(
 ):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.05)
     harness.connect()
-    await harness.said("1", user="wife")
-    await harness.held("2", "wife")
-    await harness.said("3", user="wife")
+    await harness.record_messages("1", user="wife")
+    await harness.record_held("2", "wife")
+    await harness.record_messages("3", user="wife")
     (first,) = await harness.broker.wait_for_publications(1)
     harness.publisher.outbox.start_release("wx/in/wife")
     if end == "reconnect":
-        harness.hang_up()
+        harness.disconnect()
         harness.connect()
     else:
         harness.broker.refuse(first)
@@ -1214,7 +1225,7 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(
     harness.publisher.outbox.finish_release(
         "wx/in/wife", await harness.journal.media.release_message("2", {})
     )
-    assert await harness.ids(4) == ["1", "1", "2", "3"]
+    assert await harness.wait_for_ids(4) == ["1", "1", "2", "3"]
 
 
 async def test_a_refused_chat_stays_refused_when_its_message_is_released(
@@ -1222,79 +1233,81 @@ async def test_a_refused_chat_stays_refused_when_its_message_is_released(
 ):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.05)
     harness.connect()
-    await harness.said("1", user="wife")
-    await harness.held("2", "wife")
-    await harness.said("3", user="wife")
+    await harness.record_messages("1", user="wife")
+    await harness.record_held("2", "wife")
+    await harness.record_messages("3", user="wife")
     (refused,) = await harness.broker.wait_for_publications(1)
     harness.broker.refuse(refused)
     await harness.release("2", "wife")
     harness.broker.acknowledges_at_once = True
-    assert await harness.ids(4) == ["1", "1", "2", "3"]
+    assert await harness.wait_for_ids(4) == ["1", "1", "2", "3"]
 
 
 async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order(harness: PublisherHarness):
-    dice = random.Random(7)
+    rng = random.Random(7)
     harness.connect()
     harness.broker.acknowledges_at_once = True
     order: dict[str, list[str]] = defaultdict(list)
     held: list[tuple[str, str]] = []
     for number in range(300):
-        user, key = dice.choice(["wife", "mom", "bob"]), f"{number}"
+        user, key = rng.choice(["wife", "mom", "bob"]), f"{number}"
         order[user].append(key)
-        if dice.random() < 0.4:
-            await harness.held(key, user)
+        if rng.random() < 0.4:
+            await harness.record_held(key, user)
             held.append((key, user))
         else:
-            await harness.said(key, user=user)
-        while held and dice.random() < 0.45:
-            await harness.release(*held.pop(dice.randrange(len(held))))
-    dice.shuffle(held)
-    await asyncio.gather(*(harness.release(*one) for one in held))
+            await harness.record_messages(key, user=user)
+        while held and rng.random() < 0.45:
+            await harness.release(*held.pop(rng.randrange(len(held))))
+    rng.shuffle(held)
+    await asyncio.gather(*(harness.release(*message) for message in held))
     await harness.broker.wait_for_publications(300)
-    await harness.all_settled()
+    await harness.wait_until_published()
     for user, keys in order.items():
-        came = [one for one in harness.broker.sent if one.topic == f"wx/in/{user}"]
-        assert [json.loads(one.payload)["id"] for one in came] == [f"id-{key}" for key in keys]
+        came = [publication for publication in harness.broker.sent if publication.topic == f"wx/in/{user}"]
+        assert [json.loads(publication.payload)["id"] for publication in came] == [
+            f"id-{key}" for key in keys
+        ]
 
 
 # what was just committed, handed over in memory
 
 
-async def commit(harness: PublisherHarness, *topics: str, payload: bytes = b"0") -> OutboxBatch:
-    """Commit one row for each topic; nobody is told."""
+async def commit_rows(harness: PublisherHarness, *topics: str, payload: bytes = b"0") -> OutboxBatch:
+    """Commits one row for each topic without a report to the publisher."""
     rows = [
         NewPublication(topic=topic, payload=payload, category="state", content_type="") for topic in topics
     ]
     return await harness.journal.outbox.add(rows)
 
 
-async def caught_up(harness: PublisherHarness) -> None:
-    """Until the publisher knows all that is in the journal."""
+async def connect_and_catch_up(harness: PublisherHarness) -> None:
+    """Connects and waits until the publisher knows all rows of the journal."""
     harness.broker.acknowledges_at_once = True
     harness.connect()
-    harness.publisher.add(await commit(harness, "begin"))
-    await harness.all_settled()
+    harness.publisher.add(await commit_rows(harness, "begin"))
+    await harness.wait_until_published()
     await harness.broker.wait_until(lambda: harness.publisher.outbox.is_exhausted)
 
 
 async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(harness: PublisherHarness):
-    await caught_up(harness)
-    harness.journal.troubles = ["list_waiting", "list_waiting_in_topic"]  # which a look would meet
+    await connect_and_catch_up(harness)
+    harness.journal.failing_operations = ["list_waiting", "list_waiting_in_topic"]  # which a look would meet
     for number in range(5):
-        harness.publisher.add(await commit(harness, "a", "b", payload=str(number).encode()))
+        harness.publisher.add(await commit_rows(harness, "a", "b", payload=str(number).encode()))
     sent = (await harness.broker.wait_for_publications(11))[1:]
-    assert [(one.topic, one.payload) for one in sent] == [
+    assert [(publication.topic, publication.payload) for publication in sent] == [
         (topic, str(number).encode()) for number in range(5) for topic in ("a", "b")
     ]
-    await harness.all_settled()
-    assert harness.journal.troubles == ["list_waiting", "list_waiting_in_topic"]
+    await harness.wait_until_published()
+    assert harness.journal.failing_operations == ["list_waiting", "list_waiting_in_topic"]
 
 
 async def test_rows_of_several_commits_are_left_to_the_one_write_of_the_turn(harness: PublisherHarness):
     """Results of ten chats took ten writes."""
-    await caught_up(harness)
+    await connect_and_catch_up(harness)
     harness.broker.counts_at_flush.clear()
-    batches = [await commit(harness, "a", "b"), await commit(harness, "c")]
+    batches = [await commit_rows(harness, "a", "b"), await commit_rows(harness, "c")]
     for batch in batches:
         harness.publisher.add(batch)
     assert harness.broker.topics[1:] == ["a", "b", "c"]
@@ -1302,23 +1315,23 @@ async def test_rows_of_several_commits_are_left_to_the_one_write_of_the_turn(har
 
 
 async def test_what_has_no_free_slot_is_published_when_there_is_one(harness: PublisherHarness):
-    await caught_up(harness)
+    await connect_and_catch_up(harness)
     harness.broker.acknowledges_at_once = False
     harness.publisher.add(
-        await commit(harness, *(f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)))
+        await commit_rows(harness, *(f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)))
     )
     assert len(harness.broker.sent) == 1 + MAX_UNACKED_PUBLISHES
     harness.broker.send_puback(*harness.broker.unacknowledged[:5])
     await harness.broker.wait_for_publications(1 + MAX_UNACKED_PUBLISHES)
     harness.broker.acknowledges_at_once = True
     harness.broker.send_puback()
-    await harness.all_settled()
+    await harness.wait_until_published()
     assert harness.broker.topics[1:] == [f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)]
 
 
 async def test_messages_and_their_events_go_out_as_they_were_committed(harness: PublisherHarness):
-    await caught_up(harness)
-    harness.journal.troubles = ["list_waiting"]
+    await connect_and_catch_up(harness)
+    harness.journal.failing_operations = ["list_waiting"]
     recorded = await harness.journal.received.record(
         [message("1"), message("2")], NO_CHANGES, Cursor("2"), "login"
     )
@@ -1326,50 +1339,56 @@ async def test_messages_and_their_events_go_out_as_they_were_committed(harness: 
     sent = (await harness.broker.wait_for_publications(3))[1:]
     stored = await harness.journal.outbox.list_rejected()
     assert stored == []
-    assert [json.loads(one.payload)["seq"] for one in sent] == [1, 2]
-    assert harness.journal.troubles == ["list_waiting"]
+    assert [json.loads(publication.payload)["seq"] for publication in sent] == [1, 2]
+    assert harness.journal.failing_operations == ["list_waiting"]
 
 
 async def test_a_batch_that_nobody_handed_over_is_found_in_the_journal_when_the_next_one_comes(
     harness: PublisherHarness,
 ):
     """Its task was cancelled between commit and hand-over."""
-    await caught_up(harness)
-    await commit(harness, "a", payload=b"1")
-    harness.publisher.add(await commit(harness, "a", payload=b"2"))
-    assert [one.payload for one in (await harness.broker.wait_for_publications(3))[1:]] == [b"1", b"2"]
-    await harness.all_settled()
+    await connect_and_catch_up(harness)
+    await commit_rows(harness, "a", payload=b"1")
+    harness.publisher.add(await commit_rows(harness, "a", payload=b"2"))
+    assert [publication.payload for publication in (await harness.broker.wait_for_publications(3))[1:]] == [
+        b"1",
+        b"2",
+    ]
+    await harness.wait_until_published()
 
 
 async def test_batches_that_come_in_the_wrong_order_go_out_in_that_of_their_commits(
     harness: PublisherHarness,
 ):
-    await caught_up(harness)
-    first, second = await commit(harness, "a", payload=b"1"), await commit(harness, "a", payload=b"2")
+    await connect_and_catch_up(harness)
+    first, second = (
+        await commit_rows(harness, "a", payload=b"1"),
+        await commit_rows(harness, "a", payload=b"2"),
+    )
     harness.publisher.add(second)
     harness.publisher.add(first)
-    await harness.all_settled()
-    assert [one.payload for one in harness.broker.sent[1:]] == [b"1", b"2"]
+    await harness.wait_until_published()
+    assert [publication.payload for publication in harness.broker.sent[1:]] == [b"1", b"2"]
 
 
 async def test_more_than_memory_should_hold_waits_in_the_journal(harness: PublisherHarness, monkeypatch):
     monkeypatch.setattr(outbox_rows, "MAX_ROWS_IN_MEMORY", 3)
-    await caught_up(harness)
+    await connect_and_catch_up(harness)
     harness.broker.acknowledges_at_once = False
     assert harness.broker.connection is not None
     harness.broker.connection = replace(harness.broker.connection, receive_maximum=1)
     for number in range(9):
-        harness.publisher.add(await commit(harness, "a", payload=str(number).encode()))
+        harness.publisher.add(await commit_rows(harness, "a", payload=str(number).encode()))
     await harness.broker.wait_for_publications(2)
     assert len(harness.publisher.outbox.rows) <= 3
     harness.broker.acknowledges_at_once = True
     harness.broker.send_puback()
-    await harness.all_settled()
-    assert [int(one.payload) for one in harness.broker.sent[1:]] == [*range(9)]
+    await harness.wait_until_published()
+    assert [int(publication.payload) for publication in harness.broker.sent[1:]] == [*range(9)]
 
 
 async def test_what_is_committed_behind_a_held_message_waits_with_it(harness: PublisherHarness):
-    await caught_up(harness)
+    await connect_and_catch_up(harness)
     picture = replace(message("1", user="wife"), waits_for_file=True, kind="image")
     batch = [message("0", user="wife"), picture, message("2", user="wife"), message("3", user="mom")]
     recorded = await harness.journal.received.record(batch, NO_CHANGES, Cursor("3"), "login")
@@ -1381,21 +1400,21 @@ async def test_what_is_committed_behind_a_held_message_waits_with_it(harness: Pu
     harness.publisher.add(recorded.outbox)
     await harness.release("1", "wife")
     assert (await harness.ids_behind(1, 5)) == ["0", "3", "1", "2", "4"]
-    await harness.all_settled()
+    await harness.wait_until_published()
 
 
 async def test_a_refused_topic_is_not_handed_over_and_catches_up(harness: PublisherHarness, monkeypatch):
-    await caught_up(harness)
+    await connect_and_catch_up(harness)
     harness.broker.acknowledges_at_once = False
-    harness.publisher.add(await commit(harness, "a", payload=b"1"))
+    harness.publisher.add(await commit_rows(harness, "a", payload=b"1"))
     harness.broker.refuse((await harness.broker.wait_for_publications(2))[1])
-    harness.publisher.add(await commit(harness, "a", "b", payload=b"2"))
+    harness.publisher.add(await commit_rows(harness, "a", "b", payload=b"2"))
     await harness.broker.wait_for_publications(3)
     harness.broker.acknowledges_at_once = True
     harness.broker.send_puback()
     harness.publisher.refused.retry("a")
-    await harness.all_settled()
-    assert [(one.topic, one.payload) for one in harness.broker.sent[2:]] == [
+    await harness.wait_until_published()
+    assert [(publication.topic, publication.payload) for publication in harness.broker.sent[2:]] == [
         ("b", b"2"),
         ("a", b"1"),
         ("a", b"2"),
@@ -1409,7 +1428,7 @@ class StrictPublisherHarness(PublisherHarness):
 async def test_a_row_goes_to_a_topic_of_the_bridge_or_not_at_all(tmp_path: Path, monkeypatch):
     """Rows of a restored backup may name any topic; they would be published with the rights of the bridge."""
     monkeypatch.setattr(sys.modules[__name__], "PublisherHarness", StrictPublisherHarness)
-    async with working(tmp_path) as harness:
+    async with open_publisher_harness(tmp_path) as harness:
         harness.connect()
         foreign = [
             "zigbee2mqtt/front_door/set",
@@ -1425,6 +1444,6 @@ async def test_a_row_goes_to_a_topic_of_the_bridge_or_not_at_all(tmp_path: Path,
         await harness.broker.wait_until(lambda: len(harness.broker.sent) == 2)
         assert harness.broker.topics == ["wx/in/wife", "answers/of/mine"]
         harness.broker.send_puback()
-        await harness.all_settled()
+        await harness.wait_until_published()
         aside = [(row.topic, why) for row, why in await harness.journal.outbox.list_rejected(10)]
         assert aside == [(topic, "its topic is not one of the bridge's") for topic in foreign]

@@ -18,30 +18,30 @@ MEMBERS = (
 )
 
 
-class People:
-    """The people with a topic: `wife` is in the group, `mom` is not."""
+class FakeRegistry:
+    """A registry with two people: wife is in the group, mom is not."""
 
     def by_topic_name(self, level: str) -> Any:
         handle = {"wife": "@wife", "mom": "@mom"}.get(level)
         return handle and SimpleNamespace(handle=Handle(handle))
 
 
-def found(name: str) -> tuple[str, ...]:
-    return GroupMemberIndex(People(), MEMBERS).find(name)  # type: ignore[arg-type]
+def handles_of(name: str) -> tuple[str, ...]:
+    return GroupMemberIndex(FakeRegistry(), MEMBERS).find(name)  # type: ignore[arg-type]
 
 
 def test_a_member_is_found_by_topic_name_nickname_and_name_in_the_group() -> None:
-    assert found("wife") == found("梅") == found("老婆") == ("@wife",)
-    assert found("mom") == found("nobody") == found("") == ()
+    assert handles_of("wife") == handles_of("梅") == handles_of("老婆") == ("@wife",)
+    assert handles_of("mom") == handles_of("nobody") == handles_of("") == ()
 
 
 def test_all_of_one_name_are_found() -> None:
-    assert found("Bob") == ("@a", "@b")
+    assert handles_of("Bob") == ("@a", "@b")
 
 
 def test_an_accent_may_be_a_character_of_its_own() -> None:
     decomposed = unicodedata.normalize("NFD", "Jos\u00e9")
-    assert found(decomposed) == found("Jos\u00e9") == ("@jose",)
+    assert handles_of(decomposed) == handles_of("Jos\u00e9") == ("@jose",)
 
 
 def test_names_of_many_members_are_looked_up_in_proportion_to_their_number() -> None:
@@ -50,7 +50,7 @@ def test_names_of_many_members_are_looked_up_in_proportion_to_their_number() -> 
     def look_up(size: int) -> None:
         name = "e\u0301" * 40
         members = [Member(handle=Handle(f"@{number}"), nickname=f"{name}{number}") for number in range(size)]
-        index = GroupMemberIndex(People(), members)  # type: ignore[arg-type]
+        index = GroupMemberIndex(FakeRegistry(), members)  # type: ignore[arg-type]
         for number in range(size):
             assert len(index.find(f"{name}{number}")) == 1
 

@@ -1,4 +1,4 @@
-"""When a person is reminded that their window closes, at the edges of each rule and with a turned clock."""
+"""When a person is reminded that their reply window closes, at the limits of each rule."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.support.rows import every_row
+from tests.unit.bridge.commands_harness import CommandsHarness
 from tests.unit.bridge.contexts import changed
-from tests.unit.bridge.outgoing import CommandsHarness
 from wx2mqtt.bridge import reminder
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.reminder import NEEDED_WITHIN_MS, Reminders, reminder_time
@@ -25,16 +25,16 @@ NIGHT = "22:00-07:00"
 AFTERNOON = "13:00-15:00"
 
 
-def at(text: str) -> int:
-    """A time by the clocks of Berlin, in milliseconds."""
+def berlin_ms(text: str) -> int:
+    """Returns a time in Berlin in milliseconds."""
     return int(datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp() * 1000)
 
 
-def reminded_at(end: str, *, now: str = "", quiet: str | None = NIGHT, hours: float = 2) -> str:
-    """The time of the reminder of a window that ends at `end`, by the clocks of Berlin."""
+def reminder_time_of(end: str, *, now: str = "", quiet: str | None = NIGHT, hours: float = 2) -> str:
+    """Returns when the reminder of a window is due that ends at `end`, both as times in Berlin."""
     rules = Remind(before=hours * 3600, quiet=quiet)
-    known = at(now) if now else at(end) - 24 * HOUR
-    due = reminder_time(at(end), known, rules, BERLIN)
+    known = berlin_ms(now) if now else berlin_ms(end) - 24 * HOUR
+    due = reminder_time(berlin_ms(end), known, rules, BERLIN)
     return "" if due is None else f"{datetime.fromtimestamp(due / 1000, BERLIN):%Y-%m-%dT%H:%M}"
 
 
@@ -54,7 +54,7 @@ def reminded_at(end: str, *, now: str = "", quiet: str | None = NIGHT, hours: fl
     ],
 )
 def test_a_reminder_comes_outside_of_quiet_hours_over_midnight(end: str, due: str):
-    assert reminded_at(end) == due
+    assert reminder_time_of(end) == due
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_reminder_comes_outside_of_quiet_hours_over_midnight(end: str, due: st
     [("2026-05-10T15:30", "2026-05-10T12:45"), ("2026-05-10T16:00", "2026-05-10T15:00")],
 )
 def test_quiet_hours_may_lie_within_a_day(end: str, due: str):
-    assert reminded_at(end, quiet=AFTERNOON) == due
+    assert reminder_time_of(end, quiet=AFTERNOON) == due
 
 
 @every_row(
@@ -77,11 +77,11 @@ def test_quiet_hours_may_lie_within_a_day(end: str, due: str):
     ],
 )
 def test_quiet_hours_go_by_the_clock_on_the_wall_when_summer_time_changes(end: str, due: str):
-    assert reminded_at(end) == due
+    assert reminder_time_of(end) == due
 
 
 def test_without_quiet_hours_it_comes_at_night_too():
-    assert reminded_at("2026-05-10T03:00", quiet=None) == "2026-05-10T01:00"
+    assert reminder_time_of("2026-05-10T03:00", quiet=None) == "2026-05-10T01:00"
 
 
 @every_row(
@@ -94,36 +94,36 @@ def test_without_quiet_hours_it_comes_at_night_too():
     ],
 )
 def test_what_was_missed_comes_late_but_neither_in_quiet_hours_nor_after_the_end(now: str, due: str):
-    assert reminded_at("2026-05-11T03:00", now=now) == due
+    assert reminder_time_of("2026-05-11T03:00", now=now) == due
 
 
 def test_what_was_missed_in_quiet_hours_comes_after_them():
-    assert reminded_at("2026-05-10T08:00", now="2026-05-10T06:30") == "2026-05-10T07:00"
-    assert reminded_at("2026-05-10T07:30", now="2026-05-10T06:30") == "2026-05-10T07:00"
+    assert reminder_time_of("2026-05-10T08:00", now="2026-05-10T06:30") == "2026-05-10T07:00"
+    assert reminder_time_of("2026-05-10T07:30", now="2026-05-10T06:30") == "2026-05-10T07:00"
 
 
 @pytest.mark.parametrize(("now", "due"), [("17:59", "2026-05-10T17:59"), ("18:00", ""), ("18:01", "")])
 def test_at_the_last_moment_of_the_window_it_is_too_late(now: str, due: str):
-    assert reminded_at("2026-05-10T18:00", now=f"2026-05-10T{now}") == due
+    assert reminder_time_of("2026-05-10T18:00", now=f"2026-05-10T{now}") == due
 
 
 def test_reminders_are_off_without_a_notice():
-    assert reminder_time(at("2026-05-10T18:00"), 0, Remind(), BERLIN) is None
+    assert reminder_time(berlin_ms("2026-05-10T18:00"), 0, Remind(), BERLIN) is None
 
 
 # The reminders of an account
 
 
 class Clock:
-    """The clock of the reminders, which the test turns."""
+    """The clock of the reminders, which the test sets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = now_ms()
         monkeypatch.setattr(reminder, "now_ms", lambda: self.now)
 
 
-class Watch:
-    """The reminders of a house whose wife has a window."""
+class ReminderHarness:
+    """The reminders of an account whose chat with wife has a reply window."""
 
     def __init__(self, harness: CommandsHarness, clock: Clock, **rules: Any) -> None:
         self.harness = harness
@@ -131,25 +131,25 @@ class Watch:
         self.windows = SimpleNamespace(forecasts={})
         reminders = Remind(**{"before": 7200.0, "quiet": None, **rules})
         harness.ctx.settings = changed(harness.ctx.settings, ilink=ILink(remind=reminders))
-        self.reminders = self.restarted()
+        self.reminders = self.restart()
 
-    def restarted(self) -> Reminders:
-        """The reminders of the next run of the process."""
+    def restart(self) -> Reminders:
+        """Creates the reminders again, as a start of the process does."""
         windows: Any = self.windows
         results = ResultPublications(self.harness.ctx.name, self.harness.ctx.topics)
-        self.reminders = Reminders(self.harness.ctx, windows, self.harness.outbound, results)
+        self.reminders = Reminders(self.harness.ctx, windows, self.harness.intake, results)
         return self.reminders
 
-    def writes(self, hours_left: float = 24.0) -> None:
-        """She writes, so that the window is open for so long."""
+    def receive_message(self, hours_left: float = 24.0) -> None:
+        """Receives a message from wife that opens her window for so long."""
         now = self.clock.now
         window = ReplyWindow(open=True, until=now + int(hours_left * HOUR), remaining=9, opened=now)
         self.windows.forecasts = {"wife": SimpleNamespace(window=window)}
 
-    async def sends(self) -> list[str]:
-        """The texts that were sent, once what the bridge has accepted is sent."""
+    async def wait_for_sent_texts(self) -> list[str]:
+        """Returns the texts of the bridge that were sent, once all that it has accepted is sent."""
         last = f"after-{self.clock.now}"
-        self.harness.say(text="last", id=last)
+        self.harness.deliver_command(text="last", id=last)
         await self.harness.result(last)
         return [text for text in self.harness.wechat.texts() if text != "last"]
 
@@ -159,72 +159,72 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-async def used(harness: CommandsHarness) -> None:
-    """Somebody sends her something."""
-    harness.say(text="last", id="first")
+async def send_first_command(harness: CommandsHarness) -> None:
+    """Sends wife a command, so that she is reminded at all."""
+    harness.deliver_command(text="last", id="first")
     await harness.result("first")
 
 
 async def test_one_reminder_comes_in_a_window_and_says_until_when(harness: CommandsHarness, clock: Clock):
-    await used(harness)
-    watch = Watch(harness, clock)
-    watch.writes()
+    await send_first_command(harness)
+    reminder_harness = ReminderHarness(harness, clock)
+    reminder_harness.receive_message()
     clock.now += 22 * HOUR - 1
-    await watch.reminders.remind_due()
-    assert await watch.sends() == []
+    await reminder_harness.reminders.remind_due()
+    assert await reminder_harness.wait_for_sent_texts() == []
     clock.now += 1
     for _ in range(2):
-        await watch.reminders.remind_due()
-    (text,) = await watch.sends()
+        await reminder_harness.reminders.remind_due()
+    (text,) = await reminder_harness.wait_for_sent_texts()
     assert "for example 1" in text
-    (event,) = await harness.in_thread("wx/event/reminded")
+    (event,) = await harness.wait_for_bodies("wx/event/reminded")
     assert (event["user"], event["until"][-1]) == ("wife", "Z")
-    assert watch.reminders._ctx.counters.reminders == 1
-    assert not [one for one in harness.received("wx/result/wife") if one["id"].startswith("wx2mqtt-")]
+    assert reminder_harness.reminders._ctx.counters.reminders == 1
+    assert not [body for body in harness.bodies_on("wx/result/wife") if body["id"].startswith("wx2mqtt-")]
 
 
 async def test_after_a_restart_the_window_has_had_its_reminder(harness: CommandsHarness, clock: Clock):
-    await used(harness)
-    watch = Watch(harness, clock)
-    watch.writes(hours_left=1.0)
-    await watch.reminders.remind_due()
-    await watch.restarted().remind_due()
-    assert len(await watch.sends()) == 1
-    assert watch.reminders._ctx.counters.reminders == 1
+    await send_first_command(harness)
+    reminder_harness = ReminderHarness(harness, clock)
+    reminder_harness.receive_message(hours_left=1.0)
+    await reminder_harness.reminders.remind_due()
+    await reminder_harness.restart().remind_due()
+    assert len(await reminder_harness.wait_for_sent_texts()) == 1
+    assert reminder_harness.reminders._ctx.counters.reminders == 1
 
 
-async def test_the_next_window_has_its_own(harness: CommandsHarness, clock: Clock):
-    await used(harness)
-    watch = Watch(harness, clock, text="write!")
+async def test_each_window_has_a_reminder_of_its_own(harness: CommandsHarness, clock: Clock):
+    await send_first_command(harness)
+    reminder_harness = ReminderHarness(harness, clock, text="write!")
     for _ in range(2):
-        watch.writes(hours_left=1.0)
-        await watch.reminders.remind_due()
+        reminder_harness.receive_message(hours_left=1.0)
+        await reminder_harness.reminders.remind_due()
         clock.now += 1000
-    assert await watch.sends() == ["write!", "write!"]
+    assert await reminder_harness.wait_for_sent_texts() == ["write!", "write!"]
 
 
-@pytest.mark.parametrize(("silence", "count"), [(NEEDED_WITHIN_MS - HOUR, 1), (NEEDED_WITHIN_MS + HOUR, 0)])
+@pytest.mark.parametrize(("unused_ms", "count"), [(NEEDED_WITHIN_MS - HOUR, 1), (NEEDED_WITHIN_MS + HOUR, 0)])
 async def test_nobody_is_reminded_to_whom_nothing_was_sent_in_seven_days(
-    harness: CommandsHarness, clock: Clock, silence: int, count: int
+    harness: CommandsHarness, clock: Clock, unused_ms: int, count: int
 ):
-    await used(harness)
-    clock.now += silence
-    watch = Watch(harness, clock, text="write!")
-    watch.writes(hours_left=1.0)
-    await watch.reminders.remind_due()
-    assert await watch.sends() == ["write!"] * count
-    assert watch.reminders._ctx.counters.reminders == count
+    await send_first_command(harness)
+    clock.now += unused_ms
+    reminder_harness = ReminderHarness(harness, clock, text="write!")
+    reminder_harness.receive_message(hours_left=1.0)
+    await reminder_harness.reminders.remind_due()
+    assert await reminder_harness.wait_for_sent_texts() == ["write!"] * count
+    assert reminder_harness.reminders._ctx.counters.reminders == count
 
 
 async def test_the_bridge_own_texts_are_nothing_that_was_sent_to_them(harness: CommandsHarness, clock: Clock):
-    await used(harness)
-    watch = Watch(harness, clock, text="write!")
-    watch.writes(hours_left=1.0)
-    await watch.reminders.remind_due()
+    await send_first_command(harness)
+    reminder_harness = ReminderHarness(harness, clock, text="write!")
+    reminder_harness.receive_message(hours_left=1.0)
+    await reminder_harness.reminders.remind_due()
     clock.now += NEEDED_WITHIN_MS + HOUR
-    watch.writes(hours_left=1.0)
-    await watch.reminders.remind_due()
-    assert watch.reminders._ctx.counters.reminders == 1
+    reminder_harness.receive_message(hours_left=1.0)
+    await reminder_harness.reminders.remind_due()
+    assert reminder_harness.reminders._ctx.counters.reminders == 1
 
 
 @pytest.mark.parametrize(
@@ -234,9 +234,9 @@ async def test_the_bridge_own_texts_are_nothing_that_was_sent_to_them(harness: C
         ReplyWindow(open=False, remaining=3, reason="rate_limited", until=now_ms() + HOUR),
     ],
 )
-async def test_a_closed_window_has_none(harness: CommandsHarness, clock: Clock, window: ReplyWindow):
-    await used(harness)
-    watch = Watch(harness, clock)
-    watch.windows.forecasts = {"wife": SimpleNamespace(window=window)}
-    await watch.reminders.remind_due()
-    assert await watch.sends() == []
+async def test_a_closed_window_has_no_reminder(harness: CommandsHarness, clock: Clock, window: ReplyWindow):
+    await send_first_command(harness)
+    reminder_harness = ReminderHarness(harness, clock)
+    reminder_harness.windows.forecasts = {"wife": SimpleNamespace(window=window)}
+    await reminder_harness.reminders.remind_due()
+    assert await reminder_harness.wait_for_sent_texts() == []

@@ -12,7 +12,7 @@ import pytest
 from tests.support.pauseless_loop import run_without_pauses
 from tests.support.scanner import codes_in
 from tests.unit.bridge.contexts import context, settings
-from tests.unit.bridge.test_health import seen
+from tests.unit.bridge.test_health import health_snapshot
 from wx2mqtt.bridge import status_topics
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -31,12 +31,12 @@ def test_the_placeholder_is_a_picture_in_the_language_without_a_code():
     pictures = [
         placeholder_picture(language, needed=needed) for language in ("en", "zh") for needed in (True, False)
     ]
-    assert [codes_in(one) for one in pictures] == [[]] * 4
+    assert [codes_in(picture) for picture in pictures] == [[]] * 4
     assert len(set(pictures)) == 4
 
 
-class Shelf:
-    """Retained topics, in the order in which they were set."""
+class FakeRetainedPublisher:
+    """Keeps the retained topics in the order in which they were set."""
 
     def __init__(self) -> None:
         self.topics: list[str] = []
@@ -50,22 +50,22 @@ class Shelf:
 @pytest.mark.parametrize("url", ["https://login.weixin.qq.com/l/abc", ""])
 def test_the_picture_of_the_code_is_there_before_the_state_that_asks_for_it(url: str):
     """A contract: whoever reads that a scan is needed finds the picture that belongs to it."""
-    shelf: Any = Shelf()
-    status = StatusTopics(context(), shelf, shelf)
+    retained_publisher: Any = FakeRetainedPublisher()
+    status = StatusTopics(context(), retained_publisher, retained_publisher)
     status.show_login(LoginStatus(state=LoginState.WAITING_FOR_SCAN, since=0, qr_url=url))
     assert status.qr_image == (qr_picture(url) if url else b"")
-    assert shelf.topics == ["wx/login/qr", "wx/login/url", "wx/login/state"]
+    assert retained_publisher.topics == ["wx/login/qr", "wx/login/url", "wx/login/state"]
 
 
 def test_the_placeholder_follows_the_language_of_the_settings_of_now():
-    shelf: Any = Shelf()
+    retained_publisher: Any = FakeRetainedPublisher()
     ctx = context()
-    status = StatusTopics(ctx, shelf, shelf)
+    status = StatusTopics(ctx, retained_publisher, retained_publisher)
     status.show_login(LoginStatus(since=0))
-    english = shelf.values["wx/login/qr"]
+    english = retained_publisher.values["wx/login/qr"]
     ctx.settings = settings(language="zh")
     status.show_login(LoginStatus(since=0))
-    assert shelf.values["wx/login/qr"] == placeholder_picture("zh", needed=False) != english
+    assert retained_publisher.values["wx/login/qr"] == placeholder_picture("zh", needed=False) != english
 
 
 @pytest.mark.parametrize(("instance", "repeated"), [("east", ["wx/bridge/state"]), ("", [])])
@@ -75,35 +75,35 @@ async def test_among_several_instances_the_state_is_repeated_after_a_connect(
     """The will of the previous owner may arrive late, on another node of the broker."""
     monkeypatch.setattr(status_topics, "STATE_REPEAT_SECONDS", 0)
     published: list[str] = []
-    shelf: Any = SimpleNamespace(
+    retained_publisher: Any = SimpleNamespace(
         discard_state=lambda _: None, on_connected=lambda _: None, republish=published.append
     )
     ctx = context()
     ctx.shared = replace(ctx.shared, instance=instance)
     connection: Any = None
-    StatusTopics(ctx, shelf, shelf).on_connected(connection)
+    StatusTopics(ctx, retained_publisher, retained_publisher).on_connected(connection)
     turn = asyncio.Event()
     asyncio.get_running_loop().call_later(0, turn.set)
     await turn.wait()
     assert published == repeated
 
 
-class HealthTimes:
-    """Source of the health, and the topic to which it goes; `times` says when it was published."""
+class FakeHealth:
+    """The source of the health and its retained topic; `times` says when it was published."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
 
     async def snapshot(self) -> HealthSnapshot:
-        return seen()
+        return health_snapshot()
 
     def set(self, _topic: str, _payload: bytes, _content_type: str) -> None:
         self.times.append(asyncio.get_running_loop().time())
 
 
 def test_requests_that_come_close_together_lead_to_one_publication_of_the_health() -> None:
-    async def story() -> list[float]:
-        health = HealthTimes()
+    async def scenario() -> list[float]:
+        health = FakeHealth()
         retained: Any = health
         unused: Any = None
         reporter = StatusReporter(context(), retained, unused, unused, health.snapshot)
@@ -117,4 +117,4 @@ def test_requests_that_come_close_together_lead_to_one_publication_of_the_health
         await asyncio.wait({running})
         return health.times
 
-    assert [round(time, 3) for time in run_without_pauses(story())] == [0.0, 1.2]
+    assert [round(time, 3) for time in run_without_pauses(scenario())] == [0.0, 1.2]

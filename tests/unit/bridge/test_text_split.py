@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from tests.support.cost import is_in_proportion, repeated
 from tests.support.loop_turns import longest_turn
 from tests.support.rows import every_row
-from tests.unit.bridge.outgoing import CAPABILITIES
+from tests.unit.bridge.commands_harness import CAPABILITIES
 from wx2mqtt.bridge.commands.resolver import split_ahead
 from wx2mqtt.bridge.text_split import MAX_TEXT_PARTS, _part_spans, split_for, split_text
 from wx2mqtt.model import Command
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as ILINK
 from wx2mqtt.wechat.wecom.protocol.endpoints import CAPABILITIES as WECOM
 
-SIGNS = st.sampled_from(
+CHARACTERS = st.sampled_from(
     [
         *"ab 家中。!?,. \n\t",
         "\n\n",
@@ -34,17 +34,17 @@ SIGNS = st.sampled_from(
         "word ",
     ]
 )
-TEXTS = st.lists(SIGNS, min_size=1, max_size=200).map("".join).filter(lambda text: bool(text.strip()))
+TEXTS = st.lists(CHARACTERS, min_size=1, max_size=200).map("".join).filter(lambda text: bool(text.strip()))
 
 
-def bare(text: str) -> str:
+def without_white_space(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
 @given(TEXTS, st.integers(min_value=20, max_value=60))
 def test_nothing_but_white_space_between_two_parts_is_lost_and_none_is_too_long_or_blank(text, limit):
     parts = split_text(text, limit)
-    assert bare("".join(parts)) == bare(text)
+    assert without_white_space("".join(parts)) == without_white_space(text)
     assert all(len(part) <= limit and part.strip() for part in parts)
     place = 0
     for part in parts:
@@ -67,7 +67,7 @@ def test_a_flag_is_never_cut_in_two(count, limit):
 
 
 @given(TEXTS)
-def test_it_is_the_same_each_time(text):
+def test_a_text_is_split_in_the_same_way_each_time(text):
     assert split_text(text, 30) == split_text(text, 30)
 
 
@@ -137,12 +137,12 @@ def test_a_hand_stays_in_one_part_with_each_of_its_skin_tones(skin_tone):
 def test_a_text_of_any_part_again_and_again_costs_no_more_than_in_proportion(part):
     """198,000 letters without a blank took 2.6 s and more, each time that the parts were needed."""
 
-    def work(size: int) -> None:
+    def split(size: int) -> None:
         list(_part_spans(repeated(part, size), 2000, len))
 
-    assert is_in_proportion(work, 198_000)
+    assert is_in_proportion(split, 198_000)
     text = repeated(part, 198_000)
-    assert bare("".join(split_text(text, 2000))) == bare(text)
+    assert without_white_space("".join(split_text(text, 2000))) == without_white_space(text)
 
 
 def test_the_parts_of_a_text_are_computed_once():
@@ -179,14 +179,14 @@ def test_an_address_is_not_split_before_what_follows_its_scheme(text, limit, par
 
 
 def sent_size(text: str) -> int:
-    """Every sign of markdown goes with a backslash; an `a` at the end does, too."""
+    """Returns the size of a text in which each sign of markdown, and an `a` at the end, has a backslash."""
     return len(re.sub(r"([!.,])|a$", r"\\\1", text).encode())
 
 
 @given(TEXTS, st.integers(min_value=40, max_value=80))
 def test_each_part_fits_as_it_is_sent(text, limit):
     parts = split_text(text, limit, sent_size)
-    assert bare("".join(parts)) == bare(text)
+    assert without_white_space("".join(parts)) == without_white_space(text)
     assert all(sent_size(part) <= limit and part.strip() for part in parts)
     assert parts == split_text(text, limit, sent_size)
 
@@ -254,7 +254,7 @@ async def test_the_longest_text_lets_others_run_while_it_is_split(part):
     started = time.thread_time()
     parts = split_for(WECOM, text)
     assert time.thread_time() - started < MAX_TURN_SECONDS
-    assert bare("".join(parts)) == bare(text)
+    assert without_white_space("".join(parts)) == without_white_space(text)
 
 
 async def test_what_was_split_ahead_are_the_same_parts():

@@ -8,8 +8,8 @@ from collections.abc import Coroutine, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from tests.unit.bridge.commands_harness import CAPABILITIES, PEOPLE
 from tests.unit.bridge.contexts import NO_LIMITS, FakeQuota, context, settings, shared
-from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.validation import CommandValidator
@@ -30,9 +30,10 @@ TOPICS = Topics("wx")
 
 
 class ValidationHarness:
-    """A judge; `contacts_known` is what it is told of the rest of the house.
+    """A validator of commands.
 
-    `chat` is to whom the messages went that are to be recalled.
+    `contacts_known` says whether the contacts of the login are loaded. `chat` is the user to whom every
+    message that is to be recalled was sent.
     """
 
     def __init__(
@@ -45,37 +46,37 @@ class ValidationHarness:
     ) -> None:
         self.contacts_known, self.chat = True, ""
         people = tuple(people)
-        identity = PeopleRegistry(people, {one.topic_name: one.id for one in people}, pins or {})
+        registry = PeopleRegistry(people, {person.topic_name: person.id for person in people}, pins or {})
         self.quota = FakeQuota()
         self.ctx = context(
             topics=TOPICS,
-            registry=identity,
+            registry=registry,
             backend=SimpleNamespace(capabilities=capabilities),
             settings=settings(send=rules, language=language),
             shared=shared(quota=self.quota),
             journal=SimpleNamespace(commands=SimpleNamespace(sent_message_target=self._sent_message_target)),
         )
         session: Any = self  # of the session only `contacts_known` counts
-        self.judge = CommandValidator(
+        self.validator = CommandValidator(
             self.ctx, session, Recipients(self.ctx), ResultPublications("home", TOPICS)
         )
 
     def new(self, payload: str | bytes, topic: str = "wx/out/wife", **more: Any) -> NewCommand:
-        """The row for a delivery."""
+        """Returns the command that a delivery becomes."""
         values: dict[str, Any] = {"mid": 1, "dup": False, "retain": False, "connection_number": 1}
         data = payload if isinstance(payload, bytes) else payload.encode()
         delivery = Delivery(topic=topic, payload=data, **{**values, **more})
         incoming = TOPICS.parse(topic)
         assert incoming is not None
         if isinstance(incoming, RequestTopic):
-            return _result_of(self.judge.validate_request(incoming.name, delivery, 1), len(data))
-        return _result_of(self.judge.validate_command(delivery, incoming, 1), len(data))
+            return _result_of(self.validator.validate_request(incoming.name, delivery, 1), len(data))
+        return _result_of(self.validator.validate_command(delivery, incoming, 1), len(data))
 
     async def _sent_message_target(self, _message_id: str) -> tuple[str, int] | None:
         return (self.chat, 0) if self.chat else None
 
     def refused(self, payload: str | bytes, topic: str = "wx/out/wife", **more: Any) -> Result:
-        """The result of a refusal, as it is published."""
+        """Returns the result with which a delivery is refused."""
         new = self.new(payload, topic, **more)
         assert new.result is not None
         assert new.result.code in RESULT_CODES
@@ -83,12 +84,12 @@ class ValidationHarness:
         return new.result
 
     def ask(self, name: str = "send", **body: Any) -> NewCommand:
-        """The row for a request to send, or to recall."""
+        """Returns the command that a request to send, or to recall, becomes."""
         return self.new(json.dumps(body), f"wx/bridge/request/{name}")
 
 
 def _result_of(work: Coroutine[Any, Any, NewCommand], size: int) -> NewCommand:
-    """Returns the result of work that waits for nothing, unless it uses a thread; it may let others run."""
+    """Runs a coroutine that waits for nothing, unless its payload is so large that it uses a thread."""
     if size > MAX_BYTES_ON_LOOP:
         return asyncio.run(work)
     try:
@@ -97,4 +98,4 @@ def _result_of(work: Coroutine[Any, Any, NewCommand], size: int) -> NewCommand:
     except StopIteration as end:
         new: NewCommand = end.value
         return new
-    raise AssertionError("it waits")
+    raise AssertionError("the coroutine waits for something")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.rows import every_row
 from tests.support.schema_conformance import payload_faults
-from tests.unit.bridge.test_health import seen
+from tests.unit.bridge.test_health import health_snapshot
 from wx2mqtt.bridge.health import health_body, info_body
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import DirectoryEntry, directory_payload
@@ -142,10 +142,11 @@ def test_every_state_of_the_login(state):
 
 
 def test_health_and_info():
-    assert payload_faults("health", {**health_body(seen(), "home"), "media": MEDIA}) == []
+    assert payload_faults("health", {**health_body(health_snapshot(), "home"), "media": MEDIA}) == []
     assert (
         payload_faults(
-            "response_health", json.loads(answer_ok({**health_body(seen(), "home"), "media": MEDIA}, 1))
+            "response_health",
+            json.loads(answer_ok({**health_body(health_snapshot(), "home"), "media": MEDIA}, 1)),
         )
         == []
     )

@@ -1,4 +1,4 @@
-"""Files are fetched and uploaded beside the queues: a chat goes on, and what waits for a file expires in its time."""
+"""Files are fetched and uploaded beside the queues: a chat continues, and its commands expire in time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.unit.bridge.outgoing import CommandsHarness, person, running
+from tests.unit.bridge.commands_harness import CommandsHarness, person, running
 from wx2mqtt.bridge.commands import file_preparation
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.file_preparation import (
@@ -30,8 +30,8 @@ PNG = base64.b64decode(
 )
 
 
-class Servers:
-    """A fetcher: what each url does the next times; an exception, or the bytes."""
+class FakeFetcher:
+    """A fetcher whose URLs return bytes or raise errors, in the order of a script; the last one is repeated."""
 
     def __init__(self, **scripts):
         self.scripts = {f"http://h/{name}": list(script) for name, script in scripts.items()}
@@ -50,16 +50,16 @@ class Servers:
 
 
 async def test_a_url_is_accepted_first_and_fetched_before_its_attempt(tmp_path):
-    servers = Servers(**{"bell.png": [PNG]})
+    fetcher = FakeFetcher(**{"bell.png": [PNG]})
     media = Media(allow_hosts=("h",))
-    async with running(tmp_path, fetcher=servers, online=False, media=media) as harness:
-        delivery = harness.say(kind="image", url="http://h/bell.png", id="a")
-        await harness.acknowledged(delivery)
-        assert (servers.asked, harness.media) == ([], [])
+    async with running(tmp_path, fetcher=fetcher, online=False, media=media) as harness:
+        delivery = harness.deliver_command(kind="image", url="http://h/bell.png", id="a")
+        await harness.wait_for_puback(delivery)
+        assert (fetcher.asked, harness.media_files) == ([], [])
         harness.sender.set_online(online=True)
-        assert await harness.sent(1) == ["bell.png"]
+        assert await harness.wait_for_sent_texts(1) == ["bell.png"]
         assert harness.wechat.files == [PNG]
-        assert servers.asked == [("http://h/bell.png", 2000, ("h",), True)]
+        assert fetcher.asked == [("http://h/bell.png", 2000, ("h",), True)]
         assert (await harness.result("a"))["status"] == "sent"
         (row,) = await harness.rows()
         assert row.blob is not None
@@ -72,46 +72,47 @@ BROKEN = TransferBroken("fetch_failed", "fetch_cut_off")
 
 
 async def test_what_is_not_to_be_had_is_rejected_at_once(tmp_path):
-    servers = Servers(gone=[REFUSAL], picture=[b"no picture"], large=[PNG, PNG])
-    servers.scripts["http://h/large"] = [bytes(5000)]
-    async with running(tmp_path, fetcher=servers) as harness:
-        harness.say(kind="file", url="http://h/gone", id="a")
-        harness.say(kind="image", url="http://h/picture", id="b")
-        harness.say(kind="image", url="http://h/large", id="c")
+    fetcher = FakeFetcher(gone=[REFUSAL], picture=[b"no picture"], large=[PNG, PNG])
+    fetcher.scripts["http://h/large"] = [bytes(5000)]
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        harness.deliver_command(kind="file", url="http://h/gone", id="a")
+        harness.deliver_command(kind="image", url="http://h/picture", id="b")
+        harness.deliver_command(kind="image", url="http://h/large", id="c")
         codes = [
-            (one["id"], one["status"], one["code"]) for one in await harness.in_thread("wx/result/wife", 3)
+            (body["id"], body["status"], body["code"])
+            for body in await harness.wait_for_bodies("wx/result/wife", 3)
         ]
         assert codes == [
             ("a", "rejected", "fetch_failed"),
             ("b", "rejected", "bad_file"),
             ("c", "rejected", "bad_file"),
         ]
-        assert (len(servers.asked), harness.media, harness.wechat.sent) == (3, [], [])
+        assert (len(fetcher.asked), harness.media_files, harness.wechat.sent) == (3, [], [])
 
 
 async def test_what_may_pass_is_tried_again(tmp_path):
-    servers = Servers(x=[LATER, LATER, b"x"])
-    async with running(tmp_path, fetcher=servers) as harness:
-        harness.say(kind="file", url="http://h/x", id="a")
+    fetcher = FakeFetcher(x=[LATER, LATER, b"x"])
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        harness.deliver_command(kind="file", url="http://h/x", id="a")
         assert (await harness.result("a"))["status"] == "sent"
-        assert len(servers.asked) == 3
+        assert len(fetcher.asked) == 3
 
 
 async def test_an_answer_that_breaks_off_is_tried_three_times(tmp_path):
-    servers = Servers(x=[BROKEN])
-    async with running(tmp_path, fetcher=servers) as harness:
-        harness.say(kind="file", url="http://h/x", id="a")
+    fetcher = FakeFetcher(x=[BROKEN])
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        harness.deliver_command(kind="file", url="http://h/x", id="a")
         result = await harness.result("a")
         assert (result["status"], result["code"]) == ("rejected", "fetch_failed")
-        assert (len(servers.asked), harness.wechat.sent) == (3, [])
+        assert (len(fetcher.asked), harness.wechat.sent) == (3, [])
 
 
 async def test_after_its_time_the_result_says_why_it_was_not_fetched(tmp_path, pass_time):
-    servers = Servers(x=[LATER])
-    async with running(tmp_path, fetcher=servers) as harness:
-        harness.say(kind="file", url="http://h/x", id="a", ttl=600)
+    fetcher = FakeFetcher(x=[LATER])
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        harness.deliver_command(kind="file", url="http://h/x", id="a", ttl=600)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while len(servers.asked) < 2:  # noqa: ASYNC110 - the first failure is known by the second
+            while len(fetcher.asked) < 2:  # noqa: ASYNC110 - the first failure is known by the second
                 await asyncio.sleep(0)
         pass_time(601)
         harness.sender.recheck()
@@ -121,46 +122,46 @@ async def test_after_its_time_the_result_says_why_it_was_not_fetched(tmp_path, p
 
 
 async def test_a_fault_of_ours_in_fetching_refuses_this_one(tmp_path):
-    async with running(tmp_path, fetcher=Servers(x=[ZeroDivisionError()])) as harness:
-        harness.say(kind="file", url="http://h/x", id="a")
+    async with running(tmp_path, fetcher=FakeFetcher(x=[ZeroDivisionError()])) as harness:
+        harness.deliver_command(kind="file", url="http://h/x", id="a")
         harness.deliver("others go on")
-        first, second = await harness.in_thread("wx/result/wife", 2)
+        first, second = await harness.wait_for_bodies("wx/result/wife", 2)
         assert (first["code"], second["status"]) == ("internal", "sent")
 
 
 async def test_what_was_fetched_for_a_command_that_was_dropped_does_not_stay(tmp_path):
-    servers = Servers(x=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as harness:
-        await harness.acknowledged(harness.say(kind="file", url="http://h/x", id="a"))
+    fetcher = FakeFetcher(x=[b"x"])
+    fetcher.gate.clear()
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        await harness.wait_for_puback(harness.deliver_command(kind="file", url="http://h/x", id="a"))
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while not servers.asked:  # noqa: ASYNC110 - nothing else tells
+            while not fetcher.asked:  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0)
         (row,) = await harness.rows()
         result = replace(_rejected(row), code="dropped")
         await harness.journal.commands.drop("a", result, ())
         harness.sender.remove(row, result)
-        servers.gate.set()
+        fetcher.gate.set()
         harness.deliver("the next one")
-        assert await harness.sent(1) == ["the next one"]
-        assert harness.media == []
+        assert await harness.wait_for_sent_texts(1) == ["the next one"]
+        assert harness.media_files == []
 
 
 def _rejected(row):
     return final_result(row, Status.REJECTED, "dropped", "dropped")
 
 
-async def loaded(harness):
+async def wait_until_loaded(harness):
     """Waits until the sender has read the journal: from then on each command goes straight into its queue."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         while harness.sender.waiting.can_load:  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0)
 
 
-async def asked(servers, count):
-    """Waits until so many urls were asked for."""
+async def wait_for_fetches(fetcher, count):
+    """Waits until at least `count` URLs were fetched."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while len(servers.asked) < count:  # noqa: ASYNC110 - nothing else tells
+        while len(fetcher.asked) < count:  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0)
 
 
@@ -168,63 +169,63 @@ async def asked(servers, count):
 
 
 async def test_an_ordinary_file_keeps_its_place(tmp_path):
-    servers = Servers(slow=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as harness:
-        harness.say(kind="file", url="http://h/slow", id="a")
+    fetcher = FakeFetcher(slow=[b"x"])
+    fetcher.gate.clear()
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        harness.deliver_command(kind="file", url="http://h/slow", id="a")
         harness.deliver("after it")
         harness.deliver("to mom", "mom")
-        assert await harness.sent(1) == ["to mom"]
-        await asked(servers, 1)
-        servers.gate.set()
-        assert await harness.sent(3) == ["to mom", "slow.txt", "after it"]
+        assert await harness.wait_for_sent_texts(1) == ["to mom"]
+        await wait_for_fetches(fetcher, 1)
+        fetcher.gate.set()
+        assert await harness.wait_for_sent_texts(3) == ["to mom", "slow.txt", "after it"]
 
 
 async def test_a_server_that_hangs_holds_the_texts_behind_it_for_some_seconds_only(tmp_path, pass_time):
-    servers = Servers(slow=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as harness:
-        await loaded(harness)
-        harness.say(kind="file", url="http://h/slow", id="a")
+    fetcher = FakeFetcher(slow=[b"x"])
+    fetcher.gate.clear()
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        await wait_until_loaded(harness)
+        harness.deliver_command(kind="file", url="http://h/slow", id="a")
         harness.deliver("after it")
         harness.deliver("and after that")
-        await asked(servers, 1)
+        await wait_for_fetches(fetcher, 1)
         pass_time(FETCH_WAIT_SECONDS + 1)
         harness.sender.recheck()
-        assert await harness.sent(2) == ["after it", "and after that"]
-        servers.gate.set()
+        assert await harness.wait_for_sent_texts(2) == ["after it", "and after that"]
+        fetcher.gate.set()
         assert (await harness.result("a"))["status"] == "sent"
-        assert len(servers.asked) == 1
+        assert len(fetcher.asked) == 1
 
 
 @pytest.mark.parametrize("more", [{"priority": "high"}, {"urgent": True}])
 async def test_what_is_important_waits_for_no_file(tmp_path, more):
-    servers = Servers(slow=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as harness:
-        await loaded(harness)
-        harness.say(kind="file", url="http://h/slow", id="a")
+    fetcher = FakeFetcher(slow=[b"x"])
+    fetcher.gate.clear()
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        await wait_until_loaded(harness)
+        harness.deliver_command(kind="file", url="http://h/slow", id="a")
         harness.deliver("after it")
-        harness.say(text="alarm", **more)
-        assert await harness.sent(1) == ["alarm"]
-        servers.gate.set()
-        assert await harness.sent(3) == ["alarm", "slow.txt", "after it"]
+        harness.deliver_command(text="alarm", **more)
+        assert await harness.wait_for_sent_texts(1) == ["alarm"]
+        fetcher.gate.set()
+        assert await harness.wait_for_sent_texts(3) == ["alarm", "slow.txt", "after it"]
 
 
 async def test_a_hundred_files_delay_what_is_behind_them_no_longer_than_one(tmp_path, pass_time):
-    servers = Servers(slow=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as harness:
-        await loaded(harness)
+    fetcher = FakeFetcher(slow=[b"x"])
+    fetcher.gate.clear()
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        await wait_until_loaded(harness)
         for number in range(40):
-            harness.say(kind="file", url="http://h/slow", id=f"{number}")
+            harness.deliver_command(kind="file", url="http://h/slow", id=f"{number}")
         harness.deliver("after them")
-        await asked(servers, MAX_PREPARED_FILES)
+        await wait_for_fetches(fetcher, MAX_PREPARED_FILES)
         pass_time(FETCH_WAIT_SECONDS + 1)
         harness.sender.recheck()
-        await harness.sent(1)
+        await harness.wait_for_sent_texts(1)
         harness.deliver("at once")
-        assert await harness.sent(2) == ["after them", "at once"]
+        assert await harness.wait_for_sent_texts(2) == ["after them", "at once"]
 
 
 def only_queue(harness: CommandsHarness) -> ChatQueue:
@@ -233,103 +234,105 @@ def only_queue(harness: CommandsHarness) -> ChatQueue:
 
 
 async def test_more_slow_files_than_a_chat_has_in_memory_do_not_hold_what_is_behind_them(tmp_path, pass_time):
-    servers = Servers(slow=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as harness:
-        await loaded(harness)
+    fetcher = FakeFetcher(slow=[b"x"])
+    fetcher.gate.clear()
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        await wait_until_loaded(harness)
         for number in range(MAX_UNFETCHED_COMMANDS + 20):
-            harness.say(kind="file", url="http://h/slow", id=f"{number}")
-        harness.say(text="alarm", priority="high")
-        assert await harness.sent(1) == ["alarm"]
-        results = await harness.in_thread("wx/result/wife", 21)
+            harness.deliver_command(kind="file", url="http://h/slow", id=f"{number}")
+        harness.deliver_command(text="alarm", priority="high")
+        assert await harness.wait_for_sent_texts(1) == ["alarm"]
+        results = await harness.wait_for_bodies("wx/result/wife", 21)
         assert sorted(result["code"] for result in results) == ["ok", *["rate_limited"] * 20]
         assert len(only_queue(harness).rows) == MAX_UNFETCHED_COMMANDS
 
 
 async def test_a_command_expires_while_its_file_is_fetched_and_while_one_before_it_is(tmp_path, pass_time):
-    servers = Servers(slow=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as harness:
-        await loaded(harness)
-        harness.say(kind="file", url="http://h/slow", id="a", ttl=5000)
-        harness.say(kind="file", url="http://h/slow", id="b", ttl=600)
-        await harness.acknowledged(harness.say(kind="recall", message_id="m1", id="c", ttl=600))
-        await asked(servers, 2)
+    fetcher = FakeFetcher(slow=[b"x"])
+    fetcher.gate.clear()
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        await wait_until_loaded(harness)
+        harness.deliver_command(kind="file", url="http://h/slow", id="a", ttl=5000)
+        harness.deliver_command(kind="file", url="http://h/slow", id="b", ttl=600)
+        await harness.wait_for_puback(
+            harness.deliver_command(kind="recall", message_id="m1", id="c", ttl=600)
+        )
+        await wait_for_fetches(fetcher, 2)
         harness.sender.set_online(online=False)
         pass_time(601)
         harness.sender.recheck()
-        assert {(await harness.result(one))["status"] for one in "bc"} == {"expired"}
+        assert {(await harness.result(command_id))["status"] for command_id in "bc"} == {"expired"}
         harness.sender.set_online(online=True)
-        servers.gate.set()
+        fetcher.gate.set()
         assert (await harness.result("a"))["status"] == "sent"
         assert len(await harness.rows()) == 3
-        assert harness.media == [*harness.folder.glob("media/*/*")]
+        assert harness.media_files == [*harness.folder.glob("media/*/*")]
 
 
 async def test_a_command_expires_while_it_waits_for_a_place_among_the_fetches(tmp_path, pass_time):
     people = tuple(person(number, f"p{number}") for number in range(1, MAX_CONCURRENT_FETCHES + 2))
-    servers = Servers(slow=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers, people=people) as harness:
+    fetcher = FakeFetcher(slow=[b"x"])
+    fetcher.gate.clear()
+    async with running(tmp_path, fetcher=fetcher, people=people) as harness:
         for number in range(1, MAX_CONCURRENT_FETCHES + 1):
-            harness.say(f"p{number}", kind="file", url="http://h/slow", id=f"{number}", ttl=5000)
-        await asked(servers, MAX_CONCURRENT_FETCHES)
+            harness.deliver_command(f"p{number}", kind="file", url="http://h/slow", id=f"{number}", ttl=5000)
+        await wait_for_fetches(fetcher, MAX_CONCURRENT_FETCHES)
         last = people[-1].topic_name
-        harness.say(last, kind="file", url="http://h/slow", id="late", ttl=600)
-        await harness.acknowledged(harness.say(last, text="after it", ttl=5000))
+        harness.deliver_command(last, kind="file", url="http://h/slow", id="late", ttl=600)
+        await harness.wait_for_puback(harness.deliver_command(last, text="after it", ttl=5000))
         pass_time(601)
         harness.sender.recheck()
         assert (await harness.result("late", last))["status"] == "expired"
-        assert await harness.sent(1) == ["after it"]
-        assert len(servers.asked) == MAX_CONCURRENT_FETCHES
+        assert await harness.wait_for_sent_texts(1) == ["after it"]
+        assert len(fetcher.asked) == MAX_CONCURRENT_FETCHES
 
 
 async def test_one_chat_does_not_take_all_places(tmp_path):
-    servers = Servers(slow=[b"x"], quick=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as harness:
-        await loaded(harness)
+    fetcher = FakeFetcher(slow=[b"x"], quick=[b"x"])
+    fetcher.gate.clear()
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        await wait_until_loaded(harness)
         for number in range(2 * MAX_CONCURRENT_FETCHES):
             more = {"priority": "high"} if number % 2 else {}
-            harness.say(kind="file", url="http://h/slow", id=f"{number}", **more)
-        await asked(servers, MAX_PREPARED_FILES)
-        harness.say("mom", kind="file", url="http://h/quick", id="mom")
-        await asked(servers, MAX_PREPARED_FILES + 1)
-        assert servers.asked[-1][0] == "http://h/quick"
+            harness.deliver_command(kind="file", url="http://h/slow", id=f"{number}", **more)
+        await wait_for_fetches(fetcher, MAX_PREPARED_FILES)
+        harness.deliver_command("mom", kind="file", url="http://h/quick", id="mom")
+        await wait_for_fetches(fetcher, MAX_PREPARED_FILES + 1)
+        assert fetcher.asked[-1][0] == "http://h/quick"
 
 
 async def test_an_important_file_waits_for_no_other_of_its_chat(tmp_path):
-    servers = Servers(slow=[b"x"], alarm=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as harness:
-        await loaded(harness)
+    fetcher = FakeFetcher(slow=[b"x"], alarm=[b"x"])
+    fetcher.gate.clear()
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        await wait_until_loaded(harness)
         for number in range(MAX_CONCURRENT_FETCHES):
-            harness.say(kind="file", url="http://h/slow", id=f"{number}")
-        await asked(servers, MAX_PREPARED_FILES)
-        harness.say(kind="file", url="http://h/alarm", id="alarm", urgent=True)
-        await asked(servers, MAX_PREPARED_FILES + 1)
-        assert servers.asked[-1][0] == "http://h/alarm"
+            harness.deliver_command(kind="file", url="http://h/slow", id=f"{number}")
+        await wait_for_fetches(fetcher, MAX_PREPARED_FILES)
+        harness.deliver_command(kind="file", url="http://h/alarm", id="alarm", urgent=True)
+        await wait_for_fetches(fetcher, MAX_PREPARED_FILES + 1)
+        assert fetcher.asked[-1][0] == "http://h/alarm"
 
 
 async def test_urls_that_fail_become_few_requests(tmp_path):
     """Each of them is tried for the first time after a pause, and not one after the other at once."""
-    servers = Servers(x=[LATER])
-    async with running(tmp_path, fetcher=servers) as harness:
+    fetcher = FakeFetcher(x=[LATER])
+    async with running(tmp_path, fetcher=fetcher) as harness:
         for number in range(30):
-            harness.say(kind="file", url="http://h/x", id=f"{number}")
-        await asked(servers, MAX_PREPARED_FILES)
+            harness.deliver_command(kind="file", url="http://h/x", id=f"{number}")
+        await wait_for_fetches(fetcher, MAX_PREPARED_FILES)
         harness.deliver("to mom", "mom")
-        await harness.in_thread("wx/result/mom")
-        assert len(servers.asked) <= 2 * MAX_PREPARED_FILES
+        await harness.wait_for_bodies("wx/result/mom")
+        assert len(fetcher.asked) <= 2 * MAX_PREPARED_FILES
 
 
 async def test_a_file_that_fails_does_not_hold_the_others_of_its_chat(tmp_path, pass_time):
-    servers = Servers(x=[LATER], y=[b"y"])
-    async with running(tmp_path, fetcher=servers) as harness:
-        await loaded(harness)
-        harness.say(kind="file", url="http://h/x", id="a")
-        harness.say(kind="file", url="http://h/y", id="b", name="y.txt")
-        await asked(servers, 2)
+    fetcher = FakeFetcher(x=[LATER], y=[b"y"])
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        await wait_until_loaded(harness)
+        harness.deliver_command(kind="file", url="http://h/x", id="a")
+        harness.deliver_command(kind="file", url="http://h/y", id="b", name="y.txt")
+        await wait_for_fetches(fetcher, 2)
         pass_time(FETCH_WAIT_SECONDS + 1)
         harness.sender.recheck()
         assert (await harness.result("b"))["status"] == "sent"
@@ -342,20 +345,20 @@ async def test_an_upload_that_hangs_holds_the_texts_behind_it_for_some_seconds_o
     harness.wechat.uploads.clear()
     harness.deliver(b"x", "wife/file/a.txt")
     harness.deliver("after it")
-    harness.say(text="alarm", priority="high")
-    assert await harness.sent(1) == ["alarm"]
+    harness.deliver_command(text="alarm", priority="high")
+    assert await harness.wait_for_sent_texts(1) == ["alarm"]
     pass_time(UPLOAD_WAIT_SECONDS + 1)
     harness.sender.recheck()
-    assert await harness.sent(2) == ["alarm", "after it"]
+    assert await harness.wait_for_sent_texts(2) == ["alarm", "after it"]
     harness.wechat.uploads.set()
-    assert await harness.sent(3) == ["alarm", "after it", "a.txt"]
+    assert await harness.wait_for_sent_texts(3) == ["alarm", "after it", "a.txt"]
     assert harness.wechat.prepared == ["a.txt"]
 
 
 async def test_a_command_expires_while_its_file_is_uploaded(harness, pass_time):
     harness.wechat.uploads.clear()
-    await harness.acknowledged(harness.say(kind="file", data="eA==", id="a", ttl=600))
-    await harness.news.until(lambda: harness.wechat.prepared)
+    await harness.wait_for_puback(harness.deliver_command(kind="file", data="eA==", id="a", ttl=600))
+    await harness.changes.wait_until(lambda: harness.wechat.prepared)
     pass_time(601)
     harness.sender.recheck()
     assert (await harness.result("a"))["status"] == "expired"
@@ -365,10 +368,10 @@ async def test_an_upload_that_takes_too_long_as_a_whole_is_begun_again(harness, 
     monkeypatch.setattr(file_preparation, "transfer_seconds", lambda size: 0.05 * size)
     harness.wechat.uploads.clear()
     harness.deliver(b"x", "wife/file/a.txt")
-    await harness.news.until(lambda: len(harness.wechat.prepared) == 2)
+    await harness.changes.wait_until(lambda: len(harness.wechat.prepared) == 2)
     monkeypatch.undo()
     harness.wechat.uploads.set()
-    (result,) = await harness.in_thread("wx/result/wife")
+    (result,) = await harness.wait_for_bodies("wx/result/wife")
     assert (result["status"], result["duplicate_possible"]) == ("sent", False)
 
 
@@ -376,9 +379,9 @@ async def test_a_file_that_was_uploaded_long_ago_is_offered_again_before_its_att
     async with running(tmp_path, per_minute=1, burst=1) as harness:
         harness.wechat.uploads.clear()
         harness.deliver(b"x", "wife/file/a.txt")
-        await harness.news.until(lambda: harness.wechat.prepared)
+        await harness.changes.wait_until(lambda: harness.wechat.prepared)
         harness.deliver("quick", "mom")
-        await harness.in_thread("wx/result/mom")
+        await harness.wait_for_bodies("wx/result/mom")
         harness.wechat.uploads.set()
         queue = only_queue(harness)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
@@ -386,5 +389,5 @@ async def test_a_file_that_was_uploaded_long_ago_is_offered_again_before_its_att
                 await asyncio.sleep(0)
         pass_time(READY_SECONDS + 1)
         harness.sender.recheck()
-        assert await harness.sent(2) == ["quick", "a.txt"]
+        assert await harness.wait_for_sent_texts(2) == ["quick", "a.txt"]
         assert harness.wechat.prepared == ["a.txt", "a.txt"]

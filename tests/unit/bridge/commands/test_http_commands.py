@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.unit.bridge.outgoing import CommandsHarness
+from tests.unit.bridge.commands_harness import CommandsHarness
 from wx2mqtt.bridge.commands.http_commands import CallRefused, CommandCalls
 from wx2mqtt.bridge.commands.outcomes import ResultWait
 from wx2mqtt.errors import StoreError
@@ -15,10 +15,10 @@ from wx2mqtt.model import Blob
 
 @pytest.fixture
 def calls(harness: CommandsHarness) -> CommandCalls:
-    return CommandCalls(harness.ctx, harness.judge, harness.outbound, harness.sender.outcomes)
+    return CommandCalls(harness.ctx, harness.validator, harness.intake, harness.sender.outcomes)
 
 
-def waiting() -> ResultWait:
+def result_wait() -> ResultWait:
     return ResultWait(seconds=60, interrupt=asyncio.Event())
 
 
@@ -27,16 +27,16 @@ async def accept(calls, text="home at six", *, sender="nas", upload=None, wait=N
     return await calls.accept("wife", given, sender, upload, wait)
 
 
-async def file_of(calls: CommandCalls, data: bytes, kind: str = "file") -> Blob:
-    async def pieces():
+async def store_upload(calls: CommandCalls, data: bytes, kind: str = "file") -> Blob:
+    async def chunks():
         yield data[:10]
         yield data[10:]
 
-    return await calls.store_upload(kind, pieces())
+    return await calls.store_upload(kind, chunks())
 
 
 async def test_a_call_is_a_command_with_one_result_that_names_its_sender(harness, calls):
-    accepted = await accept(calls, wait=waiting(), id="a")
+    accepted = await accept(calls, wait=result_wait(), id="a")
     assert (accepted.command_id, accepted.result["status"], accepted.result["sender"]) == ("a", "sent", "nas")
     assert await harness.result("a") == accepted.result
     (row,) = await harness.rows()
@@ -51,7 +51,7 @@ async def test_without_a_wait_the_answer_comes_after_the_commit(harness, calls):
 
 
 async def test_a_wait_that_is_interrupted_answers_without_a_result(harness, calls):
-    wait = waiting()
+    wait = result_wait()
     wait.interrupt.set()
     harness.wechat.hold("slow")
     accepted = await accept(calls, "slow", wait=wait)
@@ -63,10 +63,10 @@ async def test_a_wait_that_is_interrupted_answers_without_a_result(harness, call
 
 
 async def test_a_repeat_gets_the_stored_result_and_another_sender_nothing(harness, calls):
-    first = await accept(calls, wait=waiting(), id="a")
+    first = await accept(calls, wait=result_wait(), id="a")
     again = await accept(calls, id="a")
     assert again.result == first.result
-    assert await harness.sent(1) == ["home at six"]
+    assert await harness.wait_for_sent_texts(1) == ["home at six"]
     for sender, text in (("grafana", "home at six"), ("nas", "another text")):
         with pytest.raises(CallRefused) as caught:
             await accept(calls, text, sender=sender, id="a")
@@ -75,10 +75,10 @@ async def test_a_repeat_gets_the_stored_result_and_another_sender_nothing(harnes
 
 
 async def test_the_same_id_from_mqtt_is_another_commands(harness, calls):
-    await accept(calls, id="a", wait=waiting())
-    delivery = harness.say(text="home at six", id="a")
-    await harness.acknowledged(delivery)
-    results = await harness.in_thread("wx/result/wife", 2)
+    await accept(calls, id="a", wait=result_wait())
+    delivery = harness.deliver_command(text="home at six", id="a")
+    await harness.wait_for_puback(delivery)
+    results = await harness.wait_for_bodies("wx/result/wife", 2)
     assert results[1]["code"] == "id_reused"
 
 
@@ -97,15 +97,15 @@ async def test_what_is_refused_leaves_no_trace(harness, calls, fields, code):
     assert caught.value.code == code
     assert str(caught.value)
     assert await harness.rows() == []
-    assert harness.received("wx/result/wife") == []
+    assert harness.bodies_on("wx/result/wife") == []
 
 
 async def test_a_file_is_sent_as_what_it_is_and_released_if_it_is_refused(harness, calls):
-    upload = await file_of(calls, b"plain text of a file")
-    accepted = await accept(calls, upload=upload, wait=waiting(), name="a.txt")
+    upload = await store_upload(calls, b"plain text of a file")
+    accepted = await accept(calls, upload=upload, wait=result_wait(), name="a.txt")
     assert accepted.result["status"] == "sent"
     assert harness.wechat.drafts[-1].kind == "file"
-    other = await file_of(calls, b"another text of a file")
+    other = await store_upload(calls, b"another text of a file")
     with pytest.raises(CallRefused):
         await accept(calls, upload=other, kind="image")
     with pytest.raises(CallRefused):
@@ -113,14 +113,14 @@ async def test_a_file_is_sent_as_what_it_is_and_released_if_it_is_refused(harnes
     with pytest.raises(CallRefused):
         await accept(calls, upload=other, path="/etc/passwd")
     await calls.release(other)
-    assert all(other.sha256 not in path.name for path in harness.media)
+    assert all(other.sha256 not in path.name for path in harness.media_files)
 
 
 async def test_a_file_that_is_too_large_is_refused_while_it_comes(harness, calls):
     with pytest.raises(CallRefused) as caught:
-        await file_of(calls, b"x" * 1_000_001)
+        await store_upload(calls, b"x" * 1_000_001)
     assert caught.value.code == "too_large"
-    assert harness.media == []
+    assert harness.media_files == []
 
 
 async def test_when_the_store_fails_the_call_is_refused_and_a_delivery_waits(harness, calls):
@@ -131,7 +131,7 @@ async def test_when_the_store_fails_the_call_is_refused_and_a_delivery_waits(har
     delivery = harness.deliver("from mqtt")
     with pytest.raises(StoreError):
         await accept(calls, id="a")
-    await harness.acknowledged(delivery)
+    await harness.wait_for_puback(delivery)
     assert [row.command.text for row in await harness.rows()] == ["from mqtt"]
     assert (await accept(calls, id="a")).command_id == "a"
 
@@ -139,14 +139,14 @@ async def test_when_the_store_fails_the_call_is_refused_and_a_delivery_waits(har
 async def test_a_thousand_calls_beside_deliveries_each_get_one_result(harness, calls):
     async def call(number):
         return await accept(
-            calls, f"call {number}", sender=f"s{number % 10}", id=f"c{number}", wait=waiting()
+            calls, f"call {number}", sender=f"s{number % 10}", id=f"c{number}", wait=result_wait()
         )
 
     tasks = [asyncio.create_task(call(number)) for number in range(1000)]
-    deliveries = [harness.say(text=f"mqtt {number}", id=f"m{number}") for number in range(50)]
+    deliveries = [harness.deliver_command(text=f"mqtt {number}", id=f"m{number}") for number in range(50)]
     accepted = await asyncio.gather(*tasks)
-    assert {one.result["status"] for one in accepted} == {"sent"}
+    assert {call.result["status"] for call in accepted} == {"sent"}
     for delivery in deliveries:
-        await harness.acknowledged(delivery)
-    results = await harness.in_thread("wx/result/wife", 1050)
-    assert len({one["id"] for one in results}) == len(results) == 1050
+        await harness.wait_for_puback(delivery)
+    results = await harness.wait_for_bodies("wx/result/wife", 1050)
+    assert len({result["id"] for result in results}) == len(results) == 1050

@@ -7,10 +7,9 @@ import asyncio
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.unit.bridge.commands_harness import running
 from tests.unit.bridge.contexts import changed
-from tests.unit.bridge.outgoing import running
-from wx2mqtt.bridge.commands import fallback_ways
-from wx2mqtt.bridge.commands import http_commands as calls_module
+from wx2mqtt.bridge.commands import fallback_ways, http_commands
 from wx2mqtt.bridge.commands.http_commands import REPETITION_SECONDS, CommandCalls
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import Rejected
@@ -25,15 +24,15 @@ async def harness(tmp_path):
 
 
 def calls_of(harness):
-    """Those of the account, made once."""
+    """Returns the `CommandCalls` of the account, which are created once."""
     if not hasattr(harness, "command_calls"):
         outcomes = harness.sender.outcomes
-        harness.command_calls = CommandCalls(harness.ctx, harness.judge, harness.outbound, outcomes)
+        harness.command_calls = CommandCalls(harness.ctx, harness.validator, harness.intake, outcomes)
     return harness.command_calls
 
 
 async def report(harness, content="load", sender="grafana", user="wife", **more):
-    """Accepts what a webhook reported; the id of its command, once that has its result."""
+    """Accepts the report of a webhook, and returns the id of its command once it has its result."""
     fields = {"text": "FIRING", **more}
     call = await calls_of(harness).accept(user, fields, sender, None, None, content)
     await harness.result(call.command_id, user)
@@ -68,10 +67,10 @@ async def test_what_did_not_arrive_is_sent_again(harness):
 )
 async def test_what_arrived_by_the_fallback_is_not_sent_again(harness, monkeypatch, outcome, arrived):
     async def send_alert(urls, alarm):
-        told.append(alarm.body)
+        sent_alerts.append(alarm.body)
         return outcome
 
-    told: list[str] = []
+    sent_alerts: list[str] = []
     monkeypatch.setattr(fallback_ways, "send_alert", send_alert)
     rules = Fallback(after=600, urls=("tgram://123456:secret/42",))
     harness.ctx.settings = changed(harness.ctx.settings, fallback=rules)
@@ -81,7 +80,7 @@ async def test_what_arrived_by_the_fallback_is_not_sent_again(harness, monkeypat
     assert (result["status"], result["fallback"]) == ("failed", str(outcome))
     second = await report(harness, urgent=True)
     assert (second == first) is arrived
-    assert told == ["FIRING"]
+    assert sent_alerts == ["FIRING"]
     assert harness.wechat.texts() == ["FIRING"] * (1 if arrived else 2)
 
 
@@ -114,6 +113,6 @@ async def test_it_is_remembered_for_ten_minutes_by_the_next_process_too(tmp_path
         assert row is not None
         assert (row.command.sender, row.command.content) == ("grafana", "load")
         found = await harness.journal.commands.list_with_content("grafana", "load", row.accepted - 1)
-        assert [one.command_id for one in found] == [first]
-        monkeypatch.setattr(calls_module, "now_ms", lambda: now_ms() + REPETITION_SECONDS * 1000 + 1)
+        assert [row.command_id for row in found] == [first]
+        monkeypatch.setattr(http_commands, "now_ms", lambda: now_ms() + REPETITION_SECONDS * 1000 + 1)
         assert await report(harness) != first

@@ -1,4 +1,4 @@
-"""Accepting what people publish: on disk before the PUBACK, each delivery once, each id once."""
+"""The intake stores a command before its PUBACK, each delivery once and each id once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.unit.bridge.outgoing import PEOPLE, person, running
+from tests.unit.bridge.commands_harness import PEOPLE, person, running
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
 from wx2mqtt.bridge.retained_commands import MAX_PENDING_CLEARS
 from wx2mqtt.errors import StoreFull
@@ -21,50 +21,50 @@ from wx2mqtt.model import Receipt
 async def test_the_puback_follows_the_commit(harness):
     order = []
 
-    async def committing():
+    async def before_commit():
         order.append((0, list(harness.broker.acknowledged)))
 
-    async def committed():
+    async def after_commit():
         order.append((len(await harness.rows()), list(harness.broker.acknowledged)))
 
-    harness.journal.before["accept"], harness.journal.after["accept"] = committing, committed
+    harness.journal.before["accept"], harness.journal.after["accept"] = before_commit, after_commit
     delivery = harness.deliver("hello")
-    await harness.acknowledged(delivery)
+    await harness.wait_for_puback(delivery)
     assert order == [(0, []), (1, [])]
 
 
 async def test_pubacks_keep_the_order_of_receipt_though_a_request_takes_longer(tmp_path):
     going, gate = asyncio.Event(), asyncio.Event()
 
-    async def slow(_fields):
+    async def wait_at_gate(_fields):
         going.set()
         await gate.wait()
 
-    async with running(tmp_path, handlers={"slow": slow}) as harness:
+    async with running(tmp_path, handlers={"slow": wait_at_gate}) as harness:
         first = harness.deliver("{}", topic="wx/bridge/request/slow")
         second = harness.deliver("hello")
-        await harness.result(await only_id(harness))
+        await harness.result(await wait_for_id(harness))
         await going.wait()
         assert harness.broker.acknowledged == []
         gate.set()
-        await harness.acknowledged(second)
+        await harness.wait_for_puback(second)
         assert harness.broker.acknowledged == [first.mid, second.mid]
 
 
 async def test_a_full_disk_delays_the_puback_until_there_is_space(harness):
-    async def full():
+    async def raise_store_full():
         raise StoreFull
 
-    harness.journal.before["accept"] = full
+    harness.journal.before["accept"] = raise_store_full
     delivery = harness.deliver("hello")
-    await harness.acknowledged(delivery)
-    assert await harness.sent(1) == ["hello"]
+    await harness.wait_for_puback(delivery)
+    assert await harness.wait_for_sent_texts(1) == ["hello"]
     assert len(await harness.rows()) == 1
 
 
-async def only_id(harness):
-    await harness.news.until(lambda: harness.received("wx/result/wife"))
-    return harness.received("wx/result/wife")[0]["id"]
+async def wait_for_id(harness):
+    await harness.changes.wait_until(lambda: harness.bodies_on("wx/result/wife"))
+    return harness.bodies_on("wx/result/wife")[0]["id"]
 
 
 # the same delivery again
@@ -72,58 +72,60 @@ async def only_id(harness):
 
 async def test_a_redelivery_in_the_same_session_is_the_same_row(harness):
     delivery = harness.deliver("hello")
-    await harness.acknowledged(delivery)
+    await harness.wait_for_puback(delivery)
     harness.disconnect()
     harness.connect(session_present=True)
-    harness.again(delivery)
-    await harness.acknowledged(delivery)
-    await harness.sent(1)
+    harness.redeliver(delivery)
+    await harness.wait_for_puback(delivery)
+    await harness.wait_for_sent_texts(1)
     assert [row.command.text for row in await harness.rows()] == ["hello"]
 
 
-async def test_it_is_the_same_row_after_many_reconnects_of_a_bridge_that_was_never_started_before(harness):
+async def test_a_redelivery_is_the_same_row_after_many_reconnects_of_a_bridge_that_was_never_started_before(
+    harness,
+):
     for _ in range(3):
         delivery = harness.deliver("hello")
-        await harness.acknowledged(delivery)
+        await harness.wait_for_puback(delivery)
         harness.disconnect()
         harness.connect(session_present=True)
-        harness.again(delivery)
-        await harness.news.until(lambda mid=delivery.mid: harness.broker.acknowledged.count(mid) == 2)
+        harness.redeliver(delivery)
+        await harness.changes.wait_until(lambda mid=delivery.mid: harness.broker.acknowledged.count(mid) == 2)
     assert len(await harness.rows()) == 3
     assert not any(row.duplicate_possible for row in await harness.rows())
 
 
-async def test_it_is_the_same_row_after_a_restart(tmp_path):
+async def test_a_redelivery_after_a_restart_is_the_same_row(tmp_path):
     async with running(tmp_path) as harness:
         delivery = harness.deliver("hello")
-        await harness.acknowledged(delivery)
+        await harness.wait_for_puback(delivery)
     async with running(tmp_path) as harness:
-        harness.again(delivery)
-        await harness.acknowledged(delivery)
+        harness.redeliver(delivery)
+        await harness.wait_for_puback(delivery)
         assert len(await harness.rows()) == 1
 
 
-async def test_it_is_the_same_row_while_the_first_delivery_is_not_committed_yet(harness):
+async def test_a_redelivery_while_the_first_delivery_is_not_committed_yet_is_the_same_row(harness):
     async def reconnect():
         harness.disconnect()
         harness.connect(session_present=True)
-        harness.again(delivery)
+        harness.redeliver(delivery)
 
     harness.journal.before["accept"] = reconnect
     delivery = harness.deliver("hello")
-    await harness.acknowledged(delivery)
+    await harness.wait_for_puback(delivery)
     assert len(await harness.rows()) == 1
-    assert await harness.sent(1) == ["hello"]
+    assert await harness.wait_for_sent_texts(1) == ["hello"]
 
 
-async def test_with_another_packet_id_it_is_carried_out_and_says_so(harness):
-    delivery = harness.say(text="hello")
-    await harness.acknowledged(delivery)
+async def test_a_redelivery_with_another_packet_id_is_sent_and_says_that_a_duplicate_is_possible(harness):
+    delivery = harness.deliver_command(text="hello")
+    await harness.wait_for_puback(delivery)
     harness.disconnect()
     harness.connect(session_present=True)
-    harness.again(delivery, mid=77)
-    await harness.acknowledged(replace(delivery, mid=77))
-    first, second = await harness.in_thread("wx/result/wife", 2)
+    harness.redeliver(delivery, mid=77)
+    await harness.wait_for_puback(replace(delivery, mid=77))
+    first, second = await harness.wait_for_bodies("wx/result/wife", 2)
     assert (first["duplicate_possible"], second["duplicate_possible"]) == (False, True)
     assert first["id"] != second["id"]
     assert harness.wechat.texts() == ["hello", "hello"]
@@ -132,17 +134,17 @@ async def test_with_another_packet_id_it_is_carried_out_and_says_so(harness):
 async def test_without_dup_the_same_text_again_is_another_command(harness):
     harness.deliver("hello")
     harness.deliver("hello")
-    results = await harness.in_thread("wx/result/wife", 2)
-    assert [one["duplicate_possible"] for one in results] == [False, False]
+    results = await harness.wait_for_bodies("wx/result/wife", 2)
+    assert [result["duplicate_possible"] for result in results] == [False, False]
 
 
 async def test_a_dup_of_a_session_that_the_broker_lost_is_a_new_command(harness):
     delivery = harness.deliver("hello")
-    await harness.acknowledged(delivery)
+    await harness.wait_for_puback(delivery)
     harness.disconnect()
     harness.connect(session_present=False)
-    harness.again(delivery)
-    await harness.in_thread("wx/result/wife", 2)
+    harness.redeliver(delivery)
+    await harness.wait_for_bodies("wx/result/wife", 2)
     assert len(await harness.rows()) == 2
 
 
@@ -150,21 +152,21 @@ async def test_a_dup_of_a_session_that_the_broker_lost_is_a_new_command(harness)
 
 
 async def test_the_same_id_again_is_not_sent_and_its_result_comes_again(harness):
-    harness.say(text="hello", id="a")
+    harness.deliver_command(text="hello", id="a")
     first = await harness.result("a")
-    harness.say(text="hello", id="a", ttl=5, priority="high")
-    assert await harness.in_thread("wx/result/wife", 2) == [first, first]
+    harness.deliver_command(text="hello", id="a", ttl=5, priority="high")
+    assert await harness.wait_for_bodies("wx/result/wife", 2) == [first, first]
     assert harness.wechat.texts() == ["hello"]
 
 
 async def test_the_result_comes_again_also_to_the_new_response_topic(harness):
-    harness.say(text="hello", id="a")
+    harness.deliver_command(text="hello", id="a")
     await harness.result("a")
     body = json.dumps({"text": "hello", "id": "a"})
     harness.deliver(body, response_topic="me/answers", correlation=b"\0\xff")
-    (again,) = await harness.in_thread("me/answers")
+    (again,) = await harness.wait_for_bodies("me/answers")
     assert (again["id"], again["status"]) == ("a", "sent")
-    (answer,) = [one for one in harness.broker.published if one.topic == "me/answers"]
+    (answer,) = [publication for publication in harness.broker.published if publication.topic == "me/answers"]
     assert (answer.correlation, answer.content_type) == (b"\0\xff", "application/json")
 
 
@@ -173,13 +175,13 @@ async def test_who_repeats_while_the_first_still_waits_is_answered_with_the_firs
     body = json.dumps({"text": "hello", "id": "a"})
     for number in range(3):
         harness.deliver(body, response_topic=f"me/{number}", correlation=bytes((number,)))
-    await harness.news.until(lambda: len(harness.broker.acknowledged) == 3)
+    await harness.changes.wait_until(lambda: len(harness.broker.acknowledged) == 3)
     harness.sender.set_online(online=True)
     for number in range(3):
-        (answer,) = await harness.in_thread(f"me/{number}")
+        (answer,) = await harness.wait_for_bodies(f"me/{number}")
         assert (answer["id"], answer["status"]) == ("a", "sent")
     assert harness.wechat.texts() == ["hello"]
-    assert len(harness.received("wx/result/wife")) == 1
+    assert len(harness.bodies_on("wx/result/wife")) == 1
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -188,11 +190,11 @@ async def test_who_repeats_while_the_first_is_just_being_settled_is_answered_too
 
     async def repeat():
         again = harness.deliver(body, response_topic="me/late", correlation=b"1")
-        await harness.acknowledged(again)
+        await harness.wait_for_puback(again)
 
     getattr(harness.journal, when)["finish"] = repeat
     harness.deliver(body)
-    (answer,) = await harness.in_thread("me/late")
+    (answer,) = await harness.wait_for_bodies("me/late")
     assert (answer["id"], answer["status"]) == ("a", "sent")
     assert harness.wechat.texts() == ["hello"]
 
@@ -201,16 +203,16 @@ async def test_who_repeats_what_was_settled_while_the_repeat_was_stored_is_answe
     body = json.dumps({"text": "hello", "id": "a"})
     harness.wechat.hold("hello")
     first = harness.deliver(body)
-    await harness.acknowledged(first)
-    await harness.sent(1)
+    await harness.wait_for_puback(first)
+    await harness.wait_for_sent_texts(1)
 
-    async def settled_meanwhile():
+    async def finish_first():
         harness.wechat.release("hello")
         await harness.result("a")
 
-    harness.journal.after["accept"] = settled_meanwhile
+    harness.journal.after["accept"] = finish_first
     harness.deliver(body, response_topic="me/late")
-    (answer,) = await harness.in_thread("me/late")
+    (answer,) = await harness.wait_for_bodies("me/late")
     assert (answer["id"], answer["status"]) == ("a", "sent")
     assert harness.wechat.texts() == ["hello"]
 
@@ -219,36 +221,41 @@ async def test_who_repeats_what_was_settled_while_the_repeat_was_stored_is_answe
     "other", [{"text": "other"}, {"text": "hello", "mention": ["mom"]}, {"kind": "image"}]
 )
 async def test_the_same_id_with_other_content_is_rejected(harness, other):
-    harness.say(text="hello", id="a")
+    harness.deliver_command(text="hello", id="a")
     await harness.result("a")
-    harness.say(**other, id="a")
-    second = (await harness.in_thread("wx/result/wife", 2))[1]
+    harness.deliver_command(**other, id="a")
+    second = (await harness.wait_for_bodies("wx/result/wife", 2))[1]
     assert (second["id"], second["status"], second["code"]) == ("a", "rejected", "id_reused")
     assert harness.wechat.texts() == ["hello"]
 
 
 async def test_the_same_id_for_somebody_else_is_rejected_there(harness):
-    harness.say(text="hello", id="a")
+    harness.deliver_command(text="hello", id="a")
     await harness.result("a")
-    harness.say("mom", text="hello", id="a")
-    (second,) = await harness.in_thread("wx/result/mom")
+    harness.deliver_command("mom", text="hello", id="a")
+    (second,) = await harness.wait_for_bodies("wx/result/mom")
     assert second["code"] == "id_reused"
 
 
 async def test_the_id_of_a_command_that_could_not_be_read_is_used_up_by_that_very_payload(harness):
-    harness.say(text="hello", id="a", ttl=-1)
-    harness.say(text="hello", id="a", ttl=-1)
-    harness.say(text="hello", id="a", ttl="soon")
-    harness.say(text="hello", id="a")
-    codes = [(one["id"], one["code"]) for one in await harness.in_thread("wx/result/wife", 4)]
-    assert codes == [("a", "bad_command"), ("a", "bad_command"), ("a", "id_reused"), ("a", "id_reused")]
+    harness.deliver_command(text="hello", id="a", ttl=-1)
+    harness.deliver_command(text="hello", id="a", ttl=-1)
+    harness.deliver_command(text="hello", id="a", ttl="soon")
+    harness.deliver_command(text="hello", id="a")
+    stored_codes = [(body["id"], body["code"]) for body in await harness.wait_for_bodies("wx/result/wife", 4)]
+    assert stored_codes == [
+        ("a", "bad_command"),
+        ("a", "bad_command"),
+        ("a", "id_reused"),
+        ("a", "id_reused"),
+    ]
 
 
 async def test_ids_that_differ_in_one_invisible_character_differ(harness):
     for command_id in ("a", "a\0", "a\0b", "a\u200b"):
-        harness.say(text="hello", id=command_id)
-    results = await harness.in_thread("wx/result/wife", 4)
-    assert [one["status"] for one in results] == ["sent"] * 4
+        harness.deliver_command(text="hello", id=command_id)
+    results = await harness.wait_for_bodies("wx/result/wife", 4)
+    assert [result["status"] for result in results] == ["sent"] * 4
     assert len(harness.wechat.sent) == 4
 
 
@@ -256,61 +263,65 @@ async def test_ids_that_differ_in_one_invisible_character_differ(harness):
 
 
 async def test_a_retained_command_is_refused_reported_once_and_cleared(harness):
-    delivery = harness.say(text="hello", id="a")
+    delivery = harness.deliver_command(text="hello", id="a")
     await harness.result("a")
-    harness.again(delivery, dup=False, retain=True, mid=50)
-    refused = (await harness.in_thread("wx/result/wife", 2))[1]
+    harness.redeliver(delivery, dup=False, retain=True, mid=50)
+    refused = (await harness.wait_for_bodies("wx/result/wife", 2))[1]
     assert (refused["status"], refused["code"]) == ("rejected", "retained")
     assert refused["id"] != "a"
-    (cleared,) = await clearings(harness, "wx/out/wife")
+    (cleared,) = await wait_for_clears(harness, "wx/out/wife")
     assert (cleared.payload, cleared.retain) == (b"", True)
     assert harness.wechat.texts() == ["hello"]
 
 
 async def test_a_live_command_with_the_retain_flag_is_sent_and_cleared_and_its_result_says_so(harness):
     harness.broker.redelivers = False
-    delivery = harness.say(text="hello", id="a")
+    delivery = harness.deliver_command(text="hello", id="a")
     await harness.result("a")
     live = harness.deliver('{"text": "again", "id": "b"}', retain=True)
     result = await harness.result("b")
     assert (result["status"], result["code"]) == ("sent", "ok")
     assert "the copy that the broker kept was cleared" in result["message"]
-    assert len(await clearings(harness, "wx/out/wife")) == 1
+    assert len(await wait_for_clears(harness, "wx/out/wife")) == 1
     assert "cleared" not in (await harness.result("a"))["message"]
-    harness.again(live)
-    harness.say(text="the last", id="c")
+    harness.redeliver(live)
+    harness.deliver_command(text="the last", id="c")
     await harness.result("c")
     assert harness.wechat.texts() == ["hello", "again", "the last"]
-    harness.again(delivery, dup=False, retain=True, mid=51, connection_number=0)
-    assert (await harness.in_thread("wx/result/wife", 4))[3]["code"] == "retained", "of an earlier connection"
+    harness.redeliver(delivery, dup=False, retain=True, mid=51, connection_number=0)
+    assert (await harness.wait_for_bodies("wx/result/wife", 4))[3]["code"] == "retained", (
+        "of an earlier connection"
+    )
 
 
 async def test_what_clears_a_topic_is_not_cleared_again(harness):
     harness.broker.redelivers = False
-    await harness.acknowledged(harness.deliver("", retain=True))
-    assert [one["code"] for one in await harness.in_thread("wx/result/wife")] == ["empty"]
-    assert not [one for one in harness.broker.published if one.topic == "wx/out/wife"]
+    await harness.wait_for_puback(harness.deliver("", retain=True))
+    assert [body["code"] for body in await harness.wait_for_bodies("wx/result/wife")] == ["empty"]
+    assert not [publication for publication in harness.broker.published if publication.topic == "wx/out/wife"]
 
 
 async def test_retained_commands_on_ever_other_topics_take_a_bounded_place_on_3_1_1(tmp_path):
     async with running(tmp_path, protocol="3.1.1") as harness:
-        pending = harness.outbound._retained_commands._pending_clears
+        pending = harness.intake._retained_commands._pending_clears
         for number in range(3):
             harness.deliver("x", f"nobody-{number}", retain=True)
-            await clearings(harness, f"wx/out/nobody-{number}")
-            await harness.acknowledged(harness.deliver("", f"nobody-{number}"))
+            await wait_for_clears(harness, f"wx/out/nobody-{number}")
+            await harness.wait_for_puback(harness.deliver("", f"nobody-{number}"))
         assert not pending, "what came back is forgotten"
         for number in range(MAX_PENDING_CLEARS + 50):
             harness.deliver("x", f"silent-{number}", retain=True)
-        await clearings(harness, f"wx/out/silent-{MAX_PENDING_CLEARS + 49}")
+        await wait_for_clears(harness, f"wx/out/silent-{MAX_PENDING_CLEARS + 49}")
         assert len(pending) == MAX_PENDING_CLEARS, "the broker need not deliver what it was given"
-        harness.outbound.start_session()
+        harness.intake.start_session()
         assert not pending
 
 
-async def clearings(harness, topic):
-    await harness.news.until(lambda: [one for one in harness.broker.published if one.topic == topic])
-    return [one for one in harness.broker.published if one.topic == topic]
+async def wait_for_clears(harness, topic):
+    await harness.changes.wait_until(
+        lambda: [publication for publication in harness.broker.published if publication.topic == topic]
+    )
+    return [publication for publication in harness.broker.published if publication.topic == topic]
 
 
 @pytest.mark.parametrize(
@@ -325,43 +336,49 @@ async def clearings(harness, topic):
 )
 async def test_whatever_is_retained_below_our_topics_is_cleared(harness, topic):
     harness.deliver("{}", topic=topic, retain=True)
-    (cleared,) = await clearings(harness, topic)
+    (cleared,) = await wait_for_clears(harness, topic)
     assert (cleared.payload, cleared.retain) == (b"", True)
 
 
 async def test_on_3_1_1_the_empty_payload_of_our_own_clearing_is_ignored_and_that_of_a_user_is_not(tmp_path):
     async with running(tmp_path, protocol="3.1.1") as harness:
         harness.deliver("hello", retain=True)
-        await clearings(harness, "wx/out/wife")
+        await wait_for_clears(harness, "wx/out/wife")
         echo = harness.deliver("")
-        await harness.acknowledged(echo)
-        assert await codes(harness) == ["retained"]
+        await harness.wait_for_puback(echo)
+        assert await stored_codes(harness) == ["retained"]
         harness.deliver("")
-        assert [one["code"] for one in await harness.in_thread("wx/result/wife", 2)] == ["retained", "empty"]
+        assert [body["code"] for body in await harness.wait_for_bodies("wx/result/wife", 2)] == [
+            "retained",
+            "empty",
+        ]
 
 
 async def test_on_mqtt_5_our_own_clearing_never_comes_back_so_every_empty_payload_is_a_users(harness):
     harness.deliver("hello", retain=True)
-    await clearings(harness, "wx/out/wife")
+    await wait_for_clears(harness, "wx/out/wife")
     harness.deliver("")
-    assert [one["code"] for one in await harness.in_thread("wx/result/wife", 2)] == ["retained", "empty"]
+    assert [body["code"] for body in await harness.wait_for_bodies("wx/result/wife", 2)] == [
+        "retained",
+        "empty",
+    ]
 
 
 async def test_a_clearing_that_never_reached_the_broker_hides_no_empty_payload(tmp_path):
     async with running(tmp_path, protocol="3.1.1") as harness:
         harness.broker.connection, current = None, harness.broker.connection
         harness.deliver("hello", retain=True)
-        await only_row(harness)
+        await wait_for_row(harness)
         harness.broker.connection = current
-        await harness.acknowledged(harness.deliver(""))
-        assert await codes(harness) == ["retained", "empty"]
+        await harness.wait_for_puback(harness.deliver(""))
+        assert await stored_codes(harness) == ["retained", "empty"]
 
 
-async def codes(harness):
+async def stored_codes(harness):
     return [row.result.code for row in await harness.rows() if row.result is not None]
 
 
-async def only_row(harness):
+async def wait_for_row(harness):
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         while not await harness.rows():  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0)
@@ -373,7 +390,7 @@ async def only_row(harness):
 @pytest.mark.parametrize("topic", ["wx/outer/wife", "other/out/wife", "wx/in/wife"])
 async def test_a_topic_that_is_none_of_ours_is_acknowledged_and_does_nothing(harness, topic):
     delivery = harness.deliver("hello", topic=topic)
-    await harness.acknowledged(delivery)
+    await harness.wait_for_puback(delivery)
     assert await harness.rows() == []
     assert harness.broker.published == []
 
@@ -381,32 +398,32 @@ async def test_a_topic_that_is_none_of_ours_is_acknowledged_and_does_nothing(har
 async def test_many_at_once_are_accepted_in_order(harness):
     for number in range(350):
         harness.deliver(f"{number}")
-    assert await harness.sent(350) == [f"{number}" for number in range(350)]
+    assert await harness.wait_for_sent_texts(350) == [f"{number}" for number in range(350)]
 
 
 async def test_qos_0_is_carried_out_too(harness):
     harness.deliver("hello", mid=0)
-    assert await harness.sent(1) == ["hello"]
+    assert await harness.wait_for_sent_texts(1) == ["hello"]
 
 
 async def test_people_with_old_names_are_reached_in_one_order(tmp_path):
     people = (person(9, "new"), *PEOPLE)
     async with running(tmp_path, people=people) as harness:
-        harness.identity._table.assign_topic_name("old", people[0].id)
+        harness.registry._table.assign_topic_name("old", people[0].id)
         harness.wechat.answer("1", Receipt(message_id="m1"))
         for number in range(20):
             harness.deliver(f"{number}", user=("new", "old")[number % 2])
-        assert await harness.sent(20) == [f"{number}" for number in range(20)]
-        await harness.in_thread("wx/result/old", 10)
-        await harness.in_thread("wx/result/new", 10)
+        assert await harness.wait_for_sent_texts(20) == [f"{number}" for number in range(20)]
+        await harness.wait_for_bodies("wx/result/old", 10)
+        await harness.wait_for_bodies("wx/result/new", 10)
 
 
 async def test_a_broker_that_knows_us_though_the_store_is_new_gets_a_session_number_that_is_kept(harness):
     harness.disconnect()
-    harness.outbound._session = harness.session_number = 0  # as after the loss of the store
+    harness.intake._session = harness.session_number = 0  # as after the loss of the store
     harness.connect(session_present=True)
     delivery = harness.deliver("hello")
-    await harness.acknowledged(delivery)
+    await harness.wait_for_puback(delivery)
     assert (await harness.journal.open()).broker_session
 
 
@@ -414,13 +431,13 @@ async def test_a_broker_that_knows_us_though_the_store_is_new_gets_a_session_num
 
 
 async def test_a_text_of_the_bridge_is_a_command_without_a_result_topic(harness):
-    wife = harness.identity.by_topic_name("wife")
+    wife = harness.registry.by_topic_name("wife")
     new = own_text(OwnText.DIGEST, "wife", wife.id, "from the bridge", ttl=60.0)
-    await harness.outbound.accept_own_text(new)
-    assert await harness.sent(1) == ["from the bridge"]
-    harness.say(text="after it", id="a")
+    await harness.intake.accept_own_text(new)
+    assert await harness.wait_for_sent_texts(1) == ["from the bridge"]
+    harness.deliver_command(text="after it", id="a")
     await harness.result("a")
     row = await harness.journal.commands.get(new.command_id)
     assert row.result.status == "sent"
     assert new.command_id.startswith("wx2mqtt-")
-    assert [result["id"] for result in harness.received("wx/result/wife")] == ["a"]
+    assert [result["id"] for result in harness.bodies_on("wx/result/wife")] == ["a"]

@@ -1,4 +1,4 @@
-"""A flood that is held, with a large `hold.max`, costs no more than in proportion when it expires."""
+"""What expires of a flood of held commands costs time in proportion to their number (with a large `hold.max`)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.model import PersonId, ReplyWindow
 from wx2mqtt.settings.schema import Hold
 
-SHUT = ReplyWindow(open=False, remaining=0, reason="quota_used")
-# When a flood is accepted, by the system clock, which stands still: it takes long on a busy machine.
-NOW = 1_795_000_000_000
+CLOSED_WINDOW = ReplyWindow(open=False, remaining=0, reason="quota_used")
+# When a flood is accepted; the system clock stands still, since accepting takes long on a busy machine.
+ACCEPTED_MS = 1_795_000_000_000
 
 COUNT = 2000
 
 
-class Flood:
-    """`count` held commands of one chat, of which one expires each second, from now on."""
+class HeldFlood:
+    """`count` commands of one chat that wait for the reply window; from now on one of them expires each second."""
 
     def __init__(self, count: int) -> None:
         self.queue = ChatQueue(PersonId(1), by_priority=True)
-        accepted = NOW
+        accepted = ACCEPTED_MS
         for number in range(1, count + 1):
             expires = accepted + number * 1000
             self.queue.append(
@@ -40,8 +40,8 @@ class Flood:
             )
         absent: Any = None
         ctx = context(settings=settings(hold=Hold(max=count)))
-        self.holding = WindowWait(ctx, absent, WaitingCommands(absent), absent)
-        nothing: Any = SimpleNamespace(
+        self.window_wait = WindowWait(ctx, absent, WaitingCommands(absent), absent)
+        absent_parts: Any = SimpleNamespace(
             replaces_wechat=lambda _: False,
             error_of=lambda *_: None,
             is_proven=lambda _: False,
@@ -52,61 +52,69 @@ class Flood:
             online=True,
             stopping=False,
         )
-        self.policy = NextStepPolicy(ctx, nothing, nothing, nothing, nothing, nothing, questions=nothing)
+        self.policy = NextStepPolicy(
+            ctx, absent_parts, absent_parts, absent_parts, absent_parts, absent_parts, questions=absent_parts
+        )
 
     def give_up_excess(self, most: int) -> None:
-        """So many may be held."""
-        self.holding._ctx.settings = settings(hold=Hold(max=most))
-        while (row := self.holding.find_excess(self.queue)) is not None:
+        """Gives up commands until at most so many are held."""
+        self.window_wait._ctx.settings = settings(hold=Hold(max=most))
+        while (row := self.window_wait.find_excess(self.queue)) is not None:
             self.queue.remove(row.id)
 
     def end_expired(self) -> None:
-        """What has expired ends, as `NextStepPolicy` finds it."""
+        """Ends the commands that `NextStepPolicy` finds expired."""
         while (ended := self.policy.find_expired(self.queue)) is not None:
             self.queue.remove(ended.row.id)
         if self.queue.rows:
-            assert self.holding.find_impatient(self.queue, SHUT) is None
-            assert self.holding.find_excess(self.queue) is None
-            assert self.holding.find_new(self.queue) == []
+            assert self.window_wait.find_impatient(self.queue, CLOSED_WINDOW) is None
+            assert self.window_wait.find_excess(self.queue) is None
+            assert self.window_wait.find_new(self.queue) == []
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """The time that the queue and the policy read."""
+    """Replaces the clock that the queue and the policy read; `now` is in seconds."""
     clock = {"now": 0.0}
     for module in (chat_queue, next_step):
         monkeypatch.setattr(module, "boot_time", lambda: clock["now"])
-    monkeypatch.setattr(chat_queue, "now_ms", lambda: NOW)
+    monkeypatch.setattr(chat_queue, "now_ms", lambda: ACCEPTED_MS)
     return clock
 
 
-async def test_all_at_once(clock: dict[str, float]) -> None:
-    def work(count: int) -> None:
+async def test_held_commands_that_expire_all_at_once_cost_time_in_proportion_to_their_number(
+    clock: dict[str, float],
+) -> None:
+    def end_all(count: int) -> None:
         clock["now"] = 0.0
-        flood = Flood(count)
+        flood = HeldFlood(count)
         clock["now"] = 10.0 * count
         flood.end_expired()
         assert not flood.queue.rows
 
-    assert await asyncio.to_thread(is_in_proportion, work, 4 * COUNT)
+    assert await asyncio.to_thread(is_in_proportion, end_all, 4 * COUNT)
 
 
-async def test_one_after_the_other(clock: dict[str, float]) -> None:
-    def work(count: int) -> None:
+async def test_held_commands_that_expire_one_by_one_cost_time_in_proportion_to_their_number(
+    clock: dict[str, float],
+) -> None:
+    def end_all(count: int) -> None:
         clock["now"] = 0.0
-        flood = Flood(count)
+        flood = HeldFlood(count)
         for second in range(1, count + 1):
             clock["now"] = second + 0.5
             flood.end_expired()
             assert len(flood.queue.rows) == count - second
 
-    assert await asyncio.to_thread(is_in_proportion, work, COUNT)
+    assert await asyncio.to_thread(is_in_proportion, end_all, COUNT)
 
 
-async def test_what_is_too_much(clock: dict[str, float]) -> None:
-    def work(count: int) -> None:
-        flood = Flood(count)
+async def test_giving_up_the_excess_of_held_commands_costs_time_in_proportion_to_their_number(
+    clock: dict[str, float],
+) -> None:
+    def end_all(count: int) -> None:
+        flood = HeldFlood(count)
         flood.give_up_excess(count // 2)
         assert [row.id for row in flood.queue.waiting] == list(range(count - count // 2 + 1, count + 1))
 
-    assert await asyncio.to_thread(is_in_proportion, work, 2 * COUNT)
+    assert await asyncio.to_thread(is_in_proportion, end_all, 2 * COUNT)

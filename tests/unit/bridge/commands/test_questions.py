@@ -1,4 +1,4 @@
-"""Questions on their way out: how they are shown, what opens, and what an answer proves."""
+"""A command with buttons is shown with a card or numbered lines, and opens a question until it is answered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.unit.bridge.outgoing import PEOPLE, CommandsHarness, WeChat, person, running
+from tests.unit.bridge.commands_harness import PEOPLE, CommandsHarness, FakeBackend, person, running
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.model import Button, ChatKind, Draft
 from wx2mqtt.store.command_records import CommandRow
@@ -22,7 +22,7 @@ BUTTONS = (Button(text="Yes", key="yes"), Button(text="No", key="No"))
 
 def ask(harness: CommandsHarness, command_id: str = "c1", user: str = "wife", **more: Any) -> None:
     buttons = [{"text": "Yes", "key": "yes"}, "No"]
-    harness.say(user, id=command_id, **{"text": "lock?", "buttons": buttons, **more})
+    harness.deliver_command(user, id=command_id, **{"text": "lock?", "buttons": buttons, **more})
 
 
 async def question_of(harness: CommandsHarness, command_id: str = "c1") -> AskedQuestion | None:
@@ -43,7 +43,7 @@ async def test_without_cards_the_text_ends_in_numbered_lines(harness: CommandsHa
 async def test_the_question_is_open_before_its_request_is_written(harness: CommandsHarness) -> None:
     harness.wechat.hold(SHOWN)
     ask(harness)
-    await harness.sent(1)
+    await harness.wait_for_sent_texts(1)
     question = await question_of(harness)
     assert question is not None
     assert question.until is None
@@ -53,7 +53,7 @@ async def test_the_question_is_open_before_its_request_is_written(harness: Comma
 
 @pytest.fixture
 def cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(WeChat, "capabilities", replace(WeChat.capabilities, has_button_cards=True))
+    monkeypatch.setattr(FakeBackend, "capabilities", replace(FakeBackend.capabilities, has_button_cards=True))
 
 
 @pytest.mark.usefixtures("cards")
@@ -85,7 +85,7 @@ async def test_a_group_gets_lines_even_where_there_are_cards(tmp_path: Path) -> 
 
 
 async def test_the_lines_count_when_a_text_is_too_long(harness: CommandsHarness) -> None:
-    harness.say(id="plain", text="x" * 100)
+    harness.deliver_command(id="plain", text="x" * 100)
     assert (await harness.result("plain"))["status"] == "sent"
     ask(harness, text="x" * 100)
     assert (await harness.result("c1"))["code"] == "too_long"
@@ -95,15 +95,15 @@ async def test_buttons_are_part_of_what_a_repeat_must_equal(harness: CommandsHar
     ask(harness)
     await harness.result("c1")
     ask(harness, buttons=["Yes"])
-    await harness.news.until(lambda: len(harness.received("wx/result/wife")) > 1)
-    assert harness.received("wx/result/wife")[1]["code"] == "id_reused"
+    await harness.changes.wait_until(lambda: len(harness.bodies_on("wx/result/wife")) > 1)
+    assert harness.bodies_on("wx/result/wife")[1]["code"] == "id_reused"
 
 
 async def test_an_answer_ends_the_doubt_about_an_attempt_that_is_under_way(harness: CommandsHarness) -> None:
     harness.wechat.answer(SHOWN, OutcomeUnknown())
     harness.wechat.hold(SHOWN)
     ask(harness)
-    await harness.sent(1)
+    await harness.wait_for_sent_texts(1)
     (row,) = await harness.rows()
     harness.sender.on_answered([row.id])
     harness.wechat.release(SHOWN)
@@ -124,7 +124,7 @@ async def test_an_answer_before_the_second_attempt_makes_that_one_needless(
     assert result["status"] == "sent"
     pass_time(3600)
     harness.sender.recheck()
-    harness.say(id="next", text="next")
+    harness.deliver_command(id="next", text="next")
     await harness.result("next")
     assert harness.wechat.texts() == [SHOWN, "next"]
 
@@ -153,7 +153,7 @@ async def test_what_may_have_arrived_stays_open_and_what_has_not_asked_nothing(
 async def test_what_was_not_delivered_is_asked_anew(harness: CommandsHarness, pass_time: Any) -> None:
     harness.wechat.answer(SHOWN, Unreachable())
     ask(harness)
-    await harness.sent(1)
+    await harness.wait_for_sent_texts(1)
     pass_time(60)
     harness.sender.recheck()
     assert (await harness.result("c1"))["duplicate_possible"] is False

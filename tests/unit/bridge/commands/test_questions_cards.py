@@ -1,4 +1,4 @@
-"""Cards show what became of a press, and trouble with one stops nothing else."""
+"""A card shows the answer that was pressed; a card that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def update(key: str, chosen: str = "Yes") -> CardUpdate:
     return CardUpdate(press=press, question=QUESTION, chosen=chosen)
 
 
-class Cards:
+class FakeCardBackend:
     """A backend whose cards fail as their key says; `last_shown` is set by the press with the key "last"."""
 
     def __init__(self) -> None:
@@ -61,8 +61,8 @@ class Cards:
             self.last_shown.set()
 
 
-async def _show(*updates: CardUpdate) -> tuple[Cards, float]:
-    backend: Any = Cards()
+async def _show_all(*updates: CardUpdate) -> tuple[FakeCardBackend, float]:
+    backend: Any = FakeCardBackend()
     showing = CardUpdates(context(backend=backend))
     showing.add(updates)
     started_at = asyncio.get_running_loop().time()
@@ -76,20 +76,20 @@ async def _show(*updates: CardUpdate) -> tuple[Cards, float]:
 
 
 def test_each_card_shows_its_own_answer_whatever_happens_to_others() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         updates = (update("refused"), update("bug"), update("stuck"), update("late", ""), update("last"))
-        backend, seconds = await _show(*updates)
+        backend, seconds = await _show_all(*updates)
         assert backend.shown == [("late", "Lock?", ""), ("last", "Lock?", "Yes")]
         assert seconds < UPDATE_SECONDS
 
-    run_without_pauses(story())
+    run_without_pauses(scenario())
 
 
 def test_a_flood_of_presses_leaves_cards_as_they_are() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         most = MAX_WAITING_UPDATES
         keys = [*map(str, range(most - 1)), "last", "beyond"]
-        backend, _ = await _show(*map(update, keys))
+        backend, _ = await _show_all(*map(update, keys))
         assert [key for key, *_ in backend.shown] == keys[:most]
 
-    run_without_pauses(story())
+    run_without_pauses(scenario())

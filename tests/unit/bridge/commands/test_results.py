@@ -1,4 +1,4 @@
-"""Where a result goes, and in which form."""
+"""The topics to which a result is published, and its form on each."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ def test_each_place_gets_one_publication_with_its_correlation_data():
     publications = RESULTS.publications(
         result(), [RESULTS.result_topic_reply("wife"), reply(), reply("response")]
     )
-    assert [(one.topic, one.correlation, one.category) for one in publications] == [
+    assert [
+        (publication.topic, publication.correlation, publication.category) for publication in publications
+    ] == [
         ("wx/result/wife", None, "result"),
         ("reply/here", b"c", "result"),
         ("reply/here", b"c", "response"),
     ]
-    assert {one.content_type for one in publications} == {"application/json"}
+    assert {publication.content_type for publication in publications} == {"application/json"}
     assert publications[0].payload == publications[1].payload
     assert json.loads(publications[0].payload)["account"] == "home"
 
 
 @every_row("status", [Status.SENT, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN])
 def test_a_request_to_send_is_answered_with_the_result_however_it_ended(status):
-    (one,) = RESULTS.publications(result(status), [reply("response", transaction="t")])
-    body = json.loads(one.payload)
+    (publication,) = RESULTS.publications(result(status), [reply("response", transaction="t")])
+    body = json.loads(publication.payload)
     assert (body["status"], body["transaction"]) == ("ok", "t")
     assert (body["data"]["status"], body["data"]["id"]) == (str(status), "door-17")
 
@@ -57,8 +59,8 @@ def test_a_request_that_was_refused_before_anything_was_sent_is_answered_with_an
     refused = Result(
         id="a", user="x", status=Status.REJECTED, code="unknown_user", message="nobody is called 'x'", time=0
     )
-    (one,) = RESULTS.publications(refused, [reply("response", transaction=[1])])
-    assert json.loads(one.payload) == {
+    (publication,) = RESULTS.publications(refused, [reply("response", transaction=[1])])
+    assert json.loads(publication.payload) == {
         "status": "error",
         "code": "unknown_user",
         "error": "nobody is called 'x'",
@@ -88,9 +90,9 @@ def test_a_result_without_wechat_names_the_command():
 def test_a_remark_is_in_the_words_and_in_the_code_only_where_all_went_well(status, code, shown):
     ended = Result(id="a", user="wife", status=status, code=code, message="as it went", time=0)
     command = Command(user="wife", remarks=(Remark.BAD_RESPONSE_TOPIC,))
-    told = with_remarks(ended, command, "en")
-    assert (told.status, told.code) == (status, shown)
-    assert told.message.startswith("as it went; the result comes on this topic only")
+    shown_result = with_remarks(ended, command, "en")
+    assert (shown_result.status, shown_result.code) == (status, shown)
+    assert shown_result.message.startswith("as it went; the result comes on this topic only")
     assert "；结果只发布在这个主题上" in with_remarks(ended, command, "zh").message
     assert with_remarks(ended, Command(user="wife"), "en") == ended
 

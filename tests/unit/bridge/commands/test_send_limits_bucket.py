@@ -1,4 +1,4 @@
-"""How fast may be sent (`send`): never faster than the owner said, and never slower than that."""
+"""The token bucket lets commands go exactly as fast as the owner's rate limit (`send`) allows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.bridge.commands.test_send_limits import PAUSES, wanted
+from tests.unit.bridge.commands.test_send_limits import PAUSES, times_of
 from wx2mqtt.bridge.commands import send_limits
 from wx2mqtt.bridge.commands.send_limits import TokenBucket
 
@@ -16,8 +16,8 @@ PER_MINUTE = st.floats(0.5, 600)
 BURST = st.integers(1, 20)
 
 
-class Clock:
-    """The clock of the buckets; a test sets it."""
+class FakeClock:
+    """The clock of the buckets, which a test sets."""
 
     now = 0.0
 
@@ -25,11 +25,11 @@ class Clock:
         return self.now
 
 
-CLOCK = Clock()
+CLOCK = FakeClock()
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _clock() -> Iterator[None]:
+def _fake_clock() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(send_limits, "loop_time", CLOCK)
         yield
@@ -40,37 +40,37 @@ def full_bucket(per_minute, burst, now=0.0):
     return TokenBucket(per_minute, burst)
 
 
-def sent(bucket, times):
-    """When each of the sends went that were wanted at these times."""
-    gone = []
+def send_times(bucket, times):
+    """Returns when each command was sent that was to be sent at these times."""
+    sent_times = []
     for time in times:
         CLOCK.now = max(CLOCK.now, time)
         CLOCK.now += bucket.seconds_until_token()
         bucket.take()
-        gone.append(CLOCK.now)
-    return gone
+        sent_times.append(CLOCK.now)
+    return sent_times
 
 
 @given(PER_MINUTE, BURST, PAUSES)
 def test_in_no_span_goes_more_than_a_burst_and_what_flowed_in(per_minute, burst, pauses):
-    gone = sent(full_bucket(per_minute, burst), wanted(pauses))
-    for first in range(len(gone)):
-        for last in range(first, len(gone)):
-            flowed = (gone[last] - gone[first]) * per_minute / 60
-            assert last - first + 1 <= burst + flowed + 1e-6
+    sent_times = send_times(full_bucket(per_minute, burst), times_of(pauses))
+    for first in range(len(sent_times)):
+        for last in range(first, len(sent_times)):
+            refilled = (sent_times[last] - sent_times[first]) * per_minute / 60
+            assert last - first + 1 <= burst + refilled + 1e-6
 
 
 @given(PER_MINUTE, BURST, st.integers(1, 60))
 def test_a_burst_goes_at_once_and_the_rest_in_even_steps(per_minute, burst, more):
-    gone = sent(full_bucket(per_minute, burst), [0.0] * (burst + more))
-    assert gone[:burst] == [0.0] * burst
-    assert gone[-1] == pytest.approx(more * 60 / per_minute)
+    sent_times = send_times(full_bucket(per_minute, burst), [0.0] * (burst + more))
+    assert sent_times[:burst] == [0.0] * burst
+    assert sent_times[-1] == pytest.approx(more * 60 / per_minute)
 
 
 @given(BURST, PAUSES)
 def test_without_a_limit_nobody_waits(burst, pauses):
-    times = list(wanted(pauses))
-    assert sent(full_bucket(0, burst), times) == times
+    times = list(times_of(pauses))
+    assert send_times(full_bucket(0, burst), times) == times
 
 
 @given(PER_MINUTE, BURST, st.floats(0, 1e6))
@@ -106,4 +106,4 @@ def test_what_is_put_back_is_there_again_and_never_more_than_a_burst(per_minute,
 
 @pytest.mark.parametrize("burst", [0, -3])
 def test_a_burst_of_none_would_never_send(burst):
-    assert sent(full_bucket(60, burst), [0.0, 0.0]) == [0.0, 1.0]
+    assert send_times(full_bucket(60, burst), [0.0, 0.0]) == [0.0, 1.0]

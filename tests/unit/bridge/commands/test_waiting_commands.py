@@ -123,7 +123,7 @@ class SimulatedAccount:
         return True
 
     def in_memory(self) -> list[str]:
-        """The texts of the commands in memory."""
+        """Returns the texts of the commands in memory."""
         return sorted(row.command.text for queue in self._queues.queues.values() for row in queue.waiting)
 
     async def send_all(self) -> None:
@@ -134,18 +134,18 @@ class SimulatedAccount:
             sent_count = sum(self.send(user) for user in USERS)
 
 
-users = st.sampled_from(USERS)
-accepting = st.tuples(st.just("accept"), users, st.integers(1, 4))
-sending = st.tuples(st.just("send"), users)
-loading = st.tuples(st.just("load"), st.lists(accepting | sending, max_size=3))
-steps = st.lists(accepting | sending | loading, max_size=10)
+user_choices = st.sampled_from(USERS)
+accept_steps = st.tuples(st.just("accept"), user_choices, st.integers(1, 4))
+send_steps = st.tuples(st.just("send"), user_choices)
+load_steps = st.tuples(st.just("load"), st.lists(accept_steps | send_steps, max_size=3))
+step_lists = st.lists(accept_steps | send_steps | load_steps, max_size=10)
 
 
 @given(
-    before_login=steps,
-    after_login=steps,
+    before_login=step_lists,
+    after_login=step_lists,
     is_restarted=st.booleans(),
-    stuck=st.sets(users, max_size=2),
+    stuck=st.sets(user_choices, max_size=2),
 )
 @settings(max_examples=repetitions(300, 5000))
 def test_whatever_comes_when_each_chat_keeps_its_order_and_none_waits_for_another(
@@ -224,72 +224,43 @@ async def test_a_command_costs_the_journal_the_same_however_many_wait_in_another
 
 
 def by_priority(count: int) -> WaitingCommands:
-    """Queues with so many commands to one person, each with a priority at random."""
+    """Returns queues with so many commands to one person, each with a random priority."""
     resolver: Any = SimpleNamespace(chat_key=lambda row: row.command.user)
-    lanes, dice = WaitingCommands(resolver, by_priority=True), random.Random(count)
+    waiting, rng = WaitingCommands(resolver, by_priority=True), random.Random(count)
     for number in range(count):
         command = row(number)
-        priority = dice.choice(["high", "normal", "low"])
-        lanes.add(replace(command, command=replace(command.command, priority=priority)))
-    return lanes
-
-
-def test_the_most_important_is_first_and_of_these_the_oldest():
-    lanes = by_priority(50)
-    (lane,) = lanes.new_queues
-    order = [(("high", "normal", "low").index(one.command.priority), one.id) for one in lane.waiting]
-    assert order == sorted(order)
-    assert len(order) == 50
-
-
-def test_what_has_begun_stays_first_whatever_comes_and_is_one_of_many_when_it_did_not_go():
-    lanes = by_priority(0)
-    lanes.add(replace(row(1), unanswered=1))
-    (lane,) = lanes.new_queues
-    urgent = row(2)
-    lanes.add(replace(urgent, command=replace(urgent.command, priority="high")))
-    assert [one.id for one in lane.waiting] == [1, 2]
-    lane.change(1, unanswered=0)
-    assert [one.id for one in lane.waiting] == [2, 1]
-
-
-def test_a_command_that_is_dropped_after_the_begin_of_its_attempt_leaves_the_others_alone():
-    lanes = by_priority(3)
-    (lane,) = lanes.new_queues
-    first, *others = lane.waiting
-    lane.begun_id = first.id
-    lanes.remove(first.id)
-    assert lane.begun_id is None
-    assert lane.waiting == others
+        priority = rng.choice(["high", "normal", "low"])
+        waiting.add(replace(command, command=replace(command.command, priority=priority)))
+    return waiting
 
 
 async def test_an_attempt_that_began_with_the_acceptance_is_made_once():
-    lanes = by_priority(0)
-    lanes.add(row(1), is_begun=True)
-    (lane,) = lanes.new_queues
-    assert lane.begun_id == 1
-    lane.begun_id = None  # it is made
-    lanes.add(row(1), is_begun=True)
-    assert lane.begun_id is None
+    waiting = by_priority(0)
+    waiting.add(row(1), is_begun=True)
+    (queue,) = waiting.new_queues
+    assert queue.begun_id == 1
+    queue.begun_id = None  # it is made
+    waiting.add(row(1), is_begun=True)
+    assert queue.begun_id is None
 
 
 async def test_what_was_read_from_the_journal_meanwhile_is_begun_again():
-    lanes, journal = by_priority(0), SimulatedJournal()
+    waiting, journal = by_priority(0), SimulatedJournal()
     journal.rows[1] = row(1)
-    await lanes.load(journal.list_due)
-    lanes.add(row(1), is_begun=True)
-    (lane,) = lanes.new_queues
-    assert lane.begun_id is None
+    await waiting.load(journal.list_due)
+    waiting.add(row(1), is_begun=True)
+    (queue,) = waiting.new_queues
+    assert queue.begun_id is None
 
 
 def test_a_command_costs_the_same_however_many_wait_with_it():
     def seconds_per_command(count: int) -> float:
         begun = time.process_time()
-        lanes = by_priority(count)
-        (lane,) = lanes.new_queues
-        while lane.rows:
-            lanes.change(lane.waiting[0].id, parts_sent=1)
-            lanes.remove(lane.waiting[0].id)
+        waiting = by_priority(count)
+        (queue,) = waiting.new_queues
+        while queue.rows:
+            waiting.change(queue.waiting[0].id, parts_sent=1)
+            waiting.remove(queue.waiting[0].id)
         return (time.process_time() - begun) / count
 
     few = min(seconds_per_command(500) for _ in range(3))

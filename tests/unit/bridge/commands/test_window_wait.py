@@ -1,4 +1,4 @@
-"""What WeChat takes only after the person wrote: held, told once, the most important first, within its time."""
+"""Commands that wait for a reply window: one event for each, the most important first, and they expire."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.rows import row_of
-from tests.unit.bridge.sender_support import SenderHarness, sender_harness
+from tests.unit.bridge.sender_harness import SenderHarness, open_sender_harness
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.next_step import NextStepPolicy
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
@@ -30,104 +30,106 @@ from wx2mqtt.model import PersonId, Receipt, ReplyWindow, Status
 from wx2mqtt.settings.schema import Hold
 from wx2mqtt.store.command_records import CommandRow
 
-SHUT = ReplyWindow(open=False, remaining=0, reason="too_long_ago")
-USED = ReplyWindow(open=False, remaining=0, reason="quota_used")
-OPEN = ReplyWindow(open=True, remaining=10)
+CLOSED_WINDOW = ReplyWindow(open=False, remaining=0, reason="too_long_ago")
+USED_WINDOW = ReplyWindow(open=False, remaining=0, reason="quota_used")
+OPEN_WINDOW = ReplyWindow(open=True, remaining=10)
 HOUR = 3_600_000
 
 
-class Windowed(SenderHarness):
-    """A room whose WeChat has a window for the wife, shut at first, and takes texts of 20 characters."""
+class WindowSenderHarness(SenderHarness):
+    """A sender whose chat with wife has a reply window, closed at first, and texts of 20 characters at most."""
 
-    def __init__(self, made: SenderHarness) -> None:
-        self.__dict__.update(made.__dict__)
-        self.wire.capabilities = replace(
-            self.wire.capabilities, has_reply_window=True, part_limit=20, text_limit=10**6
+    def __init__(self, plain_harness: SenderHarness) -> None:
+        self.__dict__.update(plain_harness.__dict__)
+        self.backend.capabilities = replace(
+            self.backend.capabilities, has_reply_window=True, part_limit=20, text_limit=10**6
         )
-        self.window(SHUT)
+        self.set_window(CLOSED_WINDOW)
 
-    def window(self, window: ReplyWindow) -> None:
-        """As WeChat tells it, when it tells it."""
-        self.wire.windows[self.address_book.handle("wife")] = window
+    def set_window(self, window: ReplyWindow) -> None:
+        """Sets the reply window that the backend reports for wife."""
+        self.backend.windows[self.address_book.handle("wife")] = window
 
-    def writes(self) -> None:
-        """She writes."""
-        self.window(OPEN)
+    def receive_message(self) -> None:
+        """Receives a message from wife, which opens the reply window."""
+        self.set_window(OPEN_WINDOW)
         self.sender.recheck()
 
-    def asked(self, text: str = "", **more: Any) -> Any:
-        """A command to her."""
+    def command_to_wife(self, text: str = "", **more: Any) -> Any:
+        """Returns a new command to wife; `more` are fields of `Command`."""
         new = self.command("wife", text, accepted=now_ms())
         return replace(new, command=replace(new.command, **more))
 
-    async def held(self, count: int) -> list[dict[str, Any]]:
-        """The events, once there are so many."""
+    async def wait_for_held_events(self, count: int) -> list[dict[str, Any]]:
+        """Returns the events `held`, once there are at least `count`."""
         return await self.events("held", count)
 
-    async def waits(self) -> None:
-        """Waits until the sender, too, knows that a command is held, which the journal knows a moment earlier."""
+    async def wait_until_held(self) -> None:
+        """Waits until the sender knows that a command is held; the journal knows it a moment earlier."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not self.sender.window_wait.count:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0)
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Windowed]:
-    async with sender_harness(tmp_path, "wife", "mom") as made:
-        yield Windowed(made)
+async def harness(tmp_path: Path) -> AsyncIterator[WindowSenderHarness]:
+    async with open_sender_harness(tmp_path, "wife", "mom") as plain_harness:
+        yield WindowSenderHarness(plain_harness)
 
 
 # outside of the window
 
 
-async def test_outside_of_the_window_a_command_waits_and_is_sent_when_the_person_writes(here: Windowed):
-    async with here.running():
-        await here.accept(here.asked("hi"))
-        await here.held(1)
-        assert not here.wire.drafts
-        here.writes()
-        result = await here.result("c1")
+async def test_outside_of_the_window_a_command_waits_and_is_sent_when_the_person_writes(
+    harness: WindowSenderHarness,
+):
+    async with harness.running():
+        await harness.accept(harness.command_to_wife("hi"))
+        await harness.wait_for_held_events(1)
+        assert not harness.backend.drafts
+        harness.receive_message()
+        result = await harness.result("c1")
     assert (result.status, result.code) == (Status.SENT, "ok")
 
 
-async def test_a_command_that_waits_says_so_once_and_what_the_person_must_do(here: Windowed):
-    async with here.running() as sender:
-        new = here.asked("hi")
-        await here.accept(new)
-        (event,) = await here.held(1)
+async def test_a_command_that_waits_says_so_once_and_what_the_person_must_do(harness: WindowSenderHarness):
+    async with harness.running() as sender:
+        new = harness.command_to_wife("hi")
+        await harness.accept(new)
+        (event,) = await harness.wait_for_held_events(1)
         sender.recheck()
-        here.window(USED)
+        harness.set_window(USED_WINDOW)
         sender.recheck()
-    async with here.running():
-        await here.accept(here.asked("later"))
-        events = await here.held(2)
-    assert [one["command_id"] for one in events] == ["c1", "c2"]
+    async with harness.running():
+        await harness.accept(harness.command_to_wife("later"))
+        events = await harness.wait_for_held_events(2)
+    assert [event["command_id"] for event in events] == ["c1", "c2"]
     assert (event["event"], event["user"], event["why"]) == ("held", "wife", "too_long_ago")
     assert "'wife'" in event["hint"]
     assert event["until"].endswith("Z")
 
 
-async def test_it_waits_as_long_as_the_owner_lets_what_waits_wait_and_not_only_as_long_as_others(
-    here: Windowed,
+async def test_a_held_command_waits_for_the_ttl_of_held_commands_and_not_only_for_that_of_others(
+    harness: WindowSenderHarness,
 ):
-    here.hold = Hold(ttl=7200.0)
-    async with here.running():
-        new = here.asked("hi")
-        await here.accept(new)
-        await here.held(1)
-        row = await here.journal.commands.get("c1")
+    harness.hold = Hold(ttl=7200.0)
+    async with harness.running():
+        new = harness.command_to_wife("hi")
+        await harness.accept(new)
+        await harness.wait_for_held_events(1)
+        row = await harness.journal.commands.get("c1")
     assert row is not None
     assert row.expires == new.accepted + 2 * HOUR
     assert row.window_reason == "too_long_ago"
 
 
-async def test_a_time_of_its_own_counts_more(here: Windowed):
-    async with here.running():
-        new = here.asked("hi", ttl=0.2)
-        await here.accept(replace(new, expires=new.accepted + 200))
-        result = await here.result("c1")
+async def test_a_ttl_of_its_own_counts_more_than_that_of_held_commands(harness: WindowSenderHarness):
+    async with harness.running():
+        new = harness.command_to_wife("hi", ttl=0.2)
+        await harness.accept(replace(new, expires=new.accepted + 200))
+        result = await harness.result("c1")
     assert (result.status, result.code) == (Status.EXPIRED, "window_closed")
-    assert not here.wire.drafts
+    assert not harness.backend.drafts
 
 
 @pytest.mark.parametrize(
@@ -135,157 +137,163 @@ async def test_a_time_of_its_own_counts_more(here: Windowed):
     [
         (ReplyWindow(open=False, reason="never_wrote"), "window_closed"),
         (ReplyWindow(open=False, reason="new_binding"), "window_closed"),
-        (SHUT, "window_closed"),
-        (USED, "quota_used"),
+        (CLOSED_WINDOW, "window_closed"),
+        (USED_WINDOW, "quota_used"),
         (ReplyWindow(open=False, reason="rate_limited", until=now_ms() + HOUR), "rate_limited"),
     ],
 )
-async def test_what_ends_unsent_says_what_kept_it(here: Windowed, window: ReplyWindow, code: str):
-    here.window(window)
-    here.hold = Hold(ttl=0.1)
-    async with here.running():
-        await here.accept(here.asked("hi"))
-        result = await here.result("c1")
+async def test_what_ends_unsent_says_what_kept_it(
+    harness: WindowSenderHarness, window: ReplyWindow, code: str
+):
+    harness.set_window(window)
+    harness.hold = Hold(ttl=0.1)
+    async with harness.running():
+        await harness.accept(harness.command_to_wife("hi"))
+        result = await harness.result("c1")
     assert (result.status, result.code) == (Status.EXPIRED, code)
 
 
-async def test_what_waits_while_nobody_is_logged_in_says_that(here: Windowed, pass_time: PassTime):
-    here.hold = Hold(ttl=600.0)
-    async with here.running() as sender:
-        await here.accept(here.asked("hi"))
-        await here.held(1)
+async def test_what_waits_while_nobody_is_logged_in_says_that(
+    harness: WindowSenderHarness, pass_time: PassTime
+):
+    harness.hold = Hold(ttl=600.0)
+    async with harness.running() as sender:
+        await harness.accept(harness.command_to_wife("hi"))
+        await harness.wait_for_held_events(1)
         sender.set_online(online=False)
-        await here.waits()
+        await harness.wait_until_held()
         pass_time(601)
         sender.recheck()
-        assert (await here.result("c1")).code == "logged_out"
+        assert (await harness.result("c1")).code == "logged_out"
 
 
-@pytest.mark.parametrize(("window", "code"), [(SHUT, "window_closed"), (USED, "quota_used")])
-async def test_a_command_that_must_not_be_held_fails_at_once(here: Windowed, window: ReplyWindow, code: str):
-    here.window(window)
-    async with here.running():
-        await here.accept(here.asked("waits"), here.asked("hi", hold=False))
-        result = await here.result("c2")
+@pytest.mark.parametrize(("window", "code"), [(CLOSED_WINDOW, "window_closed"), (USED_WINDOW, "quota_used")])
+async def test_a_command_that_must_not_be_held_fails_at_once(
+    harness: WindowSenderHarness, window: ReplyWindow, code: str
+):
+    harness.set_window(window)
+    async with harness.running():
+        await harness.accept(harness.command_to_wife("waits"), harness.command_to_wife("hi", hold=False))
+        result = await harness.result("c2")
         assert (result.status, result.code) == (Status.FAILED, code)
         assert result.message.endswith(": write to the bot in WeChat again"), "a notice needs no more words"
-        assert await here.unsettled() == ["c1"]
+        assert await harness.waiting_ids() == ["c1"]
 
 
-async def test_a_held_command_survives_a_restart_and_is_announced_once(here: Windowed):
-    async with here.running():
-        await here.accept(here.asked("hi"))
-        await here.held(1)
-    here.window(OPEN)
-    async with here.running():
-        assert (await here.result("c1")).status is Status.SENT
-    assert len(await here.held(1)) == 1
+async def test_a_held_command_survives_a_restart_and_is_announced_once(harness: WindowSenderHarness):
+    async with harness.running():
+        await harness.accept(harness.command_to_wife("hi"))
+        await harness.wait_for_held_events(1)
+    harness.set_window(OPEN_WINDOW)
+    async with harness.running():
+        assert (await harness.result("c1")).status is Status.SENT
+    assert len(await harness.wait_for_held_events(1)) == 1
 
 
-async def test_a_refusal_for_the_window_is_no_attempt_and_waits(here: Windowed):
-    here.window(OPEN)
-    here.wire.outcomes.append(lambda _: here.refuse(USED, "quota_used"))
-    async with here.running():
-        await here.accept(here.asked("hi"))
-        (event,) = await here.held(1)
+async def test_a_refusal_for_the_window_is_no_attempt_and_waits(harness: WindowSenderHarness):
+    harness.set_window(OPEN_WINDOW)
+    harness.backend.outcomes.append(lambda _: harness.close_window(USED_WINDOW, "quota_used"))
+    async with harness.running():
+        await harness.accept(harness.command_to_wife("hi"))
+        (event,) = await harness.wait_for_held_events(1)
         assert event["why"] == "quota_used"
-        here.writes()
-        result = await here.result("c1")
+        harness.receive_message()
+        result = await harness.result("c1")
     assert (result.status, result.duplicate_possible) == (Status.SENT, False)
-    assert len(here.wire.drafts) == 2
+    assert len(harness.backend.drafts) == 2
 
 
-async def test_the_window_of_one_shuts_nobody_else_out(here: Windowed):
-    async with here.running():
-        await here.accept(here.asked("hi"), here.command("mom", accepted=now_ms()))
-        assert (await here.result("c2")).status is Status.SENT
-        assert await here.unsettled() == ["c1"]
+async def test_the_closed_window_of_one_chat_delays_no_other_chat(harness: WindowSenderHarness):
+    async with harness.running():
+        await harness.accept(harness.command_to_wife("hi"), harness.command("mom", accepted=now_ms()))
+        assert (await harness.result("c2")).status is Status.SENT
+        assert await harness.waiting_ids() == ["c1"]
 
 
-async def test_after_a_pause_that_wechat_wants_it_goes_on_by_itself(here: Windowed):
-    here.window(ReplyWindow(open=False, reason="rate_limited", until=now_ms() + 200))
-    async with here.running():
-        await here.accept(here.asked("hi"))
-        await here.held(1)
-        here.window(OPEN)  # nobody says so
-        assert (await here.result("c1")).status is Status.SENT
+async def test_after_a_pause_that_wechat_wants_it_goes_on_by_itself(harness: WindowSenderHarness):
+    harness.set_window(ReplyWindow(open=False, reason="rate_limited", until=now_ms() + 200))
+    async with harness.running():
+        await harness.accept(harness.command_to_wife("hi"))
+        await harness.wait_for_held_events(1)
+        harness.set_window(OPEN_WINDOW)  # nobody says so
+        assert (await harness.result("c1")).status is Status.SENT
 
 
 # the order
 
 
-async def test_alarms_go_first_and_equals_in_the_order_of_acceptance(here: Windowed):
+async def test_alarms_go_first_and_equals_in_the_order_of_acceptance(harness: WindowSenderHarness):
     asked = [("a", "low"), ("b", "normal"), ("c", "high"), ("d", "low"), ("e", "high"), ("f", "normal")]
-    async with here.running():
-        await here.accept(*(here.asked(text, priority=priority) for text, priority in asked))
-        await here.held(6)
-        here.writes()
-        assert await here.sends(6) == ["c", "e", "b", "f", "a", "d"]
+    async with harness.running():
+        await harness.accept(*(harness.command_to_wife(text, priority=priority) for text, priority in asked))
+        await harness.wait_for_held_events(6)
+        harness.receive_message()
+        assert await harness.wait_for_sends(6) == ["c", "e", "b", "f", "a", "d"]
 
 
-async def test_the_order_is_the_same_after_a_restart(here: Windowed):
-    async with here.running(online=False):
-        await here.accept(*(here.asked(p, priority=p) for p in ("low", "normal", "high")))
-    here.window(OPEN)
-    async with here.running():
-        assert await here.sends(3) == ["high", "normal", "low"]
+async def test_the_order_is_the_same_after_a_restart(harness: WindowSenderHarness):
+    async with harness.running(online=False):
+        await harness.accept(*(harness.command_to_wife(p, priority=p) for p in ("low", "normal", "high")))
+    harness.set_window(OPEN_WINDOW)
+    async with harness.running():
+        assert await harness.wait_for_sends(3) == ["high", "normal", "low"]
 
 
-async def test_what_is_in_doubt_is_brought_to_its_end_before_an_alarm(here: Windowed):
-    here.window(OPEN)
-    here.wire.outcomes.append(OutcomeUnknown())
-    here.wire.gate.clear()
-    async with here.running():
-        await here.accept(here.asked("first"))
-        await here.sends(1)
-        await here.accept(here.asked("alarm", priority="high"))
-        here.wire.gate.set()
-        assert await here.sends(3) == ["first", "first", "alarm"]
+async def test_what_is_in_doubt_is_brought_to_its_end_before_an_alarm(harness: WindowSenderHarness):
+    harness.set_window(OPEN_WINDOW)
+    harness.backend.outcomes.append(OutcomeUnknown())
+    harness.backend.gate.clear()
+    async with harness.running():
+        await harness.accept(harness.command_to_wife("first"))
+        await harness.wait_for_sends(1)
+        await harness.accept(harness.command_to_wife("alarm", priority="high"))
+        harness.backend.gate.set()
+        assert await harness.wait_for_sends(3) == ["first", "first", "alarm"]
 
 
-async def test_an_alarm_that_comes_while_others_wait_goes_before_them(here: Windowed):
-    async with here.running():
-        await here.accept(*(here.asked(f"{n}") for n in range(60)))
-        await here.held(60)
-        await here.accept(here.asked("alarm", priority="high"))
-        await here.held(61)
-        here.writes()
-        assert (await here.sends(2))[0] == "alarm"
+async def test_an_alarm_that_comes_while_others_wait_goes_before_them(harness: WindowSenderHarness):
+    async with harness.running():
+        await harness.accept(*(harness.command_to_wife(f"{n}") for n in range(60)))
+        await harness.wait_for_held_events(60)
+        await harness.accept(harness.command_to_wife("alarm", priority="high"))
+        await harness.wait_for_held_events(61)
+        harness.receive_message()
+        assert (await harness.wait_for_sends(2))[0] == "alarm"
 
 
-async def test_as_many_go_out_as_wechat_takes_and_the_rest_waits_on(here: Windowed):
+async def test_as_many_go_out_as_wechat_takes_and_the_rest_waits_on(harness: WindowSenderHarness):
     taken = 0
 
     def take(_: object) -> None:
         nonlocal taken
         taken += 1
         if taken == 2:
-            here.window(USED)
+            harness.set_window(USED_WINDOW)
 
-    here.wire.outcomes += [take] * 3
-    async with here.running():
-        await here.accept(*(here.asked(f"{n}") for n in range(5)))
-        await here.held(5)
-        here.writes()
-        await here.result("c2")
-        assert await here.sends(2) == ["0", "1"]
-        assert await here.unsettled() == ["c3", "c4", "c5"]
-        here.writes()
-        await here.result("c5")
+    harness.backend.outcomes += [take] * 3
+    async with harness.running():
+        await harness.accept(*(harness.command_to_wife(f"{n}") for n in range(5)))
+        await harness.wait_for_held_events(5)
+        harness.receive_message()
+        await harness.result("c2")
+        assert await harness.wait_for_sends(2) == ["0", "1"]
+        assert await harness.waiting_ids() == ["c3", "c4", "c5"]
+        harness.receive_message()
+        await harness.result("c5")
 
 
 # too many
 
 
-async def test_above_the_limit_the_oldest_of_the_least_important_give_way(here: Windowed):
-    here.hold = Hold(max=3)
+async def test_above_the_limit_the_oldest_of_the_least_important_give_way(harness: WindowSenderHarness):
+    harness.hold = Hold(max=3)
     priorities = ("low", "high", "normal", "low", "high", "normal", "high")
-    async with here.running():
+    async with harness.running():
         for priority in priorities:
-            await here.accept(here.asked(priority=priority))
-        displaced = [await here.result(f"c{n}") for n in (1, 3, 4, 6)]
-        assert {(one.status, one.code) for one in displaced} == {(Status.EXPIRED, "displaced")}
-        assert await here.unsettled() == ["c2", "c5", "c7"]
+            await harness.accept(harness.command_to_wife(priority=priority))
+        displaced = [await harness.result(f"c{n}") for n in (1, 3, 4, 6)]
+        assert {(result.status, result.code) for result in displaced} == {(Status.EXPIRED, "displaced")}
+        assert await harness.waiting_ids() == ["c2", "c5", "c7"]
 
 
 def _row(number: int, priority: str) -> CommandRow:
@@ -297,100 +305,104 @@ def _row(number: int, priority: str) -> CommandRow:
 def test_whatever_comes_nothing_gives_way_to_what_is_less_important_or_older(
     priorities: Sequence[str], most: int
 ):
-    lane = ChatQueue(PersonId(1))
+    queue = ChatQueue(PersonId(1))
     for number, priority in enumerate(priorities, 1):
-        lane.append(_row(number, priority))
+        queue.append(_row(number, priority))
     absent: Any = None
     ctx = context(settings=settings(hold=Hold(max=most)))
-    holding = WindowWait(ctx, absent, WaitingCommands(absent), absent)
+    window_wait = WindowWait(ctx, absent, WaitingCommands(absent), absent)
     ranks = ("high", "normal", "low")
-    while (gone := holding.find_excess(lane)) is not None:
-        lane.remove(gone.id)
-        for kept in lane.waiting:
+    while (gone := window_wait.find_excess(queue)) is not None:
+        queue.remove(gone.id)
+        for kept in queue.waiting:
             assert ranks.index(kept.command.priority) <= ranks.index(gone.command.priority)
             assert kept.command.priority != gone.command.priority or kept.id > gone.id
-    assert len(lane.rows) == min(most, len(priorities))
-    assert Counter(row.command.priority for row in lane.waiting)["high"] == min(
+    assert len(queue.rows) == min(most, len(priorities))
+    assert Counter(row.command.priority for row in queue.waiting)["high"] == min(
         most, priorities.count("high")
     )
 
 
 async def test_a_command_that_comes_does_not_make_all_that_wait_be_looked_at(
-    here: Windowed, monkeypatch: pytest.MonkeyPatch
+    harness: WindowSenderHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    looks: list[int] = []
+    looked_at: list[int] = []
     result_if_expired = NextStepPolicy.result_if_expired
 
     def counted(self: NextStepPolicy, queue: ChatQueue, row: CommandRow) -> Any:
-        looks.append(row.id)
+        looked_at.append(row.id)
         return result_if_expired(self, queue, row)
 
     monkeypatch.setattr(NextStepPolicy, "result_if_expired", counted)
-    async with here.running(online=False) as sender:
+    async with harness.running(online=False) as sender:
         for _ in range(60):
-            await here.accept(here.asked())
-        await here.accept(replace(here.asked(), expires=now_ms()))
-        await here.result("c61")
+            await harness.accept(harness.command_to_wife())
+        await harness.accept(replace(harness.command_to_wife(), expires=now_ms()))
+        await harness.result("c61")
         sender.recheck()
-    assert {*looks} == {61}, "only the one that may have ended"
+    assert {*looked_at} == {61}, "only the one that may have ended"
 
 
 # long texts
 
-LONG = "The bell rang. Somebody came. They left a parcel."
-PARTS = split_text(LONG, 20)
+LONG_TEXT = "The bell rang. Somebody came. They left a parcel."
+PARTS = split_text(LONG_TEXT, 20)
 
 
-async def test_a_long_text_goes_out_in_parts_with_one_result(here: Windowed):
-    here.window(OPEN)
-    async with here.running():
-        await here.accept(here.asked(LONG))
-        result = await here.result("c1")
-    assert [draft.text for draft in here.wire.drafts] == list(PARTS)
+async def test_a_long_text_goes_out_in_parts_with_one_result(harness: WindowSenderHarness):
+    harness.set_window(OPEN_WINDOW)
+    async with harness.running():
+        await harness.accept(harness.command_to_wife(LONG_TEXT))
+        result = await harness.result("c1")
+    assert [draft.text for draft in harness.backend.drafts] == list(PARTS)
     assert (result.status, result.message_id) == (Status.SENT, "sent-3")
     assert (result.parts, result.parts_sent) == (3, 3)
     assert "it went out as 3 messages, each of which counts in the window" in result.message
-    (row,) = await here.journal.commands.list_newest()
-    assert here.wire.keys == [f"{row.key}{n:02d}" for n in (1, 2, 3)]
-    answered = [await here.journal.history.quoted_message(f"sent-{n}") for n in (1, 2, 3)]
-    assert [one and one.command_id for one in answered] == ["c1"] * 3
+    (row,) = await harness.journal.commands.list_newest()
+    assert harness.backend.keys == [f"{row.key}{n:02d}" for n in (1, 2, 3)]
+    answered = [await harness.journal.history.quoted_message(f"sent-{n}") for n in (1, 2, 3)]
+    assert [quoted and quoted.command_id for quoted in answered] == ["c1"] * 3
 
 
-async def test_a_short_text_says_nothing_of_parts(here: Windowed):
-    here.window(OPEN)
-    async with here.running():
-        await here.accept(here.asked("short"))
-        result = await here.result("c1")
+async def test_a_short_text_says_nothing_of_parts(harness: WindowSenderHarness):
+    harness.set_window(OPEN_WINDOW)
+    async with harness.running():
+        await harness.accept(harness.command_to_wife("short"))
+        result = await harness.result("c1")
     assert (result.parts, result.parts_sent) == (None, None)
     assert "messages" not in result.message
 
 
-async def test_a_crash_between_two_parts_goes_on_with_the_next(here: Windowed):
-    here.window(OPEN)
-    here.wire.outcomes += [None, lambda _: here.window(USED)]
-    async with here.running():
-        await here.accept(here.asked(LONG))
-        await here.held(1)
-    here.window(OPEN)
-    async with here.running():
-        result = await here.result("c1")
-    assert [draft.text for draft in here.wire.drafts] == list(PARTS)
+async def test_a_crash_between_two_parts_goes_on_with_the_next(harness: WindowSenderHarness):
+    harness.set_window(OPEN_WINDOW)
+    harness.backend.outcomes += [None, lambda _: harness.set_window(USED_WINDOW)]
+    async with harness.running():
+        await harness.accept(harness.command_to_wife(LONG_TEXT))
+        await harness.wait_for_held_events(1)
+    harness.set_window(OPEN_WINDOW)
+    async with harness.running():
+        result = await harness.result("c1")
+    assert [draft.text for draft in harness.backend.drafts] == list(PARTS)
     assert (result.parts_sent, result.duplicate_possible) == (3, False)
 
 
-async def test_a_crash_within_a_part_repeats_that_part_under_its_key(here: Windowed):
-    here.window(OPEN)
-    here.wire.outcomes += [None, None]
-    async with here.running():
-        await here.accept(here.asked(LONG))
-        await here.sends(1)
-        here.wire.gate.clear()
-        await here.sends(2)
-    here.wire.gate.set()
-    async with here.running():
-        result = await here.result("c1")
+async def test_a_crash_within_a_part_repeats_that_part_under_its_key(harness: WindowSenderHarness):
+    harness.set_window(OPEN_WINDOW)
+    harness.backend.outcomes += [None, None]
+    async with harness.running():
+        await harness.accept(harness.command_to_wife(LONG_TEXT))
+        await harness.wait_for_sends(1)
+        harness.backend.gate.clear()
+        await harness.wait_for_sends(2)
+    harness.backend.gate.set()
+    async with harness.running():
+        result = await harness.result("c1")
     assert (result.status, result.parts_sent) == (Status.SENT, 3)
-    sent = list(dict.fromkeys(zip(here.wire.keys, (draft.text for draft in here.wire.drafts), strict=True)))
+    sent = list(
+        dict.fromkeys(
+            zip(harness.backend.keys, (draft.text for draft in harness.backend.drafts), strict=True)
+        )
+    )
     assert [text for _, text in sent] == list(PARTS)
 
 
@@ -404,74 +416,76 @@ async def test_a_crash_within_a_part_repeats_that_part_under_its_key(here: Windo
     ],
 )
 async def test_not_all_parts_is_failed_or_uncertain(
-    here: Windowed, outcomes: list[Any], status: Status, code: str, sent: int
+    harness: WindowSenderHarness, outcomes: list[Any], status: Status, code: str, sent: int
 ):
-    here.window(OPEN)
-    here.wire.outcomes += outcomes
-    async with here.running():
-        await here.accept(here.asked(LONG))
-        result = await here.result("c1")
+    harness.set_window(OPEN_WINDOW)
+    harness.backend.outcomes += outcomes
+    async with harness.running():
+        await harness.accept(harness.command_to_wife(LONG_TEXT))
+        result = await harness.result("c1")
     assert (result.status, result.code, result.parts, result.parts_sent) == (status, code, 3, sent)
 
 
-async def test_a_text_whose_last_parts_expire_has_failed(here: Windowed, pass_time: PassTime):
-    here.window(OPEN)
-    here.hold = Hold(ttl=600.0)
-    here.wire.outcomes += [lambda _: here.window(USED)]
-    async with here.running() as sender:
-        await here.accept(here.asked(LONG))
-        await here.held(1)
-        await here.waits()
+async def test_a_text_whose_last_parts_expire_has_failed(harness: WindowSenderHarness, pass_time: PassTime):
+    harness.set_window(OPEN_WINDOW)
+    harness.hold = Hold(ttl=600.0)
+    harness.backend.outcomes += [lambda _: harness.set_window(USED_WINDOW)]
+    async with harness.running() as sender:
+        await harness.accept(harness.command_to_wife(LONG_TEXT))
+        await harness.wait_for_held_events(1)
+        await harness.wait_until_held()
         pass_time(601)
         sender.recheck()
-        result = await here.result("c1")
+        result = await harness.result("c1")
     assert (result.status, result.code, result.parts_sent) == (Status.FAILED, "quota_used", 1)
 
 
-async def test_a_doubt_about_one_part_is_over_when_the_next_one_begins(here: Windowed):
-    here.window(OPEN)
-    here.wire.outcomes += [OutcomeUnknown(), None, OutcomeUnknown(), Unreachable()]
-    async with here.running():
-        await here.accept(here.asked(LONG))
-        result = await here.result("c1")
+async def test_a_doubt_about_one_part_is_over_when_the_next_one_begins(harness: WindowSenderHarness):
+    harness.set_window(OPEN_WINDOW)
+    harness.backend.outcomes += [OutcomeUnknown(), None, OutcomeUnknown(), Unreachable()]
+    async with harness.running():
+        await harness.accept(harness.command_to_wife(LONG_TEXT))
+        result = await harness.result("c1")
     assert (result.status, result.parts_sent, result.duplicate_possible) == (Status.SENT, 3, True)
 
 
-async def test_no_alarm_comes_between_the_parts_of_a_text(here: Windowed):
-    here.window(OPEN)
-    here.wire.gate.clear()
-    async with here.running():
-        await here.accept(here.asked(LONG))
-        await here.sends(1)
-        await here.accept(here.asked("alarm", priority="high"))
-        here.wire.gate.set()
-        assert await here.sends(4) == [*PARTS, "alarm"]
+async def test_no_alarm_comes_between_the_parts_of_a_text(harness: WindowSenderHarness):
+    harness.set_window(OPEN_WINDOW)
+    harness.backend.gate.clear()
+    async with harness.running():
+        await harness.accept(harness.command_to_wife(LONG_TEXT))
+        await harness.wait_for_sends(1)
+        await harness.accept(harness.command_to_wife("alarm", priority="high"))
+        harness.backend.gate.set()
+        assert await harness.wait_for_sends(4) == [*PARTS, "alarm"]
 
 
 # messages that nobody may see
 
 
-async def test_three_messages_without_a_number_in_a_row_look_as_if_nobody_saw_them(here: Windowed):
-    here.window(OPEN)
-    here.wire.receipts += [Receipt(message_id="")] * 3
-    async with here.running() as sender:
-        await here.accept(*(here.asked(f"{n}") for n in range(3)))
-        assert (await here.result("c3")).code == "unconfirmed"
-        assert len(here.wire.drafts) == 3, "never tried again"
+async def test_three_messages_without_a_number_in_a_row_look_as_if_nobody_saw_them(
+    harness: WindowSenderHarness,
+):
+    harness.set_window(OPEN_WINDOW)
+    harness.backend.receipts += [Receipt(message_id="")] * 3
+    async with harness.running() as sender:
+        await harness.accept(*(harness.command_to_wife(f"{n}") for n in range(3)))
+        assert (await harness.result("c3")).code == "unconfirmed"
+        assert len(harness.backend.drafts) == 3, "never tried again"
         assert sender.attempts.is_muted
-    async with here.running() as sender:
-        await here.accept(here.asked("more"))
-        await here.result("c4")
+    async with harness.running() as sender:
+        await harness.accept(harness.command_to_wife("more"))
+        await harness.result("c4")
         assert not sender.attempts.is_muted
 
 
-async def test_that_is_known_after_a_restart(here: Windowed):
-    here.window(OPEN)
-    here.wire.receipts += [Receipt(message_id="")] * 3
-    async with here.running():
-        await here.accept(*(here.asked(f"{n}") for n in range(3)))
-        await here.result("c3")
-    async with here.running(online=False) as sender:
+async def test_that_recipients_may_see_no_messages_is_known_after_a_restart(harness: WindowSenderHarness):
+    harness.set_window(OPEN_WINDOW)
+    harness.backend.receipts += [Receipt(message_id="")] * 3
+    async with harness.running():
+        await harness.accept(*(harness.command_to_wife(f"{n}") for n in range(3)))
+        await harness.result("c3")
+    async with harness.running(online=False) as sender:
         with contextlib.suppress(TimeoutError):
-            await here.until(lambda: sender.attempts.is_muted)
+            await harness.wait_until(lambda: sender.attempts.is_muted)
         assert sender.attempts.is_muted

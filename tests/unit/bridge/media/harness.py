@@ -12,8 +12,8 @@ from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.fake_broker import FakeBroker
+from tests.unit.bridge.commands_harness import PEOPLE
 from tests.unit.bridge.contexts import FakeQuota, changed, context, settings, shared
-from tests.unit.bridge.outgoing import PEOPLE
 from tests.unit.bridge.session_harness import message
 from tests.unit.store.conftest import Clock
 from wx2mqtt.bridge.account_settings import AccountSettings
@@ -41,9 +41,9 @@ Step = bytes | Exception | asyncio.Event
 
 
 class FakeFiles:
-    """The gateway's downloads: what each id is answered with, in turn; after that always the last answer.
+    """The downloads of a backend: each id has answers, which are used in order; the last one is repeated.
 
-    An answer is what happens piece by piece: bytes, an event that is waited for, an error.
+    An answer is a sequence of steps: bytes that arrive, an event that is awaited, or an error that is raised.
     """
 
     def __init__(self) -> None:
@@ -86,48 +86,52 @@ class FakeFiles:
         return self.avatars.get(handle)
 
 
-WATCHED = ("next_download", "mark_ready", "mark_unavailable", "postpone", "release_message")
+HOOKED_OPERATIONS = ("next_download", "mark_ready", "mark_unavailable", "postpone", "release_message")
 
 
-class SlowToStore(Journal):
-    """A journal that fails as often as `troubles` says, and tells when something was done.
+class FailingJournal(Journal):
+    """A journal whose operations fail once for each entry in `failing_operations`; it reports each success.
 
-    What stands in `before_known` happens when it is done, and before its caller knows.
+    A coroutine in `after_commit` runs when the operation is done, before its caller continues.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, told: Callable[[], None], referred: Callable[[Blob], None]
+        self,
+        database: Database,
+        clock: Clock,
+        notify: Callable[[], None],
+        on_referenced: Callable[[Blob], None],
     ) -> None:
-        super().__init__(database, "home", clock, referred)
-        self.troubles: list[str] = []
-        self.before_known: dict[str, Callable[[], Awaitable[Any]]] = {}
-        self._told = told
-        watched = [(self.received, "record"), *((self.media, name) for name in WATCHED)]
+        super().__init__(database, "home", clock, on_referenced)
+        self.failing_operations: list[str] = []
+        self.after_commit: dict[str, Callable[[], Awaitable[Any]]] = {}
+        self._notify = notify
+        watched = [(self.received, "record"), *((self.media, name) for name in HOOKED_OPERATIONS)]
         for part, name in watched:
             setattr(part, name, partial(self._do, name, getattr(part, name)))
 
     async def _do(self, name: str, work: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
-        if name in self.troubles:
-            self.troubles.remove(name)
+        if name in self.failing_operations:
+            self.failing_operations.remove(name)
             raise StoreFull
         done = await work(*args, **more)
-        self._told()
-        if name in self.before_known:
-            await self.before_known.pop(name)()
+        self._notify()
+        if name in self.after_commit:
+            await self.after_commit.pop(name)()
         return done
 
 
 class MediaHarness:
-    """The downloader, and the test as WeChat, the broker, the login and the disk around it."""
+    """The downloader of an account with a real store; the test plays WeChat, the broker and the login."""
 
-    def __init__(self, folder: Path, database: Database, rules: Media) -> None:
+    def __init__(self, folder: Path, database: Database, media_settings: Media) -> None:
         self.folder = folder
         self.broker = FakeBroker(acknowledges_at_once=True)
         self.files = FakeFiles()
         self.files.changed = self.broker.notify
         self.clock = Clock(now_ms())
         self.blobs = Blobs(folder)
-        self.journal = SlowToStore(database, self.clock, self.broker.notify, self.blobs.mark_referenced)
+        self.journal = FailingJournal(database, self.clock, self.broker.notify, self.blobs.mark_referenced)
         self.quota = FakeQuota()
         self.logged_out: list[LoggedOut] = []
         self._number = 0
@@ -135,38 +139,38 @@ class MediaHarness:
             broker=self.broker,
             backend=self.files,
             journal=self.journal,
-            registry=PeopleRegistry(PEOPLE, {one.topic_name: one.id for one in PEOPLE}, {}),
-            settings=settings(media=rules),
+            registry=PeopleRegistry(PEOPLE, {received.topic_name: received.id for received in PEOPLE}, {}),
+            settings=settings(media=media_settings),
             shared=shared(blobs=self.blobs, quota=self.quota, watchdog=self),
         )
-        self.beats: list[float | None] = []
-        self.pump = Publisher(self.ctx, InflightWindow(self.broker))
-        self.downloader = MediaDownloader(self.ctx, self.pump)
+        self.heartbeats: list[float | None] = []
+        self.publisher = Publisher(self.ctx, InflightWindow(self.broker))
+        self.downloader = MediaDownloader(self.ctx, self.publisher)
         self.ctx.login_requests.on_logged_out = self._log_out  # type: ignore[method-assign, assignment]
-        self.ctx.signals.outbox_changed.connect(self.pump.add)
-        self.put(online=True)
+        self.ctx.signals.outbox_changed.connect(self.publisher.add)
+        self.set_conditions(online=True)
 
     @property
     def settings(self) -> AccountSettings:
         return self.ctx.settings
 
     def _log_out(self, gone: LoggedOut) -> None:
-        self.put(online=False)
+        self.set_conditions(online=False)
         self.logged_out.append(gone)
         self.broker.notify()
 
     def heartbeat(self, _name: str, limit: float) -> None:
-        """As a watchdog."""
-        self.beats.append(limit)
+        """Stands in for the watchdog."""
+        self.heartbeats.append(limit)
         self.broker.notify()
 
     def idle(self, _name: str) -> None:
-        """As a watchdog."""
-        self.beats.append(None)
+        """Stands in for the watchdog."""
+        self.heartbeats.append(None)
         self.broker.notify()
 
-    def put(self, *, online: bool | None = None, full: bool | None = None) -> None:
-        """The login or the room in the store changes."""
+    def set_conditions(self, *, online: bool | None = None, full: bool | None = None) -> None:
+        """Changes whether the account is logged in, and whether the store is full."""
         if online is not None:
             state = LoginState.ONLINE if online else LoginState.INTERRUPTED
             self.downloader.on_login_changed(LoginStatus(state=state, since=0))
@@ -174,41 +178,41 @@ class MediaHarness:
             self.quota.size = self.quota.limit if full else 0
         self.downloader.wake()
 
-    def apply(self, rules: Media) -> None:
-        self.ctx.settings = changed(self.ctx.settings, media=rules)
+    def apply(self, media_settings: Media) -> None:
+        self.ctx.settings = changed(self.ctx.settings, media=media_settings)
         self.downloader.wake()
 
-    async def comes(self, *keys: str, user: str = "wife", kind: Kind = Kind.IMAGE, **more: Any) -> None:
-        """Messages come in, as `Inbound` stores them; each has bytes that are called like its key."""
+    async def receive(self, *keys: str, user: str = "wife", kind: Kind = Kind.IMAGE, **more: Any) -> None:
+        """Stores messages as `InboundMessages` does; each has a file whose bytes contain its key."""
         rows = [self._row(self._message(key, kind, **more), user) for key in keys]
         async with self.downloader.waiting.commit_lock:
             await self.journal.received.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
             self.downloader.enqueue([row for row in rows if row.media])
-        self.pump.outbox.expect_rows()
+        self.publisher.outbox.expect_rows()
 
     def _message(self, key: str, kind: Kind, **more: Any) -> Message:
         ref = None if kind is Kind.TEXT else MediaRef(locator={"msgid": key})
         return message(key, f"[{key}]", **{"kind": kind, "media": ref, **more})
 
-    def _row(self, one: Message, user: str) -> NewMessage:
-        jobs = media_jobs(one, self.settings, self.clock.now)
+    def _row(self, received: Message, user: str) -> NewMessage:
+        jobs = media_jobs(received, self.settings, self.clock.now)
         body = message_body(
-            one,
+            received,
             account="home",
             user=user,
             chat_name=user,
             sender=None,
             trusted=False,
-            media=media_in_message(one, jobs, self.settings),
+            media=media_in_message(received, jobs, self.settings),
         )
         return NewMessage(
-            key=one.key,
-            id=one.id,
+            key=received.key,
+            id=received.id,
             topic=f"wx/in/{user}",
             user=user,
-            kind=str(one.kind),
-            time=one.time,
-            text=one.text,
+            kind=str(received.kind),
+            time=received.time,
+            text=received.text,
             body=body,
             media=jobs,
             waits_for_file=waits_for_file(jobs, self.settings),
@@ -219,21 +223,21 @@ class MediaHarness:
     async def row(self, key: str) -> MediaRow:
         return (await self.journal.media.of_messages([key]))[0]
 
-    async def is_in(self, key: str, *states: MediaState) -> MediaRow:
-        """The row of a message's bytes, once it is in one of these states."""
+    async def wait_for_state(self, key: str, *states: MediaState) -> MediaRow:
+        """Returns the row of a message's file, once it is in one of these states."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while (row := await self.row(key)).state not in states:
-                await self._something()
+                await self._wait_for_change()
         return row
 
-    async def when(self, holds: Callable[[MediaRow], bool], key: str) -> MediaRow:
-        """The row of a message's bytes, once that is so."""
+    async def wait_for_row(self, holds: Callable[[MediaRow], bool], key: str) -> MediaRow:
+        """Returns the row of a message's file, once the condition is true for it."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not holds(row := await self.row(key)):
-                await self._something()
+                await self._wait_for_change()
         return row
 
-    async def _something(self) -> None:
+    async def _wait_for_change(self) -> None:
         changed = self.broker._changed
         try:
             async with asyncio.timeout(0.05):
@@ -241,18 +245,18 @@ class MediaHarness:
         except TimeoutError:
             return
 
-    async def asked(self, count: int) -> list[str]:
-        """What WeChat was asked for, in order, once it was so often."""
+    async def wait_for_requests(self, count: int) -> list[str]:
+        """Returns the ids that WeChat was asked for, in order, once there are at least `count`."""
         await self.broker.wait_until(lambda: len(self.files.asked) >= count)
         return self.files.asked
 
-    async def published(self, count: int) -> list[tuple[str, Any]]:
-        """All that ever was published, once it is so much: the topic without its base, the body."""
+    async def wait_for_published(self, count: int) -> list[tuple[str, Any]]:
+        """Returns topic (without its base) and body of all publications, once there are at least `count`."""
         sent = await self.broker.wait_for_publications(count)
-        return [(one.topic.removeprefix("wx/"), json.loads(one.payload)) for one in sent]
+        return [(received.topic.removeprefix("wx/"), json.loads(received.payload)) for received in sent]
 
     def on_disk(self) -> list[Path]:
-        """Every file in the media folder."""
+        """Returns all files in the media folder."""
         return [file for file in (self.folder / "media").rglob("*") if file.is_file()]
 
     async def find(self, key: str, wait: float = MAX_WAIT_SECONDS) -> MediaRow:
@@ -260,22 +264,22 @@ class MediaHarness:
         assert found is not None
         return found
 
-    async def ask(self, room: int | None = None, **fields: Any) -> Any:
-        return await self.downloader.request.answer(fields, room)
+    async def ask(self, max_bytes: int | None = None, **fields: Any) -> Any:
+        return await self.downloader.request.answer(fields, max_bytes)
 
 
 @asynccontextmanager
-async def working(
-    folder: Path, rules: Media | None = None, *, runs: bool = True
+async def open_media_harness(
+    folder: Path, media_settings: Media | None = None, *, runs: bool = True
 ) -> AsyncIterator[MediaHarness]:
-    """A downloader over the store in a folder; with `runs` false only the pump is at work."""
+    """Runs a downloader and a publisher on the store in a folder; without `runs` the publisher only."""
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
-    harness = MediaHarness(folder, database, rules or Media())
+    harness = MediaHarness(folder, database, media_settings or Media())
     await harness.journal.open()
     await harness.blobs.open()
     harness.broker.connect()
-    harness.pump.on_connected()
-    jobs = [harness.pump.run(), *([harness.downloader.run()] if runs else [])]
+    harness.publisher.on_connected()
+    jobs = [harness.publisher.run(), *([harness.downloader.run()] if runs else [])]
     running = [asyncio.create_task(job) for job in jobs]
     try:
         yield harness
@@ -288,6 +292,6 @@ async def working(
         await database.close()
 
 
-def trouble(error: type[Wx2MqttError], *arguments: Any, **more: Any) -> list[Step]:
-    """An answer that is nothing but this error."""
+def failing_answer(error: type[Wx2MqttError], *arguments: Any, **more: Any) -> list[Step]:
+    """Returns an answer that only raises this error."""
     return [error(*arguments, **more)]

@@ -1,4 +1,4 @@
-"""Rows and messages with bytes, with as little said as a test needs."""
+"""Rows of files in messages, with usual values for what a test does not name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLOB = Blob(sha256="ab12", size=1234, mime="image/png", path="media/ab/ab12.png"
 
 
 def row(**more: Any) -> MediaRow:
-    """Bytes of a picture that are still to be fetched."""
+    """Returns the row of a picture that is still to be downloaded."""
     values: dict[str, Any] = {
         "id": "m1",
         "part": MediaPart.WHOLE,

@@ -1,7 +1,4 @@
-"""Bytes are fetched in the background, one at a time, and what becomes of them is told; whatever goes wrong.
-
-What follows a try to fetch bytes: when the next one is, and when there is none any more.
-"""
+"""Files are downloaded in the background, one at a time, and each outcome is published, whatever fails."""
 
 from __future__ import annotations
 
@@ -14,20 +11,11 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.rows import every_row
-from tests.unit.bridge.media.harness import PNG, MediaHarness, trouble, working
-from tests.unit.bridge.media.rows import NOW, row
-from wx2mqtt.bridge.media import downloader as module
-from wx2mqtt.bridge.media import inline_files
+from tests.unit.bridge.media.harness import PNG, MediaHarness, failing_answer, open_media_harness
+from wx2mqtt.bridge.media import downloader, inline_files
 from wx2mqtt.bridge.media.download_retries import (
     GIVE_UP_AFTER_MS,
-    GiveUp,
-    RetryAt,
-    is_wrong_content,
-    next_attempt,
-    too_large_outcome,
 )
-from wx2mqtt.bridge.media.stored_media import retry_time_when_requested
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import (
     LoggedOut,
@@ -39,9 +27,9 @@ from wx2mqtt.errors import (
     Throttled,
     Unreachable,
 )
-from wx2mqtt.model import Blob, Kind, MediaRef
+from wx2mqtt.model import Kind, MediaRef
 from wx2mqtt.settings.schema import Media
-from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
+from wx2mqtt.store.records import MediaPart, MediaState
 
 GONE, READY, FAILED, PENDING = MediaState.GONE, MediaState.READY, MediaState.FAILED, MediaState.PENDING
 
@@ -51,26 +39,26 @@ SMALL = MediaRef(locator={"msgid": "small"})
 
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[MediaHarness]:
-    async with working(tmp_path) as harness:
+    async with open_media_harness(tmp_path) as harness:
         yield harness
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes seconds takes none."""
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the pauses and time limits of the downloader last for 20 ms."""
     for name in (
         "DOWNLOAD_IDLE_TIMEOUT_SECONDS",
         "STORE_FULL_POLL_SECONDS",
         "MAX_DISK_PAUSE_SECONDS",
         "MAX_FAILURE_PAUSE_SECONDS",
     ):
-        monkeypatch.setattr(module, name, 0.02)
+        monkeypatch.setattr(downloader, name, 0.02)
 
 
 async def test_a_name_that_comes_with_the_bytes_is_announced_and_stays(harness: MediaHarness):
     harness.files.names["a"] = "报告.pdf"
-    await harness.comes("a", kind=Kind.FILE)
-    (_, message), (topic, event) = await harness.published(2)
+    await harness.receive("a", kind=Kind.FILE)
+    (_, message), (topic, event) = await harness.wait_for_published(2)
     assert "name" not in message["file"]
     assert (topic, event["name"]) == ("event/media", "报告.pdf")
     assert (await harness.row("a")).ref.name == "报告.pdf"
@@ -80,20 +68,20 @@ async def test_a_name_that_comes_with_the_bytes_is_announced_and_stays(harness: 
 async def test_the_name_in_the_message_counts_more_than_one_that_comes_with_the_bytes(harness: MediaHarness):
     harness.files.names["a"] = "download.bin"
     ref = MediaRef(locator={"msgid": "a"}, name="a.pdf")
-    await harness.comes("a", kind=Kind.FILE, media=ref)
-    (_, message), (_, event) = await harness.published(2)
+    await harness.receive("a", kind=Kind.FILE, media=ref)
+    (_, message), (_, event) = await harness.wait_for_published(2)
     assert (message["file"]["name"], event["name"]) == ("a.pdf", "a.pdf")
 
 
 async def test_a_message_is_published_at_once_and_its_file_announced_when_it_is_stored(harness: MediaHarness):
     still = asyncio.Event()
     harness.files.answer("77", [PNG, still, b"more"])
-    await harness.comes("77")
-    ((topic, body),) = await harness.published(1)
+    await harness.receive("77")
+    ((topic, body),) = await harness.wait_for_published(1)
     assert (topic, body["image"]["state"]) == ("in/wife", "pending")
     still.set()
-    row = await harness.is_in("77", READY)
-    _, (topic, event) = await harness.published(2)
+    row = await harness.wait_for_state("77", READY)
+    _, (topic, event) = await harness.wait_for_published(2)
     assert topic == "event/media"
     assert body["image"]["url"] == event["url"] == f"/media/{row.id}"
     assert (event["message_id"], event["user"], event["state"]) == ("77", "wife", "ready")
@@ -105,8 +93,8 @@ async def test_a_message_is_published_at_once_and_its_file_announced_when_it_is_
 
 async def test_never_two_at_a_time_and_in_the_order_of_the_messages(harness: MediaHarness):
     keys = [f"{number}" for number in range(20)]
-    await harness.comes(*keys)
-    await harness.is_in("19", READY)
+    await harness.receive(*keys)
+    await harness.wait_for_state("19", READY)
     assert harness.files.asked == keys
     assert harness.files.most_open == 1
 
@@ -115,31 +103,31 @@ async def test_small_pictures_come_after_the_things_themselves_and_without_an_ev
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("wx2mqtt.bridge.media.media_payloads.THUMBNAIL_DELAY_MS", 50)
-    await harness.comes("1", "2", thumbnail=SMALL)
-    assert await harness.asked(4) == ["1", "2", "small", "small"]
+    await harness.receive("1", "2", thumbnail=SMALL)
+    assert await harness.wait_for_requests(4) == ["1", "2", "small", "small"]
     whole, small = await harness.journal.media.of_messages(["1"])
     assert (whole.part, small.part) == (MediaPart.WHOLE, MediaPart.THUMBNAIL)
     await harness.downloader.library.find(small.id, MAX_WAIT_SECONDS)
-    await harness.comes("3", kind=Kind.TEXT)
-    sent = await harness.published(5)
+    await harness.receive("3", kind=Kind.TEXT)
+    sent = await harness.wait_for_published(5)
     assert sorted(topic for topic, _ in sent) == ["event/media"] * 2 + ["in/wife"] * 3
 
 
 async def test_texts_pass_a_download_that_hangs(harness: MediaHarness):
     harness.files.answer("1", [asyncio.Event()])
-    await harness.comes("1")
-    await harness.asked(1)
-    await harness.comes(*map(str, range(2, 50)), kind=Kind.TEXT)
-    sent = await harness.published(49)
+    await harness.receive("1")
+    await harness.wait_for_requests(1)
+    await harness.receive(*map(str, range(2, 50)), kind=Kind.TEXT)
+    sent = await harness.wait_for_published(49)
     assert [body["id"] for _, body in sent] == [str(number) for number in range(1, 50)]
 
 
 async def test_a_download_that_falls_silent_is_given_up_and_the_next_one_begins(
-    harness: MediaHarness, impatient: None
+    harness: MediaHarness, short_limits: None
 ):
     harness.files.answer("1", [PNG, asyncio.Event()])
-    await harness.comes("1", "2")
-    await harness.is_in("2", READY)
+    await harness.receive("1", "2")
+    await harness.wait_for_state("2", READY)
     row = await harness.row("1")
     assert (row.state, row.attempts, row.reason) == (PENDING, 1, "no byte came for 0.02 s")
     assert harness.files.open == 0
@@ -149,10 +137,12 @@ async def test_a_download_that_falls_silent_is_given_up_and_the_next_one_begins(
 async def test_a_trickle_does_not_keep_the_others_waiting_for_ever(
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "DOWNLOAD_TIMEOUT_SECONDS", -1.0)
+    monkeypatch.setattr(downloader, "DOWNLOAD_TIMEOUT_SECONDS", -1.0)
     harness.files.answer("1", [b"a", b"b"])
-    await harness.comes("1")
-    assert (await harness.when(lambda row: row.attempts > 0, "1")).reason == "the bytes came too slowly"
+    await harness.receive("1")
+    assert (
+        await harness.wait_for_row(lambda row: row.attempts > 0, "1")
+    ).reason == "the bytes came too slowly"
 
 
 @pytest.mark.parametrize(
@@ -162,46 +152,46 @@ async def test_what_failed_is_tried_again_by_itself_until_it_is_there(
     harness: MediaHarness, first: Exception
 ):
     harness.files.answer("1", [first], [PNG])
-    await harness.comes("1")
-    row = await harness.is_in("1", READY)
+    await harness.receive("1")
+    row = await harness.wait_for_state("1", READY)
     assert (row.attempts, row.reason) == (1, "")
     assert harness.files.asked == ["1", "1"]
 
 
-GARBAGE = b"\x00\x01{<garbage"
+UNKNOWN_BYTES = b"\x00\x01{<garbage"
 
 
-def announced(size: int | None = 13_927) -> MediaRef:
+def ref_of_size(size: int | None = 13_927) -> MediaRef:
     return MediaRef(locator={"msgid": "1"}, size=size)
 
 
 async def test_garbage_instead_of_a_picture_is_asked_for_again(harness: MediaHarness):
-    harness.files.answer("1", [GARBAGE], [PNG])
-    await harness.comes("1", media=announced())
-    row = await harness.is_in("1", READY)
+    harness.files.answer("1", [UNKNOWN_BYTES], [PNG])
+    await harness.receive("1", media=ref_of_size())
+    row = await harness.wait_for_state("1", READY)
     assert row.attempts == 1
     assert row.blob is not None
     assert row.blob.mime == "image/png"
-    await harness.published(2)
+    await harness.wait_for_published(2)
     assert harness.ctx.counters.media == {READY: 1}
 
 
 async def test_a_format_that_no_library_knows_is_kept_after_two_more_attempts(harness: MediaHarness):
-    harness.files.answer("1", [GARBAGE])
-    await harness.comes("1", media=announced())
-    row = await harness.is_in("1", READY)
+    harness.files.answer("1", [UNKNOWN_BYTES])
+    await harness.receive("1", media=ref_of_size())
+    row = await harness.wait_for_state("1", READY)
     assert harness.files.asked == ["1"] * 3
     assert row.blob is not None
-    assert row.blob.size == len(GARBAGE)
+    assert row.blob.size == len(UNKNOWN_BYTES)
 
 
-@pytest.mark.parametrize("size", [None, len(GARBAGE)])
+@pytest.mark.parametrize("size", [None, len(UNKNOWN_BYTES)])
 async def test_an_unknown_format_of_the_announced_size_is_kept_at_once(
     harness: MediaHarness, size: int | None
 ):
-    harness.files.answer("1", [GARBAGE])
-    await harness.comes("1", media=announced(size))
-    await harness.is_in("1", READY)
+    harness.files.answer("1", [UNKNOWN_BYTES])
+    await harness.receive("1", media=ref_of_size(size))
+    await harness.wait_for_state("1", READY)
     assert harness.files.asked == ["1"]
 
 
@@ -209,19 +199,19 @@ async def test_while_everything_fails_there_is_no_storm(harness: MediaHarness):
     """Each message has its own back-off; a hundred of them together must not make a hundred tries a second."""
     keys = [f"{number}" for number in range(100)]
     for key in keys:
-        harness.files.answer(key, trouble(Unreachable))
-    await harness.comes(*keys)
-    await harness.asked(3)
+        harness.files.answer(key, failing_answer(Unreachable))
+    await harness.receive(*keys)
+    await harness.wait_for_requests(3)
     started = asyncio.get_running_loop().time()
-    await harness.asked(4)
+    await harness.wait_for_requests(4)
     assert asyncio.get_running_loop().time() - started > 0.4
     assert len(harness.files.asked) == 4
 
 
 async def test_no_bytes_at_all_are_no_file_and_are_asked_for_again(harness: MediaHarness):
-    harness.files.answer("1", [], trouble(NoContentYet), [PNG])
-    await harness.comes("1")
-    row = await harness.when(lambda row: row.empty_attempts > 0, "1")
+    harness.files.answer("1", [], failing_answer(NoContentYet), [PNG])
+    await harness.receive("1")
+    row = await harness.wait_for_row(lambda row: row.empty_attempts > 0, "1")
     assert (row.state, row.empty_attempts) == (PENDING, 1)
     assert harness.on_disk() == []
 
@@ -230,30 +220,30 @@ async def test_what_never_has_any_bytes_is_gone_and_says_so(
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("wx2mqtt.bridge.media.download_retries.EMPTY_RETRY_DELAYS_SECONDS", (0, 0))
-    harness.files.answer("1", trouble(NoContentYet))
-    await harness.comes("1", kind=Kind.STICKER)
-    row = await harness.is_in("1", GONE)
+    harness.files.answer("1", failing_answer(NoContentYet))
+    await harness.receive("1", kind=Kind.STICKER)
+    row = await harness.wait_for_state("1", GONE)
     assert harness.files.asked == ["1"] * 3
-    _, (topic, event) = await harness.published(2)
+    _, (topic, event) = await harness.wait_for_published(2)
     assert (topic, event["state"], event["reason"]) == ("event/media", "gone", row.reason)
     assert event["media_id"] == row.id
 
 
 async def test_what_wechat_says_is_gone_is_not_asked_for_again(harness: MediaHarness):
-    harness.files.answer("1", trouble(Rejected, "no such message", code="gone"))
-    await harness.comes("1", "2")
-    await harness.is_in("2", READY)
+    harness.files.answer("1", failing_answer(Rejected, "no such message", code="gone"))
+    await harness.receive("1", "2")
+    await harness.wait_for_state("2", READY)
     assert (await harness.row("1")).state is GONE
     assert harness.files.asked == ["1", "2"]
 
 
 async def test_what_is_too_large_is_broken_off_by_counting_what_comes(tmp_path: Path):
-    async with working(tmp_path, Media(max_size=1_000_000)) as harness:
+    async with open_media_harness(tmp_path, Media(max_size=1_000_000)) as harness:
         endless = [b"x" * 100_000] * 10_000
         harness.files.answer("1", endless)
-        await harness.comes("1", media=MediaRef(locator={"msgid": "1"}, size=5))
-        row = await harness.is_in("1", MediaState.TOO_LARGE)
-        _, (_, event) = await harness.published(2)
+        await harness.receive("1", media=MediaRef(locator={"msgid": "1"}, size=5))
+        row = await harness.wait_for_state("1", MediaState.TOO_LARGE)
+        _, (_, event) = await harness.wait_for_published(2)
         assert (event["state"], event["reason"]) == ("too_large", row.reason)
         assert "max_size (1 MB)" in row.reason
         assert harness.on_disk() == []
@@ -261,90 +251,92 @@ async def test_what_is_too_large_is_broken_off_by_counting_what_comes(tmp_path: 
 
 
 async def test_what_is_announced_as_too_large_and_is_not_is_there(tmp_path: Path):
-    async with working(tmp_path, Media(max_size=1000)) as harness:
-        await harness.comes("1", media=MediaRef(locator={"msgid": "1"}, size=10**9))
-        await harness.is_in("1", READY)
+    async with open_media_harness(tmp_path, Media(max_size=1000)) as harness:
+        await harness.receive("1", media=MediaRef(locator={"msgid": "1"}, size=10**9))
+        await harness.wait_for_state("1", READY)
 
 
 async def test_after_a_day_it_is_given_up_with_a_last_try(harness: MediaHarness):
     harness.clock.now = now_ms() - GIVE_UP_AFTER_MS - 1000
-    harness.files.answer("1", trouble(Unreachable, "the file server is away"))
-    await harness.comes("1")
-    row = await harness.is_in("1", FAILED)
-    _, (_, event) = await harness.published(2)
+    harness.files.answer("1", failing_answer(Unreachable, "the file server is away"))
+    await harness.receive("1")
+    row = await harness.wait_for_state("1", FAILED)
+    _, (_, event) = await harness.wait_for_published(2)
     assert event["state"] == "failed"
     assert event["reason"] == row.reason == "it could not be fetched within a day: the file server is away"
 
 
 async def test_nothing_is_fetched_while_logged_out_and_all_goes_on_with_the_next_login(harness: MediaHarness):
-    harness.put(online=False)
-    await harness.comes("1")
-    await harness.published(1)
-    await harness.broker.wait_until(lambda: harness.beats[-1] is None)
+    harness.set_conditions(online=False)
+    await harness.receive("1")
+    await harness.wait_for_published(1)
+    await harness.broker.wait_until(lambda: harness.heartbeats[-1] is None)
     assert harness.files.asked == []
-    harness.put(online=True)
-    await harness.is_in("1", READY)
+    harness.set_conditions(online=True)
+    await harness.wait_for_state("1", READY)
 
 
 async def test_a_login_that_a_download_finds_ended_is_reported_and_is_no_attempt(
-    harness: MediaHarness, impatient: None
+    harness: MediaHarness, short_limits: None
 ):
-    harness.files.answer("1", trouble(LoggedOut, "logged out on the phone"), [PNG])
-    await harness.comes("1")
+    harness.files.answer("1", failing_answer(LoggedOut, "logged out on the phone"), [PNG])
+    await harness.receive("1")
     await harness.broker.wait_until(lambda: harness.logged_out)
     assert (await harness.row("1")).attempts == 0
-    harness.put(online=True)
-    await harness.is_in("1", READY)
+    harness.set_conditions(online=True)
+    await harness.wait_for_state("1", READY)
 
 
 async def test_no_try_counts_while_wechat_is_away_for_everybody(harness: MediaHarness):
     still = asyncio.Event()
     harness.files.answer("1", [still, Unreachable()], [PNG])
-    await harness.comes("1")
-    await harness.asked(1)
-    harness.put(online=False)
+    await harness.receive("1")
+    await harness.wait_for_requests(1)
+    harness.set_conditions(online=False)
     still.set()
-    await harness.broker.wait_until(lambda: harness.beats[-1] is None)
+    await harness.broker.wait_until(lambda: harness.heartbeats[-1] is None)
     row = await harness.row("1")
     assert (row.attempts, row.state) == (0, PENDING)
-    harness.put(online=True)
-    await harness.is_in("1", READY)
+    harness.set_conditions(online=True)
+    await harness.wait_for_state("1", READY)
 
 
 async def test_wechat_that_says_too_often_is_left_alone_for_as_long_as_it_says(harness: MediaHarness):
-    harness.files.answer("1", trouble(Throttled, retry_after=300.0))
-    await harness.comes("1", "2")
-    row = await harness.when(lambda row: row.attempts > 0, "1")
+    harness.files.answer("1", failing_answer(Throttled, retry_after=300.0))
+    await harness.receive("1", "2")
+    row = await harness.wait_for_row(lambda row: row.attempts > 0, "1")
     assert row.due is not None
     assert row.due >= now_ms() + 290_000
-    await harness.broker.wait_until(lambda: harness.beats[-1] is not None)
+    await harness.broker.wait_until(lambda: harness.heartbeats[-1] is not None)
     assert harness.files.asked == ["1"]
 
 
-async def test_a_full_store_starts_no_download_until_there_is_space(harness: MediaHarness, impatient: None):
-    harness.put(full=True)
-    await harness.comes("1")
-    await harness.published(1)
+async def test_a_full_store_starts_no_download_until_there_is_space(
+    harness: MediaHarness, short_limits: None
+):
+    harness.set_conditions(full=True)
+    await harness.receive("1")
+    await harness.wait_for_published(1)
     assert harness.files.asked == []
     harness.quota.size = 0  # nobody tells: it looks again by itself
-    await harness.is_in("1", READY)
+    await harness.wait_for_state("1", READY)
 
 
 @pytest.mark.parametrize("error", [StoreFull, StoreError])
 async def test_a_disk_that_takes_no_file_delays_and_costs_no_try(
-    harness: MediaHarness, impatient: None, monkeypatch: pytest.MonkeyPatch, error: type[StoreError]
+    harness: MediaHarness, short_limits: None, monkeypatch: pytest.MonkeyPatch, error: type[StoreError]
 ):
     take = harness.blobs.store
     troubles = [error(), error()]
 
-    async def full_at_first(*given: Any) -> Any:
+    async def fail_at_first(*given: Any) -> Any:
         if troubles:
             raise troubles.pop()
         return await take(*given)
 
-    monkeypatch.setattr(harness.blobs, "store", full_at_first)
-    await harness.comes("1")
-    row = await harness.is_in("1", READY)
+    monkeypatch.setattr(harness.blobs, "store", fail_at_first)
+    await harness.receive("1")
+    row = await harness.wait_for_state("1", READY)
     assert row.attempts == 0
 
 
@@ -354,62 +346,62 @@ async def test_a_disk_that_refuses_one_file_delays_the_downloads_for_a_moment_on
     take = harness.blobs.store
     troubles = [StoreError()]
 
-    async def full_at_first(*given: Any) -> Any:
+    async def fail_at_first(*given: Any) -> Any:
         if troubles:
             raise troubles.pop()
         return await take(*given)
 
-    monkeypatch.setattr(harness.blobs, "store", full_at_first)
-    await harness.comes("1")
-    await harness.is_in("1", READY)  # waits for 5 s at most
+    monkeypatch.setattr(harness.blobs, "store", fail_at_first)
+    await harness.receive("1")
+    await harness.wait_for_state("1", READY)  # waits for 5 s at most
 
 
 @pytest.mark.parametrize("work", ["next_download", "mark_ready"])
 async def test_a_journal_that_fails_delays_what_it_has_to_store(harness: MediaHarness, work: str):
-    harness.journal.troubles += [work, work]
-    await harness.comes("1")
-    await harness.is_in("1", READY)
-    sent = await harness.published(2)
+    harness.journal.failing_operations += [work, work]
+    await harness.receive("1")
+    await harness.wait_for_state("1", READY)
+    sent = await harness.wait_for_published(2)
     assert [topic for topic, _ in sent] == ["in/wife", "event/media"]
     assert harness.files.asked == ["1"]
 
 
 async def test_a_restart_in_the_middle_of_a_download_loses_no_job_and_leaves_no_half_file(tmp_path: Path):
-    async with working(tmp_path) as harness:
+    async with open_media_harness(tmp_path) as harness:
         harness.files.answer("1", [PNG, b"x" * 600_000, asyncio.Event()])
-        await harness.comes("1")
+        await harness.receive("1")
         await harness.broker.wait_until(lambda: harness.files.stuck)
-    async with working(tmp_path) as harness:
+    async with open_media_harness(tmp_path) as harness:
         harness.files.answer("1", [PNG])
-        row = await harness.is_in("1", READY)
+        row = await harness.wait_for_state("1", READY)
         assert row.attempts == 0
         assert [file.name for file in harness.on_disk()] == [Path(row.blob.path).name if row.blob else ""]
 
 
 async def test_without_download_nothing_is_fetched_until_somebody_asks(tmp_path: Path):
-    async with working(tmp_path, Media(download=False)) as harness:
-        await harness.comes("1", "2")
-        await harness.published(2)
+    async with open_media_harness(tmp_path, Media(download=False)) as harness:
+        await harness.receive("1", "2")
+        await harness.wait_for_published(2)
         assert harness.files.asked == []
         assert (await harness.find("2")).state is READY
         assert harness.files.asked == ["2"]
 
 
 async def test_after_a_restart_without_download_only_what_is_requested_is_fetched(tmp_path: Path):
-    async with working(tmp_path, runs=False) as harness:
-        await harness.comes("1", "2", thumbnail=SMALL)
-    async with working(tmp_path, Media(download=False)) as harness:
-        await harness.when(lambda row: row.due is None, "1")
+    async with open_media_harness(tmp_path, runs=False) as harness:
+        await harness.receive("1", "2", thumbnail=SMALL)
+    async with open_media_harness(tmp_path, Media(download=False)) as harness:
+        await harness.wait_for_row(lambda row: row.due is None, "1")
         assert (await harness.find("2")).state is READY
         assert harness.files.asked == ["2"]
         assert [row.due for row in await harness.journal.media.of_messages(["1"])] == [None, None]
 
 
 async def test_after_a_reload_without_download_only_what_is_requested_is_fetched(harness: MediaHarness):
-    harness.put(online=False)
-    await harness.comes("1", "2")
+    harness.set_conditions(online=False)
+    await harness.receive("1", "2")
     harness.apply(Media(download=False))
-    harness.put(online=True)
+    harness.set_conditions(online=True)
     assert (await harness.find("2")).state is READY
     assert harness.files.asked == ["2"]
 
@@ -417,44 +409,44 @@ async def test_after_a_reload_without_download_only_what_is_requested_is_fetched
 async def test_a_download_that_fails_after_such_a_reload_is_not_tried_again(harness: MediaHarness):
     cut = asyncio.Event()
     harness.files.answer("1", [cut, Unreachable("cut")])
-    await harness.comes("1")
-    await harness.asked(1)
+    await harness.receive("1")
+    await harness.wait_for_requests(1)
     harness.apply(Media(download=False))
     cut.set()
-    assert (await harness.when(lambda row: row.attempts == 1, "1")).due is None
+    assert (await harness.wait_for_row(lambda row: row.attempts == 1, "1")).due is None
 
 
 async def test_what_was_requested_without_download_is_tried_again_and_survives_a_restart(tmp_path: Path):
-    async with working(tmp_path, Media(download=False)) as harness:
-        harness.put(online=False)
-        await harness.comes("1")
+    async with open_media_harness(tmp_path, Media(download=False)) as harness:
+        harness.set_conditions(online=False)
+        await harness.receive("1")
         await harness.find("1", 0)
-    async with working(tmp_path, Media(download=False)) as harness:
+    async with open_media_harness(tmp_path, Media(download=False)) as harness:
         harness.files.answer("1", [Unreachable("cut")], [PNG])
-        await harness.is_in("1", READY)
+        await harness.wait_for_state("1", READY)
         assert harness.files.asked == ["1", "1"]
 
 
 async def test_two_messages_with_the_same_bytes_share_a_file(harness: MediaHarness):
     for key in ("1", "2"):
         harness.files.answer(key, [PNG])
-    await harness.comes("1", "2")
-    first, second = await harness.is_in("1", READY), await harness.is_in("2", READY)
+    await harness.receive("1", "2")
+    first, second = await harness.wait_for_state("1", READY), await harness.wait_for_state("2", READY)
     assert first.blob == second.blob
     assert len(harness.on_disk()) == 1
 
 
 async def test_the_limit_that_counts_is_that_of_now(harness: MediaHarness):
     harness.apply(Media(max_size=10))
-    await harness.comes("1")
-    await harness.is_in("1", MediaState.TOO_LARGE)
+    await harness.receive("1")
+    await harness.wait_for_state("1", MediaState.TOO_LARGE)
 
 
 async def test_it_is_counted_what_became_of_each_file(harness: MediaHarness):
-    harness.files.answer("2", trouble(Rejected, code="gone"))
-    await harness.comes("1", "2")
-    await harness.is_in("2", GONE)
-    await harness.published(4)
+    harness.files.answer("2", failing_answer(Rejected, code="gone"))
+    await harness.receive("1", "2")
+    await harness.wait_for_state("2", GONE)
+    await harness.wait_for_published(4)
     assert harness.ctx.counters.media == {READY: 1, GONE: 1}
     assert harness.blobs.size == 34
 
@@ -462,134 +454,25 @@ async def test_it_is_counted_what_became_of_each_file(harness: MediaHarness):
 async def test_the_watchdog_gets_heartbeats_and_expects_none_while_the_downloader_is_idle(
     harness: MediaHarness,
 ):
-    await harness.broker.wait_until(lambda: harness.beats and harness.beats[-1] is None)
+    await harness.broker.wait_until(lambda: harness.heartbeats and harness.heartbeats[-1] is None)
     harness.files.answer("1", [PNG, b"x", b"y"])
-    await harness.comes("1")
-    await harness.is_in("1", READY)
-    assert harness.beats.count(inline_files.WATCHDOG_LIMIT_SECONDS) >= 5
+    await harness.receive("1")
+    await harness.wait_for_state("1", READY)
+    assert harness.heartbeats.count(inline_files.WATCHDOG_LIMIT_SECONDS) >= 5
 
 
 async def test_a_file_that_is_fetched_twice_has_one_event(harness: MediaHarness):
-    await harness.comes("1")
-    row = await harness.is_in("1", READY)
-    await harness.published(2)
+    await harness.receive("1")
+    row = await harness.wait_for_state("1", READY)
+    await harness.wait_for_published(2)
     assert row.blob is not None
     await harness.journal.media.mark_ready(row.id, row.blob, [])
-    await harness.comes("2", kind=Kind.TEXT)
+    await harness.receive("2", kind=Kind.TEXT)
     assert [
-        json.loads(one.payload).get("event") for one in await harness.broker.wait_for_publications(3)
+        json.loads(publication.payload).get("event")
+        for publication in await harness.broker.wait_for_publications(3)
     ] == [
         None,
         "media",
         None,
     ]
-
-
-def follows(one: MediaRow, trouble: Exception, now: int = NOW, chance: float = 0.999999) -> Any:
-    return next_attempt(one, trouble, now=now, chance=chance, language="en")
-
-
-@every_row(("tries", "seconds"), [(0, 1), (1, 2), (2, 4), (3, 8), (7, 128), (8, 256), (9, 300), (500, 300)])
-def test_waits_double_up_to_five_minutes_and_have_jitter(tries, seconds):
-    longest = follows(row(attempts=tries), Unreachable())
-    shortest = follows(row(attempts=tries), Unreachable(), chance=0.0)
-    assert (longest.due - NOW) / 1000 == pytest.approx(seconds, rel=0.01)
-    assert (shortest.due - NOW) / 1000 == pytest.approx(seconds / 2, rel=0.01)
-
-
-@pytest.mark.parametrize("trouble", [Unreachable("the line is cut."), ProtocolViolation("the line is cut")])
-def test_what_may_pass_is_tried_again_for_a_day_and_says_why(trouble):
-    old = row(attempts=300, created=NOW - GIVE_UP_AFTER_MS + 1)
-    assert follows(old, trouble).reason == "the line is cut"
-    over = follows(row(attempts=300, created=NOW - GIVE_UP_AFTER_MS), trouble)
-    assert over == GiveUp(MediaState.FAILED, "it could not be fetched within a day: the line is cut")
-
-
-def test_a_fault_of_ours_is_tried_again_and_says_nothing_of_what_it_holds():
-    again = follows(row(), ValueError("skey=@crypt_secret"))
-    assert isinstance(again, RetryAt)
-    assert "secret" not in again.reason
-
-
-def test_wechat_says_itself_for_how_long_it_is_too_often():
-    assert follows(row(), Throttled(retry_after=120)).due == NOW + 120_000
-    assert follows(row(attempts=20), Throttled(retry_after=1)).due == pytest.approx(NOW + 300_000, rel=0.001)
-
-
-@every_row("kind", ["image", "voice", "sticker", "link"])
-def test_bytes_that_are_not_there_are_asked_for_four_times_more(kind):
-    waits = [follows(row(kind=kind, empty_attempts=empty), NoContentYet()).due - NOW for empty in range(4)]
-    assert waits == [1_000, 3_000, 9_000, 27_000]
-    assert follows(row(kind=kind, empty_attempts=4), NoContentYet()).state is MediaState.GONE
-
-
-@pytest.mark.parametrize("kind", ["video", "file"])
-def test_what_a_phone_may_still_be_sending_gets_more_time(kind):
-    waits = [follows(row(kind=kind, empty_attempts=empty), NoContentYet()).due - NOW for empty in range(6)]
-    assert waits == [1_000, 3_000, 9_000, 27_000, 81_000, 240_000]
-    assert follows(row(kind=kind, empty_attempts=6), NoContentYet()).state is MediaState.GONE
-
-
-def test_only_tries_in_a_row_that_bring_nothing_count():
-    assert follows(row(empty_attempts=2, attempts=2), NoContentYet()).empty_tries == 3
-    assert follows(row(empty_attempts=3, attempts=3), Unreachable()).empty_tries == 0
-
-
-def test_what_wechat_says_is_gone_is_gone_at_once():
-    assert follows(row(), Rejected(code="gone")).state is MediaState.GONE
-
-
-def test_what_wechat_refuses_is_not_asked_for_again():
-    over = follows(row(), Rejected("not for you"))
-    assert over == GiveUp(MediaState.FAILED, "WeChat refused to hand it over: not for you")
-
-
-@every_row(
-    ("kind", "mime", "wrong"),
-    [
-        ("image", "image/jpeg", False),
-        ("image", "text/html", True),
-        ("sticker", "image/gif", False),
-        ("voice", "audio/silk", False),
-        ("voice", "image/jpeg", True),
-        ("video", "application/octet-stream", True),
-        ("file", "text/plain", False),
-        ("file", "application/octet-stream", True),
-        ("link", "image/png", False),
-    ],
-)
-def test_bytes_of_another_size_and_format_are_wrong(kind, mime, wrong):
-    blob = Blob(sha256="00", size=11, mime=mime, path="media/00/00.bin")
-    assert is_wrong_content(row(kind=kind, ref=announced()), blob) is wrong
-    assert not is_wrong_content(row(kind=kind, ref=announced(11)), blob)
-
-
-def test_what_is_too_large_names_the_limit():
-    assert too_large_outcome(25_000_000, "en") == GiveUp(
-        MediaState.TOO_LARGE, "it has more than media.max_size (25 MB); raise that for what comes later"
-    )
-
-
-# somebody waits for it
-
-
-def test_what_was_never_tried_goes_before_all_that_waits_for_its_turn():
-    assert retry_time_when_requested(row(due=NOW + 1), NOW) == 0
-    assert retry_time_when_requested(row(due=None), NOW) == 0
-
-
-@pytest.mark.parametrize("state", [MediaState.PENDING, MediaState.FAILED])
-def test_what_failed_is_tried_once_in_five_seconds_however_often_it_is_asked_for(state):
-    assert (
-        retry_time_when_requested(
-            row(attempts=3, reason="the line is cut", due=NOW + 60_000, state=state), NOW
-        )
-        == NOW + 5_000
-    )
-
-
-def test_nobody_shortens_the_time_that_wechat_gets_to_have_the_bytes():
-    assert (
-        retry_time_when_requested(row(attempts=2, empty_attempts=2, reason="nothing", due=NOW + 9_000), NOW)
-        is None
-    )

@@ -1,4 +1,4 @@
-"""How bytes look in a message, in its event, in an answer and in the history."""
+"""The JSON of a file in a message, in its event, in an answer and in the history."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SETTINGS = settings()
 SMALL = MediaRef(locator={"call": "thumbnail", "msgid": "77"})
 
 
-def shown(one: Message, given: AccountSettings = SETTINGS) -> Any:
-    return media_in_message(one, media_jobs(one, given, NOW), given)
+def media_object(received: Message, given: AccountSettings = SETTINGS) -> Any:
+    return media_in_message(received, media_jobs(received, given, NOW), given)
 
 
 def picture(**more: Any) -> Message:
@@ -37,9 +37,9 @@ def picture(**more: Any) -> Message:
 
 
 def test_a_picture_says_from_the_start_where_its_bytes_will_be():
-    one = picture()
-    whole, small = media_jobs(one, SETTINGS, NOW)
-    assert media_in_message(one, (whole, small), SETTINGS) == {
+    picture_message = picture()
+    whole, small = media_jobs(picture_message, SETTINGS, NOW)
+    assert media_in_message(picture_message, (whole, small), SETTINGS) == {
         "mime": "image/jpeg",
         "size": 5,
         "name": "a.jpg",
@@ -52,7 +52,7 @@ def test_a_picture_says_from_the_start_where_its_bytes_will_be():
 def test_ids_cannot_be_guessed_and_fit_into_a_url():
     ids = {job.id for _ in range(100) for job in media_jobs(picture(), SETTINGS, NOW)}
     assert len(ids) == 200
-    assert all(len(one) >= 20 and one.isalnum() for one in ids)
+    assert all(len(media_id) >= 20 and media_id.isalnum() for media_id in ids)
 
 
 def test_small_pictures_come_after_the_things_themselves():
@@ -69,24 +69,24 @@ def test_where_nothing_is_to_be_downloaded_it_waits_to_be_asked_for():
 
 
 def test_the_url_is_whole_where_our_address_from_outside_is_known_and_absent_without_a_server():
-    assert shown(picture(), settings(media_base_url="https://home.example/wx"))["url"].startswith(
+    assert media_object(picture(), settings(media_base_url="https://home.example/wx"))["url"].startswith(
         "https://home.example/wx/media/"
     )
-    nowhere = shown(picture(), settings(media_base_url=None))
+    nowhere = media_object(picture(), settings(media_base_url=None))
     assert "url" not in nowhere
     assert nowhere["thumbnail"] == {"state": "pending"}
 
 
 def test_what_is_not_known_is_absent():
-    assert set(shown(picture(media=SMALL, thumbnail=None))) == {"state", "url"}
+    assert set(media_object(picture(media=SMALL, thumbnail=None))) == {"state", "url"}
 
 
 def test_a_link_has_only_the_small_picture():
-    assert set(shown(picture(kind=Kind.LINK, media=None))) == {"thumbnail"}
+    assert set(media_object(picture(kind=Kind.LINK, media=None))) == {"thumbnail"}
 
 
 def test_a_sticker_without_any_bytes_has_no_url():
-    assert shown(picture(kind=Kind.STICKER, media=None, thumbnail=None)) == {"state": "gone"}
+    assert media_object(picture(kind=Kind.STICKER, media=None, thumbnail=None)) == {"state": "gone"}
 
 
 @every_row(
@@ -157,12 +157,12 @@ def test_an_answer_names_no_message_where_there_is_none():
 # history
 
 
-def kept(**shown: Any) -> bytes:
+def stored_payload(**shown: Any) -> bytes:
     return encode({"id": "77", "kind": "image", "text": "[图片]", "image": shown})
 
 
 def test_a_message_of_the_history_says_what_is_known_of_its_bytes_by_now():
-    payload = kept(mime="image/jpeg", size=5, name="a.jpg", state="pending", url="/media/m1",
+    payload = stored_payload(mime="image/jpeg", size=5, name="a.jpg", state="pending", url="/media/m1",
                    thumbnail={"state": "pending", "url": "/media/m2"})  # fmt: skip
     small = row(id="m2", part=MediaPart.THUMBNAIL, state=MediaState.GONE)
     body: Any = with_current_media(payload, [row(state=MediaState.READY, blob=BLOB), small])
@@ -183,7 +183,7 @@ def test_a_message_of_the_history_says_what_is_known_of_its_bytes_by_now():
 
 def test_a_file_that_is_there_no_longer_has_no_path_any_more():
     body: Any = with_current_media(
-        kept(state="ready", url="/media/m1", path="media/ab/x"), [row(state=MediaState.GONE)]
+        stored_payload(state="ready", url="/media/m1", path="media/ab/x"), [row(state=MediaState.GONE)]
     )
     assert body["image"] == {"state": "gone", "url": "/media/m1"}
 
@@ -194,4 +194,4 @@ def test_a_message_without_such_an_object_stays_as_it_is(body):
 
 
 def test_without_rows_nothing_is_known():
-    assert with_current_media(kept(state="pending"), [])["image"] == {"state": "pending"}
+    assert with_current_media(stored_payload(state="pending"), [])["image"] == {"state": "pending"}

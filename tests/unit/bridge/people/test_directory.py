@@ -70,7 +70,7 @@ def test_what_the_broker_would_not_take_is_cut_to_those_whom_the_owner_named():
         )
     )
     assert (cut["complete"], cut["count"]) == (False, 5001)
-    assert [one["user"] for one in cut["contacts"]] == ["wife"]
+    assert [entry["user"] for entry in cut["contacts"]] == ["wife"]
     whole = directory_payload(people[:50], count=50, named=(), max_bytes=MAX_DIRECTORY_BYTES)
     assert json.loads(whole)["complete"] is True
     assert (
@@ -89,27 +89,29 @@ def test_no_line_is_shorter_than_is_taken_for_granted():
     assert MIN_ENTRY_BYTES <= len(line) < MIN_ENTRY_BYTES + 10
 
 
-@pytest.mark.parametrize("room", [100, 1000, 5000])
-def test_even_those_are_as_many_as_fit(room: int):
+@pytest.mark.parametrize("max_bytes", [100, 1000, 5000])
+def test_of_the_named_people_as_many_as_fit_are_in_the_directory(max_bytes: int):
     people = [entry(f"friend{n:04d}") for n in range(500)]
-    payload = directory_payload(people, count=len(people), named={one.user for one in people}, max_bytes=room)
-    assert len(payload) <= room
+    payload = directory_payload(
+        people, count=len(people), named={entry.user for entry in people}, max_bytes=max_bytes
+    )
+    assert len(payload) <= max_bytes
     assert json.loads(payload)["complete"] is False
 
 
-def found(entries: list[DirectoryEntry], **fields: Json) -> Any:
-    """What `search_payload` answers, as a reader of JSON sees it."""
+def search(entries: list[DirectoryEntry], **fields: Json) -> Any:
+    """Returns what `search_payload` answers, as a reader of the JSON sees it."""
     return json.loads(json.dumps(search_payload(entries, fields)))
 
 
 def test_a_request_finds_by_name_kind_and_place():
     entries = [WIFE, entry("family", kind=ChatKind.GROUP), entry("bob", nickname="Bob")]
-    assert found(entries)["count"] == 3
-    assert [one["user"] for one in found(entries, query="BOB")["contacts"]] == ["bob"]
-    assert [one["user"] for one in found(entries, query="梅")["contacts"]] == ["wife"]
-    assert [one["user"] for one in found(entries, kind="group")["contacts"]] == ["family"]
-    part = found(entries, limit=1, offset=1)
-    assert (part["count"], [one["user"] for one in part["contacts"]]) == (3, ["family"])
+    assert search(entries)["count"] == 3
+    assert [entry["user"] for entry in search(entries, query="BOB")["contacts"]] == ["bob"]
+    assert [entry["user"] for entry in search(entries, query="梅")["contacts"]] == ["wife"]
+    assert [entry["user"] for entry in search(entries, kind="group")["contacts"]] == ["family"]
+    part = search(entries, limit=1, offset=1)
+    assert (part["count"], [entry["user"] for entry in part["contacts"]]) == (3, ["family"])
 
 
 @every_row(

@@ -43,8 +43,8 @@ def test_values_that_say_nothing_are_unknown() -> None:
 
 def test_equal_values_are_kept_once() -> None:
     """Thousands of persons live in the same few places."""
-    one, other = (facts(profile={"city": b"Guangzhou Guangdong".decode()}).profile for _ in range(2))
-    assert one["city"] is other["city"]
+    first, second = (facts(profile={"city": b"Guangzhou Guangdong".decode()}).profile for _ in range(2))
+    assert first["city"] is second["city"]
     assert facts(profile={"sex": "0"}).profile is facts(profile={}).profile, "most have none"
 
 
@@ -70,7 +70,7 @@ def test_members_are_kept_in_ascending_order_on_any_machine() -> None:
 
 
 @every_row(
-    ("pin", "one", "fits"),
+    ("pin", "contact", "fits"),
     [
         (ContactPin(remark="老婆"), facts(remark="老婆"), True),
         (ContactPin(remark="老婆"), facts(nickname="老婆"), False),
@@ -92,8 +92,8 @@ def test_members_are_kept_in_ascending_order_on_any_machine() -> None:
         (ContactPin(), facts(), False),
     ],
 )
-def test_whom_a_pin_means(pin: ContactPin, one: ContactFacts, fits: bool) -> None:
-    assert pin.matches(one, ME) is fits
+def test_whom_a_pin_means(pin: ContactPin, contact: ContactFacts, fits: bool) -> None:
+    assert pin.matches(contact, ME) is fits
 
 
 def test_an_owner_pin_means_nobody_before_the_owner_is_known() -> None:

@@ -13,31 +13,31 @@ PINS = {"wife": ContactPin(remark="老婆")}
 
 def family() -> AddressBook:
     address_book = AddressBook(PINS)
-    address_book.friend("wife", "晓梅", remark="老婆")
-    address_book.friend("bob", "Bob")
-    address_book.group("home", "一家人", "晓梅", "Bob", "Ann")
+    address_book.add_friend("wife", "晓梅", remark="老婆")
+    address_book.add_friend("bob", "Bob")
+    address_book.add_group("home", "一家人", "晓梅", "Bob", "Ann")
     address_book.log_in()
     return address_book
 
 
 def remark(address_book: AddressBook, level: str, text: str) -> PeopleUpdate:
-    return address_book.keep(
-        address_book.identity.apply_rename(address_book.person(level).id, 1, remark=text)
+    return address_book.store(
+        address_book.registry.apply_rename(address_book.person_of_topic(level).id, 1, remark=text)
     )
 
 
 def test_a_remark_is_known_at_once_and_no_news_when_wechat_tells_of_it() -> None:
     address_book = family()
     assert events(remark(address_book, "Bob", "Bobby")) == [("contact_renamed", "Bob")]
-    assert address_book.person("Bob").remark == "Bobby"
+    assert address_book.person_of_topic("Bob").remark == "Bobby"
     address_book.change("bob", remark="Bobby")
-    assert address_book.tell("bob") == PeopleUpdate()
+    assert address_book.send_update("bob") == PeopleUpdate()
 
 
-def test_and_the_other_way_round() -> None:
+def test_a_remark_that_wechat_reports_first_is_no_news_when_it_is_set() -> None:
     address_book = family()
     address_book.change("bob", remark="Bobby")
-    assert events(address_book.tell("bob")) == [("contact_renamed", "Bob")]
+    assert events(address_book.send_update("bob")) == [("contact_renamed", "Bob")]
     assert remark(address_book, "Bob", "Bobby") == PeopleUpdate()
 
 
@@ -46,64 +46,69 @@ def test_a_remark_that_is_taken_away_is_gone() -> None:
     address_book = family()
     remark(address_book, "Bob", "Bobby")
     assert events(remark(address_book, "Bob", "")) == [("contact_renamed", "Bob")]
-    assert address_book.person("Bob").remark == ""
+    assert address_book.person_of_topic("Bob").remark == ""
     address_book.change("bob", remark="")
-    assert address_book.tell("bob") == PeopleUpdate()
+    assert address_book.send_update("bob") == PeopleUpdate()
 
 
 def test_the_topic_stays_whatever_the_remark() -> None:
     address_book = family()
     remark(address_book, "Bob", "Bobby")
-    assert address_book.level("bob") == "Bob"
+    assert address_book.topic_name_of("bob") == "Bob"
 
 
 def test_a_pin_by_remark_goes_by_the_remark_of_now() -> None:
     address_book = family()
-    assert address_book.trusted("wife")
+    assert address_book.is_trusted("wife")
     remark(address_book, "wife", "爱人")
-    assert not address_book.trusted("wife"), "as when the phone gives another remark"
+    assert not address_book.is_trusted("wife"), "as when the phone gives another remark"
     remark(address_book, "Bob", "老婆")
-    assert (address_book.level("bob"), address_book.trusted("bob")) == ("wife", True)
+    assert (address_book.topic_name_of("bob"), address_book.is_trusted("bob")) == ("wife", True)
 
 
 def test_two_of_one_remark_have_no_pin_and_no_trust() -> None:
     address_book = family()
     assert ("unresolved", "wife") in events(remark(address_book, "Bob", "老婆"))
-    assert not address_book.trusted("wife")
-    assert not address_book.trusted("bob")
+    assert not address_book.is_trusted("wife")
+    assert not address_book.is_trusted("bob")
 
 
 def test_somebody_who_was_forgotten_meanwhile_is_no_trouble() -> None:
     address_book = family()
-    assert address_book.identity.apply_rename(PersonId(99), 1, remark="x") == PeopleUpdate()
+    assert address_book.registry.apply_rename(PersonId(99), 1, remark="x") == PeopleUpdate()
 
 
-def made(address_book: AddressBook, name: str) -> tuple[Contact, PeopleUpdate]:
-    members = tuple(Member(handle=Handle(f"@{one}"), nickname=one) for one in ("晓梅", "Bob", "Ann"))
+def add_created_group(address_book: AddressBook, name: str) -> tuple[Contact, PeopleUpdate]:
+    members = tuple(Member(handle=Handle(f"@{name}"), nickname=name) for name in ("晓梅", "Bob", "Ann"))
     group = Contact(handle=Handle("@@made"), kind=ChatKind.GROUP, nickname=name, members=members)
-    return group, address_book.keep(address_book.identity.add_group(group, 1))
+    return group, address_book.store(address_book.registry.add_group(group, 1))
 
 
 def test_a_group_that_was_made_here_is_new_whatever_its_name_and_members() -> None:
     address_book = family()
     address_book.log_in(without=("home",))  # it is silent in this login, and looks the same
-    _, changes = made(address_book, "一家人")
+    _, changes = add_created_group(address_book, "一家人")
     assert events(changes) == [("contact_added", "一家人-2")]
-    assert address_book.whose(Handle("@@made")).topic_name == "一家人-2"
-    assert address_book.reaches("一家人") is None, "what is written to the old one does not go to the new one"
+    assert address_book.person_of_handle(Handle("@@made")).topic_name == "一家人-2"
+    assert address_book.recipient_of("一家人") is None, (
+        "what is written to the old one does not go to the new one"
+    )
 
 
 def test_a_group_that_wechat_has_told_of_already_is_the_same() -> None:
     address_book = family()
-    group, _ = made(address_book, "新群")
-    assert address_book.identity.add_group(group, 2) == PeopleUpdate()
+    group, _ = add_created_group(address_book, "新群")
+    assert address_book.registry.add_group(group, 2) == PeopleUpdate()
 
 
 def test_every_name_of_somebody_is_known() -> None:
     address_book = family()
-    assert set(address_book.identity.topic_names_of(address_book.person("wife").id)) == {"wife"}
-    address_book.keep(address_book.identity.set_pins({**PINS, "bobby": ContactPin(nickname="Bob")}))
-    assert set(address_book.identity.topic_names_of(address_book.person("bobby").id)) == {"Bob", "bobby"}
+    assert set(address_book.registry.topic_names_of(address_book.person_of_topic("wife").id)) == {"wife"}
+    address_book.store(address_book.registry.set_pins({**PINS, "bobby": ContactPin(nickname="Bob")}))
+    assert set(address_book.registry.topic_names_of(address_book.person_of_topic("bobby").id)) == {
+        "Bob",
+        "bobby",
+    }
 
 
 @every_row(
@@ -119,12 +124,12 @@ def test_every_name_of_somebody_is_known() -> None:
 )
 def test_a_list_of_people_has_topics_and_names_and_nobody_is_taken_for_another(handle, name, shown) -> None:
     address_book = family()
-    assert address_book.identity.topic_name_or(address_book.handle(handle) if handle else None, name) == shown
+    assert address_book.registry.topic_name_or(address_book.handle(handle) if handle else None, name) == shown
 
 
-def test_not_even_for_somebody_whose_topic_is_in_quotes() -> None:
+def test_a_name_in_a_list_is_not_taken_for_somebody_whose_topic_name_has_quotation_marks() -> None:
     address_book = AddressBook()
-    address_book.friend("a", "wife")
-    address_book.friend("b", "“wife”")
+    address_book.add_friend("a", "wife")
+    address_book.add_friend("b", "“wife”")
     address_book.log_in()
-    assert address_book.identity.topic_name_or(None, "wife") == "““wife””"
+    assert address_book.registry.topic_name_or(None, "wife") == "““wife””"

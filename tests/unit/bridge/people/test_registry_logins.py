@@ -26,7 +26,7 @@ PINS = {
     "ann": ContactPin(nickname="Ann"),
     "family": ContactPin(group="家"),
 }
-CROWD = ["m" + str(number) for number in range(40)]
+MEMBER_NAMES = ["m" + str(number) for number in range(40)]
 KINDS = st.sampled_from([ChatKind.FRIEND, ChatKind.GROUP])
 NUMBERS = st.integers(0, 9)
 CHANGES = (
@@ -35,22 +35,25 @@ CHANGES = (
 )
 
 
-class World:
-    """What people choose is copied at will; pictures, remarks, WeChat IDs and attributes cannot be."""
+class RandomPeople:
+    """An address book that changes at random.
+
+    Names and cities are copied from others; pictures, remarks, WeChat IDs and attributes cannot be.
+    """
 
     def __init__(self) -> None:
         self.address_book = AddressBook(PINS)
-        self.address_book.special("filehelper")
+        self.address_book.add_special("filehelper")
         self.silent: set[str] = set()
         self.count = 0
-        self.address_book.friend("lily", "Lily", remark="老婆")
+        self.address_book.add_friend("lily", "Lily", remark="老婆")
         for name, picture in (("Ann", False), ("Ann", True), ("Bob", False), ("Lily", True)):
             self._befriend(name, CITIES[0], picture=picture)
         self.make_group(0, 4)
         self.address_book.log_in()
 
     def pick(self, number: int, kind: ChatKind = ChatKind.FRIEND) -> str | None:
-        found = [who for who, contact in self.address_book.book.items() if contact.kind is kind]
+        found = [who for who, contact in self.address_book.contacts.items() if contact.kind is kind]
         return found[number % len(found)] if found else None
 
     def _fresh(self) -> str:
@@ -63,7 +66,7 @@ class World:
         who = self._fresh()
         profile = {"sex": "1", "city": city, "attributes": f"1{self.count}"}
         facts = {} if picture else {"avatar": ""}
-        self.address_book.friend(
+        self.address_book.add_friend(
             who, name, remark=remark and who, alias=alias and who, profile=profile, **facts
         )
 
@@ -76,32 +79,32 @@ class World:
             self.address_book.change(who, nickname=NAMES[other % 5])
 
     def copy(self, thief: int, victim: int) -> None:
-        """Take the name and everything else that one can choose; the picture goes, since it would tell."""
+        """Copies the name and all else that a person can choose; removes the picture, which would be evidence."""
         who, whom = self.pick(thief), self.pick(victim)
         if who and whom and who != whom:
-            model, own = self.address_book.book[whom], self.address_book.book[who].profile
+            model, own = self.address_book.contacts[whom], self.address_book.contacts[who].profile
             profile = {**model.profile, "attributes": own.get("attributes", "")}
             self.address_book.change(who, nickname=model.nickname, profile=profile, avatar="")
 
     def steal(self, thief: int, victim: int) -> None:
-        """Copy somebody who goes away or changes the name at the same time."""
+        """Copies somebody who leaves or changes the name at the same time."""
         self.copy(thief, victim)
         who, whom = self.pick(thief), self.pick(victim)
         if who and whom and who != whom and thief % 2:
-            del self.address_book.book[whom]
+            del self.address_book.contacts[whom]
         elif who != whom:
             self.rename(victim, victim + 1)
 
     def unfriend(self, number: int, other: int) -> None:
         who = self.pick(number)
         if who and other % 2:
-            self.address_book.drop(who)
+            self.address_book.remove_contact(who)
         elif who:
-            del self.address_book.book[who]
+            del self.address_book.contacts[who]
 
     def new_picture(self, number: int, _other: int) -> None:
         if who := self.pick(number):
-            self.address_book.new_picture(who)
+            self.address_book.change_picture(who)
 
     def no_picture(self, number: int, _other: int) -> None:
         if who := self.pick(number):
@@ -113,19 +116,24 @@ class World:
 
     def make_group(self, number: int, other: int) -> None:
         who = self._fresh()
-        self.address_book.group(who, NAMES[other % 5], *(f"{who}-{place}" for place in range(4 + number % 3)))
+        self.address_book.add_group(
+            who, NAMES[other % 5], *(f"{who}-{place}" for place in range(4 + number % 3))
+        )
 
     def rename_group(self, number: int, other: int) -> None:
         if who := self.pick(number, ChatKind.GROUP):
             self.address_book.change(who, nickname=NAMES[other % 5])
 
     def copy_group(self, number: int, other: int) -> None:
-        """Make a group of the same name with one of the members, while the other may be silent."""
+        """Makes a group of the same name with one of the members, while the original may be silent."""
         if whom := self.pick(number, ChatKind.GROUP):
             who = self._fresh()
-            member = (self.address_book.book[whom].members or ())[0].nickname
-            self.address_book.group(
-                who, self.address_book.book[whom].nickname, member, *(f"{who}-{place}" for place in range(3))
+            member = (self.address_book.contacts[whom].members or ())[0].nickname
+            self.address_book.add_group(
+                who,
+                self.address_book.contacts[whom].nickname,
+                member,
+                *(f"{who}-{place}" for place in range(3)),
             )
             self.silent |= {whom} if other % 2 else set()
 
@@ -134,13 +142,13 @@ class World:
             self.silent ^= {who}
 
 
-class Logins(RuleBasedStateMachine):
-    """A world, and what must be true of the bridge in it."""
+class LoginMachine(RuleBasedStateMachine):
+    """An address book that changes at random, and the invariants of the registry that reads it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
-        self.address_book, self.pick = self.world.address_book, self.world.pick
+        self.people_model = RandomPeople()
+        self.address_book, self.pick = self.people_model.address_book, self.people_model.pick
         self.owners: dict[str, str] = {}
 
     @rule(
@@ -149,73 +157,77 @@ class Logins(RuleBasedStateMachine):
     )
     def next_login(self, changes: list[tuple[str, int, int]], whole: bool) -> None:
         for name, number, other in changes:
-            getattr(self.world, name)(number, other)
+            getattr(self.people_model, name)(number, other)
         self.address_book.now += DAY
         if whole:
             self.log_in()
         else:
-            self.address_book.log_in(without=(self.pick(0) or "", *self.world.silent), complete=False)
+            self.address_book.log_in(without=(self.pick(0) or "", *self.people_model.silent), complete=False)
 
     @rule(change=st.sampled_from(CHANGES), number=NUMBERS, other=NUMBERS)
     def change_while_logged_in(self, change: str, number: int, other: int) -> None:
-        getattr(self.world, change)(number, other)
+        getattr(self.people_model, change)(number, other)
 
     @rule(number=NUMBERS, kind=KINDS)
     def tell(self, number: int, kind: ChatKind) -> None:
         if who := self.pick(number, kind):
-            self.address_book.tell(who)
+            self.address_book.send_update(who)
 
     @rule(number=NUMBERS, kind=KINDS)
     def write(self, number: int, kind: ChatKind) -> None:
         if who := self.pick(number, kind):
-            self.address_book.writes(who, kind)
-            person = self.address_book.whose(self.address_book.handle(who))
-            self.address_book.keep(self.address_book.identity.mark_wrote(person))
+            self.address_book.receive_message(who, kind)
+            person = self.address_book.person_of_handle(self.address_book.handle(who))
+            self.address_book.store(self.address_book.registry.mark_wrote(person))
 
     @rule()
     def log_in(self) -> None:
-        self.address_book.log_in(without=tuple(self.world.silent))
+        self.address_book.log_in(without=tuple(self.people_model.silent))
         self.everybody_listed_has_a_topic()
 
     @rule()
     def refresh(self) -> None:
-        self.address_book.refresh(without=tuple(self.world.silent))
+        self.address_book.refresh(without=tuple(self.people_model.silent))
         self.everybody_listed_has_a_topic()
-        assert self.address_book.refresh(without=tuple(self.world.silent)) == PeopleUpdate()
+        assert self.address_book.refresh(without=tuple(self.people_model.silent)) == PeopleUpdate()
 
     @rule()
     def restart(self) -> None:
-        before = self.address_book.identity.directory()
+        before = self.address_book.registry.directory()
         self.address_book.restart()
-        self.address_book.tell()  # what the start itself found comes with the first changes
+        self.address_book.send_update()  # what the start itself found comes with the first changes
         assert [
-            (one.user, one.trusted, one.closed, one.removed) for one in self.address_book.identity.directory()
-        ] == [(one.user, one.trusted, one.closed, one.removed) for one in before]
+            (entry.user, entry.trusted, entry.closed, entry.removed)
+            for entry in self.address_book.registry.directory()
+        ] == [(entry.user, entry.trusted, entry.closed, entry.removed) for entry in before]
 
     @rule(number=NUMBERS)
     def decide(self, number: int) -> None:
         closed = [
-            (one.topic_name, who)
-            for one in self.address_book.persons.values()
-            if one.handle is None
-            and (who := self.owners.get(one.topic_name)) in self.address_book.book
-            and self.address_book.level(who)
+            (person.topic_name, who)
+            for person in self.address_book.persons.values()
+            if person.handle is None
+            and (who := self.owners.get(person.topic_name)) in self.address_book.contacts
+            and self.address_book.topic_name_of(who)
         ]
         if closed:
             level, who = closed[number % len(closed)]
-            self.address_book.keep(
-                self.address_book.identity.assign(
-                    level, str(self.address_book.level(who)), self.address_book.now
+            self.address_book.store(
+                self.address_book.registry.assign(
+                    level, str(self.address_book.topic_name_of(who)), self.address_book.now
                 )
             )
-            assert self.address_book.reaches(level) == who or self.address_book.person(level).removed
+            assert (
+                self.address_book.recipient_of(level) == who
+                or self.address_book.person_of_topic(level).removed
+            )
 
     @rule()
     def forget(self) -> None:
         self.address_book.now += 10 * DAY
-        before = dict(self.address_book.levels)
-        self.address_book.keep(self.address_book.identity.remove_stale(self.address_book.now))
-        after = self.address_book.levels  # a pin whose name got free may give it to another at once
+        before = dict(self.address_book.topic_names)
+        self.address_book.store(self.address_book.registry.remove_stale(self.address_book.now))
+        after = self.address_book.topic_names  # a pin whose name got free may give it to another at once
         self.owners = {
             level: who
             for level, who in self.owners.items()
@@ -223,98 +235,98 @@ class Logins(RuleBasedStateMachine):
         }
 
     def everybody_listed_has_a_topic(self) -> None:
-        listed = [who for who in self.address_book.book if who not in self.world.silent]
-        if any(self.address_book.book[who].kind is ChatKind.FRIEND for who in listed):
-            assert all(self.address_book.level(who) for who in listed)
+        listed = [who for who in self.address_book.contacts if who not in self.people_model.silent]
+        if any(self.address_book.contacts[who].kind is ChatKind.FRIEND for who in listed):
+            assert all(self.address_book.topic_name_of(who) for who in listed)
 
     @invariant()
     def a_topic_means_one_for_ever(self) -> None:
-        for who in self.address_book.book:
-            level = self.address_book.level(who)
+        for who in self.address_book.contacts:
+            level = self.address_book.topic_name_of(who)
             if level is not None:
                 assert self.owners.setdefault(level, who) == who
         for level, who in self.owners.items():
-            assert self.address_book.reaches(level) in {who, None}
+            assert self.address_book.recipient_of(level) in {who, None}
 
     @invariant()
     def trust_follows_the_owners_word(self) -> None:
-        for who in self.address_book.book:
-            if self.address_book.trusted(who):
+        for who in self.address_book.contacts:
+            if self.address_book.is_trusted(who):
                 assert who in {"lily", "filehelper"}
 
     @invariant()
     def the_store_knows_what_the_memory_knows(self) -> None:
-        roster = self.address_book.identity._table
-        assert roster.persons == self.address_book.persons
-        assert roster.topic_names == self.address_book.levels
-        assert all(roster.topic_names[one.topic_name] == one.id for one in roster.persons.values())
-        bound = [one.handle for one in roster.persons.values() if one.handle is not None]
+        table = self.address_book.registry._table
+        assert table.persons == self.address_book.persons
+        assert table.topic_names == self.address_book.topic_names
+        assert all(table.topic_names[person.topic_name] == person.id for person in table.persons.values())
+        bound = [person.handle for person in table.persons.values() if person.handle is not None]
         assert len(bound) == len(set(bound))
-        assert not roster.is_dirty
+        assert not table.is_dirty
 
 
-TestLogins = Logins.TestCase
+TestLogins = LoginMachine.TestCase
 TestLogins.settings = settings(max_examples=repetitions(20, 200), stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_the_store_takes_every_change_and_gives_everybody_back(seed: int, tmp_path: Path) -> None:
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     people = StoredPeople(database, "home")
-    world = World()
-    address_book, keep = world.address_book, world.address_book.keep
-    waiting: list[PeopleUpdate] = []
+    people_model = RandomPeople()
+    address_book, store = people_model.address_book, people_model.address_book.store
+    updates: list[PeopleUpdate] = []
 
-    def keep_both(changes: PeopleUpdate) -> PeopleUpdate:
-        waiting.append(changes)
-        return keep(changes)
+    def store_both(changes: PeopleUpdate) -> PeopleUpdate:
+        updates.append(changes)
+        return store(changes)
 
-    address_book.keep = keep_both  # type: ignore[method-assign]
-    everything = tuple(address_book.persons.values()), tuple(address_book.levels.items())
+    address_book.store = store_both  # type: ignore[method-assign]
+    everything = tuple(address_book.persons.values()), tuple(address_book.topic_names.items())
     await people.save(PeopleChanges(persons=everything[0], topic_names=everything[1]))
     for _ in range(60):
-        getattr(world, dice.choice(CHANGES))(dice.randrange(10), dice.randrange(10))
-        if dice.random() < 0.3:
-            address_book.log_in(without=tuple(world.silent), complete=dice.random() < 0.7)
-            address_book.tell(*dice.sample(sorted(address_book.book), 3))
+        getattr(people_model, rng.choice(CHANGES))(rng.randrange(10), rng.randrange(10))
+        if rng.random() < 0.3:
+            address_book.log_in(without=tuple(people_model.silent), complete=rng.random() < 0.7)
+            address_book.send_update(*rng.sample(sorted(address_book.contacts), 3))
         address_book.now += 10 * DAY
-        address_book.keep(address_book.identity.remove_stale(address_book.now))
-        for changes in waiting:
+        address_book.store(address_book.registry.remove_stale(address_book.now))
+        for changes in updates:
             await people.save(changes.people)
-        waiting.clear()
+        updates.clear()
     persons, levels, *_ = await people.load()
-    assert {one.id: one for one in persons} == address_book.persons
-    assert levels == address_book.levels
+    assert {person.id: person for person in persons} == address_book.persons
+    assert levels == address_book.topic_names
     await database.close()
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_ten_logins_with_renames_keep_every_topic_that_can_be_kept(seed: int) -> None:
     """Everybody has a picture or a remark; at each login a third changes the name, the picture or the remark."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     address_book = AddressBook()
     for number in range(60):
         remark = f"备注{number}" if number % 3 == 0 else ""
         profile = {"city": f"c{number}", "attributes": "1"}
-        address_book.friend(f"f{number}", f"N{number % 40}", remark=remark, profile=profile)
+        address_book.add_friend(f"f{number}", f"N{number % 40}", remark=remark, profile=profile)
     for number in range(10):
-        address_book.group(f"g{number}", f"群{number}", *dice.sample(CROWD, 8))
+        address_book.add_group(f"g{number}", f"群{number}", *rng.sample(MEMBER_NAMES, 8))
     address_book.log_in()
-    topics = {who: address_book.level(who) for who in address_book.book}
+    topics = {who: address_book.topic_name_of(who) for who in address_book.contacts}
     for _ in range(10):
-        for who in dice.sample(sorted(topics), 23):
-            change_something(address_book, who, dice)
+        for who in rng.sample(sorted(topics), 23):
+            change_something(address_book, who, rng)
         address_book.log_in()
-        assert {who: address_book.level(who) for who in address_book.book} == topics
-    assert address_book.identity.closed_count == 0
+        assert {who: address_book.topic_name_of(who) for who in address_book.contacts} == topics
+    assert address_book.registry.closed_count == 0
 
 
-def change_something(address_book: AddressBook, who: str, dice: random.Random) -> None:
-    contact = address_book.book[who]
+def change_something(address_book: AddressBook, who: str, rng: random.Random) -> None:
+    contact = address_book.contacts[who]
     if contact.kind is ChatKind.GROUP:
-        address_book.change(who, nickname=f"群{dice.randrange(1000)}")
-    elif contact.remark and dice.random() < 0.5:
-        address_book.new_picture(who)
+        address_book.change(who, nickname=f"群{rng.randrange(1000)}")
+    elif contact.remark and rng.random() < 0.5:
+        address_book.change_picture(who)
     else:
-        address_book.change(who, nickname=f"N{dice.randrange(1000)}")
+        address_book.change(who, nickname=f"N{rng.randrange(1000)}")

@@ -18,7 +18,7 @@ def person(number: int, **values: Any) -> Person:
     return Person(id=PersonId(number), login_id="1", matched_by="new", **{**facts, **values})
 
 
-def roster(*people: Person) -> PeopleTable:
+def table_of(*people: Person) -> PeopleTable:
     return PeopleTable(people, {}, 1)
 
 
@@ -29,7 +29,7 @@ def test_numbers_go_on_after_the_highest_that_anybody_had() -> None:
 
 
 def test_what_is_as_it_was_before_is_no_change() -> None:
-    people = roster(person(1))
+    people = table_of(person(1))
     people.change(PersonId(1), handle=None)
     people.change(PersonId(1), handle=Handle("@1"))
     assert people.collect_update() == NO_UPDATE
@@ -37,20 +37,20 @@ def test_what_is_as_it_was_before_is_no_change() -> None:
 
 
 def test_a_change_is_told_once_and_the_handle_follows() -> None:
-    people = roster(person(1))
+    people = table_of(person(1))
     people.change(PersonId(1), handle=Handle("@new"), permanent_id="x")
     assert people.by_handle(Handle("@1")) is None
     assert people.by_handle(Handle("@new")) is people.by_permanent_id("x") is people.get(PersonId(1))
-    assert [one.handle for one in people.collect_update().people.persons] == ["@new"]
+    assert [person.handle for person in people.collect_update().people.persons] == ["@new"]
     assert people.collect_update() is NO_UPDATE
 
 
 def test_nobody_has_the_empty_permanent_id() -> None:
-    assert roster(person(1)).by_permanent_id("") is None
+    assert table_of(person(1)).by_permanent_id("") is None
 
 
 def test_the_levels_of_the_forgotten_are_free_and_not_told_as_given() -> None:
-    people = roster(person(1))
+    people = table_of(person(1))
     people.add(person(2, topic_name="", permanent_id="x"))
     people.set_topic_name(PersonId(2), "new")
     people.remove(PersonId(2))
@@ -63,7 +63,7 @@ def test_the_levels_of_the_forgotten_are_free_and_not_told_as_given() -> None:
 
 
 def test_who_was_joined_twice_is_found_by_every_number() -> None:
-    people = roster(person(1), person(2), person(3))
+    people = table_of(person(1), person(2), person(3))
     people.merge(PersonId(1), PersonId(2))
     people.merge(PersonId(2), PersonId(3))
     assert people.get(PersonId(1)) is people.get(PersonId(2)) is people.get(PersonId(3))
@@ -78,18 +78,22 @@ def test_a_level_of_somebody_who_is_not_there_is_taken_and_leads_nowhere() -> No
 
 
 def test_events_name_people_as_they_are_called_in_the_end() -> None:
-    people = roster(person(1), person(2))
+    people = table_of(person(1), person(2))
     people.add_event("unresolved", PersonId(1), {"reason": "x"}, [PersonId(2), PersonId(2)])
     people.add_event("unresolved", "a name", None, [PersonId(9)])
     people.add_event("contact_added", PersonId(9))
     people.set_topic_name(PersonId(1), "one")
     people.set_topic_name(PersonId(2), "two")
-    told = [(event.user, event.fields) for event in people.collect_update().events]
-    assert told == [("one", {"reason": "x", "candidates": ["two"]}), ("a name", {"candidates": []}), ("", {})]
+    reported = [(event.user, event.fields) for event in people.collect_update().events]
+    assert reported == [
+        ("one", {"reason": "x", "candidates": ["two"]}),
+        ("a name", {"candidates": []}),
+        ("", {}),
+    ]
 
 
 def test_a_level_that_is_assigned_alone_is_a_change() -> None:
-    people = roster(person(1))
+    people = table_of(person(1))
     people.assign_topic_name("former", PersonId(1))
     assert people.is_dirty
     changes = people.collect_update().people

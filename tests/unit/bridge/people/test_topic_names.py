@@ -1,4 +1,4 @@
-"""Topic levels from any name that a person can choose."""
+"""Topic names from any name that a person can choose."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wx2mqtt.store.person_records import Person
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"
 
 
-def level(
+def topic_name(
     *names: str, kind: ChatKind = ChatKind.FRIEND, taken: set[str] | None = None, style="unicode"
 ) -> str:
     return unique_topic_name(names, kind, style, (taken or set()).__contains__, {})
@@ -53,7 +53,7 @@ def test_the_remark_counts_then_the_nickname(remark, nickname, is_owner, expecte
         remark=remark,
         nickname=nickname,
     )
-    assert level(*topic_name_candidates(person, is_owner=is_owner)) == expected
+    assert topic_name(*topic_name_candidates(person, is_owner=is_owner)) == expected
 
 
 @every_row(
@@ -87,7 +87,7 @@ def test_the_remark_counts_then_the_nickname(remark, nickname, is_owner, expecte
     ],
 )
 def test_a_name_becomes_one_level(name: str, expected: str) -> None:
-    assert level(name) == expected
+    assert topic_name(name) == expected
 
 
 @every_row(
@@ -127,26 +127,26 @@ def test_a_level_is_its_own_level(name: str) -> None:
     ],
 )
 def test_a_name_that_shows_nothing_is_called_by_its_kind(name: str, kind: ChatKind, expected: str) -> None:
-    assert level(name, kind=kind) == expected
+    assert topic_name(name, kind=kind) == expected
 
 
 def test_the_remark_goes_before_the_nickname_and_an_empty_one_does_not() -> None:
-    assert level("老婆", "Lily") == "老婆"
-    assert level("\u200b", "Lily") == "Lily"
+    assert topic_name("老婆", "Lily") == "老婆"
+    assert topic_name("\u200b", "Lily") == "Lily"
 
 
 def test_two_with_the_same_name_get_numbers() -> None:
-    assert level("Bob", taken={"Bob"}) == "Bob-2"
-    assert level("Bob", taken={"Bob", "Bob-2"}) == "Bob-3"
+    assert topic_name("Bob", taken={"Bob"}) == "Bob-2"
+    assert topic_name("Bob", taken={"Bob", "Bob-2"}) == "Bob-3"
 
 
 def test_thousands_of_equal_names_are_counted_on_and_not_from_the_start() -> None:
-    given_: set[str] = set()
+    assigned: set[str] = set()
     hints: dict[str, int] = {}
     for _ in range(5000):
-        given_.add(unique_topic_name(["Bob"], ChatKind.FRIEND, "unicode", given_.__contains__, hints))
-    assert len(given_) == 5000
-    assert "Bob-5000" in given_
+        assigned.add(unique_topic_name(["Bob"], ChatKind.FRIEND, "unicode", assigned.__contains__, hints))
+    assert len(assigned) == 5000
+    assert "Bob-5000" in assigned
 
 
 @given(
@@ -176,25 +176,25 @@ def test_composed_and_decomposed_are_one_name() -> None:
 
 @pytest.mark.parametrize("style", ["unicode", "pinyin"])
 def test_only_the_file_helper_is_called_filehelper(style: str) -> None:
-    assert level("filehelper", style=style) == "filehelper-2"
-    assert level("file\u200bhelper", taken={"filehelper-2"}) == "filehelper-3"
+    assert topic_name("filehelper", style=style) == "filehelper-2"
+    assert topic_name("file\u200bhelper", taken={"filehelper-2"}) == "filehelper-3"
 
 
 def test_a_long_name_is_cut_between_characters() -> None:
-    assert level("长" * 200) == "长" * 21
-    assert level(FAMILY * 5) == FAMILY * 2
-    assert level("🇨🇳" * 20) == "🇨🇳" * 8
-    assert level("a" * 63 + "e\u0301") == "a" * 63
-    assert level("👍🏽" * 9) == "👍🏽" * 8
+    assert topic_name("长" * 200) == "长" * 21
+    assert topic_name(FAMILY * 5) == FAMILY * 2
+    assert topic_name("🇨🇳" * 20) == "🇨🇳" * 8
+    assert topic_name("a" * 63 + "e\u0301") == "a" * 63
+    assert topic_name("👍🏽" * 9) == "👍🏽" * 8
 
 
 def test_a_long_name_leaves_room_for_its_number() -> None:
-    assert level("长" * 200, taken={"长" * 21}) == "长" * 20 + "-2"
+    assert topic_name("长" * 200, taken={"长" * 21}) == "长" * 20 + "-2"
 
 
 def test_a_character_longer_than_the_limit_is_cut_nevertheless() -> None:
     zalgo = "a" + "\u0335" * 200
-    assert 0 < len(level(zalgo).encode()) <= MAX_CHOSEN_TOPIC_NAME_BYTES
+    assert 0 < len(topic_name(zalgo).encode()) <= MAX_CHOSEN_TOPIC_NAME_BYTES
 
 
 def test_cutting_to_the_limit_leaves_what_fits_alone() -> None:
@@ -205,7 +205,7 @@ def test_cutting_to_the_limit_leaves_what_fits_alone() -> None:
 def test_whatever_the_name_the_level_is_one_that_a_broker_takes(
     name: str, kind: ChatKind, taken: set[str]
 ) -> None:
-    made = level(name, kind=kind, taken=taken)
+    made = topic_name(name, kind=kind, taken=taken)
     assert made
     assert made not in taken
     assert len(made.encode()) <= MAX_CHOSEN_TOPIC_NAME_BYTES
@@ -234,16 +234,16 @@ def test_whatever_the_name_the_level_is_one_that_a_broker_takes(
     ],
 )
 def test_pinyin_is_plain_letters_and_falls_back(name: str, expected: str) -> None:
-    assert level(name, style="pinyin") == expected
+    assert topic_name(name, style="pinyin") == expected
 
 
 def test_pinyin_tries_the_nickname_when_the_remark_cannot_be_spelled() -> None:
-    assert level("😀", "小王", style="pinyin") == "xiaowang"
+    assert topic_name("😀", "小王", style="pinyin") == "xiaowang"
 
 
 @given(st.text(max_size=60))
 def test_pinyin_never_leaves_its_letters(name: str) -> None:
-    assert set(level(name, style="pinyin")) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-")
+    assert set(topic_name(name, style="pinyin")) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 COMMON = "".join(
@@ -253,7 +253,7 @@ COMMON = "".join(
 
 
 def test_common_characters_are_read_as_on_a_keyboard() -> None:
-    readings = [level(mark, style="pinyin") for mark in COMMON]
+    readings = [topic_name(mark, style="pinyin") for mark in COMMON]
     assert len(COMMON) == 3755
     digest = hashlib.sha256(" ".join(readings).encode()).hexdigest()
     assert digest == "6bc02f8a2daccaf409f3806e28cb2527841d6468f65af368a82e477accef47fb", (

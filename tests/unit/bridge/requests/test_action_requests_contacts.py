@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.unit.bridge.outgoing import OWNER
-from tests.unit.bridge.requests.support import open_room, refused
+from tests.unit.bridge.commands_harness import OWNER
+from tests.unit.bridge.requests.request_harness import open_request_harness, refused
 from wx2mqtt.model import (
     AcceptFriend,
     Handle,
@@ -18,30 +18,30 @@ from wx2mqtt.model import (
 
 @pytest.fixture
 async def request_harness(tmp_path):
-    async with open_room(tmp_path) as request_harness:
+    async with open_request_harness(tmp_path) as request_harness:
         yield request_harness
 
 
 @pytest.mark.parametrize("user", ["wife", "family", "filehelper", "news"])
 async def test_every_chat_can_be_marked_as_read(request_harness, user):
     assert await request_harness.ask("mark_read", user=user) == {"status": "ok", "data": {"user": user}}
-    assert [type(one) for one in request_harness.wechat.actions] == [MarkRead]
+    assert [type(action) for action in request_harness.wechat.actions] == [MarkRead]
 
 
 async def test_a_remark_is_set_at_wechat_and_the_directory_follows_at_once(request_harness):
     answer = await request_harness.ask("set_remark", user="wife", remark=" 爱人 👨‍👩‍👧 ")
     assert answer["data"] == {"user": "wife", "remark": "爱人 👨‍👩‍👧"}
     assert request_harness.wechat.actions == [SetRemark(person=Handle("@wife"), remark="爱人 👨‍👩‍👧")]
-    (entry,) = [one for one in request_harness.harness.identity.directory() if one.user == "wife"]
+    (entry,) = [entry for entry in request_harness.harness.registry.directory() if entry.user == "wife"]
     assert (entry.remark, entry.name) == ("爱人 👨‍👩‍👧", "爱人 👨‍👩‍👧")
-    assert request_harness.happened() == [("contact_renamed", "wife")]
+    assert request_harness.people_events() == [("contact_renamed", "wife")]
 
 
 async def test_a_remark_that_is_answered_in_the_next_login_is_not_stored(request_harness):
     request_harness.wechat.held = asyncio.Event()
     delivery = request_harness.deliver("set_remark", user="wife", remark="爱人")
-    await request_harness.harness.news.until(lambda: request_harness.wechat.done)
-    request_harness.harness.identity.apply_directory((), "next login", OWNER, 0, complete=False)
+    await request_harness.harness.changes.wait_until(lambda: request_harness.wechat.done)
+    request_harness.harness.registry.apply_directory((), "next login", OWNER, 0, complete=False)
     request_harness.wechat.held.set()
     assert (await request_harness.answer(delivery))["status"] == "ok"
     assert request_harness.saved == []
@@ -52,17 +52,17 @@ async def test_an_empty_remark_takes_it_away(request_harness):
         "user": "mom",
         "remark": "",
     }
-    (entry,) = [one for one in request_harness.harness.identity.directory() if one.user == "mom"]
+    (entry,) = [entry for entry in request_harness.harness.registry.directory() if entry.user == "mom"]
     assert (entry.remark, entry.name) == ("", "妈")
 
 
 async def test_the_same_remark_again_is_no_news(request_harness):
     await request_harness.ask("set_remark", user="mom", remark="妈妈")
-    assert request_harness.happened() == []
+    assert request_harness.people_events() == []
 
 
 async def test_a_friend_request_is_accepted_by_the_id_of_its_event(request_harness):
-    await request_harness.befriend("7001")
+    await request_harness.record_friend_request("7001")
     assert await request_harness.ask("accept_friend", id="7001") == {"status": "ok", "data": {"id": "7001"}}
     assert request_harness.wechat.actions == [AcceptFriend(request={"ticket": "v2_x"})]
 
@@ -73,7 +73,7 @@ async def test_an_id_of_no_friend_request_is_unknown(request_harness, event):
 
 
 async def test_a_friend_request_of_an_earlier_login_is_void(request_harness):
-    await request_harness.befriend("7001", login="another login")
+    await request_harness.record_friend_request("7001", login="another login")
     assert await refused(request_harness, "accept_friend", id="7001") == "unknown_id"
 
 
@@ -125,12 +125,12 @@ async def test_a_misspelt_key_is_named_and_nothing_is_done(request_harness, name
 
 
 async def test_send_allow_limits_the_people_on_whom_a_request_acts(tmp_path):
-    async with open_room(tmp_path, allow=("wife",)) as request_harness:
+    async with open_request_harness(tmp_path, allow=("wife",)) as request_harness:
         assert (await request_harness.ask("mark_read", user="wife"))["status"] == "ok"
         request_harness.wechat.done.clear()
         assert await refused(request_harness, "mark_read", user="mom") == "not_allowed"
         assert await refused(request_harness, "set_remark", user="mom", remark="x") == "not_allowed"
-        await request_harness.befriend("7001")
+        await request_harness.record_friend_request("7001")
         assert await refused(request_harness, "accept_friend", id="7001") == "not_allowed"
 
 

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.unit.bridge.requests.support import MEMBERS, RequestHarness, new_group, open_room
+from tests.unit.bridge.requests.request_harness import (
+    MEMBERS,
+    RequestHarness,
+    new_group,
+    open_request_harness,
+)
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.model import (
     ActionResult,
@@ -20,7 +25,7 @@ from wx2mqtt.model import (
 
 @pytest.fixture
 async def request_harness(tmp_path):
-    async with open_room(tmp_path) as request_harness:
+    async with open_request_harness(tmp_path) as request_harness:
         yield request_harness
 
 
@@ -48,21 +53,21 @@ async def test_members_are_named_by_their_topics_where_they_have_one(request_har
 
 async def test_members_come_in_pages(request_harness):
     page = (await group(request_harness, limit=2, offset=1))["data"]
-    assert (page["count"], [one["name"] for one in page["members"]]) == (5, ["wife", "三姨"])
+    assert (page["count"], [member["name"] for member in page["members"]]) == (5, ["wife", "三姨"])
     assert (await group(request_harness, offset=4))["data"]["members"] == [{"name": "小明", "self": False}]
     assert (await group(request_harness, offset=9))["data"]["members"] == []
 
 
 async def test_whoever_may_not_be_written_to_may_be_asked_about(tmp_path):
-    async with open_room(tmp_path, allow=()) as request_harness:
+    async with open_request_harness(tmp_path, allow=()) as request_harness:
         assert (await group(request_harness))["status"] == "ok"
         assert (await group(request_harness, "rename", name="x"))["code"] == "not_allowed"
 
 
 async def test_a_group_of_which_wechat_says_nothing(request_harness):
-    request_harness.wechat.who = ()
+    request_harness.wechat.members = ()
     assert (await group(request_harness))["code"] == "refused_by_wechat"
-    request_harness.wechat.who = Unreachable()
+    request_harness.wechat.members = Unreachable()
     assert (await group(request_harness))["code"] == "no_answer"
 
 
@@ -74,20 +79,20 @@ async def test_a_new_group_has_a_topic_in_the_answer(request_harness):
     assert answer["data"] == {"user": "新群", "name": "新群", "refused": ["mom"]}
     handles = (Handle("@wife"), Handle("@mom"), Handle("@lilei"))
     assert request_harness.wechat.actions == [CreateGroup(members=handles, name="新群")]
-    assert request_harness.level("@@new") == "新群"
+    assert request_harness.topic_name_of("@@new") == "新群"
 
 
 async def test_a_new_group_is_never_taken_for_an_old_one_of_its_name(request_harness):
     request_harness.wechat.answer(CreateGroup, ActionResult(group=new_group("一家人")))
     assert (await group(request_harness, "create", members=["wife", "mom"]))["data"]["user"] == "一家人"
-    assert request_harness.level("@@family") == "family"
+    assert request_harness.topic_name_of("@@family") == "family"
 
 
 async def test_a_group_that_wechat_reported_before_its_answer_is_the_same(request_harness):
-    request_harness.harness.identity.apply_update((new_group(),), (), 1)
+    request_harness.harness.registry.apply_update((new_group(),), (), 1)
     request_harness.wechat.answer(CreateGroup, ActionResult(group=new_group()))
     assert (await group(request_harness, "create", members=["wife", "mom"]))["data"]["user"] == "新群"
-    assert request_harness.happened() == []
+    assert request_harness.people_events() == []
 
 
 @pytest.mark.parametrize("members", [["wife"], ["wife", "wife"], [], "wife", [1, 2], None, ["wife", ""]])
@@ -113,7 +118,7 @@ async def test_only_people_can_come_into_a_group(request_harness, action, who, c
 
 
 async def test_whoever_may_not_be_written_to_may_not_be_brought_in(tmp_path):
-    async with open_room(tmp_path, allow=("wife", "mom", "family")) as request_harness:
+    async with open_request_harness(tmp_path, allow=("wife", "mom", "family")) as request_harness:
         assert (await group(request_harness, "create", members=["wife", "mom", "lilei"]))[
             "code"
         ] == "not_allowed"
@@ -145,7 +150,7 @@ async def test_a_member_with_two_of_the_names_is_removed_once(request_harness):
 
 
 async def test_a_member_is_removed_by_a_name_in_another_normal_form(request_harness):
-    request_harness.wechat.who = (
+    request_harness.wechat.members = (
         MEMBERS[0],
         MEMBERS[2].__class__(handle=Handle("@jose"), nickname="Jos\u00e9"),
     )
@@ -165,7 +170,7 @@ async def test_whoever_is_not_in_the_group_or_not_one_alone_is_not_removed(reque
 
 
 async def test_a_topic_is_never_taken_for_the_name_of_somebody_else_in_the_group(request_harness):
-    request_harness.wechat.who = (MEMBERS[0], MEMBERS[2].__class__(handle=Handle("@eve"), nickname="mom"))
+    request_harness.wechat.members = (MEMBERS[0], MEMBERS[2].__class__(handle=Handle("@eve"), nickname="mom"))
     assert (await group(request_harness, "remove", members=["mom"]))["code"] == "unknown_user"
 
 
@@ -173,8 +178,8 @@ async def test_a_group_has_another_name_at_wechat_and_in_the_directory(request_h
     answer = await group(request_harness, "rename", name="一大家人")
     assert answer["data"] == {"user": "family", "name": "一大家人"}
     assert request_harness.wechat.actions == [RenameGroup(group=Handle("@@family"), name="一大家人")]
-    assert request_harness.happened() == [("contact_renamed", "family")]
-    (entry,) = [one for one in request_harness.harness.identity.directory() if one.user == "family"]
+    assert request_harness.people_events() == [("contact_renamed", "family")]
+    (entry,) = [entry for entry in request_harness.harness.registry.directory() if entry.user == "family"]
     assert entry.nickname == "一大家人"
 
 
@@ -194,7 +199,7 @@ async def test_a_group_has_another_name_at_wechat_and_in_the_directory(request_h
         ("members", {"limit": True}),
     ],
 )
-async def test_what_does_not_fit_is_a_bad_request(request_harness, action, fields):
+async def test_keys_and_values_that_do_not_fit_are_a_bad_request(request_harness, action, fields):
     answer = await group(request_harness, action, **fields)
     assert answer["code"] == "bad_request", answer
     assert request_harness.wechat.done == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.unit.bridge.requests.support import RequestHarness, open_room
+from tests.unit.bridge.requests.request_harness import RequestHarness, open_request_harness
 from wx2mqtt.errors import (
     LoggedOut,
     LoginRefused,
@@ -23,7 +23,7 @@ from wx2mqtt.model import ActionResult, Draft, LoginState, MarkRead, RemoveMembe
 
 @pytest.fixture
 async def request_harness(tmp_path):
-    async with open_room(tmp_path) as request_harness:
+    async with open_request_harness(tmp_path) as request_harness:
         yield request_harness
 
 
@@ -57,18 +57,18 @@ async def test_too_often_says_how_long_and_wechat_is_not_asked_before(request_ha
     assert 80 < again["retry_after"] <= 90
     assert len(request_harness.wechat.done) == 1, "not asked again"
     other = await request_harness.ask("set_remark", user="wife", remark="x")
-    assert other["code"] == "rate_limited", "it is the account that WeChat throttles"
+    assert other["code"] == "rate_limited", "it is the account that FakeActionBackend throttles"
     assert len(request_harness.wechat.done) == 1
 
 
 async def test_a_throttling_that_a_request_meets_holds_back_the_commands(request_harness, pass_time):
     request_harness.wechat.answer(MarkRead, Throttled("slow down", retry_after=90))
     assert (await mark_read(request_harness))["code"] == "rate_limited"
-    request_harness.harness.say(text="late", id="a", ttl=0.05)
+    request_harness.harness.deliver_command(text="late", id="a", ttl=0.05)
     late = await request_harness.harness.result("a")
     assert (late["status"], late["code"]) == ("expired", "rate_limited")
     assert 80 < late["retry_after"] <= 90
-    request_harness.harness.say(text="later", id="b")
+    request_harness.harness.deliver_command(text="later", id="b")
     assert request_harness.wechat.sent == []
     pass_time(91)
     request_harness.harness.sender.recheck()
@@ -78,7 +78,7 @@ async def test_a_throttling_that_a_request_meets_holds_back_the_commands(request
 
 async def test_a_throttling_that_a_command_meets_holds_back_the_requests(request_harness):
     request_harness.wechat.answer(Draft, Throttled("slow down", retry_after=90))
-    request_harness.harness.say(text="hello", id="a")
+    request_harness.harness.deliver_command(text="hello", id="a")
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         while not request_harness.harness.calls.throttled_seconds:  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0)
@@ -90,7 +90,7 @@ async def test_a_throttling_that_a_command_meets_holds_back_the_requests(request
     assert request_harness.wechat.done == []
 
 
-async def test_afterwards_it_may_be_asked_again(request_harness):
+async def test_after_a_throttling_wechat_is_asked_again(request_harness):
     request_harness.wechat.answer(MarkRead, Throttled("slow down", retry_after=0.001))
     assert (await mark_read(request_harness))["code"] == "rate_limited"
     async with asyncio.timeout(MAX_WAIT_SECONDS):
@@ -143,13 +143,13 @@ async def test_a_fault_of_ours_is_an_unknown_outcome(request_harness):
 async def test_requests_of_one_sort_go_one_by_one_and_those_of_another_beside_them(request_harness):
     request_harness.wechat.held = asyncio.Event()
     first = [request_harness.deliver("mark_read", user=user) for user in ("wife", "mom", "lilei")]
-    await request_harness.harness.news.until(lambda: len(request_harness.wechat.done) == 1)
+    await request_harness.harness.changes.wait_until(lambda: len(request_harness.wechat.done) == 1)
     other = request_harness.deliver("set_remark", user="wife", remark="x")
-    await request_harness.harness.news.until(lambda: len(request_harness.wechat.done) == 2)
+    await request_harness.harness.changes.wait_until(lambda: len(request_harness.wechat.done) == 2)
     request_harness.wechat.held.set()
     for delivery in (*first, other):
         assert (await request_harness.answer(delivery))["status"] == "ok"
-    assert [one.chat for one in request_harness.wechat.actions if isinstance(one, MarkRead)] == [
+    assert [action.chat for action in request_harness.wechat.actions if isinstance(action, MarkRead)] == [
         "@wife",
         "@mom",
         "@lilei",

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.unit.bridge.requests.support import RequestHarness, new_group, open_room
+from tests.unit.bridge.requests.request_harness import RequestHarness, new_group, open_request_harness
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import ActionResult, CreateGroup, MarkRead
 from wx2mqtt.mqtt.broker import Delivery
@@ -16,19 +16,19 @@ CREATE = {"action": "create", "members": ["wife", "mom"], "name": "新群"}
 
 @pytest.fixture
 async def request_harness(tmp_path):
-    async with open_room(tmp_path) as request_harness:
+    async with open_request_harness(tmp_path) as request_harness:
         yield request_harness
 
 
-async def answers(request_harness: RequestHarness, name: str, count: int) -> list[dict[str, object]]:
-    return await request_harness.harness.in_thread(f"wx/bridge/response/{name}", count)
+async def wait_for_answers(request_harness: RequestHarness, name: str, count: int) -> list[dict[str, object]]:
+    return await request_harness.harness.wait_for_bodies(f"wx/bridge/response/{name}", count)
 
 
-def again(request_harness: RequestHarness, delivery: Delivery) -> Delivery:
-    """The broker has a new connection and delivers what it got no acknowledgement of."""
+def redeliver(request_harness: RequestHarness, delivery: Delivery) -> Delivery:
+    """Reconnects and delivers the same again, as a broker does that got no PUBACK."""
     request_harness.harness.disconnect()
     request_harness.harness.connect(session_present=True)
-    request_harness.harness.again(delivery)
+    request_harness.harness.redeliver(delivery)
     return delivery
 
 
@@ -36,8 +36,8 @@ async def test_what_was_answered_is_answered_again_and_not_done_again(request_ha
     request_harness.wechat.answer(CreateGroup, ActionResult(group=new_group()))
     delivery = request_harness.deliver("group", **CREATE)
     first = await request_harness.answer(delivery)
-    again(request_harness, delivery)
-    *_, last = await answers(request_harness, "group", 2)
+    redeliver(request_harness, delivery)
+    *_, last = await wait_for_answers(request_harness, "group", 2)
     assert {**last, "transaction": None} == {**first, "transaction": None}
     assert len(request_harness.wechat.done) == 1
 
@@ -47,97 +47,101 @@ async def test_a_request_that_was_never_started_is_checked_again(request_harness
     delivery = request_harness.deliver("mark_read", user="wife")
     assert (await request_harness.answer(delivery))["code"] == "logged_out"
     request_harness.session.logged_in = True
-    again(request_harness, delivery)
-    *_, last = await answers(request_harness, "mark_read", 2)
+    redeliver(request_harness, delivery)
+    *_, last = await wait_for_answers(request_harness, "mark_read", 2)
     assert last["status"] == "ok"
 
 
 async def test_what_is_under_way_is_waited_for(request_harness):
     request_harness.wechat.held = asyncio.Event()
     delivery = request_harness.deliver("group", **CREATE)
-    await request_harness.harness.news.until(lambda: request_harness.wechat.done)
-    again(request_harness, delivery)
+    await request_harness.harness.changes.wait_until(lambda: request_harness.wechat.done)
+    redeliver(request_harness, delivery)
     request_harness.wechat.held.set()
-    await request_harness.harness.acknowledged(delivery)
-    received = await answers(request_harness, "group", 2)
-    assert [one["status"] for one in received] == ["ok", "ok"]
+    await request_harness.harness.wait_for_puback(delivery)
+    received = await wait_for_answers(request_harness, "group", 2)
+    assert [body["status"] for body in received] == ["ok", "ok"]
     assert len(request_harness.wechat.done) == 1
 
 
 async def test_the_same_words_in_another_packet_are_another_request(request_harness):
     for _ in range(2):
         delivery = request_harness.harness.deliver('{"user": "wife"}', topic="wx/bridge/request/mark_read")
-        await request_harness.harness.acknowledged(delivery)
+        await request_harness.harness.wait_for_puback(delivery)
     assert len(request_harness.wechat.done) == 2
 
 
 async def test_an_answer_that_cannot_be_stored_is_no_reason_to_do_it_again(request_harness, monkeypatch):
-    deed_end, tries = request_harness.harness.journal.requests.finish, []
+    finish, seen_at_each_try = request_harness.harness.journal.requests.finish, []
 
-    async def full_at_first(*args):
-        tries.append(list(request_harness.harness.broker.acknowledged))
-        if len(tries) == 1:
+    async def fail_once(*args):
+        seen_at_each_try.append(list(request_harness.harness.broker.acknowledged))
+        if len(seen_at_each_try) == 1:
             raise StoreFull
-        return await deed_end(*args)
+        return await finish(*args)
 
-    monkeypatch.setattr(request_harness.harness.journal.requests, "finish", full_at_first)
+    monkeypatch.setattr(request_harness.harness.journal.requests, "finish", fail_once)
     assert (await request_harness.ask("mark_read", user="wife"))["status"] == "ok"
-    assert tries == [[], []]
+    assert seen_at_each_try == [[], []]
     assert len(request_harness.wechat.done) == 1
 
 
 async def test_nothing_is_done_before_it_is_marked(request_harness, monkeypatch):
-    deed_begin, tries = request_harness.harness.journal.requests.start, []
+    start, seen_at_each_try = request_harness.harness.journal.requests.start, []
 
-    async def full_at_first(*args):
-        tries.append(len(request_harness.wechat.done))
-        if len(tries) == 1:
+    async def fail_once(*args):
+        seen_at_each_try.append(len(request_harness.wechat.done))
+        if len(seen_at_each_try) == 1:
             raise StoreFull
-        return await deed_begin(*args)
+        return await start(*args)
 
-    monkeypatch.setattr(request_harness.harness.journal.requests, "start", full_at_first)
+    monkeypatch.setattr(request_harness.harness.journal.requests, "start", fail_once)
     assert (await request_harness.ask("mark_read", user="wife"))["status"] == "ok"
-    assert tries == [0, 0]
+    assert seen_at_each_try == [0, 0]
 
 
-async def killed(tmp_path, name: str, /, **fields: object) -> Delivery:
-    """A life that was asked, asked WeChat, and ended before there was an answer."""
-    async with open_room(tmp_path) as request_harness:
+async def deliver_to_killed_process(tmp_path, name: str, /, **fields: object) -> Delivery:
+    """Delivers a request to a process that is killed after it has asked WeChat and before WeChat answers."""
+    async with open_request_harness(tmp_path) as request_harness:
         request_harness.wechat.held = asyncio.Event()
         delivery = request_harness.deliver(name, **fields)
-        await request_harness.harness.news.until(lambda: request_harness.wechat.done)
+        await request_harness.harness.changes.wait_until(lambda: request_harness.wechat.done)
     return delivery
 
 
 async def test_after_a_crash_what_is_harmless_is_done_again(tmp_path):
-    delivery = await killed(tmp_path, "mark_read", user="wife")
-    async with open_room(tmp_path) as request_harness:
-        request_harness.harness.again(delivery)
-        await request_harness.harness.acknowledged(delivery)
-        (answer,) = await answers(request_harness, "mark_read", 1)
+    delivery = await deliver_to_killed_process(tmp_path, "mark_read", user="wife")
+    async with open_request_harness(tmp_path) as request_harness:
+        request_harness.harness.redeliver(delivery)
+        await request_harness.harness.wait_for_puback(delivery)
+        (answer,) = await wait_for_answers(request_harness, "mark_read", 1)
         assert answer["status"] == "ok"
-        assert [type(one) for one in request_harness.wechat.actions] == [MarkRead]
+        assert [type(action) for action in request_harness.wechat.actions] == [MarkRead]
 
 
 async def test_after_a_crash_a_group_is_not_made_twice(tmp_path):
-    delivery = await killed(tmp_path, "group", **CREATE)
-    async with open_room(tmp_path) as request_harness:
-        request_harness.harness.again(delivery)
-        await request_harness.harness.acknowledged(delivery)
-        (answer,) = await answers(request_harness, "group", 1)
+    delivery = await deliver_to_killed_process(tmp_path, "group", **CREATE)
+    async with open_request_harness(tmp_path) as request_harness:
+        request_harness.harness.redeliver(delivery)
+        await request_harness.harness.wait_for_puback(delivery)
+        (answer,) = await wait_for_answers(request_harness, "group", 1)
         assert answer["code"] == "no_answer"
         assert request_harness.wechat.done == []
-    async with open_room(tmp_path) as request_harness:
-        request_harness.harness.again(delivery)
-        await request_harness.harness.acknowledged(delivery)
-        assert (await answers(request_harness, "group", 1))[0]["code"] == "no_answer", "the answer was kept"
+    async with open_request_harness(tmp_path) as request_harness:
+        request_harness.harness.redeliver(delivery)
+        await request_harness.harness.wait_for_puback(delivery)
+        assert (await wait_for_answers(request_harness, "group", 1))[0]["code"] == "no_answer", (
+            "the answer was kept"
+        )
 
 
 async def test_after_a_crash_nobody_is_taken_out_twice(tmp_path):
-    gone = {"user": "family", "action": "remove", "members": ["wife"]}
-    delivery = await killed(tmp_path, "group", **gone)
-    async with open_room(tmp_path) as request_harness:
+    removal = {"user": "family", "action": "remove", "members": ["wife"]}
+    delivery = await deliver_to_killed_process(tmp_path, "group", **removal)
+    async with open_request_harness(tmp_path) as request_harness:
         request_harness.session.logged_in = False
-        request_harness.harness.again(delivery)
-        await request_harness.harness.acknowledged(delivery)
-        assert (await answers(request_harness, "group", 1))[0]["code"] == "no_answer", "it may have been done"
+        request_harness.harness.redeliver(delivery)
+        await request_harness.harness.wait_for_puback(delivery)
+        assert (await wait_for_answers(request_harness, "group", 1))[0]["code"] == "no_answer", (
+            "it may have been done"
+        )

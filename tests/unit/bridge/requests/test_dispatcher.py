@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.bridge.commands_harness import running
 from tests.unit.bridge.contexts import context
-from tests.unit.bridge.outgoing import running
 from wx2mqtt.bridge.requests.dispatcher import RequestDispatcher, SizedHandler
 from wx2mqtt.errors import BadCommand, StoreFull
 from wx2mqtt.mqtt.broker import Delivery
@@ -19,19 +19,19 @@ from wx2mqtt.mqtt.payloads import REQUEST_CODES
 from wx2mqtt.store.records import NO_PUBLICATIONS
 
 
-async def give_back(fields):
+async def return_fields(fields):
     return fields
 
 
-async def cannot(_fields):
+async def reject(_fields):
     raise BadCommand("bad_request", "assign_closed", user="wife")
 
 
-async def fall_over(_fields):
+async def raise_bug(_fields):
     raise ZeroDivisionError
 
 
-HANDLERS = {"echo": give_back, "cannot": cannot, "broken": fall_over}
+HANDLERS = {"echo": return_fields, "cannot": reject, "broken": raise_bug}
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ async def harness(tmp_path):
 
 
 async def ask(harness, name, payload="{}", **more):
-    """The answer on the usual topic."""
+    """Delivers a request and returns its answer on the response topic."""
     delivery = harness.deliver(payload, topic=f"wx/bridge/request/{name}", **more)
-    await harness.acknowledged(delivery)
-    return (await harness.in_thread(f"wx/bridge/response/{name}"))[-1]
+    await harness.wait_for_puback(delivery)
+    return (await harness.wait_for_bodies(f"wx/bridge/response/{name}"))[-1]
 
 
 async def test_what_is_asked_for_is_answered(harness):
@@ -62,7 +62,7 @@ async def test_a_transaction_is_given_back_and_is_no_field(harness, transaction)
 
 
 @pytest.mark.parametrize("name", ["echo", "cannot", "broken", "unknown"])
-async def test_it_is_given_back_with_every_error_too(harness, name):
+async def test_a_transaction_is_given_back_with_every_error_too(harness, name):
     assert (await ask(harness, name, '{"transaction": 7}'))["transaction"] == 7
 
 
@@ -96,22 +96,28 @@ async def test_a_retained_request_is_refused_and_cleared(harness):
     answer = await ask(harness, "echo", '{"transaction": 1}', retain=True)
     assert (answer["status"], answer["code"]) == ("error", "retained")
     assert "transaction" not in answer
-    cleared = [one for one in harness.broker.published if one.topic == "wx/bridge/request/echo"]
-    assert [(one.payload, one.retain) for one in cleared] == [(b"", True)]
+    cleared = [
+        publication
+        for publication in harness.broker.published
+        if publication.topic == "wx/bridge/request/echo"
+    ]
+    assert [(publication.payload, publication.retain) for publication in cleared] == [(b"", True)]
 
 
 async def test_the_response_topic_is_answered_too_with_its_correlation_data(harness):
     answer = await ask(harness, "echo", response_topic="me/x", correlation=b"\0")
-    assert await harness.in_thread("me/x") == [answer]
-    found = [one for one in harness.broker.published if one.topic == "me/x"]
-    assert [(one.correlation, one.content_type) for one in found] == [(b"\0", "application/json")]
+    assert await harness.wait_for_bodies("me/x") == [answer]
+    found = [publication for publication in harness.broker.published if publication.topic == "me/x"]
+    assert [(publication.correlation, publication.content_type) for publication in found] == [
+        (b"\0", "application/json")
+    ]
 
 
 @pytest.mark.parametrize("topic", ["wx/in/wife", "other/x", "homeassistant/x", "$SYS/x", "a/#"])
 async def test_where_answers_must_not_go_they_do_not_go_and_nothing_is_done(harness, topic):
     answer = await ask(harness, "echo", '{"transaction": 1}', response_topic=topic)
     assert (answer["code"], answer["transaction"]) == ("bad_response_topic", 1)
-    assert harness.received(topic) == []
+    assert harness.bodies_on(topic) == []
 
 
 async def test_a_send_is_answered_with_the_result_when_there_is_one(harness):
@@ -120,13 +126,13 @@ async def test_a_send_is_answered_with_the_result_when_there_is_one(harness):
     delivery = harness.deliver(
         json.dumps(asked), topic="wx/bridge/request/send", response_topic="me/x", correlation=b"1"
     )
-    await harness.acknowledged(delivery)
-    assert harness.received("wx/bridge/response/send") == []
+    await harness.wait_for_puback(delivery)
+    assert harness.bodies_on("wx/bridge/response/send") == []
     harness.wechat.release("hello")
-    (answer,) = await harness.in_thread("wx/bridge/response/send")
+    (answer,) = await harness.wait_for_bodies("wx/bridge/response/send")
     result = await harness.result("a")
     assert answer == {"status": "ok", "data": result, "transaction": 5}
-    assert await harness.in_thread("me/x") == [answer]
+    assert await harness.wait_for_bodies("me/x") == [answer]
 
 
 async def test_a_send_that_is_refused_is_answered_with_the_code(harness):
@@ -137,27 +143,29 @@ async def test_a_send_that_is_refused_is_answered_with_the_code(harness):
 async def test_an_answer_that_cannot_be_stored_is_stored_again_before_the_puback(harness, monkeypatch):
     publish, tries = harness.journal.outbox.add, []
 
-    async def full_at_first(publications):
+    async def fail_once(publications):
         tries.append(list(harness.broker.acknowledged))
         if len(tries) == 1:
             raise StoreFull
         return await publish(publications)
 
-    monkeypatch.setattr(harness.journal.outbox, "add", full_at_first)
+    monkeypatch.setattr(harness.journal.outbox, "add", fail_once)
     assert (await ask(harness, "echo"))["status"] == "ok"
     assert tries == [[], []]
 
 
 @pytest.mark.parametrize(("limit", "room"), [(None, None), (3_000, 3_000)])
 async def test_a_sized_handler_gets_the_limit_of_its_data(limit, room):
-    pad, told = Pad(), []
+    journal, limits = FakeJournal(), []
 
-    async def fill(_fields, space):
-        told.append(space)
-        return "x" * (100 if space is None else space - 2)
+    async def fill_limit(_fields, limit):
+        limits.append(limit)
+        return "x" * (100 if limit is None else limit - 2)
 
     requests = dispatcher(
-        pad, {"history": SizedHandler(fill)}, lambda topic: None if limit is None else limit - len(topic)
+        journal,
+        {"history": SizedHandler(fill_limit)},
+        lambda topic: None if limit is None else limit - len(topic),
     )
     asked = Delivery(
         topic="wx/bridge/request/history",
@@ -170,31 +178,31 @@ async def test_a_sized_handler_gets_the_limit_of_its_data(limit, room):
         correlation=b"12345678",
     )
     await requests.dispatch("history", asked, 1)
-    assert json.loads(pad.taken[0].payload)["status"] == "ok"
+    assert json.loads(journal.added[0].payload)["status"] == "ok"
     if room is None:
-        assert told == [None]
+        assert limits == [None]
     else:
-        assert 0 <= limit - len(asked.response_topic) - 8 - len(pad.taken[1].payload) < 5, (
+        assert 0 <= limit - len(asked.response_topic) - 8 - len(journal.added[1].payload) < 5, (
             "filled, and no more"
         )
 
 
-def dispatcher(pad, handlers, payload_limit) -> RequestDispatcher:
+def dispatcher(journal, handlers, payload_limit) -> RequestDispatcher:
     inflight: Any = SimpleNamespace(payload_limit=payload_limit)
-    requests = RequestDispatcher(context(journal=pad), inflight)
+    requests = RequestDispatcher(context(journal=journal), inflight)
     requests.register(handlers)
     return requests
 
 
-class Pad:
-    """A journal that only takes publications down."""
+class FakeJournal:
+    """A journal that keeps the publications in `added`."""
 
     def __init__(self):
-        self.taken = []
+        self.added = []
         self.outbox = self
 
     async def add(self, publications):
-        self.taken += publications
+        self.added += publications
         return NO_PUBLICATIONS
 
 
@@ -206,8 +214,8 @@ class Pad:
     response_topic=st.text(max_size=5),
 )
 async def test_whatever_is_asked_there_is_one_answer_with_a_known_code(name, payload, response_topic):
-    pad = Pad()
-    requests = dispatcher(pad, HANDLERS, lambda _: None)
+    journal = FakeJournal()
+    requests = dispatcher(journal, HANDLERS, lambda _: None)
     delivery = Delivery(
         topic=f"wx/bridge/request/{name}",
         payload=payload,
@@ -218,18 +226,18 @@ async def test_whatever_is_asked_there_is_one_answer_with_a_known_code(name, pay
         response_topic=response_topic,
     )
     await requests.dispatch(name, delivery, 1)
-    assert pad.taken[0].topic == f"wx/bridge/response/{name}"
-    answer = json.loads(pad.taken[0].payload)
+    assert journal.added[0].topic == f"wx/bridge/response/{name}"
+    answer = json.loads(journal.added[0].payload)
     assert answer["status"] == "ok" or answer["code"] in REQUEST_CODES
-    assert len(pad.taken) <= 2
+    assert len(journal.added) <= 2
 
 
 @pytest.mark.parametrize(("transaction", "echoed"), [("t1", True), ("t" * 5_000, False)])
 async def test_an_answer_that_the_broker_would_not_take_is_an_error_that_it_takes(transaction, echoed):
     """An unknown size must not end in silence; a transaction that is too large itself is left out."""
-    pad = Pad()
-    handlers = {"contacts": _much}
-    requests = dispatcher(pad, handlers, lambda _topic: 3_000)
+    journal = FakeJournal()
+    handlers = {"contacts": _large_answer}
+    requests = dispatcher(journal, handlers, lambda _topic: 3_000)
     payload = json.dumps({"transaction": transaction}).encode()
     asked = Delivery(
         topic="wx/bridge/request/contacts",
@@ -240,11 +248,11 @@ async def test_an_answer_that_the_broker_would_not_take_is_an_error_that_it_take
         connection_number=1,
     )
     await requests.dispatch("contacts", asked, 1)
-    answer = json.loads(pad.taken[0].payload)
+    answer = json.loads(journal.added[0].payload)
     assert (answer["status"], answer["code"]) == ("error", "too_large")
     assert ("transaction" in answer) is echoed
-    assert len(pad.taken[0].payload) <= 3_000
+    assert len(journal.added[0].payload) <= 3_000
 
 
-async def _much(_fields):
+async def _large_answer(_fields):
     return {"contacts": ["x" * 10_000]}

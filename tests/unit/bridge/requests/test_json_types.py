@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.fake_broker import FakeBroker
 from tests.support.repetitions import repetitions
+from tests.unit.bridge.commands_harness import CAPABILITIES, PEOPLE
 from tests.unit.bridge.contexts import context, shared
-from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE
-from tests.unit.bridge.requests.support import ALL
+from tests.unit.bridge.requests.request_harness import ALL
 from tests.unit.bridge.requests.test_unknown_keys import ACCOUNT_REQUESTS, COMMAND_REQUESTS
-from tests.unit.bridge.session_harness import FakeGateway
+from tests.unit.bridge.session_harness import FakeBackend
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.i18n import Language
@@ -84,34 +84,34 @@ VALUES = st.recursive(
 NAMED = {key for keys in KEYS.values() for key in keys} | {"transaction"}
 
 
-class Gateway(FakeGateway):
+class CapableBackend(FakeBackend):
     """A backend that offers everything that a command or request may ask for."""
 
     capabilities = replace(
-        FakeGateway.capabilities, actions=ALL | {Recall}, media=CAPABILITIES.media, has_groups=True
+        FakeBackend.capabilities, actions=ALL | {Recall}, media=CAPABILITIES.media, has_groups=True
     )
 
     def set_language(self, language: Language) -> None:
-        """Sets nothing."""
+        """Does nothing."""
 
 
-class Stage:
-    """A whole account between a broker and a fake WeChat, not logged in; it takes deliveries."""
+class AccountHarness:
+    """A whole account with a fake broker and a fake backend, not logged in; it accepts deliveries."""
 
     def __init__(self, account: Account, broker: FakeBroker) -> None:
         self._account = account
-        self._link = broker
+        self._broker = broker
         self._acknowledged: set[int] = set()
         self._mid = 0
         broker.acknowledge = self._on_acknowledged  # type: ignore[method-assign]
 
     def _on_acknowledged(self, delivery: Delivery) -> None:
         self._acknowledged.add(delivery.mid)
-        self._link.notify()
+        self._broker.notify()
 
     async def outcomes(self, bodies: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-        """Delivers all of them; returns every result and answer."""
-        before = len(self._link.sent)
+        """Delivers these bodies, and returns all results and answers with a code."""
+        before = len(self._broker.sent)
         for name, body in bodies:
             self._mid += 1
             topic = OUT if name.startswith(OUT) else f"wx/bridge/request/{name.split()[0]}"
@@ -121,17 +121,17 @@ class Stage:
             )
             self._account.components.intake.on_delivery(delivery)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            await self._link.wait_until(lambda: len(self._acknowledged) == self._mid)
+            await self._broker.wait_until(lambda: len(self._acknowledged) == self._mid)
         received = [
             json.loads(sent.payload)
-            for sent in self._link.sent[before:]
+            for sent in self._broker.sent[before:]
             if "/result/" in sent.topic or "/response/" in sent.topic
         ]
         return [body for body in received if body.get("code")]
 
 
 @asynccontextmanager
-async def stage(folder: Path) -> AsyncIterator[Stage]:
+async def open_account(folder: Path) -> AsyncIterator[AccountHarness]:
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
@@ -139,7 +139,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     account = Account(
         context(
             broker=broker,
-            backend=Gateway(),
+            backend=CapableBackend(),
             journal=journal,
             registry=PeopleRegistry(PEOPLE, {person.topic_name: person.id for person in PEOPLE}, {}),
             shared=shared(blobs=blobs, media_retention=MediaRetention(database, blobs)),
@@ -153,7 +153,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         asyncio.create_task(part.run()) for part in (account.components.intake, account.components.publisher)
     ]
     try:
-        yield Stage(account, broker)
+        yield AccountHarness(account, broker)
     finally:
         for task in tasks:
             task.cancel()
@@ -161,12 +161,12 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         await database.close()
 
 
-def body_of(name: str, key: str, value: Any) -> tuple[str, dict[str, Any]]:
+def case_body(name: str, key: str, value: Any) -> tuple[str, dict[str, Any]]:
     return name, {**COMPLETE[name], key: value}
 
 
 def check(outcome: dict[str, Any], case: str, *, wrong_type: bool) -> None:
-    """No outcome is a fault of the bridge, and the refusal of a wrong type names a key."""
+    """Asserts that an outcome is no fault of the bridge, and that the refusal of a wrong type names a key."""
     assert outcome["code"] != "internal", case
     if wrong_type and outcome["code"] in ("bad_command", "bad_request"):
         sentence = outcome.get("message") or outcome["error"]
@@ -175,9 +175,9 @@ def check(outcome: dict[str, Any], case: str, *, wrong_type: bool) -> None:
 
 @pytest.mark.parametrize("value", SAMPLES, ids=lambda value: repr(value)[:20])
 async def test_any_type_in_any_key_is_accepted_or_refused_by_name(tmp_path, value):
-    async with stage(tmp_path) as account:
+    async with open_account(tmp_path) as account:
         for name, key in CASES:
-            for outcome in await account.outcomes([body_of(name, key, value)]):
+            for outcome in await account.outcomes([case_body(name, key, value)]):
                 check(outcome, f"{name} {key}={value!r:.50}", wrong_type=not isinstance(value, str))
 
 
@@ -185,8 +185,8 @@ async def test_any_type_in_any_key_is_accepted_or_refused_by_name(tmp_path, valu
 @given(drawn=st.lists(st.tuples(st.sampled_from(CASES), VALUES), min_size=20, max_size=100))
 def test_no_value_in_any_key_is_a_fault_of_the_bridge(drawn):
     async def deliver(folder: str) -> None:
-        async with stage(Path(folder)) as account:
-            bodies = [body_of(name, key, value) for (name, key), value in drawn]
+        async with open_account(Path(folder)) as account:
+            bodies = [case_body(name, key, value) for (name, key), value in drawn]
             for outcome in await account.outcomes(bodies):
                 check(outcome, repr(drawn), wrong_type=False)
 

@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.fake_broker import FakeBroker
 from tests.support.rows import every_row
+from tests.unit.bridge.commands_harness import PEOPLE
 from tests.unit.bridge.contexts import context, shared
-from tests.unit.bridge.outgoing import PEOPLE
-from tests.unit.bridge.requests.support import ALL
-from tests.unit.bridge.session_harness import FakeGateway
+from tests.unit.bridge.requests.request_harness import ALL
+from tests.unit.bridge.session_harness import FakeBackend
 from tests.unit.bridge.validation_harness import ValidationHarness
 from wx2mqtt.app.application import RunEnvironment, open_application
 from wx2mqtt.bridge.account import Account
@@ -56,13 +56,13 @@ COMMAND_REQUESTS: dict[str, dict[str, Json]] = {
 }
 
 
-class Gateway(FakeGateway):
+class CapableBackend(FakeBackend):
     """A backend that offers every action."""
 
-    capabilities = replace(FakeGateway.capabilities, actions=ALL)
+    capabilities = replace(FakeBackend.capabilities, actions=ALL)
 
     def set_language(self, language: Language) -> None:
-        """Sets nothing."""
+        """Does nothing."""
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def account(tmp_path: Path) -> AsyncIterator[Account]:
     yield Account(
         context(
             broker=FakeBroker(acknowledges_at_once=True),
-            backend=Gateway(),
+            backend=CapableBackend(),
             journal=journal,
             registry=PeopleRegistry(PEOPLE, {person.topic_name: person.id for person in PEOPLE}, {}),
             shared=shared(blobs=Blobs(tmp_path)),
@@ -152,7 +152,7 @@ def test_a_command_as_request_refuses_an_unknown_key(name: str, complete: bool):
 
 
 def test_what_a_backend_cannot_do_is_unsupported_whatever_else_a_request_says():
-    able = replace(FakeGateway.capabilities, actions=frozenset())
+    able = replace(FakeBackend.capabilities, actions=frozenset())
     new = ValidationHarness(capabilities=able).ask("recall", message_id="1", bogus=1)
     assert new.result is not None
     assert new.result.code == "unsupported"

@@ -1,4 +1,4 @@
-"""A sender with a real journal and a scripted WeChat."""
+"""A sender with a real journal and a fake backend."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.address_book import AddressBook
+from tests.unit.bridge.commands_harness import CAPABILITIES
 from tests.unit.bridge.contexts import context, settings
-from tests.unit.bridge.outgoing import CAPABILITIES
 from wx2mqtt.bridge.commands.acceptance import Acceptance
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
@@ -48,11 +48,15 @@ from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 NOW = 1_795_600_000_000
 
 SendOutcome = BackendError | Callable[[Draft], None] | None
-"""What a send does: raises, or something and then a receipt, or just a receipt."""
+"""What a send does: it raises the error, or calls the function and succeeds, or just succeeds."""
 
 
-class FakeGateway:
-    """A gateway that can only send. `outcomes` come in turn; `gate` holds every send while it is cleared."""
+class FakeBackend:
+    """A backend that can only send.
+
+    `outcomes` and `receipts` are used in order. While `gate` is cleared, every send waits for it. A send to
+    one of `hanging_chats` never ends.
+    """
 
     capabilities = CAPABILITIES
 
@@ -65,7 +69,7 @@ class FakeGateway:
         self.times: list[float] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.stuck: set[Handle] = set()
+        self.hanging_chats: set[Handle] = set()
         self.began = asyncio.Event()
 
     async def prepare(self, draft: Draft) -> None:
@@ -76,7 +80,7 @@ class FakeGateway:
         self.keys.append(key)
         self.times.append(asyncio.get_running_loop().time())
         self.began.set()
-        if draft.chat in self.stuck:
+        if draft.chat in self.hanging_chats:
             await asyncio.Event().wait()
         await self.gate.wait()
         outcome = self.outcomes.popleft() if self.outcomes else None
@@ -94,12 +98,12 @@ class FakeGateway:
 
 
 class SenderHarness:
-    """The sender of one account and what it needs."""
+    """The sender of one account with everything that it needs."""
 
     def __init__(self, database: Database, address_book: AddressBook) -> None:
         self.address_book = address_book
         self.journal = Journal(database, "home")
-        self.wire = FakeGateway()
+        self.backend = FakeBackend()
         self.echoes = EchoFilter()
         self.per_minute: float = 0
         self.burst = 1
@@ -108,17 +112,17 @@ class SenderHarness:
         self.ctx: AccountContext
         self.sender: CommandSender
         self.calls: WeChatCalls
-        self._settled = asyncio.Event()
-        self._numbers = 0
+        self._changed = asyncio.Event()
+        self._command_count = 0
 
     @contextlib.asynccontextmanager
     async def running(self, *, online: bool = True) -> AsyncIterator[CommandSender]:
-        """One life of the sender; it ends as a crash would end it."""
+        """Runs the sender; at the end of the block it is cancelled, as by a crash."""
         self.echoes = EchoFilter()
         ctx = context(
             journal=self.journal,
-            backend=self.wire,
-            registry=self.address_book.identity,
+            backend=self.backend,
+            registry=self.address_book.registry,
             settings=settings(
                 send=Send().model_copy(update={"per_minute": self.per_minute, "burst": self.burst}),
                 hold=self.hold,
@@ -126,8 +130,8 @@ class SenderHarness:
                 ilink=self.ilink,
             ),
         )
-        ctx.signals.outbox_changed.connect(lambda _batch: self._settled.set())
-        ctx.signals.sending_changed.connect(self._settled.set)
+        ctx.signals.outbox_changed.connect(lambda _batch: self._changed.set())
+        ctx.signals.sending_changed.connect(self._changed.set)
         self.ctx = ctx
         attachments: Any = None  # nothing is sent here but text
         resolver = CommandResolver(ctx, attachments)
@@ -145,14 +149,14 @@ class SenderHarness:
                 await running
 
     def command(self, user: str, text: str = "", *, ttl: float = 600.0, accepted: int = NOW) -> NewCommand:
-        self._numbers += 1
-        ident = f"c{self._numbers}"
-        person = self.address_book.identity.by_topic_name(user)
+        self._command_count += 1
+        command_id = f"c{self._command_count}"
+        person = self.address_book.registry.by_topic_name(user)
         assert person is not None
         return NewCommand(
-            command=Command(user=user, text=text or ident, id=ident),
-            command_id=ident,
-            fingerprint=text or ident,
+            command=Command(user=user, text=text or command_id, id=command_id),
+            command_id=command_id,
+            fingerprint=text or command_id,
             person=person.id,
             key=new_key(),
             accepted=accepted,
@@ -165,56 +169,56 @@ class SenderHarness:
         )
 
     async def accept(self, *commands: NewCommand) -> None:
-        """As `CommandIntake` does it."""
+        """Accepts as `CommandIntake` does."""
         await self.acceptance.accept(commands)
 
     async def result(self, command_id: str) -> Result:
-        """The result, once there is one."""
+        """Returns the result of a command, once it is stored."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while True:
-                self._settled.clear()
+                self._changed.clear()
                 row = await self.journal.commands.get(command_id)
                 if row is not None and row.result is not None:
                     return row.result
-                await self._settled.wait()
+                await self._changed.wait()
 
-    async def until(self, holds: Callable[[], object]) -> None:
-        """Until it does; looked at whenever something has happened, and often."""
+    async def wait_until(self, condition: Callable[[], object]) -> None:
+        """Waits until the condition is true; it is checked every 10 ms."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while not holds():  # noqa: ASYNC110 - there is no event for everything
+            while not condition():  # noqa: ASYNC110 - there is no event for everything
                 await asyncio.sleep(0.01)
 
-    async def unsettled(self) -> list[str]:
-        """The ids of what waits, oldest first."""
+    async def waiting_ids(self) -> list[str]:
+        """Returns the ids of the commands without a result, the oldest first."""
         return [row.command_id for row in await self.journal.commands.list_due(1000)]
 
     async def events(self, name: str, count: int) -> list[dict[str, Any]]:
-        """The events of a name, once there are so many."""
+        """Returns the events of this name, once there are at least `count`."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while True:
-                self._settled.clear()
+                self._changed.clear()
                 rows = await self.journal.outbox.list_waiting(0, 10_000, ())
                 found = [json.loads(row.payload) for row in rows if row.topic == f"wx/event/{name}"]
                 if len(found) >= count:
                     return found
-                await self._settled.wait()
+                await self._changed.wait()
 
-    def refuse(self, window: ReplyWindow, code: str) -> None:
-        """WeChat says that its window is shut."""
-        self.wire.windows = dict.fromkeys(self.wire.windows, window)
+    def close_window(self, window: ReplyWindow, code: str) -> None:
+        """Closes the reply window and raises the error with which WeChat refuses a send."""
+        self.backend.windows = dict.fromkeys(self.backend.windows, window)
         raise WindowClosed(code=code)
 
-    async def sends(self, count: int) -> list[str]:
-        """The texts of the sends, once there are so many."""
+    async def wait_for_sends(self, count: int) -> list[str]:
+        """Returns the texts that were sent, once there are at least `count`."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while len(self.wire.drafts) < count:
-                self.wire.began.clear()
-                await self.wire.began.wait()
-        return [draft.text for draft in self.wire.drafts]
+            while len(self.backend.drafts) < count:
+                self.backend.began.clear()
+                await self.backend.began.wait()
+        return [draft.text for draft in self.backend.drafts]
 
-    def own(self, user: str, text: str, message_id: str, time: int) -> Message:
-        """A message of the owner as WeChat hands it over: written on the phone, or an echo of ours."""
-        person = self.address_book.identity.by_topic_name(user)
+    def own_message(self, user: str, text: str, message_id: str, time: int) -> Message:
+        """Returns a message of the owner as WeChat delivers it: typed on the phone, or an echo of a send."""
+        person = self.address_book.registry.by_topic_name(user)
         assert person is not None
         assert person.handle is not None
         return Message(
@@ -231,13 +235,13 @@ class SenderHarness:
 
 
 class ILinkSenderHarness(SenderHarness):
-    """A room whose account is a bot, with its real reply window to the wife; `now` is the clock of WeChat."""
+    """A sender of an iLink bot, with the real reply window of the chat with wife; `now` is WeChat's clock in ms."""
 
-    def __init__(self, made: SenderHarness) -> None:
-        self.__dict__.update(made.__dict__)
-        self.wire.capabilities = BOT_CAPABILITIES
-        self.wire.send = self._send  # type: ignore[method-assign]
-        self.wire.reply_window = self._window  # type: ignore[method-assign]
+    def __init__(self, harness: SenderHarness) -> None:
+        self.__dict__.update(harness.__dict__)
+        self.backend.capabilities = BOT_CAPABILITIES
+        self.backend.send = self._send  # type: ignore[method-assign]
+        self.backend.reply_window = self._window  # type: ignore[method-assign]
         self.chat = ChatWindow()
         self.now = now_ms()
 
@@ -245,30 +249,30 @@ class ILinkSenderHarness(SenderHarness):
         return self.chat.reply_window(self.now) if handle == self.address_book.handle("wife") else None
 
     async def _send(self, draft: Draft, key: Any) -> Receipt:
-        receipt = await type(self.wire).send(self.wire, draft, key)
+        receipt = await type(self.backend).send(self.backend, draft, key)
         if draft.chat == self.address_book.handle("wife"):
             self.chat = self.chat.with_sent(self.now + 1)
         return receipt
 
-    def writes(self) -> None:
-        """She writes."""
+    def receive_message(self) -> None:
+        """Receives a message from wife, which opens the reply window."""
         self.now += 1
         self.chat = self.chat.with_message(self.now, "token")
         self.sender.recheck()
 
-    def leave(self, messages: int) -> None:
-        """The window is open, and so many messages are left."""
+    def open_window(self, messages: int) -> None:
+        """Opens the reply window with so many messages left."""
         self.now += 1
         self.chat = ChatWindow(last_wrote=self.now, sent=(self.now,) * (MAX_REPLIES_PER_MESSAGE - messages))
 
-    def asked(self, text: str = "", *, ttl: float = 600.0, **more: Any) -> Any:
-        """A command to her."""
+    def command_to_wife(self, text: str = "", *, ttl: float = 600.0, **more: Any) -> Any:
+        """Returns a new command to wife; `more` are fields of `Command`."""
         new = self.command("wife", text, ttl=ttl, accepted=now_ms())
         return replace(new, command=replace(new.command, **more))
 
     async def accept_together(self, *texts: str, **more: Any) -> None:
         """Accepts commands in one commit; the sender sees all of them before it sends the first."""
-        await self.accept(*(self.asked(text, **more) for text in texts))
+        await self.accept(*(self.command_to_wife(text, **more) for text in texts))
 
     async def results(self, *ids: str) -> list[Result]:
         return [await self.result(command_id) for command_id in ids]
@@ -278,37 +282,37 @@ class ILinkSenderHarness(SenderHarness):
         assert row is not None
         return row
 
-    async def until_stored(self, command_id: str, holds: Callable[[CommandRow], bool]) -> CommandRow:
-        """The command as the journal has it, once it is like that."""
+    async def wait_until_stored(self, command_id: str, condition: Callable[[CommandRow], bool]) -> CommandRow:
+        """Returns the row of a command, once the condition is true for it."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             row = await self.stored(command_id)
-            while not holds(row):
+            while not condition(row):
                 row = await self.stored(command_id)
         return row
 
     async def wait_until_in_doubt(self, command_id: str) -> CommandRow:
-        return await self.until_stored(command_id, lambda row: row.unanswered > 0)
+        return await self.wait_until_stored(command_id, lambda row: row.unanswered > 0)
 
     async def wait_until_held(self, count: int) -> None:
-        await self.until(lambda: self.sender.window_wait.count == count)
+        await self.wait_until(lambda: self.sender.window_wait.count == count)
 
     async def hold_texts(self, *texts: str, **more: Any) -> None:
-        """She has not written yet: these wait."""
+        """Accepts these texts and waits until the closed reply window holds them."""
         await self.accept_together(*texts, **more)
         await self.wait_until_held(len(texts))
 
 
 @contextlib.asynccontextmanager
-async def sender_harness(folder: Path, *friends: str) -> AsyncIterator[SenderHarness]:
-    """A room with these friends known to it."""
+async def open_sender_harness(folder: Path, *friends: str) -> AsyncIterator[SenderHarness]:
+    """Opens a store for an account with these friends."""
     address_book = AddressBook()
     for friend in friends:
-        address_book.friend(friend, friend)
+        address_book.add_friend(friend, friend)
     address_book.log_in()
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     try:
-        made = SenderHarness(database, address_book)
-        await made.journal.open()
-        yield made
+        harness = SenderHarness(database, address_book)
+        await harness.journal.open()
+        yield harness
     finally:
         await database.close()

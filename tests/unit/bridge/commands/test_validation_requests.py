@@ -27,8 +27,8 @@ def test_a_request_to_send_is_a_command_whose_result_is_an_answer_too(validation
     )
 
 
-def answers(new):
-    return {one.topic: json.loads(one.payload) for one in new.publications}
+def answers_of(new):
+    return {publication.topic: json.loads(publication.payload) for publication in new.publications}
 
 
 @pytest.mark.parametrize(
@@ -36,22 +36,22 @@ def answers(new):
 )
 def test_a_user_that_is_no_topic_level_is_answered_and_appears_on_no_topic(validation_harness, user):
     new = validation_harness.ask(**({} if user is None else {"user": user}), text="hello", transaction=1)
-    assert list(answers(new)) == ["wx/bridge/response/send"]
-    (answer,) = answers(new).values()
+    assert list(answers_of(new)) == ["wx/bridge/response/send"]
+    (answer,) = answers_of(new).values()
     assert (answer["status"], answer["code"], answer["transaction"]) == ("error", "bad_command", 1)
     assert "'user'" in answer["error"]
 
 
 def test_what_is_refused_is_answered_as_an_error_and_as_a_result(validation_harness):
     new = validation_harness.ask(user="nobody", text="hello", id="a")
-    found = answers(new)
+    found = answers_of(new)
     assert found["wx/bridge/response/send"]["code"] == "unknown_user"
     assert (found["wx/result/nobody"]["status"], found["wx/result/nobody"]["id"]) == ("rejected", "a")
 
 
 @pytest.mark.parametrize("payload", ["", "x", "[]", b"\xff"])
 def test_a_request_that_is_no_object_is_answered(validation_harness, payload):
-    (answer,) = answers(validation_harness.new(payload, "wx/bridge/request/send")).values()
+    (answer,) = answers_of(validation_harness.new(payload, "wx/bridge/request/send")).values()
     assert answer["status"] == "error"
     assert answer["code"] in ("bad_request", "bad_command")
 
@@ -60,4 +60,4 @@ def test_a_request_is_answered_on_its_response_topic_too(validation_harness):
     new = validation_harness.new(
         '{"user": "wife", "text": ""}', "wx/bridge/request/send", response_topic="me/x", correlation=b"1"
     )
-    assert answers(new)["me/x"] == answers(new)["wx/bridge/response/send"]
+    assert answers_of(new)["me/x"] == answers_of(new)["wx/bridge/response/send"]

@@ -1,4 +1,4 @@
-"""The requests that change something at WeChat, with a real store and a scripted WeChat."""
+"""The requests that change something at WeChat, with a real store and a fake backend."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from tests.unit.bridge.commands_harness import (
+    CAPABILITIES,
+    OWNER,
+    ChangeSignal,
+    CommandsHarness,
+    person,
+    running,
+)
 from tests.unit.bridge.contexts import NO_LIMITS
-from tests.unit.bridge.outgoing import CAPABILITIES, OWNER, CommandsHarness, News, person, running
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.action_requests import ActionRequests
@@ -67,18 +74,18 @@ MEMBERS = (
 Outcome = ActionResult | Exception
 
 
-class WeChat:
-    """The gateway: answers are scripted by the name of the action, in order; without a script it is done."""
+class FakeActionBackend:
+    """A backend that does every action, unless `answer` has scripted something else for its type."""
 
-    def __init__(self, news: News) -> None:
+    def __init__(self, news: ChangeSignal) -> None:
         self.capabilities = replace(CAPABILITIES, actions=ALL)
         self.done: list[tuple[Action, SendKey]] = []
         self.sent: list[str] = []
         self.answers: dict[type[Action | Draft], deque[Outcome]] = {}
-        self.who: tuple[Member, ...] | Exception = MEMBERS
+        self.members: tuple[Member, ...] | Exception = MEMBERS
         self.held: asyncio.Event | None = None
         self.at_once = self.at_most = 0
-        self._news = news
+        self._changes = news
 
     def answer(self, action: type[Action | Draft], *outcomes: Outcome) -> None:
         self.answers.setdefault(action, deque()).extend(outcomes)
@@ -89,7 +96,7 @@ class WeChat:
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
         self.done.append((action, key))
-        self._news.tell()
+        self._changes.notify()
         self.at_once += 1
         self.at_most = max(self.at_most, self.at_once)
         try:
@@ -105,25 +112,25 @@ class WeChat:
 
     async def send(self, draft: Draft, _key: SendKey) -> Receipt:
         self.sent.append(draft.text)
-        self._news.tell()
+        self._changes.notify()
         script = self.answers.get(type(draft))
         if script and isinstance(outcome := script.popleft(), Exception):
             raise outcome
         return Receipt(message_id=f"m{len(self.sent)}")
 
     async def list_members(self, _group: Handle) -> tuple[Member, ...]:
-        if isinstance(self.who, Exception):
-            raise self.who
-        return self.who
+        if isinstance(self.members, Exception):
+            raise self.members
+        return self.members
 
 
 @dataclass
 class RequestHarness:
-    """`session` is what it is told of the login; `saved` is what changed among the people."""
+    """The action requests of an account; `session` says whether it is logged in, `saved` has changes of people."""
 
     harness: CommandsHarness
-    wechat: WeChat
-    doer: ActionRunner
+    wechat: FakeActionBackend
+    runner: ActionRunner
     session: Any
     saved: list[PeopleUpdate] = field(default_factory=list)
 
@@ -135,26 +142,26 @@ class RequestHarness:
         self.saved.append(changes)
 
     async def ask(self, name: str, /, **fields: Any) -> dict[str, Any]:
-        """The answer to a request."""
+        """Delivers a request and returns its answer."""
         return await self.answer(self.deliver(name, **fields))
 
     def deliver(self, name: str, /, **fields: Any) -> Delivery:
-        """The broker delivers a request; nobody waits."""
+        """Delivers a request and does not wait for its answer."""
         payload = json.dumps({**fields, "transaction": len(self.harness.broker.published)})
         return self.harness.deliver(payload, topic=f"wx/bridge/request/{name}")
 
     async def answer(self, delivery: Delivery) -> dict[str, Any]:
-        """The answer to what was delivered, once it is acknowledged."""
-        await self.harness.acknowledged(delivery)
+        """Returns the answer to a delivered request, once it is acknowledged."""
+        await self.harness.wait_for_puback(delivery)
         transaction = json.loads(delivery.payload)["transaction"]
         topic = delivery.topic.replace("/request/", "/response/")
-        answers = await self.harness.news.until(
-            lambda: [one for one in self.harness.received(topic) if one.pop("transaction") == transaction]
+        answers = await self.harness.changes.wait_until(
+            lambda: [body for body in self.harness.bodies_on(topic) if body.pop("transaction") == transaction]
         )
         return dict(answers[-1])
 
-    async def befriend(self, key: str, login: str = "login") -> None:
-        """Somebody asked to become a friend, in that login."""
+    async def record_friend_request(self, key: str, login: str = "login") -> None:
+        """Stores a friend request that was received in this login."""
         request = NewEvent(
             key=key,
             topic="wx/event/friend_request",
@@ -166,26 +173,26 @@ class RequestHarness:
         )
         await self.harness.journal.received.record([request], NO_CHANGES, None, "login")
 
-    def level(self, handle: str) -> str:
-        """How the bridge calls somebody."""
-        found = self.harness.identity.by_handle(Handle(handle))
+    def topic_name_of(self, handle: str) -> str:
+        """Returns the topic name of the person with this handle."""
+        found = self.harness.registry.by_handle(Handle(handle))
         assert found is not None
         return found.topic_name
 
-    def happened(self) -> list[tuple[str, str]]:
-        """What was told of the people: name of the event, and whom it means."""
+    def people_events(self) -> list[tuple[str, str]]:
+        """Returns name and user of each event about changes of people."""
         return [(event.name, event.user) for changes in self.saved for event in changes.events]
 
 
 @asynccontextmanager
-async def open_room(
+async def open_request_harness(
     folder: Path, *, allow: tuple[str, ...] = ("*",), **how: Any
 ) -> AsyncIterator[RequestHarness]:
-    """Everything runs, on the store in `folder`."""
+    """Runs the components and registers the action requests, on the store in `folder`."""
     rules = NO_LIMITS.model_copy(update={"allow": allow})
     async with running(folder, people=PEOPLE, rules=rules, **how) as harness:
-        harness.identity.apply_directory((), "login", OWNER, 0, complete=False)
-        wechat = WeChat(harness.news)
+        harness.registry.apply_directory((), "login", OWNER, 0, complete=False)
+        wechat = FakeActionBackend(harness.changes)
         ctx = harness.ctx
         ctx.backend = wechat  # type: ignore[assignment]
         people: Any = SimpleNamespace()
@@ -201,7 +208,7 @@ NewGroup = Callable[..., Contact]
 
 
 def new_group(name: str = "新群") -> Contact:
-    """What WeChat says of a group that was made just now."""
+    """Returns the contact of a group that was created just now."""
     return Contact(handle=Handle("@@new"), kind=ChatKind.GROUP, nickname=name, members=MEMBERS[:3])
 
 

@@ -1,4 +1,4 @@
-"""The way from MQTT to WeChat without a network: real components and store between two scripted ends."""
+"""The components that carry commands from MQTT to WeChat, with a real store, a fake broker and a fake backend."""
 
 from __future__ import annotations
 
@@ -111,41 +111,42 @@ PEOPLE = (
 )
 
 
-class News:
-    """Lets a test wait, with a bound, until something that it looks at is as it should be."""
+class ChangeSignal:
+    """Lets a test wait until a condition is true, for `MAX_WAIT_SECONDS` at most. `notify` makes it look again."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def until(self, holds: Callable[[], Any]) -> Any:
+    async def wait_until(self, condition: Callable[[], Any]) -> Any:
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while not (found := holds()):
+            while not (found := condition()):
                 await self._changed.wait()
         return found
 
 
-class WeChat:
-    """What sends at the gateway. Answers are scripted by text, by the name of a file or by the id of a message
-    that is recalled, in order; without a script it takes it.
+class FakeBackend:
+    """A backend that accepts every message and recall, unless `answer` says something else.
 
-    `held` ones wait until `release`. `drafts` are what came, with the bytes of their files in `files`.
+    The answers are scripted by the text, by the name of a file or by the id of a recalled message, and are
+    used in order. What `hold` names waits until `release`. `drafts` has all that was sent, and `files` the
+    bytes of the files in it.
     """
 
     capabilities = CAPABILITIES
 
-    def __init__(self, news: News) -> None:
+    def __init__(self, changes: ChangeSignal) -> None:
         self.sent: list[tuple[str, str, str]] = []
         self.drafts: list[Draft | Recall] = []
         self.files: list[bytes] = []
         self.people: tuple[Member, ...] = ()
         self.answers: dict[str, deque[Outcome]] = {}
-        self._held: dict[str, asyncio.Event] = {}
+        self._held_texts: dict[str, asyncio.Event] = {}
         self.windows: dict[Handle, ReplyWindow] = {}
-        self._news = news
+        self._changes = changes
         self.prepared: list[str] = []
         self.refusals: deque[Exception] = deque()  # of files, before anything is sent
         self.uploads = asyncio.Event()
@@ -155,15 +156,15 @@ class WeChat:
         self.answers.setdefault(text, deque()).extend(outcomes)
 
     def hold(self, text: str) -> None:
-        self._held[text] = asyncio.Event()
+        self._held_texts[text] = asyncio.Event()
 
     def release(self, text: str) -> None:
-        self._held.pop(text).set()
+        self._held_texts.pop(text).set()
 
     async def prepare(self, draft: Draft) -> None:
         assert draft.attachment is not None
         self.prepared.append(draft.attachment.name)
-        self._news.tell()
+        self._changes.notify()
         await self.uploads.wait()
         outcome = self.refusals.popleft() if self.refusals else None
         if outcome is not None:
@@ -173,12 +174,14 @@ class WeChat:
         self.drafts.append(draft)
         if draft.attachment is not None:
             self.files.append(draft.attachment.file.read_bytes())
-        return await self._take(draft.chat, draft.attachment.name if draft.attachment else draft.text, key)
+        return await self._take_outcome(
+            draft.chat, draft.attachment.name if draft.attachment else draft.text, key
+        )
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
         assert isinstance(action, Recall)
         self.drafts.append(action)
-        await self._take(action.chat, action.message_id, key)
+        await self._take_outcome(action.chat, action.message_id, key)
         return ActionResult()
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:
@@ -190,12 +193,12 @@ class WeChat:
     async def list_members(self, _group: Handle) -> tuple[Member, ...]:
         return self.people
 
-    async def _take(self, chat: Handle, text: str, key: SendKey) -> Receipt:
+    async def _take_outcome(self, chat: Handle, text: str, key: SendKey) -> Receipt:
         number = len(self.sent) + 1
         self.sent.append((chat, text, key))
-        self._news.tell()
-        if text in self._held:
-            await self._held[text].wait()
+        self._changes.notify()
+        if text in self._held_texts:
+            await self._held_texts[text].wait()
         script = self.answers.get(text)
         outcome = script.popleft() if script else Receipt(message_id=f"m{number}")
         if isinstance(outcome, Exception):
@@ -206,10 +209,10 @@ class WeChat:
         return [text for handle, text, _ in self.sent if not chat or handle == f"@{chat}"]
 
 
-class Broker:
-    """The link: acknowledges what is published at once, keeps what comes back."""
+class AcknowledgingBroker:
+    """A broker client that acknowledges each publication at once and keeps it in `published`."""
 
-    def __init__(self, news: News, protocol: ProtocolVersion = ProtocolVersion.MQTT_5) -> None:
+    def __init__(self, changes: ChangeSignal, protocol: ProtocolVersion = ProtocolVersion.MQTT_5) -> None:
         self.connection: Connected | None = None
         self.protocol = protocol
         self.published: list[Publication] = []
@@ -218,7 +221,7 @@ class Broker:
         self.paused = False
         self.progress_deadline = 0.0
         self.redelivers: bool | None = None  # what is retained; None: it has not shown
-        self._news = news
+        self._changes = changes
 
     async def honours_retain_handling(self, _topics: ProbeTopics) -> bool:
         return self.redelivers is False
@@ -228,16 +231,16 @@ class Broker:
             on_acknowledged(NotConnected())
             return
         self.published.append(publication)
-        self._news.tell()
+        self._changes.notify()
         on_acknowledged(None)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing: each publication is written at once."""
 
     def acknowledge(self, delivery: Delivery) -> None:
         if delivery.connection_number == self.connections and self.connection is not None:
             self.acknowledged.append(delivery.mid)
-            self._news.tell()
+            self._changes.notify()
 
     def set_paused(self, *, paused: bool) -> None:
         self.paused = paused
@@ -246,11 +249,11 @@ class Broker:
         raise NotImplementedError
 
     async def run(self, listener: object) -> None:
-        """Not needed here."""
+        """Does nothing: the test connects by itself."""
 
 
-class Slow(Journal):
-    """A journal on which a test may do something just before or after an operation."""
+class HookedJournal(Journal):
+    """A journal that runs a coroutine of the test just before or after an operation."""
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
         super().__init__(database, "home", on_referenced=blobs.mark_referenced)
@@ -272,24 +275,24 @@ class Slow(Journal):
 
 @dataclass
 class CommandsHarness:
-    """The rooms, running."""
+    """The components of the way to WeChat; `running` starts them."""
 
     ctx: AccountContext
     quota: FakeQuota
     session: Any
     requests: RequestDispatcher
-    journal: Slow
-    wechat: WeChat
-    broker: Broker
-    identity: PeopleRegistry
+    journal: HookedJournal
+    wechat: FakeBackend
+    broker: AcknowledgingBroker
+    registry: PeopleRegistry
     echoes: EchoFilter
-    judge: CommandValidator
-    errands: CommandResolver
-    outbound: CommandIntake
+    validator: CommandValidator
+    resolver: CommandResolver
+    intake: CommandIntake
     calls: WeChatCalls
     sender: CommandSender
-    pump: Publisher
-    news: News
+    publisher: Publisher
+    changes: ChangeSignal
     blobs: Blobs
     folder: Path
     session_number: int = 0
@@ -297,7 +300,7 @@ class CommandsHarness:
     _mid: int = 0
 
     def connect(self, *, session_present: bool = False) -> None:
-        """The broker is there, again."""
+        """Connects to the broker, for the first time or again."""
         self.broker.connections += 1
         self.broker.connection = Connected(
             url="mqtt://broker",
@@ -309,17 +312,17 @@ class CommandsHarness:
             connection_number=self.broker.connections,
         )
         if not session_present:
-            self.outbound.start_session()
-        self.outbound.on_connected(self.broker.connection, self.session_number)
-        self.pump.on_connected()
+            self.intake.start_session()
+        self.intake.on_connected(self.broker.connection, self.session_number)
+        self.publisher.on_connected()
 
     def disconnect(self) -> None:
-        """The broker goes."""
+        """Ends the connection to the broker."""
         self.broker.connection = None
-        self.pump.on_disconnected()
+        self.publisher.on_disconnected()
 
     def deliver(self, payload: str | bytes, user: str = "wife", **more: Any) -> Delivery:
-        """The broker delivers on `out/<user>`, or on the `topic` that is named."""
+        """Delivers a payload on `out/<user>`, or on the `topic` in `more`."""
         self._mid += 1
         values: dict[str, Any] = {
             "topic": f"wx/out/{user}",
@@ -330,62 +333,68 @@ class CommandsHarness:
             "connection_number": self.broker.connections,
         }
         delivery = Delivery(**{**values, **more})
-        self.outbound.on_delivery(delivery)
+        self.intake.on_delivery(delivery)
         return delivery
 
-    def again(self, delivery: Delivery, **more: Any) -> None:
-        """The broker delivers the same once more, as MQTT demands after a new connection."""
+    def redeliver(self, delivery: Delivery, **more: Any) -> None:
+        """Delivers the same once more with DUP, as a broker does after a new connection."""
         changed = replace(delivery, dup=True, connection_number=self.broker.connections)
-        self.outbound.on_delivery(replace(changed, **more))
+        self.intake.on_delivery(replace(changed, **more))
 
-    def say(self, user: str = "wife", **body: Any) -> Delivery:
-        """A command as JSON."""
+    def deliver_command(self, user: str = "wife", **body: Any) -> Delivery:
+        """Delivers a command as JSON."""
         return self.deliver(json.dumps(body), user)
 
-    def received(self, topic: str) -> list[dict[str, Any]]:
-        """What was published on a topic so far."""
-        return [json.loads(one.payload) for one in self.broker.published if one.topic == topic]
+    def bodies_on(self, topic: str) -> list[dict[str, Any]]:
+        """Returns the bodies that were published on a topic so far."""
+        return [
+            json.loads(publication.payload)
+            for publication in self.broker.published
+            if publication.topic == topic
+        ]
 
-    async def in_thread(self, topic: str, count: int = 1) -> list[dict[str, Any]]:
-        """The first `count` bodies on a topic."""
-        await self.news.until(lambda: len(self.received(topic)) >= count)
-        return self.received(topic)
+    async def wait_for_bodies(self, topic: str, count: int = 1) -> list[dict[str, Any]]:
+        """Returns the bodies on a topic, once there are at least `count`."""
+        await self.changes.wait_until(lambda: len(self.bodies_on(topic)) >= count)
+        return self.bodies_on(topic)
 
     async def result(self, command_id: str, user: str = "wife") -> dict[str, Any]:
-        """The first result of a command."""
+        """Returns the first result of a command, once it is published."""
         topic = f"wx/result/{user}"
-        await self.news.until(lambda: [one for one in self.received(topic) if one["id"] == command_id])
-        return next(one for one in self.received(topic) if one["id"] == command_id)
+        await self.changes.wait_until(
+            lambda: [body for body in self.bodies_on(topic) if body["id"] == command_id]
+        )
+        return next(body for body in self.bodies_on(topic) if body["id"] == command_id)
 
-    async def acknowledged(self, delivery: Delivery) -> None:
-        """Until the broker has its PUBACK."""
-        await self.news.until(lambda: delivery.mid in self.broker.acknowledged)
+    async def wait_for_puback(self, delivery: Delivery) -> None:
+        """Waits until the broker has the PUBACK of a delivery."""
+        await self.changes.wait_until(lambda: delivery.mid in self.broker.acknowledged)
 
-    async def sent(self, count: int) -> list[str]:
-        """The first texts that WeChat was asked to send, once there are so many."""
-        await self.news.until(lambda: len(self.wechat.sent) >= count)
+    async def wait_for_sent_texts(self, count: int) -> list[str]:
+        """Returns the texts that WeChat was asked to send, once there are at least `count`."""
+        await self.changes.wait_until(lambda: len(self.wechat.sent) >= count)
         return self.wechat.texts()
 
     @property
-    def media(self) -> list[Path]:
-        """Every file in the store that holds bytes of a command, or the beginning of them."""
-        return [one for one in (self.folder / "media").rglob("*") if one.is_file()]
+    def media_files(self) -> list[Path]:
+        """The files in the store with bytes of a command, also those that are not complete."""
+        return [file for file in (self.folder / "media").rglob("*") if file.is_file()]
 
     async def rows(self) -> list[CommandRow]:
-        """All commands, oldest first."""
+        """Returns all commands, the oldest first."""
         return (await self.journal.commands.list_newest(limit=100_000))[::-1]
 
-    def adopt(self, login_id: str, *names: str) -> None:
-        """A new login in which these people are present, or nobody is known yet."""
+    def log_in(self, login_id: str, *names: str) -> None:
+        """Begins a login with these people in its directory; without names the directory is not known yet."""
         contacts = [
             Contact(handle=Handle(f"@{name}2"), kind=ChatKind.FRIEND, nickname=name, remark=name)
             for name in names
         ]
-        self.identity.apply_directory(contacts, login_id, OWNER, 0, complete=bool(names))
+        self.registry.apply_directory(contacts, login_id, OWNER, 0, complete=bool(names))
         self.sender.recheck()
 
 
-def make(
+def make_harness(
     database: Database,
     folder: Path,
     *,
@@ -400,19 +409,19 @@ def make(
     handlers: Mapping[str, Handler] | None = None,
     fetcher: UrlFetcher | None = None,
 ) -> CommandsHarness:
-    """The rooms wired as `bridge/account_components.py` wires them."""
+    """Returns the components, connected as `bridge/account_components.py` connects them."""
     blobs = Blobs(folder)
-    news, journal, topics = News(), Slow(database, blobs), Topics("wx")
-    broker, wechat = Broker(news, protocol), WeChat(news)
+    changes, journal, topics = ChangeSignal(), HookedJournal(database, blobs), Topics("wx")
+    broker, wechat = AcknowledgingBroker(changes, protocol), FakeBackend(changes)
     persons = tuple(people)
-    identity = PeopleRegistry(persons, {one.topic_name: one.id for one in persons}, pins or {})
+    registry = PeopleRegistry(persons, {person.topic_name: person.id for person in persons}, pins or {})
     quota = FakeQuota()
     ctx = context(
         topics=topics,
         broker=broker,
         backend=wechat,
         journal=journal,
-        registry=identity,
+        registry=registry,
         settings=settings(
             send=rules.model_copy(update={"per_minute": per_minute, "burst": burst}),
             media=media or Media(),
@@ -421,26 +430,26 @@ def make(
         shared=shared(blobs=blobs, media_retention=MediaRetention(database, blobs), quota=quota),
     )
     inflight, results, echoes = InflightWindow(broker), ResultPublications("home", topics), EchoFilter()
-    pump = Publisher(ctx, inflight)
+    publisher = Publisher(ctx, inflight)
     files = Attachments(ctx, fetcher or UrlFetcher())
-    errands = CommandResolver(ctx, files)
+    resolver = CommandResolver(ctx, files)
     calls = WeChatCalls(ctx)
-    sender = CommandSender(ctx, calls, errands, echoes, results)
+    sender = CommandSender(ctx, calls, resolver, echoes, results)
     session: Any = SimpleNamespace(contacts_known=True)
-    judge = CommandValidator(ctx, session, Recipients(ctx), results)
+    validator = CommandValidator(ctx, session, Recipients(ctx), results)
     clearing = RetainedCommands(ctx, inflight, RetainedPublisher(inflight, topics.state))
     requests = RequestDispatcher(ctx, inflight)
     requests.register(handlers or {})
-    outbound = CommandIntake(
+    intake = CommandIntake(
         ctx,
-        validator=judge,
-        attachment_intake=AttachmentIntake(judge, files, journal),
+        validator=validator,
+        attachment_intake=AttachmentIntake(validator, files, journal),
         retained_commands=clearing,
         sender=sender,
         requests=requests,
         results=results,
     )
-    ctx.signals.outbox_changed.connect(pump.add)
+    ctx.signals.outbox_changed.connect(publisher.add)
     harness = CommandsHarness(
         ctx=ctx,
         quota=quota,
@@ -449,15 +458,15 @@ def make(
         journal=journal,
         wechat=wechat,
         broker=broker,
-        identity=identity,
+        registry=registry,
         echoes=echoes,
-        judge=judge,
-        errands=errands,
-        outbound=outbound,
+        validator=validator,
+        resolver=resolver,
+        intake=intake,
         calls=calls,
         sender=sender,
-        pump=pump,
-        news=news,
+        publisher=publisher,
+        changes=changes,
         blobs=blobs,
         folder=folder,
     )
@@ -467,15 +476,15 @@ def make(
 
 @asynccontextmanager
 async def running(folder: Path, *, online: bool = True, **how: Any) -> AsyncIterator[CommandsHarness]:
-    """A house in which everything runs, on the store in `folder`; connected, and logged in if `online`."""
+    """Runs all components on the store in `folder`, connected, and logged in if `online`."""
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
-    harness = make(database, folder, **how)
+    harness = make_harness(database, folder, **how)
     opened = await harness.journal.open()
     harness.session_number = opened.broker_session
     harness.connect(session_present=bool(opened.broker_session))
     harness.sender.set_online(online=online)
-    rooms = (harness.pump, harness.outbound, harness.sender)
-    tasks = [asyncio.create_task(sender_harness.run()) for sender_harness in rooms]
+    components = (harness.publisher, harness.intake, harness.sender)
+    tasks = [asyncio.create_task(component.run()) for component in components]
     try:
         yield harness
         for task in tasks:
