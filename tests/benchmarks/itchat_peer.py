@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-import led_here  # type: ignore[import-not-found]  # noqa: F401  (first: it leads the next one here)
+import redirect_to_simulator  # type: ignore[import-not-found]  # noqa: F401  (first: it redirects the client that is imported next)
 
 import itchat  # type: ignore[import-not-found]  # isort: skip
 import paho.mqtt.client as paho

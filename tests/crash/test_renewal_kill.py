@@ -8,8 +8,8 @@ import pytest
 
 from tests.crash.killable_bridge import KillableBridge
 from tests.crash.test_ilink_kill import house, live
-from tests.scenarios.signing_in import STATE
-from tests.scenarios.test_ilink_renewal import confirm, offered, saved_bots
+from tests.scenarios.login_helpers import STATE
+from tests.scenarios.test_ilink_renewal import confirm, saved_bots, wait_for_renewal
 from tests.support.ilink_home import ILinkHome
 
 
@@ -25,7 +25,7 @@ async def offer(home: ILinkHome, process: KillableBridge, point: str = "") -> No
     await home.body("wx/in/me", text="hello", since=since)
     since = home.subscriber.count
     await home.send_request("login", {"renew": True})
-    await offered(home, since)
+    await wait_for_renewal(home, since)
     await home.bot.bot_sent(2)
 
 

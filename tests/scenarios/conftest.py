@@ -1,4 +1,4 @@
-"""What scenarios share: a real broker, and a home with everything in it."""
+"""Fixtures that scenarios share: a real broker, and a home with everything in it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ StartMosquitto = Callable[..., Mosquitto]
 
 
 @pytest.fixture(autouse=True)
-def _as_the_schemas_say() -> Iterator[None]:
-    """Whatever a subscriber hears of a bridge in any scenario has the form that `wx2mqtt schema messages` tells."""
+def _messages_fit_the_schemas() -> Iterator[None]:
+    """Asserts that all messages that subscribers received in a scenario fit the output of `wx2mqtt schema messages`."""
     yield
     if SUBSCRIBERS:
         from tests.support.schema_conformance import (
@@ -29,13 +29,13 @@ def _as_the_schemas_say() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _watched_loops(_no_frozen_loop: None) -> None:
-    """No scenario freezes the event loop of a bridge."""
+def _no_frozen_bridge(_no_frozen_loop: None) -> None:
+    """Asserts that a scenario does not freeze the event loop of a bridge."""
 
 
 @pytest.fixture(autouse=True)
-def _store_of_the_test(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that looks into the files of a store has one in a folder."""
+def _store_in_a_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps the store in a folder for tests that read its files."""
     if request.node.get_closest_marker("in_folder"):
         monkeypatch.setenv(TESTED_STORE, "sqlite")
 
@@ -59,29 +59,29 @@ def start_mosquitto(tmp_path: Path) -> Iterator[StartMosquitto]:
 
 @pytest.fixture
 def mosquitto(start_mosquitto: StartMosquitto) -> Mosquitto:
-    """A running broker that keeps nothing."""
+    """Gives a running broker that stores nothing."""
     return start_mosquitto()
 
 
 @pytest.fixture(scope="session")
 def with_mosquitto() -> None:
-    """Skips where there is no mosquitto."""
+    """Skips the test where mosquitto is not installed."""
     if PROGRAM is None:
         pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
 
 
 @pytest_asyncio.fixture
 async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[Home]:
-    """A home of its own on a broker that survives kill -9; the bridge does not run yet (`home.log_in()`)."""
+    """Gives a home of its own on a broker that survives kill -9; `home.log_in()` starts the bridge."""
     async with at_home(tmp_path, DURABLE) as home:
         yield home
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
-    """One home for all tests of a module, logged in. They need the loop of the module:
-    `pytestmark = pytest.mark.asyncio(loop_scope="module")`. Each leaves it as it was, and speaks to
-    people or with texts of its own.
+    """Gives one home for all tests of a module, logged in. They need the loop of the module:
+    `pytestmark = pytest.mark.asyncio(loop_scope="module")`. Each leaves it as it was, and uses
+    people or texts of its own.
     """
     async with at_home(tmp_path_factory.mktemp("home"), DURABLE) as home:
         await home.log_in()

@@ -1,4 +1,4 @@
-"""A backend as another package brings it: a friend who answers every text with the same words.
+"""A backend of another package: its only friend answers every text with the same words.
 
 `test_outside_backend.py` installs this file as the package `wx2mqtt-echo`; nothing else imports it.
 """
@@ -46,7 +46,7 @@ from wx2mqtt.wechat.registry import BackendEntry
 FRIEND = Handle("friend")
 CODE_SECONDS = 60.0
 SCANNED = Path(__file__).with_name("scanned")
-"""Stands for the phone: the QR code is scanned when this file exists."""
+"""Takes the place of the phone: the QR code is scanned once this file exists."""
 POLL_SECONDS = 0.1
 
 CAPABILITIES = Capabilities(
@@ -60,7 +60,7 @@ CAPABILITIES = Capabilities(
 
 
 class EchoBackend(Backend):
-    """Cursors are numbers of answers: those that the friend has given so far."""
+    """Answers as a friend; a cursor is the number of answers so far."""
 
     capabilities = CAPABILITIES
 

@@ -1,4 +1,4 @@
-"""Several accounts in one process: each is its own, and the trouble of one is nobody else's."""
+"""Several accounts in one process: a fault of one account does not affect the others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[MultiAccou
         yield home
 
 
-async def test_each_has_its_topics_its_login_its_health_and_all_come_back_without_a_scan(
+async def test_each_account_has_its_own_topics_login_and_health_and_a_restart_needs_no_scan(
     home: MultiAccountHome,
 ):
     await home.log_in()
@@ -46,7 +46,10 @@ async def test_each_has_its_topics_its_login_its_health_and_all_come_back_withou
     assert await home.in_thread(home.bridge.stop) == 0
     for base in BASES.values():
         await home.in_thread(
-            home.subscriber.wait, f"{base}/bridge/state", lambda one: one.payload == b"offline", since=since
+            home.subscriber.wait,
+            f"{base}/bridge/state",
+            lambda message: message.payload == b"offline",
+            since=since,
         )
     since = home.subscriber.count
     home.bridge.start()
@@ -56,22 +59,27 @@ async def test_each_has_its_topics_its_login_its_health_and_all_come_back_withou
     assert {(await control.get("state"))["calls"]["jslogin"] for control in home.controls.values()} == {1}
 
 
-async def test_a_fault_of_ours_ends_one_account_alone_which_says_so_and_begins_again(home: MultiAccountHome):
+async def test_a_fault_of_the_bridge_ends_one_account_which_reports_it_and_starts_again(
+    home: MultiAccountHome,
+):
     home.bridge = BridgeProcess(home.folder / "bridge", home.settings_of(*BASES), program=FAULTY_PROGRAM)
     await home.log_in()
     await home.assert_works("home", "before")
     since = home.subscriber.count
     await home.office.say("wife", FAILING_TEXT)
-    gone = await home.in_thread(
-        home.subscriber.wait, "wx/office/bridge/state", lambda one: one.payload == b"offline", since=since
+    offline = await home.in_thread(
+        home.subscriber.wait,
+        "wx/office/bridge/state",
+        lambda message: message.payload == b"offline",
+        since=since,
     )
-    assert gone.retain is False
-    said = await home.body("wx/office/login/state", state="stopped", since=since)
-    assert "fault" in said["reason"]
+    assert offline.retain is False
+    state = await home.body("wx/office/login/state", state="stopped", since=since)
+    assert "fault" in state["reason"]
     health = await home.in_thread(
         home.subscriber.wait,
         "wx/office/bridge/health",
-        lambda one: "account_failed" in one.body["problems"],
+        lambda message: "account_failed" in message.body["problems"],
         since=since,
     )
     assert health.body["faults"] == 1
@@ -87,7 +95,7 @@ async def test_a_fault_of_ours_ends_one_account_alone_which_says_so_and_begins_a
     assert FAILING_TEXT not in "\n".join(home.bridge.log)
 
 
-async def test_what_was_accepted_before_the_fault_is_sent_after_it_once(home: MultiAccountHome):
+async def test_a_command_that_was_accepted_before_the_fault_is_sent_once_after_it(home: MultiAccountHome):
     home.bridge = BridgeProcess(home.folder / "bridge", home.settings_of(*BASES), program=FAULTY_PROGRAM)
     await home.log_in()
     since = home.subscriber.count
@@ -97,10 +105,10 @@ async def test_what_was_accepted_before_the_fault_is_sent_after_it_once(home: Mu
     await home.office.say("wife", FAILING_TEXT)
     await home.body("wx/office/result/wife", id="w", status="sent", since=since)
     await home.assert_works("office", "after")
-    assert [one["text"] for one in await home.office.sent(2)] == ["it waits", "after out"]
+    assert [message["text"] for message in await home.office.sent(2)] == ["it waits", "after out"]
 
 
-async def test_a_stop_while_one_account_is_down_is_in_order(home: MultiAccountHome):
+async def test_the_bridge_stops_in_order_while_one_account_is_down(home: MultiAccountHome):
     home.bridge = BridgeProcess(home.folder / "bridge", home.settings_of(*BASES), program=FAULTY_PROGRAM)
     await home.log_in()
     since = home.subscriber.count
@@ -109,11 +117,14 @@ async def test_a_stop_while_one_account_is_down_is_in_order(home: MultiAccountHo
     assert await home.in_thread(home.bridge.stop) == 0
     for base in BASES.values():
         await home.in_thread(
-            home.subscriber.wait, f"{base}/bridge/state", lambda one: one.payload == b"offline", since=since
+            home.subscriber.wait,
+            f"{base}/bridge/state",
+            lambda message: message.payload == b"offline",
+            since=since,
         )
 
 
-async def test_a_login_that_is_refused_is_nobody_elses(home: MultiAccountHome):
+async def test_a_refused_login_of_one_account_does_not_affect_the_others(home: MultiAccountHome):
     await home.office.post("settings", refuse_login="refused")
     since = home.subscriber.count
     home.bridge.start()
@@ -133,7 +144,9 @@ async def test_a_login_that_is_refused_is_nobody_elses(home: MultiAccountHome):
     ],
     ids=["hangs", "fails", "talks nonsense"],
 )
-async def test_servers_in_trouble_are_those_of_one_account(home: MultiAccountHome, fault: dict[str, object]):
+async def test_failing_servers_of_one_account_do_not_affect_the_others(
+    home: MultiAccountHome, fault: dict[str, object]
+):
     await home.log_in()
     since = home.subscriber.count
     await home.office.post("fault", times=0, **fault)
@@ -144,7 +157,7 @@ async def test_servers_in_trouble_are_those_of_one_account(home: MultiAccountHom
     await home.office.post("fault/clear")
 
 
-async def test_a_quota_that_is_used_up_is_that_of_one_account(home: MultiAccountHome):
+async def test_a_used_up_quota_of_one_account_does_not_affect_the_others(home: MultiAccountHome):
     await home.bot.post("ilink/settings", quota=2)
     await home.log_in()
     await home.bot.write("hello")
@@ -158,7 +171,7 @@ async def test_a_quota_that_is_used_up_is_that_of_one_account(home: MultiAccount
     assert [home.states(name, since) for name in BASES] == [[], [], []]
 
 
-async def test_a_broker_that_refuses_the_topics_of_one_takes_those_of_the_others(
+async def test_a_broker_that_refuses_the_topics_of_one_account_takes_those_of_the_others(
     with_mosquitto: None, tmp_path: Path
 ):
     (tmp_path / "mosquitto").mkdir()
@@ -171,12 +184,12 @@ async def test_a_broker_that_refuses_the_topics_of_one_takes_those_of_the_others
         health = await home.in_thread(
             home.subscriber.wait,
             "wx/office/bridge/health",
-            lambda one: "broker_refuses_topics" in one.body["problems"],
+            lambda message: "broker_refuses_topics" in message.body["problems"],
         )
         assert health.body["broker"]["refused_topics"] == ["wx/office/in/wife"]
 
 
-async def test_who_is_added_moves_nobody_and_a_reload_says_what_needs_a_restart(home: MultiAccountHome):
+async def test_an_added_account_needs_a_restart_and_the_others_keep_their_logins(home: MultiAccountHome):
     home.bridge.configure(home.settings_of("home"))
     since = home.subscriber.count
     home.bridge.start()
@@ -223,7 +236,7 @@ async def test_the_command_line_reaches_each_account_beside_the_bridge_and_witho
         (listed,) = json.loads(await run("journal", "list", "--json", "--account", "office"))["commands"]
         assert listed["id"] == "failed"
         people = json.loads(await run("people", "list", "--json", "--account", "bot"))["people"]
-        assert [one["user"] for one in people] == ["me"]
+        assert [person["user"] for person in people] == ["me"]
         assert "home, office, bot" in await run("people", "list", "--account", "garden", code=1)
         if home.bridge.running:
             await run("healthcheck")
@@ -236,7 +249,9 @@ async def test_the_command_line_reaches_each_account_beside_the_bridge_and_witho
             await home.in_thread(home.bridge.stop)
 
 
-async def test_one_that_was_taken_out_is_purged_and_the_others_stay(home: MultiAccountHome, tmp_path: Path):
+async def test_an_account_that_was_removed_is_purged_and_the_others_stay(
+    home: MultiAccountHome, tmp_path: Path
+):
     folder = tmp_path / "terminal"
     folder.mkdir()
     await home.log_in()
@@ -248,18 +263,18 @@ async def test_one_that_was_taken_out_is_purged_and_the_others_stay(home: MultiA
     since = home.subscriber.count
     command = ("purge", "office", "--yes", "-c", str(home.bridge.config))
     assert (await home.in_thread(Terminal(folder).run, *command)).code == 0
-    cleared = {one.topic for one in home.subscriber.received[since:] if not one.payload}
+    cleared = {message.topic for message in home.subscriber.received[since:] if not message.payload}
     assert "wx/office/bridge/state" in cleared
     assert all(topic.startswith("wx/office/") for topic in cleared)
     await home.assert_works("home", "still")
 
 
-# Loggers of the whole process.
-PROCESS = ("wx2mqtt.app.", "wx2mqtt.web.", "wx2mqtt.mqtt.embedded", "wx2mqtt.store.", "wx2mqtt.cli.")
+# Loggers of the whole process, whose lines need not name an account.
+PROCESS_LOGGERS = ("wx2mqtt.app.", "wx2mqtt.web.", "wx2mqtt.mqtt.embedded", "wx2mqtt.store.", "wx2mqtt.cli.")
 
 
 async def test_each_line_of_the_log_about_an_account_names_it(home: MultiAccountHome):
-    """In its tasks, in the threads that they start, and where the process, a socket or a page calls it."""
+    """The lines of its tasks and their threads do, and those of calls by the process, a socket or a page."""
     await home.log_in()
     for name in ("home", "office"):
         await home.assert_works(name, "one")
@@ -267,19 +282,19 @@ async def test_each_line_of_the_log_about_an_account_names_it(home: MultiAccount
         await home.publish(f"{BASES[name]}/out/nobody", {"text": "x", "id": "n"})
         await home.body(f"{BASES[name]}/result/nobody", id="n", status="rejected")
     await home.answer_of("office", "reload")
-    code, _, said = await wx2mqtt(home.bridge, "journal", "retry", "n", "--account", "office")
-    assert code == 1, said
-    seen = home.subscriber.count
+    code, _, errors = await wx2mqtt(home.bridge, "journal", "retry", "n", "--account", "office")
+    assert code == 1, errors
+    since = home.subscriber.count
     await home.office.post("logout")
-    await home.body("wx/office/login/state", needs="scan", since=seen)
+    await home.body("wx/office/login/state", needs="scan", since=since)
     assert await home.in_thread(home.bridge.stop) == 0
     lines = [json.loads(line) for line in home.bridge.log if line.startswith("{")]
-    without = {
+    lines_without_account = {
         (line["logger"], line["event"])
         for line in lines
-        if not line["logger"].startswith(PROCESS) and line.get("account") not in BASES
+        if not line["logger"].startswith(PROCESS_LOGGERS) and line.get("account") not in BASES
     }
-    assert without == set()
+    assert lines_without_account == set()
     assert {line["account"] for line in lines if line["logger"].startswith("wx2mqtt.mqtt.")} == set(BASES)
     (reloaded,) = [line for line in lines if line["event"] == "reloaded"]
     assert "account" not in reloaded, "it concerns all accounts"

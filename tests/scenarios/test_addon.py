@@ -46,21 +46,21 @@ sys.exit(run.main(sys.argv[1:], addon))
 """
 
 
-class Supervisor:
-    """What it answers to who has the token: the broker, and the settings of Home Assistant.
+class FakeSupervisor:
+    """Imitates the API of the Supervisor: the broker, and the settings of Home Assistant.
 
-    `service` None: no add-on provides a broker. `language` None: Home Assistant is starting.
+    `service` is None where no add-on provides a broker; `language` is None while Home Assistant starts.
     """
 
     def __init__(self, service: dict[str, Any] | None) -> None:
         self.service = service
         self.language: str | None = "en"
         self.broken = False
-        outer = self
+        supervisor_api = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                code, body = outer.answer(self.path, self.headers.get("Authorization", ""))
+                code, body = supervisor_api.answer(self.path, self.headers.get("Authorization", ""))
                 data = json.dumps(body).encode() if body is not None else b"<html>"
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")
@@ -69,7 +69,7 @@ class Supervisor:
                 self.wfile.write(data)
 
             def log_message(self, *_: object) -> None:
-                """Stays silent."""
+                """Writes nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -95,7 +95,7 @@ class Supervisor:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """The broker that another add-on provides, which asks for a password."""
+    """Runs the broker that another add-on provides, which asks for a password."""
     folder = tmp_path / "broker"
     folder.mkdir()
     create = ["mosquitto_passwd", "-c", "-b", str(folder / "passwords"), "addons", "s:e/c@r et"]
@@ -109,8 +109,8 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def supervisor(broker: Mosquitto) -> Iterator[Supervisor]:
-    running = Supervisor(
+def supervisor(broker: Mosquitto) -> Iterator[FakeSupervisor]:
+    running = FakeSupervisor(
         {
             "addon": "core_mosquitto",
             "host": "127.0.0.1",
@@ -128,10 +128,10 @@ def supervisor(broker: Mosquitto) -> Iterator[Supervisor]:
 OPTIONS = {"backend": "ilink", "language": "en", "contacts": [], "log_level": "info"}
 
 
-class Container:
-    """The add-on's container: its folder /data, its variables, and the run script with our places."""
+class AddonContainer:
+    """Runs the run script of the add-on as its container does: with its own /data folder and variables."""
 
-    def __init__(self, folder: Path, supervisor: Supervisor, **variables: str) -> None:
+    def __init__(self, folder: Path, supervisor: FakeSupervisor, **variables: str) -> None:
         self.data = folder / "data"
         (self.data / "config").mkdir(parents=True)
         self.options(**OPTIONS)
@@ -167,8 +167,8 @@ class Container:
 
     @property
     def _environment(self) -> dict[str, str]:
-        keep = {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
-        return {**keep, **self.variables}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
+        return {**inherited, **self.variables}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -193,14 +193,14 @@ class Container:
             process.wait(MAX_WAIT_SECONDS)
 
     def page(self, path: str, address: str = "127.0.0.1", **headers: str) -> httpx.Response:
-        """Asks the page as the Supervisor does, or from another address."""
+        """Requests the page as the Supervisor does, or from another address."""
         transport = httpx.HTTPTransport(local_address=address)
         with httpx.Client(transport=transport, timeout=MAX_WAIT_SECONDS) as http:
             return http.get(f"http://127.0.0.1:{self.page_port}{path}", headers={**INGRESS, **headers})
 
 
-def published(broker: Mosquitto, topic: str, word: str) -> str:
-    """Waits for a message on the topic that holds the word."""
+def wait_for_message(broker: Mosquitto, topic: str, word: str) -> str:
+    """Waits for a message on the topic that contains the word; returns its line."""
     command = ["mosquitto_sub", "-p", str(broker.port), "-u", "addons", "-P", "s:e/c@r et", "-t", topic]
     seconds = f"{MAX_WAIT_SECONDS:.0f}"
     with subprocess.Popen([*command, "-W", seconds], stdout=subprocess.PIPE, text=True) as listening:
@@ -211,23 +211,23 @@ def published(broker: Mosquitto, topic: str, word: str) -> str:
     return found
 
 
-async def test_from_the_form_to_a_login_a_backup_and_a_restore(
-    tmp_path: Path, broker: Mosquitto, supervisor: Supervisor
+async def test_a_login_by_the_form_survives_a_backup_and_a_restore(
+    tmp_path: Path, broker: Mosquitto, supervisor: FakeSupervisor
 ):
     async with Simulator(port=0) as simulator:
-        addon = Container(tmp_path, supervisor, WX2MQTT_ACCOUNTS__HOME__ENDPOINT=simulator.url)
+        addon = AddonContainer(tmp_path, supervisor, WX2MQTT_ACCOUNTS__HOME__ENDPOINT=simulator.url)
         archive = addon.data / "wx2mqtt.tar.gz"
-        await asyncio.to_thread(_log_in, addon, broker, simulator.url)
+        await asyncio.to_thread(_log_in_and_back_up, addon, broker, simulator.url)
         assert archive.exists()
         assert stat.S_IMODE(archive.stat().st_mode) == 0o600
         (addon.data / "store").rename(tmp_path / "lost")
-        await asyncio.to_thread(_goes_on, addon, broker)
+        await asyncio.to_thread(_resume_without_scan, addon, broker)
         assert not archive.exists()
 
 
-def _log_in(addon: Container, broker: Mosquitto, phone: str) -> None:
+def _log_in_and_back_up(addon: AddonContainer, broker: Mosquitto, phone: str) -> None:
     with addon.started() as process:
-        published(broker, "wx/login/state", "waiting_for_scan")
+        wait_for_message(broker, "wx/login/state", "waiting_for_scan")
         page = addon.page("/")
         assert page.status_code == 200
         assert "Scan the code" in page.text
@@ -237,41 +237,41 @@ def _log_in(addon: Container, broker: Mosquitto, phone: str) -> None:
         assert TOKEN.encode() not in environment  # the bridge cannot speak to the Supervisor
         for step in ("scan", "confirm"):
             assert httpx.post(f"{phone}/sim/ilink/{step}", json={}, trust_env=False).status_code == 200
-        published(broker, "wx/login/state", '"online"')
-        published(broker, "homeassistant/device/+/config", '"notify"')
+        wait_for_message(broker, "wx/login/state", '"online"')
+        wait_for_message(broker, "homeassistant/device/+/config", '"notify"')
         done = addon.run("backup")
         assert done.returncode == 0, done.stderr
 
 
-def _goes_on(addon: Container, broker: Mosquitto) -> None:
-    """A restored store has the login: nobody scans again."""
+def _resume_without_scan(addon: AddonContainer, broker: Mosquitto) -> None:
+    """Waits until a restored store is online, which needs no scan."""
     with addon.started():
-        published(broker, "wx/bridge/state", "online")
-        published(broker, "wx/login/state", '"online"')
+        wait_for_message(broker, "wx/bridge/state", "online")
+        wait_for_message(broker, "wx/login/state", '"online"')
 
 
-def test_after_the_backup_nothing_of_it_is_left(tmp_path: Path, supervisor: Supervisor):
-    addon = Container(tmp_path, supervisor)
+def test_the_archive_is_deleted_after_the_backup(tmp_path: Path, supervisor: FakeSupervisor):
+    addon = AddonContainer(tmp_path, supervisor)
     (addon.data / "wx2mqtt.tar.gz").write_bytes(b"x")
     for _ in range(2):
         assert addon.run("backup-done").returncode == 0
     assert not (addon.data / "wx2mqtt.tar.gz").exists()
 
 
-def test_a_backup_that_fails_is_told_to_the_supervisor_and_leaves_no_archive(tmp_path, supervisor):
-    addon = Container(tmp_path, supervisor)
+def test_a_backup_that_fails_is_reported_to_the_supervisor_and_leaves_no_archive(tmp_path, supervisor):
+    addon = AddonContainer(tmp_path, supervisor)
     done = addon.run("backup")  # there is no store yet
     assert done.returncode != 0
     assert not (addon.data / "wx2mqtt.tar.gz").exists()
 
 
-def prepared(addon: Container) -> dict[str, str]:
-    """The variables with which the bridge would start."""
+def mqtt_variables(addon: AddonContainer) -> dict[str, str]:
+    """Returns the variables about MQTT with which the bridge would start."""
     return {name: value for name, value in variables(addon).items() if name.startswith("WX2MQTT_MQTT")}
 
 
-def variables(addon: Container) -> dict[str, str]:
-    """All variables of the bridge."""
+def variables(addon: AddonContainer) -> dict[str, str]:
+    """Returns all variables with which the bridge would start."""
     script = addon.data.parent / "print"
     script.write_text(f"#!{sys.executable}\nimport json, os\nprint(json.dumps(dict(os.environ)))\n")
     script.chmod(0o755)
@@ -283,43 +283,45 @@ def variables(addon: Container) -> dict[str, str]:
     return found
 
 
-def test_a_broker_with_tls_is_spoken_to_with_tls(tmp_path: Path, supervisor: Supervisor):
+def test_a_broker_with_tls_is_reached_by_tls(tmp_path: Path, supervisor: FakeSupervisor):
     assert supervisor.service is not None
     supervisor.service.update(host="core-mosquitto", port=8883, ssl=True)
-    assert prepared(Container(tmp_path, supervisor)) == {
+    assert mqtt_variables(AddonContainer(tmp_path, supervisor)) == {
         "WX2MQTT_MQTT__URL": "mqtts://core-mosquitto:8883",
         "WX2MQTT_MQTT__USERNAME": "addons",
         "WX2MQTT_MQTT__PASSWORD": "s:e/c@r et",
     }
 
 
-def test_a_broker_in_the_form_wins_over_that_of_the_supervisor(tmp_path: Path, supervisor: Supervisor):
-    addon = Container(tmp_path, supervisor)
+def test_a_broker_in_the_form_wins_over_that_of_the_supervisor(tmp_path: Path, supervisor: FakeSupervisor):
+    addon = AddonContainer(tmp_path, supervisor)
     addon.options(**OPTIONS, mqtt_url="mqtt://192.168.1.10:1883", mqtt_username="wx")
-    assert prepared(addon) == {
+    assert mqtt_variables(addon) == {
         "WX2MQTT_MQTT__URL": "mqtt://192.168.1.10:1883",
         "WX2MQTT_MQTT__USERNAME": "wx",
     }
 
 
-def test_a_broker_in_a_file_of_ones_own_wins_over_both(tmp_path: Path, supervisor: Supervisor):
-    addon = Container(tmp_path, supervisor)
+def test_a_broker_in_the_users_own_file_wins_over_both(tmp_path: Path, supervisor: FakeSupervisor):
+    addon = AddonContainer(tmp_path, supervisor)
     addon.options(**OPTIONS, mqtt_url="mqtt://192.168.1.10:1883")
     addon.own_file("mqtt: {url: mqtt://mine:1883}\n")
-    assert prepared(addon) == {}
+    assert mqtt_variables(addon) == {}
     assert not (addon.data / "wx2mqtt.yaml").exists()
 
 
 @pytest.mark.parametrize("text", ["accounts: {home: {backend: ilink}}\n", "mqtt:\n", "mqtt: [\n", "\x00", ""])
-def test_with_a_file_that_names_no_broker_it_is_that_of_the_supervisor(tmp_path, supervisor, text):
-    addon = Container(tmp_path, supervisor)
+def test_with_a_file_that_names_no_broker_that_of_the_supervisor_is_used(tmp_path, supervisor, text):
+    addon = AddonContainer(tmp_path, supervisor)
     addon.own_file(text)
-    assert prepared(addon)["WX2MQTT_MQTT__USERNAME"] == "addons"
+    assert mqtt_variables(addon)["WX2MQTT_MQTT__USERNAME"] == "addons"
 
 
 @pytest.mark.parametrize("fault", ["none", "token", "broken", "incomplete", "gone"])
-def test_without_a_broker_it_says_what_to_do_and_keeps_the_token_to_itself(tmp_path, supervisor, fault):
-    addon = Container(tmp_path, supervisor)
+def test_without_a_broker_the_add_on_says_what_to_do_and_does_not_print_the_token(
+    tmp_path, supervisor, fault
+):
+    addon = AddonContainer(tmp_path, supervisor)
     match fault:
         case "none":
             supervisor.service = None
@@ -339,30 +341,34 @@ def test_without_a_broker_it_says_what_to_do_and_keeps_the_token_to_itself(tmp_p
     assert addon.variables["SUPERVISOR_TOKEN"] not in done.stderr
 
 
-def test_an_old_archive_beside_a_store_with_content_is_not_restored(tmp_path: Path, supervisor: Supervisor):
-    addon = Container(tmp_path, supervisor)
+def test_an_old_archive_beside_a_store_with_content_is_not_restored(
+    tmp_path: Path, supervisor: FakeSupervisor
+):
+    addon = AddonContainer(tmp_path, supervisor)
     (addon.data / "store").mkdir()
     (addon.data / "store/kept").write_text("newer")
     (addon.data / "wx2mqtt.tar.gz").write_bytes(b"no archive at all")
-    prepared(addon)
+    mqtt_variables(addon)
     assert (addon.data / "store/kept").read_text() == "newer"
     assert not (addon.data / "wx2mqtt.tar.gz").exists()
 
 
-def test_a_damaged_archive_does_not_start_a_bridge_without_its_past(tmp_path: Path, supervisor: Supervisor):
-    addon = Container(tmp_path, supervisor)
+def test_a_damaged_archive_does_not_start_a_bridge_with_an_empty_store(
+    tmp_path: Path, supervisor: FakeSupervisor
+):
+    addon = AddonContainer(tmp_path, supervisor)
     (addon.data / "wx2mqtt.tar.gz").write_bytes(b"no archive at all")
     done = addon.run("start")
     assert done.returncode == 1
     assert (addon.data / "wx2mqtt.tar.gz").exists()
 
 
-def test_the_bridge_runs_as_its_own_user_where_the_container_begins_as_root(supervisor: Supervisor):
+def test_the_bridge_runs_as_its_own_user_where_the_container_begins_as_root(supervisor: FakeSupervisor):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        addon = Container(Path(folder), supervisor)
+        addon = AddonContainer(Path(folder), supervisor)
         addon.own_file("mqtt: {url: mqtt://mine:1883}\n")
-        script = Path(folder) / "who"
+        script = Path(folder) / "print_user"
         script.write_text("#!/bin/sh\nid -u; id -g; id -G\n")
         script.chmod(0o755)
         addon.write_launcher(script, supervisor.url, user=10001)
@@ -374,9 +380,11 @@ def test_the_bridge_runs_as_its_own_user_where_the_container_begins_as_root(supe
         assert (addon.data / "store").stat().st_uid == int(uid)
 
 
-def test_what_it_wrote_says_where_it_comes_from_and_holds_no_secret(tmp_path: Path, supervisor: Supervisor):
-    addon = Container(tmp_path, supervisor)
-    prepared(addon)
+def test_the_written_configuration_says_where_it_comes_from_and_holds_no_secret(
+    tmp_path: Path, supervisor: FakeSupervisor
+):
+    addon = AddonContainer(tmp_path, supervisor)
+    mqtt_variables(addon)
     text = (addon.data / "wx2mqtt.yaml").read_text()
     assert text.startswith("# Written at each start")
     assert "s:e/c@r et" not in text
@@ -384,31 +392,32 @@ def test_what_it_wrote_says_where_it_comes_from_and_holds_no_secret(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("found", "written"), [("en", "en"), ("zh-Hans", "zh"), ("zh-Hant", "zh"), ("de", "en"), (None, "en")]
+    ("home_assistant_language", "expected"),
+    [("en", "en"), ("zh-Hans", "zh"), ("zh-Hant", "zh"), ("de", "en"), (None, "en")],
 )
-def test_texts_are_in_the_language_of_home_assistant(tmp_path, supervisor, found, written):
-    addon = Container(tmp_path, supervisor)
+def test_texts_are_in_the_language_of_home_assistant(tmp_path, supervisor, home_assistant_language, expected):
+    addon = AddonContainer(tmp_path, supervisor)
     addon.options(**{**OPTIONS, "language": "auto"})
-    supervisor.language = found
-    prepared(addon)
-    assert yaml.safe_load((addon.data / "wx2mqtt.yaml").read_text())["language"] == written
+    supervisor.language = home_assistant_language
+    mqtt_variables(addon)
+    assert yaml.safe_load((addon.data / "wx2mqtt.yaml").read_text())["language"] == expected
 
 
-def test_a_language_that_was_chosen_counts_and_the_last_one_while_home_assistant_starts(tmp_path, supervisor):
-    addon = Container(tmp_path, supervisor)
+def test_a_chosen_language_is_used_and_kept_while_home_assistant_starts(tmp_path, supervisor):
+    addon = AddonContainer(tmp_path, supervisor)
     addon.options(**{**OPTIONS, "language": "zh"})
-    prepared(addon)
+    mqtt_variables(addon)
     addon.options(**{**OPTIONS, "language": "auto"})
     supervisor.language = None
-    prepared(addon)
+    mqtt_variables(addon)
     assert yaml.safe_load((addon.data / "wx2mqtt.yaml").read_text())["language"] == "zh"
 
 
 FALLBACK = "WX2MQTT_ACCOUNTS__HOME__FALLBACK__URLS"
 
 
-def test_the_other_way_of_the_form_is_given_to_the_bridge_unless_the_owner_has_a_file(tmp_path, supervisor):
-    addon = Container(tmp_path, supervisor)
+def test_the_fallback_of_the_form_is_given_to_the_bridge_unless_the_owner_has_a_file(tmp_path, supervisor):
+    addon = AddonContainer(tmp_path, supervisor)
     addon.options(**OPTIONS, fallback=["json://secret"])
     assert variables(addon)[FALLBACK] == '["json://secret"]'
     assert "secret" not in (addon.data / "wx2mqtt.yaml").read_text()
@@ -425,12 +434,12 @@ socket.getaddrinfo = resolved
 import wx2mqtt.__main__
 wx2mqtt.__main__.main()
 """
-"""The bridge in a network that knows these names, as that of the Supervisor does."""
+"""Runs the bridge with a resolver that knows these names, as the network of the Supervisor does."""
 
 
 @pytest.fixture
 def home_assistant() -> Iterator[int]:
-    """The port of Home Assistant, which serves the picture of a camera to who has the token of its address."""
+    """Serves the picture of a camera as Home Assistant does, to requests with the token; gives the port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -443,7 +452,7 @@ def home_assistant() -> Iterator[int]:
             self.wfile.write(data)
 
         def log_message(self, *_: object) -> None:
-            """Stays silent."""
+            """Writes nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -452,30 +461,30 @@ def home_assistant() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("name", ["homeassistant", "homeassistant.local"])
-async def test_the_picture_of_the_doorbell_arrives_with_the_form_as_it_is_at_first(
-    tmp_path: Path, broker: Mosquitto, supervisor: Supervisor, home_assistant: int, name: str
+async def test_the_picture_of_a_doorbell_arrives_with_the_default_options(
+    tmp_path: Path, broker: Mosquitto, supervisor: FakeSupervisor, home_assistant: int, name: str
 ):
     async with Simulator(port=0) as simulator:
-        addon = Container(tmp_path, supervisor, WX2MQTT_ACCOUNTS__HOME__ENDPOINT=simulator.url)
+        addon = AddonContainer(tmp_path, supervisor, WX2MQTT_ACCOUNTS__HOME__ENDPOINT=simulator.url)
         addon.options(**yaml.safe_load((FOLDER / "config.yaml").read_text())["options"])
         script = tmp_path / "bridge.py"
         script.write_text(RESOLVER.format(names=("homeassistant", "homeassistant.local")))
         (tmp_path / "wx2mqtt").write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
         url = f"http://{name}:{home_assistant}/api/camera_proxy/camera.door?token=abc"
-        await asyncio.to_thread(_ring, addon, broker, simulator.url, url)
+        await asyncio.to_thread(_send_camera_picture, addon, broker, simulator.url, url)
 
 
-def _ring(addon: Container, broker: Mosquitto, phone: str, url: str) -> None:
-    """Sends what the blueprint of the doorbell sends, once the owner has written."""
+def _send_camera_picture(addon: AddonContainer, broker: Mosquitto, phone: str, url: str) -> None:
+    """Sends the command of the doorbell blueprint, once the owner has written."""
     with addon.started():
-        published(broker, "wx/login/state", "waiting_for_scan")
+        wait_for_message(broker, "wx/login/state", "waiting_for_scan")
         assert "remind, renew and fallback are off" in (addon.data / "log").read_text()
         for step in ("scan", "confirm"):
             httpx.post(f"{phone}/sim/ilink/{step}", json={}, trust_env=False).raise_for_status()
-        published(broker, "wx/login/state", '"online"')
+        wait_for_message(broker, "wx/login/state", '"online"')
         httpx.post(f"{phone}/sim/ilink/say", json={"text": "hello"}, trust_env=False).raise_for_status()
-        published(broker, "wx/window/me", '"open":true')
-        with answering(broker, "wx/result/me") as result:
+        wait_for_message(broker, "wx/window/me", '"open":true')
+        with first_message_on(broker, "wx/result/me") as result:
             command = json.dumps({"kind": "image", "url": url, "name": "door.jpg", "ttl": 120})
             publish = ["mosquitto_pub", "-p", str(broker.port), "-u", "addons", "-P", "s:e/c@r et", "-q", "1"]
             subprocess.run([*publish, "-t", "wx/out/me", "-m", command], check=True)
@@ -483,8 +492,8 @@ def _ring(addon: Container, broker: Mosquitto, phone: str, url: str) -> None:
 
 
 @contextmanager
-def answering(broker: Mosquitto, topic: str) -> Iterator[Callable[[], str]]:
-    """Subscribes, and gives a function that returns the first message."""
+def first_message_on(broker: Mosquitto, topic: str) -> Iterator[Callable[[], str]]:
+    """Subscribes; gives a function that waits for the first message and returns it."""
     command = ["mosquitto_sub", "-p", str(broker.port), "-u", "addons", "-P", "s:e/c@r et", "-t", topic]
     options = ["-C", "1", "-W", f"{MAX_WAIT_SECONDS:.0f}", "-q", "1", "-d"]
     with subprocess.Popen(
@@ -499,12 +508,14 @@ def answering(broker: Mosquitto, topic: str) -> Iterator[Callable[[], str]]:
 SENDER_TOKEN = "a-token-of-32-characters-or-more-1"
 
 
-async def test_a_house_with_everything_of_the_form(tmp_path: Path, broker: Mosquitto, supervisor: Supervisor):
+async def test_all_options_of_the_form_work_together(
+    tmp_path: Path, broker: Mosquitto, supervisor: FakeSupervisor
+):
     """Two logins, an alarm that the second one takes, programs that send over HTTP, Home Assistant in Chinese."""
     supervisor.language = "zh-Hans"
     async with Simulator(port=0) as simulator:
         endpoints = {f"WX2MQTT_ACCOUNTS__{name}__ENDPOINT": simulator.url for name in ("HOME", "SECOND")}
-        addon = Container(tmp_path, supervisor, **endpoints)
+        addon = AddonContainer(tmp_path, supervisor, **endpoints)
         form = yaml.safe_load((FOLDER / "config.yaml").read_text())["options"]
         chosen = {
             "contacts": [{"name": "boss", "wecom": userid_of("me")}],
@@ -519,28 +530,30 @@ async def test_a_house_with_everything_of_the_form(tmp_path: Path, broker: Mosqu
         }
         assert chosen.keys() <= yaml.safe_load((FOLDER / "config.yaml").read_text())["schema"].keys()
         addon.options(**form | chosen)
-        await asyncio.to_thread(_live_with_everything, addon, broker, simulator.url)
+        await asyncio.to_thread(_use_all_options, addon, broker, simulator.url)
 
 
-def _live_with_everything(addon: Container, broker: Mosquitto, phone: str) -> None:
-    written = addon.data / "wx2mqtt.yaml"
+def _use_all_options(addon: AddonContainer, broker: Mosquitto, phone: str) -> None:
+    config_file = addon.data / "wx2mqtt.yaml"
     with addon.started(), httpx.Client(base_url=phone, timeout=MAX_WAIT_SECONDS, trust_env=False) as people:
-        published(broker, "wx/second/login/state", '"online"')
-        assert not any(secret in written.read_text() for secret in (SENDER_TOKEN, HOME_BOT_SECRET, "json:"))
-        published(broker, "wx/login/state", "waiting_for_scan")
-        with answering(broker, "wx/second/in/boss") as heard:
+        wait_for_message(broker, "wx/second/login/state", '"online"')
+        assert not any(
+            secret in config_file.read_text() for secret in (SENDER_TOKEN, HOME_BOT_SECRET, "json:")
+        )
+        wait_for_message(broker, "wx/login/state", "waiting_for_scan")
+        with first_message_on(broker, "wx/second/in/boss") as first_message:
             people.post("/sim/wecom/say", json={"text": "hello"}).raise_for_status()
-            assert '"hello"' in heard()
+            assert '"hello"' in first_message()
         for step in ("scan", "confirm"):
             people.post(f"/sim/ilink/{step}", json={}).raise_for_status()
-        published(broker, "wx/login/state", '"online"')
-        assert "微信 home" in published(broker, "homeassistant/device/wx2mqtt_home/config", "notify")
+        wait_for_message(broker, "wx/login/state", '"online"')
+        assert "微信 home" in wait_for_message(broker, "homeassistant/device/wx2mqtt_home/config", "notify")
         # Nobody has written to the first bot yet: its window is shut.
         alarm = send(addon.senders_port, "/send/me?urgent=1&wait=60", "漏水")
         assert (alarm.status_code, alarm.json()["fallback"]) == (200, "sent")
         assert alarm.json()["fallback_account"] == "second/boss"
         people.post("/sim/ilink/say", json={"text": "hello"}).raise_for_status()
-        published(broker, "wx/window/me", '"open":true')
+        wait_for_message(broker, "wx/window/me", '"open":true')
         assert send(addon.ntfy_port, "/me", "备份完成").status_code == 200
         sent = people.get("/sim/ilink/sent", params={"after": 0, "wait": MAX_WAIT_SECONDS}).json()
         assert "备份完成" in sent[0]["text"]
@@ -553,11 +566,11 @@ def _live_with_everything(addon: Container, broker: Mosquitto, phone: str) -> No
 
 
 def send(port: int, path: str, text: str) -> httpx.Response:
-    """Sends as a program of the house does."""
+    """Sends a text over HTTP, as a program of the user does."""
     headers = {"authorization": f"Bearer {SENDER_TOKEN}", "content-type": "text/plain"}
     url = f"http://127.0.0.1:{port}{path}"
     return httpx.post(url, content=text.encode(), headers=headers, timeout=MAX_WAIT_SECONDS, trust_env=False)
 
 
-def test_another_word_is_a_mistake_of_the_caller(tmp_path: Path, supervisor: Supervisor):
-    assert Container(tmp_path, supervisor).run("begin").returncode == 2
+def test_an_unknown_command_of_the_run_script_ends_with_2(tmp_path: Path, supervisor: FakeSupervisor):
+    assert AddonContainer(tmp_path, supervisor).run("begin").returncode == 2

@@ -1,4 +1,4 @@
-"""Files that go along with an alert: apprise, and services that take them, refuse them or know none."""
+"""Sends alerts with files through apprise, to services that take files, refuse them or know none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.alarm_receiver import AlarmReceiver
 from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
 from wx2mqtt.model import Attachment, Blob
 
-# Apprise has some of its own.
+# Apprise raises deprecation warnings of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 PICTURE = b"\xff\xd8\xff\xe0 a picture"
@@ -34,11 +34,11 @@ def with_picture(folder: Path, mime: str = "image/jpeg") -> Alert:
 
 
 @pytest.mark.parametrize("mime", ["image/jpeg", "image/x-nobody-knows-it"])
-async def test_a_file_goes_along_under_its_name(receiver: AlarmReceiver, tmp_path: Path, mime: str) -> None:
+async def test_a_file_is_sent_under_its_name(receiver: AlarmReceiver, tmp_path: Path, mime: str) -> None:
     assert await send_alert([receiver.url], with_picture(tmp_path, mime)) is AlertOutcome.SENT
-    (got,) = receiver.bodies
-    assert got["message"] == "[image] door.jpg"
-    (file,) = got["attachments"]
+    (delivered,) = receiver.bodies
+    assert delivered["message"] == "[image] door.jpg"
+    (file,) = delivered["attachments"]
     assert (file["filename"], file["mimetype"]) == ("door.jpg", "image/jpeg")
     assert base64.b64decode(file["base64"]) == PICTURE
 
@@ -46,17 +46,17 @@ async def test_a_file_goes_along_under_its_name(receiver: AlarmReceiver, tmp_pat
 async def test_a_service_that_refuses_the_file_gets_the_text(receiver: AlarmReceiver, tmp_path: Path) -> None:
     receiver.refuses_files = True
     assert await send_alert([receiver.url], with_picture(tmp_path)) is AlertOutcome.SENT
-    assert [len(got["attachments"]) for got in receiver.bodies] == [1, 0]
+    assert [len(delivered["attachments"]) for delivered in receiver.bodies] == [1, 0]
     assert receiver.bodies[1]["message"] == "[image] door.jpg"
 
 
-async def test_a_file_that_is_gone_costs_nobody_the_text(receiver: AlarmReceiver, tmp_path: Path) -> None:
+async def test_the_text_is_sent_where_the_file_is_gone(receiver: AlarmReceiver, tmp_path: Path) -> None:
     alert = with_picture(tmp_path)
     assert alert.attachment
     alert.attachment.file.unlink()
     assert await send_alert([receiver.url], alert) is AlertOutcome.SENT
-    (got,) = receiver.bodies
-    assert (got["message"], got["attachments"]) == ("[image] door.jpg", [])
+    (delivered,) = receiver.bodies
+    assert (delivered["message"], delivered["attachments"]) == ("[image] door.jpg", [])
 
 
 async def test_a_service_that_takes_no_files_gets_the_text_once(
@@ -65,5 +65,5 @@ async def test_a_service_that_takes_no_files_gets_the_text_once(
     receiver.status = 500
     gotify = receiver.url.replace("json://", "gotify://").replace("/hook-s3cr3t-path", "/t0k3n-of-gotify")
     assert await send_alert([gotify], with_picture(tmp_path)) is AlertOutcome.FAILED
-    (got,) = receiver.bodies
-    assert got["message"] == "[image] door.jpg"
+    (delivered,) = receiver.bodies
+    assert delivered["message"] == "[image] door.jpg"

@@ -25,7 +25,7 @@ def terminal(tmp_path: Path) -> Terminal:
 
 @pytest.fixture
 def ask(home: Home, terminal: Terminal) -> Ask:
-    """`await ask("wife", "Lock?", "yes", "no")` on the configuration of the home."""
+    """Gives `await ask("wife", "Lock?", "yes", "no")`, which runs the command on the configuration of the home."""
 
     async def ask(*arguments: str) -> Done:
         return await home.in_thread(terminal.run, "ask", *arguments, "-c", str(home.bridge.config))
@@ -33,7 +33,7 @@ def ask(home: Home, terminal: Terminal) -> Ask:
     return ask
 
 
-async def test_it_prints_the_answer_and_ends_with_0(home: Home, ask: Ask) -> None:
+async def test_the_command_prints_the_answer_and_ends_with_0(home: Home, ask: Ask) -> None:
     await home.log_in()
     asking = asyncio.create_task(ask("wife", "Lock?", "yes", "no", "--timeout", "60"))
     (sent,) = await home.control.sent(1)
@@ -45,7 +45,9 @@ async def test_it_prints_the_answer_and_ends_with_0(home: Home, ask: Ask) -> Non
     assert event["key"] == "no"
 
 
-async def test_without_an_answer_it_ends_with_1_and_the_question_is_closed(home: Home, ask: Ask) -> None:
+async def test_without_an_answer_the_command_ends_with_1_and_the_question_is_closed(
+    home: Home, ask: Ask
+) -> None:
     await home.log_in()
     done = await ask("wife", "Lock?", "yes", "--timeout", "1")
     assert (done.code, done.out, done.err) == (1, "", "nobody has answered\n")
@@ -57,7 +59,7 @@ async def test_without_an_answer_it_ends_with_1_and_the_question_is_closed(home:
 async def test_a_question_that_was_not_sent_in_time_says_why(
     with_mosquitto: None, tmp_path: Path, terminal: Terminal
 ) -> None:
-    """Nobody could answer: on iLink it waits until the person writes."""
+    """Nobody can answer: on iLink the question waits until the person writes."""
     async with at_ilink_home(tmp_path, DURABLE) as home:
         await home.log_in()
         arguments = ("ask", "me", "Lock?", "yes", "--timeout", "1", "-c", str(home.bridge.config))
@@ -66,7 +68,7 @@ async def test_a_question_that_was_not_sent_in_time_says_why(
     assert "WeChat takes no message before" in done.err
 
 
-async def test_what_the_bridge_refuses_is_said(home: Home, ask: Ask) -> None:
+async def test_the_reason_of_a_refused_question_is_printed(home: Home, ask: Ask) -> None:
     await home.log_in()
     done = await ask("nobody", "Lock?", "yes")
     assert done.code == 2

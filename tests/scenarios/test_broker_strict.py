@@ -1,4 +1,4 @@
-"""The whole bridge at brokers that are strict or hang up, packet by packet."""
+"""Runs the whole bridge at brokers that are strict or close the connection, packet by packet."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ from tests.support.scripted_broker import (
 from wx2mqtt.app.control_socket import ask_bridge
 from wx2mqtt.simulator.server import Simulator
 
-QUIET = 0.02  # seconds without a packet after which the slow broker acknowledges one
+ACKNOWLEDGE_AFTER_SECONDS = 0.02  # without a packet, until the slow broker acknowledges one
 
 
 @dataclass
-class Node:
-    """Takes what comes. `hangs_up` says on what it breaks the connection off instead of acknowledging it.
+class StrictBroker:
+    """Takes publications. Where `disconnects_on` says so, it closes the connection instead of acknowledging.
 
-    With `maximum` it is slow: it acknowledges only when nothing more comes, and `most` is how many ever waited.
+    With `maximum`, its receive maximum, it is slow: it acknowledges only when nothing more comes, and
+    `max_waiting` is the largest number of messages that waited at once.
     """
 
     maximum: int = 0
-    hangs_up: Callable[[str, bytes], bool] = lambda _topic, _payload: False
+    disconnects_on: Callable[[str, bytes], bool] = lambda _topic, _payload: False
     published: list[tuple[str, bytes]] = field(default_factory=list)
     connections: int = 0
-    most: int = 0
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    max_waiting: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, peer: Peer) -> None:
-        """One connection, to its end."""
+        """Serves one connection to its end."""
         await peer.accept(
             receive_maximum(self.maximum) if self.maximum else b"", present=self.connections > 0
         )
@@ -55,50 +56,54 @@ class Node:
         packets: asyncio.Queue[Packet] = asyncio.Queue()
         reading = asyncio.create_task(_read(peer, packets))
         try:
-            await self._take(peer, packets)
+            await self._acknowledge(peer, packets)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
 
-    async def _take(self, peer: Peer, packets: asyncio.Queue[Packet]) -> None:
+    async def _acknowledge(self, peer: Peer, packets: asyncio.Queue[Packet]) -> None:
         waiting: list[Packet] = []
         while True:
-            packet = await _next(packets, QUIET if waiting else None)
+            packet = await _next(packets, ACKNOWLEDGE_AFTER_SECONDS if waiting else None)
             if packet is None:
                 peer.acknowledge(waiting.pop(0))
-            elif packet.kind == PUBLISH and self.hangs_up(packet.topic, payload_of(packet)):
+            elif packet.kind == PUBLISH and self.disconnects_on(packet.topic, payload_of(packet)):
                 peer.writer.transport.abort()
                 return
             elif packet.kind == PUBLISH:
                 waiting.append(packet)
-                self.most = max(self.most, len(waiting))
+                self.max_waiting = max(self.max_waiting, len(waiting))
                 self.published.append((packet.topic, payload_of(packet)))
                 if not self.maximum:
                     peer.acknowledge(waiting.pop(0))
-                self.news.set()
+                self.changed.set()
             elif packet.kind == DISCONNECT:
                 return
 
     def texts(self, topic: str) -> list[str]:
-        """Of the messages on this topic, each once."""
+        """Returns the texts of the messages on this topic, each once."""
         return list(
-            dict.fromkeys(json.loads(payload)["text"] for on, payload in self.published if on == topic)
+            dict.fromkeys(
+                json.loads(payload)["text"]
+                for published_topic, payload in self.published
+                if published_topic == topic
+            )
         )
 
-    async def received(self, chat: str, texts: list[str]) -> None:
-        """Wait until these were published for a chat, in this order."""
+    async def wait_for_texts(self, chat: str, texts: list[str]) -> None:
+        """Waits until these texts were published for a chat, in this order."""
         await self.until(lambda: self.texts(f"wx/in/{chat}") == texts)
 
-    async def until(self, holds: Callable[[], Any]) -> Any:
-        """Wait, with a bound, for what comes over the wire."""
+    async def until(self, condition: Callable[[], Any]) -> Any:
+        """Waits until a condition holds, which is evaluated after each publication."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while not (found := holds()):
-                self.news.clear()
-                await self.news.wait()
+            while not (found := condition()):
+                self.changed.clear()
+                await self.changed.wait()
         return found
 
-    async def state(self, state: str) -> None:
-        """Wait until `login/state` says it."""
+    async def wait_for_state(self, state: str) -> None:
+        """Waits until `login/state` has this state."""
         await self.until(
             lambda: any(
                 topic == "wx/login/state" and json.loads(payload)["state"] == state
@@ -123,16 +128,16 @@ async def _next(packets: asyncio.Queue[Packet], within: float | None) -> Packet 
 
 
 def payload_of(packet: Packet) -> bytes:
-    """Of a PUBLISH of MQTT 5 at QoS 1 with less than 128 bytes of properties."""
-    at = 2 + packet.mid + 2
-    return packet.body[at + 1 + packet.body[at] :]
+    """Returns the payload of a PUBLISH of MQTT 5 at QoS 1 with less than 128 bytes of properties."""
+    start = 2 + packet.mid + 2
+    return packet.body[start + 1 + packet.body[start] :]
 
 
 @dataclass
-class Place:
-    """A bridge at a node, and WeChat."""
+class StrictBrokerHome:
+    """A bridge at a broker that a test scripts, and the simulated WeChat."""
 
-    node: Node
+    strict_broker: StrictBroker
     bridge: BridgeProcess
     control: SimulatorControl
 
@@ -141,7 +146,7 @@ class Place:
             await self.control.post("say", **{"from": chat, "text": text})
 
     async def command_line(self, *arguments: str) -> Any:
-        """What `wx2mqtt …` says, as JSON."""
+        """Runs `wx2mqtt …`; returns its output, which is JSON."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -151,18 +156,18 @@ class Place:
             str(self.bridge.config),
             stdout=asyncio.subprocess.PIPE,
         )
-        said, _ = await asyncio.wait_for(process.communicate(), MAX_WAIT_SECONDS)
-        assert process.returncode == 0, said.decode()
-        return json.loads(said)
+        output, _ = await asyncio.wait_for(process.communicate(), MAX_WAIT_SECONDS)
+        assert process.returncode == 0, output.decode()
+        return json.loads(output)
 
     async def health(self) -> Any:
-        """As the control socket tells it: beside the broker."""
+        """Returns the health by the control socket, which needs no broker."""
         return await ask_bridge(self.bridge.store, "health")
 
 
 @contextlib.asynccontextmanager
-async def placed(folder: Path, node: Node) -> AsyncIterator[Place]:
-    async with Simulator() as simulator, scripted_broker(node.serve) as broker:
+async def at_strict_broker(folder: Path, strict_broker: StrictBroker) -> AsyncIterator[StrictBrokerHome]:
+    async with Simulator() as simulator, scripted_broker(strict_broker.serve) as broker:
         control = SimulatorControl(simulator.url)
         await control.post("settings", strict=True, autoscan=True)
         contacts = {"wife": {"remark": "老婆"}, "mom": {"remark": "妈妈"}, "lilei": {"alias": "lilei_1986"}}
@@ -172,7 +177,7 @@ async def placed(folder: Path, node: Node) -> AsyncIterator[Place]:
         bridge.start()
         try:
             await control.wait("polling")
-            yield Place(node, bridge, control)
+            yield StrictBrokerHome(strict_broker, bridge, control)
             assert await control.get("violations") == []
         except BaseException:
             print("\n".join(bridge.log[-60:]))  # noqa: T201 - pytest shows it with the failure
@@ -184,50 +189,54 @@ async def placed(folder: Path, node: Node) -> AsyncIterator[Place]:
 
 
 @pytest.mark.parametrize("maximum", [1, 5])
-async def test_a_broker_never_gets_more_at_once_than_it_takes(tmp_path: Path, maximum: int):
-    node = Node(maximum)
-    async with placed(tmp_path, node) as place:
-        said = [f"text {n}" for n in range(15)]
+async def test_a_broker_never_has_more_unacknowledged_messages_than_its_receive_maximum(
+    tmp_path: Path, maximum: int
+):
+    strict_broker = StrictBroker(maximum)
+    async with at_strict_broker(tmp_path, strict_broker) as home:
+        texts = [f"text {n}" for n in range(15)]
         for chat in ("wife", "mom", "lilei"):
-            await place.say(chat, *said)
+            await home.say(chat, *texts)
         for chat in ("wife", "mom", "lilei"):
-            await node.received(chat, said)
-        assert 0 < node.most <= maximum
-        assert node.connections == 1
+            await strict_broker.wait_for_texts(chat, texts)
+        assert 0 < strict_broker.max_waiting <= maximum
+        assert strict_broker.connections == 1
 
 
-async def test_a_message_on_which_the_broker_hangs_up_is_set_aside_and_can_be_brought_back(tmp_path: Path):
-    node = Node(hangs_up=lambda _topic, payload: b"poison" in payload)
-    async with placed(tmp_path, node) as place:
-        await node.state("online")
+async def test_a_message_on_which_the_broker_disconnects_is_set_aside_and_can_be_published_again(
+    tmp_path: Path,
+):
+    strict_broker = StrictBroker(disconnects_on=lambda _topic, payload: b"poison" in payload)
+    async with at_strict_broker(tmp_path, strict_broker) as home:
+        await strict_broker.wait_for_state("online")
         for chat in ("wife", "mom", "lilei"):
-            await place.say(chat, "before")
-        await place.say("wife", "poison", "after")
+            await home.say(chat, "before")
+        await home.say("wife", "poison", "after")
         for chat in ("mom", "lilei"):
-            await place.say(chat, "after")
+            await home.say(chat, "after")
         for chat in ("wife", "mom", "lilei"):
-            await node.received(chat, ["before", "after"])
-        assert 4 <= node.connections <= 5  # one more if its neighbours were under way with it
-        (aside,) = (await place.command_line("journal", "list", "--json"))["set_aside"]
-        assert (aside["topic"], aside["sort"]) == ("wx/in/wife", "message")
-        body = await place.health()
+            await strict_broker.wait_for_texts(chat, ["before", "after"])
+        assert 4 <= strict_broker.connections <= 5  # one more if other messages were in flight with it
+        (set_aside,) = (await home.command_line("journal", "list", "--json"))["set_aside"]
+        assert (set_aside["topic"], set_aside["sort"]) == ("wx/in/wife", "message")
+        body = await home.health()
         assert body["queues"]["set_aside"] == 1
         assert "messages_set_aside" in body["problems"]
-        node.hangs_up = lambda _topic, _payload: False
-        await place.command_line("journal", "retry", "--row", str(aside["row"]))
-        await node.until(lambda: "poison" in node.texts("wx/in/wife"))
-        assert (await place.command_line("journal", "list", "--json"))["set_aside"] == []
+        strict_broker.disconnects_on = lambda _topic, _payload: False
+        await home.command_line("journal", "retry", "--row", str(set_aside["row"]))
+        await strict_broker.until(lambda: "poison" in strict_broker.texts("wx/in/wife"))
+        assert (await home.command_line("journal", "list", "--json"))["set_aside"] == []
 
 
-async def test_a_retained_topic_on_which_the_broker_hangs_up_stops_nothing(tmp_path: Path):
-    """As some brokers do where the right is missing: the messages are innocent, and none is set aside."""
-    node = Node(hangs_up=lambda topic, _payload: topic == "wx/contacts")
-    async with placed(tmp_path, node) as place:
+async def test_a_retained_topic_on_which_the_broker_disconnects_does_not_stop_the_others(tmp_path: Path):
+    """Some brokers do so where a right is missing. No message is the cause, so none is set aside."""
+    strict_broker = StrictBroker(disconnects_on=lambda topic, _payload: topic == "wx/contacts")
+    async with at_strict_broker(tmp_path, strict_broker) as home:
         for chat in ("wife", "mom", "lilei"):
-            await place.say(chat, "one", "two")
+            await home.say(chat, "one", "two")
         for chat in ("wife", "mom", "lilei"):
-            await node.received(chat, ["one", "two"])
-        body = await place.health()
+            await strict_broker.wait_for_texts(chat, ["one", "two"])
+        body = await home.health()
         assert body["queues"]["set_aside"] == 0
         assert body["broker"]["refused_topics"] == ["wx/contacts"]
         assert "broker_refuses_topics" in body["problems"]

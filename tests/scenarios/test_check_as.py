@@ -20,14 +20,14 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become som
 
 
 class Machine:
-    """A configuration with a password of root's alone, and a place for units."""
+    """A configuration whose password only root can read, and a folder for systemd units."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.units = folder / "units"
         self.units.mkdir()
-        self.states = folder / "lib"
-        self.states.mkdir()
+        self.state_folder = folder / "lib"
+        self.state_folder.mkdir()
         self.config = folder / "wx2mqtt.yaml"
         self.password = folder / "mqtt.password"
         self.password.write_text("secret-of-the-broker\n")
@@ -45,7 +45,7 @@ class Machine:
 
     def check(self, *arguments: str, prepare: str = "", home: str = "/root") -> tuple[int, str]:
         units = f"import pathlib, wx2mqtt.setup.service_user as s\ns.UNIT_FOLDERS = (pathlib.Path({str(self.units)!r}),)"
-        units += f"\ns.STATE_FOLDER = pathlib.Path({str(self.states)!r})"
+        units += f"\ns.STATE_FOLDER = pathlib.Path({str(self.state_folder)!r})"
         done = run_program(
             ["check", "-c", str(self.config), *arguments],
             env={**os.environ, "HOME": home},
@@ -64,10 +64,10 @@ def machine() -> Iterator[Machine]:
 
 
 @as_root
-def test_what_root_reads_and_the_user_does_not_is_found(machine: Machine) -> None:
+def test_a_file_that_root_can_read_and_the_user_cannot_is_reported(machine: Machine) -> None:
     assert machine.check()[0] == 0
-    code, said = machine.check("--as", "nobody")
-    assert (code, "may not be read by user 65534" in said) == (78, True)
+    code, output = machine.check("--as", "nobody")
+    assert (code, "may not be read by user 65534" in output) == (78, True)
     machine.password.chmod(0o644)
     assert machine.check("--as", "nobody")[0] == 0
 
@@ -89,65 +89,67 @@ def test_a_service_whose_user_systemd_makes_needs_its_credentials(machine: Machi
     machine.configure({})
     machine.unit("bridge.service", "DynamicUser=yes", f"LoadCredential=mqtt.password:{machine.password}")
     before = {*Path(tempfile.gettempdir()).glob("wx2mqtt-credentials-*")}
-    code, said = machine.check("--as", "bridge")
-    assert code == 0, said
+    code, output = machine.check("--as", "bridge")
+    assert code == 0, output
     assert {*Path(tempfile.gettempdir()).glob("wx2mqtt-credentials-*")} <= before
-    assert "secret-of-the-broker" not in said
+    assert "secret-of-the-broker" not in output
 
 
 @as_root
-def test_what_needs_a_secret_finds_it_among_the_credentials(machine: Machine) -> None:
+def test_a_setting_that_needs_a_secret_finds_it_among_the_credentials(machine: Machine) -> None:
     machine.configure({}, web={"listen": "0.0.0.0:8099"})
     machine.unit("bridge@.service", "DynamicUser=yes")
     assert machine.check("--as", "bridge@home")[0] == 78
     (machine.folder / "home.web").write_text("a password of the page\n")
     machine.unit("bridge@.service", "DynamicUser=yes", f"LoadCredential=web.password:{machine.folder}/%i.web")
-    code, said = machine.check("--as", "bridge@home")
-    assert code == 0, said
+    code, output = machine.check("--as", "bridge@home")
+    assert code == 0, output
 
 
 @as_root
 def test_a_credential_that_is_missing_is_named(machine: Machine) -> None:
     machine.unit("bridge.service", "DynamicUser=yes", f"LoadCredential=mqtt.password:{machine.folder}/none")
-    code, said = machine.check("--as", "bridge")
-    assert (code, f"{machine.folder}/none" in said) == (1, True)
+    code, output = machine.check("--as", "bridge")
+    assert (code, f"{machine.folder}/none" in output) == (1, True)
 
 
 @as_root
-def test_variables_of_the_unit_count(machine: Machine) -> None:
+def test_variables_of_the_unit_are_used(machine: Machine) -> None:
     machine.unit(
         "bridge.service", "User=nobody", "Environment=WX2MQTT_MQTT__CLIENT_ID= WX2MQTT_MQTT__KEEPALIVE=x"
     )
-    code, said = machine.check("--as", "bridge")
-    assert (code, "keepalive" in said) == (78, True)
+    code, output = machine.check("--as", "bridge")
+    assert (code, "keepalive" in output) == (78, True)
 
 
 @as_root
-def test_who_is_unknown_is_told(machine: Machine) -> None:
-    code, said = machine.check("--as", "nobody-knows-it")
-    assert (code, "no user nobody-knows-it" in said) == (1, True)
+def test_an_unknown_user_is_reported(machine: Machine) -> None:
+    code, output = machine.check("--as", "nobody-knows-it")
+    assert (code, "no user nobody-knows-it" in output) == (1, True)
     machine.unit("bridge.service", "ExecStart=/bin/true")
     assert "no user bridge" in machine.check("--as", "bridge")[1]
 
 
 @as_root
-def test_root_may_stand_in_a_folder_of_its_own(machine: Machine) -> None:
-    """Such as /root, with a Python below it: the way to that is opened, and the folder is covered."""
-    closed = machine.folder / "root"
-    (closed / "library").mkdir(parents=True)
-    closed.chmod(0o700)
+def test_root_may_run_the_check_in_a_folder_that_only_root_can_read(machine: Machine) -> None:
+    """Such a folder is /root, with a Python below it that the service's user has to reach."""
+    root_only = machine.folder / "root"
+    (root_only / "library").mkdir(parents=True)
+    root_only.chmod(0o700)
     machine.configure({}, storage={"path": "store"})
-    stand = f"import os, sys\nos.chdir({str(closed)!r})\nsys.path.append({str(closed / 'library')!r})"
+    change_folder = (
+        f"import os, sys\nos.chdir({str(root_only)!r})\nsys.path.append({str(root_only / 'library')!r})"
+    )
     variable = "Environment=WX2MQTT_MQTT__PASSWORD_FILE=relative"
     machine.unit("bridge.service", "User=nobody")
-    assert machine.check("--as", "bridge", prepare=stand)[0] == 0
+    assert machine.check("--as", "bridge", prepare=change_folder)[0] == 0
     machine.unit("bridge.service", "User=nobody", variable)
-    code, said = machine.check("--as", "bridge", prepare=stand)
-    assert (code, "there is no file /relative" in said) == (78, True), "the service starts in /"
+    code, output = machine.check("--as", "bridge", prepare=change_folder)
+    assert (code, "there is no file /relative" in output) == (78, True), "the service starts in /"
 
 
 @as_root
-def test_a_program_that_the_user_cannot_run_is_found(machine: Machine) -> None:
+def test_a_program_that_the_user_cannot_run_is_reported(machine: Machine) -> None:
     """A virtual environment of a Python below /root is there for root alone."""
     machine.password.chmod(0o644)
     python = machine.folder / "root" / "python"
@@ -157,32 +159,32 @@ def test_a_program_that_the_user_cannot_run_is_found(machine: Machine) -> None:
     program.write_text(f"#!{python}\nexit 0\n")
     program.chmod(0o755)
     machine.unit("bridge.service", "User=nobody", f"ExecStart={program} run -c {machine.config}")
-    code, said = machine.check("--as", "bridge")
-    assert (code, f"{program}" in said, "/usr/bin/python3" in said) == (1, True, True), said
+    code, output = machine.check("--as", "bridge")
+    assert (code, f"{program}" in output, "/usr/bin/python3" in output) == (1, True, True), output
     python.parent.chmod(0o755)
-    code, said = machine.check("--as", "bridge")
-    assert code == 0, said
+    code, output = machine.check("--as", "bridge")
+    assert code == 0, output
 
 
 @as_root
-def test_before_the_first_start_there_is_no_store_and_no_look_into_that_of_root(machine: Machine) -> None:
+def test_before_the_first_start_the_store_is_missing_and_that_of_root_is_not_read(machine: Machine) -> None:
     machine.configure({})
     home = machine.folder / "root"
     home.mkdir(mode=0o700)
     for lines in (["DynamicUser=yes"], ["User=nobody"], ["User=nobody", "StateDirectory=bridge"]):
         machine.unit("bridge.service", *lines)
-        code, said = machine.check("--as", "bridge", home=str(home))
-        assert (code, "Traceback" in said) == (0, False), said
+        code, output = machine.check("--as", "bridge", home=str(home))
+        assert (code, "Traceback" in output) == (0, False), output
     assert machine.check("--as", "nobody", home=str(home))[0] == 0
 
 
 @as_root
 @pytest.mark.parametrize("folder", ["bridge-second", "private/bridge-second"])
 def test_the_store_is_that_of_the_unit(machine: Machine, folder: str) -> None:
-    """Where urgent commands without another way wait, with a store beside it that is somebody else's."""
+    """It holds urgent commands without a fallback; beside it is a store of another service."""
     machine.password.chmod(0o644)
-    (machine.states / "bridge").mkdir(mode=0o700)
-    store = machine.states / folder
+    (machine.state_folder / "bridge").mkdir(mode=0o700)
+    store = machine.state_folder / folder
     store.parent.mkdir(mode=0o700, exist_ok=True)
     with closing(sqlite3.connect(machine.folder / "wx2mqtt.db")) as database:
         database.execute("CREATE TABLE command (account TEXT, command TEXT)")
@@ -192,27 +194,27 @@ def test_the_store_is_that_of_the_unit(machine: Machine, folder: str) -> None:
     (machine.folder / "wx2mqtt.db").rename(store / "wx2mqtt.db")
     for path in (store, store / "wx2mqtt.db"):
         os.chown(path, 65534, 65534)
-    if store.parent != machine.states:  # as with DynamicUser=
-        (machine.states / "bridge-second").symlink_to(store)
+    if store.parent != machine.state_folder:  # as with DynamicUser=
+        (machine.state_folder / "bridge-second").symlink_to(store)
     machine.unit("bridge@.service", "User=nobody", "StateDirectory=bridge-%i")
-    code, said = machine.check("--as", "bridge@second")
-    assert (code, "urgent" in said) == (0, True), said
+    code, output = machine.check("--as", "bridge@second")
+    assert (code, "urgent" in output) == (0, True), output
     machine.unit("bridge@.service", "User=nobody", "StateDirectory=other-%i")
-    code, said = machine.check("--as", "bridge@second")
-    assert (code, "urgent" in said) == (0, False), said
+    code, output = machine.check("--as", "bridge@second")
+    assert (code, "urgent" in output) == (0, False), output
 
 
 @as_root
 def test_a_file_behind_a_folder_of_root_alone_is_named(machine: Machine) -> None:
-    closed = machine.folder / "root"
-    closed.mkdir(mode=0o700)
-    machine.config = machine.config.rename(closed / "wx2mqtt.yaml")
-    code, said = machine.check("--as", "nobody")
-    assert (code, f"{machine.config} may not be read by user 65534" in said) == (78, True), said
+    root_only = machine.folder / "root"
+    root_only.mkdir(mode=0o700)
+    machine.config = machine.config.rename(root_only / "wx2mqtt.yaml")
+    code, output = machine.check("--as", "nobody")
+    assert (code, f"{machine.config} may not be read by user 65534" in output) == (78, True), output
 
 
-def test_who_is_not_root_is_told_how(machine: Machine) -> None:
+def test_without_root_the_command_says_to_use_sudo(machine: Machine) -> None:
     prepare = "import os\nos.geteuid = lambda: 1000"
-    words = ["check", "-c", str(machine.config), "--as", "nobody"]
-    done = run_program(words, env=os.environ, prepare=prepare, timeout=MAX_WAIT_SECONDS)
+    command = ["check", "-c", str(machine.config), "--as", "nobody"]
+    done = run_program(command, env=os.environ, prepare=prepare, timeout=MAX_WAIT_SECONDS)
     assert (done.returncode, b"sudo wx2mqtt check --as nobody" in done.stderr) == (1, True)

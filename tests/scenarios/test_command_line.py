@@ -1,4 +1,4 @@
-"""The commands as people and service managers run them: processes, exit codes, what stands on the terminal."""
+"""Runs the commands as people and service managers do: processes, exit codes, output on the terminal."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ CONVERSATION = [
     ("bridge", "wx/result/me", '"sent"'),
     ("phone", "from the bot", "灯已打开"),
 ]
-ENDS = [signal.SIGTERM, signal.SIGINT]
+STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
-BAD = """\
+BAD_CONFIG = """\
 mqtt:
   url: foo://broker
   usernam: bridge
@@ -62,29 +62,29 @@ language: fr
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
-    """Starts the program as people do."""
+    """Gives a terminal that starts the program as people do."""
     return Terminal(tmp_path, REAL)
 
 
 @pytest.fixture
 def forked(tmp_path: Path) -> Terminal:
-    """Runs forks of a program that has been imported; `terminal` tries some of each kind of command."""
+    """Gives a terminal that runs forks of the imported program; `terminal` runs some commands of each kind."""
     return Terminal(tmp_path)
 
 
 def commands() -> Iterator[tuple[str, ...]]:
-    """Every command line that has a help, from the program's own table."""
+    """Yields every command that has a help, from the program's own table."""
 
-    def below(command: object, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    def walk(command: object, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield path
         for name, inner in getattr(command, "commands", {}).items():
-            yield from below(inner, (*path, name))
+            yield from walk(inner, (*path, name))
 
-    yield from below(typer.main.get_command(app), ())
+    yield from walk(typer.main.get_command(app), ())
 
 
 def assert_one_clear_line(done: Done, *words: str) -> None:
-    """What a person reads after a failure: one line, no traceback."""
+    """Asserts that a failure printed one line with these words, and no traceback."""
     (line,) = done.complaints
     assert "Traceback" not in done.err
     for word in words:
@@ -95,14 +95,14 @@ def assert_one_clear_line(done: Done, *words: str) -> None:
 
 
 @pytest.mark.parametrize("command", [*commands()], ids=" ".join)
-def test_every_command_explains_itself(forked: Terminal, command: tuple[str, ...]):
+def test_every_command_prints_a_help(forked: Terminal, command: tuple[str, ...]):
     done = forked.run(*command, "--help")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"Usage: wx2mqtt {' '.join(command)}".rstrip())
     assert "--help" in done.out
 
 
-def test_it_tells_its_version(terminal: Terminal):
+def test_the_version_is_printed(terminal: Terminal):
     done = terminal.run("--version")
     assert (done.code, done.out, done.err) == (0, f"wx2mqtt {wx2mqtt.__version__}\n", "")
 
@@ -130,7 +130,7 @@ def test_it_tells_its_version(terminal: Terminal):
         "simulate --friends x",
     ],
 )
-def test_a_line_that_cannot_be_meant_ends_with_2_and_says_how_to_write_it(forked: Terminal, line: str):
+def test_a_wrong_command_line_ends_with_2_and_prints_the_usage(forked: Terminal, line: str):
     done = forked.run(*line.split())
     assert done.code == 2
     assert "Usage: wx2mqtt" in done.out + done.err
@@ -189,11 +189,11 @@ def test_a_key_that_has_no_effect_yet_is_a_warning(forked: Terminal):
 
 @pytest.mark.parametrize("command", ["check", "run", "login", "healthcheck", "journal list", "people list"])
 def test_a_bad_file_ends_with_78_and_all_its_problems_at_once(forked: Terminal, command: str):
-    forked.file(BAD)
+    forked.file(BAD_CONFIG)
     done = forked.run(*command.split(), "-c", "wx2mqtt.yaml")
     assert (done.code, done.out) == (78, "")
     found = [re.fullmatch(r"(\S+):(\d+): (\S+): (.+)", line) for line in done.err.splitlines()]
-    assert [(one[1], int(one[2]), one[3]) for one in found if one] == [
+    assert [(match[1], int(match[2]), match[3]) for match in found if match] == [
         ("wx2mqtt.yaml", 2, "mqtt.url"),
         ("wx2mqtt.yaml", 3, "mqtt.usernam"),
         ("wx2mqtt.yaml", 6, "accounts.home.send.ttl"),
@@ -204,12 +204,12 @@ def test_a_bad_file_ends_with_78_and_all_its_problems_at_once(forked: Terminal, 
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_warnings_are_told_beside_the_problems(forked: Terminal, command: str):
+def test_warnings_are_printed_beside_the_problems(forked: Terminal, command: str):
     forked.file("accounts:\n  home:\n    hold: {max: 5}\nlanguage: fr\n")
     done = forked.run(command, "-c", "wx2mqtt.yaml")
     assert done.code == 78
-    told = [line.split(": ")[:-1] for line in done.err.splitlines()]
-    assert [line[:3] for line in told] == [
+    places = [line.split(": ")[:-1] for line in done.err.splitlines()]
+    assert [line[:3] for line in places] == [
         ["warning", "wx2mqtt.yaml:3", "accounts.home.hold"],
         ["wx2mqtt.yaml:4", "language"],
     ]
@@ -226,7 +226,7 @@ def test_warnings_are_told_beside_the_problems(forked: Terminal, command: str):
         (".", None),
     ],
 )
-def test_what_is_no_configuration_ends_with_78_and_one_line(
+def test_a_file_that_is_no_configuration_ends_with_78_and_one_line(
     forked: Terminal, command: str, name: str, content: bytes | None
 ):
     if content is not None:
@@ -254,29 +254,29 @@ def test_a_file_that_the_configuration_names_and_that_is_missing_ends_with_78(te
     assert_one_clear_line(done, "wx2mqtt.yaml:3: mqtt.password_file:", "/nowhere/secret")
 
 
-def sender_of(terminal: Terminal) -> str:
-    """Lines of `web` with a program that may send."""
+def sender_settings(terminal: Terminal) -> str:
+    """Returns lines of `web` with a program that may send."""
     token = terminal.folder / "token"
     token.write_text("0123456789abcdef" * 3)
     token.chmod(0o600)
     return f"  senders: [{{name: nas, token_file: {token}, to: wife}}]\n"
 
 
-def embedded(terminal: Terminal, store: Path | str = "store") -> None:
+def write_embedded_config(terminal: Terminal, store: Path | str = "store") -> None:
     terminal.file(f"mqtt: {{url: embedded}}\nstorage: {{path: {store}}}\n")
 
 
 def test_the_port_of_the_embedded_broker_in_use_ends_with_75(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        # 1883 itself may be in use by anybody on this machine, or be let go of at any moment
+        # Another program on this machine may use 1883 itself, or release it at any moment.
         program = (
             "from wx2mqtt.app.application import RunEnvironment\n"
             f"RunEnvironment.__init__.__kwdefaults__['embedded_port'] = {port}\n"
             "from wx2mqtt.__main__ import main; main()"
         )
         terminal = Terminal(tmp_path, (sys.executable, "-c", program))
-        embedded(terminal)
+        write_embedded_config(terminal)
         done = terminal.run("run")
     assert done.code == 75
     assert_one_clear_line(done, f"port {port}", "in use", "mqtt.url")
@@ -285,7 +285,7 @@ def test_the_port_of_the_embedded_broker_in_use_ends_with_75(tmp_path: Path):
 def test_the_ports_of_broker_and_web_server_in_use_are_named_at_once(tmp_path: Path):
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
-        ports = [str(one.getsockname()[1]) for one in servers]
+        ports = [str(server.getsockname()[1]) for server in servers]
         program = (
             "from wx2mqtt.app.application import RunEnvironment\n"
             f"RunEnvironment.__init__.__kwdefaults__['embedded_port'] = {ports[0]}\n"
@@ -296,12 +296,14 @@ def test_the_ports_of_broker_and_web_server_in_use_are_named_at_once(tmp_path: P
         terminal.file(
             "mqtt: {url: embedded}\nstorage: {path: store}\nweb:\n"
             f"  senders_listen: 127.0.0.1:{ports[2]}\n"
-            f"{sender_of(terminal)}"
+            f"{sender_settings(terminal)}"
         )
         done = terminal.run("run")
     assert done.code == 75
-    page, own = f"port {ports[1]}", f"port {ports[2]}"
-    assert_one_clear_line(done, f"port {ports[0]}", "mqtt.url", page, "web.listen", own, "web.senders_listen")
+    page, senders = f"port {ports[1]}", f"port {ports[2]}"
+    assert_one_clear_line(
+        done, f"port {ports[0]}", "mqtt.url", page, "web.listen", senders, "web.senders_listen"
+    )
 
 
 def test_all_ports_of_the_web_server_in_use_are_named_at_once(forked: Terminal):
@@ -310,7 +312,7 @@ def test_all_ports_of_the_web_server_in_use_are_named_at_once(forked: Terminal):
         others = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in keys]
         ports = [other.getsockname()[1] for other in others]
         addresses = "".join(f"  {key}: 127.0.0.1:{port}\n" for key, port in zip(keys, ports, strict=True))
-        senders = sender_of(forked)
+        senders = sender_settings(forked)
         broker = f"mqtt: {{url: mqtt://127.0.0.1:{free_port()}}}\n"
         forked.file(f"{broker}storage: {{path: store}}\nweb:\n{senders}{addresses}")
         del forked.env["WX2MQTT_WEB__LISTEN"]
@@ -319,9 +321,11 @@ def test_all_ports_of_the_web_server_in_use_are_named_at_once(forked: Terminal):
         without_first = forked.run("run")
     assert (done.code, without_first.code) == (75, 75)
     words = "in use: choose another, or set web.enabled to false"
-    said = [f"web.{key}: port {port} on 127.0.0.1 is {words}" for key, port in zip(keys, ports, strict=True)]
-    assert_one_clear_line(done, "; ".join(said))
-    assert_one_clear_line(without_first, "; ".join(said[1:]))
+    sentences = [
+        f"web.{key}: port {port} on 127.0.0.1 is {words}" for key, port in zip(keys, ports, strict=True)
+    ]
+    assert_one_clear_line(done, "; ".join(sentences))
+    assert_one_clear_line(without_first, "; ".join(sentences[1:]))
 
 
 def test_the_port_of_the_web_server_in_use_ends_with_75(forked: Terminal):
@@ -347,7 +351,7 @@ def test_an_address_that_others_reach_needs_a_password_else_78(forked: Terminal)
 
 @pytest.mark.parametrize("command", ["run", "login", "journal list", "people list"])
 def test_a_store_that_another_process_has_ends_with_75_and_names_it(forked: Terminal, command: str):
-    embedded(forked)
+    write_embedded_config(forked)
     folder = StoreFolder.open(forked.folder / "store")
     try:
         done = forked.run(*command.split())
@@ -357,30 +361,30 @@ def test_a_store_that_another_process_has_ends_with_75_and_names_it(forked: Term
     assert_one_clear_line(done, "store", f"process {os.getpid()}")
 
 
-def test_a_store_that_cannot_be_made_ends_with_75(forked: Terminal):
+def test_a_store_that_cannot_be_created_ends_with_75(forked: Terminal):
     (forked.folder / "file").touch()
-    embedded(forked, "file/store")
+    write_embedded_config(forked, "file/store")
     done = forked.run("run")
     assert done.code == 75
     assert_one_clear_line(done, str(forked.folder / "file" / "store"))
 
 
-def test_a_store_in_which_we_may_not_write_ends_with_75(tmp_path: Path):
-    # root may write everywhere, but for a root without that capability (prctl 24: out of the bounding set)
+def test_a_store_that_is_not_writable_ends_with_75(tmp_path: Path):
+    # root may write everywhere unless it lacks that capability, which prctl 24 drops from the bounding set
     program = (
         "import ctypes, os, sys; os.geteuid() or ctypes.CDLL(None).prctl(24, 1);"
         "os.execv(sys.executable, [sys.executable, '-m', 'wx2mqtt', *sys.argv[1:]])"
     )
     terminal = Terminal(tmp_path, (sys.executable, "-c", program))
     (tmp_path / "store").mkdir(mode=0o500)
-    embedded(terminal)
+    write_embedded_config(terminal)
     done = terminal.run("run")
     assert done.code == 75
     assert_one_clear_line(done, str(tmp_path / "store"))
 
 
 def test_a_store_of_a_newer_version_ends_with_78_and_stays_as_it_is(forked: Terminal):
-    embedded(forked)
+    write_embedded_config(forked)
     (forked.folder / "store").mkdir()
     database = forked.folder / "store" / "wx2mqtt.db"
     with sqlite3.connect(database) as connection:
@@ -393,8 +397,10 @@ def test_a_store_of_a_newer_version_ends_with_78_and_stays_as_it_is(forked: Term
     assert database.read_bytes() == before
 
 
-@pytest.mark.parametrize("how", ENDS)
-def test_a_bridge_that_nobody_answers_runs_on_and_ends_in_order(terminal: Terminal, how: signal.Signals):
+@pytest.mark.parametrize("stop_signal", STOP_SIGNALS)
+def test_a_bridge_without_broker_and_wechat_runs_on_and_ends_in_order(
+    terminal: Terminal, stop_signal: signal.Signals
+):
     terminal.file(
         f"mqtt: {{url: mqtt://127.0.0.1:{free_port()}}}\n"
         f"accounts: {{home: {{endpoint: 'http://127.0.0.1:{free_port()}'}}}}\n"
@@ -403,7 +409,7 @@ def test_a_bridge_that_nobody_answers_runs_on_and_ends_in_order(terminal: Termin
     with terminal.running("run") as bridge:
         bridge.until('"interrupted"')
         began = time.monotonic()
-        assert bridge.end(how) == 0
+        assert bridge.end(stop_signal) == 0
     assert time.monotonic() - began < allowed(5)
     assert not (terminal.folder / "store" / "control.sock").exists()
     assert "Traceback" not in "\n".join(bridge.said)
@@ -424,7 +430,7 @@ def test_an_unexpected_failure_is_in_the_log_without_its_secrets(tmp_path: Path)
 
 
 def test_without_a_store_the_commands_that_need_one_say_so(forked: Terminal):
-    embedded(forked)
+    write_embedded_config(forked)
     for command in ("journal list", "people list"):
         done = forked.run(*command.split())
         assert done.code == 1
@@ -432,8 +438,8 @@ def test_without_a_store_the_commands_that_need_one_say_so(forked: Terminal):
 
 
 @pytest.mark.parametrize("option", ["", "--live"])
-def test_a_bridge_that_does_not_run_is_not_well(forked: Terminal, option: str):
-    embedded(forked)
+def test_the_healthcheck_fails_while_no_bridge_runs(forked: Terminal, option: str):
+    write_embedded_config(forked)
     done = forked.run("healthcheck", *option.split())
     assert (done.code, done.err) == (1, "")
     assert "No bridge runs" in done.out
@@ -442,7 +448,7 @@ def test_a_bridge_that_does_not_run_is_not_well(forked: Terminal, option: str):
 # schema
 
 
-def test_the_schema_is_one_and_fits_the_example(forked: Terminal):
+def test_the_printed_schema_is_valid_and_fits_the_example(forked: Terminal):
     done = forked.run("schema", "config")
     assert (done.code, done.err) == (0, "")
     schema = json.loads(done.out)
@@ -456,14 +462,14 @@ def test_the_schema_is_one_and_fits_the_example(forked: Terminal):
 # simulate
 
 
-@pytest.mark.parametrize("how", ENDS)
-def test_the_simulator_serves_until_it_is_told_to_stop(terminal: Terminal, how: signal.Signals):
+@pytest.mark.parametrize("stop_signal", STOP_SIGNALS)
+def test_the_simulator_serves_until_it_is_stopped(terminal: Terminal, stop_signal: signal.Signals):
     with terminal.running("simulate", "--port", "0", "--friends", "3") as simulator:
-        url = address(simulator)
+        url = printed_url(simulator)
         with httpx.Client(base_url=url, trust_env=False, timeout=MAX_WAIT_SECONDS) as http:
             assert http.get("/sim").status_code == 200
             assert http.get("/jslogin", params={"appid": "wx782c26e4c19acffb"}).status_code == 200
-            assert simulator.end(how) == 0
+            assert simulator.end(stop_signal) == 0
 
 
 def test_the_simulator_on_a_port_in_use_ends_with_75(forked: Terminal):
@@ -477,14 +483,14 @@ def test_the_simulator_on_a_port_in_use_ends_with_75(forked: Terminal):
 # demo
 
 
-def address(running: Running) -> str:
+def printed_url(running: Running) -> str:
     found = re.search(r"https?://[\d.:]+", running.until("http://"))
     assert found
     return found[0]
 
 
 def processes_that_name(path: Path) -> list[str]:
-    """Command lines of what runs with something of `path`."""
+    """Returns the command lines of running processes that contain `path`."""
     lines = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -498,13 +504,13 @@ def assert_conversation(done: Done) -> None:
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert len(lines) == len(CONVERSATION)
-    for line, (who, where, what) in zip(lines, CONVERSATION, strict=True):
-        assert line.startswith(who), line
-        assert where in line, line
-        assert what in line, line
+    for line, (sender, topic, text) in zip(lines, CONVERSATION, strict=True):
+        assert line.startswith(sender), line
+        assert topic in line, line
+        assert text in line, line
 
 
-FREE = ("--simulator-port", "0", "--mqtt-port", "0", "--web-port", "0")
+FREE_PORTS = ("--simulator-port", "0", "--mqtt-port", "0", "--web-port", "0")
 
 
 def assert_nothing_left(terminal: Terminal) -> None:
@@ -512,12 +518,12 @@ def assert_nothing_left(terminal: Terminal) -> None:
     assert processes_that_name(terminal.temporary) == []
 
 
-@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize("stop_signal", STOP_SIGNALS)
 def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
-    terminal: Terminal, how: signal.Signals
+    terminal: Terminal, stop_signal: signal.Signals
 ):
-    with terminal.running("demo", *FREE) as demo:
-        control = address(demo)
+    with terminal.running("demo", *FREE_PORTS) as demo:
+        control = printed_url(demo)
         broker = re.search(r"mqtt://127\.0\.0\.1:(\d+)", demo.until("mqtt://"))
         assert broker
         demo.until("Ctrl-C")
@@ -537,14 +543,14 @@ def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
         if find_mosquitto():
             assert processes_that_name(terminal.temporary)
         began = time.monotonic()
-        assert demo.end(how) == 0
+        assert demo.end(stop_signal) == 0
     assert time.monotonic() - began < allowed(5)
     assert "Traceback" not in "\n".join(demo.said)
     assert_nothing_left(terminal)
 
 
 def test_the_demo_leaves_no_broker_behind_when_it_is_killed(terminal: Terminal):
-    with terminal.running("demo", *FREE) as demo:
+    with terminal.running("demo", *FREE_PORTS) as demo:
         port = re.search(r"mqtt://127\.0\.0\.1:(\d+)", demo.until("mqtt://"))
         assert port
         with socket.create_connection(("127.0.0.1", int(port[1]))) as connection:
@@ -555,9 +561,9 @@ def test_the_demo_leaves_no_broker_behind_when_it_is_killed(terminal: Terminal):
 
 @pytest.mark.parametrize("option", ["--simulator-port", "--mqtt-port", "--web-port"])
 def test_a_port_of_the_demo_in_use_ends_with_75_and_names_the_option(terminal: Terminal, option: str):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        done = terminal.run("demo", *FREE, option, port)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        done = terminal.run("demo", *FREE_PORTS, option, port)
     assert done.code == 75
     assert_one_clear_line(done, port, option)
     assert_nothing_left(terminal)
@@ -567,8 +573,8 @@ def test_a_port_of_the_demo_in_use_ends_with_75_and_names_the_option(terminal: T
 def test_all_ports_of_the_demo_in_use_are_named_at_once(terminal: Terminal, language: str):
     options = ("--simulator-port", "--mqtt-port", "--web-port")
     with contextlib.ExitStack() as stack:
-        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in options]
-        ports = {option: str(one.getsockname()[1]) for option, one in zip(options, taken, strict=True)}
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in options]
+        ports = {option: str(one.getsockname()[1]) for option, one in zip(options, servers, strict=True)}
         chosen = [word for pair in ports.items() for word in pair]
         done = terminal.run("demo", "--language", language, *chosen)
     assert done.code == 75
@@ -586,15 +592,15 @@ def test_demo_once_shows_a_conversation(terminal: Terminal):
 
 def test_demo_once_shows_what_the_documentation_says(terminal: Terminal):
     page = (ROOT / "docs/en/start/shell.md").read_text(encoding="utf-8")
-    shown = re.search(r"```text\n(bridge .*?)```", page, re.DOTALL)
-    assert shown
-    said = terminal.run("demo", "--once").out.splitlines()
-    assert [line for line in said if line in shown[1].splitlines()] == shown[1].splitlines()
+    documented = re.search(r"```text\n(bridge .*?)```", page, re.DOTALL)
+    assert documented
+    lines = terminal.run("demo", "--once").out.splitlines()
+    assert [line for line in lines if line in documented[1].splitlines()] == documented[1].splitlines()
 
 
 def test_demo_once_uses_the_ports_that_it_is_given(terminal: Terminal):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = terminal.run("demo", "--once", "--mqtt-port", str(taken.getsockname()[1]))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = terminal.run("demo", "--once", "--mqtt-port", str(server.getsockname()[1]))
     assert done.code == 75
 
 
@@ -607,7 +613,7 @@ def test_demo_once_can_be_stopped(terminal: Terminal):
 
 
 def test_demo_once_works_where_there_is_no_mosquitto(tmp_path: Path):
-    # On Debian it is found beyond PATH as well, so that no environment alone could hide it
+    # On Debian it is found outside of PATH as well, so that no environment alone could hide it.
     program = (
         "from wx2mqtt.mqtt import embedded; embedded.find_mosquitto = lambda: None\n"
         "from wx2mqtt.__main__ import main; main()"
@@ -621,7 +627,7 @@ def test_demo_once_works_where_there_is_no_mosquitto(tmp_path: Path):
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is missing (Debian: apt-get install make)")
 def test_make_demo_passes_its_arguments_on(tmp_path: Path):
-    """With the environment that runs this test in the place of `.venv`, which takes a minute to build."""
+    """The environment of this test takes the place of `.venv`, which takes a minute to build."""
     binaries = Path(sys.executable).parent
     make = ("make", "-s", "-C", ROOT, "-o", ".venv/ready", f"BIN={binaries}")
     assert_conversation(Terminal(tmp_path, make).run("demo", "ARGS=--once"))
@@ -632,7 +638,7 @@ def test_make_demo_passes_its_arguments_on(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as it is published, built without a network."""
+    """Builds the package as it is published, without a network; returns the wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -642,14 +648,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel in it and everything else borrowed; the source is out of its sight."""
+    """Returns a new environment with the wheel and the present dependencies, which cannot import the source."""
     folder = tmp_path_factory.mktemp("installed")
     environment = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin" / "python"
-    (own,) = environment.glob("lib/python3*/site-packages")
-    borrowed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    (own / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
+    (packages,) = environment.glob("lib/python3*/site-packages")
+    dependencies = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (packages / "borrowed.pth").write_text("\n".join(dependencies) + "\n")
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-index", "--no-deps"]
     subprocess.run([*pip, "--ignore-installed", str(wheel)], check=True, cwd=folder)
     return environment
@@ -658,8 +664,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_installed_wheel_runs_without_its_source(installed: Path, tmp_path: Path):
     terminal = Terminal(tmp_path, (installed / "bin" / "wx2mqtt",))
     python = [str(installed / "bin" / "python"), "-c", "import wx2mqtt; print(wx2mqtt.__file__)"]
-    where = subprocess.run(python, cwd=tmp_path, env=terminal.env, capture_output=True, text=True, check=True)
-    assert where.stdout.startswith(str(installed))
+    located = subprocess.run(
+        python, cwd=tmp_path, env=terminal.env, capture_output=True, text=True, check=True
+    )
+    assert located.stdout.startswith(str(installed))
     assert_conversation(terminal.run("demo", "--once"))
     assert_nothing_left(terminal)
 
@@ -673,8 +681,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: Path):
         text=True,
     ).stdout.split()
     with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    (man_page,) = (name for name in held if name.endswith("/data/share/man/man1/wx2mqtt.1"))
-    assert held - {man_page} == {name for name in tracked if (ROOT / name).exists()}
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    (man_page,) = (name for name in names if name.endswith("/data/share/man/man1/wx2mqtt.1"))
+    assert names - {man_page} == {name for name in tracked if (ROOT / name).exists()}
     for ending in (".sql", ".html", ".js", ".css", ".png", "py.typed"):
-        assert any(name.endswith(ending) for name in held), ending
+        assert any(name.endswith(ending) for name in names), ending

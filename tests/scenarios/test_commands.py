@@ -1,4 +1,4 @@
-"""MQTT to WeChat on the whole bridge: what people publish, and the one result that each of it gets."""
+"""From MQTT to WeChat on the whole bridge: what people publish, and the one result that each command gets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-KEYS = {
+RESULT_KEYS = {
     "schema",
     "account",
     "id",
@@ -22,9 +22,9 @@ KEYS = {
 }
 
 
-async def taken(home, text):
-    """What WeChat took with this text."""
-    return [one for one in await home.control.get("sent") if one["text"] == text]
+async def sent_with_text(home, text):
+    """Returns the messages with this text that WeChat took."""
+    return [message for message in await home.control.get("sent") if message["text"] == text]
 
 
 def outcome(result):
@@ -50,15 +50,15 @@ def outcome(result):
 )
 async def test_a_text_arrives_as_it_is(shared_home, text):
     result = await shared_home.send_command("wife", text)
-    (line,) = await taken(shared_home, text)
+    (message,) = await sent_with_text(shared_home, text)
     assert outcome(result) == ("sent", "ok")
-    assert (line["to"], line["kind"], line["msg_id"]) == ("wife", "text", result["message_id"])
+    assert (message["to"], message["kind"], message["msg_id"]) == ("wife", "text", result["message_id"])
 
 
 async def test_a_result_has_all_keys_of_the_contract_and_null_where_nothing_is_known(shared_home):
     for payload in ("hello", ""):
         result = await shared_home.send_command("wife", payload)
-        assert result.keys() == KEYS
+        assert result.keys() == RESULT_KEYS
         assert (result["schema"], result["account"], result["user"]) == (1, "home", "wife")
         assert result["time"].endswith("Z")
         assert len(result["time"]) == 24
@@ -78,7 +78,7 @@ async def test_a_json_object_is_a_command(shared_home):
         "wife", {"text": "as a command", "id": "c-1", "priority": "high", "urgent": True}
     )
     assert (result["id"], *outcome(result)) == ("c-1", "sent", "ok")
-    assert len(await taken(shared_home, "as a command")) == 1
+    assert len(await sent_with_text(shared_home, "as a command")) == 1
 
 
 @pytest.mark.parametrize(
@@ -87,23 +87,23 @@ async def test_a_json_object_is_a_command(shared_home):
 async def test_groups_friends_and_the_file_helper_are_reached(shared_home, user, to):
     text = f"hello {user}"
     assert outcome(await shared_home.send_command(user, text)) == ("sent", "ok")
-    (line,) = await taken(shared_home, text)
-    assert line["to"] == to
+    (message,) = await sent_with_text(shared_home, text)
+    assert message["to"] == to
 
 
 async def test_text_plain_makes_a_text_of_anything_and_application_json_a_command(shared_home):
     text = '{"text": "no command"}'
     assert outcome(await shared_home.send_command("wife", text, ContentType="text/plain")) == ("sent", "ok")
-    assert len(await taken(shared_home, text)) == 1
+    assert len(await sent_with_text(shared_home, text)) == 1
     refused = await shared_home.send_command("wife", "no object", ContentType="application/json")
     assert outcome(refused) == ("rejected", "bad_command")
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
-async def test_at_every_quality_of_service(shared_home, qos):
+async def test_a_command_is_sent_at_every_quality_of_service(shared_home, qos):
     text = f"at {qos}"
     assert outcome(await shared_home.send_command("wife", text, qos=qos)) == ("sent", "ok")
-    assert len(await taken(shared_home, text)) == 1
+    assert len(await sent_with_text(shared_home, text)) == 1
 
 
 # what is refused
@@ -132,7 +132,7 @@ async def test_at_every_quality_of_service(shared_home, qos):
         ("界" * 5462, "too_long", "16386"),
     ],
 )
-async def test_what_cannot_be_sent_gets_one_result_with_code_and_hint_and_nothing_is_sent(
+async def test_a_command_that_cannot_be_sent_gets_one_result_with_code_and_hint_and_nothing_is_sent(
     shared_home, payload, code, hint
 ):
     before = len(await shared_home.control.get("sent"))
@@ -143,7 +143,9 @@ async def test_what_cannot_be_sent_gets_one_result_with_code_and_hint_and_nothin
     after = await shared_home.send_command("wife", "the others go on")
     assert outcome(after) == ("sent", "ok")
     assert len(await shared_home.control.get("sent")) == before + 1
-    assert [one.body["id"] for one in shared_home.subscriber.on("wx/result/wife")].count(result["id"]) == 1
+    assert [message.body["id"] for message in shared_home.subscriber.on("wx/result/wife")].count(
+        result["id"]
+    ) == 1
 
 
 @pytest.mark.parametrize("user", ["nobody", "Wife", "wife ", "e\u0301", "$SYS", "老公"])
@@ -153,12 +155,12 @@ async def test_an_unknown_user_is_answered_on_the_level_as_received(shared_home,
     assert "wx/contacts" in result["message"]
 
 
-async def test_an_empty_level_is_nobody(shared_home):
+async def test_a_command_on_an_empty_topic_level_is_rejected(shared_home):
     assert outcome(await shared_home.send_command("", "hello")) == ("rejected", "bad_command")
 
 
 @pytest.mark.parametrize(
-    ("sub", "code"),
+    ("subtopic", "code"),
     [
         ("image", "bad_file"),
         ("video", "bad_file"),
@@ -170,12 +172,14 @@ async def test_an_empty_level_is_nobody(shared_home):
         ("", "bad_command"),
     ],
 )
-async def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(shared_home, sub, code):
-    result = await shared_home.send_command(f"wife/{sub}", b"\x89PNG\xff")
+async def test_a_command_on_a_topic_below_a_user_is_answered_on_the_users_result_topic(
+    shared_home, subtopic, code
+):
+    result = await shared_home.send_command(f"wife/{subtopic}", b"\x89PNG\xff")
     assert (result["user"], *outcome(result)) == ("wife", "rejected", code)
 
 
-async def test_somebody_who_is_gone_is_said_to_be_gone(shared_home):
+async def test_the_result_of_a_command_to_a_removed_contact_says_so(shared_home):
     since = shared_home.subscriber.count
     await shared_home.control.post("people", add={"id": "leaver", "nickname": "Leaver"})
     await shared_home.body("wx/event/contact_added", since=since)
@@ -201,7 +205,7 @@ async def test_the_same_id_and_content_again_is_not_sent_and_its_result_comes_ag
     answer = await shared_home.body("me/again", id="idem")
     assert answer == first
     assert shared_home.subscriber.on("me/again")[0].properties["CorrelationData"] == "0001"
-    assert len(await taken(shared_home, "only once")) == 1
+    assert len(await sent_with_text(shared_home, "only once")) == 1
 
 
 async def test_the_same_id_with_other_content_is_rejected(shared_home):
@@ -214,7 +218,7 @@ async def test_the_same_id_with_other_content_is_rejected(shared_home):
         "rejected",
         "id_reused",
     )
-    assert await taken(shared_home, "second") == []
+    assert await sent_with_text(shared_home, "second") == []
 
 
 async def test_a_number_is_an_id_too(shared_home):
@@ -222,7 +226,7 @@ async def test_a_number_is_an_id_too(shared_home):
     again = await shared_home.send_command("wife", '{"text": "numbered", "id": "7615282929538795099"}')
     assert first["id"] == "7615282929538795099"
     assert again == first
-    assert len(await taken(shared_home, "numbered")) == 1
+    assert len(await sent_with_text(shared_home, "numbered")) == 1
 
 
 # where the result goes
@@ -238,7 +242,7 @@ async def test_the_result_goes_to_the_response_topic_too_with_its_correlation_da
     assert received.properties["ContentType"] == "application/json"
 
 
-async def test_a_refusal_goes_there_too(shared_home):
+async def test_a_refusal_goes_to_the_response_topic_too(shared_home):
     result = await shared_home.send_command("nobody", "x", ResponseTopic="me/refusal")
     assert await shared_home.body("me/refusal") == result
 
@@ -247,9 +251,7 @@ async def test_a_refusal_goes_there_too(shared_home):
     "topic",
     ["wx/reply/me", "wx/in/wife", "wx/bridge/state", "homeassistant/switch/x/config", "$SYS/x"],
 )
-async def test_where_the_bridge_must_not_be_led_to_write_nothing_is_written_and_the_text_is_sent(
-    shared_home, topic
-):
+async def test_a_response_topic_that_is_not_allowed_gets_nothing_and_the_text_is_sent(shared_home, topic):
     since = shared_home.subscriber.count
     text = f"lead me to {topic}"
     result = await shared_home.send_command("wife", text, ResponseTopic=topic)
@@ -257,17 +259,17 @@ async def test_where_the_bridge_must_not_be_led_to_write_nothing_is_written_and_
     assert "WeChat took the message; the result comes on this topic only" in result["message"]
     await shared_home.send_command("wife", "the next one")
     assert [
-        one
-        for one in shared_home.subscriber.received[since:]
-        if one.topic == topic and b"lead" in one.payload
+        message
+        for message in shared_home.subscriber.received[since:]
+        if message.topic == topic and b"lead" in message.payload
     ] == []
-    assert len(await taken(shared_home, text)) == 1
+    assert len(await sent_with_text(shared_home, text)) == 1
 
 
 # time
 
 
-async def test_a_short_life_is_enough_when_nothing_hinders(shared_home):
+async def test_a_short_message_expiry_is_enough_when_nothing_delays_the_command(shared_home):
     result = await shared_home.send_command("wife", "in time", MessageExpiryInterval=5)
     assert outcome(result) == ("sent", "ok")
 
@@ -281,7 +283,7 @@ async def test_the_order_of_a_chat_is_the_order_of_publishing(shared_home):
         await shared_home.publish("wx/out/妈妈", {"text": text, "id": text})
     for text in texts:
         assert (await shared_home.body("wx/result/妈妈", id=text))["status"] == "sent"
-    sent = [one["text"] for one in await shared_home.control.get("sent") if one["text"] in texts]
+    sent = [message["text"] for message in await shared_home.control.get("sent") if message["text"] in texts]
     assert sent == texts
 
 
@@ -289,14 +291,14 @@ async def test_the_order_of_a_chat_is_the_order_of_publishing(shared_home):
 
 
 async def test_the_byte_order_mark_of_powershell_is_no_part_of_text_or_command(shared_home):
-    mark = b"\xef\xbb\xbf"
-    assert (await shared_home.send_command("wife", mark + "你好".encode()))["status"] == "sent"
-    result = await shared_home.send_command("wife", mark + b'{"text": "in JSON", "id": "bom"}')
+    byte_order_mark = b"\xef\xbb\xbf"
+    assert (await shared_home.send_command("wife", byte_order_mark + "你好".encode()))["status"] == "sent"
+    result = await shared_home.send_command("wife", byte_order_mark + b'{"text": "in JSON", "id": "bom"}')
     assert (result["id"], result["status"]) == ("bom", "sent")
-    assert [len(await taken(shared_home, text)) for text in ("你好", "in JSON")] == [1, 1]
+    assert [len(await sent_with_text(shared_home, text)) for text in ("你好", "in JSON")] == [1, 1]
 
 
-async def test_what_is_published_on_a_wrong_topic_is_told_the_right_one(shared_home):
+async def test_the_result_of_a_command_on_a_wrong_topic_names_the_right_one(shared_home):
     picture = await shared_home.send_command("wife", b"\x89PNG\r\n\x1a\n\xff")
     assert "publish them on wx/out/wife/image" in picture["message"]
     for topic, user in (("wx/out/wife/picture", "wife"), ("wx/out/wife/file", "wife"), ("wx/out", "")):

@@ -1,4 +1,4 @@
-"""deploy/docker without docker: the linters of its own kind, and the scripts run as the containers run them."""
+"""Checks deploy/docker without docker: by linters, and by running the scripts as the containers do."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ PINNED = re.compile(r"[a-z][a-z-]*:\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}")
 
 
 def tool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A program that is installed beside this Python."""
+    """Runs a program that is installed beside this Python."""
     program = Path(sys.executable).parent / arguments[0]
     return subprocess.run([str(program), *arguments[1:]], capture_output=True, text=True, check=False)
 
 
 def instructions(name: str) -> list[str]:
-    """What stands behind an instruction, each time, in one line."""
+    """Returns the arguments of each instruction of this name, each in one line."""
     whole = DOCKERFILE.replace("\\\n", " ")
     return [" ".join(line.split()) for line in re.findall(rf"(?m)^{name} (.*)$", whole)]
 
@@ -55,7 +55,7 @@ def test_hadolint_would_find_something_wrong(tmp_path):
     assert "DL3002" in tool("hadolint", "--no-color", str(tmp_path / "Dockerfile")).stdout
 
 
-def test_every_base_is_pinned_to_one_content():
+def test_every_base_image_is_pinned_by_its_digest():
     (base, *stages) = [line.split() for line in instructions("FROM")]
     assert PINNED.fullmatch(base[0])
     assert stages == [["base", "AS", "build"], ["base"]]
@@ -70,7 +70,7 @@ def test_nothing_is_installed_without_its_hash_or_built_from_sources():
     assert not instructions("ADD")
 
 
-def test_the_program_runs_as_nobody_special_and_tells_how_it_does():
+def test_the_container_runs_without_privileges_and_has_a_healthcheck():
     assert instructions("USER") == ["10001:10001"]
     (check,) = instructions("HEALTHCHECK")
     assert 'CMD ["wx2mqtt", "healthcheck", "--live"]' in check
@@ -78,17 +78,17 @@ def test_the_program_runs_as_nobody_special_and_tells_how_it_does():
     assert instructions("VOLUME") == ["/var/lib/wx2mqtt"]
 
 
-def test_what_is_copied_exists_and_nothing_else_goes_to_the_builder():
+def test_all_copied_files_exist_and_no_others_go_to_the_builder():
     sources = {line.split()[-2] for line in instructions("COPY") if "--from" not in line}
     assert all((ROOT / source).exists() for source in sources)
     ignored = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
-    let_in = {line[1:] for line in ignored if line.startswith("!")}
+    admitted = {line[1:] for line in ignored if line.startswith("!")}
     assert ignored[ignored.index("*") - 1].startswith("#")
-    assert let_in == sources
+    assert admitted == sources
 
 
-def test_the_program_of_the_container_is_the_program(tmp_path):
-    """With the places of this machine instead of the container's."""
+def test_the_program_of_the_container_runs_wx2mqtt(tmp_path):
+    """The paths of this machine take the place of the container's."""
     text = (DOCKER / "wx2mqtt").read_text()
     assert os.access(DOCKER / "wx2mqtt", os.X_OK)
     text = text.replace("/opt/wx2mqtt/bin/python", sys.executable).replace("/opt/wx2mqtt/program", str(ROOT))
@@ -114,20 +114,20 @@ def test_the_compose_specification_would_find_something_wrong(tmp_path):
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_each_container_may_do_as_little_as_it_can(name):
+def test_each_container_has_the_least_privileges(name):
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not {"privileged", "cap_add", "network_mode", "pid", "devices"} & service.keys()
     assert service["restart"] == "unless-stopped"
-    files = [one for one in service["volumes"] if one.startswith(".")]
-    assert all(one.endswith(":ro") for one in files)
-    assert all((DOCKER / one.partition(":")[0]).exists() for one in files)
+    files = [path for path in service["volumes"] if path.startswith(".")]
+    assert all(path.endswith(":ro") for path in files)
+    assert all((DOCKER / path.partition(":")[0]).exists() for path in files)
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_the_docker_of_a_nas_takes_it_too(name):
+def test_docker_24_of_a_nas_accepts_the_compose_file(name):
     """Docker before 25 refuses the whole file for a `start_interval`, and a NAS has 24."""
     assert "start_interval" not in SERVICES[name].get("healthcheck", {})
 
@@ -154,44 +154,46 @@ def test_only_this_machine_reaches_the_page():
 
 
 @pytest.fixture
-def prepared(tmp_path):
-    """A copy of the folder after `prepare.sh`."""
+def docker_folder(tmp_path):
+    """Returns a copy of the folder after `prepare.sh`."""
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("secrets", "*.png"))
     folder = tmp_path / "deploy" / "docker"
     subprocess.run(["sh", str(folder / "prepare.sh")], check=True, capture_output=True, cwd=tmp_path)
     return folder
 
 
-def test_prepare_makes_every_secret_once_and_for_nobody_else(prepared):
-    secrets = prepared / "secrets"
-    made = {file.name: file.read_text() for file in secrets.iterdir()}
-    assert made.keys() == COMPOSE["secrets"].keys()
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]{32}\n", text) for text in made.values())
-    assert len(set(made.values())) == len(made)
+def test_prepare_makes_every_secret_once_and_for_nobody_else(docker_folder):
+    secrets = docker_folder / "secrets"
+    contents = {file.name: file.read_text() for file in secrets.iterdir()}
+    assert contents.keys() == COMPOSE["secrets"].keys()
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{32}\n", text) for text in contents.values())
+    assert len(set(contents.values())) == len(contents)
     assert secrets.stat().st_mode & 0o777 == 0o700
-    subprocess.run(["sh", str(prepared / "prepare.sh")], check=True, capture_output=True)
-    assert {file.name: file.read_text() for file in secrets.iterdir()} == made
+    subprocess.run(["sh", str(docker_folder / "prepare.sh")], check=True, capture_output=True)
+    assert {file.name: file.read_text() for file in secrets.iterdir()} == contents
 
 
-class Container(Mosquitto):
-    """`broker.sh` as its container runs it, with the places of this machine instead."""
+class BrokerContainer(Mosquitto):
+    """Runs `broker.sh` as its container does, with the paths of this machine."""
 
     def __init__(self, folder: Path, docker: Path) -> None:
         port = free_port()
         super().__init__(folder, "", port=port, listener=False)
-        places = {
+        paths = {
             "/run/secrets/": f"{docker}/secrets/",
             "/run/mosquitto": str(folder),
             "/etc/wx2mqtt/acl": str(docker.parent / "mosquitto" / "acl"),
             "/etc/wx2mqtt/wx2mqtt.conf": str(folder / "shipped.conf"),
             "/mosquitto/data/": f"{folder}/",
         }
-        conf = (docker.parent / "mosquitto" / "wx2mqtt.conf").read_text()
-        conf = f"user {pwd_name()}\n" + conf.replace("listener 1883\n", f"listener {port} 127.0.0.1\n")
-        (folder / "shipped.conf").write_text(conf)
+        config = (docker.parent / "mosquitto" / "wx2mqtt.conf").read_text()
+        config = f"user {current_user_name()}\n" + config.replace(
+            "listener 1883\n", f"listener {port} 127.0.0.1\n"
+        )
+        (folder / "shipped.conf").write_text(config)
         script = (docker / "broker.sh").read_text()
-        for there, here in places.items():
-            script = script.replace(there, here)
+        for container_path, local_path in paths.items():
+            script = script.replace(container_path, local_path)
         env = {"BASE": "wx", "DISCOVERY": "homeassistant", "PATH": f"{os.environ['PATH']}:/usr/sbin"}
         (folder / "broker.sh").write_text(script)
         subprocess.run(
@@ -202,39 +204,41 @@ class Container(Mosquitto):
         )
 
 
-def pwd_name() -> str:
+def current_user_name() -> str:
     import pwd
 
     return pwd.getpwuid(os.geteuid()).pw_name
 
 
 @pytest.fixture
-def container(prepared, tmp_path):
+def container(docker_folder, tmp_path):
     (tmp_path / "broker").mkdir()
-    broker = Container(tmp_path / "broker", prepared).start()
+    broker = BrokerContainer(tmp_path / "broker", docker_folder).start()
     yield broker
     broker.stop()
 
 
-def test_the_broker_of_the_container_lets_in_who_has_a_secret_and_gives_each_their_rights(
-    container, prepared
+def test_the_broker_of_the_container_admits_users_with_a_secret_and_gives_each_their_rights(
+    container, docker_folder
 ):
     for user in USERS:
-        secret = (prepared / "secrets" / user).read_text().strip()
-        with BrokerUser(container.port, user, secret) as one:
-            assert not one.refusal
-            assert (one.publish("wx/in/wife") == 135) == (user != "bridge")
-    with BrokerUser(container.port, "bridge", "wrong") as one:
-        assert one.refusal
+        secret = (docker_folder / "secrets" / user).read_text().strip()
+        with BrokerUser(container.port, user, secret) as guest:
+            assert not guest.refusal
+            assert (guest.publish("wx/in/wife") == 135) == (user != "bridge")
+    with BrokerUser(container.port, "bridge", "wrong") as guest:
+        assert guest.refusal
     for name in ("wx2mqtt.passwd", "wx2mqtt.acl"):
         assert (container.folder / name).stat().st_mode & 0o077 == 0
     assert "secret" not in (container.folder / "wx2mqtt.passwd").read_text()
 
 
-async def test_prometheus_gets_in_by_the_name_of_the_container_with_the_token_and_only_so(prepared, tmp_path):
-    env = {"CREDENTIALS_DIRECTORY": str(credentials(prepared, tmp_path / "run"))}
-    options = web_options(load(prepared / "wx2mqtt.yaml", env, BACKENDS).settings)
-    token = (prepared / "secrets" / "token").read_text().strip()
+async def test_prometheus_is_admitted_by_the_name_of_the_container_and_the_token_only(
+    docker_folder, tmp_path
+):
+    env = {"CREDENTIALS_DIRECTORY": str(credentials(docker_folder, tmp_path / "run"))}
+    options = web_options(load(docker_folder / "wx2mqtt.yaml", env, BACKENDS).settings)
+    token = (docker_folder / "secrets" / "token").read_text().strip()
     config = re.search(r"```yaml\n(scrape_configs.*?)```", (DOCKER / "README.md").read_text(), re.DOTALL)
     assert config
     (job,) = yaml.safe_load(config[1])["scrape_configs"]
@@ -249,32 +253,34 @@ async def test_prometheus_gets_in_by_the_name_of_the_container_with_the_token_an
     assert answers == [200, 401, 403]
 
 
-def test_its_health_is_asked_in_a_way_that_mosquitto_knows(container, prepared):
-    test = SERVICES["mosquitto"]["healthcheck"]["test"].replace("$$", "$")
-    test = test.replace("/run/secrets/", f"{prepared}/secrets/") + f" -p {container.port}"
+def test_the_healthcheck_of_mosquitto_works(container, docker_folder):
+    command = SERVICES["mosquitto"]["healthcheck"]["test"].replace("$$", "$")
+    command = command.replace("/run/secrets/", f"{docker_folder}/secrets/") + f" -p {container.port}"
     for base, code in (("wx", 0),):
         done = subprocess.run(
-            ["sh", "-c", test], env={**os.environ, "BASE": base}, capture_output=True, text=True
+            ["sh", "-c", command], env={**os.environ, "BASE": base}, capture_output=True, text=True
         )
         assert done.returncode == code, done.stderr
-    (prepared / "secrets" / "bridge").write_text("wrong")
+    (docker_folder / "secrets" / "bridge").write_text("wrong")
     assert (
-        subprocess.run(["sh", "-c", test], env={**os.environ, "BASE": "wx"}, capture_output=True).returncode
+        subprocess.run(
+            ["sh", "-c", command], env={**os.environ, "BASE": "wx"}, capture_output=True
+        ).returncode
         != 0
     )
 
 
-def credentials(prepared: Path, folder: Path) -> Path:
-    """/run/secrets of the bridge's container."""
+def credentials(docker_folder: Path, folder: Path) -> Path:
+    """Returns a folder like /run/secrets of the bridge's container."""
     folder.mkdir()
     for secret in SERVICES["bridge"]["secrets"]:
-        shutil.copy(prepared / "secrets" / secret["source"], folder / secret["target"])
+        shutil.copy(docker_folder / "secrets" / secret["source"], folder / secret["target"])
     return folder
 
 
-def test_the_configuration_can_be_used_as_it_stands(prepared, tmp_path):
-    env = {"CREDENTIALS_DIRECTORY": str(credentials(prepared, tmp_path / "run"))}
-    loaded = load(prepared / "wx2mqtt.yaml", env, BACKENDS)
+def test_the_configuration_can_be_used_as_it_stands(docker_folder, tmp_path):
+    env = {"CREDENTIALS_DIRECTORY": str(credentials(docker_folder, tmp_path / "run"))}
+    loaded = load(docker_folder / "wx2mqtt.yaml", env, BACKENDS)
     assert loaded.warnings == ()
     assert loaded.settings.mqtt.url == ("mqtt://mosquitto:1883",)
     assert loaded.settings.mqtt.password is not None
@@ -282,28 +288,28 @@ def test_the_configuration_can_be_used_as_it_stands(prepared, tmp_path):
     assert loaded.settings.accounts["home"].backend == "ilink"
 
 
-def test_the_bridge_comes_up_on_the_broker_with_these_secrets(container, prepared, tmp_path):
-    settings = yaml.safe_load((prepared / "wx2mqtt.yaml").read_text())
+def test_the_bridge_connects_to_the_broker_with_these_secrets(container, docker_folder, tmp_path):
+    settings = yaml.safe_load((docker_folder / "wx2mqtt.yaml").read_text())
     settings["mqtt"]["url"] = container.url
     settings["web"]["listen"] = "0.0.0.0:0"
-    env = {"CREDENTIALS_DIRECTORY": str(credentials(prepared, tmp_path / "run"))}
+    env = {"CREDENTIALS_DIRECTORY": str(credentials(docker_folder, tmp_path / "run"))}
     settings["accounts"]["home"]["endpoint"] = "http://127.0.0.1:9"  # no WeChat here
     with BridgeProcess(tmp_path / "bridge", settings, env=env) as bridge:
         bridge.wait_for_log("connected to the broker")
-        secret = (prepared / "secrets" / "reader").read_text().strip()
+        secret = (docker_folder / "secrets" / "reader").read_text().strip()
         with BrokerUser(container.port, "reader", secret) as reader:
             reader.subscribe("wx/#")
             reader.wait("wx/bridge/state", b"online")
         command = [sys.executable, "-m", "wx2mqtt", "healthcheck", "--live", "-c", str(bridge.config)]
-        live = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env})
-        assert (live.returncode, live.stdout) == (0, "well\n")
+        healthcheck = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env})
+        assert (healthcheck.returncode, healthcheck.stdout) == (0, "well\n")
 
 
 @pytest.mark.parametrize("folder", ["docker", "postgresql"])
-def test_what_helps_alarms_stands_there_as_comments_that_work_without_their_mark(folder, tmp_path):
+def test_options_that_help_alarms_are_comments_that_work_when_uncommented(folder, tmp_path):
     text = (ROOT / "deploy" / folder / "wx2mqtt.yaml").read_text()
-    marked = r"^    # ?(ilink:$|  remind:|  renew:|fallback:|media:)"
-    accounts = yaml.safe_load(re.sub(marked, r"    \1", text, flags=re.MULTILINE))["accounts"]
+    commented = r"^    # ?(ilink:$|  remind:|  renew:|fallback:|media:)"
+    accounts = yaml.safe_load(re.sub(commented, r"    \1", text, flags=re.MULTILINE))["accounts"]
     (file := tmp_path / "wx2mqtt.yaml").write_text(yaml.safe_dump({"accounts": accounts}, allow_unicode=True))
     file.chmod(0o600)
     home = load(file, {}, BACKENDS).settings.accounts["home"]

@@ -1,4 +1,4 @@
-"""`wx2mqtt demo`: what it starts, what it says, and that each command it prints works as it is printed."""
+"""`wx2mqtt demo`: what it starts and prints, and that each printed command works as it is printed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ilink_client import APP
 from tests.support.terminal import Running, Terminal
 
-PORTS = ("--simulator-port", "0", "--web-port", "0")
-FREE = (*PORTS, "--mqtt-port", "0")
+SERVER_PORTS = ("--simulator-port", "0", "--web-port", "0")
+FREE_PORTS = (*SERVER_PORTS, "--mqtt-port", "0")
 
 CONVERSATION_ON_WEBWX = [
     ("bridge", "wx/login/state", "waiting_for_scan"),
@@ -42,10 +42,10 @@ def test_once_on_web_wechat_shows_a_conversation_with_a_friend(terminal: Termina
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert len(lines) == len(CONVERSATION_ON_WEBWX)
-    for line, (who, where, what) in zip(lines, CONVERSATION_ON_WEBWX, strict=True):
-        assert line.startswith(who), line
-        assert where in line, line
-        assert what in line, line
+    for line, (sender, topic, text) in zip(lines, CONVERSATION_ON_WEBWX, strict=True):
+        assert line.startswith(sender), line
+        assert topic in line, line
+        assert text in line, line
     assert list(terminal.temporary.iterdir()) == []
 
 
@@ -53,13 +53,13 @@ def test_once_on_wecom_shows_a_conversation_with_the_owner(terminal: Terminal):
     done = terminal.run("demo", "--once", "--backend", "wecom")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
-    assert [line.split()[0] for line in lines] == [who for who, _, _ in CONVERSATION_ON_WEBWX]
+    assert [line.split()[0] for line in lines] == [sender for sender, _, _ in CONVERSATION_ON_WEBWX]
     assert "from the bot" in lines[-1]
     assert "灯已打开" in lines[-1]
 
 
-def test_it_shows_the_code_on_the_phone_page_and_says_how_to_go_on(terminal: Terminal):
-    with terminal.running("demo", *FREE) as demo:
+def test_the_demo_shows_the_code_on_the_phone_page_and_prints_the_next_steps(terminal: Terminal):
+    with terminal.running("demo", *FREE_PORTS) as demo:
         phone = re.search(r"http://[\d.:]+", demo.until("http://"))
         assert phone
         demo.until("Ctrl-C")
@@ -71,23 +71,23 @@ def test_it_shows_the_code_on_the_phone_page_and_says_how_to_go_on(terminal: Ter
 
 
 @pytest.mark.parametrize(
-    ("locale", "options", "end", "on_the_phone"),
+    ("locale", "options", "last_line", "page_language"),
     [
         ("zh_CN.UTF-8", (), "按 Ctrl-C 停止。", ""),  # the language of the browser
         ("zh_CN.UTF-8", ("--language", "en"), "Stop with Ctrl-C.", "en"),
         ("C.UTF-8", ("--language", "zh"), "按 Ctrl-C 停止。", "zh"),
     ],
 )
-def test_it_speaks_the_language_of_the_terminal_unless_told_another(
-    terminal: Terminal, locale: str, options: tuple[str, ...], end: str, on_the_phone: str
+def test_the_demo_uses_the_language_of_the_terminal_unless_an_option_names_another(
+    terminal: Terminal, locale: str, options: tuple[str, ...], last_line: str, page_language: str
 ):
     terminal.env |= {"LC_ALL": locale, "PYTHONUTF8": "1"}
-    with terminal.running("demo", *FREE, *options) as demo:
+    with terminal.running("demo", *FREE_PORTS, *options) as demo:
         phone = re.search(r"http://[\d.:]+", demo.until("http://"))
         assert phone
-        assert end in demo.until("Ctrl-C")
+        assert last_line in demo.until("Ctrl-C")
         page = httpx.get(f"{phone[0]}/", trust_env=False, timeout=MAX_WAIT_SECONDS).text
-        assert f'<html lang="en" data-language="{on_the_phone}">' in page
+        assert f'<html lang="en" data-language="{page_language}">' in page
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -96,40 +96,42 @@ def test_every_printed_command_works_as_it_is_printed(
     terminal: Terminal, backend: str, user: str, language: str
 ):
     options = ("--language", language, "--backend", backend)
-    with terminal.running("demo", *FREE, *options) as demo:
+    with terminal.running("demo", *FREE_PORTS, *options) as demo:
         demo.until("Ctrl-C")
-        shown = printed_lines(demo)
-        assert "read" not in shown
-        _commands_work(terminal, shown, backend=backend, user=user)
+        printed = printed_lines(demo)
+        assert "read" not in printed
+        _run_printed_commands(terminal, printed, backend=backend, user=user)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_printed_command_works_at_a_broker_with_a_password(
     terminal: Terminal, broker: Mosquitto, language: str
 ):
-    with terminal.running("demo", *PORTS, "--language", language, "--broker", house(broker)) as demo:
+    with terminal.running(
+        "demo", *SERVER_PORTS, "--language", language, "--broker", broker_url(broker)
+    ) as demo:
         demo.until("Ctrl-C")
-        shown = printed_lines(demo)
+        printed = printed_lines(demo)
         assert "p@ss" not in "".join(demo.said)
-        _commands_work(terminal, shown, backend="ilink", user="me", typed="p@ss/word\n")
+        _run_printed_commands(terminal, printed, backend="ilink", user="me", typed="p@ss/word\n")
 
 
 def printed_lines(demo: Running) -> dict[str, str]:
-    """What a person can copy from the screen: the address of the phone, and the commands by their first word."""
-    shown = {}
+    """Returns what a person can copy: the address of the phone, and the commands by their first word."""
+    printed = {}
     for line in demo.said:
         if found := re.search(r"\b(read|mosquitto_sub|mosquitto_pub) -.*?(?=      |$)", line):
-            shown[found[1]] = found[0]
+            printed[found[1]] = found[0]
     phone = re.search(r"http://[\d.:]+", "\n".join(demo.said))
     assert phone
-    return {**shown, "phone": phone[0]}
+    return {**printed, "phone": phone[0]}
 
 
-def _commands_work(
-    terminal: Terminal, shown: dict[str, str], *, backend: str, user: str, typed: str = ""
+def _run_printed_commands(
+    terminal: Terminal, printed: dict[str, str], *, backend: str, user: str, typed: str = ""
 ) -> None:
     """Listens with the printed command, logs in on the phone, writes, and answers with the other command."""
-    first = f"{shown['read']}; " if typed else ""
+    first = f"{printed['read']}; " if typed else ""
 
     def shell(command: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
@@ -149,10 +151,10 @@ def _commands_work(
         {"from": user, "to": "me", "text": "开灯"} if backend == "webwx" else {"from": "me", "text": "开灯"}
     )
     with (
-        shell(f"exec stdbuf -oL {shown['mosquitto_sub']}") as listening,
-        httpx.Client(base_url=shown["phone"], trust_env=False, timeout=MAX_WAIT_SECONDS) as phone,
+        shell(f"exec stdbuf -oL {printed['mosquitto_sub']}") as listening,
+        httpx.Client(base_url=printed["phone"], trust_env=False, timeout=MAX_WAIT_SECONDS) as phone,
     ):
-        received = ReceivedMessage(listening)
+        received = MosquittoSubReader(listening)
         received.until("wx/login/state", "waiting_for_scan")
         phone.post(f"/sim/{prefix}scan", json={}).raise_for_status()
         received.until("wx/login/state", "waiting_for_confirm")
@@ -160,7 +162,7 @@ def _commands_work(
         received.until("wx/login/state", '"online"')
         phone.post(f"/sim/{prefix}say", json=message).raise_for_status()
         received.until(f"wx/in/{user}", "开灯")
-        with shell(shown["mosquitto_pub"]) as publishing:
+        with shell(printed["mosquitto_pub"]) as publishing:
             assert publishing.wait(MAX_WAIT_SECONDS) == 0
         received.until(f"wx/out/{user}")
         received.until(f"wx/result/{user}", '"sent"')
@@ -168,8 +170,8 @@ def _commands_work(
     assert not received.text_of("wx/login/qr")
 
 
-class ReceivedMessage:
-    """The lines of a `mosquitto_sub`, as far as they were waited for. All of them must be text."""
+class MosquittoSubReader:
+    """Reads the lines of a `mosquitto_sub`, all of which must be text; `lines` has those that were read."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
@@ -192,13 +194,13 @@ class ReceivedMessage:
         return [line for line in self.lines if line.startswith(topic)]
 
 
-def test_it_says_which_mqtt_the_broker_speaks_where_no_mosquitto_is(tmp_path: Path):
+def test_the_demo_prints_the_mqtt_version_of_its_broker_where_mosquitto_is_missing(tmp_path: Path):
     terminal = Terminal(tmp_path, prepare="import shutil; shutil.which = lambda *a, **b: None")
-    with terminal.running("demo", *FREE) as demo:
+    with terminal.running("demo", *FREE_PORTS) as demo:
         assert "MQTT 3.1.1 only" in demo.until("the broker")
 
 
-def test_a_backend_that_is_none_ends_with_2(terminal: Terminal):
+def test_an_unknown_backend_ends_with_2(terminal: Terminal):
     assert terminal.run("demo", "--backend", "telex").code == 2
 
 
@@ -210,8 +212,8 @@ def test_a_simulator_that_scans_by_itself_binds_the_owner(terminal: Terminal):
             base_url=f"{url[0]}/ilink/bot/", headers=APP, trust_env=False, timeout=MAX_WAIT_SECONDS
         ) as program:
             code = program.get("get_bot_qrcode", params={"bot_type": "3"}).json()["qrcode"]
-            told = [program.get("get_qrcode_status", params={"qrcode": code}).json() for _ in range(2)]
-    assert [one["status"] for one in told] == ["scaned", "confirmed"]
+            answers = [program.get("get_qrcode_status", params={"qrcode": code}).json() for _ in range(2)]
+    assert [answer["status"] for answer in answers] == ["scaned", "confirmed"]
 
 
 PASSWORDS = "allow_anonymous false\npassword_file {folder}/passwords\n"
@@ -219,7 +221,7 @@ PASSWORDS = "allow_anonymous false\npassword_file {folder}/passwords\n"
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """The broker of somebody's house, which asks for a password."""
+    """Runs a broker of the user, which asks for a password."""
     folder = tmp_path / "broker"
     folder.mkdir()
     file = folder / "passwords"
@@ -234,12 +236,12 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     running.stop()
 
 
-def house(broker: Mosquitto) -> str:
+def broker_url(broker: Mosquitto) -> str:
     return f"mqtt://house:p%40ss%2Fword@127.0.0.1:{broker.port}"
 
 
-def kept(broker: Mosquitto) -> dict[str, str]:
-    """What the broker keeps, by topic, but for its own statistics."""
+def retained_messages(broker: Mosquitto) -> dict[str, str]:
+    """Returns the retained messages of the bridge and of Home Assistant, by topic."""
     command = ["mosquitto_sub", "-p", str(broker.port), "-u", "house", "-P", "p@ss/word", "-t", "#"]
     done = subprocess.run(
         [*command, "--retained-only", "-W", "1", "-F", "%t %p"], capture_output=True, check=False
@@ -249,42 +251,43 @@ def kept(broker: Mosquitto) -> dict[str, str]:
     return {topic: payload for topic, _, payload in pairs}
 
 
-def wait_for(broker: Mosquitto, topic: str) -> None:
+def wait_for_message(broker: Mosquitto, topic: str) -> None:
+    """Waits for a message on the topic."""
     command = ["mosquitto_sub", "-p", str(broker.port), "-u", "house", "-P", "p@ss/word", "-t", topic]
     subprocess.run([*command, "-C", "1", "-W", f"{MAX_WAIT_SECONDS:.0f}"], capture_output=True, check=True)
 
 
-def test_at_a_broker_of_the_house_it_says_who_can_see_it_and_leaves_nothing_there(
+def test_at_a_broker_of_the_user_the_demo_says_who_can_see_it_and_leaves_nothing_there(
     terminal: Terminal, broker: Mosquitto
 ):
-    with terminal.running("demo", *PORTS, "--broker", house(broker)) as demo:
+    with terminal.running("demo", *SERVER_PORTS, "--broker", broker_url(broker)) as demo:
         demo.until("Ctrl-C")
-        shown = "\n".join(demo.said)
-        assert "Whoever may use that broker sees these messages" in shown
-        assert "nothing leaves this machine" not in shown
-        assert "p%40ss" not in shown
-        assert "p@ss" not in shown
+        printed = "\n".join(demo.said)
+        assert "Whoever may use that broker sees these messages" in printed
+        assert "nothing leaves this machine" not in printed
+        assert "p%40ss" not in printed
+        assert "p@ss" not in printed
         for topic in ("wx/contacts", "homeassistant/device/wx2mqtt_home/config"):
-            wait_for(broker, topic)
-        topics = kept(broker)
+            wait_for_message(broker, topic)
+        topics = retained_messages(broker)
         assert topics["wx/bridge/state"] == "online"
         assert "homeassistant/device/wx2mqtt_home/config" in topics
         assert demo.end(signal.SIGINT) == 0
     assert "Traceback" not in "\n".join(demo.said)
-    assert kept(broker) == {}
+    assert retained_messages(broker) == {}
 
 
-def test_beside_a_bridge_with_the_same_topics_it_does_not_start(terminal: Terminal, broker: Mosquitto):
+def test_beside_a_bridge_with_the_same_topics_the_demo_does_not_start(terminal: Terminal, broker: Mosquitto):
     command = ["mosquitto_pub", "-p", str(broker.port), "-u", "house", "-P", "p@ss/word"]
     subprocess.run([*command, "-r", "-t", "wx/bridge/state", "-m", "online"], check=True)
-    done = terminal.run("demo", *PORTS, "--broker", house(broker))
+    done = terminal.run("demo", *SERVER_PORTS, "--broker", broker_url(broker))
     assert done.code == 1
     assert "A bridge uses the topics wx/#" in done.err
-    assert kept(broker) == {"wx/bridge/state": "online"}
+    assert retained_messages(broker) == {"wx/bridge/state": "online"}
 
 
-def test_a_broker_that_refuses_the_login_ends_it_with_the_reason(terminal: Terminal, broker: Mosquitto):
-    done = terminal.run("demo", *PORTS, "--broker", f"mqtt://house:wrong@127.0.0.1:{broker.port}")
+def test_a_broker_that_refuses_the_login_ends_the_demo_with_the_reason(terminal: Terminal, broker: Mosquitto):
+    done = terminal.run("demo", *SERVER_PORTS, "--broker", f"mqtt://house:wrong@127.0.0.1:{broker.port}")
     assert done.code == 1
     assert "The broker of --broker cannot be used" in done.err
     assert "wrong" not in done.err
@@ -300,7 +303,7 @@ def test_a_broker_that_refuses_the_login_ends_it_with_the_reason(terminal: Termi
         (("--broker", "mqtt://127.0.0.1", "--mqtt-port", "0"), "--mqtt-port"),
     ],
 )
-def test_what_does_not_go_together_is_said_before_anything_starts(
+def test_options_that_do_not_go_together_are_refused_before_anything_starts(
     terminal: Terminal, options: tuple[str, ...], word: str
 ):
     done = terminal.run("demo", *options)

@@ -26,7 +26,7 @@ TEXTS = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
-    """A home that publishes what the owner writes, too."""
+    """Gives a home that publishes what the owner writes, too."""
     async with at_home(tmp_path_factory.mktemp("home")) as home:
         home.bridge.configure(home.settings({"receive": {"own": True}}))
         await home.log_in()
@@ -35,11 +35,11 @@ async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFac
 
 
 async def published(home: Home, user: str) -> list[str]:
-    """What was published of a chat, once everything that came before now is through."""
-    text = f"a mark {home.subscriber.count}"
-    await home.control.post("say", **{"from": "me", "to": user, "text": text})
-    await home.body(f"wx/in/{user}", text=text)
-    return [one.body["text"] for one in home.subscriber.on(f"wx/in/{user}")]
+    """Returns the texts that were published of a chat, after all messages before this call have come."""
+    last_text = f"a mark {home.subscriber.count}"
+    await home.control.post("say", **{"from": "me", "to": user, "text": last_text})
+    await home.body(f"wx/in/{user}", text=last_text)
+    return [message.body["text"] for message in home.subscriber.on(f"wx/in/{user}")]
 
 
 @pytest.mark.parametrize("user", ["wife", "filehelper", "family"])
@@ -48,7 +48,7 @@ async def test_an_echo_is_no_message_whatever_becomes_of_its_text(shared_home, u
     result = await shared_home.send_command(user, text)
     assert result["status"] == "sent"
     found = await published(shared_home, user)
-    assert [one for one in found if not one.startswith("a mark")] == []
+    assert [text for text in found if not text.startswith("a mark")] == []
 
 
 @pytest.mark.parametrize("user", ["wife", "filehelper"])
@@ -58,7 +58,9 @@ async def test_an_echo_that_comes_before_the_answer_is_no_message(shared_home, u
     await shared_home.publish(f"wx/out/{user}", {"text": "the echo is quicker", "id": f"quicker-{user}"})
     await shared_home.control.wait(f"calls:webwxsync:{syncs + 1}")
     assert [
-        one for one in shared_home.subscriber.on("wx/result/#") if one.body["id"] == f"quicker-{user}"
+        message
+        for message in shared_home.subscriber.on("wx/result/#")
+        if message.body["id"] == f"quicker-{user}"
     ] == []
     await shared_home.body(f"wx/result/{user}", id=f"quicker-{user}", status="sent")
     assert "the echo is quicker" not in await published(shared_home, user)
@@ -72,7 +74,7 @@ async def test_the_echo_of_an_attempt_whose_answer_was_lost_is_no_message(shared
     assert "lost and echoed" not in await published(shared_home, user)
 
 
-async def test_nor_are_those_of_two_attempts_that_wechat_both_delivered(shared_home):
+async def test_the_echoes_of_two_attempts_that_wechat_both_delivered_are_no_messages(shared_home):
     await shared_home.control.post("settings", drop_repeats=False)
     await shared_home.control.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=2)
     result = await shared_home.send_command("filehelper", "twice lost and echoed")
@@ -103,8 +105,8 @@ async def test_an_echo_that_comes_after_a_restart_is_no_message(shared_home):
 
 
 @pytest.mark.parametrize("answers_lost", [0, 2])
-async def test_nor_is_that_of_a_caption_though_its_answers_were_lost(shared_home, answers_lost):
-    """Its file follows: then the caption is a part of a command that was sent."""
+async def test_the_echo_of_a_caption_is_no_message_though_its_answers_were_lost(shared_home, answers_lost):
+    """Its file follows, so the caption is a part of a command that was sent."""
     text = f"a caption, {answers_lost} answers lost"
     await shared_home.control.post("fault", endpoint="synccheck", kind="hang", value=0.3)
     await shared_home.control.post("fault", endpoint="webwxsync", kind="stuck", times=0)
@@ -121,4 +123,4 @@ async def test_nor_is_that_of_a_caption_though_its_answers_were_lost(shared_home
     await shared_home.control.post("fault/clear")
     await shared_home.restart()
     found = await published(shared_home, "filehelper")
-    assert [one for one in found if text in one or ".txt" in one] == []
+    assert [found_text for found_text in found if text in found_text or ".txt" in found_text] == []

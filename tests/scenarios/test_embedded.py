@@ -1,4 +1,4 @@
-"""The broker that comes along: it starts, survives, keeps what it acknowledged, and goes when we go."""
+"""The embedded broker: it starts, is restarted, keeps what it acknowledged, and ends with the bridge."""
 
 from __future__ import annotations
 
@@ -22,28 +22,30 @@ from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, find_mosquitto
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 
 
-def child() -> psutil.Process:
-    """The one mosquitto that this process has started."""
-    (found,) = [p for p in psutil.Process().children(recursive=True) if p.name() == "mosquitto"]
+def mosquitto_process() -> psutil.Process:
+    """Returns the one mosquitto that this process has started."""
+    (found,) = [
+        process for process in psutil.Process().children(recursive=True) if process.name() == "mosquitto"
+    ]
     return found
 
 
-def holds(file: Path, data: bytes) -> bool:
+def contains(file: Path, data: bytes) -> bool:
     return file.exists() and data in file.read_bytes()
 
 
-def set_aside(folder: Path) -> list[Path]:
+def damaged_copies(folder: Path) -> list[Path]:
     return list(folder.glob("broker.db.damaged-*"))
 
 
-async def written(file: Path, data: bytes) -> None:
-    """Until the file holds it; the caller sets the bound."""
-    while not holds(file, data):  # noqa: ASYNC110 - nobody tells
+async def wait_until_written(file: Path, data: bytes) -> None:
+    """Waits until the file contains the data; the caller sets the bound."""
+    while not contains(file, data):  # noqa: ASYNC110 - a file has no event
         await asyncio.sleep(0.01)
 
 
 async def exchange(url: str, protocol: str) -> None:
-    """A message there and back, with the version of MQTT that is expected."""
+    """Publishes a message and receives it, by this version of MQTT."""
     async with (
         running_client(url, client_id="reader", filters=("wx/in/#",)) as reader,
         running_client(url, client_id="writer") as writer,
@@ -57,22 +59,24 @@ async def exchange(url: str, protocol: str) -> None:
 
 
 @needs_mosquitto
-async def test_it_is_mosquitto_where_there_is_one(tmp_path: Path):
+async def test_the_broker_is_mosquitto_where_it_is_installed(tmp_path: Path):
     async with EmbeddedBroker(tmp_path, port=0) as broker:
         assert broker.implementation == "mosquitto"
         assert broker.url == f"mqtt://127.0.0.1:{broker.port}"
         await exchange(broker.url, "5")
-    assert [p for p in psutil.Process().children(recursive=True) if p.name() == "mosquitto"] == []
+    assert [
+        process for process in psutil.Process().children(recursive=True) if process.name() == "mosquitto"
+    ] == []
 
 
-async def test_it_is_amqtt_where_there_is_none(tmp_path: Path, monkeypatch):
+async def test_the_broker_is_amqtt_where_mosquitto_is_missing(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(embedded, "find_mosquitto", lambda: None)
     async with EmbeddedBroker(tmp_path, port=0) as broker:
         assert broker.implementation == "amqtt"
         await exchange(broker.url, "3.1.1")
 
 
-async def test_it_is_amqtt_where_mosquitto_does_not_start(tmp_path: Path, monkeypatch):
+async def test_the_broker_is_amqtt_where_mosquitto_does_not_start(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(embedded, "find_mosquitto", lambda: "/bin/false")
     async with EmbeddedBroker(tmp_path, port=0) as broker:
         assert broker.implementation == "amqtt"
@@ -100,13 +104,13 @@ async def test_a_port_in_use_is_one_line_with_the_port_and_the_cure(tmp_path: Pa
     assert "\n" not in str(caught.value)
 
 
-def test_it_does_not_leave_loopback(tmp_path: Path):
+def test_the_broker_listens_on_loopback_only(tmp_path: Path):
     with pytest.raises(ValueError, match="loopback"):
         EmbeddedBroker(tmp_path, host="0.0.0.0")
 
 
 @needs_mosquitto
-async def test_killed_it_comes_back_with_its_sessions_and_what_waits_for_them(tmp_path: Path):
+async def test_a_killed_broker_comes_back_with_its_sessions_and_their_waiting_messages(tmp_path: Path):
     """mosquitto acknowledges some milliseconds before it writes; the test waits for the writing."""
     async with EmbeddedBroker(tmp_path, port=0) as broker:
         async with running_client(broker.url) as listener:
@@ -115,8 +119,8 @@ async def test_killed_it_comes_back_with_its_sessions_and_what_waits_for_them(tm
             await phone.connection()
             for n in range(10):
                 assert await phone.published(message("wx/out/wife", b"number %d" % n)) is None
-            await asyncio.wait_for(written(tmp_path / "broker.db", b"number 9"), MAX_WAIT_SECONDS)
-            child().kill()
+            await asyncio.wait_for(wait_until_written(tmp_path / "broker.db", b"number 9"), MAX_WAIT_SECONDS)
+            mosquitto_process().kill()
             await phone.end()
             await phone.connection()
         async with running_client(broker.url) as listener:
@@ -127,7 +131,9 @@ async def test_killed_it_comes_back_with_its_sessions_and_what_waits_for_them(tm
 
 
 @needs_mosquitto
-async def test_more_than_mosquitto_s_thousand_wait_for_a_client_that_is_away(tmp_path: Path):
+async def test_more_messages_than_the_default_limit_of_mosquitto_wait_for_a_client_that_is_away(
+    tmp_path: Path,
+):
     async with EmbeddedBroker(tmp_path, port=0) as broker:
         async with running_client(broker.url, client_id="reader", filters=("wx/in/#",)) as reader:
             await reader.connection()
@@ -150,10 +156,10 @@ async def test_a_damaged_database_is_set_aside_and_kept(tmp_path: Path):
     async with EmbeddedBroker(tmp_path, port=0) as broker:
         assert broker.implementation == "mosquitto"
         await exchange(broker.url, "5")
-    assert [holds(file, b"damaged" * 100) for file in set_aside(tmp_path)] == [True]
+    assert [contains(file, b"damaged" * 100) for file in damaged_copies(tmp_path)] == [True]
 
 
-HOLD = """
+HOLDER_PROGRAM = """
 import asyncio, sys
 from pathlib import Path
 import psutil
@@ -169,32 +175,34 @@ asyncio.run(main())
 
 
 @needs_mosquitto
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-async def test_it_ends_when_we_are_killed(tmp_path: Path, how):
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLD, str(tmp_path), stdout=PIPE)
-    assert process.stdout is not None
+@pytest.mark.parametrize("stop_signal", [signal.SIGKILL, signal.SIGTERM])
+async def test_the_broker_ends_when_the_bridge_is_killed(tmp_path: Path, stop_signal):
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER_PROGRAM, str(tmp_path), stdout=PIPE
+    )
+    assert holder.stdout is not None
     line = b" "
     while line and not line.strip().isdigit():  # the log comes on the same pipe
-        line = await asyncio.wait_for(process.stdout.readline(), MAX_WAIT_SECONDS)
+        line = await asyncio.wait_for(holder.stdout.readline(), MAX_WAIT_SECONDS)
     assert line, "it ended before it had started a broker"
     broker = psutil.Process(int(line))
-    process.send_signal(how)
-    await process.wait()
+    holder.send_signal(stop_signal)
+    await holder.wait()
     await asyncio.to_thread(psutil.wait_procs, [broker], 5)
     assert not broker.is_running() or broker.status() == psutil.STATUS_ZOMBIE
 
 
 @needs_mosquitto
-async def test_a_key_press_that_interrupts_us_does_not_reach_it(tmp_path: Path):
-    """We have to publish 'offline' on it first."""
+async def test_a_key_press_that_interrupts_the_bridge_does_not_reach_the_broker(tmp_path: Path):
+    """The bridge has to publish 'offline' on it first."""
     async with EmbeddedBroker(tmp_path, port=0):
-        assert os.getpgid(child().pid) != os.getpgid(0)
+        assert os.getpgid(mosquitto_process().pid) != os.getpgid(0)
 
 
 @needs_mosquitto
-async def test_one_that_hangs_does_not_hold_up_our_end(tmp_path: Path):
+async def test_a_broker_that_hangs_does_not_delay_the_end_of_the_bridge(tmp_path: Path):
     async with EmbeddedBroker(tmp_path, port=0):
-        hung = child()
+        hung = mosquitto_process()
         hung.suspend()
         start = time.monotonic()
     assert time.monotonic() - start < allowed(4)
@@ -202,10 +210,10 @@ async def test_one_that_hangs_does_not_hold_up_our_end(tmp_path: Path):
 
 
 @needs_mosquitto
-async def test_killed_again_and_again_it_comes_back_again_and_again(tmp_path: Path):
+async def test_a_broker_that_is_killed_repeatedly_comes_back_each_time(tmp_path: Path):
     async with EmbeddedBroker(tmp_path, port=0) as broker, running_client(broker.url) as listener:
         for _ in range(3):
             await listener.connection()
-            child().kill()
+            mosquitto_process().kill()
             await listener.end()
         await listener.connection()

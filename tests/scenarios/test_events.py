@@ -1,4 +1,4 @@
-"""What is no message: recalls, requests, calls, people who come, go and change."""
+"""Events instead of messages: recalls, friend requests, calls, people who are added, removed and changed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.support.home import Home
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-COMMON = {"schema", "event", "id", "account", "time"}
+COMMON_KEYS = {"schema", "event", "id", "account", "time"}
 USER_NAME = re.compile(rb"@@?[0-9a-f]{16,}|[a-z]+@chatroom|v[12]_[0-9a-f]+@stranger")
 
 
 async def event(home: Home, kind: str, *, since: int, **wanted: Any) -> dict[str, Any]:
-    """The first event of a kind since then, with all that every event has."""
+    """Waits for the first event of a kind since then; asserts the keys that every event has."""
     body = await home.body(f"wx/event/{kind}", since=since, **wanted)
-    assert body.keys() >= COMMON
+    assert body.keys() >= COMMON_KEYS
     assert (body["schema"], body["event"], body["account"]) == (1, kind, "home")
     assert "seq" not in body
     assert body["time"].endswith("Z")
@@ -30,7 +30,7 @@ async def event(home: Home, kind: str, *, since: int, **wanted: Any) -> dict[str
 
 
 @pytest.mark.parametrize(
-    ("who", "to", "user", "by"),
+    ("person", "to", "user", "by"),
     [
         ("wife", "me", "wife", "wife"),
         ("mom", "family", "family", "妈妈"),
@@ -38,12 +38,12 @@ async def event(home: Home, kind: str, *, since: int, **wanted: Any) -> dict[str
     ],
 )
 async def test_a_recall_names_the_message_the_chat_and_who_did_it(
-    shared_home: Home, who: str, to: str, user: str, by: str
+    shared_home: Home, person: str, to: str, user: str, by: str
 ):
-    (message,) = await shared_home.control.say(who, f"{who} takes this back", to=to)
+    (message,) = await shared_home.control.say(person, f"{person} takes this back", to=to)
     await shared_home.body(f"wx/in/{user}", id=message)
     since = shared_home.subscriber.count
-    await shared_home.control.say(who, to=to, kind="recall", detail={"msg_id": message})
+    await shared_home.control.say(person, to=to, kind="recall", detail={"msg_id": message})
     body = await event(shared_home, "recall", since=since)
     assert (body["id"], body["message_id"], body["user"], body["by"]) == (message, message, user, by)
     assert "撤回" in body["text"]
@@ -65,17 +65,17 @@ async def test_a_friend_request_says_who_what_and_from_where(shared_home: Home):
     since = shared_home.subscriber.count
     await shared_home.control.say("uncle", "我是隔壁老王", kind="friend_request")
     body = await event(shared_home, "friend_request", since=since)
-    assert body.keys() == {*COMMON, "name", "text", "source"}
+    assert body.keys() == {*COMMON_KEYS, "name", "text", "source"}
     assert (body["name"], body["text"]) == ("Uncle Bob", "我是隔壁老王")
     assert body["source"]
 
 
 @pytest.mark.parametrize(
-    ("said", "state"), [("call", "call"), ("call_end", "ended"), ("call_invite", "invited")]
+    ("call_kind", "state"), [("call", "call"), ("call_end", "ended"), ("call_invite", "invited")]
 )
-async def test_a_call_says_from_whom(shared_home: Home, said: str, state: str):
+async def test_a_call_says_from_whom(shared_home: Home, call_kind: str, state: str):
     since = shared_home.subscriber.count
-    await shared_home.control.say("wife", kind=said)
+    await shared_home.control.say("wife", kind=call_kind)
     body = await event(shared_home, "call", since=since)
     assert (body["user"], body["state"]) == ("wife", state)
 
@@ -83,7 +83,7 @@ async def test_a_call_says_from_whom(shared_home: Home, said: str, state: str):
 # people
 
 
-async def test_people_come_change_and_go(shared_home: Home):
+async def test_added_changed_and_removed_people_are_events(shared_home: Home):
     home, since = shared_home, shared_home.subscriber.count
     await home.control.post("people", add={"id": "zoe", "nickname": "Zoe"})
     added = await event(home, "contact_added", since=since)
@@ -95,9 +95,9 @@ async def test_people_come_change_and_go(shared_home: Home):
     removed = await event(home, "contact_removed", since=since)
     assert (removed["user"], removed["name"]) == ("Zoe", "邻居")
     received = await home.in_thread(
-        home.subscriber.wait, "wx/contacts", lambda one: _line(one.body, "Zoe").get("removed")
+        home.subscriber.wait, "wx/contacts", lambda message: _contact(message.body, "Zoe").get("removed")
     )
-    assert _line(received.body, "Zoe") == {
+    assert _contact(received.body, "Zoe") == {
         "user": "Zoe",
         "kind": "friend",
         "name": "邻居",
@@ -107,37 +107,37 @@ async def test_people_come_change_and_go(shared_home: Home):
         "trusted": False,
         "removed": True,
     }
-    gone = await home.send_command("Zoe", "are you there?")
-    assert (gone["status"], gone["code"]) == ("rejected", "unknown_user")
+    result = await home.send_command("Zoe", "are you there?")
+    assert (result["status"], result["code"]) == ("rejected", "unknown_user")
 
 
-def _line(body: dict[str, Any], user: str) -> dict[str, Any]:
-    return next((one for one in body["contacts"] if one["user"] == user), {})
+def _contact(body: dict[str, Any], user: str) -> dict[str, Any]:
+    return next((contact for contact in body["contacts"] if contact["user"] == user), {})
 
 
-async def test_a_group_says_who_came_and_who_went_by_topic_or_name(shared_home: Home):
+async def test_an_event_names_who_joined_and_who_left_a_group_by_topic_or_name(shared_home: Home):
     home, since = shared_home, shared_home.subscriber.count
     await home.control.post("people", join={"group": "family", "id": "uncle"})
-    came = await event(home, "group_members", since=since, count=5)
-    assert (came["user"], came["added"], came["removed"]) == ("family", ["Uncle Bob"], [])
+    joined = await event(home, "group_members", since=since, count=5)
+    assert (joined["user"], joined["added"], joined["removed"]) == ("family", ["Uncle Bob"], [])
     since = home.subscriber.count
     await home.control.post("people", leave={"group": "family", "id": "mom"})
-    left = await event(home, "group_members", since=since, count=4)
-    assert (left["added"], left["removed"]) == ([], ["妈妈"])
+    departed = await event(home, "group_members", since=since, count=4)
+    assert (departed["added"], departed["removed"]) == ([], ["妈妈"])
 
 
-async def test_nobody_in_a_group_is_taken_for_a_topic_by_their_nickname(shared_home: Home):
+async def test_a_member_whose_nickname_equals_a_topic_is_not_named_by_it(shared_home: Home):
     home, since = shared_home, shared_home.subscriber.count
     await home.control.post(
         "people", add={"id": "eve", "nickname": "wife", "kind": "stranger", "contact_flag": 0}
     )
     await home.control.post("people", join={"group": "family", "id": "eve"})
-    came = await event(home, "group_members", since=since, count=5)
-    assert came["added"] != ["wife"]
-    assert "wife" in came["added"][0]
+    joined = await event(home, "group_members", since=since, count=5)
+    assert joined["added"] != ["wife"]
+    assert "wife" in joined["added"][0]
 
 
-async def test_a_group_with_another_name_is_told(shared_home: Home):
+async def test_a_renamed_group_is_an_event(shared_home: Home):
     home, since = shared_home, shared_home.subscriber.count
     await home.control.post("people", rename={"id": "family", "nickname": "一家子"})
     body = await event(home, "contact_renamed", since=since)
@@ -145,28 +145,33 @@ async def test_a_group_with_another_name_is_told(shared_home: Home):
 
 
 async def test_many_changes_at_once_are_one_directory(shared_home: Home):
-    """Published once per change of the whole, not per contact."""
+    """The directory is published once per change of the whole, not per contact."""
     home, since = shared_home, shared_home.subscriber.count
-    many = [{"id": f"many{n}", "nickname": f"Many {n}"} for n in range(200)]
-    await home.control.post("people", add=many)
+    people = [{"id": f"many{n}", "nickname": f"Many {n}"} for n in range(200)]
+    await home.control.post("people", add=people)
     received = await home.in_thread(
-        home.subscriber.wait, "wx/contacts", lambda one: _line(one.body, "Many_199") != {}, since=since
+        home.subscriber.wait,
+        "wx/contacts",
+        lambda message: _contact(message.body, "Many_199") != {},
+        since=since,
     )
-    assert sum(one["user"].startswith("Many_") for one in received.body["contacts"]) == 200
-    directories = [one for one in home.subscriber.received[since:] if one.topic == "wx/contacts"]
+    assert sum(contact["user"].startswith("Many_") for contact in received.body["contacts"]) == 200
+    directories = [message for message in home.subscriber.received[since:] if message.topic == "wx/contacts"]
     assert len(directories) <= 5
-    # What is retained goes first, so the last of the events may still be on its way.
-    last = home.subscriber.wait
+    # Retained messages go first, so the last of the events may still follow.
+    wait = home.subscriber.wait
     await home.in_thread(
-        last, "wx/event/contact_added", lambda one: one.body["user"] == "Many_199", since=since
+        wait, "wx/event/contact_added", lambda message: message.body["user"] == "Many_199", since=since
     )
-    told = [one for one in home.subscriber.received[since:] if one.topic == "wx/event/contact_added"]
-    assert len(told) == len({one.body["id"] for one in told}) == 200
+    added = [
+        message for message in home.subscriber.received[since:] if message.topic == "wx/event/contact_added"
+    ]
+    assert len(added) == len({message.body["id"] for message in added}) == 200
 
 
 async def test_no_username_and_no_ticket_is_on_any_topic(shared_home: Home):
     names = (await shared_home.control.get("names")).values()
-    secrets = [one.encode() for one in names if one.startswith("@")]
+    secrets = [name.encode() for name in names if name.startswith("@")]
     assert len(secrets) > 200
     for received in shared_home.subscriber.received:
         assert not USER_NAME.search(received.payload), received.topic

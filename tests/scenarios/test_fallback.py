@@ -1,4 +1,4 @@
-"""What must not wait, by a real service, on either backend; its address is nowhere to be seen."""
+"""Urgent commands go to a real fallback service, on either backend; its address is published nowhere."""
 
 from __future__ import annotations
 
@@ -24,40 +24,41 @@ def service() -> Iterator[AlarmReceiver]:
 @pytest_asyncio.fixture
 async def home(with_mosquitto: None, tmp_path: Path, service: AlarmReceiver) -> AsyncIterator[Home]:
     async with at_home(tmp_path, DURABLE) as home:
-        home.bridge.configure(home.settings(wanted(service)))
+        home.bridge.configure(home.settings(fallback_settings(service)))
         yield home
 
 
 @pytest_asyncio.fixture
 async def ilink(with_mosquitto: None, tmp_path: Path, service: AlarmReceiver) -> AsyncIterator[ILinkHome]:
     async with at_ilink_home(tmp_path, DURABLE) as home:
-        home.bridge.configure(home.settings(wanted(service)))
+        home.bridge.configure(home.settings(fallback_settings(service)))
         yield home
 
 
-def wanted(service: AlarmReceiver) -> dict[str, Any]:
+def fallback_settings(service: AlarmReceiver) -> dict[str, Any]:
     return {"fallback": {"after": "200ms", "urls": [service.url]}}
 
 
-def nothing_leaked(home: Home) -> bool:
-    told = b"".join(one.topic.encode() + one.payload for one in home.subscriber.received)
-    return b"s3cr3t" not in told and "s3cr3t" not in "\n".join(home.bridge.log)
+def is_address_secret(home: Home) -> bool:
+    """Returns whether the address of the service is in no message and not in the log."""
+    published = b"".join(message.topic.encode() + message.payload for message in home.subscriber.received)
+    return b"s3cr3t" not in published and "s3cr3t" not in "\n".join(home.bridge.log)
 
 
-async def test_an_alarm_that_web_wechat_cannot_take_goes_the_other_way(home: Home, service: AlarmReceiver):
+async def test_an_alarm_that_web_wechat_cannot_take_goes_to_the_service(home: Home, service: AlarmReceiver):
     await home.log_in()
     since = home.subscriber.count
     await home.control.post("logout")
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
     result = await home.send_command("wife", {"text": "smoke in the kitchen", "id": "a", "urgent": True})
     assert (result["status"], result["code"], result["fallback"]) == ("expired", "logged_out", "sent")
-    (got,) = await home.in_thread(service.wait, 1)
-    assert got["message"] == "smoke in the kitchen"
-    assert got["title"] == "wx2mqtt home: to wife"
-    assert nothing_leaked(home)
+    (delivered,) = await home.in_thread(service.wait, 1)
+    assert delivered["message"] == "smoke in the kitchen"
+    assert delivered["title"] == "wx2mqtt home: to wife"
+    assert is_address_secret(home)
 
 
-async def test_what_wechat_takes_goes_there_alone(home: Home, service: AlarmReceiver):
+async def test_an_alarm_that_wechat_takes_goes_to_wechat_only(home: Home, service: AlarmReceiver):
     await home.log_in()
     result = await home.send_command("wife", {"text": "smoke", "id": "a", "urgent": True})
     assert result["status"] == "sent"
@@ -65,7 +66,7 @@ async def test_what_wechat_takes_goes_there_alone(home: Home, service: AlarmRece
     assert not service.bodies
 
 
-async def test_a_service_that_refuses_is_told_and_its_address_is_not(home: Home, service: AlarmReceiver):
+async def test_a_service_that_refuses_is_reported_without_its_address(home: Home, service: AlarmReceiver):
     service.status = 500
     await home.log_in()
     since = home.subscriber.count
@@ -73,20 +74,20 @@ async def test_a_service_that_refuses_is_told_and_its_address_is_not(home: Home,
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
     result = await home.send_command("wife", {"text": "smoke", "id": "a", "urgent": True})
     assert result["fallback"] == "failed"
-    assert nothing_leaked(home)
+    assert is_address_secret(home)
 
 
-async def test_an_alarm_outside_of_the_window_goes_the_other_way(ilink: ILinkHome, service: AlarmReceiver):
+async def test_an_alarm_outside_of_the_window_goes_to_the_service(ilink: ILinkHome, service: AlarmReceiver):
     await ilink.log_in()
     result = await ilink.send_command("me", {"text": "smoke", "id": "a", "urgent": True})
     assert (result["status"], result["code"], result["fallback"]) == ("expired", "window_closed", "sent")
     await ilink.bot.write("hello")
     assert (await ilink.send_command("me", {"text": "other", "id": "b"}))["status"] == "sent"
-    assert [one["text"] for one in await ilink.bot.bot_sent(1)] == ["other"]
+    assert [message["text"] for message in await ilink.bot.bot_sent(1)] == ["other"]
     assert len(service.bodies) == 1
 
 
-async def test_and_to_wechat_as_well_where_that_is_wanted(ilink: ILinkHome, service: AlarmReceiver):
+async def test_an_alarm_goes_to_wechat_as_well_where_that_is_wanted(ilink: ILinkHome, service: AlarmReceiver):
     await ilink.log_in()
     command = {"text": "smoke", "id": "a", "urgent": True, "also_wechat": True}
     await ilink.publish("wx/out/me", command)
@@ -97,7 +98,7 @@ async def test_and_to_wechat_as_well_where_that_is_wanted(ilink: ILinkHome, serv
     assert len(service.bodies) == 1
 
 
-async def test_a_kill_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
+async def test_a_kill_in_the_attempt_sends_the_alarm_again_and_the_result_is_uncertain(
     ilink: ILinkHome, service: AlarmReceiver
 ):
     await ilink.log_in()
@@ -115,11 +116,13 @@ async def test_a_kill_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
 # A login that ended
 
 
-async def test_a_login_that_ended_is_told_once_with_the_page_and_without_the_code(
+async def test_a_login_that_ended_is_reported_once_with_the_page_and_without_the_code(
     ilink: ILinkHome, service: AlarmReceiver
 ):
     page = "https://house.example/wx"
-    ilink.bridge.configure(ilink.settings(wanted(service), web={"url": page, "listen": "127.0.0.1:0"}))
+    ilink.bridge.configure(
+        ilink.settings(fallback_settings(service), web={"url": page, "listen": "127.0.0.1:0"})
+    )
     await ilink.log_in()
     await ilink.bot.write("hello")
     await ilink.body("wx/window/me", open=True)
@@ -128,22 +131,22 @@ async def test_a_login_that_ended_is_told_once_with_the_page_and_without_the_cod
     ended = await ilink.body("wx/login/state", state="logged_out", since=since)
     assert ended["needs"] == "relogin"
     await ilink.body("wx/login/state", state="waiting_for_scan", since=since)
-    (told,) = await ilink.in_thread(service.wait, 1)
-    assert told["title"] == "wx2mqtt home: log in again"
-    assert page in told["message"]
-    codes = {one.payload.decode() for one in ilink.subscriber.on("wx/login/url")} - {""}
+    (delivered,) = await ilink.in_thread(service.wait, 1)
+    assert delivered["title"] == "wx2mqtt home: log in again"
+    assert page in delivered["message"]
+    codes = {message.payload.decode() for message in ilink.subscriber.on("wx/login/url")} - {""}
     assert codes
-    assert not [code for code in codes if code in told["message"]]
+    assert not [code for code in codes if code in delivered["message"]]
     await ilink.publish("wx/out/me", {"text": "waits", "id": "a"})
     await ilink.scan()
     await ilink.body("wx/event/held", command_id="a")
     await ilink.bot.write("here again")
     assert (await ilink.body("wx/result/me", id="a"))["status"] == "sent"
     assert len(service.bodies) == 1
-    assert nothing_leaked(ilink)
+    assert is_address_secret(ilink)
 
 
-async def test_where_wechat_refuses_polls_only_messages_still_go(ilink: ILinkHome, service: AlarmReceiver):
+async def test_messages_are_sent_while_wechat_refuses_only_polls(ilink: ILinkHome, service: AlarmReceiver):
     await ilink.bot.post("ilink/settings", hold_updates=0.5)
     await ilink.log_in()
     await ilink.bot.write("hello")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.signing_in import calls
+from tests.scenarios.login_helpers import calls
 from tests.support.home import PEOPLE, Home
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -17,7 +17,7 @@ GROUPS = {"family": {"group": "相亲相爱一家人"}}
 
 @asynccontextmanager
 async def receiving(home: Home, **receive: Any):
-    """The bridge with these filters; afterwards with the usual ones."""
+    """Runs the bridge with these filters, and afterwards with the usual ones."""
     home.bridge.configure(home.settings({"contacts": PEOPLE, "receive": receive}))
     assert (await home.send_request("reload"))["status"] == "ok"
     try:
@@ -28,21 +28,26 @@ async def receiving(home: Home, **receive: Any):
 
 
 async def filtered(home: Home) -> int:
-    """How many were filtered so far."""
+    """Returns how many messages and events were filtered so far."""
     health = (await home.send_request("health"))["data"]
     return int(health["messages"].get("filtered", 0))
 
 
-async def passes(home: Home, *said: tuple[str, str, str], **more: Any) -> list[str]:
-    """Which of these (who, to, text) are published; of the others is no trace but a number."""
+async def published_texts(home: Home, *messages: tuple[str, str, str], **more: Any) -> list[str]:
+    """Lets people write these messages (person, recipient, text); returns the published texts.
+
+    Asserts that the others leave no trace but their number.
+    """
     since, before = home.subscriber.count, await filtered(home)
-    for who, to, text in (*said, ("me", "filehelper", f"end {since}")):
-        await home.control.say(who, text, to=to, **more)
+    for person, to, text in (*messages, ("me", "filehelper", f"end {since}")):
+        await home.control.say(person, text, to=to, **more)
     last = await home.body("wx/in/filehelper", text=f"end {since}", since=since)
-    received = [one.body for one in home.subscriber.received[since:] if one.topic.startswith("wx/in/")]
+    received = [
+        message.body for message in home.subscriber.received[since:] if message.topic.startswith("wx/in/")
+    ]
     texts = [body["text"] for body in received]
     assert [body["seq"] for body in received] == list(range(last["seq"] - len(received) + 1, last["seq"] + 1))
-    assert await filtered(home) - before == len(said) + 1 - len(received)
+    assert await filtered(home) - before == len(messages) + 1 - len(received)
     history = (await home.send_request("history", {"since": last["seq"] - len(received)}))["data"]["messages"]
     assert [body["text"] for body in history] == texts
     return texts[:-1]
@@ -59,12 +64,12 @@ EVERYBODY = (
 FAMILY, WORK = "in family", "in work"
 
 
-def texts(*left_out: str) -> list[str]:
-    return [text for *_, text in EVERYBODY if text not in left_out]
+def texts(*excluded: str) -> list[str]:
+    return [text for *_, text in EVERYBODY if text not in excluded]
 
 
-async def test_everybody_is_heard_unless_the_owner_says_otherwise(shared_home: Home):
-    assert await passes(shared_home, *EVERYBODY) == texts()
+async def test_all_messages_are_published_without_filters(shared_home: Home):
+    assert await published_texts(shared_home, *EVERYBODY) == texts()
 
 
 @pytest.mark.parametrize(
@@ -85,20 +90,19 @@ async def test_everybody_is_heard_unless_the_owner_says_otherwise(shared_home: H
     ],
     ids=str,
 )
-async def test_names_and_globs_and_groups_choose(
+async def test_names_globs_and_groups_choose_what_is_published(
     shared_home: Home, receive: dict[str, Any], received: list[str]
 ):
     async with receiving(shared_home, **receive):
-        assert await passes(shared_home, *EVERYBODY) == received
+        assert await published_texts(shared_home, *EVERYBODY) == received
 
 
-async def test_with_mentions_only_what_speaks_to_the_owner_is_heard_in_groups(shared_home: Home):
+async def test_with_mentions_only_messages_that_mention_the_owner_are_published_in_groups(shared_home: Home):
     await shared_home.control.post("people", display={"group": "family", "id": "me", "name": "老王"})
-    await shared_home.control.post(
-        "people", join={"group": "family", "id": "hanmeimei"}
-    )  # so that WeChat tells
+    # After a change of the members WeChat sends their names.
+    await shared_home.control.post("people", join={"group": "family", "id": "hanmeimei"})
     async with receiving(shared_home, groups="mentions"):
-        said = (
+        messages = (
             ("mom", "family", "吃饭了"),
             ("mom", "family", "@老王\u2005吃饭了"),
             ("mom", "family", "@王小明\u2005吃饭了"),
@@ -109,34 +113,34 @@ async def test_with_mentions_only_what_speaks_to_the_owner_is_heard_in_groups(sh
             ("lilei", "work", "@王小明\u2005开会"),
             ("wife", "me", "no group"),
         )
-        assert await passes(shared_home, *said) == [
-            said[1][2],
-            said[2][2],
-            said[3][2],
-            said[7][2],
-            said[8][2],
+        assert await published_texts(shared_home, *messages) == [
+            messages[1][2],
+            messages[2][2],
+            messages[3][2],
+            messages[7][2],
+            messages[8][2],
         ]
 
 
-async def test_what_the_owner_writes_on_the_phone_is_heard_when_asked_for(shared_home: Home):
+async def test_what_the_owner_writes_on_the_phone_is_published_when_configured(shared_home: Home):
     own = (("me", "wife", "own to wife"), ("me", "family", "own to family"))
-    assert await passes(shared_home, *own) == []
+    assert await published_texts(shared_home, *own) == []
     async with receiving(shared_home, own=True):
         since = shared_home.subscriber.count
-        assert await passes(shared_home, *own) == ["own to wife", "own to family"]
+        assert await published_texts(shared_home, *own) == ["own to wife", "own to family"]
         body = await shared_home.body("wx/in/wife", since=since)
         assert (body["sender"]["self"], body["trusted"]) == (True, True)
     async with receiving(shared_home, own=True, deny=["wife"]):
-        assert await passes(shared_home, *own) == ["own to family"]
+        assert await published_texts(shared_home, *own) == ["own to family"]
 
 
-async def test_the_file_helper_is_heard_whatever_the_filters(shared_home: Home):
+async def test_messages_to_the_file_helper_are_published_whatever_the_filters(shared_home: Home):
     async with receiving(shared_home, allow=[], deny=["*"], groups="none", own=False):
-        said = (("me", "filehelper", "开灯"), ("wife", "me", "关灯"))
-        assert await passes(shared_home, *said) == ["开灯"]
+        messages = (("me", "filehelper", "开灯"), ("wife", "me", "关灯"))
+        assert await published_texts(shared_home, *messages) == ["开灯"]
 
 
-async def test_of_what_is_filtered_no_bytes_are_fetched(shared_home: Home):
+async def test_media_of_filtered_messages_are_not_fetched(shared_home: Home):
     home = shared_home
     async with receiving(home, deny=["妈妈"]):
         before = await calls(home, "webwxgetmsgimg")
@@ -147,7 +151,9 @@ async def test_of_what_is_filtered_no_bytes_are_fetched(shared_home: Home):
         picture = await home.body("wx/in/wife", since=since, kind="image")
         await home.body("wx/event/media", since=since, message_id=picture["id"], state="ready")
         assert {
-            one.body["user"] for one in home.subscriber.received[since:] if one.topic == "wx/event/media"
+            message.body["user"]
+            for message in home.subscriber.received[since:]
+            if message.topic == "wx/event/media"
         } == {"wife"}
         assert 1 <= await calls(home, "webwxgetmsgimg") - before <= 2, "the picture and a small one of it"
 
@@ -162,20 +168,24 @@ async def test_events_are_filtered_too_but_never_those_about_topics(shared_home:
         await home.control.say("wife", kind="call")
         call = await home.body("wx/event/call", since=since)
         assert call["user"] == "wife"
-        told = {one.topic for one in home.subscriber.received[since:] if one.topic.startswith("wx/event/")}
-        assert told == {"wx/event/call"}
+        topics = {
+            message.topic
+            for message in home.subscriber.received[since:]
+            if message.topic.startswith("wx/event/")
+        }
+        assert topics == {"wx/event/call"}
         assert await filtered(home) - before >= 3
-        pins = {**PEOPLE, "lilei": {"remark": "李先生"}}
-        home.bridge.configure(home.settings({"contacts": pins, "receive": {"deny": ["李雷", "lilei"]}}))
+        contacts = {**PEOPLE, "lilei": {"remark": "李先生"}}
+        home.bridge.configure(home.settings({"contacts": contacts, "receive": {"deny": ["李雷", "lilei"]}}))
         await home.send_request("reload")
         changed = await home.body("wx/event/topic_changed", since=since)
         assert (changed["user"], changed["from"]) == ("lilei", "李雷")
 
 
-async def test_a_name_in_the_filters_is_the_topic_of_now(shared_home: Home):
-    """Whoever got another topic is filtered by it."""
+async def test_a_name_in_the_filters_is_the_present_topic(shared_home: Home):
+    """A person with another topic is filtered by that topic."""
     home = shared_home
-    pins = {**PEOPLE, "mother": {"remark": "妈妈"}}
-    home.bridge.configure(home.settings({"contacts": pins, "receive": {"deny": ["mother"]}}))
+    contacts = {**PEOPLE, "mother": {"remark": "妈妈"}}
+    home.bridge.configure(home.settings({"contacts": contacts, "receive": {"deny": ["mother"]}}))
     await home.send_request("reload")
-    assert await passes(home, ("mom", "me", "not heard"), ("wife", "me", "heard")) == ["heard"]
+    assert await published_texts(home, ("mom", "me", "not heard"), ("wife", "me", "heard")) == ["heard"]

@@ -1,6 +1,6 @@
-"""Somebody who may publish only `wx/out/#` and requests: the bridge goes on, in time and in memory.
+"""Attacks by a client that may publish only `wx/out/#` and requests: the bridge goes on, in time and in memory.
 
-The watcher of `_no_frozen_loop` fails each of these when the event loop of the bridge stands still.
+The watcher of `_no_frozen_loop` fails each of these when the event loop of the bridge is blocked.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import psutil
 import pytest
 
 MEGABYTE = 1_000_000
-ROOM = 150 * MEGABYTE
+MAX_GROWTH_BYTES = 150 * MEGABYTE
 """A payload of 36 MB is in memory three times: in the client, in the queue, and decoded."""
 
 
-def memory(home) -> int:
+def resident_bytes(home) -> int:
     return int(psutil.Process(home.bridge.pid).memory_info().rss)
 
 
-# A test builds its input itself: each worker collects all tests, and holds their parameters to the end.
+# Each worker keeps the parameters of all tests in memory, so a test builds its large input itself.
 @pytest.mark.parametrize(
-    "make",
+    "make_payload",
     [
         lambda: b'{"text": "x", "mention": [' + b"1e1," * (2 * MEGABYTE) + b'1], "id": "a"}',
         lambda: b'{"text": "x", "mention": [' + b'"",' * (2 * MEGABYTE) + b'""], "id": "a"}',
@@ -34,14 +34,14 @@ def memory(home) -> int:
     ],
     ids=["numbers", "strings", "levels", "commas", "escapes", "key", "bytes", "digits"],
 )
-async def test_a_large_hostile_command_is_refused_and_the_bridge_goes_on(home, make):
-    payload = make()
+async def test_a_large_hostile_command_is_refused_and_the_bridge_goes_on(home, make_payload):
+    payload = make_payload()
     await home.log_in()
-    before = memory(home)
+    before = resident_bytes(home)
     result = await home.send_command("wife", payload)
     assert (result["status"], result["code"] in ("bad_command", "too_long")) == ("rejected", True)
     assert len(json.dumps(result)) < 3000
-    assert memory(home) - before < ROOM
+    assert resident_bytes(home) - before < MAX_GROWTH_BYTES
     assert (await home.send_command("wife", {"text": "on", "id": "next"}))["status"] == "sent"
 
 
@@ -103,7 +103,7 @@ async def test_refused_commands_with_large_properties_do_not_fill_the_store(home
     for topic in topics:
         await home.publish("wx/out/nobody", b"x", ResponseTopic=topic, CorrelationData=bytes(60_000))
     await home.in_thread(home.subscriber.wait, topics[-1])
-    # Without a bound these are 120 MB. What is under way, and the log of the database, come on top of the limit.
+    # Without a bound these are 120 MB. Commands in flight and the log of the database come on top of the limit.
     assert sum(file.stat().st_size for file in home.bridge.store.rglob("*") if file.is_file()) < 50 * MEGABYTE
     since = home.subscriber.count
     await home.control.say("wife", "still there")

@@ -38,12 +38,12 @@ from wx2mqtt.wechat.aiohttp_transport import MAX_PIECE_BYTES, ExchangeFailed
 
 @dataclass(frozen=True, kw_only=True)
 class Framing:
-    """An answer as it is sent, and whether another exchange may follow on the connection."""
+    """An answer in the pieces in which it is sent, and whether the connection stays open after it."""
 
     pieces: tuple[bytes, ...]
     body: bytes = b"hello"
     status: int = 200
-    stays: bool = True
+    stays_open: bool = True
 
 
 CHUNKS = b"2\r\nhe\r\n3;name=value\r\nllo\r\n0\r\nTrailer: x\r\n\r\n"
@@ -62,10 +62,10 @@ FRAMINGS = {
             b"\n\r\n",
         )
     ),
-    "until the end": Framing(pieces=(HEAD + b"\r\nhello",), stays=False),
-    "HTTP/1.0": Framing(pieces=(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",), stays=False),
+    "until the end": Framing(pieces=(HEAD + b"\r\nhello",), stays_open=False),
+    "HTTP/1.0": Framing(pieces=(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",), stays_open=False),
     "Connection: close": Framing(
-        pieces=(HEAD + b"Connection: close\r\nContent-Length: 5\r\n\r\nhello",), stays=False
+        pieces=(HEAD + b"Connection: close\r\nContent-Length: 5\r\n\r\nhello",), stays_open=False
     ),
     "nothing": Framing(pieces=(HEAD + b"Content-Length: 0\r\n\r\n",), body=b""),
     "204": Framing(pieces=(b"HTTP/1.1 204 No Content\r\n\r\n",), body=b"", status=204),
@@ -87,18 +87,18 @@ FRAMINGS = {
 async def test_an_answer_is_read_in_every_form(framing: Framing) -> None:
     async def script(peer: Peer) -> None:
         await peer.answer(*framing.pieces)
-        if framing.stays:
+        if framing.stays_open:
             await answers(peer)
 
     async with Server(script, answers).run() as server, opened(make_transport()) as transport:
         assert await ask(transport, server.url) == (framing.status, framing.body)
         assert await ask(transport, server.url) == (200, b"ok")
-        assert server.connections == (1 if framing.stays else 2)
+        assert server.connections == (1 if framing.stays_open else 2)
 
 
 @pytest.mark.parametrize("body", [None, b"", b"{}", b"x" * 300_000], ids=["GET", "empty", "short", "long"])
 async def test_a_request_is_sent_as_it_is(body: bytes | None) -> None:
-    """No header more, and no other spelling of the address."""
+    """The request has no further header, and its address is spelled as given."""
     async with Server(answers).run() as server, opened(make_transport()) as transport:
         await ask(transport, f"{server.url}/a/b?c=%E4%BD%A0&d=e%2Bf%2F%40~", body)
     head, _, rest = server.requests[0].decode().partition("\r\n\r\n")
@@ -129,7 +129,7 @@ async def test_a_large_body_is_received_in_small_pieces_and_only_as_fast_as_it_i
         response = await transport.send(request_to(server.url))
         for _ in range(1000):
             await asyncio.sleep(0)
-        assert sent < len(content) // 2  # what the system and the client keep
+        assert sent < len(content) // 2  # the rest is in buffers of the system and the client
         pieces = [piece async for piece in response.chunks()]
         assert max(map(len, pieces)) <= MAX_PIECE_BYTES
         assert hashlib.sha256(b"".join(pieces)).digest() == hashlib.sha256(content).digest()
@@ -159,13 +159,13 @@ async def test_a_connection_that_was_idle_for_too_long_is_not_used_again() -> No
 
 @pytest.mark.parametrize("end", ["read", "closed", "failed"])
 async def test_a_transport_that_is_not_used_any_more_holds_no_connection(end: str) -> None:
-    """And is there for the next request."""
-    left = asyncio.Event()
+    """The transport still serves the next request."""
+    disconnected = asyncio.Event()
 
     async def script(peer: Peer) -> None:
         await peer.answer({"failed": b"no HTTP\r\n\r\n"}.get(end, ANSWER))
         await peer.closed()
-        left.set()
+        disconnected.set()
 
     async with (
         Server(script, answers).run() as server,
@@ -179,33 +179,33 @@ async def test_a_transport_that_is_not_used_any_more_holds_no_connection(end: st
         else:
             assert await ask(transport, server.url) == (200, b"ok")
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            await left.wait()
+            await disconnected.wait()
         assert await ask(transport, server.url) == (200, b"ok")
 
 
 async def test_requests_at_once_have_a_connection_each_up_to_the_limit() -> None:
-    go = asyncio.Event()
+    may_answer = asyncio.Event()
 
     async def script(peer: Peer) -> None:
         while True:
             await peer.request()
-            await go.wait()
+            await may_answer.wait()
             await peer.say(ANSWER)
 
     async with Server(script).run() as server, opened(make_transport(connections=3)) as transport:
-        asked = [asyncio.create_task(ask(transport, server.url)) for _ in range(10)]
+        requests = [asyncio.create_task(ask(transport, server.url)) for _ in range(10)]
         await until(lambda: len(server.requests) == 3)
         with pytest.raises(ExchangeFailed, match="no_connection"):
             await ask(transport, server.url, idle_seconds=SHORT_SECONDS)
         assert len(server.requests) == 3
-        go.set()
-        assert await asyncio.gather(*asked) == [(200, b"ok")] * 10
+        may_answer.set()
+        assert await asyncio.gather(*requests) == [(200, b"ok")] * 10
         assert server.connections == 3
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])
 async def test_an_idle_connection_that_the_server_has_ended_is_not_used(end: str) -> None:
-    """Also where the event loop has not seen the end yet: it has no turn between the end and the request."""
+    """This holds though the event loop has no turn between that end and the request."""
     loop = asyncio.get_running_loop()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
@@ -231,26 +231,26 @@ async def test_an_idle_connection_that_the_server_has_ended_is_not_used(end: str
 
 async def test_bytes_that_nobody_asked_for_are_no_answer() -> None:
     """They come with an answer, or later; a connection with such bytes is not used again."""
-    late = asyncio.Event()
+    has_sent_late = asyncio.Event()
 
-    async def with_the_answer(peer: Peer) -> None:
+    async def answer_twice_at_once(peer: Peer) -> None:
         await peer.answer(ANSWER + ANSWER.replace(b"ok", b"NO"))
         await peer.closed()
 
-    async def afterwards(peer: Peer) -> None:
+    async def answer_twice(peer: Peer) -> None:
         await peer.answer()
         await peer.say(ANSWER.replace(b"ok", b"NO"))
         await peer.closed()
-        late.set()
+        has_sent_late.set()
 
     async with (
-        Server(with_the_answer, afterwards, answers).run() as server,
+        Server(answer_twice_at_once, answer_twice, answers).run() as server,
         opened(make_transport()) as transport,
     ):
         assert await ask(transport, server.url) == (200, b"ok")
         assert await ask(transport, server.url) == (200, b"ok")
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            await late.wait()
+            await has_sent_late.wait()
         assert await ask(transport, server.url) == (200, b"ok")
         assert server.connections == 3
 
@@ -353,8 +353,11 @@ async def test_a_wait_for_a_connection_that_is_cancelled_takes_no_slot() -> None
 
 
 async def test_a_server_with_tls_answers_again_and_again() -> None:
-    served, trusting = tls_contexts()
-    async with Server(answers).run(served) as server, opened(make_transport(trusting)) as transport:
+    server_context, client_context = tls_contexts()
+    async with (
+        Server(answers).run(server_context) as server,
+        opened(make_transport(client_context)) as transport,
+    ):
         for body in (None, b"{}", b"x" * 1_000_000):
             assert await ask(transport, server.url, body) == (200, b"ok")
         assert server.connections == 1
@@ -363,10 +366,10 @@ async def test_a_server_with_tls_answers_again_and_again() -> None:
 
 @pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS)
 async def test_an_answer_is_read_in_every_form_by_tls(framing: Framing) -> None:
-    served, trusting = tls_contexts()
+    server_context, client_context = tls_contexts()
     async with (
-        Server(says(*framing.pieces), answers).run(served) as server,
-        opened(make_transport(trusting)) as transport,
+        Server(says(*framing.pieces), answers).run(server_context) as server,
+        opened(make_transport(client_context)) as transport,
     ):
         assert await ask(transport, server.url) == (framing.status, framing.body)
         assert await ask(transport, server.url) == (200, b"ok")
@@ -374,9 +377,14 @@ async def test_an_answer_is_read_in_every_form_by_tls(framing: Framing) -> None:
 
 @pytest.mark.parametrize("reason", ["another authority", "another name", "an address"])
 async def test_a_certificate_that_is_not_valid_means_that_nothing_was_sent(reason: str) -> None:
-    served, trusting = tls_contexts("elsewhere.test" if reason == "another name" else "localhost")
-    client = tls_contexts()[1] if reason == "another authority" else trusting
-    async with Server(answers).run(served) as server, opened(make_transport(client)) as transport:
+    server_context, client_context = tls_contexts(
+        "elsewhere.test" if reason == "another name" else "localhost"
+    )
+    used_context = tls_contexts()[1] if reason == "another authority" else client_context
+    async with (
+        Server(answers).run(server_context) as server,
+        opened(make_transport(used_context)) as transport,
+    ):
         url = server.url.replace("localhost", "127.0.0.1") if reason == "an address" else server.url
         with pytest.raises(ExchangeFailed, match="no_connection"):
             await ask(transport, url)

@@ -1,4 +1,4 @@
-"""iLink's window through the whole bridge: what waits, what is told of it, what goes out when the person writes."""
+"""The reply window of iLink through the whole bridge: which commands wait, and what is sent when the person writes."""
 
 from __future__ import annotations
 
@@ -20,76 +20,77 @@ async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]
         yield home
 
 
-def window(home: ILinkHome, **wanted: Any) -> Any:
+def wait_for_window(home: ILinkHome, **wanted: Any) -> Any:
     return home.body("wx/window/me", **wanted)
 
 
-async def texts(home: ILinkHome, count: int) -> list[str]:
-    return [one["text"] for one in await home.bot.bot_sent(count)]
+async def sent_texts(home: ILinkHome, count: int) -> list[str]:
+    return [message["text"] for message in await home.bot.bot_sent(count)]
 
 
-async def send(home: ILinkHome, **command: Any) -> None:
+async def publish_command(home: ILinkHome, **command: Any) -> None:
     await home.publish("wx/out/me", command)
 
 
-async def test_before_the_person_wrote_commands_wait_and_then_go_alarms_first(home: ILinkHome):
+async def test_commands_wait_until_the_person_writes_and_then_go_by_priority(home: ILinkHome):
     await home.log_in()
-    state = await window(home, open=False, why="never_wrote")  # before the login is complete: "logged_out"
+    # Before the login is complete the reason is "logged_out".
+    state = await wait_for_window(home, open=False, why="never_wrote")
     assert (state["user"], state["account"]) == ("me", "home")
     for name, priority in (("a", "low"), ("b", "normal"), ("c", "high")):
-        await send(home, text=name, id=name, priority=priority)
-        held = await home.body("wx/event/held", command_id=name)
-        assert held["why"] == "never_wrote"
-        assert "'me'" in held["hint"]
+        await publish_command(home, text=name, id=name, priority=priority)
+        event = await home.body("wx/event/held", command_id=name)
+        assert event["why"] == "never_wrote"
+        assert "'me'" in event["hint"]
     await home.bot.write("hello")
-    assert await texts(home, 3) == ["c", "b", "a"]
+    assert await sent_texts(home, 3) == ["c", "b", "a"]
     for name in "abc":
         assert (await home.body("wx/result/me", id=name))["status"] == "sent"
-    state = await window(home, left=7)
+    state = await wait_for_window(home, left=7)
     assert state["open"] is True
     assert state["until"].endswith("Z")
 
 
 async def test_a_killed_bridge_still_knows_what_waits(home: ILinkHome):
     await home.log_in()
-    await send(home, text="waits", id="a")
+    await publish_command(home, text="waits", id="a")
     await home.body("wx/event/held", command_id="a")
     await home.in_thread(home.bridge.kill)
     since = home.subscriber.count
     await home.restart()
     await home.bot.write("hello")
-    assert await texts(home, 1) == ["waits"]
+    assert await sent_texts(home, 1) == ["waits"]
     assert (await home.body("wx/result/me", id="a", since=since))["status"] == "sent"
-    assert {one.body["id"] for one in home.subscriber.on("wx/event/held")} == {"held:a"}
+    assert {message.body["id"] for message in home.subscriber.on("wx/event/held")} == {"held:a"}
 
 
-async def test_the_quota_is_counted_by_parts_and_what_it_does_not_let_through_waits(home: ILinkHome):
+async def test_the_quota_counts_parts_and_commands_beyond_it_wait(home: ILinkHome):
     await home.log_in()
     await home.bot.write("hello")
-    await window(home, open=True)
+    await wait_for_window(home, open=True)
     for number in range(9):
-        await send(home, text=f"{number}", id=f"n{number}")
+        await publish_command(home, text=f"{number}", id=f"n{number}")
     await home.body("wx/result/me", id="n8")
-    await send(home, text=("A sentence of the text. " * 100 + "\n\n") * 2, id="long")
-    held = await home.body("wx/event/held", command_id="long")
-    assert held["why"] == "reserved"
-    assert (await window(home, left=1, waiting=1))["open"] is True
-    await send(home, text="alarm", id="alarm", urgent=True)
-    assert (await window(home, open=False, why="quota_used"))["left"] == 0
+    await publish_command(home, text=("A sentence of the text. " * 100 + "\n\n") * 2, id="long")
+    event = await home.body("wx/event/held", command_id="long")
+    assert event["why"] == "reserved"
+    assert (await wait_for_window(home, left=1, waiting=1))["open"] is True
+    await publish_command(home, text="alarm", id="alarm", urgent=True)
+    assert (await wait_for_window(home, open=False, why="quota_used"))["left"] == 0
     await home.bot.write("more")
     result = await home.body("wx/result/me", id="long")
     assert result["parts"] == result["parts_sent"]
     assert result["parts"] > 1
     sent = await home.bot.bot_sent(10 + result["parts"])
-    assert "".join("".join(one["text"].split()) for one in sent[10:]) == "Asentenceofthetext." * 200
+    assert "".join("".join(message["text"].split()) for message in sent[10:]) == "Asentenceofthetext." * 200
     assert result["message_id"] == sent[-1]["msg_id"]
 
 
-async def test_what_waited_comes_as_one_message_and_the_window_says_what_is_left(home: ILinkHome):
+async def test_waiting_commands_are_sent_as_one_message_and_the_window_counts_it_once(home: ILinkHome):
     await home.log_in()
     for number in range(7):
-        await send(home, text=f"text {number}", id=f"n{number}")
-    state = await window(home, open=False, waiting=7)
+        await publish_command(home, text=f"text {number}", id=f"n{number}")
+    state = await wait_for_window(home, open=False, waiting=7)
     assert state["reserved"] == 0
     await home.bot.write("hello")
     results = [await home.body("wx/result/me", id=f"n{number}") for number in range(7)]
@@ -100,29 +101,29 @@ async def test_what_waited_comes_as_one_message_and_the_window_says_what_is_left
         ["7 messages were waiting:", *(f"text {number}" for number in range(7))]
     )
     assert {result["message_id"] for result in results} == {message["msg_id"]}
-    state = await window(home, left=9, waiting=0)
+    state = await wait_for_window(home, left=9, waiting=0)
     assert (state["open"], state["reserved"]) == (True, 1)
-    commands = (await home.send_request("health"))["data"]
-    assert commands["queues"]["held"] == 0
+    health = (await home.send_request("health"))["data"]
+    assert health["queues"]["held"] == 0
     assert {received.body["id"] for received in home.subscriber.on("wx/result/me")} == {
         f"n{n}" for n in range(7)
     }
 
 
-async def test_without_patience_the_answer_comes_at_once(home: ILinkHome):
+async def test_a_command_that_must_not_wait_fails_at_once(home: ILinkHome):
     await home.log_in()
     result = await home.send_command("me", {"text": "now", "id": "a", "hold": False})
     assert (result["status"], result["code"]) == ("failed", "window_closed")
 
 
-async def test_the_word_of_the_server_counts_more_than_ours(home: ILinkHome):
+async def test_a_refusal_by_the_server_counts_more_than_the_own_quota(home: ILinkHome):
     await home.log_in()
     await home.bot.write("hello")
-    await window(home, open=True)
+    await wait_for_window(home, open=True)
     await home.bot.post("ilink/window", replies=10)
-    await send(home, text="hi", id="a")
-    held = await home.body("wx/event/held", command_id="a")
-    assert held["why"] == "quota_used"
+    await publish_command(home, text="hi", id="a")
+    event = await home.body("wx/event/held", command_id="a")
+    assert event["why"] == "quota_used"
     await home.bot.write("again")
     assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
 
@@ -130,45 +131,45 @@ async def test_the_word_of_the_server_counts_more_than_ours(home: ILinkHome):
 async def test_after_a_new_binding_commands_wait_for_the_person(home: ILinkHome):
     await home.log_in()
     await home.bot.write("hello")
-    await window(home, open=True)
+    await wait_for_window(home, open=True)
     since = home.subscriber.count
     await home.bot.post("ilink/kill")
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
-    assert (await window(home, open=False, since=since))["why"] == "logged_out"
-    await send(home, text="waits", id="a")
+    assert (await wait_for_window(home, open=False, since=since))["why"] == "logged_out"
+    await publish_command(home, text="waits", id="a")
     await home.scan()
-    held = await home.body("wx/event/held", command_id="a")
-    assert held["why"] == "new_binding"
-    assert (await window(home, why="new_binding", since=since))["open"] is False
+    event = await home.body("wx/event/held", command_id="a")
+    assert event["why"] == "new_binding"
+    assert (await wait_for_window(home, why="new_binding", since=since))["open"] is False
     await home.bot.write("here I am")
     assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
 
 
-async def test_the_directory_and_health_know_it(home: ILinkHome):
+async def test_the_directory_and_health_contain_the_window(home: ILinkHome):
     await home.log_in()
-    await send(home, text="waits", id="a")
+    await publish_command(home, text="waits", id="a")
     await home.body("wx/event/held", command_id="a")
     health = await home.send_request("health")
     assert health["data"]["queues"]["held"] == 1
     await home.bot.write("hello")
     await home.body("wx/result/me", id="a")
-    await window(home, left=9)
+    await wait_for_window(home, left=9)
     answer = await home.send_request("contacts")
-    (entry,) = answer["data"]["contacts"]
-    assert entry["window"]["open"] is True
-    assert entry["window"]["left"] == 9
+    (contact,) = answer["data"]["contacts"]
+    assert contact["window"]["open"] is True
+    assert contact["window"]["left"] == 9
 
-    def told(received: Any) -> bool:
+    def shows_window(received: Any) -> bool:
         people = json.loads(received.payload or b"{}").get("contacts", [])
         return bool(people) and people[0].get("window", {}).get("left") == 9
 
-    await home.in_thread(home.subscriber.wait, "wx/contacts", told)
+    await home.in_thread(home.subscriber.wait, "wx/contacts", shows_window)
 
 
-async def test_three_messages_without_a_number_make_the_owner_suspicious(home: ILinkHome):
+async def test_three_messages_without_an_id_are_reported_as_muted(home: ILinkHome):
     await home.log_in()
     await home.bot.write("hello")
-    await window(home, open=True)
+    await wait_for_window(home, open=True)
     await home.bot.post("ilink/mute", on=True)
     for number in range(3):
         result = await home.send_command("me", {"text": "x", "id": f"n{number}"})
@@ -192,35 +193,35 @@ async def test_three_messages_without_a_number_make_the_owner_suspicious(home: I
         ("wx/bridge/request/accept_friend", {"id": 5}),
     ],
 )
-async def test_what_it_cannot_do_is_unsupported_whatever_stands_beside_it(
+async def test_an_action_that_ilink_lacks_is_unsupported_whatever_else_the_command_has(
     home: ILinkHome, topic: str, payload: dict[str, Any]
 ):
     await home.log_in()
     await home.publish(topic, payload)
-    place = topic.replace("/out/", "/result/").replace("/request/", "/response/")
-    answer = await home.body(place)
+    answer_topic = topic.replace("/out/", "/result/").replace("/request/", "/response/")
+    answer = await home.body(answer_topic)
     assert answer["code"] == "unsupported"
     assert answer["status"] in ("rejected", "error")
 
 
-async def test_a_window_that_closes_is_announced_once_to_who_gets_messages(home: ILinkHome):
+async def test_a_person_who_gets_messages_is_reminded_once_before_the_window_closes(home: ILinkHome):
     remind = {"before": "24h", "quiet": None, "text": "write anything"}
     home.bridge.configure(home.settings({"ilink": {"remind": remind}}))
     await home.log_in()
     await home.bot.write("nobody sends anything")
-    await window(home, open=True)
-    await send(home, text="alarm", id="a")
+    await wait_for_window(home, open=True)
+    await publish_command(home, text="alarm", id="a")
     await home.body("wx/result/me", id="a")
     since = home.subscriber.count
     await home.bot.write("hello")
     event = await home.body("wx/event/reminded", since=since)
     assert event["user"] == "me"
-    assert await texts(home, 2) == ["alarm", "write anything"]
+    assert await sent_texts(home, 2) == ["alarm", "write anything"]
     health = (await home.send_request("health"))["data"]
     assert health["login"]["reminded"] == 1
     await home.in_thread(home.bridge.kill)
     await home.restart()
-    await send(home, text="after it", id="b")
+    await publish_command(home, text="after it", id="b")
     await home.body("wx/result/me", id="b")
-    assert await texts(home, 3) == ["alarm", "write anything", "after it"]
-    assert {one.body["id"] for one in home.subscriber.on("wx/result/me")} == {"a", "b"}
+    assert await sent_texts(home, 3) == ["alarm", "write anything", "after it"]
+    assert {message.body["id"] for message in home.subscriber.on("wx/result/me")} == {"a", "b"}

@@ -1,4 +1,4 @@
-"""A login is renewed through the whole bridge: the code in the chat, who may confirm it, what waits meanwhile."""
+"""A login is renewed through the whole bridge: the code in the chat, who may confirm it, which commands wait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.scenarios.signing_in import STATE, states_since
+from tests.scenarios.login_helpers import STATE, states_since
 from tests.support.broker import DURABLE
 from tests.support.ilink_home import ILinkHome, at_ilink_home
 
@@ -21,30 +21,32 @@ async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]
         yield home
 
 
-async def offered(home: ILinkHome, since: int = 0) -> dict[str, Any]:
-    """The state while a code for the next login is shown."""
+async def wait_for_renewal(home: ILinkHome, since: int = 0) -> dict[str, Any]:
+    """Waits until a code for the next login is shown; returns the state."""
     return await home.body(STATE, state="online", needs="renew", since=since)
 
 
 async def confirm(home: ILinkHome, person: str = "me") -> None:
+    """Scans and confirms the code as a person."""
     await home.bot.post("ilink/scan", person=person)
     await home.bot.post("ilink/confirm")
 
 
 def saved_bots(home: ILinkHome) -> list[dict[str, Any]]:
+    """Returns the bots of the saved login."""
     (file,) = (home.bridge.store / "sessions").glob("*.json")
     return list(json.loads(file.read_text())["bots"])
 
 
 @pytest.mark.in_folder
-async def test_the_code_comes_into_the_chat_and_the_next_login_follows_without_a_gap(home: ILinkHome):
+async def test_the_code_is_sent_to_the_chat_and_the_next_login_follows_without_a_gap(home: ILinkHome):
     await home.log_in()
     await home.bot.write("hello")
     await home.body("wx/window/me", open=True)
     since = home.subscriber.count
     answer = await home.send_request("login", {"renew": True})
     assert answer["data"]["state"] == "online"
-    state = await offered(home, since)
+    state = await wait_for_renewal(home, since)
     assert "renew" in state["reason"]
     assert state["qr_expires"]
     text, picture = await home.bot.bot_sent(2)
@@ -55,15 +57,15 @@ async def test_the_code_comes_into_the_chat_and_the_next_login_follows_without_a
     assert window["open"] is False
     assert (await home.body(STATE, state="online", needs="nothing", since=since))["state"] == "online"
     await home.publish("wx/out/me", {"text": "waits", "id": "a"})
-    held = await home.body("wx/event/held", command_id="a")
-    assert held["why"] == "new_binding"
+    event = await home.body("wx/event/held", command_id="a")
+    assert event["why"] == "new_binding"
     assert len(saved_bots(home)) == 2
     await home.bot.wait("polling")
     await home.bot.write("hello again")
     assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
     assert set(await states_since(home, since)) == {"online"}
     assert [received.body["text"] for received in home.subscriber.on("wx/in/me")] == ["hello", "hello again"]
-    assert not [one for one in home.subscriber.on("wx/result/me") if one.body["id"] != "a"]
+    assert not [message for message in home.subscriber.on("wx/result/me") if message.body["id"] != "a"]
 
 
 async def test_somebody_else_who_scans_changes_nothing(home: ILinkHome):
@@ -72,7 +74,7 @@ async def test_somebody_else_who_scans_changes_nothing(home: ILinkHome):
     await home.body("wx/window/me", open=True)
     since = home.subscriber.count
     await home.send_request("login", {"renew": True})
-    await offered(home, since)
+    await wait_for_renewal(home, since)
     await confirm(home, "wife")
     await home.body("wx/event/other_account", since=since)
     assert (await home.body(STATE, needs="nothing", since=since))["state"] == "online"
@@ -88,7 +90,7 @@ async def test_a_login_of_the_configured_age_is_renewed_when_the_person_writes(h
     await home.log_in()
     since = home.subscriber.count
     await home.bot.write("hello")
-    await offered(home, since)
+    await wait_for_renewal(home, since)
     await home.bot.bot_sent(2)
     await home.bot.post("ilink/expire")
     await home.body(STATE, state="online", needs="nothing", since=since)

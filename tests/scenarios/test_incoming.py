@@ -1,4 +1,4 @@
-"""WeChat to MQTT: every kind of message and event, groups, own messages, what is hostile; one bridge for all."""
+"""From WeChat to MQTT: every kind of message and event, groups, own messages, hostile input; one bridge for all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.home import Home
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-# Kind in the simulator, kind on MQTT, what the text must hold, keys of the object that is named after the kind.
+# Kind in the simulator, kind on MQTT, what the text must contain, keys of the object that is named after the kind.
 MESSAGES = [
     ("text", "text", "", ()),
     ("image", "image", "", ("state", "url", "thumbnail")),
@@ -69,52 +69,54 @@ MESSAGES = [
     ("system:red_packet_sent", "red_packet", "红包", ()),
     ("pat", "system", "拍了拍", ()),
 ]
-HIDDEN = ["mail", "qq", "push_system", "qq_image", "possible_friend", "notice", "status"]
+NOT_FOR_PEOPLE = ["mail", "qq", "push_system", "qq_image", "possible_friend", "notice", "status"]
 CALLS = [("call", "call"), ("call_end", "ended"), ("call_invite", "invited")]
 
 
 async def next_message(
-    home: Home, act: Callable[[], Awaitable[Any]], topic: str = "wx/in/wife"
+    home: Home, action: Callable[[], Awaitable[Any]], topic: str = "wx/in/wife"
 ) -> dict[str, Any]:
-    """The first message on a topic after what is done."""
+    """Performs an action; returns the first message on a topic after it."""
     since = home.subscriber.count
-    await act()
+    await action()
     received = await home.in_thread(home.subscriber.wait, topic, since=since)
     return dict(received.body)
 
 
-def readable(text: str) -> bool:
-    """A line that a person can read: no XML, no user name of WeChat's."""
+def is_readable(text: str) -> bool:
+    """Returns whether a person can read the text: it has no XML and no user name of WeChat's."""
     return bool(text.strip()) and "<" not in text and "@@" not in text and "&lt;" not in text
 
 
-@pytest.mark.parametrize(("said", "kind", "holds", "keys"), MESSAGES, ids=[row[0] for row in MESSAGES])
+@pytest.mark.parametrize(
+    ("simulated_kind", "kind", "content", "keys"), MESSAGES, ids=[row[0] for row in MESSAGES]
+)
 async def test_every_kind_of_message_comes_as_its_kind_with_a_readable_text(
-    shared_home: Home, said: str, kind: str, holds: str, keys: tuple[str, ...]
+    shared_home: Home, simulated_kind: str, kind: str, content: str, keys: tuple[str, ...]
 ):
-    text = "写在里面" if said in ("text", "html", "private_text", "private_html", "system") else ""
-    body = await next_message(shared_home, lambda: shared_home.control.say("wife", text, kind=said))
+    text = "写在里面" if simulated_kind in ("text", "html", "private_text", "private_html", "system") else ""
+    body = await next_message(shared_home, lambda: shared_home.control.say("wife", text, kind=simulated_kind))
     assert body["kind"] == kind
-    assert readable(body["text"])
-    assert holds in body["text"]
+    assert is_readable(body["text"])
+    assert content in body["text"]
     assert text in body["text"]
     assert set(keys) <= set(body.get(body["kind"], {}))
     assert None not in body.values()
 
 
-@pytest.mark.parametrize("said", HIDDEN)
-async def test_what_is_not_for_people_is_not_published(shared_home: Home, said: str):
-    async def both() -> None:
-        await shared_home.control.say("wife", "nicht für Leute", kind=said)
-        await shared_home.control.say("wife", f"after {said}")
+@pytest.mark.parametrize("simulated_kind", NOT_FOR_PEOPLE)
+async def test_what_is_not_for_people_is_not_published(shared_home: Home, simulated_kind: str):
+    async def write_both() -> None:
+        await shared_home.control.say("wife", "nicht für Leute", kind=simulated_kind)
+        await shared_home.control.say("wife", f"after {simulated_kind}")
 
-    assert (await next_message(shared_home, both))["text"] == f"after {said}"
+    assert (await next_message(shared_home, write_both))["text"] == f"after {simulated_kind}"
 
 
-@pytest.mark.parametrize(("said", "state"), CALLS)
-async def test_a_call_is_an_event(shared_home: Home, said: str, state: str):
+@pytest.mark.parametrize(("call_kind", "state"), CALLS)
+async def test_a_call_is_an_event(shared_home: Home, call_kind: str, state: str):
     since = shared_home.subscriber.count
-    await shared_home.control.say("wife", kind=said)
+    await shared_home.control.say("wife", kind=call_kind)
     call = await shared_home.body("wx/event/call", since=since)
     assert (call["event"], call["user"], call["state"], call["by"]) == ("call", "wife", state, "wife")
     assert "seq" not in call
@@ -123,7 +125,7 @@ async def test_a_call_is_an_event(shared_home: Home, said: str, state: str):
 async def test_a_message_has_the_keys_of_the_contract(shared_home: Home):
     (msg_id,) = await shared_home.control.say("wife", "开灯 ☀")
     received = await shared_home.in_thread(
-        shared_home.subscriber.wait, "wx/in/wife", lambda one: one.body["id"] == msg_id
+        shared_home.subscriber.wait, "wx/in/wife", lambda message: message.body["id"] == msg_id
     )
     body = received.body
     assert list(body)[:3] == ["schema", "stream", "seq"]
@@ -151,12 +153,12 @@ async def test_a_message_has_the_keys_of_the_contract(shared_home: Home):
         "x" * 5000,
     ],
 )
-async def test_texts_come_as_they_were_written(shared_home: Home, text: str):
+async def test_texts_are_published_as_they_were_written(shared_home: Home, text: str):
     body = await next_message(shared_home, lambda: shared_home.control.say("wife", text))
     assert body["text"] == text
 
 
-async def test_the_newest_message_is_cut_where_it_is_retained(shared_home: Home):
+async def test_the_retained_copy_of_the_newest_message_is_truncated(shared_home: Home):
     text = "长" * 3000
     body = await next_message(shared_home, lambda: shared_home.control.say("wife", text))
     assert body["text"] == text
@@ -165,7 +167,7 @@ async def test_the_newest_message_is_cut_where_it_is_retained(shared_home: Home)
     assert last["truncated"] is True
 
 
-async def test_a_quote_tells_what_it_answers(shared_home: Home):
+async def test_a_quote_contains_the_quoted_message(shared_home: Home):
     detail = {"refer_id": "7615282929538795098", "refer_name": "李雷", "refer_text": "几点吃饭？"}
     body = await next_message(
         shared_home, lambda: shared_home.control.say("wife", "六点", kind="quote", detail=detail)
@@ -174,13 +176,13 @@ async def test_a_quote_tells_what_it_answers(shared_home: Home):
     assert body["quote"] == {"id": detail["refer_id"], "kind": "text", "text": "几点吃饭？", "sender": "李雷"}
 
 
-async def test_a_place_has_its_coordinates_as_numbers(shared_home: Home):
+async def test_a_location_has_its_coordinates_as_numbers(shared_home: Home):
     detail = {"lat": "31.2304", "lon": "121.4737", "label": "上海市黄浦区"}
     body = await next_message(
         shared_home, lambda: shared_home.control.say("wife", kind="location", detail=detail)
     )
-    place = body["location"]
-    assert (place["lat"], place["lon"], place["label"]) == (31.2304, 121.4737, "上海市黄浦区")
+    location = body["location"]
+    assert (location["lat"], location["lon"], location["label"]) == (31.2304, 121.4737, "上海市黄浦区")
 
 
 async def test_money_is_a_decimal_text_with_its_currency(shared_home: Home):
@@ -194,7 +196,7 @@ async def test_money_is_a_decimal_text_with_its_currency(shared_home: Home):
 # groups
 
 
-async def test_in_a_group_the_sender_is_split_off_and_counts(shared_home: Home):
+async def test_in_a_group_the_sender_is_separated_from_the_text_and_decides_the_trust(shared_home: Home):
     family = "wx/in/family"
     wife = await next_message(
         shared_home, lambda: shared_home.control.say("wife", "我到了", to="family"), family
@@ -212,7 +214,7 @@ async def test_in_a_group_the_sender_is_split_off_and_counts(shared_home: Home):
     ("text", "mentioned"),
     [("@王小明\u2005回家吃饭", True), ("@所有人 开会", True), ("王小明 来了", False), ("@王小明明 x", False)],
 )
-async def test_who_is_meant_by_an_at_is_told(shared_home: Home, text: str, mentioned: bool):
+async def test_a_mention_of_the_owner_is_recognized(shared_home: Home, text: str, mentioned: bool):
     body = await next_message(
         shared_home, lambda: shared_home.control.say("mom", text, to="family"), "wx/in/family"
     )
@@ -220,19 +222,20 @@ async def test_who_is_meant_by_an_at_is_told(shared_home: Home, text: str, menti
 
 
 @pytest.mark.parametrize(
-    "said", ["image", "voice", "location", "link", "file", "quote", "sticker", "app_transfer", "card"]
+    "simulated_kind",
+    ["image", "voice", "location", "link", "file", "quote", "sticker", "app_transfer", "card"],
 )
-async def test_every_kind_has_its_sender_in_a_group_too(shared_home: Home, said: str):
+async def test_every_kind_of_message_has_its_sender_in_a_group(shared_home: Home, simulated_kind: str):
     body = await next_message(
-        shared_home, lambda: shared_home.control.say("wife", to="family", kind=said), "wx/in/family"
+        shared_home, lambda: shared_home.control.say("wife", to="family", kind=simulated_kind), "wx/in/family"
     )
-    assert body["kind"] == said.removeprefix("app_")
+    assert body["kind"] == simulated_kind.removeprefix("app_")
     assert body["sender"]["user"] == "wife"
-    assert readable(body["text"])
+    assert is_readable(body["text"])
 
 
 @pytest.mark.parametrize(
-    "said",
+    "simulated_kind",
     [
         "invited",
         "invited_me",
@@ -244,26 +247,28 @@ async def test_every_kind_has_its_sender_in_a_group_too(shared_home: Home, said:
         "new_founder",
     ],
 )
-async def test_what_wechat_says_in_a_group_has_no_sender(shared_home: Home, said: str):
+async def test_a_message_of_wechat_itself_in_a_group_has_no_sender(shared_home: Home, simulated_kind: str):
     body = await next_message(
-        shared_home, lambda: shared_home.control.say("family", kind=f"system:{said}"), "wx/in/family"
+        shared_home,
+        lambda: shared_home.control.say("family", kind=f"system:{simulated_kind}"),
+        "wx/in/family",
     )
     assert body["kind"] == "system"
     assert "sender" not in body
     assert body["trusted"] is False
-    assert readable(body["text"])
+    assert is_readable(body["text"])
 
 
-@pytest.mark.parametrize("said", ["member_joined", "member_removed", "group_todo"])
-async def test_system_xml_is_a_readable_line(shared_home: Home, said: str):
+@pytest.mark.parametrize("simulated_kind", ["member_joined", "member_removed", "group_todo"])
+async def test_system_xml_is_a_readable_line(shared_home: Home, simulated_kind: str):
     body = await next_message(
-        shared_home, lambda: shared_home.control.say("family", kind=said), "wx/in/family"
+        shared_home, lambda: shared_home.control.say("family", kind=simulated_kind), "wx/in/family"
     )
     assert body["kind"] == "system"
-    assert readable(body["text"])
+    assert is_readable(body["text"])
 
 
-async def test_a_group_that_no_list_had_gets_its_name_with_its_first_message(shared_home: Home):
+async def test_a_group_that_was_in_no_list_gets_its_name_with_its_first_message(shared_home: Home):
     await shared_home.control.post(
         "people", add_group={"id": "quiet", "nickname": "静悄悄", "members": ["me", "lilei"], "saved": False}
     )
@@ -274,10 +279,10 @@ async def test_a_group_that_no_list_had_gets_its_name_with_its_first_message(sha
     assert body["sender"]["name"] == "李雷"
 
 
-# accounts, the owner, WeChat itself
+# official accounts, the owner, messages of WeChat itself
 
 
-async def test_an_official_account_is_one(shared_home: Home):
+async def test_a_message_of_an_official_account_has_that_kind_of_chat(shared_home: Home):
     topic = "wx/in/中国日报双语新闻"
     body = await next_message(shared_home, lambda: shared_home.control.say("news", kind="articles"), topic)
     assert body["chat"]["kind"] == "official"
@@ -291,12 +296,12 @@ async def test_the_file_helper_is_the_owners_remote_control(shared_home: Home):
     assert (body["sender"]["self"], body["trusted"], body["text"]) == (True, True, "开灯")
 
 
-async def test_what_the_owner_writes_elsewhere_is_kept_private(shared_home: Home):
-    async def both() -> None:
+async def test_what_the_owner_writes_in_other_chats_is_not_published(shared_home: Home):
+    async def write_both() -> None:
         await shared_home.control.say("me", "只给你看", to="wife")
         await shared_home.control.say("wife", "收到")
 
-    assert (await next_message(shared_home, both))["text"] == "收到"
+    assert (await next_message(shared_home, write_both))["text"] == "收到"
 
 
 async def test_a_recall_is_an_event_that_names_the_message(shared_home: Home):
@@ -310,7 +315,7 @@ async def test_a_recall_is_an_event_that_names_the_message(shared_home: Home):
     assert "seq" not in recall
 
 
-async def test_a_friend_request_tells_who_and_what_and_never_the_ticket(shared_home: Home):
+async def test_a_friend_request_names_person_and_text_and_never_the_ticket(shared_home: Home):
     since = shared_home.subscriber.count
     await shared_home.control.say("uncle", "我是隔壁老王", kind="friend_request")
     request = await shared_home.body("wx/event/friend_request", since=since)
@@ -322,7 +327,7 @@ async def test_a_friend_request_tells_who_and_what_and_never_the_ticket(shared_h
         assert not any(secret in received.payload for secret in secrets), received.topic
 
 
-# what is hostile
+# hostile input
 
 
 HOSTILE: list[dict[str, Any]] = [
@@ -349,7 +354,7 @@ HOSTILE: list[dict[str, Any]] = [
 ]
 
 
-async def test_what_cannot_be_read_stops_nobody(shared_home: Home):
+async def test_a_message_that_cannot_be_read_does_not_stop_the_others(shared_home: Home):
     home = shared_home
     names = await home.control.get("names")
     good = {
@@ -361,20 +366,22 @@ async def test_what_cannot_be_read_stops_nobody(shared_home: Home):
     entries: list[Any] = []
     for number, bad in enumerate(HOSTILE):
         entries += [bad, {**good, "MsgId": f"10000{number}", "Content": f"good {number}"}]
-    strange = [[], 7, None, "text"]
+    no_objects = [[], 7, None, "text"]
     since = home.subscriber.count
     await home.control.post(
-        "raw", AddMsgList=[*strange, *entries, {**good, "MsgId": "99", "Content": "the end"}]
+        "raw", AddMsgList=[*no_objects, *entries, {**good, "MsgId": "99", "Content": "the end"}]
     )
     await home.in_thread(home.subscriber.wait_body, "wx/in/wife", since=since, text="the end")
-    received = [one.body["text"] for one in home.subscriber.received[since:] if one.topic == "wx/in/wife"]
+    received = [
+        message.body["text"] for message in home.subscriber.received[since:] if message.topic == "wx/in/wife"
+    ]
     assert received == [*(f"good {number}" for number in range(len(HOSTILE))), "the end"]
     assert home.bridge.running
-    counted = lambda one: one.body["messages"].get("unread", 0) >= 1  # noqa: E731 - said where it is used
-    await home.in_thread(home.subscriber.wait, "wx/bridge/health", counted, since=since)
+    has_unread = lambda message: message.body["messages"].get("unread", 0) >= 1  # noqa: E731 - named where it is used
+    await home.in_thread(home.subscriber.wait, "wx/bridge/health", has_unread, since=since)
 
 
-async def test_people_who_cannot_be_read_stop_nobody(shared_home: Home):
+async def test_contacts_that_cannot_be_read_do_not_stop_the_others(shared_home: Home):
     home = shared_home
     names = await home.control.get("names")
     bad = [
@@ -398,11 +405,11 @@ async def test_a_name_from_a_stranger_never_makes_a_topic_of_several_levels(shar
     home = shared_home
     names = {"a/b": "a_b", "+#": "__", "$SYS": "_SYS", "中": "中", "filehelper": "filehelper-2"}
     for number, nickname in enumerate(names):
-        await home.control.post("people", add={"id": f"odd{number}", "nickname": nickname})
-        await home.control.say(f"odd{number}", f"I am {nickname}")
+        await home.control.post("people", add={"id": f"named{number}", "nickname": nickname})
+        await home.control.say(f"named{number}", f"I am {nickname}")
     for nickname in names:
         received = await home.in_thread(
-            home.subscriber.wait, "wx/in/#", lambda one, n=nickname: one.body["text"] == f"I am {n}"
+            home.subscriber.wait, "wx/in/#", lambda message, n=nickname: message.body["text"] == f"I am {n}"
         )
         level = received.topic.removeprefix("wx/in/")
         assert "/" not in level
@@ -413,7 +420,7 @@ async def test_a_name_from_a_stranger_never_makes_a_topic_of_several_levels(shar
 # never twice, never a gap
 
 
-async def test_what_wechat_hands_over_again_is_not_published_again(shared_home: Home):
+async def test_a_message_that_wechat_delivers_again_is_not_published_again(shared_home: Home):
     home = shared_home
     names = await home.control.get("names")
     entry = {
@@ -429,14 +436,14 @@ async def test_what_wechat_hands_over_again_is_not_published_again(shared_home: 
     await home.control.post("raw", AddMsgList=[entry])
     body = await next_message(home, lambda: home.control.say("wife", "after"))
     assert body["text"] == "after"
-    assert [one.body["text"] for one in home.subscriber.on("wx/in/wife")].count("once") == 1
+    assert [message.body["text"] for message in home.subscriber.on("wx/in/wife")].count("once") == 1
 
 
 async def test_seq_has_no_gap_and_ids_are_unique(shared_home: Home):
     home = shared_home
     await home.control.say("wife", "burst {n}", count=120)
     await home.body("wx/in/wife", text="burst 120")
-    messages = [one.body for one in home.subscriber.on("wx/in/#")]
+    messages = [message.body for message in home.subscriber.on("wx/in/#")]
     by_id = {body["id"]: body for body in messages}
     assert len(by_id) == len(messages)
     seqs = sorted(body["seq"] for body in messages)
@@ -446,7 +453,7 @@ async def test_seq_has_no_gap_and_ids_are_unique(shared_home: Home):
     assert len({body["stream"] for body in messages}) == 1
 
 
-async def test_nothing_on_any_topic_is_no_utf8_or_no_json(shared_home: Home):
+async def test_every_payload_of_json_is_valid_utf8_and_json(shared_home: Home):
     for received in shared_home.subscriber.received:
         if received.payload and received.properties.get("ContentType") == "application/json":
             body = json.loads(received.payload.decode())

@@ -27,7 +27,7 @@ def terminal(tmp_path: Path) -> Terminal:
 
 @pytest.fixture
 def run(home: Home, terminal: Terminal):
-    """`await run("journal", "list")` on the configuration of the home."""
+    """Gives `await run("journal", "list")`, which runs a command on the configuration of the home."""
 
     async def run(*arguments: str, code: int = 0) -> Done:
         done: Done = await home.in_thread(terminal.run, *arguments, "-c", str(home.bridge.config))
@@ -38,14 +38,14 @@ def run(home: Home, terminal: Terminal):
     return run
 
 
-async def listed(run: Any, *options: str) -> dict[str, str]:
-    """Ids and states that `journal list` shows."""
+async def listed_states(run: Any, *options: str) -> dict[str, str]:
+    """Returns the states of the commands that `journal list` shows, by id."""
     shown = json.loads((await run("journal", "list", "--json", *options)).out)
-    return {one["id"]: one["state"] for one in shown["commands"]}
+    return {command["id"]: command["state"] for command in shown["commands"]}
 
 
-async def one_of_each(home: Home) -> None:
-    """A command that was sent, one that failed, one that is uncertain, one that was rejected, one that waits."""
+async def send_one_of_each_outcome(home: Home) -> None:
+    """Publishes commands that are sent, fail, stay uncertain, are rejected and wait."""
     await home.send_command("wife", {"text": "sent", "id": "sent"})
     await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
     await home.send_command("wife", {"text": "failed", "id": "failed"})
@@ -58,20 +58,20 @@ async def one_of_each(home: Home) -> None:
     await home.control.wait(f"calls:webwxsendmsg:{calls + 1}")
 
 
-BAD = {"waiting": "waiting", "uncertain": "uncertain", "failed": "failed", "rejected": "rejected"}
+UNSENT = {"waiting": "waiting", "uncertain": "uncertain", "failed": "failed", "rejected": "rejected"}
 
 
-@pytest.mark.parametrize("beside", [True, False])
-async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sent_again(
-    home: Home, run: Any, beside: bool
+@pytest.mark.parametrize("bridge_runs", [True, False])
+async def test_commands_that_were_not_sent_are_listed_shown_dropped_and_sent_again(
+    home: Home, run: Any, bridge_runs: bool
 ):
     await home.log_in()
-    await one_of_each(home)
-    if not beside:
+    await send_one_of_each_outcome(home)
+    if not bridge_runs:
         await home.in_thread(home.bridge.stop)
 
-    assert await listed(run) == BAD
-    assert await listed(run, "--all") == {**BAD, "sent": "sent"}
+    assert await listed_states(run) == UNSENT
+    assert await listed_states(run, "--all") == {**UNSENT, "sent": "sent"}
     table = (await run("journal", "list")).out.splitlines()
     assert table[0].split() == ["id", "user", "sender", "state", "code", "accepted", "attempts", "message"]
     assert "秘密" not in "\n".join(table), "texts are shown one at a time"
@@ -82,51 +82,52 @@ async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sen
     since = home.subscriber.count
     dropped = json.loads((await run("journal", "drop", "waiting")).out)
     assert dropped["code"] == "dropped"
-    again = json.loads((await run("journal", "retry", "failed")).out)
-    assert (again["id"], again["state"]) == ("failed~1", "waiting")
-    assert (await listed(run))["waiting"] == "rejected"
+    retried = json.loads((await run("journal", "retry", "failed")).out)
+    assert (retried["id"], retried["state"]) == ("failed~1", "waiting")
+    assert (await listed_states(run))["waiting"] == "rejected"
 
-    if not beside:
+    if not bridge_runs:
         await home.restart()
     result = await home.body("wx/result/wife", id="waiting", since=since)
     assert (result["status"], result["code"]) == ("rejected", "dropped")
-    if beside:  # WeChat's patience is tried by now; at a new start it is asked again
+    if bridge_runs:  # The pause after the refusal of WeChat is long by now; a new start tries at once.
         await home.in_thread(home.bridge.stop)
         await home.restart()
     assert (await home.body("wx/result/wife", id="failed~1", since=since))["status"] == "sent"
-    texts = [one["text"] for one in await home.control.get("sent")]
+    texts = [message["text"] for message in await home.control.get("sent")]
     assert (texts.count("failed"), texts.count("秘密 waiting")) == (1, 0)
 
 
-async def test_what_cannot_be_done_is_said_in_one_line(home: Home, run: Any):
+async def test_an_operation_that_is_not_possible_ends_with_one_line(home: Home, run: Any):
     await home.log_in()
     await home.send_command("wife", {"text": "sent", "id": "sent"})
     await home.send_command("wife", {"text": "", "id": "empty"})
-    beside = (
+    beside_the_bridge = (
         ("show nobody", "no command has the id 'nobody'"),
         ("drop nobody", "no command has the id 'nobody'"),
         ("retry sent", "command 'sent' was sent"),
         ("retry empty", "its content is not kept; publish it again"),
         ("list --account office", "there is no account 'office'"),
     )
-    without = (
+    without_a_bridge = (
         ("retry nobody", "no command has the id 'nobody'"),
         ("drop sent", "command 'sent' has its result already"),
         ("retry 7 --row", "no message 7 was set aside"),
     )
-    for line, why in beside:
-        await refused(run, line, why)
+    for line, reason in beside_the_bridge:
+        await assert_refused(run, line, reason)
     await home.in_thread(home.bridge.stop)
-    for line, why in without:
-        await refused(run, line, why)
+    for line, reason in without_a_bridge:
+        await assert_refused(run, line, reason)
 
 
-async def refused(run: Any, line: str, why: str) -> None:
+async def assert_refused(run: Any, line: str, reason: str) -> None:
+    """Asserts that a command ends with 1 and one line that contains the reason."""
     (complaint,) = (await run("journal", *line.split(), code=1)).complaints
-    assert why in complaint
+    assert reason in complaint
 
 
-async def test_a_row_that_is_no_number_is_a_line_that_cannot_be_meant(home: Home, run: Any):
+async def test_a_row_that_is_no_number_is_a_wrong_command_line(home: Home, run: Any):
     await home.log_in()
     done = await run("journal", "retry", "seven", "--row", code=2)
     assert "a row is a number" in done.err
@@ -150,8 +151,8 @@ async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: 
     await journal.outbox.mark_rejected([row.id], "larger than the broker takes")
     await database.close()
     await home.restart()
-    (aside,) = json.loads((await run("journal", "list", "--json")).out)["set_aside"]
-    assert (aside["row"], aside["topic"], aside["why"]) == (
+    (set_aside,) = json.loads((await run("journal", "list", "--json")).out)["set_aside"]
+    assert (set_aside["row"], set_aside["topic"], set_aside["why"]) == (
         row.id,
         "wx/result/wife",
         "larger than the broker takes",
@@ -163,7 +164,7 @@ async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: 
     assert (await run("healthcheck")).out.strip() == "well"
 
 
-async def test_the_socket_is_the_owners_alone_and_goes_with_the_bridge(home: Home):
+async def test_the_socket_is_for_its_owner_only_and_is_removed_with_the_bridge(home: Home):
     await home.log_in()
     socket = home.bridge.store / "control.sock"
     assert stat.S_IMODE(socket.stat().st_mode) == 0o600
@@ -171,17 +172,17 @@ async def test_the_socket_is_the_owners_alone_and_goes_with_the_bridge(home: Hom
     assert not socket.exists()
 
 
-async def test_a_socket_that_a_killed_bridge_left_behind_is_no_bridge(home: Home, run: Any):
+async def test_a_socket_that_a_killed_bridge_left_is_not_taken_for_a_bridge(home: Home, run: Any):
     await home.log_in()
     await home.send_command("wife", {"text": "sent", "id": "sent"})
     await home.in_thread(home.bridge.kill)
     assert (home.bridge.store / "control.sock").exists()
-    assert await listed(run, "--all") == {"sent": "sent"}
+    assert await listed_states(run, "--all") == {"sent": "sent"}
     await home.restart()
-    assert await listed(run, "--all") == {"sent": "sent"}
+    assert await listed_states(run, "--all") == {"sent": "sent"}
 
 
-async def test_in_chinese_what_cannot_be_done_is_said_in_chinese(home: Home, run: Any):
+async def test_the_reason_is_in_chinese_where_the_language_is_chinese(home: Home, run: Any):
     home.bridge.configure(home.settings(language="zh"))
     await home.log_in()
     (line,) = (await run("journal", "show", "nobody", code=1)).complaints
@@ -228,7 +229,7 @@ async def test_commands_that_were_not_sent_are_in_health_page_log_and_journal_an
     assert (health["healthy"], health["problems"]) == (False, ["commands_failed"])
     assert (health["commands"]["failed_today"], health["commands"]["failing"]) == (25, ["wife"])
     await home.body("wx/bridge/health", problems=["commands_failed"])
-    assert {*await listed(run)} == {f"late-{n}" for n in range(5)} | {f"bad-{n}" for n in range(20)}
+    assert {*await listed_states(run)} == {f"late-{n}" for n in range(5)} | {f"bad-{n}" for n in range(20)}
     lines = [line for line in home.bridge.log if "a command was not sent" in line]
     assert len(lines) == 25
     assert content not in "\n".join(home.bridge.log)
@@ -248,11 +249,11 @@ async def test_commands_that_were_not_sent_are_in_health_page_log_and_journal_an
     assert (health["healthy"], health["commands"]["failed_today"]) == (True, 25)
 
 
-async def test_without_its_broker_it_lives_and_is_not_well(home: Home, run: Any):
+async def test_without_its_broker_the_bridge_is_alive_and_not_healthy(home: Home, run: Any):
     await home.log_in()
-    seen = len(home.bridge.log)
+    log_length = len(home.bridge.log)
     await home.in_thread(home.broker.kill)
-    await home.in_thread(home.bridge.wait_for_log, "broker", since=seen)
+    await home.in_thread(home.bridge.wait_for_log, "broker", since=log_length)
     assert "home: broker_away" in (await run("healthcheck", code=1)).out
     assert (await run("healthcheck", "--live")).out.strip() == "well"
     await home.in_thread(home.broker.start)

@@ -1,4 +1,4 @@
-"""5,000 contacts and 300 groups of 500 members: everybody is found, and a change costs one directory."""
+"""5,000 contacts and 300 groups of 500 members: all are found, and a change publishes one directory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FRIENDS, GROUPS, MEMBERS = 5_000, 300, 500
 USER_NAME = re.compile(rb"@@?[0-9a-f]{16,}")
 
 
-async def everybody(home: Home) -> list[dict[str, Any]]:
-    """All of the directory, page by page."""
+async def whole_directory(home: Home) -> list[dict[str, Any]]:
+    """Returns the whole directory, which it requests page by page."""
     found: list[dict[str, Any]] = []
     count = 1
     while len(found) < count:
@@ -26,28 +26,28 @@ async def everybody(home: Home) -> list[dict[str, Any]]:
 
 
 @pytest.mark.in_folder
-async def test_a_large_account_is_known_whole(home: Home):
+async def test_all_contacts_of_a_large_account_are_known(home: Home):
     await home.control.post("people", friends=FRIENDS, groups=GROUPS, members=MEMBERS)
     await home.log_in()
-    people = await everybody(home)
-    levels = [one["user"] for one in people]
+    people = await whole_directory(home)
+    levels = [message["user"] for message in people]
     assert len(set(levels)) == len(levels)
     for number in range(1, FRIENDS + 1):
         assert (f"备注{number}" if number % 2 else f"好友{number}") in levels
-    groups = [one for one in people if one["kind"] == "group"]
+    groups = [message for message in people if message["kind"] == "group"]
     assert len(groups) == GROUPS + 2
     directory = home.subscriber.on("wx/contacts")[-1].body
-    assert (directory["complete"], {one["user"] for one in directory["contacts"]}) == (
+    assert (directory["complete"], {message["user"] for message in directory["contacts"]}) == (
         False,
         {"wife", "family"},
     )
 
-    some = (await home.send_request("contacts", {"query": "备注4999"}))["data"]
-    assert [one["user"] for one in some["contacts"]] == ["备注4999"]
+    found_contacts = (await home.send_request("contacts", {"query": "备注4999"}))["data"]
+    assert [message["user"] for message in found_contacts["contacts"]] == ["备注4999"]
     members = (await home.send_request("group", {"user": "群聊7"}))["data"]
     assert (members["count"], len(members["members"])) == (MEMBERS, MEMBERS)
-    assert sum("user" in one for one in members["members"]) == MEMBERS - 1
-    assert sum(one["self"] for one in members["members"]) == 1
+    assert sum("user" in message for message in members["members"]) == MEMBERS - 1
+    assert sum(message["self"] for message in members["members"]) == 1
     page = (await home.send_request("group", {"user": "群聊7", "limit": 10, "offset": 495}))["data"]
     assert page["members"] == members["members"][495:]
 
@@ -56,18 +56,26 @@ async def test_a_large_account_is_known_whole(home: Home):
     await home.control.post("people", rename=renamed)
     await home.body("wx/event/contact_renamed", since=since, to="改名400")
     assert (
-        len([one for one in home.subscriber.received[since:] if one.topic == "wx/event/contact_renamed"])
+        len(
+            [
+                message
+                for message in home.subscriber.received[since:]
+                if message.topic == "wx/event/contact_renamed"
+            ]
+        )
         == 200
     )
-    assert len([one for one in home.subscriber.received[since:] if one.topic == "wx/contacts"]) <= 2
-    found = (await home.send_request("contacts", {"query": "改名"}))["data"]
-    assert found["count"] == 200
+    assert (
+        len([message for message in home.subscriber.received[since:] if message.topic == "wx/contacts"]) <= 2
+    )
+    renamed_contacts = (await home.send_request("contacts", {"query": "改名"}))["data"]
+    assert renamed_contacts["count"] == 200
     await home.control.say("friend1", "hello")
     received = await home.body("wx/in/备注1", text="hello")
     assert received["sender"]["user"] == "备注1"
 
-    for one in home.subscriber.received:
-        assert not USER_NAME.search(one.payload), one.topic
+    for message in home.subscriber.received:
+        assert not USER_NAME.search(message.payload), message.topic
     await home.in_thread(home.bridge.stop)  # which writes the copy; a running bridge does so once a minute
     stored = (home.bridge.store / "people.json").read_bytes()
     assert json.loads(stored)["schema"] == 1

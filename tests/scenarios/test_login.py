@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scenarios.signing_in import (
+from tests.scenarios.login_helpers import (
     QR,
     STATE,
     URL,
     ask,
+    assert_no_further_call,
     calls,
-    nobody_calls,
     retained,
     states_since,
     url_after,
@@ -19,11 +19,13 @@ from tests.support.home import Home
 from tests.support.scanner import codes_in
 
 
-async def test_the_code_is_on_the_broker_for_as_long_as_it_is_good(home: Home):
+async def test_the_code_is_retained_for_as_long_as_it_is_valid(home: Home):
     home.bridge.start()
     state = await home.body(STATE, state="waiting_for_scan")
     assert (state["needs"], state["account"], state["schema"]) == ("scan", "home", 1)
-    url, png = [one for one in home.subscriber.received[before_state(home) :] if one.topic in (QR, URL)][::-1]
+    url, png = [
+        message for message in home.subscriber.received[code_index(home) :] if message.topic in (QR, URL)
+    ][::-1]
     assert url.payload.decode().startswith("https://login.weixin.qq.com/l/")
     assert codes_in(png.payload) == [url.payload.decode()]
     assert png.properties["ContentType"] == "image/png"
@@ -31,40 +33,40 @@ async def test_the_code_is_on_the_broker_for_as_long_as_it_is_good(home: Home):
         assert 290 <= received.properties["MessageExpiryInterval"] <= 300
     assert "MessageExpiryInterval" not in home.subscriber.on(STATE)[-1].properties
     assert state["since"] < state["qr_expires"]
-    there = await retained(home)
-    assert there[URL].payload == url.payload
-    assert codes_in(there[QR].payload) == [url.payload.decode()]
+    messages = await retained(home)
+    assert messages[URL].payload == url.payload
+    assert codes_in(messages[QR].payload) == [url.payload.decode()]
 
 
-def before_state(home: Home) -> int:
-    """Where the code of the present state stands: it comes before the state that asks for it."""
-    at = max(i for i, one in enumerate(home.subscriber.received) if one.topic == STATE)
-    assert [one.topic for one in home.subscriber.received[at - 2 : at]] == [QR, URL]
-    return at - 2
+def code_index(home: Home) -> int:
+    """Returns the index of the code of the present state, which is published before that state."""
+    state_index = max(index for index, one in enumerate(home.subscriber.received) if one.topic == STATE)
+    assert [message.topic for message in home.subscriber.received[state_index - 2 : state_index]] == [QR, URL]
+    return state_index - 2
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-async def test_where_no_code_is_needed_stands_a_picture_that_says_so(home: Home, language: str):
+async def test_where_no_code_is_needed_a_picture_that_says_so_is_retained(home: Home, language: str):
     home.bridge.configure(home.settings(language=language))
     since = home.subscriber.count
     home.bridge.start()
-    old = await url_after(home, since)  # it is never published if the scan comes before
+    old_url = await url_after(home, since)  # it is never published if the scan comes before
     await home.control.post("scan")
     await home.control.post("confirm")
     await home.body(STATE, state="online", since=since)
     online = home.subscriber.on(STATE)[-1].body
     assert online["reason"] == ("logged in as 王小明" if language == "en" else "已登录：王小明")
     assert "qr_expires" not in online
-    there = await retained(home)
-    assert URL not in there, "an empty topic is no retained message"
-    assert codes_in(there[QR].payload) == []
-    assert "MessageExpiryInterval" not in there[QR].properties
-    pictures = {one.payload for one in home.subscriber.on(QR) if not codes_in(one.payload)}
-    assert there[QR].payload in pictures
-    assert not any(old.encode() in one.payload for one in there.values())
+    messages = await retained(home)
+    assert URL not in messages, "an empty topic is no retained message"
+    assert codes_in(messages[QR].payload) == []
+    assert "MessageExpiryInterval" not in messages[QR].properties
+    pictures = {message.payload for message in home.subscriber.on(QR) if not codes_in(message.payload)}
+    assert messages[QR].payload in pictures
+    assert not any(old_url.encode() in message.payload for message in messages.values())
 
 
-async def test_scanned_is_not_yet_confirmed(home: Home):
+async def test_a_scanned_code_waits_for_a_confirmation(home: Home):
     home.bridge.start()
     await home.body(STATE, state="waiting_for_scan")
     await home.control.wait("code")
@@ -82,22 +84,22 @@ async def test_scanned_is_not_yet_confirmed(home: Home):
 
 
 @pytest.mark.parametrize("act", ["cancel", "expire"])
-async def test_a_code_that_is_over_is_followed_by_a_new_one(home: Home, act: str):
+async def test_a_code_that_was_cancelled_or_expired_is_followed_by_a_new_one(home: Home, act: str):
     home.bridge.start()
-    old = await url_after(home, 0)
+    old_url = await url_after(home, 0)
     await home.control.wait("code")
     since = home.subscriber.count
     if act == "cancel":
         await home.control.post("scan")
     await home.control.post(act)
-    new = await url_after(home, since)
-    assert new != old
+    new_url = await url_after(home, since)
+    assert new_url != old_url
     await home.control.post("scan")
     await home.control.post("confirm")
     await home.body(STATE, state="online", since=since)
 
 
-async def test_a_cancel_after_which_the_code_stays_good_keeps_it(home: Home):
+async def test_a_code_that_stays_valid_after_a_cancel_is_kept(home: Home):
     await home.control.post("settings", cancel_code="408")
     home.bridge.start()
     await home.control.wait("code")
@@ -110,7 +112,7 @@ async def test_a_cancel_after_which_the_code_stays_good_keeps_it(home: Home):
     assert await calls(home, "jslogin") == 1
 
 
-async def test_a_refused_account_rests_with_wechats_own_words_and_asks_for_another_backend(home: Home):
+async def test_a_refused_account_reports_the_reason_of_wechat_and_is_not_tried_again(home: Home):
     reason = "当前登录环境异常。为了你的帐号安全,暂时不能登录web微信。"
     await home.control.post("settings", refuse_login=reason)
     home.bridge.start()
@@ -120,7 +122,7 @@ async def test_a_refused_account_rests_with_wechats_own_words_and_asks_for_anoth
     state = await home.body(STATE, state="refused")
     assert state["needs"] == "other_backend"
     assert reason in state["reason"]
-    await nobody_calls(home, "jslogin")
+    await assert_no_further_call(home, "jslogin")
     assert await calls(home, "webwxnewloginpage") == 1
     assert codes_in(home.subscriber.on(QR)[-1].payload) == []
     await home.control.post("settings", refuse_login="")
@@ -129,7 +131,7 @@ async def test_a_refused_account_rests_with_wechats_own_words_and_asks_for_anoth
     await url_after(home, since)
 
 
-async def test_a_web_page_instead_of_keys_is_a_refusal(home: Home):
+async def test_a_web_page_instead_of_the_keys_is_a_refusal(home: Home):
     await home.control.post("settings", html_login=True)
     home.bridge.start()
     await home.control.wait("code")
@@ -138,12 +140,12 @@ async def test_a_web_page_instead_of_keys_is_a_refusal(home: Home):
     state = await home.body(STATE, state="refused")
     assert state["needs"] == "other_backend"
     assert "<" not in state["reason"]
-    await nobody_calls(home, "jslogin")
+    await assert_no_further_call(home, "jslogin")
 
 
 @pytest.mark.in_folder
 @pytest.mark.parametrize("expect", [{"nickname": "Somebody Else"}, {"uin": "1234567890"}])
-async def test_whoever_is_not_expected_is_logged_out_again(home: Home, expect: dict[str, str]):
+async def test_an_account_that_is_not_expected_is_logged_out_again(home: Home, expect: dict[str, str]):
     home.bridge.configure(home.settings({"expect": expect}))
     home.bridge.start()
     await home.control.wait("code")
@@ -157,7 +159,7 @@ async def test_whoever_is_not_expected_is_logged_out_again(home: Home, expect: d
     assert not (home.bridge.store / "sessions" / "home.json").exists()
     assert "online" not in await states_since(home, 0)
     assert home.subscriber.on("wx/contacts")[-1].body["count"] == 0, (
-        "a stranger's people are nobody's business"
+        "the contacts of a stranger are not published"
     )
 
 
@@ -169,9 +171,9 @@ async def test_a_restart_needs_no_scan_and_misses_nothing(home: Home):
     await home.control.say("wife", "meanwhile {n}", count=70)
     await home.restart()
     await home.body("wx/in/wife", text="meanwhile 70")
-    texts = [one.body["text"] for one in home.subscriber.on("wx/in/wife")]
+    texts = [message.body["text"] for message in home.subscriber.on("wx/in/wife")]
     assert texts == ["before", *(f"meanwhile {n}" for n in range(1, 71))]
-    assert [one.body["seq"] for one in home.subscriber.on("wx/in/wife")] == list(range(1, 72))
+    assert [message.body["seq"] for message in home.subscriber.on("wx/in/wife")] == list(range(1, 72))
     assert await calls(home, "jslogin") == 1
     assert await calls(home, "webwxpushloginurl") == 0
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scenarios.signing_in import STATE, ask, calls, nobody_calls, states_since, url_after
+from tests.scenarios.login_helpers import STATE, ask, assert_no_further_call, calls, states_since, url_after
 from tests.support.home import Home
 
 
 @pytest.mark.parametrize("retcode", [1100, 1101, 1102])
-async def test_a_logout_while_running_is_said_and_leads_to_a_code(home: Home, retcode: int):
+async def test_a_logout_while_running_is_reported_and_followed_by_a_code(home: Home, retcode: int):
     await home.log_in()
     since = home.subscriber.count
     await home.control.post("logout", retcode=retcode)
-    gone = await home.body(STATE, state="logged_out", since=since)
-    assert gone["needs"] == "relogin"
-    assert gone["reason"]
+    ended = await home.body(STATE, state="logged_out", since=since)
+    assert ended["needs"] == "relogin"
+    assert ended["reason"]
     waiting = await home.body(STATE, state="waiting_for_scan", since=since)
-    assert gone["reason"] in waiting["reason"]
+    assert ended["reason"] in waiting["reason"]
     await url_after(home, since)
     assert await calls(home, "webwxpushloginurl") == 0, "only at the start"
     await home.control.post("scan")
@@ -28,7 +28,7 @@ async def test_a_logout_while_running_is_said_and_leads_to_a_code(home: Home, re
     assert (await home.body("wx/in/wife", text="there you are"))["user"] == "wife"
 
 
-async def test_a_logout_that_a_send_is_told_first_is_said_as_well(home: Home):
+async def test_a_logout_that_a_send_meets_first_is_reported_as_well(home: Home):
     await home.log_in()
     since = home.subscriber.count
     await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1101)
@@ -38,7 +38,7 @@ async def test_a_logout_that_a_send_is_told_first_is_said_as_well(home: Home):
 
 
 @pytest.mark.in_folder
-async def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in(home: Home):
+async def test_after_a_requested_logout_the_account_waits_for_a_requested_login(home: Home):
     await home.log_in()
     since = home.subscriber.count
     answer = await ask(home, "logout", transaction=7)
@@ -46,13 +46,13 @@ async def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in(home: Home)
     assert (answer["data"]["state"], answer["data"]["needs"]) == ("logged_out", "relogin")
     await home.control.wait("offline")
     assert not (home.bridge.store / "sessions" / "home.json").exists()
-    await nobody_calls(home, "jslogin")
+    await assert_no_further_call(home, "jslogin")
     assert await states_since(home, since) == ["logged_out"]
     assert (await ask(home, "login"))["status"] == "ok"
     await url_after(home, since)
 
 
-async def test_a_hangup_gives_a_code_to_whoever_rests(home: Home):
+async def test_a_hangup_signal_starts_the_login_of_an_account_that_was_logged_out(home: Home):
     await home.log_in()
     await ask(home, "logout")
     since = home.subscriber.count
@@ -71,7 +71,7 @@ async def test_a_request_to_log_in_is_answered_with_the_state_while_online(home:
 
 async def test_a_request_to_log_in_gives_a_new_code_while_one_is_shown(home: Home):
     home.bridge.start()
-    old = await url_after(home, 0)
+    old_url = await url_after(home, 0)
     since = home.subscriber.count
     await ask(home, "login")
-    assert await url_after(home, since) != old
+    assert await url_after(home, since) != old_url

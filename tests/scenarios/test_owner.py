@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.crash.killable_bridge import KillableBridge
-from tests.scenarios.signing_in import STATE, states_since, url_after
+from tests.scenarios.login_helpers import STATE, states_since, url_after
 from tests.scenarios.test_backup import wx2mqtt
 from tests.scenarios.test_terminal_login import with_a_screen
 from tests.support.broker import DURABLE

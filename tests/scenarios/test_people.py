@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.signing_in import STATE, ask
+from tests.scenarios.login_helpers import STATE, ask
 from tests.support.home import PEOPLE, Home
 
 CONTACTS = "wx/contacts"

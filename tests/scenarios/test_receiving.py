@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.scenarios.signing_in import ask
+from tests.scenarios.login_helpers import ask
 from tests.support.home import Home
 from tests.support.process import BridgeProcess
 from wx2mqtt.store.mapped_files import MAX_KILLS

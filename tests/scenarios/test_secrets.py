@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.scenarios.signing_in import STATE, ask, url_after
+from tests.scenarios.login_helpers import STATE, ask, url_after
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Home
 from tests.support.scanner import codes_in

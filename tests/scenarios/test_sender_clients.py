@@ -59,13 +59,13 @@ async def told_by(services: Services, *command: str, **environment: str) -> list
 
 async def of_python(services: Services, name: str, url: str) -> list[dict[str, Any]]:
     folder = installed_client("senders-python")
-    program = str(PROGRAMS / "senders_story.py")
+    program = str(PROGRAMS / "senders_example.py")
     return await told_by(services, sys.executable, program, name, url, TOKEN, PYTHONPATH=str(folder))
 
 
 async def of_node(services: Services, name: str, url: str) -> list[dict[str, Any]]:
     folder = installed_client("senders-node")
-    program = str(PROGRAMS / "senders_story.mjs")
+    program = str(PROGRAMS / "senders_example.mjs")
     return await told_by(services, "node", "--no-warnings", program, str(folder), name, url, TOKEN)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scenarios.signing_in import STATE, ask, states_since
+from tests.scenarios.login_helpers import STATE, ask, states_since
 from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed

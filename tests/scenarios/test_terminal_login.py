@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.signing_in import STATE, calls, url_after
+from tests.scenarios.login_helpers import STATE, calls, url_after
 from tests.support.home import Home
 from tests.support.screen import Screen
 from tests.support.terminal import Terminal

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.signing_in import calls
+from tests.scenarios.login_helpers import calls
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Home
 from tests.support.subscriber import Subscriber

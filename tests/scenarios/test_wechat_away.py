@@ -7,24 +7,32 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.signing_in import STATE
-from tests.scenarios.trouble import SAID_WITHIN, heard_once_and_in_order, home_of
+from tests.scenarios.login_helpers import STATE
+from tests.scenarios.outage_helpers import (
+    MAX_SECONDS_UNTIL_REPORTED,
+    assert_received_once_in_order,
+    home_with_message,
+)
 from tests.support.deadlines import allowed
 
 pytestmark = pytest.mark.usefixtures("with_mosquitto")
 
 
 async def test_wechat_gone_and_back(tmp_path: Path):
-    async with home_of(tmp_path, "gone") as home:
+    async with home_with_message(tmp_path, "gone") as home:
         since = home.subscriber.count
         await home.stop_wechat()
         await home.in_thread(
-            home.subscriber.wait_body, STATE, since=since, state="interrupted", timeout=allowed(SAID_WITHIN)
+            home.subscriber.wait_body,
+            STATE,
+            since=since,
+            state="interrupted",
+            timeout=allowed(MAX_SECONDS_UNTIL_REPORTED),
         )
         await home.start_wechat()
         await home.control.say("wife", "said after")
         await home.in_thread(home.subscriber.wait_body, STATE, since=since, state="online")
-        await heard_once_and_in_order(home, "said after")
+        await assert_received_once_in_order(home, "said after")
 
 
 SHORT: list[dict[str, Any]] = [
@@ -38,7 +46,7 @@ SHORT: list[dict[str, Any]] = [
 
 
 async def test_one_lost_answer_is_no_news_and_brings_nothing_twice(tmp_path: Path):
-    async with home_of(tmp_path, "short") as home:
+    async with home_with_message(tmp_path, "short") as home:
         since = home.subscriber.count
         texts = []
         for number, fault in enumerate(SHORT):
@@ -47,16 +55,16 @@ async def test_one_lost_answer_is_no_news_and_brings_nothing_twice(tmp_path: Pat
             await home.control.say("wife", texts[-1])
             await home.body("wx/in/wife", text=texts[-1])
             await home.control.wait("polling")
-        await heard_once_and_in_order(home, *texts)
+        await assert_received_once_in_order(home, *texts)
         assert [one for one in home.subscriber.received[since:] if one.topic == STATE] == []
 
 
 @pytest.mark.parametrize("setting", [{"check_key": False}, {"continue_flag": True, "sync_batch": 7}])
 async def test_the_keys_are_followed_as_they_come(tmp_path: Path, setting: dict[str, Any]):
-    async with home_of(tmp_path, "keys") as home:
+    async with home_with_message(tmp_path, "keys") as home:
         await home.control.post("settings", sync_skey=True, rotate_tickets=True, **setting)
         await home.control.say("wife", "many {n}", count=100)
-        await heard_once_and_in_order(home, *(f"many {n}" for n in range(1, 101)))
+        await assert_received_once_in_order(home, *(f"many {n}" for n in range(1, 101)))
         await home.in_thread(home.bridge.stop)
         await home.control.say("wife", "with the newest keys")
         await home.restart()
@@ -64,12 +72,12 @@ async def test_the_keys_are_followed_as_they_come(tmp_path: Path, setting: dict[
 
 
 async def test_a_selector_that_sticks_is_no_busy_loop_and_no_reason_to_log_out(tmp_path: Path):
-    async with home_of(tmp_path, "stuck") as home:
+    async with home_with_message(tmp_path, "stuck") as home:
         await home.control.post("fault", endpoint="synccheck", kind="selector", value=2, times=5)
         await home.control.post("fault", endpoint="webwxsync", kind="stuck", times=5)
         state = await home.control.get("state")
         await home.control.wait(f"calls:webwxsync:{state['calls']['webwxsync'] + 5}", 20)
         await home.control.post("fault/clear")
         await home.control.say("wife", "unstuck")
-        await heard_once_and_in_order(home, "unstuck")
+        await assert_received_once_in_order(home, "unstuck")
         assert home.subscriber.on(STATE)[-1].body["state"] == "online"

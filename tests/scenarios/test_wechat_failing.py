@@ -7,14 +7,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.scenarios.signing_in import STATE
-from tests.scenarios.trouble import SAID_WITHIN, heard_once_and_in_order, home_of
+from tests.scenarios.login_helpers import STATE
+from tests.scenarios.outage_helpers import (
+    MAX_SECONDS_UNTIL_REPORTED,
+    assert_received_once_in_order,
+    home_with_message,
+)
 from tests.support.deadlines import allowed
 
 
 async def falls_silent(folder: Path, name: str, **fault: Any) -> None:
     """A fault that stays until it is mended."""
-    async with home_of(folder, name) as home:
+    async with home_with_message(folder, name) as home:
         since, began = home.subscriber.count, time.monotonic()
         await home.control.post("fault", **{"times": 0, **fault})
         await home.control.say("wife", "said meanwhile")
@@ -23,16 +27,16 @@ async def falls_silent(folder: Path, name: str, **fault: Any) -> None:
             STATE,
             since=since,
             state="interrupted",
-            timeout=allowed(SAID_WITHIN + 5),
+            timeout=allowed(MAX_SECONDS_UNTIL_REPORTED + 5),
         )
-        assert time.monotonic() - began < allowed(SAID_WITHIN + 5)
+        assert time.monotonic() - began < allowed(MAX_SECONDS_UNTIL_REPORTED + 5)
         assert state["needs"] == "nothing"
         assert state["reason"]
         assert "<" not in state["reason"]
         await home.control.post("fault/clear")
         await home.in_thread(home.subscriber.wait_body, STATE, since=since, state="online")
         await home.control.say("wife", "said after")
-        await heard_once_and_in_order(home, "said meanwhile", "said after")
+        await assert_received_once_in_order(home, "said meanwhile", "said after")
         assert (await home.control.get("state"))["calls"]["jslogin"] == 1
 
 

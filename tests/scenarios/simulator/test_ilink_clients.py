@@ -103,8 +103,8 @@ async def test_the_official_client_lives_on_the_simulator(
     ilink.settings.verify_code, ilink.settings.redirect_host = True, "ilinkai2.weixin.qq.com"
     program = await start(
         "node",
-        *("--no-warnings", "--require", str(PROGRAMS / "led_here.cjs")),
-        *("--import", (PROGRAMS / "openclaw_hooks.mjs").as_uri(), str(PROGRAMS / "openclaw_story.mjs")),
+        *("--no-warnings", "--require", str(PROGRAMS / "redirect_to_simulator.cjs")),
+        *("--import", (PROGRAMS / "openclaw_hooks.mjs").as_uri(), str(PROGRAMS / "openclaw_example.mjs")),
         str(folder / "node_modules" / "@tencent-weixin" / "openclaw-weixin"),
         json.dumps([*FILES]),
         OPENCLAW_STATE_DIR=str(tmp_path / "state"),
@@ -176,7 +176,7 @@ async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start:
     ilink.settings.verify_code, ilink.settings.redirect_host = True, "ilinkai2.weixin.qq.com"
     program = await start(
         sys.executable,
-        str(PROGRAMS / "weixin_ilink_client_story.py"),
+        str(PROGRAMS / "weixin_ilink_client_example.py"),
         json.dumps([*FILES]),
         PYTHONPATH=str(folder),
     )
@@ -208,7 +208,7 @@ async def test_weixin_ilink_lives_on_the_simulator(sim: Simulator, start: StartP
     ilink = sim.wechat.ilink
     program = await start(
         sys.executable,
-        str(PROGRAMS / "weixin_ilink_story.py"),
+        str(PROGRAMS / "weixin_ilink_example.py"),
         json.dumps([*FILES]),
         PYTHONPATH=str(folder),
     )

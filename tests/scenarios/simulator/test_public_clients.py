@@ -96,7 +96,7 @@ async def test_itchat_lives_on_the_simulator(
     folder = installed_client(name)
     program = await start(
         sys.executable,
-        str(PROGRAMS / "itchat_story.py"),
+        str(PROGRAMS / "itchat_example.py"),
         json.dumps([SIGNS.get(file[-3:], "@fil@") + file for file in files]),
         PYTHONPATH=str(folder),
         PYTHONWARNINGS="ignore",
@@ -159,8 +159,8 @@ async def test_wechat4u_lives_on_the_simulator(sim: Simulator, start: StartProgr
     program = await start(
         "node",
         "--require",
-        str(PROGRAMS / "led_here.cjs"),
-        str(PROGRAMS / "wechat4u_story.cjs"),
+        str(PROGRAMS / "redirect_to_simulator.cjs"),
+        str(PROGRAMS / "wechat4u_example.cjs"),
         json.dumps(files),
         NODE_PATH=str(folder / "node_modules"),
     )

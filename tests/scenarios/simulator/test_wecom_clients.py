@@ -138,7 +138,7 @@ async def stays_away(sim: Simulator) -> None:
 
 async def test_the_official_client_for_node_lives_on_the_simulator(sim: Simulator, start: StartProgram):
     folder = installed_client("aibot-node-sdk")
-    script = str(PROGRAMS / "wecom_story.cjs")
+    script = str(PROGRAMS / "wecom_example.cjs")
     module = str(folder / "node_modules" / "@wecom" / "aibot-node-sdk")
     program = await start("node", "--no-warnings", script, module, *arguments(sim, *FILES))
     await program.wait_for("authenticated")
@@ -154,7 +154,7 @@ async def test_wecom_aibot_sdk_lives_on_the_simulator(sim: Simulator, start: Sta
     """It uploads pictures, videos and files; it knows no video that comes in."""
     folder = installed_client("wecom-aibot-sdk")
     files = [name for name in FILES if not name.endswith(".amr")]
-    script = str(PROGRAMS / "wecom_story.py")
+    script = str(PROGRAMS / "wecom_example.py")
     program = await start(
         *(sys.executable, script, "wecom_aibot_sdk", *arguments(sim, *files)), PYTHONPATH=str(folder)
     )
@@ -170,7 +170,7 @@ async def test_wecom_aibot_sdk_lives_on_the_simulator(sim: Simulator, start: Sta
 async def test_the_official_client_for_python_lives_on_the_simulator(sim: Simulator, start: StartProgram):
     """It has no uploads, insists on TLS, and takes a clean close for the end."""
     folder = installed_client("wecom-aibot-python-sdk")
-    script = str(PROGRAMS / "wecom_story.py")
+    script = str(PROGRAMS / "wecom_example.py")
     program = await start(*(sys.executable, script, "aibot", *arguments(sim)), PYTHONPATH=str(folder))
     await program.wait_for("authenticated")
     await receive_each_kind(sim, program, "image", "file")

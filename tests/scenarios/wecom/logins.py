@@ -1,4 +1,4 @@
-"""A `WeComBackend` at a gateway, and what a test reads of it."""
+"""Helpers for tests of a `WeComBackend` at a gateway: its login, its saved login and its batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECTION: dict[str, Any] = {
     "receipt": "✓",
     "bot_name": None,
 }
-SCAN = {**SECTION, "bot_id": None, "secret": None}
+SCAN_SECTION = {**SECTION, "bot_id": None, "secret": None}
 SINGLE: dict[str, Any] = {"msgid": "m1", "chattype": "single", "from": {"userid": "zhangsan"}}
 GROUP = {**SINGLE, "chattype": "group", "chatid": "wrkABC"}
 
@@ -40,13 +40,13 @@ def texts(items: Iterable[Any]) -> list[str]:
     return [item.text for item in items if isinstance(item, Message)]
 
 
-class Vault:
-    """The saved login of a test; `saves` counts its commits."""
+class FakeCredentialStore:
+    """Keeps the saved login in memory; `saves` counts the commits."""
 
     def __init__(self, saved: Mapping[str, object] | None = None) -> None:
         self.saved: Any = saved
         self.saves = 0
-        #: Each save raises it.
+        #: Where it is set, each save raises it.
         self.failure: StoreError | None = None
 
     async def load(self) -> Any:
@@ -65,12 +65,16 @@ class Vault:
 @asynccontextmanager
 async def backend_at(
     gateway: Gateway,
-    vault: Vault | None = None,
+    credentials: FakeCredentialStore | None = None,
     section: Mapping[str, Any] = SECTION,
     clock: Clock | None = None,
 ) -> AsyncIterator[Any]:
+    """Creates a backend at the gateway and closes it at the end."""
     options = backend_options(
-        credentials=vault or Vault(), section=section, endpoint=gateway.endpoint, clock=clock or Clock()
+        credentials=credentials or FakeCredentialStore(),
+        section=section,
+        endpoint=gateway.endpoint,
+        clock=clock or Clock(),
     )
     backend = backend_entry("wecom").create(options)
     try:
@@ -86,6 +90,7 @@ async def log_in(backend: Any, *, resume: bool = True, **filters: Any) -> list[L
 
 
 async def logged_in(backend: Any, *, resume: bool = True) -> LoggedIn:
+    """Logs in; returns the last step."""
     (*_, last) = await log_in(backend, resume=resume)
     assert isinstance(last, LoggedIn)
     return last

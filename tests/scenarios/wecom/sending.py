@@ -1,4 +1,4 @@
-"""What sends in the tests of this folder: a sender over a real socket, and files to send."""
+"""Helpers for tests that send: a client over a real socket, and drafts with texts and files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.scenarios.wecom.logins import Vault
+from tests.scenarios.wecom.logins import FakeCredentialStore
 from tests.support.backend_options import backend_options
 from tests.support.wecom_gateway import Gateway
 from wx2mqtt.clock import Clock
@@ -23,8 +23,8 @@ FAMILY = Handle("group:wrkFamily")
 MIMES = {Kind.IMAGE: "image/png", Kind.VIDEO: "video/mp4", Kind.FILE: "application/pdf"}
 
 
-class SetClock:
-    """A clock of the machine's time that a test puts forward."""
+class AdjustableClock:
+    """The clock of the machine, which a test can put forward."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -38,11 +38,11 @@ class SetClock:
 
 @asynccontextmanager
 async def connected_client(gateway: Gateway, **options: Any) -> AsyncIterator[WeComClient]:
-    """A client that has subscribed; what it sent for that is forgotten."""
-    unnamed: dict[str, Any] = {"credentials": Vault(), "endpoint": gateway.endpoint}
-    made_of = backend_options(**{**unnamed, **options})
-    http = WeComHttp(made_of)
-    client = WeComClient(made_of, http, None)
+    """Gives a client that has subscribed; the gateway has forgotten the requests for that."""
+    defaults: dict[str, Any] = {"credentials": FakeCredentialStore(), "endpoint": gateway.endpoint}
+    client_options = backend_options(**{**defaults, **options})
+    http = WeComHttp(client_options)
+    client = WeComClient(client_options, http, None)
     await client.login.load()
     client.login.use(
         client.login.saved or SavedBot(bot_id="aibK1", secret="geheim", endpoint=gateway.endpoint)
@@ -61,7 +61,7 @@ def text_draft(text: str, chat: Handle = ANNA, **more: Any) -> Draft:
 
 
 def file_draft(folder: Path, data: bytes, kind: Kind = Kind.FILE, **more: Any) -> Draft:
-    """A draft with a file of these bytes; `mime` and `name` may be named, and fields of the draft."""
+    """Returns a draft with a file of these bytes; `mime`, `name` and fields of the draft may be given."""
     sha256 = hashlib.sha256(data).hexdigest()
     file = folder / sha256
     file.write_bytes(data)

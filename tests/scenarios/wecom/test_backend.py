@@ -1,4 +1,4 @@
-"""What sends for which bot, and how much a chat gets."""
+"""Which bot a backend sends for, and how many messages a chat gets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wx2mqtt.errors import LoggedOut, Rejected
 from wx2mqtt.model import MarkRead, Receipt, SendKey
 from wx2mqtt.wechat.wecom.protocol.session import BotCredentials
 
-KEY = SendKey("1")
+SEND_KEY = SendKey("1")
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def uploads(gateway: Gateway) -> Uploads:
 async def test_nothing_is_sent_without_a_login(gateway):
     async with backend_at(gateway) as backend:
         with pytest.raises(LoggedOut):
-            await backend.send(text_draft("x"), KEY)
+            await backend.send(text_draft("x"), SEND_KEY)
         await logged_in(backend)
-        assert await backend.send(text_draft("x"), KEY) == Receipt(message_id=None)
+        assert await backend.send(text_draft("x"), SEND_KEY) == Receipt(message_id=None)
         await backend.logout()
         with pytest.raises(LoggedOut):
             await backend.prepare(text_draft("x"))
@@ -41,11 +41,11 @@ async def test_a_bot_keeps_its_uploads_and_another_one_has_none(gateway, uploads
     async with backend_at(gateway) as backend:
         for _ in range(2):
             await logged_in(backend)
-            await backend.send(draft, KEY)
+            await backend.send(draft, SEND_KEY)
         assert len(gateway.sent(INIT)) == 1
         backend._client.login.configured = BotCredentials(bot_id="aibOther", secret="geheim")
         await logged_in(backend)
-        await backend.send(draft, KEY)
+        await backend.send(draft, SEND_KEY)
         assert len(gateway.sent(INIT)) == 2
 
 
@@ -53,11 +53,11 @@ async def test_another_bot_than_the_remembered_one_sends_nothing(gateway):
     async with backend_at(gateway) as backend:
         await log_in(backend, usable=lambda _owner: False)
         with pytest.raises(LoggedOut):
-            await backend.send(text_draft("x"), KEY)
+            await backend.send(text_draft("x"), SEND_KEY)
     assert not gateway.sent(SEND)
 
 
-async def test_a_chat_gets_what_receipts_leave_and_all_without_receipts(gateway):
+async def test_the_limits_of_a_chat_leave_room_for_receipts(gateway):
     async with backend_at(gateway) as backend:
         assert backend.capabilities.chat_limits == ((20, 60.0), (700, 3600.0))
     async with backend_at(gateway, section={**SECTION, "receipt": None}) as backend:
@@ -68,5 +68,5 @@ async def test_a_bot_has_no_actions(gateway):
     async with backend_at(gateway) as backend:
         await logged_in(backend)
         with pytest.raises(Rejected) as refused:
-            await backend.perform(MarkRead(chat=text_draft("x").chat), KEY)
+            await backend.perform(MarkRead(chat=text_draft("x").chat), SEND_KEY)
         assert refused.value.code == "unsupported"

@@ -21,13 +21,13 @@ from wx2mqtt.simulator.wecom.people import userid_of
 
 ME = Handle(f"user:{userid_of('me')}")
 BUTTONS = (Button(text="Yes", key="yes"), Button(text="No", key="no"))
-LONG = "Shall I open the garage? " * 10
-KEY = SendKey("1")
+LONG_TEXT = "Shall I open the garage? " * 10
+SEND_KEY = SendKey("1")
 
 
 @asynccontextmanager
-async def talking() -> AsyncIterator[tuple[Any, WeComControl, Cursor]]:
-    """A backend to which `me` has written; nothing it does may be against the protocol."""
+async def backend_with_chat() -> AsyncIterator[tuple[Any, WeComControl, Cursor]]:
+    """Gives a backend to which `me` has written; asserts at the end that it kept to the protocol."""
     async with Simulator() as simulator:
         control = WeComControl(simulator.url)
         await control.post("settings", strict=True)
@@ -49,41 +49,41 @@ async def next_batch(backend: Any, cursor: Cursor) -> Any:
     return batch
 
 
-async def pressed(backend: Any, control: WeComControl, cursor: Cursor, key: str) -> ButtonPress:
+async def press_button(backend: Any, control: WeComControl, cursor: Cursor, key: str) -> ButtonPress:
     await control.post("wecom/press", key=key)
     (press,) = (await next_batch(backend, cursor)).items
     assert isinstance(press, ButtonPress)
     return press
 
 
-@pytest.mark.parametrize("text", ["Open the garage?", "Garage\nThe car stands before it. Open?", LONG])
+@pytest.mark.parametrize("text", ["Open the garage?", "Garage\nThe car stands before it. Open?", LONG_TEXT])
 @pytest.mark.parametrize(("chosen", "shown"), [("Yes", "✓ Yes"), ("", "too late")])
 async def test_a_press_is_received_and_its_answer_shown_on_the_card(text: str, chosen: str, shown: str):
-    async with talking() as (backend, control, cursor):
-        await backend.send(text_draft(text, ME, buttons=BUTTONS, card_id="q1@home_1"), KEY)
-        press = await pressed(backend, control, cursor, "yes")
+    async with backend_with_chat() as (backend, control, cursor):
+        await backend.send(text_draft(text, ME, buttons=BUTTONS, card_id="q1@home_1"), SEND_KEY)
+        press = await press_button(backend, control, cursor, "yes")
         assert (press.chat, press.sender, press.card_id, press.button) == (ME, ME, "q1@home_1", "yes")
         await backend.update_card(press, text, BUTTONS, chosen)
         sent = await control.get("wecom/sent")
-        assert [one["command"] for one in sent if one["command"] != "respond"][-1] == "update"
+        assert [message["command"] for message in sent if message["command"] != "respond"][-1] == "update"
         assert shown in str(sent[-1]["card"])
-        said = " ".join(one["shown"] for one in sent if one["kind"] == "markdown")
-        assert (text is LONG) == ("Shall I open the garage?" in said)
+        markdown_texts = " ".join(message["shown"] for message in sent if message["kind"] == "markdown")
+        assert (text is LONG_TEXT) == ("Shall I open the garage?" in markdown_texts)
 
 
-async def test_a_press_of_an_ended_connection_or_one_answered_before_is_no_crash():
-    async with talking() as (backend, control, cursor):
-        await backend.send(text_draft("Open?", ME, buttons=BUTTONS, card_id="q2"), KEY)
-        press = await pressed(backend, control, cursor, "no")
+async def test_the_answer_to_a_press_of_an_ended_connection_is_an_error():
+    async with backend_with_chat() as (backend, control, cursor):
+        await backend.send(text_draft("Open?", ME, buttons=BUTTONS, card_id="q2"), SEND_KEY)
+        press = await press_button(backend, control, cursor, "no")
         await backend._client.connection.close()
         with pytest.raises(Unreachable):
             await backend.update_card(press, "Open?", BUTTONS, "No")
 
 
 async def test_a_card_id_that_was_used_is_refused():
-    async with talking() as (backend, control, _cursor):
+    async with backend_with_chat() as (backend, control, _cursor):
         draft = text_draft("Open?", ME, buttons=BUTTONS, card_id="q3")
-        await backend.send(draft, KEY)
+        await backend.send(draft, SEND_KEY)
         with pytest.raises(Rejected):
-            await backend.send(draft, KEY)
+            await backend.send(draft, SEND_KEY)
         await control.post("violations/clear")

@@ -29,15 +29,15 @@ def text(key: str, /, **facts: object) -> str:
 
 @asynccontextmanager
 async def connected(gateway: Gateway, **options: Any) -> AsyncIterator[WeComConnection]:
-    unnamed = {"clock": Clock(), "text": text, "observe": lambda *_: None, "endpoint": gateway.endpoint}
-    connection = await WeComConnection.open(ConnectionOptions(**{**unnamed, **options}))
+    defaults = {"clock": Clock(), "text": text, "observe": lambda *_: None, "endpoint": gateway.endpoint}
+    connection = await WeComConnection.open(ConnectionOptions(**{**defaults, **options}))
     try:
         yield connection
     finally:
         await connection.close()
 
 
-async def taken(connection: WeComConnection, count: int) -> list[Callback]:
+async def take_callbacks(connection: WeComConnection, count: int) -> list[Callback]:
     callbacks: list[Callback] = []
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         while len(callbacks) < count:
@@ -45,7 +45,7 @@ async def taken(connection: WeComConnection, count: int) -> list[Callback]:
     return callbacks
 
 
-async def end_of(connection: WeComConnection) -> str:
+async def reason_of_end(connection: WeComConnection) -> str:
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         with pytest.raises(Unreachable) as caught:
             while True:
@@ -56,7 +56,7 @@ async def end_of(connection: WeComConnection) -> str:
 @pytest.mark.parametrize(
     "proxy",
     [
-        "socks5://127.0.0.1:9",  # needs a library that is not here
+        "socks5://127.0.0.1:9",  # needs a library that is not installed
         "gopher://127.0.0.1:9",
         "http://127.0.0.1:99999",
         "http://[::1",
@@ -106,7 +106,7 @@ async def test_callbacks_come_in_their_order_and_what_cannot_be_read_is_counted(
             await gateway.send({**CALLBACK, "headers": {"req_id": f"r{number}"}})
             await gateway.send("no frame")
         await gateway.send(b"\xff\xfe")
-        callbacks = await taken(connection, 3)
+        callbacks = await take_callbacks(connection, 3)
         assert [callback.request_id for callback in callbacks] == ["r0", "r1", "r2"]
         await connection.request(FrameCommand.PING)
         assert connection.unreadable_count == 4
@@ -116,7 +116,9 @@ async def test_a_frame_that_is_no_utf_8_does_not_end_the_connection(gateway):
     async with connected(gateway) as connection:
         await connection.request(FrameCommand.PING)
         await gateway.sockets[0].send(b'{"cmd": "x\xff", "headers": {}}', text=True)
-        assert [callback.command for callback in await taken(connection, 1)] == ["x\N{REPLACEMENT CHARACTER}"]
+        assert [callback.command for callback in await take_callbacks(connection, 1)] == [
+            "x\N{REPLACEMENT CHARACTER}"
+        ]
         await connection.request(FrameCommand.PING)
 
 
@@ -129,30 +131,30 @@ async def test_without_an_answer_in_time_the_outcome_is_unknown(gateway, monkeyp
         assert connection.end_reason is None
 
 
-async def test_a_connection_that_ends_under_a_request_leaves_its_outcome_unknown(gateway):
+async def test_a_connection_that_ends_during_a_request_leaves_its_outcome_unknown(gateway):
     gateway.behave = close_socket
     async with connected(gateway) as connection:
         with pytest.raises(OutcomeUnknown):
             await connection.request(FrameCommand.SEND, {})
         with pytest.raises(Unreachable):
             await connection.request(FrameCommand.SEND, {})
-        assert await end_of(connection) == "the connection to WeCom broke off"
+        assert await reason_of_end(connection) == "the connection to WeCom broke off"
 
 
-async def test_what_came_before_the_end_is_taken(gateway):
+async def test_callbacks_that_came_before_the_end_are_received(gateway):
     async with connected(gateway) as connection:
         await connection.request(FrameCommand.PING)
         await gateway.send(CALLBACK)
         await gateway.sockets[0].close()
         await gateway.until(lambda: not gateway.sockets)
-        assert len(await taken(connection, 1)) == 1
-        assert await end_of(connection) == "the connection to WeCom broke off"
+        assert len(await take_callbacks(connection, 1)) == 1
+        assert await reason_of_end(connection) == "the connection to WeCom broke off"
 
 
-async def test_nobody_listens():
-    with socket.socket() as reserved:  # bound, so that nobody else can listen there
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
+async def test_an_address_where_nobody_listens_is_no_connection():
+    with socket.socket() as bound_socket:  # bound, so that nobody else can listen there
+        bound_socket.bind(("127.0.0.1", 0))
+        port = bound_socket.getsockname()[1]
         options = ConnectionOptions(
             clock=Clock(), text=text, observe=lambda *_: None, endpoint=f"http://127.0.0.1:{port}"
         )
@@ -174,12 +176,12 @@ async def test_without_a_lease_nothing_is_sent(gateway):
     assert [request["cmd"] for request in gateway.requests] == ["ping"]
 
 
-async def test_two_heartbeats_without_an_answer_end_it(gateway, monkeypatch):
+async def test_two_heartbeats_without_an_answer_end_the_connection(gateway, monkeypatch):
     monkeypatch.setattr(connection_module, "ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(connection_module, "HEARTBEAT_SECONDS", 0.06)
     gateway.behave = answer_nothing
     async with connected(gateway) as connection:
-        assert await end_of(connection) == "WeCom answered no heartbeat any more"
+        assert await reason_of_end(connection) == "WeCom answered no heartbeat any more"
     assert [request["cmd"] for request in gateway.requests] == ["ping", "ping"]
 
 
@@ -193,31 +195,32 @@ async def test_an_answered_heartbeat_is_an_empty_list_of_callbacks(gateway, monk
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_WAITING_CALLBACKS", 2), ("MAX_WAITING_BYTES", 150)])
-async def test_messages_that_nobody_takes_end_it(gateway, monkeypatch, limit, value):
+async def test_too_many_messages_that_are_not_taken_end_the_connection(gateway, monkeypatch, limit, value):
     monkeypatch.setattr(connection_module, limit, value)
     async with connected(gateway) as connection:
         await connection.request(FrameCommand.PING)
         for _ in range(3):
             await gateway.send(CALLBACK)
         await gateway.until(lambda: not gateway.sockets)
-        assert len(await taken(connection, 3)) == 3
-        assert "more messages came than could be stored" in await end_of(connection)
+        assert len(await take_callbacks(connection, 3)) == 3
+        assert "more messages came than could be stored" in await reason_of_end(connection)
 
 
-async def test_another_program_took_the_bot_over(gateway):
+async def test_a_take_over_by_another_program_is_noticed(gateway):
     async with connected(gateway) as connection:
         await connection.request(FrameCommand.PING)
         assert not connection.is_taken_over
         await gateway.tell("disconnected_event")
-        await taken(connection, 1)
+        await take_callbacks(connection, 1)
         assert connection.is_taken_over
 
 
-async def test_a_piece_of_a_file_does_not_hold_the_loop(gateway):
+async def test_a_piece_of_a_file_does_not_block_the_event_loop(gateway):
     """The gateway reads in the same loop, so it only counts what comes, and answers nothing in between."""
     body = {"base64_data": "A" * 700_000}
     async with connected(gateway) as connection:
-        await connection.request(FrameCommand.UPLOAD_PIECE, body)  # what is done only once
+        # The first request does work that is done only once, and is not measured.
+        await connection.request(FrameCommand.UPLOAD_PIECE, body)
         turns = []
         for _ in range(5):
             work = asyncio.create_task(connection.request(FrameCommand.UPLOAD_PIECE, body))

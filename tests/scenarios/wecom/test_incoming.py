@@ -21,7 +21,7 @@ async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[WeComHome]
         yield home
 
 
-async def state(home: WeComHome, **wanted: Any) -> dict[str, Any]:
+async def wait_for_state(home: WeComHome, **wanted: Any) -> dict[str, Any]:
     return await home.body("wx/login/state", **wanted)
 
 
@@ -32,16 +32,16 @@ async def subscriptions(home: WeComHome, bot: str = HOME_BOT_ID) -> int:
 async def test_one_scan_makes_a_bot_that_a_restart_uses_again(home: WeComHome):
     home.bridge.configure(home.settings({"wecom": {}}))
     home.bridge.start()
-    assert (await state(home, state="waiting_for_scan"))["needs"] == "scan"
+    assert (await wait_for_state(home, state="waiting_for_scan"))["needs"] == "scan"
     await home.in_thread(home.subscriber.wait, "wx/login/url", lambda delivery: delivery.payload != b"")
     await home.bot.post("wecom/scan")
-    assert (await state(home, state="waiting_for_confirm"))["needs"] == "confirm"
+    assert (await wait_for_state(home, state="waiting_for_confirm"))["needs"] == "confirm"
     await home.bot.post("wecom/confirm")
-    await state(home, state="online")
+    await wait_for_state(home, state="online")
     await home.in_thread(home.bridge.stop)
     since = home.subscriber.count
     home.bridge.start()
-    await state(home, state="online", since=since)
+    await wait_for_state(home, state="online", since=since)
     await home.bot.write("still here", bot=await made_bot(home))
     await home.body("wx/in/me", text="still here")
 
@@ -60,11 +60,11 @@ async def test_a_file_comes_whole(home: WeComHome, kind: str):
     message = await home.body("wx/in/me", kind=kind)
     assert message["id"] == message_id
     event = await home.body("wx/event/media", message_id=message_id)
-    truth = (await home.bot._http.get(f"/sim/wecom/media/{message_id}")).content
-    assert (event["state"], event["sha256"]) == ("ready", hashlib.sha256(truth).hexdigest())
+    content = (await home.bot._http.get(f"/sim/wecom/media/{message_id}")).content
+    assert (event["state"], event["sha256"]) == ("ready", hashlib.sha256(content).hexdigest())
 
 
-async def test_texts_voices_quotes_groups_and_parts_come(home: WeComHome):
+async def test_texts_voices_quotes_groups_and_parts_are_published(home: WeComHome):
     await home.log_in()
     await home.bot.post("wecom/say", kind="voice", text="turn it off")
     assert (await home.body("wx/in/me", kind="voice"))["text"] == "turn it off"
@@ -93,11 +93,11 @@ async def test_each_message_gets_one_receipt(home: WeComHome):
     await home.bot.write("again")
     await home.body("wx/in/me", text="again")
     await home.bot.wait("answered:2")
-    texts = [one.body["text"] for one in home.subscriber.on("wx/in/me")]
+    texts = [message.body["text"] for message in home.subscriber.on("wx/in/me")]
     assert texts == ["hello", "again"]
 
 
-async def test_a_gateway_that_starts_again_is_a_gap_and_then_everything_goes_on(home: WeComHome):
+async def test_a_restart_of_the_gateway_is_a_gap_and_messages_go_on(home: WeComHome):
     await home.log_in()
     since = home.subscriber.count
     await home.bot.post("wecom/restart")
@@ -108,33 +108,33 @@ async def test_a_gateway_that_starts_again_is_a_gap_and_then_everything_goes_on(
     assert (await home.send_command("me", {"text": "answer"}))["status"] == "sent"
 
 
-async def test_while_wecom_is_away_the_state_says_so(home: WeComHome):
+async def test_the_state_is_interrupted_while_wecom_is_away(home: WeComHome):
     await home.log_in()
     since = home.subscriber.count
     await home.stop_wechat()
-    interrupted = await state(home, state="interrupted", since=since)
+    interrupted = await wait_for_state(home, state="interrupted", since=since)
     assert interrupted["needs"] == "nothing"
     assert "WeCom" in interrupted["reason"]
     await home.start_wechat()
-    await state(home, state="online", since=since)
+    await wait_for_state(home, state="online", since=since)
     await home.body("wx/event/gap", since=since)
     await home.bot.write("back")
     await home.body("wx/in/me", text="back")
 
 
-async def test_a_kill_in_a_burst_loses_nothing_that_was_stored_and_tells_the_gap(home: WeComHome):
+async def test_a_kill_in_a_burst_loses_no_stored_message_and_the_gap_is_reported(home: WeComHome):
     await home.log_in()
     since = home.subscriber.count
     await home.bot.post("wecom/say", text="burst {n}", count=300)
     await home.body("wx/in/me", text="burst 1", since=since)
     home.bridge.kill()
-    before = [one.body["id"] for one in home.subscriber.on("wx/in/me")]
+    before = [message.body["id"] for message in home.subscriber.on("wx/in/me")]
     home.bridge.start()
     gap = await home.body("wx/event/gap", since=since)
     assert gap["since"] < gap["until"]
     await home.bot.write("after the kill")
     await home.body("wx/in/me", text="after the kill", since=since)
-    messages = [one.body for user in ("me", "family") for one in home.subscriber.on(f"wx/in/{user}")]
+    messages = [message.body for user in ("me", "family") for message in home.subscriber.on(f"wx/in/{user}")]
     ids = {message["id"] for message in messages}
     assert set(before) <= ids
     assert len({message["seq"] for message in messages}) == len(ids)  # published again is the same message
@@ -147,11 +147,13 @@ async def test_a_flood_comes_whole_and_in_order(home: WeComHome):
     await home.log_in()
     await home.bot.post("wecom/say", text="flood {n}", count=900)
     await home.body("wx/in/me", text="flood 900")
-    texts = [one.body["text"] for one in home.subscriber.on("wx/in/me") if "flood" in one.body["text"]]
+    texts = [
+        message.body["text"] for message in home.subscriber.on("wx/in/me") if "flood" in message.body["text"]
+    ]
     assert texts == [f"flood {number}" for number in range(1, 901)]
 
 
-async def test_frames_that_nobody_can_read_stop_nothing(home: WeComHome):
+async def test_unreadable_frames_do_not_stop_the_others(home: WeComHome):
     await home.log_in()
     for raw in (
         {"text": "no frame"},
@@ -170,16 +172,17 @@ async def test_another_program_is_left_alone_until_a_person_asks(home: WeComHome
     await home.log_in()
     since = home.subscriber.count
     await home.bot.post("wecom/takeover")
-    assert (await state(home, state="logged_out", since=since))["needs"] == "relogin"
+    assert (await wait_for_state(home, state="logged_out", since=since))["needs"] == "relogin"
     await home.in_thread(home.bridge.stop)
     since = home.subscriber.count
     home.bridge.start()
-    reason = (await state(home, state="logged_out", since=since))["reason"]
+    reason = (await wait_for_state(home, state="logged_out", since=since))["reason"]
     assert "another program" in reason
     assert await subscriptions(home) == 1
-    await home.bot.post("wecom/settings", takeover_pause=0)  # a person asks, and no loop
+    # Without this pause the request of the person connects at once.
+    await home.bot.post("wecom/settings", takeover_pause=0)
     await home.publish("wx/bridge/request/login", {})
-    await state(home, state="online", since=since)
+    await wait_for_state(home, state="online", since=since)
     await home.bot.write("mine again")
     await home.body("wx/in/me", text="mine again")
 
@@ -187,11 +190,11 @@ async def test_another_program_is_left_alone_until_a_person_asks(home: WeComHome
 async def test_a_wrong_secret_is_refused_once_until_it_is_corrected(home: WeComHome):
     home.bridge.configure(home.settings({"wecom": {**BOT, "secret": "wrong"}}))
     home.bridge.start()
-    assert (await state(home, state="refused"))["needs"] == "relogin"
+    assert (await wait_for_state(home, state="refused"))["needs"] == "relogin"
     await home.in_thread(home.bridge.stop)
     since = home.subscriber.count
     home.bridge.start()
-    await state(home, state="refused", since=since)
+    await wait_for_state(home, state="refused", since=since)
     assert (await home.bot.get("wecom/state"))["refused"] == {"93019": 1}
     await home.in_thread(home.bridge.stop)
     home.bridge.configure(home.settings())

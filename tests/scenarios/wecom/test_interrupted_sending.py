@@ -1,4 +1,4 @@
-"""A gateway that fails while the bridge sends to WeCom: the pauses before each reconnect take these tests minutes."""
+"""A gateway that fails while the bridge sends to WeCom; the pauses before the reconnects take minutes."""
 
 from __future__ import annotations
 
@@ -29,16 +29,24 @@ async def home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -
     "endpoint", ["aibot_upload_media_init", "aibot_upload_media_chunk", "aibot_upload_media_finish"]
 )
 @pytest.mark.parametrize("kind", ["reset", "drop_answer"])
-async def test_an_upload_that_breaks_off_is_no_attempt(home: WeComHome, endpoint: str, kind: str):
+async def test_an_upload_that_breaks_off_does_not_count_as_an_attempt(
+    home: WeComHome, endpoint: str, kind: str
+):
     await home.control.post("fault", endpoint=endpoint, kind=kind)
     data = os.urandom(1_200_000)
     command_id = f"{endpoint}-{kind}"
     command = {"kind": "file", "data": base64.b64encode(data).decode(), "name": "a.bin", "id": command_id}
     result = await home.send_command("family", command)
-    line = await last_sent(home, result)
+    message = await last_sent(home, result)
     assert not result["duplicate_possible"]
-    assert line["sha256"] == hashlib.sha256(data).hexdigest()
-    assert sum(one["sha256"] == line["sha256"] for one in await home.control.get("wecom/sent")) == 1
+    assert message["sha256"] == hashlib.sha256(data).hexdigest()
+    assert (
+        sum(
+            sent_message["sha256"] == message["sha256"]
+            for sent_message in await home.control.get("wecom/sent")
+        )
+        == 1
+    )
 
 
 async def test_a_lost_subscription_is_not_delivered_and_made_anew(tmp_path: Path, with_mosquitto: None):
@@ -47,4 +55,4 @@ async def test_a_lost_subscription_is_not_delivered_and_made_anew(tmp_path: Path
         await home.control.post("wecom/lapse")
         result = await home.send_command("me", {"text": "after the lapse", "id": "lapse", "ttl": 120})
         assert (result["status"], result["code"], result["duplicate_possible"]) == ("sent", "ok", False)
-        assert [line["text"] for line in await home.bot.bot_sent(1)] == ["after the lapse"]
+        assert [message["text"] for message in await home.bot.bot_sent(1)] == ["after the lapse"]

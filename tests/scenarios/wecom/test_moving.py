@@ -1,6 +1,6 @@
 """A bot of WeCom moves: to another instance of a cluster, and to another machine by a backup.
 
-The login, the owner whom the operator has named, and an open question go along; nobody scans again.
+The login, the owner whom the operator has named, and an open question move with it; nobody scans again.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[WeComHome]
         yield home
 
 
-async def settle_in(home: WeComHome, web: int) -> str:
-    """Somebody scans, confirms the bot on the page, is named as its owner and asked something.
+async def set_up_bot(home: WeComHome, web: int) -> str:
+    """Lets a person scan, confirm the bot on the page, be named as its owner and be asked a question.
 
     Returns the id of the bot; `web` is the port of the page.
     """
@@ -55,14 +55,14 @@ async def settle_in(home: WeComHome, web: int) -> str:
 
 
 async def confirm(web: int, bot_id: str) -> None:
-    """The operator says on the page that the bot is theirs."""
+    """Confirms on the page that the bot is the operator's."""
     async with httpx.AsyncClient() as browser:
         page = f"http://127.0.0.1:{web}/accounts/home/confirm-bot"
         assert (await browser.post(page, data={"bot": bot_id})).status_code == 303
 
 
-async def all_came_along(home: WeComHome, bot_id: str, since: int) -> None:
-    """The owner is trusted, the question is answered once, and nobody was asked to scan."""
+async def assert_bot_moved(home: WeComHome, bot_id: str, since: int) -> None:
+    """Asserts that the owner is trusted, the question is answered once, and nobody was asked to scan."""
     await home.bot.write("still me", bot=bot_id)
     message = await home.body(f"wx/in/{ME}", text="still me", since=since)
     assert message["trusted"] is True
@@ -71,9 +71,9 @@ async def all_came_along(home: WeComHome, bot_id: str, since: int) -> None:
     assert (event["command_id"], event["key"], event["trusted"]) == ("lock", "Yes", True)
     assert (await home.send_command(ME, {"text": "good", "id": "good"}))["status"] == "sent"
     received = home.subscriber.received[since:]
-    states = {one.body["state"] for one in received if one.topic == "wx/login/state"}
+    states = {message.body["state"] for message in received if message.topic == "wx/login/state"}
     assert not states & {"waiting_for_scan", "waiting_for_confirm", "refused"}
-    assert len({one.body["id"] for one in home.subscriber.on("wx/event/button")}) == 1
+    assert len({message.body["id"] for message in home.subscriber.on("wx/event/button")}) == 1
     assert await home.control.get("violations") == []
 
 
@@ -81,14 +81,14 @@ async def test_a_bot_moves_to_another_machine_by_a_backup(home: WeComHome, tmp_p
     web = free_port()
     settings = home.settings({"contacts": {}, "wecom": {}}, web={"listen": f"127.0.0.1:{web}"})
     home.bridge.configure(settings)
-    bot_id = await settle_in(home, web)
+    bot_id = await set_up_bot(home, web)
     assert await home.in_thread(home.bridge.stop) == 0
-    code, _, said = await wx2mqtt(home.bridge, "backup", str(tmp_path / "store.tar.gz"))
-    assert code == 0, said
+    code, _, errors = await wx2mqtt(home.bridge, "backup", str(tmp_path / "store.tar.gz"))
+    assert code == 0, errors
     await home.bot.write("while it moves", bot=bot_id)
     home.bridge = BridgeProcess(tmp_path / "other machine", settings)
-    code, _, said = await wx2mqtt(home.bridge, "restore", str(tmp_path / "store.tar.gz"))
-    assert code == 0, said
+    code, _, errors = await wx2mqtt(home.bridge, "restore", str(tmp_path / "store.tar.gz"))
+    assert code == 0, errors
     since = home.subscriber.count
     home.bridge.start()
     await home.body("wx/login/state", state="online", since=since)
@@ -98,12 +98,12 @@ async def test_a_bot_moves_to_another_machine_by_a_backup(home: WeComHome, tmp_p
     state = await home.body("wx/login/state", state="online", since=since)
     assert state["needs"] == "owner"
     await confirm(web, bot_id)
-    await all_came_along(home, bot_id, since)
+    await assert_bot_moved(home, bot_id, since)
 
 
 @pytest.fixture
 def instances(home: WeComHome) -> Iterator[tuple[BridgeProcess, BridgeProcess, int]]:
-    """`east`, which is the bridge of the home, and `west`, on one database; and the port of the page of `east`."""
+    """Gives `east`, the bridge of the home, and `west`, on one database; and the port of the page of `east`."""
     url, web = new_database(), free_port()
 
     def settings(instance: str) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def instances(home: WeComHome) -> Iterator[tuple[BridgeProcess, BridgeProcess, i
         yield bridges[0], bridges[1], web
 
 
-async def runs_on(home: WeComHome, instance: str, since: int) -> None:
+async def wait_until_runs_on(home: WeComHome, instance: str, since: int) -> None:
     await home.body("wx/bridge/info", instance=instance, since=since)
     await home.body("wx/login/state", state="online", since=since)
 
@@ -130,21 +130,21 @@ async def subscriptions(home: WeComHome, bot_id: str) -> int:
     return int((await home.bot.get("wecom/state"))["bots"][bot_id]["subscriptions"])
 
 
-async def test_the_next_instance_ends_the_connection_of_one_that_stands_still_and_keeps_the_bot(
+async def test_the_next_instance_ends_the_connection_of_a_stopped_one_and_keeps_the_bot(
     home: WeComHome, instances: tuple[BridgeProcess, BridgeProcess, int]
 ):
     east, west, web = instances
-    bot_id = await settle_in(home, web)
+    bot_id = await set_up_bot(home, web)
     west.start()
     since = home.subscriber.count
     os.kill(east.pid, signal.SIGSTOP)
     try:
-        await runs_on(home, "west", since)
+        await wait_until_runs_on(home, "west", since)
         await home.body("wx/event/gap", since=since)
     finally:
         os.kill(east.pid, signal.SIGCONT)
     await home.in_thread(east.wait_for_log, "connection to the database lost")
-    await all_came_along(home, bot_id, since)
+    await assert_bot_moved(home, bot_id, since)
     assert await subscriptions(home, bot_id) == 2
     assert home.subscriber.on("wx/bridge/info")[-1].body["instance"] == "west"
 
@@ -153,16 +153,16 @@ async def test_a_killed_instance_is_replaced_and_what_it_stored_is_published_onc
     home: WeComHome, instances: tuple[BridgeProcess, BridgeProcess, int]
 ):
     east, west, web = instances
-    bot_id = await settle_in(home, web)
+    bot_id = await set_up_bot(home, web)
     west.start()
     since = home.subscriber.count
     await home.bot.post("wecom/say", bot=bot_id, text="burst {n}", count=100)
     await home.body(f"wx/in/{ME}", text="burst 1", since=since)
     await home.in_thread(east.kill)
-    await runs_on(home, "west", since)
+    await wait_until_runs_on(home, "west", since)
     await home.body("wx/event/gap", since=since)
-    await all_came_along(home, bot_id, since)
-    messages = {one.body["seq"]: one.body["text"] for one in home.subscriber.on(f"wx/in/{ME}")}
+    await assert_bot_moved(home, bot_id, since)
+    messages = {message.body["seq"]: message.body["text"] for message in home.subscriber.on(f"wx/in/{ME}")}
     assert sorted(messages) == list(range(1, len(messages) + 1))
     bursts = [messages[seq] for seq in sorted(messages) if messages[seq].startswith("burst")]
     assert bursts == [f"burst {number}" for number in range(1, len(bursts) + 1)]

@@ -24,7 +24,7 @@ from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.wecom.simulated_wecom import HOME_BOT_ID, HOME_BOT_SECRET
 
 STATE = "wx/login/state"
-CONFIGURED = {"bot_id": HOME_BOT_ID, "secret": HOME_BOT_SECRET}
+CONFIGURED_BOT = {"bot_id": HOME_BOT_ID, "secret": HOME_BOT_SECRET}
 ME, WIFE = "WangXiaoMing", "LiLi"
 
 
@@ -42,7 +42,7 @@ class BotHome(Home):
         return super().settings({**usual, **(account or {})}, web=web, **top)
 
     async def start(self, **account: Any) -> dict[str, Any]:
-        """Starts the bridge; returns its first state that is not on the way to one."""
+        """Starts the bridge; returns its state once it is online."""
         self.bridge.configure(self.settings(account))
         since = self.subscriber.count
         self.bridge.start()
@@ -59,9 +59,9 @@ class BotHome(Home):
         assert ready["ready"], what
 
     async def write(self, text: str, person: str = "me", *, user: str, to: str = "") -> dict[str, Any]:
-        """Somebody writes to the bot; returns what is published on the topic of the `user`.
+        """Lets a person write to the bot; returns the message that is published on the topic of `user`.
 
-        Of what the same person wrote before, a message may still be on its way; so the text is compared.
+        An earlier message of the same person may still follow, so the text is compared.
         """
         since = self.subscriber.count
         bots = (await self.control.get("wecom/state"))["bots"]
@@ -99,7 +99,7 @@ async def home(tmp_path: Path) -> AsyncIterator[BotHome]:
 
 
 async def test_a_configured_bot_asks_for_its_owner_and_trusts_whom_a_request_names(home: BotHome):
-    state = await home.start(wecom=CONFIGURED)
+    state = await home.start(wecom=CONFIGURED_BOT)
     assert (state["needs"], "This is me" in state["reason"]) == ("owner", True)
     assert (await home.write("open", user=ME))["trusted"] is False
     since = home.subscriber.count
@@ -114,12 +114,12 @@ async def test_a_configured_bot_asks_for_its_owner_and_trusts_whom_a_request_nam
     assert "new_owner" in refused["error"]
 
 
-async def test_the_owner_outlives_a_restart_and_a_kill(home: BotHome):
-    await home.start(wecom=CONFIGURED)
+async def test_the_owner_is_kept_over_a_restart_and_a_kill(home: BotHome):
+    await home.start(wecom=CONFIGURED_BOT)
     await home.write("hello", user=ME)
     await home.send_request("owner", {"user": ME})
     await home.in_thread(home.bridge.kill)
-    assert (await home.start(wecom=CONFIGURED))["needs"] == "nothing"
+    assert (await home.start(wecom=CONFIGURED_BOT))["needs"] == "nothing"
     assert (await home.write("open", user=ME))["trusted"] is True
 
 
@@ -138,8 +138,8 @@ async def test_a_scanned_bot_is_confirmed_on_the_page_before_a_pin_or_the_file_g
     assert (await home.write("open", "wife", user="wife"))["trusted"] is True
 
 
-async def test_this_is_me_on_the_page(home: BotHome):
-    await home.start(wecom=CONFIGURED)
+async def test_this_is_me_on_the_page_names_the_owner(home: BotHome):
+    await home.start(wecom=CONFIGURED_BOT)
     await home.write("hello", user=ME)
     async with httpx.AsyncClient() as browser:
         page = (await browser.get(f"http://127.0.0.1:{home.web}/")).text
@@ -148,24 +148,26 @@ async def test_this_is_me_on_the_page(home: BotHome):
     assert (await home.write("open", user=ME))["trusted"] is True
 
 
-async def test_a_group_is_called_by_its_digest_until_it_is_pinned_and_its_members_speak_for_themselves(
+async def test_a_group_is_called_by_its_digest_until_it_is_pinned_and_its_members_are_trusted_one_by_one(
     home: BotHome,
 ):
-    await home.start(wecom=CONFIGURED, expect={"wecom": ME})
+    await home.start(wecom=CONFIGURED_BOT, expect={"wecom": ME})
     chat = (await home.control.get("wecom/state"))["handles"]["family"]
     digest = f"group-{sha256(chat.encode()).hexdigest()[:8]}"
-    heard = await home.write("open", to="family", user=digest)
-    assert (heard["text"], heard["sender"]["user"], heard["trusted"]) == ("open", ME, True)
+    message = await home.write("open", to="family", user=digest)
+    assert (message["text"], message["sender"]["user"], message["trusted"]) == ("open", ME, True)
     assert (await home.write("open", "wife", to="family", user=digest))["trusted"] is False
     await home.in_thread(home.bridge.stop)
-    await home.start(wecom=CONFIGURED, contacts={"family": {"wecom": chat}})
+    await home.start(wecom=CONFIGURED_BOT, contacts={"family": {"wecom": chat}})
     directory = await home.send_request("contacts")
-    kinds = {one["user"]: (one["kind"], one["trusted"]) for one in directory["data"]["contacts"]}
+    kinds = {
+        contact["user"]: (contact["kind"], contact["trusted"]) for contact in directory["data"]["contacts"]
+    }
     assert kinds["family"] == ("group", False)
 
 
-async def test_to_whom_the_file_names_it_is_tried_and_nobody_else(home: BotHome):
-    await home.start(wecom=CONFIGURED, contacts={"wife": {"wecom": WIFE}})
+async def test_commands_to_people_whom_the_file_names_are_tried_and_others_are_rejected(home: BotHome):
+    await home.start(wecom=CONFIGURED_BOT, contacts={"wife": {"wecom": WIFE}})
     result = await home.send_command("wife", {"text": "hello", "id": "c1"})
     assert (result["status"], result["code"]) == ("rejected", "no_chat")
     result = await home.send_command("stranger", {"text": "hello", "id": "c2"})
@@ -174,11 +176,11 @@ async def test_to_whom_the_file_names_it_is_tried_and_nobody_else(home: BotHome)
     assert (await home.send_command("wife", {"text": "hello", "id": "c3"}))["status"] == "sent"
 
 
-async def test_another_bot_is_refused_and_as_a_new_owner_knows_nobody(home: BotHome):
+async def test_another_bot_is_refused_and_starts_without_contacts_as_a_new_owner(home: BotHome):
     await home.start()
     await home.write("hello", user=ME)
     await home.in_thread(home.bridge.stop)
-    home.bridge.configure(home.settings({"wecom": CONFIGURED}))
+    home.bridge.configure(home.settings({"wecom": CONFIGURED_BOT}))
     since = home.subscriber.count
     home.bridge.start()
     state = await home.body(STATE, state="refused", since=since)
@@ -191,8 +193,8 @@ async def test_another_bot_is_refused_and_as_a_new_owner_knows_nobody(home: BotH
 
 
 @asynccontextmanager
-async def at_a_screen(home: BotHome, *arguments: str) -> AsyncIterator[Screen]:
-    """Somebody at a terminal runs `wx2mqtt login`."""
+async def login_screen(home: BotHome, *arguments: str) -> AsyncIterator[Screen]:
+    """Runs `wx2mqtt login` at a terminal; gives its screen."""
     command = [*program_with(""), "login", "-c", str(home.bridge.config), *arguments]
     screen = Screen(command)
     await home.in_thread(screen.__enter__)
@@ -202,7 +204,7 @@ async def at_a_screen(home: BotHome, *arguments: str) -> AsyncIterator[Screen]:
         await home.in_thread(screen.__exit__, None, None, None)
 
 
-async def scanned_here(home: BotHome, screen: Screen) -> None:
+async def scan_at_terminal(home: BotHome, screen: Screen) -> None:
     await home.in_thread(screen.scan)
     await home.wait("code")
     await home.control.post("wecom/scan")
@@ -211,8 +213,8 @@ async def scanned_here(home: BotHome, screen: Screen) -> None:
 
 async def test_at_the_terminal_a_scanned_bot_is_confirmed_and_who_writes_is_its_owner(home: BotHome):
     home.bridge.configure(home.settings())
-    async with at_a_screen(home) as screen:
-        await scanned_here(home, screen)
+    async with login_screen(home) as screen:
+        await scan_at_terminal(home, screen)
         await home.in_thread(screen.until, "Is it yours?")
         screen.type("y")
         await home.in_thread(screen.until, "Write to the bot in WeCom now")
@@ -229,15 +231,17 @@ async def test_at_the_terminal_a_scanned_bot_is_confirmed_and_who_writes_is_its_
     since = home.subscriber.count
     home.bridge.start()
     assert (await home.body(STATE, state="online", since=since))["needs"] == "nothing"
-    assert (await home.body(f"wx/in/{WIFE}"))["text"] == "not me"  # what came meanwhile is published
+    assert (await home.body(f"wx/in/{WIFE}"))[
+        "text"
+    ] == "not me"  # the message that came meanwhile is published
     await home.wait("any_online")
     assert (await home.write("open", user=ME))["trusted"] is True
 
 
-async def test_at_the_terminal_the_running_bridge_is_told_the_same(home: BotHome):
+async def test_at_the_terminal_beside_a_running_bridge_the_owner_is_named_too(home: BotHome):
     await home.start()
     await home.write("hello", user=ME)
-    async with at_a_screen(home) as screen:
+    async with login_screen(home) as screen:
         await home.in_thread(screen.until, "Is it yours?")
         screen.type("y")
         await home.in_thread(screen.until, f"{ME} is known to the bot")
@@ -246,9 +250,9 @@ async def test_at_the_terminal_the_running_bridge_is_told_the_same(home: BotHome
     assert (await home.write("open", user=ME))["trusted"] is True
 
 
-async def test_who_does_not_say_yes_at_the_terminal_trusts_nobody(home: BotHome):
+async def test_without_a_confirmation_at_the_terminal_nobody_is_trusted(home: BotHome):
     await home.start(contacts={"me": {"wecom": ME}})
-    async with at_a_screen(home) as screen:
+    async with login_screen(home) as screen:
         await home.in_thread(screen.until, "Is it yours?")
         screen.type("")
         await home.in_thread(screen.until, "nobody is trusted")
@@ -256,7 +260,7 @@ async def test_who_does_not_say_yes_at_the_terminal_trusts_nobody(home: BotHome)
     assert (await home.write("open", user="me"))["trusted"] is False
 
 
-async def doctor(home: BotHome, *arguments: str) -> list[tuple[str, str]]:
+async def check_bot(home: BotHome, *arguments: str) -> list[tuple[str, str]]:
     """Returns what `check --connect` finds out about the bot."""
     command = ["check", "-c", str(home.bridge.config), "--connect", "--json", *arguments]
     done = await home.in_thread(
@@ -270,10 +274,10 @@ async def subscriptions(home: BotHome) -> int:
     return int((await home.control.get("wecom/state"))["bots"][HOME_BOT_ID]["subscriptions"])
 
 
-async def test_the_doctor_asks_the_running_bridge_and_ends_no_connection(home: BotHome):
-    await home.start(wecom=CONFIGURED)
+async def test_the_check_asks_the_running_bridge_and_ends_no_connection(home: BotHome):
+    await home.start(wecom=CONFIGURED_BOT)
     before = await subscriptions(home)
-    found = await doctor(home, "--take-over")
+    found = await check_bot(home, "--take-over")
     assert found == [
         ("ok", "the bridge is connected with it"),
         ("warning", "nobody has written to it yet"),
@@ -282,39 +286,43 @@ async def test_the_doctor_asks_the_running_bridge_and_ends_no_connection(home: B
     assert await subscriptions(home) == before
 
 
-async def test_without_a_bridge_the_doctor_says_what_happened_and_logs_in_only_when_it_may(home: BotHome):
-    await home.start(wecom=CONFIGURED)
+async def test_without_a_bridge_the_check_reports_the_take_over_and_logs_in_only_with_the_option(
+    home: BotHome,
+):
+    await home.start(wecom=CONFIGURED_BOT)
     since = home.subscriber.count
     await home.control.post("wecom/takeover", bot=HOME_BOT_ID)
     await home.body(STATE, state="logged_out", since=since)
-    (verdict, text), *_ = await doctor(home)
+    (verdict, text), *_ = await check_bot(home)
     assert verdict == "failed"
     await home.in_thread(home.bridge.stop)
     before = await subscriptions(home)
-    await home.control.post("wecom/clock", forward=600)  # a person who asks has looked for the other program
-    assert await doctor(home) == [(verdict, text)]
+    await home.control.post("wecom/clock", forward=600)  # so that the pause after the take-over is over
+    assert await check_bot(home) == [(verdict, text)]
     assert await subscriptions(home) == before
-    ((verdict, text),) = await doctor(home, "--take-over")
+    ((verdict, text),) = await check_bot(home, "--take-over")
     assert (verdict, text.partition(";")[0]) == ("ok", "WeCom takes its Bot ID and Secret")
     assert await subscriptions(home) == before + 1
 
 
 async def test_a_wrong_secret_is_found(home: BotHome):
-    home.bridge.configure(home.settings({"wecom": {**CONFIGURED, "secret": "wrong"}}))
+    home.bridge.configure(home.settings({"wecom": {**CONFIGURED_BOT, "secret": "wrong"}}))
     since = home.subscriber.count
     home.bridge.start()
     assert (await home.body(STATE, state="refused", since=since))["needs"] == "relogin"
-    (verdict, text), *_ = await doctor(home)
+    (verdict, text), *_ = await check_bot(home)
     assert (verdict, text.partition(":")[0]) == ("failed", "WeCom refuses it")
 
 
-@pytest.mark.parametrize(("point", "owned"), [("before:change_owner", False), ("after:change_owner", True)])
-async def test_a_kill_around_the_commit_of_another_bot(home: BotHome, point: str, owned: bool):
-    """Either it is the bot and nobody of the one before is known, or neither."""
+@pytest.mark.parametrize(
+    ("point", "is_changed"), [("before:change_owner", False), ("after:change_owner", True)]
+)
+async def test_a_kill_around_the_commit_of_another_bot(home: BotHome, point: str, is_changed: bool):
+    """Afterwards either the new bot is used and the old contacts are gone, or nothing has changed."""
     await home.start()
     await home.write("hello", user=ME)
     await home.in_thread(home.bridge.stop)
-    home.bridge.configure(home.settings({"wecom": CONFIGURED}))
+    home.bridge.configure(home.settings({"wecom": CONFIGURED_BOT}))
     process = KillableBridge(home.bridge.config, home.folder / "lives.log")
     since = home.subscriber.count
     process.start(point)
@@ -323,6 +331,6 @@ async def test_a_kill_around_the_commit_of_another_bot(home: BotHome, point: str
     assert await process.reaches_point(15)
     since = home.subscriber.count
     home.bridge.start()
-    await home.body(STATE, state="online" if owned else "refused", since=since)
+    await home.body(STATE, state="online" if is_changed else "refused", since=since)
     people = (await home.send_request("contacts"))["data"]["contacts"]
-    assert [one["user"] for one in people] == ([] if owned else [ME])
+    assert [person["user"] for person in people] == ([] if is_changed else [ME])

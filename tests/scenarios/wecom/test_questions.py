@@ -19,13 +19,13 @@ WIFE = userid_of("wife")
 
 @pytest_asyncio.fixture
 async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[WeComHome]:
-    async with at_wecom_home(tmp_path, DURABLE) as made:
-        await made.log_in()
-        yield made
+    async with at_wecom_home(tmp_path, DURABLE) as logged_in_home:
+        await logged_in_home.log_in()
+        yield logged_in_home
 
 
 async def ask(home: WeComHome, command_id: str, user: str = "me", **more: Any) -> dict[str, Any]:
-    """Asks; returns what WeCom took."""
+    """Asks a question; returns the message that WeCom took."""
     after = len(await home.control.get("wecom/sent"))
     command = {"id": command_id, "text": f"{command_id}?", "buttons": YES_NO, **more}
     result = await home.send_command(user, command)
@@ -34,8 +34,8 @@ async def ask(home: WeComHome, command_id: str, user: str = "me", **more: Any) -
     return dict(line)
 
 
-async def shown(home: WeComHome) -> str:
-    """What the first card that was updated shows."""
+async def updated_card(home: WeComHome) -> str:
+    """Waits until a card is updated; returns what it shows."""
     seen = 0
     while True:
         lines = await home.control.get("wecom/sent", after=seen, wait=MAX_WAIT_SECONDS)
@@ -47,8 +47,8 @@ async def shown(home: WeComHome) -> str:
 
 
 def answers(home: WeComHome) -> list[tuple[str, str]]:
-    """Command id and key of each answer so far; one that was published again counts once."""
-    events = {one.body["id"]: one.body for one in home.subscriber.on("wx/event/button")}
+    """Returns command id and key of each answer so far; one that was published again counts once."""
+    events = {message.body["id"]: message.body for message in home.subscriber.on("wx/event/button")}
     return [(event["command_id"], event["key"]) for event in events.values()]
 
 
@@ -61,7 +61,7 @@ async def test_a_press_of_the_card_is_the_answer_and_the_card_shows_it(home: WeC
     assert event["sender"]["user"] == "me"
     assert "message_id" not in event
     assert "pressed_on" not in event
-    assert "✓ Yes" in await shown(home)
+    assert "✓ Yes" in await updated_card(home)
     assert answers(home) == [("lock", "yes")]
 
 
@@ -73,7 +73,7 @@ async def test_a_card_is_answered_by_words_as_well(home: WeComHome):
     assert (await home.body("wx/in/me", id=message_id))["button"] == {"command_id": "lock", "key": "No"}
 
 
-async def test_of_an_older_card_the_press_means_that_question(home: WeComHome):
+async def test_a_press_of_an_older_card_answers_its_own_question(home: WeComHome):
     lock, heat = await ask(home, "lock"), await ask(home, "heat")
     await home.bot.press("yes", task_id=lock["card"]["task_id"])
     await home.body("wx/event/button", command_id="lock")
@@ -82,26 +82,26 @@ async def test_of_an_older_card_the_press_means_that_question(home: WeComHome):
     assert answers(home) == [("lock", "yes"), ("heat", "No")]
 
 
-async def test_who_pressed_counts(home: WeComHome):
+async def test_the_trust_in_the_person_who_pressed_decides(home: WeComHome):
     await home.bot.post("wecom/say", **{"from": "wife", "text": "hello"})
     await home.body(f"wx/in/{WIFE}", text="hello")
     await ask(home, "trusted", user=WIFE)
-    await home.bot.press("yes", **{"from": "wife"})  # nobody has pinned her
+    await home.bot.press("yes", **{"from": "wife"})  # she is not pinned, so she is not trusted
     await ask(home, "anyone", user=WIFE, buttons_from="anyone")
     await home.bot.press("yes", **{"from": "wife"})
     event = await home.body("wx/event/button")
     assert (event["command_id"], event["user"], event["trusted"]) == ("anyone", WIFE, False)
     assert event["sender"]["user"] == WIFE
-    listed = (await home.send_request("questions"))["data"]["questions"]
-    assert [one["command_id"] for one in listed] == ["trusted"]
+    questions = (await home.send_request("questions"))["data"]["questions"]
+    assert [question["command_id"] for question in questions] == ["trusted"]
 
 
-async def test_a_press_after_its_time_changes_the_card_only(home: WeComHome):
+async def test_a_press_after_the_time_of_the_question_changes_the_card_only(home: WeComHome):
     await home.bot.post("wecom/settings", heartbeat=10_000)
     await ask(home, "lock", buttons_for=60)
     await home.bot.post("wecom/clock", forward=600)
     await home.bot.press("yes")
-    assert "too late" in await shown(home)
+    assert "too late" in await updated_card(home)
     assert answers(home) == []
 
 
@@ -109,7 +109,7 @@ async def test_a_closed_question_takes_no_press(home: WeComHome):
     await ask(home, "lock")
     assert (await home.send_request("questions", {"close": "lock"}))["data"] == {"closed": "lock"}
     await home.bot.press("yes")
-    assert "too late" in await shown(home)
+    assert "too late" in await updated_card(home)
     assert answers(home) == []
 
 
@@ -124,13 +124,13 @@ async def test_a_press_while_the_bridge_is_away_is_lost_and_the_question_stays_o
     assert answers(home) == [("lock", "yes")]
 
 
-async def test_in_a_group_they_are_numbered_lines(home: WeComHome):
+async def test_in_a_group_the_buttons_are_numbered_lines(home: WeComHome):
     people = {**PEOPLE, "wife": {"wecom": WIFE}}
     home.bridge.configure(home.settings({"contacts": people}))
     assert (await home.send_request("reload"))["status"] == "ok"
     line = await ask(home, "pizza", user="family")
     assert (line["kind"], line["shown"]) == ("markdown", "pizza?\n1 Yes\n2 No")
-    await home.bot.write("1", to="family", **{"from": "mom"})  # nobody has pinned her
+    await home.bot.write("1", to="family", **{"from": "mom"})  # she is not pinned, so she is not trusted
     await home.body("wx/in/family", text="1")
     message_id = await home.bot.write("２", to="family", **{"from": "wife"})
     event = await home.body("wx/event/button", command_id="pizza")

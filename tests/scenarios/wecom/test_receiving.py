@@ -14,7 +14,7 @@ from tests.scenarios.wecom.logins import (
     SECTION,
     SINGLE,
     START,
-    Vault,
+    FakeCredentialStore,
     backend_at,
     logged_in,
     receive,
@@ -29,7 +29,7 @@ from wx2mqtt.model import ButtonPress, Cursor, Draft, Event, Handle, Kind, SendK
 from wx2mqtt.wechat.wecom import client as client_module
 from wx2mqtt.wechat.wecom import connection as connection_module
 
-KEY = SendKey("1")
+SEND_KEY = SendKey("1")
 
 
 async def test_a_batch_is_returned_again_until_its_cursor_comes_back(gateway):
@@ -61,7 +61,7 @@ async def test_the_parts_of_a_mixed_message_are_of_one_batch(gateway):
     assert [contact.handle for contact in batch.contacts] == ["group:wrkABC", "user:zhangsan"]
 
 
-async def test_what_cannot_be_read_and_what_is_not_known_is_counted_and_stops_nothing(gateway):
+async def test_unreadable_and_unknown_frames_are_counted_and_do_not_stop_the_others(gateway):
     async with backend_at(gateway) as backend:
         await logged_in(backend)
         await gateway.send("no frame")
@@ -101,9 +101,9 @@ async def test_a_receipt_goes_out_after_the_commit_and_once(gateway):
         await logged_in(backend)
         first_id = await gateway.say(text_of("one"))
         batch = await receive(backend)
-        await receive(backend)  # not stored yet
+        await receive(backend)  # the first batch is not stored yet
         assert gateway.sent("aibot_respond_msg") == []
-        await gateway.say(text_of("one"))  # WeCom hands it over twice
+        await gateway.say(text_of("one"))  # WeCom delivers it twice
         await gateway.say(text_of("two", "m2"))
         batch = await receive(backend, batch.cursor)
         while "two" not in texts(batch.items):
@@ -119,8 +119,8 @@ async def test_a_receipt_goes_out_after_the_commit_and_once(gateway):
     assert first["body"]["stream"]["content"] == "✓"
 
 
-async def answered(gateway, backend, count, cursor=START):
-    """Receives so many messages of one chat in one burst; returns how many receipts went out so far."""
+async def receipts_after(gateway, backend, count, cursor=START):
+    """Receives `count` messages of one chat in one burst; returns how many receipts were sent so far."""
     for number in range(count):
         await gateway.say(text_of("x", f"m{number}"))
     received = 0
@@ -137,31 +137,31 @@ async def answered(gateway, backend, count, cursor=START):
 async def test_receipts_take_a_third_of_the_rate_of_a_chat(gateway):
     async with backend_at(gateway) as backend:
         await logged_in(backend)
-        assert await answered(gateway, backend, 15) == 10
+        assert await receipts_after(gateway, backend, 15) == 10
 
 
-async def test_the_receipts_of_the_process_before_count_for_a_minute_too(gateway):
-    vault, boot = Vault(), [0.0]
-    clock = Clock(monotonic=lambda: boot[0])
-    async with backend_at(gateway, vault, clock=clock) as backend:
+async def test_the_receipts_of_the_previous_process_count_for_a_minute_too(gateway):
+    credentials, seconds = FakeCredentialStore(), [0.0]
+    clock = Clock(monotonic=lambda: seconds[0])
+    async with backend_at(gateway, credentials, clock=clock) as backend:
         await logged_in(backend)
-        assert await answered(gateway, backend, 15) == 10
-    async with backend_at(gateway, vault, clock=clock) as backend:
-        await logged_in(backend)
-        gap = await receive(backend)
-        assert await answered(gateway, backend, 15, gap.cursor) == 10
-    boot[0] = 60.0
-    async with backend_at(gateway, vault, clock=clock) as backend:
+        assert await receipts_after(gateway, backend, 15) == 10
+    async with backend_at(gateway, credentials, clock=clock) as backend:
         await logged_in(backend)
         gap = await receive(backend)
-        boot[0] = 121.0
-        assert await answered(gateway, backend, 3, gap.cursor) == 13
+        assert await receipts_after(gateway, backend, 15, gap.cursor) == 10
+    seconds[0] = 60.0
+    async with backend_at(gateway, credentials, clock=clock) as backend:
+        await logged_in(backend)
+        gap = await receive(backend)
+        seconds[0] = 121.0
+        assert await receipts_after(gateway, backend, 3, gap.cursor) == 13
 
 
 async def test_without_a_text_there_is_no_receipt(gateway):
     async with backend_at(gateway, section={**SECTION, "receipt": None}) as backend:
         await logged_in(backend)
-        assert await answered(gateway, backend, 3) == 0
+        assert await receipts_after(gateway, backend, 3) == 0
 
 
 async def test_a_broken_connection_is_made_anew_and_the_gap_is_an_event(gateway):
@@ -183,50 +183,50 @@ async def test_a_broken_connection_is_made_anew_and_the_gap_is_an_event(gateway)
 
 
 async def test_the_time_without_a_process_is_a_gap_too(gateway):
-    vault = Vault()
-    async with backend_at(gateway, vault) as backend:
+    credentials = FakeCredentialStore()
+    async with backend_at(gateway, credentials) as backend:
         await logged_in(backend)
-    assert vault.saved["alive"] > 0
-    async with backend_at(gateway, vault) as backend:
+    assert credentials.saved["alive"] > 0
+    async with backend_at(gateway, credentials) as backend:
         await logged_in(backend)
         (gap,) = (await receive(backend)).items
     assert gap.name == "gap"
 
 
-def ticking():
-    """A clock that is a second later at each look."""
+def ticking_clock():
+    """Returns a clock that is a second later at each reading."""
     seconds = count(int(time.time()))
     return Clock(wall=lambda: float(next(seconds)))
 
 
-async def killed_after_a_message(gateway, vault):
-    """A process on a saved login, which is killed when it has stored a message: its gap, and what is saved then."""
-    async with backend_at(gateway, vault) as backend:
+async def killed_after_a_message(gateway, credentials):
+    """Runs a process on a saved login until it is killed after a message; returns its gap and the saved login."""
+    async with backend_at(gateway, credentials) as backend:
         await logged_in(backend)
         batch = await receive(backend)
         await gateway.say(text_of("hello", f"after {batch.items[0].key}"))
         await receive(backend, batch.cursor)
-        saved = dict(vault.saved)  # what is written at the end, a kill does not write
-    return batch.items[0], Vault(saved)
+        saved = dict(credentials.saved)  # a kill does not save what an orderly end saves
+    return batch.items[0], FakeCredentialStore(saved)
 
 
 async def test_each_kill_has_a_gap_of_its_own(gateway):
-    vault = Vault()
-    async with backend_at(gateway, vault) as backend:
+    credentials = FakeCredentialStore()
+    async with backend_at(gateway, credentials) as backend:
         await logged_in(backend)
-    first, vault = await killed_after_a_message(gateway, vault)
-    second, _ = await killed_after_a_message(gateway, vault)
+    first, credentials = await killed_after_a_message(gateway, credentials)
+    second, _ = await killed_after_a_message(gateway, credentials)
     assert first.key != second.key
     assert str(first.fields["until"]) <= str(second.fields["since"]) <= str(second.fields["until"])
 
 
-async def test_a_gap_that_was_stored_but_not_saved_as_over_is_told_again_with_its_new_end(gateway):
-    vault = Vault()
-    async with backend_at(gateway, vault) as backend:
+async def test_a_gap_that_was_stored_but_not_saved_as_over_is_reported_again_with_its_new_end(gateway):
+    credentials = FakeCredentialStore()
+    async with backend_at(gateway, credentials) as backend:
         await logged_in(backend)
-    clock, saved, gaps = ticking(), dict(vault.saved), []
+    clock, saved, gaps = ticking_clock(), dict(credentials.saved), []
     for _ in range(2):  # killed right after the commit of the event
-        async with backend_at(gateway, Vault(saved), clock=clock) as backend:
+        async with backend_at(gateway, FakeCredentialStore(saved), clock=clock) as backend:
             await logged_in(backend)
             gaps += (await receive(backend)).items
     assert gaps[0].fields["since"] == gaps[1].fields["since"]
@@ -234,28 +234,28 @@ async def test_a_gap_that_was_stored_but_not_saved_as_over_is_told_again_with_it
 
 
 async def test_a_kill_soon_after_the_first_login_is_a_gap_too(gateway):
-    vault = Vault()
-    async with backend_at(gateway, vault) as backend:
+    credentials = FakeCredentialStore()
+    async with backend_at(gateway, credentials) as backend:
         await logged_in(backend)
-        saved = dict(vault.saved)  # killed before it asked for anything
+        saved = dict(credentials.saved)  # killed before it asked for anything
         await gateway.say(text_of("lost"))
         assert [item.key for item in (await receive(backend)).items] == ["m1"]
-    async with backend_at(gateway, Vault(saved)) as backend:
+    async with backend_at(gateway, FakeCredentialStore(saved)) as backend:
         await logged_in(backend)
         (gap,) = (await receive(backend)).items
     assert gap.name == "gap"
 
 
-async def test_what_came_and_was_not_stored_at_an_orderly_end_lies_in_the_gap(gateway):
-    vault = Vault()
-    async with backend_at(gateway, vault, clock=ticking()) as backend:
+async def test_a_message_that_was_not_stored_at_an_orderly_end_lies_in_the_gap(gateway):
+    credentials = FakeCredentialStore()
+    async with backend_at(gateway, credentials, clock=ticking_clock()) as backend:
         await logged_in(backend)
         await gateway.say(text_of("one"))
         batch = await receive(backend)
         await gateway.say(text_of("two", "m2"))
         await backend._client.connection.request("ping")  # it waits now
     assert texts(batch.items) == ["one"]
-    assert vault.saved["alive"] <= batch.items[0].time
+    assert credentials.saved["alive"] <= batch.items[0].time
 
 
 async def test_nothing_is_sent_before_the_next_subscription_is_accepted(gateway):
@@ -269,7 +269,7 @@ async def test_nothing_is_sent_before_the_next_subscription_is_accepted(gateway)
         waiting = asyncio.create_task(receive(backend))
         await gateway.until(lambda: len(gateway.sent("aibot_subscribe")) == 2)
         with pytest.raises(Unreachable, match="no connection"):
-            await backend.send(hello, KEY)
+            await backend.send(hello, SEND_KEY)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert gateway.sent("aibot_send_msg") == []
@@ -282,14 +282,14 @@ async def test_a_lost_subscription_is_made_anew_after_half_a_minute(gateway):
         await logged_in(backend)
         waiting = asyncio.create_task(backend.receive(Cursor("")))
         with pytest.raises(Unreachable, match="subscription"):
-            await backend.send(Draft(chat=Handle("user:zhangsan"), kind=Kind.TEXT, text="hello"), KEY)
+            await backend.send(Draft(chat=Handle("user:zhangsan"), kind=Kind.TEXT, text="hello"), SEND_KEY)
         with pytest.raises(Unreachable) as caught:
             await waiting
         assert caught.value.retry_after is not None
         assert 25 < caught.value.retry_after <= 30
         gateway.behave = answer_ok
         await receive(backend)
-        await backend.send(Draft(chat=Handle("user:zhangsan"), kind=Kind.TEXT, text="hello"), KEY)
+        await backend.send(Draft(chat=Handle("user:zhangsan"), kind=Kind.TEXT, text="hello"), SEND_KEY)
     assert len(gateway.sent("aibot_subscribe")) == 2
 
 
@@ -326,7 +326,7 @@ async def test_a_file_is_downloaded_and_decrypted(gateway, size):
         assert await downloaded(backend, media) == data
 
 
-async def test_the_name_of_a_file_is_told_before_its_bytes(gateway):
+async def test_the_name_of_a_file_is_known_before_its_bytes(gateway):
     names: list[str] = []
     gateway.bodies["/files/1"] = [encrypted(b"whole")]
     gateway.names["/files/1"] = "attachment; filename*=UTF-8''%E6%8A%A5.pdf"
@@ -360,7 +360,7 @@ async def test_a_file_that_is_not_there_is_gone_after_five_minutes(gateway):
     assert caught.value.code == "gone"
 
 
-async def test_a_file_elsewhere_is_not_fetched(gateway):
+async def test_a_file_at_another_address_is_not_fetched(gateway):
     async with backend_at(gateway) as backend:
         await logged_in(backend)
         media = await media_of(gateway, backend, "http://127.0.0.1:1/private")
@@ -377,7 +377,7 @@ async def test_a_refused_text_says_why(gateway, errcode, code):
     async with backend_at(gateway) as backend:
         await logged_in(backend)
         with pytest.raises(Rejected, match="invalid chatid") as caught:
-            await backend.send(Draft(chat=Handle("group:wrkABC"), kind=Kind.TEXT, text="hello"), KEY)
+            await backend.send(Draft(chat=Handle("group:wrkABC"), kind=Kind.TEXT, text="hello"), SEND_KEY)
     assert caught.value.code == code
 
 
@@ -388,16 +388,16 @@ async def test_without_a_connection_nothing_is_sent(gateway):
         with pytest.raises(BackendError):
             await receive(backend)
         with pytest.raises(Unreachable):
-            await backend.send(Draft(chat=Handle("user:zhangsan"), kind=Kind.TEXT, text="hello"), KEY)
+            await backend.send(Draft(chat=Handle("user:zhangsan"), kind=Kind.TEXT, text="hello"), SEND_KEY)
 
 
-async def test_who_has_written_is_listed_also_after_a_restart(gateway):
-    vault = Vault()
-    async with backend_at(gateway, vault) as backend:
+async def test_people_who_have_written_are_listed_after_a_restart_too(gateway):
+    credentials = FakeCredentialStore()
+    async with backend_at(gateway, credentials) as backend:
         await logged_in(backend)
         await gateway.say(text_of("x"))
         await receive(backend)
-    async with backend_at(gateway, vault) as backend:
+    async with backend_at(gateway, credentials) as backend:
         await logged_in(backend)
         (page,) = [page async for page in backend.list_contacts(lambda count: None)]
     assert [contact.handle for contact in page] == ["user:zhangsan"]

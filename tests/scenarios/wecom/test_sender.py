@@ -21,7 +21,7 @@ from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.sender import Sender
 
 BUTTONS = (Button(text="Yes", key="y"), Button(text="No", key="n"))
-LONG = "Shall I open the garage? " * 30
+LONG_TEXT = "Shall I open the garage? " * 30
 
 
 @pytest.fixture
@@ -43,10 +43,12 @@ def uploads(gateway: Gateway) -> Uploads:
 
 
 def bodies(gateway: Gateway, command: str = SEND) -> list[dict[str, Any]]:
+    """Returns the bodies of the requests with this command."""
     return [request["body"] for request in gateway.sent(command)]
 
 
 async def refusal(sender: Sender, draft: Draft) -> BackendError:
+    """Sends a draft that must fail; returns the error."""
     with pytest.raises(BackendError) as refused:
         await sender.send(draft)
     return refused.value
@@ -55,7 +57,7 @@ async def refusal(sender: Sender, draft: Draft) -> BackendError:
 # Texts
 
 
-async def test_a_text_goes_unasked_to_a_person_and_to_a_group(gateway, sender):
+async def test_a_text_is_sent_to_a_person_and_to_a_group(gateway, sender):
     assert await sender.send(text_draft("*hi*")) == Receipt(message_id=None)
     await sender.send(text_draft("# _all_", FAMILY))
     await sender.send(text_draft("# _all_", FAMILY, markdown=True))
@@ -78,9 +80,9 @@ async def test_a_text_goes_unasked_to_a_person_and_to_a_group(gateway, sender):
     [(" \n\t", "empty"), ("*" * 10_241, "too_long"), ("家" * 6827, "too_long"), ("\ud800", "bad_command")],
 )
 async def test_what_wecom_would_refuse_is_not_sent(gateway, sender, text: str, code: str):
-    why = await refusal(sender, text_draft(text))
-    assert isinstance(why, Rejected)
-    assert why.code == code
+    raised = await refusal(sender, text_draft(text))
+    assert isinstance(raised, Rejected)
+    assert raised.code == code
     assert not gateway.requests
 
 
@@ -109,18 +111,22 @@ async def test_as_much_as_wecom_takes_is_sent(gateway, sender):
         (846609, Unreachable, ""),
     ],
 )
-async def test_what_a_refusal_means(gateway, sender, errcode: int, error: type[BackendError], code: str):
+async def test_each_refusal_is_the_error_that_fits_its_code(
+    gateway, sender, errcode: int, error: type[BackendError], code: str
+):
     gateway.behave = refusing(errcode, SEND, errmsg="words of WeCom")
-    why = await refusal(sender, text_draft("x"))
-    assert type(why) is error
-    if isinstance(why, Rejected):
-        assert why.code == code
-        assert str(errcode) in str(why)
-        assert "words of WeCom" in str(why)
+    raised = await refusal(sender, text_draft("x"))
+    assert type(raised) is error
+    if isinstance(raised, Rejected):
+        assert raised.code == code
+        assert str(errcode) in str(raised)
+        assert "words of WeCom" in str(raised)
     assert len(gateway.requests) == 1
 
 
-async def test_without_an_answer_nobody_knows(gateway, sender, uploads, monkeypatch: pytest.MonkeyPatch):
+async def test_without_an_answer_the_outcome_is_unknown(
+    gateway, sender, uploads, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(connection_module, "ANSWER_SECONDS", 0.1)
     uploads.faults[SEND].extend([None, "close"])
     assert type(await refusal(sender, text_draft("x"))) is OutcomeUnknown
@@ -172,9 +178,9 @@ async def test_a_picture_for_a_chat_that_is_none_is_not_tried_as_a_file(
     gateway, sender, uploads, tmp_path: Path
 ):
     uploads.faults[SEND].append(93006)
-    why = await refusal(sender, file_draft(tmp_path, b"picture", Kind.IMAGE))
-    assert isinstance(why, Rejected)
-    assert why.code == "no_chat"
+    raised = await refusal(sender, file_draft(tmp_path, b"picture", Kind.IMAGE))
+    assert isinstance(raised, Rejected)
+    assert raised.code == "no_chat"
     assert len(bodies(gateway)) == 1
 
 
@@ -198,7 +204,7 @@ async def test_an_upload_with_which_a_message_was_refused_is_made_anew(
         (5, Kind.STICKER, "image/gif", "unsupported"),
     ],
 )
-async def test_a_file_that_wecom_never_takes_is_not_begun(
+async def test_the_upload_of_a_file_that_wecom_never_takes_is_not_begun(
     gateway, sender, tmp_path: Path, size: int, kind: Kind, mime: str, code: str
 ):
     for call in (sender.prepare, sender.send):
@@ -222,8 +228,10 @@ async def test_a_question_is_a_card(gateway, sender):
     assert [(button["text"], button["key"]) for button in card["button_list"]] == [("Yes", "y"), ("No", "n")]
 
 
-@pytest.mark.parametrize(("text", "markdown"), [(LONG, False), ("**Open?**", True)])
-async def test_a_text_that_no_card_can_show_goes_before_it(gateway, sender, text: str, markdown: bool):
+@pytest.mark.parametrize(("text", "markdown"), [(LONG_TEXT, False), ("**Open?**", True)])
+async def test_a_text_that_no_card_can_show_is_sent_before_the_card(
+    gateway, sender, text: str, markdown: bool
+):
     await sender.send(text_draft(text, buttons=BUTTONS, card_id="q1", markdown=markdown))
     first, second = bodies(gateway)
     assert first["markdown"]["content"] == (text if markdown else text.strip())
@@ -232,10 +240,10 @@ async def test_a_text_that_no_card_can_show_goes_before_it(gateway, sender, text
 
 async def test_a_text_that_was_sent_is_not_sent_again_with_its_card(gateway, sender, uploads):
     uploads.faults[SEND].extend([0, 45009])
-    draft = text_draft(LONG, buttons=BUTTONS, card_id="q1")
+    draft = text_draft(LONG_TEXT, buttons=BUTTONS, card_id="q1")
     assert isinstance(await refusal(sender, draft), Throttled)
     await sender.send(draft)
-    await sender.send(text_draft(LONG, buttons=BUTTONS, card_id="q2"))
+    await sender.send(text_draft(LONG_TEXT, buttons=BUTTONS, card_id="q2"))
     assert [body["msgtype"] for body in bodies(gateway)] == [
         *("markdown", "template_card", "template_card"),
         *("markdown", "template_card"),
@@ -251,7 +259,7 @@ def press(connection: str, **more: Any) -> ButtonPress:
 
 @pytest.mark.parametrize(("chosen", "words"), [("Yes", "✓ Yes"), ("", "answered already, or too late")])
 async def test_the_answer_is_shown_on_the_card(gateway, client, sender, chosen: str, words: str):
-    await sender.update_card(press(client.connection.id), LONG, chosen)
+    await sender.update_card(press(client.connection.id), LONG_TEXT, chosen)
     (request,) = gateway.sent("aibot_respond_update_msg")
     assert request["headers"]["req_id"] == "r1"
     assert request["body"]["response_type"] == "update_template_card"
@@ -262,14 +270,14 @@ async def test_the_answer_is_shown_on_the_card(gateway, client, sender, chosen: 
 
 
 async def test_a_press_of_another_connection_is_not_answered(gateway, client, sender):
-    earlier = client.connection.id
+    earlier_connection = client.connection.id
     await client.subscribe()
     with pytest.raises(Unreachable):
-        await sender.update_card(press(earlier), "Open?", "Yes")
+        await sender.update_card(press(earlier_connection), "Open?", "Yes")
     assert not gateway.sent("aibot_respond_update_msg")
 
 
-async def test_what_wecom_says_to_the_update_of_a_card_is_an_error(gateway, client, sender):
+async def test_a_refused_update_of_a_card_is_an_error(gateway, client, sender):
     gateway.behave = refusing(42045, "aibot_respond_update_msg")
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         with pytest.raises(Rejected, match="42045"):

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PNG, JPEG, GIF, MP4, PDF = map(sample, ("image.png", "image.jpg", "sticker.gif", "video.mp4", "file.pdf"))
 WEBP = b"RIFF\x24\x00\x00\x00WEBPVP8 \x18\x00\x00\x000\x01\x00\x9d\x01*\x01\x00\x01\x00\x0f\xc0\xfe%\xa4\x00\x03p\x00\xfe\xfb\x94\x00\x00"
 
-SIGNS = """*bold* _italic_ `code` ~~struck~~ # no heading
+MARKDOWN_SIGNS = """*bold* _italic_ `code` ~~struck~~ # no heading
 # a line of it
 > quoted? - listed?
 - [ ] task
@@ -48,7 +48,7 @@ async def home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -
 
 
 async def last_sent(home: WeComHome, result: dict[str, Any]) -> dict[str, Any]:
-    """Returns what WeCom took last, for a command with this result."""
+    """Returns the message that WeCom took last, for a command with this result."""
     assert (result["status"], result["code"], result["message_id"]) == ("sent", "ok", None), result
     return dict((await home.control.get("wecom/sent"))[-1])
 
@@ -65,24 +65,24 @@ async def last_sent(home: WeComHome, result: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 async def test_each_kind_arrives_as_it_was(home: WeComHome, topic: str, data: bytes, kind: str):
-    line = await last_sent(home, await home.send_command(topic, data))
-    assert (line["kind"], line["sha256"]) == (kind, hashlib.sha256(data).hexdigest())
-    assert line["chat"] == topic.partition("/")[0]
+    message = await last_sent(home, await home.send_command(topic, data))
+    assert (message["kind"], message["sha256"]) == (kind, hashlib.sha256(data).hexdigest())
+    assert message["chat"] == topic.partition("/")[0]
 
 
-async def test_what_is_no_picture_for_wecom_goes_as_a_file(home: WeComHome):
+async def test_a_picture_that_wecom_does_not_show_goes_as_a_file(home: WeComHome):
     large = PNG + os.urandom(10 * 1024 * 1024)
     for data in (WEBP, large):
-        line = await last_sent(home, await home.send_command("me/image", data))
-        assert (line["kind"], line["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
+        message = await last_sent(home, await home.send_command("me/image", data))
+        assert (message["kind"], message["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
 
 
 async def test_what_wecom_refuses_as_a_picture_goes_as_a_file(home: WeComHome):
     await home.control.post("wecom/settings", refuse_media="image")
     data = PNG + b"another one"
-    line = await last_sent(home, await home.send_command("me/image", data))
+    message = await last_sent(home, await home.send_command("me/image", data))
     await home.control.post("wecom/settings", refuse_media="")
-    assert (line["kind"], line["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
+    assert (message["kind"], message["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize(("size", "code"), [(4, "bad_file"), (20 * 1024 * 1024 + 1, "too_large")])
@@ -92,24 +92,24 @@ async def test_what_wecom_never_takes_is_rejected_with_the_reason(home: WeComHom
 
 
 @pytest.mark.parametrize("user", ["me", "family"])
-async def test_a_text_full_of_marks_reads_as_it_was_written(home: WeComHome, user: str):
-    line = await last_sent(home, await home.send_command(user, {"text": SIGNS}))
-    shown = [text.replace("\u00a0", " ").strip() for text in line["shown"].splitlines()]
-    assert shown == [text.strip() for text in SIGNS.splitlines()]
+async def test_a_text_full_of_markdown_signs_is_shown_as_it_was_written(home: WeComHome, user: str):
+    message = await last_sent(home, await home.send_command(user, {"text": MARKDOWN_SIGNS}))
+    shown = [text.replace("\u00a0", " ").strip() for text in message["shown"].splitlines()]
+    assert shown == [text.strip() for text in MARKDOWN_SIGNS.splitlines()]
 
 
 async def test_markdown_is_sent_as_markdown(home: WeComHome):
-    line = await last_sent(
+    message = await last_sent(
         home, await home.send_command("me", {"text": "**on** *now*", "format": "markdown"})
     )
-    assert (line["text"], line["shown"]) == ("**on** *now*", "on now")
+    assert (message["text"], message["shown"]) == ("**on** *now*", "on now")
 
 
 @pytest.mark.parametrize(
     ("user", "kind", "data", "caption"),
     [
         ("me", "image", JPEG, {"text": "*door* <now>"}),
-        ("me", "video", MP4, {"text": SIGNS}),
+        ("me", "video", MP4, {"text": MARKDOWN_SIGNS}),
         ("family", "file", os.urandom(700_001), {"text": "账单 12"}),
         ("me", "image", PNG, {"text": "**on** *now*", "format": "markdown"}),
     ],
@@ -132,7 +132,7 @@ async def test_a_caption_goes_before_its_file(
 
 def _digest_of_lines(text: str) -> str:
     """Returns the hash of a text without the blanks around its lines, which markdown does not show."""
-    lines = [line.replace("\u00a0", " ").strip() for line in text.splitlines()]
+    lines = [message.replace("\u00a0", " ").strip() for message in text.splitlines()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -144,7 +144,7 @@ async def test_a_file_without_its_caption_is_sent_and_the_result_says_so(home: W
     command = {"kind": "image", "data": base64.b64encode(data).decode(), "text": "who is it", "id": "lost"}
     result = await home.send_command("me", command)
     assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 1)
-    [image] = (await home.control.get("wecom/sent"))[since:]
+    (image,) = (await home.control.get("wecom/sent"))[since:]
     assert (image["kind"], image["sha256"]) == ("image", hashlib.sha256(data).hexdigest())
 
 
@@ -161,13 +161,15 @@ async def test_what_a_bot_cannot_do_is_unsupported(home: WeComHome, command: dic
 
 
 @pytest.mark.parametrize("name", ["group", "mark_read", "set_remark", "accept_friend"])
-async def test_so_are_all_actions(home: WeComHome, name: str):
+async def test_all_actions_are_unsupported(home: WeComHome, name: str):
     answer = await home.send_request(name, {"user": "family"})
     assert (answer["status"], answer["code"]) == ("error", "unsupported")
 
 
 @pytest.mark.parametrize("errcode", [93001, 93006, 93008])
-async def test_where_the_bot_may_not_write_the_result_says_what_they_must_do(home: WeComHome, errcode: int):
+async def test_where_the_bot_may_not_write_the_result_says_that_the_person_must_write(
+    home: WeComHome, errcode: int
+):
     await home.control.post("fault", endpoint="aibot_send_msg", kind="ret", value=errcode)
     result = await home.send_command("me", {"text": "hi", "id": f"no-chat-{errcode}"})
     assert (result["status"], result["code"], result["duplicate_possible"]) == ("rejected", "no_chat", False)
@@ -185,11 +187,13 @@ async def test_a_long_text_is_split_by_what_is_sent(home: WeComHome):
 
 
 @pytest.mark.parametrize("kind", ["drop_answer", "stall", "hang"])
-async def test_without_an_answer_it_is_sent_once_more_and_the_result_says_so(home: WeComHome, kind: str):
+async def test_without_an_answer_a_message_is_sent_once_more_and_the_result_says_so(
+    home: WeComHome, kind: str
+):
     await home.control.post("fault", endpoint="aibot_send_msg", kind=kind)
     result = await home.send_command("me", {"text": kind, "id": kind})
     assert (result["status"], result["code"], result["duplicate_possible"]) == ("sent", "ok", True)
-    texts = [line["text"] for line in await home.control.get("wecom/sent")]
+    texts = [message["text"] for message in await home.control.get("wecom/sent")]
     assert texts.count(kind.replace("_", "\\_")) == (1 if kind == "hang" else 2)
 
 
@@ -236,9 +240,9 @@ async def test_a_kill_in_an_attempt_is_in_doubt_and_sent_at_most_twice(tmp_path:
         await home.restart()
         result = await home.body("wx/result/me", id="k")
         assert (result["status"], result["duplicate_possible"]) == ("sent", True)
-        assert [line["text"] for line in await home.bot.bot_sent(2)] == ["killed", "killed"]
+        assert [message["text"] for message in await home.bot.bot_sent(2)] == ["killed", "killed"]
 
 
-async def test_the_group_is_the_group(home: WeComHome):
+async def test_the_group_has_its_chat_id(home: WeComHome):
     handles = (await home.control.get("wecom/state"))["handles"]
     assert handles["family"] == chatid_of("family")

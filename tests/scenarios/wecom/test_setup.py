@@ -18,12 +18,12 @@ OPTIONS = "setup -c a.yaml --embedded --backend wecom --owner me --language en -
 
 
 def test_a_bot_by_options_passes_its_check_and_its_secret_is_a_credential(tmp_path: Path):
-    here = terminal(tmp_path)
-    secret = here.file("geheim\n", "bot.secret")
+    machine = terminal(tmp_path)
+    secret = machine.file("geheim\n", "bot.secret")
     secret.chmod(0o600)
     line = OPTIONS.replace("--no-unit", "--unit w.service")
     options = f"--bot-id aibK1 --secret-file {secret} --userid ZhangSan"
-    done = here.run(*line.split(), *options.split())
+    done = machine.run(*line.split(), *options.split())
     assert (done.code, done.err) == (0, "")
     assert "scan" not in done.out
     text = (tmp_path / "a.yaml").read_text()
@@ -32,17 +32,17 @@ def test_a_bot_by_options_passes_its_check_and_its_secret_is_a_credential(tmp_pa
     assert "wecom: ZhangSan" in text
     assert "me: {owner: true}" in text
     assert f"\nLoadCredential=accounts.home.wecom.secret:{secret}\n" in (tmp_path / "w.service").read_text()
-    checked = here.run("check", "-c", "a.yaml")
-    assert (checked.code, checked.err) == (0, "")
+    check = machine.run("check", "-c", "a.yaml")
+    assert (check.code, check.err) == (0, "")
 
 
-def test_without_an_id_it_says_that_a_scan_makes_the_bot(tmp_path: Path):
-    here = terminal(tmp_path)
-    done = here.run(*OPTIONS.split(), "--yes")
+def test_without_an_id_the_setup_says_that_a_scan_makes_the_bot(tmp_path: Path):
+    machine = terminal(tmp_path)
+    done = machine.run(*OPTIONS.split(), "--yes")
     assert (done.code, done.err) == (0, "")
     assert "scan the QR code with the WeCom app" in done.out
     assert "This is me" in done.out
-    assert here.run("check", "-c", "a.yaml").code == 0
+    assert machine.run("check", "-c", "a.yaml").code == 0
 
 
 @pytest.mark.parametrize(
@@ -54,32 +54,32 @@ def test_without_an_id_it_says_that_a_scan_makes_the_bot(tmp_path: Path):
     ],
 )
 def test_options_of_a_bot_that_do_not_go_together_end_with_2(tmp_path: Path, options: str, word: str):
-    here = terminal(tmp_path)
-    here.file("geheim\n", "a.secret")
-    done = here.run(*OPTIONS.split(), *options.split())
+    machine = terminal(tmp_path)
+    machine.file("geheim\n", "a.secret")
+    done = machine.run(*OPTIONS.split(), *options.split())
     assert done.code == 2
     assert word in done.err
     assert not (tmp_path / "a.yaml").exists()
 
 
 async def test_a_person_makes_a_bot_by_a_scan_and_says_at_once_who_they_are(tmp_path: Path):
-    here = terminal(tmp_path)
+    machine = terminal(tmp_path)
     async with Simulator() as simulator, httpx.AsyncClient(timeout=MAX_WAIT_SECONDS) as phone:
         sim = f"{simulator.url}/sim/wecom"
 
         async def post(act: str, **order: str) -> None:
             (await phone.post(f"{sim}/{act}", json=order)).raise_for_status()
 
-        def talk() -> Screen:
-            env = {**here.env, "WX2MQTT_ACCOUNTS__HOME__ENDPOINT": simulator.url}
+        def answer_questions() -> Screen:
+            env = {**machine.env, "WX2MQTT_ACCOUNTS__HOME__ENDPOINT": simulator.url}
             config = str(tmp_path / "a.yaml")
-            words = [
+            arguments = [
                 "setup",
                 "-c",
                 config,
                 *["--embedded", "--no-unit", "--language", "en", "--backend", "wecom"],
             ]
-            screen = Screen([*here.program, *words], env)
+            screen = Screen([*machine.program, *arguments], env)
             screen.__enter__()
             for question, answer in [
                 ("Home Assistant?", "n"),
@@ -95,7 +95,7 @@ async def test_a_person_makes_a_bot_by_a_scan_and_says_at_once_who_they_are(tmp_
             screen.scan()
             return screen
 
-        screen = await asyncio.to_thread(talk)
+        screen = await asyncio.to_thread(answer_questions)
         try:
             await post("scan")
             await post("confirm")

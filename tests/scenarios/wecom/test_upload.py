@@ -1,4 +1,4 @@
-"""Files to WeCom over a real socket: in pieces, between which everything else goes, and only once."""
+"""Files to WeCom over a real socket: they go once and in pieces, between which all other requests go."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.wecom.logins import Vault
-from tests.scenarios.wecom.sending import FAMILY, SetClock, connected_client, file_draft, text_draft
+from tests.scenarios.wecom.logins import FakeCredentialStore
+from tests.scenarios.wecom.sending import FAMILY, AdjustableClock, connected_client, file_draft, text_draft
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.loop_turns import longest_turn
 from tests.support.wecom_gateway import Gateway
@@ -39,11 +39,12 @@ async def client(gateway: Gateway) -> AsyncIterator[WeComClient]:
 
 
 @pytest.fixture
-def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_answer_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "ANSWER_SECONDS", 0.3)
 
 
-async def uploaded(uploader: Uploader, draft: Draft) -> tuple[str, Kind]:
+async def upload(uploader: Uploader, draft: Draft) -> tuple[str, Kind]:
+    """Uploads the file of a draft; returns its media id and kind."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         file = await uploader.ensure_uploaded(draft)
     return file.media_id, file.kind
@@ -51,7 +52,7 @@ async def uploaded(uploader: Uploader, draft: Draft) -> tuple[str, Kind]:
 
 async def test_a_file_goes_in_pieces_and_is_whole(client, uploads, tmp_path: Path):
     draft = file_draft(tmp_path, THREE_PIECES)
-    assert await uploaded(Uploader(client), draft) == ("media-1", Kind.FILE)
+    assert await upload(Uploader(client), draft) == ("media-1", Kind.FILE)
     assert uploads.files["media-1"] == THREE_PIECES
     assert uploads.log == [(INIT, -1), (PIECE, 0), (PIECE, 1), (PIECE, 2), (FINISH, -1)]
     (announced,) = uploads.announced.values()
@@ -60,25 +61,25 @@ async def test_a_file_goes_in_pieces_and_is_whole(client, uploads, tmp_path: Pat
 
 
 async def test_an_upload_is_used_again_for_three_days_at_most_for_everybody(gateway, uploads, tmp_path: Path):
-    clock = SetClock()
+    clock = AdjustableClock()
     async with connected_client(gateway, clock=clock.clock) as client:
         uploader = Uploader(client)
         draft = file_draft(tmp_path, b"hello")
         for hours in (0, 1, 70):
             clock.ahead = hours * 3600
-            assert await uploaded(uploader, draft) == ("media-1", Kind.FILE)
-        assert await uploaded(uploader, file_draft(tmp_path, b"hello", chat=FAMILY)) == ("media-1", Kind.FILE)
+            assert await upload(uploader, draft) == ("media-1", Kind.FILE)
+        assert await upload(uploader, file_draft(tmp_path, b"hello", chat=FAMILY)) == ("media-1", Kind.FILE)
         clock.ahead = 72 * 3600
-        assert await uploaded(uploader, draft) == ("media-2", Kind.FILE)
+        assert await upload(uploader, draft) == ("media-2", Kind.FILE)
         other_name = file_draft(tmp_path, b"hello", name="b.pdf")
-        assert await uploaded(uploader, other_name) == ("media-3", Kind.FILE)
+        assert await upload(uploader, other_name) == ("media-3", Kind.FILE)
 
 
-@pytest.mark.usefixtures("short_answers")
+@pytest.mark.usefixtures("short_answer_timeout")
 @pytest.mark.parametrize("command", [INIT, PIECE, FINISH])
-async def test_what_gets_no_answer_is_repeated(client, uploads, tmp_path: Path, command: str):
+async def test_a_request_without_an_answer_is_repeated(client, uploads, tmp_path: Path, command: str):
     uploads.faults[command].extend([None] * (MAX_REQUESTS - 1))
-    assert await uploaded(Uploader(client), file_draft(tmp_path, THREE_PIECES)) == ("media-1", Kind.FILE)
+    assert await upload(Uploader(client), file_draft(tmp_path, THREE_PIECES)) == ("media-1", Kind.FILE)
     assert uploads.files["media-1"] == THREE_PIECES
     assert [entry[0] for entry in uploads.log].count(command) == MAX_REQUESTS - 1 + (
         3 if command == PIECE else 1
@@ -86,22 +87,22 @@ async def test_what_gets_no_answer_is_repeated(client, uploads, tmp_path: Path, 
     assert not uploads.violations
 
 
-@pytest.mark.usefixtures("short_answers")
-async def test_without_any_answer_nothing_was_delivered_and_the_next_call_goes_on(
+@pytest.mark.usefixtures("short_answer_timeout")
+async def test_without_any_answer_nothing_was_delivered_and_the_next_call_continues_the_upload(
     client, uploads, tmp_path: Path
 ):
     uploads.faults[PIECE].extend([0, *[None] * MAX_REQUESTS])
     uploader, draft = Uploader(client), file_draft(tmp_path, THREE_PIECES)
     with pytest.raises(Unreachable):
-        await uploaded(uploader, draft)
-    assert await uploaded(uploader, draft) == ("media-1", Kind.FILE)
+        await upload(uploader, draft)
+    assert await upload(uploader, draft) == ("media-1", Kind.FILE)
     assert uploads.files["media-1"] == THREE_PIECES
     assert [index for command, index in uploads.log if command == PIECE] == [0, *[1] * (MAX_REQUESTS + 1), 2]
     assert [command for command, _ in uploads.log].count(INIT) == 1
 
 
 @pytest.mark.parametrize("command", [INIT, PIECE, FINISH])
-async def test_a_gateway_that_closes_at_each_step_costs_no_piece_that_was_answered(
+async def test_pieces_that_were_answered_are_not_sent_again_after_the_gateway_closes(
     client, uploads, tmp_path: Path, command: str
 ):
     if command == PIECE:
@@ -109,9 +110,9 @@ async def test_a_gateway_that_closes_at_each_step_costs_no_piece_that_was_answer
     uploads.faults[command].append("close")
     uploader, draft = Uploader(client), file_draft(tmp_path, THREE_PIECES)
     with pytest.raises(Unreachable):
-        await uploaded(uploader, draft)
+        await upload(uploader, draft)
     await client.subscribe()
-    assert await uploaded(uploader, draft) == ("media-1", Kind.FILE)
+    assert await upload(uploader, draft) == ("media-1", Kind.FILE)
     assert uploads.files["media-1"] == THREE_PIECES
     pieces = [index for sent, index in uploads.log if sent == PIECE]
     assert pieces == ([0, 1, 1, 2] if command == PIECE else [0, 1, 2])
@@ -119,14 +120,14 @@ async def test_a_gateway_that_closes_at_each_step_costs_no_piece_that_was_answer
 
 
 async def test_an_upload_that_began_too_long_ago_begins_anew(gateway, uploads, tmp_path: Path):
-    clock = SetClock()
+    clock = AdjustableClock()
     async with connected_client(gateway, clock=clock.clock) as client:
         uploader, draft = Uploader(client), file_draft(tmp_path, THREE_PIECES)
         uploads.faults[PIECE].append(45009)
         with pytest.raises(Throttled):
-            await uploaded(uploader, draft)
+            await upload(uploader, draft)
         clock.ahead = 1801
-        assert await uploaded(uploader, draft) == ("media-1", Kind.FILE)
+        assert await upload(uploader, draft) == ("media-1", Kind.FILE)
         assert [command for command, _ in uploads.log].count(INIT) == 2
 
 
@@ -134,83 +135,83 @@ async def test_an_upload_that_wecom_forgot_begins_anew(client, uploads, tmp_path
     uploader, draft = Uploader(client), file_draft(tmp_path, THREE_PIECES)
     uploads.faults[FINISH].append(45009)
     with pytest.raises(Throttled):
-        await uploaded(uploader, draft)
+        await upload(uploader, draft)
     uploads.forget()
-    assert await uploaded(uploader, draft) == ("media-1", Kind.FILE)
+    assert await upload(uploader, draft) == ("media-1", Kind.FILE)
     assert uploads.files["media-1"] == THREE_PIECES
 
 
 @pytest.mark.parametrize("kind", [Kind.IMAGE, Kind.VIDEO])
 @pytest.mark.parametrize("command", [INIT, FINISH])
-async def test_what_wecom_refuses_as_a_picture_is_uploaded_as_a_file(
+async def test_a_picture_that_wecom_refuses_is_uploaded_as_a_file(
     client, uploads, tmp_path: Path, kind: Kind, command: str
 ):
     uploads.faults[command].append(93018)
     uploader, draft = Uploader(client), file_draft(tmp_path, b"picture", kind)
-    assert await uploaded(uploader, draft) == ("media-1", Kind.FILE)
-    assert await uploaded(uploader, draft) == ("media-1", Kind.FILE)
+    assert await upload(uploader, draft) == ("media-1", Kind.FILE)
+    assert await upload(uploader, draft) == ("media-1", Kind.FILE)
     assert [body["type"] for body in uploads.announced.values()][-1] == "file"
 
 
-async def test_what_it_refuses_as_a_file_is_refused(client, uploads, tmp_path: Path):
+async def test_a_file_that_wecom_refuses_is_rejected(client, uploads, tmp_path: Path):
     uploads.faults[INIT].append(40201)
     with pytest.raises(Rejected, match="40201"):
-        await uploaded(Uploader(client), file_draft(tmp_path, b"hello"))
+        await upload(Uploader(client), file_draft(tmp_path, b"hello"))
 
 
-async def test_thirty_uploads_a_minute_and_the_next_one_later(gateway, uploads, tmp_path: Path):
-    clock = SetClock()
+async def test_thirty_uploads_go_in_a_minute_and_the_next_one_later(gateway, uploads, tmp_path: Path):
+    clock = AdjustableClock()
     async with connected_client(gateway, clock=clock.clock) as client:
         uploader = Uploader(client)
         for number in range(30):
-            await uploaded(uploader, file_draft(tmp_path, b"hello %d" % number))
+            await upload(uploader, file_draft(tmp_path, b"hello %d" % number))
         late = file_draft(tmp_path, b"late one")
         with pytest.raises(Unreachable, match="30 files a minute"):
-            await uploaded(uploader, late)
+            await upload(uploader, late)
         assert [command for command, _ in uploads.log].count(INIT) == 30
         clock.ahead = 61
-        await uploaded(uploader, late)
+        await upload(uploader, late)
 
 
-async def test_uploads_of_the_process_before_count_too(gateway, uploads, tmp_path: Path):
-    clock, vault = SetClock(), Vault()
-    async with connected_client(gateway, clock=clock.clock, credentials=vault) as client:
+async def test_uploads_of_the_previous_process_count_too(gateway, uploads, tmp_path: Path):
+    clock, credentials = AdjustableClock(), FakeCredentialStore()
+    async with connected_client(gateway, clock=clock.clock, credentials=credentials) as client:
         uploader = Uploader(client)
         for number in range(20):
-            await uploaded(uploader, file_draft(tmp_path, b"hello %d" % number))
+            await upload(uploader, file_draft(tmp_path, b"hello %d" % number))
     clock.ahead = 30
-    async with connected_client(gateway, clock=clock.clock, credentials=vault) as client:
+    async with connected_client(gateway, clock=clock.clock, credentials=credentials) as client:
         uploader = Uploader(client)
         for number in range(10):
-            await uploaded(uploader, file_draft(tmp_path, b"more %d" % number))
-    async with connected_client(gateway, clock=clock.clock, credentials=vault) as client:
+            await upload(uploader, file_draft(tmp_path, b"more %d" % number))
+    async with connected_client(gateway, clock=clock.clock, credentials=credentials) as client:
         late = file_draft(tmp_path, b"late one")
         with pytest.raises(Unreachable, match="30 files a minute"):
-            await uploaded(Uploader(client), late)
+            await upload(Uploader(client), late)
         assert [command for command, _ in uploads.log].count(INIT) == 30
         clock.ahead = 61
-        await uploaded(Uploader(client), late)
+        await upload(Uploader(client), late)
 
 
 async def test_an_upload_that_cannot_be_saved_does_not_begin(gateway, uploads, tmp_path: Path):
-    vault = Vault()
-    async with connected_client(gateway, credentials=vault) as client:
+    credentials = FakeCredentialStore()
+    async with connected_client(gateway, credentials=credentials) as client:
         uploader, draft = Uploader(client), file_draft(tmp_path, b"hello")
-        vault.failure = StoreFull()
+        credentials.failure = StoreFull()
         with pytest.raises(Unreachable):
-            await uploaded(uploader, draft)
+            await upload(uploader, draft)
         assert INIT not in [command for command, _ in uploads.log]
-        vault.failure = None
-        assert await uploaded(uploader, draft) == ("media-1", Kind.FILE)
+        credentials.failure = None
+        assert await upload(uploader, draft) == ("media-1", Kind.FILE)
 
 
-@pytest.mark.usefixtures("short_answers")
+@pytest.mark.usefixtures("short_answer_timeout")
 async def test_a_begin_that_is_repeated_counts_each_time(gateway, uploads, tmp_path: Path):
-    vault = Vault()
-    async with connected_client(gateway, credentials=vault) as client:
+    credentials = FakeCredentialStore()
+    async with connected_client(gateway, credentials=credentials) as client:
         uploads.faults[INIT].append(None)
-        await uploaded(Uploader(client), file_draft(tmp_path, b"hello"))
-    assert len(vault.saved["uploads"]) == 2
+        await upload(Uploader(client), file_draft(tmp_path, b"hello"))
+    assert len(credentials.saved["uploads"]) == 2
 
 
 async def test_a_file_that_has_become_shorter_is_a_bad_file(client, uploads, tmp_path: Path):
@@ -218,43 +219,43 @@ async def test_a_file_that_has_become_shorter_is_a_bad_file(client, uploads, tmp
     assert draft.attachment is not None
     draft.attachment.file.write_bytes(b"short")
     with pytest.raises(Rejected) as refused:
-        await uploaded(Uploader(client), draft)
+        await upload(Uploader(client), draft)
     assert refused.value.code == "bad_file"
 
 
-async def test_texts_go_between_the_pieces_of_two_files_of_which_one_is_on_its_way(
+async def test_a_text_goes_between_the_pieces_of_two_files_of_which_one_is_uploaded_at_a_time(
     client, uploads, tmp_path: Path
 ):
     """The first answer waits for a text, so the text went before the second piece."""
-    sender, text_came = Sender(client, "aibK1"), asyncio.Event()
+    sender, text_was_sent = Sender(client, "aibK1"), asyncio.Event()
 
     async def wait_for_text():
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            await text_came.wait()
+            await text_was_sent.wait()
 
-    async def report():
-        text_came.set()
+    async def report_text():
+        text_was_sent.set()
 
     uploads.faults[PIECE].append(wait_for_text)
-    uploads.faults[SEND].append(report)
+    uploads.faults[SEND].append(report_text)
     first, second = (file_draft(tmp_path, os.urandom(2 * PIECE_BYTES)) for _ in range(2))
     async with asyncio.TaskGroup() as tasks:
         for draft in (first, second):
             tasks.create_task(sender.prepare(draft))
-        await until_there_is(uploads, PIECE)
+        await wait_for_request(uploads, PIECE)
         tasks.create_task(sender.send(text_draft("between")))
     commands = [command for command, _ in uploads.log if command in {PIECE, SEND}]
     assert commands == [PIECE, SEND, PIECE, PIECE, PIECE]
     assert not uploads.violations
 
 
-async def until_there_is(uploads: Uploads, command: str) -> None:
+async def wait_for_request(uploads: Uploads, command: str) -> None:
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while all(entry[0] != command for entry in uploads.log):  # noqa: ASYNC110 - it has no event for each
+        while all(entry[0] != command for entry in uploads.log):  # noqa: ASYNC110 - the log has no event
             await asyncio.sleep(0.005)
 
 
-async def test_heartbeats_go_between_pieces_and_no_piece_holds_the_loop(
+async def test_heartbeats_go_between_pieces_and_no_piece_blocks_the_event_loop(
     gateway, uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(connection_module, "HEARTBEAT_SECONDS", 0.2)

@@ -1,7 +1,7 @@
 """A Python client of WeCom's bots, as its readme shows it: subscribe, receive, answer, send, be replaced.
 
 Arguments: the module of the client, the URL of the gateway, bot id, secret, a userid, the files that it sends.
-Tells what it sees as lines of JSON. Each line that it reads lets it send once.
+Prints what it receives and does as lines of JSON. It sends once for each line of input.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ sdk = importlib.import_module(module)
 TYPES = {".jpg": "image", ".mp4": "video"}
 
 
-def tell(**values):
+def report(**values):
     sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
-def silent(*_):
-    """The clients log to the output."""
+def discard(*_):
+    """Discards a log line, since the clients log to the output."""
 
 
-class Quiet:
-    debug = info = warn = error = staticmethod(silent)
+class SilentLogger:
+    debug = info = warn = error = staticmethod(discard)
 
 
 if module == "aibot":
-    client = sdk.WSClient(sdk.WSClientOptions(bot_id=bot_id, secret=secret, ws_url=url, logger=Quiet()))
+    client = sdk.WSClient(
+        sdk.WSClientOptions(bot_id=bot_id, secret=secret, ws_url=url, logger=SilentLogger())
+    )
 else:
-    client = sdk.WSClient(bot_id, secret, ws_url=url, logger=Quiet())
+    client = sdk.WSClient(bot_id, secret, ws_url=url, logger=SilentLogger())
 
 
 def card(task_id, **more):
@@ -54,7 +56,7 @@ def card(task_id, **more):
     }
 
 
-def parts_of(body):
+def message_parts(body):
     if body["msgtype"] == "mixed":
         return body["mixed"]["msg_item"]
     return [body]
@@ -63,7 +65,7 @@ def parts_of(body):
 async def on_message(frame):
     body = frame["body"]
     texts, hashes = [], []
-    for part in parts_of(body):
+    for part in message_parts(body):
         content = part[part["msgtype"]]
         if "url" not in content:
             texts.append(content["content"])
@@ -72,26 +74,26 @@ async def on_message(frame):
         data = fetched["buffer"] if isinstance(fetched, dict) else fetched[0]
         hashes.append(hashlib.sha256(data).hexdigest())
     quoted = body.get("quote", {}).get("text", {}).get("content", "")
-    tell(what="message", id=body["msgid"], kind=body["msgtype"], texts=texts, hashes=hashes, quoted=quoted)
+    report(what="message", id=body["msgid"], kind=body["msgtype"], texts=texts, hashes=hashes, quoted=quoted)
     if texts:
         await client.reply_stream(frame, body["msgid"], "想一想", False)
         await client.reply_stream(frame, body["msgid"], f"**{texts[0]}** ✓", True)
-        tell(what="answered")
+        report(what="answered")
 
 
 async def on_enter(frame):
     await client.reply_welcome(frame, {"msgtype": "text", "text": {"content": "你好"}})
-    tell(what="welcomed")
+    report(what="welcomed")
 
 
 async def on_press(frame):
     event = frame["body"]["event"]["template_card_event"]
     action = {"type": 1, "url": "https://example.org"}
     await client.update_template_card(frame, card(event["task_id"], card_action=action))
-    tell(what="pressed", key=event["event_key"], task=event["task_id"])
+    report(what="pressed", key=event["event_key"], task=event["task_id"])
 
 
-def started(handler):
+def in_task(handler):
     def start(frame):
         tasks.append(asyncio.ensure_future(handler(frame)))
 
@@ -108,16 +110,16 @@ async def send():
         kind = TYPES.get(Path(name).suffix, "file")
         uploaded = await client.upload_media(data, type=kind, filename=Path(name).name)
         await client.send_media_message(userid, kind, uploaded["media_id"])
-    tell(what="sent")
+    report(what="sent")
 
 
 async def main():
-    client.on("authenticated", lambda *_: tell(what="authenticated"))
-    client.on("message", started(on_message))
-    client.on("event.enter_chat", started(on_enter))
-    client.on("event.template_card_event", started(on_press))
-    client.on("event.disconnected_event", lambda *_: tell(what="replaced"))
-    client.on("disconnected", lambda *_: tell(what="disconnected"))
+    client.on("authenticated", lambda *_: report(what="authenticated"))
+    client.on("message", in_task(on_message))
+    client.on("event.enter_chat", in_task(on_enter))
+    client.on("event.template_card_event", in_task(on_press))
+    client.on("event.disconnected_event", lambda *_: report(what="replaced"))
+    client.on("disconnected", lambda *_: report(what="disconnected"))
     await client.connect()
     while await asyncio.to_thread(sys.stdin.readline):
         await send()

@@ -1,19 +1,19 @@
 // wechat4u as its readme shows it: log in, list people, receive, answer, fetch and send media.
-// Tells what it sees as lines of JSON. Each line that it reads lets it go on: first to send, then to the end.
+// Prints what it receives and does as lines of JSON. It waits for a line of input before it sends, and before it ends.
 'use strict'
 const crypto = require('crypto')
 const fs = require('fs')
 const Wechat = require('wechat4u')
-const tell = values => process.stdout.write(JSON.stringify(values) + '\n')
+const report = values => process.stdout.write(JSON.stringify(values) + '\n')
 
 const bot = new Wechat()
 const { MSGTYPE_TEXT, MSGTYPE_IMAGE, MSGTYPE_VOICE, MSGTYPE_VIDEO, MSGTYPE_EMOTICON, MSGTYPE_APP, MSGTYPE_VERIFYMSG } = bot.CONF
 const seen = new Set()
-bot.on('error', error => tell({ what: 'error', text: String(error.tips || error.message || error) }))
-bot.on('login', () => tell({ what: 'running' }))
+bot.on('error', error => report({ what: 'error', text: String(error.tips || error.message || error) }))
+bot.on('login', () => report({ what: 'running' }))
 bot.on('contacts-updated', contacts => {
   contacts.forEach(contact => seen.add(bot.contacts[contact.UserName].getDisplayName()))
-  if (contacts.length > 10) tell({ what: 'people', people: [...seen] })
+  if (contacts.length > 10) report({ what: 'people', people: [...seen] })
 })
 
 const fetchers = {
@@ -27,31 +27,31 @@ bot.on('message', async message => {
   if (message.isSendBySelf) return
   if (fetchers[message.MsgType]) {
     const { data } = await fetchers[message.MsgType](message)
-    tell({ what: 'media', type: message.MsgType, sha256: crypto.createHash('sha256').update(data).digest('hex') })
+    report({ what: 'media', type: message.MsgType, sha256: crypto.createHash('sha256').update(data).digest('hex') })
   } else if (message.MsgType === MSGTYPE_VERIFYMSG) {
     await bot.verifyUser(message.RecommendInfo.UserName, message.RecommendInfo.Ticket)
-    tell({ what: 'befriended' })
+    report({ what: 'befriended' })
   } else if (message.MsgType === MSGTYPE_TEXT) {
-    tell({ what: 'message', name: bot.contacts[message.FromUserName].getDisplayName(), text: message.Content })
+    report({ what: 'message', name: bot.contacts[message.FromUserName].getDisplayName(), text: message.Content })
     const sent = await bot.sendMsg('好的 ☀', message.FromUserName)
-    tell({ what: 'answered', ret: sent.BaseResponse.Ret })
+    report({ what: 'answered', ret: sent.BaseResponse.Ret })
   }
 })
-bot.on('logout', () => tell({ what: 'gone' }))
+bot.on('logout', () => report({ what: 'gone' }))
 
 async function send () {
   const wife = Object.values(bot.contacts).find(one => one.RemarkName === '老婆').UserName
   for (const name of JSON.parse(process.argv[2])) {
     const sent = await bot.sendMsg({ file: fs.readFileSync(name), filename: name }, wife)
-    tell({ what: 'sent', ret: sent.BaseResponse.Ret })
+    report({ what: 'sent', ret: sent.BaseResponse.Ret })
   }
   const sent = await bot.sendMsg('falsch', wife)
   await bot.revokeMsg(sent.MsgID, wife)
   const { data } = await bot.getHeadImg(bot.contacts[wife].HeadImgUrl)
-  tell({ what: 'done', picture: Buffer.from(data).subarray(0, 3).toString('hex') })
+  report({ what: 'done', picture: Buffer.from(data).subarray(0, 3).toString('hex') })
 }
 process.stdin.once('data', () => {
-  send().catch(error => tell({ what: 'error', text: String(error.tips || error.stack) }))
+  send().catch(error => report({ what: 'error', text: String(error.tips || error.stack) }))
   process.stdin.once('data', () => { bot.stop(); process.stdin.pause() })
 })
 bot.start()

@@ -1,6 +1,6 @@
 """itchat as its readme shows it: log in, list people, receive, answer, fetch and send media.
 
-Tells what it sees as lines of JSON. Each line that it reads lets it go on: first to send, then to the end.
+Prints what it receives and does as lines of JSON. It waits for a line of input before it sends, and before it ends.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import json
 import sys
 import threading
 
-import led_here  # type: ignore[import-not-found]  # noqa: F401  (first: it leads the next one here)
+import redirect_to_simulator  # type: ignore[import-not-found]  # noqa: F401  (first: it redirects the client that is imported next)
 
 import itchat  # type: ignore[import-not-found]  # isort: skip
 
-told = threading.Lock()
+output_lock = threading.Lock()
 
 
-def tell(**values):
-    with told:
+def report(**values):
+    with output_lock:
         sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
 
 @itchat.msg_register(itchat.content.TEXT)
 def from_a_friend(message):
-    tell(
+    report(
         what="friend",
         name=message["User"]["NickName"],
         remark=message["User"]["RemarkName"],
@@ -36,19 +36,19 @@ def from_a_friend(message):
         if hasattr(message, "user")
         else itchat.send("好的 ☀", message["FromUserName"])
     )
-    tell(what="answered", ret=answer["BaseResponse"]["Ret"])
+    report(what="answered", ret=answer["BaseResponse"]["Ret"])
 
 
 @itchat.msg_register(itchat.content.TEXT, isGroupChat=True)
 def from_a_group(message):
-    tell(
+    report(
         what="group", group=message["User"]["NickName"], name=message["ActualNickName"], text=message["Text"]
     )
 
 
 @itchat.msg_register([itchat.content.NOTE, itchat.content.SHARING, itchat.content.MAP])
 def other(message):
-    tell(what=message["Type"], text=message["Text"])
+    report(what=message["Type"], text=message["Text"])
 
 
 @itchat.msg_register(
@@ -56,35 +56,35 @@ def other(message):
 )
 def media(message):
     data = message["Text"]()
-    tell(what=message["Type"], name=message["FileName"], sha256=hashlib.sha256(data).hexdigest())
+    report(what=message["Type"], name=message["FileName"], sha256=hashlib.sha256(data).hexdigest())
 
 
 @itchat.msg_register(itchat.content.FRIENDS)
 def friend_request(message):
     itchat.add_friend(**message["Text"])
-    tell(what="befriended")
+    report(what="befriended")
 
 
 itchat.login(qrCallback=lambda **_: None, loginCallback=lambda: None)
-tell(
+report(
     what="people",
     me=itchat.search_friends()["NickName"],
     friends=[friend["RemarkName"] or friend["NickName"] for friend in itchat.get_friends(update=True)],
     groups=[group["NickName"] for group in itchat.get_chatrooms(update=True)],
 )
 itchat.run(blockThread=False)
-tell(what="running")
+report(what="running")
 sys.stdin.readline()
 wife = itchat.search_friends(remarkName="老婆")[0]["UserName"]
-for order in json.loads(sys.argv[1]):
-    sent = itchat.send(order, toUserName=wife)
-    tell(what="media", ret=sent["BaseResponse"]["Ret"])
+for file_command in json.loads(sys.argv[1]):
+    sent = itchat.send(file_command, toUserName=wife)
+    report(what="media", ret=sent["BaseResponse"]["Ret"])
 sent = itchat.send("falsch", toUserName=wife)
 taken_back = itchat.revoke(sent["MsgID"], wife)
 picture = itchat.get_head_img(userName=wife)
-tell(what="done", ret=taken_back["BaseResponse"]["Ret"], picture=picture[:3].hex())
+report(what="done", ret=taken_back["BaseResponse"]["Ret"], picture=picture[:3].hex())
 sys.stdin.readline()
 sent = itchat.send("再见", toUserName="filehelper")
-tell(what="sent", ret=sent["BaseResponse"]["Ret"])
+report(what="sent", ret=sent["BaseResponse"]["Ret"])
 itchat.logout()
-tell(what="gone")
+report(what="gone")

@@ -1,4 +1,4 @@
-// Leads a client of WeChat to the simulator without changing the client: only the names of WeChat go elsewhere.
+// Redirects a client of WeChat to the simulator without changing the client: only the names of WeChat are replaced.
 'use strict'
 const tls = require('tls')
 const connect = tls.connect

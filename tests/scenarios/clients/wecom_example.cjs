@@ -1,7 +1,7 @@
 // The client of WeCom's bots for Node, as its readme shows it: subscribe, receive, answer, send, be replaced.
 //
 // Arguments: the folder of the client, the URL of the gateway, bot id, secret, a userid, the files that it sends.
-// Tells what it sees as lines of JSON. Each line that it reads lets it send once.
+// Prints what it receives and does as lines of JSON. It sends once for each line of input.
 'use strict'
 const crypto = require('crypto')
 const fs = require('fs')
@@ -10,7 +10,7 @@ const readline = require('readline')
 
 const [folder, wsUrl, botId, secret, userid, names] = process.argv.slice(2)
 const { WSClient } = require(folder)
-const tell = values => process.stdout.write(JSON.stringify(values) + '\n')
+const report = values => process.stdout.write(JSON.stringify(values) + '\n')
 const silent = () => {}
 const logger = { debug: silent, info: silent, warn: silent, error: silent }
 const client = new WSClient({ botId, secret, wsUrl, logger })
@@ -25,10 +25,10 @@ const card = (taskId, more = {}) => ({
 })
 
 const failing = handler => async frame => {
-  try { await handler(frame) } catch (error) { tell({ what: 'error', error: String(error?.message || JSON.stringify(error)) }) }
+  try { await handler(frame) } catch (error) { report({ what: 'error', error: String(error?.message || JSON.stringify(error)) }) }
 }
 
-client.on('authenticated', () => tell({ what: 'authenticated' }))
+client.on('authenticated', () => report({ what: 'authenticated' }))
 client.on('message', failing(async frame => {
   const { body } = frame
   const texts = []
@@ -40,23 +40,23 @@ client.on('message', failing(async frame => {
       hashes.push(crypto.createHash('sha256').update(buffer).digest('hex'))
     } else texts.push(content.content)
   }
-  tell({ what: 'message', id: body.msgid, kind: body.msgtype, texts, hashes, quoted: body.quote?.text?.content || '' })
+  report({ what: 'message', id: body.msgid, kind: body.msgtype, texts, hashes, quoted: body.quote?.text?.content || '' })
   if (!texts.length) return
   await client.replyStream(frame, body.msgid, '想一想', false)
   await client.replyStream(frame, body.msgid, `**${texts[0]}** ✓`, true)
-  tell({ what: 'answered' })
+  report({ what: 'answered' })
 }))
 client.on('event.enter_chat', failing(async frame => {
   await client.replyWelcome(frame, { msgtype: 'text', text: { content: '你好' } })
-  tell({ what: 'welcomed' })
+  report({ what: 'welcomed' })
 }))
 client.on('event.template_card_event', failing(async frame => {
   const event = frame.body.event.template_card_event
   await client.updateTemplateCard(frame, card(event.task_id, { card_action: { type: 1, url: 'https://example.org' } }))
-  tell({ what: 'pressed', key: event.event_key, task: event.task_id })
+  report({ what: 'pressed', key: event.event_key, task: event.task_id })
 }))
-client.on('event.disconnected_event', () => tell({ what: 'replaced' }))
-client.on('disconnected', () => tell({ what: 'disconnected' }))
+client.on('event.disconnected_event', () => report({ what: 'replaced' }))
+client.on('disconnected', () => report({ what: 'disconnected' }))
 
 readline.createInterface({ input: process.stdin }).on('line', failing(async () => {
   await client.sendMessage(userid, { msgtype: 'markdown', markdown: { content: '# 回家' } })
@@ -66,6 +66,6 @@ readline.createInterface({ input: process.stdin }).on('line', failing(async () =
     const { media_id: mediaId } = await client.uploadMedia(fs.readFileSync(name), { type, filename: path.basename(name) })
     await client.sendMediaMessage(userid, type, mediaId)
   }
-  tell({ what: 'sent' })
+  report({ what: 'sent' })
 }))
 client.connect()

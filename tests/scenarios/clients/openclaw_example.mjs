@@ -1,5 +1,5 @@
 // The official iLink client (a channel of OpenClaw), as its host runs it: log in, receive, answer, fetch and send media.
-// Tells what it sees as lines of JSON. Each line that it reads lets it go on: first to send, then to the end.
+// Prints what it receives and does as lines of JSON. It waits for a line of input before it sends, and before it ends.
 import crypto from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
@@ -8,27 +8,27 @@ import readline from 'node:readline'
 
 const [folder, files] = [process.argv[2], JSON.parse(process.argv[3])]
 const { weixinPlugin: plugin } = await import(pathToFileURL(path.join(folder, 'dist/src/channel.js')).href)
-const tell = values => process.stdout.write('\n' + JSON.stringify(values) + '\n')
+const report = values => process.stdout.write('\n' + JSON.stringify(values) + '\n')
 const cfg = { channels: { 'openclaw-weixin': {} } }
 const sha256 = data => crypto.createHash('sha256').update(data).digest('hex')
 
 await plugin.auth.login({ cfg, accountId: 'home', runtime: { log: () => {} } })
 const [accountId] = plugin.config.listAccountIds(cfg)
 const account = plugin.config.resolveAccount(cfg, accountId)
-tell({ what: 'logged in', account: accountId, base: account.baseUrl })
+report({ what: 'logged in', account: accountId, base: account.baseUrl })
 
 let saved = 0
 const saveMediaBuffer = async (data, type, subdir, limit, name) => {
   const file = path.resolve(`saved${++saved}`)
   fs.writeFileSync(file, data)
-  tell({ what: 'media', type: type || '', name: name || '', sha256: sha256(data), head: data.subarray(0, 4).toString('latin1') })
+  report({ what: 'media', type: type || '', name: name || '', sha256: sha256(data), head: data.subarray(0, 4).toString('latin1') })
   return { path: file }
 }
 
 let person = ''
 async function answer ({ ctx, dispatcher, replyOptions }) {
   person = ctx.To
-  tell({ what: 'message', from: ctx.From, text: ctx.Body, quoted: ctx.ReplyToBody, part: ctx.ReplyToQuoteText })
+  report({ what: 'message', from: ctx.From, text: ctx.Body, quoted: ctx.ReplyToBody, part: ctx.ReplyToQuoteText })
   if (ctx.Body !== '开灯 ☀ <3\n第二行') return
   const tool = { kind: 'tool', name: 'lamp', itemId: '1' }
   await dispatcher.typing.start()
@@ -36,7 +36,7 @@ async function answer ({ ctx, dispatcher, replyOptions }) {
   await replyOptions.onItemEvent({ ...tool, phase: 'end', status: 'completed' })
   await dispatcher.deliver({ text: '好的 ☀' })
   await dispatcher.typing.stop()
-  tell({ what: 'answered' })
+  report({ what: 'answered' })
 }
 
 const channelRuntime = {
@@ -56,22 +56,22 @@ const channelRuntime = {
 }
 
 const stop = new AbortController()
-const runtime = { log: () => {}, error: text => tell({ what: 'error', text }) }
+const runtime = { log: () => {}, error: text => report({ what: 'error', text }) }
 const running = plugin.gateway.startAccount({ cfg, account, runtime, channelRuntime, abortSignal: stop.signal, setStatus: () => {} })
-running.catch(error => tell({ what: 'error', text: String(error) }))
-tell({ what: 'running' })
+running.catch(error => report({ what: 'error', text: String(error) }))
+report({ what: 'running' })
 
 const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 await lines.next()
 for (const file of files) {
   const sent = await plugin.outbound.sendMedia({ cfg, to: person, accountId, text: '', mediaUrl: path.resolve(file) })
-  tell({ what: 'sent', id: sent.messageId })
+  report({ what: 'sent', id: sent.messageId })
 }
 const last = await plugin.outbound.sendText({ cfg, to: person, accountId, text: '完成 one two one' })
-tell({ what: 'done', id: last.messageId })
+report({ what: 'done', id: last.messageId })
 await lines.next()
 stop.abort()
 await running.catch(() => {})
 await plugin.gateway.stopAccount({ account })
-tell({ what: 'gone' })
+report({ what: 'gone' })
 process.exit(0)

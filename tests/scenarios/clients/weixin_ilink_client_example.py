@@ -1,6 +1,6 @@
 """weixin-ilink-client as its readme shows it: log in, receive, answer, fetch and send media, type.
 
-Tells what it sees as lines of JSON. Each line that it reads lets it go on: first to send, then to the end.
+Prints what it receives and does as lines of JSON. It waits for a line of input before it sends, and before it ends.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-import led_here  # type: ignore[import-not-found]  # noqa: F401  (first: it leads the next one here)
+import redirect_to_simulator  # type: ignore[import-not-found]  # noqa: F401  (first: it redirects the client that is imported next)
 
 from weixin_ilink_client import AsyncWeixinIlinkClient, QrLoginManager  # type: ignore[import-not-found]  # isort: skip
 from weixin_ilink_client.types import MediaKind, QrStatus  # type: ignore[import-not-found]  # isort: skip
@@ -19,7 +19,7 @@ from weixin_ilink_client.types import MediaKind, QrStatus  # type: ignore[import
 KINDS = {".jpg": MediaKind.IMAGE, ".mp4": MediaKind.VIDEO}
 
 
-def tell(**values):
+def report(**values):
     sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
@@ -31,12 +31,12 @@ def read_line():
 async def log_in():
     manager = QrLoginManager()
     session = await manager.start()
-    told = QrStatus.WAIT
+    last_status = QrStatus.WAIT
     while True:
         result = await manager.poll(session)
-        if result.status is not told:
-            told = result.status
-            tell(what="status", status=result.status.value)
+        if result.status is not last_status:
+            last_status = result.status
+            report(what="status", status=result.status.value)
         if result.status is QrStatus.NEED_VERIFY_CODE:
             manager.submit_verify_code(session, await read_line())
         if result.credentials:
@@ -44,34 +44,34 @@ async def log_in():
             return result.credentials
 
 
-async def story(files):
+async def main(files):
     credentials = await log_in()
-    tell(what="logged in", user=credentials.user_id, bot=credentials.account_id, base=credentials.base_url)
+    report(what="logged in", user=credentials.user_id, bot=credentials.account_id, base=credentials.base_url)
     client = AsyncWeixinIlinkClient(credentials)
 
     async def received(message):
         for item in message.items:
             if item.media_kind:
                 data = (await client.download_media(item)).content
-                tell(what="media", kind=item.media_kind.value, sha256=hashlib.sha256(data).hexdigest())
-        tell(what="message", user=message.from_user_id, id=message.message_id, text=message.text)
+                report(what="media", kind=item.media_kind.value, sha256=hashlib.sha256(data).hexdigest())
+        report(what="message", user=message.from_user_id, id=message.message_id, text=message.text)
         if message.text.startswith("开灯"):
             await client.set_typing(message.from_user_id, True)
             await client.send_text(message.from_user_id, "好的 ☀")
-            tell(what="answered")
+            report(what="answered")
 
     stop = asyncio.Event()
     running = asyncio.create_task(client.run(received, stop_event=stop))
-    tell(what="running")
+    report(what="running")
     await read_line()
     for name, content in files.items():
         kind = KINDS.get(Path(name).suffix, MediaKind.FILE)
         await client.send_media(credentials.user_id, content, kind=kind, file_name=name)
-        tell(what="sent")
+        report(what="sent")
     await read_line()
     running.cancel()
     await client.aclose()
-    tell(what="gone")
+    report(what="gone")
 
 
-asyncio.run(story({name: Path(name).read_bytes() for name in json.loads(sys.argv[1])}))
+asyncio.run(main({name: Path(name).read_bytes() for name in json.loads(sys.argv[1])}))

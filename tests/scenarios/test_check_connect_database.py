@@ -16,7 +16,7 @@ from wx2mqtt.diagnostics.postgresql_database import check_database
 from wx2mqtt.settings.schema import Storage
 from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 
-ALL = {"tcp", "database_version", "rights", "key", "delay", "durability", "clock", "pooler"}
+ALL_CHECKS = {"tcp", "database_version", "rights", "key", "delay", "durability", "clock", "pooler"}
 
 
 async def examined(url: str) -> dict[str, CheckResult]:
@@ -25,12 +25,12 @@ async def examined(url: str) -> dict[str, CheckResult]:
     return {result.check: result for result in report.results}
 
 
-def failing(results: dict[str, CheckResult]) -> dict[str, str]:
-    """The checks that are not ok, with what cures them."""
+def remedies(results: dict[str, CheckResult]) -> dict[str, str]:
+    """Returns the remedy of each check that is not ok, by check."""
     return {name: result.remedy for name, result in results.items() if result.status != "ok"}
 
 
-async def test_a_database_that_is_well_is_well_before_and_after_the_first_start(
+async def test_a_database_without_faults_passes_before_and_after_the_first_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(postgresql_database, "SLOW_MS", 10_000.0)  # the machine may be busy
@@ -39,20 +39,20 @@ async def test_a_database_that_is_well_is_well_before_and_after_the_first_start(
     await (await PostgresqlDatabase.open(url)).close()
     after = await examined(url)
     for results in (before, after):
-        assert set(results) == ALL
-        assert set(failing(results)) == {"durability"}, "the server of the tests has no fsync"
-    assert "fsync" in failing(after)["durability"]
+        assert set(results) == ALL_CHECKS
+        assert set(remedies(results)) == {"durability"}, "the server of the tests has no fsync"
+    assert "fsync" in remedies(after)["durability"]
     assert after["pooler"].finding == "they hold"
 
 
-async def test_a_server_that_is_away_is_one_row(tmp_path: Path) -> None:
+async def test_a_server_that_is_away_is_one_failed_check(tmp_path: Path) -> None:
     results = await examined(f"postgresql:///wx2mqtt?host={tmp_path}&password=")
     assert set(results) == {"tcp"}
     assert results["tcp"].status == "failed"
     assert "storage.url" in results["tcp"].remedy
 
 
-async def test_a_pooler_that_shares_sessions_is_found_and_said() -> None:
+async def test_a_pooler_that_shares_sessions_is_reported() -> None:
     with pooled(new_database(), "transaction") as url:
         results = await examined(url)
     assert results["pooler"].status == "failed"
@@ -89,7 +89,7 @@ async def test_rights_that_are_missing_are_named_with_the_grant(
             connection.execute(grants)
     results = await examined(url.replace("user=wx2mqtt", "user=poor"))
     assert missing in results["rights"].finding
-    assert failing(results)["rights"] == remedy
+    assert remedies(results)["rights"] == remedy
 
 
 async def test_a_standby_is_named() -> None:
@@ -100,7 +100,7 @@ async def test_a_standby_is_named() -> None:
             + url[14:].partition("?")[0]
             + " SET default_transaction_read_only = on"
         )
-    assert "target_session_attrs=read-write" in failing(await examined(url))["rights"]
+    assert "target_session_attrs=read-write" in remedies(await examined(url))["rights"]
 
 
 @pytest.mark.parametrize(
