@@ -274,7 +274,7 @@ PROCESS_LOGGERS = ("wx2mqtt.app.", "wx2mqtt.web.", "wx2mqtt.mqtt.embedded", "wx2
 
 
 async def test_each_line_of_the_log_about_an_account_names_it(home: MultiAccountHome):
-    """The lines of its tasks and their threads do, and those of calls by the process, a socket or a page."""
+    """So do the lines of its threads, and of calls by the process, a socket or a page."""
     await home.log_in()
     for name in ("home", "office"):
         await home.assert_works(name, "one")

@@ -511,7 +511,7 @@ SENDER_TOKEN = "a-token-of-32-characters-or-more-1"
 async def test_all_options_of_the_form_work_together(
     tmp_path: Path, broker: Mosquitto, supervisor: FakeSupervisor
 ):
-    """Two logins, an alarm that the second one takes, programs that send over HTTP, Home Assistant in Chinese."""
+    """The form configures two accounts, a fallback to the second one, senders over HTTP, and Chinese texts."""
     supervisor.language = "zh-Hans"
     async with Simulator(port=0) as simulator:
         endpoints = {f"WX2MQTT_ACCOUNTS__{name}__ENDPOINT": simulator.url for name in ("HOME", "SECOND")}

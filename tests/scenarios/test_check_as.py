@@ -181,7 +181,7 @@ def test_before_the_first_start_the_store_is_missing_and_that_of_root_is_not_rea
 @as_root
 @pytest.mark.parametrize("folder", ["bridge-second", "private/bridge-second"])
 def test_the_store_is_that_of_the_unit(machine: Machine, folder: str) -> None:
-    """It holds urgent commands without a fallback; beside it is a store of another service."""
+    """The store holds urgent commands without a fallback; beside it is a store of another service."""
     machine.password.chmod(0o644)
     (machine.state_folder / "bridge").mkdir(mode=0o700)
     store = machine.state_folder / folder

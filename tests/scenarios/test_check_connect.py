@@ -756,8 +756,8 @@ async def test_the_command_ends_with_1_where_something_failed_and_says_the_cure_
     done = await asyncio.to_thread(terminal.run, "check", "--connect")
     assert done.code == 1
     lines = done.out.splitlines()
-    place = next(number for number, line in enumerate(lines) if line.startswith("✗ failed: connection"))
-    assert lines[place + 1].startswith("  → start the broker")
+    index = next(number for number, line in enumerate(lines) if line.startswith("✗ failed: connection"))
+    assert lines[index + 1].startswith("  → start the broker")
     assert lines[-1] == "failed: 2"
 
 

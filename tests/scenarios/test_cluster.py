@@ -179,10 +179,10 @@ async def test_accounts_move_to_an_instance_that_joins_and_back_from_one_that_le
     code, out, errors = await wx2mqtt(home.west, "cluster", "--json")
     assert code == 0, errors
     report = json.loads(out)
-    assert {line["account"]: line["instance"] for line in report["accounts"]} == {
+    assert {row["account"]: row["instance"] for row in report["accounts"]} == {
         name: "west" if name == moved else "east" for name in BASES
     }
-    assert [(line["instance"], line["state"], line["accounts"]) for line in report["instances"]] == [
+    assert [(row["instance"], row["state"], row["accounts"]) for row in report["instances"]] == [
         ("east", "running", 1),
         ("west", "running", 1),
     ]
@@ -355,7 +355,7 @@ async def test_an_instance_with_another_key_takes_no_account_and_ends_with_78(ho
 async def test_a_reload_with_a_key_that_is_not_the_databases_ends_the_instance_with_78(
     home: ClusterHome,
 ) -> None:
-    """It ends in order: the other instance has its accounts at once, without a scan."""
+    """The instance ends in order: the other one has its accounts at once, without a scan."""
     await home.log_in()
     since = home.subscriber.count
     home.west.start()

@@ -574,7 +574,9 @@ def test_all_ports_of_the_demo_in_use_are_named_at_once(terminal: Terminal, lang
     options = ("--simulator-port", "--mqtt-port", "--web-port")
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in options]
-        ports = {option: str(one.getsockname()[1]) for option, one in zip(options, servers, strict=True)}
+        ports = {
+            option: str(server.getsockname()[1]) for option, server in zip(options, servers, strict=True)
+        }
         chosen = [word for pair in ports.items() for word in pair]
         done = terminal.run("demo", "--language", language, *chosen)
     assert done.code == 75

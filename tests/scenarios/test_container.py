@@ -38,8 +38,8 @@ def tool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def instructions(name: str) -> list[str]:
     """Returns the arguments of each instruction of this name, each in one line."""
-    whole = DOCKERFILE.replace("\\\n", " ")
-    return [" ".join(line.split()) for line in re.findall(rf"(?m)^{name} (.*)$", whole)]
+    joined_lines = DOCKERFILE.replace("\\\n", " ")
+    return [" ".join(line.split()) for line in re.findall(rf"(?m)^{name} (.*)$", joined_lines)]
 
 
 # the Dockerfile

@@ -132,7 +132,7 @@ async def test_a_request_of_the_largest_size_is_done_and_one_beyond_is_an_error(
     ids=["levels", "numbers", "letters"],
 )
 async def test_a_hostile_request_takes_no_memory(folder: Path, part: bytes, count: int):
-    """It is written in pieces, so that the test itself holds it once only."""
+    """The request is written in pieces, so that the test itself holds it once only."""
     data = part * count
     reader, writer = await asyncio.open_unix_connection(folder / control_socket.SOCKET_NAME)
     tracemalloc.start()

@@ -154,7 +154,7 @@ async def test_page_metrics_and_service_manager_report_that_the_database_is_away
 async def test_a_database_that_does_not_answer_is_reported_in_status_and_health(
     home: Home, server: DatabaseServer
 ) -> None:
-    """Its connections stay open, so that nothing is lost, and nothing goes out."""
+    """The connections to the database stay open, so nothing is lost, and nothing is sent."""
     with ServiceManager(home.folder) as manager:
         await home.in_thread(home.bridge.start, **manager.env)
         await home.in_thread(manager.wait, "STATUS", "home: waiting_for_scan")

@@ -68,7 +68,7 @@ class RunningDemo:
 
 
 def test_what_the_documentation_uses_works_in_the_demo(terminal: Terminal):
-    """It uses the bare text, a sender over HTTP, a file by `path`, and the fallback, which prints what it gets."""
+    """The test uses the bare text, a sender over HTTP, a file by `path`, and the fallback, which prints what it gets."""
     with terminal.running("demo", *FREE_PORTS) as demo:
         running_demo = RunningDemo(demo)
         with Subscriber(running_demo.port, "wx/#") as subscriber:
@@ -133,7 +133,7 @@ storage: {{path: {terminal.folder}/real}}
 
 
 def test_a_file_without_a_fallback_has_none_in_the_demo(terminal: Terminal):
-    """A user can so try an alarm that reaches nobody."""
+    """In this way a user can try an alarm that reaches nobody."""
     file = terminal.file("accounts: {home: {backend: ilink, contacts: {me: {owner: true}}}}")
     with terminal.running("demo", *FREE_PORTS, "-c", file) as demo:
         running_demo = RunningDemo(demo)

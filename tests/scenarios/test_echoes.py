@@ -106,7 +106,7 @@ async def test_an_echo_that_comes_after_a_restart_is_no_message(shared_home):
 
 @pytest.mark.parametrize("answers_lost", [0, 2])
 async def test_the_echo_of_a_caption_is_no_message_though_its_answers_were_lost(shared_home, answers_lost):
-    """Its file follows, so the caption is a part of a command that was sent."""
+    """The file of the caption follows, so the caption is a part of a command that was sent."""
     text = f"a caption, {answers_lost} answers lost"
     await shared_home.control.post("fault", endpoint="synccheck", kind="hang", value=0.3)
     await shared_home.control.post("fault", endpoint="webwxsync", kind="stuck", times=0)

@@ -158,4 +158,4 @@ async def test_messages_are_sent_while_wechat_refuses_only_polls(ilink: ILinkHom
     for text in ("smoke", "fire"):
         result = await ilink.send_command("me", {"text": text, "id": text})
         assert result["status"] == "sent"
-    assert [line["text"] for line in await ilink.bot.bot_sent(2)] == ["smoke", "fire"]
+    assert [message["text"] for message in await ilink.bot.bot_sent(2)] == ["smoke", "fire"]

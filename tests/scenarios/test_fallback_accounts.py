@@ -65,11 +65,11 @@ async def test_an_alarm_outside_of_the_window_goes_by_web_wechat(home: MultiAcco
     assert (result["status"], result["code"]) == ("expired", "window_closed")
     assert (result["fallback"], result["fallback_account"]) == ("sent", "home/wife")
     assert "home/wife" in result["message"]
-    assert [line["text"] for line in await home.control.sent(1)] == [SMOKE_ALARM["text"]]
+    assert [message["text"] for message in await home.control.sent(1)] == [SMOKE_ALARM["text"]]
     assert not home.subscriber.on("wx/result/wife")
     await home.bot.write("here again")
     await send_alarm(home, "wx/bot/out/me", {"text": "other", "id": "b"})
-    assert [line["text"] for line in await home.bot.bot_sent(1)] == ["other"]
+    assert [message["text"] for message in await home.bot.bot_sent(1)] == ["other"]
 
 
 async def test_an_alarm_of_an_account_that_is_logged_out_goes_by_ilink(home: MultiAccountHome):
@@ -79,7 +79,7 @@ async def test_an_alarm_of_an_account_that_is_logged_out_goes_by_ilink(home: Mul
     result = await send_alarm(home, "wx/out/wife")
     assert (result["status"], result["code"]) == ("expired", "logged_out")
     assert (result["fallback"], result["fallback_account"]) == ("sent", "bot/me")
-    assert [line["text"] for line in await home.bot.bot_sent(1)] == [SMOKE_ALARM["text"]]
+    assert [message["text"] for message in await home.bot.bot_sent(1)] == [SMOKE_ALARM["text"]]
     assert not home.subscriber.on("wx/bot/result/me")
 
 
@@ -91,8 +91,8 @@ async def test_a_file_is_sent_by_the_other_account(home: MultiAccountHome, tmp_p
     await home.publish("wx/bot/out/me", {**command, "id": "a", "urgent": True})
     result = await home.body("wx/bot/result/me", id="a", since=since)
     assert (result["fallback"], result["fallback_account"]) == ("sent", "home/wife")
-    (line,) = await home.control.sent(1)
-    assert await home.control.content(line["msg_id"]) == picture
+    (message,) = await home.control.sent(1)
+    assert await home.control.content(message["msg_id"]) == picture
 
 
 async def test_a_file_is_sent_to_a_service_that_takes_files(home: MultiAccountHome, service: AlarmReceiver):
@@ -125,7 +125,7 @@ async def test_where_the_other_account_would_have_to_wait_the_services_are_used(
     assert (await home.answer_of("bot", "health"))["commands"]["failed_today"] == 0
     await home.bot.write("the window is open")
     await send_alarm(home, "wx/bot/out/me", {"text": "other", "id": "b"})
-    assert [line["text"] for line in await home.bot.bot_sent(1)] == ["other"]
+    assert [message["text"] for message in await home.bot.bot_sent(1)] == ["other"]
 
 
 async def test_the_accounts_are_tried_in_their_order_until_one_takes_it(home: MultiAccountHome):
@@ -133,7 +133,7 @@ async def test_the_accounts_are_tried_in_their_order_until_one_takes_it(home: Mu
     await home.log_in()
     result = await send_alarm(home, "wx/bot/out/me")
     assert (result["fallback"], result["fallback_account"]) == ("sent", "office/wife")
-    assert [line["text"] for line in await home.office.sent(1)] == [SMOKE_ALARM["text"]]
+    assert [message["text"] for message in await home.office.sent(1)] == [SMOKE_ALARM["text"]]
     assert not await home.control.get("sent")
 
 
@@ -166,7 +166,7 @@ async def test_an_alarm_that_a_muted_account_took_goes_by_the_other_one_as_well(
     result = await send_alarm(home, "wx/bot/out/me")
     assert (result["status"], result["code"]) == ("sent", "unconfirmed")
     assert (result["fallback"], result["fallback_account"]) == ("sent", "home/wife")
-    assert [line["text"] for line in await home.control.sent(1)] == [SMOKE_ALARM["text"]]
+    assert [message["text"] for message in await home.control.sent(1)] == [SMOKE_ALARM["text"]]
 
 
 async def test_two_accounts_that_are_each_others_fallback_do_not_send_in_a_circle(home: MultiAccountHome):
@@ -179,7 +179,7 @@ async def test_two_accounts_that_are_each_others_fallback_do_not_send_in_a_circl
     assert [result["fallback"] for result in results] == ["failed", "failed"]
     await home.bot.write("hello")
     await send_alarm(home, "wx/bot/out/me", {"text": "other", "id": "c"})
-    assert [line["text"] for line in await home.bot.bot_sent(1)] == ["other"]
+    assert [message["text"] for message in await home.bot.bot_sent(1)] == ["other"]
 
 
 async def test_many_alarms_become_few_messages_and_a_summary(home: MultiAccountHome):
@@ -194,10 +194,10 @@ async def test_many_alarms_become_few_messages_and_a_summary(home: MultiAccountH
     results = [await home.body("wx/bot/result/me", id=f"m{number}", since=since) for number in range(count)]
     assert {(result["fallback"], result["fallback_account"]) for result in results} == {("sent", "home/wife")}
     summarized = [result["summarized"] for result in results if "summarized" in result]
-    lines = [line["text"] for line in await home.control.sent(1)]
-    assert len(lines) <= ALERTS_PER_MINUTE
-    assert len(summarized) + len(lines) > count
-    summaries = [line for line in lines if line.startswith("wx2mqtt bot:")]  # two where some come due later
+    texts = [message["text"] for message in await home.control.sent(1)]
+    assert len(texts) <= ALERTS_PER_MINUTE
+    assert len(summarized) + len(texts) > count
+    summaries = [text for text in texts if text.startswith("wx2mqtt bot:")]  # two where some come due later
     assert any("smoke 39" in summary for summary in summaries)
 
 
@@ -206,8 +206,8 @@ async def test_the_end_of_a_login_is_reported_by_the_other_account(home: MultiAc
     since = home.subscriber.count
     await home.bot.post("ilink/kill")
     await home.body("wx/bot/login/state", state="logged_out", since=since)
-    (line,) = await home.control.sent(1)
-    assert line["text"].startswith("wx2mqtt bot: log in again\n")
+    (message,) = await home.control.sent(1)
+    assert message["text"].startswith("wx2mqtt bot: log in again\n")
 
 
 async def test_a_reload_changes_the_fallback_account(home: MultiAccountHome):

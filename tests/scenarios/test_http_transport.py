@@ -230,7 +230,7 @@ async def test_an_idle_connection_that_the_server_has_ended_is_not_used(end: str
 
 
 async def test_bytes_that_nobody_asked_for_are_no_answer() -> None:
-    """They come with an answer, or later; a connection with such bytes is not used again."""
+    """Such bytes come with an answer or later; their connection is not used again."""
     has_sent_late = asyncio.Event()
 
     async def answer_twice_at_once(peer: Peer) -> None:
@@ -425,7 +425,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without a proxy."""
+    """Removes the variables of proxies from the environment."""
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

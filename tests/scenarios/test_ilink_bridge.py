@@ -206,7 +206,7 @@ async def test_a_picture_whose_key_is_none_is_gone(shared_home: ILinkHome):
 
 @uses_shared_home
 async def test_a_picture_that_does_not_decrypt_is_pending_and_fetched_again(shared_home: ILinkHome):
-    """Perhaps it was cut off in transit; only after a day it is given up."""
+    """The file may have been cut off in transit, so it is given up after a day only."""
     downloads = (await shared_home.control.get("state"))["calls"].get("cdn_download", 0)
     message_id = await shared_home.bot.write(kind="image", detail={"key": "wrong"})
     await shared_home.body("wx/in/me", id=message_id)
@@ -296,7 +296,7 @@ async def test_files_are_sent_with_their_kind_and_content(shared_home: ILinkHome
 
 @uses_shared_home
 async def test_no_secret_gets_out(shared_home: ILinkHome):
-    """It is on no topic, nor in the log of the bridge at its lowest level."""
+    """No secret is on a topic, nor in the log of the bridge at its lowest level."""
     if "url" in shared_home.bridge.storage:
         pytest.skip("in a database the saved login is encrypted: tests/unit/store/test_encrypted_logins.py")
     saved = json.loads(next((shared_home.bridge.store / "sessions").glob("*.json")).read_text())

@@ -213,7 +213,7 @@ async def test_a_newer_version_of_the_client_is_named_from_the_code_to_the_messa
     await account.log_in()
     await account.receive_text()
     assert (await account.send("with 2.5.0")).message_id
-    assert [line["text"] for line in await account.control.bot_sent(1)] == ["with 2.5.0"]
+    assert [message["text"] for message in await account.control.bot_sent(1)] == ["with 2.5.0"]
 
 
 async def test_bound_elsewhere_is_a_logout_and_a_new_scan_a_new_bot(open_account: ILinkAccount):
@@ -277,7 +277,9 @@ async def test_after_a_lost_answer_the_outcome_is_unknown_and_another_attempt_is
         await open_account.send("once", key="179000000099")
     await open_account.send("once", key="179000000099")
     messages = [
-        line for line in (await open_account.control.get("ilink/feed"))["lines"] if line["text"] == "once"
+        message
+        for message in (await open_account.control.get("ilink/feed"))["lines"]
+        if message["text"] == "once"
     ]
     assert len(messages) == 1
 

@@ -30,24 +30,24 @@ async def test_all_contacts_of_a_large_account_are_known(home: Home):
     await home.control.post("people", friends=FRIENDS, groups=GROUPS, members=MEMBERS)
     await home.log_in()
     people = await whole_directory(home)
-    levels = [message["user"] for message in people]
+    levels = [contact["user"] for contact in people]
     assert len(set(levels)) == len(levels)
     for number in range(1, FRIENDS + 1):
         assert (f"备注{number}" if number % 2 else f"好友{number}") in levels
-    groups = [message for message in people if message["kind"] == "group"]
+    groups = [contact for contact in people if contact["kind"] == "group"]
     assert len(groups) == GROUPS + 2
     directory = home.subscriber.on("wx/contacts")[-1].body
-    assert (directory["complete"], {message["user"] for message in directory["contacts"]}) == (
+    assert (directory["complete"], {contact["user"] for contact in directory["contacts"]}) == (
         False,
         {"wife", "family"},
     )
 
     found_contacts = (await home.send_request("contacts", {"query": "备注4999"}))["data"]
-    assert [message["user"] for message in found_contacts["contacts"]] == ["备注4999"]
+    assert [contact["user"] for contact in found_contacts["contacts"]] == ["备注4999"]
     members = (await home.send_request("group", {"user": "群聊7"}))["data"]
     assert (members["count"], len(members["members"])) == (MEMBERS, MEMBERS)
-    assert sum("user" in message for message in members["members"]) == MEMBERS - 1
-    assert sum(message["self"] for message in members["members"]) == 1
+    assert sum("user" in member for member in members["members"]) == MEMBERS - 1
+    assert sum(member["self"] for member in members["members"]) == 1
     page = (await home.send_request("group", {"user": "群聊7", "limit": 10, "offset": 495}))["data"]
     assert page["members"] == members["members"][495:]
 

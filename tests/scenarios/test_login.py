@@ -40,7 +40,9 @@ async def test_the_code_is_retained_for_as_long_as_it_is_valid(home: Home):
 
 def code_index(home: Home) -> int:
     """Returns the index of the code of the present state, which is published before that state."""
-    state_index = max(index for index, one in enumerate(home.subscriber.received) if one.topic == STATE)
+    state_index = max(
+        index for index, message in enumerate(home.subscriber.received) if message.topic == STATE
+    )
     assert [message.topic for message in home.subscriber.received[state_index - 2 : state_index]] == [QR, URL]
     return state_index - 2
 
@@ -83,15 +85,15 @@ async def test_a_scanned_code_waits_for_a_confirmation(home: Home):
     assert states == ["waiting_for_scan", "waiting_for_confirm", "online"]
 
 
-@pytest.mark.parametrize("act", ["cancel", "expire"])
-async def test_a_code_that_was_cancelled_or_expired_is_followed_by_a_new_one(home: Home, act: str):
+@pytest.mark.parametrize("action", ["cancel", "expire"])
+async def test_a_code_that_was_cancelled_or_expired_is_followed_by_a_new_one(home: Home, action: str):
     home.bridge.start()
     old_url = await url_after(home, 0)
     await home.control.wait("code")
     since = home.subscriber.count
-    if act == "cancel":
+    if action == "cancel":
         await home.control.post("scan")
-    await home.control.post(act)
+    await home.control.post(action)
     new_url = await url_after(home, since)
     assert new_url != old_url
     await home.control.post("scan")

@@ -216,7 +216,7 @@ async def test_a_take_over_by_another_program_is_noticed(gateway):
 
 
 async def test_a_piece_of_a_file_does_not_block_the_event_loop(gateway):
-    """The gateway reads in the same loop, so it only counts what comes, and answers nothing in between."""
+    """The gateway reads in the same event loop, so it only counts requests, and answers none meanwhile."""
     body = {"base64_data": "A" * 700_000}
     async with connected(gateway) as connection:
         # The first request does work that is done only once, and is not measured.

@@ -30,20 +30,20 @@ async def ask(home: WeComHome, command_id: str, user: str = "me", **more: Any) -
     command = {"id": command_id, "text": f"{command_id}?", "buttons": YES_NO, **more}
     result = await home.send_command(user, command)
     assert result["status"] == "sent"
-    (line,) = await home.control.get("wecom/sent", after=after)
-    return dict(line)
+    (message,) = await home.control.get("wecom/sent", after=after)
+    return dict(message)
 
 
 async def updated_card(home: WeComHome) -> str:
     """Waits until a card is updated; returns what it shows."""
-    seen = 0
+    count = 0
     while True:
-        lines = await home.control.get("wecom/sent", after=seen, wait=MAX_WAIT_SECONDS)
-        assert lines, "no card was updated"
-        seen += len(lines)
-        for line in lines:
-            if line["command"] == "update":
-                return str(line["card"])
+        messages = await home.control.get("wecom/sent", after=count, wait=MAX_WAIT_SECONDS)
+        assert messages, "no card was updated"
+        count += len(messages)
+        for message in messages:
+            if message["command"] == "update":
+                return str(message["card"])
 
 
 def answers(home: WeComHome) -> list[tuple[str, str]]:
@@ -128,8 +128,8 @@ async def test_in_a_group_the_buttons_are_numbered_lines(home: WeComHome):
     people = {**PEOPLE, "wife": {"wecom": WIFE}}
     home.bridge.configure(home.settings({"contacts": people}))
     assert (await home.send_request("reload"))["status"] == "ok"
-    line = await ask(home, "pizza", user="family")
-    assert (line["kind"], line["shown"]) == ("markdown", "pizza?\n1 Yes\n2 No")
+    message = await ask(home, "pizza", user="family")
+    assert (message["kind"], message["shown"]) == ("markdown", "pizza?\n1 Yes\n2 No")
     await home.bot.write("1", to="family", **{"from": "mom"})  # she is not pinned, so she is not trusted
     await home.body("wx/in/family", text="1")
     message_id = await home.bot.write("２", to="family", **{"from": "wife"})

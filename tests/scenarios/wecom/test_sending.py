@@ -94,8 +94,8 @@ async def test_what_wecom_never_takes_is_rejected_with_the_reason(home: WeComHom
 @pytest.mark.parametrize("user", ["me", "family"])
 async def test_a_text_full_of_markdown_signs_is_shown_as_it_was_written(home: WeComHome, user: str):
     message = await last_sent(home, await home.send_command(user, {"text": MARKDOWN_SIGNS}))
-    shown = [text.replace("\u00a0", " ").strip() for text in message["shown"].splitlines()]
-    assert shown == [text.strip() for text in MARKDOWN_SIGNS.splitlines()]
+    shown_lines = [text_line.replace("\u00a0", " ").strip() for text_line in message["shown"].splitlines()]
+    assert shown_lines == [text_line.strip() for text_line in MARKDOWN_SIGNS.splitlines()]
 
 
 async def test_markdown_is_sent_as_markdown(home: WeComHome):
@@ -203,9 +203,9 @@ async def test_no_chat_gets_more_than_wecom_takes_in_a_minute(tmp_path: Path, wi
         for number in range(32):
             await home.publish("wx/out/me", {"text": f"text {number}", "id": f"t{number}", "ttl": 20})
         await home.body("wx/result/me", id="t29", status="sent")
-        late = await home.body("wx/result/me", id="t31")
-        assert (late["status"], late["code"]) == ("expired", "rate_limited")
-        assert 0 < late["retry_after"] <= 60
+        last_result = await home.body("wx/result/me", id="t31")
+        assert (last_result["status"], last_result["code"]) == ("expired", "rate_limited")
+        assert 0 < last_result["retry_after"] <= 60
         state = await home.control.get("wecom/state")
         assert not state["refused"], state
         assert (await home.send_command("family", {"text": "others do not wait", "id": "f"}))[
@@ -224,8 +224,8 @@ async def test_receipts_and_messages_together_are_no_more_than_a_chat_may_have(
         for number in range(22):
             await home.publish("wx/out/me", {"text": f"text {number}", "id": f"t{number}", "ttl": 10})
         await home.body("wx/result/me", id="t19", status="sent")
-        late = await home.body("wx/result/me", id="t21")
-        assert (late["status"], late["code"]) == ("expired", "rate_limited")
+        last_result = await home.body("wx/result/me", id="t21")
+        assert (last_result["status"], last_result["code"]) == ("expired", "rate_limited")
         state = await home.control.get("wecom/state")
         assert not state["refused"], state
 

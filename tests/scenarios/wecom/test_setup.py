@@ -21,9 +21,9 @@ def test_a_bot_by_options_passes_its_check_and_its_secret_is_a_credential(tmp_pa
     machine = terminal(tmp_path)
     secret = machine.file("geheim\n", "bot.secret")
     secret.chmod(0o600)
-    line = OPTIONS.replace("--no-unit", "--unit w.service")
+    command = OPTIONS.replace("--no-unit", "--unit w.service")
     options = f"--bot-id aibK1 --secret-file {secret} --userid ZhangSan"
-    done = machine.run(*line.split(), *options.split())
+    done = machine.run(*command.split(), *options.split())
     assert (done.code, done.err) == (0, "")
     assert "scan" not in done.out
     text = (tmp_path / "a.yaml").read_text()
@@ -67,8 +67,8 @@ async def test_a_person_makes_a_bot_by_a_scan_and_says_at_once_who_they_are(tmp_
     async with Simulator() as simulator, httpx.AsyncClient(timeout=MAX_WAIT_SECONDS) as phone:
         sim = f"{simulator.url}/sim/wecom"
 
-        async def post(act: str, **order: str) -> None:
-            (await phone.post(f"{sim}/{act}", json=order)).raise_for_status()
+        async def post(action: str, **fields: str) -> None:
+            (await phone.post(f"{sim}/{action}", json=fields)).raise_for_status()
 
         def answer_questions() -> Screen:
             env = {**machine.env, "WX2MQTT_ACCOUNTS__HOME__ENDPOINT": simulator.url}

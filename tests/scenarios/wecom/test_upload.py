@@ -165,12 +165,12 @@ async def test_thirty_uploads_go_in_a_minute_and_the_next_one_later(gateway, upl
         uploader = Uploader(client)
         for number in range(30):
             await upload(uploader, file_draft(tmp_path, b"hello %d" % number))
-        late = file_draft(tmp_path, b"late one")
+        late_draft = file_draft(tmp_path, b"late one")
         with pytest.raises(Unreachable, match="30 files a minute"):
-            await upload(uploader, late)
+            await upload(uploader, late_draft)
         assert [command for command, _ in uploads.log].count(INIT) == 30
         clock.ahead = 61
-        await upload(uploader, late)
+        await upload(uploader, late_draft)
 
 
 async def test_uploads_of_the_previous_process_count_too(gateway, uploads, tmp_path: Path):
@@ -185,12 +185,12 @@ async def test_uploads_of_the_previous_process_count_too(gateway, uploads, tmp_p
         for number in range(10):
             await upload(uploader, file_draft(tmp_path, b"more %d" % number))
     async with connected_client(gateway, clock=clock.clock, credentials=credentials) as client:
-        late = file_draft(tmp_path, b"late one")
+        late_draft = file_draft(tmp_path, b"late one")
         with pytest.raises(Unreachable, match="30 files a minute"):
-            await upload(Uploader(client), late)
+            await upload(Uploader(client), late_draft)
         assert [command for command, _ in uploads.log].count(INIT) == 30
         clock.ahead = 61
-        await upload(Uploader(client), late)
+        await upload(Uploader(client), late_draft)
 
 
 async def test_an_upload_that_cannot_be_saved_does_not_begin(gateway, uploads, tmp_path: Path):
