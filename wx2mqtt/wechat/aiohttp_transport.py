@@ -147,15 +147,17 @@ class AiohttpTransport(HttpTransport):
     async def send(self, request: HttpRequest) -> HttpResponse:
         if self._session is None:
             self._session = self._create_session()
+        body = request.body
         sending = _Sending(request, self._lease)
+        is_spelled_right = request.url.isascii() and request.url.isprintable() and " " not in request.url
         try:
-            url = _url(request.url)
+            url = URL(request.url, encoded=is_spelled_right)
             async with asyncio.timeout(None) as sending.write_timeout:
                 response = await self._session.request(
-                    "GET" if request.body is None else "POST",
+                    "GET" if body is None else "POST",
                     url,
                     headers=request.headers,
-                    data=sending.data(),
+                    data=body if body is None or isinstance(body, bytes) else sending.pieces(body),
                     allow_redirects=False,
                     proxy=proxy_for(url.scheme, url.host or "") if self._uses_proxies else None,
                     timeout=aiohttp.ClientTimeout(
@@ -172,7 +174,7 @@ class AiohttpTransport(HttpTransport):
         if response.status == 101:  # the server wants another protocol
             response.close()
             raise ExchangeFailed(ExchangeFailure.BROKEN_ANSWER)
-        return _Response(response)
+        return _Response(response.status, response)
 
     @override
     async def close(self) -> None:
@@ -200,11 +202,6 @@ class AiohttpTransport(HttpTransport):
         )
 
 
-def _url(text: str) -> URL:
-    """Returns a URL, spelled as it is where it can be sent so. Raises ValueError."""
-    return URL(text, encoded=text.isascii() and text.isprintable() and " " not in text)
-
-
 def _failed(error: Exception, *, is_written: bool) -> ExchangeFailed:
     """Returns the error for a request without an answer."""
     if not is_written:
@@ -230,20 +227,15 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             assert connection.protocol is not None
+            assert connection.transport is not None
             if connection.protocol not in self._used:
                 self._used.add(connection.protocol)
                 return connection
-            if not connection.protocol.should_close and not _has_news(connection):
+            received = select.poll()  # the system knows what has come before the event loop does
+            received.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+            if not connection.protocol.should_close and not received.poll(0):
                 return connection
             connection.close()
-
-
-def _has_news(connection: Connection) -> bool:
-    """Returns whether bytes or an end have come. The system knows that before the event loop does."""
-    assert connection.transport is not None
-    poll = select.poll()
-    poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 class ConnectionNotAllowed(Exception):
@@ -261,17 +253,10 @@ class _Sending:
     #: Ends the exchange when a piece of the body is not written in time; None once the head has arrived.
     write_timeout: asyncio.Timeout | None = None
 
-    def data(self) -> bytes | AsyncGenerator[bytes, None] | None:
-        """Returns the body for aiohttp."""
-        body = self._request.body
-        if body is None or isinstance(body, bytes):
-            return body
-        return self._timed(body)
-
-    async def _timed(self, pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    async def pieces(self, body: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
         """Yields the pieces to the task that writes them: each one must be taken in time."""
         missing_bytes = int(self._request.headers["Content-Length"])
-        async for piece in pieces:
+        async for piece in body:
             missing_bytes -= len(piece)
             if missing_bytes < 0:
                 break
@@ -313,10 +298,10 @@ async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType)
         raise aiohttp.ClientError(type(error).__name__) from error
 
 
+@dataclass
 class _Response(HttpResponse):
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self.status = response.status
-        self._response = response
+    status: int
+    _response: aiohttp.ClientResponse
 
     @override
     def header_values(self, name: str) -> list[str]:
