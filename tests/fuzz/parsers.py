@@ -203,6 +203,7 @@ EXCUSED: Mapping[str, str] = {
     "wechat.http_client:*Response.header*": "looks headers up",
     "wechat.http_client:HttpClient.exchange": "sends a request; aiohttp reads the answer",
     "wechat.http_client:read_json": "calls parse_json, for a large body in a thread, whose CPU time no target measures",
+    "wechat.aiohttp_transport:HttpResponse.header_values": "an interface",
     "wechat.aiohttp_transport:tls_context": "takes the endpoint of the settings",
     "app.control_socket:ask_bridge": "the other end of the socket, on the command line",
     "store.backup_archive:write_archive": "writes a backup",
