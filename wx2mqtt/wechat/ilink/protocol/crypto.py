@@ -19,6 +19,7 @@ from wx2mqtt.wechat.json_reader import JsonObject, read_base64, read_integer, re
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import Cipher
     from cryptography.hazmat.primitives.ciphers.modes import ECB
+    from cryptography.hazmat.primitives.padding import PKCS7
 
 BLOCK_BYTES = 16
 
@@ -67,17 +68,15 @@ class Encryptor:
 
     def __init__(self, key: bytes) -> None:
         self._cipher = _cipher(key).encryptor()
-        self._size = 0
+        self._padder = _padding().padder()
 
     def update(self, chunk: bytes) -> bytes:
         """Encrypts the next bytes; returns those whose blocks are full."""
-        self._size += len(chunk)
-        return self._cipher.update(chunk)
+        return self._cipher.update(self._padder.update(chunk))
 
     def finish(self) -> bytes:
         """Returns the rest of the file and its padding."""
-        padding = BLOCK_BYTES - self._size % BLOCK_BYTES
-        return self._cipher.update(bytes([padding]) * padding) + self._cipher.finalize()
+        return self._cipher.update(self._padder.finalize()) + self._cipher.finalize()
 
 
 class Decryptor:
@@ -85,27 +84,29 @@ class Decryptor:
 
     def __init__(self, key: bytes) -> None:
         self._cipher = _cipher(key).decryptor()
-        #: The last whole block that was decrypted; empty before the first one.
-        self._last_block = b""
+        self._unpadder = _padding().unpadder()
         #: How many bytes came.
         self._size = 0
 
     def update(self, chunk: bytes) -> bytes:
         """Decrypts the next bytes; returns all but the last block."""
         self._size += len(chunk)
-        decrypted = self._last_block + self._cipher.update(chunk)
-        ready = len(decrypted) - min(len(decrypted), BLOCK_BYTES)
-        self._last_block = decrypted[ready:]
-        return decrypted[:ready]
+        return self._unpadder.update(self._cipher.update(chunk))
 
     def finish(self) -> bytes:
         """Returns the last block without its padding. Raises `TruncatedCiphertext`, `WrongKey`."""
         if not self._size or self._size % BLOCK_BYTES:
             raise TruncatedCiphertext
-        padding = self._last_block[-1]
-        if not 1 <= padding <= BLOCK_BYTES or self._last_block[-padding:] != bytes([padding]) * padding:
-            raise WrongKey
-        return self._last_block[:-padding]
+        try:
+            return self._unpadder.finalize()
+        except ValueError:
+            raise WrongKey from None
+
+
+def _padding() -> PKCS7:
+    from cryptography.hazmat.primitives.padding import PKCS7  # noqa: PLC0415
+
+    return PKCS7(8 * BLOCK_BYTES)
 
 
 def _cipher(key: bytes) -> Cipher[ECB]:

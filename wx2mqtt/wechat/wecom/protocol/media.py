@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from email.message import Message as MailMessage
 from email.utils import collapse_rfc2231_value
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from wx2mqtt.model import MediaRef
@@ -19,10 +19,13 @@ from wx2mqtt.names import clean_filename, cut_filename
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_base64, read_integer, read_text
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import CipherContext
+    from cryptography.hazmat.primitives.padding import PaddingContext
+
 # The sizes in the encryption of a file.
 KEY_BYTES = 32
 IV_BYTES = 16
-BLOCK_BYTES = 16
 PADDED_TO_BYTES = 32
 
 # The address of a file is good for so long after its message was received.
@@ -86,30 +89,22 @@ class Decryptor:
 
     def __init__(self, key: bytes) -> None:
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
+        from cryptography.hazmat.primitives.padding import PKCS7  # noqa: PLC0415
 
-        self._cipher: Any = Cipher(algorithms.AES(key), modes.CBC(key[:IV_BYTES])).decryptor()
-        #: The last bytes that were decrypted, at most `PADDED_TO_BYTES`.
-        self._last_bytes = b""
-        #: How many bytes came.
-        self._size = 0
+        self._cipher: CipherContext = Cipher(algorithms.AES(key), modes.CBC(key[:IV_BYTES])).decryptor()
+        self._unpadder: PaddingContext = PKCS7(8 * PADDED_TO_BYTES).unpadder()
 
     def update(self, chunk: bytes) -> bytes:
         """Decrypts the next bytes; returns all but the last 32."""
-        self._size += len(chunk)
-        decrypted: bytes = self._last_bytes + self._cipher.update(chunk)
-        end = max(0, len(decrypted) - PADDED_TO_BYTES)
-        self._last_bytes = decrypted[end:]
-        return decrypted[:end]
+        return self._unpadder.update(self._cipher.update(chunk))
 
     def finish(self) -> bytes:
         """Returns the rest of the file without its padding. Raises `WrongKey`."""
-        if not self._size or self._size % BLOCK_BYTES:
-            raise WrongKey
-        padding = self._last_bytes[-1]
-        is_padded = 1 <= padding <= min(PADDED_TO_BYTES, len(self._last_bytes))
-        if not is_padded or self._last_bytes[-padding:] != bytes([padding]) * padding:
-            raise WrongKey
-        return self._last_bytes[:-padding]
+        try:
+            self._cipher.finalize()
+            return self._unpadder.finalize()
+        except ValueError:
+            raise WrongKey from None
 
 
 def filename_of(content_disposition: str) -> str:
