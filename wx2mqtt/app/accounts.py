@@ -27,7 +27,7 @@ RESTART_BACKOFF = Backoff(first=1.0, cap=300.0)
 # An account that has run for so long is restarted after the first delay again.
 STABLE_RUN_SECONDS = 600.0
 
-# Where the store is read for longer than this during a restart, systemd's watchdog is not fed.
+# A restart that reads the store for longer than this counts as stuck, and systemd restarts the process.
 STORE_OPEN_TIMEOUT_SECONDS = 60.0
 
 # The key of the reason in `login/state` after an account was given up.
@@ -151,24 +151,23 @@ class Accounts:
                 await self._build_again(entry)
 
     async def _build_again(self, entry: _Entry) -> None:
-        """Builds the account of an entry again, after a pause; tries as often as it takes."""
-        name, faults = entry.account.name, entry.account.counters.faults
+        """Puts a new account in place of a failed one, after a pause; tries as often as it takes."""
+        failed = entry.account
         account: Account | None = None
         while account is None:
             entry.backoff = entry.backoff.after_failure()
             pause = entry.backoff.wait(random.random())
-            self._watchdog.remove(name)
-            self._watchdog.heartbeat(f"begin:{name}", pause + STORE_OPEN_TIMEOUT_SECONDS)
-            log.info("account is begun again", account=name, retry_in=round(pause, 1))
+            self._watchdog.watch_only("begin", failed.name, pause + STORE_OPEN_TIMEOUT_SECONDS)
+            log.info("account is begun again", account=failed.name, retry_in=round(pause, 1))
             await asyncio.sleep(pause)
             try:
-                account = await self._factory.create(name)
+                account = await self._factory.create(failed.name)
             except Exception:  # a failure of one account must not end the others
-                log.exception("account cannot be begun", account=name)
-        account.counters.faults = faults
+                log.exception("account cannot be begun", account=failed.name)
+        self._watchdog.idle(f"begin:{failed.name}")
+        account.counters.faults = failed.counters.faults  # this metric counts on over restarts
         entry.account = account
         self._on_change()
-        self._watchdog.idle(f"begin:{name}")
 
     def _on_change(self) -> None:
         self.media_libraries[:] = [account.media_library for account in self.accounts]

@@ -139,9 +139,7 @@ class Account:
 
     def _watch_end(self) -> None:
         """Makes the watchdog expect the next step of the end in time, and no progress of the loops."""
-        watchdog = self.ctx.shared.watchdog
-        watchdog.remove(self.name)
-        watchdog.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
+        self.ctx.shared.watchdog.watch_only("end", self.name, TASK_CANCEL_TIMEOUT_SECONDS)
 
     async def stop(self, reason_key: str = "stopped") -> None:
         """Stops in order; takes about 3 s. Only the first call stops, a later one returns at once.

@@ -263,6 +263,11 @@ class Watchdog:
         """Records that a loop waits for an event and has no deadline."""
         self._deadlines.pop(name, None)
 
+    def watch_only(self, loop: str, account: str, limit: float) -> None:
+        """Watches one loop in place of all others of an account, which have ended or end now."""
+        self.remove(account)
+        self.heartbeat(f"{loop}:{account}", limit)
+
     def remove(self, account: str) -> None:
         """Removes all loops of an account."""
         for name in [name for name in self._deadlines if name.endswith(f":{account}")]:
