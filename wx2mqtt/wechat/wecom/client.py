@@ -44,7 +44,8 @@ STABLE_SECONDS = 30.0
 # The pauses after the first, second … refusal of a subscription for another reason than its credentials.
 REFUSED_PAUSES_SECONDS = (60.0, 300.0, 900.0, 3600.0)
 
-# The bot subscribes again after a lost subscription at most once in so many seconds (wecom 2.8).
+# WeCom may lose a subscription while the socket stays open. The bot subscribes again at most once in so many
+# seconds.
 RESUBSCRIBE_SECONDS = 30.0
 
 
@@ -65,7 +66,7 @@ class WeComClient:
         )
         #: The connection in use; None between two.
         self._connection: WeComConnection | None = None
-        #: The pause after the next failure.
+        #: Counts the connections in a row that broke off or could not be made.
         self._reconnect = RECONNECT
         #: How many subscriptions in a row were refused for another reason than their credentials.
         self._refusals = 0
@@ -104,58 +105,57 @@ class WeComClient:
         await self.disconnect()
         login = self.login
         credentials = login.credentials()
-        if not self.clock.lease.is_valid:
-            raise self._connection_error(self.text("no_connection"))
         alive = login.bot.alive or self.clock.now
-        await login.save(replace(login.bot, ended=End.NOT_ENDED, reason="", alive=alive))
         try:
-            connection = await WeComConnection.open(self._connection_options)
-        except Unreachable as why:
-            raise self._connection_error(str(why)) from None
-        try:
-            answer = await connection.request(FrameCommand.SUBSCRIBE, requests.subscription(credentials))
-            if answer.errcode:
-                raise await self._subscription_error(answer)
+            if not self.clock.lease.is_valid:
+                raise Unreachable(self.text("no_connection"))
+            await login.save(replace(login.bot, ended=End.NOT_ENDED, reason="", alive=alive))
+            self._connection = await self._open_subscribed(credentials)
         except (Unreachable, OutcomeUnknown) as why:
-            await connection.close()
-            raise self._connection_error(str(why)) from None
-        except BaseException:
-            await connection.close()
+            self._reconnect = self._reconnect.after_failure()
+            raise Unreachable(str(why), retry_after=_whole_pause(self._reconnect)) from None
+        except LoginRefused as why:
+            await login.record_end(End.REFUSED, str(why))
             raise
-        self._connection = connection  # before that nothing else may be sent over it
+        except Throttled:
+            self._refusals += 1
+            raise
         self._refusals = 0
         self._connected_at = self.clock.monotonic()
         self.subscribed_at = self.clock.now
 
-    async def _subscription_error(self, answer: Answer) -> BackendError:
-        """Returns the error for a subscription that was refused; wrong credentials are saved as such."""
-        log.warning("subscription refused", ret=answer.errcode, errmsg=answer.errmsg)
+    async def _open_subscribed(self, credentials: BotCredentials) -> WeComConnection:
+        """Opens a connection and subscribes over it, before anybody else may use it."""
+        connection = await WeComConnection.open(self._connection_options)
+        try:
+            answer = await connection.request(FrameCommand.SUBSCRIBE, requests.subscription(credentials))
+            if answer.errcode:
+                log.warning("subscription refused", ret=answer.errcode, errmsg=answer.errmsg)
+                raise self._refusal(answer)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    def _refusal(self, answer: Answer) -> BackendError:
+        """Returns the error for a subscription that was refused."""
         facts = {"ret": answer.errcode, "message": answer.errmsg}
         if reaction_to(answer.errcode) is Reaction.REFUSED:
-            reason = self.text("refused", **facts)
-            await self.login.record_end(End.REFUSED, reason)
-            return LoginRefused(reason, is_correctable=True)
+            return LoginRefused(self.text("refused", **facts), is_correctable=True)
         pause = REFUSED_PAUSES_SECONDS[min(self._refusals, len(REFUSED_PAUSES_SECONDS) - 1)]
-        self._refusals += 1
         return Throttled(self.text("not_now", **facts), retry_after=pause)
 
-    async def close_ended(self) -> Unreachable:
-        """Closes the connection, which has ended; returns the error with the pause before the next one."""
+    async def close_ended(self) -> float:
+        """Closes the connection, which has ended; returns the seconds until `subscribe` may be called."""
         connection = self.connection
         lasted_seconds = self.clock.monotonic() - self._connected_at
         await self.disconnect()
         if lasted_seconds >= STABLE_SECONDS:
             self._reconnect = self._reconnect.reset()
-        error = self._connection_error(connection.end_reason or self.text("closed"))
-        if connection.end is SocketEnd.NOT_SUBSCRIBED:
-            pause = max(1.0, RESUBSCRIBE_SECONDS - lasted_seconds)
-            return Unreachable(str(error), retry_after=pause)
-        return error
-
-    def _connection_error(self, reason: str) -> Unreachable:
-        """Counts one more failure, and returns its error with the pause after it."""
         self._reconnect = self._reconnect.after_failure()
-        return Unreachable(reason, retry_after=self._reconnect.wait(1.0))  # 1.0: the whole pause
+        if connection.end is SocketEnd.NOT_SUBSCRIBED:
+            return max(1.0, RESUBSCRIBE_SECONDS - lasted_seconds)
+        return _whole_pause(self._reconnect)
 
     async def record_alive(self, *, at_once: bool = False) -> None:
         """Saves up to when all that came is stored, at most every `ALIVE_INTERVAL_MS` unless `at_once`.
@@ -191,18 +191,12 @@ class WeComClient:
         """
         connection = self.connection
         answer = await connection.request(command, body)
-        if answer.errcode:
-            raise await self._request_error(connection, answer, command)
-        return answer.body
-
-    async def _request_error(
-        self, connection: WeComConnection, answer: Answer, command: FrameCommand
-    ) -> BackendError:
-        """Returns the error for an answer. A lost subscription ends the connection (wecom 2.8)."""
+        if not answer.errcode:
+            return answer.body
         log.info("refused", call=command, ret=answer.errcode, errmsg=answer.errmsg)
-        if reaction_to(answer.errcode) is Reaction.SUBSCRIBE_AGAIN:
+        if reaction_to(answer.errcode) is Reaction.SUBSCRIBE_AGAIN:  # only a new connection has one again
             await connection.close(SocketEnd.NOT_SUBSCRIBED)
-        return self.error_for(answer, command)
+        raise self.error_for(answer, command)
 
     def error_for(self, answer: Answer, command: FrameCommand) -> BackendError:
         """Returns the exception for an error code (wecom 6); all of them say that nothing was delivered."""
@@ -218,3 +212,7 @@ class WeComClient:
                 return Throttled(self.text("too_often", **facts), retry_after=THROTTLED_RETRY_SECONDS)
             case _:  # REJECTED; REFUSED answers only a subscription
                 return Rejected(self.text("not_taken", **facts))
+
+
+def _whole_pause(backoff: Backoff) -> float:
+    return backoff.wait(1.0)  # 1.0: not shortened by chance

@@ -94,11 +94,11 @@ class Receiver:
         connection = client.connection
         try:
             callbacks = await connection.next_callbacks(CALLBACKS_PER_BATCH)
-        except Unreachable:
+        except Unreachable as why:
             self._gap_since = connection.last_heard
-            error = await client.close_ended()
+            pause = await client.close_ended()
             client.login.require_usable(client.login.bot)  # another program has taken it over
-            raise error from None
+            raise Unreachable(str(why), retry_after=pause) from None
         if connection.is_taken_over:
             await client.login.record_end(End.TAKEN_OVER, client.text("taken_over"))
         read = await self._read(callbacks)
