@@ -9,7 +9,7 @@ import pytest
 from tests.unit.store.conftest import unprivileged
 from tests.unit.store.make import names
 from wx2mqtt.errors import StoreError
-from wx2mqtt.store.saved_logins import SavedLoginFile
+from wx2mqtt.store.saved_logins import SavedLoginFile, SavedLoginFolder, read_saved_login
 
 SESSION = {"skey": "@crypt", "cookies": [{"name": "wxsid", "value": "老"}], "keys": {"1": 2}, "none": None}
 
@@ -66,3 +66,28 @@ async def test_no_error_shows_the_login_that_was_to_be_saved(read_only_folder: P
     with unprivileged(), pytest.raises(StoreError) as caught:
         await SavedLoginFile(read_only_folder / "session.json").save({"skey": "@crypt_geheim"})
     assert "geheim" not in repr(caught.value)
+
+
+async def test_a_folder_lists_the_accounts_with_a_login_also_a_damaged_one(tmp_path: Path) -> None:
+    logins = SavedLoginFolder(tmp_path / "sessions")
+    await logins.of("home").save(SESSION)
+    (tmp_path / "sessions" / "office.json.damaged-20261125T080000Z").write_text("{")
+    assert await logins.accounts() == {"home", "office"}
+
+
+async def test_a_deleted_account_leaves_no_login_and_other_accounts_keep_theirs(tmp_path: Path) -> None:
+    logins = SavedLoginFolder(tmp_path / "sessions")
+    for account in ("home", "home2"):
+        await logins.of(account).save(SESSION)
+    (tmp_path / "sessions" / "home.json.damaged-20261125T080000Z").write_text("secrets")
+    await logins.delete("home")
+    assert names(tmp_path / "sessions") == ["home2.json"]
+
+
+def test_a_look_at_a_login_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "home.json").write_text('{"skey": "@crypt"}')
+    (tmp_path / "office.json").write_text("{")
+    assert read_saved_login(tmp_path, "home") == {"skey": "@crypt"}
+    assert read_saved_login(tmp_path, "office") == {}
+    assert read_saved_login(tmp_path, "club") == {}
+    assert names(tmp_path) == ["home.json", "office.json"]
