@@ -39,11 +39,6 @@ def test_each_error_has_its_exit_code_and_one_sentence(error, code):
     assert lines[0]
 
 
-def test_a_broker_on_the_port_of_the_demo_is_proposed_for_the_demo():
-    assert "--broker mqtt://127.0.0.1:1883 uses that" in str(DemoPortsInUse({"--mqtt-port": 1883}, "en"))
-    assert "--broker" not in str(DemoPortsInUse({"--simulator-port": 8070}, "en"))
-
-
 def test_every_problem_of_a_file_is_a_line():
     lines: list[str] = []
     problems = tuple(Problem("a.yaml", line, "key", "is wrong") for line in (1, 2, 0))
