@@ -14,7 +14,7 @@ import structlog
 from wx2mqtt.app import logs
 
 
-class Terminal(io.StringIO):
+class FakeTerminal(io.StringIO):
     def isatty(self):
         return True
 
@@ -56,7 +56,7 @@ def test_an_event_is_one_json_object_with_time_level_logger_and_data():
 
 def test_a_terminal_gets_text_and_no_colour_when_none_is_wanted(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
-    stream = Terminal()
+    stream = FakeTerminal()
     logging_to(stream, form="auto").info("stopping", account="home")
     assert "stopping" in stream.getvalue()
     assert "account=home" in stream.getvalue()
@@ -67,7 +67,7 @@ def test_a_terminal_gets_text_and_no_colour_when_none_is_wanted(monkeypatch):
 def test_a_terminal_with_colours_gets_them(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    stream = Terminal()
+    stream = FakeTerminal()
     logging_to(stream, form="auto").info("stopping")
     assert "\x1b[" in stream.getvalue()
 

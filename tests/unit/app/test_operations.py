@@ -19,7 +19,7 @@ from wx2mqtt.mqtt.topics import Topics
 
 
 async def _ignore(_changes):
-    """Stands in for the change of people, of which these tests need nothing."""
+    """Applies no change of people: these tests have none."""
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ async def test_commands_that_wait_or_were_not_sent_are_listed_and_sent_ones_only
     await send(outgoing, "", "rejected")
     outgoing.sender.set_online(online=False)
     await send(outgoing, "waiting", "waiting")
-    shown = (await run_operation("list"))["commands"]
-    assert [(command["id"], command["state"]) for command in shown] == [
+    commands = (await run_operation("list"))["commands"]
+    assert [(command["id"], command["state"]) for command in commands] == [
         ("waiting", "waiting"),
         ("rejected", "rejected"),
         ("uncertain", "uncertain"),
@@ -100,9 +100,9 @@ async def test_a_command_that_waits_is_listed_however_many_came_after_it(
 async def test_a_command_is_shown_with_its_text_and_its_result(outgoing, run_operation):
     await send(outgoing, "你好", "a")
     await outgoing.result("a")
-    shown = await run_operation("show", id="a")
-    assert (shown["text"], shown["kind"], shown["state"], shown["code"]) == ("你好", "text", "sent", "ok")
-    assert shown["attempts"] == 1
+    answer = await run_operation("show", id="a")
+    assert (answer["text"], answer["kind"], answer["state"], answer["code"]) == ("你好", "text", "sent", "ok")
+    assert answer["attempts"] == 1
 
 
 async def test_an_unknown_id_is_refused(outgoing, run_operation):

@@ -62,6 +62,8 @@ class FakeAccount:
 
 
 class SystemdHarness:
+    """`SystemdWatchdog` with accounts; `interval` is the time between two WATCHDOG messages, in seconds."""
+
     def __init__(self, interval: float | None, *accounts: FakeAccount) -> None:
         self.notifier = FakeNotifier(interval)
         self.watchdog = Watchdog(asyncio.get_running_loop().time)
@@ -91,9 +93,9 @@ def attempted_account(**more: Any) -> FakeAccount:
 
 def test_ready_waits_for_the_first_attempt_of_every_account():
     async def scenario() -> None:
-        late = FakeAccount(name="late")
-        harness = SystemdHarness(None, attempted_account(), late)
-        asyncio.get_running_loop().call_later(7, late.connect_attempted.set)
+        connecting_account = FakeAccount(name="late")
+        harness = SystemdHarness(None, attempted_account(), connecting_account)
+        asyncio.get_running_loop().call_later(7, connecting_account.connect_attempted.set)
         await harness.run(20)
         assert harness.notifier.times("ready") == [7.0]
         assert harness.notifier.times("watchdog") == []

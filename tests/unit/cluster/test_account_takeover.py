@@ -16,7 +16,7 @@ from wx2mqtt.store.postgresql_database import LOCK_NAMESPACE
 
 
 def run_each_account_once(*instances: InstanceHarness) -> bool:
-    """Whether each account runs on exactly one instance."""
+    """Returns whether each account runs on exactly one of the instances."""
     return sorted(name for instance in instances for name in instance.running) == list(ACCOUNTS)
 
 

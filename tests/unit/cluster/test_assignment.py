@@ -58,14 +58,14 @@ def run_until_stable(
     """
     moves = 0
     for _ in range(20 * count + 20):
-        made = decisions(count, members, groups)
-        if not any(decision.take or decision.give_up for decision in made.values()):
+        decided = decisions(count, members, groups)
+        if not any(decision.take or decision.give_up for decision in decided.values()):
             return members, moves
-        moves += sum(len(decision.give_up) for decision in made.values())
+        moves += sum(len(decision.give_up) for decision in decided.values())
         members = [
             make_member(
                 item.name,
-                (set(item.accounts) | set(made[item.name].take)) - set(made[item.name].give_up),
+                (set(item.accounts) | set(decided[item.name].take)) - set(decided[item.name].give_up),
                 item.max_accounts,
                 draining=item.is_draining,
             )
@@ -77,18 +77,18 @@ def run_until_stable(
 @given(cluster_states())
 def test_two_instances_that_see_the_same_never_want_the_same_account(cluster):
     count, members = cluster
-    taken = [name for decision in decisions(count, members).values() for name in decision.take]
+    taken_accounts = [name for decision in decisions(count, members).values() for name in decision.take]
     owned = [name for item in members for name in item.accounts]
-    assert len(taken) == len(set(taken))
-    assert not set(taken) & set(owned)
+    assert len(taken_accounts) == len(set(taken_accounts))
+    assert not set(taken_accounts) & set(owned)
 
 
 @given(cluster_states())
 def test_an_instance_gives_up_only_what_it_runs_and_never_while_it_takes(cluster):
     count, members = cluster
-    made = decisions(count, members)
+    decided = decisions(count, members)
     for item in members:
-        decision = made[item.name]
+        decision = decided[item.name]
         assert set(decision.give_up) <= item.accounts
         assert not (decision.take and decision.give_up)
 
@@ -97,10 +97,10 @@ def test_an_instance_gives_up_only_what_it_runs_and_never_while_it_takes(cluster
 def test_no_instance_takes_more_than_its_limit_or_its_share_and_one(cluster):
     count, members = cluster
     active = [item for item in members if not item.is_draining]
-    made = decisions(count, members)
+    decided = decisions(count, members)
     for item in active:
-        load = item.load + len(made[item.name].take)
-        if made[item.name].take:
+        load = item.load + len(decided[item.name].take)
+        if decided[item.name].take:
             fair = max(-(-count // len(active)), target_loads(count, members)[item.name])
             assert load <= fair + 1
             assert item.max_accounts is None or load <= item.max_accounts

@@ -78,12 +78,12 @@ def test_an_observer_whose_own_heartbeats_are_not_stored_counts_no_instance_as_s
 
 
 def test_an_instance_without_a_session_is_gone_and_forgotten_later():
-    gone = replace(ROW, has_session=False)
+    without_session = replace(ROW, has_session=False)
     observer = Observer()
-    observer.update(snapshot(gone), [], 100.0, has_lease=True)
+    observer.update(snapshot(without_session), [], 100.0, has_lease=True)
     assert (observer.silent, observer.forgotten, observer.must_wait) == ((), (), False)
-    observer.update(snapshot(gone), [], 100.0 + GONE_SECONDS, has_lease=True)
-    assert list(observer.forgotten) == [gone]
+    observer.update(snapshot(without_session), [], 100.0 + GONE_SECONDS, has_lease=True)
+    assert list(observer.forgotten) == [without_session]
 
 
 def test_after_a_restart_of_the_server_the_lease_of_a_lost_instance_is_waited_for():

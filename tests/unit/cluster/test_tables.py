@@ -40,7 +40,9 @@ def identity(name: str, *keys: str) -> InstanceIdentity:
     return InstanceIdentity(name=name, version="1", url="", max_accounts=None, keys=keys)
 
 
-async def test_a_heartbeat_is_stored_only_while_the_row_of_the_instance_exists(database) -> None:
+async def test_a_heartbeat_is_stored_only_while_the_row_of_the_instance_exists(
+    database: PostgresqlDatabase,
+) -> None:
     beat = partial(tables.beat, name="east")
     assert not await database.write("beat", beat)
     await database.write("register", partial(tables.register, identity=identity("east"), is_leaving=False))
@@ -49,7 +51,9 @@ async def test_a_heartbeat_is_stored_only_while_the_row_of_the_instance_exists(d
     assert not await database.write("beat", beat)
 
 
-async def test_an_account_is_a_failover_unless_its_previous_instance_released_it(database) -> None:
+async def test_an_account_is_a_failover_unless_its_previous_instance_released_it(
+    database: PostgresqlDatabase,
+) -> None:
     async def take(name: str) -> list[str]:
         job = partial(tables.record_taken, names=["home", "office"], instance=name)
         return await database.write("taken", job)
@@ -60,7 +64,7 @@ async def test_an_account_is_a_failover_unless_its_previous_instance_released_it
     assert await take("west") == ["office"]
 
 
-async def test_the_live_instances_without_a_key_are_listed(database) -> None:
+async def test_the_live_instances_without_a_key_are_listed(database: PostgresqlDatabase) -> None:
     def job(connection: Connection) -> list[str]:
         tables.register(connection, identity("east", "new", "old"), is_leaving=False)
         tables.register(connection, identity("west", "old"), is_leaving=False)
@@ -69,7 +73,7 @@ async def test_the_live_instances_without_a_key_are_listed(database) -> None:
     assert await database.write("register", job) == ["west"]
 
 
-async def test_a_lock_of_an_account_is_free_again_after_it_was_given_up(database) -> None:
+async def test_a_lock_of_an_account_is_free_again_after_it_was_given_up(database: PostgresqlDatabase) -> None:
     other = await PostgresqlDatabase.open(database.url)
     keys = tables.account_keys(("home", "office"), "f")
     take = partial(tables.try_lock_accounts, keys=keys)

@@ -8,6 +8,7 @@ from wx2mqtt.demo import script
 from wx2mqtt.demo.script import CONVERSATIONS, WHERE_COLUMNS, WHO_COLUMNS
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import demo_text, text_width
+from wx2mqtt.model import Json
 from wx2mqtt.wechat.registry import BACKENDS
 
 
@@ -34,5 +35,11 @@ def test_the_texts_of_all_lines_begin_in_the_same_column(
 
 
 def test_of_a_message_only_the_keys_are_printed_that_the_conversation_is_about() -> None:
-    body = {"schema": 1, "text": "开灯 ☀", "kind": "text", "seq": 1, "time": "2026-11-25T08:00:00.000Z"}
+    body: dict[str, Json] = {
+        "schema": 1,
+        "text": "开灯 ☀",
+        "kind": "text",
+        "seq": 1,
+        "time": "2026-11-25T08:00:00.000Z",
+    }
     assert script._shown(body) == '{"seq": 1, "kind": "text", "text": "开灯 ☀"}'

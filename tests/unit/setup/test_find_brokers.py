@@ -50,13 +50,13 @@ def listen(monkeypatch: pytest.MonkeyPatch, *, is_listening: bool) -> None:
     monkeypatch.setattr(module, "connect_tcp", connect_tcp)
 
 
-async def found_with_token() -> list[FoundBroker]:
+async def find_with_token() -> list[FoundBroker]:
     return await find_brokers({"SUPERVISOR_TOKEN": "t0ken"})
 
 
 async def test_the_broker_of_home_assistant_is_found_with_its_login(supervisor: FakeSupervisor) -> None:
     supervisor.answer = json.dumps({"result": "ok", "data": {**SERVICE, "ssl": True, "port": 8883}}).encode()
-    assert await found_with_token() == [
+    assert await find_with_token() == [
         FoundBroker(
             source="supervisor",
             broker=BrokerAnswers(
@@ -79,15 +79,15 @@ async def test_the_broker_of_home_assistant_comes_before_the_one_on_this_machine
 ) -> None:
     supervisor.answer = json.dumps({"data": SERVICE}).encode()
     listen(monkeypatch, is_listening=True)
-    assert [found.source for found in await found_with_token()] == ["supervisor", "here"]
+    assert [found_broker.source for found_broker in await find_with_token()] == ["supervisor", "here"]
     (local,) = await find_brokers({}, port=1884)
     assert local.broker == BrokerAnswers(host="localhost", port=1884)
 
 
 async def test_a_broker_without_a_login_is_found_without_one(supervisor: FakeSupervisor) -> None:
     supervisor.answer = b'{"data": {"host": "broker", "port": "1883", "username": null}}'
-    (found,) = await found_with_token()
-    assert found.broker == BrokerAnswers(host="broker")
+    (found_broker,) = await find_with_token()
+    assert found_broker.broker == BrokerAnswers(host="broker")
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ async def test_a_broker_without_a_login_is_found_without_one(supervisor: FakeSup
 )
 async def test_a_supervisor_that_names_no_broker_is_no_error(supervisor: FakeSupervisor, answer: Any) -> None:
     supervisor.answer = answer
-    assert await found_with_token() == []
+    assert await find_with_token() == []

@@ -198,7 +198,7 @@ def test_a_fallback_for_urgent_messages_is_asked_for_on_every_backend(backend):
 
 
 @every_row(
-    ("found", "given", "hosts"),
+    ("found_brokers", "given", "hosts"),
     [
         ((SUPERVISOR,), {}, ("homeassistant", "homeassistant.local")),
         (
@@ -216,8 +216,8 @@ def test_a_fallback_for_urgent_messages_is_asked_for_on_every_backend(backend):
         ((), {"host": "192.168.1.10", "username": "", "home_assistant": False}, ()),
     ],
 )
-def test_hosts_of_home_assistant_are_proposed_for_pictures(found, given, hosts):
-    answers = ask_all(Prompt(print), *found, **given)
+def test_hosts_of_home_assistant_are_proposed_for_pictures(found_brokers, given, hosts):
+    answers = ask_all(Prompt(print), *found_brokers, **given)
     assert answers is not None
     assert answers.allow_hosts == hosts
 

@@ -28,8 +28,8 @@ def unit_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path,
 
 
 @pytest.fixture
-def applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the credentials; files in it are given to nobody."""
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder into which credentials are written; no file in it is given to another user."""
     folder = tmp_path / "credentials"
     folder.mkdir()
     monkeypatch.setattr(os, "chown", lambda *_: None)
@@ -45,7 +45,7 @@ def unit(*settings: tuple[str, str], name: str = "wx2mqtt") -> ServiceUnit:
     return ServiceUnit(name=name, settings=settings)
 
 
-def apply(service: ServiceUnit, folder: Path) -> dict[str, str]:
+def apply_unit(service: ServiceUnit, folder: Path) -> dict[str, str]:
     """Returns the variables that the process gets."""
     env: dict[str, str] = {}
     service_user._apply(service, User(uid=1, gid=1, groups=()), folder, env, "en")
@@ -59,15 +59,15 @@ def test_without_an_installed_unit_there_is_none(unit_folders: tuple[Path, Path]
 def test_only_the_section_of_the_service_is_read(unit_folders: tuple[Path, Path]) -> None:
     text = "[Unit]\nUser=other\n[Service]\n# User=comment\n; User=comment\nUser = wx \nGroup\n[Install]\nUser=x\n"
     write_unit(unit_folders[1] / "wx2mqtt.service", text)
-    found = find_unit("wx2mqtt")
-    assert found == ServiceUnit(name="wx2mqtt", settings=[("User", "wx")])
+    installed = find_unit("wx2mqtt")
+    assert installed == ServiceUnit(name="wx2mqtt", settings=[("User", "wx")])
 
 
 def test_a_line_that_is_continued_is_one_value(unit_folders: tuple[Path, Path]) -> None:
     write_unit(unit_folders[1] / "wx2mqtt.service", "[Service]\nEnvironment=A=1 \\\n  B=2\n")
-    found = find_unit("wx2mqtt")
-    assert found is not None
-    assert found.last("Environment").split() == ["A=1", "B=2"]
+    installed = find_unit("wx2mqtt")
+    assert installed is not None
+    assert installed.last("Environment").split() == ["A=1", "B=2"]
 
 
 def test_the_unit_of_the_first_folder_counts_with_the_drop_ins_of_all(
@@ -79,16 +79,16 @@ def test_the_unit_of_the_first_folder_counts_with_the_drop_ins_of_all(
     write_unit(second / "wx2mqtt.service.d" / "10-user.conf", "[Service]\nUser=of the package\n")
     write_unit(first / "wx2mqtt.service.d" / "10-user.conf", "[Service]\nUser=changed\n")
     write_unit(second / "wx2mqtt.service.d" / "20-group.conf", "[Service]\nGroup=added\n")
-    found = find_unit("wx2mqtt")
-    assert found is not None
-    assert (found.values("User"), found.values("Group")) == (["own", "changed"], ["own", "added"])
+    installed = find_unit("wx2mqtt")
+    assert installed is not None
+    assert (installed.values("User"), installed.values("Group")) == (["own", "changed"], ["own", "added"])
 
 
 def test_an_instance_of_a_template_has_its_unit(unit_folders: tuple[Path, Path]) -> None:
     write_unit(unit_folders[1] / "wx2mqtt@.service", "[Service]\nUser=wx\n")
-    found = find_unit("wx2mqtt@home")
-    assert found is not None
-    assert (found.name, found.last("User")) == ("wx2mqtt@home", "wx")
+    installed = find_unit("wx2mqtt@home")
+    assert installed is not None
+    assert (installed.name, installed.last("User")) == ("wx2mqtt@home", "wx")
 
 
 def test_an_empty_value_takes_back_those_before_it() -> None:
@@ -97,13 +97,13 @@ def test_an_empty_value_takes_back_those_before_it() -> None:
     assert unit(("User", "wx"), ("User", "")).last("User") == ""
 
 
-def test_the_variables_of_the_unit_are_set_with_its_instance_and_its_state_folder(applied: Path) -> None:
+def test_the_variables_of_the_unit_are_set_with_its_instance_and_its_state_folder(credentials: Path) -> None:
     service = unit(
         ("Environment", "WX2MQTT_LANGUAGE=zh 'NAME=%i' PERCENT=100%%i"),
         ("StateDirectory", "wx2mqtt/%i more:link"),
         name="wx2mqtt@home",
     )
-    assert apply(service, applied) == {
+    assert apply_unit(service, credentials) == {
         "WX2MQTT_LANGUAGE": "zh",
         "NAME": "home",
         "PERCENT": "100%i",
@@ -112,7 +112,7 @@ def test_the_variables_of_the_unit_are_set_with_its_instance_and_its_state_folde
 
 
 def test_credentials_are_files_in_the_folder_of_credentials(
-    applied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    credentials: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "password").write_text("geheim")
     monkeypatch.setattr(service_user, "CREDENTIAL_STORES", (tmp_path / "none", tmp_path / "store"))
@@ -123,16 +123,19 @@ def test_credentials_are_files_in_the_folder_of_credentials(
         ("LoadCredential", "urls"),
         ("SetCredential", "plain:a:b"),
     )
-    assert apply(service, applied) == {"FOLDER": str(applied), "CREDENTIALS_DIRECTORY": str(applied)}
-    contents = {path.name: path.read_text() for path in applied.iterdir()}
+    assert apply_unit(service, credentials) == {
+        "FOLDER": str(credentials),
+        "CREDENTIALS_DIRECTORY": str(credentials),
+    }
+    contents = {path.name: path.read_text() for path in credentials.iterdir()}
     assert contents == {"mqtt.password": "geheim", "urls": "json://localhost", "plain": "a:b"}
-    assert {path.stat().st_mode & 0o777 for path in applied.iterdir()} == {0o400}
+    assert {path.stat().st_mode & 0o777 for path in credentials.iterdir()} == {0o400}
 
 
-def test_a_credential_that_cannot_be_read_is_named_with_its_file(applied: Path, tmp_path: Path) -> None:
+def test_a_credential_that_cannot_be_read_is_named_with_its_file(credentials: Path, tmp_path: Path) -> None:
     service = unit(("LoadCredential", f"mqtt.password:{tmp_path}/missing"))
     with pytest.raises(Wx2MqttError, match=rf"mqtt\.password.*{tmp_path}/missing"):
-        apply(service, applied)
+        apply_unit(service, credentials)
 
 
 def test_the_user_of_the_unit_counts_before_its_name() -> None:

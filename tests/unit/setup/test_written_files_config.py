@@ -143,11 +143,11 @@ def test_every_key_is_in_the_configuration_once_with_its_explanation():
         return [" ".join(line.replace("#", " ").split()) for line in text.splitlines() if line.strip()]
 
     head = sum(line.startswith("#") for line in example_text().splitlines())
-    explained, shown = (
+    expected, written = (
         without_comment_marks(example_text())[head:],
         without_comment_marks(config_text(replace(EMBEDDED, backend="ilink"))),
     )
-    assert [line for line in explained if line not in shown] == ["url: mqtt://localhost:1883"]
+    assert [line for line in expected if line not in written] == ["url: mqtt://localhost:1883"]
 
 
 def test_the_chosen_backend_is_in_the_configuration():

@@ -97,9 +97,9 @@ def refusal(data: bytes, folder: Path) -> BadBackup:
 
 
 def test_the_files_of_a_backup_are_extracted_for_their_owner_only(tmp_path: Path) -> None:
-    found = extract(make_backup(tmp_path / "from"), tmp_path / "to")
-    assert found.accounts == ("home", "work")
-    assert found.running is True
+    header = extract(make_backup(tmp_path / "from"), tmp_path / "to")
+    assert header.accounts == ("home", "work")
+    assert header.running is True
     assert (tmp_path / "to" / "wx2mqtt.db").read_bytes() == b"SQLite" * 1000
     assert (tmp_path / "to" / "sessions" / "home.json").read_text() == "{微信}"
     assert (tmp_path / "to" / MEDIA).read_bytes() == PICTURE

@@ -122,11 +122,11 @@ async def test_after_a_crash_the_commands_with_an_uncertain_attempt_are_found(jo
     await journal.commands.end_unanswered(b)
     await journal.commands.begin_attempt(c)
     await journal.commands.end_undelivered(c)
-    found = {
+    uncertain = {
         row.command_id: (row.unanswered, row.attempt_open, row.duplicate_possible)
         for row in await journal.commands.recover_attempts()
     }
-    assert found == {"a": (1, False, True), "b": (1, False, True)}
+    assert uncertain == {"a": (1, False, True), "b": (1, False, True)}
     assert [row.command_id for row in await journal.commands.recover_attempts()] == ["a", "b"]
     assert [row.command_id for row in await journal.commands.list_due(10)] == ["a", "b", "c", "d"]
 

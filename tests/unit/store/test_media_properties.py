@@ -192,8 +192,8 @@ class MediaMachine(RuleBasedStateMachine):
         self.open_first_store()
 
     def _files(self) -> list[Path]:
-        found = (self.folder / str(self.start_number) / "media").rglob("*")
-        return [file for file in found if file.is_file()]
+        paths = (self.folder / str(self.start_number) / "media").rglob("*")
+        return [file for file in paths if file.is_file()]
 
     def _needed(self) -> list[Blob]:
         rows = [self.runner.run(self.journal.media.get(f"m{number}")) for number in self.model.downloads]

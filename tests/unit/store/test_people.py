@@ -133,8 +133,8 @@ async def test_accounts_have_their_own_people(database: Database, people: Stored
 
 async def test_a_name_that_no_encoding_can_hold_is_stored_all_the_same(people: StoredPeople) -> None:
     await people.save(_changes(person(1, "a", nickname="x\ud83d", profile={"city": "y\ud83d"})))
-    ((found,), _) = await people.load()
-    assert (found.nickname, found.profile) == ("x?", {"city": "y?"})
+    ((stored,), _) = await people.load()
+    assert (stored.nickname, stored.profile) == ("x?", {"city": "y?"})
 
 
 def test_the_columns_are_the_fields() -> None:

@@ -118,11 +118,11 @@ async def test_a_session_lock_ends_with_the_connection_that_commits(
     lock = "SELECT pg_try_advisory_lock(?1::int, 7)"
     assert await database.on_write_connection(lambda db: db.execute(lock, (LOCK_NAMESPACE,)).fetchone()[0])
     other = await PostgresqlDatabase.open(url)
-    taken = await other.on_write_connection(lambda db: db.execute(lock, (LOCK_NAMESPACE,)).fetchone()[0])
-    assert taken is False
+    is_taken = await other.on_write_connection(lambda db: db.execute(lock, (LOCK_NAMESPACE,)).fetchone()[0])
+    assert is_taken is False
     await _end_session(database, url)
-    taken = await other.on_write_connection(lambda db: db.execute(lock, (LOCK_NAMESPACE,)).fetchone()[0])
-    assert taken is True
+    is_taken = await other.on_write_connection(lambda db: db.execute(lock, (LOCK_NAMESPACE,)).fetchone()[0])
+    assert is_taken is True
     await other.close()
 
 

@@ -37,8 +37,8 @@ def attempt(time: int = ASKED + 5000, **more: Any) -> AnswerAttempt:
 
 
 def quoted(text: str) -> str:
-    found = find_quoted([LIGHT, HEAT, LOCK], attempt(is_quote=True, quoted_text=text))
-    return "" if found is None else found.command_id
+    question = find_quoted([LIGHT, HEAT, LOCK], attempt(is_quote=True, quoted_text=text))
+    return "" if question is None else question.command_id
 
 
 @every_row(

@@ -271,12 +271,12 @@ async def test_a_press_is_published_as_an_event_and_updates_the_card(questions: 
 async def test_a_late_press_changes_the_card_only(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.write("m1", "1")
-    late = await questions.press("p1", "lock", "no")
-    assert [update.chosen for update in late.answers.updates] == ["Yes"]
+    recorded = await questions.press("p1", "lock", "no")
+    assert [update.chosen for update in recorded.answers.updates] == ["Yes"]
     await questions.ask("heat")
     questions.clock.now += 60_001
-    late = await questions.press("p2", "heat", "yes")
-    assert [update.chosen for update in late.answers.updates] == [""]
+    recorded = await questions.press("p2", "heat", "yes")
+    assert [update.chosen for update in recorded.answers.updates] == [""]
     assert await questions.answers() == [("lock", "yes")]
 
 

@@ -227,8 +227,8 @@ async def test_one_message_that_no_encoding_can_hold_does_not_stop_the_batch(jou
 
 
 async def test_numbers_that_no_column_can_hold_do_not_stop_the_batch(journal: Journal) -> None:
-    late, early = replace(message("a"), time=10**30), replace(event("e"), time=-(10**30))
-    recorded = await journal.received.record([late, early, message("b")], NO_CHANGES, C1, "login")
+    far_future, far_past = replace(message("a"), time=10**30), replace(event("e"), time=-(10**30))
+    recorded = await journal.received.record([far_future, far_past, message("b")], NO_CHANGES, C1, "login")
     assert (recorded.messages, recorded.events) == (2, 1)
 
 

@@ -164,8 +164,8 @@ async def test_the_index_is_made_anew_when_most_of_its_messages_were_deleted(
     )
     await store(journal, ["秘密"])
     await index.extend()
-    found = await index.candidates("秘密", range(1, 100), 100, newest_first=False)
-    assert found == [*kept, *range(51, 62)]
+    seqs_found = await index.candidates("秘密", range(1, 100), 100, newest_first=False)
+    assert seqs_found == [*kept, *range(51, 62)]
 
 
 async def test_a_deleted_index_leaves_no_file(journal: Journal, index: SearchIndex, tmp_path: Path) -> None:
